@@ -1,0 +1,21 @@
+"""The C extension: limited API, so that one build serves every Python from 3.11 on."""
+
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension(
+            "udamon.native._native",
+            sources=[
+                "src/udamon/native/module.c",
+                "src/udamon/native/touch.c",
+                "src/udamon/native/sim.c",
+            ],
+            depends=["src/udamon/native/native.h"],
+            define_macros=[("Py_LIMITED_API", "0x030B0000"), ("_GNU_SOURCE", "1")],
+            extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],
+            py_limited_api=True,
+        )
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

@@ -1,0 +1,1 @@
+"""Regions, policies, tuning and time: pure decisions, no input or output."""

@@ -1,0 +1,69 @@
+"""Monitoring attributes: intervals and bounds on the number of regions (semantics §1, §2.7)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from udamon.errors import AttrsError
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalsGoal:
+    """What interval tuning aims at; `aggrs` = 0 switches it off (semantics §2.8)."""
+
+    access_bp: int = 0
+    aggrs: int = 0
+    min_sample_us: int = 0
+    max_sample_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attrs:
+    """Intervals in microseconds. An interval of 0 counts as the smallest that works, as in the kernel."""
+
+    sample_us: int = 5_000
+    aggr_us: int = 100_000
+    update_us: int = 60_000_000
+    min_nr_regions: int = 10
+    max_nr_regions: int = 1_000
+    goal: IntervalsGoal = IntervalsGoal()
+
+    def __post_init__(self) -> None:
+        """Raises AttrsError for what DAMON answers with EINVAL."""
+        if min(self.sample_us, self.aggr_us, self.update_us) < 0:
+            raise AttrsError("an interval is negative; give intervals of at least 1us.")
+        if self.min_nr_regions < 3:
+            raise AttrsError(f"the minimum number of regions is {self.min_nr_regions}; it must be at least 3.")
+        if self.min_nr_regions > self.max_nr_regions:
+            raise AttrsError(
+                f"the minimum number of regions ({self.min_nr_regions}) is above the maximum "
+                f"({self.max_nr_regions}); raise the maximum or lower the minimum."
+            )
+        if self.sample_us > self.aggr_us:
+            raise AttrsError(
+                f"the sampling interval ({self.sample_us} us) is longer than the aggregation interval "
+                f"({self.aggr_us} us); make the aggregation interval at least as long."
+            )
+        goal = self.goal
+        if goal.aggrs and goal.min_sample_us > goal.max_sample_us:
+            raise AttrsError("the intervals goal's min_sample is above its max_sample; swap them.")
+        if goal.aggrs and not goal.min_sample_us <= self.sample_us <= goal.max_sample_us:
+            raise AttrsError(
+                f"the sampling interval ({self.sample_us} us) is outside the intervals goal's "
+                f"{goal.min_sample_us}..{goal.max_sample_us} us; start inside."
+            )
+
+    @property
+    def max_nr_accesses(self) -> int:
+        """Samples in an aggregation: at least 1, at most 2**32-1."""
+        return samples_in(self.aggr_us, self.sample_us)
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def samples_in(interval_us: int, sample_us: int) -> int:
+    """floor(interval / sample), at least 1 and at most 2**32-1; a sample of 0 gives 1."""
+    if sample_us == 0:
+        return 1
+    return min(max(interval_us // sample_us, 1), 0xFFFF_FFFF)

@@ -1,0 +1,92 @@
+"""The seam of region policies: which pages to look at next, and what the answers say of the rest.
+
+A policy plans *slots*; a sampler turns them into *answers*; the policy folds those into regions:
+
+    plan(targets, ticks) -> Slots -> [sampler] -> Answers -> fold(targets, slots, answers)
+    at the end of an aggregation: merge(targets) -> snapshot -> reset(targets) -> split(targets)
+
+Policies are pure: no clock, no I/O; randomness is handed in.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from udamon.core.attrs import Attrs
+from udamon.core.target import Target
+
+NOT_ACCESSED, ACCESSED, NO_PAGE = 0, 1, 2
+"""A check's answer. NO_PAGE: nothing that could be observed backed the address."""
+
+
+@dataclass(slots=True)
+class Slots:
+    """What to look at: parallel arrays, one entry a slot.
+
+    In slot i, `checks[i]` checks are spread evenly over the ticks of the stretch. On its tick a check
+    picks a page uniform in [start, end) of target `target[i]` and prepares it; `span[i]` ticks later it
+    is looked at. A check whose look would fall behind the stretch is looked at on its last tick.
+    """
+
+    target: array[int] = field(default_factory=lambda: array("I"))
+    start: array[int] = field(default_factory=lambda: array("Q"))
+    end: array[int] = field(default_factory=lambda: array("Q"))
+    checks: array[int] = field(default_factory=lambda: array("I"))
+    span: array[int] = field(default_factory=lambda: array("I"))
+
+    def add(self, target: int, start: int, end: int, checks: int, span: int = 1) -> None:
+        self.target.append(target)
+        self.start.append(start)
+        self.end.append(end)
+        self.checks.append(checks)
+        self.span.append(span)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+@dataclass(slots=True)
+class Answers:
+    """What was seen. Per slot: sums. Per check: a point (slot, address, span, answer, page shift)."""
+
+    ticks: int  # ticks that were really done: fewer than asked when interrupted
+    hits: array[int]  # 'I' per slot: checks answered ACCESSED
+    no_page: array[int]  # 'I' per slot: checks answered NO_PAGE
+    slot: array[int]  # 'I' per check
+    address: array[int]  # 'Q' per check, page-aligned
+    span: array[int]  # 'I' per check, ticks between prepare and look
+    answer: array[int]  # 'B' per check
+    shift: array[int]  # 'B' per check: log2 of the bytes the answer speaks for (12, or 21 for a huge page)
+    late_ns: array[int]  # 'q' per tick: how late it began
+    errnos: Mapping[int, int] = field(default_factory=dict)  # failed system calls by errno
+
+    @property
+    def checks(self) -> int:
+        return len(self.slot)
+
+
+class RegionPolicy(Protocol):
+    """A region policy. `targets` is the context's list; a policy changes their `regions` in place."""
+
+    name: str
+
+    def start(self, targets: Sequence[Target], attrs: Attrs) -> None:
+        """Take over targets whose regions were just made, or attributes that just changed."""
+
+    def plan(self, targets: Sequence[Target], ticks: int) -> Slots:
+        """The slots of the next stretch of `ticks` ticks (at most one aggregation)."""
+
+    def fold(self, targets: Sequence[Target], slots: Slots, answers: Answers) -> None:
+        """Take in the answers of one stretch; several stretches may make an aggregation."""
+
+    def merge(self, targets: Sequence[Target]) -> None:
+        """The aggregation ended: make `regions` final for the snapshot (nr_accesses, age, touched)."""
+
+    def reset(self, targets: Sequence[Target]) -> None:
+        """The snapshot was taken: begin a new aggregation."""
+
+    def split(self, targets: Sequence[Target]) -> None:
+        """Cut regions for the next aggregation, within max_nr_regions."""

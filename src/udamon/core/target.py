@@ -1,0 +1,23 @@
+"""A target: one address space with its list of regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from udamon.core.regions import Region
+from udamon.model import Range
+
+
+@dataclass(slots=True)
+class Target:
+    """One address space. `index` never changes or returns within a context: recordings refer to it.
+
+    `pid` is None for physical and simulated memory; `start_time` (field 22 of /proc/PID/stat) tells a
+    reused pid. `ranges` are where its memory is now; `regions` cover them, sorted and disjoint.
+    """
+
+    index: int
+    pid: int | None = None
+    start_time: int | None = None
+    ranges: list[Range] = field(default_factory=list)
+    regions: list[Region] = field(default_factory=list)

@@ -1,0 +1,69 @@
+"""Everything udamon raises on purpose. Each message is one sentence: what, why, and what to do.
+
+UdamonError
+├── UsageError            the request itself is wrong (exit status 2)
+│   ├── AttrsError        monitoring attributes that DAMON refuses (the kernel's EINVAL)
+│   ├── RangesError       empty, unsorted or overlapping address ranges (the kernel's EINVAL)
+│   └── ConfigError       a workload or scheme file that does not parse; names file and line
+└── CannotError           right request, but it cannot be done here or now (exit status 1)
+    ├── TargetGone        the process has ended (checked after the error that made us look)
+    ├── TargetBusy        another monitor already watches this target
+    ├── NotPermitted      the kernel refused; says which privilege would do
+    ├── NotSupported      this machine lacks the feature
+    ├── RecordingError    a file that is not a recording, or cannot be read or written
+    └── MissingExtra      an optional dependency is not installed
+"""
+
+from __future__ import annotations
+
+
+class UdamonError(Exception):
+    """Base of all; `status` is the exit status of the command that ends with it."""
+
+    status = 1
+
+
+class UsageError(UdamonError):
+    """The request itself is wrong."""
+
+    status = 2
+
+
+class AttrsError(UsageError):
+    """Monitoring attributes that DAMON refuses."""
+
+
+class RangesError(UsageError):
+    """Address ranges that are empty, unsorted or overlapping."""
+
+
+class ConfigError(UsageError):
+    """A configuration file that does not parse; the message starts with `file:line:`."""
+
+
+class CannotError(UdamonError):
+    """A right request that cannot be done here or now."""
+
+
+class TargetGone(CannotError):
+    """The target process has ended."""
+
+
+class TargetBusy(CannotError):
+    """Another monitor already watches this target."""
+
+
+class NotPermitted(CannotError):
+    """The kernel refused; the message names the privilege that would do."""
+
+
+class NotSupported(CannotError):
+    """This machine lacks the feature; the message says how to get it."""
+
+
+class RecordingError(CannotError):
+    """A file that is not a recording, or one that cannot be read or written."""
+
+
+class MissingExtra(CannotError):
+    """An optional dependency is not installed."""

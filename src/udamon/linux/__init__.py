@@ -1,0 +1,1 @@
+"""Typed readers of the kernel's files; each takes a root path."""

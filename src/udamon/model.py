@@ -1,0 +1,97 @@
+"""The values that cross rooms: ranges, mappings, snapshots and events. All are immutable by contract."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+PAGE_SIZE = 4096
+
+
+class Range(NamedTuple):
+    """A half-open address range [start, end), in bytes."""
+
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMapping:
+    """One line of /proc/PID/maps: [start, end) in bytes, `offset` into the file in bytes.
+
+    `name` is what the kernel prints after the inode: a path, "[heap]", "[stack]", "[anon:NAME]", or "".
+    """
+
+    start: int
+    end: int
+    perms: str
+    offset: int
+    inode: int
+    name: str
+
+    @property
+    def range(self) -> Range:
+        return Range(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One target at the end of one aggregation: what every client of a monitor sees.
+
+    Times are nanoseconds on CLOCK_MONOTONIC; the window is [begin_ns, end_ns). The arrays are parallel,
+    one entry a region, in address order; bytes are bytes, `nr_accesses` counts ticks (0..`ticks`) and
+    `ages` aggregations. `touched` estimates or measures the bytes accessed at least once in the window;
+    `resident` is None where the primitive does not know it.
+    """
+
+    target: int
+    pid: int | None
+    seq: int
+    begin_ns: int
+    end_ns: int
+    sample_ns: int
+    ticks: int
+    starts: array[int]  # 'Q'
+    ends: array[int]  # 'Q'
+    nr_accesses: array[int]  # 'I'
+    ages: array[int]  # 'I'
+    touched: array[int]  # 'Q'
+    resident: array[int] | None = None  # 'Q'
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that changed while monitoring, at `time_ns` on CLOCK_MONOTONIC.
+
+    | name          | data                                                                              |
+    |---------------|-----------------------------------------------------------------------------------|
+    | target_start  | target, pid, start_time (ticks since boot, field 22 of stat), comm, cmdline, user |
+    | target_exec   | target, pid, comm, cmdline                                                        |
+    | target_end    | target, pid, why ("exited", "left", "denied")                                     |
+    | mappings      | target, add: [[start, end, perms, offset, inode, name]], remove: [start]          |
+    | attrs         | sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions, why                |
+    | cost          | cpu_ns, max_rss_bytes, checks, snapshots: running totals of the monitor itself    |
+    | subscriber    | what, why: a subscriber raised and was dropped                                    |
+    | note          | text                                                                              |
+    """
+
+    time_ns: int
+    name: str
+    data: MappingType[str, object] = field(default_factory=dict)
+
+
+class Subscriber(Protocol):
+    """A client of a monitor. Called on the kdamond's thread; one that raises is logged and dropped."""
+
+    def snapshot(self, snapshot: Snapshot, /) -> None: ...
+
+    def event(self, event: Event, /) -> None: ...

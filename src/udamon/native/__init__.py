@@ -1,0 +1,1 @@
+"""The C hot path; see `_native.pyi` for what it offers."""

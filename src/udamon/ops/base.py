@@ -1,0 +1,68 @@
+"""The seams of this room: operations sets (where is memory?) and primitives (was it touched?)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from udamon.core.policy import Answers, Slots
+from udamon.core.target import Target
+
+Emit = Callable[[str, Mapping[str, object]], None]
+"""Publishes an Event by name and data (names and keys: see model.Event); the engine adds the time."""
+
+
+class OperationsSet(Protocol):
+    """Answers where the memory of the targets is. Needs no lock: only the kdamond calls it."""
+
+    name: str
+
+    def update(self, targets: list[Target], emit: Emit) -> None:
+        """Bring `targets` up to date: append those that came, remove those that ended, refresh `ranges`.
+
+        Called at start and every update interval. Emits target_start, target_exec, target_end and
+        mappings. Regions are the caller's business. Never raises for a target that went away; raises
+        NotPermitted (or another CannotError) only when no target at all could be watched.
+        """
+
+    def valid(self, target: Target) -> bool:
+        """True while the target exists (a zombie does, a reused pid does not). Cheap."""
+
+    def expecting(self) -> bool:
+        """True while targets may still come although there are none now (an empty cgroup)."""
+
+    def close(self) -> None:
+        """Release what was opened (pidfds, locks). Idempotent."""
+
+
+class Touched(NamedTuple):
+    """A range as a census sees it: bytes resident, and bytes of them accessed since `prepare`."""
+
+    start: int
+    end: int
+    resident: int
+    touched: int
+
+
+class Census(Protocol):
+    """A primitive that prepares a whole address space and answers for all of it at once."""
+
+    name: str
+
+    def prepare(self, target: Target) -> None:
+        """Clear the accessed state. Raises TargetGone or NotPermitted."""
+
+    def look(self, target: Target) -> list[Touched]:
+        """Ranges with anything resident, in address order. Raises TargetGone or NotPermitted."""
+
+
+class Sampler(Protocol):
+    """A primitive that answers for single pages: one call a stretch, the interpreter's lock released."""
+
+    name: str
+
+    def sample(self, targets: list[Target], slots: Slots, ticks: int, tick_ns: int, seed: int) -> Answers:
+        """Run `ticks` ticks of `tick_ns`, sleeping in between. Ends early when interrupted."""
+
+    def interrupt(self) -> None:
+        """From any thread: make a running or the next `sample` return within one tick."""

@@ -1,0 +1,1 @@
+"""Recordings: writer and reader."""

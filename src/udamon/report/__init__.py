@@ -1,0 +1,1 @@
+"""Reports: one SQL query each over the rows of a recording, and their rendering."""

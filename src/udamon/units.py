@@ -1,0 +1,83 @@
+"""Sizes, times and shares as people write them, and back.
+
+Sizes are binary whatever the letter says ("4K" = "4 KiB" = 4096), as in the kernel's own files.
+"""
+
+from __future__ import annotations
+
+import re
+
+from udamon.errors import UsageError
+
+KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+
+_SIZES = {"": 1, "B": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB, "P": 1 << 50, "E": 1 << 60}
+_TIMES_NS = {
+    "ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000,
+    "m": 60_000_000_000, "min": 60_000_000_000, "h": 3_600_000_000_000, "d": 86_400_000_000_000,
+}  # fmt: skip
+_NUMBER = re.compile(r"\s*([0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)\s*([A-Za-zµ%]*)\s*")
+
+
+def _split(text: str, what: str, example: str) -> tuple[float | int, str]:
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text!r} is not a {what}; write it like {example}.")
+    digits = match[1].replace(",", "")
+    return (float(digits) if "." in digits else int(digits)), match[2]
+
+
+def parse_size(text: str) -> int:
+    """Bytes from "4096", "4 KiB", "1.5G", "0x1000". Raises UsageError."""
+    if re.fullmatch(r"\s*0[xX][0-9a-fA-F]+\s*", text):
+        return int(text, 16)
+    number, unit = _split(text, "size", "4096, 4KiB or 1.5G")
+    letter = re.sub(r"i?[bB]?$", "", unit).upper()
+    if letter not in _SIZES or (unit.lower() in {"i", "ib"}):
+        raise UsageError(f"{text!r} is not a size: unknown unit {unit!r}; use B, KiB, MiB, GiB or TiB.")
+    return int(number * _SIZES[letter])
+
+
+def parse_time_ns(text: str) -> int:
+    """Nanoseconds from "5ms", "100 us", "1.5s", "2m"; a bare number is refused. Raises UsageError."""
+    number, unit = _split(text, "time", "5ms, 100us or 1.5s")
+    if not unit:
+        raise UsageError(f"the time {text!r} has no unit; write {text}ms or {text}s.")
+    if unit not in _TIMES_NS:
+        raise UsageError(f"{text!r} is not a time: unknown unit {unit!r}; use us, ms, s, m or h.")
+    return int(number * _TIMES_NS[unit])
+
+
+def parse_time_us(text: str) -> int:
+    """Microseconds, rounded down; see parse_time_ns."""
+    return parse_time_ns(text) // 1_000
+
+
+def parse_share(text: str) -> float:
+    """A share between 0 and 1 from "1%" or "0.01". Raises UsageError."""
+    number, unit = _split(text, "share", "1% or 0.01")
+    share = number / 100 if unit == "%" else float(number)
+    if unit not in {"", "%"} or not 0 <= share <= 1:
+        raise UsageError(f"{text!r} is not a share between 0 and 1; write it like 1% or 0.01.")
+    return share
+
+
+def format_size(size: float) -> str:
+    """A short binary size: "512 B", "4.0 KiB", "1.5 GiB"."""
+    for unit, factor in (("PiB", 1 << 50), ("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if abs(size) >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size:.0f} B"
+
+
+def format_time(seconds: float) -> str:
+    """A short time: "5 ms", "1.5 s", "2 m 5 s"."""
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.3g} us"
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} m" if hours else f"{minutes} m {rest} s"

@@ -1,0 +1,1 @@
+"""Workloads with a known truth: masim configurations, touched for real or simulated."""
