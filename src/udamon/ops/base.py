@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from udamon.core.policy import Answers, Slots
@@ -61,8 +61,14 @@ class Sampler(Protocol):
 
     name: str
 
-    def sample(self, targets: list[Target], slots: Slots, ticks: int, tick_ns: int, seed: int) -> Answers:
-        """Run `ticks` ticks of `tick_ns`, sleeping in between. Ends early when interrupted."""
+    def sample(
+        self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int
+    ) -> Answers:
+        """Run `ticks` ticks; tick k begins at begin_ns + k * tick_ns on CLOCK_MONOTONIC.
+
+        Slots name targets by their position in `targets`. Returns when the last tick has ended, or within
+        one tick of an interrupt.
+        """
 
     def interrupt(self) -> None:
         """From any thread: make a running or the next `sample` return within one tick."""

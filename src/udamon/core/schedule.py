@@ -1,0 +1,72 @@
+"""When the next aggregation and update are due, counted in sampling intervals (semantics §2.1, §2.2)."""
+
+from __future__ import annotations
+
+from udamon.core.attrs import Attrs
+
+REBASE_TICKS = 2
+"""Falling this many ticks behind (a suspended machine, an overloaded one) moves the schedule, not the past."""
+
+
+class Schedule:
+    """Counts passed sampling intervals ("sis") and knows on which of them something is due.
+
+    Deadlines are absolute: tick k begins at base + k × sample, so lateness never adds up.
+    """
+
+    def __init__(self, attrs: Attrs, now_ns: int) -> None:
+        self.sis = 0
+        self.attrs = attrs
+        self._base_ns = now_ns
+        self.next_aggr = attrs.max_nr_accesses
+        self.next_update = self._samples(attrs.update_us)
+        self._aggr_begin_ns = now_ns
+
+    def _samples(self, interval_us: int) -> int:
+        # Not at least 1: an update interval below one sample is due on every tick, as in the kernel.
+        return interval_us // (self.attrs.sample_us or 1)
+
+    @property
+    def tick_ns(self) -> int:
+        return (self.attrs.sample_us or 1) * 1_000
+
+    @property
+    def begin_ns(self) -> int:
+        """When the next tick begins."""
+        return self._base_ns + self.sis * self.tick_ns
+
+    @property
+    def aggregation_begin_ns(self) -> int:
+        return self._aggr_begin_ns
+
+    def ticks_to_next(self) -> int:
+        """Ticks until the next thing is due, at least 1."""
+        return max(min(self.next_aggr, self.next_update) - self.sis, 1)
+
+    def passed(self, ticks: int, now_ns: int) -> None:
+        """Count `ticks` as done; when far behind, go on from now instead of hurrying."""
+        self.sis += ticks
+        behind = now_ns - self.begin_ns
+        if behind > REBASE_TICKS * self.tick_ns:
+            self._base_ns += behind
+
+    def aggregation_due(self) -> bool:
+        return self.sis >= self.next_aggr
+
+    def update_due(self) -> bool:
+        return self.sis >= self.next_update
+
+    def begin_aggregation(self) -> None:
+        self.next_aggr += self.attrs.max_nr_accesses
+        self._aggr_begin_ns = self.begin_ns
+
+    def updated(self) -> None:
+        self.next_update += max(self._samples(self.attrs.update_us), 1)
+
+    def change(self, attrs: Attrs) -> None:
+        """Take new intervals from the present tick on (semantics §2.7)."""
+        begin = self.begin_ns
+        self.attrs = attrs
+        self._base_ns = begin - self.sis * self.tick_ns
+        self.next_aggr = self.sis + attrs.max_nr_accesses
+        self.next_update = self.sis + max(self._samples(attrs.update_us), 1)

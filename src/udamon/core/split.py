@@ -1,0 +1,90 @@
+"""Splitting: every region is cut at a random place, to see whether its parts differ (semantics §2.5, §2.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from udamon.core.regions import Region, cut, total_size
+from udamon.core.target import Target
+from udamon.model import Range
+
+
+def split_randomly(regions: list[Region], pieces: int, min_region: int, random: Random) -> None:
+    """Cut each region into at most `pieces`, at tenths of its size aligned down to `min_region` bytes.
+
+    A try that would leave an empty part is lost, and a second cut cuts the left part again, as in the
+    kernel. New parts are not cut again in the same pass.
+    """
+    result: list[Region] = []
+    append = result.append
+    draw = random.random
+    for r in regions:
+        append(r)
+        size = r.end - r.start
+        place = len(result)
+        for _ in range(pieces - 1):
+            if size <= 2 * min_region:
+                break
+            left = int(draw() * 9 + 1) * size // 10
+            left -= left % min_region
+            if left and left < size:
+                # A later cut lies further left, so it goes in front of the earlier ones.
+                result.insert(place, cut(r, left))
+                size = left
+    regions[:] = result
+
+
+class Splitter:
+    """Decides when and how finely to split.
+
+    The kernel keeps the count of the previous split in one variable for all its kdamonds (semantics §9.1);
+    here each policy has its own, so that contexts do not disturb each other.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._count_before = 0
+
+    def split(self, targets: Sequence[Target], max_nr_regions: int, min_region: int) -> None:
+        """Split all regions in two, or in three when the count stands still below a third of the maximum."""
+        count = sum(len(target.regions) for target in targets)
+        if count > max_nr_regions // 2:
+            return
+        pieces = 3 if count == self._count_before and count < max_nr_regions // 3 else 2
+        for target in targets:
+            split_randomly(target.regions, pieces, min_region, self._random)
+        self._count_before = count
+
+
+def size_limit(targets: Sequence[Target], min_nr_regions: int, min_region: int) -> int:
+    """The largest size a region may have, in bytes, so that at least `min_nr_regions` exist."""
+    total = sum(total_size(target.regions) for target in targets)
+    limit = max(total // min_nr_regions, min_region)
+    return -(-limit // min_region) * min_region
+
+
+def enforce_limit(regions: list[Region], limit: int) -> None:
+    """Cut every region larger than `limit` bytes, repeatedly from its left end (kernel 7.1 and later)."""
+    if all(r.end - r.start <= limit for r in regions):
+        return
+    result: list[Region] = []
+    for region in regions:
+        rest = region
+        while rest.end - rest.start > limit:
+            result.append(rest)
+            rest = cut(rest, limit)
+        result.append(rest)
+    regions[:] = result
+
+
+def split_evenly(span: Range, pieces: int, min_region: int) -> list[Range]:
+    """`span` in `pieces` equal ranges, the width aligned down, the last taking the remainder (6.12).
+
+    Returns [span] where no piece would be as large as `min_region`, as that kernel leaves it unsplit.
+    """
+    width = (span.size // pieces) // min_region * min_region if pieces else 0
+    if width == 0:
+        return [span]
+    starts = [span.start + i * width for i in range(pieces)]
+    return [Range(s, s + width) for s in starts[:-1]] + [Range(starts[-1], span.end)]

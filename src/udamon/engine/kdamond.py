@@ -1,0 +1,170 @@
+"""The kdamond: the loop that watches one context. Read `Kdamond.run` alone to know how a monitor works."""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable
+
+from udamon.core.attrs import Attrs
+from udamon.core.clock import Clock
+from udamon.core.schedule import Schedule
+from udamon.core.target import Target
+from udamon.engine.bus import Bus
+from udamon.engine.context import Context
+from udamon.engine.tuner import Tuner
+from udamon.model import Snapshot
+
+
+class Kdamond:
+    """Watches one context on its own thread, or in `run` on the caller's.
+
+    `cpu_ns` tells the CPU time spent by the monitor; the tuner's budget is kept by it.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        clock: Clock,
+        *,
+        tuner: Tuner | None = None,
+        name: str = "kdamond.0",
+        cpu_ns: Callable[[], int] = time.thread_time_ns,
+    ) -> None:
+        self.context = context
+        self.bus = Bus(clock.now_ns)
+        self.name = name
+        self.failure: Exception | None = None
+        self._clock = clock
+        self._tuner = tuner
+        self._cpu_ns = cpu_ns
+        self._cpu_before = 0
+        self._seq = 0
+        self._stopping = False
+        self._requests: deque[Callable[[], None]] = deque()
+        self._thread: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Monitor until stopped or no target is left (semantics §2.2)."""
+        context = self.context
+        watch = context.watch
+        self._schedule = schedule = Schedule(context.attrs, self._clock.now_ns())
+        self._cpu_before = self._cpu_ns()
+        try:
+            self._update()
+            while not self._stopping and context.valid():
+                # Prepare, sleep, check: one stretch of ticks, up to the next thing that is due.
+                passed = watch.observe(
+                    context.targets, schedule.begin_ns, schedule.ticks_to_next(), schedule.tick_ns
+                )
+                schedule.passed(passed, self._clock.now_ns())
+                aggregated = schedule.aggregation_due()
+                if aggregated:
+                    watch.merge(context.targets)
+                self._serve_requests()
+                if aggregated:
+                    # Published before tuning rescales the counts: a snapshot speaks of its own window.
+                    self._publish()
+                    schedule.begin_aggregation()
+                    self._tune()
+                    watch.reset(context.targets)
+                    watch.split(context.targets)
+                if schedule.update_due():
+                    schedule.updated()
+                    self._update()
+            self._finish()
+        finally:
+            self._serve_requests()
+            context.ops.close()
+
+    def start(self) -> None:
+        """Run on a thread of its own, named as the kernel names its."""
+        self._thread = threading.Thread(target=self._run_guarded, name=self.name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """From any thread: end within one tick. `join` waits for it."""
+        self._stopping = True
+        self.context.watch.interrupt()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the thread; True when it ended. Raises what made it end, if it was an error."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                return False
+        if self.failure is not None:
+            raise self.failure
+        return True
+
+    def call(self, request: Callable[[], None]) -> None:
+        """From any thread: have `request` run between two ticks on the kdamond's thread (semantics §6.5)."""
+        self._requests.append(request)
+        self.context.watch.interrupt()
+
+    def change_attrs(self, attrs: Attrs, why: str) -> None:
+        """Take new attributes now. Only before the start, or from inside a request."""
+        old = self.context.attrs
+        self.context.attrs = attrs
+        self.bus.emit("attrs", {**attrs.as_dict(), "why": why})
+        if hasattr(self, "_schedule"):
+            aggregated = self._schedule.sis == self._schedule.next_aggr
+            self._schedule.change(attrs)
+            self.context.watch.change(self.context.targets, old, attrs, aggregated=aggregated)
+
+    def _run_guarded(self) -> None:
+        try:
+            self.run()
+        except Exception as error:
+            self.failure = error
+
+    def _update(self) -> None:
+        self.context.ops.update(self.context.targets, self.bus.emit)
+        self.context.watch.adopt(self.context.targets, self.context.attrs)
+
+    def _serve_requests(self) -> None:
+        while self._requests:
+            self._requests.popleft()()
+
+    def _tune(self) -> None:
+        now = self._cpu_ns()
+        spent, self._cpu_before = now - self._cpu_before, now
+        if self._tuner is not None:
+            tuned = self._tuner.tune(self.context, spent, self.context.attrs.aggr_us * 1_000)
+            if tuned is not None:
+                self.change_attrs(*tuned)
+
+    def _publish(self) -> None:
+        begin, end = self._schedule.aggregation_begin_ns, self._schedule.begin_ns
+        for target in self.context.targets:
+            window = self.context.watch.window(target, begin, end)
+            if window is not None:
+                self.bus.snapshot(self._snapshot(target, *window))
+        self._seq += 1
+
+    def _snapshot(self, target: Target, begin_ns: int, end_ns: int) -> Snapshot:
+        regions = target.regions
+        resident = self.context.watch.resident(target)
+        return Snapshot(
+            target=target.index,
+            pid=target.pid,
+            seq=self._seq,
+            begin_ns=begin_ns,
+            end_ns=end_ns,
+            sample_ns=self._schedule.tick_ns,
+            ticks=self.context.attrs.max_nr_accesses,
+            starts=array("Q", [r.start for r in regions]),
+            ends=array("Q", [r.end for r in regions]),
+            nr_accesses=array("I", [r.nr_accesses for r in regions]),
+            ages=array("I", [r.age for r in regions]),
+            touched=array("Q", [r.touched for r in regions]),
+            resident=None if resident is None else array("Q", resident),
+        )
+
+    def _finish(self) -> None:
+        """A monitor stopped before its first aggregation ended has at least looked once."""
+        if self._seq == 0 and self.context.targets:
+            self.context.watch.merge(self.context.targets)
+            self._publish()

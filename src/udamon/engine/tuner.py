@@ -1,0 +1,71 @@
+"""Who may change the intervals while monitoring: the kernel's goal, or a budget of CPU time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+from udamon.core.attrs import Attrs
+from udamon.core.tuning import tuned_intervals
+from udamon.engine.context import Context
+
+
+class Tuner(Protocol):
+    """Asked once an aggregation."""
+
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> tuple[Attrs, str] | None:
+        """New attributes and why, or None. The aggregation lasted `window_ns` and cost `cpu_ns`."""
+
+
+class GoalTuner:
+    """The kernel's interval auto-tuning (semantics §2.8): every `goal.aggrs` aggregations."""
+
+    def __init__(self) -> None:
+        self._passed = 0
+
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> tuple[Attrs, str] | None:
+        self._passed += 1
+        if self._passed < context.attrs.goal.aggrs:
+            return None
+        self._passed = 0
+        attrs = tuned_intervals(context.targets, context.attrs)
+        return None if attrs == context.attrs else (attrs, "intervals goal")
+
+
+class CensusBudget:
+    """Keeps the CPU share of a census under `overhead` by choosing its aggregation interval.
+
+    The cost of a census hardly depends on how often it is taken, so the interval that pays for it is
+    cost / overhead. Costs vary from one to the next: the largest of the last few is what must be paid.
+    """
+
+    SHORTEST_US = 100_000
+    LONGEST_US = 60_000_000
+    TICKS = 20  # ticks in an aggregation, as in the kernel's defaults
+    HISTORY = 5
+    # Shortening for less than this would only make the windows of a recording hard to compare.
+    HYSTERESIS = 0.75
+
+    def __init__(self, overhead: float) -> None:
+        self._overhead = overhead
+        self._costs: list[int] = []
+
+    def interval_us(self, cpu_ns: int) -> int:
+        """The aggregation interval that keeps a census of this cost within the budget, in microseconds."""
+        wanted = int(cpu_ns / 1_000 / self._overhead) if self._overhead else self.LONGEST_US
+        clamped = min(max(wanted, self.SHORTEST_US), self.LONGEST_US)
+        return -(-clamped // (self.TICKS * 1_000)) * self.TICKS * 1_000
+
+    def attrs(self, attrs: Attrs, cpu_ns: int) -> Attrs:
+        aggr = self.interval_us(cpu_ns)
+        return replace(attrs, sample_us=aggr // self.TICKS, aggr_us=aggr)
+
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> tuple[Attrs, str] | None:
+        self._costs = [*self._costs[1 - self.HISTORY :], cpu_ns]
+        new = self.attrs(context.attrs, max(self._costs))
+        if self.HYSTERESIS * context.attrs.aggr_us <= new.aggr_us <= context.attrs.aggr_us:
+            return None
+        # Shorten only on the evidence of a full history; a single cheap window proves nothing.
+        if new.aggr_us < context.attrs.aggr_us and len(self._costs) < self.HISTORY:
+            return None
+        return new, f"overhead {self._overhead:.2%}"

@@ -1,0 +1,216 @@
+"""The two ways to watch accesses: by samples that feed a region policy, or by a census of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from random import Random
+from typing import Protocol
+
+from udamon.core.attrs import Attrs
+from udamon.core.clock import Clock
+from udamon.core.fit import fit
+from udamon.core.merge import age
+from udamon.core.policy import Answers, RegionPolicy
+from udamon.core.regions import Region
+from udamon.core.target import Target
+from udamon.core.tuning import rescale
+from udamon.errors import NotPermitted, RangesError, TargetGone
+from udamon.model import PAGE_SIZE, Range
+from udamon.ops.base import Census, Sampler, Touched
+
+
+class Watch(Protocol):
+    """What the kdamond asks of its access checks; see engine.kdamond for the order of the calls."""
+
+    checks: int
+    """Access checks made so far (a census counts none)."""
+
+    def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
+        """Targets came, went or changed their ranges."""
+
+    def change(self, targets: Sequence[Target], old: Attrs, new: Attrs, *, aggregated: bool) -> None:
+        """Attributes changed."""
+
+    def observe(self, targets: Sequence[Target], begin_ns: int, ticks: int, tick_ns: int) -> int:
+        """Prepare, sleep and check for `ticks` ticks; returns how many passed (fewer when interrupted)."""
+
+    def merge(self, targets: Sequence[Target]) -> None:
+        """The aggregation is complete: make the regions final."""
+
+    def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:
+        """When `target` was really watched within the aggregation; None when it was not."""
+
+    def resident(self, target: Target) -> list[int] | None:
+        """Resident bytes of each region, where known."""
+
+    def reset(self, targets: Sequence[Target]) -> None: ...
+
+    def split(self, targets: Sequence[Target]) -> None: ...
+
+    def interrupt(self) -> None:
+        """From any thread: end a running `observe` within one tick."""
+
+
+class SampledWatch:
+    """Samples answer for single pages; `policy` decides which, and what the answers say of the rest."""
+
+    def __init__(
+        self,
+        policy: RegionPolicy,
+        sampler: Sampler,
+        random: Random,
+        min_region: int = PAGE_SIZE,
+        listener: Callable[[Answers], None] | None = None,
+    ) -> None:
+        self.policy = policy
+        self.checks = 0
+        self._sampler = sampler
+        self._random = random
+        self._min_region = min_region
+        self._listener = listener
+
+    def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
+        for target in targets:
+            # Ranges that make no sense leave the regions as they are, like the kernel's EINVAL.
+            with suppress(RangesError):
+                target.regions = fit(target.regions, target.ranges, self._min_region)
+        self.policy.start(targets, attrs)
+
+    def change(self, targets: Sequence[Target], old: Attrs, new: Attrs, *, aggregated: bool) -> None:
+        for target in targets:
+            rescale(target.regions, old, new, aggregated=aggregated)
+        self.policy.start(targets, new)
+
+    def observe(self, targets: Sequence[Target], begin_ns: int, ticks: int, tick_ns: int) -> int:
+        slots = self.policy.plan(targets, ticks)
+        seed = self._random.getrandbits(64)
+        answers = self._sampler.sample(targets, slots, begin_ns, ticks, tick_ns, seed)
+        self.checks += answers.checks
+        if self._listener is not None:
+            self._listener(answers)
+        self.policy.fold(targets, slots, answers)
+        return answers.ticks
+
+    def merge(self, targets: Sequence[Target]) -> None:
+        self.policy.merge(targets)
+
+    def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:
+        return begin_ns, end_ns
+
+    def resident(self, target: Target) -> list[int] | None:
+        return None
+
+    def reset(self, targets: Sequence[Target]) -> None:
+        self.policy.reset(targets)
+
+    def split(self, targets: Sequence[Target]) -> None:
+        self.policy.split(targets)
+
+    def interrupt(self) -> None:
+        self._sampler.interrupt()
+
+
+class CensusWatch:
+    """Every range is asked at the end of the aggregation: no policy, no sampling error.
+
+    nr_accesses of a range is the touched share of its resident bytes × ticks, rounded up.
+    """
+
+    def __init__(self, census: Census, clock: Clock) -> None:
+        self.checks = 0
+        self._census = census
+        self._clock = clock
+        self._ticks = 1
+        self._prepared: dict[int, int] = {}  # target index → when it was prepared
+        self._looked: dict[int, tuple[int, int]] = {}
+        self._resident: dict[int, list[int]] = {}
+
+    def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
+        self._ticks = attrs.max_nr_accesses
+        here = {target.index for target in targets}
+        for known in (self._prepared, self._looked, self._resident):
+            for gone in known.keys() - here:
+                del known[gone]
+
+    def change(self, targets: Sequence[Target], old: Attrs, new: Attrs, *, aggregated: bool) -> None:
+        self._ticks = new.max_nr_accesses
+        for target in targets:
+            rescale(target.regions, old, new, aggregated=aggregated)
+        if not aggregated:
+            self._prepared.clear()
+
+    def observe(self, targets: Sequence[Target], begin_ns: int, ticks: int, tick_ns: int) -> int:
+        for target in targets:
+            if target.index not in self._prepared:
+                self._prepare(target)
+        if self._clock.wait_until(begin_ns + ticks * tick_ns):
+            return ticks
+        passed = (self._clock.now_ns() - begin_ns) // tick_ns
+        return min(max(passed, 0), ticks)
+
+    def merge(self, targets: Sequence[Target]) -> None:
+        """Look at every target, at once prepare it for the next window, then count and age.
+
+        Preparing is the next thing after looking so that as little as possible goes unseen in between.
+        """
+        self._looked.clear()
+        for target in targets:
+            begin = self._prepared.pop(target.index, None)
+            if begin is None:
+                continue
+            try:
+                seen = self._census.look(target)
+            except (TargetGone, NotPermitted):
+                continue  # the next update says so to everyone
+            self._looked[target.index] = begin, self._clock.now_ns()
+            self._prepare(target)
+            target.regions = successors(target.regions, seen, self._ticks)
+            self._resident[target.index] = [t.resident for t in seen]
+        largest = max((r.nr_accesses for t in targets for r in t.regions), default=0)
+        for target in targets:
+            age(target.regions, largest // 10)
+
+    def _prepare(self, target: Target) -> None:
+        try:
+            self._census.prepare(target)
+        except (TargetGone, NotPermitted):
+            return
+        self._prepared[target.index] = self._clock.now_ns()
+
+    def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:
+        return self._looked.get(target.index)
+
+    def resident(self, target: Target) -> list[int] | None:
+        return self._resident.get(target.index)
+
+    def reset(self, targets: Sequence[Target]) -> None:
+        for target in targets:
+            for r in target.regions:
+                r.last_nr_accesses = r.nr_accesses
+
+    def split(self, targets: Sequence[Target]) -> None:
+        """A census has nothing to refine."""
+
+    def interrupt(self) -> None:
+        self._clock.interrupt()
+
+
+def successors(old: Sequence[Region], seen: Sequence[Touched], ticks: int) -> list[Region]:
+    """Regions for what a census saw; each inherits age and last count from the region it continues.
+
+    A mapping that grew or shrank keeps one of its ends, so that is what identifies it.
+    """
+    by_start = {r.start: r for r in old}
+    by_end = {r.end: r for r in old}
+    regions = []
+    for start, end, resident, touched in seen:
+        region = Region(*Range(start, end))
+        region.nr_accesses = -(-touched * ticks // resident) if resident else 0
+        region.touched = touched
+        before = by_start.get(start) or by_end.get(end)
+        if before is not None:
+            region.age = before.age
+            region.last_nr_accesses = before.last_nr_accesses
+        regions.append(region)
+    return regions
