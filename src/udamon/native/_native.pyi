@@ -1,0 +1,31 @@
+"""The C hot path of udamon."""
+
+from collections.abc import Sequence
+
+from typing_extensions import Buffer
+
+def touch(
+    memory: Buffer,
+    patterns: tuple[tuple[int, int, int, int, float, bool, int], ...],
+    cursors: Buffer,
+    deadline_ns: int,
+    rate: float,
+    seed: int,
+) -> list[int]:
+    """Access `memory` until `deadline_ns` on CLOCK_MONOTONIC, the interpreter's lock released.
+
+    A pattern is (offset, length, region, stride, weight, random, mode): bytes from the start of `memory`,
+    the index of its region in `cursors` (array 'Q', bytes, kept up to date), mode 1 read, 2 write, 3 both.
+    `rate` limits all patterns together to so many accesses a second, 0 not at all. Returns the accesses
+    made, one number a pattern. Signal handlers run at least every 50 ms; what they raise ends the call.
+    Raises ValueError for a pattern that reaches outside the memory.
+    """
+
+def populate(memory: Buffer, offset: int, length: int) -> None:
+    """Write one byte of every page of that part of `memory`, bytes from its start. Raises ValueError."""
+
+def guard(memory: Buffer, offset: int, length: int) -> None:
+    """Make whole pages of `memory` inaccessible. Raises ValueError, or OSError as mprotect does."""
+
+def address_of(buffer: Buffer) -> int:
+    """The address of the buffer's first byte."""
