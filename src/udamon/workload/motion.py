@@ -50,7 +50,7 @@ class Window(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """The occurrence of the phase number `phase` that holds at some time: [begin_ns, end_ns) in workload time."""
+    """The occurrence of phase number `phase` that holds at some time: [begin_ns, end_ns) of workload time."""
 
     phase: int
     cycle: int
