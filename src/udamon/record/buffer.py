@@ -1,0 +1,109 @@
+"""Rows that wait for the next flush, kept in arrays: adding a snapshot copies memory and boxes nothing."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from arro3.core import Array, RecordBatch
+
+from udamon.model import Snapshot
+from udamon.record.schema import COLUMNS, REGION_COLUMNS, SCHEMA, TYPES
+
+_CODES = {
+    "time": "q", "begin": "q", "seq": "q", "target": "i", "pid": "i", "start": "Q", "end": "Q",
+    "nr_accesses": "I", "ticks": "I", "sample_ns": "q", "age": "I", "touched": "Q", "resident": "Q",
+}  # fmt: skip
+
+
+@cache
+def _null_block(name: str, length: int) -> Array:
+    return Array([None] * length, TYPES[name])
+
+
+def _nulls(name: str, length: int) -> Array:
+    return _null_block(name, 1 << length.bit_length()).slice(0, length)  # built once per power of two
+
+
+class _Column:
+    """One column under construction: values, and the spans in which there are none."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.values: array[int] = array(_CODES[name])
+        self.missing: list[tuple[int, int]] = []
+
+    def repeat(self, value: int | None, count: int) -> None:
+        if value is None:
+            self.missing.append((len(self.values), len(self.values) + count))
+        self.values.extend(array(self.values.typecode, (value or 0,)) * count)
+
+    def extend(self, values: array[int]) -> None:
+        self.values.extend(values)  # the same type code: a copy of memory
+
+    def finish(self) -> Array:
+        if not self.missing:
+            return Array(self.values)  # shares the memory: the column is not extended again
+        if sum(end - begin for begin, end in self.missing) == len(self.values):
+            return _nulls(self.name, len(self.values))
+        rows: list[int | None] = list(self.values)
+        for begin, end in self.missing:
+            rows[begin:end] = [None] * (end - begin)
+        return Array(rows, TYPES[self.name])
+
+
+class Rows:
+    """Snapshots and events that wait; `len` is the rows there are."""
+
+    def __init__(self) -> None:
+        self._columns = {name: _Column(name) for name in _CODES}
+        self._events: list[tuple[int, int | None, str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._columns["time"].values) + len(self._events)
+
+    def add_snapshot(self, snapshot: Snapshot) -> None:
+        """One row a region, or one row without a region."""
+        columns, count = self._columns, len(snapshot) or 1
+        columns["time"].repeat(snapshot.end_ns, count)
+        columns["begin"].repeat(snapshot.begin_ns, count)
+        columns["seq"].repeat(snapshot.seq, count)
+        columns["target"].repeat(snapshot.target, count)
+        columns["pid"].repeat(snapshot.pid, count)
+        columns["ticks"].repeat(snapshot.ticks, count)
+        columns["sample_ns"].repeat(snapshot.sample_ns, count)
+        regions = (snapshot.starts, snapshot.ends, snapshot.nr_accesses, snapshot.ages, snapshot.touched)
+        for name, values in zip(REGION_COLUMNS, (*regions, snapshot.resident), strict=True):
+            if values is None or not len(snapshot):
+                columns[name].repeat(None, count)
+            else:
+                columns[name].extend(values)
+
+    def add_event(self, time_ns: int, target: int | None, name: str, data: str) -> None:
+        """One row; `data` is JSON text."""
+        self._events.append((time_ns, target, name, data))
+
+    def batches(self) -> list[RecordBatch]:
+        """What waits, as record batches: events, then snapshots. The object must not be used again."""
+        found = []
+        if self._events:
+            found.append(_event_batch(self._events))
+        if count := len(self._columns["time"].values):
+            arrays = {name: column.finish() for name, column in self._columns.items()}
+            found.append(_batch(arrays, count))
+        return found
+
+
+def _event_batch(events: Sequence[tuple[int, int | None, str, str]]) -> RecordBatch:
+    columns: dict[str, Sequence[Any]] = dict(
+        zip(("time", "target", "event", "data"), zip(*events, strict=True), strict=True)
+    )
+    arrays = {name: Array(list(values), TYPES[name]) for name, values in columns.items()}
+    return _batch(arrays, len(events))
+
+
+def _batch(arrays: dict[str, Array], count: int) -> RecordBatch:
+    full = [arrays.get(name) or _nulls(name, count) for name in COLUMNS]
+    return RecordBatch.from_arrays(full, schema=SCHEMA)

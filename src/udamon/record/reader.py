@@ -1,0 +1,136 @@
+"""The reader of a recording: streams batches, events or snapshots, and stops at a torn end without a fuss."""
+
+from __future__ import annotations
+
+import json
+import os
+from array import array
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from arro3.core import RecordBatch, RecordBatchReader
+from arro3.io import read_ipc_stream
+
+from udamon.errors import RecordingError
+from udamon.model import Event, Snapshot
+from udamon.record.schema import VERSION, metadata_of
+from udamon.record.stream import END
+
+
+class Recording:
+    """A recording on disk, finished or still being written. Every iterator starts at the beginning.
+
+    `metadata` is what was known at the start. `truncated` tells that the end mark is missing: the recorder
+    was killed or still runs, and the last flush is the end. Memory does not grow with the file's length.
+
+    Raises RecordingError when the file cannot be read, is empty, ends inside its head, is something else,
+    or was written by a newer udamon.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+        head, tail, size = _ends(self.path)
+        _check_head(self.path, head, size)
+        self.truncated = tail != END
+        try:
+            self._schema = read_ipc_stream(self.path).schema
+        except Exception as error:  # arro3 raises bare exceptions
+            raise _other(self.path) from error
+        metadata = metadata_of(self._schema)
+        if metadata is None:
+            raise RecordingError(f"{self.path} is an Arrow stream but not a udamon recording; give one.")
+        if metadata.get("version") != VERSION:
+            raise RecordingError(
+                f"{self.path} has version {metadata.get('version')} of the recording format and this udamon "
+                f"reads version {VERSION}; install the udamon that wrote it."
+            )
+        self.metadata: dict[str, Any] = metadata
+
+    def batches(self) -> Iterator[RecordBatch]:
+        """Record batches in the schema of udamon.record.schema, up to the last whole one."""
+        try:
+            yield from read_ipc_stream(self.path)
+        except Exception:  # the torn end of a killed recorder, or one that writes right now
+            self.truncated = True
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The Arrow stream protocol: each call reads the file anew, so a query may scan it twice."""
+        reader = RecordBatchReader.from_batches(self._schema, self.batches())
+        return reader.__arrow_c_stream__(requested_schema)
+
+    def events(self) -> Iterator[Event]:
+        """The events, in the order they were written."""
+        for batch in self.batches():
+            names = batch["event"]
+            if names.null_count < len(names):
+                yield from _events(batch)
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """The snapshots, in the order they were written."""
+        for batch in self.batches():
+            names = batch["event"]
+            if names.null_count == len(names):
+                yield from _snapshots(batch)
+
+
+def _ends(path: Path) -> tuple[bytes, bytes, int]:
+    """The first 8 bytes, the last 8, and the size."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - len(END)))
+            return head, file.read(), size
+    except OSError as error:
+        raise RecordingError(
+            f"cannot read {path}: {error.strerror}; give a file that udamon record wrote."
+        ) from error
+
+
+def _check_head(path: Path, head: bytes, size: int) -> None:
+    """Refuse what cannot be a stream before arro3 takes other bytes for a length and allocates it."""
+    marker = END[:4]
+    if not size:
+        raise RecordingError(f"{path} is empty: the recorder was stopped before it wrote anything.")
+    length = int.from_bytes(head[4:8], "little")
+    if head[:4] != marker[:size] or length > 1 << 28:
+        raise _other(path)
+    if size < 8 + length or size < 8:
+        raise RecordingError(f"{path} ends inside its head: the recorder was stopped before the first flush.")
+
+
+def _other(path: Path) -> RecordingError:
+    return RecordingError(f"{path} is not a udamon recording; give a file that udamon record wrote.")
+
+
+def _events(batch: RecordBatch) -> Iterator[Event]:
+    columns = (batch[name].to_pylist() for name in ("time", "event", "data"))
+    for time_ns, name, data in zip(*columns, strict=True):
+        if name is not None:
+            yield Event(time_ns, name, json.loads(data))
+
+
+def _snapshots(batch: RecordBatch) -> Iterator[Snapshot]:
+    keys = list(zip(*(batch[name].to_pylist() for name in ("time", "seq", "target")), strict=True))
+    begin = 0
+    for row in range(1, len(keys) + 1):
+        if row == len(keys) or keys[row] != keys[begin]:
+            yield _snapshot(batch.slice(begin, row - begin))
+            begin = row
+
+
+def _snapshot(rows: RecordBatch) -> Snapshot:
+    first = {name: rows[name].slice(0, 1).to_pylist()[0] for name in rows.column_names}
+
+    def values(name: str, code: str) -> array[int]:
+        return array(code, [] if first["start"] is None else rows[name].to_pylist())
+
+    return Snapshot(
+        target=first["target"], pid=first["pid"], seq=first["seq"],
+        begin_ns=first["begin"], end_ns=first["time"], sample_ns=first["sample_ns"], ticks=first["ticks"],
+        starts=values("start", "Q"), ends=values("end", "Q"),
+        nr_accesses=values("nr_accesses", "I"), ages=values("age", "I"), touched=values("touched", "Q"),
+        resident=None if first["resident"] is None else values("resident", "Q"),
+    )  # fmt: skip

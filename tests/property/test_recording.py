@@ -1,0 +1,135 @@
+"""Recordings under arbitrary content and arbitrary ends."""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from udamon.errors import RecordingError
+from udamon.model import Event, Snapshot
+from udamon.record.reader import Recording
+from udamon.record.writer import Writer
+
+U32, U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
+NS = st.integers(0, 2**63 - 1)
+
+
+@st.composite
+def snapshots(draw: st.DrawFn, seq: int) -> Snapshot:
+    """Any snapshot with numbers that fit; addresses need not be sorted for the file's sake."""
+    size = draw(st.integers(0, 5))
+
+    def column(code: str, values: st.SearchStrategy[int]) -> array[int]:
+        return array(code, draw(st.lists(values, min_size=size, max_size=size)))
+
+    return Snapshot(
+        target=draw(st.integers(0, 3)), pid=draw(st.none() | st.integers(1, 2**22)), seq=seq,
+        begin_ns=draw(NS), end_ns=draw(NS), sample_ns=draw(NS), ticks=draw(U32),
+        starts=column("Q", U64), ends=column("Q", U64), nr_accesses=column("I", U32), ages=column("I", U32),
+        touched=column("Q", U64),
+        resident=column("Q", U64) if size and draw(st.booleans()) else None,
+    )  # fmt: skip
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+events = st.builds(
+    Event, NS, st.text(st.characters(codec="utf-8"), min_size=1), st.dictionaries(st.text(), json)
+)
+FLUSH = "flush"
+
+
+@st.composite
+def scripts(draw: st.DrawFn) -> list[Snapshot | Event | str]:
+    """What a monitor might hand to a writer, flushes in between."""
+    size = draw(st.integers(0, 8))
+    return [draw(snapshots(seq) | events | st.just(FLUSH)) for seq in range(size)]
+
+
+def play(path: Path, script: list[Snapshot | Event | str]) -> None:
+    with Writer(path, {"via": "sim"}) as writer:
+        for step in script:
+            if isinstance(step, Snapshot):
+                writer.snapshot(step)
+            elif isinstance(step, Event):
+                writer.event(step)
+            else:
+                writer.flush()
+
+
+@given(scripts())
+@settings(deadline=None)
+def test_round_trip(script: list[Snapshot | Event | str]) -> None:
+    """Any snapshots and events come back equal, each kind in its order, none lost."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "a"
+        play(path, script)
+        recording = Recording(path)
+        assert list(recording.snapshots()) == [step for step in script if isinstance(step, Snapshot)]
+        assert list(recording.events()) == [step for step in script if isinstance(step, Event)]
+        assert not recording.truncated
+
+
+def _shot(seq: int, regions: int) -> Snapshot:
+    numbers = range(seq, seq + regions)
+    starts = array("Q", (n * 4096 for n in numbers))
+    ends = array("Q", (n * 4096 + 4096 for n in numbers))
+    counts = array("I", (n * 7919 % 21 for n in numbers))
+    touched = array("Q", (n * 104729 % 4097 for n in numbers))
+    return Snapshot(0, 1, seq, seq, seq + 1, 5, 20, starts, ends, counts, counts, touched)
+
+
+def _flushed(path: Path, flushes: int, regions: int) -> list[int]:
+    """Write one snapshot and one event per flush; the file's size after each, the head's size first."""
+    writer = Writer(path, {})
+    sizes = [path.stat().st_size]
+    for seq in range(flushes):
+        writer.snapshot(_shot(seq, regions))
+        writer.event(Event(seq, "cost", {"checks": seq}))
+        writer.flush()
+        sizes.append(path.stat().st_size)
+    writer.close()
+    return sizes
+
+
+def _check_cut(whole: bytes, cut: int, sizes: list[int], path: Path) -> None:
+    """A file of `cut` bytes reads to the last whole flush, or ends inside its head: one sentence."""
+    path.write_bytes(whole[:cut])
+    try:
+        recording = Recording(path)
+    except RecordingError as error:
+        assert cut < sizes[0]
+        assert "ends inside its head" in str(error) or (cut == 0 and "is empty" in str(error))
+        return
+    expected = sum(size <= cut for size in sizes[1:])
+    seqs = [shot.seq for shot in recording.snapshots()]
+    assert seqs == list(range(expected)), cut
+    # The event of a flush is written before its snapshots: it may have come through alone.
+    assert len(list(recording.events())) in (expected, expected + 1)
+    assert recording.truncated == (cut < len(whole))
+
+
+def test_truncated_anywhere(tmp_path: Path) -> None:
+    """Cut at every byte: never more than one sentence, and never less than the last whole flush."""
+    sizes = _flushed(tmp_path / "whole", flushes=2, regions=2)
+    whole = (tmp_path / "whole").read_bytes()
+    for cut in range(len(whole) + 1):
+        _check_cut(whole, cut, sizes, tmp_path / "cut")
+
+
+def test_truncated_large(tmp_path: Path) -> None:
+    """The same at many positions of a file with compressed buffers of many pages."""
+    sizes = _flushed(tmp_path / "whole", flushes=20, regions=2000)
+    whole = (tmp_path / "whole").read_bytes()
+    near = {size + off for size in sizes for off in (-9, -8, -1, 0, 1, 4, 8, 9)}
+    for cut in sorted(near | set(range(0, len(whole), 3989))):
+        if 0 <= cut <= len(whole):
+            _check_cut(whole, cut, sizes, tmp_path / "cut")

@@ -1,0 +1,79 @@
+"""The reader: files that are not what they should be, and how much memory reading takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_record_writer import snapshot
+from udamon.errors import RecordingError
+from udamon.record.reader import Recording
+from udamon.record.writer import Writer
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty: the recorder was stopped"),
+        (b"\xff\xff", "ends inside its head"),
+        (b"\xff\xff\xff\xff\x00\x10\x00\x00abc", "ends inside its head"),
+        (b"hello, this is text", "is not a udamon recording"),
+        (b"\x7fELF" + bytes(100), "is not a udamon recording"),
+        (bytes(4096), "is not a udamon recording"),
+        (b"\xff" * 4096, "is not a udamon recording|ends inside its head"),
+    ],
+)
+def test_other_files(tmp_path: Path, content: bytes, sentence: str) -> None:
+    """Each kind of wrong file is one sentence."""
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match=sentence):
+        Recording(path)
+
+
+def test_no_file_and_directory(tmp_path: Path) -> None:
+    """Missing and unreadable files say the kernel's reason."""
+    with pytest.raises(RecordingError, match="No such file"):
+        Recording(tmp_path / "none")
+    with pytest.raises(RecordingError, match="Is a directory"):
+        Recording(tmp_path)
+
+
+def test_newer_version(tmp_path: Path) -> None:
+    """A recording in a later format is refused, not misread."""
+    Writer(tmp_path / "a", {"version": 99}).close()
+    with pytest.raises(RecordingError, match="version 99 .* reads version 1"):
+        Recording(tmp_path / "a")
+
+
+_READ = """
+import resource, sys
+from udamon.record.reader import Recording
+recording = Recording(sys.argv[1])
+rows = sum(batch.num_rows for batch in recording.batches())
+print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def _peak(path: Path) -> tuple[int, int]:
+    done = subprocess.run([sys.executable, "-c", _READ, path], capture_output=True, text=True, check=True)
+    rows, peak = done.stdout.split()
+    return int(rows), int(peak)
+
+
+def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
+    """Ten times the rows (here 0.2 and 2 million) take the same memory to read, within 10 MiB."""
+    rows = {}
+    for times in (1, 10):
+        path = tmp_path / f"{times}"
+        with Writer(path, {}) as writer:
+            for seq in range(200 * times):
+                writer.snapshot(snapshot(seq, regions=1000))
+                if seq % 10 == 9:
+                    writer.flush()
+        rows[times] = _peak(path)
+    assert rows[10][0] == 10 * rows[1][0] == 2_000_000
+    assert rows[10][1] - rows[1][1] < 10 * 1024
