@@ -1,0 +1,119 @@
+"""Control groups, version 1 and 2: where one is, and which processes are in it and below it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from udamon.errors import CannotError, NotPermitted, NotSupported
+from udamon.linux.procfs import read_bytes, read_status
+from udamon.linux.roots import PROC
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupMount:
+    """A mounted hierarchy: `top` is the cgroup seen at `point` ("/" unless bind-mounted or namespaced)."""
+
+    point: Path
+    top: str
+    version: int
+    controllers: frozenset[str]
+
+
+def _unescape(text: str) -> str:
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, char)
+    return text
+
+
+def parse_mountinfo(text: str) -> list[CgroupMount]:
+    """The cgroup mounts: version 2 first, then version 1 with the memory controller, then the others."""
+    mounts = []
+    for line in text.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, kind = left.split(" "), right.split(" ")
+        if len(fields) < 5 or kind[0] not in {"cgroup", "cgroup2"}:
+            continue
+        version = 2 if kind[0] == "cgroup2" else 1
+        options = frozenset(kind[-1].split(",")) if version == 1 else frozenset[str]()
+        mounts.append(CgroupMount(Path(_unescape(fields[4])), _unescape(fields[3]), version, options))
+    return sorted(mounts, key=lambda m: (m.version != 2, "memory" not in m.controllers))
+
+
+def cgroup_mounts(root: Path = PROC) -> list[CgroupMount]:
+    """The cgroup mounts this process sees. Raises NotSupported where there are none."""
+    try:
+        mounts = parse_mountinfo((root / "self" / "mountinfo").read_text(errors="surrogateescape"))
+    except OSError:
+        raise NotSupported(f"{root} is not mounted; mount it with: mount -t proc proc {root}.") from None
+    if not mounts:
+        raise NotSupported("no cgroup hierarchy is mounted; mount -t cgroup2 none /sys/fs/cgroup, or use -p.")
+    return mounts
+
+
+def find_cgroup(path: str, root: Path = PROC) -> Path:
+    """The directory of a cgroup given as a directory, or as a path within a hierarchy ("/user.slice").
+
+    A path that exists in several hierarchies means the first one in which it holds processes. Raises
+    CannotError when there is no such cgroup.
+    """
+    found = [d for mount in cgroup_mounts(root) if (d := _directory(path, mount)) is not None]
+    if not found:
+        raise CannotError(
+            f"there is no cgroup {path!r}; see /proc/PID/cgroup of a process that should be in it."
+        )
+    return next((d for d in found if _has_processes(d)), found[0])
+
+
+def _directory(path: str, mount: CgroupMount) -> Path | None:
+    absolute = Path(os.path.normpath(path))
+    if absolute.is_relative_to(mount.point):
+        candidate = absolute
+    else:
+        inside = "/" + os.path.normpath(path).strip("/")
+        top = "" if mount.top == "/" else mount.top
+        inside = inside.removeprefix(top) if (inside + "/").startswith(top + "/") else inside
+        candidate = mount.point / inside.strip("/")
+    # only a cgroup has this file, so a look-alike directory elsewhere is not taken for one
+    return candidate if (candidate / "cgroup.procs").is_file() else None
+
+
+def _has_processes(directory: Path) -> bool:
+    try:
+        return bool(cgroup_pids(directory))
+    except CannotError:
+        return False
+
+
+def cgroup_pids(directory: Path, root: Path = PROC) -> list[int]:
+    """Pids in the cgroup and all below it, in numeric order; empty when it was removed.
+
+    Processes of other pid namespaces (shown as 0) are left out. Raises NotPermitted.
+    """
+    pids: set[int] = set()
+    for folder, _, _ in os.walk(directory):
+        pids |= _procs(folder, root)
+    return sorted(pids - {0})
+
+
+def _procs(folder: str, root: Path) -> set[int]:
+    try:
+        return set(map(int, read_bytes(f"{folder}/cgroup.procs").split()))
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:  # a threaded cgroup lists threads only
+            return _processes_of(map(int, read_bytes(f"{folder}/cgroup.threads").split()), root)
+        if error.errno in {errno.EACCES, errno.EPERM}:
+            raise NotPermitted(f"{folder}/cgroup.procs may not be read by you; run udamon as root.") from None
+        return set()  # removed meanwhile
+
+
+def _processes_of(tids: map[int], root: Path) -> set[int]:
+    found = set()
+    for tid in tids:
+        try:
+            found.add(read_status(tid, root).tgid)
+        except OSError:
+            continue
+    return found

@@ -1,0 +1,121 @@
+"""What this kernel offers, found out by trying on udamon's own memory; never inferred from a version."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import re
+import struct
+from pathlib import Path
+
+from udamon.linux.maps import line_range
+from udamon.linux.procfs import read_bytes, read_status
+from udamon.linux.roots import PROC, SYS
+
+CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_NICE = 19, 21, 23
+MADV = {"willneed": 3, "cold": 20, "pageout": 21, "collapse": 25}
+_NR_PROCESS_MADVISE = 440
+_PAGEMAP_SCAN = 0xC060_6610  # _IOWR('f', 16, 96 bytes)
+_SOFT_DIRTY_BIT = 1 << 55
+_FRAME_MASK = (1 << 55) - 1
+
+
+def page_monitor(root: Path = PROC) -> bool:
+    """CONFIG_PROC_PAGE_MONITOR: clear_refs is there and smaps tells what was referenced."""
+    if not (root / "self" / "clear_refs").exists():
+        return False
+    try:
+        with open(root / "self" / "smaps", "rb", buffering=0) as file:
+            return b"\nReferenced:" in file.read(1 << 14)
+    except OSError:
+        return False
+
+
+def own_page_map_entries() -> list[int]:
+    """The page-map entries of this process's stack; empty where the page map cannot be read."""
+    try:
+        lines = read_bytes("/proc/self/maps").splitlines()
+        stack = next(line_range(line) for line in lines if line.endswith(b"[stack]"))
+        with open("/proc/self/pagemap", "rb", buffering=0) as file:
+            data = os.pread(file.fileno(), stack.size // mmap.PAGESIZE * 8, stack.start // mmap.PAGESIZE * 8)
+    except (OSError, StopIteration):
+        return []
+    return list(memoryview(data).cast("Q"))
+
+
+def soft_dirty() -> bool:
+    """The kernel keeps soft-dirty bits: a stack, written to all the time, has some then."""
+    return any(entry & _SOFT_DIRTY_BIT for entry in own_page_map_entries())
+
+
+def frame_numbers() -> bool:
+    """True when the page map tells page frame numbers (0 means: not permitted)."""
+    return any(entry >> 63 and entry & _FRAME_MASK for entry in own_page_map_entries())
+
+
+def pagemap_scan() -> bool:
+    """The PAGEMAP_SCAN request of the page map, tried on an empty range."""
+    argument = struct.pack("12Q", 96, *[0] * 11)
+    try:
+        with open("/proc/self/pagemap", "rb", buffering=0) as file:
+            fcntl.ioctl(file.fileno(), _PAGEMAP_SCAN, argument)
+    except OSError as error:
+        return error.errno not in {errno.ENOTTY, errno.ENOENT, errno.EACCES}
+    return True
+
+
+def idle_bitmap(root: Path = SYS) -> str:
+    """ "open", "denied" or "missing": the bitmap of idle page tracking."""
+    try:
+        os.close(os.open(root / "kernel/mm/page_idle/bitmap", os.O_RDWR | os.O_CLOEXEC))
+    except PermissionError:
+        return "denied"
+    except OSError:
+        return "missing"
+    return "open"
+
+
+def process_madvise() -> bool:
+    """The system call, tried on no process: a kernel that has it says that the descriptor is bad."""
+    import ctypes  # some MiB that the recording path does without
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(ctypes.c_long(_NR_PROCESS_MADVISE), ctypes.c_int(-1), None, ctypes.c_size_t(0), 0, 0)
+    return ctypes.get_errno() == errno.EBADF
+
+
+def advice_known(name: str) -> bool:
+    """True when madvise knows this advice: given for no bytes at all, so nothing is done."""
+    with mmap.mmap(-1, mmap.PAGESIZE) as page:
+        try:
+            page.madvise(MADV[name], 0, 0)
+        except OSError:
+            return False
+    return True
+
+
+def has_capability(number: int, root: Path = PROC) -> bool:
+    """True when the capability is effective for udamon."""
+    try:
+        return bool(read_status("self", root).cap_eff >> number & 1)
+    except OSError:
+        return False
+
+
+def has_swap(root: Path = PROC) -> bool:
+    """True when some swap is in use."""
+    try:
+        return len(read_bytes(root / "swaps").splitlines()) > 1
+    except OSError:
+        return False
+
+
+def nodes(root: Path = SYS) -> list[int]:
+    """The NUMA nodes."""
+    try:
+        names = os.listdir(root / "devices/system/node")
+    except OSError:
+        return []
+    return sorted(int(match[1]) for name in names if (match := re.fullmatch(r"node(\d+)", name)))

@@ -1,0 +1,56 @@
+"""/proc/PID/maps: the mappings of a process.
+
+Read whole at every update, so lines are compared as bytes and only those that changed are parsed. Names
+stay as the kernel prints them: a newline is "\\012", a file that was removed ends with " (deleted)".
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from udamon.linux.procfs import ProcessId, open_of, read_fd
+from udamon.linux.roots import PROC
+from udamon.model import MemoryMapping, Range
+
+_KERNEL_HALF = 1 << 63
+"""Lines from here on are no memory of the process: [vsyscall] is one page of the kernel's own."""
+
+
+def read_lines(process: ProcessId, root: Path = PROC) -> list[bytes]:
+    """The lines of mappings of a process, in address order, [vsyscall] left out. Raises OSError."""
+    fd = open_of(process, "maps", os.O_RDONLY, root)
+    try:
+        return split_lines(read_fd(fd))
+    finally:
+        os.close(fd)
+
+
+def split_lines(data: bytes) -> list[bytes]:
+    """Lines of a maps file that speak of user memory."""
+    lines = data.split(b"\n")
+    while lines and (not lines[-1] or line_range(lines[-1]).start >= _KERNEL_HALF):
+        lines.pop()
+    return lines
+
+
+def line_range(line: bytes) -> Range:
+    """[start, end) of one line."""
+    start, _, rest = line.partition(b"-")
+    return Range(int(start, 16), int(rest[: rest.index(b" ")], 16))
+
+
+def parse_line(line: bytes) -> MemoryMapping:
+    """One line of a maps file."""
+    fields = line.split(None, 5)
+    start, end = fields[0].split(b"-")
+    # the name is padded with blanks before it; those after it would be its own
+    name = fields[5].decode(errors="replace") if len(fields) > 5 else ""
+    return MemoryMapping(
+        int(start, 16), int(end, 16), fields[1].decode(), int(fields[2], 16), int(fields[4]), name
+    )
+
+
+def parse_maps(data: bytes) -> list[MemoryMapping]:
+    """All mappings of a maps file, in address order, [vsyscall] left out."""
+    return [parse_line(line) for line in split_lines(data)]

@@ -1,0 +1,185 @@
+"""One process as /proc shows it: stat, status, command line, children.
+
+Readers raise the OSError they met; failure.process_errors turns it into a sentence.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from udamon.linux.roots import PROC
+
+_PF_KTHREAD = 0x0020_0000
+
+
+class ProcessId(NamedTuple):
+    """A process for good: its pid, and when it started (ticks since boot), which tells a reused pid."""
+
+    pid: int
+    start_time: int
+
+
+class Stat(NamedTuple):
+    """/proc/PID/stat; times in clock ticks. start_code and start_stack are 0 or 1 if withheld."""
+
+    pid: int
+    comm: str
+    state: str
+    ppid: int
+    kernel_thread: bool
+    utime: int
+    stime: int
+    num_threads: int
+    start_time: int
+    start_code: int
+    start_stack: int
+
+    @property
+    def id(self) -> ProcessId:
+        return ProcessId(self.pid, self.start_time)
+
+    @property
+    def ended(self) -> bool:
+        """True for a zombie: it exists, but its memory is gone."""
+        return self.state in "ZXx" and self.num_threads <= 1
+
+
+class Status(NamedTuple):
+    """/proc/PID/status: thread group (the process), effective user, effective capabilities (a bit set)."""
+
+    tgid: int
+    uid: int
+    cap_eff: int
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The whole file, however short the kernel's reads are."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return read_fd(fd)
+    finally:
+        os.close(fd)
+
+
+def read_fd(fd: int) -> bytes:
+    """What is left to read of an open file."""
+    chunks = []
+    while chunk := os.read(fd, 1 << 16):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def read_stat(pid: int, root: Path = PROC) -> Stat:
+    """Raises OSError; FileNotFoundError or ProcessLookupError when there is no such process."""
+    data = read_bytes(f"{root}/{pid}/stat")
+    # comm may hold anything, parentheses and blanks too: the last ")" ends it
+    comm = data[data.index(b"(") + 1 : data.rindex(b")")].decode(errors="replace")
+    f = data[data.rindex(b")") + 2 :].split()
+    return Stat(
+        pid, comm, f[0].decode(), int(f[1]), bool(int(f[6]) & _PF_KTHREAD),
+        int(f[11]), int(f[12]), int(f[17]), int(f[19]), int(f[23]), int(f[25]),
+    )  # fmt: skip
+
+
+def read_status(pid: int | str = "self", root: Path = PROC) -> Status:
+    """Raises OSError."""
+    fields = dict(
+        line.split(b":", 1) for line in read_bytes(f"{root}/{pid}/status").splitlines() if b":" in line
+    )
+    return Status(int(fields[b"Tgid"]), int(fields[b"Uid"].split()[1]), int(fields.get(b"CapEff", b"0"), 16))
+
+
+def read_cmdline(pid: int, root: Path = PROC) -> list[str]:
+    """The arguments; empty for zombies and kernel threads. Raises OSError."""
+    data = read_bytes(f"{root}/{pid}/cmdline").rstrip(b"\0")
+    return [arg.decode(errors="replace") for arg in data.split(b"\0")] if data else []
+
+
+def read_exe(pid: int, root: Path = PROC) -> str:
+    """The path of the program, "" where it may not be known."""
+    try:
+        return os.readlink(f"{root}/{pid}/exe").removesuffix(" (deleted)")
+    except OSError:
+        return ""
+
+
+def list_pids(root: Path = PROC) -> list[int]:
+    """All processes that can be seen, in numeric order. Raises OSError."""
+    return sorted(int(name) for name in os.listdir(root) if name.isdigit())
+
+
+def is_alive(process: ProcessId, root: Path = PROC) -> bool:
+    """True while this very process exists, as a zombie too; False once its pid was given to another."""
+    try:
+        return read_stat(process.pid, root).start_time == process.start_time
+    except OSError:
+        return False
+
+
+def children(pid: int, root: Path = PROC) -> list[int]:
+    """Pids of the children of all threads of `pid`; empty when it is gone.
+
+    The kernel may leave out a child while another one exits; it is found at the next look.
+    """
+    found: list[int] = []
+    try:
+        for tid in os.listdir(f"{root}/{pid}/task"):
+            found += map(int, read_bytes(f"{root}/{pid}/task/{tid}/children").split())
+    except FileNotFoundError:
+        if not os.path.exists(f"{root}/self/task") or not _has_children_file(root):
+            return _children_by_scan(pid, root)
+    except OSError:
+        pass  # it ended, or it is not ours to see
+    return found
+
+
+def _has_children_file(root: Path) -> bool:
+    # CONFIG_PROC_CHILDREN; /proc/thread-self is there wherever /proc/self is
+    return os.path.exists(f"{root}/thread-self/children")
+
+
+def _children_by_scan(pid: int, root: Path) -> list[int]:
+    found = []
+    for other in list_pids(root):
+        try:
+            if read_stat(other, root).ppid == pid:
+                found.append(other)
+        except OSError:
+            continue
+    return found
+
+
+def open_of(process: ProcessId, name: str, flags: int, root: Path = PROC) -> int:
+    """A descriptor of /proc/PID/`name` that surely belongs to `process`. Raises OSError.
+
+    The start time is compared again *after* opening: a pid that was reused in between cannot slip in.
+    """
+    directory = _memory_directory(process, root)
+    fd = os.open(f"{directory}/{name}", flags | os.O_CLOEXEC)
+    if not is_alive(process, root):
+        os.close(fd)
+        raise _no_such_process()
+    return fd
+
+
+def _memory_directory(process: ProcessId, root: Path) -> str:
+    """Where the memory shows: at a living thread when the main thread ended before the others."""
+    stat = read_stat(process.pid, root)
+    if stat.start_time != process.start_time or stat.ended:
+        raise _no_such_process()
+    return f"{root}/{process.pid}" if stat.state not in "ZXx" else _live_thread(process.pid, root)
+
+
+def _live_thread(pid: int, root: Path) -> str:
+    for tid in sorted(map(int, os.listdir(f"{root}/{pid}/task"))):
+        data = read_bytes(f"{root}/{pid}/task/{tid}/stat")
+        if data[data.rindex(b")") + 2 :][:1] not in b"ZX":
+            return f"{root}/{pid}/task/{tid}"
+    raise _no_such_process()
+
+
+def _no_such_process() -> ProcessLookupError:
+    return ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))

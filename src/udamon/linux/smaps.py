@@ -1,0 +1,65 @@
+"""/proc/PID/smaps: how much of each mapping is resident and was referenced.
+
+A mapping of hugetlb pages (flag "ht") always shows Rss and Referenced 0: the kernel accounts such pages
+apart and clear_refs passes them by, so nothing can be said of them from here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from udamon.linux.procfs import ProcessId, open_of, read_fd
+from udamon.linux.roots import PROC
+
+# A header starts with a hex digit in lower case, a field with a capital letter: no name can look like one,
+# for the kernel prints a newline in a name as \012. Fields are found by name, others may come in between.
+_REFERENCED = re.compile(
+    rb"^([0-9a-f]+)-([0-9a-f]+) [^\n]*\n(?:(?!Rss:)[A-Z][^\n]*\n)*"
+    rb"Rss: +([1-9][0-9]*) kB\n(?:(?!Referenced:)[A-Z][^\n]*\n)*Referenced: +([0-9]+) kB\n",
+    re.MULTILINE,
+)
+_HUGETLB = re.compile(
+    rb"^[0-9a-f]+-[0-9a-f]+ [^\n]*\n(?:(?!Shared_Hugetlb:)[A-Z][^\n]*\n)*"
+    rb"Shared_Hugetlb: +([0-9]+) kB\nPrivate_Hugetlb: +([0-9]+) kB\n",
+    re.MULTILINE,
+)
+
+
+class Referenced(NamedTuple):
+    """A mapping [start, end) with something resident; sizes in bytes.
+
+    `referenced` counts pages with the accessed bit set in this process, or marked referenced in the page
+    itself (page cache read through read(2) by anyone, say).
+    """
+
+    start: int
+    end: int
+    rss: int
+    referenced: int
+
+
+def read_smaps(process: ProcessId, root: Path = PROC) -> bytes:
+    """The file as it is; the kernel walks every resident page for it. Raises OSError."""
+    fd = open_of(process, "smaps", os.O_RDONLY, root)
+    try:
+        return read_fd(fd)
+    finally:
+        os.close(fd)
+
+
+def parse_referenced(data: bytes) -> list[Referenced]:
+    """Mappings with anything resident, in address order."""
+    return [
+        Referenced(int(start, 16), int(end, 16), int(rss) << 10, int(referenced) << 10)
+        for start, end, rss, referenced in _REFERENCED.findall(data)
+    ]
+
+
+def hugetlb_bytes(data: bytes) -> int:
+    """Bytes of hugetlb pages of the process, which `parse_referenced` cannot see."""
+    if b" ht" not in data:
+        return 0
+    return sum(int(shared) + int(private) for shared, private in _HUGETLB.findall(data)) << 10

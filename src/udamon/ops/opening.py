@@ -1,0 +1,51 @@
+"""Building operations sets and censuses from what the command line says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from udamon.errors import UsageError
+from udamon.linux import features
+from udamon.linux.roots import Roots
+from udamon.model import Range
+from udamon.ops.base import Census, OperationsSet
+from udamon.ops.fvaddr import Fvaddr
+from udamon.ops.paddr import Paddr
+from udamon.ops.processes import ProcessSource
+from udamon.ops.refs import Refs
+from udamon.ops.vaddr import Vaddr
+
+
+def open_ops(
+    name: str,
+    source: ProcessSource | None = None,
+    ranges: Sequence[Range] = (),
+    roots: Roots = Roots(),  # noqa: B008 (immutable)
+) -> OperationsSet:
+    """The operations set `name`: vaddr (of `source`), fvaddr (of `source`, `ranges`) or paddr (`ranges` or all).
+
+    Raises UsageError, and CannotError for physical memory that may not be seen.
+    """
+    if name == "paddr":
+        if source is not None:
+            raise UsageError("paddr watches the physical memory and takes no process; leave one of them out.")
+        return Paddr(ranges, roots)
+    if name not in {"vaddr", "fvaddr"}:
+        raise UsageError(f"there is no operations set {name!r}; choose vaddr, fvaddr or paddr.")
+    if source is None:
+        raise UsageError(f"{name} watches processes; give -p PID, --cgroup PATH or -- COMMAND.")
+    if name == "fvaddr":
+        return Fvaddr(source, ranges, roots)
+    if ranges:
+        raise UsageError("vaddr finds its ranges itself; give ranges with fvaddr.")
+    return Vaddr(source, roots)
+
+
+def open_census(via: str, ops: OperationsSet, roots: Roots = Roots()) -> Census:  # noqa: B008 (immutable)
+    """The census primitive `via` for what `ops` watches. Raises UsageError."""
+    if via != "refs":
+        raise UsageError(f"{via!r} is not a census; choose refs.")
+    if ops.name == "paddr":
+        raise UsageError("refs sees the memory of processes, not physical memory; use --ops vaddr.")
+    flush = not features.soft_dirty() and features.own_page_map_entries() != []
+    return Refs(roots, flush=flush, only_ranges=ops.name == "fvaddr")

@@ -1,0 +1,137 @@
+"""Which processes to watch: named ones, named ones with their children, or a control group."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from udamon.errors import TargetGone, UsageError
+from udamon.linux.cgroup import cgroup_pids, find_cgroup
+from udamon.linux.failure import process_errors
+from udamon.linux.procfs import ProcessId, Stat, children, is_alive, read_stat, read_status
+from udamon.linux.roots import PROC
+
+
+class ProcessSource(Protocol):
+    """Tells at each update which processes are wanted now."""
+
+    named: frozenset[int]
+    """Pids the user named: one of these that cannot be watched from the start is an error."""
+
+    def processes(self) -> list[ProcessId]:
+        """Those that exist now and are wanted, in a stable order."""
+
+    def expecting(self) -> bool:
+        """True while processes may still come although there are none now."""
+
+
+def self_only() -> frozenset[int]:
+    """What sources leave out: udamon itself, whose own work would be all there is to see."""
+    return frozenset({os.getpid()})
+
+
+def named_process(pid: int, root: Path = PROC, exclude: Collection[int] = frozenset()) -> ProcessId:
+    """The process `pid` names; a thread's id names its process.
+
+    Raises UsageError for what is no process to watch, TargetGone or NotPermitted.
+    """
+    if pid <= 0:
+        raise UsageError(f"{pid} is not a pid; give the number ps -e shows, 1 or higher.")
+    with process_errors(pid, root):
+        pid = read_status(pid, root).tgid
+        stat = read_stat(pid, root)
+    if pid in exclude:
+        raise UsageError(f"process {pid} is udamon itself, which would watch only its own watching.")
+    if stat.kernel_thread:
+        raise UsageError(
+            f"process {pid} ({stat.comm}) is a kernel thread and has no memory of its own to watch."
+        )
+    if stat.ended:
+        raise TargetGone(f"process {pid} ({stat.comm}) has ended; its parent has not collected it yet.")
+    return stat.id
+
+
+class NamedProcesses:
+    """Given pids, each until it ends. Raises, when made, what `named_process` raises."""
+
+    def __init__(
+        self, pids: Iterable[int], root: Path = PROC, exclude: Collection[int] | None = None
+    ) -> None:
+        self._root = root
+        self._exclude = self_only() if exclude is None else exclude
+        found = [named_process(pid, root, self._exclude) for pid in pids]
+        self._wanted = list(dict.fromkeys(found))
+        self.named = frozenset(process.pid for process in found)
+
+    def processes(self) -> list[ProcessId]:
+        self._wanted = [process for process in self._wanted if is_alive(process, self._root)]
+        return list(self._wanted)
+
+    def expecting(self) -> bool:
+        return False
+
+
+class ProcessFamilies(NamedProcesses):
+    """Given pids with all their descendants; a child stays when its parent ends.
+
+    A process whose parent both started and ended between two updates is missed.
+    """
+
+    def processes(self) -> list[ProcessId]:
+        family = dict.fromkeys(super().processes())
+        queue = list(family)
+        while queue:
+            for pid in children(queue.pop().pid, self._root):
+                stat = _watchable(pid, self._root, self._exclude)
+                if stat is not None and stat.id not in family:
+                    family[stat.id] = None
+                    queue.append(stat.id)
+        self._wanted = list(family)
+        return list(family)
+
+
+class CgroupProcesses:
+    """Every process in a control group and below it, as they come and go; it may be empty at first."""
+
+    named: frozenset[int] = frozenset()
+
+    def __init__(self, path: str, root: Path = PROC, exclude: Collection[int] | None = None) -> None:
+        """Raises CannotError when there is no such cgroup."""
+        self._directory = find_cgroup(path, root)
+        self._root = root
+        self._exclude = self_only() if exclude is None else exclude
+
+    def processes(self) -> list[ProcessId]:
+        """Raises NotPermitted when the cgroup's list may not be read."""
+        stats = (
+            _watchable(pid, self._root, self._exclude) for pid in cgroup_pids(self._directory, self._root)
+        )
+        return [stat.id for stat in stats if stat is not None]
+
+    def expecting(self) -> bool:
+        return self._directory.is_dir()
+
+
+def _watchable(pid: int, root: Path, exclude: Collection[int]) -> Stat | None:
+    """What came by itself and is no process to watch is passed over without a word."""
+    try:
+        stat = read_stat(pid, root)
+    except OSError:
+        return None
+    return None if stat.kernel_thread or stat.ended or pid in exclude else stat
+
+
+def process_source(
+    pids: Iterable[int] = (), *, with_children: bool = False, cgroup: str | None = None, root: Path = PROC
+) -> ProcessSource:
+    """The source that command-line arguments mean. Raises UsageError or CannotError."""
+    wanted = list(pids)
+    if cgroup is not None and wanted:
+        raise UsageError("pids and a cgroup exclude each other; give one of them.")
+    if cgroup is not None:
+        return CgroupProcesses(cgroup, root)
+    if not wanted:
+        raise UsageError("there is no process to watch; give -p PID, --cgroup PATH or -- COMMAND.")
+    return ProcessFamilies(wanted, root) if with_children else NamedProcesses(wanted, root)

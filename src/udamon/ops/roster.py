@@ -1,0 +1,147 @@
+"""The roster keeps a context's targets in step with the processes that are wanted, and says what changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from udamon.core.target import Target
+from udamon.errors import CannotError, NotPermitted, TargetGone
+from udamon.linux.failure import owner, process_errors
+from udamon.linux.maps import line_range, parse_line, read_lines
+from udamon.linux.procfs import ProcessId, read_cmdline, read_exe, read_stat
+from udamon.linux.roots import Roots
+from udamon.model import Range
+from udamon.ops.base import Emit
+from udamon.ops.lock import Lock, take_lock
+from udamon.ops.processes import ProcessSource
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is remembered of a target: `image` tells one program from the next (exec changes it)."""
+
+    process: ProcessId
+    lock: Lock
+    image: tuple[object, ...]
+    lines: list[bytes] = field(default_factory=list)
+
+
+class Roster:
+    """Targets by index; an index never comes back. Holds the lock of every target."""
+
+    def __init__(self, source: ProcessSource, roots: Roots) -> None:
+        self.source = source
+        self._roots = roots
+        self._entries: dict[int, _Entry] = {}
+        self._next_index = 0
+        self._noted: set[ProcessId] = set()
+        self._started = False
+
+    def update(self, targets: list[Target], emit: Emit) -> None:
+        """Change `targets` in place. Raises at the first update what keeps a named process from being watched.
+
+        Later, and for processes that came by themselves, a refusal is a note; it raises only when it leaves
+        nothing to watch.
+        """
+        wanted = self.source.processes()
+        for target in list(targets):
+            self._refresh(target, targets, wanted, emit)
+        watched = {entry.process for entry in self._entries.values()}
+        refusals = [
+            r for p in wanted if p not in watched and (r := self._try_add(p, targets, emit)) is not None
+        ]
+        self._started = True
+        if refusals and not targets:
+            raise refusals[0]
+
+    def mappings(self, target: Target) -> list[Range]:
+        """The mappings of a target as of the last update."""
+        return [line_range(line) for line in self._entries[target.index].lines]
+
+    def close(self) -> None:
+        """Release all locks. Idempotent."""
+        for entry in self._entries.values():
+            entry.lock.release()
+        self._entries.clear()
+
+    def _try_add(self, process: ProcessId, targets: list[Target], emit: Emit) -> CannotError | None:
+        try:
+            self._add(process, targets, emit)
+        except TargetGone:
+            if process.pid in self.source.named and not self._started:
+                raise
+        except CannotError as refusal:
+            if process.pid in self.source.named and not self._started:
+                self.close()
+                raise
+            if process not in self._noted:
+                self._noted.add(process)
+                emit("note", {"text": f"not watched: {refusal}"})
+            return refusal
+        return None
+
+    def _add(self, process: ProcessId, targets: list[Target], emit: Emit) -> None:
+        pid, proc = process.pid, self._roots.proc
+        with process_errors(pid, proc, process.start_time):
+            lines = read_lines(process, proc)  # first: it tells whether we may
+            stat = read_stat(pid, proc)
+            cmdline = read_cmdline(pid, proc)
+        lock = take_lock(f"{pid}-{process.start_time}", f"process {pid} ({stat.comm})", self._roots)
+        if not lock.real and not self._noted:
+            emit("note", {"text": "no lock directory can be written; another monitor would not be noticed."})
+        target = Target(self._next_index, pid, process.start_time)
+        self._next_index += 1
+        self._entries[target.index] = _Entry(process, lock, self._image(process))
+        targets.append(target)
+        who = {"comm": stat.comm, "cmdline": cmdline, "user": owner(pid, proc)}
+        emit("target_start", {"target": target.index, "pid": pid, "start_time": process.start_time, **who})
+        self._take_mappings(target, lines, emit)
+
+    def _refresh(self, target: Target, targets: list[Target], wanted: list[ProcessId], emit: Emit) -> None:
+        entry = self._entries[target.index]
+        proc = self._roots.proc
+        try:
+            with process_errors(entry.process.pid, proc, entry.process.start_time):
+                lines = read_lines(entry.process, proc)
+                self._notice_exec(target, entry, emit)
+        except TargetGone:
+            return self._end(target, targets, "exited", emit)
+        except NotPermitted:
+            return self._end(target, targets, "denied", emit)
+        except CannotError as failure:
+            return emit("note", {"text": str(failure)})
+        if entry.process not in wanted:
+            return self._end(target, targets, "left", emit)
+        return self._take_mappings(target, lines, emit)
+
+    def _image(self, process: ProcessId) -> tuple[object, ...]:
+        # Not comm and not the command line: programs rewrite those. An exec moves code and stack (unless
+        # address randomisation is off: then a program that executes itself again is not noticed).
+        stat = read_stat(process.pid, self._roots.proc)
+        return stat.start_code, stat.start_stack, read_exe(process.pid, self._roots.proc)
+
+    def _notice_exec(self, target: Target, entry: _Entry, emit: Emit) -> None:
+        image = self._image(entry.process)
+        if image == entry.image:
+            return
+        entry.image = image
+        pid, proc = entry.process.pid, self._roots.proc
+        comm, cmdline = read_stat(pid, proc).comm, read_cmdline(pid, proc)
+        emit("target_exec", {"target": target.index, "pid": pid, "comm": comm, "cmdline": cmdline})
+
+    def _end(self, target: Target, targets: list[Target], why: str, emit: Emit) -> None:
+        self._entries.pop(target.index).lock.release()
+        targets.remove(target)
+        emit("target_end", {"target": target.index, "pid": target.pid, "why": why})
+
+    def _take_mappings(self, target: Target, lines: list[bytes], emit: Emit) -> None:
+        entry = self._entries[target.index]
+        if lines == entry.lines:
+            return
+        old = set(entry.lines)
+        starts = {line_range(line).start for line in lines}
+        added = [parse_line(line) for line in lines if line not in old]
+        removed = sorted(start for line in old if (start := line_range(line).start) not in starts)
+        entry.lines = lines
+        add = [[m.start, m.end, m.perms, m.offset, m.inode, m.name] for m in added]
+        emit("mappings", {"target": target.index, "add": add, "remove": removed})

@@ -1,0 +1,52 @@
+"""Operations set vaddr: the virtual memory of processes, as three regions that follow the mappings."""
+
+from __future__ import annotations
+
+from udamon.core.target import Target
+from udamon.linux.procfs import ProcessId, is_alive
+from udamon.linux.roots import Roots
+from udamon.model import PAGE_SIZE
+from udamon.ops.base import Emit
+from udamon.ops.processes import ProcessSource
+from udamon.ops.roster import Roster
+from udamon.ops.three_regions import three_regions
+
+
+class ProcessOperations:
+    """What vaddr and fvaddr share: targets are processes."""
+
+    name = "process"
+
+    def __init__(self, source: ProcessSource, roots: Roots = Roots()) -> None:  # noqa: B008 (immutable)
+        self._roots = roots
+        self.roster = Roster(source, roots)
+
+    def update(self, targets: list[Target], emit: Emit) -> None:
+        """See ops.base. Raises TargetBusy too."""
+        self.roster.update(targets, emit)
+        for target in targets:
+            self._set_ranges(target)
+
+    def _set_ranges(self, target: Target) -> None:
+        raise NotImplementedError
+
+    def valid(self, target: Target) -> bool:
+        return is_alive(ProcessId(target.pid or 0, target.start_time or 0), self._roots.proc)
+
+    def expecting(self) -> bool:
+        return self.roster.source.expecting()
+
+    def close(self) -> None:
+        self.roster.close()
+
+
+class Vaddr(ProcessOperations):
+    """Heap, mmap area and stack of each process, refreshed at every update (semantics §3.1)."""
+
+    name = "vaddr"
+
+    def _set_ranges(self, target: Target) -> None:
+        # As in the kernel, an address space without two gaps leaves the ranges as they were.
+        ranges = three_regions(self.roster.mappings(target), PAGE_SIZE)
+        if ranges is not None:
+            target.ranges = ranges
