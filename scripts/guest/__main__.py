@@ -1,0 +1,55 @@
+"""python -m scripts.guest test [--all] [PYTEST ARGUMENTS…] | shell
+
+`shell` takes KERNEL (a path, or part of a release), SMP, MEM and APPEND from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from scripts.guest import boot, kernels, suite, tools
+from scripts.guest.machine import Machine
+from scripts.stages import WORK, Counts, Report, Stage
+
+
+def test(arguments: list[str]) -> int:
+    long = "--all" in arguments
+    only = [word for word in arguments if word != "--all"]
+
+    def guest() -> Counts:
+        return suite.run(long, only or None)
+
+    report = Report()
+    report.run(Stage("guest", guest))
+    report.print()
+    # Asked for by name, guest tests that cannot run are a failure everywhere.
+    return 0 if report.ok and report.total.passed else 1
+
+
+def shell() -> int:
+    wanted = os.environ.get("KERNEL", "")
+    found = [kernel for kernel in kernels.find() if wanted in str(kernel.image)]
+    if tools.absent() or not found:
+        print(
+            f"guest: needs {', '.join(tools.absent()) or 'a kernel'} (scripts/guest/build-kernel builds one)"
+        )
+        return 1
+    machine = Machine(
+        int(os.environ.get("SMP", 2)), int(os.environ.get("MEM", 2048)), os.environ.get("APPEND", "")
+    )
+    return boot.shell(found[0], machine, WORK / "guest" / "shell")
+
+
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case ["test", *rest]:
+            return test(rest)
+        case ["shell"]:
+            return shell()
+    print(__doc__)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,37 @@
+"""The initial RAM disk: a static busybox, the first program, and perhaps modules. Written as cpio "newc"."""
+
+from __future__ import annotations
+
+import gzip
+import stat
+from pathlib import Path
+
+from scripts.guest import tools
+
+HERE = Path(__file__).parent
+
+
+def write(target: Path, modules: Path | None = None) -> None:
+    busybox = tools.busybox()
+    assert busybox is not None, "callers ask tools.absent() first"
+    files = {"bin/busybox": busybox, "init": HERE / "init"}
+    if modules is not None:
+        files |= {f"modules/{path.name}": path for path in sorted(modules.glob("*.ko"))}
+    directories = ["bin", "proc", "sys", "dev", "modules", "lower", "upper", "root"]
+    archive = b"".join(_entry(name, stat.S_IFDIR | 0o755, b"") for name in directories)
+    archive += b"".join(_entry(name, stat.S_IFREG | 0o755, path.read_bytes()) for name, path in files.items())
+    archive += _entry("TRAILER!!!", 0, b"")
+    target.write_bytes(gzip.compress(archive, compresslevel=1))
+
+
+def _entry(name: str, mode: int, data: bytes) -> bytes:
+    """Header (magic, then 13 numbers of 8 hex digits), name and data, each padded to 4 bytes."""
+    encoded = name.encode() + b"\0"
+    numbers = [0] * 13
+    numbers[1], numbers[4], numbers[6], numbers[11] = mode, 1, len(data), len(encoded)
+    header = b"070701" + b"".join(b"%08X" % number for number in numbers)
+    return _padded(header + encoded) + _padded(data)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + b"\0" * (-len(data) % 4)

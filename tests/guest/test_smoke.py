@@ -1,0 +1,63 @@
+"""The guest is the machine that the other guest tests take it for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scripts.guest.machine import Machine
+from tests import capabilities
+
+pytestmark = pytest.mark.guest_612
+
+
+def test_the_kernel_is_the_one_asked_for() -> None:
+    assert os.uname().release.startswith(os.environ["UDAMON_GUEST_KERNEL"])
+
+
+def test_root() -> None:
+    assert os.geteuid() == 0
+
+
+@pytest.mark.needs("damon_free")
+def test_kernel_damon_can_be_driven() -> None:
+    """Writing here is for guests only: in-kernel DAMON is one resource of a whole machine."""
+    count = Path("/sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds")
+    count.write_text("1")
+    assert Path("/sys/kernel/mm/damon/admin/kdamonds/0/state").read_text().strip() == "off"
+    count.write_text("0")
+
+
+@pytest.mark.needs("idle_bitmap")
+def test_the_idle_bitmap_takes_writes() -> None:
+    with open("/sys/kernel/mm/page_idle/bitmap", "r+b", buffering=0) as bitmap:
+        assert len(bitmap.read(8)) == 8
+        bitmap.seek(0)
+        assert bitmap.write(bytes(8)) == 8
+
+
+@pytest.mark.parametrize("name", ["soft_dirty", "frame_numbers", "pagemap_scan", "clear_refs", "thp"])
+def test_the_kernel_has(name: str) -> None:
+    """Through the same probes that decide whether a test is skipped: a probe that is wrong shows here."""
+    required = os.environ["UDAMON_REQUIRE"].split(",")
+    reason = capabilities.missing(name)
+    assert (reason is None) or name not in required, reason
+
+
+def test_the_checkout_is_writable_and_the_outside_is_not() -> None:
+    """Writes go to memory: the file is here, and gone when the guest is."""
+    mark = Path(__file__).with_name("written-in-the-guest")
+    mark.write_text("x")
+    assert mark.read_text() == "x"
+
+
+@pytest.mark.guest_boot(smp=1)
+def test_one_processor() -> None:
+    assert os.cpu_count() == 1
+    assert os.environ["UDAMON_GUEST"] == Machine(smp=1).name
+
+
+def test_two_processors() -> None:
+    assert os.cpu_count() == 2
