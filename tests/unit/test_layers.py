@@ -1,0 +1,208 @@
+"""Imports point down. These tests read the source of udamon (not the installed package) and fail on one that
+points up, on I/O in the core, on an optional dependency that a plain `import udamon…` would load, and on a
+file that has outgrown one subject.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "udamon"
+
+LAYERS: list[tuple[set[str], str]] = [
+    # From the top down. A room may import what stands below its row, and itself; not its neighbours.
+    ({"__main__"}, "python -m udamon"),
+    ({"cli"}, "commands: parse, call, print"),
+    ({"live", "report", "metrics", "control", "agent"}, "clients of snapshots and recordings"),
+    ({"record"}, "writer, reader, converters"),
+    ({"evaluate"}, "accuracy and cost against the known truth"),
+    ({"modules"}, "reclaim, lru_sort, stat: schemes with good defaults"),
+    ({"schemes"}, "what to do about it: pure decisions"),
+    ({"engine"}, "the kdamond loop, and the engine that drives in-kernel DAMON"),
+    ({"ops"}, "where memory is, and whether it was touched"),
+    ({"workload"}, "workloads with a known truth: really run, or simulated by ops"),
+    ({"core", "linux"}, "pure monitoring logic; typed readers of the kernel's files"),
+    ({"native"}, "the C hot path"),
+    ({"model"}, "the values that cross rooms"),
+    ({"units"}, "how people write sizes and times"),
+    ({"errors"}, "what udamon raises on purpose"),
+    ({"__init__"}, "the version"),
+]
+
+CORE_MAY_NOT_IMPORT = {
+    "fcntl", "io", "mmap", "multiprocessing", "os", "pathlib", "select", "selectors", "shutil", "signal",
+    "socket", "subprocess", "sys", "tempfile",
+}  # fmt: skip
+CORE_MAY_NOT_CALL = {"open", "print", "input", "exec", "eval"}
+
+BASE_DEPENDENCIES = {"arro3"}
+"""Third-party packages of the base install; every other one is an extra."""
+
+NEED_AN_EXTRA: dict[str, set[str]] = {}
+"""Files that may import an extra at their top, because they derive from its classes. Whoever uses such a
+file imports it inside a function (checked here too). Path under src/udamon -> packages."""
+
+MAX_LINES = 400
+
+
+class Import(NamedTuple):
+    path: Path
+    line: int
+    module: str
+    nested: bool  # inside a function or `if TYPE_CHECKING:`
+
+    def __str__(self) -> str:
+        return f"{self.path.relative_to(SOURCE)}:{self.line} imports {self.module}"
+
+
+def python_files(below: Path = SOURCE) -> list[Path]:
+    return sorted(below.rglob("*.py")) + sorted(below.rglob("*.pyi"))
+
+
+def imports_of(path: Path, text: str | None = None) -> list[Import]:
+    tree = ast.parse(path.read_text() if text is None else text, str(path))
+    return list(_walk(tree, path, nested=False))
+
+
+def _walk(node: ast.AST, path: Path, nested: bool) -> Iterator[Import]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield Import(path, node.lineno, alias.name, nested)
+    elif isinstance(node, ast.ImportFrom):
+        base = _absolute(node, path)
+        for alias in node.names:  # `from udamon import ops` names a room only with its last part
+            yield Import(path, node.lineno, f"{base}.{alias.name}", nested)
+    inner = nested or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        inner = True
+    for child in ast.iter_child_nodes(node):
+        yield from _walk(child, path, inner)
+
+
+def _absolute(node: ast.ImportFrom, path: Path) -> str:
+    if not node.level:
+        return node.module or ""
+    package = ("udamon", *path.relative_to(SOURCE).parent.parts)
+    kept = package[: len(package) - node.level + 1]
+    return ".".join([*kept, *([node.module] if node.module else [])])
+
+
+def rank_of(room: str) -> int:
+    """Height of a room: 0 is the bottom."""
+    for height, (rooms, _) in enumerate(reversed(LAYERS)):
+        if room in rooms:
+            return height
+    raise AssertionError(f"{room} is in no layer: give it a row in LAYERS")
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).parts
+    return parts[0].removesuffix(".py") if len(parts) == 1 else parts[0]
+
+
+def room_of_module(module: str) -> str | None:
+    """The room an absolute module name lies in; None outside udamon."""
+    parts = module.split(".")
+    if parts[0] != "udamon":
+        return None
+    there = len(parts) > 1 and ((SOURCE / parts[1]).is_dir() or (SOURCE / f"{parts[1]}.py").exists())
+    return parts[1] if there else "__init__"
+
+
+def points_up(imported: Import) -> bool:
+    here, there = room_of(imported.path), room_of_module(imported.module)
+    return there is not None and there != here and rank_of(there) >= rank_of(here)
+
+
+def outside_base(imported: Import) -> bool:
+    top = imported.module.split(".")[0]
+    return top not in sys.stdlib_module_names and top not in BASE_DEPENDENCIES | {"udamon", "__future__"}
+
+
+def lines(found: list[Import]) -> str:
+    return "\n".join(map(str, found))
+
+
+def test_every_room_has_a_layer() -> None:
+    for path in python_files():
+        rank_of(room_of(path))
+
+
+def test_imports_point_down() -> None:
+    """Also inside functions: an import that waits until it is called still points up."""
+    wrong = [found for path in python_files() for found in imports_of(path) if points_up(found)]
+    assert not wrong, f"these imports do not point down (see LAYERS):\n{lines(wrong)}"
+
+
+def test_the_core_does_no_io() -> None:
+    wrong = [
+        found
+        for path in python_files(SOURCE / "core")
+        for found in imports_of(path)
+        if found.module.split(".")[0] in CORE_MAY_NOT_IMPORT
+    ]
+    assert not wrong, f"the core does no I/O:\n{lines(wrong)}"
+    for path in python_files(SOURCE / "core"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in CORE_MAY_NOT_CALL, (
+                    f"{path.name}:{node.lineno} calls {node.func.id}"
+                )
+
+
+def test_extras_are_imported_where_they_are_used() -> None:
+    """`import udamon.<anything>` works with the base install alone. Stubs are never imported."""
+    wrong = [
+        found
+        for path in SOURCE.rglob("*.py")
+        for found in imports_of(path)
+        if not found.nested
+        and outside_base(found)
+        and found.module.split(".")[0] not in NEED_AN_EXTRA.get(str(path.relative_to(SOURCE)), ())
+    ]
+    assert not wrong, f"import an optional dependency inside the function that needs it:\n{lines(wrong)}"
+
+
+def test_files_that_need_an_extra_are_imported_late() -> None:
+    heavy = {"udamon." + name.removesuffix(".py").replace("/", ".") for name in NEED_AN_EXTRA}
+    wrong = [
+        found
+        for path in python_files()
+        for found in imports_of(path)
+        if not found.nested and any(f"{found.module}.".startswith(f"{module}.") for module in heavy)
+    ]
+    assert not wrong, f"import these inside a function:\n{lines(wrong)}"
+
+
+def test_files_stay_small() -> None:
+    sources = [p for p in SOURCE.rglob("*") if p.suffix in (".py", ".pyi", ".c", ".h")]
+    long = {p.name: n for p in sources if (n := len(p.read_text().splitlines())) > MAX_LINES}
+    assert not long, f"over {MAX_LINES} lines, which usually hides a second subject: {long}"
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "expected"),
+    [
+        ("core/x.py", "from udamon.ops import base", True),
+        ("core/x.py", "from udamon import model", False),
+        ("core/x.py", "from udamon import __version__", False),
+        ("core/x.py", "def f():\n    import udamon.cli.main", True),
+        ("core/x.py", "from .. import engine", True),
+        ("core/x.py", "from . import attrs", False),
+        ("core/x.py", "from udamon.linux import maps", True),
+        ("ops/x.py", "from udamon.core.policy import Slots", False),
+        ("report/x.py", "from udamon.record import reader", False),
+        ("report/x.py", "import udamon.cli", True),
+        ("__init__.py", "from .errors import UdamonError", True),
+    ],
+)
+def test_the_walk_itself(where: str, text: str, expected: bool) -> None:
+    """The rules above catch what they should, on sources made up for it."""
+    found = imports_of(SOURCE / where, text)
+    assert any(points_up(each) for each in found) is expected
