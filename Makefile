@@ -1,0 +1,46 @@
+# What a person or CI does with a checkout. Every target sets up what it needs by itself; `make help` lists them.
+# The work is in scripts/: this file only names it.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench guest-test guest-test-all guest-shell setup clean
+PYTHON ?= python3
+export PYTHON
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
+
+demo: ## record a workload whose hot memory moves; print its working set and heatmap
+	@scripts/setup demo
+	@scripts/demo
+
+test: ## everything: lint, types, tests on source, wheel and newer Pythons, sanitizers, guest
+	@scripts/setup dev
+	@.venv/bin/python -m scripts.check
+
+lint: ## ruff and mypy alone
+	@scripts/setup dev
+	@.venv/bin/python -m scripts.check lint types
+
+bench: ## the figures in README.md and docs/
+	@scripts/setup dev
+	@.venv/bin/python -m bench
+
+guest-test: ## the tests that need a kernel of their own, in a QEMU guest
+	@scripts/setup dev guest
+	@.venv/bin/python -m scripts.guest test
+
+guest-test-all: ## the same with the long ones
+	@scripts/setup dev guest
+	@.venv/bin/python -m scripts.guest test --all
+
+guest-shell: ## a root prompt in that guest (KERNEL=PATH, SMP=, MEM=, APPEND=)
+	@scripts/setup dev guest
+	@.venv/bin/python -m scripts.guest shell
+
+setup: ## only make .venv with everything for development
+	@scripts/setup dev
+
+clean: ## remove what the targets above made here (kernels built for the guest are kept in ~/.cache/udamon)
+	rm -rf .venv .work build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests bench scripts -name __pycache__ -prune -exec rm -rf {} +
+	find src -name '*.so' -delete
