@@ -48,6 +48,12 @@ def parse_time_ns(text: str) -> int:
     return int(number * _TIMES_NS[unit])
 
 
+def parse_duration_ns(text: str) -> int:
+    """Nanoseconds; unlike an interval, a duration may be a bare number of seconds. Raises UsageError."""
+    bare = re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", text)
+    return parse_time_ns(text.strip() + "s") if bare else parse_time_ns(text)
+
+
 def parse_time_us(text: str) -> int:
     """Microseconds, rounded down; see parse_time_ns."""
     return parse_time_ns(text) // 1_000

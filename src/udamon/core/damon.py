@@ -9,7 +9,6 @@ from random import Random
 from udamon.core.attrs import Attrs
 from udamon.core.merge import merge_targets
 from udamon.core.policy import Answers, Slots
-from udamon.core.regions import Region
 from udamon.core.split import Splitter, enforce_limit, size_limit
 from udamon.core.target import Target
 from udamon.model import PAGE_SIZE

@@ -57,7 +57,7 @@ class Schedule:
         return self.sis >= self.next_update
 
     def begin_aggregation(self) -> None:
-        self.next_aggr += self.attrs.max_nr_accesses
+        self.next_aggr = self.sis + self.attrs.max_nr_accesses
         self._aggr_begin_ns = self.begin_ns
 
     def updated(self) -> None:
@@ -66,6 +66,8 @@ class Schedule:
     def change(self, attrs: Attrs) -> None:
         """Take new intervals from the present tick on (semantics §2.7)."""
         begin = self.begin_ns
+        if not self.aggregation_due():
+            self._aggr_begin_ns = begin  # what was counted so far is dropped
         self.attrs = attrs
         self._base_ns = begin - self.sis * self.tick_ns
         self.next_aggr = self.sis + attrs.max_nr_accesses

@@ -42,6 +42,8 @@ class Kdamond:
         self._cpu_ns = cpu_ns
         self._cpu_before = 0
         self._seq = 0
+        self._schedule = Schedule(context.attrs, 0)
+        self._running = False
         self._stopping = False
         self._requests: deque[Callable[[], None]] = deque()
         self._thread: threading.Thread | None = None
@@ -51,6 +53,7 @@ class Kdamond:
         context = self.context
         watch = context.watch
         self._schedule = schedule = Schedule(context.attrs, self._clock.now_ns())
+        self._running = True
         self._cpu_before = self._cpu_ns()
         try:
             self._update()
@@ -67,8 +70,8 @@ class Kdamond:
                 if aggregated:
                     # Published before tuning rescales the counts: a snapshot speaks of its own window.
                     self._publish()
-                    schedule.begin_aggregation()
                     self._tune()
+                    schedule.begin_aggregation()
                     watch.reset(context.targets)
                     watch.split(context.targets)
                 if schedule.update_due():
@@ -76,6 +79,7 @@ class Kdamond:
                     self._update()
             self._finish()
         finally:
+            self._running = False
             self._serve_requests()
             context.ops.close()
 
@@ -109,8 +113,8 @@ class Kdamond:
         old = self.context.attrs
         self.context.attrs = attrs
         self.bus.emit("attrs", {**attrs.as_dict(), "why": why})
-        if hasattr(self, "_schedule"):
-            aggregated = self._schedule.sis == self._schedule.next_aggr
+        if self._running:
+            aggregated = self._schedule.aggregation_due()
             self._schedule.change(attrs)
             self.context.watch.change(self.context.targets, old, attrs, aggregated=aggregated)
 

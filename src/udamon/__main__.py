@@ -1,0 +1,7 @@
+"""`python -m udamon`."""
+
+import sys
+
+from udamon.cli.main import main
+
+sys.exit(main())

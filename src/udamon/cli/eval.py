@@ -1,0 +1,127 @@
+"""Accuracy and cost of a region policy against a known truth."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from statistics import median
+
+from udamon.cli import attributes
+from udamon.core.attrs import Attrs
+from udamon.core.policies import POLICIES
+from udamon.errors import UsageError
+from udamon.evaluate.run import Evaluation, evaluate
+from udamon.evaluate.score import HOT
+from udamon.evaluate.summary import at, document
+from udamon.units import format_size, parse_duration_ns
+from udamon.workload import shapes
+from udamon.workload.config import load
+from udamon.workload.layout import place
+from udamon.workload.truth import Truth
+
+MOMENTS = (0.5, 1, 2, 5, 10)
+"""Seconds at which the table says how much was found."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="a masim configuration, or a committed shape's name")
+    parser.add_argument("--policy", default="damon", metavar="P[,P]", help=f"of {', '.join(POLICIES)}")
+    parser.add_argument("--seeds", metavar="A-B", help="run every seed from A to B")
+    parser.add_argument("--seed", type=int, metavar="N", help="one seed (default 1)")
+    parser.add_argument("--duration", metavar="S", help="simulated time (default: the workload's length)")
+    parser.add_argument("--checks", type=int, metavar="N", help="per aggregation, for policies with a budget")
+    parser.add_argument("--truth-only", action="store_true", help="print what there is to be found, and end")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    attributes.configure(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    path = shapes.find(args.config)
+    truth = Truth(load(path), place(load(path)))
+    attrs = attributes.attrs_of(args)
+    if args.truth_only:
+        return _print_truth(path.stem, truth, attrs, as_json=args.json)
+    duration = truth.workload.duration_ns if args.duration is None else parse_duration_ns(args.duration)
+    if duration < attrs.aggr_us * 1_000:
+        raise UsageError("the duration is shorter than one aggregation; nothing could be evaluated.")
+    if args.checks is not None:
+        raise UsageError(f"policy {args.policy} has no budget of checks; leave --checks out.")
+    runs = [
+        evaluate(truth, policy, seed, attrs, duration)
+        for policy in _policies(args.policy)
+        for seed in _seeds(args)
+    ]
+    if args.json:
+        documents = [document(path.stem, run) for run in runs]
+        json.dump(documents[0] if len(documents) == 1 else documents, sys.stdout)
+        print()
+    else:
+        _print_table(path, runs)
+    return 0
+
+
+def _policies(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in POLICIES:
+            raise UsageError(f"there is no region policy {name!r}; use {' or '.join(sorted(POLICIES))}.")
+    if not names:
+        raise UsageError("--policy names no policy.")
+    return names
+
+
+def _seeds(args: argparse.Namespace) -> range:
+    if args.seeds is not None and args.seed is not None:
+        raise UsageError("--seed and --seeds exclude each other; give one of them.")
+    first, dash, last = (args.seeds or str(1 if args.seed is None else args.seed)).partition("-")
+    if not first.isdigit() or (dash and not last.isdigit()):
+        raise UsageError(f"--seeds {args.seeds} is no range of seeds; write it like 1-5.")
+    seeds = range(int(first), int(last or first) + 1)
+    if not seeds:
+        raise UsageError(f"--seeds {args.seeds} is empty; write the smaller number first.")
+    return seeds
+
+
+def _print_truth(name: str, truth: Truth, attrs: Attrs, *, as_json: bool) -> int:
+    phases = []
+    t = 0
+    for phase in truth.workload.phases:
+        ticks = attrs.max_nr_accesses
+        # An aggregation that lies in the phase as a whole, so that no other one shines through.
+        seen = truth.expected(t, min(ticks, max(phase.duration_ns // (attrs.sample_us * 1_000), 1)), attrs.sample_us * 1_000)
+        hot = sum(e.end - e.start for e in seen if e.mean >= HOT)
+        wss = round(sum((e.end - e.start) * e.touched for e in seen))
+        phases.append({"phase": phase.name, "t": t / 1e9, "hot_bytes": hot, "wss_bytes": wss})
+        t += phase.duration_ns
+    if as_json:
+        json.dump({"schema": 1, "workload": name, "attrs": attrs.as_dict(), "phases": phases}, sys.stdout)
+        print()
+        return 0
+    print(f"{'phase':<20} {'from':>8} {'hot':>12} {'working set':>12}")
+    for row in phases:
+        hot_text, wss_text = format_size(float(str(row["hot_bytes"]))), format_size(float(str(row["wss_bytes"])))
+        print(f"{row['phase']:<20} {row['t']:>6.1f} s {hot_text:>12} {wss_text:>12}")
+    return 0
+
+
+def _print_table(path: Path, runs: list[Evaluation]) -> None:
+    print(f"{path.stem}: F1 of hot bytes (checks made by then), medians over seeds")
+    print(f"{'policy':<10}" + "".join(f"{f'{m:g} s':>16}" for m in MOMENTS) + f"{'mean':>8}{'WSS error':>11}{'CPU':>8}")
+    for policy in dict.fromkeys(run.policy for run in runs):
+        own = [run for run in runs if run.policy == policy]
+        cells = []
+        for moment in MOMENTS:
+            found = [s for s in (at(run, moment) for run in own) if s is not None]
+            there = found and own[0].scored[-1].t >= moment - 1e-9
+            f1 = median(s.score.f1 for s in found) if there else 0
+            cells.append(f"{f1:.2f} ({_count(median(s.checks for s in found))})" if there else "-")
+        means = median(sum(s.score.f1 for s in run.scored) / len(run.scored) for run in own)
+        errors = median(s.score.wss_error for run in own for s in run.scored)
+        cpu = median(run.policy_cpu_share for run in own)
+        print(f"{policy:<10}" + "".join(f"{c:>16}" for c in cells) + f"{means:>8.2f}{errors:>11.1%}{cpu:>8.2%}")
+
+
+def _count(checks: float) -> str:
+    return f"{checks / 1000:.1f}k" if checks < 100_000 else f"{checks / 1000:.0f}k"

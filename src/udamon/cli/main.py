@@ -1,0 +1,58 @@
+"""The command `udamon`: finds the subcommand's module, and turns errors into one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from udamon import __version__
+from udamon.errors import UdamonError
+
+COMMANDS = {
+    "doctor": "what this machine offers, what is missing, how to get it",
+    "record": "watch a process and write down where it touches memory",
+    "report": "working set, heatmap and more from a recording",
+    "workload": "touch memory as a masim configuration says",
+    "eval": "accuracy and cost of a region policy against a known truth",
+}
+"""Command names and their help; the module is `udamon.cli.NAME`, imported only when it is asked for."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status: 0 done, 1 could not, 2 wrong usage."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = _parser(words).parse_args(words)
+        return int(args.run(args))
+    except UdamonError as error:
+        print(f"udamon: {error}", file=sys.stderr)
+        return error.status
+    except BrokenPipeError:
+        # The reader of our output went away; nothing is left to say, not even at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="udamon", description="Which memory of a live Linux system is hot, warm or cold."
+    )
+    parser.add_argument("--version", action="version", version=f"udamon {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    asked = next((word for word in words if not word.startswith("-")), None)
+    for name, text in COMMANDS.items():
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == asked:
+            module = importlib.import_module(f"udamon.cli.{name}")
+            module.configure(sub)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The truth of ages: how long ago each byte's own access rate last changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from udamon.model import Snapshot
+from udamon.workload.pieces import Expected
+
+CHANGE = 0.2
+"""A change of the rate by more than this share of its range starts a new age."""
+
+TOLERANCE = 0.1
+"""An age counts as right within this share of the truth (or one aggregation, where that is more)."""
+
+Steps = list[tuple[int, int, float, int]]  # start, end, rate when it last changed, when that was
+
+
+class TrueAges:
+    """Follows the expected rates of one aggregation after the other."""
+
+    def __init__(self, begin: int, end: int) -> None:
+        """Bytes [begin, end) of address space; all rates count as changed when the first is known."""
+        self._steps: Steps = [(begin, end, -1.0, 0)]
+        self._last: Sequence[Expected] | None = None
+
+    def follow(self, truth: Sequence[Expected], begin_ns: int) -> None:
+        """The aggregation that began at `begin_ns` has the rates of `truth`."""
+        if truth is self._last:
+            return
+        self._last = truth
+        result: Steps = []
+        for start, end, known, since, mean in _with_means(self._steps, truth):
+            step = (start, end, mean, begin_ns) if abs(mean - known) > CHANGE else (start, end, known, since)
+            if result and result[-1][1] == start and result[-1][2:] == step[2:]:
+                result[-1] = (result[-1][0], end, *step[2:])
+            else:
+                result.append(step)
+        self._steps = result
+
+    def wrong_share(self, snapshot: Snapshot) -> float:
+        """The share of the snapshot's bytes whose age is off by more than the tolerance."""
+        wrong = total = 0
+        aggregation = snapshot.ticks * snapshot.sample_ns
+        steps = iter(self._steps)
+        step = next(steps)
+        for start, end, age in zip(snapshot.starts, snapshot.ends, snapshot.ages, strict=True):
+            at = start
+            while at < end:
+                while step[1] <= at:
+                    step = next(steps)
+                upto = min(end, step[1])
+                # A region that is new in this aggregation has age 0; it was watched for one.
+                truth, seen = snapshot.end_ns - step[3], (age + 1) * aggregation
+                wrong += (upto - at) * (abs(seen - truth) > max(TOLERANCE * truth, aggregation))
+                total += upto - at
+                at = upto
+        return wrong / total if total else 0.0
+
+
+def _with_means(steps: Steps, truth: Sequence[Expected]) -> list[tuple[int, int, float, int, float]]:
+    """`steps` cut at the bounds of `truth`, each part with its true mean."""
+    parts = []
+    j = 0
+    for start, end, known, since in steps:
+        at = start
+        while at < end:
+            while j < len(truth) and truth[j].end <= at:
+                j += 1
+            inside = j < len(truth) and truth[j].start <= at
+            upto = truth[j].end if inside else truth[j].start if j < len(truth) else end
+            parts.append((at, min(upto, end), known, since, truth[j].mean if inside else 0.0))
+            at = min(upto, end)
+    return parts

@@ -1,0 +1,135 @@
+"""One policy, one seed, one workload: a simulated monitor scored at every snapshot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from udamon.core.attrs import Attrs
+from udamon.core.clock import ManualClock
+from udamon.core.policies import make_policy
+from udamon.core.policy import Answers, RegionPolicy, Slots
+from udamon.core.target import Target
+from udamon.engine.context import Context
+from udamon.engine.kdamond import Kdamond
+from udamon.engine.watch import SampledWatch
+from udamon.evaluate.ages import TrueAges
+from udamon.evaluate.score import Score, score
+from udamon.model import Event, Snapshot
+from udamon.ops.sim import SimSampler, SimSpace
+from udamon.workload.truth import Truth
+
+
+class TimedPolicy:
+    """A policy that counts the CPU time it takes, in nanoseconds."""
+
+    def __init__(self, policy: RegionPolicy, cpu_ns: Callable[[], int] = time.thread_time_ns) -> None:
+        self.name = policy.name
+        self.spent_ns = 0
+        self._policy = policy
+        self._cpu_ns = cpu_ns
+
+    def start(self, targets: Sequence[Target], attrs: Attrs) -> None:
+        self._policy.start(targets, attrs)
+
+    def plan(self, targets: Sequence[Target], ticks: int) -> Slots:
+        begin = self._cpu_ns()
+        slots = self._policy.plan(targets, ticks)
+        self.spent_ns += self._cpu_ns() - begin
+        return slots
+
+    def fold(self, targets: Sequence[Target], slots: Slots, answers: Answers) -> None:
+        begin = self._cpu_ns()
+        self._policy.fold(targets, slots, answers)
+        self.spent_ns += self._cpu_ns() - begin
+
+    def merge(self, targets: Sequence[Target]) -> None:
+        self._timed(self._policy.merge, targets)
+
+    def reset(self, targets: Sequence[Target]) -> None:
+        self._timed(self._policy.reset, targets)
+
+    def split(self, targets: Sequence[Target]) -> None:
+        self._timed(self._policy.split, targets)
+
+    def _timed(self, step: Callable[[Sequence[Target]], None], targets: Sequence[Target]) -> None:
+        begin = self._cpu_ns()
+        step(targets)
+        self.spent_ns += self._cpu_ns() - begin
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A snapshot's score at `t` seconds, after `checks` checks in all, with `regions` regions."""
+
+    t: float
+    checks: int
+    regions: int
+    score: Score
+
+
+@dataclass(slots=True)
+class Scorer:
+    """Subscribes to a simulated monitor and scores what it says."""
+
+    truth: Truth
+    checks: Callable[[], int]
+    scored: list[Scored] = field(default_factory=list)
+    last: Snapshot | None = None
+    ages: TrueAges | None = None
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        truth = self.truth.expected(snapshot.begin_ns, snapshot.ticks, snapshot.sample_ns)
+        found = score(snapshot, truth)
+        self.scored.append(Scored(snapshot.end_ns / 1e9, self.checks(), len(snapshot), found))
+        if self.ages is None:
+            self.ages = TrueAges(snapshot.starts[0], snapshot.ends[-1])
+        self.ages.follow(truth, snapshot.begin_ns)
+        self.last = snapshot
+
+    def event(self, event: Event) -> None:
+        """Events say nothing of accuracy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All of one run. `policy_cpu_share` is the policy's CPU time over the simulated time."""
+
+    policy: str
+    seed: int
+    attrs: Attrs
+    scored: list[Scored]
+    policy_cpu_share: float
+    age_err: float
+
+
+def evaluate(truth: Truth, policy: str, seed: int, attrs: Attrs, duration_ns: int) -> Evaluation:
+    """Run `policy` for `duration_ns` of simulated time on the space that `truth` knows."""
+    clock = ManualClock()
+    random = Random(seed)
+    timed = TimedPolicy(make_policy(policy, random))
+    watch = SampledWatch(timed, SimSampler(truth, clock, seed=seed), random)
+    kdamond = Kdamond(Context(SimSpace(truth), watch, attrs), clock)
+    scorer = Scorer(truth, lambda: watch.checks)
+    kdamond.bus.subscribe(scorer)
+    kdamond.bus.subscribe(_StopAt(kdamond, duration_ns))
+    kdamond.run()
+    for _, error in kdamond.bus.failures:
+        raise error
+    wrong = scorer.ages.wrong_share(scorer.last) if scorer.ages and scorer.last else 0.0
+    return Evaluation(policy, seed, attrs, scorer.scored, timed.spent_ns / max(clock.now_ns(), 1), wrong)
+
+
+class _StopAt:
+    def __init__(self, kdamond: Kdamond, end_ns: int) -> None:
+        self._kdamond = kdamond
+        self._end_ns = end_ns
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        if snapshot.end_ns + snapshot.ticks * snapshot.sample_ns > self._end_ns:
+            self._kdamond.stop()
+
+    def event(self, event: Event) -> None:
+        """Nothing ends on an event."""

@@ -1,0 +1,50 @@
+"""An evaluation as the document that `eval --json` prints, and its key figures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from udamon.evaluate.run import Evaluation, Scored
+from udamon.evaluate.statistics import percentile
+
+FOUND = 0.9
+"""F1 from which on a workload counts as found."""
+
+
+def document(workload: str, evaluation: Evaluation) -> dict[str, object]:
+    """The JSON document of one policy and seed (design: Commands)."""
+    return {
+        "schema": 1,
+        "workload": workload,
+        "policy": evaluation.policy,
+        "seed": evaluation.seed,
+        "attrs": evaluation.attrs.as_dict(),
+        "snapshots": [_snapshot(s) for s in evaluation.scored],
+        "summary": summary(evaluation),
+    }
+
+
+def summary(evaluation: Evaluation) -> dict[str, float | int | None]:
+    """Means and percentiles over all snapshots; times in seconds, None where F1 0.9 was never reached."""
+    scored = evaluation.scored
+    errors = [s.score.wss_error for s in scored]
+    found = next((s for s in scored if s.score.f1 >= FOUND), None)
+    return {
+        "f1_mean": sum(s.score.f1 for s in scored) / len(scored) if scored else None,
+        "t_f1_90": found.t if found else None,
+        "checks_f1_90": found.checks if found else None,
+        "wss_err_p50": percentile(errors, 50),
+        "wss_err_p90": percentile(errors, 90),
+        "age_err": evaluation.age_err,
+        "policy_cpu_share": evaluation.policy_cpu_share,
+    }
+
+
+def at(evaluation: Evaluation, seconds: float) -> Scored | None:
+    """The snapshot whose window ended last by `seconds`; None when none had."""
+    by_then = [s for s in evaluation.scored if s.t <= seconds + 1e-9]
+    return by_then[-1] if by_then else None
+
+
+def _snapshot(s: Scored) -> dict[str, object]:
+    return {"t": s.t, "checks": s.checks, "regions": s.regions, **asdict(s.score)}

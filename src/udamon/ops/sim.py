@@ -1,0 +1,118 @@
+"""The operations set and primitive `sim`: a simulated address space whose truth is known."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Sequence
+
+from udamon.core.clock import Clock
+from udamon.core.policy import Answers, Slots
+from udamon.core.target import Target
+from udamon.native._native import sim_sample
+from udamon.ops.base import Emit
+from udamon.workload.truth import Truth
+
+PAGE_SHIFT = 12
+
+
+class SimSpace:
+    """One target: the space that a workload's layout maps."""
+
+    name = "sim"
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+
+    def update(self, targets: list[Target], emit: Emit) -> None:
+        if targets:
+            return
+        ranges = self._truth.layout.ranges()
+        targets.append(Target(0, ranges=ranges))
+        emit("target_start", {"target": 0, "pid": None, "comm": "sim", "cmdline": "", "user": ""})
+        placed = self._truth.layout.regions
+        names = [[r.start, r.end, "rw-p", 0, 0, f"[anon:{r.name}]"] for r in placed]
+        emit("mappings", {"target": 0, "add": names, "remove": []})
+
+    def valid(self, target: Target) -> bool:
+        return True
+
+    def expecting(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class SimSampler:
+    """Answers from the truth. `origin_ns` is the clock's time at which the workload began.
+
+    Whether a page is accessed in a tick depends on `seed`, page and tick alone; so all checks agree.
+    Sleeping is the clock's business: a ManualClock makes it simulated time.
+    """
+
+    name = "sim"
+
+    def __init__(self, truth: Truth, clock: Clock, origin_ns: int = 0, seed: int = 0) -> None:
+        self._truth = truth
+        self._clock = clock
+        self._origin_ns = origin_ns
+        self._seed = seed & 0xFFFF_FFFF_FFFF_FFFF
+        resident = truth.resident()
+        self._resident = (array("Q", [r.start for r in resident]), array("Q", [r.end for r in resident]))
+        self._interrupted = threading.Event()
+
+    def sample(
+        self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int
+    ) -> Answers:
+        # Real time may be interrupted, so it goes tick by tick only as far as it came.
+        done = ticks
+        if not self._clock.wait_until(begin_ns + ticks * tick_ns):
+            done = min(max((self._clock.now_ns() - begin_ns) // tick_ns, 0), ticks)
+        t_ns = begin_ns - self._origin_ns
+        buffers = (
+            *self._sets(t_ns, done, tick_ns),
+            *self._resident,
+            slots.start,
+            slots.end,
+            slots.checks if done == ticks else array("I", [n * done // ticks for n in slots.checks]),
+            slots.span,
+        )
+        hits, no_page, slot, address, span, answer = sim_sample(
+            buffers, done, t_ns // tick_ns, self._seed, seed & 0xFFFF_FFFF_FFFF_FFFF
+        )
+        return Answers(
+            ticks=done,
+            hits=array("I", hits),
+            no_page=array("I", no_page),
+            slot=array("I", slot),
+            address=array("Q", address),
+            span=array("I", span),
+            answer=array("B", answer),
+            shift=array("B", bytes([PAGE_SHIFT])) * len(answer),
+            late_ns=array("q", bytes(8 * done)),
+        )
+
+    def interrupt(self) -> None:
+        self._clock.interrupt()
+
+    def _sets(self, t_ns: int, ticks: int, tick_ns: int) -> tuple[array[int] | array[float], ...]:
+        """The truth of the stretch: one set of segments and windows for each phase it runs through."""
+        from_tick, segment, window = array("I"), array("I"), array("I")
+        starts, ends, chances = array("Q"), array("Q"), array("d")
+        windows = array("d")
+        tick = 0
+        while tick < max(ticks, 1):
+            now = t_ns + tick * tick_ns
+            truth = self._truth.segments(now, tick_ns)
+            from_tick.append(tick)
+            segment.append(len(starts))
+            window.append(len(windows) // 6)
+            starts += truth.starts
+            ends += truth.ends
+            chances += truth.chances
+            for w in truth.windows:
+                position = w.cursor + w.speed * (t_ns - truth.begin_ns)
+                windows.extend((w.base, w.length, w.bytes, position, w.speed * tick_ns, w.chance))
+            tick += max(-(-(truth.end_ns - now) // tick_ns), 1)
+        return from_tick, segment, window, starts, ends, chances, windows
