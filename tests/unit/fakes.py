@@ -1,0 +1,117 @@
+"""Stand-ins for the seams of the engine: no process, no waiting."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+
+from udamon.core.clock import ManualClock
+from udamon.core.policy import Answers, Slots
+from udamon.core.target import Target
+from udamon.errors import TargetGone
+from udamon.model import Event, Range, Snapshot
+from udamon.ops.base import Emit, Touched
+
+
+def answers_of(slots: Slots, ticks: int, hits: Sequence[int]) -> Answers:
+    """Answers with the given hits per slot and no single points."""
+    none = array("I")
+    return Answers(
+        ticks, array("I", hits), array("I", [0] * len(slots)), none, array("Q"), none, array("B"),
+        array("B"), array("q", [0] * ticks),
+    )  # fmt: skip
+
+
+class FakeSpace:
+    """An operations set over ranges that a test sets; `alive` ends it."""
+
+    name = "fake"
+
+    def __init__(self, *targets: Sequence[Range]) -> None:
+        self.ranges: list[list[Range]] = [list(ranges) for ranges in targets]
+        self.alive = True
+        self.empty_is_fine = False
+        self.updates = 0
+        self.closed = False
+
+    def update(self, targets: list[Target], emit: Emit) -> None:
+        self.updates += 1
+        for index, ranges in enumerate(self.ranges):
+            if index == len(targets):
+                targets.append(Target(index, pid=100 + index))
+                emit("target_start", {"target": index})
+            targets[index].ranges = list(ranges)
+
+    def valid(self, target: Target) -> bool:
+        return self.alive
+
+    def expecting(self) -> bool:
+        return self.empty_is_fine
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeSampler:
+    """Every check in a hot range hits. Counts its calls; `on_call` may reach into the monitor."""
+
+    name = "fake"
+
+    def __init__(self, clock: ManualClock, hot: Sequence[Range] = ()) -> None:
+        self.clock = clock
+        self.hot = hot
+        self.calls: list[tuple[int, int]] = []  # begin_ns, ticks
+        self.on_call: Callable[[int], None] = lambda number: None
+
+    def sample(
+        self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int
+    ) -> Answers:
+        self.calls.append((begin_ns, ticks))
+        self.on_call(len(self.calls))
+        done = ticks if self.clock.wait_until(begin_ns + ticks * tick_ns) else 0
+        hits = [done * self._inside(s, e) for s, e in zip(slots.start, slots.end, strict=True)]
+        return answers_of(slots, done, hits)
+
+    def _inside(self, start: int, end: int) -> bool:
+        middle = (start + end) // 2
+        return any(r.start <= middle < r.end for r in self.hot)
+
+    def interrupt(self) -> None:
+        self.clock.interrupt()
+
+
+class FakeCensus:
+    """Answers what a test put into `seen`; a target in `gone` has ended."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.seen: dict[int, list[Touched]] = {}
+        self.gone: set[int] = set()
+        self.prepared: list[int] = []
+
+    def prepare(self, target: Target) -> None:
+        self._check(target)
+        self.prepared.append(target.index)
+
+    def look(self, target: Target) -> list[Touched]:
+        self._check(target)
+        return self.seen.get(target.index, [])
+
+    def _check(self, target: Target) -> None:
+        if target.index in self.gone:
+            raise TargetGone("the process has ended.")
+
+
+class Collector:
+    """A subscriber that keeps everything."""
+
+    def __init__(self) -> None:
+        self.snapshots: list[Snapshot] = []
+        self.events: list[Event] = []
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        self.snapshots.append(snapshot)
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)

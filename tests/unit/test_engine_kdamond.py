@@ -1,0 +1,247 @@
+"""The kdamond loop on a manual clock: order, intervals, requests, stopping, subscribers that fail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from tests.unit.fakes import Collector, FakeCensus, FakeSampler, FakeSpace
+from udamon.core.attrs import Attrs
+from udamon.core.clock import ManualClock
+from udamon.core.damon import DamonPolicy
+from udamon.engine.context import Context
+from udamon.engine.kdamond import Kdamond
+from udamon.engine.tuner import CensusBudget
+from udamon.engine.watch import CensusWatch, SampledWatch
+from udamon.model import Event, Range, Snapshot
+from udamon.ops.base import Touched
+
+MIB = 1 << 20
+ATTRS = Attrs(update_us=1_000_000)
+
+
+class Rig:
+    """A kdamond over a fake space of 64 MiB whose first 16 MiB are hot."""
+
+    def __init__(self, attrs: Attrs = ATTRS) -> None:
+        self.clock = ManualClock(5_000)
+        self.space = FakeSpace([Range(0, 64 * MIB)])
+        self.sampler = FakeSampler(self.clock, [Range(0, 16 * MIB)])
+        watch = SampledWatch(DamonPolicy(Random(1)), self.sampler, Random(2))
+        self.kdamond = Kdamond(Context(self.space, watch, attrs), self.clock, cpu_ns=lambda: 0)
+        self.seen = Collector()
+        self.kdamond.bus.subscribe(self.seen)
+
+    def run(self, calls: int) -> None:
+        before = self.sampler.on_call
+
+        def count(number: int) -> None:
+            before(number)
+            if number > calls:
+                self.kdamond.stop()
+
+        self.sampler.on_call = count
+        self.kdamond.run()
+
+
+def test_one_call_an_aggregation_and_absolute_windows() -> None:
+    rig = Rig()
+    rig.run(5)
+    assert [ticks for _, ticks in rig.sampler.calls[:5]] == [20] * 5
+    windows = [(s.begin_ns, s.end_ns) for s in rig.seen.snapshots]
+    assert windows == [(5_000 + k * 10**8, 5_000 + (k + 1) * 10**8) for k in range(5)]
+    assert [s.seq for s in rig.seen.snapshots] == [0, 1, 2, 3, 4]
+    assert rig.space.closed
+
+
+def test_hot_bytes_are_found_and_age() -> None:
+    rig = Rig()
+    rig.run(30)
+    last = rig.seen.snapshots[-1]
+    hot = [
+        (end - start, age)
+        for start, end, nr, age in zip(last.starts, last.ends, last.nr_accesses, last.ages, strict=True)
+        if nr >= 10
+    ]
+    assert sum(size for size, _ in hot) == pytest.approx(16 * MIB, rel=0.15)
+    assert max(age for _, age in hot) > 10
+
+
+def test_updates_fall_on_their_interval_and_not_in_between() -> None:
+    rig = Rig(replace(ATTRS, update_us=250_000))
+    rig.run(9)
+    # 20 ticks are an aggregation, 50 an update: stretches end at 20, 40, 50, 60, 80, 100, 120, 140, 150.
+    assert [ticks for _, ticks in rig.sampler.calls[:6]] == [20, 20, 10, 10, 20, 20]
+    assert rig.space.updates == 1 + 3
+
+
+def test_regions_follow_ranges_at_the_next_update() -> None:
+    rig = Rig()
+    rig.sampler.on_call = lambda number: (
+        rig.space.ranges.__setitem__(0, [Range(0, 32 * MIB)]) if number == 3 else None
+    )
+    rig.run(15)
+    assert rig.seen.snapshots[8].ends[-1] == 64 * MIB
+    assert rig.seen.snapshots[11].ends[-1] == 32 * MIB
+
+
+def test_no_valid_target_ends_the_loop() -> None:
+    rig = Rig()
+    rig.sampler.on_call = lambda number: setattr(rig.space, "alive", number < 3)
+    rig.kdamond.run()
+    assert len(rig.sampler.calls) == 3
+    empty = FakeSpace()
+    clock = ManualClock()
+    watch = SampledWatch(DamonPolicy(Random(1)), FakeSampler(clock), Random(2))
+    Kdamond(Context(empty, watch, ATTRS), clock).run()
+
+
+def test_requests_run_between_ticks_and_may_change_attributes() -> None:
+    rig = Rig()
+    new = replace(ATTRS, sample_us=10_000, aggr_us=200_000)
+    rig.sampler.on_call = lambda number: (
+        rig.kdamond.call(lambda: rig.kdamond.change_attrs(new, "asked")) if number == 3 else None
+    )
+    rig.run(8)
+    assert rig.sampler.calls[3][1] == 20
+    sizes = {s.end_ns - s.begin_ns for s in rig.seen.snapshots}
+    assert sizes == {10**8, 2 * 10**8}
+    assert [e.data["why"] for e in rig.seen.events if e.name == "attrs"] == ["asked"]
+
+
+def test_stop_ends_the_stretch_at_once() -> None:
+    rig = Rig()
+    rig.sampler.on_call = lambda number: rig.kdamond.stop() if number == 2 else None
+    rig.kdamond.run()
+    assert len(rig.sampler.calls) == 2
+    assert len(rig.seen.snapshots) == 1, "the interrupted aggregation is not reported as a whole one"
+
+
+def test_a_subscriber_that_raises_is_dropped_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Collector):
+        def snapshot(self, snapshot: Snapshot) -> None:
+            raise OSError("disk full")
+
+    rig = Rig()
+    broken = Broken()
+    rig.kdamond.bus.subscribe(broken)
+    rig.run(3)
+    assert len(rig.seen.snapshots) == 3
+    assert [(type(s), str(e)) for s, e in rig.kdamond.bus.failures] == [(Broken, "disk full")]
+    assert [e.data["why"] for e in rig.seen.events if e.name == "subscriber"] == ["disk full"]
+    assert "disk full" in caplog.text
+
+
+def test_an_error_on_the_thread_reaches_join() -> None:
+    rig = Rig()
+
+    def fail(number: int) -> None:
+        raise ValueError("broken sampler")
+
+    rig.sampler.on_call = fail
+    rig.kdamond.start()
+    with pytest.raises(ValueError, match="broken sampler"):
+        rig.kdamond.join(10)
+
+
+def test_several_contexts_run_side_by_side() -> None:
+    rigs = [Rig(), Rig()]
+    for number, rig in enumerate(rigs):
+        rig.kdamond.name = f"kdamond.{number}"
+        rig.sampler.on_call = lambda n, rig=rig: rig.kdamond.stop() if n > 10 else None  # type: ignore[misc]
+        rig.kdamond.start()
+    for rig in rigs:
+        assert rig.kdamond.join(30)
+        assert len(rig.seen.snapshots) == 10
+
+
+class CensusRig:
+    def __init__(self, targets: int = 1, budget: CensusBudget | None = None) -> None:
+        self.clock = ManualClock()
+        self.space = FakeSpace(*[[Range(0, MIB)]] * targets)
+        self.census = FakeCensus()
+        self.cpu = 0
+        watch = CensusWatch(self.census, self.clock)
+        self.kdamond = Kdamond(
+            Context(self.space, watch, ATTRS), self.clock, tuner=budget, cpu_ns=lambda: self.cpu
+        )
+        self.seen = Collector()
+        self.kdamond.bus.subscribe(self.seen)
+
+    def stop_after(self, snapshots: int) -> None:
+        rig = self
+
+        class Stop(Collector):
+            def snapshot(self, snapshot: Snapshot) -> None:
+                if snapshot.seq + 1 >= snapshots:
+                    rig.kdamond.stop()
+
+        self.kdamond.bus.subscribe(Stop())
+
+
+def test_census_counts_the_touched_share_rounded_up() -> None:
+    rig = CensusRig()
+    rig.census.seen[0] = [Touched(0, 1000, 1000, 10), Touched(2000, 3000, 500, 500), Touched(5000, 6000, 10, 0)]
+    rig.stop_after(3)
+    rig.kdamond.run()
+    last = rig.seen.snapshots[-1]
+    assert list(last.nr_accesses) == [1, 20, 0]
+    assert list(last.touched) == [10, 500, 0]
+    assert last.resident is not None
+    assert list(last.resident) == [1000, 500, 10]
+    assert list(last.ages) == [2, 2, 3], "from nothing to something the age begins anew"
+
+
+def test_census_keeps_the_age_of_a_mapping_that_grows() -> None:
+    rig = CensusRig()
+    rig.census.seen[0] = [Touched(0, 1000, 1000, 0)]
+    rig.stop_after(4)
+    grown = Collector()
+    grown.snapshot = lambda s: rig.census.seen.update({0: [Touched(0, 2000, 2000, 0)]})  # type: ignore[method-assign]
+    rig.kdamond.bus.subscribe(grown)
+    rig.kdamond.run()
+    assert list(rig.seen.snapshots[-1].ends) == [2000]
+    assert list(rig.seen.snapshots[-1].ages) == [4]
+
+
+def test_census_of_a_target_that_died_takes_no_snapshot_of_it() -> None:
+    rig = CensusRig(targets=2)
+    rig.stop_after(3)
+    die = Collector()
+    die.snapshot = lambda s: rig.census.gone.add(0)  # type: ignore[method-assign]
+    rig.kdamond.bus.subscribe(die)
+    rig.kdamond.run()
+    assert [(s.seq, s.target) for s in rig.seen.snapshots] == [(0, 0), (0, 1), (1, 1), (2, 1)]
+
+
+def test_census_budget_chooses_the_interval_that_pays_its_cost() -> None:
+    budget = CensusBudget(0.01)
+    assert budget.interval_us(35_000_000) == 3_500_000  # 35 ms each 3.5 s are 1 %
+    assert budget.interval_us(10) == 100_000
+    assert budget.interval_us(10**12) == 60_000_000
+    assert CensusBudget(0.0).interval_us(1) == 60_000_000
+
+
+def test_census_budget_lengthens_at_once_and_shortens_with_patience() -> None:
+    rig = CensusRig(budget=CensusBudget(0.01))
+    costs = iter([5_000_000] * 3 + [1_000_000] * 20)
+
+    class Spend(Collector):
+        def snapshot(self, snapshot: Snapshot) -> None:
+            rig.cpu += next(costs)
+
+    rig.kdamond.bus.subscribe(Spend())
+    rig.stop_after(14)
+    rig.kdamond.run()
+    windows = [round((s.end_ns - s.begin_ns) / 1e6) for s in rig.seen.snapshots]
+    assert windows[0] == 100
+    assert windows[1:7] == [500] * 6
+    assert windows[-1] == 100
+
+
+def test_events_carry_the_clock_of_the_monitor() -> None:
+    rig = Rig()
+    rig.run(1)
+    assert rig.seen.events[0] == Event(5_000, "target_start", {"target": 0})
