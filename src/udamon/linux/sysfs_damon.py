@@ -63,7 +63,7 @@ def _kdamonds(admin: Path) -> list[str]:
     number = _read(admin / "nr_kdamonds")
     if number is None or number == "0":
         return []
-    return [f"nr_kdamonds is {number} (somebody set it up in {admin})"]
+    return [f"nr_kdamonds is {number}"]
 
 
 def _modules(sys: Path) -> list[str]:

@@ -1,0 +1,130 @@
+"""what this machine offers for monitoring, what is missing, and how to get it"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+from udamon.errors import CannotError
+from udamon.linux.failure import hides_processes
+from udamon.linux.roots import Roots
+from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
+from udamon.ops.actions import ACTIONS, probe_action
+from udamon.ops.available import PROBES, Usable, choose, probe
+from udamon.ops.lock import held_locks
+
+_GREEN, _RED, _YELLOW, _BOLD, _PLAIN = "\033[32m", "\033[31m", "\033[33m", "\033[1m", "\033[0m"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look, changing nothing, and print what was found."""
+    found = examine(Roots())
+    if args.json:
+        print(json.dumps(document(found), indent=2))
+    else:
+        print("\n".join(lines(found, colour=wants_colour(sys.stdout))))
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What doctor found; `auto` is the primitive `--via auto` means, `locks` maps target to holder."""
+
+    auto: str | None
+    primitives: Mapping[str, Usable]
+    actions: Mapping[str, Usable]
+    kernel: KernelDamon
+    locks: Mapping[str, str]
+    conflicts: tuple[str, ...]
+
+
+def examine(roots: Roots) -> Findings:
+    """Look at the machine. Changes nothing and touches no other process."""
+    primitives = {name: probe(name, roots) for name in PROBES}
+    actions = {name: probe_action(name, roots) for name in ACTIONS}
+    kernel, locks = kernel_damon(roots), held_locks(roots)
+    conflicts = tuple(_conflicts(kernel, primitives["idle"], locks, roots))
+    return Findings(_auto(roots), primitives, actions, kernel, locks, conflicts)
+
+
+def _auto(roots: Roots) -> str | None:
+    try:
+        return choose("auto", roots)
+    except CannotError:
+        return None
+
+
+def _conflicts(kernel: KernelDamon, idle: Usable, locks: Mapping[str, str], roots: Roots) -> Iterator[str]:
+    for target, holder in locks.items():
+        yield f"Target {target} is already watched by another monitor ({holder})."
+    if kernel.busy and idle.offered:
+        yield "In-kernel DAMON and idle page tracking use up the same bits: idle will see less."
+    if hides_processes(roots.proc):
+        yield f"{roots.proc} is mounted with hidepid: processes of other users do not show."
+
+
+def document(found: Findings) -> dict[str, object]:
+    """The document of `--json`."""
+    kernel = found.kernel
+    return {
+        "schema": 1,
+        "auto": found.auto,
+        "primitives": {name: _as_dict(usable) for name, usable in found.primitives.items()},
+        "actions": {name: _as_dict(usable) for name, usable in found.actions.items()},
+        "kernel_damon": {
+            "present": kernel.present,
+            "busy": kernel.busy,
+            "why": kernel.why,
+            "users": list(kernel.users),
+            "ops": None if kernel.ops is None else list(kernel.ops),
+        },
+        "locks": [{"target": target, "holder": holder} for target, holder in found.locks.items()],
+        "conflicts": list(found.conflicts),
+    }
+
+
+def _as_dict(found: Usable) -> dict[str, object]:
+    return {"usable": found.usable, "why": found.why, "fix": found.fix, "offered": found.offered}
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Colour on a terminal only, and never against NO_COLOR."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def lines(found: Findings, *, colour: bool) -> Iterator[str]:
+    """The findings for people: aligned, a line each, what to do below what is missing."""
+    yield _paint("Ways to see accesses (record --via)", _BOLD, colour)
+    for name, usable in found.primitives.items():
+        yield from _item(name, usable, colour)
+    yield f"  auto means {found.auto} here" if found.auto else "  auto finds nothing to use here"
+    yield _paint("In-kernel DAMON", _BOLD, colour)
+    yield f"  {found.kernel.why}"
+    if found.kernel.ops:
+        yield f"  It can watch: {', '.join(found.kernel.ops)}."
+    yield _paint("Actions on memory", _BOLD, colour)
+    for name, usable in found.actions.items():
+        yield from _item(name, usable, colour)
+    yield _paint("Conflicts", _BOLD, colour)
+    yield from (f"  {conflict}" for conflict in found.conflicts or ("none known",))
+
+
+def _item(name: str, found: Usable, colour: bool) -> Iterator[str]:
+    mark, code = ("yes", _GREEN) if found.usable else ("later", _YELLOW) if found.offered else ("no", _RED)
+    yield f"  {name:<13}{_paint(f'{mark:<7}', code, colour)}{found.why}"
+    if found.fix:
+        yield f"  {'':<20}{found.fix}"
+
+
+def _paint(text: str, code: str, colour: bool) -> str:
+    return f"{code}{text}{_PLAIN}" if colour else text
