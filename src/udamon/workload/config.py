@@ -123,7 +123,7 @@ class _Parser(Fields):
     def read_regions(self, lines: list[Line]) -> None:
         for line in lines:
             if "rate" in line.words:
-                self.rate = self.number(line.number, "rate", line.words["rate"])
+                self.rate = self.read_rate(line.number, line.words["rate"])
         total = 0
         for line in self.settle(lines, _REGION_KEYS):
             region = self.region(line)
@@ -163,7 +163,7 @@ class _Parser(Fields):
         for line in lines:
             named = named or bool(line.text)
             if "rate" in line.words:
-                value = self.number(line.number, "rate", line.words["rate"])
+                value = self.read_rate(line.number, line.words["rate"])
                 if first and not named:
                     self.rate = value  # still before the first phase
                 else:

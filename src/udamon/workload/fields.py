@@ -11,6 +11,16 @@ from udamon.units import TIB, parse_share, parse_size, parse_time_ns
 MAX_BYTES = 64 * TIB
 MAX_NUMBER = 1e18
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
+_DECIMAL = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+
+
+def parse_rate(text: str) -> float:
+    """Accesses per second, above 0 and at most 1e18, from "5000", "2.5e6", "100M". Raises UsageError."""
+    factor = _DECIMAL.get(text[-1:], 1.0)
+    number = text[:-1] if factor > 1 else text
+    if not _NUMBER.fullmatch(number) or not 0 < float(number) * factor <= MAX_NUMBER:
+        raise UsageError(f"the rate {text[:48]!r} must be accesses per second above 0; write it like 100M.")
+    return float(number) * factor
 
 
 class Line(NamedTuple):
@@ -51,6 +61,13 @@ class Fields:
         if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= MAX_NUMBER:
             self.fail(line, f"the {what} {text[:48]!r} is not a number from 0 to 1e18.")
         return float(text)
+
+    def read_rate(self, line: int, text: str) -> float:
+        """Accesses per second; see parse_rate."""
+        try:
+            return parse_rate(text)
+        except UsageError as error:
+            self.fail(line, str(error))
 
     def share(self, line: Line, key: str) -> float | None:
         """The share that the directive of `line` gives for `key`, None where it gives none."""

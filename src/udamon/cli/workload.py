@@ -1,0 +1,130 @@
+"""Touch memory as a masim configuration says, and log what is hot when."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import FrameType
+
+from udamon.errors import UsageError
+from udamon.units import format_size, parse_time_ns
+from udamon.workload.config import load
+from udamon.workload.fields import parse_rate
+from udamon.workload.memory import initialise, map_memory
+from udamon.workload.run import PhaseDone
+from udamon.workload.run import run as run_phases
+from udamon.workload.shapes import find, names
+from udamon.workload.spec import Workload
+from udamon.workload.truthlog import TruthLog
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `udamon workload`."""
+    parser.add_argument(
+        "config", metavar="CONFIG", help="a masim configuration, or one of: " + ", ".join(names())
+    )
+    parser.add_argument("--truth", metavar="FILE", help="log each phase and its hot regions, as JSON lines")
+    parser.add_argument(
+        "--layout",
+        choices=("one", "separate"),
+        default="one",
+        help="all regions in one mapping (default), or each a mapping of its own",
+    )
+    parser.add_argument("--repeat", metavar="N", type=int, help="run all phases N times (default 1)")
+    parser.add_argument(
+        "--duration", metavar="TIME", help="stop after this time, repeating phases until then"
+    )
+    parser.add_argument(
+        "--rate",
+        metavar="N",
+        help="accesses per second (default: as fast as it goes; a rate= in CONFIG is for sim)",
+    )
+    parser.add_argument("--thp", action="store_true", help="let the kernel use transparent huge pages")
+    parser.add_argument("--quiet", action="store_true", help="print nothing on stderr")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the workload. Returns 0, or 128 + n after signal n."""
+    rate = 0.0 if args.rate is None else parse_rate(args.rate)
+    duration = None if args.duration is None else _duration_ns(args.duration)
+    if args.repeat is not None and args.repeat < 1:
+        raise UsageError(f"--repeat {args.repeat} must be at least 1.")
+    repeat = args.repeat if args.repeat or duration is not None else 1
+    workload = load(find(args.config))
+    if args.rate is not None:
+        workload = _at_rate(workload, rate)
+    with _stoppable():
+        try:
+            return _run(args, workload, rate, repeat, duration)
+        except _Stopped as stopped:
+            return 128 + stopped.signal
+
+
+def _run(
+    args: argparse.Namespace, workload: Workload, rate: float, repeat: int | None, duration: int | None
+) -> int:
+    memory = map_memory(workload, args.layout, huge=args.thp)
+    with TruthLog(args.truth, workload, memory.layout) as log:
+        log.mark("init")
+        try:
+            if not args.quiet:
+                print(f"filling {format_size(workload.resident_bytes)}", file=sys.stderr, flush=True)
+            initialise(memory, workload)
+            done = _nothing if args.quiet else _print_phase
+            run_phases(workload, memory, log, repeat=repeat, duration_ns=duration, rate=rate, done=done)
+        finally:
+            log.mark("end")
+    return 0
+
+
+def _at_rate(workload: Workload, rate: float) -> Workload:
+    """The same at one rate throughout: what is hot then follows from the rate that is really made."""
+    return replace(workload, rate=rate, phases=tuple(replace(phase, rate=None) for phase in workload.phases))
+
+
+def _duration_ns(text: str) -> int:
+    """Nanoseconds from "10s" or, as other workloads take it, from a bare number of seconds."""
+    bare = text.strip().replace(".", "", 1).isdecimal()
+    duration = parse_time_ns(text + "s" if bare else text)
+    if not 0 < duration <= 1 << 60:
+        raise UsageError(f"--duration {text} must be above 0 and below 36 years.")
+    return duration
+
+
+def _nothing(done: PhaseDone) -> None:
+    pass
+
+
+def _print_phase(done: PhaseDone) -> None:
+    seconds = done.ns / 1e9 or 1.0
+    rate = done.accesses / seconds / 1e6
+    print(f"{done.phase.name}: {seconds:.1f} s, {rate:.1f} M accesses/s", file=sys.stderr, flush=True)
+
+
+class _Stopped(BaseException):
+    """Raised by a signal handler; not an Exception, so that nothing on the way handles it."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM raise _Stopped once; the next one ends the process at once."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for which in before:
+            signal.signal(which, signal.SIG_DFL)
+        raise _Stopped(number)
+
+    before = {which: signal.signal(which, stop) for which in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
