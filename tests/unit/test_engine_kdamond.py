@@ -183,7 +183,11 @@ class CensusRig:
 
 def test_census_counts_the_touched_share_rounded_up() -> None:
     rig = CensusRig()
-    rig.census.seen[0] = [Touched(0, 1000, 1000, 10), Touched(2000, 3000, 500, 500), Touched(5000, 6000, 10, 0)]
+    rig.census.seen[0] = [
+        Touched(0, 1000, 1000, 10),
+        Touched(2000, 3000, 500, 500),
+        Touched(5000, 6000, 10, 0),
+    ]
     rig.stop_after(3)
     rig.kdamond.run()
     last = rig.seen.snapshots[-1]

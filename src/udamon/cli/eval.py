@@ -90,7 +90,9 @@ def _print_truth(name: str, truth: Truth, attrs: Attrs, *, as_json: bool) -> int
     for phase in truth.workload.phases:
         ticks = attrs.max_nr_accesses
         # An aggregation that lies in the phase as a whole, so that no other one shines through.
-        seen = truth.expected(t, min(ticks, max(phase.duration_ns // (attrs.sample_us * 1_000), 1)), attrs.sample_us * 1_000)
+        seen = truth.expected(
+            t, min(ticks, max(phase.duration_ns // (attrs.sample_us * 1_000), 1)), attrs.sample_us * 1_000
+        )
         hot = sum(e.end - e.start for e in seen if e.mean >= HOT)
         wss = round(sum((e.end - e.start) * e.touched for e in seen))
         phases.append({"phase": phase.name, "t": t / 1e9, "hot_bytes": hot, "wss_bytes": wss})
@@ -101,14 +103,21 @@ def _print_truth(name: str, truth: Truth, attrs: Attrs, *, as_json: bool) -> int
         return 0
     print(f"{'phase':<20} {'from':>8} {'hot':>12} {'working set':>12}")
     for row in phases:
-        hot_text, wss_text = format_size(float(str(row["hot_bytes"]))), format_size(float(str(row["wss_bytes"])))
+        hot_text, wss_text = (
+            format_size(float(str(row["hot_bytes"]))),
+            format_size(float(str(row["wss_bytes"]))),
+        )
         print(f"{row['phase']:<20} {row['t']:>6.1f} s {hot_text:>12} {wss_text:>12}")
     return 0
 
 
 def _print_table(path: Path, runs: list[Evaluation]) -> None:
     print(f"{path.stem}: F1 of hot bytes (checks made by then), medians over seeds")
-    print(f"{'policy':<10}" + "".join(f"{f'{m:g} s':>16}" for m in MOMENTS) + f"{'mean':>8}{'WSS error':>11}{'CPU':>8}")
+    print(
+        f"{'policy':<10}"
+        + "".join(f"{f'{m:g} s':>16}" for m in MOMENTS)
+        + f"{'mean':>8}{'WSS error':>11}{'CPU':>8}"
+    )
     for policy in dict.fromkeys(run.policy for run in runs):
         own = [run for run in runs if run.policy == policy]
         cells = []
@@ -120,7 +129,9 @@ def _print_table(path: Path, runs: list[Evaluation]) -> None:
         means = median(sum(s.score.f1 for s in run.scored) / len(run.scored) for run in own)
         errors = median(s.score.wss_error for run in own for s in run.scored)
         cpu = median(run.policy_cpu_share for run in own)
-        print(f"{policy:<10}" + "".join(f"{c:>16}" for c in cells) + f"{means:>8.2f}{errors:>11.1%}{cpu:>8.2%}")
+        print(
+            f"{policy:<10}" + "".join(f"{c:>16}" for c in cells) + f"{means:>8.2f}{errors:>11.1%}{cpu:>8.2%}"
+        )
 
 
 def _count(checks: float) -> str:

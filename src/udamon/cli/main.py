@@ -24,8 +24,11 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status: 0 done, 1 could not, 2 wrong usage."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # What stands behind "--" is somebody else's command line: argparse must not touch it.
+    own = words[: words.index("--")] if "--" in words else words
     try:
-        args = _parser(words).parse_args(words)
+        args = _parser(own).parse_args(own)
+        args.command = words[len(own) + 1 :] if len(own) < len(words) else None
         return int(args.run(args))
     except UdamonError as error:
         print(f"udamon: {error}", file=sys.stderr)

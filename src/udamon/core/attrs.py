@@ -33,7 +33,9 @@ class Attrs:
         if min(self.sample_us, self.aggr_us, self.update_us) < 0:
             raise AttrsError("an interval is negative; give intervals of at least 1us.")
         if self.min_nr_regions < 3:
-            raise AttrsError(f"the minimum number of regions is {self.min_nr_regions}; it must be at least 3.")
+            raise AttrsError(
+                f"the minimum number of regions is {self.min_nr_regions}; it must be at least 3."
+            )
         if self.min_nr_regions > self.max_nr_regions:
             raise AttrsError(
                 f"the minimum number of regions ({self.min_nr_regions}) is above the maximum "

@@ -13,7 +13,16 @@ class Region:
     estimate of bytes accessed at least once in the last aggregation.
     """
 
-    __slots__ = ("absent", "age", "end", "last_nr_accesses", "nr_accesses", "nr_accesses_bp", "start", "touched")
+    __slots__ = (
+        "absent",
+        "age",
+        "end",
+        "last_nr_accesses",
+        "nr_accesses",
+        "nr_accesses_bp",
+        "start",
+        "touched",
+    )
 
     def __init__(self, start: int, end: int) -> None:
         self.start = start

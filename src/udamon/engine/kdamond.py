@@ -54,9 +54,9 @@ class Kdamond:
         watch = context.watch
         self._schedule = schedule = Schedule(context.attrs, self._clock.now_ns())
         self._running = True
-        self._cpu_before = self._cpu_ns()
         try:
             self._update()
+            self._begin_tuning()
             while not self._stopping and context.valid():
                 # Prepare, sleep, check: one stretch of ticks, up to the next thing that is due.
                 passed = watch.observe(
@@ -140,6 +140,13 @@ class Kdamond:
             if tuned is not None:
                 self.change_attrs(*tuned)
 
+    def _begin_tuning(self) -> None:
+        if self._tuner is not None:
+            tuned = self._tuner.begin(self.context, self._cpu_ns)
+            if tuned is not None:
+                self.change_attrs(*tuned)
+        self._cpu_before = self._cpu_ns()
+
     def _publish(self) -> None:
         begin, end = self._schedule.aggregation_begin_ns, self._schedule.begin_ns
         for target in self.context.targets:
@@ -168,7 +175,10 @@ class Kdamond:
         )
 
     def _finish(self) -> None:
-        """A monitor stopped before its first aggregation ended has at least looked once."""
-        if self._seq == 0 and self.context.targets:
-            self.context.watch.merge(self.context.targets)
+        """What the aggregation that was cut short has seen, where that is an answer and not a fragment."""
+        passed_ns = self._clock.now_ns() - self._schedule.aggregation_begin_ns
+        whole_ns = self.context.attrs.aggr_us * 1_000
+        watch = self.context.watch
+        if watch.answers_early and (self._seq == 0 or passed_ns >= whole_ns // 2):
+            watch.merge(self.context.targets)
             self._publish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -11,7 +12,10 @@ from udamon.engine.context import Context
 
 
 class Tuner(Protocol):
-    """Asked once an aggregation."""
+    """Asked before the first aggregation, and after each."""
+
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> tuple[Attrs, str] | None:
+        """Attributes to start with and why, or None. `cpu_ns` tells the CPU time spent so far."""
 
     def tune(self, context: Context, cpu_ns: int, window_ns: int) -> tuple[Attrs, str] | None:
         """New attributes and why, or None. The aggregation lasted `window_ns` and cost `cpu_ns`."""
@@ -22,6 +26,9 @@ class GoalTuner:
 
     def __init__(self) -> None:
         self._passed = 0
+
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> tuple[Attrs, str] | None:
+        return None
 
     def tune(self, context: Context, cpu_ns: int, window_ns: int) -> tuple[Attrs, str] | None:
         self._passed += 1
@@ -59,6 +66,12 @@ class CensusBudget:
     def attrs(self, attrs: Attrs, cpu_ns: int) -> Attrs:
         aggr = self.interval_us(cpu_ns)
         return replace(attrs, sample_us=aggr // self.TICKS, aggr_us=aggr)
+
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> tuple[Attrs, str] | None:
+        """Measure one census before the first window, which then has the length of the others."""
+        before = cpu_ns()
+        context.watch.rehearse(context.targets)
+        return self.attrs(context.attrs, cpu_ns() - before), f"overhead {self._overhead:.2%}"
 
     def tune(self, context: Context, cpu_ns: int, window_ns: int) -> tuple[Attrs, str] | None:
         self._costs = [*self._costs[1 - self.HISTORY :], cpu_ns]

@@ -26,6 +26,12 @@ class Watch(Protocol):
     checks: int
     """Access checks made so far (a census counts none)."""
 
+    answers_early: bool
+    """An aggregation that is cut short still has an answer."""
+
+    def rehearse(self, targets: Sequence[Target]) -> None:
+        """Do once what an aggregation will cost, without a result, so that it can be measured."""
+
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
         """Targets came, went or changed their ranges."""
 
@@ -55,6 +61,8 @@ class Watch(Protocol):
 class SampledWatch:
     """Samples answer for single pages; `policy` decides which, and what the answers say of the rest."""
 
+    answers_early = False
+
     def __init__(
         self,
         policy: RegionPolicy,
@@ -69,6 +77,9 @@ class SampledWatch:
         self._random = random
         self._min_region = min_region
         self._listener = listener
+
+    def rehearse(self, targets: Sequence[Target]) -> None:
+        """Samples are cheap one by one: nothing to rehearse."""
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
         for target in targets:
@@ -117,6 +128,8 @@ class CensusWatch:
     nr_accesses of a range is the touched share of its resident bytes × ticks, rounded up.
     """
 
+    answers_early = True
+
     def __init__(self, census: Census, clock: Clock) -> None:
         self.checks = 0
         self._census = census
@@ -125,6 +138,12 @@ class CensusWatch:
         self._prepared: dict[int, int] = {}  # target index → when it was prepared
         self._looked: dict[int, tuple[int, int]] = {}
         self._resident: dict[int, list[int]] = {}
+
+    def rehearse(self, targets: Sequence[Target]) -> None:
+        for target in targets:
+            with suppress(TargetGone, NotPermitted):
+                self._census.prepare(target)
+                self._census.look(target)
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
         self._ticks = attrs.max_nr_accesses

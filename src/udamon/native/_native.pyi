@@ -29,3 +29,16 @@ def guard(memory: Buffer, offset: int, length: int) -> None:
 
 def address_of(buffer: Buffer) -> int:
     """The address of the buffer's first byte."""
+
+def sim_sample(
+    buffers: Sequence[Buffer], ticks: int, first_tick: int, truth_seed: int, draw_seed: int, /
+) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes]:
+    """Checks on a simulated space. `buffers` are, in this order, native-endian arrays of
+
+    sets of truth ('I' first tick, 'I' first segment, 'I' first window), segments ('Q' start, 'Q' end,
+    'd' chance per tick), windows (six 'd': base, length, width, position on tick 0, step a tick, chance),
+    resident ranges ('Q' start, 'Q' end), slots ('Q' start, 'Q' end, 'I' checks, 'I' span).
+
+    Returns, as bytes: per slot hits 'I' and no_page 'I'; per check slot 'I', address 'Q', span 'I' and
+    answer 'B'. Raises ValueError for arrays that do not fit together. The interpreter's lock is released.
+    """

@@ -113,6 +113,6 @@ class SimSampler:
             chances += truth.chances
             for w in truth.windows:
                 position = w.cursor + w.speed * (t_ns - truth.begin_ns)
-                windows.extend((w.base, w.length, w.bytes, position, w.speed * tick_ns, w.chance))
+                windows.extend((w.base, w.length, w.width, position, w.speed * tick_ns, w.chance))
             tick += max(-(-(truth.end_ns - now) // tick_ns), 1)
         return from_tick, segment, window, starts, ends, chances, windows

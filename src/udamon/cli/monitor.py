@@ -1,0 +1,142 @@
+"""From flags to a kdamond that is ready to run."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from random import Random
+
+from udamon.cli import attributes, targets
+from udamon.core.clock import MonotonicClock
+from udamon.core.policies import POLICIES, make_policy
+from udamon.engine.context import Context
+from udamon.engine.kdamond import Kdamond
+from udamon.engine.tuner import CensusBudget, Tuner
+from udamon.engine.watch import CensusWatch, SampledWatch, Watch
+from udamon.errors import NotSupported, UsageError
+from udamon.ops.available import choose
+from udamon.ops.base import OperationsSet
+from udamon.ops.opening import open_census, open_ops
+from udamon.ops.processes import process_source
+from udamon.ops.sim import SimSampler, SimSpace
+from udamon.units import parse_share
+from udamon.workload import shapes
+from udamon.workload.config import load
+from udamon.workload.layout import place
+from udamon.workload.truth import Truth
+
+DEFAULT_OVERHEAD = 0.01
+CENSUSES = ("refs",)
+PRIMITIVES = ("auto", "idle", "kernel", "refs", "softdirty")
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """A kdamond and the words for what it does."""
+
+    kdamond: Kdamond
+    ops: str
+    via: str
+    policy: str | None
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    targets.configure(parser)
+    group = parser.add_argument_group("how to look")
+    group.add_argument("--ops", choices=("vaddr", "fvaddr", "paddr"), help="operations set (default vaddr)")
+    group.add_argument("--via", choices=PRIMITIVES, default="auto", help="access-check primitive")
+    group.add_argument("--policy", choices=sorted(POLICIES), help="region policy, for sampling primitives")
+    group.add_argument(
+        "--overhead", metavar="SHARE", help="CPU the monitor may use; chooses the interval (default 1%%)"
+    )
+    attributes.configure(parser)
+
+
+def validate(args: argparse.Namespace) -> None:
+    """What can be told wrong before anything is started. Raises UsageError."""
+    attributes.attrs_of(args)
+    targets.ranges(args.range)
+    if args.sim is None:
+        _budget(args)
+
+
+def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
+    """The monitor that `args` describe; `command_pid` is the started command's. Raises UdamonError."""
+    attrs = attributes.attrs_of(args)
+    clock = MonotonicClock()
+    tuner: Tuner | None = None
+    watch: Watch
+    policy: str | None = None
+    if args.sim is not None:
+        _refuse_ops(args, "--sim")
+        policy = args.policy or "damon"
+        truth = _truth(args.sim)
+        ops: OperationsSet = SimSpace(truth)
+        via = "sim"
+        random = Random()
+        sampler = SimSampler(truth, clock, origin_ns=clock.now_ns(), seed=random.getrandbits(64))
+        _refuse_overhead(args)
+        watch = SampledWatch(make_policy(policy, random), sampler, random)
+    else:
+        ops = _open_ops(args, command_pid)
+        via = _choose_via(args, ops)
+        _refuse_policy(args, via)
+        watch = CensusWatch(open_census(via, ops), clock)
+        tuner = _budget(args)
+    kdamond = Kdamond(Context(ops, watch, attrs), clock, tuner=tuner, cpu_ns=time.thread_time_ns)
+    return Monitor(kdamond, ops.name, via, policy)
+
+
+def _open_ops(args: argparse.Namespace, command_pid: int | None) -> OperationsSet:
+    name = args.ops or ("paddr" if args.paddr else "vaddr")
+    if args.paddr != (name == "paddr"):
+        raise UsageError("--ops paddr watches physical memory: it goes with --paddr, and nothing else does.")
+    ranges = targets.ranges(args.range)
+    if args.paddr:
+        return open_ops(name, None, ranges)
+    pids = [command_pid] if command_pid is not None else targets.pids(args.pid or [])
+    source = process_source(pids, with_children=args.children, cgroup=args.cgroup)
+    return open_ops(name, source, ranges)
+
+
+def _choose_via(args: argparse.Namespace, ops: OperationsSet) -> str:
+    via = choose(args.via)
+    if ops.name == "paddr" and args.via == "auto" and via in CENSUSES:
+        raise NotSupported(
+            "physical memory needs idle page tracking or in-kernel DAMON, and neither can be used here; "
+            "udamon doctor says what each of them lacks."
+        )
+    return via
+
+
+def _refuse_policy(args: argparse.Namespace, via: str) -> None:
+    if args.policy is not None:
+        raise UsageError(f"{via} answers for every mapping and has no use for --policy; leave it out.")
+
+
+def _refuse_ops(args: argparse.Namespace, target: str) -> None:
+    if args.ops is not None or args.via != "auto" or args.range:
+        raise UsageError(f"{target} has its own operations set; leave --ops, --via and --range out.")
+
+
+def _refuse_overhead(args: argparse.Namespace) -> None:
+    if args.overhead is not None:
+        raise UsageError("--overhead chooses the interval of refs; give --sample and --aggr here.")
+
+
+def _budget(args: argparse.Namespace) -> CensusBudget | None:
+    explicit = args.sample is not None or args.aggr is not None
+    if explicit and args.overhead is not None:
+        raise UsageError("--overhead chooses the intervals; leave it or --sample and --aggr out.")
+    if explicit:
+        return None
+    overhead = DEFAULT_OVERHEAD if args.overhead is None else parse_share(args.overhead)
+    if overhead == 0:
+        raise UsageError("--overhead 0 leaves nothing to watch with; give at least 0.01%.")
+    return CensusBudget(overhead)
+
+
+def _truth(config: str) -> Truth:
+    workload = load(shapes.find(config))
+    return Truth(workload, place(workload))

@@ -1,0 +1,68 @@
+"""One line on the terminal that says how a monitor is doing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from udamon.model import Event, Snapshot
+from udamon.units import format_size, format_time
+
+
+class Progress:
+    """Subscribes to a monitor; `show` rewrites the line when `stream` is a terminal."""
+
+    def __init__(self, stream: TextIO = sys.stderr, now: Callable[[], float] = time.monotonic) -> None:
+        self.snapshots = 0
+        self._stream = stream
+        self._now = now
+        self._began = now()
+        self._cpu_began = time.process_time()
+        self._latest: dict[int, tuple[int, int, int]] = {}  # target → snapshot, regions, hot bytes
+        self._width = 0
+
+    @property
+    def seconds(self) -> float:
+        return self._now() - self._began
+
+    @property
+    def cpu_share(self) -> float:
+        """CPU of this process over the time since the start, as a share of one CPU."""
+        return (time.process_time() - self._cpu_began) / max(self.seconds, 1e-9)
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        half = snapshot.ticks / 2
+        hot = sum(
+            end - start
+            for start, end, nr in zip(snapshot.starts, snapshot.ends, snapshot.nr_accesses, strict=True)
+            if nr >= half
+        )
+        self._latest[snapshot.target] = snapshot.seq, len(snapshot), hot
+        self.snapshots += 1
+
+    def event(self, event: Event) -> None:
+        if event.name == "target_end":
+            self._latest.pop(int(str(event.data["target"])), None)
+
+    def line(self) -> str:
+        regions = sum(regions for _, regions, _ in self._latest.values())
+        hot = sum(hot for _, _, hot in self._latest.values())
+        return (
+            f"{format_time(round(self.seconds, 1))}  {self.snapshots} snapshots  {regions} regions  "
+            f"hot {format_size(hot)}  monitor {self.cpu_share:.1%} CPU"
+        )
+
+    def show(self) -> None:
+        if self._stream.isatty():
+            line = self.line()
+            self._stream.write("\r" + line.ljust(self._width))
+            self._stream.flush()
+            self._width = len(line)
+
+    def clear(self) -> None:
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+            self._width = 0

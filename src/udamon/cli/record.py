@@ -1,0 +1,178 @@
+"""Watch a process and write down where it touches memory."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from udamon.cli import monitor
+from udamon.cli.child import OWN_FAILURE, Child
+from udamon.cli.monitor import Monitor
+from udamon.cli.progress import Progress
+from udamon.cli.targets import check
+from udamon.errors import CannotError
+from udamon.model import Event
+from udamon.record.writer import Writer
+from udamon.units import format_size, format_time, parse_duration_ns, parse_size
+
+FLUSH_S = 0.5
+DEFAULT_FILE = "recording.udamon"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o", "--output", default=DEFAULT_FILE, metavar="FILE", help=f"the recording (default {DEFAULT_FILE})"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite FILE")
+    parser.add_argument("--duration", metavar="TIME", help="end after this time (default: with the target)")
+    parser.add_argument("--max-size", metavar="SIZE", help="keep only the latest SIZE, in FILE and FILE.1")
+    parser.add_argument("--anonymize", action="store_true", help="leave out names, paths and command lines")
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    monitor.configure(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Record until the target, the duration or the user ends it; passes a COMMAND's status on."""
+    check(args)
+    monitor.validate(args)
+    duration = None if args.duration is None else parse_duration_ns(args.duration) / 1e9
+    if args.command is None:
+        _record(args, None, duration)
+        return 0
+    try:
+        return _record_command(args, duration)
+    except CannotError as error:
+        # A 1 of our own could be mistaken for the command's.
+        error.status = OWN_FAILURE if error.status == CannotError.status else error.status
+        raise
+
+
+def _record_command(args: argparse.Namespace, duration: float | None) -> int:
+    child = Child(args.command, args.user)
+    ended_by_us = True
+    try:
+        ended_by_us = _record(args, child, duration)
+    finally:
+        # Ours to end when the recording ended first; its own end is waited for.
+        if ended_by_us:
+            child.end()
+    return 0 if ended_by_us and child.status() == 128 + signal.SIGTERM else child.wait()
+
+
+def _record(args: argparse.Namespace, child: Child | None, duration: float | None) -> bool:
+    """Returns True when the user or the duration ended it, False when the target did."""
+    built = monitor.build(args, None if child is None else child.pid)
+    max_size = None if args.max_size is None else parse_size(args.max_size)
+    writer = Writer(
+        args.output, _metadata(args, built), force=args.force, max_size=max_size, anonymize=args.anonymize
+    )
+    progress = Progress()
+    with writer, _signals() as stopped:
+        built.kdamond.bus.subscribe(writer)
+        built.kdamond.bus.subscribe(progress)
+        recorder = _Recorder(built, writer, progress, quiet=args.quiet)
+        by_us = recorder.run(child, duration, stopped)
+    if not args.quiet:
+        print(recorder.summary(args.output), file=sys.stderr)
+    return by_us
+
+
+class _Recorder:
+    """Runs the kdamond on its thread, and beside it flushes, shows progress and watches for the end."""
+
+    def __init__(self, built: Monitor, writer: Writer, progress: Progress, *, quiet: bool) -> None:
+        self._kdamond = built.kdamond
+        self._writer = writer
+        self._progress = progress
+        self._quiet = quiet
+
+    def run(self, child: Child | None, duration: float | None, stopped: threading.Event) -> bool:
+        kdamond = self._kdamond
+        end = None if duration is None else time.monotonic() + duration
+        by_us = False
+        kdamond.start()
+        try:
+            while not kdamond.join(self._pause(end, stopped)):
+                by_us = by_us or stopped.is_set() or (end is not None and time.monotonic() >= end)
+                if by_us or (child is not None and child.ended() and not self._others_live()):
+                    kdamond.stop()
+                self._keep_up()
+        finally:
+            kdamond.stop()
+            kdamond.join()
+            self._progress.clear()
+        self._keep_up()
+        return by_us
+
+    def _pause(self, end: float | None, stopped: threading.Event) -> float:
+        # Short while something is about to end, so that it ends at its time.
+        if stopped.is_set():
+            return 0.01
+        return FLUSH_S if end is None else min(max(end - time.monotonic(), 0.001), FLUSH_S)
+
+    def _others_live(self) -> bool:
+        return self._kdamond.context.valid()
+
+    def _keep_up(self) -> None:
+        for subscriber, error in self._kdamond.bus.failures:
+            if subscriber is self._writer:
+                raise error
+        self._writer.event(Event(time.monotonic_ns(), "cost", self._cost()))
+        self._writer.flush()
+        if not self._quiet:
+            self._progress.show()
+
+    def _cost(self) -> dict[str, object]:
+        return {
+            "cpu_ns": time.process_time_ns(),
+            "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "checks": self._kdamond.context.watch.checks,
+            "snapshots": self._progress.snapshots,
+        }
+
+    def summary(self, path: str) -> str:
+        progress = self._progress
+        attrs = self._kdamond.context.attrs
+        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return (
+            f"{path}: {progress.snapshots} snapshots in {format_time(round(progress.seconds, 1))}, "
+            f"each of {format_time(attrs.aggr_us / 1e6)}; "
+            f"the monitor took {progress.cpu_share:.2%} of a CPU and {format_size(rss)}"
+        )
+
+
+def _metadata(args: argparse.Namespace, built: Monitor) -> dict[str, object]:
+    return {
+        "ops": built.ops,
+        "via": built.via,
+        "policy": built.policy,
+        "attrs": built.kdamond.context.attrs.as_dict(),
+        "command_line": sys.argv,
+        "command": args.command,
+        "startup_cpu_ns": time.process_time_ns(),
+    }
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """SIGINT and SIGTERM set the event; a second one acts as it always would."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+        for which, handler in before.items():
+            signal.signal(which, handler)
+
+    before = {which: signal.signal(which, stop) for which in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)

@@ -1,0 +1,72 @@
+"""The flags that say what to watch, shared by the commands that monitor."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from udamon.errors import UsageError
+from udamon.model import Range
+from udamon.units import parse_size
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("target: one of -p, --cgroup, --paddr, --sim, or -- COMMAND ARGS…")
+    group.add_argument(
+        "-p", "--pid", action="append", metavar="PID[,PID]", help="processes (may be repeated)"
+    )
+    group.add_argument("--children", action="store_true", help="their descendants too, as they come and go")
+    group.add_argument("--cgroup", metavar="PATH", help="every process of a control group and below")
+    group.add_argument("--paddr", action="store_true", help="the physical memory of the machine")
+    group.add_argument("--sim", metavar="CONFIG", help="a simulated workload, in real time, for trying out")
+    group.add_argument("--user", metavar="NAME", help="run COMMAND as this user (needs root)")
+    group.add_argument(
+        "--range", action="append", default=[], metavar="START-END", help="address range, with --ops fvaddr"
+    )
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raises UsageError unless exactly one target is given and its flags fit it."""
+    given = [
+        name
+        for name, value in (
+            ("-p", args.pid),
+            ("--cgroup", args.cgroup),
+            ("--paddr", args.paddr),
+            ("--sim", args.sim),
+            ("-- COMMAND", args.command is not None),
+        )
+        if value
+    ]
+    if not given:
+        raise UsageError(
+            "there is nothing to watch; give -p PID, --cgroup PATH, --paddr, --sim or -- COMMAND."
+        )
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other; give one target.")
+    if args.command == []:
+        raise UsageError("there is no command behind --; write -- COMMAND ARGS.")
+    if args.user and args.command is None:
+        raise UsageError("--user says who runs COMMAND, and there is none; add -- COMMAND.")
+    if args.children and not (args.pid or args.command):
+        raise UsageError("--children goes with -p or -- COMMAND.")
+
+
+def pids(texts: Sequence[str]) -> list[int]:
+    """Pids from "12" or "12,13". Raises UsageError."""
+    words = [word for text in texts for word in text.split(",") if word]
+    for word in words:
+        if not word.isascii() or not word.isdecimal():
+            raise UsageError(f"{word!r} is not a pid; give the number ps -e shows.")
+    return [int(word) for word in words]
+
+
+def ranges(texts: Sequence[str]) -> list[Range]:
+    """Ranges from "START-END", decimal, 0x… or with a unit. Raises UsageError."""
+    parsed = []
+    for text in texts:
+        start, dash, end = text.partition("-")
+        if not dash:
+            raise UsageError(f"{text!r} is not a range; write it like 0x1000-0x5000.")
+        parsed.append(Range(parse_size(start), parse_size(end)))
+    return parsed
