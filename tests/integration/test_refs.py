@@ -1,0 +1,192 @@
+"""refs on real processes: what is touched is seen, what is not is not, by root and by an ordinary user."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pwd
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.programs import MIB, Watched, as_nobody, forked, running
+from udamon.core.target import Target
+from udamon.errors import NotPermitted, TargetGone
+from udamon.linux import features, procfs
+from udamon.model import Range
+from udamon.ops.base import Touched
+from udamon.ops.opening import open_census, open_ops
+from udamon.ops.processes import NamedProcesses
+from udamon.ops.refs import Refs
+
+pytestmark = pytest.mark.needs("clear_refs")
+
+
+def target_of(pid: int) -> Target:
+    return Target(0, pid, procfs.read_stat(pid).start_time)
+
+
+def census(refs: Refs, target: Target, seconds: float = 0.2) -> list[Touched]:
+    refs.prepare(target)
+    time.sleep(seconds)
+    return refs.look(target)
+
+
+def at(found: list[Touched], address: int) -> Touched:
+    return next(entry for entry in found if entry.start <= address < entry.end)
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Watched]:
+    with running() as watched:
+        yield watched
+
+
+def test_touched_and_untouched(watched: Watched) -> None:
+    """All of A, nothing of B, window after window."""
+    target, refs = target_of(watched.pid), Refs()
+    for _ in range(3):
+        found = census(refs, target)
+        a, b = at(found, watched.a), at(found, watched.b)
+        assert (a.start, a.end) == (watched.a, watched.a + watched.size)
+        assert a.touched >= 0.95 * watched.size
+        assert (b.resident, b.touched) == (watched.size, 0)
+    assert found == sorted(found)
+
+
+def test_a_window_without_touch_is_empty(watched: Watched) -> None:
+    """A stopped process touches nothing."""
+    target, refs = target_of(watched.pid), Refs()
+    os.kill(watched.pid, 19)
+    try:
+        time.sleep(0.05)
+        assert at(census(refs, target), watched.a).touched == 0
+    finally:
+        os.kill(watched.pid, 18)
+
+
+def test_within_ranges(watched: Watched) -> None:
+    """fvaddr with refs answers for the whole mapping that a range lies in, and for no other."""
+    ops = open_ops("fvaddr", NamedProcesses([watched.pid]), [Range(watched.a + 8192, watched.a + 12288)])
+    targets: list[Target] = []
+    ops.update(targets, lambda name, data: None)
+    try:
+        refs = open_census("refs", ops)
+        refs.prepare(targets[0])
+        (found,) = refs.look(targets[0])
+    finally:
+        ops.close()
+    assert (found.start, found.end) == (watched.a, watched.a + watched.size)
+
+
+@pytest.mark.skipif(features.soft_dirty(), reason="clear_refs 4 does more than flush on this kernel")
+def test_small_working_sets_are_seen() -> None:
+    """Within the TLB's reach accessed bits are not set anew: the flush makes them so."""
+    with running(size=256 << 10) as watched:
+        target, refs = target_of(watched.pid), Refs(flush=True)
+        for _ in range(3):
+            assert at(census(refs, target), watched.a).touched >= 0.95 * watched.size
+
+
+def test_ends_between_prepare_and_look() -> None:
+    """First a zombie, then nothing: each a sentence, and prepare says it too."""
+    with running(MIB) as watched:
+        target, refs = target_of(watched.pid), Refs()
+        refs.prepare(target)
+        watched.process.kill()
+        os.waitid(os.P_PID, watched.pid, os.WEXITED | os.WNOWAIT)
+        for step in (refs.look, refs.prepare):
+            with pytest.raises(TargetGone, match="has not collected|not collected it yet"):
+                step(target)
+        watched.process.wait()
+        for step in (refs.look, refs.prepare):
+            with pytest.raises(TargetGone, match="there is no process"):
+                step(target)
+
+
+def test_thousands_of_mappings() -> None:
+    """5000 mappings of one page each, all seen, and a look takes well under a second."""
+    count = 5000
+
+    def work() -> None:
+        area = mmap.mmap(-1, 2 * count * mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        for page in range(0, 2 * count, 2):
+            area.madvise(mmap.MADV_DONTFORK, page * mmap.PAGESIZE, mmap.PAGESIZE)  # cuts the mapping
+            area[page * mmap.PAGESIZE] = 1
+        globals()["kept"] = area
+
+    with forked(work) as pid:
+        target, refs = target_of(pid), Refs()
+        before = time.process_time()
+        found = census(refs, target, 0)
+        spent = time.process_time() - before
+    assert len(found) >= count
+    assert found == sorted(found)
+    assert spent < 1
+
+
+def test_a_file_whose_name_is_odd(tmp_path: Path) -> None:
+    """Blanks and a newline in a name, and the file removed: still one mapping with its numbers."""
+    path = tmp_path / "a name\nwith Rss: 5 kB"
+    path.write_bytes(bytes(8 * mmap.PAGESIZE))
+
+    def work() -> None:
+        with open(path, "r+b") as file:
+            area = mmap.mmap(file.fileno(), 8 * mmap.PAGESIZE)
+        assert sum(area[:: mmap.PAGESIZE]) == 0
+        path.unlink()
+        globals()["kept"] = area
+
+    with forked(work) as pid:
+        lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+        start = next(int(line.split("-")[0], 16) for line in lines if "with Rss" in line)
+        assert at(Refs().look(target_of(pid)), start) == (start, start + 32768, 32768, 32768)
+
+
+@pytest.mark.needs("second_user")
+def test_an_ordinary_user_watches_its_own_process() -> None:
+    """No privilege is needed for that."""
+
+    def work() -> None:
+        area = mmap.mmap(-1, 4 * MIB)
+        area[:] = b"x" * (4 * MIB)
+        globals()["kept"] = area
+
+    with forked(work, nobody=True) as pid:
+
+        def check() -> None:
+            found = census(Refs(), target_of(pid), 0)
+            assert sum(entry.resident for entry in found) >= 4 * MIB
+            assert sum(entry.touched for entry in found) < MIB
+
+        as_nobody(check)
+
+
+@pytest.mark.needs("second_user")
+def test_an_ordinary_user_and_roots_process(watched: Watched) -> None:
+    """The sentence says whose it is and who may."""
+    target = target_of(watched.pid)
+
+    def check() -> None:
+        for step in (Refs().prepare, Refs().look):
+            with pytest.raises(NotPermitted, match="belongs to root and you are nobody; run udamon as root"):
+                step(target)
+
+    as_nobody(check)
+
+
+@pytest.mark.needs("second_user")
+def test_a_protected_process_of_ones_own() -> None:
+    """Not dumpable: its files are root's although the process is not."""
+    uid = pwd.getpwnam("nobody").pw_uid
+    with forked(lambda: None, nobody=True, dumpable=False) as pid:
+        assert procfs.read_status(pid).uid == uid
+        target = target_of(pid)
+
+        def check() -> None:
+            with pytest.raises(NotPermitted, match="is yours, but it runs protected"):
+                Refs().look(target)
+
+        as_nobody(check)
