@@ -1,0 +1,78 @@
+"""What the events of a recording tell: its targets, their mappings, attributes, cost and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from udamon.model import Event
+from udamon.record.reader import Recording
+from udamon.report.mappings import MappingTable
+
+
+@dataclass(slots=True)
+class TargetInfo:
+    """One target: times are ns on CLOCK_MONOTONIC, None where the recording does not say."""
+
+    target: int
+    pid: int | None = None
+    comm: str | None = None
+    cmdline: list[str] = field(default_factory=list)
+    user: str | None = None
+    started_ns: int | None = None
+    ended_ns: int | None = None
+    ended_why: str | None = None
+    mappings: MappingTable = field(default_factory=MappingTable)
+
+    @property
+    def label(self) -> str:
+        """ "pid 12 redis-server", or "target 0" for memory that is no process's."""
+        if self.pid is None:
+            return f"target {self.target}"
+        return f"pid {self.pid} {self.comm}" if self.comm else f"pid {self.pid}"
+
+
+class Catalog:
+    """The events of a recording up to a moment, replayed."""
+
+    def __init__(self, recording: Recording, until_ns: int | None = None) -> None:
+        """Replay the events up to `until_ns` on CLOCK_MONOTONIC, by default all."""
+        self.attrs: dict[str, Any] = dict(recording.metadata.get("attrs") or {})
+        self.cost: Mapping[str, Any] = {}
+        self.notes: list[str] = []
+        self.targets: dict[int, TargetInfo] = {}
+        self.mappings_seen = 0
+        for event in recording.events():
+            if until_ns is None or event.time_ns <= until_ns:
+                self._apply(event)
+
+    def target(self, index: int, pid: int | None = None) -> TargetInfo:
+        """A target by index; one that no event told of is made up from its index and pid."""
+        info = self.targets.setdefault(index, TargetInfo(index))
+        info.pid = pid if info.pid is None else info.pid
+        return info
+
+    def _apply(self, event: Event) -> None:
+        data: Mapping[str, Any] = event.data
+        if event.name in ("target_start", "target_exec"):
+            self._describe(event.time_ns, data)
+        elif event.name == "target_end":
+            info = self.target(data["target"], data.get("pid"))
+            info.ended_ns, info.ended_why = event.time_ns, data.get("why")
+        elif event.name == "mappings":
+            self.mappings_seen += len(data.get("add", ()))
+            self.target(data["target"]).mappings.apply(data)
+        elif event.name == "attrs":
+            self.attrs.update({key: value for key, value in data.items() if key != "why"})
+        elif event.name == "cost":
+            self.cost = data
+        elif event.name in ("note", "subscriber"):
+            self.notes.append(str(data.get("text") or f"{data.get('what')}: {data.get('why')}"))
+
+    def _describe(self, time_ns: int, data: Mapping[str, Any]) -> None:
+        info = self.target(data["target"], data.get("pid"))
+        info.comm = data.get("comm", info.comm)
+        info.cmdline = list(data.get("cmdline") or info.cmdline)
+        info.user = data.get("user", info.user)
+        info.started_ns = time_ns if info.started_ns is None else info.started_ns

@@ -1,0 +1,117 @@
+"""Filters: what of a recording a report looks at, as one SQL view of its rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from udamon.errors import UsageError
+from udamon.units import parse_share, parse_size, parse_time_ns
+
+Span = tuple[int | float | None, int | float | None]
+"""A closed interval; None is open on that side."""
+
+ALL: Span = (None, None)
+
+
+def parse_span(text: str, parse: Callable[[str], int | float], example: str) -> Span:
+    """MIN-MAX with units, e.g. "4KiB-1MiB"; "min", "max" or nothing leaves a side open. Raises UsageError."""
+    low, dash, high = text.partition("-")
+    low, high = low.strip(), high.strip()
+    if not dash:
+        raise UsageError(f"{text!r} is not a range; write it MIN-MAX, like {example}.")
+    span = (
+        None if low in ("", "min") else parse(low),
+        None if high in ("", "max") else parse(high),
+    )
+    if span[0] is not None and span[1] is not None and span[0] > span[1]:
+        raise UsageError(f"the range {text!r} ends before it begins; write it MIN-MAX, like {example}.")
+    return span
+
+
+def parse_address(text: str) -> int:
+    """An address: 0x…, or hexadecimal digits as /proc/PID/maps has them; or a size (4GiB). UsageError."""
+    if re.fullmatch(r"[0-9a-fA-F]{6,16}", text):
+        return int(text, 16)
+    return parse_size(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Spans of: time (ns since the recording's start), address and size (bytes), rate (0..1), age (ns).
+
+    Time and target choose snapshots. The others choose regions: a snapshot stays, with what is left of it,
+    so that percentiles stay over all snapshots. A region that lies partly in `address` is cut to it, and its
+    touched and resident bytes are taken to be spread evenly.
+    """
+
+    time: Span = ALL
+    address: Span = ALL
+    size: Span = ALL
+    rate: Span = ALL
+    age: Span = ALL
+    targets: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        time: str | None = None,
+        address: str | None = None,
+        size: str | None = None,
+        rate: str | None = None,
+        age: str | None = None,
+        targets: tuple[int, ...] = (),
+    ) -> Filters:
+        """From what people write. Raises UsageError."""
+        return cls(
+            time=parse_span(time, parse_time_ns, "5s-10s") if time else ALL,
+            address=parse_span(address, parse_address, "0x7f0000000000-0x7f0000200000") if address else ALL,
+            size=parse_span(size, parse_size, "4KiB-1MiB") if size else ALL,
+            rate=parse_span(rate, parse_share, "50%-100%") if rate else ALL,
+            age=parse_span(age, parse_time_ns, "1s-10s") if age else ALL,
+            targets=targets,
+        )
+
+    def view(self, start_ns: int) -> str:
+        """The query behind the view `regions`; `start_ns` is the recording's start on CLOCK_MONOTONIC.
+
+        Columns as in udamon.record.schema without the events'; a row whose `start` is null is a snapshot
+        in which no region is left.
+        """
+        low, high = self.address
+        start = "start" if low is None else f"greatest(start, CAST({low} AS UBIGINT))"
+        end = '"end"' if high is None else f'least("end", CAST({high} AS UBIGINT))'
+        share = "" if self.address == ALL else f' * (CAST({end} AS DOUBLE) - {start}) / ("end" - start)'
+        keep = self._keep(start, end)
+        return f"""
+            SELECT time, "begin", seq, target, pid, ticks, sample_ns,
+                CASE WHEN {keep} THEN {start} END AS start,
+                CASE WHEN {keep} THEN {end} END AS "end",
+                CASE WHEN {keep} THEN nr_accesses END AS nr_accesses,
+                CASE WHEN {keep} THEN age END AS age,
+                CASE WHEN {keep} THEN touched{share} END AS touched,
+                CASE WHEN {keep} THEN resident{share} END AS resident
+            FROM recording
+            WHERE event IS NULL AND {self._which(start_ns)}
+        """
+
+    def _which(self, start_ns: int) -> str:
+        tests = _between("time", *(None if side is None else side + start_ns for side in self.time))
+        if self.targets:
+            tests.append(f"target IN ({', '.join(map(str, self.targets))})")
+        return " AND ".join(tests) or "TRUE"
+
+    def _keep(self, start: str, end: str) -> str:
+        tests = [] if self.address == ALL else [f"{start} < {end}"]
+        tests += _between('"end" - start', *self.size)
+        tests += _between("CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0)", *self.rate)
+        tests += _between("CAST(age AS DOUBLE) * ticks * sample_ns", *self.age)
+        return " AND ".join(tests) or "TRUE"
+
+
+def _between(value: str, low: float | None, high: float | None) -> list[str]:
+    return ([f"{value} >= {low}"] if low is not None else []) + (
+        [f"{value} <= {high}"] if high is not None else []
+    )

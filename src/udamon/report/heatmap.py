@@ -1,0 +1,179 @@
+"""The heatmap: how often memory was accessed, by time and address.
+
+A cell is the mean access rate (nr_accesses / ticks) of its memory over its time, weighted by bytes and
+time; None where no memory was monitored then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from typing import Any
+
+from udamon.model import Range
+from udamon.record.naming import kind_of
+from udamon.record.reader import Recording
+from udamon.report.catalog import Catalog
+from udamon.report.layout import Row, bands_of, memory, rows_of
+from udamon.report.mappings import Mapped
+from udamon.report.source import Source
+from udamon.report.terminal import Terminal, clock, shorten
+from udamon.units import format_size
+
+SPAN = 'SELECT min("begin"), max(time) FROM regions'
+
+# Regions that touch cancel out in the sum: what is left are the edges of memory.
+EDGES = """
+    WITH edges AS (
+        SELECT target, start AS address, 1 AS step FROM regions WHERE coalesce(resident, 1) > 0
+        UNION ALL SELECT target, "end" AS address, -1 AS step FROM regions WHERE coalesce(resident, 1) > 0
+    )
+    SELECT target, address, sum(step) AS steps FROM edges WHERE address IS NOT NULL
+    GROUP BY target, address HAVING sum(step) <> 0 ORDER BY target, address
+"""
+
+CELLS = """
+    WITH parts AS (
+        SELECT pieces.line, regions.seq, regions."begin", regions.time,
+            CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0) AS rate,
+            CAST(least(regions."end", pieces.high) AS DOUBLE) - greatest(regions.start, pieces.low) AS bytes
+        FROM regions JOIN pieces ON regions.target = pieces.target
+            AND regions.start < pieces.high AND regions."end" > pieces.low
+    ), lines AS (
+        SELECT line, seq, "begin", time, sum(rate * bytes) AS heat, sum(bytes) AS bytes
+        FROM parts GROUP BY line, seq, "begin", time
+    ), shares AS (
+        SELECT line, slot, heat, bytes,
+            CAST(least(time, high) - greatest("begin", low) AS DOUBLE) AS weight
+        FROM lines JOIN slots ON "begin" < high AND time > low
+    )
+    SELECT line, slot, sum(heat * weight) / sum(bytes * weight) FROM shares GROUP BY line, slot
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Heatmap:
+    """The report: `cells[row][column]`; times in ns on CLOCK_MONOTONIC, columns of equal length."""
+
+    rows: list[Row]
+    cells: list[list[float | None]]
+    start_ns: int
+    begin_ns: int
+    end_ns: int
+
+
+def measure(source: Source, rows: int, columns: int) -> Heatmap:
+    """About `rows` x exactly `columns` cells over all that the filters leave. RecordingError if nothing."""
+    begin, end = source.query(SPAN)[0]
+    lines = _lines(source, rows)
+    if begin is None or not lines:
+        raise source.nothing()
+    edges = [begin + (end - begin) * column // columns for column in range(columns + 1)]
+    pieces = [(row.band.target, line, *piece) for line, row in enumerate(lines) for piece in row.pieces]
+    source.table("pieces", "target INTEGER, line INTEGER, low UBIGINT, high UBIGINT", pieces)
+    source.table("slots", "slot INTEGER, low BIGINT, high BIGINT", _slots(edges))
+    cells: list[list[float | None]] = [[None] * columns for _ in lines]
+    for line, slot, rate in source.query(CELLS):
+        cells[line][slot] = rate
+    return Heatmap(lines, cells, source.start_ns, begin, end)
+
+
+def _slots(edges: Sequence[int]) -> list[tuple[int, int, int]]:
+    return [(slot, low, high) for slot, (low, high) in enumerate(pairwise(edges))]
+
+
+def _lines(source: Source, rows: int) -> list[Row]:
+    mappings = _mappings(source.recording)
+    bands = []
+    for target, edges in groupby(source.query(EDGES), key=lambda edge: int(edge[0])):
+        bands += bands_of(target, memory(list(_islands(edges)), mappings.get(target, [])))
+    return rows_of(bands, rows) if bands else []
+
+
+def _islands(edges: Iterator[tuple[Any, ...]]) -> Iterator[Range]:
+    """Sorted (target, address, steps) as the ranges that some snapshot covers."""
+    depth, start = 0, 0
+    for _, address, steps in edges:
+        if depth == 0:
+            start = address
+        depth += int(steps)
+        if depth == 0:
+            yield Range(start, address)
+
+
+def _mappings(recording: Recording) -> dict[int, list[Mapped]]:
+    """Every target's mappings of all times, sorted and disjoint: of two in one place, the later one."""
+    found: dict[int, dict[int, Mapped]] = {}
+    for event in recording.events():
+        if event.name == "mappings":
+            data: Any = event.data
+            known = found.setdefault(data["target"], {})
+            for start, end, perms, _offset, _inode, name in data.get("add", ()):
+                known[start] = Mapped(start, end, perms, name)
+    return {target: list(_disjoint(known)) for target, known in found.items()}
+
+
+def _disjoint(known: dict[int, Mapped]) -> Iterator[Mapped]:
+    at = 0
+    for start in sorted(known):
+        mapped = known[start]
+        if mapped.end > at:
+            yield mapped._replace(start=max(start, at))
+            at = mapped.end
+
+
+def document(report: Heatmap) -> dict[str, Any]:
+    """The JSON document: `cells` has a list of rates (0..1 or null) per row; times in seconds."""
+    columns = len(report.cells[0])
+    return {
+        "schema": 1,
+        "start": report.start_ns / 1e9,
+        "begin": report.begin_ns / 1e9,
+        "end": report.end_ns / 1e9,
+        "columns": columns,
+        "column_seconds": (report.end_ns - report.begin_ns) / columns / 1e9,
+        "rows": [
+            {
+                "target": row.band.target,
+                "start": row.range.start,
+                "end": row.range.end,
+                "bytes": sum(piece.size for piece in row.pieces),
+                "mapping": row.band.name or "[anon]",
+                "kind": kind_of(row.band.name),
+                "label": row.band.label,
+            }
+            for row in report.rows
+        ],
+        "cells": report.cells,
+    }
+
+
+LABEL = 27
+"""Columns left of the picture: address, name, a space each."""
+
+
+def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> str:
+    """For people: address downwards, time to the right, each band's name beside its first row."""
+    size = sum(piece.size for row in report.rows for piece in row.pieces)
+    length = clock(report.end_ns - report.begin_ns)
+    lines = [f"access rate of {format_size(size)} over {length} (gaps between memory left out)"]
+    targets = {row.band.target for row in report.rows}
+    last = None
+    for row, cells in zip(report.rows, report.cells, strict=True):
+        if row.band.target != last:
+            last = row.band.target
+            lines.append(f"{catalog.target(last).label}" if len(targets) > 1 or catalog.targets else "")
+        lines.append(_line(row, cells, terminal))
+    return "\n".join([*lines, *_axis(report, len(report.cells[0])), f"{'':{LABEL}}{terminal.legend()}"])
+
+
+def _line(row: Row, cells: Sequence[float | None], terminal: Terminal) -> str:
+    name = shorten(row.band.label, 13) if row.first else ""
+    address = f"{row.range.start:012x}" if row.first else ""
+    return f"{address:12} {name:13} {terminal.heat(cells)}".rstrip()
+
+
+def _axis(report: Heatmap, columns: int) -> list[str]:
+    first, last = clock(report.begin_ns - report.start_ns), clock(report.end_ns - report.start_ns)
+    return [f"{'':{LABEL}}{first}{last:>{max(1, columns - len(first))}}"]

@@ -1,0 +1,145 @@
+"""What a recording is: attributes, way of looking, targets, length, and what the monitor itself cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from udamon.record.reader import Recording
+from udamon.report.catalog import Catalog, TargetInfo
+from udamon.report.source import Source
+from udamon.report.terminal import clock, table
+from udamon.units import format_size, format_time
+
+TARGETS = """
+    SELECT target, max(pid), count(DISTINCT seq), min("begin"), max(time), count(start)
+    FROM regions GROUP BY target ORDER BY target
+"""
+MOMENTS = 'SELECT count(DISTINCT seq), min("begin"), max(time), count(start) FROM regions'
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The report. `targets` has (info, snapshots, first begin, last end, regions); times in ns."""
+
+    recording: Recording
+    catalog: Catalog
+    snapshots: int
+    regions: int
+    begin_ns: int
+    end_ns: int
+    targets: list[tuple[TargetInfo, int, int, int, int]]
+
+
+def measure(source: Source, catalog: Catalog) -> Info:
+    """All there is to say; a recording without any snapshot is described too."""
+    snapshots, begin, end, regions = source.query(MOMENTS)[0]
+    rows = {row[0]: row for row in source.query(TARGETS)}
+    for index in [*catalog.targets, *rows]:
+        catalog.target(index, rows[index][1] if index in rows else None)
+    targets = [
+        (catalog.target(index), *(rows[index][2:] if index in rows else (0, 0, 0, 0)))
+        for index in sorted(catalog.targets)
+    ]
+    return Info(source.recording, catalog, snapshots, regions, begin or 0, end or 0, targets)
+
+
+def document(report: Info) -> dict[str, Any]:
+    """The JSON document: seconds and bytes; `monitor` has nulls where the recording does not say."""
+    metadata, cost = report.recording.metadata, report.catalog.cost
+    cpu = cost.get("cpu_ns")
+    return {
+        "schema": 1,
+        "attrs": report.catalog.attrs,
+        "via": metadata.get("via"),
+        "ops": metadata.get("ops"),
+        "policy": metadata.get("policy"),
+        "snapshots": report.snapshots,
+        "regions": report.regions,
+        "seconds": (report.end_ns - report.begin_ns) / 1e9,
+        "targets": [_target(*target) for target in report.targets],
+        "monitor": {
+            "cpu_seconds": None if cpu is None else cpu / 1e9,
+            "max_rss_bytes": cost.get("max_rss_bytes"),
+            "checks": cost.get("checks"),
+        },
+        "truncated": report.recording.truncated,
+        "mappings": report.catalog.mappings_seen,
+        "notes": report.catalog.notes,
+        "metadata": metadata,
+    }
+
+
+def _target(info: TargetInfo, snapshots: int, begin: int, end: int, regions: int) -> dict[str, Any]:
+    return {
+        "target": info.target,
+        "pid": info.pid,
+        "comm": info.comm,
+        "cmdline": info.cmdline,
+        "user": info.user,
+        "snapshots": snapshots,
+        "regions": regions,
+        "seconds": (end - begin) / 1e9,
+        "mappings": len(info.mappings),
+        "ended": info.ended_why,
+    }
+
+
+def render(report: Info) -> str:
+    """For people: what, when, how, whom, at which cost."""
+    seconds = (report.end_ns - report.begin_ns) / 1e9
+    mean = f", {report.regions / report.snapshots:.0f} regions each" if report.snapshots else ""
+    metadata = report.recording.metadata
+    rows = [
+        ["recorded", _when(metadata)],
+        ["length", f"{clock(report.end_ns - report.begin_ns)}, {report.snapshots} snapshots{mean}"],
+        [
+            "looked",
+            " · ".join(f"{key} {metadata[key]}" for key in ("via", "ops", "policy") if metadata.get(key)),
+        ],
+        ["attributes", _attrs(report.catalog.attrs)],
+        ["monitor", _cost(report.catalog.cost, seconds)],
+        ["mappings", f"{report.catalog.mappings_seen} seen" if report.catalog.mappings_seen else ""],
+        ["end", "none: the recorder was killed or still runs" if report.recording.truncated else "closed"],
+        *(["note", note] for note in report.catalog.notes),
+    ]
+    return "\n".join(
+        [*table([row for row in rows if row[1]], "<<", ""), "", *_targets(report.targets)]
+    ).rstrip()
+
+
+def _when(metadata: dict[str, Any]) -> str:
+    wall = metadata.get("wall_ns")
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall / 1e9)) if wall else ""
+    where = f"on {metadata['host']}" if metadata.get("host") else ""
+    return f"{stamp} {where} (Linux {metadata.get('kernel', '?')})".strip()
+
+
+def _attrs(attrs: dict[str, Any]) -> str:
+    words = {"sample_us": "sample", "aggr_us": "aggregation", "update_us": "update"}
+    parts = [f"{word} {format_time(attrs[key] / 1e6)}" for key, word in words.items() if key in attrs]
+    low, high = attrs.get("min_nr_regions"), attrs.get("max_nr_regions")
+    return ", ".join([*parts, *([f"{low} to {high} regions"] if low is not None else [])])
+
+
+def _cost(cost: Any, seconds: float) -> str:
+    if not cost:
+        return ""
+    cpu = cost.get("cpu_ns", 0) / 1e9
+    share = f" ({cpu / seconds:.2%} of one CPU)" if seconds else ""
+    memory, checks = format_size(cost.get("max_rss_bytes") or 0), cost.get("checks") or 0
+    return f"{format_time(cpu)} of CPU{share}, {memory} resident, {checks:,} checks"
+
+
+def _targets(targets: Sequence[tuple[TargetInfo, int, int, int, int]]) -> list[str]:
+    if not targets:
+        return []
+    rows = [["target", "snapshots", "length", "mappings", "ended", "command"]]
+    for info, snapshots, begin, end, _ in targets:
+        rows.append(
+            [info.label, str(snapshots), clock(end - begin), str(len(info.mappings)),
+             info.ended_why or "-", " ".join(info.cmdline)]
+        )  # fmt: skip
+    return table(rows, "<>>><<", "")

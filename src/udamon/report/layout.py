@@ -1,0 +1,155 @@
+"""The address axis of a heatmap: rows only where memory is, in bands that have a name.
+
+All memory is laid end to end, gaps left out. Neighbouring mappings of one name make a band; bands too small
+for a row of their own are joined with their neighbours; heap and stack keep theirs. A band has rows in
+proportion to its size, at least one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from udamon.model import PAGE_SIZE, Range
+from udamon.record.naming import HEAP, STACK, kind_of
+from udamon.report.mappings import Mapped, label_of
+
+MAX_PIECES = 8
+"""A row spans at most this many pieces of memory: of more, the smallest gaps between them are kept in."""
+
+Area = tuple[Range, str]
+"""Memory with the kernel's name of its mapping ("" for anonymous)."""
+
+
+@dataclass(slots=True)
+class Band:
+    """Neighbouring memory of one target; `names` has the bytes of each mapping name."""
+
+    target: int
+    pieces: list[Range] = field(default_factory=list)
+    names: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return sum(self.names.values())
+
+    @property
+    def name(self) -> str:
+        """The mapping name that has most bytes."""
+        return max(self.names, key=lambda name: self.names[name])
+
+    @property
+    def label(self) -> str:
+        """For people: the name, and how many others share the band."""
+        labels = {label_of(name) for name in self.names}
+        return label_of(self.name) + (f" +{len(labels) - 1}" if len(labels) > 1 else "")
+
+    @property
+    def alone(self) -> bool:
+        """Heap and stack are what people look for: they are not joined with others."""
+        return kind_of(self.name) in (HEAP, STACK)
+
+    def join(self, other: Band) -> None:
+        """Take in the next band of the same target."""
+        self.pieces += other.pieces
+        for name, size in other.names.items():
+            self.names[name] = self.names.get(name, 0) + size
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the picture: the pieces of memory in it, and the band it belongs to."""
+
+    band: Band
+    first: bool
+    pieces: list[Range]
+
+    @property
+    def range(self) -> Range:
+        return Range(self.pieces[0].start, self.pieces[-1].end)
+
+
+def memory(islands: Sequence[Range], mappings: Sequence[Mapped]) -> Iterator[Area]:
+    """Where the monitored ranges and accessible mappings meet; all of the ranges when no mapping is known.
+
+    Both are sorted. Mappings that nobody may access (a reservation, a guard) are no memory.
+    """
+    if not mappings:
+        yield from ((island, "[memory]") for island in islands)
+        return
+    at = 0
+    for mapped in mappings:
+        if mapped.perms.startswith("---"):
+            continue
+        while at < len(islands) and islands[at].end <= mapped.start:
+            at += 1
+        for island in islands[at:]:
+            if island.start >= mapped.end:
+                break
+            yield Range(max(island.start, mapped.start), min(island.end, mapped.end)), mapped.name
+
+
+def bands_of(target: int, areas: Iterable[Area]) -> list[Band]:
+    """Sorted areas as bands: one for each run of the same name."""
+    bands: list[Band] = []
+    for area, name in areas:
+        new = Band(target, [area], {name: area.size})
+        if bands and list(bands[-1].names) == [name]:
+            bands[-1].join(new)
+        else:
+            bands.append(new)
+    return bands
+
+
+def rows_of(bands: Sequence[Band], count: int) -> list[Row]:
+    """About `count` rows for the bands, each band at least one."""
+    total = sum(band.size for band in bands)
+    threshold = total / count / 2
+    joined = _join_small(bands, threshold)
+    while len(joined) > count and threshold < total:
+        threshold *= 2
+        joined = _join_small(joined, threshold)
+    rows = []
+    for band in joined:
+        share = max(1, round(band.size * count / total))
+        cuts = sorted({band.size * index // share // PAGE_SIZE * PAGE_SIZE for index in range(share)})
+        for begin, end in pairwise([*cuts, band.size]):
+            rows.append(Row(band, begin == 0, _at_most(_cut(band.pieces, begin, end), MAX_PIECES)))
+    return rows
+
+
+def _join_small(bands: Sequence[Band], threshold: float) -> list[Band]:
+    joined: list[Band] = []
+    for band in bands:
+        last = joined[-1] if joined else None
+        small = last is not None and max(last.size, band.size) < threshold
+        if last and small and last.target == band.target and not (last.alone or band.alone):
+            last.join(band)
+        else:
+            joined.append(Band(band.target, list(band.pieces), dict(band.names)))
+    return joined
+
+
+def _cut(pieces: Sequence[Range], begin: int, end: int) -> list[Range]:
+    """The part from byte `begin` to `end` of the pieces laid end to end."""
+    found, at = [], 0
+    for piece in pieces:
+        low, high = max(begin, at), min(end, at + piece.size)
+        if low < high:
+            found.append(Range(piece.start + low - at, piece.start + high - at))
+        at += piece.size
+    return found
+
+
+def _at_most(pieces: Sequence[Range], count: int) -> list[Range]:
+    """The pieces with only the largest gaps between them left."""
+    gaps = sorted((right.start - left.end for left, right in pairwise(pieces)), reverse=True)
+    keep = max(1, gaps[count - 1]) if len(gaps) >= count else 1
+    joined = [pieces[0]]
+    for piece in pieces[1:]:
+        if piece.start - joined[-1].end < keep or len(joined) == count:
+            joined[-1] = Range(joined[-1].start, piece.end)
+        else:
+            joined.append(piece)
+    return joined

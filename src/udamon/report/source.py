@@ -1,0 +1,83 @@
+"""Where reports take their rows from: DuckDB over the stream of a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from udamon.errors import CannotError, MissingExtra, RecordingError
+from udamon.record.reader import Recording
+from udamon.report.filters import Filters
+
+MEMORY_LIMIT = "300MB"
+"""DuckDB spills to disk beyond it; what a report needs grows with snapshots, not with regions."""
+
+
+class Source:
+    """A recording with filters, ready for queries over the view `regions` (udamon.report.filters).
+
+    Each query streams the file anew. Raises MissingExtra without DuckDB.
+    """
+
+    def __init__(self, recording: Recording, filters: Filters | None = None) -> None:
+        try:
+            import duckdb
+        except ImportError:
+            raise MissingExtra(
+                "reports need DuckDB, which is not installed; run: pip install 'udamon[report]'"
+            ) from None
+        self.recording = recording
+        self.filters = filters or Filters()
+        self._full = duckdb.OutOfMemoryException
+        self._db = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": 2})
+        # A stream has no statistics, so the optimizer would build its hash tables from the wrong side: the
+        # queries are written with the small table on the right, and that is kept.
+        self._db.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+        self._db.execute("SET preserve_insertion_order = false")
+        self._db.register("recording", recording)
+        self.start_ns = self._start()
+        self._db.execute(f"CREATE TEMP VIEW regions AS {self.filters.view(self.start_ns)}")
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows of a query whose result is small. Raises CannotError when memory and disk do not do."""
+        try:
+            rows: list[tuple[Any, ...]] = self._db.execute(sql).fetchall()
+        except self._full as error:
+            raise CannotError(
+                f"{self.recording.path} needs more than {MEMORY_LIMIT} of memory and the free disk for this "
+                "report; look at less of it with --time or --target."
+            ) from error
+        return rows
+
+    def table(self, name: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
+        """A small table beside the view, for queries to join: `columns` as in CREATE TABLE."""
+        self._db.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({columns})")
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            self._db.executemany(f"INSERT INTO {name} VALUES ({marks})", [list(row) for row in rows])
+
+    def nothing(self) -> RecordingError:
+        """The error of a report that found no snapshot to speak about."""
+        why = "is left by the filters; widen them" if self.filters != Filters() else "is in it; record longer"
+        return RecordingError(f"{self.recording.path}: no snapshot {why}.")
+
+    def close(self) -> None:
+        """Give DuckDB's memory back."""
+        self._db.close()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> int:
+        """When the recording began, ns on CLOCK_MONOTONIC: the begin of its first window."""
+        for batch in self.recording.batches():
+            begins = batch["begin"]
+            if begins.null_count < len(begins):
+                return int(begins.slice(0, 1).to_pylist()[0])
+        return int(self.recording.metadata.get("monotonic_ns", 0))

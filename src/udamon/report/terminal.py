@@ -1,0 +1,107 @@
+"""How reports look in a terminal: tables, bars, and colours only where they can be seen."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from udamon.units import format_time
+
+RGB = tuple[int, int, int]
+
+# Dark to bright through purple and orange: reads in order in greyscale too, and for colour-blind people.
+_HEAT: tuple[RGB, ...] = (
+    (24, 18, 48), (66, 10, 104), (120, 28, 109), (172, 46, 88), (214, 76, 50), (240, 125, 22),
+    (250, 190, 60), (252, 255, 164),
+)  # fmt: skip
+_RAMP = ".:-=+*#%@"
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """What can be shown: width in columns, `colours` 0, 256 or 2**24, and whether block signs can be."""
+
+    width: int = 80
+    colours: int = 0
+    blocks: bool = True
+
+    @classmethod
+    def of_stdout(cls, color: str = "auto") -> Terminal:
+        """The terminal on stdout; `color` is auto, always or never (auto respects NO_COLOR)."""
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
+        wanted = color == "always" or (color == "auto" and not plain)
+        true = os.environ.get("COLORTERM", "") in ("truecolor", "24bit")
+        return cls(
+            width=shutil.get_terminal_size((80, 24)).columns,
+            colours=(1 << 24 if true else 256) if wanted else 0,
+            blocks="utf" in (sys.stdout.encoding or "").lower(),
+        )
+
+    def bar(self, share: float, width: int) -> str:
+        """A bar of `share` (0..1) of `width` columns, to an eighth of a column where signs allow."""
+        eighths = round(min(1.0, max(0.0, share)) * width * 8)
+        if not self.blocks:
+            return "#" * round(eighths / 8)
+        return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+    def heat(self, cells: Sequence[float | None]) -> str:
+        """A row of cells: each a share 0..1 of how hot it is, or None where no memory is."""
+        if not self.colours:
+            return "".join(" " if cell is None else _RAMP[_step(cell, len(_RAMP))] for cell in cells)
+        out, last = [], ""
+        for cell in cells:
+            code = "\x1b[0m" if cell is None else f"\x1b[{self._background(_colour(cell))}m"
+            out.append(" " if code == last else f"{code} ")
+            last = code
+        return "".join(out) + "\x1b[0m"
+
+    def legend(self) -> str:
+        """What the cells of `heat` mean, from cold to hot."""
+        steps = 16 if self.colours else len(_RAMP) - 1
+        shown = self.heat([0.0, *((step + 0.5) / steps for step in range(steps))])
+        return f"0 % {shown} 100 % of ticks accessed"
+
+    def _background(self, colour: RGB) -> str:
+        red, green, blue = colour
+        if self.colours > 256:
+            return f"48;2;{red};{green};{blue}"
+        cube = [0 if part < 48 else 1 if part < 115 else (part - 35) // 40 for part in (red, green, blue)]
+        return f"48;5;{16 + 36 * cube[0] + 6 * cube[1] + cube[2]}"
+
+
+def _step(share: float, steps: int) -> int:
+    """0 only for nothing at all; the rest is spread evenly over the other steps."""
+    return 0 if share <= 0 else 1 + min(steps - 2, int(share * (steps - 1)))
+
+
+def _colour(share: float) -> RGB:
+    place = min(1.0, max(0.0, share)) * (len(_HEAT) - 1)
+    low = min(int(place), len(_HEAT) - 2)
+    part = place - low
+    red, green, blue = (round(a + (b - a) * part) for a, b in zip(_HEAT[low], _HEAT[low + 1], strict=True))
+    return red, green, blue
+
+
+def table(rows: Sequence[Sequence[str]], align: str, indent: str = "  ") -> list[str]:
+    """Lines of aligned columns; `align` has one of < > for each, and the last column is not padded."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        (
+            indent
+            + "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def clock(time_ns: float) -> str:
+    """A short time from nanoseconds: "0 s", "5 ms", "2 m 5 s"."""
+    return format_time(time_ns / 1e9) if time_ns > 0 else "0 s"
+
+
+def shorten(text: str, width: int) -> str:
+    """The text, or as much of its end as fits: the end of a path tells more."""
+    return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
