@@ -61,7 +61,7 @@ class Truth:
     def segments(self, t_ns: int, sample_ns: int) -> Segments:
         """The phase at `t_ns` as arrays and windows, for sampling intervals of `sample_ns`."""
         moment = self.moment(t_ns)
-        static = self._phase(moment, sample_ns).static
+        static = self._phase(moment.phase, sample_ns).static
         starts, ends = array("Q", (p.start for p in static)), array("Q", (p.end for p in static))
         chances = array("d", (p.chance for p in static))
         windows = tuple(self._windows(moment, sample_ns))
@@ -70,7 +70,7 @@ class Truth:
     def pieces(self, t_ns: int, sample_ns: int) -> tuple[Piece, ...]:
         """The chances in the one sampling interval that begins at `t_ns`: sorted, disjoint."""
         moment = self.moment(t_ns)
-        phase = self._phase(moment, sample_ns)
+        phase = self._phase(moment.phase, sample_ns)
         if not phase.windows:
             return phase.static
         layer = self._layer(phase.static, self._windows(moment, sample_ns), t_ns - moment.begin_ns)
@@ -82,7 +82,7 @@ class Truth:
         A look into a table while no window moves and no phase ends.
         """
         runs = self._runs(t0_ns, ticks, sample_ns)
-        if any(self._phase(moment, sample_ns).windows for moment, _, _ in runs):
+        if any(self._phase(moment.phase, sample_ns).windows for moment, _, _ in runs):
             return tuple(combine(self._layers(runs, sample_ns)))
         key = (tuple((moment.phase, count) for moment, _, count in runs), sample_ns)
         if key not in self._means:
@@ -103,10 +103,14 @@ class Truth:
             miss[pattern.region] *= 1 - chance
         return [1 - missed for missed in miss.values()]
 
-    def _phase(self, moment: Moment, sample_ns: int) -> _PhaseTruth:
-        key = (moment.phase, sample_ns)
+    def windows_in(self, phase: int, sample_ns: int) -> bool:
+        """Whether a window moves in phase number `phase`."""
+        return bool(self._phase(phase, sample_ns).windows)
+
+    def _phase(self, index: int, sample_ns: int) -> _PhaseTruth:
+        key = (index, sample_ns)
         if key not in self._phases:
-            self._phases[key] = self._phase_truth(moment.phase, sample_ns)
+            self._phases[key] = self._phase_truth(index, sample_ns)
         return self._phases[key]
 
     def _phase_truth(self, index: int, sample_ns: int) -> _PhaseTruth:
@@ -127,7 +131,7 @@ class Truth:
 
     def _windows(self, moment: Moment, sample_ns: int) -> list[Window]:
         """The windows of a phase, with their cursors as they are when this occurrence of it begins."""
-        windows = self._phase(moment, sample_ns).windows
+        windows = self._phase(moment.phase, sample_ns).windows
         return [w._replace(cursor=self._motion.cursor(region, moment)) for region, w in windows]
 
     def _runs(self, t0_ns: int, ticks: int, sample_ns: int) -> list[tuple[Moment, int, int]]:
@@ -144,7 +148,7 @@ class Truth:
     def _layers(self, runs: list[tuple[Moment, int, int]], sample_ns: int) -> list[Layer]:
         layers: list[Layer] = []
         for moment, start, count in runs:
-            static = self._phase(moment, sample_ns).static
+            static = self._phase(moment.phase, sample_ns).static
             windows = self._windows(moment, sample_ns)
             if not windows:
                 layers.append(Layer([static], count))
