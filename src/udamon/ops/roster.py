@@ -40,8 +40,7 @@ class Roster:
     def update(self, targets: list[Target], emit: Emit) -> None:
         """Change `targets` in place. Raises at the first update what keeps a named process from being watched.
 
-        Later, and for processes that came by themselves, a refusal is a note; it raises only when it leaves
-        nothing to watch.
+        It also raises when every process that came by itself is refused then. Any other refusal is a note.
         """
         wanted = self.source.processes()
         for target in list(targets):
@@ -50,8 +49,8 @@ class Roster:
         refusals = [
             r for p in wanted if p not in watched and (r := self._try_add(p, targets, emit)) is not None
         ]
-        self._started = True
-        if refusals and not targets:
+        first, self._started = not self._started, True
+        if first and refusals and not targets:
             raise refusals[0]
 
     def mappings(self, target: Target) -> list[Range]:
