@@ -101,8 +101,17 @@ def test_an_aggregation_merges_what_is_alike_and_splits_again() -> None:
 
 @pytest.mark.parametrize(
     ("ticks", "nr_accesses", "absent", "share"),
-    [(20, 20, 0, 1.0), (20, 0, 0, 0.0), (2, 1, 0, 0.75), (20, 10, 10, 0.5), (20, 0, 20, 0.0), (1, 1, 0, 1.0)],
+    [
+        (20, 20, 0, 1.0),
+        (20, 0, 0, 0.0),
+        (2, 1, 0, 0.75),
+        (20, 10, 10, 0.5),
+        (20, 0, 20, 0.0),
+        (1, 1, 0, 1.0),
+        (20, 2, 0, 0.1),
+        (20, 2, 10, 0.1),
+    ],  # fmt: skip
 )
 def test_touched_share(ticks: int, nr_accesses: int, absent: int, share: float) -> None:
-    """A page of a region accessed in half of two ticks is touched with chance 1 - 1/4."""
+    """Half of two ticks: touched with chance 1 - 1/4. A tenth of twenty ticks: a tenth is taken as hot."""
     assert touched_share(ticks, nr_accesses, absent) == pytest.approx(share)

@@ -39,7 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     path = shapes.find(args.config)
-    truth = Truth(load(path), place(load(path)))
+    workload = load(path)
+    truth = Truth(workload, place(workload))
     attrs = attributes.attrs_of(args)
     if args.truth_only:
         return _print_truth(path.stem, truth, attrs, as_json=args.json)
@@ -85,29 +86,26 @@ def _seeds(args: argparse.Namespace) -> range:
 
 
 def _print_truth(name: str, truth: Truth, attrs: Attrs, *, as_json: bool) -> int:
-    phases = []
+    rows: list[tuple[str, float, int, int]] = []
+    sample_ns = attrs.sample_us * 1_000
     t = 0
     for phase in truth.workload.phases:
-        ticks = attrs.max_nr_accesses
         # An aggregation that lies in the phase as a whole, so that no other one shines through.
-        seen = truth.expected(
-            t, min(ticks, max(phase.duration_ns // (attrs.sample_us * 1_000), 1)), attrs.sample_us * 1_000
-        )
+        ticks = min(attrs.max_nr_accesses, max(phase.duration_ns // sample_ns, 1))
+        seen = truth.expected(t, ticks, sample_ns)
         hot = sum(e.end - e.start for e in seen if e.mean >= HOT)
         wss = round(sum((e.end - e.start) * e.touched for e in seen))
-        phases.append({"phase": phase.name, "t": t / 1e9, "hot_bytes": hot, "wss_bytes": wss})
+        rows.append((phase.name, t / 1e9, hot, wss))
         t += phase.duration_ns
     if as_json:
+        keys = ("phase", "t", "hot_bytes", "wss_bytes")
+        phases = [dict(zip(keys, row, strict=True)) for row in rows]
         json.dump({"schema": 1, "workload": name, "attrs": attrs.as_dict(), "phases": phases}, sys.stdout)
         print()
         return 0
     print(f"{'phase':<20} {'from':>8} {'hot':>12} {'working set':>12}")
-    for row in phases:
-        hot_text, wss_text = (
-            format_size(float(str(row["hot_bytes"]))),
-            format_size(float(str(row["wss_bytes"]))),
-        )
-        print(f"{row['phase']:<20} {row['t']:>6.1f} s {hot_text:>12} {wss_text:>12}")
+    for phase_name, begin, hot, wss in rows:
+        print(f"{phase_name:<20} {begin:>6.1f} s {format_size(hot):>12} {format_size(wss):>12}")
     return 0
 
 

@@ -88,14 +88,17 @@ class DamonPolicy:
 
 
 def touched_share(ticks: int, nr_accesses: int, absent: int) -> float:
-    """The share of a region's bytes accessed at least once in `ticks` ticks (estimator `uniform`).
+    """The share of a region's bytes accessed at least once in `ticks` ticks (estimator `mixture`).
 
-    DAMON takes a region to be accessed alike throughout: of its resident pages a share q is accessed in
-    each tick, so a page is touched in the aggregation with the chance 1-(1-q)^ticks. `absent` of the
-    checks met no page, so that share of the region is taken as not resident.
+    `absent` of the checks met no page, so that share of the region is taken as not resident. Of the rest a
+    share q is accessed in each tick. From q = 1/2 on the region is taken for what DAMON assumes it to be,
+    accessed alike throughout: a page is touched with the chance 1-(1-q)^ticks. Below, it is more likely a
+    large region with something hot in it: then each hit vouches for its own share of the pages only.
+    DESIGN has the errors of this and of either assumption alone.
     """
     seen = ticks - absent
     if nr_accesses <= 0 or seen <= 0:
         return 0.0
     q = min(nr_accesses / seen, 1.0)
-    return seen / ticks * (1.0 - (1.0 - q) ** ticks)
+    touched = 1.0 - (1.0 - q) ** ticks if 2 * nr_accesses >= seen else q
+    return seen / ticks * touched

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from udamon.model import Snapshot
@@ -32,17 +32,20 @@ class Score:
 
 
 def score(snapshot: Snapshot, truth: Sequence[Expected]) -> Score:
-    """Compare `snapshot` with what was to be expected in its window."""
-    both = predicted = hot = covered = 0
+    """Compare `snapshot` with what was to be expected in its window. `mae` is over the regions' bytes."""
+    both = predicted = hot = 0
     error = 0.0
     for size, rate, mean in overlay(snapshot, truth):
-        covered += size
         error += size * abs(rate - mean)
-        predicted += size * (rate >= HOT)
-        hot += size * (mean >= HOT)
-        both += size * (rate >= HOT and mean >= HOT)
+        if rate >= HOT:
+            predicted += size
+            if mean >= HOT:
+                both += size
+        if mean >= HOT:
+            hot += size
     precision, recall, f1 = agreement(both, predicted, hot)
     wss_truth = sum((e.end - e.start) * e.touched for e in truth)
+    covered = sum(snapshot.ends) - sum(snapshot.starts)
     mae = error / covered if covered else 0.0
     return Score(precision, recall, f1, sum(snapshot.touched), round(wss_truth), mae)
 
@@ -55,33 +58,36 @@ def agreement(both: int, predicted: int, hot: int) -> tuple[float, float, float]
     return precision, recall, 2 * both / total if total else 1.0
 
 
-def overlay(snapshot: Snapshot, truth: Sequence[Expected]) -> Iterator[tuple[int, float, float]]:
+def overlay(snapshot: Snapshot, truth: Sequence[Expected]) -> list[tuple[int, float, float]]:
     """(bytes, seen rate, true mean chance) of every stretch on which both are constant.
 
     Truth outside all regions counts as seen with rate 0, regions outside all truth as never accessed.
     """
-    seen = [
-        (start, end, nr / snapshot.ticks)
-        for start, end, nr in zip(snapshot.starts, snapshot.ends, snapshot.nr_accesses, strict=True)
-    ]
-    known = [(e.start, e.end, e.mean) for e in truth]
-    yield from _overlay(seen, known)
+    rates = [nr / snapshot.ticks for nr in snapshot.nr_accesses]
+    seen = zip(snapshot.starts, snapshot.ends, rates, strict=True)
+    left, right = _gapless(seen), _gapless((e.start, e.end, e.mean) for e in truth)
+    found = []
+    at = i = j = 0
+    last = max(left[-1][0], right[-1][0])
+    left.append((last, 0.0))
+    right.append((last, 0.0))
+    while at < last:
+        end_left, rate = left[i]
+        end_right, mean = right[j]
+        end = end_left if end_left < end_right else end_right
+        if end > at and (rate or mean):
+            found.append((end - at, rate, mean))
+        at = end
+        i += end_left == end
+        j += end_right == end
+    return found
 
 
-Steps = Sequence[tuple[int, int, float]]
-
-
-def _overlay(left: Steps, right: Steps) -> Iterator[tuple[int, float, float]]:
-    i = j = 0
-    at = 0
-    while i < len(left) or j < len(right):
-        a = left[i] if i < len(left) else None
-        b = right[j] if j < len(right) else None
-        here = max(at, min(s[0] for s in (a, b) if s is not None))
-        in_a = a is not None and a[0] <= here
-        in_b = b is not None and b[0] <= here
-        bounds = [s[1] if s[0] <= here else s[0] for s in (a, b) if s is not None]
-        at = min(bounds)
-        yield at - here, a[2] if a and in_a else 0.0, b[2] if b and in_b else 0.0
-        i += a is not None and a[1] <= at
-        j += b is not None and b[1] <= at
+def _gapless(steps: Iterable[tuple[int, int, float]]) -> list[tuple[int, float]]:
+    """(end, value) of sorted steps from address 0 on, gaps filled with 0."""
+    filled = [(0, 0.0)]
+    for start, end, value in steps:
+        if filled[-1][0] < start:
+            filled.append((start, 0.0))
+        filled.append((end, value))
+    return filled

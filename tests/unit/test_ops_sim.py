@@ -1,0 +1,117 @@
+"""The simulated space: frequencies, spans, residency, windows and phases, against the truth they come from."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+
+from udamon.core.clock import ManualClock
+from udamon.core.policy import ACCESSED, NO_PAGE, Answers, Slots
+from udamon.native._native import sim_sample
+from udamon.ops.sim import SimSampler
+from udamon.workload.config import parse
+from udamon.workload.layout import place
+from udamon.workload.truth import Truth
+
+TICK = 5_000_000
+
+
+def truth_of(text: str) -> Truth:
+    workload = parse(text)
+    return Truth(workload, place(workload, base=1 << 30))
+
+
+def ask(truth: Truth, slots: Slots, *, at_ns: int = 0, ticks: int = 20, seed: int = 1) -> Answers:
+    sampler = SimSampler(truth, ManualClock(), seed=7)
+    return sampler.sample([], slots, at_ns, ticks, TICK, seed)
+
+
+def one_slot(start: int, end: int, checks: int, span: int = 1) -> Slots:
+    slots = Slots()
+    slots.add(0, start, end, checks, span)
+    return slots
+
+
+HALF = truth_of("a, 40M\n\nonly\n1000\na, 1, 4096, 1 # udamon: chance=0.3\n")
+BASE = 1 << 30
+
+
+def test_hits_are_as_frequent_as_the_chance() -> None:
+    answers = ask(HALF, one_slot(BASE, BASE + (40 << 20), 20_000))
+    assert answers.hits[0] / 20_000 == pytest.approx(0.3, abs=0.015)  # 4.6 standard deviations
+    assert answers.checks == len(answers.address) == 20_000
+    assert sum(a == ACCESSED for a in answers.answer) == answers.hits[0]
+
+
+def test_a_longer_span_hits_as_often_as_any_of_its_ticks() -> None:
+    answers = ask(HALF, one_slot(BASE, BASE + (40 << 20), 20_000, span=3))
+    early = [a for a, s in zip(answers.answer, answers.span, strict=True) if s == 3]
+    assert sum(early) / len(early) == pytest.approx(1 - 0.7**3, abs=0.015)
+    assert min(answers.span) == 1, "the last tick has room for one"
+
+
+def test_a_page_in_a_tick_has_one_answer() -> None:
+    slots = one_slot(BASE, BASE + 4096, 400)  # 20 checks of one page in each of 20 ticks
+    answers = ask(HALF, slots)
+    by_tick = [set(answers.answer[i * 20 : i * 20 + 20]) for i in range(20)]
+    assert all(len(found) == 1 for found in by_tick)
+    assert len({*map(tuple, by_tick)}) == 2, "and over the ticks, both"
+
+
+def test_addresses_are_pages_of_the_slot_spread_evenly() -> None:
+    answers = ask(HALF, one_slot(BASE + 8192, BASE + 8192 + 10 * 4096, 10_000))
+    assert all(a % 4096 == 0 for a in answers.address)
+    counts = [answers.address.count(BASE + 8192 + i * 4096) for i in range(10)]
+    assert sum(counts) == 10_000
+    assert all(abs(c - 1000) < 150 for c in counts)  # 5 standard deviations
+
+
+def test_what_is_not_resident_has_no_page() -> None:
+    truth = truth_of("a, 100M # udamon: resident=10%\n\nonly\n1000\na, 1, 4096, 1 # udamon: chance=1\n")
+    answers = ask(truth, one_slot(BASE, BASE + (100 << 20), 1_000))
+    inside = [a < BASE + (10 << 20) for a in answers.address]
+    assert [a == ACCESSED for a in answers.answer] == inside
+    assert answers.no_page[0] == inside.count(False) == list(answers.answer).count(NO_PAGE)
+
+
+def test_every_answer_agrees_with_a_moving_window() -> None:
+    text = "a, 100M\n\nonly\n10000\na, 0, 4096, 1 # udamon: chance=1 window=10% period=1s\n"
+    truth = truth_of(text)
+    for at in (0, 17 * TICK, 1_000 * TICK, 1_993 * TICK):
+        answers = ask(truth, one_slot(BASE, BASE + (100 << 20), 2_000), at_ns=at)
+        for i, (address, answer) in enumerate(zip(answers.address, answers.answer, strict=True)):
+            pieces = truth.pieces(at + i * 20 // 2_000 * TICK, TICK)
+            assert answer == any(p.start <= address < p.end for p in pieces)
+
+
+def test_phases_change_within_a_stretch() -> None:
+    text = "a, 4M\nb, 4M\n\none\n50\na, 1, 4096, 1 # udamon: chance=1\n\ntwo\n50\nb, 1, 4096, 1 # udamon: chance=1\n"
+    answers = ask(truth_of(text), one_slot(BASE, BASE + (8 << 20), 200))
+    for i, (address, answer) in enumerate(zip(answers.address, answers.answer, strict=True)):
+        in_a = address < BASE + (4 << 20)
+        assert answer == (in_a if i < 100 else not in_a)
+
+
+def test_an_interrupted_stretch_answers_for_the_ticks_it_had() -> None:
+    clock = ManualClock()
+    sampler = SimSampler(HALF, clock)
+    sampler.interrupt()
+    answers = sampler.sample([], one_slot(BASE, BASE + 4096, 20), 0, 20, TICK, 1)
+    assert (answers.ticks, answers.checks) == (0, 0)
+
+
+@pytest.mark.parametrize("wrong", range(13))
+def test_arrays_that_do_not_fit_are_refused(wrong: int) -> None:
+    buffers: list[array[int] | array[float]] = [array(code) for code in "IIIQQddQQQQII"]
+    for i in range(3):
+        buffers[i].append(0)
+    assert sim_sample(buffers, 1, 0, 0, 0)[0] == b""
+    extra = {6: [0.0] * 6}.get(wrong, [2**40] if buffers[wrong].typecode in "Qd" else [5])
+    for value in extra:
+        buffers[wrong].append(value)  # type: ignore[arg-type]
+    if wrong == 6:
+        sim_sample(buffers, 1, 0, 0, 0)  # one more window is fine
+    else:
+        with pytest.raises(ValueError, match=r"differ|begin"):
+            sim_sample(buffers, 1, 0, 0, 0)
