@@ -14,13 +14,9 @@ from typing import NamedTuple
 from udamon.linux.procfs import ProcessId, open_of, read_fd
 from udamon.linux.roots import PROC
 
-# A header starts with a hex digit in lower case, a field with a capital letter: no name can look like one,
-# for the kernel prints a newline in a name as \012. Fields are found by name, others may come in between.
-_REFERENCED = re.compile(
-    rb"^([0-9a-f]+)-([0-9a-f]+) [^\n]*\n(?:(?!Rss:)[A-Z][^\n]*\n)*"
-    rb"Rss: +([1-9][0-9]*) kB\n(?:(?!Referenced:)[A-Z][^\n]*\n)*Referenced: +([0-9]+) kB\n",
-    re.MULTILINE,
-)
+# Fields are found by name, others may come in between. No name of a mapping can look like one, for the
+# kernel prints a newline in a name as \012. Twice as fast as one pattern for all of an entry.
+_RESIDENT = re.compile(rb"\nRss: +([1-9][0-9]*) kB\n")
 _HUGETLB = re.compile(
     rb"^[0-9a-f]+-[0-9a-f]+ [^\n]*\n(?:(?!Shared_Hugetlb:)[A-Z][^\n]*\n)*"
     rb"Shared_Hugetlb: +([0-9]+) kB\nPrivate_Hugetlb: +([0-9]+) kB\n",
@@ -52,10 +48,17 @@ def read_smaps(process: ProcessId, root: Path = PROC) -> bytes:
 
 def parse_referenced(data: bytes) -> list[Referenced]:
     """Mappings with anything resident, in address order."""
-    return [
-        Referenced(int(start, 16), int(end, 16), int(rss) << 10, int(referenced) << 10)
-        for start, end, rss, referenced in _REFERENCED.findall(data)
-    ]
+    return [_entry_around(data, match.start(), int(match[1])) for match in _RESIDENT.finditer(data)]
+
+
+def _entry_around(data: bytes, position: int, rss_kib: int) -> Referenced:
+    """The entry whose Rss line is at `position`; "Size:" is the first line below an entry's head."""
+    head_end = data.rindex(b"\nSize:", 0, position)
+    head = data[data.rfind(b"\n", 0, head_end) + 1 : head_end]
+    start, end = head[: head.index(b" ")].split(b"-")
+    at = data.index(b"\nReferenced:", position) + len(b"\nReferenced:")
+    referenced_kib = int(data[at : data.index(b"kB", at)])
+    return Referenced(int(start, 16), int(end, 16), rss_kib << 10, referenced_kib << 10)
 
 
 def hugetlb_bytes(data: bytes) -> int:

@@ -5,8 +5,9 @@ What its answers mean:
 
 - A mapping is the finest it can tell. A transparent huge page counts as touched or not as a whole.
 - The page itself has a "referenced" flag beside the accessed bits of each process. So page cache read
-  with read(2), by this or another process, counts as touched wherever it is mapped and resident; memory
-  another process touched through its own mapping does not.
+  with read(2), by this or another process, counts as touched wherever it is mapped and resident; so does,
+  when another process unmaps a file or ends, what it had touched of it. While others merely go on touching
+  a shared page through their own mappings, it does not count.
 - Accesses through the TLB do not set accessed bits that were cleared behind its back: a working set within
   the TLB's reach (some MiB with small pages, GiB with huge ones) looks nearly idle to one clear_refs. So
   the TLB is flushed by clear_refs 4 where that does nothing else (a kernel without soft-dirty bits) and
@@ -31,6 +32,7 @@ from udamon.model import Range
 from udamon.ops.base import Touched
 
 _GUEST = b"anon_inode:kvm-vcpu"
+_REMEMBERED = 10_000
 
 
 class Refs:
@@ -70,6 +72,9 @@ class Refs:
             data = read_smaps(process, self._proc)
             if not data:
                 raise ProcessLookupError  # its memory went while we read
+        if len(self._guests) > _REMEMBERED:
+            self._guests.clear()  # processes come and go: do not remember them for ever
+            self.unseen.clear()
         self._guests[process] = _GUEST in data
         self.unseen[target.index] = hugetlb_bytes(data)
         found = parse_referenced(data)

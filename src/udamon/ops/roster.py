@@ -24,6 +24,7 @@ class _Entry:
     lock: Lock
     image: tuple[object, ...]
     lines: list[bytes] = field(default_factory=list)
+    ranges: list[Range] = field(default_factory=list)
 
 
 class Roster:
@@ -36,12 +37,15 @@ class Roster:
         self._next_index = 0
         self._noted: set[ProcessId] = set()
         self._started = False
+        self._changed: list[Target] = []
 
-    def update(self, targets: list[Target], emit: Emit) -> None:
-        """Change `targets` in place. Raises at the first update what keeps a named process from being watched.
+    def update(self, targets: list[Target], emit: Emit) -> list[Target]:
+        """Change `targets` in place; returns those that are new or whose mappings changed.
 
-        It also raises when every process that came by itself is refused then. Any other refusal is a note.
+        Raises, at the first update, what keeps a named process from being watched, or all that came by
+        themselves. Any other refusal is a note.
         """
+        self._changed = []
         wanted = self.source.processes()
         for target in list(targets):
             self._refresh(target, targets, wanted, emit)
@@ -52,10 +56,11 @@ class Roster:
         first, self._started = not self._started, True
         if first and refusals and not targets:
             raise refusals[0]
+        return self._changed
 
     def mappings(self, target: Target) -> list[Range]:
         """The mappings of a target as of the last update."""
-        return [line_range(line) for line in self._entries[target.index].lines]
+        return self._entries[target.index].ranges
 
     def close(self) -> None:
         """Release all locks. Idempotent."""
@@ -64,20 +69,21 @@ class Roster:
         self._entries.clear()
 
     def _try_add(self, process: ProcessId, targets: list[Target], emit: Emit) -> CannotError | None:
+        strict = process.pid in self.source.named and not self._started
         try:
             self._add(process, targets, emit)
-        except TargetGone:
-            if process.pid in self.source.named and not self._started:
-                raise
         except CannotError as refusal:
-            if process.pid in self.source.named and not self._started:
+            if strict:
                 self.close()
                 raise
-            if process not in self._noted:
-                self._noted.add(process)
-                emit("note", {"text": f"not watched: {refusal}"})
-            return refusal
+            return None if isinstance(refusal, TargetGone) else self._note(process, refusal, emit)
         return None
+
+    def _note(self, process: ProcessId, refusal: CannotError, emit: Emit) -> CannotError:
+        if process not in self._noted:
+            self._noted.add(process)
+            emit("note", {"text": f"not watched: {refusal}"})
+        return refusal
 
     def _add(self, process: ProcessId, targets: list[Target], emit: Emit) -> None:
         pid, proc = process.pid, self._roots.proc
@@ -85,12 +91,13 @@ class Roster:
             lines = read_lines(process, proc)  # first: it tells whether we may
             stat = read_stat(pid, proc)
             cmdline = read_cmdline(pid, proc)
+            image = self._image(process)
         lock = take_lock(f"{pid}-{process.start_time}", f"process {pid} ({stat.comm})", self._roots)
-        if not lock.real and not self._noted:
+        if not lock.real and self._next_index == 0:
             emit("note", {"text": "no lock directory can be written; another monitor would not be noticed."})
         target = Target(self._next_index, pid, process.start_time)
         self._next_index += 1
-        self._entries[target.index] = _Entry(process, lock, self._image(process))
+        self._entries[target.index] = _Entry(process, lock, image)
         targets.append(target)
         who = {"comm": stat.comm, "cmdline": cmdline, "user": owner(pid, proc)}
         emit("target_start", {"target": target.index, "pid": pid, "start_time": process.start_time, **who})
@@ -137,10 +144,11 @@ class Roster:
         entry = self._entries[target.index]
         if lines == entry.lines:
             return
-        old = set(entry.lines)
-        starts = {line_range(line).start for line in lines}
+        old, old_ranges = set(entry.lines), entry.ranges
+        entry.lines, entry.ranges = lines, [line_range(line) for line in lines]
+        self._changed.append(target)
+        starts = {r.start for r in entry.ranges}
+        removed = [r.start for r in old_ranges if r.start not in starts]
         added = [parse_line(line) for line in lines if line not in old]
-        removed = sorted(start for line in old if (start := line_range(line).start) not in starts)
-        entry.lines = lines
         add = [[m.start, m.end, m.perms, m.offset, m.inode, m.name] for m in added]
         emit("mappings", {"target": target.index, "add": add, "remove": removed})

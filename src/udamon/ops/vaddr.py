@@ -23,8 +23,7 @@ class ProcessOperations:
 
     def update(self, targets: list[Target], emit: Emit) -> None:
         """See ops.base. Raises TargetBusy too."""
-        self.roster.update(targets, emit)
-        for target in targets:
+        for target in self.roster.update(targets, emit):
             self._set_ranges(target)
 
     def _set_ranges(self, target: Target) -> None:
