@@ -16,7 +16,7 @@ from udamon.record.naming import kind_of
 from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog
 from udamon.report.layout import Row, bands_of, memory, rows_of
-from udamon.report.mappings import Mapped
+from udamon.report.mappings import Mapped, label_of
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, shorten
 from udamon.units import format_size
@@ -169,7 +169,7 @@ def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> str:
 
 
 def _line(row: Row, cells: Sequence[float | None], terminal: Terminal) -> str:
-    name = shorten(row.band.label, 13) if row.first else ""
+    name = shorten(label_of(row.band.name), 13, row.band.others) if row.first else ""
     address = f"{row.range.start:012x}" if row.first else ""
     return f"{address:12} {name:13} {terminal.heat(cells)}".rstrip()
 

@@ -42,8 +42,13 @@ class Band:
     @property
     def label(self) -> str:
         """For people: the name, and how many others share the band."""
+        return label_of(self.name) + self.others
+
+    @property
+    def others(self) -> str:
+        """What `label` adds for other names in the band: " +3" for three, nothing for none."""
         labels = {label_of(name) for name in self.names}
-        return label_of(self.name) + (f" +{len(labels) - 1}" if len(labels) > 1 else "")
+        return f" +{len(labels) - 1}" if len(labels) > 1 else ""
 
     @property
     def alone(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
@@ -30,7 +31,11 @@ class Source:
         self.recording = recording
         self.filters = filters or Filters()
         self._full = duckdb.OutOfMemoryException
-        self._db = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": 2})
+        # Private, and not the working directory that DuckDB would spill to by itself.
+        self._spill = TemporaryDirectory(prefix="udamon-report-")
+        self._db = duckdb.connect(
+            config={"memory_limit": MEMORY_LIMIT, "threads": 2, "temp_directory": self._spill.name}
+        )
         # A stream has no statistics, so the optimizer would build its hash tables from the wrong side: the
         # queries are written with the small table on the right, and that is kept.
         self._db.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
@@ -63,8 +68,9 @@ class Source:
         return RecordingError(f"{self.recording.path}: no snapshot {why}.")
 
     def close(self) -> None:
-        """Give DuckDB's memory back."""
+        """Give DuckDB's memory and disk back."""
         self._db.close()
+        self._spill.cleanup()
 
     def __enter__(self) -> Source:
         return self

@@ -102,6 +102,7 @@ def clock(time_ns: float) -> str:
     return format_time(time_ns / 1e9) if time_ns > 0 else "0 s"
 
 
-def shorten(text: str, width: int) -> str:
-    """The text, or as much of its end as fits: the end of a path tells more."""
-    return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
+def shorten(name: str, width: int, tail: str = "") -> str:
+    """The name and `tail`, or as much of the name's beginning as fits beside it."""
+    room = width - len(tail)
+    return (name if len(name) <= room else name[: room - 2] + "..") + tail
