@@ -79,6 +79,9 @@ class FakeSampler:
     def interrupt(self) -> None:
         self.clock.interrupt()
 
+    def close(self) -> None:
+        self.closed = True
+
 
 class FakeCensus:
     """Answers what a test put into `seen`; a target in `gone` has ended."""

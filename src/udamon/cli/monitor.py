@@ -16,8 +16,8 @@ from udamon.engine.tuner import CensusBudget, Tuner
 from udamon.engine.watch import CensusWatch, SampledWatch, Watch
 from udamon.errors import NotSupported, UsageError
 from udamon.ops.available import choose
-from udamon.ops.base import OperationsSet
-from udamon.ops.opening import open_census, open_ops
+from udamon.ops.base import OperationsSet, Sampler
+from udamon.ops.opening import open_census, open_ops, open_sampler
 from udamon.ops.processes import process_source
 from udamon.ops.sim import SimSampler, SimSpace
 from udamon.units import parse_share
@@ -27,6 +27,7 @@ from udamon.workload.layout import place
 from udamon.workload.truth import Truth
 
 DEFAULT_OVERHEAD = 0.01
+DEFAULT_POLICY = "damon"
 CENSUSES = ("refs",)
 PRIMITIVES = ("auto", "idle", "kernel", "refs", "softdirty")
 
@@ -65,25 +66,30 @@ def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
     """The monitor that `args` describe; `command_pid` is the started command's. Raises UdamonError."""
     attrs = attributes.attrs_of(args)
     clock = MonotonicClock()
+    random = Random()
     tuner: Tuner | None = None
-    watch: Watch
-    policy: str | None = None
     if args.sim is not None:
         _refuse_ops(args, "--sim")
-        policy = args.policy or "damon"
         truth = _truth(args.sim)
         ops: OperationsSet = SimSpace(truth)
         via = "sim"
-        random = Random()
-        sampler = SimSampler(truth, clock, origin_ns=clock.now_ns(), seed=random.getrandbits(64))
-        _refuse_overhead(args)
-        watch = SampledWatch(make_policy(policy, random), sampler, random)
     else:
         ops = _open_ops(args, command_pid)
         via = _choose_via(args, ops)
+    if via in CENSUSES:
         _refuse_policy(args, via)
-        watch = CensusWatch(open_census(via, ops), clock)
+        policy = None
+        watch: Watch = CensusWatch(open_census(via, ops), clock)
         tuner = _budget(args)
+    else:
+        _refuse_overhead(args, via)
+        policy = args.policy or DEFAULT_POLICY
+        sampler: Sampler = (
+            SimSampler(truth, clock, origin_ns=clock.now_ns(), seed=random.getrandbits(64))
+            if via == "sim"
+            else open_sampler(via)
+        )
+        watch = SampledWatch(make_policy(policy, random), sampler, random)
     kdamond = Kdamond(Context(ops, watch, attrs), clock, tuner=tuner, cpu_ns=time.thread_time_ns)
     return Monitor(kdamond, ops.name, via, policy)
 
@@ -120,9 +126,9 @@ def _refuse_ops(args: argparse.Namespace, target: str) -> None:
         raise UsageError(f"{target} has its own operations set; leave --ops, --via and --range out.")
 
 
-def _refuse_overhead(args: argparse.Namespace) -> None:
+def _refuse_overhead(args: argparse.Namespace, via: str) -> None:
     if args.overhead is not None:
-        raise UsageError("--overhead chooses the interval of refs; give --sample and --aggr here.")
+        raise UsageError(f"--overhead chooses the interval of refs; with {via}, give --sample and --aggr.")
 
 
 def _budget(args: argparse.Namespace) -> CensusBudget | None:

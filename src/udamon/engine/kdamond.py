@@ -82,6 +82,7 @@ class Kdamond:
             self._running = False
             self._serve_requests()
             context.ops.close()
+            watch.close()
 
     def start(self) -> None:
         """Run on a thread of its own, named as the kernel names its."""

@@ -57,6 +57,9 @@ class Watch(Protocol):
     def interrupt(self) -> None:
         """From any thread: end a running `observe` within one tick."""
 
+    def close(self) -> None:
+        """Release what was opened. Idempotent."""
+
 
 class SampledWatch:
     """Samples answer for single pages; `policy` decides which, and what the answers say of the rest."""
@@ -120,6 +123,9 @@ class SampledWatch:
 
     def interrupt(self) -> None:
         self._sampler.interrupt()
+
+    def close(self) -> None:
+        self._sampler.close()
 
 
 class CensusWatch:
@@ -213,6 +219,9 @@ class CensusWatch:
 
     def interrupt(self) -> None:
         self._clock.interrupt()
+
+    def close(self) -> None:
+        """A census opens its files anew each time."""
 
 
 def successors(old: Sequence[Region], seen: Sequence[Touched], ticks: int) -> list[Region]:

@@ -42,3 +42,27 @@ def sim_sample(
     Returns, as bytes: per slot hits 'I' and no_page 'I'; per check slot 'I', address 'Q', span 'I' and
     answer 'B'. Raises ValueError for arrays that do not fit together. The interpreter's lock is released.
     """
+
+def idle_sample(
+    buffers: Sequence[Buffer],
+    flags_fd: int,
+    bitmap_fd: int,
+    event_fd: int,
+    begin_ns: int,
+    ticks: int,
+    tick_ns: int,
+    seed: int,
+    /,
+) -> tuple[int, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]:
+    """Run `ticks` ticks of checks by idle page tracking; tick k begins at begin_ns + k * tick_ns (monotonic).
+
+    `buffers` are native-endian arrays: page map descriptors 'i' (one a target; -1 gone, -2 addresses are
+    physical), slots ('I' target, 'Q' start, 'Q' end, 'I' checks, 'I' span). `flags_fd` is kpageflags,
+    `bitmap_fd` the idle bitmap. A write to the eventfd `event_fd` ends the call within one tick.
+
+    Returns the ticks done, then as bytes: per slot hits 'I' and no_page 'I'; per check slot 'I', address 'Q',
+    span 'I', answer 'B' and shift 'B'; per tick lateness 'q' in ns; per target 1 where the address space
+    ended 'B'; 256 counts 'I' of failed calls by errno, the last one of frame numbers withheld; and the
+    calls made 'Q': page map reads, flag reads, bitmap writes, bitmap reads. Raises ValueError for slots
+    that make no sense, MemoryError. The interpreter's lock is released.
+    """

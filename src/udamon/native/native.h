@@ -11,4 +11,7 @@ extern PyMethodDef touch_methods[];
 /* sim.c */
 extern PyMethodDef sim_methods[];
 
+/* sampler.c */
+extern PyMethodDef sampler_methods[];
+
 #endif

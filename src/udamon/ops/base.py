@@ -72,3 +72,6 @@ class Sampler(Protocol):
 
     def interrupt(self) -> None:
         """From any thread: make a running or the next `sample` return within one tick."""
+
+    def close(self) -> None:
+        """Release what was opened. Idempotent."""

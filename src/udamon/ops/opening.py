@@ -8,8 +8,9 @@ from udamon.errors import UsageError
 from udamon.linux import features
 from udamon.linux.roots import Roots
 from udamon.model import Range
-from udamon.ops.base import Census, OperationsSet
+from udamon.ops.base import Census, OperationsSet, Sampler
 from udamon.ops.fvaddr import Fvaddr
+from udamon.ops.idle import IdleSampler
 from udamon.ops.paddr import Paddr
 from udamon.ops.processes import ProcessSource
 from udamon.ops.refs import Refs
@@ -39,6 +40,13 @@ def open_ops(
     if ranges:
         raise UsageError("vaddr finds its ranges itself; give ranges with fvaddr.")
     return Vaddr(source, roots)
+
+
+def open_sampler(via: str, roots: Roots = Roots()) -> Sampler:  # noqa: B008 (immutable)
+    """The sampling primitive `via`. Raises UsageError, NotSupported or NotPermitted."""
+    if via != "idle":
+        raise UsageError(f"{via!r} does not sample pages; choose idle.")
+    return IdleSampler(roots)
 
 
 def open_census(via: str, ops: OperationsSet, roots: Roots = Roots()) -> Census:  # noqa: B008 (immutable)

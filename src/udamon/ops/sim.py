@@ -96,6 +96,9 @@ class SimSampler:
     def interrupt(self) -> None:
         self._clock.interrupt()
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def _sets(self, t_ns: int, ticks: int, tick_ns: int) -> tuple[array[int] | array[float], ...]:
         """The truth of the stretch: one set of segments and windows for each phase it runs through."""
         from_tick, segment, window = array("I"), array("I"), array("I")

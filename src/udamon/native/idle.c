@@ -1,0 +1,179 @@
+/* The files of idle page tracking: /proc/PID/pagemap, /proc/kpageflags, /sys/kernel/mm/page_idle/bitmap
+ * (Documentation/admin-guide/mm/pagemap.rst and idle_page_tracking.rst).
+ *
+ * System calls are nearly all of the cost, so neighbours share them: page map entries that lie close are read
+ * together, and checks whose frames share a word of the bitmap share its reads and writes.
+ */
+#include "idle.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum { NEAR = 32 };  /* pages; reading so many entries costs less than a second call */
+enum { BLOCK = 512 }; /* frames of the largest compound page that is looked into */
+
+/* Page map entries */
+#define PRESENT (UINT64_C(1) << 63)
+#define FRAME ((UINT64_C(1) << 55) - 1)
+/* Page flags */
+#define ON_LRU (UINT64_C(1) << 5)
+#define HEAD (UINT64_C(1) << 15)
+#define TAIL (UINT64_C(1) << 16)
+#define HUGETLB (UINT64_C(1) << 17)
+#define ZERO_PAGE (UINT64_C(1) << 24)
+
+static void count_errno(struct files *files, int number)
+{
+    files->errnos[number >= 0 && number < ERRNOS - 1 ? number : ERRNOS - 2]++;
+}
+
+/* pread that counts; returns whole items read, and what is missing is zero. */
+static size_t read_items(struct files *files, int which, int fd, uint64_t index, uint64_t *items, size_t count)
+{
+    files->calls[which]++;
+    ssize_t got = pread(fd, items, count * 8, (off_t)(index * 8));
+    if (got < 0)
+        count_errno(files, errno);
+    size_t whole = got > 0 ? (size_t)got / 8 : 0;
+    for (size_t i = whole; i < count; i++)
+        items[i] = 0;
+    return whole;
+}
+
+/* How many checks of a batch sorted by (target, address) one read of the page map serves. */
+static size_t neighbours(struct check **batch, size_t count)
+{
+    size_t n = 1;
+    while (n < count && batch[n]->target == batch[0]->target &&
+           batch[n]->address - batch[n - 1]->address <= (uint64_t)NEAR << PAGE_SHIFT &&
+           batch[n]->address - batch[0]->address < (uint64_t)BLOCK << PAGE_SHIFT)
+        n++;
+    return n;
+}
+
+/* entries[i] becomes the page map entry of batch[i], for the neighbours at its start; returns their number. */
+static size_t read_entries(struct files *files, struct check **batch, size_t count, uint64_t *entries)
+{
+    uint64_t items[BLOCK];
+    size_t n = neighbours(batch, count);
+    int fd = files->pagemap[batch[0]->target];
+    uint64_t first = batch[0]->address >> PAGE_SHIFT;
+    size_t span = (size_t)((batch[n - 1]->address >> PAGE_SHIFT) - first) + 1;
+    if (fd == PHYSICAL) {
+        for (size_t i = 0; i < n; i++)
+            entries[i] = PRESENT | batch[i]->address >> PAGE_SHIFT;
+        return n;
+    }
+    size_t got = fd < 0 ? 0 : read_items(files, READ_MAP, fd, first, items, span);
+    if (got == 0)
+        files->gone[batch[0]->target] = 1; /* the address space ended: nothing at all can be read */
+    for (size_t i = 0; i < n; i++)
+        entries[i] = got ? items[(batch[i]->address >> PAGE_SHIFT) - first] : 0;
+    return n;
+}
+
+void idle_find(struct files *files, struct check **batch, size_t count)
+{
+    uint64_t entries[BLOCK];
+    for (size_t i = 0, n; i < count; i += n) {
+        n = read_entries(files, batch + i, count - i < BLOCK ? count - i : BLOCK, entries);
+        for (size_t k = 0; k < n; k++) {
+            struct check *check = batch[i + k];
+            check->frame = check->own_frame = entries[k] & FRAME;
+            int withheld = check->frame == 0 && files->pagemap[check->target] != PHYSICAL;
+            files->errnos[WITHHELD] += (entries[k] & PRESENT) && withheld;
+            check->answer = (entries[k] & PRESENT) && !withheld ? NOT_ACCESSED : NO_PAGE;
+        }
+    }
+}
+
+/* A compound page answers by its head alone: find head and size in the flags of the block around it. */
+static uint64_t find_head(struct check *check, const uint64_t *flags, uint64_t base)
+{
+    size_t head = (size_t)(check->own_frame - base), end = head + 1;
+    while (head > 0 && (flags[head] & TAIL))
+        head--;
+    if (!(flags[head] & HEAD))
+        return 0; /* changed under us, or larger than a block */
+    while (end < BLOCK && (flags[end] & TAIL))
+        end++;
+    while (end - head > (size_t)1 << (check->shift - PAGE_SHIFT))
+        check->shift++;
+    check->frame = base + head;
+    return flags[head];
+}
+
+/* How many checks of a batch sorted by frame one read of the flags serves. */
+static size_t near_frames(struct check **batch, size_t count)
+{
+    size_t n = 1;
+    while (n < count && batch[n]->frame - batch[n - 1]->frame <= NEAR &&
+           batch[n]->frame - batch[0]->frame < BLOCK)
+        n++;
+    return n;
+}
+
+void idle_classify(struct files *files, struct check **batch, size_t count)
+{
+    uint64_t flags[BLOCK], block[BLOCK], block_base = UINT64_MAX;
+    for (size_t i = 0, n; i < count; i += n) {
+        n = near_frames(batch + i, count - i);
+        uint64_t first = batch[i]->frame;
+        read_items(files, READ_FLAGS, files->flags, first, flags, (size_t)(batch[i + n - 1]->frame - first) + 1);
+        for (size_t k = 0; k < n; k++) {
+            struct check *check = batch[i + k];
+            uint64_t own = flags[check->own_frame - first];
+            if ((own & (HEAD | TAIL)) && !(own & HUGETLB)) {
+                uint64_t base = check->own_frame & ~(uint64_t)(BLOCK - 1);
+                if (base != block_base)
+                    read_items(files, READ_FLAGS, files->flags, block_base = base, block, BLOCK);
+                own = find_head(check, block, base);
+            }
+            /* Only pages on an LRU list take the idle bit; others silently read 0, as if always accessed. */
+            if (!(own & ON_LRU) || (own & (HUGETLB | ZERO_PAGE)))
+                check->answer = NO_PAGE;
+        }
+    }
+}
+
+void idle_confirm(struct files *files, struct check **batch, size_t count)
+{
+    uint64_t entries[BLOCK];
+    for (size_t i = 0, n; i < count; i += n) {
+        n = read_entries(files, batch + i, count - i < BLOCK ? count - i : BLOCK, entries);
+        for (size_t k = 0; k < n; k++)
+            if (!(entries[k] & PRESENT) || (entries[k] & FRAME) != batch[i + k]->own_frame)
+                batch[i + k]->answer = NO_PAGE;
+    }
+}
+
+void idle_set(struct files *files, struct check **batch, size_t count)
+{
+    for (size_t i = 0; i < count;) {
+        uint64_t word = batch[i]->frame / 64, bits = 0;
+        size_t first = i;
+        for (; i < count && batch[i]->frame / 64 == word; i++)
+            bits |= UINT64_C(1) << batch[i]->frame % 64;
+        files->calls[WRITE_BITMAP]++;
+        if (pwrite(files->bitmap, &bits, 8, (off_t)(word * 8)) == 8)
+            continue;
+        count_errno(files, errno);
+        for (size_t k = first; k < i; k++)
+            batch[k]->answer = NO_PAGE;
+    }
+}
+
+void idle_read(struct files *files, struct check **batch, size_t count)
+{
+    for (size_t i = 0; i < count;) {
+        uint64_t word = batch[i]->frame / 64, bits;
+        size_t got = read_items(files, READ_BITMAP, files->bitmap, word, &bits, 1);
+        for (; i < count && batch[i]->frame / 64 == word; i++) {
+            int idle = (bits >> batch[i]->frame % 64) & 1;
+            if (got == 0)
+                batch[i]->answer = NO_PAGE;
+            else if (!idle || batch[i]->seen)
+                batch[i]->answer = ACCESSED;
+        }
+    }
+}

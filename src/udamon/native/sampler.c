@@ -1,0 +1,371 @@
+/* The native sampler: one whole stretch of ticks in one call, the interpreter's lock released.
+ *
+ * It only keeps time and order: on its tick a check picks a random page of its slot and prepares it; `span`
+ * ticks later it is looked at. What a check does is in idle.c. There is no policy here.
+ */
+#include "idle.h"
+#include "native.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+enum { PAGEMAPS, SLOT_TARGET, SLOT_START, SLOT_END, SLOT_CHECKS, SLOT_SPAN, BUFFERS };
+static const size_t item_size[BUFFERS] = {4, 4, 8, 8, 4, 4};
+
+enum { MOST_CHECKS = 1 << 28 }; /* their memory alone would be many GiB: somebody's mistake */
+
+struct call {
+    Py_buffer buffer[BUFFERS];
+    size_t count[BUFFERS];
+    struct files files;
+    int event;
+    unsigned long ticks;
+    long long begin_ns, tick_ns;
+    uint64_t seed;
+    /* working memory */
+    struct check *checks;     /* in order of their tick */
+    struct check **by_due;    /* the same, in order of when they are looked at */
+    size_t *first, *first_due; /* where each tick begins in those: ticks + 2 entries */
+    struct check **batch;
+    uint32_t *pending; /* hash table of checks that wait, by frame; NULL when none can share a frame */
+    size_t pending_mask;
+    int64_t *late;
+    size_t total;
+    unsigned long done;
+};
+
+static uint64_t mix(uint64_t x)
+{
+    /* splitmix64's finaliser (Steele, Lea, Flood 2014) */
+    x += 0x9E3779B97F4A7C15u;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Sleep until `deadline`; 1 when the eventfd was written to. */
+static int sleep_until(int event, int64_t deadline)
+{
+    struct pollfd waited = {.fd = event, .events = POLLIN};
+    for (;;) {
+        int64_t left = deadline - now_ns();
+        if (left < 0)
+            left = 0;
+        struct timespec timeout = {left / 1000000000, left % 1000000000};
+        int found = ppoll(&waited, 1, &timeout, NULL);
+        if (found > 0)
+            return 1;
+        if (found == 0)
+            return 0;
+    }
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const struct check *x = *(struct check *const *)a, *y = *(struct check *const *)b;
+    if (x->target != y->target)
+        return x->target < y->target ? -1 : 1;
+    return x->address < y->address ? -1 : x->address > y->address;
+}
+
+static int by_frame(const void *a, const void *b)
+{
+    const struct check *x = *(struct check *const *)a, *y = *(struct check *const *)b;
+    return x->frame < y->frame ? -1 : x->frame > y->frame;
+}
+
+static void sort(struct check **batch, size_t count, int (*compare)(const void *, const void *))
+{
+    for (size_t i = 1; i < count; i++)
+        if (compare(&batch[i - 1], &batch[i]) > 0) {
+            qsort(batch, count, sizeof(*batch), compare);
+            return;
+        }
+}
+
+/* Drop what has no page from a batch; returns what remains. */
+static size_t with_page(struct check **batch, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (batch[i]->answer != NO_PAGE)
+            batch[kept++] = batch[i];
+    return kept;
+}
+
+static uint32_t *pending_of(struct call *c, uint64_t frame)
+{
+    size_t place = mix(frame) & c->pending_mask;
+    while (c->pending[place] != NONE && c->checks[c->pending[place]].frame != frame)
+        place = (place + 1) & c->pending_mask;
+    return &c->pending[place];
+}
+
+/* Setting an idle bit again would wipe out what a waiting check of that frame has to see: look first. */
+static void keep_evidence(struct call *c, struct check *check)
+{
+    uint32_t *slot = pending_of(c, check->frame), index = (uint32_t)(check - c->checks);
+    int waiting = 0;
+    for (uint32_t i = *slot; i != NONE; i = c->checks[i].next)
+        waiting |= !c->checks[i].seen && c->checks[i].due > check->prepared;
+    if (waiting) {
+        struct check probe = {.frame = check->frame}, *one = &probe;
+        idle_read(&c->files, &one, 1);
+        for (uint32_t i = *slot; i != NONE && probe.answer == ACCESSED; i = c->checks[i].next)
+            c->checks[i].seen = 1;
+    }
+    check->next = *slot;
+    *slot = index;
+}
+
+static void prepare(struct call *c, unsigned long tick)
+{
+    const uint64_t *start = c->buffer[SLOT_START].buf, *end = c->buffer[SLOT_END].buf;
+    size_t count = c->first[tick + 1] - c->first[tick];
+    for (size_t i = 0; i < count; i++) {
+        struct check *check = c->batch[i] = &c->checks[c->first[tick] + i];
+        uint64_t first = start[check->slot] >> PAGE_SHIFT;
+        uint64_t pages = ((end[check->slot] - 1) >> PAGE_SHIFT) - first + 1;
+        c->seed = mix(c->seed);
+        check->address = (first + (uint64_t)(((unsigned __int128)c->seed * pages) >> 64)) << PAGE_SHIFT;
+        check->shift = PAGE_SHIFT;
+        check->next = NONE;
+    }
+    sort(c->batch, count, by_address);
+    idle_find(&c->files, c->batch, count);
+    count = with_page(c->batch, count);
+    sort(c->batch, count, by_frame);
+    idle_classify(&c->files, c->batch, count);
+    count = with_page(c->batch, count);
+    sort(c->batch, count, by_frame); /* heads have taken the place of tails */
+    if (c->pending != NULL)
+        for (size_t i = 0; i < count; i++)
+            keep_evidence(c, c->batch[i]);
+    idle_set(&c->files, c->batch, count);
+}
+
+static void look(struct call *c, size_t from, size_t to, unsigned long tick)
+{
+    size_t count = 0;
+    for (size_t i = from; i < to; i++)
+        if (c->by_due[i]->prepared < tick && c->by_due[i]->answer != NO_PAGE)
+            c->batch[count++] = c->by_due[i];
+    for (size_t i = 0; i < count; i++)
+        c->batch[i]->due = (uint32_t)tick;
+    sort(c->batch, count, by_frame);
+    idle_read(&c->files, c->batch, count);
+    count = with_page(c->batch, count);
+    sort(c->batch, count, by_address);
+    idle_confirm(&c->files, c->batch, count);
+}
+
+static void run(struct call *c)
+{
+    int slack = prctl(PR_GET_TIMERSLACK);
+    prctl(PR_SET_TIMERSLACK, 1);
+    unsigned long tick;
+    int stop = 0;
+    for (tick = 0; tick < c->ticks; tick++) {
+        int64_t deadline = c->begin_ns + (int64_t)tick * c->tick_ns;
+        stop = sleep_until(c->event, deadline);
+        if (stop)
+            break;
+        c->late[tick] = now_ns() - deadline;
+        /* Hurrying after lost time would look at pages sooner than a tick after they were prepared. */
+        if (c->late[tick] > c->tick_ns / 2)
+            c->begin_ns += c->late[tick];
+        look(c, c->first_due[tick], c->first_due[tick + 1], tick);
+        prepare(c, tick);
+    }
+    if (!stop)
+        sleep_until(c->event, c->begin_ns + (int64_t)tick * c->tick_ns);
+    /* The last look; after an interrupt, of everything that still waits. */
+    if (tick > 0)
+        look(c, c->first_due[tick], c->total, tick);
+    c->done = tick;
+    prctl(PR_SET_TIMERSLACK, slack > 0 ? slack : 0);
+}
+
+/* Lay the checks out: check k of n in a slot is made on tick k * ticks / n. */
+static int plan(struct call *c)
+{
+    const uint32_t *target = c->buffer[SLOT_TARGET].buf, *checks = c->buffer[SLOT_CHECKS].buf;
+    const uint32_t *spans = c->buffer[SLOT_SPAN].buf;
+    size_t slots = c->count[SLOT_START], ticks = c->ticks;
+    int longer = 0;
+    for (size_t i = 0; i < slots; i++) {
+        c->total += checks[i];
+        longer |= spans[i] > 1;
+    }
+    if (c->total > MOST_CHECKS)
+        return 0;
+    size_t buckets = 4;
+    while (buckets < 2 * c->total)
+        buckets *= 2;
+    c->checks = calloc(c->total + 1, sizeof(*c->checks));
+    c->by_due = calloc(c->total + 1, sizeof(*c->by_due));
+    c->batch = calloc(c->total + 1, sizeof(*c->batch));
+    c->first = calloc(ticks + 2, sizeof(*c->first));
+    c->first_due = calloc(ticks + 2, sizeof(*c->first_due));
+    c->late = calloc(ticks + 1, sizeof(*c->late));
+    if (longer && (c->pending = malloc(buckets * sizeof(*c->pending))) != NULL)
+        memset(c->pending, 0xFF, buckets * sizeof(*c->pending)); /* NONE everywhere */
+    c->pending_mask = buckets - 1;
+    size_t *place = calloc(ticks + 2, sizeof(*place));
+    int ready = c->checks && c->by_due && c->batch && c->first && c->first_due && c->late && place &&
+                (!longer || c->pending);
+    if (ready) {
+        for (size_t i = 0; i < slots; i++)
+            for (uint32_t k = 0; k < checks[i]; k++)
+                c->first[(uint64_t)k * ticks / checks[i] + 1]++;
+        for (size_t t = 0; t <= ticks; t++)
+            c->first[t + 1] += c->first[t];
+        memcpy(place, c->first, (ticks + 2) * sizeof(*place));
+        for (size_t i = 0; i < slots; i++)
+            for (uint32_t k = 0; k < checks[i]; k++) {
+                size_t tick = (uint64_t)k * ticks / checks[i];
+                size_t due = spans[i] < ticks - tick ? tick + spans[i] : ticks;
+                struct check *check = &c->checks[place[tick]++];
+                *check = (struct check){.slot = (uint32_t)i, .target = target[i], .prepared = (uint32_t)tick,
+                                        .due = (uint32_t)due, .answer = NO_PAGE};
+                c->first_due[due + 1]++;
+            }
+        for (size_t t = 0; t <= ticks; t++)
+            c->first_due[t + 1] += c->first_due[t];
+        memcpy(place, c->first_due, (ticks + 2) * sizeof(*place));
+        for (size_t i = 0; i < c->total; i++)
+            c->by_due[place[c->checks[i].due]++] = &c->checks[i];
+    }
+    free(place);
+    return ready;
+}
+
+static void release(struct call *c)
+{
+    free(c->checks);
+    free(c->by_due);
+    free(c->batch);
+    free(c->first);
+    free(c->first_due);
+    free(c->late);
+    free(c->pending);
+    free(c->files.gone);
+    for (int i = 0; i < BUFFERS; i++)
+        if (c->buffer[i].obj != NULL)
+            PyBuffer_Release(&c->buffer[i]);
+}
+
+static int take_buffers(struct call *c, PyObject *sequence)
+{
+    for (int i = 0; i < BUFFERS; i++) {
+        PyObject *item = PySequence_GetItem(sequence, i);
+        if (item == NULL)
+            return -1;
+        int failed = PyObject_GetBuffer(item, &c->buffer[i], PyBUF_SIMPLE);
+        Py_DECREF(item);
+        if (failed)
+            return -1;
+        c->count[i] = (size_t)c->buffer[i].len / item_size[i];
+        if (i > SLOT_TARGET && c->count[i] != c->count[SLOT_TARGET]) {
+            PyErr_SetString(PyExc_ValueError, "parallel arrays differ in length");
+            return -1;
+        }
+    }
+    const uint32_t *target = c->buffer[SLOT_TARGET].buf, *span = c->buffer[SLOT_SPAN].buf;
+    const uint64_t *start = c->buffer[SLOT_START].buf, *end = c->buffer[SLOT_END].buf;
+    for (size_t i = 0; i < c->count[SLOT_TARGET]; i++)
+        if (target[i] >= c->count[PAGEMAPS] || start[i] >= end[i] || span[i] == 0) {
+            PyErr_SetString(PyExc_ValueError, "a slot is empty, has no span, or names no target");
+            return -1;
+        }
+    c->files.pagemap = c->buffer[PAGEMAPS].buf;
+    c->files.gone = calloc(c->count[PAGEMAPS] + 1, 1);
+    if (c->files.gone == NULL)
+        PyErr_NoMemory();
+    return c->files.gone == NULL ? -1 : 0;
+}
+
+enum { HITS, ABSENT, SLOT, ADDRESS, SPAN, ANSWER, SHIFT, LATE, GONE, ERRNO, CALL, OUTPUTS };
+
+static void fill(const struct call *c, char **out)
+{
+    uint32_t *hits = (void *)out[HITS], *absent = (void *)out[ABSENT];
+    uint32_t *slot = (void *)out[SLOT], *span = (void *)out[SPAN];
+    uint64_t *address = (void *)out[ADDRESS];
+    for (size_t i = 0; i < c->first[c->done]; i++) {
+        const struct check *check = &c->checks[i];
+        slot[i] = check->slot;
+        span[i] = check->due - check->prepared;
+        address[i] = check->address;
+        out[ANSWER][i] = (char)check->answer;
+        out[SHIFT][i] = (char)check->shift;
+        hits[check->slot] += check->answer == ACCESSED;
+        absent[check->slot] += check->answer == NO_PAGE;
+    }
+    memcpy(out[LATE], c->late, c->done * sizeof(*c->late));
+    memcpy(out[GONE], c->files.gone, c->count[PAGEMAPS]);
+    memcpy(out[ERRNO], c->files.errnos, sizeof(c->files.errnos));
+    memcpy(out[CALL], c->files.calls, sizeof(c->files.calls));
+}
+
+static PyObject *result(const struct call *c)
+{
+    size_t slots = c->count[SLOT_START], made = c->first[c->done];
+    const size_t size[OUTPUTS] = {slots * 4, slots * 4, made * 4, made * 8, made * 4, made, made,
+                                  c->done * 8, c->count[PAGEMAPS], ERRNOS * 4, CALLS * 8};
+    PyObject *tuple = PyTuple_New(OUTPUTS + 1);
+    char *out[OUTPUTS] = {NULL};
+    int ready = tuple != NULL;
+    for (int i = 0; ready && i < OUTPUTS; i++) {
+        PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size[i]);
+        ready = bytes != NULL && PyTuple_SetItem(tuple, i + 1, bytes) == 0;
+        if (ready)
+            memset(out[i] = PyBytes_AsString(bytes), 0, size[i]);
+    }
+    PyObject *done = ready ? PyLong_FromUnsignedLong(c->done) : NULL;
+    if (done == NULL || PyTuple_SetItem(tuple, 0, done) != 0) {
+        Py_XDECREF(tuple);
+        return NULL;
+    }
+    fill(c, out);
+    return tuple;
+}
+
+static PyObject *idle_sample(PyObject *self, PyObject *args)
+{
+    (void)self;
+    PyObject *buffers, *made = NULL;
+    unsigned long long seed;
+    struct call c = {0};
+    if (!PyArg_ParseTuple(args, "OiiiLkLK", &buffers, &c.files.flags, &c.files.bitmap, &c.event, &c.begin_ns,
+                          &c.ticks, &c.tick_ns, &seed))
+        return NULL;
+    c.seed = mix(seed);
+    if (take_buffers(&c, buffers) == 0) {
+        if (!plan(&c)) {
+            PyErr_NoMemory();
+        } else {
+            Py_BEGIN_ALLOW_THREADS
+            run(&c);
+            Py_END_ALLOW_THREADS
+            made = result(&c);
+        }
+    }
+    release(&c);
+    return made;
+}
+
+PyMethodDef sampler_methods[] = {
+    {"idle_sample", idle_sample, METH_VARARGS, "Checks by idle page tracking; see _native.pyi."},
+    {NULL, NULL, 0, NULL},
+};

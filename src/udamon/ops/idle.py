@@ -1,0 +1,130 @@
+"""Primitive idle: single pages, by page map, page flags and the idle bitmap. Reads and writes; not hugetlb.
+
+A transparent huge page, or another large folio, answers for all of itself. Pages that do not take the idle
+bit (hugetlb, the zero page, fresh pages that wait in a per-CPU batch) are "no page", never "hot".
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from udamon.core.policy import Answers, Slots
+from udamon.core.target import Target
+from udamon.errors import CannotError, NotPermitted, NotSupported, TargetGone
+from udamon.linux.failure import process_errors
+from udamon.linux.procfs import read_stat
+from udamon.linux.roots import Roots
+from udamon.native._native import idle_sample
+
+_GONE, _PHYSICAL = -1, -2
+_WITHHELD = 255
+
+
+class IdleSampler:
+    """Samples pages of processes, and physical pages of targets without a pid.
+
+    Raises NotSupported when made on a kernel without idle page tracking, NotPermitted without
+    CAP_SYS_ADMIN. `calls` counts system calls: page map reads, flag reads, bitmap writes and reads.
+    """
+
+    name = "idle"
+
+    def __init__(self, roots: Roots = Roots()) -> None:  # noqa: B008 (immutable)
+        self._proc = roots.proc
+        self._bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
+        self._flags = _open(roots.proc / "kpageflags", os.O_RDONLY)
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._maps: dict[int, int] = {}  # target index → descriptor of its page map
+        self.calls = [0, 0, 0, 0]
+
+    def sample(
+        self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int
+    ) -> Answers:
+        """See ops.base. Raises NotPermitted when the kernel withholds frame numbers."""
+        maps = array("i", [self._page_map(target) for target in targets])
+        self._forget(targets)
+        buffers = (maps, slots.target, slots.start, slots.end, slots.checks, slots.span)
+        done, hits, no_page, slot, address, span, answer, shift, late, gone, errnos, calls = idle_sample(
+            buffers, self._flags, self._bitmap, self._event, begin_ns, ticks, tick_ns, seed & (2**64 - 1)
+        )
+        if done < ticks:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._event)
+        for target, ended in zip(targets, gone, strict=True):
+            if ended:
+                self._close(target.index)  # it ended, or executed a program: a new address space
+        self.calls = [old + new for old, new in zip(self.calls, array("Q", calls), strict=True)]
+        counts = array("I", errnos)
+        if counts[_WITHHELD]:
+            raise NotPermitted(
+                "the kernel keeps page frame numbers to itself; run as root (CAP_SYS_ADMIN) to look via idle."
+            )
+        return Answers(
+            ticks=done,
+            hits=array("I", hits),
+            no_page=array("I", no_page),
+            slot=array("I", slot),
+            address=array("Q", address),
+            span=array("I", span),
+            answer=array("B", answer),
+            shift=array("B", shift),
+            late_ns=array("q", late),
+            errnos={number: count for number, count in enumerate(counts) if count},
+        )
+
+    def interrupt(self) -> None:
+        os.eventfd_write(self._event, 1)
+
+    def close(self) -> None:
+        """Close all files. Idempotent."""
+        for index in list(self._maps):
+            self._close(index)
+        for fd in (self._bitmap, self._flags, self._event):
+            if fd >= 0:
+                os.close(fd)
+        self._bitmap = self._flags = self._event = -1
+
+    def _page_map(self, target: Target) -> int:
+        if target.pid is None:
+            return _PHYSICAL
+        if target.index not in self._maps:
+            try:
+                with process_errors(target.pid, self._proc, target.start_time):
+                    path = self._proc / str(target.pid) / "pagemap"
+                    self._maps[target.index] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                    # Only now is the pid held to one process: it could have been reused before the open.
+                    same = read_stat(target.pid, self._proc).start_time == target.start_time
+            except (TargetGone, NotPermitted):
+                same = False
+            if not same:
+                self._close(target.index)
+        return self._maps.get(target.index, _GONE)
+
+    def _forget(self, targets: Sequence[Target]) -> None:
+        here = {target.index for target in targets}
+        for index in self._maps.keys() - here:
+            self._close(index)
+
+    def _close(self, index: int) -> None:
+        fd = self._maps.pop(index, None)
+        if fd is not None:
+            os.close(fd)
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotSupported(
+            f"there is no {path}; boot a kernel built with CONFIG_IDLE_PAGE_TRACKING=y to look via idle."
+        ) from None
+    except PermissionError:
+        raise NotPermitted(
+            f"{path} may not be opened; run as root (CAP_SYS_ADMIN) to look via idle."
+        ) from None
+    except OSError as error:
+        raise CannotError(f"cannot open {path}: {error.strerror}.") from error
