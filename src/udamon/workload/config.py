@@ -8,12 +8,12 @@ of the page is rounded up to one. Weights may be decimal.
 
 A comment `# udamon: key=value …` is a directive. At the end of a line it holds for that line; on a line
 of its own, for the lines after it in its paragraph; a paragraph of nothing but comments belongs to the
-next one. To masim itself a directive is a comment.
+next one. (masim itself knows only comments that are whole lines.)
 
 | key       | on        | means                                                                          |
 |-----------|-----------|--------------------------------------------------------------------------------|
 | rate=     | anywhere  | accesses per second of all patterns together: before the first phase's name    |
-|           |           | for the whole workload, inside a later paragraph for that phase                 |
+|           |           | for the whole workload, inside a later paragraph for that phase                |
 | resident= | a region  | share of the region that has pages; they are at its start                      |
 | chance=   | a pattern | chance of a page to be accessed per sampling interval; its weight is then only |
 |           |           | its share of a real run                                                        |
