@@ -7,9 +7,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from udamon import __version__
-from udamon.errors import UdamonError
+from udamon.errors import UdamonError, UsageError
 
 COMMANDS = {
     "doctor": "what this machine offers, what is missing, how to get it",
@@ -41,10 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, as all of udamon does, where argparse prints the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help.")
+
+
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="udamon", description="Which memory of a live Linux system is hot, warm or cold."
-    )
+    parser = _Parser(prog="udamon", description="Which memory of a live Linux system is hot, warm or cold.")
     parser.add_argument("--version", action="version", version=f"udamon {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     asked = next((word for word in words if not word.startswith("-")), None)
