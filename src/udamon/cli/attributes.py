@@ -10,6 +10,9 @@ from udamon.units import parse_time_us
 
 FLAGS = ("sample", "aggr", "update", "min_regions", "max_regions")
 
+LONGEST_US = 30 * 86_400_000_000
+"""No interval is longer: 30 days. The clocks' 64 bits of nanoseconds end somewhere above."""
+
 
 def configure(parser: argparse.ArgumentParser, update: str = "1s") -> None:
     group = parser.add_argument_group("monitoring attributes")
@@ -45,4 +48,6 @@ def _interval(flag: str, text: str | None) -> int | None:
     interval = parse_time_us(text)
     if interval == 0:
         raise UsageError(f"{flag} {text} is no interval; give at least 1us.")
+    if interval > LONGEST_US:
+        raise UsageError(f"{flag} {text} is longer than 30 days; give a shorter interval.")
     return interval
