@@ -53,9 +53,13 @@ class Child:
             ) from error
         self.pid = self._process.pid
 
-    def ended(self) -> bool:
-        """True once the command has ended; collects it then."""
-        return self._process.poll() is not None
+    def ended(self, within: float = 0) -> bool:
+        """True once the command has ended, or does so `within` seconds; collects it then."""
+        try:
+            self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def status(self) -> int:
         """The command's exit status, or 128 + n when signal n ended it. Only after it ended."""

@@ -10,19 +10,24 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from udamon.cli import monitor
-from udamon.cli.child import OWN_FAILURE, Child
+from udamon.cli.child import GRACE_S, OWN_FAILURE, Child
 from udamon.cli.monitor import Monitor
 from udamon.cli.progress import Progress
 from udamon.cli.targets import check
-from udamon.errors import CannotError
-from udamon.model import Event
+from udamon.errors import CannotError, TargetGone, UsageError
+from udamon.model import Event, Snapshot
+from udamon.record.output import OutputFile
 from udamon.record.writer import Writer
 from udamon.units import format_size, format_time, parse_duration_ns, parse_size
 
 FLUSH_S = 0.5
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+"""The signals a COMMAND ends by when it is the user or udamon who ends it: no failure of its own."""
+
 DEFAULT_FILE = "recording.udamon"
 
 
@@ -42,46 +47,92 @@ def run(args: argparse.Namespace) -> int:
     """Record until the target, the duration or the user ends it; passes a COMMAND's status on."""
     check(args)
     monitor.validate(args)
-    duration = None if args.duration is None else parse_duration_ns(args.duration) / 1e9
-    if args.command is None:
-        _record(args, None, duration)
-        return 0
+    duration = _duration(args.duration)
     try:
-        return _record_command(args, duration)
+        OutputFile.check_place(Path(args.output), args.force)  # a COMMAND is not started for nothing
+        with _signals() as stopped:
+            if args.command is not None:
+                return _record_command(args, duration, stopped)
+            _record(args, None, duration, stopped)
+            return 0
     except CannotError as error:
         # A 1 of our own could be mistaken for the command's.
-        error.status = OWN_FAILURE if error.status == CannotError.status else error.status
+        if args.command is not None and error.status == CannotError.status:
+            error.status = OWN_FAILURE
         raise
 
 
-def _record_command(args: argparse.Namespace, duration: float | None) -> int:
+def _duration(text: str | None) -> float | None:
+    """Seconds. Raises UsageError."""
+    if text is None:
+        return None
+    duration = parse_duration_ns(text)
+    if duration == 0:
+        raise UsageError(f"--duration {text} is no time to record; give at least 1ms.")
+    return duration / 1e9
+
+
+def _record_command(args: argparse.Namespace, duration: float | None, stopped: threading.Event) -> int:
     child = Child(args.command, args.user)
     ended_by_us = True
     try:
-        ended_by_us = _record(args, child, duration)
+        ended_by_us = _record(args, child, duration, stopped)
+    except TargetGone:
+        if not child.ended(within=GRACE_S):
+            raise
+        if not args.quiet:
+            print(f"udamon: {args.command[0]} ended before it could be watched.", file=sys.stderr)
+        return child.status()
     finally:
         # Ours to end when the recording ended first; its own end is waited for.
         if ended_by_us:
             child.end()
-    return 0 if ended_by_us and child.status() == 128 + signal.SIGTERM else child.wait()
+    status = child.wait()
+    return 0 if ended_by_us and status - 128 in ENDING else status
 
 
-def _record(args: argparse.Namespace, child: Child | None, duration: float | None) -> bool:
+def _record(
+    args: argparse.Namespace, child: Child | None, duration: float | None, stopped: threading.Event
+) -> bool:
     """Returns True when the user or the duration ended it, False when the target did."""
-    built = monitor.build(args, None if child is None else child.pid)
     max_size = None if args.max_size is None else parse_size(args.max_size)
+    built = monitor.build(args, None if child is None else child.pid)
+    bus, first = built.kdamond.bus, _Kept()
+    bus.subscribe(first)
+    built.kdamond.open()  # a target that cannot be watched leaves no file, and an older one as it is
     writer = Writer(
         args.output, _metadata(args, built), force=args.force, max_size=max_size, anonymize=args.anonymize
     )
     progress = Progress()
-    with writer, _signals() as stopped:
-        built.kdamond.bus.subscribe(writer)
-        built.kdamond.bus.subscribe(progress)
+    with writer:
+        first.hand_over(writer)
+        bus.subscribe(writer)
+        bus.subscribe(progress)
         recorder = _Recorder(built, writer, progress, quiet=args.quiet)
         by_us = recorder.run(child, duration, stopped)
     if not args.quiet:
         print(recorder.summary(args.output), file=sys.stderr)
     return by_us
+
+
+class _Kept:
+    """Keeps the events of the time before the recording was opened."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] | None = []
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """There is none before the monitor runs."""
+
+    def event(self, event: Event) -> None:
+        if self._events is not None:
+            self._events.append(event)
+
+    def hand_over(self, writer: Writer) -> None:
+        """Give them to `writer`, and keep no more."""
+        for event in self._events or ():
+            writer.event(event)
+        self._events = None
 
 
 class _Recorder:
@@ -109,7 +160,7 @@ class _Recorder:
             kdamond.join()
             self._progress.clear()
         self._keep_up()
-        return by_us
+        return by_us or stopped.is_set()  # a Ctrl-C ends the target, too, and that may be noticed first
 
     def _pause(self, end: float | None, stopped: threading.Event) -> float:
         # Short while something is about to end, so that it ends at its time.

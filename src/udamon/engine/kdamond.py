@@ -43,10 +43,20 @@ class Kdamond:
         self._cpu_before = 0
         self._seq = 0
         self._schedule = Schedule(context.attrs, 0)
+        self._opened = False
         self._running = False
         self._stopping = False
         self._requests: deque[Callable[[], None]] = deque()
         self._thread: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Find the targets. `run` does it, too; who does it before learns here what cannot be watched."""
+        self._opened = True
+        try:
+            self._update()
+        except Exception:
+            self.context.ops.close()
+            raise
 
     def run(self) -> None:
         """Monitor until stopped or no target is left (semantics §2.2)."""
@@ -55,7 +65,8 @@ class Kdamond:
         self._schedule = schedule = Schedule(context.attrs, self._clock.now_ns())
         self._running = True
         try:
-            self._update()
+            if not self._opened:
+                self.open()
             self._begin_tuning()
             while not self._stopping and context.valid():
                 # Prepare, sleep, check: one stretch of ticks, up to the next thing that is due.

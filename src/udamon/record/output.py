@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -34,14 +35,22 @@ class OutputFile:
         self._regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
 
     @staticmethod
-    def make_way(path: Path, force: bool) -> None:
-        """Refuse an existing file, or with `force` remove it (so that its mode and readers are not ours)."""
-        if not os.path.lexists(path):
-            return
-        if not force:
-            raise _exists(path)
+    def check_place(path: Path, force: bool) -> None:
+        """Raise what can be told before anything is started; changes nothing."""
         if path.is_dir():
             raise RecordingError(f"{path} is a directory; give the name of a file.")
+        if os.path.lexists(path) and not force:
+            raise _exists(path)
+        if path.exists() and not path.is_file():
+            return  # a FIFO or a device is written as it is
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            why = os.strerror(errno.EACCES if path.parent.exists() else errno.ENOENT)
+            raise RecordingError(f"cannot create {path}: {why}; choose another place for the recording.")
+
+    @classmethod
+    def make_way(cls, path: Path, force: bool) -> None:
+        """Refuse an existing file, or with `force` remove it (so that its mode and readers are not ours)."""
+        cls.check_place(path, force)
         if path.is_file() or path.is_symlink():
             try:
                 path.unlink()
