@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from udamon.model import PAGE_SIZE, Range
-from udamon.workload.age import Ages
 from udamon.workload.config import parse
 from udamon.workload.layout import SIMULATED_BASE, Kind, place
 from udamon.workload.pieces import Layer, Piece, combine, join
@@ -217,26 +216,3 @@ def test_four_thousand_blocks_cost_nothing_once_known() -> None:
     for i in range(200):
         assert len(truth.expected(i * 100 * MS, 20, SAMPLE)) == 4096
     assert time.perf_counter() - begin < 2
-
-
-# Ages
-
-
-def test_ages_count_from_the_last_change_by_more_than_a_fifth() -> None:
-    truth = truth_of(
-        "a, 4K\nb, 4K\nc, 4K\n\np\n10\na, 1, 64, 1 # udamon: chance=0.97\nb, 1, 64, 1 # udamon: chance=0.4\n\n"
-        "q\n10\nb, 1, 64, 1 # udamon: chance=0.55\n\nr\n10\na, 1, 64, 1 # udamon: chance=0.97"
-    )
-    ages = Ages(truth, SAMPLE)
-    assert ages.exact
-    assert [age.since_ns // MS for age in ages.at(5 * MS)] == [0, 0, 0]
-    assert [age.since_ns // MS for age in ages.at(15 * MS)] == [10, 0, 0]
-    assert [age.since_ns // MS for age in ages.at(25 * MS)] == [20, 20, 0]
-    assert [age.since_ns // MS for age in ages.at(35 * MS)] == [20, 30, 0]  # a is as hot as before
-    assert [age.since_ns // MS for age in ages.at(45 * MS)] == [40, 30, 0]
-
-
-def test_ages_know_what_they_do_not_know() -> None:
-    truth = truth_of("a, 1G # udamon: resident=0\nb, 1M\n\np\n9\nb, 0, 64, 1 # udamon: window=1% period=1s")
-    assert not Ages(truth, SAMPLE).exact
-    assert Ages(truth, SAMPLE).at(0) == [(1 << 30, (1 << 30) + (1 << 20), 0)]

@@ -7,6 +7,7 @@ bit (hugetlb, the zero page, fresh pages that wait in a per-CPU batch) are "no p
 from __future__ import annotations
 
 import os
+import threading
 from array import array
 from collections.abc import Sequence
 from contextlib import suppress
@@ -38,6 +39,7 @@ class IdleSampler:
         self._bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
         self._flags = _open(roots.proc / "kpageflags", os.O_RDONLY)
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._lock = threading.Lock()
         self._maps: dict[int, int] = {}  # target index → descriptor of its page map
         self.calls = [0, 0, 0, 0]
 
@@ -77,16 +79,21 @@ class IdleSampler:
         )
 
     def interrupt(self) -> None:
-        os.eventfd_write(self._event, 1)
+        with (
+            self._lock
+        ):  # whoever stops us may come after we closed, and the number be another file's by then
+            if self._event >= 0:
+                os.eventfd_write(self._event, 1)
 
     def close(self) -> None:
         """Close all files. Idempotent."""
         for index in list(self._maps):
             self._close(index)
-        for fd in (self._bitmap, self._flags, self._event):
-            if fd >= 0:
-                os.close(fd)
-        self._bitmap = self._flags = self._event = -1
+        with self._lock:
+            for fd in (self._bitmap, self._flags, self._event):
+                if fd >= 0:
+                    os.close(fd)
+            self._bitmap = self._flags = self._event = -1
 
     def _page_map(self, target: Target) -> int:
         if target.pid is None:

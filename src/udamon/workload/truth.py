@@ -103,10 +103,6 @@ class Truth:
             miss[pattern.region] *= 1 - chance
         return [1 - missed for missed in miss.values()]
 
-    def windows_in(self, phase: int, sample_ns: int) -> bool:
-        """Whether a window moves in phase number `phase`."""
-        return bool(self._phase(phase, sample_ns).windows)
-
     def _phase(self, index: int, sample_ns: int) -> _PhaseTruth:
         key = (index, sample_ns)
         if key not in self._phases:

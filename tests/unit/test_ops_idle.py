@@ -1,0 +1,298 @@
+"""The native sampler and the primitive idle, on a fake root: answers, spans, huge pages, failures, time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import threading
+import time
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.fake_idle import (
+    HEAD,
+    HUGETLB,
+    LRU,
+    PAGE,
+    PRESENT,
+    START_TIME,
+    SWAPPED,
+    TAIL,
+    ZERO_PAGE,
+    FakeIdle,
+    Toucher,
+)
+from udamon.core.policy import ACCESSED, NO_PAGE, NOT_ACCESSED, Answers, Slots
+from udamon.core.target import Target
+from udamon.errors import NotPermitted, NotSupported
+from udamon.linux.roots import Roots
+from udamon.native._native import idle_sample
+from udamon.ops.idle import IdleSampler
+
+PID = 4321
+TICK = 40_000_000  # long enough for a toucher on a busy machine
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeIdle:
+    return FakeIdle(tmp_path)
+
+
+@pytest.fixture
+def sampler(fake: FakeIdle) -> Iterator[IdleSampler]:
+    made = IdleSampler(fake.roots)
+    yield made
+    made.close()
+
+
+TARGET = Target(0, PID, START_TIME)
+
+
+def slots_of(*slots: tuple[int, int, int, int]) -> Slots:
+    """(first page, pages, checks, span) each."""
+    made = Slots()
+    for first, pages, checks, span in slots:
+        made.add(0, first * PAGE, (first + pages) * PAGE, checks, span)
+    return made
+
+
+def sample(sampler: IdleSampler, slots: Slots, ticks: int = 1, target: Target = TARGET) -> Answers:
+    return sampler.sample([target], slots, time.monotonic_ns(), ticks, TICK, seed=1)
+
+
+def frame_of(page: int) -> int:
+    return 64 * (page + 1)
+
+
+def test_hot_is_accessed_cold_is_not_and_nothing_is_no_page(fake: FakeIdle, sampler: IdleSampler) -> None:
+    fake.process(PID, {page: PRESENT | frame_of(page) for page in (0, 1)} | {2: SWAPPED | 99})
+    with Toucher(fake, [frame_of(0)]):
+        answers = sample(sampler, slots_of((0, 1, 3, 1), (1, 1, 3, 1), (2, 1, 3, 1), (3, 1, 3, 1)), ticks=3)
+    assert list(answers.hits) == [3, 0, 0, 0]
+    assert list(answers.no_page) == [0, 0, 3, 3]
+    assert answers.ticks == len(answers.late_ns) == 3
+    assert sorted(zip(answers.slot, answers.answer, strict=True)) == (
+        [(0, ACCESSED)] * 3 + [(1, NOT_ACCESSED)] * 3 + [(2, NO_PAGE)] * 3 + [(3, NO_PAGE)] * 3
+    )
+    assert set(answers.span) == {1}
+    assert dict(answers.errnos) == {}
+
+
+@pytest.mark.parametrize("flags", [0, LRU | HUGETLB | HEAD, LRU | ZERO_PAGE, HUGETLB | TAIL])
+def test_pages_that_do_not_take_the_idle_bit_are_no_page(
+    fake: FakeIdle, sampler: IdleSampler, flags: int
+) -> None:
+    """They read as not idle at once, which must not look like an access."""
+    fake.process(PID, {0: PRESENT | 64})
+    fake.flag(64, flags)
+    answers = sample(sampler, slots_of((0, 1, 1, 1)))
+    assert list(answers.answer) == [NO_PAGE]
+    assert not fake.is_idle(64)
+
+
+@pytest.mark.parametrize(("pages", "shift"), [(512, 21), (16, 16), (2, 13)])
+def test_a_large_folio_answers_by_its_head(
+    fake: FakeIdle, sampler: IdleSampler, pages: int, shift: int
+) -> None:
+    base = 1024 + (0 if pages == 512 else 3 * pages)
+    for frame in range(base, base + pages):
+        fake.flag(frame, HEAD | LRU if frame == base else TAIL)
+    inside = base + pages // 2
+    fake.process(PID, {0: PRESENT | inside})
+    answers = sample(sampler, slots_of((0, 1, 1, 1)))
+    assert (list(answers.answer), list(answers.shift)) == ([NOT_ACCESSED], [shift])
+    assert fake.is_idle(base)
+    with Toucher(fake, [base]):
+        assert list(sample(sampler, slots_of((0, 1, 1, 1))).answer) == [ACCESSED]
+
+
+def test_a_frame_that_moved_between_prepare_and_look_is_no_page(fake: FakeIdle, sampler: IdleSampler) -> None:
+    fake.process(PID, {0: PRESENT | 64, 1: PRESENT | 128})
+    mover = threading.Timer(TICK / 2e9, lambda: fake.map(PID, {0: PRESENT | 64 * 50}))
+    mover.start()
+    answers = sample(sampler, slots_of((0, 1, 1, 1), (1, 1, 1, 1)))
+    mover.join()
+    assert list(answers.answer) == [NO_PAGE, NOT_ACCESSED]
+
+
+def test_a_long_span_sees_one_access_in_the_middle(fake: FakeIdle, sampler: IdleSampler) -> None:
+    fake.process(PID, {0: PRESENT | 64, 1: PRESENT | 128})
+    once = threading.Timer(TICK * 1.5e-9, lambda: fake.access([64]))
+    once.start()
+    answers = sample(sampler, slots_of((0, 1, 1, 4), (1, 1, 1, 4)), ticks=4)
+    once.join()
+    assert list(answers.answer) == [ACCESSED, NOT_ACCESSED]
+    assert list(answers.span) == [4, 4]
+
+
+def test_a_short_check_does_not_wipe_out_what_a_long_one_must_see(
+    fake: FakeIdle, sampler: IdleSampler
+) -> None:
+    """Accessed in tick 0 only; then one-tick checks set the idle bit again and again."""
+    fake.process(PID, {0: PRESENT | 64})
+    once = threading.Timer(TICK * 0.5e-9, lambda: fake.access([64]))
+    once.start()
+    answers = sample(sampler, slots_of((0, 1, 1, 6), (0, 1, 6, 1)), ticks=6)
+    once.join()
+    by_slot = [[a for s, a in zip(answers.slot, answers.answer, strict=True) if s == i] for i in (0, 1)]
+    assert by_slot[0] == [ACCESSED]
+    assert by_slot[1] == [ACCESSED] + [NOT_ACCESSED] * 5
+
+
+def test_withheld_frame_numbers_are_an_error_not_cold(fake: FakeIdle, sampler: IdleSampler) -> None:
+    fake.process(PID, {0: PRESENT})
+    with pytest.raises(NotPermitted, match="frame numbers"):
+        sample(sampler, slots_of((0, 1, 1, 1)))
+
+
+def test_physical_addresses_need_no_page_map(fake: FakeIdle, sampler: IdleSampler) -> None:
+    with Toucher(fake, [64]):
+        answers = sample(sampler, slots_of((64, 1, 1, 1), (128, 1, 1, 1)), target=Target(0))
+    assert list(answers.answer) == [ACCESSED, NOT_ACCESSED]
+
+
+def test_a_process_that_ended_or_whose_pid_was_reused_is_no_page(
+    fake: FakeIdle, sampler: IdleSampler
+) -> None:
+    slots = slots_of((0, 1, 2, 1))
+    assert list(sample(sampler, slots).answer) == [NO_PAGE, NO_PAGE]
+    fake.process(PID, {0: PRESENT | 64}, start_time=START_TIME + 1)
+    assert list(sample(sampler, slots).answer) == [NO_PAGE, NO_PAGE]
+
+
+def test_an_address_space_that_ended_is_opened_anew(fake: FakeIdle, sampler: IdleSampler) -> None:
+    """As after exec: the page map that was open reads nothing, the new one does."""
+    fake.process(PID, {0: PRESENT | 64})
+    slots = slots_of((0, 1, 1, 1))
+    assert list(sample(sampler, slots).answer) == [NOT_ACCESSED]
+    page_map = fake.roots.proc / str(PID) / "pagemap"
+    old = page_map.with_name("old")
+    page_map.rename(old)
+    old.write_bytes(b"")
+    page_map.write_bytes(struct.pack("<Q", PRESENT | 128))
+    assert list(sample(sampler, slots).answer) == [NO_PAGE]
+    assert list(sample(sampler, slots).answer) == [NOT_ACCESSED]
+
+
+def test_interrupt_ends_within_a_tick_and_answers_for_what_was_prepared(
+    fake: FakeIdle, sampler: IdleSampler
+) -> None:
+    fake.process(PID, {0: PRESENT | 64})
+    timer = threading.Timer(TICK * 2.5e-9, sampler.interrupt)
+    timer.start()
+    answers = sample(sampler, slots_of((0, 1, 1_000, 1)), ticks=1_000)
+    timer.join()
+    assert 1 <= answers.ticks < 1_000
+    assert answers.checks == answers.ticks, "one check a tick, and none that was not made"
+    again = sample(sampler, slots_of((0, 1, 1, 1)))
+    assert again.ticks == 1, "an interrupt is used up"
+
+
+def test_interrupt_after_close_does_nothing(fake: FakeIdle) -> None:
+    made = IdleSampler(fake.roots)
+    made.close()
+    made.interrupt()
+    made.close()
+
+
+def test_descriptors_come_and_go_with_targets(fake: FakeIdle, sampler: IdleSampler) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for pid in range(5000, 5050):
+        fake.process(pid, {0: PRESENT | 64})
+        target = Target(pid, pid, START_TIME)
+        sampler.sample([target], slots_of((0, 1, 1, 1)), time.monotonic_ns(), 1, 1_000, seed=1)
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+
+
+def test_a_bitmap_that_refuses_counts_its_errno(fake: FakeIdle) -> None:
+    flags, bitmap = os.open(fake.flags, os.O_RDONLY), os.open(fake.bitmap, os.O_RDONLY)
+    event = os.eventfd(0)
+    slots = slots_of((64, 1, 5, 1))
+    buffers = (array("i", [-2]), slots.target, slots.start, slots.end, slots.checks, slots.span)
+    try:
+        out = idle_sample(buffers, flags, bitmap, event, 0, 1, 1_000, 1)
+    finally:
+        for fd in (flags, bitmap, event):
+            os.close(fd)
+    assert out[6] == bytes([NO_PAGE] * 5)
+    assert array("I", out[10])[errno.EBADF] == 1, "five checks of one word are one call"
+
+
+def test_a_machine_without_idle_page_tracking_says_what_would_help(tmp_path: Path) -> None:
+    with pytest.raises(NotSupported, match="CONFIG_IDLE_PAGE_TRACKING"):
+        IdleSampler(Roots(tmp_path, tmp_path, ()))
+
+
+def test_neighbours_share_system_calls(fake: FakeIdle, sampler: IdleSampler) -> None:
+    """16 checks of 16 adjacent pages whose frames are adjacent too: one call of each kind serves all."""
+    fake.process(PID, {page: PRESENT | (640 + page) for page in range(16)})
+    sample(sampler, slots_of(*((page, 1, 1, 1) for page in range(16))))
+    assert sampler.calls == [2, 1, 1, 1]  # page map twice: to prepare, and to confirm at the look
+
+
+@pytest.mark.parametrize("slot", [(5, 5, 1, 1), (9, 5, 1, 1), (0, 4096, 1, 0), (0, 2**64 - 1, 2**32 - 1, 1)])
+def test_slots_that_make_no_sense_are_refused(slot: tuple[int, int, int, int]) -> None:
+    start, end, checks, span = slot
+    arrays = (array("i", [-1]), array("I", [0]), array("Q", [start]), array("Q", [end]), array("I", [checks]))
+    with pytest.raises((ValueError, MemoryError)):
+        idle_sample((*arrays, array("I", [span])), -1, -1, -1, 0, 1, 1, 1)
+
+
+def test_a_slot_of_no_target_and_arrays_of_unlike_length_are_refused() -> None:
+    one, none = array("I", [1]), array("I")
+    wide = (array("Q", [0]), array("Q", [9]))
+    for slots in ((array("I", [1]), *wide, one, one), (array("I", [0]), *wide, none, one)):
+        with pytest.raises(ValueError, match=r"target|length"):
+            idle_sample((array("i", [-1]), *slots), -1, -1, -1, 0, 1, 1, 1)
+
+
+ADDRESSES = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 64 * PAGE))
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), ADDRESSES, ADDRESSES, st.integers(0, 40), st.integers(1, 30)),
+        max_size=12,
+    ),
+    st.integers(1, 12),
+    st.integers(0, 2**64 - 1),
+)
+def test_any_slots_are_answered(
+    tmp_path_factory: pytest.TempPathFactory,
+    wanted: list[tuple[int, int, int, int, int]],
+    ticks: int,
+    seed: int,
+) -> None:
+    """Fuzz: a page map, physical memory and a dead target; every planned check is answered, in its slot."""
+    fake = FakeIdle(tmp_path_factory.mktemp("fuzz"))
+    fake.process(PID, {page: PRESENT | (page * 7 + 3) for page in range(0, 64, 2)})
+    for frame in range(500):
+        fake.flag(frame, [LRU, LRU | HEAD, TAIL, 0, HUGETLB][frame % 5])
+    slots = Slots()
+    for target, a, b, checks, span in wanted:
+        if a != b:
+            slots.add(target, min(a, b), max(a, b), checks, span)
+    targets = [Target(0, PID, START_TIME), Target(1), Target(2, PID + 1, 1)]
+    sampler = IdleSampler(fake.roots)
+    try:
+        answers = sampler.sample(targets, slots, time.monotonic_ns(), ticks, 1_000, seed)
+    finally:
+        sampler.close()
+    assert answers.ticks == ticks
+    assert answers.checks == sum(slots.checks)
+    for slot, address, span, answer in zip(
+        answers.slot, answers.address, answers.span, answers.answer, strict=True
+    ):
+        assert slots.start[slot] // PAGE * PAGE <= address < slots.end[slot]
+        assert 1 <= span <= max(slots.span[slot], 1)
+        assert answer in (NOT_ACCESSED, ACCESSED, NO_PAGE)
+        assert slots.target[slot] != 2 or answer == NO_PAGE
+    assert sum(answers.hits) == list(answers.answer).count(ACCESSED)
+    assert sum(answers.no_page) == list(answers.answer).count(NO_PAGE)
