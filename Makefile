@@ -2,7 +2,7 @@
 # The work is in scripts/: this file only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench guest-test guest-test-all guest-shell setup clean
+.PHONY: help demo test lint bench guest-test guest-test-all guest-shell guest-kernel setup clean
 PYTHON ?= python3
 export PYTHON
 
@@ -36,6 +36,9 @@ guest-test-all: ## the same with the long ones
 guest-shell: ## a root prompt in that guest (KERNEL=PATH, SMP=, MEM=, APPEND=)
 	@scripts/setup dev guest
 	@.venv/bin/python -m scripts.guest shell
+
+guest-kernel: ## build a kernel for the guest from apt's kernel sources (about 20 minutes, kept in ~/.cache/udamon)
+	@scripts/guest/build-kernel
 
 setup: ## only make .venv with everything for development
 	@scripts/setup dev

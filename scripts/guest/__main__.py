@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 from scripts.guest import boot, kernels, suite, tools
@@ -20,6 +21,8 @@ def test(arguments: list[str]) -> int:
     def guest() -> Counts:
         return suite.run(long, only or None)
 
+    if not tools.absent() and not kernels.find():
+        subprocess.run([kernels.BUILDER], check=False)
     report = Report()
     report.run(Stage("guest", guest))
     report.print()

@@ -1,25 +1,24 @@
 """Kernels to boot: where they lie, and what may be asked of each.
 
 In this order: the files named by UDAMON_GUEST_KERNELS (a directory, or files with colons between); those in
-../shared/guest beside the checkout; the one that `scripts/guest/build-kernel` built. Debian's stock kernel,
-which `scripts/guest/fetch-stock` unpacks, comes in addition: it has in-kernel DAMON but none of the rest.
+../shared/guest beside the checkout; the one that `scripts/guest/build-kernel` built last. Debian's stock kernel
+(stock.py) comes in addition: it has all but idle page tracking.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.stages import ROOT
 
+BUILDER = Path(__file__).with_name("build-kernel")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "udamon" / "kernels"
 
-FULL = (
-    "root,second_user,clear_refs,cgroup,idle_bitmap,soft_dirty,frame_numbers,pagemap_scan,thp,zram,damon_free"
-)
-STOCK = "root,second_user,clear_refs,cgroup,frame_numbers,thp,damon_free"
+STOCK = "root,second_user,clear_refs,cgroup,soft_dirty,frame_numbers,pagemap_scan,thp,zram,damon_free"
+FULL = STOCK + ",idle_bitmap"
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,17 @@ class Kernel:
 
 
 def find() -> list[Kernel]:
-    """Every kernel to test on, the newest first: it runs the whole suite, the others what matters on them."""
-    images = _named() or _images(ROOT.parent / "shared" / "guest") or _images(CACHE)
+    """Kernels with all that udamon looks for, the newest first: it runs the whole suite, the others what matters
+    on them."""
+    images = _named() or _images(ROOT.parent / "shared" / "guest") or _images(CACHE, latest=True)
     kernels = [Kernel(_release(image), image, "612", FULL) for image in images]
     kernels.sort(key=lambda kernel: kernel.version, reverse=True)
-    if kernels:
-        newest = kernels[0]
-        kernels[0] = Kernel(newest.release, newest.image, "default", FULL)
-    return kernels + _stock()
+    return [replace(kernel, suite="default") for kernel in kernels[:1]] + kernels[1:]
+
+
+def stock(place: Path) -> Kernel:
+    """Debian's own, unpacked into `place` by stock.py."""
+    return Kernel(place.name.removeprefix("debian-"), place / "vmlinuz", "612", STOCK, place / "modules")
 
 
 def ready() -> bool:
@@ -58,19 +60,12 @@ def _named() -> list[Path]:
     return found
 
 
-def _images(directory: Path) -> list[Path]:
-    return sorted(directory.glob("linux-*-bzImage"))
+def _images(directory: Path, latest: bool = False) -> list[Path]:
+    found = sorted(directory.glob("linux-*-bzImage"), key=lambda path: path.stat().st_mtime)
+    return found[-1:] if latest else found
 
 
 def _release(image: Path) -> str:
     """linux-7.2.13-bzImage -> 7.2.13; a build's hash behind the version is left out."""
     match = re.search(r"\d+(\.\d+)+", image.name)
     return match.group() if match else ""
-
-
-def _stock() -> list[Kernel]:
-    found = sorted(CACHE.glob("debian-*/vmlinuz"))
-    if not found:
-        return []
-    place = found[-1].parent
-    return [Kernel(place.name.removeprefix("debian-"), found[-1], "612", STOCK, place / "modules")]

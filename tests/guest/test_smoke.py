@@ -10,17 +10,21 @@ import pytest
 from scripts.guest.machine import Machine
 from tests import capabilities
 
-pytestmark = pytest.mark.guest_612
+everywhere = pytest.mark.guest_612
+"""What is worth a boot on the older kernels too."""
 
 
+@everywhere
 def test_the_kernel_is_the_one_asked_for() -> None:
     assert os.uname().release.startswith(os.environ["UDAMON_GUEST_KERNEL"])
 
 
+@everywhere
 def test_root() -> None:
     assert os.geteuid() == 0
 
 
+@everywhere
 @pytest.mark.needs("damon_free")
 def test_kernel_damon_can_be_driven() -> None:
     """Writing here is for guests only: in-kernel DAMON is one resource of a whole machine."""
@@ -30,6 +34,7 @@ def test_kernel_damon_can_be_driven() -> None:
     count.write_text("0")
 
 
+@everywhere
 @pytest.mark.needs("idle_bitmap")
 def test_the_idle_bitmap_takes_writes() -> None:
     with open("/sys/kernel/mm/page_idle/bitmap", "r+b", buffering=0) as bitmap:
@@ -38,6 +43,7 @@ def test_the_idle_bitmap_takes_writes() -> None:
         assert bitmap.write(bytes(8)) == 8
 
 
+@everywhere
 @pytest.mark.parametrize("name", ["soft_dirty", "frame_numbers", "pagemap_scan", "clear_refs", "thp"])
 def test_the_kernel_has(name: str) -> None:
     """Through the same probes that decide whether a test is skipped: a probe that is wrong shows here."""
@@ -46,6 +52,7 @@ def test_the_kernel_has(name: str) -> None:
     assert (reason is None) or name not in required, reason
 
 
+@everywhere
 def test_the_checkout_is_writable_and_the_outside_is_not() -> None:
     """Writes go to memory: the file is here, and gone when the guest is."""
     mark = Path(__file__).with_name("written-in-the-guest")
