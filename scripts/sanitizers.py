@@ -20,6 +20,7 @@ def test(python: Path) -> Counts:
     env = environment(
         PYTHONPATH=str(PLACE / "lib"),
         UDAMON_TEST_INSTALLED="1",
+        HYPOTHESIS_PROFILE="quick",
         # The interpreter is not built with the sanitizer, so its runtime has to come first by hand.
         LD_PRELOAD=library,
         # Leaks are not looked for here: the interpreter keeps interned objects and type caches until it
@@ -30,7 +31,7 @@ def test(python: Path) -> Counts:
         PYTHONMALLOC="malloc",
     )
     _prove_it_bites(python, env)
-    return pytest("sanitizers", python, "tests/unit", "tests/property", "-m", "not slow", env=env)
+    return pytest("sanitizers", python, "tests/unit", "tests/property", "-m", "native and not slow", env=env)
 
 
 def _runtime(name: str) -> str:

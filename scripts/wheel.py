@@ -18,11 +18,11 @@ OUT = WORK / "dist"
 def build() -> Path:
     """The wheel of this checkout, built from its source distribution: what the sdist lacks is noticed."""
     shutil.rmtree(OUT, ignore_errors=True)
-    run(
-        [sys.executable, "-m", "build", "--outdir", OUT, ROOT],
-        "python -m build",
-        env=environment(PIP_QUIET="1"),
-    )
+    command = [sys.executable, "-m", "build", "--outdir", str(OUT), str(ROOT)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stdout + done.stderr)
+        raise Failed(f"python -m build ended with status {done.returncode}")
     wheels = list(OUT.glob("*.whl"))
     if len(wheels) != 1 or "-cp311-abi3-" not in wheels[0].name:
         raise Failed(f"expected one cp311-abi3 wheel, got {[wheel.name for wheel in wheels]}")
@@ -57,7 +57,13 @@ def test(name: str, python: Path, *arguments: str) -> Counts:
     elsewhere = WORK / "elsewhere"
     elsewhere.mkdir(parents=True, exist_ok=True)
     absolute = [str(ROOT / word) if word.startswith("tests/") else word for word in arguments]
-    return pytest(name, python, *absolute, cwd=elsewhere, env=environment(UDAMON_TEST_INSTALLED="1"))
+    return pytest(
+        name,
+        python,
+        *absolute,
+        cwd=elsewhere,
+        env=environment(UDAMON_TEST_INSTALLED="1", HYPOTHESIS_PROFILE="quick"),
+    )
 
 
 def _fingerprint(interpreter: Path, what: str) -> str:
@@ -79,7 +85,7 @@ def _environment(interpreter: Path, what: str, fingerprint: str, packages: list[
 
 def _pip(python: Path, *arguments: str | Path) -> None:
     run(
-        [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments],
+        [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *arguments],
         "pip install",
         env=environment(),
     )

@@ -1,6 +1,7 @@
 """Rules for every test: capabilities, where guest tests run, and how hard hypothesis tries.
 
 * `needs("…")` is looked up in capabilities.py when a test is about to start.
+* Tests whose file reaches the C extension get the marker `native` when it is asked for (see imports.py).
 * Tests under tests/guest get the marker `guest`. They run only inside a guest (UDAMON_GUEST is set there),
   and nothing else does. `guest_boot(…)` says how the guest must be booted; see guest/plan.py.
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import capabilities
+from tests import capabilities, imports
 from tests.guest import plan
 
 GUEST_DIRECTORY = Path(__file__).parent / "guest"
@@ -42,6 +43,7 @@ def _load_hypothesis_profile() -> None:
         "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
     )
     settings.register_profile("dev", deadline=None, print_blob=True)
+    settings.register_profile("quick", settings.get_profile("ci"), max_examples=15, stateful_step_count=15)
     default = "ci" if os.environ.get("CI") else "dev"
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", default))
 
@@ -51,6 +53,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.is_relative_to(GUEST_DIRECTORY):
             item.add_marker(pytest.mark.guest)
+        if "native" in config.option.markexpr and imports.reaches_native(item.path):
+            item.add_marker(pytest.mark.native)
     plan.write(items)
     kept = [item for item in items if plan.runs_here(item)]
     dropped = [item for item in items if not plan.runs_here(item)]

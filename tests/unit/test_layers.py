@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "src" / "udamon"
+from tests.imports import SOURCE, Import, imports_of
 
 LAYERS: list[tuple[set[str], str]] = [
     # From the top down. A room may import what stands below its row, and itself; not its neighbours.
@@ -51,46 +49,8 @@ file imports it inside a function (checked here too). Path under src/udamon -> p
 MAX_LINES = 400
 
 
-class Import(NamedTuple):
-    path: Path
-    line: int
-    module: str
-    nested: bool  # inside a function or `if TYPE_CHECKING:`
-
-    def __str__(self) -> str:
-        return f"{self.path.relative_to(SOURCE)}:{self.line} imports {self.module}"
-
-
 def python_files(below: Path = SOURCE) -> list[Path]:
     return sorted(below.rglob("*.py")) + sorted(below.rglob("*.pyi"))
-
-
-def imports_of(path: Path, text: str | None = None) -> list[Import]:
-    tree = ast.parse(path.read_text() if text is None else text, str(path))
-    return list(_walk(tree, path, nested=False))
-
-
-def _walk(node: ast.AST, path: Path, nested: bool) -> Iterator[Import]:
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            yield Import(path, node.lineno, alias.name, nested)
-    elif isinstance(node, ast.ImportFrom):
-        base = _absolute(node, path)
-        for alias in node.names:  # `from udamon import ops` names a room only with its last part
-            yield Import(path, node.lineno, f"{base}.{alias.name}", nested)
-    inner = nested or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-        inner = True
-    for child in ast.iter_child_nodes(node):
-        yield from _walk(child, path, inner)
-
-
-def _absolute(node: ast.ImportFrom, path: Path) -> str:
-    if not node.level:
-        return node.module or ""
-    package = ("udamon", *path.relative_to(SOURCE).parent.parts)
-    kept = package[: len(package) - node.level + 1]
-    return ".".join([*kept, *([node.module] if node.module else [])])
 
 
 def rank_of(room: str) -> int:
