@@ -79,6 +79,8 @@ class OutputFile:
     def append(self, data: bytes) -> None:
         """Write all of `data`, or nothing: a part that was written is cut off again."""
         self.check()
+        if self._regular and os.fstat(self._fd).st_nlink == 0:
+            self.fail(f"{self.path} was removed while it was written; record again.")
         view = memoryview(data)
         try:
             while view:
