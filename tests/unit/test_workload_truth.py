@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Sequence
 
 import pytest
@@ -212,7 +211,6 @@ def test_four_thousand_blocks_cost_nothing_once_known() -> None:
         + "".join(f"b{i}, 1, 64, {i + 1}\n" for i in names)
     )
     truth = truth_of(text)
-    begin = time.perf_counter()
-    for i in range(200):
-        assert len(truth.expected(i * 100 * MS, 20, SAMPLE)) == 4096
-    assert time.perf_counter() - begin < 2
+    first = truth.expected(0, 20, SAMPLE)
+    assert len(first) == 4096
+    assert all(truth.expected(i * 100 * MS, 20, SAMPLE) is first for i in range(200))

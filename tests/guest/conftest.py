@@ -1,0 +1,21 @@
+"""What guest tests share: things that only a machine of one's own may be asked for."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def swap() -> None:
+    """Swap on compressed memory, for the rest of this boot."""
+    if len(Path("/proc/swaps").read_text().splitlines()) > 1:
+        return
+    size = Path("/sys/block/zram0/disksize")
+    if not size.exists():
+        pytest.skip("this kernel has no zram built in")
+    size.write_text("256M")
+    subprocess.run(["mkswap", "/dev/zram0"], check=True, capture_output=True)
+    subprocess.run(["swapon", "/dev/zram0"], check=True)

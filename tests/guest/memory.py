@@ -1,0 +1,147 @@
+"""A process with memory of every kind, which touches what it is told: the truth of the tests of `idle`."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from udamon.core.target import Target
+from udamon.linux.procfs import read_stat
+from udamon.model import Range
+
+MIB = 1 << 20
+PAGE = 4096
+
+# Commands, one a line: `map NAME BYTES KIND`, `touch NAME…` (again and again until the next line), `once NAME`,
+# `advise NAME N`, `unmap NAME`, `exec`, `fork`, `rest`. Each is answered when done (touch: when all was
+# touched once) with one line. Kinds: small and huge (anonymous, without and with transparent huge pages),
+# file (shared, of a file on the disk), hugetlb, and fresh (mapped, not yet touched).
+PROGRAM = r"""
+import ctypes, mmap, os, select, sys, time
+from array import array
+from udamon.native._native import touch, address_of
+
+areas = {}
+libc = ctypes.CDLL(None, use_errno=True)
+
+def say(*words):
+    print(*words, flush=True)
+
+def map_area(name, size, kind):
+    if kind == "file":
+        path = "/run/udamon-test-file"
+        with open(path, "a+b") as file:
+            file.truncate(size)
+            area = mmap.mmap(file.fileno(), size)
+    else:
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | (0x40000 if kind == "hugetlb" else 0)
+        area = mmap.mmap(-1, size, flags=flags)
+        if kind in ("small", "huge", "fresh"):
+            area.madvise(mmap.MADV_HUGEPAGE if kind == "huge" else mmap.MADV_NOHUGEPAGE)
+    areas[name] = area
+    if kind != "fresh":
+        access([name], time.monotonic_ns() + 60_000_000_000, once=True)
+    say(address_of(area))
+
+def access(names, deadline, once=False):
+    for name in names:
+        area = areas[name]
+        if once:
+            for page in range(0, len(area), 4096):
+                area[page] = 1
+        else:
+            pattern = ((0, len(area), 0, 4096, 1.0, False, 2),)
+            touch(area, pattern, array("Q", [0]), deadline, 0.0, 1)
+
+while True:
+    words = sys.stdin.readline().split()
+    if not words:
+        break
+    command, names = words[0], words[1:]
+    if command == "map":
+        map_area(names[0], int(names[1]), names[2])
+    elif command == "once":
+        access(names, 0, once=True)
+        say("done")
+    elif command == "touch":
+        first = True
+        while first or not select.select([0], [], [], 0)[0]:
+            for name in names:
+                access([name], time.monotonic_ns() + 30_000_000)
+            if first:
+                say("touching")
+                first = False
+    elif command == "advise":
+        areas[names[0]].madvise(int(names[1]))
+        say("done")
+    elif command == "unmap":
+        areas.pop(names[0]).close()
+        say("done")
+    elif command == "exec":
+        say("done")
+        os.execv(sys.executable, [sys.executable, "-c", "import sys; sys.stdin.read()"])
+    elif command == "fork":
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(600)
+            os._exit(0)
+        say(pid)
+    elif command == "rest":
+        say("resting")
+"""
+
+
+class Memory:
+    """The running program."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._sizes: dict[str, int] = {}
+        self._starts: dict[str, int] = {}
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def target(self, index: int = 0) -> Target:
+        return Target(index, self.pid, read_stat(self.pid).start_time)
+
+    def tell(self, *words: object) -> str:
+        """Give a command and wait for its answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(*words, file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline().strip()
+        assert answer, f"the program ended at {words}"
+        return answer
+
+    def map(self, name: str, size: int, kind: str = "small") -> Range:
+        start = int(self.tell("map", name, size, kind))
+        return Range(start, start + size)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def memory() -> Iterator[Memory]:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield Memory(process)
+        finally:
+            process.kill()
+
+
+def frames(pid: int, area: Range) -> list[int]:
+    """The frame of each page of `area`, 0 where there is none."""
+    with (Path("/proc") / str(pid) / "pagemap").open("rb", buffering=0) as file:
+        file.seek(area.start // PAGE * 8)
+        data = file.read(area.size // PAGE * 8)
+    entries = memoryview(data).cast("Q")
+    return [entry & ((1 << 55) - 1) if entry >> 63 else 0 for entry in entries]
