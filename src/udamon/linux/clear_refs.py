@@ -25,6 +25,15 @@ def clear_referenced(process: ProcessId, *, flush: bool = False, root: Path = PR
         os.close(fd)
 
 
+def clear_soft_dirty(process: ProcessId, root: Path = PROC) -> None:
+    """Clear the soft-dirty bits, write-protect every page to see the next write, flush the TLB. Raises OSError."""
+    fd = open_of(process, "clear_refs", os.O_WRONLY, root)
+    try:
+        os.write(fd, b"4")
+    finally:
+        os.close(fd)
+
+
 def _flush(fd: int) -> None:
     try:
         os.write(fd, b"4")

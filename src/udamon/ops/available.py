@@ -12,6 +12,8 @@ from udamon.linux.sysfs_damon import kernel_damon
 ORDER = ("idle", "kernel", "refs")
 """What `--via auto` tries, best first."""
 
+READS_AND_WRITES, WRITES_ONLY = "reads and writes", "writes only"
+
 
 class Usable(NamedTuple):
     """`usable`: with this version, by this user. `offered`: the machine has what it takes.
@@ -30,6 +32,11 @@ def probe(name: str, roots: Roots = Roots()) -> Usable:  # noqa: B008 (immutable
     if name not in PROBES:
         raise UsageError(f"there is no primitive {name!r}; choose one of auto, {', '.join(PROBES)}.")
     return PROBES[name](roots)
+
+
+def sees(name: str) -> str:
+    """What a primitive takes for an access; whoever shows what it saw says so when it is WRITES_ONLY."""
+    return WRITES_ONLY if name == "softdirty" else READS_AND_WRITES
 
 
 def choose(via: str, roots: Roots = Roots()) -> str:  # noqa: B008 (immutable)
@@ -99,7 +106,12 @@ def _softdirty(roots: Roots) -> Usable:
             "This kernel does not keep soft-dirty bits.",
             "Boot a kernel built with CONFIG_MEM_SOFT_DIRTY=y.",
         )
-    return Usable(False, "The machine offers it; this version of udamon cannot use it yet.", offered=True)
+    whose = "any process" if features.has_capability(features.CAP_SYS_PTRACE) else "your own processes"
+    return Usable(
+        True,
+        f"It sees pages of {whose}, writes only, when asked for: every page written costs the target a fault.",
+        offered=True,
+    )
 
 
 def _sim(roots: Roots) -> Usable:

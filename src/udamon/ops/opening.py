@@ -14,6 +14,7 @@ from udamon.ops.idle import IdleSampler
 from udamon.ops.paddr import Paddr
 from udamon.ops.processes import ProcessSource
 from udamon.ops.refs import Refs
+from udamon.ops.softdirty import MAX_RANGES, SoftDirty
 from udamon.ops.vaddr import Vaddr
 
 
@@ -49,11 +50,22 @@ def open_sampler(via: str, roots: Roots = Roots()) -> Sampler:  # noqa: B008 (im
     return IdleSampler(roots)
 
 
-def open_census(via: str, ops: OperationsSet, roots: Roots = Roots()) -> Census:  # noqa: B008 (immutable)
-    """The census primitive `via` for what `ops` watches. Raises UsageError."""
-    if via != "refs":
-        raise UsageError(f"{via!r} is not a census; choose refs.")
+def open_census(
+    via: str,
+    ops: OperationsSet,
+    roots: Roots = Roots(),  # noqa: B008 (immutable)
+    *,
+    max_ranges: int = MAX_RANGES,
+) -> Census:
+    """The census primitive `via` for what `ops` watches; softdirty answers with `max_ranges` ranges a target.
+
+    Raises UsageError.
+    """
+    if via not in {"refs", "softdirty"}:
+        raise UsageError(f"{via!r} is not a census; choose refs or softdirty.")
     if ops.name == "paddr":
-        raise UsageError("refs sees the memory of processes, not physical memory; use --ops vaddr.")
+        raise UsageError(f"{via} sees the memory of processes, not physical memory; use --ops vaddr.")
+    if via == "softdirty":
+        return SoftDirty(roots, max_ranges=max_ranges, only_ranges=ops.name == "fvaddr")
     flush = not features.soft_dirty() and features.own_page_map_entries() != []
     return Refs(roots, flush=flush, only_ranges=ops.name == "fvaddr")

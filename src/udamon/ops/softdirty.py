@@ -1,0 +1,164 @@
+"""Primitive softdirty: which pages were WRITTEN, by clear_refs 4 and the soft-dirty bits of the page map.
+
+What its answers mean:
+
+- Writes only: memory that is merely read looks untouched. Writes by other processes to a shared page, and by
+  write(2) to a mapped file, do not count either; writes of the kernel on behalf of the target do.
+- Single pages, joined to a bounded number of ranges (touched_ranges). A transparent huge page counts as a
+  whole; a huge page that khugepaged made since counts as written, and so does a page pinned for a device.
+- It costs the target a fault for every page it writes, in each window: preparing write-protects all of its
+  memory, splits no huge page, flushes its TLB, and holds its mapping lock meanwhile (page faults wait). So
+  it is used only when asked for.
+- A mapping that is new reads written throughout, and so does one that has grown or was joined by a new
+  neighbour (a heap that brk extends): the kernel keeps one bit for the mapping, which then covers the bits
+  of its pages. `unsure` has the size of what may be such an answer.
+- A page that was written and then swapped out keeps its bit and counts as resident and touched. A file page
+  that was written back and reclaimed has lost it.
+- clear_refs 4 of anyone else (CRIU, another monitor) forgets what was written before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+from udamon.core.target import Target
+from udamon.linux.clear_refs import clear_soft_dirty
+from udamon.linux.failure import process_errors
+from udamon.linux.maps import line_range, read_lines
+from udamon.linux.pagemap import PRESENT, SOFT_DIRTY, SWAPPED, Run, open_page_map, read_runs
+from udamon.linux.pagemap_scan import NoScan, scan_runs
+from udamon.linux.procfs import ProcessId
+from udamon.linux.roots import Roots
+from udamon.linux.smaps import parse_referenced, read_smaps
+from udamon.model import PAGE_SIZE, Range
+from udamon.ops.base import Touched
+from udamon.ops.residency import joined, overlap
+from udamon.ops.touched_ranges import TouchedRanges
+
+MAX_RANGES = 1000
+BUDGET = 1 << 24
+"""Pages whose entries one look reads where it cannot scan: 64 GiB of address space, 0.1 to 0.5 s."""
+
+_NEAR = 16 << 20  # mappings this close are scanned in one go: a hole costs less than a system call
+_REMEMBERED = 10_000
+
+
+class SoftDirty:
+    """The census by soft-dirty bits.
+
+    A look answers with at most `max_ranges` ranges for a target, or one a mapping if that is more. With
+    `only_ranges`, it answers for nothing outside the target's ranges: fvaddr.
+    """
+
+    name = "softdirty"
+
+    def __init__(
+        self,
+        roots: Roots = Roots(),  # noqa: B008 (immutable)
+        *,
+        max_ranges: int = MAX_RANGES,
+        only_ranges: bool = False,
+        budget: int = BUDGET,
+    ) -> None:
+        self._proc = roots.proc
+        self._max_ranges = max_ranges
+        self._only_ranges = only_ranges
+        self._budget = budget
+        self._known: dict[int, frozenset[Range]] = {}
+        self.unsure: dict[int, int] = {}
+        """Touched bytes, at the last look, of mappings that read written throughout and are new or have
+        changed since `prepare`; by target index."""
+        self.unseen: dict[int, int] = {}
+        """Resident bytes, at the last look, of mappings that the budget was too small for."""
+
+    def prepare(self, target: Target) -> None:
+        """Forget what was written. Raises TargetGone, NotPermitted or NotSupported."""
+        process = _process(target)
+        if len(self._known) > _REMEMBERED:
+            for known in (self._known, self.unsure, self.unseen):
+                known.clear()  # processes come and go: do not remember them for ever
+        with process_errors(process.pid, self._proc, process.start_time):
+            self._known[target.index] = frozenset(map(line_range, read_lines(process, self._proc)))
+            clear_soft_dirty(process, self._proc)
+
+    def look(self, target: Target) -> list[Touched]:
+        """Ranges with anything resident, in address order. Raises as `prepare`."""
+        process = _process(target)
+        with process_errors(process.pid, self._proc, process.start_time):
+            mappings = list(map(line_range, read_lines(process, self._proc)))
+            if not mappings:
+                raise ProcessLookupError  # its memory went while we read
+            wanted = list(overlap(target.ranges, mappings)) if self._only_ranges else mappings
+            known = self._known.get(target.index, frozenset())
+            changed = [mapping for mapping in mappings if mapping not in known]
+            fd = open_page_map(process, self._proc)
+            try:
+                return self._answer(target.index, _scanned(fd, wanted), wanted, changed)
+            except NoScan:
+                wanted, self.unseen[target.index] = self._affordable(process, wanted)
+                return self._answer(target.index, read_runs(fd, wanted), wanted, changed)
+            finally:
+                os.close(fd)
+
+    def _answer(
+        self, index: int, runs: Iterable[Run], wanted: Sequence[Range], changed: Sequence[Range]
+    ) -> list[Touched]:
+        """`changed` are mappings that were not there, as they are, when the target was prepared."""
+        found = TouchedRanges(self._max_ranges)
+        doubtful = set(overlap(wanted, changed))
+        written: dict[Range, int] = {}
+        sure: set[Range] = set()
+        for number, start, end, categories in _cut(runs, wanted):
+            dirty = categories & SOFT_DIRTY
+            if wanted[number] in doubtful:
+                if not dirty:
+                    sure.add(wanted[number])  # the kernel's bit for the whole mapping would cover this, too
+                elif categories & SWAPPED:
+                    continue  # long gone, for all we know
+                else:
+                    written[wanted[number]] = written.get(wanted[number], 0) + end - start
+            if dirty or categories & PRESENT:
+                found.add(number, start, end, end - start, end - start if dirty else 0)
+        self.unsure[index] = sum(size for piece, size in written.items() if piece not in sure)
+        return found.ranges()
+
+    def _affordable(self, process: ProcessId, wanted: Sequence[Range]) -> tuple[list[Range], int]:
+        """Parts of `wanted` with anything resident, the smallest first while the budget lasts; bytes left out."""
+        mappings = parse_referenced(read_smaps(process, self._proc))
+        parts = list(overlap(wanted, [Range(m.start, m.end) for m in mappings]))
+        taken: list[Range] = []
+        pages = self._budget
+        for part in sorted(parts, key=lambda r: r.size):
+            pages -= part.size // PAGE_SIZE
+            if pages < 0:
+                break
+            taken.append(part)
+        taken.sort()
+        read = {start for start, _ in taken}
+        left = sum(m.rss for m in mappings if m.start not in read) if len(taken) < len(parts) else 0
+        return taken, left
+
+
+def _process(target: Target) -> ProcessId:
+    if target.pid is None or target.start_time is None:
+        raise ValueError("softdirty watches processes; this target is none")
+    return ProcessId(target.pid, target.start_time)
+
+
+def _scanned(fd: int, wanted: Sequence[Range]) -> Iterator[Run]:
+    return scan_runs(fd, joined(wanted, _NEAR), PRESENT | SWAPPED, PRESENT | SWAPPED | SOFT_DIRTY)
+
+
+def _cut(runs: Iterable[Run], pieces: Sequence[Range]) -> Iterator[tuple[int, int, int, int]]:
+    """(number of the piece, start, end, categories) for what runs and pieces share, in address order."""
+    number = 0
+    for start, end, categories in runs:
+        while number < len(pieces) and pieces[number].end <= start:
+            number += 1
+        while number < len(pieces) and pieces[number].start < end:
+            piece = pieces[number]
+            yield number, max(start, piece.start), min(end, piece.end), categories
+            if piece.end > end:
+                break
+            number += 1
