@@ -15,7 +15,7 @@ from udamon.engine.kdamond import Kdamond
 from udamon.engine.tuner import CensusBudget, Tuner
 from udamon.engine.watch import CensusWatch, SampledWatch, Watch
 from udamon.errors import NotSupported, UsageError
-from udamon.ops.available import choose
+from udamon.ops.available import choose, sees
 from udamon.ops.base import OperationsSet, Sampler
 from udamon.ops.opening import open_census, open_ops, open_sampler
 from udamon.ops.processes import process_source
@@ -28,7 +28,7 @@ from udamon.workload.truth import Truth
 
 DEFAULT_OVERHEAD = 0.01
 DEFAULT_POLICY = "damon"
-CENSUSES = ("refs",)
+CENSUSES = ("refs", "softdirty")
 PRIMITIVES = ("auto", "idle", "kernel", "refs", "softdirty")
 
 
@@ -40,6 +40,11 @@ class Monitor:
     ops: str
     via: str
     policy: str | None
+
+    @property
+    def sees(self) -> str:
+        """What counts as an access: "reads and writes", or "writes only"."""
+        return sees(self.via)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +84,7 @@ def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
     if via in CENSUSES:
         _refuse_policy(args, via)
         policy = None
-        watch: Watch = CensusWatch(open_census(via, ops), clock)
+        watch: Watch = CensusWatch(open_census(via, ops, max_ranges=attrs.max_nr_regions), clock)
         tuner = _budget(args)
     else:
         _refuse_overhead(args, via)
@@ -118,7 +123,7 @@ def _choose_via(args: argparse.Namespace, ops: OperationsSet) -> str:
 
 def _refuse_policy(args: argparse.Namespace, via: str) -> None:
     if args.policy is not None:
-        raise UsageError(f"{via} answers for every mapping and has no use for --policy; leave it out.")
+        raise UsageError(f"{via} answers for all memory and has no use for --policy; leave it out.")
 
 
 def _refuse_ops(args: argparse.Namespace, target: str) -> None:
@@ -128,7 +133,9 @@ def _refuse_ops(args: argparse.Namespace, target: str) -> None:
 
 def _refuse_overhead(args: argparse.Namespace, via: str) -> None:
     if args.overhead is not None:
-        raise UsageError(f"--overhead chooses the interval of refs; with {via}, give --sample and --aggr.")
+        raise UsageError(
+            f"--overhead chooses the interval of refs and softdirty; with {via}, give --sample and --aggr."
+        )
 
 
 def _budget(args: argparse.Namespace) -> CensusBudget | None:

@@ -20,6 +20,7 @@ from udamon.cli.progress import Progress
 from udamon.cli.targets import check
 from udamon.errors import CannotError, TargetGone, UsageError
 from udamon.model import Event, Snapshot
+from udamon.ops.available import WRITES_ONLY
 from udamon.record.output import OutputFile
 from udamon.record.writer import Writer
 from udamon.units import format_size, format_time, parse_duration_ns, parse_size
@@ -106,6 +107,9 @@ def _record(
     progress = Progress()
     with writer:
         first.hand_over(writer)
+        if built.sees == WRITES_ONLY:
+            note = f"{built.via} sees {built.sees}: memory that is merely read counts as not accessed."
+            writer.event(Event(time.monotonic_ns(), "note", {"text": note}))
         bus.subscribe(writer)
         bus.subscribe(progress)
         recorder = _Recorder(built, writer, progress, quiet=args.quiet)
@@ -140,6 +144,7 @@ class _Recorder:
 
     def __init__(self, built: Monitor, writer: Writer, progress: Progress, *, quiet: bool) -> None:
         self._kdamond = built.kdamond
+        self._sees = built.sees
         self._writer = writer
         self._progress = progress
         self._quiet = quiet
@@ -192,9 +197,10 @@ class _Recorder:
         progress = self._progress
         attrs = self._kdamond.context.attrs
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        only = f", {self._sees}" if self._sees == WRITES_ONLY else ""
         return (
             f"{path}: {progress.snapshots} snapshots in {format_time(round(progress.seconds, 1))}, "
-            f"each of {format_time(attrs.aggr_us / 1e6)}; "
+            f"each of {format_time(attrs.aggr_us / 1e6)}{only}; "
             f"the monitor took {progress.cpu_share:.2%} of a CPU and {format_size(rss)}"
         )
 
@@ -203,6 +209,7 @@ def _metadata(args: argparse.Namespace, built: Monitor) -> dict[str, object]:
     return {
         "ops": built.ops,
         "via": built.via,
+        "sees": built.sees,
         "policy": built.policy,
         "attrs": built.kdamond.context.attrs.as_dict(),
         "command_line": sys.argv,

@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> str:
+    from udamon.ops.available import WRITES_ONLY
     from udamon.record.reader import Recording
     from udamon.report.filters import Filters
     from udamon.report.source import Source
@@ -80,7 +81,10 @@ def _report(args: argparse.Namespace) -> str:
     )
     make = {"wss": _wss, "heatmap": _heatmap, "access": _access, "info": _info}[args.report]
     with Source(Recording(args.file), filters) as source:
-        return make(args, source)
+        text = make(args, source)
+        if not args.json and source.recording.metadata.get("sees") == WRITES_ONLY:
+            text += "\n\nWrites only: memory that was merely read counts as not accessed."
+        return text
 
 
 def _wss(args: argparse.Namespace, source: Source) -> str:
@@ -91,7 +95,7 @@ def _wss(args: argparse.Namespace, source: Source) -> str:
     report = wss.measure(source, args.definition, every=args.over_time)
     catalog = Catalog(source.recording)
     if args.json:
-        return _json(wss.document(report, catalog, over_time=args.over_time))
+        return _json(wss.document(report, catalog, over_time=args.over_time), source)
     return wss.render(report, catalog, Terminal.of_stdout())
 
 
@@ -104,7 +108,7 @@ def _heatmap(args: argparse.Namespace, source: Source) -> str:
     rows, columns = _resolution(args.resol) or (32, max(10, terminal.width - heatmap.LABEL - 1))
     report = heatmap.measure(source, rows, columns)
     if args.json:
-        return _json(heatmap.document(report))
+        return _json(heatmap.document(report), source)
     return heatmap.render(report, Catalog(source.recording), terminal)
 
 
@@ -136,7 +140,7 @@ def _access(args: argparse.Namespace, source: Source) -> str:
         top=args.top,
     )
     if args.json:
-        return _json(access.document(report))
+        return _json(access.document(report), source)
     return access.render(report, Catalog(source.recording))
 
 
@@ -145,10 +149,11 @@ def _info(args: argparse.Namespace, source: Source) -> str:
     from udamon.report.catalog import Catalog
 
     report = info.measure(source, Catalog(source.recording))
-    return _json(info.document(report)) if args.json else info.render(report)
+    return _json(info.document(report), source) if args.json else info.render(report)
 
 
-def _json(document: dict[str, object]) -> str:
+def _json(document: dict[str, object], source: Source) -> str:
     import json
 
-    return json.dumps(document, allow_nan=False)
+    # What counts as an access; null where an older recording does not say.
+    return json.dumps(document | {"sees": source.recording.metadata.get("sees")}, allow_nan=False)

@@ -97,7 +97,9 @@ def render(report: Info) -> str:
         ["length", f"{clock(report.end_ns - report.begin_ns)}, {report.snapshots} snapshots{mean}"],
         [
             "looked",
-            " · ".join(f"{key} {metadata[key]}" for key in ("via", "ops", "policy") if metadata.get(key)),
+            " · ".join(
+                f"{key} {metadata[key]}" for key in ("via", "sees", "ops", "policy") if metadata.get(key)
+            ),
         ],
         ["attributes", _attrs(report.catalog.attrs)],
         ["monitor", _cost(report.catalog.cost, seconds)],
