@@ -104,36 +104,40 @@ static uint64_t find_head(struct check *check, const uint64_t *flags, uint64_t b
 }
 
 /* How many checks of a batch sorted by frame one read of the flags serves. */
-static size_t near_frames(struct check **batch, size_t count)
+static size_t near_frames(const struct keyed *batch, size_t count)
 {
     size_t n = 1;
-    while (n < count && batch[n]->frame - batch[n - 1]->frame <= NEAR &&
-           batch[n]->frame - batch[0]->frame < BLOCK)
+    while (n < count && batch[n].key - batch[n - 1].key <= NEAR && batch[n].key - batch[0].key < BLOCK)
         n++;
     return n;
 }
 
-void idle_classify(struct files *files, struct check **batch, size_t count)
+int idle_classify(struct files *files, struct keyed *batch, size_t count)
 {
     uint64_t flags[BLOCK], block[BLOCK], block_base = UINT64_MAX;
+    int changed = 0;
     for (size_t i = 0, n; i < count; i += n) {
         n = near_frames(batch + i, count - i);
-        uint64_t first = batch[i]->frame;
-        read_items(files, READ_FLAGS, files->flags, first, flags, (size_t)(batch[i + n - 1]->frame - first) + 1);
+        uint64_t first = batch[i].key;
+        read_items(files, READ_FLAGS, files->flags, first, flags, (size_t)(batch[i + n - 1].key - first) + 1);
         for (size_t k = 0; k < n; k++) {
-            struct check *check = batch[i + k];
+            struct check *check = batch[i + k].check;
             uint64_t own = flags[check->own_frame - first];
             if ((own & (HEAD | TAIL)) && !(own & HUGETLB)) {
                 uint64_t base = check->own_frame & ~(uint64_t)(BLOCK - 1);
                 if (base != block_base)
                     read_items(files, READ_FLAGS, files->flags, block_base = base, block, BLOCK);
                 own = find_head(check, block, base);
+                changed = 1;
             }
             /* Only pages on an LRU list take the idle bit; others silently read 0, as if always accessed. */
-            if (!(own & ON_LRU) || (own & (HUGETLB | ZERO_PAGE)))
+            if (!(own & ON_LRU) || (own & (HUGETLB | ZERO_PAGE))) {
                 check->answer = NO_PAGE;
+                changed = 1;
+            }
         }
     }
+    return changed;
 }
 
 void idle_confirm(struct files *files, struct check **batch, size_t count)
@@ -147,33 +151,35 @@ void idle_confirm(struct files *files, struct check **batch, size_t count)
     }
 }
 
-void idle_set(struct files *files, struct check **batch, size_t count)
+void idle_set(struct files *files, struct keyed *batch, size_t count)
 {
     for (size_t i = 0; i < count;) {
-        uint64_t word = batch[i]->frame / 64, bits = 0;
+        uint64_t word = batch[i].key / 64, bits = 0;
         size_t first = i;
-        for (; i < count && batch[i]->frame / 64 == word; i++)
-            bits |= UINT64_C(1) << batch[i]->frame % 64;
+        for (; i < count && batch[i].key / 64 == word; i++)
+            bits |= UINT64_C(1) << batch[i].key % 64;
         files->calls[WRITE_BITMAP]++;
         if (pwrite(files->bitmap, &bits, 8, (off_t)(word * 8)) == 8)
             continue;
         count_errno(files, errno);
         for (size_t k = first; k < i; k++)
-            batch[k]->answer = NO_PAGE;
+            batch[k].check->answer = NO_PAGE;
     }
 }
 
-void idle_read(struct files *files, struct check **batch, size_t count)
+void idle_read(struct files *files, struct keyed *batch, size_t count)
 {
     for (size_t i = 0; i < count;) {
-        uint64_t word = batch[i]->frame / 64, bits;
+        uint64_t word = batch[i].key / 64, bits;
         size_t got = read_items(files, READ_BITMAP, files->bitmap, word, &bits, 1);
-        for (; i < count && batch[i]->frame / 64 == word; i++) {
-            int idle = (bits >> batch[i]->frame % 64) & 1;
+        for (; i < count && batch[i].key / 64 == word; i++) {
+            struct check *check = batch[i].check;
+            if (check->answer == NO_PAGE)
+                continue; /* its bit could not be set */
             if (got == 0)
-                batch[i]->answer = NO_PAGE;
-            else if (!idle || batch[i]->seen)
-                batch[i]->answer = ACCESSED;
+                check->answer = NO_PAGE;
+            else if (!((bits >> batch[i].key % 64) & 1) || check->seen)
+                check->answer = ACCESSED;
         }
     }
 }

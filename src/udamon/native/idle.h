@@ -31,15 +31,23 @@ struct files {
     uint64_t calls[CALLS];
 };
 
+/* A check beside its frame, for sorting. */
+struct keyed {
+    uint64_t key;
+    struct check *check;
+};
+
 /* Find the frames of a batch sorted by (target, address); addresses without a page get NO_PAGE. */
 void idle_find(struct files *files, struct check **batch, size_t count);
-/* Of a batch sorted by frame: NO_PAGE for pages that do not take the idle bit, heads for compound pages. */
-void idle_classify(struct files *files, struct check **batch, size_t count);
-/* Set the idle bits of a batch sorted by frame, NO_PAGE left out. */
-void idle_set(struct files *files, struct check **batch, size_t count);
-/* Answer a batch sorted by frame: the idle bit is gone: ACCESSED. */
-void idle_read(struct files *files, struct check **batch, size_t count);
-/* NO_PAGE for those of a batch sorted by (target, address) whose page is not the one prepared. */
+/* Of a batch sorted by frame: NO_PAGE for pages that do not take the idle bit, heads for compound pages.
+ * Returns 1 when any was one of those, so that the batch has to be sorted again. */
+int idle_classify(struct files *files, struct keyed *batch, size_t count);
+/* Set the idle bits of a batch sorted by frame. */
+void idle_set(struct files *files, struct keyed *batch, size_t count);
+/* Answer a batch sorted by frame: ACCESSED where the idle bit is gone. */
+void idle_read(struct files *files, struct keyed *batch, size_t count);
+/* NO_PAGE for those of a batch sorted by (target, address) whose page is not the one prepared; the ones
+ * that are NO_PAGE already are passed over. */
 void idle_confirm(struct files *files, struct check **batch, size_t count);
 
 #endif

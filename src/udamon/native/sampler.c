@@ -30,6 +30,8 @@ struct call {
     struct check **by_due;    /* the same, in order of when they are looked at */
     size_t *first, *first_due; /* where each tick begins in those: ticks + 2 entries */
     struct check **batch;
+    struct keyed *framed;      /* what each tick prepared, by frame: first[tick] + 0 … prepared[tick] */
+    size_t *prepared;
     uint32_t *pending; /* hash table of checks that wait, by frame; NULL when none can share a frame */
     size_t pending_mask;
     int64_t *late;
@@ -70,6 +72,30 @@ static int sleep_until(int event, int64_t deadline)
     }
 }
 
+static int by_key(const void *a, const void *b)
+{
+    const struct keyed *x = a, *y = b;
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+/* The checks of a batch that have a page, sorted by frame; returns their number. Keys beside the pointers
+ * spare the sort a look into every check. */
+static size_t sort_by_frame(struct check **batch, size_t count, struct keyed *sorted)
+{
+    size_t kept = 0;
+    int ascending = 1;
+    for (size_t i = 0; i < count; i++) {
+        if (batch[i]->answer == NO_PAGE)
+            continue;
+        sorted[kept] = (struct keyed){batch[i]->frame, batch[i]};
+        ascending &= kept == 0 || sorted[kept - 1].key <= sorted[kept].key;
+        kept++;
+    }
+    if (!ascending)
+        qsort(sorted, kept, sizeof(*sorted), by_key);
+    return kept;
+}
+
 static int by_address(const void *a, const void *b)
 {
     const struct check *x = *(struct check *const *)a, *y = *(struct check *const *)b;
@@ -78,29 +104,14 @@ static int by_address(const void *a, const void *b)
     return x->address < y->address ? -1 : x->address > y->address;
 }
 
-static int by_frame(const void *a, const void *b)
-{
-    const struct check *x = *(struct check *const *)a, *y = *(struct check *const *)b;
-    return x->frame < y->frame ? -1 : x->frame > y->frame;
-}
-
-static void sort(struct check **batch, size_t count, int (*compare)(const void *, const void *))
+/* Regions come in address order, so this hardly ever has to sort. */
+static void sort_by_address(struct check **batch, size_t count)
 {
     for (size_t i = 1; i < count; i++)
-        if (compare(&batch[i - 1], &batch[i]) > 0) {
-            qsort(batch, count, sizeof(*batch), compare);
+        if (by_address(&batch[i - 1], &batch[i]) > 0) {
+            qsort(batch, count, sizeof(*batch), by_address);
             return;
         }
-}
-
-/* Drop what has no page from a batch; returns what remains. */
-static size_t with_page(struct check **batch, size_t count)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (batch[i]->answer != NO_PAGE)
-            batch[kept++] = batch[i];
-    return kept;
 }
 
 static uint32_t *pending_of(struct call *c, uint64_t frame)
@@ -119,7 +130,8 @@ static void keep_evidence(struct call *c, struct check *check)
     for (uint32_t i = *slot; i != NONE; i = c->checks[i].next)
         waiting |= !c->checks[i].seen && c->checks[i].due > check->prepared;
     if (waiting) {
-        struct check probe = {.frame = check->frame}, *one = &probe;
+        struct check probe = {.frame = check->frame};
+        struct keyed one = {probe.frame, &probe};
         idle_read(&c->files, &one, 1);
         for (uint32_t i = *slot; i != NONE && probe.answer == ACCESSED; i = c->checks[i].next)
             c->checks[i].seen = 1;
@@ -141,31 +153,33 @@ static void prepare(struct call *c, unsigned long tick)
         check->shift = PAGE_SHIFT;
         check->next = NONE;
     }
-    sort(c->batch, count, by_address);
+    sort_by_address(c->batch, count);
     idle_find(&c->files, c->batch, count);
-    count = with_page(c->batch, count);
-    sort(c->batch, count, by_frame);
-    idle_classify(&c->files, c->batch, count);
-    count = with_page(c->batch, count);
-    sort(c->batch, count, by_frame); /* heads have taken the place of tails */
+    struct keyed *framed = c->framed + c->first[tick];
+    size_t found = sort_by_frame(c->batch, count, framed);
+    if (idle_classify(&c->files, framed, found)) /* heads have taken the place of tails, or pages fell away */
+        found = sort_by_frame(c->batch, count, framed);
     if (c->pending != NULL)
-        for (size_t i = 0; i < count; i++)
-            keep_evidence(c, c->batch[i]);
-    idle_set(&c->files, c->batch, count);
+        for (size_t i = 0; i < found; i++)
+            keep_evidence(c, framed[i].check);
+    idle_set(&c->files, framed, found);
+    c->prepared[tick] = found;
 }
 
 static void look(struct call *c, size_t from, size_t to, unsigned long tick)
 {
     size_t count = 0;
     for (size_t i = from; i < to; i++)
-        if (c->by_due[i]->prepared < tick && c->by_due[i]->answer != NO_PAGE)
-            c->batch[count++] = c->by_due[i];
-    for (size_t i = 0; i < count; i++)
-        c->batch[i]->due = (uint32_t)tick;
-    sort(c->batch, count, by_frame);
-    idle_read(&c->files, c->batch, count);
-    count = with_page(c->batch, count);
-    sort(c->batch, count, by_address);
+        if (c->by_due[i]->prepared < tick && c->by_due[i]->answer != NO_PAGE) {
+            c->batch[count] = c->by_due[i];
+            c->batch[count++]->due = (uint32_t)tick;
+        }
+    /* With spans of one tick these are the ones that the last tick prepared, and they are sorted already. */
+    struct keyed *framed = c->framed + (c->pending == NULL && tick > 0 ? c->first[tick - 1] : c->total);
+    size_t found = c->pending == NULL && tick > 0 ? c->prepared[tick - 1] : sort_by_frame(c->batch, count, framed);
+    idle_read(&c->files, framed, found);
+    /* Only now: a page that went away after it was confirmed would read as accessed. */
+    sort_by_address(c->batch, count);
     idle_confirm(&c->files, c->batch, count);
 }
 
@@ -215,6 +229,8 @@ static int plan(struct call *c)
     c->checks = calloc(c->total + 1, sizeof(*c->checks));
     c->by_due = calloc(c->total + 1, sizeof(*c->by_due));
     c->batch = calloc(c->total + 1, sizeof(*c->batch));
+    c->framed = calloc(2 * c->total + 1, sizeof(*c->framed)); /* the second half is for looks that must sort */
+    c->prepared = calloc(ticks + 1, sizeof(*c->prepared));
     c->first = calloc(ticks + 2, sizeof(*c->first));
     c->first_due = calloc(ticks + 2, sizeof(*c->first_due));
     c->late = calloc(ticks + 1, sizeof(*c->late));
@@ -222,7 +238,7 @@ static int plan(struct call *c)
         memset(c->pending, 0xFF, buckets * sizeof(*c->pending)); /* NONE everywhere */
     c->pending_mask = buckets - 1;
     size_t *place = calloc(ticks + 2, sizeof(*place));
-    int ready = c->checks && c->by_due && c->batch && c->first && c->first_due && c->late && place &&
+    int ready = c->checks && c->by_due && c->batch && c->framed && c->prepared && c->first && c->first_due && c->late && place &&
                 (!longer || c->pending);
     if (ready) {
         for (size_t i = 0; i < slots; i++)
@@ -255,6 +271,8 @@ static void release(struct call *c)
     free(c->checks);
     free(c->by_due);
     free(c->batch);
+    free(c->framed);
+    free(c->prepared);
     free(c->first);
     free(c->first_due);
     free(c->late);
