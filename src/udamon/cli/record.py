@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -100,20 +100,18 @@ def _record(
     built = monitor.build(args, None if child is None else child.pid)
     bus, first = built.kdamond.bus, _Kept()
     bus.subscribe(first)
-    built.kdamond.open()  # a target that cannot be watched leaves no file, and an older one as it is
-    writer = Writer(
-        args.output, _metadata(args, built), force=args.force, max_size=max_size, anonymize=args.anonymize
-    )
-    progress = Progress()
-    with writer:
-        first.hand_over(writer)
-        if built.sees == WRITES_ONLY:
-            note = f"{built.via} sees {built.sees}: memory that is merely read counts as not accessed."
-            writer.event(Event(time.monotonic_ns(), "note", {"text": note}))
-        bus.subscribe(writer)
-        bus.subscribe(progress)
-        recorder = _Recorder(built, writer, progress, quiet=args.quiet)
-        by_us = recorder.run(child, duration, stopped)
+    with closing(built.kdamond.context.ops):
+        built.kdamond.open()  # a target that cannot be watched leaves no file, and an older one as it is
+        metadata = _metadata(args, built)
+        with Writer(
+            args.output, metadata, force=args.force, max_size=max_size, anonymize=args.anonymize
+        ) as writer:
+            first.hand_over(writer)
+            bus.subscribe(writer)
+            progress = Progress()
+            bus.subscribe(progress)
+            recorder = _Recorder(built, writer, progress, quiet=args.quiet)
+            by_us = recorder.run(child, duration, stopped)
     if not args.quiet:
         print(recorder.summary(args.output), file=sys.stderr)
     return by_us
