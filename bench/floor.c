@@ -1,8 +1,8 @@
-/* The floor of a check: the system calls that the sampler makes, in a bare loop and nothing else.
+/* The floor of a check: the system calls it needs, in a bare loop and nothing else.
  *
- * floor PAGEMAP KPAGEFLAGS BITMAP PAGES FRAMES MAP FLAGS SET READ ROUNDS: in each of ROUNDS rounds, MAP reads of
- * the page map, FLAGS reads of the flags, SET writes and READ reads of the bitmap, 8 bytes each, at random
- * places in ascending order, as the sampler's sorted batches are, and one poll, which is how a tick is waited for. Prints the CPU time of all in nanoseconds.
+ * floor PAGEMAP KPAGEFLAGS BITMAP PAGES N: PAGES is a file of page numbers (64 bits each), N of which make a tick.
+ * Each tick: for each page, read its page map entry and its frame's flags and set its idle bit; wait as a tick
+ * is waited for; then for each page read the idle bit and the page map entry again. Prints the CPU time in ns.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -14,51 +14,43 @@
 #include <time.h>
 #include <unistd.h>
 
-static int fd[3];
-static uint64_t state = 88172645463325252u; /* xorshift64 (Marsaglia 2003) */
-
-static void calls(int kind, long count, uint64_t items)
+static uint64_t get(int fd, uint64_t index)
 {
-    for (long i = 0; i < count; i++) {
-        /* Somewhere in the i-th of `count` equal parts: places that caches do not know from the last round. */
-        state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-        uint64_t value = 1, part = items / (uint64_t)count;
-        uint64_t place = (part * (uint64_t)i + (state >> 32) % part) * 8;
-        ssize_t got = kind == 3 ? pwrite(fd[2], &value, 8, (off_t)place)
-                                : pread(fd[kind == 4 ? 2 : kind], &value, 8, (off_t)place);
-        if (got != 8) {
-            perror("floor");
-            exit(1);
-        }
-    }
+    uint64_t value = 0;
+    if (pread(fd, &value, 8, (off_t)(index * 8)) != 8)
+        exit(3);
+    return value;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 11)
+    if (argc != 6)
         return 2;
-    long number[11];
-    for (int i = 4; i < 11; i++)
-        number[i] = atol(argv[i]);
-    for (int i = 0; i < 3; i++)
-        if ((fd[i] = open(argv[1 + i], i == 2 ? O_RDWR : O_RDONLY)) < 0) {
-            perror(argv[1 + i]);
-            return 1;
-        }
-    uint64_t pages = (uint64_t)number[4], frames = (uint64_t)number[5];
-    struct timespec begin, end;
+    int map = open(argv[1], O_RDONLY), flags = open(argv[2], O_RDONLY), bitmap = open(argv[3], O_RDWR);
+    int list = open(argv[4], O_RDONLY);
+    long per_tick = atol(argv[5]);
+    if (map < 0 || flags < 0 || bitmap < 0 || list < 0 || per_tick < 1)
+        return 2;
+    size_t size = (size_t)lseek(list, 0, SEEK_END), count = size / 8;
+    uint64_t *pages = malloc(size), *frames = malloc(size), seen = 0;
+    if (pread(list, pages, size, 0) != (ssize_t)size)
+        return 2;
     struct pollfd event = {.fd = eventfd(0, 0), .events = POLLIN};
+    struct timespec begin, end;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
-    for (long round = 0; round < number[10]; round++) {
-        calls(0, number[6], pages);
-        calls(1, number[7], frames);
-        calls(3, number[8], frames / 64);
-        calls(4, number[9], frames / 64);
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
+    for (size_t first = 0; first + (size_t)per_tick <= count; first += (size_t)per_tick) {
+        for (size_t i = first; i < first + (size_t)per_tick; i++) {
+            frames[i] = get(map, pages[i]) & ((UINT64_C(1) << 55) - 1);
+            seen += get(flags, frames[i]);
+            uint64_t bit = UINT64_C(1) << frames[i] % 64;
+            if (pwrite(bitmap, &bit, 8, (off_t)(frames[i] / 64 * 8)) != 8)
+                return 3;
+        }
         ppoll(&event, 1, &(struct timespec){0, 0}, NULL);
+        for (size_t i = first; i < first + (size_t)per_tick; i++)
+            seen += get(bitmap, frames[i] / 64) + get(map, pages[i]);
     }
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
     printf("%lld\n", (end.tv_sec - begin.tv_sec) * 1000000000LL + end.tv_nsec - begin.tv_nsec);
-    return 0;
+    return seen == 42;
 }

@@ -23,6 +23,7 @@ from udamon.native._native import idle_sample
 
 _GONE, _PHYSICAL = -1, -2
 _WITHHELD = 255
+_NONE_FAILED = bytes(256 * 4)
 
 
 class IdleSampler:
@@ -56,12 +57,13 @@ class IdleSampler:
         if done < ticks:
             with suppress(BlockingIOError):
                 os.eventfd_read(self._event)
-        for target, ended in zip(targets, gone, strict=True):
-            if ended:
-                self._close(target.index)  # it ended, or executed a program: a new address space
+        if any(gone):
+            for target, ended in zip(targets, gone, strict=True):
+                if ended:
+                    self._close(target.index)  # it ended, or executed a program: a new address space
         self.calls = [old + new for old, new in zip(self.calls, array("Q", calls), strict=True)]
-        counts = array("I", errnos)
-        if counts[_WITHHELD]:
+        failed = {} if errnos == _NONE_FAILED else _by_errno(errnos)
+        if _WITHHELD in failed:
             raise NotPermitted(
                 "the kernel keeps page frame numbers to itself; run as root (CAP_SYS_ADMIN) to look via idle."
             )
@@ -75,7 +77,7 @@ class IdleSampler:
             answer=array("B", answer),
             shift=array("B", shift),
             late_ns=array("q", late),
-            errnos={number: count for number, count in enumerate(counts) if count},
+            errnos=failed,
         )
 
     def interrupt(self) -> None:
@@ -112,14 +114,17 @@ class IdleSampler:
         return self._maps.get(target.index, _GONE)
 
     def _forget(self, targets: Sequence[Target]) -> None:
-        here = {target.index for target in targets}
-        for index in self._maps.keys() - here:
+        for index in self._maps.keys() - {target.index for target in targets}:
             self._close(index)
 
     def _close(self, index: int) -> None:
         fd = self._maps.pop(index, None)
         if fd is not None:
             os.close(fd)
+
+
+def _by_errno(counts: bytes) -> dict[int, int]:
+    return {number: count for number, count in enumerate(array("I", counts)) if count}
 
 
 def _open(path: Path, flags: int) -> int:

@@ -1,0 +1,85 @@
+"""From which size on a hot working set is seen: accesses through the TLB set no accessed bit.
+
+Run as root where idle page tracking is there: `python -m bench.tlb` (in a guest: `make guest-shell`). A child
+touches all pages of its memory again and again; the table says which share of one-tick checks found a page
+accessed. `other CPU`: monitor and target each on its own; `same CPU`: the monitor runs where the target runs,
+so that a context switch lies between preparing and looking.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import sys
+import time
+from array import array
+
+from udamon.core.policy import Slots
+from udamon.core.target import Target
+from udamon.linux.procfs import read_stat
+from udamon.native._native import address_of, populate, touch
+from udamon.ops.idle import IdleSampler
+from udamon.units import format_size
+
+SIZES = [1 << shift for shift in range(18, 27)]  # 256 KiB to 64 MiB
+TICK_NS, TICKS, CHECKS = 50_000_000, 10, 200
+
+
+def child(size: int, huge: bool) -> tuple[int, int]:
+    """(pid, address) of a process that touches `size` bytes for ever."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        area = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        area.madvise(mmap.MADV_HUGEPAGE if huge else mmap.MADV_NOHUGEPAGE)
+        populate(area, 0, size)
+        os.write(writer, address_of(area).to_bytes(8, "little"))
+        while True:
+            touch(
+                area,
+                ((0, size, 0, 4096, 1.0, False, 1),),
+                array("Q", [0]),
+                time.monotonic_ns() + 10**9,
+                0.0,
+                1,
+            )
+    return pid, int.from_bytes(os.read(reader, 8), "little")
+
+
+def seen(size: int, cpu: int, huge: bool) -> float:
+    """The share of checks of hot pages that found them accessed."""
+    pid, address = child(size, huge)
+    try:
+        os.sched_setaffinity(pid, {0})
+        os.sched_setaffinity(0, {cpu})
+        sampler = IdleSampler()
+        slots = Slots()
+        slots.add(0, address, address + size, CHECKS)
+        target = Target(0, pid, read_stat(pid).start_time)
+        sampler.sample([target], slots, time.monotonic_ns(), 1, TICK_NS, seed=1)
+        answers = sampler.sample([target], slots, time.monotonic_ns(), TICKS, TICK_NS, seed=2)
+        sampler.close()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    checks = answers.checks - answers.no_page[0]
+    return answers.hits[0] / checks if checks else float("nan")
+
+
+def main() -> int:
+    cpus = sorted(os.sched_getaffinity(0))
+    columns = [("same CPU", 0)] + ([("other CPU", cpus[1])] if len(cpus) > 1 else [])
+    print(
+        f"share of checks of hot pages that saw an access, {TICK_NS // 1_000_000} ms between prepare and look"
+    )
+    print(f"{'working set':<14}" + "".join(f"{name:>14}" for name, _ in columns) + f"{'same, huge':>14}")
+    for size in SIZES:
+        cells = [seen(size, cpu, huge=False) for _, cpu in columns]
+        cells.append(seen(size, 0, huge=True) if size >= 1 << 21 else float("nan"))
+        print(f"{format_size(size):<14}" + "".join(f"{cell:>14.0%}" for cell in cells), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
