@@ -194,6 +194,29 @@ def test_interrupt_ends_within_a_tick_and_answers_for_what_was_prepared(
     assert again.ticks == 1, "an interrupt is used up"
 
 
+def test_same_cpu_goes_where_the_target_ran(fake: FakeIdle) -> None:
+    """On a thread of its own, as a kdamond is: its affinity becomes the target's last processor."""
+    allowed = sorted(os.sched_getaffinity(0))
+    fake.process(PID, {0: PRESENT | 64})
+    stat = fake.roots.proc / str(PID) / "stat"
+    fields = stat.read_text().split()
+    fields[38] = str(allowed[-1])
+    stat.write_text(" ".join(fields))
+    sampler = IdleSampler(fake.roots, same_cpu=True)
+    seen: list[set[int]] = []
+
+    def run() -> None:
+        sample(sampler, slots_of((0, 1, 1, 1)))
+        seen.append(os.sched_getaffinity(0))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    sampler.close()
+    assert seen == [{allowed[-1]}]
+    assert sorted(os.sched_getaffinity(0)) == allowed
+
+
 def test_interrupt_after_close_does_nothing(fake: FakeIdle) -> None:
     made = IdleSampler(fake.roots)
     made.close()

@@ -56,6 +56,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--overhead", metavar="SHARE", help="CPU the monitor may use; chooses the interval (default 1%%)"
     )
+    group.add_argument(
+        "--same-cpu",
+        action="store_true",
+        help="with idle: run where the target runs, to see working sets within the TLB's reach",
+    )
     attributes.configure(parser)
 
 
@@ -81,6 +86,8 @@ def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
     else:
         ops = _open_ops(args, command_pid)
         via = _choose_via(args, ops)
+    if args.same_cpu and via != "idle":
+        raise UsageError(f"--same-cpu is of use with idle alone, and this looks via {via}; leave it out.")
     if via in CENSUSES:
         _refuse_policy(args, via)
         policy = None
@@ -92,7 +99,7 @@ def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
         sampler: Sampler = (
             SimSampler(truth, clock, origin_ns=clock.now_ns(), seed=random.getrandbits(64))
             if via == "sim"
-            else open_sampler(via)
+            else open_sampler(via, same_cpu=args.same_cpu)
         )
         watch = SampledWatch(make_policy(policy, random), sampler, random)
     kdamond = Kdamond(Context(ops, watch, attrs), clock, tuner=tuner, cpu_ns=time.thread_time_ns)

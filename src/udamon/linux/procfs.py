@@ -84,6 +84,12 @@ def read_stat(pid: int, root: Path = PROC) -> Stat:
     )  # fmt: skip
 
 
+def last_cpu(pid: int, root: Path = PROC) -> int:
+    """The processor that the process's first thread ran on last. Raises as read_stat."""
+    data = read_bytes(f"{root}/{pid}/stat")
+    return int(data[data.rindex(b")") + 2 :].split()[36])
+
+
 def read_status(pid: int | str = "self", root: Path = PROC) -> Status:
     """Raises OSError."""
     fields = dict(

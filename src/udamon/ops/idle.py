@@ -17,7 +17,7 @@ from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
 from udamon.errors import CannotError, NotPermitted, NotSupported, TargetGone
 from udamon.linux.failure import process_errors
-from udamon.linux.procfs import read_stat
+from udamon.linux.procfs import last_cpu, read_stat
 from udamon.linux.roots import Roots
 from udamon.native._native import idle_sample
 
@@ -29,14 +29,20 @@ _NONE_FAILED = bytes(256 * 4)
 class IdleSampler:
     """Samples pages of processes, and physical pages of targets without a pid.
 
+    With `same_cpu`, each stretch runs on the processor that a target ran on last (each target in turn), so
+    that context switches lie between its accesses and our looks: where they flush the TLB, working sets
+    within the TLB's reach are seen too (bench/tlb.py).
+
     Raises NotSupported when made on a kernel without idle page tracking, NotPermitted without
     CAP_SYS_ADMIN. `calls` counts system calls: page map reads, flag reads, bitmap writes and reads.
     """
 
     name = "idle"
 
-    def __init__(self, roots: Roots = Roots()) -> None:  # noqa: B008 (immutable)
+    def __init__(self, roots: Roots = Roots(), *, same_cpu: bool = False) -> None:  # noqa: B008 (immutable)
         self._proc = roots.proc
+        self._same_cpu = same_cpu
+        self._stretch = 0
         self._bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
         self._flags = _open(roots.proc / "kpageflags", os.O_RDONLY)
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -48,6 +54,9 @@ class IdleSampler:
         self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int
     ) -> Answers:
         """See ops.base. Raises NotPermitted when the kernel withholds frame numbers."""
+        if self._same_cpu and targets:
+            self._go_to(targets[self._stretch % len(targets)])
+            self._stretch += 1
         maps = array("i", [self._page_map(target) for target in targets])
         self._forget(targets)
         buffers = (maps, slots.target, slots.start, slots.end, slots.checks, slots.span)
@@ -96,6 +105,11 @@ class IdleSampler:
                 if fd >= 0:
                     os.close(fd)
             self._bitmap = self._flags = self._event = -1
+
+    def _go_to(self, target: Target) -> None:
+        if target.pid is not None:
+            with suppress(OSError):  # it ended, or its processor is not ours to use: stay
+                os.sched_setaffinity(0, {last_cpu(target.pid, self._proc)})
 
     def _page_map(self, target: Target) -> int:
         if target.pid is None:

@@ -43,11 +43,16 @@ def open_ops(
     return Vaddr(source, roots)
 
 
-def open_sampler(via: str, roots: Roots = Roots()) -> Sampler:  # noqa: B008 (immutable)
+def open_sampler(
+    via: str,
+    roots: Roots = Roots(),  # noqa: B008 (immutable)
+    *,
+    same_cpu: bool = False,
+) -> Sampler:
     """The sampling primitive `via`. Raises UsageError, NotSupported or NotPermitted."""
     if via != "idle":
         raise UsageError(f"{via!r} does not sample pages; choose idle.")
-    return IdleSampler(roots)
+    return IdleSampler(roots, same_cpu=same_cpu)
 
 
 def open_census(
