@@ -100,6 +100,9 @@ def _record(
     built = monitor.build(args, None if child is None else child.pid)
     bus, first = built.kdamond.bus, _Kept()
     bus.subscribe(first)
+    if built.sees == WRITES_ONLY:
+        text = f"{built.via} sees {built.sees}: memory that is only read looks untouched."
+        bus.emit("note", {"text": text})
     with closing(built.kdamond.context.ops):
         built.kdamond.open()  # a target that cannot be watched leaves no file, and an older one as it is
         metadata = _metadata(args, built)
