@@ -47,8 +47,8 @@ _REMEMBERED = 10_000
 class SoftDirty:
     """The census by soft-dirty bits.
 
-    A look answers with at most `max_ranges` ranges for a target, or one a mapping if that is more. With
-    `only_ranges`, it answers for nothing outside the target's ranges: fvaddr.
+    A look answers, for a target, with one range a mapping and at most `max_ranges` more. With `only_ranges`,
+    it answers for nothing outside the target's ranges: fvaddr.
     """
 
     name = "softdirty"

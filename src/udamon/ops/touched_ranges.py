@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from udamon.model import PAGE_SIZE
 from udamon.ops.base import Touched
 
 _ALIKE = 10  # neighbours whose touched shares differ by at most a tenth: DAMON's measure for its regions
-_SLACK = 4  # times the limit may wait before they are joined, so that joining is rare
+_SLACK = 4  # times as many as wanted may wait to be joined, so that joining is rare
 
 
 class _Part:
@@ -28,11 +30,11 @@ class _Part:
 
 
 class TouchedRanges:
-    """Takes runs in address order and answers with at most `limit` ranges, or one a mapping if that is more.
+    """Takes runs in address order and answers with one range a mapping and at most `limit` more.
 
     While the runs are few enough they stay as they are. Else they are seen at a grain, doubled until they are
     few enough: parts smaller than the grain that begin in the same aligned block become one (with the holes
-    between them), and so do neighbours whose touched shares differ by at most a tenth. So large parts keep
+    between them), and then neighbours whose touched shares differ by at most a tenth do. So large parts keep
     their exact ends, and memory touched here and there becomes one range with a share, whose ends stay put
     from one look to the next. No bytes are lost: sums of `resident` and `touched` are those of the runs.
     """
@@ -41,12 +43,25 @@ class TouchedRanges:
         self._limit = limit
         self._grain = PAGE_SIZE
         self._parts: list[_Part] = []
+        self._room = _SLACK * limit
 
     def add(self, mapping: int, start: int, end: int, resident: int, touched: int) -> None:
         """The next run: [start, end) in bytes within the mapping number `mapping`; `resident` is above 0."""
-        self._put(_Part(mapping, start, end, resident, touched))
-        if len(self._parts) > _SLACK * self._limit:
+        if self._parts:
+            last, grain = self._parts[-1], self._grain
+            if mapping == last.mapping and (
+                (start // grain == last.start // grain and end - start < grain > last.end - last.start)
+                # or a reader has cut in two what is one
+                or (start == last.end and touched * last.resident == last.touched * resident)
+            ):
+                last.end = end
+                last.resident += resident
+                last.touched += touched
+                return
+        self._parts.append(_Part(mapping, start, end, resident, touched))
+        if len(self._parts) > self._room:
             self._shrink()
+            self._room = _SLACK * (len(self._parts) + self._limit)
 
     def ranges(self) -> list[Touched]:
         """All that was added, in address order."""
@@ -54,32 +69,32 @@ class TouchedRanges:
         return [Touched(p.start, p.end, p.resident, p.touched) for p in self._parts]
 
     def _shrink(self) -> None:
+        # Mappings are never joined. Were they counted within the limit, many would leave no room inside any.
         mappings = len({part.mapping for part in self._parts})
-        while len(self._parts) > max(self._limit, mappings):
+        if self._grain > PAGE_SIZE:
+            self._join(self._alike)
+        while len(self._parts) > self._limit + mappings:
             self._grain *= 2  # past the size of an address space every mapping is one part: this ends
-            parts, self._parts = self._parts, []
-            for part in parts:
-                self._put(part)
+            self._join(self._in_one_block)
+            self._join(self._alike)
 
-    def _put(self, part: _Part) -> None:
-        if self._parts and self._belong(self._parts[-1], part):
-            self._parts[-1].take(part)
-        else:
-            self._parts.append(part)
+    def _join(self, belong: Callable[[_Part, _Part], bool]) -> None:
+        joined: list[_Part] = []
+        for part in self._parts:
+            if joined and joined[-1].mapping == part.mapping and belong(joined[-1], part):
+                joined[-1].take(part)
+            else:
+                joined.append(part)
+        self._parts = joined
 
-    def _belong(self, last: _Part, part: _Part) -> bool:
-        if last.mapping != part.mapping:
-            return False
+    def _in_one_block(self, last: _Part, part: _Part) -> bool:
         grain = self._grain
-        if (
+        return (
             last.start // grain == part.start // grain
             and last.end - last.start < grain
             and part.end - part.start < grain
-        ):
-            return True
-        if part.start - last.end >= grain:
-            return False
-        one, other = last.touched * part.resident, part.touched * last.resident
-        if grain == PAGE_SIZE:  # nothing is joined yet: only what a reader cut in two
-            return one == other
-        return abs(one - other) * _ALIKE <= last.resident * part.resident
+        )
+
+    def _alike(self, last: _Part, part: _Part) -> bool:
+        difference = abs(last.touched * part.resident - part.touched * last.resident)
+        return part.start - last.end < self._grain and difference * _ALIKE <= last.resident * part.resident
