@@ -110,7 +110,7 @@ def test_an_aggregation_merges_what_is_alike_and_splits_again() -> None:
         (1, 1, 0, 1.0),
         (20, 2, 0, 0.1),
         (20, 2, 10, 0.1),
-    ],  # fmt: skip
+    ],
 )
 def test_touched_share(ticks: int, nr_accesses: int, absent: int, share: float) -> None:
     """Half of two ticks: touched with chance 1 - 1/4. A tenth of twenty ticks: a tenth is taken as hot."""

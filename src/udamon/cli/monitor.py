@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from random import Random
 
 from udamon.cli import attributes, targets
-from udamon.core.clock import MonotonicClock
+from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import POLICIES, make_policy
+from udamon.core.target import Target
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
+from udamon.engine.resident import Residents
 from udamon.engine.tuner import CensusBudget, Tuner
 from udamon.engine.watch import CensusWatch, SampledWatch, Watch
 from udamon.errors import NotSupported, UsageError
+from udamon.linux.procfs import ProcessId
+from udamon.model import Range
 from udamon.ops.available import choose, sees
 from udamon.ops.base import OperationsSet, Sampler
 from udamon.ops.opening import open_census, open_ops, open_sampler
 from udamon.ops.processes import process_source
+from udamon.ops.residency import resident
 from udamon.ops.sim import SimSampler, SimSpace
 from udamon.units import parse_share
 from udamon.workload import shapes
@@ -29,6 +34,8 @@ from udamon.workload.truth import Truth
 DEFAULT_OVERHEAD = 0.01
 DEFAULT_POLICY = "damon"
 CENSUSES = ("refs", "softdirty")
+RESIDENT_GRAIN = 64 << 10
+"""Holes smaller than this are not worth telling apart: the list of resident ranges stays short."""
 PRIMITIVES = ("auto", "idle", "kernel", "refs", "softdirty")
 
 
@@ -101,9 +108,19 @@ def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
             if via == "sim"
             else open_sampler(via, same_cpu=args.same_cpu)
         )
-        watch = SampledWatch(make_policy(policy, random), sampler, random)
+        residents = None if via == "sim" or ops.name == "paddr" else _residents(clock)
+        watch = SampledWatch(make_policy(policy, random), sampler, random, residents=residents)
     kdamond = Kdamond(Context(ops, watch, attrs), clock, tuner=tuner, cpu_ns=time.thread_time_ns)
     return Monitor(kdamond, ops.name, via, policy)
+
+
+def _residents(clock: Clock) -> Residents:
+    def look(target: Target) -> list[Range]:
+        return resident(
+            ProcessId(target.pid or 0, target.start_time or 0), target.ranges, grain=RESIDENT_GRAIN
+        )
+
+    return Residents(look, clock.now_ns, time.thread_time_ns)
 
 
 def _open_ops(args: argparse.Namespace, command_pid: int | None) -> OperationsSet:

@@ -170,6 +170,10 @@ class Kdamond:
     def _snapshot(self, target: Target, begin_ns: int, end_ns: int) -> Snapshot:
         regions = target.regions
         resident = self.context.watch.resident(target)
+        touched = [r.touched for r in regions]
+        if resident is not None:
+            # An estimate cannot exceed what is there; the residency may be one update old.
+            touched = [min(estimate, there) for estimate, there in zip(touched, resident, strict=True)]
         return Snapshot(
             target=target.index,
             pid=target.pid,
@@ -182,7 +186,7 @@ class Kdamond:
             ends=array("Q", [r.end for r in regions]),
             nr_accesses=array("I", [r.nr_accesses for r in regions]),
             ages=array("I", [r.age for r in regions]),
-            touched=array("Q", [r.touched for r in regions]),
+            touched=array("Q", touched),
             resident=None if resident is None else array("Q", resident),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 from typing import Protocol
@@ -11,10 +11,11 @@ from udamon.core.attrs import Attrs
 from udamon.core.clock import Clock
 from udamon.core.fit import fit
 from udamon.core.merge import age
-from udamon.core.policy import Answers, RegionPolicy
+from udamon.core.policy import RegionPolicy
 from udamon.core.regions import Region
 from udamon.core.target import Target
 from udamon.core.tuning import rescale
+from udamon.engine.resident import Residents
 from udamon.errors import NotPermitted, RangesError, TargetGone
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Census, Sampler, Touched
@@ -72,14 +73,14 @@ class SampledWatch:
         sampler: Sampler,
         random: Random,
         min_region: int = PAGE_SIZE,
-        listener: Callable[[Answers], None] | None = None,
+        residents: Residents | None = None,
     ) -> None:
         self.policy = policy
         self.checks = 0
         self._sampler = sampler
         self._random = random
         self._min_region = min_region
-        self._listener = listener
+        self._residents = residents
 
     def rehearse(self, targets: Sequence[Target]) -> None:
         """Samples are cheap one by one: nothing to rehearse."""
@@ -90,6 +91,8 @@ class SampledWatch:
             with suppress(RangesError):
                 target.regions = fit(target.regions, target.ranges, self._min_region)
         self.policy.start(targets, attrs)
+        if self._residents is not None:
+            self._residents.refresh(targets)
 
     def change(self, targets: Sequence[Target], old: Attrs, new: Attrs, *, aggregated: bool) -> None:
         for target in targets:
@@ -101,8 +104,6 @@ class SampledWatch:
         seed = self._random.getrandbits(64)
         answers = self._sampler.sample(targets, slots, begin_ns, ticks, tick_ns, seed)
         self.checks += answers.checks
-        if self._listener is not None:
-            self._listener(answers)
         self.policy.fold(targets, slots, answers)
         return answers.ticks
 
@@ -113,7 +114,7 @@ class SampledWatch:
         return begin_ns, end_ns
 
     def resident(self, target: Target) -> list[int] | None:
-        return None
+        return None if self._residents is None else self._residents.of(target)
 
     def reset(self, targets: Sequence[Target]) -> None:
         self.policy.reset(targets)

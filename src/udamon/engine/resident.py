@@ -1,0 +1,65 @@
+"""How much of each region is in memory, for snapshots of sampled targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from udamon.core.regions import Region
+from udamon.core.target import Target
+from udamon.errors import CannotError
+from udamon.model import Range
+
+SHARE = 0.001
+"""Of one CPU: looking at residency is put off until the last look has paid for itself at this share."""
+
+
+class Residents:
+    """Remembers where each target is resident; `look` finds out, `cpu_ns` and `now_ns` tell what it costs."""
+
+    def __init__(
+        self,
+        look: Callable[[Target], list[Range]],
+        now_ns: Callable[[], int],
+        cpu_ns: Callable[[], int],
+    ) -> None:
+        self._look = look
+        self._now_ns = now_ns
+        self._cpu_ns = cpu_ns
+        self._known: dict[int, list[Range]] = {}
+        self._next_ns: dict[int, int] = {}
+
+    def refresh(self, targets: Sequence[Target]) -> None:
+        """Look at those targets whose last look is paid for; forget targets that are not named."""
+        here = {target.index for target in targets}
+        for gone in self._next_ns.keys() - here:
+            self._known.pop(gone, None)
+            del self._next_ns[gone]
+        for target in targets:
+            if self._now_ns() >= self._next_ns.get(target.index, 0):
+                before = self._cpu_ns()
+                with suppress(CannotError):  # it ended: the next update says so
+                    self._known[target.index] = self._look(target)
+                cost = self._cpu_ns() - before
+                self._next_ns[target.index] = self._now_ns() + int(cost / SHARE)
+
+    def of(self, target: Target) -> list[int] | None:
+        """Resident bytes of each of the target's regions as of the last look; None before the first."""
+        known = self._known.get(target.index)
+        return None if known is None else overlaps(target.regions, known)
+
+
+def overlaps(regions: Sequence[Region], ranges: Sequence[Range]) -> list[int]:
+    """Bytes that each region shares with `ranges`; both sorted and disjoint."""
+    shared = []
+    first = 0
+    for region in regions:
+        while first < len(ranges) and ranges[first].end <= region.start:
+            first += 1
+        total = 0
+        at = first
+        while at < len(ranges) and ranges[at].start < region.end:
+            total += min(ranges[at].end, region.end) - max(ranges[at].start, region.start)
+            at += 1
+        shared.append(total)
+    return shared
