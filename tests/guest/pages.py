@@ -1,0 +1,143 @@
+"""A process that reads and writes the pages it is told to, and nothing else of its areas."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from udamon.core.target import Target
+from udamon.linux.procfs import read_stat
+from udamon.model import Range
+
+MIB = 1 << 20
+PAGE = 4096
+
+# Commands, one a line, each answered with one line when done:
+#   map NAME BYTES KIND       small, huge (anonymous), file (shared), private (of a file), brk (heap)
+#   write|read NAME A B STEP  one byte of each page from page A up to B, by STEP
+#   advise NAME N             madvise
+#   grow NAME BYTES           sbrk
+#   fork                      the child rests
+#   loop NAME A B [MS]        write these pages again and again until the next line, with pauses of MS
+PROGRAM = r"""
+import ctypes, mmap, os, select, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.sbrk.restype = ctypes.c_void_p
+libc.sbrk.argtypes = [ctypes.c_long]
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+PAGE, areas = 4096, {}
+
+def map_area(size, kind):
+    if kind == "brk":
+        libc.sbrk(-libc.sbrk(0) % PAGE)
+        return (ctypes.c_char * size).from_address(libc.sbrk(size))
+    if kind in ("file", "private"):
+        with open("/run/udamon-pages", "w+b") as file:
+            file.truncate(size)
+            flags = mmap.MAP_SHARED if kind == "file" else mmap.MAP_PRIVATE
+            area = mmap.mmap(file.fileno(), size, flags=flags)
+    else:
+        # Between inaccessible pages, or the kernel would join it with its neighbours.
+        base = libc.mmap(None, size + 2 * PAGE, 0, 0x4022, -1, 0)
+        libc.mprotect(base + PAGE, size, 3)
+        libc.madvise(base + PAGE, size, 14 if kind == "huge" else 15)
+        area = (ctypes.c_char * size).from_address(base + PAGE)
+    return area
+
+def address(area):
+    return ctypes.addressof(ctypes.c_char.from_buffer(area))
+
+while line := sys.stdin.readline():
+    command, *words = line.split()
+    name = words[0] if words else ""
+    numbers = [int(word) for word in words[1:] if word.lstrip("-").isdigit()]
+    answer = "done"
+    if command == "map":
+        areas[name] = map_area(numbers[0], words[2])
+        answer = address(areas[name])
+    elif command == "write":
+        area = areas[name]
+        for page in range(*numbers):
+            area[page * PAGE] = 1
+    elif command == "read":
+        area = areas[name]
+        for page in range(*numbers):
+            area[page * PAGE]
+    elif command == "advise":
+        libc.madvise(address(areas[name]), len(areas[name]), numbers[0])
+    elif command == "grow":
+        libc.sbrk(numbers[0])
+    elif command == "fork":
+        answer = os.fork()
+        if not answer:
+            time.sleep(600)
+            os._exit(0)
+    elif command == "loop":
+        start, size = address(areas[name]) + numbers[0] * PAGE, (numbers[1] - numbers[0]) * PAGE
+        libc.memset(start, 7, size)
+        print(answer, flush=True)
+        while not select.select([0], [], [], 0)[0]:
+            libc.memset(start, 7, size)
+            if len(numbers) > 2:
+                time.sleep(numbers[2] / 1000)
+        continue
+    print(answer, flush=True)
+"""
+
+
+class Pages:
+    """The running program."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def target(self, index: int = 0) -> Target:
+        return Target(index, self.pid, read_stat(self.pid).start_time)
+
+    def tell(self, *words: object) -> str:
+        """Give a command and wait until it is done."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(*words, file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline().strip()
+        assert answer, f"the program ended at {words}"
+        return answer
+
+    def map(self, name: str, size: int, kind: str = "small") -> Range:
+        start = int(self.tell("map", name, size, kind))
+        return Range(start, start + size)
+
+    def write(self, name: str, first: int, last: int, step: int = 1) -> None:
+        self.tell("write", name, first, last, step)
+
+    def read(self, name: str, first: int, last: int, step: int = 1) -> None:
+        self.tell("read", name, first, last, step)
+
+
+@contextlib.contextmanager
+def pages() -> Iterator[Pages]:
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield Pages(process)
+        finally:
+            process.kill()
+
+
+def entries(pid: int, area: Range) -> list[int]:
+    """The page-map entry of each page, read in the plainest way."""
+    with (Path("/proc") / str(pid) / "pagemap").open("rb", buffering=0) as file:
+        file.seek(area.start // PAGE * 8)
+        return list(memoryview(file.read(area.size // PAGE * 8)).cast("Q"))
