@@ -1,0 +1,93 @@
+"""refs on kernels with soft-dirty bits, where clear_refs 4 may not be used to flush the TLB.
+
+So a working set that the TLB holds looks idle to it while the target stays on its processor: measured here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.guest.pages import MIB, PAGE, Pages, pages
+from udamon.model import Range
+from udamon.ops.base import Touched
+from udamon.ops.opening import open_census, open_ops
+from udamon.ops.processes import NamedProcesses
+from udamon.ops.refs import Refs
+
+pytestmark = pytest.mark.needs("root", "clear_refs", "soft_dirty")
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[Pages]:
+    with pages() as started:
+        yield started
+
+
+def at(found: list[Touched], area: Range) -> Touched:
+    return next(entry for entry in found if entry.start <= area.start < entry.end)
+
+
+@pytest.mark.guest_612
+@pytest.mark.guest_boot(smp=1)
+def test_touched_mappings_are_found_and_the_others_are_not(program: Pages) -> None:
+    """Reads and writes alike, at the grain of mappings; a context switch lies between, so no TLB hides it."""
+    read, written, cold = (program.map(name, MIB) for name in ("read", "written", "cold"))
+    for name in ("read", "written", "cold"):
+        program.write(name, 0, 256)
+    refs, target = Refs(), program.target()
+    for _ in range(2):
+        refs.prepare(target)
+        program.read("read", 0, 128)
+        program.write("written", 0, 256)
+        found = refs.look(target)
+        assert at(found, read).touched == MIB // 2
+        assert at(found, written).touched == MIB
+        assert at(found, cold)[2:] == (MIB, 0)
+
+
+@pytest.mark.guest_612
+@pytest.mark.guest_boot(smp=1)
+def test_the_census_leaves_soft_dirty_bits_alone(program: Pages) -> None:
+    """Opened as udamon opens it here, it does not flush by clear_refs 4: no fault for any page written."""
+    program.map("kept", 64 * PAGE)
+    program.write("kept", 0, 64)
+    ops = open_ops("vaddr", NamedProcesses([program.pid]))
+    try:
+        census, target = open_census("refs", ops), program.target()
+        census.prepare(target)
+        before = faults(program.pid)
+        program.write("kept", 0, 64)
+        assert faults(program.pid) - before < 64
+    finally:
+        ops.close()
+
+
+def faults(pid: int) -> int:
+    """Minor page faults so far."""
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[7])
+
+
+@pytest.mark.parametrize("kib", [64, 1024, 16384])
+def test_what_the_tlb_holds_may_look_idle(program: Pages, kib: int) -> None:
+    """Monitor and target on two processors. What is promised: no more than is touched, and all of what is
+    larger than any TLB. The figures are printed."""
+    size = kib << 10
+    area = program.map(f"loop{kib}", size)
+    program.write(f"loop{kib}", 0, size // PAGE)
+    refs, target = Refs(), program.target()
+    program.tell("loop", f"loop{kib}", 0, size // PAGE)
+    shares = []
+    for _ in range(4):
+        refs.prepare(target)
+        time.sleep(0.5)
+        found = at(refs.look(target), area)
+        shares.append(found.touched / found.resident)
+    program.read(f"loop{kib}", 0, 1)
+    print(f"{kib} KiB touched all the time: refs saw " + ", ".join(f"{share:.0%}" for share in shares))
+    assert all(0 <= share <= 1 for share in shares)
+    if kib >= 16384:
+        assert min(shares) >= 0.9
