@@ -110,7 +110,7 @@ def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
         )
         residents = None if via == "sim" or ops.name == "paddr" else _residents(clock)
         watch = SampledWatch(make_policy(policy, random), sampler, random, residents=residents)
-    kdamond = Kdamond(Context(ops, watch, attrs), clock, tuner=tuner, cpu_ns=time.thread_time_ns)
+    kdamond = Kdamond(Context(ops, watch, attrs), clock, tuner=tuner, cpu_ns=time.process_time_ns)
     return Monitor(kdamond, ops.name, via, policy)
 
 

@@ -25,7 +25,9 @@ from udamon.record.output import OutputFile
 from udamon.record.writer import Writer
 from udamon.units import format_size, format_time, parse_duration_ns, parse_size
 
-FLUSH_S = 0.5
+FLUSH_S = 0.9  # a killed recorder loses less than a second; each flush costs about a millisecond
+LOOK_S = 0.2
+"""How soon the end of a command or a signal is noticed."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 """The signals a COMMAND ends by when it is the user or udamon who ends it: no failure of its own."""
 
@@ -149,6 +151,7 @@ class _Recorder:
         self._writer = writer
         self._progress = progress
         self._quiet = quiet
+        self._next_flush = 0.0
 
     def run(self, child: Child | None, duration: float | None, stopped: threading.Event) -> bool:
         kdamond = self._kdamond
@@ -160,7 +163,8 @@ class _Recorder:
                 by_us = by_us or stopped.is_set() or (end is not None and time.monotonic() >= end)
                 if by_us or (child is not None and child.ended() and not self._others_live()):
                     kdamond.stop()
-                self._keep_up()
+                if time.monotonic() >= self._next_flush:
+                    self._keep_up()
         finally:
             kdamond.stop()
             kdamond.join()
@@ -172,7 +176,7 @@ class _Recorder:
         # Short while something is about to end, so that it ends at its time.
         if stopped.is_set():
             return 0.01
-        return FLUSH_S if end is None else min(max(end - time.monotonic(), 0.001), FLUSH_S)
+        return LOOK_S if end is None else min(max(end - time.monotonic(), 0.001), LOOK_S)
 
     def _others_live(self) -> bool:
         return self._kdamond.context.valid()
@@ -183,6 +187,7 @@ class _Recorder:
                 raise error
         self._writer.event(Event(time.monotonic_ns(), "cost", self._cost()))
         self._writer.flush()
+        self._next_flush = time.monotonic() + FLUSH_S
         if not self._quiet:
             self._progress.show()
 
