@@ -102,7 +102,7 @@ def render(report: Info) -> str:
             ),
         ],
         ["attributes", _attrs(report.catalog.attrs)],
-        ["monitor", _cost(report.catalog.cost, seconds)],
+        ["monitor", _cost(report.catalog.cost, metadata.get("startup_cpu_ns") or 0, seconds)],
         ["mappings", f"{report.catalog.mappings_seen} seen" if report.catalog.mappings_seen else ""],
         ["end", "none: the recorder was killed or still runs" if report.recording.truncated else "closed"],
         *(["note", note] for note in report.catalog.notes),
@@ -126,11 +126,13 @@ def _attrs(attrs: dict[str, Any]) -> str:
     return ", ".join([*parts, *([f"{low} to {high} regions"] if low is not None else [])])
 
 
-def _cost(cost: Any, seconds: float) -> str:
+def _cost(cost: Any, starting_ns: int, seconds: float) -> str:
     if not cost:
         return ""
     cpu = cost.get("cpu_ns", 0) / 1e9
-    share = f" ({cpu / seconds:.2%} of one CPU)" if seconds else ""
+    # Starting up is paid once: it is no part of what watching costs.
+    starting = min(starting_ns / 1e9, cpu)
+    share = f" ({(cpu - starting) / seconds:.2%} of one CPU after the start)" if seconds else ""
     memory, checks = format_size(cost.get("max_rss_bytes") or 0), cost.get("checks") or 0
     return f"{format_time(cpu)} of CPU{share}, {memory} resident, {checks:,} checks"
 
