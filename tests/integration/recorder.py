@@ -161,6 +161,8 @@ class Truth:
     def __init__(self, log: Path) -> None:
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         ends = [line["t"] for line in lines[1:]] + [float("inf")]
+        regions = [(r["start"], r["end"]) for r in lines[0]["regions"]]
+        self.span = min(regions)[0], max(regions)[1]
         self._phases = [
             (line["t"], end, line["kind"], {(r["start"], r["end"]) for r in line["regions"] if r["hot"]})
             for line, end in zip(lines, ends, strict=True)
@@ -176,10 +178,16 @@ class Truth:
 
 
 class Accuracy(NamedTuple):
-    """A recording against the truth of each snapshot's own window: relative errors, and percentiles."""
+    """A recording against the truth of each snapshot's own window: relative errors, and percentiles.
+
+    Only the workload's own regions are compared: a page of a library counts as referenced for all who have
+    it mapped when any program that used it ends, so the rest depends on what else the machine does.
+    `own` are arguments that make reports do the same.
+    """
 
     errors: list[float]
     truth: list[int]
+    own: tuple[str, str]
 
     def percentile(self, level: float) -> float:
         found = percentile([float(size) for size in self.truth], level)
@@ -193,13 +201,13 @@ def accuracy(file: Path, log: Path) -> Accuracy:
     for snapshot in Recording(file).snapshots():
         size = truth.bytes_in(snapshot.begin_ns / 1e9, snapshot.end_ns / 1e9)
         if size:
-            errors.append(abs(touched_bytes(snapshot) - size) / size)
+            errors.append(abs(_touched_bytes(snapshot, *truth.span) - size) / size)
             sizes.append(size)
-    return Accuracy(errors, sizes)
+    return Accuracy(errors, sizes, ("--address", f"{truth.span[0]:#x}-{truth.span[1]:#x}"))
 
 
-def touched_bytes(snapshot: Snapshot) -> int:
-    return sum(snapshot.touched)
+def _touched_bytes(snapshot: Snapshot, low: int, high: int) -> int:
+    return sum(t for start, t in zip(snapshot.starts, snapshot.touched, strict=True) if low <= start < high)
 
 
 @contextlib.contextmanager

@@ -78,7 +78,7 @@ def is_whole(file: Path) -> bool:
 def check_accuracy(file: Path, found: Accuracy) -> None:
     """The median error of a snapshot is at most 5 %, and so are the errors of the quartiles."""
     assert median(found.errors) <= 0.05
-    wss = report("wss", file)["bytes"]
+    wss = report("wss", file, *found.own)["bytes"]
     for name, level in (("p25", 25), ("p75", 75)):
         assert wss[name] == pytest.approx(found.percentile(level), rel=0.05)
 
@@ -91,7 +91,7 @@ def test_the_working_set_of_a_real_process(tmp_path: Path, file: Path) -> None:
     assert done.status == 0, done.stderr
     found = accuracy(file, tmp_path / "truth")
     check_accuracy(file, found)
-    wss = report("wss", file)["bytes"]
+    wss = report("wss", file, *found.own)["bytes"]
     small, large = 157286400 // 5, (157286400 + 104857600) // 5
     assert (wss["p25"], wss["p75"]) == pytest.approx((small, large), rel=0.05)
 
