@@ -1,0 +1,86 @@
+"""The figures of docs/benchmarks.md.
+
+python -m bench [NAME…]          measure all, or the named ones, and print a table for each
+python -m bench --list           what there is
+python -m bench --write [NAME…]  put the tables into docs/benchmarks.md, too
+
+Each figure is kept in .work/bench as well. Comparisons are ratios within one run; medians come with the
+smallest and the largest value. The load of the machine is printed beside each, because it decides how much a
+time is worth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import sys
+import time
+from pathlib import Path
+
+from bench import machine
+from bench.figures import Figure, as_markdown, as_text
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+KEPT = ROOT / ".work" / "bench"
+
+FIGURES = {
+    "working_sets": "what refs finds of real workloads against their truth (1 min)",
+    "record": "CPU and memory of udamon record at default settings (4 min)",
+    "sim": "simulated aggregations per second, by shape (1 min)",
+    "regions": "what operations on 1000 regions cost (10 s)",
+    "accuracy": "accuracy of the region policies on all shapes (1 min)",
+    "startup": "start, memory and installed size (1 min)",
+    "recordings": "writing, reading and reporting, by row (1 min)",
+    "programs": "Redis and PostgreSQL with and without a monitor, in pairs (9 min)",
+}
+"""Names and what they show; NAME is the module bench.NAME, whose `measure` returns figures."""
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what the documents state.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FIGURES))
+    parser.add_argument("--list", action="store_true", help="say what there is")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
+    args = parser.parse_args(argv)
+    unknown = set(args.names) - FIGURES.keys()
+    if unknown:
+        parser.error(f"there is no figure {', '.join(sorted(unknown))}; --list shows them")
+    if args.list:
+        print("\n".join(f"{name:<12}{text}" for name, text in FIGURES.items()))
+        return 0
+    print(machine.describe())
+    for name in args.names or FIGURES:
+        _show(name, write=args.write)
+    return 0
+
+
+def _show(name: str, *, write: bool) -> None:
+    print(f"\n== {name}: {FIGURES[name]}", flush=True)
+    before, begin = machine.load(), time.monotonic()
+    figures: list[Figure] = importlib.import_module(f"bench.{name}").measure()
+    state = f"Load of the machine before and after: {before:.1f}, {machine.load():.1f}."
+    for figure in figures:
+        print(f"\n{as_text(figure)}", flush=True)
+    print(f"\n{state} Took {time.monotonic() - begin:.0f} s.", flush=True)
+    text = "\n\n".join([*map(as_markdown, figures), f"{state} Measured on {machine.describe()}."])
+    KEPT.mkdir(parents=True, exist_ok=True)
+    (KEPT / f"{name}.md").write_text(text + "\n")
+    if write:
+        _write(name, text)
+
+
+def _write(name: str, text: str) -> None:
+    """Replace what stands between the document's marks for this figure."""
+    begin, end = f"<!-- bench {name} -->", f"<!-- end {name} -->"
+    document = DOCUMENT.read_text()
+    if begin not in document:
+        print(f"{DOCUMENT.name} has no place for {name}", file=sys.stderr)
+        return
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    DOCUMENT.write_text(pattern.sub(lambda _: f"{begin}\n\n{text}\n\n{end}", document))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
