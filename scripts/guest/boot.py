@@ -85,6 +85,7 @@ def _prepare(place: Path, kernel: Kernel, script: str) -> Path:
     job.mkdir(parents=True)
     (job / "run").write_text(script)
     (job / "checkout").write_text(str(ROOT))
+    (job / "reachable").write_text(f"{ROOT}/x\n{Path(sys.executable).resolve()}\n")
     (job / "output").touch()
     initrd.write(place / "initrd", kernel.modules)
     return job

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +71,12 @@ def test_one_processor() -> None:
 
 def test_two_processors() -> None:
     assert os.cpu_count() == 2
+
+
+@everywhere
+@pytest.mark.needs("second_user")
+def test_another_user_can_run_udamon() -> None:
+    """Wherever the checkout lies outside: the guest opens the way to it."""
+    nobody = pwd.getpwnam("nobody")
+    command = [sys.executable, "-c", "import udamon.native._native"]
+    subprocess.run(command, user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], cwd="/", check=True)
