@@ -101,8 +101,8 @@ def _reading(snapshots: list[Snapshot], place: Path) -> Figure:
             wall.values.append((time.monotonic() - begin) / written * 1e6)
         rows.append([name, cpu.text(2), wall.text(2)])
     note = (
-        f"A recording of {written:,} rows (regions at random) in {count:,} snapshots, {total / 1e6:.1f} MB; medians of {RUNS} runs "
-        "(smallest–largest). DuckDB uses two threads."
+        f"A recording of {written:,} rows (regions at random) in {count:,} snapshots, {total / 1e6:.1f} MB; "
+        f"medians of {RUNS} runs (smallest–largest). DuckDB uses two threads."
     )
     return Figure("Reading a recording, per million rows", ("what", "CPU, s", "wall, s"), rows, note)
 

@@ -129,7 +129,7 @@ def scaled(shape: str, size: float, seconds: dict[str, float], path: Path) -> Pa
 @contextlib.contextmanager
 def hot_and_cold(config: Path, truth: Path) -> Iterator[subprocess.Popen[str]]:
     """`udamon workload`, its regions filled and its first phase begun; it runs on until left."""
-    words = ("workload", config, "--layout", "separate", "--truth", truth, "--quiet", "--duration", "120s")
+    words = ("workload", config, "--layout", "separate", "--truth", truth, "--quiet", "--duration", "1h")
     with running_udamon(*words) as process:
         favour(process.pid)
         until_phase(truth)
