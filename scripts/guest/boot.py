@@ -74,7 +74,8 @@ def shell(kernel: Kernel, machine: Machine, place: Path) -> int:
         place, kernel, f"cd '{ROOT}'; export PATH='{os.environ['PATH']}' HOME=/root; exec /bin/bash -i\n"
     )
     (job / "interactive").touch()
-    return subprocess.run([*_command(kernel, machine, place), "-nographic"], check=False).returncode
+    terminal = ["-display", "none", "-serial", "mon:stdio"]  # in raw mode: Ctrl-C goes into the guest
+    return subprocess.run([*_command(kernel, machine, place), *terminal], check=False).returncode
 
 
 def _prepare(place: Path, kernel: Kernel, script: str) -> Path:
