@@ -16,8 +16,12 @@ LONGEST_US = 30 * 86_400_000_000
 
 def configure(parser: argparse.ArgumentParser, update: str = "1s") -> None:
     group = parser.add_argument_group("monitoring attributes")
-    group.add_argument("--sample", metavar="TIME", help="sampling interval (default 5ms)")
-    group.add_argument("--aggr", metavar="TIME", help="aggregation interval (default 100ms)")
+    group.add_argument(
+        "--sample",
+        metavar="TIME",
+        help="sampling interval (default 5ms; via refs and softdirty, what --overhead allows)",
+    )
+    group.add_argument("--aggr", metavar="TIME", help="aggregation interval (default 20 sampling intervals)")
     group.add_argument(
         "--update", metavar="TIME", default=update, help=f"update interval of targets (default {update})"
     )
@@ -45,7 +49,7 @@ def attrs_of(args: argparse.Namespace) -> Attrs:
 def _interval(flag: str, text: str | None) -> int | None:
     if text is None:
         return None
-    interval = parse_time_us(text)
+    interval = 0 if text.strip() == "0" else parse_time_us(text)
     if interval == 0:
         raise UsageError(f"{flag} {text} is no interval; give at least 1us.")
     if interval > LONGEST_US:

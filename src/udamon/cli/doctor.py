@@ -14,7 +14,7 @@ from udamon.errors import CannotError
 from udamon.linux.failure import hides_processes
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
-from udamon.ops.actions import ACTIONS, probe_action
+from udamon.ops.actions import ACTIONS, LATER, probe_action
 from udamon.ops.available import PROBES, Usable, choose, probe
 from udamon.ops.lock import held_locks
 
@@ -112,9 +112,10 @@ def lines(found: Findings, *, colour: bool) -> Iterator[str]:
     yield f"  {found.kernel.why}"
     if found.kernel.ops:
         yield f"  It can watch: {', '.join(found.kernel.ops)}."
-    yield _paint("Actions on memory", _BOLD, colour)
+    yield _paint("Actions on memory", _BOLD, colour) + f" ({LATER[0].lower()}{LATER[1:]})"
     for name, usable in found.actions.items():
-        yield from _item(name, usable, colour)
+        why = usable.why.removeprefix(LATER).lstrip(",; ").removeprefix("and ")
+        yield from _item(name, usable._replace(why=why[:1].upper() + why[1:]), colour)
     yield _paint("Conflicts", _BOLD, colour)
     yield from (f"  {conflict}" for conflict in found.conflicts or ("none known",))
 

@@ -100,20 +100,25 @@ def _record(
     """Returns True when the user or the duration ended it, False when the target did."""
     max_size = None if args.max_size is None else parse_size(args.max_size)
     built = monitor.build(args, None if child is None else child.pid)
-    bus, first = built.kdamond.bus, _Kept()
+    engine, first = built.engine, _Kept()
+    bus = engine.bus
     bus.subscribe(first)
     if built.sees == WRITES_ONLY:
         text = f"{built.via} sees {built.sees}: memory that is only read looks untouched."
         bus.emit("note", {"text": text})
-    with closing(built.kdamond.context.ops):
-        built.kdamond.open()  # a target that cannot be watched leaves no file, and an older one as it is
+    for text in built.notes:
+        bus.emit("note", {"text": text})
+        if not args.quiet:
+            print(f"udamon: {text}", file=sys.stderr)
+    with closing(engine):
+        engine.open()  # a target that cannot be watched leaves no file, and an older one as it is
         metadata = _metadata(args, built)
         with Writer(
             args.output, metadata, force=args.force, max_size=max_size, anonymize=args.anonymize
         ) as writer:
             first.hand_over(writer)
             bus.subscribe(writer)
-            progress = Progress()
+            progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
             bus.subscribe(progress)
             recorder = _Recorder(built, writer, progress, quiet=args.quiet)
             by_us = recorder.run(child, duration, stopped)
@@ -143,31 +148,33 @@ class _Kept:
 
 
 class _Recorder:
-    """Runs the kdamond on its thread, and beside it flushes, shows progress and watches for the end."""
+    """Runs the engine on its thread, and beside it flushes, shows progress and watches for the end."""
 
     def __init__(self, built: Monitor, writer: Writer, progress: Progress, *, quiet: bool) -> None:
-        self._kdamond = built.kdamond
+        self._engine = built.engine
         self._sees = built.sees
         self._writer = writer
         self._progress = progress
         self._quiet = quiet
         self._next_flush = 0.0
+        self._show = False
 
     def run(self, child: Child | None, duration: float | None, stopped: threading.Event) -> bool:
-        kdamond = self._kdamond
+        engine = self._engine
         end = None if duration is None else time.monotonic() + duration
         by_us = False
-        kdamond.start()
+        self._show = not self._quiet and child is None  # a command may use the terminal itself
+        engine.start()
         try:
-            while not kdamond.join(self._pause(end, stopped)):
+            while not engine.join(self._pause(end, stopped)):
                 by_us = by_us or stopped.is_set() or (end is not None and time.monotonic() >= end)
                 if by_us or (child is not None and child.ended() and not self._others_live()):
-                    kdamond.stop()
+                    engine.stop()
                 if time.monotonic() >= self._next_flush:
                     self._keep_up()
         finally:
-            kdamond.stop()
-            kdamond.join()
+            engine.stop()
+            engine.join()
             self._progress.clear()
         self._keep_up()
         return by_us or stopped.is_set()  # a Ctrl-C ends the target, too, and that may be noticed first
@@ -179,29 +186,32 @@ class _Recorder:
         return LOOK_S if end is None else min(max(end - time.monotonic(), 0.001), LOOK_S)
 
     def _others_live(self) -> bool:
-        return self._kdamond.context.valid()
+        return self._engine.valid()
 
     def _keep_up(self) -> None:
-        for subscriber, error in self._kdamond.bus.failures:
+        for subscriber, error in self._engine.bus.failures:
             if subscriber is self._writer:
                 raise error
         self._writer.event(Event(time.monotonic_ns(), "cost", self._cost()))
         self._writer.flush()
         self._next_flush = time.monotonic() + FLUSH_S
-        if not self._quiet:
+        if self._show:
             self._progress.show()
 
     def _cost(self) -> dict[str, object]:
-        return {
+        cost: dict[str, object] = {
             "cpu_ns": time.process_time_ns(),
             "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "checks": self._kdamond.context.watch.checks,
+            "checks": self._engine.checks,
             "snapshots": self._progress.snapshots,
         }
+        if (kdamond := self._engine.kdamond_cpu_ns) is not None:
+            cost["kdamond_cpu_ns"] = kdamond
+        return cost
 
     def summary(self, path: str) -> str:
         progress = self._progress
-        attrs = self._kdamond.context.attrs
+        attrs = self._engine.attrs
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         only = f", {self._sees}" if self._sees == WRITES_ONLY else ""
         return (
@@ -217,7 +227,7 @@ def _metadata(args: argparse.Namespace, built: Monitor) -> dict[str, object]:
         "via": built.via,
         "sees": built.sees,
         "policy": built.policy,
-        "attrs": built.kdamond.context.attrs.as_dict(),
+        "attrs": built.engine.attrs.as_dict(),
         "command_line": sys.argv,
         "command": args.command,
         "startup_cpu_ns": time.process_time_ns(),

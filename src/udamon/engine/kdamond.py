@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from array import array
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from udamon.core.attrs import Attrs
 from udamon.core.clock import Clock
 from udamon.core.schedule import Schedule
 from udamon.core.target import Target
+from udamon.engine.base import Worker
 from udamon.engine.bus import Bus
 from udamon.engine.context import Context
 from udamon.engine.tuner import Tuner
+from udamon.errors import CannotError
 from udamon.model import Snapshot
 
 
-class Kdamond:
+class Kdamond(Worker):
     """Watches one context on its own thread, or in `run` on the caller's.
 
     `cpu_ns` tells the CPU time spent by the monitor; the tuner's budget is kept by it.
@@ -33,10 +35,9 @@ class Kdamond:
         name: str = "kdamond.0",
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
+        super().__init__(name)
         self.context = context
         self.bus = Bus(clock.now_ns)
-        self.name = name
-        self.failure: Exception | None = None
         self._clock = clock
         self._tuner = tuner
         self._cpu_ns = cpu_ns
@@ -47,7 +48,21 @@ class Kdamond:
         self._running = False
         self._stopping = False
         self._requests: deque[Callable[[], None]] = deque()
-        self._thread: threading.Thread | None = None
+
+    @property
+    def attrs(self) -> Attrs:
+        return self.context.attrs
+
+    @property
+    def checks(self) -> int:
+        return self.context.watch.checks
+
+    @property
+    def kdamond_cpu_ns(self) -> None:
+        """This kdamond is a thread of this process, whose CPU time has it already."""
+
+    def valid(self) -> bool:
+        return self.context.valid()
 
     def open(self) -> None:
         """Find the targets. `run` does it, too; who does it before learns here what cannot be watched."""
@@ -55,7 +70,7 @@ class Kdamond:
         try:
             self._update()
         except Exception:
-            self.context.ops.close()
+            self.close()
             raise
 
     def run(self) -> None:
@@ -92,28 +107,17 @@ class Kdamond:
         finally:
             self._running = False
             self._serve_requests()
-            context.ops.close()
-            watch.close()
-
-    def start(self) -> None:
-        """Run on a thread of its own, named as the kernel names its."""
-        self._thread = threading.Thread(target=self._run_guarded, name=self.name, daemon=True)
-        self._thread.start()
+            self.close()
 
     def stop(self) -> None:
         """From any thread: end within one tick. `join` waits for it."""
         self._stopping = True
         self.context.watch.interrupt()
 
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait for the thread; True when it ended. Raises what made it end, if it was an error."""
-        if self._thread is not None:
-            self._thread.join(timeout)
-            if self._thread.is_alive():
-                return False
-        if self.failure is not None:
-            raise self.failure
-        return True
+    def close(self) -> None:
+        """Release targets and files. Idempotent; only before `start`, or after the end."""
+        self.context.ops.close()
+        self.context.watch.close()
 
     def call(self, request: Callable[[], None]) -> None:
         """From any thread: have `request` run between two ticks on the kdamond's thread (semantics §6.5)."""
@@ -129,12 +133,6 @@ class Kdamond:
             aggregated = self._schedule.aggregation_due()
             self._schedule.change(attrs)
             self.context.watch.change(self.context.targets, old, attrs, aggregated=aggregated)
-
-    def _run_guarded(self) -> None:
-        try:
-            self.run()
-        except Exception as error:
-            self.failure = error
 
     def _update(self) -> None:
         self.context.ops.update(self.context.targets, self.bus.emit)
@@ -198,3 +196,6 @@ class Kdamond:
         if watch.answers_early and (self._seq == 0 or passed_ns >= whole_ns // 2):
             watch.merge(self.context.targets)
             self._publish()
+        if not all(self.context.ops.valid(target) for target in self.context.targets):
+            with suppress(CannotError):  # only to say which targets have ended
+                self.context.ops.update(self.context.targets, self.bus.emit)

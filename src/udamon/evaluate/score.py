@@ -1,4 +1,4 @@
-"""How right a snapshot is: F1 of hot bytes, error of rates, working set (design: Words)."""
+"""How right a snapshot is: F1 of hot bytes, error of rates, working set (DESIGN: "Words of an evaluation")."""
 
 from __future__ import annotations
 

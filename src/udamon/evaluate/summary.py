@@ -12,7 +12,7 @@ FOUND = 0.9
 
 
 def document(workload: str, evaluation: Evaluation) -> dict[str, object]:
-    """The JSON document of one policy and seed (design: Commands)."""
+    """The JSON document of one policy and seed (docs/commands.md)."""
     return {
         "schema": 1,
         "workload": workload,

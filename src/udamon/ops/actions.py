@@ -8,27 +8,28 @@ from udamon.ops.available import Usable
 
 ACTIONS = ("pageout", "cold", "willneed", "collapse", "lru_deprio", "migrate_hot", "migrate_cold", "stat")
 _ADVICE = {"lru_deprio": "cold"}  # the closest that can be asked for another process
-_LATER = "This version of udamon does not act yet"
+LATER = "This version of udamon does not act yet"
+"""Begins the reason of every action: a list of them may say it once, as its heading."""
 
 
 def probe_action(name: str, roots: Roots = Roots()) -> Usable:  # noqa: B008 (immutable)
     """Whether the machine would let udamon apply the action to another process; does nothing to any memory."""
     if name == "stat":
-        return Usable(False, f"{_LATER}; it needs nothing.", offered=True)
+        return Usable(False, f"{LATER}; it needs nothing.", offered=True)
     missing = (
         _missing_for_migration(roots) if name.startswith("migrate") else _missing_for_advice(name, roots)
     )
     if missing is not None:
         why, fix = missing
-        return Usable(False, f"{_LATER}, and {why}.", fix)
+        return Usable(False, f"{LATER}, and {why}.", fix)
     if name == "pageout" and not features.has_swap(roots.proc):
         return Usable(
             False,
-            f"{_LATER}; the machine offers it, but without swap only for file-backed memory.",
+            f"{LATER}; the machine offers it, but without swap only for file-backed memory.",
             "Add swap (zram will do).",
             offered=True,
         )
-    return Usable(False, f"{_LATER}; the machine offers it.", offered=True)
+    return Usable(False, f"{LATER}; the machine offers it.", offered=True)
 
 
 def _missing_for_advice(name: str, roots: Roots) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from udamon.errors import NotSupported, UsageError
 from udamon.linux import features
 from udamon.linux.roots import Roots
-from udamon.linux.sysfs_damon import kernel_damon
+from udamon.ops.damon_claim import free_or_left, holder
 
 ORDER = ("idle", "kernel", "refs")
 """What `--via auto` tries, best first."""
@@ -44,12 +44,18 @@ def choose(via: str, roots: Roots = Roots()) -> str:  # noqa: B008 (immutable)
     if via != "auto":
         found = probe(via, roots)
         if not found.usable:
-            raise NotSupported(f"{via} cannot be used: {found.why} {found.fix}".strip())
+            raise NotSupported(f"{via} cannot be used: {sentence(found)}")
         return via
     for name in ORDER:
         if probe(name, roots).usable:
             return name
     raise NotSupported("no primitive can be used here; udamon doctor says what each of them lacks.")
+
+
+def sentence(found: Usable) -> str:
+    """Why not and what to do, as the rest of one sentence."""
+    parts = [part[0].lower() + part[1:].rstrip(".") for part in (found.why, found.fix) if part]
+    return "; ".join(parts) + "."
 
 
 def _idle(roots: Roots) -> Usable:
@@ -68,13 +74,15 @@ def _idle(roots: Roots) -> Usable:
 
 
 def _kernel(roots: Roots) -> Usable:
-    kernel = kernel_damon(roots)
+    kernel = free_or_left(roots)
     if not kernel.present:
         return Usable(
             False, kernel.why, "Boot a kernel built with CONFIG_DAMON_SYSFS=y and CONFIG_DAMON_VADDR=y."
         )
     if kernel.busy:
-        return Usable(False, kernel.why, "End that use first; udamon never interferes with it.")
+        by = f" by another udamon ({who})" if (who := holder(roots)) else ""
+        why = f"{kernel.why[:-1]}{by}."
+        return Usable(False, why, "End that use first; udamon never interferes with it.")
     if not kernel.readable:
         return Usable(False, kernel.why, "Run as root.")
     if kernel.ops is not None and "vaddr" not in kernel.ops:
@@ -83,7 +91,11 @@ def _kernel(roots: Roots) -> Usable:
             f"In-kernel DAMON is free, but watches only {', '.join(kernel.ops) or 'nothing'}.",
             "Boot a kernel built with CONFIG_DAMON_VADDR=y.",
         )
-    return Usable(False, "The machine offers it; this version of udamon cannot use it yet.", offered=True)
+    return Usable(
+        True,
+        "It sees pages of any process, sampled, reads and writes; for one recording at a time.",
+        offered=True,
+    )
 
 
 def _refs(roots: Roots) -> Usable:

@@ -12,8 +12,8 @@ from typing import Any
 from udamon.record.naming import without_secrets
 
 _METADATA = frozenset(
-    {"version", "udamon", "attrs", "via", "ops", "policy", "kernel", "machine", "page_size",
-     "monotonic_ns", "wall_ns", "part"}
+    {"version", "udamon", "attrs", "via", "ops", "policy", "sees", "kernel", "machine",
+     "page_size", "monotonic_ns", "wall_ns", "part", "startup_cpu_ns"}
 )  # fmt: skip
 _TEXTS = {"target_end": frozenset({"why"})}
 

@@ -92,6 +92,7 @@ def render(report: Info) -> str:
     seconds = (report.end_ns - report.begin_ns) / 1e9
     mean = f", {report.regions / report.snapshots:.0f} regions each" if report.snapshots else ""
     metadata = report.recording.metadata
+    sampled = metadata.get("policy") is not None
     rows = [
         ["recorded", _when(metadata)],
         ["length", f"{clock(report.end_ns - report.begin_ns)}, {report.snapshots} snapshots{mean}"],
@@ -101,8 +102,11 @@ def render(report: Info) -> str:
                 f"{key} {metadata[key]}" for key in ("via", "sees", "ops", "policy") if metadata.get(key)
             ),
         ],
-        ["attributes", _attrs(report.catalog.attrs)],
-        ["monitor", _cost(report.catalog.cost, metadata.get("startup_cpu_ns") or 0, seconds)],
+        ["attributes", _attrs(report.catalog.attrs, sampled=sampled)],
+        [
+            "monitor",
+            _cost(report.catalog.cost, metadata.get("startup_cpu_ns") or 0, seconds, sampled=sampled),
+        ],
         ["mappings", f"{report.catalog.mappings_seen} seen" if report.catalog.mappings_seen else ""],
         ["end", "none: the recorder was killed or still runs" if report.recording.truncated else "closed"],
         *(["note", note] for note in report.catalog.notes),
@@ -119,22 +123,23 @@ def _when(metadata: dict[str, Any]) -> str:
     return f"{stamp} {where} (Linux {metadata.get('kernel', '?')})".strip()
 
 
-def _attrs(attrs: dict[str, Any]) -> str:
+def _attrs(attrs: dict[str, Any], *, sampled: bool) -> str:
     words = {"sample_us": "sample", "aggr_us": "aggregation", "update_us": "update"}
     parts = [f"{word} {format_time(attrs[key] / 1e6)}" for key, word in words.items() if key in attrs]
     low, high = attrs.get("min_nr_regions"), attrs.get("max_nr_regions")
-    return ", ".join([*parts, *([f"{low} to {high} regions"] if low is not None else [])])
+    # A census has no policy: nothing is sampled, and mappings are what they are.
+    return ", ".join([*parts, *([f"{low} to {high} regions"] if sampled and low is not None else [])])
 
 
-def _cost(cost: Any, starting_ns: int, seconds: float) -> str:
+def _cost(cost: Any, starting_ns: int, seconds: float, *, sampled: bool) -> str:
     if not cost:
         return ""
     cpu = cost.get("cpu_ns", 0) / 1e9
     # Starting up is paid once: it is no part of what watching costs.
     starting = min(starting_ns / 1e9, cpu)
     share = f" ({(cpu - starting) / seconds:.2%} of one CPU after the start)" if seconds else ""
-    memory, checks = format_size(cost.get("max_rss_bytes") or 0), cost.get("checks") or 0
-    return f"{format_time(cpu)} of CPU{share}, {memory} resident, {checks:,} checks"
+    checks = f", {cost.get('checks') or 0:,} checks" if sampled else ""
+    return f"{format_time(cpu)} of CPU{share}, {format_size(cost.get('max_rss_bytes') or 0)} resident{checks}"
 
 
 def _targets(targets: Sequence[tuple[TargetInfo, int, int, int, int]]) -> list[str]:
