@@ -115,7 +115,7 @@ RECORD = [
     (2, "-p {pid} --sample 0ms", "--sample 0ms is no interval"),
     (2, "-p {pid} --aggr 0s", "--aggr 0s is no interval"),
     (2, "-p {pid} --update 0s", "--update 0s is no interval"),
-    (2, "-p {pid} --aggr 0", "has no unit"),
+    (2, "-p {pid} --aggr 0", "--aggr 0 is no interval"),
     (2, "-p {pid} --aggr=-5ms", "'-5ms' is not a time"),
     (2, "-p {pid} --aggr -5ms", "--aggr: expected one argument"),
     (2, "-p {pid} --aggr 5parsecs", "unknown unit 'parsecs'"),
