@@ -90,6 +90,20 @@ def last_cpu(pid: int, root: Path = PROC) -> int:
     return int(data[data.rindex(b")") + 2 :].split()[36])
 
 
+def cpu_ns(process: ProcessId, root: Path = PROC) -> int:
+    """CPU time that a process or kernel thread has taken: to the nanosecond where the kernel counts so, else to
+    the clock tick. Raises OSError; ProcessLookupError when it is gone."""
+    stat = read_stat(process.pid, root)
+    if stat.start_time != process.start_time:
+        raise _no_such_process()
+    ticks = (stat.utime + stat.stime) * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
+    try:
+        # Of the first thread alone: right for kernel threads, never more than the whole for others.
+        return max(int(read_bytes(f"{root}/{process.pid}/schedstat").split()[0]), ticks)
+    except (OSError, IndexError, ValueError):
+        return ticks
+
+
 def read_status(pid: int | str = "self", root: Path = PROC) -> Status:
     """Raises OSError."""
     fields = dict(

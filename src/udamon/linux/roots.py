@@ -11,8 +11,9 @@ SYS = Path("/sys")
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """`locks` are the lock directories in order of preference; see ops.lock."""
+    """`locks` are the lock directories in order of preference, see ops.lock; `run` is for root's own notes."""
 
     proc: Path = PROC
     sys: Path = SYS
     locks: tuple[Path, ...] = (Path("/run/lock/udamon"), Path("/tmp/udamon-locks"))
+    run: Path = Path("/run/udamon")
