@@ -1,4 +1,4 @@
-"""From flags to a kdamond that is ready to run."""
+"""From flags to an engine that is ready to run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from random import Random
 
 from udamon.cli import attributes, targets
+from udamon.core.attrs import Attrs
 from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import POLICIES, make_policy
 from udamon.core.target import Target
+from udamon.engine.base import Engine
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
+from udamon.engine.kernel import KernelEngine
+from udamon.engine.kernel_budget import KernelBudget
 from udamon.engine.resident import Residents
 from udamon.engine.tuner import CensusBudget, Tuner
 from udamon.engine.watch import CensusWatch, SampledWatch, Watch
 from udamon.errors import NotSupported, UsageError
 from udamon.linux.procfs import ProcessId
+from udamon.linux.sysfs_damon import kernel_damon
 from udamon.model import Range
 from udamon.ops.available import choose, sees
 from udamon.ops.base import OperationsSet, Sampler
@@ -33,6 +38,8 @@ from udamon.workload.truth import Truth
 
 DEFAULT_OVERHEAD = 0.01
 DEFAULT_POLICY = "damon"
+KERNEL_POLICY = "damon"
+"""The region policy that in-kernel DAMON has: asking for it there is no mistake."""
 CENSUSES = ("refs", "softdirty")
 RESIDENT_GRAIN = 64 << 10
 """Holes smaller than this are not worth telling apart: the list of resident ranges stays short."""
@@ -41,12 +48,13 @@ PRIMITIVES = ("auto", "idle", "kernel", "refs", "softdirty")
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """A kdamond and the words for what it does."""
+    """An engine and the words for what it does; `notes` are for whoever reads its recording."""
 
-    kdamond: Kdamond
+    engine: Engine
     ops: str
     via: str
     policy: str | None
+    notes: tuple[str, ...] = ()
 
     @property
     def sees(self) -> str:
@@ -83,35 +91,69 @@ def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
     """The monitor that `args` describe; `command_pid` is the started command's. Raises UdamonError."""
     attrs = attributes.attrs_of(args)
     clock = MonotonicClock()
-    random = Random()
-    tuner: Tuner | None = None
     if args.sim is not None:
-        _refuse_ops(args, "--sim")
-        truth = _truth(args.sim)
-        ops: OperationsSet = SimSpace(truth)
-        via = "sim"
-    else:
-        ops = _open_ops(args, command_pid)
-        via = _choose_via(args, ops)
+        return _simulated(args, attrs, clock)
+    ops = _open_ops(args, command_pid)
+    via = _choose_via(args, ops)
     if args.same_cpu and via != "idle":
         raise UsageError(f"--same-cpu is of use with idle alone, and this looks via {via}; leave it out.")
+    if via == "kernel":
+        return _in_kernel(args, ops, attrs, clock)
     if via in CENSUSES:
         _refuse_policy(args, via)
-        policy = None
-        watch: Watch = CensusWatch(open_census(via, ops, max_ranges=attrs.max_nr_regions), clock)
-        tuner = _budget(args)
-    else:
-        _refuse_overhead(args, via)
-        policy = args.policy or DEFAULT_POLICY
-        sampler: Sampler = (
-            SimSampler(truth, clock, origin_ns=clock.now_ns(), seed=random.getrandbits(64))
-            if via == "sim"
-            else open_sampler(via, same_cpu=args.same_cpu)
+        census = CensusWatch(open_census(via, ops, max_ranges=attrs.max_nr_regions), clock)
+        budget = _budget(args)
+        tuner = None if budget is None else CensusBudget(budget)
+        return Monitor(_kdamond(ops, census, attrs, clock, tuner), ops.name, via, None)
+    _refuse_overhead(args, via)
+    sampler = open_sampler(via, same_cpu=args.same_cpu)
+    residents = None if ops.name == "paddr" else _residents(clock)
+    watch, policy = _sampled(args, sampler, Random(), residents)
+    return Monitor(_kdamond(ops, watch, attrs, clock), ops.name, via, policy, _conflict())
+
+
+def _simulated(args: argparse.Namespace, attrs: Attrs, clock: Clock) -> Monitor:
+    _refuse_ops(args, "--sim")
+    if args.same_cpu:
+        raise UsageError("--same-cpu is of use with idle alone, and this looks via sim; leave it out.")
+    _refuse_overhead(args, "sim")
+    truth, random = _truth(args.sim), Random()
+    sampler = SimSampler(truth, clock, origin_ns=clock.now_ns(), seed=random.getrandbits(64))
+    watch, policy = _sampled(args, sampler, random, None)
+    space = SimSpace(truth)
+    return Monitor(_kdamond(space, watch, attrs, clock), space.name, "sim", policy)
+
+
+def _in_kernel(args: argparse.Namespace, ops: OperationsSet, attrs: Attrs, clock: Clock) -> Monitor:
+    if args.policy not in (None, KERNEL_POLICY):
+        raise UsageError(
+            f"in-kernel DAMON has a region policy of its own; leave --policy {args.policy} out, or use --via idle."
         )
-        residents = None if via == "sim" or ops.name == "paddr" else _residents(clock)
-        watch = SampledWatch(make_policy(policy, random), sampler, random, residents=residents)
-    kdamond = Kdamond(Context(ops, watch, attrs), clock, tuner=tuner, cpu_ns=time.process_time_ns)
-    return Monitor(kdamond, ops.name, via, policy)
+    budget = None if args.overhead is None else KernelBudget(_budget(args) or DEFAULT_OVERHEAD)
+    residents = None if ops.name == "paddr" else _residents(clock)
+    engine = KernelEngine(ops, attrs, clock, budget=budget, residents=residents)
+    return Monitor(engine, ops.name, "kernel", "kernel")
+
+
+def _kdamond(
+    ops: OperationsSet, watch: Watch, attrs: Attrs, clock: Clock, tuner: Tuner | None = None
+) -> Kdamond:
+    return Kdamond(Context(ops, watch, attrs), clock, tuner=tuner, cpu_ns=time.process_time_ns)
+
+
+def _sampled(
+    args: argparse.Namespace, sampler: Sampler, random: Random, residents: Residents | None
+) -> tuple[Watch, str]:
+    policy = args.policy or DEFAULT_POLICY
+    return SampledWatch(make_policy(policy, random), sampler, random, residents=residents), policy
+
+
+def _conflict() -> tuple[str, ...]:
+    """What a recording via idle must say of a DAMON that is at work beside it."""
+    found = kernel_damon()
+    if not found.busy:
+        return ()
+    return (f"{found.why[:-1]}; it uses up the same accessed bits, so idle may see less than there is.",)
 
 
 def _residents(clock: Clock) -> Residents:
@@ -158,11 +200,12 @@ def _refuse_ops(args: argparse.Namespace, target: str) -> None:
 def _refuse_overhead(args: argparse.Namespace, via: str) -> None:
     if args.overhead is not None:
         raise UsageError(
-            f"--overhead chooses the interval of refs and softdirty; with {via}, give --sample and --aggr."
+            f"--overhead chooses the interval of kernel, refs and softdirty; with {via}, give --sample and --aggr."
         )
 
 
-def _budget(args: argparse.Namespace) -> CensusBudget | None:
+def _budget(args: argparse.Namespace) -> float | None:
+    """The share of a CPU to keep to; None where intervals are given."""
     explicit = args.sample is not None or args.aggr is not None
     if explicit and args.overhead is not None:
         raise UsageError("--overhead chooses the intervals; leave it or --sample and --aggr out.")
@@ -171,7 +214,7 @@ def _budget(args: argparse.Namespace) -> CensusBudget | None:
     overhead = DEFAULT_OVERHEAD if args.overhead is None else parse_share(args.overhead)
     if overhead == 0:
         raise UsageError("--overhead 0 leaves nothing to watch with; give at least 0.01%.")
-    return CensusBudget(overhead)
+    return overhead
 
 
 def _truth(config: str) -> Truth:

@@ -12,13 +12,22 @@ from udamon.units import format_size, format_time
 
 
 class Progress:
-    """Subscribes to a monitor; `show` rewrites the line when `stream` is a terminal."""
+    """Subscribes to a monitor; `show` rewrites the line when `stream` is a terminal.
 
-    def __init__(self, stream: TextIO = sys.stderr, now: Callable[[], float] = time.monotonic) -> None:
+    `kdamond_cpu_ns` tells the CPU time that the kernel takes for the monitor, beside this process.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO = sys.stderr,
+        now: Callable[[], float] = time.monotonic,
+        kdamond_cpu_ns: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.snapshots = 0
         self._stream = stream
         self._now = now
         self._began = now()
+        self._kdamond_cpu_ns = kdamond_cpu_ns
         self._cpu_began = time.process_time()
         self._latest: dict[int, tuple[int, int, int]] = {}  # target → snapshot, regions, hot bytes
         self._width = 0
@@ -29,8 +38,9 @@ class Progress:
 
     @property
     def cpu_share(self) -> float:
-        """CPU of this process over the time since the start, as a share of one CPU."""
-        return (time.process_time() - self._cpu_began) / max(self.seconds, 1e-9)
+        """CPU of this process and its kdamond over the time since the start, as a share of one CPU."""
+        spent = time.process_time() - self._cpu_began + self._kdamond_cpu_ns() / 1e9
+        return spent / max(self.seconds, 1e-9)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         half = snapshot.ticks / 2

@@ -45,11 +45,15 @@ class Residents:
 
     def of(self, target: Target) -> list[int] | None:
         """Resident bytes of each of the target's regions as of the last look; None before the first."""
-        known = self._known.get(target.index)
+        known = self.ranges(target)
         return None if known is None else overlaps(target.regions, known)
 
+    def ranges(self, target: Target) -> list[Range] | None:
+        """Where the target was resident at the last look; None before the first."""
+        return self._known.get(target.index)
 
-def overlaps(regions: Sequence[Region], ranges: Sequence[Range]) -> list[int]:
+
+def overlaps(regions: Sequence[Region] | Sequence[Range], ranges: Sequence[Range]) -> list[int]:
     """Bytes that each region shares with `ranges`; both sorted and disjoint."""
     shared = []
     first = 0

@@ -1,0 +1,172 @@
+"""The engine that drives in-kernel DAMON: the kernel watches and decides, this sets it up and tells what it found.
+
+Which processes are targets, their mappings and their locks come from the same operations sets as in user space.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from udamon.core.attrs import Attrs
+from udamon.core.clock import Clock
+from udamon.core.target import Target
+from udamon.engine.base import Worker
+from udamon.engine.bus import Bus
+from udamon.engine.kernel_budget import KernelBudget
+from udamon.engine.kernel_context import KernelContext
+from udamon.engine.kernel_rows import Tuned
+from udamon.engine.kernel_windows import Windows
+from udamon.engine.resident import Residents
+from udamon.errors import CannotError
+from udamon.linux.roots import Roots
+from udamon.ops.base import OperationsSet
+
+SETTLE_AGGREGATIONS = 2
+"""After the kernel's list of targets was changed it is left alone this long, so that aggregations get done."""
+
+
+class KernelEngine(Worker):
+    """Yields the kernel's snapshots of the targets of `ops`; see engine.base.Engine.
+
+    `source` is "tracepoint", "tried_regions" or "auto". With a `budget` the intervals follow the CPU time.
+    """
+
+    def __init__(
+        self,
+        ops: OperationsSet,
+        attrs: Attrs,
+        clock: Clock,
+        *,
+        budget: KernelBudget | None = None,
+        residents: Residents | None = None,
+        source: str = "auto",
+        roots: Roots = Roots(),  # noqa: B008 (immutable)
+        cpu_ns: Callable[[], int] = time.process_time_ns,
+    ) -> None:
+        super().__init__("udamon.kernel")
+        self.bus = Bus(clock.now_ns)
+        self.targets: list[Target] = []
+        self._ops = ops
+        self._windows = Windows(attrs if budget is None else budget.begin(attrs))
+        self._residents = residents
+        self._clock = clock
+        self._budget = budget
+        self._cpu_ns = cpu_ns
+        self._kernel = KernelContext(ops.name, roots, source)
+        self._stopping = False
+        self._next_update_ns = self._settled_ns = 0
+        self._lost = 0
+
+    @property
+    def attrs(self) -> Attrs:
+        return self._windows.attrs
+
+    @property
+    def checks(self) -> int:
+        """Estimated: see Windows."""
+        return self._windows.checks
+
+    @property
+    def kdamond_cpu_ns(self) -> int:
+        return self._kernel.cpu_ns
+
+    def valid(self) -> bool:
+        return any(self._ops.valid(target) for target in self.targets) or self._ops.expecting()
+
+    def open(self) -> None:
+        """Find the targets, claim DAMON, and turn it on. Raises UdamonError, with everything as it was found."""
+        try:
+            self._update()
+            self._windows.change(self._kernel.open(self.attrs))
+            if self.targets:
+                self._kernel.start(self.targets)
+        except BaseException:
+            with suppress(CannotError):
+                self.close()
+            raise
+
+    def run(self) -> None:
+        """Until stopped or no target is left: wait, publish what the kernel found, follow the targets."""
+        try:
+            while not self._stopping and self.valid():
+                self._wait()
+                self._publish()
+                if self._clock.now_ns() >= self._next_update_ns or not self._kernel.on:
+                    self._follow()
+                self._tune()
+            self._kernel.turn_off()
+            self._publish()
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._clock.interrupt()
+
+    def close(self) -> None:
+        try:
+            self._kernel.close()
+        finally:
+            self._ops.close()
+
+    def _wait(self) -> None:
+        now = self._clock.now_ns()
+        until = now + self._kernel.source.pause_ns(self.attrs)
+        self._clock.wait_until(min(until, max(self._next_update_ns, now)))
+
+    def _update(self) -> None:
+        self._ops.update(self.targets, self.bus.emit)
+        if self._residents is not None:
+            self._residents.refresh(self.targets)
+        self._next_update_ns = self._clock.now_ns() + self.attrs.update_us * 1_000
+
+    def _follow(self) -> None:
+        """Ask who came and went, and tell the kernel. Raises CannotError when somebody took DAMON from us."""
+        self._update()
+        if not self._kernel.ours:
+            raise CannotError("another program has set in-kernel DAMON up anew, so this recording ends here.")
+        watched = [target for target in self.targets if target in self._kernel.positions]
+        if not self._kernel.on and any(self._ops.valid(target) for target in watched):
+            raise CannotError("another program has turned in-kernel DAMON off, so this recording ends here.")
+        if self._clock.now_ns() < self._settled_ns:
+            return
+        before = self._kernel.positions
+        note = self._kernel.follow(self.targets)
+        if note is not None:
+            self.bus.emit("note", {"text": note})
+        if self._kernel.positions != before:
+            self._settled_ns = self._clock.now_ns() + SETTLE_AGGREGATIONS * self.attrs.aggr_us * 1_000
+
+    def _publish(self) -> None:
+        for found in self._kernel.source.read():
+            if found.time_ns < self._kernel.valid_from_ns:
+                continue  # while the kernel was told of changes: which of them held cannot be known
+            if isinstance(found, Tuned):
+                self._windows.tune(found)
+                continue
+            if found.first and self._windows.begin(found):
+                self.bus.emit("attrs", {**self.attrs.as_dict(), "why": "intervals goal"})
+            target = self._kernel.target_at(found.position)
+            if target in self.targets:
+                resident = None if self._residents is None else self._residents.ranges(target)
+                self.bus.snapshot(self._windows.snapshot(found, target, resident))
+        lost, self._lost = self._kernel.source.lost - self._lost, self._kernel.source.lost
+        if lost:
+            self.bus.emit("note", {"text": "snapshots were lost: the kernel was faster than udamon."})
+
+    def _tune(self) -> None:
+        if self._budget is None or not self._kernel.on:
+            return
+        spent = self._cpu_ns() + self.kdamond_cpu_ns
+        attrs = self._budget.tune(self.attrs, self._clock.now_ns(), spent)
+        if attrs is None:
+            return
+        self._publish()
+        try:
+            self._kernel.change(attrs)
+        except OSError:
+            return  # it ended just now: the next look says so
+        self._windows.change(attrs)
+        self.bus.emit("attrs", {**attrs.as_dict(), "why": self._budget.why})

@@ -1,0 +1,196 @@
+"""The kernel's side of a context: its DAMON set up for our targets, kept in step with them, and given back."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from udamon.core.attrs import Attrs
+from udamon.core.target import Target
+from udamon.engine import kernel_plan
+from udamon.engine.kernel_plan import Entry
+from udamon.engine.kernel_source import Source, Traced, Tried
+from udamon.errors import CannotError, NotSupported
+from udamon.linux.damon_tree import CONTEXT, GOAL, TRIED
+from udamon.linux.procfs import ProcessId, cpu_ns
+from udamon.linux.roots import Roots
+from udamon.linux.tracefs import tracefs_root
+from udamon.ops.damon_claim import DamonClaim
+
+BEGUN_ANEW = (
+    "this kernel cannot take a target off a running DAMON: it was begun anew for the ones that came, "
+    "so ages start again."
+)
+
+
+class KernelContext:
+    """In-kernel DAMON with one context. `positions` are our targets in the order of the kernel's list.
+
+    `source` is "tracepoint", "tried_regions" or "auto" (the first that can be had).
+    """
+
+    def __init__(self, ops: str, roots: Roots, source: str = "auto") -> None:
+        self.positions: list[Target] = []
+        self.valid_from_ns = 0
+        self._ops = ops
+        self._roots = roots
+        self._wanted = source
+        self._claim = DamonClaim(roots)
+        self._source: Source | None = None
+        self._kdamond: ProcessId | None = None
+        self._cpu_before_ns = self._cpu_ns = 0
+        self._tunes = False
+
+    @property
+    def source(self) -> Source:
+        assert self._source is not None, "the context is not open"
+        return self._source
+
+    @property
+    def on(self) -> bool:
+        """True while the kdamond runs."""
+        return self._claim.tree.on
+
+    @property
+    def ours(self) -> bool:
+        """False once somebody else has written over what was set up here."""
+        return self._claim.still_ours()
+
+    @property
+    def cpu_ns(self) -> int:
+        """CPU time of all kdamonds that were started here."""
+        if self._kdamond is not None:
+            with suppress(OSError):
+                self._cpu_ns = cpu_ns(self._kdamond, self._roots.proc)
+        return self._cpu_before_ns + self._cpu_ns
+
+    def target_at(self, position: int) -> Target | None:
+        """The target at this place of the kernel's list."""
+        return self.positions[position] if position < len(self.positions) else None
+
+    def open(self, attrs: Attrs) -> Attrs:
+        """Claim DAMON and set the context up, off; returns the attributes without what this kernel lacks.
+
+        Raises TargetBusy naming who has it, NotSupported, NotPermitted or CannotError.
+        """
+        self._claim.take()
+        self._claim.set_up(kernel_plan.context_only())
+        offered = self._claim.tree.read(f"{CONTEXT}/avail_operations").split()
+        if self._ops not in offered:
+            raise NotSupported(
+                f"this kernel's DAMON watches {', '.join(offered) or 'nothing'} and not {self._ops}; boot a "
+                f"kernel built with CONFIG_DAMON_{'PADDR' if self._ops == 'paddr' else 'VADDR'}=y."
+            )
+        self._claim.set_up(kernel_plan.operations(self._ops))
+        has_goal = self._claim.tree.has(GOAL)
+        if not has_goal:
+            attrs = replace(attrs, goal=type(attrs.goal)())
+        self._tunes = bool(attrs.goal.aggrs)
+        self._claim.set_up(kernel_plan.attributes(attrs, goal=has_goal))
+        self._source = self._open_source(attrs)
+        self._claim.set_up(self._source.settings())
+        return attrs
+
+    def _open_source(self, attrs: Attrs) -> Source:
+        root = tracefs_root(self._roots)
+        if root is not None and self._wanted != "tried_regions":
+            try:
+                return Traced(self._claim, root, attrs.max_nr_regions)
+            except (OSError, ValueError) as error:
+                why = str(error)
+        else:
+            why = "tracefs is not mounted, or not writable"
+        self._claim.set_up([(f"{CONTEXT}/schemes/nr_schemes", "1")])
+        if self._wanted == "tracepoint" or not self._claim.tree.has(TRIED):
+            raise NotSupported(
+                f"what in-kernel DAMON finds cannot be had: {why}, and this kernel has no tried_regions; "
+                "mount tracefs with: mount -t tracefs tracefs /sys/kernel/tracing."
+            )
+        return Tried(self._claim, tunes=self._tunes)
+
+    def start(self, targets: Sequence[Target]) -> None:
+        """Start the kdamond for these targets. Raises CannotError where the kernel refuses."""
+        self._claim.set_up(kernel_plan.targets([self._entry(target) for target in targets]))
+        self._adopt(targets)
+        self.valid_from_ns = time.monotonic_ns()
+        self._kdamond = self._claim.start()
+
+    def follow(self, targets: Sequence[Target]) -> str | None:
+        """Bring the kernel's list in step with `targets`; returns a note on what that cost, if anything.
+
+        The kernel's list has those that ended until they are removed; they cost little. Raises CannotError.
+        """
+        new = [target for target in targets if target not in self.positions]
+        gone = [target for target in self.positions if target not in targets]
+        removable = self._claim.tree.has(f"{CONTEXT}/targets/0/obsolete_target")
+        if not self.on:
+            if not targets:
+                return None
+            self._restart(targets)
+            return None
+        if not new and not (gone and removable):
+            return None
+        if not gone or removable:
+            try:
+                self._commit(new, gone)
+                return None
+            except OSError:
+                pass  # an old kernel, or a target that ended just now
+        self._restart(targets)
+        return BEGUN_ANEW
+
+    def _commit(self, new: Sequence[Target], gone: Sequence[Target]) -> None:
+        # A process that ended has no pid that the kernel would take; whose it is does not matter, it goes.
+        entries = [
+            Entry(os.getpid(), obsolete=True) if target in gone else self._entry(target)
+            for target in self.positions
+        ]
+        entries += [self._entry(target) for target in new]
+        self._claim.command("commit", kernel_plan.targets(entries))
+        if gone:
+            kept = [target for target in self.positions if target not in gone]
+            self._adopt([*kept, *new])
+            self.valid_from_ns = time.monotonic_ns()
+            # The kernel has forgotten them; now the tree does, too, so that both count alike.
+            self._claim.set_up(kernel_plan.targets([self._entry(target) for target in self.positions]))
+        else:
+            self._adopt([*self.positions, *new])
+
+    def _restart(self, targets: Sequence[Target]) -> None:
+        self.turn_off()
+        self.start(targets)
+
+    def change(self, attrs: Attrs) -> None:
+        """Commit new attributes to the running kdamond. Raises OSError or CannotError."""
+        has_goal = self._claim.tree.has(GOAL)
+        self._claim.command("commit", kernel_plan.attributes(attrs, goal=has_goal))
+        self.valid_from_ns = time.monotonic_ns()
+
+    def turn_off(self) -> None:
+        """End the kdamond; what it found can still be read. Raises OSError."""
+        self._cpu_before_ns, self._cpu_ns = self.cpu_ns, 0
+        self._kdamond = None
+        if self._claim.still_ours():
+            self._claim.tree.turn_off()
+
+    def _adopt(self, targets: Sequence[Target]) -> None:
+        self.positions = list(targets)
+        if isinstance(self._source, Tried):
+            self._source.targets = len(self.positions)
+
+    def _entry(self, target: Target) -> Entry:
+        return Entry(target.pid, () if self._ops == "vaddr" else target.ranges)
+
+    def close(self) -> None:
+        """Give DAMON and tracing back as they were found. Idempotent. Raises CannotError where that fails."""
+        try:
+            with suppress(CannotError, OSError):
+                self.turn_off()
+            if self._source is not None:
+                self._source.close()
+                self._source = None
+        finally:
+            self._claim.release()
