@@ -8,6 +8,7 @@ setup(
             "udamon.native._native",
             sources=[
                 "src/udamon/native/module.c",
+                "src/udamon/native/arrays.c",
                 "src/udamon/native/touch.c",
                 "src/udamon/native/sim.c",
                 "src/udamon/native/sampler.c",

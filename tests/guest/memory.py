@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from udamon.core.target import Target
-from udamon.linux.procfs import read_stat
+from tests.guest.program import Program
 from udamon.model import Range
 
 MIB = 1 << 20
@@ -94,33 +93,8 @@ while True:
 """
 
 
-class Memory:
+class Memory(Program):
     """The running program."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self._sizes: dict[str, int] = {}
-        self._starts: dict[str, int] = {}
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def target(self, index: int = 0) -> Target:
-        return Target(index, self.pid, read_stat(self.pid).start_time)
-
-    def tell(self, *words: object) -> str:
-        """Give a command and wait for its answer."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(*words, file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline().strip()
-        assert answer, f"the program ended at {words}"
-        return answer
-
-    def map(self, name: str, size: int, kind: str = "small") -> Range:
-        start = int(self.tell("map", name, size, kind))
-        return Range(start, start + size)
 
     def end(self) -> None:
         self._process.kill()

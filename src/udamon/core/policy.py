@@ -63,6 +63,35 @@ class Answers:
     late_ns: array[int]  # 'q' per tick: how late it began
     errnos: Mapping[int, int] = field(default_factory=dict)  # failed system calls by errno
 
+    @classmethod
+    def of_bytes(
+        cls,
+        ticks: int,
+        *,
+        hits: bytes,
+        no_page: bytes,
+        slot: bytes,
+        address: bytes,
+        span: bytes,
+        answer: bytes,
+        shift: bytes,
+        late_ns: bytes,
+        errnos: Mapping[int, int] | None = None,
+    ) -> Answers:
+        """What the C samplers give back: native-endian items of the types above."""
+        return cls(
+            ticks=ticks,
+            hits=array("I", hits),
+            no_page=array("I", no_page),
+            slot=array("I", slot),
+            address=array("Q", address),
+            span=array("I", span),
+            answer=array("B", answer),
+            shift=array("B", shift),
+            late_ns=array("q", late_ns),
+            errnos=errnos or {},
+        )
+
     @property
     def checks(self) -> int:
         return len(self.slot)

@@ -6,6 +6,22 @@
 #include <Python.h>
 #include <stdint.h>
 
+/* arrays.c: the arrays in `sequence`, each of items of a size; -1 with an exception set. Release them all the
+ * same, also after a failure. */
+int take_arrays(PyObject *sequence, Py_buffer *buffer, size_t *count, const size_t *item_size, int number);
+/* 1 when the arrays first..last have as many items; 0 with ValueError set. */
+int same_length(const size_t *count, int first, int last);
+void release_arrays(Py_buffer *buffer, int number);
+
+/* splitmix64's finaliser (Steele, Lea, Flood 2014): a hash, and of a counter a random number */
+static inline uint64_t mix(uint64_t x)
+{
+    x += 0x9E3779B97F4A7C15u;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
 /* touch.c */
 extern PyMethodDef touch_methods[];
 /* sim.c */

@@ -39,15 +39,6 @@ struct call {
     unsigned long done;
 };
 
-static uint64_t mix(uint64_t x)
-{
-    /* splitmix64's finaliser (Steele, Lea, Flood 2014) */
-    x += 0x9E3779B97F4A7C15u;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return x ^ (x >> 31);
-}
-
 static int64_t now_ns(void)
 {
     struct timespec now;
@@ -278,27 +269,14 @@ static void release(struct call *c)
     free(c->late);
     free(c->pending);
     free(c->files.gone);
-    for (int i = 0; i < BUFFERS; i++)
-        if (c->buffer[i].obj != NULL)
-            PyBuffer_Release(&c->buffer[i]);
+    release_arrays(c->buffer, BUFFERS);
 }
 
 static int take_buffers(struct call *c, PyObject *sequence)
 {
-    for (int i = 0; i < BUFFERS; i++) {
-        PyObject *item = PySequence_GetItem(sequence, i);
-        if (item == NULL)
-            return -1;
-        int failed = PyObject_GetBuffer(item, &c->buffer[i], PyBUF_SIMPLE);
-        Py_DECREF(item);
-        if (failed)
-            return -1;
-        c->count[i] = (size_t)c->buffer[i].len / item_size[i];
-        if (i > SLOT_TARGET && c->count[i] != c->count[SLOT_TARGET]) {
-            PyErr_SetString(PyExc_ValueError, "parallel arrays differ in length");
-            return -1;
-        }
-    }
+    if (take_arrays(sequence, c->buffer, c->count, item_size, BUFFERS) < 0 ||
+        !same_length(c->count, SLOT_TARGET, SLOT_SPAN))
+        return -1;
     const uint32_t *target = c->buffer[SLOT_TARGET].buf, *span = c->buffer[SLOT_SPAN].buf;
     const uint64_t *start = c->buffer[SLOT_START].buf, *end = c->buffer[SLOT_END].buf;
     for (size_t i = 0; i < c->count[SLOT_TARGET]; i++)

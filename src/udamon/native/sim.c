@@ -24,15 +24,6 @@ struct space {
     size_t windows_count;
 };
 
-static uint64_t mix(uint64_t x)
-{
-    /* splitmix64's finaliser (Steele, Lea, Flood 2014) */
-    x += 0x9E3779B97F4A7C15u;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return x ^ (x >> 31);
-}
-
 static double unit(uint64_t bits)
 {
     return (double)(bits >> 11) * 0x1.0p-53;
@@ -85,7 +76,7 @@ static double chance_at(const struct space *s, uint64_t address, uint64_t tick)
 /* Everything one call works on; buffers are released together. */
 enum { SET_TICK, SET_SEGMENT, SET_WINDOW, SEG_START, SEG_END, SEG_CHANCE, WINDOWS, RES_START, RES_END,
        SLOT_START, SLOT_END, SLOT_CHECKS, SLOT_SPAN, BUFFERS };
-static const int item_size[BUFFERS] = {4, 4, 4, 8, 8, 8, sizeof(struct window), 8, 8, 8, 8, 4, 4};
+static const size_t item_size[BUFFERS] = {4, 4, 4, 8, 8, 8, sizeof(struct window), 8, 8, 8, 8, 4, 4};
 
 struct call {
     Py_buffer buffer[BUFFERS];
@@ -162,22 +153,12 @@ static void run(const struct call *c, const struct space *spaces, struct output 
 
 static int take_buffers(struct call *c, PyObject *sequence)
 {
-    for (int i = 0; i < BUFFERS; i++) {
-        PyObject *item = PySequence_GetItem(sequence, i);
-        if (item == NULL)
-            return -1;
-        int failed = PyObject_GetBuffer(item, &c->buffer[i], PyBUF_SIMPLE);
-        Py_DECREF(item);
-        if (failed)
-            return -1;
-        c->count[i] = (size_t)c->buffer[i].len / (size_t)item_size[i];
-    }
-    if (c->count[SEG_START] != c->count[SEG_END] || c->count[SEG_START] != c->count[SEG_CHANCE] ||
-        c->count[RES_START] != c->count[RES_END] || c->count[SLOT_START] != c->count[SLOT_END] ||
-        c->count[SLOT_START] != c->count[SLOT_CHECKS] || c->count[SLOT_START] != c->count[SLOT_SPAN] ||
-        c->count[SET_TICK] == 0 || c->count[SET_TICK] != c->count[SET_SEGMENT] ||
-        c->count[SET_TICK] != c->count[SET_WINDOW]) {
-        PyErr_SetString(PyExc_ValueError, "parallel arrays differ in length");
+    if (take_arrays(sequence, c->buffer, c->count, item_size, BUFFERS) < 0 ||
+        !same_length(c->count, SET_TICK, SET_WINDOW) || !same_length(c->count, SEG_START, SEG_CHANCE) ||
+        !same_length(c->count, RES_START, RES_END) || !same_length(c->count, SLOT_START, SLOT_SPAN))
+        return -1;
+    if (c->count[SET_TICK] == 0) {
+        PyErr_SetString(PyExc_ValueError, "there is no set of truth; arrays must begin with one");
         return -1;
     }
     const uint32_t *segment = c->buffer[SET_SEGMENT].buf, *window = c->buffer[SET_WINDOW].buf;
@@ -256,9 +237,7 @@ static PyObject *sim_sample(PyObject *self, PyObject *args)
     PyObject *result = NULL;
     if (take_buffers(&c, buffers) == 0)
         result = sample(&c);
-    for (int i = 0; i < BUFFERS; i++)
-        if (c.buffer[i].obj != NULL)
-            PyBuffer_Release(&c.buffer[i]);
+    release_arrays(c.buffer, BUFFERS);
     return result;
 }
 

@@ -76,18 +76,10 @@ class IdleSampler:
             raise NotPermitted(
                 "the kernel keeps page frame numbers to itself; run as root (CAP_SYS_ADMIN) to look via idle."
             )
-        return Answers(
-            ticks=done,
-            hits=array("I", hits),
-            no_page=array("I", no_page),
-            slot=array("I", slot),
-            address=array("Q", address),
-            span=array("I", span),
-            answer=array("B", answer),
-            shift=array("B", shift),
-            late_ns=array("q", late),
-            errnos=failed,
-        )
+        return Answers.of_bytes(
+            done, hits=hits, no_page=no_page, slot=slot, address=address, span=span, answer=answer, shift=shift,
+            late_ns=late, errnos=failed,
+        )  # fmt: skip
 
     def interrupt(self) -> None:
         with (

@@ -81,17 +81,10 @@ class SimSampler:
         hits, no_page, slot, address, span, answer = sim_sample(
             buffers, done, t_ns // tick_ns, self._seed, seed & 0xFFFF_FFFF_FFFF_FFFF
         )
-        return Answers(
-            ticks=done,
-            hits=array("I", hits),
-            no_page=array("I", no_page),
-            slot=array("I", slot),
-            address=array("Q", address),
-            span=array("I", span),
-            answer=array("B", answer),
-            shift=array("B", bytes([PAGE_SHIFT])) * len(answer),
-            late_ns=array("q", bytes(8 * done)),
-        )
+        return Answers.of_bytes(
+            done, hits=hits, no_page=no_page, slot=slot, address=address, span=span, answer=answer,
+            shift=bytes([PAGE_SHIFT]) * len(answer), late_ns=bytes(8 * done),
+        )  # fmt: skip
 
     def interrupt(self) -> None:
         self._clock.interrupt()

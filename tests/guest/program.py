@@ -1,0 +1,36 @@
+"""A program that does what it is told, one line a command, one line an answer."""
+
+from __future__ import annotations
+
+import subprocess
+
+from udamon.core.target import Target
+from udamon.linux.procfs import read_stat
+from udamon.model import Range
+
+
+class Program:
+    """A running program; what it understands is its own business."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def target(self, index: int = 0) -> Target:
+        return Target(index, self.pid, read_stat(self.pid).start_time)
+
+    def tell(self, *words: object) -> str:
+        """Give a command and wait for its answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(*words, file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline().strip()
+        assert answer, f"the program ended at {words}"
+        return answer
+
+    def map(self, name: str, size: int, kind: str = "small") -> Range:
+        start = int(self.tell("map", name, size, kind))
+        return Range(start, start + size)
