@@ -56,7 +56,7 @@ class KernelEngine(Worker):
         self._cpu_ns = cpu_ns
         self._kernel = KernelContext(ops.name, roots, source)
         self._stopping = False
-        self._next_update_ns = self._settled_ns = 0
+        self._next_read_ns = self._next_update_ns = self._settled_ns = 0
         self._lost = 0
 
     @property
@@ -91,11 +91,13 @@ class KernelEngine(Worker):
         """Until stopped or no target is left: wait, publish what the kernel found, follow the targets."""
         try:
             while not self._stopping and self.valid():
-                self._wait()
-                self._publish()
-                if self._clock.now_ns() >= self._next_update_ns or not self._kernel.on:
+                self._clock.wait_until(min(self._next_read_ns, self._next_update_ns))
+                now, on = self._clock.now_ns(), self._kernel.on
+                if now >= self._next_read_ns or not on:
+                    self._publish()
+                    self._tune()
+                if now >= self._next_update_ns or not on:
                     self._follow()
-                self._tune()
             self._kernel.turn_off()
             self._publish()
         finally:
@@ -110,11 +112,6 @@ class KernelEngine(Worker):
             self._kernel.close()
         finally:
             self._ops.close()
-
-    def _wait(self) -> None:
-        now = self._clock.now_ns()
-        until = now + self._kernel.source.pause_ns(self.attrs)
-        self._clock.wait_until(min(until, max(self._next_update_ns, now)))
 
     def _update(self) -> None:
         self._ops.update(self.targets, self.bus.emit)
@@ -152,6 +149,7 @@ class KernelEngine(Worker):
             if target in self.targets:
                 resident = None if self._residents is None else self._residents.ranges(target)
                 self.bus.snapshot(self._windows.snapshot(found, target, resident))
+        self._next_read_ns = self._clock.now_ns() + self._kernel.source.pause_ns(self.attrs)
         lost, self._lost = self._kernel.source.lost - self._lost, self._kernel.source.lost
         if lost:
             self.bus.emit("note", {"text": "snapshots were lost: the kernel was faster than udamon."})

@@ -130,7 +130,7 @@ class Tried:
         """Until a tenth before the next answer is due: waiting for it inside the kernel cannot be interrupted."""
         aggr_ns = attrs.aggr_us * 1_000
         due = self._answered_ns + aggr_ns - max(aggr_ns // 10, 20_000_000)
-        return max(due - time.monotonic_ns(), 0)
+        return max(due - time.monotonic_ns(), 20_000_000)
 
     def close(self) -> None:
         """The scheme goes with the tree."""
