@@ -11,6 +11,7 @@ from udamon.linux.procfs import list_pids, read_bytes, read_stat
 from udamon.linux.roots import Roots
 
 _MODULES = ("damon_stat", "damon_reclaim", "damon_lru_sort")
+DEBUGFS_ON = "its debugfs file says it is on"
 _DEBUGFS = ("monitor_on", "monitor_on_DEPRECATED")
 _CONFIG = {"CONFIG_DAMON_VADDR": ("vaddr", "fvaddr"), "CONFIG_DAMON_PADDR": ("paddr",)}
 
@@ -73,7 +74,7 @@ def _modules(sys: Path) -> list[str]:
 
 def _debugfs(sys: Path) -> list[str]:
     on = any(_read(sys / "kernel/debug/damon" / name) == "on" for name in _DEBUGFS)
-    return ["its debugfs file says it is on"] if on else []
+    return [DEBUGFS_ON] if on else []
 
 
 def _threads(proc: Path) -> list[str]:

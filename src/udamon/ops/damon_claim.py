@@ -22,7 +22,7 @@ from udamon.errors import CannotError, NotPermitted, NotSupported, TargetBusy
 from udamon.linux.damon_tree import DamonTree, Setting, untouched
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.roots import Roots
-from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
+from udamon.linux.sysfs_damon import DEBUGFS_ON, KernelDamon, kernel_damon
 from udamon.linux.tracefs import remove_instance, tracefs_root
 from udamon.ops.claim_note import ClaimNote, boot_id
 from udamon.ops.lock import Lock, held_locks, take_lock
@@ -63,7 +63,7 @@ class DamonClaim:
     def _refuse_unless_free(self) -> None:
         found = kernel_damon(self._roots)
         if found.busy:
-            raise TargetBusy(f"{found.why[:-1]}; end that use first, udamon never interferes with it.")
+            raise TargetBusy(f"i{found.why[1:-1]}; end that use first, udamon never interferes with it.")
         if not found.readable:
             raise NotPermitted("in-kernel DAMON can only be driven by root; run udamon as root.")
 
@@ -157,10 +157,12 @@ def free_or_left(roots: Roots) -> KernelDamon:
     note = ClaimNote.read(roots)
     if not found.busy or note is None or _lives(note.owner, roots):
         return found
-    mine = {"nr_kdamonds is 1"}
-    if note.kdamond is not None:
-        mine |= {user for user in found.users if user.endswith(f"runs (pid {note.kdamond.pid})")}
-    if set(found.users) <= mine and _proven(note, DamonTree(roots), roots):
+    tree = DamonTree(roots)
+    shown = ["nr_kdamonds is 1"]
+    if (pid := tree.pid) is not None:
+        # While it runs, nobody can start another through debugfs, whose file is on for any.
+        shown += [DEBUGFS_ON, *(user for user in found.users if user.endswith(f"runs (pid {pid})"))]
+    if set(found.users) <= set(shown) and _proven(note, tree, roots):
         return KernelDamon(True, (), found.ops, found.readable)
     return found
 
