@@ -79,7 +79,8 @@ class Event:
     | target_end    | target, pid, why ("exited", "left", "denied")                                     |
     | mappings      | target, add: [[start, end, perms, offset, inode, name]], remove: [start]          |
     | attrs         | sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions, why                |
-    | cost          | cpu_ns, max_rss_bytes, checks, snapshots: running totals of the monitor itself    |
+    | cost          | cpu_ns, max_rss_bytes, checks, snapshots: running totals of the monitor itself;   |
+    |               | kdamond_cpu_ns beside them where the kernel watches (checks are estimated there)  |
     | subscriber    | what, why: a subscriber raised and was dropped                                    |
     | note          | text                                                                              |
     """

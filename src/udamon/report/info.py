@@ -49,7 +49,7 @@ def measure(source: Source, catalog: Catalog) -> Info:
 def document(report: Info) -> dict[str, Any]:
     """The JSON document: seconds and bytes; `monitor` has nulls where the recording does not say."""
     metadata, cost = report.recording.metadata, report.catalog.cost
-    cpu = cost.get("cpu_ns")
+    cpu, kdamond = cost.get("cpu_ns"), cost.get("kdamond_cpu_ns")
     return {
         "schema": 1,
         "attrs": report.catalog.attrs,
@@ -61,7 +61,8 @@ def document(report: Info) -> dict[str, Any]:
         "seconds": (report.end_ns - report.begin_ns) / 1e9,
         "targets": [_target(*target) for target in report.targets],
         "monitor": {
-            "cpu_seconds": None if cpu is None else cpu / 1e9,
+            "cpu_seconds": None if cpu is None else (cpu + (kdamond or 0)) / 1e9,
+            **({} if kdamond is None else {"kdamond_cpu_seconds": kdamond / 1e9}),
             "max_rss_bytes": cost.get("max_rss_bytes"),
             "checks": cost.get("checks"),
         },
@@ -134,12 +135,17 @@ def _attrs(attrs: dict[str, Any], *, sampled: bool) -> str:
 def _cost(cost: Any, starting_ns: int, seconds: float, *, sampled: bool) -> str:
     if not cost:
         return ""
-    cpu = cost.get("cpu_ns", 0) / 1e9
+    kdamond = cost.get("kdamond_cpu_ns")
+    cpu = (cost.get("cpu_ns", 0) + (kdamond or 0)) / 1e9
     # Starting up is paid once: it is no part of what watching costs.
     starting = min(starting_ns / 1e9, cpu)
     share = f" ({(cpu - starting) / seconds:.2%} of one CPU after the start)" if seconds else ""
-    checks = f", {cost.get('checks') or 0:,} checks" if sampled else ""
-    return f"{format_time(cpu)} of CPU{share}, {format_size(cost.get('max_rss_bytes') or 0)} resident{checks}"
+    # The kernel does not count its checks; what is told of them is an estimate.
+    about = "" if kdamond is None else "about "
+    inside = "" if kdamond is None else f", {format_time(kdamond / 1e9)} of it in the kernel's kdamond"
+    checks = f", {about}{cost.get('checks') or 0:,} checks" if sampled else ""
+    memory = format_size(cost.get("max_rss_bytes") or 0)
+    return f"{format_time(cpu)} of CPU{share}{inside}, {memory} resident{checks}"
 
 
 def _targets(targets: Sequence[tuple[TargetInfo, int, int, int, int]]) -> list[str]:
