@@ -1,22 +1,29 @@
-"""Looking at in-kernel DAMON from tests: its whole tree, and an engine run for a while."""
+"""Looking at in-kernel DAMON from tests: its whole tree, engines run for a while, and processes to kill."""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.unit.fakes import Collector
+from udamon.cli.main import main
 from udamon.core.attrs import Attrs
 from udamon.core.clock import MonotonicClock
 from udamon.engine.kernel import KernelEngine
+from udamon.engine.kernel_budget import KernelBudget
 from udamon.linux.sysfs_damon import kernel_damon
 from udamon.linux.tracefs import tracefs_root
-from udamon.model import Range
+from udamon.model import Range, Snapshot
 from udamon.ops.opening import open_ops
 from udamon.ops.processes import process_source
 
-ADMIN = Path("/sys/kernel/mm/damon/admin/kdamonds")
+DAMON = Path("/sys/kernel/mm/damon")
+KDAMONDS = DAMON / "admin/kdamonds"
 RUN = Path("/run/udamon")
+ATTRS = Attrs(50_000, 1_000_000, 1_000_000, 10, 100)
+SOURCES = ["tracepoint", "tried_regions"]
 
 
 def free() -> list[str]:
@@ -29,10 +36,10 @@ def free() -> list[str]:
     return wrong
 
 
-def tree(admin: Path = ADMIN.parent) -> dict[str, str]:
-    """Every file below DAMON's directory with what it says."""
+def files(*roots: Path) -> dict[str, str]:
+    """Every file below these directories with what it says."""
     found = {}
-    for path in sorted(admin.rglob("*")):
+    for path in sorted(path for root in roots for path in root.rglob("*")):
         if path.is_file():
             try:
                 found[str(path)] = path.read_text()
@@ -41,25 +48,78 @@ def tree(admin: Path = ADMIN.parent) -> dict[str, str]:
     return found
 
 
-def watched(
-    pids: list[int],
-    attrs: Attrs,
+def put(path: Path, value: str) -> None:
+    path.write_text(value)
+
+
+def engine(
+    pids: Sequence[int],
+    attrs: Attrs = ATTRS,
     source: str = "auto",
     *,
-    seconds: float,
     ops: str = "vaddr",
-    ranges: list[Range] | None = None,
+    ranges: Sequence[Range] = (),
+    children: bool = False,
+    budget: KernelBudget | None = None,
+) -> KernelEngine:
+    space = open_ops(ops, process_source(pids, with_children=children) if pids else None, ranges)
+    return KernelEngine(space, attrs, MonotonicClock(), source=source, budget=budget)
+
+
+def run(
+    made: KernelEngine,
+    seconds: float,
+    meanwhile: Callable[[], None] = lambda: None,
+    *,
+    until: float | None = None,
 ) -> Collector:
-    """What an engine saw in some seconds."""
+    """What an engine saw in some seconds; `meanwhile` is called after `until` of them (half, if not told)."""
     seen = Collector()
-    space = open_ops(ops, process_source(pids) if pids else None, ranges or [])
-    engine = KernelEngine(space, attrs, MonotonicClock(), source=source)
-    engine.bus.subscribe(seen)
-    engine.open()
-    engine.start()
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not engine.join(0.1):
-        pass
-    engine.stop()
-    assert engine.join(30)
+    made.bus.subscribe(seen)
+    made.open()
+    made.start()
+    begin = time.monotonic()
+    for end in (until or seconds / 2, seconds):
+        while time.monotonic() < begin + end and not made.join(0.1):
+            pass
+        if end != seconds:
+            meanwhile()
+    made.stop()
+    assert made.join(60)
     return seen
+
+
+def forked(work: Callable[[], int]) -> int:
+    """Do `work` in a child, without the seconds that starting an interpreter takes; returns its pid."""
+    pid = os.fork()
+    if pid == 0:
+        status = 99
+        try:
+            status = work()
+        finally:
+            os._exit(status)
+    return pid
+
+
+def record(*words: object) -> int:
+    """udamon record --via kernel, in this process; quiet, for pytest closes the stream of progress."""
+    return main(["record", "-q", "--via", "kernel", "--sample", "50ms", "--aggr", "1s", *map(str, words)])
+
+
+def within(snapshot: Snapshot, area: Range) -> float:
+    """The share of all accesses (bytes × nr_accesses) that was seen inside an area."""
+    inside = total = 0
+    for start, end, nr in zip(snapshot.starts, snapshot.ends, snapshot.nr_accesses, strict=True):
+        shared = max(min(end, area.end) - max(start, area.start), 0)
+        inside += shared * nr
+        total += (end - start) * nr
+    return inside / total if total else 0.0
+
+
+def rate(snapshot: Snapshot, area: Range) -> float:
+    """The mean access rate of an area, by bytes."""
+    total = 0.0
+    for start, end, nr in zip(snapshot.starts, snapshot.ends, snapshot.nr_accesses, strict=True):
+        shared = min(end, area.end) - max(start, area.start)
+        total += max(shared, 0) * nr / snapshot.ticks
+    return total / area.size

@@ -14,7 +14,7 @@ PAGE = 4096
 
 def aggregation(time_ns: int, *sizes: int) -> list[TraceEvent]:
     """Events of one aggregation: so many regions for each target."""
-    events = []
+    events: list[TraceEvent] = []
     for position, size in enumerate(sizes):
         for n in range(size):
             values = (position, size, n * PAGE, (n + 1) * PAGE, n, time_ns)
