@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -157,6 +158,17 @@ def test_several_contexts_run_side_by_side() -> None:
         assert len(rig.seen.snapshots) == 10
 
 
+class Then(Collector):
+    """Does something at each snapshot."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        super().__init__()
+        self._do = do
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        self._do()
+
+
 class CensusRig:
     def __init__(self, targets: int = 1, budget: CensusBudget | None = None) -> None:
         self.clock = ManualClock()
@@ -202,9 +214,7 @@ def test_census_keeps_the_age_of_a_mapping_that_grows() -> None:
     rig = CensusRig()
     rig.census.seen[0] = [Touched(0, 1000, 1000, 0)]
     rig.stop_after(4)
-    grown = Collector()
-    grown.snapshot = lambda s: rig.census.seen.update({0: [Touched(0, 2000, 2000, 0)]})  # type: ignore[method-assign]
-    rig.kdamond.bus.subscribe(grown)
+    rig.kdamond.bus.subscribe(Then(lambda: rig.census.seen.update({0: [Touched(0, 2000, 2000, 0)]})))
     rig.kdamond.run()
     assert list(rig.seen.snapshots[-1].ends) == [2000]
     assert list(rig.seen.snapshots[-1].ages) == [4]
@@ -213,9 +223,7 @@ def test_census_keeps_the_age_of_a_mapping_that_grows() -> None:
 def test_census_of_a_target_that_died_takes_no_snapshot_of_it() -> None:
     rig = CensusRig(targets=2)
     rig.stop_after(3)
-    die = Collector()
-    die.snapshot = lambda s: rig.census.gone.add(0)  # type: ignore[method-assign]
-    rig.kdamond.bus.subscribe(die)
+    rig.kdamond.bus.subscribe(Then(lambda: rig.census.gone.add(0)))
     rig.kdamond.run()
     assert [(s.seq, s.target) for s in rig.seen.snapshots] == [(0, 0), (0, 1), (1, 1), (2, 1)]
 

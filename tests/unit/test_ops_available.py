@@ -32,7 +32,9 @@ def test_auto_takes_the_first_usable(roots: Roots) -> None:
 
 
 def test_an_explicit_wish_is_refused_with_the_reason(roots: Roots) -> None:
-    with pytest.raises(NotSupported, match="idle cannot be used: this kernel does not track idle pages; boot .*\.$"):
+    with pytest.raises(
+        NotSupported, match=r"idle cannot be used: this kernel does not track idle pages; boot .*\.$"
+    ):
         choose("idle", roots)
     with pytest.raises(UsageError, match="no primitive 'magic'"):
         choose("magic", roots)
