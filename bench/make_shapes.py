@@ -148,8 +148,8 @@ def sparse() -> Made:
     resident, warm = (sum(region.resident_bytes for region in some) for some in (regions, hot))
     return (
         (
-            f"1 TiB in 200 regions, of each the first 1 % resident ({resident / GIB:.2f} GiB in all); 40 of these patches "
-            f"({warm / GIB:.2f} GiB) are accessed with chance {CHANCE}."
+            f"1 TiB in 200 regions, of each the first 1 % resident ({resident / GIB:.2f} GiB in all); 40 of these "
+            f"patches ({warm / GIB:.2f} GiB) are accessed with chance {CHANCE}."
         ),
         Workload(regions, (Phase("still", 60 * SECOND, patterns),)),
     )
