@@ -51,6 +51,8 @@ def main(argv: list[str]) -> int:
         print("\n".join(f"{name:<12}{text}" for name, text in FIGURES.items()))
         return 0
     print(machine.describe())
+    if not machine.favour_us():
+        print("Everything runs at an ordinary priority: what else the machine does is in the figures.")
     for name in args.names or FIGURES:
         _show(name, write=args.write)
     return 0

@@ -15,7 +15,7 @@ from tests.integration.recorder import report, running_udamon, until_recorded
 from tests.integration.servers import postgres, redis
 from udamon.record.reader import Recording
 
-PAIRS, SECONDS = 6, 20
+PAIRS, SECONDS = 5, 20
 KEYS, VALUE = 200_000, 1000
 SCALE, BUFFERS = 30, "512MB"
 

@@ -13,7 +13,7 @@ from tests.integration.recorder import hot_and_cold, report, udamon
 from udamon.record.reader import Recording
 from udamon.units import GIB, MIB, format_size
 
-SECONDS = {100 * MIB: 20, GIB: 25, 4 * GIB: 45}
+SECONDS = {100 * MIB: 15, GIB: 25, 4 * GIB: 40}
 """Long enough for several of the windows that the size leads to."""
 
 RUNS = 3

@@ -12,7 +12,7 @@ from tests.integration.recorder import Accuracy, accuracy, favour, hot_and_cold,
 from udamon.units import MIB
 from udamon.workload.shapes import find
 
-SECONDS = {"wss": 20, "stairs": 60}
+SECONDS = {"wss": 20, "stairs": 30}
 
 
 def measure() -> list[Figure]:
