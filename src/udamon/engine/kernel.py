@@ -19,7 +19,7 @@ from udamon.engine.kernel_context import KernelContext
 from udamon.engine.kernel_rows import Tuned
 from udamon.engine.kernel_windows import Windows
 from udamon.engine.resident import Residents
-from udamon.errors import CannotError
+from udamon.errors import CannotError, TargetGone
 from udamon.linux.roots import Roots
 from udamon.ops.base import OperationsSet
 
@@ -82,9 +82,12 @@ class KernelEngine(Worker):
             self._windows.change(self._kernel.open(self.attrs))
             if self.targets:
                 self._kernel.start(self.targets)
-        except BaseException:
+        except BaseException as error:
+            gone = isinstance(error, CannotError) and bool(self.targets) and not self.valid()
             with suppress(CannotError):
                 self.close()
+            if gone:
+                raise TargetGone("the process ended before in-kernel DAMON could watch it.") from error
             raise
 
     def run(self) -> None:
@@ -100,6 +103,10 @@ class KernelEngine(Worker):
                     self._follow()
             self._kernel.turn_off()
             self._publish()
+        except OSError as error:
+            raise CannotError(
+                f"in-kernel DAMON does not answer as it should: {error}; udamon doctor says how it is."
+            ) from error
         finally:
             self.close()
 
@@ -130,7 +137,12 @@ class KernelEngine(Worker):
         if self._clock.now_ns() < self._settled_ns:
             return
         before = self._kernel.positions
-        note = self._kernel.follow(self.targets)
+        try:
+            note = self._kernel.follow(self.targets)
+        except CannotError:
+            if all(self._ops.valid(target) for target in self.targets):
+                raise
+            return  # one of them ended just now: the next update leaves it out
         if note is not None:
             self.bus.emit("note", {"text": note})
         if self._kernel.positions != before:

@@ -78,7 +78,8 @@ class KernelContext:
         """
         self._claim.take()
         self._claim.set_up(kernel_plan.context_only())
-        offered = self._claim.tree.read(f"{CONTEXT}/avail_operations").split()
+        tree, offers = self._claim.tree, f"{CONTEXT}/avail_operations"
+        offered = tree.read(offers).split() if tree.has(offers) else [self._ops]
         if self._ops not in offered:
             raise NotSupported(
                 f"this kernel's DAMON watches {', '.join(offered) or 'nothing'} and not {self._ops}; boot a "
@@ -113,10 +114,11 @@ class KernelContext:
 
     def start(self, targets: Sequence[Target]) -> None:
         """Start the kdamond for these targets. Raises CannotError where the kernel refuses."""
+        self._adopt([])
         self._claim.set_up(kernel_plan.targets([self._entry(target) for target in targets]))
-        self._adopt(targets)
         self.valid_from_ns = time.monotonic_ns()
         self._kdamond = self._claim.start()
+        self._adopt(targets)
 
     def follow(self, targets: Sequence[Target]) -> str | None:
         """Bring the kernel's list in step with `targets`; returns a note on what that cost, if anything.
@@ -192,5 +194,10 @@ class KernelContext:
             if self._source is not None:
                 self._source.close()
                 self._source = None
+        except OSError as error:
+            raise CannotError(
+                f"the tracing instance could not be removed: {error.strerror}; end what reads it, then remove "
+                f"it with rmdir {error.filename}."
+            ) from error
         finally:
             self._claim.release()
