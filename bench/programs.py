@@ -4,86 +4,125 @@ from __future__ import annotations
 
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 
 from bench.figures import Figure, interval95
 from tests.capabilities import missing
 from tests.integration.recorder import report, running_udamon, until_recorded
-from tests.integration.servers import postgres, redis
+from tests.integration.servers import cpu_seconds, postgres, redis
 from udamon.record.reader import Recording
+from udamon.units import MIB
 
-PAIRS, SECONDS = 5, 20
+PAIRS, SECONDS = 10, 10
 KEYS, VALUE = 200_000, 1000
 SCALE, BUFFERS = 30, "512MB"
 
 
+MONITORS = ("program", "window", "CPU share", "resident", "working set, p50")
+
+Rows = tuple[list[list[str]], list[str]]
+"""Of one program: rows that compare, and the row of its monitor."""
+
+
 def measure() -> list[Figure]:
-    rows = [*_redis(), *_postgres()]
-    head = ("program", "alone, /s", "watched, /s", "median ratio", "mean difference", "95 % interval", "window",
-            "monitor's CPU", "working set, p50")  # fmt: skip
+    found = [_redis(), _postgres()]
+    head = ("program", "what", "alone", "watched", "median ratio", "mean difference", "95 % interval")
     note = (
         f"`udamon record` at default settings (`--overhead 1%`) beside redis-benchmark (GET of random ones of "
         f"{KEYS:,} keys of {VALUE} bytes) and pgbench (select-only, scale {SCALE}, shared_buffers {BUFFERS}, "
         f"--children): {PAIRS} pairs of runs of about {SECONDS} s, in alternating order. The difference is "
-        "watched/alone - 1 of each pair; its interval is that of the mean by the t distribution."
+        "watched/alone - 1 of each pair; its interval is that of the mean by the t distribution. CPU per request is "
+        "the server's own: what else the machine does is less in it than in the throughput."
     )
-    return [Figure("Throughput of watched programs", head, rows, note)]
+    return [Figure("Watched programs", head, [row for rows, _ in found for row in rows], note),
+            Figure("Their monitors", MONITORS, [row for _, row in found], "Medians over the same runs.")]  # fmt: skip
 
 
-def _redis() -> list[list[str]]:
+def _redis() -> Rows:
     if why := missing("redis"):
-        return [["Redis", f"not measured: {why}", *[""] * 7]]
+        return _absent("Redis", why)
     with redis() as server:
         server.fill(KEYS, VALUE)
         requests = int(server.throughput(200_000, KEYS) * SECONDS)
-        return [_row("Redis", lambda: server.throughput(requests, KEYS), "-p", str(server.pid))]
+        pairs = Pairs("Redis", server.pid, ["-p", str(server.pid)])
+        pairs.measure(lambda: (server.throughput(requests, KEYS), requests))
+        return pairs.rows()
 
 
-def _postgres() -> list[list[str]]:
+def _postgres() -> Rows:
     if why := missing("postgres"):
-        return [["PostgreSQL", f"not measured: {why}", *[""] * 7]]
+        return _absent("PostgreSQL", why)
     with postgres(SCALE, BUFFERS) as server:
         server.throughput(SECONDS)  # the tables come into the buffers
-        return [_row("PostgreSQL", lambda: server.throughput(SECONDS), "-p", str(server.pid), "--children")]
+        pairs = Pairs("PostgreSQL", server.pid, ["-p", str(server.pid), "--children"])
+
+        def run() -> tuple[float, float]:
+            rate = server.throughput(SECONDS)
+            return rate, rate * SECONDS
+
+        pairs.measure(run)
+        return pairs.rows()
 
 
-def _row(name: str, run: Callable[[], float], *target: str) -> list[str]:
-    alone, watched = [], []
-    windows, shares, sizes = [], [], []
-    for pair in range(PAIRS):
-        # The order changes from pair to pair: a drift of the machine favours neither.
-        for with_monitor in (False, True) if pair % 2 else (True, False):
-            if not with_monitor:
-                alone.append(run())
-                continue
-            with tempfile.TemporaryDirectory() as place:
-                file = Path(place, "a.udamon")
-                with _recording(file, *target):
-                    watched.append(run())
-                info = report("info", file)
-                began = Recording(file).metadata["startup_cpu_ns"] / 1e9
-                shares.append((info["monitor"]["cpu_seconds"] - began) / info["seconds"])
-                windows.append(info["attrs"]["aggr_us"] / 1e6)
-                sizes.append(report("wss", file)["bytes"]["p50"] / (1 << 20))
-        print(f"{name}: pair {pair + 1}: {alone[-1]:.0f} alone, {watched[-1]:.0f} watched", flush=True)
-    differences = [w / a - 1 for w, a in zip(watched, alone, strict=True)]
-    low, high = interval95(differences)
+def _absent(name: str, why: str) -> Rows:
+    return [[name, f"not measured: {why}", *[""] * 5]], [name, *[""] * 4]
+
+
+class Pairs:
+    """Runs with and without a monitor, two and two."""
+
+    def __init__(self, name: str, pid: int, target: list[str]) -> None:
+        self._name, self._pid, self._target = name, pid, target
+        self._rates: dict[bool, list[float]] = {False: [], True: []}
+        self._costs: dict[bool, list[float]] = {False: [], True: []}  # µs of the server's CPU per request
+        self._monitors: list[tuple[float, float, float, float]] = []
+
+    def measure(self, run: Callable[[], tuple[float, float]]) -> None:
+        """`run` returns requests per second, and requests."""
+        for pair in range(PAIRS):
+            # The order changes from pair to pair: a drift of the machine favours neither.
+            for watched in (False, True) if pair % 2 else (True, False):
+                with self._recording() if watched else nullcontext():
+                    before = cpu_seconds(self._pid)
+                    rate, requests = run()
+                    self._rates[watched].append(rate)
+                    time.sleep(0.3)  # until PostgreSQL has collected the processes that served
+                    self._costs[watched].append((cpu_seconds(self._pid) - before) / requests * 1e6)
+            print(f"{self._name} {pair + 1}: {self._rates[False][-1]:.0f}/s, {self._rates[True][-1]:.0f}/s watched",
+                  flush=True)  # fmt: skip
+
+    def rows(self) -> Rows:
+        window, share, size, rss = map(median, zip(*self._monitors, strict=True))
+        monitor = [self._name, f"{window:.2f} s", f"{share:.2%}", f"{rss:.1f} MiB", f"{size:.0f} MiB"]
+        rates = _compared(self._name, "requests/s", self._rates, 0)
+        return [rates, _compared(self._name, "CPU per request, µs", self._costs, 2)], monitor
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        """A recorder that has its first snapshot, so that its start is not what is measured."""
+        with tempfile.TemporaryDirectory() as place:
+            file = Path(place, "a.udamon")
+            with running_udamon("record", "-q", "-o", file, *self._target) as recorder:
+                until_recorded(file)
+                yield
+                recorder.send_signal(signal.SIGINT)
+                assert recorder.wait(60) == 0
+            info = report("info", file)
+            began = Recording(file).metadata["startup_cpu_ns"] / 1e9
+            share = (info["monitor"]["cpu_seconds"] - began) / info["seconds"]
+            size = report("wss", file)["bytes"]["p50"] / MIB
+            rss = info["monitor"]["max_rss_bytes"] / MIB
+            self._monitors.append((info["attrs"]["aggr_us"] / 1e6, share, size, rss))
+
+
+def _compared(name: str, what: str, values: dict[bool, list[float]], digits: int) -> list[str]:
+    ratios = [watched / alone for alone, watched in zip(values[False], values[True], strict=True)]
+    low, high = interval95([ratio - 1 for ratio in ratios])
     return [
-        name, f"{median(alone):,.0f}", f"{median(watched):,.0f}",
-        f"{median(w / a for w, a in zip(watched, alone, strict=True)):.4f}",
-        f"{sum(differences) / len(differences):+.2%}", f"{low:+.2%} to {high:+.2%}",
-        f"{median(windows):.2f} s", f"{median(shares):.2%}", f"{median(sizes):.0f} MiB",
+        name, what, *(f"{median(values[watched]):,.{digits}f}" for watched in (False, True)),
+        f"{median(ratios):.4f}", f"{sum(ratios) / len(ratios) - 1:+.2%}", f"{low:+.2%} to {high:+.2%}",
     ]  # fmt: skip
-
-
-@contextmanager
-def _recording(file: Path, *target: str) -> Iterator[None]:
-    """A recorder that has its first snapshot, so that its start is not what is measured."""
-    with running_udamon("record", "-q", "-o", file, *target) as recorder:
-        until_recorded(file)
-        yield
-        recorder.send_signal(signal.SIGINT)
-        assert recorder.wait(60) == 0

@@ -141,6 +141,12 @@ def postgres(scale: int, buffers: str = "64MB") -> Iterator[Postgres]:
             server.wait()
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of the children that it has collected."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, after_name[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def free_port() -> int:
     """A port on loopback that nobody uses now."""
     with socket.socket() as probe:
