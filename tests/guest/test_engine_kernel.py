@@ -59,7 +59,7 @@ def test_hot_is_hot_and_cold_is_cold(program: Memory, source: str) -> None:
     if source == "tracepoint":
         for before, after in zip(seen.snapshots, seen.snapshots[1:], strict=False):
             assert after.begin_ns == before.end_ns
-            assert after.end_ns - after.begin_ns == pytest.approx(1e9, rel=0.3)
+            assert 0.95e9 < after.end_ns - after.begin_ns < 3e9  # samples come late where all is emulated
 
 
 def test_record_from_the_command_line(program: Memory, tmp_path: Path) -> None:

@@ -49,22 +49,40 @@ def test_every_attribute_is_written(goal: bool) -> None:
     assert ("intervals/intervals_goal/aggrs" in values) is goal
 
 
-def test_windows_follow_one_another_and_gaps_are_seen() -> None:
-    windows = Windows(Attrs(5_000, 100_000))
-    spans = []
-    for time_ms in (1000, 1103, 1207, 1900):
+def spans(*times_ms: int, gapless: bool, since_ms: int = 800) -> list[tuple[int, int]]:
+    windows, found_spans = Windows(Attrs(5_000, 100_000)), []
+    for seq, time_ms in enumerate(times_ms):
         aggregated = found(time_ms, 0, 20)
-        windows.begin(aggregated)
+        windows.begin(aggregated, since_ms * MS, gapless=gapless)
         snapshot = windows.snapshot(aggregated, TARGET, None)
-        spans.append((snapshot.seq, snapshot.begin_ns // MS, snapshot.end_ns // MS))
-    assert spans == [(0, 900, 1000), (1, 1000, 1103), (2, 1103, 1207), (3, 1800, 1900)]
-    assert (snapshot.target, snapshot.pid, snapshot.ticks, snapshot.sample_ns) == (3, 77, 20, 5 * MS)
+        assert (snapshot.seq, snapshot.ticks, snapshot.sample_ns) == (seq, 20, 5 * MS)
+        assert (snapshot.target, snapshot.pid) == (3, 77)
+        found_spans.append((snapshot.begin_ns // MS, snapshot.end_ns // MS))
+    return found_spans
+
+
+def test_windows_follow_one_another() -> None:
+    """However late the kernel's samples come."""
+    assert spans(1000, 1103, 1900, gapless=True) == [(800, 1000), (1000, 1103), (1103, 1900)]
+
+
+def test_windows_after_a_gap_have_the_length_asked_for() -> None:
+    assert spans(940, 1043, 1900, gapless=False) == [(800, 940), (940, 1043), (1800, 1900)]
+    assert spans(1000, gapless=False) == [(900, 1000)]
+
+
+def test_no_window_begins_before_it_was_begun_anew() -> None:
+    windows = Windows(Attrs(5_000, 100_000))
+    windows.begin(found(1000, 1), 800 * MS, gapless=True)
+    again = found(1200, 1)
+    windows.begin(again, 1090 * MS, gapless=True)
+    assert windows.snapshot(again, TARGET, None).begin_ns == 1090 * MS
 
 
 def test_touched_bytes_are_estimated_as_everywhere_and_never_more_than_resident() -> None:
     windows = Windows(Attrs(5_000, 100_000))
     aggregated = found(1000, 0, 3, 20, 21)
-    windows.begin(aggregated)
+    windows.begin(aggregated, 0, gapless=True)
     plain = windows.snapshot(aggregated, TARGET, None)
     assert list(plain.touched) == [0, *(int(PAGE * touched_share(20, n, 0)) for n in (3, 20, 20))]
     assert max(plain.nr_accesses) == 20, "kernels that go by the clock may count one tick more"
@@ -77,14 +95,14 @@ def test_touched_bytes_are_estimated_as_everywhere_and_never_more_than_resident(
 def test_an_interval_the_kernel_chose_holds_from_the_next_window_on() -> None:
     """The tuning is told before the regions that were still watched with the old one."""
     windows = Windows(Attrs(5_000, 100_000))
-    windows.begin(found(1000, 1))
+    windows.begin(found(1000, 1), 0, gapless=True)
     windows.tune(Tuned(1100 * MS, 10_000, one_more=True))
     old = found(1100, 1, age=3)
-    assert not windows.begin(old)
+    assert not windows.begin(old, 0, gapless=True)
     snapshot = windows.snapshot(old, TARGET, None)
     assert (snapshot.sample_ns, list(snapshot.ages)) == (5 * MS, [6])
     new = found(1300, 1, age=4)
-    assert windows.begin(new)
+    assert windows.begin(new, 0, gapless=True)
     snapshot = windows.snapshot(new, TARGET, None)
     assert (snapshot.sample_ns, snapshot.ticks, list(snapshot.ages)) == (10 * MS, 20, [4])
     assert (windows.attrs.sample_us, windows.attrs.aggr_us) == (10_000, 200_000)

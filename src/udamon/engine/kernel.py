@@ -16,7 +16,7 @@ from udamon.engine.base import Worker
 from udamon.engine.bus import Bus
 from udamon.engine.kernel_budget import KernelBudget
 from udamon.engine.kernel_context import KernelContext
-from udamon.engine.kernel_rows import Tuned
+from udamon.engine.kernel_rows import Aggregated, Tuned
 from udamon.engine.kernel_windows import Windows
 from udamon.engine.resident import Residents
 from udamon.errors import CannotError, TargetGone
@@ -155,8 +155,8 @@ class KernelEngine(Worker):
             if isinstance(found, Tuned):
                 self._windows.tune(found)
                 continue
-            if found.first and self._windows.begin(found):
-                self.bus.emit("attrs", {**self.attrs.as_dict(), "why": "intervals goal"})
+            if found.first:
+                self._begin(found)
             target = self._kernel.target_at(found.position)
             if target in self.targets:
                 resident = None if self._residents is None else self._residents.ranges(target)
@@ -165,6 +165,12 @@ class KernelEngine(Worker):
         lost, self._lost = self._kernel.source.lost - self._lost, self._kernel.source.lost
         if lost:
             self.bus.emit("note", {"text": "snapshots were lost: the kernel was faster than udamon."})
+
+    def _begin(self, found: Aggregated) -> None:
+        source = self._kernel.source
+        gapless = source.gapless and source.lost == self._lost
+        if self._windows.begin(found, self._kernel.valid_from_ns, gapless=gapless):
+            self.bus.emit("attrs", {**self.attrs.as_dict(), "why": "intervals goal"})
 
     def _tune(self) -> None:
         if self._budget is None or not self._kernel.on:

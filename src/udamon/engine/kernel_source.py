@@ -27,6 +27,8 @@ class Source(Protocol):
     """Where the engine gets what the kernel found."""
 
     name: str
+    gapless: bool
+    """Every aggregation is told, save those that `lost` speaks of."""
 
     @property
     def lost(self) -> int:
@@ -52,6 +54,7 @@ class Traced:
     """
 
     name = "tracepoint"
+    gapless = True
 
     def __init__(self, claim: DamonClaim, root: Path, max_nr_regions: int) -> None:
         name = f"udamon-{os.getpid()}"
@@ -93,6 +96,7 @@ class Tried:
     """
 
     name = "tried_regions"
+    gapless = False
 
     def __init__(self, claim: DamonClaim, *, tunes: bool) -> None:
         self._claim = claim

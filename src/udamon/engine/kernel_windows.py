@@ -46,17 +46,22 @@ class Windows:
             new = replace(self.attrs, sample_us=tuned.sample_us, aggr_us=aggr_us)
             self._retuned = new, self._seq + tuned.one_more
 
-    def begin(self, found: Aggregated) -> bool:
-        """Take notice of a new aggregation before its snapshots; True when other intervals hold in it."""
+    def begin(self, found: Aggregated, since_ns: int, *, gapless: bool) -> bool:
+        """Take notice of a new aggregation before its snapshots; True when other intervals hold in it.
+
+        It did not begin before `since_ns`, and it began where the last one ended if it is certain that none was
+        missed (`gapless`).
+        """
         self._seq += 1
         tuned = self._retuned is not None and self._seq > self._retuned[1]
         if tuned and self._retuned is not None:
             self.change(self._retuned[0])
+        # The kernel counts samples, which come late on a busy machine: a window may be much longer than asked
+        # for. Where some may be missing, one that is half as long again is taken for two.
         length = self.attrs.aggr_us * 1_000
-        # One that was lost, or a new kdamond, leaves a gap. The kernel's aggregations are a little longer than
-        # asked for, never shorter.
-        follows_on = found.time_ns - self._end_ns < length * 3 // 2
-        self._begin_ns = self._end_ns if follows_on else found.time_ns - length
+        earliest = max(self._end_ns, since_ns)
+        whole = gapless or found.time_ns - earliest < length * 3 // 2
+        self._begin_ns = earliest if whole else found.time_ns - length
         self._end_ns = found.time_ns
         return tuned
 
