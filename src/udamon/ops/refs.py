@@ -8,6 +8,8 @@ What its answers mean:
   with read(2), by this or another process, counts as touched wherever it is mapped and resident; so does,
   when another process unmaps a file or ends, what it had touched of it. While others merely go on touching
   a shared page through their own mappings, it does not count.
+- In-kernel DAMON over physical memory moves what it finds into the page's own flag, too: beside it, a page
+  that several processes map counts as touched in each of them when one touched it.
 - Accesses through the TLB do not set accessed bits that were cleared behind its back: a working set within
   the TLB's reach (some MiB with small pages, GiB with huge ones) looks nearly idle to one clear_refs. So
   the TLB is flushed by clear_refs 4 where that does nothing else (a kernel without soft-dirty bits) and
