@@ -10,8 +10,11 @@ _HERE = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The names of the committed shapes, sorted."""
-    return sorted(path.stem for path in _HERE.glob("*.masim"))
+    """The names of the committed shapes, sorted; none where this user may not read the installation."""
+    try:
+        return sorted(path.stem for path in _HERE.glob("*.masim"))
+    except PermissionError:
+        return []  # a process that gave up root after it was started can still run its own files
 
 
 def find(name_or_path: str) -> Path:
