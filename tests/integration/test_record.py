@@ -190,7 +190,7 @@ def test_the_status_of_a_command_is_passed_on(file: Path, before: str, script: s
 )
 def test_a_command_that_does_not_start(file: Path, command: str, status: int, why: str) -> None:
     """The statuses of shells; no recording is left."""
-    done = udamon("record", "-o", file, "--", command)
+    done = udamon("record", "--via", "refs", "-o", file, "--", command)
     assert (done.status, done.stderr.count("\n")) == (status, 1)
     assert why in done.stderr
     assert not file.exists()
@@ -325,7 +325,7 @@ def test_two_recorders_of_one_process(file: Path, sleeper: int) -> None:
     other.write_text("precious")
     with running_udamon("record", "-p", sleeper, *QUICK, "-o", file) as recorder:
         until_recorded(file)
-        second = udamon("record", "-p", sleeper, "-o", other, "--force")
+        second = udamon("record", "--via", "refs", "-p", sleeper, "-o", other, "--force")
         assert second.status == 1
         assert f"is already watched by another monitor (process {recorder.pid})" in second.stderr
         recorder.send_signal(signal.SIGINT)
