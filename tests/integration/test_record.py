@@ -356,7 +356,7 @@ def test_the_file_is_private_and_not_overwritten(file: Path, sleeper: int) -> No
 
 def test_max_size_rotates(file: Path) -> None:
     """FILE and FILE.1 together stay below it, and each reads by itself."""
-    words = ("--sample", "1ms", "--aggr", "5ms", "--duration", "2s", "--max-size", "128KiB")
+    words = ("--sample", "1ms", "--aggr", "5ms", "--duration", "5s", "--max-size", "128KiB")
     assert udamon("record", "--sim", "wss", *words, "-o", file).status == 0
     old = file.with_name("a.udamon.1")
     assert old.exists()
