@@ -36,7 +36,7 @@ from udamon.native._native import idle_sample
 from udamon.ops.idle import IdleSampler
 
 PID = 4321
-TICK = 40_000_000  # long enough for a toucher on a busy machine
+TICK = 80_000_000  # long enough for a toucher on a busy machine
 
 
 @pytest.fixture
