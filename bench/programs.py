@@ -12,17 +12,18 @@ from statistics import median
 
 from bench.figures import Figure, interval95
 from tests.capabilities import missing
-from tests.integration.recorder import report, running_udamon, until_recorded
+from tests.integration.recorder import report, running_udamon, until
 from tests.integration.servers import cpu_seconds, postgres, redis
+from udamon.errors import RecordingError
 from udamon.record.reader import Recording
 from udamon.units import MIB
 
-PAIRS, SECONDS = 10, 10
+PAIRS, SECONDS = 6, 20
 KEYS, VALUE = 200_000, 1000
 SCALE, BUFFERS = 30, "512MB"
 
 
-MONITORS = ("program", "window", "CPU share", "resident", "working set, p50")
+MONITORS = ("program", "window", "CPU share", "resident", "working set, largest")
 
 Rows = tuple[list[list[str]], list[str]]
 """Of one program: rows that compare, and the row of its monitor."""
@@ -103,20 +104,27 @@ class Pairs:
 
     @contextmanager
     def _recording(self) -> Iterator[None]:
-        """A recorder that has its first snapshot, so that its start is not what is measured."""
+        """A recorder that has chosen its interval, so that its start is not what is measured."""
         with tempfile.TemporaryDirectory() as place:
             file = Path(place, "a.udamon")
             with running_udamon("record", "-q", "-o", file, *self._target) as recorder:
-                until_recorded(file)
+                until(lambda: _has_begun(file), "the interval in the recording")
                 yield
                 recorder.send_signal(signal.SIGINT)
                 assert recorder.wait(60) == 0
             info = report("info", file)
             began = Recording(file).metadata["startup_cpu_ns"] / 1e9
             share = (info["monitor"]["cpu_seconds"] - began) / info["seconds"]
-            size = report("wss", file)["bytes"]["p50"] / MIB
+            size = report("wss", file)["bytes"]["max"] / MIB
             rss = info["monitor"]["max_rss_bytes"] / MIB
             self._monitors.append((info["attrs"]["aggr_us"] / 1e6, share, size, rss))
+
+
+def _has_begun(file: Path) -> bool:
+    try:
+        return any(event.name == "attrs" for event in Recording(file).events())
+    except RecordingError:
+        return False  # it is not there yet
 
 
 def _compared(name: str, what: str, values: dict[bool, list[float]], digits: int) -> list[str]:
