@@ -52,7 +52,7 @@ def _row(size: int, seconds: int, pid: int) -> list[str]:
     for _ in range(RUNS):
         with tempfile.TemporaryDirectory() as place:
             file = Path(place, "a.udamon")
-            done = udamon("record", "-p", pid, "--duration", f"{seconds}s", "-o", file)
+            done = udamon("record", "--via", "refs", "-p", pid, "--duration", f"{seconds}s", "-o", file)
             assert done.status == 0, done.stderr
             info = report("info", file)
             begun = Recording(file).metadata["startup_cpu_ns"] / 1e9

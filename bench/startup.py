@@ -25,7 +25,7 @@ def _start() -> Figure:
     with tempfile.TemporaryDirectory() as place:
         file = str(Path(place, "a.udamon"))
         udamon = [sys.executable, "-m", "udamon"]
-        record = [*udamon, "record", "--force", "-q", "-o", file]
+        record = [*udamon, "record", "--via", "refs", "--force", "-q", "-o", file]
         commands = {
             "python -c pass": python,
             "udamon --help": [*udamon, "--help"],
