@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     if unknown:
         parser.error(f"there is no figure {', '.join(sorted(unknown))}; --list shows them")
     if args.list:
-        print("\n".join(f"{name:<12}{text}" for name, text in FIGURES.items()))
+        print("\n".join(f"{name:<14}{text}" for name, text in FIGURES.items()))
         return 0
     print(machine.describe())
     if not machine.favour_us():
