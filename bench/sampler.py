@@ -19,7 +19,8 @@ import tempfile
 import threading
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -125,8 +126,9 @@ def compare(program: Path, place: Place, regions: int, rounds: int, runs: int) -
     )
 
 
-def lateness(place: Place, tick_ns: int = 5_000_000, ticks: int = 200) -> list[float]:
-    """How late ticks began, in microseconds, beside a Python thread that never rests."""
+@contextmanager
+def busy_thread() -> Iterator[None]:
+    """A Python thread that never rests, and so holds the interpreter's lock whenever it can."""
     stop = threading.Event()
 
     def spin() -> None:
@@ -135,34 +137,29 @@ def lateness(place: Place, tick_ns: int = 5_000_000, ticks: int = 200) -> list[f
 
     busy = threading.Thread(target=spin)
     busy.start()
-    sampler = IdleSampler(place.roots)
     try:
-        begin = time.monotonic_ns()
-        answers: Answers = sampler.sample([place.target], place.slots(100), begin, ticks, tick_ns, seed=1)
+        yield
     finally:
         stop.set()
         busy.join()
-        sampler.close()
+
+
+def lateness(place: Place, tick_ns: int = 5_000_000, ticks: int = 200) -> list[float]:
+    """How late ticks began, in microseconds, beside a Python thread that never rests."""
+    with closing(IdleSampler(place.roots)) as sampler, busy_thread():
+        begin = time.monotonic_ns()
+        answers: Answers = sampler.sample([place.target], place.slots(100), begin, ticks, tick_ns, seed=1)
     return sorted(late / 1000 for late in answers.late_ns)
 
 
 def python_lateness(tick_ns: int = 5_000_000, ticks: int = 200) -> list[float]:
     """The same kept by a Python loop: what the one C call an aggregation avoids."""
-    stop = threading.Event()
-
-    def spin() -> None:
-        while not stop.is_set():
-            sum(range(1000))
-
-    busy = threading.Thread(target=spin)
-    busy.start()
     late = []
-    begin = time.monotonic_ns()
-    for k in range(ticks):
-        time.sleep(max(begin + k * tick_ns - time.monotonic_ns(), 0) / 1e9)
-        late.append((time.monotonic_ns() - begin - k * tick_ns) / 1000)
-    stop.set()
-    busy.join()
+    with busy_thread():
+        begin = time.monotonic_ns()
+        for k in range(ticks):
+            time.sleep(max(begin + k * tick_ns - time.monotonic_ns(), 0) / 1e9)
+            late.append((time.monotonic_ns() - begin - k * tick_ns) / 1000)
     return sorted(late)
 
 

@@ -8,8 +8,6 @@ from udamon.core.attrs import Attrs
 from udamon.errors import AttrsError, UsageError
 from udamon.units import parse_time_us
 
-FLAGS = ("sample", "aggr", "update", "min_regions", "max_regions")
-
 LONGEST_US = 30 * 86_400_000_000
 """No interval is longer: 30 days. The clocks' 64 bits of nanoseconds end somewhere above."""
 

@@ -107,8 +107,7 @@ def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
         return Monitor(_kdamond(ops, census, attrs, clock, tuner), ops.name, via, None)
     _refuse_overhead(args, via)
     sampler = open_sampler(via, same_cpu=args.same_cpu)
-    residents = None if ops.name == "paddr" else _residents(clock)
-    watch, policy = _sampled(args, sampler, Random(), residents)
+    watch, policy = _sampled(args, sampler, Random(), _residents(ops, clock))
     return Monitor(_kdamond(ops, watch, attrs, clock), ops.name, via, policy, _conflict())
 
 
@@ -130,8 +129,7 @@ def _in_kernel(args: argparse.Namespace, ops: OperationsSet, attrs: Attrs, clock
             f"in-kernel DAMON has a region policy of its own; leave --policy {args.policy} out, or use --via idle."
         )
     budget = None if args.overhead is None else KernelBudget(_budget(args) or DEFAULT_OVERHEAD)
-    residents = None if ops.name == "paddr" else _residents(clock)
-    engine = KernelEngine(ops, attrs, clock, budget=budget, residents=residents)
+    engine = KernelEngine(ops, attrs, clock, budget=budget, residents=_residents(ops, clock))
     return Monitor(engine, ops.name, "kernel", "kernel")
 
 
@@ -156,7 +154,11 @@ def _conflict() -> tuple[str, ...]:
     return (f"{found.why[:-1]}; it uses up the same accessed bits, so idle may see less than there is.",)
 
 
-def _residents(clock: Clock) -> Residents:
+def _residents(ops: OperationsSet, clock: Clock) -> Residents | None:
+    """Where processes are in memory; of physical memory all that is watched is."""
+    if ops.name == "paddr":
+        return None
+
     def look(target: Target) -> list[Range]:
         return resident(
             ProcessId(target.pid or 0, target.start_time or 0), target.ranges, grain=RESIDENT_GRAIN

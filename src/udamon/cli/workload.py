@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import FrameType
 
 from udamon.errors import UsageError
-from udamon.units import format_size, parse_time_ns
+from udamon.units import format_size, parse_duration_ns
 from udamon.workload.config import load
 from udamon.workload.fields import parse_rate
 from udamon.workload.memory import initialise, map_memory
@@ -88,8 +88,7 @@ def _at_rate(workload: Workload, rate: float) -> Workload:
 
 def _duration_ns(text: str) -> int:
     """Nanoseconds from "10s" or, as other workloads take it, from a bare number of seconds."""
-    bare = text.strip().replace(".", "", 1).isdecimal()
-    duration = parse_time_ns(text + "s" if bare else text)
+    duration = parse_duration_ns(text)
     if not 0 < duration <= 1 << 60:
         raise UsageError(f"--duration {text} must be above 0 and below 36 years.")
     return duration

@@ -58,7 +58,6 @@ _KEYS: dict[str, Callable[[Line], tuple[float, ...]]] = {
     "age": lambda line: (-line.age, -line.size),
     "touched": lambda line: (-line.touched,),
 }
-SORTS = tuple(_KEYS)
 
 
 def measure(
