@@ -245,13 +245,20 @@ def test_somebody_elses_tree_after_a_kill_is_not_ours(program: Memory) -> None:
 
 @pytest.mark.parametrize("moments", [5, pytest.param(20, marks=pytest.mark.guest_long)])
 def test_killed_at_random_moments(program: Memory, moments: int) -> None:
-    """While it sets up, runs, or gives back: the next run always finds a way, and leaves nothing."""
+    """While it sets up, runs, or gives back: the next run always finds a way, and leaves nothing.
+
+    The moments are spread over the time that an undisturbed run takes on this machine.
+    """
+    began = time.monotonic()
+    pid = forked(lambda: short_run(program))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    whole = time.monotonic() - began
     chance, left = random.Random(moments), 0
-    for _ in range(moments):
-        seconds = chance.uniform(0, 2.5)
+    for moment in range(moments):
+        seconds = whole * (moment + chance.random()) / moments
         kill_after(program, seconds, lasting=1)
         left += kernel_damon().busy
-        print(f"killed after {seconds:.2f} s: {kernel_damon().users}")
+        print(f"killed after {seconds:.2f} of {whole:.2f} s: {kernel_damon().users}")
         note = RUN / "kernel-damon.json"
         if kernel_damon().busy and '"node": null' in note.read_text():
             put(KDAMONDS / "nr_kdamonds", "0")  # the one moment that cannot be proved: see ops.damon_claim
@@ -262,12 +269,13 @@ def test_killed_at_random_moments(program: Memory, moments: int) -> None:
     assert left >= moments // 3, "hardly anything was left behind: nothing is proved"
 
 
-def kill_after(program: Memory, seconds: float, lasting: float = 30) -> None:
-    def work() -> int:
-        run(engine([program.pid], QUICK), lasting)
-        return 0
+def short_run(program: Memory, lasting: float = 1) -> int:
+    run(engine([program.pid], QUICK), lasting)
+    return 0
 
-    pid = forked(work)
+
+def kill_after(program: Memory, seconds: float, lasting: float = 30) -> None:
+    pid = forked(lambda: short_run(program, lasting))
     time.sleep(seconds)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
