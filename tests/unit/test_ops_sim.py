@@ -46,9 +46,26 @@ def test_hits_are_as_frequent_as_the_chance() -> None:
 
 def test_a_longer_span_hits_as_often_as_any_of_its_ticks() -> None:
     answers = ask(HALF, one_slot(BASE, BASE + (40 << 20), 20_000, span=3))
-    early = [a for a, s in zip(answers.answer, answers.span, strict=True) if s == 3]
-    assert sum(early) / len(early) == pytest.approx(1 - 0.7**3, abs=0.015)
-    assert min(answers.span) == 1, "the last tick has room for one"
+    assert set(answers.span) == {3}, "every check begins where its span fits"
+    assert sum(answers.answer) / 20_000 == pytest.approx(1 - 0.7**3, abs=0.015)
+
+
+def test_a_span_as_long_as_the_stretch_sees_all_of_it() -> None:
+    """And a longer one is cut to it."""
+    late = truth_of("a, 40M\n\nfirst\n95\n\nthen\n1000\na, 1, 4096, 1 # udamon: chance=1\n")
+    for span in (20, 30):
+        answers = ask(late, one_slot(BASE, BASE + (40 << 20), 10, span=span))
+        assert set(answers.span) == {20}
+        assert answers.hits[0] == 10
+
+
+def test_slots_of_one_check_are_spread_over_the_ticks() -> None:
+    """Hot in the last 5 of 20 ticks: a quarter of them is made then."""
+    late = truth_of("a, 40M\n\nfirst\n75\n\nthen\n1000\na, 1, 4096, 1 # udamon: chance=1\n")
+    slots = Slots()
+    for _ in range(1000):
+        slots.add(0, BASE, BASE + (40 << 20), 1)
+    assert sum(ask(late, slots).hits) == pytest.approx(250, abs=5)
 
 
 def test_a_page_in_a_tick_has_one_answer() -> None:

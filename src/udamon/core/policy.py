@@ -26,9 +26,10 @@ NOT_ACCESSED, ACCESSED, NO_PAGE = 0, 1, 2
 class Slots:
     """What to look at: parallel arrays, one entry a slot.
 
-    In slot i, `checks[i]` checks are spread evenly over the ticks of the stretch. On its tick a check
+    In slot i, `checks[i]` checks are spread evenly over the ticks on which their span still fits, and so
+    are slots of one check together; as many checks as ticks of span 1 are one on each. On its tick a check
     picks a page uniform in [start, end) of target `target[i]` and prepares it; `span[i]` ticks later it
-    is looked at. A check whose look would fall behind the stretch is looked at on its last tick.
+    is looked at (at the end of the stretch, where that is sooner).
     """
 
     target: array[int] = field(default_factory=lambda: array("I"))

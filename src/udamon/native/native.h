@@ -22,6 +22,16 @@ static inline uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
+/* The tick on which check k of the `checks` of a slot is made. They are spread evenly over the ticks on which
+ * `span` still fits; slots with few checks begin at different ones (multiples of the golden ratio), so that
+ * many of them together are spread, too. As many checks as ticks: one on each. */
+static inline size_t tick_of(size_t slot, uint32_t k, uint32_t checks, size_t ticks, size_t span)
+{
+    uint64_t room = span < ticks ? ticks - span + 1 : 1;
+    uint64_t place = ((uint64_t)k << 32) + (uint32_t)(slot * 2654435769u);
+    return (size_t)(((unsigned __int128)place * room / checks) >> 32);
+}
+
 /* touch.c */
 extern PyMethodDef touch_methods[];
 /* sim.c */

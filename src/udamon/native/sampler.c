@@ -201,7 +201,7 @@ static void run(struct call *c)
     prctl(PR_SET_TIMERSLACK, slack > 0 ? slack : 0);
 }
 
-/* Lay the checks out: check k of n in a slot is made on tick k * ticks / n. */
+/* Lay the checks out by their ticks. */
 static int plan(struct call *c)
 {
     const uint32_t *target = c->buffer[SLOT_TARGET].buf, *checks = c->buffer[SLOT_CHECKS].buf;
@@ -234,13 +234,13 @@ static int plan(struct call *c)
     if (ready) {
         for (size_t i = 0; i < slots; i++)
             for (uint32_t k = 0; k < checks[i]; k++)
-                c->first[(uint64_t)k * ticks / checks[i] + 1]++;
+                c->first[tick_of(i, k, checks[i], ticks, spans[i]) + 1]++;
         for (size_t t = 0; t <= ticks; t++)
             c->first[t + 1] += c->first[t];
         memcpy(place, c->first, (ticks + 2) * sizeof(*place));
         for (size_t i = 0; i < slots; i++)
             for (uint32_t k = 0; k < checks[i]; k++) {
-                size_t tick = (uint64_t)k * ticks / checks[i];
+                size_t tick = tick_of(i, k, checks[i], ticks, spans[i]);
                 size_t due = spans[i] < ticks - tick ? tick + spans[i] : ticks;
                 struct check *check = &c->checks[place[tick]++];
                 *check = (struct check){.slot = (uint32_t)i, .target = target[i], .prepared = (uint32_t)tick,

@@ -135,8 +135,7 @@ static void run(const struct call *c, const struct space *spaces, struct output 
         uint64_t first = start[i] >> PAGE_SHIFT;
         uint64_t pages = ((end[i] + (1u << PAGE_SHIFT) - 1) >> PAGE_SHIFT) - first;
         for (uint32_t k = 0; k < checks[i]; k++, n++) {
-            /* Spread evenly: check k is made on tick k * ticks / checks. */
-            uint64_t tick = (uint64_t)k * c->ticks / checks[i];
+            uint64_t tick = tick_of(i, k, checks[i], c->ticks, spans[i]);
             uint64_t span = spans[i] < c->ticks - tick ? spans[i] : c->ticks - tick;
             uint64_t bits = mix(state++);
             uint64_t address = (first + (uint64_t)(unit(bits) * (double)pages)) << PAGE_SHIFT;
