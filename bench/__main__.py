@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import re
 import sys
 import time
 from pathlib import Path
 
 from bench import machine
-from bench.figures import Figure, as_markdown, as_text
+from bench.figures import Figure, as_markdown, as_text, put
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
@@ -70,18 +69,7 @@ def _show(name: str, *, write: bool) -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     (KEPT / f"{name}.md").write_text(text + "\n")
     if write:
-        _write(name, text)
-
-
-def _write(name: str, text: str) -> None:
-    """Replace what stands between the document's marks for this figure."""
-    begin, end = f"<!-- bench {name} -->", f"<!-- end {name} -->"
-    document = DOCUMENT.read_text()
-    if begin not in document:
-        print(f"{DOCUMENT.name} has no place for {name}", file=sys.stderr)
-        return
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    DOCUMENT.write_text(pattern.sub(lambda _: f"{begin}\n\n{text}\n\n{end}", document))
+        put(DOCUMENT, name, text)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from bench.shapes import SHAPES, truth_of
 from udamon.core.attrs import Attrs
 from udamon.core.policies import POLICIES
 from udamon.evaluate.run import Evaluation, evaluate
-from udamon.evaluate.summary import at
+from udamon.evaluate.compare import at
 
 MOMENTS = (0.5, 1, 2, 5, 10)
 SEEDS = range(1, 6)

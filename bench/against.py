@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -97,10 +97,13 @@ def _shared(start: int, end: int, ranges: Sequence[Range]) -> int:
 def found_in(recording: Path, truth: Path) -> list[Found]:
     """Every snapshot whose window lies between the first phase's begin and the end."""
     log = TruthLog(truth)
-    inside = (
-        s for s in Recording(recording).snapshots() if log.begin_ns <= s.begin_ns and s.end_ns <= log.end_ns
-    )
+    inside = within(Recording(recording).snapshots(), log.begin_ns, log.end_ns)
     return [compare(snapshot, log) for snapshot in inside]
+
+
+def within(snapshots: Iterable[Snapshot], begin_ns: int, end_ns: int) -> list[Snapshot]:
+    """Those whose window lies between two times."""
+    return [s for s in snapshots if begin_ns <= s.begin_ns and s.end_ns <= end_ns]
 
 
 def main(argv: Sequence[str]) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import sqrt
+from pathlib import Path
 from statistics import mean, median, stdev
 
 # Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond 30 that of 30 is close and too wide.
@@ -64,3 +67,14 @@ def as_markdown(figure: Figure) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in (figure.head, rule, *figure.rows)]
     note = ["", figure.note] if figure.note else []
     return "\n".join([f"**{figure.title}**", "", *lines, *note])
+
+
+def put(document: Path, name: str, text: str) -> None:
+    """Replace what stands between the marks for `name` on a page."""
+    begin, end = f"<!-- bench {name} -->", f"<!-- end {name} -->"
+    page = document.read_text()
+    if begin not in page:
+        print(f"{document.name} has no place for {name}", file=sys.stderr)
+        return
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    document.write_text(pattern.sub(lambda _: f"{begin}\n\n{text}\n\n{end}", page))

@@ -101,7 +101,7 @@ def _nothing(done: PhaseDone) -> None:
 def _print_phase(done: PhaseDone) -> None:
     seconds = done.ns / 1e9 or 1.0
     rate = done.accesses / seconds / 1e6
-    print(f"{done.phase.name}: {seconds:.1f} s, {rate:.1f} M accesses/s", file=sys.stderr, flush=True)
+    print(f"{done.phase.name}: {seconds:.1f} s, {rate:.3f} M accesses/s", file=sys.stderr, flush=True)
 
 
 class _Stopped(BaseException):

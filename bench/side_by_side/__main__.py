@@ -1,0 +1,153 @@
+"""See the package's own words; this is the part outside the guest."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import bench.side_by_side as package
+from bench import machine
+from bench.figures import Figure, as_markdown, as_text, put
+from bench.side_by_side import tables
+from bench.side_by_side.monitors import DAMO, MONITORS
+from bench.side_by_side.plan import WORKLOADS, Run, runs
+from scripts.guest import kernels, tools
+from scripts.guest.boot import JOB_INSIDE, boot
+from scripts.guest.kernels import Kernel
+from scripts.guest.machine import Machine
+from scripts.stages import ROOT, WORK
+
+KEPT = WORK / "side_by_side"
+DOCUMENT = ROOT / "docs" / "side-by-side.md"
+GUEST = Machine(smp=1, mem=3072)
+"""One processor: only then does the emulated TLB not hide accesses from any of them (bench/tlb.py)."""
+LIMIT_S, SILENCE_S, BOOTS = 5400, 240, 5
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.side_by_side", description=package.__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--kernel", default="", help="a part of its release (default: the newest)")
+    parser.add_argument(
+        "--runs", type=int, default=5, help="of each pair of workload and monitor (default 5)"
+    )
+    parser.add_argument("--monitors", default="kernel,damo,idle", help=", ".join(MONITORS))
+    parser.add_argument("--workloads", default=",".join(WORKLOADS), help="some of them")
+    parser.add_argument("--name", default="", help="keep the results under this name (default: the release)")
+    parser.add_argument("--again", action="store_true", help="only the tables, of what was kept")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
+    args = parser.parse_args(argv)
+    monitors, workloads = args.monitors.split(","), args.workloads.split(",")
+    if unknown := (set(monitors) - MONITORS.keys()) | (set(workloads) - WORKLOADS.keys()):
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    kernel = _kernel(args.kernel)
+    place = KEPT / (args.name or kernel.release)
+    if not args.again:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        _run(kernel, list(runs(args.runs, workloads, monitors)), place)
+    done = [Run(**fields) for fields in json.loads((place / "plan.json").read_text())]
+    figures = tables.of(done, place)
+    _show(
+        figures,
+        args.name or _series(kernel),
+        json.loads((place / "about.json").read_text()),
+        write=args.write,
+    )
+    return 0
+
+
+def _kernel(wanted: str) -> Kernel:
+    if missing := tools.absent():
+        sys.exit(f"side_by_side: needs {', '.join(missing)}; scripts/setup guest installs it")
+    found = [kernel for kernel in kernels.find() if kernel.release.startswith(wanted)]
+    if not found:
+        sys.exit(f"side_by_side: there is no kernel {wanted}; make guest-kernel builds one")
+    return found[0]
+
+
+def _series(kernel: Kernel) -> str:
+    return ".".join(map(str, kernel.version[:2]))
+
+
+def ensure_damo() -> str:
+    """Install damo into an environment of its own, once; returns its version."""
+    if not shutil.which("perf"):
+        sys.exit("side_by_side: damo records by perf, and there is none; install Debian's linux-perf")
+    python = DAMO / "bin/python"
+    if not (DAMO / "bin/damo").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(DAMO)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", "damo"], check=True)
+    ask = "from importlib.metadata import version; print(version('damo'))"
+    return subprocess.run([str(python), "-c", ask], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _run(kernel: Kernel, todo: list[Run], place: Path) -> None:
+    """All runs, in as many boots as it takes: an emulated machine stalls now and then."""
+    about = {
+        "kernel": kernel.release,
+        "damo": ensure_damo() if any("damo" in run.monitor for run in todo) else "",
+        "perf": subprocess.run(
+            ["perf", "--version"], capture_output=True, text=True, check=False
+        ).stdout.strip(),
+        "machine": machine.describe(),
+        "load_before": machine.load(),
+    }
+    begin = time.monotonic()
+    (place / "plan.json").write_text(json.dumps([asdict(run) for run in todo]))
+    for number in range(BOOTS):
+        missing = [run for run in todo if not (place / run.id).exists()]
+        if not missing:
+            break
+        print(
+            f"-- boot {number + 1} of Linux {kernel.release}, {GUEST.name}: {len(missing)} runs", flush=True
+        )
+        guest = WORK / "guest" / f"side-by-side-{kernel.release}"
+        plan = place / "todo.json"
+        plan.write_text(json.dumps([asdict(run) for run in missing]))
+        words = ["bench.side_by_side.inside", str(plan), str(JOB_INSIDE)]
+        ended = boot(kernel, GUEST, in_guest(words), guest, LIMIT_S, SILENCE_S)
+        for run in missing:
+            if (guest / "job" / run.id).exists():
+                shutil.move(guest / "job" / run.id, place / run.id)
+        if ended.status and not ended.why:
+            sys.exit("side_by_side: a run failed; what it said stands above")
+    else:
+        sys.exit(f"side_by_side: not done after {BOOTS} boots; what there is lies in {place}")
+    about |= {"load_after": machine.load(), "seconds": time.monotonic() - begin}
+    (place / "about.json").write_text(json.dumps(about))
+
+
+def in_guest(module: Sequence[str]) -> str:
+    """A script that runs `python -m MODULE…` there."""
+    variables = {"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8", "UDAMON_GUEST": GUEST.name}
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    command = shlex.join([sys.executable, "-u", "-m", *module])
+    return "\n".join([*exports, f"cd {shlex.quote(str(ROOT))}", command, ""])
+
+
+def _show(figures: Sequence[Figure], name: str, about: dict[str, object], *, write: bool) -> None:
+    for figure in figures:
+        print(f"\n{as_text(figure)}", flush=True)
+    state = (
+        f"Linux {about['kernel']}, damo {about['damo'] or '–'}, {about['perf']}; emulated on {about['machine']}, "
+        f"load {about['load_before']:.1f} before and {about['load_after']:.1f} after; {about['seconds']:.0f} s."
+    )
+    print(f"\n{state}")
+    text = "\n\n".join([*map(as_markdown, figures), state])
+    (KEPT / f"{name}.md").write_text(text + "\n")
+    if write:
+        put(DOCUMENT, f"side_by_side {name}", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
