@@ -40,14 +40,12 @@ def test_a_look_is_put_off_until_the_last_one_has_paid_for_itself() -> None:
     residents = Residents(look, clock.now_ns, lambda: cpu)
     target = Target(0)
     target.regions = [Region(0, 10)]
-    assert residents.of(target) is None
+    assert target.resident is None
     for second in range(6):
         clock.wait_until(second * 10**9)
         residents.refresh([target])
     assert looks == [0, 2 * 10**9, 4 * 10**9], "2 ms at a thousandth of a CPU are 2 s"
-    assert residents.of(target) == [5]
-    residents.refresh([])
-    assert residents.of(target) is None
+    assert target.resident == [Range(0, 5)]
 
 
 def test_snapshots_say_what_is_resident_and_touched_is_never_more() -> None:

@@ -13,11 +13,13 @@ class Target:
     """One address space. `index` never changes or returns within a context: recordings refer to it.
 
     `pid` is None for physical and simulated memory; `start_time` (field 22 of /proc/PID/stat) tells a
-    reused pid. `ranges` are where its memory is now; `regions` cover them, sorted and disjoint.
+    reused pid. `ranges` are where its memory is now; `regions` cover them, sorted and disjoint. `resident` is where it
+    had pages at the last look, sorted and disjoint; None when that is not known.
     """
 
     index: int
     pid: int | None = None
     start_time: int | None = None
     ranges: list[Range] = field(default_factory=list)
+    resident: list[Range] | None = None
     regions: list[Region] = field(default_factory=list)

@@ -159,8 +159,7 @@ class KernelEngine(Worker):
                 self._begin(found)
             target = self._kernel.target_at(found.position)
             if target in self.targets:
-                resident = None if self._residents is None else self._residents.ranges(target)
-                self.bus.snapshot(self._windows.snapshot(found, target, resident))
+                self.bus.snapshot(self._windows.snapshot(found, target, target.resident))
         self._next_read_ns = self._clock.now_ns() + self._kernel.source.pause_ns(self.attrs)
         lost, self._lost = self._kernel.source.lost - self._lost, self._kernel.source.lost
         if lost:

@@ -1,4 +1,4 @@
-"""How much of each region is in memory, for snapshots of sampled targets."""
+"""Where sampled targets are in memory: for their snapshots, and for policies that look only there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHARE = 0.001
 
 
 class Residents:
-    """Remembers where each target is resident; `look` finds out, `cpu_ns` and `now_ns` tell what it costs."""
+    """Keeps `Target.resident` up to date; `look` finds out, `cpu_ns` and `now_ns` tell what it costs."""
 
     def __init__(
         self,
@@ -26,31 +26,19 @@ class Residents:
         self._look = look
         self._now_ns = now_ns
         self._cpu_ns = cpu_ns
-        self._known: dict[int, list[Range]] = {}
         self._next_ns: dict[int, int] = {}
 
     def refresh(self, targets: Sequence[Target]) -> None:
         """Look at those targets whose last look is paid for; forget targets that are not named."""
-        here = {target.index for target in targets}
-        for gone in self._next_ns.keys() - here:
-            self._known.pop(gone, None)
+        for gone in self._next_ns.keys() - {target.index for target in targets}:
             del self._next_ns[gone]
         for target in targets:
             if self._now_ns() >= self._next_ns.get(target.index, 0):
                 before = self._cpu_ns()
                 with suppress(CannotError):  # it ended: the next update says so
-                    self._known[target.index] = self._look(target)
+                    target.resident = self._look(target)
                 cost = self._cpu_ns() - before
                 self._next_ns[target.index] = self._now_ns() + int(cost / SHARE)
-
-    def of(self, target: Target) -> list[int] | None:
-        """Resident bytes of each of the target's regions as of the last look; None before the first."""
-        known = self.ranges(target)
-        return None if known is None else overlaps(target.regions, known)
-
-    def ranges(self, target: Target) -> list[Range] | None:
-        """Where the target was resident at the last look; None before the first."""
-        return self._known.get(target.index)
 
 
 def overlaps(regions: Sequence[Region] | Sequence[Range], ranges: Sequence[Range]) -> list[int]:

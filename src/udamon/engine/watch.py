@@ -15,7 +15,7 @@ from udamon.core.policy import RegionPolicy
 from udamon.core.regions import Region
 from udamon.core.target import Target
 from udamon.core.tuning import rescale
-from udamon.engine.resident import Residents
+from udamon.engine.resident import Residents, overlaps
 from udamon.errors import NotPermitted, RangesError, TargetGone
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Census, Sampler, Touched
@@ -90,9 +90,9 @@ class SampledWatch:
             # Ranges that make no sense leave the regions as they are, like the kernel's EINVAL.
             with suppress(RangesError):
                 target.regions = fit(target.regions, target.ranges, self._min_region)
-        self.policy.start(targets, attrs)
         if self._residents is not None:
             self._residents.refresh(targets)
+        self.policy.start(targets, attrs)
 
     def change(self, targets: Sequence[Target], old: Attrs, new: Attrs, *, aggregated: bool) -> None:
         for target in targets:
@@ -114,7 +114,7 @@ class SampledWatch:
         return begin_ns, end_ns
 
     def resident(self, target: Target) -> list[int] | None:
-        return None if self._residents is None else self._residents.of(target)
+        return None if target.resident is None else overlaps(target.regions, target.resident)
 
     def reset(self, targets: Sequence[Target]) -> None:
         self.policy.reset(targets)

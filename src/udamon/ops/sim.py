@@ -28,7 +28,7 @@ class SimSpace:
         if targets:
             return
         ranges = self._truth.layout.ranges()
-        targets.append(Target(0, ranges=ranges))
+        targets.append(Target(0, ranges=ranges, resident=self._truth.resident()))
         emit("target_start", {"target": 0, "pid": None, "comm": "sim", "cmdline": "", "user": ""})
         placed = self._truth.layout.regions
         names = [[r.start, r.end, "rw-p", 0, 0, f"[anon:{r.name}]"] for r in placed]
