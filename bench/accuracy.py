@@ -8,8 +8,8 @@ from bench.figures import Figure
 from bench.shapes import SHAPES, truth_of
 from udamon.core.attrs import Attrs
 from udamon.core.policies import POLICIES
-from udamon.evaluate.run import Evaluation, evaluate
 from udamon.evaluate.compare import at
+from udamon.evaluate.run import Evaluation, evaluate
 
 MOMENTS = (0.5, 1, 2, 5, 10)
 SEEDS = range(1, 6)

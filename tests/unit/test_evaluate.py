@@ -7,11 +7,12 @@ from array import array
 import pytest
 
 from udamon.core.attrs import Attrs
-from udamon.evaluate.ages import TrueAges
+from udamon.evaluate.ages import Moved, TrueAges
+from udamon.evaluate.compare import at
 from udamon.evaluate.run import evaluate
 from udamon.evaluate.score import score
 from udamon.evaluate.statistics import percentile
-from udamon.evaluate.summary import at, document
+from udamon.evaluate.summary import document
 from udamon.model import Snapshot
 from udamon.workload.config import parse
 from udamon.workload.layout import place
@@ -69,6 +70,33 @@ def test_ages_count_from_the_last_change_of_a_byte() -> None:
     assert ages.wrong_share(right) == 1
 
 
+def test_bytes_that_moved_are_looked_at_a_second_later() -> None:
+    """Bytes 0-60 change at 1.0 s; at 2.0 s an age of up to 1.1 s says so of 40 of them."""
+    ages = TrueAges(0, 100)
+    found = []
+    for seq in range(30):
+        ages.follow([Expected(0, 60, 1.0, 1.0)] if seq >= 10 else [], seq * 10**8)
+        now = snapshot((0, 40, 20), (40, 100, 0), seq=seq)
+        now.ages[0], now.ages[1] = 10, 11  # 1.1 and 1.2 s, the aggregation in which they began included
+        found.append(ages.moved(now))
+    assert {seq: moved for seq, moved in enumerate(found) if moved.bytes} == {19: Moved(60, 40)}
+    assert sum(found, Moved()).reset_share == pytest.approx(2 / 3)
+
+
+def test_bytes_that_moved_again_are_looked_at_after_the_last_time() -> None:
+    """Bytes 0-60 change at 1.0 s, 20 of them back at 1.5 s. The start is no change."""
+    ages = TrueAges(0, 100)
+    found = {}
+    for seq in range(40):
+        hot = [] if seq < 10 else [Expected(0, 60, 1.0, 1.0)] if seq < 15 else [Expected(20, 60, 1.0, 1.0)]
+        ages.follow(hot, seq * 10**8)
+        moved = ages.moved(snapshot((0, 100, 0), seq=seq))
+        if moved.bytes:
+            found[seq] = moved
+    assert found == {19: Moved(40, 40), 24: Moved(20, 20)}
+    assert Moved().reset_share is None
+
+
 @pytest.mark.parametrize(("percent", "value"), [(0, 1), (25, 1.75), (50, 2.5), (100, 4)])
 def test_percentiles_are_linear(percent: float, value: float) -> None:
     assert percentile([4, 1, 3, 2], percent) == value
@@ -98,8 +126,11 @@ def test_an_evaluation_finds_one_block_and_says_what_it_took() -> None:
     assert late.t == 4.0
     assert late.score.f1 > 0.95
     doc = document("x", found)
-    assert set(doc) == {"schema", "workload", "policy", "seed", "attrs", "snapshots", "summary"}
+    assert set(doc) == {
+        "schema", "workload", "policy", "seed", "checks_per_aggregation", "attrs", "snapshots", "summary",
+    }  # fmt: skip
     summary = doc["summary"]
     assert isinstance(summary, dict)
     assert summary["t_f1_90"] <= 2
+    assert summary["moved_reset_share"] is None
     assert 0 < summary["policy_cpu_share"] < 1

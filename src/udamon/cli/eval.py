@@ -12,9 +12,10 @@ from udamon.cli import attributes
 from udamon.core.attrs import Attrs
 from udamon.core.policies import POLICIES
 from udamon.errors import UsageError
-from udamon.evaluate.run import Evaluation, evaluate
+from udamon.evaluate.compare import at
+from udamon.evaluate.run import UNBUDGETED, Evaluation, evaluate
 from udamon.evaluate.score import HOT
-from udamon.evaluate.summary import at, document
+from udamon.evaluate.summary import document
 from udamon.units import format_size, parse_duration_ns
 from udamon.workload import shapes
 from udamon.workload.config import load
@@ -47,11 +48,14 @@ def run(args: argparse.Namespace) -> int:
     duration = truth.workload.duration_ns if args.duration is None else parse_duration_ns(args.duration)
     if duration < attrs.aggr_us * 1_000:
         raise UsageError("the duration is shorter than one aggregation; nothing could be evaluated.")
-    if args.checks is not None:
+    policies = _policies(args.policy)
+    if args.checks is not None and args.checks < 1:
+        raise UsageError(f"--checks {args.checks} is no budget; give at least 1 check per aggregation.")
+    if args.checks is not None and not set(policies) - UNBUDGETED:
         raise UsageError(f"policy {args.policy} has no budget of checks; leave --checks out.")
     runs = [
-        evaluate(truth, policy, seed, attrs, duration)
-        for policy in _policies(args.policy)
+        evaluate(truth, policy, seed, attrs, duration, None if policy in UNBUDGETED else args.checks)
+        for policy in policies
         for seed in _seeds(args)
     ]
     if args.json:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from udamon.model import Snapshot
 from udamon.workload.pieces import Expected
@@ -13,7 +14,27 @@ CHANGE = 0.2
 TOLERANCE = 0.1
 """An age counts as right within this share of the truth (or one aggregation, where that is more)."""
 
+NOTICED_NS = 1_000_000_000
+"""So long after a byte's rate changed, an age is due that is no older than that."""
+
 Steps = list[tuple[int, int, float, int]]  # start, end, rate when it last changed, when that was
+
+
+class Moved(NamedTuple):
+    """Bytes whose rate changed and that were looked at when noticing was due, and those noticed by then."""
+
+    bytes: int = 0
+    reset: int = 0
+
+    def __add__(self, other: object) -> Moved:
+        if not isinstance(other, Moved):
+            return NotImplemented
+        return Moved(self.bytes + other.bytes, self.reset + other.reset)
+
+    @property
+    def reset_share(self) -> float | None:
+        """The share that was noticed; None where nothing changed."""
+        return self.reset / self.bytes if self.bytes else None
 
 
 class TrueAges:
@@ -23,12 +44,15 @@ class TrueAges:
         """Bytes [begin, end) of address space; all rates count as changed when the first is known."""
         self._steps: Steps = [(begin, end, -1.0, 0)]
         self._last: Sequence[Expected] | None = None
+        self._first_ns: int | None = None
 
     def follow(self, truth: Sequence[Expected], begin_ns: int) -> None:
         """The aggregation that began at `begin_ns` has the rates of `truth`."""
         if truth is self._last:
             return
         self._last = truth
+        if self._first_ns is None:
+            self._first_ns = begin_ns
         result: Steps = []
         for start, end, known, since, mean in _with_means(self._steps, truth):
             step = (start, end, mean, begin_ns) if abs(mean - known) > CHANGE else (start, end, known, since)
@@ -41,6 +65,31 @@ class TrueAges:
     def wrong_share(self, snapshot: Snapshot) -> float:
         """The share of the snapshot's bytes whose age is off by more than the tolerance."""
         wrong = total = 0
+        for size, since, seen, aggregation in self._overlay(snapshot):
+            truth = snapshot.end_ns - since
+            wrong += size * (abs(seen - truth) > max(TOLERANCE * truth, aggregation))
+            total += size
+        return wrong / total if total else 0.0
+
+    def moved(self, snapshot: Snapshot) -> Moved:
+        """The bytes whose rate changed NOTICED_NS before this snapshot's end (or less than an aggregation
+        more), and not since; and those of them whose age is at most that and one aggregation.
+
+        That all rates become known at the start is no change.
+        """
+        aggregation = snapshot.ticks * snapshot.sample_ns
+        due = range(snapshot.end_ns - NOTICED_NS - aggregation + 1, snapshot.end_ns - NOTICED_NS + 1)
+        if not any(step[3] in due and step[3] != self._first_ns for step in self._steps):
+            return Moved()
+        moved = reset = 0
+        for size, since, seen, _ in self._overlay(snapshot):
+            if since in due and since != self._first_ns:
+                moved += size
+                reset += size * (seen <= NOTICED_NS + aggregation)
+        return Moved(moved, reset)
+
+    def _overlay(self, snapshot: Snapshot) -> Iterator[tuple[int, int, int, int]]:
+        """(bytes, when their rate last changed, age that the snapshot gives them, aggregation), times in ns."""
         aggregation = snapshot.ticks * snapshot.sample_ns
         steps = iter(self._steps)
         step = next(steps)
@@ -51,11 +100,8 @@ class TrueAges:
                     step = next(steps)
                 upto = min(end, step[1])
                 # A region that is new in this aggregation has age 0; it was watched for one.
-                truth, seen = snapshot.end_ns - step[3], (age + 1) * aggregation
-                wrong += (upto - at) * (abs(seen - truth) > max(TOLERANCE * truth, aggregation))
-                total += upto - at
+                yield upto - at, step[3], (age + 1) * aggregation, aggregation
                 at = upto
-        return wrong / total if total else 0.0
 
 
 def _with_means(steps: Steps, truth: Sequence[Expected]) -> list[tuple[int, int, float, int, float]]:

@@ -15,11 +15,14 @@ from udamon.core.target import Target
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.watch import SampledWatch
-from udamon.evaluate.ages import TrueAges
+from udamon.evaluate.ages import Moved, TrueAges
 from udamon.evaluate.score import Score, score
 from udamon.model import Event, Snapshot
 from udamon.ops.sim import SimSampler, SimSpace
 from udamon.workload.truth import Truth
+
+UNBUDGETED = frozenset({"damon"})
+"""Policies whose checks follow from their regions: there is no budget to give them."""
 
 
 class TimedPolicy:
@@ -79,6 +82,7 @@ class Scorer:
     scored: list[Scored] = field(default_factory=list)
     last: Snapshot | None = None
     ages: TrueAges | None = None
+    moved: Moved = field(default_factory=Moved)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         truth = self.truth.expected(snapshot.begin_ns, snapshot.ticks, snapshot.sample_ns)
@@ -87,6 +91,7 @@ class Scorer:
         if self.ages is None:
             self.ages = TrueAges(snapshot.starts[0], snapshot.ends[-1])
         self.ages.follow(truth, snapshot.begin_ns)
+        self.moved += self.ages.moved(snapshot)
         self.last = snapshot
 
     def event(self, event: Event) -> None:
@@ -95,7 +100,13 @@ class Scorer:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All of one run. `policy_cpu_share` is the policy's CPU time over the simulated time."""
+    """All of one run.
+
+    `budget` is the checks per aggregation that the policy was given, None where it chose by itself.
+    `policy_cpu_share` is the policy's CPU time over the simulated time. `age_err` is the share of bytes whose
+    age was wrong at the end; `moved_reset_share` that of the bytes that moved whose age said so a second later,
+    None where nothing moved.
+    """
 
     policy: str
     seed: int
@@ -103,13 +114,38 @@ class Evaluation:
     scored: list[Scored]
     policy_cpu_share: float
     age_err: float
+    budget: int | None = None
+    moved_reset_share: float | None = None
 
 
-def evaluate(truth: Truth, policy: str, seed: int, attrs: Attrs, duration_ns: int) -> Evaluation:
-    """Run `policy` for `duration_ns` of simulated time on the space that `truth` knows."""
+def evaluate(
+    truth: Truth, policy: str, seed: int, attrs: Attrs, duration_ns: int, checks: int | None = None
+) -> Evaluation:
+    """Run `policy` for `duration_ns` of simulated time on the space that `truth` knows.
+
+    `checks` per aggregation are the budget of a policy that has one; None leaves it to the policy.
+    """
+    # A policy that has no budget need not know the word.
+    budget: dict[str, int] = {} if checks is None else {"checks": checks}
+
+    def make(random: Random) -> RegionPolicy:
+        return make_policy(policy, random, **budget)
+
+    return evaluate_made(truth, make, seed, attrs, duration_ns, checks)
+
+
+def evaluate_made(
+    truth: Truth,
+    make: Callable[[Random], RegionPolicy],
+    seed: int,
+    attrs: Attrs,
+    duration_ns: int,
+    checks: int | None = None,
+) -> Evaluation:
+    """The same for any policy: `make` gets the source of randomness that it shall draw from."""
     clock = ManualClock()
     random = Random(seed)
-    timed = TimedPolicy(make_policy(policy, random))
+    timed = TimedPolicy(make(random))
     watch = SampledWatch(timed, SimSampler(truth, clock, seed=seed), random)
     kdamond = Kdamond(Context(SimSpace(truth), watch, attrs), clock)
     scorer = Scorer(truth, lambda: watch.checks)
@@ -118,8 +154,16 @@ def evaluate(truth: Truth, policy: str, seed: int, attrs: Attrs, duration_ns: in
     kdamond.run()
     for _, error in kdamond.bus.failures:
         raise error
-    wrong = scorer.ages.wrong_share(scorer.last) if scorer.ages and scorer.last else 0.0
-    return Evaluation(policy, seed, attrs, scorer.scored, timed.spent_ns / max(clock.now_ns(), 1), wrong)
+    return Evaluation(
+        policy=timed.name,
+        seed=seed,
+        attrs=attrs,
+        scored=scorer.scored,
+        policy_cpu_share=timed.spent_ns / max(clock.now_ns(), 1),
+        age_err=scorer.ages.wrong_share(scorer.last) if scorer.ages and scorer.last else 0.0,
+        budget=checks,
+        moved_reset_share=scorer.moved.reset_share,
+    )
 
 
 class _StopAt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from udamon.evaluate.compare import mean_f1, reached, settled_checks
 from udamon.evaluate.run import Evaluation, Scored
 from udamon.evaluate.statistics import percentile
 
@@ -18,6 +19,7 @@ def document(workload: str, evaluation: Evaluation) -> dict[str, object]:
         "workload": workload,
         "policy": evaluation.policy,
         "seed": evaluation.seed,
+        "checks_per_aggregation": evaluation.budget,
         "attrs": evaluation.attrs.as_dict(),
         "snapshots": [_snapshot(s) for s in evaluation.scored],
         "summary": summary(evaluation),
@@ -26,24 +28,19 @@ def document(workload: str, evaluation: Evaluation) -> dict[str, object]:
 
 def summary(evaluation: Evaluation) -> dict[str, float | int | None]:
     """Means and percentiles over all snapshots; times in seconds, None where F1 0.9 was never reached."""
-    scored = evaluation.scored
-    errors = [s.score.wss_error for s in scored]
-    found = next((s for s in scored if s.score.f1 >= FOUND), None)
+    errors = [s.score.wss_error for s in evaluation.scored]
+    found = reached(evaluation, FOUND)
     return {
-        "f1_mean": sum(s.score.f1 for s in scored) / len(scored) if scored else None,
+        "f1_mean": mean_f1(evaluation),
         "t_f1_90": found.t if found else None,
         "checks_f1_90": found.checks if found else None,
+        "settled_checks_per_second": settled_checks(evaluation),
         "wss_err_p50": percentile(errors, 50),
         "wss_err_p90": percentile(errors, 90),
         "age_err": evaluation.age_err,
+        "moved_reset_share": evaluation.moved_reset_share,
         "policy_cpu_share": evaluation.policy_cpu_share,
     }
-
-
-def at(evaluation: Evaluation, seconds: float) -> Scored | None:
-    """The snapshot whose window ended last by `seconds`; None when none had."""
-    by_then = [s for s in evaluation.scored if s.t <= seconds + 1e-9]
-    return by_then[-1] if by_then else None
 
 
 def _snapshot(s: Scored) -> dict[str, object]:
