@@ -1,0 +1,62 @@
+"""Simulated runs of policies on shapes, several seeds at once, on at most two processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import lru_cache
+from typing import NamedTuple
+
+from bench.shapes import truth_of
+from udamon.core.attrs import Attrs
+from udamon.core.policies import POLICIES
+from udamon.evaluate.run import Evaluation, evaluate
+from udamon.workload.truth import Truth
+
+ATTRS = Attrs()
+"""5 ms / 100 ms, 10 to 1000 regions."""
+
+
+class Run(NamedTuple):
+    """A policy on a shape for `seconds`; `checks` per aggregation where the policy has such a budget."""
+
+    shape: str
+    policy: str
+    checks: int | None = None
+    seconds: float = 60
+
+
+class Lab:
+    """Makes each run once for every seed. Use as a context."""
+
+    def __init__(self, seeds: Sequence[int], jobs: int = 2) -> None:
+        self.seeds = seeds
+        self._pool = ProcessPoolExecutor(max(1, min(jobs, os.cpu_count() or 1)))
+        self._started: dict[Run, list[Future[Evaluation]]] = {}
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def start(self, runs: Iterable[Run]) -> None:
+        """Begin `runs`, so that they are there when they are asked for. Policies that do not exist are left out."""
+        for run in runs:
+            if run not in self._started and run.policy in POLICIES:
+                self._started[run] = [self._pool.submit(_evaluate, run, seed) for seed in self.seeds]
+
+    def results(self, run: Run) -> list[Evaluation] | None:
+        """One evaluation a seed, in their order; None where there is no such policy."""
+        self.start([run])
+        return [future.result() for future in self._started[run]] if run in self._started else None
+
+
+@lru_cache(maxsize=4)
+def _truth(shape: str) -> Truth:
+    return truth_of(shape)
+
+
+def _evaluate(run: Run, seed: int) -> Evaluation:
+    return evaluate(_truth(run.shape), run.policy, seed, ATTRS, round(run.seconds * 1e9), run.checks)
