@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from random import Random
 
+from udamon.core.adaptive import AdaptivePolicy, Parameters
 from udamon.core.damon import DamonPolicy
 from udamon.core.policy import RegionPolicy
 from udamon.errors import UsageError
 from udamon.model import PAGE_SIZE
 
-POLICIES = {"damon": DamonPolicy}
+POLICIES = ("adaptive", "damon")
 
 
-def make_policy(name: str, random: Random, min_region: int = PAGE_SIZE) -> RegionPolicy:
-    """A fresh policy called `name`, drawing from `random`. Raises UsageError for an unknown name."""
-    if name not in POLICIES:
-        raise UsageError(f"there is no region policy {name!r}; use {' or '.join(sorted(POLICIES))}.")
-    return POLICIES[name](random, min_region)
+def make_policy(
+    name: str,
+    random: Random,
+    min_region: int = PAGE_SIZE,
+    checks: int | None = None,
+    parameters: Parameters | None = None,
+) -> RegionPolicy:
+    """A fresh policy called `name`, drawing from `random`.
+
+    `checks` an aggregation at most, and `parameters`, for those that have them; `damon` has neither. Raises
+    UsageError for a name that is unknown, or that they do not go with.
+    """
+    if name == "adaptive":
+        return AdaptivePolicy(random, min_region, checks, parameters)
+    if name != "damon":
+        raise UsageError(f"there is no region policy {name!r}; use {' or '.join(POLICIES)}.")
+    if checks is not None or parameters is not None:
+        raise UsageError(
+            "the policy damon makes one check a region and tick, so it takes no number of checks."
+        )
+    return DamonPolicy(random, min_region)

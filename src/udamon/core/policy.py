@@ -29,7 +29,8 @@ class Slots:
     In slot i, `checks[i]` checks are spread evenly over the ticks on which their span still fits, and so
     are slots of one check together; as many checks as ticks of span 1 are one on each. On its tick a check
     picks a page uniform in [start, end) of target `target[i]` and prepares it; `span[i]` ticks later it
-    is looked at (at the end of the stretch, where that is sooner).
+    is looked at (at the end of the stretch, where that is sooner). `ticks`: a policy that wants to learn
+    before going on makes the stretch shorter than asked for; 0 leaves it as it is.
     """
 
     target: array[int] = field(default_factory=lambda: array("I"))
@@ -37,6 +38,7 @@ class Slots:
     end: array[int] = field(default_factory=lambda: array("Q"))
     checks: array[int] = field(default_factory=lambda: array("I"))
     span: array[int] = field(default_factory=lambda: array("I"))
+    ticks: int = 0
 
     def add(self, target: int, start: int, end: int, checks: int, span: int = 1) -> None:
         self.target.append(target)

@@ -101,6 +101,7 @@ class SampledWatch:
 
     def observe(self, targets: Sequence[Target], begin_ns: int, ticks: int, tick_ns: int) -> int:
         slots = self.policy.plan(targets, ticks)
+        ticks = slots.ticks or ticks
         seed = self._random.getrandbits(64)
         answers = self._sampler.sample(targets, slots, begin_ns, ticks, tick_ns, seed)
         self.checks += answers.checks

@@ -66,3 +66,36 @@ def idle_sample(
     calls made 'Q': page map reads, flag reads, bitmap writes, bitmap reads. Raises ValueError for slots
     that make no sense, MemoryError. The interpreter's lock is released.
     """
+
+def points_take(buffers: Sequence[Buffer], target: int, whole: int, older: int, limit: int, /) -> bytes:
+    """Points sorted by address, with new answers among them. `buffers`: the points before (packed as in
+    points.h: 'Q' start, 'Q' end, 'B' kind, 'B' age, 6 bytes); answers ('I' slot, 'Q' address, 'I' span,
+    'B' answer, 'B' shift), each slot's target 'I'; holes ('Q' start, 'Q' end); and ranges ('Q' start,
+    'Q' end) in which points from before this aggregation are dropped.
+
+    Only answers of slots of `target` are taken; one whose span is at least `whole` ticks spans all. Points
+    grow `older` aggregations older, and are forgotten beyond `limit`. Raises ValueError.
+    """
+
+def steps_fit(
+    buffers: Sequence[Buffer],
+    unchanged: int,
+    begin: int,
+    end: int,
+    ticks: int,
+    prior: float,
+    surprise: float,
+    suspect_age: int,
+    /,
+) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]:
+    """The most probable steps behind points (packed, see points_take). `buffers` go on with the tables of
+    core.adaptive.likelihood, all 'd': answers by kind, old and new, and state; entering a state; a step in
+    a distance; the weight of an age; the rate of a state. Then the steps before: 'Q' place, 'Q' reach,
+    'd' height. States from `unchanged` on are those of a change, of which only new points count. The
+    space is [begin, end); an aggregation has `ticks` ticks; `prior` checks' weight goes to the level.
+
+    Returns, as bytes: per segment the state 'B' (255 a hole); per step its place 'Q'; per segment rate,
+    touched share and weight of one-tick checks 'd'; per step low, high and reach 'Q'; and three addresses
+    'Q' for each answer, at most `suspect_age` aggregations old, whose log-chance is below -`surprise`:
+    end of the point before, its own start, start of the point after. Raises ValueError, MemoryError.
+    """

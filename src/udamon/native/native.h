@@ -37,6 +37,12 @@ extern PyMethodDef touch_methods[];
 /* sim.c */
 extern PyMethodDef sim_methods[];
 
+/* points.c */
+extern PyMethodDef points_methods[];
+
+/* steps.c */
+extern PyMethodDef steps_methods[];
+
 /* sampler.c */
 extern PyMethodDef sampler_methods[];
 

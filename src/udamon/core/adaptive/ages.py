@@ -1,0 +1,58 @@
+"""Since when each byte has had its rate: a step function of its own, which the jitter of steps cannot touch."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+
+
+class Ages:
+    """`starts[i]` up to the next one (the last: up to `end`) has not changed since `since[i]` (µs)."""
+
+    def __init__(self, start: int, end: int, now_us: int) -> None:
+        self.starts = [start]
+        self.since = [now_us]
+        self.end = end
+
+    def change(self, start: int, end: int, now_us: int) -> None:
+        """The bytes [start, end) changed just now."""
+        start, end = max(start, self.starts[0]), min(end, self.end)
+        if start >= end:
+            return
+        left = bisect_left(self.starts, start)
+        right = bisect_right(self.starts, end) - 1
+        tail = self.since[right]
+        starts, since = [start], [now_us]
+        if end < self.end and self.starts[right] < end:
+            starts.append(end)
+            since.append(tail)
+            right += 1
+        elif end == self.end:
+            right = len(self.starts)
+        self.starts[left:right] = starts
+        self.since[left:right] = since
+
+    def stretch(self, start: int, end: int, now_us: int) -> None:
+        """The address space is [start, end) now; what is new in it begins now."""
+        if start < self.starts[0]:
+            self.starts.insert(0, start)
+            self.since.insert(0, now_us)
+        if end > self.end:
+            self.starts.append(self.end)
+            self.since.append(now_us)
+        self.end = max(end, self.end)
+
+    def forget_differences(self, now_us: int, alike: float, slack_us: int) -> None:
+        """Join neighbours whose ages differ by less than the share `alike` of the older, or `slack_us`."""
+        starts, since = self.starts[:1], self.since[:1]
+        sizes = [b - a for a, b in zip(self.starts, [*self.starts[1:], self.end], strict=True)]
+        size = sizes[0]
+        for start, when, length in zip(self.starts[1:], self.since[1:], sizes[1:], strict=True):
+            older = now_us - min(when, since[-1])
+            if abs(when - since[-1]) <= max(alike * older, slack_us):
+                since[-1] = (since[-1] * size + when * length) // (size + length)
+                size += length
+            else:
+                starts.append(start)
+                since.append(when)
+                size = length
+        self.starts, self.since = starts, since

@@ -1,0 +1,55 @@
+"""How much of the budget goes into looking for what is not known yet."""
+
+from __future__ import annotations
+
+from udamon.core.adaptive.parameters import Parameters
+from udamon.core.adaptive.steps import Steps
+
+LEARNING = 5
+"""Aggregations during which the policy learns several times in each, so as to know where to ask next."""
+MOSTLY = 0.9
+"""Of the first checks: where more are answered by accesses, everything counts as accessed."""
+PATIENCE = 10
+"""Aggregations without anything new before exploration becomes less."""
+
+
+class Explorer:
+    """From little to all there is as soon as something is found; then less and less while nothing is."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._cautious = float(parameters.first_checks)
+        self._quiet = 0
+        self._found = False
+        self._aggregations = 0
+        self.awake = False
+        """Something differs from the rest."""
+        self.turn = 0
+        """Counts stretches, so that each looks elsewhere."""
+
+    @property
+    def learning(self) -> bool:
+        return self._aggregations < LEARNING
+
+    def learn(self, steps: Steps, checks: int, hits: int) -> None:
+        """After each stretch: was there anything new?"""
+        self.turn += 1
+        # One access where there was none is all there is to find; one miss among many changes little.
+        if 0 < hits < MOSTLY * checks or len(steps) > 1:
+            self.awake = True
+        if steps.changed or 16 * steps.appeared > len(steps):
+            self._found = True
+
+    def end(self) -> None:
+        """The aggregation is over."""
+        self._aggregations += 1
+        self._quiet = 0 if self._found else self._quiet + 1
+        self._found = False
+        if not self.awake:
+            self._cautious *= 2
+
+    def wanted(self, budget: int) -> float:
+        """Checks for exploration in an aggregation with `budget` checks."""
+        calm = max(self._quiet - PATIENCE, 0)
+        share = max(self._parameters.explore_keep**calm, self._parameters.idle_share)
+        return budget * share if self.awake else min(self._cautious, budget * share)

@@ -1,0 +1,85 @@
+"""How likely an answer is under a rate: the tables that native.steps_fit works with."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from functools import lru_cache
+
+# Rates are accesses per tick of a page; the levels lie where a few checks tell one from the next, evenly in the
+# angle asin(sqrt(rate)), in which the error of a measured rate is the same everywhere, and closer to zero.
+LEVELS = (0.0005, 0.006, 0.03, 0.1, 0.25, 0.5, 0.75, 0.96)
+COARSE = (0.003, 0.35, 0.93)
+CHANGES = tuple((before, after) for before in COARSE for after in COARSE if before != after)
+"""Rates before and since, where a segment has changed; finer ones are told apart once the old points are gone."""
+
+MISS, HIT, WHOLE, HOLE, KINDS = 0, 1, 2, 4, 5
+GAPS, AGES = 512, 256
+NEVER = -1e9
+NOTHING = 255
+"""The state of a hole."""
+
+
+def chance(rate: float, span: int) -> float:
+    """Chance that a page accessed with `rate` per tick is accessed in `span` ticks."""
+    return 1.0 - (1.0 - rate) ** span
+
+
+STATE_RATES = array("d", (*LEVELS, *(after for _, after in CHANGES)))
+"""Per state: the rate that holds now."""
+
+
+@lru_cache(maxsize=16)
+def answer_table(ticks: int, outlier: float) -> array[float]:
+    """'d', per kind (old points, then new ones) and state: the log of the answer's chance.
+
+    States are the levels, then CHANGES. A whole span has `ticks` ticks.
+    """
+    olds = [*LEVELS, *(before for before, _ in CHANGES)]
+    news = [*LEVELS, *(after for _, after in CHANGES)]
+    table = array("d")
+    for kind in (MISS, HIT, WHOLE, WHOLE + HIT):
+        span = ticks if kind & WHOLE else 1
+        for rates in (olds, news):
+            for rate in rates:
+                hit = outlier / 2 + (1 - outlier) * chance(rate, span)
+                table.append(math.log(hit if kind & HIT else 1 - hit))
+    # Where there is no memory nothing is accessed: only the lowest level can be.
+    table.extend(([0.0] + [NEVER] * (len(olds) - 1)) * 2)
+    return table
+
+
+@lru_cache(maxsize=16)
+def enter_table(change_nats: float) -> array[float]:
+    """'d', per state: the log of its chance after a step."""
+    return array("d", [-math.log(len(LEVELS))] * len(LEVELS) + [-change_nats] * len(CHANGES))
+
+
+def jump_table(steps: int, size: int) -> array[float]:
+    """'d', by the index of a distance: log of the chance of a step in it, of `steps` in `size` bytes."""
+    density = steps / size
+    return _jumps(round(4 * math.log2(density)))
+
+
+@lru_cache(maxsize=256)
+def _jumps(density: int) -> array[float]:
+    """For so many quarters of an octave of steps per byte: that exact they need not be."""
+    per_byte = 2.0 ** (density / 4)
+    return array("d", [math.log(min(per_byte * distance, 0.5)) for distance in _DISTANCES])
+
+
+def _distance(index: int) -> int:
+    """The smallest distance with this index, its logarithm in eighths (native.steps)."""
+    if index < 24:
+        return max(index, 1)
+    log2, eighth = divmod(index, 8)
+    return (8 + eighth) << (log2 - 3)
+
+
+_DISTANCES = [_distance(i) for i in range(GAPS)]
+
+
+@lru_cache(maxsize=16)
+def weight_table(keep: float) -> array[float]:
+    """'d', by age: the weight of a point."""
+    return array("d", [keep**age for age in range(AGES)])

@@ -1,0 +1,31 @@
+"""What the policy `adaptive` can be tuned by, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """`docs/benchmarks.md` shows how results move when each is halved and doubled."""
+
+    keep: float = 0.9
+    """Weight of a point, per aggregation of its age: memory that drifts unseen makes old evidence worth less."""
+    memory: int = 30
+    """Aggregations after which a point is forgotten; its weight is 4 % by then."""
+    outlier: float = 0.01
+    """Share of answers that say nothing, whatever the rate: pages unlike their neighbours, lost accesses."""
+    change_nats: float = 6.0
+    """Log-odds against a rate that changed since the last aggregation: once in 400 where nothing else is known."""
+    first_checks: int = 32
+    """Checks of the first aggregation as long as all of them agree."""
+    surprise_nats: float = 2.5
+    """An answer this improbable under its steps is looked after."""
+    resolution: int = 64
+    """A step is known well enough when its gap is this part of the smaller of the segments beside it."""
+    idle_share: float = 0.1
+    """Part of the budget that keeps exploring when nothing was found for long."""
+    explore_keep: float = 0.85
+    """What is left of exploration after each aggregation that brought nothing new."""
+    whole_share: float = 0.2
+    """Part of the budget for checks that span the whole aggregation: they measure the working set."""

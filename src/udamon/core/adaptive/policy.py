@@ -1,0 +1,134 @@
+"""The region policy `adaptive`: fit steps to single answers, ask next where they leave doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from udamon.core.adaptive.explorer import Explorer
+from udamon.core.adaptive.parameters import Parameters
+from udamon.core.adaptive.plan import Plan
+from udamon.core.adaptive.shape import regions_of
+from udamon.core.adaptive.space import Space
+from udamon.core.adaptive.steps import Steps
+from udamon.core.attrs import Attrs
+from udamon.core.policy import Answers, Slots
+from udamon.core.split import size_limit
+from udamon.core.target import Target
+from udamon.model import PAGE_SIZE
+
+
+class Known(Steps):
+    """What is known of a target, and how much is looked for."""
+
+    def __init__(self, space: Space, parameters: Parameters, now_us: int) -> None:
+        super().__init__(space, now_us)
+        self.explorer = Explorer(parameters)
+
+
+class AdaptivePolicy:
+    """At most `checks` checks an aggregation, whatever the number of regions."""
+
+    name = "adaptive"
+
+    def __init__(
+        self,
+        random: Random,
+        min_region: int = PAGE_SIZE,
+        checks: int | None = None,
+        parameters: Parameters | None = None,
+    ) -> None:
+        self.parameters = parameters or Parameters()
+        self._random = random
+        self._min_region = min_region
+        self._budget = checks
+        self._attrs = Attrs()
+        self._known: dict[int, Known] = {}
+        self._now_us = 0
+        self._passed = 0  # ticks of this aggregation
+        self._made = 0  # checks of this aggregation
+
+    @property
+    def checks(self) -> int:
+        """Most checks in an aggregation."""
+        return self._budget if self._budget is not None else self._attrs.max_nr_regions
+
+    def start(self, targets: Sequence[Target], attrs: Attrs) -> None:
+        self._attrs = attrs
+        here = {target.index for target in targets}
+        for gone in self._known.keys() - here:
+            del self._known[gone]
+        for target in targets:
+            if not target.regions:
+                continue
+            ranges = target.ranges
+            total = sum(r.size for r in ranges)
+            space = Space(ranges, target.resident, max(64 * PAGE_SIZE, total // (16 * attrs.max_nr_regions)))
+            if target.index in self._known:
+                self._known[target.index].move(space, self._now_us)
+            else:
+                self._known[target.index] = Known(space, self.parameters, self._now_us)
+
+    def plan(self, targets: Sequence[Target], ticks: int) -> Slots:
+        slots = Slots()
+        known = [(i, self._known[t.index]) for i, t in enumerate(targets) if t.index in self._known]
+        whole = self._attrs.max_nr_accesses
+        span = ticks
+        if any(steps.explorer.learning for _, steps in known):
+            # Learn early: a first look with little, and then what it says of where to go on.
+            span = slots.ticks = min(ticks, max(whole // 4, 1) if self._passed else 1)
+        left = max(self.checks - self._made, 0)
+        total = sum(steps.space.total for _, steps in known) or 1
+        for position, steps in known:
+            explorer = steps.explorer
+            share = left * steps.space.total // total
+            if explorer.learning:
+                if explorer.awake:
+                    share = share * span // (whole - self._passed)
+                elif self._passed:
+                    continue
+            plan = Plan(slots, position, steps, share, self.parameters)
+            plan.learn()
+            if self._passed + span >= whole:
+                plan.follow(explorer.turn)
+            wanted = explorer.wanted(share)
+            if 4 * span >= 3 * whole:
+                plan.explore(explorer, wanted * self.parameters.whole_share, span)
+            plan.explore(explorer, wanted, 1)
+        return slots
+
+    def fold(self, targets: Sequence[Target], slots: Slots, answers: Answers) -> None:
+        ticks = self._attrs.max_nr_accesses
+        for position, target in enumerate(targets):
+            steps = self._known.get(target.index)
+            if steps is None:
+                continue
+            steps.take(self.parameters, position, slots, answers, ticks, older=self._passed == 0)
+            steps.fit(self.parameters, ticks, self._now_us)
+            mine = [i for i, of in enumerate(slots.target) if of == position]
+            steps.explorer.learn(
+                steps, sum(slots.checks[i] for i in mine), sum(answers.hits[i] for i in mine)
+            )
+        self._passed += answers.ticks
+        self._made += answers.checks
+
+    def merge(self, targets: Sequence[Target]) -> None:
+        self._now_us += self._attrs.aggr_us
+        limit = size_limit(targets, self._attrs.min_nr_regions, self._min_region)
+        for target in targets:
+            steps = self._known.get(target.index)
+            if steps is None:
+                continue
+            steps.explorer.end()
+            target.regions = regions_of(
+                steps, target.ranges, self._attrs, self._now_us, self._min_region, limit
+            )
+
+    def reset(self, targets: Sequence[Target]) -> None:
+        self._passed = self._made = 0
+        for target in targets:
+            for r in target.regions:
+                r.last_nr_accesses = r.nr_accesses
+
+    def split(self, targets: Sequence[Target]) -> None:
+        """Steps are found, not tried."""

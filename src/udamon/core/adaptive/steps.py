@@ -1,0 +1,125 @@
+"""What is known of one target: its points, the steps fitted to them, and since when rates are what they are."""
+
+from __future__ import annotations
+
+from array import array
+from typing import NamedTuple
+
+from udamon.core.adaptive import likelihood
+from udamon.core.adaptive.ages import Ages
+from udamon.core.adaptive.likelihood import LEVELS, NOTHING
+from udamon.core.adaptive.parameters import Parameters
+from udamon.core.adaptive.space import Space
+from udamon.core.policy import Answers, Slots
+from udamon.native._native import points_take, steps_fit
+
+PRIOR = 2.0
+"""Checks' worth of belief in what a segment's level says of its rate, and its rate of its touched share."""
+POINT_BYTES = 24
+SUSPECT_AGE = 1
+"""Aggregations during which an answer that its segment does not explain is looked after."""
+
+
+class Suspect(NamedTuple):
+    """A check whose answer its segment does not explain, between its neighbours' pages."""
+
+    before: int
+    page: int
+    after: int
+
+
+class Steps:
+    """The step function of one target, fitted anew with each stretch of answers.
+
+    Segment k lies in [bounds[k], bounds[k + 1]) and is accessed alike: `rate` per tick and page, `touched`
+    share in an aggregation; `seen` is the weight of the one-tick checks behind it. Step k, at bounds[k + 1],
+    is known to lie in [low[k], high[k]], and may have moved by `reach[k]` bytes meanwhile; there the rate
+    changes by `height[k]`.
+    """
+
+    def __init__(self, space: Space, now_us: int) -> None:
+        self.space = space
+        self.points = b""
+        self.ages = Ages(space.ranges[0].start, space.ranges[-1].end, now_us)
+        self.bounds = array("Q", (space.ranges[0].start, space.ranges[-1].end))
+        self.state = bytes([0])
+        self.rate = array("d", [0.0])
+        self.touched = array("d", [0.0])
+        self.seen = array("d", [0.0])
+        self.low = array("Q")
+        self.high = array("Q")
+        self.reach = array("Q")
+        self.height = array("d")
+        self.suspects: list[Suspect] = []
+        self.changed = 0  # segments that changed with the last answers
+        self.appeared = 0  # steps that were not there before
+        self._stale: list[tuple[int, int]] = []  # where points from before this aggregation no longer count
+
+    def __len__(self) -> int:
+        return len(self.rate)
+
+    @property
+    def number(self) -> int:
+        """Of points."""
+        return len(self.points) // POINT_BYTES
+
+    def hole(self, k: int) -> bool:
+        """Nothing is resident in segment k."""
+        return self.state[k] == NOTHING
+
+    def move(self, space: Space, now_us: int) -> None:
+        """The target's memory lies elsewhere now."""
+        if space.ranges != self.space.ranges:
+            self.ages.stretch(space.ranges[0].start, space.ranges[-1].end, now_us)
+        self.space = space
+
+    def take(
+        self, parameters: Parameters, target: int, slots: Slots, answers: Answers, ticks: int, *, older: bool
+    ) -> None:
+        """Add a stretch's answers; `older`: the first of an aggregation of `ticks` ticks."""
+        holes = self.space.holes
+        self.points = points_take(
+            (
+                self.points, answers.slot, answers.address, answers.span, answers.answer, answers.shift, slots.target,
+                array("Q", [h.start for h in holes]), array("Q", [h.end for h in holes]),
+                array("Q", [start for start, _ in self._stale]), array("Q", [end for _, end in self._stale]),
+            ),
+            target, max(3 * ticks // 4, 2), older, parameters.memory,
+        )  # fmt: skip
+        self._stale = []
+
+    def fit(self, parameters: Parameters, ticks: int, now_us: int) -> None:
+        """Find the most probable steps, and what they say of changes."""
+        before = self.bounds[1:-1]
+        begin, end = self.space.ranges[0].start, self.space.ranges[-1].end
+        state, place, rate, touched, seen, low, high, reach, suspects = steps_fit(
+            (
+                self.points,
+                likelihood.answer_table(max(ticks, 2), parameters.outlier),
+                likelihood.enter_table(parameters.change_nats),
+                likelihood.jump_table(max(len(before), 32), max(self.space.total, 1)),
+                likelihood.weight_table(parameters.keep),
+                likelihood.STATE_RATES,
+                before,
+                self.reach,
+                self.height,
+            ),
+            len(LEVELS), begin, end, max(ticks, 2), PRIOR, parameters.surprise_nats, SUSPECT_AGE,
+        )  # fmt: skip
+        self.state = state
+        self.bounds = array("Q", (begin,))
+        self.bounds.frombytes(place)
+        self.bounds.append(end)
+        self.rate, self.touched, self.seen = array("d", rate), array("d", touched), array("d", seen)
+        self.low, self.high, self.reach = array("Q", low), array("Q", high), array("Q", reach)
+        self.height = array("d", [b - a for a, b in zip(self.rate, self.rate[1:], strict=False)])
+        places = array("Q", suspects)
+        self.suspects = list(map(Suspect, places[::3], places[1::3], places[2::3]))
+        self.appeared = len(set(self.bounds) - set(before)) - 2
+        self.changed = 0
+        for k, held in enumerate(state):
+            if len(LEVELS) <= held < NOTHING:
+                self.changed += 1
+                where = self.bounds[k], self.bounds[k + 1]
+                self.ages.change(*where, now_us)
+                self._stale.append(where)

@@ -1,0 +1,133 @@
+/* The store of points: new answers in, old points aged, forgotten ones out. */
+#include "native.h"
+#include "points.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { OLD, SLOT, ADDRESS, SPAN, ANSWER, SHIFT, SLOT_TARGET, HOLE_START, HOLE_END, DROP_START, DROP_END, BUFFERS };
+static const size_t item_size[BUFFERS] = {sizeof(struct point), 4, 8, 4, 1, 1, 4, 8, 8, 8, 8};
+
+struct take {
+    Py_buffer buffer[BUFFERS];
+    size_t count[BUFFERS];
+    unsigned target, whole, older, limit;
+};
+
+/* Sorted and disjoint ranges that are walked upwards together with the points. */
+struct walk {
+    const uint64_t *start, *end;
+    size_t at, count;
+};
+
+static int inside(struct walk *w, uint64_t address)
+{
+    while (w->at < w->count && w->end[w->at] <= address)
+        w->at++;
+    return w->at < w->count && w->start[w->at] <= address;
+}
+
+static int by_start(const void *a, const void *b)
+{
+    const struct point *x = a, *y = b;
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* This target's answers as points, sorted. */
+static size_t new_points(const struct take *t, struct point *out)
+{
+    const uint32_t *slot = t->buffer[SLOT].buf, *span = t->buffer[SPAN].buf, *of = t->buffer[SLOT_TARGET].buf;
+    const uint64_t *address = t->buffer[ADDRESS].buf;
+    const uint8_t *answer = t->buffer[ANSWER].buf, *shift = t->buffer[SHIFT].buf;
+    size_t made = 0;
+    int ascending = 1;
+    for (size_t i = 0; i < t->count[SLOT]; i++) {
+        if (of[slot[i]] != t->target)
+            continue;
+        uint64_t size = (uint64_t)1 << shift[i], start = address[i] & ~(size - 1);
+        uint8_t kind = (uint8_t)((answer[i] == 1 ? HIT : 0) + (span[i] >= t->whole ? WHOLE : 0));
+        ascending &= made == 0 || out[made - 1].start <= start;
+        out[made++] = (struct point){.start = start, .end = start + size, .kind = kind};
+    }
+    if (!ascending)
+        qsort(out, made, sizeof(*out), by_start);
+    return made;
+}
+
+/* The old points that are kept, the new ones and the holes, merged. */
+static size_t merge(const struct take *t, const struct point *new, size_t new_count, struct point *out)
+{
+    const struct point *old = t->buffer[OLD].buf;
+    struct walk drop = {t->buffer[DROP_START].buf, t->buffer[DROP_END].buf, 0, t->count[DROP_START]};
+    struct walk hole = {t->buffer[HOLE_START].buf, t->buffer[HOLE_END].buf, 0, t->count[HOLE_START]};
+    size_t i = 0, k = 0, h = 0, made = 0;
+    for (;;) {
+        while (i < t->count[OLD] && (old[i].kind == HOLE || old[i].age + t->older > t->limit ||
+                                     (inside(&drop, old[i].start) && old[i].age + t->older > 0)))
+            i++;
+        int has_old = i < t->count[OLD], has_new = k < new_count;
+        if (!has_old && !has_new)
+            break;
+        struct point next;
+        if (has_old && (!has_new || old[i].start <= new[k].start)) {
+            next = old[i++];
+            next.age = (uint8_t)(next.age + t->older);
+        } else {
+            next = new[k++];
+        }
+        for (; h < hole.count && hole.start[h] <= next.start; h++)
+            out[made++] = (struct point){.start = hole.start[h], .end = hole.end[h], .kind = HOLE};
+        if (!inside(&hole, next.start))
+            out[made++] = next;
+    }
+    for (; h < hole.count; h++)
+        out[made++] = (struct point){.start = hole.start[h], .end = hole.end[h], .kind = HOLE};
+    return made;
+}
+
+static int take_buffers(struct take *t, PyObject *sequence)
+{
+    if (take_arrays(sequence, t->buffer, t->count, item_size, BUFFERS) < 0 ||
+        !same_length(t->count, SLOT, SHIFT) || !same_length(t->count, HOLE_START, HOLE_END) ||
+        !same_length(t->count, DROP_START, DROP_END))
+        return -1;
+    const uint32_t *slot = t->buffer[SLOT].buf;
+    const uint8_t *shift = t->buffer[SHIFT].buf;
+    for (size_t i = 0; i < t->count[SLOT]; i++)
+        if (slot[i] >= t->count[SLOT_TARGET] || shift[i] > 40) {
+            PyErr_SetString(PyExc_ValueError, "an answer is for no slot, or speaks of too much memory");
+            return -1;
+        }
+    return 0;
+}
+
+static PyObject *points_take(PyObject *self, PyObject *args)
+{
+    (void)self;
+    PyObject *buffers, *result = NULL;
+    struct take t = {0};
+    if (!PyArg_ParseTuple(args, "OIIII", &buffers, &t.target, &t.whole, &t.older, &t.limit))
+        return NULL;
+    if (take_buffers(&t, buffers) == 0) {
+        size_t most = t.count[OLD] + t.count[SLOT] + t.count[HOLE_START];
+        struct point *new = PyMem_Malloc((t.count[SLOT] + 1) * sizeof(*new));
+        struct point *out = PyMem_Malloc((most + 1) * sizeof(*out));
+        if (t.limit > 255 || t.older > 255) {
+            PyErr_SetString(PyExc_ValueError, "points older than 255 aggregations cannot be kept");
+        } else if (new == NULL || out == NULL) {
+            PyErr_NoMemory();
+        } else {
+            size_t made = merge(&t, new, new_points(&t, new), out);
+            result = PyBytes_FromStringAndSize((const char *)out, (Py_ssize_t)(made * sizeof(*out)));
+        }
+        PyMem_Free(new);
+        PyMem_Free(out);
+    }
+    release_arrays(t.buffer, BUFFERS);
+    return result;
+}
+
+PyMethodDef points_methods[] = {
+    {"points_take", points_take, METH_VARARGS, "Points with new answers among them; see _native.pyi."},
+    {NULL, NULL, 0, NULL},
+};

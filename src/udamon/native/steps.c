@@ -1,0 +1,332 @@
+/* The most probable steps behind points: Viterbi's algorithm on a hidden Markov chain along the addresses.
+ *
+ * A state says how likely a point of each kind is. From one point to the next the state stays, or jumps to
+ * any other: then it costs the same from everywhere, so one point takes time linear in the number of states.
+ */
+#include "native.h"
+#include "points.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { STATES = 16, GAPS = 512, AGES = 256, NOTHING = 255 };
+
+enum { POINTS, TABLE, ENTER, JUMP, WEIGHT, LEVEL, OLD_PLACE, OLD_REACH, OLD_HEIGHT, BUFFERS };
+static const size_t item_size[BUFFERS] = {sizeof(struct point), 8, 8, 8, 8, 8, 8, 8, 8};
+
+struct run {
+    uint32_t first; /* of its points */
+    uint8_t state;  /* NOTHING for a hole */
+};
+
+struct fit {
+    Py_buffer buffer[BUFFERS];
+    size_t count[BUFFERS];
+    size_t points, states, unchanged;
+    unsigned suspect_age, ticks;
+    unsigned long long begin, end; /* of the address space */
+    double surprise, prior;
+    float table[2 * KINDS][STATES], enter[STATES], jump[GAPS], weight[AGES];
+    uint32_t *entered; /* per point: where the run began that a jump to this point leaves */
+    uint8_t *before;   /* per point: the state of that run */
+    struct run *runs;
+    size_t runs_count;
+};
+
+/* Index of a distance in a table: its logarithm, in eighths. */
+static size_t gap_index(uint64_t bytes)
+{
+    if (bytes < 8)
+        return (size_t)bytes;
+    unsigned log2 = 63 - (unsigned)__builtin_clzll(bytes);
+    return 8 * (size_t)log2 + ((bytes >> (log2 - 3)) & 7);
+}
+
+static const float *row_of(const struct fit *f, const struct point *p)
+{
+    return f->table[2 * p->kind + (p->age == 0)];
+}
+
+/* Four states at a time: the costliest lines of the policy. GCC and Clang know these types on every machine. */
+typedef float four __attribute__((vector_size(16)));
+typedef int32_t mask __attribute__((vector_size(16)));
+enum { LANES = 4, VECTORS = STATES / LANES };
+
+static four load(const float *from)
+{
+    four to;
+    memcpy(&to, from, sizeof(to));
+    return to;
+}
+
+static four larger(four a, four b)
+{
+    mask m = a > b;
+    return (four)((m & (mask)a) | (~m & (mask)b));
+}
+
+/* One point further: `score` relative to nothing, `best` the largest of them; returns the new largest. */
+static float advance(four *score, mask *entered, const float *enter, const float *row, float best, float jump,
+                     float weight, uint32_t i)
+{
+    four largest = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    for (size_t v = 0; v < VECTORS; v++) {
+        four stay = score[v] - best, jumped = load(enter + LANES * v) + jump;
+        mask jumps = jumped > stay;
+        entered[v] = (jumps & (mask){(int)i, (int)i, (int)i, (int)i}) | (~jumps & entered[v]);
+        score[v] = larger(jumped, stay) + load(row + LANES * v) * weight;
+        largest = larger(largest, score[v]);
+    }
+    float left = largest[0] > largest[1] ? largest[0] : largest[1];
+    float right = largest[2] > largest[3] ? largest[2] : largest[3];
+    return left > right ? left : right;
+}
+
+static void forward(struct fit *f)
+{
+    const struct point *p = f->buffer[POINTS].buf;
+    four score[VECTORS];
+    mask entered[VECTORS];
+    memcpy(score, f->enter, sizeof(score));
+    memset(entered, 0, sizeof(entered));
+    float best = f->enter[0];
+    for (size_t s = 1; s < STATES; s++)
+        best = f->enter[s] > best ? f->enter[s] : best;
+    uint8_t from = 0;
+    for (size_t i = 0; i < f->points; i++) {
+        while (score[from / LANES][from % LANES] != best)
+            from = (uint8_t)((from + 1) % STATES);
+        f->before[i] = from;
+        f->entered[i] = (uint32_t)entered[from / LANES][from % LANES];
+        /* Two points of one page have one state. */
+        int apart = i > 0 && p[i].start >= p[i - 1].end;
+        float jump = apart ? f->jump[gap_index(p[i].start - p[i - 1].end + 4096)] : -INFINITY;
+        best = advance(score, entered, f->enter, row_of(f, &p[i]), best, jump, f->weight[p[i].age], (uint32_t)i);
+    }
+    if (f->points == 0)
+        return;
+    while (score[from / LANES][from % LANES] != best)
+        from = (uint8_t)((from + 1) % STATES);
+    /* Backwards from run to run; they come out last first. */
+    uint32_t first = (uint32_t)entered[from / LANES][from % LANES];
+    for (size_t end = f->points; end > 0; end = first, from = f->before[first], first = f->entered[first])
+        f->runs[f->runs_count++] = (struct run){first, from};
+}
+
+/* Turn the runs round, and make a segment of its own of every hole. */
+static size_t order(struct fit *f, struct run *out)
+{
+    const struct point *p = f->buffer[POINTS].buf;
+    size_t made = 0;
+    for (size_t k = f->runs_count; k-- > 0;) {
+        size_t end = k > 0 ? f->runs[k - 1].first : f->points;
+        for (size_t i = f->runs[k].first; i < end; i++) {
+            uint8_t state = p[i].kind == HOLE ? NOTHING : f->runs[k].state;
+            if (i == f->runs[k].first || state != out[made - 1].state)
+                out[made++] = (struct run){(uint32_t)i, state};
+        }
+    }
+    return made;
+}
+
+enum { STATE, PLACE, RATE, TOUCHED, SEEN, LOW, HIGH, REACH, SUSPECTS, OUTPUTS };
+
+struct output {
+    uint8_t *state;
+    uint64_t *place, *low, *high, *reach, *suspects;
+    double *rate, *touched, *seen;
+};
+
+/* Rate and touched share of a segment from the weights of its checks, by kind. See core.adaptive.steps. */
+static void measure(const struct fit *f, const double *sums, uint8_t state, double *rate, double *touched)
+{
+    const double *level = f->buffer[LEVEL].buf;
+    *rate = (sums[HIT] + f->prior * level[state]) / (sums[0] + sums[HIT] + f->prior);
+    double alike = 1 - pow(1 - *rate, f->ticks), whole = sums[WHOLE] + sums[WHOLE + HIT];
+    *touched = (sums[WHOLE + HIT] + f->prior * alike) / (whole + f->prior);
+}
+
+static uint64_t distance(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : b - a;
+}
+
+/* How far a step that was not there before may have come: from the nearest one of its direction, but no
+ * farther than the smaller segment beside it is long. */
+static uint64_t reach_of(const struct fit *f, uint64_t place, double height, uint64_t smaller, size_t near)
+{
+    const uint64_t *old = f->buffer[OLD_PLACE].buf;
+    const double *old_height = f->buffer[OLD_HEIGHT].buf;
+    uint64_t reach = smaller;
+    for (size_t k = near > 1 ? near - 2 : 0; k < near + 2 && k < f->count[OLD_PLACE]; k++)
+        if (old_height[k] * height > 0 && distance(old[k], place) < reach)
+            reach = distance(old[k], place);
+    return reach;
+}
+
+static void segments(const struct fit *f, const struct run *runs, size_t count, struct output *out)
+{
+    const struct point *p = f->buffer[POINTS].buf;
+    const uint64_t *old = f->buffer[OLD_PLACE].buf, *old_reach = f->buffer[OLD_REACH].buf;
+    size_t olds = f->count[OLD_PLACE], suspected = 0, at = 0;
+    for (size_t k = 0; k < count; k++) {
+        size_t end = k + 1 < count ? runs[k + 1].first : f->points;
+        double sums[2][KINDS] = {{0}};
+        uint64_t last = 0;
+        for (size_t i = runs[k].first; i < end; i++) {
+            sums[p[i].age == 0][p[i].kind] += f->weight[p[i].age];
+            last = p[i].end > last ? p[i].end : last;
+            if (p[i].kind != HOLE && p[i].age <= f->suspect_age && row_of(f, &p[i])[runs[k].state] < -f->surprise) {
+                uint64_t *place = out->suspects + 3 * suspected++;
+                place[0] = i > 0 ? p[i - 1].end : p[i].start;
+                place[1] = p[i].start;
+                place[2] = i + 1 < f->points ? p[i + 1].start : p[i].end;
+            }
+        }
+        out->state[k] = runs[k].state;
+        if (runs[k].state != NOTHING) {
+            if (runs[k].state < f->unchanged)
+                for (size_t i = 0; i < KINDS; i++)
+                    sums[1][i] += sums[0][i];
+            measure(f, sums[1], runs[k].state, &out->rate[k], &out->touched[k]);
+            out->seen[k] = sums[1][0] + sums[1][HIT];
+        }
+        if (k + 1 == count)
+            break;
+        uint64_t low = last, high = p[end].start;
+        if (runs[k].state == NOTHING) /* it is known where a hole ends */
+            high = low;
+        if (runs[k + 1].state == NOTHING)
+            low = high;
+        while (at < olds && old[at] < low)
+            at++;
+        out->low[k] = low;
+        out->high[k] = high;
+        out->place[k] = at < olds && old[at] <= high ? old[at] : (low + (high - low) / 2) >> 12 << 12;
+        if (out->place[k] < low)
+            out->place[k] = low;
+    }
+    at = 0;
+    for (size_t k = 0; k + 1 < count; k++) {
+        uint64_t place = out->place[k];
+        while (at < olds && old[at] < place)
+            at++;
+        if (at < olds && old[at] == place) {
+            out->reach[k] = old_reach[at] / 2;
+        } else {
+            uint64_t left = place - (k > 0 ? out->place[k - 1] : f->begin);
+            uint64_t right = (k + 2 < count ? out->place[k + 1] : f->end) - place;
+            out->reach[k] = reach_of(f, place, out->rate[k + 1] - out->rate[k], left < right ? left : right, at);
+        }
+        if (out->reach[k] < 4096)
+            out->reach[k] = 0;
+    }
+}
+
+static size_t suspects(const struct fit *f, const struct run *runs, size_t count)
+{
+    const struct point *p = f->buffer[POINTS].buf;
+    size_t found = 0;
+    for (size_t k = 0; k < count; k++)
+        for (size_t i = runs[k].first; i < (k + 1 < count ? runs[k + 1].first : f->points); i++)
+            found += p[i].kind != HOLE && p[i].age <= f->suspect_age &&
+                     row_of(f, &p[i])[runs[k].state] < -f->surprise;
+    return found;
+}
+
+static PyObject *results(const struct fit *f, struct run *runs)
+{
+    size_t count = order((struct fit *)f, runs), steps = count ? count - 1 : 0;
+    const size_t size[OUTPUTS] = {count, 8 * steps, 8 * count, 8 * count, 8 * count,
+                                  8 * steps, 8 * steps, 8 * steps, 24 * suspects(f, runs, count)};
+    PyObject *tuple = PyTuple_New(OUTPUTS);
+    char *memory[OUTPUTS];
+    int ready = tuple != NULL;
+    for (int i = 0; ready && i < OUTPUTS; i++) {
+        PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size[i]);
+        ready = bytes != NULL && PyTuple_SetItem(tuple, i, bytes) == 0;
+        if (ready)
+            memset(memory[i] = PyBytes_AsString(bytes), 0, size[i]);
+    }
+    if (!ready) {
+        Py_XDECREF(tuple);
+        return NULL;
+    }
+    struct output out = {
+        .state = (void *)memory[STATE], .place = (void *)memory[PLACE], .rate = (void *)memory[RATE],
+        .touched = (void *)memory[TOUCHED], .seen = (void *)memory[SEEN], .low = (void *)memory[LOW],
+        .high = (void *)memory[HIGH], .reach = (void *)memory[REACH], .suspects = (void *)memory[SUSPECTS],
+    };
+    segments(f, runs, count, &out);
+    return tuple;
+}
+
+static int take_buffers(struct fit *f, PyObject *sequence)
+{
+    if (take_arrays(sequence, f->buffer, f->count, item_size, BUFFERS) < 0 ||
+        !same_length(f->count, OLD_PLACE, OLD_HEIGHT))
+        return -1;
+    f->points = f->count[POINTS];
+    f->states = f->count[ENTER];
+    if (f->states == 0 || f->states > STATES || f->count[TABLE] != 2 * KINDS * f->states ||
+        f->count[LEVEL] != f->states || f->count[JUMP] != GAPS || f->count[WEIGHT] != AGES ||
+        f->points > UINT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "the tables do not fit together");
+        return -1;
+    }
+    const struct point *p = f->buffer[POINTS].buf;
+    for (size_t i = 0; i < f->points; i++)
+        if (p[i].kind >= KINDS || p[i].start >= p[i].end || (i && p[i].start < p[i - 1].start)) {
+            PyErr_SetString(PyExc_ValueError, "points are unsorted, empty, or of an unknown kind");
+            return -1;
+        }
+    const double *table = f->buffer[TABLE].buf, *enter = f->buffer[ENTER].buf;
+    const double *jump = f->buffer[JUMP].buf, *weight = f->buffer[WEIGHT].buf;
+    for (size_t s = 0; s < STATES; s++) { /* states that are not asked for cannot be entered */
+        f->enter[s] = s < f->states ? (float)enter[s] : -INFINITY;
+        for (size_t k = 0; k < 2 * KINDS; k++)
+            f->table[k][s] = s < f->states ? (float)table[k * f->states + s] : 0;
+    }
+    for (size_t i = 0; i < GAPS; i++)
+        f->jump[i] = (float)jump[i];
+    for (size_t i = 0; i < AGES; i++)
+        f->weight[i] = (float)weight[i];
+    return 0;
+}
+
+static PyObject *steps_fit(PyObject *self, PyObject *args)
+{
+    (void)self;
+    PyObject *buffers, *result = NULL;
+    struct fit f = {0};
+    unsigned long unchanged;
+    if (!PyArg_ParseTuple(args, "OkKKIddI", &buffers, &unchanged, &f.begin, &f.end, &f.ticks, &f.prior,
+                          &f.surprise, &f.suspect_age))
+        return NULL;
+    f.unchanged = unchanged;
+    if (take_buffers(&f, buffers) == 0) {
+        f.entered = PyMem_Malloc((f.points + 1) * sizeof(*f.entered));
+        f.before = PyMem_Malloc(f.points + 1);
+        f.runs = PyMem_Malloc((f.points + 1) * sizeof(*f.runs));
+        struct run *runs = PyMem_Malloc((f.points + 1) * sizeof(*runs));
+        if (f.entered != NULL && f.before != NULL && f.runs != NULL && runs != NULL) {
+            Py_BEGIN_ALLOW_THREADS
+            forward(&f);
+            Py_END_ALLOW_THREADS
+            result = results(&f, runs);
+        } else {
+            PyErr_NoMemory();
+        }
+        PyMem_Free(f.entered);
+        PyMem_Free(f.before);
+        PyMem_Free(f.runs);
+        PyMem_Free(runs);
+    }
+    release_arrays(f.buffer, BUFFERS);
+    return result;
+}
+
+PyMethodDef steps_methods[] = {
+    {"steps_fit", steps_fit, METH_VARARGS, "The most probable steps behind points; see _native.pyi."},
+    {NULL, NULL, 0, NULL},
+};
