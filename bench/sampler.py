@@ -2,8 +2,9 @@
 
 `python -m bench.sampler` measures on a fake root (files in memory that mimic page map, flags and bitmap); in a
 guest, as root, `python -m bench.sampler --real` measures on the real files. The bare loop (floor.c) checks the
-very pages that the sampler checked, with the five calls that a check needs. What a ratio shows above 1 is the
-sampler's own work (drawing, sorting, keeping time, giving every check back); below 1, calls it could share.
+very pages that the sampler checked, with the four calls that a check of a page at rest needs. What a ratio
+shows above 1 is the sampler's own work (drawing, sorting, keeping time, giving every check back); below 1, calls
+it could share.
 """
 
 from __future__ import annotations
@@ -98,12 +99,13 @@ def sampled(place: Place, regions: int, rounds: int, pages: Path) -> tuple[float
     return spent, checks, calls
 
 
-def floor(program: Path, place: Place, pages: Path, regions: int) -> float:
-    """CPU ns of the bare loop over the same pages."""
+def floor(program: Path, place: Place, pages: Path, regions: int) -> list[float]:
+    """CPU ns of the bare loop over the same pages, call by call."""
     proc = place.roots.proc
     files = [proc / str(place.target.pid) / "pagemap", proc / "kpageflags"]
     words = [program, *files, place.roots.sys / "kernel/mm/page_idle/bitmap", pages, regions]
-    return float(subprocess.run([*map(str, words)], check=True, capture_output=True, text=True).stdout)
+    said = subprocess.run([*map(str, words)], check=True, capture_output=True, text=True).stdout
+    return [float(word) for word in said.split()]
 
 
 def compiled(directory: Path) -> Path:
@@ -118,11 +120,13 @@ def compare(program: Path, place: Place, regions: int, rounds: int, runs: int) -
     pages = program.with_name("pages")
     for _ in range(runs):
         spent, checks, calls = sampled(place, regions, rounds, pages)
-        pairs.append((spent / checks, floor(program, place, pages, regions) / checks, calls / checks))
-    ratios = sorted(ours / bare for ours, bare, _ in pairs)
+        bare = [ns / checks for ns in floor(program, place, pages, regions)]
+        pairs.append((spent / checks, sum(bare), calls / checks, bare))
+    ratios = sorted(ours / bare for ours, bare, _, _ in pairs)
+    parts = " + ".join(f"{median(call):.0f}" for call in zip(*(p[3] for p in pairs), strict=True))
     return (
         f"{regions:>8} {median(p[0] for p in pairs):>10.0f} {median(p[1] for p in pairs):>10.0f} "
-        f"{median(ratios):>8.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f}) {median(p[2] for p in pairs):>8.2f}"
+        f"{median(ratios):>8.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f}) {median(p[2] for p in pairs):>8.2f} = {parts}"
     )
 
 
@@ -181,7 +185,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             f"cost of a check, {'real files' if args.real else 'fake root'}, ns of CPU; medians of {args.runs} pairs"
         )
-        print(f"{'regions':>8} {'sampler':>10} {'bare loop':>10} {'ratio':>8} {'(range)':>11} {'calls':>8}")
+        print(
+            f"{'regions':>8} {'sampler':>10} {'bare loop':>10} {'ratio':>8} {'(range)':>11} {'calls':>8}   "
+            "bare: map + flags + set + look"
+        )
         for regions in (10, 100, 1000):
             print(compare(program, place, regions, args.rounds, args.runs), flush=True)
         for label, late in (("sampler", lateness(place)), ("Python loop", python_lateness())):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,21 @@ def test_pages_unmapped_and_mapped_while_watched(program: Memory, sampler: IdleS
     again = program.map("again", 4 * MIB)
     program.tell("touch", "again")
     assert rates(sample(sampler, target, again))[0] >= 0.9
+
+
+def test_pages_that_go_away_between_two_looks_are_never_taken_for_hot(
+    program: Memory, sampler: IdleSampler
+) -> None:
+    """Their frames are freed, and a free frame's idle bit reads like an access."""
+    area = program.map("leaving", 16 * MIB)
+    program.tell("rest")
+    target = program.target()
+    timer = threading.Timer(TICK * 2.5e-9, lambda: program.tell("unmap", "leaving"))
+    timer.start()
+    answers = sample(sampler, target, area, ticks=5)
+    timer.join()
+    assert answers.hits[0] == 0
+    assert 0 < answers.no_page[0] < CHECKS
 
 
 def test_a_long_span_sees_what_happened_at_any_time_in_it(program: Memory, sampler: IdleSampler) -> None:

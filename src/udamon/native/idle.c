@@ -143,8 +143,13 @@ int idle_classify(struct files *files, struct keyed *batch, size_t count)
 void idle_confirm(struct files *files, struct check **batch, size_t count)
 {
     uint64_t entries[BLOCK];
-    for (size_t i = 0, n; i < count; i += n) {
-        n = read_entries(files, batch + i, count - i < BLOCK ? count - i : BLOCK, entries);
+    for (size_t i = 0, n = 1; i < count; i += n) {
+        size_t left = count - i < BLOCK ? count - i : BLOCK;
+        if (neighbours(batch + i, left) == 1 && batch[i]->answer == NOT_ACCESSED) {
+            n = 1;
+            continue;
+        }
+        n = read_entries(files, batch + i, left, entries);
         for (size_t k = 0; k < n; k++)
             if (!(entries[k] & PRESENT) || (entries[k] & FRAME) != batch[i + k]->own_frame)
                 batch[i + k]->answer = NO_PAGE;

@@ -46,8 +46,9 @@ int idle_classify(struct files *files, struct keyed *batch, size_t count);
 void idle_set(struct files *files, struct keyed *batch, size_t count);
 /* Answer a batch sorted by frame: ACCESSED where the idle bit is gone. */
 void idle_read(struct files *files, struct keyed *batch, size_t count);
-/* NO_PAGE for those of a batch sorted by (target, address) whose page is not the one prepared; the ones
- * that are NO_PAGE already are passed over. */
+/* NO_PAGE for those of a batch sorted by (target, address) whose page is not the one prepared. A check that is
+ * NOT_ACCESSED and has no neighbour to share the call with is believed without it: a frame that is freed loses
+ * its idle bit, so its page is still in memory and was not accessed, even should it be unmapped by now. */
 void idle_confirm(struct files *files, struct check **batch, size_t count);
 
 #endif
