@@ -22,9 +22,11 @@ from typing import Any, NamedTuple
 from tests.integration.programs import become_nobody
 from udamon.cli import main as udamon_main
 from udamon.cli import monitor, record, workload
+from udamon.engine import kdamond, resident, tuner, watch
 from udamon.errors import RecordingError
 from udamon.evaluate.statistics import percentile
 from udamon.model import Snapshot
+from udamon.ops import refs, residency, vaddr
 from udamon.record.reader import Recording
 from udamon.workload import shapes
 from udamon.workload.config import load
@@ -34,7 +36,19 @@ UDAMON = [sys.executable, "-m", "udamon"]
 PATIENCE_S = 60.0
 
 # What a forked child runs as nobody must be imported before: interpreter and checkout may be closed to it.
-_IMPORTED = (monitor, record, workload, encodings.ascii)
+_IMPORTED = (
+    monitor,
+    record,
+    workload,
+    kdamond,
+    resident,
+    tuner,
+    watch,
+    refs,
+    residency,
+    vaddr,
+    encodings.ascii,
+)
 
 Word = str | int | Path
 

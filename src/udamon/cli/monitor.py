@@ -1,4 +1,7 @@
-"""From flags to an engine that is ready to run."""
+"""From flags to an engine that is ready to run.
+
+What only one kind of monitor needs is imported where that is made: half of a short recording's cost is its start.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +9,29 @@ import argparse
 import time
 from dataclasses import dataclass
 from random import Random
+from typing import TYPE_CHECKING
 
 from udamon.cli import attributes, targets
 from udamon.core.attrs import Attrs
 from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import POLICIES, make_policy
-from udamon.core.target import Target
 from udamon.engine.base import Engine
-from udamon.engine.context import Context
-from udamon.engine.kdamond import Kdamond
-from udamon.engine.kernel import KernelEngine
-from udamon.engine.kernel_budget import KernelBudget
-from udamon.engine.resident import Residents
-from udamon.engine.tuner import CensusBudget, Tuner
-from udamon.engine.watch import CensusWatch, SampledWatch, Watch
 from udamon.errors import NotSupported, UsageError
-from udamon.linux.procfs import ProcessId
 from udamon.linux.sysfs_damon import kernel_damon
 from udamon.model import Range
 from udamon.ops.available import choose, sees
-from udamon.ops.base import OperationsSet, Sampler
 from udamon.ops.opening import open_census, open_ops, open_sampler
 from udamon.ops.processes import process_source
-from udamon.ops.residency import resident
-from udamon.ops.sim import SimSampler, SimSpace
 from udamon.units import parse_share
-from udamon.workload import shapes
-from udamon.workload.config import load
-from udamon.workload.layout import place
-from udamon.workload.truth import Truth
+
+if TYPE_CHECKING:
+    from udamon.core.target import Target
+    from udamon.engine.kdamond import Kdamond
+    from udamon.engine.resident import Residents
+    from udamon.engine.tuner import Tuner
+    from udamon.engine.watch import Watch
+    from udamon.ops.base import OperationsSet, Sampler
+    from udamon.workload.truth import Truth
 
 DEFAULT_OVERHEAD = 0.01
 DEFAULT_POLICY = "damon"
@@ -100,18 +97,27 @@ def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
     if via == "kernel":
         return _in_kernel(args, ops, attrs, clock)
     if via in CENSUSES:
-        _refuse_policy(args, via)
-        census = CensusWatch(open_census(via, ops, max_ranges=attrs.max_nr_regions), clock)
-        budget = _budget(args)
-        tuner = None if budget is None else CensusBudget(budget)
-        return Monitor(_kdamond(ops, census, attrs, clock, tuner), ops.name, via, None)
+        return _by_census(args, ops, via, attrs, clock)
     _refuse_overhead(args, via)
     sampler = open_sampler(via, same_cpu=args.same_cpu)
     watch, policy = _sampled(args, sampler, Random(), _residents(ops, clock))
     return Monitor(_kdamond(ops, watch, attrs, clock), ops.name, via, policy, _conflict())
 
 
+def _by_census(args: argparse.Namespace, ops: OperationsSet, via: str, attrs: Attrs, clock: Clock) -> Monitor:
+    from udamon.engine.tuner import CensusBudget
+    from udamon.engine.watch import CensusWatch
+
+    _refuse_policy(args, via)
+    census = CensusWatch(open_census(via, ops, max_ranges=attrs.max_nr_regions), clock)
+    budget = _budget(args)
+    tuner = None if budget is None else CensusBudget(budget)
+    return Monitor(_kdamond(ops, census, attrs, clock, tuner), ops.name, via, None)
+
+
 def _simulated(args: argparse.Namespace, attrs: Attrs, clock: Clock) -> Monitor:
+    from udamon.ops.sim import SimSampler, SimSpace
+
     _refuse_ops(args, "--sim")
     if args.same_cpu:
         raise UsageError("--same-cpu is of use with idle alone, and this looks via sim; leave it out.")
@@ -124,6 +130,9 @@ def _simulated(args: argparse.Namespace, attrs: Attrs, clock: Clock) -> Monitor:
 
 
 def _in_kernel(args: argparse.Namespace, ops: OperationsSet, attrs: Attrs, clock: Clock) -> Monitor:
+    from udamon.engine.kernel import KernelEngine
+    from udamon.engine.kernel_budget import KernelBudget
+
     if args.policy not in (None, KERNEL_POLICY):
         raise UsageError(
             f"in-kernel DAMON has a region policy of its own; leave --policy {args.policy} out, or use --via idle."
@@ -136,12 +145,17 @@ def _in_kernel(args: argparse.Namespace, ops: OperationsSet, attrs: Attrs, clock
 def _kdamond(
     ops: OperationsSet, watch: Watch, attrs: Attrs, clock: Clock, tuner: Tuner | None = None
 ) -> Kdamond:
+    from udamon.engine.context import Context
+    from udamon.engine.kdamond import Kdamond
+
     return Kdamond(Context(ops, watch, attrs), clock, tuner=tuner, cpu_ns=time.process_time_ns)
 
 
 def _sampled(
     args: argparse.Namespace, sampler: Sampler, random: Random, residents: Residents | None
 ) -> tuple[Watch, str]:
+    from udamon.engine.watch import SampledWatch
+
     policy = args.policy or DEFAULT_POLICY
     return SampledWatch(make_policy(policy, random), sampler, random, residents=residents), policy
 
@@ -156,6 +170,10 @@ def _conflict() -> tuple[str, ...]:
 
 def _residents(ops: OperationsSet, clock: Clock) -> Residents | None:
     """Where processes are in memory; of physical memory all that is watched is."""
+    from udamon.engine.resident import Residents
+    from udamon.linux.procfs import ProcessId
+    from udamon.ops.residency import resident
+
     if ops.name == "paddr":
         return None
 
@@ -220,5 +238,10 @@ def _budget(args: argparse.Namespace) -> float | None:
 
 
 def _truth(config: str) -> Truth:
+    from udamon.workload import shapes
+    from udamon.workload.config import load
+    from udamon.workload.layout import place
+    from udamon.workload.truth import Truth
+
     workload = load(shapes.find(config))
     return Truth(workload, place(workload))

@@ -1,21 +1,14 @@
-"""Building operations sets and censuses from what the command line says."""
+"""Building operations sets and censuses from what the command line says; only what is built is imported."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from udamon.errors import UsageError
-from udamon.linux import features
 from udamon.linux.roots import Roots
 from udamon.model import Range
 from udamon.ops.base import Census, OperationsSet, Sampler
-from udamon.ops.fvaddr import Fvaddr
-from udamon.ops.idle import IdleSampler
-from udamon.ops.paddr import Paddr
 from udamon.ops.processes import ProcessSource
-from udamon.ops.refs import Refs
-from udamon.ops.softdirty import MAX_RANGES, SoftDirty
-from udamon.ops.vaddr import Vaddr
 
 
 def open_ops(
@@ -31,15 +24,21 @@ def open_ops(
     if name == "paddr":
         if source is not None:
             raise UsageError("paddr watches the physical memory and takes no process; leave one of them out.")
+        from udamon.ops.paddr import Paddr
+
         return Paddr(ranges, roots)
     if name not in {"vaddr", "fvaddr"}:
         raise UsageError(f"there is no operations set {name!r}; choose vaddr, fvaddr or paddr.")
     if source is None:
         raise UsageError(f"{name} watches processes; give -p PID, --cgroup PATH or -- COMMAND.")
     if name == "fvaddr":
+        from udamon.ops.fvaddr import Fvaddr
+
         return Fvaddr(source, ranges, roots)
     if ranges:
         raise UsageError("vaddr finds its ranges itself; give ranges with fvaddr.")
+    from udamon.ops.vaddr import Vaddr
+
     return Vaddr(source, roots)
 
 
@@ -52,6 +51,8 @@ def open_sampler(
     """The sampling primitive `via`. Raises UsageError, NotSupported or NotPermitted."""
     if via != "idle":
         raise UsageError(f"{via!r} does not sample pages; choose idle.")
+    from udamon.ops.idle import IdleSampler
+
     return IdleSampler(roots, same_cpu=same_cpu)
 
 
@@ -60,7 +61,7 @@ def open_census(
     ops: OperationsSet,
     roots: Roots = Roots(),  # noqa: B008 (immutable)
     *,
-    max_ranges: int = MAX_RANGES,
+    max_ranges: int = 1000,
 ) -> Census:
     """The census primitive `via` for what `ops` watches; softdirty answers with `max_ranges` ranges a target.
 
@@ -71,6 +72,11 @@ def open_census(
     if ops.name == "paddr":
         raise UsageError(f"{via} sees the memory of processes, not physical memory; use --ops vaddr.")
     if via == "softdirty":
+        from udamon.ops.softdirty import SoftDirty
+
         return SoftDirty(roots, max_ranges=max_ranges, only_ranges=ops.name == "fvaddr")
+    from udamon.linux import features
+    from udamon.ops.refs import Refs
+
     flush = not features.soft_dirty() and features.own_page_map_entries() != []
     return Refs(roots, flush=flush, only_ranges=ops.name == "fvaddr")
