@@ -5,25 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
-from statistics import median
+from collections.abc import Sequence
 
 from udamon.cli import attributes
 from udamon.core.attrs import Attrs
 from udamon.core.policies import POLICIES
 from udamon.errors import UsageError
-from udamon.evaluate.compare import at
 from udamon.evaluate.run import UNBUDGETED, Evaluation, evaluate
 from udamon.evaluate.score import HOT
 from udamon.evaluate.summary import document
-from udamon.units import format_size, parse_duration_ns
+from udamon.evaluate.table import table
+from udamon.units import format_size, format_time, parse_duration_ns
 from udamon.workload import shapes
 from udamon.workload.config import load
 from udamon.workload.layout import place
 from udamon.workload.truth import Truth
-
-MOMENTS = (0.5, 1, 2, 5, 10)
-"""Seconds at which the table says how much was found."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,17 +49,21 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--checks {args.checks} is no budget; give at least 1 check per aggregation.")
     if args.checks is not None and not set(policies) - UNBUDGETED:
         raise UsageError(f"policy {args.policy} has no budget of checks; leave --checks out.")
-    runs = [
-        evaluate(truth, policy, seed, attrs, duration, None if policy in UNBUDGETED else args.checks)
-        for policy in policies
-        for seed in _seeds(args)
-    ]
+    seeds = _seeds(args)
+    runs = []
+    for policy in policies:
+        checks = None if policy in UNBUDGETED else args.checks
+        for seed in seeds:
+            _say(f"{policy}, seed {seed}" if len(policies) * len(seeds) > 1 else "")
+            runs.append(evaluate(truth, policy, seed, attrs, duration, checks))
+    _say("")
     if args.json:
         documents = [document(path.stem, run) for run in runs]
         json.dump(documents[0] if len(documents) == 1 else documents, sys.stdout)
         print()
     else:
-        _print_table(path, runs)
+        print(f"{path.stem}: {_conditions(runs)}\n")
+        print(table(runs))
     return 0
 
 
@@ -113,28 +113,21 @@ def _print_truth(name: str, truth: Truth, attrs: Attrs, *, as_json: bool) -> int
     return 0
 
 
-def _print_table(path: Path, runs: list[Evaluation]) -> None:
-    print(f"{path.stem}: F1 of hot bytes (checks made by then), medians over seeds")
-    print(
-        f"{'policy':<10}"
-        + "".join(f"{f'{m:g} s':>16}" for m in MOMENTS)
-        + f"{'mean':>8}{'WSS error':>11}{'CPU':>8}"
+def _conditions(runs: Sequence[Evaluation]) -> str:
+    """What all runs have in common, in one line."""
+    attrs = runs[0].attrs
+    seeds = sorted({run.seed for run in runs})
+    many = (
+        f"medians of seeds {seeds[0]} to {seeds[-1]} (smallest–largest)"
+        if len(seeds) > 1
+        else f"seed {seeds[0]}"
     )
-    for policy in dict.fromkeys(run.policy for run in runs):
-        own = [run for run in runs if run.policy == policy]
-        cells = []
-        for moment in MOMENTS:
-            found = [s for s in (at(run, moment) for run in own) if s is not None]
-            there = found and own[0].scored[-1].t >= moment - 1e-9
-            f1 = median(s.score.f1 for s in found) if there else 0
-            cells.append(f"{f1:.2f} ({_count(median(s.checks for s in found))})" if there else "-")
-        means = median(sum(s.score.f1 for s in run.scored) / len(run.scored) for run in own)
-        errors = median(s.score.wss_error for run in own for s in run.scored)
-        cpu = median(run.policy_cpu_share for run in own)
-        print(
-            f"{policy:<10}" + "".join(f"{c:>16}" for c in cells) + f"{means:>8.2f}{errors:>11.1%}{cpu:>8.2%}"
-        )
+    sample, aggr = format_time(attrs.sample_us / 1e6), format_time(attrs.aggr_us / 1e6)
+    return f"{runs[0].scored[-1].t:g} s simulated at {sample} / {aggr}, {many}"
 
 
-def _count(checks: float) -> str:
-    return f"{checks / 1000:.1f}k" if checks < 100_000 else f"{checks / 1000:.0f}k"
+def _say(text: str) -> None:
+    """What is being run, on one line of a terminal that is written again each time."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{text:<40}\r{text}")
+        sys.stderr.flush()

@@ -125,11 +125,9 @@ def evaluate(
 
     `checks` per aggregation are the budget of a policy that has one; None leaves it to the policy.
     """
-    # A policy that has no budget need not know the word.
-    budget: dict[str, int] = {} if checks is None else {"checks": checks}
 
     def make(random: Random) -> RegionPolicy:
-        return make_policy(policy, random, **budget)
+        return make_policy(policy, random, checks=checks)
 
     return evaluate_made(truth, make, seed, attrs, duration_ns, checks)
 
