@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -17,20 +15,16 @@ from pathlib import Path
 import bench.side_by_side as package
 from bench import machine
 from bench.figures import Figure, as_markdown, as_text, put
-from bench.side_by_side import tables
+from bench.side_by_side import guest, tables
+from bench.side_by_side.guest import KEPT
 from bench.side_by_side.monitors import DAMO, MONITORS
 from bench.side_by_side.plan import WORKLOADS, Run, runs
-from scripts.guest import kernels, tools
-from scripts.guest.boot import JOB_INSIDE, boot
 from scripts.guest.kernels import Kernel
-from scripts.guest.machine import Machine
-from scripts.stages import ROOT, WORK
+from scripts.stages import ROOT
 
-KEPT = WORK / "side_by_side"
 DOCUMENT = ROOT / "docs" / "side-by-side.md"
-GUEST = Machine(smp=1, mem=3072)
-"""One processor: only then does the emulated TLB not hide accesses from any of them (bench/tlb.py)."""
-LIMIT_S, SILENCE_S, BOOTS = 5400, 240, 5
+BOOTS = 5
+"""An emulated machine stalls now and then; what is missing is run in another boot."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     monitors, workloads = args.monitors.split(","), args.workloads.split(",")
     if unknown := (set(monitors) - MONITORS.keys()) | (set(workloads) - WORKLOADS.keys()):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    kernel = _kernel(args.kernel)
+    kernel = guest.kernel(args.kernel)
     place = KEPT / (args.name or kernel.release)
     if not args.again:
         shutil.rmtree(place, ignore_errors=True)
@@ -64,15 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         write=args.write,
     )
     return 0
-
-
-def _kernel(wanted: str) -> Kernel:
-    if missing := tools.absent():
-        sys.exit(f"side_by_side: needs {', '.join(missing)}; scripts/setup guest installs it")
-    found = [kernel for kernel in kernels.find() if kernel.release.startswith(wanted)]
-    if not found:
-        sys.exit(f"side_by_side: there is no kernel {wanted}; make guest-kernel builds one")
-    return found[0]
 
 
 def _series(kernel: Kernel) -> str:
@@ -109,30 +94,21 @@ def _run(kernel: Kernel, todo: list[Run], place: Path) -> None:
         if not missing:
             break
         print(
-            f"-- boot {number + 1} of Linux {kernel.release}, {GUEST.name}: {len(missing)} runs", flush=True
+            f"-- boot {number + 1} of Linux {kernel.release}, {guest.GUEST.name}: {len(missing)} runs",
+            flush=True,
         )
-        guest = WORK / "guest" / f"side-by-side-{kernel.release}"
         plan = place / "todo.json"
         plan.write_text(json.dumps([asdict(run) for run in missing]))
-        words = ["bench.side_by_side.inside", str(plan), str(JOB_INSIDE)]
-        ended = boot(kernel, GUEST, in_guest(words), guest, LIMIT_S, SILENCE_S)
+        ended, left = guest.run(kernel, "bench.side_by_side.inside", plan)
         for run in missing:
-            if (guest / "job" / run.id).exists():
-                shutil.move(guest / "job" / run.id, place / run.id)
+            if (left / run.id).exists():
+                shutil.move(left / run.id, place / run.id)
         if ended.status and not ended.why:
             sys.exit("side_by_side: a run failed; what it said stands above")
     else:
         sys.exit(f"side_by_side: not done after {BOOTS} boots; what there is lies in {place}")
     about |= {"load_after": machine.load(), "seconds": time.monotonic() - begin}
     (place / "about.json").write_text(json.dumps(about))
-
-
-def in_guest(module: Sequence[str]) -> str:
-    """A script that runs `python -m MODULE…` there."""
-    variables = {"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8", "UDAMON_GUEST": GUEST.name}
-    exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-    command = shlex.join([sys.executable, "-u", "-m", *module])
-    return "\n".join([*exports, f"cd {shlex.quote(str(ROOT))}", command, ""])
 
 
 def _show(figures: Sequence[Figure], name: str, about: dict[str, object], *, write: bool) -> None:

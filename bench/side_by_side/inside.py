@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.side_by_side.monitors import MONITORS
-from bench.side_by_side.plan import ALONE, Run, workload
+from bench.side_by_side.plan import Run, workload
 from udamon.linux.procfs import ProcessId, cpu_ns, list_pids, read_stat
 from udamon.linux.tracefs import tracefs_root
 from udamon.workload.spec import format_workload
@@ -61,9 +61,9 @@ def carry_out(run: Run, place: Path) -> None:
         while not (truth.exists() and '"kind": "phase"' in truth.read_text()):
             assert target.poll() is None, "the workload ended before it began"
             time.sleep(0.05)
-        if run.monitor != ALONE:
-            assert monitor is not None
-            found |= _watched(monitor.command(target.pid, place / "recording"), place, target)
+        # Alone, too, somebody looks twice a second: what that costs the workload must be the same for all.
+        command = monitor.command(target.pid, place / "recording") if monitor else ["true"]
+        found |= _watched(command, place, target)
         assert target.wait(ENDS_IN_S) == 0
     (place / "run.json").write_text(json.dumps(found))
 
@@ -75,7 +75,7 @@ def _watched(command: Sequence[str | Path], place: Path, target: subprocess.Pope
         process = subprocess.Popen(
             words, stdout=said, stderr=said, stdin=subprocess.DEVNULL, preexec_fn=lambda: _join(group)
         )
-        look = _Look(group)
+        look = _Look(group, process.pid)
         target.wait(ENDS_IN_S)
         ended = time.monotonic()
         try:
@@ -90,11 +90,13 @@ def _watched(command: Sequence[str | Path], place: Path, target: subprocess.Pope
 
 
 class _Look:
-    """Every half second: the time, CPU seconds of the group, and of kdamond (0 while there is none)."""
+    """Every half second: the time, CPU seconds of the group, of kdamond (0 while there is none), and of the
+    threads of process `pid` beside its first."""
 
-    def __init__(self, group: Path) -> None:
-        self.seen: list[tuple[float, float, float]] = []
+    def __init__(self, group: Path, pid: int) -> None:
+        self.seen: list[tuple[float, float, float, float]] = []
         self._group = group
+        self._pid = pid
         self._stop = threading.Event()
         self._kdamond: ProcessId | None = None
         self._known: set[int] = set(list_pids())
@@ -104,7 +106,14 @@ class _Look:
     def _run(self) -> None:
         while not self._stop.wait(LOOK_S):
             used = group_cpu_s(self._group)
-            self.seen.append((time.monotonic(), used, self._kdamond_s()))
+            self.seen.append((time.monotonic(), used, self._kdamond_s(), self._threads_s()))
+
+    def _threads_s(self) -> float:
+        tasks = Path(f"/proc/{self._pid}/task")
+        with suppress(OSError):
+            others = [task for task in tasks.iterdir() if task.name != str(self._pid)]
+            return sum(int((task / "schedstat").read_text().split()[0]) for task in others) / 1e9
+        return self.seen[-1][3] if self.seen else 0.0
 
     def _kdamond_s(self) -> float:
         if self._kdamond is None:

@@ -21,8 +21,9 @@ RATE = re.compile(r"^(?!settle)(.+): ([\d.]+) s, ([\d.]+) M accesses/s$", re.MUL
 class Measures:
     """F1 and working-set error are medians over the snapshots of the watched phases; CPU is in seconds of one core.
 
-    `cpu` and `kdamond` are shares of a core while it watched, `whole_cpu_s` is all that the monitor took from
-    start to end. `checks` is per second.
+    `cpu` (the monitor's processes) and `kdamond` (the thread that checks: the kernel's, or udamon's own within
+    those) are shares of a core while it watched, `whole_cpu_s` is all that the processes took from start to end.
+    `checks` is per second.
     """
 
     snapshots: int
@@ -66,8 +67,8 @@ def measure(place: Path, run: Run) -> Measures:
     late = scores[len(scores) // 2 :]
     begin, end = watched[0].begin_ns / 1e9, watched[-1].end_ns / 1e9
     over = end - begin
-    cpu, kdamond = (
-        (_at(said["looks"], end, column) - _at(said["looks"], begin, column)) / over for column in (1, 2)
+    cpu, in_kernel, threads = (
+        (_at(said["looks"], end, column) - _at(said["looks"], begin, column)) / over for column in (1, 2, 3)
     )
     if monitor.in_kernel:
         checks = sum(checks_of_kernel(watched)) / ((watched[-1].end_ns - watched[0].end_ns) / 1e9)
@@ -82,7 +83,7 @@ def measure(place: Path, run: Run) -> Measures:
         f1_late=median(s.f1 for s in late),
         wss_error=median(s.wss_error for s in scores),
         cpu=cpu,
-        kdamond=kdamond,
+        kdamond=in_kernel if monitor.in_kernel else threads,
         checks=checks,
         whole_cpu_s=said["cpu_s"],
     )
