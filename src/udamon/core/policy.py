@@ -47,6 +47,17 @@ class Slots:
         self.checks.append(checks)
         self.span.append(span)
 
+    def extend(
+        self, target: int, starts: Sequence[int], ends: Sequence[int], checks: Sequence[int], span: int = 1
+    ) -> None:
+        """Many slots of one target and span at once."""
+        number = len(starts)
+        self.target.extend([target] * number)
+        self.start.extend(starts)
+        self.end.extend(ends)
+        self.checks.extend(checks)
+        self.span.extend([span] * number)
+
     def __len__(self) -> int:
         return len(self.start)
 

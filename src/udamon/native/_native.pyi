@@ -69,7 +69,7 @@ def idle_sample(
 
 def points_take(buffers: Sequence[Buffer], target: int, whole: int, older: int, limit: int, /) -> bytes:
     """Points sorted by address, with new answers among them. `buffers`: the points before (packed as in
-    points.h: 'Q' start, 'Q' end, 'B' kind, 'B' age, 6 bytes); answers ('I' slot, 'Q' address, 'I' span,
+    points.h: 'Q' start, 'I' pages, 'B' kind, 'B' age, 2 bytes); answers ('I' slot, 'Q' address, 'I' span,
     'B' answer, 'B' shift), each slot's target 'I'; holes ('Q' start, 'Q' end); and ranges ('Q' start,
     'Q' end) in which points from before this aggregation are dropped.
 
@@ -84,14 +84,15 @@ def steps_fit(
     end: int,
     ticks: int,
     prior: float,
+    drift: float,
     surprise: float,
     suspect_age: int,
     /,
 ) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]:
     """The most probable steps behind points (packed, see points_take). `buffers` go on with the tables of
     core.adaptive.likelihood, all 'd': answers by kind, old and new, and state; entering a state; a step in
-    a distance; the weight of an age; the rate of a state. Then the steps before: 'Q' place, 'Q' reach,
-    'd' height. States from `unchanged` on are those of a change, of which only new points count. The
+    a distance; the weight of an age; the rate of a state. Then the steps before: 'Q' place, low, high
+    and reach, 'd' height. A step that stays keeps its gap, wider by `drift` of the smaller segment beside it. States from `unchanged` on are those of a change, of which only new points count. The
     space is [begin, end); an aggregation has `ticks` ticks; `prior` checks' weight goes to the level.
 
     Returns, as bytes: per segment the state 'B' (255 a hole); per step its place 'Q'; per segment rate,

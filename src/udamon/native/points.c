@@ -47,11 +47,17 @@ static size_t new_points(const struct take *t, struct point *out)
         uint64_t size = (uint64_t)1 << shift[i], start = address[i] & ~(size - 1);
         uint8_t kind = (uint8_t)((answer[i] == 1 ? HIT : 0) + (span[i] >= t->whole ? WHOLE : 0));
         ascending &= made == 0 || out[made - 1].start <= start;
-        out[made++] = (struct point){.start = start, .end = start + size, .kind = kind};
+        out[made++] = (struct point){.start = start, .pages = (uint32_t)(size >> 12), .kind = kind};
     }
     if (!ascending)
         qsort(out, made, sizeof(*out), by_start);
     return made;
+}
+
+static struct point hole_at(const struct walk *w, size_t i)
+{
+    uint64_t pages = (w->end[i] - w->start[i]) >> 12;
+    return (struct point){.start = w->start[i], .pages = pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX, .kind = HOLE};
 }
 
 /* The old points that are kept, the new ones and the holes, merged. */
@@ -76,12 +82,12 @@ static size_t merge(const struct take *t, const struct point *new, size_t new_co
             next = new[k++];
         }
         for (; h < hole.count && hole.start[h] <= next.start; h++)
-            out[made++] = (struct point){.start = hole.start[h], .end = hole.end[h], .kind = HOLE};
+            out[made++] = hole_at(&hole, h);
         if (!inside(&hole, next.start))
             out[made++] = next;
     }
     for (; h < hole.count; h++)
-        out[made++] = (struct point){.start = hole.start[h], .end = hole.end[h], .kind = HOLE};
+        out[made++] = hole_at(&hole, h);
     return made;
 }
 
@@ -94,8 +100,8 @@ static int take_buffers(struct take *t, PyObject *sequence)
     const uint32_t *slot = t->buffer[SLOT].buf;
     const uint8_t *shift = t->buffer[SHIFT].buf;
     for (size_t i = 0; i < t->count[SLOT]; i++)
-        if (slot[i] >= t->count[SLOT_TARGET] || shift[i] > 40) {
-            PyErr_SetString(PyExc_ValueError, "an answer is for no slot, or speaks of too much memory");
+        if (slot[i] >= t->count[SLOT_TARGET] || shift[i] < 12 || shift[i] > 40) {
+            PyErr_SetString(PyExc_ValueError, "an answer is for no slot, or not for pages");
             return -1;
         }
     return 0;

@@ -5,12 +5,19 @@
 #include <stdint.h>
 
 /* `kind`: 1 accessed, or 2 looked at over the whole aggregation; both added; HOLE where there is no memory.
- * `age`: aggregations since it was made. The same layout as core.adaptive.points.POINT. */
+ * `age`: aggregations since it was made. Whole pages, so that it fits into 16 bytes: the costliest part of a
+ * fit is to walk through many of them. */
 struct point {
-    uint64_t start, end;
+    uint64_t start;
+    uint32_t pages;
     uint8_t kind, age;
-    uint8_t unused[6];
+    uint16_t unused;
 };
+
+static inline uint64_t end_of(const struct point *p)
+{
+    return p->start + ((uint64_t)p->pages << 12);
+}
 
 enum { HIT = 1, WHOLE = 2, HOLE = 4, KINDS = 5 };
 

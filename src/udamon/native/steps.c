@@ -11,8 +11,8 @@
 
 enum { STATES = 16, GAPS = 512, AGES = 256, NOTHING = 255 };
 
-enum { POINTS, TABLE, ENTER, JUMP, WEIGHT, LEVEL, OLD_PLACE, OLD_REACH, OLD_HEIGHT, BUFFERS };
-static const size_t item_size[BUFFERS] = {sizeof(struct point), 8, 8, 8, 8, 8, 8, 8, 8};
+enum { POINTS, TABLE, ENTER, JUMP, WEIGHT, LEVEL, OLD_PLACE, OLD_LOW, OLD_HIGH, OLD_REACH, OLD_HEIGHT, BUFFERS };
+static const size_t item_size[BUFFERS] = {sizeof(struct point), 8, 8, 8, 8, 8, 8, 8, 8, 8, 8};
 
 struct run {
     uint32_t first; /* of its points */
@@ -25,7 +25,7 @@ struct fit {
     size_t points, states, unchanged;
     unsigned suspect_age, ticks;
     unsigned long long begin, end; /* of the address space */
-    double surprise, prior;
+    double surprise, prior, drift;
     float table[2 * KINDS][STATES], enter[STATES], jump[GAPS], weight[AGES];
     uint32_t *entered; /* per point: where the run began that a jump to this point leaves */
     uint8_t *before;   /* per point: the state of that run */
@@ -61,55 +61,69 @@ static four load(const float *from)
 
 static four larger(four a, four b)
 {
+#ifdef __SSE__
+    return __builtin_ia32_maxps(a, b);
+#else
     mask m = a > b;
     return (four)((m & (mask)a) | (~m & (mask)b));
+#endif
 }
 
-/* One point further: `score` relative to nothing, `best` the largest of them; returns the new largest. */
-static float advance(four *score, mask *entered, const float *enter, const float *row, float best, float jump,
-                     float weight, uint32_t i)
+static float largest_of(four a)
 {
-    four largest = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
-    for (size_t v = 0; v < VECTORS; v++) {
-        four stay = score[v] - best, jumped = load(enter + LANES * v) + jump;
-        mask jumps = jumped > stay;
-        entered[v] = (jumps & (mask){(int)i, (int)i, (int)i, (int)i}) | (~jumps & entered[v]);
-        score[v] = larger(jumped, stay) + load(row + LANES * v) * weight;
-        largest = larger(largest, score[v]);
-    }
-    float left = largest[0] > largest[1] ? largest[0] : largest[1];
-    float right = largest[2] > largest[3] ? largest[2] : largest[3];
+    float left = a[0] > a[1] ? a[0] : a[1], right = a[2] > a[3] ? a[2] : a[3];
     return left > right ? left : right;
 }
 
+/* The costliest lines of the policy: what goes from one point to the next stays in registers, so indices of
+ * `score` and `entered` must be constants; `score_of` and `entered_of` are copies for the others. */
 static void forward(struct fit *f)
 {
     const struct point *p = f->buffer[POINTS].buf;
-    four score[VECTORS];
-    mask entered[VECTORS];
-    memcpy(score, f->enter, sizeof(score));
-    memset(entered, 0, sizeof(entered));
-    float best = f->enter[0];
-    for (size_t s = 1; s < STATES; s++)
-        best = f->enter[s] > best ? f->enter[s] : best;
+    float score_of[STATES];
+    uint32_t entered_of[STATES] = {0};
+    four score[VECTORS], enter[VECTORS], top = load(f->enter);
+    mask entered[VECTORS] = {{0}};
+#pragma GCC unroll 4
+    for (size_t v = 0; v < VECTORS; v++) {
+        score[v] = enter[v] = load(f->enter + LANES * v);
+        top = larger(top, score[v]);
+    }
+    memcpy(score_of, f->enter, sizeof(score_of));
+    float best = largest_of(top);
     uint8_t from = 0;
+    uint64_t end = UINT64_MAX;
     for (size_t i = 0; i < f->points; i++) {
-        while (score[from / LANES][from % LANES] != best)
-            from = (uint8_t)((from + 1) % STATES);
+        while (score_of[from] != best)
+            from = (from + 1) % STATES;
         f->before[i] = from;
-        f->entered[i] = (uint32_t)entered[from / LANES][from % LANES];
+        f->entered[i] = entered_of[from];
         /* Two points of one page have one state. */
-        int apart = i > 0 && p[i].start >= p[i - 1].end;
-        float jump = apart ? f->jump[gap_index(p[i].start - p[i - 1].end + 4096)] : -INFINITY;
-        best = advance(score, entered, f->enter, row_of(f, &p[i]), best, jump, f->weight[p[i].age], (uint32_t)i);
+        float jump = p[i].start >= end ? f->jump[gap_index(p[i].start - end + 4096)] : -INFINITY;
+        end = end_of(&p[i]);
+        const float *row = row_of(f, &p[i]);
+        float weight = f->weight[p[i].age];
+        mask here = {(int)i, (int)i, (int)i, (int)i};
+        top = score[0] - INFINITY;
+#pragma GCC unroll 4
+        for (size_t v = 0; v < VECTORS; v++) {
+            four stay = score[v] - best, jumped = enter[v] + jump;
+            mask jumps = jumped > stay;
+            entered[v] = (jumps & here) | (~jumps & entered[v]);
+            score[v] = larger(jumped, stay) + load(row + LANES * v) * weight;
+            top = larger(top, score[v]);
+            memcpy(score_of + LANES * v, &score[v], sizeof(score[v]));
+            memcpy(entered_of + LANES * v, &entered[v], sizeof(entered[v]));
+        }
+        best = largest_of(top);
     }
     if (f->points == 0)
         return;
-    while (score[from / LANES][from % LANES] != best)
-        from = (uint8_t)((from + 1) % STATES);
+    while (score_of[from] != best)
+        from = (from + 1) % STATES;
     /* Backwards from run to run; they come out last first. */
-    uint32_t first = (uint32_t)entered[from / LANES][from % LANES];
-    for (size_t end = f->points; end > 0; end = first, from = f->before[first], first = f->entered[first])
+    uint32_t first = entered_of[from];
+    for (size_t last = f->points; last > 0; last = first, from = f->before[first], first = f->entered[first])
         f->runs[f->runs_count++] = (struct run){first, from};
 }
 
@@ -135,6 +149,7 @@ struct output {
     uint8_t *state;
     uint64_t *place, *low, *high, *reach, *suspects;
     double *rate, *touched, *seen;
+    size_t suspected;
 };
 
 /* Rate and touched share of a segment from the weights of its checks, by kind. See core.adaptive.steps. */
@@ -168,22 +183,25 @@ static void segments(const struct fit *f, const struct run *runs, size_t count, 
 {
     const struct point *p = f->buffer[POINTS].buf;
     const uint64_t *old = f->buffer[OLD_PLACE].buf, *old_reach = f->buffer[OLD_REACH].buf;
-    size_t olds = f->count[OLD_PLACE], suspected = 0, at = 0;
+    const uint64_t *old_low = f->buffer[OLD_LOW].buf, *old_high = f->buffer[OLD_HIGH].buf;
+    size_t olds = f->count[OLD_PLACE], at = 0;
     for (size_t k = 0; k < count; k++) {
         size_t end = k + 1 < count ? runs[k + 1].first : f->points;
-        double sums[2][KINDS] = {{0}};
+        double parts[2][2][KINDS] = {{{0}}}, sums[2][KINDS]; /* by turns, so that one addition need not wait */
         uint64_t last = 0;
         for (size_t i = runs[k].first; i < end; i++) {
-            sums[p[i].age == 0][p[i].kind] += f->weight[p[i].age];
-            last = p[i].end > last ? p[i].end : last;
+            parts[i % 2][p[i].age == 0][p[i].kind] += f->weight[p[i].age];
+            last = end_of(&p[i]) > last ? end_of(&p[i]) : last;
             if (p[i].kind != HOLE && p[i].age <= f->suspect_age && row_of(f, &p[i])[runs[k].state] < -f->surprise) {
-                uint64_t *place = out->suspects + 3 * suspected++;
-                place[0] = i > 0 ? p[i - 1].end : p[i].start;
+                uint64_t *place = out->suspects + 3 * out->suspected++;
+                place[0] = i > 0 ? end_of(&p[i - 1]) : p[i].start;
                 place[1] = p[i].start;
-                place[2] = i + 1 < f->points ? p[i + 1].start : p[i].end;
+                place[2] = i + 1 < f->points ? p[i + 1].start : end_of(&p[i]);
             }
         }
         out->state[k] = runs[k].state;
+        for (size_t i = 0; i < 2 * KINDS; i++)
+            sums[i / KINDS][i % KINDS] = parts[0][i / KINDS][i % KINDS] + parts[1][i / KINDS][i % KINDS];
         if (runs[k].state != NOTHING) {
             if (runs[k].state < f->unchanged)
                 for (size_t i = 0; i < KINDS; i++)
@@ -209,55 +227,50 @@ static void segments(const struct fit *f, const struct run *runs, size_t count, 
     at = 0;
     for (size_t k = 0; k + 1 < count; k++) {
         uint64_t place = out->place[k];
+        uint64_t left = place - (k > 0 ? out->place[k - 1] : f->begin);
+        uint64_t right = (k + 2 < count ? out->place[k + 1] : f->end) - place, smaller = left < right ? left : right;
         while (at < olds && old[at] < place)
             at++;
         if (at < olds && old[at] == place) {
+            /* What was known of it stays known for a while after the points that said so are forgotten. */
+            uint64_t drift = (uint64_t)((double)smaller * f->drift);
+            uint64_t low = old_low[at] > drift ? old_low[at] - drift : 0, high = old_high[at] + drift;
+            out->low[k] = low > out->low[k] ? low : out->low[k];
+            out->high[k] = high < out->high[k] ? high : out->high[k];
             out->reach[k] = old_reach[at] / 2;
         } else {
-            uint64_t left = place - (k > 0 ? out->place[k - 1] : f->begin);
-            uint64_t right = (k + 2 < count ? out->place[k + 1] : f->end) - place;
-            out->reach[k] = reach_of(f, place, out->rate[k + 1] - out->rate[k], left < right ? left : right, at);
+            out->reach[k] = reach_of(f, place, out->rate[k + 1] - out->rate[k], smaller, at);
         }
         if (out->reach[k] < 4096)
             out->reach[k] = 0;
     }
 }
 
-static size_t suspects(const struct fit *f, const struct run *runs, size_t count)
+static PyObject *results(struct fit *f, struct run *runs, uint64_t *suspects)
 {
-    const struct point *p = f->buffer[POINTS].buf;
-    size_t found = 0;
-    for (size_t k = 0; k < count; k++)
-        for (size_t i = runs[k].first; i < (k + 1 < count ? runs[k + 1].first : f->points); i++)
-            found += p[i].kind != HOLE && p[i].age <= f->suspect_age &&
-                     row_of(f, &p[i])[runs[k].state] < -f->surprise;
-    return found;
-}
-
-static PyObject *results(const struct fit *f, struct run *runs)
-{
-    size_t count = order((struct fit *)f, runs), steps = count ? count - 1 : 0;
-    const size_t size[OUTPUTS] = {count, 8 * steps, 8 * count, 8 * count, 8 * count,
-                                  8 * steps, 8 * steps, 8 * steps, 24 * suspects(f, runs, count)};
+    size_t count = order(f, runs), steps = count ? count - 1 : 0;
+    const size_t size[SUSPECTS] = {count, 8 * steps, 8 * count, 8 * count, 8 * count, 8 * steps, 8 * steps, 8 * steps};
     PyObject *tuple = PyTuple_New(OUTPUTS);
-    char *memory[OUTPUTS];
+    char *memory[SUSPECTS];
     int ready = tuple != NULL;
-    for (int i = 0; ready && i < OUTPUTS; i++) {
+    for (int i = 0; ready && i < SUSPECTS; i++) {
         PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size[i]);
         ready = bytes != NULL && PyTuple_SetItem(tuple, i, bytes) == 0;
         if (ready)
             memset(memory[i] = PyBytes_AsString(bytes), 0, size[i]);
     }
-    if (!ready) {
-        Py_XDECREF(tuple);
-        return NULL;
+    if (ready) {
+        struct output out = {
+            .state = (void *)memory[STATE], .place = (void *)memory[PLACE], .rate = (void *)memory[RATE],
+            .touched = (void *)memory[TOUCHED], .seen = (void *)memory[SEEN], .low = (void *)memory[LOW],
+            .high = (void *)memory[HIGH], .reach = (void *)memory[REACH], .suspects = suspects,
+        };
+        segments(f, runs, count, &out);
+        PyObject *bytes = PyBytes_FromStringAndSize((const char *)suspects, (Py_ssize_t)(24 * out.suspected));
+        ready = bytes != NULL && PyTuple_SetItem(tuple, SUSPECTS, bytes) == 0;
     }
-    struct output out = {
-        .state = (void *)memory[STATE], .place = (void *)memory[PLACE], .rate = (void *)memory[RATE],
-        .touched = (void *)memory[TOUCHED], .seen = (void *)memory[SEEN], .low = (void *)memory[LOW],
-        .high = (void *)memory[HIGH], .reach = (void *)memory[REACH], .suspects = (void *)memory[SUSPECTS],
-    };
-    segments(f, runs, count, &out);
+    if (!ready)
+        Py_CLEAR(tuple);
     return tuple;
 }
 
@@ -276,7 +289,7 @@ static int take_buffers(struct fit *f, PyObject *sequence)
     }
     const struct point *p = f->buffer[POINTS].buf;
     for (size_t i = 0; i < f->points; i++)
-        if (p[i].kind >= KINDS || p[i].start >= p[i].end || (i && p[i].start < p[i - 1].start)) {
+        if (p[i].kind >= KINDS || p[i].pages == 0 || (i && p[i].start < p[i - 1].start)) {
             PyErr_SetString(PyExc_ValueError, "points are unsorted, empty, or of an unknown kind");
             return -1;
         }
@@ -300,8 +313,8 @@ static PyObject *steps_fit(PyObject *self, PyObject *args)
     PyObject *buffers, *result = NULL;
     struct fit f = {0};
     unsigned long unchanged;
-    if (!PyArg_ParseTuple(args, "OkKKIddI", &buffers, &unchanged, &f.begin, &f.end, &f.ticks, &f.prior,
-                          &f.surprise, &f.suspect_age))
+    if (!PyArg_ParseTuple(args, "OkKKIdddI", &buffers, &unchanged, &f.begin, &f.end, &f.ticks, &f.prior,
+                          &f.drift, &f.surprise, &f.suspect_age))
         return NULL;
     f.unchanged = unchanged;
     if (take_buffers(&f, buffers) == 0) {
@@ -309,11 +322,12 @@ static PyObject *steps_fit(PyObject *self, PyObject *args)
         f.before = PyMem_Malloc(f.points + 1);
         f.runs = PyMem_Malloc((f.points + 1) * sizeof(*f.runs));
         struct run *runs = PyMem_Malloc((f.points + 1) * sizeof(*runs));
-        if (f.entered != NULL && f.before != NULL && f.runs != NULL && runs != NULL) {
+        uint64_t *suspects = PyMem_Malloc((f.points + 1) * 3 * sizeof(*suspects));
+        if (f.entered && f.before && f.runs && runs && suspects) {
             Py_BEGIN_ALLOW_THREADS
             forward(&f);
             Py_END_ALLOW_THREADS
-            result = results(&f, runs);
+            result = results(&f, runs, suspects);
         } else {
             PyErr_NoMemory();
         }
@@ -321,6 +335,7 @@ static PyObject *steps_fit(PyObject *self, PyObject *args)
         PyMem_Free(f.before);
         PyMem_Free(f.runs);
         PyMem_Free(runs);
+        PyMem_Free(suspects);
     }
     release_arrays(f.buffer, BUFFERS);
     return result;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.steps import Steps
 
@@ -31,12 +33,13 @@ class Explorer:
     def learning(self) -> bool:
         return self._aggregations < LEARNING
 
-    def learn(self, steps: Steps, checks: int, hits: int) -> None:
-        """After each stretch: was there anything new?"""
+    def learn(self, steps: Steps, tally: Callable[[], tuple[int, int]]) -> None:
+        """After each stretch: was there anything new? `tally` tells its checks, and accesses among them."""
         self.turn += 1
-        # One access where there was none is all there is to find; one miss among many changes little.
-        if 0 < hits < MOSTLY * checks or len(steps) > 1:
-            self.awake = True
+        if not self.awake:
+            # One access where there was none is all there is to find; one miss among many changes little.
+            checks, hits = tally()
+            self.awake = 0 < hits < MOSTLY * checks or len(steps) > 1
         if steps.changed or 16 * steps.appeared > len(steps):
             self._found = True
 

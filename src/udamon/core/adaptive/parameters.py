@@ -9,20 +9,25 @@ from dataclasses import dataclass
 class Parameters:
     """`docs/benchmarks.md` shows how results move when each is halved and doubled."""
 
-    keep: float = 0.9
-    """Weight of a point, per aggregation of its age: memory that drifts unseen makes old evidence worth less."""
-    memory: int = 30
-    """Aggregations after which a point is forgotten; its weight is 4 % by then."""
+    keep: float = 0.97
+    """Weight of a point, per aggregation of its age: what drifted unseen makes old evidence worth less. What is
+    seen to change needs no forgetting: there the old points go at once."""
+    memory: int = 16
+    """Aggregations after which a point is forgotten: a fit walks through all of them."""
     outlier: float = 0.01
     """Share of answers that say nothing, whatever the rate: pages unlike their neighbours, lost accesses."""
     change_nats: float = 6.0
     """Log-odds against a rate that changed since the last aggregation: once in 400 where nothing else is known."""
+    steps: int = 64
+    """Steps expected where fewer are known: the prior of a step is their number by the bytes."""
     first_checks: int = 32
     """Checks of the first aggregation as long as all of them agree."""
     surprise_nats: float = 2.5
     """An answer this improbable under its steps is looked after."""
     resolution: int = 64
     """A step is known well enough when its gap is this part of the smaller of the segments beside it."""
+    drift: float = 0.06
+    """Of that part: what the gap grows by with each aggregation, so that every step is looked at again."""
     idle_share: float = 0.1
     """Part of the budget that keeps exploring when nothing was found for long."""
     explore_keep: float = 0.85

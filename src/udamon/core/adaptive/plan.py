@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 from udamon.core.adaptive.explorer import Explorer
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.steps import Steps
@@ -38,22 +41,15 @@ class Plan:
     def explore(self, explorer: Explorer, checks: float, span: int) -> None:
         """One place in each of `checks` equal cells of the resident bytes, from another eighth each time."""
         starts, ends = self._steps.space.strata(min(int(checks), self._left), explorer.turn)
-        number = len(starts)
-        slots = self._slots
-        slots.target.extend([self._position] * number)
-        slots.start.extend(starts)
-        slots.end.extend(ends)
-        slots.checks.extend([1] * number)
-        slots.span.extend([span] * number)
-        self._left -= number
+        self._ask(starts, ends, [1] * len(starts), span)
 
     @property
     def left(self) -> int:
         return self._left
 
-    def _ask(self, start: int, end: int, checks: int) -> None:
-        self._slots.add(self._position, start, end, checks)
-        self._left -= checks
+    def _ask(self, starts: Sequence[int], ends: Sequence[int], checks: Sequence[int], span: int = 1) -> None:
+        self._slots.extend(self._position, starts, ends, checks, span)
+        self._left -= sum(checks)
 
     def _room(self, share: float) -> int:
         return min(int(self._budget * share), self._left)
@@ -75,23 +71,23 @@ class Plan:
         room = self._room(0.35)
         if sum(n for _, _, _, n in wanted) > room:
             wanted.sort()
-        for _, low, high, checks in wanted:
-            if checks > room:
-                break
-            room -= checks
-            self._ask(low, high, checks)
+            wanted = wanted[
+                : next((i for i, n in enumerate(accumulate(w[3] for w in wanted)) if n > room), 0)
+            ]
+        if wanted:
+            _, lows, highs, checks = zip(*wanted, strict=True)
+            self._ask(lows, highs, checks)
 
     def _suspects(self) -> None:
         """The page of each surprise again, and both sides of it, unless its surroundings are known well."""
         steps = self._steps
         spacing = steps.space.total // (steps.number + 1)
-        wide = [suspect for suspect in steps.suspects if suspect.after - suspect.before >= spacing]
+        wide = [suspect for suspect in steps.suspects if 8 * (suspect.after - suspect.before) >= spacing]
+        asked: list[tuple[int, int]] = []
         for before, page, after in wide[: self._room(0.25) // 3]:
-            if page > before:
-                self._ask(before, page, 1)
-            self._ask(page, page + PAGE_SIZE, 1)
-            if after > page + PAGE_SIZE:
-                self._ask(page + PAGE_SIZE, after, 1)
+            asked += (before, page), (page, page + PAGE_SIZE), (page + PAGE_SIZE, after)
+        asked = [(start, end) for start, end in asked if start < end]
+        self._ask([start for start, _ in asked], [end for _, end in asked], [1] * len(asked))
 
     def _doubtful(self) -> None:
         """Segments whose rate may lie on either side of HOT: the larger, the more."""
@@ -100,23 +96,23 @@ class Plan:
         found = [
             (bounds[k], bounds[k + 1])
             for k, (rate, seen) in enumerate(zip(steps.rate, steps.seen, strict=True))
-            if (rate - HOT) ** 2 * max(seen, 1.0) < 1.0 and not steps.hole(k)  # within two standard errors
+            if seen > 8 and (rate - HOT) ** 2 * seen < 1.0  # within two standard errors
         ]
         room = self._room(0.15)
         total = sum(end - start for start, end in found)
         for start, end in found:
             if checks := min(room * (end - start) // total, 64):
-                self._ask(start, end, checks)
+                self._ask([start], [end], [checks])
 
     def _refresh(self, turn: int) -> None:
         """Two checks in every segment that is accessed, so that a change is noticed at once."""
-        bounds = self._steps.bounds
-        alive = [(bounds[k], bounds[k + 1]) for k, rate in enumerate(self._steps.rate) if rate > 0.02]
+        bounds, rate = self._steps.bounds, self._steps.rate
+        starts = [start for start, r in zip(bounds, rate, strict=False) if r > 0.02]
+        ends = [end for end, r in zip(bounds[1:], rate, strict=True) if r > 0.02]
         each = 2
         room = self._room(0.25)
-        if each * len(alive) > room:
+        if each * len(starts) > room:
             each = 1
-            stride = -(-len(alive) // max(room, 1))
-            alive = alive[turn % stride :: stride]
-        for start, end in alive:
-            self._ask(start, end, each)
+            stride = -(-len(starts) // max(room, 1))
+            starts, ends = starts[turn % stride :: stride], ends[turn % stride :: stride]
+        self._ask(starts, ends, [each] * len(starts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 
 from udamon.core.adaptive.explorer import Explorer
@@ -22,7 +23,7 @@ class Known(Steps):
     """What is known of a target, and how much is looked for."""
 
     def __init__(self, space: Space, parameters: Parameters, now_us: int) -> None:
-        super().__init__(space, now_us)
+        super().__init__(space, parameters, now_us)
         self.explorer = Explorer(parameters)
 
 
@@ -103,12 +104,9 @@ class AdaptivePolicy:
             steps = self._known.get(target.index)
             if steps is None:
                 continue
-            steps.take(self.parameters, position, slots, answers, ticks, older=self._passed == 0)
-            steps.fit(self.parameters, ticks, self._now_us)
-            mine = [i for i, of in enumerate(slots.target) if of == position]
-            steps.explorer.learn(
-                steps, sum(slots.checks[i] for i in mine), sum(answers.hits[i] for i in mine)
-            )
+            steps.take(position, slots, answers, ticks, older=self._passed == 0)
+            steps.fit(ticks, self._now_us)
+            steps.explorer.learn(steps, partial(_tally, position, slots, answers))
         self._passed += answers.ticks
         self._made += answers.checks
 
@@ -132,3 +130,9 @@ class AdaptivePolicy:
 
     def split(self, targets: Sequence[Target]) -> None:
         """Steps are found, not tried."""
+
+
+def _tally(position: int, slots: Slots, answers: Answers) -> tuple[int, int]:
+    """Checks made in the slots of one target, and how many of them were answered by accesses."""
+    mine = [i for i, of in enumerate(slots.target) if of == position]
+    return sum(slots.checks[i] for i in mine), sum(answers.hits[i] for i in mine)

@@ -33,17 +33,25 @@ def regions_of(
             k += 1
         while a < last_age and ends[a] <= start:
             a += 1
-        if bounds[k + 1] >= end:
-            rate, touched = rates[k], shares[k] * (end - start)
-        else:
-            rate, touched = _mean(steps, k, start, end)
+        size = end - start
+        rate, touched = rates[k], shares[k] * size
+        if bounds[k + 1] < end:  # several segments
+            inside = bounds[k + 1] - start
+            rate, touched = rate * inside, shares[k] * inside
+            while bounds[k + 1] < end:
+                k += 1
+                part = min(bounds[k + 1], end) - bounds[k]
+                rate += rates[k] * part
+                touched += shares[k] * part
+            rate /= size
         region = Region(start, end)
         exact = rate * ticks
         region.touched = int(touched)
         region.nr_accesses_bp = int(exact * 10_000)
         # Rounded down, so that hot is what is accessed in half of the ticks or more; but little is not nothing.
         region.nr_accesses = int(exact) or int(exact >= 0.5)
-        region.age = max((now_us - sinces[a]) // aggregation - 1, 0)
+        since = sinces[a]
+        region.age = (now_us - since) // aggregation - 1 if since + aggregation < now_us else 0
         regions.append(region)
     return regions
 
@@ -90,14 +98,3 @@ def _between(ranges: Sequence[Range], cuts: list[int], min_region: int, limit: i
                 pieces.append((begin, place))
                 begin = place
     return pieces
-
-
-def _mean(steps: Steps, k: int, start: int, end: int) -> tuple[float, float]:
-    """Mean rate, and touched bytes, of [start, end), which begins in segment k and reaches farther."""
-    rate = touched = 0.0
-    while k < len(steps) and steps.bounds[k] < end:
-        part = min(steps.bounds[k + 1], end) - max(steps.bounds[k], start)
-        rate += part * steps.rate[k]
-        touched += part * steps.touched[k]
-        k += 1
-    return rate / (end - start), touched

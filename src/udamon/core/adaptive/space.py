@@ -35,20 +35,21 @@ class Space:
 
         A place is an eighth of its cell; eight phases, counted on, cover all of it.
         """
-        starts, ends = array("Q"), array("Q")
+        starts = array("Q")
         if not self.total or cells < 1:
-            return starts, ends
+            return starts, starts
         cell = max(-(-self.total // cells) // PAGE_SIZE * PAGE_SIZE, PAGE_SIZE)
         width = max(cell // 8 // PAGE_SIZE * PAGE_SIZE, PAGE_SIZE)
         offset = cell * PHASES[phase % 8] // 8 // PAGE_SIZE * PAGE_SIZE
-        for span, before in zip(self.resident, self._before, strict=False):
-            first = -(-(before - offset) // cell) * cell + offset - before
-            places = range(span.start + first, span.end, cell)
-            starts.extend(places)
-            ends.extend(range(span.start + first + width, span.end + width, cell))
-            if places and ends[-1] > span.end:
-                ends[-1] = span.end
-        return starts, ends
+        next_place = offset  # counted in resident bytes
+        for (start, end), before in zip(self.resident, self._before, strict=False):
+            first = start + next_place - before
+            if first < end:
+                places = range(first, end, cell)
+                starts.extend(places)
+                next_place += cell * len(places)
+        # A place that reaches beyond its resident range only wastes a check now and then.
+        return starts, array("Q", [place + width for place in starts])
 
 
 def _resident(

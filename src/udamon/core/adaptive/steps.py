@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from operator import sub
 from typing import NamedTuple
 
 from udamon.core.adaptive import likelihood
@@ -15,9 +16,11 @@ from udamon.native._native import points_take, steps_fit
 
 PRIOR = 2.0
 """Checks' worth of belief in what a segment's level says of its rate, and its rate of its touched share."""
-POINT_BYTES = 24
 SUSPECT_AGE = 1
 """Aggregations during which an answer that its segment does not explain is looked after."""
+POINT_BYTES = 16
+MOST_POINTS = 1 << 16
+"""A fit walks through all of them, which takes about 1 ms."""
 
 
 class Suspect(NamedTuple):
@@ -37,7 +40,7 @@ class Steps:
     changes by `height[k]`.
     """
 
-    def __init__(self, space: Space, now_us: int) -> None:
+    def __init__(self, space: Space, parameters: Parameters, now_us: int) -> None:
         self.space = space
         self.points = b""
         self.ages = Ages(space.ranges[0].start, space.ranges[-1].end, now_us)
@@ -53,6 +56,8 @@ class Steps:
         self.suspects: list[Suspect] = []
         self.changed = 0  # segments that changed with the last answers
         self.appeared = 0  # steps that were not there before
+        self._parameters = parameters
+        self._memory = parameters.memory  # aggregations that a point is kept
         self._stale: list[tuple[int, int]] = []  # where points from before this aggregation no longer count
 
     def __len__(self) -> int:
@@ -73,10 +78,12 @@ class Steps:
             self.ages.stretch(space.ranges[0].start, space.ranges[-1].end, now_us)
         self.space = space
 
-    def take(
-        self, parameters: Parameters, target: int, slots: Slots, answers: Answers, ticks: int, *, older: bool
-    ) -> None:
+    def take(self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: bool) -> None:
         """Add a stretch's answers; `older`: the first of an aggregation of `ticks` ticks."""
+        if older and self.number > MOST_POINTS:
+            self._memory = max(self._memory - 1, 2)
+        elif older and self.number < MOST_POINTS // 2:
+            self._memory = min(self._memory + 1, self._parameters.memory)
         holes = self.space.holes
         self.points = points_take(
             (
@@ -84,40 +91,48 @@ class Steps:
                 array("Q", [h.start for h in holes]), array("Q", [h.end for h in holes]),
                 array("Q", [start for start, _ in self._stale]), array("Q", [end for _, end in self._stale]),
             ),
-            target, max(3 * ticks // 4, 2), older, parameters.memory,
+            target, max(3 * ticks // 4, 2), older, self._memory,
         )  # fmt: skip
         self._stale = []
 
-    def fit(self, parameters: Parameters, ticks: int, now_us: int) -> None:
+    def fit(self, ticks: int, now_us: int) -> None:
         """Find the most probable steps, and what they say of changes."""
+        parameters = self._parameters
         before = self.bounds[1:-1]
         begin, end = self.space.ranges[0].start, self.space.ranges[-1].end
-        state, place, rate, touched, seen, low, high, reach, suspects = steps_fit(
+        self.state, place, rate, touched, seen, low, high, reach, suspects = steps_fit(
             (
                 self.points,
                 likelihood.answer_table(max(ticks, 2), parameters.outlier),
                 likelihood.enter_table(parameters.change_nats),
-                likelihood.jump_table(max(len(before), 32), max(self.space.total, 1)),
+                likelihood.jump_table(max(len(before), parameters.steps), max(self.space.total, 1)),
                 likelihood.weight_table(parameters.keep),
                 likelihood.STATE_RATES,
                 before,
+                self.low,
+                self.high,
                 self.reach,
                 self.height,
             ),
-            len(LEVELS), begin, end, max(ticks, 2), PRIOR, parameters.surprise_nats, SUSPECT_AGE,
+            len(LEVELS), begin, end, max(ticks, 2), PRIOR, parameters.drift / parameters.resolution,
+            parameters.surprise_nats, SUSPECT_AGE,
         )  # fmt: skip
-        self.state = state
         self.bounds = array("Q", (begin,))
         self.bounds.frombytes(place)
         self.bounds.append(end)
         self.rate, self.touched, self.seen = array("d", rate), array("d", touched), array("d", seen)
         self.low, self.high, self.reach = array("Q", low), array("Q", high), array("Q", reach)
-        self.height = array("d", [b - a for a, b in zip(self.rate, self.rate[1:], strict=False)])
+        self.height = array("d", map(sub, self.rate[1:], self.rate))
         places = array("Q", suspects)
         self.suspects = list(map(Suspect, places[::3], places[1::3], places[2::3]))
-        self.appeared = len(set(self.bounds) - set(before)) - 2
+        self.appeared = len(set(self.bounds).difference(before)) - 2
         self.changed = 0
-        for k, held in enumerate(state):
+        if any(held in self.state for held in range(len(LEVELS), len(likelihood.STATE_RATES))):
+            self._change(now_us)
+
+    def _change(self, now_us: int) -> None:
+        """Ages begin anew where the rate changed, and what was seen there before counts no longer."""
+        for k, held in enumerate(self.state):
             if len(LEVELS) <= held < NOTHING:
                 self.changed += 1
                 where = self.bounds[k], self.bounds[k + 1]
