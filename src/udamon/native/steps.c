@@ -179,12 +179,10 @@ static uint64_t reach_of(const struct fit *f, uint64_t place, double height, uin
     return reach;
 }
 
+/* Sums of each segment, and between which points the steps lie. */
 static void segments(const struct fit *f, const struct run *runs, size_t count, struct output *out)
 {
     const struct point *p = f->buffer[POINTS].buf;
-    const uint64_t *old = f->buffer[OLD_PLACE].buf, *old_reach = f->buffer[OLD_REACH].buf;
-    const uint64_t *old_low = f->buffer[OLD_LOW].buf, *old_high = f->buffer[OLD_HIGH].buf;
-    size_t olds = f->count[OLD_PLACE], at = 0;
     for (size_t k = 0; k < count; k++) {
         size_t end = k + 1 < count ? runs[k + 1].first : f->points;
         double parts[2][2][KINDS] = {{{0}}}, sums[2][KINDS]; /* by turns, so that one addition need not wait */
@@ -209,38 +207,56 @@ static void segments(const struct fit *f, const struct run *runs, size_t count, 
             measure(f, sums[1], runs[k].state, &out->rate[k], &out->touched[k]);
             out->seen[k] = sums[1][0] + sums[1][HIT];
         }
-        if (k + 1 == count)
-            break;
-        uint64_t low = last, high = p[end].start;
-        if (runs[k].state == NOTHING) /* it is known where a hole ends */
-            high = low;
-        if (runs[k + 1].state == NOTHING)
-            low = high;
-        while (at < olds && old[at] < low)
+        if (k + 1 < count) {
+            out->low[k] = runs[k].state != NOTHING && runs[k + 1].state == NOTHING ? p[end].start : last;
+            out->high[k] = runs[k].state == NOTHING ? last : p[end].start; /* it is known where a hole ends */
+        }
+    }
+}
+
+/* Where the steps are. What was known of one stays known for a while after the points that said so are gone:
+ * its gap is the part that it shares with the gap from before, which widens slowly. */
+static void places(const struct fit *f, size_t count, struct output *out)
+{
+    const uint64_t *old = f->buffer[OLD_PLACE].buf, *old_reach = f->buffer[OLD_REACH].buf;
+    const uint64_t *old_low = f->buffer[OLD_LOW].buf, *old_high = f->buffer[OLD_HIGH].buf;
+    const double *old_height = f->buffer[OLD_HEIGHT].buf;
+    size_t olds = f->count[OLD_PLACE], at = 0;
+    uint64_t before = f->begin; /* where the segment to the left begins at the earliest */
+    for (size_t k = 0; k + 1 < count; k++) {
+        uint64_t low = out->low[k], high = out->high[k], after = k + 2 < count ? out->high[k + 1] : f->end;
+        uint64_t left = high - before, right = after - low;
+        uint64_t drift = (uint64_t)((double)(left < right ? left : right) * f->drift);
+        double height = out->rate[k + 1] - out->rate[k];
+        before = low;
+        while (at < olds && old_high[at] + drift < low)
             at++;
+        size_t same = olds;
+        for (size_t i = at; i < olds && old_low[i] < high + drift; i++)
+            if (old_height[i] * height > 0) {
+                same = i;
+                break;
+            }
+        if (same < olds) {
+            low = old_low[same] > low + drift ? old_low[same] - drift : low;
+            high = old_high[same] + drift < high ? old_high[same] + drift : high;
+        }
+        int stays = same < olds && old[same] >= low && old[same] <= high;
+        uint64_t middle = (low + (high - low) / 2) >> 12 << 12;
         out->low[k] = low;
         out->high[k] = high;
-        out->place[k] = at < olds && old[at] <= high ? old[at] : (low + (high - low) / 2) >> 12 << 12;
-        if (out->place[k] < low)
-            out->place[k] = low;
+        out->place[k] = stays ? old[same] : middle > low ? middle : low;
+        out->reach[k] = stays ? old_reach[same] / 2 : same < olds ? distance(out->place[k], old[same]) : UINT64_MAX;
     }
     at = 0;
     for (size_t k = 0; k + 1 < count; k++) {
         uint64_t place = out->place[k];
         uint64_t left = place - (k > 0 ? out->place[k - 1] : f->begin);
-        uint64_t right = (k + 2 < count ? out->place[k + 1] : f->end) - place, smaller = left < right ? left : right;
+        uint64_t right = (k + 2 < count ? out->place[k + 1] : f->end) - place;
         while (at < olds && old[at] < place)
             at++;
-        if (at < olds && old[at] == place) {
-            /* What was known of it stays known for a while after the points that said so are forgotten. */
-            uint64_t drift = (uint64_t)((double)smaller * f->drift);
-            uint64_t low = old_low[at] > drift ? old_low[at] - drift : 0, high = old_high[at] + drift;
-            out->low[k] = low > out->low[k] ? low : out->low[k];
-            out->high[k] = high < out->high[k] ? high : out->high[k];
-            out->reach[k] = old_reach[at] / 2;
-        } else {
-            out->reach[k] = reach_of(f, place, out->rate[k + 1] - out->rate[k], smaller, at);
-        }
+        if (out->reach[k] == UINT64_MAX)
+            out->reach[k] = reach_of(f, place, out->rate[k + 1] - out->rate[k], left < right ? left : right, at);
         if (out->reach[k] < 4096)
             out->reach[k] = 0;
     }
@@ -266,6 +282,7 @@ static PyObject *results(struct fit *f, struct run *runs, uint64_t *suspects)
             .high = (void *)memory[HIGH], .reach = (void *)memory[REACH], .suspects = suspects,
         };
         segments(f, runs, count, &out);
+        places(f, count, &out);
         PyObject *bytes = PyBytes_FromStringAndSize((const char *)suspects, (Py_ssize_t)(24 * out.suspected));
         ready = bytes != NULL && PyTuple_SetItem(tuple, SUSPECTS, bytes) == 0;
     }
