@@ -15,6 +15,8 @@ setup(
                 "src/udamon/native/idle.c",
                 "src/udamon/native/points.c",
                 "src/udamon/native/steps.c",
+                "src/udamon/native/regions.c",
+                "src/udamon/native/strata.c",
             ],
             depends=["src/udamon/native/native.h", "src/udamon/native/idle.h", "src/udamon/native/points.h"],
             define_macros=[("Py_LIMITED_API", "0x030B0000"), ("_GNU_SOURCE", "1")],

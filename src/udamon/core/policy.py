@@ -52,11 +52,11 @@ class Slots:
     ) -> None:
         """Many slots of one target and span at once."""
         number = len(starts)
-        self.target.extend([target] * number)
+        self.target += array("I", [target]) * number
         self.start.extend(starts)
         self.end.extend(ends)
         self.checks.extend(checks)
-        self.span.extend([span] * number)
+        self.span += array("I", [span]) * number
 
     def __len__(self) -> int:
         return len(self.start)

@@ -67,11 +67,13 @@ def idle_sample(
     that make no sense, MemoryError. The interpreter's lock is released.
     """
 
-def points_take(buffers: Sequence[Buffer], target: int, whole: int, older: int, limit: int, /) -> bytes:
+def points_take(
+    buffers: Sequence[Buffer], target: int, whole: int, older: int, limit: int, drop_age: int, /
+) -> bytes:
     """Points sorted by address, with new answers among them. `buffers`: the points before (packed as in
     points.h: 'Q' start, 'I' pages, 'B' kind, 'B' age, 2 bytes); answers ('I' slot, 'Q' address, 'I' span,
     'B' answer, 'B' shift), each slot's target 'I'; holes ('Q' start, 'Q' end); and ranges ('Q' start,
-    'Q' end) in which points from before this aggregation are dropped.
+    'Q' end) in which points that are at least `drop_age` old are dropped.
 
     Only answers of slots of `target` are taken; one whose span is at least `whole` ticks spans all. Points
     grow `older` aggregations older, and are forgotten beyond `limit`. Raises ValueError.
@@ -91,12 +93,29 @@ def steps_fit(
 ) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]:
     """The most probable steps behind points (packed, see points_take). `buffers` go on with the tables of
     core.adaptive.likelihood, all 'd': answers by kind, old and new, and state; entering a state; a step in
-    a distance; the weight of an age; the rate of a state. Then the steps before: 'Q' place, low, high
-    and reach, 'd' height. A step that stays keeps its gap, wider by `drift` of the smaller segment beside it. States from `unchanged` on are those of a change, of which only new points count. The
-    space is [begin, end); an aggregation has `ticks` ticks; `prior` checks' weight goes to the level.
+    a distance; the weight of an age; the rate of a state. Then the steps before: 'Q' place, low,
+    high and reach, 'd' height. A step that is found again keeps its gap, wider by `drift` of the smaller
+    segment beside it. States from `unchanged` on are those of a change, of which only new points count.
+    The space is [begin, end); an aggregation has `ticks` ticks; `prior` checks' weight goes to the level.
 
     Returns, as bytes: per segment the state 'B' (255 a hole); per step its place 'Q'; per segment rate,
     touched share and weight of one-tick checks 'd'; per step low, high and reach 'Q'; and three addresses
     'Q' for each answer, at most `suspect_age` aggregations old, whose log-chance is below -`surprise`:
     end of the point before, its own start, start of the point after. Raises ValueError, MemoryError.
+    """
+
+def regions_cut(
+    buffers: Sequence[Buffer], limit: int, granularity: int, ticks: int, /
+) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    """Regions of at most `limit` bytes, cut at multiples of `granularity` bytes. `buffers`: ranges to cover
+    ('Q' start, 'Q' end), where to cut 'Q', the bounds of n segments 'Q' (n + 1), rate 'd' and touched share
+    'd' of each, the starts of ages 'Q' and since when they count 'q'; all sorted.
+
+    Returns, as bytes: 'Q' start, end, accesses in `ticks` ticks x 10 000, and touched bytes; 'q' since when.
+    The last segment and age also hold beyond their end. Raises ValueError.
+    """
+
+def strata(buffers: Sequence[Buffer], offset: int, cell: int, width: int, /) -> tuple[bytes, bytes]:
+    """Starts and ends, 'Q' as bytes, of places of `width` bytes: one `offset` bytes into the ranges ('Q' start,
+    'Q' end) taken together, then one every `cell` bytes. None reaches beyond its range. Raises ValueError.
     """

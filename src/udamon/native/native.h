@@ -43,6 +43,12 @@ extern PyMethodDef points_methods[];
 /* steps.c */
 extern PyMethodDef steps_methods[];
 
+/* regions.c */
+extern PyMethodDef regions_methods[];
+
+/* strata.c */
+extern PyMethodDef strata_methods[];
+
 /* sampler.c */
 extern PyMethodDef sampler_methods[];
 

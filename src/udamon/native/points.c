@@ -2,16 +2,13 @@
 #include "native.h"
 #include "points.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 enum { OLD, SLOT, ADDRESS, SPAN, ANSWER, SHIFT, SLOT_TARGET, HOLE_START, HOLE_END, DROP_START, DROP_END, BUFFERS };
 static const size_t item_size[BUFFERS] = {sizeof(struct point), 4, 8, 4, 1, 1, 4, 8, 8, 8, 8};
 
 struct take {
     Py_buffer buffer[BUFFERS];
     size_t count[BUFFERS];
-    unsigned target, whole, older, limit;
+    unsigned target, whole, older, limit, drop_age;
 };
 
 /* Sorted and disjoint ranges that are walked upwards together with the points. */
@@ -22,35 +19,60 @@ struct walk {
 
 static int inside(struct walk *w, uint64_t address)
 {
+    if (w->count == 0)
+        return 0;
     while (w->at < w->count && w->end[w->at] <= address)
         w->at++;
     return w->at < w->count && w->start[w->at] <= address;
 }
 
-static int by_start(const void *a, const void *b)
+/* Merge the sorted [from, middle) and [middle, to) of `in` into `out`. */
+static void merge_runs(const struct point *in, struct point *out, size_t from, size_t middle, size_t to)
 {
-    const struct point *x = a, *y = b;
-    return x->start < y->start ? -1 : x->start > y->start;
+    size_t left = from, right = middle;
+    for (size_t k = from; k < to; k++)
+        out[k] = right >= to || (left < middle && in[left].start <= in[right].start) ? in[left++] : in[right++];
 }
 
-/* This target's answers as points, sorted. */
+static size_t run_end(const struct point *p, size_t from, size_t count)
+{
+    while (++from < count && p[from - 1].start <= p[from].start)
+        ;
+    return from < count ? from : count;
+}
+
+/* Natural merge sort: a plan's slots come in a few ascending runs. Returns where the sorted points are: in
+ * one of both arrays. */
+static struct point *sort(struct point *points, struct point *spare, size_t count)
+{
+    for (;;) {
+        if (run_end(points, 0, count) >= count)
+            return points;
+        for (size_t from = 0; from < count;) {
+            size_t middle = run_end(points, from, count), to = middle < count ? run_end(points, middle, count) : count;
+            merge_runs(points, spare, from, middle, to);
+            from = to;
+        }
+        struct point *sorted = spare;
+        spare = points;
+        points = sorted;
+    }
+}
+
+/* This target's answers as points. */
 static size_t new_points(const struct take *t, struct point *out)
 {
     const uint32_t *slot = t->buffer[SLOT].buf, *span = t->buffer[SPAN].buf, *of = t->buffer[SLOT_TARGET].buf;
     const uint64_t *address = t->buffer[ADDRESS].buf;
     const uint8_t *answer = t->buffer[ANSWER].buf, *shift = t->buffer[SHIFT].buf;
     size_t made = 0;
-    int ascending = 1;
     for (size_t i = 0; i < t->count[SLOT]; i++) {
         if (of[slot[i]] != t->target)
             continue;
         uint64_t size = (uint64_t)1 << shift[i], start = address[i] & ~(size - 1);
         uint8_t kind = (uint8_t)((answer[i] == 1 ? HIT : 0) + (span[i] >= t->whole ? WHOLE : 0));
-        ascending &= made == 0 || out[made - 1].start <= start;
         out[made++] = (struct point){.start = start, .pages = (uint32_t)(size >> 12), .kind = kind};
     }
-    if (!ascending)
-        qsort(out, made, sizeof(*out), by_start);
     return made;
 }
 
@@ -69,7 +91,7 @@ static size_t merge(const struct take *t, const struct point *new, size_t new_co
     size_t i = 0, k = 0, h = 0, made = 0;
     for (;;) {
         while (i < t->count[OLD] && (old[i].kind == HOLE || old[i].age + t->older > t->limit ||
-                                     (inside(&drop, old[i].start) && old[i].age + t->older > 0)))
+                                     (inside(&drop, old[i].start) && old[i].age + t->older >= t->drop_age)))
             i++;
         int has_old = i < t->count[OLD], has_new = k < new_count;
         if (!has_old && !has_new)
@@ -112,21 +134,23 @@ static PyObject *points_take(PyObject *self, PyObject *args)
     (void)self;
     PyObject *buffers, *result = NULL;
     struct take t = {0};
-    if (!PyArg_ParseTuple(args, "OIIII", &buffers, &t.target, &t.whole, &t.older, &t.limit))
+    if (!PyArg_ParseTuple(args, "OIIIII", &buffers, &t.target, &t.whole, &t.older, &t.limit, &t.drop_age))
         return NULL;
     if (take_buffers(&t, buffers) == 0) {
         size_t most = t.count[OLD] + t.count[SLOT] + t.count[HOLE_START];
         struct point *new = PyMem_Malloc((t.count[SLOT] + 1) * sizeof(*new));
+        struct point *spare = PyMem_Malloc((t.count[SLOT] + 1) * sizeof(*spare));
         struct point *out = PyMem_Malloc((most + 1) * sizeof(*out));
         if (t.limit > 255 || t.older > 255) {
             PyErr_SetString(PyExc_ValueError, "points older than 255 aggregations cannot be kept");
-        } else if (new == NULL || out == NULL) {
+        } else if (new == NULL || spare == NULL || out == NULL) {
             PyErr_NoMemory();
         } else {
-            size_t made = merge(&t, new, new_points(&t, new), out);
+            size_t count = new_points(&t, new), made = merge(&t, sort(new, spare, count), count, out);
             result = PyBytes_FromStringAndSize((const char *)out, (Py_ssize_t)(made * sizeof(*out)));
         }
         PyMem_Free(new);
+        PyMem_Free(spare);
         PyMem_Free(out);
     }
     release_arrays(t.buffer, BUFFERS);

@@ -156,6 +156,8 @@ struct output {
 static void measure(const struct fit *f, const double *sums, uint8_t state, double *rate, double *touched)
 {
     const double *level = f->buffer[LEVEL].buf;
+    if (sums[HIT] + sums[WHOLE + HIT] == 0)
+        return; /* never seen accessed: both stay 0 */
     *rate = (sums[HIT] + f->prior * level[state]) / (sums[0] + sums[HIT] + f->prior);
     double alike = 1 - pow(1 - *rate, f->ticks), whole = sums[WHOLE] + sums[WHOLE + HIT];
     *touched = (sums[WHOLE + HIT] + f->prior * alike) / (whole + f->prior);

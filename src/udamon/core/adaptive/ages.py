@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
+ALIKE = 0.1
+"""Neighbours whose ages differ by this share of the older one's become one."""
+
 
 class Ages:
     """`starts[i]` up to the next one (the last: up to `end`) has not changed since `since[i]` (µs)."""
@@ -12,6 +15,7 @@ class Ages:
         self.starts = [start]
         self.since = [now_us]
         self.end = end
+        self._passed = 0
 
     def change(self, start: int, end: int, now_us: int) -> None:
         """The bytes [start, end) changed just now."""
@@ -41,14 +45,19 @@ class Ages:
             self.since.append(now_us)
         self.end = max(end, self.end)
 
-    def forget_differences(self, now_us: int, alike: float, slack_us: int) -> None:
-        """Join neighbours whose ages differ by less than the share `alike` of the older, or `slack_us`."""
+    def settle(self, now_us: int, aggregation_us: int) -> None:
+        """Once in ten aggregations, join neighbours whose ages differ by hardly more than ALIKE or one aggregation."""
+        self._passed += 1
+        if self._passed % 10 == 0:
+            self._join(now_us, aggregation_us)
+
+    def _join(self, now_us: int, slack_us: int) -> None:
         starts, since = self.starts[:1], self.since[:1]
         sizes = [b - a for a, b in zip(self.starts, [*self.starts[1:], self.end], strict=True)]
         size = sizes[0]
         for start, when, length in zip(self.starts[1:], self.since[1:], sizes[1:], strict=True):
             older = now_us - min(when, since[-1])
-            if abs(when - since[-1]) <= max(alike * older, slack_us):
+            if abs(when - since[-1]) <= max(ALIKE * older, slack_us):
                 since[-1] = (since[-1] * size + when * length) // (size + length)
                 size += length
             else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from itertools import accumulate
+from operator import itemgetter
 
 from udamon.core.adaptive.explorer import Explorer
 from udamon.core.adaptive.parameters import Parameters
@@ -41,7 +43,7 @@ class Plan:
     def explore(self, explorer: Explorer, checks: float, span: int) -> None:
         """One place in each of `checks` equal cells of the resident bytes, from another eighth each time."""
         starts, ends = self._steps.space.strata(min(int(checks), self._left), explorer.turn)
-        self._ask(starts, ends, [1] * len(starts), span)
+        self._ask_each(starts, ends, span)
 
     @property
     def left(self) -> int:
@@ -50,6 +52,11 @@ class Plan:
     def _ask(self, starts: Sequence[int], ends: Sequence[int], checks: Sequence[int], span: int = 1) -> None:
         self._slots.extend(self._position, starts, ends, checks, span)
         self._left -= sum(checks)
+
+    def _ask_each(self, starts: array[int], ends: array[int], span: int) -> None:
+        """One check in every slot."""
+        self._slots.extend(self._position, starts, ends, array("I", [1]) * len(starts), span)
+        self._left -= len(starts)
 
     def _room(self, share: float) -> int:
         return min(int(self._budget * share), self._left)
@@ -74,6 +81,7 @@ class Plan:
             wanted = wanted[
                 : next((i for i, n in enumerate(accumulate(w[3] for w in wanted)) if n > room), 0)
             ]
+            wanted.sort(key=itemgetter(1))
         if wanted:
             _, lows, highs, checks = zip(*wanted, strict=True)
             self._ask(lows, highs, checks)
@@ -82,7 +90,8 @@ class Plan:
         """The page of each surprise again, and both sides of it, unless its surroundings are known well."""
         steps = self._steps
         spacing = steps.space.total // (steps.number + 1)
-        wide = [suspect for suspect in steps.suspects if 8 * (suspect.after - suspect.before) >= spacing]
+        columns = zip(steps.suspects[::3], steps.suspects[1::3], steps.suspects[2::3], strict=True)
+        wide = [suspect for suspect in columns if 8 * (suspect[2] - suspect[0]) >= spacing]
         asked: list[tuple[int, int]] = []
         for before, page, after in wide[: self._room(0.25) // 3]:
             asked += (before, page), (page, page + PAGE_SIZE), (page + PAGE_SIZE, after)

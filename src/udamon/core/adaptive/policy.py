@@ -74,27 +74,30 @@ class AdaptivePolicy:
         slots = Slots()
         known = [(i, self._known[t.index]) for i, t in enumerate(targets) if t.index in self._known]
         whole = self._attrs.max_nr_accesses
-        span = ticks
+        first_look = False
         if any(steps.explorer.learning for _, steps in known):
             # Learn early: a first look with little, and then what it says of where to go on.
-            span = slots.ticks = min(ticks, max(whole // 4, 1) if self._passed else 1)
-        left = max(self.checks - self._made, 0)
+            first_look = self._passed == 0
+            ticks = slots.ticks = 1 if first_look else min(ticks, max(whole // 4, 1))
+        last = self._passed + ticks >= whole
+        budget = max(self.checks - self._made, 0)
+        if not first_look and not last:
+            budget = budget * ticks // (whole - self._passed)
         total = sum(steps.space.total for _, steps in known) or 1
         for position, steps in known:
             explorer = steps.explorer
-            share = left * steps.space.total // total
-            if explorer.learning:
-                if explorer.awake:
-                    share = share * span // (whole - self._passed)
-                elif self._passed:
-                    continue
+            share = budget * steps.space.total // total
+            if first_look and explorer.awake:
+                share = share * ticks // whole
+            elif explorer.learning and not explorer.awake and not first_look:
+                continue  # all answers agree: that is enough for this aggregation
             plan = Plan(slots, position, steps, share, self.parameters)
             plan.learn()
-            if self._passed + span >= whole:
+            if last:
                 plan.follow(explorer.turn)
             wanted = explorer.wanted(share)
-            if 4 * span >= 3 * whole:
-                plan.explore(explorer, wanted * self.parameters.whole_share, span)
+            if 4 * ticks >= 3 * whole:
+                plan.explore(explorer, wanted * self.parameters.whole_share, ticks)
             plan.explore(explorer, wanted, 1)
         return slots
 
@@ -118,6 +121,7 @@ class AdaptivePolicy:
             if steps is None:
                 continue
             steps.explorer.end()
+            steps.ages.settle(self._now_us, self._attrs.aggr_us)
             target.regions = regions_of(
                 steps, target.ranges, self._attrs, self._now_us, self._min_region, limit
             )

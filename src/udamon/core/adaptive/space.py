@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 
 from udamon.model import PAGE_SIZE, Range
+from udamon.native._native import strata
 
 PHASES = (0, 4, 2, 6, 1, 5, 3, 7)
 """The order of the eighths of a cell: each lies farthest from those before (van der Corput)."""
@@ -20,36 +19,21 @@ class Space:
         self.ranges = list(ranges)
         self.resident, self.holes = _resident(ranges, resident, smallest_hole)
         self.total = sum(r.size for r in self.resident)
-        self._before = [0, *accumulate(r.size for r in self.resident)]
-        self._hole_starts = [hole.start for hole in self.holes]
-
-    def whole(self, start: int, end: int) -> bool:
-        """No hole lies in [start, end)."""
-        at = bisect_right(self._hole_starts, start)
-        if at and self.holes[at - 1].end > start:
-            return False
-        return at == len(self.holes) or self.holes[at].start >= end
+        columns = array("Q", [r.start for r in self.resident]), array("Q", [r.end for r in self.resident])
+        self._columns = columns
 
     def strata(self, cells: int, phase: int) -> tuple[array[int], array[int]]:
         """Starts and ends ('Q') of one place in each of `cells` equal cells of the resident bytes.
 
         A place is an eighth of its cell; eight phases, counted on, cover all of it.
         """
-        starts = array("Q")
         if not self.total or cells < 1:
-            return starts, starts
+            return array("Q"), array("Q")
         cell = max(-(-self.total // cells) // PAGE_SIZE * PAGE_SIZE, PAGE_SIZE)
         width = max(cell // 8 // PAGE_SIZE * PAGE_SIZE, PAGE_SIZE)
         offset = cell * PHASES[phase % 8] // 8 // PAGE_SIZE * PAGE_SIZE
-        next_place = offset  # counted in resident bytes
-        for (start, end), before in zip(self.resident, self._before, strict=False):
-            first = start + next_place - before
-            if first < end:
-                places = range(first, end, cell)
-                starts.extend(places)
-                next_place += cell * len(places)
-        # A place that reaches beyond its resident range only wastes a check now and then.
-        return starts, array("Q", [place + width for place in starts])
+        starts, ends = strata(self._columns, offset, cell, width)
+        return array("Q", starts), array("Q", ends)
 
 
 def _resident(
@@ -75,3 +59,20 @@ def _resident(
         if end - reached >= smallest_hole:
             holes.append(Range(reached, end))
     return kept, holes
+
+
+def gaps_of(ranges: Sequence[Range], within: Sequence[Range]) -> list[Range]:
+    """The parts of `within` that none of `ranges` covers; both sorted and disjoint."""
+    gaps = []
+    for start, end in within:
+        for known in ranges:
+            if known.end <= start:
+                continue
+            if known.start >= end:
+                break
+            if known.start > start:
+                gaps.append(Range(start, known.start))
+            start = known.end
+        if start < end:
+            gaps.append(Range(start, end))
+    return gaps

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from operator import sub
-from typing import NamedTuple
 
 from udamon.core.adaptive import likelihood
 from udamon.core.adaptive.ages import Ages
 from udamon.core.adaptive.likelihood import LEVELS, NOTHING
 from udamon.core.adaptive.parameters import Parameters
-from udamon.core.adaptive.space import Space
+from udamon.core.adaptive.space import Space, gaps_of
 from udamon.core.policy import Answers, Slots
+from udamon.model import Range
 from udamon.native._native import points_take, steps_fit
 
 PRIOR = 2.0
@@ -23,21 +24,14 @@ MOST_POINTS = 1 << 16
 """A fit walks through all of them, which takes about 1 ms."""
 
 
-class Suspect(NamedTuple):
-    """A check whose answer its segment does not explain, between its neighbours' pages."""
-
-    before: int
-    page: int
-    after: int
-
-
 class Steps:
     """The step function of one target, fitted anew with each stretch of answers.
 
     Segment k lies in [bounds[k], bounds[k + 1]) and is accessed alike: `rate` per tick and page, `touched`
     share in an aggregation; `seen` is the weight of the one-tick checks behind it. Step k, at bounds[k + 1],
     is known to lie in [low[k], high[k]], and may have moved by `reach[k]` bytes meanwhile; there the rate
-    changes by `height[k]`.
+    changes by `height[k]`. `suspects` has three addresses for each recent answer that its segment does not
+    explain: where the point before ends, its own page, where the next point begins.
     """
 
     def __init__(self, space: Space, parameters: Parameters, now_us: int) -> None:
@@ -53,7 +47,7 @@ class Steps:
         self.high = array("Q")
         self.reach = array("Q")
         self.height = array("d")
-        self.suspects: list[Suspect] = []
+        self.suspects = array("Q")
         self.changed = 0  # segments that changed with the last answers
         self.appeared = 0  # steps that were not there before
         self._parameters = parameters
@@ -73,10 +67,16 @@ class Steps:
         return self.state[k] == NOTHING
 
     def move(self, space: Space, now_us: int) -> None:
-        """The target's memory lies elsewhere now."""
-        if space.ranges != self.space.ranges:
-            self.ages.stretch(space.ranges[0].start, space.ranges[-1].end, now_us)
-        self.space = space
+        """The target's memory lies elsewhere now; what is new in it has been as it is since now."""
+        old, self.space = self.space.ranges, space
+        if space.ranges == old:
+            return
+        self.ages.stretch(space.ranges[0].start, space.ranges[-1].end, now_us)
+        for start, end in gaps_of(old, space.ranges):
+            self.ages.change(start, end, now_us)
+        left = gaps_of(space.ranges, [Range(0, 1 << 63)])
+        self._take((array("I"), array("Q"), array("I"), array("B"), array("B"), array("I")), 0, 1, left, 0)
+        self._stale = []
 
     def take(self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: bool) -> None:
         """Add a stretch's answers; `older`: the first of an aggregation of `ticks` ticks."""
@@ -84,16 +84,29 @@ class Steps:
             self._memory = max(self._memory - 1, 2)
         elif older and self.number < MOST_POINTS // 2:
             self._memory = min(self._memory + 1, self._parameters.memory)
-        holes = self.space.holes
-        self.points = points_take(
-            (
-                self.points, answers.slot, answers.address, answers.span, answers.answer, answers.shift, slots.target,
-                array("Q", [h.start for h in holes]), array("Q", [h.end for h in holes]),
-                array("Q", [start for start, _ in self._stale]), array("Q", [end for _, end in self._stale]),
-            ),
-            target, max(3 * ticks // 4, 2), older, self._memory,
-        )  # fmt: skip
+        new = (answers.slot, answers.address, answers.span, answers.answer, answers.shift, slots.target)
+        self._take(new, target, max(3 * ticks // 4, 2), self._stale, 1, older=older)
         self._stale = []
+
+    def _take(
+        self,
+        answers: tuple[array[int], array[int], array[int], array[int], array[int], array[int]],
+        target: int,
+        whole: int,
+        drop: Sequence[tuple[int, int]],
+        drop_age: int,
+        *,
+        older: bool = False,
+    ) -> None:
+        holes = self.space.holes
+        ranges = (
+            array("Q", [hole.start for hole in holes]),
+            array("Q", [hole.end for hole in holes]),
+            array("Q", [start for start, _ in drop]),
+            array("Q", [end for _, end in drop]),
+        )
+        buffers = (self.points, *answers, *ranges)
+        self.points = points_take(buffers, target, whole, older, self._memory, drop_age)
 
     def fit(self, ticks: int, now_us: int) -> None:
         """Find the most probable steps, and what they say of changes."""
@@ -123,8 +136,7 @@ class Steps:
         self.rate, self.touched, self.seen = array("d", rate), array("d", touched), array("d", seen)
         self.low, self.high, self.reach = array("Q", low), array("Q", high), array("Q", reach)
         self.height = array("d", map(sub, self.rate[1:], self.rate))
-        places = array("Q", suspects)
-        self.suspects = list(map(Suspect, places[::3], places[1::3], places[2::3]))
+        self.suspects = array("Q", suspects)
         self.appeared = len(set(self.bounds).difference(before)) - 2
         self.changed = 0
         if any(held in self.state for held in range(len(LEVELS), len(likelihood.STATE_RATES))):
