@@ -9,13 +9,14 @@ import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bench.side_by_side.plan import ATTRS
 from scripts.stages import WORK
 from udamon.core.damon import touched_share
-from udamon.model import Snapshot
+from udamon.model import PAGE_SIZE, Snapshot
 from udamon.record.reader import Recording
 from udamon.units import format_time
 
@@ -108,18 +109,35 @@ def _number(value: int | str) -> int:
     return int(re.sub(",", "", str(value)))
 
 
-def checks_of_kernel(snapshots: Sequence[Snapshot]) -> Iterator[int]:
-    """Of each snapshot but the first, how many checks its window had: the kernel does not count them.
+def checks_of_kernel(snapshots: Sequence[Snapshot]) -> Iterator[float]:
+    """Of each snapshot but the first, how many checks its window is expected to have had.
 
-    A snapshot tells of its regions before they are cut for the next window: in two, or in three when their
-    number stood still below a third of the largest; not at all above half of it.
+    The kernel does not count them. A snapshot tells of its regions before they are cut at random for the next
+    window: in two, or in three when their number stood still below a third of the largest; not at all above
+    half of it.
     """
     most, before = ATTRS.max_nr_regions, 0
     for snapshot in snapshots[:-1]:
         count = len(snapshot)
-        pieces = 1 if count > most // 2 else 3 if count == before and count < most // 3 else 2
-        before = before if pieces == 1 else count
-        yield count * pieces * snapshot.ticks
+        cuts = 0 if count > most // 2 else 2 if count == before and count < most // 3 else 1
+        before = count if cuts else before
+        sizes = (
+            (end - start) // PAGE_SIZE for start, end in zip(snapshot.starts, snapshot.ends, strict=True)
+        )
+        yield sum(_pieces(min(size, _LARGE), cuts) for size in sizes) * snapshot.ticks
+
+
+_LARGE = 1000
+"""Pages; a region of so many is always cut."""
+
+
+@cache
+def _pieces(pages: int, cuts: int) -> float:
+    """Expected pieces of a region: cut at a tenth of it, rounded down to a page, then the left part again."""
+    if cuts == 0 or pages <= 2:
+        return 1
+    places = [pages * tenths // 10 for tenths in range(1, 10)]
+    return sum(1 + _pieces(left, cuts - 1) if left else _pieces(pages, cuts - 1) for left in places) / 9
 
 
 MONITORS = {
