@@ -1,0 +1,109 @@
+"""Points of the policy `adaptive` by name, and back, as points.h packs them."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from udamon.core.policy import Answers, Slots
+from udamon.native._native import points_take
+
+PAGE = 4096
+HUGE = 2 << 20
+MISS, HIT, WHOLE, HOLE = 0, 1, 2, 4
+LAYOUT = struct.Struct("=QIBBH")
+
+Ranges = Sequence[tuple[int, int]]
+
+
+class Point(NamedTuple):
+    """A check's answer for `pages` pages from `start` on."""
+
+    start: int
+    kind: int = MISS
+    age: int = 0
+    pages: int = 1
+
+    @property
+    def end(self) -> int:
+        return self.start + self.pages * PAGE
+
+
+class Answer(NamedTuple):
+    """What a sampler said of one check."""
+
+    address: int
+    answer: int
+    slot: int = 0
+    span: int = 1
+    shift: int = 12
+
+
+def pack(points: Iterable[Point]) -> bytes:
+    return b"".join(LAYOUT.pack(p.start, p.pages, p.kind, p.age, 0) for p in points)
+
+
+def unpack(packed: bytes) -> list[Point]:
+    return [Point(start, kind, age, pages) for start, pages, kind, age, _ in LAYOUT.iter_unpack(packed)]
+
+
+def answer_columns(answers: Sequence[Answer]) -> list[array[int]]:
+    """slot, address, span, answer and shift, as points_take wants them."""
+    return [
+        array("I", [a.slot for a in answers]),
+        array("Q", [a.address for a in answers]),
+        array("I", [a.span for a in answers]),
+        array("B", [a.answer for a in answers]),
+        array("B", [a.shift for a in answers]),
+    ]
+
+
+def range_columns(ranges: Ranges) -> list[array[int]]:
+    return [array("Q", [start for start, _ in ranges]), array("Q", [end for _, end in ranges])]
+
+
+def take(
+    old: Sequence[Point],
+    answers: Sequence[Answer] = (),
+    *,
+    slots: Sequence[int] = (0,),
+    holes: Ranges = (),
+    drop: Ranges = (),
+    target: int = 0,
+    whole: int = 15,
+    older: int = 0,
+    limit: int = 16,
+    drop_age: int = 1,
+) -> list[Point]:
+    """points_take by names; `slots` says of each slot to which target it belongs."""
+    buffers = take_buffers(pack(old), answers, slots, [*range_columns(holes), *range_columns(drop)])
+    return unpack(points_take(buffers, target, whole, older, limit, drop_age))
+
+
+def take_buffers(
+    old: bytes, answers: Sequence[Answer], slots: Sequence[int], ranges: Sequence[array[int]]
+) -> list[bytes | array[int]]:
+    """What points_take wants, in its order; `ranges` are starts and ends of the holes, then of what is dropped."""
+    return [old, *answer_columns(answers), array("I", slots), *ranges]
+
+
+def answers_to(slots: Slots, answers: Sequence[Answer], ticks: int) -> Answers:
+    """As a sampler would hand them to a policy."""
+    hits, no_page = [0] * len(slots), [0] * len(slots)
+    for a in answers:
+        hits[a.slot] += a.answer == 1
+        no_page[a.slot] += a.answer == 2
+    slot, address, span, answer, shift = answer_columns(answers)
+    return Answers(
+        ticks,
+        array("I", hits),
+        array("I", no_page),
+        slot,
+        address,
+        span,
+        answer,
+        shift,
+        array("q", [0] * ticks),
+    )

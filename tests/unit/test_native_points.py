@@ -1,0 +1,242 @@
+"""The store of points: what is taken in, what is forgotten, and that it stays sorted."""
+
+from __future__ import annotations
+
+from array import array
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.points import (
+    HIT,
+    HOLE,
+    HUGE,
+    LAYOUT,
+    MISS,
+    PAGE,
+    WHOLE,
+    Answer,
+    Point,
+    Ranges,
+    pack,
+    range_columns,
+    take,
+    take_buffers,
+    unpack,
+)
+from udamon.native._native import points_take
+
+
+def at(*pages: int, age: int = 0) -> list[Point]:
+    return [Point(page * PAGE, age=age) for page in pages]
+
+
+def pages_of(points: list[Point]) -> list[int]:
+    return [p.start // PAGE for p in points]
+
+
+def test_new_answers_come_among_the_old_points_by_address() -> None:
+    answers = [Answer(2 * PAGE, 1), Answer(6 * PAGE, 0)]
+    assert take(at(1, 4, 9), answers) == [
+        Point(1 * PAGE), Point(2 * PAGE, HIT), Point(4 * PAGE), Point(6 * PAGE), Point(9 * PAGE),
+    ]  # fmt: skip
+
+
+def test_answers_in_any_order_are_sorted_and_equal_ones_keep_theirs() -> None:
+    places = [7, 3, 9, 1, 3, 8, 2, 0]
+    answers = [Answer(page * PAGE, number % 2) for number, page in enumerate(places)]
+    found = take([], answers)
+    assert pages_of(found) == sorted(places)
+    assert [p.kind for p in found if p.start == 3 * PAGE] == [1, 0], "the second answer, then the fifth"
+    assert take(at(3, age=4), answers)[3] == Point(3 * PAGE, MISS, 4), "old ones come before new ones"
+
+
+def test_an_address_anywhere_in_its_page_speaks_for_the_page() -> None:
+    assert take([], [Answer(5 * PAGE + 4095, 1)]) == [Point(5 * PAGE, HIT)]
+
+
+def test_a_huge_page_is_one_aligned_point_of_512_pages() -> None:
+    assert take([], [Answer(3 * HUGE + 77 * PAGE, 1, shift=21)]) == [Point(3 * HUGE, HIT, 0, 512)]
+
+
+def test_what_is_no_access_is_a_miss() -> None:
+    assert [p.kind for p in take([], [Answer(0, 0), Answer(PAGE, 1), Answer(2 * PAGE, 2)])] == [
+        MISS,
+        HIT,
+        MISS,
+    ]
+
+
+def test_only_spans_of_at_least_the_whole_are_whole() -> None:
+    answers = [Answer(page * PAGE, page % 2, span=13 + page) for page in range(4)]
+    assert [p.kind for p in take([], answers, whole=15)] == [MISS, HIT, WHOLE, WHOLE + HIT]
+
+
+def test_only_answers_of_the_targets_own_slots_are_taken() -> None:
+    answers = [Answer(page * PAGE, 1, slot=page % 3) for page in range(6)]
+    assert pages_of(take([], answers, slots=[4, 7, 4], target=4)) == [0, 2, 3, 5]
+    assert pages_of(take([], answers, slots=[4, 7, 4], target=7)) == [1, 4]
+    assert take([], answers, slots=[4, 7, 4], target=1) == []
+
+
+def test_points_age_and_are_forgotten_beyond_the_limit() -> None:
+    old = [Point(page * PAGE, age=14 + page) for page in range(3)]
+    assert take(old, older=0) == old
+    assert [p.age for p in take(old, older=1)] == [15, 16]
+    assert [p.age for p in take(old, [Answer(9 * PAGE, 1)], older=2)] == [16, 0], "a new one is of now"
+
+
+def test_the_greatest_age_is_no_overflow() -> None:
+    old = [Point(0, age=254), Point(PAGE, age=255)]
+    assert take(old, older=1, limit=255) == [Point(0, age=255)]
+    assert take(old, older=255, limit=255) == []
+
+
+def test_dropping_spares_what_lies_outside_the_ranges_and_what_is_new() -> None:
+    old = at(0, 1, 2, 3, 4, 5, 6)
+    drop = [(1 * PAGE, 3 * PAGE), (5 * PAGE, 6 * PAGE)]
+    answers = [Answer(1 * PAGE, 1), Answer(5 * PAGE, 1)]
+    found = take(old, answers, drop=drop, drop_age=0)
+    assert found == [
+        Point(0), Point(PAGE, HIT), Point(3 * PAGE), Point(4 * PAGE), Point(5 * PAGE, HIT), Point(6 * PAGE),
+    ]  # fmt: skip
+
+
+def test_the_age_at_which_points_are_dropped_is_the_one_they_have_then() -> None:
+    old = [Point(0, age=0), Point(PAGE, age=1), Point(2 * PAGE, age=2)]
+    everywhere = [(0, 9 * PAGE)]
+    assert pages_of(take(old, drop=everywhere, drop_age=1)) == [0]
+    assert pages_of(take(old, drop=everywhere, drop_age=2)) == [0, 1]
+    assert pages_of(take(old, drop=everywhere, drop_age=2, older=1)) == [0]
+    assert pages_of(take(old, drop=everywhere, drop_age=1, older=1)) == []
+
+
+def test_holes_are_points_and_nothing_else_lies_in_them() -> None:
+    holes = [(0, 2 * PAGE), (4 * PAGE, 7 * PAGE)]
+    answers = [Answer(6 * PAGE, 0), Answer(7 * PAGE, 1)]
+    assert take(at(1, 2, 3, 4, 5), answers, holes=holes) == [
+        Point(0, HOLE, pages=2), Point(2 * PAGE), Point(3 * PAGE), Point(4 * PAGE, HOLE, pages=3),
+        Point(7 * PAGE, HIT),
+    ]  # fmt: skip
+
+
+def test_holes_are_those_of_now_only() -> None:
+    before = take(at(1), holes=[(2 * PAGE, 4 * PAGE)])
+    assert take(before, holes=[(5 * PAGE, 6 * PAGE)], older=1) == [
+        Point(PAGE, age=1), Point(5 * PAGE, HOLE, pages=1),
+    ]  # fmt: skip
+    assert take(before, holes=[]) == at(1)
+
+
+def test_a_hole_larger_than_a_point_can_say_is_as_large_as_it_can() -> None:
+    assert take([], holes=[(0, 1 << 45)]) == [Point(0, HOLE, pages=2**32 - 1)]
+
+
+def model(
+    old: list[Point], answers: list[Answer], slots: list[int], holes: Ranges, drop: Ranges, older: int, limit: int,
+    drop_age: int,
+) -> list[Point]:  # fmt: skip
+    """The contract, for target 0 and whole spans of 15, one point after the other."""
+
+    def within(ranges: Ranges, point: Point) -> bool:
+        return any(start <= point.start < end for start, end in ranges)
+
+    aged = [p._replace(age=p.age + older) for p in old if p.kind != HOLE]
+    kept = [p for p in aged if p.age <= limit and not (within(drop, p) and p.age >= drop_age)]
+    for a in answers:
+        if slots[a.slot] == 0:
+            size = 1 << a.shift
+            kind = HIT * (a.answer == 1) + WHOLE * (a.span >= 15)
+            kept.append(Point(a.address // size * size, kind, 0, size // PAGE))
+    points = [p for p in kept if not within(holes, p)]
+    points += [Point(start, HOLE, 0, (end - start) // PAGE) for start, end in holes]
+    return sorted(points, key=lambda p: p.start)
+
+
+@st.composite
+def page_ranges(draw: st.DrawFn) -> list[tuple[int, int]]:
+    cuts = draw(st.lists(st.integers(0, 1200), max_size=8, unique=True).map(sorted))
+    return [(start * PAGE, end * PAGE) for start, end in zip(cuts[::2], cuts[1::2], strict=False)]
+
+
+SPACE = st.integers(0, 1200 * PAGE)
+OLD = st.builds(
+    lambda page, kind, age, huge: Point(page // 512 * HUGE if huge else page * PAGE, kind, age, 512 if huge else 1),
+    st.integers(0, 1200), st.sampled_from([0, 1, 2, 3, 4]), st.integers(0, 20), st.booleans(),
+)  # fmt: skip
+ANSWER = st.builds(
+    Answer,
+    SPACE,
+    st.integers(0, 2),
+    st.integers(0, 2),
+    st.sampled_from([1, 14, 15, 20]),
+    st.sampled_from([12, 21]),
+)
+
+
+@given(
+    st.lists(OLD, max_size=30).map(sorted), st.lists(ANSWER, max_size=30), st.lists(st.integers(0, 1), min_size=3),
+    page_ranges(), page_ranges(), st.integers(0, 3), st.integers(0, 20), st.integers(0, 3),
+)  # fmt: skip
+def test_points_are_those_of_the_contract(
+    old: list[Point], answers: list[Answer], slots: list[int], holes: list[tuple[int, int]],
+    drop: list[tuple[int, int]], older: int, limit: int, drop_age: int,
+) -> None:  # fmt: skip
+    found = take(
+        old, answers, slots=slots, holes=holes, drop=drop, older=older, limit=limit, drop_age=drop_age
+    )  # fmt: skip
+    assert found == model(old, answers, slots, holes, drop, older, limit, drop_age)
+    assert all(a.start <= b.start for a, b in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Answer(0, 1, slot=1),
+        Answer(0, 1, slot=2**32 - 1),
+        Answer(0, 1, shift=11),
+        Answer(0, 1, shift=41),
+        Answer(0, 1, shift=255),
+    ],
+)
+def test_answers_of_no_slot_or_of_no_page_are_refused(wrong: Answer) -> None:
+    with pytest.raises(ValueError, match="no slot, or not for pages"):
+        take([], [Answer(0, 1), wrong])
+
+
+@pytest.mark.parametrize("longer", [1, 2, 3, 4, 5, 7, 8, 9, 10])
+def test_columns_of_different_lengths_are_refused(longer: int) -> None:
+    """Not the points, and not the slots, which have lengths of their own."""
+    buffers = take_buffers(pack([]), [Answer(0, 1)], [0], [*range_columns([]), *range_columns([])])
+    assert points_take(buffers, 0, 15, 0, 16, 1) != b""
+    column = buffers[longer]
+    assert isinstance(column, array)
+    column.append(0)
+    with pytest.raises(ValueError, match="differ in length"):
+        points_take(buffers, 0, 15, 0, 16, 1)
+
+
+@pytest.mark.parametrize(("older", "limit"), [(256, 16), (0, 256), (2**32 - 1, 255)])
+def test_ages_that_do_not_fit_are_refused(older: int, limit: int) -> None:
+    with pytest.raises(ValueError, match="255 aggregations"):
+        take(at(1), older=older, limit=limit)
+
+
+COLUMN = st.lists(st.integers(0, 2**64 - 1), max_size=6)
+
+
+@given(
+    st.binary(max_size=100), st.lists(ANSWER, max_size=12), st.lists(COLUMN, min_size=4, max_size=4),
+    st.integers(0, 255), st.integers(0, 255), st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_no_bytes_are_too_strange(
+    old: bytes, answers: list[Answer], columns: list[list[int]], older: int, limit: int, drop_age: int
+) -> None:
+    """Unsorted points, ranges that overlap or end before they start: not the contract, but no crash either."""
+    size = min(map(len, columns))
+    ranges = [array("Q", column[:size]) for column in columns]
+    buffers = take_buffers(old, answers, [0, 1, 0], ranges)
+    found = unpack(points_take(buffers, 0, 15, older, limit, drop_age))
+    assert len(found) <= len(old) // LAYOUT.size + len(answers) + size
