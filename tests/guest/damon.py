@@ -11,8 +11,8 @@ from tests.unit.fakes import Collector
 from udamon.cli.main import main
 from udamon.core.attrs import Attrs
 from udamon.core.clock import MonotonicClock
+from udamon.engine.interval_stretch import IntervalStretch
 from udamon.engine.kernel import KernelEngine
-from udamon.engine.kernel_budget import KernelBudget
 from udamon.linux.sysfs_damon import kernel_damon
 from udamon.linux.tracefs import tracefs_root
 from udamon.model import Range, Snapshot
@@ -60,7 +60,7 @@ def engine(
     ops: str = "vaddr",
     ranges: Sequence[Range] = (),
     children: bool = False,
-    budget: KernelBudget | None = None,
+    budget: IntervalStretch | None = None,
 ) -> KernelEngine:
     space = open_ops(ops, process_source(pids, with_children=children) if pids else None, ranges)
     return KernelEngine(space, attrs, MonotonicClock(), source=source, budget=budget)

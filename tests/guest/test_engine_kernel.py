@@ -18,7 +18,7 @@ from tests.guest.damon import KDAMONDS, SOURCES, engine, free, rate, record, run
 from tests.guest.memory import MIB, PAGE, Memory, frames, memory
 from tests.unit.fakes import Collector
 from udamon.core.attrs import Attrs
-from udamon.engine.kernel_budget import KernelBudget
+from udamon.engine.interval_stretch import IntervalStretch
 from udamon.model import Range
 from udamon.record.reader import Recording
 
@@ -188,7 +188,7 @@ def test_children_come_and_go(source: str) -> None:
 def test_a_share_of_the_cpu_is_kept(program: Memory) -> None:
     """Intervals grow until kdamond and reader stay below it."""
     program.tell("touch", *([program.map("budget", 8 * MIB) and "budget"]))
-    made = engine([program.pid], Attrs(5_000, 100_000, 1_000_000, 10, 1000), budget=KernelBudget(0.05))
+    made = engine([program.pid], Attrs(5_000, 100_000, 1_000_000, 10, 1000), budget=IntervalStretch(0.05))
     seen = run(made, 24)
     changes = [(e.data["sample_us"], e.data["why"]) for e in seen.events if e.name == "attrs"]
     print(changes)

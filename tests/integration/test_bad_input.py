@@ -110,7 +110,6 @@ RECORD = [
     (2, "-p {pid} --ops paddr", "goes with --paddr"),
     (2, "--sim one --via refs", "leave --ops, --via and --range out"),
     (2, "--sim one --ops vaddr", "leave --ops, --via and --range out"),
-    (2, "--sim one --overhead 1%", "--overhead"),
     # attributes
     (2, "-p {pid} --sample 0ms", "--sample 0ms is no interval"),
     (2, "-p {pid} --aggr 0s", "--aggr 0s is no interval"),
@@ -130,6 +129,14 @@ RECORD = [
     (2, "-p {pid} --overhead 200%", "not a share between 0 and 1"),
     (2, "-p {pid} --overhead=-1%", "is not a share"),
     (2, "-p {pid} --overhead 1% --aggr 1s", "leave it or --sample and --aggr out"),
+    (2, "--sim one --overhead 1% --intervals-goal 4%,3,5ms,10s", "leave one of them out"),
+    (2, "--sim one --intervals-goal 4%", "has not four parts"),
+    (2, "--sim one --intervals-goal 4%,0,5ms,10s", "has not four parts"),
+    (2, "--sim one --intervals-goal 0%,3,5ms,10s", "aims at no accesses"),
+    (2, "--sim one --intervals-goal 4%,3,5ms,10parsecs", "unknown unit 'parsecs'"),
+    (2, "--sim one --intervals-goal 4%,3,10s,5ms", "swap them"),
+    (2, "--sim one --sample 1ms --intervals-goal 4%,3,5ms,10s", "start inside"),
+    (2, "-p {pid} --via refs --intervals-goal 4%,3,5ms,10s", "of use with idle and kernel"),
     # ranges
     (2, "-p {pid} --ops fvaddr", "no address range is given"),
     (2, "-p {pid} --ops fvaddr --range 0x1000-0x5000 --range 0x4000-0x6000", "overlaps the one before"),

@@ -151,7 +151,7 @@ def test_a_simulated_workload_in_real_time(file: Path) -> None:
     done = udamon("record", "--sim", "zigzag", "--duration", "1.5s", "-o", file)
     assert done.status == 0, done.stderr
     info = report("info", file)
-    assert (info["via"], info["ops"], info["policy"]) == ("sim", "sim", "damon")
+    assert (info["via"], info["ops"], info["policy"]) == ("sim", "sim", "adaptive")
     assert info["snapshots"] >= 2
     assert info["monitor"]["checks"] > 0
     assert is_whole(file)

@@ -9,7 +9,7 @@ import pytest
 
 from udamon.core.attrs import Attrs
 from udamon.core.target import Target
-from udamon.engine.kernel_budget import GOAL
+from udamon.engine.interval_stretch import GOAL
 from udamon.engine.kernel_context import BEGUN_ANEW, KernelContext
 from udamon.errors import CannotError, NotSupported
 from udamon.linux.damon_tree import Setting

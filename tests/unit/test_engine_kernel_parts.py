@@ -8,7 +8,7 @@ from udamon.core.attrs import Attrs
 from udamon.core.damon import touched_share
 from udamon.core.target import Target
 from udamon.engine import kernel_plan
-from udamon.engine.kernel_budget import GOAL, KernelBudget
+from udamon.engine.interval_stretch import GOAL, IntervalStretch
 from udamon.engine.kernel_plan import Entry
 from udamon.engine.kernel_rows import Aggregated, Tuned
 from udamon.engine.kernel_windows import Windows
@@ -112,7 +112,7 @@ class Machine:
     """Costs so much CPU a sample; `tune` as the engine does, once an aggregation."""
 
     def __init__(self, share: float, ns_a_sample: int, attrs: Attrs) -> None:
-        self.budget = KernelBudget(share)
+        self.budget = IntervalStretch(share)
         self.attrs = attrs
         self.ns_a_sample = ns_a_sample
         self.now = self.spent = 0
@@ -141,7 +141,7 @@ def test_the_budget_is_kept_and_used(ns_a_sample: int) -> None:
 
 
 def test_a_goal_keeps_its_freedom_above_what_is_affordable() -> None:
-    attrs = KernelBudget(0.01).begin(Attrs(1_000, 20_000))
+    attrs = IntervalStretch(0.01).begin(Attrs(1_000, 20_000))
     assert attrs.goal == GOAL
     assert attrs.sample_us == 5_000
     machine = Machine(0.01, 100_000, attrs)

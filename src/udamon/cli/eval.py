@@ -36,11 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     path = shapes.find(args.config)
+    name = shapes.name_of(path)
     workload = load(path)
     truth = Truth(workload, place(workload))
     attrs = attributes.attrs_of(args)
     if args.truth_only:
-        return _print_truth(path.stem, truth, attrs, as_json=args.json)
+        return _print_truth(name, truth, attrs, as_json=args.json)
     duration = truth.workload.duration_ns if args.duration is None else parse_duration_ns(args.duration)
     if duration < attrs.aggr_us * 1_000:
         raise UsageError("the duration is shorter than one aggregation; nothing could be evaluated.")
@@ -58,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
             runs.append(evaluate(truth, policy, seed, attrs, duration, checks))
     _say("")
     if args.json:
-        documents = [document(path.stem, run) for run in runs]
+        documents = [document(name, run) for run in runs]
         json.dump(documents[0] if len(documents) == 1 else documents, sys.stdout)
         print()
     else:
-        print(f"{path.stem}: {_conditions(runs)}\n")
+        print(f"{name}: {_conditions(runs)}\n")
         print(table(runs))
     return 0
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from udamon.workload.truth import Truth
 
 DEFAULT_OVERHEAD = 0.01
-DEFAULT_POLICY = "damon"
+DEFAULT_POLICY = "adaptive"
 KERNEL_POLICY = "damon"
 """The region policy that in-kernel DAMON has: asking for it there is no mistake."""
 CENSUSES = ("refs", "softdirty")
@@ -64,9 +64,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how to look")
     group.add_argument("--ops", choices=("vaddr", "fvaddr", "paddr"), help="operations set (default vaddr)")
     group.add_argument("--via", choices=PRIMITIVES, default="auto", help="access-check primitive")
-    group.add_argument("--policy", choices=sorted(POLICIES), help="region policy, for sampling primitives")
     group.add_argument(
-        "--overhead", metavar="SHARE", help="CPU the monitor may use; chooses the interval (default 1%%)"
+        "--policy",
+        choices=POLICIES,
+        help=f"region policy, for sampling primitives (default {DEFAULT_POLICY})",
+    )
+    group.add_argument(
+        "--overhead",
+        metavar="SHARE",
+        help="of one CPU: what the monitor may use; chooses the intervals and how much is looked at (default 1%%, "
+        "when no interval is given)",
     )
     group.add_argument(
         "--same-cpu",
@@ -98,10 +105,8 @@ def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
         return _in_kernel(args, ops, attrs, clock)
     if via in CENSUSES:
         return _by_census(args, ops, via, attrs, clock)
-    _refuse_overhead(args, via)
     sampler = open_sampler(via, same_cpu=args.same_cpu)
-    watch, policy = _sampled(args, sampler, Random(), _residents(ops, clock))
-    return Monitor(_kdamond(ops, watch, attrs, clock), ops.name, via, policy, _conflict())
+    return _by_samples(args, ops, sampler, via, attrs, clock, Random(), _residents(ops, clock), _conflict())
 
 
 def _by_census(args: argparse.Namespace, ops: OperationsSet, via: str, attrs: Attrs, clock: Clock) -> Monitor:
@@ -109,6 +114,10 @@ def _by_census(args: argparse.Namespace, ops: OperationsSet, via: str, attrs: At
     from udamon.engine.watch import CensusWatch
 
     _refuse_policy(args, via)
+    if attrs.goal.aggrs:
+        raise UsageError(
+            f"{via} answers for all memory at once: --intervals-goal is of use with idle and kernel."
+        )
     census = CensusWatch(open_census(via, ops, max_ranges=attrs.max_nr_regions), clock)
     budget = _budget(args)
     tuner = None if budget is None else CensusBudget(budget)
@@ -121,23 +130,20 @@ def _simulated(args: argparse.Namespace, attrs: Attrs, clock: Clock) -> Monitor:
     _refuse_ops(args, "--sim")
     if args.same_cpu:
         raise UsageError("--same-cpu is of use with idle alone, and this looks via sim; leave it out.")
-    _refuse_overhead(args, "sim")
     truth, random = _truth(args.sim), Random()
     sampler = SimSampler(truth, clock, origin_ns=clock.now_ns(), seed=random.getrandbits(64))
-    watch, policy = _sampled(args, sampler, random, None)
-    space = SimSpace(truth)
-    return Monitor(_kdamond(space, watch, attrs, clock), space.name, "sim", policy)
+    return _by_samples(args, SimSpace(truth), sampler, "sim", attrs, clock, random, None, ())
 
 
 def _in_kernel(args: argparse.Namespace, ops: OperationsSet, attrs: Attrs, clock: Clock) -> Monitor:
+    from udamon.engine.interval_stretch import IntervalStretch
     from udamon.engine.kernel import KernelEngine
-    from udamon.engine.kernel_budget import KernelBudget
 
     if args.policy not in (None, KERNEL_POLICY):
         raise UsageError(
             f"in-kernel DAMON has a region policy of its own; leave --policy {args.policy} out, or use --via idle."
         )
-    budget = None if args.overhead is None else KernelBudget(_budget(args) or DEFAULT_OVERHEAD)
+    budget = None if args.overhead is None else IntervalStretch(_budget(args) or DEFAULT_OVERHEAD)
     engine = KernelEngine(ops, attrs, clock, budget=budget, residents=_residents(ops, clock))
     return Monitor(engine, ops.name, "kernel", "kernel")
 
@@ -151,13 +157,33 @@ def _kdamond(
     return Kdamond(Context(ops, watch, attrs), clock, tuner=tuner, cpu_ns=time.process_time_ns)
 
 
-def _sampled(
-    args: argparse.Namespace, sampler: Sampler, random: Random, residents: Residents | None
-) -> tuple[Watch, str]:
+def _by_samples(
+    args: argparse.Namespace,
+    ops: OperationsSet,
+    sampler: Sampler,
+    via: str,
+    attrs: Attrs,
+    clock: Clock,
+    random: Random,
+    residents: Residents | None,
+    notes: tuple[str, ...],
+) -> Monitor:
+    from udamon.core.adaptive import AdaptivePolicy
+    from udamon.engine.sample_budget import SampleBudget
+    from udamon.engine.tuner import GoalTuner, IntervalBudget
     from udamon.engine.watch import SampledWatch
 
-    policy = args.policy or DEFAULT_POLICY
-    return SampledWatch(make_policy(policy, random), sampler, random, residents=residents), policy
+    policy = make_policy(args.policy or DEFAULT_POLICY, random)
+    watch = SampledWatch(policy, sampler, random, residents=residents)
+    share = _budget(args)
+    tuner: Tuner | None = None
+    if attrs.goal.aggrs:
+        tuner = GoalTuner()
+    elif share is not None and isinstance(policy, AdaptivePolicy):
+        tuner = SampleBudget(policy, watch, share)
+    elif share is not None and args.overhead is not None:
+        tuner = IntervalBudget(share, clock.now_ns)
+    return Monitor(_kdamond(ops, watch, attrs, clock, tuner), ops.name, via, policy.name, notes)
 
 
 def _conflict() -> tuple[str, ...]:
@@ -217,16 +243,11 @@ def _refuse_ops(args: argparse.Namespace, target: str) -> None:
         raise UsageError(f"{target} has its own operations set; leave --ops, --via and --range out.")
 
 
-def _refuse_overhead(args: argparse.Namespace, via: str) -> None:
-    if args.overhead is not None:
-        raise UsageError(
-            f"--overhead chooses the interval of kernel, refs and softdirty; with {via}, give --sample and --aggr."
-        )
-
-
 def _budget(args: argparse.Namespace) -> float | None:
     """The share of a CPU to keep to; None where intervals are given."""
-    explicit = args.sample is not None or args.aggr is not None
+    if args.intervals_goal is not None and args.overhead is not None:
+        raise UsageError("--overhead and --intervals-goal both choose the intervals; leave one of them out.")
+    explicit = args.sample is not None or args.aggr is not None or args.intervals_goal is not None
     if explicit and args.overhead is not None:
         raise UsageError("--overhead chooses the intervals; leave it or --sample and --aggr out.")
     if explicit:

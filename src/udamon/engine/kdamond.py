@@ -15,7 +15,7 @@ from udamon.core.target import Target
 from udamon.engine.base import Worker
 from udamon.engine.bus import Bus
 from udamon.engine.context import Context
-from udamon.engine.tuner import Tuner
+from udamon.engine.tuner import Tuned, Tuner
 from udamon.errors import CannotError
 from udamon.model import Snapshot
 
@@ -146,16 +146,20 @@ class Kdamond(Worker):
         now = self._cpu_ns()
         spent, self._cpu_before = now - self._cpu_before, now
         if self._tuner is not None:
-            tuned = self._tuner.tune(self.context, spent, self.context.attrs.aggr_us * 1_000)
-            if tuned is not None:
-                self.change_attrs(*tuned)
+            self._take(self._tuner.tune(self.context, spent, self.context.attrs.aggr_us * 1_000))
 
     def _begin_tuning(self) -> None:
         if self._tuner is not None:
-            tuned = self._tuner.begin(self.context, self._cpu_ns)
-            if tuned is not None:
-                self.change_attrs(*tuned)
+            self._take(self._tuner.begin(self.context, self._cpu_ns))
         self._cpu_before = self._cpu_ns()
+
+    def _take(self, tuned: Tuned | None) -> None:
+        if tuned is None:
+            return
+        if tuned.attrs is None:
+            self.bus.emit("note", {"text": tuned.why})
+        else:
+            self.change_attrs(tuned.attrs, tuned.why)
 
     def _publish(self) -> None:
         begin, end = self._schedule.aggregation_begin_ns, self._schedule.begin_ns

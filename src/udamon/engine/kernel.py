@@ -14,12 +14,12 @@ from udamon.core.clock import Clock
 from udamon.core.target import Target
 from udamon.engine.base import Worker
 from udamon.engine.bus import Bus
-from udamon.engine.kernel_budget import KernelBudget
+from udamon.engine.interval_stretch import IntervalStretch
 from udamon.engine.kernel_context import KernelContext
 from udamon.engine.kernel_rows import Aggregated, Tuned
 from udamon.engine.kernel_windows import Windows
 from udamon.engine.resident import Residents
-from udamon.errors import CannotError, TargetGone
+from udamon.errors import CannotError, NotSupported, TargetGone
 from udamon.linux.roots import Roots
 from udamon.ops.base import OperationsSet
 
@@ -39,7 +39,7 @@ class KernelEngine(Worker):
         attrs: Attrs,
         clock: Clock,
         *,
-        budget: KernelBudget | None = None,
+        budget: IntervalStretch | None = None,
         residents: Residents | None = None,
         source: str = "auto",
         roots: Roots = Roots(),  # noqa: B008 (immutable)
@@ -79,7 +79,13 @@ class KernelEngine(Worker):
         """Find the targets, claim DAMON, and turn it on. Raises UdamonError, with everything as it was found."""
         try:
             self._update()
+            wanted = self.attrs.goal
             self._windows.change(self._kernel.open(self.attrs))
+            if wanted.aggrs and not self.attrs.goal.aggrs and self._budget is None:
+                raise NotSupported(
+                    "this kernel's DAMON does not tune its intervals by a goal (6.15 and later do); leave "
+                    "--intervals-goal out, or use --via idle."
+                )
             if self.targets:
                 self._kernel.start(self.targets)
         except BaseException as error:

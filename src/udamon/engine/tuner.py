@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from udamon.core.attrs import Attrs
 from udamon.core.tuning import tuned_intervals
 from udamon.engine.context import Context
+from udamon.engine.interval_stretch import IntervalStretch
+
+
+class Tuned(NamedTuple):
+    """New attributes and why; without attributes, something that people should know."""
+
+    attrs: Attrs | None
+    why: str
 
 
 class Tuner(Protocol):
     """Asked before the first aggregation, and after each."""
 
-    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> tuple[Attrs, str] | None:
-        """Attributes to start with and why, or None. `cpu_ns` tells the CPU time spent so far."""
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> Tuned | None:
+        """Attributes to start with, or None. `cpu_ns` tells the CPU time spent so far."""
 
-    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> tuple[Attrs, str] | None:
-        """New attributes and why, or None. The aggregation lasted `window_ns` and cost `cpu_ns`."""
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> Tuned | None:
+        """New attributes, or None. The aggregation lasted `window_ns` and cost `cpu_ns`."""
 
 
 class GoalTuner:
@@ -27,16 +35,34 @@ class GoalTuner:
     def __init__(self) -> None:
         self._passed = 0
 
-    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> tuple[Attrs, str] | None:
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> Tuned | None:
         return None
 
-    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> tuple[Attrs, str] | None:
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> Tuned | None:
         self._passed += 1
         if self._passed < context.attrs.goal.aggrs:
             return None
         self._passed = 0
         attrs = tuned_intervals(context.targets, context.attrs)
-        return None if attrs == context.attrs else (attrs, "intervals goal")
+        return None if attrs == context.attrs else Tuned(attrs, "intervals goal")
+
+
+class IntervalBudget:
+    """Keeps a policy whose checks follow from its regions below a share, by its sampling interval alone."""
+
+    def __init__(self, share: float, now_ns: Callable[[], int]) -> None:
+        """`share` is of one CPU; `now_ns` is the clock's."""
+        self._stretch = IntervalStretch(share)
+        self._now_ns = now_ns
+        self._spent_ns = 0
+
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> Tuned | None:
+        return None
+
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> Tuned | None:
+        self._spent_ns += cpu_ns
+        attrs = self._stretch.tune(context.attrs, self._now_ns(), self._spent_ns)
+        return None if attrs is None else Tuned(attrs, self._stretch.why)
 
 
 class CensusBudget:
@@ -67,13 +93,13 @@ class CensusBudget:
         aggr = self.interval_us(cpu_ns)
         return replace(attrs, sample_us=aggr // self.TICKS, aggr_us=aggr)
 
-    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> tuple[Attrs, str] | None:
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> Tuned | None:
         """Measure one census before the first window, which then has the length of the others."""
         before = cpu_ns()
         context.watch.rehearse(context.targets)
-        return self.attrs(context.attrs, cpu_ns() - before), f"overhead {self._overhead:.2%}"
+        return Tuned(self.attrs(context.attrs, cpu_ns() - before), f"overhead {self._overhead:.2%}")
 
-    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> tuple[Attrs, str] | None:
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> Tuned | None:
         self._costs = [*self._costs[1 - self.HISTORY :], cpu_ns]
         new = self.attrs(context.attrs, max(self._costs))
         if self.HYSTERESIS * context.attrs.aggr_us <= new.aggr_us <= context.attrs.aggr_us:
@@ -81,4 +107,4 @@ class CensusBudget:
         # Shorten only on the evidence of a full history; a single cheap window proves nothing.
         if new.aggr_us < context.attrs.aggr_us and len(self._costs) < self.HISTORY:
             return None
-        return new, f"overhead {self._overhead:.2%}"
+        return Tuned(new, f"overhead {self._overhead:.2%}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Protocol
@@ -74,9 +75,13 @@ class SampledWatch:
         random: Random,
         min_region: int = PAGE_SIZE,
         residents: Residents | None = None,
+        cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
         self.policy = policy
         self.checks = 0
+        self.checking_ns = 0
+        """CPU time that planning, making and folding in the checks took."""
+        self._cpu_ns = cpu_ns
         self._sampler = sampler
         self._random = random
         self._min_region = min_region
@@ -100,12 +105,14 @@ class SampledWatch:
         self.policy.start(targets, new)
 
     def observe(self, targets: Sequence[Target], begin_ns: int, ticks: int, tick_ns: int) -> int:
+        before = self._cpu_ns()
         slots = self.policy.plan(targets, ticks)
         ticks = slots.ticks or ticks
         seed = self._random.getrandbits(64)
         answers = self._sampler.sample(targets, slots, begin_ns, ticks, tick_ns, seed)
         self.checks += answers.checks
         self.policy.fold(targets, slots, answers)
+        self.checking_ns += self._cpu_ns() - before
         return answers.ticks
 
     def merge(self, targets: Sequence[Target]) -> None:

@@ -67,13 +67,11 @@ def idle_sample(
     that make no sense, MemoryError. The interpreter's lock is released.
     """
 
-def points_take(
-    buffers: Sequence[Buffer], target: int, whole: int, older: int, limit: int, drop_age: int, /
-) -> bytes:
+def points_take(buffers: Sequence[Buffer], target: int, whole: int, older: int, limit: int, /) -> bytes:
     """Points sorted by address, with new answers among them. `buffers`: the points before (packed as in
     points.h: 'Q' start, 'I' pages, 'B' kind, 'B' age, 2 bytes); answers ('I' slot, 'Q' address, 'I' span,
     'B' answer, 'B' shift), each slot's target 'I'; holes ('Q' start, 'Q' end); and ranges ('Q' start,
-    'Q' end) in which points that are at least `drop_age` old are dropped.
+    'Q' end, 'B' age) in which points that are at least so old are dropped.
 
     Only answers of slots of `target` are taken; one whose span is at least `whole` ticks spans all. Points
     grow `older` aggregations older, and are forgotten beyond `limit`. Raises ValueError.
@@ -87,10 +85,12 @@ def steps_fit(
     ticks: int,
     prior: float,
     drift: float,
+    change: float,
+    least_change: float,
     surprise: float,
     suspect_age: int,
     /,
-) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]:
+) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]:
     """The most probable steps behind points (packed, see points_take). `buffers` go on with the tables of
     core.adaptive.likelihood, all 'd': answers by kind, old and new, and state; entering a state; a step in
     a distance; the weight of an age; the rate of a state. Then the steps before: 'Q' place, low,
@@ -98,8 +98,13 @@ def steps_fit(
     segment beside it. States from `unchanged` on are those of a change, of which only new points count.
     The space is [begin, end); an aggregation has `ticks` ticks; `prior` checks' weight goes to the level.
 
-    Returns, as bytes: per segment the state 'B' (255 a hole); per step its place 'Q'; per segment rate,
-    touched share and weight of one-tick checks 'd'; per step low, high and reach 'Q'; and three addresses
+    Where the points of a segment from before some time speak for a level that differs by more than
+    `least_change`, and two levels explain them by more than `change` nats better, only those since count.
+
+    Returns, as bytes: per segment the state 'B' (255 a hole), and for how many aggregations it has had its
+    rate 'B' (0 where no change is known); per step its place 'Q'; per segment rate,
+    touched share and weight of one-tick checks 'd'; per step low, high, reach, and the place it had
+    before (2^64 - 1: none) 'Q'; and three addresses
     'Q' for each answer, at most `suspect_age` aggregations old, whose log-chance is below -`surprise`:
     end of the point before, its own start, start of the point after. Raises ValueError, MemoryError.
     """

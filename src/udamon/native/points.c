@@ -2,13 +2,13 @@
 #include "native.h"
 #include "points.h"
 
-enum { OLD, SLOT, ADDRESS, SPAN, ANSWER, SHIFT, SLOT_TARGET, HOLE_START, HOLE_END, DROP_START, DROP_END, BUFFERS };
-static const size_t item_size[BUFFERS] = {sizeof(struct point), 4, 8, 4, 1, 1, 4, 8, 8, 8, 8};
+enum { OLD, SLOT, ADDRESS, SPAN, ANSWER, SHIFT, SLOT_TARGET, HOLE_START, HOLE_END, DROP_START, DROP_END, DROP_AGE, BUFFERS };
+static const size_t item_size[BUFFERS] = {sizeof(struct point), 4, 8, 4, 1, 1, 4, 8, 8, 8, 8, 1};
 
 struct take {
     Py_buffer buffer[BUFFERS];
     size_t count[BUFFERS];
-    unsigned target, whole, older, limit, drop_age;
+    unsigned target, whole, older, limit;
 };
 
 /* Sorted and disjoint ranges that are walked upwards together with the points. */
@@ -86,12 +86,13 @@ static struct point hole_at(const struct walk *w, size_t i)
 static size_t merge(const struct take *t, const struct point *new, size_t new_count, struct point *out)
 {
     const struct point *old = t->buffer[OLD].buf;
+    const uint8_t *drop_age = t->buffer[DROP_AGE].buf;
     struct walk drop = {t->buffer[DROP_START].buf, t->buffer[DROP_END].buf, 0, t->count[DROP_START]};
     struct walk hole = {t->buffer[HOLE_START].buf, t->buffer[HOLE_END].buf, 0, t->count[HOLE_START]};
     size_t i = 0, k = 0, h = 0, made = 0;
     for (;;) {
         while (i < t->count[OLD] && (old[i].kind == HOLE || old[i].age + t->older > t->limit ||
-                                     (inside(&drop, old[i].start) && old[i].age + t->older >= t->drop_age)))
+                                     (inside(&drop, old[i].start) && old[i].age >= drop_age[drop.at])))
             i++;
         int has_old = i < t->count[OLD], has_new = k < new_count;
         if (!has_old && !has_new)
@@ -117,7 +118,7 @@ static int take_buffers(struct take *t, PyObject *sequence)
 {
     if (take_arrays(sequence, t->buffer, t->count, item_size, BUFFERS) < 0 ||
         !same_length(t->count, SLOT, SHIFT) || !same_length(t->count, HOLE_START, HOLE_END) ||
-        !same_length(t->count, DROP_START, DROP_END))
+        !same_length(t->count, DROP_START, DROP_AGE))
         return -1;
     const uint32_t *slot = t->buffer[SLOT].buf;
     const uint8_t *shift = t->buffer[SHIFT].buf;
@@ -134,7 +135,7 @@ static PyObject *points_take(PyObject *self, PyObject *args)
     (void)self;
     PyObject *buffers, *result = NULL;
     struct take t = {0};
-    if (!PyArg_ParseTuple(args, "OIIIII", &buffers, &t.target, &t.whole, &t.older, &t.limit, &t.drop_age))
+    if (!PyArg_ParseTuple(args, "OIIII", &buffers, &t.target, &t.whole, &t.older, &t.limit))
         return NULL;
     if (take_buffers(&t, buffers) == 0) {
         size_t most = t.count[OLD] + t.count[SLOT] + t.count[HOLE_START];

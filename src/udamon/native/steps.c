@@ -25,7 +25,7 @@ struct fit {
     size_t points, states, unchanged;
     unsigned suspect_age, ticks;
     unsigned long long begin, end; /* of the address space */
-    double surprise, prior, drift;
+    double surprise, prior, drift, change, least_change;
     float table[2 * KINDS][STATES], enter[STATES], jump[GAPS], weight[AGES];
     uint32_t *entered; /* per point: where the run began that a jump to this point leaves */
     uint8_t *before;   /* per point: the state of that run */
@@ -92,15 +92,15 @@ static void forward(struct fit *f)
     memcpy(score_of, f->enter, sizeof(score_of));
     float best = largest_of(top);
     uint8_t from = 0;
-    uint64_t end = UINT64_MAX;
+    uint64_t end = 0; /* a step before the first point costs the same for every state */
     for (size_t i = 0; i < f->points; i++) {
         while (score_of[from] != best)
             from = (from + 1) % STATES;
         f->before[i] = from;
         f->entered[i] = entered_of[from];
-        /* Two points of one page have one state. */
+        /* Points of one page have one state, a huge page and single ones of it among them. */
         float jump = p[i].start >= end ? f->jump[gap_index(p[i].start - end + 4096)] : -INFINITY;
-        end = end_of(&p[i]);
+        end = end_of(&p[i]) > end ? end_of(&p[i]) : end;
         const float *row = row_of(f, &p[i]);
         float weight = f->weight[p[i].age];
         mask here = {(int)i, (int)i, (int)i, (int)i};
@@ -143,11 +143,11 @@ static size_t order(struct fit *f, struct run *out)
     return made;
 }
 
-enum { STATE, PLACE, RATE, TOUCHED, SEEN, LOW, HIGH, REACH, SUSPECTS, OUTPUTS };
+enum { STATE, SINCE, PLACE, RATE, TOUCHED, SEEN, LOW, HIGH, REACH, ORIGIN, SUSPECTS, OUTPUTS };
 
 struct output {
-    uint8_t *state;
-    uint64_t *place, *low, *high, *reach, *suspects;
+    uint8_t *state, *since;
+    uint64_t *place, *low, *high, *reach, *origin, *suspects;
     double *rate, *touched, *seen;
     size_t suspected;
 };
@@ -168,29 +168,82 @@ static uint64_t distance(uint64_t a, uint64_t b)
     return a > b ? a - b : b - a;
 }
 
-/* How far a step that was not there before may have come: from the nearest one of its direction, but no
- * farther than the smaller segment beside it is long. */
-static uint64_t reach_of(const struct fit *f, uint64_t place, double height, uint64_t smaller, size_t near)
+/* Where a step that was not there before may have come from: the nearest one of its direction, if the smaller
+ * segment beside it is longer than the way; else UINT64_MAX. */
+static uint64_t origin_of(const struct fit *f, uint64_t place, double height, uint64_t smaller, size_t near)
 {
     const uint64_t *old = f->buffer[OLD_PLACE].buf;
     const double *old_height = f->buffer[OLD_HEIGHT].buf;
-    uint64_t reach = smaller;
+    uint64_t origin = UINT64_MAX;
     for (size_t k = near > 1 ? near - 2 : 0; k < near + 2 && k < f->count[OLD_PLACE]; k++)
-        if (old_height[k] * height > 0 && distance(old[k], place) < reach)
-            reach = distance(old[k], place);
-    return reach;
+        if (old_height[k] * height > 0 && distance(old[k], place) < smaller) {
+            smaller = distance(old[k], place);
+            origin = old[k];
+        }
+    return origin;
 }
 
-/* Sums of each segment, and between which points the steps lie. */
+/* Points of a segment by age and kind. */
+struct tally {
+    uint32_t count[AGES][KINDS];
+    unsigned oldest;
+};
+
+static size_t best_level(const struct fit *f, const double *likelihood)
+{
+    size_t best = 0;
+    for (size_t s = 1; s < f->unchanged; s++)
+        best = likelihood[s] > likelihood[best] ? s : best;
+    return best;
+}
+
+/* For how many aggregations a segment has had its rate, when the points before that speak for another one;
+ * 0 when all of them agree. The best split in time, if two levels explain it enough better than one; to a higher
+ * one only if that is the segment's own: checks that look into a surprise say nothing of all of it. */
+static unsigned since_change(const struct fit *f, const struct tally *t, uint8_t state)
+{
+    const double *rate = f->buffer[LEVEL].buf;
+    double all[STATES] = {0}, new[STATES] = {0}, old[STATES], best = f->change;
+    uint64_t hits = 0, misses = 0;
+    for (unsigned age = 0; age <= t->oldest; age++)
+        for (size_t kind = 0; kind < HOLE; kind++) {
+            uint32_t count = t->count[age][kind];
+            *(kind & HIT ? &hits : &misses) += count;
+            for (size_t s = 0; count && s < f->unchanged; s++)
+                all[s] += count * (double)f->table[2 * kind][s];
+        }
+    if (hits == 0 || misses == 0)
+        return 0;
+    double one = all[best_level(f, all)];
+    unsigned found = 0;
+    for (unsigned age = 0; age < t->oldest; age++) {
+        for (size_t kind = 0; kind < HOLE; kind++)
+            for (size_t s = 0; t->count[age][kind] && s < f->unchanged; s++)
+                new[s] += t->count[age][kind] * (double)f->table[2 * kind][s];
+        for (size_t s = 0; s < f->unchanged; s++)
+            old[s] = all[s] - new[s];
+        size_t before = best_level(f, old), after = best_level(f, new);
+        double gain = old[before] + new[after] - one;
+        if (gain > best && fabs(rate[before] - rate[after]) > f->least_change &&
+            rate[after] - rate[state] <= f->least_change) {
+            best = gain;
+            found = age + 1;
+        }
+    }
+    return found;
+}
+
+/* Sums of each segment, since when it is as it is, and between which points the steps lie. */
 static void segments(const struct fit *f, const struct run *runs, size_t count, struct output *out)
 {
     const struct point *p = f->buffer[POINTS].buf;
+    struct tally tally = {0};
     for (size_t k = 0; k < count; k++) {
         size_t end = k + 1 < count ? runs[k + 1].first : f->points;
-        double parts[2][2][KINDS] = {{{0}}}, sums[2][KINDS]; /* by turns, so that one addition need not wait */
         uint64_t last = 0;
         for (size_t i = runs[k].first; i < end; i++) {
-            parts[i % 2][p[i].age == 0][p[i].kind] += f->weight[p[i].age];
+            tally.count[p[i].age][p[i].kind]++;
+            tally.oldest = p[i].age > tally.oldest ? p[i].age : tally.oldest;
             last = end_of(&p[i]) > last ? end_of(&p[i]) : last;
             if (p[i].kind != HOLE && p[i].age <= f->suspect_age && row_of(f, &p[i])[runs[k].state] < -f->surprise) {
                 uint64_t *place = out->suspects + 3 * out->suspected++;
@@ -200,19 +253,23 @@ static void segments(const struct fit *f, const struct run *runs, size_t count, 
             }
         }
         out->state[k] = runs[k].state;
-        for (size_t i = 0; i < 2 * KINDS; i++)
-            sums[i / KINDS][i % KINDS] = parts[0][i / KINDS][i % KINDS] + parts[1][i / KINDS][i % KINDS];
         if (runs[k].state != NOTHING) {
-            if (runs[k].state < f->unchanged)
-                for (size_t i = 0; i < KINDS; i++)
-                    sums[1][i] += sums[0][i];
-            measure(f, sums[1], runs[k].state, &out->rate[k], &out->touched[k]);
-            out->seen[k] = sums[1][0] + sums[1][HIT];
+            unsigned since = runs[k].state < f->unchanged ? since_change(f, &tally, runs[k].state) : 1;
+            unsigned newest = since ? since - 1 : tally.oldest;
+            double sums[KINDS] = {0};
+            for (unsigned age = 0; age <= newest; age++)
+                for (size_t kind = 0; kind < HOLE; kind++)
+                    sums[kind] += tally.count[age][kind] * (double)f->weight[age];
+            measure(f, sums, runs[k].state, &out->rate[k], &out->touched[k]);
+            out->seen[k] = sums[0] + sums[HIT];
+            out->since[k] = (uint8_t)since;
         }
         if (k + 1 < count) {
             out->low[k] = runs[k].state != NOTHING && runs[k + 1].state == NOTHING ? p[end].start : last;
             out->high[k] = runs[k].state == NOTHING ? last : p[end].start; /* it is known where a hole ends */
         }
+        memset(tally.count, 0, (tally.oldest + 1) * sizeof(tally.count[0]));
+        tally.oldest = 0;
     }
 }
 
@@ -248,7 +305,8 @@ static void places(const struct fit *f, size_t count, struct output *out)
         out->low[k] = low;
         out->high[k] = high;
         out->place[k] = stays ? old[same] : middle > low ? middle : low;
-        out->reach[k] = stays ? old_reach[same] / 2 : same < olds ? distance(out->place[k], old[same]) : UINT64_MAX;
+        out->origin[k] = same < olds ? old[same] : UINT64_MAX;
+        out->reach[k] = stays ? old_reach[same] / 2 : 0;
     }
     at = 0;
     for (size_t k = 0; k + 1 < count; k++) {
@@ -257,8 +315,11 @@ static void places(const struct fit *f, size_t count, struct output *out)
         uint64_t right = (k + 2 < count ? out->place[k + 1] : f->end) - place;
         while (at < olds && old[at] < place)
             at++;
-        if (out->reach[k] == UINT64_MAX)
-            out->reach[k] = reach_of(f, place, out->rate[k + 1] - out->rate[k], left < right ? left : right, at);
+        uint64_t smaller = left < right ? left : right;
+        if (out->origin[k] == UINT64_MAX)
+            out->origin[k] = origin_of(f, place, out->rate[k + 1] - out->rate[k], smaller, at);
+        if (out->origin[k] != place)
+            out->reach[k] = out->origin[k] == UINT64_MAX ? smaller : distance(out->origin[k], place);
         if (out->reach[k] < 4096)
             out->reach[k] = 0;
     }
@@ -267,7 +328,7 @@ static void places(const struct fit *f, size_t count, struct output *out)
 static PyObject *results(struct fit *f, struct run *runs, uint64_t *suspects)
 {
     size_t count = order(f, runs), steps = count ? count - 1 : 0;
-    const size_t size[SUSPECTS] = {count, 8 * steps, 8 * count, 8 * count, 8 * count, 8 * steps, 8 * steps, 8 * steps};
+    const size_t size[SUSPECTS] = {count, count, 8 * steps, 8 * count, 8 * count, 8 * count, 8 * steps, 8 * steps, 8 * steps, 8 * steps};
     PyObject *tuple = PyTuple_New(OUTPUTS);
     char *memory[SUSPECTS];
     int ready = tuple != NULL;
@@ -279,9 +340,10 @@ static PyObject *results(struct fit *f, struct run *runs, uint64_t *suspects)
     }
     if (ready) {
         struct output out = {
-            .state = (void *)memory[STATE], .place = (void *)memory[PLACE], .rate = (void *)memory[RATE],
+            .state = (void *)memory[STATE], .since = (void *)memory[SINCE], .place = (void *)memory[PLACE], .rate = (void *)memory[RATE],
             .touched = (void *)memory[TOUCHED], .seen = (void *)memory[SEEN], .low = (void *)memory[LOW],
-            .high = (void *)memory[HIGH], .reach = (void *)memory[REACH], .suspects = suspects,
+            .high = (void *)memory[HIGH], .reach = (void *)memory[REACH],
+            .origin = (void *)memory[ORIGIN], .suspects = suspects,
         };
         segments(f, runs, count, &out);
         places(f, count, &out);
@@ -293,6 +355,15 @@ static PyObject *results(struct fit *f, struct run *runs, uint64_t *suspects)
     return tuple;
 }
 
+/* Numbers, and such that sums and products of them are floats: of all states one must be the most probable. */
+static int sound(const double *table, size_t count)
+{
+    size_t i = 0;
+    while (i < count && fabs(table[i]) <= 1e12)
+        i++;
+    return i == count;
+}
+
 static int take_buffers(struct fit *f, PyObject *sequence)
 {
     if (take_arrays(sequence, f->buffer, f->count, item_size, BUFFERS) < 0 ||
@@ -302,7 +373,9 @@ static int take_buffers(struct fit *f, PyObject *sequence)
     f->states = f->count[ENTER];
     if (f->states == 0 || f->states > STATES || f->count[TABLE] != 2 * KINDS * f->states ||
         f->count[LEVEL] != f->states || f->count[JUMP] != GAPS || f->count[WEIGHT] != AGES ||
-        f->points > UINT32_MAX) {
+        f->points > UINT32_MAX || !sound(f->buffer[TABLE].buf, f->count[TABLE]) ||
+        !sound(f->buffer[ENTER].buf, f->states) || !sound(f->buffer[JUMP].buf, GAPS) ||
+        !sound(f->buffer[WEIGHT].buf, AGES)) {
         PyErr_SetString(PyExc_ValueError, "the tables do not fit together");
         return -1;
     }
@@ -332,8 +405,8 @@ static PyObject *steps_fit(PyObject *self, PyObject *args)
     PyObject *buffers, *result = NULL;
     struct fit f = {0};
     unsigned long unchanged;
-    if (!PyArg_ParseTuple(args, "OkKKIdddI", &buffers, &unchanged, &f.begin, &f.end, &f.ticks, &f.prior,
-                          &f.drift, &f.surprise, &f.suspect_age))
+    if (!PyArg_ParseTuple(args, "OkKKIdddddI", &buffers, &unchanged, &f.begin, &f.end, &f.ticks, &f.prior,
+                          &f.drift, &f.change, &f.least_change, &f.surprise, &f.suspect_age))
         return NULL;
     f.unchanged = unchanged;
     if (take_buffers(&f, buffers) == 0) {

@@ -29,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import BinaryIO
 
 from udamon.errors import CannotError, ConfigError
 from udamon.model import PAGE_SIZE
@@ -42,10 +43,13 @@ _PATTERN_KEYS = frozenset({"chance", "window", "period"})
 
 
 def load(path: Path) -> Workload:
-    """The workload in the file at `path`. Raises ConfigError, or CannotError if it cannot be read."""
+    """The workload in the file at `path`; one that ends in .xz is packed.
+
+    Raises ConfigError, or CannotError if it cannot be read.
+    """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_TEXT + 1)
+            data = _unpacked(file, path) if path.suffix == ".xz" else file.read(MAX_TEXT + 1)
     except OSError as error:
         raise CannotError(f"cannot read the workload {path}: {error.strerror}.") from error
     if len(data) > MAX_TEXT or b"\0" in data:
@@ -56,6 +60,16 @@ def load(path: Path) -> Workload:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: this is not text in UTF-8.") from error
     return parse(text, str(path))
+
+
+def _unpacked(file: BinaryIO, path: Path) -> bytes:
+    import lzma  # no other workload needs it
+
+    try:
+        with lzma.open(file) as packed:
+            return packed.read(MAX_TEXT + 1)
+    except (lzma.LZMAError, EOFError) as error:
+        raise ConfigError(f"{path}:1: this is not a whole file of xz: {error}.") from error
 
 
 def parse(text: str, name: str = "<text>") -> Workload:

@@ -35,6 +35,13 @@ class Ages:
         self.starts[left:right] = starts
         self.since[left:right] = since
 
+    def shift(self, was: int, now: int) -> None:
+        """A step was taken to be at `was` and is at `now`: the bytes between have the age of its other side."""
+        if self.starts[0] < was < self.end:
+            beyond = was - 1 if now > was else was
+            since = self.since[bisect_right(self.starts, beyond) - 1]
+            self.change(min(was, now), max(was, now), since)
+
     def stretch(self, start: int, end: int, now_us: int) -> None:
         """The address space is [start, end) now; what is new in it begins now."""
         if start < self.starts[0]:

@@ -33,6 +33,11 @@ class Explorer:
     def learning(self) -> bool:
         return self._aggregations < LEARNING
 
+    @property
+    def resting(self) -> bool:
+        """Little is explored, because nothing was found for some time."""
+        return self._parameters.explore_keep ** max(self._quiet - PATIENCE, 0) < 0.5
+
     def learn(self, steps: Steps, tally: Callable[[], tuple[int, int]]) -> None:
         """After each stretch: was there anything new? `tally` tells its checks, and accesses among them."""
         self.turn += 1

@@ -16,8 +16,11 @@ class Parameters:
     """Aggregations after which a point is forgotten: a fit walks through all of them."""
     outlier: float = 0.01
     """Share of answers that say nothing, whatever the rate: pages unlike their neighbours, lost accesses."""
-    change_nats: float = 6.0
-    """Log-odds against a rate that changed since the last aggregation: once in 400 where nothing else is known."""
+    change_nats: float = 11.0
+    """Log-odds against a change of a segment's rate since the last aggregation, while all is quiet: a false one
+    in a minute of 100 segments. What the checks of all segments together say of changes lowers it."""
+    unrest_keep: float = 0.8
+    """What is left, with each aggregation, of the share of segments that was seen to change together."""
     steps: int = 64
     """Steps expected where fewer are known: the prior of a step is their number by the bytes."""
     first_checks: int = 32

@@ -13,6 +13,8 @@ from udamon.core.adaptive.steps import Steps
 from udamon.core.policy import Slots
 from udamon.model import PAGE_SIZE
 
+KNOWN = 8
+"""Checks from which on a segment's rate is worth something."""
 HOT = 0.5
 """The rate that people call hot: segments near it are worth more checks than others."""
 
@@ -105,7 +107,7 @@ class Plan:
         found = [
             (bounds[k], bounds[k + 1])
             for k, (rate, seen) in enumerate(zip(steps.rate, steps.seen, strict=True))
-            if seen > 8 and (rate - HOT) ** 2 * seen < 1.0  # within two standard errors
+            if seen > KNOWN and (rate - HOT) ** 2 * seen < 1.0  # within two standard errors
         ]
         room = self._room(0.15)
         total = sum(end - start for start, end in found)
@@ -115,13 +117,18 @@ class Plan:
 
     def _refresh(self, turn: int) -> None:
         """Two checks in every segment that is accessed, so that a change is noticed at once."""
-        bounds, rate = self._steps.bounds, self._steps.rate
-        starts = [start for start, r in zip(bounds, rate, strict=False) if r > 0.02]
-        ends = [end for end, r in zip(bounds[1:], rate, strict=True) if r > 0.02]
-        each = 2
-        room = self._room(0.25)
-        if each * len(starts) > room:
-            each = 1
-            stride = -(-len(starts) // max(room, 1))
-            starts, ends = starts[turn % stride :: stride], ends[turn % stride :: stride]
-        self._ask(starts, ends, [each] * len(starts))
+        steps = self._steps
+        columns = zip(steps.bounds, steps.bounds[1:], steps.rate, steps.seen, strict=False)
+        # Those that are known well come first: only what they say can be held against what was expected.
+        alive = sorted((each for each in columns if each[2] > 0.02), key=lambda each: each[3] < KNOWN)
+        if not alive:
+            return
+        checks, room = 2, self._room(0.25)
+        if checks * len(alive) > room:
+            checks, stride = 1, -(-len(alive) // max(room, 1))
+            alive = alive[turn % stride :: stride]
+        first = len(self._slots)
+        starts, ends, _, _ = zip(*alive, strict=True)
+        self._ask(starts, ends, [checks] * len(alive))
+        known = [rate for _, _, rate, seen in alive if seen >= KNOWN]
+        steps.expect(range(first, first + len(known)), checks * sum(known))

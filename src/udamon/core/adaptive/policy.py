@@ -51,8 +51,17 @@ class AdaptivePolicy:
 
     @property
     def checks(self) -> int:
-        """Most checks in an aggregation."""
+        """Most checks in an aggregation; unless it was chosen, as many as there may be regions."""
         return self._budget if self._budget is not None else self._attrs.max_nr_regions
+
+    @checks.setter
+    def checks(self, most: int) -> None:
+        self._budget = most
+
+    @property
+    def resting(self) -> bool:
+        """Nothing new was found in any target for some time, so that most of the checks are not made."""
+        return bool(self._known) and all(steps.explorer.resting for steps in self._known.values())
 
     def start(self, targets: Sequence[Target], attrs: Attrs) -> None:
         self._attrs = attrs
@@ -108,7 +117,7 @@ class AdaptivePolicy:
             if steps is None:
                 continue
             steps.take(position, slots, answers, ticks, older=self._passed == 0)
-            steps.fit(ticks, self._now_us)
+            steps.fit(ticks, self._now_us, self._attrs.aggr_us)
             steps.explorer.learn(steps, partial(_tally, position, slots, answers))
         self._passed += answers.ticks
         self._made += answers.checks

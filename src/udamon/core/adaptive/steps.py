@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from math import log
 from operator import sub
 
 from udamon.core.adaptive import likelihood
@@ -17,8 +18,15 @@ from udamon.native._native import points_take, steps_fit
 
 PRIOR = 2.0
 """Checks' worth of belief in what a segment's level says of its rate, and its rate of its touched share."""
+LEAST_CHANGE = 0.2
+"""Of a rate: less is no new age."""
+ENOUGH = 8
+"""Accesses to expect: from fewer that fail to come nothing can be told of all segments."""
+QUIET = 0.15
+"""Unrest below it is chance: some hundred checks deviate by several per cent."""
 SUSPECT_AGE = 1
 """Aggregations during which an answer that its segment does not explain is looked after."""
+UNKNOWN = 2**64 - 1
 POINT_BYTES = 16
 MOST_POINTS = 1 << 16
 """A fit walks through all of them, which takes about 1 ms."""
@@ -48,11 +56,14 @@ class Steps:
         self.reach = array("Q")
         self.height = array("d")
         self.suspects = array("Q")
+        self.unrest = 0.0  # share of the accessed segments that seem to have changed of late
         self.changed = 0  # segments that changed with the last answers
         self.appeared = 0  # steps that were not there before
+        self._expected = (range(0), 0.0)
+        self._usual = 1.0  # share of the expected accesses that usually fail to come
         self._parameters = parameters
         self._memory = parameters.memory  # aggregations that a point is kept
-        self._stale: list[tuple[int, int]] = []  # where points from before this aggregation no longer count
+        self._stale: list[tuple[int, int, int]] = []  # where points no longer count, and from which age on
 
     def __len__(self) -> int:
         return len(self.rate)
@@ -74,8 +85,8 @@ class Steps:
         self.ages.stretch(space.ranges[0].start, space.ranges[-1].end, now_us)
         for start, end in gaps_of(old, space.ranges):
             self.ages.change(start, end, now_us)
-        left = gaps_of(space.ranges, [Range(0, 1 << 63)])
-        self._take((array("I"), array("Q"), array("I"), array("B"), array("B"), array("I")), 0, 1, left, 0)
+        left = [(start, end, 0) for start, end in gaps_of(space.ranges, [Range(0, 1 << 63)])]
+        self._take((array("I"), array("Q"), array("I"), array("B"), array("B"), array("I")), 0, 1, left)
         self._stale = []
 
     def take(self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: bool) -> None:
@@ -85,16 +96,26 @@ class Steps:
         elif older and self.number < MOST_POINTS // 2:
             self._memory = min(self._memory + 1, self._parameters.memory)
         new = (answers.slot, answers.address, answers.span, answers.answer, answers.shift, slots.target)
-        self._take(new, target, max(3 * ticks // 4, 2), self._stale, 1, older=older)
+        self._take(new, target, max(3 * ticks // 4, 2), self._stale, older=older)
         self._stale = []
+        slots_, hits = self._expected
+        if hits >= ENOUGH:
+            missing = 1 - sum(answers.hits[slots_.start : slots_.stop]) / hits
+            self.unrest = max(missing - self._usual, self.unrest * self._parameters.unrest_keep)
+            # While steps are still rough, some accesses always fail to come: that is no change.
+            self._usual += (missing - self._usual) * (0.3 if missing < self._usual else 0.1)
+        self._expected = (range(0), 0.0)
+
+    def expect(self, slots: range, hits: float) -> None:
+        """The next answers of these slots will be so many accesses, if nothing changes."""
+        self._expected = (slots, hits)
 
     def _take(
         self,
         answers: tuple[array[int], array[int], array[int], array[int], array[int], array[int]],
         target: int,
         whole: int,
-        drop: Sequence[tuple[int, int]],
-        drop_age: int,
+        drop: Sequence[tuple[int, int, int]],
         *,
         older: bool = False,
     ) -> None:
@@ -102,22 +123,26 @@ class Steps:
         ranges = (
             array("Q", [hole.start for hole in holes]),
             array("Q", [hole.end for hole in holes]),
-            array("Q", [start for start, _ in drop]),
-            array("Q", [end for _, end in drop]),
+            array("Q", [start for start, _, _ in drop]),
+            array("Q", [end for _, end, _ in drop]),
+            array("B", [age for _, _, age in drop]),
         )
         buffers = (self.points, *answers, *ranges)
-        self.points = points_take(buffers, target, whole, older, self._memory, drop_age)
+        self.points = points_take(buffers, target, whole, older, self._memory)
 
-    def fit(self, ticks: int, now_us: int) -> None:
+    def fit(self, ticks: int, now_us: int, aggregation_us: int) -> None:
         """Find the most probable steps, and what they say of changes."""
         parameters = self._parameters
+        against = (
+            min(parameters.change_nats, -log(self.unrest)) if self.unrest > QUIET else parameters.change_nats
+        )
         before = self.bounds[1:-1]
         begin, end = self.space.ranges[0].start, self.space.ranges[-1].end
-        self.state, place, rate, touched, seen, low, high, reach, suspects = steps_fit(
+        self.state, since, place, rate, touched, seen, low, high, reach, origin, suspects = steps_fit(
             (
                 self.points,
                 likelihood.answer_table(max(ticks, 2), parameters.outlier),
-                likelihood.enter_table(parameters.change_nats),
+                likelihood.enter_table(round(against, 1)),
                 likelihood.jump_table(max(len(before), parameters.steps), max(self.space.total, 1)),
                 likelihood.weight_table(parameters.keep),
                 likelihood.STATE_RATES,
@@ -128,25 +153,28 @@ class Steps:
                 self.height,
             ),
             len(LEVELS), begin, end, max(ticks, 2), PRIOR, parameters.drift / parameters.resolution,
-            parameters.surprise_nats, SUSPECT_AGE,
+            against + log(parameters.memory), LEAST_CHANGE, parameters.surprise_nats, SUSPECT_AGE,
         )  # fmt: skip
-        self.bounds = array("Q", (begin,))
-        self.bounds.frombytes(place)
+        place_of = array("Q", place)
+        self.bounds = array("Q", (begin,)) + place_of
         self.bounds.append(end)
         self.rate, self.touched, self.seen = array("d", rate), array("d", touched), array("d", seen)
         self.low, self.high, self.reach = array("Q", low), array("Q", high), array("Q", reach)
         self.height = array("d", map(sub, self.rate[1:], self.rate))
         self.suspects = array("Q", suspects)
         self.appeared = len(set(self.bounds).difference(before)) - 2
+        for was, now in zip(array("Q", origin), place_of, strict=True):
+            if was != now and was != UNKNOWN:
+                self.ages.shift(was, now)
         self.changed = 0
-        if any(held in self.state for held in range(len(LEVELS), len(likelihood.STATE_RATES))):
-            self._change(now_us)
+        if any(since):
+            self._change(since, now_us, aggregation_us)
 
-    def _change(self, now_us: int) -> None:
+    def _change(self, since: bytes, now_us: int, aggregation_us: int) -> None:
         """Ages begin anew where the rate changed, and what was seen there before counts no longer."""
-        for k, held in enumerate(self.state):
-            if len(LEVELS) <= held < NOTHING:
+        for k, aggregations in enumerate(since):
+            if aggregations:
                 self.changed += 1
-                where = self.bounds[k], self.bounds[k + 1]
-                self.ages.change(*where, now_us)
-                self._stale.append(where)
+                start, end = self.bounds[k], self.bounds[k + 1]
+                self.ages.change(start, end, now_us - (aggregations - 1) * aggregation_us)
+                self._stale.append((start, end, aggregations))

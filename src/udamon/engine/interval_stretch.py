@@ -1,4 +1,4 @@
-"""Keeping the CPU that in-kernel DAMON and its reader take below a share, by its sampling interval."""
+"""Keeping the CPU of a monitor with the kernel's algorithm below a share, by its sampling interval."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GOAL = IntervalsGoal(access_bp=400, aggrs=3, min_sample_us=5_000, max_sample_us=
 """The goal that DAMON's documents recommend: 4 % of the accesses that could be seen, in 3 aggregations."""
 
 
-class KernelBudget:
+class IntervalStretch:
     """Measures, and lengthens or shortens the intervals; each aggregation keeps its number of samples.
 
     The cost of a sample depends on the number of regions, which changes, so it is measured again and again.
