@@ -31,6 +31,7 @@ FIGURES = {
     "regions": "what operations on 1000 regions cost (10 s)",
     "accuracy": "accuracy of the region policies on all shapes (1 min)",
     "goals": "what policy adaptive must show in simulation, goal by goal (3 min)",
+    "unseen": "the policies on shapes that are held out and on traces of real programs (4 min)",
     "startup": "start, memory and installed size (1 min)",
     "recordings": "writing, reading and reporting, by row (1 min)",
     "programs": "Redis and PostgreSQL with and without a monitor, in pairs (9 min)",

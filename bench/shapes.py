@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from bench import held_out
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
 from udamon.core.policies import make_policy
@@ -19,11 +20,19 @@ from udamon.workload.truth import Truth
 
 SHAPES = ("one", "many", "fine", "zipf", "shifting", "sweep", "cold", "tiny", "sparse")
 DEFAULTS = Attrs()
+HELD_OUT = "held-out"
 
 
 def truth_of(shape: str) -> Truth:
-    workload = load(find(shape))
+    """Of a shape or trace that comes with udamon, or, as "held-out NAME N", of draw N of one that does not."""
+    kind, _, rest = shape.partition(" ")
+    workload = load(find(shape)) if kind != HELD_OUT else held_out.draw(*_name_and_number(rest))
     return Truth(workload, place(workload))
+
+
+def _name_and_number(words: str) -> tuple[str, int]:
+    name, number = words.split()
+    return name, int(number)
 
 
 class Collector:
