@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
 ALIKE = 0.1
 """Neighbours whose ages differ by this share of the older one's become one."""
+
+
+SLIVER = 64
+"""So many times smaller than its neighbour is what a step leaves behind."""
 
 
 class Ages:
@@ -52,19 +57,22 @@ class Ages:
             self.since.append(now_us)
         self.end = max(end, self.end)
 
-    def settle(self, now_us: int, aggregation_us: int) -> None:
-        """Once in ten aggregations, join neighbours whose ages differ by hardly more than ALIKE or one aggregation."""
+    def settle(self, now_us: int, aggregation_us: int, steps: Sequence[int]) -> None:
+        """Once in ten aggregations, join neighbours whose ages hardly differ: by ALIKE, or one aggregation."""
         self._passed += 1
-        if self._passed % 10 == 0:
-            self._join(now_us, aggregation_us)
+        if self._passed % 10 == 0 and len(self.starts) > 1:
+            self._join(now_us, aggregation_us, set(steps))
 
-    def _join(self, now_us: int, slack_us: int) -> None:
+    def _join(self, now_us: int, slack_us: int, steps: set[int]) -> None:
         starts, since = self.starts[:1], self.since[:1]
         sizes = [b - a for a, b in zip(self.starts, [*self.starts[1:], self.end], strict=True)]
         size = sizes[0]
         for start, when, length in zip(self.starts[1:], self.since[1:], sizes[1:], strict=True):
             older = now_us - min(when, since[-1])
-            if abs(when - since[-1]) <= max(ALIKE * older, slack_us):
+            if _left_over(starts[-1], start, start + length, steps):
+                since[-1] = since[-1] if size > length else when
+                size += length
+            elif abs(when - since[-1]) <= max(ALIKE * older, slack_us):
                 since[-1] = (since[-1] * size + when * length) // (size + length)
                 size += length
             else:
@@ -72,3 +80,12 @@ class Ages:
                 since.append(when)
                 size = length
         self.starts, self.since = starts, since
+
+
+def _left_over(left: int, middle: int, right: int, steps: set[int]) -> bool:
+    """One of both is a sliver that a step left behind when it came to be known better: it begins or ends there."""
+    if middle - left < right - middle:
+        small, large, outer = middle - left, right - middle, left
+    else:
+        small, large, outer = right - middle, middle - left, right
+    return small * SLIVER < large and (middle in steps) != (outer in steps)

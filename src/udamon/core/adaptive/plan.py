@@ -107,7 +107,7 @@ class Plan:
         found = [
             (bounds[k], bounds[k + 1])
             for k, (rate, seen) in enumerate(zip(steps.rate, steps.seen, strict=True))
-            if seen > KNOWN and (rate - HOT) ** 2 * seen < 1.0  # within two standard errors
+            if rate > 0.1 and (rate - HOT) ** 2 * seen < 2.25  # within three standard errors
         ]
         room = self._room(0.15)
         total = sum(end - start for start, end in found)

@@ -130,7 +130,7 @@ class AdaptivePolicy:
             if steps is None:
                 continue
             steps.explorer.end()
-            steps.ages.settle(self._now_us, self._attrs.aggr_us)
+            steps.ages.settle(self._now_us, self._attrs.aggr_us, steps.bounds)
             target.regions = regions_of(
                 steps, target.ranges, self._attrs, self._now_us, self._min_region, limit
             )
