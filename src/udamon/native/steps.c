@@ -316,6 +316,11 @@ static void places(const struct fit *f, size_t count, struct output *out)
         while (at < olds && old[at] < place)
             at++;
         uint64_t smaller = left < right ? left : right;
+        if (out->state[k] == NOTHING || out->state[k + 1] == NOTHING) {
+            out->origin[k] = place;
+            out->reach[k] = 0;
+            continue;
+        }
         if (out->origin[k] == UINT64_MAX)
             out->origin[k] = origin_of(f, place, out->rate[k + 1] - out->rate[k], smaller, at);
         if (out->origin[k] != place)
