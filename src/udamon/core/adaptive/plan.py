@@ -121,11 +121,11 @@ class Plan:
         columns = zip(steps.bounds, steps.bounds[1:], steps.rate, steps.seen, strict=False)
         # Those that are known well come first: only what they say can be held against what was expected.
         alive = sorted((each for each in columns if each[2] > 0.02), key=lambda each: each[3] < KNOWN)
-        if not alive:
-            return
         checks, room = 2, self._room(0.25)
+        if not alive or not room:
+            return
         if checks * len(alive) > room:
-            checks, stride = 1, -(-len(alive) // max(room, 1))
+            checks, stride = 1, -(-len(alive) // room)
             alive = alive[turn % stride :: stride]
         first = len(self._slots)
         starts, ends, _, _ = zip(*alive, strict=True)

@@ -23,13 +23,13 @@ class Space:
         self._columns = columns
 
     def strata(self, cells: int, phase: int) -> tuple[array[int], array[int]]:
-        """Starts and ends ('Q') of one place in each of `cells` equal cells of the resident bytes.
+        """Starts and ends ('Q') of one place in each of at most `cells` equal cells of the resident bytes.
 
         A place is an eighth of its cell; eight phases, counted on, cover all of it.
         """
         if not self.total or cells < 1:
             return array("Q"), array("Q")
-        cell = max(-(-self.total // cells) // PAGE_SIZE * PAGE_SIZE, PAGE_SIZE)
+        cell = -(-self.total // (cells * PAGE_SIZE)) * PAGE_SIZE
         width = max(cell // 8 // PAGE_SIZE * PAGE_SIZE, PAGE_SIZE)
         offset = cell * PHASES[phase % 8] // 8 // PAGE_SIZE * PAGE_SIZE
         starts, ends = strata(self._columns, offset, cell, width)
