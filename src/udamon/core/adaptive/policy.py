@@ -64,6 +64,9 @@ class AdaptivePolicy:
         return bool(self._known) and all(steps.explorer.resting for steps in self._known.values())
 
     def start(self, targets: Sequence[Target], attrs: Attrs) -> None:
+        if attrs.sample_us != self._attrs.sample_us:
+            for steps in self._known.values():
+                steps.retime()
         self._attrs = attrs
         here = {target.index for target in targets}
         for gone in self._known.keys() - here:

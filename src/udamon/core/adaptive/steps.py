@@ -59,6 +59,7 @@ class Steps:
         self.unrest = 0.0  # share of the accessed segments that seem to have changed of late
         self.changed = 0  # segments that changed with the last answers
         self.appeared = 0  # steps that were not there before
+        self._unsettled = 0  # aggregations until all points are of the present intervals
         self._expected = (range(0), 0.0)
         self._usual = 1.0  # share of the expected accesses that usually fail to come
         self._parameters = parameters
@@ -89,17 +90,22 @@ class Steps:
         self._take((array("I"), array("Q"), array("I"), array("B"), array("B"), array("I")), 0, 1, left)
         self._stale = []
 
+    def retime(self) -> None:
+        """The sampling interval changed, so rates will: that is no change of the memory, and no new age."""
+        self._unsettled = self._parameters.memory
+
     def take(self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: bool) -> None:
         """Add a stretch's answers; `older`: the first of an aggregation of `ticks` ticks."""
         if older and self.number > MOST_POINTS:
             self._memory = max(self._memory - 1, 2)
         elif older and self.number < MOST_POINTS // 2:
             self._memory = min(self._memory + 1, self._parameters.memory)
+        self._unsettled = max(self._unsettled - older, 0)
         new = (answers.slot, answers.address, answers.span, answers.answer, answers.shift, slots.target)
         self._take(new, target, max(3 * ticks // 4, 2), self._stale, older=older)
         self._stale = []
         slots_, hits = self._expected
-        if hits >= ENOUGH:
+        if hits >= ENOUGH and not self._unsettled:
             missing = 1 - sum(answers.hits[slots_.start : slots_.stop]) / hits
             self.unrest = max(missing - self._usual, self.unrest * self._parameters.unrest_keep)
             # While steps are still rough, some accesses always fail to come: that is no change.
@@ -176,5 +182,6 @@ class Steps:
             if aggregations:
                 self.changed += 1
                 start, end = self.bounds[k], self.bounds[k + 1]
-                self.ages.change(start, end, now_us - (aggregations - 1) * aggregation_us)
+                if not self._unsettled:
+                    self.ages.change(start, end, now_us - (aggregations - 1) * aggregation_us)
                 self._stale.append((start, end, aggregations))
