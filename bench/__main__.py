@@ -32,11 +32,16 @@ FIGURES = {
     "accuracy": "accuracy of the region policies on all shapes (1 min)",
     "goals": "what policy adaptive must show in simulation, goal by goal (3 min)",
     "unseen": "the policies on shapes that are held out and on traces of real programs (4 min)",
+    "curves": "F1 against checks for every shape, drawn into docs/pictures (6 min)",
+    "sensitivity": "policy adaptive with each parameter halved and doubled (12 min, only when it is named)",
     "startup": "start, memory and installed size (1 min)",
     "recordings": "writing, reading and reporting, by row (1 min)",
     "programs": "Redis and PostgreSQL with and without a monitor, in pairs (9 min)",
 }
 """Names and what they show; NAME is the module bench.NAME, whose `measure` returns figures."""
+
+ONLY_NAMED = {"sensitivity"}
+"""What changes only with the policy itself, and takes long."""
 
 
 def main(argv: list[str]) -> int:
@@ -54,7 +59,7 @@ def main(argv: list[str]) -> int:
     print(machine.describe())
     if not machine.favour_us():
         print("Everything runs at an ordinary priority: what else the machine does is in the figures.")
-    for name in args.names or FIGURES:
+    for name in args.names or [name for name in FIGURES if name not in ONLY_NAMED]:
         _show(name, write=args.write)
     return 0
 

@@ -6,7 +6,7 @@ python -m bench.goals many sweep --seeds 1     one seed, for a quick look
 python -m bench.goals --list                   the groups
 
 At 5 ms / 100 ms and 10 to 1000 regions. Cells are medians over seeds, with the smallest and the largest value.
-Everything is judged by the median. `-`: never reached, or there is no such policy yet.
+Everything is judged by the median.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from udamon.core.policies import POLICIES
 from udamon.evaluate.compare import Spread, at, level_of, mean_f1, reached, settled_checks, spread
 from udamon.evaluate.run import Evaluation
 from udamon.evaluate.statistics import percentile
+from udamon.evaluate.table import cell as cell_of
 
 KERNEL, OURS = "damon", "adaptive"
 SEEDS = (1, 2, 3, 4, 5)
@@ -64,11 +65,8 @@ Figures = Sequence[float | None] | None
 
 
 def cell(values: Figures, form: str) -> str:
-    found = None if values is None else spread(values)
-    if found is None:
-        return "-"
-    middle, low, high = (form.format(value) for value in found)
-    return middle if len(values or ()) == 1 else f"{middle} ({low}–{high})"
+    """Median, smallest and largest; `-` where there is no such policy."""
+    return "-" if values is None else cell_of(values, form.format)
 
 
 def least(what: str, goal: float, kernel: Figures, ours: Figures, form: str = "{:.2f}") -> Line:

@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import lru_cache
+from random import Random
 from typing import NamedTuple
 
 from bench.shapes import truth_of
+from udamon.core.adaptive import Parameters
 from udamon.core.attrs import Attrs
-from udamon.core.policies import POLICIES
-from udamon.evaluate.run import Evaluation, evaluate
+from udamon.core.policies import POLICIES, make_policy
+from udamon.core.policy import RegionPolicy
+from udamon.evaluate.run import Evaluation, evaluate_made
 from udamon.workload.truth import Truth
 
 ATTRS = Attrs()
@@ -19,12 +22,13 @@ ATTRS = Attrs()
 
 
 class Run(NamedTuple):
-    """A policy on a shape for `seconds`; `checks` per aggregation where the policy has such a budget."""
+    """A policy on a shape for `seconds`; `checks` per aggregation and `parameters` where the policy has such."""
 
     shape: str
     policy: str
     checks: int | None = None
     seconds: float = 60
+    parameters: Parameters | None = None
 
 
 class Lab:
@@ -59,4 +63,7 @@ def _truth(shape: str) -> Truth:
 
 
 def _evaluate(run: Run, seed: int) -> Evaluation:
-    return evaluate(_truth(run.shape), run.policy, seed, ATTRS, round(run.seconds * 1e9), run.checks)
+    def make(random: Random) -> RegionPolicy:
+        return make_policy(run.policy, random, checks=run.checks, parameters=run.parameters)
+
+    return evaluate_made(_truth(run.shape), make, seed, ATTRS, round(run.seconds * 1e9), run.checks)

@@ -20,9 +20,10 @@ from bench import held_out
 from bench.figures import Figure, as_text
 from bench.runs import Lab, Run
 from bench.shapes import HELD_OUT
-from udamon.evaluate.compare import mean_f1, spread
+from udamon.evaluate.compare import mean_f1
 from udamon.evaluate.run import UNBUDGETED, Evaluation
 from udamon.evaluate.statistics import percentile
+from udamon.evaluate.table import cell
 from udamon.workload.config import load
 from udamon.workload.shapes import find, traces
 
@@ -86,12 +87,9 @@ def _wss(percent: float) -> Callable[[Evaluation], float | None]:
 
 
 def _cell(values: Iterable[float | None], form: str) -> str:
+    """`-` where it cannot be said of some seed: nothing moved."""
     known = list(values)
-    found = None if None in known else spread(known)
-    if found is None:
-        return "-"
-    middle, low, high = (form.format(value) for value in found)
-    return middle if low == high else f"{middle} ({low}–{high})"
+    return "-" if None in known or not known else cell(known, form.format)
 
 
 def main(argv: Sequence[str]) -> int:
