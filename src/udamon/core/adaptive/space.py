@@ -29,10 +29,10 @@ class Space:
         """
         if not self.total or cells < 1:
             return array("Q"), array("Q")
-        cell = -(-self.total // (cells * PAGE_SIZE)) * PAGE_SIZE
-        width = max(cell // 8 // PAGE_SIZE * PAGE_SIZE, PAGE_SIZE)
-        offset = cell * PHASES[phase % 8] // 8 // PAGE_SIZE * PAGE_SIZE
-        starts, ends = strata(self._columns, offset, cell, width)
+        cell = -(-self.total // (cells * PAGE_SIZE))  # pages
+        width = -(-cell // 8)
+        offset = cell * PHASES[phase % 8] // 8
+        starts, ends = strata(self._columns, offset * PAGE_SIZE, cell * PAGE_SIZE, width * PAGE_SIZE)
         return array("Q", starts), array("Q", ends)
 
 

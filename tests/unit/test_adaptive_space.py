@@ -1,0 +1,109 @@
+"""Where a target can be asked: its resident bytes, its holes, and even samples of it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.points import PAGE
+from udamon.core.adaptive.space import Space, gaps_of
+from udamon.model import Range
+
+
+def pages(*ranges: tuple[int, int]) -> list[Range]:
+    return [Range(start * PAGE, end * PAGE) for start, end in ranges]
+
+
+def in_pages(ranges: list[Range]) -> list[tuple[int, int]]:
+    return [(start // PAGE, end // PAGE) for start, end in ranges]
+
+
+def all_pages(ranges: list[Range]) -> set[int]:
+    return {page for start, end in in_pages(ranges) for page in range(start, end)}
+
+
+def test_where_residency_is_unknown_all_can_be_asked() -> None:
+    space = Space(pages((2, 5), (8, 9)), None, 1)
+    assert (space.resident, space.holes, space.total) == (pages((2, 5), (8, 9)), [], 4 * PAGE)
+
+
+def test_holes_are_where_nothing_is_resident_for_long_enough() -> None:
+    space = Space(pages((0, 40)), pages((4, 10), (12, 20), (30, 36)), 4 * PAGE)
+    assert in_pages(space.resident) == [(4, 10), (12, 20), (30, 36)]
+    assert in_pages(space.holes) == [(0, 4), (20, 30), (36, 40)], "two pages are no hole"
+    assert space.total == 20 * PAGE
+
+
+def test_what_is_resident_outside_the_ranges_is_nothing_to_them() -> None:
+    space = Space(pages((10, 20), (30, 40)), pages((0, 12), (18, 32), (34, 50)), PAGE)
+    assert in_pages(space.resident) == [(10, 12), (18, 20), (30, 32), (34, 40)]
+    assert in_pages(space.holes) == [(12, 18), (32, 34)]
+
+
+def test_where_nothing_is_resident_all_is_a_hole() -> None:
+    space = Space(pages((10, 20)), [], PAGE)
+    assert (in_pages(space.holes), space.total) == ([(10, 20)], 0)
+    assert [len(column) for column in space.strata(9, 3)] == [0, 0]
+
+
+@st.composite
+def range_lists(draw: st.DrawFn, size: int = 12) -> list[Range]:
+    bounds = sorted(draw(st.lists(st.integers(0, 300), max_size=size, unique=True)))
+    return pages(*zip(bounds[::2], bounds[1::2], strict=False))
+
+
+@given(range_lists(), range_lists(), st.integers(1, 30))
+def test_resident_and_holes_are_parts_of_the_ranges(
+    ranges: list[Range], resident: list[Range], smallest: int
+) -> None:
+    space = Space(ranges, resident, smallest * PAGE)
+    there = all_pages(ranges) & all_pages(resident)
+    assert all_pages(space.resident) == there
+    missing = all_pages(ranges) - there
+    assert all_pages(space.holes) <= missing
+    assert all(hole.size >= smallest * PAGE for hole in space.holes)
+    for start, end in in_pages(gaps_of(resident, ranges)):
+        if end - start >= smallest:
+            assert set(range(start, end)) <= all_pages(space.holes)
+
+
+@given(range_lists(), range_lists())
+def test_gaps_are_what_is_not_covered(ranges: list[Range], within: list[Range]) -> None:
+    gaps = gaps_of(ranges, within)
+    assert all_pages(gaps) == all_pages(within) - all_pages(ranges)
+    assert all(a.end <= b.start for a, b in pairwise(gaps))
+
+
+@given(range_lists(), st.integers(1, 40), st.integers(0, 100))
+def test_samples_are_pages_of_resident_ranges_and_no_more_than_asked_for(
+    ranges: list[Range], cells: int, phase: int
+) -> None:
+    starts, ends = Space(ranges, None, PAGE).strata(cells, phase)
+    assert len(starts) <= cells
+    assert all(start % PAGE == end % PAGE == 0 for start, end in zip(starts, ends, strict=True))
+    for place in map(Range, starts, ends):
+        assert any(r.start <= place.start < place.end <= r.end for r in ranges)
+
+
+@given(st.integers(1, 3000), st.integers(1, 40), st.integers(0, 9))
+def test_eight_phases_look_at_every_page_of_a_range(size: int, cells: int, turn: int) -> None:
+    space = Space(pages((7, 7 + size)), None, PAGE)
+    seen: set[int] = set()
+    for phase in range(8 * turn, 8 * turn + 8):
+        starts, ends = space.strata(cells, phase)
+        seen |= all_pages([*map(Range, starts, ends)])
+    assert seen == set(range(7, 7 + size))
+
+
+def test_as_many_samples_as_asked_for_where_pages_go_round() -> None:
+    """A cell has 24 pages, its eighths have 3; each phase lies farthest from those before."""
+    space = Space(pages((0, 24), (1000, 1072)), None, PAGE)
+    first_cell = []
+    for phase in range(8):
+        starts, ends = (list(column) for column in space.strata(4, phase))
+        assert [start // PAGE - starts[0] // PAGE for start in starts] == [0, 1000, 1024, 1048]
+        assert {end - start for start, end in zip(starts, ends, strict=True)} == {3 * PAGE}
+        first_cell.append(starts[0] // PAGE)
+    assert first_cell == [0, 12, 6, 18, 3, 15, 9, 21]
