@@ -14,13 +14,12 @@ from udamon.native._native import strata
 
 
 def places(
-    ranges: Sequence[tuple[int, int]], cell: int, width: int, offset: int = 0
+    ranges: Sequence[tuple[int, int]], cell: int, width: int, offset: int = 0, inside: int = 0
 ) -> list[tuple[int, int]]:
     """In pages."""
     columns = range_columns([(start * PAGE, end * PAGE) for start, end in ranges])
-    starts, ends = (
-        array("Q", column) for column in strata(columns, offset * PAGE, cell * PAGE, width * PAGE)
-    )
+    sizes = (size * PAGE for size in (offset, cell, width, inside))
+    starts, ends = (array("Q", column) for column in strata(columns, *sizes))
     assert all(place % PAGE == 0 for place in [*starts, *ends])
     return [(start // PAGE, end // PAGE) for start, end in zip(starts, ends, strict=True)]
 
@@ -43,6 +42,15 @@ def test_no_place_reaches_beyond_its_range() -> None:
     assert places([(0, 1), (3, 4)], cell=1, width=9) == [(0, 1), (3, 4)]
 
 
+def test_of_a_place_in_several_ranges_the_part_is_given_that_has_a_certain_byte() -> None:
+    """The place is 101, 102, 200 and 300."""
+    ranges = [(100, 103), (200, 201), (300, 310)]
+    parts = [places(ranges, cell=100, width=4, offset=1, inside=inside) for inside in range(4)]
+    assert parts == [[(101, 103)], [(101, 103)], [(200, 201)], [(300, 301)]]
+    assert places([(100, 103)], cell=100, width=4, inside=2) == [(100, 103)]
+    assert places([(100, 103)], cell=100, width=4, inside=3) == [], "it would lie beyond"
+
+
 def test_nothing_of_nothing() -> None:
     assert places([], cell=1, width=1) == []
 
@@ -53,13 +61,18 @@ def range_lists(draw: st.DrawFn) -> list[tuple[int, int]]:
     return list(zip(bounds[::2], bounds[1::2], strict=False))
 
 
-@given(range_lists(), st.integers(1, 40), st.integers(1, 40), st.integers(0, 50))
+@given(range_lists(), st.integers(1, 40), st.integers(1, 40), st.integers(0, 50), st.integers(0, 39))
 def test_places_are_those_of_the_contract(
-    ranges: list[tuple[int, int]], cell: int, width: int, offset: int
+    ranges: list[tuple[int, int]], cell: int, width: int, offset: int, inside: int
 ) -> None:
-    pages = [(page, end) for start, end in ranges for page in range(start, end)]
-    expected = [(page, min(page + width, end)) for page, end in pages[offset::cell]]
-    assert places(ranges, cell, width, offset) == expected
+    inside %= width
+    pages = [(page, r) for r, (start, end) in enumerate(ranges) for page in range(start, end)]
+    expected = []
+    for first in range(offset, len(pages) - inside, cell):
+        place = pages[first : first + width]
+        part = [page for page, r in place if r == place[inside][1]]
+        expected.append((part[0], part[-1] + 1))
+    assert places(ranges, cell, width, offset, inside) == expected
 
 
 @pytest.mark.parametrize(
@@ -77,26 +90,31 @@ def test_cells_and_ranges_of_no_sense_are_refused(
     ranges: list[tuple[int, int]], cell: int, width: int
 ) -> None:
     with pytest.raises(ValueError, match="empty or too large"):
-        strata(range_columns(ranges), 0, cell, width)
+        strata(range_columns(ranges), 0, cell, width, 0)
+
+
+@pytest.mark.parametrize(("offset", "width", "inside"), [(0, 5, 5), (2**64 - 2, 9, 4)])
+def test_a_byte_outside_of_its_place_is_refused(offset: int, width: int, inside: int) -> None:
+    with pytest.raises(ValueError, match="empty or too large"):
+        strata(range_columns([(0, PAGE)]), offset, PAGE, width, inside)
 
 
 def test_starts_without_ends_are_refused() -> None:
     with pytest.raises(ValueError, match="differ in length"):
-        strata([array("Q", [0]), array("Q")], 0, PAGE, PAGE)
+        strata([array("Q", [0]), array("Q")], 0, PAGE, PAGE, 0)
 
 
 WORD = st.integers(0, 2**64 - 1)
 
 
-@given(st.lists(st.tuples(WORD, WORD), max_size=5), WORD, st.integers(2**50 // 64, 2**64 - 1), WORD)
+@given(st.lists(st.tuples(WORD, WORD), max_size=5), WORD, st.integers(2**44, 2**49), WORD, WORD)
 def test_no_numbers_are_too_strange(
-    ranges: list[tuple[int, int]], offset: int, cell: int, width: int
+    ranges: list[tuple[int, int]], offset: int, cell: int, width: int, inside: int
 ) -> None:
+    columns = range_columns(ranges)
     try:
-        starts, ends = (array("Q", column) for column in strata(range_columns(ranges), offset, cell, width))
+        starts, ends = (array("Q", column) for column in strata(columns, offset, cell, width, inside))
     except ValueError:
         return
-    inside = [
-        (a, b) for a, b in zip(starts, ends, strict=True) for start, end in ranges if start <= a < b <= end
-    ]
-    assert len(inside) >= len(starts)
+    for place in zip(starts, ends, strict=True):
+        assert any(start <= place[0] < place[1] <= end for start, end in ranges)

@@ -120,7 +120,10 @@ def regions_cut(
     The last segment and age also hold beyond their end. Raises ValueError.
     """
 
-def strata(buffers: Sequence[Buffer], offset: int, cell: int, width: int, /) -> tuple[bytes, bytes]:
+def strata(
+    buffers: Sequence[Buffer], offset: int, cell: int, width: int, inside: int, /
+) -> tuple[bytes, bytes]:
     """Starts and ends, 'Q' as bytes, of places of `width` bytes: one `offset` bytes into the ranges ('Q' start,
-    'Q' end) taken together, then one every `cell` bytes. None reaches beyond its range. Raises ValueError.
+    'Q' end) taken together, then one every `cell` bytes. None reaches beyond its range: of a place that lies in
+    several, it is the part in which its byte `inside` lies. Raises ValueError.
     """

@@ -10,6 +10,8 @@ from udamon.native._native import strata
 
 PHASES = (0, 4, 2, 6, 1, 5, 3, 7)
 """The order of the eighths of a cell: each lies farthest from those before (van der Corput)."""
+GOLDEN = 0.6180339887498949
+"""Its multiples are spread evenly between whole numbers."""
 
 
 class Space:
@@ -25,14 +27,17 @@ class Space:
     def strata(self, cells: int, phase: int) -> tuple[array[int], array[int]]:
         """Starts and ends ('Q') of one place in each of at most `cells` equal cells of the resident bytes.
 
-        A place is an eighth of its cell; eight phases, counted on, cover all of it.
+        A place is an eighth of its cell; eight phases, counted on, cover all of it. Where it lies in several
+        ranges, it is one of those parts, each as often as it is large.
         """
         if not self.total or cells < 1:
             return array("Q"), array("Q")
         cell = -(-self.total // (cells * PAGE_SIZE))  # pages
         width = -(-cell // 8)
         offset = cell * PHASES[phase % 8] // 8
-        starts, ends = strata(self._columns, offset * PAGE_SIZE, cell * PAGE_SIZE, width * PAGE_SIZE)
+        inside = int(phase // 8 * GOLDEN % 1 * width)
+        sizes = (pages * PAGE_SIZE for pages in (offset, cell, width, inside))
+        starts, ends = strata(self._columns, *sizes)
         return array("Q", starts), array("Q", ends)
 
 
