@@ -70,23 +70,27 @@ def take(
     *,
     slots: Sequence[int] = (0,),
     holes: Ranges = (),
-    drop: Ranges = (),
+    drop: Sequence[tuple[int, int, int]] = (),
     target: int = 0,
     whole: int = 15,
     older: int = 0,
     limit: int = 16,
-    drop_age: int = 1,
 ) -> list[Point]:
-    """points_take by names; `slots` says of each slot to which target it belongs."""
-    buffers = take_buffers(pack(old), answers, slots, [*range_columns(holes), *range_columns(drop)])
-    return unpack(points_take(buffers, target, whole, older, limit, drop_age))
+    """points_take by names; `slots` says of each slot to which target it belongs, `drop` has start, end and age."""
+    ranges = [*range_columns(holes), *range_columns([(start, end) for start, end, _ in drop])]
+    buffers = take_buffers(pack(old), answers, slots, ranges, [age for _, _, age in drop])
+    return unpack(points_take(buffers, target, whole, older, limit))
 
 
 def take_buffers(
-    old: bytes, answers: Sequence[Answer], slots: Sequence[int], ranges: Sequence[array[int]]
+    old: bytes,
+    answers: Sequence[Answer],
+    slots: Sequence[int],
+    ranges: Sequence[array[int]],
+    drop_ages: Sequence[int] = (),
 ) -> list[bytes | array[int]]:
     """What points_take wants, in its order; `ranges` are starts and ends of the holes, then of what is dropped."""
-    return [old, *answer_columns(answers), array("I", slots), *ranges]
+    return [old, *answer_columns(answers), array("I", slots), *ranges, array("B", drop_ages)]
 
 
 def answers_to(slots: Slots, answers: Sequence[Answer], ticks: int) -> Answers:

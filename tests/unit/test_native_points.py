@@ -96,21 +96,29 @@ def test_the_greatest_age_is_no_overflow() -> None:
 
 def test_dropping_spares_what_lies_outside_the_ranges_and_what_is_new() -> None:
     old = at(0, 1, 2, 3, 4, 5, 6)
-    drop = [(1 * PAGE, 3 * PAGE), (5 * PAGE, 6 * PAGE)]
+    drop = [(1 * PAGE, 3 * PAGE, 0), (5 * PAGE, 6 * PAGE, 0)]
     answers = [Answer(1 * PAGE, 1), Answer(5 * PAGE, 1)]
-    found = take(old, answers, drop=drop, drop_age=0)
+    found = take(old, answers, drop=drop)
     assert found == [
         Point(0), Point(PAGE, HIT), Point(3 * PAGE), Point(4 * PAGE), Point(5 * PAGE, HIT), Point(6 * PAGE),
     ]  # fmt: skip
 
 
-def test_the_age_at_which_points_are_dropped_is_the_one_they_have_then() -> None:
-    old = [Point(0, age=0), Point(PAGE, age=1), Point(2 * PAGE, age=2)]
-    everywhere = [(0, 9 * PAGE)]
-    assert pages_of(take(old, drop=everywhere, drop_age=1)) == [0]
-    assert pages_of(take(old, drop=everywhere, drop_age=2)) == [0, 1]
-    assert pages_of(take(old, drop=everywhere, drop_age=2, older=1)) == [0]
-    assert pages_of(take(old, drop=everywhere, drop_age=1, older=1)) == []
+@pytest.mark.parametrize("older", [0, 1])
+def test_points_are_dropped_by_the_age_they_have_had_so_far(older: int) -> None:
+    """What is said of them was said before they grew older."""
+    old = [Point(page * PAGE, age=page) for page in range(4)]
+    for age in range(5):
+        found = take(old, drop=[(0, 9 * PAGE, age)], older=older)
+        assert found == [Point(page * PAGE, age=page + older) for page in range(min(age, 4))]
+
+
+def test_every_range_has_an_age_of_its_own() -> None:
+    old = [Point(page * PAGE, age=age) for page in range(6) for age in (1, 4)]
+    found = take(old, drop=[(0, PAGE, 0), (2 * PAGE, 3 * PAGE, 2), (3 * PAGE, 5 * PAGE, 5)])
+    assert [(p.start // PAGE, p.age) for p in found] == [
+        (1, 1), (1, 4), (2, 1), (3, 1), (3, 4), (4, 1), (4, 4), (5, 1), (5, 4),
+    ]  # fmt: skip
 
 
 def test_holes_are_points_and_nothing_else_lies_in_them() -> None:
@@ -135,22 +143,25 @@ def test_a_hole_larger_than_a_point_can_say_is_as_large_as_it_can() -> None:
 
 
 def model(
-    old: list[Point], answers: list[Answer], slots: list[int], holes: Ranges, drop: Ranges, older: int, limit: int,
-    drop_age: int,
+    old: list[Point], answers: list[Answer], slots: list[int], holes: Ranges, drop: list[tuple[int, int, int]],
+    older: int, limit: int,
 ) -> list[Point]:  # fmt: skip
     """The contract, for target 0 and whole spans of 15, one point after the other."""
 
-    def within(ranges: Ranges, point: Point) -> bool:
-        return any(start <= point.start < end for start, end in ranges)
+    def dropped(point: Point) -> bool:
+        return any(start <= point.start < end and point.age >= age for start, end, age in drop)
 
-    aged = [p._replace(age=p.age + older) for p in old if p.kind != HOLE]
-    kept = [p for p in aged if p.age <= limit and not (within(drop, p) and p.age >= drop_age)]
+    def hidden(point: Point) -> bool:
+        return any(start <= point.start < end for start, end in holes)
+
+    kept = [p._replace(age=p.age + older) for p in old if p.kind != HOLE and not dropped(p)]
+    kept = [p for p in kept if p.age <= limit]
     for a in answers:
         if slots[a.slot] == 0:
             size = 1 << a.shift
             kind = HIT * (a.answer == 1) + WHOLE * (a.span >= 15)
             kept.append(Point(a.address // size * size, kind, 0, size // PAGE))
-    points = [p for p in kept if not within(holes, p)]
+    points = [p for p in kept if not hidden(p)]
     points += [Point(start, HOLE, 0, (end - start) // PAGE) for start, end in holes]
     return sorted(points, key=lambda p: p.start)
 
@@ -178,16 +189,16 @@ ANSWER = st.builds(
 
 @given(
     st.lists(OLD, max_size=30).map(sorted), st.lists(ANSWER, max_size=30), st.lists(st.integers(0, 1), min_size=3),
-    page_ranges(), page_ranges(), st.integers(0, 3), st.integers(0, 20), st.integers(0, 3),
+    page_ranges(), page_ranges(), st.lists(st.integers(0, 20), min_size=4, max_size=4), st.integers(0, 3),
+    st.integers(0, 20),
 )  # fmt: skip
 def test_points_are_those_of_the_contract(
     old: list[Point], answers: list[Answer], slots: list[int], holes: list[tuple[int, int]],
-    drop: list[tuple[int, int]], older: int, limit: int, drop_age: int,
+    places: list[tuple[int, int]], ages: list[int], older: int, limit: int,
 ) -> None:  # fmt: skip
-    found = take(
-        old, answers, slots=slots, holes=holes, drop=drop, older=older, limit=limit, drop_age=drop_age
-    )  # fmt: skip
-    assert found == model(old, answers, slots, holes, drop, older, limit, drop_age)
+    drop = [(start, end, age) for (start, end), age in zip(places, ages, strict=False)]
+    found = take(old, answers, slots=slots, holes=holes, drop=drop, older=older, limit=limit)
+    assert found == model(old, answers, slots, holes, drop, older, limit)
     assert all(a.start <= b.start for a, b in pairwise(found))
 
 
@@ -206,16 +217,16 @@ def test_answers_of_no_slot_or_of_no_page_are_refused(wrong: Answer) -> None:
         take([], [Answer(0, 1), wrong])
 
 
-@pytest.mark.parametrize("longer", [1, 2, 3, 4, 5, 7, 8, 9, 10])
+@pytest.mark.parametrize("longer", [1, 2, 3, 4, 5, 7, 8, 9, 10, 11])
 def test_columns_of_different_lengths_are_refused(longer: int) -> None:
     """Not the points, and not the slots, which have lengths of their own."""
     buffers = take_buffers(pack([]), [Answer(0, 1)], [0], [*range_columns([]), *range_columns([])])
-    assert points_take(buffers, 0, 15, 0, 16, 1) != b""
+    assert points_take(buffers, 0, 15, 0, 16) != b""
     column = buffers[longer]
     assert isinstance(column, array)
     column.append(0)
     with pytest.raises(ValueError, match="differ in length"):
-        points_take(buffers, 0, 15, 0, 16, 1)
+        points_take(buffers, 0, 15, 0, 16)
 
 
 @pytest.mark.parametrize(("older", "limit"), [(256, 16), (0, 256), (2**32 - 1, 255)])
@@ -228,15 +239,16 @@ COLUMN = st.lists(st.integers(0, 2**64 - 1), max_size=6)
 
 
 @given(
-    st.binary(max_size=100), st.lists(ANSWER, max_size=12), st.lists(COLUMN, min_size=4, max_size=4),
-    st.integers(0, 255), st.integers(0, 255), st.integers(0, 2**32 - 1),
+    st.binary(max_size=100), st.lists(ANSWER, max_size=12), st.lists(COLUMN, min_size=5, max_size=5),
+    st.integers(0, 255), st.integers(0, 255),
 )  # fmt: skip
 def test_no_bytes_are_too_strange(
-    old: bytes, answers: list[Answer], columns: list[list[int]], older: int, limit: int, drop_age: int
+    old: bytes, answers: list[Answer], columns: list[list[int]], older: int, limit: int
 ) -> None:
     """Unsorted points, ranges that overlap or end before they start: not the contract, but no crash either."""
     size = min(map(len, columns))
-    ranges = [array("Q", column[:size]) for column in columns]
-    buffers = take_buffers(old, answers, [0, 1, 0], ranges)
-    found = unpack(points_take(buffers, 0, 15, older, limit, drop_age))
+    ranges = [array("Q", column[:size]) for column in columns[:4]]
+    ages = [word % 256 for word in columns[4][:size]]
+    buffers = take_buffers(old, answers, [0, 1, 0], ranges, ages)
+    found = unpack(points_take(buffers, 0, 15, older, limit))
     assert len(found) <= len(old) // LAYOUT.size + len(answers) + size
