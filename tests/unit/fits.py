@@ -1,0 +1,119 @@
+"""steps_fit by names, with tables that are simple enough to work a fit out by hand."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tests.unit.points import PAGE, Point, pack
+from udamon.native._native import steps_fit
+
+COLD, HOT, COOLED, WARMED, NOTHING = 0, 1, 2, 3, 255
+GAPS, AGES = 512, 256
+
+
+class Tables(NamedTuple):
+    """What a fit believes. `answers` is by kind, old before new, and state."""
+
+    answers: Sequence[float]
+    enter: Sequence[float]
+    jump: Sequence[float]
+    weight: Sequence[float]
+    rate: Sequence[float]
+    unchanged: int
+
+
+def by_hand(weights: float = 1.0) -> Tables:
+    """An expected answer costs 0.1, any other one 3. A step costs 2, and entering its state 1, or 2 where the
+    rate changed. So three surprises in a row are worth two steps, and two are not."""
+    hit = {
+        False: [-3.0, -0.1, -0.1, -3.0],
+        True: [-3.0, -0.1, -3.0, -0.1],
+    }  # by state; old points, then new ones
+    miss = {new: [-3.1 - chance for chance in row] for new, row in hit.items()}
+    hole = [0.0, -1e9, -1e9, -1e9]
+    answers = [
+        *miss[False], *miss[True], *hit[False], *hit[True], *miss[False], *miss[True], *hit[False], *hit[True],
+        *hole, *hole,
+    ]  # fmt: skip
+    return Tables(
+        answers, [-1.0, -1.0, -2.0, -2.0], [-2.0] * GAPS, [weights**age for age in range(AGES)],
+        [0.1, 0.9, 0.1, 0.9], 2,
+    )  # fmt: skip
+
+
+class Step(NamedTuple):
+    """A step of the fit before; places in pages."""
+
+    place: int
+    low: int
+    high: int
+    height: float = 1.0
+    reach: int = 0
+
+
+class Fit(NamedTuple):
+    """What steps_fit returns; places of steps in bytes."""
+
+    state: list[int]
+    since: list[int]
+    place: list[int]
+    rate: list[float]
+    touched: list[float]
+    seen: list[float]
+    low: list[int]
+    high: list[int]
+    reach: list[int]
+    origin: list[int | None]
+    suspects: list[tuple[int, int, int]]
+
+    def gaps(self) -> list[tuple[float, float, float]]:
+        """low, place and high of each step, in pages."""
+        rows = zip(self.low, self.place, self.high, strict=True)
+        return [(low / PAGE, place / PAGE, high / PAGE) for low, place, high in rows]
+
+
+def fit(
+    points: Sequence[Point],
+    tables: Tables | None = None,
+    before: Sequence[Step] = (),
+    *,
+    end: int,
+    ticks: int = 20,
+    prior: float = 2.0,
+    drift: float = 0.0,
+    change: float = 1e9,
+    least_change: float = 0.2,
+    surprise: float = 100.0,
+    suspect_age: int = 1,
+) -> Fit:
+    """Fit the space [0, end); `end` in pages."""
+    tables = tables or by_hand()
+    buffers = fit_buffers(pack(points), tables, before)
+    packed = steps_fit(
+        buffers, tables.unchanged, 0, end * PAGE, ticks, prior, drift, change, least_change, surprise, suspect_age
+    )  # fmt: skip
+    rate, touched, seen = (list(array("d", column)) for column in packed[3:6])
+    place, low, high, reach, origin, flat = (list(array("Q", column)) for column in (packed[2], *packed[6:]))
+    return Fit(
+        list(packed[0]), list(packed[1]), place, rate, touched, seen, low, high, reach,
+        [None if was == 2**64 - 1 else was for was in origin],
+        list(zip(flat[::3], flat[1::3], flat[2::3], strict=True)),
+    )  # fmt: skip
+
+
+def fit_buffers(
+    points: bytes, tables: Tables, before: Sequence[Step] = ()
+) -> list[bytes | array[int] | array[float]]:
+    """What steps_fit wants, in its order."""
+    columns = (tables.answers, tables.enter, tables.jump, tables.weight, tables.rate)
+    return [
+        points,
+        *(array("d", column) for column in columns),
+        array("Q", [step.place * PAGE for step in before]),
+        array("Q", [step.low * PAGE for step in before]),
+        array("Q", [step.high * PAGE for step in before]),
+        array("Q", [step.reach * PAGE for step in before]),
+        array("d", [step.height for step in before]),
+    ]

@@ -1,0 +1,342 @@
+"""The fit of steps, worked out by hand; tests/property/test_steps_fit.py has it against an independent one."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+
+from tests.unit.fits import COLD, COOLED, HOT, NOTHING, WARMED, Fit, Step, by_hand, fit, fit_buffers
+from tests.unit.points import HIT, HOLE, LAYOUT, MISS, PAGE, WHOLE, Point, pack
+from udamon.native._native import steps_fit
+
+
+def row(first: int, last: int, kind: int, every: int = 8, age: int = 0) -> list[Point]:
+    """A point on every eighth page of [first, last)."""
+    return [Point(page * PAGE, kind, age) for page in range(first, last, every)]
+
+
+def island(hits: int) -> Fit:
+    """`hits` hits from page 128 on, between 16 misses and 8 misses, a point every 8 pages."""
+    end = 128 + 8 * hits
+    return fit([*row(0, 128, MISS), *row(128, end, HIT), *row(end, end + 64, MISS)], end=end + 64)
+
+
+def test_three_surprises_are_worth_an_island_and_two_are_not() -> None:
+    """Cold throughout: 3 for each hit. Their own segment: 0.1 for each, and two steps of 3."""
+    assert island(2).state == [COLD]
+    assert island(3).state == [COLD, HOT, COLD]
+
+
+def test_a_step_lies_between_two_points_and_is_put_amid_them() -> None:
+    """The last miss ends with page 120, the first hit begins with page 128; the last hit is page 144."""
+    found = island(3)
+    assert found.gaps() == [(121, 124, 128), (145, 148, 152)]
+    assert found.rate == pytest.approx([0.0, (3 + 2 * 0.9) / (3 + 2), 0.0])
+    assert found.seen == [16, 3, 8]
+
+
+def test_a_gap_of_one_page_or_none() -> None:
+    """Between page 1 and page 3 lies one page: the step is before it. Between neighbours there is no choice."""
+    for first, gap in ((2, (2, 2, 2)), (3, (2, 2, 3)), (4, (2, 3, 4))):
+        found = fit([*row(0, 2, MISS, 1), *row(first, first + 9, HIT, 1)], end=first + 9)
+        assert found.gaps() == [gap]
+
+
+def test_answers_of_one_page_are_never_divided() -> None:
+    """Apart they would cost 2 * 9 * 0.1 and a step; on one page, half of them cost 3 each."""
+    points = [Point(5 * PAGE, MISS)] * 9 + [Point(5 * PAGE, HIT)] * 9
+    assert len(fit(points, end=10).state) == 1
+    apart = fit([Point(5 * PAGE, MISS)] * 9 + [Point(6 * PAGE, HIT)] * 9, end=10)
+    assert (apart.state, apart.gaps()) == ([COLD, HOT], [(6, 6, 6)])
+
+
+def test_answers_of_one_huge_page_are_never_divided() -> None:
+    """Also where points of single pages, from before it was one, lie inside."""
+    huge = Point(0, HIT, 1, 512)
+    inside = [*row(0, 200, HIT, age=2), *row(200, 512, MISS, age=2)]
+    found = fit([huge, *inside, *row(512, 600, MISS)], end=600)
+    assert all(place >= 512 * PAGE for place in found.place)
+    assert all(low <= place <= high for low, place, high in found.gaps())
+
+
+def test_a_hole_is_a_segment_of_its_own_that_nothing_hot_reaches_over() -> None:
+    hole = Point(64 * PAGE, HOLE, 0, 100)
+    found = fit([*row(0, 64, HIT), hole, *row(168, 232, HIT)], end=232)
+    assert found.state == [HOT, NOTHING, HOT]
+    assert found.gaps() == [(64, 64, 64), (164, 164, 164)], "known to the page, whatever the points beside it"
+    assert (found.rate[1], found.touched[1], found.seen[1]) == (0, 0, 0)
+    assert (found.reach, found.origin) == ([0, 0], found.place), (
+        "and that they ever lay elsewhere says nothing"
+    )
+
+
+def test_a_hole_in_cold_memory_is_cut_out_as_well() -> None:
+    hole = Point(64 * PAGE, HOLE, 0, 100)
+    assert fit([*row(0, 64, MISS), hole, *row(168, 232, MISS)], end=232).state == [COLD, NOTHING, COLD]
+    assert fit([hole], end=232).state == [NOTHING]
+    assert fit([hole, *row(168, 232, HIT)], end=232).gaps() == [(164, 164, 164)]
+
+
+def test_no_points_no_segments() -> None:
+    assert fit([], end=100) == ([],) * 11
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "state", "rate"), [(MISS, HIT, WARMED, (3 + 2 * 0.9) / (3 + 2)), (HIT, MISS, COOLED, 0.0)]
+)
+def test_of_a_changed_segment_only_new_points_count(old: int, new: int, state: int, rate: float) -> None:
+    """3 new answers against 4 old ones. As ever they were: 3 * 3 or more; changed: 3 + 4 for two steps."""
+    around = (
+        [*row(0, 64, MISS), *row(128, 192, MISS)] if old == MISS else [*row(0, 64, HIT), *row(128, 192, HIT)]
+    )
+    changed = [*row(64, 128, old, 16, age=3), *row(72, 120, new, 16)]
+    found = fit(sorted(around + changed), end=192)
+    assert found.state[1] == state
+    assert len(found.state) == 3
+    assert found.since == [0, 1, 0]
+    assert found.rate[1] == pytest.approx(rate)
+    assert found.seen[1] == 3
+
+
+def test_of_a_segment_that_did_not_change_all_points_count() -> None:
+    """By their weights: 1 + 1/2 hits of 1 + 1/2 + 1/4."""
+    points = [Point(0, HIT), Point(PAGE, HIT, 1), Point(2 * PAGE, MISS, 2)]
+    found = fit(points, by_hand(weights=0.5), end=3)
+    assert found.state == [HOT]
+    assert found.seen == [1.75]
+    assert found.rate == pytest.approx([(1.5 + 2 * 0.9) / (1.75 + 2)])
+
+
+def test_weights_are_worth_surprises() -> None:
+    """Four hits of the age at which a point counts half are worth two: too few."""
+    tables = by_hand(weights=0.5)
+    for age, state in ((0, [COLD, HOT, COLD]), (1, [COLD])):
+        points = [*row(0, 40, MISS, age=age), *row(40, 72, HIT, age=age), *row(72, 112, MISS, age=age)]
+        assert fit(points, tables, end=112).state == state
+
+
+def test_touched_is_what_whole_spans_say_beside_the_rate() -> None:
+    """3 of 4 whole spans touched, and 2 checks' worth of what the rate makes of 20 ticks."""
+    points = [*row(0, 24, HIT), *row(24, 48, HIT + WHOLE), Point(48 * PAGE, WHOLE)]
+    found = fit(points, end=49, ticks=4)
+    rate = (3 + 2 * 0.9) / (3 + 2)
+    assert found.rate == pytest.approx([rate])
+    assert found.touched == pytest.approx([(3 + 2 * (1 - (1 - rate) ** 4)) / (4 + 2)])
+    assert found.seen == [3], "of one-tick checks"
+
+
+def test_what_only_whole_spans_saw_accessed_has_its_levels_rate() -> None:
+    found = fit(row(0, 40, HIT + WHOLE), end=40, ticks=4, prior=1.0)
+    assert found.rate == pytest.approx([0.9])
+    assert found.touched == pytest.approx([(5 + (1 - 0.1**4)) / 6])
+    assert found.seen == [0]
+
+
+def test_what_was_never_seen_accessed_is_not_accessed_at_all() -> None:
+    found = fit([*row(0, 40, MISS), *row(40, 80, WHOLE)], end=80)
+    assert (found.rate, found.touched) == ([0.0], [0.0])
+
+
+# One step, hit by hit on the right: its points leave [121, 128); 128 pages are to its left, 135 to its right.
+POINTS = [*row(0, 128, MISS), *row(128, 256, HIT)]
+
+
+def one_step(*before: Step, drift: float = 1 / 128) -> Fit:
+    found = fit(POINTS, before=before, end=256, drift=drift)
+    assert found.state == [COLD, HOT]
+    return found
+
+
+def test_a_step_that_stays_keeps_its_place_and_its_gap_widens_by_the_drift() -> None:
+    """By a page each time: 1/128 of the smaller of both segments; but not beyond what the points say."""
+    step = Step(125, 124, 126)
+    gaps = []
+    for _ in range(5):
+        found = one_step(step)
+        ((low, place, high),) = found.gaps()
+        gaps.append((low, place, high))
+        step = Step(int(place), int(low), int(high))
+        assert (found.reach, found.origin) == ([0], [125 * PAGE])
+    assert gaps == [(123, 125, 127), (122, 125, 128), (121, 125, 128), (121, 125, 128), (121, 125, 128)]
+
+
+def test_a_step_that_moved_keeps_what_was_known_of_its_gap() -> None:
+    """It was before 120 and drifts by 2: so it is before 122 now, wherever between 121 and 128 it could be.
+    And as it came from 119, it may have come as far again."""
+    found = one_step(Step(119, 117, 120), drift=2 / 128)
+    assert found.gaps() == [(121, 121, 122)]
+    assert (found.reach, found.origin) == ([2 * PAGE], [119 * PAGE])
+
+
+def test_the_reach_of_a_step_that_stays_is_halved_until_it_is_less_than_a_page() -> None:
+    reaches, reach = [], 8
+    while reach:
+        found = one_step(Step(125, 124, 126, reach=reach))
+        reaches.append(found.reach[0])
+        reach = found.reach[0] // PAGE
+    assert reaches == [4 * PAGE, 2 * PAGE, PAGE, 0]
+
+
+def test_a_step_that_came_from_afar_may_have_come_as_far_again() -> None:
+    """It is between 121 and 128 now, so at 124; the nearest step of its direction was at 110."""
+    found = one_step(Step(60, 59, 61), Step(110, 109, 111))
+    assert found.gaps() == [(121, 124, 128)]
+    assert (found.reach, found.origin) == ([14 * PAGE], [110 * PAGE])
+
+
+def test_a_step_of_another_direction_is_another_step() -> None:
+    """Nothing is known of this one: it may have come from either end of the smaller segment, 124 pages long."""
+    for steps in ((), (Step(110, 109, 111, height=-1.0),), (Step(125, 124, 126, height=-1.0),)):
+        found = one_step(*steps)
+        assert found.gaps() == [(121, 124, 128)]
+        assert (found.reach, found.origin) == ([124 * PAGE], [None])
+
+
+def test_a_step_farther_away_than_the_smaller_segment_is_long_is_another_step() -> None:
+    """The island is 64 pages long; the step at 48 is 76 away from its beginning, at 124."""
+    points = [*row(0, 128, MISS), *row(128, 192, HIT), *row(192, 320, MISS)]
+    found = fit(points, before=[Step(48, 48, 49)], end=320)
+    assert (found.place[0], found.origin[0]) == (124 * PAGE, None)
+    assert found.reach[0] == found.place[1] - found.place[0]
+
+
+def test_of_two_steps_in_a_gap_the_one_of_the_same_direction_goes_on() -> None:
+    found = one_step(Step(122, 122, 123, height=-1.0), Step(126, 125, 127))
+    assert found.gaps() == [(124, 126, 128)]
+
+
+def test_both_steps_of_an_island_stay() -> None:
+    """64 pages of hits: they drift by 1/64 of what is between the farthest places of their neighbours."""
+    points = [*row(0, 128, MISS), *row(128, 192, HIT), *row(192, 320, MISS)]
+    before = [Step(124, 124, 126), Step(190, 188, 190, height=-1.0)]
+    found = fit(points, before=before, end=320, drift=1 / 71)  # of [121, 192)
+    assert found.gaps() == [(123, 124, 127), (187, 190, 191)]
+    assert found.reach == [0, 0]
+
+
+def in_time(before: int, number: int, after: int, *ages: int) -> list[Point]:
+    """`number` answers `before` of age 3, then one answer `after` of each of `ages`."""
+    old = [Point(2 * page * PAGE, before, 3) for page in range(number)]
+    return sorted([*old, *(Point((2 * i + 1) * PAGE, after, age) for i, age in enumerate(ages))])
+
+
+def test_a_segment_has_its_rate_since_its_points_speak_for_it() -> None:
+    """One level costs 6 surprises; two of them, 14 * 0.1: 17.4 better. Old points count no longer."""
+    points = in_time(MISS, 6, HIT, 1, 1, 1, 1, 1, 1, 1, 0)
+    for change, since, seen, hits in ((17.3, 2, 8, 8), (17.5, 0, 14, 8)):
+        found = fit(points, end=20, change=change)
+        assert (found.state, found.since) == ([HOT], [since])
+        assert found.seen == [seen]
+        assert found.rate == pytest.approx([(hits + 2 * 0.9) / (seen + 2)])
+
+
+@pytest.mark.parametrize("youngest", [0, 1, 2])
+def test_the_change_is_where_it_explains_most(youngest: int) -> None:
+    found = fit(in_time(MISS, 6, HIT, 2, 2, 2, 2, 2, 2, 2, youngest), end=20, change=9, least_change=0.7)
+    assert (found.state, found.since, found.seen) == ([HOT], [3], [8])
+
+
+def test_a_change_that_is_no_larger_than_the_least_is_none() -> None:
+    points = in_time(MISS, 6, HIT, 1, 1, 1, 1, 1, 1, 1, 1)
+    assert fit(points, end=20, change=9, least_change=0.79).since == [2]
+    assert fit(points, end=20, change=9, least_change=0.81).since == [0]
+
+
+def test_recent_accesses_are_a_change_only_where_the_segment_is_accessed() -> None:
+    """Ten old answers and two others: the segment is what the ten say. Cold memory with two accesses was asked
+    around them; hot memory with two misses cooled."""
+    assert fit(in_time(MISS, 10, HIT, 1, 1), end=20, change=5).since == [0]
+    cooled = fit(in_time(HIT, 10, MISS, 1, 1), end=20, change=5)
+    assert (cooled.state, cooled.since, cooled.rate, cooled.seen) == ([HOT], [2], [0], [2])
+
+
+def test_what_was_always_alike_never_changed() -> None:
+    assert fit(in_time(HIT, 9, HIT, 1, 0), end=20, change=-99).since == [0]
+    assert fit([Point(0, MISS, 5), Point(PAGE, HIT, 5)], end=20, change=5).since == [0]
+
+
+def suspects(points: list[Point], surprise: float = 2.5, suspect_age: int = 1) -> list[tuple[float, ...]]:
+    found = fit(points, end=100, surprise=surprise, suspect_age=suspect_age)
+    return [tuple(place / PAGE for place in suspect) for suspect in found.suspects]
+
+
+def test_an_answer_that_its_segment_does_not_explain_is_a_suspect() -> None:
+    points = [*row(0, 16, MISS), Point(16 * PAGE, HIT), *row(24, 48, MISS)]
+    assert suspects(points) == [(9, 16, 24)], "from the end of the point before to the start of the one after"
+    assert suspects(points, surprise=3.5) == []
+    assert suspects([points[2], *points[3:]]) == [(16, 16, 24)], "the first point has none before it"
+    assert suspects(points[:3]) == [(9, 16, 17)], "and the last none after it"
+
+
+def test_an_old_answer_is_no_suspect() -> None:
+    cold = [row(0, 16, MISS, age=2), row(24, 48, MISS, age=2)]
+    points = [*cold[0], Point(16 * PAGE, HIT, 2), *cold[1], Point(64 * PAGE, HIT, 1)]
+    assert suspects(points) == [(41, 64, 65)]
+    assert suspects(points, suspect_age=2) == [(9, 16, 24), (41, 64, 65)]
+    assert suspects(points, suspect_age=0) == []
+
+
+def test_a_hole_is_no_suspect() -> None:
+    assert suspects([*row(0, 16, HIT), Point(16 * PAGE, HOLE, 0, 8), *row(24, 48, HIT)]) == []
+
+
+def test_points_that_make_no_sense_are_refused() -> None:
+    good = [Point(0), Point(PAGE, HOLE), Point(PAGE)]
+    assert len(fit(good, end=2).state) == 3
+    for wrong in ([Point(PAGE), Point(0)], [Point(0, kind=5)], [Point(0, kind=255)], [Point(0, pages=0)]):
+        with pytest.raises(ValueError, match="unsorted, empty, or of an unknown kind"):
+            fit(wrong, end=2)
+
+
+def call(buffers: list[bytes | array[int] | array[float]]) -> int:
+    """How many segments come out."""
+    return len(steps_fit(buffers, 2, 0, 100 * PAGE, 20, 2.0, 0.0, 9.0, 0.2, 2.5, 1)[0])
+
+
+@pytest.mark.parametrize("which", range(1, 6))
+def test_tables_of_a_wrong_size_are_refused(which: int) -> None:
+    buffers = fit_buffers(pack([Point(0)]), by_hand())
+    assert call(buffers) == 1
+    for wrong in (buffers[which][:-1], array("d"), array("d", [-1.0] * 10_000)):
+        buffers[which] = wrong
+        with pytest.raises(ValueError, match="do not fit together"):
+            call(buffers)
+
+
+@pytest.mark.parametrize("which", range(1, 5))
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), float("-inf"), 1e39, -1e39])
+def test_tables_of_no_numbers_are_refused(which: int, wrong: float) -> None:
+    """No state would be the most probable."""
+    buffers = fit_buffers(pack([Point(0), Point(PAGE)]), by_hand())
+    table = buffers[which]
+    assert isinstance(table, array)
+    buffers[which] = array("d", [*table[:-1], wrong])
+    with pytest.raises(ValueError, match="do not fit together"):
+        call(buffers)
+
+
+def test_more_states_than_there_is_room_for_are_refused() -> None:
+    tables = by_hand()
+    for states in (16, 17):
+        many = tables._replace(answers=[-1.0] * 10 * states, enter=[-1.0] * states, rate=[0.5] * states)
+        buffers = fit_buffers(pack([Point(0)]), many)
+        if states == 16:
+            assert call(buffers) == 1
+        else:
+            with pytest.raises(ValueError, match="do not fit together"):
+                call(buffers)
+
+
+@pytest.mark.parametrize("longer", range(6, 11))
+def test_steps_before_of_different_lengths_are_refused(longer: int) -> None:
+    buffers = fit_buffers(pack([Point(0)]), by_hand(), [Step(1, 1, 1)])
+    column = buffers[longer]
+    assert isinstance(column, array)
+    column.append(1)
+    with pytest.raises(ValueError, match="differ in length"):
+        call(buffers)
+
+
+def test_a_part_of_a_point_is_no_point() -> None:
+    assert call(fit_buffers(pack([Point(0), Point(PAGE)])[: LAYOUT.size + 8], by_hand())) == 1
