@@ -328,6 +328,13 @@ def test_more_states_than_there_is_room_for_are_refused() -> None:
                 call(buffers)
 
 
+@pytest.mark.parametrize("unchanged", [5, 17, 2**32])
+def test_more_unchanged_states_than_states_are_refused(unchanged: int) -> None:
+    buffers = fit_buffers(pack([Point(0), Point(PAGE, HIT)]), by_hand())
+    with pytest.raises(ValueError, match="do not fit together"):
+        steps_fit(buffers, unchanged, 0, 100 * PAGE, 20, 2.0, 0.0, 9.0, 0.2, 2.5, 1)
+
+
 @pytest.mark.parametrize("longer", range(6, 11))
 def test_steps_before_of_different_lengths_are_refused(longer: int) -> None:
     buffers = fit_buffers(pack([Point(0)]), by_hand(), [Step(1, 1, 1)])

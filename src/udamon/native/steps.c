@@ -376,7 +376,7 @@ static int take_buffers(struct fit *f, PyObject *sequence)
         return -1;
     f->points = f->count[POINTS];
     f->states = f->count[ENTER];
-    if (f->states == 0 || f->states > STATES || f->count[TABLE] != 2 * KINDS * f->states ||
+    if (f->states == 0 || f->states > STATES || f->unchanged > f->states || f->count[TABLE] != 2 * KINDS * f->states ||
         f->count[LEVEL] != f->states || f->count[JUMP] != GAPS || f->count[WEIGHT] != AGES ||
         f->points > UINT32_MAX || !sound(f->buffer[TABLE].buf, f->count[TABLE]) ||
         !sound(f->buffer[ENTER].buf, f->states) || !sound(f->buffer[JUMP].buf, GAPS) ||
