@@ -12,12 +12,14 @@ LONGEST_US = 30 * 86_400_000_000
 """No interval is longer: 30 days. The clocks' 64 bits of nanoseconds end somewhere above."""
 
 
-def configure(parser: argparse.ArgumentParser, update: str = "1s") -> None:
+def configure(
+    parser: argparse.ArgumentParser, update: str = "1s", sample: str = "what --overhead allows"
+) -> None:
     group = parser.add_argument_group("monitoring attributes")
     group.add_argument(
         "--sample",
         metavar="TIME",
-        help="sampling interval (default: what --overhead allows)",
+        help=f"sampling interval (default: {sample})",
     )
     group.add_argument("--aggr", metavar="TIME", help="aggregation interval (default 20 sampling intervals)")
     group.add_argument(

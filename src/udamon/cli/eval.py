@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checks", type=int, metavar="N", help="per aggregation, for policies with a budget")
     parser.add_argument("--truth-only", action="store_true", help="print what there is to be found, and end")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    attributes.configure(parser)
+    attributes.configure(parser, sample="5ms")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from udamon.core.policy import Answers, RegionPolicy, Slots
 from udamon.core.target import Target
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
+from udamon.engine.tuner import GoalTuner
 from udamon.engine.watch import SampledWatch
 from udamon.evaluate.ages import Moved, TrueAges
 from udamon.evaluate.score import Score, score
@@ -145,7 +146,8 @@ def evaluate_made(
     random = Random(seed)
     timed = TimedPolicy(make(random))
     watch = SampledWatch(timed, SimSampler(truth, clock, seed=seed), random)
-    kdamond = Kdamond(Context(SimSpace(truth), watch, attrs), clock)
+    tuner = GoalTuner() if attrs.goal.aggrs else None
+    kdamond = Kdamond(Context(SimSpace(truth), watch, attrs), clock, tuner=tuner)
     scorer = Scorer(truth, lambda: watch.checks)
     kdamond.bus.subscribe(scorer)
     kdamond.bus.subscribe(_StopAt(kdamond, duration_ns))
