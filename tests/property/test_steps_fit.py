@@ -258,7 +258,7 @@ def test_no_bytes_are_too_strange(
     except ValueError:
         return
     segments = len(found[0])
-    steps = max(segments - 1, 0)
+    steps = segments - 1
     assert len(found[1]) == segments
     assert [len(column) // 8 for column in found[2:10]] == [steps, *[segments] * 3, *[steps] * 4]
     assert len(found[10]) % 24 == 0

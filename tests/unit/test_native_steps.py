@@ -78,8 +78,10 @@ def test_a_hole_in_cold_memory_is_cut_out_as_well() -> None:
     assert fit([hole, *row(168, 232, HIT)], end=232).gaps() == [(164, 164, 164)]
 
 
-def test_no_points_no_segments() -> None:
-    assert fit([], end=100) == ([],) * 11
+def test_without_points_nothing_is_accessed() -> None:
+    found = fit([], end=100, before=[Step(5, 5, 6)])
+    assert (found.state, found.since, found.rate, found.touched, found.seen) == ([COLD], [0], [0], [0], [0])
+    assert (found.place, found.low, found.high, found.reach, found.suspects) == ([], [], [], [], [])
 
 
 @pytest.mark.parametrize(

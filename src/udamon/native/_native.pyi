@@ -100,6 +100,7 @@ def steps_fit(
 
     Where the points of a segment from before some time speak for a level that differs by more than
     `least_change`, and two levels explain them by more than `change` nats better, only those since count.
+    Without points, all is one segment of the first state that is not accessed.
 
     Returns, as bytes: per segment the state 'B' (255 a hole), and for how many aggregations it has had its
     rate 'B' (0 where no change is known); per step its place 'Q'; per segment rate,

@@ -332,7 +332,7 @@ static void places(const struct fit *f, size_t count, struct output *out)
 
 static PyObject *results(struct fit *f, struct run *runs, uint64_t *suspects)
 {
-    size_t count = order(f, runs), steps = count ? count - 1 : 0;
+    size_t found = order(f, runs), count = found ? found : 1, steps = count - 1;
     const size_t size[SUSPECTS] = {count, count, 8 * steps, 8 * count, 8 * count, 8 * count, 8 * steps, 8 * steps, 8 * steps, 8 * steps};
     PyObject *tuple = PyTuple_New(OUTPUTS);
     char *memory[SUSPECTS];
@@ -350,7 +350,7 @@ static PyObject *results(struct fit *f, struct run *runs, uint64_t *suspects)
             .high = (void *)memory[HIGH], .reach = (void *)memory[REACH],
             .origin = (void *)memory[ORIGIN], .suspects = suspects,
         };
-        segments(f, runs, count, &out);
+        segments(f, runs, found, &out);
         places(f, count, &out);
         PyObject *bytes = PyBytes_FromStringAndSize((const char *)suspects, (Py_ssize_t)(24 * out.suspected));
         ready = bytes != NULL && PyTuple_SetItem(tuple, SUSPECTS, bytes) == 0;
