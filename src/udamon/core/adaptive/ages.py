@@ -83,9 +83,10 @@ class Ages:
 
 
 def _left_over(left: int, middle: int, right: int, steps: set[int]) -> bool:
-    """One of both is a sliver that a step left behind when it came to be known better: it begins or ends there."""
+    """One of both is a sliver that a step left behind when it came to be known better: the step is at its other
+    end, and none is between them."""
     if middle - left < right - middle:
         small, large, outer = middle - left, right - middle, left
     else:
         small, large, outer = right - middle, middle - left, right
-    return small * SLIVER < large and (middle in steps) != (outer in steps)
+    return small * SLIVER < large and middle not in steps and outer in steps
