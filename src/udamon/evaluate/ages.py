@@ -45,6 +45,7 @@ class TrueAges:
         self._steps: Steps = [(begin, end, -1.0, 0)]
         self._last: Sequence[Expected] | None = None
         self._first_ns: int | None = None
+        self._changes: set[int] = set()  # when something moved; what was looked at is taken out
 
     def follow(self, truth: Sequence[Expected], begin_ns: int) -> None:
         """The aggregation that began at `begin_ns` has the rates of `truth`."""
@@ -55,7 +56,10 @@ class TrueAges:
             self._first_ns = begin_ns
         result: Steps = []
         for start, end, known, since, mean in _with_means(self._steps, truth):
-            step = (start, end, mean, begin_ns) if abs(mean - known) > CHANGE else (start, end, known, since)
+            changed = abs(mean - known) > CHANGE
+            step = (start, end, mean, begin_ns) if changed else (start, end, known, since)
+            if changed and begin_ns != self._first_ns:
+                self._changes.add(begin_ns)
             if result and result[-1][1] == start and result[-1][2:] == step[2:]:
                 result[-1] = (result[-1][0], end, *step[2:])
             else:
@@ -79,8 +83,9 @@ class TrueAges:
         """
         aggregation = snapshot.ticks * snapshot.sample_ns
         due = range(snapshot.end_ns - NOTICED_NS - aggregation + 1, snapshot.end_ns - NOTICED_NS + 1)
-        if not any(step[3] in due and step[3] != self._first_ns for step in self._steps):
+        if not any(change in due for change in self._changes):
             return Moved()
+        self._changes = {change for change in self._changes if change >= due.stop}
         moved = reset = 0
         for size, since, seen, _ in self._overlay(snapshot):
             if since in due and since != self._first_ns:

@@ -17,7 +17,7 @@ from udamon.engine.kdamond import Kdamond
 from udamon.engine.tuner import GoalTuner
 from udamon.engine.watch import SampledWatch
 from udamon.evaluate.ages import Moved, TrueAges
-from udamon.evaluate.score import Score, score
+from udamon.evaluate.score import Against, Score
 from udamon.model import Event, Snapshot
 from udamon.ops.sim import SimSampler, SimSpace
 from udamon.workload.truth import Truth
@@ -82,12 +82,15 @@ class Scorer:
     checks: Callable[[], int]
     scored: list[Scored] = field(default_factory=list)
     last: Snapshot | None = None
+    against: Against | None = None
     ages: TrueAges | None = None
     moved: Moved = field(default_factory=Moved)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         truth = self.truth.expected(snapshot.begin_ns, snapshot.ticks, snapshot.sample_ns)
-        found = score(snapshot, truth)
+        if self.against is None or self.against.truth is not truth:
+            self.against = Against(truth)
+        found = self.against.score(snapshot)
         self.scored.append(Scored(snapshot.end_ns / 1e9, self.checks(), len(snapshot), found))
         if self.ages is None:
             self.ages = TrueAges(snapshot.starts[0], snapshot.ends[-1])

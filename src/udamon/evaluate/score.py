@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from udamon.model import Snapshot
@@ -31,23 +31,58 @@ class Score:
         return abs(self.wss_bytes - self.wss_truth_bytes) / self.wss_truth_bytes
 
 
+class Against:
+    """Scores snapshots against one truth, which is put in order once."""
+
+    def __init__(self, truth: Sequence[Expected]) -> None:
+        self.truth = truth
+        self._means = _gapless((e.start, e.end, e.mean) for e in truth)
+        self._hot = sum(e.end - e.start for e in truth if e.mean >= HOT)
+        self._wss = round(sum((e.end - e.start) * e.touched for e in truth))
+
+    def score(self, snapshot: Snapshot) -> Score:
+        """How right `snapshot` is. `mae` is over the regions' bytes."""
+        both = predicted = 0
+        error = 0.0
+        for size, rate, mean in self._overlay(snapshot):
+            error += size * abs(rate - mean)
+            if rate >= HOT:
+                predicted += size
+                if mean >= HOT:
+                    both += size
+        precision, recall, f1 = agreement(both, predicted, self._hot)
+        covered = sum(snapshot.ends) - sum(snapshot.starts)
+        mae = error / covered if covered else 0.0
+        return Score(precision, recall, f1, sum(snapshot.touched), self._wss, mae)
+
+    def _overlay(self, snapshot: Snapshot) -> Iterator[tuple[int, float, float]]:
+        """(bytes, seen rate, true mean chance) of every stretch on which both are constant and one is not 0.
+
+        Truth outside all regions counts as seen with rate 0, regions outside all truth as never accessed.
+        """
+        rates = [nr / snapshot.ticks for nr in snapshot.nr_accesses]
+        left, right = _gapless(zip(snapshot.starts, snapshot.ends, rates, strict=True)), self._means
+        last = max(left[-1][0], right[-1][0])
+        end_of_both = (last, 0.0)
+        at = i = j = 0
+        end_left, rate = left[0]
+        end_right, mean = right[0]
+        while at < last:
+            end = end_left if end_left < end_right else end_right
+            if end > at and (rate or mean):
+                yield end - at, rate, mean
+            at = end
+            if end_left == end:
+                i += 1
+                end_left, rate = left[i] if i < len(left) else end_of_both
+            if end_right == end:
+                j += 1
+                end_right, mean = right[j] if j < len(right) else end_of_both
+
+
 def score(snapshot: Snapshot, truth: Sequence[Expected]) -> Score:
-    """Compare `snapshot` with what was to be expected in its window. `mae` is over the regions' bytes."""
-    both = predicted = hot = 0
-    error = 0.0
-    for size, rate, mean in overlay(snapshot, truth):
-        error += size * abs(rate - mean)
-        if rate >= HOT:
-            predicted += size
-            if mean >= HOT:
-                both += size
-        if mean >= HOT:
-            hot += size
-    precision, recall, f1 = agreement(both, predicted, hot)
-    wss_truth = sum((e.end - e.start) * e.touched for e in truth)
-    covered = sum(snapshot.ends) - sum(snapshot.starts)
-    mae = error / covered if covered else 0.0
-    return Score(precision, recall, f1, sum(snapshot.touched), round(wss_truth), mae)
+    """Compare one snapshot with what was to be expected in its window."""
+    return Against(truth).score(snapshot)
 
 
 def agreement(both: int, predicted: int, hot: int) -> tuple[float, float, float]:
@@ -56,31 +91,6 @@ def agreement(both: int, predicted: int, hot: int) -> tuple[float, float, float]
     recall = both / hot if hot else float(predicted == 0)
     total = predicted + hot
     return precision, recall, 2 * both / total if total else 1.0
-
-
-def overlay(snapshot: Snapshot, truth: Sequence[Expected]) -> list[tuple[int, float, float]]:
-    """(bytes, seen rate, true mean chance) of every stretch on which both are constant.
-
-    Truth outside all regions counts as seen with rate 0, regions outside all truth as never accessed.
-    """
-    rates = [nr / snapshot.ticks for nr in snapshot.nr_accesses]
-    seen = zip(snapshot.starts, snapshot.ends, rates, strict=True)
-    left, right = _gapless(seen), _gapless((e.start, e.end, e.mean) for e in truth)
-    found = []
-    at = i = j = 0
-    last = max(left[-1][0], right[-1][0])
-    left.append((last, 0.0))
-    right.append((last, 0.0))
-    while at < last:
-        end_left, rate = left[i]
-        end_right, mean = right[j]
-        end = end_left if end_left < end_right else end_right
-        if end > at and (rate or mean):
-            found.append((end - at, rate, mean))
-        at = end
-        i += end_left == end
-        j += end_right == end
-    return found
 
 
 def _gapless(steps: Iterable[tuple[int, int, float]]) -> list[tuple[int, float]]:

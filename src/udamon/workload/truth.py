@@ -36,6 +36,7 @@ class Segments(NamedTuple):
 
 class _PhaseTruth(NamedTuple):
     static: tuple[Piece, ...]
+    arrays: tuple[array[int], array[int], array[float]]  # starts, ends, chances of the same
     windows: tuple[tuple[str, Window], ...]  # with the region whose cursor it follows
 
 
@@ -59,13 +60,11 @@ class Truth:
         return self.layout.resident()
 
     def segments(self, t_ns: int, sample_ns: int) -> Segments:
-        """The phase at `t_ns` as arrays and windows, for sampling intervals of `sample_ns`."""
+        """The phase at `t_ns` as arrays (shared: not to be changed) and windows, for intervals of `sample_ns`."""
         moment = self.moment(t_ns)
-        static = self._phase(moment.phase, sample_ns).static
-        starts, ends = array("Q", (p.start for p in static)), array("Q", (p.end for p in static))
-        chances = array("d", (p.chance for p in static))
+        arrays = self._phase(moment.phase, sample_ns).arrays
         windows = tuple(self._windows(moment, sample_ns))
-        return Segments(starts, ends, chances, windows, moment.begin_ns, moment.end_ns)
+        return Segments(*arrays, windows, moment.begin_ns, moment.end_ns)
 
     def pieces(self, t_ns: int, sample_ns: int) -> tuple[Piece, ...]:
         """The chances in the one sampling interval that begins at `t_ns`: sorted, disjoint."""
@@ -122,8 +121,9 @@ class Truth:
                 base, pace = self._placed[pattern.region].start, speed(pattern, rate, resident)
                 windows.append((pattern.region, Window(base, resident, width, pace, chance, 0.0)))
         placed = self._placed.values()
-        static = [Piece(p.start, p.resident_end, 1 - miss[p.name]) for p in placed if miss[p.name] < 1]
-        return _PhaseTruth(join(static), tuple(windows))
+        static = join(Piece(p.start, p.resident_end, 1 - miss[p.name]) for p in placed if miss[p.name] < 1)
+        starts, ends = array("Q", (p.start for p in static)), array("Q", (p.end for p in static))
+        return _PhaseTruth(static, (starts, ends, array("d", (p.chance for p in static))), tuple(windows))
 
     def _windows(self, moment: Moment, sample_ns: int) -> list[Window]:
         """The windows of a phase, with their cursors as they are when this occurrence of it begins."""
