@@ -128,16 +128,17 @@ def _goals(results: Results) -> Figure:
             if kernel and idle:
                 theirs = _median(kernel, lambda m: m.kdamond_per_check_us)
                 everything = _median(kernel, lambda m: m.kdamond_per_check_us + m.cpu_per_check_us)
-                mine = _median(idle, lambda m: m.cpu_per_check_us)
+                whole = _median(idle, lambda m: m.cpu_per_check_us)
                 row += [
-                    f"{_median(idle, lambda m: m.f1) - _median(kernel, lambda m: m.f1):+.3f}",
+                    _difference(idle, kernel),
                     f"{_median(idle, lambda m: m.kdamond_per_check_us) / theirs:.1f}",
-                    f"{mine / theirs:.1f}",
-                    f"{mine / everything:.1f}",
+                    f"{whole / theirs:.1f}",
+                    f"{whole / everything:.1f}",
                 ]
         for monitor in ("damo", "damo-access"):
             kernel, damo = results.of(workload, "kernel"), results.of(workload, monitor)
             if kernel and damo:
+                row.append(_difference(damo, kernel))
                 for value in (lambda m: m.whole_cpu_s), (lambda m: m.cpu):
                     row.append(f"{_median(kernel, value) / _median(damo, value):.1%}")
         rows.append(row)
@@ -153,13 +154,24 @@ def _goals(results: Results) -> Figure:
             ]
     for monitor in ("damo", "damo-access"):
         if monitor in results.monitors and "kernel" in results.monitors:
-            head += [f"CPU, udamon / {monitor}", "while watching"]
+            head += [f"F1 of {monitor} less kernel's", f"CPU, udamon / {monitor}", "while watching"]
     note = (
-        "Ratios of medians. CPU a check: of udamon's kdamond over the kernel's; of the whole idle monitor over the "
-        "kernel's kdamond; of the whole over kdamond and the recorder beside it (engine kernel). Goals: F1 not below "
-        "-0.020; CPU a check at most 5 times kdamond's; engine kernel's processes at most 25 % of damo's CPU."
+        "Differences and ratios of medians; in parentheses the 95 % interval of the mean difference between two runs "
+        "of a round. damo and engine kernel have the same kdamond: what their F1 differs by is luck. CPU a check: of "
+        "udamon's kdamond over the kernel's; of the whole idle monitor over the kernel's kdamond; of the whole over "
+        "kdamond and the recorder beside it (engine kernel). Goals: F1 not below -0.020; CPU a check at most 5 times "
+        "kdamond's; engine kernel's processes at most 25 % of damo's CPU."
     )
     return Figure("Goals", head, rows, note)
+
+
+def _difference(some: list[Measures], others: list[Measures]) -> str:
+    """Of the median F1; and the interval of the mean of what runs of the same round differ by."""
+    text = f"{_median(some, lambda m: m.f1) - _median(others, lambda m: m.f1):+.3f}"
+    if len(some) < 2:
+        return text
+    low, high = interval95([one.f1 - other.f1 for one, other in zip(some, others, strict=True)])
+    return f"{text} ({low:+.2f} to {high:+.2f})"
 
 
 def _median(found: list[Measures], value: Callable[[Measures], float]) -> float:
