@@ -27,6 +27,7 @@ struct fit {
     unsigned long long begin, end; /* of the address space */
     double surprise, prior, drift, change, least_change;
     float table[2 * KINDS][STATES], enter[STATES], jump[GAPS], weight[AGES];
+    double ideal[KINDS]; /* per kind: its largest likelihood under any one level */
     uint32_t *entered; /* per point: where the run began that a jump to this point leaves */
     uint8_t *before;   /* per point: the state of that run */
     struct run *runs;
@@ -204,17 +205,18 @@ static unsigned since_change(const struct fit *f, const struct tally *t, uint8_t
 {
     const double *rate = f->buffer[LEVEL].buf;
     double all[STATES] = {0}, new[STATES] = {0}, old[STATES], best = f->change;
-    uint64_t hits = 0, misses = 0;
+    uint64_t kinds[KINDS] = {0};
     for (unsigned age = 0; age <= t->oldest; age++)
-        for (size_t kind = 0; kind < HOLE; kind++) {
-            uint32_t count = t->count[age][kind];
-            *(kind & HIT ? &hits : &misses) += count;
-            for (size_t s = 0; count && s < f->unchanged; s++)
-                all[s] += count * (double)f->table[2 * kind][s];
-        }
-    if (hits == 0 || misses == 0)
+        for (size_t kind = 0; kind < HOLE; kind++)
+            kinds[kind] += t->count[age][kind];
+    for (size_t kind = 0; kind < HOLE; kind++)
+        for (size_t s = 0; kinds[kind] && s < f->unchanged; s++)
+            all[s] += (double)kinds[kind] * (double)f->table[2 * kind][s];
+    double one = all[best_level(f, all)], ideal = 0;
+    for (size_t kind = 0; kind < HOLE; kind++)
+        ideal += f->ideal[kind] * (double)kinds[kind];
+    if (ideal - one <= best) /* no split could be that much better */
         return 0;
-    double one = all[best_level(f, all)];
     unsigned found = 0;
     for (unsigned age = 0; age < t->oldest; age++) {
         for (size_t kind = 0; kind < HOLE; kind++)
@@ -396,6 +398,11 @@ static int take_buffers(struct fit *f, PyObject *sequence)
         f->enter[s] = s < f->states ? (float)enter[s] : -INFINITY;
         for (size_t k = 0; k < 2 * KINDS; k++)
             f->table[k][s] = s < f->states ? (float)table[k * f->states + s] : 0;
+    }
+    for (size_t k = 0; k < KINDS; k++) {
+        f->ideal[k] = (double)f->table[2 * k][0];
+        for (size_t s = 1; s < f->states && s < f->unchanged; s++)
+            f->ideal[k] = (double)f->table[2 * k][s] > f->ideal[k] ? (double)f->table[2 * k][s] : f->ideal[k];
     }
     for (size_t i = 0; i < GAPS; i++)
         f->jump[i] = (float)jump[i];

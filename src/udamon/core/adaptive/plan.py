@@ -131,4 +131,5 @@ class Plan:
         starts, ends, _, _ = zip(*alive, strict=True)
         self._ask(starts, ends, [checks] * len(alive))
         known = [rate for _, _, rate, seen in alive if seen >= KNOWN]
-        steps.expect(range(first, first + len(known)), checks * sum(known))
+        variance = checks * sum(rate * (1 - rate) for rate in known)
+        steps.expect(range(first, first + len(known)), checks * sum(known), variance)

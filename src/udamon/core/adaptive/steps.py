@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from math import log
+from math import log, sqrt
 from operator import sub
 
 from udamon.core.adaptive import likelihood
@@ -22,8 +22,10 @@ LEAST_CHANGE = 0.2
 """Of a rate: less is no new age."""
 ENOUGH = 8
 """Accesses to expect: from fewer that fail to come nothing can be told of all segments."""
-QUIET = 0.15
-"""Unrest below it is chance: some hundred checks deviate by several per cent."""
+CERTAIN = 3.0
+"""Standard errors that are put down to chance."""
+QUIET = 0.02
+"""Unrest below it changes nothing."""
 SUSPECT_AGE = 1
 """Aggregations during which an answer that its segment does not explain is looked after."""
 UNKNOWN = 2**64 - 1
@@ -60,7 +62,7 @@ class Steps:
         self.changed = 0  # segments that changed with the last answers
         self.appeared = 0  # steps that were not there before
         self._unsettled = 0  # aggregations until all points are of the present intervals
-        self._expected = (range(0), 0.0)
+        self._expected = (range(0), 0.0, 0.0)
         self._usual = 1.0  # share of the expected accesses that usually fail to come
         self._parameters = parameters
         self._memory = parameters.memory  # aggregations that a point is kept
@@ -104,17 +106,23 @@ class Steps:
         new = (answers.slot, answers.address, answers.span, answers.answer, answers.shift, slots.target)
         self._take(new, target, max(3 * ticks // 4, 2), self._stale, older=older)
         self._stale = []
-        slots_, hits = self._expected
-        if hits >= ENOUGH and not self._unsettled:
-            missing = 1 - sum(answers.hits[slots_.start : slots_.stop]) / hits
-            self.unrest = max(missing - self._usual, self.unrest * self._parameters.unrest_keep)
-            # While steps are still rough, some accesses always fail to come: that is no change.
-            self._usual += (missing - self._usual) * (0.3 if missing < self._usual else 0.1)
-        self._expected = (range(0), 0.0)
+        self._compare(answers)
 
-    def expect(self, slots: range, hits: float) -> None:
-        """The next answers of these slots will be so many accesses, if nothing changes."""
-        self._expected = (slots, hits)
+    def _compare(self, answers: Answers) -> None:
+        """Did more of the expected accesses fail to come than usual, and than chance explains?"""
+        slots, hits, variance = self._expected
+        self._expected = (range(0), 0.0, 0.0)
+        if hits < ENOUGH or self._unsettled:
+            return
+        missing = 1 - sum(answers.hits[slots.start : slots.stop]) / hits
+        surely = missing - self._usual - CERTAIN * sqrt(variance) / hits
+        self.unrest = max(surely, self.unrest * self._parameters.unrest_keep)
+        # While steps are still rough, some accesses always fail to come: that is no change.
+        self._usual += (missing - self._usual) * (0.3 if missing < self._usual else 0.1)
+
+    def expect(self, slots: range, hits: float, variance: float) -> None:
+        """The next answers of these slots will be about so many accesses, if nothing changes."""
+        self._expected = (slots, hits, variance)
 
     def _take(
         self,
