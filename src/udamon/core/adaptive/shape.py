@@ -51,8 +51,10 @@ def _cuts(steps: Steps, attrs: Attrs, room: int) -> list[int]:
     """Where regions end: at most `room` places, sorted, those with most bytes at stake."""
     places = steps.bounds[1:-1]
     ages = steps.ages
-    if NOTHING not in steps.state and len(places) + len(ages.starts) <= room:
-        return sorted({*places, *ages.starts[1:]})
+    if NOTHING not in steps.state:
+        all_of_them = {*places, *ages.starts[1:]}
+        if len(all_of_them) <= room:
+            return sorted(all_of_them)
     stakes: dict[int, float] = {}
     bounds, state = steps.bounds, steps.state
     seen = 0.5 / attrs.max_nr_accesses
