@@ -45,7 +45,9 @@ class Ages:
         if self.starts[0] < was < self.end:
             beyond = was - 1 if now > was else was
             since = self.since[bisect_right(self.starts, beyond) - 1]
-            self.change(min(was, now), max(was, now), since)
+            first, last = (bisect_right(self.starts, place) for place in (min(was, now), max(was, now) - 1))
+            if any(when != since for when in self.since[max(first - 1, 0) : last]):
+                self.change(min(was, now), max(was, now), since)
 
     def stretch(self, start: int, end: int, now_us: int) -> None:
         """The address space is [start, end) now; what is new in it begins now."""
