@@ -113,19 +113,27 @@ static uint32_t *pending_of(struct call *c, uint64_t frame)
     return &c->pending[place];
 }
 
-/* Setting an idle bit again would wipe out what a waiting check of that frame has to see: look first. */
+/* Whether `older` was prepared in an earlier tick than `check`, of the same frame, and still waits. */
+static int waits(const struct check *older, const struct check *check)
+{
+    return older->prepared < check->prepared && older->due > check->prepared && !older->seen;
+}
+
+/* Setting an idle bit again would wipe out what a waiting check of that frame has to see: look first. Those of
+ * the same tick have nothing to see yet, for their bits are set together after this. */
 static void keep_evidence(struct call *c, struct check *check)
 {
     uint32_t *slot = pending_of(c, check->frame), index = (uint32_t)(check - c->checks);
     int waiting = 0;
     for (uint32_t i = *slot; i != NONE; i = c->checks[i].next)
-        waiting |= !c->checks[i].seen && c->checks[i].due > check->prepared;
+        waiting |= waits(&c->checks[i], check);
     if (waiting) {
         struct check probe = {.frame = check->frame};
         struct keyed one = {probe.frame, &probe};
         idle_read(&c->files, &one, 1);
         for (uint32_t i = *slot; i != NONE && probe.answer == ACCESSED; i = c->checks[i].next)
-            c->checks[i].seen = 1;
+            if (waits(&c->checks[i], check))
+                c->checks[i].seen = 1;
     }
     check->next = *slot;
     *slot = index;
