@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.guest.memory import MIB, Memory, memory
+from tests.guest.memory import MIB
 from udamon.model import Range, Snapshot
 from udamon.record.reader import Recording
 
 pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.needs("root", "idle_bitmap")]
 
 ISLANDS = 6
+Areas = tuple[int, list[Range], list[Range]]
 
 
 @pytest.fixture(scope="module")
-def program() -> Iterator[tuple[Memory, list[Range], list[Range]]]:
-    """Islands of 4 MiB that are touched all the time, in 24 MiB each that are not."""
-    with memory() as started:
-        cold = [started.map(f"cold{i}", 24 * MIB) for i in range(ISLANDS)]
-        hot = [started.map(f"hot{i}", 4 * MIB) for i in range(ISLANDS)]
-        started.tell("touch", *(f"hot{i}" for i in range(ISLANDS)))
-        yield started, hot, cold
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Areas]:
+    """Its pid, islands of 4 MiB that are touched all the time, and 24 MiB before each that are not."""
+    place = tmp_path_factory.mktemp("workload")
+    config, log = place / "islands.masim", place / "truth"
+    regions = "".join(f"cold{i}, {24 * MIB}\nhot{i}, {4 * MIB}\n" for i in range(ISLANDS))
+    patterns = "".join(f"hot{i}, 0, 4096, 1, wo\n" for i in range(ISLANDS))
+    config.write_text(f"{regions}\nall\n600000\n{patterns}")
+    command = [sys.executable, "-m", "udamon", "workload", str(config), "--truth", str(log)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield process.pid, *_areas(log)
+        finally:
+            process.kill()
 
 
-def record(file: Path, program: Memory, *flags: str) -> Recording:
+def _areas(log: Path) -> tuple[list[Range], list[Range]]:
+    """What is hot, and what is not, as soon as the log says so."""
+    for _ in range(300):
+        lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        for line in lines:
+            if line["kind"] == "phase":
+                known = [(region["hot"], Range(region["start"], region["end"])) for region in line["regions"]]
+                return [area for hot, area in known if hot], [area for hot, area in known if not hot]
+        time.sleep(0.1)
+    raise AssertionError("the workload did not begin")
+
+
+def record(file: Path, pid: int, *flags: str) -> Recording:
     command = [
         sys.executable,
         "-m",
         "udamon",
         "record",
         "-p",
-        str(program.pid),
+        str(pid),
         "--via",
         "idle",
         "-o",
@@ -52,10 +73,10 @@ def hot_bytes(snapshot: Snapshot, areas: list[Range]) -> int:
     return sum(max(min(end, area.end) - max(start, area.start), 0) for start, end in hot for area in areas)
 
 
-def test_it_finds_every_island(program: tuple[Memory, list[Range], list[Range]], tmp_path: Path) -> None:
-    started, hot, cold = program
+def test_it_finds_every_island(program: Areas, tmp_path: Path) -> None:
+    pid, hot, cold = program
     found = list(
-        record(tmp_path / "a", started, "--sample", "50ms", "--aggr", "1s", "--duration", "15s").snapshots()
+        record(tmp_path / "a", pid, "--sample", "50ms", "--aggr", "1s", "--duration", "15s").snapshots()
     )
     last = found[-1]
     assert hot_bytes(last, hot) >= 0.95 * ISLANDS * 4 * MIB
@@ -63,13 +84,13 @@ def test_it_finds_every_island(program: tuple[Memory, list[Range], list[Range]],
     assert all(hot_bytes(last, [island]) for island in hot)
 
 
-def test_it_stays_within_its_share(program: tuple[Memory, list[Range], list[Range]], tmp_path: Path) -> None:
+def test_it_stays_within_its_share(program: Areas, tmp_path: Path) -> None:
     """After the first 5 s never above 1.2 times the share in any 10 s, by the recording's own account of CPU time.
 
     10 %, because everything is some twenty times slower under emulation.
     """
-    started, hot, cold = program
-    recording = record(tmp_path / "b", started, "--overhead", "10%", "--duration", "40s")
+    pid, hot, cold = program
+    recording = record(tmp_path / "b", pid, "--overhead", "10%", "--duration", "40s")
     costs = [(e.time_ns, int(str(e.data["cpu_ns"]))) for e in recording.events() if e.name == "cost"]
     begin = costs[0][0]
     for now, spent in costs:
