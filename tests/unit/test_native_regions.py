@@ -81,6 +81,11 @@ def test_it_is_as_old_as_its_first_byte() -> None:
     assert [r.since for r in cut([(0, 128)], [31, 32, 33])] == [7, 7, 9, 9]
 
 
+def test_an_age_begins_where_a_region_can() -> None:
+    """The one since 9 begins at 32: a cut there is made at 30, and what begins there is since 9."""
+    assert [r[:2] + r[4:] for r in cut([(0, 128)], [32], granularity=10)] == [(0, 30, 7), (30, 128, 9)]
+
+
 def test_regions_lie_in_ranges_and_nowhere_else() -> None:
     found = cut([(8, 16), (16, 24), (60, 80)], [4, 20, 30, 64, 90])
     assert [r[:2] for r in found] == [(8, 16), (16, 20), (20, 24), (60, 64), (64, 80)]
@@ -134,10 +139,11 @@ def range_lists(draw: st.DrawFn) -> list[tuple[int, int]]:
     return list(zip(bounds[::2], bounds[1::2], strict=False))
 
 
-def by_page(function: Function) -> list[tuple[float, float, int]]:
+def by_page(function: Function, granularity: int) -> list[tuple[float, float, int]]:
     """Rate, touched share and since when, page by page."""
     steps = [bisect_right(function.bounds, page) - 1 for page in range(SIZE)]
-    ages = [bisect_right(function.age_start, page) - 1 for page in range(SIZE)]
+    begins = [page // granularity * granularity for page in function.age_start]
+    ages = [bisect_right(begins, page) - 1 for page in range(SIZE)]
     return [
         (function.rate[k], function.touched[k], function.since[age])
         for k, age in zip(steps, ages, strict=True)
@@ -156,7 +162,7 @@ def test_regions_cover_the_ranges_and_keep_every_mean(
     ]
     ends = {*inside, *(end for _, end in ranges)}
     assert all(r.end in ends or r.end - r.start == limit for r in found)
-    truth = by_page(function)
+    truth = by_page(function, granularity)
     for r in found:
         assert 0 < r.end - r.start <= limit
         rates, touched, since = zip(*truth[int(r.start) : int(r.end)], strict=True)

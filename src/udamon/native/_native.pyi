@@ -117,8 +117,8 @@ def regions_cut(
     ('Q' start, 'Q' end), where to cut 'Q', the bounds of n segments 'Q' (n + 1), rate 'd' and touched share
     'd' of each, the starts of ages 'Q' and since when they count 'q'; all sorted.
 
-    Returns, as bytes: 'Q' start, end, accesses in `ticks` ticks x 10 000, and touched bytes; 'q' since when.
-    The last segment and age also hold beyond their end. Raises ValueError.
+    Returns, as bytes: 'Q' start, end, accesses in `ticks` ticks x 10 000, and touched bytes; 'q' since when its
+    first byte counts, ages beginning at such multiples, too. The last segment and age also hold beyond their end. Raises ValueError.
     """
 
 def strata(

@@ -27,7 +27,9 @@ static void add(struct cut *c, struct output *out, uint64_t start, uint64_t end)
     if (out != NULL) {
         while (c->segment + 1 < c->count[RATE] && bounds[c->segment + 1] <= start)
             c->segment++;
-        while (c->age + 1 < c->count[AGE_START] && age_start[c->age + 1] <= start)
+        /* An age begins where a cut at its start is. */
+        while (c->age + 1 < c->count[AGE_START] &&
+               age_start[c->age + 1] - age_start[c->age + 1] % c->granularity <= start)
             c->age++;
         double accessed = 0, bytes = 0;
         for (size_t k = c->segment; k < c->count[RATE] && (k == c->segment || bounds[k] < end); k++) {
