@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from udamon.core.adaptive.likelihood import NOTHING
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.steps import Steps
 
@@ -44,7 +45,7 @@ class Explorer:
         if not self.awake:
             # One access where there was none is all there is to find; one miss among many changes little.
             checks, hits = tally()
-            self.awake = 0 < hits < MOSTLY * checks or len(steps) > 1
+            self.awake = 0 < hits < MOSTLY * checks or len({*steps.state} - {NOTHING}) > 1
         if steps.changed or 16 * steps.appeared > len(steps):
             self._found = True
 
