@@ -61,6 +61,13 @@ def test_a_huge_page_is_one_aligned_point_of_512_pages() -> None:
     assert take([], [Answer(3 * HUGE + 77 * PAGE, 1, shift=21)]) == [Point(3 * HUGE, HIT, 0, 512)]
 
 
+def test_of_a_huge_page_only_what_lies_in_the_space_is_a_point() -> None:
+    answers = [Answer(HUGE - PAGE, 1, shift=21), Answer(4 * HUGE + PAGE, 1, shift=21)]
+    found = take([], answers, begin=HUGE - 3 * PAGE, end=4 * HUGE + 2 * PAGE)
+    assert found == [Point(HUGE - 3 * PAGE, HIT, 0, 3), Point(4 * HUGE, HIT, 0, 2)]
+    assert take([], answers, begin=HUGE, end=4 * HUGE) == []
+
+
 def test_what_is_no_access_is_a_miss() -> None:
     assert [p.kind for p in take([], [Answer(0, 0), Answer(PAGE, 1), Answer(2 * PAGE, 2)])] == [
         MISS,
@@ -144,7 +151,7 @@ def test_a_hole_larger_than_a_point_can_say_is_as_large_as_it_can() -> None:
 
 def model(
     old: list[Point], answers: list[Answer], slots: list[int], holes: Ranges, drop: list[tuple[int, int, int]],
-    older: int, limit: int,
+    older: int, limit: int, begin: int, end: int,
 ) -> list[Point]:  # fmt: skip
     """The contract, for target 0 and whole spans of 15, one point after the other."""
 
@@ -159,8 +166,10 @@ def model(
     for a in answers:
         if slots[a.slot] == 0:
             size = 1 << a.shift
+            first = a.address // size * size
+            pages = [page for page in range(first, first + size, PAGE) if begin <= page < end]
             kind = HIT * (a.answer == 1) + WHOLE * (a.span >= 15)
-            kept.append(Point(a.address // size * size, kind, 0, size // PAGE))
+            kept += [Point(pages[0], kind, 0, len(pages))] if pages else []
     points = [p for p in kept if not hidden(p)]
     points += [Point(start, HOLE, 0, (end - start) // PAGE) for start, end in holes]
     return sorted(points, key=lambda p: p.start)
@@ -190,15 +199,18 @@ ANSWER = st.builds(
 @given(
     st.lists(OLD, max_size=30).map(sorted), st.lists(ANSWER, max_size=30), st.lists(st.integers(0, 1), min_size=3),
     page_ranges(), page_ranges(), st.lists(st.integers(0, 20), min_size=4, max_size=4), st.integers(0, 3),
-    st.integers(0, 20),
+    st.integers(0, 20), st.integers(0, 1200), st.integers(0, 1200),
 )  # fmt: skip
 def test_points_are_those_of_the_contract(
     old: list[Point], answers: list[Answer], slots: list[int], holes: list[tuple[int, int]],
-    places: list[tuple[int, int]], ages: list[int], older: int, limit: int,
+    places: list[tuple[int, int]], ages: list[int], older: int, limit: int, begin: int, end: int,
 ) -> None:  # fmt: skip
     drop = [(start, end, age) for (start, end), age in zip(places, ages, strict=False)]
-    found = take(old, answers, slots=slots, holes=holes, drop=drop, older=older, limit=limit)
-    assert found == model(old, answers, slots, holes, drop, older, limit)
+    begin, end = begin * PAGE, end * PAGE
+    found = take(
+        old, answers, slots=slots, holes=holes, drop=drop, older=older, limit=limit, begin=begin, end=end
+    )
+    assert found == model(old, answers, slots, holes, drop, older, limit, begin, end)
     assert all(a.start <= b.start for a, b in pairwise(found))
 
 
@@ -221,12 +233,12 @@ def test_answers_of_no_slot_or_of_no_page_are_refused(wrong: Answer) -> None:
 def test_columns_of_different_lengths_are_refused(longer: int) -> None:
     """Not the points, and not the slots, which have lengths of their own."""
     buffers = take_buffers(pack([]), [Answer(0, 1)], [0], [*range_columns([]), *range_columns([])])
-    assert points_take(buffers, 0, 15, 0, 16) != b""
+    assert points_take(buffers, 0, 15, 0, 16, 0, 1 << 62) != b""
     column = buffers[longer]
     assert isinstance(column, array)
     column.append(0)
     with pytest.raises(ValueError, match="differ in length"):
-        points_take(buffers, 0, 15, 0, 16)
+        points_take(buffers, 0, 15, 0, 16, 0, 1 << 62)
 
 
 @pytest.mark.parametrize(("older", "limit"), [(256, 16), (0, 256), (2**32 - 1, 255)])
@@ -240,15 +252,15 @@ COLUMN = st.lists(st.integers(0, 2**64 - 1), max_size=6)
 
 @given(
     st.binary(max_size=100), st.lists(ANSWER, max_size=12), st.lists(COLUMN, min_size=5, max_size=5),
-    st.integers(0, 255), st.integers(0, 255),
+    st.integers(0, 255), st.integers(0, 255), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1),
 )  # fmt: skip
 def test_no_bytes_are_too_strange(
-    old: bytes, answers: list[Answer], columns: list[list[int]], older: int, limit: int
+    old: bytes, answers: list[Answer], columns: list[list[int]], older: int, limit: int, begin: int, end: int
 ) -> None:
     """Unsorted points, ranges that overlap or end before they start: not the contract, but no crash either."""
     size = min(map(len, columns))
     ranges = [array("Q", column[:size]) for column in columns[:4]]
     ages = [word % 256 for word in columns[4][:size]]
     buffers = take_buffers(old, answers, [0, 1, 0], ranges, ages)
-    found = unpack(points_take(buffers, 0, 15, older, limit))
+    found = unpack(points_take(buffers, 0, 15, older, limit, begin, end))
     assert len(found) <= len(old) // LAYOUT.size + len(answers) + size

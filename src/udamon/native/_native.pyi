@@ -67,14 +67,17 @@ def idle_sample(
     that make no sense, MemoryError. The interpreter's lock is released.
     """
 
-def points_take(buffers: Sequence[Buffer], target: int, whole: int, older: int, limit: int, /) -> bytes:
+def points_take(
+    buffers: Sequence[Buffer], target: int, whole: int, older: int, limit: int, begin: int, end: int, /
+) -> bytes:
     """Points sorted by address, with new answers among them. `buffers`: the points before (packed as in
     points.h: 'Q' start, 'I' pages, 'B' kind, 'B' age, 2 bytes); answers ('I' slot, 'Q' address, 'I' span,
     'B' answer, 'B' shift), each slot's target 'I'; holes ('Q' start, 'Q' end); and ranges ('Q' start,
     'Q' end, 'B' age) in which points that are at least so old are dropped.
 
     Only answers of slots of `target` are taken; one whose span is at least `whole` ticks spans all. Points
-    grow `older` aggregations older, and are forgotten beyond `limit`. Raises ValueError.
+    grow `older` aggregations older, and are forgotten beyond `limit`. Of a huge page only the part in
+    [begin, end) is taken. Raises ValueError.
     """
 
 def steps_fit(

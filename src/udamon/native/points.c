@@ -9,6 +9,7 @@ struct take {
     Py_buffer buffer[BUFFERS];
     size_t count[BUFFERS];
     unsigned target, whole, older, limit;
+    unsigned long long begin, end;
 };
 
 /* Sorted and disjoint ranges that are walked upwards together with the points. */
@@ -59,7 +60,7 @@ static struct point *sort(struct point *points, struct point *spare, size_t coun
     }
 }
 
-/* This target's answers as points. */
+/* This target's answers as points. A huge page may reach beyond the target's memory; no point does. */
 static size_t new_points(const struct take *t, struct point *out)
 {
     const uint32_t *slot = t->buffer[SLOT].buf, *span = t->buffer[SPAN].buf, *of = t->buffer[SLOT_TARGET].buf;
@@ -69,9 +70,13 @@ static size_t new_points(const struct take *t, struct point *out)
     for (size_t i = 0; i < t->count[SLOT]; i++) {
         if (of[slot[i]] != t->target)
             continue;
-        uint64_t size = (uint64_t)1 << shift[i], start = address[i] & ~(size - 1);
+        uint64_t size = (uint64_t)1 << shift[i], start = address[i] & ~(size - 1), end = start + size;
+        start = start > t->begin ? start : t->begin;
+        end = end < t->end ? end : t->end;
+        if (start >= end)
+            continue;
         uint8_t kind = (uint8_t)((answer[i] == 1 ? HIT : 0) + (span[i] >= t->whole ? WHOLE : 0));
-        out[made++] = (struct point){.start = start, .pages = (uint32_t)(size >> 12), .kind = kind};
+        out[made++] = (struct point){.start = start, .pages = (uint32_t)((end - start + 4095) >> 12), .kind = kind};
     }
     return made;
 }
@@ -135,7 +140,7 @@ static PyObject *points_take(PyObject *self, PyObject *args)
     (void)self;
     PyObject *buffers, *result = NULL;
     struct take t = {0};
-    if (!PyArg_ParseTuple(args, "OIIII", &buffers, &t.target, &t.whole, &t.older, &t.limit))
+    if (!PyArg_ParseTuple(args, "OIIIIKK", &buffers, &t.target, &t.whole, &t.older, &t.limit, &t.begin, &t.end))
         return NULL;
     if (take_buffers(&t, buffers) == 0) {
         size_t most = t.count[OLD] + t.count[SLOT] + t.count[HOLE_START];

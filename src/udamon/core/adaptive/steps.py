@@ -142,7 +142,8 @@ class Steps:
             array("B", [age for _, _, age in drop]),
         )
         buffers = (self.points, *answers, *ranges)
-        self.points = points_take(buffers, target, whole, older, self._memory)
+        begin, end = self.space.ranges[0].start, self.space.ranges[-1].end
+        self.points = points_take(buffers, target, whole, older, self._memory, begin, end)
 
     def fit(self, ticks: int, now_us: int, aggregation_us: int) -> None:
         """Find the most probable steps, and what they say of changes."""
