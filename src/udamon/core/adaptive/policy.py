@@ -13,9 +13,11 @@ from udamon.core.adaptive.shape import regions_of
 from udamon.core.adaptive.space import Space
 from udamon.core.adaptive.steps import Steps
 from udamon.core.attrs import Attrs
+from udamon.core.fit import align_ranges
 from udamon.core.policy import Answers, Slots
 from udamon.core.split import size_limit
 from udamon.core.target import Target
+from udamon.errors import RangesError
 from udamon.model import PAGE_SIZE
 
 
@@ -68,18 +70,22 @@ class AdaptivePolicy:
             for steps in self._known.values():
                 steps.retime()
         self._attrs = attrs
-        here = {target.index for target in targets}
+        here = {target.index for target in targets if target.regions}
         for gone in self._known.keys() - here:
             del self._known[gone]
         for target in targets:
             if not target.regions:
                 continue
-            ranges = target.ranges
+            try:
+                ranges = align_ranges(target.ranges, self._min_region)
+            except RangesError:  # they make no sense: as fit leaves the regions, all stays as it is
+                continue
             total = sum(r.size for r in ranges)
             space = Space(ranges, target.resident, max(64 * PAGE_SIZE, total // (16 * attrs.max_nr_regions)))
-            if target.index in self._known:
-                self._known[target.index].move(space, self._now_us)
-            else:
+            known = self._known.get(target.index)
+            if known is not None and known.move(space, self._now_us):
+                known.fit(attrs.max_nr_accesses, self._now_us, attrs.aggr_us)
+            elif known is None:
                 self._known[target.index] = Known(space, self.parameters, self._now_us)
 
     def plan(self, targets: Sequence[Target], ticks: int) -> Slots:
@@ -135,7 +141,7 @@ class AdaptivePolicy:
             steps.explorer.end()
             steps.ages.settle(self._now_us, self._attrs.aggr_us, steps.bounds)
             target.regions = regions_of(
-                steps, target.ranges, self._attrs, self._now_us, self._min_region, limit
+                steps, steps.space.ranges, self._attrs, self._now_us, self._min_region, limit
             )
 
     def reset(self, targets: Sequence[Target]) -> None:

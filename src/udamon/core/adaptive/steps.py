@@ -80,17 +80,21 @@ class Steps:
         """Nothing is resident in segment k."""
         return self.state[k] == NOTHING
 
-    def move(self, space: Space, now_us: int) -> None:
-        """The target's memory lies elsewhere now; what is new in it has been as it is since now."""
+    def move(self, space: Space, now_us: int) -> bool:
+        """The target's memory lies elsewhere now; what is new in it has been as it is since now.
+
+        Returns whether its ranges changed, so that the steps have to be fitted to what is left of the points.
+        """
         old, self.space = self.space.ranges, space
         if space.ranges == old:
-            return
+            return False
         self.ages.stretch(space.ranges[0].start, space.ranges[-1].end, now_us)
         for start, end in gaps_of(old, space.ranges):
             self.ages.change(start, end, now_us)
         left = [(start, end, 0) for start, end in gaps_of(space.ranges, [Range(0, 1 << 63)])]
         self._take((array("I"), array("Q"), array("I"), array("B"), array("B"), array("I")), 0, 1, left)
         self._stale = []
+        return True
 
     def retime(self) -> None:
         """The sampling interval changed, so rates will: that is no change of the memory, and no new age."""
