@@ -9,7 +9,7 @@ from random import Random
 from udamon.core.adaptive.explorer import Explorer
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.plan import Plan
-from udamon.core.adaptive.shape import regions_of
+from udamon.core.adaptive.shape import shape
 from udamon.core.adaptive.space import Space
 from udamon.core.adaptive.steps import Steps
 from udamon.core.attrs import Attrs
@@ -134,15 +134,11 @@ class AdaptivePolicy:
     def merge(self, targets: Sequence[Target]) -> None:
         self._now_us += self._attrs.aggr_us
         limit = size_limit(targets, self._attrs.min_nr_regions, self._min_region)
-        for target in targets:
-            steps = self._known.get(target.index)
-            if steps is None:
-                continue
+        known = [(target, self._known[target.index]) for target in targets if target.index in self._known]
+        for _, steps in known:
             steps.explorer.end()
             steps.ages.settle(self._now_us, self._attrs.aggr_us, steps.bounds)
-            target.regions = regions_of(
-                steps, steps.space.ranges, self._attrs, self._now_us, self._min_region, limit
-            )
+        shape(known, self._attrs, self._now_us, self._min_region, limit)
 
     def reset(self, targets: Sequence[Target]) -> None:
         self._passed = self._made = 0

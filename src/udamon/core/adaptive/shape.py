@@ -10,40 +10,62 @@ from udamon.core.adaptive.likelihood import NOTHING
 from udamon.core.adaptive.steps import Steps
 from udamon.core.attrs import Attrs
 from udamon.core.regions import Region
-from udamon.model import Range
+from udamon.core.target import Target
 from udamon.native._native import regions_cut
 
+Columns = tuple[bytes, bytes, bytes, bytes, bytes]
 
-def regions_of(
-    steps: Steps, ranges: Sequence[Range], attrs: Attrs, now_us: int, min_region: int, limit: int
-) -> list[Region]:
-    """At most max_nr_regions regions of at most `limit` bytes that cover `ranges`, cut where rates or ages differ."""
-    columns = regions_cut(
-        (
-            array("Q", [r.start for r in ranges]),
-            array("Q", [r.end for r in ranges]),
-            array("Q", _cuts(steps, attrs, max(attrs.max_nr_regions - len(ranges), 1))),
-            steps.bounds,
-            steps.rate,
-            steps.touched,
-            array("Q", steps.ages.starts),
-            array("q", steps.ages.since),
-        ),
-        limit,
-        min_region,
-        attrs.max_nr_accesses,
-    )
-    *unsigned, begun = columns
-    starts, ends, counts, touched = (array("Q", column) for column in unsigned)
+
+def shape(
+    known: Sequence[tuple[Target, Steps]], attrs: Attrs, now_us: int, min_region: int, limit: int
+) -> None:
+    """Make the regions of all targets, of at most `limit` bytes, cut where rates or ages differ: together at most
+    max_nr_regions, unless their ranges and the limit take more."""
+    most = attrs.max_nr_regions
+    cut = [_cut(steps, attrs, most, min_region, limit) for _, steps in known]
+    total = sum(map(_number, cut))
+    if total > most:
+        shares = (most * _number(columns) // total for columns in cut)
+        cut = [_cut(steps, attrs, n, min_region, limit) for (_, steps), n in zip(known, shares, strict=True)]
+    for (target, _), columns in zip(known, cut, strict=True):
+        target.regions = _regions(columns, now_us - attrs.aggr_us, attrs.aggr_us)
+
+
+def _number(columns: Columns) -> int:
+    return len(columns[0]) // 8
+
+
+def _cut(steps: Steps, attrs: Attrs, most: int, min_region: int, limit: int) -> Columns:
+    """At most `most` regions, unless even without cuts there are more."""
+    ranges = steps.space.ranges
+    starts, ends = array("Q", [r.start for r in ranges]), array("Q", [r.end for r in ranges])
+    age_starts, since = array("Q", steps.ages.starts), array("q", steps.ages.since)
+    room = max(most - len(ranges), 0)
+    while True:
+        cuts = array("Q", _cuts(steps, attrs, room))
+        columns = regions_cut(
+            (starts, ends, cuts, steps.bounds, steps.rate, steps.touched, age_starts, since),
+            limit,
+            min_region,
+            attrs.max_nr_accesses,
+        )
+        # What the limit divides are more than there are cuts.
+        if not cuts or _number(columns) <= most:
+            return columns
+        room = max(len(cuts) - (_number(columns) - most), 0)
+
+
+def _regions(columns: Columns, latest_us: int, aggregation_us: int) -> list[Region]:
+    """`latest_us`: when the last aggregation began."""
+    starts, ends, counts, touched = (array("Q", column) for column in columns[:4])
     regions = list(map(Region, starts, ends))
-    latest, aggregation = now_us - attrs.aggr_us, attrs.aggr_us
-    for region, count_bp, bytes_, since in zip(regions, counts, touched, array("q", begun), strict=True):
+    for region, count_bp, bytes_, since in zip(regions, counts, touched, array("q", columns[4]), strict=True):
         region.nr_accesses_bp = count_bp
         # Rounded down, so that hot is what is accessed in half of the ticks or more; but little is not nothing.
         region.nr_accesses = count_bp // 10_000 if count_bp >= 10_000 else int(count_bp >= 5_000)
         region.touched = bytes_
-        if since < latest:
-            region.age = (latest - since) // aggregation
+        if since < latest_us:
+            region.age = (latest_us - since) // aggregation_us
     return regions
 
 
