@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.unit.fakes import Collector, FakeSampler, FakeSpace
+from udamon.core.adaptive import AdaptivePolicy
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
 from udamon.core.damon import DamonPolicy
@@ -40,13 +41,14 @@ def range_lists(draw: st.DrawFn) -> list[Range]:
 
 
 class Loop:
-    """A kdamond that hands control to a script before every call of its sampler."""
+    """A kdamond that hands control to a script before every call of its sampler; its policy is one of both."""
 
     def __init__(self, attrs: Attrs, ranges: list[Range], seed: int) -> None:
         self.clock = ManualClock()
         self.space = FakeSpace(ranges)
         self.sampler = FakeSampler(self.clock, ranges[:1])
-        watch = SampledWatch(DamonPolicy(Random(seed)), self.sampler, Random(seed))
+        policy = (DamonPolicy, AdaptivePolicy)[seed % 2](Random(seed))
+        watch = SampledWatch(policy, self.sampler, Random(seed))
         self.kdamond = Kdamond(Context(self.space, watch, attrs), self.clock, cpu_ns=lambda: 0)
         self.seen = Collector()
         self.kdamond.bus.subscribe(self.seen)
