@@ -121,7 +121,8 @@ def regions_cut(
     'd' of each, the starts of ages 'Q' and since when they count 'q'; all sorted.
 
     Returns, as bytes: 'Q' start, end, accesses in `ticks` ticks x 10 000, and touched bytes; 'q' since when its
-    first byte counts, ages beginning at such multiples, too. The last segment and age also hold beyond their end. Raises ValueError.
+    first byte counts, ages beginning at such multiples, too. The last segment and age also hold beyond their
+    end. Raises ValueError.
     """
 
 def strata(
