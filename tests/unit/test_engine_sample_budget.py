@@ -52,7 +52,8 @@ class Machine:
         target = Target(0, regions=[Region(0, 100 * MIB)])
         self.context = Context(FakeSpace([Range(0, 100 * MIB)]), _no_watch(), Attrs(), [target])
         begun = self.budget.begin(self.context, lambda: 0)
-        assert begun is not None and begun.attrs is not None
+        assert begun is not None
+        assert begun.attrs is not None
         self.context.attrs = begun.attrs
         self.now_s = 0.0
         self.spent: list[tuple[float, float, float]] = []  # from, to, CPU seconds
