@@ -1,148 +1,10 @@
-/* The most probable steps behind points: Viterbi's algorithm on a hidden Markov chain along the addresses.
- *
- * A state says how likely a point of each kind is. From one point to the next the state stays, or jumps to
- * any other: then it costs the same from everywhere, so one point takes time linear in the number of states.
- */
-#include "native.h"
-#include "points.h"
+/* The most probable steps behind points, with what they say of rates, and of steps that were known before. */
+#include "fit.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { STATES = 16, GAPS = 512, AGES = 256, NOTHING = 255 };
-
-enum { POINTS, TABLE, ENTER, JUMP, WEIGHT, LEVEL, OLD_PLACE, OLD_LOW, OLD_HIGH, OLD_REACH, OLD_HEIGHT, BUFFERS };
 static const size_t item_size[BUFFERS] = {sizeof(struct point), 8, 8, 8, 8, 8, 8, 8, 8, 8, 8};
-
-struct run {
-    uint32_t first; /* of its points */
-    uint8_t state;  /* NOTHING for a hole */
-};
-
-struct fit {
-    Py_buffer buffer[BUFFERS];
-    size_t count[BUFFERS];
-    size_t points, states, unchanged;
-    unsigned suspect_age, ticks;
-    unsigned long long begin, end; /* of the address space */
-    double surprise, prior, drift, change, least_change;
-    float table[2 * KINDS][STATES], enter[STATES], jump[GAPS], weight[AGES];
-    double ideal[KINDS]; /* per kind: its largest likelihood under any one level */
-    uint32_t *entered; /* per point: where the run began that a jump to this point leaves */
-    uint8_t *before;   /* per point: the state of that run */
-    struct run *runs;
-    size_t runs_count;
-};
-
-/* Index of a distance in a table: its logarithm, in eighths. */
-static size_t gap_index(uint64_t bytes)
-{
-    if (bytes < 8)
-        return (size_t)bytes;
-    unsigned log2 = 63 - (unsigned)__builtin_clzll(bytes);
-    return 8 * (size_t)log2 + ((bytes >> (log2 - 3)) & 7);
-}
-
-static const float *row_of(const struct fit *f, const struct point *p)
-{
-    return f->table[2 * p->kind + (p->age == 0)];
-}
-
-/* Four states at a time: the costliest lines of the policy. GCC and Clang know these types on every machine. */
-typedef float four __attribute__((vector_size(16)));
-typedef int32_t mask __attribute__((vector_size(16)));
-enum { LANES = 4, VECTORS = STATES / LANES };
-
-static four load(const float *from)
-{
-    four to;
-    memcpy(&to, from, sizeof(to));
-    return to;
-}
-
-static four larger(four a, four b)
-{
-#ifdef __SSE__
-    return __builtin_ia32_maxps(a, b);
-#else
-    mask m = a > b;
-    return (four)((m & (mask)a) | (~m & (mask)b));
-#endif
-}
-
-static float largest_of(four a)
-{
-    float left = a[0] > a[1] ? a[0] : a[1], right = a[2] > a[3] ? a[2] : a[3];
-    return left > right ? left : right;
-}
-
-/* The costliest lines of the policy: what goes from one point to the next stays in registers, so indices of
- * `score` and `entered` must be constants; `score_of` and `entered_of` are copies for the others. */
-static void forward(struct fit *f)
-{
-    const struct point *p = f->buffer[POINTS].buf;
-    float score_of[STATES];
-    uint32_t entered_of[STATES] = {0};
-    four score[VECTORS], enter[VECTORS], top = load(f->enter);
-    mask entered[VECTORS] = {{0}};
-#pragma GCC unroll 4
-    for (size_t v = 0; v < VECTORS; v++) {
-        score[v] = enter[v] = load(f->enter + LANES * v);
-        top = larger(top, score[v]);
-    }
-    memcpy(score_of, f->enter, sizeof(score_of));
-    float best = largest_of(top);
-    uint8_t from = 0;
-    uint64_t end = 0; /* a step before the first point costs the same for every state */
-    for (size_t i = 0; i < f->points; i++) {
-        while (score_of[from] != best)
-            from = (from + 1) % STATES;
-        f->before[i] = from;
-        f->entered[i] = entered_of[from];
-        /* Points of one page have one state, a huge page and single ones of it among them. */
-        float jump = p[i].start >= end ? f->jump[gap_index(p[i].start - end + 4096)] : -INFINITY;
-        end = end_of(&p[i]) > end ? end_of(&p[i]) : end;
-        const float *row = row_of(f, &p[i]);
-        float weight = f->weight[p[i].age];
-        mask here = {(int)i, (int)i, (int)i, (int)i};
-        top = score[0] - INFINITY;
-#pragma GCC unroll 4
-        for (size_t v = 0; v < VECTORS; v++) {
-            four stay = score[v] - best, jumped = enter[v] + jump;
-            mask jumps = jumped > stay;
-            entered[v] = (jumps & here) | (~jumps & entered[v]);
-            score[v] = larger(jumped, stay) + load(row + LANES * v) * weight;
-            top = larger(top, score[v]);
-            memcpy(score_of + LANES * v, &score[v], sizeof(score[v]));
-            memcpy(entered_of + LANES * v, &entered[v], sizeof(entered[v]));
-        }
-        best = largest_of(top);
-    }
-    if (f->points == 0)
-        return;
-    while (score_of[from] != best)
-        from = (from + 1) % STATES;
-    /* Backwards from run to run; they come out last first. */
-    uint32_t first = entered_of[from];
-    for (size_t last = f->points; last > 0; last = first, from = f->before[first], first = f->entered[first])
-        f->runs[f->runs_count++] = (struct run){first, from};
-}
-
-/* Turn the runs round, and make a segment of its own of every hole. */
-static size_t order(struct fit *f, struct run *out)
-{
-    const struct point *p = f->buffer[POINTS].buf;
-    size_t made = 0;
-    for (size_t k = f->runs_count; k-- > 0;) {
-        size_t end = k > 0 ? f->runs[k - 1].first : f->points;
-        for (size_t i = f->runs[k].first; i < end; i++) {
-            uint8_t state = p[i].kind == HOLE ? NOTHING : f->runs[k].state;
-            if (i == f->runs[k].first || state != out[made - 1].state)
-                out[made++] = (struct run){(uint32_t)i, state};
-        }
-    }
-    return made;
-}
 
 enum { STATE, SINCE, PLACE, RATE, TOUCHED, SEEN, LOW, HIGH, REACH, ORIGIN, SUSPECTS, OUTPUTS };
 
@@ -183,58 +45,6 @@ static uint64_t origin_of(const struct fit *f, uint64_t place, double height, ui
         }
     return origin;
 }
-
-/* Points of a segment by age and kind. */
-struct tally {
-    uint32_t count[AGES][KINDS];
-    unsigned oldest;
-};
-
-static size_t best_level(const struct fit *f, const double *likelihood)
-{
-    size_t best = 0;
-    for (size_t s = 1; s < f->unchanged; s++)
-        best = likelihood[s] > likelihood[best] ? s : best;
-    return best;
-}
-
-/* For how many aggregations a segment has had its rate, when the points before that speak for another one;
- * 0 when all of them agree. The best split in time, if two levels explain it enough better than one; to a higher
- * one only if that is the segment's own: checks that look into a surprise say nothing of all of it. */
-static unsigned since_change(const struct fit *f, const struct tally *t, uint8_t state)
-{
-    const double *rate = f->buffer[LEVEL].buf;
-    double all[STATES] = {0}, new[STATES] = {0}, old[STATES], best = f->change;
-    uint64_t kinds[KINDS] = {0};
-    for (unsigned age = 0; age <= t->oldest; age++)
-        for (size_t kind = 0; kind < HOLE; kind++)
-            kinds[kind] += t->count[age][kind];
-    for (size_t kind = 0; kind < HOLE; kind++)
-        for (size_t s = 0; kinds[kind] && s < f->unchanged; s++)
-            all[s] += (double)kinds[kind] * (double)f->table[2 * kind][s];
-    double one = all[best_level(f, all)], ideal = 0;
-    for (size_t kind = 0; kind < HOLE; kind++)
-        ideal += f->ideal[kind] * (double)kinds[kind];
-    if (ideal - one <= best) /* no split could be that much better */
-        return 0;
-    unsigned found = 0;
-    for (unsigned age = 0; age < t->oldest; age++) {
-        for (size_t kind = 0; kind < HOLE; kind++)
-            for (size_t s = 0; t->count[age][kind] && s < f->unchanged; s++)
-                new[s] += t->count[age][kind] * (double)f->table[2 * kind][s];
-        for (size_t s = 0; s < f->unchanged; s++)
-            old[s] = all[s] - new[s];
-        size_t before = best_level(f, old), after = best_level(f, new);
-        double gain = old[before] + new[after] - one;
-        if (gain > best && fabs(rate[before] - rate[after]) > f->least_change &&
-            rate[after] - rate[state] <= f->least_change) {
-            best = gain;
-            found = age + 1;
-        }
-    }
-    return found;
-}
-
 /* Sums of each segment, since when it is as it is, and between which points the steps lie. */
 static void segments(const struct fit *f, const struct run *runs, size_t count, struct output *out)
 {
@@ -256,7 +66,7 @@ static void segments(const struct fit *f, const struct run *runs, size_t count, 
         }
         out->state[k] = runs[k].state;
         if (runs[k].state != NOTHING) {
-            unsigned since = runs[k].state < f->unchanged ? since_change(f, &tally, runs[k].state) : 1;
+            unsigned since = runs[k].state < f->unchanged ? fit_since_change(f, &tally, runs[k].state) : 1;
             unsigned newest = since ? since - 1 : tally.oldest;
             double sums[KINDS] = {0};
             for (unsigned age = 0; age <= newest; age++)
@@ -334,7 +144,7 @@ static void places(const struct fit *f, size_t count, struct output *out)
 
 static PyObject *results(struct fit *f, struct run *runs, uint64_t *suspects)
 {
-    size_t found = order(f, runs), count = found ? found : 1, steps = count - 1;
+    size_t found = fit_order(f, runs), count = found ? found : 1, steps = count - 1;
     const size_t size[SUSPECTS] = {count, count, 8 * steps, 8 * count, 8 * count, 8 * count, 8 * steps, 8 * steps, 8 * steps, 8 * steps};
     PyObject *tuple = PyTuple_New(OUTPUTS);
     char *memory[SUSPECTS];
@@ -429,7 +239,7 @@ static PyObject *steps_fit(PyObject *self, PyObject *args)
         uint64_t *suspects = PyMem_Malloc((f.points + 1) * 3 * sizeof(*suspects));
         if (f.entered && f.before && f.runs && runs && suspects) {
             Py_BEGIN_ALLOW_THREADS
-            forward(&f);
+            fit_chain(&f);
             Py_END_ALLOW_THREADS
             result = results(&f, runs, suspects);
         } else {

@@ -1,0 +1,49 @@
+/* When a segment came to have its rate. */
+#include "fit.h"
+
+#include <math.h>
+
+static size_t best_level(const struct fit *f, const double *likelihood)
+{
+    size_t best = 0;
+    for (size_t s = 1; s < f->unchanged; s++)
+        best = likelihood[s] > likelihood[best] ? s : best;
+    return best;
+}
+
+/* For how many aggregations a segment has had its rate, when the points before that speak for another one;
+ * 0 when all of them agree. The best split in time, if two levels explain it enough better than one; to a higher
+ * one only if that is the segment's own: checks that look into a surprise say nothing of all of it. */
+unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t state)
+{
+    const double *rate = f->buffer[LEVEL].buf;
+    double all[STATES] = {0}, new[STATES] = {0}, old[STATES], best = f->change;
+    uint64_t kinds[KINDS] = {0};
+    for (unsigned age = 0; age <= t->oldest; age++)
+        for (size_t kind = 0; kind < HOLE; kind++)
+            kinds[kind] += t->count[age][kind];
+    for (size_t kind = 0; kind < HOLE; kind++)
+        for (size_t s = 0; kinds[kind] && s < f->unchanged; s++)
+            all[s] += (double)kinds[kind] * (double)f->table[2 * kind][s];
+    double one = all[best_level(f, all)], ideal = 0;
+    for (size_t kind = 0; kind < HOLE; kind++)
+        ideal += f->ideal[kind] * (double)kinds[kind];
+    if (ideal - one <= best) /* no split could be that much better */
+        return 0;
+    unsigned found = 0;
+    for (unsigned age = 0; age < t->oldest; age++) {
+        for (size_t kind = 0; kind < HOLE; kind++)
+            for (size_t s = 0; t->count[age][kind] && s < f->unchanged; s++)
+                new[s] += t->count[age][kind] * (double)f->table[2 * kind][s];
+        for (size_t s = 0; s < f->unchanged; s++)
+            old[s] = all[s] - new[s];
+        size_t before = best_level(f, old), after = best_level(f, new);
+        double gain = old[before] + new[after] - one;
+        if (gain > best && fabs(rate[before] - rate[after]) > f->least_change &&
+            rate[after] - rate[state] <= f->least_change) {
+            best = gain;
+            found = age + 1;
+        }
+    }
+    return found;
+}

@@ -1,0 +1,50 @@
+/* What the C files of the fit share: chain.c finds the states, change.c when one began, steps.c the rest. */
+#ifndef UDAMON_FIT_H
+#define UDAMON_FIT_H
+
+#include "native.h"
+#include "points.h"
+
+enum { STATES = 16, GAPS = 512, AGES = 256, NOTHING = 255 };
+
+enum { POINTS, TABLE, ENTER, JUMP, WEIGHT, LEVEL, OLD_PLACE, OLD_LOW, OLD_HIGH, OLD_REACH, OLD_HEIGHT, BUFFERS };
+
+struct run {
+    uint32_t first; /* of its points */
+    uint8_t state;  /* NOTHING for a hole */
+};
+
+struct fit {
+    Py_buffer buffer[BUFFERS];
+    size_t count[BUFFERS];
+    size_t points, states, unchanged;
+    unsigned suspect_age, ticks;
+    unsigned long long begin, end; /* of the address space */
+    double surprise, prior, drift, change, least_change;
+    float table[2 * KINDS][STATES], enter[STATES], jump[GAPS], weight[AGES];
+    double ideal[KINDS]; /* per kind: its largest likelihood under any one level */
+    uint32_t *entered; /* per point: where the run began that a jump to this point leaves */
+    uint8_t *before;   /* per point: the state of that run */
+    struct run *runs;
+    size_t runs_count;
+};
+
+static inline const float *row_of(const struct fit *f, const struct point *p)
+{
+    return f->table[2 * p->kind + (p->age == 0)];
+}
+
+/* Points of a segment by age and kind. */
+struct tally {
+    uint32_t count[AGES][KINDS];
+    unsigned oldest;
+};
+
+/* chain.c: the most probable states of all points, as runs from the last to the first. */
+void fit_chain(struct fit *f);
+/* chain.c: the runs turned round, and a run of its own for every hole; returns how many. */
+size_t fit_order(const struct fit *f, struct run *out);
+/* change.c: for how many aggregations a segment of that state has had its rate; 0 when no change is known. */
+unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t state);
+
+#endif
