@@ -20,7 +20,7 @@ setup(
                 "src/udamon/native/regions.c",
                 "src/udamon/native/strata.c",
             ],
-            depends=["src/udamon/native/native.h", "src/udamon/native/idle.h", "src/udamon/native/points.h", "src/udamon/native/fit.h"],
+            depends=[f"src/udamon/native/{name}.h" for name in ("native", "idle", "points", "fit")],
             define_macros=[("Py_LIMITED_API", "0x030B0000"), ("_GNU_SOURCE", "1")],
             extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],
             py_limited_api=True,

@@ -113,7 +113,7 @@ ANY_TABLES = st.builds(tables_of, st.integers(0, 2**32), st.integers(1, 16), st.
 def own_tables(ticks: int = 20) -> Tables:
     """What the policy works with."""
     return Tables(
-        likelihood.answer_table(ticks, 0.01), likelihood.enter_table(6.0),
+        likelihood.answer_table(ticks, 0.01), likelihood.enter_table(6.0, 6.0),
         likelihood.jump_table(64, SPACE * PAGE), likelihood.weight_table(0.97), likelihood.STATE_RATES,
         len(likelihood.LEVELS),
     )  # fmt: skip
@@ -179,6 +179,15 @@ def test_what_was_known_of_steps_narrows_gaps_and_never_widens_them(
             assert origin == place or reach in (abs(origin - place), 0)
 
 
+def shares_differ(new: list[Point], old: list[Point]) -> bool:
+    """Of the checks of one tick (kinds 0 and 1), where both have some: the accesses by more than a fifth."""
+    shares = [[p.kind for p in some if p.kind < 2] for some in (new, old)]
+    if not all(shares):
+        return True
+    first, second = (sum(kinds) / len(kinds) for kinds in shares)
+    return abs(first - second) > 0.2
+
+
 def since_of(points: list[Point], state: int, change: float) -> tuple[int, float]:
     """For how many aggregations a segment of these points has had its rate, by trying every split in time; and
     how far from a draw that was."""
@@ -195,7 +204,7 @@ def since_of(points: list[Point], state: int, change: float) -> tuple[int, float
         after, before = best(new), best(old)
         gain = after[0] + before[0] - best(points)[0]
         rates = [tables.rate[-after[1]], tables.rate[-before[1]], tables.rate[state]]
-        if abs(rates[0] - rates[1]) > 0.2 and rates[0] - rates[2] <= 0.2:
+        if abs(rates[0] - rates[1]) > 0.2 and rates[0] - rates[2] <= 0.2 and shares_differ(new, old):
             found = age if gain > max(gains) else found
             gains.append(gain)
     first, second = [*sorted(gains, reverse=True), -math.inf][:2]

@@ -11,6 +11,19 @@ static size_t best_level(const struct fit *f, const double *likelihood)
     return best;
 }
 
+/* The share of one-tick checks that were accesses, of the points up to `newest` aggregations old and of the
+ * older ones, differs by more than the least change; or one of both has no such checks. Levels alone could make
+ * a difference of what lies between two of them. */
+static int differs(const struct fit *f, const struct tally *t, unsigned newest)
+{
+    double checks[2] = {0}, hits[2] = {0};
+    for (unsigned age = 0; age <= t->oldest; age++) {
+        checks[age > newest] += t->count[age][0] + t->count[age][HIT];
+        hits[age > newest] += t->count[age][HIT];
+    }
+    return checks[0] == 0 || checks[1] == 0 || fabs(hits[0] / checks[0] - hits[1] / checks[1]) > f->least_change;
+}
+
 /* For how many aggregations a segment has had its rate, when the points before that speak for another one;
  * 0 when all of them agree. The best split in time, if two levels explain it enough better than one; to a higher
  * one only if that is the segment's own: checks that look into a surprise say nothing of all of it. */
@@ -40,7 +53,7 @@ unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t st
         size_t before = best_level(f, old), after = best_level(f, new);
         double gain = old[before] + new[after] - one;
         if (gain > best && fabs(rate[before] - rate[after]) > f->least_change &&
-            rate[after] - rate[state] <= f->least_change) {
+            rate[after] - rate[state] <= f->least_change && differs(f, t, age)) {
             best = gain;
             found = age + 1;
         }

@@ -46,7 +46,7 @@ class Explorer:
             # One access where there was none is all there is to find; one miss among many changes little.
             checks, hits = tally()
             self.awake = 0 < hits < MOSTLY * checks or len({*steps.state} - {NOTHING}) > 1
-        if steps.changed or 16 * steps.appeared > len(steps):
+        if steps.changed or 128 * steps.appeared > 128 + len(steps):
             self._found = True
 
     def end(self) -> None:

@@ -20,6 +20,9 @@ from udamon.core.target import Target
 from udamon.errors import RangesError
 from udamon.model import PAGE_SIZE
 
+LEAST_CHECKS = 8
+"""An aggregation's for a target that is small beside the others."""
+
 
 class Known(Steps):
     """What is known of a target, and how much is looked for."""
@@ -101,10 +104,12 @@ class AdaptivePolicy:
         budget = max(self.checks - self._made, 0)
         if not first_look and not last:
             budget = budget * ticks // (whole - self._passed)
-        total = sum(steps.space.total for _, steps in known) or 1
+        left, total = budget, sum(steps.space.total for _, steps in known) or 1
         for position, steps in known:
             explorer = steps.explorer
-            share = budget * steps.space.total // total
+            # In proportion to what is resident; but small targets are looked at, too.
+            share = max(budget * steps.space.total // total, min(LEAST_CHECKS, budget // len(known)))
+            share = min(share, left)
             if first_look and explorer.awake:
                 share = share * ticks // whole
             elif explorer.learning and not explorer.awake and not first_look:
@@ -117,6 +122,7 @@ class AdaptivePolicy:
             if 4 * ticks >= 3 * whole:
                 plan.explore(explorer, wanted * self.parameters.whole_share, ticks)
             plan.explore(explorer, wanted, 1)
+            left -= share - plan.left
         return slots
 
     def fold(self, targets: Sequence[Target], slots: Slots, answers: Answers) -> None:

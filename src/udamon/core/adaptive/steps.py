@@ -161,7 +161,7 @@ class Steps:
             (
                 self.points,
                 likelihood.answer_table(max(ticks, 2), parameters.outlier),
-                likelihood.enter_table(round(against, 1)),
+                likelihood.enter_table(parameters.change_nats, round(against, 1)),
                 likelihood.jump_table(max(len(before), parameters.steps), max(self.space.total, 1)),
                 likelihood.weight_table(parameters.keep),
                 likelihood.STATE_RATES,
@@ -181,8 +181,9 @@ class Steps:
         self.low, self.high, self.reach = array("Q", low), array("Q", high), array("Q", reach)
         self.height = array("d", map(sub, self.rate[1:], self.rate))
         self.suspects = array("Q", suspects)
-        self.appeared = len(set(self.bounds).difference(before)) - 2
-        for was, now in zip(array("Q", origin), place_of, strict=True):
+        origins = array("Q", origin)
+        self.appeared = origins.count(UNKNOWN)
+        for was, now in zip(origins, place_of, strict=True):
             if was != now and was != UNKNOWN:
                 self.ages.shift(was, now)
         self.changed = 0
