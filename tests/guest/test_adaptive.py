@@ -92,11 +92,13 @@ def test_it_stays_within_its_share(program: Areas, tmp_path: Path) -> None:
     pid, hot, cold = program
     recording = record(tmp_path / "b", pid, "--overhead", "10%", "--duration", "40s")
     costs = [(e.time_ns, int(str(e.data["cpu_ns"]))) for e in recording.events() if e.name == "cost"]
-    begin = costs[0][0]
+    begin, shares = costs[0][0], []
     for now, spent in costs:
         later = next(((t, cpu) for t, cpu in costs if t >= now + 10_000_000_000), None)
         if now >= begin + 5_000_000_000 and later is not None:
-            assert (later[1] - spent) / (later[0] - now) <= 0.12
+            shares.append((later[1] - spent) / (later[0] - now))
+    print(f"{len(shares)} times 10 s: {min(shares):.1%} to {max(shares):.1%}")
+    assert max(shares) <= 0.12
     last = list(recording.snapshots())[-1]
     assert hot_bytes(last, hot) >= 0.9 * ISLANDS * 4 * MIB
     assert hot_bytes(last, cold) <= 0.1 * ISLANDS * 4 * MIB
