@@ -183,9 +183,10 @@ class Steps:
         self.suspects = array("Q", suspects)
         origins = array("Q", origin)
         self.appeared = origins.count(UNKNOWN)
-        for was, now in zip(origins, place_of, strict=True):
-            if was != now and was != UNKNOWN:
-                self.ages.shift(was, now)
+        if origin != place and len(self.ages.starts) > 1:
+            for was, now in zip(origins, place_of, strict=True):
+                if was != now and was != UNKNOWN:
+                    self.ages.shift(was, now)
         self.changed = 0
         if any(since):
             self._change(since, now_us, aggregation_us)
