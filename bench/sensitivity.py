@@ -94,7 +94,8 @@ def figure(lab: Lab, tried: Sequence[Change]) -> Figure:
     note = (
         f"Change of the mean F1, and checks as a share of what they were (where they changed by more than 2 %); "
         f"{NOTABLE:g} and more is marked !. First row: mean F1 (smallest–largest of the seeds) and checks per "
-        f"second. {SECONDS} s at 5 ms / 100 ms, medians of {len(lab.seeds)} seeds; at most {budgets} checks an aggregation."
+        f"second. {SECONDS} s at 5 ms / 100 ms, medians of {len(lab.seeds)} seeds; at most "
+        f"{budgets} checks an aggregation."
     )
     return Figure("Each parameter of policy adaptive, halved and doubled", head, rows, note)
 
