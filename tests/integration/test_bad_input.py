@@ -217,7 +217,7 @@ OTHERS = [
     (2, "eval one --duration 0", "shorter than one aggregation"),
     (2, "eval one --sample 0ms", "is no interval"),
     (2, "eval one --min-regions 50 --max-regions 10", "is above the maximum"),
-    (2, "eval one --checks 5", "has no budget"),
+    (2, "eval one --policy damon --checks 5", "has no budget"),
     (2, "workload {dir}/text", "text:1: 'hello' is not a region"),
     (2, "doctor nonsense", "unrecognized arguments: nonsense"),
 ]  # fmt: skip

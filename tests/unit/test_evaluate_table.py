@@ -114,7 +114,7 @@ def test_eval_documents_are_one_a_policy_and_seed(config: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (("--checks", "5"), "damon has no budget of checks"),
+        (("--policy", "damon", "--checks", "5"), "damon has no budget of checks"),
         (("--policy", "adaptive", "--checks", "0"), "at least 1 check"),
         (("--duration", "0.05"), "shorter than one aggregation"),
     ],

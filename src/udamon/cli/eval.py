@@ -24,7 +24,9 @@ from udamon.workload.truth import Truth
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="a masim configuration, or a committed shape's name")
-    parser.add_argument("--policy", default="damon", metavar="P[,P]", help=f"of {', '.join(POLICIES)}")
+    parser.add_argument(
+        "--policy", default="adaptive", metavar="P[,P]", help=f"of {', '.join(POLICIES)} (default adaptive)"
+    )
     parser.add_argument("--seeds", metavar="A-B", help="run every seed from A to B")
     parser.add_argument("--seed", type=int, metavar="N", help="one seed (default 1)")
     parser.add_argument("--duration", metavar="S", help="simulated time (default: the workload's length)")
