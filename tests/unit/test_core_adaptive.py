@@ -81,6 +81,22 @@ def test_exploration_calms_down_when_nothing_is_new_and_wakes_when_something_is(
     assert agreement(hot_pages(memory), set(range(7000, 8000))) > 0.97
 
 
+def test_however_small_the_budget_it_goes_on_looking() -> None:
+    memory = Memory(SIZE)
+    simulation = Simulation(memory, checks=5)
+    simulation.aggregate(60)
+    assert simulation.checks[-10:] == [5] * 10
+
+
+def test_a_small_target_beside_a_large_one_is_looked_at() -> None:
+    """In proportion to its size it would have half a check."""
+    large, small = Memory(1 << 18, index=0), Memory(512, Island(0, 512), index=1)
+    simulation = Simulation(large, small, checks=300)
+    simulation.aggregate(10)
+    assert max(simulation.checks) <= 300
+    assert len(hot_pages(small)) == 512
+
+
 def test_the_budget_can_be_changed_at_any_time() -> None:
     memory = Memory(SIZE, Island(3000, 4000, 0.5))
     simulation = Simulation(memory, checks=400)
@@ -250,7 +266,7 @@ def test_targets_share_the_budget_by_their_size_and_each_has_its_own_islands() -
     assert agreement(hot_pages(small), set(range(3000, 3500))) > 0.9
 
 
-def test_a_target_too_small_for_a_check_is_cold() -> None:
+def test_a_target_of_one_page_beside_a_large_one() -> None:
     large, tiny = Memory(1 << 18, index=0), Memory(1, index=1)
     simulation = Simulation(large, tiny, checks=100)
     simulation.aggregate(2)

@@ -12,6 +12,8 @@ LEARNING = 5
 """Aggregations during which the policy learns several times in each, so as to know where to ask next."""
 MOSTLY = 0.9
 """Of the first checks: where more are answered by accesses, everything counts as accessed."""
+LEAST = 16
+"""Checks that go on exploring, however small the budget: none at all would be blind."""
 PATIENCE = 10
 """Aggregations without anything new before exploration becomes less."""
 
@@ -61,4 +63,5 @@ class Explorer:
         """Checks for exploration in an aggregation with `budget` checks."""
         calm = max(self._quiet - PATIENCE, 0)
         share = max(self._parameters.explore_keep**calm, self._parameters.idle_share)
-        return budget * share if self.awake else min(self._cautious, budget * share)
+        wanted = max(budget * share, min(budget, LEAST))
+        return wanted if self.awake else min(self._cautious, wanted)
