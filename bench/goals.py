@@ -19,7 +19,7 @@ from math import exp, log
 from typing import NamedTuple
 
 from bench.figures import Figure
-from bench.runs import ATTRS, Lab, Run
+from bench.runs import ATTRS, Lab, Run, configure
 from udamon.core.policies import POLICIES
 from udamon.evaluate.compare import Spread, at, level_of, mean_f1, reached, settled_checks, spread
 from udamon.evaluate.run import Evaluation
@@ -350,10 +350,7 @@ def _cells(line: Line) -> list[str]:
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.goals", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(GROUPS))
-    parser.add_argument("--seeds", default="1-5", metavar="A-B", help="default 1-5")
-    parser.add_argument(
-        "--jobs", type=int, default=2, metavar="N", help="processes at once, at most (default 2)"
-    )
+    configure(parser, "1-5")
     parser.add_argument("--list", action="store_true", help="say what groups there are")
     args = parser.parse_args(argv)
     if args.list:
@@ -361,11 +358,10 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if unknown := set(args.groups) - GROUPS.keys():
         parser.error(f"there is no group {', '.join(sorted(unknown))}; --list shows them")
-    first, _, last = args.seeds.partition("-")
     begin = time.monotonic()
     print(_row(HEAD))
     short = 0
-    with Lab(range(int(first), int(last or first) + 1), args.jobs) as lab:
+    with Lab.of(args) as lab:
         for _, line in _lines(lab, args.groups or list(GROUPS)):
             indent = "  " if line.what.startswith(" ") else ""
             what, *rest = _cells(line)

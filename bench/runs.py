@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -31,6 +32,14 @@ class Run(NamedTuple):
     parameters: Parameters | None = None
 
 
+def configure(parser: argparse.ArgumentParser, seeds: str) -> None:
+    """The flags that say how often and how much at once; see Lab.of."""
+    parser.add_argument("--seeds", default=seeds, metavar="A-B", help=f"default {seeds}")
+    parser.add_argument(
+        "--jobs", type=int, default=2, metavar="N", help="processes at once, at most (default 2)"
+    )
+
+
 class Lab:
     """Makes each run once for every seed. Use as a context."""
 
@@ -38,6 +47,12 @@ class Lab:
         self.seeds = seeds
         self._pool = ProcessPoolExecutor(max(1, min(jobs, os.cpu_count() or 1)))
         self._started: dict[Run, list[Future[Evaluation]]] = {}
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Lab:
+        """What the flags of `configure` ask for."""
+        first, _, last = args.seeds.partition("-")
+        return cls(range(int(first), int(last or first) + 1), args.jobs)
 
     def __enter__(self) -> Lab:
         return self

@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from bench.figures import Figure, as_text
-from bench.runs import Lab, Run
+from bench.runs import Lab, Run, configure
 from bench.shapes import HELD_OUT
 from udamon.core.adaptive import Parameters
 from udamon.evaluate.compare import mean_f1
@@ -128,14 +128,12 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.sensitivity")
     names = [field.name for field in fields(Parameters)]
     parser.add_argument("names", nargs="*", metavar="PARAMETER", help=", ".join(names))
-    parser.add_argument("--seeds", default="1-3", metavar="A-B", help="default 1-3")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes at once (default 2)")
+    configure(parser, "1-3")
     args = parser.parse_args(argv)
     if unknown := set(args.names) - set(names):
         parser.error(f"there is no parameter {', '.join(sorted(unknown))}")
-    first, _, last = args.seeds.partition("-")
     begin = time.monotonic()
-    with Lab(range(int(first), int(last or first) + 1), args.jobs) as lab:
+    with Lab.of(args) as lab:
         print(as_text(figure(lab, list(changes(args.names)))))
     print(f"Took {time.monotonic() - begin:.0f} s.")
     return 0

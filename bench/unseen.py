@@ -18,7 +18,7 @@ from itertools import chain
 
 from bench import held_out
 from bench.figures import Figure, as_text
-from bench.runs import Lab, Run
+from bench.runs import Lab, Run, configure
 from bench.shapes import HELD_OUT
 from udamon.evaluate.compare import mean_f1
 from udamon.evaluate.run import UNBUDGETED, Evaluation
@@ -98,15 +98,13 @@ def main(argv: Sequence[str]) -> int:
     names = [*every, *chain.from_iterable(every.values())]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--draw", type=int, default=1, metavar="N", help="of the shapes that are held out")
-    parser.add_argument("--seeds", default="1-5", metavar="A-B", help="default 1-5")
+    configure(parser, "1-5")
     parser.add_argument("--checks", type=int, default=CHECKS, metavar="N", help=f"default {CHECKS}")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes at once (default 2)")
     args = parser.parse_args(argv)
     if unknown := set(args.names) - set(names):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    first, _, last = args.seeds.partition("-")
     begin = time.monotonic()
-    with Lab(range(int(first), int(last or first) + 1), args.jobs) as lab:
+    with Lab.of(args) as lab:
         for title, shapes in ((HELD_OUT, held_out_shapes(args.draw)), ("traces", traces())):
             chosen = [s for s in shapes if not args.names or title in args.names or _short(s) in args.names]
             if chosen:

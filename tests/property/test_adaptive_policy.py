@@ -54,7 +54,7 @@ class Machine(RuleBasedStateMachine):
         self, ranges: list[Range], resident: list[Range] | None, attrs: Attrs, budget: int, huge: bool
     ) -> None:
         self.random = Random(budget)
-        self.policy = AdaptivePolicy(Random(1), checks=budget)
+        self.policy = AdaptivePolicy(checks=budget)
         self.budget = budget
         self.huge = huge
         self.attrs = attrs

@@ -47,7 +47,7 @@ class Loop:
         self.clock = ManualClock()
         self.space = FakeSpace(ranges)
         self.sampler = FakeSampler(self.clock, ranges[:1])
-        policy = (DamonPolicy, AdaptivePolicy)[seed % 2](Random(seed))
+        policy = AdaptivePolicy() if seed % 2 else DamonPolicy(Random(seed))
         watch = SampledWatch(policy, self.sampler, Random(seed))
         self.kdamond = Kdamond(Context(self.space, watch, attrs), self.clock, cpu_ns=lambda: 0)
         self.seen = Collector()

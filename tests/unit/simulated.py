@@ -57,7 +57,7 @@ class Simulation:
     ) -> None:
         self.memories = list(memories)
         self.attrs = attrs or Attrs()
-        self.policy = AdaptivePolicy(Random(seed), checks=checks)
+        self.policy = AdaptivePolicy(checks=checks)
         self.checks: list[int] = []  # planned, in each aggregation
         self.plans: list[tuple[Slots, int]] = []  # of the last aggregation, with their ticks
         self._shift = shift

@@ -26,7 +26,7 @@ def make_policy(
     UsageError for a name that is unknown, or that they do not go with.
     """
     if name == "adaptive":
-        return AdaptivePolicy(random, min_region, checks, parameters)
+        return AdaptivePolicy(min_region, checks, parameters)
     if name != "damon":
         raise UsageError(f"there is no region policy {name!r}; use {' or '.join(POLICIES)}.")
     if checks is not None or parameters is not None:

@@ -31,15 +31,21 @@ def feedback(last: int, score: int) -> int:
     return min(last + step, _U64_MAX)
 
 
-def tuned_intervals(targets: Sequence[Target], attrs: Attrs) -> Attrs:
-    """Attributes with intervals moved towards the goal of observed accesses (semantics §2.8)."""
-    goal = attrs.goal
-    samples = attrs.max_nr_accesses
+def accesses_seen(targets: Iterable[Target], samples: int) -> tuple[int, int]:
+    """Accesses that were seen, and that `samples` samples could have seen, over all bytes (semantics §2.8)."""
     observed = possible = 0
     for target in targets:
         for r in target.regions:
             observed += r.size * r.nr_accesses
             possible += r.size * samples
+    return observed, possible
+
+
+def tuned_intervals(targets: Sequence[Target], attrs: Attrs) -> Attrs:
+    """Attributes with intervals moved towards the goal of observed accesses (semantics §2.8)."""
+    goal = attrs.goal
+    samples = attrs.max_nr_accesses
+    observed, possible = accesses_seen(targets, samples)
     wanted = max(1, possible * goal.access_bp // 10_000)
     adapt = feedback(100_000_000, observed * 10_000 // wanted) // 10_000
     if adapt <= 10_000:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from udamon.core.attrs import Attrs
+from udamon.core.tuning import accesses_seen
 from udamon.engine.context import Context
 from udamon.engine.tuner import Tuned
 
@@ -117,7 +118,8 @@ class SampleBudget:
         attrs = context.attrs
         window_ns = attrs.aggr_us * 1_000
         rest = self._rest_ns / (self.share * window_ns)
-        seen = _seen(context)
+        observed, possible = accesses_seen(context.targets, attrs.max_nr_accesses)
+        seen = observed / possible if possible else 1.0
         self._since = self._since_ns = 0
         dear = rest > 0.5 or self._checks_at(self._place) < USEFUL_CHECKS
         if (dear or seen < self.SEEN_LITTLE) and self._place + 1 < len(SAMPLE_US):
@@ -164,14 +166,3 @@ class SampleBudget:
     @property
     def _why(self) -> str:
         return f"overhead {self.share:.2%}"
-
-
-def _seen(context: Context) -> float:
-    """Accesses seen of those that could be seen, over bytes, as the kernel's goal counts them."""
-    observed = possible = 0
-    ticks = context.attrs.max_nr_accesses
-    for target in context.targets:
-        for r in target.regions:
-            observed += (r.end - r.start) * r.nr_accesses
-            possible += (r.end - r.start) * ticks
-    return observed / possible if possible else 1.0

@@ -39,7 +39,12 @@ class Explorer:
     @property
     def resting(self) -> bool:
         """Little is explored, because nothing was found for some time."""
-        return self._parameters.explore_keep ** max(self._quiet - PATIENCE, 0) < 0.5
+        return self._eagerness < 0.5
+
+    @property
+    def _eagerness(self) -> float:
+        """1 while something is found, and less and less from PATIENCE on."""
+        return self._parameters.explore_keep ** max(self._quiet - PATIENCE, 0)
 
     def learn(self, steps: Steps, tally: Callable[[], tuple[int, int]]) -> None:
         """After each stretch: was there anything new? `tally` tells its checks, and accesses among them."""
@@ -61,7 +66,6 @@ class Explorer:
 
     def wanted(self, budget: int) -> float:
         """Checks for exploration in an aggregation with `budget` checks."""
-        calm = max(self._quiet - PATIENCE, 0)
-        share = max(self._parameters.explore_keep**calm, self._parameters.idle_share)
+        share = max(self._eagerness, self._parameters.idle_share)
         wanted = max(budget * share, min(budget, LEAST))
         return wanted if self.awake else min(self._cautious, wanted)

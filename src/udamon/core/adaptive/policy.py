@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from random import Random
 
 from udamon.core.adaptive.explorer import Explorer
 from udamon.core.adaptive.parameters import Parameters
@@ -33,19 +32,18 @@ class Known(Steps):
 
 
 class AdaptivePolicy:
-    """At most `checks` checks an aggregation, whatever the number of regions."""
+    """At most `checks` checks an aggregation, whatever the number of regions. Nothing in it is random: places are
+    drawn by the sampler, within its slots."""
 
     name = "adaptive"
 
     def __init__(
         self,
-        random: Random,
         min_region: int = PAGE_SIZE,
         checks: int | None = None,
         parameters: Parameters | None = None,
     ) -> None:
         self.parameters = parameters or Parameters()
-        self._random = random
         self._min_region = min_region
         self._budget = checks
         self._attrs = Attrs()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from heapq import nlargest
 
 from udamon.core.adaptive.likelihood import NOTHING
+from udamon.core.adaptive.space import columns_of
 from udamon.core.adaptive.steps import Steps
 from udamon.core.attrs import Attrs
 from udamon.core.regions import Region
@@ -38,7 +39,7 @@ def _number(columns: Columns) -> int:
 def _cut(steps: Steps, attrs: Attrs, most: int, min_region: int, limit: int) -> Columns:
     """At most `most` regions, unless even without cuts there are more."""
     ranges = steps.space.ranges
-    starts, ends = array("Q", [r.start for r in ranges]), array("Q", [r.end for r in ranges])
+    starts, ends = columns_of(ranges)
     age_starts, since = array("Q", steps.ages.starts), array("q", steps.ages.since)
     room = max(most - len(ranges), 0)
     while True:

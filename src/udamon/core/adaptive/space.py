@@ -21,8 +21,9 @@ class Space:
         self.ranges = list(ranges)
         self.resident, self.holes = _resident(ranges, resident, smallest_hole)
         self.total = sum(r.size for r in self.resident)
-        columns = array("Q", [r.start for r in self.resident]), array("Q", [r.end for r in self.resident])
-        self._columns = columns
+        # A space lasts for many stretches, each of which hands these to C.
+        self.hole_columns = columns_of(self.holes)
+        self._columns = columns_of(self.resident)
 
     def strata(self, cells: int, phase: int) -> tuple[array[int], array[int]]:
         """Starts and ends ('Q') of one place in each of at most `cells` equal cells of the resident bytes.
@@ -39,6 +40,11 @@ class Space:
         sizes = (pages * PAGE_SIZE for pages in (offset, cell, width, inside))
         starts, ends = strata(self._columns, *sizes)
         return array("Q", starts), array("Q", ends)
+
+
+def columns_of(ranges: Sequence[Range]) -> tuple[array[int], array[int]]:
+    """Starts and ends, 'Q', as the C functions want them."""
+    return array("Q", [r.start for r in ranges]), array("Q", [r.end for r in ranges])
 
 
 def _resident(

@@ -9,7 +9,7 @@ from operator import sub
 
 from udamon.core.adaptive import likelihood
 from udamon.core.adaptive.ages import Ages
-from udamon.core.adaptive.likelihood import LEVELS, NOTHING
+from udamon.core.adaptive.likelihood import LEVELS
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.space import Space, gaps_of
 from udamon.core.policy import Answers, Slots
@@ -76,10 +76,6 @@ class Steps:
         """Of points."""
         return len(self.points) // POINT_BYTES
 
-    def hole(self, k: int) -> bool:
-        """Nothing is resident in segment k."""
-        return self.state[k] == NOTHING
-
     def move(self, space: Space, now_us: int) -> bool:
         """The target's memory lies elsewhere now; what is new in it has been as it is since now.
 
@@ -137,15 +133,12 @@ class Steps:
         *,
         older: bool = False,
     ) -> None:
-        holes = self.space.holes
-        ranges = (
-            array("Q", [hole.start for hole in holes]),
-            array("Q", [hole.end for hole in holes]),
+        dropped = (
             array("Q", [start for start, _, _ in drop]),
             array("Q", [end for _, end, _ in drop]),
             array("B", [age for _, _, age in drop]),
         )
-        buffers = (self.points, *answers, *ranges)
+        buffers = (self.points, *answers, *self.space.hole_columns, *dropped)
         begin, end = self.space.ranges[0].start, self.space.ranges[-1].end
         self.points = points_take(buffers, target, whole, older, self._memory, begin, end)
 
