@@ -15,7 +15,8 @@ MIB = 1 << 20
 PAGE = 4096
 
 # Commands, one a line, each answered with one line when done:
-#   map NAME BYTES KIND       small, huge (anonymous), file (shared), private (of a file), brk (heap)
+#   map NAME BYTES KIND       small, huge (anonymous), file (shared), private (of a file),
+#                             brk (heap; from then on the process gets no huge pages)
 #   write|read NAME A B STEP  one byte of each page from page A up to B, by STEP
 #   advise NAME N             madvise
 #   grow NAME BYTES           sbrk
@@ -31,12 +32,16 @@ libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_i
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
-PAGE, areas = 4096, {}
+PAGE, GAP, areas = 4096, 1 << 18, {}
 
 def map_area(size, kind):
     if kind == "brk":
-        libc.sbrk(-libc.sbrk(0) % PAGE)
-        return (ctypes.c_char * size).from_address(libc.sbrk(size))
+        # Away from what malloc keeps before and behind it, and without huge pages, which would reach there.
+        libc.prctl(41, 1, 0, 0, 0)
+        libc.sbrk(GAP - libc.sbrk(0) % PAGE)
+        area = (ctypes.c_char * size).from_address(libc.sbrk(size))
+        libc.sbrk(GAP)
+        return area
     if kind in ("file", "private"):
         with open("/run/udamon-pages", "w+b") as file:
             file.truncate(size)

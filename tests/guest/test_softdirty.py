@@ -150,8 +150,17 @@ def test_parent_and_child_are_told_apart(program: Pages, census: SoftDirty) -> N
         os.kill(child, signal.SIGKILL)
 
 
-def test_new_and_grown_mappings_read_written_and_are_called_unsure(program: Pages, census: SoftDirty) -> None:
+@pytest.fixture
+def with_heap() -> Iterator[Pages]:
+    with pages() as started:
+        yield started
+
+
+def test_new_and_grown_mappings_read_written_and_are_called_unsure(
+    with_heap: Pages, census: SoftDirty
+) -> None:
     """The kernel has one bit for such a mapping, which covers those of its pages."""
+    program = with_heap
     heap = program.map("heap", N * PAGE, "brk")
     program.write("heap", 0, N)
     target = program.target()
