@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from udamon.core.policy import Answers, Slots
+from udamon.core.scheme import Deed
 from udamon.core.target import Target
 
 Emit = Callable[[str, Mapping[str, object]], None]
@@ -72,6 +73,29 @@ class Sampler(Protocol):
 
     def interrupt(self) -> None:
         """From any thread: make a running or the next `sample` return within one tick."""
+
+    def close(self) -> None:
+        """Release what was opened. Idempotent."""
+
+
+class Applied(NamedTuple):
+    """What became of a range. `applied`: bytes that the call says it did (the kernel's sz_applied); `passed`: bytes
+    that page filters let through; `moved`: bytes whose state really changed by it, None where nobody looked."""
+
+    applied: int
+    passed: int
+    moved: int | None = None
+
+
+class Actor(Protocol):
+    """Does deeds to memory: the part of an operations set that schemes use. Only the kdamond calls it."""
+
+    def missing(self, deed: Deed) -> str | None:
+        """Why `deed` cannot be done from here, with what to do about it; None when it can. Asked once, before."""
+
+    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
+        """Do `deed` to the bytes [start, end) of `target`. What cannot be done is 0 bytes, never an exception,
+        but for NotPermitted: a permission that was there before is gone."""
 
     def close(self) -> None:
         """Release what was opened. Idempotent."""
