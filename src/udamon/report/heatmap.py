@@ -66,7 +66,7 @@ class Heatmap:
 def measure(source: Source, rows: int, columns: int) -> Heatmap:
     """About `rows` x exactly `columns` cells over all that the filters leave. RecordingError if nothing."""
     begin, end = source.query(SPAN)[0]
-    lines = _lines(source, rows)
+    lines = lines_of(source, rows)
     if begin is None or not lines:
         raise source.nothing()
     edges = [begin + (end - begin) * column // columns for column in range(columns + 1)]
@@ -83,7 +83,8 @@ def _slots(edges: Sequence[int]) -> list[tuple[int, int, int]]:
     return [(slot, low, high) for slot, (low, high) in enumerate(pairwise(edges))]
 
 
-def _lines(source: Source, rows: int) -> list[Row]:
+def lines_of(source: Source, rows: int) -> list[Row]:
+    """About `rows` rows for all memory that the filters leave, in address order; none for none."""
     mappings = _mappings(source.recording)
     bands = []
     for target, edges in groupby(source.query(EDGES), key=lambda edge: int(edge[0])):
