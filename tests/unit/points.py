@@ -81,7 +81,7 @@ def take(
     """points_take by names; `slots` says of each slot to which target it belongs, `drop` has start, end and age."""
     ranges = [*range_columns(holes), *range_columns([(start, end) for start, end, _ in drop])]
     buffers = take_buffers(pack(old), answers, slots, ranges, [age for _, _, age in drop])
-    return unpack(points_take(buffers, target, whole, older, limit, begin, end))
+    return unpack(bytes(points_take(buffers, target, whole, older, limit, begin, end)))
 
 
 def take_buffers(

@@ -262,5 +262,5 @@ def test_no_bytes_are_too_strange(
     ranges = [array("Q", column[:size]) for column in columns[:4]]
     ages = [word % 256 for word in columns[4][:size]]
     buffers = take_buffers(old, answers, [0, 1, 0], ranges, ages)
-    found = unpack(points_take(buffers, 0, 15, older, limit, begin, end))
+    found = unpack(bytes(points_take(buffers, 0, 15, older, limit, begin, end)))
     assert len(found) <= len(old) // LAYOUT.size + len(answers) + size

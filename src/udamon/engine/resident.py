@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -9,6 +10,7 @@ from udamon.core.regions import Region
 from udamon.core.target import Target
 from udamon.errors import CannotError
 from udamon.model import Range
+from udamon.native._native import overlaps as shared_bytes
 
 SHARE = 0.001
 """Of one CPU: looking at residency is put off until the last look has paid for itself at this share."""
@@ -43,15 +45,10 @@ class Residents:
 
 def overlaps(regions: Sequence[Region] | Sequence[Range], ranges: Sequence[Range]) -> list[int]:
     """Bytes that each region shares with `ranges`; both sorted and disjoint."""
-    shared = []
-    first = 0
-    for region in regions:
-        while first < len(ranges) and ranges[first].end <= region.start:
-            first += 1
-        total = 0
-        at = first
-        while at < len(ranges) and ranges[at].start < region.end:
-            total += min(ranges[at].end, region.end) - max(ranges[at].start, region.start)
-            at += 1
-        shared.append(total)
-    return shared
+    columns = (
+        array("Q", [region.start for region in regions]),
+        array("Q", [region.end for region in regions]),
+        array("Q", [start for start, _ in ranges]),
+        array("Q", [end for _, end in ranges]),
+    )
+    return array("Q", shared_bytes(columns)).tolist()

@@ -69,7 +69,7 @@ def idle_sample(
 
 def points_take(
     buffers: Sequence[Buffer], target: int, whole: int, older: int, limit: int, begin: int, end: int, /
-) -> bytes:
+) -> bytearray:
     """Points sorted by address, with new answers among them. `buffers`: the points before (packed as in
     points.h: 'Q' start, 'I' pages, 'B' kind, 'B' age, 2 bytes); answers ('I' slot, 'Q' address, 'I' span,
     'B' answer, 'B' shift), each slot's target 'I'; holes ('Q' start, 'Q' end); and ranges ('Q' start,
@@ -114,15 +114,15 @@ def steps_fit(
     """
 
 def regions_cut(
-    buffers: Sequence[Buffer], limit: int, granularity: int, ticks: int, /
-) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    buffers: Sequence[Buffer], limit: int, granularity: int, ticks: int, latest: int, aggregation: int, /
+) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes]:
     """Regions of at most `limit` bytes, cut at multiples of `granularity` bytes. `buffers`: ranges to cover
     ('Q' start, 'Q' end), where to cut 'Q', the bounds of n segments 'Q' (n + 1), rate 'd' and touched share
     'd' of each, the starts of ages 'Q' and since when they count 'q'; all sorted.
 
-    Returns, as bytes: 'Q' start, end, accesses in `ticks` ticks x 10 000, and touched bytes; 'q' since when its
-    first byte counts, ages beginning at such multiples, too. The last segment and age also hold beyond their
-    end. Raises ValueError.
+    Returns, as bytes, all 'Q': start, end, accesses in `ticks` ticks x 10 000, touched bytes, whole accesses, and
+    age: whole times `aggregation` from when its first byte counts to `latest`, ages beginning at such multiples,
+    too. The last segment and age also hold beyond their end. Raises ValueError.
     """
 
 def strata(
@@ -131,4 +131,29 @@ def strata(
     """Starts and ends, 'Q' as bytes, of places of `width` bytes: one `offset` bytes into the ranges ('Q' start,
     'Q' end) taken together, then one every `cell` bytes. None reaches beyond its range: of a place that lies in
     several, it is the part in which its byte `inside` lies. Raises ValueError.
+    """
+
+def steps_gaps(buffers: Sequence[Buffer], exact: int, finest: float, /) -> tuple[bytes, bytes, bytes, bytes]:
+    """The gaps of steps that are not known well enough. `buffers`: the bounds of n + 1 segments 'Q' (n + 2); of
+    each of the n steps between them low, high and reach 'Q', and height 'd' (core.adaptive.steps.Steps).
+
+    A gap is [low - reach, high + reach], cut to the segments beside it. It is known well enough when it is at
+    most `exact` bytes, or `finest` times smaller than the smaller of them. Returns, as bytes: starts and ends of
+    the others 'Q', height times bytes 'd', and 1 where reach is not 0 'B'. Raises ValueError.
+    """
+
+def overlaps(buffers: Sequence[Buffer], /) -> bytes:
+    """Bytes, 'Q', that each of the ranges ('Q' start, 'Q' end) shares with others ('Q' start, 'Q' end); both are
+    sorted and disjoint. Raises ValueError.
+    """
+
+def damo_scan(text: Buffer, inside: int, /) -> tuple[int, int, bytes, bytes, bytes, bytes, bytes, bytes, bytes]:
+    """Scan UTF-8 text of damo's JSON, the interpreter's lock released. `inside` is how many regions came before
+    `text` in an array of regions, -1 outside of one.
+
+    Returns how many bytes are done (give the rest again with more behind it) and the new `inside`. Then, as bytes:
+    the JSON around the regions without spaces, `"regions":COUNT` for each of their arrays; start 'Q', end 'Q',
+    nr_accesses 'I', age 'I' (aggregations) and touched 'Q' (all bytes where there was an access) per region; and,
+    where samples or aggregations are not given, three 'd': index of the region, age in us and nr_accesses in
+    per cent, negative where not given. Raises ValueError(what, byte of `text`), MemoryError.
     """

@@ -49,6 +49,15 @@ extern PyMethodDef regions_methods[];
 /* strata.c */
 extern PyMethodDef strata_methods[];
 
+/* damo.c */
+extern PyMethodDef damo_methods[];
+
+/* gaps.c */
+extern PyMethodDef gaps_methods[];
+
+/* overlaps.c */
+extern PyMethodDef overlaps_methods[];
+
 /* sampler.c */
 extern PyMethodDef sampler_methods[];
 

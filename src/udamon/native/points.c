@@ -146,18 +146,21 @@ static PyObject *points_take(PyObject *self, PyObject *args)
         size_t most = t.count[OLD] + t.count[SLOT] + t.count[HOLE_START];
         struct point *new = PyMem_Malloc((t.count[SLOT] + 1) * sizeof(*new));
         struct point *spare = PyMem_Malloc((t.count[SLOT] + 1) * sizeof(*spare));
-        struct point *out = PyMem_Malloc((most + 1) * sizeof(*out));
+        result = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(most * sizeof(struct point)));
         if (t.limit > 255 || t.older > 255) {
             PyErr_SetString(PyExc_ValueError, "points older than 255 aggregations cannot be kept");
-        } else if (new == NULL || spare == NULL || out == NULL) {
+            Py_CLEAR(result);
+        } else if (new == NULL || spare == NULL || result == NULL) {
             PyErr_NoMemory();
+            Py_CLEAR(result);
         } else {
-            size_t count = new_points(&t, new), made = merge(&t, sort(new, spare, count), count, out);
-            result = PyBytes_FromStringAndSize((const char *)out, (Py_ssize_t)(made * sizeof(*out)));
+            size_t count = new_points(&t, new);
+            size_t made = merge(&t, sort(new, spare, count), count, (void *)PyByteArray_AsString(result));
+            if (PyByteArray_Resize(result, (Py_ssize_t)(made * sizeof(struct point))) < 0)
+                Py_CLEAR(result);
         }
         PyMem_Free(new);
         PyMem_Free(spare);
-        PyMem_Free(out);
     }
     release_arrays(t.buffer, BUFFERS);
     return result;

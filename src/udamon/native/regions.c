@@ -6,18 +6,18 @@
 enum { RANGE_START, RANGE_END, CUTS, BOUNDS, RATE, TOUCHED, AGE_START, SINCE, BUFFERS };
 static const size_t item_size[BUFFERS] = {8, 8, 8, 8, 8, 8, 8, 8};
 
-enum { START, END, COUNT_BP, TOUCHED_BYTES, BEGUN, OUTPUTS };
+enum { START, END, COUNT_BP, TOUCHED_BYTES, COUNT, AGE, OUTPUTS };
 
 struct cut {
     Py_buffer buffer[BUFFERS];
     size_t count[BUFFERS];
-    unsigned long long limit, granularity, ticks;
+    unsigned long long limit, granularity, ticks, aggregation;
+    long long latest; /* when the last aggregation began */
     size_t segment, age, made; /* where the walk is */
 };
 
 struct output {
-    uint64_t *start, *end, *count_bp, *touched;
-    int64_t *begun;
+    uint64_t *start, *end, *count_bp, *touched, *count, *age;
 };
 
 static void add(struct cut *c, struct output *out, uint64_t start, uint64_t end)
@@ -41,9 +41,13 @@ static void add(struct cut *c, struct output *out, uint64_t start, uint64_t end)
         }
         out->start[c->made] = start;
         out->end[c->made] = end;
-        out->count_bp[c->made] = (uint64_t)(accessed / (double)(end - start) * (double)c->ticks * 10000);
+        uint64_t bp = (uint64_t)(accessed / (double)(end - start) * (double)c->ticks * 10000);
+        int64_t since = ((const int64_t *)c->buffer[SINCE].buf)[c->age];
+        out->count_bp[c->made] = bp;
         out->touched[c->made] = (uint64_t)bytes;
-        out->begun[c->made] = ((const int64_t *)c->buffer[SINCE].buf)[c->age];
+        /* Rounded down, so that hot is what is accessed in half of the ticks or more; but little is not nothing. */
+        out->count[c->made] = bp >= 10000 ? bp / 10000 : bp >= 5000;
+        out->age[c->made] = since < c->latest ? ((uint64_t)c->latest - (uint64_t)since) / c->aggregation : 0;
     }
     c->made++;
 }
@@ -83,7 +87,7 @@ static int take_buffers(struct cut *c, PyObject *sequence)
         return -1;
     const uint64_t *start = c->buffer[RANGE_START].buf, *end = c->buffer[RANGE_END].buf;
     int sound = c->count[RATE] > 0 && c->count[BOUNDS] == c->count[RATE] + 1 && c->count[SINCE] > 0 &&
-                c->limit > 0 && c->granularity > 0;
+                c->limit > 0 && c->granularity > 0 && c->aggregation > 0;
     for (size_t r = 0; sound && r < c->count[RANGE_START]; r++)
         sound = start[r] < end[r] && (r == 0 || end[r - 1] <= start[r]);
     if (!sound)
@@ -96,7 +100,7 @@ static PyObject *regions_cut(PyObject *self, PyObject *args)
     (void)self;
     PyObject *buffers, *tuple = NULL;
     struct cut c = {0};
-    if (!PyArg_ParseTuple(args, "OKKK", &buffers, &c.limit, &c.granularity, &c.ticks))
+    if (!PyArg_ParseTuple(args, "OKKKLK", &buffers, &c.limit, &c.granularity, &c.ticks, &c.latest, &c.aggregation))
         return NULL;
     if (take_buffers(&c, buffers) == 0 && (tuple = PyTuple_New(OUTPUTS)) != NULL) {
         walk(&c, NULL);
@@ -110,7 +114,7 @@ static PyObject *regions_cut(PyObject *self, PyObject *args)
         }
         if (ready) {
             struct output out = {(void *)memory[START], (void *)memory[END], (void *)memory[COUNT_BP],
-                                 (void *)memory[TOUCHED_BYTES], (void *)memory[BEGUN]};
+                                 (void *)memory[TOUCHED_BYTES], (void *)memory[COUNT], (void *)memory[AGE]};
             walk(&c, &out);
         } else {
             Py_CLEAR(tuple);

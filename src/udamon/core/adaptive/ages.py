@@ -42,12 +42,14 @@ class Ages:
 
     def shift(self, was: int, now: int) -> None:
         """A step was taken to be at `was` and is at `now`: the bytes between have the age of its other side."""
-        if self.starts[0] < was < self.end:
-            beyond = was - 1 if now > was else was
-            since = self.since[bisect_right(self.starts, beyond) - 1]
-            first, last = (bisect_right(self.starts, place) for place in (min(was, now), max(was, now) - 1))
-            if any(when != since for when in self.since[max(first - 1, 0) : last]):
-                self.change(min(was, now), max(was, now), since)
+        if not self.starts[0] < was < self.end:
+            return
+        start, end = (was, now) if was < now else (now, was)
+        first, last = bisect_right(self.starts, start), bisect_right(self.starts, end - 1)
+        since = self.since[bisect_right(self.starts, was - 1 if was < now else was) - 1]
+        between = self.since[max(first - 1, 0) : last]
+        if between.count(since) != len(between):
+            self.change(start, end, since)
 
     def stretch(self, start: int, end: int, now_us: int) -> None:
         """The address space is [start, end) now; what is new in it begins now."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate
-from operator import itemgetter
 
 from udamon.core.adaptive.explorer import Explorer
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.steps import Steps
 from udamon.core.policy import Slots
 from udamon.model import PAGE_SIZE
+from udamon.native._native import steps_gaps
 
 KNOWN = 8
 """Checks from which on a segment's rate is worth something."""
 HOT = 0.5
 """The rate that people call hot: segments near it are worth more checks than others."""
+_CHECKS = bytes([2, 4]) + bytes(254)
+"""Of a gap: more where the step may have moved."""
 
 
 class Plan:
@@ -65,28 +67,21 @@ class Plan:
 
     def _gaps(self) -> None:
         """Every step that is not known well enough; those with most bytes at stake first."""
-        steps, finest = self._steps, self._parameters.resolution
-        bounds = steps.bounds
-        wanted: list[tuple[float, int, int, int]] = []
-        columns = zip(
-            bounds, bounds[1:], bounds[2:], steps.low, steps.high, steps.reach, steps.height, strict=False
-        )
-        for left, place, right, low, high, reach, height in columns:
-            doubt = high - low + 2 * reach
-            if doubt <= PAGE_SIZE or (doubt * finest <= place - left and doubt * finest <= right - place):
-                continue
-            low, high = max(low - reach, left), min(high + reach, right)
-            wanted.append((-abs(height) * (high - low), low, high, 4 if reach else 2))
+        steps = self._steps
+        columns = (steps.bounds, steps.low, steps.high, steps.reach, steps.height)
+        starts, ends, stakes, moved = steps_gaps(columns, PAGE_SIZE, self._parameters.resolution)
+        lows, highs, checks = array("Q", starts), array("Q", ends), array("I", list(moved.translate(_CHECKS)))
         room = self._room(0.35)
-        if sum(n for _, _, _, n in wanted) > room:
-            wanted.sort()
-            wanted = wanted[
-                : next((i for i, n in enumerate(accumulate(w[3] for w in wanted)) if n > room), 0)
-            ]
-            wanted.sort(key=itemgetter(1))
-        if wanted:
-            _, lows, highs, checks = zip(*wanted, strict=True)
+        if sum(checks) <= room:
             self._ask(lows, highs, checks)
+            return
+        stake = array("d", stakes)
+        order = sorted(range(len(stake)), key=stake.__getitem__, reverse=True)
+        taken = accumulate(map(checks.__getitem__, order))
+        order = sorted(order[: next(i for i, made in enumerate(taken) if made > room)])
+        for column in (lows, highs, checks):
+            column[:] = array(column.typecode, map(column.__getitem__, order))
+        self._ask(lows, highs, checks)
 
     def _suspects(self) -> None:
         """The page of each surprise again, and both sides of it, unless its surroundings are known well."""
@@ -118,9 +113,10 @@ class Plan:
     def _refresh(self, turn: int) -> None:
         """Two checks in every segment that is accessed, so that a change is noticed at once."""
         steps = self._steps
-        columns = zip(steps.bounds, steps.bounds[1:], steps.rate, steps.seen, strict=False)
+        alive = [k for k, rate in enumerate(steps.rate) if rate > 0.02]
         # Those that are known well come first: only what they say can be held against what was expected.
-        alive = sorted((each for each in columns if each[2] > 0.02), key=lambda each: each[3] < KNOWN)
+        seen = steps.seen
+        alive = [k for k in alive if seen[k] >= KNOWN] + [k for k in alive if seen[k] < KNOWN]
         checks, room = 2, self._room(0.25)
         if not alive or not room:
             return
@@ -128,8 +124,8 @@ class Plan:
             checks, stride = 1, -(-len(alive) // room)
             alive = alive[turn % stride :: stride]
         first = len(self._slots)
-        starts, ends, _, _ = zip(*alive, strict=True)
-        self._ask(starts, ends, [checks] * len(alive))
-        known = [rate for _, _, rate, seen in alive if seen >= KNOWN]
+        bounds = steps.bounds
+        self._ask([bounds[k] for k in alive], [bounds[k + 1] for k in alive], [checks] * len(alive))
+        known = [steps.rate[k] for k in alive if seen[k] >= KNOWN]
         variance = checks * sum(rate * (1 - rate) for rate in known)
         steps.expect(range(first, first + len(known)), checks * sum(known), variance)

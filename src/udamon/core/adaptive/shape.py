@@ -14,7 +14,7 @@ from udamon.core.regions import Region
 from udamon.core.target import Target
 from udamon.native._native import regions_cut
 
-Columns = tuple[bytes, bytes, bytes, bytes, bytes]
+Columns = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
 
 
 def shape(
@@ -23,20 +23,23 @@ def shape(
     """Make the regions of all targets, of at most `limit` bytes, cut where rates or ages differ: together at most
     max_nr_regions, unless their ranges and the limit take more."""
     most = attrs.max_nr_regions
-    cut = [_cut(steps, attrs, most, min_region, limit) for _, steps in known]
+    cut = [_cut(steps, attrs, now_us, most, min_region, limit) for _, steps in known]
     total = sum(map(_number, cut))
     if total > most:
         shares = (most * _number(columns) // total for columns in cut)
-        cut = [_cut(steps, attrs, n, min_region, limit) for (_, steps), n in zip(known, shares, strict=True)]
+        cut = [
+            _cut(steps, attrs, now_us, n, min_region, limit)
+            for (_, steps), n in zip(known, shares, strict=True)
+        ]
     for (target, _), columns in zip(known, cut, strict=True):
-        target.regions = _regions(columns, now_us - attrs.aggr_us, attrs.aggr_us)
+        target.regions = _regions(columns)
 
 
 def _number(columns: Columns) -> int:
     return len(columns[0]) // 8
 
 
-def _cut(steps: Steps, attrs: Attrs, most: int, min_region: int, limit: int) -> Columns:
+def _cut(steps: Steps, attrs: Attrs, now_us: int, most: int, min_region: int, limit: int) -> Columns:
     """At most `most` regions, unless even without cuts there are more."""
     ranges = steps.space.ranges
     starts, ends = columns_of(ranges)
@@ -49,6 +52,8 @@ def _cut(steps: Steps, attrs: Attrs, most: int, min_region: int, limit: int) -> 
             limit,
             min_region,
             attrs.max_nr_accesses,
+            now_us - attrs.aggr_us,
+            attrs.aggr_us,
         )
         # What the limit divides are more than there are cuts.
         if not cuts or _number(columns) <= most:
@@ -56,17 +61,14 @@ def _cut(steps: Steps, attrs: Attrs, most: int, min_region: int, limit: int) -> 
         room = max(len(cuts) - (_number(columns) - most), 0)
 
 
-def _regions(columns: Columns, latest_us: int, aggregation_us: int) -> list[Region]:
-    """`latest_us`: when the last aggregation began."""
-    starts, ends, counts, touched = (array("Q", column) for column in columns[:4])
+def _regions(columns: Columns) -> list[Region]:
+    starts, ends, counts_bp, touched, counts, ages = (array("Q", column) for column in columns)
     regions = list(map(Region, starts, ends))
-    for region, count_bp, bytes_, since in zip(regions, counts, touched, array("q", columns[4]), strict=True):
+    for region, count_bp, bytes_, count, age in zip(regions, counts_bp, touched, counts, ages, strict=True):
         region.nr_accesses_bp = count_bp
-        # Rounded down, so that hot is what is accessed in half of the ticks or more; but little is not nothing.
-        region.nr_accesses = count_bp // 10_000 if count_bp >= 10_000 else int(count_bp >= 5_000)
+        region.nr_accesses = count
         region.touched = bytes_
-        if since < latest_us:
-            region.age = (latest_us - since) // aggregation_us
+        region.age = age
     return regions
 
 

@@ -46,7 +46,7 @@ class Steps:
 
     def __init__(self, space: Space, parameters: Parameters, now_us: int) -> None:
         self.space = space
-        self.points = b""
+        self.points: bytes | bytearray = b""
         self.ages = Ages(space.ranges[0].start, space.ranges[-1].end, now_us)
         self.bounds = array("Q", (space.ranges[0].start, space.ranges[-1].end))
         self.state = bytes([0])

@@ -1,0 +1,102 @@
+"""Steps that are not known well enough: which they are, where they may lie, what is at stake."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.points import PAGE
+from udamon.native._native import steps_gaps
+
+EXACT, FINEST = PAGE, 4.0
+
+
+class Gap(NamedTuple):
+    """In pages."""
+
+    start: float
+    end: float
+    stake: float
+    moved: int
+
+
+def gaps(
+    bounds: Sequence[int],
+    low: Sequence[int],
+    high: Sequence[int],
+    reach: Sequence[int],
+    height: Sequence[float],
+) -> list[Gap]:
+    places = (array("Q", [page * PAGE for page in column]) for column in (bounds, low, high, reach))
+    starts, ends, stakes, moved = steps_gaps([*places, array("d", height)], EXACT, FINEST)
+    pages = [
+        [n / PAGE for n in array(code, column)]
+        for code, column in (("Q", starts), ("Q", ends), ("d", stakes))
+    ]
+    return list(map(Gap, *pages, moved))
+
+
+def test_a_wide_gap_is_doubtful_and_a_narrow_one_is_not() -> None:
+    """At 64 of 128 pages, a gap is narrow up to a quarter of 64."""
+    assert gaps([0, 64, 128], [50], [67], [0], [-0.5]) == [Gap(50, 67, 0.5 * 17, 0)]
+    assert gaps([0, 64, 128], [50], [66], [0], [-0.5]) == []
+
+
+def test_the_smaller_segment_decides() -> None:
+    assert gaps([0, 8, 128], [6], [9], [0], [1.0]) == [Gap(6, 9, 3, 0)]
+    assert gaps([0, 120, 128], [118], [121], [0], [1.0]) == [Gap(118, 121, 3, 0)]
+
+
+def test_one_page_is_known_whatever_is_beside_it() -> None:
+    assert gaps([0, 1, 2], [0], [1], [0], [1.0]) == []
+
+
+def test_what_may_have_moved_is_looked_for_on_both_sides_within_its_segments() -> None:
+    assert gaps([0, 64, 128], [60], [68], [10], [1.0]) == [Gap(50, 78, 28, 1)]
+    assert gaps([0, 64, 128], [60], [68], [100], [1.0]) == [Gap(0, 128, 128, 1)]
+    assert gaps([16, 64, 80], [60], [68], [50], [1.0]) == [Gap(16, 80, 64, 1)]
+
+
+def test_each_step_for_itself_in_their_order() -> None:
+    found = gaps([0, 64, 128, 192], [40, 128], [64, 129], [0, 20], [1.0, 0.5])
+    assert found == [Gap(40, 64, 24, 0), Gap(108, 149, 20.5, 1)]
+
+
+def test_without_steps_there_are_none() -> None:
+    assert gaps([0, 64], [], [], [], []) == []
+
+
+@pytest.mark.parametrize(
+    ("which", "values"),
+    [(0, [0, 1]), (0, [5, 1, 9]), (0, [0, 9, 5]), (1, [9]), (1, [3]), (2, [0]), (2, []), (4, [])],
+)
+def test_what_makes_no_sense_is_refused(which: int, values: list[int]) -> None:
+    buffers: list[array[int] | array[float]] = [array("Q", [0, 1, 2]), *(array("Q", [n]) for n in (0, 2, 0))]
+    buffers.append(array("d", [1.0]))
+    assert len(steps_gaps(buffers, 0, 1.0)[0]) == 8
+    buffers[which] = array("d", values) if which == 4 else array("Q", values)
+    with pytest.raises(ValueError, match=r"make no sense|differ in length"):
+        steps_gaps(buffers, 0, 1.0)
+
+
+WORDS = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 9 * PAGE))
+
+
+@given(st.lists(st.tuples(WORDS, WORDS, WORDS, WORDS, st.floats()), max_size=4), WORDS, WORDS)
+def test_no_bytes_are_too_strange(
+    rows: list[tuple[int, int, int, int, float]], first: int, second: int
+) -> None:
+    """Refused or answered, within the segments beside each step."""
+    bounds = array("Q", [first, *(row[0] for row in rows), second])
+    columns = [array("Q", [row[k] for row in rows]) for k in (1, 2, 3)]
+    try:
+        starts, ends, _, _ = steps_gaps([bounds, *columns, array("d", [row[4] for row in rows])], PAGE, 64.0)
+    except ValueError:
+        return
+    for start, end in zip(array("Q", starts), array("Q", ends), strict=True):
+        assert first <= start <= end <= second
