@@ -1,0 +1,109 @@
+"""The fields of a scheme configuration: what is written at a place, read; every error names file, line and keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TypeVar
+
+from udamon.core.scheme import U32_MAX, U64_MAX
+from udamon.errors import UsageError
+from udamon.schemes.config_pattern import parse_percent
+from udamon.schemes.config_tree import Place
+from udamon.units import parse_time_ns
+
+_T = TypeVar("_T")
+_E = TypeVar("_E", bound=StrEnum)
+
+_NUMBER = re.compile(r"\s*(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})\s*")
+_YES = {"y", "yes", "true", "t", "on", "1"}
+_NO = {"n", "no", "false", "f", "off", "0"}
+
+
+def parsed(place: Place, parse: Callable[[str], _T]) -> _T:
+    """What `parse` makes of the text at `place`; its UsageError becomes a ConfigError of that place."""
+    try:
+        return parse(place.text())
+    except UsageError as error:
+        place.fail(str(error))
+
+
+def parse_number(text: str, most: int = U64_MAX) -> int:
+    """A whole number from 0 to `most`, also as 0x…; raises UsageError."""
+    if not _NUMBER.fullmatch(text) or (number := int(text, 16 if "x" in text.lower() else 10)) > most:
+        raise UsageError(f"{text[:48]!r} is not a whole number from 0 to {most}.")
+    return number
+
+
+def parse_flag(text: str) -> bool:
+    """Y or N, and what else the kernel takes for them. Raises UsageError."""
+    word = text.strip().lower()
+    if word not in _YES | _NO:
+        raise UsageError(f"{text[:48]!r} is neither yes nor no; write true or false.")
+    return word in _YES
+
+
+def parse_us(text: str) -> int:
+    """Microseconds: a bare number of them, or a time with its unit. Raises UsageError."""
+    return _parse_time(text, 1_000)
+
+
+def parse_ms(text: str) -> int:
+    """Milliseconds: a bare number of them, or a time with its unit. Raises UsageError."""
+    return _parse_time(text, 1_000_000)
+
+
+def _parse_time(text: str, unit_ns: int) -> int:
+    if _NUMBER.fullmatch(text):
+        return parse_number(text)
+    time = parse_time_ns(text)
+    if time // unit_ns > U64_MAX:
+        raise UsageError(f"{text[:48]!r} is longer than any time here.")
+    if 0 < time < unit_ns:
+        raise UsageError(f"{text[:48]!r} is less than one {'us' if unit_ns == 1_000 else 'ms'}.")
+    return time // unit_ns
+
+
+def parse_per(text: str, whole: int) -> int:
+    """Parts of `whole`: a bare number of them, or a percentage, rounded down. Raises UsageError."""
+    share = parse_percent(text)
+    return parse_number(text) if share is None else int(share * whole)
+
+
+def number(place: Place, most: int = U64_MAX) -> int:
+    return parsed(place, lambda text: parse_number(text, most))
+
+
+def u32(place: Place) -> int:
+    return number(place, U32_MAX)
+
+
+def flag(place: Place) -> bool:
+    return parsed(place, parse_flag)
+
+
+def time_us(place: Place) -> int:
+    return parsed(place, parse_us)
+
+
+def time_ms(place: Place) -> int:
+    return parsed(place, parse_ms)
+
+
+def bp(place: Place) -> int:
+    """Of 10 000."""
+    return parsed(place, lambda text: parse_per(text, 10_000))
+
+
+def permil(place: Place) -> int:
+    return parsed(place, lambda text: parse_per(text, 1_000))
+
+
+def choice(place: Place, kinds: type[_E]) -> _E:
+    """One of the words of `kinds`."""
+    text = place.text()
+    try:
+        return kinds(text)
+    except ValueError:
+        place.fail(f"{text[:48]!r} is none of {', '.join(kinds)}.")

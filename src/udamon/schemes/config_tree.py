@@ -1,0 +1,220 @@
+"""A configuration file as a tree of values that know the line they stand at: YAML or TOML.
+
+Scalars stay the text that was written, so that no format turns `1:30` into 90 or `no` into false before the reader
+of a field has seen it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from udamon.errors import CannotError, ConfigError, MissingExtra
+
+MAX_TEXT = 1 << 20
+MAX_DEPTH, MAX_NODES = 32, 10_000
+"""More than any configuration has; YAML's aliases can make a short text endless."""
+
+Key = str | int
+Tree = str | dict[str, "Tree"] | list["Tree"]
+
+
+class Place:
+    """A value of a configuration and where it stands: `path` are the keys and positions that lead to it."""
+
+    def __init__(
+        self, name: str, value: Tree, line_of: Callable[[tuple[Key, ...]], int], path: tuple[Key, ...] = ()
+    ) -> None:
+        self.name = name
+        self.value = value
+        self.path = path
+        self._line_of = line_of
+
+    @property
+    def line(self) -> int:
+        return self._line_of(self.path)
+
+    def fail(self, message: str) -> NoReturn:
+        """Raises ConfigError: file, line, the path of keys, and `message`."""
+        keys = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path).lstrip(".")
+        raise ConfigError(f"{self.name}:{self.line}: {keys + ': ' if keys else ''}{message}")
+
+    def text(self) -> str:
+        """The scalar as it was written. Raises ConfigError."""
+        if not isinstance(self.value, str):
+            kind = "a list" if isinstance(self.value, list) else "a table"
+            self.fail(f"this is {kind}, where one value belongs.")
+        if not self.value.strip():
+            self.fail("there is no value; give one, or leave the key out.")
+        return self.value
+
+    def items(self) -> Iterator[Place]:
+        """The elements of a list. Raises ConfigError."""
+        if not isinstance(self.value, list):
+            self.fail("this is not a list; begin each of its entries with '-' (YAML) or write [[…]] (TOML).")
+        for position, value in enumerate(self.value):
+            yield self._below(position, value)
+
+    def table(self, known: Mapping[str, str]) -> dict[str, Place]:
+        """The values of a table by their first names; `known`: other accepted names → first names.
+
+        Raises ConfigError for a key that is unknown, or given twice under two names.
+        """
+        if not isinstance(self.value, dict):
+            self.fail(f"this is not a table with keys such as {', '.join(list(known)[:3])}.")
+        found: dict[str, Place] = {}
+        for key, value in self.value.items():
+            place = self._below(key, value)
+            if key not in known:
+                place.fail(f"there is no such key; known here: {', '.join(dict.fromkeys(known.values()))}.")
+            if known[key] in found:
+                place.fail(f"this says again what {found[known[key]].path[-1]} says; leave one of them out.")
+            found[known[key]] = place
+        return found
+
+    def _below(self, key: Key, value: Tree) -> Place:
+        return Place(self.name, value, self._line_of, (*self.path, key))
+
+
+def names(*keys: str, **others: str) -> dict[str, str]:
+    """What Place.table knows: `keys`, and `others` as other name = first name."""
+    return {key: key for key in keys} | others
+
+
+def load(path: Path) -> Place:
+    """The configuration in the file at `path`: .toml is TOML, anything else YAML.
+
+    Raises ConfigError, CannotError if it cannot be read, MissingExtra where YAML needs a library.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_TEXT + 1)
+    except OSError as error:
+        raise CannotError(f"cannot read {path}: {error.strerror}; give a file that exists.") from error
+    if len(data) > MAX_TEXT or b"\0" in data:
+        raise ConfigError(f"{path}:1: this is not a configuration, which is a short text.")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: this is not text in UTF-8.") from error
+    return parse(text, str(path), toml=path.suffix == ".toml")
+
+
+def parse(text: str, name: str, *, toml: bool) -> Place:
+    """The configuration in `text`, which errors call `name`. Raises ConfigError or MissingExtra."""
+    return _parse_toml(text, name) if toml else _parse_yaml(text, name)
+
+
+def _parse_toml(text: str, name: str) -> Place:
+    try:
+        value = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line, why = _toml_error(text, error)
+        raise ConfigError(f"{name}:{line}: this is not TOML: {why}.") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name}:1: this is nested too deeply.") from error
+    return Place(name, _plain(value), lambda path: _toml_line(text, path))
+
+
+def _toml_error(text: str, error: tomllib.TOMLDecodeError) -> tuple[int, str]:
+    message, _, where = str(error).rpartition(" (at ")
+    number = where.removeprefix("line ").partition(",")[0]
+    if number.isdecimal():
+        return int(number), message
+    return text.count("\n") + 1, message or str(error)
+
+
+def _toml_line(text: str, path: tuple[Key, ...]) -> int:
+    """The line where the statement that gives `path` begins; only asked for when there is an error to tell.
+
+    tomllib tells no lines. But the lines before a statement are TOML, too, and do not have what it gives: it begins
+    behind the longest such beginning of the text.
+    """
+    lines = [line + "\n" for line in text.split("\n")]
+    whole = 0
+    for end in range(1, len(lines) + 1):
+        try:
+            begun = tomllib.loads("".join(lines[:end]))
+        except tomllib.TOMLDecodeError:
+            continue  # within a statement of several lines
+        if _has(begun, path):
+            return whole + 1
+        whole = end
+    return 1
+
+
+def _has(value: Any, path: tuple[Key, ...]) -> bool:
+    for key in path:
+        there = key in value if isinstance(value, dict) else isinstance(key, int) and key < len(value)
+        if not there:
+            return False
+        value = value[key]
+    return True
+
+
+def _plain(value: object) -> Tree:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _parse_yaml(text: str, name: str) -> Place:
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtra(
+            f"{name} is read as YAML, which needs PyYAML: pip install 'udamon[yaml]', or write TOML, which needs "
+            "nothing."
+        ) from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
+        raise ConfigError(f"{name}:{line}: this is not YAML: {error.problem}.") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{name}:1: this is not YAML: {str(error).splitlines()[0]}.") from error
+    if root is None:
+        raise ConfigError(f"{name}:1: there is nothing in it.")
+    lines: dict[tuple[Key, ...], int] = {}
+    tree = _YamlTree(name, lines).tree(root, (), root.start_mark.line + 1)
+    return Place(name, tree, lines.__getitem__)
+
+
+class _YamlTree:
+    """Turns the nodes of PyYAML into a Tree, and notes the line of each: a key's own, or an element's."""
+
+    def __init__(self, name: str, lines: dict[tuple[Key, ...], int]) -> None:
+        self._name = name
+        self._lines = lines
+
+    def tree(self, node: Any, path: tuple[Key, ...], line: int) -> Tree:
+        self._lines[path] = line
+        if len(path) > MAX_DEPTH or len(self._lines) > MAX_NODES:
+            self._fail(line, "this is nested too deeply, or too much of it.")
+        if node.id == "sequence":
+            return [
+                self.tree(inner, (*path, position), inner.start_mark.line + 1)
+                for position, inner in enumerate(node.value)
+            ]
+        if node.id == "mapping":
+            return self._mapping(node, path)
+        return "" if node.tag == "tag:yaml.org,2002:null" else str(node.value)
+
+    def _mapping(self, node: Any, path: tuple[Key, ...]) -> Tree:
+        found: dict[str, Tree] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.id != "scalar":
+                self._fail(line, "a key is one word.")
+            if key.value in found:
+                self._fail(line, f"the key {key.value} stands here for the second time.")
+            found[key.value] = self.tree(value, (*path, key.value), line)
+        return found
+
+    def _fail(self, line: int, message: str) -> NoReturn:
+        raise ConfigError(f"{self._name}:{line}: {message}")
