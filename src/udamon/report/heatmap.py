@@ -85,7 +85,7 @@ def _slots(edges: Sequence[int]) -> list[tuple[int, int, int]]:
 
 def lines_of(source: Source, rows: int) -> list[Row]:
     """About `rows` rows for all memory that the filters leave, in address order; none for none."""
-    mappings = _mappings(source.recording)
+    mappings = mappings_of(source.recording)
     bands = []
     for target, edges in groupby(source.query(EDGES), key=lambda edge: int(edge[0])):
         bands += bands_of(target, memory(list(_islands(edges)), mappings.get(target, [])))
@@ -103,7 +103,7 @@ def _islands(edges: Iterator[tuple[Any, ...]]) -> Iterator[Range]:
             yield Range(start, address)
 
 
-def _mappings(recording: Recording) -> dict[int, list[Mapped]]:
+def mappings_of(recording: Recording) -> dict[int, list[Mapped]]:
     """Every target's mappings of all times, sorted and disjoint: of two in one place, the later one."""
     found: dict[int, dict[int, Mapped]] = {}
     for event in recording.events():
