@@ -88,8 +88,8 @@ def _target(info: TargetInfo, snapshots: int, begin: int, end: int, regions: int
     }
 
 
-def render(report: Info) -> str:
-    """For people: what, when, how, whom, at which cost."""
+def facts(report: Info) -> list[list[str]]:
+    """What, when, how and at which cost, for people: [word, text] each."""
     seconds = (report.end_ns - report.begin_ns) / 1e9
     mean = f", {report.regions / report.snapshots:.0f} regions each" if report.snapshots else ""
     metadata = report.recording.metadata
@@ -112,9 +112,12 @@ def render(report: Info) -> str:
         ["end", "none: the recorder was killed or still runs" if report.recording.truncated else "closed"],
         *(["note", note] for note in report.catalog.notes),
     ]
-    return "\n".join(
-        [*table([row for row in rows if row[1]], "<<", ""), "", *_targets(report.targets)]
-    ).rstrip()
+    return [row for row in rows if row[1]]
+
+
+def render(report: Info) -> str:
+    """For people: the facts, then whom."""
+    return "\n".join([*table(facts(report), "<<", ""), "", *_targets(report.targets)]).rstrip()
 
 
 def _when(metadata: dict[str, Any]) -> str:
