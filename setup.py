@@ -21,6 +21,7 @@ setup(
                 "src/udamon/native/strata.c",
                 "src/udamon/native/json.c",
                 "src/udamon/native/damo.c",
+                "src/udamon/native/cuts.c",
                 "src/udamon/native/gaps.c",
                 "src/udamon/native/overlaps.c",
             ],

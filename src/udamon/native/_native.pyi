@@ -125,6 +125,18 @@ def regions_cut(
     too. The last segment and age also hold beyond their end. Raises ValueError.
     """
 
+def regions_cuts(
+    buffers: Sequence[Buffer], end: int, nothing: int, unseen: float, level: float, age: float, /
+) -> tuple[bytearray, bytearray]:
+    """Where regions may be cut, ascending 'Q', and what is at stake there 'd', as bytes. `buffers`: the bounds of n
+    segments 'Q' (n + 1), state 'B' of each, heights of the steps between them 'd' (n - 1), and the starts of ages
+    'Q', the last of which ends at `end`.
+
+    At a step that is the smaller of the segments beside it, times its height and `level`; beside a hole (state
+    `nothing`) one lower than `unseen` is no place to cut. Where only ages differ it is the smaller of those, times
+    `age`. Raises ValueError.
+    """
+
 def strata(
     buffers: Sequence[Buffer], offset: int, cell: int, width: int, inside: int, /
 ) -> tuple[bytes, bytes]:

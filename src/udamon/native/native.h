@@ -52,6 +52,9 @@ extern PyMethodDef strata_methods[];
 /* damo.c */
 extern PyMethodDef damo_methods[];
 
+/* cuts.c */
+extern PyMethodDef cuts_methods[];
+
 /* gaps.c */
 extern PyMethodDef gaps_methods[];
 

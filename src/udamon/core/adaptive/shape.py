@@ -12,7 +12,7 @@ from udamon.core.adaptive.steps import Steps
 from udamon.core.attrs import Attrs
 from udamon.core.regions import Region
 from udamon.core.target import Target
-from udamon.native._native import regions_cut
+from udamon.native._native import regions_cut, regions_cuts
 
 Columns = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
 
@@ -46,7 +46,7 @@ def _cut(steps: Steps, attrs: Attrs, now_us: int, most: int, min_region: int, li
     age_starts, since = array("Q", steps.ages.starts), array("q", steps.ages.since)
     room = max(most - len(ranges), 0)
     while True:
-        cuts = array("Q", _cuts(steps, attrs, room))
+        cuts = _cuts(steps, attrs, room)
         columns = regions_cut(
             (starts, ends, cuts, steps.bounds, steps.rate, steps.touched, age_starts, since),
             limit,
@@ -72,24 +72,13 @@ def _regions(columns: Columns) -> list[Region]:
     return regions
 
 
-def _cuts(steps: Steps, attrs: Attrs, room: int) -> list[int]:
+def _cuts(steps: Steps, attrs: Attrs, room: int) -> array[int]:
     """Where regions end: at most `room` places, sorted, those with most bytes at stake."""
-    places = steps.bounds[1:-1]
     ages = steps.ages
-    if NOTHING not in steps.state:
-        all_of_them = {*places, *ages.starts[1:]}
-        if len(all_of_them) <= room:
-            return sorted(all_of_them)
-    stakes: dict[int, float] = {}
-    bounds, state = steps.bounds, steps.state
-    seen = 0.5 / attrs.max_nr_accesses
-    for k, (place, height) in enumerate(zip(places, steps.height, strict=True)):
-        # Beside a hole, what is not accessed needs no region of its own.
-        if -seen < height < seen and (state[k] == NOTHING or state[k + 1] == NOTHING):
-            continue
-        smaller = min(place - bounds[k], bounds[k + 2] - place)
-        stakes[place] = smaller * (abs(height) + 0.02)
-    ends = [*ages.starts[1:], ages.end]
-    for i, place in enumerate(ages.starts[1:]):
-        stakes.setdefault(place, 0.01 * min(place - ages.starts[i], ends[i + 1] - place))
-    return sorted(stakes if len(stakes) <= room else nlargest(room, stakes, key=stakes.__getitem__))
+    columns = (steps.bounds, steps.state, steps.height, array("Q", ages.starts))
+    found, at_stake = regions_cuts(columns, ages.end, NOTHING, 0.5 / attrs.max_nr_accesses, 0.02, 0.01)
+    places = array("Q", found)
+    if len(places) <= room:
+        return places
+    stakes = array("d", at_stake)
+    return array("Q", sorted(places[i] for i in nlargest(room, range(len(places)), key=stakes.__getitem__)))
