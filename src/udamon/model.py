@@ -81,6 +81,8 @@ class Event:
     | attrs         | sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions, why                |
     | cost          | cpu_ns, max_rss_bytes, checks, snapshots: running totals of the monitor itself;   |
     |               | kdamond_cpu_ns beside them where the kernel watches (checks are estimated there)  |
+    | schemes       | schemes: [{scheme (its index), action, active, why (what keeps it from acting),   |
+    |               | effective_bytes, and the running totals of core.scheme.SchemeStats}]              |
     | subscriber    | what, why: a subscriber raised and was dropped                                    |
     | note          | text                                                                              |
     """

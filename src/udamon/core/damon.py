@@ -81,6 +81,9 @@ class DamonPolicy:
         """Cut regions at random while their number allows."""
         self._splitter.split(targets, self._attrs.max_nr_regions, self._min_region)
 
+    def renew(self, target: Target, start: int, end: int) -> None:
+        """Regions and their ages are all there is to know."""
+
     def _apply_min_nr_regions(self, targets: Sequence[Target]) -> None:
         self._limit = size_limit(targets, self._attrs.min_nr_regions, self._min_region)
         for target in targets:

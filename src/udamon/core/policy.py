@@ -133,3 +133,6 @@ class RegionPolicy(Protocol):
 
     def split(self, targets: Sequence[Target]) -> None:
         """Cut regions for the next aggregation, within max_nr_regions."""
+
+    def renew(self, target: Target, start: int, end: int) -> None:
+        """A scheme acted on the bytes [start, end), which are regions of their own with age 0: so it shall stay."""

@@ -39,9 +39,12 @@ class Schedule:
     def aggregation_begin_ns(self) -> int:
         return self._aggr_begin_ns
 
-    def ticks_to_next(self) -> int:
-        """Ticks until the next thing is due, at least 1."""
-        return max(min(self.next_aggr, self.next_update) - self.sis, 1)
+    def ticks_to_next(self, other: int | None = None) -> int:
+        """Ticks until the next thing is due, at least 1; `other`: the tick on which something else is."""
+        due = min(self.next_aggr, self.next_update)
+        if other is not None:
+            due = min(due, other)
+        return max(due - self.sis, 1)
 
     def passed(self, ticks: int, now_ns: int) -> None:
         """Count `ticks` as done; when far behind, go on from now instead of hurrying."""
@@ -49,6 +52,13 @@ class Schedule:
         behind = now_ns - self.begin_ns
         if behind > REBASE_TICKS * self.tick_ns:
             self._base_ns += behind
+
+    def rested(self, now_ns: int) -> None:
+        """Time went by that was not watched: go on from now. An aggregation that had not begun begins now."""
+        untouched = self.sis + self.attrs.max_nr_accesses == self.next_aggr
+        self._base_ns += max(now_ns - self.begin_ns, 0)
+        if untouched:
+            self._aggr_begin_ns = self.begin_ns
 
     def aggregation_due(self) -> bool:
         return self.sis >= self.next_aggr

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from array import array
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from udamon.core.attrs import Attrs
 from udamon.core.clock import Clock
 from udamon.core.schedule import Schedule
 from udamon.core.target import Target
+from udamon.engine.acting import Acting
 from udamon.engine.base import Worker
 from udamon.engine.bus import Bus
 from udamon.engine.context import Context
 from udamon.engine.tuner import Tuned, Tuner
 from udamon.errors import CannotError
 from udamon.model import Snapshot
+
+T = TypeVar("T")
+NAP_NS = 1_000_000_000
+"""While schemes rest, it is looked this often whether a target is left."""
 
 
 class Kdamond(Worker):
@@ -47,6 +54,8 @@ class Kdamond(Worker):
         self._opened = False
         self._running = False
         self._stopping = False
+        self._resting = False
+        self._ended = False
         self._requests: deque[Callable[[], None]] = deque()
 
     @property
@@ -76,23 +85,29 @@ class Kdamond(Worker):
     def run(self) -> None:
         """Monitor until stopped or no target is left (semantics §2.2)."""
         context = self.context
-        watch = context.watch
+        watch, schemes = context.watch, context.schemes
         self._schedule = schedule = Schedule(context.attrs, self._clock.now_ns())
         self._running = True
         try:
             if not self._opened:
                 self.open()
+            if schemes is not None:
+                schemes.start(context.attrs, self.bus.emit)
             self._begin_tuning()
             while not self._stopping and context.valid():
+                if schemes is not None and not self._needed(schemes):
+                    break
                 # Prepare, sleep, check: one stretch of ticks, up to the next thing that is due.
-                passed = watch.observe(
-                    context.targets, schedule.begin_ns, schedule.ticks_to_next(), schedule.tick_ns
-                )
+                ticks = schedule.ticks_to_next(None if schemes is None else schemes.next_due())
+                passed = watch.observe(context.targets, schedule.begin_ns, ticks, schedule.tick_ns)
                 schedule.passed(passed, self._clock.now_ns())
                 aggregated = schedule.aggregation_due()
                 if aggregated:
                     watch.merge(context.targets)
                 self._serve_requests()
+                if schemes is not None:
+                    # Before the snapshot, as in the kernel: it shows ages that schemes began anew.
+                    watch.acted(schemes.apply(context.targets, schedule.sis, context.ops.valid))
                 if aggregated:
                     # Published before tuning rescales the counts: a snapshot speaks of its own window.
                     self._publish()
@@ -106,23 +121,54 @@ class Kdamond(Worker):
             self._finish()
         finally:
             self._running = False
+            if schemes is not None:
+                schemes.finish()
+            self._ended = True
             self._serve_requests()
             self.close()
 
     def stop(self) -> None:
         """From any thread: end within one tick. `join` waits for it."""
         self._stopping = True
-        self.context.watch.interrupt()
+        self._wake()
 
     def close(self) -> None:
         """Release targets and files. Idempotent; only before `start`, or after the end."""
+        if self.context.schemes is not None:
+            self.context.schemes.close()
         self.context.ops.close()
         self.context.watch.close()
 
     def call(self, request: Callable[[], None]) -> None:
         """From any thread: have `request` run between two ticks on the kdamond's thread (semantics §6.5)."""
         self._requests.append(request)
-        self.context.watch.interrupt()
+        self._wake()
+
+    def ask(self, request: Callable[[], T]) -> T:
+        """From any other thread, while it runs: `call`, and what `request` returns or raises.
+
+        Raises CannotError when the monitor has ended before it could answer.
+        """
+        answered = threading.Event()
+        answers: list[T] = []
+        failures: list[BaseException] = []
+
+        def answer() -> None:
+            try:
+                answers.append(request())
+            except Exception as error:
+                failures.append(error)
+            finally:
+                answered.set()
+
+        self.call(answer)
+        # Requests that come after the last ones were served are not served any more.
+        while not answered.wait(0.05):
+            if self._ended and not answered.wait(1):
+                raise CannotError("the monitor has ended; start it again to ask or change anything.")
+        if failures:
+            raise failures[0]
+        return answers[0]
 
     def change_attrs(self, attrs: Attrs, why: str) -> None:
         """Take new attributes now. Only before the start, or from inside a request."""
@@ -132,7 +178,31 @@ class Kdamond(Worker):
         if self._running:
             aggregated = self._schedule.aggregation_due()
             self._schedule.change(attrs)
+            if self.context.schemes is not None:
+                self.context.schemes.change(attrs, self._schedule.sis)
             self.context.watch.change(self.context.targets, old, attrs, aggregated=aggregated)
+
+    def _wake(self) -> None:
+        self.context.watch.interrupt()
+        if self._resting:
+            self._clock.interrupt()
+
+    def _needed(self, schemes: Acting) -> bool:
+        """Wait until some scheme is active (semantics §2.2, step 2), serving requests; False when it is over."""
+        rested = False
+        while wait_us := schemes.wait_us():
+            rested = self._resting = True
+            end_ns = self._clock.now_ns() + wait_us * 1_000
+            while self._clock.now_ns() < end_ns:
+                self._serve_requests()
+                if self._stopping or not self.context.valid():
+                    return False
+                self._clock.wait_until(min(end_ns, self._clock.now_ns() + NAP_NS))
+        if rested:
+            self._resting = False
+            self.context.watch.rest()
+            self._schedule.rested(self._clock.now_ns())
+        return True
 
     def _update(self) -> None:
         self.context.ops.update(self.context.targets, self.bus.emit)

@@ -13,12 +13,13 @@ from udamon.core.clock import Clock
 from udamon.core.fit import fit
 from udamon.core.merge import age
 from udamon.core.policy import RegionPolicy
-from udamon.core.regions import Region
 from udamon.core.target import Target
 from udamon.core.tuning import rescale
+from udamon.engine.acting import Acted
 from udamon.engine.resident import Residents, overlaps
+from udamon.engine.successors import NO_CUTS, resident_bytes, successors
 from udamon.errors import NotPermitted, RangesError, TargetGone
-from udamon.model import PAGE_SIZE, Range
+from udamon.model import PAGE_SIZE
 from udamon.ops.base import Census, Sampler, Touched
 
 
@@ -51,6 +52,12 @@ class Watch(Protocol):
 
     def resident(self, target: Target) -> list[int] | None:
         """Resident bytes of each region, where known."""
+
+    def acted(self, acted: Sequence[Acted]) -> None:
+        """Schemes have cut regions, and begun the ages of these anew."""
+
+    def rest(self) -> None:
+        """Nothing was watched for some time: what was prepared before says nothing now."""
 
     def reset(self, targets: Sequence[Target]) -> None: ...
 
@@ -124,6 +131,13 @@ class SampledWatch:
     def resident(self, target: Target) -> list[int] | None:
         return None if target.resident is None else overlaps(target.regions, target.resident)
 
+    def acted(self, acted: Sequence[Acted]) -> None:
+        for target, start, end in acted:
+            self.policy.renew(target, start, end)
+
+    def rest(self) -> None:
+        """Nothing is prepared between two stretches."""
+
     def reset(self, targets: Sequence[Target]) -> None:
         self.policy.reset(targets)
 
@@ -152,7 +166,8 @@ class CensusWatch:
         self._ticks = 1
         self._prepared: dict[int, int] = {}  # target index → when it was prepared
         self._looked: dict[int, tuple[int, int]] = {}
-        self._resident: dict[int, list[int]] = {}
+        self._seen: dict[int, list[Touched]] = {}
+        self._cuts: dict[int, set[int]] = {}  # where schemes began and stopped
 
     def rehearse(self, targets: Sequence[Target]) -> None:
         for target in targets:
@@ -163,7 +178,7 @@ class CensusWatch:
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
         self._ticks = attrs.max_nr_accesses
         here = {target.index for target in targets}
-        for known in (self._prepared, self._looked, self._resident):
+        for known in (self._prepared, self._looked, self._seen, self._cuts):
             for gone in known.keys() - here:
                 del known[gone]
 
@@ -199,8 +214,11 @@ class CensusWatch:
                 continue  # the next update says so to everyone
             self._looked[target.index] = begin, self._clock.now_ns()
             self._prepare(target)
-            target.regions = successors(target.regions, seen, self._ticks)
-            self._resident[target.index] = [t.resident for t in seen]
+            cuts = self._cuts.get(target.index, NO_CUTS)
+            target.regions = successors(target.regions, seen, self._ticks, cuts)
+            self._seen[target.index] = seen
+            if cuts:
+                self._cuts[target.index] = {r.start for r in target.regions if r.start in cuts}
         largest = max((r.nr_accesses for t in targets for r in t.regions), default=0)
         for target in targets:
             age(target.regions, largest // 10)
@@ -216,7 +234,15 @@ class CensusWatch:
         return self._looked.get(target.index)
 
     def resident(self, target: Target) -> list[int] | None:
-        return self._resident.get(target.index)
+        seen = self._seen.get(target.index)
+        return None if seen is None else resident_bytes(target.regions, seen)
+
+    def acted(self, acted: Sequence[Acted]) -> None:
+        for target, start, end in acted:
+            self._cuts.setdefault(target.index, set()).update((start, end))
+
+    def rest(self) -> None:
+        self._prepared.clear()
 
     def reset(self, targets: Sequence[Target]) -> None:
         for target in targets:
@@ -231,23 +257,3 @@ class CensusWatch:
 
     def close(self) -> None:
         """A census opens its files anew each time."""
-
-
-def successors(old: Sequence[Region], seen: Sequence[Touched], ticks: int) -> list[Region]:
-    """Regions for what a census saw; each inherits age and last count from the region it continues.
-
-    A mapping that grew or shrank keeps one of its ends, so that is what identifies it.
-    """
-    by_start = {r.start: r for r in old}
-    by_end = {r.end: r for r in old}
-    regions = []
-    for start, end, resident, touched in seen:
-        region = Region(*Range(start, end))
-        region.nr_accesses = -(-touched * ticks // resident) if resident else 0
-        region.touched = touched
-        before = by_start.get(start) or by_end.get(end)
-        if before is not None:
-            region.age = before.age
-            region.last_nr_accesses = before.last_nr_accesses
-        regions.append(region)
-    return regions

@@ -58,6 +58,9 @@ class TimedPolicy:
     def split(self, targets: Sequence[Target]) -> None:
         self._timed(self._policy.split, targets)
 
+    def renew(self, target: Target, start: int, end: int) -> None:
+        self._policy.renew(target, start, end)
+
     def _timed(self, step: Callable[[Sequence[Target]], None], targets: Sequence[Target]) -> None:
         begin = self._cpu_ns()
         step(targets)

@@ -21,6 +21,12 @@ class Ages:
         self.since = [now_us]
         self.end = end
         self._passed = 0
+        self._acted: set[int] = set()  # where schemes began and stopped: what lies between is no sliver
+
+    def renew(self, start: int, end: int, now_us: int) -> None:
+        """A scheme acted on the bytes [start, end), however few they are: they begin anew."""
+        self.change(start, end, now_us)
+        self._acted |= {start, end}
 
     def change(self, start: int, end: int, now_us: int) -> None:
         """The bytes [start, end) changed just now."""
@@ -66,6 +72,7 @@ class Ages:
         self._passed += 1
         if self._passed % 10 == 0 and len(self.starts) > 1:
             self._join(now_us, aggregation_us, set(steps))
+            self._acted.intersection_update(self.starts)
 
     def _join(self, now_us: int, slack_us: int, steps: set[int]) -> None:
         starts, since = self.starts[:1], self.since[:1]
@@ -73,7 +80,7 @@ class Ages:
         size = sizes[0]
         for start, when, length in zip(self.starts[1:], self.since[1:], sizes[1:], strict=True):
             older = now_us - min(when, since[-1])
-            if _left_over(starts[-1], start, start + length, steps):
+            if start not in self._acted and _left_over(starts[-1], start, start + length, steps):
                 since[-1] = since[-1] if size > length else when
                 size += length
             elif abs(when - since[-1]) <= max(ALIKE * older, slack_us):

@@ -153,6 +153,11 @@ class AdaptivePolicy:
     def split(self, targets: Sequence[Target]) -> None:
         """Steps are found, not tried."""
 
+    def renew(self, target: Target, start: int, end: int) -> None:
+        # The next aggregation is the first that counts, as where a rate changed in this one.
+        if target.index in self._known:
+            self._known[target.index].ages.renew(start, end, self._now_us - self._attrs.aggr_us)
+
 
 def _tally(position: int, slots: Slots, answers: Answers) -> tuple[int, int]:
     """Checks made in the slots of one target, and how many of them were answered by accesses."""

@@ -1,0 +1,187 @@
+"""The apply pass: every region is shown to every scheme that is due (semantics §4.2). Read `ApplyPass.run` first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from udamon.core.attrs import Attrs
+from udamon.core.regions import Region
+from udamon.core.scheme import Action, SchemeStats
+from udamon.core.target import Target
+from udamon.engine.acting import Acted
+from udamon.ops.base import Actor, Applied
+from udamon.schemes.installed import Installed
+from udamon.schemes.pattern import matches
+from udamon.schemes.pieces import Cuts
+from udamon.schemes.score import MOST, score
+from udamon.schemes.tried import Walk
+
+NOTHING = Applied(0, 0)
+
+
+class Observer(Protocol):
+    """What the kernel's tracepoints tell (semantics §6.4), for who wants every single event. Must be quick."""
+
+    def before_apply(self, scheme: int, target: Target, region: Region) -> None:
+        """damos_before_apply: just before an action. `target.regions` has the number of regions."""
+
+    def effective_size(self, scheme: int, esz: int) -> None:
+        """damos_esz: a scheme's effective size was computed, and is another one than before."""
+
+    def after_apply_interval(self, scheme: int, stats: SchemeStats) -> None:
+        """damos_stat_after_apply_interval: a due scheme's pass is over. `stats` go on changing: copy them."""
+
+
+class ApplyPass:
+    """One pass over all regions. `due` schemes only are shown them, in their order."""
+
+    def __init__(
+        self,
+        due: Sequence[Installed],
+        actor: Actor,
+        attrs: Attrs,
+        cuts: Cuts,
+        *,
+        min_region: int,
+        limit: int,
+        now_ns: Callable[[], int],
+        observers: Sequence[Observer],
+        walk: Walk | None,
+        note: Callable[[str], None],
+    ) -> None:
+        """`limit`: the largest size of a region, for cuts that are undone. `note` tells people something."""
+        self.acted: list[Acted] = []
+        self._due = due
+        self._actor = actor
+        self._attrs = attrs
+        self._cuts = cuts
+        self._min_region = min_region
+        self._limit = limit
+        self._now_ns = now_ns
+        self._observers = observers
+        self._walk = walk
+        self._note = note
+
+    def run(self, targets: Sequence[Target], valid: Callable[[Target], bool]) -> None:
+        """Show all regions of all valid targets to all due schemes."""
+        for position, target in enumerate(targets):
+            if not valid(target):
+                continue
+            at = 0
+            # Regions may be cut at any visit; what is cut off comes next.
+            while at < len(target.regions):
+                for scheme in self._due:
+                    self._visit(scheme, position, target, at)
+                if not self._cuts.fold_back(target, at, self._limit):
+                    at += 1
+
+    def _visit(self, scheme: Installed, position: int, target: Target, at: int) -> None:
+        """Steps 1 to 5 of §4.2 for one region and scheme."""
+        region = target.regions[at]
+        if scheme.quota.full:
+            return
+        if self._already_charged(scheme, target, at):
+            return
+        if scheme.exhausted:
+            return
+        if matches(scheme.scheme.access_pattern, region) and self._preferred(scheme, region):
+            self._try(scheme, position, target, at)
+        if at == len(target.regions) - 1:
+            scheme.stats.nr_snapshots += 1
+
+    def _already_charged(self, scheme: Installed, target: Target, at: int) -> bool:
+        """Does the region lie in what earlier windows came through (§4.5.4)? One that does in part is cut there.
+
+        At the last region of the target the memory ends. The kernel then skips that region, too, so that with
+        windows of one region's size the last one never gets its turn; here it is skipped only as far as it was
+        charged.
+        """
+        quota = scheme.quota
+        if quota.resume is None:
+            return False
+        resumed, address = quota.resume
+        if resumed is not target:
+            return True
+        region = target.regions[at]
+        if region.end <= address:
+            if at == len(target.regions) - 1:
+                quota.resume = None
+            return True
+        if region.start < address:
+            size = address - region.start
+            size -= size % self._min_region
+            if size == 0 and region.end - region.start <= self._min_region:
+                return True
+            self._cuts.cut(target, at, size or self._min_region)
+            return True
+        quota.resume = None
+        return False
+
+    def _preferred(self, scheme: Installed, region: Region) -> bool:
+        quota = scheme.quota
+        if not quota.is_set:
+            return True
+        return score(scheme.scheme.action, region, quota.quota.weights, self._attrs) >= quota.min_score
+
+    def _try(self, scheme: Installed, position: int, target: Target, at: int) -> None:
+        """Step 4: cut to the quota, ask the filters, act, and count."""
+        region, quota = target.regions[at], scheme.quota
+        if target.index in scheme.refused:
+            return
+        if quota.is_set and region.end - region.start > quota.room:
+            self._cuts.cut(target, at, quota.room)  # not 0: then it would be full
+        verdict = scheme.filters.decide(position, region.start, region.end)
+        if verdict.end < region.end:
+            self._cuts.cut(target, at, verdict.end - region.start)
+        if not verdict.allowed:
+            return
+        for observer in self._observers:
+            observer.before_apply(scheme.index, target, region)
+        begin_ns = self._now_ns()
+        applied = self._apply(scheme, target, region, past_pages=verdict.past_pages)
+        if self._walk is not None:
+            self._walk.record(scheme.index, target, region, applied.passed)
+        # Kernel 7.2 charges and counts the size from before a filter's cut (semantics §9.10). Here, as in 6.12, what
+        # was not handed to the operations set is neither charged nor called tried.
+        quota.charge(target, region, applied.applied, self._now_ns() - begin_ns)
+        if scheme.scheme.action is not Action.STAT:
+            region.age = 0
+            self.acted.append(Acted(target, region.start, region.end))
+        _count(scheme.stats, region, applied)
+
+    def _apply(self, scheme: Installed, target: Target, region: Region, *, past_pages: bool) -> Applied:
+        """Whatever fails applies nothing, and is not tried again on this target until a commit."""
+        deed = scheme.deed_past_pages if past_pages else scheme.deed
+        try:
+            return self._actor.apply(target, region.start, region.end, deed)
+        except Exception as error:  # a monitor outlives what it cannot do
+            scheme.refused[target.index] = str(error)
+            self._note(
+                f"scheme {scheme.index} ({deed.action}) leaves target {target.index} alone from now on: {error}"
+            )
+            return NOTHING
+
+
+def _count(stats: SchemeStats, region: Region, applied: Applied) -> None:
+    # `stat` applies 0 bytes by its nature, so it never counts as applied (semantics §9.6): kept, for its answer is
+    # in sz_tried and sz_ops_filter_passed.
+    stats.nr_tried += 1
+    stats.sz_tried += region.end - region.start
+    stats.nr_applied += applied.applied > 0
+    stats.sz_applied += applied.applied
+    stats.sz_ops_filter_passed += applied.passed
+    stats.sz_moved += applied.moved or 0
+
+
+def matching_by_score(scheme: Installed, targets: Sequence[Target], attrs: Attrs) -> list[int]:
+    """Bytes of each priority that match the pattern and pass the filters of regions (§4.5.3)."""
+    sizes = [0] * (MOST + 1)
+    pattern, action, weights = scheme.scheme.access_pattern, scheme.scheme.action, scheme.scheme.quota.weights
+    for position, target in enumerate(targets):
+        for region in target.regions:
+            if matches(pattern, region):
+                size = scheme.filters.allowed_bytes(position, region.start, region.end)
+                if size:
+                    sizes[score(action, region, weights, attrs)] += size
+    return sizes
