@@ -196,3 +196,13 @@ def postgres() -> str | None:
 @capability
 def compiler() -> str | None:
     return None if shutil.which("gcc") else "gcc is not installed"
+
+
+@capability
+def process_madvise() -> str | None:
+    from udamon.linux import features  # the system call has no other name in Python
+
+    if not features.process_madvise():
+        return "the kernel has no process_madvise"
+    nice = features.has_capability(features.CAP_SYS_NICE)
+    return None if nice else "acting on another process needs CAP_SYS_NICE"

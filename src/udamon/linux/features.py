@@ -79,11 +79,28 @@ def idle_bitmap(root: Path = SYS) -> str:
 
 def process_madvise() -> bool:
     """The system call, tried on no process: a kernel that has it says that the descriptor is bad."""
-    import ctypes  # some MiB that the recording path does without
+    return _bad_descriptor(_NR_PROCESS_MADVISE, -1, 0, 0, 0, 0)
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall(ctypes.c_long(_NR_PROCESS_MADVISE), ctypes.c_int(-1), None, ctypes.c_size_t(0), 0, 0)
-    return ctypes.get_errno() == errno.EBADF
+
+def move_pages() -> bool:
+    """The system call, tried on no page of udamon itself: a kernel without it says so."""
+    from udamon.linux.move_pages import nodes_of
+
+    try:
+        nodes_of(0, [])
+    except OSError as error:
+        return error.errno != errno.ENOSYS
+    return True
+
+
+def _bad_descriptor(number: int, *arguments: int) -> bool:
+    from udamon.linux.syscall import system_call
+
+    try:
+        system_call(number, *arguments)
+    except OSError as error:
+        return error.errno == errno.EBADF
+    return True
 
 
 def advice_known(name: str) -> bool:

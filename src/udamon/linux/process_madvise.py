@@ -1,0 +1,50 @@
+"""process_madvise(2): advice about the memory of another process, which a pidfd names (Linux 5.10).
+
+A call takes at most 1024 vectors and about 2 GiB. It works them off in order and stops at the first that
+fails: it answers the bytes before that one, or the error where that one was the first. A hole in a vector
+makes it fail, although the rest of it is worked off. All of a call holds the target's mapping lock for
+reading: its page faults go on, its mmap and munmap wait.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+
+from udamon.linux.procfs import ProcessId, is_alive
+from udamon.linux.roots import PROC
+from udamon.linux.syscall import system_call
+from udamon.model import Range
+
+WILLNEED, COLD, PAGEOUT, COLLAPSE = 3, 20, 21, 25
+"""MADV_… of linux/mman.h: all that a kernel takes for another process."""
+
+MAX_VECTORS = 1024
+_NUMBER = 440
+
+
+def open_process(process: ProcessId, root: Path = PROC) -> int:
+    """A pidfd that surely is of `process`; it is closed on exec. Raises OSError (ESRCH when it is gone)."""
+    fd = os.pidfd_open(process.pid)
+    if not is_alive(process, root):  # compared after opening: a reused pid cannot slip in
+        os.close(fd)
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    return fd
+
+
+def advise(pidfd: int, vectors: Sequence[Range], advice: int) -> int:
+    """Bytes that were advised: fewer than asked for where a vector failed. 1 to 1024 vectors.
+
+    Raises OSError where the first fails: ESRCH (gone), EPERM (no CAP_SYS_NICE, or may not be traced), ENOMEM
+    (a hole), EINVAL (of a kind that does not take this advice); EAGAIN, EBUSY, ENOMEM or EINVAL where a
+    range cannot be collapsed now.
+    """
+    if not 0 < len(vectors) <= MAX_VECTORS:
+        raise ValueError(f"process_madvise takes 1 to {MAX_VECTORS} vectors, not {len(vectors)}")
+    words = array("Q", bytes(16 * len(vectors)))
+    words[0::2] = array("Q", [r.start for r in vectors])
+    words[1::2] = array("Q", [r.size for r in vectors])
+    return system_call(_NUMBER, pidfd, words.buffer_info()[0], len(vectors), advice, 0)

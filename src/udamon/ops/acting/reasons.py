@@ -1,0 +1,66 @@
+"""Why a deed cannot be done from here, in one sentence that says what would help."""
+
+from __future__ import annotations
+
+from udamon.core.scheme import Action, Deed
+from udamon.linux import features
+from udamon.linux.roots import Roots
+from udamon.ops.page_filters import missing_for_filters
+
+NEEDS_KERNEL = {
+    Action.HUGEPAGE: "no system call sets huge pages for another process",
+    Action.NOHUGEPAGE: "no system call forbids huge pages for another process",
+    Action.LRU_PRIO: "no system call makes another process's pages active",
+}
+_ADVICE = {Action.LRU_DEPRIO: "cold"}
+_MIGRATIONS = (Action.MIGRATE_HOT, Action.MIGRATE_COLD)
+_NOT_BY_PAGE = {
+    Action.WILLNEED: "willneed is about pages that are not there, which no page filter can test",
+}
+
+
+def missing_for_processes(deed: Deed, roots: Roots) -> str | None:
+    """What keeps udamon from doing `deed` to other processes; None where nothing does."""
+    action = deed.action
+    if action in NEEDS_KERNEL:
+        return f"{action} cannot be done from outside: {NEEDS_KERNEL[action]}; use --via kernel, where DAMON does it."
+    if deed.page_filters and action in _NOT_BY_PAGE:
+        return f"{_NOT_BY_PAGE[action]}; leave the filter out."
+    lacking = None
+    if action in _MIGRATIONS:
+        lacking = migration_lacks(roots) or _nodes_lack(deed, roots)
+    elif action is not Action.STAT:
+        lacking = advice_lacks(action, roots)
+    if lacking is not None:
+        why, fix = lacking
+        return f"{action} cannot be done here: {why}; {fix}."
+    return missing_for_filters(deed.page_filters, roots)
+
+
+def advice_lacks(action: Action, roots: Roots) -> tuple[str, str] | None:
+    """(what is missing, what to do) for an action that is advice."""
+    if not features.process_madvise():
+        return "the kernel has no process_madvise", "boot Linux 5.10 or later"
+    if not features.advice_known(_ADVICE.get(action, action.value)):
+        what = "collapse: 6.1, with THP" if action is Action.COLLAPSE else "5.10"
+        return f"the kernel does not know the advice {action}", f"boot a kernel that has it ({what})"
+    if not features.has_capability(features.CAP_SYS_NICE, roots.proc):
+        return "acting on another process needs CAP_SYS_NICE", "run as root, or give udamon CAP_SYS_NICE"
+    return None
+
+
+def migration_lacks(roots: Roots) -> tuple[str, str] | None:
+    """(what is missing, what to do) for moving pages of one's own processes."""
+    if len(features.nodes(roots.sys)) < 2:
+        return "there is only one NUMA node", "use a machine with a second tier or node of memory"
+    if not features.move_pages():
+        return "the kernel has no move_pages", "boot a kernel built with CONFIG_MIGRATION=y and CONFIG_NUMA=y"
+    return None
+
+
+def _nodes_lack(deed: Deed, roots: Roots) -> tuple[str, str] | None:
+    there = features.nodes(roots.sys)
+    for node in [dest.id for dest in deed.dests] or [deed.target_nid]:
+        if node not in there:
+            return f"there is no node {node}", f"name one of {', '.join(map(str, there))}"
+    return None

@@ -1,0 +1,187 @@
+"""The actor of vaddr and fvaddr: process_madvise and move_pages on the memory of processes, from outside.
+
+*Applied* is what the calls said, *moved* what the page map shows: pages present before and not after
+(pageout), bytes that huge pages back (collapse), pages on another node (migrate). It is None for cold and
+willneed, whose effect no file shows. Beside the calls themselves it costs the page-map entries of what is present,
+read once before (3 to 13 ms a GiB), and one scan after.
+
+A page that the target wants back between call and second look counts as not moved.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from udamon.core.scheme import Action, Deed
+from udamon.core.target import Target
+from udamon.errors import NotPermitted
+from udamon.linux import process_madvise
+from udamon.linux.procfs import is_alive
+from udamon.linux.roots import Roots
+from udamon.model import PAGE_SIZE, Range
+from udamon.ops.acting.advising import HUGE, advise_all
+from udamon.ops.acting.migrating import migrate, units
+from udamon.ops.acting.pages import (
+    REJECTED,
+    SHARED,
+    TAKE,
+    Judged,
+    huge,
+    huge_bytes,
+    judge,
+    minus,
+    present,
+    total,
+)  # fmt: skip
+from udamon.ops.acting.reasons import missing_for_processes
+from udamon.ops.acting.spared import LEAVE_ALL, Spared
+from udamon.ops.acting.view import Piece, View, Views, process_of
+from udamon.ops.base import Applied
+from udamon.ops.page_filters import open_test
+from udamon.ops.refaults import Refaults
+from udamon.ops.residency import joined, overlap
+
+MIGRATIONS = (Action.MIGRATE_HOT, Action.MIGRATE_COLD)
+_TAKES_AWAY = (Action.PAGEOUT, Action.COLD, Action.LRU_DEPRIO, *MIGRATIONS)
+_ADVICE = {
+    Action.PAGEOUT: process_madvise.PAGEOUT,
+    Action.COLD: process_madvise.COLD,
+    Action.LRU_DEPRIO: process_madvise.COLD,
+    Action.WILLNEED: process_madvise.WILLNEED,
+    Action.COLLAPSE: process_madvise.COLLAPSE,
+}
+_REFUSED = {errno.EPERM, errno.EACCES}
+
+
+class VaddrActor:
+    """Acts on processes; `refaults`, where given, is told what pageout moved.
+
+    `left` counts bytes in reach that were left alone, by "locked", "text", "shared", "filtered" and
+    "failed" (the call said no); totals since the actor was made.
+    """
+
+    def __init__(
+        self,
+        roots: Roots = Roots(),  # noqa: B008 (immutable)
+        *,
+        spared: Spared = LEAVE_ALL,
+        refaults: Refaults | None = None,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._roots = roots
+        self._spared = spared
+        self._refaults = refaults
+        self._views = Views(roots.proc, now_ns)
+        self.left: Counter[str] = Counter()
+
+    def missing(self, deed: Deed) -> str | None:
+        """See ops.base."""
+        return missing_for_processes(deed, self._roots)
+
+    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
+        """See ops.base; [start, end) in whole pages. Raises NotPermitted only."""
+        if deed.action is Action.STAT and not deed.page_filters:
+            return Applied(0, 0)  # as in the kernel: there is nothing to look at
+        start, end = -(-start // PAGE_SIZE) * PAGE_SIZE, -(-end // PAGE_SIZE) * PAGE_SIZE
+        try:
+            return self._apply(self._views.of(target), start, end, deed)
+        except OSError as error:
+            self._views.forget(target)
+            if error.errno in _REFUSED and is_alive(process_of(target), self._roots.proc):
+                raise _refusal(target, deed) from error
+            return Applied(0, 0)
+
+    def close(self) -> None:
+        """See ops.base."""
+        self._views.close()
+
+    def _apply(self, view: View, start: int, end: int, deed: Deed) -> Applied:
+        pieces = self._in_reach(view.pieces(start, end), deed.action)
+        if deed.action is Action.WILLNEED:
+            done = self._advise(view, [Range(p.start, p.end) for p in pieces], deed.action)
+            return Applied(total(done), end - start)
+        takes_away = deed.action in _TAKES_AWAY
+        test = open_test(deed, spare_shared=takes_away and self._spared.shared)
+        found = judge(view.page_map, [Range(p.start, p.end) for p in pieces], test)
+        self.left["shared"] += found.bytes[SHARED]
+        self.left["filtered"] += found.bytes[REJECTED]
+        passed = found.bytes[TAKE] + found.bytes[SHARED] if deed.page_filters else end - start
+        if deed.action is Action.STAT:
+            return Applied(0, passed)
+        if deed.action in MIGRATIONS:
+            return self._migrate(view, pieces, found, deed)._replace(passed=passed)
+        if deed.action is Action.COLLAPSE:
+            return self._collapse(view, pieces, found)._replace(passed=passed)
+        done = joined(sorted(self._advise(view, found.vectors, deed.action)))
+        return Applied(total(done), passed, self._moved(view, found, done, deed.action))
+
+    def _in_reach(self, pieces: Sequence[Piece], action: Action) -> list[Piece]:
+        if action is Action.COLLAPSE:
+            return [p for p in pieces if p.private]
+        if action not in _TAKES_AWAY:
+            return list(pieces)
+        kept = []
+        for piece in pieces:
+            if piece.locked and self._spared.locked:
+                self.left["locked"] += piece.size
+            elif piece.text and self._spared.text:
+                self.left["text"] += piece.size
+            else:
+                kept.append(piece)
+        return kept
+
+    def _advise(self, view: View, vectors: Sequence[Range], action: Action) -> list[Range]:
+        def cut_again(vector: Range) -> list[Range]:
+            view.refresh()
+            kept = self._in_reach(view.pieces(vector.start, vector.end), action)
+            return [Range(p.start, p.end) for p in kept]
+
+        done = advise_all(view.pidfd, vectors, _ADVICE[action], cut_again)
+        self.left["failed"] += total(vectors) - total(done)
+        return done
+
+    def _moved(self, view: View, found: Judged, done: Sequence[Range], action: Action) -> int | None:
+        if action is not Action.PAGEOUT:
+            return None
+        asked = list(overlap(found.taken, done))
+        gone = minus(asked, present(view.page_map, done))
+        if self._refaults is not None:
+            self._refaults.moved(view.process, gone)
+        return total(gone)
+
+    def _collapse(self, view: View, pieces: Sequence[Piece], found: Judged) -> Applied:
+        """Huge-page ranges that lie in one mapping whole, have a page that is taken and none that is left."""
+        ranges = [
+            Range(at, at + HUGE)
+            for piece in pieces
+            for at in range(-(-piece.start // HUGE) * HUGE, piece.end - HUGE + 1, HUGE)
+        ]
+        wanted = {r.start - r.start % HUGE for r in overlap(ranges, found.taken)}
+        wanted -= {r.start - r.start % HUGE for r in overlap(ranges, found.left)}
+        ranges = [r for r in ranges if r.start in wanted]
+        before = huge_bytes(view.page_map, ranges)
+        done = self._advise(view, ranges, Action.COLLAPSE)
+        after = huge_bytes(view.page_map, ranges)
+        moved = None if before is None or after is None else max(after - before, 0)
+        return Applied(total(done), 0, moved)
+
+    def _migrate(self, view: View, pieces: Sequence[Piece], found: Judged, deed: Deed) -> Applied:
+        if not is_alive(
+            view.process, self._roots.proc
+        ):  # move_pages takes a pid, which may be another's by now
+            return Applied(0, 0)
+        wholes = huge(view.page_map, found.taken)
+        moved = migrate(
+            view.process.pid, units(found.taken, wholes, pieces, deed), shared=not self._spared.shared
+        )
+        return Applied(moved, 0, moved)
+
+
+def _refusal(target: Target, deed: Deed) -> NotPermitted:
+    return NotPermitted(
+        f"process {target.pid} may no longer be acted on ({deed.action}): the kernel refuses; run udamon as root, "
+        "or give it CAP_SYS_NICE, and be the process's user or have CAP_SYS_PTRACE."
+    )

@@ -1,0 +1,157 @@
+"""What an actor knows of a process: a pidfd, its page map and its mappings, not older than a second.
+
+Refreshing costs one read of maps and one of status (0.1 ms and 1 µs a mapping). smaps, which walks all
+resident memory (20 ms a GiB), is read only where status says that something is locked or of hugetlb pages.
+What was mapped since is not known, and so not acted on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from udamon.core.target import Target
+from udamon.linux.maps import read_lines
+from udamon.linux.pagemap import open_page_map
+from udamon.linux.process_madvise import open_process
+from udamon.linux.procfs import ProcessId, read_bytes
+from udamon.linux.roots import PROC
+from udamon.linux.smaps import read_smaps
+from udamon.model import PAGE_SIZE
+
+FRESH_NS = 1_000_000_000
+MOST_OPEN = 128
+"""Processes that are held open, with two descriptors each."""
+
+_KERNEL_OWN = (b"[vdso]", b"[vvar]", b"[vvar_vclock]", b"[vsyscall]", b"[uprobes]")
+_SOMETHING_LOCKED = re.compile(rb"^(?:VmLck|HugetlbPages):\s*[1-9]", re.MULTILINE)
+_FLAGS = re.compile(rb"^([0-9a-f]+)-[0-9a-f]+ [^\n]*\n(?:[A-Z][^\n]*\n)*?VmFlags:([^\n]*)\n", re.MULTILINE)
+
+
+class Piece(NamedTuple):
+    """A mapping, or a part of one. `first_page` is its number as the kernel counts it: from the
+    beginning of the file, or of the address space where there is none."""
+
+    start: int
+    end: int
+    private: bool
+    text: bool
+    locked: bool
+    first_page: int
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+    def part(self, start: int, end: int) -> Piece:
+        """What [start, end) and this share."""
+        first = max(start, self.start)
+        return self._replace(
+            start=first,
+            end=min(end, self.end),
+            first_page=self.first_page + (first - self.start) // PAGE_SIZE,
+        )
+
+
+class View:
+    """One process, open. Raises OSError from everything but `close`."""
+
+    def __init__(self, process: ProcessId, root: Path, now_ns: Callable[[], int]) -> None:
+        self.process = process
+        self._root = root
+        self._now_ns = now_ns
+        self.pidfd = open_process(process, root)
+        self.page_map = -1
+        try:
+            self.refresh()
+        except OSError:
+            self.close()
+            raise
+
+    def refresh(self) -> None:
+        """Read the mappings again. The page map is opened anew, for an exec changes the address space."""
+        page_map = open_page_map(self.process, self._root)
+        if self.page_map >= 0:
+            os.close(self.page_map)
+        self.page_map = page_map
+        lines = read_lines(self.process, self._root)
+        status = read_bytes(f"{self._root}/{self.process.pid}/status")
+        odd = _odd(read_smaps(self.process, self._root)) if _SOMETHING_LOCKED.search(status) else {}
+        self._pieces = [piece for line in lines if (piece := _piece(line, odd)) is not None]
+        self._starts, self._ends = [p.start for p in self._pieces], [p.end for p in self._pieces]
+        self.read_at = self._now_ns()
+
+    def pieces(self, start: int, end: int) -> list[Piece]:
+        """What is mapped of [start, end), cut at the edges of mappings; without the kernel's own and hugetlb."""
+        first, last = bisect_right(self._ends, start), bisect_left(self._starts, end)
+        return [piece.part(start, end) for piece in self._pieces[first:last]]
+
+    def close(self) -> None:
+        """Idempotent."""
+        for fd in (self.pidfd, self.page_map):
+            if fd >= 0:
+                os.close(fd)
+        self.pidfd = self.page_map = -1
+
+
+class Views:
+    """The processes that are open now; the least used one makes room for a new one."""
+
+    def __init__(self, root: Path = PROC, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._root = root
+        self._now_ns = now_ns
+        self._open: dict[ProcessId, View] = {}
+
+    def of(self, target: Target) -> View:
+        """A view that is fresh. Raises OSError."""
+        process = process_of(target)
+        view = self._open.pop(process, None)
+        if view is None:
+            view = View(process, self._root, self._now_ns)
+        self._open[process] = view  # at the end: used last
+        if len(self._open) > MOST_OPEN:
+            self._open.pop(next(iter(self._open))).close()
+        if self._now_ns() - view.read_at > FRESH_NS:
+            view.refresh()
+        return view
+
+    def forget(self, target: Target) -> None:
+        """Close what is open of a target that is gone."""
+        view = self._open.pop(process_of(target), None)
+        if view is not None:
+            view.close()
+
+    def close(self) -> None:
+        """Idempotent."""
+        for view in self._open.values():
+            view.close()
+        self._open.clear()
+
+
+def process_of(target: Target) -> ProcessId:
+    if target.pid is None or target.start_time is None:
+        raise ValueError("this acts on processes; the target is none")
+    return ProcessId(target.pid, target.start_time)
+
+
+def _odd(smaps: bytes) -> dict[int, bytes]:
+    """Flags of the mappings that are locked or of hugetlb pages, by start."""
+    flags = {int(start, 16): words + b" " for start, words in _FLAGS.findall(smaps)}
+    return {start: words for start, words in flags.items() if b" lo " in words or b" ht " in words}
+
+
+def _piece(line: bytes, odd: dict[int, bytes]) -> Piece | None:
+    fields = line.split(None, 5)
+    first, _, last = fields[0].partition(b"-")
+    start, end = int(first, 16), int(last, 16)
+    flags = odd.get(start, b"")
+    if b" ht " in flags or (len(fields) > 5 and fields[5] in _KERNEL_OWN):
+        return None
+    perms, of_file = fields[1], fields[4] != b"0"
+    index = int(fields[2], 16) // PAGE_SIZE if of_file else start // PAGE_SIZE
+    return Piece(start, end, perms[3:4] == b"p", perms[2:3] == b"x", b" lo " in flags, index)
