@@ -71,6 +71,16 @@ def parse_per(text: str, whole: int) -> int:
     return parse_number(text) if share is None else int(share * whole)
 
 
+def parse_permil(text: str) -> int:
+    """Parts of a thousand, or a percentage. Raises UsageError."""
+    return parse_per(text, 1_000)
+
+
+def parse_bp(text: str) -> int:
+    """Parts of ten thousand, or a percentage. Raises UsageError."""
+    return parse_per(text, 10_000)
+
+
 def number(place: Place, most: int = U64_MAX) -> int:
     return parsed(place, lambda text: parse_number(text, most))
 
@@ -92,12 +102,11 @@ def time_ms(place: Place) -> int:
 
 
 def bp(place: Place) -> int:
-    """Of 10 000."""
-    return parsed(place, lambda text: parse_per(text, 10_000))
+    return parsed(place, parse_bp)
 
 
 def permil(place: Place) -> int:
-    return parsed(place, lambda text: parse_per(text, 1_000))
+    return parsed(place, parse_permil)
 
 
 def choice(place: Place, kinds: type[_E]) -> _E:
