@@ -1,0 +1,139 @@
+"""What the files of one context ask for, in udamon's own values; and those values back as files.
+
+The same Attrs and Scheme that the Python interface and the command line make: nothing of the tree's own way to
+say things goes further down than this.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from udamon.control.kinds import refused
+from udamon.control.scheme_files import read_scheme, write_scheme
+from udamon.control.tree import Directory
+from udamon.core.attrs import Attrs, IntervalsGoal
+from udamon.core.scheme import Scheme
+from udamon.errors import AttrsError
+from udamon.model import Range
+
+CgroupExists = Callable[[str], bool]
+"""Whether a path below the cgroup mount names a cgroup."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTarget:
+    """A target as its files say; `pid` is of no account with paddr."""
+
+    pid: int = 0
+    ranges: tuple[Range, ...] = ()
+    obsolete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One context."""
+
+    operations: str = "vaddr"
+    attrs: Attrs = Attrs()  # noqa: RUF009 (immutable)
+    targets: tuple[PlannedTarget, ...] = ()
+    schemes: tuple[Scheme, ...] = ()
+    pause: bool = False
+
+
+def read_plan(context: Directory, cgroup_exists: CgroupExists) -> Plan:
+    """What the files of `context` ask for.
+
+    Raises OSError as the kernel answers `on` and `commit`: EINVAL for attributes and targets, ENOMEM for a scheme.
+    Probes and an addr_unit other than 1, which user space has no use for, are EINVAL as well.
+    """
+    operations = str(context["operations"])
+    if context.get("addr_unit", 1) != 1 or _probes(context):
+        raise refused(errno.EINVAL)
+    attrs = read_attrs(context)
+    targets = tuple(_read_target(target) for target in context.at("targets").children())
+    if operations == "paddr" and len(targets) > 1:
+        raise refused(errno.EINVAL)
+    schemes = tuple(read_scheme(scheme, cgroup_exists) for scheme in context.at("schemes").children())
+    return Plan(operations, attrs, targets, schemes, bool(context.get("pause", False)))
+
+
+def write_plan(context: Directory, plan: Plan) -> None:
+    """Make the files of `context` say `plan`, as far as the kernel of this tree has the files."""
+    context.put("operations", plan.operations)
+    context.put("pause", plan.pause)
+    write_attrs(context, plan.attrs)
+    targets = context.at("targets")
+    targets.resize(len(plan.targets))
+    for directory, target in zip(targets.children(), plan.targets, strict=True):
+        directory.put("pid_target", target.pid)
+        directory.put("obsolete_target", target.obsolete)
+        directory.at("regions").fill([{"start": r.start, "end": r.end} for r in target.ranges])
+    schemes = context.at("schemes")
+    schemes.resize(len(plan.schemes))
+    for directory, scheme in zip(schemes.children(), plan.schemes, strict=True):
+        write_scheme(directory, scheme)
+
+
+def read_attrs(context: Directory) -> Attrs:
+    """Raises OSError EINVAL for what DAMON refuses."""
+    files = context.at("monitoring_attrs")
+
+    def number(path: str) -> int:
+        return int(files.get(path, 0))
+
+    goal = "intervals/intervals_goal"
+    try:
+        return Attrs(
+            number("intervals/sample_us"),
+            number("intervals/aggr_us"),
+            number("intervals/update_us"),
+            number("nr_regions/min"),
+            number("nr_regions/max"),
+            IntervalsGoal(
+                number(f"{goal}/access_bp"),
+                number(f"{goal}/aggrs"),
+                number(f"{goal}/min_sample_us"),
+                number(f"{goal}/max_sample_us"),
+            ),
+        )
+    except AttrsError as error:
+        raise refused(errno.EINVAL) from error
+
+
+def write_attrs(context: Directory, attrs: Attrs) -> None:
+    files, goal = context.at("monitoring_attrs"), attrs.goal
+    values = {
+        "intervals/sample_us": attrs.sample_us,
+        "intervals/aggr_us": attrs.aggr_us,
+        "intervals/update_us": attrs.update_us,
+        "nr_regions/min": attrs.min_nr_regions,
+        "nr_regions/max": attrs.max_nr_regions,
+        "intervals/intervals_goal/access_bp": goal.access_bp,
+        "intervals/intervals_goal/aggrs": goal.aggrs,
+        "intervals/intervals_goal/min_sample_us": goal.min_sample_us,
+        "intervals/intervals_goal/max_sample_us": goal.max_sample_us,
+    }
+    for path, value in values.items():
+        files.put(path, value)
+
+
+def _probes(context: Directory) -> bool:
+    try:
+        return context.at("monitoring_attrs/probes").count > 0
+    except KeyError:
+        return False  # that kernel had none
+
+
+def _read_target(target: Directory) -> PlannedTarget:
+    ranges: list[Range] = []
+    for region in target.at("regions").children():
+        found = Range(int(region["start"]), int(region["end"]))
+        if found.start > found.end or (ranges and ranges[-1].end > found.start):
+            raise refused(errno.EINVAL)
+        ranges.append(found)
+    kept = tuple(
+        each for each in ranges if each.size
+    )  # the kernel takes an empty one and watches nothing in it
+    return PlannedTarget(int(target["pid_target"]), kept, bool(target.get("obsolete_target", False)))
