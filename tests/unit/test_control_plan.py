@@ -90,12 +90,11 @@ def test_an_older_tree_keeps_what_it_has_files_for() -> None:
     tree = context((6, 12))
     directory = tree.find(C)
     assert isinstance(directory, Directory)
-    filters = {
-        "core_filters": (Filter(FilterType.ADDR),),
-        "ops_filters": (Filter(FilterType.MEMCG, path="/web"),),
-    }
-    write_plan(directory, replace(RICH, schemes=(Scheme(dests=(Destination(1, 30),), **filters),)))
-    assert plan_of(tree).schemes == (Scheme(**filters),)
+    kept = Scheme(
+        core_filters=(Filter(FilterType.ADDR),), ops_filters=(Filter(FilterType.MEMCG, path="/web"),)
+    )
+    write_plan(directory, replace(RICH, schemes=(replace(kept, dests=(Destination(1, 30),)),)))
+    assert plan_of(tree).schemes == (kept,)
     with pytest.raises(UsageError, match="hugepage_size"):
         write_plan(
             directory, replace(RICH, schemes=(Scheme(ops_filters=(Filter(FilterType.HUGEPAGE_SIZE),)),))
