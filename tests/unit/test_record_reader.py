@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.test_record_writer import snapshot
 from udamon.errors import RecordingError
+from udamon.model import Event
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
 
@@ -47,6 +48,50 @@ def test_newer_version(tmp_path: Path) -> None:
     Writer(tmp_path / "a", {"version": 99}).close()
     with pytest.raises(RecordingError, match="version 99 .* reads version 1"):
         Recording(tmp_path / "a")
+
+
+def test_chosen_messages(tmp_path: Path) -> None:
+    """Heads tell which batches hold events, and chosen batches hold the same rows as all of them."""
+    with Writer(tmp_path / "a", {}) as writer:
+        for seq in range(4):
+            writer.snapshot(snapshot(seq, regions=10))
+            if seq % 2:
+                writer.event(Event(seq, "note", {"text": str(seq)}))
+            writer.flush()
+    recording = Recording(tmp_path / "a")
+    messages = [message for _, message in recording.messages()]
+    assert [(message.rows, message.events) for message in messages] == [
+        (10, 0), (1, 1), (10, 0), (10, 0), (1, 1), (10, 0)
+    ]  # fmt: skip
+    every = list(recording.batches())
+    assert [batch["seq"].to_pylist() for batch in recording.chosen(recording.messages()[2:4])] == [
+        batch["seq"].to_pylist() for batch in every[2:4]
+    ]
+    assert [event.data["text"] for event in recording.events()] == ["1", "3"]
+    assert sum(batch.num_rows for batch in recording.some(1000)) == 40
+    first_and_last = [batch["seq"].to_pylist()[0] for batch in recording.some(10)]
+    assert (first_and_last[0], first_and_last[-1]) == (0, 3)
+    # A torn last message is not there.
+    whole = (tmp_path / "a").read_bytes()
+    (tmp_path / "b").write_bytes(whole[: messages[5].end - 1])
+    assert [message for _, message in Recording(tmp_path / "b").messages()] == messages[:5]
+
+
+def test_only_the_part_before_is_read(tmp_path: Path) -> None:
+    """FILE.1 belongs to FILE when it is the part before it of the same recording, and not otherwise."""
+    file = tmp_path / "a"
+    with Writer(file, {}, max_size=1 << 16) as writer:
+        for seq in range(60):
+            writer.snapshot(snapshot(seq, regions=200))
+            writer.flush()
+    old = file.with_name("a.1")
+    assert Recording(file).paths == [old, file]
+    assert Recording(file, whole=False).paths == [file]
+    old.unlink()
+    Writer(old, {}).close()
+    assert Recording(file).paths == [file]
+    old.write_bytes(b"text")
+    assert Recording(file).paths == [file]
 
 
 _READ = """

@@ -151,9 +151,10 @@ def test_max_size_rotates_and_each_part_stands_alone(tmp_path: Path) -> None:
     writer.close()
     assert seen <= limit
     assert path.stat().st_size + old.stat().st_size <= limit
-    parts = [Recording(old), Recording(path)]
+    parts = [Recording(old), Recording(path, whole=False)]
     seqs = [shot.seq for part in parts for shot in part.snapshots()]
     assert seqs == list(range(seqs[0], 400))
+    assert [shot.seq for shot in Recording(path).snapshots()] == seqs
     assert [part.truncated for part in parts] == [False, False]
     assert parts[1].metadata["via"] == "sim"
     assert [(event.name, event.data) for event in parts[1].events()] == [

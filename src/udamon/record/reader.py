@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,20 @@ from arro3.io import read_ipc_stream
 
 from udamon.errors import RecordingError
 from udamon.model import Event, Snapshot
+from udamon.record.messages import Message, messages
+from udamon.record.messages import head as head_of
 from udamon.record.schema import VERSION, metadata_of
 from udamon.record.stream import END
+
+_AT_ONCE = 1 << 22
+"""Chosen messages are decoded together up to this many bytes: a decoder's start costs more than a small one."""
 
 
 class Recording:
     """A recording on disk, finished or still being written. Every iterator starts at the beginning.
 
+    Of a rotated recording it is the whole set, FILE.1 first where that is the part before FILE; or FILE
+    alone, when `whole` is false.
     `metadata` is what was known at the start. `truncated` tells that the end mark is missing: the recorder
     was killed or still runs, and the last flush is the end. Memory does not grow with the file's length.
 
@@ -29,7 +38,7 @@ class Recording:
     or was written by a newer udamon.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], *, whole: bool = True) -> None:
         self.path = Path(path)
         head, tail, size = _ends(self.path)
         _check_head(self.path, head, size)
@@ -47,13 +56,46 @@ class Recording:
                 f"reads version {VERSION}; install the udamon that wrote it."
             )
         self.metadata: dict[str, Any] = metadata
+        self.paths: list[Path] = [*(_older(self.path, metadata) if whole else ()), self.path]
 
     def batches(self) -> Iterator[RecordBatch]:
         """Record batches in the schema of udamon.record.schema, up to the last whole one."""
-        try:
-            yield from read_ipc_stream(self.path)
-        except Exception:  # the torn end of a killed recorder, or one that writes right now
-            self.truncated = True
+        for path in self.paths:
+            try:
+                yield from read_ipc_stream(path)
+            except Exception:  # the torn end of a killed recorder, or one that writes right now
+                self.truncated = True
+
+    def messages(self) -> list[tuple[Path, Message]]:
+        """What `chosen` may be asked for: every record batch with its file, without reading any."""
+        return [(path, message) for path in self.paths for message in messages(path)]
+
+    def chosen(self, wanted: Sequence[tuple[Path, Message]]) -> Iterator[RecordBatch]:
+        """Only these record batches; the others are neither read nor decompressed."""
+        for path in self.paths:
+            mine = deque(message for of, message in wanted if of == path)
+            start = head_of(path) if mine else b""
+            with path.open("rb") as file:
+                while mine:
+                    parts, size = [start], 0
+                    while mine and size < _AT_ONCE:
+                        message = mine.popleft()
+                        file.seek(message.offset)
+                        parts.append(file.read(message.end - message.offset))
+                        size += len(parts[-1])
+                    try:
+                        yield from read_ipc_stream(BytesIO(b"".join([*parts, END])))
+                    except Exception:  # overwritten in the middle: as `batches`, nothing after it
+                        self.truncated = True
+                        return
+
+    def some(self, most_rows: int) -> RecordBatchReader:
+        """About `most_rows` rows of snapshots in whole batches, spread evenly over the recording."""
+        every = [(path, message) for path, message in self.messages() if message.events < message.rows]
+        step = max(1, sum(message.rows for _, message in every) // most_rows)
+        # Both ends are always in: memory that came late or went early is there.
+        picked = every[:1] + every[1:-1:step] + every[1:][-1:]
+        return RecordBatchReader.from_batches(self._schema, self.chosen(picked))
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow stream protocol: each call reads the file anew, so a query may scan it twice."""
@@ -62,10 +104,8 @@ class Recording:
 
     def events(self) -> Iterator[Event]:
         """The events, in the order they were written."""
-        for batch in self.batches():
-            names = batch["event"]
-            if names.null_count < len(names):
-                yield from _events(batch)
+        for batch in self.chosen([(path, message) for path, message in self.messages() if message.events]):
+            yield from _events(batch)
 
     def snapshots(self) -> Iterator[Snapshot]:
         """The snapshots, in the order they were written."""
@@ -73,6 +113,18 @@ class Recording:
             names = batch["event"]
             if names.null_count == len(names):
                 yield from _snapshots(batch)
+
+
+def _older(path: Path, metadata: dict[str, Any]) -> list[Path]:
+    """The part before a rotation, where it is there and of the same recording."""
+    part, old = metadata.get("part", 1), path.with_name(path.name + ".1")
+    if part == 1 or not old.exists():
+        return []
+    try:
+        found = metadata_of(read_ipc_stream(old).schema)
+    except Exception:  # something else has that name
+        return []
+    return [old] if found == metadata | {"part": part - 1} else []
 
 
 def _ends(path: Path) -> tuple[bytes, bytes, int]:
