@@ -1,0 +1,353 @@
+/* damo's JSON, scanned as it comes: the regions, which are nearly all of the text, become columns; what is
+ * around them is handed back as JSON without spaces, each array of regions replaced by its length.
+ *
+ * A scan stops before anything that the text cuts off, and the caller gives the rest again with more behind it.
+ * So there is no state inside of a token: only whether the text begins inside an array of regions. */
+#include "json.h"
+#include "native.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { START, END, NR_ACCESSES, AGE };
+
+typedef struct {
+    uint64_t start, end, touched;
+    uint32_t nr_accesses, age;
+    double usec, percent; /* negative: not given */
+} Region;
+
+/* Columns under construction, all malloc'd; `odd` has triples of doubles: row, age in us, nr_accesses in %. */
+typedef struct {
+    uint64_t *start, *end, *touched;
+    uint32_t *nr_accesses, *age;
+    double *odd;
+    size_t count, room, odd_count, odd_room;
+    unsigned char *skeleton;
+    size_t written;
+} Found;
+
+enum { IN_REGION, IN_NR_ACCESSES, IN_AGE };
+
+/* One member of a region, or of what is nested in it; `seen` has a bit for each column. */
+static int member(Text *text, Region *region, int where, const unsigned char *key, size_t length, unsigned *seen);
+
+static int object(Text *text, Region *region, int where, unsigned *seen)
+{
+    int state;
+    text->at++; /* the brace */
+    for (int first = 1;; first = 0) {
+        const unsigned char *key;
+        size_t length;
+        if (json_space(text) != OK)
+            return MORE;
+        if (*text->at == '}' && first)
+            break;
+        if (*text->at != '"')
+            return json_wrong(text, "a key in quotes should be here");
+        if ((state = json_string(text, &key, &length)) != OK || (state = json_sign(text, ':', "a colon should be here")) != OK)
+            return state;
+        if (json_space(text) != OK)
+            return MORE;
+        if ((state = member(text, region, where, key, length, seen)) != OK)
+            return state;
+        if (json_space(text) != OK)
+            return MORE;
+        if (*text->at == '}')
+            break;
+        if (*text->at != ',')
+            return json_wrong(text, "a comma should be here");
+        text->at++;
+    }
+    text->at++;
+    return OK;
+}
+
+static int member(Text *text, Region *region, int where, const unsigned char *key, size_t length, unsigned *seen)
+{
+    uint64_t whole;
+    double value;
+    int null, state, column;
+    const unsigned char *begin = text->at;
+    if (where == IN_REGION && *begin == '{') {
+        if (json_key_is(key, length, "nr_accesses"))
+            return object(text, region, IN_NR_ACCESSES, seen);
+        if (json_key_is(key, length, "age"))
+            return object(text, region, IN_AGE, seen);
+    }
+    if (where == IN_REGION && json_key_is(key, length, "start"))
+        column = START;
+    else if (where == IN_REGION && json_key_is(key, length, "end"))
+        column = END;
+    else if ((where == IN_REGION && json_key_is(key, length, "nr_accesses")) ||
+             (where == IN_NR_ACCESSES && json_key_is(key, length, "samples")))
+        column = NR_ACCESSES;
+    else if ((where == IN_REGION && json_key_is(key, length, "age")) ||
+             (where == IN_AGE && json_key_is(key, length, "aggr_intervals")))
+        column = AGE;
+    else if ((where == IN_AGE && json_key_is(key, length, "usec")) ||
+             (where == IN_NR_ACCESSES && json_key_is(key, length, "percent"))) {
+        double *into = where == IN_AGE ? &region->usec : &region->percent;
+        if ((state = json_quantity(text, where == IN_AGE, &whole, &value, &null)) == OK && !null)
+            *into = value;
+        return state;
+    } else
+        return json_skip(text, 0);
+    if ((state = json_quantity(text, 0, &whole, &value, &null)) != OK)
+        return state;
+    if (null)
+        return OK;
+    if (column >= NR_ACCESSES && whole > UINT32_MAX)
+        return text->at = begin, json_wrong(text, "a count does not fit into 32 bits");
+    *seen |= 1u << column;
+    if (column == START)
+        region->start = whole;
+    else if (column == END)
+        region->end = whole;
+    else if (column == NR_ACCESSES)
+        region->nr_accesses = (uint32_t)whole;
+    else
+        region->age = (uint32_t)whole;
+    return OK;
+}
+
+/* A region from its brace on, checked. */
+static int region_of(Text *text, Region *region)
+{
+    const unsigned char *begin = text->at;
+    unsigned seen = 0;
+    *region = (Region){.usec = -1, .percent = -1};
+    int state = object(text, region, IN_REGION, &seen);
+    if (state != OK)
+        return state;
+    if ((seen & 3) != 3)
+        return text->at = begin, json_wrong(text, "a region has no start or no end");
+    if (region->start >= region->end)
+        return text->at = begin, json_wrong(text, "a region ends where it begins, or before");
+    if (!(seen & 1u << NR_ACCESSES) && region->percent < 0)
+        return text->at = begin, json_wrong(text, "a region has no nr_accesses");
+    if (seen & 1u << NR_ACCESSES)
+        region->percent = -1; /* samples are what was counted */
+    if (seen & 1u << AGE)
+        region->usec = -1;
+    region->touched = region->nr_accesses > 0 || region->percent > 0 ? region->end - region->start : 0;
+    return OK;
+}
+
+/* Digits and commas, at most 20 of both: more are for the slow way. */
+static const unsigned char *digits(const unsigned char *at, uint64_t *number)
+{
+    uint64_t value = 0;
+    int i = 0;
+    for (; i < 20; i++) {
+        if (at[i] >= '0' && at[i] <= '9')
+            value = 10 * value + (at[i] - '0');
+        else if (at[i] != ',')
+            break;
+    }
+    *number = value;
+    return i > 0 && i < 20 ? at + i : NULL;
+}
+
+/* A region exactly as damo writes it, which is nearly every one, whatever its spaces: where it ends, or NULL for
+ * anything else. It is a shortcut of region_of and tells nothing else of a text. */
+static const unsigned char *usual(const unsigned char *at, const unsigned char *end, Region *region)
+{
+    uint64_t number[4];
+#define PART(text)                                                                                                  \
+    at = json_past_space(at, end);                                                                                  \
+    if (end - at < 64 || memcmp(at, text, sizeof(text) - 1) != 0)                                                   \
+        return NULL;                                                                                                \
+    at += sizeof(text) - 1;
+#define NUMBER(column)                                                                                              \
+    if ((at = digits(at, &number[column])) == NULL)                                                                 \
+        return NULL;
+    PART("{") PART("\"start\":") PART("\"") NUMBER(START) PART("\"") PART(",")
+    PART("\"end\":") PART("\"") NUMBER(END) PART("\"") PART(",")
+    PART("\"nr_accesses\":") PART("{") PART("\"samples\":") PART("") NUMBER(NR_ACCESSES) PART(",")
+    PART("\"percent\":") PART("null") PART("}") PART(",")
+    PART("\"age\":") PART("{") PART("\"usec\":") PART("null") PART(",")
+    PART("\"aggr_intervals\":") PART("\"") NUMBER(AGE) PART("\"") PART("}") PART(",")
+    PART("\"probe_hits\":") PART("[") PART("]") PART(",") PART("\"sz_filter_passed\":") PART("\"0 B\"") PART("}")
+#undef PART
+#undef NUMBER
+    if (number[START] >= number[END] || number[NR_ACCESSES] > UINT32_MAX || number[AGE] > UINT32_MAX)
+        return NULL;
+    *region = (Region){number[START], number[END], number[NR_ACCESSES] ? number[END] - number[START] : 0,
+                       (uint32_t)number[NR_ACCESSES], (uint32_t)number[AGE], -1, -1};
+    return at;
+}
+
+static int grow(void **memory, size_t room, size_t size)
+{
+    void *larger = realloc(*memory, room * size);
+    if (larger == NULL)
+        return 0;
+    *memory = larger;
+    return 1;
+}
+
+/* 0 when memory is short. */
+static int keep(Found *found, const Region *region)
+{
+    if (found->count == found->room) {
+        size_t room = found->room ? 2 * found->room : 4096;
+        if (!grow((void **)&found->start, room, 8) || !grow((void **)&found->end, room, 8) ||
+            !grow((void **)&found->touched, room, 8) || !grow((void **)&found->nr_accesses, room, 4) ||
+            !grow((void **)&found->age, room, 4))
+            return 0;
+        found->room = room;
+    }
+    size_t row = found->count++;
+    found->start[row] = region->start;
+    found->end[row] = region->end;
+    found->touched[row] = region->touched;
+    found->nr_accesses[row] = region->nr_accesses;
+    found->age[row] = region->age;
+    if (region->usec < 0 && region->percent < 0)
+        return 1;
+    if (found->odd_count == found->odd_room) {
+        size_t room = found->odd_room ? 2 * found->odd_room : 256;
+        if (!grow((void **)&found->odd, room, 3 * sizeof(double)))
+            return 0;
+        found->odd_room = room;
+    }
+    double *odd = found->odd + 3 * found->odd_count++;
+    odd[0] = (double)row, odd[1] = region->usec, odd[2] = region->percent;
+    return 1;
+}
+
+/* The regions of an array, up to the bracket that ends it. `inside` counts them; it is -1 after that bracket. */
+static int regions(Text *text, Found *found, long long *inside)
+{
+    for (;;) {
+        const unsigned char *begin = text->at;
+        Region region;
+        if (json_space(text) != OK)
+            return MORE;
+        if (*text->at == ']')
+            break;
+        if (*inside > 0) {
+            if (*text->at != ',')
+                return json_wrong(text, "a comma should be here");
+            text->at++;
+            if (json_space(text) != OK)
+                return text->at = begin, MORE;
+        }
+        if (*text->at != '{')
+            return json_wrong(text, "a region in braces should be here");
+        const unsigned char *after = usual(text->at, text->end, &region);
+        int state = after != NULL ? (text->at = after, OK) : region_of(text, &region);
+        if (state == MORE)
+            text->at = begin;
+        if (state != OK)
+            return state;
+        if (!keep(found, &region))
+            return json_wrong(text, NULL);
+        ++*inside;
+    }
+    text->at++;
+    found->written += (size_t)sprintf((char *)found->skeleton + found->written, "%lld", *inside);
+    *inside = -1;
+    return OK;
+}
+
+/* All of the text, or what is whole of it. The skeleton has room for the text and a number for each bracket. */
+static int scan(Text *text, Found *found, long long *inside)
+{
+    int state = OK;
+    if (*inside >= 0 && (state = regions(text, found, inside)) != OK)
+        return state;
+    while (json_space(text) == OK) {
+        const unsigned char *token = text->at, *key;
+        size_t length;
+        if (*token != '"') {
+            /* a word must be whole, or two halves would look like two */
+            if (strchr("{}[],:", *token) != NULL)
+                text->at++;
+            else if ((state = json_word(text, &key, &length)) != OK)
+                return state;
+        } else if ((state = json_string(text, &key, &length)) != OK)
+            return state;
+        else if (json_key_is(key, length, "regions")) {
+            if (json_space(text) != OK)
+                return text->at = token, MORE;
+            if (*text->at == ':') {
+                text->at++;
+                if (json_space(text) != OK)
+                    return text->at = token, MORE;
+                if (*text->at == '[') {
+                    text->at++;
+                    memcpy(found->skeleton + found->written, "\"regions\":", 10);
+                    found->written += 10;
+                    *inside = 0;
+                    if ((state = regions(text, found, inside)) != OK)
+                        return state;
+                    continue;
+                }
+                text->at = token + length + 2;
+            }
+        }
+        memcpy(found->skeleton + found->written, token, (size_t)(text->at - token));
+        found->written += (size_t)(text->at - token);
+    }
+    return OK;
+}
+
+static PyObject *columns(const Found *found, size_t consumed, long long inside)
+{
+    Py_ssize_t n = (Py_ssize_t)found->count;
+    return Py_BuildValue("nLy#y#y#y#y#y#y#", (Py_ssize_t)consumed, inside, found->skeleton,
+                         (Py_ssize_t)found->written, n ? (char *)found->start : "", 8 * n,
+                         n ? (char *)found->end : "", 8 * n, n ? (char *)found->nr_accesses : "", 4 * n,
+                         n ? (char *)found->age : "", 4 * n, n ? (char *)found->touched : "", 8 * n,
+                         found->odd_count ? (char *)found->odd : "",
+                         (Py_ssize_t)(3 * sizeof(double) * found->odd_count));
+}
+
+static PyObject *damo_scan(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer buffer;
+    long long inside;
+    if (!PyArg_ParseTuple(args, "y*L", &buffer, &inside))
+        return NULL;
+    Text text = {buffer.buf, buffer.buf, (const unsigned char *)buffer.buf + buffer.len, NULL};
+    Found found = {0};
+    PyObject *result = NULL;
+    int state = WRONG;
+    /* every number stands for a bracket and a quoted key, which are longer than any but the first */
+    found.skeleton = malloc((size_t)buffer.len + 32);
+    if (found.skeleton != NULL) {
+        Py_BEGIN_ALLOW_THREADS
+        state = scan(&text, &found, &inside);
+        Py_END_ALLOW_THREADS
+    }
+    size_t consumed = (size_t)(text.at - text.begin);
+    if (state != WRONG)
+        result = columns(&found, consumed, inside);
+    else if (text.why == NULL)
+        PyErr_NoMemory();
+    else {
+        PyObject *about = Py_BuildValue("sn", text.why, (Py_ssize_t)consumed);
+        if (about != NULL) {
+            PyErr_SetObject(PyExc_ValueError, about);
+            Py_DECREF(about);
+        }
+    }
+    free(found.skeleton);
+    free(found.start);
+    free(found.end);
+    free(found.touched);
+    free(found.nr_accesses);
+    free(found.age);
+    free(found.odd);
+    PyBuffer_Release(&buffer);
+    return result;
+}
+
+PyMethodDef damo_methods[] = {
+    {"damo_scan", damo_scan, METH_VARARGS, "Regions of damo's JSON as columns; see _native.pyi."},
+    {NULL, NULL, 0, NULL},
+};
