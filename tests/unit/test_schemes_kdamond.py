@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 
-from tests.unit.fakes import Collector, FakeCensus, FakeSampler, FakeSpace
-from udamon.core.adaptive import AdaptivePolicy
+from tests.unit.fakes import Collector, FakeSampler, FakeSpace
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
 from udamon.core.damon import DamonPolicy
 from udamon.core.policy import RegionPolicy
 from udamon.core.scheme import (
-    ANY_COUNT, ANY_SIZE, AccessPattern, Action, Bounds, Deed, Goal, Quota, Scheme, WatermarkMetric, Watermarks,
+    ANY_COUNT,
+    ANY_SIZE,
+    AccessPattern,
+    Action,
+    Bounds,
+    Deed,
+    Goal,
+    Scheme,
 )  # fmt: skip
 from udamon.core.target import Target
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
-from udamon.engine.watch import CensusWatch, SampledWatch, Watch
-from udamon.model import Range, Snapshot
-from udamon.ops.base import Applied, Touched
+from udamon.engine.watch import SampledWatch, Watch
+from udamon.model import Range
+from udamon.ops.base import Applied
 from udamon.schemes import Matching, Schemes
 
 MIB = 1 << 20

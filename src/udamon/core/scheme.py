@@ -228,7 +228,7 @@ class Deed:
 
 @dataclass(slots=True)
 class SchemeStats:
-    """Totals since the scheme was made (semantics §4.8). `sz_moved`: see ops.base.Applied."""
+    """Totals since the scheme was made (semantics §4.8). `sz_moved`: see ops.base.Applied; None: nobody looked yet."""
 
     nr_tried: int = 0
     sz_tried: int = 0
@@ -237,4 +237,22 @@ class SchemeStats:
     sz_ops_filter_passed: int = 0
     qt_exceeds: int = 0
     nr_snapshots: int = 0
-    sz_moved: int = 0
+    sz_moved: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SchemeStatus:
+    """How one scheme is doing: for progress lines and control files. `stats` is a copy.
+
+    `active` and `why`: may it act now, and what keeps it from doing so ("" when nothing does); in-kernel DAMON does
+    not tell, and is taken for active. `charged_bytes` of the effective size were used up in this charge window; None
+    where that is not told.
+    """
+
+    index: int
+    scheme: Scheme
+    active: bool
+    why: str
+    effective_bytes: int
+    charged_bytes: int | None
+    stats: SchemeStats

@@ -1,4 +1,4 @@
-"""The seam of schemes: what the kdamond asks of whoever acts on what it finds. See udamon.schemes."""
+"""The seams of schemes: what the kdamond asks of whoever acts on what it finds, and what people ask of any engine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from udamon.core.attrs import Attrs
+from udamon.core.scheme import AccessPattern, Scheme, SchemeStatus
 from udamon.core.target import Target
+from udamon.core.tried import Answer
 from udamon.ops.base import Emit
 
 
@@ -44,3 +46,26 @@ class Acting(Protocol):
 
     def close(self) -> None:
         """Release what was opened. Idempotent."""
+
+
+PatternsFor = Callable[[Attrs], Sequence[AccessPattern]]
+"""The access patterns of all schemes under other attributes, for those that are meant in seconds and percent."""
+
+
+class SchemesControl(Protocol):
+    """What people ask about the schemes of an engine, and tell them: the same in user space and in the kernel.
+
+    From other threads only through `ask` of the engine, save for `check`.
+    """
+
+    def check(self, schemes: Sequence[Scheme]) -> None:
+        """Could these be committed? Raises NotSupported, with what to do. From any thread."""
+
+    def commit(self, schemes: Sequence[Scheme], patterns_for: PatternsFor | None = None) -> None:
+        """Go on with these schemes (semantics §2.7). All or nothing. Raises NotSupported."""
+
+    def status(self) -> list[SchemeStatus]:
+        """How each scheme is doing, with its stats and effective size."""
+
+    def walk(self, answer: Answer) -> None:
+        """Have `answer` called with the tried regions of each scheme (semantics §4.9). Raises UsageError when busy."""

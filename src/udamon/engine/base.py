@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from udamon.core.attrs import Attrs
 from udamon.engine.bus import Bus
+from udamon.errors import CannotError
+
+T = TypeVar("T")
 
 
 class Engine(Protocol):
@@ -41,6 +46,12 @@ class Engine(Protocol):
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the end, at most `timeout` seconds; True when it came. Raises what made it end, if an error."""
 
+    def call(self, request: Callable[[], None]) -> None:
+        """From any thread: have `request` run on the engine's own, soon (semantics §6.5)."""
+
+    def ask(self, request: Callable[[], T]) -> T:
+        """From any other thread, while it runs: `call`, and what `request` returns or raises. Raises CannotError."""
+
     def close(self) -> None:
         """Release everything and leave the machine as it was found. Idempotent."""
 
@@ -52,8 +63,14 @@ class Worker:
         self.name = name
         self.failure: Exception | None = None
         self._thread: threading.Thread | None = None
+        self._requests: deque[Callable[[], None]] = deque()
+        self._ended = False
 
     def run(self) -> None:
+        raise NotImplementedError
+
+    def wake(self) -> None:
+        """From any thread: end what the engine waits for, so that it looks for requests."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -76,3 +93,44 @@ class Worker:
             self.run()
         except Exception as error:
             self.failure = error
+
+    def call(self, request: Callable[[], None]) -> None:
+        """From any thread: have `request` run on the engine's own, between two ticks (semantics §6.5)."""
+        self._requests.append(request)
+        self.wake()
+
+    def ask(self, request: Callable[[], T]) -> T:
+        """From any thread, while it runs: `call`, and what `request` returns or raises.
+
+        Raises CannotError when the monitor has ended before it could answer.
+        """
+        if threading.current_thread() is self._thread:
+            return request()
+        answered = threading.Event()
+        answers: list[T] = []
+        failures: list[BaseException] = []
+
+        def answer() -> None:
+            try:
+                answers.append(request())
+            except Exception as error:
+                failures.append(error)
+            finally:
+                answered.set()
+
+        self.call(answer)
+        # Requests that come after the last ones were served are not served any more.
+        while not answered.wait(0.05):
+            if self._ended and not answered.wait(1):
+                raise CannotError("the monitor has ended; start it again to ask or change anything.")
+        if failures:
+            raise failures[0]
+        return answers[0]
+
+    def _serve_requests(self) -> None:
+        while self._requests:
+            self._requests.popleft()()
+
+    def _serve_last_requests(self) -> None:
+        self._ended = True
+        self._serve_requests()

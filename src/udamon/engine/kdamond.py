@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from array import array
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
 
 from udamon.core.attrs import Attrs
 from udamon.core.clock import Clock
@@ -22,7 +19,6 @@ from udamon.engine.tuner import Tuned, Tuner
 from udamon.errors import CannotError
 from udamon.model import Snapshot
 
-T = TypeVar("T")
 NAP_NS = 1_000_000_000
 """While schemes rest, it is looked this often whether a target is left."""
 
@@ -55,8 +51,6 @@ class Kdamond(Worker):
         self._running = False
         self._stopping = False
         self._resting = False
-        self._ended = False
-        self._requests: deque[Callable[[], None]] = deque()
 
     @property
     def attrs(self) -> Attrs:
@@ -123,14 +117,13 @@ class Kdamond(Worker):
             self._running = False
             if schemes is not None:
                 schemes.finish()
-            self._ended = True
-            self._serve_requests()
+            self._serve_last_requests()
             self.close()
 
     def stop(self) -> None:
         """From any thread: end within one tick. `join` waits for it."""
         self._stopping = True
-        self._wake()
+        self.wake()
 
     def close(self) -> None:
         """Release targets and files. Idempotent; only before `start`, or after the end."""
@@ -138,37 +131,6 @@ class Kdamond(Worker):
             self.context.schemes.close()
         self.context.ops.close()
         self.context.watch.close()
-
-    def call(self, request: Callable[[], None]) -> None:
-        """From any thread: have `request` run between two ticks on the kdamond's thread (semantics §6.5)."""
-        self._requests.append(request)
-        self._wake()
-
-    def ask(self, request: Callable[[], T]) -> T:
-        """From any other thread, while it runs: `call`, and what `request` returns or raises.
-
-        Raises CannotError when the monitor has ended before it could answer.
-        """
-        answered = threading.Event()
-        answers: list[T] = []
-        failures: list[BaseException] = []
-
-        def answer() -> None:
-            try:
-                answers.append(request())
-            except Exception as error:
-                failures.append(error)
-            finally:
-                answered.set()
-
-        self.call(answer)
-        # Requests that come after the last ones were served are not served any more.
-        while not answered.wait(0.05):
-            if self._ended and not answered.wait(1):
-                raise CannotError("the monitor has ended; start it again to ask or change anything.")
-        if failures:
-            raise failures[0]
-        return answers[0]
 
     def change_attrs(self, attrs: Attrs, why: str) -> None:
         """Take new attributes now. Only before the start, or from inside a request."""
@@ -182,7 +144,7 @@ class Kdamond(Worker):
                 self.context.schemes.change(attrs, self._schedule.sis)
             self.context.watch.change(self.context.targets, old, attrs, aggregated=aggregated)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         self.context.watch.interrupt()
         if self._resting:
             self._clock.interrupt()
@@ -207,10 +169,6 @@ class Kdamond(Worker):
     def _update(self) -> None:
         self.context.ops.update(self.context.targets, self.bus.emit)
         self.context.watch.adopt(self.context.targets, self.context.attrs)
-
-    def _serve_requests(self) -> None:
-        while self._requests:
-            self._requests.popleft()()
 
     def _tune(self) -> None:
         now = self._cpu_ns()

@@ -101,6 +101,7 @@ class KernelEngine(Worker):
         try:
             while not self._stopping and self.valid():
                 self._clock.wait_until(min(self._next_read_ns, self._next_update_ns))
+                self._serve_requests()
                 now, on = self._clock.now_ns(), self._kernel.on
                 if now >= self._next_read_ns or not on:
                     self._publish()
@@ -114,10 +115,14 @@ class KernelEngine(Worker):
                 f"in-kernel DAMON does not answer as it should: {error}; udamon doctor says how it is."
             ) from error
         finally:
+            self._serve_last_requests()
             self.close()
 
     def stop(self) -> None:
         self._stopping = True
+        self.wake()
+
+    def wake(self) -> None:
         self._clock.interrupt()
 
     def close(self) -> None:

@@ -5,10 +5,7 @@ tell numbers of the machine. One noun a file: pattern, score, quota, goals, wate
 installed (one scheme at work), passes (the walk over all regions), schemes (all of them).
 """
 
-from udamon.schemes.installed import Status as Status
 from udamon.schemes.metrics import Matching as Matching
 from udamon.schemes.metrics import Metrics as Metrics
 from udamon.schemes.passes import Observer as Observer
 from udamon.schemes.schemes import Schemes as Schemes
-from udamon.schemes.tried import TriedRegion as TriedRegion
-from udamon.schemes.tried import TriedRegions as TriedRegions

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from udamon.core.attrs import Attrs
-from udamon.core.scheme import AccessPattern, Scheme, SchemeStats
+from udamon.core.scheme import AccessPattern, Scheme, SchemeStats, SchemeStatus
 from udamon.schemes.filters import CoreFilters, deeds
 from udamon.schemes.quota import ChargedQuota
 from udamon.schemes.watermarks import Gate
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How one scheme is doing: for progress lines and control files.
-
-    `why` says what keeps it from acting now ("" when nothing does). `stats` is a copy.
-    """
-
-    index: int
-    scheme: Scheme
-    active: bool
-    why: str
-    effective_bytes: int
-    charged_bytes: int
-    stats: SchemeStats
 
 
 class Installed:
@@ -71,7 +55,7 @@ class Installed:
         skipped does not count: both as in the kernel (semantics §9.5), whose users know them so."""
         return 0 < self.scheme.max_nr_snapshots <= self.stats.nr_snapshots
 
-    def status(self) -> Status:
+    def status(self) -> SchemeStatus:
         why = self.gate.why
         if not why and self.exhausted:
             why = f"it has looked at its {self.scheme.max_nr_snapshots} snapshots"
@@ -79,7 +63,7 @@ class Installed:
             why = self._quota_why()
         if not why and self.refused:
             why = next(iter(self.refused.values()))
-        return Status(
+        return SchemeStatus(
             self.index,
             self.scheme,
             self.gate.active,

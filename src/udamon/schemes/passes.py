@@ -171,7 +171,8 @@ def _count(stats: SchemeStats, region: Region, applied: Applied) -> None:
     stats.nr_applied += applied.applied > 0
     stats.sz_applied += applied.applied
     stats.sz_ops_filter_passed += applied.passed
-    stats.sz_moved += applied.moved or 0
+    if applied.moved is not None:
+        stats.sz_moved = (stats.sz_moved or 0) + applied.moved
 
 
 def matching_by_score(scheme: Installed, targets: Sequence[Target], attrs: Attrs) -> list[int]:

@@ -6,29 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from udamon.core.attrs import Attrs
-from udamon.core.scheme import AccessPattern, Goal, GoalMetric, Scheme
+from udamon.core.scheme import Goal, GoalMetric, Scheme, SchemeStatus
 from udamon.core.split import size_limit
 from udamon.core.target import Target
-from udamon.engine.acting import Acted
+from udamon.core.tried import Answer
+from udamon.engine.acting import Acted, PatternsFor
 from udamon.errors import NotSupported, UsageError
 from udamon.model import PAGE_SIZE
 from udamon.ops.base import Actor, Emit
-from udamon.schemes.installed import Installed, Status
+from udamon.schemes.installed import Installed
 from udamon.schemes.metrics import Matching, Metrics
 from udamon.schemes.passes import ApplyPass, Observer, matching_by_score
 from udamon.schemes.pattern import matches
 from udamon.schemes.pieces import Cuts
-from udamon.schemes.tried import Answer, Walk
+from udamon.schemes.tried import Walk
 
 TOLD_EVERY_NS = 1_000_000_000
 """At most so often is there an event with the totals."""
 
-PatternsFor = Callable[[Attrs], Sequence[AccessPattern]]
-"""The access patterns of all schemes under other attributes, for those that are meant in seconds and percent."""
-
 
 class Schemes:
-    """Decides; `actor` acts, `metrics` tells numbers. Implements engine.acting.Acting.
+    """Decides; `actor` acts, `metrics` tells numbers. Implements engine.acting.Acting and SchemesControl.
 
     Hand it to the kdamond's Context. From other threads use it only through `Kdamond.ask`:
     `kdamond.ask(lambda: schemes.commit(new))`, `kdamond.ask(schemes.status)`.
@@ -90,7 +88,7 @@ class Schemes:
         for index in range(len(self.installed), len(schemes)):
             self.installed.append(Installed(index, schemes[index], self._min_region, self._sis))
 
-    def status(self) -> list[Status]:
+    def status(self) -> list[SchemeStatus]:
         """How each scheme is doing, with its stats and effective size."""
         return [installed.status() for installed in self.installed]
 
@@ -235,7 +233,7 @@ class Schemes:
             self._emit("schemes", {"schemes": totals})
 
 
-def _totals(status: Status) -> dict[str, object]:
+def _totals(status: SchemeStatus) -> dict[str, object]:
     return {
         "scheme": status.index,
         "action": str(status.scheme.action),
