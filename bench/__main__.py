@@ -34,6 +34,7 @@ FIGURES = {
     "unseen": "the policies on shapes that are held out and on traces of real programs (2 min)",
     "curves": "F1 against checks for every shape, drawn into docs/pictures (7 min)",
     "sensitivity": "policy adaptive with each parameter halved and doubled (6 min, only when it is named)",
+    "budget": "whether --overhead is kept, by size of the target (7 min)",
     "startup": "start, memory and installed size (1 min)",
     "recordings": "writing, reading and reporting, by row (1 min)",
     "programs": "Redis and PostgreSQL with and without a monitor, in pairs (9 min)",

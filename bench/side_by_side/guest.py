@@ -31,7 +31,7 @@ def kernel(wanted: str) -> Kernel:
     return found[0]
 
 
-def run(kernel: Kernel, *module: str | Path) -> tuple[Ended, Path]:
+def run(kernel: Kernel, *module: str | Path, machine: Machine = GUEST) -> tuple[Ended, Path]:
     """`python -m MODULE… DIRECTORY` in a guest, as root; returns how it ended, and that directory outside."""
     # Under emulation each program would take seconds to compile what it imports.
     subprocess.run(
@@ -39,7 +39,7 @@ def run(kernel: Kernel, *module: str | Path) -> tuple[Ended, Path]:
     )
     place = WORK / "guest" / f"side-by-side-{kernel.release}"
     script = _script([*map(str, module), str(JOB_INSIDE)])
-    return boot(kernel, GUEST, script, place, LIMIT_S, SILENCE_S), place / "job"
+    return boot(kernel, machine, script, place, LIMIT_S, SILENCE_S), place / "job"
 
 
 def _script(module: Sequence[str]) -> str:
