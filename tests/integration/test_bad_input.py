@@ -147,8 +147,8 @@ RECORD = [
     (2, "-p {pid} --ops fvaddr --range here", "'here' is not a range"),
     (2, "-p {pid} --range 0x1000-0x5000", "give ranges with fvaddr"),
     # output and length
-    (2, "-p {pid} --duration 0", "no time to record"),
-    (2, "-p {pid} --duration 0ms", "no time to record"),
+    (2, "-p {pid} --duration 0", "no time at all"),
+    (2, "-p {pid} --duration 0ms", "no time at all"),
     (2, "-p {pid} --duration=-1", "'-1' is not a time"),
     (2, "-p {pid} --duration soon", "'soon' is not a time"),
     (2, "-p {pid} --duration 1e400", "is not a time"),

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import argparse
 import resource
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from types import FrameType
 
 from udamon.cli import monitor
-from udamon.cli.child import GRACE_S, OWN_FAILURE, Child
+from udamon.cli.child import OWN_FAILURE, Child
 from udamon.cli.monitor import Monitor
 from udamon.cli.progress import Progress
+from udamon.cli.running import follow, parse_duration, run_watching, signals
 from udamon.cli.targets import check
-from udamon.errors import CannotError, TargetGone, UsageError
+from udamon.errors import CannotError
 from udamon.model import Event, Snapshot
 from udamon.ops.available import WRITES_ONLY
 from udamon.record.output import OutputFile
 from udamon.record.writer import Writer
-from udamon.units import format_size, format_time, parse_duration_ns, parse_size
+from udamon.units import format_size, format_time, parse_size
 
 FLUSH_S = 0.9  # a killed recorder loses less than a second; each flush costs about a millisecond
-LOOK_S = 0.2
-"""How soon the end of a command or a signal is noticed."""
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-"""The signals a COMMAND ends by when it is the user or udamon who ends it: no failure of its own."""
 
 DEFAULT_FILE = "recording.udamon"
 
@@ -50,54 +44,21 @@ def run(args: argparse.Namespace) -> int:
     """Record until the target, the duration or the user ends it; passes a COMMAND's status on."""
     check(args)
     monitor.validate(args)
-    duration = _duration(args.duration)
+    duration = parse_duration(args.duration)
     try:
         OutputFile.check_place(Path(args.output), args.force)  # a COMMAND is not started for nothing
-        with _signals() as stopped:
-            if args.command is not None:
-                return _record_command(args, duration, stopped)
-            _record(args, None, duration, stopped)
-            return 0
     except CannotError as error:
-        # A 1 of our own could be mistaken for the command's.
-        if args.command is not None and error.status == CannotError.status:
+        if args.command is not None:
             error.status = OWN_FAILURE
         raise
-
-
-def _duration(text: str | None) -> float | None:
-    """Seconds. Raises UsageError."""
-    if text is None:
-        return None
-    duration = parse_duration_ns(text)
-    if duration == 0:
-        raise UsageError(f"--duration {text} is no time to record; give at least 1ms.")
-    return duration / 1e9
-
-
-def _record_command(args: argparse.Namespace, duration: float | None, stopped: threading.Event) -> int:
-    child = Child(args.command, args.user)
-    ended_by_us = True
-    try:
-        ended_by_us = _record(args, child, duration, stopped)
-    except TargetGone:
-        if not child.ended(within=GRACE_S):
-            raise
-        if not args.quiet:
-            print(f"udamon: {args.command[0]} ended before it could be watched.", file=sys.stderr)
-        return child.status()
-    finally:
-        # Ours to end when the recording ended first; its own end is waited for.
-        if ended_by_us:
-            child.end()
-    status = child.wait()
-    return 0 if ended_by_us and status - 128 in ENDING else status
+    with signals() as stopped:
+        return run_watching(args, lambda child: _record(args, child, duration, stopped))
 
 
 def _record(
     args: argparse.Namespace, child: Child | None, duration: float | None, stopped: threading.Event
-) -> bool:
-    """Returns True when the user or the duration ended it, False when the target did."""
+) -> str:
+    """Returns what ended it."""
     max_size = None if args.max_size is None else parse_size(args.max_size)
     built = monitor.build(args, None if child is None else child.pid)
     engine, first = built.engine, _Kept()
@@ -121,10 +82,10 @@ def _record(
             progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
             bus.subscribe(progress)
             recorder = _Recorder(built, writer, progress, quiet=args.quiet)
-            by_us = recorder.run(child, duration, stopped)
+            ended_by = recorder.run(child, duration, stopped)
     if not args.quiet:
         print(recorder.summary(args.output), file=sys.stderr)
-    return by_us
+    return ended_by
 
 
 class _Kept:
@@ -159,34 +120,19 @@ class _Recorder:
         self._next_flush = 0.0
         self._show = False
 
-    def run(self, child: Child | None, duration: float | None, stopped: threading.Event) -> bool:
-        engine = self._engine
-        end = None if duration is None else time.monotonic() + duration
-        by_us = False
+    def run(self, child: Child | None, duration: float | None, stopped: threading.Event) -> str:
+        """Returns what ended it."""
         self._show = not self._quiet and child is None  # a command may use the terminal itself
-        engine.start()
         try:
-            while not engine.join(self._pause(end, stopped)):
-                by_us = by_us or stopped.is_set() or (end is not None and time.monotonic() >= end)
-                if by_us or (child is not None and child.ended() and not self._others_live()):
-                    engine.stop()
-                if time.monotonic() >= self._next_flush:
-                    self._keep_up()
+            ended_by = follow(self._engine, child, duration, stopped, self._keep_up_in_time)
         finally:
-            engine.stop()
-            engine.join()
             self._progress.clear()
         self._keep_up()
-        return by_us or stopped.is_set()  # a Ctrl-C ends the target, too, and that may be noticed first
+        return ended_by
 
-    def _pause(self, end: float | None, stopped: threading.Event) -> float:
-        # Short while something is about to end, so that it ends at its time.
-        if stopped.is_set():
-            return 0.01
-        return LOOK_S if end is None else min(max(end - time.monotonic(), 0.001), LOOK_S)
-
-    def _others_live(self) -> bool:
-        return self._engine.valid()
+    def _keep_up_in_time(self) -> None:
+        if time.monotonic() >= self._next_flush:
+            self._keep_up()
 
     def _keep_up(self) -> None:
         for subscriber, error in self._engine.bus.failures:
@@ -232,21 +178,3 @@ def _metadata(args: argparse.Namespace, built: Monitor) -> dict[str, object]:
         "command": args.command,
         "startup_cpu_ns": time.process_time_ns(),
     }
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM set the event; a second one acts as it always would."""
-    stopped = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopped.set()
-        for which, handler in before.items():
-            signal.signal(which, handler)
-
-    before = {which: signal.signal(which, stop) for which in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)

@@ -1,0 +1,134 @@
+"""What the commands that monitor share: a COMMAND whose status is passed on, signals, and waiting for the end."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from udamon.cli.child import GRACE_S, OWN_FAILURE, Child
+from udamon.engine.base import Engine
+from udamon.errors import CannotError, TargetGone, UsageError
+from udamon.units import parse_duration_ns
+
+LOOK_S = 0.2
+"""How soon the end of a command or a signal is noticed."""
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+"""The signals a COMMAND ends by when it is the user or udamon who ends it: no failure of its own."""
+
+TARGET, DURATION, SIGNAL = "target", "duration", "signal"
+"""What a monitor was ended by: its targets are gone, its time was up, or the user said so."""
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Seconds; None where there is no end. Raises UsageError."""
+    if text is None:
+        return None
+    duration = parse_duration_ns(text)
+    if duration == 0:
+        raise UsageError(f"--duration {text} is no time at all; give at least 1ms.")
+    return duration / 1e9
+
+
+def run_watching(args: argparse.Namespace, watch: Callable[[Child | None], str]) -> int:
+    """Have `watch` monitor COMMAND, or what else is the target; returns the exit status.
+
+    `watch` returns what ended it. A COMMAND is started before and its status passed on; it is ended here when the
+    monitor ended first.
+    """
+    if args.command is None:
+        watch(None)
+        return 0
+    try:
+        return _watch_command(args, watch)
+    except CannotError as error:
+        # A 1 of our own could be mistaken for the command's.
+        if error.status == CannotError.status:
+            error.status = OWN_FAILURE
+        raise
+
+
+def _watch_command(args: argparse.Namespace, watch: Callable[[Child | None], str]) -> int:
+    child = Child(args.command, args.user)
+    ended_by_us = True
+    try:
+        ended_by_us = watch(child) != TARGET
+    except TargetGone:
+        if not child.ended(within=GRACE_S):
+            raise
+        if not args.quiet:
+            print(f"udamon: {args.command[0]} ended before it could be watched.", file=sys.stderr)
+        return child.status()
+    finally:
+        # Ours to end when the monitor ended first; its own end is waited for.
+        if ended_by_us:
+            child.end()
+    status = child.wait()
+    return 0 if ended_by_us and status - 128 in ENDING else status
+
+
+def follow(
+    engine: Engine,
+    child: Child | None,
+    duration: float | None,
+    stopped: threading.Event,
+    keep_up: Callable[[], None],
+) -> str:
+    """Run an opened engine on its thread until it, `duration` (seconds), `child` or `stopped` ends it.
+
+    Meanwhile `keep_up` is called some times a second; what it raises ends the engine, too. Returns what ended it.
+    """
+    end = None if duration is None else time.monotonic() + duration
+    why = TARGET
+    engine.start()
+    try:
+        while not engine.join(_pause(end, stopped)):
+            if stopped.is_set():
+                why = SIGNAL
+            elif end is not None and time.monotonic() >= end:
+                why = DURATION
+            if why != TARGET or (child is not None and child.ended() and not engine.valid()):
+                engine.stop()
+            keep_up()
+    finally:
+        engine.stop()
+        engine.join()
+    return SIGNAL if stopped.is_set() else why  # a Ctrl-C ends the target, too, and that may be noticed first
+
+
+def _pause(end: float | None, stopped: threading.Event) -> float:
+    # Short while something is about to end, so that it ends at its time.
+    if stopped.is_set():
+        return 0.01
+    return LOOK_S if end is None else min(max(end - time.monotonic(), 0.001), LOOK_S)
+
+
+@contextmanager
+def signals(hang_up: threading.Event | None = None) -> Iterator[threading.Event]:
+    """SIGINT and SIGTERM set the event; a second one acts as it always would. SIGHUP sets `hang_up`, if given."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+        for which in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(which, before[which])
+
+    def again(number: int, frame: FrameType | None) -> None:
+        assert hang_up is not None
+        hang_up.set()
+
+    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop}
+    if hang_up is not None:
+        handlers[signal.SIGHUP] = again
+    before = {which: signal.signal(which, handler) for which, handler in handlers.items()}
+    try:
+        yield stopped
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
