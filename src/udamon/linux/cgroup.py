@@ -59,7 +59,7 @@ def find_cgroup(path: str, root: Path = PROC) -> Path:
     A path that exists in several hierarchies means the first one in which it holds processes. Raises
     CannotError when there is no such cgroup.
     """
-    found = [d for mount in cgroup_mounts(root) if (d := _directory(path, mount)) is not None]
+    found = [d for mount in cgroup_mounts(root) if (d := directory_in(path, mount)) is not None]
     if not found:
         raise CannotError(
             f"there is no cgroup {path!r}; see /proc/PID/cgroup of a process that should be in it."
@@ -67,7 +67,8 @@ def find_cgroup(path: str, root: Path = PROC) -> Path:
     return next((d for d in found if _has_processes(d)), found[0])
 
 
-def _directory(path: str, mount: CgroupMount) -> Path | None:
+def directory_in(path: str, mount: CgroupMount) -> Path | None:
+    """The directory of a cgroup within one hierarchy, None where it is not in that one."""
     absolute = Path(os.path.normpath(path))
     if absolute.is_relative_to(mount.point):
         candidate = absolute

@@ -1,0 +1,78 @@
+"""What the memory controller tells of a cgroup, in version 1 and 2."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from udamon.errors import CannotError, NotSupported
+from udamon.linux.cgroup import cgroup_mounts, directory_in
+from udamon.linux.procfs import read_bytes
+from udamon.linux.roots import PROC
+from udamon.model import PAGE_SIZE
+
+_ON_LRU = {
+    b"active_anon": 1, b"inactive_anon": 1, b"active_file": 1, b"inactive_file": 1,
+    b"hierarchical_anon": PAGE_SIZE, b"hierarchical_file": PAGE_SIZE,
+}  # fmt: skip
+"""Lines of memory.numa_stat that speak of LRU pages, and their unit in bytes: version 2, then version 1."""
+
+
+def memory_cgroup(path: str, file: str, root: Path = PROC) -> Path:
+    """The directory of cgroup `path` in the hierarchy where it has `file`, a file of the memory controller.
+
+    Raises NotSupported where the cgroup has no such file, CannotError where there is no such cgroup.
+    """
+    found = [d for mount in cgroup_mounts(root) if (d := directory_in(path, mount)) is not None]
+    for directory in found:
+        if (directory / file).exists():
+            return directory
+    if found:
+        raise NotSupported(
+            f"the cgroup {path!r} has no {file}; enable the memory controller for it (cgroup version 2: write "
+            "+memory to the parent's cgroup.subtree_control; CONFIG_PSI for memory.pressure)."
+        )
+    raise CannotError(f"there is no cgroup {path!r}; see /proc/PID/cgroup of a process that should be in it.")
+
+
+def lru_bytes(directory: Path, node: int) -> int:
+    """Bytes on the LRU lists of the cgroup and all below it, on `node`. Raises OSError."""
+    return parse_lru(read_bytes(directory / "memory.numa_stat"), node)
+
+
+def parse_lru(data: bytes, node: int) -> int:
+    total = 0
+    for line in data.splitlines():
+        name = re.match(rb"[a-z_]+", line)
+        if name is not None and name[0] in _ON_LRU:
+            value = re.search(rb" N%d=([0-9]+)" % node, line)
+            total += int(value[1]) * _ON_LRU[name[0]] if value else 0
+    return total
+
+
+def reclaim(directory: Path, size: int) -> bool:
+    """Ask the kernel to reclaim `size` bytes of the cgroup by its own judgement (memory.reclaim, Linux 5.19, version
+    2). False when it got less than that. Raises OSError: EACCES, and ENOENT where there is no such file or cgroup."""
+    with open(directory / "memory.reclaim", "wb", buffering=0) as file:
+        try:
+            file.write(b"%d" % size)
+        except BlockingIOError:  # EAGAIN: it reclaimed less
+            return False
+    return True
+
+
+def current_bytes(directory: Path) -> int:
+    """Bytes charged to the cgroup. Raises OSError."""
+    for name in ("memory.current", "memory.usage_in_bytes"):
+        if (directory / name).exists():
+            return int(read_bytes(directory / name))
+    return int(read_bytes(directory / "memory.current"))
+
+
+def major_faults(directory: Path) -> int:
+    """Major faults of the cgroup and all below it since it was made. Raises OSError."""
+    data = read_bytes(directory / "memory.stat")
+    found = re.search(rb"^total_pgmajfault ([0-9]+)$", data, re.MULTILINE) or re.search(
+        rb"^pgmajfault ([0-9]+)$", data, re.MULTILINE
+    )
+    return int(found[1]) if found else 0

@@ -1,0 +1,71 @@
+"""An actor that a governor may stop, between two regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from udamon.core.scheme import Action, Deed
+from udamon.core.target import Target
+from udamon.ops.base import Actor, Applied
+from udamon.schemes.governor import Governor, Suffering
+
+Read = Callable[[], Suffering]
+"""Reads what the targets suffer, now."""
+
+
+class GovernedActor:
+    """Hands on to `actor` while the governor lets it; otherwise nothing is done: 0 bytes, all passed over.
+
+    The totals are read at most once a second, by whoever comes first: `look` (call it before each pass, so that a
+    rest may end) or `apply`. `tell` gets a sentence when acting stops and when it goes on. `stat` does nothing to any
+    target, so it is never stopped.
+    """
+
+    def __init__(
+        self,
+        actor: Actor,
+        governor: Governor,
+        read: Read,
+        now_ns: Callable[[], int],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.governor = governor
+        self._actor = actor
+        self._read = read
+        self._now_ns = now_ns
+        self._tell = tell
+        self.withheld = 0
+        """Bytes that were not acted on."""
+
+    def look(self) -> str:
+        """Why nothing may be done now; "" when it may."""
+        if self.governor.wants(self._now_ns()):
+            before = self.governor.why
+            self.governor.observe(self._read())
+            if bool(before) != bool(self.governor.why):
+                self._tell(
+                    f"{self.governor.why}." if self.governor.why else "the governor lets schemes act again."
+                )
+        return self.governor.why
+
+    def missing(self, deed: Deed) -> str | None:
+        return self._actor.missing(deed)
+
+    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
+        if deed.action is not Action.STAT and self.look():
+            self.withheld += end - start
+            return Applied(0, 0)
+        return self._actor.apply(target, start, end, deed)
+
+    def close(self) -> None:
+        self._actor.close()
+
+
+def reading(
+    now_ns: Callable[[], int],
+    targets: Callable[[], Sequence[Target]],
+    faults: Callable[[Sequence[Target]], int],
+    stalls: Callable[[], dict[str, int]],
+) -> Read:
+    """The usual way to read: ops.suffering.FaultCounter.count for `faults`, ops.suffering.stalls for `stalls`."""
+    return lambda: Suffering(now_ns(), faults(targets()), stalls())
