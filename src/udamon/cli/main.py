@@ -16,6 +16,7 @@ COMMANDS = {
     "doctor": "what this machine offers, what is missing, how to get it",
     "record": "watch a process and write down where it touches memory",
     "report": "working set, heatmap and more from a recording",
+    "convert": "turn recordings into damo's formats, Parquet or CSV, and back",
     "workload": "touch memory as a masim configuration says",
     "eval": "accuracy and cost of a region policy against a known truth",
 }

@@ -1,0 +1,45 @@
+"""One line on the terminal that says how far long work is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TextIO
+
+PATIENCE = 1.0
+"""Seconds before anything is shown: what is done by then needs no line."""
+
+
+class Bar:
+    """Shows a share on `stream` when it is a terminal, at most ten times a second; the line goes at the end."""
+
+    def __init__(self, stream: TextIO, now: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._now = stream, now
+        self._next = now() + PATIENCE
+        self._width = 0
+        self._shows = stream.isatty()
+
+    def step(self, what: str) -> Callable[[float], None]:
+        """A function to be told the share 0..1 of a step; `what` is the word for it."""
+        return (lambda share: self._show(what, share)) if self._shows else (lambda share: None)
+
+    def _show(self, what: str, share: float) -> None:
+        now = self._now()
+        if now < self._next:
+            return
+        self._next = now + 0.1
+        line = f"{what} {share:.0%}"
+        self._stream.write("\r" + line.ljust(self._width))
+        self._stream.flush()
+        self._width = len(line)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()

@@ -1,0 +1,174 @@
+"""damo's JSON as a stream: the values around the regions one by one, the regions as columns."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator
+from json import JSONDecodeError, JSONDecoder
+from pathlib import Path
+from typing import Any
+
+from udamon.errors import RecordingError
+from udamon.native._native import damo_scan
+from udamon.record.chunks import Progress, chunks, silent
+
+_CODES = "QQIIQ"
+LARGEST_VALUE = 1 << 24
+"""Characters of one value outside of the regions, such as a snapshot without its regions."""
+
+
+class Columns:
+    """Regions that were read and not taken yet: start, end, nr_accesses, age, touched."""
+
+    def __init__(self) -> None:
+        self.arrays = [array(code) for code in _CODES]
+        self.odd: dict[int, tuple[float, float]] = {}
+        """Index among all regions of the text → age in us and nr_accesses in per cent, negative if not given."""
+        self.taken = 0
+
+    def add(self, columns: tuple[bytes, ...], odd: bytes) -> None:
+        """Append what a scan found."""
+        first = self.taken + len(self.arrays[0])
+        for values, data in zip(self.arrays, columns, strict=True):
+            values.frombytes(data)
+        triples = iter(array("d", odd))
+        for index, usec, percent in zip(triples, triples, triples, strict=True):
+            self.odd[first + int(index)] = usec, percent
+
+    def take(self, count: int) -> tuple[list[array[int]], dict[int, tuple[float, float]]]:
+        """The next `count` regions, and what is odd by index in them. Raises ValueError when there are fewer."""
+        if count > len(self.arrays[0]):
+            raise ValueError("its regions are not a list")
+        taken = [values[:count] for values in self.arrays]
+        for values in self.arrays:
+            del values[:count]
+        odd = {}
+        if self.odd:
+            rows = [row for row in self.odd if row < self.taken + count]
+            odd = {row - self.taken: self.odd.pop(row) for row in rows}
+        self.taken += count
+        return taken, odd
+
+
+class Text:
+    """Reads one file from its beginning; `value` and `sign` move on in what is around the regions.
+
+    Raises RecordingError with the place in the (uncompressed) text.
+    """
+
+    def __init__(self, path: Path, *, compressed: bool, progress: Progress = silent) -> None:
+        self.path = path
+        self.columns = Columns()
+        self.where = "at its beginning"
+        """What a message about a wrong value says of the place."""
+        self._compressed = compressed
+        self._chunks = chunks(path, compressed=compressed, progress=progress)
+        self._decoder = JSONDecoder()
+        self._rest = b""
+        self._inside = -1
+        self._done = 0  # bytes of the text that were scanned
+        self._text, self._at = "", 0
+
+    def sign(self, expected: str) -> str:
+        """Take the next sign, which must be one of `expected`."""
+        while self._at == len(self._text):
+            self._more()
+        found = self._text[self._at]
+        if found not in expected:
+            raise self.wrong(
+                f"there is {self._text[self._at : self._at + 20]!r} instead of one of {expected}"
+            )
+        self._at += 1
+        return found
+
+    def value(self) -> Any:
+        """Take the next value, which must be whole within LARGEST_VALUE characters."""
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+            except JSONDecodeError as error:
+                # Tokens are whole: a value that lacks something lacks it at the very end.
+                if error.pos < len(self._text) - 1 or len(self._text) - self._at > LARGEST_VALUE:
+                    raise self.wrong(error.msg) from error
+            else:
+                self._at = end
+                return value
+            self._more()
+
+    def peek(self, sign: str) -> bool:
+        """Whether `sign` comes next; then it is taken."""
+        while self._at == len(self._text):
+            self._more()
+        if self._text[self._at] != sign:
+            return False
+        self._at += 1
+        return True
+
+    def wrong(self, what: str) -> RecordingError:
+        """The error for something that is wrong here."""
+        return RecordingError(
+            f"{self.path} is not as damo writes it {self.where}: {what}; record or copy it again."
+        )
+
+    def _more(self) -> None:
+        chunk = next(self._chunks, b"")
+        if not chunk:
+            what = "within an array of regions" if self._inside >= 0 else "within a value"
+            raise self.wrong(f"the file ends {what}")
+        data = self._rest + chunk if self._rest else chunk
+        try:
+            consumed, self._inside, text, *columns, odd = damo_scan(data, self._inside)
+        except ValueError as error:
+            what, at = error.args
+            raise self._wrong_at(self._done + at, what) from None
+        self._rest = data[consumed:]
+        if len(self._rest) > LARGEST_VALUE:
+            raise self._wrong_at(self._done + consumed, "a value does not end")
+        self._done += consumed
+        self.columns.add(tuple(columns), odd)
+        if text:
+            self._text = self._text[self._at :] + text.decode("utf-8", "surrogateescape")
+            self._at = 0
+
+    def _wrong_at(self, offset: int, what: str) -> RecordingError:
+        line, begin, done = 1, 0, 0  # counted only now: it would cost as much as a tenth of the scan
+        for chunk in chunks(self.path, compressed=self._compressed):
+            part = chunk[: offset - done]
+            if newlines := part.count(b"\n"):
+                line, begin = line + newlines, done + part.rindex(b"\n") + 1
+            done += len(chunk)
+            if done >= offset:
+                break
+        return RecordingError(
+            f"{self.path}:{line}:{offset - begin + 1}: {what}; it is not JSON as damo writes it, "
+            "so record or copy it again."
+        )
+
+
+def members(text: Text) -> Iterator[str]:
+    """The keys of the object that comes next; the caller takes each value."""
+    text.sign("{")
+    if text.peek("}"):
+        return
+    while True:
+        key = text.value()
+        if not isinstance(key, str):
+            raise text.wrong(f"{json.dumps(key)} is no key")
+        text.sign(":")
+        yield key
+        if text.sign(",}") == "}":
+            return
+
+
+def items(text: Text) -> Iterator[int]:
+    """Count through the array that comes next; the caller takes each item."""
+    text.sign("[")
+    if text.peek("]"):
+        return
+    count = 0
+    while True:
+        yield count
+        count += 1
+        if text.sign(",]") == "]":
+            return

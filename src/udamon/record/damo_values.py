@@ -1,0 +1,37 @@
+"""Numbers as damo writes them in JSON: 4096, "4,096", "4 KiB", "5 ms", "1 m 26.4 s"."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from udamon.units import parse_size, parse_time_ns
+
+_PART = re.compile(r"[0-9][0-9,.]*\s*[A-Za-zµ]+")
+
+
+def number(value: Any) -> int:
+    """A count or a size in bytes. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"{value!r} is no number")
+    return (
+        value
+        if isinstance(value, int)
+        else int(value.replace(",", ""))
+        if _bare(value)
+        else parse_size(value)
+    )
+
+
+def time_in(unit_ns: int, value: Any) -> int:
+    """A time in ns: a bare number counts units of `unit_ns`. Raises ValueError."""
+    if isinstance(value, str) and not _bare(value):
+        parts = _PART.findall(value)
+        if not parts:
+            raise ValueError(f"{value!r} is no time")
+        return sum(map(parse_time_ns, parts))
+    return number(value) * unit_ns
+
+
+def _bare(text: str) -> bool:
+    return re.fullmatch(r"-?[0-9,]+", text.strip()) is not None

@@ -1,0 +1,234 @@
+"""Reads the text that `perf script` prints of DAMON's trace events (damo's format `perf_script`).
+
+    kdamond.0  4452 [000] 82877.315633: damon:damon_aggregated: target_id=0 nr_regions=17 4096-8192: 0 864
+
+One line is one region. Lines of several targets and kdamonds may be mixed in any way: a snapshot is complete
+when its target has as many regions as each of its lines says. Only ends are told: a snapshot begins where the one
+before it of the same target ended; the first is as long as the second. It ends at the time of its first line.
+The length of a tick is that of `damon_monitor_intervals_tune` once such a line came, else a twentieth of the
+snapshot (DAMON's default ratio). Lines of `damos_before_apply` tell again what `damon_aggregated` tells and are
+read only where a file has none of those. Every other line is passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from udamon.errors import RecordingError
+from udamon.model import Event, Snapshot
+from udamon.record.chunks import Progress, chunks, silent
+from udamon.record.damo_json import DEFAULT_TICKS, US
+from udamon.record.schema import VERSION
+from udamon.record.timeline import Targets, Timeline
+
+AGGREGATED, BEFORE_APPLY, TUNE = (
+    b"damon_aggregated:",
+    b"damos_before_apply:",
+    b"damon_monitor_intervals_tune:",
+)
+
+_HEAD = rb"\s*(\S.*?)\s+([0-9]+)\.([0-9]{6,9}):\s+(?:damon:)?"
+_REGION = rb"\s+nr_regions=([0-9]+)\s+([0-9]+)-([0-9]+):\s+([0-9]+)(?:\s+([0-9]+))?\s*"
+_AGGREGATED = re.compile(_HEAD + AGGREGATED + rb"\s+target_id=([0-9]+)" + _REGION)
+_BEFORE_APPLY = re.compile(
+    _HEAD + BEFORE_APPLY + rb"\s+ctx_idx=([0-9]+)\s+scheme_idx=([0-9]+)\s+target_idx=([0-9]+)" + _REGION
+)
+_TUNE = re.compile(_HEAD + TUNE + rb"\s+sample_us=([0-9]+)\s*")
+_KDAMOND = re.compile(rb"kdamond\.([0-9]+)")
+LONGEST_LINE = 1 << 16
+
+
+def metadata() -> dict[str, object]:
+    """What is known of a recording that was read from such a text."""
+    return {"version": VERSION, "via": "kernel", "ops": None, "policy": "damon", "read_from": "perf script",
+            "derived": ["begin", "seq", "ticks", "touched"]}  # fmt: skip
+
+
+def read(path: Path, progress: Progress = silent) -> Iterator[Snapshot | Event]:
+    """The snapshots and events of a file, about in the order of their ends. Raises RecordingError with the line."""
+    event = AGGREGATED if has(path, AGGREGATED) else BEFORE_APPLY
+    return _Reader(path, event).all(progress)
+
+
+def has(path: Path, word: bytes) -> bool:
+    """Whether a file has the word in it."""
+    tail = b""
+    for chunk in chunks(path, compressed=False):
+        if word in tail + chunk:
+            return True
+        tail = chunk[-len(word) :]
+    return False
+
+
+def _lines(path: Path, progress: Progress) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks(path, compressed=False, progress=progress):
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+        if len(rest) > LONGEST_LINE:
+            raise RecordingError(
+                f"{path} has a line that does not end; give the text that perf script prints."
+            )
+    if rest:
+        yield rest
+
+
+@dataclass(slots=True)
+class _Open:
+    """A snapshot whose lines still come. Times in ns."""
+
+    end_ns: int
+    sample_ns: int | None
+    expected: int
+    starts: array[int] = field(default_factory=lambda: array("Q"))
+    ends: array[int] = field(default_factory=lambda: array("Q"))
+    counts: array[int] = field(default_factory=lambda: array("I"))
+    ages: array[int] = field(default_factory=lambda: array("I"))
+
+
+@dataclass(slots=True)
+class _Target:
+    """One target of one kdamond: `first` waits for a second snapshot, which tells how long it was."""
+
+    index: int
+    open: _Open | None = None
+    first: _Open | None = None
+    last_ns: int | None = None
+
+
+class _Reader:
+    def __init__(self, path: Path, event: bytes) -> None:
+        self._path, self._event = path, event
+        self._pattern = _AGGREGATED if event == AGGREGATED else _BEFORE_APPLY
+        self._numbers, self._timeline = Targets(), Timeline()
+        self._targets: dict[tuple[bytes, ...], _Target] = {}
+        self._kdamonds: dict[bytes, int] = {}
+        self._sample_ns: dict[bytes, int] = {}
+        self._lost = 0
+
+    def all(self, progress: Progress) -> Iterator[Snapshot | Event]:
+        for count, line in enumerate(_lines(self._path, progress), 1):
+            if self._event in line:
+                match = self._pattern.fullmatch(line)
+                if match is None:
+                    raise self._wrong(count, "a trace line of DAMON does not have the form that is known")
+                yield from self._region(count, match.groups())
+            elif TUNE in line:
+                match = _TUNE.fullmatch(line)
+                if match is None:
+                    raise self._wrong(count, "a line of tuned intervals does not have the form that is known")
+                yield from self._tuned(*match.groups())
+        for target in self._targets.values():
+            if target.open is not None:
+                self._lost += 1
+                yield from self._close(target)
+            if target.first is not None:  # there was no second: DAMON's default aggregation, 100 ms
+                ticks_ns = target.first.sample_ns or 5_000_000
+                yield self._snapshot(target, target.first, target.first.end_ns - DEFAULT_TICKS * ticks_ns)
+        if self._lost:
+            text = f"{self._lost} snapshots lack regions: trace lines were lost."
+            yield Event(
+                max((t.last_ns or 0 for t in self._targets.values()), default=0), "note", {"text": text}
+            )
+
+    def _wrong(self, line: int, what: str) -> RecordingError:
+        return RecordingError(
+            f"{self._path}:{line}: {what}; give the text that perf script prints, as it is."
+        )
+
+    def _region(self, line: int, groups: tuple[bytes, ...]) -> Iterator[Snapshot | Event]:
+        who, seconds, fraction, *ids, expected, start, end, nr, age = groups
+        thread = _thread(who)
+        target = self._targets.get((thread, *ids))
+        if target is None:
+            target = self._new(thread, ids)
+            yield self._event_of(target, thread, ids, _time(seconds, fraction))
+        regions = target.open
+        low, high, count = int(start), int(end), int(expected)
+        # Only lost lines leave a snapshot open when the next one of its target begins.
+        if regions is not None and (count != regions.expected or low < regions.ends[-1]):
+            self._lost += 1
+            yield from self._close(target)
+            regions = None
+        if regions is None:
+            regions = target.open = _Open(_time(seconds, fraction), self._sample_ns.get(thread), count)
+        try:
+            if low >= high:
+                raise OverflowError
+            regions.starts.append(low)
+            regions.ends.append(high)
+            regions.counts.append(int(nr))
+            regions.ages.append(int(age or 0))
+        except OverflowError:
+            raise self._wrong(line, "a region or a count of it is not possible") from None
+        if len(regions.starts) >= count:
+            yield from self._close(target)
+
+    def _new(self, thread: bytes, ids: list[bytes]) -> _Target:
+        self._kdamonds.setdefault(thread, _kdamond(thread, len(self._kdamonds)))
+        key = (thread, *ids)
+        target = self._targets[key] = _Target(self._numbers.index(key, int(ids[-1])))
+        return target
+
+    def _event_of(self, target: _Target, thread: bytes, ids: list[bytes], time_ns: int) -> Event:
+        context, scheme = (int(ids[0]), int(ids[1])) if len(ids) == 3 else (0, None)
+        about = {"kdamond_idx": self._kdamonds[thread], "context_idx": context, "scheme_idx": scheme}
+        return Event(
+            time_ns,
+            "damo_record",
+            {"target": target.index, **about, "target_id": int(ids[-1]), "intervals": None},
+        )
+
+    def _tuned(self, who: bytes, seconds: bytes, fraction: bytes, sample_us: bytes) -> Iterator[Event]:
+        sample = int(sample_us)
+        self._sample_ns[_thread(who)] = max(1, sample * US)
+        yield Event(_time(seconds, fraction), "attrs", {"sample_us": sample, "why": "tuned"})
+
+    def _close(self, target: _Target) -> Iterator[Snapshot]:
+        regions, target.open = target.open, None
+        assert regions is not None
+        if target.last_ns is None:
+            target.first, target.last_ns = regions, regions.end_ns
+            return
+        if target.first is not None:
+            window = max(1, regions.end_ns - target.first.end_ns)
+            yield self._snapshot(target, target.first, target.first.end_ns - window)
+            target.first = None
+        yield self._snapshot(target, regions, target.last_ns)
+        target.last_ns = regions.end_ns
+
+    def _snapshot(self, target: _Target, regions: _Open, begin_ns: int) -> Snapshot:
+        window = max(1, regions.end_ns - begin_ns)
+        sample = regions.sample_ns
+        ticks = max([DEFAULT_TICKS, *regions.counts]) if sample is None else max(1, round(window / sample))
+        sizes = (
+            end - start if nr else 0
+            for start, end, nr in zip(regions.starts, regions.ends, regions.counts, strict=True)
+        )
+        return Snapshot(
+            target=target.index, pid=None, seq=self._timeline.number(target.index, regions.end_ns, window),
+            begin_ns=begin_ns, end_ns=regions.end_ns, sample_ns=sample or max(1, window // ticks), ticks=ticks,
+            starts=regions.starts, ends=regions.ends, nr_accesses=regions.counts, ages=regions.ages,
+            touched=array("Q", sizes),
+        )  # fmt: skip
+
+
+def _time(seconds: bytes, fraction: bytes) -> int:
+    """ns from what stands before and after the point; perf prints six digits, or nine with --ns."""
+    return int(seconds) * 1_000_000_000 + int(fraction.ljust(9, b"0"))
+
+
+def _thread(who: bytes) -> bytes:
+    """What tells one kdamond from another in the head of a line: without its processor."""
+    head, bracket, _ = who.partition(b"[")
+    return head.rstrip() if bracket else who
+
+
+def _kdamond(thread: bytes, count: int) -> int:
+    """The number in the thread's name, else how many came before."""
+    match = _KDAMOND.search(thread)
+    return int(match[1]) if match else count

@@ -1,0 +1,42 @@
+"""Parquet and CSV: the rows and columns of a recording as they are, for other engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from arro3.core import Array, RecordBatch, RecordBatchReader
+from arro3.io import write_csv, write_parquet
+
+from udamon.record.reader import Recording
+from udamon.record.schema import COLUMNS, METADATA_KEY, SCHEMA, TYPES, schema_with, to_json
+
+ROW_GROUP = 1 << 17
+"""Rows of a row group: what the writer keeps in memory, and what a reader may skip by its statistics."""
+
+
+def parquet(recording: Recording, file: BinaryIO) -> None:
+    """All rows, compressed with zstd. The metadata is the file's own, under `udamon`, and Arrow's."""
+    schema = schema_with(recording.metadata)
+    write_parquet(
+        RecordBatchReader.from_batches(schema, recording.batches()),
+        file,
+        compression="zstd(3)",
+        max_row_group_size=ROW_GROUP,
+        key_value_metadata={METADATA_KEY.decode(): to_json(recording.metadata)},
+    )
+
+
+def csv(recording: Recording, file: BinaryIO) -> None:
+    """All rows under one line of names; null is nothing. The first row is an event `metadata`."""
+    write_csv(RecordBatchReader.from_batches(SCHEMA, _with_metadata(recording)), file, header=True)
+
+
+def _with_metadata(recording: Recording) -> Iterator[RecordBatch]:
+    row = {
+        "time": recording.metadata.get("monotonic_ns", 0),
+        "event": "metadata",
+        "data": to_json(recording.metadata),
+    }
+    yield RecordBatch.from_arrays([Array([row.get(name)], TYPES[name]) for name in COLUMNS], schema=SCHEMA)
+    yield from recording.batches()
