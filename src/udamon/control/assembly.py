@@ -1,0 +1,120 @@
+"""From a plan to a kdamond in user space: which primitive looks, who acts, and what actions nobody here can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+from udamon.control.pausing import GoalIfAny, Pausing
+from udamon.control.plan import Plan
+from udamon.control.running import Running
+from udamon.control.spaces import Spaces, opener
+from udamon.core.clock import Clock, MonotonicClock
+from udamon.core.policies import make_policy
+from udamon.core.scheme import Deed
+from udamon.core.target import Target
+from udamon.engine.context import Context
+from udamon.engine.kdamond import Kdamond
+from udamon.engine.watch import CensusWatch, SampledWatch, Watch
+from udamon.errors import UsageError
+from udamon.linux.roots import Roots
+from udamon.model import Range
+from udamon.ops.base import Actor, Applied
+from udamon.ops.metrics import MachineMetrics
+from udamon.ops.opening import open_census, open_sampler
+from udamon.schemes.schemes import Schemes
+
+if TYPE_CHECKING:
+    from udamon.workload.truth import Truth
+
+SAMPLERS, CENSUSES = ("idle", "sim"), ("refs", "softdirty")
+NOTHING = Applied(0, 0)
+
+
+class Obliging:
+    """Takes every deed, as the kernel does: one that cannot be done here applies 0 bytes (semantics §4.3)."""
+
+    def __init__(self, actor: Actor | None) -> None:
+        self._actor = actor
+        self._undone: dict[Deed, bool] = {}
+
+    def missing(self, deed: Deed) -> str | None:
+        return None
+
+    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
+        if self._actor is None:
+            return NOTHING
+        undone = self._undone.get(deed)
+        if undone is None:
+            undone = self._undone[deed] = self._actor.missing(deed) is not None
+        return NOTHING if undone else self._actor.apply(target, start, end, deed)
+
+    def close(self) -> None:
+        if self._actor is not None:
+            self._actor.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Makes kdamonds that look via `via`. `truth` is what sim simulates; `act` False leaves all memory alone."""
+
+    via: str
+    make_clock: Callable[[], Clock] = MonotonicClock
+    """Each kdamond waits by a clock of its own: an interrupt is meant for one of them."""
+    policy: str = "damon"
+    same_cpu: bool = False
+    act: bool = True
+    truth: Truth | None = None
+    roots: Roots = Roots()  # noqa: RUF009 (immutable)
+    random: Random = field(default_factory=Random)
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """Those that avail_operations names."""
+        return ("vaddr", "fvaddr") if self.via in CENSUSES else ("vaddr", "fvaddr", "paddr")
+
+    def __call__(self, plan: Plan, number: int) -> Running:
+        """Raises UdamonError for targets that cannot be watched, and leaves nothing open then."""
+        if plan.operations not in self.operations:
+            raise UsageError(
+                f"{self.via} cannot watch {plan.operations}; use one of {', '.join(self.operations)}."
+            )
+        clock = self.make_clock()
+        spaces = Spaces(plan.operations, plan.targets, opener(plan.operations, self.roots, self._simulated()))
+        try:
+            watch = self._watch(spaces, plan, clock)
+            schemes = Schemes(
+                plan.schemes, Obliging(self._actor(plan)), MachineMetrics(self.roots), clock.now_ns
+            )
+        except Exception:
+            spaces.close()
+            raise
+        pausing = Pausing(schemes, paused=plan.pause)
+        context = Context(spaces, watch, plan.attrs, schemes=pausing)
+        kdamond = Kdamond(context, clock, tuner=GoalIfAny(), name=f"kdamond.{number}")
+        return Running(kdamond, spaces, schemes, pausing, plan)
+
+    def _simulated(self) -> list[Range] | None:
+        return None if self.truth is None else self.truth.layout.ranges()
+
+    def _watch(self, spaces: Spaces, plan: Plan, clock: Clock) -> Watch:
+        if self.via in CENSUSES:
+            census = open_census(self.via, spaces, self.roots, max_ranges=plan.attrs.max_nr_regions)
+            return CensusWatch(census, clock)
+        if self.truth is not None:
+            from udamon.ops.sim import SimSampler
+
+            seed = self.random.getrandbits(64)
+            sampler = SimSampler(self.truth, clock, clock.now_ns(), seed)
+            return SampledWatch(make_policy(self.policy, self.random), sampler, self.random)
+        sampler_ = open_sampler(self.via, self.roots, same_cpu=self.same_cpu)
+        return SampledWatch(make_policy(self.policy, self.random), sampler_, self.random)
+
+    def _actor(self, plan: Plan) -> Actor | None:
+        if not self.act or self.truth is not None or plan.operations == "paddr":
+            return None
+        from udamon.ops.acting.vaddr import VaddrActor
+
+        return VaddrActor(self.roots)
