@@ -39,15 +39,18 @@ class Running:
         self._pausing = pausing
         self._plan = plan
         self._thread = threading.Thread(target=self._work, name=kdamond.name, daemon=True)
+        self._named = threading.Event()
 
     def start(self) -> None:
         """Find the targets and begin. Raises UdamonError for what cannot be watched."""
         self.kdamond.open()
         self._thread.start()
+        self._named.wait()
 
     def _work(self) -> None:
         with suppress(OSError):  # a kernel without the file: the name is a convenience
             _COMM.write_text(self.kdamond.name)
+        self._named.set()
         try:
             self.kdamond.run()
         except UdamonError as error:
