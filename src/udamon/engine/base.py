@@ -127,9 +127,12 @@ class Worker:
             raise failures[0]
         return answers[0]
 
-    def _serve_requests(self) -> None:
+    def _serve_requests(self) -> bool:
+        """True when there were any."""
+        served = bool(self._requests)
         while self._requests:
             self._requests.popleft()()
+        return served
 
     def _serve_last_requests(self) -> None:
         self._ended = True

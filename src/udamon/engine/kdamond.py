@@ -156,7 +156,8 @@ class Kdamond(Worker):
             rested = self._resting = True
             end_ns = self._clock.now_ns() + wait_us * 1_000
             while self._clock.now_ns() < end_ns:
-                self._serve_requests()
+                if self._serve_requests():
+                    break  # which may have changed what is waited for
                 if self._stopping or not self.context.valid():
                     return False
                 self._clock.wait_until(min(end_ns, self._clock.now_ns() + NAP_NS))
