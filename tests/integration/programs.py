@@ -112,12 +112,21 @@ def forked(work: Callable[[], None], *, nobody: bool = False, dumpable: bool = T
 
 def as_nobody(check: Callable[[], None]) -> None:
     """Run `check` as the user nobody; fails with its traceback if it raises."""
+
+    def work() -> None:
+        become_nobody()
+        check()
+
+    in_child(work)
+
+
+def in_child(work: Callable[[], None]) -> None:
+    """Run `work` in a forked child; fails with its traceback if it raises."""
     reader, writer = os.pipe()
     if (pid := os.fork()) == 0:
         status = 1
         try:
-            become_nobody()
-            check()
+            work()
             status = 0
         except BaseException:
             os.write(writer, traceback.format_exc().encode()[:60_000])

@@ -14,11 +14,11 @@ from udamon.errors import CannotError
 from udamon.linux.failure import hides_processes
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
-from udamon.ops.actions import ACTIONS, LATER, probe_action
+from udamon.ops.actions import ACTIONS, probe_action
 from udamon.ops.available import PROBES, Usable, choose, probe
 from udamon.ops.lock import held_locks
 
-_GREEN, _RED, _YELLOW, _BOLD, _PLAIN = "\033[32m", "\033[31m", "\033[33m", "\033[1m", "\033[0m"
+_GREEN, _RED, _BOLD, _PLAIN = "\033[32m", "\033[31m", "\033[1m", "\033[0m"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -112,16 +112,15 @@ def lines(found: Findings, *, colour: bool) -> Iterator[str]:
     yield f"  {found.kernel.why}"
     if found.kernel.ops:
         yield f"  It can watch: {', '.join(found.kernel.ops)}."
-    yield _paint("Actions on memory", _BOLD, colour) + f" ({LATER[0].lower()}{LATER[1:]})"
+    yield _paint("Actions on memory (schemes, reclaim, lru-sort)", _BOLD, colour)
     for name, usable in found.actions.items():
-        why = usable.why.removeprefix(LATER).lstrip(",; ").removeprefix("and ")
-        yield from _item(name, usable._replace(why=why[:1].upper() + why[1:]), colour)
+        yield from _item(name, usable, colour)
     yield _paint("Conflicts", _BOLD, colour)
     yield from (f"  {conflict}" for conflict in found.conflicts or ("none known",))
 
 
 def _item(name: str, found: Usable, colour: bool) -> Iterator[str]:
-    mark, code = ("yes", _GREEN) if found.usable else ("later", _YELLOW) if found.offered else ("no", _RED)
+    mark, code = ("yes", _GREEN) if found.usable else ("no", _RED)
     yield f"  {name:<13}{_paint(f'{mark:<7}', code, colour)}{found.why}"
     if found.fix:
         yield f"  {'':<20}{found.fix}"

@@ -1,55 +1,49 @@
-"""What could be done about memory from here: which actions the machine offers to udamon."""
+"""What can be done about memory from here: which actions work, for this user on this machine."""
 
 from __future__ import annotations
 
+from udamon.core.scheme import Action
 from udamon.linux import features
 from udamon.linux.roots import Roots
-from udamon.ops.available import Usable
+from udamon.ops.acting.reasons import MIGRATIONS, NEEDS_KERNEL, advice_lacks, migration_lacks
+from udamon.ops.available import Usable, probe
 
-ACTIONS = ("pageout", "cold", "willneed", "collapse", "lru_deprio", "migrate_hot", "migrate_cold", "stat")
-_ADVICE = {"lru_deprio": "cold"}  # the closest that can be asked for another process
-LATER = "This version of udamon does not act yet"
-"""Begins the reason of every action: a list of them may say it once, as its heading."""
+ACTIONS = tuple(action.value for action in Action)
+"""In the order doctor shows them."""
 
 
 def probe_action(name: str, roots: Roots = Roots()) -> Usable:  # noqa: B008 (immutable)
-    """Whether the machine would let udamon apply the action to another process; does nothing to any memory."""
-    if name == "stat":
-        return Usable(False, f"{LATER}; it needs nothing.", offered=True)
-    missing = (
-        _missing_for_migration(roots) if name.startswith("migrate") else _missing_for_advice(name, roots)
-    )
-    if missing is not None:
-        why, fix = missing
-        return Usable(False, f"{LATER}, and {why}.", fix)
-    if name == "pageout" and not features.has_swap(roots.proc):
+    """Whether udamon could apply the action to another process; does nothing to any memory."""
+    action = Action(name)
+    if action in NEEDS_KERNEL:
+        return _by_kernel(action, roots)
+    if action is Action.STAT:
+        return Usable(True, "It only counts, and needs nothing.", offered=True)
+    lacking = migration_lacks(roots) if action in MIGRATIONS else advice_lacks(action, roots)
+    if lacking is not None:
+        why, fix = (text[0].upper() + text[1:] + "." for text in lacking)
+        return Usable(False, why, fix)
+    what = f"It acts on {whose(roots)}"
+    if action is Action.PAGEOUT and not features.has_swap(roots.proc):
         return Usable(
-            False,
-            f"{LATER}; the machine offers it, but without swap only for file-backed memory.",
-            "Add swap (zram will do).",
-            offered=True,
+            True, f"{what}, but without swap only on file-backed memory.", "Add swap (zram will do).", offered=True
         )
-    return Usable(False, f"{LATER}; the machine offers it.", offered=True)
+    return Usable(True, f"{what}.", offered=True)
 
 
-def _missing_for_advice(name: str, roots: Roots) -> tuple[str, str] | None:
-    if not features.process_madvise():
-        return "the kernel has no process_madvise", "Boot Linux 5.10 or later."
-    if not features.advice_known(_ADVICE.get(name, name)):
-        return (
-            f"the kernel does not know the advice {name}",
-            "Boot a kernel that has it (collapse: 6.1, THP).",
-        )
-    return _missing_capability(roots)
+def whose(roots: Roots = Roots()) -> str:  # noqa: B008 (immutable)
+    """Which processes this user may act on: seeing their pages takes more than the right to advise."""
+    others = features.has_capability(features.CAP_SYS_PTRACE, roots.proc) and (
+        features.has_capability(features.CAP_DAC_READ_SEARCH, roots.proc)
+        or features.has_capability(features.CAP_DAC_OVERRIDE, roots.proc)
+    )
+    return "any process" if others else "your own processes"
 
 
-def _missing_for_migration(roots: Roots) -> tuple[str, str] | None:
-    if len(features.nodes(roots.sys)) < 2:
-        return "there is only one NUMA node", "Use a machine with a second tier or node of memory."
-    return _missing_capability(roots)
-
-
-def _missing_capability(roots: Roots) -> tuple[str, str] | None:
-    if features.has_capability(features.CAP_SYS_NICE, roots.proc):
-        return None
-    return "acting on another process needs CAP_SYS_NICE", "Run as root, or give udamon CAP_SYS_NICE."
+def _by_kernel(action: Action, roots: Roots) -> Usable:
+    reason = NEEDS_KERNEL[action]
+    kernel = probe("kernel", roots)
+    if kernel.usable:
+        return Usable(True, f"Only with --via kernel: {reason}.", offered=True)
+    why = f"{reason[0].upper()}{reason[1:]}; in-kernel DAMON does, and --via kernel cannot be used here."
+    return Usable(False, why, kernel.fix)

@@ -13,7 +13,7 @@ NEEDS_KERNEL = {
     Action.LRU_PRIO: "no system call makes another process's pages active",
 }
 _ADVICE = {Action.LRU_DEPRIO: "cold"}
-_MIGRATIONS = (Action.MIGRATE_HOT, Action.MIGRATE_COLD)
+MIGRATIONS = (Action.MIGRATE_HOT, Action.MIGRATE_COLD)
 _NOT_BY_PAGE = {
     Action.WILLNEED: "willneed is about pages that are not there, which no page filter can test",
 }
@@ -27,7 +27,7 @@ def missing_for_processes(deed: Deed, roots: Roots) -> str | None:
     if deed.page_filters and action in _NOT_BY_PAGE:
         return f"{_NOT_BY_PAGE[action]}; leave the filter out."
     lacking = None
-    if action in _MIGRATIONS:
+    if action in MIGRATIONS:
         lacking = migration_lacks(roots) or _nodes_lack(deed, roots)
     elif action is not Action.STAT:
         lacking = advice_lacks(action, roots)

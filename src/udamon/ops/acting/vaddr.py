@@ -36,7 +36,7 @@ from udamon.ops.acting.pages import (
     present,
     total,
 )  # fmt: skip
-from udamon.ops.acting.reasons import missing_for_processes
+from udamon.ops.acting.reasons import MIGRATIONS, missing_for_processes
 from udamon.ops.acting.spared import LEAVE_ALL, Spared
 from udamon.ops.acting.view import Piece, View, Views, process_of
 from udamon.ops.base import Applied
@@ -44,7 +44,6 @@ from udamon.ops.page_filters import open_test
 from udamon.ops.refaults import Refaults
 from udamon.ops.residency import joined, overlap
 
-MIGRATIONS = (Action.MIGRATE_HOT, Action.MIGRATE_COLD)
 _TAKES_AWAY = (Action.PAGEOUT, Action.COLD, Action.LRU_DEPRIO, *MIGRATIONS)
 _ADVICE = {
     Action.PAGEOUT: process_madvise.PAGEOUT,
@@ -183,5 +182,5 @@ class VaddrActor:
 def _refusal(target: Target, deed: Deed) -> NotPermitted:
     return NotPermitted(
         f"process {target.pid} may no longer be acted on ({deed.action}): the kernel refuses; run udamon as root, "
-        "or give it CAP_SYS_NICE, and be the process's user or have CAP_SYS_PTRACE."
+        "or as the process's user with CAP_SYS_NICE (see docs/privileges.md)."
     )

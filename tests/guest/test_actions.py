@@ -1,0 +1,218 @@
+"""Actions on real kernels with swap and two NUMA nodes: what moves, what is left, and whether the accounts agree."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guest.pages import entries
+from tests.integration.worker import MIB, Worker, working
+from udamon.core.scheme import Action, Deed, Destination, Filter, FilterType
+from udamon.linux.move_pages import nodes_of
+from udamon.model import PAGE_SIZE, Range
+from udamon.ops.acting.vaddr import VaddrActor
+from udamon.ops.refaults import Refaults
+
+pytestmark = [
+    pytest.mark.guest_612,
+    pytest.mark.guest_boot(smp=2, mem=2048, append="numa=fake=2"),
+    pytest.mark.needs("root", "process_madvise"),
+]
+
+SWAPPED, PRESENT = 1 << 62, 1 << 63
+NO_HUGE, COLLAPSE = 15, 25
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    with working() as started:
+        yield started
+
+
+@pytest.fixture
+def actor() -> Iterator[VaddrActor]:
+    with contextlib.closing(VaddrActor(refaults=Refaults())) as made:
+        yield made
+
+
+def small(worker: Worker, name: str, size: int) -> Range:
+    area = worker.area(name, size, "anon")
+    worker.tell("advise", name, NO_HUGE)
+    return area
+
+
+def count(worker: Worker, area: Range, bit: int) -> int:
+    """Bytes of the area whose page-map entry has this bit: the truth, read in the plainest way."""
+    return sum(bool(entry & bit) for entry in entries(worker.pid, area)) * PAGE_SIZE
+
+
+def test_pageout_moves_anonymous_memory_and_knows_how_much(worker: Worker, swap: None) -> None:
+    refaults = Refaults()
+    area = small(worker, "a", 16 * MIB)
+    with contextlib.closing(VaddrActor(refaults=refaults)) as actor:
+        before = count(worker, area, PRESENT)
+        applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
+        gone = before - count(worker, area, PRESENT)
+        assert applied.applied == area.size
+        assert applied.moved == gone == count(worker, area, SWAPPED)
+        assert gone >= 0.95 * area.size
+        assert refaults.watched == gone
+        assert worker.intact("a", area), "which brings all of it back"
+        assert refaults.look() == gone
+        assert actor.apply(worker.target(), *area, Deed(Action.PAGEOUT)).moved == area.size - count(
+            worker, area, PRESENT
+        )
+
+
+def test_holes_cost_nothing_but_themselves(worker: Worker, actor: VaddrActor, swap: None) -> None:
+    """Unmapped before the mappings were read, and after: then the kernel meets the hole first."""
+    area = small(worker, "a", 8 * MIB)
+    worker.tell("unmap", "a", 100, 110)
+    actor.apply(
+        worker.target(), area.start, area.start, Deed(Action.COLD)
+    )  # the mappings are known from here on
+    worker.tell("unmap", "a", 1000, 1010)
+    applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
+    assert applied.moved == count(worker, area, SWAPPED)
+    assert (applied.moved or 0) >= 0.95 * (area.size - 20 * PAGE_SIZE)
+    assert applied.applied >= applied.moved
+
+
+def test_locked_memory_is_left(worker: Worker, actor: VaddrActor, swap: None) -> None:
+    area = small(worker, "l", 4 * MIB)
+    assert worker.tell("lock", "l") == "0"
+    assert actor.apply(worker.target(), *area, Deed(Action.PAGEOUT)).applied == 0
+    assert actor.left["locked"] == area.size
+    assert count(worker, area, SWAPPED) == 0
+
+
+def test_pages_that_a_child_still_shares_are_left(worker: Worker, actor: VaddrActor, swap: None) -> None:
+    area = small(worker, "s", 4 * MIB)
+    worker.tell("fork")
+    assert actor.apply(worker.target(), *area, Deed(Action.PAGEOUT)).applied == 0
+    assert actor.left["shared"] == area.size
+
+
+def test_anonymous_and_file_memory_by_filter(worker: Worker, actor: VaddrActor, swap: None) -> None:
+    anon, file = small(worker, "a", 2 * MIB), worker.area("f", 2 * MIB, "private", Path("/run/udamon-f"))
+    no_anon = Deed(Action.PAGEOUT, (Filter(FilterType.ANON, matching=True),))
+    assert actor.apply(worker.target(), *anon, no_anon) == (0, 0, 0)
+    no_file = Deed(Action.PAGEOUT, (Filter(FilterType.ANON, matching=False),))
+    assert actor.apply(worker.target(), *file, no_file) == (0, 0, 0)
+    assert actor.apply(worker.target(), *anon, no_file).passed == anon.size
+    assert actor.left["filtered"] == 4 * MIB
+
+
+def test_more_than_swap_has_room_for(worker: Worker, actor: VaddrActor, swap: None) -> None:
+    """256 MiB of zram take 256 MiB of pages: the rest is advised, does not move, and is not counted."""
+    area = small(worker, "big", 320 * MIB)
+    applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
+    out = count(worker, area, SWAPPED)
+    assert applied.applied == area.size
+    assert applied.moved == out
+    assert 0 < out <= 256 * MIB
+
+
+def test_a_target_that_is_killed_meanwhile(worker: Worker, actor: VaddrActor, swap: None) -> None:
+    area = small(worker, "a", 64 * MIB)
+    target = worker.target()
+    timer = threading.Timer(0.2, worker.end)
+    timer.start()
+    for _ in range(20):
+        applied = actor.apply(target, *area, Deed(Action.PAGEOUT))
+        assert 0 <= (applied.moved or 0) <= area.size
+        if not applied.applied:
+            break
+    timer.join()
+    assert actor.apply(target, *area, Deed(Action.PAGEOUT)) == (0, 0, None)
+
+
+def test_an_address_space_that_was_replaced_is_not_acted_on(
+    worker: Worker, actor: VaddrActor, swap: None
+) -> None:
+    area = small(worker, "a", 4 * MIB)
+    target = worker.target()
+    actor.apply(target, area.start, area.start, Deed(Action.COLD))
+    worker.tell("exec")
+    applied = actor.apply(target, *area, Deed(Action.PAGEOUT))
+    assert (applied.applied, applied.moved or 0) == (0, 0)
+
+
+@pytest.mark.needs("thp")
+def test_collapse_makes_huge_pages_of_private_memory(worker: Worker, actor: VaddrActor) -> None:
+    area = worker.area("h", 8 * MIB, "anon")
+    applied = actor.apply(worker.target(), area.start + PAGE_SIZE, area.end, Deed(Action.COLLAPSE))
+    assert applied.applied == 6 * MIB, "the first huge page is not whole"
+    assert worker.intact("h", area)
+    smaps = (Path("/proc") / str(worker.pid) / "smaps").read_text()
+    huge = sum(int(line.split()[1]) << 10 for line in smaps.splitlines() if line.startswith("AnonHugePages"))
+    assert huge >= 6 * MIB
+    assert applied.moved is None or applied.moved <= 6 * MIB
+
+
+def on_node(worker: Worker, area: Range) -> dict[int, int]:
+    """Pages by node, minus an errno for those that are not there."""
+    found: dict[int, int] = {}
+    for node in nodes_of(worker.pid, range(area.start, area.end, PAGE_SIZE)):
+        found[node] = found.get(node, 0) + 1
+    return found
+
+
+@pytest.mark.parametrize("node", [0, 1])
+@pytest.mark.parametrize("action", [Action.MIGRATE_HOT, Action.MIGRATE_COLD])
+def test_migration_to_a_node(worker: Worker, actor: VaddrActor, node: int, action: Action) -> None:
+    area = small(worker, "m", 4 * MIB)
+    deed = Deed(action, target_nid=node)
+    assert actor.missing(deed) is None
+    away = area.size // PAGE_SIZE - on_node(worker, area).get(node, 0)
+    applied = actor.apply(worker.target(), *area, deed)
+    assert applied.moved == applied.applied == away * PAGE_SIZE
+    assert on_node(worker, area) == {node: area.size // PAGE_SIZE}
+    assert worker.intact("m", area)
+    assert actor.apply(worker.target(), *area, deed).moved == 0, "pages already there are not counted"
+
+
+def test_migration_by_weights(worker: Worker, actor: VaddrActor) -> None:
+    area = small(worker, "w", 4 * MIB)
+    actor.apply(
+        worker.target(), *area, Deed(Action.MIGRATE_COLD, dests=(Destination(0, 1), Destination(1, 3)))
+    )
+    assert on_node(worker, area) == {0: 256, 1: 768}
+    assert (
+        actor.apply(worker.target(), *area, Deed(Action.MIGRATE_COLD, dests=(Destination(0, 0),))).moved == 0
+    )
+
+
+def test_migration_to_no_node(worker: Worker, actor: VaddrActor) -> None:
+    area = small(worker, "n", 1 * MIB)
+    deed = Deed(Action.MIGRATE_COLD, target_nid=7)
+    assert "no node 7" in (actor.missing(deed) or "")
+    assert actor.apply(worker.target(), *area, deed) == (0, area.size, 0)
+
+
+def test_migration_of_huge_pages(worker: Worker, actor: VaddrActor) -> None:
+    area = worker.area("h", 8 * MIB, "anon")
+    assert worker.tell("advise", "h", COLLAPSE) == "0"
+    dests = (Destination(0, 1), Destination(1, 1))
+    actor.apply(worker.target(), *area, Deed(Action.MIGRATE_HOT, dests=dests))
+    found = on_node(worker, area)
+    assert found[0] + found[1] == 2048
+    assert found[0] % 512 == 0, "a huge page moves as one"
+    assert worker.intact("h", area)
+
+
+def test_a_node_that_is_full_takes_what_it_can(worker: Worker, actor: VaddrActor) -> None:
+    """The second node has about 1 GiB. A call that cannot move all ends early; what has moved is counted."""
+    node = Path("/sys/devices/system/node/node1/meminfo").read_text()
+    free = next(int(line.split()[3]) << 10 for line in node.splitlines() if "MemFree:" in line)
+    hog = [worker.area(f"x{n}", 64 * MIB, "anon") for n in range((free >> 26) + 1)]
+    moved = sum(
+        actor.apply(worker.target(), *area, Deed(Action.MIGRATE_COLD, target_nid=1)).moved or 0
+        for area in hog
+    )
+    there = sum(on_node(worker, area).get(1, 0) for area in hog) * PAGE_SIZE
+    assert moved <= there

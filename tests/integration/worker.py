@@ -1,0 +1,105 @@
+"""A program whose memory is acted on: its areas have a content that can be checked afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.guest.program import Program
+from udamon.model import PAGE_SIZE, Range
+
+MIB = 1 << 20
+
+# Commands, one a line: `map NAME BYTES KIND [PATH]` (answers the address), `check NAME` (answers the sum of the
+# first bytes of all pages), `lock NAME`, `advise NAME N`, `unmap NAME FIRST LAST` (pages; what is left of the area is
+# not to be checked any more), `fork`, `exec`. Kinds: anon (2 MiB aligned), private, shared and text (executable) of the
+# file PATH, which is made.
+PROGRAM = r"""
+import ctypes, mmap, os, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.mlock.argtypes = libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+PAGE, HUGE, areas = 4096, 2 << 20, {}
+
+def map_area(size, kind, path=""):
+    if kind == "anon":
+        base = libc.mmap(None, size + HUGE, 3, 0x22, -1, 0)
+        area = (ctypes.c_char * size).from_address(-(-base // HUGE) * HUGE)
+        for page in range(0, size, PAGE):
+            area[page] = page // PAGE % 251
+        return area
+    with open(path, "w+b") as file:
+        for page in range(size // PAGE):
+            file.write(bytes([page % 251]) * PAGE)
+        file.flush()
+        os.fsync(file.fileno())
+        flags = {"private": 2, "shared": 1, "text": 2}[kind]
+        prot = 5 if kind == "text" else 1 if kind == "private" else 3
+        return (ctypes.c_char * size).from_address(libc.mmap(None, size, prot, flags, file.fileno(), 0))
+
+while line := sys.stdin.readline():
+    command, *words = line.split()
+    answer = "done"
+    if command == "map":
+        area = areas[words[0]] = map_area(int(words[1]), *words[2:])
+        answer = ctypes.addressof(area)
+    elif command == "check":
+        area = areas[words[0]]
+        answer = sum(area[page][0] for page in range(0, len(area), PAGE))
+    elif command == "lock":
+        area = areas[words[0]]
+        answer = libc.mlock(ctypes.addressof(area), len(area))
+    elif command == "advise":
+        area = areas[words[0]]
+        answer = libc.madvise(ctypes.addressof(area), len(area), int(words[1]))
+    elif command == "unmap":
+        first, last = map(int, words[1:])
+        answer = libc.munmap(ctypes.addressof(areas[words[0]]) + first * PAGE, (last - first) * PAGE)
+    elif command == "exec":
+        print("done", flush=True)
+        os.execv(sys.executable, [sys.executable, "-c", "import sys; sys.stdin.read()"])
+    elif command == "fork":
+        answer = os.fork()
+        if not answer:
+            time.sleep(600)
+            os._exit(0)
+    print(answer, flush=True)
+"""
+
+
+class Worker(Program):
+    """The running program."""
+
+    def area(self, name: str, size: int, kind: str, path: Path | None = None) -> Range:
+        """A new area, all of it resident."""
+        start = int(self.tell("map", name, size, kind, path or ""))
+        assert int(self.tell("check", name)) == content(size)
+        return Range(start, start + size)
+
+    def intact(self, name: str, area: Range) -> bool:
+        """All bytes are what they were. Reads every page."""
+        return int(self.tell("check", name)) == content(area.size)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def content(size: int) -> int:
+    return sum(page % 251 for page in range(size // PAGE_SIZE))
+
+
+@contextlib.contextmanager
+def working() -> Iterator[Worker]:
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield Worker(process)
+        finally:
+            process.kill()
