@@ -137,6 +137,18 @@ def test_time_is_a_size_by_throughput() -> None:
     assert quota.esz == 10 * MIB // 2
 
 
+def test_a_slow_beginning_is_forgotten() -> None:
+    """A page in 5 ms, then 1 MiB in 1 ms: what counts is the faster of the last window and of all together."""
+    quota = ChargedQuota(Quota(ms=10, reset_interval_ms=1_000), PAGE)
+    quota.window(0, unread)
+    quota.charge(_target(), region(0, 1), PAGE, 5 * MS)
+    quota.window(1_000 * MS, unread)
+    assert quota.esz == 8 * 1024, "4 KiB in 5 ms"
+    quota.charge(_target(), region(0, 256), MIB, 1 * MS)
+    quota.window(2_000 * MS, unread)
+    assert quota.esz == 10 * MIB
+
+
 def test_time_that_is_used_up_ends_the_window_whatever_was_estimated() -> None:
     quota = ChargedQuota(Quota(ms=10, reset_interval_ms=1_000), PAGE)
     quota.window(0, unread)

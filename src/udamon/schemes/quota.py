@@ -29,6 +29,7 @@ class ChargedQuota:
         self.esz = 0
         self.charged_sz = self.charged_ns = 0
         self.total_charged_sz = self.total_charged_ns = 0
+        self._last_bytes_per_ms = 0
         self.min_score = 0
         self.resume: tuple[Target, int] | None = None
         self._charged_from_ns: int | None = None
@@ -79,6 +80,8 @@ class ChargedQuota:
                 return False
         exceeded = not first and self.full
         self.total_charged_sz += self.charged_sz
+        if self.charged_ns:
+            self._last_bytes_per_ms = self.charged_sz * 1_000_000 // self.charged_ns
         self._charged_from_ns = now_ns
         self.charged_sz = self.charged_ns = 0
         self.esz = self._effective_size(read)
@@ -99,9 +102,14 @@ class ChargedQuota:
         return esz
 
     def _bytes_per_ms(self) -> int:
+        """Of all windows, or of the last one if that was faster.
+
+        The kernel takes all. From outside a region costs about a millisecond whatever its size, so after a few small
+        ones the average allows only pieces, which then are as slow. It can be hopeful: `full` measures time itself.
+        """
         if not self.total_charged_ns:
             return FIRST_BYTES_PER_MS
-        return self.total_charged_sz * 1_000_000 // self.total_charged_ns
+        return max(self.total_charged_sz * 1_000_000 // self.total_charged_ns, self._last_bytes_per_ms)
 
     def prefer(self, sizes: Sequence[int]) -> None:
         """Set the priority below which nothing is done; `sizes[score]` are the matching bytes of each."""
