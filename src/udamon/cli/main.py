@@ -15,12 +15,17 @@ from udamon.errors import UdamonError, UsageError
 COMMANDS = {
     "doctor": "what this machine offers, what is missing, how to get it",
     "record": "watch a process and write down where it touches memory",
+    "schemes": "say what schemes would do to a target's memory, or with --apply do it",
+    "reclaim": "take memory out that was not accessed for long",
+    "lru-sort": "sort hot memory to the head of the kernel's lists, cold memory to their tail",
+    "stat": "for how long memory lies idle, and how much is accessed a second",
     "report": "working set, heatmap and more from a recording",
     "convert": "turn recordings into damo's formats, Parquet or CSV, and back",
+    "control": "serve DAMON's own files, for DAMON's own tools",
     "workload": "touch memory as a masim configuration says",
     "eval": "accuracy and cost of a region policy against a known truth",
 }
-"""Command names and their help; the module is `udamon.cli.NAME`, imported only when it is asked for."""
+"""Command names and their help; the module is `udamon.cli.NAME` (_ for -), imported only when it is asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +63,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if name == asked:
-            module = importlib.import_module(f"udamon.cli.{name}")
+            module = importlib.import_module(f"udamon.cli.{name.replace('-', '_')}")
             module.configure(sub)
             sub.set_defaults(run=module.run)
     return parser

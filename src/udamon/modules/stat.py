@@ -61,18 +61,24 @@ def percentiles(weighted: Iterable[tuple[int, int]]) -> tuple[int, ...]:
 
 
 class IdleWatch:
-    """Subscribes to a monitor; `latest` is what DAMON_STAT would tell now."""
+    """Subscribes to a monitor; `latest` is what DAMON_STAT would tell now, `last` what it told last."""
 
     def __init__(self) -> None:
         self._latest: dict[int, Snapshot] = {}
+        self._last: Idleness | None = None
 
     def snapshot(self, snapshot: Snapshot) -> None:
         self._latest[snapshot.target] = snapshot
 
     def event(self, event: Event) -> None:
         if event.name == "target_end":
+            self._last = self.latest or self._last
             self._latest.pop(int(str(event.data["target"])), None)
 
     @property
     def latest(self) -> Idleness | None:
         return idleness(list(self._latest.values()))
+
+    @property
+    def last(self) -> Idleness | None:
+        return self.latest or self._last

@@ -1,0 +1,157 @@
+"""From schemes and a target to a monitor that acts, and the totals of what it did."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from udamon.cli import acting_flags, acting_report, monitor
+from udamon.cli.acting_report import Account
+from udamon.cli.child import Child
+from udamon.cli.line import Line
+from udamon.cli.monitor import Monitor
+from udamon.cli.progress import Progress
+from udamon.cli.rereading import Rereading
+from udamon.cli.running import follow, parse_duration, run_watching, signals
+from udamon.cli.targets import check
+from udamon.core.scheme import SchemeStatus
+from udamon.errors import NotSupported, UdamonError, UsageError
+from udamon.linux.cgroup import find_cgroup
+from udamon.modules.work import Work
+from udamon.schemes.config_pattern import WantedScheme
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a command wants done.
+
+    `read` gives the schemes as they are wanted now; it is asked again when `file` changes, and raises UdamonError.
+    `dry`: only tell what would be done. `more` are the command's own keys of the document.
+    """
+
+    read: Callable[[], Sequence[WantedScheme]]
+    file: Path | None = None
+    dry: bool = False
+    more: Callable[[Sequence[SchemeStatus]], Mapping[str, object]] = lambda statuses: {}
+
+
+def run(args: argparse.Namespace, job: Job) -> int:
+    """Monitor and act until the target, the duration or the user ends it; passes a COMMAND's status on."""
+    check(args)
+    monitor.validate(args)
+    acting_flags.spared(args)
+    wanted = job.read()  # nothing is started for schemes that are wrong
+    if args.sim is not None and not job.dry:
+        raise UsageError("simulated memory cannot be acted on; make it a dry run, or give a process.")
+    duration = parse_duration(args.duration)
+    hang_up = threading.Event()
+    with signals(hang_up) as stopped:
+
+        def watch(child: Child | None) -> str:
+            session = _Session(args, job, wanted, child, hang_up)
+            return session.run(duration, stopped)
+
+        return run_watching(args, watch)
+
+
+class _Session:
+    """One run: a monitor with schemes, progress beside it, and the account at its end."""
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        job: Job,
+        wanted: Sequence[WantedScheme],
+        child: Child | None,
+        hang_up: threading.Event,
+    ) -> None:
+        built = monitor.build(args, None if child is None else child.pid)
+        self._built = built
+        self._job = job
+        self._args = args
+        self._child = child
+        self._wanted = list(wanted)
+        self._work = _work(args, job, built, wanted)
+        self._reread = Rereading(job.file, hang_up)
+        self._progress = Progress(kdamond_cpu_ns=lambda: built.engine.kdamond_cpu_ns or 0)
+        self._line = Line(sys.stderr, quiet=args.quiet, shared=child is not None)
+
+    def run(self, duration: float | None, stopped: threading.Event) -> str:
+        """Returns what ended it."""
+        engine = self._built.engine
+        engine.bus.subscribe(self._progress)
+        engine.bus.subscribe(self._line)
+        for text in self._built.notes:
+            self._line.say(text)
+        try:
+            with closing(engine):
+                engine.open()
+                ended_by = follow(engine, self._child, duration, stopped, self._keep_up)
+            self._work.end()
+        finally:
+            self._line.clear()
+        self._tell(ended_by)
+        return ended_by
+
+    def _keep_up(self) -> None:
+        if self._reread.due():
+            self._read_again()
+        self._line.show(lambda: acting_report.line(self._account()))
+
+    def _read_again(self) -> None:
+        """Take what the file says now; a mistake in it changes nothing."""
+        try:
+            wanted = list(self._job.read())
+            if wanted != self._wanted:
+                self._work.commit(wanted)
+                self._wanted = wanted
+                self._line.say(f"{self._job.file} was read again, and holds from now on.")
+        except UdamonError as error:
+            self._line.say(f"{error} All stays as it was.")
+
+    def _account(self) -> Account:
+        work, progress = self._work, self._progress
+        return Account(
+            statuses=work.statuses(),
+            seconds=progress.seconds,
+            cpu_share=progress.cpu_share,
+            dry=self._job.dry,
+            passes=work.passes,
+            refaulted=work.refaulted,
+            left=dict(work.left),
+            resident=work.resident,
+            held=work.held,
+        )
+
+    def _tell(self, ended_by: str) -> None:
+        account = self._account()
+        if self._args.json:
+            more: dict[str, object] = {"via": self._built.via, "ops": self._built.ops}
+            more |= self._job.more(account.statuses)
+            print(json.dumps(acting_report.document(account, ended_by, more)))
+        elif not self._args.quiet:
+            print(acting_report.summary(account, ended_by), file=sys.stderr)
+
+
+def _work(args: argparse.Namespace, job: Job, built: Monitor, wanted: Sequence[WantedScheme]) -> Work:
+    from udamon.engine.kdamond import Kdamond
+
+    if not isinstance(built.engine, Kdamond):
+        raise NotSupported("in-kernel DAMON's schemes cannot be used by this command yet.")
+    cgroups = {}
+    if args.cgroup is not None:
+        cgroups[f"cgroup {args.cgroup}"] = find_cgroup(args.cgroup)
+    return Work(
+        built.engine,
+        wanted,
+        dry=job.dry,
+        spared=acting_flags.spared(args),
+        limits=acting_flags.limits(args),
+        cgroups=cgroups,
+    )

@@ -1,0 +1,136 @@
+"""What the commands that act say: a line while they run, totals at the end, and the document of --json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from udamon.core.scheme import SchemeStatus
+from udamon.modules.dry_run import PassWatch
+from udamon.units import format_size, format_time
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How far acting has come: `statuses` of all schemes, and what is told beside them.
+
+    `dry`: nothing was done. `refaulted`: bytes of what was moved that came back, None where nobody looks. `left`:
+    bytes in reach that were left alone, by reason. `resident`: of what a dry run would have tried, bytes in memory.
+    `held`: what keeps all schemes from acting, "" when nothing does. `passes` counts what each pass tried.
+    """
+
+    statuses: Sequence[SchemeStatus]
+    seconds: float
+    cpu_share: float
+    dry: bool
+    passes: PassWatch
+    refaulted: int | None = None
+    left: Mapping[str, int] = field(default_factory=dict)
+    resident: int | None = None
+    held: str = ""
+
+    @property
+    def tried(self) -> int:
+        return sum(status.stats.sz_tried for status in self.statuses)
+
+    @property
+    def advised(self) -> int:
+        """What the calls said they did: the kernel's sz_applied."""
+        return sum(status.stats.sz_applied for status in self.statuses)
+
+    @property
+    def moved(self) -> int | None:
+        """What really moved; None where nobody looked at any of it."""
+        looked = [status.stats.sz_moved for status in self.statuses if status.stats.sz_moved is not None]
+        return sum(looked) if looked else None
+
+
+def line(account: Account) -> str:
+    """How acting is doing, in one line."""
+    several = len(account.statuses) > 1
+    parts = [_one(account, status, named=several) for status in account.statuses]
+    if account.refaulted is not None and not account.dry:
+        parts.append(f"refaulted {format_size(account.refaulted)}")
+    if account.held:
+        parts.append(f"held back: {account.held}")
+    time = format_time(round(account.seconds, 1))
+    return "  ".join([time, *parts, f"monitor {account.cpu_share:.1%} CPU"])
+
+
+def _one(account: Account, status: SchemeStatus, *, named: bool) -> str:
+    name = f"{status.index} {status.scheme.action}" if named or account.dry else str(status.scheme.action)
+    stats, index = status.stats, status.index
+    if account.dry:
+        last = account.passes.last.get(index, 0)
+        text = f"would {name}: {format_size(last)} in the last pass, {format_size(stats.sz_tried)} in all"
+    else:
+        text = f"{name}: tried {format_size(stats.sz_tried)}, advised {format_size(stats.sz_applied)}"
+        if stats.sz_moved is not None:
+            text += f", moved {format_size(stats.sz_moved)}"
+    if status.why:
+        text += f" ({'resting' if not status.active else 'waiting'}: {status.why})"
+    return text
+
+
+def summary(account: Account, stopped_by: str) -> str:
+    """The totals, in some lines."""
+    lines = [f"{format_time(round(account.seconds, 1))}, ended by {stopped_by}; {_cost(account)}"]
+    lines += [f"scheme {_totals(account, status)}" for status in account.statuses]
+    if account.dry:
+        there = "" if account.resident is None else f"; {format_size(account.resident)} of it was in memory"
+        lines.append(f"dry run: nothing was done{there}")
+    elif account.refaulted is not None:
+        lines.append(f"came back within a minute: {format_size(account.refaulted)}")
+    left = [f"{format_size(size)} {why}" for why, size in sorted(account.left.items()) if size]
+    if left:
+        lines.append(f"left alone: {', '.join(left)}")
+    return "\n".join(lines)
+
+
+def _cost(account: Account) -> str:
+    return f"the monitor took {account.cpu_share:.2%} of a CPU"
+
+
+def _totals(account: Account, status: SchemeStatus) -> str:
+    stats, index = status.stats, status.index
+    tried = f"{index} {status.scheme.action}: tried {format_size(stats.sz_tried)} in {stats.nr_tried} regions"
+    if (passes := account.passes.passes.get(index, 0)) > 0:
+        tried += f" and {passes} passes (at most {format_size(account.passes.most[index])} in one)"
+    if account.dry:
+        return tried
+    moved = "" if stats.sz_moved is None else f", moved {format_size(stats.sz_moved)}"
+    full = f", quota used up {stats.qt_exceeds} times" if stats.qt_exceeds else ""
+    return f"{tried}, advised {format_size(stats.sz_applied)}{moved}{full}"
+
+
+def document(account: Account, stopped_by: str, more: Mapping[str, object]) -> dict[str, object]:
+    """What --json prints: the totals, `more`, and each scheme."""
+    return {
+        "schema": 1,
+        "advised_bytes": account.advised,
+        "moved_bytes": account.moved,
+        "refault_bytes": account.refaulted,
+        "seconds": round(account.seconds, 3),
+        "stopped_by": stopped_by,
+        "dry_run": account.dry,
+        "tried_bytes": account.tried,
+        "resident_bytes": account.resident,
+        "left_bytes": dict(account.left),
+        "monitor_cpu_share": round(account.cpu_share, 6),
+        **more,
+        "schemes": [_scheme(account, status) for status in account.statuses],
+    }
+
+
+def _scheme(account: Account, status: SchemeStatus) -> dict[str, object]:
+    passes, index = account.passes, status.index
+    return {
+        "action": str(status.scheme.action),
+        "active": status.active,
+        "why": status.why,
+        "effective_bytes": status.effective_bytes,
+        "passes": passes.passes.get(index),
+        "tried_bytes_last_pass": passes.last.get(index),
+        "tried_bytes_largest_pass": passes.most.get(index),
+        "stats": asdict(status.stats),
+    }

@@ -1,0 +1,116 @@
+"""For how long memory lies idle and how much is accessed a second: DAMON_STAT, for a process or the whole machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+from contextlib import closing
+
+from udamon.cli import acting_flags, monitor
+from udamon.cli.child import Child
+from udamon.cli.line import Line
+from udamon.cli.progress import Progress
+from udamon.cli.running import follow, parse_duration, run_watching, signals
+from udamon.cli.targets import check
+from udamon.modules.stat import REFRESH_S, Idleness, IdleWatch
+from udamon.ops.available import choose
+from udamon.units import format_size, format_time
+
+SHOWN = (0, 25, 50, 75, 90, 99, 100)
+GOAL = "4%,3,5ms,10s"
+"""The intervals goal of DAMON_STAT (modules.stat.GOAL), as a flag."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    monitor.configure(parser)
+    acting_flags.configure_output(parser)
+    acting_flags.configure_module(parser, None, tunable=False)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tell until the target, the duration or the user ends it; passes a COMMAND's status on."""
+    check(args)
+    settle_intervals(args)
+    acting_flags.settle_monitor(args)
+    monitor.validate(args)
+    duration = parse_duration(args.duration)
+    with signals() as stopped:
+        return run_watching(args, lambda child: _watch(args, child, duration, stopped))
+
+
+def settle_intervals(args: argparse.Namespace) -> None:
+    """DAMON_STAT tunes its intervals; a census has none to tune, and keeps to --overhead."""
+    given = any((args.sample, args.aggr, args.overhead, args.intervals_goal))
+    if not given and (args.sim is not None or choose(args.via) not in monitor.CENSUSES):
+        args.intervals_goal = GOAL
+
+
+def _watch(
+    args: argparse.Namespace, child: Child | None, duration: float | None, stopped: threading.Event
+) -> str:
+    built = monitor.build(args, None if child is None else child.pid)
+    engine, idle = built.engine, IdleWatch()
+    progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
+    line = Line(sys.stderr, quiet=args.quiet, shared=child is not None, every=REFRESH_S)
+    for subscriber in (idle, progress, line):
+        engine.bus.subscribe(subscriber)
+    for text in built.notes:
+        line.say(text)
+    try:
+        with closing(engine):
+            engine.open()
+            ended_by = follow(
+                engine, child, duration, stopped, lambda: line.show(lambda: _line(idle.latest, progress))
+            )
+    finally:
+        line.clear()
+    if args.json:
+        print(json.dumps(document(idle.last, progress, built.via, ended_by)))
+    elif not args.quiet:
+        print(_table(idle.last, progress), file=sys.stderr if child is not None else sys.stdout)
+    return ended_by
+
+
+def _line(found: Idleness | None, progress: Progress) -> str:
+    time = format_time(round(progress.seconds, 1))
+    if found is None:
+        return f"{time}  nothing was seen yet  monitor {progress.cpu_share:.1%} CPU"
+    idle = ", ".join(f"{p}% {_idle(found.idle_ms[p])}" for p in (25, 50, 75, 99))
+    return (
+        f"{time}  idle: {idle}  {format_size(found.bandwidth)}/s  "
+        f"aggregations of {format_time(found.aggr_us / 1e6)}  monitor {progress.cpu_share:.1%} CPU"
+    )
+
+
+def _idle(ms: int) -> str:
+    return f"-{format_time(-ms / 1e3)}" if ms < 0 else format_time(ms / 1e3)
+
+
+def _table(found: Idleness | None, progress: Progress) -> str:
+    if found is None:
+        return f"nothing was seen in {format_time(round(progress.seconds, 1))}"
+    lines = [f"of {format_size(found.bytes)}, idle for (negative: accessed for)"]
+    lines += [f"{p:4} %  {_idle(found.idle_ms[p])}" for p in SHOWN]
+    lines.append(f"estimated memory bandwidth: {format_size(found.bandwidth)}/s")
+    intervals = f"{format_time(found.sample_us / 1e6)}, aggregations of {format_time(found.aggr_us / 1e6)}"
+    lines.append(f"sampling intervals of {intervals}; the monitor took {progress.cpu_share:.2%} of a CPU")
+    return "\n".join(lines)
+
+
+def document(found: Idleness | None, progress: Progress, via: str, ended_by: str) -> dict[str, object]:
+    """What --json prints: DAMON_STAT's parameters by their names; null where nothing was seen."""
+    return {
+        "schema": 1,
+        "memory_idle_ms_percentiles": None if found is None else list(found.idle_ms),
+        "estimated_memory_bandwidth": None if found is None else found.bandwidth,
+        "aggr_interval_us": None if found is None else found.aggr_us,
+        "sample_interval_us": None if found is None else found.sample_us,
+        "bytes": None if found is None else found.bytes,
+        "snapshots": progress.snapshots,
+        "via": via,
+        "seconds": round(progress.seconds, 3),
+        "stopped_by": ended_by,
+        "monitor_cpu_share": round(progress.cpu_share, 6),
+    }
