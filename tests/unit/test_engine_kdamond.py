@@ -232,8 +232,14 @@ def test_census_budget_chooses_the_interval_that_pays_its_cost() -> None:
     budget = CensusBudget(0.01)
     assert budget.interval_us(35_000_000) == 3_500_000  # 35 ms each 3.5 s are 1 %
     assert budget.interval_us(10) == 100_000
-    assert budget.interval_us(10**12) == 60_000_000
-    assert CensusBudget(0.0).interval_us(1) == 60_000_000
+    assert budget.interval_us(2_000_000_000) == 200_000_000
+    assert budget.interval_us(10**12) == 3_600_000_000
+    assert CensusBudget(0.0).interval_us(1) == 3_600_000_000
+
+
+def test_census_budget_says_when_one_census_is_more_than_its_share_of_ten_seconds() -> None:
+    assert CensusBudget(0.01).why(100_000_000) == "overhead 1.00%"
+    assert CensusBudget(0.01).why(220_000_000) == "overhead 1.00%, though 0.22 s of it at once"
 
 
 def test_census_budget_lengthens_at_once_and_shortens_with_patience() -> None:

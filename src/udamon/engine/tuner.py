@@ -69,11 +69,14 @@ class CensusBudget:
     """Keeps the CPU share of a census under `overhead` by choosing its aggregation interval.
 
     The cost of a census hardly depends on how often it is taken, so the interval that pays for it is
-    cost / overhead. Costs vary from one to the next: the largest of the last few is what must be paid.
+    cost / overhead. Costs vary from one to the next: the largest of the last few is what must be paid. All of it
+    is paid at once: of a target so large that one census takes more than the share of BURST_US, the share is kept
+    over its windows, but not over each BURST_US, which is said.
     """
 
     SHORTEST_US = 100_000
-    LONGEST_US = 60_000_000
+    LONGEST_US = 3_600_000_000
+    BURST_US = 10_000_000
     TICKS = 20  # ticks in an aggregation, as in the kernel's defaults
     HISTORY = 5
     # Shortening for less than this would only make the windows of a recording hard to compare.
@@ -93,11 +96,18 @@ class CensusBudget:
         aggr = self.interval_us(cpu_ns)
         return replace(attrs, sample_us=aggr // self.TICKS, aggr_us=aggr)
 
+    def why(self, cpu_ns: int) -> str:
+        """For the event of the attributes, and whoever reads it."""
+        share = cpu_ns / 1_000 / self.BURST_US
+        at_once = f", though {cpu_ns / 1e9:.2f} s of it at once" if share > self._overhead else ""
+        return f"overhead {self._overhead:.2%}{at_once}"
+
     def begin(self, context: Context, cpu_ns: Callable[[], int]) -> Tuned | None:
         """Measure one census before the first window, which then has the length of the others."""
         before = cpu_ns()
         context.watch.rehearse(context.targets)
-        return Tuned(self.attrs(context.attrs, cpu_ns() - before), f"overhead {self._overhead:.2%}")
+        cost = cpu_ns() - before
+        return Tuned(self.attrs(context.attrs, cost), self.why(cost))
 
     def tune(self, context: Context, cpu_ns: int, window_ns: int) -> Tuned | None:
         self._costs = [*self._costs[1 - self.HISTORY :], cpu_ns]
@@ -107,4 +117,4 @@ class CensusBudget:
         # Shorten only on the evidence of a full history; a single cheap window proves nothing.
         if new.aggr_us < context.attrs.aggr_us and len(self._costs) < self.HISTORY:
             return None
-        return Tuned(new, f"overhead {self._overhead:.2%}")
+        return Tuned(new, self.why(max(self._costs)))
