@@ -74,8 +74,9 @@ class Filters:
             targets=targets,
         )
 
-    def view(self, start_ns: int) -> str:
-        """The query behind the view `regions`; `start_ns` is the recording's start on CLOCK_MONOTONIC.
+    def view(self, start_ns: int, rows: str = "recording") -> str:
+        """The query behind the view `regions`; `start_ns` is the recording's start on CLOCK_MONOTONIC, and
+        `rows` what it is a view of.
 
         Columns as in udamon.record.schema without the events'; a row whose `start` is null is a snapshot
         in which no region is left.
@@ -93,7 +94,7 @@ class Filters:
                 CASE WHEN {keep} THEN age END AS age,
                 CASE WHEN {keep} THEN touched{share} END AS touched,
                 CASE WHEN {keep} THEN resident{share} END AS resident
-            FROM recording
+            FROM {rows}
             WHERE event IS NULL AND {self._which(start_ns)}
         """
 

@@ -8,47 +8,59 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Any
 
 from udamon.model import Range
 from udamon.record.naming import kind_of
 from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog
+from udamon.report.filters import ALL
 from udamon.report.layout import Row, bands_of, memory, rows_of
 from udamon.report.mappings import Mapped, label_of
-from udamon.report.source import Source
+from udamon.report.place import Axis, Place, sums
+from udamon.report.source import Source, double
 from udamon.report.terminal import Terminal, clock, shorten
 from udamon.units import format_size
 
-SPAN = 'SELECT min("begin"), max(time) FROM regions'
+SPAN = 'SELECT min("begin"), max(time) FROM {regions}'
 
 # Regions that touch cancel out in the sum: what is left are the edges of memory.
 EDGES = """
     WITH edges AS (
-        SELECT target, start AS address, 1 AS step FROM regions WHERE coalesce(resident, 1) > 0
-        UNION ALL SELECT target, "end" AS address, -1 AS step FROM regions WHERE coalesce(resident, 1) > 0
+        SELECT target, start AS address, 1 AS step FROM some_regions WHERE coalesce(resident, 1) > 0
+        UNION ALL
+        SELECT target, "end" AS address, -1 AS step FROM some_regions WHERE coalesce(resident, 1) > 0
     )
     SELECT target, address, sum(step) AS steps FROM edges WHERE address IS NOT NULL
     GROUP BY target, address HAVING sum(step) <> 0 ORDER BY target, address
 """
 
+# A window from column `early` to column `late` weighs `w0` ns in the first and `w1` in the last. Half a
+# nanosecond either way keeps rounding from spilling a window into a column where it is not.
+TIMED = """
+    SELECT first, last, "into", over, rate, early, greatest(late, early) AS late,
+        least("to", (early + 1) * {width}) - "from" AS w0, "to" - greatest(late, early) * {width} AS w1
+    FROM (
+        SELECT first, last, "into", over, CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0) AS rate,
+            CAST("begin" - {begin} AS DOUBLE) AS "from", CAST(time - {begin} AS DOUBLE) AS "to",
+            CAST(floor(("begin" - {begin} + {half}) / {width}) AS INTEGER) AS early,
+            CAST(ceil((time - {begin} - {half}) / {width}) AS INTEGER) - 1 AS late
+        FROM ({placed}) AS placed
+    ) AS windows WHERE rate IS NOT NULL
+"""
+
+SUMMED = """
+    SELECT early, late, first, last, {sums} FROM ({timed}) AS timed GROUP BY early, late, first, last
+"""
+
 CELLS = """
-    WITH parts AS (
-        SELECT pieces.line, regions.seq, regions."begin", regions.time,
-            CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0) AS rate,
-            CAST(least(regions."end", pieces.high) AS DOUBLE) - greatest(regions.start, pieces.low) AS bytes
-        FROM regions JOIN pieces ON regions.target = pieces.target
-            AND regions.start < pieces.high AND regions."end" > pieces.low
-    ), lines AS (
-        SELECT line, seq, "begin", time, sum(rate * bytes) AS heat, sum(bytes) AS bytes
-        FROM parts GROUP BY line, seq, "begin", time
-    ), shares AS (
-        SELECT line, slot, heat, bytes,
-            CAST(least(time, high) - greatest("begin", low) AS DOUBLE) AS weight
-        FROM lines JOIN slots ON "begin" < high AND time > low
-    )
-    SELECT line, slot, sum(heat * weight) / sum(bytes * weight) FROM shares GROUP BY line, slot
+    SELECT name, slot,
+        sum(CASE WHEN slot = early THEN heat WHEN slot = late THEN heat_end ELSE heat_all * {width} END)
+            / sum(CASE WHEN slot = early THEN bytes WHEN slot = late THEN bytes_end ELSE bytes_all * {width} END)
+    FROM (
+        SELECT *, unnest(range(CAST(early AS BIGINT), CAST(late AS BIGINT) + 1)) AS slot FROM ({spread}) AS spread
+    ) AS slots GROUP BY name, slot
 """
 
 
@@ -65,22 +77,38 @@ class Heatmap:
 
 def measure(source: Source, rows: int, columns: int) -> Heatmap:
     """About `rows` x exactly `columns` cells over all that the filters leave. RecordingError if nothing."""
-    begin, end = source.query(SPAN)[0]
+    begin, end = span(source)
     lines = lines_of(source, rows)
-    if begin is None or not lines:
+    if begin is None or end is None or not lines:
         raise source.nothing()
-    edges = [begin + (end - begin) * column // columns for column in range(columns + 1)]
-    pieces = [(row.band.target, line, *piece) for line, row in enumerate(lines) for piece in row.pieces]
-    source.table("pieces", "target INTEGER, line INTEGER, low UBIGINT, high UBIGINT", pieces)
-    source.table("slots", "slot INTEGER, low BIGINT, high BIGINT", _slots(edges))
     cells: list[list[float | None]] = [[None] * columns for _ in lines]
-    for line, slot, rate in source.query(CELLS):
-        cells[line][slot] = rate
+    for line, slot, rate in source.query(_query(source, lines, begin, (end - begin) / columns)):
+        if 0 <= slot < columns:
+            cells[line][slot] = rate
     return Heatmap(lines, cells, source.start_ns, begin, end)
 
 
-def _slots(edges: Sequence[int]) -> list[tuple[int, int, int]]:
-    return [(slot, low, high) for slot, (low, high) in enumerate(pairwise(edges))]
+def span(source: Source) -> tuple[int | None, int | None]:
+    """The begin of the first window and the end of the last one, ns; None where nothing is left."""
+    # The first and the last snapshots are among the few, and only those filters leave them out.
+    few = source.filters.time == ALL and not source.filters.targets
+    begin, end = source.query(SPAN.format(regions="some_regions" if few else "regions"))[0]
+    return begin, end
+
+
+def _query(source: Source, lines: Sequence[Row], begin: int, width: float) -> str:
+    places = [Place(row.band.target, *piece, line) for line, row in enumerate(lines) for piece in row.pieces]
+    axis = Axis(source, "heatmap", places)
+    placed = axis.placed(("nr_accesses", "ticks", '"begin"', "time"))
+    timed = TIMED.format(placed=placed, begin=begin, width=double(width), half=double(0.5))
+    amounts = {"heat": "w0 * rate", "bytes": "w0"}
+    # Windows that reach into a second column are few when there are many windows, and many when few.
+    later = {"heat_end": "w1 * rate", "bytes_end": "w1", "heat_all": "rate", "bytes_all": double(1)}
+    columns = [sums(name, value) for name, value in amounts.items()]
+    columns += [sums(name, value, "late > early") for name, value in later.items()]
+    summed = SUMMED.format(sums=", ".join(columns), timed=timed)
+    spread = axis.spread(("early", "late"), (*amounts, *later), f"({summed}) AS summed")
+    return CELLS.format(spread=spread, width=double(width))
 
 
 def lines_of(source: Source, rows: int) -> list[Row]:

@@ -15,10 +15,25 @@ MEMORY_LIMIT = "300MB"
 """DuckDB spills to disk beyond it; what a report needs grows with snapshots, not with regions."""
 
 
+SOME_ROWS = 200_000
+"""Rows of `some_regions`, at most about so many."""
+
+
+class _Some:
+    """A few snapshots of a recording, for DuckDB to read."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self._recording.some(SOME_ROWS).__arrow_c_stream__(requested_schema)
+
+
 class Source:
     """A recording with filters, ready for queries over the view `regions` (udamon.report.filters).
 
-    Each query streams the file anew. Raises MissingExtra without DuckDB.
+    Each query streams the file anew. `some_regions` is the same view of a few snapshots, the first and the
+    last among them: where memory is can be told from those. Raises MissingExtra without DuckDB.
     """
 
     def __init__(self, recording: Recording, filters: Filters | None = None) -> None:
@@ -42,7 +57,9 @@ class Source:
         self._db.execute("SET preserve_insertion_order = false")
         self._db.register("recording", recording)
         self.start_ns = self._start()
-        self._db.execute(f"CREATE TEMP VIEW regions AS {self.filters.view(self.start_ns)}")
+        self._db.register("some_rows", _Some(recording))
+        for view, rows in (("regions", "recording"), ("some_regions", "some_rows")):
+            self._db.execute(f"CREATE TEMP VIEW {view} AS {self.filters.view(self.start_ns, rows)}")
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query whose result is small. Raises CannotError when memory and disk do not do."""
@@ -56,11 +73,16 @@ class Source:
         return rows
 
     def table(self, name: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
-        """A small table beside the view, for queries to join: `columns` as in CREATE TABLE."""
+        """A small table beside the view, for queries to join: `columns` as in CREATE TABLE, of whole numbers from 0."""
         self._db.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({columns})")
         if rows:
-            marks = ", ".join("?" * len(rows[0]))
-            self._db.executemany(f"INSERT INTO {name} VALUES ({marks})", [list(row) for row in rows])
+            from arro3.core import Array, DataType, RecordBatch
+
+            parts = [Array(list(column), DataType.uint64()) for column in zip(*rows, strict=True)]
+            names = [f"c{number}" for number in range(len(parts))]
+            self._db.register("rows_of_table", RecordBatch.from_arrays(parts, names=names))
+            self._db.execute(f"INSERT INTO {name} SELECT * FROM rows_of_table")
+            self._db.unregister("rows_of_table")
 
     def nothing(self) -> RecordingError:
         """The error of a report that found no snapshot to speak about."""
@@ -87,3 +109,8 @@ class Source:
             if begins.null_count < len(begins):
                 return int(begins.slice(0, 1).to_pylist()[0])
         return int(self.recording.metadata.get("monotonic_ns", 0))
+
+
+def double(value: float) -> str:
+    """A literal of a double: without the exponent it would be a decimal, which is slow to compute with."""
+    return f"{value:.17e}"
