@@ -21,12 +21,15 @@ from typing import NamedTuple
 from bench import machine
 from bench.fake_process import record_fake
 from bench.figures import Figure, as_text
-from tests.integration.recorder import hot_and_cold, snapshots_in, until
+from tests.integration.recorder import running_udamon, snapshots_in, until
 from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog
 from udamon.units import GIB, MIB, format_size
 
 PARTS = 8
+RATE = "500k"
+"""Accesses a second: all hot pages of 10 GiB in half a second, and no more than a part of an emulated CPU."""
+FILLED_S = 600.0
 SETTLED_S = 5.0
 WINDOW_S = 10.0
 SECONDS = 35.0
@@ -105,12 +108,17 @@ def recorder(overhead: str, *words: str | int | Path) -> Callable[[Path], subpro
 
 @contextmanager
 def target(size: int) -> Iterator[int]:
-    """The pid of a process with so much memory."""
-    with (
-        tempfile.TemporaryDirectory() as place,
-        hot_and_cold(config(size, Path(place)), Path(place, "truth")) as process,
-    ):
-        yield process.pid
+    """The pid of a process with so much memory. It leaves the processor now and then, as services do."""
+    with tempfile.TemporaryDirectory() as place:
+        truth = Path(place, "truth")
+        words = ("--truth", truth, "--quiet", "--duration", "1h", "--rate", RATE)
+        with running_udamon("workload", config(size, Path(place)), *words) as process:
+            until(lambda: process.poll() is not None or _begun(truth), "the workload", FILLED_S)
+            yield process.pid
+
+
+def _begun(truth: Path) -> bool:
+    return truth.exists() and '"kind": "phase"' in truth.read_text()
 
 
 def of_processes(via: str, overhead: str, sizes: Sequence[int]) -> Iterator[list[str]]:
