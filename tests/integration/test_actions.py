@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.worker import MIB, Worker, working
-from udamon.core.scheme import Action, Deed
+from udamon.core.scheme import Action, Bounds, Deed, Filter, FilterType
 from udamon.linux import features
 from udamon.ops.acting.spared import Spared
 from udamon.ops.acting.vaddr import VaddrActor
@@ -97,3 +97,36 @@ def test_a_target_that_is_gone_is_no_bytes(worker: Worker, actor: VaddrActor, tm
     worker.end()
     for action in (Action.PAGEOUT, Action.COLD, Action.WILLNEED):
         assert actor.apply(target, *area, Deed(action)) == (0, 0, None)
+
+
+def by(type: FilterType, **more: object) -> Deed:
+    """Count the pages that are of this type."""
+    filter = Filter(type, matching=True, allow=True, **more)  # type: ignore[arg-type]
+    return Deed(Action.STAT, (filter,), pages_allowed_by_default=False)
+
+
+@pytest.mark.needs("frame_numbers", "thp")
+def test_folios_are_told_by_their_size(worker: Worker, actor: VaddrActor) -> None:
+    small, huge = worker.area("s", 4 * MIB, "anon"), worker.area("h", 4 * MIB, "anon")
+    worker.tell("advise", "s", 15)
+    if actor.apply(worker.target(), *huge, Deed(Action.COLLAPSE)).applied != huge.size:
+        pytest.skip("the kernel had no huge pages to give")
+    wanted = by(FilterType.HUGEPAGE_SIZE, size=Bounds(2 * MIB, 2 * MIB))
+    assert actor.missing(wanted) is None
+    assert actor.apply(worker.target(), *huge, wanted) == (0, huge.size, None)
+    assert actor.apply(worker.target(), *small, wanted) == (0, 0, None)
+    assert worker.intact("h", huge)
+
+
+@pytest.mark.needs("frame_numbers")
+def test_pages_are_told_by_their_cgroup(worker: Worker, actor: VaddrActor) -> None:
+    lines = [line.split(":", 2) for line in Path(f"/proc/{worker.pid}/cgroup").read_text().splitlines()]
+    mine = next((path for _, names, path in lines if "memory" in names.split(",")), None) or next(
+        (path for number, _, path in lines if number == "0"), "/"
+    )
+    area = worker.area("a", 2 * MIB, "anon")
+    wanted = by(FilterType.MEMCG, path=mine)
+    if (why := actor.missing(wanted)) is not None:
+        pytest.skip(why)
+    assert actor.apply(worker.target(), *area, wanted).passed == area.size
+    assert actor.missing(by(FilterType.MEMCG, path="/there-is-none")) is not None

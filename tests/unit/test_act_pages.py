@@ -10,7 +10,7 @@ import pytest
 from udamon.core.scheme import Action, Deed, Filter, FilterType
 from udamon.model import Range
 from udamon.ops.acting.pages import REJECTED, SHARED, TAKE, Judged, judge, minus
-from udamon.ops.page_filters import open_test
+from udamon.ops.page_filters import PageFilters
 
 PAGE = 4096
 PRESENT, SWAPPED, FILE, OWN = 1 << 63, 1 << 62, 1 << 61, 1 << 56
@@ -26,7 +26,7 @@ class PageMap:
 
 
 def found(page_map: PageMap, deed: Deed, *, spare_shared: bool = True) -> Judged:
-    return judge(page_map.file.fileno(), [page_map.all], open_test(deed, spare_shared=spare_shared))
+    return judge(page_map.file.fileno(), [page_map.all], PageFilters().test(deed, spare_shared=spare_shared))
 
 
 def pages(*numbers: int) -> list[Range]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from udamon.core.scheme import Action, Deed
 from udamon.linux import features
 from udamon.linux.roots import Roots
-from udamon.ops.page_filters import missing_for_filters
 
 NEEDS_KERNEL = {
     Action.HUGEPAGE: "no system call sets huge pages for another process",
@@ -34,7 +33,7 @@ def missing_for_processes(deed: Deed, roots: Roots) -> str | None:
     if lacking is not None:
         why, fix = lacking
         return f"{action} cannot be done here: {why}; {fix}."
-    return missing_for_filters(deed.page_filters, roots)
+    return None
 
 
 def advice_lacks(action: Action, roots: Roots) -> tuple[str, str] | None:

@@ -40,7 +40,7 @@ from udamon.ops.acting.reasons import MIGRATIONS, missing_for_processes
 from udamon.ops.acting.spared import LEAVE_ALL, Spared
 from udamon.ops.acting.view import Piece, View, Views, process_of
 from udamon.ops.base import Applied
-from udamon.ops.page_filters import open_test
+from udamon.ops.page_filters import PageFilters
 from udamon.ops.refaults import Refaults
 from udamon.ops.residency import joined, overlap
 
@@ -74,11 +74,12 @@ class VaddrActor:
         self._spared = spared
         self._refaults = refaults
         self._views = Views(roots.proc, now_ns)
+        self._filters = PageFilters(roots)
         self.left: Counter[str] = Counter()
 
     def missing(self, deed: Deed) -> str | None:
         """See ops.base."""
-        return missing_for_processes(deed, self._roots)
+        return missing_for_processes(deed, self._roots) or self._filters.missing(deed.page_filters)
 
     def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
         """See ops.base; [start, end) in whole pages. Raises NotPermitted only."""
@@ -96,6 +97,7 @@ class VaddrActor:
     def close(self) -> None:
         """See ops.base."""
         self._views.close()
+        self._filters.close()
 
     def _apply(self, view: View, start: int, end: int, deed: Deed) -> Applied:
         pieces = self._in_reach(view.pieces(start, end), deed.action)
@@ -103,7 +105,7 @@ class VaddrActor:
             done = self._advise(view, [Range(p.start, p.end) for p in pieces], deed.action)
             return Applied(total(done), end - start)
         takes_away = deed.action in _TAKES_AWAY
-        test = open_test(deed, spare_shared=takes_away and self._spared.shared)
+        test = self._filters.test(deed, spare_shared=takes_away and self._spared.shared)
         found = judge(view.page_map, [Range(p.start, p.end) for p in pieces], test)
         self.left["shared"] += found.bytes[SHARED]
         self.left["filtered"] += found.bytes[REJECTED]
