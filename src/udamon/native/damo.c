@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { START, END, NR_ACCESSES, AGE };
+enum { START, END, NR_ACCESSES, AGE, COLUMNS };
+enum { LONGEST_USUAL = 1024 }; /* bytes of a region with damo's own spaces, at most */
 
 typedef struct {
     uint64_t start, end, touched;
@@ -135,7 +136,7 @@ static int region_of(Text *text, Region *region)
     return OK;
 }
 
-/* Digits and commas, at most 20 of both: more are for the slow way. */
+/* Digits, and commas between them, less than 20 of both: more are for the slow way. */
 static const unsigned char *digits(const unsigned char *at, uint64_t *number)
 {
     uint64_t value = 0;
@@ -143,40 +144,40 @@ static const unsigned char *digits(const unsigned char *at, uint64_t *number)
     for (; i < 20; i++) {
         if (at[i] >= '0' && at[i] <= '9')
             value = 10 * value + (at[i] - '0');
-        else if (at[i] != ',')
+        else if (at[i] != ',' || at[i + 1] < '0' || at[i + 1] > '9')
             break;
     }
     *number = value;
     return i > 0 && i < 20 ? at + i : NULL;
 }
 
-/* A region exactly as damo writes it, which is nearly every one, whatever its spaces: where it ends, or NULL for
- * anything else. It is a shortcut of region_of and tells nothing else of a text. */
+/* A region with damo's own spaces and order, which is nearly every one: where it ends, or NULL for anything else.
+ * It is a shortcut of region_of, several times as fast, and tells nothing else of a text. */
 static const unsigned char *usual(const unsigned char *at, const unsigned char *end, Region *region)
 {
-    uint64_t number[4];
-#define PART(text)                                                                                                  \
-    at = json_past_space(at, end);                                                                                  \
-    if (end - at < 64 || memcmp(at, text, sizeof(text) - 1) != 0)                                                   \
-        return NULL;                                                                                                \
-    at += sizeof(text) - 1;
-#define NUMBER(column)                                                                                              \
-    if ((at = digits(at, &number[column])) == NULL)                                                                 \
+#define LINE(spaces) "\n                    " spaces
+#define NUMBER(column, before)                                                                                      \
+    if (memcmp(at, before, sizeof(before) - 1) != 0 ||                                                              \
+        (at = digits(at + sizeof(before) - 1, &number[column])) == NULL)                                            \
         return NULL;
-    PART("{") PART("\"start\":") PART("\"") NUMBER(START) PART("\"") PART(",")
-    PART("\"end\":") PART("\"") NUMBER(END) PART("\"") PART(",")
-    PART("\"nr_accesses\":") PART("{") PART("\"samples\":") PART("") NUMBER(NR_ACCESSES) PART(",")
-    PART("\"percent\":") PART("null") PART("}") PART(",")
-    PART("\"age\":") PART("{") PART("\"usec\":") PART("null") PART(",")
-    PART("\"aggr_intervals\":") PART("\"") NUMBER(AGE) PART("\"") PART("}") PART(",")
-    PART("\"probe_hits\":") PART("[") PART("]") PART(",") PART("\"sz_filter_passed\":") PART("\"0 B\"") PART("}")
-#undef PART
+    static const char after[] = "\"" LINE("    ") "}," LINE("    ") "\"probe_hits\": []," LINE("    ")
+        "\"sz_filter_passed\": \"0 B\"" LINE("") "}";
+    uint64_t number[COLUMNS];
+    if (end - at < LONGEST_USUAL)
+        return NULL;
+    NUMBER(START, "{" LINE("    ") "\"start\": \"")
+    NUMBER(END, "\"," LINE("    ") "\"end\": \"")
+    NUMBER(NR_ACCESSES, "\"," LINE("    ") "\"nr_accesses\": {" LINE("        ") "\"samples\": ")
+    NUMBER(AGE, "," LINE("        ") "\"percent\": null" LINE("    ") "}," LINE("    ") "\"age\": {" LINE("        ")
+           "\"usec\": null," LINE("        ") "\"aggr_intervals\": \"")
 #undef NUMBER
-    if (number[START] >= number[END] || number[NR_ACCESSES] > UINT32_MAX || number[AGE] > UINT32_MAX)
+#undef LINE
+    if (memcmp(at, after, sizeof(after) - 1) != 0 || number[START] >= number[END] ||
+        number[NR_ACCESSES] > UINT32_MAX || number[AGE] > UINT32_MAX)
         return NULL;
     *region = (Region){number[START], number[END], number[NR_ACCESSES] ? number[END] - number[START] : 0,
                        (uint32_t)number[NR_ACCESSES], (uint32_t)number[AGE], -1, -1};
-    return at;
+    return at + sizeof(after) - 1;
 }
 
 static int grow(void **memory, size_t room, size_t size)
