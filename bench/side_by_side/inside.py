@@ -13,22 +13,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.side_by_side.monitors import MONITORS
 from bench.side_by_side.plan import Run, workload
-from udamon.linux.procfs import ProcessId, cpu_ns, list_pids, read_stat
+from bench.spending import Look, group_cpu_s, join, own_group
 from udamon.linux.tracefs import tracefs_root
 from udamon.workload.spec import format_workload
 
-GROUP = Path("/sys/fs/cgroup/side-by-side")
 KDAMONDS = Path("/sys/kernel/mm/damon/admin/kdamonds")
-LOOK_S = 0.5
 ENDS_IN_S = 120
 ALONE_SETTLES_S = 1.0
 
@@ -70,12 +67,12 @@ def carry_out(run: Run, place: Path) -> None:
 
 def _watched(command: Sequence[str | Path], place: Path, target: subprocess.Popen[bytes]) -> dict[str, Any]:
     words = [str(word) for word in command]
-    with _group() as group, (place / "monitor.err").open("wb") as said:
+    with own_group() as group, _given_back(), (place / "monitor.err").open("wb") as said:
         begin = time.monotonic()
         process = subprocess.Popen(
-            words, stdout=said, stderr=said, stdin=subprocess.DEVNULL, preexec_fn=lambda: _join(group)
+            words, stdout=said, stderr=said, stdin=subprocess.DEVNULL, preexec_fn=lambda: join(group)
         )
-        look = _Look(group, process.pid)
+        look = Look(group, process.pid)
         target.wait(ENDS_IN_S)
         ended = time.monotonic()
         try:
@@ -89,77 +86,14 @@ def _watched(command: Sequence[str | Path], place: Path, target: subprocess.Pope
         }  # fmt: skip
 
 
-class _Look:
-    """Every half second: the time, CPU seconds of the group, of kdamond (0 while there is none), and of the
-    threads of process `pid` beside its first."""
-
-    def __init__(self, group: Path, pid: int) -> None:
-        self.seen: list[tuple[float, float, float, float]] = []
-        self._group = group
-        self._pid = pid
-        self._stop = threading.Event()
-        self._kdamond: ProcessId | None = None
-        self._known: set[int] = set(list_pids())
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stop.wait(LOOK_S):
-            used = group_cpu_s(self._group)
-            self.seen.append((time.monotonic(), used, self._kdamond_s(), self._threads_s()))
-
-    def _threads_s(self) -> float:
-        tasks = Path(f"/proc/{self._pid}/task")
-        with suppress(OSError):
-            others = [task for task in tasks.iterdir() if task.name != str(self._pid)]
-            return sum(int((task / "schedstat").read_text().split()[0]) for task in others) / 1e9
-        return self.seen[-1][3] if self.seen else 0.0
-
-    def _kdamond_s(self) -> float:
-        if self._kdamond is None:
-            new = set(list_pids()) - self._known
-            self._known |= new
-            self._kdamond = next(filter(None, map(_kdamond_at, new)), None)
-        with suppress(OSError):
-            return cpu_ns(self._kdamond) / 1e9 if self._kdamond else 0.0
-        return self.seen[-1][2] if self.seen else 0.0
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-
-def _kdamond_at(pid: int) -> ProcessId | None:
-    with suppress(OSError):
-        if Path(f"/proc/{pid}/comm").read_text().startswith("kdamond."):
-            return read_stat(pid).id
-    return None
-
-
 @contextmanager
-def _group() -> Iterator[Path]:
-    """A control group: its CPU is that of the monitor and all it starts, whoever waits for them."""
-    GROUP.mkdir()
+def _given_back() -> Iterator[None]:
+    """damo leaves its settings behind; udamon rightly takes such a DAMON for somebody's."""
     try:
-        yield GROUP
+        yield
     finally:
-        for _ in range(50):
-            with suppress(OSError):
-                GROUP.rmdir()
-                break
-            time.sleep(0.1)
-        # damo leaves its settings behind; udamon rightly takes such a DAMON for somebody's.
         if KDAMONDS.exists():
             (KDAMONDS / "nr_kdamonds").write_text("0")
-
-
-def _join(group: Path) -> None:
-    (group / "cgroup.procs").write_text(str(os.getpid()))
-
-
-def group_cpu_s(group: Path) -> float:
-    lines = (group / "cpu.stat").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("usage_usec")) / 1e6
 
 
 def trace_clock_offset_ns() -> int:

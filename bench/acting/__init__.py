@@ -1,0 +1,5 @@
+"""What acting is worth, measured on real kernels in a guest: memory taken out, speed lost.
+
+reclaim.py   udamon reclaim beside DAMON_RECLAIM and beside nobody   (python -m bench.acting.reclaim)
+inside.py    what runs in the guest: the workload, whoever acts, and looks at the memory
+"""
