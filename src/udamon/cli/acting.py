@@ -23,8 +23,10 @@ from udamon.cli.targets import check
 from udamon.core.scheme import SchemeStatus
 from udamon.errors import NotSupported, UdamonError, UsageError
 from udamon.linux.cgroup import find_cgroup
+from udamon.modules.hands import Hands, hands_for
 from udamon.modules.work import Work
 from udamon.schemes.config_pattern import WantedScheme
+from udamon.schemes.governor import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,14 @@ class Job:
     """What a command wants done.
 
     `read` gives the schemes as they are wanted now; it is asked again when `file` changes, and raises UdamonError.
-    `dry`: only tell what would be done. `more` are the command's own keys of the document.
+    `dry`: only tell what would be done. `by_cgroup`: to the cgroup as a whole. `more` are the command's own keys of
+    the document.
     """
 
     read: Callable[[], Sequence[WantedScheme]]
     file: Path | None = None
     dry: bool = False
+    by_cgroup: bool = False
     more: Callable[[Sequence[SchemeStatus]], Mapping[str, object]] = lambda statuses: {}
 
 
@@ -46,6 +50,7 @@ def run(args: argparse.Namespace, job: Job) -> int:
     check(args)
     monitor.validate(args)
     acting_flags.spared(args)
+    acting_flags.limits(args)
     wanted = job.read()  # nothing is started for schemes that are wrong
     if args.sim is not None and not job.dry:
         raise UsageError("simulated memory cannot be acted on; make it a dry run, or give a process.")
@@ -123,9 +128,9 @@ class _Session:
             cpu_share=progress.cpu_share,
             dry=self._job.dry,
             passes=work.passes,
-            refaulted=work.refaulted,
-            left=dict(work.left),
-            resident=work.resident,
+            refaulted=work.hands.refaulted,
+            left=dict(work.hands.left),
+            resident=work.hands.resident,
             held=work.held,
         )
 
@@ -147,11 +152,13 @@ def _work(args: argparse.Namespace, job: Job, built: Monitor, wanted: Sequence[W
     cgroups = {}
     if args.cgroup is not None:
         cgroups[f"cgroup {args.cgroup}"] = find_cgroup(args.cgroup)
-    return Work(
-        built.engine,
-        wanted,
-        dry=job.dry,
-        spared=acting_flags.spared(args),
-        limits=acting_flags.limits(args),
-        cgroups=cgroups,
-    )
+    limits = Limits(None, None) if job.dry else acting_flags.limits(args)
+    return Work(built.engine, wanted, _hands(args, job, built), limits=limits, cgroups=cgroups)
+
+
+def _hands(args: argparse.Namespace, job: Job, built: Monitor) -> Hands:
+    if job.by_cgroup and not job.dry:
+        from udamon.modules.cgroup_reclaim import CgroupHands
+
+        return CgroupHands(args.cgroup)
+    return hands_for(built.ops, acting_flags.spared(args), dry=job.dry)

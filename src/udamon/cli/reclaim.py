@@ -9,12 +9,20 @@ from pathlib import Path
 from udamon.cli import acting, acting_flags
 from udamon.cli.acting import Job
 from udamon.core.scheme import SchemeStatus
+from udamon.errors import UsageError
 from udamon.modules.reclaim import ReclaimParameters
 from udamon.schemes.config_pattern import WantedScheme
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only say what would be taken out")
+    parser.add_argument(
+        "--by",
+        choices=("region", "cgroup"),
+        default="region",
+        help="cgroup: find out how much of --cgroup is cold, and let the kernel choose which pages of it to take "
+        "(memory.reclaim); default region",
+    )
     acting_flags.configure(parser)
     acting_flags.configure_module(parser, ReclaimParameters, tunable=True)
 
@@ -22,12 +30,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Reclaim until the target, the duration or the user ends it."""
     acting_flags.settle_monitor(args)
+    by_cgroup = args.by == "cgroup"
+    if by_cgroup:
+        _check_by_cgroup(args)
 
     def read() -> Sequence[WantedScheme]:
         return acting_flags.read_parameters(args, ReclaimParameters()).schemes()
 
     file = None if args.parameters is None else Path(args.parameters)
-    return acting.run(args, Job(read, file, dry=args.dry_run, more=_by_the_kernels_names))
+    job = Job(read, file, dry=args.dry_run, by_cgroup=by_cgroup, more=_by_the_kernels_names)
+    return acting.run(args, job)
+
+
+def _check_by_cgroup(args: argparse.Namespace) -> None:
+    if args.cgroup is None:
+        raise UsageError("--by cgroup takes memory of a whole cgroup; say which with --cgroup PATH.")
+    if args.include:
+        raise UsageError("with --by cgroup the kernel chooses the pages; leave --include out.")
+    if args.via == "kernel":
+        raise UsageError("--by cgroup is done from outside the kernel; choose another --via.")
 
 
 def _by_the_kernels_names(statuses: Sequence[SchemeStatus]) -> Mapping[str, object]:

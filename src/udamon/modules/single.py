@@ -70,4 +70,4 @@ def _as_flag(message: str) -> str:
     for name, flag in FLAGS.items():
         if where == ".".join(flag.path):
             return f"--{name}: {why}"
-    return f"{where}: {why}" if why else message
+    return f"{where}: {why}" if where else why

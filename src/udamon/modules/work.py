@@ -10,15 +10,11 @@ from udamon.core.attrs import Attrs
 from udamon.core.scheme import AccessPattern, Scheme, SchemeStatus
 from udamon.engine.acting import PatternsFor
 from udamon.engine.kdamond import Kdamond
-from udamon.errors import NotSupported
 from udamon.model import Event, Snapshot
-from udamon.modules.dry_run import DryActor, PassWatch
+from udamon.modules.dry_run import PassWatch
+from udamon.modules.hands import Hands
 from udamon.modules.held import HeldSchemes
-from udamon.ops.acting.spared import LEAVE_ALL, Spared
-from udamon.ops.acting.vaddr import VaddrActor
-from udamon.ops.base import Actor
 from udamon.ops.metrics import MachineMetrics
-from udamon.ops.refaults import Refaults
 from udamon.ops.suffering import FaultCounter, stalls
 from udamon.schemes import Schemes
 from udamon.schemes.config_pattern import WantedScheme
@@ -31,7 +27,7 @@ LOOK_SHARE = 0.002
 
 
 class Work:
-    """What schemes do on a kdamond that has not started yet; the properties are the account so far.
+    """What schemes do by `hands` on a kdamond that has not started yet; the properties are the account so far.
 
     `cgroups` (name to directory) are watched for memory pressure beside the system. Raises NotSupported where this
     cannot be done here.
@@ -41,47 +37,29 @@ class Work:
         self,
         engine: Kdamond,
         wanted: Sequence[WantedScheme],
+        hands: Hands,
         *,
-        dry: bool = False,
-        spared: Spared = LEAVE_ALL,
         limits: Limits = Limits(),  # noqa: B008 (immutable)
         cgroups: Mapping[str, Path] = {},
     ) -> None:
         self.passes = PassWatch()
+        self.hands = hands
         self._engine = engine
         self._metrics = MachineMetrics()
-        self._refaults: Refaults | None = None
-        self._acted_on: VaddrActor | None = None
-        self._dry: DryActor | None = None
-        self._held: HeldSchemes | None = None
-        if dry:
-            self._dry = DryActor()
-            self._schemes = self._install(wanted, self._dry)
-            engine.context.schemes = self._schemes
-        else:
-            actor = self._governed(self._actor(engine.context.ops.name, spared), limits, cgroups)
-            self._schemes = self._install(wanted, actor)
-            engine.context.schemes = self._held = HeldSchemes(self._schemes, actor.look)
-
-    def _install(self, wanted: Sequence[WantedScheme], actor: Actor) -> Schemes:
-        return Schemes(
-            schemes_at(wanted, self._engine.attrs),
+        actor = self._governed(limits, cgroups)
+        self._schemes = Schemes(
+            schemes_at(wanted, engine.attrs),
             actor,
             self._metrics,
             time.monotonic_ns,
             patterns_for=patterns_for(wanted),
             observers=[self.passes],
         )
+        self._held = HeldSchemes(self._schemes, actor.look)
+        engine.context.schemes = self._held
+        engine.bus.subscribe(RefaultWatch(hands))
 
-    def _actor(self, ops: str, spared: Spared) -> Actor:
-        if ops not in ("vaddr", "fvaddr"):
-            raise NotSupported(f"{ops} cannot be acted on; make it a dry run, or give processes.")
-        self._refaults = Refaults()
-        self._engine.bus.subscribe(RefaultWatch(self._refaults))
-        self._acted_on = VaddrActor(spared=spared, refaults=self._refaults)
-        return self._acted_on
-
-    def _governed(self, actor: Actor, limits: Limits, cgroups: Mapping[str, Path]) -> GovernedActor:
+    def _governed(self, limits: Limits, cgroups: Mapping[str, Path]) -> GovernedActor:
         def tell(text: str) -> None:
             self._engine.bus.emit("note", {"text": text})
 
@@ -91,7 +69,7 @@ class Work:
             FaultCounter().count,
             lambda: stalls(cgroups),
         )
-        return GovernedActor(actor, Governor(limits), read, time.monotonic_ns, tell)
+        return GovernedActor(self.hands.actor, Governor(limits), read, time.monotonic_ns, tell)
 
     def commit(self, wanted: Sequence[WantedScheme]) -> None:
         """Go on with these schemes. From any other thread, while it runs. Raises NotSupported or CannotError."""
@@ -103,44 +81,28 @@ class Work:
         return self._schemes.status()
 
     @property
-    def refaulted(self) -> int | None:
-        """Bytes of what was moved that came back within a minute; None where nothing is moved."""
-        return None if self._refaults is None else self._refaults.bytes
-
-    @property
-    def left(self) -> Mapping[str, int]:
-        """Bytes that were left alone, by reason."""
-        return {} if self._acted_on is None else self._acted_on.left
-
-    @property
-    def resident(self) -> int | None:
-        """Of what a dry run would have tried, bytes in memory."""
-        return None if self._dry is None else self._dry.resident_bytes
-
-    @property
     def held(self) -> str:
         """What keeps all schemes from acting; "" when nothing does."""
-        return "" if self._held is None else self._held.why
+        return self._held.why
 
     def end(self) -> None:
         """The engine has ended: look for refaults a last time, and end what metrics started. Idempotent."""
-        if self._refaults is not None:
-            self._refaults.look()
+        self.hands.look()
         self._metrics.close()
 
 
 class RefaultWatch:
     """Subscribes to a monitor, so that refaults are looked for on the kdamond's own thread."""
 
-    def __init__(self, refaults: Refaults, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
-        self._refaults = refaults
+    def __init__(self, hands: Hands, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._hands = hands
         self._now_ns = now_ns
         self._next_ns = now_ns() + LOOK_NS
 
     def snapshot(self, snapshot: Snapshot) -> None:
         began = self._now_ns()
         if began >= self._next_ns:
-            self._refaults.look()
+            self._hands.look()
             now = self._now_ns()
             self._next_ns = now + max(LOOK_NS, int((now - began) / LOOK_SHARE))
 

@@ -1,0 +1,83 @@
+"""What acts, and what is counted beside it: one kind for each thing that can be acted on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from udamon.errors import NotSupported
+from udamon.linux.roots import Roots
+from udamon.modules.dry_run import DryActor
+from udamon.ops.acting.spared import LEAVE_ALL, Spared
+from udamon.ops.acting.vaddr import VaddrActor
+from udamon.ops.base import Actor
+from udamon.ops.refaults import Refaults
+
+
+class Hands(Protocol):
+    """An actor and its account."""
+
+    @property
+    def actor(self) -> Actor: ...
+
+    @property
+    def refaulted(self) -> int | None:
+        """Bytes of what was moved that came back within a minute; None where nobody looks."""
+
+    @property
+    def left(self) -> Mapping[str, int]:
+        """Bytes in reach that were left alone, by reason."""
+
+    @property
+    def resident(self) -> int | None:
+        """Of what a dry run would have tried, bytes in memory; None where that is not known."""
+
+    def look(self) -> None:
+        """Look for refaults. On the kdamond's thread, or when it has ended."""
+
+
+class DryHands:
+    """Nothing is done."""
+
+    refaulted = None
+    left: Mapping[str, int] = {}
+
+    def __init__(self) -> None:
+        self.actor = DryActor()
+
+    @property
+    def resident(self) -> int | None:
+        return self.actor.resident_bytes
+
+    def look(self) -> None:
+        """Nothing was moved."""
+
+
+class ProcessHands:
+    """On the memory of processes, from outside."""
+
+    resident = None
+
+    def __init__(self, spared: Spared = LEAVE_ALL, roots: Roots = Roots()) -> None:  # noqa: B008 (immutable)
+        self._refaults = Refaults(roots.proc)
+        self.actor = VaddrActor(roots, spared=spared, refaults=self._refaults)
+
+    @property
+    def refaulted(self) -> int | None:
+        return self._refaults.bytes
+
+    @property
+    def left(self) -> Mapping[str, int]:
+        return self.actor.left
+
+    def look(self) -> None:
+        self._refaults.look()
+
+
+def hands_for(ops: str, spared: Spared = LEAVE_ALL, *, dry: bool = False) -> Hands:
+    """For what the operations set `ops` watches. Raises NotSupported."""
+    if dry:
+        return DryHands()
+    if ops in ("vaddr", "fvaddr"):
+        return ProcessHands(spared)
+    raise NotSupported(f"{ops} cannot be acted on; make it a dry run, or give processes.")

@@ -1,0 +1,152 @@
+"""What is said about acting: the line, the totals, the document."""
+
+from __future__ import annotations
+
+import io
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from udamon.cli.acting_report import Account, document, line, summary
+from udamon.cli.line import LINE_S, SHOW_S, Line
+from udamon.cli.rereading import Rereading
+from udamon.core.scheme import AccessPattern, Action, Scheme, SchemeStats, SchemeStatus
+from udamon.model import Event
+from udamon.modules.dry_run import PassWatch
+
+MIB = 1 << 20
+
+
+def status(action: Action, index: int = 0, why: str = "", active: bool = True) -> SchemeStatus:
+    stats = SchemeStats(
+        nr_tried=4, sz_tried=8 * MIB, nr_applied=3, sz_applied=6 * MIB, qt_exceeds=2,
+        sz_moved=5 * MIB if action is Action.PAGEOUT else None,
+    )  # fmt: skip
+    return SchemeStatus(index, Scheme(AccessPattern.all(), action), active, why, 0, 0, stats)
+
+
+def account(*statuses: SchemeStatus, dry: bool = False) -> Account:
+    return Account(
+        statuses=statuses,
+        seconds=12.34,
+        cpu_share=0.012,
+        dry=dry,
+        passes=PassWatch(),
+        refaulted=None if dry else MIB,
+        left={"locked": 3 * MIB, "text": 0},
+        resident=7 * MIB if dry else None,
+    )
+
+
+def test_the_line_has_both_accounts_and_refaults() -> None:
+    text = line(account(status(Action.PAGEOUT)))
+    assert text == (
+        "12.3 s  pageout: tried 8.0 MiB, advised 6.0 MiB, moved 5.0 MiB  refaulted 1.0 MiB  monitor 1.2% CPU"
+    )
+
+
+def test_the_line_says_what_keeps_a_scheme_from_acting() -> None:
+    full = status(Action.PAGEOUT, why="the quota of this window is used up")
+    assert "moved 5.0 MiB (waiting: the quota of this window is used up)" in line(account(full))
+    resting = status(Action.PAGEOUT, why="60.0 % of memory is free", active=False)
+    assert "(resting: 60.0 % of memory is free)" in line(account(resting))
+    held = replace(account(status(Action.PAGEOUT)), held="300 major faults a second")
+    assert "held back: 300 major faults a second" in line(held)
+
+
+def test_several_schemes_are_told_apart() -> None:
+    text = line(account(status(Action.PAGEOUT), status(Action.COLD, 1)))
+    assert "0 pageout: tried 8.0 MiB, advised 6.0 MiB, moved 5.0 MiB" in text
+    assert "1 cold: tried 8.0 MiB, advised 6.0 MiB  refaulted" in text, "what cold moves no file shows"
+
+
+def test_passes_are_counted_apart() -> None:
+    passes = PassWatch()
+    stats = SchemeStats()
+    for total in (3 * MIB, 8 * MIB, 8 * MIB):
+        stats.sz_tried = total
+        passes.after_apply_interval(0, stats)
+    assert (passes.passes, passes.last, passes.most) == ({0: 3}, {0: 0}, {0: 5 * MIB})
+
+
+def test_a_dry_run_says_so() -> None:
+    dry = account(status(Action.PAGEOUT), dry=True)
+    dry.passes.after_apply_interval(0, dry.statuses[0].stats)
+    assert "would 0 pageout: 8.0 MiB in the last pass, 8.0 MiB in all" in line(dry)
+    text = summary(dry, "duration")
+    assert "dry run: nothing was done; 7.0 MiB of it was in memory" in text
+    assert "advised" not in text
+    assert "refault" not in text
+
+
+def test_the_summary() -> None:
+    assert summary(account(status(Action.PAGEOUT)), "target").splitlines() == [
+        "12.3 s, ended by target; the monitor took 1.20% of a CPU",
+        "scheme 0 pageout: tried 8.0 MiB in 4 regions, advised 6.0 MiB, moved 5.0 MiB, quota used up 2 times",
+        "came back within a minute: 1.0 MiB",
+        "left alone: 3.0 MiB locked",
+    ]
+
+
+def test_the_document() -> None:
+    found = document(account(status(Action.PAGEOUT), status(Action.COLD, 1)), "signal", {"via": "refs"})
+    assert {
+        "schema": 1, "advised_bytes": 12 * MIB, "moved_bytes": 5 * MIB, "refault_bytes": MIB, "seconds": 12.34,
+        "stopped_by": "signal", "dry_run": False, "via": "refs",
+    }.items() <= found.items()  # fmt: skip
+    only_cold = document(account(status(Action.COLD)), "signal", {})
+    assert only_cold["moved_bytes"] is None, "nobody looked: that is not 0"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "every", "expected"),
+    [
+        (Terminal(), SHOW_S, "\rfirst\rnext \r    \rudamon: a note\n"),
+        (io.StringIO(), LINE_S, "first\nnext\nudamon: a note\n"),
+    ],
+    ids=["terminal", "file"],
+)
+def test_a_line_is_rewritten_on_a_terminal_alone(stream: io.StringIO, every: float, expected: str) -> None:
+    now = [0.0]
+    told = Line(stream, now=lambda: now[0])
+    told.show(lambda: "too early")
+    for text in ("first", "next"):
+        now[0] += every
+        told.show(lambda text=text: text)  # type: ignore[misc]
+    told.event(Event(0, "note", {"text": "a note"}))
+    assert stream.getvalue() == expected
+
+
+def test_quiet_says_nothing() -> None:
+    stream = io.StringIO()
+    told = Line(stream, quiet=True, now=iter(range(100)).__next__)
+    for _ in range(20):
+        told.show(lambda: "line")
+    told.say("note")
+    assert stream.getvalue() == ""
+
+
+def test_a_file_is_read_again_when_it_changes_or_when_asked(tmp_path: Path) -> None:
+    file, hang_up = tmp_path / "parameters.toml", threading.Event()
+    file.write_text("a = 1")
+    reread = Rereading(file, hang_up)
+    assert not reread.due()
+    file.write_text("a = 12")
+    assert reread.due()
+    assert not reread.due()
+    hang_up.set()
+    assert reread.due()
+    assert not reread.due()
+    file.unlink()
+    assert not reread.due(), "an editor is replacing it"
+    file.write_text("a = 12")
+    assert reread.due()
+    hang_up.set()
+    assert not Rereading(None, hang_up).due()
