@@ -10,6 +10,7 @@ from udamon.core.clock import Clock
 from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
 from udamon.native._native import sim_sample
+from udamon.ops.acting.sim import SimMemory
 from udamon.ops.base import Emit
 from udamon.workload.truth import Truth
 
@@ -21,11 +22,15 @@ class SimSpace:
 
     name = "sim"
 
-    def __init__(self, truth: Truth) -> None:
+    def __init__(self, truth: Truth, memory: SimMemory | None = None) -> None:
+        """`memory`: where pages are moved out and come back; without it all stay."""
         self._truth = truth
+        self._memory = memory
 
     def update(self, targets: list[Target], emit: Emit) -> None:
         if targets:
+            if self._memory is not None:
+                targets[0].resident = self._memory.resident()
             return
         ranges = self._truth.layout.ranges()
         targets.append(Target(0, ranges=ranges, resident=self._truth.resident()))
@@ -48,18 +53,22 @@ class SimSampler:
     """Answers from the truth. `origin_ns` is the clock's time at which the workload began.
 
     Whether a page is accessed in a tick depends on `seed`, page and tick alone; so all checks agree.
-    Sleeping is the clock's business: a ManualClock makes it simulated time.
+    Sleeping is the clock's business: a ManualClock makes it simulated time. With `memory`, pages that were moved
+    out are no pages until the workload accesses them again.
     """
 
     name = "sim"
 
-    def __init__(self, truth: Truth, clock: Clock, origin_ns: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self, truth: Truth, clock: Clock, origin_ns: int = 0, seed: int = 0, memory: SimMemory | None = None
+    ) -> None:
         self._truth = truth
         self._clock = clock
         self._origin_ns = origin_ns
         self._seed = seed & 0xFFFF_FFFF_FFFF_FFFF
+        self._memory = memory
         resident = truth.resident()
-        self._resident = (array("Q", [r.start for r in resident]), array("Q", [r.end for r in resident]))
+        self._all = (array("Q", [r.start for r in resident]), array("Q", [r.end for r in resident]))
         self._interrupted = threading.Event()
 
     def sample(
@@ -70,9 +79,13 @@ class SimSampler:
         if not self._clock.wait_until(begin_ns + ticks * tick_ns):
             done = min(max((self._clock.now_ns() - begin_ns) // tick_ns, 0), ticks)
         t_ns = begin_ns - self._origin_ns
+        resident = self._all
+        if self._memory is not None:
+            self._memory.advance(t_ns, done, tick_ns, self._accessed)
+            resident = self._memory.resident_arrays()
         buffers = (
             *self._sets(t_ns, done, tick_ns),
-            *self._resident,
+            *resident,
             slots.start,
             slots.end,
             slots.checks if done == ticks else array("I", [n * done // ticks for n in slots.checks]),
@@ -85,6 +98,15 @@ class SimSampler:
             done, hits=hits, no_page=no_page, slot=slot, address=address, span=span, answer=answer,
             shift=bytes([PAGE_SHIFT]) * len(answer), late_ns=bytes(8 * done),
         )  # fmt: skip
+
+    def _accessed(self, pages: Sequence[int], t_ns: int, ticks: int, tick_ns: int) -> list[int]:
+        """Those of `pages` that the workload accesses in the stretch: the same facts that checks are answered from."""
+        starts, ends = array("Q", pages), array("Q", [page + (1 << PAGE_SHIFT) for page in pages])
+        ones, spans = array("I", [1]) * len(pages), array("I", [ticks]) * len(pages)
+        buffers = (*self._sets(t_ns, ticks, tick_ns), *self._all, starts, ends, ones, spans)
+        hits = array("I")
+        hits.frombytes(sim_sample(buffers, ticks, t_ns // tick_ns, self._seed, 0)[0])
+        return [page for page, hit in zip(pages, hits, strict=True) if hit]
 
     def interrupt(self) -> None:
         self._clock.interrupt()
