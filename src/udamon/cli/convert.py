@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output)
     check(Path(args.file), output, args.to, compress=args.compress, force=args.force)
     with Bar(sys.stderr) as bar:
-        recording = open_recording(args.file, bar.step("reading"))
+        recording = open_recording(args.file, bar.step)
         convert(
             recording, output, args.to, compress=args.compress, force=args.force, progress=bar.step("writing")
         )

@@ -66,8 +66,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> str:
+    import sys
+
+    from udamon.cli.bar import Bar
     from udamon.ops.available import WRITES_ONLY
-    from udamon.record.reader import Recording
+    from udamon.record.opening import open_recording
     from udamon.report.filters import Filters
     from udamon.report.source import Source
 
@@ -80,7 +83,7 @@ def _report(args: argparse.Namespace) -> str:
         targets=tuple(args.target),
     )
     make = {"wss": _wss, "heatmap": _heatmap, "access": _access, "info": _info}[args.report]
-    with Source(Recording(args.file), filters) as source:
+    with Bar(sys.stderr) as bar, Source(open_recording(args.file, bar.step), filters) as source:
         text = make(args, source)
         if not args.json and source.recording.metadata.get("sees") == WRITES_ONLY:
             text += "\n\nWrites only: memory that was merely read counts as not accessed."

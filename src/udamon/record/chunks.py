@@ -15,8 +15,17 @@ Progress = Callable[[float], None]
 """Told from time to time which share of a file has been read, 0..1."""
 
 
+Steps = Callable[[str], Progress]
+"""Gives the progress of a step, by a word for people."""
+
+
 def silent(_share: float) -> None:
     """Progress that nobody looks at."""
+
+
+def unseen(_step: str) -> Progress:
+    """Steps that nobody looks at."""
+    return silent
 
 
 def is_zlib(head: bytes) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from udamon.errors import RecordingError
 from udamon.model import Event, Snapshot
 from udamon.record import arrow_file, damo_json, perf_script
-from udamon.record.chunks import Progress, chunks, is_zlib, silent
+from udamon.record.chunks import Progress, Steps, chunks, is_zlib, unseen
 from udamon.record.reader import Recording
 from udamon.record.stream import END
 
@@ -45,13 +45,18 @@ class Copied(Recording):
         self.path = path
 
 
-def open_recording(path: str | PathLike[str], progress: Progress = silent) -> Recording:
+def open_recording(path: str | PathLike[str], steps: Steps = unseen) -> Recording:
     """A file as a recording: udamon's own, damo's json or json_compressed, perf script's text.
 
-    The content decides, not the name. `progress` is told how far the reading of another tool's file is.
+    The content decides, not the name. `steps` shows how far copying another tool's file is, and later each scan.
     Raises RecordingError with a sentence that says what the file is not, or where it goes wrong.
     """
-    path = Path(path)
+    recording = _open(Path(path), steps("copying"))
+    recording.progress = steps("reading")
+    return recording
+
+
+def _open(path: Path, progress: Progress) -> Recording:
     head = _head(path)
     if head.startswith(b"PAR1"):
         raise RecordingError(

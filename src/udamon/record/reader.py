@@ -17,6 +17,7 @@ from arro3.io import read_ipc_stream
 
 from udamon.errors import RecordingError
 from udamon.model import Event, Snapshot
+from udamon.record.chunks import Progress, silent
 from udamon.record.messages import Message, messages
 from udamon.record.messages import head as head_of
 from udamon.record.schema import VERSION, metadata_of
@@ -37,6 +38,9 @@ class Recording:
     Raises RecordingError when the file cannot be read, is empty, ends inside its head, is something else,
     or was written by a newer udamon.
     """
+
+    progress: Progress = staticmethod(silent)
+    """Told how far each scan by a query is."""
 
     def __init__(self, path: str | PathLike[str], *, whole: bool = True) -> None:
         self.path = Path(path)
@@ -99,8 +103,21 @@ class Recording:
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow stream protocol: each call reads the file anew, so a query may scan it twice."""
-        reader = RecordBatchReader.from_batches(self._schema, self.batches())
+        reader = RecordBatchReader.from_batches(self._schema, self._told(self.batches()))
         return reader.__arrow_c_stream__(requested_schema)
+
+    def _told(self, batches: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
+        if self.progress is silent:
+            return batches
+        total = max(1, sum(message.rows for _, message in self.messages()))
+        return self._counted(batches, total)
+
+    def _counted(self, batches: Iterator[RecordBatch], total: int) -> Iterator[RecordBatch]:
+        done = 0
+        for batch in batches:
+            yield batch
+            done += batch.num_rows
+            self.progress(min(1.0, done / total))
 
     def events(self) -> Iterator[Event]:
         """The events, in the order they were written."""
