@@ -14,7 +14,7 @@ demo: ## record a workload whose hot memory moves; print its working set and hea
 	@scripts/demo
 
 test: ## everything: lint, types, tests on source, wheel and newer Pythons, sanitizers, guest
-	@scripts/setup dev
+	@scripts/setup dev browser
 	@.venv/bin/python -m scripts.check
 
 lint: ## ruff and mypy alone

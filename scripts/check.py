@@ -18,7 +18,7 @@ PYTHON = Path(sys.executable)
 TESTS = ["tests/unit", "tests/property", "tests/integration"]
 
 # What a machine that runs CI=true has: losing one of these is a failure, not a skip (tests/capabilities.py).
-CI_REQUIRES = "root,second_user,clear_refs,cgroup,compiler,redis,postgres,qemu"
+CI_REQUIRES = "root,second_user,clear_refs,cgroup,compiler,redis,postgres,chromium,qemu"
 
 
 def lint() -> Counts:

@@ -181,6 +181,19 @@ def damon_free() -> str | None:
 
 
 @capability
+def fuse() -> str | None:
+    """This user can mount file systems of their own."""
+    try:
+        import mfusepy  # noqa: F401
+    except (ImportError, OSError) as error:
+        return f"mfusepy: {error}"
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "/dev/fuse may not be opened"
+    mounts = os.geteuid() == 0 or shutil.which("fusermount3")
+    return None if mounts else "mounting as a user needs fusermount3"
+
+
+@capability
 def redis() -> str | None:
     both = shutil.which("redis-server") and shutil.which("redis-benchmark")
     return None if both else "redis-server is not installed"
@@ -191,6 +204,13 @@ def postgres() -> str | None:
     # Debian keeps the server's programs out of PATH, one directory a major version.
     server = shutil.which("postgres") or list(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     return None if server else "postgresql is not installed"
+
+
+@capability
+def chromium() -> str | None:
+    from tests.integration import browser
+
+    return None if browser.program() else "no Chromium is installed"
 
 
 @capability

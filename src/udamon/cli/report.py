@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from udamon.cli import pictures
+
 if TYPE_CHECKING:
     from udamon.report.source import Source
 
@@ -48,6 +50,7 @@ def _add(
     group.add_argument("--size", metavar="MIN-MAX", help="size of a region, e.g. 4KiB-1MiB")
     group.add_argument("--rate", metavar="MIN-MAX", help="share of ticks accessed, e.g. 50%%-100%%")
     group.add_argument("--age", metavar="MIN-MAX", help="unchanged for, e.g. 1s-10s")
+    pictures.configure(parser, name)
     return parser
 
 
@@ -58,14 +61,16 @@ def run(args: argparse.Namespace) -> int:
 
     text = _report(args)
     try:
-        print(text, flush=True)
+        if text is not None:
+            print(text, flush=True)
     except BrokenPipeError:
         # `| head` has what it wants; the interpreter must not complain when it flushes again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def _report(args: argparse.Namespace) -> str:
+def _report(args: argparse.Namespace) -> str | None:
+    """The text to print; None when pictures were written instead."""
     import sys
 
     from udamon.cli.bar import Bar
@@ -83,7 +88,11 @@ def _report(args: argparse.Namespace) -> str:
         targets=tuple(args.target),
     )
     make = {"wss": _wss, "heatmap": _heatmap, "access": _access, "info": _info}[args.report]
+    drawn = pictures.wanted(args)
     with Bar(sys.stderr) as bar, Source(open_recording(args.file, bar.step), filters) as source:
+        if drawn:
+            pictures.write(args, source, _resolution(getattr(args, "resol", None)))
+            return None
         text = make(args, source)
         if not args.json and source.recording.metadata.get("sees") == WRITES_ONLY:
             text += "\n\nWrites only: memory that was merely read counts as not accessed."

@@ -1,0 +1,174 @@
+"""The page of a recording as data: everything that its script shows, in one compact JSON document.
+
+Times are seconds since the recording's start, bytes are integers, and addresses are hexadecimal strings
+(JavaScript's numbers end at 2**53). The codes of the picture (udamon.report.page_cells) are deflated.
+"""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from udamon.report import info, page_cells, page_curves, page_mappings, wss
+from udamon.report.catalog import Catalog, TargetInfo
+from udamon.report.filters import Filters
+from udamon.report.layout import Row
+from udamon.report.page_cells import Picture
+from udamon.report.source import Source
+
+ROWS, COLUMNS = 128, 1440
+MAX_MAPPINGS = 500
+"""The table of mappings ends here; it says so."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a page is made of."""
+
+    about: info.Info
+    picture: Picture
+    curve: list[page_curves.Bin]
+    working_set: wss.WorkingSet
+    histograms: page_curves.Histograms
+    mappings: list[page_mappings.MappingRow]
+    filtered: bool
+
+
+def measure(
+    source: Source,
+    rows: int = ROWS,
+    columns: int = COLUMNS,
+    progress: Progress = lambda _: None,
+) -> Page:
+    """Everything of a page. Raises RecordingError when there is no snapshot."""
+    progress("heatmap")
+    picture = page_cells.measure(source, rows, columns)
+    progress("working set")
+    curve = page_curves.over_time(source, picture.begin_ns, picture.end_ns, picture.columns)
+    working_set = wss.measure(source, bins=2)
+    progress("histograms")
+    histograms = page_curves.histograms(source)
+    progress("mappings")
+    mappings = page_mappings.measure(source)
+    about = info.measure(source, Catalog(source.recording))
+    return Page(about, picture, curve, working_set, histograms, mappings, source.filters != Filters())
+
+
+def title_of(page: Page) -> str:
+    """What was recorded: one target's name, or how many there are."""
+    targets = [about for about, snapshots, *_ in page.about.targets if snapshots]
+    names = sorted({target.comm for target in targets if target.comm})
+    if len(targets) == 1:
+        return targets[0].label
+    return f"{len(targets)} processes" + (f": {', '.join(names[:3])}" if names else "")
+
+
+def document(page: Page) -> dict[str, Any]:
+    """The JSON document."""
+    start = page.picture.start_ns
+    return {
+        "schema": 1,
+        "title": title_of(page),
+        "facts": info.facts(page.about),
+        "filtered": page.filtered,
+        "writes_only": page.about.recording.metadata.get("sees") == "writes only",
+        "targets": [_target(*target, start) for target in page.about.targets],
+        "picture": _picture(page.picture),
+        "curve": _curve(page.curve),
+        "working_set": page.working_set.total.bytes,
+        "snapshots": page.working_set.total.snapshots,
+        "monitor": {"share": _share(page.about)},
+        "histograms": {
+            "rate": _histogram(page_curves.RATE_LABELS, page.histograms.by_rate),
+            "age": _histogram(page_curves.AGE_LABELS, page.histograms.by_age),
+        },
+        "mappings": [_mapping(row, start) for row in page.mappings[:MAX_MAPPINGS]],
+        "mappings_left_out": max(0, len(page.mappings) - MAX_MAPPINGS),
+    }  # fmt: skip
+
+
+def _share(about: info.Info) -> float | None:
+    """Of one CPU, what watching took after the start; None where the recording does not say."""
+    cost = about.catalog.cost
+    if "cpu_ns" not in cost or about.end_ns <= about.begin_ns:
+        return None
+    spent = cost["cpu_ns"] + (cost.get("kdamond_cpu_ns") or 0)
+    started = about.recording.metadata.get("startup_cpu_ns") or 0
+    return float(max(0, spent - started) / (about.end_ns - about.begin_ns))
+
+
+def _histogram(labels: Sequence[str], sizes: Sequence[tuple[float, float]]) -> list[list[object]]:
+    """[label, idle bytes, accessed bytes]."""
+    return [[label, round(idle), round(hot)] for label, (idle, hot) in zip(labels, sizes, strict=True)]
+
+
+def _picture(picture: Picture) -> dict[str, Any]:
+    begin, end = picture.begin_ns - picture.start_ns, picture.end_ns - picture.start_ns
+    return {
+        "columns": picture.columns,
+        "begin": begin / 1e9,
+        "end": end / 1e9,
+        "rows": [_row(row) for row in picture.rows],
+        "rates": _packed(picture.rates),
+        "ages": _packed(picture.ages),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "target": row.band.target,
+        "start": f"{row.range.start:x}",
+        "end": f"{row.range.end:x}",
+        "bytes": sum(piece.size for piece in row.pieces),
+        "first": row.first,
+        "label": row.band.label,
+        "name": row.band.name or "[anon]",
+    }
+
+
+def _packed(codes: bytes) -> str:
+    return b64encode(zlib.compress(codes, 9)).decode("ascii")
+
+
+def _curve(bins: Sequence[page_curves.Bin]) -> dict[str, list[int | None]]:
+    return {
+        "bin": [one.bin for one in bins],
+        "low": [round(one.low) for one in bins],
+        "mean": [round(one.mean) for one in bins],
+        "high": [round(one.high) for one in bins],
+        "resident": [None if one.resident is None else round(one.resident) for one in bins],
+    }
+
+
+def _target(
+    about: TargetInfo, snapshots: int, begin: int, end: int, regions: int, start: int
+) -> dict[str, Any]:
+    return {
+        "target": about.target,
+        "label": about.label,
+        "command": " ".join(about.cmdline),
+        "user": about.user,
+        "snapshots": snapshots,
+        "begin": (begin - start) / 1e9 if snapshots else None,
+        "end": (end - start) / 1e9 if snapshots else None,
+        "ended": about.ended_why,
+    }
+
+
+def _mapping(row: page_mappings.MappingRow, start_ns: int) -> dict[str, Any]:
+    return {
+        "target": row.target,
+        "name": row.name or "[anon]",
+        "label": row.label,
+        "kind": row.kind,
+        "size": round(row.size),
+        "resident": None if row.resident is None else round(row.resident),
+        "touched": round(row.touched),
+        "rate": round(row.rate, 4),
+        "last": None if row.last_ns is None else (row.last_ns - start_ns) / 1e9,
+    }

@@ -1,0 +1,87 @@
+// Unpacks the data and puts the page together.
+const unpack = async (text) => {
+  const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+};
+
+class Tip {
+  constructor(box) { this.box = box; }
+
+  show(lines, x, y) {
+    this.box.replaceChildren(...lines.map((line) => element("div", line)));
+    this.box.hidden = false;
+    const { width, height } = this.box.getBoundingClientRect();
+    this.box.style.left = `${Math.max(4, x + 16 + width > innerWidth ? x - width - 16 : x + 16)}px`;
+    this.box.style.top = `${Math.max(4, y + 16 + height > innerHeight ? y - height - 16 : y + 16)}px`;
+  }
+
+  hide() { this.box.hidden = true; }
+}
+
+const tiles = (data) => {
+  const set = data.working_set;
+  const known = data.curve.resident.filter((one) => one !== null);
+  const resident = known.length ? known.reduce((sum, one) => sum + one, 0) / known.length : null;
+  const cost = data.monitor;
+  return [
+    ["working set, median", size(set.p50)], ["working set, p90", size(set.p90)], ["working set, most", size(set.max)],
+    ...(resident === null ? [] : [["resident, mean", size(resident)]]),
+    ["recorded", `${time(data.picture.end - data.picture.begin)}`], ["windows", data.snapshots.toLocaleString("en")],
+    ...(cost.share === null ? [] : [["monitor, of one CPU", share(cost.share)]]),
+  ];
+};
+
+const legend = () => {
+  const { pen, width, height } = fit(find("legend"));
+  const stops = SCALES[dark.matches ? "dark" : "light"];
+  const fill = pen.createLinearGradient(0, 0, width, 0);
+  stops.forEach((stop, at) => fill.addColorStop(at / (stops.length - 1), stop));
+  pen.fillStyle = fill;
+  pen.fillRect(0, 0, width, height);
+};
+
+const start = async () => {
+  const data = JSON.parse(find("data").textContent);
+  const { picture } = data;
+  [picture.rates, picture.ages] = await Promise.all([unpack(picture.rates), unpack(picture.ages)]);
+  const tip = new Tip(find("tip"));
+  const view = new View(picture.columns, picture.rows.length);
+  const heat = new Heat(find("heat"), picture, data.targets, view, tip);
+  new Curve(find("curve"), picture, data.curve, view, tip);
+
+  find("command").textContent = data.targets.length === 1 ? data.targets[0].command : "";
+  find("notes").textContent = [
+    data.writes_only ? "Writes only: memory that was merely read counts as not accessed." : "",
+    data.filtered ? "Filters were given: this is not all that was recorded." : "",
+  ].filter(Boolean).join(" ");
+  for (const [name, value] of tiles(data)) {
+    const tile = element("div");
+    tile.append(element("dt", name), element("dd", value));
+    find("tiles").append(tile);
+  }
+  const set = data.working_set;
+  find("curve-words").textContent = `A line for the mean of each column, a band from its least to its most. Over all windows: least ${size(set.min)}, median ${size(set.p50)}, 90 % at most ${size(set.p90)}, most ${size(set.max)}.` + (data.curve.resident.some((one) => one !== null) ? " The dashed line is what is resident." : "");
+  bars(find("rate"), data.histograms.rate, false);
+  bars(find("age"), data.histograms.age, true);
+  new Mappings(find("mappings"), data, heat);
+  find("mappings-words").textContent = data.mappings.length === 0 ? "The recording tells of no mappings."
+    : "Bytes are means over time; a name shows its rows in the heatmap." + (data.mappings_left_out ? ` ${data.mappings_left_out} more touched less and are left out.` : "");
+  find("processes-section").hidden = data.targets.length < 2;
+  plainTable(find("processes"), ["process", "user", "watched from", "to", "end", "command"], data.targets.map((one) => [
+    one.label, one.user ?? "–", one.begin === null ? "–" : time(one.begin), one.end === null ? "–" : time(one.end), one.ended ?? "–", one.command,
+  ]));
+  for (const [word, text] of data.facts) {
+    const line = element("tr");
+    line.append(element("th", word, { scope: "row" }), element("td", text));
+    find("facts").append(line);
+  }
+
+  const redraw = () => { legend(); view.changed(); };
+  addEventListener("resize", redraw);
+  dark.addEventListener("change", redraw);
+  redraw();
+  document.documentElement.dataset.ready = "yes";
+};
+
+start();

@@ -1,0 +1,88 @@
+"""What a page tells over time and over bytes: working set and footprint, and memory by rate and by age."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from udamon.report.source import Source
+
+# A moment's sum over all targets, then the moments of each bin: its least, mean and most.
+BINS = """
+    WITH moments AS (
+        SELECT seq, min("begin") AS low, max(time) AS high, CAST(sum(touched) AS DOUBLE) AS touched,
+            CAST(sum(resident) AS DOUBLE) AS resident,
+            sum(CAST("end" AS DOUBLE) - start) AS monitored
+        FROM regions GROUP BY seq
+    ), binned AS (
+        SELECT CAST(floor(({middle} - {begin}) / {column}) AS INTEGER) AS bin,
+            coalesce(touched, 0) AS touched, resident, coalesce(monitored, 0) AS monitored
+        FROM moments
+    )
+    SELECT bin, min(touched), avg(touched), max(touched), avg(resident), avg(monitored)
+    FROM binned GROUP BY bin ORDER BY bin
+"""
+MIDDLE = "(CAST(low AS DOUBLE) + high) / 2"
+
+SNAPSHOTS = "SELECT count(DISTINCT seq) FROM regions"
+
+BY_RATE = """
+    SELECT CASE WHEN nr_accesses = 0 OR ticks = 0 THEN 0
+            ELSE 1 + least(9, CAST(floor(CAST(nr_accesses AS DOUBLE) * 10 / ticks) AS INTEGER)) END AS step,
+        sum(CAST(coalesce(resident, "end" - start) AS DOUBLE))
+    FROM regions WHERE start IS NOT NULL GROUP BY step ORDER BY step
+"""
+
+AGE_STEPS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
+"""Seconds that part the steps of the histogram by age."""
+AGE_LABELS = ("< 100 ms", "100 ms – 1 s", "1 – 10 s", "10 s – 1 m", "1 – 10 m", "10 m – 1 h", "≥ 1 h")
+RATE_LABELS = ("none", *(f"{step * 10}–{step * 10 + 10} %" for step in range(10)))
+
+_AGE_STEP = " ".join(f"WHEN age < {edge} THEN {step}" for step, edge in enumerate(AGE_STEPS))
+BY_AGE = f"""
+    WITH ages AS (
+        SELECT CAST(age AS DOUBLE) * ticks * sample_ns / 1e9 AS age, nr_accesses > 0 AS accessed,
+            CAST(coalesce(resident, "end" - start) AS DOUBLE) AS bytes
+        FROM regions WHERE start IS NOT NULL
+    )
+    SELECT CASE {_AGE_STEP} ELSE {len(AGE_STEPS)} END AS step, accessed, sum(bytes)
+    FROM ages GROUP BY step, accessed ORDER BY step
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """A stretch of time: bytes touched at least, on average and at most in a window; means of the others."""
+
+    bin: int
+    low: float
+    mean: float
+    high: float
+    resident: float | None
+    monitored: float
+
+
+@dataclass(frozen=True, slots=True)
+class Histograms:
+    """Mean bytes of a snapshot as (idle, accessed): by rate in 11 steps (none, then tenths of all ticks), and by
+    age in the steps between AGE_STEPS."""
+
+    by_rate: list[tuple[float, float]]
+    by_age: list[tuple[float, float]]
+
+
+def over_time(source: Source, begin_ns: int, end_ns: int, bins: int) -> list[Bin]:
+    """The bins from `begin_ns` to `end_ns` that have a moment."""
+    query = BINS.format(begin=begin_ns, column=max(1, end_ns - begin_ns) / bins, middle=MIDDLE)
+    return [Bin(min(max(at, 0), bins - 1), *rest) for at, *rest in source.query(query)]
+
+
+def histograms(source: Source) -> Histograms:
+    """Where bytes lie by rate and age. Resident bytes where they are known, else all of a region's."""
+    count = source.query(SNAPSHOTS)[0][0] or 1
+    by_rate = [(0.0, 0.0)] * 11
+    for step, size in source.query(BY_RATE):
+        by_rate[step] = (0.0, size / count) if step else (size / count, 0.0)
+    by_age = [[0.0, 0.0] for _ in range(len(AGE_STEPS) + 1)]
+    for step, accessed, size in source.query(BY_AGE):
+        by_age[step][bool(accessed)] = size / count
+    return Histograms(by_rate, [(idle, accessed) for idle, accessed in by_age])

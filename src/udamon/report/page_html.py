@@ -1,0 +1,48 @@
+"""A page as one HTML file: style, script and data inside, no network, and nothing of a recording is markup.
+
+The content security policy allows this script and this style by their hashes and nothing else, so that even a
+mistake in escaping could neither run a script nor reach a network.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+SCRIPTS = ("units.js", "colours.js", "view.js", "heat.js", "curve.js", "tables.js", "page.js")
+
+_MARKUP = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+
+
+def html(document: Mapping[str, Any]) -> str:
+    """The file of a page's document (udamon.report.page.document)."""
+    style = _asset("page.css")
+    # One scope for all files of the script: nothing of it becomes a global.
+    script = '"use strict";\n{\n' + "\n".join(map(_asset, SCRIPTS)) + "\n}\n"
+    return Template(_asset("page.html")).substitute(
+        title=escape(document["title"]),
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        data=embedded(document),
+    )
+
+
+def embedded(document: Mapping[str, Any]) -> str:
+    """JSON that may stand in a script element: no sign in it can end the element or begin another."""
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).translate(_MARKUP)
+
+
+def _asset(name: str) -> str:
+    return files("udamon.report").joinpath("page_assets", name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + b64encode(sha256(text.encode()).digest()).decode("ascii")

@@ -1,0 +1,88 @@
+"""A drawing as SVG: no script, no link and no font of its own, so that it shows on any page."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from html import escape
+from math import ceil
+from typing import assert_never
+
+from udamon.report.charts import FONT_SIZE, INK, PAPER, Area, Box, Drawing, Line, Raster, Shape, Words
+from udamon.report.png_raster import indexed_png
+
+FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
+
+
+def svg(drawing: Drawing) -> str:
+    """The file's text. Everything that comes from a recording is escaped."""
+    width, height = drawing.width, drawing.height
+    box = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img" aria-labelledby="title">',
+            f'<title id="title">{_text(drawing.title)}</title>',
+            f'<rect width="{width}" height="{height}" rx="8" fill="{PAPER}"/>',
+            f'<g font-family="{FONT}" font-size="{FONT_SIZE}" fill="{INK}">',
+            *map(_shape, drawing.shapes),
+            "</g>",
+            "</svg>\n",
+        ]
+    )
+
+
+def _shape(shape: Shape) -> str:
+    match shape:
+        case Box(x, y, width, height, fill):
+            return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"/>'
+        case Line(points, stroke, width, dash):
+            dashes = f' stroke-dasharray="{dash[0]:g} {dash[1]:g}"' if dash else ""
+            return (
+                f'<polyline points="{_points(points)}" fill="none" stroke="{stroke}" '
+                f'stroke-width="{width:g}" stroke-linejoin="round"{dashes}/>'
+            )
+        case Area(points, fill):
+            return f'<polygon points="{_points(points)}" fill="{fill}"/>'
+        case Words():
+            return _words(shape)
+        case Raster():
+            return _raster(shape)
+        case _:
+            assert_never(shape)
+
+
+def _words(words: Words) -> str:
+    more = "" if words.anchor == "start" else f' text-anchor="{words.anchor}"'
+    more += "" if words.colour == INK else f' fill="{words.colour}"'
+    more += ' font-weight="bold"' if words.bold else ""
+    more += "" if words.size == FONT_SIZE else f' font-size="{words.size}"'
+    return f'<text x="{words.x:.1f}" y="{words.y:.1f}"{more}>{_text(words.text)}</text>'
+
+
+def _raster(raster: Raster) -> str:
+    wide, codes = _enlarged(raster)
+    data = b64encode(indexed_png(wide, codes, raster.palette)).decode("ascii")
+    place = f'x="{raster.x:.1f}" y="{raster.y:.1f}" width="{raster.width:.1f}" height="{raster.height:.1f}"'
+    style = 'style="image-rendering:pixelated"'
+    return f'<image {place} preserveAspectRatio="none" {style} href="data:image/png;base64,{data}"/>'
+
+
+def _enlarged(raster: Raster) -> tuple[int, bytes]:
+    """Columns and codes of the same picture in whole multiples of its cells, two pixels or more to one shown.
+
+    A cell has one value, and not every program can be told not to smooth: what is large need not be.
+    """
+    rows = len(raster.codes) // raster.columns
+    across, down = ceil(2 * raster.width / raster.columns), ceil(2 * raster.height / rows)
+    lines = (raster.codes[row * raster.columns : (row + 1) * raster.columns] for row in range(rows))
+    wide = (bytes(code for code in line for _ in range(across)) for line in lines)
+    return raster.columns * across, b"".join(line * down for line in wide)
+
+
+def _points(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def _text(text: str) -> str:
+    """Escaped, and without what XML 1.0 cannot hold (control characters, lone surrogates)."""
+    return escape("".join(sign if sign.isprintable() else "\ufffd" for sign in text))

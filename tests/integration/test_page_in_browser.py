@@ -1,0 +1,194 @@
+"""The page of a recording in a real browser: it draws, answers keys and the pointer, and asks no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.browser import SHIFT, Browser, browser
+from tests.unit.test_page import EVIL, evil
+from tests.unit.test_report_heatmap import ANON, HEAP, MIB
+from tests.unit.test_report_wss import START, record, snap
+from udamon.cli.main import main
+from udamon.model import Event, Snapshot
+
+pytestmark = pytest.mark.needs("chromium")
+pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+
+MOMENTS = 40
+ACTIVE = "document.activeElement"
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """A heap that is always hot beside anonymous memory that is hot in the second half."""
+    rows = [[HEAP, HEAP + MIB, "rw-p", 0, 0, "[heap]"], [ANON, ANON + 3 * MIB, "rw-p", 0, 0, ""]]
+    steps: list[Snapshot | Event] = [
+        Event(START, "target_start", {"target": 0, "pid": 7, "comm": "redis", "cmdline": ["redis", "-x"]}),
+        Event(START, "mappings", {"target": 0, "add": rows, "remove": []}),
+    ]
+    for seq in range(MOMENTS):
+        hot = 20 if seq >= MOMENTS // 2 else 0
+        steps.append(
+            snap(seq, [(HEAP, HEAP + MIB, 20, seq, MIB), (ANON, ANON + 3 * MIB, hot, 0, hot * MIB // 10)])
+        )
+    record(tmp_path / "a", steps)
+    return made(tmp_path / "a")
+
+
+def made(recording: Path) -> Path:
+    out = recording.with_suffix(".html")
+    assert main(["report", "heatmap", str(recording), "--html", str(out)]) == 0
+    return out
+
+
+def text(tab: Browser, element: str) -> str:
+    return str(tab.value(f"document.getElementById({element!r}).textContent"))
+
+
+def pixel(tab: Browser, x: float, y: float) -> list[int]:
+    """Red, green and blue of the heatmap at a share of its plot (its place: MARGIN and leftOf in view.js)."""
+    found: list[int] = tab.value(
+        f"""(() => {{
+        const canvas = document.getElementById("heat");
+        const [x, y] = [176 + (canvas.width - 186) * {x}, 6 + (canvas.height - 28) * {y}];
+        return [...canvas.getContext("2d").getImageData(x, y, 1, 1).data].slice(0, 3);
+        }})()"""
+    )
+    return found
+
+
+def place(tab: Browser, x: float, y: float) -> tuple[float, float]:
+    """Where in the window a share of the heatmap's plot is."""
+    box: dict[str, Any] = tab.value("document.getElementById('heat').getBoundingClientRect().toJSON()")
+    return box["left"] + 176 + (box["width"] - 186) * x, box["top"] + 6 + (box["height"] - 28) * y
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_draws_in_both_schemes(tab: Browser, page: Path, dark: bool) -> None:
+    """Hot memory has the scale's last colour, idle memory its first; dark and light differ."""
+    tab.open(page, dark=dark)
+    idle, hot = ([24, 18, 48], [252, 255, 164]) if dark else ([250, 246, 234], [27, 12, 65])
+    assert pixel(tab, 0.1, 0.6) == idle
+    assert pixel(tab, 0.9, 0.6) == hot
+    assert pixel(tab, 0.1, 0.1) == hot
+    background = tab.value("getComputedStyle(document.documentElement).backgroundColor")
+    assert background == ("rgb(20, 20, 26)" if dark else "rgb(255, 255, 255)")
+
+
+def test_it_asks_no_network_and_throws_nothing(tab: Browser, page: Path) -> None:
+    tab.requests.clear()
+    tab.errors.clear()
+    tab.open(page)
+    assert tab.requests == [page.resolve().as_uri()]
+    assert tab.errors == []
+    assert text(tab, "command") == "redis -x"
+    assert tab.value("document.title") == "pid 7 redis · udamon"
+
+
+def test_hover_tells_address_mapping_rate_and_age(tab: Browser, page: Path) -> None:
+    tab.open(page)
+    tab.point(*place(tab, 0.999, 0.004))
+    words = tab.value("document.getElementById('tip').innerText").splitlines()
+    assert words[1] == "heap"
+    assert words[2].startswith(f"{HEAP:x}–")
+    assert words[3:] == [
+        "accessed in 100 % of ticks",
+        "age 3.76 s",
+    ]  # 3.9 s, to the next eighth of a doubling
+    tab.point(5, 5)
+    assert tab.value("document.getElementById('tip').hidden")
+
+
+def test_keys_move_zoom_and_reset(tab: Browser, page: Path) -> None:
+    """All that the pointer can do, the keys can."""
+    tab.open(page)
+    tab.value("document.getElementById('heat').focus()")
+    tab.press("ArrowRight")  # the cursor appears in the middle, one column on
+    assert text(tab, "readout").startswith("2.1 s – 2.2 s · anonymous")
+    tab.press("ArrowLeft", SHIFT)
+    assert text(tab, "readout").startswith("1.1 s – 1.2 s")
+    tab.press("Home")
+    assert text(tab, "readout").startswith("0 s – 100 ms")
+    assert pixel(tab, 0.9, 0.62) == [27, 12, 65]
+    for _ in range(6):
+        tab.press("]")  # time alone: what is hot later goes out of sight
+    assert pixel(tab, 0.9, 0.62) == [250, 246, 234]
+    tab.press("ArrowRight", SHIFT)
+    tab.press("ArrowRight", SHIFT)
+    tab.press("ArrowRight", SHIFT)  # and comes back where the cursor goes
+    assert pixel(tab, 0.5, 0.62) == [27, 12, 65]
+    tab.press("0")
+    assert pixel(tab, 0.1, 0.62) == [250, 246, 234]
+    tab.press("Escape")
+    assert text(tab, "readout") == ""
+
+
+def test_everything_can_be_reached_by_tab(tab: Browser, page: Path) -> None:
+    """Skip link, buttons, heatmap, check box, filter, headings: in this order, and the focus can be seen."""
+    tab.open(page)
+    seen: list[str] = []
+    for _ in range(12):
+        tab.press("Tab")
+        seen.append(
+            tab.value("[one.id, one.dataset.column, one.className].find(Boolean)".replace("one", ACTIVE))
+        )
+        if seen[-1] == "heat":
+            assert tab.value("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    expected = ["skip", "zoom-in", "zoom-out", "zoom-reset", "heat", "filter", "name", "size"]
+    assert [name for name in seen if name in expected] == expected
+
+
+def test_every_control_has_a_name(tab: Browser, page: Path) -> None:
+    """The browser's own accessibility tree: no button, table or picture without one."""
+    tab.open(page)
+    tab.call("Accessibility.enable")
+    nodes = tab.call("Accessibility.getFullAXTree")["nodes"]
+    wanted = ("button", "checkbox", "searchbox", "application", "image", "img")
+    controls = [node for node in nodes if not node["ignored"] and node["role"]["value"] in wanted]
+    assert len(controls) >= 12
+    assert [node["role"] for node in controls if not node.get("name", {}).get("value")] == []
+
+
+def test_table_sorts_and_filters(tab: Browser, page: Path) -> None:
+    tab.open(page)
+    names = "[...document.querySelectorAll('#mappings tbody td:first-child')].map((cell) => cell.textContent)"
+    assert tab.value(names) == ["anonymous", "heap"]
+    tab.value("document.querySelector('[data-column=rate]').click()")
+    assert tab.value(names) == ["heap", "anonymous"]
+    assert tab.value("document.activeElement.dataset.column") == "rate"  # the focus stays
+    box = "document.getElementById('filter')"
+    tab.value(f"{box}.value = 'HEA', {box}.dispatchEvent(new Event('input'))")
+    assert tab.value(names) == ["heap"]
+    tab.value("document.querySelector('#mappings tbody button').click()")
+    assert " · heap · " in text(tab, "readout")
+    assert tab.value("document.activeElement.id") == "heat"
+
+
+def test_names_that_try_to_be_markup(tab: Browser, tmp_path: Path) -> None:
+    """They are shown as they are; no element, no dialogue and no error comes of them."""
+    evil(tmp_path / "a")
+    out = made(tmp_path / "a")
+    tab.errors.clear()
+    tab.requests.clear()
+    tab.open(out)
+    assert tab.value("document.querySelectorAll('script, img').length") == 2
+    assert tab.value("document.querySelector('#mappings tbody td').title") == EVIL
+    tab.point(*place(tab, 0.5, 0.5))
+    assert EVIL.split("\u2028")[0] in text(tab, "tip")
+    assert tab.errors == []
+    assert tab.requests == [out.resolve().as_uri()]
+
+
+def test_it_fits_a_narrow_window(tab: Browser, page: Path) -> None:
+    tab.open(page, width=400, height=800)
+    assert tab.value("document.documentElement.scrollWidth") <= 400
