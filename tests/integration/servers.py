@@ -26,6 +26,16 @@ class Redis:
 
     pid: int
     port: int
+    process: subprocess.Popen[bytes]
+
+    def answers(self) -> str:
+        """A digest of all keys and values."""
+        script = (
+            "local sum = '' local keys = redis.call('keys', '*') table.sort(keys) "
+            "for _, key in ipairs(keys) do sum = redis.sha1hex(sum .. key .. redis.call('get', key)) end return sum"
+        )
+        words = ["redis-cli", "-p", str(self.port), "eval", script, "0"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
     def fill(self, keys: int, size: int) -> None:
         """Set most of `keys` keys to values of `size` bytes."""
@@ -65,7 +75,7 @@ def redis() -> Iterator[Redis]:
         )
         try:
             _until_listening(port, server)
-            yield Redis(server.pid, port)
+            yield Redis(server.pid, port, server)
         finally:
             server.kill()
             server.wait()
@@ -78,6 +88,17 @@ class Postgres:
     pid: int
     port: int
     programs: Path
+    process: subprocess.Popen[bytes]
+
+    def answers(self) -> str:
+        """A digest of the accounts."""
+        query = (
+            "select count(*), md5(string_agg(aid || ':' || abalance, ',' order by aid)) from pgbench_accounts"
+        )
+        words = [*self.client("psql"), "-At", "-c", query, "postgres"]
+        return subprocess.run(
+            words, capture_output=True, text=True, check=True, env=_environment()
+        ).stdout.strip()
 
     def throughput(self, seconds: int, clients: int = 2) -> float:
         """Transactions per second of pgbench's select-only script."""
@@ -123,7 +144,7 @@ def postgres(scale: int, buffers: str = "64MB") -> Iterator[Postgres]:
         }  # fmt: skip
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         server = _as_user(user, [programs / "postgres", "-D", data, "-p", port, *options], place)
-        running = Postgres(server.pid, port, programs)
+        running = Postgres(server.pid, port, programs, server)
         try:
             _until_ready(running, server)
             subprocess.run(
