@@ -1,0 +1,74 @@
+"""The seam between trees and whoever serves them: directories with names, files that are read and written whole."""
+
+from __future__ import annotations
+
+import errno
+from typing import Protocol
+
+from udamon.control.kinds import refused
+from udamon.control.tree import Directory, File, Tree
+
+
+class Opened(Protocol):
+    """An open file."""
+
+    def read(self) -> str:
+        """All of it, as it is now. Raises OSError."""
+
+    def write(self, data: bytes, offset: int) -> int:
+        """How many bytes were taken. Raises OSError."""
+
+
+class Files(Protocol):
+    """A tree of files. Paths are absolute, "/" is its top. Everything raises OSError."""
+
+    def mode(self, path: str) -> int:
+        """The permission bits of a file; −1 for a directory."""
+
+    def names(self, path: str) -> list[str]:
+        """What is in a directory."""
+
+    def open(self, path: str) -> Opened: ...
+
+
+class AdminFiles:
+    """/sys/kernel/mm/damon: `admin`, and the tree below it."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def mode(self, path: str) -> int:
+        if path == "/":
+            return -1
+        found = self._tree.find(_below_admin(path))
+        return -1 if isinstance(found, Directory) else found.node.mode
+
+    def names(self, path: str) -> list[str]:
+        return ["admin"] if path == "/" else self._tree.names(_below_admin(path))
+
+    def open(self, path: str) -> Opened:
+        if path == "/":
+            raise refused(errno.EISDIR)
+        return _Open(self._tree.file(_below_admin(path)))
+
+
+class _Open:
+    """A file of sysfs: where in it is written makes no difference."""
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    def read(self) -> str:
+        return self._file.read()
+
+    def write(self, data: bytes, offset: int) -> int:
+        return self._file.write(data)
+
+
+def _below_admin(path: str) -> str:
+    first, _, rest = path.lstrip("/").partition("/")
+    if first != "admin":
+        raise refused(errno.ENOENT)
+    return rest

@@ -1,0 +1,181 @@
+"""Serving trees through FUSE: mounted, ready, unmounted; and the remains of a server that was killed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from udamon.control.files import Files
+from udamon.control.served import Served
+from udamon.errors import CannotError, MissingExtra, NotPermitted, NotSupported
+from udamon.linux.mounts import detach, mount_points
+
+NAME = "udamon"
+"""/proc/mounts calls it udamon, of the type fuse.udamon."""
+
+
+class Mount(NamedTuple):
+    """A tree and where it is served."""
+
+    point: Path
+    files: Files
+
+
+def mfusepy() -> ModuleType:
+    """Raises MissingExtra, or NotSupported where the machine has no FUSE."""
+    try:
+        import mfusepy as module
+    except ImportError:
+        raise MissingExtra(
+            "serving files needs mfusepy, which is not installed: pip install 'udamon[control]'."
+        ) from None
+    except OSError:
+        raise NotSupported("serving files needs libfuse: install libfuse3-3 or fuse3.") from None
+    found: ModuleType = module
+    return found
+
+
+def prepare(point: Path) -> None:
+    """Clear what a killed server left there, and see that something can be mounted. Raises CannotError."""
+    try:
+        point.stat()
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise CannotError(f"{point}: {error.strerror}; make the directory first.") from None
+        unmount(point)
+    if not point.is_dir():
+        raise CannotError(f"{point} is no directory; give one that is empty.")
+    if os.listdir(point):
+        raise CannotError(f"{point} is not empty; give a directory that is.")
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        raise NotSupported("/dev/fuse cannot be opened; load the module fuse, or run as root.")
+    if os.geteuid() != 0 and shutil.which("fusermount3") is None:
+        raise NotPermitted("mounting as a user needs fusermount3: install fuse3, or run as root.")
+
+
+def unmount(point: Path) -> None:
+    """Take the mount off, used or not. Raises CannotError."""
+    if os.geteuid() == 0:
+        try:
+            detach(point)
+        except OSError as error:
+            raise CannotError(f"{point} cannot be unmounted: {error.strerror}.") from error
+        return
+    done = subprocess.run(["fusermount3", "-u", "-z", str(point)], capture_output=True, text=True)
+    if done.returncode:
+        raise CannotError(f"{point} cannot be unmounted: {done.stderr.strip()}.")
+
+
+def serve(mounts: Sequence[Mount], ready: Callable[[], None] = lambda: None) -> None:
+    """Serve until a signal (SIGINT, SIGTERM, SIGHUP) or until one of them is unmounted; then all are.
+
+    `ready` is called once, when all answer. Only on the main thread of a process. Raises CannotError.
+    """
+    module = mfusepy()
+    for mount in mounts:
+        prepare(mount.point)
+    *others, last = mounts
+    # libfuse's signals go to the file system that came last: it must be the one of this thread.
+    sessions = [_Session(module, mount, lambda: unmount(last.point)) for mount in others]
+    failed = [session.failure for session in sessions if session.failure is not None]
+    try:
+        if not failed:
+            _run(module, last, ready)
+    except RuntimeError as error:
+        failed.append(error)
+    finally:
+        for session in sessions:
+            session.end()
+    if failed:
+        raise CannotError(f"nothing could be mounted at {last.point}: {failed[0]}.")
+
+
+class _Session:
+    """A file system on a thread of its own; made when it answers, or has failed."""
+
+    def __init__(self, module: ModuleType, mount: Mount, ended: Callable[[], None]) -> None:
+        self.failure: Exception | None = None
+        self._mount = mount
+        self._ended = ended
+        self._ending = False
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(module,), daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def _work(self, module: ModuleType) -> None:
+        try:
+            _run(module, self._mount, self._ready.set)
+        except RuntimeError as error:
+            self.failure = error
+        finally:
+            if self._ready.is_set() and not self._ending:
+                self._ended()
+            self._ready.set()
+
+    def end(self) -> None:
+        self._ending = True
+        if str(self._mount.point.resolve()) in mount_points():
+            unmount(self._mount.point)
+        self._thread.join()
+
+
+def _run(module: ModuleType, mount: Mount, ready: Callable[[], None]) -> None:
+    """Serve one tree. Raises RuntimeError with what libfuse said, if it never came to answer."""
+    quiet = _Quiet()
+
+    def answers() -> None:
+        quiet.end()
+        ready()
+
+    # Unmounting itself after a kill is fusermount3's art; without it the next start clears up (prepare).
+    options = {"auto_unmount": True} if shutil.which("fusermount3") else {}
+    try:
+        module.FUSE(
+            Served(mount.files, answers),
+            str(mount.point),
+            foreground=True,
+            fsname=NAME,
+            subtype=NAME,
+            direct_io=True,
+            # Names come and go by what is written elsewhere: nothing may be remembered of them.
+            attr_timeout=0,
+            entry_timeout=0,
+            negative_timeout=0,
+            **options,
+        )
+    except RuntimeError as error:
+        said = quiet.end()
+        if said is not None:
+            raise RuntimeError(said or f"its status is {error}") from None
+        # A signal ended it, which libfuse counts as a failure.
+    finally:
+        quiet.end()
+
+
+class _Quiet:
+    """What libfuse has to say until the file system answers is kept: of its complaints only those matter that
+    come with a failure (version 3.14 complains of its own default each time)."""
+
+    def __init__(self) -> None:
+        self._kept = os.memfd_create("stderr", os.MFD_CLOEXEC)
+        self._real: int | None = os.dup(2)
+        os.dup2(self._kept, 2)
+
+    def end(self) -> str | None:
+        """Let it speak again; returns what it said, None when it could speak already."""
+        if self._real is None:
+            return None
+        os.dup2(self._real, 2)
+        os.close(self._real)
+        self._real = None
+        text = os.pread(self._kept, 1 << 16, 0).decode(errors="replace")
+        os.close(self._kept)
+        return "; ".join(line for line in text.splitlines() if line)

@@ -1,0 +1,119 @@
+"""What a FUSE file system answers, for any tree of files. Knows nothing of FUSE but the names of its calls."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable
+
+from udamon.control.files import Files, Opened
+from udamon.control.kinds import refused
+
+SIZE = 4096
+"""What every file of sysfs claims to be big."""
+
+
+class Handle:
+    """An open file, and the text that its reader is in the middle of."""
+
+    __slots__ = ("file", "lock", "text")
+
+    def __init__(self, file: Opened) -> None:
+        self.file = file
+        self.text = b""
+        self.lock = threading.Lock()
+
+
+class Served:
+    """The calls of mfusepy. Each may come on a thread of its own; one open file has one at a time, as in the kernel."""
+
+    use_ns = True
+
+    def __init__(self, files: Files, ready: Callable[[], None]) -> None:
+        """`ready` is called once, when the file system answers."""
+        self._files = files
+        self._ready = ready
+        self._handles: dict[int, Handle] = {}
+        self._numbers = itertools.count(1)
+        self._born_ns = time.time_ns()
+        self._owner = {"st_uid": os.getuid(), "st_gid": os.getgid()}
+
+    def init(self, path: str) -> None:
+        self._ready()
+
+    def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
+        mode = self._files.mode(path)
+        kind = stat.S_IFDIR | 0o755 if mode < 0 else stat.S_IFREG | mode
+        size = 0 if mode < 0 else SIZE
+        times = dict.fromkeys(("st_atime", "st_mtime", "st_ctime"), self._born_ns)
+        return {"st_mode": kind, "st_nlink": 2 if mode < 0 else 1, "st_size": size, **times, **self._owner}
+
+    def readdir(self, path: str, fh: int) -> list[str]:
+        return [".", "..", *self._files.names(path)]
+
+    def open(self, path: str, flags: int) -> int:
+        mode = self._files.mode(path)
+        if flags & os.O_ACCMODE != os.O_RDONLY and not mode & 0o200:
+            raise refused(errno.EACCES)
+        number = next(self._numbers)
+        self._handles[number] = Handle(self._files.open(path))
+        return number
+
+    def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
+        handle = self._handles[fh]
+        with handle.lock:
+            if offset == 0:
+                handle.text = handle.file.read().encode(errors="surrogateescape")
+            return handle.text[offset : offset + size]
+
+    def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
+        handle = self._handles[fh]
+        with handle.lock:
+            return handle.file.write(data, offset)
+
+    def release(self, path: str, fh: int) -> int:
+        self._handles.pop(fh, None)
+        return 0
+
+    def truncate(self, path: str, length: int, fh: int | None = None) -> int:
+        """O_TRUNC and truncate(2) do nothing to such files."""
+        self._files.mode(path)
+        return 0
+
+    def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
+        self._files.mode(path)
+        return 0
+
+    def create(self, path: str, mode: int, fi: object = None) -> int:
+        raise refused(errno.EACCES)
+
+    def mknod(self, path: str, mode: int, dev: int) -> int:
+        raise refused(errno.EPERM)
+
+    def mkdir(self, path: str, mode: int) -> int:
+        raise refused(errno.EPERM)
+
+    def unlink(self, path: str) -> int:
+        raise refused(errno.EPERM)
+
+    def rmdir(self, path: str) -> int:
+        raise refused(errno.EPERM)
+
+    def rename(self, old: str, new: str) -> int:
+        raise refused(errno.EPERM)
+
+    def symlink(self, target: str, source: str) -> int:
+        raise refused(errno.EPERM)
+
+    def link(self, target: str, source: str) -> int:
+        raise refused(errno.EPERM)
+
+    def chmod(self, path: str, mode: int) -> int:
+        raise refused(errno.EPERM)
+
+    def chown(self, path: str, uid: int, gid: int) -> int:
+        raise refused(errno.EPERM)
