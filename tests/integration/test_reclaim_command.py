@@ -265,3 +265,13 @@ def test_a_file_that_is_wrong_starts_nothing(tmp_path: Path) -> None:
     where = f"udamon: {config}:3: schemes[0].access_pattern.age.min: "
     assert done.stderr == where + "'old' is not a time; write it like 5ms, 100us or 1.5s.\n"
     assert not (tmp_path / "was-started").exists()
+
+
+def test_a_simulated_workload_can_be_acted_on() -> None:
+    """Three quarters of the workload are cold; nothing of this machine is touched, so nothing is needed for it."""
+    words = ("--sim", "wss", "--sample", "5ms", "--aggr", "100ms", "--min-age", "1s", "--quota-ms", "0")
+    found = document(udamon("reclaim", *words, "--quota-sz", "0", "--duration", "4s", "--json", "-q"))
+    assert found["moved_bytes"] == found["advised_bytes"] > 0
+    assert found["ops"] == found["via"] == "sim"
+    dry = document(udamon("reclaim", *words, "--duration", "2s", "--json", "-q", "--dry-run"))
+    assert (dry["moved_bytes"], dry["advised_bytes"]) == (None, 0)

@@ -195,5 +195,5 @@ def test_refaults_are_looked_for_once_a_second_at_most() -> None:
 
 def test_what_cannot_be_acted_on_can_be_dry() -> None:
     assert isinstance(hands_for("sim", dry=True), DryHands)
-    with pytest.raises(NotSupported, match="sim cannot be acted on"):
-        hands_for("sim")
+    with pytest.raises(NotSupported, match="fake cannot be acted on"):
+        hands_for("fake")

@@ -21,7 +21,7 @@ from udamon.cli.rereading import Rereading
 from udamon.cli.running import follow, parse_duration, run_watching, signals
 from udamon.cli.targets import check
 from udamon.core.scheme import SchemeStatus
-from udamon.errors import NotSupported, UdamonError, UsageError
+from udamon.errors import NotSupported, UdamonError
 from udamon.linux.cgroup import find_cgroup
 from udamon.modules.hands import Hands, hands_for
 from udamon.modules.work import Work
@@ -52,8 +52,6 @@ def run(args: argparse.Namespace, job: Job) -> int:
     acting_flags.spared(args)
     acting_flags.limits(args)
     wanted = job.read()  # nothing is started for schemes that are wrong
-    if args.sim is not None and not job.dry:
-        raise UsageError("simulated memory cannot be acted on; make it a dry run, or give a process.")
     duration = parse_duration(args.duration)
     hang_up = threading.Event()
     with signals(hang_up) as stopped:
@@ -161,4 +159,4 @@ def _hands(args: argparse.Namespace, job: Job, built: Monitor) -> Hands:
         from udamon.modules.cgroup_reclaim import CgroupHands
 
         return CgroupHands(args.cgroup)
-    return hands_for(built.ops, acting_flags.spared(args), dry=job.dry)
+    return hands_for(built.ops, acting_flags.spared(args), dry=job.dry, sim_memory=built.sim_memory)

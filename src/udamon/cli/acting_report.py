@@ -49,7 +49,7 @@ def line(account: Account) -> str:
     """How acting is doing, in one line."""
     several = len(account.statuses) > 1
     parts = [_one(account, status, named=several) for status in account.statuses]
-    if account.refaulted is not None and not account.dry:
+    if account.refaulted is not None and account.moved is not None:
         parts.append(f"refaulted {format_size(account.refaulted)}")
     if account.held:
         parts.append(f"held back: {account.held}")
@@ -79,7 +79,7 @@ def summary(account: Account, stopped_by: str) -> str:
     if account.dry:
         there = "" if account.resident is None else f"; {format_size(account.resident)} of it was in memory"
         lines.append(f"dry run: nothing was done{there}")
-    elif account.refaulted is not None:
+    elif account.refaulted is not None and account.moved is not None:
         lines.append(f"came back within a minute: {format_size(account.refaulted)}")
     left = [f"{format_size(size)} {why}" for why, size in sorted(account.left.items()) if size]
     if left:

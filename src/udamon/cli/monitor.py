@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from udamon.engine.resident import Residents
     from udamon.engine.tuner import Tuner
     from udamon.engine.watch import Watch
+    from udamon.ops.acting.sim import SimMemory
     from udamon.ops.base import OperationsSet, Sampler
     from udamon.workload.truth import Truth
 
@@ -45,13 +46,17 @@ PRIMITIVES = ("auto", "idle", "kernel", "refs", "softdirty")
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """An engine and the words for what it does; `notes` are for whoever reads its recording."""
+    """An engine and the words for what it does; `notes` are for whoever reads its recording.
+
+    `sim_memory` is what is acted on where everything is simulated.
+    """
 
     engine: Engine
     ops: str
     via: str
     policy: str | None
     notes: tuple[str, ...] = ()
+    sim_memory: SimMemory | None = None
 
     @property
     def sees(self) -> str:
@@ -125,14 +130,18 @@ def _by_census(args: argparse.Namespace, ops: OperationsSet, via: str, attrs: At
 
 
 def _simulated(args: argparse.Namespace, attrs: Attrs, clock: Clock) -> Monitor:
+    from udamon.ops.acting.sim import SimMemory
     from udamon.ops.sim import SimSampler, SimSpace
 
     _refuse_ops(args, "--sim")
     if args.same_cpu:
         raise UsageError("--same-cpu is of use with idle alone, and this looks via sim; leave it out.")
     truth, random = _truth(args.sim), Random()
-    sampler = SimSampler(truth, clock, origin_ns=clock.now_ns(), seed=random.getrandbits(64))
-    return _by_samples(args, SimSpace(truth), sampler, "sim", attrs, clock, random, None, ())
+    memory, seed = SimMemory(truth), random.getrandbits(64)
+    sampler = SimSampler(truth, clock, origin_ns=clock.now_ns(), seed=seed, memory=memory)
+    space = SimSpace(truth, memory)
+    built = _by_samples(args, space, sampler, "sim", attrs, clock, random, None, ())
+    return replace(built, sim_memory=memory)
 
 
 def _in_kernel(args: argparse.Namespace, ops: OperationsSet, attrs: Attrs, clock: Clock) -> Monitor:

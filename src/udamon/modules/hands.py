@@ -8,6 +8,7 @@ from typing import Protocol
 from udamon.errors import NotSupported
 from udamon.linux.roots import Roots
 from udamon.modules.dry_run import DryActor
+from udamon.ops.acting.sim import SimActor, SimMemory
 from udamon.ops.acting.spared import LEAVE_ALL, Spared
 from udamon.ops.acting.vaddr import VaddrActor
 from udamon.ops.base import Actor
@@ -74,10 +75,31 @@ class ProcessHands:
         self._refaults.look()
 
 
-def hands_for(ops: str, spared: Spared = LEAVE_ALL, *, dry: bool = False) -> Hands:
-    """For what the operations set `ops` watches. Raises NotSupported."""
+class SimHands:
+    """On a simulated workload."""
+
+    resident = None
+    left: Mapping[str, int] = {}
+
+    def __init__(self, memory: SimMemory) -> None:
+        self.actor = SimActor(memory)
+
+    @property
+    def refaulted(self) -> int | None:
+        return self.actor.memory.refault_bytes
+
+    def look(self) -> None:
+        """The simulation itself knows what came back."""
+
+
+def hands_for(
+    ops: str, spared: Spared = LEAVE_ALL, *, dry: bool = False, sim_memory: SimMemory | None = None
+) -> Hands:
+    """For what the operations set `ops` watches; `sim_memory` is where that is simulated. Raises NotSupported."""
     if dry:
         return DryHands()
+    if sim_memory is not None:
+        return SimHands(sim_memory)
     if ops in ("vaddr", "fvaddr"):
         return ProcessHands(spared)
     raise NotSupported(f"{ops} cannot be acted on; make it a dry run, or give processes.")
