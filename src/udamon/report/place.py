@@ -83,8 +83,8 @@ class Axis:
         """
         of = [
             f"""sum(CASE WHEN first = last THEN {amount}_over - {amount}_into
-                WHEN s.place = first THEN {amount} * size - {amount}_into
-                WHEN s.place = last THEN {amount}_over ELSE {amount} * size END) AS {amount}"""
+                WHEN s.place = first THEN spread.{amount} * s.length - {amount}_into
+                WHEN s.place = last THEN {amount}_over ELSE spread.{amount} * s.length END) AS {amount}"""
             for amount in amounts
         ]
         columns = ", ".join([*keys, "first", "last", *amounts, *(f"{a}_into, {a}_over" for a in amounts)])
@@ -94,7 +94,7 @@ class Axis:
                 SELECT {columns}, unnest(range(CAST(first AS BIGINT), CAST(last AS BIGINT) + 1)) AS place
                 FROM {summed}
             ) AS spread JOIN (
-                SELECT place, name, CAST(high - low AS DOUBLE) AS size FROM {self._name}_places
+                SELECT place, name, CAST(high - low AS DOUBLE) AS length FROM {self._name}_places
             ) AS s ON spread.place = s.place
             WHERE s.name IS NOT NULL GROUP BY {keyed}s.name
         """

@@ -84,6 +84,10 @@ class Source:
             self._db.execute(f"INSERT INTO {name} SELECT * FROM rows_of_table")
             self._db.unregister("rows_of_table")
 
+    def keep(self, name: str, sql: str) -> None:
+        """Keep the rows of a query as a table, for several queries to start from. Raises as `query`."""
+        self.query(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
+
     def nothing(self) -> RecordingError:
         """The error of a report that found no snapshot to speak about."""
         why = "is left by the filters; widen them" if self.filters != Filters() else "is in it; record longer"

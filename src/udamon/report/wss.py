@@ -8,60 +8,96 @@ is skipped. Moments at which no target lived left no snapshot and are not counte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from udamon.errors import RecordingError
 from udamon.report.catalog import Catalog
+from udamon.report.owners import Owner, owners_of, places_of
+from udamon.report.place import Axis, sums
 from udamon.report.source import Source
-from udamon.report.terminal import Terminal, clock, table
+from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.units import format_size
 
 DEFINITIONS = {
     "touched": "touched",
     "damo": 'CASE WHEN nr_accesses > 0 THEN "end" - start ELSE 0 END',
 }
-_LEVELS = ("min", "p25", "p50", "p75", "p90", "max", "mean")
+QUANTITIES = DEFINITIONS | {
+    "resident": "resident",
+    "monitored": '"end" - start',
+    "regions": "CASE WHEN start IS NOT NULL THEN 1 END",
+}
+"""What can be summed up over a snapshot's regions, as SQL. All but `regions`, a number, are bytes."""
 
-MOMENTS = """
-    WITH snapshots AS (
-        SELECT seq, target, max(time) AS time, CAST(coalesce(sum({bytes}), 0) AS DOUBLE) AS bytes
-        FROM regions GROUP BY seq, target
-    ), moments AS (
-        SELECT seq, max(time) AS time, sum(bytes) AS bytes FROM snapshots GROUP BY seq
-    )
+WORDS = {
+    "touched": "working set: bytes touched",
+    "damo": "working set: bytes of accessed regions (damo)",
+    "resident": "footprint: bytes resident",
+    "monitored": "footprint: bytes monitored",
+    "regions": "number of regions",
+}
+LEVELS = ("min", "p25", "p50", "p75", "p90", "max", "mean")
+
+SNAPSHOTS = """
+    SELECT seq, target, max(time) AS time, CAST(coalesce(sum({value}), 0) AS DOUBLE) AS amount
+    FROM regions GROUP BY seq, target
 """
 
-PERCENTILES = (
-    MOMENTS
-    + """, series AS (
-        SELECT target, bytes FROM snapshots
-        UNION ALL SELECT CAST(NULL AS INTEGER) AS target, bytes FROM moments
+# By mapping: of two mappings in one region each has the share that its bytes have.
+BY_OWNER = """
+    SELECT seq, name AS target, max(time) AS time, sum(amount) AS amount FROM ({spread}) AS spread GROUP BY seq, name
+"""
+SUMMED = """
+    SELECT seq, first, last, max(time) AS time, {sums} FROM (
+        SELECT seq, first, last, time, "into", over,
+            CAST(coalesce({value}, 0) AS DOUBLE) / NULLIF("end" - start, 0) AS density
+        FROM ({placed}) AS placed
+    ) AS densities GROUP BY seq, first, last
+"""
+
+MOMENTS = "SELECT seq, max(time) AS time, sum(amount) AS amount FROM snapshots GROUP BY seq"
+
+PERCENTILES = f"""
+    WITH moments AS ({MOMENTS}), series AS (
+        SELECT target, amount FROM snapshots
+        UNION ALL SELECT CAST(NULL AS INTEGER) AS target, amount FROM moments
     )
-    SELECT target, count(*) AS snapshots, min(bytes),
-        percentile_cont(0.25) WITHIN GROUP (ORDER BY bytes), percentile_cont(0.5) WITHIN GROUP (ORDER BY bytes),
-        percentile_cont(0.75) WITHIN GROUP (ORDER BY bytes), percentile_cont(0.9) WITHIN GROUP (ORDER BY bytes),
-        max(bytes), avg(bytes)
+    SELECT target, count(*) AS snapshots, min(amount) AS least,
+        percentile_cont(0.25) WITHIN GROUP (ORDER BY amount) AS p25,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY amount) AS p50,
+        percentile_cont(0.75) WITHIN GROUP (ORDER BY amount) AS p75,
+        percentile_cont(0.9) WITHIN GROUP (ORDER BY amount) AS p90,
+        max(amount) AS most, avg(amount) AS mean
     FROM series GROUP BY target ORDER BY target
 """
-)
 
-OVER_TIME = MOMENTS + "SELECT time, bytes FROM moments ORDER BY time"
+OVER_TIME = f"WITH moments AS ({MOMENTS}) SELECT time, amount FROM moments ORDER BY time"
 
-BINNED = (
-    MOMENTS
-    + """, span AS (SELECT min(time) AS low, max(time) AS high FROM moments), binned AS (
-        SELECT CAST(floor(CAST(time - low AS DOUBLE) * {bins} / (high - low + 1)) AS INTEGER) AS bin, time, bytes
+BINNED = f"""
+    WITH moments AS ({MOMENTS}), span AS (
+        SELECT min(time) AS low, max(time) AS high FROM moments
+    ), binned AS (
+        SELECT CAST(floor(CAST(time - low AS DOUBLE) * {{bins}} / (high - low + 1)) AS INTEGER) AS bin, time, amount
         FROM moments CROSS JOIN span
     )
-    SELECT min(time), avg(bytes) FROM binned GROUP BY bin ORDER BY bin
+    SELECT min(time), avg(amount) FROM binned GROUP BY bin ORDER BY bin
 """
-)
+
+
+def portable(definition: str = "touched") -> str:
+    """The percentiles as one query over a table `regions`, for any engine (translated by SQLGlot)."""
+    snapshots = SNAPSHOTS.format(value=QUANTITIES[definition])
+    return PERCENTILES.replace("WITH moments", f"WITH snapshots AS ({snapshots}), moments", 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The working set of one target, or of all (`target` None): bytes by level, over `snapshots`."""
+    """The working set of one target, or of all (`target` None): bytes by level, over `snapshots`.
+
+    By mapping, `target` is the number of an owner.
+    """
 
     target: int | None
     snapshots: int
@@ -78,20 +114,27 @@ class WorkingSet:
     over_time: list[tuple[int, int]]
     start_ns: int
     every: bool
+    owners: list[Owner] | None = None
+    """By mapping: whose memory each of `targets` is."""
 
 
 def measure(
-    source: Source, definition: str = "touched", *, every: bool = False, bins: int = 120
+    source: Source, definition: str = "touched", *, every: bool = False, bins: int = 120, by: str = "process"
 ) -> WorkingSet:
-    """The working set by `definition` (see DEFINITIONS), over time in `bins`, or with `every` moment.
+    """The working set by `definition` (see QUANTITIES), over time in `bins`, or with `every` moment.
 
+    The series are those of every "process", or of every "mapping", of memory that a mapping is known of.
     Raises RecordingError when there is no snapshot.
     """
-    size = DEFINITIONS[definition]
-    series = [_series(row) for row in source.query(PERCENTILES.format(bytes=size))]
+    owners = owners_of(source.recording) if by == "mapping" else None
+    if owners is None:
+        source.keep("snapshots", SNAPSHOTS.format(value=QUANTITIES[definition]))
+    else:
+        source.keep("snapshots", _by_owner(source, owners, QUANTITIES[definition]))
+    series = [_series(row) for row in source.query(PERCENTILES)]
     if not series:
         raise source.nothing()
-    over = OVER_TIME.format(bytes=size) if every else BINNED.format(bytes=size, bins=bins)
+    over = OVER_TIME if every else BINNED.format(bins=bins)
     return WorkingSet(
         definition,
         next(one for one in series if one.target is None),
@@ -99,12 +142,25 @@ def measure(
         [(time, round(size)) for time, size in source.query(over)],
         source.start_ns,
         every,
+        owners,
     )
+
+
+def _by_owner(source: Source, owners: Sequence[Owner], value: str) -> str:
+    places, _ = places_of(owners)
+    if not places:
+        raise RecordingError(
+            f"{source.recording.path} knows no mappings, so nothing can be told by mapping; leave --by mapping out."
+        )
+    axis = Axis(source, "owner", places)
+    placed = axis.placed(("seq", "time", "start", '"end"', "nr_accesses", "touched", "resident"))
+    summed = SUMMED.format(value=value, placed=placed, sums=sums("amount", "density"))
+    return BY_OWNER.format(spread=axis.spread(("seq", "time"), ("amount",), f"({summed}) AS summed"))
 
 
 def _series(row: Sequence[Any]) -> Series:
     target, count, *values = row
-    return Series(target, count, {name: round(value) for name, value in zip(_LEVELS, values, strict=True)})
+    return Series(target, count, {name: round(value) for name, value in zip(LEVELS, values, strict=True)})
 
 
 def document(report: WorkingSet, catalog: Catalog, *, over_time: bool = False) -> dict[str, Any]:
@@ -116,8 +172,7 @@ def document(report: WorkingSet, catalog: Catalog, *, over_time: bool = False) -
         "start": report.start_ns / 1e9,
         "bytes": report.total.bytes,
         "targets": [
-            {"target": one.target, "pid": catalog.target(one.target or 0).pid, "snapshots": one.snapshots,
-             "bytes": one.bytes}
+            {**_whose(report, one, catalog), "snapshots": one.snapshots, "bytes": one.bytes}
             for one in report.targets
         ],
     }  # fmt: skip
@@ -126,34 +181,74 @@ def document(report: WorkingSet, catalog: Catalog, *, over_time: bool = False) -
     return found
 
 
+def _whose(report: WorkingSet, one: Series, catalog: Catalog) -> dict[str, Any]:
+    if report.owners is None:
+        return {"target": one.target, "pid": catalog.target(one.target or 0).pid}
+    owner = report.owners[one.target or 0]
+    return {
+        "target": owner.target,
+        "pid": catalog.target(owner.target).pid,
+        "mapping": owner.name or "[anon]",
+        "label": owner.label,
+        "kind": owner.kind,
+        "guess": owner.guess,
+        "start": owner.start,
+    }
+
+
 def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> str:
     """For people: the distribution with bars, then over time."""
-    words = "bytes touched" if report.definition == "touched" else "bytes of accessed regions (damo)"
-    many = f" of {len(report.targets)} targets" if len(report.targets) > 1 else ""
-    lines = [f"working set{many}: {words} per snapshot, {report.total.snapshots} snapshots", ""]
-    lines += _distribution(report.total, terminal)
-    if len(report.targets) > 1:
-        lines += ["", *_targets(report.targets, catalog)]
+    what = "mappings" if report.owners is not None else "targets"
+    many = f" of {len(report.targets)} {what}" if len(report.targets) > 1 else ""
+    lines = [f"{WORDS[report.definition]} per snapshot{many}, {report.total.snapshots} snapshots", ""]
+    lines += _distribution(report.total, terminal, shown(report))
+    if report.owners is not None:
+        lines += ["", *_owners(report)]
+    elif len(report.targets) > 1:
+        lines += ["", *_targets(report, catalog)]
     lines += ["", *(_moments if report.every else _chart)(report, terminal)]
     return "\n".join(lines)
 
 
-def _distribution(series: Series, terminal: Terminal) -> list[str]:
+def shown(report: WorkingSet) -> Callable[[float], str]:
+    """How an amount is written."""
+    return (lambda amount: f"{amount:,.0f}") if report.definition == "regions" else format_size
+
+
+def _owners(report: WorkingSet, top: int = 20) -> list[str]:
+    owners, amount = report.owners or [], shown(report)
+    first = sorted(report.targets, key=lambda one: (-one.bytes["mean"], one.target or 0))
+    rows = [["mapping", "min", "p50", "p90", "max", "mean"]]
+    rows += [
+        [shorten(owners[one.target or 0].place, 26), *(amount(one.bytes[name]) for name in rows[0][1:])]
+        for one in first[:top]
+    ]
+    rest = len(first) - top
+    guessed = any(owners[one.target or 0].guess for one in first[:top])
+    return [
+        *table(rows, "<>>>>>"),
+        *([f"  … and {rest} smaller ones"] if rest > 0 else []),
+        *(["  ? a guess from the shape of the memory"] if guessed else []),
+    ]
+
+
+def _distribution(series: Series, terminal: Terminal, amount: Callable[[float], str]) -> list[str]:
     top = series.bytes["max"] or 1
     room = max(10, terminal.width - 22)
-    return [f"  {name:4}  {format_size(size):>10}  {terminal.bar(size / top, room)}".rstrip()
+    return [f"  {name:4}  {amount(size):>10}  {terminal.bar(size / top, room)}".rstrip()
             for name, size in series.bytes.items()]  # fmt: skip
 
 
-def _targets(targets: Sequence[Series], catalog: Catalog) -> list[str]:
-    head = ["target", *(name for name in _LEVELS if name in ("min", "p50", "p90", "max")), "snapshots"]
+def _targets(report: WorkingSet, catalog: Catalog) -> list[str]:
+    amount = shown(report)
+    head = ["target", *(name for name in LEVELS if name in ("min", "p50", "p90", "max")), "snapshots"]
     rows = [
         [
             catalog.target(one.target or 0).label,
-            *(format_size(one.bytes[name]) for name in head[1:-1]),
+            *(amount(one.bytes[name]) for name in head[1:-1]),
             str(one.snapshots),
         ]
-        for one in targets
+        for one in report.targets
     ]
     return table([head, *rows], "<>>>>>")
 
@@ -161,9 +256,9 @@ def _targets(targets: Sequence[Series], catalog: Catalog) -> list[str]:
 def _moments(report: WorkingSet, terminal: Terminal) -> list[str]:
     """A line for every moment."""
     top = report.total.bytes["max"] or 1
-    room = max(10, terminal.width - 26)
+    room, amount = max(10, terminal.width - 26), shown(report)
     return [
-        f"  {(time - report.start_ns) / 1e9:8.2f} s  {format_size(size):>10}  {terminal.bar(size / top, room)}".rstrip()
+        f"  {(time - report.start_ns) / 1e9:8.2f} s  {amount(size):>10}  {terminal.bar(size / top, room)}".rstrip()
         for time, size in report.over_time
     ]
 
@@ -176,7 +271,7 @@ def _chart(report: WorkingSet, terminal: Terminal, height: int = 8) -> list[str]
     top = max(columns) or 1
     lines = []
     for level in range(height, 0, -1):
-        label = format_size(top) if level == height else "0 B" if level == 1 else ""
+        label = shown(report)(top) if level == height else shown(report)(0) if level == 1 else ""
         lines.append(
             f"  {label:>10}  {''.join(_block(size / top * height - level + 1, terminal) for size in columns)}".rstrip()
         )

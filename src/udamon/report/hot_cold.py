@@ -1,0 +1,207 @@
+"""Which mappings are hot and which are cold: size, use, and last access of every owner of memory.
+
+A region that spreads over several mappings is shared between them by bytes: its accesses are taken to be
+spread evenly. All numbers are means over the time for which the target was watched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from udamon.report.catalog import Catalog
+from udamon.report.owners import Owner, Part, owners_of, places_of
+from udamon.report.place import Axis, sums
+from udamon.report.source import Source, double
+from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.units import format_size
+
+WATCHED = """
+    SELECT target, sum(ns), max(time) FROM (
+        SELECT target, seq, max(time - "begin") AS ns, max(time) AS time FROM regions GROUP BY target, seq
+    ) AS windows GROUP BY target
+"""
+
+# What regions of the same places have in common is summed up before anything is shared between places.
+SUMMED = """
+    SELECT first, last, {sums}, max(accessed) AS accessed FROM (
+        SELECT first, last, "into", over, CAST(time - "begin" AS DOUBLE) AS ns,
+            CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0) AS rate,
+            CAST(touched AS DOUBLE) / NULLIF("end" - start, 0) AS touched,
+            CAST(coalesce(resident, "end" - start) AS DOUBLE) / NULLIF("end" - start, 0) AS resident,
+            CASE WHEN nr_accesses > 0 THEN time END AS accessed
+        FROM ({placed}) AS placed
+    ) AS shares GROUP BY first, last
+"""
+AMOUNTS = {"size": "ns", "touched": "ns * touched", "resident": "ns * resident", "heat": "ns * rate"}
+
+LAST = """
+    SELECT s.name, max(accessed) FROM (
+        SELECT accessed, unnest(range(CAST(first AS BIGINT), CAST(last AS BIGINT) + 1)) AS place FROM mapping_sums
+    ) AS spread JOIN mapping_places AS s ON spread.place = s.place WHERE s.name IS NOT NULL GROUP BY s.name
+"""
+
+
+@dataclass(slots=True)
+class Use:
+    """How memory is used: means over time, in bytes; `heat` is bytes times rate."""
+
+    size: float = 0.0
+    touched: float = 0.0
+    resident: float = 0.0
+    heat: float = 0.0
+    last_ns: int | None = None
+
+    def add(self, other: Use) -> None:
+        self.size += other.size
+        self.touched += other.touched
+        self.resident += other.resident
+        self.heat += other.heat
+        self.last_ns = max(self.last_ns or 0, other.last_ns or 0) or None
+
+    @property
+    def rate(self) -> float:
+        """The mean access rate of its bytes, 0..1."""
+        return self.heat / self.size if self.size else 0.0
+
+
+@dataclass(slots=True)
+class Line:
+    """An owner of memory and its use; of a file also by offsets, (low, high) in bytes."""
+
+    owner: Owner
+    use: Use = field(default_factory=Use)
+    offsets: list[tuple[int, int, Use]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Mappings:
+    """The report, hottest first. `end_ns` is the end of a target's last window, on CLOCK_MONOTONIC."""
+
+    lines: list[Line]
+    start_ns: int
+    end_ns: dict[int, int]
+
+    def coldest(self, count: int) -> list[Line]:
+        """Those of memory in use that are accessed least; of equally cold ones the largest first."""
+        there = [line for line in self.lines if line.use.resident >= 1]
+        return sorted(there, key=lambda line: (line.use.rate, -line.use.resident))[:count]
+
+    def hottest(self, count: int) -> list[Line]:
+        """Those that are accessed most often; of equally hot ones the largest first."""
+        return [line for line in self.lines if line.use.heat > 0][:count]
+
+
+def measure(source: Source, *, offsets: bool = True) -> Mappings:
+    """Every owner of memory that the filters leave. Raises RecordingError when there is none, or no snapshot."""
+    watched = {target: (ns, end) for target, ns, end in source.query(WATCHED)}
+    if not watched:
+        raise source.nothing()
+    owners = owners_of(source.recording)
+    places, names = places_of(owners, parts=offsets)
+    lines = [Line(owner) for owner in owners]
+    if places:
+        for name, use in _uses(source, Axis(source, "mapping", places)).items():
+            _add(lines, names[name], use, watched[owners[names[name].owner].target][0])
+    lines = [line for line in lines if line.use.size > 0]
+    lines.sort(key=lambda line: (-line.use.rate, -line.use.size, line.owner.target, line.owner.start))
+    return Mappings(lines, source.start_ns, {target: end for target, (_, end) in watched.items()})
+
+
+def _uses(source: Source, axis: Axis) -> dict[int, Use]:
+    columns = ("start", '"end"', "time", '"begin"', "nr_accesses", "ticks", "touched", "resident")
+    columns_of = ", ".join(sums(name, f"coalesce({value}, {double(0)})") for name, value in AMOUNTS.items())
+    source.keep("mapping_sums", SUMMED.format(sums=columns_of, placed=axis.placed(columns)))
+    found = {
+        name: Use(*amounts)
+        for name, *amounts in source.query(axis.spread((), tuple(AMOUNTS), "mapping_sums"))
+    }
+    for name, last in source.query(LAST):
+        found[name].last_ns = last
+    return found
+
+
+def _add(lines: Sequence[Line], part: Part, use: Use, ns: int) -> None:
+    mean = Use(use.size / ns, use.touched / ns, use.resident / ns, use.heat / ns, use.last_ns)
+    line = lines[part.owner]
+    line.use.add(mean)
+    if part.low is not None and part.high is not None:
+        line.offsets.append((part.low, part.high, mean))
+        line.offsets.sort(key=lambda offset: offset[0])
+
+
+def document(report: Mappings, catalog: Catalog) -> dict[str, Any]:
+    """The JSON document: bytes are means over time, `rate` 0..1, `last_access` seconds on CLOCK_MONOTONIC."""
+    return {
+        "schema": 1,
+        "mappings": [
+            {
+                "target": line.owner.target,
+                "pid": catalog.target(line.owner.target).pid,
+                "mapping": line.owner.name or "[anon]",
+                "label": line.owner.label,
+                "kind": line.owner.kind,
+                "guess": line.owner.guess,
+                "start": line.owner.start,
+                "end": line.owner.pieces[-1].end,
+                **_use(line.use),
+                "offsets": [{"start": low, "end": high, **_use(use)} for low, high, use in line.offsets],
+            }
+            for line in report.lines
+        ],
+    }
+
+
+def _use(use: Use) -> dict[str, Any]:
+    return {
+        "bytes": round(use.size),
+        "resident_bytes": round(use.resident),
+        "touched_bytes": round(use.touched),
+        "rate": use.rate,
+        "last_access": None if use.last_ns is None else use.last_ns / 1e9,
+    }
+
+
+def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10) -> str:
+    """For people: the hottest and the coldest, with bars of how much of each is touched."""
+    if not report.lines:
+        return "no mapping is known: this recording has no names of memory"
+    many = len({line.owner.target for line in report.lines}) > 1
+    parts = []
+    for title, lines in (("hottest", report.hottest(top)), ("coldest", report.coldest(top))):
+        rows = [["mapping", *(["target"] if many else []), "resident", "touched", "rate", "idle", ""]]
+        for line in lines:
+            owner = catalog.target(line.owner.target)
+            rows.append([
+                shorten(line.owner.place, 26), *([shorten(owner.label, 14)] if many else []),
+                format_size(line.use.resident), format_size(line.use.touched), f"{line.use.rate:.0%}",
+                _idle(line, report), terminal.bar(line.use.rate, 10),
+            ])  # fmt: skip
+        align = "<<>>>><" if many else "<>>>><"
+        parts += [f"{title} {len(lines)} of {len(report.lines)} mappings", *table(rows, align), ""]
+        if title == "hottest":
+            parts += _offsets(lines)
+    if any(line.owner.guess for line in report.lines):
+        parts.append("? a guess from the shape of the memory: the kernel does not name it.")
+    return "\n".join(parts).rstrip()
+
+
+def _idle(line: Line, report: Mappings) -> str:
+    if line.use.last_ns is None:
+        return "always"
+    return clock(report.end_ns[line.owner.target] - line.use.last_ns)
+
+
+def _offsets(lines: Sequence[Line]) -> list[str]:
+    """Which parts of the hottest files are used."""
+    found = []
+    for line in lines:
+        used = [offset for offset in line.offsets if offset[2].heat > 0]
+        if len(line.offsets) > 1 and used:
+            hottest = sorted(used, key=lambda offset: -offset[2].rate)[:3]
+            spans = ", ".join(
+                f"{low:#x}-{high:#x} {use.rate:.0%}" for low, high, use in sorted(hottest, key=lambda o: o[0])
+            )
+            found.append(f"  {shorten(line.owner.label, 22)}: {spans}")
+    return ["offsets of files that are used most", *found, ""] if found else []
