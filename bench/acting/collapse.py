@@ -116,8 +116,9 @@ def measure() -> Figure:
     head = ("", "accesses to the hot memory", "of those without", "resident", "in huge pages")
     note = (
         f"A process with {HOT // MIB} MiB of hot memory, random accesses, and {SPARSE // MIB} MiB of which every "
-        f"{EVERY}th page is used. Medians (smallest–largest) of {RUNS} runs of {SECONDS} s, in turns; a second is one of its own CPU time; ratios of runs "
-        f"of the same turn. {machine.describe()}, load {machine.load():.1f} at the end."
+        f"{EVERY}th page is used. Medians (smallest–largest) of {RUNS} runs of {SECONDS} s, in turns; a second is one "
+        f"of its own CPU time. Ratios of runs of the same turn. {machine.describe()}, load {machine.load():.1f} at "
+        "the end."
     )
     return Figure("Huge pages for what is hot", head, rows, note)
 

@@ -1,0 +1,209 @@
+"""A goal on memory pressure under changing load: how much is taken out, and how long somebody waits for memory.
+
+python -m bench.acting.pressure [--kernel 7.2] [--write]: in a guest with compressed swap, `udamon reclaim
+--quota-mem-pressure-us` on a process that comes back to what was taken out, more often in some phases than in others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+
+from bench import machine
+from bench.acting.inside import status, swap_on
+from bench.acting.reclaim import DOCUMENT
+from bench.figures import Figure, as_markdown, as_text, put
+from bench.side_by_side import guest
+from scripts.guest.machine import Machine
+from scripts.stages import ROOT
+from udamon.units import MIB
+
+GUEST = Machine(smp=1, mem=2048)
+PICTURE = ROOT / "docs" / "pictures" / "pressure.svg"
+GOAL_US, WINDOW_S = 20_000, 1.0
+"""2 % of the time in which somebody waits."""
+PHASE_S = 30
+PHASES = (("calm", 0.5), ("busy", 4.0), ("calm again", 0.5))
+"""Of the accesses, how many per cent go to the memory that is used seldom."""
+HOT, SELDOM, COLD = 64 * MIB, 192 * MIB, 128 * MIB
+RATE = "100k"
+
+
+def config() -> str:
+    lines = [f"hot, {HOT}", f"seldom, {SELDOM}", f"cold, {COLD}"]
+    for name, share in PHASES:
+        lines += [
+            "",
+            name,
+            f"{PHASE_S * 1000}",
+            f"hot, 1, 4096, {100 - share}, rw",
+            f"seldom, 1, 4096, {share}, rw",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def inside(place: Path) -> int:
+    """Leaves looks.json: seconds, µs of stall so far, bytes of the process that are out; every WINDOW_S."""
+    swap_on()
+    with tempfile.TemporaryDirectory() as name:
+        workload, truth = Path(name, "w.masim"), Path(name, "truth")
+        workload.write_text(config())
+        udamon = [sys.executable, "-m", "udamon"]
+        words = ["workload", str(workload), "--truth", str(truth), "--rate", RATE, "--quiet"]
+        target = subprocess.Popen([*udamon, *words])
+        while not (truth.exists() and '"kind": "phase"' in truth.read_text()):
+            time.sleep(0.1)
+        words = [
+            "reclaim",
+            "--via",
+            "idle",
+            "--overhead",
+            "10%",
+            "--min-age",
+            "2s",
+            "--quota-sz",
+            "0",
+            "--quota-ms",
+        ]
+        words += [
+            "0",
+            "--quota-mem-pressure-us",
+            str(GOAL_US),
+            "--max-psi",
+            "off",
+            "--max-major-faults",
+            "off",
+        ]
+        with Path(place, "acted.json").open("wb") as said:
+            actor = subprocess.Popen([*udamon, *words, "--json", "-q", "-p", str(target.pid)], stdout=said)
+        looks, begin = [], time.monotonic()
+        while target.poll() is None and len(looks) < len(PHASES) * PHASE_S / WINDOW_S:
+            looks.append([time.monotonic() - begin, stall_us(), status(target.pid, "VmSwap")])
+            time.sleep(max(begin + len(looks) * WINDOW_S - time.monotonic(), 0))
+        target.wait(120)
+        actor.wait(60)
+        Path(place, "looks.json").write_text(json.dumps(looks))
+    return 0
+
+
+def stall_us() -> int:
+    found = re.search(r"^some .*total=(\d+)$", Path("/proc/pressure/memory").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+def phase_of(seconds: float) -> int:
+    return min(int(seconds // PHASE_S), len(PHASES) - 1)
+
+
+def figure(looks: Sequence[Sequence[float]], acted: dict[str, float], where: str) -> Figure:
+    rows = []
+    for number, (name, share) in enumerate(PHASES):
+        mine = [look for look in looks if phase_of(look[0]) == number]
+        half = mine[len(mine) // 2 :]
+        stalls = [
+            (last[1] - first[1]) / (last[0] - first[0]) / 1e6
+            for first, last in ((mine[0], mine[-1]), (half[0], half[-1]))
+        ]
+        rows.append([
+            name, f"{share} %", *(f"{stall:.2%}" for stall in stalls), f"{mean(look[2] for look in half) / MIB:.0f} MiB",
+        ])  # fmt: skip
+    head = (
+        "phase",
+        "accesses to what is used seldom",
+        "stalled",
+        "in its second half",
+        "out in its second half",
+    )
+    note = (
+        f"`udamon reclaim --quota-mem-pressure-us {GOAL_US} --quota-sz 0 --quota-ms 0 --min-age 2s --via idle`, the goal "
+        f"being {GOAL_US / 1e6:.0%} of the time. {HOT // MIB} MiB hot, {SELDOM // MIB} MiB used seldom, {COLD // MIB} MiB "
+        f"cold; {RATE} accesses a second. Taken out: {acted['moved_bytes'] / MIB:.0f} MiB; of that, read back within a "
+        f"minute: {acted['refault_bytes'] / MIB:.0f} MiB. {where}"
+    )
+    return Figure("A goal on memory pressure", head, rows, note)
+
+
+def draw(looks: Sequence[Sequence[float]]) -> str:
+    """Stall per second (bars of the share) with the goal, and what is out below it, on one axis of time."""
+    width, height, left, top = 640, 130, 52, 40
+    until = len(PHASES) * PHASE_S
+    stalls = [
+        (b[0], (b[1] - a[1]) / (b[0] - a[0]) / 1e6)
+        for a, b in zip(looks, looks[1:], strict=False)
+        if b[0] > a[0]
+    ]
+    most = max(max(share for _, share in stalls), 2 * GOAL_US / 1e6)
+    largest = max(look[2] for look in looks) or 1.0
+
+    def x(t: float) -> float:
+        return left + width * t / until
+
+    bars = [
+        f'<rect x="{x(t - WINDOW_S):.1f}" width="{width / until * 0.9:.1f}" y="{top + height * (1 - s / most):.1f}" '
+        f'height="{height * s / most:.1f}" fill="#0072b2"/>'
+        for t, s in stalls
+    ]
+    low = top + height + 50
+    line = " ".join(f"{x(t):.1f},{low + height * (1 - size / largest):.1f}" for t, _, size in looks)
+    goal = top + height * (1 - GOAL_US / 1e6 / most)
+    marks = [
+        f'<line x1="{x(k * PHASE_S):.1f}" x2="{x(k * PHASE_S):.1f}" y1="{top}" y2="{low + height}" stroke="#999999" '
+        f'stroke-dasharray="3 3"/><text x="{x(k * PHASE_S) + 4:.1f}" y="{low + height + 16}">{k * PHASE_S} s: {name}</text>'
+        for k, (name, _) in enumerate(PHASES)
+    ]
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 16}" height="{low + height + 30}" role="img">',
+            "<title>Memory pressure and memory taken out, over time</title>",
+            f'<rect width="{left + width + 16}" height="{low + height + 30}" rx="8" fill="#ffffff"/>',
+            '<g font-family="DejaVu Sans, Verdana, sans-serif" font-size="11" fill="#222222">',
+            f'<text x="{left}" y="22" font-weight="bold">Share of each second in which somebody waits for memory</text>',
+            *bars,
+            f'<line x1="{left}" x2="{left + width}" y1="{goal:.1f}" y2="{goal:.1f}" stroke="#d55e00" stroke-width="2"/>',
+            f'<text x="4" y="{goal + 4:.1f}" fill="#d55e00">goal {GOAL_US / 1e6:.0%}</text>',
+            f'<text x="4" y="{top + 8}">{most:.0%}</text>',
+            f'<text x="{left}" y="{low - 12}" font-weight="bold">Memory taken out, MiB</text>',
+            f'<polyline points="{line}" fill="none" stroke="#009e73" stroke-width="2"/>',
+            f'<text x="4" y="{low + 8}">{largest / MIB:.0f}</text>',
+            *marks,
+            "</g></svg>",
+            "",
+        ]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["inside"]:
+        assert "UDAMON_GUEST" in os.environ
+        return inside(Path(arguments[-1]))
+    parser = argparse.ArgumentParser(prog="python -m bench.acting.pressure", description=__doc__)
+    parser.add_argument("--kernel", default="")
+    parser.add_argument("--write", action="store_true")
+    args = parser.parse_args(arguments)
+    kernel = guest.kernel(args.kernel)
+    ended, left = guest.run(kernel, "bench.acting.pressure", "inside", machine=GUEST)
+    if ended.status or ended.why:
+        return 1
+    looks = json.loads((left / "looks.json").read_text())
+    where = f"Linux {kernel.release}, emulated on {machine.describe()}."
+    found = figure(looks, json.loads((left / "acted.json").read_text()), where)
+    print(as_text(found))
+    if args.write:
+        put(DOCUMENT, "pressure", as_markdown(found))
+        PICTURE.write_text(draw(looks))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
