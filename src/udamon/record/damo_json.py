@@ -84,6 +84,7 @@ class _Reader:
             if record.begin_ns is not None:
                 about = {key: record.about.get(key) for key in _ABOUT}
                 yield Event(record.begin_ns, "damo_record", {"target": record.target, **about})
+        self._text.end()
 
     def _snapshots(self, index: int, record: _Record) -> Iterator[Snapshot | Event]:
         if not {*_KEYS, "intervals"} <= record.about.keys():

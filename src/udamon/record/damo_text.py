@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Iterator
+from itertools import chain
 from json import JSONDecodeError, JSONDecoder
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,15 @@ class Text:
             return False
         self._at += 1
         return True
+
+    def end(self) -> None:
+        """Read on to the end of the file, where nothing but spaces may be."""
+        self.where = "after its records"
+        if self._text[self._at :]:
+            raise self.wrong(f"there is {self._text[self._at : self._at + 20]!r}")
+        for chunk in chain([self._rest], self._chunks):
+            if chunk.strip():
+                raise self.wrong("there is more text")
 
     def wrong(self, what: str) -> RecordingError:
         """The error for something that is wrong here."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
+from udamon.errors import UsageError
 from udamon.units import parse_size, parse_time_ns
 
 _PART = re.compile(r"[0-9][0-9,.]*\s*[A-Za-zµ]+")
@@ -14,13 +16,9 @@ def number(value: Any) -> int:
     """A count or a size in bytes. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError(f"{value!r} is no number")
-    return (
-        value
-        if isinstance(value, int)
-        else int(value.replace(",", ""))
-        if _bare(value)
-        else parse_size(value)
-    )
+    if isinstance(value, int):
+        return value
+    return int(value.replace(",", "")) if _bare(value) else _with(parse_size, value)
 
 
 def time_in(unit_ns: int, value: Any) -> int:
@@ -29,9 +27,16 @@ def time_in(unit_ns: int, value: Any) -> int:
         parts = _PART.findall(value)
         if not parts:
             raise ValueError(f"{value!r} is no time")
-        return sum(map(parse_time_ns, parts))
+        return sum(_with(parse_time_ns, part) for part in parts)
     return number(value) * unit_ns
 
 
+def _with(parse: Callable[[str], int], text: str) -> int:
+    try:
+        return parse(text)
+    except UsageError as error:  # nobody typed it: the file is wrong, not the request
+        raise ValueError(f"{text!r} is no number with a unit") from error
+
+
 def _bare(text: str) -> bool:
-    return re.fullmatch(r"-?[0-9,]+", text.strip()) is not None
+    return re.fullmatch(r"\s*-?[0-9][0-9,]*\s*", text) is not None

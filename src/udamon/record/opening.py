@@ -68,7 +68,10 @@ def _open(path: Path, progress: Progress) -> Recording:
         )
     compressed = is_zlib(head)
     if compressed:
-        head = next(chunks(path, compressed=True), b"")[:HEAD]
+        try:
+            head = next(chunks(path, compressed=True), b"")[:HEAD]
+        except RecordingError:
+            return Recording(path)  # two bytes looked like zlib's by chance; this says what the file is not
     if head.lstrip()[:1] == b"[" and not head.startswith(END[:4]):
         form = "json_compressed" if compressed else "json"
         items = damo_json.read(path, compressed=compressed, progress=progress)

@@ -1,0 +1,149 @@
+"""`udamon convert` as a command: formats, refusals that change nothing, results that are whole or not there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import stat
+import zlib
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from arro3.io import read_csv, read_parquet
+
+from tests.unit.snapshots import damo_file, damo_record, damo_region, damo_snapshot, recorded, snap
+from udamon.cli import convert
+from udamon.cli.bar import Bar
+from udamon.errors import RecordingError, UsageError
+from udamon.model import Event
+from udamon.record.opening import open_recording
+from udamon.record.reader import Recording
+from udamon.record.schema import COLUMNS, SCHEMA
+
+
+def run(*argv: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    convert.configure(parser)
+    return convert.run(parser.parse_args([str(word) for word in argv]))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    started = Event(0, "target_start", {"target": 0, "pid": 7, "comm": "a"})
+    regions = [(4096, 8192, 5, 3), (1 << 20, 1 << 21, 0, 8)]
+    return recorded(
+        tmp_path / "own.udamon", [started, *(snap(seq, regions) for seq in range(4))], via="idle"
+    ).path
+
+
+def test_damo_json(own: Path, tmp_path: Path) -> None:
+    """The keys and the spellings that damo writes."""
+    assert run(own, "-o", tmp_path / "a", "--to", "damo-json") == 0
+    (record,) = json.loads((tmp_path / "a").read_text())
+    assert record.pop("snapshots")[1] == damo_snapshot(
+        "100000000", "200000000",
+        [damo_region("4,096", "8,192", 5, "3"), damo_region("1,048,576", "2,097,152", 0, "8")],
+        total_bytes=str(4096 + (1 << 20)),
+    )  # fmt: skip
+    whole = damo_record([])
+    del whole["snapshots"]
+    assert record == whole
+    assert run(own, "-o", tmp_path / "b", "--to", "damo-json", "--compress") == 0
+    assert zlib.decompress((tmp_path / "b").read_bytes()) == (tmp_path / "a").read_bytes()
+
+
+def test_perf_script(own: Path, tmp_path: Path) -> None:
+    run(own, "-o", tmp_path / "a", "--to", "perf-script")
+    assert (tmp_path / "a").read_text().splitlines()[:3] == [
+        "kdamond.0     0 [000] 0.000000000: damon:damon_monitor_intervals_tune: sample_us=5000",
+        "kdamond.0     0 [000] 0.100000000: damon:damon_aggregated: target_id=0 nr_regions=2 4096-8192: 5 3",
+        "kdamond.0     0 [000] 0.100000000: damon:damon_aggregated: target_id=0 nr_regions=2 1048576-2097152: 0 8",
+    ]
+
+
+def test_tables(own: Path, tmp_path: Path) -> None:
+    """The rows of the recording, column by column; what was known at the start is there, too."""
+    rows = [row for batch in Recording(own).batches() for row in batch.to_struct_array().to_pylist()]
+    run(own, "-o", tmp_path / "a", "--to", "parquet")
+    reader = read_parquet(tmp_path / "a")
+    assert json.loads(reader.schema.metadata[b"udamon"])["via"] == "idle"
+    assert [row for batch in reader for row in batch.to_struct_array().to_pylist()] == rows
+    run(own, "-o", tmp_path / "b", "--to", "csv")
+    found = [
+        row
+        for batch in read_csv(tmp_path / "b", SCHEMA, has_header=True)
+        for row in batch.to_struct_array().to_pylist()
+    ]
+    assert json.loads(found[0].pop("data"))["via"] == "idle"
+    assert found[0].pop("event") == "metadata"
+    assert found[1:] == rows
+    assert (tmp_path / "b").read_text().splitlines()[0] == ",".join(COLUMNS)
+
+
+def test_from_damo_to_a_recording(tmp_path: Path) -> None:
+    """What comes out is a recording that is read without a copy, with the same snapshots."""
+    source = damo_file(tmp_path / "damo", [damo_record([damo_snapshot(0, 10, [damo_region(0, 4096, 1)])])])
+    run(source, "-o", tmp_path / "a", "--to", "arrow")
+    assert list(Recording(tmp_path / "a").snapshots()) == list(open_recording(source).snapshots())
+    assert list(Recording(tmp_path / "a").events()) == list(open_recording(source).events())
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("to", ["damo-json", "perf-script", "parquet", "csv", "arrow"])
+def test_of_nothing(to: str, tmp_path: Path) -> None:
+    """A recording without a snapshot is converted like any other."""
+    run(recorded(tmp_path / "own", []).path, "-o", tmp_path / "a", "--to", to)
+    assert (tmp_path / "a").exists()
+
+
+def test_refusals(own: Path, tmp_path: Path) -> None:
+    """Nothing is changed by a request that cannot be."""
+    there = tmp_path / "there"
+    there.write_text("mine")
+    with pytest.raises(RecordingError, match="exists already.*--force"):
+        run(own, "-o", there, "--to", "csv")
+    with pytest.raises(UsageError, match="--compress is for damo-json"):
+        run(own, "-o", there, "--to", "csv", "--compress", "--force")
+    with pytest.raises(UsageError, match="the file that is read"):
+        run(own, "-o", own, "--to", "csv", "--force")
+    with pytest.raises(RecordingError, match="No such file"):
+        run(own, "-o", tmp_path / "no" / "a", "--to", "csv")
+    with pytest.raises(RecordingError, match="is a directory"):
+        run(own, "-o", tmp_path, "--to", "csv")
+    with pytest.raises(RecordingError, match="No such file"):
+        run(tmp_path / "none", "-o", tmp_path / "a", "--to", "csv")
+    assert there.read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == ["own.udamon", "there"]
+    assert run(own, "-o", there, "--to", "csv", "--force") == 0
+    assert there.read_text().startswith("time,")
+
+
+def test_a_bad_source_leaves_nothing(tmp_path: Path) -> None:
+    good = damo_snapshot(0, 10, [damo_region(0, 4096)])
+    source = damo_file(tmp_path / "bad", [damo_record([good, damo_snapshot(10, 20, [damo_region(4096, 0)])])])
+    with pytest.raises(RecordingError, match="ends where it begins"):
+        run(source, "-o", tmp_path / "a", "--to", "arrow")
+    assert os.listdir(tmp_path) == ["bad"]
+
+
+class _Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_for_terminals() -> None:
+    """A line after a second of work, at most ten times a second, and gone in the end; nothing elsewhere."""
+    clock = iter(range(1000))
+    terminal, file = _Terminal(), StringIO()
+    for stream in (terminal, file):
+        with Bar(stream, lambda: next(clock) / 32) as bar:
+            told = bar.step("copying")
+            for share in range(100):
+                told(share / 100)
+    assert file.getvalue() == ""
+    lines = terminal.getvalue().split("\r")
+    assert [line.strip() for line in lines[1:-2]] == [f"copying {share}%" for share in range(31, 100, 4)]
+    assert not lines[-2].strip()
+    assert not lines[-1]
