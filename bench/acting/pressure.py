@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 
@@ -36,6 +37,8 @@ PHASES = (("calm", 0.5), ("busy", 4.0), ("calm again", 0.5))
 """Of the accesses, how many per cent go to the memory that is used seldom."""
 HOT, SELDOM, COLD = 64 * MIB, 192 * MIB, 128 * MIB
 RATE = "100k"
+LEFT, TOP, WIDTH, HEIGHT = 60, 40, 640, 130
+"""Of each of the picture's two charts."""
 
 
 def config() -> str:
@@ -85,7 +88,8 @@ def inside(place: Path) -> int:
         ]
         with Path(place, "acted.json").open("wb") as said:
             actor = subprocess.Popen([*udamon, *words, "--json", "-q", "-p", str(target.pid)], stdout=said)
-        looks, begin = [], time.monotonic()
+        looks: list[list[float]] = []
+        begin = time.monotonic()
         while target.poll() is None and len(looks) < len(PHASES) * PHASE_S / WINDOW_S:
             looks.append([time.monotonic() - begin, stall_us(), status(target.pid, "VmSwap")])
             time.sleep(max(begin + len(looks) * WINDOW_S - time.monotonic(), 0))
@@ -110,13 +114,8 @@ def figure(looks: Sequence[Sequence[float]], acted: dict[str, float], where: str
     for number, (name, share) in enumerate(PHASES):
         mine = [look for look in looks if phase_of(look[0]) == number]
         half = mine[len(mine) // 2 :]
-        stalls = [
-            (last[1] - first[1]) / (last[0] - first[0]) / 1e6
-            for first, last in ((mine[0], mine[-1]), (half[0], half[-1]))
-        ]
-        rows.append([
-            name, f"{share} %", *(f"{stall:.2%}" for stall in stalls), f"{mean(look[2] for look in half) / MIB:.0f} MiB",
-        ])  # fmt: skip
+        out = mean(look[2] for look in half) / MIB
+        rows.append([name, f"{share} %", f"{_stalled(mine):.2%}", f"{_stalled(half):.2%}", f"{out:.0f} MiB"])
     head = (
         "phase",
         "accesses to what is used seldom",
@@ -125,61 +124,72 @@ def figure(looks: Sequence[Sequence[float]], acted: dict[str, float], where: str
         "out in its second half",
     )
     note = (
-        f"`udamon reclaim --quota-mem-pressure-us {GOAL_US} --quota-sz 0 --quota-ms 0 --min-age 2s --via idle`, the goal "
-        f"being {GOAL_US / 1e6:.0%} of the time. {HOT // MIB} MiB hot, {SELDOM // MIB} MiB used seldom, {COLD // MIB} MiB "
-        f"cold; {RATE} accesses a second. Taken out: {acted['moved_bytes'] / MIB:.0f} MiB; of that, read back within a "
-        f"minute: {acted['refault_bytes'] / MIB:.0f} MiB. {where}"
+        f"`udamon reclaim --quota-mem-pressure-us {GOAL_US} --quota-sz 0 --quota-ms 0 --min-age 2s --via idle`: the "
+        f"goal is {GOAL_US / 1e6:.0%} of the time. {HOT // MIB} MiB hot, {SELDOM // MIB} MiB used seldom, "
+        f"{COLD // MIB} MiB cold; {RATE} accesses a second. Taken out: {acted['moved_bytes'] / MIB:.0f} MiB; of that, "
+        f"read back within a minute: {acted['refault_bytes'] / MIB:.0f} MiB. {where}"
     )
     return Figure("A goal on memory pressure", head, rows, note)
 
 
+def _stalled(looks: Sequence[Sequence[float]]) -> float:
+    """The share of the time in which somebody waited for memory."""
+    first, last = looks[0], looks[-1]
+    return (last[1] - first[1]) / (last[0] - first[0]) / 1e6
+
+
 def draw(looks: Sequence[Sequence[float]]) -> str:
-    """Stall per second (bars of the share) with the goal, and what is out below it, on one axis of time."""
-    width, height, left, top = 640, 130, 52, 40
+    """Stall in each second with the goal, and what is out below it, on one axis of time."""
     until = len(PHASES) * PHASE_S
     stalls = [
-        (b[0], (b[1] - a[1]) / (b[0] - a[0]) / 1e6)
-        for a, b in zip(looks, looks[1:], strict=False)
-        if b[0] > a[0]
+        (after[0], _stalled((before, after))) for before, after in pairwise(looks) if after[0] > before[0]
     ]
     most = max(max(share for _, share in stalls), 2 * GOAL_US / 1e6)
     largest = max(look[2] for look in looks) or 1.0
+    low = TOP + HEIGHT + 50
 
     def x(t: float) -> float:
-        return left + width * t / until
+        return LEFT + WIDTH * t / until
 
+    def y(share: float) -> float:
+        return TOP + HEIGHT * (1 - share / most)
+
+    bar = WIDTH / until * 0.9
     bars = [
-        f'<rect x="{x(t - WINDOW_S):.1f}" width="{width / until * 0.9:.1f}" y="{top + height * (1 - s / most):.1f}" '
-        f'height="{height * s / most:.1f}" fill="#0072b2"/>'
+        f'<rect x="{x(t - WINDOW_S):.1f}" y="{y(s):.1f}" width="{bar:.1f}" height="{y(0) - y(s):.1f}" fill="#0072b2"/>'
         for t, s in stalls
     ]
-    low = top + height + 50
-    line = " ".join(f"{x(t):.1f},{low + height * (1 - size / largest):.1f}" for t, _, size in looks)
-    goal = top + height * (1 - GOAL_US / 1e6 / most)
+    line = " ".join(f"{x(t):.1f},{low + HEIGHT * (1 - size / largest):.1f}" for t, _, size in looks)
     marks = [
-        f'<line x1="{x(k * PHASE_S):.1f}" x2="{x(k * PHASE_S):.1f}" y1="{top}" y2="{low + height}" stroke="#999999" '
-        f'stroke-dasharray="3 3"/><text x="{x(k * PHASE_S) + 4:.1f}" y="{low + height + 16}">{k * PHASE_S} s: {name}</text>'
+        f'<path d="M{x(k * PHASE_S):.1f} {TOP}V{low + HEIGHT}" stroke="#999999" stroke-dasharray="3 3"/>'
+        + _text(x(k * PHASE_S) + 4, low + HEIGHT + 16, f"{k * PHASE_S} s: {name}")
         for k, (name, _) in enumerate(PHASES)
     ]
+    goal = y(GOAL_US / 1e6)
+    wide, high = LEFT + WIDTH + 16, low + HEIGHT + 30
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 16}" height="{low + height + 30}" role="img">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" role="img">',
             "<title>Memory pressure and memory taken out, over time</title>",
-            f'<rect width="{left + width + 16}" height="{low + height + 30}" rx="8" fill="#ffffff"/>',
+            f'<rect width="{wide}" height="{high}" rx="8" fill="#ffffff"/>',
             '<g font-family="DejaVu Sans, Verdana, sans-serif" font-size="11" fill="#222222">',
-            f'<text x="{left}" y="22" font-weight="bold">Share of each second in which somebody waits for memory</text>',
+            _text(LEFT, 22, "Share of each second in which somebody waits for memory", 'font-weight="bold"'),
             *bars,
-            f'<line x1="{left}" x2="{left + width}" y1="{goal:.1f}" y2="{goal:.1f}" stroke="#d55e00" stroke-width="2"/>',
-            f'<text x="4" y="{goal + 4:.1f}" fill="#d55e00">goal {GOAL_US / 1e6:.0%}</text>',
-            f'<text x="4" y="{top + 8}">{most:.0%}</text>',
-            f'<text x="{left}" y="{low - 12}" font-weight="bold">Memory taken out, MiB</text>',
+            f'<path d="M{LEFT} {goal:.1f}h{WIDTH}" stroke="#d55e00" stroke-width="2"/>',
+            _text(2, goal + 4, f"goal {GOAL_US / 1e6:.0%}", 'fill="#d55e00"'),
+            _text(2, TOP + 4, f"{most:.0%}"),
+            _text(LEFT, low - 12, "Memory taken out, MiB", 'font-weight="bold"'),
             f'<polyline points="{line}" fill="none" stroke="#009e73" stroke-width="2"/>',
-            f'<text x="4" y="{low + 8}">{largest / MIB:.0f}</text>',
+            _text(2, low + 8, f"{largest / MIB:.0f}"),
             *marks,
             "</g></svg>",
             "",
         ]
     )
+
+
+def _text(x: float, y: float, text: str, more: str = "") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" {more}>{text}</text>'
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
