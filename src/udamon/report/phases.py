@@ -1,0 +1,213 @@
+"""When the pattern of accesses changed: the recording cut into phases that are alike within.
+
+The columns of a heatmap (access rates of all memory at a time) are a series of points; the distance of two is
+the squared difference of their rates, averaged over bytes. Phases are the cuts with the least sum of squared
+distances to the mean of their phase and a penalty for each cut: exactly the least, by optimal partitioning
+(Jackson et al., "An algorithm for optimal partitioning of data on an interval", IEEE Signal Processing Letters
+12, 2005), with a penalty in proportion to the logarithm of the number of columns as in Schwarz's criterion (Yao,
+"Estimating the number of change-points via Schwarz' criterion", 1988). The noise in it is estimated from
+neighbouring columns, half the median of their distances, so changes themselves hardly count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log, sqrt
+from statistics import median
+from typing import Any
+
+from udamon.report import heatmap
+from udamon.report.catalog import Catalog
+from udamon.report.layout import Row
+from udamon.report.source import Source
+from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.units import format_size
+
+ROWS, COLUMNS = 48, 240
+SHORTEST = 3
+"""Columns that a phase has at least: a window in which the pattern changed is in two, and is no phase."""
+
+STRAIGHT = 1.1
+"""A way at most this much longer than the straight one is straight."""
+
+PENALTY = 3.0
+"""Of a cut, in units of noise times the logarithm of the number of columns (Yao's consistency needs over 2)."""
+
+LEAST_NOISE = 0.01**2
+"""Rates that differ by one percent are never a change, however quiet the rest is."""
+
+MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase, [begin_ns, end_ns) on CLOCK_MONOTONIC: `rates` of every row, and `heat`, bytes times rate."""
+
+    begin_ns: int
+    end_ns: int
+    rates: list[float]
+    heat: float
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """The report. `rows` are the rows of memory that the rates are of, `sizes` their bytes."""
+
+    rows: list[Row]
+    sizes: list[int]
+    phases: list[Phase]
+    start_ns: int
+    column_ns: float
+
+    def moved(self, number: int, count: int = 3) -> list[tuple[Row, float, float]]:
+        """What changed most, by bytes, as phase `number` began: (row, rate before, rate in it)."""
+        before, after = self.phases[number - 1].rates, self.phases[number].rates
+        change = [abs(now - then) * size for then, now, size in zip(before, after, self.sizes, strict=True)]
+        order = sorted(range(len(change)), key=lambda row: -change[row])
+        return [(self.rows[row], before[row], after[row]) for row in order[:count] if change[row] > 0]
+
+    def hot(self, number: int, count: int = 3) -> list[tuple[Row, float]]:
+        """Where most of the heat of phase `number` is: (row, rate)."""
+        rates = self.phases[number].rates
+        order = sorted(range(len(rates)), key=lambda row: -rates[row] * self.sizes[row])
+        return [(self.rows[row], rates[row]) for row in order[:count] if rates[row] > 0]
+
+
+def measure(source: Source) -> Phases:
+    """Raises RecordingError when there is no snapshot."""
+    moments = source.query(MOMENTS)[0][0]
+    if not moments:
+        raise source.nothing()
+    picture = heatmap.measure(source, ROWS, max(1, min(COLUMNS, moments)))
+    sizes = [sum(piece.size for piece in row.pieces) for row in picture.rows]
+    total = sum(sizes)
+    columns = [[cell or 0.0 for cell in column] for column in zip(*picture.cells, strict=True)]
+    weights = [sqrt(size / total) for size in sizes]
+    points = [[rate * weight for rate, weight in zip(column, weights, strict=True)] for column in columns]
+    width = (picture.end_ns - picture.begin_ns) / len(columns)
+    phases = []
+    for begin, end in spans(points):
+        rates = [sum(rates) / (end - begin) for rates in zip(*columns[begin:end], strict=True)]
+        heat = sum(rate * size for rate, size in zip(rates, sizes, strict=True))
+        edges = (picture.begin_ns + round(begin * width), picture.begin_ns + round(end * width))
+        phases.append(Phase(*edges, rates, heat))
+    return Phases(picture.rows, sizes, phases, picture.start_ns, width)
+
+
+def spans(points: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+    """The phases of a series of points, as [begin, end) of their numbers."""
+    count = len(points)
+    if count < 2 * SHORTEST:
+        return [(0, count)]
+    steps = [_distance(one, other) for one, other in pairwise(points)]
+    penalty = PENALTY * max(median(steps) / 2, LEAST_NOISE) * log(count)
+    cost = _Costs(points)
+    best = [-penalty, *[float("inf")] * count]
+    came = [0] * (count + 1)
+    for end in range(SHORTEST, count + 1):
+        for begin in (0, *range(SHORTEST, end - SHORTEST + 1)):
+            if (found := best[begin] + cost.of(begin, end) + penalty) < best[end]:
+                best[end], came[end] = found, begin
+    found_spans, end = [], count
+    while end > 0:
+        found_spans.append((came[end], end))
+        end = came[end]
+    return _without_ramps(found_spans[::-1], points)
+
+
+def _without_ramps(found: list[tuple[int, int]], points: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+    """Without short phases on the straight way from one to the next: there a window saw both."""
+    number = 1
+    while number < len(found) - 1:
+        (first, begin), (_, end), (_, last) = found[number - 1 : number + 2]
+        before, here, after = (_mean(points[a:b]) for a, b in ((first, begin), (begin, end), (end, last)))
+        way = sqrt(_distance(before, here)) + sqrt(_distance(here, after))
+        if end - begin < 2 * SHORTEST and way < STRAIGHT * sqrt(_distance(before, after)):
+            near = (_distance(point, before) <= _distance(point, after) for point in points[begin:end])
+            cut = begin + sum(near)
+            found[number - 1 : number + 2] = [(first, cut), (cut, last)]
+        else:
+            number += 1
+    return found
+
+
+def _mean(points: Sequence[Sequence[float]]) -> list[float]:
+    return [sum(values) / len(points) for values in zip(*points, strict=True)]
+
+
+def _distance(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
+
+
+class _Costs:
+    """Squared distances to the mean of any stretch of points, from running sums."""
+
+    def __init__(self, points: Sequence[Sequence[float]]) -> None:
+        self._sums = [[0.0] * len(points[0])]
+        self._squares = [0.0]
+        for point in points:
+            self._sums.append([total + value for total, value in zip(self._sums[-1], point, strict=True)])
+            self._squares.append(self._squares[-1] + sum(value * value for value in point))
+
+    def of(self, begin: int, end: int) -> float:
+        within = _distance(self._sums[end], self._sums[begin]) / (end - begin)
+        return max(0.0, self._squares[end] - self._squares[begin] - within)
+
+
+def document(report: Phases) -> dict[str, Any]:
+    """The JSON document: seconds since the recording's start, rates 0..1, bytes."""
+    return {
+        "schema": 1,
+        "method": "optimal partitioning of the heatmap's columns, penalty by Schwarz's criterion",
+        "resolution_seconds": report.column_ns / 1e9,
+        "phases": [
+            {
+                "begin": (phase.begin_ns - report.start_ns) / 1e9,
+                "end": (phase.end_ns - report.start_ns) / 1e9,
+                "hot_bytes": round(phase.heat),
+                "hot": [{**_row(row), "rate": rate} for row, rate in report.hot(number)],
+                "moved": [
+                    {**_row(row), "rate_before": before, "rate": now}
+                    for row, before, now in (report.moved(number) if number else [])
+                ],
+            }
+            for number, phase in enumerate(report.phases)
+        ],
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "target": row.band.target,
+        "start": row.range.start,
+        "end": row.range.end,
+        "label": row.band.label,
+    }
+
+
+def render(report: Phases, catalog: Catalog, terminal: Terminal) -> str:
+    """For people: a line a phase, and what moved."""
+    many = len({row.band.target for row in report.rows}) > 1
+    most = max(phase.heat for phase in report.phases) or 1
+    rows = [["from", "to", "heat", "", "what changed"]]
+    for number, phase in enumerate(report.phases):
+        changes = [
+            f"{_name(row, catalog if many else None)} {before:.0%}→{now:.0%}" if terminal.blocks
+            else f"{_name(row, catalog if many else None)} {before:.0%}->{now:.0%}"
+            for row, before, now in (report.moved(number, 2) if number else [])
+        ]  # fmt: skip
+        rows.append([
+            clock(phase.begin_ns - report.start_ns), clock(phase.end_ns - report.start_ns),
+            format_size(phase.heat), f"{terminal.bar(phase.heat / most, 8):8}", ", ".join(changes) or "-",
+        ])  # fmt: skip
+    count = len(report.phases)
+    head = "one phase: the pattern did not change" if count == 1 else f"{count} phases"
+    note = f"heat: bytes times access rate; changes are found to {clock(report.column_ns)}"
+    return "\n".join([head, "", *table(rows, ">>><<"), "", note])
+
+
+def _name(row: Row, catalog: Catalog | None) -> str:
+    whose = f"{catalog.target(row.band.target).label} " if catalog else ""
+    return shorten(f"{whose}{row.band.label} {row.range.start:x}", 30)
