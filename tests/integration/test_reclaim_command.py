@@ -245,7 +245,7 @@ def test_stat_tells_idle_times() -> None:
         ("reclaim -p {pid} --addr-unit 0", "give at least 1"),
         ("reclaim -p {pid} --autotune-monitoring-intervals --aggr 1s", "leave the other flags out"),
         ("reclaim -p {pid} --duration 0", "no time at all"),
-        ("lru-sort -p {pid}", "use --via kernel, where DAMON does it, or --cold-only"),
+        ("lru-sort -p {pid} --via refs", "use --via kernel, where DAMON does it, or --cold-only"),
         ("lru-sort -p {pid} --cold-only --active-mem-bp 101%", "more than all memory"),
     ],
 )  # fmt: skip

@@ -62,6 +62,12 @@ def test_several_schemes_are_told_apart() -> None:
     assert "1 cold: tried 8.0 MiB, advised 6.0 MiB  refaulted" in text, "what cold moves no file shows"
 
 
+def test_stat_only_counts() -> None:
+    text = line(account(status(Action.PAGEOUT), status(Action.STAT, 1)))
+    assert "  1 stat: 0 B in the last pass, 8.0 MiB in all  " in text
+    assert "scheme 1 stat: tried 8.0 MiB in 4 regions\n" in summary(account(status(Action.STAT, 1)), "target")
+
+
 def test_passes_are_counted_apart() -> None:
     passes = PassWatch()
     stats = SchemeStats()
@@ -74,7 +80,7 @@ def test_passes_are_counted_apart() -> None:
 def test_a_dry_run_says_so() -> None:
     dry = account(status(Action.PAGEOUT), dry=True)
     dry.passes.after_apply_interval(0, dry.statuses[0].stats)
-    assert "would 0 pageout: 8.0 MiB in the last pass, 8.0 MiB in all" in line(dry)
+    assert "would pageout: 8.0 MiB in the last pass, 8.0 MiB in all" in line(dry)
     text = summary(dry, "duration")
     assert "dry run: nothing was done; 7.0 MiB of it was in memory" in text
     assert "advised" not in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from udamon.core.scheme import SchemeStatus
+from udamon.core.scheme import Action, SchemeStatus
 from udamon.modules.dry_run import PassWatch
 from udamon.units import format_size, format_time
 
@@ -58,11 +58,12 @@ def line(account: Account) -> str:
 
 
 def _one(account: Account, status: SchemeStatus, *, named: bool) -> str:
-    name = f"{status.index} {status.scheme.action}" if named or account.dry else str(status.scheme.action)
-    stats, index = status.stats, status.index
-    if account.dry:
-        last = account.passes.last.get(index, 0)
-        text = f"would {name}: {format_size(last)} in the last pass, {format_size(stats.sz_tried)} in all"
+    action, stats = status.scheme.action, status.stats
+    name = f"{status.index} {action}" if named else str(action)
+    if account.dry or action is Action.STAT:
+        would = "" if action is Action.STAT else "would "
+        last = format_size(account.passes.last.get(status.index, 0))
+        text = f"{would}{name}: {last} in the last pass, {format_size(stats.sz_tried)} in all"
     else:
         text = f"{name}: tried {format_size(stats.sz_tried)}, advised {format_size(stats.sz_applied)}"
         if stats.sz_moved is not None:
@@ -96,7 +97,7 @@ def _totals(account: Account, status: SchemeStatus) -> str:
     tried = f"{index} {status.scheme.action}: tried {format_size(stats.sz_tried)} in {stats.nr_tried} regions"
     if (passes := account.passes.passes.get(index, 0)) > 0:
         tried += f" and {passes} passes (at most {format_size(account.passes.most[index])} in one)"
-    if account.dry:
+    if account.dry or status.scheme.action is Action.STAT:
         return tried
     moved = "" if stats.sz_moved is None else f", moved {format_size(stats.sz_moved)}"
     full = f", quota used up {stats.qt_exceeds} times" if stats.qt_exceeds else ""

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from udamon.cli import acting, acting_flags
 from udamon.cli.acting import Job
+from udamon.cli.targets import check
 from udamon.core.scheme import Action, SchemeStatus
 from udamon.errors import UsageError
 from udamon.modules.lru_sort import LruSortParameters
+from udamon.ops.available import choose
 from udamon.schemes.config_pattern import WantedScheme
 
 
@@ -27,7 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sort until the target, the duration or the user ends it."""
-    if args.via != "kernel" and not args.cold_only and not args.dry_run:
+    check(args)
+    from_outside = args.sim is None and choose(args.via) != "kernel"
+    if from_outside and not args.cold_only and not args.dry_run:
         raise UsageError(
             "no system call moves another process's hot memory to the head of the lists; use --via kernel, where "
             "DAMON does it, or --cold-only for the cold half alone."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from udamon.core.regions import Region
-from udamon.core.scheme import Deed, SchemeStats
+from udamon.core.scheme import Action, Deed, SchemeStats
 from udamon.core.target import Target
 from udamon.errors import CannotError
 from udamon.linux.procfs import ProcessId
@@ -27,7 +27,8 @@ class DryActor:
 
     def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
         """See ops.base. Applies nothing; all of it counts as passed."""
-        if target.pid is not None and target.start_time is not None:
+        acts = deed.action is not Action.STAT
+        if acts and target.pid is not None and target.start_time is not None:
             found = _resident(ProcessId(target.pid, target.start_time), Range(start, end))
             self.resident_bytes = found + (self.resident_bytes or 0)
         return Applied(0, end - start)
