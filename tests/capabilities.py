@@ -19,6 +19,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+from scripts import damo
 from scripts.guest import kernels, tools
 
 Probe = Callable[[], str | None]
@@ -211,6 +212,13 @@ def chromium() -> str | None:
     from tests.integration import browser
 
     return None if browser.program() else "no Chromium is installed"
+
+
+@capability
+def damo_reads() -> str | None:
+    """The real damo can be run on files, as somebody who is not root."""
+    command = damo.command()
+    return command if isinstance(command, str) else None
 
 
 @capability
