@@ -19,6 +19,7 @@ COMMANDS = {
     "reclaim": "take memory out that was not accessed for long",
     "lru-sort": "sort hot memory to the head of the kernel's lists, cold memory to their tail",
     "stat": "for how long memory lies idle, and how much is accessed a second",
+    "live": "watch, and show it meanwhile: a heatmap that scrolls, the hottest mappings",
     "report": "working set, heatmap and more from a recording",
     "convert": "turn recordings into damo's formats, Parquet or CSV, and back",
     "control": "serve DAMON's own files, for DAMON's own tools",

@@ -93,7 +93,7 @@ def validate(args: argparse.Namespace) -> None:
     attributes.attrs_of(args)
     targets.ranges(args.range)
     if args.sim is None:
-        _budget(args)
+        overhead_of(args)
 
 
 def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
@@ -124,7 +124,7 @@ def _by_census(args: argparse.Namespace, ops: OperationsSet, via: str, attrs: At
             f"{via} answers for all memory at once: --intervals-goal is of use with idle and kernel."
         )
     census = CensusWatch(open_census(via, ops, max_ranges=attrs.max_nr_regions), clock)
-    budget = _budget(args)
+    budget = overhead_of(args)
     tuner = None if budget is None else CensusBudget(budget)
     return Monitor(_kdamond(ops, census, attrs, clock, tuner), ops.name, via, None)
 
@@ -152,7 +152,7 @@ def _in_kernel(args: argparse.Namespace, ops: OperationsSet, attrs: Attrs, clock
         raise UsageError(
             f"in-kernel DAMON has a region policy of its own; leave --policy {args.policy} out, or use --via idle."
         )
-    budget = None if args.overhead is None else IntervalStretch(_budget(args) or DEFAULT_OVERHEAD)
+    budget = None if args.overhead is None else IntervalStretch(overhead_of(args) or DEFAULT_OVERHEAD)
     engine = KernelEngine(ops, attrs, clock, budget=budget, residents=_residents(ops, clock))
     return Monitor(engine, ops.name, "kernel", "kernel")
 
@@ -184,7 +184,7 @@ def _by_samples(
 
     policy = make_policy(args.policy or DEFAULT_POLICY, random)
     watch = SampledWatch(policy, sampler, random, residents=residents)
-    share = _budget(args)
+    share = overhead_of(args)
     tuner: Tuner | None = None
     if attrs.goal.aggrs:
         tuner = GoalTuner()
@@ -252,7 +252,7 @@ def _refuse_ops(args: argparse.Namespace, target: str) -> None:
         raise UsageError(f"{target} has its own operations set; leave --ops, --via and --range out.")
 
 
-def _budget(args: argparse.Namespace) -> float | None:
+def overhead_of(args: argparse.Namespace) -> float | None:
     """The share of a CPU to keep to; None where intervals are given."""
     if args.intervals_goal is not None and args.overhead is not None:
         raise UsageError("--overhead and --intervals-goal both choose the intervals; leave one of them out.")

@@ -64,6 +64,10 @@ class Kdamond(Worker):
     def kdamond_cpu_ns(self) -> None:
         """This kdamond is a thread of this process, whose CPU time has it already."""
 
+    def charge(self, cpu_ns: Callable[[], int]) -> None:
+        """Before the start: whose CPU time the budget is kept by, where this process does more than monitor."""
+        self._cpu_ns = cpu_ns
+
     def valid(self) -> bool:
         return self.context.valid()
 

@@ -53,7 +53,7 @@ class Terminal:
             return "".join(" " if cell is None else _RAMP[_step(cell, len(_RAMP))] for cell in cells)
         out, last = [], ""
         for cell in cells:
-            code = "\x1b[0m" if cell is None else f"\x1b[{self._background(_colour(cell))}m"
+            code = "\x1b[0m" if cell is None else f"\x1b[{self._background(colour_of(cell))}m"
             out.append(" " if code == last else f"{code} ")
             last = code
         return "".join(out) + "\x1b[0m"
@@ -77,7 +77,8 @@ def _step(share: float, steps: int) -> int:
     return 0 if share <= 0 else 1 + min(steps - 2, int(share * (steps - 1)))
 
 
-def _colour(share: float) -> RGB:
+def colour_of(share: float) -> RGB:
+    """The colour for a share 0..1: the same in reports and live."""
     place = min(1.0, max(0.0, share)) * (len(_HEAT) - 1)
     low = min(int(place), len(_HEAT) - 2)
     part = place - low

@@ -1,0 +1,196 @@
+"""The live view: it asks the state for what is new, and the session for what is wished."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from udamon.errors import UdamonError, UsageError
+from udamon.live.asking import Ask
+from udamon.live.screens import DetailScreen, TargetsScreen, cost_words
+from udamon.live.session import Session, Wish
+from udamon.live.state import LiveState
+from udamon.units import parse_share, parse_time_us
+
+REDRAW_S = 0.25
+KEEP_UP_S = 1.0
+
+
+class LiveApp(App[None]):
+    """Shows `state`. Without a session nothing runs, and whoever posts to the state is what is seen.
+
+    With `several`, the first screen is the list of targets, else target 0. With `alone`, looking at one of
+    the list begins a monitor of it alone, which may see more than that of the list.
+    """
+
+    TITLE = "udamon live"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "quit", show=False, priority=True)]
+
+    def __init__(
+        self,
+        state: LiveState,
+        session: Session | None = None,
+        *,
+        several: bool = False,
+        alone: bool = False,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self.state, self.session = state, session
+        self.paused = False
+        self._several, self._alone, self._now = several, alone, now
+        self._shown = -1
+        self._told_end = False
+
+    @property
+    def how(self) -> str:
+        """By which primitive the targets are watched."""
+        watched = None if self.session is None else self.session.watched
+        return f"via {watched.via}" if watched is not None else "not watched"
+
+    def on_mount(self) -> None:
+        self.push_screen(TargetsScreen() if self._several else DetailScreen())
+        self.set_interval(REDRAW_S, self.redraw)
+        self.set_interval(KEEP_UP_S, self.keep_up)
+
+    def redraw(self) -> None:
+        """Show what is new, unless paused."""
+        screen = self.screen
+        version = self.state.version
+        if not self.paused and version != self._shown and isinstance(screen, TargetsScreen | DetailScreen):
+            self._shown = version
+            screen.show()
+
+    def keep_up(self) -> None:
+        """Flush a recording, tell the cost, and say so when the monitor ended."""
+        if self.session is None:
+            return
+        try:
+            self.session.keep_up()
+            if self.session.ended() and not self._told_end:
+                self._told_end = True
+                self.notify("No target is left: this is the last that was seen.")
+        except UdamonError as error:
+            self._tell(error)
+
+    def cost_line(self) -> Text:
+        """The monitor's cost, the recording, the pause, and the latest note."""
+        text = Text(cost_words(dict(self.state.cost), dict(self.state.attrs)), style="dim")
+        if self.session is not None and self.session.recording is not None:
+            text.append(f"  ● recording {self.session.recording}", style="bold red not dim")
+        if self.paused:
+            text.append("  ❚❚ paused", style="bold not dim")
+        notes = self.state.notes
+        return text.append(f"  {notes[-1]}") if notes else text
+
+    def look(self, index: int) -> None:
+        """Look at one of the list."""
+        line = next((line for line in self.state.lines() if line.index == index), None)
+        if self._alone and self.session is not None and line is not None and line.pid is not None:
+            wish = replace(self.session.wish, pid=line.pid)
+            if not self._begin(wish, 0):
+                return
+        else:
+            self.state.choose(index)
+        self.push_screen(DetailScreen())
+
+    def action_list(self) -> None:
+        """From one target to the list, where there is one."""
+        if not self._several:
+            return
+        self.paused = False
+        self.pop_screen()
+        if self._alone and self.session is not None:
+            self._begin(replace(self.session.wish, pid=None), None)
+        else:
+            self.state.choose(None)
+        self._shown = -1
+
+    def action_pause(self) -> None:
+        """Hold the picture; the monitor goes on, and so does a recording."""
+        self.paused = not self.paused
+        self._shown = -1
+        screen = self.screen
+        if isinstance(screen, TargetsScreen | DetailScreen):
+            screen.show()
+
+    def action_interval(self) -> None:
+        """Ask for an aggregation interval, and begin anew with it."""
+        hint = "like 500ms or 2s; the budget is given up"
+        self.push_screen(Ask("Aggregation interval (one window)", hint), self._interval)
+
+    def _interval(self, answer: str | None) -> None:
+        if answer is not None and self._above_zero(parse_time_us, answer, "interval; give at least 1us"):
+            self._change(Wish(aggr=answer))
+
+    def action_budget(self) -> None:
+        """Ask for a share of a CPU, and begin anew with it."""
+        hint = "like 1% or 0.5%; it chooses the intervals"
+        self.push_screen(Ask("Budget of the monitor, of one CPU", hint), self._budget)
+
+    def _budget(self, answer: str | None) -> None:
+        if answer is not None and self._above_zero(parse_share, answer, "budget; give at least 0.01%"):
+            self._change(Wish(overhead=answer))
+
+    def action_record(self) -> None:
+        """Begin a recording, or end it."""
+        if self.session is None or self.session.watched is None:
+            self.notify("Nothing is watched, so there is nothing to record.", severity="warning")
+        elif self.session.recording is not None:
+            path = self.session.recording
+            try:
+                self.session.stop_recording()
+                self.notify(f"{path} is written.")
+            except UdamonError as error:
+                self._tell(error)
+        else:
+            name = time.strftime("live-%Y%m%d-%H%M%S.udamon", time.localtime(self._now()))
+            self.push_screen(Ask("Record to", "a new file, for udamon report", name), self._record)
+
+    def _record(self, answer: str | None) -> None:
+        if answer is None or self.session is None:
+            return
+        try:
+            self.session.record(answer)
+        except UdamonError as error:
+            self._tell(error)
+
+    def _change(self, wish: Wish) -> None:
+        if self.session is None:
+            return
+        detail = self.state.detail()
+        self._begin(replace(wish, pid=self.session.wish.pid), None if detail is None else detail.index)
+
+    def _begin(self, wish: Wish, chosen: int | None) -> bool:
+        assert self.session is not None
+        recorded = self.session.recording
+        try:
+            self.session.start(wish, chosen)
+        except UdamonError as error:
+            self._tell(error)
+            return False
+        finally:
+            self._shown = -1
+            self._told_end = False
+        if recorded is not None:
+            self.notify(f"{recorded} is written: a recording ends with the monitor it was begun with.")
+        return True
+
+    def _above_zero(self, parse: Callable[[str], float], text: str, otherwise: str) -> bool:
+        try:
+            if parse(text) > 0:
+                return True
+            raise UsageError(f"{text} is no {otherwise}.")
+        except UdamonError as error:
+            self._tell(error)
+            return False
+
+    def _tell(self, error: UdamonError) -> None:
+        self.notify(str(error), severity="error", timeout=10)

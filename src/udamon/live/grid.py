@@ -1,0 +1,121 @@
+"""The cells of a scrolling heatmap: rows are memory as it is now, columns the windows that are kept.
+
+A window is summed up once; only when the memory itself changes, all of them are again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from udamon.live.state import Detail
+from udamon.model import Range, Snapshot
+from udamon.report.layout import Row, bands_of, memory, rows_of
+
+Column = tuple[float | None, ...]
+"""The access rate 0..1 of each row; None where nothing of it was watched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hottest:
+    """Memory of one mapping name in the last window; bytes, and its mean access rate 0..1."""
+
+    label: str
+    size: int
+    touched: int
+    rate: float
+
+
+class Grid:
+    """Keeps the columns of a target's windows for a picture of a given height."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._rows: list[Row] = []
+        self._columns: dict[int, Column] = {}
+
+    def rows(self, detail: Detail, height: int) -> list[Row]:
+        """At most `height` rows for the memory of the last window; none before the first one."""
+        if not detail.snapshots:
+            return []
+        islands = tuple(_islands(detail.snapshots[-1]))
+        key = (detail.index, detail.pid, islands, detail.mapped, height)
+        if key != self._key and islands:
+            self._key = key
+            self._rows = _rows(islands, detail, height)
+            self._columns.clear()
+        return self._rows
+
+    def columns(self, detail: Detail, height: int, count: int) -> list[Column]:
+        """The last `count` windows, oldest first."""
+        rows = self.rows(detail, height)
+        wanted = detail.snapshots[-count:]
+        kept = {one.end_ns: self._columns.get(one.end_ns) or _column(one, rows) for one in wanted}
+        self._columns = kept
+        return list(kept.values())
+
+
+def _rows(islands: Sequence[Range], detail: Detail, height: int) -> list[Row]:
+    bands = bands_of(detail.index, memory(islands, detail.mappings))
+    count = height
+    rows = rows_of(bands, count) if bands else []
+    while len(rows) > height and count > 1:
+        count = min(count - 1, count * height // len(rows))
+        rows = rows_of(bands, max(1, count))
+    return rows[:height]
+
+
+def _islands(snapshot: Snapshot) -> Iterator[Range]:
+    """The memory that a snapshot covers, regions that touch joined."""
+    start = end = None
+    for low, high in zip(snapshot.starts, snapshot.ends, strict=True):
+        if low != end:
+            if start is not None and end is not None:
+                yield Range(start, end)
+            start = low
+        end = high
+    if start is not None and end is not None:
+        yield Range(start, end)
+
+
+def _column(snapshot: Snapshot, rows: Sequence[Row]) -> Column:
+    """Rates weighted by bytes. Pieces and regions are sorted both, so that one walk does."""
+    ticks = max(snapshot.ticks, 1)
+    at, count = 0, len(snapshot)
+    found: list[float | None] = []
+    for row in rows:
+        heat = size = 0.0
+        for piece in row.pieces:
+            while at < count and snapshot.ends[at] <= piece.start:
+                at += 1
+            look = at
+            while look < count and snapshot.starts[look] < piece.end:
+                share = min(snapshot.ends[look], piece.end) - max(snapshot.starts[look], piece.start)
+                heat += share * snapshot.nr_accesses[look]
+                size += share
+                look += 1
+        found.append(heat / size / ticks if size else None)
+    return tuple(found)
+
+
+def hottest(detail: Detail, count: int) -> list[Hottest]:
+    """The mappings of which most was touched in the last window."""
+    if not detail.snapshots:
+        return []
+    last = detail.snapshots[-1]
+    sums: dict[str, list[float]] = {}
+    mapped = iter(detail.mappings)
+    one = next(mapped, None)
+    for start, end, nr, touched in zip(last.starts, last.ends, last.nr_accesses, last.touched, strict=True):
+        while one is not None and one.end <= start:
+            one = next(mapped, None)
+        label = one.label if one is not None and one.start < end else "memory"
+        total = sums.setdefault(label, [0.0, 0.0, 0.0])
+        total[0] += end - start
+        total[1] += touched
+        total[2] += (end - start) * nr / max(last.ticks, 1)
+    found = [
+        Hottest(name, int(size), int(hit), heat / size if size else 0.0)
+        for name, (size, hit, heat) in sums.items()
+    ]
+    return sorted(found, key=lambda each: (-each.touched, -each.rate, each.label))[:count]

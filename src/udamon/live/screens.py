@@ -1,0 +1,175 @@
+"""The two screens: all targets as a list, and one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import DataTable, Footer, Static
+
+from udamon.live.grid import hottest
+from udamon.live.state import Detail, TargetLine
+from udamon.live.widgets import LABEL, Curve, Heat
+from udamon.report.terminal import clock
+from udamon.units import format_size, format_time
+
+if TYPE_CHECKING:
+    from udamon.live.app import LiveApp
+
+MAPPINGS = 7
+
+
+class TargetsScreen(Screen[None]):
+    """Processes, those that touched most in the last window first."""
+
+    CSS = """
+    TargetsScreen #about { height: 2; padding: 0 1; }
+    TargetsScreen DataTable { height: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "look", "look at it", priority=True), Binding("space", "app.pause", "pause"),
+        Binding("b", "app.budget", "budget"), Binding("i", "app.interval", "interval"),
+        Binding("r", "app.record", "record"), Binding("q", "app.quit", "quit"),
+    ]  # fmt: skip
+    COLUMNS = ("pid", "process", "touched", "hot", "resident", "size", "command")
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="about")
+        table: DataTable[Text] = DataTable(cursor_type="row", zebra_stripes=True)
+        table.add_columns(*self.COLUMNS)
+        yield table
+        yield Footer()
+
+    def on_mount(self) -> None:
+        self.show()
+
+    @property
+    def live(self) -> LiveApp:
+        return cast("LiveApp", self.app)
+
+    def show(self) -> None:
+        """Fill the table again; the cursor stays on its process."""
+        lines = self.live.state.lines()
+        table = self.query_one(DataTable)
+        chosen = self._under_cursor()
+        table.clear()
+        for line in lines:
+            table.add_row(*_cells(line), key=str(line.index))
+        at = next((row for row, line in enumerate(lines) if line.index == chosen), 0)
+        table.move_cursor(row=at)
+        total = format_size(sum(line.touched for line in lines))
+        head = Text(f"{len(lines)} targets, {total} touched in the last window · {self.live.how}")
+        self.query_one("#about", Static).update(Text("\n").join([head, self.live.cost_line()]))
+
+    def _under_cursor(self) -> int | None:
+        table = self.query_one(DataTable)
+        if not table.row_count:
+            return None
+        return int(table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value or 0)
+
+    def action_look(self) -> None:
+        index = self._under_cursor()
+        if index is not None:
+            self.live.look(index)
+
+
+def _cells(line: TargetLine) -> list[Text]:
+    sizes = [line.touched, line.hot, line.resident, line.size]
+    return [
+        Text("" if line.pid is None else str(line.pid), justify="right"),
+        Text(line.comm),
+        *(Text("-" if size is None else format_size(size), justify="right") for size in sizes),
+        Text(line.command),
+    ]
+
+
+class DetailScreen(Screen[None]):
+    """One target: its working set, its memory over time, and its hottest mappings."""
+
+    CSS = """
+    DetailScreen #about { height: 2; padding: 0 1; }
+    DetailScreen #curve { height: 4; }
+    DetailScreen #heat { height: 1fr; min-height: 4; }
+    DetailScreen #mappings { height: 9; padding-top: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.list", "all targets"), Binding("space", "app.pause", "pause"),
+        Binding("b", "app.budget", "budget"), Binding("i", "app.interval", "interval"),
+        Binding("r", "app.record", "record"), Binding("q", "app.quit", "quit"),
+    ]  # fmt: skip
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="about")
+        yield Curve(id="curve")
+        yield Heat(id="heat")
+        yield Static(id="mappings")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        self.show()
+
+    @property
+    def live(self) -> LiveApp:
+        return cast("LiveApp", self.app)
+
+    def show(self) -> None:
+        """Draw what the state has now."""
+        detail = self.live.state.detail()
+        self.query_one(Curve).show(detail)
+        self.query_one(Heat).show(detail)
+        self.query_one("#mappings", Static).update(_mappings(detail))
+        head = Text(_about(detail)) if detail is not None else Text("nothing is looked at")
+        self.query_one("#about", Static).update(Text("\n").join([head, self.live.cost_line()]))
+
+
+def _about(detail: Detail) -> str:
+    who = detail.comm or detail.command or f"target {detail.index}"
+    words = [who if detail.pid is None else f"{who} (pid {detail.pid})"]
+    if detail.ended is not None:
+        words.append(f"has ended ({detail.ended})")
+    if not detail.snapshots:
+        return " · ".join([*words, "the first window is not over yet"])
+    last = detail.snapshots[-1]
+    there = "" if last.resident is None else f" of {format_size(sum(last.resident))} resident"
+    words.append(
+        f"{format_size(sum(last.touched))}{there} touched in a window of {clock(last.end_ns - last.begin_ns)}"
+    )
+    words.append(f"{len(last)} regions")
+    return " · ".join(words)
+
+
+def _mappings(detail: Detail | None) -> Text:
+    lines = [] if detail is None else hottest(detail, MAPPINGS)
+    if not lines:
+        return Text("")
+    head = f"{'hottest mappings':>{LABEL + 8}} {'touched':>12} {'size':>12} {'rate':>6}"
+    text = Text().append(head, style="dim")
+    for line in lines:
+        name = line.label if len(line.label) <= LABEL + 8 else line.label[: LABEL + 6] + ".."
+        filled = round(line.touched / max(line.size, 1) * 20)
+        row = f"\n{name:>{LABEL + 8}} {format_size(line.touched):>12} {format_size(line.size):>12} {line.rate:>6.0%} "
+        text.append(row)
+        text.append("█" * filled, style="#56b4e9")
+    return text
+
+
+def cost_words(cost: dict[str, object], attrs: dict[str, object]) -> str:
+    """What the monitor and the screen take, and how it looks."""
+    words = []
+    elapsed = cost.get("elapsed_ns")
+    if isinstance(elapsed, int) and elapsed > 0:
+        own, whole = (cast(int, cost.get(key) or 0) for key in ("monitor_cpu_ns", "cpu_ns"))
+        kdamond = cast(int, cost.get("kdamond_cpu_ns") or 0)
+        words.append(
+            f"monitor {own / elapsed:.1%}, screen {max(0, whole + kdamond - own) / elapsed:.1%} of a CPU"
+        )
+    if cost.get("max_rss_bytes"):
+        words.append(format_size(cast(int, cost["max_rss_bytes"])))
+    if cost.get("checks"):
+        words.append(f"{cost['checks']:,} checks")
+    if attrs.get("aggr_us"):
+        words.append(f"window {format_time(cast(int, attrs['aggr_us']) / 1e6)}")
+    return ", ".join(words)

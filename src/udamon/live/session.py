@@ -1,0 +1,215 @@
+"""A monitor that can be exchanged while the view stays: other intervals, another budget, another target.
+
+Also where a recording is begun and ended from inside: it begins with the events that still hold, so that it
+stands alone.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+from typing import Protocol
+
+from udamon.engine.base import Engine
+from udamon.errors import UdamonError
+from udamon.live.state import LiveState
+from udamon.model import Event, Snapshot
+from udamon.record.state import ValidEvents
+from udamon.record.writer import Writer
+
+FLUSH_S = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What differs from the command line: `pid` alone is looked at, at that share of a CPU or that interval."""
+
+    pid: int | None = None
+    overhead: str | None = None
+    aggr: str | None = None
+
+
+class Watched(Protocol):
+    """An engine and the words for what it does (udamon.cli.monitor.Monitor)."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+    @property
+    def ops(self) -> str: ...
+
+    @property
+    def via(self) -> str: ...
+
+    @property
+    def policy(self) -> str | None: ...
+
+    @property
+    def sees(self) -> str: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+
+class _Tee:
+    """What the engine's bus gets: the view's state, and the writer while there is one."""
+
+    def __init__(self, state: LiveState) -> None:
+        self._state = state
+        self._lock = Lock()
+        self.valid = ValidEvents()
+        self.writer: Writer | None = None
+        self.failure: UdamonError | None = None
+        self.cpu_ns = 0
+        """CPU time of the thread that monitors."""
+
+    def snapshot(self, snapshot: Snapshot, /) -> None:
+        self.cpu_ns = time.thread_time_ns()
+        self._state.snapshot(snapshot)
+        with self._lock:
+            self._write(lambda writer: writer.snapshot(snapshot))
+
+    def event(self, event: Event, /) -> None:
+        self._state.event(event)
+        with self._lock:
+            self.valid.add(event)
+            self._write(lambda writer: writer.event(event))
+
+    def attach(self, writer: Writer) -> None:
+        with self._lock:
+            for event in self.valid:
+                writer.event(event)
+            self.writer = writer
+
+    def detach(self) -> Writer | None:
+        with self._lock:
+            writer, self.writer = self.writer, None
+            return writer
+
+    def _write(self, give: Callable[[Writer], None]) -> None:
+        # A full disk ends the recording, never the view.
+        if self.writer is not None:
+            try:
+                give(self.writer)
+            except UdamonError as error:
+                self.writer, self.failure = None, error
+
+
+class Session:
+    """Runs one monitor at a time for `state`. `build` makes it from a wish; it may raise UdamonError."""
+
+    def __init__(
+        self,
+        build: Callable[[Wish], Watched],
+        state: LiveState,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._build, self.state, self._now_ns = build, state, now_ns
+        self.wish = Wish()
+        self.watched: Watched | None = None
+        self.recording: str | None = None
+        self._tee = _Tee(state)
+        self._began_ns = self._began_cpu_ns = 0
+        self._next_flush = 0.0
+
+    def start(self, wish: Wish, chosen: int | None = None) -> None:
+        """End the running monitor and begin another; `chosen` is the target that is looked at then.
+
+        Raises UdamonError when the other one cannot be; then the one before runs again.
+        """
+        before, self.wish = self.wish, wish
+        was = self.watched
+        self.stop()
+        try:
+            self._start(chosen)
+        except UdamonError:
+            self.wish = before
+            if was is not None:
+                with suppress(UdamonError):
+                    self._start(chosen)
+            raise
+
+    def _start(self, chosen: int | None) -> None:
+        watched = self._build(self.wish)
+        self.state.begin(chosen)
+        self._tee = _Tee(self.state)
+        watched.engine.bus.subscribe(self._tee)
+        try:
+            watched.engine.open()
+        except BaseException:
+            watched.engine.close()
+            raise
+        for text in watched.notes:
+            watched.engine.bus.emit("note", {"text": text})
+        self._tee.event(Event(self._now_ns(), "attrs", {**watched.engine.attrs.as_dict(), "why": "start"}))
+        self._began_ns, self._began_cpu_ns = self._now_ns(), time.process_time_ns()
+        self.watched = watched
+        watched.engine.start()
+
+    def stop(self) -> None:
+        """End monitor and recording. Idempotent."""
+        if self.watched is None:
+            return
+        engine = self.watched.engine
+        engine.stop()
+        with suppress(UdamonError):  # what made it end was already told by `ended`
+            engine.join()
+        engine.close()
+        try:
+            self.stop_recording()
+        finally:
+            self.watched = None
+
+    def ended(self) -> bool:
+        """True when no target is left, or nothing runs. Raises what made the monitor end, if an error."""
+        return self.watched is None or self.watched.engine.join(0)
+
+    def record(self, path: str) -> None:
+        """Write down what comes from now on. Raises UdamonError: the file exists, or cannot be written."""
+        assert self.watched is not None
+        metadata: dict[str, object] = {
+            "ops": self.watched.ops, "via": self.watched.via, "sees": self.watched.sees,
+            "policy": self.watched.policy, "attrs": self.watched.engine.attrs.as_dict(),
+        }  # fmt: skip
+        self._tee.attach(Writer(path, metadata))
+        self.recording = path
+
+    def stop_recording(self) -> None:
+        """Finish the file, if there is one. Raises UdamonError."""
+        self.recording = None
+        writer = self._tee.detach()
+        if writer is not None:
+            writer.event(Event(self._now_ns(), "cost", self.cost()))
+            writer.close()
+
+    def keep_up(self) -> None:
+        """To be called often: tells the state the cost, and flushes. Raises UdamonError when writing failed."""
+        if self.watched is None:
+            return
+        cost = Event(self._now_ns(), "cost", self.cost())
+        self.state.event(cost)
+        if time.monotonic() >= self._next_flush and self._tee.writer is not None:
+            self._next_flush = time.monotonic() + FLUSH_S
+            self._tee.writer.event(cost)
+            self._tee.writer.flush()
+        if self._tee.failure is not None:
+            failure, self._tee.failure, self.recording = self._tee.failure, None, None
+            raise failure
+
+    def cost(self) -> Mapping[str, object]:
+        """What the monitor has taken since it began, and this whole process with its screen."""
+        assert self.watched is not None
+        engine = self.watched.engine
+        kdamond = engine.kdamond_cpu_ns
+        return {
+            "cpu_ns": time.process_time_ns() - self._began_cpu_ns,
+            "monitor_cpu_ns": self._tee.cpu_ns + (kdamond or 0),
+            "elapsed_ns": self._now_ns() - self._began_ns,
+            "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "checks": engine.checks,
+            **({} if kdamond is None else {"kdamond_cpu_ns": kdamond}),
+        }

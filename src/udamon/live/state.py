@@ -1,0 +1,195 @@
+"""What the live view knows: the latest of every target, and the recent past of the one that is looked at.
+
+It is a subscriber like any other, so whoever posts snapshots to it fills the view. Everything in it is
+bounded: a target that ended is forgotten, and of the past there are at most HISTORY windows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+from udamon.model import Event, Snapshot
+from udamon.report.mappings import Mapped, MappingTable
+
+HISTORY = 300
+"""Windows that are kept of the target that is looked at: more than a wide terminal has columns."""
+NOTES = 5
+
+
+@dataclass(slots=True)
+class _Target:
+    """A target that lives, or that ended while it was looked at."""
+
+    index: int
+    pid: int | None = None
+    comm: str | None = None
+    cmdline: Sequence[str] = ()
+    mappings: MappingTable = field(default_factory=MappingTable)
+    mapped: int = 0  # changes of the mappings so far
+    last: Snapshot | None = None
+    ended: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetLine:
+    """One target in its last window; bytes. `hot` are those of regions accessed in at least half of the ticks."""
+
+    index: int
+    pid: int | None
+    comm: str
+    command: str
+    hot: int
+    touched: int
+    resident: int | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """The target that is looked at: its windows, oldest first, and its mappings as they are now."""
+
+    index: int
+    pid: int | None
+    comm: str
+    command: str
+    ended: str | None
+    snapshots: tuple[Snapshot, ...]
+    mappings: tuple[Mapped, ...]
+    mapped: int
+
+
+class LiveState:
+    """Subscribes to a monitor on its thread, and tells the view on another. `version` counts what came."""
+
+    def __init__(self, history: int = HISTORY) -> None:
+        self._lock = Lock()
+        self._targets: dict[int, _Target] = {}
+        self._chosen: int | None = None
+        self._past: deque[Snapshot] = deque(maxlen=history)
+        self._notes: deque[str] = deque(maxlen=NOTES)
+        self._attrs: Mapping[str, Any] = {}
+        self._cost: Mapping[str, Any] = {}
+        self.version = 0
+
+    def snapshot(self, snapshot: Snapshot, /) -> None:
+        with self._lock:
+            target = self._targets.setdefault(snapshot.target, _Target(snapshot.target))
+            target.pid = snapshot.pid
+            target.last = snapshot
+            if snapshot.target == self._chosen:
+                self._past.append(snapshot)
+            self.version += 1
+
+    def event(self, event: Event, /) -> None:
+        data: Mapping[str, Any] = event.data
+        with self._lock:
+            self.version += 1
+            match event.name:
+                case "target_start" | "target_exec" | "mappings":
+                    self._describe(event.name, data)
+                case "target_end":
+                    self._end(data)
+                case "attrs":
+                    self._attrs = {**self._attrs, **data}
+                case "cost":
+                    self._cost = data
+                case "note":
+                    self._notes.append(str(data.get("text", "")))
+                case "subscriber":
+                    self._notes.append(f"{data.get('what')}: {data.get('why')}")
+
+    def choose(self, index: int | None) -> None:
+        """Look at this target from now on; of its past only the last window is known. None for no one."""
+        with self._lock:
+            self._forget()
+            self._chosen = index
+            self._past.clear()
+            if index is not None:
+                target = self._targets.setdefault(index, _Target(index))
+                if target.last is not None:
+                    self._past.append(target.last)
+            self.version += 1
+
+    def begin(self, index: int | None = None) -> None:
+        """Another monitor begins, whose targets are numbered anew; `index` is who is looked at then.
+
+        The past of who is looked at stays: its memory is the same, only the way of looking changed.
+        """
+        with self._lock:
+            kept = self._past.copy() if index is not None and self._chosen is not None else ()
+            self._targets.clear()
+            self._chosen = index
+            self._past.clear()
+            self._past.extend(kept)
+            self.version += 1
+
+    def lines(self) -> list[TargetLine]:
+        """All living targets, those that touched most first."""
+        with self._lock:
+            found = [_line(target) for target in self._targets.values() if target.ended is None]
+        return sorted(found, key=lambda line: (-line.touched, -line.size, line.index))
+
+    def detail(self) -> Detail | None:
+        """The target that is looked at; None when there is none."""
+        with self._lock:
+            if self._chosen is None:
+                return None
+            one = self._targets.setdefault(self._chosen, _Target(self._chosen))
+            return Detail(
+                one.index, one.pid, one.comm or "", " ".join(one.cmdline), one.ended,
+                tuple(self._past), tuple(one.mappings), one.mapped,
+            )  # fmt: skip
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        with self._lock:
+            return dict(self._attrs)
+
+    @property
+    def cost(self) -> Mapping[str, Any]:
+        with self._lock:
+            return dict(self._cost)
+
+    @property
+    def notes(self) -> list[str]:
+        """The latest, oldest first."""
+        with self._lock:
+            return list(self._notes)
+
+    def _describe(self, name: str, data: Mapping[str, Any]) -> None:
+        target = self._targets.setdefault(data["target"], _Target(data["target"]))
+        if name == "mappings":
+            target.mappings.apply(data)
+            target.mapped += 1
+            return
+        target.pid = data.get("pid", target.pid)
+        target.comm = data.get("comm", target.comm)
+        target.cmdline = tuple(data.get("cmdline") or target.cmdline)
+
+    def _end(self, data: Mapping[str, Any]) -> None:
+        target = self._targets.get(data["target"])
+        if target is not None and target.index == self._chosen:
+            target.ended = str(data.get("why", "ended"))
+        else:
+            self._targets.pop(data["target"], None)
+
+    def _forget(self) -> None:
+        self._targets = {index: one for index, one in self._targets.items() if one.ended is None}
+
+
+def _line(target: _Target) -> TargetLine:
+    last = target.last
+    comm, command = target.comm or "?", " ".join(target.cmdline)
+    if last is None:
+        return TargetLine(target.index, target.pid, comm, command, 0, 0, None, 0)
+    regions = zip(last.starts, last.ends, last.nr_accesses, strict=True)
+    hot = sum(end - start for start, end, count in regions if count * 2 >= last.ticks > 0)
+    resident = None if last.resident is None else sum(last.resident)
+    return TargetLine(
+        target.index, last.pid, comm, command, hot, sum(last.touched), resident,
+        sum(last.ends) - sum(last.starts),
+    )  # fmt: skip
