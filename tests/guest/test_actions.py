@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,19 +13,24 @@ import pytest
 from tests.guest.pages import entries
 from tests.integration.worker import MIB, Worker, working
 from udamon.core.scheme import Action, Deed, Destination, Filter, FilterType
+from udamon.core.target import Target
+from udamon.linux.features import idle_bitmap
 from udamon.linux.move_pages import nodes_of
+from udamon.linux.procfs import read_stat
 from udamon.model import PAGE_SIZE, Range
+from udamon.ops.acting.paddr import PaddrActor
 from udamon.ops.acting.vaddr import VaddrActor
 from udamon.ops.refaults import Refaults
+from udamon.ops.residency import joined
 
 pytestmark = [
     pytest.mark.guest_612,
-    pytest.mark.guest_boot(smp=2, mem=2048, append="numa=fake=2"),
+    pytest.mark.guest_boot(smp=2, mem=1024, append="numa=fake=2"),
     pytest.mark.needs("root", "process_madvise"),
 ]
 
-SWAPPED, PRESENT = 1 << 62, 1 << 63
-NO_HUGE, COLLAPSE = 15, 25
+SWAPPED, PRESENT, FRAME = 1 << 62, 1 << 63, (1 << 55) - 1
+COLLAPSE = 25
 
 
 @pytest.fixture
@@ -39,10 +45,11 @@ def actor() -> Iterator[VaddrActor]:
         yield made
 
 
-def small(worker: Worker, name: str, size: int) -> Range:
-    area = worker.area(name, size, "anon")
-    worker.tell("advise", name, NO_HUGE)
-    return area
+def eventually(look: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not look():
+        assert time.monotonic() < deadline, "this never came"
+        time.sleep(0.05)
 
 
 def count(worker: Worker, area: Range, bit: int) -> int:
@@ -52,7 +59,7 @@ def count(worker: Worker, area: Range, bit: int) -> int:
 
 def test_pageout_moves_anonymous_memory_and_knows_how_much(worker: Worker, swap: None) -> None:
     refaults = Refaults()
-    area = small(worker, "a", 16 * MIB)
+    area = worker.area("a", 16 * MIB, "small")
     with contextlib.closing(VaddrActor(refaults=refaults)) as actor:
         before = count(worker, area, PRESENT)
         applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
@@ -70,7 +77,7 @@ def test_pageout_moves_anonymous_memory_and_knows_how_much(worker: Worker, swap:
 
 def test_holes_cost_nothing_but_themselves(worker: Worker, actor: VaddrActor, swap: None) -> None:
     """Unmapped before the mappings were read, and after: then the kernel meets the hole first."""
-    area = small(worker, "a", 8 * MIB)
+    area = worker.area("a", 8 * MIB, "small")
     worker.tell("unmap", "a", 100, 110)
     actor.apply(
         worker.target(), area.start, area.start, Deed(Action.COLD)
@@ -83,7 +90,7 @@ def test_holes_cost_nothing_but_themselves(worker: Worker, actor: VaddrActor, sw
 
 
 def test_locked_memory_is_left(worker: Worker, actor: VaddrActor, swap: None) -> None:
-    area = small(worker, "l", 4 * MIB)
+    area = worker.area("l", 4 * MIB, "small")
     assert worker.tell("lock", "l") == "0"
     assert actor.apply(worker.target(), *area, Deed(Action.PAGEOUT)).applied == 0
     assert actor.left["locked"] == area.size
@@ -91,14 +98,17 @@ def test_locked_memory_is_left(worker: Worker, actor: VaddrActor, swap: None) ->
 
 
 def test_pages_that_a_child_still_shares_are_left(worker: Worker, actor: VaddrActor, swap: None) -> None:
-    area = small(worker, "s", 4 * MIB)
+    area = worker.area("s", 4 * MIB, "small")
     worker.tell("fork")
     assert actor.apply(worker.target(), *area, Deed(Action.PAGEOUT)).applied == 0
     assert actor.left["shared"] == area.size
 
 
 def test_anonymous_and_file_memory_by_filter(worker: Worker, actor: VaddrActor, swap: None) -> None:
-    anon, file = small(worker, "a", 2 * MIB), worker.area("f", 2 * MIB, "private", Path("/run/udamon-f"))
+    anon, file = (
+        worker.area("a", 2 * MIB, "small"),
+        worker.area("f", 2 * MIB, "private", Path("/run/udamon-f")),
+    )
     no_anon = Deed(Action.PAGEOUT, (Filter(FilterType.ANON, matching=True),))
     assert actor.apply(worker.target(), *anon, no_anon) == (0, 0, 0)
     no_file = Deed(Action.PAGEOUT, (Filter(FilterType.ANON, matching=False),))
@@ -109,7 +119,7 @@ def test_anonymous_and_file_memory_by_filter(worker: Worker, actor: VaddrActor, 
 
 def test_more_than_swap_has_room_for(worker: Worker, actor: VaddrActor, swap: None) -> None:
     """256 MiB of zram take 256 MiB of pages: the rest is advised, does not move, and is not counted."""
-    area = small(worker, "big", 320 * MIB)
+    area = worker.area("big", 320 * MIB, "fill")
     applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
     out = count(worker, area, SWAPPED)
     assert applied.applied == area.size
@@ -118,7 +128,7 @@ def test_more_than_swap_has_room_for(worker: Worker, actor: VaddrActor, swap: No
 
 
 def test_a_target_that_is_killed_meanwhile(worker: Worker, actor: VaddrActor, swap: None) -> None:
-    area = small(worker, "a", 64 * MIB)
+    area = worker.area("a", 64 * MIB, "small")
     target = worker.target()
     timer = threading.Timer(0.2, worker.end)
     timer.start()
@@ -134,10 +144,12 @@ def test_a_target_that_is_killed_meanwhile(worker: Worker, actor: VaddrActor, sw
 def test_an_address_space_that_was_replaced_is_not_acted_on(
     worker: Worker, actor: VaddrActor, swap: None
 ) -> None:
-    area = small(worker, "a", 4 * MIB)
+    area = worker.area("a", 4 * MIB, "small")
     target = worker.target()
     actor.apply(target, area.start, area.start, Deed(Action.COLD))
+    before = read_stat(worker.pid).start_stack
     worker.tell("exec")
+    eventually(lambda: read_stat(worker.pid).start_stack != before)
     applied = actor.apply(target, *area, Deed(Action.PAGEOUT))
     assert (applied.applied, applied.moved or 0) == (0, 0)
 
@@ -165,7 +177,7 @@ def on_node(worker: Worker, area: Range) -> dict[int, int]:
 @pytest.mark.parametrize("node", [0, 1])
 @pytest.mark.parametrize("action", [Action.MIGRATE_HOT, Action.MIGRATE_COLD])
 def test_migration_to_a_node(worker: Worker, actor: VaddrActor, node: int, action: Action) -> None:
-    area = small(worker, "m", 4 * MIB)
+    area = worker.area("m", 4 * MIB, "small")
     deed = Deed(action, target_nid=node)
     assert actor.missing(deed) is None
     away = area.size // PAGE_SIZE - on_node(worker, area).get(node, 0)
@@ -177,7 +189,7 @@ def test_migration_to_a_node(worker: Worker, actor: VaddrActor, node: int, actio
 
 
 def test_migration_by_weights(worker: Worker, actor: VaddrActor) -> None:
-    area = small(worker, "w", 4 * MIB)
+    area = worker.area("w", 4 * MIB, "small")
     actor.apply(
         worker.target(), *area, Deed(Action.MIGRATE_COLD, dests=(Destination(0, 1), Destination(1, 3)))
     )
@@ -188,7 +200,7 @@ def test_migration_by_weights(worker: Worker, actor: VaddrActor) -> None:
 
 
 def test_migration_to_no_node(worker: Worker, actor: VaddrActor) -> None:
-    area = small(worker, "n", 1 * MIB)
+    area = worker.area("n", 1 * MIB, "small")
     deed = Deed(Action.MIGRATE_COLD, target_nid=7)
     assert "no node 7" in (actor.missing(deed) or "")
     assert actor.apply(worker.target(), *area, deed) == (0, area.size, 0)
@@ -206,13 +218,57 @@ def test_migration_of_huge_pages(worker: Worker, actor: VaddrActor) -> None:
 
 
 def test_a_node_that_is_full_takes_what_it_can(worker: Worker, actor: VaddrActor) -> None:
-    """The second node has about 1 GiB. A call that cannot move all ends early; what has moved is counted."""
+    """The second node has about 512 MiB. A call that cannot move all ends early; what has moved is counted."""
     node = Path("/sys/devices/system/node/node1/meminfo").read_text()
     free = next(int(line.split()[3]) << 10 for line in node.splitlines() if "MemFree:" in line)
-    hog = [worker.area(f"x{n}", 64 * MIB, "anon") for n in range((free >> 26) + 1)]
+    hog = [worker.area(f"x{n}", 64 * MIB, "fill") for n in range((free >> 26) + 1)]
     moved = sum(
         actor.apply(worker.target(), *area, Deed(Action.MIGRATE_COLD, target_nid=1)).moved or 0
         for area in hog
     )
     there = sum(on_node(worker, area).get(1, 0) for area in hog) * PAGE_SIZE
     assert moved <= there
+
+
+def frames_of(worker: Worker, area: Range) -> list[Range]:
+    """Physical ranges that back the area, joined."""
+    frames = sorted(entry & FRAME for entry in entries(worker.pid, area) if entry & PRESENT)
+    return joined(Range(frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE) for frame in frames)
+
+
+def test_physical_memory_is_acted_on_by_those_who_map_it(worker: Worker, swap: None) -> None:
+    """No filter says otherwise, so pages that are young are rejected once, and looked at then (semantics §4.3)."""
+    area = worker.area("p", 8 * MIB, "small")
+    ranges = frames_of(worker, area)
+    pageout = Deed(Action.PAGEOUT)
+    with contextlib.closing(PaddrActor()) as actor:
+        assert actor.missing(pageout) is None
+        first = sum(actor.apply(Target(0), *r, pageout).moved or 0 for r in ranges)
+        moved = first + sum(actor.apply(Target(0), *r, pageout).moved or 0 for r in ranges)
+        out = count(worker, area, SWAPPED)
+        assert moved == out
+        assert out >= 0.9 * area.size
+        if idle_bitmap() == "open":
+            assert first <= 0.1 * area.size
+    assert worker.intact("p", area)
+
+
+def test_frames_that_nobody_maps_are_out_of_reach(worker: Worker) -> None:
+    area = worker.area("p", 2 * MIB, "small")
+    ranges = frames_of(worker, area)
+    worker.tell("unmap", "p", 0, 512)
+    with contextlib.closing(PaddrActor()) as actor:
+        for each in ranges:
+            actor.apply(Target(0), *each, Deed(Action.COLD))
+        assert actor.left["out of reach"] >= 0.9 * area.size
+
+
+@pytest.mark.needs("idle_bitmap")
+def test_young_pages_by_the_idle_bits(worker: Worker, actor: VaddrActor) -> None:
+    area = worker.area("y", 2 * MIB, "small")
+    young = Deed(Action.STAT, (Filter(FilterType.YOUNG, True, True),), pages_allowed_by_default=False)
+    assert actor.missing(young) is None
+    assert actor.apply(worker.target(), *area, young).passed == area.size, "never asked about before"
+    assert actor.apply(worker.target(), *area, young).passed <= 0.05 * area.size
+    assert worker.intact("y", area)
+    assert actor.apply(worker.target(), *area, young).passed >= 0.9 * area.size

@@ -10,12 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.guest.pages import entries
 from tests.integration.worker import MIB, Worker, working
 from udamon.core.scheme import Action, Bounds, Deed, Filter, FilterType
+from udamon.core.target import Target
 from udamon.linux import features
+from udamon.linux.features import idle_bitmap
+from udamon.model import PAGE_SIZE, Range
+from udamon.ops.acting.paddr import PaddrActor
 from udamon.ops.acting.spared import Spared
 from udamon.ops.acting.vaddr import VaddrActor
 from udamon.ops.refaults import Refaults
+from udamon.ops.residency import joined
 
 pytestmark = pytest.mark.needs("root", "process_madvise")
 
@@ -32,20 +38,30 @@ def actor() -> Iterator[VaddrActor]:
         yield made
 
 
+def there(worker: Worker, area: Range) -> int:
+    """Bytes present, read in the plainest way."""
+    return sum(entry >> 63 for entry in entries(worker.pid, area)) * PAGE_SIZE
+
+
+ENOUGH = 0.9
+"""Pages that wait in a processor's batch for the LRU cannot be paged out: at most 31 a processor."""
+
+
 def test_pageout_of_file_memory_moves_it_and_harms_nothing(worker: Worker, tmp_path: Path) -> None:
     refaults = Refaults()
     actor = VaddrActor(refaults=refaults)
     area = worker.area("f", 8 * MIB, "private", tmp_path / "f")
     assert actor.missing(Deed(Action.PAGEOUT)) is None
+    assert there(worker, area) == area.size
     applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
+    gone = area.size - there(worker, area)
     assert applied.applied == area.size
-    assert applied.moved == area.size
-    assert (refaults.look(), refaults.watched) == (0, area.size)
+    assert applied.moved == gone
+    assert gone >= ENOUGH * area.size
+    assert (refaults.look(), refaults.watched) == (0, gone)
     assert worker.intact("f", area)
-    assert refaults.look() == area.size == refaults.bytes
+    assert refaults.look() == gone == refaults.bytes
     assert refaults.watched == 0
-    again = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
-    assert again.moved == area.size
     actor.close()
 
 
@@ -82,7 +98,7 @@ def test_executable_locked_and_shared_memory_is_left_unless_asked_for(
     applied = actor.apply(worker.target(), *shared, Deed(Action.PAGEOUT))
     assert (applied.applied, actor.left["shared"]) == (0, shared.size)
     bold = VaddrActor(spared=Spared(locked=False, shared=False, text=False))
-    assert bold.apply(worker.target(), *text, Deed(Action.PAGEOUT)).moved == text.size
+    assert (bold.apply(worker.target(), *text, Deed(Action.PAGEOUT)).moved or 0) >= ENOUGH * text.size
     applied = bold.apply(worker.target(), *locked, Deed(Action.PAGEOUT))
     assert (applied.applied, applied.moved) == (0, 0), "the kernel itself leaves locked memory"
     assert bold.apply(worker.target(), *shared, Deed(Action.PAGEOUT)).applied == shared.size
@@ -130,3 +146,20 @@ def test_pages_are_told_by_their_cgroup(worker: Worker, actor: VaddrActor) -> No
         pytest.skip(why)
     assert actor.apply(worker.target(), *area, wanted).passed == area.size
     assert actor.missing(by(FilterType.MEMCG, path="/there-is-none")) is not None
+
+
+@pytest.mark.needs("frame_numbers")
+def test_physical_memory_through_the_process_that_maps_it(worker: Worker, tmp_path: Path) -> None:
+    """The very frames of a child of ours, and nobody else's."""
+    area = worker.area("f", 4 * MIB, "private", tmp_path / "f")
+    frames = [entry & ((1 << 55) - 1) for entry in entries(worker.pid, area)]
+    ranges = joined(sorted(Range(f * PAGE_SIZE, (f + 1) * PAGE_SIZE) for f in frames))
+    wanted = Deed(Action.PAGEOUT, (Filter(FilterType.YOUNG),) if idle_bitmap() == "open" else ())
+    actor = PaddrActor()
+    assert actor.missing(wanted) is None
+    moved = sum(actor.apply(Target(0), *r, wanted).moved or 0 for r in ranges)
+    assert moved == area.size - there(worker, area)
+    assert moved >= ENOUGH * area.size
+    assert actor.left["out of reach"] == 0
+    assert worker.intact("f", area)
+    actor.close()

@@ -15,7 +15,8 @@ MIB = 1 << 20
 
 # Commands, one a line: `map NAME BYTES KIND [PATH]` (answers the address), `check NAME` (answers the sum of the
 # first bytes of all pages), `lock NAME`, `advise NAME N`, `unmap NAME FIRST LAST` (pages; what is left of the area is
-# not to be checked any more), `fork`, `exec`. Kinds: anon (2 MiB aligned), private, shared and text (executable) of the
+# not to be checked any more), `fork`, `exec`. Kinds: anon (2 MiB aligned), small (without huge pages),
+# fill (small, and of no known content), private, shared and text (executable) of the
 # file PATH, which is made.
 PROGRAM = r"""
 import ctypes, mmap, os, sys, time
@@ -23,15 +24,21 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
 libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
 libc.mlock.argtypes = libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 PAGE, HUGE, areas = 4096, 2 << 20, {}
 
 def map_area(size, kind, path=""):
-    if kind == "anon":
+    if kind in ("anon", "small", "fill"):
         base = libc.mmap(None, size + HUGE, 3, 0x22, -1, 0)
         area = (ctypes.c_char * size).from_address(-(-base // HUGE) * HUGE)
-        for page in range(0, size, PAGE):
-            area[page] = page // PAGE % 251
+        if kind != "anon":
+            libc.madvise(ctypes.addressof(area), size, 15)  # MADV_NOHUGEPAGE
+        if kind == "fill":
+            libc.memset(ctypes.addressof(area), 1, size)
+        else:
+            for page in range(0, size, PAGE):
+                area[page] = page // PAGE % 251
         return area
     with open(path, "w+b") as file:
         for page in range(size // PAGE):
@@ -78,7 +85,7 @@ class Worker(Program):
     def area(self, name: str, size: int, kind: str, path: Path | None = None) -> Range:
         """A new area, all of it resident."""
         start = int(self.tell("map", name, size, kind, path or ""))
-        assert int(self.tell("check", name)) == content(size)
+        assert kind == "fill" or int(self.tell("check", name)) == content(size)
         return Range(start, start + size)
 
     def intact(self, name: str, area: Range) -> bool:

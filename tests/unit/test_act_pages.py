@@ -9,7 +9,7 @@ import pytest
 
 from udamon.core.scheme import Action, Deed, Filter, FilterType
 from udamon.model import Range
-from udamon.ops.acting.pages import REJECTED, SHARED, TAKE, Judged, judge, minus
+from udamon.ops.acting.pages import NOT_MEANT, REJECTED, SHARED, TAKE, Judged, judge, minus
 from udamon.ops.page_filters import PageFilters
 
 PAGE = 4096
@@ -46,6 +46,18 @@ def test_what_others_map_is_left_and_what_is_absent_does_not_part(tmp_path: Path
 def test_shared_pages_are_taken_when_asked_for(tmp_path: Path) -> None:
     page_map = PageMap(tmp_path / "m", PRESENT, PRESENT | OWN)
     assert found(page_map, Deed(Action.PAGEOUT), spare_shared=False).taken == [Range(0, 2 * PAGE)]
+
+
+class Odd:
+    """Means every second page."""
+
+    def judge(self, start: int, entries: bytes) -> bytes:
+        return bytes(TAKE if at % 2 else NOT_MEANT for at in range(len(entries) // 8))
+
+
+def test_pages_that_are_not_meant_never_lie_in_a_vector(tmp_path: Path) -> None:
+    page_map = PageMap(tmp_path / "m", *[PRESENT | OWN] * 6)
+    assert judge(page_map.file.fileno(), [page_map.all], Odd()).vectors == pages(1, 3, 5)
 
 
 def test_nothing_present_is_nothing_to_do(tmp_path: Path) -> None:

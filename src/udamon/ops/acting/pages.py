@@ -17,8 +17,9 @@ from udamon.linux.pagemap_scan import NoScan, scan_runs
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.residency import joined
 
-ABSENT, TAKE, SHARED, REJECTED = 0, 1, 2, 3
-"""What may be done with a page: nothing is there, it is to be taken, others map it, a filter rejects it."""
+ABSENT, TAKE, SHARED, REJECTED, NOT_MEANT = 0, 1, 2, 3, 4
+"""What may be done with a page: nothing is there, it is to be taken, others map it, a filter rejects it, or it lies
+between pages that are meant and is not one of them."""
 
 ENTRY = 8
 _IS_HUGE = 1 << 6  # PAGE_IS_HUGE of PAGEMAP_SCAN
@@ -31,14 +32,14 @@ _SMALL = 64 << 20
 _JOIN = 2 << 20
 """Less than this absent between two pages is advised with them: it costs the kernel nothing and saves a vector."""
 
-_RUNS = re.compile(rb"\x01+|\x02+|\x03+", re.DOTALL)
+_RUNS = re.compile(rb"\x01+|\x02+|\x03+|\x04+", re.DOTALL)
 
 
 class PageTest(Protocol):
     """Says of each page what may be done with it."""
 
     def judge(self, start: int, entries: bytes) -> bytes:
-        """One byte (ABSENT…REJECTED) for each entry; the first is of the page at `start`. Raises OSError."""
+        """One byte (ABSENT…NOT_MEANT) for each entry; the first is of the page at `start`. Raises OSError."""
 
 
 class TopByteTest:
@@ -68,8 +69,8 @@ class Judged:
         self.taken: list[Range] = []
         self.left: list[Range] = []
         self.vectors: list[Range] = []
-        self.bytes = [0, 0, 0, 0]
-        """Bytes by TAKE, SHARED and REJECTED; absent ones are not counted."""
+        self.bytes = [0] * 5
+        """Bytes by state; absent ones are not counted."""
         self._apart = True
 
     def begin(self) -> None:
@@ -100,7 +101,7 @@ def judge(page_map: int, pieces: Iterable[Range], test: PageTest) -> Judged:
     for piece in pieces:
         found.begin()
         for part in [piece] if piece.size <= _SMALL else joined(present(page_map, [piece]), _JOIN):
-            for start, entries in _entries(page_map, part):
+            for start, entries in entries_of(page_map, part):
                 found.add(start, test.judge(start, entries))
     found.taken = joined(found.taken)
     return found
@@ -154,7 +155,8 @@ def total(ranges: Iterable[Range]) -> int:
     return sum(end - start for start, end in ranges)
 
 
-def _entries(page_map: int, part: Range) -> Iterator[tuple[int, bytes]]:
+def entries_of(page_map: int, part: Range) -> Iterator[tuple[int, bytes]]:
+    """(address, entries) of some pages at a time, in order. Raises OSError."""
     page, last = part.start // PAGE_SIZE, part.end // PAGE_SIZE
     while page < last:
         data = os.pread(page_map, min(last - page, _CHUNK) * ENTRY, page * ENTRY)

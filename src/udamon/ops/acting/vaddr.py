@@ -29,6 +29,7 @@ from udamon.ops.acting.pages import (
     SHARED,
     TAKE,
     Judged,
+    PageTest,
     huge,
     huge_bytes,
     judge,
@@ -53,6 +54,11 @@ _ADVICE = {
     Action.COLLAPSE: process_madvise.COLLAPSE,
 }
 _REFUSED = {errno.EPERM, errno.EACCES}
+_NOTHING = Applied(0, 0)
+
+
+def _as_it_is(test: PageTest) -> PageTest:
+    return test
 
 
 class VaddrActor:
@@ -86,30 +92,44 @@ class VaddrActor:
         if deed.action is Action.STAT and not deed.page_filters:
             return Applied(0, 0)  # as in the kernel: there is nothing to look at
         start, end = -(-start // PAGE_SIZE) * PAGE_SIZE, -(-end // PAGE_SIZE) * PAGE_SIZE
+        applied = self.apply_to(target, [Range(start, end)], deed)
+        return applied if deed.page_filters or applied == _NOTHING else applied._replace(passed=end - start)
+
+    def apply_to(
+        self,
+        target: Target,
+        ranges: Sequence[Range],
+        deed: Deed,
+        only: Callable[[PageTest], PageTest] = _as_it_is,
+    ) -> Applied:
+        """As `apply`, for sorted, disjoint ranges; `only` may narrow the test of pages. `passed` are pages that were
+        there and that the test let through. Raises NotPermitted only."""
         try:
-            return self._apply(self._views.of(target), start, end, deed)
+            view = self._views.of(target)
+            pieces = [piece for r in ranges for piece in view.pieces(r.start, r.end)]
+            return self._apply(view, self._in_reach(pieces, deed.action), deed, only)
         except OSError as error:
             self._views.forget(target)
             if error.errno in _REFUSED and is_alive(process_of(target), self._roots.proc):
                 raise _refusal(target, deed) from error
-            return Applied(0, 0)
+            return _NOTHING
 
     def close(self) -> None:
         """See ops.base."""
         self._views.close()
         self._filters.close()
 
-    def _apply(self, view: View, start: int, end: int, deed: Deed) -> Applied:
-        pieces = self._in_reach(view.pieces(start, end), deed.action)
+    def _apply(
+        self, view: View, pieces: Sequence[Piece], deed: Deed, only: Callable[[PageTest], PageTest]
+    ) -> Applied:
+        wanted = [Range(piece.start, piece.end) for piece in pieces]
         if deed.action is Action.WILLNEED:
-            done = self._advise(view, [Range(p.start, p.end) for p in pieces], deed.action)
-            return Applied(total(done), end - start)
-        takes_away = deed.action in _TAKES_AWAY
-        test = self._filters.test(deed, spare_shared=takes_away and self._spared.shared)
-        found = judge(view.page_map, [Range(p.start, p.end) for p in pieces], test)
+            return Applied(total(self._advise(view, wanted, deed.action)), total(wanted))
+        spare_shared = deed.action in _TAKES_AWAY and self._spared.shared
+        found = judge(view.page_map, wanted, only(self._filters.test(deed, spare_shared=spare_shared)))
         self.left["shared"] += found.bytes[SHARED]
         self.left["filtered"] += found.bytes[REJECTED]
-        passed = found.bytes[TAKE] + found.bytes[SHARED] if deed.page_filters else end - start
+        passed = found.bytes[TAKE] + found.bytes[SHARED]
         if deed.action is Action.STAT:
             return Applied(0, passed)
         if deed.action in MIGRATIONS:
