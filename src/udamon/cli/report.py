@@ -6,9 +6,11 @@ One subcommand a report; each prints for people, or one JSON document with --jso
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from udamon.cli import pictures
+from udamon.cli import pictures, report_kinds
 
 if TYPE_CHECKING:
     from udamon.report.source import Source
@@ -21,6 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     wss.add_argument("--definition", choices=("touched", "damo"), default="touched",
                      help="touched: bytes accessed (default); damo: sizes of regions accessed at all")  # fmt: skip
     wss.add_argument("--over-time", action="store_true", help="every moment, not only the picture")
+    wss.add_argument("--by", choices=("process", "mapping"), default="process",
+                     help="what the total is divided by (default process)")  # fmt: skip
     heatmap = _add(reports, "heatmap", "access rate by time and address")
     heatmap.add_argument(
         "--resol", metavar="ROWSxCOLS", help="size of the picture (default: fits the terminal)"
@@ -29,17 +33,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
                          help="colours: auto is only on a terminal and without NO_COLOR")  # fmt: skip
     access = _add(reports, "access", "the regions of one moment, the last by default")
     access.add_argument("--at", metavar="TIME", help="the moment TIME after the start (e.g. 5s)")
-    access.add_argument("--sort", choices=("address", "size", "rate", "age", "touched"), default="address",
-                        help="order of the regions; all but address begin with the largest")  # fmt: skip
+    access.add_argument("--sort", choices=("address", "size", "rate", "age", "touched", "hot", "cold"),
+                        default="address",
+                        help="the largest first, or by temperature the hottest or the coldest")  # fmt: skip
     access.add_argument("--top", metavar="N", type=int, help="only the first N regions")
+    access.add_argument(
+        "--style", choices=STYLES, default="detailed", help="how to show it (default detailed)"
+    )
+    access.add_argument("--whole", action="store_true",
+                        help="histograms and percentiles of the whole recording, not of one moment")  # fmt: skip
+    access.add_argument("--definition", choices=("touched", "damo"), default="touched",
+                        help="histograms count resident bytes where known (default), or whole regions")  # fmt: skip
+    access.add_argument("--weights", metavar="SIZE,RATE,AGE", default="0,100,100",
+                        help="of temperature (default 0,100,100)")  # fmt: skip
+    report_kinds.configure(partial(_add, reports))
     _add(reports, "info", "attributes, targets, length, cost of the monitor")
 
 
 def _add(
-    reports: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
-) -> argparse.ArgumentParser:
-    parser = reports.add_parser(name, help=about, description=about)
-    parser.add_argument("file", metavar="FILE", help="a recording")
+    reports: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str,
+    *, aliases: Sequence[str] = (), before: str = "FILE",
+) -> argparse.ArgumentParser:  # fmt: skip
+    parser = reports.add_parser(name, help=about, description=about, aliases=aliases)
+    parser.add_argument("file", metavar=before, help="a recording")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     group = parser.add_argument_group("filters (MIN-MAX; one side may be left out)")
     group.add_argument("--time", metavar="MIN-MAX", help="since the start, e.g. 5s-10s")
@@ -50,6 +66,9 @@ def _add(
     group.add_argument("--size", metavar="MIN-MAX", help="size of a region, e.g. 4KiB-1MiB")
     group.add_argument("--rate", metavar="MIN-MAX", help="share of ticks accessed, e.g. 50%%-100%%")
     group.add_argument("--age", metavar="MIN-MAX", help="unchanged for, e.g. 1s-10s")
+    group.add_argument(
+        "--mapping", metavar="NAME", help="only memory of mappings of this name, label or kind; * and ?"
+    )
     pictures.configure(parser, name)
     return parser
 
@@ -86,8 +105,9 @@ def _report(args: argparse.Namespace) -> str | None:
         rate=args.rate,
         age=args.age,
         targets=tuple(args.target),
+        mapping=args.mapping,
     )
-    make = {"wss": _wss, "heatmap": _heatmap, "access": _access, "info": _info}[args.report]
+    make = {"wss": _wss, "heatmap": _heatmap, "access": _access, "info": _info}.get(args.report, _other)
     drawn = pictures.wanted(args)
     with Bar(sys.stderr) as bar, Source(open_recording(args.file, bar.step), filters) as source:
         if drawn:
@@ -99,12 +119,17 @@ def _report(args: argparse.Namespace) -> str | None:
         return text
 
 
+def _other(args: argparse.Namespace, source: Source) -> str:
+    document, render = report_kinds.make(args, source)
+    return _json(document, source) if args.json else render()
+
+
 def _wss(args: argparse.Namespace, source: Source) -> str:
     from udamon.report import wss
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
 
-    report = wss.measure(source, args.definition, every=args.over_time)
+    report = wss.measure(source, args.definition, every=args.over_time, by=args.by)
     catalog = Catalog(source.recording)
     if args.json:
         return _json(wss.document(report, catalog, over_time=args.over_time), source)
@@ -137,23 +162,70 @@ def _resolution(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
+STYLES = (
+    "detailed", "simple-boxes", "temperature-sz-hist", "recency-sz-hist", "temperature-percentiles",
+    "recency-percentiles", "hot", "cold",
+)  # fmt: skip
+"""damo's names for ways to show the regions of a moment."""
+
+
 def _access(args: argparse.Namespace, source: Source) -> str:
     from udamon.errors import UsageError
     from udamon.report import access
     from udamon.report.catalog import Catalog
+    from udamon.report.terminal import Terminal
     from udamon.units import parse_time_ns
 
     if args.top is not None and args.top < 1:
         raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
-    report = access.measure(
-        source,
-        at_ns=None if args.at is None else parse_time_ns(args.at),
-        sort=args.sort,
-        top=args.top,
-    )
+    at = None if args.at is None else parse_time_ns(args.at)
+    if args.style.startswith(("temperature", "recency")):
+        return _by_heat(args, source, at)
+    if args.whole:
+        raise UsageError(
+            f"--whole goes with histograms and percentiles, not with --style {args.style}; leave it out."
+        )
+    sort = args.style if args.style in ("hot", "cold") else args.sort
+    report = access.measure(source, at_ns=at, sort=sort, top=args.top, weights=_weights(args.weights))
     if args.json:
         return _json(access.document(report), source)
+    if args.style == "simple-boxes":
+        return access.boxes(report, Terminal.of_stdout())
     return access.render(report, Catalog(source.recording))
+
+
+def _by_heat(args: argparse.Namespace, source: Source, at: int | None) -> str:
+    from udamon.errors import UsageError
+    from udamon.report import access, temperature
+    from udamon.report.terminal import Terminal
+
+    if args.whole and at is not None:
+        raise UsageError("--whole is about all moments and --at about one; leave one of them out.")
+    if args.whole:
+        which = temperature.Which(None, max(1, source.query(temperature.MOMENTS)[0][0]))
+    else:
+        which = temperature.Which(access.moment(source, at))
+    what, _, shape = args.style.partition("-")
+    make = temperature.histogram if shape == "sz-hist" else temperature.percentiles
+    report = make(source, what, which, definition=args.definition, weights=_weights(args.weights))
+    if args.json:
+        return _json(
+            temperature.document(report) | {"style": args.style, "definition": args.definition}, source
+        )
+    return temperature.render(report, Terminal.of_stdout())
+
+
+def _weights(text: str) -> tuple[int, int, int]:
+    import re
+
+    from udamon.errors import UsageError
+
+    match = re.fullmatch(r"(\d{1,6}),(\d{1,6}),(\d{1,6})", text)
+    if match is None:
+        raise UsageError(
+            f"{text!r} are no weights; write three numbers, of size, rate and age, like 0,100,100."
+        )
+    return int(match[1]), int(match[2]), int(match[3])
 
 
 def _info(args: argparse.Namespace, source: Source) -> str:

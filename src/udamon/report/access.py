@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import log2
 from typing import Any
 
 from udamon.report.catalog import Catalog
+from udamon.report.filters import ALL
 from udamon.report.mappings import Mapped
 from udamon.report.source import Source
-from udamon.report.terminal import clock, table
+from udamon.report.temperature import WEIGHTS, temperature_of
+from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.units import format_size
 
 MOMENT = "SELECT max(seq), max(time) FROM regions WHERE time <= {until}"
@@ -34,6 +37,8 @@ class Line:
     rate: float
     window_ns: int
     mapped: Mapped | None
+    temperature: int = 0
+    """As damo has it (udamon.report.temperature)."""
 
     @property
     def size(self) -> int:
@@ -57,34 +62,50 @@ _KEYS: dict[str, Callable[[Line], tuple[float, ...]]] = {
     "rate": lambda line: (-line.rate, -line.size),
     "age": lambda line: (-line.age, -line.size),
     "touched": lambda line: (-line.touched,),
+    "hot": lambda line: (-line.temperature, -line.size),
+    "cold": lambda line: (line.temperature, -line.size),
 }
+SORTS = tuple(_KEYS)
 
 
 def measure(
-    source: Source, *, at_ns: int | None = None, sort: str = "address", top: int | None = None
-) -> Access:
+    source: Source, *, at_ns: int | None = None, sort: str = "address", top: int | None = None,
+    weights: tuple[int, int, int] = WEIGHTS,
+) -> Access:  # fmt: skip
     """The regions of the last moment, or of the last one at `at_ns` after the recording's start.
 
-    Mappings are those of that moment. Raises RecordingError when there is no snapshot.
+    `weights` are those of temperature. Mappings are those of that moment. Raises RecordingError when there
+    is no snapshot.
     """
-    until = (1 << 63) - 1 if at_ns is None else source.start_ns + at_ns
-    seq, time = source.query(MOMENT.format(until=until))[0]
-    if seq is None:
-        seq, time = source.query(FIRST)[0]  # before the first window's end, the first is the nearest
-    if seq is None:
-        raise source.nothing()
+    seq = moment(source, at_ns)
     rows = source.query(REGIONS.format(seq=seq))
     time = max(row[9] for row in rows)
     catalog = Catalog(source.recording, until_ns=time)
-    lines = sorted((_line(row, catalog) for row in rows if row[2] is not None), key=_KEYS[sort])
+    lines = sorted((_line(row, catalog, weights) for row in rows if row[2] is not None), key=_KEYS[sort])
     return Access(source.start_ns, time, seq, lines[:top], len(lines))
 
 
-def _line(row: Sequence[Any], catalog: Catalog) -> Line:
+def moment(source: Source, at_ns: int | None = None) -> int:
+    """The number of the last moment, or of the last one at `at_ns` after the start. Raises RecordingError."""
+    until = (1 << 63) - 1 if at_ns is None else source.start_ns + at_ns
+    # Of what the filters leave, the last is among the few unless a filter or --at chooses by time or target.
+    few = at_ns is None and source.filters.time == ALL and not source.filters.targets
+    query = MOMENT.format(until=until)
+    seq = source.query(query.replace("regions", "some_regions") if few else query)[0][0]
+    if seq is None:
+        seq = source.query(FIRST)[0][0]  # before the first window's end, the first is the nearest
+    if seq is None:
+        raise source.nothing()
+    return int(seq)
+
+
+def _line(row: Sequence[Any], catalog: Catalog, weights: tuple[int, int, int]) -> Line:
     target, pid, start, end, nr_accesses, age, touched, ticks, sample_ns, _, _ = row
     mapped = catalog.target(target, pid).mappings.largest_overlap(start, end)
     rate = nr_accesses / ticks if ticks else 0.0
-    return Line(target, start, end, nr_accesses, age, round(touched), rate, ticks * sample_ns, mapped)
+    window = ticks * sample_ns
+    heat = temperature_of(end - start, nr_accesses, ticks, age * window, weights)
+    return Line(target, start, end, nr_accesses, age, round(touched), rate, window, mapped, heat)
 
 
 def document(report: Access) -> dict[str, Any]:
@@ -103,6 +124,7 @@ def document(report: Access) -> dict[str, Any]:
                 "rate": line.rate,
                 "age": line.age,
                 "touched_bytes": line.touched,
+                "temperature": line.temperature,
                 "mapping": (line.mapped.name or "[anon]") if line.mapped else None,
                 "kind": line.mapped.kind if line.mapped else None,
             }
@@ -138,3 +160,19 @@ def _cells(line: Line, catalog: Catalog | None) -> list[str]:
         *([catalog.target(line.target).label] if catalog else []),
         line.mapped.label if line.mapped else "-",
     ]
+
+
+def boxes(report: Access, terminal: Terminal) -> str:
+    """For people: a box a region, as long as its age (a step for each doubling), as dark as its rate."""
+    head = f"at {clock(report.time_ns - report.start_ns)}: {len(report.lines)} regions; boxes grow with age"
+    room = max(8, terminal.width - 46)
+    longest = max((line.age for line in report.lines), default=0)
+    rows = []
+    for line in report.lines:
+        width = max(1, round(room * log2(line.age + 1) / max(log2(longest + 1), 1)))
+        box = terminal.heat([line.rate] * width)
+        rows.append(
+            f"  {format_size(line.size):>10} {line.rate:>5.0%} {clock(line.age * line.window_ns):>9} |{box}|"
+            + ("" if line.mapped is None else f" {shorten(line.mapped.label, 14)}")
+        )
+    return "\n".join([head, "", *rows, "", f"  {terminal.legend()}"])

@@ -52,6 +52,9 @@ class Filters:
     rate: Span = ALL
     age: Span = ALL
     targets: tuple[int, ...] = ()
+    mapping: str | None = None
+    """A pattern (with * and ?) for the name, label or kind of mappings; regions are cut to what they share
+    with those, as with `address`."""
 
     @classmethod
     def parse(
@@ -63,6 +66,7 @@ class Filters:
         rate: str | None = None,
         age: str | None = None,
         targets: tuple[int, ...] = (),
+        mapping: str | None = None,
     ) -> Filters:
         """From what people write. Raises UsageError."""
         return cls(
@@ -72,6 +76,7 @@ class Filters:
             rate=parse_span(rate, parse_share, "50%-100%") if rate else ALL,
             age=parse_span(age, parse_time_ns, "1s-10s") if age else ALL,
             targets=targets,
+            mapping=mapping,
         )
 
     def view(self, start_ns: int, rows: str = "recording") -> str:
@@ -110,6 +115,20 @@ class Filters:
         tests += _between("CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0)", *self.rate)
         tests += _between("CAST(age AS DOUBLE) * ticks * sample_ns", *self.age)
         return " AND ".join(tests) or "TRUE"
+
+
+CUT = """
+    SELECT time, "begin", seq, rows.target, pid, ticks, sample_ns,
+        CASE WHEN pieces.low IS NOT NULL THEN greatest(start, pieces.low) END AS start,
+        CASE WHEN pieces.low IS NOT NULL THEN least("end", pieces.high) END AS "end",
+        CASE WHEN pieces.low IS NOT NULL THEN nr_accesses END AS nr_accesses,
+        CASE WHEN pieces.low IS NOT NULL THEN age END AS age,
+        CASE WHEN pieces.low IS NOT NULL THEN touched * {share} END AS touched,
+        CASE WHEN pieces.low IS NOT NULL THEN resident * {share} END AS resident
+    FROM ({rows}) AS rows LEFT JOIN wanted_mappings AS pieces
+        ON rows.target = pieces.target AND start < pieces.high AND "end" > pieces.low
+""".replace("{share}", '(CAST(least("end", high) - greatest(start, low) AS DOUBLE) / ("end" - start))')
+"""The rows, cut to the pieces of the mappings that are wanted; a region in several of them is several rows."""
 
 
 def _between(value: str, low: float | None, high: float | None) -> list[str]:

@@ -23,7 +23,7 @@ from udamon.report.source import Source, double
 from udamon.report.terminal import Terminal, clock, shorten
 from udamon.units import format_size
 
-SPAN = 'SELECT min("begin"), max(time) FROM {regions}'
+SPAN = 'SELECT min("begin"), max(time) FROM regions'
 
 # Regions that touch cancel out in the sum: what is left are the edges of memory.
 EDGES = """
@@ -92,7 +92,7 @@ def span(source: Source) -> tuple[int | None, int | None]:
     """The begin of the first window and the end of the last one, ns; None where nothing is left."""
     # The first and the last snapshots are among the few, and only those filters leave them out.
     few = source.filters.time == ALL and not source.filters.targets
-    begin, end = source.query(SPAN.format(regions="some_regions" if few else "regions"))[0]
+    begin, end = source.query(SPAN.replace("regions", "some_regions") if few else SPAN)[0]
     return begin, end
 
 

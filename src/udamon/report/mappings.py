@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as MappingType
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from udamon.record.naming import ANONYMOUS, FILE, LIBRARY, SHARED, kind_of
+from udamon.record.reader import Recording
 
 
 class Mapped(NamedTuple):
@@ -46,7 +49,7 @@ class MappingTable:
         self._starts: list[int] = []
         self._by_start: dict[int, Mapped] = {}
 
-    def apply(self, data: Mapping[str, Any]) -> None:
+    def apply(self, data: MappingType[str, Any]) -> None:
         """Take in one event's `remove` and `add`."""
         gone = [start for start in data.get("remove", ()) if self._by_start.pop(start, None)]
         if gone:
@@ -73,3 +76,66 @@ class MappingTable:
                 best, most = mapped, shared
             index += 1
         return best
+
+
+class Mapping(NamedTuple):
+    """A mapping of a target; `offset` is into the file, in bytes."""
+
+    start: int
+    end: int
+    perms: str
+    offset: int
+    name: str
+
+
+def history_of(recording: Recording) -> dict[int, list[Mapping]]:
+    """Every target's mappings of all times, sorted and disjoint: of two in one place, the later one."""
+    found: dict[int, dict[int, Mapping]] = {}
+    for event in recording.events():
+        if event.name == "mappings":
+            data: Any = event.data
+            known = found.setdefault(data["target"], {})
+            for start, end, perms, offset, _inode, name in data.get("add", ()):
+                known.pop(start, None)  # so that the order is that of time
+                known[start] = Mapping(start, end, perms, offset, name)
+    return {target: sorted(_latest(known.values())) for target, known in found.items()}
+
+
+def _latest(known: Iterable[Mapping]) -> list[Mapping]:
+    """Those in order of time, each cut where a later one lies."""
+    taken: list[Mapping] = []  # sorted and disjoint
+    for mapping in reversed(list(known)):
+        at = bisect_left(taken, mapping.start, key=lambda one: one.end - 1)
+        low, added = mapping.start, []
+        while at < len(taken) and taken[at].start < mapping.end:
+            if low < taken[at].start:
+                added.append(_cut(mapping, low, taken[at].start))
+            low = max(low, taken[at].end)
+            at += 1
+        if low < mapping.end:
+            added.append(_cut(mapping, low, mapping.end))
+        for one in added:
+            taken.insert(bisect_left(taken, one.start, key=lambda each: each.start), one)
+    return taken
+
+
+def _cut(mapping: Mapping, low: int, high: int) -> Mapping:
+    return mapping._replace(start=low, end=high, offset=mapping.offset + low - mapping.start)
+
+
+def pieces_of(recording: Recording, pattern: str) -> list[tuple[int, int, int]]:
+    """(target, start, end) of the mappings whose name, label or kind `pattern` is or matches (* and ?).
+
+    Neighbours are one piece. The pattern "anonymous" is anonymous memory without a name.
+    """
+    found: list[tuple[int, int, int]] = []
+    for target, mappings in sorted(history_of(recording).items()):
+        for mapping in mappings:
+            words = (mapping.name, label_of(mapping.name), kind_of(mapping.name))
+            if mapping.perms.startswith("---") or not any(fnmatchcase(word, pattern) for word in words):
+                continue
+            if found and found[-1][0] == target and found[-1][2] == mapping.start:
+                found[-1] = (target, found[-1][1], mapping.end)
+            else:
+                found.append((target, mapping.start, mapping.end))
+    return found

@@ -8,14 +8,14 @@ it up to the next multiple cannot be accessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from udamon.model import PAGE_SIZE
 from udamon.record.naming import ANONYMOUS, FILE, LIBRARY, kind_of
 from udamon.record.reader import Recording
-from udamon.report.mappings import label_of
+from udamon.report.mappings import Mapping, history_of, label_of
 from udamon.report.place import Place
 
 THREAD_STACK, MALLOC_ARENA = "thread stack", "malloc arena"
@@ -27,16 +27,6 @@ LARGEST_STACK = 16 << 20
 LARGEST_GUARD = 64 << 10
 STACK_GRAIN = 64 << 10
 """Threads are given stacks of round sizes, with the guard page inside (older C libraries) or beside it."""
-
-
-class Mapping(NamedTuple):
-    """A mapping of a target; `offset` is into the file, in bytes."""
-
-    start: int
-    end: int
-    perms: str
-    offset: int
-    name: str
 
 
 @dataclass(slots=True)
@@ -74,47 +64,10 @@ class Owner:
         return f"{self.label} {self.start:x}" if self.kind == ANONYMOUS and not self.name else self.label
 
 
-def mappings_of(recording: Recording) -> dict[int, list[Mapping]]:
-    """Every target's mappings of all times, sorted and disjoint: of two in one place, the later one."""
-    found: dict[int, dict[int, Mapping]] = {}
-    for event in recording.events():
-        if event.name == "mappings":
-            data: Any = event.data
-            known = found.setdefault(data["target"], {})
-            for start, end, perms, offset, _inode, name in data.get("add", ()):
-                known.pop(start, None)  # so that the order is that of time
-                known[start] = Mapping(start, end, perms, offset, name)
-    return {target: sorted(_latest(known.values())) for target, known in found.items()}
-
-
-def _latest(known: Iterable[Mapping]) -> list[Mapping]:
-    """Those in order of time, each cut where a later one lies."""
-    from bisect import bisect_left
-
-    taken: list[Mapping] = []  # sorted and disjoint
-    for mapping in reversed(list(known)):
-        at = bisect_left(taken, mapping.start, key=lambda one: one.end - 1)
-        low, added = mapping.start, []
-        while at < len(taken) and taken[at].start < mapping.end:
-            if low < taken[at].start:
-                added.append(_cut(mapping, low, taken[at].start))
-            low = max(low, taken[at].end)
-            at += 1
-        if low < mapping.end:
-            added.append(_cut(mapping, low, mapping.end))
-        for one in added:
-            taken.insert(bisect_left(taken, one.start, key=lambda each: each.start), one)
-    return taken
-
-
-def _cut(mapping: Mapping, low: int, high: int) -> Mapping:
-    return mapping._replace(start=low, end=high, offset=mapping.offset + low - mapping.start)
-
-
 def owners_of(recording: Recording) -> list[Owner]:
     """The owners of all memory that may be accessed, in the order of their addresses."""
     found: list[Owner] = []
-    for target, mappings in sorted(mappings_of(recording).items()):
+    for target, mappings in sorted(history_of(recording).items()):
         named: dict[str, Owner] = {}
         for run in _runs(mappings):
             name = run[0].name

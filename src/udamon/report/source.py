@@ -7,9 +7,10 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
-from udamon.errors import CannotError, MissingExtra, RecordingError
+from udamon.errors import CannotError, MissingExtra, RecordingError, UsageError
 from udamon.record.reader import Recording
-from udamon.report.filters import Filters
+from udamon.report.filters import CUT, Filters
+from udamon.report.mappings import pieces_of
 
 MEMORY_LIMIT = "300MB"
 """DuckDB spills to disk beyond it; what a report needs grows with snapshots, not with regions."""
@@ -57,9 +58,20 @@ class Source:
         self._db.execute("SET preserve_insertion_order = false")
         self._db.register("recording", recording)
         self.start_ns = self._start()
+        if self.filters.mapping is not None:
+            wanted = pieces_of(recording, self.filters.mapping)
+            if not wanted:
+                raise UsageError(
+                    f"no mapping of {recording.path} is called {self.filters.mapping!r}; udamon report mappings "
+                    "lists them, and * stands for any letters."
+                )
+            self.table("wanted_mappings", "target INTEGER, low UBIGINT, high UBIGINT", wanted)
         self._db.register("some_rows", _Some(recording))
         for view, rows in (("regions", "recording"), ("some_regions", "some_rows")):
-            self._db.execute(f"CREATE TEMP VIEW {view} AS {self.filters.view(self.start_ns, rows)}")
+            shown = self.filters.view(self.start_ns, rows)
+            if self.filters.mapping is not None:
+                shown = CUT.replace("{rows}", shown)
+            self._db.execute(f"CREATE TEMP VIEW {view} AS {shown}")
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query whose result is small. Raises CannotError when memory and disk do not do."""

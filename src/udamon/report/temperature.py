@@ -65,6 +65,8 @@ PERCENTILES = """
     SELECT level, min(value) FROM running JOIN levels ON below * 100 >= level * total GROUP BY level ORDER BY level
 """
 
+MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
+
 
 @dataclass(frozen=True, slots=True)
 class Histogram:

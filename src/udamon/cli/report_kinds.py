@@ -1,0 +1,169 @@
+"""The reports beyond the regions of a recording: footprints, mappings, phases, right-size and others.
+
+Each has a function that adds its flags and one that makes its text; udamon.cli.report has what all share.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from udamon.report.source import Source
+
+Add = Callable[..., argparse.ArgumentParser]
+Found = tuple[dict[str, Any], Callable[[], str]]
+"""The JSON document, and what makes the text for people."""
+
+
+def configure(add: Add) -> None:
+    """Add these reports' arguments; `add` makes a parser with what all reports share."""
+    footprint = add("footprint", "how much memory there is: resident or monitored, as percentiles and over time",
+                    aliases=("footprints",))  # fmt: skip
+    footprint.add_argument("--what", choices=("auto", "resident", "monitored"), default="auto",
+                           help="resident bytes (auto: where they are known), or all that is monitored")  # fmt: skip
+    _over_time(footprint)
+    _by(footprint)
+    _over_time(add("nr-regions", "how many regions a snapshot has", aliases=("nr_regions",)))
+    mappings = add("mappings", "the hottest and the coldest mappings, and which offsets of files are used")
+    mappings.add_argument("--top", metavar="N", type=int, default=10, help="so many of each (default 10)")
+    times = add("times", "when it was looked: windows, and gaps between them")
+    times.add_argument("--every", action="store_true", help="list every moment")
+    add("phases", "when the pattern of accesses changed, and what moved")
+    right_size = add("right-size", "the memory that serves a chosen share of accesses, and how sure that is")
+    right_size.add_argument(
+        "--serve", metavar="SHARE", default="99%", help="of accessed page-intervals (default 99%%)"
+    )
+    right_size.add_argument(
+        "--seed", metavar="N", type=int, default=1, help="of the draws behind the interval (default 1)"
+    )
+    diff = add("diff", "what differs between two recordings, and what moved", before="BEFORE")
+    diff.add_argument("after", metavar="AFTER", help="the other recording")
+    _definition(diff)
+    add("holistic", "everything at a glance: working set, footprint, phases, mappings, heatmap")
+
+
+def _over_time(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--over-time", action="store_true", help="every moment, not only the picture")
+
+
+def _by(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by", choices=("process", "mapping"), default="process",
+                        help="what the total is divided by (default process)")  # fmt: skip
+
+
+def _definition(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--definition", choices=("touched", "damo"), default="touched",
+                        help="touched: bytes accessed (default); damo: sizes of regions accessed at all")  # fmt: skip
+
+
+def make(args: argparse.Namespace, source: Source) -> Found:
+    """The report that `args` ask for. Raises UdamonError."""
+    return _MAKE[args.report](args, source)
+
+
+def _footprint(args: argparse.Namespace, source: Source) -> Found:
+    from udamon.report.diff import footprint_of
+
+    return _series(args, source, footprint_of(source) if args.what == "auto" else args.what)
+
+
+def _nr_regions(args: argparse.Namespace, source: Source) -> Found:
+    found, render = _series(args, source, "regions")
+    found["regions"] = found.pop("bytes")
+    for target in found["targets"]:
+        target["regions"] = target.pop("bytes")
+    for moment in found.get("over_time", ()):
+        moment["regions"] = moment.pop("bytes")
+    return found, render
+
+
+def _series(args: argparse.Namespace, source: Source, definition: str) -> Found:
+    from udamon.report import wss
+    from udamon.report.catalog import Catalog
+    from udamon.report.terminal import Terminal
+
+    by = getattr(args, "by", "process")
+    report = wss.measure(source, definition, every=args.over_time, by=by)
+    catalog = Catalog(source.recording)
+    document = wss.document(report, catalog, over_time=args.over_time)
+    return document, lambda: wss.render(report, catalog, Terminal.of_stdout())
+
+
+def _mappings(args: argparse.Namespace, source: Source) -> Found:
+    from udamon.errors import UsageError
+    from udamon.report import hot_cold
+    from udamon.report.catalog import Catalog
+    from udamon.report.terminal import Terminal
+
+    if args.top < 1:
+        raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
+    report, catalog = hot_cold.measure(source), Catalog(source.recording)
+    return hot_cold.document(report, catalog), lambda: hot_cold.render(
+        report, catalog, Terminal.of_stdout(), args.top
+    )
+
+
+def _times(args: argparse.Namespace, source: Source) -> Found:
+    from udamon.report import times
+
+    report = times.measure(source, every=args.every)
+    return times.document(report), lambda: times.render(report)
+
+
+def _phases(args: argparse.Namespace, source: Source) -> Found:
+    from udamon.report import phases
+    from udamon.report.catalog import Catalog
+    from udamon.report.terminal import Terminal
+
+    report = phases.measure(source)
+    return phases.document(report), lambda: phases.render(
+        report, Catalog(source.recording), Terminal.of_stdout()
+    )
+
+
+def _right_size(args: argparse.Namespace, source: Source) -> Found:
+    from udamon.report import right_size
+    from udamon.report.terminal import Terminal
+    from udamon.units import parse_share
+
+    report = right_size.measure(source, parse_share(args.serve), seed=args.seed)
+    return right_size.document(report), lambda: right_size.render(report, Terminal.of_stdout())
+
+
+def _diff(args: argparse.Namespace, source: Source) -> Found:
+    from udamon.record.opening import open_recording
+    from udamon.report import diff
+    from udamon.report.source import Source
+    from udamon.report.terminal import Terminal
+
+    with Source(open_recording(args.after), source.filters) as after:
+        report = diff.measure(source, after, args.definition)
+    return diff.document(report), lambda: diff.render(report, Terminal.of_stdout())
+
+
+def _holistic(args: argparse.Namespace, source: Source) -> Found:
+    from udamon.report import heatmap, holistic
+    from udamon.report.catalog import Catalog
+    from udamon.report.terminal import Terminal
+
+    terminal = Terminal.of_stdout()
+    report = holistic.measure(source, max(10, terminal.width - heatmap.LABEL - 1))
+    catalog = Catalog(source.recording)
+    return holistic.document(report, catalog), lambda: holistic.render(report, catalog, terminal)
+
+
+_MAKE: dict[str, Callable[[argparse.Namespace, Source], Found]] = {
+    "footprint": _footprint,
+    "footprints": _footprint,
+    "nr-regions": _nr_regions,
+    "nr_regions": _nr_regions,
+    "mappings": _mappings,
+    "times": _times,
+    "phases": _phases,
+    "right-size": _right_size,
+    "diff": _diff,
+    "holistic": _holistic,
+}
+NAMES = frozenset(_MAKE)
