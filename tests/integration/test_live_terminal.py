@@ -1,0 +1,96 @@
+"""`udamon live` on a real terminal, of a process of our own."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.programs import running
+from udamon.record.reader import Recording
+
+pytest.importorskip("textual", reason="the extra `live` is not installed")
+
+PATIENCE_S = 60.0
+
+
+class OnTerminal:
+    """udamon with a pseudo-terminal of 100 x 30 for its own."""
+
+    def __init__(self, *words: str, cwd: Path) -> None:
+        self._main, theirs = pty.openpty()
+        environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "udamon", "live", *words],
+            stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=environment, start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+        self.seen = b""
+
+    def until(self, text: str) -> None:
+        """Read until the terminal was sent `text`."""
+        deadline = time.monotonic() + PATIENCE_S
+        while text.encode() not in self.seen:
+            ready, _, _ = select.select([self._main], [], [], deadline - time.monotonic())
+            assert ready, f"{text!r} did not come: {self.seen[-2000:]!r}"
+            self.seen += os.read(self._main, 1 << 16)
+
+    def press(self, keys: str) -> None:
+        self.seen = b""
+        os.write(self._main, keys.encode())
+
+    def wait(self) -> int:
+        """The exit status; what is written meanwhile is read, so that nobody waits for us."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.process.poll() is None and time.monotonic() < deadline:
+            ready, _, _ = select.select([self._main], [], [], 0.1)
+            if ready:
+                try:
+                    self.seen += os.read(self._main, 1 << 16)
+                except OSError:
+                    break  # closed by the other side
+        return self.process.wait(PATIENCE_S)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._main)
+
+
+@pytest.mark.needs("clear_refs")
+def test_watch_record_and_leave(tmp_path: Path) -> None:
+    """The target's name and memory appear; r writes a recording that reads; q ends with 0."""
+    with running() as target:
+        terminal = OnTerminal("-p", str(target.pid), "--via", "refs", "--aggr", "200ms", cwd=tmp_path)
+        try:
+            terminal.until("regions")
+            terminal.press("r")
+            terminal.until("Record to")
+            terminal.press("\r")
+            terminal.until("recording")
+            time.sleep(0.6)
+            terminal.press("r")
+            terminal.until("written")
+            terminal.press("q")
+            assert terminal.wait() == 0
+        finally:
+            terminal.close()
+        assert target.process.poll() is None  # what is watched goes on
+    (file,) = tmp_path.glob("live-*.udamon")
+    assert {one.pid for one in Recording(file).snapshots()} == {target.pid}
+
+
+def test_it_wants_a_terminal(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "udamon", "live", "--sim", "one"],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,103 @@
+"""`udamon live` as a command: what it refuses, what it makes of wishes, and what it builds without a target."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import pytest
+
+from udamon.cli import live
+from udamon.cli.main import main
+from udamon.engine.kdamond import Kdamond
+from udamon.errors import UsageError
+from udamon.live.largest import LargestProcesses
+from udamon.live.session import Wish
+from udamon.live.state import LiveState
+
+pytest.importorskip("textual", reason="the extra `live` is not installed")
+
+
+def args_of(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    live.configure(parser)
+    return argparse.Namespace(**vars(parser.parse_args(words)), command=None)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--via", "idle"), "give a target"),
+        (("--policy", "damon"), "give a target"),
+        (("--count", "0"), "lists nothing"),
+        (("-p", "1", "--sim", "one"), "exclude each other"),
+        (("--sim", "one", "--overhead", "0"), "leaves nothing|terminal"),
+        (("--children",), "--children goes with|nothing to watch"),
+    ],
+)
+def test_refusals(words: tuple[str, ...], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        live.run(args_of(*words))
+
+
+def test_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["live", "--count", "0"]) == 2
+    assert capsys.readouterr().err == "udamon: --count 0 lists nothing; give at least 1.\n"
+
+
+@pytest.mark.parametrize(
+    ("wish", "aggr", "overhead", "pid"),
+    [
+        (Wish(), None, "2%", None),
+        (Wish(aggr="1s"), "1s", None, None),
+        (Wish(overhead="3%"), None, "3%", None),
+        (Wish(pid=7, aggr="1s"), "1s", None, ["7"]),
+    ],
+)
+def test_wishes_replace_what_the_command_line_says(
+    wish: Wish, aggr: str | None, overhead: str | None, pid: list[str] | None
+) -> None:
+    wanted = live._as_wished(args_of("--overhead", "2%"), wish)
+    assert (wanted.aggr, wanted.overhead, wanted.sample, wanted.pid) == (aggr, overhead, None, pid)
+
+
+@pytest.mark.needs("clear_refs")
+def test_without_a_target_the_largest_processes_are_counted() -> None:
+    """By refs, and none of them is looked at before the monitor is opened."""
+    session = live.session_of(args_of("--count", "3"), LiveState(), None, given=False)
+    watched = session._build(Wish())
+    assert (watched.via, watched.ops, watched.policy) == ("refs", "vaddr", None)
+    engine = watched.engine
+    assert isinstance(engine, Kdamond)
+    assert engine.context.targets == []
+    assert engine.context.watch.answers_early  # a census
+    engine.close()
+
+
+def test_the_screen_is_not_paid_from_the_budget() -> None:
+    """The budget is kept by the CPU time of the thread that monitors."""
+    session = live.session_of(args_of("--sim", "one"), LiveState(), None, given=True)
+    engine = session._build(Wish()).engine
+    assert isinstance(engine, Kdamond)
+    assert engine._cpu_ns is time.thread_time_ns
+    engine.close()
+
+
+def test_a_simulated_target_is_seen() -> None:
+    """From the command line to the state, without a screen."""
+    session = live.session_of(args_of("--sim", "one", "--aggr", "50ms"), LiveState(), None, given=True)
+    session.start(session.wish, 0)
+    try:
+        deadline = time.monotonic() + 30
+        while not ((detail := session.state.detail()) and detail.snapshots):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        session.stop()
+    assert session.state.attrs["aggr_us"] == 50_000
+
+
+def test_source_of_processes_fits() -> None:
+    """It has what an operations set asks of its source."""
+    source = LargestProcesses(lambda: 0, count=0)
+    assert source.processes() == []
