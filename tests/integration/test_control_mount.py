@@ -152,6 +152,23 @@ def test_an_older_kernels_tree(tmp_path: Path) -> None:
         assert sorted(os.listdir(old.at / "0")) == ["contexts", "pid", "state"]
 
 
+def test_both_trees_end_together(tmp_path: Path) -> None:
+    new, old = tmp_path / "new", tmp_path / "old"
+    new.mkdir()
+    old.mkdir()
+    with serving(new, "--debugfs", str(old)) as server:
+        assert (old / "target_ids").read_text() == "\n"
+        (old / "mk_contexts").write_text("foo\n")
+        assert (old / "foo/kdamond_pid").read_text() == "none\n"
+        broken = subprocess.run(
+            ["bash", "-c", "echo '1 2\n3 4' > schemes"], cwd=old, capture_output=True, text=True
+        )
+        assert "Invalid argument" in broken.stderr
+        subprocess.run(["umount", str(old)], check=True)
+        assert server.process.wait(60) == 0
+        assert not mounted(new)
+
+
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [

@@ -48,6 +48,8 @@ class Kdamonds:
         self._closing = threading.Event()
         self.tree: Tree | None = None
         """Where refresh_ms finds the lock of the structure; set by who makes both."""
+        self.excluded: Callable[[], bool] = lambda: False
+        """Whether somebody else runs who wants to be alone: the older tree."""
         self._verbs: dict[str, Callable[[Directory], None]] = {
             "on": self._on,
             "off": self._off,
@@ -75,6 +77,9 @@ class Kdamonds:
     def forget(self, kdamond: Directory) -> None:
         self._known.pop(kdamond, None)
 
+    def any_running(self) -> bool:
+        return any(known.alive for known in list(self._known.values()))
+
     def close(self) -> None:
         """Stop all that run; nothing can be started any more. Idempotent."""
         self._closing.set()
@@ -87,6 +92,8 @@ class Kdamonds:
             raise refused(errno.EBUSY)
         if self._closing.is_set():
             raise refused(errno.ECANCELED)
+        if self.excluded():
+            raise refused(errno.EBUSY)
         plan = read_plan(_context(kdamond), self._cgroup_exists)
         self._known.pop(kdamond, None)
         number = sum(known.alive for known in self._known.values())

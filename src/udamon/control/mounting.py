@@ -28,6 +28,14 @@ class Mount(NamedTuple):
     files: Files
 
 
+class Places(NamedTuple):
+    """Where a server serves: the files of sysfs, those of debugfs, and the stream of events."""
+
+    new: Path
+    old: Path | None = None
+    events: Path | None = None
+
+
 def mfusepy() -> ModuleType:
     """Raises MissingExtra, or NotSupported where the machine has no FUSE."""
     try:
