@@ -6,7 +6,7 @@ import os
 import pwd
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from udamon.errors import CannotError, UsageError
 
@@ -27,11 +27,18 @@ class ChildError(CannotError):
 class Child:
     """A started command. Raises ChildError, or UsageError for an unknown user."""
 
-    def __init__(self, command: Sequence[str], user: str | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        before_exec: Callable[[], None] | None = None,
+    ) -> None:
+        """`before_exec` runs in the new process, before it becomes the command."""
         who = None if user is None else _credentials(user)
         try:
             if who is None:
-                self._process = subprocess.Popen(list(command))
+                self._process = subprocess.Popen(list(command), env=env, preexec_fn=before_exec)
             else:
                 uid, gid, groups = who
                 self._process = subprocess.Popen(list(command), user=uid, group=gid, extra_groups=groups)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from udamon.control.kdamonds import Kdamonds
+from udamon.control.mounting import Places
+from udamon.control.nodes import parse_version, shape_at
+from udamon.control.tree import Tree
 from udamon.core.policies import POLICIES
 from udamon.errors import CannotError, NotSupported, UsageError
 from udamon.linux.cgroup import find_cgroup
@@ -16,8 +24,7 @@ from udamon.ops.available import choose, probe
 
 if TYPE_CHECKING:
     from udamon.control.assembly import Assembly
-    from udamon.control.kdamonds import Kdamonds
-    from udamon.control.tree import Tree
+    from udamon.control.tracepoints import Listener
     from udamon.workload.truth import Truth
 
 PRIMITIVES = ("auto", "idle", "refs", "softdirty", "sim")
@@ -28,7 +35,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="WHAT", required=True, dest="what")
     mount = commands.add_parser("mount", help="serve the files of /sys/kernel/mm/damon at a directory")
     mount.add_argument("directory", metavar="DIR", help="where they appear; an empty directory")
+    mount.add_argument(
+        "--debugfs", metavar="DIR", help="serve the older files of /sys/kernel/debug/damon there, too"
+    )
+    mount.add_argument(
+        "--events",
+        metavar="PATH",
+        help="tell tracepoints there, as lines: a FIFO (made if there is nothing) or a file",
+    )
     _kdamonds_of(mount)
+    execute = commands.add_parser(
+        "exec",
+        help="run a command whose /sys has these files (as root)",
+        usage="udamon control exec [options] -- COMMAND [ARG…]",
+    )
+    execute.add_argument(
+        "--debugfs", action="store_true", help="with the older files at /sys/kernel/debug/damon, too"
+    )
+    execute.add_argument(
+        "--keep-caps",
+        action="store_true",
+        help="leave the command the capabilities it could leave its /sys with",
+    )
+    _kdamonds_of(execute)
 
 
 def _kdamonds_of(parser: argparse.ArgumentParser) -> None:
@@ -53,45 +82,86 @@ def _kdamonds_of(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     logging.basicConfig(format="udamon: %(message)s", level=logging.WARNING, stream=sys.stderr)
-    return _mount(args)
+    return _exec(args) if args.what == "exec" else _mount(args)
 
 
 def _mount(args: argparse.Namespace) -> int:
-    from udamon.control.files import AdminFiles
-    from udamon.control.mounting import Mount, serve
-
     if args.command is not None:
         raise UsageError("control mount runs no command; use control exec -- COMMAND.")
     point = Path(args.directory)
-    kdamonds, tree = make_tree(args)
-    try:
-        serve([Mount(point, AdminFiles(tree))], lambda: _say(f"serving {point}; Ctrl-C ends it."))
-    finally:
-        kdamonds.close()
+    events = None if args.events is None else Path(args.events)
+    old = None if args.debugfs is None else Path(args.debugfs)
+    _serve(args, Places(point, old, events), lambda: _say(f"serving {point}; Ctrl-C ends it."))
     return 0
 
 
-def make_tree(args: argparse.Namespace) -> tuple[Kdamonds, Tree]:
-    """The tree that `args` describe, and what stands behind it. Raises UdamonError."""
-    from udamon.control.kdamonds import Kdamonds
-    from udamon.control.nodes import parse_version
-    from udamon.control.tree import Tree
+def _exec(args: argparse.Namespace) -> int:
+    from udamon.cli.child import OWN_FAILURE, Child, ChildError
+    from udamon.control.executing import drop_capabilities, private_damon
+
+    if not args.command:
+        raise UsageError(
+            "control exec runs a command; put it behind --, as in: udamon control exec -- damo report."
+        )
+    _check(args)
+
+    try:
+        with private_damon(partial(_serve, args), debugfs=args.debugfs) as env:
+            child = Child(args.command, env=env, before_exec=None if args.keep_caps else drop_capabilities)
+            for number in (signal.SIGINT, signal.SIGQUIT):
+                signal.signal(number, signal.SIG_IGN)  # the terminal sends them to the command, too
+            signal.signal(signal.SIGTERM, lambda *_: os.kill(child.pid, signal.SIGTERM))
+            return child.wait()
+    except ChildError:
+        raise
+    except CannotError as error:
+        raise ChildError(str(error), OWN_FAILURE) from error
+
+
+def _check(args: argparse.Namespace) -> None:
+    """What can be told wrong before anything is started. Raises UdamonError."""
+    shape_at(parse_version(args.compat))
+    _assembly(args, None)
+
+
+def _serve(args: argparse.Namespace, places: Places, ready: Callable[[], None]) -> None:
+    from udamon.control.event_stream import EventStream
+    from udamon.control.files import AdminFiles
+    from udamon.control.mounting import Mount, serve
+    from udamon.control.old_files import OldFiles
 
     version = parse_version(args.compat)
-    assembly = _assembly(args)
+    stream = None if places.events is None else EventStream(places.events)
+    assembly = _assembly(args, stream)
     kdamonds = Kdamonds(assembly, _cgroup_exists, time.monotonic_ns)
-    kdamonds.tree = Tree(kdamonds, version, assembly.operations)
-    return kdamonds, kdamonds.tree
+    kdamonds.tree = tree = Tree(kdamonds, version, assembly.operations)
+    old = OldFiles(assembly, kdamonds.any_running, version)
+    kdamonds.excluded = old.any_running
+    mounts = [Mount(places.new, AdminFiles(tree))]
+    if places.old is not None:
+        mounts.insert(0, Mount(places.old, old))
+    try:
+        serve(mounts, ready)
+    finally:
+        kdamonds.close()
+        old.close()
 
 
-def _assembly(args: argparse.Namespace) -> Assembly:
+def _assembly(args: argparse.Namespace, listener: Listener | None) -> Assembly:
     from udamon.control.assembly import Assembly
 
     via = _via(args)
     if args.same_cpu and via != "idle":
         raise UsageError(f"--same-cpu is of use with idle alone, and this looks via {via}; leave it out.")
     truth = _truth(args.sim or DEFAULT_SIM) if via == "sim" else None
-    return Assembly(via, policy=args.policy, same_cpu=args.same_cpu, act=not args.no_act, truth=truth)
+    return Assembly(
+        via,
+        policy=args.policy,
+        same_cpu=args.same_cpu,
+        act=not args.no_act,
+        truth=truth,
+        listener=listener,
+    )
 
 
 def _via(args: argparse.Namespace) -> str:

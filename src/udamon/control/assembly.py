@@ -11,6 +11,7 @@ from udamon.control.pausing import GoalIfAny, Pausing
 from udamon.control.plan import Plan
 from udamon.control.running import Running
 from udamon.control.spaces import Spaces, opener
+from udamon.control.tracepoints import Listener, Tracepoints
 from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import make_policy
 from udamon.core.scheme import Deed
@@ -67,6 +68,8 @@ class Assembly:
     same_cpu: bool = False
     act: bool = True
     truth: Truth | None = None
+    listener: Listener | None = None
+    """Who hears the tracepoints."""
     roots: Roots = Roots()  # noqa: RUF009 (immutable)
     random: Random = field(default_factory=Random)
 
@@ -94,7 +97,14 @@ class Assembly:
         pausing = Pausing(schemes, paused=plan.pause)
         context = Context(spaces, watch, plan.attrs, schemes=pausing)
         kdamond = Kdamond(context, clock, tuner=GoalIfAny(), name=f"kdamond.{number}")
-        return Running(kdamond, spaces, schemes, pausing, plan)
+        running = Running(kdamond, spaces, schemes, pausing, plan)
+        if self.listener is not None:
+            heard = Tracepoints(
+                self.listener, kdamond.name, lambda: running.pid, clock.now_ns, spaces.position
+            )
+            kdamond.bus.subscribe(heard)
+            schemes.observers.append(heard)
+        return running
 
     def _simulated(self) -> list[Range] | None:
         return None if self.truth is None else self.truth.layout.ranges()

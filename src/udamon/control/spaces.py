@@ -174,6 +174,11 @@ class Spaces:
         """The index of the target at each position."""
         return [index for index, _ in self._places]
 
+    def position(self, index: int) -> int | None:
+        """The place of a target in the list; None when it was taken off."""
+        found = self.indices
+        return found.index(index) if index in found else None
+
     def update(self, targets: list[Target], emit: Emit) -> None:
         """See ops.base. The kernel's list and this one have the same order."""
         known = {target.index: target for target in targets}
