@@ -11,6 +11,7 @@ from tests.unit.fakes import Collector
 from udamon.cli.main import main
 from udamon.core.attrs import Attrs
 from udamon.core.clock import MonotonicClock
+from udamon.core.scheme import Scheme
 from udamon.engine.interval_stretch import IntervalStretch
 from udamon.engine.kernel import KernelEngine
 from udamon.linux.sysfs_damon import kernel_damon
@@ -61,9 +62,10 @@ def engine(
     ranges: Sequence[Range] = (),
     children: bool = False,
     budget: IntervalStretch | None = None,
+    schemes: Sequence[Scheme] = (),
 ) -> KernelEngine:
     space = open_ops(ops, process_source(pids, with_children=children) if pids else None, ranges)
-    return KernelEngine(space, attrs, MonotonicClock(), source=source, budget=budget)
+    return KernelEngine(space, attrs, MonotonicClock(), source=source, budget=budget, schemes=schemes)
 
 
 def run(

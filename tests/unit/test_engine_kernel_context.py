@@ -97,7 +97,7 @@ class FakeDamon:
 
 def context(damon: FakeDamon, ops: str = "vaddr") -> KernelContext:
     made = KernelContext(ops, Roots(Path("/nowhere"), Path("/nowhere")))
-    made._claim = damon  # type: ignore[assignment]
+    made._claim = made.schemes._claim = damon  # type: ignore[assignment]
     return made
 
 

@@ -115,6 +115,13 @@ def test_what_was_cut_off_by_one_scheme_is_shown_to_the_next() -> None:
     assert bench.layout() == [(0, 1), (1, 4)], "their ages differ now"
 
 
+def test_what_a_later_scheme_cuts_off_is_not_shown_to_an_earlier_one_again() -> None:
+    small = Scheme(ALL, Action.COLD, quota=Quota(bytes=PAGE, reset_interval_ms=10**6))
+    bench = Bench(Scheme(ALL, Action.PAGEOUT), small, regions=[region(0, 4, age=1)])
+    assert bench.apply() == [(0, 4), (0, 1)]
+    assert bench.stats(0).nr_snapshots == 1
+
+
 def test_cuts_keep_bytes_touched_bytes_and_the_moving_sum() -> None:
     bench = Bench(
         Scheme(ALL, quota=Quota(bytes=PAGE, reset_interval_ms=10**6)), regions=[region(0, 3), region(9, 99)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import NamedTuple, Protocol
 
 from udamon.core.attrs import Attrs
@@ -69,3 +70,34 @@ class SchemesControl(Protocol):
 
     def walk(self, answer: Answer) -> None:
         """Have `answer` called with the tried regions of each scheme (semantics §4.9). Raises UsageError when busy."""
+
+
+TOLD_EVERY_NS = 1_000_000_000
+"""At most so often is there an event with the totals of schemes."""
+
+
+class Totals:
+    """The event `schemes` (see model.Event), which is all that recordings keep of schemes: now and then, if changed."""
+
+    def __init__(self) -> None:
+        self._told: list[dict[str, object]] = []
+        self._told_ns: int | None = None
+
+    def due(self, now_ns: int) -> bool:
+        return self._told_ns is None or now_ns - self._told_ns >= TOLD_EVERY_NS
+
+    def tell(self, statuses: Sequence[SchemeStatus], now_ns: int, emit: Emit) -> None:
+        totals: list[dict[str, object]] = [
+            {
+                "scheme": status.index,
+                "action": str(status.scheme.action),
+                "active": status.active,
+                "why": status.why,
+                "effective_bytes": status.effective_bytes,
+                **asdict(status.stats),
+            }
+            for status in statuses
+        ]
+        if totals != self._told:
+            self._told, self._told_ns = totals, now_ns
+            emit("schemes", {"schemes": totals})

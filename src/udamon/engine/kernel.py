@@ -6,17 +6,20 @@ Which processes are targets, their mappings and their locks come from the same o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from udamon.core.attrs import Attrs
 from udamon.core.clock import Clock
+from udamon.core.scheme import Scheme
 from udamon.core.target import Target
+from udamon.engine.acting import PatternsFor, Totals
 from udamon.engine.base import Worker
 from udamon.engine.bus import Bus
 from udamon.engine.interval_stretch import IntervalStretch
 from udamon.engine.kernel_context import KernelContext
 from udamon.engine.kernel_rows import Aggregated, Tuned
+from udamon.engine.kernel_schemes import KernelSchemes
 from udamon.engine.kernel_windows import Windows
 from udamon.engine.resident import Residents
 from udamon.errors import CannotError, NotSupported, TargetGone
@@ -30,7 +33,8 @@ SETTLE_AGGREGATIONS = 2
 class KernelEngine(Worker):
     """Yields the kernel's snapshots of the targets of `ops`; see engine.base.Engine.
 
-    `source` is "tracepoint", "tried_regions" or "auto". With a `budget` the intervals follow the CPU time.
+    `source` is "tracepoint", "tried_regions" or "auto". With a `budget` the intervals follow the CPU time. `schemes`
+    are the kernel's business from then on; ask `schemes` of this how they do.
     """
 
     def __init__(
@@ -42,6 +46,8 @@ class KernelEngine(Worker):
         budget: IntervalStretch | None = None,
         residents: Residents | None = None,
         source: str = "auto",
+        schemes: Sequence[Scheme] = (),
+        patterns_for: PatternsFor | None = None,
         roots: Roots = Roots(),  # noqa: B008 (immutable)
         cpu_ns: Callable[[], int] = time.process_time_ns,
     ) -> None:
@@ -54,7 +60,9 @@ class KernelEngine(Worker):
         self._clock = clock
         self._budget = budget
         self._cpu_ns = cpu_ns
-        self._kernel = KernelContext(ops.name, roots, source)
+        self._kernel = KernelContext(ops.name, roots, source, schemes)
+        self.schemes.patterns_for = patterns_for
+        self._totals = Totals()
         self._stopping = False
         self._next_read_ns = self._next_update_ns = self._settled_ns = 0
         self._lost = 0
@@ -62,6 +70,11 @@ class KernelEngine(Worker):
     @property
     def attrs(self) -> Attrs:
         return self._windows.attrs
+
+    @property
+    def schemes(self) -> KernelSchemes:
+        """What the kernel does about it: implements engine.acting.SchemesControl."""
+        return self._kernel.schemes
 
     @property
     def checks(self) -> int:
@@ -80,6 +93,7 @@ class KernelEngine(Worker):
         try:
             self._update()
             wanted = self.attrs.goal
+            self.schemes.start(self.attrs)
             self._windows.change(self._kernel.open(self.attrs))
             if wanted.aggrs and not self.attrs.goal.aggrs and self._budget is None:
                 raise NotSupported(
@@ -108,6 +122,8 @@ class KernelEngine(Worker):
                     self._tune()
                 if now >= self._next_update_ns or not on:
                     self._follow()
+                self._tell(at_last=not on)
+            self._tell(at_last=True)
             self._kernel.turn_off()
             self._publish()
         except OSError as error:
@@ -176,11 +192,17 @@ class KernelEngine(Worker):
         if lost:
             self.bus.emit("note", {"text": "snapshots were lost: the kernel was faster than udamon."})
 
+    def _tell(self, *, at_last: bool = False) -> None:
+        now = self._clock.now_ns()
+        if len(self.schemes) and (at_last or self._totals.due(now)):
+            self._totals.tell(self.schemes.status(), now, self.bus.emit)
+
     def _begin(self, found: Aggregated) -> None:
         source = self._kernel.source
         gapless = source.gapless and source.lost == self._lost
         if self._windows.begin(found, self._kernel.valid_from_ns, gapless=gapless):
             self.bus.emit("attrs", {**self.attrs.as_dict(), "why": "intervals goal"})
+            self.schemes.change(self.attrs)
 
     def _tune(self) -> None:
         if self._budget is None or not self._kernel.on:
@@ -196,3 +218,4 @@ class KernelEngine(Worker):
             return  # it ended just now: the next look says so
         self._windows.change(attrs)
         self.bus.emit("attrs", {**attrs.as_dict(), "why": self._budget.why})
+        self.schemes.change(attrs)

@@ -9,9 +9,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from udamon.core.attrs import Attrs
+from udamon.core.scheme import Scheme
 from udamon.core.target import Target
 from udamon.engine import kernel_plan
 from udamon.engine.kernel_plan import Entry
+from udamon.engine.kernel_schemes import KernelSchemes
 from udamon.engine.kernel_source import Source, Traced, Tried
 from udamon.errors import CannotError, NotSupported
 from udamon.linux.damon_tree import CONTEXT, GOAL, TRIED
@@ -29,16 +31,17 @@ BEGUN_ANEW = (
 class KernelContext:
     """In-kernel DAMON with one context. `positions` are our targets in the order of the kernel's list.
 
-    `source` is "tracepoint", "tried_regions" or "auto" (the first that can be had).
+    `source` is "tracepoint", "tried_regions" or "auto" (the first that can be had). `schemes` is what it is to do.
     """
 
-    def __init__(self, ops: str, roots: Roots, source: str = "auto") -> None:
+    def __init__(self, ops: str, roots: Roots, source: str = "auto", schemes: Sequence[Scheme] = ()) -> None:
         self.positions: list[Target] = []
         self.valid_from_ns = 0
         self._ops = ops
         self._roots = roots
         self._wanted = source
         self._claim = DamonClaim(roots)
+        self.schemes = KernelSchemes(self._claim, ops, schemes)
         self._source: Source | None = None
         self._kdamond: ProcessId | None = None
         self._cpu_before_ns = self._cpu_ns = 0
@@ -92,7 +95,7 @@ class KernelContext:
         self._tunes = bool(attrs.goal.aggrs)
         self._claim.set_up(kernel_plan.attributes(attrs, goal=has_goal))
         self._source = self._open_source(attrs)
-        self._claim.set_up(self._source.settings())
+        self.schemes.set_up(self._source.settings())
         return attrs
 
     def _open_source(self, attrs: Attrs) -> Source:
@@ -110,7 +113,7 @@ class KernelContext:
                 f"what in-kernel DAMON finds cannot be had: {why}, and this kernel has no tried_regions; "
                 "mount tracefs with: mount -t tracefs tracefs /sys/kernel/tracing."
             )
-        return Tried(self._claim, tunes=self._tunes)
+        return Tried(self._claim, position=len(self.schemes), tunes=self._tunes)
 
     def start(self, targets: Sequence[Target]) -> None:
         """Start the kdamond for these targets. Raises CannotError where the kernel refuses."""
@@ -162,7 +165,9 @@ class KernelContext:
             self._adopt([*self.positions, *new])
 
     def _restart(self, targets: Sequence[Target]) -> None:
+        self.schemes.status()  # what the one that ends has counted
         self.turn_off()
+        self.schemes.begun_anew()
         self.start(targets)
 
     def change(self, attrs: Attrs) -> None:
@@ -180,6 +185,7 @@ class KernelContext:
 
     def _adopt(self, targets: Sequence[Target]) -> None:
         self.positions = list(targets)
+        self.schemes.target = targets[0].index if len(targets) == 1 else None
         if isinstance(self._source, Tried):
             self._source.targets = len(self.positions)
 

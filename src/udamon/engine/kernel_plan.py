@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from udamon.core.attrs import Attrs
-from udamon.linux.damon_tree import CONTEXT, GOAL, INTERVALS, SCHEME, Setting
+from udamon.linux.damon_tree import CONTEXT, GOAL, INTERVALS, Setting
 from udamon.model import Range
 
 _U64_MAX, _U32_MAX = 2**64 - 1, 2**32 - 1
@@ -57,10 +57,9 @@ def targets(entries: Sequence[Entry]) -> Iterator[Setting]:
             yield f"{target}/regions/{number}/end", str(end)
 
 
-def scheme_of_everything() -> Iterator[Setting]:
-    """A scheme that does nothing to all regions: its tried regions are a snapshot."""
-    yield f"{CONTEXT}/schemes/nr_schemes", "1"
-    yield f"{SCHEME}/action", "stat"
+def scheme_of_everything(scheme: str) -> Iterator[Setting]:
+    """A scheme that does nothing to all regions: its tried regions are a snapshot. `scheme` is its directory."""
+    yield f"{scheme}/action", "stat"
     for name, most in (("sz", _U64_MAX), ("nr_accesses", _U32_MAX), ("age", _U32_MAX)):
-        yield f"{SCHEME}/access_pattern/{name}/min", "0"
-        yield f"{SCHEME}/access_pattern/{name}/max", str(most)
+        yield f"{scheme}/access_pattern/{name}/min", "0"
+        yield f"{scheme}/access_pattern/{name}/max", str(most)

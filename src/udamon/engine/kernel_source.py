@@ -12,7 +12,7 @@ from typing import Protocol
 from udamon.core.attrs import Attrs
 from udamon.engine import kernel_plan, kernel_rows
 from udamon.engine.kernel_rows import Aggregated, Grouping, Row, Tuned
-from udamon.linux.damon_tree import INTERVALS, Setting
+from udamon.linux.damon_tree import CONTEXT, INTERVALS, Setting
 from udamon.linux.tracefs import TraceInstance
 from udamon.ops.damon_claim import DamonClaim
 
@@ -35,7 +35,7 @@ class Source(Protocol):
         """Grows when snapshots could not be had, or not whole; not by how many."""
 
     def settings(self) -> Iterator[Setting]:
-        """What the context needs for this source."""
+        """Of the scheme that this source needs beside those that act; none where it needs none."""
 
     def read(self) -> Iterator[Aggregated | Tuned]:
         """What was found since the last time, in the order of time."""
@@ -98,15 +98,17 @@ class Tried:
     name = "tried_regions"
     gapless = False
 
-    def __init__(self, claim: DamonClaim, *, tunes: bool) -> None:
+    def __init__(self, claim: DamonClaim, *, position: int, tunes: bool) -> None:
+        """`position`: of its scheme, after all others, so that it sees what they have left."""
         self._claim = claim
+        self._scheme = f"{CONTEXT}/schemes/{position}"
         self._tunes = tunes
         self._answered_ns = 0
         self.targets = 1  # in the kernel's list
         self.lost = 0
 
     def settings(self) -> Iterator[Setting]:
-        return kernel_plan.scheme_of_everything()
+        return kernel_plan.scheme_of_everything(self._scheme)
 
     def read(self) -> Iterator[Aggregated | Tuned]:
         """Waits for the end of the present aggregation."""
@@ -114,7 +116,7 @@ class Tried:
         try:
             tree.command("update_schemes_tried_regions")
             self._answered_ns = time.monotonic_ns()
-            found = tree.tried_regions()
+            found = [row[:4] for row in tree.tried_regions(f"{self._scheme}/tried_regions")]
             if self._tunes:
                 tree.command("update_tuned_intervals")
         except OSError as error:

@@ -11,9 +11,11 @@ from udamon.core.tuning import accesses_seen
 from udamon.engine.context import Context
 from udamon.engine.tuner import Tuned
 
-SAMPLE_US = (5_000, 10_000, 25_000, 50_000, 100_000)
-"""Sampling intervals to choose from; an aggregation has TICKS of them: from 100 ms to 2 s."""
+SAMPLE_US = (5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000)
+"""Sampling intervals to choose from; an aggregation has TICKS of them: from 100 ms to 10 s."""
 TICKS = 20
+CALM = 4
+"""The longest where next to nothing is seen, by its place in SAMPLE_US: longer ones only where they must be."""
 FIRST = 2
 """The interval to begin with, by its place in SAMPLE_US: 25 ms, windows of 500 ms."""
 LEAST_CHECKS = 20
@@ -49,6 +51,7 @@ class SampleBudget:
     Intervals change by one place of SAMPLE_US at a time, and seldom. Longer where all else takes more than
     half of the share, or where next to nothing is seen; shorter where most of memory is seen accessed, or the
     checks could not be spent, if all else stays affordable. At the longest, it is the regions that become less.
+    Only where all else alone takes the whole share are they made as long as it takes, at once.
     """
 
     BURST_NS = 500_000_000
@@ -85,7 +88,9 @@ class SampleBudget:
         self._since += 1
         self._since_ns += window_ns
         tuned = None
-        if self._since >= self.PATIENCE and self._since_ns >= 4_000_000_000:
+        if self._rest_ns > self.share * window_ns and self._place + 1 < len(SAMPLE_US):
+            tuned = self._pay_for_the_rest(context.attrs)
+        elif self._since >= self.PATIENCE and self._since_ns >= 4_000_000_000:
             tuned = self._change_intervals(context)
         self._policy.checks = self._affordable(
             context.attrs if tuned is None or tuned.attrs is None else tuned.attrs
@@ -114,6 +119,16 @@ class SampleBudget:
         left = self.share * window_ns + saved - self._rest_ns
         return max(int(left / self._check_ns), LEAST_CHECKS) if self._check_ns else FIRST_CHECKS
 
+    def _pay_for_the_rest(self, attrs: Attrs) -> Tuned:
+        """The shortest windows of which half of the share pays for all but the checks, or the longest there are."""
+        self._since = self._since_ns = 0
+        while self._place + 1 < len(SAMPLE_US) and self._rest_takes_half(self._place):
+            self._place += 1
+        return Tuned(self._attrs(attrs), self._why)
+
+    def _rest_takes_half(self, place: int) -> bool:
+        return self._rest_ns > 0.5 * self.share * SAMPLE_US[place] * TICKS * 1_000
+
     def _change_intervals(self, context: Context) -> Tuned | None:
         attrs = context.attrs
         window_ns = attrs.aggr_us * 1_000
@@ -122,7 +137,8 @@ class SampleBudget:
         seen = observed / possible if possible else 1.0
         self._since = self._since_ns = 0
         dear = rest > 0.5 or self._checks_at(self._place) < USEFUL_CHECKS
-        if (dear or seen < self.SEEN_LITTLE) and self._place + 1 < len(SAMPLE_US):
+        longest = len(SAMPLE_US) - 1 if dear else CALM if seen < self.SEEN_LITTLE else 0
+        if self._place < longest:
             self._place += 1
         elif rest > 0.5 and attrs.max_nr_regions > 2 * attrs.min_nr_regions:
             attrs = replace(attrs, max_nr_regions=max(attrs.max_nr_regions // 2, attrs.min_nr_regions))

@@ -135,14 +135,19 @@ class DamonTree:
                 elif entry.name not in _NO_SETTINGS:
                     yield path, self.read(path)
 
-    def tried_regions(self) -> list[tuple[int, int, int, int]]:
-        """(start, end, nr_accesses, age) of the regions that the last command found, in the kernel's order."""
-        names = ("start", "end", "nr_accesses", "age")
-        numbers = sorted(int(name) for name in os.listdir(self.root / TRIED) if name.isdigit())
+    def tried_regions(self, path: str = TRIED) -> list[tuple[int, int, int, int, int]]:
+        """(start, end, nr_accesses, age, sz_filter_passed) of what the last command found, in the kernel's order.
+
+        `path` is a scheme's tried_regions. Kernels before 6.14 count nothing as passed.
+        """
+        numbers = sorted(int(name) for name in os.listdir(self.root / path) if name.isdigit())
+        passed = bool(numbers) and self.has(f"{path}/{numbers[0]}/sz_filter_passed")
         found = []
         for number in numbers:
-            start, end, nr_accesses, age = (int(self.read(f"{TRIED}/{number}/{name}")) for name in names)
-            found.append((start, end, nr_accesses, age))
+            names = ("start", "end", "nr_accesses", "age")
+            start, end, nr_accesses, age = (int(self.read(f"{path}/{number}/{name}")) for name in names)
+            size = int(self.read(f"{path}/{number}/sz_filter_passed")) if passed else 0
+            found.append((start, end, nr_accesses, age, size))
         return found
 
     @staticmethod

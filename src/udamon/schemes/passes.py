@@ -69,10 +69,13 @@ class ApplyPass:
             if not valid(target):
                 continue
             at = 0
-            # Regions may be cut at any visit; what is cut off comes next.
+            # Regions may be cut at any visit, and what is cut off comes next: but not for those that had it already.
+            shown = [0] * len(self._due)
             while at < len(target.regions):
-                for scheme in self._due:
-                    self._visit(scheme, position, target, at)
+                for number, scheme in enumerate(self._due):
+                    if target.regions[at].start >= shown[number]:
+                        self._visit(scheme, position, target, at)
+                        shown[number] = target.regions[at].end
                 if not self._cuts.fold_back(target, at, self._limit):
                     at += 1
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Goal, GoalMetric, Scheme, SchemeStatus
 from udamon.core.split import size_limit
 from udamon.core.target import Target
 from udamon.core.tried import Answer
-from udamon.engine.acting import Acted, PatternsFor
+from udamon.engine.acting import Acted, PatternsFor, Totals
 from udamon.errors import NotSupported, UsageError
 from udamon.model import PAGE_SIZE
 from udamon.ops.base import Actor, Emit
@@ -20,9 +19,6 @@ from udamon.schemes.passes import ApplyPass, Observer, matching_by_score
 from udamon.schemes.pattern import matches
 from udamon.schemes.pieces import Cuts
 from udamon.schemes.tried import Walk
-
-TOLD_EVERY_NS = 1_000_000_000
-"""At most so often is there an event with the totals."""
 
 
 class Schemes:
@@ -55,8 +51,7 @@ class Schemes:
         self._walk: Walk | None = None
         self._emit: Emit = _nobody
         self._complained: set[str] = set()
-        self._told: list[dict[str, object]] = []
-        self._told_ns: int | None = None
+        self._totals = Totals()
         self.observers = list(observers)
         self.check(schemes)
         self.installed = [Installed(i, scheme, min_region) for i, scheme in enumerate(schemes)]
@@ -223,25 +218,9 @@ class Schemes:
             walk.cancel()
 
     def _tell(self, *, at_last: bool = False) -> None:
-        """An event with the totals, if they have changed: what recordings keep of schemes."""
         now = self._now_ns()
-        if not at_last and self._told_ns is not None and now - self._told_ns < TOLD_EVERY_NS:
-            return
-        totals = [_totals(installed.status()) for installed in self.installed]
-        if totals != self._told:
-            self._told, self._told_ns = totals, now
-            self._emit("schemes", {"schemes": totals})
-
-
-def _totals(status: SchemeStatus) -> dict[str, object]:
-    return {
-        "scheme": status.index,
-        "action": str(status.scheme.action),
-        "active": status.active,
-        "why": status.why,
-        "effective_bytes": status.effective_bytes,
-        **asdict(status.stats),
-    }
+        if at_last or self._totals.due(now):
+            self._totals.tell(self.status(), now, self._emit)
 
 
 def _nobody(name: str, data: Mapping[str, object]) -> None:
