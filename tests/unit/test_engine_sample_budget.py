@@ -138,16 +138,26 @@ def test_windows_become_longer_where_nothing_is_seen() -> None:
 
 
 def test_at_the_longest_windows_the_regions_become_fewer_and_come_back() -> None:
-    """30 ms for each window of 2 s are 1.5 %: more than there is."""
-    machine = Machine(1_000, 30e6)
-    machine.run(60)
-    assert machine.context.attrs.aggr_us == 2_000_000
+    """150 ms for each window of 10 s are 1.5 %: more than there is."""
+    machine = Machine(1_000, 150e6)
+    machine.run(300)
+    assert machine.context.attrs.aggr_us == 10_000_000
     assert machine.context.attrs.max_nr_regions < 1000
     assert machine.policy.checks == LEAST_CHECKS
     machine.rest_ns = 1e6
     machine.policy.resting = True
-    machine.run(200)
+    machine.run(1000)
     assert machine.context.attrs.max_nr_regions == 1000
+
+
+def test_what_takes_the_whole_share_makes_windows_long_at_once() -> None:
+    """6 ms for each window of 500 ms are more than 0.1 %; in one of 10 s they are 0.06 %."""
+    machine = Machine(1_000, 6e6, share=0.001)
+    machine.run(1)
+    assert machine.context.attrs.aggr_us == 10_000_000
+    machine.run(100)
+    assert machine.share_in(5, 100) <= 0.0012
+    assert machine.policy.checks > 100
 
 
 def test_it_says_when_less_is_needed_and_when_no_longer() -> None:
