@@ -16,7 +16,7 @@ from tests.imports import SOURCE, Import, imports_of
 LAYERS: list[tuple[set[str], str]] = [
     # From the top down. A room may import what stands below its row, and itself; not its neighbours.
     ({"__main__"}, "python -m udamon"),
-    ({"cli"}, "commands: parse, call, print"),
+    ({"cli", "pytest_plugin"}, "commands: parse, call, print; the same from a test"),
     ({"live"}, "the live view: it lays memory out as reports do"),
     ({"report", "metrics", "control", "agent"}, "clients of snapshots and recordings"),
     ({"record"}, "writer, reader, converters"),
@@ -48,6 +48,7 @@ NEED_AN_EXTRA: dict[str, set[str]] = {
     "live/asking.py": {"textual"},
     "live/screens.py": {"textual", "rich"},
     "live/widgets.py": {"textual", "rich"},
+    "pytest_plugin.py": {"pytest"},
 }
 """Files that may import an extra at their top, because they derive from its classes. Whoever uses such a
 file imports it inside a function (checked here too). Path under src/udamon -> packages."""

@@ -21,6 +21,7 @@ COMMANDS = {
     "stat": "for how long memory lies idle, and how much is accessed a second",
     "live": "watch, and show it meanwhile: a heatmap that scrolls, the hottest mappings",
     "report": "working set, heatmap and more from a recording",
+    "check": "assert limits on a recording: working set, cold memory, rates of mappings",
     "convert": "turn recordings into damo's formats, Parquet or CSV, and back",
     "control": "serve DAMON's own files, for DAMON's own tools",
     "workload": "touch memory as a masim configuration says",

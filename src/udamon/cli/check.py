@@ -1,0 +1,68 @@
+"""Check a recording against limits: one line each, and an exit status, for continuous integration."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `udamon check`."""
+    parser.add_argument("file", metavar="FILE", help="a recording")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    group = parser.add_argument_group("limits (at least one)")
+    group.add_argument("--max-wss", metavar="SIZE", help="the working set is at most this")
+    group.add_argument(
+        "--min-wss", metavar="SIZE", help="the working set is at least this (something was seen)"
+    )
+    group.add_argument("--max-footprint", metavar="SIZE", help="memory in use is at most this")
+    group.add_argument(
+        "--max-cold-share", metavar="SHARE", help="memory that is not accessed is at most this share"
+    )
+    group.add_argument("--max-rate", metavar="MAPPING=RATE", action="append", default=[],
+                       help="a mapping's mean access rate is at most this, e.g. heap=20%%")  # fmt: skip
+    group.add_argument("--min-rate", metavar="MAPPING=RATE", action="append", default=[],
+                       help="a mapping's mean access rate is at least this")  # fmt: skip
+    group.add_argument("--min-length", metavar="TIME", help="the recording is at least so long")
+    group.add_argument("--min-snapshots", metavar="N", type=int, help="and has so many snapshots")
+    parser.add_argument("--level", choices=("min", "p25", "p50", "p75", "p90", "max", "mean"), default="max",
+                        help="of working set and footprint, over all snapshots (default max)")  # fmt: skip
+    parser.add_argument(
+        "--cold-age", metavar="TIME", default="10s", help="so long without access is cold (default 10s)"
+    )
+    parser.add_argument(
+        "--time", metavar="MIN-MAX", help="look only at this time since the start, e.g. 5s-max"
+    )
+    parser.add_argument(
+        "--target", metavar="N", type=int, action="append", default=[], help="only at this target"
+    )
+    parser.add_argument(
+        "--mapping", metavar="NAME", help="only at mappings of this name, label or kind; * and ?"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the checks; 0 when all hold, 1 when one does not. Raises UdamonError."""
+    import json
+
+    from udamon.record.opening import open_recording
+    from udamon.report import checks
+    from udamon.report.filters import Filters
+    from udamon.report.source import Source
+
+    limits = checks.Limits.parse(
+        level=args.level,
+        max_wss=args.max_wss,
+        min_wss=args.min_wss,
+        max_footprint=args.max_footprint,
+        max_cold_share=args.max_cold_share,
+        cold_age=args.cold_age,
+        max_rate=tuple(args.max_rate),
+        min_rate=tuple(args.min_rate),
+        min_length=args.min_length,
+        min_snapshots=args.min_snapshots,
+    )
+    filters = Filters.parse(time=args.time, targets=tuple(args.target), mapping=args.mapping)
+    with Source(open_recording(args.file), filters) as source:
+        found = checks.measure(source, limits)
+    print(json.dumps(checks.document(found)) if args.json else checks.render(found), flush=True)
+    return 0 if all(check.holds for check in found) else 1

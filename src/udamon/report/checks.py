@@ -1,0 +1,214 @@
+"""Assertions on a recording: limits on what its reports say, for tests and continuous integration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from udamon.errors import RecordingError, UsageError
+from udamon.report import hot_cold, wss
+from udamon.report.diff import footprint_of
+from udamon.report.source import Source
+from udamon.report.terminal import clock
+from udamon.units import format_size, parse_share, parse_size, parse_time_ns
+
+DEFAULT_COLD_AGE = "10s"
+LEVELS = wss.LEVELS
+
+_T = TypeVar("_T")
+
+COLD = """
+    SELECT sum(CASE WHEN nr_accesses = 0 AND (CAST(age AS DOUBLE) + 1) * ticks * sample_ns >= {age} THEN bytes END),
+        sum(bytes)
+    FROM (
+        SELECT nr_accesses, age, ticks, sample_ns, CAST(coalesce(resident, "end" - start) AS DOUBLE) AS bytes
+        FROM regions WHERE start IS NOT NULL
+    ) AS there
+"""
+LENGTH = 'SELECT max(time) - min("begin"), count(DISTINCT seq) FROM regions'
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What must hold; None where nothing is asked. Bytes, shares 0..1, ns.
+
+    `level` of the working set and of the footprint over all snapshots is compared. Cold is memory that was not
+    accessed for `cold_age_ns`; its share is of bytes in memory (of all that is monitored, where that is not
+    known) over the whole recording. `max_rate_of` and `min_rate_of` have (mapping's name, label or kind, rate).
+    """
+
+    level: str = "max"
+    max_wss: int | None = None
+    min_wss: int | None = None
+    max_footprint: int | None = None
+    max_cold_share: float | None = None
+    cold_age_ns: int = 10_000_000_000
+    max_rate_of: tuple[tuple[str, float], ...] = ()
+    min_rate_of: tuple[tuple[str, float], ...] = ()
+    min_length_ns: int | None = None
+    min_snapshots: int | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        level: str = "max",
+        max_wss: str | None = None,
+        min_wss: str | None = None,
+        max_footprint: str | None = None,
+        max_cold_share: str | None = None,
+        cold_age: str = DEFAULT_COLD_AGE,
+        max_rate: tuple[str, ...] = (),
+        min_rate: tuple[str, ...] = (),
+        min_length: str | None = None,
+        min_snapshots: int | None = None,
+    ) -> Limits:
+        """From what people write. Raises UsageError, also when nothing is asked."""
+        if level not in LEVELS:
+            raise UsageError(f"{level!r} is no level; give one of {', '.join(LEVELS)}.")
+        found = cls(
+            level=level,
+            max_wss=_maybe(parse_size, max_wss),
+            min_wss=_maybe(parse_size, min_wss),
+            max_footprint=_maybe(parse_size, max_footprint),
+            max_cold_share=_maybe(parse_share, max_cold_share),
+            cold_age_ns=parse_time_ns(cold_age),
+            max_rate_of=tuple(map(_rate_of, max_rate)),
+            min_rate_of=tuple(map(_rate_of, min_rate)),
+            min_length_ns=_maybe(parse_time_ns, min_length),
+            min_snapshots=min_snapshots,
+        )
+        if found == cls(level=found.level, cold_age_ns=found.cold_age_ns):
+            raise UsageError("nothing is asked; give a limit, such as --max-wss 2GiB.")
+        return found
+
+
+def _maybe(parse: Callable[[str], _T], text: str | None) -> _T | None:
+    return None if text is None else parse(text)
+
+
+def _rate_of(text: str) -> tuple[str, float]:
+    name, equals, rate = text.rpartition("=")
+    if not equals or not name:
+        raise UsageError(f"{text!r} is not MAPPING=RATE; write it like heap=20%.")
+    return name, parse_share(rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One assertion: `value` against `limit`, in bytes, shares or ns; `text` is a line for people."""
+
+    name: str
+    holds: bool
+    value: float
+    limit: float
+    text: str
+
+
+def measure(source: Source, limits: Limits) -> list[Check]:
+    """Each assertion that is asked for, in a fixed order. Raises RecordingError when there is no snapshot, and
+    UsageError for a mapping that is not there; RecordingError also when it is shorter than what cold means."""
+    found: list[Check] = []
+    if limits.min_length_ns is not None or limits.min_snapshots is not None:
+        found += _length(source, limits)
+    if limits.max_wss is not None or limits.min_wss is not None:
+        size = wss.measure(source, bins=1).total.bytes[limits.level]
+        found += _sizes("wss", f"working set {limits.level}", size, limits.max_wss, limits.min_wss)
+    if limits.max_footprint is not None:
+        size = wss.measure(source, footprint_of(source), bins=1).total.bytes[limits.level]
+        found += _sizes("footprint", f"footprint {limits.level}", size, limits.max_footprint, None)
+    if limits.max_cold_share is not None:
+        found.append(_cold(source, limits.max_cold_share, limits.cold_age_ns))
+    if limits.max_rate_of or limits.min_rate_of:
+        found += _rates(source, limits)
+    return found
+
+
+def _length(source: Source, limits: Limits) -> list[Check]:
+    length, count = source.query(LENGTH)[0]
+    if not count:
+        raise source.nothing()
+    found = []
+    if (least := limits.min_length_ns) is not None:
+        text = f"length {clock(length)}, at least {clock(least)}"
+        found.append(Check("min-length", length >= least, length, least, text))
+    if (fewest := limits.min_snapshots) is not None:
+        text = f"{count} snapshots, at least {fewest}"
+        found.append(Check("min-snapshots", count >= fewest, count, fewest, text))
+    return found
+
+
+def _sizes(name: str, words: str, size: int, most: int | None, least: int | None) -> list[Check]:
+    found = []
+    if most is not None:
+        text = f"{words} {format_size(size)}, at most {format_size(most)}"
+        found.append(Check(f"max-{name}", size <= most, size, most, text))
+    if least is not None:
+        text = f"{words} {format_size(size)}, at least {format_size(least)}"
+        found.append(Check(f"min-{name}", size >= least, size, least, text))
+    return found
+
+
+def _cold(source: Source, most: float, age_ns: int) -> Check:
+    length, count = source.query(LENGTH)[0]
+    if not count:
+        raise source.nothing()
+    if length < age_ns:
+        raise RecordingError(
+            f"{source.recording.path} is {clock(length)} long, so nothing can have been cold for {clock(age_ns)}; "
+            "record longer or give a shorter --cold-age."
+        )
+    cold, total = source.query(COLD.format(age=age_ns))[0]
+    if not total:
+        raise source.nothing()
+    share = (cold or 0.0) / total
+    text = f"cold for {clock(age_ns)} or longer: {share:.1%} of memory, at most {most:.1%}"
+    return Check("max-cold-share", share <= most, share, most, text)
+
+
+def _rates(source: Source, limits: Limits) -> list[Check]:
+    from fnmatch import fnmatchcase
+
+    lines = hot_cold.measure(source, offsets=False).lines
+    found = []
+    for kind, asked in (("max", limits.max_rate_of), ("min", limits.min_rate_of)):
+        for name, limit in asked:
+            use = hot_cold.Use()
+            for line in lines:
+                if any(
+                    fnmatchcase(word, name) for word in (line.owner.name, line.owner.label, line.owner.kind)
+                ):
+                    use.add(line.use)
+            if not use.size:
+                raise UsageError(
+                    f"no mapping of {source.recording.path} is called {name!r}; udamon report mappings lists them."
+                )
+            holds = use.rate <= limit if kind == "max" else use.rate >= limit
+            bound = "at most" if kind == "max" else "at least"
+            text = f"access rate of {name} {use.rate:.1%}, {bound} {limit:.1%}"
+            found.append(Check(f"{kind}-rate {name}", holds, use.rate, limit, text))
+    return found
+
+
+def document(checks: list[Check]) -> dict[str, Any]:
+    """The JSON document: values and limits in bytes, shares, ns or snapshots, as the name says."""
+    return {
+        "schema": 1,
+        "holds": all(check.holds for check in checks),
+        "checks": [
+            {
+                "name": check.name,
+                "holds": check.holds,
+                "value": check.value,
+                "limit": check.limit,
+                "text": check.text,
+            }
+            for check in checks
+        ],
+    }
+
+
+def render(checks: list[Check]) -> str:
+    """One line each."""
+    return "\n".join(f"{'ok  ' if check.holds else 'FAIL'}  {check.text}" for check in checks)
