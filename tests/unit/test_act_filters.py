@@ -137,7 +137,7 @@ def test_folios_end_where_their_tails_do(tmp_path: Path) -> None:
     head, tail = COMPOUND_HEAD, COMPOUND_TAIL
     flags = [0, 0, head, tail, tail, tail, head, tail, *[0] * 504]
     (tmp_path / "kpageflags").write_bytes(struct.pack("=512Q", *flags))
-    sizes = folio_sizes(FrameWords("kpageflags", tmp_path), [3])
+    sizes = folio_sizes(FrameWords("kpageflags", tmp_path), range(9))
     assert [sizes[frame] for frame in range(9)] == [1, 1, 4, 4, 4, 4, 2, 2, 1]
 
 

@@ -70,14 +70,24 @@ class IdleBits:
 
 def folio_sizes(flags: FrameWords, frames: Iterable[int]) -> Mapping[int, int]:
     """Frames in the folio of each frame: 1 for a small page. Raises OSError."""
+    words = flags.read(frames)
+    sizes = {frame: 1 for frame, word in words.items() if not word & (COMPOUND_HEAD | COMPOUND_TAIL)}
+    compound = words.keys() - sizes.keys()
+    for block in {frame // BLOCK for frame in compound}:
+        found = _sizes_in(flags, block)
+        sizes.update((frame, found[frame]) for frame in found.keys() & compound)
+    return sizes
+
+
+def _sizes_in(flags: FrameWords, block: int) -> Mapping[int, int]:
+    """The same for a whole block: a folio is what has tails up to the next page that is none."""
+    start, end = block * BLOCK, (block + 1) * BLOCK
+    words = flags.read(range(start, end))
     sizes: dict[int, int] = {}
-    for block in {frame // BLOCK for frame in frames}:
-        words = flags.read(range(block * BLOCK, (block + 1) * BLOCK))
-        start = block * BLOCK
-        for frame in range(block * BLOCK, (block + 1) * BLOCK + 1):
-            if frame == (block + 1) * BLOCK or not words.get(frame, 0) & COMPOUND_TAIL:
-                sizes.update(dict.fromkeys(range(start, frame), frame - start))
-                start = frame
+    for frame in range(start, end + 1):
+        if frame == end or not words.get(frame, 0) & COMPOUND_TAIL:
+            sizes.update(dict.fromkeys(range(start, frame), frame - start))
+            start = frame
     return sizes
 
 

@@ -4,10 +4,10 @@
 |---------------|-------------------------------------------------------------------|--------------|
 | anon          | the page map                                                      | nothing      |
 | unmapped      | a page that is found in a page map is mapped                      | nothing      |
-| active        | /proc/kpageflags                                                  | about 1 µs   |
-| hugepage_size | /proc/kpageflags: head and tails of its folio                     | about 1 µs   |
-| memcg         | /proc/kpagecgroup: the inode of the very cgroup it is charged to  | about 1 µs   |
-| young         | the idle bit: accessed since it was last asked about by this means | about 3 µs  |
+| active        | /proc/kpageflags                                                  | 2 to 5 µs    |
+| hugepage_size | /proc/kpageflags: head and tails of its folio                     | 2 to 5 µs    |
+| memcg         | /proc/kpagecgroup: the inode of the very cgroup it is charged to  | 2 to 5 µs    |
+| young         | the idle bit: accessed since it was last asked about by this means | 2 to 5 µs    |
 
 All but the first two need root, memcg CONFIG_MEMCG and young CONFIG_IDLE_PAGE_TRACKING.
 A page that was never asked about before is young. Pages that are not present are not asked about: nothing passes there.

@@ -1,9 +1,9 @@
 """Memory that was moved out and is wanted back: present again within a minute (a refault).
 
-A look costs, for each process, two opens and one scan of the page map over what is watched: 30 µs and some
-µs a run with PAGEMAP_SCAN, 3 to 13 ms a GiB without. 32 MiB and more of neighbouring pages cost one entry of
-120 bytes. What cannot be told from a refault counts as one: other memory that the process maps at the
-same address, and file pages that a fault brings in beside the one wanted.
+A look costs, for each process, one scan of the page map over what is watched: 0.3 ms and some µs a run with
+PAGEMAP_SCAN, 13 ms a GiB and more without. Neighbouring pages are one entry of 120 bytes, however many. What cannot be
+told from a refault counts as one: other memory that the process maps at the same address, and file pages that a fault
+brings in beside the one wanted.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which pages of a process may be acted on: one byte a page, and runs of alike bytes.
 
-The page map's entries are read for what is populated only (10 to 50 ns a page, 3 to 13 ms a GiB). All that is
+The page map's entries are read for what is populated only (50 to 100 ns a page, 13 to 28 ms a GiB). All that is
 asked of most schemes is in the topmost byte of an entry: present, swapped, of a file, mapped here only.
 """
 
