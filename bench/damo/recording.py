@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -16,6 +17,9 @@ from udamon.record.writer import Writer
 REGIONS, TICKS, SAMPLE_NS = 500, 20, 5_000_000
 WINDOW_NS = TICKS * SAMPLE_NS
 START_NS = 1_000 * WINDOW_NS
+MADE = 6_000
+"""Snapshots that are made one by one; a longer recording repeats them."""
+
 PER_FLUSH = 10
 """Snapshots: udamon record flushes once a second."""
 
@@ -43,7 +47,7 @@ def make(place: Path, snapshots: int, *, with_damo: bool = True) -> Files:
     if not files.own.exists():
         part = files.own.with_suffix(".part")
         with Writer(part, METADATA, force=True) as writer:
-            for snapshot in snapshots_of(snapshots):
+            for snapshot in _again(snapshots):
                 writer.snapshot(snapshot)
                 if snapshot.seq % PER_FLUSH == PER_FLUSH - 1:
                     writer.flush()
@@ -52,6 +56,18 @@ def make(place: Path, snapshots: int, *, with_damo: bool = True) -> Files:
         convert(Recording(files.own), files.damo, "damo-json", compress=True)
         files.damo.chmod(0o644)  # damo reads it as another user
     return files
+
+
+def _again(count: int) -> Iterator[Snapshot]:
+    """`count` snapshots; those after the first MADE are the same ones again, later."""
+    made = []
+    for snapshot in snapshots_of(min(count, MADE)):
+        yield snapshot
+        if count > MADE:
+            made.append(snapshot)
+    for seq in range(MADE, count):
+        begin = START_NS + seq * WINDOW_NS
+        yield replace(made[seq % MADE], seq=seq, begin_ns=begin, end_ns=begin + WINDOW_NS)
 
 
 def snapshots_of(count: int, seed: int = 1) -> Iterator[Snapshot]:

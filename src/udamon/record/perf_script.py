@@ -31,13 +31,13 @@ AGGREGATED, BEFORE_APPLY, TUNE = (
     b"damon_monitor_intervals_tune:",
 )
 
-_HEAD = rb"\s*(\S.*?)\s+([0-9]+)\.([0-9]{6,9}):\s+(?:damon:)?"
+_HEAD = re.compile(rb"\s*(\S.*?)\s+([0-9]+)\.([0-9]{6,9}):\s+(?:damon:)?")
 _REGION = rb"\s+nr_regions=([0-9]+)\s+([0-9]+)-([0-9]+):\s+([0-9]+)(?:\s+([0-9]+))?\s*"
-_AGGREGATED = re.compile(_HEAD + AGGREGATED + rb"\s+target_id=([0-9]+)" + _REGION)
+_AGGREGATED = re.compile(AGGREGATED + rb"\s+target_id=([0-9]+)" + _REGION)
 _BEFORE_APPLY = re.compile(
-    _HEAD + BEFORE_APPLY + rb"\s+ctx_idx=([0-9]+)\s+scheme_idx=([0-9]+)\s+target_idx=([0-9]+)" + _REGION
+    BEFORE_APPLY + rb"\s+ctx_idx=([0-9]+)\s+scheme_idx=([0-9]+)\s+target_idx=([0-9]+)" + _REGION
 )
-_TUNE = re.compile(_HEAD + TUNE + rb"\s+sample_us=([0-9]+)\s*")
+_TUNE = re.compile(TUNE + rb"\s+sample_us=([0-9]+)\s*")
 _KDAMOND = re.compile(rb"kdamond\.([0-9]+)")
 LONGEST_LINE = 1 << 16
 
@@ -109,19 +109,27 @@ class _Reader:
         self._kdamonds: dict[bytes, int] = {}
         self._sample_ns: dict[bytes, int] = {}
         self._lost = 0
+        self._last_head, self._last = b"", (b"", 0)
 
     def all(self, progress: Progress) -> Iterator[Snapshot | Event]:
+        event, pattern = self._event, self._pattern
         for count, line in enumerate(_lines(self._path, progress), 1):
-            if self._event in line:
-                match = self._pattern.fullmatch(line)
+            place = line.find(event)
+            if place >= 0:
+                match = pattern.fullmatch(line, place)
                 if match is None:
                     raise self._wrong(count, "a trace line of DAMON does not have the form that is known")
-                yield from self._region(count, match.groups())
+                thread, time_ns = self._head(count, line[:place])
+                if found := self._region(count, thread, time_ns, match.groups()):
+                    yield from found
             elif TUNE in line:
-                match = _TUNE.fullmatch(line)
+                place = line.find(TUNE)
+                match = _TUNE.fullmatch(line, place)
                 if match is None:
                     raise self._wrong(count, "a line of tuned intervals does not have the form that is known")
-                yield from self._tuned(*match.groups())
+                thread, time_ns = self._head(count, line[:place])
+                self._sample_ns[thread] = max(1, int(match[1]) * US)
+                yield Event(time_ns, "attrs", {"sample_us": int(match[1]), "why": "tuned"})
         for target in self._targets.values():
             if target.open is not None:
                 self._lost += 1
@@ -140,22 +148,35 @@ class _Reader:
             f"{self._path}:{line}: {what}; give the text that perf script prints, as it is."
         )
 
-    def _region(self, line: int, groups: tuple[bytes, ...]) -> Iterator[Snapshot | Event]:
-        who, seconds, fraction, *ids, expected, start, end, nr, age = groups
-        thread = _thread(who)
+    def _head(self, line: int, head: bytes) -> tuple[bytes, int]:
+        """Which thread, and when in ns. The lines of a snapshot often have the same head."""
+        if head != self._last_head:
+            match = _HEAD.fullmatch(head)
+            if match is None:
+                raise self._wrong(line, "the head of a trace line does not have the form that is known")
+            who, seconds, fraction = match.groups()
+            self._last_head, self._last = head, (_thread(who), _time(seconds, fraction))
+        return self._last
+
+    def _region(
+        self, line: int, thread: bytes, time_ns: int, groups: tuple[bytes, ...]
+    ) -> list[Snapshot | Event]:
+        """Take in one region; what is complete with it."""
+        *ids, expected, start, end, nr, age = groups
+        found: list[Snapshot | Event] = []
         target = self._targets.get((thread, *ids))
         if target is None:
             target = self._new(thread, ids)
-            yield self._event_of(target, thread, ids, _time(seconds, fraction))
+            found.append(self._event_of(target, thread, ids, time_ns))
         regions = target.open
         low, high, count = int(start), int(end), int(expected)
         # Only lost lines leave a snapshot open when the next one of its target begins.
         if regions is not None and (count != regions.expected or low < regions.ends[-1]):
             self._lost += 1
-            yield from self._close(target)
+            found += self._close(target)
             regions = None
         if regions is None:
-            regions = target.open = _Open(_time(seconds, fraction), self._sample_ns.get(thread), count)
+            regions = target.open = _Open(time_ns, self._sample_ns.get(thread), count)
         try:
             if low >= high:
                 raise OverflowError
@@ -166,7 +187,8 @@ class _Reader:
         except OverflowError:
             raise self._wrong(line, "a region or a count of it is not possible") from None
         if len(regions.starts) >= count:
-            yield from self._close(target)
+            found += self._close(target)
+        return found
 
     def _new(self, thread: bytes, ids: list[bytes]) -> _Target:
         self._kdamonds.setdefault(thread, _kdamond(thread, len(self._kdamonds)))
@@ -182,11 +204,6 @@ class _Reader:
             "damo_record",
             {"target": target.index, **about, "target_id": int(ids[-1]), "intervals": None},
         )
-
-    def _tuned(self, who: bytes, seconds: bytes, fraction: bytes, sample_us: bytes) -> Iterator[Event]:
-        sample = int(sample_us)
-        self._sample_ns[_thread(who)] = max(1, sample * US)
-        yield Event(_time(seconds, fraction), "attrs", {"sample_us": sample, "why": "tuned"})
 
     def _close(self, target: _Target) -> Iterator[Snapshot]:
         regions, target.open = target.open, None
