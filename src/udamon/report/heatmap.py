@@ -39,10 +39,10 @@ EDGES = """
 # A window from column `early` to column `late` weighs `w0` ns in the first and `w1` in the last. Half a
 # nanosecond either way keeps rounding from spilling a window into a column where it is not.
 TIMED = """
-    SELECT first, last, "into", over, rate, early, greatest(late, early) AS late,
+    SELECT first, last, "into", over, {names}, early, greatest(late, early) AS late,
         least("to", (early + 1) * {width}) - "from" AS w0, "to" - greatest(late, early) * {width} AS w1
     FROM (
-        SELECT first, last, "into", over, CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0) AS rate,
+        SELECT first, last, "into", over, {values},
             CAST("begin" - {begin} AS DOUBLE) AS "from", CAST(time - {begin} AS DOUBLE) AS "to",
             CAST(floor(("begin" - {begin} + {half}) / {width}) AS INTEGER) AS early,
             CAST(ceil((time - {begin} - {half}) / {width}) AS INTEGER) - 1 AS late
@@ -55,13 +55,17 @@ SUMMED = """
 """
 
 CELLS = """
-    SELECT name, slot,
-        sum(CASE WHEN slot = early THEN heat WHEN slot = late THEN heat_end ELSE heat_all * {width} END)
-            / sum(CASE WHEN slot = early THEN bytes WHEN slot = late THEN bytes_end ELSE bytes_all * {width} END)
-    FROM (
+    SELECT name, slot, {means} FROM (
         SELECT *, unnest(range(CAST(early AS BIGINT), CAST(late AS BIGINT) + 1)) AS slot FROM ({spread}) AS spread
     ) AS slots GROUP BY name, slot
 """
+IN_SLOT = "CASE WHEN slot = early THEN {name} WHEN slot = late THEN {name}_end ELSE {name}_all * {width} END"
+
+VALUES = {
+    "rate": "CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0)",
+    "age": "CAST(age AS DOUBLE) * ticks * sample_ns",
+}
+"""What a cell may tell of a region: its access rate 0..1, and its age in ns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def measure(source: Source, rows: int, columns: int) -> Heatmap:
     if begin is None or end is None or not lines:
         raise source.nothing()
     cells: list[list[float | None]] = [[None] * columns for _ in lines]
-    for line, slot, rate in source.query(_query(source, lines, begin, (end - begin) / columns)):
+    for line, slot, rate in cells_of(source, lines, begin, (end - begin) / columns):
         if 0 <= slot < columns:
             cells[line][slot] = rate
     return Heatmap(lines, cells, source.start_ns, begin, end)
@@ -96,19 +100,34 @@ def span(source: Source) -> tuple[int | None, int | None]:
     return begin, end
 
 
-def _query(source: Source, lines: Sequence[Row], begin: int, width: float) -> str:
+def cells_of(
+    source: Source, lines: Sequence[Row], begin: int, width: float, values: Sequence[str] = ("rate",)
+) -> list[tuple[Any, ...]]:
+    """(line, column, mean of each of `values`) of all cells with memory; columns are `width` ns from `begin` on.
+
+    `values` are names of VALUES, rate first; means are weighted by bytes and time.
+    """
     places = [Place(row.band.target, *piece, line) for line, row in enumerate(lines) for piece in row.pieces]
     axis = Axis(source, "heatmap", places)
-    placed = axis.placed(("nr_accesses", "ticks", '"begin"', "time"))
-    timed = TIMED.format(placed=placed, begin=begin, width=double(width), half=double(0.5))
-    amounts = {"heat": "w0 * rate", "bytes": "w0"}
+    more = ("age", "sample_ns") if "age" in values else ()
+    timed = TIMED.format(
+        placed=axis.placed(("nr_accesses", "ticks", '"begin"', "time", *more)), begin=begin,
+        width=double(width), half=double(0.5), names=", ".join(values),
+        values=", ".join(f"{VALUES[name]} AS {name}" for name in values),
+    )  # fmt: skip
+    # Of each amount: its sum in a window's first column, in its last one, and between them, for a ns.
+    factors = {"bytes": double(1)} | {f"{name}_sum": name for name in values}
+    amounts = {name: f"w0 * {factor}" for name, factor in factors.items()}
     # Windows that reach into a second column are few when there are many windows, and many when few.
-    later = {"heat_end": "w1 * rate", "bytes_end": "w1", "heat_all": "rate", "bytes_all": double(1)}
+    later = {f"{name}_end": f"w1 * {factor}" for name, factor in factors.items()}
+    later |= {f"{name}_all": factor for name, factor in factors.items()}
     columns = [sums(name, value) for name, value in amounts.items()]
     columns += [sums(name, value, "late > early") for name, value in later.items()]
     summed = SUMMED.format(sums=", ".join(columns), timed=timed)
     spread = axis.spread(("early", "late"), (*amounts, *later), f"({summed}) AS summed")
-    return CELLS.format(spread=spread, width=double(width))
+    totals = {name: f"sum({IN_SLOT.format(name=name, width=double(width))})" for name in factors}
+    means = ", ".join(f"{totals[f'{name}_sum']} / {totals['bytes']}" for name in values)
+    return source.query(CELLS.format(spread=spread, means=means))
 
 
 def lines_of(source: Source, rows: int) -> list[Row]:
