@@ -40,6 +40,11 @@ from udamon.workload.config import parse
 from udamon.workload.layout import place
 from udamon.workload.truth import Truth
 
+STATS_LINE = (
+    "ctx_idx=0 scheme_idx=0 nr_tried=1 sz_tried=2 nr_applied=3 sz_applied=4 sz_ops_filter_passed=5 "
+    "qt_exceeds=6 nr_snapshots=7"
+)
+
 
 class Ear:
     """Hears some events."""
@@ -81,8 +86,7 @@ def a_snapshot(target: int = 5) -> Snapshot:
         (
             STAT,
             (0, 0, 1, 2, 3, 4, 5, 6, 7),
-            "ctx_idx=0 scheme_idx=0 nr_tried=1 sz_tried=2 nr_applied=3 sz_applied=4 "
-            + "sz_ops_filter_passed=5 qt_exceeds=6 nr_snapshots=7",
+            STATS_LINE,
         ),
         (TUNE, (5000,), "sample_us=5000"),
     ],
