@@ -11,15 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.guest.pages import entries
+from tests.integration.privileged import as_user_with
 from tests.integration.worker import MIB, Worker, working
 from udamon.core.scheme import Action, Deed, Destination, Filter, FilterType
 from udamon.core.target import Target
+from udamon.errors import NotPermitted
 from udamon.linux.features import idle_bitmap
 from udamon.linux.move_pages import nodes_of
 from udamon.linux.procfs import read_stat
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.acting.paddr import PaddrActor
 from udamon.ops.acting.vaddr import VaddrActor
+from udamon.ops.idle import IdleSampler
 from udamon.ops.refaults import Refaults
 from udamon.ops.residency import joined
 
@@ -272,3 +275,19 @@ def test_young_pages_by_the_idle_bits(worker: Worker, actor: VaddrActor) -> None
     assert actor.apply(worker.target(), *area, young).passed <= 0.05 * area.size
     assert worker.intact("y", area)
     assert actor.apply(worker.target(), *area, young).passed >= 0.9 * area.size
+
+
+@pytest.mark.needs("idle_bitmap", "second_user")
+def test_the_least_privilege_for_idle_bits() -> None:
+    """What docs/privileges.md says of them: frames take CAP_SYS_ADMIN, the bitmap is root's file."""
+
+    def opens() -> None:
+        IdleSampler().close()
+
+    def refused() -> None:
+        with pytest.raises(NotPermitted):
+            IdleSampler()
+
+    as_user_with(("SYS_ADMIN", "DAC_OVERRIDE"), opens)
+    for alone in ("SYS_ADMIN", "DAC_OVERRIDE"):
+        as_user_with((alone,), refused)
