@@ -6,7 +6,7 @@ distances to the mean of their phase and a penalty for each cut: exactly the lea
 (Jackson et al., "An algorithm for optimal partitioning of data on an interval", IEEE Signal Processing Letters
 12, 2005), with a penalty in proportion to the logarithm of the number of columns as in Schwarz's criterion (Yao,
 "Estimating the number of change-points via Schwarz' criterion", 1988). The noise in it is estimated from
-neighbouring columns, half the median of their distances, so changes themselves hardly count.
+neighbouring columns, by the median of their distances, so changes themselves hardly count.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ STRAIGHT = 1.1
 
 PENALTY = 3.0
 """Of a cut, in units of noise times the logarithm of the number of columns (Yao's consistency needs over 2)."""
+
+MEDIAN = 0.455
+"""Of chi-squared with one degree of freedom, whose mean is 1; with more degrees the two are closer."""
 
 LEAST_NOISE = 0.01**2
 """Rates that differ by one percent are never a change, however quiet the rest is."""
@@ -102,7 +105,7 @@ def spans(points: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
     if count < 2 * SHORTEST:
         return [(0, count)]
     steps = [_distance(one, other) for one, other in pairwise(points)]
-    penalty = PENALTY * max(median(steps) / 2, LEAST_NOISE) * log(count)
+    penalty = PENALTY * max(median(steps) / 2 / MEDIAN, LEAST_NOISE) * log(count)
     cost = _Costs(points)
     best = [-penalty, *[float("inf")] * count]
     came = [0] * (count + 1)

@@ -1,0 +1,93 @@
+"""udamon check: each limit on both sides of what a recording has, exit statuses, and one line each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_report_wss import START, record, snap
+from udamon.cli import check
+from udamon.errors import RecordingError, UsageError
+from udamon.model import Event
+
+pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Twenty windows: a heap of 1 MiB that is hot in every other one, and 3 MiB that are cold from the start."""
+    add = [[0, MIB, "rw-p", 0, 0, "[heap]"], [MIB, 4 * MIB, "r--p", 0, 0, "/lib/a.so"]]
+    shots = [
+        snap(seq, [(0, MIB, 20 * (seq % 2), 0, MIB * (seq % 2)), (MIB, 4 * MIB, 0, seq, 0)])
+        for seq in range(20)
+    ]
+    record(tmp_path / "a", [Event(START, "mappings", {"target": 0, "add": add, "remove": []}), *shots])
+    return tmp_path / "a"
+
+
+def run(*argv: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    check.configure(parser)
+    return check.run(parser.parse_args([str(word) for word in argv]))
+
+
+@pytest.mark.parametrize(
+    ("limit", "holds", "breaks"),
+    [
+        (("--max-wss",), "1MiB", "1023KiB"),
+        (("--level", "p50", "--max-wss"), "512KiB", "511KiB"),
+        (("--level", "p90", "--min-wss"), "1MiB", "1025KiB"),
+        (("--max-footprint",), "4MiB", "4095KiB"),
+        # Of 20 windows the last 11 find the 3 MiB idle for a second or longer: 0.75 x 11 / 20.
+        (("--cold-age", "1s", "--max-cold-share"), "41.3%", "41.2%"),
+        (("--max-rate",), "heap=50%", "heap=49%"),
+        (("--min-rate",), "[[]heap]=50%", "*heap*=51%"),
+        (("--max-rate",), "library=0%", "heap=0%"),
+        (("--min-length",), "2s", "2.1s"),
+        (("--min-snapshots",), "20", "21"),
+        (("--time", "1s-max", "--min-snapshots"), "11", "12"),
+    ],
+)  # fmt: skip
+def test_limits(
+    file: Path, limit: tuple[str, ...], holds: str, breaks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0 and "ok" when it holds, 1 and "FAIL" when not, one line each; the same in JSON."""
+    for value, status, word in ((holds, 0, "ok"), (breaks, 1, "FAIL")):
+        assert run(file, *limit, value) == status
+        (line,) = capsys.readouterr().out.splitlines()
+        assert line.startswith(word)
+        assert run(file, *limit, value, "--json") == status
+        document = json.loads(capsys.readouterr().out)
+        assert (document["schema"], document["holds"], len(document["checks"])) == (1, status == 0, 1)
+
+
+def test_several(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that does not hold is enough; all are told."""
+    assert run(file, "--max-wss", "1GiB", "--max-footprint", "1KiB", "--min-snapshots", "1") == 1
+    assert [line[:4] for line in capsys.readouterr().out.splitlines()] == ["ok  ", "ok  ", "FAIL"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "nothing is asked"),
+        (("--max-rate", "heap"), "not MAPPING=RATE"),
+        (("--max-rate", "x=5%"), "no mapping of .* is called 'x'"),
+        (("--max-wss", "many"), "not a size"),
+        (("--max-cold-share", "150%"), "not a share"),
+    ],
+)
+def test_wrong_usage(file: Path, words: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        run(file, *words)
+
+
+def test_too_short_to_tell(file: Path) -> None:
+    """A recording shorter than what counts as cold does not pass for it."""
+    with pytest.raises(RecordingError, match="2 s long, so nothing can have been cold for 10 s"):
+        run(file, "--max-cold-share", "10%")
