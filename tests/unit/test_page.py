@@ -18,7 +18,7 @@ from tests.unit.test_report_wss import START, record, snap
 from udamon.errors import RecordingError
 from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
-from udamon.report import page, page_cells, page_curves, page_html, page_mappings
+from udamon.report import page, page_cells, page_curves, page_html
 from udamon.report.filters import Filters
 from udamon.report.source import Source
 
@@ -114,25 +114,26 @@ def test_histograms(tmp_path: Path) -> None:
 
 
 def test_mappings(tmp_path: Path) -> None:
-    """Means over time, by mapping; the last access; what nobody may access is left out."""
-    with Source(two_bands(tmp_path / "a")) as source:
-        anon, heap = page_mappings.measure(source)
-    assert (anon.label, anon.kind, anon.size) == ("anonymous", "anonymous", 3 * MIB)
-    assert (anon.touched, anon.rate) == (MIB / 2, 0.25)
-    assert (heap.name, heap.size, heap.touched, heap.rate) == ("[heap]", MIB, MIB / 2, 0.5)
-    assert (heap.last_ns, anon.last_ns) == (START + 100_000_000, START + 200_000_000)
+    """As report mappings has them, those that touched most first, of these the hottest."""
+    heap, anon = document_of(two_bands(tmp_path / "a"))["mappings"]
+    assert (anon["label"], anon["kind"], anon["size"]) == (f"anonymous {ANON:x}", "anonymous", 3 * MIB)
+    assert (anon["touched"], anon["rate"]) == (MIB / 2, 0.25)
+    assert (heap["name"], heap["size"], heap["touched"], heap["rate"]) == ("[heap]", MIB, MIB / 2, 0.5)
+    assert (heap["last"], anon["last"]) == (0.1, 0.2)
+    assert (int(heap["start"], 16), int(heap["end"], 16)) == (HEAP, HEAP + MIB)
 
 
-def test_a_region_over_two_mappings_is_shared_by_bytes(tmp_path: Path) -> None:
-    places = ((1, 2, "rw-p", "/a"), (2, 5, "rw-p", "/b"), (5, 6, "---p", "/c"))
-    rows = [[start * MIB, end * MIB, perms, 0, 0, name] for start, end, perms, name in places]
-    mapped = Event(START, "mappings", {"target": 0, "add": rows})
-    steps: list[Snapshot | Event] = [mapped, snap(0, [(MIB, 5 * MIB, 10, 0, 4000)])]
-    with Source(record(tmp_path / "a", steps)) as source:
-        assert [(row.name, row.touched) for row in page_mappings.measure(source)] == [
-            ("/b", 3000),
-            ("/a", 1000),
-        ]
+def test_offsets_of_files(tmp_path: Path) -> None:
+    """Where in a file memory was accessed, neighbours as one; nothing where all of it was."""
+    rows = [[MIB, 2 * MIB, "r--p", 0, 5, "/data"], [3 * MIB, 4 * MIB, "r--p", 0, 6, "/all"]]
+    quarter = MIB // 4
+    shot = snap(
+        0, [(MIB, MIB + quarter, 9, 0, 9), (MIB + quarter, 2 * MIB, 0, 0, 0), (3 * MIB, 4 * MIB, 9, 0, 5)]
+    )
+    steps: list[Snapshot | Event] = [Event(START, "mappings", {"target": 0, "add": rows}), shot]
+    data, whole = document_of(record(tmp_path / "a", steps))["mappings"]
+    assert (data["name"], data["offsets"]) == ("/data", [[0, quarter]])
+    assert (whole["name"], whole["offsets"]) == ("/all", [])
 
 
 def test_summary(tmp_path: Path) -> None:

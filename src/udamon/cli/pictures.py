@@ -88,12 +88,13 @@ def _page(source: Source, resolution: tuple[int, int] | None) -> str:
 def _drawing(report: str, source: Source, resolution: tuple[int, int]) -> Drawing:
     from udamon.report import charts_bars, charts_curve, charts_heatmap, page_cells, page_curves
     from udamon.report.catalog import Catalog
+    from udamon.report.heatmap import span
 
     catalog = Catalog(source.recording)
     if report == "heatmap":
         return charts_heatmap.drawing(page_cells.measure(source, *resolution), catalog)
-    begin, end = source.query(page_cells.SPAN)[0]
-    if begin is None:
+    begin, end = span(source)
+    if begin is None or end is None:
         raise source.nothing()
     whose = _whose(catalog)
     if report == "access":

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from udamon.report import info, page_cells, page_curves, page_mappings, wss
+from udamon.report import hot_cold, info, page_cells, page_curves, wss
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.filters import Filters
 from udamon.report.layout import Row
@@ -35,7 +35,7 @@ class Page:
     curve: list[page_curves.Bin]
     working_set: wss.WorkingSet
     histograms: page_curves.Histograms
-    mappings: list[page_mappings.MappingRow]
+    mappings: list[hot_cold.Line]
     filtered: bool
 
 
@@ -54,7 +54,7 @@ def measure(
     progress("histograms")
     histograms = page_curves.histograms(source)
     progress("mappings")
-    mappings = page_mappings.measure(source)
+    mappings = sorted(hot_cold.measure(source).lines, key=lambda line: -line.use.touched)
     about = info.measure(source, Catalog(source.recording))
     return Page(about, picture, curve, working_set, histograms, mappings, source.filters != Filters())
 
@@ -160,15 +160,31 @@ def _target(
     }
 
 
-def _mapping(row: page_mappings.MappingRow, start_ns: int) -> dict[str, Any]:
+def _mapping(line: hot_cold.Line, start_ns: int) -> dict[str, Any]:
+    owner, use = line.owner, line.use
+    used = [(low, high) for low, high, part in line.offsets if part.heat > 0]
     return {
-        "target": row.target,
-        "name": row.name or "[anon]",
-        "label": row.label,
-        "kind": row.kind,
-        "size": round(row.size),
-        "resident": None if row.resident is None else round(row.resident),
-        "touched": round(row.touched),
-        "rate": round(row.rate, 4),
-        "last": None if row.last_ns is None else (row.last_ns - start_ns) / 1e9,
+        "target": owner.target,
+        "name": owner.name or "[anon]",
+        "label": owner.place,
+        "kind": owner.kind,
+        "start": f"{owner.start:x}",
+        "end": f"{owner.pieces[-1].end:x}",
+        "size": round(use.size),
+        "resident": round(use.resident),
+        "touched": round(use.touched),
+        "rate": round(use.rate, 4),
+        "last": None if use.last_ns is None else (use.last_ns - start_ns) / 1e9,
+        "offsets": [[low, high] for low, high in _joined(used)] if len(used) < len(line.offsets) else [],
     }
+
+
+def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted spans, those that touch as one."""
+    found: list[tuple[int, int]] = []
+    for low, high in spans:
+        if found and found[-1][1] == low:
+            found[-1] = (found[-1][0], high)
+        else:
+            found.append((low, high))
+    return found

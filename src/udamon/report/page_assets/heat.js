@@ -180,15 +180,17 @@ class Heat {
     view.zoom(factor, column, row, timeAlone);
   }
 
-  // The rows [first, end) that are mostly of this mapping; null for none.
-  rowsOf(target, name) {
-    const found = this.picture.rows.flatMap((row, at) => (row.target === target && row.name === name ? [at] : []));
+  // The rows [first, end) that are mostly of this mapping, where it lies; null for none.
+  rowsOf({ target, name, start, end }) {
+    const [low, high] = [BigInt(`0x${start}`), BigInt(`0x${end}`)];
+    const found = this.picture.rows.flatMap((row, at) => (row.target === target && row.name === name
+      && BigInt(`0x${row.start}`) < high && BigInt(`0x${row.end}`) > low ? [at] : []));
     return found.length ? [found[0], found[found.length - 1] + 1] : null;
   }
 
   // Show those rows alone, with the cursor on the first.
-  focus(target, name) {
-    const [first, end] = this.rowsOf(target, name);
+  focus(mapping) {
+    const [first, end] = this.rowsOf(mapping);
     const room = Math.max(1, (end - first) * 0.15);
     Object.assign(this.view, { r0: clamp(first - room, 0, this.view.rows), r1: clamp(end + room, 0, this.view.rows), cursor: { column: Math.floor((this.view.t0 + this.view.t1) / 2), row: first } });
     this.show();

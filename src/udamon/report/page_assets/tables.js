@@ -37,7 +37,7 @@ class Mappings {
       ["kind", "kind", (row) => row.kind, (row) => element("td", row.kind, { class: "text kind" }), "text"],
       ...(data.targets.length > 1 ? [["target", "process", (row) => row.target, (row) => element("td", this.labels.get(row.target), { class: "text" }), "text"]] : []),
       ["size", "size", (row) => row.size, (row) => element("td", size(row.size))],
-      ...(data.mappings.some((row) => row.resident !== null) ? [["resident", "resident", (row) => row.resident ?? -1, (row) => element("td", row.resident === null ? "–" : size(row.resident))]] : []),
+      ["resident", "resident", (row) => row.resident, (row) => element("td", size(row.resident))],
       ["touched", "touched in a window", (row) => row.touched, (row) => this.touched(row)],
       ["rate", "access rate", (row) => row.rate, (row) => element("td", share(row.rate))],
       ["last", "last accessed at", (row) => row.last ?? -1, (row) => element("td", row.last === null ? "never" : time(row.last))],
@@ -47,10 +47,12 @@ class Mappings {
   }
 
   name(row) {
-    const cell = element("td", null, { class: "text", title: row.name });
-    if (this.heat.rowsOf(row.target, row.name)) {
-      const button = element("button", row.label, { class: "name", type: "button", title: `${row.name}: show it in the heatmap` });
-      button.addEventListener("click", () => this.heat.focus(row.target, row.name));
+    const offsets = row.offsets.map(([low, high]) => `${size(low)} – ${size(high)}`);
+    const title = [row.name, `${row.start}–${row.end}`, ...(offsets.length ? [`accessed at offsets ${offsets.join(", ")}`] : [])].join("\n");
+    const cell = element("td", null, { class: "text", title });
+    if (this.heat.rowsOf(row)) {
+      const button = element("button", row.label, { class: "name", type: "button", title: `${title}\n(show it in the heatmap)` });
+      button.addEventListener("click", () => this.heat.focus(row));
       cell.append(button);
     } else {
       cell.textContent = row.label;
