@@ -104,6 +104,10 @@ def test_the_document() -> None:
     }.items() <= found.items()  # fmt: skip
     only_cold = document(account(status(Action.COLD)), "signal", {})
     assert only_cold["moved_bytes"] is None, "nobody looked: that is not 0"
+    assert only_cold["refault_bytes"] is None
+    idle = replace(status(Action.PAGEOUT), stats=SchemeStats())
+    nothing = document(account(idle), "signal", {})
+    assert nothing["advised_bytes"] == nothing["moved_bytes"] == 0, "nothing was advised, so nothing moved"
 
 
 class Terminal(io.StringIO):

@@ -20,11 +20,12 @@ from udamon.cli.progress import Progress
 from udamon.cli.rereading import Rereading
 from udamon.cli.running import follow, parse_duration, run_watching, signals
 from udamon.cli.targets import check
+from udamon.core.attrs import Attrs
 from udamon.core.scheme import SchemeStatus
-from udamon.errors import NotSupported, UdamonError
+from udamon.errors import UdamonError, UsageError
 from udamon.linux.cgroup import find_cgroup
 from udamon.modules.hands import Hands, hands_for
-from udamon.modules.work import Work
+from udamon.modules.work import AnyWork, Work, patterns_for, schemes_for_kernel
 from udamon.schemes.config_pattern import WantedScheme
 from udamon.schemes.governor import Limits
 
@@ -74,7 +75,12 @@ class _Session:
         child: Child | None,
         hang_up: threading.Event,
     ) -> None:
-        built = monitor.build(args, None if child is None else child.pid)
+        built = monitor.build(
+            args,
+            None if child is None else child.pid,
+            schemes_for_kernel(wanted, Attrs(), dry=job.dry),
+            patterns_for(wanted),
+        )
         self._built = built
         self._job = job
         self._args = args
@@ -103,6 +109,7 @@ class _Session:
         return ended_by
 
     def _keep_up(self) -> None:
+        self._work.keep_up()
         if self._reread.due():
             self._read_again()
         self._line.show(lambda: acting_report.line(self._account()))
@@ -142,16 +149,21 @@ class _Session:
             print(acting_report.summary(account, ended_by), file=sys.stderr)
 
 
-def _work(args: argparse.Namespace, job: Job, built: Monitor, wanted: Sequence[WantedScheme]) -> Work:
+def _work(args: argparse.Namespace, job: Job, built: Monitor, wanted: Sequence[WantedScheme]) -> AnyWork:
     from udamon.engine.kdamond import Kdamond
+    from udamon.engine.kernel import KernelEngine
 
-    if not isinstance(built.engine, Kdamond):
-        raise NotSupported("in-kernel DAMON's schemes cannot be used by this command yet.")
-    cgroups = {}
-    if args.cgroup is not None:
-        cgroups[f"cgroup {args.cgroup}"] = find_cgroup(args.cgroup)
+    engine = built.engine
     limits = Limits(None, None) if job.dry else acting_flags.limits(args)
-    return Work(built.engine, wanted, _hands(args, job, built), limits=limits, cgroups=cgroups)
+    cgroups = {} if args.cgroup is None else {f"cgroup {args.cgroup}": find_cgroup(args.cgroup)}
+    if isinstance(engine, KernelEngine):
+        from udamon.modules.kernel_work import KernelWork
+
+        if getattr(args, "include", ""):
+            raise UsageError("with --via kernel the kernel chooses the pages; leave --include out.")
+        return KernelWork(engine, wanted, dry=job.dry, limits=limits, cgroups=cgroups)
+    assert isinstance(engine, Kdamond)
+    return Work(engine, wanted, _hands(args, job, built), limits=limits, cgroups=cgroups)
 
 
 def _hands(args: argparse.Namespace, job: Job, built: Monitor) -> Hands:

@@ -40,9 +40,11 @@ class Account:
 
     @property
     def moved(self) -> int | None:
-        """What really moved; None where nobody looked at any of it."""
+        """What really moved; None where nobody looked at any of it, though something was advised."""
         looked = [status.stats.sz_moved for status in self.statuses if status.stats.sz_moved is not None]
-        return sum(looked) if looked else None
+        if self.dry or (self.advised and not looked):
+            return None
+        return sum(looked)
 
 
 def line(account: Account) -> str:
@@ -110,7 +112,7 @@ def document(account: Account, stopped_by: str, more: Mapping[str, object]) -> d
         "schema": 1,
         "advised_bytes": account.advised,
         "moved_bytes": account.moved,
-        "refault_bytes": account.refaulted,
+        "refault_bytes": None if account.moved is None else account.refaulted,
         "seconds": round(account.seconds, 3),
         "stopped_by": stopped_by,
         "dry_run": account.dry,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING
@@ -25,7 +26,9 @@ from udamon.ops.processes import process_source
 from udamon.units import parse_share
 
 if TYPE_CHECKING:
+    from udamon.core.scheme import Scheme
     from udamon.core.target import Target
+    from udamon.engine.acting import PatternsFor
     from udamon.engine.kdamond import Kdamond
     from udamon.engine.resident import Residents
     from udamon.engine.tuner import Tuner
@@ -96,8 +99,17 @@ def validate(args: argparse.Namespace) -> None:
         overhead_of(args)
 
 
-def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
-    """The monitor that `args` describe; `command_pid` is the started command's. Raises UdamonError."""
+def build(
+    args: argparse.Namespace,
+    command_pid: int | None,
+    kernel_schemes: Sequence[Scheme] = (),
+    patterns_for: PatternsFor | None = None,
+) -> Monitor:
+    """The monitor that `args` describe; `command_pid` is the started command's. Raises UdamonError.
+
+    `kernel_schemes` are handed to in-kernel DAMON, if that is what watches; the kdamond of this process gets its own
+    by modules.work.
+    """
     attrs = attributes.attrs_of(args)
     clock = MonotonicClock()
     if args.sim is not None:
@@ -107,7 +119,7 @@ def build(args: argparse.Namespace, command_pid: int | None) -> Monitor:
     if args.same_cpu and via != "idle":
         raise UsageError(f"--same-cpu is of use with idle alone, and this looks via {via}; leave it out.")
     if via == "kernel":
-        return _in_kernel(args, ops, attrs, clock)
+        return _in_kernel(args, ops, attrs, clock, kernel_schemes, patterns_for)
     if via in CENSUSES:
         return _by_census(args, ops, via, attrs, clock)
     sampler = open_sampler(via, same_cpu=args.same_cpu)
@@ -144,7 +156,14 @@ def _simulated(args: argparse.Namespace, attrs: Attrs, clock: Clock) -> Monitor:
     return replace(built, sim_memory=memory)
 
 
-def _in_kernel(args: argparse.Namespace, ops: OperationsSet, attrs: Attrs, clock: Clock) -> Monitor:
+def _in_kernel(
+    args: argparse.Namespace,
+    ops: OperationsSet,
+    attrs: Attrs,
+    clock: Clock,
+    schemes: Sequence[Scheme],
+    patterns_for: PatternsFor | None,
+) -> Monitor:
     from udamon.engine.interval_stretch import IntervalStretch
     from udamon.engine.kernel import KernelEngine
 
@@ -153,7 +172,10 @@ def _in_kernel(args: argparse.Namespace, ops: OperationsSet, attrs: Attrs, clock
             f"in-kernel DAMON has a region policy of its own; leave --policy {args.policy} out, or use --via idle."
         )
     budget = None if args.overhead is None else IntervalStretch(overhead_of(args) or DEFAULT_OVERHEAD)
-    engine = KernelEngine(ops, attrs, clock, budget=budget, residents=_residents(ops, clock))
+    residents = _residents(ops, clock)
+    engine = KernelEngine(
+        ops, attrs, clock, budget=budget, residents=residents, schemes=schemes, patterns_for=patterns_for
+    )
     return Monitor(engine, ops.name, "kernel", "kernel")
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from udamon.errors import NotSupported
 from udamon.linux.roots import Roots
 from udamon.modules.dry_run import DryActor
+from udamon.ops.acting.paddr import PaddrActor
 from udamon.ops.acting.sim import SimActor, SimMemory
 from udamon.ops.acting.spared import LEAVE_ALL, Spared
 from udamon.ops.acting.vaddr import VaddrActor
@@ -15,11 +16,8 @@ from udamon.ops.base import Actor
 from udamon.ops.refaults import Refaults
 
 
-class Hands(Protocol):
-    """An actor and its account."""
-
-    @property
-    def actor(self) -> Actor: ...
+class Account(Protocol):
+    """What is counted beside the stats of schemes."""
 
     @property
     def refaulted(self) -> int | None:
@@ -32,6 +30,13 @@ class Hands(Protocol):
     @property
     def resident(self) -> int | None:
         """Of what a dry run would have tried, bytes in memory; None where that is not known."""
+
+
+class Hands(Account, Protocol):
+    """An actor and its account."""
+
+    @property
+    def actor(self) -> Actor: ...
 
     def look(self) -> None:
         """Look for refaults. On the kdamond's thread, or when it has ended."""
@@ -55,13 +60,20 @@ class DryHands:
 
 
 class ProcessHands:
-    """On the memory of processes, from outside."""
+    """On the memory of processes, from outside; with `physical`, on frames through the processes that map them."""
 
     resident = None
 
-    def __init__(self, spared: Spared = LEAVE_ALL, roots: Roots = Roots()) -> None:  # noqa: B008 (immutable)
+    def __init__(
+        self,
+        spared: Spared = LEAVE_ALL,
+        roots: Roots = Roots(),  # noqa: B008 (immutable)
+        *,
+        physical: bool = False,
+    ) -> None:
         self._refaults = Refaults(roots.proc)
-        self.actor = VaddrActor(roots, spared=spared, refaults=self._refaults)
+        kind = PaddrActor if physical else VaddrActor
+        self.actor: PaddrActor | VaddrActor = kind(roots, spared=spared, refaults=self._refaults)
 
     @property
     def refaulted(self) -> int | None:
@@ -100,6 +112,6 @@ def hands_for(
         return DryHands()
     if sim_memory is not None:
         return SimHands(sim_memory)
-    if ops in ("vaddr", "fvaddr"):
-        return ProcessHands(spared)
+    if ops in ("vaddr", "fvaddr", "paddr"):
+        return ProcessHands(spared, physical=ops == "paddr")
     raise NotSupported(f"{ops} cannot be acted on; make it a dry run, or give processes.")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from udamon.core.attrs import Attrs
-from udamon.core.scheme import AccessPattern, Scheme, SchemeStatus
+from udamon.core.scheme import AccessPattern, Action, Scheme, SchemeStatus
 from udamon.engine.acting import PatternsFor
 from udamon.engine.kdamond import Kdamond
 from udamon.model import Event, Snapshot
 from udamon.modules.dry_run import PassWatch
-from udamon.modules.hands import Hands
+from udamon.modules.hands import Account, Hands
 from udamon.modules.held import HeldSchemes
 from udamon.ops.metrics import MachineMetrics
 from udamon.ops.suffering import FaultCounter, stalls
@@ -85,10 +87,34 @@ class Work:
         """What keeps all schemes from acting; "" when nothing does."""
         return self._held.why
 
+    def keep_up(self) -> None:
+        """The kdamond's own thread does all there is."""
+
     def end(self) -> None:
         """The engine has ended: look for refaults a last time, and end what metrics started. Idempotent."""
         self.hands.look()
         self._metrics.close()
+
+
+class AnyWork(Protocol):
+    """What Work and kernel_work.KernelWork have in common."""
+
+    passes: PassWatch
+
+    @property
+    def hands(self) -> Account: ...
+
+    @property
+    def held(self) -> str: ...
+
+    def statuses(self) -> list[SchemeStatus]: ...
+
+    def commit(self, wanted: Sequence[WantedScheme]) -> None: ...
+
+    def keep_up(self) -> None:
+        """Called some times a second, on another thread than the engine's."""
+
+    def end(self) -> None: ...
 
 
 class RefaultWatch:
@@ -112,6 +138,12 @@ class RefaultWatch:
 
 def schemes_at(wanted: Sequence[WantedScheme], attrs: Attrs) -> list[Scheme]:
     return [scheme.at(attrs) for scheme in wanted]
+
+
+def schemes_for_kernel(wanted: Sequence[WantedScheme], attrs: Attrs, *, dry: bool) -> list[Scheme]:
+    """In a dry run they only count."""
+    schemes = schemes_at(wanted, attrs)
+    return [replace(scheme, action=Action.STAT) for scheme in schemes] if dry else schemes
 
 
 def patterns_for(wanted: Sequence[WantedScheme]) -> PatternsFor:

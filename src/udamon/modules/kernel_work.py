@@ -1,0 +1,121 @@
+"""Schemes that in-kernel DAMON was handed, with the same account as modules.work as far as the kernel tells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from udamon.core.scheme import SchemeStats, SchemeStatus
+from udamon.engine.kernel import KernelEngine
+from udamon.errors import CannotError
+from udamon.model import Event, Snapshot
+from udamon.modules.dry_run import PassWatch
+from udamon.modules.work import patterns_for, schemes_for_kernel
+from udamon.ops.suffering import FaultCounter, stalls
+from udamon.schemes.config_pattern import WantedScheme
+from udamon.schemes.governed import Read, reading
+from udamon.schemes.governor import Governor, Limits
+
+_COUNTED = tuple(field.name for field in fields(SchemeStats))
+
+
+class KernelHands:
+    """The kernel acts (modules.hands.Hands): it tells what it advised, and of nothing whether it moved or came back."""
+
+    refaulted = None
+    left: Mapping[str, int] = {}
+    resident = None
+
+
+class KernelWork:
+    """What schemes do on in-kernel DAMON, from before its start; see modules.work.Work.
+
+    The governor looks when `keep_up` is called, some times a second on another thread than the engine's. While it
+    holds still, the kernel has the schemes with the action `stat`.
+    """
+
+    def __init__(
+        self,
+        engine: KernelEngine,
+        wanted: Sequence[WantedScheme],
+        *,
+        dry: bool = False,
+        limits: Limits = Limits(),  # noqa: B008 (immutable)
+        cgroups: Mapping[str, Path] = {},
+        now_ns: Callable[[], int] = time.monotonic_ns,
+        read: Read | None = None,
+    ) -> None:
+        """`read` tells what targets suffer, if not by what the kernel says of targets and `cgroups`."""
+        self.passes = PassWatch()
+        self.hands = KernelHands()
+        self._engine = engine
+        self._wanted = list(wanted)
+        self._dry = dry
+        self._governor = Governor(limits)
+        self._now_ns = now_ns
+        self._read: Read = read or reading(
+            now_ns, lambda: engine.targets, FaultCounter().count, lambda: stalls(cgroups)
+        )
+        self._told = [
+            SchemeStatus(index, scheme.at(engine.attrs), True, "", 0, None, SchemeStats())
+            for index, scheme in enumerate(wanted)
+        ]
+        engine.bus.subscribe(self)
+
+    @property
+    def held(self) -> str:
+        """What keeps all schemes from acting; "" when nothing does."""
+        return self._governor.why
+
+    def statuses(self) -> list[SchemeStatus]:
+        """As the kernel told them last, within the last second or so."""
+        return self._told
+
+    def commit(self, wanted: Sequence[WantedScheme]) -> None:
+        """Go on with these schemes. From any other thread, while it runs. Raises NotSupported or CannotError."""
+        self._hand_over(wanted, held=bool(self.held))
+        self._wanted = list(wanted)
+
+    def keep_up(self) -> None:
+        """Let the governor look, and tell the kernel if it has another opinion. Raises CannotError."""
+        if not self._governor.wants(self._now_ns()):
+            return
+        before = bool(self.held)
+        self._governor.observe(self._read())
+        if bool(self.held) != before:
+            try:
+                self._hand_over(self._wanted, held=bool(self.held))
+            except CannotError:
+                if not self._engine.join(0):  # else it has ended just now, and holds still for good
+                    raise
+            self._engine.bus.emit("note", {"text": f"{self.held or 'the governor lets schemes act again'}."})
+
+    def end(self) -> None:
+        """The kernel has given everything back already."""
+
+    def _hand_over(self, wanted: Sequence[WantedScheme], *, held: bool) -> None:
+        engine, dry = self._engine, held or self._dry
+        engine.ask(
+            lambda: engine.schemes.commit(
+                schemes_for_kernel(wanted, engine.attrs, dry=dry), patterns_for(wanted)
+            )
+        )
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """What the kernel saw is others' business."""
+
+    def event(self, event: Event) -> None:
+        if event.name == "schemes":
+            rows = event.data["schemes"]
+            assert isinstance(rows, list)
+            self._told = [self._status(row) for row in rows]
+
+    def _status(self, row: Mapping[str, object]) -> SchemeStatus:
+        index, esz = row["scheme"], row["effective_bytes"]
+        assert isinstance(index, int)
+        assert isinstance(esz, int)
+        stats = SchemeStats(**{name: row[name] for name in _COUNTED})  # type: ignore[arg-type]
+        scheme = self._wanted[index].at(self._engine.attrs)
+        return SchemeStatus(index, scheme, row["active"] is True, str(row["why"]), esz, None, stats)
