@@ -5,6 +5,22 @@ tell numbers of the machine. One noun a file: pattern, score, quota, goals, wate
 installed (one scheme at work), passes (the walk over all regions), schemes (all of them).
 """
 
+from udamon.core.scheme import AccessPattern as AccessPattern
+from udamon.core.scheme import Action as Action
+from udamon.core.scheme import Bounds as Bounds
+from udamon.core.scheme import Destination as Destination
+from udamon.core.scheme import Filter as Filter
+from udamon.core.scheme import FilterType as FilterType
+from udamon.core.scheme import Goal as Goal
+from udamon.core.scheme import GoalMetric as GoalMetric
+from udamon.core.scheme import GoalTuner as GoalTuner
+from udamon.core.scheme import Quota as Quota
+from udamon.core.scheme import Scheme as Scheme
+from udamon.core.scheme import WatermarkMetric as WatermarkMetric
+from udamon.core.scheme import Watermarks as Watermarks
+from udamon.core.scheme import Weights as Weights
+from udamon.schemes.config import load_schemes as load_schemes
+from udamon.schemes.config_pattern import WantedScheme as WantedScheme
 from udamon.schemes.metrics import Matching as Matching
 from udamon.schemes.metrics import Metrics as Metrics
 from udamon.schemes.passes import Observer as Observer

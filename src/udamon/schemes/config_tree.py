@@ -6,7 +6,6 @@ of a field has seen it.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -109,22 +108,24 @@ def parse(text: str, name: str, *, toml: bool) -> Place:
 
 
 def _parse_toml(text: str, name: str) -> Place:
+    import tomllib  # most schemes come from flags
+
     try:
         value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        line, why = _toml_error(text, error)
+        line, why = _toml_error(text, str(error))
         raise ConfigError(f"{name}:{line}: this is not TOML: {why}.") from error
     except RecursionError as error:
         raise ConfigError(f"{name}:1: this is nested too deeply.") from error
     return Place(name, _plain(value), lambda path: _toml_line(text, path))
 
 
-def _toml_error(text: str, error: tomllib.TOMLDecodeError) -> tuple[int, str]:
-    message, _, where = str(error).rpartition(" (at ")
+def _toml_error(text: str, error: str) -> tuple[int, str]:
+    message, _, where = error.rpartition(" (at ")
     number = where.removeprefix("line ").partition(",")[0]
     if number.isdecimal():
         return int(number), message
-    return text.count("\n") + 1, message or str(error)
+    return text.count("\n") + 1, message or error
 
 
 def _toml_line(text: str, path: tuple[Key, ...]) -> int:
@@ -133,6 +134,8 @@ def _toml_line(text: str, path: tuple[Key, ...]) -> int:
     tomllib tells no lines. But the lines before a statement are TOML, too, and do not have what it gives: it begins
     behind the longest such beginning of the text.
     """
+    import tomllib
+
     lines = [line + "\n" for line in text.split("\n")]
     whole = 0
     for end in range(1, len(lines) + 1):
