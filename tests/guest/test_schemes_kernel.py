@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.guest.damon import KDAMONDS, SOURCES, engine, free, rate, run
-from tests.guest.memory import MIB, Memory, memory
+from tests.guest.memory import MIB, PAGE, Memory, memory
 from udamon.core.scheme import (
     ANY_COUNT,
     ANY_SIZE,
@@ -62,16 +60,11 @@ def found_free() -> Iterator[None]:
 
 
 def swapped(pid: int, area: Range) -> int:
-    """Bytes of an area that are in swap."""
-    inside = total = 0
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        words = line.split()
-        if "-" in words[0] and not words[0].endswith(":"):
-            start, end = (int(part, 16) for part in words[0].split("-"))
-            inside = area.start <= start and end <= area.end
-        elif words[0] == "Swap:" and inside:
-            total += int(words[1]) << 10
-    return total
+    """Bytes of an area that are in swap: bit 62 of its page-map entries."""
+    with open(f"/proc/{pid}/pagemap", "rb") as file:
+        file.seek(area.start // PAGE * 8)
+        entries = array("Q", file.read(area.size // PAGE * 8))
+    return sum(entry >> 62 & 1 for entry in entries) * PAGE
 
 
 @pytest.mark.usefixtures("swap")
@@ -81,7 +74,14 @@ def test_the_kernel_pages_out_what_is_cold_within_its_quota(program: Memory, sou
     program.tell("touch", f"hot-{source}")
     quota = Quota(bytes=4 * MIB, reset_interval_ms=1_000, weights=Weights(0, 1, 1))
     found: list[SchemeStatus] = []
-    made = engine([program.pid], source=source, schemes=[Scheme(OLD, Action.PAGEOUT, quota=quota)])
+    # Only these two: a region that has a hole in it is advised as a whole, and fails.
+    made = engine(
+        [program.pid],
+        source=source,
+        ops="fvaddr",
+        ranges=sorted([hot, cold]),
+        schemes=[Scheme(OLD, Action.PAGEOUT, quota=quota)],
+    )
     begin = time.monotonic()
     seen = run(made, 12, lambda: found.extend(made.ask(made.schemes.status)))
     seconds = time.monotonic() - begin
@@ -255,22 +255,28 @@ def test_what_no_kernel_does_is_refused_before_anything_is_written(
 
 
 def test_watermarks_of_the_kernel_rest_and_requests_are_served(program: Memory) -> None:
-    """More than all memory free is never: the kdamond waits, and still ends, tells and takes commits."""
+    """More free memory than there is would be needed: the kdamond waits, and still ends, tells and takes commits."""
     never = Watermarks(WatermarkMetric.FREE_MEM_RATE, 300_000, 3, 2, 1)
     made = engine([program.pid], schemes=[Scheme(AccessPattern.all(), watermarks=never)])
     tried: list[object] = []
     counted: list[int] = []
-    served = threading.Event()
+    refused: list[str] = []
 
     def meanwhile() -> None:
         counted.append(made.ask(made.schemes.status)[0].stats.nr_tried)
         made.ask(lambda: made.schemes.walk(tried.append))
-        made.ask(lambda: made.schemes.commit([Scheme(AccessPattern.all())]))
-        served.set()
+        try:
+            made.ask(lambda: made.schemes.commit([Scheme(AccessPattern.all())]))
+        except NotSupported as error:
+            refused.append(str(error))
 
     seen = run(made, 10, meanwhile, until=3)
-    assert served.is_set()
     assert counted == [0]
-    assert tried == [None]
-    assert len(seen.snapshots) >= 2, "after the commit it watches"
-    assert replace(made.schemes.schemes[0]) == Scheme(AccessPattern.all())
+    if OLD_KERNEL:
+        assert "stop, and start again" in refused[0], "it would not answer, and udamon would wait for ever"
+        assert seen.snapshots == []
+    else:
+        assert refused == []
+        assert tried == [None]
+        assert len(seen.snapshots) >= 2, "after the commit it watches"
+        assert made.schemes.schemes == [Scheme(AccessPattern.all())]

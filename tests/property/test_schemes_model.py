@@ -165,6 +165,7 @@ class Books:
     took_ns: int = 0
     total: int = 0
     total_ns: int = 0
+    last_rate: int = 0  # bytes per ms in the last window
     wanted_bp: int = 0  # what the goal has come to
     stats: SchemeStats = field(default_factory=SchemeStats)
     reached: tuple[int, int] = (-1, 0)  # target and end of the last call of this pass
@@ -343,11 +344,13 @@ class Checker:
         full = books.limit - books.charged < PAGE or (quota.ms and books.took_ns >= quota.ms * 1_000_000)
         books.stats.qt_exceeds += books.window_ns is not None and bool(full)
         books.total += books.charged
+        if books.took_ns:
+            books.last_rate = books.charged * 1_000_000 // books.took_ns
         books.window_ns, books.charged, books.took_ns = self.pass_ns, 0, 0
         limits = [quota.bytes] if quota.bytes else []
         if quota.ms:
             rate = books.total * 1_000_000 // books.total_ns if books.total_ns else 1_024 * PAGE
-            limits.append(max(rate * quota.ms, PAGE))
+            limits.append(max(max(rate, books.last_rate) * quota.ms, PAGE))
         for goal in goals:
             self.follow(books, goal, self.told[index])
             limits.append(books.wanted_bp // 10_000)

@@ -21,12 +21,14 @@ from udamon.core.scheme import (
     GoalMetric,
     Quota,
     Scheme,
+    WatermarkMetric,
+    Watermarks,
 )  # fmt: skip
 from udamon.core.tried import TriedRegion, TriedRegions
 from udamon.engine.kernel_scheme_plan import SCHEMES, impossible
 from udamon.engine.kernel_schemes import KernelSchemes
 from udamon.errors import CannotError, NotSupported
-from udamon.linux.damon_tree import Setting
+from udamon.linux.damon_tree import GOAL, Setting
 from udamon.model import Range
 
 BEFORE_6_15 = ("core_filters", "ops_filters")
@@ -298,3 +300,18 @@ def test_tried_regions_of_every_scheme() -> None:
         [TriedRegions(), TriedRegions([TriedRegion(5, 0, 4096, 3, 7, 100)])],
         None,
     ]
+
+
+def test_an_old_kernel_is_asked_for_no_commit_that_it_may_never_answer() -> None:
+    """Before 6.14 commits are served after aggregations alone, and there are none while schemes rest."""
+    resting = Scheme(watermarks=Watermarks(WatermarkMetric.FREE_MEM_RATE, 1, 3, 2, 1))
+    tree = Tree()
+    schemes = made(tree, resting)
+    assert schemes.deaf
+    with pytest.raises(NotSupported, match="stop, and start again"):
+        schemes.commit([Scheme()])
+    assert "commit" not in tree.commands
+    tree.files[GOAL] = ""
+    schemes.commit([Scheme()])
+    assert "commit" in tree.commands
+    assert not made(Tree(), Scheme()).deaf

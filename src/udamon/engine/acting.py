@@ -40,7 +40,11 @@ class Acting(Protocol):
         """At which `sis` there is something to apply; None when nothing ever is."""
 
     def apply(self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]) -> Sequence[Acted]:
-        """Do what is due. Regions may be cut. Targets that are not `valid` any more are left alone."""
+        """Do what is due. Regions may be cut. Targets that are not `valid` any more are left alone.
+
+        In mid-aggregation regions of the policy damon have a moving sum that is right at any tick; those of adaptive
+        and of a census are as the last aggregation found them.
+        """
 
     def finish(self) -> None:
         """Monitoring has ended."""

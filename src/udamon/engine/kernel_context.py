@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from udamon.engine.kernel_plan import Entry
 from udamon.engine.kernel_schemes import KernelSchemes
 from udamon.engine.kernel_source import Source, Traced, Tried
 from udamon.errors import CannotError, NotSupported
-from udamon.linux.damon_tree import CONTEXT, GOAL, TRIED
+from udamon.linux.damon_tree import CONTEXT, GOAL, TRIED, Setting
 from udamon.linux.procfs import ProcessId, cpu_ns
 from udamon.linux.roots import Roots
 from udamon.linux.tracefs import tracefs_root
@@ -154,7 +155,7 @@ class KernelContext:
             for target in self.positions
         ]
         entries += [self._entry(target) for target in new]
-        self._claim.command("commit", kernel_plan.targets(entries))
+        self._command_commit(kernel_plan.targets(entries))
         if gone:
             kept = [target for target in self.positions if target not in gone]
             self._adopt([*kept, *new])
@@ -173,8 +174,14 @@ class KernelContext:
     def change(self, attrs: Attrs) -> None:
         """Commit new attributes to the running kdamond. Raises OSError or CannotError."""
         has_goal = self._claim.tree.has(GOAL)
-        self._claim.command("commit", kernel_plan.attributes(attrs, goal=has_goal))
+        self._command_commit(kernel_plan.attributes(attrs, goal=has_goal))
         self.valid_from_ns = time.monotonic_ns()
+
+    def _command_commit(self, settings: Iterable[Setting]) -> None:
+        """Raises OSError where the kernel refuses, or would not answer."""
+        if self.schemes.deaf:
+            raise OSError(errno.EBUSY, "this kernel takes no commits while schemes may rest")
+        self._claim.command("commit", settings)
 
     def turn_off(self) -> None:
         """End the kdamond; what it found can still be read. Raises OSError."""

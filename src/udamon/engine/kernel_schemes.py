@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
 from udamon.core.attrs import Attrs
-from udamon.core.scheme import Scheme, SchemeStats, SchemeStatus
+from udamon.core.scheme import Scheme, SchemeStats, SchemeStatus, WatermarkMetric
 from udamon.core.tried import Answer, TriedRegion, TriedRegions
 from udamon.engine import kernel_scheme_plan as plan
 from udamon.engine.acting import PatternsFor
 from udamon.errors import CannotError, NotSupported
-from udamon.linux.damon_tree import Setting, untouched
+from udamon.linux.damon_tree import GOAL, Setting, untouched
 from udamon.ops.damon_claim import DamonClaim
 
 _TOLD = tuple(f.name for f in fields(SchemeStats) if f.name != "sz_moved")
@@ -91,6 +91,11 @@ class KernelSchemes:
 
     def commit(self, schemes: Sequence[Scheme], patterns_for: PatternsFor | None = None) -> None:
         """Where the kernel refuses, what was there before goes on. Raises NotSupported or CannotError."""
+        if self.deaf and self._claim.tree.on:
+            raise NotSupported(
+                "this kernel's DAMON takes no other schemes while those it has may rest by their watermarks; stop, and "
+                "start again with the new ones."
+            )
         self.status()
         try:
             self._commit(schemes)
@@ -129,6 +134,13 @@ class KernelSchemes:
             return self.schemes
         patterns = self.patterns_for(attrs)
         return [replace(s, access_pattern=p) for s, p in zip(self.schemes, patterns, strict=False)]
+
+    @property
+    def deaf(self) -> bool:
+        """This kernel takes commits only after an aggregation, and while its schemes rest there is none: who commits
+        then is never answered. Kernels that tune intervals have commits served at any time (6.14 and later)."""
+        may_rest = any(s.watermarks.metric is not WatermarkMetric.NONE for s in self.schemes)
+        return may_rest and not self._claim.tree.has(GOAL)
 
     def begun_anew(self) -> None:
         """Another kdamond will count from 0."""
