@@ -61,13 +61,15 @@ def line(account: Account) -> str:
 
 def _one(account: Account, status: SchemeStatus, *, named: bool) -> str:
     action, stats = status.scheme.action, status.stats
-    name = f"{status.index} {action}" if named else str(action)
+    number = f"{status.index} " if named else ""
     if account.dry or action is Action.STAT:
         would = "" if action is Action.STAT else "would "
         last = format_size(account.passes.last.get(status.index, 0))
-        text = f"{would}{name}: {last} in the last pass, {format_size(stats.sz_tried)} in all"
+        text = f"{number}{would}{action}: {last} in the last pass, {format_size(stats.sz_tried)} in all"
     else:
-        text = f"{name}: tried {format_size(stats.sz_tried)}, advised {format_size(stats.sz_applied)}"
+        text = (
+            f"{number}{action}: tried {format_size(stats.sz_tried)}, advised {format_size(stats.sz_applied)}"
+        )
         if stats.sz_moved is not None:
             text += f", moved {format_size(stats.sz_moved)}"
     if status.why:
