@@ -25,27 +25,22 @@ MIDDLE = "(CAST(low AS DOUBLE) + high) / 2"
 
 SNAPSHOTS = "SELECT count(DISTINCT seq) FROM regions"
 
-BY_RATE = """
-    SELECT CASE WHEN nr_accesses = 0 OR ticks = 0 THEN 0
-            ELSE 1 + least(9, CAST(floor(CAST(nr_accesses AS DOUBLE) * 10 / ticks) AS INTEGER)) END AS step,
-        sum(CAST(coalesce(resident, "end" - start) AS DOUBLE))
-    FROM regions WHERE start IS NOT NULL GROUP BY step ORDER BY step
-"""
-
 AGE_STEPS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
 """Seconds that part the steps of the histogram by age."""
 AGE_LABELS = ("< 100 ms", "100 ms – 1 s", "1 – 10 s", "10 s – 1 m", "1 – 10 m", "10 m – 1 h", "≥ 1 h")
 RATE_LABELS = ("none", *(f"{step * 10}–{step * 10 + 10} %" for step in range(10)))
 
 _AGE_STEP = " ".join(f"WHEN age < {edge} THEN {step}" for step, edge in enumerate(AGE_STEPS))
-BY_AGE = f"""
-    WITH ages AS (
-        SELECT CAST(age AS DOUBLE) * ticks * sample_ns / 1e9 AS age, nr_accesses > 0 AS accessed,
+
+# One pass for both: bytes by step of rate and step of age.
+STEPS = f"""
+    SELECT rate, CASE {_AGE_STEP} ELSE {len(AGE_STEPS)} END AS step, sum(bytes) FROM (
+        SELECT CASE WHEN nr_accesses = 0 OR ticks = 0 THEN 0
+                ELSE 1 + least(9, CAST(floor(CAST(nr_accesses AS DOUBLE) * 10 / ticks) AS INTEGER)) END AS rate,
+            CAST(age AS DOUBLE) * ticks * sample_ns / 1e9 AS age,
             CAST(coalesce(resident, "end" - start) AS DOUBLE) AS bytes
         FROM regions WHERE start IS NOT NULL
-    )
-    SELECT CASE {_AGE_STEP} ELSE {len(AGE_STEPS)} END AS step, accessed, sum(bytes)
-    FROM ages GROUP BY step, accessed ORDER BY step
+    ) AS measured GROUP BY rate, step
 """
 
 
@@ -79,10 +74,9 @@ def over_time(source: Source, begin_ns: int, end_ns: int, bins: int) -> list[Bin
 def histograms(source: Source) -> Histograms:
     """Where bytes lie by rate and age. Resident bytes where they are known, else all of a region's."""
     count = source.query(SNAPSHOTS)[0][0] or 1
-    by_rate = [(0.0, 0.0)] * 11
-    for step, size in source.query(BY_RATE):
-        by_rate[step] = (0.0, size / count) if step else (size / count, 0.0)
-    by_age = [[0.0, 0.0] for _ in range(len(AGE_STEPS) + 1)]
-    for step, accessed, size in source.query(BY_AGE):
-        by_age[step][bool(accessed)] = size / count
-    return Histograms(by_rate, [(idle, accessed) for idle, accessed in by_age])
+    by_rate = [[0.0, 0.0] for _ in RATE_LABELS]
+    by_age = [[0.0, 0.0] for _ in AGE_LABELS]
+    for rate, age, size in source.query(STEPS):
+        by_rate[rate][rate > 0] += size / count
+        by_age[age][rate > 0] += size / count
+    return Histograms([(idle, hot) for idle, hot in by_rate], [(idle, hot) for idle, hot in by_age])
