@@ -59,18 +59,23 @@ SUMMED = """
 
 MOMENTS = "SELECT seq, max(time) AS time, sum(amount) AS amount FROM snapshots GROUP BY seq"
 
+# Linear percentiles by hand: SQLGlot turns percentile_cont into approximate ones for Spark and Trino. Of the
+# sorted values, those next to place p * (n - 1) count by how near they are, and all others not at all.
+_AT = "sum(amount * greatest(CAST(0 AS DOUBLE), 1 - abs(place - CAST({level} AS DOUBLE) * last))) AS p{name}"
 PERCENTILES = f"""
     WITH moments AS ({MOMENTS}), series AS (
         SELECT target, amount FROM snapshots
         UNION ALL SELECT CAST(NULL AS INTEGER) AS target, amount FROM moments
+    ), ranked AS (
+        SELECT target, amount,
+            CAST(row_number() OVER (PARTITION BY target ORDER BY amount) - 1 AS DOUBLE) AS place,
+            CAST(count(*) OVER (PARTITION BY target) - 1 AS DOUBLE) AS last
+        FROM series
     )
     SELECT target, count(*) AS snapshots, min(amount) AS least,
-        percentile_cont(0.25) WITHIN GROUP (ORDER BY amount) AS p25,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY amount) AS p50,
-        percentile_cont(0.75) WITHIN GROUP (ORDER BY amount) AS p75,
-        percentile_cont(0.9) WITHIN GROUP (ORDER BY amount) AS p90,
+        {", ".join(_AT.format(level=level / 100, name=level) for level in (25, 50, 75, 90))},
         max(amount) AS most, avg(amount) AS mean
-    FROM series GROUP BY target ORDER BY target
+    FROM ranked GROUP BY target ORDER BY target
 """
 
 OVER_TIME = f"WITH moments AS ({MOMENTS}) SELECT time, amount FROM moments ORDER BY time"

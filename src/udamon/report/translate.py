@@ -1,0 +1,26 @@
+"""The SQL of a report for the engine that a fleet has its recordings on, by SQLGlot (extra `engines`)."""
+
+from __future__ import annotations
+
+from udamon.errors import MissingExtra
+
+
+def translate(sql: str, dialect: str) -> str:
+    """A query or view of udamon.report in SQLGlot's `dialect`: "spark", "trino", "snowflake" and others.
+
+    Addresses are unsigned 64-bit numbers, which few engines have: there they are decimals of twenty digits,
+    as these engines read them from Parquet. Raises MissingExtra without SQLGlot.
+    """
+    try:
+        from sqlglot import exp, parse_one
+    except ImportError:
+        raise MissingExtra(
+            "translating a report needs SQLGlot, which is not installed; run: pip install 'udamon[engines]'"
+        ) from None
+
+    def wide(node: exp.Expression) -> exp.Expression:
+        unsigned = isinstance(node, exp.DataType) and node.this == exp.DataType.Type.UBIGINT
+        return exp.DataType.build("DECIMAL(20, 0)") if unsigned else node
+
+    tree = parse_one(sql, read="duckdb")
+    return (tree if dialect == "duckdb" else tree.transform(wide)).sql(dialect=dialect)
