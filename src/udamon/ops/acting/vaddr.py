@@ -77,6 +77,7 @@ class VaddrActor:
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._roots = roots
+        self._now_ns = now_ns
         self._spared = spared
         self._refaults = refaults
         self._views = Views(roots.proc, now_ns)
@@ -155,8 +156,11 @@ class VaddrActor:
         return kept
 
     def _advise(self, view: View, vectors: Sequence[Range], action: Action) -> list[Range]:
+        asked_ns = self._now_ns()
+
         def cut_again(vector: Range) -> list[Range]:
-            view.refresh()
+            if view.read_at < asked_ns:  # once is enough, however many fail
+                view.refresh()
             kept = self._in_reach(view.pieces(vector.start, vector.end), action)
             return [Range(p.start, p.end) for p in kept]
 
