@@ -172,7 +172,13 @@ def test_files_are_private_and_whole(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize(
     "words",
-    [("wss", "--json"), ("wss", "--over-time"), ("access", "--at", "5s"), ("heatmap", "--color", "always")],
+    [
+        ("wss", "--json"),
+        ("wss", "--over-time"),
+        ("access", "--at", "5s"),
+        ("heatmap", "--color", "always"),
+        ("mappings", "--top", "3"),
+    ],
 )
 def test_flags_of_text_are_refused(words: tuple[str, ...], tmp_path: Path) -> None:
     two_bands(tmp_path / "a")

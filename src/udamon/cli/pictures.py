@@ -25,15 +25,21 @@ ROWS, COLUMNS = 96, 800
 """Cells of a heatmap in a picture, unless --resol says more or less."""
 
 
-_TEXT_ONLY = {
-    "json": False, "at": None, "top": None, "sort": "address", "over_time": False, "definition": "touched",
-    "color": "auto",
+PAGES = (*CHARTS, "info", "mappings", "holistic")
+"""The reports whose --html makes the page."""
+
+_TEXT_ONLY: dict[str, tuple[object, ...]] = {
+    "json": (False,), "at": (None,), "top": (None, 10), "sort": ("address",), "over_time": (False,),
+    "definition": ("touched",), "color": ("auto",), "by": ("process",), "style": ("detailed",),
+    "whole": (False,), "weights": ("0,100,100",),
 }  # fmt: skip
 """Flags of reports that pictures have no use for, and their defaults."""
 
 
 def configure(parser: argparse.ArgumentParser, name: str) -> None:
     """Add the flags of pictures to the report `name`."""
+    if name not in PAGES:
+        return
     group = parser.add_argument_group("pictures, instead of text (files that only you may read)")
     group.add_argument(
         "--html", metavar="OUT", help="a page with everything, for a browser; it needs no network"
@@ -47,8 +53,8 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
 def wanted(args: argparse.Namespace) -> bool:
     """True when a picture was asked for. Raises UsageError when flags of text were given with it."""
     found = any(getattr(args, kind, None) for kind in ("html", "svg", "png"))
-    for name, default in _TEXT_ONLY.items() if found else ():
-        if getattr(args, name, default) != default:
+    for name, defaults in _TEXT_ONLY.items() if found else ():
+        if getattr(args, name, defaults[0]) not in defaults:
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag} is for text, and a picture was asked for; leave one of them out.")
     return found
@@ -73,16 +79,7 @@ def write(args: argparse.Namespace, source: Source, resolution: tuple[int, int] 
 def _page(source: Source, resolution: tuple[int, int] | None) -> str:
     from udamon.report import page, page_html
 
-    def say(what: str) -> None:
-        if sys.stderr.isatty():
-            print(f"\r\x1b[Kudamon: reading for the page: {what}", end="", file=sys.stderr, flush=True)
-
-    try:
-        size = resolution or (page.ROWS, page.COLUMNS)
-        return page_html.html(page.document(page.measure(source, *size, progress=say)))
-    finally:
-        if sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    return page_html.html(page.document(page.measure(source, *(resolution or (page.ROWS, page.COLUMNS)))))
 
 
 def _drawing(report: str, source: Source, resolution: tuple[int, int]) -> Drawing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,6 @@ from udamon.report.source import Source
 ROWS, COLUMNS = 128, 1440
 MAX_MAPPINGS = 500
 """The table of mappings ends here; it says so."""
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +37,12 @@ class Page:
     filtered: bool
 
 
-def measure(
-    source: Source,
-    rows: int = ROWS,
-    columns: int = COLUMNS,
-    progress: Progress = lambda _: None,
-) -> Page:
+def measure(source: Source, rows: int = ROWS, columns: int = COLUMNS) -> Page:
     """Everything of a page. Raises RecordingError when there is no snapshot."""
-    progress("heatmap")
     picture = page_cells.measure(source, rows, columns)
-    progress("working set")
     curve = page_curves.over_time(source, picture.begin_ns, picture.end_ns, picture.columns)
     working_set = wss.measure(source, bins=2)
-    progress("histograms")
     histograms = page_curves.histograms(source)
-    progress("mappings")
     mappings = sorted(hot_cold.measure(source).lines, key=lambda line: -line.use.touched)
     about = info.measure(source, Catalog(source.recording))
     return Page(about, picture, curve, working_set, histograms, mappings, source.filters != Filters())
