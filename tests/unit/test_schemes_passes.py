@@ -30,7 +30,7 @@ from udamon.errors import NotPermitted, NotSupported, UsageError
 from udamon.model import Range
 from udamon.ops.base import Applied
 from udamon.schemes.installed import Installed
-from udamon.schemes.pattern import matches
+from udamon.schemes.pattern import Limits, matches
 from udamon.schemes.quota import ChargedQuota
 from udamon.schemes.watermarks import Gate
 
@@ -55,7 +55,7 @@ def test_patterns_are_closed_and_go_by_the_moving_sum(
     pattern = AccessPattern(Bounds(PAGE, 2 * PAGE), Bounds(2, 3), Bounds(5, 7))
     of = region(0, size, nr_accesses=9, age=age)
     of.nr_accesses_bp = nr_bp
-    assert matches(pattern, of) is expected
+    assert matches(Limits.of(pattern), of) is expected
 
 
 def test_an_action_begins_an_age_anew_and_stat_does_not() -> None:

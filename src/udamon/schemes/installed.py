@@ -7,6 +7,7 @@ from dataclasses import replace
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import AccessPattern, Scheme, SchemeStats, SchemeStatus
 from udamon.schemes.filters import CoreFilters, deeds
+from udamon.schemes.pattern import Limits
 from udamon.schemes.quota import ChargedQuota
 from udamon.schemes.watermarks import Gate
 
@@ -27,6 +28,7 @@ class Installed:
 
     def _take(self, scheme: Scheme) -> None:
         self.scheme = scheme
+        self.limits = Limits.of(scheme.access_pattern)
         self.filters = CoreFilters(scheme, self._min_region)
         self.deed, self.deed_past_pages = deeds(scheme)
 

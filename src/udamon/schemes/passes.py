@@ -71,24 +71,26 @@ class ApplyPass:
             at = 0
             # Regions may be cut at any visit, and what is cut off comes next: but not for those that had it already.
             shown = [0] * len(self._due)
-            while at < len(target.regions):
+            regions = target.regions
+            while at < len(regions):
                 for number, scheme in enumerate(self._due):
-                    if target.regions[at].start >= shown[number]:
+                    if regions[at].start >= shown[number]:
                         self._visit(scheme, position, target, at)
-                        shown[number] = target.regions[at].end
+                        shown[number] = regions[at].end
                 if not self._cuts.fold_back(target, at, self._limit):
                     at += 1
 
     def _visit(self, scheme: Installed, position: int, target: Target, at: int) -> None:
         """Steps 1 to 5 of §4.2 for one region and scheme."""
         region = target.regions[at]
-        if scheme.quota.full:
+        if scheme.quota.is_set:
+            if scheme.quota.full:
+                return
+            if self._already_charged(scheme, target, at):
+                return
+        if scheme.scheme.max_nr_snapshots and scheme.exhausted:
             return
-        if self._already_charged(scheme, target, at):
-            return
-        if scheme.exhausted:
-            return
-        if matches(scheme.scheme.access_pattern, region) and self._preferred(scheme, region):
+        if matches(scheme.limits, region) and self._preferred(scheme, region):
             self._try(scheme, position, target, at)
         if at == len(target.regions) - 1:
             scheme.stats.nr_snapshots += 1
@@ -181,10 +183,10 @@ def _count(stats: SchemeStats, region: Region, applied: Applied) -> None:
 def matching_by_score(scheme: Installed, targets: Sequence[Target], attrs: Attrs) -> list[int]:
     """Bytes of each priority that match the pattern and pass the filters of regions (§4.5.3)."""
     sizes = [0] * (MOST + 1)
-    pattern, action, weights = scheme.scheme.access_pattern, scheme.scheme.action, scheme.scheme.quota.weights
+    action, weights = scheme.scheme.action, scheme.scheme.quota.weights
     for position, target in enumerate(targets):
         for region in target.regions:
-            if matches(pattern, region):
+            if matches(scheme.limits, region):
                 size = scheme.filters.allowed_bytes(position, region.start, region.end)
                 if size:
                     sizes[score(action, region, weights, attrs)] += size

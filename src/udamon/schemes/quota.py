@@ -26,6 +26,7 @@ class ChargedQuota:
     def __init__(self, quota: Quota, min_region: int) -> None:
         self.quota = quota
         self.goals = Goals(quota.goals)
+        self.is_set = self._is_set()
         self.esz = 0
         self.charged_sz = self.charged_ns = 0
         self.total_charged_sz = self.total_charged_ns = 0
@@ -39,12 +40,12 @@ class ChargedQuota:
         """Take new values; what was charged and the effective size stay until the window ends (semantics §2.7)."""
         self.quota = quota
         self.goals.commit(quota.goals)
+        self.is_set = self._is_set()
         if not self.is_set:
             # The kernel goes on limiting by an effective size that is never computed again.
             self.esz, self.min_score, self.resume = 0, 0, None
 
-    @property
-    def is_set(self) -> bool:
+    def _is_set(self) -> bool:
         return bool(self.quota.ms or self.quota.bytes or self.goals)
 
     @property

@@ -183,12 +183,11 @@ class Schemes:
         try:
             if goal.target_metric is not GoalMetric.NODE_ELIGIBLE_MEM_BP:
                 return self._metrics.value(goal)
-            pattern = installed.scheme.access_pattern
             matching = [
                 Matching(target, r.start, r.end)
                 for target in targets
                 for r in target.regions
-                if matches(pattern, r)
+                if matches(installed.limits, r)
             ]
             return self._metrics.eligible_bp(goal, matching)
         except Exception as error:  # a monitor outlives a number that it cannot have
