@@ -156,6 +156,27 @@ def test_schemes_are_a_dry_run_until_apply(place: Path, tmp_path: Path) -> None:
     assert applied["schemes"][0]["stats"]["sz_moved"] == applied["moved_bytes"] >= 0.9 * SIZE
 
 
+def test_a_dry_run_says_what_could_not_be_done() -> None:
+    words = ("schemes", "-p", os.getpid(), "--via", "refs", "--duration", "1s", "--action", "lru_prio")
+    done = udamon(*words)
+    assert done.status == 0
+    assert "scheme 0 could not be applied here: lru_prio cannot be done from outside" in done.stderr
+    assert udamon(*words, "--apply").status == 1
+
+
+def test_it_says_when_a_watermark_keeps_it_at_rest() -> None:
+    """All memory that is free is more than nothing."""
+    marks = ("--wmarks-high", "0", "--wmarks-mid", "0", "--wmarks-low", "0", "--wmarks-interval", "1h")
+    words = ("reclaim", "--sim", "wss", "--wmarks-metric", "free_mem_rate", *marks)
+    with running_udamon(*words) as command:
+        assert command.stderr is not None
+        line = command.stderr.readline()
+        done = ended(command)
+    assert "of memory is free, above the high watermark of 0.0 %)" in line
+    assert "resting:" in line
+    assert (done.status, "tried 0 B" in done.stderr) == (0, True)
+
+
 def test_progress_says_what_it_waits_for(place: Path) -> None:
     """A quota of 1 MiB for ten minutes is used up at once."""
     quota = ("--quota-ms", "0", "--quota-sz", "1 MiB", "--quota-reset-interval-ms", "10m")

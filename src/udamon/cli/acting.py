@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from udamon.cli import acting_flags, acting_report, monitor
@@ -22,11 +22,12 @@ from udamon.cli.running import follow, parse_duration, run_watching, signals
 from udamon.cli.targets import check
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import SchemeStatus
-from udamon.errors import UdamonError, UsageError
+from udamon.errors import CannotError, UdamonError, UsageError
 from udamon.linux.cgroup import find_cgroup
 from udamon.modules.hands import Hands, hands_for
 from udamon.modules.work import AnyWork, Work, patterns_for, schemes_for_kernel
 from udamon.schemes.config_pattern import WantedScheme
+from udamon.schemes.filters import deeds
 from udamon.schemes.governor import Limits
 
 
@@ -86,7 +87,11 @@ class _Session:
         self._args = args
         self._child = child
         self._wanted = list(wanted)
-        self._work = _work(args, job, built, wanted)
+        try:
+            self._work = _work(args, job, built, wanted)
+        except BaseException:
+            built.engine.close()
+            raise
         self._reread = Rereading(job.file, hang_up)
         self._progress = Progress(kdamond_cpu_ns=lambda: built.engine.kdamond_cpu_ns or 0)
         self._line = Line(sys.stderr, quiet=args.quiet, shared=child is not None)
@@ -96,7 +101,7 @@ class _Session:
         engine = self._built.engine
         engine.bus.subscribe(self._progress)
         engine.bus.subscribe(self._line)
-        for text in self._built.notes:
+        for text in (*self._built.notes, *self._impossible()):
             self._line.say(text)
         try:
             with closing(engine):
@@ -107,6 +112,21 @@ class _Session:
             self._line.clear()
         self._tell(ended_by)
         return ended_by
+
+    def _impossible(self) -> list[str]:
+        """Of a dry run: what could not be done here if it were none."""
+        if not self._job.dry or self._built.via == "kernel":
+            return []
+        try:
+            actor = _hands(self._args, replace(self._job, dry=False), self._built).actor
+        except CannotError as error:
+            return [f"this could not be applied here: {error}"]
+        try:
+            schemes = enumerate(scheme.scheme for scheme in self._wanted)
+            found = [(index, actor.missing(deeds(scheme)[0])) for index, scheme in schemes]
+        finally:
+            actor.close()
+        return [f"scheme {index} could not be applied here: {why}" for index, why in found if why is not None]
 
     def _keep_up(self) -> None:
         self._work.keep_up()
