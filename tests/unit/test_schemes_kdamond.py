@@ -35,7 +35,7 @@ from udamon.engine.kdamond import Kdamond
 from udamon.engine.watch import CensusWatch, SampledWatch, Watch
 from udamon.errors import CannotError, UsageError
 from udamon.model import Range, Snapshot
-from udamon.ops.base import Touched
+from udamon.ops.base import Applied, Touched
 from udamon.schemes import Schemes
 
 MIB, PAGE = 1 << 20, 4096
@@ -144,6 +144,20 @@ def test_changed_attributes_change_what_is_due() -> None:
         4, lambda s: rig.kdamond.call(lambda: rig.kdamond.change_attrs(new, "asked")) if s.seq == 1 else None
     )
     assert rig.schemes.status()[0].stats.nr_snapshots == 4
+
+
+def test_time_that_acting_takes_is_not_made_up_for_in_a_hurry() -> None:
+    rig = Rig(Scheme(ALL, Action.PAGEOUT, quota=Quota(bytes=PAGE, reset_interval_ms=10**6)))
+
+    def slow(target: object, start: int, end: int) -> Applied:
+        rig.clock.wait_until(rig.clock.now_ns() + 730_000_000)
+        return Applied(end - start, end - start)
+
+    rig.actor.answer = slow
+    snapshots = rig.run(3)
+    assert [begin for begin, _ in rig.sampler.calls] == [0, 830_000_000, 930_000_000]
+    windows = [(s.begin_ns, s.end_ns) for s in snapshots]
+    assert windows == [(0, 100_000_000), (830_000_000, 930_000_000), (930_000_000, 1_030_000_000)]
 
 
 # The policy adaptive makes its regions anew each time.

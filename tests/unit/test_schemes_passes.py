@@ -212,7 +212,8 @@ def test_a_walk_tells_one_full_pass_of_every_scheme() -> None:
 def test_a_walk_ends_when_nothing_is_going_to_be_tried() -> None:
     found: list[object] = []
     Bench().schemes.walk(found.append)
-    bench = Bench(Scheme(ALL, watermarks=MARKS), regions=[region(0, 1)], numbers=Numbers(free=900))
+    marks = replace(MARKS, interval_us=0)  # the kdamond does not even rest
+    bench = Bench(Scheme(ALL, watermarks=marks), regions=[region(0, 1)], numbers=Numbers(free=900))
     bench.schemes.walk(found.append)
     bench.schemes.wait_us()
     bench.schemes.walk(found.append)
@@ -390,6 +391,8 @@ def test_the_kdamond_rests_only_while_all_schemes_do_and_for_the_shortest_time()
     assert bench.schemes.wait_us() == 1_000_000
     assert bench.schemes.next_due() is None
     assert bench.apply() == []
+    (told,) = [data["schemes"] for name, data in bench.events if name == "schemes"]
+    assert [scheme["active"] for scheme in told] == [False, False]  # type: ignore[attr-defined]
     bench.numbers.free = 300
     assert bench.schemes.wait_us() == 0
     assert bench.apply() == [(0, 1)]

@@ -110,6 +110,10 @@ class Kdamond(Worker):
                     # Published before tuning rescales the counts: a snapshot speaks of its own window.
                     self._publish()
                     self._tune()
+                if schemes is not None:
+                    # Acting takes time: hurrying through the ticks that were missed meanwhile would see nothing.
+                    schedule.passed(0, self._clock.now_ns())
+                if aggregated:
                     schedule.begin_aggregation()
                     watch.reset(context.targets)
                     watch.split(context.targets)

@@ -118,10 +118,10 @@ class Schemes:
 
     def wait_us(self) -> int:
         waits = [installed.gate.check(self._free_mem) for installed in self.installed]
-        wait = min(waits, default=0)
-        if wait:
+        if not any(installed.gate.active for installed in self.installed):
             self._cancel_walk()
-        return wait
+            self._tell()
+        return min(waits, default=0)
 
     def apply(self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]) -> Sequence[Acted]:
         """One pass of all schemes that are due (semantics §4.2)."""
