@@ -12,6 +12,9 @@ from udamon.control.tree import Directory, File, Tree
 class Opened(Protocol):
     """An open file."""
 
+    mode: int
+    """Its permission bits."""
+
     def read(self) -> str:
         """All of it, as it is now. Raises OSError."""
 
@@ -25,8 +28,8 @@ class Files(Protocol):
     def mode(self, path: str) -> int:
         """The permission bits of a file; −1 for a directory."""
 
-    def names(self, path: str) -> list[str]:
-        """What is in a directory."""
+    def entries(self, path: str) -> list[tuple[str, bool]]:
+        """What is in a directory: names, and whether each is one itself."""
 
     def open(self, path: str) -> Opened: ...
 
@@ -43,8 +46,14 @@ class AdminFiles:
         found = self._tree.find(_below_admin(path))
         return -1 if isinstance(found, Directory) else found.node.mode
 
-    def names(self, path: str) -> list[str]:
-        return ["admin"] if path == "/" else self._tree.names(_below_admin(path))
+    def entries(self, path: str) -> list[tuple[str, bool]]:
+        if path == "/":
+            return [("admin", True)]
+        below = _below_admin(path)
+        found = self._tree.find(below)
+        if not isinstance(found, Directory):
+            raise refused(errno.ENOTDIR)
+        return [(name, name not in found.shape.files) for name in found.names()]
 
     def open(self, path: str) -> Opened:
         if path == "/":
@@ -55,10 +64,11 @@ class AdminFiles:
 class _Open:
     """A file of sysfs: where in it is written makes no difference."""
 
-    __slots__ = ("_file",)
+    __slots__ = ("_file", "mode")
 
     def __init__(self, file: File) -> None:
         self._file = file
+        self.mode = file.node.mode
 
     def read(self) -> str:
         return self._file.read()

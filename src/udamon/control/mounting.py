@@ -20,6 +20,8 @@ from udamon.linux.mounts import detach, mount_points
 NAME = "udamon"
 """/proc/mounts calls it udamon, of the type fuse.udamon."""
 
+NAMES_S = 3600
+
 
 class Mount(NamedTuple):
     """A tree and where it is served."""
@@ -153,9 +155,10 @@ def _run(module: ModuleType, mount: Mount, ready: Callable[[], None]) -> None:
             fsname=NAME,
             subtype=NAME,
             direct_io=True,
-            # Names come and go by what is written elsewhere: nothing may be remembered of them.
+            # Files come and go by what is written elsewhere, so whether one is there is always asked. Only which
+            # name was which is remembered: it saves a question for each directory on the way.
             attr_timeout=0,
-            entry_timeout=0,
+            entry_timeout=NAMES_S,
             negative_timeout=0,
             **options,
         )

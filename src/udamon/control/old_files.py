@@ -149,12 +149,13 @@ class OldFiles:
         context, name = self._find(path)
         return -1 if context is not None and not name else 0o600
 
-    def names(self, path: str) -> list[str]:
+    def entries(self, path: str) -> list[tuple[str, bool]]:
         context, name = self._find(path)
         if name:
             raise refused(errno.ENOTDIR)
-        top = [*self._static, *self._named] if context is self._top else []
-        return [*CONTEXT_FILES, *top]
+        top = context is self._top
+        files = [*CONTEXT_FILES, *(self._static if top else [])]
+        return [*((file, False) for file in files), *((each, True) for each in self._named if top)]
 
     def open(self, path: str) -> Opened:
         context, name = self._find(path)
@@ -278,6 +279,7 @@ class _Open:
         self._files = files
         self._context = context
         self._name = name
+        self.mode = 0o600
 
     def read(self) -> str:
         return self._files.read(self._context, self._name)

@@ -52,15 +52,18 @@ class Served:
         times = dict.fromkeys(("st_atime", "st_mtime", "st_ctime"), self._born_ns)
         return {"st_mode": kind, "st_nlink": 2 if mode < 0 else 1, "st_size": size, **times, **self._owner}
 
-    def readdir(self, path: str, fh: int) -> list[str]:
-        return [".", "..", *self._files.names(path)]
+    def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, int], int]]:
+        entries = [(".", True), ("..", True), *self._files.entries(path)]
+        return [
+            (name, {"st_mode": stat.S_IFDIR if directory else stat.S_IFREG}, 0) for name, directory in entries
+        ]
 
     def open(self, path: str, flags: int) -> int:
-        mode = self._files.mode(path)
-        if flags & os.O_ACCMODE != os.O_RDONLY and not mode & 0o200:
+        file = self._files.open(path)
+        if flags & os.O_ACCMODE != os.O_RDONLY and not file.mode & 0o200:
             raise refused(errno.EACCES)
         number = next(self._numbers)
-        self._handles[number] = Handle(self._files.open(path))
+        self._handles[number] = Handle(file)
         return number
 
     def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
