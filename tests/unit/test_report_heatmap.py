@@ -10,7 +10,9 @@ import pytest
 from tests.unit.test_report_wss import START, record, snap
 from udamon.model import Event, Range
 from udamon.record.reader import Recording
+from udamon.record.writer import Writer
 from udamon.report import heatmap
+from udamon.report import source as source_module
 from udamon.report.catalog import Catalog
 from udamon.report.layout import bands_of, memory, rows_of
 from udamon.report.mappings import Mapped
@@ -153,3 +155,24 @@ def test_document(tmp_path: Path) -> None:
         "target": 0, "start": HEAP, "end": HEAP + MIB, "bytes": MIB, "mapping": "[heap]", "kind": "heap",
         "label": "heap",
     }  # fmt: skip
+
+
+def test_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long recording is summed up part by part; columns that several parts reach into are as in one."""
+    path = tmp_path / "long.udamon"
+    with Writer(path, {"via": "sim"}) as writer:
+        for seq in range(30):
+            middle = ANON + MIB * (1 + seq % 5)
+            regions = [(ANON, middle, seq % 21, 0, 0), (middle, ANON + 8 * MIB, (7 * seq) % 21, 0, 0)]
+            writer.snapshot(snap(seq, regions))
+            if seq % 4 == 3:
+                writer.flush()
+    whole = measured(Recording(path), 5, 7)
+    monkeypatch.setattr(source_module, "PART_ROWS", 16)
+    with Source(Recording(path)) as source:
+        parts = heatmap.measure(source, 5, 7)
+        assert len(list(source.in_parts("SELECT count(*) FROM regions"))) == 4
+        assert source.query("SELECT count(*) FROM regions") == [(60,)]
+    assert [cell for row in parts.cells for cell in row] == pytest.approx(
+        [cell for row in whole.cells for cell in row], rel=1e-12
+    )

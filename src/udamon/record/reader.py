@@ -99,7 +99,11 @@ class Recording:
         step = max(1, sum(message.rows for _, message in every) // most_rows)
         # Both ends are always in: memory that came late or went early is there.
         picked = every[:1] + every[1:-1:step] + every[1:][-1:]
-        return RecordBatchReader.from_batches(self._schema, self.chosen(picked))
+        return self.only(picked)
+
+    def only(self, wanted: Sequence[tuple[Path, Message]]) -> RecordBatchReader:
+        """Only these record batches, as a stream; see `chosen`."""
+        return RecordBatchReader.from_batches(self._schema, self.chosen(wanted))
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow stream protocol: each call reads the file anew, so a query may scan it twice."""

@@ -39,23 +39,29 @@ EDGES = """
 # A window from column `early` to column `late` weighs `w0` ns in the first and `w1` in the last. Half a
 # nanosecond either way keeps rounding from spilling a window into a column where it is not.
 TIMED = """
-    SELECT first, last, "into", over, {names}, early, greatest(late, early) AS late,
+    SELECT target, start, "end", {names}, early, greatest(late, early) AS late,
         least("to", (early + 1) * {width}) - "from" AS w0, "to" - greatest(late, early) * {width} AS w1
     FROM (
-        SELECT first, last, "into", over, {values},
+        SELECT target, start, "end", {values},
             CAST("begin" - {begin} AS DOUBLE) AS "from", CAST(time - {begin} AS DOUBLE) AS "to",
             CAST(floor(("begin" - {begin} + {half}) / {width}) AS INTEGER) AS early,
             CAST(ceil((time - {begin} - {half}) / {width}) AS INTEGER) - 1 AS late
-        FROM ({placed}) AS placed
+        FROM regions WHERE start IS NOT NULL
     ) AS windows WHERE rate IS NOT NULL
 """
 
+# Regions mostly stay from one window to the next: what is alike is placed once.
+ALIKE = """
+    SELECT target, start, "end", early, late, {sums} FROM ({timed}) AS timed
+    GROUP BY target, start, "end", early, late
+"""
+
 SUMMED = """
-    SELECT early, late, first, last, {sums} FROM ({timed}) AS timed GROUP BY early, late, first, last
+    SELECT early, late, first, last, {sums} FROM ({placed}) AS placed GROUP BY early, late, first, last
 """
 
 CELLS = """
-    SELECT name, slot, {means} FROM (
+    SELECT name, slot, {totals} FROM (
         SELECT *, unnest(range(CAST(early AS BIGINT), CAST(late AS BIGINT) + 1)) AS slot FROM ({spread}) AS spread
     ) AS slots GROUP BY name, slot
 """
@@ -109,25 +115,28 @@ def cells_of(
     """
     places = [Place(row.band.target, *piece, line) for line, row in enumerate(lines) for piece in row.pieces]
     axis = Axis(source, "heatmap", places)
-    more = ("age", "sample_ns") if "age" in values else ()
     timed = TIMED.format(
-        placed=axis.placed(("nr_accesses", "ticks", '"begin"', "time", *more)), begin=begin,
-        width=double(width), half=double(0.5), names=", ".join(values),
+        begin=begin, width=double(width), half=double(0.5), names=", ".join(values),
         values=", ".join(f"{VALUES[name]} AS {name}" for name in values),
     )  # fmt: skip
     # Of each amount: its sum in a window's first column, in its last one, and between them, for a ns.
     factors = {"bytes": double(1)} | {f"{name}_sum": name for name in values}
-    amounts = {name: f"w0 * {factor}" for name, factor in factors.items()}
-    # Windows that reach into a second column are few when there are many windows, and many when few.
-    later = {f"{name}_end": f"w1 * {factor}" for name, factor in factors.items()}
-    later |= {f"{name}_all": factor for name, factor in factors.items()}
-    columns = [sums(name, value) for name, value in amounts.items()]
-    columns += [sums(name, value, "late > early") for name, value in later.items()]
-    summed = SUMMED.format(sums=", ".join(columns), timed=timed)
-    spread = axis.spread(("early", "late"), (*amounts, *later), f"({summed}) AS summed")
-    totals = {name: f"sum({IN_SLOT.format(name=name, width=double(width))})" for name in factors}
-    means = ", ".join(f"{totals[f'{name}_sum']} / {totals['bytes']}" for name in values)
-    return source.query(CELLS.format(spread=spread, means=means))
+    amounts: dict[str, str] = {}
+    for name, factor in factors.items():
+        amounts |= {name: f"w0 * {factor}", f"{name}_end": f"w1 * {factor}", f"{name}_all": factor}
+    alike = ALIKE.format(
+        timed=timed, sums=", ".join(f"sum({value}) AS {name}" for name, value in amounts.items())
+    )
+    placed = axis.placed(("early", "late", *amounts), rows=f"({alike})")
+    summed = SUMMED.format(placed=placed, sums=", ".join(sums(name, name) for name in amounts))
+    spread = axis.spread(("early", "late"), tuple(amounts), f"({summed}) AS summed")
+    totals = ", ".join(f"sum({IN_SLOT.format(name=name, width=double(width))})" for name in factors)
+    found: dict[tuple[int, int], list[float]] = {}
+    for part in source.in_parts(CELLS.format(spread=spread, totals=totals)):
+        for line, slot, *more in part:
+            known = found.get((line, slot), [0.0] * len(more))
+            found[line, slot] = [one + other for one, other in zip(known, more, strict=True)]
+    return [(*cell, *(total / weight for total in rest)) for cell, (weight, *rest) in found.items() if weight]
 
 
 def lines_of(source: Source, rows: int) -> list[Row]:

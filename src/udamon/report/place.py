@@ -55,10 +55,10 @@ class Axis:
             f"{name}_places", "place INTEGER, target INTEGER, low UBIGINT, high UBIGINT, name INTEGER", rows
         )
 
-    def placed(self, columns: Sequence[str], where: str = "TRUE") -> str:
-        """A query: `columns` of `regions` with `first` and `last`, the numbers of places, and `into` and
-        `over`: bytes from the low edge of the first place to the region's start, and from the low edge of
-        the last one to its end.
+    def placed(self, columns: Sequence[str], where: str = "TRUE", rows: str = "regions") -> str:
+        """A query: `columns` of `rows` (which have target, start and end) with `first` and `last`, the numbers
+        of places, and `into` and `over`: bytes from the low edge of the first place to the region's start,
+        and from the low edge of the last one to its end.
         """
         start, end = self._clusters.sql("r.start"), self._clusters.sql(f'(r."end" - {_address(1)})')
         return f"""
@@ -66,7 +66,7 @@ class Axis:
                 a.place AS first, coalesce(b.place, a.place) AS last,
                 CAST(r.start - a.low AS DOUBLE) AS "into",
                 CAST(r."end" - coalesce(b.low, a.low) AS DOUBLE) AS over
-            FROM regions AS r
+            FROM {rows} AS r
             JOIN {self._name}_bins AS a
                 ON r.target = a.target AND {start} = a.bin AND r.start >= a.low AND r.start < a.high
             LEFT JOIN {self._name}_bins AS b

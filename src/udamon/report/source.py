@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
 from udamon.errors import CannotError, MissingExtra, RecordingError, UsageError
+from udamon.record.messages import Message
 from udamon.record.reader import Recording
 from udamon.report.filters import CUT, Filters
 from udamon.report.mappings import pieces_of
@@ -15,6 +17,9 @@ from udamon.report.mappings import pieces_of
 MEMORY_LIMIT = "300MB"
 """DuckDB spills to disk beyond it; what a report needs grows with snapshots, not with regions."""
 
+
+PART_ROWS = 2_000_000
+"""Rows of a part, at most about so many (see Source.in_parts)."""
 
 SOME_ROWS = 200_000
 """Rows of `some_regions`, at most about so many."""
@@ -28,6 +33,16 @@ class _Some:
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         return self._recording.some(SOME_ROWS).__arrow_c_stream__(requested_schema)
+
+
+class _Part:
+    """Some batches of a recording, for DuckDB to read."""
+
+    def __init__(self, recording: Recording, part: Sequence[tuple[Path, Message]]) -> None:
+        self._recording, self._part = recording, part
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self._recording.only(self._part).__arrow_c_stream__(requested_schema)
 
 
 class Source:
@@ -83,6 +98,27 @@ class Source:
                 "report; look at less of it with --time or --target."
             ) from error
         return rows
+
+    def in_parts(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a query over `regions`, for each part of the recording by itself: at most PART_ROWS rows,
+        whole batches, so that what a query groups does not grow with the recording. Raises as `query`."""
+        parts: list[list[tuple[Path, Message]]] = [[]]
+        rows = 0
+        for path, message in self.recording.messages():
+            rows += message.rows
+            if rows > PART_ROWS and parts[-1]:
+                parts.append([])
+                rows = message.rows
+            parts[-1].append((path, message))
+        if len(parts) == 1:
+            yield self.query(sql)
+            return
+        try:
+            for part in parts:
+                self._db.register("recording", _Part(self.recording, part))
+                yield self.query(sql)
+        finally:
+            self._db.register("recording", self.recording)
 
     def table(self, name: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
         """A small table beside the view, for queries to join: `columns` as in CREATE TABLE, of whole numbers from 0."""
