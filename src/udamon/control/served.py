@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import itertools
 import os
@@ -15,6 +16,17 @@ from udamon.control.kinds import refused
 
 SIZE = 4096
 """What every file of sysfs claims to be big."""
+
+
+_kept = threading.local()
+
+
+def keep_thread() -> None:
+    """Have Python remember the thread that calls, one of libfuse's. Otherwise each call would make what Python needs of
+    a thread, and throw it away: that is a third of the cost of a call (bench/control_read.py)."""
+    if not hasattr(_kept, "known"):
+        _kept.known = True
+        ctypes.pythonapi.PyGILState_Ensure()  # never released: the thread lives as long as the server
 
 
 class Handle:
@@ -39,18 +51,18 @@ class Served:
         self._ready = ready
         self._handles: dict[int, Handle] = {}
         self._numbers = itertools.count(1)
-        self._born_ns = time.time_ns()
-        self._owner = {"st_uid": os.getuid(), "st_gid": os.getgid()}
+        owner = {"st_uid": os.getuid(), "st_gid": os.getgid()}
+        times = dict.fromkeys(("st_atime", "st_mtime", "st_ctime"), time.time_ns())
+        self._file = {"st_nlink": 1, "st_size": SIZE, **times, **owner}
+        self._directory = {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2, "st_size": 0, **times, **owner}
 
     def init(self, path: str) -> None:
         self._ready()
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
+        keep_thread()
         mode = self._files.mode(path)
-        kind = stat.S_IFDIR | 0o755 if mode < 0 else stat.S_IFREG | mode
-        size = 0 if mode < 0 else SIZE
-        times = dict.fromkeys(("st_atime", "st_mtime", "st_ctime"), self._born_ns)
-        return {"st_mode": kind, "st_nlink": 2 if mode < 0 else 1, "st_size": size, **times, **self._owner}
+        return self._directory if mode < 0 else {"st_mode": stat.S_IFREG | mode, **self._file}
 
     def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, int], int]]:
         entries = [(".", True), ("..", True), *self._files.entries(path)]
@@ -59,6 +71,7 @@ class Served:
         ]
 
     def open(self, path: str, flags: int) -> int:
+        keep_thread()
         file = self._files.open(path)
         if flags & os.O_ACCMODE != os.O_RDONLY and not file.mode & 0o200:
             raise refused(errno.EACCES)
@@ -67,6 +80,7 @@ class Served:
         return number
 
     def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
+        keep_thread()
         handle = self._handles[fh]
         with handle.lock:
             if offset == 0:
@@ -74,11 +88,13 @@ class Served:
             return handle.text[offset : offset + size]
 
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
+        keep_thread()
         handle = self._handles[fh]
         with handle.lock:
             return handle.file.write(data, offset)
 
     def release(self, path: str, fh: int) -> int:
+        keep_thread()
         self._handles.pop(fh, None)
         return 0
 
