@@ -156,7 +156,11 @@ class ApplyPass:
         _count(scheme.stats, region, applied)
 
     def _apply(self, scheme: Installed, target: Target, region: Region, *, past_pages: bool) -> Applied:
-        """Whatever fails applies nothing, and is not tried again on this target until a commit."""
+        """Whatever fails applies nothing, and is not tried again on this target until a commit.
+
+        The kernel's operations remember the last large page that they acted on, as it may reach into the next region;
+        from outside what is acted on are bytes of an address space, and no two regions share one.
+        """
         deed = scheme.deed_past_pages if past_pages else scheme.deed
         try:
             return self._actor.apply(target, region.start, region.end, deed)
