@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,10 +132,17 @@ def _serve(args: argparse.Namespace, places: Places, ready: Callable[[], None]) 
     from udamon.control.files import AdminFiles
     from udamon.control.mounting import Mount, serve
     from udamon.control.old_files import OldFiles
+    from udamon.control.tracepoints import Listeners
+    from udamon.control.user_tracepoints import UserTracepoints
+    from udamon.linux.tracefs import tracefs_root
 
     version = parse_version(args.compat)
-    stream = None if places.events is None else EventStream(places.events)
-    assembly = _assembly(args, stream)
+    listeners: list[Listener] = [] if places.events is None else [EventStream(places.events)]
+    tracefs = tracefs_root()
+    if tracefs is not None:
+        with suppress(CannotError):  # a kernel without user_events, or no root
+            listeners.append(UserTracepoints(tracefs))
+    assembly = _assembly(args, Listeners(listeners) if listeners else None)
     kdamonds = Kdamonds(assembly, _cgroup_exists, time.monotonic_ns)
     kdamonds.tree = tree = Tree(kdamonds, version, assembly.operations)
     old = OldFiles(assembly, kdamonds.any_running, version)
