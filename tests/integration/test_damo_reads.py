@@ -114,6 +114,19 @@ def test_access(own: Path, written: dict[str, Path]) -> None:
     assert [int(size.replace(",", "")) for _, size, *_ in found] == sizes
 
 
+@pytest.mark.parametrize("style", ["temperature-sz-hist", "recency-sz-hist"])
+def test_histograms(own: Path, written: dict[str, Path], style: str) -> None:
+    """damo prints one for every snapshot: that of the last is the same, edges (recency's in us) and bytes."""
+    unit = 1_000_000 if style.startswith("recency") else 1
+    words = ("report", "access", "-i", written["json"], "--raw_number", "--style", style)
+    last = re.split(r"<total size>\n", run(*words, at=own.parent))[-1]
+    found = re.findall(r"\[(-?[\d,]+), (-?[\d,]+)\)\s+([\d,]+)", last)
+    ours = report("access", own, "--style", style, "--definition", "damo")["histogram"]
+    assert [tuple(int(cell.replace(",", "")) for cell in row) for row in found] == [
+        (round(column["from"] * unit), round(column["to"] * unit), column["bytes"]) for column in ours
+    ]
+
+
 def test_record_info(own: Path, written: dict[str, Path]) -> None:
     """One target, and the memory that is watched."""
     text = run("report", "record_info", "-i", written["json"], at=own.parent)
