@@ -28,7 +28,12 @@ def event_data(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
     if name == "mappings":
         added = [_mapping(row) for row in data.get("add", ())]
         return {"target": data.get("target"), "add": added, "remove": list(data.get("remove", ()))}
-    texts = _TEXTS.get(name, frozenset())
+    if name == "schemes":
+        return {"schemes": [_numbers(row, frozenset({"action"})) for row in data.get("schemes", ())]}
+    return _numbers(data, _TEXTS.get(name, frozenset()))
+
+
+def _numbers(data: Mapping[str, Any], texts: frozenset[str]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key in texts or isinstance(value, int | float)}
 
 

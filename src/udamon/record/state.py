@@ -8,7 +8,7 @@ from typing import Any
 from udamon.model import Event
 
 _OF_TARGET = ("target_start", "target_exec")
-_LATEST = ("attrs", "cost")
+_LATEST = ("attrs", "cost", "schemes")
 
 
 class ValidEvents:
@@ -49,5 +49,6 @@ class ValidEvents:
         for target, mapped in self._mappings.items():
             rows = [mapped[start] for start in sorted(mapped)]
             yield Event(self._mapped_at[target], "mappings", {"target": target, "add": rows, "remove": []})
-        if "cost" in self._latest:
-            yield self._latest["cost"]
+        for totals in ("cost", "schemes"):
+            if totals in self._latest:
+                yield self._latest[totals]
