@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import threading
+from pathlib import Path
 
 import pytest
 
-from udamon.control.nodes import NODES, parse_version, rows, shape_at
+from udamon.control.nodes import NODES, parse_version, rows, shape_at, table
 from udamon.control.tree import MOST_CHILDREN, Directory, Tree
 from udamon.errors import UsageError
 
@@ -351,3 +352,8 @@ def test_the_table_names_every_file_once() -> None:
     by_path = {row[0]: row[1:] for row in rows()}
     assert by_path["kdamonds/K/contexts/C/operations"] == ("600", "vaddr, fvaddr, paddr", "vaddr", "5.18")
     assert by_path["kdamonds/K/contexts/C/schemes/S/quotas/effective_bytes"] == ("400", "ulong", "0", "6.9")
+
+
+def test_the_document_has_the_table_of_all_files() -> None:
+    document = (Path(__file__).parents[2] / "docs/control.md").read_text()
+    assert table() in document, "put udamon.control.nodes.table() into docs/control.md again"

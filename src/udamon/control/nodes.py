@@ -259,3 +259,12 @@ def rows() -> Iterator[tuple[str, str, str, str, str]]:
         shown = node.kind_at(BASELINE)
         default = str(node.default) if shown is None else shown.show(node.default)
         yield node.path, f"{node.mode:o}", word, default, "{}.{}".format(*node.since)
+
+
+def table() -> str:
+    """All files as a table in Markdown: docs/control.md has it, and a test holds the two together."""
+    lines = ["| file below admin/ | mode | takes | at first | since |", "|---|---|---|---|---|"]
+    for path, mode, word, default, since in rows():
+        shown = f"`{default}`" if default else ""
+        lines.append(f"| `{path}` | {mode} | {word if mode == '600' else ''} | {shown} | {since} |")
+    return "\n".join(lines) + "\n"
