@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from udamon.control.executing import DROPPED, environment
+from udamon.control.mounting import Places
 from udamon.control.private_sys import (
     DEBUGFS,
     SYSFS,
@@ -148,3 +150,18 @@ def test_an_open_directory_is_a_path_too(tmp_path: Path) -> None:
         assert open_directories([fd], [MountInfo("/", "/sys", "sysfs", device + 1)]) == []
     finally:
         os.close(fd)
+
+
+def test_what_a_command_finds_in_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin")
+    env = environment(tmp_path, Places(Path("/sys/x"), None, tmp_path / "events"))
+    assert env["PATH"] == f"{tmp_path}/bin:/usr/bin"
+    assert env["UDAMON_EVENTS"] == f"{tmp_path}/events"
+    script = tmp_path / "bin/perf"
+    assert os.access(script, os.X_OK)
+    assert "udamon.control.perf" in script.read_text()
+
+
+def test_what_a_command_could_leave_its_sys_with() -> None:
+    assert {capability.name for capability in DROPPED} == {"SYS_ADMIN", "SYS_PTRACE", "SYS_CHROOT"}
+    assert sorted(DROPPED) == [18, 19, 21]  # capabilities(7), linux/capability.h

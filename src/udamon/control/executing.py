@@ -49,7 +49,7 @@ def private_damon(serve: Serve, *, debugfs: bool = False) -> Iterator[Mapping[st
         try:
             os.chdir(here if os.path.isdir(here) else "/")  # by its name: it may lead elsewhere now
             verify()
-            yield _environment(scratch, places)
+            yield environment(scratch, places)
         finally:
             os.kill(server, signal.SIGTERM)
             os.waitpid(server, 0)
@@ -124,7 +124,8 @@ def verify() -> None:
         )
 
 
-def _environment(scratch: Path, places: Places) -> dict[str, str]:
+def environment(scratch: Path, places: Places) -> dict[str, str]:
+    """Ours, with the stand-in for perf, which is made in `scratch`, first in PATH."""
     shim = scratch / "bin"
     shim.mkdir()
     script = shim / "perf"
