@@ -14,7 +14,11 @@ import pytest
 from tests.unit.test_control_tree import C, error
 from udamon.control.assembly import Assembly
 from udamon.control.kdamonds import Kdamonds
+from udamon.control.plan import PlannedTarget
+from udamon.control.spaces import opener
 from udamon.control.tree import Tree
+from udamon.linux.roots import Roots
+from udamon.model import Range
 from udamon.workload.config import parse
 from udamon.workload.layout import place
 from udamon.workload.truth import Truth
@@ -334,3 +338,16 @@ def test_a_process_is_watched_by_its_mappings() -> None:
         os.kill(child, 9)
         os.waitpid(child, 0)
         kdamonds.close()
+
+
+@pytest.mark.needs("clear_refs")
+def test_ranges_of_a_process_hold_until_the_first_update() -> None:
+    """As in the kernel, which looks for the three regions of vaddr at an update; fvaddr keeps what it was given."""
+    me = PlannedTarget(os.getppid(), (Range(4096, 8192),))
+    for operations, later in (("vaddr", False), ("fvaddr", True)):
+        places = opener(operations, Roots())(me)
+        try:
+            assert places.ranges() == [Range(4096, 8192)]
+            assert (places.ranges() == [Range(4096, 8192)]) is later
+        finally:
+            places.close()

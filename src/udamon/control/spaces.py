@@ -47,7 +47,10 @@ class Places(Protocol):
 
 
 class Process:
-    """A process: as three regions that follow its mappings (vaddr), or in fixed ranges (fvaddr)."""
+    """A process: as three regions that follow its mappings (vaddr), or in fixed ranges (fvaddr).
+
+    With vaddr, ranges that the files give hold until the first update after that, as in the kernel.
+    """
 
     def __init__(self, planned: PlannedTarget, roots: Roots, *, fixed: bool) -> None:
         """Raises UdamonError for what is no process to watch, or is watched already."""
@@ -64,12 +67,15 @@ class Process:
         self._lock: Lock = take_lock(name, f"process {planned.pid}", roots)
 
     def replan(self, planned: PlannedTarget) -> None:
-        if self._fixed and planned.ranges:
+        if planned.ranges:
             self._ranges = whole_pages(planned.ranges)
 
     def ranges(self) -> list[Range] | None:
         if self._fixed:
             return list(self._ranges)
+        if self._ranges:
+            given, self._ranges = self._ranges, []
+            return given
         with suppress(OSError, CannotError):
             lines = read_lines(self._process, self._roots.proc)
             return three_regions([line_range(line) for line in lines], PAGE_SIZE)
