@@ -11,7 +11,7 @@ from udamon.core.scheme import U32_MAX, U64_MAX
 from udamon.errors import UsageError
 from udamon.schemes.config_pattern import parse_percent
 from udamon.schemes.config_tree import Place
-from udamon.units import parse_time_ns
+from udamon.units import parse_time_ns, parse_time_us
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
@@ -94,7 +94,8 @@ def flag(place: Place) -> bool:
 
 
 def time_us(place: Place) -> int:
-    return parsed(place, parse_us)
+    """Microseconds; without a unit only where the key says that it is about them."""
+    return parsed(place, parse_us if str(place.path[-1]).endswith("_us") else parse_time_us)
 
 
 def time_ms(place: Place) -> int:
