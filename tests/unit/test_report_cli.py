@@ -12,7 +12,8 @@ import pytest
 
 from tests.unit.test_report_wss import one, record, snap
 from udamon.cli import report
-from udamon.errors import MissingExtra, UsageError
+from udamon.cli.report import STYLES
+from udamon.errors import MissingExtra, RecordingError, UsageError
 from udamon.model import Event, Snapshot
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
@@ -31,7 +32,13 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "a.udamon"
 
 
-@pytest.mark.parametrize("kind", ["wss", "heatmap", "access", "info"])
+KINDS = [
+    "wss", "heatmap", "access", "info", "footprint", "footprints", "nr-regions", "nr_regions", "mappings", "times",
+    "phases", "right-size", "holistic",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_json_is_one_document(file: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Exactly one JSON document, without NaN, with its schema; and text without --json."""
 
@@ -44,11 +51,71 @@ def test_json_is_one_document(file: Path, kind: str, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.strip()
 
 
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(
+    "flags", [("--time", "0s-2s"), ("--whole",), ("--at", "1s", "--weights", "1,2,3", "--definition", "damo")]
+)
+def test_styles_of_access(
+    file: Path, style: str, flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each way to show regions, of a moment and (histograms and percentiles) of the whole recording."""
+    whole = "--whole" in flags
+    if whole and not style.startswith(("temperature", "recency")):
+        with pytest.raises(UsageError, match="--whole goes with"):
+            run("access", file, "--style", style, *flags)
+        return
+    assert run("access", file, "--style", style, "--json", *flags) == 0
+    assert json.loads(capsys.readouterr().out)["schema"] == 1
+    assert run("access", file, "--style", style, *flags) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_moment_without_regions(file: Path) -> None:
+    """The last snapshot has no region: nothing to make a histogram of, and a sentence that says so."""
+    with pytest.raises(RecordingError, match="no region is left at that moment"):
+        run("access", file, "--style", "recency-sz-hist")
+
+
+def test_diff_of_two(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two files: the same one twice differs in nothing."""
+    assert run("diff", file, file, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["wss"]["change"].values()) == {0}
+    assert run("diff", file, file) == 0
+    assert "before" in capsys.readouterr().out
+
+
+def test_numbers_of_regions(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A region a snapshot, none in the last; they are not called bytes."""
+    assert run("nr-regions", file, "--json", "--over-time") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["regions"]["min"], found["regions"]["max"]) == (0, 1)
+    assert [moment["regions"] for moment in found["over_time"]] == [1] * 20 + [0]
+    assert "bytes" not in found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_80_columns_without_a_terminal(file: Path, kind: str, encoding: str) -> None:
+    """Into a pipe: no escape codes, at most 80 columns (what info says of the machine is as long as it is)."""
+    done = subprocess.run(
+        [sys.executable, "-c", _COMMAND, kind, file], capture_output=True, encoding="utf-8", check=True,
+        env={"PYTHONIOENCODING": encoding, "PATH": "", "COLUMNS": "", "TERM": "xterm"},
+    )  # fmt: skip
+    assert "\x1b" not in done.stdout
+    assert encoding == "utf-8" or done.stdout.isascii()
+    if kind not in ("info", "holistic"):
+        assert max(map(len, done.stdout.splitlines())) <= 80
+
+
 @pytest.mark.parametrize(
     "argv",
     [
         ("heatmap", "--resol", "wide"), ("heatmap", "--resol", "0x5"), ("access", "--top", "0"),
-        ("access", "--at", "5"), ("wss", "--rate", "2-3"),
+        ("access", "--at", "5"), ("wss", "--rate", "2-3"), ("access", "--weights", "1,2"), ("mappings", "--top", "0"),
+        ("access", "--style", "recency-sz-hist", "--whole", "--at", "1s"), ("right-size", "--serve", "0"),
+        ("wss", "--mapping", "nothing"),
     ],
 )  # fmt: skip
 def test_wrong_usage(file: Path, argv: tuple[str, ...]) -> None:
@@ -67,6 +134,7 @@ def test_without_duckdb(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 _COMMAND = """
 import argparse, sys
 from udamon.cli import report
+from udamon.cli.report import STYLES
 parser = argparse.ArgumentParser()
 report.configure(parser)
 sys.exit(report.run(parser.parse_args()))

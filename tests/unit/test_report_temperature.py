@@ -13,7 +13,6 @@ from udamon.model import Snapshot
 from udamon.report import access, temperature
 from udamon.report.filters import Filters
 from udamon.report.source import Source
-from udamon.report.temperature import Which
 from udamon.report.terminal import Terminal
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
@@ -40,7 +39,7 @@ def odd() -> Snapshot:
 def test_histogram_of_temperature_as_damo_has_it(tmp_path: Path) -> None:
     """Edges and bytes to the last digit."""
     with Source(record(tmp_path / "a", [snap(0, ROUND)])) as source:
-        found = temperature.histogram(source, "temperature", Which(0), definition="damo").columns
+        found = temperature.histogram(source, "temperature", 0, definition="damo").columns
     assert found[0][:2] == (-2_000_000_000, -1_699_999_749)
     assert found[-1][1] == 1_000_002_510
     assert {(low, size) for low, _, size in found if size} == {
@@ -51,9 +50,9 @@ def test_histogram_of_temperature_as_damo_has_it(tmp_path: Path) -> None:
 def test_rates_are_whole_percents(tmp_path: Path) -> None:
     """damo: 3 of 19 ticks are 15 %, 7 are 36, 1 is 5; temperatures and percentiles as it prints them."""
     with Source(record(tmp_path / "a", [odd()])) as source:
-        heat = temperature.percentiles(source, "temperature", Which(0), definition="damo")
-        idle = temperature.percentiles(source, "recency", Which(0), definition="damo")
-        ages = temperature.histogram(source, "recency", Which(0), definition="damo")
+        heat = temperature.percentiles(source, "temperature", 0, definition="damo")
+        idle = temperature.percentiles(source, "recency", 0, definition="damo")
+        ages = temperature.histogram(source, "recency", 0, definition="damo")
         lines = access.measure(source, sort="hot").lines
     assert [value for _, value in heat.levels] == [
         -26_600_000, -26_600_000, 1500, 13_300_500, 39_903_600, 39_903_600, 39_903_600
@@ -67,9 +66,7 @@ def test_rates_are_whole_percents(tmp_path: Path) -> None:
 def test_percentiles_at_the_edges(tmp_path: Path) -> None:
     """damo: of five MiB, the 20th percentile is still the first, the 21st the second."""
     with Source(record(tmp_path / "a", [odd()])) as source:
-        found = temperature.percentiles(
-            source, "temperature", Which(0), definition="damo", levels=(0, 20, 21, 40)
-        )
+        found = temperature.percentiles(source, "temperature", 0, definition="damo", levels=(0, 20, 21, 40))
     assert found.levels == [(0, -26_600_000), (20, -26_600_000), (21, 1500), (40, 1500)]
 
 
@@ -87,12 +84,8 @@ def test_hot_and_cold_first(tmp_path: Path) -> None:
 def test_weights(tmp_path: Path) -> None:
     """A weight of size counts bytes; of age alone, microseconds."""
     with Source(record(tmp_path / "a", [snap(0, ROUND[:2])])) as source:
-        by_size = temperature.percentiles(
-            source, "temperature", Which(0), definition="damo", weights=(1, 0, 0)
-        )
-        by_age = temperature.percentiles(
-            source, "temperature", Which(0), definition="damo", weights=(0, 0, 1)
-        )
+        by_size = temperature.percentiles(source, "temperature", 0, definition="damo", weights=(1, 0, 0))
+        by_age = temperature.percentiles(source, "temperature", 0, definition="damo", weights=(0, 0, 1))
     assert [by_size.levels[0][1], by_size.levels[-1][1]] == [-2 * MIB, MIB]
     assert [by_age.levels[0][1], by_age.levels[-1][1]] == [-500_000, 0]
 
@@ -104,24 +97,21 @@ def test_whole_recording_and_resident_bytes(tmp_path: Path) -> None:
                     array("I", [20]), array("I", [1]), array("Q", [0]), there)  # fmt: skip
     empty = snap(1, [])
     with Source(record(tmp_path / "a", [shot, empty])) as source:
-        assert (
-            sum(size for *_, size in temperature.histogram(source, "recency", Which(None, 2)).columns)
-            == MIB / 4
-        )
-        damo = temperature.histogram(source, "recency", Which(None, 2), definition="damo")
+        assert sum(size for *_, size in temperature.histogram(source, "recency", None).columns) == MIB / 4
+        damo = temperature.histogram(source, "recency", None, definition="damo")
         assert sum(size for *_, size in damo.columns) == MIB / 2
     filters = Filters.parse(size="2MiB-")
     with (
         Source(record(tmp_path / "b", [shot]), filters) as source,
         pytest.raises(RecordingError, match="is left by"),
     ):
-        temperature.histogram(source, "recency", Which(None))
+        temperature.histogram(source, "recency", None)
 
 
 def test_document_and_text(tmp_path: Path) -> None:
     """Recency is in seconds; text fits 80 columns, signs or not."""
     with Source(record(tmp_path / "a", [snap(0, ROUND)])) as source:
-        reports = [make(source, what, Which(0)) for make in (temperature.histogram, temperature.percentiles)
+        reports = [make(source, what, 0) for make in (temperature.histogram, temperature.percentiles)
                    for what in ("temperature", "recency")]  # fmt: skip
     idle = temperature.document(reports[1])
     assert (idle["schema"], idle["histogram"][0]["from"]) == (1, 0)

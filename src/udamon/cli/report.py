@@ -75,10 +75,15 @@ def _add(
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; 0. Raises UdamonError."""
+    import io
     import os
     import sys
 
     text = _report(args)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="replace"
+        )  # a name that this terminal has no letters for is no reason to fail
     try:
         if text is not None:
             print(text, flush=True)
@@ -201,13 +206,10 @@ def _by_heat(args: argparse.Namespace, source: Source, at: int | None) -> str:
 
     if args.whole and at is not None:
         raise UsageError("--whole is about all moments and --at about one; leave one of them out.")
-    if args.whole:
-        which = temperature.Which(None, max(1, source.query(temperature.MOMENTS)[0][0]))
-    else:
-        which = temperature.Which(access.moment(source, at))
+    seq = None if args.whole else access.moment(source, at)
     what, _, shape = args.style.partition("-")
     make = temperature.histogram if shape == "sz-hist" else temperature.percentiles
-    report = make(source, what, which, definition=args.definition, weights=_weights(args.weights))
+    report = make(source, what, seq, definition=args.definition, weights=_weights(args.weights))
     if args.json:
         return _json(
             temperature.document(report) | {"style": args.style, "definition": args.definition}, source

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from udamon.errors import RecordingError
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, table
 from udamon.units import format_size
@@ -27,23 +28,24 @@ BYTES = {"touched": 'coalesce(resident, "end" - start)', "damo": '"end" - start'
 """What counts, by definition: memory that is there, or (damo) all addresses of a region."""
 
 # Regions that are alike are one row before anything else is done, so the windows run over a few thousand rows.
+# The same pass counts the moments, as rows of the other grouping.
 ALIKE = """
-    SELECT nr_accesses, age, ticks, sample_ns, size, CAST(sum(bytes) AS DOUBLE) AS bytes FROM (
-        SELECT nr_accesses, age, ticks, sample_ns, {size} AS size, {bytes} AS bytes
-        FROM regions WHERE start IS NOT NULL AND {which}
-    ) AS chosen GROUP BY nr_accesses, age, ticks, sample_ns, size
+    SELECT nr_accesses, age, ticks, sample_ns, size, CAST(sum(bytes) AS DOUBLE) AS bytes, grouping(seq) AS alike FROM (
+        SELECT nr_accesses, age, ticks, sample_ns, seq, {size} AS size, {bytes} AS bytes FROM regions WHERE {which}
+    ) AS chosen GROUP BY GROUPING SETS ((nr_accesses, age, ticks, sample_ns, size), (seq))
 """
+MOMENTS = "SELECT count(*) FROM alike_regions WHERE alike = 0"
 TEMPERATURE = """
     SELECT bytes, CAST(CASE WHEN nr_accesses = 0 THEN -1 ELSE 1 END * (
         {w_size} * CAST(size AS BIGINT)
         + {w_rate} * CAST(floor(CAST(nr_accesses AS DOUBLE) * 100 / NULLIF(ticks, 0)) AS BIGINT)
         + {w_age} * CAST(floor(CAST(age AS DOUBLE) * ticks * sample_ns / 1000) AS BIGINT)) AS BIGINT) AS value
-    FROM ({alike}) AS alike
+    FROM alike_regions WHERE alike = 1 AND nr_accesses IS NOT NULL
 """
 RECENCY = """
     SELECT bytes, CASE WHEN nr_accesses > 0 THEN CAST(0 AS BIGINT)
         ELSE CAST(floor((CAST(age AS DOUBLE) + 1) * ticks * sample_ns / 1000) AS BIGINT) END AS value
-    FROM ({alike}) AS alike
+    FROM alike_regions WHERE alike = 1 AND nr_accesses IS NOT NULL
 """
 HISTOGRAM = """
     WITH measured AS ({values}), ranged AS (
@@ -65,8 +67,6 @@ PERCENTILES = """
     SELECT level, min(value) FROM running JOIN levels ON below * 100 >= level * total GROUP BY level ORDER BY level
 """
 
-MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
-
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
@@ -84,24 +84,20 @@ class Percentiles:
     levels: list[tuple[float, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Which:
-    """Which regions: those of the moment `seq`, or of all moments (None), when bytes are means of `moments`."""
-
-    seq: int | None
-    moments: int = 1
-
-
 def histogram(
-    source: Source, what: str, which: Which, *, definition: str = "touched",
+    source: Source, what: str, seq: int | None, *, definition: str = "touched",
     weights: tuple[int, int, int] = WEIGHTS, columns: int = 10,
 ) -> Histogram:  # fmt: skip
-    """Bytes by `what`, "temperature" or "recency". Raises RecordingError when no region is left."""
-    rows = source.query(HISTOGRAM.format(values=_values(what, which, definition, weights), columns=columns))
+    """Bytes by `what`, "temperature" or "recency", of the regions of the moment `seq`; with None, of all moments,
+    when bytes are their means. Raises RecordingError when no region is left."""
+    rows = source.query(
+        HISTOGRAM.format(values=_values(source, what, seq, definition, weights), columns=columns)
+    )
     if not rows:
-        raise source.nothing()
+        raise _nothing(source, seq)
     low, width = rows[0][:2]
-    found = {column: size / which.moments for _, _, column, size in rows}
+    moments = source.query(MOMENTS)[0][0]
+    found = {column: size / moments for _, _, column, size in rows}
     return Histogram(
         what,
         [(low + width * at, low + width * (at + 1), found.get(at, 0.0)) for at in range(columns)],
@@ -109,25 +105,39 @@ def histogram(
 
 
 def percentiles(
-    source: Source, what: str, which: Which, *, definition: str = "touched",
+    source: Source, what: str, seq: int | None, *, definition: str = "touched",
     weights: tuple[int, int, int] = WEIGHTS, levels: Sequence[float] = LEVELS,
 ) -> Percentiles:  # fmt: skip
-    """The `what` of bytes at each level (0 to 100). Raises RecordingError when no region is left."""
-    values = _values(what, which, definition, weights)
+    """The `what` of bytes at each level (0 to 100), of a moment or (None) of all.
+
+    Raises RecordingError when no region is left.
+    """
+    values = _values(source, what, seq, definition, weights)
     given = ", ".join(f"({level})" for level in levels)
     rows = source.query(PERCENTILES.format(values=values, levels=given))
     if not rows:
-        raise source.nothing()
+        raise _nothing(source, seq)
     return Percentiles(what, [(float(level), value) for level, value in rows])
 
 
-def _values(what: str, which: Which, definition: str, weights: tuple[int, int, int]) -> str:
-    size = '"end" - start' if weights[0] else "0"
-    chosen = "TRUE" if which.seq is None else f"seq = {which.seq}"
-    alike = ALIKE.format(size=size, bytes=BYTES[definition], which=chosen)
+def _nothing(source: Source, seq: int | None) -> RecordingError:
+    if seq is None:
+        return source.nothing()
+    return RecordingError(
+        f"{source.recording.path}: no region is left at that moment; choose another with --at, or widen the filters."
+    )
+
+
+def _values(
+    source: Source, what: str, seq: int | None, definition: str, weights: tuple[int, int, int]
+) -> str:
+    """The query for bytes and their values, over a table that is made here."""
+    size = '"end" - start' if weights[0] else "CAST(0 AS UBIGINT)"
+    chosen = "TRUE" if seq is None else f"seq = {seq}"
+    source.keep("alike_regions", ALIKE.format(size=size, bytes=BYTES[definition], which=chosen))
     if what == "recency":
-        return RECENCY.format(alike=alike)
-    return TEMPERATURE.format(alike=alike, w_size=weights[0], w_rate=weights[1], w_age=weights[2])
+        return RECENCY
+    return TEMPERATURE.format(w_size=weights[0], w_rate=weights[1], w_age=weights[2])
 
 
 def temperature_of(
