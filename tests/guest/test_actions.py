@@ -13,16 +13,19 @@ import pytest
 from tests.guest.pages import entries
 from tests.integration.privileged import as_user_with
 from tests.integration.worker import MIB, Worker, working
-from udamon.core.scheme import Action, Deed, Destination, Filter, FilterType
+from udamon.core.scheme import Action, Deed, Destination, Filter, FilterType, Goal, GoalMetric
 from udamon.core.target import Target
-from udamon.errors import NotPermitted
+from udamon.errors import CannotError
+from udamon.linux.cgroup_memory import lru_bytes
 from udamon.linux.features import idle_bitmap
 from udamon.linux.move_pages import nodes_of
 from udamon.linux.procfs import read_stat
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.acting.paddr import PaddrActor
 from udamon.ops.acting.vaddr import VaddrActor
-from udamon.ops.idle import IdleSampler
+from udamon.ops.available import probe
+from udamon.ops.metrics import MachineMetrics
+from udamon.ops.page_filters import PageFilters
 from udamon.ops.refaults import Refaults
 from udamon.ops.residency import joined
 
@@ -273,6 +276,8 @@ def test_young_pages_by_the_idle_bits(worker: Worker, actor: VaddrActor) -> None
     assert actor.missing(young) is None
     assert actor.apply(worker.target(), *area, young).passed == area.size, "never asked about before"
     assert actor.apply(worker.target(), *area, young).passed <= 0.05 * area.size
+    worker.area("z", 64 * MIB, "fill")
+    worker.tell("unmap", "z", 0, 64 * MIB // PAGE_SIZE)  # what stays in a TLB looks idle: this flushes it
     assert worker.intact("y", area)
     assert actor.apply(worker.target(), *area, young).passed >= 0.9 * area.size
 
@@ -281,13 +286,59 @@ def test_young_pages_by_the_idle_bits(worker: Worker, actor: VaddrActor) -> None
 def test_the_least_privilege_for_idle_bits() -> None:
     """What docs/privileges.md says of them: frames take CAP_SYS_ADMIN, the bitmap is root's file."""
 
-    def opens() -> None:
-        IdleSampler().close()
+    def is_usable() -> None:
+        assert probe("idle").usable
 
-    def refused() -> None:
-        with pytest.raises(NotPermitted):
-            IdleSampler()
+    def is_not() -> None:
+        assert not probe("idle").usable
 
-    as_user_with(("SYS_ADMIN", "DAC_OVERRIDE"), opens)
+    as_user_with(("SYS_ADMIN", "DAC_OVERRIDE"), is_usable)
     for alone in ("SYS_ADMIN", "DAC_OVERRIDE"):
-        as_user_with((alone,), refused)
+        as_user_with((alone,), is_not)
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    top = Path("/sys/fs/cgroup")
+    if not (top / "cgroup.subtree_control").exists():
+        pytest.skip("no cgroup hierarchy of version 2 with controllers")
+    (top / "cgroup.subtree_control").write_text("+memory")
+    made = top / "udamon-metrics"
+    made.mkdir()
+    yield made
+    if made.exists():
+        made.rmdir()
+
+
+def test_the_metrics_of_a_real_machine(cgroup: Path) -> None:
+    """Two nodes, and a cgroup that is removed while it is watched."""
+    metrics, path = MachineMetrics(), "/udamon-metrics"
+    for nid in (0, 1):
+        used, free = (
+            Goal(metric, 1, nid=nid) for metric in (GoalMetric.NODE_MEM_USED_BP, GoalMetric.NODE_MEM_FREE_BP)
+        )
+        assert metrics.missing(used) is None
+        assert 9990 <= (metrics.value(used) or 0) + (metrics.value(free) or 0) <= 10_010
+    active, inactive = (Goal(metric, 1) for metric in (GoalMetric.ACTIVE_MEM_BP, GoalMetric.INACTIVE_MEM_BP))
+    assert 9900 <= (metrics.value(active) or 0) + (metrics.value(inactive) or 0) <= 10_100
+    assert 0 < metrics.free_mem_permil() < 1000
+    psi = Goal(GoalMetric.MEMCG_SOME_MEM_PSI_US, 1, path=path)
+    assert metrics.missing(psi) is None
+    assert isinstance(metrics.value(psi), int)
+    assert isinstance(metrics.value(Goal(GoalMetric.SOME_MEM_PSI_US, 1)), int)
+    goals = [Goal(GoalMetric.NODE_MEMCG_USED_BP, 1, nid=nid, path=path) for nid in (0, 1)]
+    assert metrics.missing(goals[0]) is None
+    with working() as worker:
+        (cgroup / "cgroup.procs").write_text(str(worker.pid))
+        worker.area("c", 64 * MIB, "fill")
+        shares = [lru_bytes(cgroup, nid) for nid in (0, 1)]
+        assert 60 * MIB <= sum(shares) <= 80 * MIB
+        assert sum(metrics.value(goal) or 0 for goal in goals) > 0
+        by_cgroup = Filter(FilterType.MEMCG, matching=True, allow=True, path=path)
+        assert PageFilters().missing([by_cgroup]) is None
+        worker.end()
+    eventually(lambda: not (cgroup / "cgroup.procs").read_text())
+    cgroup.rmdir()
+    assert [metrics.value(goal) for goal in goals] == [0, 0]
+    with pytest.raises(CannotError):
+        metrics.value(psi)
