@@ -265,6 +265,7 @@ SCHEME = "- action: pageout\n  access_pattern: {}\n"
         (SCHEME + "  quotes: {}", 3, "[0].quotes: there is no such key; known here: action"),
         (SCHEME + "  action: stat", 3, "the key action stands here for the second time"),
         (SCHEME + "  apply_interval: 1s\n  apply_interval_us: 1", 4, "says again what apply_interval says"),
+        (SCHEME + "  apply_interval: 5", 3, "the time '5' has no unit"),
         (SCHEME + "  quotas:\n    ms: 1\n    bytes: lots", 5, "[0].quotas.bytes: 'lots' is not a size"),
         (SCHEME + "  quotas:\n    bytes: 1 MiB", 3, "needs reset_interval_ms"),
         (SCHEME + "  quotas:\n    reset_interval_ms: 10us", 4, "less than one ms"),

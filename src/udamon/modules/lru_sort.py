@@ -19,8 +19,9 @@ from udamon.core.scheme import (
 from udamon.errors import UsageError
 from udamon.modules.common import FROM_A_PAGE, parse_metric, watermarks
 from udamon.modules.parameters import parameter, switch
-from udamon.schemes.config_fields import parse_bp, parse_ms, parse_permil, parse_us
+from udamon.schemes.config_fields import parse_bp, parse_ms, parse_permil
 from udamon.schemes.config_pattern import NONE, Quantity, QuantityBounds, Unit, WantedScheme
+from udamon.units import parse_time_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class LruSortParameters:
     hot_thres_access_freq: int = parameter(
         500, parse_permil, "PERMIL", "accessed in so many of the samples is hot (500, or 50%%)"
     )
-    cold_min_age: int = parameter(120_000_000, parse_us, "TIME", "unaccessed this long is cold (120s)")
+    cold_min_age: int = parameter(120_000_000, parse_time_us, "TIME", "unaccessed this long is cold (120s)")
     quota_ms: int = parameter(
         10, parse_ms, "TIME", "time for both halves in each reset interval (10ms; 0: any)"
     )
@@ -45,7 +46,7 @@ class LruSortParameters:
         "none", parse_metric, "METRIC", "none, or free_mem_rate (with --paddr: free_mem_rate)"
     )
     wmarks_interval: int = parameter(
-        5_000_000, parse_us, "TIME", "how often to look at free memory at rest (5s)"
+        5_000_000, parse_time_us, "TIME", "how often to look at free memory at rest (5s)"
     )
     wmarks_high: int = parameter(200, parse_permil, "PERMIL", "rest while more is free (200, or 20%%)")
     wmarks_mid: int = parameter(150, parse_permil, "PERMIL", "begin again below it (150)")

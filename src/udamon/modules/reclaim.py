@@ -19,6 +19,7 @@ from udamon.modules.common import FROM_A_PAGE, parse_metric, watermarks
 from udamon.modules.parameters import parameter, switch
 from udamon.schemes.config_fields import parse_ms, parse_number, parse_permil, parse_us
 from udamon.schemes.config_pattern import NONE, Quantity, QuantityBounds, Unit, WantedScheme, parse_bytes
+from udamon.units import parse_time_us
 
 FEEDBACK_TARGET = 10_000
 """What quota_autotune_feedback aims at."""
@@ -28,7 +29,7 @@ FEEDBACK_TARGET = 10_000
 class ReclaimParameters:
     """The parameters of DAMON_RECLAIM; `wmarks_metric` is beside them. Raises UsageError for senseless watermarks."""
 
-    min_age: int = parameter(120_000_000, parse_us, "TIME", "unaccessed this long is cold (120s)")
+    min_age: int = parameter(120_000_000, parse_time_us, "TIME", "unaccessed this long is cold (120s)")
     quota_ms: int = parameter(
         10, parse_ms, "TIME", "time to spend on it in each reset interval (10ms; 0: any)"
     )
@@ -49,7 +50,7 @@ class ReclaimParameters:
         "none", parse_metric, "METRIC", "none, or free_mem_rate (with --paddr: free_mem_rate)"
     )
     wmarks_interval: int = parameter(
-        5_000_000, parse_us, "TIME", "how often to look at free memory at rest (5s)"
+        5_000_000, parse_time_us, "TIME", "how often to look at free memory at rest (5s)"
     )
     wmarks_high: int = parameter(500, parse_permil, "PERMIL", "rest while more is free (500, or 50%%)")
     wmarks_mid: int = parameter(400, parse_permil, "PERMIL", "begin again below it (400)")

@@ -33,7 +33,7 @@ from udamon.core.scheme import (
     Watermarks,
     Weights,
 )
-from udamon.schemes.config_fields import bp, choice, number, parsed, permil, time_ms, time_us, u32
+from udamon.schemes.config_fields import bp, choice, number, parsed, permil, stall_us, time_ms, time_us, u32
 from udamon.schemes.config_filter import read_filters
 from udamon.schemes.config_pattern import (
     MAX,
@@ -179,7 +179,7 @@ def _goal(place: Place) -> Goal:
     metric = choice(table["target_metric"], GoalMetric)
     if metric in _NEED_PATH and "path" not in table:
         place.fail(f"the metric {metric} needs path: {_NEED_PATH[metric]}.")
-    value = bp if metric.endswith("_bp") else time_us if metric.endswith("_us") else number
+    value = bp if metric.endswith("_bp") else stall_us if metric.endswith("_us") else number
     target = value(table["target_value"])
     if target == 0:
         table["target_value"].fail("a goal of 0 cannot be aimed at; give at least 1.")

@@ -98,6 +98,11 @@ def time_us(place: Place) -> int:
     return parsed(place, parse_us if str(place.path[-1]).endswith("_us") else parse_time_us)
 
 
+def stall_us(place: Place) -> int:
+    """Microseconds, for a metric that says that it is about them."""
+    return parsed(place, parse_us)
+
+
 def time_ms(place: Place) -> int:
     return parsed(place, parse_ms)
 
