@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 STREAM = "UDAMON_EVENTS"
@@ -83,11 +84,8 @@ def _run(command: Sequence[str], status: list[int], stop: int) -> None:
     os.write(stop, b"x")
 
 
-def _copy(fifo: int, stop: int, wanted: set[bytes], write: object) -> None:
+def _copy(fifo: int, stop: int, wanted: set[bytes], write: Callable[[bytes], object]) -> None:
     """Lines of the wanted events, until told to stop; then what is still in the pipe."""
-    import select
-
-    assert callable(write)
     begun, ending = b"", False
     while True:
         readable, _, _ = select.select([fifo, stop], [], [], 0 if ending else None)
