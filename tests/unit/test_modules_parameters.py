@@ -86,6 +86,13 @@ def test_the_whole_machine_has_the_watermarks_of_damon_reclaim() -> None:
     assert scheme.watermarks == Watermarks(WatermarkMetric.FREE_MEM_RATE, 5_000_000, 500, 400, 200)
 
 
+def test_where_much_is_not_there_a_hole_is_charged_a_part() -> None:
+    (scheme,) = ReclaimParameters().schemes(sparse=True)
+    assert scheme.at(ATTRS).quota == replace(
+        reclaim(ReclaimParameters()).quota, fail_charge_num=1, fail_charge_denom=1024
+    )
+
+
 def test_lru_sort_by_default() -> None:
     hot, cold = (scheme.at(ATTRS) for scheme in LruSortParameters().schemes())
     assert (hot.action, cold.action) == (Action.LRU_PRIO, Action.LRU_DEPRIO)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from udamon.cli import acting, acting_flags
 from udamon.cli.acting import Job
+from udamon.cli.targets import check
 from udamon.core.scheme import SchemeStatus
 from udamon.errors import UsageError
 from udamon.modules.reclaim import ReclaimParameters
+from udamon.ops.available import choose
 from udamon.schemes.config_pattern import WantedScheme
 
 
@@ -30,12 +32,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Reclaim until the target, the duration or the user ends it."""
     acting_flags.settle_monitor(args)
+    check(args)
+    # Of physical memory all is there; and older kernels know no such charge.
+    sparse = not args.paddr and (args.sim is not None or choose(args.via) != "kernel")
     by_cgroup = args.by == "cgroup"
     if by_cgroup:
         _check_by_cgroup(args)
 
     def read() -> Sequence[WantedScheme]:
-        return acting_flags.read_parameters(args, ReclaimParameters()).schemes()
+        return acting_flags.read_parameters(args, ReclaimParameters()).schemes(sparse=sparse)
 
     file = None if args.parameters is None else Path(args.parameters)
     job = Job(read, file, dry=args.dry_run, by_cgroup=by_cgroup, more=_by_the_kernels_names)

@@ -21,6 +21,9 @@ from udamon.schemes.config_fields import parse_ms, parse_number, parse_permil, p
 from udamon.schemes.config_pattern import NONE, Quantity, QuantityBounds, Unit, WantedScheme, parse_bytes
 from udamon.units import parse_time_us
 
+HOLES = 1024
+"""So many bytes that were not taken are charged as one."""
+
 FEEDBACK_TARGET = 10_000
 """What quota_autotune_feedback aims at."""
 
@@ -60,8 +63,12 @@ class ReclaimParameters:
     def __post_init__(self) -> None:
         self.schemes()
 
-    def schemes(self) -> tuple[WantedScheme, ...]:
-        """The one scheme they stand for."""
+    def schemes(self, *, sparse: bool = False) -> tuple[WantedScheme, ...]:
+        """The one scheme they stand for.
+
+        `sparse`: charge what was not taken only at a part. Much of an address space has no memory behind it, and
+        holes, which are the coldest of all, would use the quota up. The kernel charges them in full.
+        """
         goals = []
         if self.quota_mem_pressure_us:
             goals.append(Goal(GoalMetric.SOME_MEM_PSI_US, self.quota_mem_pressure_us))
@@ -76,6 +83,8 @@ class ReclaimParameters:
                 self.quota_reset_interval_ms,
                 weights=Weights(age=1),
                 goals=tuple(goals),
+                fail_charge_num=1 if sparse else 0,
+                fail_charge_denom=HOLES if sparse else 0,
             ),
             watermarks=watermarks(
                 WatermarkMetric(self.wmarks_metric),
