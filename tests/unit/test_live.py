@@ -55,14 +55,14 @@ def window(seq: int, heap: int, anon: int, target: int = 0) -> Snapshot:
 
 
 def test_list_of_targets() -> None:
-    """By touched bytes of the last window; hot are regions accessed in half of the ticks or more."""
+    """By touched bytes of the last window; hot are those of regions accessed in half of the ticks or more."""
     state = posted(
         LiveState(), *started(0, "a"), *started(1, "b"),
         window(0, 20, 20), window(1, 20, 0), window(0, 0, 20, 1), window(1, 9, 10, 1),
     )  # fmt: skip
     lines = state.lines()
     assert [(line.comm, line.pid, line.touched, line.hot) for line in lines] == [
-        ("b", 101, MIB * 9 // 20 + 3 * MIB // 2, 3 * MIB), ("a", 100, MIB, MIB),
+        ("b", 101, MIB * 9 // 20 + 3 * MIB // 2, 3 * MIB // 2), ("a", 100, MIB, MIB),
     ]  # fmt: skip
     assert lines[0].command == "b -x"
     assert lines[0].size == 4 * MIB

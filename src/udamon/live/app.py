@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar
 
 from rich.text import Text
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 
 from udamon.errors import UdamonError, UsageError
 from udamon.live.asking import Ask
@@ -57,19 +59,34 @@ class LiveApp(App[None]):
 
     def on_mount(self) -> None:
         self.push_screen(TargetsScreen() if self._several else DetailScreen())
-        self.set_interval(REDRAW_S, self.redraw)
+        self.set_interval(REDRAW_S, self._redraw_often)
         self.set_interval(KEEP_UP_S, self.keep_up)
+
+    def _redraw_often(self) -> None:
+        # A table takes more than a picture, and who reads it wants it to stand still for a while.
+        if not isinstance(self._shows(), TargetsScreen):
+            self.redraw()
 
     def redraw(self) -> None:
         """Show what is new, unless paused."""
-        screen = self.screen
+        screen = self._shows()
         version = self.state.version
-        if not self.paused and version != self._shown and isinstance(screen, TargetsScreen | DetailScreen):
+        if screen is not None and not self.paused and version != self._shown:
             self._shown = version
-            screen.show()
+            with suppress(NoMatches):  # a timer may tick while the screen's widgets come or go
+                screen.show()
+
+    def _shows(self) -> TargetsScreen | DetailScreen | None:
+        """The screen on top; None while a question is asked, and at the very end, when timers still tick."""
+        top = self.screen_stack[-1] if self.screen_stack else None
+        return top if isinstance(top, TargetsScreen | DetailScreen) else None
 
     def keep_up(self) -> None:
-        """Flush a recording, tell the cost, and say so when the monitor ended."""
+        """Flush a recording, tell the cost, say so when the monitor ended, and show what is new."""
+        self._keep_up()
+        self.redraw()
+
+    def _keep_up(self) -> None:
         if self.session is None:
             return
         try:
@@ -117,8 +134,8 @@ class LiveApp(App[None]):
         """Hold the picture; the monitor goes on, and so does a recording."""
         self.paused = not self.paused
         self._shown = -1
-        screen = self.screen
-        if isinstance(screen, TargetsScreen | DetailScreen):
+        screen = self._shows()
+        if screen is not None:
             screen.show()
 
     def action_interval(self) -> None:

@@ -27,7 +27,7 @@ class TargetsScreen(Screen[None]):
 
     CSS = """
     TargetsScreen #about { height: 2; padding: 0 1; }
-    TargetsScreen DataTable { height: 1fr; }
+    TargetsScreen DataTable { height: 1fr; overflow-x: hidden; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "look", "look at it", priority=True), Binding("space", "app.pause", "pause"),
@@ -51,10 +51,10 @@ class TargetsScreen(Screen[None]):
         return cast("LiveApp", self.app)
 
     def show(self) -> None:
-        """Fill the table again; the cursor stays on its process."""
+        """Fill the table again; a cursor that was moved stays on its process, else it is on the first."""
         lines = self.live.state.lines()
         table = self.query_one(DataTable)
-        chosen = self._under_cursor()
+        chosen = self._under_cursor() if table.cursor_row > 0 else None
         table.clear()
         for line in lines:
             table.add_row(*_cells(line), key=str(line.index))

@@ -36,7 +36,8 @@ class _Target:
 
 @dataclass(frozen=True, slots=True)
 class TargetLine:
-    """One target in its last window; bytes. `hot` are those of regions accessed in at least half of the ticks."""
+    """One target in its last window; bytes. `hot` are those touched in regions accessed in at least half of the
+    ticks."""
 
     index: int
     pid: int | None
@@ -186,8 +187,8 @@ def _line(target: _Target) -> TargetLine:
     comm, command = target.comm or "?", " ".join(target.cmdline)
     if last is None:
         return TargetLine(target.index, target.pid, comm, command, 0, 0, None, 0)
-    regions = zip(last.starts, last.ends, last.nr_accesses, strict=True)
-    hot = sum(end - start for start, end, count in regions if count * 2 >= last.ticks > 0)
+    regions = zip(last.touched, last.nr_accesses, strict=True)
+    hot = sum(touched for touched, count in regions if count * 2 >= last.ticks > 0)
     resident = None if last.resident is None else sum(last.resident)
     return TargetLine(
         target.index, last.pid, comm, command, hot, sum(last.touched), resident,
