@@ -10,11 +10,12 @@ from tests.unit.test_report_wss import START, record, snap
 from udamon.model import Event
 from udamon.record.naming import kind_of
 from udamon.record.reader import Recording
-from udamon.report import access, info
+from udamon.report import access, access_groups, info
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
 from udamon.report.mappings import MappingTable, label_of
 from udamon.report.source import Source
+from udamon.report.terminal import Terminal
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
@@ -156,3 +157,22 @@ def test_largest_overlap() -> None:
 def test_kinds_and_labels(name: str, kind: str, label: str) -> None:
     """What people see for the names the kernel prints."""
     assert (kind_of(name), label_of(name)) == (kind, label)
+
+
+def test_by_mapping_and_by_process(recording: Recording) -> None:
+    """Sums of the regions of each mapping and of each process, the most touched first."""
+    with Source(recording) as source:
+        report = access.measure(source)
+    catalog = Catalog(recording)
+    found = access_groups.groups(report, catalog, "mapping")
+    assert [(group.label, group.regions, group.size, group.touched, group.rate) for group in found] == [
+        ("(unknown)", 1, 0x8000, 700, 0.25), ("b.so", 1, 0x2000, 100, 1.0), ("heap", 1, 0x1000, 0, 0.0)
+    ]  # fmt: skip
+    (process,) = access_groups.groups(report, catalog, "process")
+    assert (process.label, process.regions, process.size, process.touched) == ("pid 100 x", 3, 0xB000, 800)
+    assert process.rate == pytest.approx((0x2000 + 0x8000 / 4) / 0xB000)
+    assert process.age_ns == 100_000_000
+    assert access_groups.document(report, found)["groups"][1]["mapping"] == "/lib/b.so"
+    text = access_groups.render(report, found, Terminal(80, 0, False))
+    assert text.isascii()
+    assert max(map(len, text.splitlines())) <= 80

@@ -46,6 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="histograms count resident bytes where known (default), or whole regions")  # fmt: skip
     access.add_argument("--weights", metavar="SIZE,RATE,AGE", default="0,100,100",
                         help="of temperature (default 0,100,100)")  # fmt: skip
+    access.add_argument("--by", choices=("region", "mapping", "process"), default="region",
+                        help="a line for each region (default), or sums of each mapping or process")  # fmt: skip
     report_kinds.configure(partial(_add, reports))
     _add(reports, "info", "attributes, targets, length, cost of the monitor")
 
@@ -98,7 +100,7 @@ def _report(args: argparse.Namespace) -> str | None:
     import sys
 
     from udamon.cli.bar import Bar
-    from udamon.ops.available import WRITES_ONLY
+    from udamon.model import WRITES_ONLY
     from udamon.record.opening import open_recording
     from udamon.report.filters import Filters
     from udamon.report.source import Source
@@ -183,6 +185,8 @@ def _access(args: argparse.Namespace, source: Source) -> str:
 
     if args.top is not None and args.top < 1:
         raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
+    if args.by != "region" and (args.style != "detailed" or args.top is not None):
+        raise UsageError("--by sums all regions up, in a style of its own; leave --style and --top out.")
     at = None if args.at is None else parse_time_ns(args.at)
     if args.style.startswith(("temperature", "recency")):
         return _by_heat(args, source, at)
@@ -192,6 +196,13 @@ def _access(args: argparse.Namespace, source: Source) -> str:
         )
     sort = args.style if args.style in ("hot", "cold") else args.sort
     report = access.measure(source, at_ns=at, sort=sort, top=args.top, weights=_weights(args.weights))
+    if args.by != "region":
+        from udamon.report import access_groups
+
+        found = access_groups.groups(report, Catalog(source.recording, until_ns=report.time_ns), args.by)
+        if args.json:
+            return _json(access_groups.document(report, found), source)
+        return access_groups.render(report, found, Terminal.of_stdout())
     if args.json:
         return _json(access.document(report), source)
     if args.style == "simple-boxes":

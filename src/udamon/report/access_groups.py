@@ -1,0 +1,95 @@
+"""The regions of one moment, summed up by mapping or by process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from udamon.report.access import Access, Line
+from udamon.report.catalog import Catalog
+from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.units import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Regions of one mapping name, or of one process (`mapping` None): bytes; `rate` 0..1 is their mean by bytes,
+    `age_ns` that of the youngest."""
+
+    target: int
+    mapping: str | None
+    kind: str | None
+    label: str
+    regions: int
+    size: int
+    touched: int
+    rate: float
+    age_ns: int
+
+
+def groups(report: Access, catalog: Catalog, by: str) -> list[Group]:
+    """`by` is "mapping" or "process". Most touched bytes first.
+
+    A region counts for the mapping it shares most bytes with; regions outside of known mappings are together.
+    """
+    found: dict[tuple[int, str | None], list[Line]] = {}
+    for line in report.lines:
+        name = None if by == "process" or line.mapped is None else line.mapped.name
+        found.setdefault((line.target, name), []).append(line)
+    made = [_group(target, lines, catalog, by) for (target, _), lines in found.items()]
+    return sorted(made, key=lambda group: (-group.touched, -group.size, group.target))
+
+
+def _group(target: int, lines: Sequence[Line], catalog: Catalog, by: str) -> Group:
+    mapped = lines[0].mapped if by == "mapping" else None
+    owner = catalog.target(target).label
+    size = sum(line.size for line in lines)
+    return Group(
+        target=target,
+        mapping=None if mapped is None else mapped.name or "[anon]",
+        kind=None if mapped is None else mapped.kind,
+        label=owner if by == "process" else "(unknown)" if mapped is None else mapped.label,
+        regions=len(lines),
+        size=size,
+        touched=sum(line.touched for line in lines),
+        rate=sum(line.rate * line.size for line in lines) / size if size else 0.0,
+        age_ns=min(line.age * line.window_ns for line in lines),
+    )
+
+
+def document(report: Access, found: Sequence[Group]) -> dict[str, Any]:
+    """The JSON document: bytes, rates 0..1, seconds."""
+    return {
+        "schema": 1,
+        "time": report.time_ns / 1e9,
+        "elapsed": (report.time_ns - report.start_ns) / 1e9,
+        "groups": [
+            {
+                "target": group.target,
+                "mapping": group.mapping,
+                "kind": group.kind,
+                "label": group.label,
+                "regions": group.regions,
+                "bytes": group.size,
+                "touched_bytes": group.touched,
+                "rate": group.rate,
+                "age_seconds": group.age_ns / 1e9,
+            }
+            for group in found
+        ],
+    }
+
+
+def render(report: Access, found: Sequence[Group], terminal: Terminal) -> str:
+    """For people: a line a group, with a bar of its rate."""
+    head = f"at {clock(report.time_ns - report.start_ns)}: {len(report.lines)} regions, summed up"
+    rows = [["", "regions", "size", "touched", "rate", "age", ""]]
+    rows += [
+        [
+            shorten(group.label, 24), str(group.regions), format_size(group.size), format_size(group.touched),
+            f"{group.rate:.0%}", clock(group.age_ns), terminal.bar(group.rate, 8),
+        ]
+        for group in found
+    ]  # fmt: skip
+    return "\n".join([head, "", *table(rows, "<>>>>><")])
