@@ -9,6 +9,9 @@ from typing import NamedTuple, Protocol
 
 PAGE_SIZE = 4096
 
+READS_AND_WRITES, WRITES_ONLY = "reads and writes", "writes only"
+"""What a way of looking takes for an access."""
+
 
 class Range(NamedTuple):
     """A half-open address range [start, end), in bytes."""

@@ -17,8 +17,7 @@ from udamon.cli.progress import Progress
 from udamon.cli.running import follow, parse_duration, run_watching, signals
 from udamon.cli.targets import check
 from udamon.errors import CannotError
-from udamon.model import Event, Snapshot
-from udamon.ops.available import WRITES_ONLY
+from udamon.model import WRITES_ONLY, Event, Snapshot
 from udamon.record.output import OutputFile
 from udamon.record.writer import Writer
 from udamon.units import format_size, format_time, parse_size

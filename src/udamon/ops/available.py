@@ -7,12 +7,11 @@ from typing import NamedTuple
 from udamon.errors import NotSupported, UsageError
 from udamon.linux import features
 from udamon.linux.roots import Roots
+from udamon.model import READS_AND_WRITES, WRITES_ONLY
 from udamon.ops.damon_claim import free_or_left, holder
 
 ORDER = ("idle", "kernel", "refs")
 """What `--via auto` tries, best first."""
-
-READS_AND_WRITES, WRITES_ONLY = "reads and writes", "writes only"
 
 
 class Usable(NamedTuple):

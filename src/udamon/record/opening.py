@@ -2,47 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
-from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
-from udamon.errors import RecordingError
-from udamon.model import Event, Snapshot
-from udamon.record import arrow_file, damo_json, perf_script
-from udamon.record.chunks import Progress, Steps, chunks, is_zlib, unseen
+from udamon.record.chunks import Steps, unseen
 from udamon.record.reader import Recording
 from udamon.record.stream import END
-
-HEAD = 1 << 16
-"""Bytes of (uncompressed) content that a file's kind must show in."""
-
-_TRACE = (perf_script.AGGREGATED, perf_script.BEFORE_APPLY)
-
-
-class Copied(Recording):
-    """A recording made from another tool's file. Its copy lives in a temporary directory as long as this object.
-
-    Reports read a recording several times; reading the other format that often would take much longer, and
-    keeping its rows would take memory in proportion to its length. The copy has about a twentieth of the
-    bytes of damo's JSON.
-    """
-
-    def __init__(self, path: Path, items: Iterator[Snapshot | Event], metadata: dict[str, object]) -> None:
-        place = Path(tempfile.mkdtemp(prefix="udamon-copy-"))
-        weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
-        copy = place / "copy.udamon"
-        try:
-            with copy.open("wb") as file:
-                arrow_file.write(items, metadata, file)
-        except OSError as error:
-            raise RecordingError(
-                f"cannot keep a copy of {path} in {place.parent}: {error.strerror}; set TMPDIR to a place with room."
-            ) from error
-        super().__init__(copy)
-        self.path = path
 
 
 def open_recording(path: str | PathLike[str], steps: Steps = unseen) -> Recording:
@@ -51,50 +16,23 @@ def open_recording(path: str | PathLike[str], steps: Steps = unseen) -> Recordin
     The content decides, not the name. `steps` shows how far copying another tool's file is, and later each scan.
     Raises RecordingError with a sentence that says what the file is not, or where it goes wrong.
     """
-    recording = _open(Path(path), steps("copying"))
+    path = Path(path)
+    recording = None if _own(path) else _copied(path, steps)
+    recording = recording or Recording(path)  # of what is neither, it says what is wrong with it
     recording.progress = steps("reading")
     return recording
 
 
-def _open(path: Path, progress: Progress) -> Recording:
-    head = _head(path)
-    if head.startswith(b"PAR1"):
-        raise RecordingError(
-            f"{path} is Parquet, which udamon writes for other engines; give the recording that it was made from."
-        )
-    if head.startswith(b"PERFILE2"):
-        raise RecordingError(
-            f"{path} is perf's own data; give the text that `perf script -i {path.name}` prints of it."
-        )
-    compressed = is_zlib(head)
-    if compressed:
-        try:
-            head = next(chunks(path, compressed=True), b"")[:HEAD]
-        except RecordingError:
-            return Recording(path)  # two bytes looked like zlib's by chance; this says what the file is not
-    if head.lstrip()[:1] == b"[" and not head.startswith(END[:4]):
-        form = "json_compressed" if compressed else "json"
-        items = damo_json.read(path, compressed=compressed, progress=progress)
-        return Copied(path, items, damo_json.metadata(form))
-    if not compressed and _is_trace(path, head):
-        return Copied(path, perf_script.read(path, progress), perf_script.metadata())
-    return Recording(path)  # which says what is wrong with it
-
-
-def _head(path: Path) -> bytes:
+def _own(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(HEAD)
+            return file.read(4) == END[:4]
     except OSError:
-        return b""  # Recording says why
+        return True  # Recording says why
 
 
-def _is_trace(path: Path, head: bytes) -> bool:
-    """Whether this is text with DAMON's trace lines; those of other events may come first."""
-    if not head or b"\0" in head or head.startswith(END[:4]):
-        return False
-    return any(word in head for word in _TRACE) or _somewhere(path)
+def _copied(path: Path, steps: Steps) -> Recording | None:
+    # Reports on recordings of our own need not wait for what reads other files.
+    from udamon.record.foreign import copied
 
-
-def _somewhere(path: Path) -> bool:
-    return any(perf_script.has(path, word) for word in _TRACE)
+    return copied(path, steps("copying"))
