@@ -448,4 +448,3 @@ def test_an_hour_of_anything(made: list[list[Scheme]], seed: int, kind: str) -> 
         books.stats.nr_snapshots = status.stats.nr_snapshots
         books.stats.sz_ops_filter_passed = books.stats.sz_tried
         assert status.stats == books.stats
-
