@@ -145,7 +145,7 @@ class _Session:
         except UdamonError as error:
             self._line.say(f"{error} All stays as it was.")
 
-    def _account(self) -> Account:
+    def _account(self, *, ended: bool = False) -> Account:
         work, progress = self._work, self._progress
         return Account(
             statuses=work.statuses(),
@@ -154,13 +154,13 @@ class _Session:
             dry=self._job.dry,
             passes=work.passes,
             refaulted=work.hands.refaulted,
-            left=dict(work.hands.left),
+            left=dict(work.hands.left) if ended else {},  # until then its owner is at it
             resident=work.hands.resident,
             held=work.held,
         )
 
     def _tell(self, ended_by: str) -> None:
-        account = self._account()
+        account = self._account(ended=True)
         if self._args.json:
             more: dict[str, object] = {"via": self._built.via, "ops": self._built.ops}
             more |= self._job.more(account.statuses)
