@@ -167,3 +167,18 @@ def test_document_and_text(tmp_path: Path) -> None:
         assert "2.0 MiB" in text
         assert max(map(len, text.splitlines())) <= 80
         assert blocks or text.isascii()
+
+
+def test_a_rotated_recording_is_reported_as_a_whole(tmp_path: Path) -> None:
+    """Snapshots of FILE.1 and FILE: each counts once, whichever part it is in."""
+    with Writer(tmp_path / "a", {"via": "sim"}, max_size=1 << 16) as writer:
+        for seq in range(40):
+            writer.snapshot(
+                snap(seq, [(page << 12, page + 1 << 12, 1, seq, seq * 4096 % 4001) for page in range(300)])
+            )
+            writer.flush()
+    whole, part = Recording(tmp_path / "a"), Recording(tmp_path / "a", whole=False)
+    snapshots = [shot.seq for shot in whole.snapshots()]
+    assert len(snapshots) > len(list(part.snapshots()))
+    assert working_set(whole).total.snapshots == len(snapshots)
+    assert working_set(whole).over_time[0][0] == START + (snapshots[0] + 1) * 100_000_000
