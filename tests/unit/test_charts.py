@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import stat
 import struct
+import sys
 import zlib
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ import pytest
 from tests.unit.test_page import EVIL, evil
 from tests.unit.test_report_heatmap import two_bands
 from udamon.cli import report
-from udamon.errors import CannotError, UsageError
+from udamon.errors import CannotError, MissingExtra, UsageError
 from udamon.report import charts
 from udamon.report.charts import Box, Drawing, Line, Plot, Raster, Shape, Words
 from udamon.report.png_raster import indexed_png
@@ -184,6 +185,15 @@ def test_flags_of_text_are_refused(words: tuple[str, ...], tmp_path: Path) -> No
     two_bands(tmp_path / "a")
     with pytest.raises(UsageError, match="is for text"):
         run(words[0], tmp_path / "a", *words[1:], "--html", tmp_path / "p")
+
+
+def test_png_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence that says what to install, or to take SVG; no file is left."""
+    two_bands(tmp_path / "a")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(MissingExtra, match=r"udamon\[png\].*--svg"):
+        run("heatmap", tmp_path / "a", "--png", tmp_path / "a.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_evil_is_evil() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from udamon.cli import live
 from udamon.cli.main import main
 from udamon.engine.kdamond import Kdamond
-from udamon.errors import UsageError
+from udamon.errors import MissingExtra, UsageError
 from udamon.live.largest import LargestProcesses
 from udamon.live.session import Wish
 from udamon.live.state import LiveState
@@ -43,6 +44,12 @@ def test_refusals(words: tuple[str, ...], why: str) -> None:
 def test_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["live", "--count", "0"]) == 2
     assert capsys.readouterr().err == "udamon: --count 0 lists nothing; give at least 1.\n"
+
+
+def test_without_textual(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "textual", None)
+    with pytest.raises(MissingExtra, match=r"udamon\[live\]"):
+        live.run(args_of("--sim", "one"))
 
 
 @pytest.mark.parametrize(

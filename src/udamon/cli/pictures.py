@@ -28,18 +28,18 @@ ROWS, COLUMNS = 96, 800
 PAGES = (*CHARTS, "info", "mappings", "holistic")
 """The reports whose --html makes the page."""
 
-_TEXT_ONLY: dict[str, tuple[object, ...]] = {
-    "json": (False,), "at": (None,), "top": (None, 10), "sort": ("address",), "over_time": (False,),
-    "definition": ("touched",), "color": ("auto",), "by": ("process",), "style": ("detailed",),
-    "whole": (False,), "weights": ("0,100,100",),
-}  # fmt: skip
-"""Flags of reports that pictures have no use for, and their defaults."""
+_USED = frozenset(
+    ("file", "report", "html", "svg", "png", "resol", "pictured", "run", "command")
+    + ("time", "target", "address", "size", "rate", "age", "mapping")
+)
+"""What pictures make use of; all other flags of reports are for text."""
 
 
 def configure(parser: argparse.ArgumentParser, name: str) -> None:
     """Add the flags of pictures to the report `name`."""
     if name not in PAGES:
         return
+    parser.set_defaults(pictured=parser)
     group = parser.add_argument_group("pictures, instead of text (files that only you may read)")
     group.add_argument(
         "--html", metavar="OUT", help="a page with everything, for a browser; it needs no network"
@@ -53,8 +53,8 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
 def wanted(args: argparse.Namespace) -> bool:
     """True when a picture was asked for. Raises UsageError when flags of text were given with it."""
     found = any(getattr(args, kind, None) for kind in ("html", "svg", "png"))
-    for name, defaults in _TEXT_ONLY.items() if found else ():
-        if getattr(args, name, defaults[0]) not in defaults:
+    for name, value in vars(args).items() if found else ():
+        if name not in _USED and value != args.pictured.get_default(name):
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag} is for text, and a picture was asked for; leave one of them out.")
     return found
