@@ -8,6 +8,7 @@ import zlib
 from base64 import b64decode, b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,26 @@ def test_no_network_and_only_its_own_script(tmp_path: Path) -> None:
         body = re.findall(rf"<{element}>(.*?)</{element}>", text, re.DOTALL)
         assert len(body) == 1
         assert f"{kind}-src 'sha256-{b64encode(sha256(body[0].encode()).digest()).decode()}'" in policy
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else float(((part + 0.055) / 1.055) ** 2.4) for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_both_scales_read_in_order_without_colour() -> None:
+    """Dark to bright in dark, pale to dark in light, from end to end."""
+    text = (files("udamon.report") / "page_assets" / "colours.js").read_text()
+    for name, falls in (("dark", False), ("light", True)):
+        found = re.search(rf"{name}: \[(.*?)\]", text)
+        assert found
+        lights = [luminance(stop) for stop in re.findall(r"#[0-9a-f]{6}", found[1])]
+        assert len(lights) == 8
+        assert lights == sorted(lights, reverse=falls)
+        assert min(lights) < 0.02
+        assert max(lights) > 0.9
 
 
 def test_an_hour_is_no_larger_than_its_picture(tmp_path: Path) -> None:

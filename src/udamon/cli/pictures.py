@@ -28,10 +28,8 @@ ROWS, COLUMNS = 96, 800
 PAGES = (*CHARTS, "info", "mappings", "holistic")
 """The reports whose --html makes the page."""
 
-_USED = frozenset(
-    ("file", "report", "html", "svg", "png", "resol", "pictured", "run", "command")
-    + ("time", "target", "address", "size", "rate", "age", "mapping")
-)
+_FILTERS = ("time", "target", "address", "size", "rate", "age", "mapping")
+_USED = {*_FILTERS, *("file", "report", "html", "svg", "png", "resol", "pictured", "run", "command")}
 """What pictures make use of; all other flags of reports are for text."""
 
 
