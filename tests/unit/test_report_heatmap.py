@@ -14,6 +14,7 @@ from udamon.record.writer import Writer
 from udamon.report import heatmap
 from udamon.report import source as source_module
 from udamon.report.catalog import Catalog
+from udamon.report.filters import Filters
 from udamon.report.layout import bands_of, memory, rows_of
 from udamon.report.mappings import Mapped
 from udamon.report.source import Source
@@ -176,3 +177,27 @@ def test_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [cell for row in parts.cells for cell in row] == pytest.approx(
         [cell for row in whole.cells for cell in row], rel=1e-12
     )
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters.parse(time="3.05s-3.15s"), [30]),
+        (Filters.parse(targets=(1,)), [100]),
+        (Filters.parse(address="0x3100000-0x3200000"), [49]),
+    ],
+)
+def test_memory_that_is_in_few_snapshots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: Filters, expected: list[int]
+) -> None:
+    """Rows are made from a few snapshots of a long recording, but never miss what filters ask for."""
+    monkeypatch.setattr("udamon.report.source.SOME_ROWS", 3)
+    with Writer(tmp_path / "a", {"via": "sim"}) as writer:
+        for seq in range(60):  # at every moment another MiB
+            writer.snapshot(snap(seq, [(seq * MIB, (seq + 1) * MIB, 20, 0, 0)]))
+            if seq == 40:
+                writer.snapshot(snap(seq, [(100 * MIB, 101 * MIB, 20, 0, 0)], target=1))
+            writer.flush()
+    with Source(Recording(tmp_path / "a"), filters) as source:
+        rows = heatmap.measure(source, 4, 4).rows
+    assert {row.range.start // MIB for row in rows} == set(expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from array import array
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -93,13 +94,25 @@ class Recording:
                         self.truncated = True
                         return
 
-    def some(self, most_rows: int) -> RecordBatchReader:
-        """About `most_rows` rows of snapshots in whole batches, spread evenly over the recording."""
+    def some(
+        self, most_rows: int, begin_ns: int | None = None, end_ns: int | None = None
+    ) -> RecordBatchReader:
+        """About `most_rows` rows of snapshots in whole batches, spread evenly over the recording.
+
+        Or over its part from `begin_ns` to `end_ns` on CLOCK_MONOTONIC: batches are in the order of time.
+        """
         every = [(path, message) for path, message in self.messages() if message.events < message.rows]
+        first = 0 if begin_ns is None else max(0, bisect_left(every, begin_ns, key=self._time_of) - 1)
+        last = len(every) if end_ns is None else bisect_right(every, end_ns, key=self._time_of)
+        every = every[first:last]
         step = max(1, sum(message.rows for _, message in every) // most_rows)
         # Both ends are always in: memory that came late or went early is there.
         picked = every[:1] + every[1:-1:step] + every[1:][-1:]
         return self.only(picked)
+
+    def _time_of(self, message: tuple[Path, Message]) -> int:
+        """The time of the first row of a batch."""
+        return int(next(self.chosen([message]))["time"].slice(0, 1).to_pylist()[0])
 
     def only(self, wanted: Sequence[tuple[Path, Message]]) -> RecordBatchReader:
         """Only these record batches, as a stream; see `chosen`."""

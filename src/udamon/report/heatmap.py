@@ -143,7 +143,9 @@ def lines_of(source: Source, rows: int) -> list[Row]:
     """About `rows` rows for all memory that the filters leave, in address order; none for none."""
     mappings = mappings_of(source.recording)
     bands = []
-    for target, edges in groupby(source.query(EDGES), key=lambda edge: int(edge[0])):
+    # What filters leave may be in none of the few snapshots.
+    found = source.query(EDGES) or source.query(EDGES.replace("some_regions", "regions"))
+    for target, edges in groupby(found, key=lambda edge: int(edge[0])):
         bands += bands_of(target, memory(list(_islands(edges)), mappings.get(target, [])))
     return rows_of(bands, rows) if bands else []
 

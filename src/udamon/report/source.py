@@ -26,13 +26,17 @@ SOME_ROWS = 200_000
 
 
 class _Some:
-    """A few snapshots of a recording, for DuckDB to read."""
+    """A few snapshots of the time that filters leave, for DuckDB to read; all of them when a target is chosen,
+    which may have lived for a short time only."""
 
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
+    def __init__(self, recording: Recording, filters: Filters, start_ns: int) -> None:
+        self._recording, self._filters, self._start_ns = recording, filters, start_ns
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        return self._recording.some(SOME_ROWS).__arrow_c_stream__(requested_schema)
+        if self._filters.targets:
+            return self._recording.__arrow_c_stream__(requested_schema)
+        begin, end = (None if side is None else int(side) + self._start_ns for side in self._filters.time)
+        return self._recording.some(SOME_ROWS, begin, end).__arrow_c_stream__(requested_schema)
 
 
 class _Part:
@@ -81,7 +85,7 @@ class Source:
                     "lists them, and * stands for any letters."
                 )
             self.table("wanted_mappings", "target INTEGER, low UBIGINT, high UBIGINT", wanted)
-        self._db.register("some_rows", _Some(recording))
+        self._db.register("some_rows", _Some(recording, self.filters, self.start_ns))
         for view, rows in (("regions", "recording"), ("some_regions", "some_rows")):
             shown = self.filters.view(self.start_ns, rows)
             if self.filters.mapping is not None:
