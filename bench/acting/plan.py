@@ -61,10 +61,10 @@ none for a process. The intervals are ten times the defaults, as emulation asks 
 
 
 def reclaim_command(pid: int) -> list[str | int]:
-    """The same by udamon, which chooses its own intervals: within a tenth of the emulated CPU."""
+    """The same by udamon, as adaptive does it by default."""
     return [
-        "reclaim", "-p", pid, "--via", "idle", "--overhead", "10%", "--min-age", f"{MIN_AGE_S}s",
-        "--quota-sz", QUOTA, "--quota-ms", 0, "--json",
+        "reclaim", "-p", pid, "--via", "idle", "--sample-interval", "50ms", "--aggr-interval", "1s",
+        "--min-age", f"{MIN_AGE_S}s", "--quota-sz", QUOTA, "--quota-ms", 0, "--json",
     ]  # fmt: skip
 
 
