@@ -21,6 +21,7 @@ from udamon.live.session import Session, Wish
 from udamon.live.state import HISTORY, LiveState
 from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
+from udamon.record.writer import Writer
 
 MIB = 1 << 20
 T = TypeVar("T")
@@ -315,6 +316,27 @@ def test_recording_from_inside_stands_alone(tmp_path: Path) -> None:
     assert not recording.truncated
     with pytest.raises(RecordingError, match="exists"):
         session.record(str(tmp_path / "a"))
+    session.stop()
+
+
+def test_a_recording_that_cannot_be_written_ends_and_the_view_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine()
+    session, _ = session_with(engine)
+    session.start(Wish(), 0)
+    session.record(str(tmp_path / "a"))
+
+    def full(writer: Writer) -> None:
+        raise RecordingError("cannot write a: No space left on device; make room.")
+
+    monkeypatch.setattr(Writer, "flush", full)
+    with pytest.raises(RecordingError, match="No space"):
+        session.keep_up()
+    assert session.recording is None
+    engine.bus.snapshot(window(0, 1, 1))
+    session.keep_up()  # told once
+    assert session.state.detail() is not None
     session.stop()
 
 

@@ -192,10 +192,15 @@ class Session:
             return
         cost = Event(self._now_ns(), "cost", self.cost())
         self.state.event(cost)
-        if time.monotonic() >= self._next_flush and self._tee.writer is not None:
+        writer = self._tee.writer
+        if writer is not None and time.monotonic() >= self._next_flush:
             self._next_flush = time.monotonic() + FLUSH_S
-            self._tee.writer.event(cost)
-            self._tee.writer.flush()
+            try:
+                writer.event(cost)
+                writer.flush()
+            except UdamonError as error:
+                self._tee.detach()
+                self._tee.failure = error
         if self._tee.failure is not None:
             failure, self._tee.failure, self.recording = self._tee.failure, None, None
             raise failure
