@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -159,7 +160,8 @@ def test_what_a_command_finds_in_its_environment(tmp_path: Path, monkeypatch: py
     assert env["UDAMON_EVENTS"] == f"{tmp_path}/events"
     script = tmp_path / "bin/perf"
     assert os.access(script, os.X_OK)
-    assert "udamon.control.perf" in script.read_text()
+    done = subprocess.run([script, "script", "-i", "/nowhere"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "perf: /nowhere: No such file or directory\n")
 
 
 def test_what_a_command_could_leave_its_sys_with() -> None:

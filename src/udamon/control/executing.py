@@ -6,6 +6,7 @@ The server is a process of its own in the private mount namespace; it ends when 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -129,7 +130,8 @@ def environment(scratch: Path, places: Places) -> dict[str, str]:
     shim = scratch / "bin"
     shim.mkdir()
     script = shim / "perf"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m {perf.__name__} "$@"\n')
+    # As a plain file and without site-packages: who calls it may not wait long before interrupting it.
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S {shlex.quote(perf.__file__)} "$@"\n')
     script.chmod(0o755)
     path = f"{shim}:{os.environ.get('PATH', os.defpath)}"
     return {**os.environ, "PATH": path, perf.STREAM: str(places.events), perf.SHIM: str(shim)}

@@ -4,20 +4,17 @@
     perf script [-i FILE] […]                                    prints them
 
 Anything else goes to the real perf, if there is one. It is no perf: a recording is text, not perf.data, and there are
-no other events, filters or call graphs in it.
+no other events, filters or call graphs in it. Nothing but the standard library is needed, and as little of that as
+can be: damo interrupts it after a time of its own choice, however long it took to start.
 """
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import os
 import select
-import shutil
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -39,6 +36,12 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _record(words: Sequence[str]) -> int:
+    stop_read, stop_write = os.pipe()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os.write(stop_write, b"x"))
+    import argparse
+    import threading
+
     parser = argparse.ArgumentParser(prog="perf record")
     parser.add_argument("-e", "--event", action="append", default=[])
     parser.add_argument("-a", "--all-cpus", action="store_true")
@@ -52,9 +55,6 @@ def _record(words: Sequence[str]) -> int:
     if stream is None:
         print(f"perf: {STREAM} names no event stream; run this within udamon control exec.", file=sys.stderr)
         return 1
-    stop_read, stop_write = os.pipe()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os.write(stop_write, b"x"))
     with open(args.output, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
         fifo = os.open(stream, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -76,6 +76,8 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _run(command: Sequence[str], status: list[int], stop: int) -> None:
+    import subprocess
+
     try:
         status[0] = subprocess.run(list(command), check=False).returncode
     except OSError as error:
@@ -140,6 +142,9 @@ def _script(name: str) -> int:
 
 
 def _real(words: Sequence[str]) -> int:
+    import shutil
+    import subprocess
+
     shim = os.environ.get(SHIM)
     directories = [each for each in os.environ.get("PATH", "").split(":") if each != shim]
     real = shutil.which("perf", path=":".join(directories))
