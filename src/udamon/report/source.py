@@ -18,7 +18,7 @@ MEMORY_LIMIT = "300MB"
 """DuckDB spills to disk beyond it; what a report needs grows with snapshots, not with regions."""
 
 
-PART_ROWS = 4_000_000
+PART_ROWS = 3_000_000
 """Rows of a part, at most about so many (see Source.in_parts)."""
 
 SOME_ROWS = 200_000
