@@ -169,6 +169,18 @@ def test_both_trees_end_together(tmp_path: Path) -> None:
         assert not mounted(new)
 
 
+def test_a_signal_ends_both_trees_without_a_word(tmp_path: Path) -> None:
+    new, old = tmp_path / "new", tmp_path / "old"
+    new.mkdir()
+    old.mkdir()
+    with serving(new, "--debugfs", str(old)) as server:
+        assert server.end() == 0
+        assert server.process.stderr is not None
+        assert server.process.stderr.read() == ""
+        assert not mounted(new)
+        assert not mounted(old)
+
+
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [

@@ -101,8 +101,10 @@ def serve(mounts: Sequence[Mount], ready: Callable[[], None] = lambda: None) -> 
     except RuntimeError as error:
         failed.append(error)
     finally:
+        quiet = _Quiet()  # libfuse thinks of its signals as one file system's and says so when others end
         for session in sessions:
             session.end()
+        quiet.end()
     if failed:
         raise CannotError(f"nothing could be mounted at {last.point}: {failed[0]}.")
 
@@ -172,8 +174,8 @@ def _run(module: ModuleType, mount: Mount, ready: Callable[[], None]) -> None:
 
 
 class _Quiet:
-    """What libfuse has to say until the file system answers is kept: of its complaints only those matter that
-    come with a failure (version 3.14 complains of its own default each time)."""
+    """What libfuse has to say meanwhile is kept: of its complaints only those matter that come with a failure
+    (version 3.14 complains of its own default each time)."""
 
     def __init__(self) -> None:
         self._kept = os.memfd_create("stderr", os.MFD_CLOEXEC)
