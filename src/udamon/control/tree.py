@@ -174,6 +174,8 @@ class Tree:
         self._words = state_words(version)
         self._operations = operations
         self._lock = threading.Lock()
+        self._places: dict[str, Directory] = {}
+        """Directories by path, as they were found last: paths are asked for again and again."""
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -187,16 +189,26 @@ class Tree:
 
     def find(self, path: str) -> Directory | File:
         """What is at `path`. Raises OSError ENOENT or ENOTDIR."""
+        head, _, name = path.strip("/").rpartition("/")
+        place = self._places.get(head)
+        if place is None or place.gone:
+            place = self._walk(head)
+            self._places[head] = place
+        if not name:
+            return place
+        found = place.child(name)
+        if found is not None:
+            return found
+        if name not in place.shape.files:
+            raise refused(errno.ENOENT)
+        return File(self, place, name)
+
+    def _walk(self, path: str) -> Directory:
         place = self.root
-        parts = [part for part in path.split("/") if part]
-        for depth, name in enumerate(parts):
+        for name in path.split("/") if path else ():
             found = place.child(name)
             if found is None:
-                if name not in place.shape.files:
-                    raise refused(errno.ENOENT)
-                if depth + 1 < len(parts):
-                    raise refused(errno.ENOTDIR)
-                return File(self, place, name)
+                raise refused(errno.ENOTDIR if name in place.shape.files else errno.ENOENT)
             place = found
         return place
 
@@ -224,6 +236,10 @@ class Tree:
         if isinstance(found, File):
             raise refused(errno.ENOTDIR)
         return found.names()
+
+    def forget_places(self) -> None:
+        """Directories are about to go: nothing need be remembered of them."""
+        self._places = {}
 
     def operations(self) -> list[str]:
         """The names that can be written to `operations` with success in the end."""
@@ -284,6 +300,7 @@ class File:
         with self._tree.exclusive():
             if self.name == "nr_kdamonds":
                 self._forget_kdamonds()
+            self._tree.forget_places()
             fits = number <= MOST_CHILDREN
             self.directory.resize(number if fits else 0)
             if not fits:
