@@ -130,7 +130,7 @@ def test_offsets_of_files(tmp_path: Path) -> None:
 
 
 def test_hottest_and_coldest(tmp_path: Path) -> None:
-    """By rate; of equally cold ones the larger first; targets are kept apart."""
+    """By accessed bytes, and by untouched ones; of equals the less accessed first; targets are kept apart."""
     shots = [
         snap(0, [(HEAP, HEAP + MIB, 20, 0, MIB), (LIB, LIB + 2 * MIB, 0, 0, 0), (ANON, ANON + 2 * MIB, 5, 0, MIB),
                  (ANON + 4 * MIB, ANON + 5 * MIB, 0, 0, 0)]),
@@ -141,7 +141,7 @@ def test_hottest_and_coldest(tmp_path: Path) -> None:
     with Source(recording) as source:
         report = hot_cold.measure(source)
     hot = [(line.owner.target, line.owner.label) for line in report.hottest(10)]
-    assert hot == [(0, "heap"), (1, "heap"), (0, "anonymous")]
+    assert hot == [(0, "heap"), (0, "anonymous"), (1, "heap")]
     cold = [(line.owner.label, line.use.size) for line in report.coldest(3)]
     assert cold == [("a.so", 2 * MIB), ("anonymous", MIB), ("anonymous", 2 * MIB)]
     text = hot_cold.render(report, Catalog(recording), Terminal())

@@ -43,6 +43,10 @@ LAST = """
 """
 
 
+COLD = 0.1
+"""A mean rate below it is called cold."""
+
+
 @dataclass(slots=True)
 class Use:
     """How memory is used: means over time, in bytes; `heat` is bytes times rate."""
@@ -59,6 +63,11 @@ class Use:
         self.resident += other.resident
         self.heat += other.heat
         self.last_ns = max(self.last_ns or 0, other.last_ns or 0) or None
+
+    @property
+    def unused(self) -> float:
+        """Resident bytes that were not touched in a window."""
+        return max(self.resident - self.touched, 0.0)
 
     @property
     def rate(self) -> float:
@@ -84,13 +93,18 @@ class Mappings:
     end_ns: dict[int, int]
 
     def coldest(self, count: int) -> list[Line]:
-        """Those of memory in use that are accessed least; of equally cold ones the largest first."""
-        there = [line for line in self.lines if line.use.resident >= 1]
-        return sorted(there, key=lambda line: (line.use.rate, -line.use.resident))[:count]
+        """Those with most resident bytes that were not touched: where memory can be had. First those that are
+        accessed less than COLD; of equal ones the less accessed."""
+        there = [line for line in self.lines if line.use.unused >= 1]
+        return sorted(there, key=_coldness)[:count]
 
     def hottest(self, count: int) -> list[Line]:
-        """Those that are accessed most often; of equally hot ones the largest first."""
+        """Those with most bytes accessed in a tick: size times rate."""
         return [line for line in self.lines if line.use.heat > 0][:count]
+
+
+def _coldness(line: Line) -> tuple[bool, int, float]:
+    return line.use.rate >= COLD, -round(line.use.unused), line.use.rate
 
 
 def measure(source: Source, *, offsets: bool = True) -> Mappings:
@@ -105,7 +119,7 @@ def measure(source: Source, *, offsets: bool = True) -> Mappings:
         for name, use in _uses(source, Axis(source, "mapping", places)).items():
             _add(lines, names[name], use, watched[owners[names[name].owner].target][0])
     lines = [line for line in lines if line.use.size > 0]
-    lines.sort(key=lambda line: (-line.use.rate, -line.use.size, line.owner.target, line.owner.start))
+    lines.sort(key=lambda line: (-line.use.heat, -line.use.size, line.owner.target, line.owner.start))
     return Mappings(lines, source.start_ns, {target: end for target, (_, end) in watched.items()})
 
 
