@@ -116,7 +116,7 @@ def test_histograms(tmp_path: Path) -> None:
 
 def test_mappings(tmp_path: Path) -> None:
     """As report mappings has them, those that touched most first, of these the hottest."""
-    heap, anon = document_of(two_bands(tmp_path / "a"))["mappings"]
+    anon, heap = document_of(two_bands(tmp_path / "a"))["mappings"]
     assert (anon["label"], anon["kind"], anon["size"]) == (f"anonymous {ANON:x}", "anonymous", 3 * MIB)
     assert (anon["touched"], anon["rate"]) == (MIB / 2, 0.25)
     assert (heap["name"], heap["size"], heap["touched"], heap["rate"]) == ("[heap]", MIB, MIB / 2, 0.5)
