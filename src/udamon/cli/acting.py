@@ -174,7 +174,8 @@ def _work(args: argparse.Namespace, job: Job, built: Monitor, wanted: Sequence[W
     from udamon.engine.kernel import KernelEngine
 
     engine = built.engine
-    limits = Limits(None, None) if job.dry else acting_flags.limits(args)
+    # What this machine suffers says nothing of a simulated target.
+    limits = Limits(None, None) if job.dry or args.sim is not None else acting_flags.limits(args)
     cgroups = {} if args.cgroup is None else {f"cgroup {args.cgroup}": find_cgroup(args.cgroup)}
     if isinstance(engine, KernelEngine):
         from udamon.modules.kernel_work import KernelWork

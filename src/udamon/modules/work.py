@@ -12,6 +12,7 @@ from udamon.core.attrs import Attrs
 from udamon.core.scheme import AccessPattern, Action, Scheme, SchemeStatus
 from udamon.engine.acting import PatternsFor
 from udamon.engine.kdamond import Kdamond
+from udamon.errors import NotSupported
 from udamon.model import Event, Snapshot
 from udamon.modules.dry_run import PassWatch
 from udamon.modules.hands import Account, Hands
@@ -48,6 +49,7 @@ class Work:
         self.hands = hands
         self._engine = engine
         self._metrics = MachineMetrics()
+        self._check_goals(wanted)
         actor = self._governed(limits, cgroups)
         self._schemes = Schemes(
             schemes_at(wanted, engine.attrs),
@@ -73,8 +75,15 @@ class Work:
         )
         return GovernedActor(self.hands.actor, Governor(limits), read, time.monotonic_ns, tell)
 
+    def _check_goals(self, wanted: Sequence[WantedScheme]) -> None:
+        for scheme in schemes_at(wanted, self._engine.attrs):
+            for goal in scheme.quota.goals:
+                if why := self._metrics.missing(goal):
+                    raise NotSupported(f"the goal {goal.target_metric} cannot be followed here: {why}")
+
     def commit(self, wanted: Sequence[WantedScheme]) -> None:
         """Go on with these schemes. From any other thread, while it runs. Raises NotSupported or CannotError."""
+        self._check_goals(wanted)
         engine, schemes = self._engine, self._schemes
         engine.ask(lambda: schemes.commit(schemes_at(wanted, engine.attrs), patterns_for(wanted)))
 

@@ -1,0 +1,30 @@
+"""The pytest plugin via idle: what a test's child touches is in its recording, what it leaves alone is not."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.guest.memory import MIB, memory
+from udamon import pytest_plugin
+
+pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+
+pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.needs("root", "idle_bitmap")]
+
+
+def test_recorded_via_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 MiB that are touched all the time, 64 MiB that were touched once, before it was looked."""
+    monkeypatch.setattr(pytest_plugin, "PATIENCE", 120.0)  # emulated, a Python takes seconds to start
+    with memory() as program:
+        program.map("hot", 32 * MIB)
+        program.map("cold", 64 * MIB)
+        program.tell("touch", "hot")
+        monitor = pytest_plugin.Monitor(tmp_path)
+        with monitor.record(via="idle", pid=program.pid, sample="200ms", aggr="4s") as recording:
+            time.sleep(20)
+        recording.check(min_wss="24MiB", max_wss="64MiB", level="p50", min_snapshots=2)
+        with pytest.raises(AssertionError, match="FAIL  working set p50"):
+            recording.check(max_wss="16MiB", level="p50")
