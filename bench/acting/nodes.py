@@ -25,7 +25,7 @@ from udamon.model import PAGE_SIZE, Range
 from udamon.units import MIB
 
 GUEST = Machine(smp=1, mem=2048, append="numa=fake=2")
-PART, RATE, PHASE_S, EVERY_S = 64 * MIB, "200k", 30, 5
+PART, RATE, PHASE_S, EVERY_S = 64 * MIB, "200k", 60, 10
 FAST, SLOW = 0, 1
 CONFIG = f"""a, {PART}
 b, {PART}

@@ -159,7 +159,9 @@ def overlaps(buffers: Sequence[Buffer], /) -> bytes:
     sorted and disjoint. Raises ValueError.
     """
 
-def damo_scan(text: Buffer, inside: int, /) -> tuple[int, int, bytes, bytes, bytes, bytes, bytes, bytes, bytes]:
+def damo_scan(
+    text: Buffer, inside: int, /
+) -> tuple[int, int, bytes, bytes, bytes, bytes, bytes, bytes, bytes]:
     """Scan UTF-8 text of damo's JSON, the interpreter's lock released. `inside` is how many regions came before
     `text` in an array of regions, -1 outside of one.
 

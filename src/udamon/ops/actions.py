@@ -26,7 +26,10 @@ def probe_action(name: str, roots: Roots = Roots()) -> Usable:  # noqa: B008 (im
     what = f"It acts on {whose(roots)}"
     if action is Action.PAGEOUT and not features.has_swap(roots.proc):
         return Usable(
-            True, f"{what}, but without swap only on file-backed memory.", "Add swap (zram will do).", offered=True
+            True,
+            f"{what}, but without swap only on file-backed memory.",
+            "Add swap (zram will do).",
+            offered=True,
         )
     return Usable(True, f"{what}.", offered=True)
 
