@@ -70,8 +70,10 @@ def inside(place: Path) -> int:
             str(schemes),
             "--via",
             "idle",
-            "--overhead",
-            "10%",
+            "--sample",
+            "50ms",
+            "--aggr",
+            "1s",
             "--json",
         ]
         words += ["--max-psi", "off", "--max-major-faults", "off", "-q", "-p", str(target.pid)]
