@@ -32,7 +32,8 @@ GUEST = Machine(smp=1, mem=2048)
 PICTURE = ROOT / "docs" / "pictures" / "pressure.svg"
 GOAL_US, WINDOW_S = 20_000, 1.0
 """2 % of the time in which somebody waits."""
-PHASE_S = 30
+PHASE_S = 80
+"""The tuner begins with a byte and doubles it in each second: 20 s to the first MiB."""
 PHASES = (("calm", 0.5), ("busy", 4.0), ("calm again", 0.5))
 """Of the accesses, how many per cent go to the memory that is used seldom."""
 HOT, SELDOM, COLD = 64 * MIB, 192 * MIB, 128 * MIB
@@ -69,8 +70,10 @@ def inside(place: Path) -> int:
             "reclaim",
             "--via",
             "idle",
-            "--overhead",
-            "10%",
+            "--sample",
+            "50ms",
+            "--aggr",
+            "1s",
             "--min-age",
             "2s",
             "--quota-sz",
@@ -124,8 +127,8 @@ def figure(looks: Sequence[Sequence[float]], acted: dict[str, float], where: str
         "out in its second half",
     )
     note = (
-        f"`udamon reclaim --quota-mem-pressure-us {GOAL_US} --quota-sz 0 --quota-ms 0 --min-age 2s --via idle`: the "
-        f"goal is {GOAL_US / 1e6:.0%} of the time. {HOT // MIB} MiB hot, {SELDOM // MIB} MiB used seldom, "
+        f"`udamon reclaim --quota-mem-pressure-us {GOAL_US} --quota-sz 0 --quota-ms 0 --min-age 2s --via idle --sample 50ms --aggr 1s`: "
+        f"the goal is {GOAL_US / 1e6:.0%} of the time. {HOT // MIB} MiB hot, {SELDOM // MIB} MiB used seldom, "
         f"{COLD // MIB} MiB cold; {RATE} accesses a second. Taken out: {acted['moved_bytes'] / MIB:.0f} MiB; of that, "
         f"read back within a minute: {acted['refault_bytes'] / MIB:.0f} MiB. {where}"
     )
