@@ -127,8 +127,8 @@ def figure(looks: Sequence[Sequence[float]], acted: dict[str, float], where: str
         "out in its second half",
     )
     note = (
-        f"`udamon reclaim --quota-mem-pressure-us {GOAL_US} --quota-sz 0 --quota-ms 0 --min-age 2s --via idle --sample 50ms --aggr 1s`: "
-        f"the goal is {GOAL_US / 1e6:.0%} of the time. {HOT // MIB} MiB hot, {SELDOM // MIB} MiB used seldom, "
+        f"`udamon reclaim --quota-mem-pressure-us {GOAL_US} --quota-sz 0 --quota-ms 0 --min-age 2s --via idle "
+        f"--sample 50ms --aggr 1s`: the goal is {GOAL_US / 1e6:.0%} of the time. {HOT // MIB} MiB hot, {SELDOM // MIB} MiB used seldom, "
         f"{COLD // MIB} MiB cold; {RATE} accesses a second. Taken out: {acted['moved_bytes'] / MIB:.0f} MiB; of that, "
         f"read back within a minute: {acted['refault_bytes'] / MIB:.0f} MiB. {where}"
     )
