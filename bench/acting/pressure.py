@@ -128,9 +128,10 @@ def figure(looks: Sequence[Sequence[float]], acted: dict[str, float], where: str
     )
     note = (
         f"`udamon reclaim --quota-mem-pressure-us {GOAL_US} --quota-sz 0 --quota-ms 0 --min-age 2s --via idle "
-        f"--sample 50ms --aggr 1s`: the goal is {GOAL_US / 1e6:.0%} of the time. {HOT // MIB} MiB hot, {SELDOM // MIB} MiB used seldom, "
-        f"{COLD // MIB} MiB cold; {RATE} accesses a second. Taken out: {acted['moved_bytes'] / MIB:.0f} MiB; of that, "
-        f"read back within a minute: {acted['refault_bytes'] / MIB:.0f} MiB. {where}"
+        f"--sample 50ms --aggr 1s`: the goal is {GOAL_US / 1e6:.0%} of the time. {HOT // MIB} MiB hot, "
+        f"{SELDOM // MIB} MiB used seldom, {COLD // MIB} MiB cold; {RATE} accesses a second. Taken out: "
+        f"{acted['moved_bytes'] / MIB:.0f} MiB; of that, read back within a minute: "
+        f"{acted['refault_bytes'] / MIB:.0f} MiB. {where}"
     )
     return Figure("A goal on memory pressure", head, rows, note)
 
