@@ -36,7 +36,7 @@ class Function(NamedTuple):
     since: Sequence[int]
 
 
-NOW = 1000
+NOW, USED = 1000, 0.5
 
 TWO = Function([0, 64, 128], [0.0, 0.5], [0.25, 1.0], [0, 32], [7, 9])
 """Cold for 64 pages, then warm for as many; the first 32 of them since 7, all others since 9."""
@@ -51,7 +51,7 @@ def cut(
 ) -> list[Cut]:
     """In pages; an aggregation has 20 ticks."""
     buffers = buffers_of(ranges, cuts, function)
-    columns = regions_cut(buffers, limit * PAGE, granularity * PAGE, 20, NOW, 1)
+    columns = regions_cut(buffers, limit * PAGE, granularity * PAGE, 20, NOW, 1, USED)
     start, end, count_bp, touched, _, age = (array("Q", column) for column in columns)
     pages = [[n / PAGE for n in column] for column in (start, end, touched)]
     counts = [count / 10_000 for count in count_bp]
@@ -197,11 +197,11 @@ GOOD = buffers_of([(0, 8), (8, 16)], [4], TWO)
 )
 def test_what_makes_no_sense_is_refused(which: int, values: list[float]) -> None:
     buffers = list(GOOD)
-    assert len(regions_cut(buffers, PAGE, PAGE, 20, NOW, 1)[0]) == 16 * 8
+    assert len(regions_cut(buffers, PAGE, PAGE, 20, NOW, 1, USED)[0]) == 16 * 8
     code = GOOD[which].typecode
     buffers[which] = array("d", values) if code == "d" else array(code, map(int, values))
     with pytest.raises(ValueError, match=r"make no sense|differ in length"):
-        regions_cut(buffers, PAGE, PAGE, 20, NOW, 1)
+        regions_cut(buffers, PAGE, PAGE, 20, NOW, 1, USED)
 
 
 def test_no_segments_or_ages_are_refused() -> None:
@@ -211,7 +211,7 @@ def test_no_segments_or_ages_are_refused() -> None:
             buffers[which] = array(GOOD[which].typecode)
         buffers[3] = array("Q", bounds)
         with pytest.raises(ValueError, match="make no sense"):
-            regions_cut(buffers, PAGE, PAGE, 20, NOW, 1)
+            regions_cut(buffers, PAGE, PAGE, 20, NOW, 1, USED)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_no_segments_or_ages_are_refused() -> None:
 )
 def test_sizes_of_nothing_are_refused(limit: int, granularity: int, aggregation: int) -> None:
     with pytest.raises(ValueError, match="make no sense"):
-        regions_cut(GOOD, limit, granularity, 20, NOW, aggregation)
+        regions_cut(GOOD, limit, granularity, 20, NOW, aggregation, USED)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_sizes_of_nothing_are_refused(limit: int, granularity: int, aggregation:
 def test_accesses_are_rounded_down_but_little_is_not_nothing(rate: float, accesses: int) -> None:
     """Of 20 ticks; from half an access on, one is counted."""
     buffers = buffers_of([(0, 64)], [], Function([0, 64], [rate], [0.0], [0], [0]))
-    assert array("Q", regions_cut(buffers, 1 << 40, PAGE, 20, NOW, 1)[4])[0] == accesses
+    assert array("Q", regions_cut(buffers, 1 << 40, PAGE, 20, NOW, 1, USED)[4])[0] == accesses
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_accesses_are_rounded_down_but_little_is_not_nothing(rate: float, access
 def test_ages_are_whole_aggregations(since: int, age: int) -> None:
     """Of 100 each; the last one began at 1000. What began later, or within one before, is new."""
     buffers = buffers_of([(0, 64)], [], Function([0, 64], [0.0], [0.0], [0], [since]))
-    assert array("Q", regions_cut(buffers, 1 << 40, PAGE, 20, NOW, 100)[5])[0] == age
+    assert array("Q", regions_cut(buffers, 1 << 40, PAGE, 20, NOW, 100, USED)[5])[0] == age
 
 
 WORDS = st.lists(st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 9 * PAGE)), max_size=5)
@@ -258,5 +258,12 @@ def test_no_bytes_are_too_strange(
     shares = array("d", rates)
     buffers: list[array[int] | array[float]] = [*words, shares, shares]
     buffers += [array("Q", [0, *ages]), array("q", [0] * (len(ages) + 1))]
-    columns = regions_cut(buffers, 2**62, granularity, 20, NOW, 1)
+    columns = regions_cut(buffers, 2**62, granularity, 20, NOW, 1, USED)
     assert len({len(column) for column in columns}) == 1
+
+
+@pytest.mark.parametrize(("touched", "accesses"), [(0.0, 0), (0.49, 0), (USED, 1), (1.0, 1)])
+def test_what_is_touched_here_and_there_counts_as_accessed(touched: float, accesses: int) -> None:
+    """However seldom in a tick."""
+    buffers = buffers_of([(0, 64)], [], Function([0, 64], [0.001], [touched], [0], [0]))
+    assert array("Q", regions_cut(buffers, 1 << 40, PAGE, 20, NOW, 1, USED)[4])[0] == accesses

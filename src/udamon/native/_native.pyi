@@ -114,14 +114,21 @@ def steps_fit(
     """
 
 def regions_cut(
-    buffers: Sequence[Buffer], limit: int, granularity: int, ticks: int, latest: int, aggregation: int, /
+    buffers: Sequence[Buffer],
+    limit: int,
+    granularity: int,
+    ticks: int,
+    latest: int,
+    aggregation: int,
+    used: float,
+    /,
 ) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes]:
     """Regions of at most `limit` bytes, cut at multiples of `granularity` bytes. `buffers`: ranges to cover
     ('Q' start, 'Q' end), where to cut 'Q', the bounds of n segments 'Q' (n + 1), rate 'd' and touched share
     'd' of each, the starts of ages 'Q' and since when they count 'q'; all sorted.
 
-    Returns, as bytes, all 'Q': start, end, accesses in `ticks` ticks x 10 000, touched bytes, whole accesses, and
-    age: whole times `aggregation` from when its first byte counts to `latest`, ages beginning at such multiples,
+    Returns, as bytes, all 'Q': start, end, accesses in `ticks` ticks x 10 000, touched bytes, whole accesses (at
+    least 1 from half an access on, or from a share of `used` of touched bytes), and age: whole times `aggregation` from when its first byte counts to `latest`, ages beginning at such multiples,
     too. The last segment and age also hold beyond their end. Raises ValueError.
     """
 

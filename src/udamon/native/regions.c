@@ -13,6 +13,7 @@ struct cut {
     size_t count[BUFFERS];
     unsigned long long limit, granularity, ticks, aggregation;
     long long latest; /* when the last aggregation began */
+    double used;      /* share of touched bytes from which on a region counts as accessed */
     size_t segment, age, made; /* where the walk is */
 };
 
@@ -45,8 +46,9 @@ static void add(struct cut *c, struct output *out, uint64_t start, uint64_t end)
         int64_t since = ((const int64_t *)c->buffer[SINCE].buf)[c->age];
         out->count_bp[c->made] = bp;
         out->touched[c->made] = (uint64_t)bytes;
-        /* Rounded down, so that hot is what is accessed in half of the ticks or more; but little is not nothing. */
-        out->count[c->made] = bp >= 10000 ? bp / 10000 : bp >= 5000;
+        /* Rounded down, so that hot is what is accessed in half of the ticks or more; but little is not nothing:
+         * a count of 0 says that nothing is lost without these bytes. */
+        out->count[c->made] = bp >= 10000 ? bp / 10000 : bp >= 5000 || bytes >= c->used * (double)(end - start);
         out->age[c->made] = since < c->latest ? ((uint64_t)c->latest - (uint64_t)since) / c->aggregation : 0;
     }
     c->made++;
@@ -100,7 +102,8 @@ static PyObject *regions_cut(PyObject *self, PyObject *args)
     (void)self;
     PyObject *buffers, *tuple = NULL;
     struct cut c = {0};
-    if (!PyArg_ParseTuple(args, "OKKKLK", &buffers, &c.limit, &c.granularity, &c.ticks, &c.latest, &c.aggregation))
+    if (!PyArg_ParseTuple(args, "OKKKLKd", &buffers, &c.limit, &c.granularity, &c.ticks, &c.latest, &c.aggregation,
+                          &c.used))
         return NULL;
     if (take_buffers(&c, buffers) == 0 && (tuple = PyTuple_New(OUTPUTS)) != NULL) {
         walk(&c, NULL);

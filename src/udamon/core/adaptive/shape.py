@@ -16,6 +16,10 @@ from udamon.native._native import regions_cut, regions_cuts
 
 Columns = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
 
+USED = 0.05
+"""The share of a region's bytes that are touched in an aggregation from which on it counts as accessed, however
+seldom each page is: schemes take what is not accessed away."""
+
 
 def shape(
     known: Sequence[tuple[Target, Steps]], attrs: Attrs, now_us: int, min_region: int, limit: int
@@ -54,6 +58,7 @@ def _cut(steps: Steps, attrs: Attrs, now_us: int, most: int, min_region: int, li
             attrs.max_nr_accesses,
             now_us - attrs.aggr_us,
             attrs.aggr_us,
+            USED,
         )
         # What the limit divides are more than there are cuts.
         if not cuts or _number(columns) <= most:
