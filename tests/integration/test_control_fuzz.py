@@ -20,6 +20,7 @@ from udamon.control.kinds import Count
 
 pytestmark = pytest.mark.needs("fuse")
 
+ROOT = Path(__file__).parents[2]
 OPERATIONS = int(os.environ.get("UDAMON_FUZZ", "2000"))
 """UDAMON_FUZZ=100000 for the long one."""
 
@@ -100,7 +101,9 @@ def test_two_at_once(tmp_path: Path) -> None:
         server.write(COUNT, "2")
         command = [sys.executable, "-m", "tests.integration.control_fuzz", str(server.at)]
         both = [
-            subprocess.Popen([*command, str(seed), str(OPERATIONS)], stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                [*command, str(seed), str(OPERATIONS)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+            )
             for seed in (1, 2)
         ]
         reports = []
