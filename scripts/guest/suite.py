@@ -16,7 +16,7 @@ from scripts.guest.kernels import Kernel
 from scripts.guest.machine import Machine
 from scripts.stages import NOTES, ROOT, WORK, Counts, Failed, Skipped, environment, read_junit
 
-LIMIT = float(os.environ.get("UDAMON_GUEST_LIMIT", 600))
+LIMIT = float(os.environ.get("UDAMON_GUEST_LIMIT", 2400))
 TEST_TIMEOUT = 150  # seconds for one test: emulation is about twenty times slower
 SILENCE = 240  # longer than any test may take: past it the guest itself has stalled
 

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.needs("root", "clear_refs")
 
 
 @pytest.mark.guest_boot(smp=1)
+@pytest.mark.guest_long
 def test_the_largest_processes_are_listed_and_one_is_looked_at() -> None:
     """Who touches 24 MiB is in the list with it; then it alone is watched, and then all are again."""
     parser = argparse.ArgumentParser()

@@ -15,6 +15,7 @@ pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.needs("root", "idle_bitmap")]
 
 
+@pytest.mark.guest_long
 def test_recorded_via_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """32 MiB that are touched all the time, 64 MiB that were touched once, before it was looked."""
     monkeypatch.setattr(pytest_plugin, "PATIENCE", 120.0)  # emulated, a Python takes seconds to start

@@ -108,6 +108,7 @@ def test_a_dry_run_moves_nothing(program: tuple[Memory, Range, Range], run: Run)
     assert found["resident_bytes"] >= 0.9 * COLD
 
 
+@pytest.mark.guest_long
 def test_what_comes_back_is_accounted(program: tuple[Memory, Range, Range], run: Run) -> None:
     touching, _, cold = program
     asked: list[str] = []
@@ -125,6 +126,7 @@ def test_what_comes_back_is_accounted(program: tuple[Memory, Range, Range], run:
     assert found["refault_bytes"] >= 0.8 * COLD
 
 
+@pytest.mark.guest_long
 def test_ended_by_a_signal_it_leaves_the_program_alone(
     program: tuple[Memory, Range, Range], run: Run
 ) -> None:
@@ -161,6 +163,7 @@ def test_in_kernel_damon_does_the_same(program: tuple[Memory, Range, Range], run
 
 
 @pytest.mark.needs("damon_free")
+@pytest.mark.guest_long
 def test_lru_sort_has_both_halves_in_the_kernel(program: tuple[Memory, Range, Range], run: Run) -> None:
     touching, _, _ = program
     how = ("--via", "kernel", *HOW[2:], "--cold-min-age", "2s", "--duration", "15s")
@@ -183,6 +186,7 @@ def cgroup() -> Iterator[Path]:
     directory.rmdir()
 
 
+@pytest.mark.guest_long
 def test_a_cgroup_as_a_whole(cgroup: Path, run: Run) -> None:
     with memory() as started:
         (cgroup / "cgroup.procs").write_text(str(started.pid))
