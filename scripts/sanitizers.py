@@ -21,8 +21,9 @@ def test(python: Path) -> Counts:
         PYTHONPATH=str(PLACE / "lib"),
         UDAMON_TEST_INSTALLED="1",
         HYPOTHESIS_PROFILE="quick",
-        # The interpreter is not built with the sanitizer, so its runtime has to come first by hand.
-        LD_PRELOAD=library,
+        # The interpreter is not built with the sanitizer, so its runtime has to come first by hand; and before it
+        # looks for what throws in C++, that has to be there (DuckDB).
+        LD_PRELOAD=f"{library} {_runtime('libstdc++.so.6')}",
         # Leaks are not looked for here: the interpreter keeps interned objects and type caches until it
         # exits, and would drown ours. tests/ watches resident memory over many calls instead.
         ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:handle_segv=1",
