@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -49,6 +50,18 @@ def files(*roots: Path) -> dict[str, str]:
     return found
 
 
+def read(path: Path) -> str:
+    """A file of DAMON's tree beside an engine that is at work: the kernel says EBUSY while that one writes."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return path.read_text().strip()
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
 def put(path: Path, value: str) -> None:
     path.write_text(value)
 
@@ -81,13 +94,15 @@ def run(
     made.open()
     made.start()
     begin = time.monotonic()
-    for end in (until or seconds / 2, seconds):
-        while time.monotonic() < begin + end and not made.join(0.1):
-            pass
-        if end != seconds:
-            meanwhile()
-    made.stop()
-    assert made.join(60)
+    try:
+        for end in (until or seconds / 2, seconds):
+            while time.monotonic() < begin + end and not made.join(0.1):
+                pass
+            if end != seconds:
+                meanwhile()
+    finally:
+        made.stop()  # a test that fails must not leave DAMON to the next one
+        assert made.join(60)
     return seen
 
 

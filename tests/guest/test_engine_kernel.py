@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.damon import KDAMONDS, SOURCES, engine, free, rate, record, run, within
+from tests.guest.damon import KDAMONDS, SOURCES, engine, free, rate, read, record, run, within
 from tests.guest.memory import MIB, PAGE, Memory, frames, memory
 from tests.unit.fakes import Collector
 from udamon.core.attrs import Attrs
@@ -89,9 +89,9 @@ def test_the_kernels_attributes_are_those_asked_for(program: Memory) -> None:
     def look() -> None:
         for path in (KDAMONDS / "0/contexts/0/monitoring_attrs").rglob("*"):
             if path.is_file():
-                found["/".join(path.parts[-2:])] = path.read_text().strip()
-        found["pid"] = (KDAMONDS / "0/contexts/0/targets/0/pid_target").read_text().strip()
-        found["operations"] = (KDAMONDS / "0/contexts/0/operations").read_text().strip()
+                found["/".join(path.parts[-2:])] = read(path)
+        found["pid"] = read(KDAMONDS / "0/contexts/0/targets/0/pid_target")
+        found["operations"] = read(KDAMONDS / "0/contexts/0/operations")
 
     run(engine([program.pid], attrs), 1, look)
     assert found["intervals/sample_us"] == "40000"

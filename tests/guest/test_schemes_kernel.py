@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.guest.damon import KDAMONDS, SOURCES, engine, free, rate, run
+from tests.guest.damon import KDAMONDS, SOURCES, engine, free, rate, read, run
 from tests.guest.memory import MIB, PAGE, Memory, memory
 from udamon.core.scheme import (
     ANY_COUNT,
@@ -176,7 +176,7 @@ def test_all_of_a_scheme_reaches_the_kernel(program: Memory) -> None:
     def look() -> None:
         for path in SCHEMES.rglob("*"):
             if path.is_file() and "tried_regions" not in path.parts:
-                files[str(path.relative_to(SCHEMES))] = path.read_text().strip()
+                files[str(path.relative_to(SCHEMES))] = read(path)
 
     run(engine([program.pid], schemes=[Scheme(), everything()]), 2, look)
     expected = {
@@ -235,7 +235,7 @@ def test_filters_of_both_layers_go_into_one_directory(program: Memory) -> None:
     run(
         engine([program.pid], schemes=[scheme]),
         2,
-        lambda: types.extend((SCHEMES / f"0/filters/{n}/type").read_text().strip() for n in (0, 1)),
+        lambda: types.extend(read(SCHEMES / f"0/filters/{n}/type") for n in (0, 1)),
     )
     assert types == ["addr", "anon"]
 
