@@ -128,8 +128,9 @@ def regions_cut(
     'd' of each, the starts of ages 'Q' and since when they count 'q'; all sorted.
 
     Returns, as bytes, all 'Q': start, end, accesses in `ticks` ticks x 10 000, touched bytes, whole accesses (at
-    least 1 from half an access on, or from a share of `used` of touched bytes), and age: whole times `aggregation` from when its first byte counts to `latest`, ages beginning at such multiples,
-    too. The last segment and age also hold beyond their end. Raises ValueError.
+    least 1 from half an access on, or from a share of `used` of touched bytes), and age: whole times `aggregation`
+    from when its first byte counts to `latest`, ages beginning at such multiples, too. The last segment and age also
+    hold beyond their end. Raises ValueError.
     """
 
 def regions_cuts(
