@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -343,11 +344,15 @@ def test_a_process_is_watched_by_its_mappings() -> None:
 @pytest.mark.needs("clear_refs")
 def test_ranges_of_a_process_hold_until_the_first_update() -> None:
     """As in the kernel, which looks for the three regions of vaddr at an update; fvaddr keeps what it was given."""
-    me = PlannedTarget(os.getppid(), (Range(4096, 8192),))
-    for operations, later in (("vaddr", False), ("fvaddr", True)):
-        places = opener(operations, Roots())(me)
+    with subprocess.Popen(["sleep", "60"]) as child:
         try:
-            assert places.ranges() == [Range(4096, 8192)]
-            assert (places.ranges() == [Range(4096, 8192)]) is later
+            target = PlannedTarget(child.pid, (Range(4096, 8192),))
+            for operations, later in (("vaddr", False), ("fvaddr", True)):
+                places = opener(operations, Roots())(target)
+                try:
+                    assert places.ranges() == [Range(4096, 8192)]
+                    assert (places.ranges() == [Range(4096, 8192)]) is later
+                finally:
+                    places.close()
         finally:
-            places.close()
+            child.kill()

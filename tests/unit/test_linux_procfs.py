@@ -95,6 +95,10 @@ def test_gone_only_after_a_look(fake: FakeProc) -> None:
     """ESRCH while the process is plainly there is not called its end; a reused pid and a zombie are."""
     fake.process(9, start_time=100)
     assert "try again" in str(_failure(fake, errno.ESRCH, 9))
+    # Memory that went while it was read, of a process that is still there: it executes another program.
+    without_number = failure.process_failure(ProcessLookupError(), 9, fake.root)
+    assert isinstance(without_number, TargetGone)
+    assert "just started a new program" in str(without_number)
     assert "given to another" in str(_failure(fake, errno.ESRCH, 9, start_time=50))
     fake.process(9, state="Z")
     assert "not collected it yet" in str(_failure(fake, errno.ESRCH, 9))

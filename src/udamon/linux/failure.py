@@ -118,7 +118,8 @@ def _by_errno(error: OSError, stat: Stat, root: Path) -> CannotError:
         return NotSupported(
             f"this kernel has no {root}/PID/{name}; boot one that is built with CONFIG_PROC_PAGE_MONITOR=y."
         )
-    if error.errno in _MAY_BE_GONE:
+    # Readers raise a bare ProcessLookupError where memory went while they read: an exec, or the end.
+    if error.errno in _MAY_BE_GONE or isinstance(error, ProcessLookupError):
         return TargetGone(f"{who} is ending or has just started a new program; try again.")
     return CannotError(f"{who} could not be read: {error.strerror}; try again, and report it if it stays.")
 
