@@ -21,7 +21,7 @@ from typing import NamedTuple
 from bench import machine
 from bench.fake_process import record_fake
 from bench.figures import Figure, as_text
-from tests.integration.recorder import running_udamon, snapshots_in, until
+from tests.integration.recorder import phase_begun, running_udamon, snapshots_in, until
 from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog
 from udamon.units import GIB, MIB, format_size
@@ -113,12 +113,8 @@ def target(size: int) -> Iterator[int]:
         truth = Path(place, "truth")
         words = ("--truth", truth, "--quiet", "--duration", "1h", "--rate", RATE)
         with running_udamon("workload", config(size, Path(place)), *words) as process:
-            until(lambda: process.poll() is not None or _begun(truth), "the workload", FILLED_S)
+            until(lambda: process.poll() is not None or phase_begun(truth), "the workload", FILLED_S)
             yield process.pid
-
-
-def _begun(truth: Path) -> bool:
-    return truth.exists() and '"kind": "phase"' in truth.read_text()
 
 
 def of_processes(via: str, overhead: str, sizes: Sequence[int]) -> Iterator[list[str]]:

@@ -2,4 +2,6 @@
 
 reclaim.py   udamon reclaim beside DAMON_RECLAIM and beside nobody   (python -m bench.acting.reclaim)
 inside.py    what runs in the guest: the workload, whoever acts, and looks at the memory
+single.py    measurements of one run in one guest: nodes.py and pressure.py
+collapse.py, programs.py   on this machine
 """

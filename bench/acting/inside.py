@@ -28,6 +28,7 @@ from bench.acting.plan import (
     reclaim_command,
 )  # fmt: skip
 from bench.spending import Look, group_cpu_s, join, own_group
+from tests.integration.recorder import phase_begun
 from udamon.linux.pagemap import SWAPPED, open_page_map, read_runs
 from udamon.linux.procfs import read_stat
 from udamon.model import PAGE_SIZE, Range
@@ -67,7 +68,7 @@ def carry_out(who: str) -> dict[str, Any]:
         words += ["--layout", "one"]
         with (place / "said").open("wb") as said:
             target = subprocess.Popen([*map(str, words)], stderr=said)
-            _until(lambda: truth.exists() and '"kind": "phase"' in truth.read_text(), "the workload")
+            _until(lambda: phase_begun(truth), "the workload")
             with acting(who, target.pid, place) as spent:
                 looks = list(looked(target, truth))
                 found = {"who": who, "looks": looks, "truth": truth.read_text(), "cpu_s": spent()}

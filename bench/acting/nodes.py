@@ -5,20 +5,15 @@ python -m bench.acting.nodes [--kernel 7.2] [--write]
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-from bench import machine
-from bench.acting.reclaim import DOCUMENT
-from bench.figures import Figure, as_markdown, as_text, put
-from bench.side_by_side import guest
+from bench.acting.single import ATTRS, UDAMON, Single, main, start_workload
+from bench.figures import Figure
 from scripts.guest.machine import Machine
 from udamon.linux.move_pages import nodes_of
 from udamon.model import PAGE_SIZE, Range
@@ -52,33 +47,16 @@ SCHEMES = f"""schemes:
 """
 
 
-def inside(place: Path) -> int:
-    """Prints nothing; leaves shares.json: rows of seconds, and of each part the MiB on each node."""
+def inside(place: Path) -> None:
+    """Leaves shares.json: rows of seconds, and of each part the MiB on each node."""
     with tempfile.TemporaryDirectory() as name:
-        config, schemes, truth = (Path(name, each) for each in ("w.masim", "schemes.yaml", "truth"))
-        config.write_text(CONFIG)
+        target, truth = start_workload(Path(name), CONFIG, RATE)
+        schemes = Path(name, "schemes.yaml")
         schemes.write_text(SCHEMES)
-        udamon = [sys.executable, "-m", "udamon"]
-        words = ["workload", str(config), "--truth", str(truth), "--rate", RATE, "--quiet"]
-        target = subprocess.Popen([*udamon, *words])
-        while not (truth.exists() and '"kind": "phase"' in truth.read_text()):
-            time.sleep(0.1)
-        words = [
-            "schemes",
-            "--apply",
-            "--config",
-            str(schemes),
-            "--via",
-            "idle",
-            "--sample",
-            "50ms",
-            "--aggr",
-            "1s",
-            "--json",
-        ]
+        words = ["schemes", "--apply", "--config", str(schemes), "--via", "idle", *ATTRS, "--json"]
         words += ["--max-psi", "off", "--max-major-faults", "off", "-q", "-p", str(target.pid)]
         with Path(place, "acted.json").open("wb") as said:
-            actor = subprocess.Popen([*udamon, *words], stdout=said)
+            actor = subprocess.Popen([*UDAMON, *words], stdout=said)
         regions = json.loads(truth.read_text().splitlines()[-1])["regions"]
         parts = {each["name"]: Range(each["start"], each["end"]) for each in regions}
         rows, begin = [], time.monotonic()
@@ -89,7 +67,6 @@ def inside(place: Path) -> int:
         target.wait(120)
         actor.wait(60)
         Path(place, "shares.json").write_text(json.dumps(rows))
-    return 0
 
 
 def shares(pid: int, parts: dict[str, Range]) -> list[float]:
@@ -103,19 +80,7 @@ def shares(pid: int, parts: dict[str, Range]) -> list[float]:
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["inside"]:
-        assert "UDAMON_GUEST" in os.environ
-        return inside(Path(arguments[-1]))
-    parser = argparse.ArgumentParser(prog="python -m bench.acting.nodes", description=__doc__)
-    parser.add_argument("--kernel", default="")
-    parser.add_argument("--write", action="store_true")
-    args = parser.parse_args(arguments)
-    kernel = guest.kernel(args.kernel)
-    ended, left = guest.run(kernel, "bench.acting.nodes", "inside", machine=GUEST)
-    if ended.status or ended.why:
-        return 1
+def figure(left: Path, where: str) -> Figure:
     rows = [
         [f"{row[0]:.0f} s", *(f"{size:.0f}" for size in row[1:])]
         for row in json.loads((left / "shares.json").read_text())
@@ -126,14 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"`udamon schemes --apply --via idle`: migrate_hot to node {FAST}, migrate_cold to node {SLOW}, 32 MiB a "
         f"second each, on a process with two parts of {PART // MIB} MiB. Part a is hot for the first {PHASE_S} s, b "
         f"after that; what is cold for 3 s goes. Advised {acted['advised_bytes'] / MIB:.0f} MiB, moved "
-        f"{acted['moved_bytes'] / MIB:.0f} MiB. Linux {kernel.release}, emulated on {machine.describe()}."
+        f"{acted['moved_bytes'] / MIB:.0f} MiB. {where}"
     )
-    figure = Figure("Two nodes", head, rows, note)
-    print(as_text(figure))
-    if args.write:
-        put(DOCUMENT, "nodes", as_markdown(figure))
-    return 0
+    return Figure("Two nodes", head, rows, note)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Single("bench.acting.nodes", "nodes", __doc__, GUEST, inside, figure), sys.argv[1:]))

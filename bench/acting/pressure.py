@@ -6,9 +6,7 @@ python -m bench.acting.pressure [--kernel 7.2] [--write]: in a guest with compre
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,11 +17,9 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 
-from bench import machine
 from bench.acting.inside import status, swap_on
-from bench.acting.reclaim import DOCUMENT
-from bench.figures import Figure, as_markdown, as_text, put
-from bench.side_by_side import guest
+from bench.acting.single import ATTRS, UDAMON, Single, main, start_workload
+from bench.figures import Figure
 from scripts.guest.machine import Machine
 from scripts.stages import ROOT
 from udamon.units import MIB
@@ -55,42 +51,15 @@ def config() -> str:
     return "\n".join([*lines, ""])
 
 
-def inside(place: Path) -> int:
+def inside(place: Path) -> None:
     """Leaves looks.json: seconds, µs of stall so far, bytes of the process that are out; every WINDOW_S."""
     swap_on()
     with tempfile.TemporaryDirectory() as name:
-        workload, truth = Path(name, "w.masim"), Path(name, "truth")
-        workload.write_text(config())
-        udamon = [sys.executable, "-m", "udamon"]
-        words = ["workload", str(workload), "--truth", str(truth), "--rate", RATE, "--quiet"]
-        target = subprocess.Popen([*udamon, *words])
-        while not (truth.exists() and '"kind": "phase"' in truth.read_text()):
-            time.sleep(0.1)
-        words = [
-            "reclaim",
-            "--via",
-            "idle",
-            "--sample",
-            "50ms",
-            "--aggr",
-            "1s",
-            "--min-age",
-            "2s",
-            "--quota-sz",
-            "0",
-            "--quota-ms",
-        ]
-        words += [
-            "0",
-            "--quota-mem-pressure-us",
-            str(GOAL_US),
-            "--max-psi",
-            "off",
-            "--max-major-faults",
-            "off",
-        ]
+        target, _ = start_workload(Path(name), config(), RATE)
+        words = ["reclaim", "--via", "idle", *ATTRS, "--min-age", "2s", "--quota-sz", "0", "--quota-ms", "0"]
+        words += ["--quota-mem-pressure-us", str(GOAL_US), "--max-psi", "off", "--max-major-faults", "off"]
         with Path(place, "acted.json").open("wb") as said:
-            actor = subprocess.Popen([*udamon, *words, "--json", "-q", "-p", str(target.pid)], stdout=said)
+            actor = subprocess.Popen([*UDAMON, *words, "--json", "-q", "-p", str(target.pid)], stdout=said)
         looks: list[list[float]] = []
         begin = time.monotonic()
         while target.poll() is None and len(looks) < len(PHASES) * PHASE_S / WINDOW_S:
@@ -99,7 +68,6 @@ def inside(place: Path) -> int:
         target.wait(120)
         actor.wait(60)
         Path(place, "looks.json").write_text(json.dumps(looks))
-    return 0
 
 
 def stall_us() -> int:
@@ -196,28 +164,22 @@ def _text(x: float, y: float, text: str, more: str = "") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" {more}>{text}</text>'
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["inside"]:
-        assert "UDAMON_GUEST" in os.environ
-        return inside(Path(arguments[-1]))
-    parser = argparse.ArgumentParser(prog="python -m bench.acting.pressure", description=__doc__)
-    parser.add_argument("--kernel", default="")
-    parser.add_argument("--write", action="store_true")
-    args = parser.parse_args(arguments)
-    kernel = guest.kernel(args.kernel)
-    ended, left = guest.run(kernel, "bench.acting.pressure", "inside", machine=GUEST)
-    if ended.status or ended.why:
-        return 1
-    looks = json.loads((left / "looks.json").read_text())
-    where = f"Linux {kernel.release}, emulated on {machine.describe()}."
-    found = figure(looks, json.loads((left / "acted.json").read_text()), where)
-    print(as_text(found))
-    if args.write:
-        put(DOCUMENT, "pressure", as_markdown(found))
-        PICTURE.write_text(draw(looks))
-    return 0
+def _looks(left: Path) -> list[list[float]]:
+    looks: list[list[float]] = json.loads((left / "looks.json").read_text())
+    return looks
+
+
+def shown(left: Path, where: str) -> Figure:
+    return figure(_looks(left), json.loads((left / "acted.json").read_text()), where)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        main(
+            Single(
+                "bench.acting.pressure", "pressure", __doc__, GUEST, inside, shown,
+                lambda left: PICTURE.write_text(draw(_looks(left))),
+            ),
+            sys.argv[1:],
+        )
+    )  # fmt: skip

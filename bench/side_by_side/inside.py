@@ -22,6 +22,7 @@ from typing import Any
 from bench.side_by_side.monitors import MONITORS
 from bench.side_by_side.plan import Run, workload
 from bench.spending import Look, group_cpu_s, join, own_group
+from tests.integration.recorder import phase_begun
 from udamon.linux.tracefs import tracefs_root
 from udamon.workload.spec import format_workload
 
@@ -55,7 +56,7 @@ def carry_out(run: Run, place: Path) -> None:
     found: dict[str, Any] = {"clock_offset_ns": trace_clock_offset_ns(), "settle_s": settle}
     with (place / "workload.err").open("wb") as said:
         target = subprocess.Popen(words, stderr=said)
-        while not (truth.exists() and '"kind": "phase"' in truth.read_text()):
+        while not phase_begun(truth):
             assert target.poll() is None, "the workload ended before it began"
             time.sleep(0.05)
         # Alone, too, somebody looks twice a second: what that costs the workload must be the same for all.

@@ -159,8 +159,13 @@ def record_snapshots(file: Path, count: int, *words: Word) -> Done:
         return finish(recorder)
 
 
+def phase_begun(truth: Path) -> bool:
+    """Has the workload that writes this truth log filled its regions and begun?"""
+    return truth.exists() and '"kind": "phase"' in truth.read_text()
+
+
 def until_phase(truth: Path) -> None:
-    until(lambda: truth.exists() and '"kind": "phase"' in truth.read_text(), f"a phase in {truth}")
+    until(lambda: phase_begun(truth), f"a phase in {truth}")
 
 
 def favour(pid: int) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from udamon.report import hot_cold, wss
-from udamon.report.hot_cold import Use
+from udamon.report.hot_cold import Use, amounts
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.units import format_size
@@ -71,7 +71,7 @@ def document(report: Diff) -> dict[str, Any]:
         "wss": _sides(report.before, report.after),
         "footprint": {"what": report.footprints[0].definition, **_sides(*report.footprints)},
         "mappings": [
-            {"label": one.label, "kind": one.kind, "before": _use(one.before), "after": _use(one.after)}
+            {"label": one.label, "kind": one.kind, "before": amounts(one.before), "after": amounts(one.after)}
             for one in report.moved
         ],
     }
@@ -82,15 +82,6 @@ def _sides(before: wss.WorkingSet, after: wss.WorkingSet) -> dict[str, Any]:
         "before": before.total.bytes,
         "after": after.total.bytes,
         "change": {level: after.total.bytes[level] - before.total.bytes[level] for level in wss.LEVELS},
-    }
-
-
-def _use(use: Use) -> dict[str, Any]:
-    return {
-        "bytes": round(use.size),
-        "resident_bytes": round(use.resident),
-        "touched_bytes": round(use.touched),
-        "rate": use.rate,
     }
 
 

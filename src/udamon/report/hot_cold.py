@@ -167,14 +167,18 @@ def document(report: Mappings, catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _use(use: Use) -> dict[str, Any]:
+def amounts(use: Use) -> dict[str, Any]:
+    """A use in a JSON document: bytes, and the rate 0..1."""
     return {
         "bytes": round(use.size),
         "resident_bytes": round(use.resident),
         "touched_bytes": round(use.touched),
         "rate": use.rate,
-        "last_access": None if use.last_ns is None else use.last_ns / 1e9,
     }
+
+
+def _use(use: Use) -> dict[str, Any]:
+    return {**amounts(use), "last_access": None if use.last_ns is None else use.last_ns / 1e9}
 
 
 def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10) -> str:
