@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from typing import Any
 from bench.acting.plan import (
     ALONE,
     CONFIG,
+    INTERVALS,
     JUDGED_S,
-    KERNEL,
     RATE,
     SETTLE_S,
     UDAMON,
@@ -97,7 +97,7 @@ def acting(who: str, pid: int, place: Path) -> Iterator[Callable[[], float]]:
                     process.wait(PATIENCE_S)
         else:
             look = Look(group, 0)
-            module_on()
+            module_on(INTERVALS[who])
             try:
                 yield lambda: look.seen[-1][2]
             finally:
@@ -105,8 +105,8 @@ def acting(who: str, pid: int, place: Path) -> Iterator[Callable[[], float]]:
                 look.stop()
 
 
-def module_on() -> None:
-    for name, value in KERNEL.items():
+def module_on(parameters: Mapping[str, int]) -> None:
+    for name, value in parameters.items():
         (PARAMETERS / name).write_text(str(value))
     (PARAMETERS / "enabled").write_text("Y")
 

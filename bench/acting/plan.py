@@ -15,8 +15,13 @@ JUDGED_S = 20.0
 RATE = "200k"
 """Accesses a second: every hot page six times a second, in about a third of an emulated CPU."""
 
-ALONE, UDAMON, MODULE = "alone", "udamon", "kernel"
-WHO = {ALONE: "nobody", UDAMON: "`udamon reclaim`", MODULE: "DAMON_RECLAIM"}
+ALONE, UDAMON, MODULE, EAGER = "alone", "udamon", "kernel", "eager"
+WHO = {
+    ALONE: "nobody",
+    UDAMON: "`udamon reclaim`",
+    MODULE: "DAMON_RECLAIM",
+    EAGER: "DAMON_RECLAIM, its own intervals",
+}
 
 MIN_AGE_S, QUOTA = 5, 64 * MIB
 
@@ -60,6 +65,9 @@ KERNEL = {
 """Parameters of DAMON_RECLAIM. Its watermarks would keep it at rest while half of the memory is free; udamon has
 none for a process. The intervals are ten times the defaults, as emulation asks (see side_by_side/plan.py)."""
 
+INTERVALS = {MODULE: KERNEL, EAGER: KERNEL | {"sample_interval": 5_000, "aggr_interval": 100_000}}
+"""By who: the module also with its defaults, ten times as many looks, which only it can keep up under emulation."""
+
 
 def reclaim_command(pid: int) -> list[str | int]:
     """The same by udamon, as adaptive does it by default."""
@@ -70,7 +78,7 @@ def reclaim_command(pid: int) -> list[str | int]:
 
 
 def runs(rounds: int) -> Iterator[tuple[int, str]]:
-    """Rounds of all three; who comes first changes."""
+    """Rounds of all of them; who comes first changes."""
     who = list(WHO)
     for number in range(rounds):
         for k in range(len(who)):

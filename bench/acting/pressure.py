@@ -34,6 +34,8 @@ PHASES = (("calm", 0.5), ("busy", 4.0), ("calm again", 0.5))
 """Of the accesses, how many per cent go to the memory that is used seldom."""
 HOT, SELDOM, COLD = 64 * MIB, 192 * MIB, 128 * MIB
 RATE = "100k"
+SAID_EVERY = 20
+"""A guest that says nothing for minutes is taken for dead."""
 LEFT, TOP, WIDTH, HEIGHT = 60, 40, 640, 130
 """Of each of the picture's two charts."""
 
@@ -64,6 +66,8 @@ def inside(place: Path) -> None:
         begin = time.monotonic()
         while target.poll() is None and len(looks) < len(PHASES) * PHASE_S / WINDOW_S:
             looks.append([time.monotonic() - begin, stall_us(), status(target.pid, "VmSwap")])
+            if len(looks) % SAID_EVERY == 0:
+                print(f"{looks[-1][0]:.0f} s: {looks[-1][2] / MIB:.0f} MiB out", flush=True)
             time.sleep(max(begin + len(looks) * WINDOW_S - time.monotonic(), 0))
         target.wait(120)
         actor.wait(60)

@@ -84,7 +84,7 @@ def fit(
     prior: float = 2.0,
     drift: float = 0.0,
     change: float = 1e9,
-    least_change: float = 0.2,
+    least_change: float = 0.21,
     surprise: float = 100.0,
     suspect_age: int = 1,
 ) -> Fit:

@@ -24,23 +24,35 @@ AGGREGATIONS = 100
 
 
 class Cold:
-    """The largest share of the memory that a snapshot called unaccessed for five aggregations."""
+    """By snapshot: the share of the memory that it called unaccessed for five aggregations."""
 
     def __init__(self, kdamond: Kdamond) -> None:
-        self.most = 0.0
+        self.shares: list[float] = []
         self._kdamond = kdamond
-        self._seen = 0
 
     def snapshot(self, snapshot: Snapshot) -> None:
         columns = zip(snapshot.starts, snapshot.ends, snapshot.nr_accesses, snapshot.ages, strict=True)
         cold = sum(end - start for start, end, accesses, age in columns if not accesses and age >= 5)
-        self.most = max(self.most, cold / SIZE)
-        self._seen += 1
-        if self._seen == AGGREGATIONS:
+        self.shares.append(cold / SIZE)
+        if len(self.shares) == AGGREGATIONS:
             self._kdamond.stop()
 
     def event(self, event: Event) -> None:
         """Not of interest."""
+
+
+def watch(config: Path, seed: int) -> list[float]:
+    """The shares of Cold in a simulation of the workload."""
+    workload = load(config)
+    truth = Truth(workload, place(workload))
+    random, clock = Random(seed), ManualClock()
+    sampler = SimSampler(truth, clock, origin_ns=clock.now_ns(), seed=seed)
+    watched = SampledWatch(AdaptivePolicy(checks=1000), sampler, random)
+    kdamond = Kdamond(Context(SimSpace(truth), watched, Attrs()), clock)
+    cold = Cold(kdamond)
+    kdamond.bus.subscribe(cold)
+    kdamond.run()
+    return cold.shares
 
 
 @pytest.mark.parametrize("chance", [0.03, 0.07])
@@ -48,14 +60,21 @@ def test_little_is_not_nothing(tmp_path: Path, chance: float) -> None:
     """A page is accessed in a tick with this chance: in an aggregation 46 % and 77 % of all are."""
     config = tmp_path / "seldom.masim"
     config.write_text(f"a, {SIZE}\n\nalways\n60000\na, 1, 4096, 1 # udamon: chance={chance}\n")
-    workload = load(config)
-    truth = Truth(workload, place(workload))
     for seed in (1, 2, 3):
-        random, clock = Random(seed), ManualClock()
-        sampler = SimSampler(truth, clock, origin_ns=clock.now_ns(), seed=seed)
-        watch = SampledWatch(AdaptivePolicy(checks=1000), sampler, random)
-        kdamond = Kdamond(Context(SimSpace(truth), watch, Attrs()), clock)
-        cold = Cold(kdamond)
-        kdamond.bus.subscribe(cold)
-        kdamond.run()
-        assert cold.most < 0.05
+        assert max(watch(config, seed)) < 0.05
+
+
+@pytest.mark.parametrize("chance", [0.07, 0.15, 0.9])
+def test_from_little_to_nothing_is_a_change_that_is_seen_when_it_comes(tmp_path: Path, chance: float) -> None:
+    """From aggregation 50 on, three quarters of the memory are accessed no more: five later they have the age."""
+    turns = 50
+    config = tmp_path / "turns.masim"
+    config.write_text(
+        f"a, {SIZE // 4}\nb, {SIZE * 3 // 4}\n\nboth\n{turns * 100}\n"
+        f"a, 1, 4096, 1 # udamon: chance={chance}\nb, 1, 4096, 1 # udamon: chance={chance}\n\n"
+        f"one\n60000\na, 1, 4096, 1 # udamon: chance=0.5\n"
+    )
+    for seed in (1, 2, 3):
+        shares = watch(config, seed)
+        assert max(shares[: turns + 3]) < 0.05
+        assert min(shares[turns + 8 :]) == pytest.approx(0.75, abs=0.04)

@@ -11,6 +11,13 @@ static size_t best_level(const struct fit *f, const double *likelihood)
     return best;
 }
 
+/* Rates are compared by the angle asin(sqrt(rate)): what chance makes of a measured one is as large everywhere in it. So
+ * seldom to never is a change, and often to a little more often is none. */
+double fit_angle(double rate)
+{
+    return asin(sqrt(rate));
+}
+
 /* The share of one-tick checks that were accesses, of the points up to `newest` aggregations old and of the
  * older ones, differs by more than the least change; or one of both has no such checks. Levels alone could make
  * a difference of what lies between two of them. */
@@ -21,7 +28,7 @@ static int differs(const struct fit *f, const struct tally *t, unsigned newest)
         checks[age > newest] += t->count[age][0] + t->count[age][HIT];
         hits[age > newest] += t->count[age][HIT];
     }
-    return checks[0] == 0 || checks[1] == 0 || fabs(hits[0] / checks[0] - hits[1] / checks[1]) > f->least_change;
+    return checks[0] == 0 || checks[1] == 0 || fabs(fit_angle(hits[0] / checks[0]) - fit_angle(hits[1] / checks[1])) > f->least_change;
 }
 
 /* For how many aggregations a segment has had its rate, when the points before that speak for another one;
@@ -29,7 +36,7 @@ static int differs(const struct fit *f, const struct tally *t, unsigned newest)
  * one only if that is the segment's own: checks that look into a surprise say nothing of all of it. */
 unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t state)
 {
-    const double *rate = f->buffer[LEVEL].buf;
+    const double *angle = f->angle;
     double all[STATES] = {0}, new[STATES] = {0}, old[STATES], best = f->change;
     uint64_t kinds[KINDS] = {0};
     for (unsigned age = 0; age <= t->oldest; age++)
@@ -52,8 +59,8 @@ unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t st
             old[s] = all[s] - new[s];
         size_t before = best_level(f, old), after = best_level(f, new);
         double gain = old[before] + new[after] - one;
-        if (gain > best && fabs(rate[before] - rate[after]) > f->least_change &&
-            rate[after] - rate[state] <= f->least_change && differs(f, t, age)) {
+        if (gain > best && fabs(angle[before] - angle[after]) > f->least_change &&
+            angle[after] - angle[state] <= f->least_change && differs(f, t, age)) {
             best = gain;
             found = age + 1;
         }

@@ -22,6 +22,7 @@ struct fit {
     unsigned long long begin, end; /* of the address space */
     double surprise, prior, drift, change, least_change;
     float table[2 * KINDS][STATES], enter[STATES], jump[GAPS], weight[AGES];
+    double angle[STATES]; /* of each rate, see fit_angle */
     double ideal[KINDS]; /* per kind: its largest likelihood under any one level */
     uint32_t *entered; /* per point: where the run began that a jump to this point leaves */
     uint8_t *before;   /* per point: the state of that run */
@@ -44,6 +45,8 @@ struct tally {
 void fit_chain(struct fit *f);
 /* chain.c: the runs turned round, and a run of its own for every hole; returns how many. */
 size_t fit_order(const struct fit *f, struct run *out);
+/* change.c: where a rate lies on the scale on which rates are compared. */
+double fit_angle(double rate);
 /* change.c: for how many aggregations a segment of that state has had its rate; 0 when no change is known. */
 unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t state);
 

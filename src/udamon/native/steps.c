@@ -202,9 +202,10 @@ static int take_buffers(struct fit *f, PyObject *sequence)
             PyErr_SetString(PyExc_ValueError, "points are unsorted, empty, or of an unknown kind");
             return -1;
         }
-    const double *table = f->buffer[TABLE].buf, *enter = f->buffer[ENTER].buf;
+    const double *table = f->buffer[TABLE].buf, *enter = f->buffer[ENTER].buf, *level = f->buffer[LEVEL].buf;
     const double *jump = f->buffer[JUMP].buf, *weight = f->buffer[WEIGHT].buf;
     for (size_t s = 0; s < STATES; s++) { /* states that are not asked for cannot be entered */
+        f->angle[s] = s < f->states ? fit_angle(level[s]) : 0;
         f->enter[s] = s < f->states ? (float)enter[s] : -INFINITY;
         for (size_t k = 0; k < 2 * KINDS; k++)
             f->table[k][s] = s < f->states ? (float)table[k * f->states + s] : 0;

@@ -18,8 +18,8 @@ from udamon.native._native import points_take, steps_fit
 
 PRIOR = 2.0
 """Checks' worth of belief in what a segment's level says of its rate, and its rate of its touched share."""
-LEAST_CHANGE = 0.2
-"""Of a rate: less is no new age."""
+LEAST_CHANGE = 0.21
+"""Of the angle asin(sqrt(rate)): less is no new age."""
 ENOUGH = 8
 """Accesses to expect: from fewer that fail to come nothing can be told of all segments."""
 CERTAIN = 3.0
