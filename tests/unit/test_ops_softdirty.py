@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.test_linux_fake import FakeProc, smaps_entry
@@ -166,6 +166,18 @@ RUNS = st.lists(
 )
 
 
+# A reader cut the last run in two, where the parts were joined in between.
+@example(
+    [
+        (0, 1, False, 0),
+        (0, 1, True, 0),
+        (0, 1, False, 0),
+        (0, 4, True, 0),
+        (0, 1, False, 0),
+        (0, 1, False, 0),
+    ],
+    1,
+)
 @given(RUNS, st.integers(1, 30))
 def test_few_ranges_and_no_byte_lost(runs: list[tuple[int, int, bool, int]], limit: int) -> None:
     found, mapping, at = TouchedRanges(limit), 0, 0x10000

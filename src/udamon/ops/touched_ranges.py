@@ -43,28 +43,36 @@ class TouchedRanges:
         self._limit = limit
         self._grain = PAGE_SIZE
         self._parts: list[_Part] = []
+        self._newest: _Part | None = None  # may still grow, so it is none of the parts yet
         self._room = _SLACK * limit
 
     def add(self, mapping: int, start: int, end: int, resident: int, touched: int) -> None:
         """The next run: [start, end) in bytes within the mapping number `mapping`; `resident` is above 0."""
-        if self._parts:
-            last, grain = self._parts[-1], self._grain
-            if mapping == last.mapping and (
-                (start // grain == last.start // grain and end - start < grain > last.end - last.start)
-                # or a reader has cut in two what is one
-                or (start == last.end and touched * last.resident == last.touched * resident)
-            ):
-                last.end = end
-                last.resident += resident
-                last.touched += touched
+        part, newest = _Part(mapping, start, end, resident, touched), self._newest
+        if newest is not None:
+            alike = touched * newest.resident == newest.touched * resident
+            if mapping == newest.mapping and start == newest.end and alike:
+                newest.take(part)  # a reader has cut in two what is one
                 return
-        self._parts.append(_Part(mapping, start, end, resident, touched))
+            self._keep(newest)
+        self._newest = part
+
+    def _keep(self, part: _Part) -> None:
+        if self._parts:
+            last = self._parts[-1]
+            if part.mapping == last.mapping and self._in_one_block(last, part):
+                last.take(part)
+                return
+        self._parts.append(part)
         if len(self._parts) > self._room:
             self._shrink()
             self._room = _SLACK * (len(self._parts) + self._limit)
 
     def ranges(self) -> list[Touched]:
         """All that was added, in address order."""
+        if self._newest is not None:
+            self._keep(self._newest)
+            self._newest = None
         self._shrink()
         return [Touched(p.start, p.end, p.resident, p.touched) for p in self._parts]
 
