@@ -36,12 +36,14 @@ class Single(NamedTuple):
     write: Callable[[Path], object] = lambda _: None
 
 
-def start_workload(place: Path, config: str, rate: str) -> tuple[subprocess.Popen[bytes], Path]:
-    """`udamon workload`, its first phase begun, and its truth log."""
+def start_workload(
+    place: Path, config: str, rate: str, before: Callable[[], None] | None = None
+) -> tuple[subprocess.Popen[bytes], Path]:
+    """`udamon workload`, its first phase begun, and its truth log; the process calls `before` first of all."""
     workload, truth = place / "w.masim", place / "truth"
     workload.write_text(config)
     words = ["workload", str(workload), "--truth", str(truth), "--rate", rate, "--quiet"]
-    target = subprocess.Popen([*UDAMON, *words])
+    target = subprocess.Popen([*UDAMON, *words], preexec_fn=before)
     while not phase_begun(truth):
         time.sleep(0.1)
     return target, truth

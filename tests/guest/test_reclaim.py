@@ -81,6 +81,12 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def swap_of(pid: int) -> int:
+    """Bytes of a process that are in swap."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmSwap:"))
+
+
 def out(program: Memory, area: Range) -> int:
     """Bytes of `area` in swap."""
     process = ProcessId(program.pid, read_stat(program.pid).start_time)
@@ -147,6 +153,22 @@ def test_the_target_dies_while_it_is_acted_on(program: tuple[Memory, Range, Rang
         found = run("reclaim", "-p", touching.pid, *HOW, "--min-age", "1s", "--quota-sz", "4M")
     assert found["stopped_by"] == "target"
     assert 0 < found["moved_bytes"] <= found["advised_bytes"]
+
+
+@pytest.mark.guest_long
+def test_of_the_whole_machine_too_cold_memory_goes_and_hot_memory_stays(
+    program: tuple[Memory, Range, Range], run: Run
+) -> None:
+    """Frames are watched, and given up through the processes that map them; this process itself is left out."""
+    touching, hot, cold = program
+    own = swap_of(os.getpid())
+    with when(lambda: out(touching, cold) >= 0.8 * COLD, terminate):
+        found = run("reclaim", "--paddr", "--wmarks-metric", "none", *HOW, "--min-age", "2s")
+    assert out(touching, cold) >= 0.8 * COLD
+    assert out(touching, hot) <= 0.1 * HOT
+    assert found["moved_bytes"] >= 0.8 * COLD
+    assert found["ops"] == "paddr"
+    assert swap_of(os.getpid()) == own
 
 
 @pytest.mark.needs("damon_free")

@@ -6,6 +6,7 @@ import os
 import time
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -223,6 +224,27 @@ def test_what_an_old_kernel_lacks_is_named_and_nothing_is_left(
     print(said)
     assert named in said
     assert said.count(".") >= 1
+
+
+def test_numbers_for_goals_are_fed_while_it_runs(program: Memory) -> None:
+    """Twice as good as wanted, so the quota becomes less; then none of it, so it becomes more."""
+    goal = Goal(GoalMetric.USER_INPUT, 10, 10)
+
+    def scheme(number: int) -> Scheme:
+        quota = Quota(reset_interval_ms=100, goals=(replace(goal, current_value=number),))
+        return Scheme(AccessPattern.all(), quota=quota)
+
+    made = engine([program.pid], schemes=[scheme(10)])
+    seen: list[str] = []
+    where = SCHEMES / "0/quotas/goals/0/current_value"
+
+    def meanwhile() -> None:
+        for number in (20, 0):
+            made.ask(lambda number=number: made.schemes.feed([scheme(number)]))  # type: ignore[misc]
+            seen.append(read(where))
+
+    run(made, 10, meanwhile, until=3)
+    assert seen == ["20", "0"]
 
 
 @pytest.mark.skipif(not OLD_KERNEL, reason="the one directory for filters of Linux 6.12")

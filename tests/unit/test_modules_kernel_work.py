@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from udamon.core.attrs import Attrs
-from udamon.core.scheme import AccessPattern, Action, Scheme, SchemeStats
+from udamon.core.scheme import AccessPattern, Action, Goal, GoalMetric, Quota, Scheme, SchemeStats
 from udamon.engine.acting import PatternsFor
 from udamon.engine.bus import Bus
 from udamon.engine.kernel import KernelEngine
+from udamon.errors import NotSupported
 from udamon.modules.kernel_work import KernelWork
 from udamon.modules.work import schemes_for_kernel
 from udamon.schemes.config_pattern import NONE, Quantity, QuantityBounds, Unit, WantedScheme
@@ -32,6 +36,7 @@ class FakeEngine:
         self.attrs = Attrs(5_000, 100_000)
         self.targets: list[object] = []
         self.committed: list[list[Scheme]] = []
+        self.fed: list[list[int]] = []
         self.schemes = self
 
     def ask(self, request: Callable[[], Any]) -> Any:
@@ -42,18 +47,21 @@ class FakeEngine:
         assert [s.access_pattern for s in schemes] == list(patterns_for(self.attrs))
         self.committed.append(list(schemes))
 
+    def feed(self, schemes: Sequence[Scheme]) -> None:
+        self.fed.append([goal.current_value for scheme in schemes for goal in scheme.quota.goals])
+
 
 class Bench:
     """A KernelWork under a clock and faults that a test sets."""
 
-    def __init__(self, *, dry: bool = False) -> None:
+    def __init__(self, wanted: WantedScheme = COLD, *, dry: bool = False) -> None:
         self.engine = FakeEngine()
         self.now_ns = SECOND
         self.faults = 0
         self.notes: list[str] = []
         self.work = KernelWork(
             cast(KernelEngine, self.engine),
-            [COLD],
+            [wanted],
             dry=dry,
             limits=Limits(max_major_faults=100, max_psi=None),
             now_ns=lambda: self.now_ns,
@@ -111,3 +119,31 @@ def test_a_dry_run_in_the_kernel_counts() -> None:
     bench = Bench(dry=True)
     bench.work.commit([COLD])
     assert bench.engine.committed[0][0].action is Action.STAT
+
+
+def test_a_goal_that_the_kernel_cannot_read_is_fed_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "latency"
+    path.write_text("30\n")
+    goals = Goal(GoalMetric.SOME_MEM_PSI_US, 9), Goal(GoalMetric.FILE, 40, path=str(path))
+    wanted = replace(COLD, scheme=replace(COLD.scheme, quota=Quota(goals=goals)))
+    (handed,) = schemes_for_kernel([wanted], Attrs(), dry=False)
+    assert handed.quota.goals == (goals[0], Goal(GoalMetric.USER_INPUT, 40, 40)), "just met until it is known"
+    bench = Bench(wanted)
+    assert bench.engine.fed == [[0, 30]]
+    path.write_text("50\n")
+    bench.work.keep_up()
+    assert len(bench.engine.fed) == 1, "not within the same second"
+    bench.second(faults=0)
+    assert bench.engine.fed[1:] == [[0, 50]]
+
+
+def test_a_goal_that_cannot_be_read_is_an_error_before_anything_is_done(tmp_path: Path) -> None:
+    goal = Goal(GoalMetric.FILE, 40, path=str(tmp_path / "no"))
+    with pytest.raises(NotSupported, match="cannot be read"):
+        Bench(replace(COLD, scheme=replace(COLD.scheme, quota=Quota(goals=(goal,)))))
+
+
+def test_without_such_goals_nothing_is_fed() -> None:
+    bench = Bench()
+    bench.second(faults=0)
+    assert bench.engine.fed == []

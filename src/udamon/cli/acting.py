@@ -107,8 +107,8 @@ class _Session:
             with closing(engine):
                 engine.open()
                 ended_by = follow(engine, self._child, duration, stopped, self._keep_up)
-            self._work.end()
         finally:
+            self._work.end()
             self._line.clear()
         self._tell(ended_by)
         return ended_by

@@ -33,7 +33,7 @@ class Action(StrEnum):
 
 
 class GoalMetric(StrEnum):
-    """What a quota's goal looks at (semantics §4.5.5); the last three are udamon's own."""
+    """What a quota's goal looks at (semantics §4.5.5); the last four are udamon's own."""
 
     USER_INPUT = "user_input"
     SOME_MEM_PSI_US = "some_mem_psi_us"
@@ -50,6 +50,8 @@ class GoalMetric(StrEnum):
     """The number that the file at `path` holds."""
     COMMAND = "command"
     """The number that the command in `path` printed last."""
+    SOCKET = "socket"
+    """The number that was sent last to the Unix datagram socket at `path`, which udamon makes."""
 
 
 class GoalTuner(StrEnum):

@@ -28,7 +28,7 @@ PADDR_ACTIONS = (
     Action.PAGEOUT, Action.LRU_PRIO, Action.LRU_DEPRIO, Action.MIGRATE_HOT, Action.MIGRATE_COLD, Action.STAT,
 )  # fmt: skip
 MIGRATIONS = (Action.MIGRATE_HOT, Action.MIGRATE_COLD)
-OWN_METRICS = (GoalMetric.FILE, GoalMetric.COMMAND, GoalMetric.MEMCG_SOME_MEM_PSI_US)
+OWN_METRICS = (GoalMetric.FILE, GoalMetric.COMMAND, GoalMetric.SOCKET, GoalMetric.MEMCG_SOME_MEM_PSI_US)
 
 _LACKS = (
     ("*/apply_interval_us", "apply intervals of schemes", "6.7"),

@@ -119,6 +119,32 @@ class KernelSchemes:
                 f"in-kernel DAMON refused the schemes: {error.strerror}; look at paths and ranges of their filters."
             ) from error
 
+    def feed(self, schemes: Sequence[Scheme]) -> None:
+        """Take the numbers of goals (current_value) from `schemes`, which for the rest are those that were handed over.
+
+        Raises NotSupported or CannotError.
+        """
+        given = [scheme.quota.goals for scheme in schemes]
+        settings = [
+            (f"{plan.SCHEMES}/{index}/quotas/goals/{n}/current_value", str(goal.current_value))
+            for index, goals in enumerate(given)
+            for n, goal in enumerate(goals)
+            if goal != self.schemes[index].quota.goals[n]
+        ]
+        if not settings:
+            return
+        if self.deaf:
+            raise NotSupported(
+                "this kernel's DAMON takes no numbers for goals while its schemes may rest by their watermarks; leave "
+                "the goal or the watermarks out, or use --via idle or refs."
+            )
+        self._claim.set_up(settings)
+        self.schemes = [
+            replace(scheme, quota=replace(scheme.quota, goals=goals))
+            for scheme, goals in zip(self.schemes, given, strict=True)
+        ]
+        self._ask("commit_schemes_quota_goals")
+
     def start(self, attrs: Attrs) -> None:
         """Before anything is written: patterns under these attributes."""
         self.schemes = self._adapted(attrs)

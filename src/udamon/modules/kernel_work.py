@@ -12,7 +12,8 @@ from udamon.engine.kernel import KernelEngine
 from udamon.errors import CannotError
 from udamon.model import Event, Snapshot
 from udamon.modules.dry_run import PassWatch
-from udamon.modules.work import patterns_for, schemes_for_kernel
+from udamon.modules.fed_goals import FedGoals, as_user_input
+from udamon.modules.work import patterns_for, schemes_at, schemes_for_kernel
 from udamon.ops.suffering import FaultCounter, stalls
 from udamon.schemes.config_pattern import WantedScheme
 from udamon.schemes.governed import Read, reading
@@ -33,7 +34,8 @@ class KernelWork:
     """What schemes do on in-kernel DAMON, from before its start; see modules.work.Work.
 
     The governor looks when `keep_up` is called, some times a second on another thread than the engine's. While it
-    holds still, the kernel has the schemes with the action `stat`.
+    holds still, the kernel has the schemes with the action `stat`. Goals that the kernel cannot read are fed to it
+    then, too. Raises NotSupported for one that cannot be read here.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class KernelWork:
         self._wanted = list(wanted)
         self._dry = dry
         self._governor = Governor(limits)
+        self._fed = FedGoals(schemes_at(wanted, engine.attrs), now_ns)
         self._now_ns = now_ns
         self._read: Read = read or reading(
             now_ns, lambda: engine.targets, FaultCounter().count, lambda: stalls(cgroups)
@@ -75,25 +78,37 @@ class KernelWork:
 
     def commit(self, wanted: Sequence[WantedScheme]) -> None:
         """Go on with these schemes. From any other thread, while it runs. Raises NotSupported or CannotError."""
+        self._fed.commit(schemes_at(wanted, self._engine.attrs))
         self._hand_over(wanted, held=bool(self.held))
         self._wanted = list(wanted)
 
     def keep_up(self) -> None:
-        """Let the governor look, and tell the kernel if it has another opinion. Raises CannotError."""
-        if not self._governor.wants(self._now_ns()):
-            return
+        """Let the governor look, and tell the kernel if it has another opinion, or a goal another number. Raises
+        CannotError."""
+        try:
+            if self._governor.wants(self._now_ns()):
+                self._govern()
+            if self._fed.look():
+                self._feed()
+        except CannotError:
+            if not self._engine.join(0):  # else it has ended just now, and holds still for good
+                raise
+
+    def _govern(self) -> None:
         before = bool(self.held)
         self._governor.observe(self._read())
         if bool(self.held) != before:
-            try:
-                self._hand_over(self._wanted, held=bool(self.held))
-            except CannotError:
-                if not self._engine.join(0):  # else it has ended just now, and holds still for good
-                    raise
+            self._hand_over(self._wanted, held=bool(self.held))
             self._engine.bus.emit("note", {"text": f"{self.held or 'the governor lets schemes act again'}."})
 
+    def _feed(self) -> None:
+        engine, numbers = self._engine, self._fed.numbers
+        schemes = schemes_at(self._wanted, engine.attrs)
+        engine.ask(lambda: engine.schemes.feed([as_user_input(scheme, numbers) for scheme in schemes]))
+
     def end(self) -> None:
-        """The kernel has given everything back already."""
+        """The kernel has given everything back already. Idempotent."""
+        self._fed.close()
 
     def _hand_over(self, wanted: Sequence[WantedScheme], *, held: bool) -> None:
         engine, dry = self._engine, held or self._dry

@@ -15,6 +15,7 @@ from udamon.engine.kdamond import Kdamond
 from udamon.errors import NotSupported
 from udamon.model import Event, Snapshot
 from udamon.modules.dry_run import PassWatch
+from udamon.modules.fed_goals import as_user_input
 from udamon.modules.hands import Account, Hands
 from udamon.modules.held import HeldSchemes
 from udamon.ops.metrics import MachineMetrics
@@ -150,8 +151,8 @@ def schemes_at(wanted: Sequence[WantedScheme], attrs: Attrs) -> list[Scheme]:
 
 
 def schemes_for_kernel(wanted: Sequence[WantedScheme], attrs: Attrs, *, dry: bool) -> list[Scheme]:
-    """In a dry run they only count."""
-    schemes = schemes_at(wanted, attrs)
+    """Goals of udamon's own are fed in (modules.kernel_work); in a dry run schemes only count."""
+    schemes = list(map(as_user_input, schemes_at(wanted, attrs)))
     return [replace(scheme, action=Action.STAT) for scheme in schemes] if dry else schemes
 
 

@@ -19,6 +19,7 @@ from udamon.linux.roots import Roots
 from udamon.model import Range
 from udamon.ops.command_number import CommandNumber, number_in
 from udamon.ops.residency import joined, overlap
+from udamon.ops.socket_number import SocketNumber
 
 BP = 10_000
 
@@ -35,7 +36,8 @@ class Matching(Protocol):
 
 
 class MachineMetrics:
-    """Reads what a goal is about, when it is asked: one or two small files, or what a command has printed by then.
+    """Reads what a goal is about, when it is asked: one or two small files, or what a command has printed or a socket
+    got by then.
 
     `value` raises CannotError for what this machine does not tell. What goes away later has the kernel's value:
     a node or cgroup that is not there uses nothing.
@@ -49,6 +51,7 @@ class MachineMetrics:
         self._roots = roots
         self._now_ns = now_ns
         self._commands: dict[str, CommandNumber] = {}
+        self._sockets: dict[str, SocketNumber] = {}
         self._node_memory: dict[int, list[Range]] = {}
         self._readers: dict[GoalMetric, Callable[[Goal], int | None]] = {
             GoalMetric.USER_INPUT: lambda goal: goal.current_value,
@@ -62,6 +65,7 @@ class MachineMetrics:
             GoalMetric.INACTIVE_MEM_BP: self._active,
             GoalMetric.FILE: self._file,
             GoalMetric.COMMAND: self._command,
+            GoalMetric.SOCKET: self._socket,
         }
 
     def missing(self, goal: Goal) -> str | None:
@@ -106,10 +110,13 @@ class MachineMetrics:
         return memory["MemFree"] * 1000 // memory["MemTotal"]
 
     def close(self) -> None:
-        """End the commands that were started. Idempotent."""
+        """End the commands that were started, and remove the sockets that were made. Idempotent."""
         for command in self._commands.values():
             command.close()
+        for socket in self._sockets.values():
+            socket.close()
         self._commands.clear()
+        self._sockets.clear()
 
     def _cgroup_stall(self, goal: Goal) -> int | None:
         directory = memory_cgroup(goal.path, "memory.pressure", self._roots.proc)
@@ -157,3 +164,8 @@ class MachineMetrics:
         if goal.path not in self._commands:
             self._commands[goal.path] = CommandNumber(goal.path, self._now_ns)
         return self._commands[goal.path].value()
+
+    def _socket(self, goal: Goal) -> int | None:
+        if goal.path not in self._sockets:
+            self._sockets[goal.path] = SocketNumber(Path(goal.path))
+        return self._sockets[goal.path].value()

@@ -64,6 +64,7 @@ _GOAL = names("target_metric", "target_value", "current_value", "nid", "path")
 _NEED_PATH = {
     GoalMetric.FILE: "the file that holds the number",
     GoalMetric.COMMAND: "the command that prints the number",
+    GoalMetric.SOCKET: "where to make the socket that the number is sent to",
     GoalMetric.NODE_MEMCG_USED_BP: "the cgroup",
     GoalMetric.NODE_MEMCG_FREE_BP: "the cgroup",
     GoalMetric.MEMCG_SOME_MEM_PSI_US: "the cgroup",

@@ -1,0 +1,79 @@
+"""A number that is sent to a socket: whoever knows something of an application tells it, when it changes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from pathlib import Path
+
+from udamon.errors import CannotError
+from udamon.ops.command_number import number_in
+
+_LARGEST = 4096
+
+
+class SocketNumber:
+    """The number in the datagram that was sent last to the Unix socket at `path`; reading it never waits.
+
+    The socket is made here, for its user alone (0600), and removed by `close`. One that a killed process left is
+    replaced. Raises CannotError where something else lies at the path, somebody listens there, or it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.last: int | None = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            _clear(path)
+            os.fchmod(self._socket.fileno(), 0o600)  # before bind: nobody else can ever open it
+            self._socket.bind(str(path))
+            self._made = os.stat(path).st_ino
+        except (OSError, CannotError) as error:
+            self._socket.close()
+            if isinstance(error, CannotError):
+                raise
+            raise CannotError(
+                f"no socket can be made at {path}: {error.strerror or error}; name another path."
+            ) from error
+
+    def value(self) -> int | None:
+        """None while nothing was sent. What is no number is passed over."""
+        while True:
+            try:
+                data = self._socket.recv(_LARGEST)
+            except BlockingIOError:
+                return self.last
+            for line in data.split(b"\n"):
+                found = number_in(line)
+                self.last = self.last if found is None else found
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._socket.fileno() < 0:
+            return
+        self._socket.close()
+        with contextlib.suppress(OSError):
+            if os.stat(self._path).st_ino == self._made:  # else it is another's by now
+                self._path.unlink()
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket that nobody listens to."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise CannotError(f"{path} is no socket; name a path where nothing is.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        try:
+            other.connect(str(path))
+        except OSError as error:
+            if error.errno != errno.ECONNREFUSED:
+                raise
+            path.unlink()
+            return
+    raise CannotError(f"somebody listens at {path} already; name another path.")
