@@ -36,7 +36,8 @@ GOAL_US, WINDOW_S = 4_000, 1.0
 MOST = 8 * MIB
 """To take in each window: only when it comes back, within a minute or so, can it be known that it was too much."""
 SETTLE_S, PHASE_S = 45, 100
-CGROUPS = Path("/sys/fs/cgroup")
+GROUP = Path("/sys/fs/cgroup/short")
+"""Of the process: what else waits in an emulated machine is not the point."""
 SHORT_BY = "64M"
 PHASES = (("calm", 0.25), ("busy", 1.0), ("calm again", 0.25))
 """Of the accesses, how many per cent go to the memory that is used seldom: a page every 100 s, or every 25."""
@@ -55,7 +56,8 @@ fail_charge_denom = 1024
 goal_tuner = "temporal"
 
 [[schemes.quotas.goals]]
-target_metric = "some_mem_psi_us"
+target_metric = "memcg_some_mem_psi_us"
+path = "/short"
 target_value = {GOAL_US}
 """
 SAID_EVERY = 20
@@ -90,17 +92,16 @@ def inside(place: Path) -> None:
     # The generations of MGLRU do not tell what was in use when it went out; the two lists before them do.
     Path("/sys/kernel/mm/lru_gen/enabled").write_text("0")
     with tempfile.TemporaryDirectory() as name:
-        (CGROUPS / "cgroup.subtree_control").write_text("+memory")
-        group = CGROUPS / "short"
-        group.mkdir()
-        target, truth = start_workload(Path(name), config(), RATE, lambda: join(group))
+        (GROUP.parent / "cgroup.subtree_control").write_text("+memory")
+        GROUP.mkdir()
+        target, truth = start_workload(Path(name), config(), RATE, lambda: join(GROUP))
         config_file = Path(name, "schemes.toml")
         config_file.write_text(SCHEME)
         words = ["schemes", "--config", str(config_file), "--apply", "--via", "idle", *ATTRS]
         words += ["--max-psi", "off", "--max-major-faults", "off"]
         with Path(place, "acted.json").open("wb") as said:
             actor = subprocess.Popen([*UDAMON, *words, "--json", "-q", "-p", str(target.pid)], stdout=said)
-        make_short(group, truth)
+        make_short(truth)
         looks: list[list[float]] = []
         begin = time.monotonic()
         while target.poll() is None and len(looks) < len(PHASES) * PHASE_S / WINDOW_S:
@@ -113,16 +114,16 @@ def inside(place: Path) -> None:
         Path(place, "looks.json").write_text(json.dumps(looks))
 
 
-def make_short(group: Path, truth: Path) -> None:
+def make_short(truth: Path) -> None:
     """Ask for a part of its memory again and again, until the first phase begins."""
     while f'"phase": "{PHASES[0][0]}"' not in truth.read_text():
         with suppress(BlockingIOError):  # it gave less
-            (group / "memory.reclaim").write_text(SHORT_BY)
+            (GROUP / "memory.reclaim").write_text(SHORT_BY)
         time.sleep(1)
 
 
 def stall_us() -> int:
-    found = re.search(r"^some .*total=(\d+)$", Path("/proc/pressure/memory").read_text(), re.MULTILINE)
+    found = re.search(r"^some .*total=(\d+)$", (GROUP / "memory.pressure").read_text(), re.MULTILINE)
     assert found
     return int(found[1])
 
@@ -147,7 +148,7 @@ def figure(looks: Sequence[Sequence[float]], acted: dict[str, float], where: str
     )
     note = (
         f"`udamon schemes --apply --via idle`: pageout of what was unaccessed for 2 s, at most {MOST // MIB} MiB a "
-        f"second, with the goal some_mem_psi_us of {GOAL_US} µs a second ({GOAL_US / 1e6:.1%} of the time), "
+        f"second, with the goal memcg_some_mem_psi_us of {GOAL_US} µs a second ({GOAL_US / 1e6:.1%} of the time), "
         f"goal_tuner temporal. {HOT // MIB} MiB hot, "
         f"{SELDOM // MIB} MiB used seldom, {COLD // MIB} MiB cold; {RATE} accesses a second. Taken out: "
         f"{acted['moved_bytes'] / MIB:.0f} MiB; of that, read back within a minute: "

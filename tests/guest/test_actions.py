@@ -334,7 +334,7 @@ def test_the_metrics_of_a_real_machine(cgroup: Path) -> None:
         shares = [lru_bytes(cgroup, nid) for nid in (0, 1)]
         assert 60 * MIB <= sum(shares) <= 80 * MIB
         assert sum(metrics.value(goal) or 0 for goal in goals) > 0
-        by_cgroup = Filter(FilterType.MEMCG, matching=True, allow=True, path=path)
+        by_cgroup = Filter(FilterType.MEMCG, matching=True, allow=True, memcg_path=path)
         assert PageFilters().missing([by_cgroup]) is None
         worker.end()
     eventually(lambda: not (cgroup / "cgroup.procs").read_text())

@@ -81,7 +81,7 @@ def test_the_kernel_pages_out_what_is_cold_within_its_quota(program: Memory, sou
         source=source,
         ops="fvaddr",
         ranges=sorted([hot, cold]),
-        schemes=[Scheme(OLD, Action.PAGEOUT, quota=quota)],
+        schemes=[Scheme(OLD, Action.PAGEOUT, quotas=quota)],
     )
     begin = time.monotonic()
     seen = run(made, 12, lambda: found.extend(made.ask(made.schemes.status)))
@@ -106,14 +106,14 @@ def test_the_kernel_pages_out_what_is_cold_within_its_quota(program: Memory, sou
 def test_tried_regions_and_commits_while_it_runs(program: Memory) -> None:
     program.map("walked", 32 * MIB)
     program.tell("rest")
-    made = engine([program.pid], schemes=[Scheme(AccessPattern.all(), quota=Quota(bytes=8 * MIB))])
+    made = engine([program.pid], schemes=[Scheme(AccessPattern.all(), quotas=Quota(bytes=8 * MIB))])
     tried: list[Sequence[TriedRegions] | None] = []
     found: list[list[SchemeStatus]] = []
 
     def meanwhile() -> None:
         made.ask(lambda: made.schemes.walk(tried.append))
         found.append(made.ask(made.schemes.status))
-        less = Scheme(AccessPattern.all(), quota=Quota(bytes=MIB))
+        less = Scheme(AccessPattern.all(), quotas=Quota(bytes=MIB))
         made.ask(lambda: made.schemes.commit([less, Scheme(OLD)]))
         time.sleep(3)
         made.ask(lambda: made.schemes.walk(tried.append))
@@ -140,7 +140,7 @@ def everything() -> Scheme:
         AccessPattern(Bounds(4096, 2**40), Bounds(0, 3), Bounds(5, 71)),
         Action.MIGRATE_COLD,
         apply_interval_us=2_000_000,
-        quota=Quota(
+        quotas=Quota(
             ms=100,
             bytes=100 * MIB,
             reset_interval_ms=1_500,
@@ -159,11 +159,11 @@ def everything() -> Scheme:
         dests=(Destination(0, 30), Destination(0, 70)),
         core_filters=(
             Filter(FilterType.ADDR, True, False, addr=Range(4_096, 16_384)),
-            Filter(FilterType.TARGET, False, True, target_idx=1),
+            Filter(FilterType.TARGET, False, True, damon_target_idx=1),
         ),
         ops_filters=(
             Filter(FilterType.ANON, True, True),
-            Filter(FilterType.MEMCG, False, False, path="/"),
+            Filter(FilterType.MEMCG, False, False, memcg_path="/"),
             Filter(FilterType.HUGEPAGE_SIZE, True, False, size=Bounds(4_096, 65_536)),
         ),
         max_nr_snapshots=1_000,
@@ -211,9 +211,9 @@ def refusal(made: KernelEngine) -> str:
             "filters that allow",
         ),
         (Scheme(ops_filters=(Filter(FilterType.UNMAPPED, True, False),)), "filter type unmapped"),
-        (Scheme(quota=Quota(goal_tuner=GoalTuner.TEMPORAL)), "goal tuners"),
-        (Scheme(quota=Quota(fail_charge_denom=2)), "charge for what failed"),
-        (Scheme(quota=Quota(goals=(Goal(GoalMetric.ACTIVE_MEM_BP, 1),))), "goal metric active_mem_bp"),
+        (Scheme(quotas=Quota(goal_tuner=GoalTuner.TEMPORAL)), "goal tuners"),
+        (Scheme(quotas=Quota(fail_charge_denom=2)), "charge for what failed"),
+        (Scheme(quotas=Quota(goals=(Goal(GoalMetric.ACTIVE_MEM_BP, 1),))), "goal metric active_mem_bp"),
         (Scheme(max_nr_snapshots=1), "number of snapshots"),
     ],
 )
@@ -232,7 +232,7 @@ def test_numbers_for_goals_are_fed_while_it_runs(program: Memory) -> None:
 
     def scheme(number: int) -> Scheme:
         quota = Quota(reset_interval_ms=100, goals=(replace(goal, current_value=number),))
-        return Scheme(AccessPattern.all(), quota=quota)
+        return Scheme(AccessPattern.all(), quotas=quota)
 
     made = engine([program.pid], schemes=[scheme(10)])
     seen: list[str] = []
@@ -267,7 +267,7 @@ def test_filters_of_both_layers_go_into_one_directory(program: Memory) -> None:
     [
         (Scheme(action=Action.LRU_PRIO), "no action lru_prio for processes"),
         (Scheme(action=Action.PAGEOUT, ops_filters=(Filter(),)), "filters of pages"),
-        (Scheme(quota=Quota(goals=(Goal(GoalMetric.FILE, 1, path="/x"),))), "udamon's own"),
+        (Scheme(quotas=Quota(goals=(Goal(GoalMetric.FILE, 1, path="/x"),))), "udamon's own"),
     ],
 )
 def test_what_no_kernel_does_is_refused_before_anything_is_written(

@@ -141,11 +141,11 @@ def test_pages_are_told_by_their_cgroup(worker: Worker, actor: VaddrActor) -> No
         (path for number, _, path in lines if number == "0"), "/"
     )
     area = worker.area("a", 2 * MIB, "anon")
-    wanted = by(FilterType.MEMCG, path=mine)
+    wanted = by(FilterType.MEMCG, memcg_path=mine)
     if (why := actor.missing(wanted)) is not None:
         pytest.skip(why)
     assert actor.apply(worker.target(), *area, wanted).passed == area.size
-    assert actor.missing(by(FilterType.MEMCG, path="/there-is-none")) is not None
+    assert actor.missing(by(FilterType.MEMCG, memcg_path="/there-is-none")) is not None
 
 
 @pytest.mark.needs("frame_numbers")

@@ -66,7 +66,7 @@ core_filters = st.one_of(
         st.booleans(), st.booleans(), addresses, addresses,
     ),
     st.builds(
-        lambda matching, allow, index: Filter(FilterType.TARGET, matching, allow, target_idx=index),
+        lambda matching, allow, index: Filter(FilterType.TARGET, matching, allow, damon_target_idx=index),
         st.booleans(), st.booleans(), st.integers(0, 2),
     ),
 )  # fmt: skip
@@ -100,7 +100,7 @@ schemes = st.builds(
     ),
     action=st.sampled_from([Action.PAGEOUT, Action.COLD, Action.STAT, Action.MIGRATE_HOT]),
     apply_interval_us=st.sampled_from([0, 0, 0, 2_000_000, 3_300_000, 24_000_000]),
-    quota=quotas,
+    quotas=quotas,
     watermarks=watermarks,
     core_filters=st.lists(core_filters, max_size=3).map(tuple),
     ops_filters=st.lists(ops_filters, max_size=1).map(tuple),
@@ -172,7 +172,7 @@ class Books:
 
     @property
     def limited(self) -> bool:
-        quota = self.scheme.quota
+        quota = self.scheme.quotas
         return bool(quota.ms or quota.bytes or any(goal.target_value for goal in quota.goals))
 
 
@@ -310,7 +310,7 @@ class Checker:
         self.open_window(index)
         if books.limited:
             assert books.charged + size <= books.limit
-            assert not scheme.quota.ms or books.took_ns < scheme.quota.ms * 1_000_000
+            assert not scheme.quotas.ms or books.took_ns < scheme.quotas.ms * 1_000_000
 
         took = size // PAGE * NS_PER_PAGE
         until = self.clock.now_ns() + took
@@ -319,7 +319,7 @@ class Checker:
         applied = 0 if scheme.action is Action.STAT else self.world.random.choice((0, size, size // 2))
         books.took_ns += took
         books.total_ns += took
-        num, denom = scheme.quota.fail_charge_num, scheme.quota.fail_charge_denom
+        num, denom = scheme.quotas.fail_charge_num, scheme.quotas.fail_charge_denom
         books.charged += applied + (size - applied) * num // denom if denom else size
         books.stats.nr_tried += 1
         books.stats.sz_tried += size
@@ -330,7 +330,7 @@ class Checker:
     def open_window(self, index: int) -> None:
         """Once a pass; by the time at which the pass began."""
         books = self.books[index]
-        quota = books.scheme.quota
+        quota = books.scheme.quotas
         if index in self.opened:
             return
         self.opened.add(index)
@@ -361,7 +361,7 @@ class Checker:
         if told is None:
             return
         score = told * 10_000 // goal.target_value
-        quota = books.scheme.quota
+        quota = books.scheme.quotas
         if quota.goal_tuner is GoalTuner.TEMPORAL:
             books.wanted_bp = 0 if score >= 10_000 else quota.bytes * 10_000 or 2**64 - 1
         elif score >= 20_000:
@@ -384,7 +384,7 @@ def decision(scheme: Scheme, position: int, page: int) -> bool | None:
     """Of the filters of regions on one page: the first that applies; None when none does."""
     for filter in scheme.core_filters:
         if filter.type is FilterType.TARGET:
-            matches = position == filter.target_idx
+            matches = position == filter.damon_target_idx
         else:
             matches = filter.addr.start <= page < filter.addr.end
         if matches == filter.matching:
@@ -417,10 +417,10 @@ def numbered(made: Sequence[Scheme]) -> list[Scheme]:
     """So that each call of the actor says whose it is, and each look at a goal."""
 
     def goals(scheme: Scheme, index: int) -> tuple[Goal, ...]:
-        return tuple(replace(goal, path=str(index)) for goal in scheme.quota.goals)
+        return tuple(replace(goal, path=str(index)) for goal in scheme.quotas.goals)
 
     return [
-        replace(scheme, target_nid=index, quota=replace(scheme.quota, goals=goals(scheme, index)))
+        replace(scheme, target_nid=index, quotas=replace(scheme.quotas, goals=goals(scheme, index)))
         for index, scheme in enumerate(made)
     ]
 

@@ -38,7 +38,7 @@ address_filters = st.builds(
     page,
 )
 target_filters = st.builds(
-    lambda matching, allow, index: Filter(FilterType.TARGET, matching, allow, target_idx=index),
+    lambda matching, allow, index: Filter(FilterType.TARGET, matching, allow, damon_target_idx=index),
     st.booleans(),
     st.booleans(),
     st.integers(0, 2),
@@ -62,7 +62,7 @@ def allowed(filters: tuple[Filter, ...], position: int, at: int) -> bool:
     """Of one page, by the words of the semantics."""
     for filter in filters:
         matches = (
-            position == filter.target_idx
+            position == filter.damon_target_idx
             if filter.type is FilterType.TARGET
             else filter.addr.start <= at < filter.addr.end // PAGE * PAGE
         )
@@ -114,7 +114,7 @@ def test_feedback_keeps_its_bounds(last: int, score: int) -> None:
             Scheme,
             st.builds(AccessPattern, st.just(ANY_SIZE), st.just(ANY_COUNT), st.just(ANY_COUNT)),
             st.sampled_from([Action.PAGEOUT, Action.STAT]),
-            quota=st.builds(Quota, bytes=st.integers(0, 12).map(lambda pages: pages * PAGE)),
+            quotas=st.builds(Quota, bytes=st.integers(0, 12).map(lambda pages: pages * PAGE)),
             core_filters=core_filters,
         ),
         min_size=1,
@@ -138,8 +138,8 @@ def test_a_pass_loses_no_byte_and_shows_each_scheme_each_byte_at_most_once(
         for index, scheme in enumerate(schemes):
             mine = [(start, end) for (told, *_), (_, start, end, _) in calls if told == index]
             assert all(a_end <= b_start for (_, a_end), (b_start, _) in pairwise(mine))
-            if scheme.quota.bytes:
-                assert sum(end - start for start, end in mine) <= scheme.quota.bytes
+            if scheme.quotas.bytes:
+                assert sum(end - start for start, end in mine) <= scheme.quotas.bytes
             assert all(allowed(scheme.core_filters, 0, at) for s, e in mine for at in range(s, e, PAGE))
         now = bench.targets[0].regions
         assert sum(r.touched for r in now) == touched
@@ -154,10 +154,10 @@ def test_windows_that_follow_one_another_come_to_every_byte(
     steps: list[tuple[int, bool]], pages: int
 ) -> None:
     """Whatever the size of a window, each page is acted on once before one is acted on twice."""
-    bench = Bench(Scheme(ALL, Action.STAT, quota=Quota(bytes=3 * PAGE)), regions=[region(0, pages, age=1)])
+    bench = Bench(Scheme(ALL, Action.STAT, quotas=Quota(bytes=3 * PAGE)), regions=[region(0, pages, age=1)])
     seen: list[int] = []
     for size, _ in steps:
-        bench.schemes.commit([Scheme(ALL, Action.STAT, quota=Quota(bytes=size * PAGE))])
+        bench.schemes.commit([Scheme(ALL, Action.STAT, quotas=Quota(bytes=size * PAGE))])
         for start, end in bench.apply():
             seen += range(start, end)
         whole = [seen[i : i + pages] for i in range(0, len(seen), pages)]

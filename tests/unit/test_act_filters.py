@@ -74,8 +74,8 @@ def test_active_pages(machine: Machine) -> None:
 
 
 def test_pages_charged_to_a_cgroup(machine: Machine) -> None:
-    assert machine.taken(allow(FilterType.MEMCG, path="/a"), default=False) == [2, 3]
-    assert machine.taken(allow(FilterType.MEMCG, path="/removed"), default=False) == []
+    assert machine.taken(allow(FilterType.MEMCG, memcg_path="/a"), default=False) == [2, 3]
+    assert machine.taken(allow(FilterType.MEMCG, memcg_path="/removed"), default=False) == []
 
 
 def test_folios_by_size(machine: Machine) -> None:

@@ -121,8 +121,12 @@ def test_what_the_numbers_of_a_scheme_mean() -> None:
     (scheme,) = read_schemes("1 2 3 4 5 6 2 7 8 9 10 11 12 1 13 16 15 14 99")
     assert (scheme.access_pattern.sz.min, scheme.access_pattern.nr_accesses.max) == (1, 4)
     assert (scheme.access_pattern.age.min, scheme.action) == (5, Action.PAGEOUT)
-    assert (scheme.quota.ms, scheme.quota.bytes, scheme.quota.reset_interval_ms) == (7, 8, 9)
-    assert (scheme.quota.weights.sz, scheme.quota.weights.nr_accesses, scheme.quota.weights.age) == (
+    assert (scheme.quotas.ms, scheme.quotas.bytes, scheme.quotas.reset_interval_ms) == (7, 8, 9)
+    assert (
+        scheme.quotas.weights.sz_permil,
+        scheme.quotas.weights.nr_accesses_permil,
+        scheme.quotas.weights.age_permil,
+    ) == (
         10,
         11,
         12,

@@ -57,10 +57,10 @@ RICH = Plan(
             Watermarks(WatermarkMetric.FREE_MEM_RATE, 500_000, 500, 400, 50),
             1,
             (Destination(1, 30), Destination(0, 70)),
-            (Filter(FilterType.ADDR, True, False, addr=Range(42, 4242)), Filter(FilterType.TARGET, target_idx=1)),
+            (Filter(FilterType.ADDR, True, False, addr=Range(42, 4242)), Filter(FilterType.TARGET, damon_target_idx=1)),
             (
                 Filter(FilterType.ANON, True, True),
-                Filter(FilterType.MEMCG, path="/web"),
+                Filter(FilterType.MEMCG, memcg_path="/web"),
                 Filter(FilterType.HUGEPAGE_SIZE, size=Bounds(1, 2)),
             ),
             7,
@@ -91,7 +91,7 @@ def test_an_older_tree_keeps_what_it_has_files_for() -> None:
     directory = tree.find(C)
     assert isinstance(directory, Directory)
     kept = Scheme(
-        core_filters=(Filter(FilterType.ADDR),), ops_filters=(Filter(FilterType.MEMCG, path="/web"),)
+        core_filters=(Filter(FilterType.ADDR),), ops_filters=(Filter(FilterType.MEMCG, memcg_path="/web"),)
     )
     write_plan(directory, replace(RICH, schemes=(replace(kept, dests=(Destination(1, 30),)),)))
     assert plan_of(tree).schemes == (kept,)
@@ -136,7 +136,7 @@ def test_goals_without_a_target_value_do_not_count() -> None:
     tree.write(f"{C}/schemes/nr_schemes", "1")
     tree.write(f"{C}/schemes/0/quotas/goals/nr_goals", "2")
     tree.write(f"{C}/schemes/0/quotas/goals/1/target_value", "10000")
-    assert plan_of(tree).schemes[0].quota.goals == (Goal(target_value=10_000),)
+    assert plan_of(tree).schemes[0].quotas.goals == (Goal(target_value=10_000),)
 
 
 def test_a_cgroup_path_may_end_with_a_newline() -> None:
@@ -145,7 +145,7 @@ def test_a_cgroup_path_may_end_with_a_newline() -> None:
     tree.write(f"{C}/schemes/0/core_filters/nr_filters", "0")
     tree.write(f"{C}/schemes/0/ops_filters/0/type", "memcg")
     tree.write(f"{C}/schemes/0/ops_filters/0/memcg_path", "/web\n")
-    assert plan_of(tree).schemes[0].ops_filters[0].path == "/web"
+    assert plan_of(tree).schemes[0].ops_filters[0].memcg_path == "/web"
 
 
 @pytest.mark.parametrize(

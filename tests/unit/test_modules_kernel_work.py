@@ -48,7 +48,7 @@ class FakeEngine:
         self.committed.append(list(schemes))
 
     def feed(self, schemes: Sequence[Scheme]) -> None:
-        self.fed.append([goal.current_value for scheme in schemes for goal in scheme.quota.goals])
+        self.fed.append([goal.current_value for scheme in schemes for goal in scheme.quotas.goals])
 
 
 class Bench:
@@ -125,9 +125,11 @@ def test_a_goal_that_the_kernel_cannot_read_is_fed_to_it(tmp_path: Path) -> None
     path = tmp_path / "latency"
     path.write_text("30\n")
     goals = Goal(GoalMetric.SOME_MEM_PSI_US, 9), Goal(GoalMetric.FILE, 40, path=str(path))
-    wanted = replace(COLD, scheme=replace(COLD.scheme, quota=Quota(goals=goals)))
+    wanted = replace(COLD, scheme=replace(COLD.scheme, quotas=Quota(goals=goals)))
     (handed,) = schemes_for_kernel([wanted], Attrs(), dry=False)
-    assert handed.quota.goals == (goals[0], Goal(GoalMetric.USER_INPUT, 40, 40)), "just met until it is known"
+    assert handed.quotas.goals == (goals[0], Goal(GoalMetric.USER_INPUT, 40, 40)), (
+        "just met until it is known"
+    )
     bench = Bench(wanted)
     assert bench.engine.fed == [[0, 30]]
     path.write_text("50\n")
@@ -140,7 +142,7 @@ def test_a_goal_that_the_kernel_cannot_read_is_fed_to_it(tmp_path: Path) -> None
 def test_a_goal_that_cannot_be_read_is_an_error_before_anything_is_done(tmp_path: Path) -> None:
     goal = Goal(GoalMetric.FILE, 40, path=str(tmp_path / "no"))
     with pytest.raises(NotSupported, match="cannot be read"):
-        Bench(replace(COLD, scheme=replace(COLD.scheme, quota=Quota(goals=(goal,)))))
+        Bench(replace(COLD, scheme=replace(COLD.scheme, quotas=Quota(goals=(goal,)))))
 
 
 def test_without_such_goals_nothing_is_fed() -> None:

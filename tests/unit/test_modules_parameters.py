@@ -44,7 +44,7 @@ def test_reclaim_by_default() -> None:
     assert pattern.age == Bounds(1200, U32_MAX)
     assert scheme.action is Action.PAGEOUT
     assert scheme.apply_interval_us == 0
-    assert scheme.quota == Quota(10, 128 << 20, 1000, Weights(0, 0, 1))
+    assert scheme.quotas == Quota(10, 128 << 20, 1000, Weights(0, 0, 1))
     assert scheme.watermarks == Watermarks()
     assert scheme.ops_filters == ()
 
@@ -67,7 +67,7 @@ def test_reclaim_with_everything() -> None:
     assert set(texts) == set(readings(ReclaimParameters))
     scheme = reclaim(with_texts(ReclaimParameters(), texts))
     assert scheme.access_pattern.age.min == 50
-    assert scheme.quota == Quota(
+    assert scheme.quotas == Quota(
         20,
         64 << 20,
         500,
@@ -88,8 +88,8 @@ def test_the_whole_machine_has_the_watermarks_of_damon_reclaim() -> None:
 
 def test_where_much_is_not_there_a_hole_is_charged_a_part() -> None:
     (scheme,) = ReclaimParameters().schemes(sparse=True)
-    assert scheme.at(ATTRS).quota == replace(
-        reclaim(ReclaimParameters()).quota, fail_charge_num=1, fail_charge_denom=1024
+    assert scheme.at(ATTRS).quotas == replace(
+        reclaim(ReclaimParameters()).quotas, fail_charge_num=1, fail_charge_denom=1024
     )
 
 
@@ -99,7 +99,7 @@ def test_lru_sort_by_default() -> None:
     assert (hot.access_pattern.nr_accesses, hot.access_pattern.age) == (Bounds(10, U32_MAX), ANY)
     assert (cold.access_pattern.nr_accesses, cold.access_pattern.age) == (Bounds(0, 0), Bounds(1200, U32_MAX))
     assert hot.access_pattern.sz == cold.access_pattern.sz == Bounds(4096, U64_MAX)
-    assert hot.quota == cold.quota == Quota(5, 0, 1000, Weights(0, 1, 1))
+    assert hot.quotas == cold.quotas == Quota(5, 0, 1000, Weights(0, 1, 1))
     assert hot.ops_filters == cold.ops_filters == ()
 
 
@@ -110,8 +110,8 @@ def test_lru_sort_with_goal_and_young_pages() -> None:
         {"active_mem_bp": "70%", "filter_young_pages": "yes", "wmarks_metric": "free_mem_rate"},
     )
     hot, cold = (scheme.at(ATTRS) for scheme in parameters.schemes())
-    assert hot.quota.goals == (Goal(GoalMetric.ACTIVE_MEM_BP, 7_000),)
-    assert cold.quota.goals == (Goal(GoalMetric.INACTIVE_MEM_BP, 3_002),)
+    assert hot.quotas.goals == (Goal(GoalMetric.ACTIVE_MEM_BP, 7_000),)
+    assert cold.quotas.goals == (Goal(GoalMetric.INACTIVE_MEM_BP, 3_002),)
     assert hot.ops_filters == (Filter(FilterType.YOUNG, matching=False, allow=False),)
     assert cold.ops_filters == (Filter(FilterType.YOUNG, matching=True, allow=False),)
     assert (

@@ -37,7 +37,7 @@ def test_all_flags() -> None:
 
 def test_a_quota_is_for_a_second_unless_it_is_said() -> None:
     scheme = scheme_of(Action.PAGEOUT, {"quota-bytes": "1M"}).at(Attrs())
-    assert scheme.quota == Quota(bytes=1 << 20, reset_interval_ms=1_000)
+    assert scheme.quotas == Quota(bytes=1 << 20, reset_interval_ms=1_000)
     assert scheme.access_pattern == AccessPattern(Bounds(0, U64_MAX), Bounds(0, U32_MAX), Bounds(0, U32_MAX))
 
 

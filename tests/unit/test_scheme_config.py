@@ -142,7 +142,7 @@ FULL = [
         access_pattern=AccessPattern(Bounds(4096, U64_MAX), Bounds(0, 2), Bounds(16, 16)),
         action=Action.PAGEOUT,
         apply_interval_us=1_000_000,
-        quota=Quota(
+        quotas=Quota(
             ms=10,
             bytes=128 << 20,
             reset_interval_ms=1000,
@@ -160,11 +160,11 @@ FULL = [
         watermarks=Watermarks(WatermarkMetric.FREE_MEM_RATE, 5_000_000, 500, 400, 200),
         core_filters=(
             Filter(FilterType.ADDR, True, True, addr=Range(0x1000, 0x2000)),
-            Filter(FilterType.TARGET, True, False, target_idx=2),
+            Filter(FilterType.TARGET, True, False, damon_target_idx=2),
         ),
         ops_filters=(
             Filter(FilterType.ANON, False),
-            Filter(FilterType.MEMCG, True, True, path="/a/b"),
+            Filter(FilterType.MEMCG, True, True, memcg_path="/a/b"),
             Filter(FilterType.HUGEPAGE_SIZE, True, size=Bounds(2 << 20, U64_MAX)),
         ),
         max_nr_snapshots=3,

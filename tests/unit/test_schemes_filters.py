@@ -84,8 +84,8 @@ def test_what_no_filter_applies_to(
 
 
 def test_the_first_filter_that_applies_decides() -> None:
-    reject_target_1 = Filter(FilterType.TARGET, matching=True, allow=False, target_idx=1)
-    allow_all_but_0 = Filter(FilterType.TARGET, matching=False, allow=True, target_idx=0)
+    reject_target_1 = Filter(FilterType.TARGET, matching=True, allow=False, damon_target_idx=1)
+    allow_all_but_0 = Filter(FilterType.TARGET, matching=False, allow=True, damon_target_idx=0)
     bench = Bench(
         Scheme(ALL, Action.PAGEOUT, core_filters=(reject_target_1, allow_all_but_0)),
         regions=[[region(0, 1)], [region(2, 3)], [region(4, 5)]],

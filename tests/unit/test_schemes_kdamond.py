@@ -147,7 +147,7 @@ def test_changed_attributes_change_what_is_due() -> None:
 
 
 def test_time_that_acting_takes_is_not_made_up_for_in_a_hurry() -> None:
-    rig = Rig(Scheme(ALL, Action.PAGEOUT, quota=Quota(bytes=PAGE, reset_interval_ms=10**6)))
+    rig = Rig(Scheme(ALL, Action.PAGEOUT, quotas=Quota(bytes=PAGE, reset_interval_ms=10**6)))
 
     def slow(target: object, start: int, end: int) -> Applied:
         rig.clock.wait_until(rig.clock.now_ns() + 730_000_000)
@@ -197,7 +197,7 @@ def test_adaptive_keeps_the_ages_that_a_scheme_began_anew() -> None:
 
 def test_adaptive_keeps_a_small_part_that_a_quota_cut_out() -> None:
     """Eight pages of 7680 in a single window: they begin anew, and the rest goes on ageing."""
-    scheme = Scheme(OLD, Action.PAGEOUT, quota=Quota(bytes=8 * PAGE, reset_interval_ms=10**9))
+    scheme = Scheme(OLD, Action.PAGEOUT, quotas=Quota(bytes=8 * PAGE, reset_interval_ms=10**9))
     simulation, actor, step = adaptive_rig(8192, scheme)
     acted: list[tuple[int, int]] = []
     while not acted:
@@ -239,7 +239,7 @@ def test_parts_of_a_mapping_keep_ages_and_bytes_of_their_own() -> None:
     census.seen[0] = [Touched(0, MIB, MIB, MIB), Touched(2 * MIB, 6 * MIB, 3 * MIB, 4_001)]
     pattern = AccessPattern(ANY_SIZE, Bounds(0, 10), Bounds(5, ANY_COUNT.max))
     quota = Quota(bytes=MIB, reset_interval_ms=10**6)
-    rig = Rig(Scheme(pattern, Action.PAGEOUT, quota=quota), census=census)
+    rig = Rig(Scheme(pattern, Action.PAGEOUT, quotas=quota), census=census)
     snapshots = rig.run(12)
     assert [(start, end) for _, start, end, _ in rig.actor.calls] == [(2 * MIB, 3 * MIB)]
     for snapshot in snapshots:
@@ -259,7 +259,7 @@ def test_parts_of_a_mapping_keep_ages_and_bytes_of_their_own() -> None:
 def test_parts_of_a_mapping_stay_few() -> None:
     census = FakeCensus()
     census.seen[0] = [Touched(0, 1000 * PAGE, 1000 * PAGE, 0)]
-    rig = Rig(Scheme(COLD, Action.PAGEOUT, quota=Quota(bytes=PAGE)), census=census)
+    rig = Rig(Scheme(COLD, Action.PAGEOUT, quotas=Quota(bytes=PAGE)), census=census)
     snapshots = rig.run(400)
     assert len({(start, end) for _, start, end, _ in rig.actor.calls}) == 400, (
         "page by page through the mapping"
@@ -271,7 +271,7 @@ def test_parts_of_a_mapping_stay_few() -> None:
 def test_a_mapping_that_grows_keeps_its_parts() -> None:
     census = FakeCensus()
     census.seen[0] = [Touched(0, 4 * MIB, 4 * MIB, 0)]
-    rig = Rig(Scheme(OLD, Action.PAGEOUT, quota=Quota(bytes=MIB, reset_interval_ms=10**6)), census=census)
+    rig = Rig(Scheme(OLD, Action.PAGEOUT, quotas=Quota(bytes=MIB, reset_interval_ms=10**6)), census=census)
 
     def grow(snapshot: Snapshot) -> None:
         if snapshot.seq == 8:
@@ -353,7 +353,7 @@ class Live:
 
 
 def test_other_threads_ask_and_commit_while_it_runs() -> None:
-    live = Live(Scheme(ALL, quota=Quota(bytes=PAGE)))
+    live = Live(Scheme(ALL, quotas=Quota(bytes=PAGE)))
     answered = threading.Event()
     found: list[Sequence[TriedRegions] | None] = []
 

@@ -129,7 +129,7 @@ def test_lists_get_their_directories_before_their_values() -> None:
     dests = (Destination(1, 2), Destination(3, 4))
     made(
         tree,
-        Scheme(action=Action.MIGRATE_HOT, core_filters=filters, ops_filters=pages, quota=quota, dests=dests),
+        Scheme(action=Action.MIGRATE_HOT, core_filters=filters, ops_filters=pages, quotas=quota, dests=dests),
     )
     at = f"{SCHEMES}/0"
     assert tree.files[f"{at}/core_filters/0/type"] == "addr"
@@ -166,7 +166,7 @@ def test_where_there_is_one_directory_of_filters_all_go_there() -> None:
             Scheme(core_filters=(Filter(FilterType.TARGET, allow=True),)),
             "no filters that allow, which",
         ),
-        ("goals", Scheme(quota=Quota(goals=(Goal(),))), "no goals of quotas, which Linux 6.8"),
+        ("goals", Scheme(quotas=Quota(goals=(Goal(),))), "no goals of quotas, which Linux 6.8"),
         (
             "max_nr_snapshots",
             Scheme(max_nr_snapshots=2),
@@ -174,10 +174,10 @@ def test_where_there_is_one_directory_of_filters_all_go_there() -> None:
         ),
         (
             "fail_charge_num",
-            Scheme(quota=Quota(fail_charge_num=1)),
+            Scheme(quotas=Quota(fail_charge_num=1)),
             "no charge for what failed, which Linux 7.2",
         ),
-        ("nid", Scheme(quota=Quota(goals=(Goal(nid=1),))), "no goals of a NUMA node, which Linux 6.16"),
+        ("nid", Scheme(quotas=Quota(goals=(Goal(nid=1),))), "no goals of a NUMA node, which Linux 6.16"),
     ],
 )
 def test_what_a_kernel_lacks_is_named(lacks: str, scheme: Scheme, said: str) -> None:
@@ -191,9 +191,9 @@ def test_a_word_that_a_kernel_does_not_know_is_named() -> None:
         made(Tree(unknown=("collapse",)), Scheme(action=Action.COLLAPSE))
     quota = Quota(goals=(Goal(GoalMetric.ACTIVE_MEM_BP, 1),))
     with pytest.raises(NotSupported, match="goal metric active_mem_bp"):
-        made(Tree(unknown=("active_mem_bp",)), Scheme(quota=quota))
+        made(Tree(unknown=("active_mem_bp",)), Scheme(quotas=quota))
     with pytest.raises(CannotError, match="could not be set up"):
-        made(Tree(unknown=("7",)), Scheme(quota=Quota(ms=7)))
+        made(Tree(unknown=("7",)), Scheme(quotas=Quota(ms=7)))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def tell(tree: Tree, index: int, **stats: int) -> None:
 
 def test_stats_and_sizes_are_read_and_go_on_where_a_kdamond_was_begun_anew() -> None:
     tree = Tree()
-    schemes = made(tree, Scheme(quota=Quota(bytes=8)))
+    schemes = made(tree, Scheme(quotas=Quota(bytes=8)))
     tell(tree, 0, nr_tried=3, sz_tried=12_288, qt_exceeds=1)
     tree.files[f"{SCHEMES}/0/quotas/effective_bytes"] = "8"
     (status,) = schemes.status()

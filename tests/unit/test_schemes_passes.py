@@ -109,14 +109,14 @@ def test_intervals_of_their_own() -> None:
 
 
 def test_what_was_cut_off_by_one_scheme_is_shown_to_the_next() -> None:
-    small = Scheme(ALL, Action.COLD, quota=Quota(bytes=PAGE, reset_interval_ms=10**6))
+    small = Scheme(ALL, Action.COLD, quotas=Quota(bytes=PAGE, reset_interval_ms=10**6))
     bench = Bench(small, Scheme(ALL, Action.STAT), regions=[region(0, 4, age=1)])
     assert bench.apply() == [(0, 1), (0, 1), (1, 4)]
     assert bench.layout() == [(0, 1), (1, 4)], "their ages differ now"
 
 
 def test_what_a_later_scheme_cuts_off_is_not_shown_to_an_earlier_one_again() -> None:
-    small = Scheme(ALL, Action.COLD, quota=Quota(bytes=PAGE, reset_interval_ms=10**6))
+    small = Scheme(ALL, Action.COLD, quotas=Quota(bytes=PAGE, reset_interval_ms=10**6))
     bench = Bench(Scheme(ALL, Action.PAGEOUT), small, regions=[region(0, 4, age=1)])
     assert bench.apply() == [(0, 4), (0, 1)]
     assert bench.stats(0).nr_snapshots == 1
@@ -124,7 +124,7 @@ def test_what_a_later_scheme_cuts_off_is_not_shown_to_an_earlier_one_again() -> 
 
 def test_cuts_keep_bytes_touched_bytes_and_the_moving_sum() -> None:
     bench = Bench(
-        Scheme(ALL, quota=Quota(bytes=PAGE, reset_interval_ms=10**6)), regions=[region(0, 3), region(9, 99)]
+        Scheme(ALL, quotas=Quota(bytes=PAGE, reset_interval_ms=10**6)), regions=[region(0, 3), region(9, 99)]
     )
     whole = bench.targets[0].regions[0]
     whole.touched, whole.nr_accesses, whole.nr_accesses_bp = 10_001, 3, 47_000
@@ -147,7 +147,7 @@ def test_snapshots_are_counted_by_target_and_limit_a_scheme() -> None:
 
 
 def test_a_full_quota_counts_no_snapshot() -> None:
-    bench = Bench(Scheme(ALL, quota=Quota(bytes=PAGE)), regions=[region(0, 1), region(1, 2)])
+    bench = Bench(Scheme(ALL, quotas=Quota(bytes=PAGE)), regions=[region(0, 1), region(1, 2)])
     bench.apply()
     assert bench.stats().nr_snapshots == 0
 
@@ -244,14 +244,14 @@ def test_lists_become_those_of_the_source(before: int, after: int) -> None:
     def scheme(number: int, add: int) -> Scheme:
         return Scheme(
             dests=tuple(Destination(4 + n + add, 5 + n + add) for n in range(number)),
-            quota=Quota(goals=tuple(Goal(target_value=1 + n + add) for n in range(number))),
+            quotas=Quota(goals=tuple(Goal(target_value=1 + n + add) for n in range(number))),
             action=Action.MIGRATE_HOT,
         )
 
     old, new = scheme(before, 0), scheme(after, 10)
     installed = Installed(0, old, PAGE)
     installed.commit(new)
-    assert tuple(aimed.goal for aimed in installed.quota.goals.aimed) == new.quota.goals
+    assert tuple(aimed.goal for aimed in installed.quota.goals.aimed) == new.quotas.goals
     assert installed.deed.dests == new.dests
 
 
@@ -270,7 +270,7 @@ def test_a_quota_takes_all_values() -> None:
         Filter(FilterType.ACTIVE, True, False),
         Filter(FilterType.YOUNG, True, False),
         Filter(FilterType.UNMAPPED, True, False),
-        Filter(FilterType.MEMCG, True, False, path="/123"),
+        Filter(FilterType.MEMCG, True, False, memcg_path="/123"),
         Filter(FilterType.HUGEPAGE_SIZE, True, False, size=Bounds(234, 345)),
     ],
 )
@@ -284,7 +284,7 @@ def test_a_filter_of_pages_becomes_that_of_the_source(filter: Filter) -> None:
     ("filter", "allowed"),
     [
         (Filter(FilterType.ADDR, True, True, addr=Range(4 * PAGE, 6 * PAGE)), [(4, 6)]),
-        (Filter(FilterType.TARGET, True, True, target_idx=6), []),
+        (Filter(FilterType.TARGET, True, True, damon_target_idx=6), []),
     ],
 )
 def test_a_filter_of_regions_becomes_that_of_the_source(
@@ -314,7 +314,7 @@ def test_a_scheme_becomes_the_source_and_keeps_its_past() -> None:
 def test_commits_overwrite_drop_and_append_by_index() -> None:
     bench = Bench(Scheme(ALL), regions=[region(0, 2, age=3)])
     bench.apply()
-    bench.schemes.commit([Scheme(ALL, quota=Quota(bytes=PAGE)), Scheme(ALL)])
+    bench.schemes.commit([Scheme(ALL, quotas=Quota(bytes=PAGE)), Scheme(ALL)])
     assert [s.stats.nr_tried for s in bench.schemes.status()] == [1, 0]
     bench.apply()
     assert [s.stats.nr_tried for s in bench.schemes.status()] == [2, 2], "the appended one saw both parts"
@@ -325,7 +325,7 @@ def test_commits_overwrite_drop_and_append_by_index() -> None:
 
 def test_a_window_that_has_begun_keeps_its_size() -> None:
     def scheme(size: int) -> Scheme:
-        return Scheme(ALL, quota=Quota(bytes=size, reset_interval_ms=1_000))
+        return Scheme(ALL, quotas=Quota(bytes=size, reset_interval_ms=1_000))
 
     bench = Bench(scheme(3 * PAGE), regions=[region(0, 9)])
     assert bench.apply() == [(0, 3)]

@@ -185,7 +185,7 @@ def test_a_quota_that_is_taken_away_limits_nothing() -> None:
 
 def test_the_coldest_come_first() -> None:
     """Three regions of 4 pages, 8 pages a window: the two that were cold longest."""
-    scheme = Scheme(COLD, Action.PAGEOUT, quota=Quota(bytes=8 * PAGE, weights=Weights(0, 0, 1)))
+    scheme = Scheme(COLD, Action.PAGEOUT, quotas=Quota(bytes=8 * PAGE, weights=Weights(0, 0, 1)))
     regions = [region(0, 4, age=0), region(4, 8, age=1200), region(8, 12, age=160)]
     bench = Bench(scheme, regions=regions)
     assert bench.apply() == [(4, 8), (8, 12)]
@@ -196,14 +196,14 @@ def test_priorities_see_what_filters_leave() -> None:
     """The oldest is rejected, so the budget reaches down to the next ones."""
     keep = Filter(FilterType.ADDR, matching=True, allow=False, addr=Range(4 * PAGE, 8 * PAGE))
     scheme = Scheme(
-        COLD, Action.PAGEOUT, quota=Quota(bytes=8 * PAGE, weights=Weights(0, 0, 1)), core_filters=(keep,)
+        COLD, Action.PAGEOUT, quotas=Quota(bytes=8 * PAGE, weights=Weights(0, 0, 1)), core_filters=(keep,)
     )
     bench = Bench(scheme, regions=[region(0, 4, age=0), region(4, 8, age=1200), region(8, 12, age=160)])
     assert bench.apply() == [(0, 4), (8, 12)]
 
 
 def test_a_window_goes_on_where_the_last_one_was_full() -> None:
-    scheme = Scheme(ALL, quota=Quota(bytes=3 * PAGE))
+    scheme = Scheme(ALL, quotas=Quota(bytes=3 * PAGE))
     bench = Bench(scheme, regions=[region(0, 2, age=1), region(2, 8, age=2), region(8, 10, age=3)])
     assert [bench.apply() for _ in range(5)] == [
         [(0, 2), (2, 3)],
@@ -218,13 +218,13 @@ def test_a_window_goes_on_where_the_last_one_was_full() -> None:
 
 
 def test_other_targets_wait_until_the_first_is_through() -> None:
-    scheme = Scheme(ALL, quota=Quota(bytes=2 * PAGE))
+    scheme = Scheme(ALL, quotas=Quota(bytes=2 * PAGE))
     bench = Bench(scheme, regions=[[region(0, 3, age=1)], [region(10, 12, age=1)]])
     assert [bench.apply() for _ in range(4)] == [[(0, 2)], [(2, 3), (10, 11)], [(11, 12)], [(0, 2)]]
 
 
 def test_a_straddling_region_is_cut_and_goes_on_in_its_rest() -> None:
-    scheme = Scheme(ALL, quota=Quota(bytes=2 * PAGE))
+    scheme = Scheme(ALL, quotas=Quota(bytes=2 * PAGE))
     bench = Bench(scheme, regions=[region(0, 6, age=1), region(10, 30, age=1)])
     assert bench.apply() == [(0, 2)]
     bench.targets[0].regions = [region(0, 6, age=2), region(10, 30, age=2)]  # merged since
@@ -233,7 +233,7 @@ def test_a_straddling_region_is_cut_and_goes_on_in_its_rest() -> None:
 
 
 def test_a_target_that_is_gone_is_not_where_to_go_on() -> None:
-    scheme = Scheme(ALL, quota=Quota(bytes=2 * PAGE))
+    scheme = Scheme(ALL, quotas=Quota(bytes=2 * PAGE))
     bench = Bench(scheme, regions=[[region(0, 6, age=1)], [region(10, 12, age=1)]])
     bench.apply()
     del bench.targets[0]
@@ -242,13 +242,13 @@ def test_a_target_that_is_gone_is_not_where_to_go_on() -> None:
 
 def test_the_last_region_gets_its_turn() -> None:
     """Windows of one region's size: the kernel never comes to the last one."""
-    bench = Bench(Scheme(ALL, Action.PAGEOUT, quota=Quota(bytes=PAGE)), regions=[region(0, 1), region(1, 2)])
+    bench = Bench(Scheme(ALL, Action.PAGEOUT, quotas=Quota(bytes=PAGE)), regions=[region(0, 1), region(1, 2)])
     assert [bench.apply() for _ in range(4)] == [[(0, 1)], [(1, 2)], [], [(0, 1)]]
 
 
 def test_failing_costs_little_with_a_fail_charge() -> None:
     quota = Quota(bytes=2 * PAGE, fail_charge_num=1, fail_charge_denom=4096)
-    bench = Bench(Scheme(ALL, Action.PAGEOUT, quota=quota), regions=[region(n, n + 1) for n in range(5)])
+    bench = Bench(Scheme(ALL, Action.PAGEOUT, quotas=quota), regions=[region(n, n + 1) for n in range(5)])
     bench.actor.answer = lambda target, start, end: Applied(PAGE if start == 2 * PAGE else 0, PAGE)
     # Each failure costs a byte: beside two of them and the one that works not a whole page is left.
     assert bench.apply() == [(0, 1), (1, 2), (2, 3)]
@@ -261,7 +261,7 @@ def test_eligible_memory_is_asked_of_what_matches() -> None:
     numbers.eligible = lambda matching: asked.append([(m.start, m.end) for m in matching]) or 0  # type: ignore[func-returns-value]
     goal = Goal(GoalMetric.NODE_ELIGIBLE_MEM_BP, 5_000)
     bench = Bench(
-        Scheme(COLD, Action.PAGEOUT, quota=Quota(goals=(goal,))),
+        Scheme(COLD, Action.PAGEOUT, quotas=Quota(goals=(goal,))),
         regions=[region(0, 1), region(1, 2, nr_accesses=5), region(2, 4)],
         numbers=numbers,
     )
@@ -273,7 +273,7 @@ def test_a_metric_that_raises_is_told_once_and_holds_the_size() -> None:
     numbers = Numbers(values={"file": OSError("no such file")})
     goal = Goal(GoalMetric.FILE, 10, path="/x")
     bench = Bench(
-        Scheme(ALL, Action.PAGEOUT, quota=Quota(goals=(goal,))), regions=[region(0, 1)], numbers=numbers
+        Scheme(ALL, Action.PAGEOUT, quotas=Quota(goals=(goal,))), regions=[region(0, 1)], numbers=numbers
     )
     for _ in range(3):
         assert bench.apply() == []

@@ -112,14 +112,14 @@ def show_schemes(schemes: Sequence[tuple[Scheme, SchemeStats]]) -> str:
 
 
 def _numbers(scheme: Scheme, stats: SchemeStats) -> list[int]:
-    pattern, quota, watermarks = scheme.access_pattern, scheme.quota, scheme.watermarks
+    pattern, quota, watermarks = scheme.access_pattern, scheme.quotas, scheme.watermarks
     bounds = [
         edge for each in (pattern.sz, pattern.nr_accesses, pattern.age) for edge in (each.min, each.max)
     ]
     weights = quota.weights
     return [
         *bounds, ACTIONS.index(scheme.action), quota.ms, quota.bytes, quota.reset_interval_ms,
-        weights.sz, weights.nr_accesses, weights.age, METRICS.index(watermarks.metric), watermarks.interval_us,
-        watermarks.high, watermarks.mid, watermarks.low,
+        weights.sz_permil, weights.nr_accesses_permil, weights.age_permil,
+        METRICS.index(watermarks.metric), watermarks.interval_us, watermarks.high, watermarks.mid, watermarks.low,
         stats.nr_tried, stats.sz_tried, stats.nr_applied, stats.sz_applied, stats.qt_exceeds,
     ]  # fmt: skip

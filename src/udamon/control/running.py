@@ -125,7 +125,7 @@ class Running:
             installed = [status.scheme for status in self.schemes.status()]
             for number, own in enumerate(goals[: len(installed)]):
                 scheme = installed[number]
-                installed[number] = replace(scheme, quota=replace(scheme.quota, goals=own))
+                installed[number] = replace(scheme, quotas=replace(scheme.quotas, goals=own))
             self.schemes.commit(installed)
 
         self.ask(commit)

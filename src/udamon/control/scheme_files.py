@@ -42,7 +42,7 @@ def read_scheme(files: Directory, cgroup_exists: Callable[[str], bool]) -> Schem
             access_pattern=_read_pattern(files),
             action=Action(str(files["action"])),
             apply_interval_us=int(files.get("apply_interval_us", 0)),
-            quota=_read_quota(files, cgroup_exists),
+            quotas=_read_quota(files, cgroup_exists),
             watermarks=Watermarks(
                 WatermarkMetric(str(files["watermarks/metric"])),
                 *(int(files[f"watermarks/{name}"]) for name in ("interval_us", "high", "mid", "low")),
@@ -112,7 +112,7 @@ def _read_filter(files: Directory, cgroup_exists: Callable[[str], bool]) -> Filt
         path = str(files["memcg_path"]).removesuffix("\n")
         if not cgroup_exists(path):
             raise refused(errno.ENOMEM)
-        return Filter(*common, path=path)
+        return Filter(*common, memcg_path=path)
     if type_ is FilterType.ADDR:
         addr = Range(int(files["addr_start"]), int(files["addr_end"]))
         if addr.start > addr.end:
@@ -124,7 +124,7 @@ def _read_filter(files: Directory, cgroup_exists: Callable[[str], bool]) -> Filt
             raise refused(errno.ENOMEM)
         return Filter(*common, size=size)
     if type_ is FilterType.TARGET:
-        return Filter(*common, target_idx=int(files["damon_target_idx"]))
+        return Filter(*common, damon_target_idx=int(files["damon_target_idx"]))
     return Filter(*common)
 
 
@@ -138,7 +138,7 @@ def write_scheme(files: Directory, scheme: Scheme) -> None:
     for name, bounds in (("sz", pattern.sz), ("nr_accesses", pattern.nr_accesses), ("age", pattern.age)):
         files.put(f"access_pattern/{name}/min", bounds.min)
         files.put(f"access_pattern/{name}/max", bounds.max)
-    _write_quota(files, scheme.quota)
+    _write_quota(files, scheme.quotas)
     watermarks = scheme.watermarks
     files.put("watermarks/metric", watermarks.metric.value)
     for name in ("interval_us", "high", "mid", "low"):
@@ -164,9 +164,9 @@ def _write_quota(files: Directory, quota: Quota) -> None:
         "goal_tuner": quota.goal_tuner.value,
         "fail_charge_num": quota.fail_charge_num,
         "fail_charge_denom": quota.fail_charge_denom,
-        "weights/sz_permil": quota.weights.sz,
-        "weights/nr_accesses_permil": quota.weights.nr_accesses,
-        "weights/age_permil": quota.weights.age,
+        "weights/sz_permil": quota.weights.sz_permil,
+        "weights/nr_accesses_permil": quota.weights.nr_accesses_permil,
+        "weights/age_permil": quota.weights.age_permil,
     }
     for path, value in values.items():
         files.put(f"quotas/{path}", value)
@@ -189,12 +189,12 @@ def _filter_values(filter: Filter) -> dict[str, int | bool | str]:
         "type": filter.type.value,
         "matching": filter.matching,
         "allow": filter.allow,
-        "memcg_path": filter.path,
+        "memcg_path": filter.memcg_path,
         "addr_start": filter.addr.start,
         "addr_end": filter.addr.end,
         "min": filter.size.min,
         "max": filter.size.max,
-        "damon_target_idx": filter.target_idx,
+        "damon_target_idx": filter.damon_target_idx,
     }
 
 

@@ -121,11 +121,11 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Of size, access rate and age in a region's priority; permil in the control files, any scale here."""
+    """Of size, access rate and age in a region's priority; only their proportions count."""
 
-    sz: int = 0
-    nr_accesses: int = 0
-    age: int = 0
+    sz_permil: int = 0
+    nr_accesses_permil: int = 0
+    age_permil: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,17 +160,17 @@ NOWHERE = Range(0, 0)
 class Filter:
     """Applies where its type's test equals `matching`; then `allow` decides (semantics §4.7).
 
-    `path` with memcg (below the cgroup mount), `addr` with addr, `size` (bytes, closed) with hugepage_size,
-    `target_idx` with target.
+    `memcg_path` with memcg (below the cgroup mount), `addr` with addr, `size` (bytes, closed) with hugepage_size,
+    `damon_target_idx` with target.
     """
 
     type: FilterType = FilterType.ANON
     matching: bool = False
     allow: bool = False
-    path: str = ""
+    memcg_path: str = ""
     addr: Range = NOWHERE
     size: Bounds = Bounds()
-    target_idx: int = 0
+    damon_target_idx: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class Scheme:
     access_pattern: AccessPattern = AccessPattern()
     action: Action = Action.STAT
     apply_interval_us: int = 0
-    quota: Quota = field(default_factory=Quota)
+    quotas: Quota = field(default_factory=Quota)
     watermarks: Watermarks = field(default_factory=Watermarks)
     target_nid: int = -1
     dests: tuple[Destination, ...] = ()

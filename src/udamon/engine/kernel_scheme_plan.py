@@ -112,11 +112,11 @@ def _bounds(at: str, bounds: Bounds) -> Iterator[Setting]:
 
 
 def _quotas(at: str, scheme: Scheme) -> Iterator[Setting]:
-    quota = scheme.quota
+    quota = scheme.quotas
     for name in ("ms", "bytes", "reset_interval_ms", "goal_tuner", "fail_charge_num", "fail_charge_denom"):
         yield f"{at}/{name}", str(getattr(quota, name))
     for name in ("sz", "nr_accesses", "age"):
-        yield f"{at}/weights/{name}_permil", str(getattr(quota.weights, name))
+        yield f"{at}/weights/{name}_permil", str(getattr(quota.weights, f"{name}_permil"))
     yield f"{at}/goals/nr_goals", str(len(quota.goals))
     for n, goal in enumerate(quota.goals):
         yield from _goal(f"{at}/goals/{n}", goal)
@@ -137,14 +137,14 @@ def _filters(at: str, filters: Sequence[Filter]) -> Iterator[Setting]:
         yield f"{at}/{n}/matching", "NY"[filter.matching]
         yield f"{at}/{n}/allow", "NY"[filter.allow]
         if filter.type is FilterType.MEMCG:
-            yield f"{at}/{n}/memcg_path", filter.path
+            yield f"{at}/{n}/memcg_path", filter.memcg_path
         elif filter.type is FilterType.ADDR:
             yield f"{at}/{n}/addr_start", str(filter.addr.start)
             yield f"{at}/{n}/addr_end", str(filter.addr.end)
         elif filter.type is FilterType.HUGEPAGE_SIZE:
             yield from _bounds(f"{at}/{n}", filter.size)
         elif filter.type is FilterType.TARGET:
-            yield f"{at}/{n}/damon_target_idx", str(filter.target_idx)
+            yield f"{at}/{n}/damon_target_idx", str(filter.damon_target_idx)
 
 
 def impossible(scheme: Scheme, ops: str) -> str | None:
@@ -157,7 +157,7 @@ def impossible(scheme: Scheme, ops: str) -> str | None:
             f"in-kernel DAMON asks filters of pages in processes for migration and stat alone, and not for "
             f"{scheme.action}; leave them out, keep to {' and '.join(CORE_FILTERS)}, or use --via idle or refs."
         )
-    for goal in scheme.quota.goals:
+    for goal in scheme.quotas.goals:
         if goal.target_metric in OWN_METRICS:
             return (
                 f"the goal metric {goal.target_metric} is udamon's own, and the kernel cannot read it; feed the number "

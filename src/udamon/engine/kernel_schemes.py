@@ -124,12 +124,12 @@ class KernelSchemes:
 
         Raises NotSupported or CannotError.
         """
-        given = [scheme.quota.goals for scheme in schemes]
+        given = [scheme.quotas.goals for scheme in schemes]
         settings = [
             (f"{plan.SCHEMES}/{index}/quotas/goals/{n}/current_value", str(goal.current_value))
             for index, goals in enumerate(given)
             for n, goal in enumerate(goals)
-            if goal != self.schemes[index].quota.goals[n]
+            if goal != self.schemes[index].quotas.goals[n]
         ]
         if not settings:
             return
@@ -140,7 +140,7 @@ class KernelSchemes:
             )
         self._claim.set_up(settings)
         self.schemes = [
-            replace(scheme, quota=replace(scheme.quota, goals=goals))
+            replace(scheme, quotas=replace(scheme.quotas, goals=goals))
             for scheme, goals in zip(self.schemes, given, strict=True)
         ]
         self._ask("commit_schemes_quota_goals")
@@ -188,7 +188,7 @@ class KernelSchemes:
             esz = (
                 int(tree.read(f"{plan.SCHEMES}/{index}/quotas/effective_bytes"))
                 if sized
-                else scheme.quota.bytes
+                else scheme.quotas.bytes
             )
             found.append(SchemeStatus(index, scheme, True, "", esz, None, stats))
         return found

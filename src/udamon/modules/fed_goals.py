@@ -22,9 +22,9 @@ def as_user_input(scheme: Scheme, numbers: Mapping[Goal, int] = {}) -> Scheme:
         Goal(GoalMetric.USER_INPUT, goal.target_value, numbers.get(goal, goal.target_value))
         if goal.target_metric in OWN_METRICS
         else goal
-        for goal in scheme.quota.goals
+        for goal in scheme.quotas.goals
     )
-    return replace(scheme, quota=replace(scheme.quota, goals=goals))
+    return replace(scheme, quotas=replace(scheme.quotas, goals=goals))
 
 
 class FedGoals:
@@ -46,7 +46,7 @@ class FedGoals:
 
     def commit(self, schemes: Sequence[Scheme]) -> None:
         """Go on with the goals of these; raises NotSupported, and then goes on as before."""
-        goals = {goal for s in schemes for goal in s.quota.goals if goal.target_metric in OWN_METRICS}
+        goals = {goal for s in schemes for goal in s.quotas.goals if goal.target_metric in OWN_METRICS}
         for goal in goals - self._aimed.keys():
             if why := self._metrics.missing(goal):
                 raise NotSupported(f"the goal {goal.target_metric} cannot be followed here: {why}")

@@ -83,11 +83,11 @@ class LruSortParameters:
         return Scheme(
             access_pattern=FROM_A_PAGE,
             action=action,
-            quota=Quota(
+            quotas=Quota(
                 self.quota_ms // 2,
                 0,
                 self.quota_reset_interval_ms,
-                weights=Weights(nr_accesses=1, age=1),
+                weights=Weights(nr_accesses_permil=1, age_permil=1),
                 goals=(goal,) if self.active_mem_bp else (),
             ),
             watermarks=watermarks(

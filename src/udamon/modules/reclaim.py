@@ -77,11 +77,11 @@ class ReclaimParameters:
         scheme = Scheme(
             access_pattern=FROM_A_PAGE,
             action=Action.PAGEOUT,
-            quota=Quota(
+            quotas=Quota(
                 self.quota_ms,
                 self.quota_sz,
                 self.quota_reset_interval_ms,
-                weights=Weights(age=1),
+                weights=Weights(age_permil=1),
                 goals=tuple(goals),
                 fail_charge_num=1 if sparse else 0,
                 fail_charge_denom=HOLES if sparse else 0,

@@ -78,7 +78,7 @@ class Work:
 
     def _check_goals(self, wanted: Sequence[WantedScheme]) -> None:
         for scheme in schemes_at(wanted, self._engine.attrs):
-            for goal in scheme.quota.goals:
+            for goal in scheme.quotas.goals:
                 if why := self._metrics.missing(goal):
                     raise NotSupported(f"the goal {goal.target_metric} cannot be followed here: {why}")
 

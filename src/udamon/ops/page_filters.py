@@ -99,7 +99,7 @@ class PageFilters:
                     },
                 )
             case FilterType.MEMCG:
-                cgroups, inode = self._file("kpagecgroup"), self._inode(filter.path)
+                cgroups, inode = self._file("kpagecgroup"), self._inode(filter.memcg_path)
                 return lambda pages: _by_frame(
                     pages, lambda f: {n for n, i in cgroups.read(f).items() if i == inode}
                 )
@@ -180,7 +180,7 @@ def _missing(filter: Filter, roots: Roots) -> str | None:
         return f"{cannot}page frames and what is known of them are kept from you; run udamon as root."
     if filter.type is FilterType.MEMCG:
         try:
-            memory_cgroup(filter.path, "memory.stat", roots.proc)
+            memory_cgroup(filter.memcg_path, "memory.stat", roots.proc)
         except CannotError as error:
             return f"{cannot}{error}"
     return None

@@ -111,7 +111,7 @@ def _scheme(place: Place) -> WantedScheme:
         access_pattern=AccessPattern(sz, ANY_COUNT, ANY_COUNT),
         action=action,
         apply_interval_us=_read(table, "apply_interval_us", time_us, 0),
-        quota=_read(table, "quotas", _quota, Quota()),
+        quotas=_read(table, "quotas", _quota, Quota()),
         watermarks=_read(table, "watermarks", _watermarks, Watermarks()),
         target_nid=_read(table, "target_nid", u32, -1),
         dests=dests,

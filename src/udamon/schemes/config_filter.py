@@ -40,10 +40,10 @@ def _filter(place: Place, *, core: bool) -> Filter:
         type=kind,
         matching=flag(table["matching"]) if "matching" in table else True,
         allow=flag(table["allow"]) if "allow" in table else False,
-        path=table["memcg_path"].text() if "memcg_path" in table else "",
+        memcg_path=table["memcg_path"].text() if "memcg_path" in table else "",
         addr=Range(*address),
         size=Bounds(*size),
-        target_idx=number(table["damon_target_idx"]) if "damon_target_idx" in table else 0,
+        damon_target_idx=number(table["damon_target_idx"]) if "damon_target_idx" in table else 0,
     )
 
 

@@ -65,7 +65,7 @@ def match(filter: Filter, position: int, start: int, end: int) -> tuple[bool, in
     Of a region that an address range cuts, the part before it does not match, and the leading part in it does.
     """
     if filter.type is FilterType.TARGET:
-        return position == filter.target_idx, end
+        return position == filter.damon_target_idx, end
     here = filter.addr
     if here.start <= start and end <= here.end:
         return True, end

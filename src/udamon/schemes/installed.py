@@ -19,7 +19,7 @@ class Installed:
         self.index = index
         self.next_apply = next_apply
         self.stats = SchemeStats()
-        self.quota = ChargedQuota(scheme.quota, min_region)
+        self.quota = ChargedQuota(scheme.quotas, min_region)
         self.gate = Gate(scheme.watermarks)
         self.refused: dict[int, str] = {}
         """Why nothing is tried on a target any more, by its index: acting on it has failed for good."""
@@ -34,7 +34,7 @@ class Installed:
 
     def commit(self, scheme: Scheme) -> None:
         """Become another scheme, and keep what was charged, the effective size and the stats (semantics §2.7)."""
-        self.quota.commit(scheme.quota)
+        self.quota.commit(scheme.quotas)
         self.gate.commit(scheme.watermarks)
         self.refused.clear()
         self._take(scheme)

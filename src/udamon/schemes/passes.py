@@ -187,7 +187,7 @@ def _count(stats: SchemeStats, region: Region, applied: Applied) -> None:
 def matching_by_score(scheme: Installed, targets: Sequence[Target], attrs: Attrs) -> list[int]:
     """Bytes of each priority that match the pattern and pass the filters of regions (§4.5.3)."""
     sizes = [0] * (MOST + 1)
-    action, weights = scheme.scheme.action, scheme.scheme.quota.weights
+    action, weights = scheme.scheme.action, scheme.scheme.quotas.weights
     for position, target in enumerate(targets):
         for region in target.regions:
             if matches(scheme.limits, region):

@@ -53,8 +53,8 @@ def hotness(nr_accesses: int, age: int, weights: Weights, attrs: Attrs) -> int:
     if frequency == 0:
         bits = -bits
     age_score = (bits + _AGE_BITS) * 100 // _AGE_BITS // 2
-    total = weights.nr_accesses + weights.age
-    hot = weights.nr_accesses * frequency + weights.age * age_score
+    total = weights.nr_accesses_permil + weights.age_permil
+    hot = weights.nr_accesses_permil * frequency + weights.age_permil * age_score
     if total:
         hot //= total
     return min(max(hot * MOST // 100, 0), MOST)
