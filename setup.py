@@ -24,8 +24,12 @@ setup(
                 "src/udamon/native/cuts.c",
                 "src/udamon/native/gaps.c",
                 "src/udamon/native/overlaps.c",
+                "src/udamon/native/arrow.c",
+                "src/udamon/native/cells.c",
             ],
-            depends=[f"src/udamon/native/{name}.h" for name in ("native", "idle", "points", "fit", "json")],
+            depends=[
+                f"src/udamon/native/{name}.h" for name in ("native", "idle", "points", "fit", "json", "arrow")
+            ],
             define_macros=[("Py_LIMITED_API", "0x030B0000"), ("_GNU_SOURCE", "1")],
             extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],
             py_limited_api=True,

@@ -167,6 +167,31 @@ def overlaps(buffers: Sequence[Buffer], /) -> bytes:
     sorted and disjoint. Raises ValueError.
     """
 
+def add_cells(
+    schema: object,
+    batch: object,
+    places: Sequence[Buffer],
+    cells: Buffer,
+    columns: int,
+    amounts: int,
+    begin_ns: int,
+    width_ns: float,
+    first_ns: int,
+    last_ns: int,
+    /,
+) -> None:
+    """Add the regions of a record batch to the cells of a heatmap, the interpreter's lock released.
+
+    `schema` and `batch` are the capsules of Arrow's C data interface, with columns as in udamon.record.schema.
+    `places` are, in this order, arrays of the target 'i', the addresses [low 'Q', high 'Q') and the line 'i' of each
+    place; they are sorted by target and address and disjoint within a target. `cells` (array 'd', changed) has for
+    each of `columns` columns of each line, line after line, `amounts` sums over all regions: bytes, bytes times
+    access rate (nr_accesses / ticks), and with three of them bytes times age (ns); each times the ns that the
+    region's window has in the column. Column k is the time from begin_ns + k * width_ns on; windows that end
+    before `first_ns` or after `last_ns` are left out. Rows without a region (events) or ticks count nothing.
+    Raises ValueError.
+    """
+
 def damo_scan(
     text: Buffer, inside: int, /
 ) -> tuple[int, int, bytes, bytes, bytes, bytes, bytes, bytes, bytes]:

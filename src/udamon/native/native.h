@@ -61,6 +61,9 @@ extern PyMethodDef gaps_methods[];
 /* overlaps.c */
 extern PyMethodDef overlaps_methods[];
 
+/* cells.c */
+extern PyMethodDef cells_methods[];
+
 /* sampler.c */
 extern PyMethodDef sampler_methods[];
 

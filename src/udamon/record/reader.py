@@ -120,18 +120,17 @@ class Recording:
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow stream protocol: each call reads the file anew, so a query may scan it twice."""
-        reader = RecordBatchReader.from_batches(self._schema, self._told(self.batches()))
-        return reader.__arrow_c_stream__(requested_schema)
+        return RecordBatchReader.from_batches(self._schema, self.scan()).__arrow_c_stream__(requested_schema)
 
-    def _told(self, batches: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
+    def scan(self) -> Iterator[RecordBatch]:
+        """As `batches`, and `progress` is told how far it is."""
         if self.progress is silent:
-            return batches
-        total = max(1, sum(message.rows for _, message in self.messages()))
-        return self._counted(batches, total)
+            return self.batches()
+        return self._counted(max(1, sum(message.rows for _, message in self.messages())))
 
-    def _counted(self, batches: Iterator[RecordBatch], total: int) -> Iterator[RecordBatch]:
+    def _counted(self, total: int) -> Iterator[RecordBatch]:
         done = 0
-        for batch in batches:
+        for batch in self.batches():
             yield batch
             done += batch.num_rows
             self.progress(min(1.0, done / total))

@@ -15,11 +15,11 @@ from udamon.model import Range
 from udamon.record.naming import kind_of
 from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog
+from udamon.report.cells import cells_of
 from udamon.report.filters import ALL
 from udamon.report.layout import Row, bands_of, memory, rows_of
 from udamon.report.mappings import Mapped, label_of
-from udamon.report.place import Axis, Place, sums
-from udamon.report.source import Source, double
+from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, shorten
 from udamon.units import format_size
 
@@ -35,43 +35,6 @@ EDGES = """
     SELECT target, address, sum(step) AS steps FROM edges WHERE address IS NOT NULL
     GROUP BY target, address HAVING sum(step) <> 0 ORDER BY target, address
 """
-
-# A window from column `early` to column `late` weighs `w0` ns in the first and `w1` in the last. Half a
-# nanosecond either way keeps rounding from spilling a window into a column where it is not.
-TIMED = """
-    SELECT target, start, "end", {names}, early, greatest(late, early) AS late,
-        least("to", (early + 1) * {width}) - "from" AS w0, "to" - greatest(late, early) * {width} AS w1
-    FROM (
-        SELECT target, start, "end", {values},
-            CAST("begin" - {begin} AS DOUBLE) AS "from", CAST(time - {begin} AS DOUBLE) AS "to",
-            CAST(floor(("begin" - {begin} + {half}) / {width}) AS INTEGER) AS early,
-            CAST(ceil((time - {begin} - {half}) / {width}) AS INTEGER) - 1 AS late
-        FROM regions WHERE start IS NOT NULL
-    ) AS windows WHERE rate IS NOT NULL
-"""
-
-# Regions mostly stay from one window to the next: what is alike is placed once.
-ALIKE = """
-    SELECT target, start, "end", early, late, {sums} FROM ({timed}) AS timed
-    GROUP BY target, start, "end", early, late
-"""
-
-SUMMED = """
-    SELECT early, late, first, last, {sums} FROM ({placed}) AS placed GROUP BY early, late, first, last
-"""
-
-CELLS = """
-    SELECT name, slot, {totals} FROM (
-        SELECT *, unnest(range(CAST(early AS BIGINT), CAST(late AS BIGINT) + 1)) AS slot FROM ({spread}) AS spread
-    ) AS slots GROUP BY name, slot
-"""
-IN_SLOT = "CASE WHEN slot = early THEN {name} WHEN slot = late THEN {name}_end ELSE {name}_all * {width} END"
-
-VALUES = {
-    "rate": "CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0)",
-    "age": "CAST(age AS DOUBLE) * ticks * sample_ns",
-}
-"""What a cell may tell of a region: its access rate 0..1, and its age in ns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +55,8 @@ def measure(source: Source, rows: int, columns: int) -> Heatmap:
     if begin is None or end is None or not lines:
         raise source.nothing()
     cells: list[list[float | None]] = [[None] * columns for _ in lines]
-    for line, slot, rate in cells_of(source, lines, begin, (end - begin) / columns):
-        if 0 <= slot < columns:
-            cells[line][slot] = rate
+    for line, column, rate in cells_of(source, lines, begin, end, columns):
+        cells[line][column] = rate
     return Heatmap(lines, cells, source.start_ns, begin, end)
 
 
@@ -102,41 +64,8 @@ def span(source: Source) -> tuple[int | None, int | None]:
     """The begin of the first window and the end of the last one, ns; None where nothing is left."""
     # The first and the last snapshots are among the few, and only those filters leave them out.
     few = source.filters.time == ALL and not source.filters.targets
-    begin, end = source.query(SPAN.replace("regions", "some_regions") if few else SPAN)[0]
+    begin, end = (source.few(SPAN.replace("regions", "some_regions")) if few else source.query(SPAN))[0]
     return begin, end
-
-
-def cells_of(
-    source: Source, lines: Sequence[Row], begin: int, width: float, values: Sequence[str] = ("rate",)
-) -> list[tuple[Any, ...]]:
-    """(line, column, mean of each of `values`) of all cells with memory; columns are `width` ns from `begin` on.
-
-    `values` are names of VALUES, rate first; means are weighted by bytes and time.
-    """
-    places = [Place(row.band.target, *piece, line) for line, row in enumerate(lines) for piece in row.pieces]
-    axis = Axis(source, "heatmap", places)
-    timed = TIMED.format(
-        begin=begin, width=double(width), half=double(0.5), names=", ".join(values),
-        values=", ".join(f"{VALUES[name]} AS {name}" for name in values),
-    )  # fmt: skip
-    # Of each amount: its sum in a window's first column, in its last one, and between them, for a ns.
-    factors = {"bytes": double(1)} | {f"{name}_sum": name for name in values}
-    amounts: dict[str, str] = {}
-    for name, factor in factors.items():
-        amounts |= {name: f"w0 * {factor}", f"{name}_end": f"w1 * {factor}", f"{name}_all": factor}
-    alike = ALIKE.format(
-        timed=timed, sums=", ".join(f"sum({value}) AS {name}" for name, value in amounts.items())
-    )
-    placed = axis.placed(("early", "late", *amounts), rows=f"({alike})")
-    summed = SUMMED.format(placed=placed, sums=", ".join(sums(name, name) for name in amounts))
-    spread = axis.spread(("early", "late"), tuple(amounts), f"({summed}) AS summed")
-    totals = ", ".join(f"sum({IN_SLOT.format(name=name, width=double(width))})" for name in factors)
-    found: dict[tuple[int, int], list[float]] = {}
-    for part in source.in_parts(CELLS.format(spread=spread, totals=totals)):
-        for line, slot, *more in part:
-            known = found.get((line, slot), [0.0] * len(more))
-            found[line, slot] = [one + other for one, other in zip(known, more, strict=True)]
-    return [(*cell, *(total / weight for total in rest)) for cell, (weight, *rest) in found.items() if weight]
 
 
 def lines_of(source: Source, rows: int) -> list[Row]:
@@ -144,7 +73,7 @@ def lines_of(source: Source, rows: int) -> list[Row]:
     mappings = mappings_of(source.recording)
     bands = []
     # What filters leave may be in none of the few snapshots.
-    found = source.query(EDGES) or source.query(EDGES.replace("some_regions", "regions"))
+    found = source.few(EDGES) or source.query(EDGES.replace("some_regions", "regions"))
     for target, edges in groupby(found, key=lambda edge: int(edge[0])):
         bands += bands_of(target, memory(list(_islands(edges)), mappings.get(target, [])))
     return rows_of(bands, rows) if bands else []

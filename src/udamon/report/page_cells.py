@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log2
 
-from udamon.report.heatmap import cells_of, lines_of, span
+from udamon.report.cells import cells_of
+from udamon.report.heatmap import lines_of, span
 from udamon.report.layout import Row
 from udamon.report.source import Source
 
@@ -44,10 +45,9 @@ def measure(source: Source, rows: int, columns: int) -> Picture:
     columns = max(1, min(columns, source.query(MOMENTS)[0][0]))
     rates = bytearray([NOTHING]) * (columns * len(lines))
     ages = bytearray(columns * len(lines))
-    for line, slot, rate, age in cells_of(source, lines, begin, (end - begin) / columns, ("rate", "age")):
-        if 0 <= slot < columns and rate is not None:  # a rounding error can reach beyond the last column
-            rates[line * columns + slot] = rate_code(rate)
-            ages[line * columns + slot] = age_code(age / 1e9)
+    for line, column, rate, age in cells_of(source, lines, begin, end, columns, ("rate", "age")):
+        rates[line * columns + column] = rate_code(rate)
+        ages[line * columns + column] = age_code(age / 1e9)
     return Picture(lines, columns, source.start_ns, begin, end, bytes(rates), bytes(ages))
 
 

@@ -76,6 +76,7 @@ class Source:
         self._db.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         self._db.execute("SET preserve_insertion_order = false")
         self._db.register("recording", recording)
+        self._kept = False
         self.start_ns = self._start()
         if self.filters.mapping is not None:
             wanted = pieces_of(recording, self.filters.mapping)
@@ -102,6 +103,14 @@ class Source:
                 "report; look at less of it with --time or --target."
             ) from error
         return rows
+
+    def few(self, sql: str) -> list[tuple[Any, ...]]:
+        """As `query`, of a query over `some_regions`: they are read once and kept, where they are few for sure."""
+        if not self._kept and not self.filters.targets:
+            self.keep("few_regions", "SELECT * FROM some_regions")
+            self._db.execute("CREATE OR REPLACE TEMP VIEW some_regions AS SELECT * FROM few_regions")
+            self._kept = True
+        return self.query(sql)
 
     def in_parts(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of a query over `regions`, for each part of the recording by itself: at most PART_ROWS rows,
