@@ -26,6 +26,7 @@ setup(
                 "src/udamon/native/overlaps.c",
                 "src/udamon/native/arrow.c",
                 "src/udamon/native/cells.c",
+                "src/udamon/native/trace.c",
             ],
             depends=[
                 f"src/udamon/native/{name}.h" for name in ("native", "idle", "points", "fit", "json", "arrow")

@@ -192,6 +192,26 @@ def add_cells(
     Raises ValueError.
     """
 
+def trace_scan(
+    text: Buffer, event: int, /
+) -> tuple[
+    int,
+    int,
+    list[tuple[bytes, int, int, tuple[int, int, int]]],
+    tuple[bytes, bytes, bytes, bytes, bytes, bytes],
+]:
+    """Scan the whole lines of text that perf script prints, the interpreter's lock released, for lines of DAMON's
+    event 0 (damon_aggregated) or 1 (damos_before_apply).
+
+    Returns how many bytes and how many lines are done (give the rest again with more behind it), and runs. A run is
+    (thread, rows, nr_regions, ids): so many neighbouring lines of one thread (the head of the line up to the
+    processor in brackets) with the same nr_regions and ids (one of event 0, three of event 1, the others 0), the
+    regions ascending and disjoint. Or it is (line, 0, number, …): a line with that event or with
+    damon_monitor_intervals_tune in it, but not in the form that is usual; `number` counts lines from 1. All other lines
+    are passed over. Last come the columns of all rows: time 'q' (ns), start 'Q', end 'Q', nr_accesses 'I', age 'I'
+    (0 where none is given), touched 'Q'. Raises ValueError for another event.
+    """
+
 def damo_scan(
     text: Buffer, inside: int, /
 ) -> tuple[int, int, bytes, bytes, bytes, bytes, bytes, bytes, bytes]:

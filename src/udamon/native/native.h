@@ -64,6 +64,9 @@ extern PyMethodDef overlaps_methods[];
 /* cells.c */
 extern PyMethodDef cells_methods[];
 
+/* trace.c */
+extern PyMethodDef trace_methods[];
+
 /* sampler.c */
 extern PyMethodDef sampler_methods[];
 

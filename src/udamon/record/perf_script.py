@@ -8,6 +8,9 @@ before it of the same target ended; the first is as long as the second. It ends 
 The length of a tick is that of `damon_monitor_intervals_tune` once such a line came, else a twentieth of the
 snapshot (DAMON's default ratio). Lines of `damos_before_apply` tell again what `damon_aggregated` tells and are
 read only where a file has none of those. Every other line is passed over.
+
+Lines in the usual form, which are nearly all, are read in C (native/trace.c), run by run; the expressions here read
+the others, and a file of them would read the same.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from udamon.errors import RecordingError
 from udamon.model import Event, Snapshot
+from udamon.native._native import trace_scan
 from udamon.record.chunks import Progress, chunks, silent
 from udamon.record.damo_json import DEFAULT_TICKS, US
 from udamon.record.schema import VERSION
@@ -31,13 +36,17 @@ AGGREGATED, BEFORE_APPLY, TUNE = (
     b"damon_monitor_intervals_tune:",
 )
 
-_HEAD = re.compile(rb"\s*(\S.*?)\s+([0-9]+)\.([0-9]{6,9}):\s+(?:damon:)?")
-_REGION = rb"\s+nr_regions=([0-9]+)\s+([0-9]+)-([0-9]+):\s+([0-9]+)(?:\s+([0-9]+))?\s*"
-_AGGREGATED = re.compile(AGGREGATED + rb"\s+target_id=([0-9]+)" + _REGION)
-_BEFORE_APPLY = re.compile(
-    BEFORE_APPLY + rb"\s+ctx_idx=([0-9]+)\s+scheme_idx=([0-9]+)\s+target_idx=([0-9]+)" + _REGION
+_HEAD = re.compile(rb"\s*(\S.*?)\s+([0-9]{1,20})\.([0-9]{6,9}):\s+(?:damon:)?")
+_REGION = (
+    rb"\s+nr_regions=([0-9]{1,20})\s+([0-9]{1,20})-([0-9]{1,20}):\s+([0-9]{1,20})(?:\s+([0-9]{1,20}))?\s*"
 )
-_TUNE = re.compile(TUNE + rb"\s+sample_us=([0-9]+)\s*")
+_AGGREGATED = re.compile(AGGREGATED + rb"\s+target_id=([0-9]{1,20})" + _REGION)
+_BEFORE_APPLY = re.compile(
+    BEFORE_APPLY
+    + rb"\s+ctx_idx=([0-9]{1,20})\s+scheme_idx=([0-9]{1,20})\s+target_idx=([0-9]{1,20})"
+    + _REGION
+)
+_TUNE = re.compile(TUNE + rb"\s+sample_us=([0-9]{1,15})\s*")
 _KDAMOND = re.compile(rb"kdamond\.([0-9]+)")
 LONGEST_LINE = 1 << 16
 
@@ -64,17 +73,39 @@ def has(path: Path, word: bytes) -> bool:
     return False
 
 
-def _lines(path: Path, progress: Progress) -> Iterator[bytes]:
+def _whole_lines(path: Path, progress: Progress) -> Iterator[bytes]:
+    """The text in pieces of whole lines, each with its end."""
     rest = b""
     for chunk in chunks(path, compressed=False, progress=progress):
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
+        text = rest + chunk
+        done = text.rfind(b"\n") + 1
+        if done:
+            yield text[:done]
+        rest = text[done:]
         if len(rest) > LONGEST_LINE:
             raise RecordingError(
                 f"{path} has a line that does not end; give the text that perf script prints."
             )
     if rest:
-        yield rest
+        yield rest + b"\n"
+
+
+CODES = "qQQIIQ"
+
+
+class Rows(NamedTuple):
+    """Columns of regions; times in ns."""
+
+    times: array[int]
+    starts: array[int]
+    ends: array[int]
+    counts: array[int]
+    ages: array[int]
+    touched: array[int]
+
+
+def _no_rows() -> Rows:
+    return Rows(*(array(code) for code in CODES))
 
 
 @dataclass(slots=True)
@@ -84,10 +115,7 @@ class _Open:
     end_ns: int
     sample_ns: int | None
     expected: int
-    starts: array[int] = field(default_factory=lambda: array("Q"))
-    ends: array[int] = field(default_factory=lambda: array("Q"))
-    counts: array[int] = field(default_factory=lambda: array("I"))
-    ages: array[int] = field(default_factory=lambda: array("I"))
+    rows: Rows = field(default_factory=_no_rows)
 
 
 @dataclass(slots=True)
@@ -105,31 +133,56 @@ class _Reader:
         self._path, self._event = path, event
         self._pattern = _AGGREGATED if event == AGGREGATED else _BEFORE_APPLY
         self._numbers, self._timeline = Targets(), Timeline()
-        self._targets: dict[tuple[bytes, ...], _Target] = {}
+        self._targets: dict[tuple[bytes, tuple[int, ...]], _Target] = {}
         self._kdamonds: dict[bytes, int] = {}
         self._sample_ns: dict[bytes, int] = {}
         self._lost = 0
-        self._last_head, self._last = b"", (b"", 0)
 
     def all(self, progress: Progress) -> Iterator[Snapshot | Event]:
-        event, pattern = self._event, self._pattern
-        for count, line in enumerate(_lines(self._path, progress), 1):
-            place = line.find(event)
-            if place >= 0:
-                match = pattern.fullmatch(line, place)
-                if match is None:
-                    raise self._wrong(count, "a trace line of DAMON does not have the form that is known")
-                thread, time_ns = self._head(count, line[:place])
-                if found := self._region(count, thread, time_ns, match.groups()):
-                    yield from found
-            elif TUNE in line:
-                place = line.find(TUNE)
-                match = _TUNE.fullmatch(line, place)
-                if match is None:
-                    raise self._wrong(count, "a line of tuned intervals does not have the form that is known")
-                thread, time_ns = self._head(count, line[:place])
-                self._sample_ns[thread] = max(1, int(match[1]) * US)
-                yield Event(time_ns, "attrs", {"sample_us": int(match[1]), "why": "tuned"})
+        event, count = (AGGREGATED, BEFORE_APPLY).index(self._event), 0
+        for text in _whole_lines(self._path, progress):
+            _, lines, runs, columns = trace_scan(text, event)
+            rows = Rows(*map(array, CODES, columns))
+            at = 0
+            for what, number, expected, ids in runs:
+                if number:
+                    # The other event has three.
+                    key = (what, ids if event else ids[:1])
+                    yield from self._regions(key, expected, rows, at, at + number)
+                    at += number
+                else:
+                    yield from self._line(count + expected, what)
+            count += lines
+        yield from self._rest()
+
+    def _line(self, count: int, line: bytes) -> Iterator[Snapshot | Event]:
+        """One line that is not in the usual form."""
+        place = line.find(self._event)
+        if place >= 0:
+            match = self._pattern.fullmatch(line, place)
+            if match is None:
+                raise self._wrong(count, "a trace line of DAMON does not have the form that is known")
+            thread, time_ns = self._head(count, line[:place])
+            *ids, expected, start, end, nr, age = (int(group or 0) for group in match.groups())
+            try:
+                if start >= end:
+                    raise OverflowError
+                values = (time_ns, start, end, nr, age, end - start if nr else 0)
+                rows = Rows(*(array(code, [value]) for code, value in zip(CODES, values, strict=True)))
+            except OverflowError:
+                raise self._wrong(count, "a region or a count of it is not possible") from None
+            yield from self._regions((thread, tuple(ids)), expected, rows, 0, 1)
+            return
+        place = line.find(TUNE)
+        match = _TUNE.fullmatch(line, place)
+        if match is None:
+            raise self._wrong(count, "a line of tuned intervals does not have the form that is known")
+        thread, time_ns = self._head(count, line[:place])
+        self._sample_ns[thread] = max(1, int(match[1]) * US)
+        yield Event(time_ns, "attrs", {"sample_us": int(match[1]), "why": "tuned"})
+
+    def _rest(self) -> Iterator[Snapshot | Event]:
+        """What waits at the end of the text."""
         for target in self._targets.values():
             if target.open is not None:
                 self._lost += 1
@@ -149,60 +202,53 @@ class _Reader:
         )
 
     def _head(self, line: int, head: bytes) -> tuple[bytes, int]:
-        """Which thread, and when in ns. The lines of a snapshot often have the same head."""
-        if head != self._last_head:
-            match = _HEAD.fullmatch(head)
-            if match is None:
-                raise self._wrong(line, "the head of a trace line does not have the form that is known")
-            who, seconds, fraction = match.groups()
-            self._last_head, self._last = head, (_thread(who), _time(seconds, fraction))
-        return self._last
+        """Which thread, and when in ns."""
+        match = _HEAD.fullmatch(head)
+        if match is None:
+            raise self._wrong(line, "the head of a trace line does not have the form that is known")
+        who, seconds, fraction = match.groups()
+        return _thread(who), _time(seconds, fraction)
 
-    def _region(
-        self, line: int, thread: bytes, time_ns: int, groups: tuple[bytes, ...]
-    ) -> list[Snapshot | Event]:
-        """Take in one region; what is complete with it."""
-        *ids, expected, start, end, nr, age = groups
-        found: list[Snapshot | Event] = []
-        target = self._targets.get((thread, *ids))
+    def _regions(
+        self, key: tuple[bytes, tuple[int, ...]], expected: int, rows: Rows, at: int, end: int
+    ) -> Iterator[Snapshot | Event]:
+        """Take in ascending regions; what is complete with them."""
+        target = self._targets.get(key)
         if target is None:
-            target = self._new(thread, ids)
-            found.append(self._event_of(target, thread, ids, time_ns))
-        regions = target.open
-        low, high, count = int(start), int(end), int(expected)
-        # Only lost lines leave a snapshot open when the next one of its target begins.
-        if regions is not None and (count != regions.expected or low < regions.ends[-1]):
-            self._lost += 1
-            found += self._close(target)
-            regions = None
-        if regions is None:
-            regions = target.open = _Open(time_ns, self._sample_ns.get(thread), count)
-        try:
-            if low >= high:
-                raise OverflowError
-            regions.starts.append(low)
-            regions.ends.append(high)
-            regions.counts.append(int(nr))
-            regions.ages.append(int(age or 0))
-        except OverflowError:
-            raise self._wrong(line, "a region or a count of it is not possible") from None
-        if len(regions.starts) >= count:
-            found += self._close(target)
-        return found
+            target = self._new(key)
+            yield self._event_of(target, key, rows.times[at])
+        while at < end:
+            regions = target.open
+            # Only lost lines leave a snapshot open when the next one of its target begins.
+            if regions is not None and (
+                expected != regions.expected or rows.starts[at] < regions.rows.ends[-1]
+            ):
+                self._lost += 1
+                yield from self._close(target)
+                regions = None
+            if regions is None:
+                regions = target.open = _Open(rows.times[at], self._sample_ns.get(key[0]), expected)
+            until = min(end, at + max(1, expected - len(regions.rows.starts)))
+            for mine, more in zip(regions.rows, rows, strict=True):
+                mine.extend(more[at:until])
+            at = until
+            if len(regions.rows.starts) >= expected:
+                yield from self._close(target)
 
-    def _new(self, thread: bytes, ids: list[bytes]) -> _Target:
+    def _new(self, key: tuple[bytes, tuple[int, ...]]) -> _Target:
+        thread, ids = key
         self._kdamonds.setdefault(thread, _kdamond(thread, len(self._kdamonds)))
-        key = (thread, *ids)
-        target = self._targets[key] = _Target(self._numbers.index(key, int(ids[-1])))
+        target = self._targets[key] = _Target(self._numbers.index(key, ids[-1]))
         return target
 
-    def _event_of(self, target: _Target, thread: bytes, ids: list[bytes], time_ns: int) -> Event:
-        context, scheme = (int(ids[0]), int(ids[1])) if len(ids) == 3 else (0, None)
+    def _event_of(self, target: _Target, key: tuple[bytes, tuple[int, ...]], time_ns: int) -> Event:
+        thread, ids = key
+        context, scheme = (ids[0], ids[1]) if len(ids) == 3 else (0, None)
         about = {"kdamond_idx": self._kdamonds[thread], "context_idx": context, "scheme_idx": scheme}
         return Event(
             time_ns,
             "damo_record",
-            {"target": target.index, **about, "target_id": int(ids[-1]), "intervals": None},
+            {"target": target.index, **about, "target_id": ids[-1], "intervals": None},
         )
 
     def _close(self, target: _Target) -> Iterator[Snapshot]:
@@ -220,17 +266,12 @@ class _Reader:
 
     def _snapshot(self, target: _Target, regions: _Open, begin_ns: int) -> Snapshot:
         window = max(1, regions.end_ns - begin_ns)
-        sample = regions.sample_ns
-        ticks = max([DEFAULT_TICKS, *regions.counts]) if sample is None else max(1, round(window / sample))
-        sizes = (
-            end - start if nr else 0
-            for start, end, nr in zip(regions.starts, regions.ends, regions.counts, strict=True)
-        )
+        sample, rows = regions.sample_ns, regions.rows
+        ticks = max(DEFAULT_TICKS, *rows.counts) if sample is None else max(1, round(window / sample))
         return Snapshot(
             target=target.index, pid=None, seq=self._timeline.number(target.index, regions.end_ns, window),
             begin_ns=begin_ns, end_ns=regions.end_ns, sample_ns=sample or max(1, window // ticks), ticks=ticks,
-            starts=regions.starts, ends=regions.ends, nr_accesses=regions.counts, ages=regions.ages,
-            touched=array("Q", sizes),
+            starts=rows.starts, ends=rows.ends, nr_accesses=rows.counts, ages=rows.ages, touched=rows.touched,
         )  # fmt: skip
 
 
