@@ -11,29 +11,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from bench.acting.plan import (
-    ALONE,
     CONFIG,
-    INTERVALS,
+    HANDED,
     JUDGED_S,
+    KERNEL,
+    MODULE,
     RATE,
     SETTLE_S,
     UDAMON,
     WORK_S,
     reclaim_command,
 )  # fmt: skip
-from bench.spending import Look, group_cpu_s, join, own_group
+from bench.spending import Look, join, own_group
 from tests.integration.recorder import phase_begun
 from udamon.linux.pagemap import SWAPPED, open_page_map, read_runs
 from udamon.linux.procfs import read_stat
 from udamon.model import PAGE_SIZE, Range
 
 PARAMETERS = Path("/sys/module/damon_reclaim/parameters")
+COUNTS = ("bytes_reclaim_tried_regions", "bytes_reclaimed_regions", "nr_quota_exceeds")
 LOOK_S = 0.5
 PATIENCE_S = 120.0
 SWAP = "1G"
@@ -71,7 +73,7 @@ def carry_out(who: str) -> dict[str, Any]:
             _until(lambda: phase_begun(truth), "the workload")
             with acting(who, target.pid, place) as spent:
                 looks = list(looked(target, truth))
-                found = {"who": who, "looks": looks, "truth": truth.read_text(), "cpu_s": spent()}
+                found = {"who": who, "looks": looks, "truth": truth.read_text(), **spent()}
             target.wait(PATIENCE_S)
         found["said"] = (place / "said").read_text()
         if (place / "acted").exists():
@@ -81,32 +83,38 @@ def carry_out(who: str) -> dict[str, Any]:
 
 
 @contextmanager
-def acting(who: str, pid: int, place: Path) -> Iterator[Callable[[], float]]:
-    """Somebody takes memory out as long as the context lasts; yields what tells the CPU seconds it took."""
+def acting(who: str, pid: int, place: Path) -> Iterator[Callable[[], dict[str, float]]]:
+    """Somebody takes memory out as long as the context lasts; yields what tells the CPU seconds of processes and of
+    kdamond that it took, and what DAMON_RECLAIM counted."""
     with own_group() as group:
-        if who == ALONE:
-            yield lambda: 0.0
-        elif who == UDAMON:
-            words = [sys.executable, "-m", "udamon", *map(str, reclaim_command(pid))]
-            with (place / "acted").open("wb") as said, (place / "acted.err").open("wb") as error:
-                process = subprocess.Popen(words, stdout=said, stderr=error, preexec_fn=lambda: join(group))
-                try:
-                    yield lambda: group_cpu_s(group)
-                finally:
-                    process.terminate()
-                    process.wait(PATIENCE_S)
-        else:
-            look = Look(group, 0)
-            module_on(INTERVALS[who])
-            try:
-                yield lambda: look.seen[-1][2]
-            finally:
+        look = Look(group, 0)
+        process: subprocess.Popen[bytes] | None = None
+        try:
+            if who in (UDAMON, HANDED):
+                words = reclaim_command(pid, "idle" if who == UDAMON else "kernel")
+                with (place / "acted").open("wb") as said, (place / "acted.err").open("wb") as error:
+                    process = subprocess.Popen(
+                        [sys.executable, "-m", "udamon", *map(str, words)],
+                        stdout=said, stderr=error, preexec_fn=lambda: join(group),
+                    )  # fmt: skip
+            elif who == MODULE:
+                module_on()
+            yield lambda: {"cpu_s": sum(look.seen[-1][1:3])} | (counted() if who == MODULE else {})
+        finally:
+            if process is not None:
+                process.terminate()
+                process.wait(PATIENCE_S)
+            elif who == MODULE:
                 (PARAMETERS / "enabled").write_text("N")
-                look.stop()
+            look.stop()
 
 
-def module_on(parameters: Mapping[str, int]) -> None:
-    for name, value in parameters.items():
+def counted() -> dict[str, float]:
+    return {name: float((PARAMETERS / name).read_text()) for name in COUNTS}
+
+
+def module_on() -> None:
+    for name, value in KERNEL.items():
         (PARAMETERS / name).write_text(str(value))
     (PARAMETERS / "enabled").write_text("Y")
 

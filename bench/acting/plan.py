@@ -15,12 +15,12 @@ JUDGED_S = 20.0
 RATE = "200k"
 """Accesses a second: every hot page six times a second, in about a third of an emulated CPU."""
 
-ALONE, UDAMON, MODULE, EAGER = "alone", "udamon", "kernel", "eager"
+ALONE, UDAMON, HANDED, MODULE = "alone", "udamon", "handed", "kernel"
 WHO = {
     ALONE: "nobody",
     UDAMON: "`udamon reclaim`",
+    HANDED: "`udamon reclaim --via kernel`",
     MODULE: "DAMON_RECLAIM",
-    EAGER: "DAMON_RECLAIM, its own intervals",
 }
 
 MIN_AGE_S, QUOTA = 5, 64 * MIB
@@ -65,14 +65,11 @@ KERNEL = {
 """Parameters of DAMON_RECLAIM. Its watermarks would keep it at rest while half of the memory is free; udamon has
 none for a process. The intervals are ten times the defaults, as emulation asks (see side_by_side/plan.py)."""
 
-INTERVALS = {MODULE: KERNEL, EAGER: KERNEL | {"sample_interval": 5_000, "aggr_interval": 100_000}}
-"""By who: the module also with its defaults, ten times as many looks, which only it can keep up under emulation."""
 
-
-def reclaim_command(pid: int) -> list[str | int]:
-    """The same by udamon, as adaptive does it by default."""
+def reclaim_command(pid: int, via: str) -> list[str | int]:
+    """The same by udamon: its own kdamond with the policy adaptive, or in-kernel DAMON on the same process."""
     return [
-        "reclaim", "-p", pid, "--via", "idle", "--sample-interval", "50ms", "--aggr-interval", "1s",
+        "reclaim", "-p", pid, "--via", via, "--sample-interval", "50ms", "--aggr-interval", "1s",
         "--min-age", f"{MIN_AGE_S}s", "--quota-sz", QUOTA, "--quota-ms", 0, "--json",
     ]  # fmt: skip
 

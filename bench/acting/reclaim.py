@@ -102,7 +102,7 @@ def table(found: Mapping[str, Sequence[Mapping[str, Any]]], where: str) -> Figur
         f"{HOT // MIB} MiB hot and {COLD // MIB} MiB cold in four parts each, of one process; min_age 5 s, at most "
         f"{QUOTA // MIB} MiB a second. Seconds count from when the cold part is accessed no more; {WORK_S:.0f} s "
         f"of work are watched. Medians (smallest–largest) of {len(found[UDAMON])} runs of each, in turns. Read back: "
-        "pages swapped in by the whole machine while it works. CPU: of all processes of udamon, or of kdamond. "
+        "pages swapped in by the whole machine while it works. CPU: of all processes of udamon and of kdamond. "
         f"{where}"
     )
     return Figure("Cold memory taken out of a process", head, rows, note)
