@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from udamon.cli import pictures, report_kinds
+from udamon.cli import parts, pictures, report_kinds
+from udamon.cli.parts import Found
 
 if TYPE_CHECKING:
     from udamon.report.source import Source
@@ -23,8 +24,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     wss.add_argument("--definition", choices=("touched", "damo"), default="touched",
                      help="touched: bytes accessed (default); damo: sizes of regions accessed at all")  # fmt: skip
     wss.add_argument("--over-time", action="store_true", help="every moment, not only the picture")
-    wss.add_argument("--by", choices=("process", "mapping"), default="process",
-                     help="what the total is divided by (default process)")  # fmt: skip
     heatmap = _add(reports, "heatmap", "access rate by time and address")
     heatmap.add_argument(
         "--resol", metavar="ROWSxCOLS", help="size of the picture (default: fits the terminal)"
@@ -46,8 +45,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="histograms count resident bytes where known (default), or whole regions")  # fmt: skip
     access.add_argument("--weights", metavar="SIZE,RATE,AGE", default="0,100,100",
                         help="of temperature (default 0,100,100)")  # fmt: skip
-    access.add_argument("--by", choices=("region", "mapping", "process"), default="region",
-                        help="a line for each region (default), or sums of each mapping or process")  # fmt: skip
     report_kinds.configure(partial(_add, reports))
     _add(reports, "info", "attributes, targets, length, cost of the monitor")
 
@@ -71,6 +68,7 @@ def _add(
     group.add_argument(
         "--mapping", metavar="NAME", help="only memory of mappings of this name, label or kind; * and ?"
     )
+    parts.configure(parser, name)
     pictures.configure(parser, name)
     return parser
 
@@ -114,46 +112,47 @@ def _report(args: argparse.Namespace) -> str | None:
         targets=tuple(args.target),
         mapping=args.mapping,
     )
-    make = {"wss": _wss, "heatmap": _heatmap, "access": _access, "info": _info}.get(args.report, _other)
+    make = {"wss": _wss, "heatmap": _heatmap, "access": _access, "info": _info}.get(
+        args.report, report_kinds.make
+    )
     drawn = pictures.wanted(args)
+    by = None if drawn else parts.divided(args)
     with Bar(sys.stderr) as bar, Source(open_recording(args.file, bar.step), filters) as source:
         if drawn:
             pictures.write(args, source, _resolution(getattr(args, "resol", None)))
             return None
-        text = make(args, source)
-        if not args.json and source.recording.metadata.get("sees") == WRITES_ONLY:
+        document, render = make(args, source) if by is None else parts.make(args, source, by, make)
+        if args.json:
+            return _json(document, source)
+        text = render()
+        if source.recording.metadata.get("sees") == WRITES_ONLY:
             text += "\n\nWrites only: memory that was merely read counts as not accessed."
         return text
 
 
-def _other(args: argparse.Namespace, source: Source) -> str:
-    document, render = report_kinds.make(args, source)
-    return _json(document, source) if args.json else render()
-
-
-def _wss(args: argparse.Namespace, source: Source) -> str:
+def _wss(args: argparse.Namespace, source: Source) -> Found:
     from udamon.report import wss
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
 
     report = wss.measure(source, args.definition, every=args.over_time, by=args.by)
     catalog = Catalog(source.recording)
-    if args.json:
-        return _json(wss.document(report, catalog, over_time=args.over_time), source)
-    return wss.render(report, catalog, Terminal.of_stdout())
+    return wss.document(report, catalog, over_time=args.over_time), lambda: wss.render(
+        report, catalog, Terminal.of_stdout()
+    )
 
 
-def _heatmap(args: argparse.Namespace, source: Source) -> str:
+def _heatmap(args: argparse.Namespace, source: Source) -> Found:
     from udamon.report import heatmap
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
 
     terminal = Terminal.of_stdout(args.color)
-    rows, columns = _resolution(args.resol) or (32, max(10, terminal.width - heatmap.LABEL - 1))
+    rows, columns = _resolution(args.resol) or (
+        32 if args.by is None else 8, max(10, terminal.width - heatmap.LABEL - 1)
+    )  # fmt: skip
     report = heatmap.measure(source, rows, columns)
-    if args.json:
-        return _json(heatmap.document(report), source)
-    return heatmap.render(report, Catalog(source.recording), terminal)
+    return heatmap.document(report), lambda: heatmap.render(report, Catalog(source.recording), terminal)
 
 
 def _resolution(text: str | None) -> tuple[int, int] | None:
@@ -176,7 +175,7 @@ STYLES = (
 """damo's names for ways to show the regions of a moment."""
 
 
-def _access(args: argparse.Namespace, source: Source) -> str:
+def _access(args: argparse.Namespace, source: Source) -> Found:
     from udamon.errors import UsageError
     from udamon.report import access
     from udamon.report.catalog import Catalog
@@ -185,8 +184,6 @@ def _access(args: argparse.Namespace, source: Source) -> str:
 
     if args.top is not None and args.top < 1:
         raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
-    if args.by != "region" and (args.style != "detailed" or args.top is not None):
-        raise UsageError("--by sums all regions up, in a style of its own; leave --style and --top out.")
     at = None if args.at is None else parse_time_ns(args.at)
     if args.style.startswith(("temperature", "recency")):
         return _by_heat(args, source, at)
@@ -196,21 +193,19 @@ def _access(args: argparse.Namespace, source: Source) -> str:
         )
     sort = args.style if args.style in ("hot", "cold") else args.sort
     report = access.measure(source, at_ns=at, sort=sort, top=args.top, weights=_weights(args.weights))
-    if args.by != "region":
+    if args.by != "region" and parts.divided(args) is None:
         from udamon.report import access_groups
 
         found = access_groups.groups(report, Catalog(source.recording, until_ns=report.time_ns), args.by)
-        if args.json:
-            return _json(access_groups.document(report, found), source)
-        return access_groups.render(report, found, Terminal.of_stdout())
-    if args.json:
-        return _json(access.document(report), source)
+        return access_groups.document(report, found), lambda: access_groups.render(
+            report, found, Terminal.of_stdout()
+        )
     if args.style == "simple-boxes":
-        return access.boxes(report, Terminal.of_stdout())
-    return access.render(report, Catalog(source.recording))
+        return access.document(report), lambda: access.boxes(report, Terminal.of_stdout())
+    return access.document(report), lambda: access.render(report, Catalog(source.recording))
 
 
-def _by_heat(args: argparse.Namespace, source: Source, at: int | None) -> str:
+def _by_heat(args: argparse.Namespace, source: Source, at: int | None) -> Found:
     from udamon.errors import UsageError
     from udamon.report import access, temperature
     from udamon.report.terminal import Terminal
@@ -221,11 +216,8 @@ def _by_heat(args: argparse.Namespace, source: Source, at: int | None) -> str:
     what, _, shape = args.style.partition("-")
     make = temperature.histogram if shape == "sz-hist" else temperature.percentiles
     report = make(source, what, seq, definition=args.definition, weights=_weights(args.weights))
-    if args.json:
-        return _json(
-            temperature.document(report) | {"style": args.style, "definition": args.definition}, source
-        )
-    return temperature.render(report, Terminal.of_stdout())
+    about = {"style": args.style, "definition": args.definition}
+    return temperature.document(report) | about, lambda: temperature.render(report, Terminal.of_stdout())
 
 
 def _weights(text: str) -> tuple[int, int, int]:
@@ -241,12 +233,12 @@ def _weights(text: str) -> tuple[int, int, int]:
     return int(match[1]), int(match[2]), int(match[3])
 
 
-def _info(args: argparse.Namespace, source: Source) -> str:
+def _info(args: argparse.Namespace, source: Source) -> Found:
     from udamon.report import info
     from udamon.report.catalog import Catalog
 
     report = info.measure(source, Catalog(source.recording))
-    return _json(info.document(report), source) if args.json else info.render(report)
+    return info.document(report), lambda: info.render(report)
 
 
 def _json(document: dict[str, object], source: Source) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from udamon.cli.parts import Found
 
 if TYPE_CHECKING:
     from udamon.report.source import Source
 
 Add = Callable[..., argparse.ArgumentParser]
-Found = tuple[dict[str, Any], Callable[[], str]]
-"""The JSON document, and what makes the text for people."""
 
 
 def configure(add: Add) -> None:
@@ -24,7 +24,6 @@ def configure(add: Add) -> None:
     footprint.add_argument("--what", choices=("auto", "resident", "monitored"), default="auto",
                            help="resident bytes (auto: where they are known), or all that is monitored")  # fmt: skip
     _over_time(footprint)
-    _by(footprint)
     _over_time(add("nr-regions", "how many regions a snapshot has", aliases=("nr_regions",)))
     mappings = add("mappings", "the hottest and the coldest mappings, and which offsets of files are used")
     mappings.add_argument("--top", metavar="N", type=int, default=10, help="so many of each (default 10)")
@@ -48,11 +47,6 @@ def _over_time(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--over-time", action="store_true", help="every moment, not only the picture")
 
 
-def _by(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--by", choices=("process", "mapping"), default="process",
-                        help="what the total is divided by (default process)")  # fmt: skip
-
-
 def _definition(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--definition", choices=("touched", "damo"), default="touched",
                         help="touched: bytes accessed (default); damo: sizes of regions accessed at all")  # fmt: skip
@@ -66,11 +60,11 @@ def make(args: argparse.Namespace, source: Source) -> Found:
 def _footprint(args: argparse.Namespace, source: Source) -> Found:
     from udamon.report.diff import footprint_of
 
-    return _series(args, source, footprint_of(source) if args.what == "auto" else args.what)
+    return _series(args, source, footprint_of(source) if args.what == "auto" else args.what, args.by)
 
 
 def _nr_regions(args: argparse.Namespace, source: Source) -> Found:
-    found, render = _series(args, source, "regions")
+    found, render = _series(args, source, "regions", "process")
     found["regions"] = found.pop("bytes")
     for target in found["targets"]:
         target["regions"] = target.pop("bytes")
@@ -79,12 +73,11 @@ def _nr_regions(args: argparse.Namespace, source: Source) -> Found:
     return found, render
 
 
-def _series(args: argparse.Namespace, source: Source, definition: str) -> Found:
+def _series(args: argparse.Namespace, source: Source, definition: str, by: str) -> Found:
     from udamon.report import wss
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
 
-    by = getattr(args, "by", "process")
     report = wss.measure(source, definition, every=args.over_time, by=by)
     catalog = Catalog(source.recording)
     document = wss.document(report, catalog, over_time=args.over_time)

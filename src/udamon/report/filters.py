@@ -56,6 +56,14 @@ class Filters:
     """A pattern (with * and ?) for the name, label or kind of mappings; regions are cut to what they share
     with those, as with `address`."""
 
+    pieces: tuple[tuple[int, int, int], ...] = ()
+    """(target, start, end): only this memory, sorted and disjoint; it takes the place of `mapping`."""
+
+    @property
+    def cuts(self) -> bool:
+        """Whether regions are cut to pieces of memory, by a join with the table `wanted_mappings`."""
+        return self.mapping is not None or bool(self.pieces)
+
     @classmethod
     def parse(
         cls,

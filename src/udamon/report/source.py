@@ -78,18 +78,12 @@ class Source:
         self._db.register("recording", recording)
         self._kept = False
         self.start_ns = self._start()
-        if self.filters.mapping is not None:
-            wanted = pieces_of(recording, self.filters.mapping)
-            if not wanted:
-                raise UsageError(
-                    f"no mapping of {recording.path} is called {self.filters.mapping!r}; udamon report mappings "
-                    "lists them, and * stands for any letters."
-                )
-            self.table("wanted_mappings", "target INTEGER, low UBIGINT, high UBIGINT", wanted)
+        if self.filters.cuts:
+            self.table("wanted_mappings", "target INTEGER, low UBIGINT, high UBIGINT", self._wanted())
         self._db.register("some_rows", _Some(recording, self.filters, self.start_ns))
         for view, rows in (("regions", "recording"), ("some_regions", "some_rows")):
             shown = self.filters.view(self.start_ns, rows)
-            if self.filters.mapping is not None:
+            if self.filters.cuts:
                 shown = CUT.replace("{rows}", shown)
             self._db.execute(f"CREATE TEMP VIEW {view} AS {shown}")
 
@@ -166,6 +160,17 @@ class Source:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _wanted(self) -> Sequence[tuple[int, int, int]]:
+        pattern = self.filters.mapping
+        if self.filters.pieces or pattern is None:
+            return self.filters.pieces
+        if not (wanted := pieces_of(self.recording, pattern)):
+            raise UsageError(
+                f"no mapping of {self.recording.path} is called {pattern!r}; udamon report mappings "
+                "lists them, and * stands for any letters."
+            )
+        return wanted
 
     def _start(self) -> int:
         """When the recording began, ns on CLOCK_MONOTONIC: the begin of its first window."""
