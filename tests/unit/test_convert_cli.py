@@ -120,6 +120,14 @@ def test_refusals(own: Path, tmp_path: Path) -> None:
     assert there.read_text().startswith("time,")
 
 
+@pytest.mark.parametrize(("to", "name"), [("parquet", "Parquet"), ("csv", "CSV")])
+def test_what_is_only_written(own: Path, tmp_path: Path, to: str, name: str) -> None:
+    """Tables for other engines are told from what is unknown, with the step that helps."""
+    assert run(own, "-o", tmp_path / "table", "--to", to) == 0
+    with pytest.raises(RecordingError, match=f"is {name}, which udamon writes.*; give the recording that it"):
+        run(tmp_path / "table", "-o", tmp_path / "again", "--to", "arrow")
+
+
 def test_a_bad_source_leaves_nothing(tmp_path: Path) -> None:
     good = damo_snapshot(0, 10, [damo_region(0, 4096)])
     source = damo_file(tmp_path / "bad", [damo_record([good, damo_snapshot(10, 20, [damo_region(4096, 0)])])])

@@ -13,10 +13,12 @@ from udamon.model import Event, Snapshot
 from udamon.record import arrow_file, damo_json, perf_script
 from udamon.record.chunks import Progress, chunks, is_zlib
 from udamon.record.reader import Recording
+from udamon.record.schema import COLUMNS
 
 HEAD = 1 << 16
 """Bytes of (uncompressed) content that a file's kind must show in."""
 
+_CSV = ",".join(COLUMNS).encode()
 _TRACE = (perf_script.AGGREGATED, perf_script.BEFORE_APPLY)
 
 
@@ -49,6 +51,10 @@ def copied(path: Path, progress: Progress) -> Recording | None:
     if head.startswith(b"PAR1"):
         raise RecordingError(
             f"{path} is Parquet, which udamon writes for other engines; give the recording that it was made from."
+        )
+    if head.startswith(_CSV):
+        raise RecordingError(
+            f"{path} is CSV, which udamon writes for other engines; give the recording that it was made from."
         )
     if head.startswith(b"PERFILE2"):
         raise RecordingError(
