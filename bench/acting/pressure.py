@@ -149,8 +149,8 @@ def figure(looks: Sequence[Sequence[float]], acted: dict[str, float], where: str
     )
     note = (
         f"The second half of each phase of {PHASE_S} s. `udamon schemes --apply --via idle`: pageout of what was "
-        f"unaccessed for 2 s, at most {MOST // MIB} MiB a second, with the goal memcg_some_mem_psi_us of {GOAL_US} µs a "
-        f"second ({GOAL_US / 1e6:.1%} of the time), "
+        f"unaccessed for 2 s, at most {MOST // MIB} MiB a second, with the goal memcg_some_mem_psi_us of {GOAL_US} µs "
+        f"a second ({GOAL_US / 1e6:.1%} of the time), "
         f"goal_tuner temporal. {HOT // MIB} MiB hot, "
         f"{SELDOM // MIB} MiB used seldom, {COLD // MIB} MiB cold; {RATE} accesses a second. Taken out: "
         f"{acted['moved_bytes'] / MIB:.0f} MiB; of that, read back within a minute: "
