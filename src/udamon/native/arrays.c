@@ -1,4 +1,4 @@
-/* Arrays that Python hands in as buffers. */
+/* Arrays that Python hands in as buffers, and those that it gets back. */
 #include "native.h"
 
 int take_arrays(PyObject *sequence, Py_buffer *buffer, size_t *count, const size_t *item_size, int number)
@@ -31,4 +31,17 @@ void release_arrays(Py_buffer *buffer, int number)
     for (int i = 0; i < number; i++)
         if (buffer[i].obj != NULL)
             PyBuffer_Release(&buffer[i]);
+}
+
+PyObject *make_arrays(const size_t *size, size_t number, char **memory)
+{
+    PyObject *tuple = PyTuple_New((Py_ssize_t)number);
+    for (size_t i = 0; tuple != NULL && i < number; i++) {
+        PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size[i]);
+        if (bytes == NULL || PyTuple_SetItem(tuple, (Py_ssize_t)i, bytes) < 0)
+            Py_CLEAR(tuple);
+        else
+            memory[i] = PyBytes_AsString(bytes);
+    }
+    return tuple;
 }

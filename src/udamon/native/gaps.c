@@ -7,7 +7,6 @@ enum { BOUNDS, LOW, HIGH, REACH, HEIGHT, BUFFERS };
 static const size_t item_size[BUFFERS] = {8, 8, 8, 8, 8};
 
 enum { FIRST, LAST, STAKE, MOVED, OUTPUTS };
-static const size_t output_size[OUTPUTS] = {8, 8, 8, 1};
 
 /* Called twice: without `memory` to count, then to fill. */
 static size_t gaps(const Py_buffer *buffer, size_t steps, uint64_t exact, double finest, char *const *memory)
@@ -60,20 +59,12 @@ static PyObject *steps_gaps(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "OKd", &buffers, &exact, &finest))
         return NULL;
     if (take_arrays(buffers, buffer, count, item_size, BUFFERS) == 0 && same_length(count, LOW, HEIGHT) &&
-        sound(buffer, count) && (tuple = PyTuple_New(OUTPUTS)) != NULL) {
+        sound(buffer, count)) {
         size_t made = gaps(buffer, count[LOW], exact, finest, NULL);
+        const size_t size[OUTPUTS] = {8 * made, 8 * made, 8 * made, made};
         char *memory[OUTPUTS];
-        int ready = 1;
-        for (int i = 0; ready && i < OUTPUTS; i++) {
-            PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(output_size[i] * made));
-            ready = bytes != NULL && PyTuple_SetItem(tuple, i, bytes) == 0;
-            if (ready)
-                memory[i] = PyBytes_AsString(bytes);
-        }
-        if (ready)
+        if ((tuple = make_arrays(size, OUTPUTS, memory)) != NULL)
             gaps(buffer, count[LOW], exact, finest, memory);
-        else
-            Py_CLEAR(tuple);
     }
     release_arrays(buffer, BUFFERS);
     return tuple;

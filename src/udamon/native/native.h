@@ -12,6 +12,9 @@ int take_arrays(PyObject *sequence, Py_buffer *buffer, size_t *count, const size
 /* 1 when the arrays first..last have as many items; 0 with ValueError set. */
 int same_length(const size_t *count, int first, int last);
 void release_arrays(Py_buffer *buffer, int number);
+/* A tuple of `number` new bytes objects of these sizes; where the bytes of each are comes into `memory`, to be filled
+ * before anybody else sees them. NULL with an exception set. */
+PyObject *make_arrays(const size_t *size, size_t number, char **memory);
 
 /* splitmix64's finaliser (Steele, Lea, Flood 2014): a hash, and of a counter a random number */
 static inline uint64_t mix(uint64_t x)

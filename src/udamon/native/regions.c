@@ -105,22 +105,16 @@ static PyObject *regions_cut(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "OKKKLKd", &buffers, &c.limit, &c.granularity, &c.ticks, &c.latest, &c.aggregation,
                           &c.used))
         return NULL;
-    if (take_buffers(&c, buffers) == 0 && (tuple = PyTuple_New(OUTPUTS)) != NULL) {
+    if (take_buffers(&c, buffers) == 0) {
         walk(&c, NULL);
+        size_t size[OUTPUTS];
         char *memory[OUTPUTS];
-        int ready = 1;
-        for (int i = 0; ready && i < OUTPUTS; i++) {
-            PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(8 * c.made));
-            ready = bytes != NULL && PyTuple_SetItem(tuple, i, bytes) == 0;
-            if (ready)
-                memory[i] = PyBytes_AsString(bytes);
-        }
-        if (ready) {
+        for (size_t i = 0; i < OUTPUTS; i++)
+            size[i] = 8 * c.made;
+        if ((tuple = make_arrays(size, OUTPUTS, memory)) != NULL) {
             struct output out = {(void *)memory[START], (void *)memory[END], (void *)memory[COUNT_BP],
                                  (void *)memory[TOUCHED_BYTES], (void *)memory[COUNT], (void *)memory[AGE]};
             walk(&c, &out);
-        } else {
-            Py_CLEAR(tuple);
         }
     }
     release_arrays(c.buffer, BUFFERS);

@@ -145,17 +145,12 @@ static void places(const struct fit *f, size_t count, struct output *out)
 static PyObject *results(struct fit *f, struct run *runs, uint64_t *suspects)
 {
     size_t found = fit_order(f, runs), count = found ? found : 1, steps = count - 1;
-    const size_t size[SUSPECTS] = {count, count, 8 * steps, 8 * count, 8 * count, 8 * count, 8 * steps, 8 * steps, 8 * steps, 8 * steps};
-    PyObject *tuple = PyTuple_New(OUTPUTS);
-    char *memory[SUSPECTS];
-    int ready = tuple != NULL;
-    for (int i = 0; ready && i < SUSPECTS; i++) {
-        PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size[i]);
-        ready = bytes != NULL && PyTuple_SetItem(tuple, i, bytes) == 0;
-        if (ready)
-            memset(memory[i] = PyBytes_AsString(bytes), 0, size[i]);
-    }
-    if (ready) {
+    const size_t size[OUTPUTS] = {count, count, 8 * steps, 8 * count, 8 * count, 8 * count, 8 * steps, 8 * steps, 8 * steps, 8 * steps, 0};
+    char *memory[OUTPUTS];
+    PyObject *tuple = make_arrays(size, OUTPUTS, memory);
+    if (tuple != NULL) {
+        for (int i = 0; i < OUTPUTS; i++)
+            memset(memory[i], 0, size[i]);
         struct output out = {
             .state = (void *)memory[STATE], .since = (void *)memory[SINCE], .place = (void *)memory[PLACE], .rate = (void *)memory[RATE],
             .touched = (void *)memory[TOUCHED], .seen = (void *)memory[SEEN], .low = (void *)memory[LOW],
@@ -165,10 +160,9 @@ static PyObject *results(struct fit *f, struct run *runs, uint64_t *suspects)
         segments(f, runs, found, &out);
         places(f, count, &out);
         PyObject *bytes = PyBytes_FromStringAndSize((const char *)suspects, (Py_ssize_t)(24 * out.suspected));
-        ready = bytes != NULL && PyTuple_SetItem(tuple, SUSPECTS, bytes) == 0;
+        if (bytes == NULL || PyTuple_SetItem(tuple, SUSPECTS, bytes) < 0) /* how many there are is known only now */
+            Py_CLEAR(tuple);
     }
-    if (!ready)
-        Py_CLEAR(tuple);
     return tuple;
 }
 

@@ -27,7 +27,7 @@ static size_t places(const Py_buffer *buffer, size_t ranges, uint64_t offset, ui
 static PyObject *strata(PyObject *self, PyObject *args)
 {
     (void)self;
-    PyObject *buffers, *result = NULL;
+    PyObject *buffers, *tuple = NULL;
     unsigned long long offset, cell, width, inside;
     Py_buffer buffer[BUFFERS] = {{0}};
     size_t count[BUFFERS];
@@ -38,21 +38,18 @@ static PyObject *strata(PyObject *self, PyObject *args)
         int sound = cell > 0 && cell <= (uint64_t)1 << 48 && inside < width && offset <= UINT64_MAX - inside;
         for (size_t r = 0; sound && r < count[START]; r++)
             sound = start[r] < end[r] && end[r] < (uint64_t)1 << 63;
-        size_t made = sound ? places(buffer, count[START], offset, cell, width, inside, NULL, NULL) : 0;
-        PyObject *starts = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(8 * made));
-        PyObject *ends = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(8 * made));
-        if (!sound) {
+        if (sound) {
+            size_t made = places(buffer, count[START], offset, cell, width, inside, NULL, NULL);
+            const size_t size[BUFFERS] = {8 * made, 8 * made};
+            char *memory[BUFFERS];
+            if ((tuple = make_arrays(size, BUFFERS, memory)) != NULL)
+                places(buffer, count[START], offset, cell, width, inside, (void *)memory[START], (void *)memory[END]);
+        } else {
             PyErr_SetString(PyExc_ValueError, "ranges or cells are empty or too large");
-        } else if (starts != NULL && ends != NULL) {
-            places(buffer, count[START], offset, cell, width, inside, (void *)PyBytes_AsString(starts),
-                   (void *)PyBytes_AsString(ends));
-            result = PyTuple_Pack(2, starts, ends);
         }
-        Py_XDECREF(starts);
-        Py_XDECREF(ends);
     }
     release_arrays(buffer, BUFFERS);
-    return result;
+    return tuple;
 }
 
 PyMethodDef strata_methods[] = {
