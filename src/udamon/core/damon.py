@@ -39,8 +39,10 @@ class DamonPolicy:
         """One slot a region, with one check a tick."""
         slots = Slots()
         for position, target in enumerate(targets):
-            for r in target.regions:
-                slots.add(position, r.start, r.end, ticks)
+            regions = target.regions
+            slots.extend(
+                position, [r.start for r in regions], [r.end for r in regions], [ticks] * len(regions)
+            )
         return slots
 
     def fold(self, targets: Sequence[Target], slots: Slots, answers: Answers) -> None:
