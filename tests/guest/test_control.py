@@ -86,6 +86,32 @@ def served(directory: Path) -> Iterator[Path]:
         server.wait(PATIENCE_S)
 
 
+def test_schemes_of_paddr_act(tmp_path: Path) -> None:
+    """On frames that processes map; `cold` asks for no swap."""
+    with memory() as program, served(tmp_path) as kdamonds:
+        program.map("area", 64 << 20, "small")
+        put(kdamonds / "nr_kdamonds", "1")
+        put(kdamonds / "0/contexts/nr_contexts", "1")
+        context = kdamonds / "0/contexts/0"
+        put(context / "operations", "paddr")
+        put(context / "monitoring_attrs/intervals/sample_us", "100000")
+        put(context / "monitoring_attrs/intervals/aggr_us", "1000000")
+        put(context / "targets/nr_targets", "1")
+        put(context / "schemes/nr_schemes", "1")
+        scheme = context / "schemes/0"
+        put(scheme / "action", "cold")
+        for name in ("sz", "nr_accesses", "age"):
+            put(scheme / f"access_pattern/{name}/max", str(2**64 - 1))
+        put(kdamonds / "0/state", "on")
+        applied, end = 0, time.monotonic() + PATIENCE_S
+        while not applied and time.monotonic() < end:
+            put(kdamonds / "0/state", "update_schemes_stats")
+            applied = int((scheme / "stats/sz_applied").read_text())
+            time.sleep(0.5)
+        put(kdamonds / "0/state", "off")
+    assert applied > 0
+
+
 def test_events_are_tracepoints_that_ftrace_reads(tmp_path: Path) -> None:
     if not (TRACING / "user_events_data").exists():
         pytest.skip("this kernel has no user_events")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.unit.test_control_tree import C, error
-from udamon.control.assembly import Assembly
+from udamon.control.assembly import Assembly, Obliging
 from udamon.control.kdamonds import Kdamonds
 from udamon.control.plan import PlannedTarget
 from udamon.control.spaces import opener
@@ -356,3 +357,67 @@ def test_ranges_of_a_process_hold_until_the_first_update() -> None:
                     places.close()
         finally:
             child.kill()
+
+
+@pytest.mark.needs("clear_refs")
+def test_a_process_is_a_target_until_it_is_reaped() -> None:
+    """As in the kernel: a zombie is one still."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+        os._exit(0)
+    places = opener("fvaddr", Roots())(PlannedTarget(child, (Range(4096, 8192),)))
+    try:
+        assert places.valid()
+        os.kill(child, 9)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        assert places.valid()
+        os.waitpid(child, 0)
+        assert not places.valid()
+    finally:
+        places.close()
+        with suppress(ChildProcessError):
+            os.waitpid(child, os.WNOHANG)
+
+
+FIRST_ON = """
+import os, sys, time
+from pathlib import Path
+from udamon.control.assembly import Assembly, Obliging
+from udamon.control.kdamonds import Kdamonds
+from udamon.control.tree import Tree
+
+assembly = Assembly("refs")
+kdamonds = Kdamonds(assembly, lambda path: False, time.monotonic_ns)
+tree = Tree(kdamonds)
+assembly.load()
+for path, text in (
+    ("nr_kdamonds", "1"),
+    ("0/contexts/nr_contexts", "1"),
+    ("0/contexts/0/targets/nr_targets", "1"),
+    ("0/contexts/0/targets/0/pid_target", sys.argv[1]),
+    ("0/contexts/0/schemes/nr_schemes", "1"),
+):
+    tree.write(f"kdamonds/{path}", text)
+before = set(sys.modules)
+tree.write("kdamonds/0/state", "on")
+print(sorted(set(sys.modules) - before))
+kdamonds.close()
+"""
+
+
+@pytest.mark.needs("clear_refs")
+def test_the_first_on_waits_for_no_import() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            command = [sys.executable, "-c", FIRST_ON, str(child.pid)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+        finally:
+            child.kill()
+    assert done.stdout == "[]\n"
+
+
+def test_what_numbers_are_read_with_is_closed_at_the_end() -> None:
+    closed: list[str] = []
+    Obliging(None, lambda: closed.append("metrics")).close()
+    assert closed == ["metrics"]

@@ -148,6 +148,16 @@ def test_a_cgroup_path_may_end_with_a_newline() -> None:
     assert plan_of(tree).schemes[0].ops_filters[0].memcg_path == "/web"
 
 
+@pytest.mark.parametrize("operations", ["vaddr", "fvaddr"])
+def test_addr_unit_is_nothing_to_processes(operations: str) -> None:
+    tree = full()
+    tree.write(f"{C}/monitoring_attrs/probes/nr_probes", "0")
+    tree.write(f"{C}/operations", operations)
+    before = plan_of(tree)
+    tree.write(f"{C}/addr_unit", "2")
+    assert plan_of(tree) == before
+
+
 @pytest.mark.parametrize(
     ("settings", "code"),
     [
@@ -155,7 +165,7 @@ def test_a_cgroup_path_may_end_with_a_newline() -> None:
         ({"monitoring_attrs/nr_regions/min": "1001"}, errno.EINVAL),
         ({"monitoring_attrs/intervals/sample_us": "100001"}, errno.EINVAL),
         ({"monitoring_attrs/intervals/intervals_goal/aggrs": "3"}, errno.EINVAL),
-        ({"addr_unit": "2"}, errno.EINVAL),
+        ({"operations": "paddr", "addr_unit": "2"}, errno.EINVAL),
         ({"monitoring_attrs/probes/nr_probes": "1"}, errno.EINVAL),
         ({"operations": "paddr", "targets/nr_targets": "2"}, errno.EINVAL),
         (

@@ -150,6 +150,7 @@ def _serve(args: argparse.Namespace, places: Places, ready: Callable[[], None]) 
     mounts = [Mount(places.new, AdminFiles(tree))]
     if places.old is not None:
         mounts.insert(0, Mount(places.old, old))
+    assembly.load()
     sys.setswitchinterval(SWITCH_S)
     try:
         serve(mounts, ready)

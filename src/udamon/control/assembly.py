@@ -37,8 +37,10 @@ NOTHING = Applied(0, 0)
 class Obliging:
     """Takes every deed, as the kernel does: one that cannot be done here applies 0 bytes (semantics §4.3)."""
 
-    def __init__(self, actor: Actor | None) -> None:
+    def __init__(self, actor: Actor | None, also_close: Callable[[], None] = lambda: None) -> None:
+        """`also_close` is called at the end, too."""
         self._actor = actor
+        self._also_close = also_close
         self._undone: dict[Deed, bool] = {}
 
     def missing(self, deed: Deed) -> str | None:
@@ -55,6 +57,7 @@ class Obliging:
     def close(self) -> None:
         if self._actor is not None:
             self._actor.close()
+        self._also_close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +91,8 @@ class Assembly:
         spaces = Spaces(plan.operations, plan.targets, opener(plan.operations, self.roots, self._simulated()))
         try:
             watch = self._watch(spaces, plan, clock)
-            schemes = Schemes(
-                plan.schemes, Obliging(self._actor(plan)), MachineMetrics(self.roots), clock.now_ns
-            )
+            metrics = MachineMetrics(self.roots)
+            schemes = Schemes(plan.schemes, Obliging(self._actor(plan), metrics.close), metrics, clock.now_ns)
         except Exception:
             spaces.close()
             raise
@@ -105,6 +107,22 @@ class Assembly:
             kdamond.bus.subscribe(heard)
             schemes.observers.append(heard)
         return running
+
+    def load(self) -> None:
+        """Import what kdamonds need, so that the first `on` does not wait for it: seconds on a slow machine."""
+        if self.truth is not None:
+            import udamon.ops.sim
+
+            return
+        if self.via == "idle":
+            import udamon.ops.idle
+        elif self.via == "refs":
+            import udamon.ops.refs
+        elif self.via == "softdirty":
+            import udamon.ops.softdirty
+        if self.act:
+            import udamon.ops.acting.paddr
+            import udamon.ops.acting.vaddr  # noqa: F401
 
     def _simulated(self) -> list[Range] | None:
         return None if self.truth is None else self.truth.layout.ranges()
@@ -123,8 +141,12 @@ class Assembly:
         return SampledWatch(make_policy(self.policy, self.random), sampler_, self.random)
 
     def _actor(self, plan: Plan) -> Actor | None:
-        if not self.act or self.truth is not None or plan.operations == "paddr":
+        if not self.act or self.truth is not None:
             return None
+        if plan.operations == "paddr":
+            from udamon.ops.acting.paddr import PaddrActor
+
+            return PaddrActor(self.roots)
         from udamon.ops.acting.vaddr import VaddrActor
 
         return VaddrActor(self.roots)

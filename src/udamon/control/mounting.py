@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from udamon.control.files import Files
 from udamon.control.served import Served
@@ -150,7 +151,7 @@ def _run(module: ModuleType, mount: Mount, ready: Callable[[], None]) -> None:
     # Unmounting itself after a kill is fusermount3's art; without it the next start clears up (prepare).
     options = {"auto_unmount": True} if shutil.which("fusermount3") else {}
     try:
-        module.FUSE(
+        _file_system(module)(
             Served(mount.files, answers),
             str(mount.point),
             foreground=True,
@@ -158,7 +159,8 @@ def _run(module: ModuleType, mount: Mount, ready: Callable[[], None]) -> None:
             subtype=NAME,
             direct_io=True,
             # Files come and go by what is written elsewhere, so whether one is there is always asked. Only which
-            # name was which is remembered: it saves a question for each directory on the way.
+            # name was which is remembered: it saves a question for each directory on the way. To remember more would
+            # save next to nothing: whatever is read or written must be asked for again, for its times.
             attr_timeout=0,
             entry_timeout=NAMES_S,
             negative_timeout=0,
@@ -171,6 +173,26 @@ def _run(module: ModuleType, mount: Mount, ready: Callable[[], None]) -> None:
         # A signal ended it, which libfuse counts as a failure.
     finally:
         quiet.end()
+
+
+def _file_system(module: ModuleType) -> Callable[..., object]:
+    """mfusepy's class with a getattr of its own: that is half of all calls, and there are but a few answers to it."""
+    base: Any = module.FUSE
+    answers: dict[int, bytes] = {}
+
+    class FileSystem(base):  # type: ignore[misc]
+        def getattr_fuse_3(self, path: bytes, buf: Any, fip: object) -> int:
+            served: Served = self.operations
+            mode = served.mode(path.decode(self.encoding, self.errors))
+            answer = answers.get(mode)
+            if answer is None:
+                stat = module.c_stat()
+                module.set_st_attrs(stat, served.attributes(mode), use_ns=True)
+                answer = answers[mode] = bytes(stat)
+            ctypes.memmove(buf, answer, len(answer))
+            return 0
+
+    return FileSystem
 
 
 class _Quiet:

@@ -46,10 +46,11 @@ def read_plan(context: Directory, cgroup_exists: CgroupExists) -> Plan:
     """What the files of `context` ask for.
 
     Raises OSError as the kernel answers `on` and `commit`: EINVAL for attributes and targets, ENOMEM for a scheme.
-    Probes and an addr_unit other than 1, which user space has no use for, are EINVAL as well.
+    Probes are EINVAL as well, and for paddr an addr_unit other than 1: it is for machines that count physical memory
+    in another unit than bytes. The others take no notice of it, as in the kernel.
     """
     operations = str(context["operations"])
-    if context.get("addr_unit", 1) != 1 or _probes(context):
+    if (operations == "paddr" and context.get("addr_unit", 1) != 1) or _probes(context):
         raise refused(errno.EINVAL)
     attrs = read_attrs(context)
     targets = tuple(_read_target(target) for target in context.at("targets").children())

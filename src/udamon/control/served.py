@@ -59,9 +59,16 @@ class Served:
     def init(self, path: str) -> None:
         self._ready()
 
-    def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
+    def mode(self, path: str) -> int:
+        """See files.Files. What `attributes` are of."""
         keep_thread()
-        mode = self._files.mode(path)
+        return self._files.mode(path)
+
+    def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
+        return self.attributes(self.mode(path))
+
+    def attributes(self, mode: int) -> dict[str, int]:
+        """Those of all files with the permission bits `mode`, or of all directories (−1)."""
         return self._directory if mode < 0 else {"st_mode": stat.S_IFREG | mode, **self._file}
 
     def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, int], int]]:

@@ -6,6 +6,8 @@ Unlike there a process can be in one context only, once: two monitors would dest
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -16,6 +18,7 @@ from udamon.errors import CannotError, UsageError
 from udamon.linux.failure import owner, process_errors
 from udamon.linux.iomem import system_ram
 from udamon.linux.maps import line_range, read_lines
+from udamon.linux.process_madvise import open_process
 from udamon.linux.procfs import ProcessId, is_alive, read_cmdline, read_stat
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
@@ -65,6 +68,9 @@ class Process:
             read_lines(self._process, roots.proc)  # it tells whether we may
         name = f"{self._process.pid}-{self._process.start_time}"
         self._lock: Lock = take_lock(name, f"process {planned.pid}", roots)
+        self._pidfd = -1
+        with suppress(OSError):  # a kernel without pidfds, or it has just ended: /proc says so, too
+            self._pidfd = open_process(self._process, roots.proc)
 
     def replan(self, planned: PlannedTarget) -> None:
         if planned.ranges:
@@ -82,7 +88,16 @@ class Process:
         return None
 
     def valid(self) -> bool:
-        return is_alive(self._process, self._roots.proc)
+        """Asked in each stretch, twice: one system call through the pidfd, four through /proc."""
+        if self._pidfd < 0:
+            return is_alive(self._process, self._roots.proc)
+        try:
+            signal.pidfd_send_signal(self._pidfd, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass  # it is there
+        return True
 
     def about(self) -> dict[str, object]:
         pid, proc = self._process.pid, self._roots.proc
@@ -98,6 +113,9 @@ class Process:
 
     def close(self) -> None:
         self._lock.release()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
 
 
 class Elsewhere:
