@@ -195,6 +195,12 @@ def fuse() -> str | None:
 
 
 @capability
+def fusermount() -> str | None:
+    """Users who are not root can mount."""
+    return None if shutil.which("fusermount3") else "fusermount3 is not installed (package fuse3)"
+
+
+@capability
 def redis() -> str | None:
     both = shutil.which("redis-server") and shutil.which("redis-benchmark")
     return None if both else "redis-server is not installed"
