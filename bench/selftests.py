@@ -42,9 +42,13 @@ LEFT_OUT = {
     "lru_sort.sh": "is about the kernel's module damon_lru_sort",
 }
 SKIPPED = 4
-GUEST = Machine(1, 2048, "")
-"""One processor: only then does the emulated TLB not hide accesses from any monitor (bench/tlb.py)."""
+GUEST = Machine(2, 2048, "")
 LIMIT_S = 280
+LIMITS_S = {"sysfs.sh": 900}
+"""Shells are slow under emulation."""
+VECTORS = {"GLIBC_TUNABLES": f"glibc.cpu.x86_rep_stosb_threshold={1 << 30}"}
+"""For the programs that access memory, both ways: glibc's memset then uses vectors. `rep stosb`, which it prefers, is
+emulated byte by byte: 80 ms for the 10 MiB that the tests want accessed many times in 100 ms, instead of 4 ms."""
 
 
 def main() -> int:
@@ -122,12 +126,19 @@ def inside(who: str, version: str, names: list[str]) -> None:
                 "--",
                 *command,
             ]
-        began = time.monotonic()
+        began, limit = time.monotonic(), LIMITS_S.get(name, LIMIT_S)
         try:
-            done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=LIMIT_S)
+            done = subprocess.run(
+                command,
+                cwd=directory,
+                capture_output=True,
+                text=True,
+                timeout=limit,
+                env=os.environ | VECTORS,
+            )
             status, said = done.returncode, (done.stdout + done.stderr).strip()
         except subprocess.TimeoutExpired:
-            status, said = -1, f"not done in {LIMIT_S} s"
+            status, said = -1, f"not done in {limit} s"
         seconds = round(time.monotonic() - began)
         line = {
             "who": who,
@@ -160,7 +171,7 @@ def table(only: list[str]) -> None:
                     GUEST,
                     f"{python} --inside {who} {version} {name}\n",
                     place,
-                    LIMIT_S + 100,
+                    LIMITS_S.get(name, LIMIT_S) + 100,
                 )
                 lines = (place / "job" / "output").read_text().splitlines()
                 cells.append(_cell([json.loads(line) for line in lines if line.startswith('{"who"')]))
