@@ -22,7 +22,7 @@ from scripts.guest.machine import Machine
 from scripts.stages import ROOT, WORK
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "udamon" / "selftests"
-VERSIONS = {"7.2": "sid", "6.12": "bookworm"}
+VERSIONS = {"7.2": "sid", "6.12": "trixie"}
 """The kernel version of each set, and Debian's suite that has its source."""
 SYSFS = (
     "sysfs.sh", "sysfs_update_removed_scheme_dir.sh", "sysfs_update_schemes_tried_regions_hang.py",
