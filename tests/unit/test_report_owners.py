@@ -171,3 +171,19 @@ def test_nothing_of_that_name(tmp_path: Path) -> None:
             wss.measure(source, by="mapping")
         report = hot_cold.measure(source)
     assert "no mapping is known" in hot_cold.render(report, Catalog(source.recording), Terminal())
+
+
+def test_guesses_are_explained_where_one_is_shown(tmp_path: Path) -> None:
+    """A stack that is neither among the hottest nor among the coldest needs no explanation."""
+    stack = ANON + 4 * KIB
+    rows: list[Row] = [*BASIC[:4], (ANON, stack, "---p", 0, ""), (stack, ANON + MIB, "rw-p", 0, "")]
+    shot = snap(
+        0, [(HEAP, HEAP + MIB, 20, 0, MIB), (LIB, LIB + 2 * MIB, 0, 0, 0), (stack, ANON + MIB, 5, 0, 0)]
+    )
+    recording = record(tmp_path / "a", [mapped(*rows), shot])
+    with Source(recording) as source:
+        report = hot_cold.measure(source)
+    explained = [
+        "? a guess" in hot_cold.render(report, Catalog(recording), Terminal(), top) for top in (1, 2)
+    ]
+    assert explained == [False, True]

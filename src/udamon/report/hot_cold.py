@@ -200,7 +200,7 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
         parts += [f"{title} {len(lines)} of {len(report.lines)} mappings", *table(rows, align), ""]
         if title == "hottest":
             parts += _offsets(lines)
-    if any(line.owner.guess for line in report.lines):
+    if any(line.owner.guess for line in (*report.hottest(top), *report.coldest(top))):
         parts.append("? a guess from the shape of the memory: the kernel does not name it.")
     return "\n".join(parts).rstrip()
 
