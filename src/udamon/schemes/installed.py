@@ -52,11 +52,6 @@ class Installed:
         return self.gate.active and sis >= self.next_apply
 
     @property
-    def selective(self) -> bool:
-        """It passes over regions whether or not they match, and remembers where: they must all be shown to it."""
-        return self.quota.is_set
-
-    @property
     def exhausted(self) -> bool:
         """It has looked at as many snapshots as it may. Each target counts as one, and one whose last region was
         skipped does not count: both as in the kernel (semantics §9.5), whose users know them so."""

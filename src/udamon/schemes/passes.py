@@ -74,13 +74,10 @@ class ApplyPass:
             regions = target.regions
             while at < len(regions):
                 for number, scheme in enumerate(self._due):
-                    region = regions[at]
-                    if region.start >= shown[number]:
-                        # Most regions are nothing to most schemes: that is seen here, without a call.
-                        if at == len(regions) - 1 or scheme.selective or matches(scheme.limits, region):
-                            self._visit(scheme, position, target, at)
+                    if regions[at].start >= shown[number]:
+                        self._visit(scheme, position, target, at)
                         shown[number] = regions[at].end
-                if not self._cuts or not self._cuts.fold_back(target, at, self._limit):
+                if not self._cuts.fold_back(target, at, self._limit):
                     at += 1
 
     def _visit(self, scheme: Installed, position: int, target: Target, at: int) -> None:

@@ -18,9 +18,6 @@ class Cuts:
     def __init__(self) -> None:
         self._at: dict[int, set[int]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._at)
-
     def cut(self, target: Target, at: int, size: int) -> Region:
         """Shorten the region at this place of the list to its first `size` bytes; the rest comes after it."""
         region = target.regions[at]
