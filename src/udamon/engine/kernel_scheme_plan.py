@@ -115,8 +115,8 @@ def _quotas(at: str, scheme: Scheme) -> Iterator[Setting]:
     quota = scheme.quotas
     for name in ("ms", "bytes", "reset_interval_ms", "goal_tuner", "fail_charge_num", "fail_charge_denom"):
         yield f"{at}/{name}", str(getattr(quota, name))
-    for name in ("sz", "nr_accesses", "age"):
-        yield f"{at}/weights/{name}_permil", str(getattr(quota.weights, f"{name}_permil"))
+    for name in ("sz_permil", "nr_accesses_permil", "age_permil"):
+        yield f"{at}/weights/{name}", str(getattr(quota.weights, name))
     yield f"{at}/goals/nr_goals", str(len(quota.goals))
     for n, goal in enumerate(quota.goals):
         yield from _goal(f"{at}/goals/{n}", goal)

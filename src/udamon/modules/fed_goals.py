@@ -48,8 +48,7 @@ class FedGoals:
         """Go on with the goals of these; raises NotSupported, and then goes on as before."""
         goals = {goal for s in schemes for goal in s.quotas.goals if goal.target_metric in OWN_METRICS}
         for goal in goals - self._aimed.keys():
-            if why := self._metrics.missing(goal):
-                raise NotSupported(f"the goal {goal.target_metric} cannot be followed here: {why}")
+            self._metrics.require(goal)
         self._aimed = {goal: self._aimed.get(goal) or AimedGoal(goal) for goal in goals}
         self.numbers = {goal: number for goal, number in self.numbers.items() if goal in goals}
 

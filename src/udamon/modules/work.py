@@ -12,7 +12,6 @@ from udamon.core.attrs import Attrs
 from udamon.core.scheme import AccessPattern, Action, Scheme, SchemeStatus
 from udamon.engine.acting import PatternsFor
 from udamon.engine.kdamond import Kdamond
-from udamon.errors import NotSupported
 from udamon.model import Event, Snapshot
 from udamon.modules.dry_run import PassWatch
 from udamon.modules.fed_goals import as_user_input
@@ -79,8 +78,7 @@ class Work:
     def _check_goals(self, wanted: Sequence[WantedScheme]) -> None:
         for scheme in schemes_at(wanted, self._engine.attrs):
             for goal in scheme.quotas.goals:
-                if why := self._metrics.missing(goal):
-                    raise NotSupported(f"the goal {goal.target_metric} cannot be followed here: {why}")
+                self._metrics.require(goal)
 
     def commit(self, wanted: Sequence[WantedScheme]) -> None:
         """Go on with these schemes. From any other thread, while it runs. Raises NotSupported or CannotError."""

@@ -82,6 +82,11 @@ class MachineMetrics:
             return str(error)
         return None
 
+    def require(self, goal: Goal) -> None:
+        """Raises NotSupported, with the sentence of `missing`, where the goal's number cannot be had here."""
+        if why := self.missing(goal):
+            raise NotSupported(f"the goal {goal.target_metric} cannot be followed here: {why}")
+
     def value(self, goal: Goal) -> int | None:
         """In the unit of the metric; PSI metrics: the total so far, µs. None: not known yet. Raises CannotError."""
         if goal.target_metric is GoalMetric.NODE_ELIGIBLE_MEM_BP:

@@ -31,10 +31,11 @@ class SocketNumber:
             os.fchmod(self._socket.fileno(), 0o600)  # before bind: nobody else can ever open it
             self._socket.bind(str(path))
             self._made = os.stat(path).st_ino
-        except (OSError, CannotError) as error:
+        except CannotError:
             self._socket.close()
-            if isinstance(error, CannotError):
-                raise
+            raise
+        except OSError as error:
+            self._socket.close()
             raise CannotError(
                 f"no socket can be made at {path}: {error.strerror or error}; name another path."
             ) from error
