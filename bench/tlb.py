@@ -2,8 +2,8 @@
 
 Run as root where idle page tracking is there: `python -m bench.tlb` (in a guest: `make guest-shell`). A child
 touches all pages of its memory again and again; the table says which share of one-tick checks found a page
-accessed. `other CPU`: monitor and target each on its own; `same CPU`: the monitor runs where the target runs,
-so that a context switch lies between preparing and looking.
+accessed. `other CPU`: monitor and target each on its own; `visits`: the same, with the target's processor visited
+between preparing and looking (--same-cpu); `same CPU`: both on one, as on a machine that has no more.
 """
 
 from __future__ import annotations
@@ -47,13 +47,15 @@ def child(size: int, huge: bool) -> tuple[int, int]:
     return pid, int.from_bytes(os.read(reader, 8), "little")
 
 
-def seen(size: int, cpu: int, huge: bool) -> float:
+def seen(size: int, where: str, huge: bool) -> float:
     """The share of checks of hot pages that found them accessed."""
     pid, address = child(size, huge)
+    cpus = os.sched_getaffinity(0)
     try:
-        os.sched_setaffinity(pid, {0})
-        os.sched_setaffinity(0, {cpu})
-        sampler = IdleSampler()
+        os.sched_setaffinity(pid, {min(cpus)})
+        if where != "visits":
+            os.sched_setaffinity(0, {max(cpus) if where == "other CPU" else min(cpus)})
+        sampler = IdleSampler(same_cpu=where == "visits")
         slots = Slots()
         slots.add(0, address, address + size, CHECKS)
         target = Target(0, pid, read_stat(pid).start_time)
@@ -61,6 +63,7 @@ def seen(size: int, cpu: int, huge: bool) -> float:
         answers = sampler.sample([target], slots, time.monotonic_ns(), TICKS, TICK_NS, seed=2)
         sampler.close()
     finally:
+        os.sched_setaffinity(0, cpus)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     checks = answers.checks - answers.no_page[0]
@@ -68,15 +71,18 @@ def seen(size: int, cpu: int, huge: bool) -> float:
 
 
 def main() -> int:
-    cpus = sorted(os.sched_getaffinity(0))
-    columns = [("same CPU", 0)] + ([("other CPU", cpus[1])] if len(cpus) > 1 else [])
+    columns = ["same CPU"] + (["visits", "other CPU"] if len(os.sched_getaffinity(0)) > 1 else [])
     print(
         f"share of checks of hot pages that saw an access, {TICK_NS // 1_000_000} ms between prepare and look"
     )
-    print(f"{'working set':<14}" + "".join(f"{name:>14}" for name, _ in columns) + f"{'same, huge':>14}")
+    print(
+        f"{'working set':<14}"
+        + "".join(f"{name:>14}" for name in columns)
+        + f"{columns[-2:][0] + ', huge':>14}"
+    )
     for size in SIZES:
-        cells = [seen(size, cpu, huge=False) for _, cpu in columns]
-        cells.append(seen(size, 0, huge=True) if size >= 1 << 21 else float("nan"))
+        cells = [seen(size, where, huge=False) for where in columns]
+        cells.append(seen(size, columns[-2:][0], huge=True) if size >= 1 << 21 else float("nan"))
         print(f"{format_size(size):<14}" + "".join(f"{cell:>14.0%}" for cell in cells), flush=True)
     return 0
 

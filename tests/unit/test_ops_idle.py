@@ -9,6 +9,7 @@ import threading
 import time
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -194,27 +195,51 @@ def test_interrupt_ends_within_a_tick_and_answers_for_what_was_prepared(
     assert again.ticks == 1, "an interrupt is used up"
 
 
-def test_same_cpu_goes_where_the_target_ran(fake: FakeIdle) -> None:
-    """On a thread of its own, as a kdamond is: its affinity becomes the target's last processor."""
-    allowed = sorted(os.sched_getaffinity(0))
+def test_same_cpu_visits_where_the_target_ran_and_works_elsewhere(fake: FakeIdle) -> None:
+    """While it waits, it may run everywhere but there; afterwards everywhere again, and as urgently as before."""
+    allowed = os.sched_getaffinity(0)
+    ran = max(allowed)
     fake.process(PID, {0: PRESENT | 64})
     stat = fake.roots.proc / str(PID) / "stat"
     fields = stat.read_text().split()
-    fields[38] = str(allowed[-1])
+    fields[38] = str(ran)
     stat.write_text(" ".join(fields))
     sampler = IdleSampler(fake.roots, same_cpu=True)
-    seen: list[set[int]] = []
+    seen: set[frozenset[int]] = set()
+    after: list[tuple[set[int], int]] = []
 
     def run() -> None:
-        sample(sampler, slots_of((0, 1, 1, 1)))
-        seen.append(os.sched_getaffinity(0))
+        sample(sampler, slots_of((0, 1, 1_000, 1)), ticks=1_000)
+        after.append((os.sched_getaffinity(0), os.sched_getscheduler(0)))
 
     thread = threading.Thread(target=run)
     thread.start()
+    elsewhere = frozenset(allowed - {ran} or allowed)
+    while thread.is_alive() and elsewhere not in seen:
+        assert thread.native_id is not None
+        with suppress(ProcessLookupError):
+            seen.add(frozenset(os.sched_getaffinity(thread.native_id)))
+    sampler.interrupt()
     thread.join()
     sampler.close()
-    assert seen == [{allowed[-1]}]
-    assert sorted(os.sched_getaffinity(0)) == allowed
+    assert elsewhere in seen
+    assert seen <= {elsewhere, frozenset(allowed), frozenset({ran})}
+    assert after == [(allowed, os.SCHED_OTHER)]
+
+
+@pytest.mark.parametrize("cpu", [-1, 8192, 2**31 - 1])
+def test_a_processor_that_cannot_be_visited_is_left_out(fake: FakeIdle, cpu: int) -> None:
+    flags, bitmap, event = os.open(fake.flags, os.O_RDONLY), os.open(fake.bitmap, os.O_RDWR), os.eventfd(0)
+    before = os.sched_getaffinity(0), os.sched_getscheduler(0)
+    slots = slots_of((64, 1, 5, 1))
+    arrays = (array("i", [-2]), slots.target, slots.start, slots.end, slots.checks, slots.span)
+    try:
+        out = idle_sample((*arrays, array("i", [cpu])), flags, bitmap, event, 0, 5, 1_000, 1)
+    finally:
+        for fd in (flags, bitmap, event):
+            os.close(fd)
+    assert out[0] == 5
+    assert (os.sched_getaffinity(0), os.sched_getscheduler(0)) == before
 
 
 def test_interrupt_after_close_does_nothing(fake: FakeIdle) -> None:
@@ -237,7 +262,7 @@ def test_a_bitmap_that_refuses_counts_its_errno(fake: FakeIdle) -> None:
     flags, bitmap = os.open(fake.flags, os.O_RDONLY), os.open(fake.bitmap, os.O_RDONLY)
     event = os.eventfd(0)
     slots = slots_of((64, 1, 5, 1))
-    buffers = (array("i", [-2]), slots.target, slots.start, slots.end, slots.checks, slots.span)
+    buffers = (array("i", [-2]), slots.target, slots.start, slots.end, slots.checks, slots.span, array("i"))
     try:
         out = idle_sample(buffers, flags, bitmap, event, 0, 1, 1_000, 1)
     finally:
@@ -264,7 +289,7 @@ def test_slots_that_make_no_sense_are_refused(slot: tuple[int, int, int, int]) -
     start, end, checks, span = slot
     arrays = (array("i", [-1]), array("I", [0]), array("Q", [start]), array("Q", [end]), array("I", [checks]))
     with pytest.raises((ValueError, MemoryError)):
-        idle_sample((*arrays, array("I", [span])), -1, -1, -1, 0, 1, 1, 1)
+        idle_sample((*arrays, array("I", [span]), array("i")), -1, -1, -1, 0, 1, 1, 1)
 
 
 def test_a_slot_of_no_target_and_arrays_of_unlike_length_are_refused() -> None:
@@ -272,7 +297,7 @@ def test_a_slot_of_no_target_and_arrays_of_unlike_length_are_refused() -> None:
     wide = (array("Q", [0]), array("Q", [9]))
     for slots in ((array("I", [1]), *wide, one, one), (array("I", [0]), *wide, none, one)):
         with pytest.raises(ValueError, match=r"target|length"):
-            idle_sample((array("i", [-1]), *slots), -1, -1, -1, 0, 1, 1, 1)
+            idle_sample((array("i", [-1]), *slots, array("i")), -1, -1, -1, 0, 1, 1, 1)
 
 
 ADDRESSES = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 64 * PAGE))

@@ -57,8 +57,9 @@ def idle_sample(
     """Run `ticks` ticks of checks by idle page tracking; tick k begins at begin_ns + k * tick_ns (monotonic).
 
     `buffers` are native-endian arrays: page map descriptors 'i' (one a target; -1 gone, -2 addresses are
-    physical), slots ('I' target, 'Q' start, 'Q' end, 'I' checks, 'I' span). `flags_fd` is kpageflags,
-    `bitmap_fd` the idle bitmap. A write to the eventfd `event_fd` ends the call within one tick.
+    physical), slots ('I' target, 'Q' start, 'Q' end, 'I' checks, 'I' span), and processors 'i' to visit after
+    each tick's preparations. `flags_fd` is kpageflags, `bitmap_fd` the idle bitmap. A write to the eventfd
+    `event_fd` ends the call within one tick.
 
     Returns the ticks done, then as bytes: per slot hits 'I' and no_page 'I'; per check slot 'I', address 'Q',
     span 'I', answer 'B' and shift 'B'; per tick lateness 'q' in ns; per target 1 where the address space

@@ -5,6 +5,7 @@
  */
 #include "idle.h"
 #include "native.h"
+#include "visits.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -12,8 +13,8 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-enum { PAGEMAPS, SLOT_TARGET, SLOT_START, SLOT_END, SLOT_CHECKS, SLOT_SPAN, BUFFERS };
-static const size_t item_size[BUFFERS] = {4, 4, 8, 8, 4, 4};
+enum { PAGEMAPS, SLOT_TARGET, SLOT_START, SLOT_END, SLOT_CHECKS, SLOT_SPAN, VISITED, BUFFERS };
+static const size_t item_size[BUFFERS] = {4, 4, 8, 8, 4, 4, 4};
 
 enum { MOST_CHECKS = 1 << 28 }; /* their memory alone would be many GiB: somebody's mistake */
 
@@ -21,6 +22,7 @@ struct call {
     Py_buffer buffer[BUFFERS];
     size_t count[BUFFERS];
     struct files files;
+    struct visits visits;
     int event;
     unsigned long ticks;
     long long begin_ns, tick_ns;
@@ -30,7 +32,7 @@ struct call {
     struct check **by_due;    /* the same, in order of when they are looked at */
     size_t *first, *first_due; /* where each tick begins in those: ticks + 2 entries */
     struct check **batch;
-    struct keyed *framed;      /* what each tick prepared, by frame: first[tick] + 0 … prepared[tick] */
+    struct keyed *framed;      /* what each tick prepares, by frame: first[tick] + 0 … prepared[tick] */
     size_t *prepared;
     uint32_t *pending; /* hash table of checks that wait, by frame; NULL when none can share a frame */
     size_t pending_mask;
@@ -139,7 +141,8 @@ static void keep_evidence(struct call *c, struct check *check)
     *slot = index;
 }
 
-static void prepare(struct call *c, unsigned long tick)
+/* Choose the pages of a tick's checks and find their frames. */
+static void find(struct call *c, unsigned long tick)
 {
     const uint64_t *start = c->buffer[SLOT_START].buf, *end = c->buffer[SLOT_END].buf;
     size_t count = c->first[tick + 1] - c->first[tick];
@@ -158,14 +161,25 @@ static void prepare(struct call *c, unsigned long tick)
     size_t found = sort_by_frame(c->batch, count, framed);
     if (idle_classify(&c->files, framed, found)) /* heads have taken the place of tails, or pages fell away */
         found = sort_by_frame(c->batch, count, framed);
+    c->prepared[tick] = found;
+}
+
+/* Set the idle bits of what was found for a tick, and have accesses seen from now on. */
+static void mark(struct call *c, unsigned long tick)
+{
+    struct keyed *framed = c->framed + c->first[tick];
+    size_t found = c->prepared[tick];
+    if (found == 0)
+        return;
     if (c->pending != NULL)
         for (size_t i = 0; i < found; i++)
             keep_evidence(c, framed[i].check);
     idle_set(&c->files, framed, found);
-    c->prepared[tick] = found;
+    visits_make(&c->visits);
 }
 
-static void look(struct call *c, size_t from, size_t to, unsigned long tick)
+/* Read the bits of what is due; it stays in `batch`, to be confirmed. Returns its number. */
+static size_t look(struct call *c, size_t from, size_t to, unsigned long tick)
 {
     size_t count = 0;
     for (size_t i = from; i < to; i++)
@@ -177,7 +191,12 @@ static void look(struct call *c, size_t from, size_t to, unsigned long tick)
     struct keyed *framed = c->framed + (c->pending == NULL && tick > 0 ? c->first[tick - 1] : c->total);
     size_t found = c->pending == NULL && tick > 0 ? c->prepared[tick - 1] : sort_by_frame(c->batch, count, framed);
     idle_read(&c->files, framed, found);
-    /* Only now: a page that went away after it was confirmed would read as accessed. */
+    return count;
+}
+
+/* After the look: a page that went away after it was confirmed would read as accessed. */
+static void confirm(struct call *c, size_t count)
+{
     sort_by_address(c->batch, count);
     idle_confirm(&c->files, c->batch, count);
 }
@@ -186,8 +205,11 @@ static void run(struct call *c)
 {
     int slack = prctl(PR_GET_TIMERSLACK);
     prctl(PR_SET_TIMERSLACK, 1);
+    visits_begin(&c->visits);
     unsigned long tick;
     int stop = 0;
+    if (c->ticks > 0)
+        find(c, 0);
     for (tick = 0; tick < c->ticks; tick++) {
         int64_t deadline = c->begin_ns + (int64_t)tick * c->tick_ns;
         stop = sleep_until(c->event, deadline);
@@ -197,15 +219,20 @@ static void run(struct call *c)
         /* Hurrying after lost time would look at pages sooner than a tick after they were prepared. */
         if (c->late[tick] > c->tick_ns / 2)
             c->begin_ns += c->late[tick];
-        look(c, c->first_due[tick], c->first_due[tick + 1], tick);
-        prepare(c, tick);
+        /* First what the time between a mark and its look depends on, so that it is as near to a tick as can be. */
+        size_t seen = look(c, c->first_due[tick], c->first_due[tick + 1], tick);
+        mark(c, tick);
+        confirm(c, seen);
+        if (tick + 1 < c->ticks)
+            find(c, tick + 1);
     }
     if (!stop)
         sleep_until(c->event, c->begin_ns + (int64_t)tick * c->tick_ns);
     /* The last look; after an interrupt, of everything that still waits. */
     if (tick > 0)
-        look(c, c->first_due[tick], c->total, tick);
+        confirm(c, look(c, c->first_due[tick], c->total, tick));
     c->done = tick;
+    visits_end(&c->visits);
     prctl(PR_SET_TIMERSLACK, slack > 0 ? slack : 0);
 }
 
@@ -293,6 +320,8 @@ static int take_buffers(struct call *c, PyObject *sequence)
             return -1;
         }
     c->files.pagemap = c->buffer[PAGEMAPS].buf;
+    c->visits.cpu = c->buffer[VISITED].buf;
+    c->visits.count = c->count[VISITED];
     c->files.gone = calloc(c->count[PAGEMAPS] + 1, 1);
     if (c->files.gone == NULL)
         PyErr_NoMemory();

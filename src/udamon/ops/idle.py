@@ -23,15 +23,17 @@ from udamon.native._native import idle_sample
 
 _GONE, _PHYSICAL = -1, -2
 _WITHHELD = 255
+STAYS_NS = 100_000_000
+"""How long it is believed that a target runs where it ran."""
 _NONE_FAILED = bytes(256 * 4)
 
 
 class IdleSampler:
     """Samples pages of processes, and physical pages of targets without a pid.
 
-    With `same_cpu`, each stretch runs on the processor that a target ran on last (each target in turn), so
-    that context switches lie between its accesses and our looks: where they flush the TLB, working sets
-    within the TLB's reach are seen too (bench/tlb.py).
+    With `same_cpu`, the processors that the targets' first threads ran on last are visited for a moment after pages
+    were prepared (native/visits.c). Where a context switch flushes the TLB, accesses that it hid are then seen: working
+    sets within its reach, too (bench/tlb.py).
 
     Raises NotSupported when made on a kernel without idle page tracking, NotPermitted without
     CAP_SYS_ADMIN. `calls` counts system calls: page map reads, flag reads, bitmap writes and reads.
@@ -42,11 +44,12 @@ class IdleSampler:
     def __init__(self, roots: Roots = Roots(), *, same_cpu: bool = False) -> None:  # noqa: B008 (immutable)
         self._proc = roots.proc
         self._same_cpu = same_cpu
-        self._stretch = 0
         self._bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
         self._flags = _open(roots.proc / "kpageflags", os.O_RDONLY)
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock = threading.Lock()
+        self._visited = array("i")
+        self._visited_ns = -STAYS_NS
         self._maps: dict[int, int] = {}  # target index → descriptor of its page map
         self.calls = [0, 0, 0, 0]
 
@@ -54,12 +57,11 @@ class IdleSampler:
         self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int
     ) -> Answers:
         """See ops.base. Raises NotPermitted when the kernel withholds frame numbers."""
-        if self._same_cpu and targets:
-            self._go_to(targets[self._stretch % len(targets)])
-            self._stretch += 1
         maps = array("i", [self._page_map(target) for target in targets])
         self._forget(targets)
-        buffers = (maps, slots.target, slots.start, slots.end, slots.checks, slots.span)
+        if self._same_cpu and begin_ns >= self._visited_ns + STAYS_NS:
+            self._visited, self._visited_ns = array("i", sorted(self._last_cpus(targets))), begin_ns
+        buffers = (maps, slots.target, slots.start, slots.end, slots.checks, slots.span, self._visited)
         done, hits, no_page, slot, address, span, answer, shift, late, gone, errnos, calls = idle_sample(
             buffers, self._flags, self._bitmap, self._event, begin_ns, ticks, tick_ns, seed & (2**64 - 1)
         )
@@ -98,10 +100,13 @@ class IdleSampler:
                     os.close(fd)
             self._bitmap = self._flags = self._event = -1
 
-    def _go_to(self, target: Target) -> None:
-        if target.pid is not None:
-            with suppress(OSError):  # it ended, or its processor is not ours to use: stay
-                os.sched_setaffinity(0, {last_cpu(target.pid, self._proc)})
+    def _last_cpus(self, targets: Sequence[Target]) -> set[int]:
+        cpus = set()
+        for target in targets:
+            if target.pid is not None:
+                with suppress(OSError):  # it ended
+                    cpus.add(last_cpu(target.pid, self._proc))
+        return cpus
 
     def _page_map(self, target: Target) -> int:
         if target.pid is None:

@@ -46,13 +46,18 @@ class Explorer:
         """1 while something is found, and less and less from PATIENCE on."""
         return self._parameters.explore_keep ** max(self._quiet - PATIENCE, 0)
 
-    def learn(self, steps: Steps, tally: Callable[[], tuple[int, int]]) -> None:
-        """After each stretch: was there anything new? `tally` tells its checks, and accesses among them."""
+    def looked(self, tally: Callable[[], tuple[int, int]]) -> None:
+        """After each stretch. `tally` tells its checks, and accesses among them."""
         self.turn += 1
         if not self.awake:
             # One access where there was none is all there is to find; one miss among many changes little.
             checks, hits = tally()
-            self.awake = 0 < hits < MOSTLY * checks or len({*steps.state} - {NOTHING}) > 1
+            self.awake = 0 < hits < MOSTLY * checks
+
+    def learn(self, steps: Steps) -> None:
+        """After each fit: was there anything new?"""
+        if not self.awake:
+            self.awake = len({*steps.state} - {NOTHING}) > 1
         if steps.changed or 128 * steps.appeared > 128 + len(steps):
             self._found = True
 

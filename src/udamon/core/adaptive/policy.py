@@ -51,6 +51,7 @@ class AdaptivePolicy:
         self._now_us = 0
         self._passed = 0  # ticks of this aggregation
         self._made = 0  # checks of this aggregation
+        self._unfitted = 0  # ticks whose answers were taken, and not yet fitted
 
     @property
     def checks(self) -> int:
@@ -125,13 +126,21 @@ class AdaptivePolicy:
 
     def fold(self, targets: Sequence[Target], slots: Slots, answers: Answers) -> None:
         ticks = self._attrs.max_nr_accesses
+        self._unfitted += answers.ticks
+        # After a first look, after each quarter, and at the end: schemes with short intervals make many more stretches,
+        # and a fit for each would be most of the work.
+        due = slots.ticks == 1 or self._unfitted >= max(ticks // 4, 1) or self._passed + answers.ticks >= ticks
         for position, target in enumerate(targets):
             steps = self._known.get(target.index)
             if steps is None:
                 continue
             steps.take(position, slots, answers, ticks, older=self._passed == 0)
-            steps.fit(ticks, self._now_us, self._attrs.aggr_us)
-            steps.explorer.learn(steps, partial(_tally, position, slots, answers))
+            steps.explorer.looked(partial(_tally, position, slots, answers))
+            if due:
+                steps.fit(ticks, self._now_us, self._attrs.aggr_us)
+                steps.explorer.learn(steps)
+        if due:
+            self._unfitted = 0
         self._passed += answers.ticks
         self._made += answers.checks
 
