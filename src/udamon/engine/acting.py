@@ -85,7 +85,7 @@ class Totals:
 
     def __init__(self) -> None:
         self._told: list[dict[str, object]] = []
-        self._told_ns: int | None = None
+        self._told_ns: int | None = None  # when it was last looked whether there is anything to tell
 
     def due(self, now_ns: int) -> bool:
         return self._told_ns is None or now_ns - self._told_ns >= TOLD_EVERY_NS
@@ -102,6 +102,7 @@ class Totals:
             }
             for status in statuses
         ]
+        self._told_ns = now_ns
         if totals != self._told:
-            self._told, self._told_ns = totals, now_ns
+            self._told = totals
             emit("schemes", {"schemes": totals})
