@@ -115,10 +115,19 @@ static uint32_t *pending_of(struct call *c, uint64_t frame)
     return &c->pending[place];
 }
 
-/* Whether `older` was prepared in an earlier tick than `check`, of the same frame, and still waits. */
+/* Whether `older` was prepared in an earlier tick than `check`, of the same frame, and is still to be looked at: that
+ * of this tick comes after the marks. */
 static int waits(const struct check *older, const struct check *check)
 {
-    return older->prepared < check->prepared && older->due > check->prepared && !older->seen;
+    return older->prepared < check->prepared && older->due >= check->prepared && !older->seen;
+}
+
+static int accessed(struct call *c, uint64_t frame)
+{
+    struct check probe = {.frame = frame};
+    struct keyed one = {frame, &probe};
+    idle_read(&c->files, &one, 1);
+    return probe.answer == ACCESSED;
 }
 
 /* Setting an idle bit again would wipe out what a waiting check of that frame has to see: look first. Those of
@@ -129,16 +138,26 @@ static void keep_evidence(struct call *c, struct check *check)
     int waiting = 0;
     for (uint32_t i = *slot; i != NONE; i = c->checks[i].next)
         waiting |= waits(&c->checks[i], check);
-    if (waiting) {
-        struct check probe = {.frame = check->frame};
-        struct keyed one = {probe.frame, &probe};
-        idle_read(&c->files, &one, 1);
-        for (uint32_t i = *slot; i != NONE && probe.answer == ACCESSED; i = c->checks[i].next)
+    if (waiting && accessed(c, check->frame))
+        for (uint32_t i = *slot; i != NONE; i = c->checks[i].next)
             if (waits(&c->checks[i], check))
                 c->checks[i].seen = 1;
-    }
     check->next = *slot;
     *slot = index;
+}
+
+/* The same where all spans are one tick: what waits are the checks of the tick before, sorted as these are. */
+static void keep_last_evidence(struct call *c, unsigned long tick)
+{
+    const struct keyed *new = c->framed + c->first[tick], *end = new + c->prepared[tick];
+    const struct keyed *old = c->framed + c->first[tick - 1], *old_end = old + c->prepared[tick - 1];
+    for (; new < end && old < old_end; new++) {
+        while (old < old_end && old->key < new->key)
+            old++;
+        if (old < old_end && old->key == new->key && accessed(c, new->key))
+            for (; old < old_end && old->key == new->key; old++)
+                old->check->seen = 1;
+    }
 }
 
 /* Choose the pages of a tick's checks and find their frames. */
@@ -174,6 +193,8 @@ static void mark(struct call *c, unsigned long tick)
     if (c->pending != NULL)
         for (size_t i = 0; i < found; i++)
             keep_evidence(c, framed[i].check);
+    else if (tick > 0)
+        keep_last_evidence(c, tick);
     idle_set(&c->files, framed, found);
     visits_make(&c->visits);
 }
@@ -219,10 +240,9 @@ static void run(struct call *c)
         /* Hurrying after lost time would look at pages sooner than a tick after they were prepared. */
         if (c->late[tick] > c->tick_ns / 2)
             c->begin_ns += c->late[tick];
-        /* First what the time between a mark and its look depends on, so that it is as near to a tick as can be. */
-        size_t seen = look(c, c->first_due[tick], c->first_due[tick + 1], tick);
+        /* The marks first, so that a tick lies between them and their look however long looks take. */
         mark(c, tick);
-        confirm(c, seen);
+        confirm(c, look(c, c->first_due[tick], c->first_due[tick + 1], tick));
         if (tick + 1 < c->ticks)
             find(c, tick + 1);
     }
