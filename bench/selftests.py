@@ -141,7 +141,7 @@ def inside(who: str, version: str, names: list[str]) -> None:
 def _options(name: str) -> list[str]:
     """Those of `udamon control exec` for a test.
 
-    With the guest's two processors, what the emulated TLB has hides all accesses unless the target's is visited. Ages of
+    With two processors, what the emulated TLB has hides all accesses unless the one of the target is visited. Ages of
     the policy damon begin anew with two samples more or less of 20, which emulation always has: what is to be looked
     at 40 times within 4 s is looked at by adaptive.
     """
