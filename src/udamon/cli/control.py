@@ -74,7 +74,9 @@ def _kdamonds_of(parser: argparse.ArgumentParser) -> None:
         default=None,
     )
     parser.add_argument("--policy", choices=POLICIES, default="damon", help="region policy (default damon)")
-    parser.add_argument("--same-cpu", action="store_true", help="with idle: look where the target runs")
+    parser.add_argument(
+        "--same-cpu", action="store_true", help="with idle: visit the processor where the target runs"
+    )
     parser.add_argument(
         "--no-act", action="store_true", help="schemes only count: their actions leave all memory alone"
     )

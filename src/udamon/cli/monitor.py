@@ -86,7 +86,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--same-cpu",
         action="store_true",
-        help="with idle: run where the target runs, to see working sets within the TLB's reach",
+        help="with idle: visit the processor where the target runs, to see working sets within the TLB's reach",
     )
     attributes.configure(parser)
 
