@@ -54,13 +54,16 @@ class Simulation:
         seed: int = 1,
         attrs: Attrs | None = None,
         shift: int = 12,
+        longest: int = 1 << 30,
     ) -> None:
+        """`longest`: ticks of a stretch, as schemes with short intervals have it."""
         self.memories = list(memories)
         self.attrs = attrs or Attrs()
         self.policy = AdaptivePolicy(checks=checks)
         self.checks: list[int] = []  # planned, in each aggregation
         self.plans: list[tuple[Slots, int]] = []  # of the last aggregation, with their ticks
         self._shift = shift
+        self._longest = longest
         self._random = Random(seed)
         self.adopt()
 
@@ -83,7 +86,7 @@ class Simulation:
             self.plans.clear()
             passed = 0
             while passed < self.attrs.max_nr_accesses:
-                passed += self.stretch(self.attrs.max_nr_accesses - passed)
+                passed += self.stretch(min(self.attrs.max_nr_accesses - passed, self._longest))
             self.policy.merge(self.targets)
             self.checks.append(sum(sum(slots.checks) for slots, _ in self.plans))
 

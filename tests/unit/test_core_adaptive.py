@@ -7,6 +7,7 @@ import pytest
 from tests.unit.fakes import answers_of
 from tests.unit.points import PAGE
 from tests.unit.simulated import BASE, Island, Memory, Seen, Simulation, agreement, pages_where, seen
+from udamon.core.adaptive.steps import Steps
 from udamon.core.attrs import Attrs
 from udamon.model import Range
 
@@ -43,6 +44,32 @@ def test_a_lukewarm_island_is_told_from_a_hot_one_beside_it(seed: int) -> None:
     simulation.aggregate(20)
     assert set(range(4100, 5900)) <= pages_where(seen(memory), 4, 8)
     assert agreement(hot_pages(memory), set(range(6000, 8000))) > 0.98
+
+
+@SEEDS
+@pytest.mark.parametrize("longest", [1, 2, 7])
+def test_short_stretches_find_as_much_and_are_fitted_a_few_times_an_aggregation(
+    seed: int, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scheme that is due every two ticks cuts an aggregation into ten; a fit a quarter is enough."""
+    fits: list[int] = []
+    fit = Steps.fit
+
+    def counted(steps: Steps, ticks: int, now_us: int, aggregation_us: int) -> None:
+        fits.append(ticks)
+        fit(steps, ticks, now_us, aggregation_us)
+
+    monkeypatch.setattr(Steps, "fit", counted)
+    islands = Island(1000, 1300), Island(5000, 5064), Island(12_000, 12_100)
+    memory = Memory(SIZE, *islands)
+    simulation = Simulation(memory, checks=300, seed=seed, longest=longest)
+    simulation.aggregate(6)
+    assert agreement(hot_pages(memory), pages_of(*islands)) > 0.97
+    assert max(simulation.checks) <= 300
+    fits.clear()
+    simulation.aggregate(10)
+    assert len(fits) <= 4 * 10
+    assert agreement(hot_pages(memory), pages_of(*islands)) > 0.97
 
 
 @pytest.mark.parametrize(("rate", "nr_accesses"), [(0.0, 0), (1.0, 19)])
