@@ -183,8 +183,14 @@ def _cell(results: list[dict[str, object]]) -> str:
     if not results:
         return "no answer"
     status, seconds = results[0]["status"], results[0]["seconds"]
-    word = {0: "passes", SKIPPED: "skipped"}.get(int(str(status)), f"fails ({results[0]['said']})")
+    word = {0: "passes", SKIPPED: "skipped"}.get(
+        int(str(status)), f"fails ({_last_line(results[0]['said'])})"
+    )
     return f"{word}, {seconds} s"
+
+
+def _last_line(said: object) -> str:
+    return str(said).rpartition("\n")[2]
 
 
 if __name__ == "__main__":
