@@ -15,7 +15,7 @@ from pathlib import Path
 from udamon.control.tracepoints import GROUP, text_of
 from udamon.errors import CannotError
 
-LOOK_EVERY_NS = 20_000_000
+LOOK_EVERY_NS = 100_000_000
 """So often is it looked whether a reader has come to a FIFO."""
 PIPE_BYTES = 1 << 20
 """Room for an aggregation of ten thousand regions while the reader is busy."""
