@@ -30,7 +30,8 @@ setup(
                 "src/udamon/native/trace.c",
             ],
             depends=[
-                f"src/udamon/native/{name}.h" for name in ("native", "idle", "visits", "points", "fit", "json", "arrow")
+                f"src/udamon/native/{name}.h"
+                for name in ("native", "idle", "visits", "points", "fit", "json", "arrow")
             ],
             define_macros=[("Py_LIMITED_API", "0x030B0000"), ("_GNU_SOURCE", "1")],
             extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],

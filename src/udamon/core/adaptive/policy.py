@@ -129,7 +129,9 @@ class AdaptivePolicy:
         self._unfitted += answers.ticks
         # After a first look, after each quarter, and at the end: schemes with short intervals make many more stretches,
         # and a fit for each would be most of the work.
-        due = slots.ticks == 1 or self._unfitted >= max(ticks // 4, 1) or self._passed + answers.ticks >= ticks
+        due = (
+            slots.ticks == 1 or self._unfitted >= max(ticks // 4, 1) or self._passed + answers.ticks >= ticks
+        )
         for position, target in enumerate(targets):
             steps = self._known.get(target.index)
             if steps is None:
