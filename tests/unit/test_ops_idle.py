@@ -122,6 +122,17 @@ def test_a_frame_that_moved_between_prepare_and_look_is_no_page(fake: FakeIdle, 
     assert list(answers.answer) == [NO_PAGE, NOT_ACCESSED]
 
 
+def test_a_page_that_comes_in_the_middle_of_a_long_tick_is_found_at_the_next(
+    fake: FakeIdle, sampler: IdleSampler
+) -> None:
+    fake.process(PID, {1: PRESENT | 128})
+    comes = threading.Timer(TICK / 2e9, lambda: fake.map(PID, {0: PRESENT | 64}))
+    comes.start()
+    answers = sample(sampler, slots_of((0, 1, 2, 1)), ticks=2)
+    comes.join()
+    assert list(answers.answer) == [NO_PAGE, NOT_ACCESSED]
+
+
 def test_a_long_span_sees_one_access_in_the_middle(fake: FakeIdle, sampler: IdleSampler) -> None:
     fake.process(PID, {0: PRESENT | 64, 1: PRESENT | 128})
     once = threading.Timer(TICK * 1.5e-9, lambda: fake.access([64]))

@@ -18,6 +18,8 @@ static const size_t item_size[BUFFERS] = {4, 4, 8, 8, 4, 4, 4};
 
 enum { MOST_CHECKS = 1 << 28 }; /* their memory alone would be many GiB: somebody's mistake */
 
+enum { LONG_TICK_NS = 20 * 1000 * 1000, LEAST_LEAD_NS = 2 * 1000 * 1000 };
+
 struct call {
     Py_buffer buffer[BUFFERS];
     size_t count[BUFFERS];
@@ -229,10 +231,16 @@ static void run(struct call *c)
     visits_begin(&c->visits);
     unsigned long tick;
     int stop = 0;
-    if (c->ticks > 0)
-        find(c, 0);
+    int64_t lead = LEAST_LEAD_NS;
     for (tick = 0; tick < c->ticks; tick++) {
         int64_t deadline = c->begin_ns + (int64_t)tick * c->tick_ns;
+        /* Pages are found before the tick begins; where ticks are long, not long before: what is found may move. */
+        if (c->tick_ns > LONG_TICK_NS && (stop = sleep_until(c->event, deadline - lead)))
+            break;
+        int64_t began = now_ns();
+        find(c, tick);
+        int64_t took = now_ns() - began;
+        lead = 2 * took > LEAST_LEAD_NS ? 2 * took : LEAST_LEAD_NS;
         stop = sleep_until(c->event, deadline);
         if (stop)
             break;
@@ -243,8 +251,6 @@ static void run(struct call *c)
         /* The marks first, so that a tick lies between them and their look however long looks take. */
         mark(c, tick);
         confirm(c, look(c, c->first_due[tick], c->first_due[tick + 1], tick));
-        if (tick + 1 < c->ticks)
-            find(c, tick + 1);
     }
     if (!stop)
         sleep_until(c->event, c->begin_ns + (int64_t)tick * c->tick_ns);
