@@ -13,6 +13,7 @@ setup(
                 "src/udamon/native/sim.c",
                 "src/udamon/native/sampler.c",
                 "src/udamon/native/idle.c",
+                "src/udamon/native/order.c",
                 "src/udamon/native/visits.c",
                 "src/udamon/native/points.c",
                 "src/udamon/native/chain.c",
@@ -31,7 +32,7 @@ setup(
             ],
             depends=[
                 f"src/udamon/native/{name}.h"
-                for name in ("native", "idle", "visits", "points", "fit", "json", "arrow")
+                for name in ("native", "idle", "order", "visits", "points", "fit", "json", "arrow")
             ],
             define_macros=[("Py_LIMITED_API", "0x030B0000"), ("_GNU_SOURCE", "1")],
             extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],

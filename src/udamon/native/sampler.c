@@ -5,6 +5,7 @@
  */
 #include "idle.h"
 #include "native.h"
+#include "order.h"
 #include "visits.h"
 
 #include <poll.h>
@@ -65,48 +66,6 @@ static int sleep_until(int event, int64_t deadline)
         if (found == 0)
             return 0;
     }
-}
-
-static int by_key(const void *a, const void *b)
-{
-    const struct keyed *x = a, *y = b;
-    return x->key < y->key ? -1 : x->key > y->key;
-}
-
-/* The checks of a batch that have a page, sorted by frame; returns their number. Keys beside the pointers
- * spare the sort a look into every check. */
-static size_t sort_by_frame(struct check **batch, size_t count, struct keyed *sorted)
-{
-    size_t kept = 0;
-    int ascending = 1;
-    for (size_t i = 0; i < count; i++) {
-        if (batch[i]->answer == NO_PAGE)
-            continue;
-        sorted[kept] = (struct keyed){batch[i]->frame, batch[i]};
-        ascending &= kept == 0 || sorted[kept - 1].key <= sorted[kept].key;
-        kept++;
-    }
-    if (!ascending)
-        qsort(sorted, kept, sizeof(*sorted), by_key);
-    return kept;
-}
-
-static int by_address(const void *a, const void *b)
-{
-    const struct check *x = *(struct check *const *)a, *y = *(struct check *const *)b;
-    if (x->target != y->target)
-        return x->target < y->target ? -1 : 1;
-    return x->address < y->address ? -1 : x->address > y->address;
-}
-
-/* Regions come in address order, so this hardly ever has to sort. */
-static void sort_by_address(struct check **batch, size_t count)
-{
-    for (size_t i = 1; i < count; i++)
-        if (by_address(&batch[i - 1], &batch[i]) > 0) {
-            qsort(batch, count, sizeof(*batch), by_address);
-            return;
-        }
 }
 
 static uint32_t *pending_of(struct call *c, uint64_t frame)
