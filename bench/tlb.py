@@ -72,18 +72,16 @@ def seen(size: int, where: str, huge: bool) -> float:
 
 def main() -> int:
     columns = ["same CPU"] + (["visits", "other CPU"] if len(os.sched_getaffinity(0)) > 1 else [])
+    with_huge = "visits" if "visits" in columns else "same CPU"
     print(
         f"share of checks of hot pages that saw an access, {TICK_NS // 1_000_000} ms between prepare and look"
     )
-    print(
-        f"{'working set':<14}"
-        + "".join(f"{name:>14}" for name in columns)
-        + f"{columns[-2:][0] + ', huge':>14}"
-    )
+    names = [*columns, f"{with_huge}, huge"]
+    print(f"{'working set':<14}" + "".join(f"{name:>16}" for name in names))
     for size in SIZES:
         cells = [seen(size, where, huge=False) for where in columns]
-        cells.append(seen(size, columns[-2:][0], huge=True) if size >= 1 << 21 else float("nan"))
-        print(f"{format_size(size):<14}" + "".join(f"{cell:>14.0%}" for cell in cells), flush=True)
+        cells.append(seen(size, with_huge, huge=True) if size >= 1 << 21 else float("nan"))
+        print(f"{format_size(size):<14}" + "".join(f"{cell:>16.0%}" for cell in cells), flush=True)
     return 0
 
 
