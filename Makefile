@@ -2,7 +2,7 @@
 # The work is in scripts/: this file only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench guest-test guest-test-all guest-shell guest-kernel setup clean
+.PHONY: help demo test test-all lint bench guest-test guest-test-all guest-shell guest-kernel setup clean
 PYTHON ?= python3
 export PYTHON
 
@@ -13,9 +13,13 @@ demo: ## record a workload whose hot memory moves; print its working set and hea
 	@scripts/setup demo
 	@scripts/demo
 
-test: ## everything: lint, types, tests on source, wheel and newer Pythons, sanitizers, guest
+test: ## the check: lint, types, tests on the wheel, newer Pythons, sanitizers, guests; at most 15 minutes
 	@scripts/setup dev browser
 	@.venv/bin/python -m scripts.check
+
+test-all: ## all there is: slow tests, long property runs, every kernel and interpreter; about an hour
+	@scripts/setup dev browser
+	@.venv/bin/python -m scripts.check --all
 
 lint: ## ruff and mypy alone
 	@scripts/setup dev

@@ -1,24 +1,35 @@
-"""`make test`: every check of this checkout, in stages, with one summary (see stages.py).
+"""`make test` and `make test-all`: every check of this checkout, several at a time, with one summary.
 
-python -m scripts.check [STAGE…]      all stages, or the named ones
+python -m scripts.check [--all] [STAGE…]      the stages, or the named ones; a prefix names several (guest)
+
+`--all` runs everything there is: the source tree and the wheel, all kernels, all interpreters, slow tests and long
+property runs. Without it each stage runs what tests/selection.py calls its short part.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-from scripts import interpreters, sanitizers, wheel
-from scripts.stages import ROOT, Counts, Report, Skipped, Stage, pytest, run
+from scripts import interpreters, lanes, passed, sanitizers, wheel
+from scripts.guest import suite
+from scripts.stages import ROOT, WORK, Counts, Failed, Result, Skipped, current, perform, pytest, run
 
 PYTHON = Path(sys.executable)
-TESTS = ["tests/unit", "tests/property", "tests/integration"]
+HOST_WORKERS = 2
+"""Processes of the tests on this machine. Most of their time they wait, so two need about one processor."""
+GUEST_WORKERS = 2
+"""Guests at a time: one with one processor needs two thirds of ours."""
 
 # What a machine that runs CI=true has: losing one of these is a failure, not a skip (tests/capabilities.py).
 CI_REQUIRES = "root,second_user,clear_refs,cgroup,compiler,redis,postgres,chromium,qemu"
+CI_MAY_LACK = {"newer-pythons"}
 
 
 def lint() -> Counts:
@@ -28,22 +39,25 @@ def lint() -> Counts:
 
 
 def types() -> Counts:
-    run([PYTHON, "-m", "mypy"], "mypy")
+    run([PYTHON, "-m", "mypy", "--cache-dir", WORK / "mypy"], "mypy")
     return Counts()
-
-
-def source() -> Counts:
-    """The package as it lies here, installed in place."""
-    return pytest("source", PYTHON, *TESTS)
 
 
 def built_wheel() -> Counts:
     """The wheel, in an environment of its own, from a directory where src/ cannot be imported."""
     python = wheel.install(PYTHON)
     wheel.check_base_install(PYTHON)
-    # The harness of the guest is a script of this checkout, not in the wheel.
-    harness = f"--ignore={ROOT / 'tests/integration/test_guest_harness.py'}"
-    return wheel.test("wheel", python, "tests/unit", "tests/integration", harness)
+    return wheel.test("wheel", python, "host", *TESTS, *_seed(), "-n", HOST_WORKERS, "--dist", "worksteal")
+
+
+def source() -> Counts:
+    """The package as it lies here, installed in place."""
+    return pytest("source", PYTHON, *TESTS, *_seed(), "-n", str(HOST_WORKERS), "--dist", "worksteal")
+
+
+def sanitized() -> Counts:
+    """The C under AddressSanitizer and UndefinedBehaviorSanitizer, by the tests that reach it."""
+    return sanitizers.test(PYTHON, *_seed())
 
 
 def newer() -> Counts:
@@ -54,48 +68,82 @@ def newer() -> Counts:
     total = Counts()
     for version, interpreter in found.items():
         print(f"-- Python {version}: {interpreter}", flush=True)
-        total += wheel.test(f"python{version}", wheel.install(interpreter), "tests/unit", "-m", "not slow")
+        python = wheel.install(interpreter)
+        total += wheel.test(f"python{version}", python, "pythons", *TESTS, *_seed())
     return total
 
 
-def sanitized() -> Counts:
-    """The C under AddressSanitizer and UndefinedBehaviorSanitizer, by the tests that reach it."""
-    return sanitizers.test(PYTHON)
+TESTS = ["tests/unit", "tests/property", "tests/integration"]
+STAGES: dict[str, Callable[[], Counts]] = {
+    "lint": lint,
+    "types": types,
+    "wheel": built_wheel,
+    "sanitizers": sanitized,
+    "newer-pythons": newer,
+}
+LONG_STAGES = {**STAGES, "source": source}
 
 
-def guest() -> Counts:
-    """On kernels that have what this machine may lack."""
-    from scripts.guest import suite, tools
-
-    if tools.absent() and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run([ROOT / "scripts" / "setup", "guest"], check=False)
-    return suite.run(long=False)
-
-
-STAGES = [
-    Stage("lint", lint),
-    Stage("types", types),
-    Stage("source", source),
-    Stage("wheel", built_wheel),
-    Stage("sanitizers", sanitized),
-    Stage("newer-pythons", newer, optional=True),
-    Stage("guest", guest),
-]
+def _seed() -> list[str]:
+    """A fresh seed for property tests, printed, so that a failure can be had again."""
+    seed = os.environ.get("UDAMON_TEST_SEED") or str(random.SystemRandom().randrange(1 << 32))
+    current.notes.append(
+        f"property tests: --hypothesis-seed={seed} (UDAMON_TEST_SEED={seed} runs them all again)"
+    )
+    return [f"--hypothesis-seed={seed}"]
 
 
-def main(wanted: list[str]) -> int:
-    unknown = set(wanted) - {stage.name for stage in STAGES}
-    if unknown:
-        print(f"no such stage: {', '.join(sorted(unknown))} (there are {', '.join(s.name for s in STAGES)})")
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case ["--one", name]:
+            return perform(LONG_STAGES[name], lanes.RESULTS / f"{name}.json", _must_run(name))
+        case ["--all", *wanted]:
+            os.environ["UDAMON_TEST_LONG"] = "1"
+        case wanted:
+            os.environ.pop("UDAMON_TEST_LONG", None)
+    long = "UDAMON_TEST_LONG" in os.environ
+    stages = list(LONG_STAGES if long else STAGES)
+    unknown = [name for name in wanted if not any(s.startswith(name) for s in [*stages, "guest"])]
+    if unknown or any(word.startswith("-") for word in wanted):
+        print(f"no such stage: {', '.join(unknown)} (there are {', '.join([*stages, 'guest'])})\n{__doc__}")
         return 2
     if os.environ.get("CI"):
         os.environ.setdefault("UDAMON_REQUIRE", CI_REQUIRES)
-    report = Report()
-    for stage in STAGES:
-        if not wanted or stage.name in wanted:
-            report.run(stage)
-    report.print()
-    return 0 if report.ok else 1
+    begin = time.monotonic()
+    host = [_host(name) for name in stages if not wanted or any(name.startswith(w) for w in wanted)]
+    guests, ended = _guests(long) if not wanted or any(w.startswith("guest") for w in wanted) else ([], [])
+    whole = lanes.Run([lanes.Lane(host), lanes.Lane([g.stage for g in guests], GUEST_WORKERS)], ended)
+    whole.run()
+    ok = lanes.summarize(whole.ended, time.monotonic() - begin, suite.problems(guests, whole.ended), long)
+    if long and not wanted:
+        passed.note(ok)
+    passed.tell()
+    return 0 if ok else 1
+
+
+def _must_run(name: str) -> bool:
+    return bool(os.environ.get("CI")) and name not in CI_MAY_LACK
+
+
+def _host(name: str) -> lanes.Stage:
+    return lanes.Stage(name, [PYTHON, "-m", "scripts.check", "--one", name])
+
+
+def _guests(long: bool) -> tuple[list[suite.Job], list[lanes.Ended]]:
+    """The boots to make; where none can be made, how that is counted."""
+    from scripts.guest import tools
+
+    if tools.absent() and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run([ROOT / "scripts" / "setup", "guest"], check=False)
+    begin, result = time.monotonic(), Result("FAILED")
+    try:
+        return suite.jobs(long), []
+    except Skipped as why:
+        must = _must_run("guest")
+        result = Result("FAILED" if must else "not run", str(why), Counts(failed=int(must)))
+    except Failed as why:
+        result = Result("FAILED", str(why), why.counts)
+    return [], [lanes.Ended(lanes.Stage("guest", []), result, time.monotonic() - begin, 0, 0)]
 
 
 if __name__ == "__main__":

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+from scripts import content
 from scripts.stages import ROOT, WORK, Counts, Failed, Skipped, environment, pytest, run
 
-PLACE = WORK / "sanitized"
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
 NOT_SOURCE = shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info")
 
 
-def test(python: Path) -> Counts:
+def test(python: Path, *arguments: str) -> Counts:
     library = _runtime("libasan.so")
-    _build(python)
+    place = _built(python)
     env = environment(
-        PYTHONPATH=str(PLACE / "lib"),
+        PYTHONPATH=str(place / "lib"),
         UDAMON_TEST_INSTALLED="1",
-        HYPOTHESIS_PROFILE="quick",
+        UDAMON_TEST_SELECTION="c",
         # The interpreter is not built with the sanitizer, so its runtime has to come first by hand; and before it
         # looks for what throws in C++, that has to be there (DuckDB).
         LD_PRELOAD=f"{library} {_runtime('libstdc++.so.6')}",
@@ -32,7 +33,7 @@ def test(python: Path) -> Counts:
         PYTHONMALLOC="malloc",
     )
     _prove_it_bites(python, env)
-    return pytest("sanitizers", python, "tests/unit", "tests/property", "-m", "native and not slow", env=env)
+    return pytest("sanitizers", python, "tests/unit", "tests/property", *arguments, env=env)
 
 
 def _runtime(name: str) -> str:
@@ -48,17 +49,21 @@ def _runtime(name: str) -> str:
     return os.path.realpath(path)
 
 
-def _build(python: Path) -> None:
-    """From a copy: objects of the normal build must not be linked in, nor the other way round."""
-    shutil.rmtree(PLACE, ignore_errors=True)
-    copy = PLACE / "source"
+def _built(python: Path) -> Path:
+    """Built from a copy: objects of the normal build must not be linked in, nor the other way round."""
+    place = WORK / "sanitized" / content.digest(content.package_files(), FLAGS, sys.version)
+    if (place / "done").exists():
+        return place
+    shutil.rmtree(place.parent, ignore_errors=True)
+    copy = place / "source"
     shutil.copytree(ROOT / "src", copy / "src", ignore=NOT_SOURCE)
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, copy)
+        shutil.copy(ROOT / name, copy)
     pip: list[str | Path] = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    options: list[str | Path] = ["--no-deps", "--no-build-isolation", "--target", PLACE / "lib"]
+    options: list[str | Path] = ["--no-deps", "--no-build-isolation", "--target", place / "lib"]
     run([*pip, *options, copy], "building with sanitizers", env=environment(CFLAGS=FLAGS))
+    (place / "done").touch()
+    return place
 
 
 def _prove_it_bites(python: Path, env: dict[str, str]) -> None:

@@ -1,24 +1,22 @@
-"""Stages of a check and the one summary at its end.
+"""What a stage of the check is, and how it reports.
 
-A stage returns how many tests it ran, or raises: Skipped where it cannot run here, Failed where it found
-something. All stages run even when one fails, so that one run tells everything.
+A stage is a function that returns how many tests it ran, or raises: Skipped where it cannot run here, Failed where it
+found something. `scripts/lanes.py` runs each stage in a process of its own, which writes its Result as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".work"
-
-NOTES: list[str] = []
-"""What the summary should also say: something left out that is no failure."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +28,16 @@ class Counts:
     def __add__(self, other: Counts) -> Counts:
         return Counts(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
 
+    @property
+    def ran(self) -> int:
+        return self.passed + self.failed + self.skipped
+
     def __str__(self) -> str:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
 
 
 class Failed(Exception):
-    """The stage found something wrong; what it was is already on the terminal."""
+    """The stage found something wrong; what it was is already in its output."""
 
     def __init__(self, why: str, counts: Counts | None = None) -> None:
         super().__init__(why)
@@ -46,54 +48,69 @@ class Skipped(Exception):
     """The stage could not run here; the message says why."""
 
 
-@dataclass(frozen=True)
-class Stage:
-    name: str
-    run: Callable[[], Counts]
-    optional: bool = False  # may be skipped on CI too
-
-
 @dataclass
-class Report:
-    """What happened to each stage, in the order they ran."""
+class Result:
+    """How a stage ended.
 
-    on_ci: bool = field(default_factory=lambda: bool(os.environ.get("CI")))
-    rows: list[tuple[str, str, float, str]] = field(default_factory=list)
-    total: Counts = Counts()
-    ok: bool = True
+    `left_out`: how many tests only `make test-all` runs. `install_seconds`: the time that pip and apt took.
+    """
 
-    def run(self, stage: Stage) -> None:
-        print(f"\n== {stage.name}", flush=True)
-        begin = time.monotonic()
-        try:
-            counts = stage.run()
-            verdict, detail = "passed", str(counts) if counts != Counts() else ""
-        except Skipped as skip:
-            must_run = self.on_ci and not stage.optional
-            counts = Counts(failed=1) if must_run else Counts()
-            verdict, detail = ("FAILED", f"not run: {skip}") if must_run else ("not run", str(skip))
-        except Failed as failure:
-            counts, verdict, detail = failure.counts, "FAILED", str(failure)
-        self.ok = self.ok and verdict != "FAILED"
-        self.total += counts
-        self.rows.append((stage.name, verdict, time.monotonic() - begin, detail))
+    verdict: str = "passed"
+    detail: str = ""
+    counts: Counts = Counts()
+    left_out: int = 0
+    install_seconds: float = 0
+    notes: list[str] = field(default_factory=list)
+    slowest: list[tuple[float, str]] = field(default_factory=list)
 
-    def print(self) -> None:
-        width = max(len(name) for name, *_ in self.rows)
-        print("\n== summary")
-        for name, verdict, seconds, detail in self.rows:
-            print(f"{name:{width}}  {verdict:7}  {seconds:6.1f} s  {detail}".rstrip())
-        print("".join(f"note: {note}\n" for note in NOTES), end="")
-        print(self.total, flush=True)  # alone on its line: CI reads it
+    def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, path: Path) -> Result:
+        document = json.loads(path.read_text())
+        document["counts"] = Counts(**document["counts"])
+        document["slowest"] = [(seconds, name) for seconds, name in document["slowest"]]
+        return cls(**document)
+
+
+current = Result()
+"""The result of the stage that this process runs; helpers add notes, times and left-out tests to it."""
+
+
+def perform(stage: Callable[[], Counts], path: Path, must_run: bool) -> int:
+    """Run a stage in this process, write its Result to `path`, return the exit status of the process."""
+    try:
+        current.counts = stage()
+        current.detail = str(current.counts) if current.counts.ran else ""
+    except Skipped as skip:
+        current.verdict, current.detail = "not run", str(skip)
+        if must_run:
+            current.verdict, current.counts = "FAILED", Counts(failed=1)
+            current.detail = f"not run, and must be here: {skip}"
+    except Failed as failure:
+        current.verdict, current.detail, current.counts = "FAILED", str(failure), failure.counts
+    current.write(path)
+    return 1 if current.verdict == "FAILED" else 0
 
 
 def run(
     command: Sequence[str | Path], what: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> None:
-    """Run a program with its output on the terminal; Failed when it does not exit with 0."""
+    """Run a program with its output in the stage's; Failed when it does not exit with 0."""
     status = subprocess.run([str(word) for word in command], cwd=cwd, env=env, check=False).returncode
     if status:
         raise Failed(f"{what} ended with status {status}")
+
+
+def install(command: Sequence[str | Path], what: str, cwd: Path = ROOT) -> None:
+    """Run a program that loads or installs packages; its time is counted apart."""
+    begin = time.monotonic()
+    try:
+        run(command, what, cwd, environment())
+    finally:
+        current.install_seconds += time.monotonic() - begin
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -111,16 +128,21 @@ def pytest(
     junit.unlink(missing_ok=True)
     options = ["-q", "-c", ROOT / "pyproject.toml", f"--rootdir={ROOT}", f"--junitxml={junit}"]
     command = [python, "-m", "pytest", *options, *arguments]
+    left_out = WORK / "junit" / f"{name}.left-out"
+    left_out.unlink(missing_ok=True)
     status = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env=env or environment(),
+        env={**(env or environment()), "UDAMON_TEST_LEFT_OUT": str(left_out)},
         stdin=subprocess.DEVNULL,
         check=False,
     ).returncode
+    if left_out.exists():
+        current.left_out += int(left_out.read_text())
     if not junit.exists():
         raise Failed(f"pytest ended with status {status} before it ran a test")
     counts = read_junit(junit)
+    current.slowest += slowest(junit)
     if status or counts.failed:
         raise Failed(f"{counts}, status {status}", counts if counts.failed else counts + Counts(failed=1))
     if not counts.passed:
@@ -137,3 +159,12 @@ def read_junit(path: Path) -> Counts:
         failed = failures + errors
         total += Counts(max(tests - failed - skipped, 0), failed, skipped)
     return total
+
+
+def slowest(path: Path, number: int = 10) -> list[tuple[float, str]]:
+    """The tests of a junit file that took longest: seconds and name."""
+    rows = [
+        (float(case.get("time", "0")), f"{case.get('classname', '')}::{case.get('name', '')}")
+        for case in ElementTree.parse(path).getroot().iter("testcase")
+    ]
+    return sorted(rows, reverse=True)[:number]

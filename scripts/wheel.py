@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from scripts import content
 from scripts.stages import ROOT, WORK, Counts, Failed, environment, pytest, run
+from scripts.stages import install as install_packages
 
-OUT = WORK / "dist"
 
-
-@functools.cache
 def build() -> Path:
     """The wheel of this checkout, built from its source distribution: what the sdist lacks is noticed."""
-    shutil.rmtree(OUT, ignore_errors=True)
-    command = [sys.executable, "-m", "build", "--outdir", str(OUT), str(ROOT)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(done.stdout + done.stderr)
-        raise Failed(f"python -m build ended with status {done.returncode}")
-    wheels = list(OUT.glob("*.whl"))
+    place = WORK / "dist" / content.digest(content.package_files())
+    with content.locked("dist"):
+        if not list(place.glob("*.whl")):
+            shutil.rmtree(place.parent, ignore_errors=True)
+            command: list[str | Path] = [sys.executable, "-m", "build", "--outdir", place, ROOT]
+            install_packages(command, "python -m build")
+    wheels = list(place.glob("*.whl"))
     if len(wheels) != 1 or "-cp311-abi3-" not in wheels[0].name:
         raise Failed(f"expected one cp311-abi3 wheel, got {[wheel.name for wheel in wheels]}")
     return wheels[0]
@@ -32,60 +29,44 @@ def build() -> Path:
 def install(interpreter: Path) -> Path:
     """An environment of `interpreter` with the wheel and what its tests need; returns its python."""
     built = build()
-    python = _environment(
-        interpreter, "test", _fingerprint(interpreter, "test"), [f"udamon[test] @ {built.as_uri()}"]
-    )
-    # The environment is kept between runs, the wheel in it never.
-    _pip(python, "--force-reinstall", "--no-deps", built)
-    return python
+    return _environment(interpreter, "test", built, [f"udamon[test] @ {built.as_uri()}"])
 
 
 def check_base_install(interpreter: Path) -> None:
     """Without extras the command starts."""
     built = build()
-    python = _environment(interpreter, "base", _fingerprint(interpreter, "base"), [built])
-    _pip(python, "--force-reinstall", "--no-deps", built)
-    run(
-        [python.with_name("udamon"), "--help"],
-        "udamon --help in the base install",
-        cwd=WORK,
-        env=environment(),
-    )
+    python = _environment(interpreter, "base", built, [built])
+    command: list[str | Path] = [python.with_name("udamon"), "--help"]
+    run(command, "udamon --help in the base install", cwd=WORK, env=environment())
 
 
-def test(name: str, python: Path, *arguments: str) -> Counts:
+def test(name: str, python: Path, selection: str, *arguments: str | int) -> Counts:
+    """Tests of the checkout against the installed wheel; `selection` is a name of tests/selection.py."""
     elsewhere = WORK / "elsewhere"
     elsewhere.mkdir(parents=True, exist_ok=True)
-    absolute = [str(ROOT / word) if word.startswith("tests/") else word for word in arguments]
-    return pytest(
-        name,
-        python,
-        *absolute,
-        cwd=elsewhere,
-        env=environment(UDAMON_TEST_INSTALLED="1", HYPOTHESIS_PROFILE="quick"),
-    )
+    words = [str(word) for word in arguments]
+    absolute = [str(ROOT / word) if word.startswith("tests/") else word for word in words]
+    env = environment(UDAMON_TEST_INSTALLED="1", UDAMON_TEST_SELECTION=selection)
+    return pytest(name, python, *absolute, cwd=elsewhere, env=env)
 
 
-def _fingerprint(interpreter: Path, what: str) -> str:
+def _environment(interpreter: Path, what: str, built: Path, packages: list[str | Path]) -> Path:
+    """Kept between runs by what it was made from. The wheel in it is always this one."""
     version = subprocess.run([interpreter, "-VV"], capture_output=True, text=True, check=True).stdout
-    text = (ROOT / "pyproject.toml").read_text() + version + str(ROOT) + what
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _environment(interpreter: Path, what: str, fingerprint: str, packages: list[str | Path]) -> Path:
-    place = WORK / "venvs" / f"{what}-{fingerprint[:12]}"
-    python, done = place / "bin" / "python", place / "done"
-    if not done.exists():
-        shutil.rmtree(place, ignore_errors=True)
-        run([interpreter, "-m", "venv", place], f"{interpreter} -m venv")
-        _pip(python, *packages)
-        done.touch()
+    key = content.digest([ROOT / "pyproject.toml"], version, str(ROOT), what)
+    place = WORK / "venvs" / f"{what}-{key}"
+    python, holds = place / "bin" / "python", place / "holds"
+    with content.locked(place.name):
+        if not holds.exists():
+            shutil.rmtree(place, ignore_errors=True)
+            run([interpreter, "-m", "venv", place], f"{interpreter} -m venv")
+            _pip(python, *packages)
+        elif holds.read_text() != str(built):
+            _pip(python, "--force-reinstall", "--no-deps", built)
+        holds.write_text(str(built))
     return python
 
 
 def _pip(python: Path, *arguments: str | Path) -> None:
-    run(
-        [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *arguments],
-        "pip install",
-        env=environment(),
-    )
+    command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *arguments]
+    install_packages(command, "pip install")

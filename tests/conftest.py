@@ -1,7 +1,7 @@
 """Rules for every test: capabilities, where guest tests run, and how hard hypothesis tries.
 
 * `needs("…")` is looked up in capabilities.py when a test is about to start.
-* Tests whose file reaches the C extension get the marker `native` when it is asked for (see imports.py).
+* UDAMON_TEST_SELECTION chooses what a stage of the check runs (see selection.py).
 * Tests under tests/guest get the marker `guest`. They run only inside a guest (UDAMON_GUEST is set there),
   and nothing else does. `guest_boot(…)` says how the guest must be booted; see guest/plan.py.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import capabilities, imports
+from tests import capabilities, selection
 from tests.guest import plan
 
 GUEST_DIRECTORY = Path(__file__).parent / "guest"
@@ -38,13 +38,16 @@ def _refuse_source_tree() -> None:
 def _load_hypothesis_profile() -> None:
     from hypothesis import HealthCheck, settings
 
-    # On CI the same examples in every run, and no deadline: two busy cores make any deadline a coin toss.
+    # No deadline: two busy cores make any deadline a coin toss. Examples are new in every run; the check prints
+    # its seed.
     settings.register_profile(
-        "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+        "dev", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
     )
-    settings.register_profile("dev", deadline=None, print_blob=True)
-    settings.register_profile("quick", settings.get_profile("ci"), max_examples=15, stateful_step_count=15)
-    default = "ci" if os.environ.get("CI") else "dev"
+    settings.register_profile("quick", settings.get_profile("dev"), max_examples=15, stateful_step_count=15)
+    settings.register_profile("long", settings.get_profile("dev"), max_examples=300)
+    default = "dev"
+    if os.environ.get("UDAMON_TEST_SELECTION"):
+        default = "long" if os.environ.get("UDAMON_TEST_LONG") else "quick"
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", default))
 
 
@@ -53,14 +56,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.is_relative_to(GUEST_DIRECTORY):
             item.add_marker(pytest.mark.guest)
-        if "native" in config.option.markexpr and imports.reaches_native(item.path):
-            item.add_marker(pytest.mark.native)
     plan.write(items)
-    kept = [item for item in items if plan.runs_here(item)]
-    dropped = [item for item in items if not plan.runs_here(item)]
+    kept, left_out = selection.choose([item for item in items if plan.runs_here(item)])
+    selection.tell(left_out)
+    dropped = list(set(items) - set(kept))
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """A test whose file another guest has taken does not run here, and is not counted here."""
+    return None if not capabilities.inside_guest() or plan.taken_here(item.path) else True
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

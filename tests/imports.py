@@ -51,21 +51,24 @@ def _absolute(node: ast.ImportFrom, path: Path) -> str:
     return ".".join([*kept, *([node.module] if node.module else [])])
 
 
+NEVER = 1 << 30
+
+
 @functools.cache
-def reaches_native(path: Path) -> bool:
-    """Whether a file imports the C extension, itself or through what it imports, at once or later."""
-    seen: set[Path] = set()
+def distance_to_native(path: Path) -> int:
+    """How many imports, at once or later, lie between a file and the C extension: 1 when it imports that itself,
+    NEVER when none leads there."""
+    distances = {path: 1}
     waiting = [path]
-    while waiting:
-        current = waiting.pop()
-        if current in seen:
-            continue
-        seen.add(current)
+    for current in waiting:  # grows meanwhile: nearest first
         for found in imports_of(current):
             if found.module.startswith("udamon.native"):
-                return True
-            waiting += _files(found.module)
-    return False
+                return distances[current]
+            for file in _files(found.module):
+                if file not in distances:
+                    distances[file] = distances[current] + 1
+                    waiting.append(file)
+    return NEVER
 
 
 def _files(module: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""python -m scripts.guest test [--all] [PYTEST ARGUMENTS…] | shell
+"""python -m scripts.guest test [--all] [PYTEST ARGUMENTS…] | shell | boot JOB
 
 `shell` takes KERNEL (a path, or part of a release), SMP, MEM and APPEND from the environment.
 """
@@ -8,26 +8,29 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
+from scripts import check, lanes
 from scripts.guest import boot, kernels, suite, tools
 from scripts.guest.machine import Machine
-from scripts.stages import WORK, Counts, Report, Stage
+from scripts.stages import WORK, Failed, Skipped
 
 
 def test(arguments: list[str]) -> int:
     long = "--all" in arguments
     only = [word for word in arguments if word != "--all"]
-
-    def guest() -> Counts:
-        return suite.run(long, only or None)
-
     if not tools.absent() and not kernels.find():
         subprocess.run([kernels.BUILDER], check=False)
-    report = Report()
-    report.run(Stage("guest", guest))
-    report.print()
-    # Asked for by name, guest tests that cannot run are a failure everywhere.
-    return 0 if report.ok and report.total.passed else 1
+    begin = time.monotonic()
+    try:
+        jobs = suite.jobs(long, only)
+    except (Skipped, Failed) as why:
+        print(f"guest: {why}")
+        return 1  # asked for by name, guest tests that cannot run are a failure everywhere
+    run = lanes.Run([lanes.Lane([job.stage for job in jobs], check.GUEST_WORKERS)])
+    run.run()
+    seconds, problems = time.monotonic() - begin, suite.problems(jobs, run.ended)
+    return 0 if lanes.summarize(run.ended, seconds, problems, long) else 1
 
 
 def shell() -> int:
@@ -50,6 +53,8 @@ def main(arguments: list[str]) -> int:
             return test(rest)
         case ["shell"]:
             return shell()
+        case ["boot", name]:
+            return suite.run_job(name)
     print(__doc__)
     return 2
 

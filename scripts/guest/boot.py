@@ -1,7 +1,8 @@
 """Boot a kernel under QEMU over this machine's root file system and run a script in it as root.
 
 The root file system and the checkout are shared read-only (9p); the guest lays memory over both. A third
-share, the job directory, holds the script and takes what comes out:
+share, `claims`, is common to guests that share tests. A fourth, the job directory, holds the script and takes what
+comes out:
 
     job/run        the script          job/output   what it printed, streamed to our stdout
     job/checkout   where ROOT lies     job/status   its exit status; absent when the guest died before
@@ -30,6 +31,7 @@ from scripts.stages import ROOT
 
 DIED, HUNG = 125, 124
 JOB_INSIDE = Path("/run/udamon-guest")
+CLAIMS_INSIDE = Path("/run/udamon-claims")
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,22 @@ class Ended:
 
 
 def boot(
-    kernel: Kernel, machine: Machine, script: str, place: Path, limit: float, silence: float = 0
+    kernel: Kernel,
+    machine: Machine,
+    script: str,
+    place: Path,
+    limit: float,
+    silence: float = 0,
+    claims: Path | None = None,
 ) -> Ended:
     """Run `script` in a guest. It is killed `limit` seconds after its start, or after `silence` seconds in
-    which it printed nothing (0: never)."""
+    which it printed nothing (0: never). `claims`: a directory that it shares with other guests."""
     job = _prepare(place, kernel, script)
     console = place / "console.log"
     begin = time.monotonic()
     with console.open("wb") as log, _Tail(job / "output") as tail:
         guest = subprocess.Popen(
-            [*_command(kernel, machine, place), "-serial", "stdio", "-monitor", "none", "-display", "none"],
+            [*_command(kernel, machine, place, claims), "-serial", "stdio", "-monitor", "none", "-display", "none"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent,
         )  # fmt: skip
         try:
@@ -75,7 +83,7 @@ def shell(kernel: Kernel, machine: Machine, place: Path) -> int:
     )
     (job / "interactive").touch()
     terminal = ["-display", "none", "-serial", "mon:stdio"]  # in raw mode: Ctrl-C goes into the guest
-    return subprocess.run([*_command(kernel, machine, place), *terminal], check=False).returncode
+    return subprocess.run([*_command(kernel, machine, place, None), *terminal], check=False).returncode
 
 
 def _prepare(place: Path, kernel: Kernel, script: str) -> Path:
@@ -88,22 +96,22 @@ def _prepare(place: Path, kernel: Kernel, script: str) -> Path:
     (job / "checkout").write_text(str(ROOT))
     (job / "reachable").write_text(f"{ROOT}/x\n{Path(sys.executable).resolve()}\n")
     (job / "output").touch()
-    initrd.write(place / "initrd", kernel.modules)
     return job
 
 
-def _command(kernel: Kernel, machine: Machine, place: Path) -> list[str]:
+def _command(kernel: Kernel, machine: Machine, place: Path, claims: Path | None) -> list[str]:
     accelerator = os.environ.get("UDAMON_GUEST_ACCEL", "tcg,thread=multi")
     words = f"console=ttyS0 rdinit=/init panic=-1 quiet {machine.append}".strip()
     command = [
         tools.QEMU, "-nodefaults", "-no-reboot", "-accel", accelerator, "-M", "q35", "-cpu", "max",
         "-smp", str(machine.smp), "-m", str(machine.mem),
-        "-kernel", str(kernel.image), "-initrd", str(place / "initrd"), "-append", words,
+        "-kernel", str(kernel.image), "-initrd", str(initrd.cached(kernel.modules)), "-append", words,
     ]  # fmt: skip
     for tag, path, access in (
         ("root", "/", ",readonly=on"),
         ("checkout", ROOT, ",readonly=on"),
         ("job", place / "job", ""),
+        *([("claims", claims, "")] if claims else []),
     ):
         escaped = str(path).replace(",", ",,")
         # remap: files of several file systems below one share must not collide by inode number

@@ -6,9 +6,24 @@ import gzip
 import stat
 from pathlib import Path
 
+from scripts import content
 from scripts.guest import tools
+from scripts.stages import WORK
 
 HERE = Path(__file__).parent
+
+
+def cached(modules: Path | None = None) -> Path:
+    """The initial RAM disk, made once of the same files."""
+    sources = [busybox, HERE / "init"] if (busybox := tools.busybox()) else []
+    sources += sorted(modules.glob("*.ko")) if modules else []
+    target = WORK / "initrd" / content.digest(sources)
+    with content.locked("initrd"):
+        if not target.exists():
+            target.parent.mkdir(exist_ok=True)
+            write(target.with_suffix(".new"), modules)
+            target.with_suffix(".new").rename(target)
+    return target
 
 
 def write(target: Path, modules: Path | None = None) -> None:

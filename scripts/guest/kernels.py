@@ -25,9 +25,15 @@ FULL = STOCK + ",idle_bitmap"
 class Kernel:
     release: str  # what `uname -r` begins with
     image: Path
-    suite: str  # which tests it runs: see tests/guest/plan.py
+    newest: bool  # of all that were found: it runs every test, the others what may differ on them
     requires: str  # capabilities whose absence is a failure
     modules: Path | None = None  # directory of modules to load before the root file system, in name order
+
+    def suite_of(self, long: bool) -> str:
+        """Which tests it runs (tests/guest/plan.py)."""
+        if self.newest:
+            return "all" if long else "default"
+        return "612" if long else "version"
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -35,17 +41,16 @@ class Kernel:
 
 
 def find() -> list[Kernel]:
-    """Kernels with all that udamon looks for, the newest first: it runs the whole suite, the others what matters
-    on them."""
+    """Kernels with all that udamon looks for, the newest first."""
     images = _named() or _images(ROOT.parent / "shared" / "guest") or _images(CACHE, latest=True)
-    kernels = [Kernel(_release(image), image, "612", FULL) for image in images]
+    kernels = [Kernel(_release(image), image, False, FULL) for image in images]
     kernels.sort(key=lambda kernel: kernel.version, reverse=True)
-    return [replace(kernel, suite="default") for kernel in kernels[:1]] + kernels[1:]
+    return [replace(kernel, newest=True) for kernel in kernels[:1]] + kernels[1:]
 
 
 def stock(place: Path) -> Kernel:
     """Debian's own, unpacked into `place` by stock.py."""
-    return Kernel(place.name.removeprefix("debian-"), place / "vmlinuz", "612", STOCK, place / "modules")
+    return Kernel(place.name.removeprefix("debian-"), place / "vmlinuz", False, STOCK, place / "modules")
 
 
 def ready() -> bool:

@@ -1,66 +1,132 @@
-"""Run tests/guest on every kernel: plan the boots outside, run each, and believe only what can be counted."""
+"""Run tests/guest on every kernel: plan the boots outside, run each, and believe only what can be counted.
+
+    jobs(long)          the boots to make: one or more for each kernel and machine
+    python -m scripts.guest boot JOB      makes one, and writes its Result where scripts/lanes.py looks for it
+    problems(…)         what is wrong when all have ended
+
+Boots of the same kernel and machine share their tests: each takes a file that none has taken yet (tests/guest/plan.py).
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scripts.guest import kernels, stock, tools
-from scripts.guest.boot import HUNG, JOB_INSIDE, Ended, boot
+from scripts.guest.boot import CLAIMS_INSIDE, HUNG, JOB_INSIDE, Ended, boot
 from scripts.guest.kernels import Kernel
 from scripts.guest.machine import Machine
-from scripts.stages import NOTES, ROOT, WORK, Counts, Failed, Skipped, environment, read_junit
+from scripts.lanes import RESULTS, Stage
+from scripts.lanes import Ended as StageEnded
+from scripts.stages import (
+    ROOT,
+    WORK,
+    Counts,
+    Failed,
+    Skipped,
+    current,
+    environment,
+    perform,
+    read_junit,
+    slowest,
+)
 
 LIMIT = float(os.environ.get("UDAMON_GUEST_LIMIT", 2400))
 TEST_TIMEOUT = 150  # seconds for one test: emulation is about twenty times slower
 SILENCE = 240  # longer than any test may take: past it the guest itself has stalled
+SHARED_FROM = 60
+"""As many tests are worth a second boot of the same machine."""
+
+PLACE = WORK / "guest"
 
 
 @dataclass(frozen=True)
-class Group:
-    """Tests that share a boot."""
+class Job:
+    """One boot. `group` names those that share tests, `tests` is how many they run together."""
 
+    kernel: Kernel
     machine: Machine
+    suite: str
+    group: str
     tests: int
+    copy: int
+    left_out: int
+    only: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"guest-{self.group}-{self.copy}"
+
+    @property
+    def stage(self) -> Stage:
+        return Stage(self.name, [sys.executable, "-m", "scripts.guest", "boot", self.name])
+
+    @property
+    def file(self) -> Path:
+        return PLACE / "jobs" / f"{self.name}.json"
+
+    def write(self) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.write_text(json.dumps(asdict(self), default=str))
+
+    @classmethod
+    def read(cls, name: str) -> Job:
+        document = json.loads((PLACE / "jobs" / f"{name}.json").read_text())
+        kernel = document["kernel"]
+        kernel["image"] = Path(kernel["image"])
+        kernel["modules"] = Path(kernel["modules"]) if kernel["modules"] else None
+        document |= {"kernel": Kernel(**kernel), "machine": Machine(**document["machine"])}
+        return cls(**{**document, "only": tuple(document["only"])})
 
 
-def run(long: bool = False, only: list[str] | None = None) -> Counts:
-    """All groups on all kernels. `only`: arguments for pytest (files, -k …) instead of all of tests/guest."""
+def jobs(long: bool = False, only: Sequence[str] = ()) -> list[Job]:
+    """The boots to make, those with most tests first. `only`: arguments for pytest (files, -k …) instead of all of
+    tests/guest. Raises Skipped where no guest can be booted, Failed when tests cannot be collected."""
     missing = tools.absent()
     if missing:
         raise Skipped(f"needs {', '.join(missing)}")
     found = kernels.find()
     if not found:
         raise Skipped("no kernel to boot: `make guest-kernel` builds one in about 20 minutes")
+    begin = time.monotonic()
     try:
         found.append(kernels.stock(stock.ensure()))
     except stock.NotOffered as why:
-        NOTES.append(f"guest: not tested on Debian's stock kernel: {why}")
-    total, problems = Counts(), []
+        current.notes.append(f"guest: not tested on Debian's stock kernel: {why}")
+    current.install_seconds += time.monotonic() - begin
+    shutil.rmtree(PLACE / "claims", ignore_errors=True)
+    shutil.rmtree(PLACE / "jobs", ignore_errors=True)
+    plans: dict[str, dict[Machine, int]] = {}
+    made = []
     for kernel in found:
-        suite = kernel.suite + ("+all" if long else "")
-        executed = Counts()
-        for group in plan(suite, only):
-            counts, problem = run_group(kernel, suite, group, only)
-            executed += counts
-            if problem:
-                problems.append(f"{kernel.release} {group.machine.name}: {problem}")
-        if not executed.passed + executed.failed:
-            problems.append(f"{kernel.release}: no test ran")
-        total += executed
-    if problems:
-        raise Failed("; ".join(problems), total if total.failed else total + Counts(failed=1))
-    return total
+        suite = kernel.suite_of(long)
+        for name in (suite, kernel.suite_of(True)):
+            plans.setdefault(name, {})
+            plans[name] = plans[name] or plan(name, only)
+        for machine, tests in plans[suite].items():
+            left_out = plans[kernel.suite_of(True)][machine] - tests
+            group = f"{kernel.release}-{machine.name}".replace(" ", "_").replace("/", "_")
+            copies = 2 if tests >= SHARED_FROM else 1
+            made += [
+                Job(kernel, machine, suite, group, tests, copy, 0 if copy else left_out, tuple(only))
+                for copy in range(copies)
+            ]
+    for job in made:
+        job.write()
+    return sorted(made, key=lambda job: -job.tests)
 
 
-def plan(suite: str, only: list[str] | None = None) -> list[Group]:
-    """Ask pytest, out here where it is fast, which boots the tests need."""
-    target = WORK / "guest" / "plan.json"
+def plan(suite: str, only: Sequence[str] = ()) -> dict[Machine, int]:
+    """Ask pytest, out here where it is fast, which boots the tests need, and how many tests each has."""
+    target = PLACE / "plan.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     env = environment(UDAMON_GUEST_PLAN=str(target), UDAMON_GUEST_SUITE=suite)
@@ -70,58 +136,88 @@ def plan(suite: str, only: list[str] | None = None) -> list[Group]:
     if done.returncode not in (0, 5) or not target.exists():
         print(done.stdout + done.stderr)
         raise Failed("the guest tests cannot be collected")
-    return [
-        Group(Machine(entry["smp"], entry["mem"], entry["append"]), entry["tests"])
+    return {
+        Machine(entry["smp"], entry["mem"], entry["append"]): entry["tests"]
         for entry in json.loads(target.read_text())
-    ]
+    }
 
 
-def run_group(kernel: Kernel, suite: str, group: Group, only: list[str] | None = None) -> tuple[Counts, str]:
-    """One boot; returns what ran and what was wrong ("" for nothing)."""
-    place = WORK / "guest" / f"{kernel.release}-{group.machine.name}".replace(" ", "_").replace("/", "_")
-    script = _script(kernel, suite, group.machine, only or ["tests/guest"])
+def run_job(name: str) -> int:
+    job = Job.read(name)
+    return perform(lambda: _run(job), RESULTS / f"{name}.json", must_run=True)
+
+
+def _run(job: Job) -> Counts:
+    place = PLACE / job.name
+    claims = PLACE / "claims" / job.group
+    claims.mkdir(parents=True, exist_ok=True)
+    current.left_out += job.left_out
     for attempt in (1, 2):
-        print(f"-- Linux {kernel.release}, {group.machine.name}: {group.tests} tests", flush=True)
-        ended = boot(kernel, group.machine, script, place, LIMIT, SILENCE)
+        print(f"-- Linux {job.kernel.release}, {job.machine.name}", flush=True)
+        ended = boot(job.kernel, job.machine, _script(job), place, LIMIT, SILENCE, claims)
         # Emulated machines stall now and then, one processor waiting for an interrupt that does not come.
         # A test that hangs is ended by its own timeout long before, so this is no test's doing.
         stalled = ended.status == HUNG and "without a word" in ended.why
         if attempt == 1 and (stalled or not ended.began):
-            print("guest: booting once more", flush=True)
+            current.notes.append(f"{job.name}: the emulator stalled; booted once more")
             continue
         break
-    return judge(ended, place / "job" / "junit.xml", group.tests)
+    junit = place / "job" / "junit.xml"
+    if junit.exists():
+        current.slowest += slowest(junit)
+    counts, problem = judge(ended, junit)
+    if problem:
+        raise Failed(problem, counts)
+    return counts
 
 
-def judge(ended: Ended, junit: Path, expected: int) -> tuple[Counts, str]:
-    """Success needs all of: the script's status 0, a readable count, and the number of tests planned."""
+def judge(ended: Ended, junit: Path) -> tuple[Counts, str]:
+    """What ran and what was wrong ("" for nothing). Success needs both: the script's status and a readable count."""
     if ended.why:
         return Counts(failed=1), ended.why
     if not junit.exists():
         return Counts(failed=1), f"status {ended.status} and no count of tests"
     counts = read_junit(junit)
-    ran = counts.passed + counts.failed + counts.skipped
+    if ended.status == NOTHING_LEFT and not counts.ran:
+        return counts, ""
     if ended.status or counts.failed:
         return counts if counts.failed else counts + Counts(failed=1), f"{counts}, status {ended.status}"
-    if ran != expected or not ran:
-        return counts + Counts(failed=1), f"{ran} tests ran instead of {expected}"
     return counts, ""
 
 
-def _script(kernel: Kernel, suite: str, machine: Machine, tests: list[str]) -> str:
+NOTHING_LEFT = 5
+"""pytest's status when no test ran: another boot took them all. `problems` notices if none did."""
+
+
+def problems(made: Sequence[Job], ended: Sequence[StageEnded]) -> list[str]:
+    """Groups whose boots together did not run the tests that were planned."""
+    results = {each.stage.name: each.result for each in ended}
+    wrong = []
+    for group in dict.fromkeys(job.group for job in made):
+        boots = [job for job in made if job.group == group]
+        ran = sum(results[job.name].counts.ran for job in boots if job.name in results)
+        if ran != boots[0].tests or not ran:
+            wrong.append(f"{group}: {ran} tests ran instead of {boots[0].tests}")
+    return wrong
+
+
+def _script(job: Job) -> str:
     variables = {
         "PATH": os.environ["PATH"],
         "HOME": "/root",
         "LANG": "C.UTF-8",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # looking for plugins takes seconds under emulation
-        "UDAMON_GUEST": machine.name,
-        "UDAMON_GUEST_SUITE": suite,
-        "UDAMON_GUEST_KERNEL": kernel.release,
-        "UDAMON_REQUIRE": kernel.requires,
+        "UDAMON_GUEST": job.machine.name,
+        "UDAMON_GUEST_SUITE": job.suite,
+        "UDAMON_GUEST_KERNEL": job.kernel.release,
+        "UDAMON_GUEST_CLAIMS": str(CLAIMS_INSIDE),
+        "UDAMON_GUEST_COPY": str(job.copy),
+        "UDAMON_REQUIRE": job.kernel.requires,
     }
     command = [
         str(Path(sys.executable)), "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "pytest_timeout",
-        f"--timeout={TEST_TIMEOUT}", "--durations=5", f"--junitxml={JOB_INSIDE}/junit.xml", *tests,
+        f"--timeout={TEST_TIMEOUT}", "--durations=5", f"--junitxml={JOB_INSIDE}/junit.xml",
+        *(job.only or ["tests/guest"]),
     ]  # fmt: skip
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     return "\n".join([*lines, f"cd {shlex.quote(str(ROOT))}", shlex.join(command), ""])

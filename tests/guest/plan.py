@@ -8,15 +8,19 @@ run in the same guest. A test, class or module asks with
 `smp` is the number of processors, `mem` MiB of memory, `append` more words for the kernel's command line.
 Other markers say how often and where a guest test runs:
 
-    guest_612    also on the 6.12 kernels (all run on the newest)
-    guest_long   only with `make guest-test-all`
+    guest_version  depends on the kernel's version or configuration: on every kernel (all run on the newest)
+    guest_612      with `make test-all` also on the 6.12 kernels
+    guest_long     only with `make test-all`
 
 Outside, the harness collects with UDAMON_GUEST_PLAN=FILE to learn which boots are needed and how many tests
-each must run; inside, UDAMON_GUEST holds the boot's name and selects the tests.
+each must run; inside, UDAMON_GUEST holds the boot's name and selects the tests, UDAMON_GUEST_SUITE is "default" or
+"all" (newest kernel), "version" or "612" (the others). Several guests may share a boot's tests: each takes a file when
+it comes to it, by creating a claim in the directory UDAMON_GUEST_CLAIMS that is common to them.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections import Counter
@@ -47,10 +51,31 @@ def runs_here(item: pytest.Item) -> bool:
 
 
 def _in_suite(item: pytest.Item) -> bool:
-    suite = os.environ.get("UDAMON_GUEST_SUITE", "default").split("+")
-    if "612" in suite and not item.get_closest_marker("guest_612"):
-        return False
-    return "all" in suite or not item.get_closest_marker("guest_long")
+    match os.environ.get("UDAMON_GUEST_SUITE", "default"):
+        case "version":
+            return bool(item.get_closest_marker("guest_version")) and not item.get_closest_marker(
+                "guest_long"
+            )
+        case "612":
+            return bool(item.get_closest_marker("guest_612") or item.get_closest_marker("guest_version"))
+        case "default":
+            return not item.get_closest_marker("guest_long")
+    return True
+
+
+@functools.cache
+def taken_here(file: Path) -> bool:
+    """Whether this guest runs the tests of `file`: it is the first to ask, or has asked before."""
+    directory = os.environ.get("UDAMON_GUEST_CLAIMS")
+    if directory is None or not Path(directory).is_dir():
+        return True
+    me, claim = os.environ["UDAMON_GUEST_COPY"], Path(directory) / file.name
+    try:
+        with claim.open("x") as mark:
+            mark.write(me)
+    except FileExistsError:
+        return claim.read_text() == me
+    return True
 
 
 def write(items: Iterable[pytest.Item]) -> None:

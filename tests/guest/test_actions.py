@@ -63,6 +63,7 @@ def count(worker: Worker, area: Range, bit: int) -> int:
     return sum(bool(entry & bit) for entry in entries(worker.pid, area)) * PAGE_SIZE
 
 
+@pytest.mark.guest_version
 def test_pageout_moves_anonymous_memory_and_knows_how_much(worker: Worker, swap: None) -> None:
     refaults = Refaults()
     area = worker.area("a", 16 * MIB, "small")
@@ -110,6 +111,7 @@ def test_pages_that_a_child_still_shares_are_left(worker: Worker, actor: VaddrAc
     assert actor.left["shared"] == area.size
 
 
+@pytest.mark.guest_version
 def test_anonymous_and_file_memory_by_filter(worker: Worker, actor: VaddrActor, swap: None) -> None:
     anon, file = (
         worker.area("a", 2 * MIB, "small"),
@@ -160,6 +162,7 @@ def test_an_address_space_that_was_replaced_is_not_acted_on(
     assert (applied.applied, applied.moved or 0) == (0, 0)
 
 
+@pytest.mark.guest_version
 @pytest.mark.needs("thp")
 def test_collapse_makes_huge_pages_of_private_memory(worker: Worker, actor: VaddrActor) -> None:
     area = worker.area("h", 8 * MIB, "anon")
@@ -180,6 +183,7 @@ def on_node(worker: Worker, area: Range) -> dict[int, int]:
     return found
 
 
+@pytest.mark.guest_version
 @pytest.mark.parametrize("node", [0, 1])
 @pytest.mark.parametrize("action", [Action.MIGRATE_HOT, Action.MIGRATE_COLD])
 def test_migration_to_a_node(worker: Worker, actor: VaddrActor, node: int, action: Action) -> None:
@@ -212,6 +216,7 @@ def test_migration_to_no_node(worker: Worker, actor: VaddrActor) -> None:
     assert actor.apply(worker.target(), *area, deed) == (0, area.size, 0)
 
 
+@pytest.mark.guest_version
 def test_migration_of_huge_pages(worker: Worker, actor: VaddrActor) -> None:
     area = worker.area("h", 8 * MIB, "anon")
     assert worker.tell("advise", "h", COLLAPSE) == "0"
@@ -242,6 +247,7 @@ def frames_of(worker: Worker, area: Range) -> list[Range]:
     return joined(Range(frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE) for frame in frames)
 
 
+@pytest.mark.guest_version
 def test_physical_memory_is_acted_on_by_those_who_map_it(worker: Worker, swap: None) -> None:
     """No filter says otherwise, so pages that are young are rejected once, and looked at then (semantics §4.3)."""
     area = worker.area("p", 8 * MIB, "small")
@@ -269,6 +275,7 @@ def test_frames_that_nobody_maps_are_out_of_reach(worker: Worker) -> None:
         assert actor.left["out of reach"] >= 0.9 * area.size
 
 
+@pytest.mark.guest_version
 @pytest.mark.needs("idle_bitmap")
 def test_young_pages_by_the_idle_bits(worker: Worker, actor: VaddrActor) -> None:
     area = worker.area("y", 2 * MIB, "small")
@@ -310,6 +317,7 @@ def cgroup() -> Iterator[Path]:
         made.rmdir()
 
 
+@pytest.mark.guest_version
 def test_the_metrics_of_a_real_machine(cgroup: Path) -> None:
     """Two nodes, and a cgroup that is removed while it is watched."""
     metrics, path = MachineMetrics(), "/udamon-metrics"

@@ -43,6 +43,7 @@ def found_free() -> Iterator[None]:
     assert free() == []
 
 
+@pytest.mark.guest_version
 @pytest.mark.parametrize("source", SOURCES)
 def test_hot_is_hot_and_cold_is_cold(program: Memory, source: str) -> None:
     hot, cold = program.map(f"hot-{source}", 16 * MIB), program.map(f"cold-{source}", 64 * MIB)
@@ -82,6 +83,7 @@ def test_record_from_the_command_line(program: Memory, tmp_path: Path) -> None:
     assert int(str(cost["checks"])) > 0
 
 
+@pytest.mark.guest_version
 def test_the_kernels_attributes_are_those_asked_for(program: Memory) -> None:
     attrs = Attrs(40_000, 900_000, 3_000_000, 11, 77)
     found: dict[str, str] = {}

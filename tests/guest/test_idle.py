@@ -19,7 +19,7 @@ from udamon.ops.idle import IdleSampler
 
 # One processor: a context switch lies between the monitor and every access, and flushes the emulated TLB.
 pytestmark = [
-    pytest.mark.guest_612,
+    pytest.mark.guest_version,
     pytest.mark.guest_boot(smp=1),
     pytest.mark.needs("root", "idle_bitmap"),
 ]

@@ -113,6 +113,7 @@ def by_debugfs(program: Memory) -> Iterator[None]:
         put(DEBUGFS / "target_ids", "\n")
 
 
+@pytest.mark.guest_version
 @pytest.mark.parametrize("user", [by_hand, set_up_and_off, by_damon_stat, by_debugfs])
 def test_a_damon_in_use_is_refused_and_untouched(
     program: Memory,
@@ -192,7 +193,9 @@ def test_given_back_when_reading_raises(program: Memory) -> None:
         made.join(30)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.guest_version), signal.SIGINT]
+)
 def test_given_back_after_a_signal(program: Memory, number: int, tmp_path: Path) -> None:
     file = tmp_path / "r"
     pid = forked(lambda: record("-p", program.pid, "-o", file))

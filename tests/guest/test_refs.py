@@ -31,7 +31,7 @@ def at(found: list[Touched], area: Range) -> Touched:
     return next(entry for entry in found if entry.start <= area.start < entry.end)
 
 
-@pytest.mark.guest_612
+@pytest.mark.guest_version
 @pytest.mark.guest_boot(smp=1)
 def test_touched_mappings_are_found_and_the_others_are_not(program: Pages) -> None:
     """Reads and writes alike, at the grain of mappings; a context switch lies between, so no TLB hides it."""
@@ -49,7 +49,7 @@ def test_touched_mappings_are_found_and_the_others_are_not(program: Pages) -> No
         assert at(found, cold)[2:] == (MIB, 0)
 
 
-@pytest.mark.guest_612
+@pytest.mark.guest_version
 @pytest.mark.guest_boot(smp=1)
 def test_the_census_leaves_soft_dirty_bits_alone(program: Pages) -> None:
     """Opened as udamon opens it here, it does not flush by clear_refs 4: no fault for any page written."""

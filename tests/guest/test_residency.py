@@ -17,7 +17,7 @@ from udamon.ops import residency
 from udamon.ops.residency import resident, swapped
 
 pytestmark = [
-    pytest.mark.guest_612,
+    pytest.mark.guest_version,
     pytest.mark.guest_boot(smp=1),
     pytest.mark.needs("root", "pagemap_scan"),
 ]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.guest.damon import KDAMONDS, SOURCES, engine, free, rate, read, run
+from tests.guest.damon import KDAMONDS, engine, free, rate, read, run
 from tests.guest.memory import MIB, PAGE, Memory, memory
 from udamon.core.scheme import (
     ANY_COUNT,
@@ -69,7 +69,9 @@ def swapped(pid: int, area: Range) -> int:
 
 
 @pytest.mark.usefixtures("swap")
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "source", [pytest.param("tracepoint", marks=pytest.mark.guest_version), "tried_regions"]
+)
 def test_the_kernel_pages_out_what_is_cold_within_its_quota(program: Memory, source: str) -> None:
     hot, cold = program.map(f"hot-{source}", 8 * MIB), program.map(f"cold-{source}", 48 * MIB)
     program.tell("touch", f"hot-{source}")
@@ -170,6 +172,7 @@ def everything() -> Scheme:
     )
 
 
+@pytest.mark.guest_version
 @pytest.mark.skipif(OLD_KERNEL, reason="Linux 6.12 lacks some of it, which another test is about")
 def test_all_of_a_scheme_reaches_the_kernel(program: Memory) -> None:
     files: dict[str, str] = {}
@@ -217,6 +220,7 @@ def refusal(made: KernelEngine) -> str:
         (Scheme(max_nr_snapshots=1), "number of snapshots"),
     ],
 )
+@pytest.mark.guest_version
 def test_what_an_old_kernel_lacks_is_named_and_nothing_is_left(
     program: Memory, scheme: Scheme, named: str
 ) -> None:
@@ -247,6 +251,7 @@ def test_numbers_for_goals_are_fed_while_it_runs(program: Memory) -> None:
     assert seen == ["20", "0"]
 
 
+@pytest.mark.guest_version
 @pytest.mark.skipif(not OLD_KERNEL, reason="the one directory for filters of Linux 6.12")
 def test_filters_of_both_layers_go_into_one_directory(program: Memory) -> None:
     scheme = Scheme(
@@ -270,6 +275,7 @@ def test_filters_of_both_layers_go_into_one_directory(program: Memory) -> None:
         (Scheme(quotas=Quota(goals=(Goal(GoalMetric.FILE, 1, path="/x"),))), "udamon's own"),
     ],
 )
+@pytest.mark.guest_version
 def test_what_no_kernel_does_is_refused_before_anything_is_written(
     program: Memory, scheme: Scheme, named: str
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from scripts.guest.machine import Machine
 from tests import capabilities
 
-everywhere = pytest.mark.guest_612
+everywhere = pytest.mark.guest_version
 """What is worth a boot on the older kernels too."""
 
 

@@ -47,6 +47,7 @@ def within(found: list[Touched], area: Range) -> list[tuple[int, int, int, int]]
     ]
 
 
+@pytest.mark.guest_version
 def test_written_pages_are_found_and_read_ones_are_not(program: Pages, census: SoftDirty) -> None:
     """To the page; phases are followed; a window without writes is empty."""
     area = program.map("a", N * PAGE)
@@ -64,6 +65,7 @@ def test_written_pages_are_found_and_read_ones_are_not(program: Pages, census: S
     assert within(census.look(target), area) == [(0, N, N, 0)]
 
 
+@pytest.mark.guest_version
 def test_without_pagemap_scan_the_answers_are_the_same(
     program: Pages, census: SoftDirty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +86,7 @@ def test_without_pagemap_scan_the_answers_are_the_same(
     assert len(scanned) == 1 + 2 * 42
 
 
+@pytest.mark.guest_version
 def test_a_huge_page_counts_as_a_whole(program: Pages, census: SoftDirty) -> None:
     area = program.map("huge", 8 * MIB, "huge")
     program.write("huge", 0, 2048, 16)
@@ -97,6 +100,7 @@ def test_a_huge_page_counts_as_a_whole(program: Pages, census: SoftDirty) -> Non
     assert touched == [(page, page + 512)], "huge pages were not given, or were split"
 
 
+@pytest.mark.guest_version
 def test_swapped_out_pages_keep_what_is_known(program: Pages, census: SoftDirty, swap: None) -> None:
     """Written and then swapped out: touched. Swapped out before: neither resident nor touched. Read back in:
     resident, not touched."""
@@ -118,6 +122,7 @@ def test_swapped_out_pages_keep_what_is_known(program: Pages, census: SoftDirty,
     assert sum(touched for _, _, _, touched in found) == 0
 
 
+@pytest.mark.guest_version
 @pytest.mark.parametrize("kind", ["file", "private"])
 def test_pages_of_files(program: Pages, census: SoftDirty, kind: str) -> None:
     """Shared and private mappings; reads that bring pages in are not writes."""
@@ -156,6 +161,7 @@ def with_heap() -> Iterator[Pages]:
         yield started
 
 
+@pytest.mark.guest_version
 def test_new_and_grown_mappings_read_written_and_are_called_unsure(
     with_heap: Pages, census: SoftDirty
 ) -> None:
@@ -214,6 +220,7 @@ def test_only_within_ranges(program: Pages) -> None:
     assert len(found) == 3
 
 
+@pytest.mark.guest_version
 def test_it_is_offered_but_never_chosen() -> None:
     assert probe("softdirty").usable
     assert "writes only" in probe("softdirty").why

@@ -19,6 +19,7 @@ from udamon.record.opening import open_recording
 from udamon.record.reader import Recording
 
 SECOND = 1_000_000_000
+pytestmark = pytest.mark.native  # the scanner's, through the reader
 
 
 def opened(path: Path, records: object, **how: Any) -> Recording:

@@ -1,0 +1,40 @@
+"""Caches by content: what was made of the same files is not made again."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from scripts.stages import ROOT, WORK
+
+
+def digest(paths: Iterable[Path], *words: str) -> str:
+    """A short hash of files (with their names) and words."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(f"{path}\0{len(data := path.read_bytes())}\0".encode())
+        total.update(data)
+    total.update("\0".join(words).encode())
+    return total.hexdigest()[:12]
+
+
+def package_files() -> list[Path]:
+    """What a wheel is built from."""
+    tree = [path for path in (ROOT / "src").rglob("*") if path.is_file()]
+    made = {".so", ".pyc"}
+    return [
+        *(p for p in tree if p.suffix not in made and ".egg-info" not in str(p)),
+        *(ROOT / name for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE")),
+    ]
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """One process at a time, across processes: two stages may want the same thing made."""
+    WORK.mkdir(exist_ok=True)
+    with (WORK / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
