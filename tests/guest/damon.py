@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,11 +16,13 @@ from udamon.core.clock import MonotonicClock
 from udamon.core.scheme import Scheme
 from udamon.engine.interval_stretch import IntervalStretch
 from udamon.engine.kernel import KernelEngine
+from udamon.errors import RecordingError
 from udamon.linux.sysfs_damon import kernel_damon
 from udamon.linux.tracefs import tracefs_root
 from udamon.model import Range, Snapshot
 from udamon.ops.opening import open_ops
 from udamon.ops.processes import process_source
+from udamon.record.reader import Recording
 
 DAMON = Path("/sys/kernel/mm/damon")
 KDAMONDS = DAMON / "admin/kdamonds"
@@ -106,6 +109,27 @@ def run(
     return seen
 
 
+def run_until(made: KernelEngine, snapshots: int, limit_s: float = 100) -> Collector:
+    """What an engine saw until it had published so many snapshots, however long they take on a busy machine."""
+    seen = Collector()
+    made.bus.subscribe(seen)
+    made.open()
+    made.start()
+    try:
+        wait_until(lambda: len(seen.snapshots) >= snapshots or made.join(0.1), limit_s)
+    finally:
+        made.stop()
+        assert made.join(60)
+    return seen
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float = 60) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.1)
+
+
 def forked(work: Callable[[], int]) -> int:
     """Do `work` in a child, without the seconds that starting an interpreter takes; returns its pid."""
     pid = os.fork()
@@ -116,6 +140,26 @@ def forked(work: Callable[[], int]) -> int:
         finally:
             os._exit(status)
     return pid
+
+
+def record_until(record: Callable[[], int], file: Path, snapshots: int, number: int = signal.SIGINT) -> int:
+    """Run `record` in a child until its file has so many snapshots, and then send it a signal; returns its status,
+    negative where the signal ended it."""
+    pid = forked(record)
+    try:
+        wait_until(lambda: snapshots_in(file) >= snapshots, 100)
+    finally:
+        os.kill(pid, number)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status
+
+
+def snapshots_in(file: Path) -> int:
+    """Snapshots that can be read now, while the file is being written."""
+    try:
+        return sum(1 for _ in Recording(file).snapshots())
+    except (RecordingError, OSError):
+        return 0
 
 
 def record(*words: object) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.guest.damon import forked, record_until
 from tests.guest.memory import MIB
+from udamon.cli.main import main
 from udamon.model import Range, Snapshot
 from udamon.record.reader import Recording
 
@@ -49,20 +52,13 @@ def _areas(log: Path) -> tuple[list[Range], list[Range]]:
     raise AssertionError("the workload did not begin")
 
 
-def record(file: Path, pid: int, *flags: str) -> Recording:
-    command = [
-        sys.executable,
-        "-m",
-        "udamon",
-        "record",
-        "-p",
-        str(pid),
-        "--via",
-        "idle",
-        "-o",
-        str(file),
-    ]
-    subprocess.run([*command, *flags], check=True, stdout=subprocess.DEVNULL)
+def record(file: Path, pid: int, *flags: str, snapshots: int = 0) -> Recording:
+    """Recorded by a process of its own, until it ends or has so many snapshots."""
+    words = ["record", "-q", "-p", str(pid), "--via", "idle", "-o", str(file), *flags]
+    if snapshots:
+        assert record_until(lambda: main(words), file, snapshots) == 0
+    else:
+        assert os.waitstatus_to_exitcode(os.waitpid(forked(lambda: main(words)), 0)[1]) == 0
     return Recording(file)
 
 
@@ -75,10 +71,8 @@ def hot_bytes(snapshot: Snapshot, areas: list[Range]) -> int:
 
 def test_it_finds_every_island(program: Areas, tmp_path: Path) -> None:
     pid, hot, cold = program
-    found = list(
-        record(tmp_path / "a", pid, "--sample", "50ms", "--aggr", "1s", "--duration", "15s").snapshots()
-    )
-    last = found[-1]
+    recording = record(tmp_path / "a", pid, "--sample", "50ms", "--aggr", "1s", snapshots=12)
+    last = list(recording.snapshots())[-1]
     assert hot_bytes(last, hot) >= 0.95 * ISLANDS * 4 * MIB
     assert hot_bytes(last, cold) <= 0.05 * ISLANDS * 4 * MIB
     assert all(hot_bytes(last, [island]) for island in hot)
@@ -90,7 +84,7 @@ def test_it_stays_within_its_share(program: Areas, tmp_path: Path) -> None:
     10 %, because everything is some twenty times slower under emulation.
     """
     pid, hot, cold = program
-    recording = record(tmp_path / "b", pid, "--overhead", "10%", "--duration", "40s")
+    recording = record(tmp_path / "b", pid, "--overhead", "10%", "--duration", "30s")
     costs = [(e.time_ns, int(str(e.data["cpu_ns"]))) for e in recording.events() if e.name == "cost"]
     begin, shares = costs[0][0], []
     for now, spent in costs:

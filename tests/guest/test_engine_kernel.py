@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.guest.damon import KDAMONDS, SOURCES, engine, free, rate, read, record, run, within
+from tests.guest.damon import (
+    KDAMONDS,
+    SOURCES,
+    engine,
+    free,
+    rate,
+    read,
+    record,
+    record_until,
+    run,
+    run_until,
+    wait_until,
+    within,
+)
 from tests.guest.memory import MIB, PAGE, Memory, frames, memory
 from tests.unit.fakes import Collector
 from udamon.core.attrs import Attrs
@@ -48,7 +60,7 @@ def found_free() -> Iterator[None]:
 def test_hot_is_hot_and_cold_is_cold(program: Memory, source: str) -> None:
     hot, cold = program.map(f"hot-{source}", 16 * MIB), program.map(f"cold-{source}", 64 * MIB)
     program.tell("touch", f"hot-{source}")
-    seen = run(engine([program.pid], source=source), 9)
+    seen = run_until(engine([program.pid], source=source), 8)
     last = seen.snapshots[-3:]
     print([(round(rate(s, hot), 2), round(rate(s, cold), 2), len(s)) for s in seen.snapshots])
     assert len(last) == 3
@@ -60,7 +72,9 @@ def test_hot_is_hot_and_cold_is_cold(program: Memory, source: str) -> None:
     if source == "tracepoint":
         for before, after in zip(seen.snapshots, seen.snapshots[1:], strict=False):
             assert after.begin_ns == before.end_ns
-            assert 0.95e9 < after.end_ns - after.begin_ns < 3e9  # samples come late where all is emulated
+            assert (
+                after.end_ns - after.begin_ns > 0.95e9
+            )  # never before its samples; later where all is emulated
 
 
 def test_record_from_the_command_line(program: Memory, tmp_path: Path) -> None:
@@ -68,7 +82,8 @@ def test_record_from_the_command_line(program: Memory, tmp_path: Path) -> None:
     program.map("cli", 16 * MIB)
     program.tell("touch", "cli")
     file = tmp_path / "r.udamon"
-    assert record("-p", program.pid, "-o", file, "--max-regions", "200", "--duration", "6s") == 0
+    words = ("-p", program.pid, "-o", file, "--max-regions", "200")
+    assert record_until(lambda: record(*words), file, 4) == 0
     recording = Recording(file)
     assert recording.metadata["policy"] == recording.metadata["via"] == "kernel"
     assert recording.metadata["ops"] == "vaddr"
@@ -107,7 +122,7 @@ def test_fvaddr_keeps_to_its_ranges(program: Memory) -> None:
     hot, cold = program.map("f-hot", 8 * MIB), program.map("f-cold", 8 * MIB)
     program.tell("touch", "f-hot")
     ranges = sorted([hot, cold])
-    seen = run(engine([program.pid], ops="fvaddr", ranges=ranges), 7)
+    seen = run_until(engine([program.pid], ops="fvaddr", ranges=ranges), 6)
     last = seen.snapshots[-1]
     assert (last.starts[0], last.ends[-1]) == (ranges[0].start, ranges[-1].end)
     assert sum(e - s for s, e in zip(last.starts, last.ends, strict=True)) == 16 * MIB
@@ -121,12 +136,12 @@ def test_paddr_sees_a_hot_frame(program: Memory) -> None:
     program.tell("touch", "p-hot")
     at = sorted(frame * PAGE for frame in frames(program.pid, area) if frame)
     ranges = [Range(at[0], at[-1] + PAGE)]
-    seen = run(engine([], ops="paddr", ranges=ranges), 6)
+    seen = run_until(engine([], ops="paddr", ranges=ranges), 5)
     last = seen.snapshots[-1]
     assert last.pid is None
     assert (last.starts[0], last.ends[-1]) == ranges[0]
     assert sum(last.nr_accesses) > 0
-    whole = run(engine([], ops="paddr"), 3).snapshots[-1]
+    whole = run_until(engine([], ops="paddr"), 2).snapshots[-1]
     assert sum(e - s for s, e in zip(whole.starts, whole.ends, strict=True)) > 1500 * MIB
 
 
@@ -136,7 +151,7 @@ def test_two_targets_are_told_apart(program: Memory, source: str) -> None:
         mine, theirs = program.map(f"mine-{source}", 16 * MIB), other.map("theirs", 16 * MIB)
         program.tell("rest")
         other.tell("touch", "theirs")
-        seen = run(engine([program.pid, other.pid], source=source), 9)
+        seen = run_until(engine([program.pid, other.pid], source=source), 16)
     first = [s for s in seen.snapshots if s.target == 0]
     second = [s for s in seen.snapshots if s.target == 1]
     assert {s.pid for s in first} == {program.pid}
@@ -149,9 +164,17 @@ def test_two_targets_are_told_apart(program: Memory, source: str) -> None:
 def test_it_ends_with_its_target() -> None:
     with memory() as doomed:
         doomed.map("a", 4 * MIB)
-        begin = time.monotonic()
-        seen = run(engine([doomed.pid]), 40, until=3, meanwhile=doomed.end)
-    assert time.monotonic() - begin < 20
+        made, seen = engine([doomed.pid]), Collector()
+        made.bus.subscribe(seen)
+        made.open()
+        made.start()
+        try:
+            wait_until(lambda: bool(seen.snapshots))
+            doomed.end()
+            assert made.join(60), "it did not end by itself"
+        finally:
+            made.stop()
+            assert made.join(60)
     assert [e.data["why"] for e in seen.events if e.name == "target_end"] == ["exited"]
     assert seen.snapshots
 
@@ -167,24 +190,32 @@ def test_children_come_and_go(source: str) -> None:
         made.bus.subscribe(seen)
         made.open()
         made.start()
-        for _ in range(2):
-            child = int(parent.tell("fork"))
-            time.sleep(4)
-            os.kill(child, signal.SIGKILL)
-            time.sleep(2)
-        made.stop()
-        assert made.join(60)
+        try:
+            for number in (1, 2):
+                child = int(parent.tell("fork"))
+                wait_until(lambda number=number: of(seen, number) >= 3)  # type: ignore[misc]
+                os.kill(child, signal.SIGKILL)
+                wait_until(lambda number=number: ended(seen) == list(range(1, number + 1)))  # type: ignore[misc]
+            wait_until(lambda: of(seen, 0) >= 8)
+        finally:
+            made.stop()
+            assert made.join(60)
     notes = [e.data["text"] for e in seen.events if e.name == "note"]
     print(notes)
     assert [e.data["target"] for e in seen.events if e.name == "target_start"] == [0, 1, 2]
-    assert [e.data["target"] for e in seen.events if e.name == "target_end"] == [1, 2]
-    seconds = {n: sum(s.end_ns - s.begin_ns for s in seen.snapshots if s.target == n) / 1e9 for n in range(3)}
-    print(seconds)
-    assert seconds[0] > 6
-    assert min(seconds[1], seconds[2]) > 0.7
+    assert ended(seen) == [1, 2]
     for snapshot in seen.snapshots:
         pid = {e.data["target"]: e.data["pid"] for e in seen.events if e.name == "target_start"}
         assert snapshot.pid == pid[snapshot.target]
+
+
+def of(seen: Collector, target: int) -> int:
+    """How many snapshots of a target there are."""
+    return sum(snapshot.target == target for snapshot in seen.snapshots)
+
+
+def ended(seen: Collector) -> list[object]:
+    return [event.data["target"] for event in seen.events if event.name == "target_end"]
 
 
 def test_a_share_of_the_cpu_is_kept(program: Memory) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,7 +22,9 @@ from tests.guest.damon import (
     free,
     put,
     record,
+    record_until,
     run,
+    wait_until,
 )  # fmt: skip
 from tests.guest.memory import MIB, Memory, memory
 from udamon.cli.main import main
@@ -198,21 +198,15 @@ def test_given_back_when_reading_raises(program: Memory) -> None:
 )
 def test_given_back_after_a_signal(program: Memory, number: int, tmp_path: Path) -> None:
     file = tmp_path / "r"
-    pid = forked(lambda: record("-p", program.pid, "-o", file))
-    wait_until(lambda: kernel_damon().busy)
-    time.sleep(3)
-    os.kill(pid, number)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert record_until(lambda: record("-p", program.pid, "-o", file), file, 1, number) == 0
     assert len(list(Recording(file).snapshots())) >= 1
 
 
 def test_a_killed_recorder_is_cleaned_up_by_the_next(program: Memory, tmp_path: Path) -> None:
     """Through the commands: doctor says it is usable, record cleans up and records."""
-    command = [sys.executable, "-m", "udamon", "record", "-p", str(program.pid), "--via", "kernel"]
-    with subprocess.Popen([*command, "-o", str(tmp_path / "a")], stderr=subprocess.DEVNULL) as recorder:
-        wait_until(lambda: kernel_damon().busy)
-        time.sleep(2)
-        recorder.kill()
+    killed = tmp_path / "a"
+    ended = record_until(lambda: record("-p", program.pid, "-o", killed), killed, 1, signal.SIGKILL)
+    assert ended == -signal.SIGKILL
     assert kernel_damon().busy, "nothing was left: nothing is proved"
     assert probe("kernel").usable
     assert choose("kernel") == "kernel"
@@ -222,7 +216,7 @@ def test_a_killed_recorder_is_cleaned_up_by_the_next(program: Memory, tmp_path: 
 
 def test_what_was_changed_after_a_kill_is_not_ours(program: Memory) -> None:
     """One number in the tree that the dead run did not write, and it is left alone."""
-    kill_after(program, 4)
+    kill_while_it_runs(program)
     put(KDAMONDS / "0/contexts/0/monitoring_attrs/intervals/aggr_us", "123456")
     before = files(DAMON)
     assert not probe("kernel").usable
@@ -237,7 +231,7 @@ def test_what_was_changed_after_a_kill_is_not_ours(program: Memory) -> None:
 
 def test_somebody_elses_tree_after_a_kill_is_not_ours(program: Memory) -> None:
     """Alike to the last value, but made anew: the directory is another one."""
-    kill_after(program, 4)
+    kill_while_it_runs(program)
     put(KDAMONDS / "0/state", "off")
     put(KDAMONDS / "nr_kdamonds", "1")
     with pytest.raises(TargetBusy, match="nr_kdamonds is 1"):
@@ -284,8 +278,9 @@ def kill_after(program: Memory, seconds: float, lasting: float = 30) -> None:
     os.waitpid(pid, 0)
 
 
-def wait_until(condition: Callable[[], bool], limit: float = 60) -> None:
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.1)
+def kill_while_it_runs(program: Memory) -> None:
+    """Killed when kdamond runs, so that everything is left behind."""
+    pid = forked(lambda: short_run(program, 60))
+    wait_until(lambda: kernel_damon().busy and (KDAMONDS / "0/state").read_text().strip() == "on")
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)

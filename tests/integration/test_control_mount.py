@@ -41,6 +41,7 @@ def test_files_look_like_those_of_sysfs(server: Server) -> None:
     assert server.read("0/contexts/0/operations") == "vaddr\n"
 
 
+@pytest.mark.each_command
 def test_a_shell_can_write_and_read(server: Server) -> None:
     script = "echo 0x10 > 0/refresh_ms && cat 0/refresh_ms && : > 0/refresh_ms && cat 0/refresh_ms"
     done = subprocess.run(["sh", "-c", script], cwd=server.at, capture_output=True, text=True, check=True)

@@ -63,6 +63,7 @@ class OnTerminal:
         os.close(self._main)
 
 
+@pytest.mark.each_command
 @pytest.mark.needs("clear_refs")
 def test_watch_record_and_leave(tmp_path: Path) -> None:
     """The target's name and memory appear; r writes a recording that reads; q ends with 0."""
