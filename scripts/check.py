@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts import interpreters, lanes, passed, sanitizers, wheel
+from scripts import content, interpreters, lanes, passed, sanitizers, wheel
 from scripts.guest import suite
 from scripts.stages import ROOT, WORK, Counts, Failed, Result, Skipped, current, perform, pytest, run
 
@@ -109,6 +109,11 @@ def main(arguments: list[str]) -> int:
         return 2
     if os.environ.get("CI"):
         os.environ.setdefault("UDAMON_REQUIRE", CI_REQUIRES)
+    with content.locked("check"):
+        return _check(stages, wanted, long)
+
+
+def _check(stages: list[str], wanted: list[str], long: bool) -> int:
     begin = time.monotonic()
     host = [_host(name) for name in stages if not wanted or any(name.startswith(w) for w in wanted)]
     guests, ended = _guests(long) if not wanted or any(w.startswith("guest") for w in wanted) else ([], [])

@@ -36,5 +36,9 @@ def locked(name: str) -> Iterator[None]:
     """One process at a time, across processes: two stages may want the same thing made."""
     WORK.mkdir(exist_ok=True)
     with (WORK / f"{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another process to be done with .work/{name}.lock", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from scripts import check, lanes
+from scripts import check, content, lanes
 from scripts.guest import boot, kernels, suite, tools
 from scripts.guest.machine import Machine
 from scripts.stages import WORK, Failed, Skipped
@@ -21,6 +21,11 @@ def test(arguments: list[str]) -> int:
     only = [word for word in arguments if word != "--all"]
     if not tools.absent() and not kernels.find():
         subprocess.run([kernels.BUILDER], check=False)
+    with content.locked("check"):
+        return _test(long, only)
+
+
+def _test(long: bool, only: list[str]) -> int:
     begin = time.monotonic()
     try:
         jobs = suite.jobs(long, only)

@@ -109,14 +109,23 @@ def run(
     return seen
 
 
-def run_until(made: KernelEngine, snapshots: int, limit_s: float = 100) -> Collector:
-    """What an engine saw until it had published so many snapshots, however long they take on a busy machine."""
+def run_until(
+    made: KernelEngine,
+    snapshots: int,
+    enough: Callable[[Collector], bool] = lambda seen: True,
+    limit_s: float = 100,
+) -> Collector:
+    """What an engine saw until it had published so many snapshots, and until `enough` says so, however long that
+    takes on a busy machine."""
     seen = Collector()
     made.bus.subscribe(seen)
     made.open()
     made.start()
     try:
-        wait_until(lambda: len(seen.snapshots) >= snapshots or made.join(0.1), limit_s)
+        end = time.monotonic() + limit_s
+        while not (len(seen.snapshots) >= snapshots and enough(seen)):
+            if made.join(0.1) or time.monotonic() > end:
+                break  # the caller's assertions say what is missing
     finally:
         made.stop()
         assert made.join(60)

@@ -60,14 +60,19 @@ def found_free() -> Iterator[None]:
 def test_hot_is_hot_and_cold_is_cold(program: Memory, source: str) -> None:
     hot, cold = program.map(f"hot-{source}", 16 * MIB), program.map(f"cold-{source}", 64 * MIB)
     program.tell("touch", f"hot-{source}")
-    seen = run_until(engine([program.pid], source=source), 8)
+
+    def converged(seen: Collector) -> bool:
+        """The kernel's regions begin at random places; how many aggregations they need is up to chance."""
+        last = seen.snapshots[-3:]
+        found = max(within(s, hot) for s in last) > 0.7 and max(rate(s, hot) for s in last) > 0.3
+        return found and min(rate(s, cold) for s in last) < 0.05
+
+    seen = run_until(engine([program.pid], source=source), 6, converged)
     last = seen.snapshots[-3:]
     print([(round(rate(s, hot), 2), round(rate(s, cold), 2), len(s)) for s in seen.snapshots])
-    assert len(last) == 3
+    assert len(seen.snapshots) >= 6
+    assert converged(seen)
     assert all(s.ticks == 20 and s.pid == program.pid for s in last)
-    assert max(within(s, hot) for s in last) > 0.7
-    assert max(rate(s, hot) for s in last) > 0.3
-    assert min(rate(s, cold) for s in last) < 0.05
     assert [s.seq for s in seen.snapshots] == list(range(len(seen.snapshots)))
     if source == "tracepoint":
         for before, after in zip(seen.snapshots, seen.snapshots[1:], strict=False):
@@ -122,12 +127,16 @@ def test_fvaddr_keeps_to_its_ranges(program: Memory) -> None:
     hot, cold = program.map("f-hot", 8 * MIB), program.map("f-cold", 8 * MIB)
     program.tell("touch", "f-hot")
     ranges = sorted([hot, cold])
-    seen = run_until(engine([program.pid], ops="fvaddr", ranges=ranges), 6)
+
+    def converged(seen: Collector) -> bool:
+        found = max(rate(s, hot) for s in seen.snapshots[-3:]) > 0.4
+        return found and min(rate(s, cold) for s in seen.snapshots[-3:]) < 0.1
+
+    seen = run_until(engine([program.pid], ops="fvaddr", ranges=ranges), 4, converged)
     last = seen.snapshots[-1]
     assert (last.starts[0], last.ends[-1]) == (ranges[0].start, ranges[-1].end)
     assert sum(e - s for s, e in zip(last.starts, last.ends, strict=True)) == 16 * MIB
-    assert max(rate(s, hot) for s in seen.snapshots[-3:]) > 0.4
-    assert min(rate(s, cold) for s in seen.snapshots[-3:]) < 0.1
+    assert converged(seen)
 
 
 def test_paddr_sees_a_hot_frame(program: Memory) -> None:
@@ -151,7 +160,11 @@ def test_two_targets_are_told_apart(program: Memory, source: str) -> None:
         mine, theirs = program.map(f"mine-{source}", 16 * MIB), other.map("theirs", 16 * MIB)
         program.tell("rest")
         other.tell("touch", "theirs")
-        seen = run_until(engine([program.pid, other.pid], source=source), 16)
+        seen = run_until(
+            engine([program.pid, other.pid], source=source),
+            12,
+            lambda seen: any(rate(s, theirs) > 0.3 for s in seen.snapshots[-6:] if s.target == 1),
+        )
     first = [s for s in seen.snapshots if s.target == 0]
     second = [s for s in seen.snapshots if s.target == 1]
     assert {s.pid for s in first} == {program.pid}

@@ -117,11 +117,16 @@ def _check_cut(whole: bytes, cut: int, sizes: list[int], path: Path) -> None:
     assert recording.truncated == (cut < len(whole))
 
 
-def test_truncated_anywhere(tmp_path: Path) -> None:
-    """Cut at every byte: never more than one sentence, and never less than the last whole flush."""
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
+def test_truncated_anywhere(tmp_path: Path, step: int) -> None:
+    """Cut at every byte, or at every seventh and around each flush's end: never more than one sentence, and never
+    less than the last whole flush."""
     sizes = _flushed(tmp_path / "whole", flushes=2, regions=2)
     whole = (tmp_path / "whole").read_bytes()
-    for cut in range(len(whole) + 1):
+    near = {size + off for size in sizes for off in range(-9, 10)}
+    for cut in sorted(near | set(range(0, len(whole) + 1, step))):
+        if not 0 <= cut <= len(whole):
+            continue
         _check_cut(whole, cut, sizes, tmp_path / "cut")
 
 
