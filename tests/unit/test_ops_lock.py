@@ -94,6 +94,62 @@ def test_a_planted_symlink_leads_nowhere(roots: Roots, tmp_path: Path) -> None:
     lock.release()
 
 
+def test_a_planted_hard_link_is_neither_locked_nor_written(roots: Roots, tmp_path: Path) -> None:
+    """A second name of a file that somebody else needs: its lock stays free, its content and mode as they were."""
+    victim = tmp_path / "victim"
+    victim.write_text("17\n")
+    victim.chmod(0o600)
+    roots.locks[0].mkdir()
+    (roots.locks[0] / "5-9.lock").hardlink_to(victim)
+    lock = take_lock("5-9", "it", roots)
+    assert lock.real  # in the second directory
+    with victim.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock.release()
+    assert (victim.read_text(), victim.stat().st_mode & 0o777, victim.stat().st_nlink) == ("17\n", 0o600, 2)
+
+
+def test_what_was_there_is_not_written_to(roots: Roots, tmp_path: Path) -> None:
+    """A file that was moved there gives way to a new one: who has it open sees nothing of it change."""
+    roots.locks[0].mkdir()
+    path = roots.locks[0] / "5-9.lock"
+    path.write_text("precious")
+    with path.open() as file:
+        lock = take_lock("5-9", "it", roots)
+        assert file.read() == "precious"
+    assert path.read_text() == f"{os.getpid()}\n"
+    lock.release()
+
+
+def test_a_swapped_directory_leads_nowhere(roots: Roots, tmp_path: Path) -> None:
+    """Whoever owns the directory can put a link in its place: no file is made or removed where it leads."""
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    roots.locks[0].symlink_to(trap)
+    lock = take_lock("5-9", "it", roots)
+    assert list(trap.iterdir()) == []
+    (trap / "5-9.lock").write_text("precious")
+    roots.locks[1].rename(tmp_path / "moved")
+    roots.locks[1].symlink_to(trap)
+    lock.release()
+    assert (trap / "5-9.lock").read_text() == "precious"
+
+
+def test_files_of_dead_monitors_are_removed(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the next monitor, whatever it watches; files that somebody holds, and what is no lock file, stay."""
+    directory = roots.locks[0]
+    held = take_lock("1-1", "it", roots)
+    for name in ("2-2.lock", "paddr.lock"):
+        (directory / name).write_text("1\n")
+    (directory / "notes").touch()
+    (directory / "3-3.lock").symlink_to("notes")
+    monkeypatch.setattr("udamon.ops.lock._swept", set())  # as in a new process
+    lock = take_lock("4-4", "it", roots)
+    assert sorted(path.name for path in directory.iterdir()) == ["1-1.lock", "3-3.lock", "4-4.lock", "notes"]
+    lock.release()
+    held.release()
+
+
 def test_no_directory_no_lock(tmp_path: Path) -> None:
     """Where nothing can be written monitoring goes on without, and the caller can tell."""
     (tmp_path / "file").write_text("")

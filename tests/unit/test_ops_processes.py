@@ -239,10 +239,10 @@ def test_permission_lost_while_watching(
 def _deny(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
     real, denied = os.open, set(map(str, paths))
 
-    def refusing(path: str, flags: int, mode: int = 0o777) -> int:
+    def refusing(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         if str(path) in denied:
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path, flags, mode)
+        return real(path, flags, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "open", refusing)
 

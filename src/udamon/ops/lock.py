@@ -2,24 +2,33 @@
 
 A lock is flock(2) on NAME.lock in a directory all users share (mode 1777, made by whoever comes first).
 Everyone can open a lock file for reading, and that is enough to lock it, so monitors of different users
-refuse each other, and a monitor that is killed leaves no lock behind. Any user can therefore also lock
-others out; such is /run/lock.
+refuse each other, and a monitor that is killed leaves no lock behind; its file is removed by the next
+monitor that may. Any user can therefore also lock others out; such is /run/lock. Nobody writes to a file
+that was there before, and none that has a second name is even locked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
+import stat
+import time
 from pathlib import Path
 
 from udamon.errors import TargetBusy
 from udamon.linux.procfs import read_fd
 from udamon.linux.roots import Roots
 
+PATIENCE_S = 0.1
+"""A lock that is held for longer is a monitor's: whoever looks for locks has each for a moment."""
+
+_CAREFUL = os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK
+
 
 class Lock:
-    """A held lock; `fd` is None where no directory could be written and nothing is locked."""
+    """A held lock; without a descriptor where no directory could be written and nothing is locked."""
 
     def __init__(self, fd: int | None, name: str, directory: Path | None) -> None:
         self._fd, self._name, self._directory = fd, name, directory
@@ -32,10 +41,11 @@ class Lock:
         """Idempotent."""
         if self._fd is None or self._directory is None:
             return
-        try:
-            os.unlink(self._directory / self._name)  # while still locked: see _take
-        except OSError:
-            pass  # another user's left-over, in a sticky directory: it stays, unlocked
+        # Opened again, and not held all the time: there may be a thousand locks.
+        directory = _open_directory(self._directory)
+        if directory is not None:
+            _remove(self._fd, self._name, directory)
+            os.close(directory)
         os.close(self._fd)
         self._fd = None
 
@@ -46,15 +56,34 @@ def take_lock(name: str, what: str, roots: Roots) -> Lock:
     Raises TargetBusy, naming the holder.
     """
     taken = Lock(None, name, None)
-    for directory in roots.locks:
-        usable = not taken.real and _make(directory)
-        lock = _take(directory, f"{name}.lock", what, roots.proc) if usable else None
-        if lock is not None:
-            taken = lock
-        elif holder := _held_by(directory, f"{name}.lock", roots.proc):
+    for path in roots.locks:
+        try:
+            fd = None if taken.real else _take_in(path, f"{name}.lock", what, roots.proc)
+            if fd is not None:
+                taken = Lock(fd, f"{name}.lock", path)
+            elif holder := _held_by(path, f"{name}.lock", roots.proc):
+                raise TargetBusy(_sentence(what, holder))
+        except TargetBusy:
             taken.release()
-            raise TargetBusy(_sentence(what, holder))
+            raise
     return taken
+
+
+def _take_in(path: Path, name: str, what: str, proc: Path) -> int | None:
+    """The descriptor of the locked file in a directory; None where none can be had. Raises TargetBusy."""
+    if not _make(path):
+        return None
+    directory = _open_directory(path)
+    if directory is None:
+        return None
+    try:
+        if not os.access(".", os.W_OK, dir_fd=directory):
+            return None
+        fd = _take(directory, name, what, proc)
+        _sweep(path, directory)
+        return fd
+    finally:
+        os.close(directory)
 
 
 def held_locks(roots: Roots) -> dict[str, str]:
@@ -73,50 +102,92 @@ def _sentence(what: str, holder: str) -> str:
     )
 
 
-def _make(directory: Path) -> bool:
-    """True when lock files can be made there."""
+def _make(path: Path) -> bool:
+    """Make the directory where it is not there; False where it cannot be."""
     try:
-        os.mkdir(directory, 0o700)
-        os.chmod(directory, 0o1777)  # not by mkdir: the umask would take bits away
+        os.mkdir(path, 0o700)
     except FileExistsError:
-        pass
+        return True
     except OSError:
         return False
-    return directory.is_dir() and not directory.is_symlink() and os.access(directory, os.W_OK)
+    directory = _open_directory(path, os.O_RDONLY)
+    if directory is None:
+        return False
+    if os.fstat(directory).st_uid == os.geteuid():
+        os.fchmod(directory, 0o1777)  # not by mkdir: the umask would take bits away
+    os.close(directory)
+    return True
 
 
-def _take(directory: Path, name: str, what: str, proc: Path) -> Lock | None:
-    """The lock; None where the file can be neither made nor opened. Raises TargetBusy."""
-    path = directory / name
-    while (fd := _open(path)) is not None:
+def _open_directory(path: Path, how: int = os.O_PATH) -> int | None:
+    """A descriptor of the directory; None where there is none, or a link to one."""
+    try:
+        return os.open(path, how | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+_swept: set[Path] = set()
+
+
+def _sweep(path: Path, directory: int) -> None:
+    """Remove what killed monitors have left, once for each directory: with many targets it would be many times."""
+    if path in _swept:
+        return
+    _swept.add(path)
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        names = [entry.name for entry in entries if entry.name.endswith(".lock")]
+        for name in names:
+            fd = _open_existing(name, directory)
+            if fd is not None:
+                with contextlib.suppress(OSError):
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _remove(fd, name, directory)
+                os.close(fd)
+
+
+def _take(directory: int, name: str, what: str, proc: Path) -> int | None:
+    """The descriptor of the locked file; None where it can be neither made nor opened. Raises TargetBusy."""
+    patient_until = time.monotonic() + PATIENCE_S
+    while (opened := _open(name, directory)) is not None:
+        fd, new = opened
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = _holder(fd, proc)
             os.close(fd)
+            if time.monotonic() < patient_until:
+                time.sleep(PATIENCE_S / 20)
+                continue
             raise TargetBusy(_sentence(what, holder)) from None
-        if _is_at(fd, path):
-            _write_pid(fd)
-            return Lock(fd, name, directory)
-        os.close(fd)  # its last holder removed it between our open and our lock: make a new one
+        if _is_at(fd, name, directory):
+            if new:
+                with contextlib.suppress(OSError):  # a full disk: /proc/locks still knows the holder
+                    os.write(fd, f"{os.getpid()}\n".encode())
+                return fd
+            # A dead monitor's. What was there before is never written to, whatever it is: a new one is made.
+            if not _remove(fd, name, directory):
+                return fd  # another user's: as good as a new one, but for the pid in it
+        os.close(fd)  # somebody removed it between our open and our lock, or we have
     return None
 
 
-def _open(path: Path) -> int | None:
-    # No O_CREAT on a file that exists: fs.protected_regular refuses that for another user's file. No
-    # O_NOFOLLOW-less open ever: a planted symlink must lead nowhere.
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+def _open(name: str, directory: int) -> tuple[int, bool] | None:
+    """A descriptor of the lock file, and whether it was made here; None where it cannot be opened or made."""
+    # No O_CREAT on a file that exists: fs.protected_regular refuses that for another user's file.
     for _ in range(100):
         try:
-            return os.open(path, os.O_RDONLY | flags)
+            os.stat(name, dir_fd=directory, follow_symlinks=False)
         except FileNotFoundError:
             pass
-        except OSError:
-            return None
+        else:
+            fd = _open_existing(name, directory)
+            return None if fd is None else (fd, False)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, 0o644)
+            fd = os.open(name, flags, 0o644, dir_fd=directory)
             os.fchmod(fd, 0o644)
-            return fd
+            return fd, True
         except FileExistsError:
             continue
         except OSError:
@@ -124,28 +195,44 @@ def _open(path: Path) -> int | None:
     return None
 
 
-def _is_at(fd: int, path: Path) -> bool:
+def _open_existing(name: str, directory: int) -> int | None:
+    """For reading, which is enough to lock it; None for anything planted: a link of either kind leads nowhere."""
     try:
-        return os.path.samestat(os.fstat(fd), os.lstat(path))
+        fd = os.open(name, os.O_RDONLY | _CAREFUL, dir_fd=directory)
+    except OSError:
+        return None
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+        return fd
+    os.close(fd)
+    return None
+
+
+def _is_at(fd: int, name: str, directory: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=directory, follow_symlinks=False))
     except OSError:
         return False
 
 
-def _write_pid(fd: int) -> None:
+def _remove(fd: int, name: str, directory: int) -> bool:
+    """Remove a lock file while it is locked, so that nobody locks one that is gone (see _take).
+
+    False where it stays: another user's in a sticky directory.
+    """
+    if not _is_at(fd, name, directory):
+        return False
     try:
-        writable = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        os.unlink(name, dir_fd=directory)
     except OSError:
-        return  # another user's left-over; /proc/locks still knows the holder
-    try:
-        os.write(writable, f"{os.getpid()}\n".encode())
-    finally:
-        os.close(writable)
+        return False
+    return True
 
 
 def _held_by(directory: Path, name: str, proc: Path) -> str:
     """The holder of a lock file, "" when nobody holds it."""
     try:
-        fd = os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(directory / name, os.O_RDONLY | _CAREFUL)
     except OSError:
         return ""
     try:
@@ -159,8 +246,8 @@ def _held_by(directory: Path, name: str, proc: Path) -> str:
 
 def _holder(fd: int, proc: Path) -> str:
     # The kernel's own list first: what is written inside may be a left-over.
-    stat = os.fstat(fd)
-    inode = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
+    found = os.fstat(fd)
+    inode = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     try:
         lines = (proc / "locks").read_text().splitlines()
     except OSError:
