@@ -48,7 +48,7 @@ def _of_redis(server: Redis, tab: Browser, place: Path) -> None:
         _run(["record", *LOOK, *pid, "--duration", "60s", "-q", "-o", str(recording)])
     _page(recording, tab, "redis-page-light", dark=False, height=1150)
     _terminal(recording, "redis-terminal")
-    _run(["report", "wss", str(recording), "--svg", str(PICTURES / "redis-wss.svg")])
+    _run(["report", "wss", str(recording), "--svg", str(PICTURES / "redis-wss.svg"), "--force"])
     (PICTURES / "redis-wss.svg").chmod(0o644)  # private as all pictures, and meant for everybody
     with _loads(server):
         _live([*LOOK, *pid], 50, tab, "redis-live", several=False)

@@ -11,6 +11,7 @@ UdamonError
     ├── NotPermitted      the kernel refused; says which privilege would do
     ├── NotSupported      this machine lacks the feature
     ├── RecordingError    a file that is not a recording, or cannot be read or written
+    │   └── OutputError   a file that cannot be made, or written to
     └── MissingExtra      an optional dependency is not installed
 """
 
@@ -63,6 +64,10 @@ class NotSupported(CannotError):
 
 class RecordingError(CannotError):
     """A file that is not a recording, or one that cannot be read or written."""
+
+
+class OutputError(RecordingError):
+    """A file that cannot be made, or written to."""
 
 
 class MissingExtra(CannotError):

@@ -7,10 +7,12 @@ import ctypes
 import os
 import pwd
 import signal
+import stat
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO, NamedTuple
 
 MIB = 1 << 20
@@ -137,3 +139,10 @@ def in_child(work: Callable[[], None]) -> None:
         text = report.read().decode()
     _, status = os.waitpid(pid, 0)
     assert status == 0, text or f"the child ended with status {status}"
+
+
+def full_device(place: Path) -> Path:
+    """A node of the kernel's full device in a directory of the test: a fault must not replace the system's. Root."""
+    node = place / "full"
+    os.mknod(node, 0o600 | stat.S_IFCHR, os.makedev(1, 7))
+    return node

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.integration.programs import running
+from tests.integration.programs import full_device, running
 from tests.integration.recorder import Done, nobody_runs, place_of_nobody, udamon
 from udamon.cli.main import main
 
@@ -36,6 +36,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     directory = tmp_path_factory.mktemp("bad")
     (directory / "empty").touch()
     (directory / "text").write_text("hello\n")
+    (directory / "link").symlink_to("empty")
+    (directory / "astray").symlink_to("nowhere")
+    (directory / "empty2.1").touch()
+    os.mkfifo(directory / "pipe")
     (directory / "bytes").write_bytes(os.urandom(4096))
     (directory / "noregion.masim").write_text("a, 10M\n\nphase\n100\nb, 1, 64, 1\n")
     (directory / "notime.masim").write_text("a, 10M\n\nphase\nsoon\na, 1, 64, 1\n")
@@ -164,7 +168,15 @@ RECORD = [
     (1, "-p {pid} -o {dir}/none/a", "No such file or directory"),
     (1, "-p {pid} -o {dir}/empty/a", "cannot create"),
     (1, "-p {pid} -o /proc/udamon", "cannot create"),
-    (1, "--sim one --force -o /dev/full --duration 1s", "No space left on device"),
+    (1, "-p {pid} -o {dir}/link --force", "is a symbolic link"),
+    (1, "-p {pid} -o {dir}/astray", "is a symbolic link"),
+    (1, "-p {pid} -o {dir}/link/", "is a directory"),
+    (1, "-p {pid} -o /dev/fd/999", "cannot write to /dev/fd/999: Bad file descriptor"),
+    (2, "-p {pid} -o - --max-size 1MiB", "standard output is no regular file"),
+    (2, "-p {pid} -o {dir}/pipe --max-size 1MiB", "pipe is no regular file"),
+    (1, "-p {pid} -o {dir}/empty2 --max-size 1MiB", "empty2.1 exists already"),
+    (2, "-o - -- true", "standard output is the COMMAND's"),
+    (2, "--sim {dir}/notime.masim -o {dir}/notime.masim --force", "is the file that is read"),
     (2, "--nonsense", "unrecognized arguments: --nonsense"),
 ]  # fmt: skip
 
@@ -176,6 +188,13 @@ def test_record(place: Place, run: Callable[[str], Done], status: int, words: st
     output = "" if "-o" in words.split() else f"-o {file} "
     check(run(f"record {output}{words}"), status, why)
     assert not file.exists()
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("words", ["record --sim one --duration 1s -o", "workload one --quiet --truth"])
+def test_a_full_device(place: Place, tmp_path: Path, run: Callable[[str], Done], words: str) -> None:
+    """It is opened as it is, and refuses the first byte."""
+    check(run(f"{words} {full_device(tmp_path)}"), 1, "No space left on device")
 
 
 def test_record_as_a_process_of_its_own(place: Place) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.integration.programs import full_device
+
 COMMAND = [sys.executable, "-m", "udamon.cli.main", "workload"]
 TURNS = """left, 8M
 right, 4M
@@ -135,7 +137,7 @@ def test_repeat_and_duration(turns: Path, tmp_path: Path) -> None:
     log = tmp_path / "truth.jsonl"
     workload(turns, "--truth", log, "--repeat", 2)
     assert [line["phase"] for line in read_log(log)[1:-1]] == ["first", "second"] * 2
-    workload(turns, "--truth", log, "--duration", "0.6s")
+    workload(turns, "--truth", log, "--force", "--duration", "0.6s")
     lines = read_log(log)
     assert [line["phase"] for line in lines[1:-1]] == ["first", "second", "first"]
     assert lines[-1]["t"] - lines[1]["t"] == pytest.approx(0.6, abs=0.2)
@@ -170,8 +172,9 @@ def test_regions_filled_from_a_file_and_left_alone(tmp_path: Path) -> None:
         (["demo", "--duration", "0"], 2, "above 0"),
         (["demo", "--repeat", "0"], 2, "at least 1"),
         (["demo", "--rate", "0"], 2, "the rate"),
-        (["demo", "--truth", "/no/such/file"], 1, "cannot write the truth log"),
-        (["demo", "--truth", "/dev/full"], 1, "No space left"),
+        (["demo", "--truth", "/no/such/file"], 1, "cannot create /no/such/file: No such file or directory"),
+        (["demo", "--truth", "/"], 1, "is a directory"),
+        (["demo", "--force"], 2, "give --truth FILE"),
         ([sys.executable], 2, ":1: this is not a masim configuration"),
     ],
 )
@@ -180,6 +183,13 @@ def test_what_goes_wrong_is_one_sentence(words: list[str], status: int, text: st
     assert done.returncode == status
     assert text in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.needs("root")
+def test_a_log_on_a_full_device(turns: Path, tmp_path: Path) -> None:
+    done = workload(turns, "--truth", full_device(tmp_path), "--quiet")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "No space left on device; the log ends here" in done.stderr
 
 
 def test_too_little_memory_is_one_sentence(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.test_page import EVIL, evil
 from tests.unit.test_report_heatmap import two_bands
 from udamon.cli import report
-from udamon.errors import CannotError, MissingExtra, UsageError
+from udamon.errors import MissingExtra, OutputError, UsageError
 from udamon.report import charts
 from udamon.report.charts import Box, Drawing, Line, Plot, Raster, Shape, Words
 from udamon.report.png_raster import indexed_png
@@ -158,16 +158,23 @@ def test_time_axis(begin: float, end: float, expected: list[str]) -> None:
 
 
 def test_files_are_private_and_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Like recordings, pictures hold paths: mode 0600. An older file is replaced, the recording never."""
+    """Like recordings, pictures hold paths: mode 0600. An older file is replaced with --force, the recording never."""
     two_bands(tmp_path / "a")
     (tmp_path / "p.html").write_text("old")
-    assert run("info", tmp_path / "a", "--html", tmp_path / "p.html") == 0
+    with pytest.raises(OutputError, match="--force to replace it"):
+        run("info", tmp_path / "a", "--html", tmp_path / "p.html")
+    assert (tmp_path / "p.html").read_text() == "old"
+    assert run("info", tmp_path / "a", "--html", tmp_path / "p.html", "--force") == 0
     assert (tmp_path / "p.html").read_text().startswith("<!DOCTYPE html>")
     assert stat.S_IMODE((tmp_path / "p.html").stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "p.html"]
-    with pytest.raises(UsageError, match="the recording itself"):
-        run("heatmap", tmp_path / "a", "--svg", tmp_path / "a")
-    with pytest.raises(CannotError, match="cannot write"):
+    with pytest.raises(UsageError, match="the file that is read"):
+        run("heatmap", tmp_path / "a", "--svg", tmp_path / "a", "--force")
+    with pytest.raises(UsageError, match="two pictures go to one file"):
+        run("heatmap", tmp_path / "a", "--svg", tmp_path / "b", "--html", tmp_path / "." / "b")
+    with pytest.raises(UsageError, match="--force is for files"):
+        run("heatmap", tmp_path / "a", "--force")
+    with pytest.raises(OutputError, match="cannot create"):
         run("heatmap", tmp_path / "a", "--svg", tmp_path / "none" / "a.svg")
 
 

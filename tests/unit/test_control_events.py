@@ -204,6 +204,25 @@ def test_a_path_that_is_no_place_for_events(tmp_path: Path) -> None:
         EventStream(tmp_path / "nowhere" / "events")
 
 
+def test_nothing_is_appended_to_what_may_be_somebody_elses(tmp_path: Path) -> None:
+    """Neither through a symbolic link, which is not followed, nor to a file with a second name."""
+    victim, path = tmp_path / "victim", tmp_path / "events"
+    victim.write_text("precious")
+    path.symlink_to(victim)
+    with pytest.raises(CannotError, match=f"is a symbolic link.*give {victim}, where"):
+        EventStream(path)
+    path.unlink()
+    path.hardlink_to(victim)
+    with pytest.raises(CannotError, match="has a second name"):
+        EventStream(path)
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(CannotError, match="is a symbolic link"):
+        EventStream(path)
+    assert victim.read_text() == "precious"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["events", "victim"]
+
+
 @pytest.mark.slow
 def test_the_stand_in_for_perf_records_and_prints(tmp_path: Path) -> None:
     """A kdamond on simulated memory, `perf record` of two of its events until SIGINT, `perf script`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"engine"}, "the kdamond loop, and the engine that drives in-kernel DAMON"),
     ({"ops"}, "where memory is, and whether it was touched"),
     ({"workload"}, "workloads with a known truth: really run, or simulated by ops"),
+    ({"files"}, "whatever is written, and kept for a time"),
     ({"core", "linux"}, "pure monitoring logic; typed readers of the kernel's files"),
     ({"native"}, "the C hot path"),
     ({"model"}, "the values that cross rooms"),
@@ -121,6 +123,58 @@ def test_the_core_does_no_io() -> None:
                 assert node.func.id not in CORE_MAY_NOT_CALL, (
                     f"{path.name}:{node.lineno} calls {node.func.id}"
                 )
+
+
+WRITES: dict[str, set[str]] = {
+    "ops/lock.py": {"O_CREAT"},  # lock files: its own way, by descriptors of their directory
+    "control/executing.py": {"write_text"},  # inside a temporary directory of its own
+    "control/private_sys.py": {"symlink_to", "touch"},  # likewise
+    "pytest_plugin.py": {"mktemp"},  # pytest's own
+    "control/running.py": {"write_text"},  # /proc/self/comm
+    "linux/cgroup_memory.py": {"open"},  # memory.reclaim
+    "record/foreign.py": {"open"},  # a descriptor that files/temporary.py has made
+    "cli/main.py": {"open"},  # standard error, where it was closed
+}
+"""What files outside files/ may do of what makes or changes files. Path under src/udamon -> names."""
+
+MAKE_FILES = {
+    "O_CREAT", "O_TRUNC", "O_TMPFILE", "rename", "renames", "link", "symlink", "truncate",
+    "write_text", "write_bytes", "touch", "symlink_to", "hardlink_to",
+    "mkdtemp", "mkstemp", "mktemp", "NamedTemporaryFile", "copyfile", "copy2", "copytree", "rmtree",
+}  # fmt: skip
+
+
+def test_only_files_makes_files() -> None:
+    """Everything that is written goes through udamon.files, where all the ways to be misled are known."""
+    wrong = []
+    for path in python_files():
+        name = str(path.relative_to(SOURCE))
+        used = set(_makes_files(ast.parse(path.read_text())))
+        if room_of(path) != "files" and used != WRITES.get(name, set()):
+            wrong.append(f"{name}: {sorted(used)}, and {sorted(WRITES.get(name, set()))} is allowed")
+    assert not wrong, "these make or change files by themselves, use udamon.files:\n" + "\n".join(wrong)
+
+
+def _makes_files(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in MAKE_FILES:
+            of_native = isinstance(node.value, ast.Name) and node.value.id == "_native"
+            if not of_native:
+                yield node.attr
+        elif isinstance(node, ast.Attribute) and node.attr == "replace":
+            if isinstance(node.value, ast.Name) and node.value.id == "os":
+                yield "replace"
+        elif isinstance(node, ast.Call):
+            function = node.func
+            called = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+            words = [*node.args, *(keyword.value for keyword in node.keywords)]
+            modes = [
+                word.value for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str)
+            ]
+            if called == "open" and any(
+                set(mode) <= set("rwxab+t") and set(mode) & set("wxa+") for mode in modes
+            ):
+                yield "open"
 
 
 def test_extras_are_imported_where_they_are_used() -> None:

@@ -316,6 +316,8 @@ def test_recording_from_inside_stands_alone(tmp_path: Path) -> None:
     assert not recording.truncated
     with pytest.raises(RecordingError, match="exists"):
         session.record(str(tmp_path / "a"))
+    with pytest.raises(RecordingError, match="the view has the terminal"):
+        session.record("-")
     session.stop()
 
 

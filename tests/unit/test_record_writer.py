@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.programs import full_device
 from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
@@ -127,10 +128,11 @@ def test_full_disk_keeps_what_was_flushed(tmp_path: Path) -> None:
     assert list(Recording(path).snapshots()) == [snapshot(0, regions=1000)]
 
 
-def test_full_device() -> None:
-    """/dev/full refuses the head already: one sentence."""
+@pytest.mark.needs("root")
+def test_full_device(tmp_path: Path) -> None:
+    """It refuses the head already: one sentence."""
     with pytest.raises(RecordingError, match="No space left on device"):
-        Writer("/dev/full", {}, force=True)
+        Writer(full_device(tmp_path), {})
 
 
 def test_max_size_rotates_and_each_part_stands_alone(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import argparse
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `udamon check`."""
-    parser.add_argument("file", metavar="FILE", help="a recording")
+    parser.add_argument("file", metavar="FILE", help="a recording; - is standard input")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     group = parser.add_argument_group("limits (at least one)")
     group.add_argument("--max-wss", metavar="SIZE", help="the working set is at most this")
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the checks; 0 when all hold, 1 when one does not. Raises UdamonError."""
     import json
 
+    from udamon.files.ending import removing
     from udamon.record.opening import open_recording
     from udamon.report import checks
     from udamon.report.filters import Filters
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         min_snapshots=args.min_snapshots,
     )
     filters = Filters.parse(time=args.time, targets=tuple(args.target), mapping=args.mapping)
-    with Source(open_recording(args.file), filters) as source:
+    with removing(), Source(open_recording(args.file), filters) as source:
         found = checks.measure(source, limits)
     print(json.dumps(checks.document(found)) if args.json else checks.render(found), flush=True)
     return 0 if all(check.holds for check in found) else 1

@@ -10,9 +10,13 @@ from udamon.record.converting import FORMATS
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `udamon convert`."""
     parser.add_argument(
-        "file", metavar="FILE", help="a recording, or damo's json, json_compressed or perf script's text"
+        "file",
+        metavar="FILE",
+        help="a recording, or damo's json, json_compressed or perf script's text; - is standard input",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to write")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="the file to write; - is standard output"
+    )
     parser.add_argument("--to", choices=FORMATS, required=True,
                         help="; ".join(f"{name}: {text}" for name, text in FORMATS.items()))  # fmt: skip
     parser.add_argument(
@@ -24,17 +28,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, write; 0. Raises UdamonError."""
     import sys
-    from pathlib import Path
 
     from udamon.cli.bar import Bar
+    from udamon.files.ending import removing
+    from udamon.files.names import identities
     from udamon.record.converting import check, convert
     from udamon.record.opening import open_recording
 
-    output = Path(args.output)
-    check(Path(args.file), output, args.to, compress=args.compress, force=args.force)
-    with Bar(sys.stderr) as bar:
+    check(args.file, args.output, args.to, compress=args.compress, force=args.force)
+    with removing(), Bar(sys.stderr) as bar:
         recording = open_recording(args.file, bar.step)
         convert(
-            recording, output, args.to, compress=args.compress, force=args.force, progress=bar.step("writing")
+            recording,
+            args.output,
+            args.to,
+            compress=args.compress,
+            force=args.force,
+            inputs=identities([args.file]),
+            progress=bar.step("writing"),
         )
     return 0

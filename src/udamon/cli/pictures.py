@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udamon.errors import CannotError, UsageError
+from udamon.errors import UsageError
+from udamon.files import place
+from udamon.files.names import Identity, descriptor_of, identities, shown
+from udamon.files.output import whole_file
 from udamon.units import format_size
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ ROWS, COLUMNS = 96, 800
 """Cells of a heatmap in a picture, unless --resol says more or less."""
 
 
+KINDS = ("html", "svg", "png")
+
 PAGES = (*CHARTS, "info", "mappings", "holistic")
 """The reports whose --html makes the page."""
 
 _FILTERS = ("time", "target", "address", "size", "rate", "age", "mapping")
-_USED = {*_FILTERS, *("file", "report", "html", "svg", "png", "resol", "pictured", "run", "command")}
+_USED = {*_FILTERS, *("file", "report", "html", "svg", "png", "resol", "pictured", "run", "command", "force")}
 """What pictures make use of; all other flags of reports are for text."""
 
 
@@ -38,7 +40,9 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
     if name not in PAGES:
         return
     parser.set_defaults(pictured=parser)
-    group = parser.add_argument_group("pictures, instead of text (files that only you may read)")
+    group = parser.add_argument_group(
+        "pictures, instead of text (files that only you may read; OUT may be - for standard output)"
+    )
     group.add_argument(
         "--html", metavar="OUT", help="a page with everything, for a browser; it needs no network"
     )
@@ -46,32 +50,55 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
         what = "memory by rate and age" if name == "access" else "this report"
         group.add_argument("--svg", metavar="OUT", help=f"{what} as a picture in SVG")
         group.add_argument("--png", metavar="OUT", help="the same in PNG (needs the extra `png`)")
+    group.add_argument("--force", action="store_true", help="replace files that exist")
 
 
 def wanted(args: argparse.Namespace) -> bool:
-    """True when a picture was asked for. Raises UsageError when flags of text were given with it."""
-    found = any(getattr(args, kind, None) for kind in ("html", "svg", "png"))
-    for name, value in vars(args).items() if found else ():
+    """True when a picture was asked for, after looking whether it can be written.
+
+    Raises UsageError when flags of text were given with it, and OutputError.
+    """
+    outs = _outs(args)
+    for name, value in vars(args).items() if outs else ():
         if name not in _USED and value != args.pictured.get_default(name):
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag} is for text, and a picture was asked for; leave one of them out.")
-    return found
+    if getattr(args, "force", False) and not outs:
+        raise UsageError(
+            "--force is for files, and none is written; give --html, --svg or --png, or leave it out."
+        )
+    if len({_same_for_same(out) for out in outs}) < len(outs):
+        raise UsageError("two pictures go to one file; give each a name of its own.")
+    for out in outs:
+        place.check(out, force=args.force, inputs=identities([args.file]))
+    return bool(outs)
+
+
+def _outs(args: argparse.Namespace) -> list[str]:
+    return [out for kind in KINDS if (out := getattr(args, kind, None)) is not None]
+
+
+def _same_for_same(out: str) -> int | str:
+    number = descriptor_of(out)
+    return os.path.realpath(out) if number is None else number
 
 
 def write(args: argparse.Namespace, source: Source, resolution: tuple[int, int] | None) -> None:
     """Write the files and say on stderr what they are; heatmaps have `resolution` cells. Raises UdamonError."""
-    if args.html:
-        _save(args, args.html, _page(source, resolution).encode())
-    if getattr(args, "svg", None) or getattr(args, "png", None):
+    read = identities([args.file, *source.recording.paths])
+    if args.html is not None:
+        _save(args, args.html, _page(source, resolution).encode(), read)
+    svg_out, png_out = (getattr(args, kind, None) for kind in ("svg", "png"))
+    if svg_out is not None or png_out is not None:
         drawing = _drawing(args.report, source, resolution or (ROWS, COLUMNS))
-        if args.svg:
+        if svg_out is not None:
             from udamon.report.svg import svg
 
-            _save(args, args.svg, svg(drawing).encode())
-        if args.png:
+            _save(args, svg_out, svg(drawing).encode(), read)
+        if png_out is not None:
             from udamon.report.png import png
 
-            _save(args, args.png, png(drawing))
+            _save(args, png_out, png(drawing), read)
 
 
 def _page(source: Source, resolution: tuple[int, int] | None) -> str:
@@ -105,22 +132,8 @@ def _whose(catalog: Catalog) -> str:
     return labels[0] if len(labels) == 1 else f"{len(labels)} targets"
 
 
-def _save(args: argparse.Namespace, out: str, data: bytes) -> None:
-    """The whole file or none: written beside `out` and renamed. Paths in it are private: mode 0600."""
-    path = Path(out)
-    if path.exists() and path.samefile(args.file):
-        raise UsageError(f"{out} is the recording itself; give another name for the picture.")
-    name = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except OSError as error:
-        if name is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-        raise CannotError(
-            f"cannot write {out}: {error.strerror}; give a place that can be written."
-        ) from error
-    print(f"{out}: {format_size(len(data))}", file=sys.stderr)
+def _save(args: argparse.Namespace, out: str, data: bytes, read: set[Identity]) -> None:
+    """The whole file or none. Paths in it are private: mode 0600."""
+    with whole_file(out, force=args.force, inputs=read) as file:
+        file.write(data)
+    print(f"{shown(out)}: {format_size(len(data))}", file=sys.stderr)

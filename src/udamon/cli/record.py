@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from contextlib import closing
-from pathlib import Path
 
 from udamon.cli import monitor
 from udamon.cli.child import OWN_FAILURE, Child
@@ -16,11 +15,14 @@ from udamon.cli.monitor import Monitor
 from udamon.cli.progress import Progress
 from udamon.cli.running import follow, parse_duration, run_watching, signals
 from udamon.cli.targets import check
-from udamon.errors import CannotError
+from udamon.errors import CannotError, UsageError
+from udamon.files import place
+from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identities, shown
+from udamon.files.rotation import RotatedFile
 from udamon.model import WRITES_ONLY, Event, Snapshot
-from udamon.record.output import OutputFile
 from udamon.record.writer import Writer
 from udamon.units import format_size, format_time, parse_size
+from udamon.workload.shapes import find
 
 FLUSH_S = 0.9  # a killed recorder loses less than a second; each flush costs about a millisecond
 
@@ -29,9 +31,13 @@ DEFAULT_FILE = "recording.udamon"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-o", "--output", default=DEFAULT_FILE, metavar="FILE", help=f"the recording (default {DEFAULT_FILE})"
+        "-o",
+        "--output",
+        default=DEFAULT_FILE,
+        metavar="FILE",
+        help=f"the recording (default {DEFAULT_FILE}); - is standard output",
     )
-    parser.add_argument("--force", action="store_true", help="overwrite FILE")
+    parser.add_argument("--force", action="store_true", help="replace FILE")
     parser.add_argument("--duration", metavar="TIME", help="end after this time (default: with the target)")
     parser.add_argument("--max-size", metavar="SIZE", help="keep only the latest SIZE, in FILE and FILE.1")
     parser.add_argument("--anonymize", action="store_true", help="leave out names, paths and command lines")
@@ -45,13 +51,28 @@ def run(args: argparse.Namespace) -> int:
     monitor.validate(args)
     duration = parse_duration(args.duration)
     try:
-        OutputFile.check_place(Path(args.output), args.force)  # a COMMAND is not started for nothing
+        _check_output(args)  # a COMMAND is not started for nothing
     except CannotError as error:
         if args.command is not None:
             error.status = OWN_FAILURE
         raise
     with signals() as stopped:
         return run_watching(args, lambda child: _record(args, child, duration, stopped))
+
+
+def _check_output(args: argparse.Namespace) -> None:
+    if args.command is not None and descriptor_of(args.output) == STANDARD_OUTPUT:
+        raise UsageError(
+            "standard output is the COMMAND's, so it cannot be the recording's as well; "
+            "give the name of a file, or /dev/fd/N of another descriptor."
+        )
+    check_place = place.check if args.max_size is None else RotatedFile.check_place
+    check_place(args.output, force=args.force, inputs=_inputs(args))
+
+
+def _inputs(args: argparse.Namespace) -> set[Identity]:
+    """The files that are read."""
+    return set() if args.sim is None else identities([find(args.sim)])
 
 
 def _record(
@@ -74,7 +95,12 @@ def _record(
         engine.open()  # a target that cannot be watched leaves no file, and an older one as it is
         metadata = _metadata(args, built)
         with Writer(
-            args.output, metadata, force=args.force, max_size=max_size, anonymize=args.anonymize
+            args.output,
+            metadata,
+            force=args.force,
+            max_size=max_size,
+            anonymize=args.anonymize,
+            inputs=_inputs(args),
         ) as writer:
             first.hand_over(writer)
             bus.subscribe(writer)
@@ -83,7 +109,7 @@ def _record(
             recorder = _Recorder(built, writer, progress, quiet=args.quiet)
             ended_by = recorder.run(child, duration, stopped)
     if not args.quiet:
-        print(recorder.summary(args.output), file=sys.stderr)
+        print(recorder.summary(shown(args.output)), file=sys.stderr)
     return ended_by
 
 

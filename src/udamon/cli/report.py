@@ -54,7 +54,7 @@ def _add(
     *, aliases: Sequence[str] = (), before: str = "FILE",
 ) -> argparse.ArgumentParser:  # fmt: skip
     parser = reports.add_parser(name, help=about, description=about, aliases=aliases)
-    parser.add_argument("file", metavar=before, help="a recording")
+    parser.add_argument("file", metavar=before, help="a recording; - is standard input")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     group = parser.add_argument_group("filters (MIN-MAX; one side may be left out)")
     group.add_argument("--time", metavar="MIN-MAX", help="since the start, e.g. 5s-10s")
@@ -98,6 +98,7 @@ def _report(args: argparse.Namespace) -> str | None:
     import sys
 
     from udamon.cli.bar import Bar
+    from udamon.files.ending import removing
     from udamon.model import WRITES_ONLY
     from udamon.record.opening import open_recording
     from udamon.report.filters import Filters
@@ -117,7 +118,7 @@ def _report(args: argparse.Namespace) -> str | None:
     )
     drawn = pictures.wanted(args)
     by = None if drawn else parts.divided(args)
-    with Bar(sys.stderr) as bar, Source(open_recording(args.file, bar.step), filters) as source:
+    with removing(), Bar(sys.stderr) as bar, Source(open_recording(args.file, bar.step), filters) as source:
         if drawn:
             pictures.write(args, source, _resolution(getattr(args, "resol", None)))
             return None

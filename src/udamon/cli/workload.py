@@ -11,6 +11,8 @@ from dataclasses import replace
 from types import FrameType
 
 from udamon.errors import UsageError
+from udamon.files import place
+from udamon.files.names import identities
 from udamon.units import format_size, parse_duration_ns
 from udamon.workload.config import load
 from udamon.workload.fields import parse_rate
@@ -27,7 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "config", metavar="CONFIG", help="a masim configuration, or one of: " + ", ".join(names())
     )
-    parser.add_argument("--truth", metavar="FILE", help="log each phase and its hot regions, as JSON lines")
+    parser.add_argument(
+        "--truth",
+        metavar="FILE",
+        help="log each phase and its hot regions, as JSON lines; - is standard output",
+    )
+    parser.add_argument("--force", action="store_true", help="replace FILE")
     parser.add_argument(
         "--layout",
         choices=("one", "separate"),
@@ -54,7 +61,12 @@ def run(args: argparse.Namespace) -> int:
     if args.repeat is not None and args.repeat < 1:
         raise UsageError(f"--repeat {args.repeat} must be at least 1.")
     repeat = args.repeat if args.repeat or duration is not None else 1
-    workload = load(find(args.config))
+    config = find(args.config)
+    workload = load(config)
+    if args.truth is not None:
+        place.check(args.truth, force=args.force, inputs=identities([config]))
+    elif args.force:
+        raise UsageError("--force is for the log, and none is written; give --truth FILE or leave it out.")
     if args.rate is not None:
         workload = _at_rate(workload, rate)
     with _stoppable():
@@ -68,7 +80,8 @@ def _run(
     args: argparse.Namespace, workload: Workload, rate: float, repeat: int | None, duration: int | None
 ) -> int:
     memory = map_memory(workload, args.layout, huge=args.thp)
-    with TruthLog(args.truth, workload, memory.layout) as log:
+    read = identities([find(args.config)])
+    with TruthLog(args.truth, workload, memory.layout, force=args.force, inputs=read) as log:
         log.mark("init")
         try:
             if not args.quiet:

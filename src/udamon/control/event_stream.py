@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from udamon.control.tracepoints import GROUP, text_of
 from udamon.errors import CannotError
+from udamon.files.names import resolved
 
 LOOK_EVERY_NS = 100_000_000
 """So often is it looked whether a reader has come to a FIFO."""
@@ -38,11 +40,11 @@ class EventStream:
         self._rest = b""
         self._lost = 0
         try:
-            if not path.exists():
+            with contextlib.suppress(FileExistsError):
                 os.mkfifo(path, 0o600)
-            self._fifo = stat.S_ISFIFO(path.stat().st_mode)
+            self._fifo = stat.S_ISFIFO(path.lstat().st_mode)
             if not self._fifo:
-                self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+                self._fd = _open_to_append(path)
         except OSError as error:
             raise CannotError(f"{path}: {error.strerror}; name a FIFO or a file for events.") from error
 
@@ -54,8 +56,11 @@ class EventStream:
             return False
         self._looked_ns = now
         try:
-            fd = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:  # ENXIO: no reader
+            return False
+        if not stat.S_ISFIFO(os.fstat(fd).st_mode):  # somebody has put something else there
+            os.close(fd)
             return False
         with self._lock:
             if self._fd >= 0:
@@ -106,6 +111,26 @@ class EventStream:
         line, end, others = left.partition(b"\n")
         self._rest = line + end
         self._lost += others.count(b"\n")
+
+
+def _open_to_append(path: Path) -> int:
+    """Raises OSError; CannotError for a link, and for a file of another user or with a second name."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise CannotError(
+            f"{path} is a symbolic link, and an output is never written through one; "
+            f"give {resolved(str(path))}, where it leads."
+        ) from error
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode) and (found.st_uid != os.geteuid() or found.st_nlink != 1):
+        os.close(fd)
+        raise CannotError(
+            f"{path} is another user's file, or has a second name; name a FIFO or a new file for events."
+        )
+    return fd
 
 
 def line_head(event: str, time_ns: int, pid: int, comm: str) -> str:

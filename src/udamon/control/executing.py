@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from pathlib import Path
 from udamon.control import perf, private_sys
 from udamon.control.mounting import Places, mfusepy
 from udamon.errors import CannotError, NotPermitted, UdamonError
+from udamon.files.temporary import TemporaryDirectory
 from udamon.linux import namespaces
 from udamon.linux.mounts import mounts
 from udamon.linux.namespaces import Capability
@@ -43,8 +42,8 @@ def private_damon(serve: Serve, *, debugfs: bool = False) -> Iterator[Mapping[st
         raise NotPermitted("a /sys of its own takes mounts; run udamon control exec as root.")
     mfusepy()
     here = os.getcwd()
-    scratch = Path(tempfile.mkdtemp(prefix="udamon-"))
-    try:
+    with TemporaryDirectory("exec") as directory:
+        scratch = directory.path
         places = _enter(scratch, debugfs=debugfs)
         server = _start(serve, places)
         try:
@@ -54,8 +53,6 @@ def private_damon(serve: Serve, *, debugfs: bool = False) -> Iterator[Mapping[st
         finally:
             os.kill(server, signal.SIGTERM)
             os.waitpid(server, 0)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _enter(scratch: Path, *, debugfs: bool) -> Places:

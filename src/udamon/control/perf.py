@@ -3,9 +3,10 @@
     perf record [-e damon:EVENT]… [-a] [-o FILE] [-- COMMAND]    takes event lines from the stream into FILE, as text
     perf script [-i FILE] […]                                    prints them
 
-Anything else goes to the real perf, if there is one. It is no perf: a recording is text, not perf.data, and there are
-no other events, filters or call graphs in it. Nothing but the standard library is needed, and as little of that as
-can be: damo interrupts it after a time of its own choice, however long it took to start.
+Anything else goes to the real perf, if there is one. It is no perf: a recording is text, not perf.data, there are
+no other events, filters or call graphs in it, and a FILE that exists is refused without --force. Little is imported
+(the standard library and udamon.files): damo interrupts it after a time of its own choice, however long it took to
+start.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def _record(words: Sequence[str]) -> int:
     parser.add_argument("-e", "--event", action="append", default=[])
     parser.add_argument("-a", "--all-cpus", action="store_true")
     parser.add_argument("-o", "--output", default="perf.data")
+    parser.add_argument("-f", "--force", action="store_true")
     parser.add_argument("command", nargs="*")
     own, rest = _split(words)
     args = parser.parse_args(own)
@@ -55,18 +57,36 @@ def _record(words: Sequence[str]) -> int:
     if stream is None:
         print(f"perf: {STREAM} names no event stream; run this within udamon control exec.", file=sys.stderr)
         return 1
-    with open(args.output, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
-        fifo = os.open(stream, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            fcntl.flock(fifo, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("perf: another perf record reads the events already; end it first.", file=sys.stderr)
-            return 1
-        status = [0]
+    _find_udamon()
+    from udamon.errors import UdamonError
+    from udamon.files.output import OutputFile
+
+    fifo = os.open(stream, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fifo, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("perf: another perf record reads the events already; end it first.", file=sys.stderr)
+        return 1
+    status = [0]
+    try:
+        output = OutputFile(args.output, b"", force=args.force)
         if command:
             threading.Thread(target=_run, args=(command, status, stop_write), daemon=True).start()
-        _copy(fifo, stop_read, wanted, output.write)
+        _copy(fifo, stop_read, wanted, output.append)
+        output.close()
+    except UdamonError as error:
+        print(f"perf: {error}", file=sys.stderr)
+        return 1
     return status[0]
+
+
+def _find_udamon() -> None:
+    """As a plain file this finds the modules beside it, by names of the standard library's among them: not udamon."""
+    here = Path(__file__).resolve().parent
+    if __package__:
+        return
+    sys.path[:] = [each for each in sys.path if each != str(here)]
+    sys.path.append(str(here.parents[1]))
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:

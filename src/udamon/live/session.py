@@ -15,7 +15,8 @@ from threading import Lock
 from typing import Protocol
 
 from udamon.engine.base import Engine
-from udamon.errors import UdamonError
+from udamon.errors import OutputError, UdamonError
+from udamon.files.names import descriptor_of
 from udamon.live.state import LiveState
 from udamon.model import Event, Snapshot
 from udamon.record.state import ValidEvents
@@ -171,6 +172,10 @@ class Session:
     def record(self, path: str) -> None:
         """Write down what comes from now on. Raises UdamonError: the file exists, or cannot be written."""
         assert self.watched is not None
+        if descriptor_of(path) is not None:
+            raise OutputError(
+                f"{path} is open already, and the view has the terminal; give the name of a file."
+            )
         metadata: dict[str, object] = {
             "ops": self.watched.ops, "via": self.watched.via, "sees": self.watched.sees,
             "policy": self.watched.policy, "attrs": self.watched.engine.attrs.as_dict(),

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from udamon.errors import CannotError
+from udamon.files.fresh import Fresh
+from udamon.files.output import write_all
 from udamon.linux.damon_tree import Setting
 from udamon.linux.procfs import ProcessId, read_bytes, read_stat
 from udamon.linux.roots import Roots
@@ -79,13 +81,16 @@ class ClaimNote:
             "instance": self.instance,
             "allowed": self.allowed,
         }
-        new = self.path.with_suffix(".new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        directory = os.open(self.path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            os.write(fd, json.dumps(data).encode())
+            new = Fresh(directory)
+            try:
+                write_all(new.fd, json.dumps(data).encode())
+                new.give(self.path.name, replace=True)
+            finally:
+                new.discard()
         finally:
-            os.close(fd)
-        os.replace(new, self.path)
+            os.close(directory)
 
     def allow(self, settings: Iterable[Setting]) -> None:
         """Announce values that are about to be written. Those before stay: the writing may be cut short."""

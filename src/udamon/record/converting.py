@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from os import PathLike
 from typing import BinaryIO
 
 from udamon.errors import UsageError
+from udamon.files import place
+from udamon.files.names import Identity, identities
+from udamon.files.output import whole_file
 from udamon.record import arrow_file, damo_file, script_file, tables
 from udamon.record.chunks import Progress, silent
-from udamon.record.new_file import new_file
-from udamon.record.output import OutputFile
 from udamon.record.reader import Recording
 
 FORMATS = {
@@ -23,25 +24,34 @@ FORMATS = {
 """What can be written, and what it is."""
 
 
-def check(source: Path, path: Path, to: str, *, compress: bool = False, force: bool = False) -> None:
-    """Raise what can be told before anything is read: UsageError, RecordingError. Changes nothing."""
-    if compress and to != "damo-json":
-        raise UsageError(f"--compress is for damo-json, and {to} is written as it is; leave it out.")
-    if source.exists() and path.exists() and path.samefile(source):
-        raise UsageError(f"{path} is the file that is read; give another name for the result.")
-    OutputFile.check_place(path, force)
-
-
-def convert(
-    recording: Recording,
-    path: Path,
+def check(
+    source: str | PathLike[str],
+    path: str | PathLike[str],
     to: str,
     *,
     compress: bool = False,
     force: bool = False,
+) -> None:
+    """Raise what can be told before anything is read: UsageError, OutputError. Changes nothing."""
+    if compress and to != "damo-json":
+        raise UsageError(f"--compress is for damo-json, and {to} is written as it is; leave it out.")
+    place.check(path, force=force, inputs=identities([source]))
+
+
+def convert(
+    recording: Recording,
+    path: str | PathLike[str],
+    to: str,
+    *,
+    compress: bool = False,
+    force: bool = False,
+    inputs: Iterable[Identity] = (),
     progress: Progress = silent,
 ) -> None:
-    """Write a recording in another format to a new file. Raises RecordingError, UsageError."""
+    """Write a recording in another format to a new file, which must be none of its own and none of `inputs`.
+
+    Raises RecordingError, OutputError, UsageError.
+    """
     check(recording.path, path, to, compress=compress, force=force)
     writers: dict[str, Callable[[BinaryIO], None]] = {
         "damo-json": lambda file: damo_file.write(recording, file, compress=compress, progress=progress),
@@ -50,5 +60,6 @@ def convert(
         "csv": lambda file: tables.csv(recording, file),
         "arrow": lambda file: arrow_file.copy(recording, file),
     }
-    with new_file(path, force=force) as file:
+    read = identities([recording.path, *recording.paths]).union(inputs)
+    with whole_file(path, force=force, inputs=read) as file:
         writers[to](file)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import os
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 from udamon.errors import RecordingError
+from udamon.files.temporary import unnamed_file
 from udamon.model import Event, Snapshot
 from udamon.record import arrow_file, damo_json, perf_script
 from udamon.record.chunks import Progress, chunks, is_zlib
@@ -23,7 +23,7 @@ _TRACE = (perf_script.AGGREGATED, perf_script.BEFORE_APPLY)
 
 
 class Copied(Recording):
-    """A recording made from another tool's file. Its copy lives in a temporary directory as long as this object.
+    """A recording made from another tool's file. Its copy is a file without a name that lives as long as this object.
 
     Reports read a recording several times; reading the other format that often would take much longer, and
     keeping its rows would take memory in proportion to its length. The copy has about an eighth of the
@@ -31,17 +31,16 @@ class Copied(Recording):
     """
 
     def __init__(self, path: Path, items: Iterator[Snapshot | Event], metadata: dict[str, object]) -> None:
-        place = Path(tempfile.mkdtemp(prefix="udamon-copy-"))
-        weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
-        copy = place / "copy.udamon"
+        copy = unnamed_file("copy")
+        weakref.finalize(self, os.close, copy)
         try:
-            with copy.open("wb") as file:
+            with open(copy, "wb", closefd=False) as file:
                 arrow_file.write(items, metadata, file)
         except OSError as error:
             raise RecordingError(
-                f"cannot keep a copy of {path} in {place.parent}: {error.strerror}; set TMPDIR to a place with room."
+                f"cannot keep a copy of {path}: {error.strerror}; set TMPDIR to a place with room."
             ) from error
-        super().__init__(copy)
+        super().__init__(f"/proc/self/fd/{copy}")
         self.path = path
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from os import PathLike
 from pathlib import Path
 
+from udamon.errors import RecordingError
+from udamon.files.inputs import copied_stream, shown
 from udamon.record.chunks import Steps, unseen
 from udamon.record.reader import Recording
 from udamon.record.stream import END
@@ -14,9 +18,26 @@ def open_recording(path: str | PathLike[str], steps: Steps = unseen) -> Recordin
     """A file as a recording: udamon's own, damo's json or json_compressed, perf script's text.
 
     The content decides, not the name. `steps` shows how far copying another tool's file is, and later each scan.
+    - is standard input; of that, of /dev/fd/N and of pipes a copy is read.
     Raises RecordingError with a sentence that says what the file is not, or where it goes wrong.
     """
-    path = Path(path)
+    copy = copied_stream(os.fspath(path))
+    if copy is None:
+        return _open(Path(path), steps)
+    place, name = Path(f"/proc/self/fd/{copy}"), shown(os.fspath(path))
+    try:
+        recording = _open(place, steps)
+    except BaseException as error:
+        os.close(copy)
+        if isinstance(error, RecordingError):
+            raise RecordingError(str(error).replace(str(place), name)) from error
+        raise
+    weakref.finalize(recording, os.close, copy)
+    recording.path = Path(name)
+    return recording
+
+
+def _open(path: Path, steps: Steps) -> Recording:
     recording = None if _own(path) else _copied(path, steps)
     recording = recording or Recording(path)  # of what is neither, it says what is wrong with it
     recording.progress = steps("reading")

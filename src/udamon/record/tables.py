@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from typing import BinaryIO
+from itertools import takewhile
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from arro3.core import Array, RecordBatch, RecordBatchReader
 from arro3.io import write_csv, write_parquet
 
 from udamon.record.reader import Recording
 from udamon.record.schema import COLUMNS, METADATA_KEY, SCHEMA, TYPES, schema_with, to_json
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 ROW_GROUP = 1 << 17
 """Rows of a row group: what the writer keeps in memory, and what a reader may skip by its statistics."""
@@ -18,13 +23,43 @@ ROW_GROUP = 1 << 17
 def parquet(recording: Recording, file: BinaryIO) -> None:
     """All rows, compressed with zstd. The metadata is the file's own, under `udamon`, and Arrow's."""
     schema = schema_with(recording.metadata)
+    output = _Output(file)
     write_parquet(
-        RecordBatchReader.from_batches(schema, recording.batches()),
-        file,
+        RecordBatchReader.from_batches(schema, output.until_it_fails(recording.batches())),
+        cast(IO[bytes], output),
         compression="zstd(3)",
         max_row_group_size=ROW_GROUP,
         key_value_metadata={METADATA_KEY.decode(): to_json(recording.metadata)},
     )
+    output.check()
+
+
+class _Output(io.RawIOBase):
+    """Keeps what went wrong with a file from arro3's Parquet writer, which would abort."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._failure: OSError | None = None
+
+    def until_it_fails(self, batches: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
+        """The batches, or no more of them where they could not be written."""
+        return takewhile(lambda _: self._failure is None, batches)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            if self._failure is None:
+                self._file.write(data)
+        except OSError as error:
+            self._failure = error
+        return memoryview(data).nbytes
+
+    def check(self) -> None:
+        """Raise what went wrong: OSError."""
+        if self._failure is not None:
+            raise self._failure
 
 
 def csv(recording: Recording, file: BinaryIO) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
 
-from udamon.errors import RecordingError, UsageError
+from udamon.errors import UsageError
+from udamon.files.names import Identity
+from udamon.files.output import OutputFile
+from udamon.files.rotation import RotatedFile
 from udamon.model import Event, Snapshot
 from udamon.record import anonymize as anonymous
 from udamon.record.buffer import Rows
 from udamon.record.metadata import machine
-from udamon.record.output import OutputFile
 from udamon.record.schema import to_json
 from udamon.record.state import ValidEvents
 from udamon.record.stream import END, header, messages
@@ -31,9 +34,11 @@ class Writer:
     and FILE.1 together stay below it: FILE.1 has the older part, and each begins with the metadata and
     the events that still hold. With `anonymize`, names and command lines are left out.
 
-    Raises RecordingError when the file exists and not `force`, or cannot be written; after a failed write
+    `path` may be -, /dev/fd/N, a pipe or a device, which are written as they are (udamon.files.place).
+
+    Raises OutputError when the file exists and not `force`, or cannot be written; after a failed write
     the file ends with the last whole flush and every later flush raises again. UsageError for a
-    `max_size` below 64 KiB.
+    `max_size` below 64 KiB or of what cannot be rotated, and for a file that is one of `inputs`.
     """
 
     def __init__(
@@ -44,11 +49,11 @@ class Writer:
         force: bool = False,
         max_size: int | None = None,
         anonymize: bool = False,
+        inputs: Iterable[Identity] = (),
     ) -> None:
         if max_size is not None and max_size < MIN_MAX_SIZE:
             raise UsageError(f"a maximum size of {max_size} bytes is too small; give at least 64KiB.")
         self.path = Path(path)
-        self._old = self.path.with_name(self.path.name + ".1")
         self._max_size = max_size
         self._anonymize = anonymize
         self._metadata: dict[str, object] = machine() | dict(metadata)
@@ -59,9 +64,8 @@ class Writer:
         self._rows = Rows()
         self._valid = ValidEvents()
         self._max_rows = MAX_ROWS if max_size is None else min(MAX_ROWS, max_size // 512)
-        if max_size is not None:
-            OutputFile.make_way(self._old, force)
-        self._file = self._begin(force)
+        kind = OutputFile if max_size is None else RotatedFile
+        self._file = kind(path, self._head(), force=force, inputs=inputs)
 
     def snapshot(self, snapshot: Snapshot, /) -> None:
         """Take in a snapshot; the arrays are copied."""
@@ -85,7 +89,7 @@ class Writer:
             self._flush()
 
     def close(self) -> None:
-        """Flush and write the end mark; closing twice is fine. Raises RecordingError like flush."""
+        """Flush and write the end mark; closing twice is fine. Raises OutputError like flush."""
         with self._lock:
             if self._file.closed:
                 return
@@ -103,10 +107,8 @@ class Writer:
     ) -> None:
         self.close()
 
-    def _begin(self, force: bool) -> OutputFile:
-        file = OutputFile(self.path, force=force)
-        file.append(header(self._metadata | {"part": self._part}))
-        return file
+    def _head(self) -> bytes:
+        return header(self._metadata | {"part": self._part})
 
     def _flush_if_much(self) -> None:
         if len(self._rows) >= self._max_rows:
@@ -118,37 +120,36 @@ class Writer:
             return
         rows, self._rows = self._rows, Rows()
         data = messages(rows.batches())
-        if self._max_size is not None:
-            self._make_room(len(data), self._max_size)
+        if isinstance(self._file, RotatedFile):
+            self._make_room(self._file, len(data))
         self._file.append(data)
 
-    def _make_room(self, size: int, max_size: int) -> None:
+    def _make_room(self, file: RotatedFile, size: int) -> None:
         """Rotate when the file would outgrow its half; the older part goes when both would be too much."""
+        assert self._max_size is not None
         size += len(END)
-        if self._file.size + size > max_size // 2 and self._file.appended > 1:
-            self._rotate()
-        if self._file.size + size + OutputFile.size_of(self._old) > max_size:
-            self._old.unlink(missing_ok=True)
-        if self._file.size + size > max_size:
-            self._file.fail(
-                f"one flush does not fit into the maximum size of {max_size} bytes for {self.path}; raise it."
+        if file.size + size > self._max_size // 2 and file.appended > 1:
+            self._rotate(file)
+        if file.size + size + file.older_size > self._max_size:
+            file.drop_older()
+        if file.size + size > self._max_size:
+            file.fail(
+                f"one flush does not fit into the maximum size of {self._max_size} bytes for {self.path}; raise it."
             )
 
-    def _rotate(self) -> None:
-        self._file.append(END)
-        self._file.close()
-        try:
-            self.path.replace(self._old)
-        except OSError as error:
-            raise RecordingError(
-                f"cannot rotate {self.path} to {self._old.name}: {error.strerror}; the recording ends here."
-            ) from error
+    def _rotate(self, file: RotatedFile) -> None:
+        file.append(END)
         self._part += 1
-        self._file = self._begin(force=False)
+        kept = file.rotate(self._head())
         rows = Rows()
         for event in self._valid:
             _add(rows, event)
-        self._file.append(messages(rows.batches()))
+        if not kept:
+            text = (
+                f"the part before was lost: another file is called {self.path.name}.1 and cannot be replaced"
+            )
+            _add(rows, Event(time.monotonic_ns(), "note", {"text": text}))
+        file.append(messages(rows.batches()))
 
 
 def _add(rows: Rows, event: Event) -> None:

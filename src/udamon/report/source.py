@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
 from udamon.errors import CannotError, MissingExtra, RecordingError, UsageError
+from udamon.files.temporary import TemporaryDirectory
 from udamon.record.messages import Message
 from udamon.record.reader import Recording
 from udamon.report.filters import CUT, Filters
@@ -67,9 +67,9 @@ class Source:
         self.filters = filters or Filters()
         self._full = duckdb.OutOfMemoryException
         # Private, and not the working directory that DuckDB would spill to by itself.
-        self._spill = TemporaryDirectory(prefix="udamon-report-")
+        self._spill = TemporaryDirectory("report")
         self._db = duckdb.connect(
-            config={"memory_limit": MEMORY_LIMIT, "threads": 2, "temp_directory": self._spill.name}
+            config={"memory_limit": MEMORY_LIMIT, "threads": 2, "temp_directory": str(self._spill.path)}
         )
         # A stream has no statistics, so the optimizer would build its hash tables from the wrong side: the
         # queries are written with the small table on the right, and that is kept.
@@ -91,6 +91,10 @@ class Source:
         """All rows of a query whose result is small. Raises CannotError when memory and disk do not do."""
         try:
             rows: list[tuple[Any, ...]] = self._db.execute(sql).fetchall()
+        except RuntimeError as error:
+            if str(error) != "Query interrupted":
+                raise
+            raise KeyboardInterrupt from error  # what DuckDB makes of one
         except self._full as error:
             raise CannotError(
                 f"{self.recording.path} needs more than {MEMORY_LIMIT} of memory and the free disk for this "
@@ -151,7 +155,7 @@ class Source:
     def close(self) -> None:
         """Give DuckDB's memory and disk back."""
         self._db.close()
-        self._spill.cleanup()
+        self._spill.close()
 
     def __enter__(self) -> Source:
         return self

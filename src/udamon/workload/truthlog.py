@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import time
-from io import FileIO
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal
 
-from udamon.errors import CannotError
+from udamon.files.names import Identity
+from udamon.files.output import OutputFile
 from udamon.workload.layout import Layout
 from udamon.workload.spec import Workload
 from udamon.workload.truth import Truth
@@ -24,13 +25,24 @@ SAMPLE_NS = 5_000_000
 
 
 class TruthLog:
-    """Writes the log of `workload` at `layout` to the file at `path`, or nowhere. Raises CannotError."""
+    """Writes the log of `workload` at `layout` to the file at `path`, or nowhere. Raises what OutputFile raises."""
 
-    def __init__(self, path: str | None, workload: Workload, layout: Layout) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: str | None,
+        workload: Workload,
+        layout: Layout,
+        *,
+        force: bool = False,
+        inputs: Iterable[Identity] = (),
+    ) -> None:
         self._layout = layout
         self._truth = Truth(workload, layout)
-        self._file = self._open(path) if path is not None else None
+        self._file: OutputFile | None = None
+        if path is not None:
+            self._file = OutputFile(
+                path, b"", force=force, inputs=inputs, what="the log", again="run it again"
+            )
 
     def __enter__(self) -> TruthLog:
         return self
@@ -48,12 +60,6 @@ class TruthLog:
         """The run begins or ends now."""
         self._write(kind, kind, [False] * len(self._layout.regions))
 
-    def _open(self, path: str) -> FileIO:
-        try:
-            return open(path, "wb", buffering=0)  # a line is either written now or reported as lost
-        except OSError as error:
-            raise CannotError(f"cannot write the truth log {path}: {error.strerror}.") from error
-
     def _write(self, kind: str, phase: str, hot: list[bool]) -> None:
         if self._file is None:
             return
@@ -62,7 +68,4 @@ class TruthLog:
             for region, is_hot in zip(self._layout.regions, hot, strict=True)
         ]
         line = {"t": time.monotonic(), "kind": kind, "phase": phase, "regions": regions}
-        try:
-            self._file.write(json.dumps(line).encode() + b"\n")
-        except OSError as error:
-            raise CannotError(f"cannot write the truth log {self._path}: {error.strerror}.") from error
+        self._file.append(json.dumps(line).encode() + b"\n")

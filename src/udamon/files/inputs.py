@@ -1,0 +1,71 @@
+"""Inputs that are no regular files, as files that can be read more than once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+
+from udamon.errors import RecordingError
+from udamon.files.names import STANDARD_INPUT, descriptor_of
+from udamon.files.output import write_all
+from udamon.files.temporary import unnamed_file
+
+_PIECE = 1 << 20
+
+
+def shown(path: str) -> str:
+    """How a sentence calls an input."""
+    return "standard input" if descriptor_of(path, dash=STANDARD_INPUT) == STANDARD_INPUT else path
+
+
+def copied_stream(path: str) -> int | None:
+    """The descriptor of a copy of what comes from -, /dev/fd/N or a pipe; None for the name of anything else.
+
+    A descriptor of a regular file is copied from where it stands. The copy has no name: it can be read as
+    /proc/self/fd/N while the descriptor, which is the caller's, is open. Raises RecordingError.
+    """
+    number = descriptor_of(path, dash=STANDARD_INPUT)
+    try:
+        mode = os.stat(path if number is None else number).st_mode
+        if number is None and not stat.S_ISFIFO(mode):
+            return None
+        if stat.S_ISCHR(mode):  # a terminal, or something that may never end
+            raise RecordingError(f"{shown(path)} is a device; give a file, or send one through a pipe.")
+        return _copy(path, number)
+    except OSError as error:
+        if number is None:
+            return None  # whoever reads it says so
+        raise RecordingError(
+            f"cannot read {shown(path)}: {error.strerror}; give a file that can be read."
+        ) from error
+
+
+def _copy(path: str, number: int | None) -> int:
+    with _reading(path, number) as source:
+        copy = unnamed_file("copy")
+        try:
+            while piece := os.read(source, _PIECE):
+                try:
+                    write_all(copy, piece)
+                except OSError as error:
+                    raise RecordingError(
+                        f"cannot keep a copy of {shown(path)}: {error.strerror}; set TMPDIR to a place with room."
+                    ) from error
+        except BaseException:
+            os.close(copy)
+            raise
+    return copy
+
+
+@contextlib.contextmanager
+def _reading(path: str, number: int | None) -> Iterator[int]:
+    if number is not None:
+        yield number
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,359 @@
+"""The files that udamon writes: how they come about, are rotated, and what is left of them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.programs import as_nobody
+from udamon.errors import OutputError, UsageError
+from udamon.files.inputs import copied_stream
+from udamon.files.names import descriptor_of, identities
+from udamon.files.output import OutputFile, whole_file
+from udamon.files.rotation import RotatedFile
+from udamon.files.temporary import TemporaryDirectory, unnamed_file
+from udamon.linux import renaming
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [
+        ("-", 1),
+        ("/dev/stdout", 1),
+        ("/dev//stdout", 1),
+        ("/dev/./stdout", 1),
+        ("/dev/stderr", 2),
+        ("/dev/stdin", 0),
+        ("/dev/fd/7", 7),
+        ("/proc/self/fd/12", 12),
+        (f"/proc/{os.getpid()}/fd/3", 3),
+        ("/proc/1/fd/1", None),
+        ("./-", None),
+        ("dev/stdout", None),
+        ("/dev/fd/x", None),
+        ("/dev/fd/1/x", None),
+    ],
+)
+def test_names_of_descriptors(path: str, number: int | None) -> None:
+    assert descriptor_of(path) == number
+
+
+def _no_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def without(path: Any, flags: int, *rest: Any, **names: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return real(path, flags, *rest, **names)
+
+    monkeypatch.setattr(os, "open", without)
+
+
+def _no_renameat2(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(renaming, "_renameat2", refuse)
+
+
+@pytest.fixture(params=["everything", "no unnamed files", "no renameat2", "neither"])
+def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the file system lacks, if anything."""
+    if request.param in ("no unnamed files", "neither"):
+        _no_unnamed_files(monkeypatch)
+    if request.param in ("no renameat2", "neither"):
+        _no_renameat2(monkeypatch)
+    return str(request.param)
+
+
+def names(place: Path) -> list[str]:
+    return sorted(path.name for path in place.iterdir())
+
+
+def test_a_whole_file(system: str, tmp_path: Path) -> None:
+    """It is there when it is whole, private, and replaces nothing without force."""
+    out = tmp_path / "out"
+    with whole_file(out) as file:
+        file.write(b"whole")
+        assert not out.exists()
+    assert out.read_bytes() == b"whole"
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    with pytest.raises(OutputError, match="exists already"), whole_file(out) as file:
+        raise AssertionError
+    with whole_file(out, force=True) as file:
+        file.write(b"other")
+        assert out.read_bytes() == b"whole"
+    assert out.read_bytes() == b"other"
+    with pytest.raises(ZeroDivisionError), whole_file(out, force=True):
+        raise ZeroDivisionError
+    assert out.read_bytes() == b"other"
+    assert names(tmp_path) == ["out"]
+
+
+def _write_while(plant: Callable[[], object], out: Path, *, force: bool = False) -> None:
+    with whole_file(out, force=force) as file:
+        file.write(b"whole")
+        plant()
+
+
+def test_somebody_is_faster(system: str, tmp_path: Path) -> None:
+    """What takes the name while the file is being made stays, and so does where a link leads."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    other.write_text("precious")
+    for plant in (lambda: out.write_text("mine"), lambda: out.symlink_to(other), out.mkdir):
+        with pytest.raises(OutputError, match="exists already"):
+            _write_while(plant, out)
+        assert names(tmp_path) == ["other", "out"]
+        assert other.read_text() == "precious"
+        out.rmdir() if out.is_dir() else out.unlink()
+    _write_while(lambda: out.symlink_to(other), out, force=True)  # the link is replaced, not what it leads to
+    assert (out.read_bytes(), other.read_text()) == (b"whole", "precious")
+    assert not out.is_symlink()
+
+
+def test_the_directory_is_swapped(tmp_path: Path) -> None:
+    """The file comes to be in the directory that was looked at, whatever is called so by then."""
+    place, trap = tmp_path / "place", tmp_path / "trap"
+    place.mkdir()
+    trap.mkdir()
+    with whole_file(place / "out") as file:
+        file.write(b"whole")
+        place.rename(tmp_path / "moved")
+        place.symlink_to(trap)
+    assert names(trap) == []
+    assert names(tmp_path / "moved") == ["out"]
+
+
+def test_a_growing_file(system: str, tmp_path: Path) -> None:
+    """It is there with its head, at once; a removed one ends."""
+    out = tmp_path / "out"
+    file = OutputFile(out, b"head ")
+    assert out.read_bytes() == b"head "
+    file.append(b"more")
+    assert out.read_bytes() == b"head more"
+    assert (file.size, file.appended) == (9, 2)
+    out.unlink()
+    with pytest.raises(OutputError, match="was removed while it was written"):
+        file.append(b"lost")
+    file.close()
+    assert names(tmp_path) == []
+
+
+def _watched(monkeypatch: pytest.MonkeyPatch, check: Callable[[], None]) -> None:
+    """Have `check` called before and after everything that changes names."""
+
+    def around(what: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*words: Any, **named: Any) -> Any:
+            check()
+            try:
+                return what(*words, **named)
+            finally:
+                check()
+
+        return call
+
+    for name in ("rename", "link", "unlink", "rmdir", "open"):
+        monkeypatch.setattr(os, name, around(getattr(os, name)))
+    monkeypatch.setattr(renaming, "_renameat2", around(renaming._renameat2))
+
+
+def test_a_file_is_rotated_without_a_gap(
+    system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FILE is there at every moment, with a whole head; FILE.1 from the first rotation on."""
+    out, old = tmp_path / "out", tmp_path / "out.1"
+    file = RotatedFile(out, b"head 1")
+    assert names(tmp_path) == ["out"]
+
+    def check() -> None:
+        with open(out, "rb") as seen:
+            assert seen.read(5) == b"head "
+
+    _watched(monkeypatch, check)
+    for part in range(2, 6):
+        file.append(b" more")
+        assert file.rotate(f"head {part}".encode())
+        assert old.read_bytes() == f"head {part - 1} more".encode()
+        assert out.read_bytes() == f"head {part}".encode()
+        assert (file.size, file.older_size) == (6, 11)
+        assert names(tmp_path) == ["out", "out.1"]
+    file.drop_older()
+    assert names(tmp_path) == ["out"]
+    file.close()
+
+
+def test_the_older_part_has_its_name_from_the_start_where_others_write(system: str, tmp_path: Path) -> None:
+    """In a directory of mode 1777 FILE.1 is empty and ours before anybody can plant it, and never missing."""
+    tmp_path.chmod(0o1777)
+    file = RotatedFile(tmp_path / "out", b"head")
+    assert (tmp_path / "out.1").read_bytes() == b""
+    file.close()
+    assert names(tmp_path) == ["out"]  # nothing was rotated
+    file = RotatedFile(tmp_path / "out", b"head", force=True)
+    file.rotate(b"head")
+    file.drop_older()
+    assert (tmp_path / "out.1").read_bytes() == b""
+    file.rotate(b"head")
+    file.close()
+    assert (tmp_path / "out.1").read_bytes() == b"head"
+
+
+@pytest.mark.parametrize("what", ["file", "link", "directory", "full directory"])
+def test_a_planted_older_part(what: str, system: str, tmp_path: Path) -> None:
+    """Whatever somebody puts there, the recording goes on, and a link leads nowhere."""
+    old, victim = tmp_path / "out.1", tmp_path / "victim"
+    victim.write_text("precious")
+    file = RotatedFile(tmp_path / "out", b"head 1")
+    match what:
+        case "file":
+            old.write_text("planted")
+        case "link":
+            old.symlink_to(victim)
+        case _:
+            old.mkdir()
+            if what == "full directory":
+                (old / "x").touch()
+    kept = file.rotate(b"head 2")
+    assert kept or system in ("no renameat2", "neither")
+    assert (tmp_path / "out").read_bytes() == b"head 2"
+    assert not kept or old.read_bytes() == b"head 1"
+    assert victim.read_text() == "precious"
+    file.append(b" more")
+    file.close()
+
+
+def test_a_replaced_file_is_not_rotated(system: str, tmp_path: Path) -> None:
+    """What somebody has put in the place of FILE stays there."""
+    out = tmp_path / "out"
+    file = RotatedFile(out, b"head 1")
+    out.rename(tmp_path / "moved")
+    out.write_text("other")
+    with pytest.raises(OutputError, match="was replaced while it was written"):
+        file.rotate(b"head 2")
+    file.close()
+    assert out.read_text() == "other"
+    assert (tmp_path / "moved").read_bytes() == b"head 1"
+    assert names(tmp_path) == ["moved", "out"]
+
+
+def test_a_moved_file_begins_anew(tmp_path: Path) -> None:
+    """logrotate's way: who moves FILE away keeps what was in it."""
+    out = tmp_path / "out"
+    file = RotatedFile(out, b"head 1")
+    out.rename(tmp_path / "moved")
+    assert file.rotate(b"head 2")
+    file.close()
+    assert out.read_bytes() == b"head 2"
+    assert (tmp_path / "moved").read_bytes() == b"head 1"
+
+
+def test_what_cannot_be_rotated(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="is no regular file"):
+        RotatedFile(tmp_path / "pipe", b"head")
+    os.mkfifo(tmp_path / "out.1")
+    with pytest.raises(OutputError, match="the older part, is no regular file"):
+        RotatedFile(tmp_path / "out", b"head", force=True)
+    assert names(tmp_path) == ["out.1", "pipe"]
+
+
+def test_identities(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "b").symlink_to("a")
+    (tmp_path / "c").hardlink_to(tmp_path / "a")
+    assert len(identities([tmp_path / "a", tmp_path / "b", tmp_path / "c", tmp_path / "none"])) == 1
+
+
+def test_a_copy_of_a_stream(tmp_path: Path) -> None:
+    """A pipe is read once and can be read again; a file needs no copy; a device has no end."""
+    read, write = os.pipe()
+    os.write(write, b"content")
+    os.close(write)
+    copy = copied_stream(f"/dev/fd/{read}")
+    os.close(read)
+    assert copy is not None
+    assert [Path(f"/proc/self/fd/{copy}").read_bytes() for _ in range(2)] == [b"content"] * 2
+    os.close(copy)
+    (tmp_path / "file").touch()
+    assert copied_stream(str(tmp_path / "file")) is None
+    assert copied_stream(str(tmp_path / "none")) is None
+
+
+@pytest.fixture
+def tmpdir_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_nothing_is_left_of_what_is_temporary(tmpdir_: Path) -> None:
+    with TemporaryDirectory("report") as directory:
+        assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
+        (directory.path / "x").touch()
+        os.close(unnamed_file("copy"))
+        TemporaryDirectory("report").close()
+        assert names(tmpdir_) == [directory.path.name]  # one that somebody uses is left alone
+    assert names(tmpdir_) == []
+
+
+ENDED = """
+import hashlib, sys
+from udamon.files.ending import removing
+from udamon.files.output import OutputFile
+from udamon.files.temporary import TemporaryDirectory
+with removing():
+    directory = TemporaryDirectory("report")
+    (directory.path / "x").touch()
+    print(directory.path, flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 1 << 30)  # no handler of Python's runs in here
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_process_that_is_ended_leaves_nothing(number: signal.Signals, tmpdir_: Path) -> None:
+    """SIGTERM at once, also while nothing of Python runs; SIGKILL by the next one of the same user."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDED], stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmpdir_)}
+    )
+    assert process.stdout is not None
+    left = Path(process.stdout.readline().decode().strip())
+    assert (left / "x").exists()
+    TemporaryDirectory("report").close()
+    assert left.exists()
+    process.send_signal(number)
+    process.wait()
+    process.stdout.close()
+    assert process.returncode == -number
+    if number == signal.SIGKILL:
+        assert left.exists()
+        TemporaryDirectory("report").close()
+    assert names(tmpdir_) == []
+
+
+@pytest.mark.needs("second_user")
+def test_another_users_is_not_removed(tmpdir_: Path) -> None:
+    """A directory that looks as if it were left behind, and a link to one, of somebody else."""
+    tmpdir_.chmod(0o1777)
+    (tmpdir_ / "precious").mkdir()
+    (tmpdir_ / "precious" / "x").touch()
+    here = os.open(tmpdir_, os.O_PATH)
+
+    def plant() -> None:
+        os.mkdir("udamon-report-theirs", dir_fd=here)
+        os.symlink("precious", "udamon-report-link", dir_fd=here)
+
+    as_nobody(plant)
+    os.close(here)
+    TemporaryDirectory("report").close()
+    assert names(tmpdir_) == ["precious", "udamon-report-link", "udamon-report-theirs"]
+    assert names(tmpdir_ / "precious") == ["x"]
