@@ -35,7 +35,7 @@ from udamon.linux import renaming
         ("/dev/stdin", 0),
         ("/dev/fd/7", 7),
         ("/proc/self/fd/12", 12),
-        (f"/proc/{os.getpid()}/fd/3", 3),
+        pytest.param(f"/proc/{os.getpid()}/fd/3", 3, id="own-pid"),
         ("/proc/1/fd/1", None),
         ("./-", None),
         ("dev/stdout", None),
