@@ -22,7 +22,7 @@ from udamon.errors import OutputError, TargetBusy
 from udamon.files.output import OutputFile, whole_file
 from udamon.files.rotation import RotatedFile
 from udamon.linux.roots import Roots
-from udamon.ops.lock import take_lock
+from udamon.ops.lock import FILE, take_lock
 
 PRECIOUS, HEAD = b"precious", b"head"
 
@@ -153,7 +153,7 @@ def locking(ground: Ground, seconds: float) -> None:
     ground.give_away()
     end = time.monotonic() + seconds
     roots = Roots(locks=(ground.shared,))
-    with ground.attacked("5-9.lock"):
+    with ground.attacked(FILE):
         while time.monotonic() < end:
             ground.tries += 1
             try:

@@ -126,7 +126,6 @@ def test_the_core_does_no_io() -> None:
 
 
 WRITES: dict[str, set[str]] = {
-    "ops/lock.py": {"O_CREAT"},  # lock files: its own way, by descriptors of their directory
     "control/executing.py": {"write_text"},  # inside a temporary directory of its own
     "control/private_sys.py": {"symlink_to", "touch"},  # likewise
     "pytest_plugin.py": {"mktemp"},  # pytest's own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from tests.integration.programs import become_nobody
 from udamon.errors import TargetBusy
 from udamon.linux.roots import Roots
-from udamon.ops.lock import held_locks, take_lock
+from udamon.ops.lock import FILE, held_locks, take_lock
 
 HOLD = """
 import sys; from pathlib import Path
@@ -29,7 +30,7 @@ def roots(tmp_path: Path) -> Roots:
 
 
 def test_one_holder_at_a_time(roots: Roots) -> None:
-    """The second is refused with the holder's pid; after release it is free and the file is gone."""
+    """The second is refused with the holder's pid; after release it is free."""
     lock = take_lock("5-9", "process 5 (x)", roots)
     assert lock.real
     with pytest.raises(TargetBusy, match=rf"process 5 \(x\) is already watched .*process {os.getpid()}\b"):
@@ -39,25 +40,25 @@ def test_one_holder_at_a_time(roots: Roots) -> None:
     lock.release()
     lock.release()
     assert list(held_locks(roots)) == ["6-9"]
-    assert not (roots.locks[0] / "5-9.lock").exists()
     take_lock("5-9", "process 5 (x)", roots).release()
     other.release()
 
 
 def test_shared_by_all_users(roots: Roots) -> None:
-    """Anyone may make lock files, and read (so lock) those of others, whatever the umask."""
+    """Anyone may make the lock file, and lock in the one another user made, whatever the umask."""
     old = os.umask(0o077)
     try:
         lock = take_lock("5-9", "it", roots)
     finally:
         os.umask(old)
     assert roots.locks[0].stat().st_mode & 0o7777 == 0o1777
-    assert (roots.locks[0] / "5-9.lock").stat().st_mode & 0o777 == 0o644
+    assert (roots.locks[0] / FILE).stat().st_mode & 0o777 == 0o666
+    assert os.listdir(roots.locks[0]) == [FILE]
     lock.release()
 
 
 def test_a_killed_monitor_leaves_no_lock(roots: Roots) -> None:
-    """The file stays, the lock does not; the next holder's pid replaces the dead one's."""
+    """The lock is gone, and nothing of its own stays in the directory."""
     child = subprocess.Popen(
         [sys.executable, "-c", HOLD, *map(str, roots.locks)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -69,8 +70,8 @@ def test_a_killed_monitor_leaves_no_lock(roots: Roots) -> None:
     child.communicate()
     assert held_locks(roots) == {}
     lock = take_lock("5-9", "it", roots)
-    assert (roots.locks[0] / "5-9.lock").read_text() == f"{os.getpid()}\n"
     lock.release()
+    assert [(p.name, p.stat().st_size) for p in roots.locks[0].iterdir()] == [(FILE, 0)]
 
 
 def test_a_lock_in_the_other_directory_counts(roots: Roots) -> None:
@@ -87,7 +88,7 @@ def test_a_planted_symlink_leads_nowhere(roots: Roots, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
     roots.locks[0].mkdir()
-    (roots.locks[0] / "5-9.lock").symlink_to(victim)
+    (roots.locks[0] / FILE).symlink_to(victim)
     lock = take_lock("5-9", "it", roots)
     assert lock.real  # in the second directory
     assert victim.read_text() == "precious"
@@ -100,54 +101,27 @@ def test_a_planted_hard_link_is_neither_locked_nor_written(roots: Roots, tmp_pat
     victim.write_text("17\n")
     victim.chmod(0o600)
     roots.locks[0].mkdir()
-    (roots.locks[0] / "5-9.lock").hardlink_to(victim)
+    (roots.locks[0] / FILE).hardlink_to(victim)
     lock = take_lock("5-9", "it", roots)
     assert lock.real  # in the second directory
-    with victim.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if (child := os.fork()) == 0:  # a process does not refuse itself
+        with victim.open("r+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
     lock.release()
     assert (victim.read_text(), victim.stat().st_mode & 0o777, victim.stat().st_nlink) == ("17\n", 0o600, 2)
 
 
-def test_what_was_there_is_not_written_to(roots: Roots, tmp_path: Path) -> None:
-    """A file that was moved there gives way to a new one: who has it open sees nothing of it change."""
-    roots.locks[0].mkdir()
-    path = roots.locks[0] / "5-9.lock"
-    path.write_text("precious")
-    with path.open() as file:
-        lock = take_lock("5-9", "it", roots)
-        assert file.read() == "precious"
-    assert path.read_text() == f"{os.getpid()}\n"
-    lock.release()
-
-
 def test_a_swapped_directory_leads_nowhere(roots: Roots, tmp_path: Path) -> None:
-    """Whoever owns the directory can put a link in its place: no file is made or removed where it leads."""
+    """Whoever owns the directory can put a link in its place: no file is made where it leads."""
     trap = tmp_path / "trap"
     trap.mkdir()
     roots.locks[0].symlink_to(trap)
     lock = take_lock("5-9", "it", roots)
+    assert lock.real  # in the second directory
+    lock.release()
     assert list(trap.iterdir()) == []
-    (trap / "5-9.lock").write_text("precious")
-    roots.locks[1].rename(tmp_path / "moved")
-    roots.locks[1].symlink_to(trap)
-    lock.release()
-    assert (trap / "5-9.lock").read_text() == "precious"
-
-
-def test_files_of_dead_monitors_are_removed(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the next monitor, whatever it watches; files that somebody holds, and what is no lock file, stay."""
-    directory = roots.locks[0]
-    held = take_lock("1-1", "it", roots)
-    for name in ("2-2.lock", "paddr.lock"):
-        (directory / name).write_text("1\n")
-    (directory / "notes").touch()
-    (directory / "3-3.lock").symlink_to("notes")
-    monkeypatch.setattr("udamon.ops.lock._swept", set())  # as in a new process
-    lock = take_lock("4-4", "it", roots)
-    assert sorted(path.name for path in directory.iterdir()) == ["1-1.lock", "3-3.lock", "4-4.lock", "notes"]
-    lock.release()
-    held.release()
 
 
 def test_no_directory_no_lock(tmp_path: Path) -> None:
@@ -159,32 +133,79 @@ def test_no_directory_no_lock(tmp_path: Path) -> None:
 
 
 def test_a_removed_file_is_not_locked(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The holder removed the file between our open and our lock: a new one is made, so that others see it."""
+    """Somebody removed the file between our open and our lock: a new one is made, so that others see it."""
     roots.locks[0].mkdir()
-    path = roots.locks[0] / "5-9.lock"
+    path = roots.locks[0] / FILE
     path.write_text("")
-    real, calls = fcntl.flock, list[int]()
+    real, calls = fcntl.lockf, list[int]()
 
-    def flock(fd: int, operation: int) -> None:
+    def lockf(fd: int, operation: int, length: int, start: int) -> None:
         if not calls:
             path.unlink()
         calls.append(fd)
-        real(fd, operation)
+        real(fd, operation, length, start)
 
-    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "lockf", lockf)
     lock = take_lock("5-9", "it", roots)
     monkeypatch.undo()
     assert path.exists()
-    assert list(held_locks(roots)) == ["5-9"]
+    assert _seen_by_another_process(roots) == {"5-9": f"process {os.getpid()}"}
+    lock.release()
+
+
+@pytest.mark.parametrize("plant", ["fifo", "directory", "link to itself"])
+def test_a_planted_name_is_no_lock_file(roots: Roots, plant: str) -> None:
+    """Nothing waits and nothing is written; the second directory serves."""
+    roots.locks[0].mkdir()
+    path = roots.locks[0] / FILE
+    if plant == "fifo":
+        os.mkfifo(path)
+    elif plant == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to(path)
+    lock = take_lock("5-9", "it", roots)
+    assert lock.real
+    assert (roots.locks[1] / FILE).is_file()
+    lock.release()
+
+
+def test_many_locks_need_one_descriptor(roots: Roots) -> None:
+    """Neither taking, nor asking who holds what, nor releasing some gives up any of the others."""
+    before = len(os.listdir("/proc/self/fd"))
+    locks = {f"{pid}-{pid * 7}": take_lock(f"{pid}-{pid * 7}", "it", roots) for pid in range(1, 3000)}
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert held_locks(roots).keys() == locks.keys()
+    for name in list(locks)[::2]:
+        locks.pop(name).release()
+    with pytest.raises(TargetBusy):
+        take_lock("2-14", "it", roots)
+    assert _seen_by_another_process(roots) == dict.fromkeys(locks, f"process {os.getpid()}")
+    for lock in locks.values():
+        lock.release()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert _seen_by_another_process(roots) == {}
+
+
+def test_a_child_has_no_locks_and_releases_none(roots: Roots) -> None:
+    """A process that was forked off the holder is another one."""
+    lock = take_lock("5-9", "it", roots)
+    if (child := os.fork()) == 0:
+        lock.release()
+        try:
+            take_lock("5-9", "it", roots)
+        except TargetBusy as error:
+            os._exit(0 if f"process {os.getppid()}" in str(error) else 2)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert _seen_by_another_process(roots) == {"5-9": f"process {os.getpid()}"}
     lock.release()
 
 
 @pytest.mark.needs("second_user")
-def test_another_users_left_over(roots: Roots, tmp_path: Path) -> None:
-    """nobody takes over a file that root left behind, and root is refused, with nobody's pid, meanwhile."""
-    roots.locks[0].mkdir()
-    roots.locks[0].chmod(0o1777)
-    (roots.locks[0] / "5-9.lock").write_text("1\n")
+def test_another_users_file(roots: Roots) -> None:
+    """nobody locks in the file that root made, and root is refused, with nobody's pid, meanwhile."""
+    take_lock("7-7", "it", roots).release()
     at_directory = Roots(locks=(Path("."),))  # pytest's directories above are root's own
     ready, done = os.pipe(), os.pipe()
     if (child := os.fork()) == 0:
@@ -202,3 +223,16 @@ def test_another_users_left_over(roots: Roots, tmp_path: Path) -> None:
     take_lock("5-9", "it", roots).release()
     for fd in (*ready, *done):
         os.close(fd)
+
+
+def _seen_by_another_process(roots: Roots) -> dict[str, str]:
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        with open(writing, "w") as answer:
+            json.dump(held_locks(roots), answer)
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as answer:
+        found: dict[str, str] = json.load(answer)
+    os.waitpid(child, 0)
+    return found

@@ -1,105 +1,259 @@
 """One monitor per target: two would destroy each other's accessed bits.
 
-A lock is flock(2) on NAME.lock in a directory all users share (mode 1777, made by whoever comes first).
-Everyone can open a lock file for reading, and that is enough to lock it, so monitors of different users
-refuse each other, and a monitor that is killed leaves no lock behind; its file is removed by the next
-monitor that may. Any user can therefore also lock others out; such is /run/lock. Nobody writes to a file
-that was there before, and none that has a second name is even locked.
+A lock is one byte, locked by fcntl(2), of the file monitors.lock in a directory all users share (mode 1777, made by
+whoever comes first); the byte's offset is made of the target's pid and start time. The file has mode 0666, is always
+empty and never written to: a lock for writing needs a descriptor that is open for writing, and monitors of different
+users are to refuse each other. A monitor that is killed leaves no lock behind, nor a file of its own, and a lock
+costs no descriptor. Any user can also lock others out; such is /run/lock.
+
+The directory is opened without following a link, and everything is done in the one that was opened. What is no
+regular file with a single name is neither locked nor opened for writing.
+
+Such locks belong to the process, and closing any descriptor of the file gives all of them up. So each process has
+one descriptor of each file, kept by `_Files`, and what it holds itself is in a table: the kernel would not refuse it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import fcntl
 import os
 import stat
-import time
+import struct
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from udamon.errors import TargetBusy
-from udamon.linux.procfs import read_fd
+from udamon.files.fresh import Fresh
 from udamon.linux.roots import Roots
 
-PATIENCE_S = 0.1
-"""A lock that is held for longer is a monitor's: whoever looks for locks has each for a moment."""
+FILE = "monitors.lock"
 
-_CAREFUL = os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK
+_NAMED = {"paddr": 0, "kernel-damon": 1}
+"""Offsets of targets that are no process: pid 0 is nobody's."""
+
+_START_BITS = 40  # of the start time in ticks: 348 years at 100 Hz
+_FLOCK = struct.Struct("@hhqqi")
+_MOST = 1 << 62
 
 
 class Lock:
-    """A held lock; without a descriptor where no directory could be written and nothing is locked."""
+    """A held lock; `file` is None where no directory could be written and nothing is locked."""
 
-    def __init__(self, fd: int | None, name: str, directory: Path | None) -> None:
-        self._fd, self._name, self._directory = fd, name, directory
+    def __init__(self, file: _File | None, offset: int) -> None:
+        self._file, self._offset = file, offset
 
     @property
     def real(self) -> bool:
-        return self._fd is not None
+        return self._file is not None
 
     def release(self) -> None:
         """Idempotent."""
-        if self._fd is None or self._directory is None:
-            return
-        # Opened again, and not held all the time: there may be a thousand locks.
-        directory = _open_directory(self._directory)
-        if directory is not None:
-            _remove(self._fd, self._name, directory)
+        file, self._file = self._file, None
+        if file is not None:
+            _files.release(file, self._offset)
+
+
+class _File:
+    """An open lock file, and the bytes of it that this process holds."""
+
+    def __init__(self, fd: int) -> None:
+        self.fds = [fd]
+        self.held: set[int] = set()
+
+    def take(self, offset: int) -> str:
+        """Lock a byte; "" when that was done, else who holds it."""
+        if offset in self.held:
+            return f"process {os.getpid()}"
+        while True:
+            try:
+                fcntl.lockf(self.fds[0], fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+            except (BlockingIOError, PermissionError):
+                if holder := self.holder(offset):
+                    return holder
+                continue  # given up between the two questions
+            self.held.add(offset)
+            return ""
+
+    def holder(self, offset: int) -> str:
+        """Who holds a byte, "" when nobody does."""
+        if offset in self.held:
+            return f"process {os.getpid()}"
+        return next((holder for *_, holder in _foreign(self.fds[0], offset, offset + 1)), "")
+
+
+class _Files:
+    """The lock files that this process has open; from several threads."""
+
+    def __init__(self) -> None:
+        self._guard = threading.RLock()
+        self._open: dict[tuple[int, int], _File] = {}
+
+    def take(self, directory: Path, offset: int) -> tuple[_File | None, str]:
+        """(the file in which the byte is locked now, ""), or (None, who holds it or "" where that cannot be told)."""
+        with self._guard:
+            while (file := self._opened(directory, writing=True)) is not None:
+                try:
+                    if holder := file.take(offset):
+                        return None, holder
+                    if self._is_at(file, directory):
+                        return file, ""
+                    # Somebody removed the file since we looked: others lock a new one.
+                    self.release(file, offset)
+                except OSError:  # a file system without locks
+                    return None, ""
+                finally:
+                    self._close_unused(file)
+            return None, self.holder(directory, offset)
+
+    def release(self, file: _File, offset: int) -> None:
+        with self._guard:
+            if offset in file.held:  # not in a process that was forked off the holder
+                file.held.discard(offset)
+                fcntl.lockf(file.fds[0], fcntl.LOCK_UN, 1, offset)
+            self._close_unused(file)
+
+    def holder(self, directory: Path, offset: int) -> str:
+        """Who holds a byte, "" when nobody does or that cannot be told."""
+        with self._guard:
+            file = self._opened(directory, writing=False)
+            if file is None:
+                return ""
+            try:
+                return file.holder(offset)
+            except OSError:
+                return ""
+            finally:
+                self._close_unused(file)
+
+    def held(self, directory: Path) -> dict[int, str]:
+        """Every byte that is locked, and who holds it."""
+        with self._guard:
+            file = self._opened(directory, writing=False)
+            if file is None:
+                return {}
+            try:
+                found = {start: holder for start, _, holder in _foreign(file.fds[0], 0, _MOST)}
+                return found | {offset: f"process {os.getpid()}" for offset in file.held}
+            except OSError:
+                return {}
+            finally:
+                self._close_unused(file)
+
+    def forget(self) -> None:
+        """In a process that was forked off: it has the descriptors, and none of the locks."""
+        self._guard = threading.RLock()
+        for file in self._open.values():
+            file.held.clear()
+            for fd in file.fds:
+                os.close(fd)
+        self._open.clear()
+
+    def _opened(self, path: Path, *, writing: bool) -> _File | None:
+        directory = _open_directory(path)
+        if directory is None:
+            return None
+        try:
+            known = self._known(directory)
+            if known is not None:
+                return known
+            fd = _open(directory) if writing else _open_existing(directory, os.O_RDONLY)
+        finally:
             os.close(directory)
-        os.close(self._fd)
-        self._fd = None
+        if fd is None:
+            return None
+        there = os.fstat(fd)
+        key = there.st_dev, there.st_ino
+        if key in self._open:  # it was put back between our two looks: closing this would give its locks up
+            self._open[key].fds.append(fd)
+        return self._open.setdefault(key, _File(fd))
+
+    def _known(self, directory: int) -> _File | None:
+        try:
+            there = os.stat(FILE, dir_fd=directory, follow_symlinks=False)
+        except OSError:
+            return None
+        return self._open.get((there.st_dev, there.st_ino))
+
+    def _is_at(self, file: _File, path: Path) -> bool:
+        directory = _open_directory(path)
+        if directory is None:
+            return False
+        try:
+            return self._known(directory) is file
+        finally:
+            os.close(directory)
+
+    def _close_unused(self, file: _File) -> None:
+        if file.held:
+            return
+        for key in [key for key, opened in self._open.items() if opened is file]:
+            del self._open[key]
+            for fd in file.fds:
+                os.close(fd)
+
+
+_files = _Files()
+os.register_at_fork(after_in_child=_files.forget)
 
 
 def take_lock(name: str, what: str, roots: Roots) -> Lock:
-    """Lock the target called `name` ("PID-STARTTIME", "paddr"); `what` names it in the error.
+    """Lock the target called `name` ("PID-STARTTIME", "paddr", "kernel-damon"); `what` names it in the error.
 
     Raises TargetBusy, naming the holder.
     """
-    taken = Lock(None, name, None)
-    for path in roots.locks:
-        try:
-            fd = None if taken.real else _take_in(path, f"{name}.lock", what, roots.proc)
-            if fd is not None:
-                taken = Lock(fd, f"{name}.lock", path)
-            elif holder := _held_by(path, f"{name}.lock", roots.proc):
-                raise TargetBusy(_sentence(what, holder))
-        except TargetBusy:
+    offset = _offset(name)
+    taken = Lock(None, offset)
+    for directory in roots.locks:
+        if taken.real or not _make(directory):
+            holder = _files.holder(directory, offset)
+        else:
+            file, holder = _files.take(directory, offset)
+            taken = Lock(file, offset)
+        if holder:
             taken.release()
-            raise
+            raise TargetBusy(
+                f"{what} is already watched by another monitor ({holder}); end that one first, or use its recording."
+            )
     return taken
-
-
-def _take_in(path: Path, name: str, what: str, proc: Path) -> int | None:
-    """The descriptor of the locked file in a directory; None where none can be had. Raises TargetBusy."""
-    if not _make(path):
-        return None
-    directory = _open_directory(path)
-    if directory is None:
-        return None
-    try:
-        if not os.access(".", os.W_OK, dir_fd=directory):
-            return None
-        fd = _take(directory, name, what, proc)
-        _sweep(path, directory)
-        return fd
-    finally:
-        os.close(directory)
 
 
 def held_locks(roots: Roots) -> dict[str, str]:
     """Names of the targets that monitors hold now, and who holds each ("process 123")."""
-    held = {}
+    held: dict[str, str] = {}
     for directory in roots.locks:
-        for path in sorted(directory.glob("*.lock")):
-            if holder := _held_by(directory, path.name, roots.proc):
-                held[path.stem] = holder
+        held |= {_name(offset): holder for offset, holder in sorted(_files.held(directory).items())}
     return held
 
 
-def _sentence(what: str, holder: str) -> str:
-    return (
-        f"{what} is already watched by another monitor ({holder}); end that one first, or use its recording."
-    )
+def _offset(name: str) -> int:
+    if name in _NAMED:
+        return _NAMED[name]
+    pid, start_time = map(int, name.split("-"))
+    return pid << _START_BITS | start_time & (1 << _START_BITS) - 1
+
+
+def _name(offset: int) -> str:
+    known = next((name for name, at in _NAMED.items() if at == offset), None)
+    return known or f"{offset >> _START_BITS}-{offset & (1 << _START_BITS) - 1}"
+
+
+def _foreign(fd: int, start: int, end: int) -> Iterator[tuple[int, int, str]]:
+    """(start, end, holder) of each locked range in [start, end), in no order. Raises OSError.
+
+    The kernel tells of one lock in a range; it is asked again for what lies before and behind that.
+    """
+    waiting = [(start, end)]
+    while waiting:
+        start, end = waiting.pop()
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, end - start, 0)
+        kind, _, first, size, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+        if kind == fcntl.F_UNLCK:
+            continue
+        last = min(first + size, end) if size else end  # size 0: up to the end of all files
+        first = max(first, start)
+        yield first, last, f"process {pid}" if pid > 0 else "its pid is not known"
+        waiting += [part for part in ((start, first), (last, end)) if part[0] < part[1]]
 
 
 def _make(path: Path) -> bool:
@@ -127,67 +281,17 @@ def _open_directory(path: Path, how: int = os.O_PATH) -> int | None:
         return None
 
 
-_swept: set[Path] = set()
-
-
-def _sweep(path: Path, directory: int) -> None:
-    """Remove what killed monitors have left, once for each directory: with many targets it would be many times."""
-    if path in _swept:
-        return
-    _swept.add(path)
-    with contextlib.suppress(OSError), os.scandir(path) as entries:
-        names = [entry.name for entry in entries if entry.name.endswith(".lock")]
-        for name in names:
-            fd = _open_existing(name, directory)
-            if fd is not None:
-                with contextlib.suppress(OSError):
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    _remove(fd, name, directory)
-                os.close(fd)
-
-
-def _take(directory: int, name: str, what: str, proc: Path) -> int | None:
-    """The descriptor of the locked file; None where it can be neither made nor opened. Raises TargetBusy."""
-    patient_until = time.monotonic() + PATIENCE_S
-    while (opened := _open(name, directory)) is not None:
-        fd, new = opened
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _holder(fd, proc)
-            os.close(fd)
-            if time.monotonic() < patient_until:
-                time.sleep(PATIENCE_S / 20)
-                continue
-            raise TargetBusy(_sentence(what, holder)) from None
-        if _is_at(fd, name, directory):
-            if new:
-                with contextlib.suppress(OSError):  # a full disk: /proc/locks still knows the holder
-                    os.write(fd, f"{os.getpid()}\n".encode())
-                return fd
-            # A dead monitor's. What was there before is never written to, whatever it is: a new one is made.
-            if not _remove(fd, name, directory):
-                return fd  # another user's: as good as a new one, but for the pid in it
-        os.close(fd)  # somebody removed it between our open and our lock, or we have
-    return None
-
-
-def _open(name: str, directory: int) -> tuple[int, bool] | None:
-    """A descriptor of the lock file, and whether it was made here; None where it cannot be opened or made."""
-    # No O_CREAT on a file that exists: fs.protected_regular refuses that for another user's file.
+def _open(directory: int) -> int | None:
+    """A descriptor of the lock file that may take locks, None where there can be none."""
     for _ in range(100):
         try:
-            os.stat(name, dir_fd=directory, follow_symlinks=False)
-        except FileNotFoundError:
-            pass
+            os.stat(FILE, dir_fd=directory, follow_symlinks=False)
+        except OSError:
+            pass  # it is not there
         else:
-            fd = _open_existing(name, directory)
-            return None if fd is None else (fd, False)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            return _open_existing(directory, os.O_RDWR)
         try:
-            fd = os.open(name, flags, 0o644, dir_fd=directory)
-            os.fchmod(fd, 0o644)
-            return fd, True
+            return _create(directory)
         except FileExistsError:
             continue
         except OSError:
@@ -195,65 +299,29 @@ def _open(name: str, directory: int) -> tuple[int, bool] | None:
     return None
 
 
-def _open_existing(name: str, directory: int) -> int | None:
-    """For reading, which is enough to lock it; None for anything planted: a link of either kind leads nowhere."""
+def _create(directory: int) -> int:
+    """Make the file with its mode at once: who finds it without may not open it. Raises OSError."""
+    fresh = Fresh(directory)
     try:
-        fd = os.open(name, os.O_RDONLY | _CAREFUL, dir_fd=directory)
+        os.fchmod(fresh.fd, 0o666)
+        fresh.give(FILE, replace=False)
+        return fresh.take()
+    finally:
+        fresh.discard()
+
+
+def _open_existing(directory: int, flags: int) -> int | None:
+    """None for anything planted: a link of either kind leads nowhere, and nothing waits for a pipe's other end."""
+    # No O_CREAT on a file that exists: fs.protected_regular refuses that for another user's file.
+    careful = os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        looked = os.stat(FILE, dir_fd=directory, follow_symlinks=False)
+        if not (stat.S_ISREG(looked.st_mode) and looked.st_nlink == 1):
+            return None
+        fd = os.open(FILE, flags | careful, dir_fd=directory)
     except OSError:
         return None
-    found = os.fstat(fd)
-    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+    if os.path.samestat(looked, os.fstat(fd)) and os.fstat(fd).st_nlink == 1:
         return fd
     os.close(fd)
     return None
-
-
-def _is_at(fd: int, name: str, directory: int) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=directory, follow_symlinks=False))
-    except OSError:
-        return False
-
-
-def _remove(fd: int, name: str, directory: int) -> bool:
-    """Remove a lock file while it is locked, so that nobody locks one that is gone (see _take).
-
-    False where it stays: another user's in a sticky directory.
-    """
-    if not _is_at(fd, name, directory):
-        return False
-    try:
-        os.unlink(name, dir_fd=directory)
-    except OSError:
-        return False
-    return True
-
-
-def _held_by(directory: Path, name: str, proc: Path) -> str:
-    """The holder of a lock file, "" when nobody holds it."""
-    try:
-        fd = os.open(directory / name, os.O_RDONLY | _CAREFUL)
-    except OSError:
-        return ""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        return _holder(fd, proc) if error.errno == errno.EWOULDBLOCK else ""
-    finally:
-        os.close(fd)
-    return ""
-
-
-def _holder(fd: int, proc: Path) -> str:
-    # The kernel's own list first: what is written inside may be a left-over.
-    found = os.fstat(fd)
-    inode = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
-    try:
-        lines = (proc / "locks").read_text().splitlines()
-    except OSError:
-        lines = []
-    for fields in map(str.split, lines):
-        if len(fields) > 5 and fields[5] == inode and "->" not in fields:
-            return f"process {fields[4]}"
-    inside = read_fd(fd).strip()
-    return f"process {int(inside)}" if inside.isdigit() else "its pid is not known"
