@@ -10,6 +10,7 @@ UdamonError
     ├── TargetBusy        another monitor already watches this target
     ├── NotPermitted      the kernel refused; says which privilege would do
     ├── NotSupported      this machine lacks the feature
+    ├── OutOfFiles        the limit of open files is reached
     ├── RecordingError    a file that is not a recording, or cannot be read or written
     │   └── OutputError   a file that cannot be made, or written to
     └── MissingExtra      an optional dependency is not installed
@@ -60,6 +61,10 @@ class NotPermitted(CannotError):
 
 class NotSupported(CannotError):
     """This machine lacks the feature; the message says how to get it."""
+
+
+class OutOfFiles(CannotError):
+    """No further file may be opened: the limit of this process, or of the machine."""
 
 
 class RecordingError(CannotError):

@@ -82,12 +82,12 @@ class Event:
     | target_end    | target, pid, why ("exited", "left", "denied")                                     |
     | mappings      | target, add: [[start, end, perms, offset, inode, name]], remove: [start]          |
     | attrs         | sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions, why                |
-    | cost          | cpu_ns, max_rss_bytes, checks, snapshots: running totals of the monitor itself;   |
+    | cost          | cpu_ns, max_rss_bytes, checks, snapshots, skipped: totals of the monitor itself;  |
     |               | kdamond_cpu_ns beside them where the kernel watches (checks are estimated there)  |
     | schemes       | schemes: [{scheme (its index), action, active, why (what keeps it from acting),   |
     |               | effective_bytes, and the running totals of core.scheme.SchemeStats}]              |
     | subscriber    | what, why: a subscriber raised and was dropped                                    |
-    | note          | text                                                                              |
+    | note          | text; urgent: true where whoever started the monitor should be told at once         |
     """
 
     time_ns: int

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from udamon.core.clock import ManualClock
 from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
-from udamon.errors import TargetGone
+from udamon.errors import CannotError, TargetGone
 from udamon.model import Event, Range, Snapshot
 from udamon.ops.base import Emit, Touched
 
@@ -91,6 +91,7 @@ class FakeCensus:
     def __init__(self) -> None:
         self.seen: dict[int, list[Touched]] = {}
         self.gone: set[int] = set()
+        self.refused: dict[int, CannotError] = {}
         self.prepared: list[int] = []
 
     def prepare(self, target: Target) -> None:
@@ -104,6 +105,8 @@ class FakeCensus:
     def _check(self, target: Target) -> None:
         if target.index in self.gone:
             raise TargetGone("the process has ended.")
+        if target.index in self.refused:
+            raise self.refused[target.index]
 
 
 class Collector:

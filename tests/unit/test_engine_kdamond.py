@@ -16,6 +16,7 @@ from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.tuner import CensusBudget
 from udamon.engine.watch import CensusWatch, SampledWatch
+from udamon.errors import CannotError, NotPermitted, OutOfFiles
 from udamon.model import Event, Range, Snapshot
 from udamon.ops.base import Touched
 
@@ -226,6 +227,27 @@ def test_census_of_a_target_that_died_takes_no_snapshot_of_it() -> None:
     rig.kdamond.bus.subscribe(Then(lambda: rig.census.gone.add(0)))
     rig.kdamond.run()
     assert [(s.seq, s.target) for s in rig.seen.snapshots] == [(0, 0), (0, 1), (1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("error", [NotPermitted, OutOfFiles])
+def test_a_window_that_could_not_be_looked_at_is_counted(error: type[CannotError]) -> None:
+    """The second window of target 0 is skipped; nothing else is, and its end is no skipped window."""
+    rig = CensusRig(targets=2)
+    rig.stop_after(6)
+    steps = iter([{0: error("no.")}, {}, {}, {}])
+
+    class Steps(Collector):
+        def snapshot(self, snapshot: Snapshot) -> None:
+            if snapshot.target == 1:
+                rig.census.refused = next(steps, {})
+                if snapshot.seq == 4:
+                    rig.census.gone.add(0)
+
+    rig.kdamond.bus.subscribe(Steps())
+    rig.kdamond.run()
+    of_first = [s.seq for s in rig.seen.snapshots if s.target == 0]
+    assert len(of_first) == 5 - rig.kdamond.skipped
+    assert rig.kdamond.skipped == 1
 
 
 def test_census_budget_chooses_the_interval_that_pays_its_cost() -> None:

@@ -217,6 +217,7 @@ class FakeEngine:
     attrs: Attrs = field(default_factory=Attrs)
     checks: int | None = 7
     kdamond_cpu_ns: int | None = None
+    skipped: int = 0
     refuses: bool = False
     running: bool = False
     closed: bool = False

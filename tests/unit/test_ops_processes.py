@@ -11,6 +11,7 @@ import pytest
 from tests.unit.test_linux_fake import MAPS, FakeProc
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, RangesError, TargetBusy, TargetGone, UsageError
+from udamon.linux import open_files
 from udamon.linux.roots import Roots
 from udamon.model import Range
 from udamon.ops.fvaddr import Fvaddr, whole_pages
@@ -358,3 +359,26 @@ def test_opening(fake: FakeProc, roots: Roots) -> None:
     ):
         with pytest.raises(UsageError):
             bad()
+
+
+def test_more_targets_than_there_is_room_for(fake: FakeProc, roots: Roots, log: Log) -> None:
+    """What fits is watched, the rest is told once, and comes in when there is room."""
+    pids = list(range(10, 15))
+    for pid in pids:
+        fake.process(pid)
+    ops, targets = Vaddr(NamedProcesses(pids, fake.root), roots), list[Target]()
+    ops.hold(2)
+    ops.update(targets, log)
+    told = [data for name, data in log.take() if name == "note"]
+    assert told == [
+        {"text": f"2 of 5 watched: hard limit of open files {open_files.limit()}.", "urgent": True}
+    ]
+    ops.update(targets, log)
+    assert log.take() == []
+    fake.remove(10)
+    ops.update(targets, log)
+    ops.update(targets, log)
+    assert [target.pid for target in targets] == [11, 12]
+    ops.hold(9)
+    ops.update(targets, log)
+    assert [target.pid for target in targets] == [11, 12, 13, 14]

@@ -18,7 +18,7 @@ from udamon.cli.line import Line
 from udamon.cli.monitor import Monitor
 from udamon.cli.progress import Progress
 from udamon.cli.rereading import Rereading
-from udamon.cli.running import follow, parse_duration, run_watching, signals
+from udamon.cli.running import follow, parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import SchemeStatus
@@ -111,6 +111,7 @@ class _Session:
             self._work.end()
             self._line.clear()
         self._tell(ended_by)
+        require_windows(self._progress, engine.skipped, self._child, ended_by)
         return ended_by
 
     def _impossible(self) -> list[str]:

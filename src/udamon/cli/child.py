@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
 from udamon.errors import CannotError, UsageError
+from udamon.linux import open_files
 
 OWN_FAILURE, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 """Exit statuses when there is no status of the command to pass on, as with env(1) and timeout(1)."""
@@ -36,12 +37,23 @@ class Child:
     ) -> None:
         """`before_exec` runs in the new process, before it becomes the command."""
         who = None if user is None else _credentials(user)
+
+        def prepare() -> None:
+            open_files.give_back()
+            if before_exec is not None:
+                before_exec()
+
+        # Only where there is something to do: a function before exec means a slower start.
+        needed = before_exec is not None or open_files.soft_before() is not None
+        last = prepare if needed else None
         try:
             if who is None:
-                self._process = subprocess.Popen(list(command), env=env, preexec_fn=before_exec)
+                self._process = subprocess.Popen(list(command), env=env, preexec_fn=last)
             else:
                 uid, gid, groups = who
-                self._process = subprocess.Popen(list(command), user=uid, group=gid, extra_groups=groups)
+                self._process = subprocess.Popen(
+                    list(command), user=uid, group=gid, extra_groups=groups, preexec_fn=last
+                )
         except FileNotFoundError as error:
             raise ChildError(
                 f"{command[0]}: command not found; check its name and PATH.", NOT_FOUND

@@ -21,6 +21,7 @@ from udamon.control.tree import Tree
 from udamon.core.policies import POLICIES
 from udamon.errors import CannotError, NotSupported, UsageError
 from udamon.linux.cgroup import find_cgroup
+from udamon.linux.open_files import raise_limit
 from udamon.ops.available import choose, probe
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def _serve(args: argparse.Namespace, places: Places, ready: Callable[[], None]) 
     from udamon.control.user_tracepoints import UserTracepoints
     from udamon.linux.tracefs import tracefs_root
 
+    raise_limit()
     version = parse_version(args.compat)
     listeners: list[Listener] = [] if places.events is None else [EventStream(places.events)]
     tracefs = tracefs_root()

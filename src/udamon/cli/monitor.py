@@ -18,11 +18,13 @@ from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import POLICIES, make_policy
 from udamon.engine.base import Engine
 from udamon.errors import NotSupported, UsageError
+from udamon.linux import open_files
 from udamon.linux.sysfs_damon import kernel_damon
 from udamon.model import Range
 from udamon.ops.available import choose, sees
 from udamon.ops.opening import open_census, open_ops, open_sampler
 from udamon.ops.processes import process_source
+from udamon.ops.vaddr import ProcessOperations
 from udamon.units import parse_share
 
 if TYPE_CHECKING:
@@ -92,9 +94,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def validate(args: argparse.Namespace) -> None:
-    """What can be told wrong before anything is started. Raises UsageError."""
+    """What can be told wrong before anything is started, and room for many targets. Raises UsageError."""
     attributes.attrs_of(args)
     targets.ranges(args.range)
+    open_files.raise_limit()
     if args.sim is None:
         overhead_of(args)
 
@@ -123,6 +126,8 @@ def build(
     if via in CENSUSES:
         return _by_census(args, ops, via, attrs, clock)
     sampler = open_sampler(via, same_cpu=args.same_cpu)
+    if isinstance(ops, ProcessOperations):
+        ops.hold(open_files.room())  # a page map of each
     return _by_samples(args, ops, sampler, via, attrs, clock, Random(), _residents(ops, clock), _conflict())
 
 

@@ -13,7 +13,7 @@ from udamon.cli import monitor
 from udamon.cli.child import OWN_FAILURE, Child
 from udamon.cli.monitor import Monitor
 from udamon.cli.progress import Progress
-from udamon.cli.running import follow, parse_duration, run_watching, signals
+from udamon.cli.running import follow, parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
 from udamon.errors import CannotError, UsageError
 from udamon.files import place
@@ -81,7 +81,7 @@ def _record(
     """Returns what ended it."""
     max_size = None if args.max_size is None else parse_size(args.max_size)
     built = monitor.build(args, None if child is None else child.pid)
-    engine, first = built.engine, _Kept()
+    engine, first = built.engine, _Kept(quiet=args.quiet)
     bus = engine.bus
     bus.subscribe(first)
     if built.sees == WRITES_ONLY:
@@ -110,13 +110,15 @@ def _record(
             ended_by = recorder.run(child, duration, stopped)
     if not args.quiet:
         print(recorder.summary(shown(args.output)), file=sys.stderr)
+    require_windows(progress, engine.skipped, child, ended_by)
     return ended_by
 
 
 class _Kept:
-    """Keeps the events of the time before the recording was opened."""
+    """Keeps the events of the time before the recording was opened, and tells what is urgent, then and later."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
         self._events: list[Event] | None = []
 
     def snapshot(self, snapshot: Snapshot) -> None:
@@ -125,6 +127,8 @@ class _Kept:
     def event(self, event: Event) -> None:
         if self._events is not None:
             self._events.append(event)
+        if event.name == "note" and event.data.get("urgent") and not self._quiet:
+            print(f"udamon: {event.data['text']}", file=sys.stderr)
 
     def hand_over(self, writer: Writer) -> None:
         """Give them to `writer`, and keep no more."""
@@ -175,6 +179,7 @@ class _Recorder:
             "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "checks": self._engine.checks,
             "snapshots": self._progress.snapshots,
+            "skipped": self._engine.skipped,
         }
         if (kdamond := self._engine.kdamond_cpu_ns) is not None:
             cost["kdamond_cpu_ns"] = kdamond
@@ -186,10 +191,16 @@ class _Recorder:
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         only = f", {self._sees}" if self._sees == WRITES_ONLY else ""
         return (
-            f"{path}: {progress.snapshots} snapshots in {format_time(round(progress.seconds, 1))}, "
+            f"{path}: {_windows(progress.snapshots, self._engine.skipped)} "
+            f"in {format_time(round(progress.seconds, 1))}, "
             f"each of {format_time(attrs.aggr_us / 1e6)}{only}; "
             f"the monitor took {progress.cpu_share:.2%} of a CPU and {format_size(rss)}"
         )
+
+
+def _windows(watched: int, skipped: int) -> str:
+    """How many windows there are; "5 of 6" where some could not be watched."""
+    return f"{watched} of {watched + skipped} windows" if skipped else f"{watched} snapshots"
 
 
 def _metadata(args: argparse.Namespace, built: Monitor) -> dict[str, object]:

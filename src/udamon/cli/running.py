@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 from udamon.cli.child import GRACE_S, OWN_FAILURE, Child
+from udamon.cli.progress import Progress
 from udamon.engine.base import Engine
 from udamon.errors import CannotError, TargetGone, UsageError
-from udamon.units import parse_duration_ns
+from udamon.units import format_time, parse_duration_ns
 
 LOOK_S = 0.2
 """How soon the end of a command or a signal is noticed."""
@@ -100,6 +101,17 @@ def follow(
         engine.stop()
         engine.join()
     return SIGNAL if stopped.is_set() else why  # a Ctrl-C ends the target, too, and that may be noticed first
+
+
+def require_windows(progress: Progress, skipped: int, child: Child | None, ended_by: str) -> None:
+    """Raises CannotError where nothing was watched. A COMMAND's status is its own, and who ends a monitor knows it."""
+    if progress.snapshots or child is not None or ended_by == SIGNAL:
+        return
+    of = f" (0 of {skipped} windows)" if skipped else ""
+    raise CannotError(
+        f"nothing was watched in {format_time(round(progress.seconds, 1))}{of}: no window of any target was complete; "
+        "watch longer, or a target that lives longer."
+    )
 
 
 def _pause(end: float | None, stopped: threading.Event) -> float:

@@ -12,7 +12,7 @@ from udamon.cli import acting_flags, monitor
 from udamon.cli.child import Child
 from udamon.cli.line import Line
 from udamon.cli.progress import Progress
-from udamon.cli.running import follow, parse_duration, run_watching, signals
+from udamon.cli.running import follow, parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
 from udamon.modules.stat import REFRESH_S, Idleness, IdleWatch
 from udamon.ops.available import choose
@@ -70,6 +70,7 @@ def _watch(
         print(json.dumps(document(idle.last, progress, built.via, ended_by)))
     elif not args.quiet:
         print(_table(idle.last, progress), file=sys.stderr if child is not None else sys.stdout)
+    require_windows(progress, engine.skipped, child, ended_by)
     return ended_by
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from udamon.control.plan import PlannedTarget
 from udamon.core.target import Target
-from udamon.errors import CannotError, UsageError
+from udamon.errors import CannotError, OutOfFiles, UsageError
 from udamon.linux.failure import owner, process_errors
 from udamon.linux.iomem import system_ram
 from udamon.linux.maps import line_range, read_lines
@@ -69,7 +69,9 @@ class Process:
         name = f"{self._process.pid}-{self._process.start_time}"
         self._lock: Lock = take_lock(name, f"process {planned.pid}", roots)
         self._pidfd = -1
-        with suppress(OSError):  # a kernel without pidfds, or it has just ended: /proc says so, too
+        with suppress(
+            OSError, OutOfFiles
+        ):  # a kernel without pidfds, or it has just ended: /proc says so, too
             self._pidfd = open_process(self._process, roots.proc)
 
     def replan(self, planned: PlannedTarget) -> None:

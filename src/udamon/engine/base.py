@@ -28,6 +28,10 @@ class Engine(Protocol):
         """Access checks so far; None where that is not known. A census makes none."""
 
     @property
+    def skipped(self) -> int:
+        """Windows of targets that could not be watched so far, other than because the target ended."""
+
+    @property
     def kdamond_cpu_ns(self) -> int | None:
         """CPU time that the kernel's own monitor has taken, beside this process; None where there is none."""
 

@@ -61,6 +61,10 @@ class Kdamond(Worker):
         return self.context.watch.checks
 
     @property
+    def skipped(self) -> int:
+        return self.context.watch.skipped
+
+    @property
     def kdamond_cpu_ns(self) -> None:
         """This kdamond is a thread of this process, whose CPU time has it already."""
 

@@ -18,7 +18,7 @@ from udamon.core.tuning import rescale
 from udamon.engine.acting import Acted
 from udamon.engine.resident import Residents, overlaps
 from udamon.engine.successors import NO_CUTS, resident_bytes, successors
-from udamon.errors import NotPermitted, RangesError, TargetGone
+from udamon.errors import NotPermitted, OutOfFiles, RangesError, TargetGone
 from udamon.model import PAGE_SIZE
 from udamon.ops.base import Census, Sampler, Touched
 
@@ -28,6 +28,9 @@ class Watch(Protocol):
 
     checks: int
     """Access checks made so far (a census counts none)."""
+
+    skipped: int
+    """Windows of targets that were wanted and could not be watched so far, other than because the target ended."""
 
     answers_early: bool
     """An aggregation that is cut short still has an answer."""
@@ -86,6 +89,7 @@ class SampledWatch:
     ) -> None:
         self.policy = policy
         self.checks = 0
+        self.skipped = 0
         self.checking_ns = 0
         """CPU time that planning, making and folding in the checks took."""
         self._cpu_ns = cpu_ns
@@ -161,17 +165,19 @@ class CensusWatch:
 
     def __init__(self, census: Census, clock: Clock) -> None:
         self.checks = 0
+        self.skipped = 0
         self._census = census
         self._clock = clock
         self._ticks = 1
         self._prepared: dict[int, int] = {}  # target index → when it was prepared
+        self._refused: set[int] = set()  # those that could not be
         self._looked: dict[int, tuple[int, int]] = {}
         self._seen: dict[int, list[Touched]] = {}
         self._cuts: dict[int, set[int]] = {}  # where schemes began and stopped
 
     def rehearse(self, targets: Sequence[Target]) -> None:
         for target in targets:
-            with suppress(TargetGone, NotPermitted):
+            with suppress(TargetGone, NotPermitted, OutOfFiles):
                 self._census.prepare(target)
                 self._census.look(target)
 
@@ -181,6 +187,7 @@ class CensusWatch:
         for known in (self._prepared, self._looked, self._seen, self._cuts):
             for gone in known.keys() - here:
                 del known[gone]
+        self._refused &= here
 
     def change(self, targets: Sequence[Target], old: Attrs, new: Attrs, *, aggregated: bool) -> None:
         self._ticks = new.max_nr_accesses
@@ -207,11 +214,15 @@ class CensusWatch:
         for target in targets:
             begin = self._prepared.pop(target.index, None)
             if begin is None:
+                self.skipped += target.index in self._refused
                 continue
             try:
                 seen = self._census.look(target)
-            except (TargetGone, NotPermitted):
+            except TargetGone:
                 continue  # the next update says so to everyone
+            except (NotPermitted, OutOfFiles):
+                self.skipped += 1
+                continue
             self._looked[target.index] = begin, self._clock.now_ns()
             self._prepare(target)
             cuts = self._cuts.get(target.index, NO_CUTS)
@@ -226,8 +237,12 @@ class CensusWatch:
     def _prepare(self, target: Target) -> None:
         try:
             self._census.prepare(target)
-        except (TargetGone, NotPermitted):
+        except TargetGone:
             return
+        except (NotPermitted, OutOfFiles):
+            self._refused.add(target.index)
+            return
+        self._refused.discard(target.index)
         self._prepared[target.index] = self._clock.now_ns()
 
     def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:

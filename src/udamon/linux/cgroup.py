@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from udamon.errors import CannotError, NotPermitted, NotSupported
+from udamon.linux.open_files import refuse_if_full
 from udamon.linux.procfs import read_bytes, read_status
 from udamon.linux.roots import PROC
 
@@ -94,7 +95,7 @@ def cgroup_pids(directory: Path, root: Path = PROC) -> list[int]:
     Processes of other pid namespaces (shown as 0) are left out. Raises NotPermitted.
     """
     pids: set[int] = set()
-    for folder, _, _ in os.walk(directory):
+    for folder, _, _ in os.walk(directory, onerror=refuse_if_full):
         pids |= _procs(folder, root)
     return sorted(pids - {0})
 

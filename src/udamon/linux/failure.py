@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from udamon.errors import CannotError, NotPermitted, NotSupported, TargetGone
+from udamon.linux.open_files import refuse_if_full
 from udamon.linux.procfs import Stat, list_pids, read_stat, read_status
 from udamon.linux.roots import PROC
 
@@ -30,6 +31,7 @@ def process_failure(
     error: OSError, pid: int, root: Path = PROC, start_time: int | None = None
 ) -> CannotError:
     """The error to raise for `error`, met while reading process `pid`."""
+    refuse_if_full(error)
     if not proc_mounted(root):
         return NotSupported(f"{root} is not mounted; mount it with: mount -t proc proc {root}.")
     try:
@@ -46,7 +48,7 @@ def process_failure(
 
 
 def proc_mounted(root: Path = PROC) -> bool:
-    """True when `root` shows processes."""
+    """True when `root` shows processes. Raises OutOfFiles."""
     try:
         return bool(list_pids(root))
     except OSError:

@@ -14,6 +14,7 @@ from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
+from udamon.linux.open_files import refuse_if_full
 from udamon.linux.procfs import ProcessId, is_alive
 from udamon.linux.roots import PROC
 from udamon.linux.syscall import system_call
@@ -28,7 +29,11 @@ _NUMBER = 440
 
 def open_process(process: ProcessId, root: Path = PROC) -> int:
     """A pidfd that surely is of `process`; it is closed on exec. Raises OSError (ESRCH when it is gone)."""
-    fd = os.pidfd_open(process.pid)
+    try:
+        fd = os.pidfd_open(process.pid)
+    except OSError as error:
+        refuse_if_full(error)
+        raise
     if not is_alive(process, root):  # compared after opening: a reused pid cannot slip in
         os.close(fd)
         raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))

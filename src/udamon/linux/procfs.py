@@ -1,6 +1,7 @@
 """One process as /proc shows it: stat, status, command line, children.
 
-Readers raise the OSError they met; failure.process_errors turns it into a sentence.
+Readers raise the OSError they met; failure.process_errors turns it into a sentence. Where the limit of open files is
+reached they raise OutOfFiles.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from udamon.linux.open_files import list_directory, open_file
 from udamon.linux.roots import PROC
 
 _PF_KTHREAD = 0x0020_0000
@@ -57,7 +59,7 @@ class Status(NamedTuple):
 
 def read_bytes(path: str | Path) -> bytes:
     """The whole file, however short the kernel's reads are."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_file(path, os.O_RDONLY)
     try:
         return read_fd(fd)
     finally:
@@ -128,7 +130,7 @@ def read_exe(pid: int, root: Path = PROC) -> str:
 
 def list_pids(root: Path = PROC) -> list[int]:
     """All processes that can be seen, in numeric order. Raises OSError."""
-    return sorted(int(name) for name in os.listdir(root) if name.isdigit())
+    return sorted(int(name) for name in list_directory(root) if name.isdigit())
 
 
 def is_alive(process: ProcessId, root: Path = PROC) -> bool:
@@ -146,7 +148,7 @@ def children(pid: int, root: Path = PROC) -> list[int]:
     """
     found: list[int] = []
     try:
-        for tid in os.listdir(f"{root}/{pid}/task"):
+        for tid in list_directory(f"{root}/{pid}/task"):
             found += map(int, read_bytes(f"{root}/{pid}/task/{tid}/children").split())
     except FileNotFoundError:
         if not os.path.exists(f"{root}/self/task") or not _has_children_file(root):
@@ -178,7 +180,7 @@ def open_of(process: ProcessId, name: str, flags: int, root: Path = PROC) -> int
     The start time is compared again *after* opening: a pid that was reused in between cannot slip in.
     """
     directory = _memory_directory(process, root)
-    fd = os.open(f"{directory}/{name}", flags | os.O_CLOEXEC)
+    fd = open_file(f"{directory}/{name}", flags)
     if not is_alive(process, root):
         os.close(fd)
         raise _no_such_process()
@@ -194,7 +196,7 @@ def _memory_directory(process: ProcessId, root: Path) -> str:
 
 
 def _live_thread(pid: int, root: Path) -> str:
-    for tid in sorted(map(int, os.listdir(f"{root}/{pid}/task"))):
+    for tid in sorted(map(int, list_directory(f"{root}/{pid}/task"))):
         data = read_bytes(f"{root}/{pid}/task/{tid}/stat")
         if data[data.rindex(b")") + 2 :][:1] not in b"ZX":
             return f"{root}/{pid}/task/{tid}"

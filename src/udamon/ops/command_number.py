@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from udamon.errors import CannotError
+from udamon.linux import open_files
 
 RESTART_NS = 1_000_000_000
 _KEPT = 4096
@@ -55,7 +56,7 @@ class CommandNumber:
 
     def _start(self) -> None:
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", self._command],
+            _shell(self._command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -89,6 +90,15 @@ class CommandNumber:
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
+
+
+def _shell(command: str) -> list[str]:
+    """Run it with the limit of open files that udamon was started with. Not by a function before exec: that is
+    unsafe in a process with threads."""
+    soft = open_files.soft_before()
+    if soft is None:
+        return ["/bin/sh", "-c", command]
+    return ["/bin/sh", "-c", f'ulimit -S -n {soft}; exec /bin/sh -c "$1"', "sh", command]
 
 
 def number_in(text: bytes) -> int | None:

@@ -17,6 +17,7 @@ from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
 from udamon.errors import CannotError, NotPermitted, NotSupported, TargetGone
 from udamon.linux.failure import process_errors
+from udamon.linux.open_files import open_file
 from udamon.linux.procfs import last_cpu, read_stat
 from udamon.linux.roots import Roots
 from udamon.native._native import idle_sample
@@ -115,7 +116,7 @@ class IdleSampler:
             try:
                 with process_errors(target.pid, self._proc, target.start_time):
                     path = self._proc / str(target.pid) / "pagemap"
-                    self._maps[target.index] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                    self._maps[target.index] = open_file(path, os.O_RDONLY)
                     # Only now is the pid held to one process: it could have been reused before the open.
                     same = read_stat(target.pid, self._proc).start_time == target.start_time
             except (TargetGone, NotPermitted):
@@ -140,7 +141,7 @@ def _by_errno(counts: bytes) -> dict[int, int]:
 
 def _open(path: Path, flags: int) -> int:
     try:
-        return os.open(path, flags | os.O_CLOEXEC)
+        return open_file(path, flags)
     except FileNotFoundError:
         raise NotSupported(
             f"there is no {path}; boot a kernel built with CONFIG_IDLE_PAGE_TRACKING=y to look via idle."

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from udamon.core.target import Target
-from udamon.errors import CannotError, NotPermitted, TargetGone
+from udamon.errors import CannotError, NotPermitted, OutOfFiles, TargetGone
+from udamon.linux import open_files
 from udamon.linux.failure import owner, process_errors
 from udamon.linux.maps import line_range, parse_line, read_lines
 from udamon.linux.procfs import ProcessId, read_cmdline, read_exe, read_stat
@@ -28,7 +29,11 @@ class _Entry:
 
 
 class Roster:
-    """Targets by index; an index never comes back. Holds the lock of every target."""
+    """Targets by index; an index never comes back. Holds the lock of every target.
+
+    `most` are the targets for which the primitive has room, where it holds files of each: more are not watched, and
+    that is told.
+    """
 
     def __init__(self, source: ProcessSource, roots: Roots) -> None:
         self.source = source
@@ -37,6 +42,8 @@ class Roster:
         self._next_index = 0
         self._noted: set[ProcessId] = set()
         self._started = False
+        self.most: int | None = None
+        self._told_full = 0
         self._changed: list[Target] = []
 
     def update(self, targets: list[Target], emit: Emit) -> list[Target]:
@@ -50,13 +57,25 @@ class Roster:
         for target in list(targets):
             self._refresh(target, targets, wanted, emit)
         watched = {entry.process for entry in self._entries.values()}
+        waiting = [process for process in wanted if process not in watched]
         refusals = [
-            r for p in wanted if p not in watched and (r := self._try_add(p, targets, emit)) is not None
+            r for p in waiting if not self._full() and (r := self._try_add(p, targets, emit)) is not None
         ]
+        self._tell_full(len(wanted), emit)
         first, self._started = not self._started, True
         if first and refusals and not targets:
             raise refusals[0]
         return self._changed
+
+    def _full(self) -> bool:
+        return self.most is not None and len(self._entries) >= self.most
+
+    def _tell_full(self, wanted: int, emit: Emit) -> None:
+        """Say how many do not fit, once, and again where they have become many more."""
+        if self._full() and wanted > max(len(self._entries), 2 * self._told_full):
+            self._told_full = wanted
+            text = f"{len(self._entries)} of {wanted} watched: hard limit of open files {open_files.limit()}."
+            emit("note", {"text": text, "urgent": True})
 
     def mappings(self, target: Target) -> list[Range]:
         """The mappings of a target as of the last update."""
@@ -72,6 +91,9 @@ class Roster:
         strict = process.pid in self.source.named and not self._started
         try:
             self._add(process, targets, emit)
+        except OutOfFiles:
+            self.close()
+            raise
         except CannotError as refusal:
             if strict:
                 self.close()
@@ -114,6 +136,8 @@ class Roster:
             return self._end(target, targets, "exited", emit)
         except NotPermitted:
             return self._end(target, targets, "denied", emit)
+        except OutOfFiles:
+            raise
         except CannotError as failure:
             return emit("note", {"text": str(failure)})
         if entry.process not in wanted:

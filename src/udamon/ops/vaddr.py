@@ -26,6 +26,10 @@ class ProcessOperations:
         for target in self.roster.update(targets, emit):
             self._set_ranges(target)
 
+    def hold(self, most: int) -> None:
+        """The primitive holds a file of each target: no more than `most` are watched."""
+        self.roster.most = max(most, 1)
+
     def _set_ranges(self, target: Target) -> None:
         raise NotImplementedError
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from udamon.core.target import Target
+from udamon.linux import open_files
 from udamon.linux.maps import read_lines
 from udamon.linux.pagemap import open_page_map
 from udamon.linux.process_madvise import open_process
@@ -30,7 +31,7 @@ SMAPS_SHARE = 0.01
 kernel itself refuses to page out or cool such."""
 
 MOST_OPEN = 128
-"""Processes that are held open, with two descriptors each."""
+"""Processes that are held open, with two descriptors each; fewer where few files may be open."""
 
 _KERNEL_OWN = (b"[vdso]", b"[vvar]", b"[vvar_vclock]", b"[vsyscall]", b"[uprobes]")
 _SOMETHING_LOCKED = re.compile(rb"^(?:VmLck|HugetlbPages):\s*[1-9].*$", re.MULTILINE)
@@ -124,6 +125,7 @@ class Views:
         self._root = root
         self._now_ns = now_ns
         self._open: dict[ProcessId, View] = {}
+        self._most = max(1, min(MOST_OPEN, open_files.limit() // 16))
 
     def of(self, target: Target) -> View:
         """A view that is fresh. Raises OSError."""
@@ -132,7 +134,7 @@ class Views:
         if view is None:
             view = View(process, self._root, self._now_ns)
         self._open[process] = view  # at the end: used last
-        if len(self._open) > MOST_OPEN:
+        if len(self._open) > self._most:
             self._open.pop(next(iter(self._open))).close()
         if self._now_ns() - view.read_at > FRESH_NS:
             view.refresh()
