@@ -12,6 +12,7 @@ from typing import TextIO
 
 from udamon.errors import CannotError
 from udamon.linux.failure import hides_processes
+from udamon.linux.pid_namespace import foreign
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
 from udamon.ops.actions import ACTIONS, probe_action
@@ -69,6 +70,8 @@ def _conflicts(kernel: KernelDamon, idle: Usable, locks: Mapping[str, str], root
         yield f"Target {target} is already watched by another monitor ({holder})."
     if kernel.busy and idle.offered:
         yield "In-kernel DAMON and idle page tracking use up the same bits: idle will see less."
+    if why := foreign(roots.proc):
+        yield why[0].upper() + why[1:]
     if hides_processes(roots.proc):
         yield f"{roots.proc} is mounted with hidepid: processes of other users do not show."
 

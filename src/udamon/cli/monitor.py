@@ -13,12 +13,14 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from udamon.cli import attributes, targets
+from udamon.cli.child import OWN_FAILURE
 from udamon.core.attrs import Attrs
 from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import POLICIES, make_policy
 from udamon.engine.base import Engine
-from udamon.errors import NotSupported, UsageError
+from udamon.errors import CannotError, NotSupported, UsageError
 from udamon.linux import open_files
+from udamon.linux.pid_namespace import require_own
 from udamon.linux.sysfs_damon import kernel_damon
 from udamon.model import Range
 from udamon.ops.available import choose, sees
@@ -94,10 +96,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def validate(args: argparse.Namespace) -> None:
-    """What can be told wrong before anything is started, and room for many targets. Raises UsageError."""
+    """What can be told wrong before anything is started, and room for many targets.
+
+    Raises UsageError, and NotSupported where /proc is another pid namespace's.
+    """
     attributes.attrs_of(args)
     targets.ranges(args.range)
     open_files.raise_limit()
+    if args.sim is None and not args.paddr:
+        try:
+            require_own()  # a COMMAND is not started for nothing
+        except CannotError as error:
+            if args.command is not None:
+                error.status = OWN_FAILURE
+            raise
     if args.sim is None:
         overhead_of(args)
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from udamon.linux.open_files import refuse_if_full
-from udamon.linux.procfs import ProcessId, is_alive
+from udamon.linux.procfs import ProcessId, is_alive, read_bytes
 from udamon.linux.roots import PROC
 from udamon.linux.syscall import system_call
 from udamon.model import Range
@@ -28,16 +28,31 @@ _NUMBER = 440
 
 
 def open_process(process: ProcessId, root: Path = PROC) -> int:
-    """A pidfd that surely is of `process`; it is closed on exec. Raises OSError (ESRCH when it is gone)."""
+    """A pidfd that surely is of `process` as `root` shows it; it is closed on exec.
+
+    Raises OSError: ESRCH when it is gone, or its number is another process's in this pid namespace.
+    """
     try:
         fd = os.pidfd_open(process.pid)
     except OSError as error:
         refuse_if_full(error)
         raise
-    if not is_alive(process, root):  # compared after opening: a reused pid cannot slip in
+    try:
+        # Compared after opening: a reused pid cannot slip in.
+        if _number_of(fd, root) != process.pid or not is_alive(process, root):
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    except BaseException:
         os.close(fd)
-        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        raise
     return fd
+
+
+def _number_of(pidfd: int, root: Path) -> int:
+    """The pid of a process in the namespace of `root`, which need not be ours; 0 where it has none there."""
+    for line in read_bytes(root / "self" / "fdinfo" / str(pidfd)).splitlines():
+        if line.startswith(b"Pid:"):
+            return int(line.split()[1])
+    return 0
 
 
 def advise(pidfd: int, vectors: Sequence[Range], advice: int) -> int:

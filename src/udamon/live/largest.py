@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from udamon.linux.pid_namespace import require_own
 from udamon.linux.procfs import ProcessId, list_pids, read_bytes, read_stat, read_status
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE
@@ -21,7 +22,7 @@ class LargestProcesses:
     """The `count` processes with most resident memory that `uid` owns (root: all), udamon itself left out.
 
     A source of processes (udamon.ops.processes.ProcessSource): none of them was named, so one that cannot
-    be watched is passed over.
+    be watched is passed over. Raises NotSupported where /proc is another pid namespace's.
     """
 
     named: frozenset[int] = frozenset()
@@ -36,6 +37,7 @@ class LargestProcesses:
         count: int = COUNT,
         least: int = LEAST,
     ) -> None:
+        require_own(root)
         self._now_ns, self._root, self._count, self._least = now_ns, root, count, least
         self._uid = os.geteuid() if uid is None else uid
         self._own_pid = os.getpid() if own_pid is None else own_pid

@@ -10,6 +10,7 @@ from typing import Protocol
 from udamon.errors import TargetGone, UsageError
 from udamon.linux.cgroup import cgroup_pids, find_cgroup
 from udamon.linux.failure import process_errors
+from udamon.linux.pid_namespace import require_own
 from udamon.linux.procfs import ProcessId, Stat, children, is_alive, read_stat, read_status
 from udamon.linux.roots import PROC
 
@@ -37,6 +38,7 @@ def named_process(pid: int, root: Path = PROC, exclude: Collection[int] = frozen
 
     Raises UsageError for what is no process to watch, TargetGone or NotPermitted.
     """
+    require_own(root)
     if pid <= 0:
         raise UsageError(f"{pid} is not a pid; give the number ps -e shows, 1 or higher.")
     with process_errors(pid, root):
@@ -98,7 +100,8 @@ class CgroupProcesses:
     named: frozenset[int] = frozenset()
 
     def __init__(self, path: str, root: Path = PROC, exclude: Collection[int] | None = None) -> None:
-        """Raises CannotError when there is no such cgroup."""
+        """Raises CannotError when there is no such cgroup, or /proc is another pid namespace's."""
+        require_own(root)  # a cgroup lists its processes by their numbers here
         self._directory = find_cgroup(path, root)
         self._root = root
         self._exclude = self_only() if exclude is None else exclude

@@ -7,8 +7,10 @@ pages: one that is to be spread over several nodes comes to rest, whole, on one 
 from __future__ import annotations
 
 import errno
+import signal
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -34,13 +36,17 @@ class Unit(NamedTuple):
     node: int
 
 
-def migrate(pid: int, units: Iterable[Unit], *, shared: bool) -> int:
+def migrate(pidfd: int, pid: int, units: Iterable[Unit], *, shared: bool) -> int:
     """Bytes moved by it to their nodes; those that were there already are none. `shared`: also what other processes
-    map. Raises OSError: ESRCH, EPERM."""
+    map. Raises OSError: ESRCH, EPERM.
+
+    move_pages takes a pid, not a pidfd, and the number may become another process's. So before each call the pidfd
+    tells that this process has not been collected, until when the number stays its own.
+    """
     units = iter(units)
     moved = 0
     while part := list(islice(units, PAGES)):
-        moved += _moved(pid, part, shared)
+        moved += _moved(pidfd, pid, part, shared)
     return moved
 
 
@@ -81,20 +87,22 @@ def _folios(start: int, end: int, huge: Sequence[Range]) -> Iterator[tuple[int, 
         start += size
 
 
-def _moved(pid: int, part: Sequence[Unit], shared: bool) -> int:
+def _moved(pidfd: int, pid: int, part: Sequence[Unit], shared: bool) -> int:
+    _require(pidfd)
     before = nodes_of(pid, [unit.address for unit in part])
     by_node = defaultdict(list)
     for unit, now in zip(part, before, strict=True):
         if now >= 0 and now != unit.node:
             by_node[unit.node].append(unit)
-    return sum(_moved_to(pid, node, waiting, shared) for node, waiting in by_node.items())
+    return sum(_moved_to(pidfd, pid, node, waiting, shared) for node, waiting in by_node.items())
 
 
-def _moved_to(pid: int, node: int, waiting: list[Unit], shared: bool) -> int:
+def _moved_to(pidfd: int, pid: int, node: int, waiting: list[Unit], shared: bool) -> int:
     """A call ends where a page fails, so the rest is tried again as long as that moves anything."""
     moved = 0
     for _ in range(_ROUNDS):
         addresses = [unit.address for unit in waiting]
+        _require(pidfd)
         try:
             move(pid, addresses, node, shared=shared)
         except OSError as error:
@@ -109,3 +117,9 @@ def _moved_to(pid: int, node: int, waiting: list[Unit], shared: bool) -> int:
         if not waiting or not came:
             break
     return moved
+
+
+def _require(pidfd: int) -> None:
+    """Raises ProcessLookupError when the process was collected."""
+    with suppress(PermissionError):  # it is there
+        signal.pidfd_send_signal(pidfd, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from udamon.core.scheme import Action, Deed
 from udamon.linux import features
+from udamon.linux.pid_namespace import foreign
 from udamon.linux.roots import Roots
 
 NEEDS_KERNEL = {
@@ -25,6 +26,8 @@ def missing_for_processes(deed: Deed, roots: Roots) -> str | None:
         return f"{action} cannot be done from outside: {NEEDS_KERNEL[action]}; use --via kernel, where DAMON does it."
     if deed.page_filters and action in _NOT_BY_PAGE:
         return f"{_NOT_BY_PAGE[action]}; leave the filter out."
+    if action is not Action.STAT and (why := foreign(roots.proc)):
+        return why
     lacking = None
     if action in MIGRATIONS:
         lacking = migration_lacks(roots) or _nodes_lack(deed, roots)

@@ -194,13 +194,12 @@ class VaddrActor:
         return Applied(total(done), 0, moved)
 
     def _migrate(self, view: View, pieces: Sequence[Piece], found: Judged, deed: Deed) -> Applied:
-        if not is_alive(
-            view.process, self._roots.proc
-        ):  # move_pages takes a pid, which may be another's by now
-            return Applied(0, 0)
         wholes = huge(view.page_map, found.taken)
         moved = migrate(
-            view.process.pid, units(found.taken, wholes, pieces, deed), shared=not self._spared.shared
+            view.pidfd,
+            view.process.pid,
+            units(found.taken, wholes, pieces, deed),
+            shared=not self._spared.shared,
         )
         return Applied(moved, 0, moved)
 
