@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -53,6 +53,9 @@ class FakeSpace:
 
     def valid(self, target: Target) -> bool:
         return True
+
+    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
+        """Nothing is missed."""
 
     def expecting(self) -> bool:
         return False

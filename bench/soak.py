@@ -59,6 +59,9 @@ class ComingAndGoing:
     def valid(self, target: Target) -> bool:
         return True
 
+    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
+        """Nothing is missed."""
+
     def expecting(self) -> bool:
         return False
 

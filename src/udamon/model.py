@@ -84,6 +84,8 @@ class Event:
     | attrs         | sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions, why                |
     | cost          | cpu_ns, max_rss_bytes, checks, snapshots, skipped: totals of the monitor itself;  |
     |               | kdamond_cpu_ns beside them where the kernel watches (checks are estimated there)  |
+    | coverage      | processes_seen, processes_missed, bytes_missed (None where not known), exact, why: |
+    |               | running totals of the processes that were wanted (ops.coverage)                   |
     | schemes       | schemes: [{scheme (its index), action, active, why (what keeps it from acting),   |
     |               | effective_bytes, and the running totals of core.scheme.SchemeStats}]              |
     | subscriber    | what, why: a subscriber raised and was dropped                                    |

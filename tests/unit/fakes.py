@@ -32,6 +32,7 @@ class FakeSpace:
         self.alive = True
         self.empty_is_fine = False
         self.updates = 0
+        self.finished = 0
         self.closed = False
 
     def update(self, targets: list[Target], emit: Emit) -> None:
@@ -44,6 +45,9 @@ class FakeSpace:
 
     def valid(self, target: Target) -> bool:
         return self.alive
+
+    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
+        self.finished += 1
 
     def expecting(self) -> bool:
         return self.empty_is_fine

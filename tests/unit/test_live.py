@@ -396,6 +396,7 @@ def clocked(root: Path, uid: int = 1000) -> tuple[LargestProcesses, Callable[[in
 
 def test_largest_processes(tmp_path: Path) -> None:
     """Of this user, large enough, no kernel threads, not udamon itself; the largest first."""
+    (tmp_path / "self").mkdir()
     proc(tmp_path, 5, 3000)
     proc(tmp_path, 6, 9000)
     proc(tmp_path, 7, 5000)

@@ -80,7 +80,9 @@ def test_a_process_from_start_to_end(fake: FakeProc, roots: Roots, log: Log) -> 
     fake.remove(9)
     assert not ops.valid(target)
     ops.update(targets, log)
-    assert log.take() == [("target_end", {"target": 0, "pid": 9, "why": "exited"})]
+    ended, coverage = log.take()
+    assert ended == ("target_end", {"target": 0, "pid": 9, "why": "exited"})
+    assert (coverage[0], coverage[1]["processes_missed"]) == ("coverage", 1)  # no window of it was complete
     assert targets == []
     assert not ops.expecting()
 
@@ -122,7 +124,7 @@ def test_a_reused_pid_is_not_followed(fake: FakeProc, roots: Roots, log: Log) ->
     fake.process(9, start_time=200)
     assert not ops.valid(targets[0])
     ops.update(targets, log)
-    assert log.names() == ["target_end"]
+    assert log.names() == ["target_end", "coverage"]
     ops.update(targets, log)
     assert (log.names(), targets) == ([], [])
 
@@ -197,7 +199,7 @@ def test_a_cgroup_that_is_empty_at_first(fake: FakeProc, roots: Roots, log: Log,
     log.take()
     (group / "cgroup.procs").write_text("14\n")
     ops.update(targets, log)
-    assert log.take() == [("target_end", {"target": 0, "pid": 11, "why": "left"})]
+    assert log.take()[0] == ("target_end", {"target": 0, "pid": 11, "why": "left"})
     (group / "cgroup.procs").unlink()
     group.rmdir()
     assert not ops.expecting()

@@ -26,6 +26,7 @@ from udamon.errors import CannotError, UdamonError, UsageError
 from udamon.linux.cgroup import find_cgroup
 from udamon.modules.hands import Hands, hands_for
 from udamon.modules.work import AnyWork, Work, patterns_for, schemes_for_kernel
+from udamon.ops.coverage import line as line_of
 from udamon.schemes.config_pattern import WantedScheme
 from udamon.schemes.filters import deeds
 from udamon.schemes.governor import Limits
@@ -165,9 +166,11 @@ class _Session:
         if self._args.json:
             more: dict[str, object] = {"via": self._built.via, "ops": self._built.ops}
             more |= self._job.more(account.statuses)
+            more["coverage"] = self._progress.coverage_document()
             print(json.dumps(acting_report.document(account, ended_by, more)))
         elif not self._args.quiet:
-            print(acting_report.summary(account, ended_by), file=sys.stderr)
+            text = [acting_report.summary(account, ended_by), line_of(self._progress.coverage_document())]
+            print("\n".join(filter(None, text)), file=sys.stderr)
 
 
 def _work(args: argparse.Namespace, job: Job, built: Monitor, wanted: Sequence[WantedScheme]) -> AnyWork:

@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from udamon.files.ending import removing
     from udamon.record.opening import open_recording
     from udamon.report import checks
+    from udamon.report.common import common_keys, common_lines
     from udamon.report.filters import Filters
     from udamon.report.source import Source
 
@@ -65,5 +66,9 @@ def run(args: argparse.Namespace) -> int:
     filters = Filters.parse(time=args.time, targets=tuple(args.target), mapping=args.mapping)
     with removing(), Source(open_recording(args.file), filters) as source:
         found = checks.measure(source, limits)
-    print(json.dumps(checks.document(found)) if args.json else checks.render(found), flush=True)
+        if args.json:
+            text = json.dumps(checks.document(found) | common_keys(source.recording))
+        else:
+            text = "\n".join([checks.render(found), *common_lines(source.recording)])
+    print(text, flush=True)
     return 0 if all(check.holds for check in found) else 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
 
 from udamon.model import Event, Snapshot
+from udamon.ops.coverage import document
 from udamon.units import format_size, format_time
 
 
@@ -24,6 +25,8 @@ class Progress:
         kdamond_cpu_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         self.snapshots = 0
+        self.coverage: Mapping[str, object] | None = None
+        """The last coverage event: what was seen and what was missed."""
         self._stream = stream
         self._now = now
         self._began = now()
@@ -31,6 +34,10 @@ class Progress:
         self._cpu_began = time.process_time()
         self._latest: dict[int, tuple[int, int, int]] = {}  # target → snapshot, regions, hot bytes
         self._width = 0
+
+    def coverage_document(self) -> dict[str, Any]:
+        """`coverage` of a JSON document; of memory that is no process's all is seen."""
+        return document(self.coverage or {"exact": True}, complete=True)
 
     @property
     def seconds(self) -> float:
@@ -53,7 +60,9 @@ class Progress:
         self.snapshots += 1
 
     def event(self, event: Event) -> None:
-        if event.name == "target_end":
+        if event.name == "coverage":
+            self.coverage = event.data
+        elif event.name == "target_end":
             self._latest.pop(int(str(event.data["target"])), None)
 
     def line(self) -> str:

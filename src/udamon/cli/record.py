@@ -20,6 +20,7 @@ from udamon.files import place
 from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identities, shown
 from udamon.files.rotation import RotatedFile
 from udamon.model import WRITES_ONLY, Event, Snapshot
+from udamon.ops.coverage import line
 from udamon.record.writer import Writer
 from udamon.units import format_size, format_time, parse_size
 from udamon.workload.shapes import find
@@ -110,6 +111,8 @@ def _record(
             ended_by = recorder.run(child, duration, stopped)
     if not args.quiet:
         print(recorder.summary(shown(args.output)), file=sys.stderr)
+        if text := line(progress.coverage_document()):
+            print(f"udamon: {text}", file=sys.stderr)
     require_windows(progress, engine.skipped, child, ended_by)
     return ended_by
 

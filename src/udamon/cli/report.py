@@ -99,8 +99,8 @@ def _report(args: argparse.Namespace) -> str | None:
 
     from udamon.cli.bar import Bar
     from udamon.files.ending import removing
-    from udamon.model import WRITES_ONLY
     from udamon.record.opening import open_recording
+    from udamon.report.common import common_lines
     from udamon.report.filters import Filters
     from udamon.report.source import Source
 
@@ -125,10 +125,9 @@ def _report(args: argparse.Namespace) -> str | None:
         document, render = make(args, source) if by is None else parts.make(args, source, by, make)
         if args.json:
             return _json(document, source)
-        text = render()
-        if source.recording.metadata.get("sees") == WRITES_ONLY:
-            text += "\n\nWrites only: memory that was merely read counts as not accessed."
-        return text
+        # What info says among its facts is not said twice.
+        lines = common_lines(source.recording, told=args.report == "info")
+        return "\n\n".join([render(), *lines])
 
 
 def _wss(args: argparse.Namespace, source: Source) -> Found:
@@ -245,5 +244,6 @@ def _info(args: argparse.Namespace, source: Source) -> Found:
 def _json(document: dict[str, object], source: Source) -> str:
     import json
 
-    # What counts as an access; null where an older recording does not say.
-    return json.dumps(document | {"sees": source.recording.metadata.get("sees")}, allow_nan=False)
+    from udamon.report.common import common_keys
+
+    return json.dumps(document | common_keys(source.recording), allow_nan=False)

@@ -16,6 +16,7 @@ from udamon.cli.running import follow, parse_duration, require_windows, run_watc
 from udamon.cli.targets import check
 from udamon.modules.stat import REFRESH_S, Idleness, IdleWatch
 from udamon.ops.available import choose
+from udamon.ops.coverage import line as line_of
 from udamon.units import format_size, format_time
 
 SHOWN = (0, 25, 50, 75, 90, 99, 100)
@@ -69,7 +70,8 @@ def _watch(
     if args.json:
         print(json.dumps(document(idle.last, progress, built.via, ended_by)))
     elif not args.quiet:
-        print(_table(idle.last, progress), file=sys.stderr if child is not None else sys.stdout)
+        text = "\n".join(filter(None, [_table(idle.last, progress), line_of(progress.coverage_document())]))
+        print(text, file=sys.stderr if child is not None else sys.stdout)
     require_windows(progress, engine.skipped, child, ended_by)
     return ended_by
 
@@ -114,4 +116,5 @@ def document(found: Idleness | None, progress: Progress, via: str, ended_by: str
         "seconds": round(progress.seconds, 3),
         "stopped_by": ended_by,
         "monitor_cpu_share": round(progress.cpu_share, 6),
+        "coverage": progress.coverage_document(),
     }

@@ -14,7 +14,7 @@ class Target:
 
     `pid` is None for physical and simulated memory; `start_time` (field 22 of /proc/PID/stat) tells a
     reused pid. `ranges` are where its memory is now; `regions` cover them, sorted and disjoint. `resident` is where it
-    had pages at the last look, sorted and disjoint; None when that is not known.
+    had pages at the last look, sorted and disjoint; None when that is not known. `snapshots` were published of it.
     """
 
     index: int
@@ -23,3 +23,4 @@ class Target:
     ranges: list[Range] = field(default_factory=list)
     resident: list[Range] | None = None
     regions: list[Region] = field(default_factory=list)
+    snapshots: int = 0

@@ -130,6 +130,7 @@ class Kdamond(Worker):
             if schemes is not None:
                 schemes.finish()
             self._serve_last_requests()
+            self.context.ops.finish(self.context.targets, self.bus.emit)
             self.close()
 
     def stop(self) -> None:
@@ -207,6 +208,7 @@ class Kdamond(Worker):
         for target in self.context.targets:
             window = self.context.watch.window(target, begin, end)
             if window is not None:
+                target.snapshots += 1
                 self.bus.snapshot(self._snapshot(target, *window))
         self._seq += 1
 

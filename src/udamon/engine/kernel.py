@@ -137,6 +137,7 @@ class KernelEngine(Worker):
             ) from error
         finally:
             self._serve_last_requests()
+            self._ops.finish(self.targets, self.bus.emit)
             self.close()
 
     def stop(self) -> None:
@@ -191,6 +192,7 @@ class KernelEngine(Worker):
                 self._begin(found)
             target = self._kernel.target_at(found.position)
             if target in self.targets:
+                target.snapshots += 1
                 self.bus.snapshot(self._windows.snapshot(found, target, target.resident))
         self._next_read_ns = self._clock.now_ns() + self._kernel.source.pause_ns(self.attrs)
         lost, self._lost = self._kernel.source.lost - self._lost, self._kernel.source.lost

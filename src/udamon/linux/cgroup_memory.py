@@ -69,6 +69,18 @@ def current_bytes(directory: Path) -> int:
     return int(read_bytes(directory / "memory.current"))
 
 
+def page_faults(directory: Path) -> int | None:
+    """Page faults, minor and major, of all that ever ran in the cgroup and below it; None where nobody counts."""
+    try:
+        data = read_bytes(directory / "memory.stat")
+    except OSError:
+        return None
+    found = re.search(rb"^total_pgfault ([0-9]+)$", data, re.MULTILINE) or re.search(
+        rb"^pgfault ([0-9]+)$", data, re.MULTILINE
+    )
+    return int(found[1]) if found else None
+
+
 def major_faults(directory: Path) -> int:
     """Major faults of the cgroup and all below it since it was made. Raises OSError."""
     data = read_bytes(directory / "memory.stat")

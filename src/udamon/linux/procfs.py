@@ -38,6 +38,10 @@ class Stat(NamedTuple):
     start_time: int
     start_code: int
     start_stack: int
+    faults: int
+    """Page faults of its own, minor and major."""
+    child_faults: int
+    """And those of children it has waited for, with theirs."""
 
     @property
     def id(self) -> ProcessId:
@@ -83,7 +87,16 @@ def read_stat(pid: int, root: Path = PROC) -> Stat:
     return Stat(
         pid, comm, f[0].decode(), int(f[1]), bool(int(f[6]) & _PF_KTHREAD),
         int(f[11]), int(f[12]), int(f[17]), int(f[19]), int(f[23]), int(f[25]),
+        int(f[7]) + int(f[9]), int(f[8]) + int(f[10]),
     )  # fmt: skip
+
+
+def resident_bytes(pid: int, root: Path = PROC) -> int:
+    """What a process has in memory, shared pages included; 0 where it is gone."""
+    try:
+        return int(read_bytes(f"{root}/{pid}/statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def last_cpu(pid: int, root: Path = PROC) -> int:

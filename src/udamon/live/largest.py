@@ -10,6 +10,7 @@ from udamon.linux.pid_namespace import require_own
 from udamon.linux.procfs import ProcessId, list_pids, read_bytes, read_stat, read_status
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE
+from udamon.ops.coverage import Births
 
 COUNT = 20
 LEAST = 8 << 20
@@ -54,6 +55,13 @@ class LargestProcesses:
 
     def expecting(self) -> bool:
         return True
+
+    def births(self) -> Births:
+        """Who is not among the largest is not wanted."""
+        return Births()
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def _sized(self, pid: int) -> tuple[int, ProcessId] | None:
         if pid == self._own_pid:

@@ -32,6 +32,9 @@ class OperationsSet(Protocol):
     def expecting(self) -> bool:
         """True while targets may still come although there are none now (an empty cgroup)."""
 
+    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
+        """Monitoring ends: emit what is known of processes that were missed. Raises nothing."""
+
     def close(self) -> None:
         """Release what was opened (pidfds, locks). Idempotent."""
 

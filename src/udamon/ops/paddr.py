@@ -42,6 +42,9 @@ class Paddr:
     def valid(self, target: Target) -> bool:
         return True
 
+    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
+        """All of the memory is watched, whoever has it."""
+
     def expecting(self) -> bool:
         return False
 

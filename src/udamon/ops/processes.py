@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
-from udamon.errors import TargetGone, UsageError
+from udamon.errors import CannotError, TargetGone, UsageError
 from udamon.linux.cgroup import cgroup_pids, find_cgroup
+from udamon.linux.cgroup_memory import memory_cgroup, page_faults
 from udamon.linux.failure import process_errors
 from udamon.linux.pid_namespace import require_own
+from udamon.linux.proc_events import ForkEvents
 from udamon.linux.procfs import ProcessId, Stat, children, is_alive, read_stat, read_status
 from udamon.linux.roots import PROC
+from udamon.ops import forks
+from udamon.ops.coverage import Births
+from udamon.ops.forks import Events
 
 
 class ProcessSource(Protocol):
@@ -26,6 +31,12 @@ class ProcessSource(Protocol):
 
     def expecting(self) -> bool:
         """True while processes may still come although there are none now."""
+
+    def births(self) -> Births:
+        """What came and went between the last two calls of `processes`."""
+
+    def close(self) -> None:
+        """Release what was opened. Idempotent."""
 
 
 def self_only() -> frozenset[int]:
@@ -74,15 +85,30 @@ class NamedProcesses:
     def expecting(self) -> bool:
         return False
 
+    def births(self) -> Births:
+        """Nobody else is wanted."""
+        return Births()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class ProcessFamilies(NamedProcesses):
     """Given pids with all their descendants; a child stays when its parent ends.
 
-    A process whose parent both started and ended between two updates is missed.
+    Without privilege to follow forks by events, a process whose parent both started and ended between two updates is
+    missed.
     """
 
+    def __init__(
+        self, pids: Iterable[int], root: Path = PROC, exclude: Collection[int] | None = None
+    ) -> None:
+        super().__init__(pids, root, exclude)
+        self._forks = Forks(root)
+
     def processes(self) -> list[ProcessId]:
-        family = dict.fromkeys(super().processes())
+        born = self._forks.look({process.pid for process in self._wanted}, self._exclude)
+        family = dict.fromkeys([*super().processes(), *born])
         queue = list(family)
         while queue:
             for pid in children(queue.pop().pid, self._root):
@@ -92,6 +118,12 @@ class ProcessFamilies(NamedProcesses):
                     queue.append(stat.id)
         self._wanted = list(family)
         return list(family)
+
+    def births(self) -> Births:
+        return self._forks.births()
+
+    def close(self) -> None:
+        self._forks.close()
 
 
 class CgroupProcesses:
@@ -103,18 +135,74 @@ class CgroupProcesses:
         """Raises CannotError when there is no such cgroup, or /proc is another pid namespace's."""
         require_own(root)  # a cgroup lists its processes by their numbers here
         self._directory = find_cgroup(path, root)
+        self._memory = _memory_directory(path, self._directory, root)
         self._root = root
         self._exclude = self_only() if exclude is None else exclude
+        self._members: set[int] = set()
+        self._forks = Forks(root)
 
     def processes(self) -> list[ProcessId]:
         """Raises NotPermitted when the cgroup's list may not be read."""
         stats = (
             _watchable(pid, self._root, self._exclude) for pid in cgroup_pids(self._directory, self._root)
         )
-        return [stat.id for stat in stats if stat is not None]
+        found = [stat.id for stat in stats if stat is not None]
+        self._forks.look(self._members, self._exclude)  # who was born here and left is no member any more
+        self._members = {process.pid for process in found}
+        return found
 
     def expecting(self) -> bool:
         return self._directory.is_dir()
+
+    def births(self) -> Births:
+        return self._forks.births()._replace(faults=page_faults(self._memory))
+
+    def close(self) -> None:
+        self._forks.close()
+
+
+class Forks:
+    """Forks between two looks: who is still there, and how many are not."""
+
+    def __init__(self, root: Path = PROC, open_events: Callable[[], Events] = ForkEvents) -> None:
+        self._root = root
+        # The kernel's events speak of the processes in /proc, and of no other tree.
+        self._births = forks.Births(open_events if root == PROC or open_events is not ForkEvents else _none)
+        self._unseen = 0
+
+    def look(self, members: Collection[int], exclude: Collection[int]) -> list[ProcessId]:
+        """Those that were born to `members` since the last look and live."""
+        born, gone = self._births.take(members)
+        self._unseen += gone
+        found = []
+        for pid in born:
+            stat = _watchable(pid, self._root, ())
+            if stat is None:
+                self._unseen += 1
+            elif pid not in exclude:
+                found.append(stat.id)
+        return found
+
+    def births(self) -> Births:
+        """Since the last call."""
+        unseen, self._unseen = self._unseen, 0
+        return Births(unseen, self._births.followed)
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._births.close()
+
+
+def _none() -> Events:
+    raise FileNotFoundError
+
+
+def _memory_directory(path: str, directory: Path, root: Path) -> Path:
+    """Where the memory controller counts for the cgroup: in version 1 that is another hierarchy."""
+    try:
+        return memory_cgroup(path, "memory.stat", root)
+    except CannotError:
+        return directory
 
 
 def _watchable(pid: int, root: Path, exclude: Collection[int]) -> Stat | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from udamon.core.target import Target
@@ -9,10 +11,11 @@ from udamon.errors import CannotError, NotPermitted, OutOfFiles, TargetGone
 from udamon.linux import open_files
 from udamon.linux.failure import owner, process_errors
 from udamon.linux.maps import line_range, parse_line, read_lines
-from udamon.linux.procfs import ProcessId, read_cmdline, read_exe, read_stat
+from udamon.linux.procfs import ProcessId, Stat, read_cmdline, read_exe, read_stat, resident_bytes
 from udamon.linux.roots import Roots
 from udamon.model import Range
 from udamon.ops.base import Emit
+from udamon.ops.coverage import Coverage
 from udamon.ops.lock import Lock, take_lock
 from udamon.ops.processes import ProcessSource
 
@@ -24,6 +27,7 @@ class _Entry:
     process: ProcessId
     lock: Lock
     image: tuple[object, ...]
+    stat: Stat
     lines: list[bytes] = field(default_factory=list)
     ranges: list[Range] = field(default_factory=list)
 
@@ -45,6 +49,8 @@ class Roster:
         self.most: int | None = None
         self._told_full = 0
         self._changed: list[Target] = []
+        self._coverage = Coverage()
+        self._told: dict[str, object] = self._coverage.totals(0)
 
     def update(self, targets: list[Target], emit: Emit) -> list[Target]:
         """Change `targets` in place; returns those that are new or whose mappings changed.
@@ -58,14 +64,34 @@ class Roster:
             self._refresh(target, targets, wanted, emit)
         watched = {entry.process for entry in self._entries.values()}
         waiting = [process for process in wanted if process not in watched]
-        refusals = [
-            r for p in waiting if not self._full() and (r := self._try_add(p, targets, emit)) is not None
-        ]
+        refusals = [r for p in waiting if (r := self._try_add(p, targets, emit)) is not None]
         self._tell_full(len(wanted), emit)
+        self._coverage.look([entry.stat for entry in self._entries.values()], self.source.births())
+        self._tell(self._coverage.totals(_seen(targets)), emit)
         first, self._started = not self._started, True
         if first and refusals and not targets:
             raise refusals[0]
         return self._changed
+
+    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
+        """Say what was missed, those included of which no window is complete yet."""
+        entries = self._entries
+        unseen = [entries[t.index].process for t in targets if not t.snapshots and t.index in entries]
+        living = []
+        for entry in entries.values():
+            with suppress(OSError):
+                living.append(read_stat(entry.process.pid, self._roots.proc))
+        with suppress(CannotError, OSError):  # who came since the last update was not watched, and who went
+            known = {entry.process for entry in entries.values()}
+            unseen += [process for process in self.source.processes() if process not in known]
+            self._coverage.look(living, self.source.births())
+        sizes = {process: resident_bytes(process.pid, self._roots.proc) for process in unseen}
+        self._tell(self._coverage.totals(_seen(targets), sizes), emit)
+
+    def _tell(self, totals: dict[str, object], emit: Emit) -> None:
+        if totals != self._told:
+            self._told = totals
+            emit("coverage", totals)
 
     def _full(self) -> bool:
         return self.most is not None and len(self._entries) >= self.most
@@ -83,14 +109,19 @@ class Roster:
 
     def close(self) -> None:
         """Release all locks. Idempotent."""
+        self.source.close()
         for entry in self._entries.values():
             entry.lock.release()
         self._entries.clear()
 
     def _try_add(self, process: ProcessId, targets: list[Target], emit: Emit) -> CannotError | None:
         strict = process.pid in self.source.named and not self._started
+        if self._full():
+            self._coverage.unwatched(process, resident_bytes(process.pid, self._roots.proc))
+            return None
         try:
             self._add(process, targets, emit)
+            self._coverage.watched(process)
         except OutOfFiles:
             self.close()
             raise
@@ -98,12 +129,24 @@ class Roster:
             if strict:
                 self.close()
                 raise
-            return None if isinstance(refusal, TargetGone) else self._note(process, refusal, emit)
+            if isinstance(refusal, TargetGone):
+                self._count_gone(process)
+                return None
+            return self._note(process, refusal, emit)
         return None
+
+    def _count_gone(self, process: ProcessId) -> None:
+        """Unless it executes a program just now: then it is tried again."""
+        with suppress(OSError):
+            stat = read_stat(process.pid, self._roots.proc)
+            if stat.id == process and not stat.ended:
+                return
+        self._coverage.gone()
 
     def _note(self, process: ProcessId, refusal: CannotError, emit: Emit) -> CannotError:
         if process not in self._noted:
             self._noted.add(process)
+            self._coverage.unwatched(process, resident_bytes(process.pid, self._roots.proc))
             emit("note", {"text": f"not watched: {refusal}"})
         return refusal
 
@@ -113,13 +156,13 @@ class Roster:
             lines = read_lines(process, proc)  # first: it tells whether we may
             stat = read_stat(pid, proc)
             cmdline = read_cmdline(pid, proc)
-            image = self._image(process)
+            image = self._image(process, stat)
         lock = take_lock(f"{pid}-{process.start_time}", f"process {pid} ({stat.comm})", self._roots)
         if not lock.real and self._next_index == 0:
             emit("note", {"text": "no lock directory can be written; another monitor would not be noticed."})
         target = Target(self._next_index, pid, process.start_time)
         self._next_index += 1
-        self._entries[target.index] = _Entry(process, lock, image)
+        self._entries[target.index] = _Entry(process, lock, image, stat)
         targets.append(target)
         who = {"comm": stat.comm, "cmdline": cmdline, "user": owner(pid, proc)}
         emit("target_start", {"target": target.index, "pid": pid, "start_time": process.start_time, **who})
@@ -144,23 +187,28 @@ class Roster:
             return self._end(target, targets, "left", emit)
         return self._take_mappings(target, lines, emit)
 
-    def _image(self, process: ProcessId) -> tuple[object, ...]:
+    def _image(self, process: ProcessId, stat: Stat) -> tuple[object, ...]:
         # Not comm and not the command line: programs rewrite those. An exec moves code and stack (unless
         # address randomisation is off: then a program that executes itself again is not noticed).
-        stat = read_stat(process.pid, self._roots.proc)
         return stat.start_code, stat.start_stack, read_exe(process.pid, self._roots.proc)
 
     def _notice_exec(self, target: Target, entry: _Entry, emit: Emit) -> None:
-        image = self._image(entry.process)
+        stat = read_stat(entry.process.pid, self._roots.proc)
+        if stat.start_time != entry.process.start_time:
+            raise ProcessLookupError  # it has ended since its mappings were read
+        entry.stat = stat
+        image = self._image(entry.process, stat)
         if image == entry.image:
             return
         entry.image = image
         pid, proc = entry.process.pid, self._roots.proc
-        comm, cmdline = read_stat(pid, proc).comm, read_cmdline(pid, proc)
-        emit("target_exec", {"target": target.index, "pid": pid, "comm": comm, "cmdline": cmdline})
+        cmdline = read_cmdline(pid, proc)
+        emit("target_exec", {"target": target.index, "pid": pid, "comm": stat.comm, "cmdline": cmdline})
 
     def _end(self, target: Target, targets: list[Target], why: str, emit: Emit) -> None:
-        self._entries.pop(target.index).lock.release()
+        entry = self._entries.pop(target.index)
+        entry.lock.release()
+        self._coverage.ended(entry.stat, seen=target.snapshots > 0)
         targets.remove(target)
         emit("target_end", {"target": target.index, "pid": target.pid, "why": why})
 
@@ -176,3 +224,7 @@ class Roster:
         added = [parse_line(line) for line in lines if line not in old]
         add = [[m.start, m.end, m.perms, m.offset, m.inode, m.name] for m in added]
         emit("mappings", {"target": target.index, "add": add, "remove": removed})
+
+
+def _seen(targets: Sequence[Target]) -> int:
+    return sum(target.snapshots > 0 for target in targets)

@@ -42,6 +42,9 @@ class SimSpace:
     def valid(self, target: Target) -> bool:
         return True
 
+    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
+        """All of a simulation is seen."""
+
     def expecting(self) -> bool:
         return False
 

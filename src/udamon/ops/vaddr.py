@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from udamon.core.target import Target
 from udamon.linux.procfs import ProcessId, is_alive
 from udamon.linux.roots import Roots
@@ -35,6 +37,9 @@ class ProcessOperations:
 
     def valid(self, target: Target) -> bool:
         return is_alive(ProcessId(target.pid or 0, target.start_time or 0), self._roots.proc)
+
+    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
+        self.roster.finish(targets, emit)
 
     def expecting(self) -> bool:
         return self.roster.source.expecting()

@@ -15,7 +15,7 @@ _METADATA = frozenset(
     {"version", "udamon", "attrs", "via", "ops", "policy", "sees", "kernel", "machine",
      "page_size", "monotonic_ns", "wall_ns", "part", "startup_cpu_ns"}
 )  # fmt: skip
-_TEXTS = {"target_end": frozenset({"why"})}
+_TEXTS = {"target_end": frozenset({"why"}), "coverage": frozenset({"why"})}
 
 
 def metadata(full: Mapping[str, object]) -> dict[str, object]:

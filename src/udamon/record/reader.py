@@ -137,7 +137,11 @@ class Recording:
 
     def events(self) -> Iterator[Event]:
         """The events, in the order they were written."""
-        for batch in self.chosen([(path, message) for path, message in self.messages() if message.events]):
+        yield from self.events_of([(path, message) for path, message in self.messages() if message.events])
+
+    def events_of(self, wanted: Sequence[tuple[Path, Message]]) -> Iterator[Event]:
+        """The events of these batches alone; see `messages`."""
+        for batch in self.chosen(wanted):
             yield from _events(batch)
 
     def snapshots(self) -> Iterator[Snapshot]:

@@ -8,7 +8,7 @@ from typing import Any
 from udamon.model import Event
 
 _OF_TARGET = ("target_start", "target_exec")
-_LATEST = ("attrs", "cost", "schemes")
+_LATEST = ("attrs", "cost", "schemes", "coverage")
 
 
 class ValidEvents:
@@ -49,6 +49,6 @@ class ValidEvents:
         for target, mapped in self._mappings.items():
             rows = [mapped[start] for start in sorted(mapped)]
             yield Event(self._mapped_at[target], "mappings", {"target": target, "add": rows, "remove": []})
-        for totals in ("cost", "schemes"):
+        for totals in ("cost", "schemes", "coverage"):
             if totals in self._latest:
                 yield self._latest[totals]

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from udamon.ops.coverage import line as coverage_line
 from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog, TargetInfo
+from udamon.report.common import coverage
 from udamon.report.source import Source
 from udamon.report.terminal import clock, table
 from udamon.units import format_size, format_time
@@ -110,6 +112,7 @@ def facts(report: Info) -> list[list[str]]:
         ],
         ["mappings", f"{report.catalog.mappings_seen} seen" if report.catalog.mappings_seen else ""],
         ["end", "none: the recorder was killed or still runs" if report.recording.truncated else "closed"],
+        ["coverage", coverage_line(coverage(report.recording))],
         *(["note", note] for note in report.catalog.notes),
     ]
     return [row for row in rows if row[1]]

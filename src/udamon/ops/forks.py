@@ -1,0 +1,67 @@
+"""Which processes were born into a group, by the kernel's events: also those that ended before anybody looked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from udamon.linux.proc_events import Fork, ForkEvents
+
+MOST = 2_000
+"""Events a look: 3 µs each, so that a second's worth takes less than 1 % of a CPU. More are not followed."""
+
+
+class Events(Protocol):
+    """linux.proc_events.ForkEvents."""
+
+    def take(self, most: int) -> Sequence[Fork] | None: ...
+
+    def close(self) -> None: ...
+
+
+class Births:
+    """Follows the forks of a group of processes where privilege allows; else `followed` is False, from the start or
+    from when events were lost or became too many."""
+
+    def __init__(self, open_events: Callable[[], Events] = ForkEvents) -> None:
+        try:
+            self._events: Events | None = open_events()
+        except OSError:  # no privilege, or no such events here
+            self._events = None
+
+    @property
+    def followed(self) -> bool:
+        return self._events is not None
+
+    def take(self, members: Collection[int]) -> tuple[list[int], int]:
+        """The pids of processes that were born to `members`, or to one of these, since the last call, and how many of
+        those were born whose pid is another process's since: those surely have ended."""
+        if self._events is None:
+            return [], 0
+        try:
+            forks = self._events.take(MOST)
+        except OSError:
+            forks = None
+        if forks is None:
+            self.close()
+            return [], 0
+        family = set(members)
+        born: dict[int, None] = {}
+        gone = 0
+        for parent, child in forks:
+            if child in members and child in family and parent in family:
+                continue  # it was found before its event was taken
+            if child in born:  # its number was given to another process meanwhile
+                gone += 1
+                del born[child]
+            family.discard(child)
+            if parent in family:
+                family.add(child)
+                born[child] = None
+        return list(born), gone
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None

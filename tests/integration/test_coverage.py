@@ -1,0 +1,96 @@
+"""Children that begin and end between two looks: counted, with their size, in every report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.programs import MIB
+from tests.integration.recorder import UDAMON
+from udamon.linux.proc_events import ForkEvents
+
+CHILDREN, SIZE = 30, 8 * MIB
+
+PARENT = f"""
+import mmap, os, time
+time.sleep(1)
+for _ in range({CHILDREN}):
+    if os.fork() == 0:
+        memory = mmap.mmap(-1, {SIZE})
+        memory.madvise(15)
+        for at in range(0, {SIZE}, 4096):
+            memory[at] = 1
+        os._exit(0)
+    os.wait()
+time.sleep(2.5)
+"""
+
+
+def _events() -> bool:
+    try:
+        ForkEvents().close()
+    except OSError:
+        return False
+    return True
+
+
+def _recorded(path: Path, *before: str) -> tuple[dict[str, Any], str]:
+    """Coverage of a recording of PARENT, and what was said at its end."""
+    words = [*before, *UDAMON, "record", "--via", "refs", "--aggr", "2s", "--children", "-o", str(path), "--"]
+    done = subprocess.run(
+        [*words, sys.executable, "-I", "-S", "-c", PARENT], capture_output=True, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(_report("info", path, "--json"))["coverage"]
+    return found, done.stderr
+
+
+def _report(*words: str | Path) -> str:
+    return subprocess.run(
+        [*UDAMON, "report", *map(str, words)], capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.skipif(not _events(), reason="the kernel's process events are not there, or not for us")
+def test_forks_are_followed_by_events(tmp_path: Path) -> None:
+    """Every child is counted; the pages that each touched are in the bytes, unless it was caught alive by chance."""
+    coverage, said = _recorded(tmp_path / "r")
+    assert coverage["exact"] is True
+    assert coverage["processes_seen"] + coverage["processes_missed"] == CHILDREN + 1
+    assert coverage["processes_missed"] >= CHILDREN - 2
+    touched = coverage["processes_missed"] * SIZE
+    assert touched <= coverage["bytes_missed"] <= touched * 1.5
+    assert f"Not seen: {coverage['processes_missed']} of {CHILDREN + 1} processes" in said
+    for report in ("wss", "heatmap", "access", "info"):
+        assert f"Not seen: {coverage['processes_missed']} of" in _report(report, tmp_path / "r")
+        assert json.loads(_report(report, tmp_path / "r", "--json"))["coverage"] == coverage
+    check = [*UDAMON, "check", str(tmp_path / "r"), "--max-wss", "1GiB"]
+    told = subprocess.run([*check, "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(told.stdout)["coverage"] == coverage
+    assert "Not seen: " in subprocess.run(check, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="there is no setpriv(1)")
+@pytest.mark.needs("root")
+def test_without_events_a_lower_bound(tmp_path: Path) -> None:
+    """Nobody tells the number; that something was missed, and how large it was, the parent's counters do."""
+    drop = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]
+    coverage, said = _recorded(tmp_path / "r", *drop)
+    assert coverage["exact"] is False
+    assert 1 <= coverage["processes_missed"] <= CHILDREN
+    assert 0.8 * CHILDREN * SIZE <= coverage["bytes_missed"] <= 1.5 * CHILDREN * SIZE
+    assert "Not seen: at least " in said
+
+
+def test_memory_of_no_process_is_seen_whole(tmp_path: Path) -> None:
+    words = [*UDAMON, "record", "-q", "--sim", "demo", "--duration", "1s", "-o", str(tmp_path / "r")]
+    subprocess.run(words, check=True)
+    coverage = json.loads(_report("wss", tmp_path / "r", "--json"))["coverage"]
+    assert [coverage[key] for key in ("processes_seen", "processes_missed", "bytes_missed", "exact")] == [
+        0, 0, 0, True,
+    ]  # fmt: skip
