@@ -68,13 +68,16 @@ def test_a_target_without_a_window_is_missed_with_its_faults() -> None:
     assert numbers(coverage) == (0, 1, 50 * PAGE_SIZE), "one process, not two"
 
 
-def test_a_group_counts_the_faults_of_all_that_ran_in_it() -> None:
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_group_counts_the_faults_of_all_that_ran_in_it(exact: bool) -> None:
+    """Also of those that came into it from elsewhere, of which no fork tells."""
     coverage = Coverage()
-    coverage.look([stat(5, faults=100)], Births(0, False, 5_000))
-    coverage.look([stat(5, faults=300)], Births(0, False, 5_200 + NOISE))
+    coverage.look([stat(5, faults=100)], Births(0, exact, 5_000))
+    coverage.look([stat(5, faults=300)], Births(0, exact, 5_200 + NOISE))
     assert numbers(coverage) == (0, 0, 0), "retries of its own faults"
-    coverage.look([stat(5, faults=300)], Births(0, False, 5_200 + NOISE + 4096))
+    coverage.look([stat(5, faults=300)], Births(0, exact, 5_200 + NOISE + 4096))
     assert numbers(coverage) == (0, 1, 4096 * PAGE_SIZE)
+    assert coverage.totals(0)["exact"] is False
 
 
 def test_those_that_cannot_be_watched_are_missed_while_they_cannot() -> None:

@@ -6,7 +6,8 @@ How large they were is told by page faults, 4 KiB each, which the kernel adds to
 what the missed ones touched first, not what they had at a time: too small where huge pages served them, or nobody
 collected them; too large where they gave memory back and took it again.
 
-Where forks are not followed by events, the number is a lower bound: faults from nowhere are at least one process.
+Where forks are not followed by events, the number is a lower bound: faults from nowhere are at least one process. So
+it is where processes came into a control group by themselves.
 """
 
 from __future__ import annotations
@@ -80,8 +81,9 @@ class Coverage:
         sure, unsure = self._by_children(living, ended)
         if births.faults is not None:
             sure, unsure = self._by_group(living, births.faults, bool(seen))
-        if not births.exact and not missed and not self._pending and sure:
-            missed = 1
+        if sure and not missed and not self._pending and (not births.exact or births.faults is not None):
+            missed = 1  # at least; into a group processes also come from elsewhere, of which no fork tells
+            self._exact = False
         self._seen += seen
         self._missed += missed
         if missed or self._pending:
@@ -149,8 +151,8 @@ def _why(*, known: bool, exact: bool, estimated: bool) -> str:
     """What the figures do not tell."""
     parts = []
     if not exact:
-        parts.append("processes that began and ended between two looks are noticed by the page faults they left, at "
-                     "least one each time; as root all forks are followed")  # fmt: skip
+        parts.append("processes that came and ended between two looks are noticed by the page faults they left, at "
+                     "least one each time")  # fmt: skip
     if not known:
         parts.append("nothing told how large the missed processes were")
     elif estimated:

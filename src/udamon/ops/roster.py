@@ -86,6 +86,7 @@ class Roster:
             unseen += [process for process in self.source.processes() if process not in known]
             self._coverage.look(living, self.source.births())
         sizes = {process: resident_bytes(process.pid, self._roots.proc) for process in unseen}
+        self._told = {}  # it is told at the end in any case: nothing missed is something to know, too
         self._tell(self._coverage.totals(_seen(targets), sizes), emit)
 
     def _tell(self, totals: dict[str, object], emit: Emit) -> None:
