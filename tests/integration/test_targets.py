@@ -61,7 +61,7 @@ def test_three_regions_of_a_real_process(tmp_path: Path) -> None:
         watched.process.kill()
         watched.process.wait()
         assert not monitor.ops.valid(target)
-        assert monitor.update() == ["target_end"]
+        assert monitor.update() == ["target_end", "coverage"]
         monitor.ops.close()
 
 
@@ -236,12 +236,12 @@ def test_a_cgroup_as_processes_come_and_go(group: Path, tmp_path: Path) -> None:
         monitor.update()
         assert monitor.pids() == [first, second.pid]
         _enter(group.parent, first)
-        assert monitor.update() == ["target_end"]
-        assert monitor.events[-1][1]["why"] == "left"
+        assert monitor.update() == ["target_end", "coverage"]
+        assert monitor.events[-2][1]["why"] == "left"
         second.kill()
         second.wait()
         monitor.update()
-        assert (monitor.targets, monitor.events[-1][1]["why"]) == ([], "exited")
+        assert (monitor.targets, monitor.events[-2][1]["why"]) == ([], "exited")
     assert monitor.ops.expecting()
     _remove(group)
     assert not monitor.ops.expecting()
