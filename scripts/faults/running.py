@@ -1,0 +1,194 @@
+"""One fault, one suite: plant it, run what was selected, stop at the first failure, and make sure of that failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from scripts.faults.catalogue import Fault, FaultsError
+from scripts.faults.place import FAULTS, Place
+from scripts.faults.recording import Contexts, directory_of
+from scripts.faults.selecting import select
+from scripts.faults.suites import GUEST_LIMIT_S, LIMIT_S, TESTS, WHOLE_LIMIT_S, Suite
+from scripts.stages import environment
+
+CAUGHT, MISSED, TIMEOUT = "caught", "missed", "timeout"
+TEST_LIMIT_S = 100
+"""For one test, less than LIMIT_S, so that a test that hangs is a failure and no end of the time."""
+NOT_MEANT = "fails without the fault, too"
+
+FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.*)$", re.MULTILINE)
+BEGUN = re.compile(r"^(tests/\S+::.*?)(?: (?:PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS).*)?$", re.MULTILINE)
+RESULTS = FAULTS / "results.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """`stage`: selected, whole or guest. `by` is the test that caught the fault; `tests` how many were selected."""
+
+    fault: str
+    suite: str
+    verdict: str
+    stage: str = "selected"
+    by: str = ""
+    tests: int = 0
+    seconds: float = 0.0
+    detail: str = ""
+    key: str = ""
+
+
+class Results:
+    """What was found so far, kept after every fault: a run that is cut off goes on where it was."""
+
+    def __init__(self, path: Path = RESULTS) -> None:
+        self._path = path
+        loaded = json.loads(path.read_text()) if path.exists() else []
+        self._found = {(one["fault"], one["suite"], one["stage"]): Result(**one) for one in loaded}
+
+    def get(self, fault: Fault, suite: str, stage: str, key: str = "") -> Result | None:
+        """None as well where the fault, the source or the tests were others (`key`, unless it is "")."""
+        found = self._found.get((fault.id, suite, stage))
+        return found if found is not None and key in ("", found.key) else None
+
+    def put(self, result: Result) -> None:
+        self._found[result.fault, result.suite, result.stage] = result
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps([asdict(one) for one in self._found.values()], indent=1))
+        new.replace(self._path)
+
+
+class Runner:
+    """Runs faults in a suite's copy, which must be held."""
+
+    def __init__(self, place: Place, results: Results) -> None:
+        self.place = place
+        self.suite: Suite = place.suite
+        self.results = results
+        self._contexts = Contexts(directory_of(place))
+        self._digest = place.digest()
+
+    def selected(self, fault: Fault) -> Result:
+        """The tests that execute the changed lines."""
+        selection = select(fault, self._contexts, self.place.root)
+        if not selection.arguments:
+            nobody = "no test of the host executes it"
+            return Result(fault.id, self.suite.name, MISSED, detail=nobody, key=self.key(fault))
+        with self.place.planted(fault):
+            result = self._pytest(fault, selection.arguments, LIMIT_S)
+        return replace(self._sure(fault, result), tests=len(selection), detail=result.detail or selection.why)
+
+    def whole(self, fault: Fault) -> Result:
+        """All tests of the host."""
+        with self.place.planted(fault):
+            result = self._pytest(fault, TESTS, WHOLE_LIMIT_S)
+        return replace(self._sure(fault, result), stage="whole")
+
+    def guest(self, fault: Fault) -> Result:
+        """The files of tests/guest that the fault names, on the newest kernel."""
+        command: list[str | Path] = [
+            self.place.python,
+            "-m",
+            "scripts.guest",
+            "test",
+            *self.suite.guest,
+            *fault.guest,
+            "-x",
+        ]
+        env = {"UDAMON_GUEST_KERNELS": str(_newest_kernel(self.place.root))}
+        with self.place.planted(fault):
+            result = self._run(fault, command, GUEST_LIMIT_S, env, "-guest")
+        return replace(result, stage="guest")
+
+    def key(self, fault: Fault) -> str:
+        return f"{fault.digest}-{self._digest}"
+
+    def _pytest(self, fault: Fault, arguments: Sequence[str], limit_s: float, log: str = "") -> Result:
+        shutil.rmtree(self.place.root / ".hypothesis", ignore_errors=True)  # examples that another fault left
+        listed = self.place.root.parent / "arguments"
+        listed.write_text("\n".join(arguments) + "\n")
+        seed = zlib.crc32(f"{fault.id} {self.suite.name}".encode())
+        options = [
+            "-x", "-v", "-rfE", "--tb=short", "-p", "no:cacheprovider", "-o", "addopts=--strict-markers",
+            f"--timeout={TEST_LIMIT_S}", f"--hypothesis-seed={seed}", *self.suite.arguments, f"@{listed}",
+        ]  # fmt: skip
+        command: list[str | Path] = [self.place.python, "-m", "pytest", *options]
+        return self._run(fault, command, limit_s, self.suite.environment, log)
+
+    def _run(
+        self,
+        fault: Fault,
+        command: Sequence[str | Path],
+        limit_s: float,
+        env: Mapping[str, str],
+        suffix: str = "",
+    ) -> Result:
+        log = self.place.root.parent / "logs" / f"{fault.id}{suffix}.log"
+        log.parent.mkdir(exist_ok=True)
+        begin = time.monotonic()
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [str(word) for word in command],
+                cwd=self.place.root,
+                env=environment(**env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                status: int | None = process.wait(limit_s)
+            except subprocess.TimeoutExpired:
+                status = None
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+        seconds = round(time.monotonic() - begin, 1)
+        text = log.read_text(errors="replace")
+        verdict, by = _judge(status, text, log)
+        return Result(fault.id, self.suite.name, verdict, by=by, seconds=seconds, key=self.key(fault))
+
+    def _sure(self, fault: Fault, result: Result) -> Result:
+        """The test that failed must pass without the fault: else it says nothing of it."""
+        if result.verdict != CAUGHT or "::" not in result.by:
+            return result
+        again = self._pytest(fault, [result.by], LIMIT_S, log="-sound")
+        if again.verdict == MISSED:
+            return result
+        return replace(result, verdict=MISSED, detail=f"{result.by} {NOT_MEANT}")
+
+
+def _judge(status: int | None, text: str, log: Path) -> tuple[str, str]:
+    """The verdict, and the test that failed, or ran when the process ended."""
+    if status is None:
+        return TIMEOUT, ""
+    failed, begun = FAILED.findall(text), BEGUN.findall(text)
+    if status == 0 or (status == 5 and not failed):
+        return MISSED, ""
+    if failed:  # its id, and perhaps what it said
+        known = [test for test in begun if failed[0].startswith(test)]
+        return CAUGHT, max(known, key=len, default=failed[0].partition(" - ")[0])
+    if status == 4 or not begun:
+        raise FaultsError(f"the tests did not run (status {status}); {log} says why.")
+    return CAUGHT, begun[-1]
+
+
+def _newest_kernel(root: Path) -> Path:
+    """Of those that the guest's harness would find beside the copy."""
+    images = sorted(
+        (root.parent / "shared/guest").glob("linux-*-bzImage"),
+        key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)],
+    )
+    if not images:
+        raise FaultsError("no kernel for the guest in ../shared/guest; build one with make guest-kernel.")
+    return images[-1]
