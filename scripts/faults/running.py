@@ -18,7 +18,7 @@ from scripts.faults.catalogue import Fault, FaultsError
 from scripts.faults.place import FAULTS, Place
 from scripts.faults.recording import Contexts, directory_of
 from scripts.faults.selecting import select
-from scripts.faults.suites import GUEST_LIMIT_S, LIMIT_S, TESTS, WHOLE_LIMIT_S, Suite
+from scripts.faults.suites import GUEST_LIMIT_S, LIMIT_S, OWN_TEST, TESTS, WHOLE_LIMIT_S, Suite
 from scripts.stages import environment
 
 CAUGHT, MISSED, TIMEOUT = "caught", "missed", "timeout"
@@ -28,6 +28,7 @@ NOT_MEANT = "fails without the fault, too"
 
 FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.*)$", re.MULTILINE)
 BEGUN = re.compile(r"^(tests/\S+::.*?)(?: (?:PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS).*)?$", re.MULTILINE)
+STOPPED = b"!!! stopping after 1 failures !!!"
 RESULTS = FAULTS / "results.json"
 
 
@@ -119,7 +120,8 @@ class Runner:
         seed = zlib.crc32(f"{fault.id} {self.suite.name}".encode())
         options = [
             "-x", "-v", "-rfE", "--tb=short", "-p", "no:cacheprovider", "-o", "addopts=--strict-markers",
-            f"--timeout={TEST_LIMIT_S}", f"--hypothesis-seed={seed}", *self.suite.arguments, f"@{listed}",
+            f"--timeout={TEST_LIMIT_S}", f"--hypothesis-seed={seed}", f"--ignore={OWN_TEST}", *self.suite.arguments,
+            f"@{listed}",
         ]  # fmt: skip
         command: list[str | Path] = [self.place.python, "-m", "pytest", *options]
         return self._run(fault, command, limit_s, self.suite.environment, log)
@@ -146,9 +148,7 @@ class Runner:
                 start_new_session=True,
             )
             try:
-                status: int | None = process.wait(limit_s)
-            except subprocess.TimeoutExpired:
-                status = None
+                status = _wait(process, log, begin + limit_s)
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
@@ -166,6 +166,20 @@ class Runner:
         if again.verdict == MISSED:
             return result
         return replace(result, verdict=MISSED, detail=f"{result.by} {NOT_MEANT}")
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path, until: float) -> int | None:
+    """Its status; 1 when it has stopped at a failure and would boot other kernels, None when the time is over."""
+    while time.monotonic() < until:
+        try:
+            return process.wait(1)
+        except subprocess.TimeoutExpired:
+            if STOPPED in log.read_bytes():
+                try:
+                    return process.wait(5)
+                except subprocess.TimeoutExpired:
+                    return 1
+    return None
 
 
 def _judge(status: int | None, text: str, log: Path) -> tuple[str, str]:

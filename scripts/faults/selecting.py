@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scripts.faults.catalogue import Fault
 from scripts.faults.recording import Contexts, file_digests
-from scripts.faults.suites import TESTS
+from scripts.faults.suites import OWN_TEST, TESTS
 from scripts.stages import ROOT
 
 REACHED_BY = {
@@ -121,7 +121,7 @@ def _arguments(found: set[str], direct: set[str], contexts: Contexts, root: Path
     for about in contexts.tests.values():
         if about.file in whole or about.id in found:
             seconds[about.file] += about.seconds
-    files = {file for file in ids if file in same} | whole
+    files = ({file for file in ids if file in same} | whole) - {OWN_TEST}
 
     def order(file: str) -> tuple[bool, float, str]:
         return file not in direct, seconds[file], file

@@ -10,6 +10,9 @@ TESTS = ("tests/unit", "tests/property", "tests/integration")
 
 LIMIT_S = 180.0
 """For what was selected for one fault."""
+OWN_TEST = "tests/unit/test_faults.py"
+"""It holds the list of faults against the source, so that it fails with any of them planted: it proves nothing."""
+
 GUEST_LIMIT_S = 600.0
 """For files of tests/guest: an emulated machine is about twenty times slower."""
 WHOLE_LIMIT_S = 1800.0
