@@ -19,8 +19,9 @@ import sys
 from scripts.faults import catalogue, recording, table
 from scripts.faults.catalogue import Fault, FaultsError
 from scripts.faults.place import Place
-from scripts.faults.running import CAUGHT, Results, Runner
+from scripts.faults.running import Results, Runner
 from scripts.faults.suites import SUITES
+from scripts.faults.verdicts import CAUGHT
 
 STAGES = ("selected", "whole", "guest")
 

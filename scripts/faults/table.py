@@ -6,8 +6,9 @@ from pathlib import Path
 
 from scripts.faults import catalogue
 from scripts.faults.catalogue import Fault
-from scripts.faults.running import CAUGHT, Result, Results
+from scripts.faults.running import Result, Results
 from scripts.faults.suites import GUEST_LIMIT_S, LIMIT_S, SUITES
+from scripts.faults.verdicts import CAUGHT
 from scripts.stages import ROOT
 
 DOCUMENT = ROOT / "docs" / "faults.md"
