@@ -8,7 +8,9 @@ from scripts.faults.catalogue import FaultsError
 
 CAUGHT, MISSED, TIMEOUT = "caught", "missed", "timeout"
 FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.*)$", re.MULTILINE)
-BEGUN = re.compile(r"^(tests/\S+::.*?)(?: (?:PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS).*)?$", re.MULTILINE)
+BEGUN = re.compile(
+    r"^(tests/\S+::.*?)(?: (?:PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS|Fatal Python error).*)?$", re.MULTILINE
+)
 NO_TESTS, WRONG_USE = 5, 4
 """Exit codes of pytest."""
 

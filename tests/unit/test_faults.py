@@ -9,6 +9,7 @@ import pytest
 
 from scripts.faults import catalogue
 from scripts.faults.catalogue import Fault, FaultsError
+from scripts.faults.verdicts import CAUGHT, MISSED, TIMEOUT, judge, judge_guest
 from tests.imports import ROOT
 
 FAULTS = catalogue.load()  # raises where a text is not there once, and where two have one id
@@ -59,3 +60,39 @@ def test_a_fault_that_changes_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file.py").write_text("b\n")
     with pytest.raises(FaultsError, match="are the same"):
         fault("b\n", "b\n").patched(tmp_path)
+
+
+PASSED = "tests/unit/test_a.py::test_b PASSED [ 50%]\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "verdict", "by"),
+    [
+        (0, PASSED, MISSED, ""),
+        (5, "no tests ran\n", MISSED, ""),
+        (None, PASSED, TIMEOUT, ""),
+        (1, f"{PASSED}FAILED tests/unit/test_a.py::test_c - x\n", CAUGHT, "tests/unit/test_a.py::test_c"),
+        (
+            1,
+            "tests/unit/test_a.py::test_d[a - b] FAILED [ 9%]\nFAILED tests/unit/test_a.py::test_d[a - b] - x - y\n",
+            CAUGHT,
+            "tests/unit/test_a.py::test_d[a - b]",
+        ),
+        (2, "ERROR tests/unit/test_a.py - ImportError: x\n", CAUGHT, "tests/unit/test_a.py"),
+        (
+            -11,
+            f"{PASSED}tests/unit/test_a.py::test_e Fatal Python error",
+            CAUGHT,
+            "tests/unit/test_a.py::test_e",
+        ),
+    ],
+)
+def test_what_pytest_says_of_a_fault(status: int | None, text: str, verdict: str, by: str) -> None:
+    assert judge(status, text) == (verdict, by)
+
+
+def test_a_run_without_tests_is_no_verdict() -> None:
+    with pytest.raises(FaultsError, match="did not run"):
+        judge(4, "ERROR: file or directory not found: tests/unit/test_gone.py\n")
+    with pytest.raises(FaultsError, match="guest"):
+        judge_guest(1, PASSED)
