@@ -52,8 +52,11 @@ class Results:
 
     def __init__(self, path: Path = RESULTS) -> None:
         self._path = path
-        loaded = json.loads(path.read_text()) if path.exists() else []
-        self._found = {(one["fault"], one["suite"], one["stage"]): Result(**one) for one in loaded}
+        self._found = self._load()
+
+    def _load(self) -> dict[tuple[str, str, str], Result]:
+        loaded = json.loads(self._path.read_text()) if self._path.exists() else []
+        return {(one["fault"], one["suite"], one["stage"]): Result(**one) for one in loaded}
 
     def get(self, fault: Fault, suite: str, stage: str, key: str = "") -> Result | None:
         """None as well where the fault, the source or the tests were others (`key`, unless it is "")."""
@@ -61,7 +64,8 @@ class Results:
         return found if found is not None and key in ("", found.key) else None
 
     def put(self, result: Result) -> None:
-        self._found[result.fault, result.suite, result.stage] = result
+        # Another run, of another suite, may have put some there meanwhile.
+        self._found = self._load() | {(result.fault, result.suite, result.stage): result}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps([asdict(one) for one in self._found.values()], indent=1))
