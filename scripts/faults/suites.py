@@ -32,13 +32,13 @@ class Suite:
     guest: tuple[str, ...] = ()
 
 
+_QUICK = {"UDAMON_TEST_SELECTION": "host", "HYPOTHESIS_PROFILE": "quick"}
+_LONG = {"UDAMON_TEST_SELECTION": "host", "UDAMON_TEST_LONG": "1"}
 SUITES = {
     suite.name: suite
     for suite in (
         Suite("before", "`make test` at 1982fd0", commit="1982fd0a3ccc0966e9832ed3bbde8d6b1f68d6d7"),
-        Suite(
-            "test", "`make test`", arguments=("-m", "not slow"), environment={"HYPOTHESIS_PROFILE": "quick"}
-        ),
-        Suite("all", "`make test-all`", environment={"HYPOTHESIS_PROFILE": "dev"}, guest=("--all",)),
+        Suite("test", "`make test`", arguments=("-m", "not slow"), environment=_QUICK),
+        Suite("all", "`make test-all`", environment=_LONG, guest=("--all",)),
     )
 }
