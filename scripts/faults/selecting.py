@@ -52,18 +52,23 @@ def _by_lines(contexts: Contexts, file: str, wanted: set[int]) -> set[str]:
 
 
 def _executed(fault: Fault) -> set[int]:
-    """The lines of the changed statements; of one with a block (`if`, `for`) those of its head."""
+    """The lines of the changed statements; of one with a block (`if`, `for`) those of its head. What is no statement
+    (`else`, `finally`) stands for the one that follows."""
     changed = set(fault.lines())
     found: set[int] = set()
+    after: set[int] = set()
     for node in ast.walk(ast.parse((ROOT / fault.file).read_text())):
-        if not isinstance(node, ast.stmt):
+        if not isinstance(node, ast.stmt | ast.ExceptHandler):
             continue
         body = getattr(node, "body", None)
         end = body[0].lineno - 1 if body else node.end_lineno or node.lineno
         own = range(node.lineno, max(end, node.lineno) + 1)
         if changed.intersection(own):
-            found.update(own)
-    return found
+            # An `except` is passed by every exception that is another's: what is in it tells.
+            found.update([node.body[0].lineno] if isinstance(node, ast.ExceptHandler) else own)
+        elif node.lineno > max(changed):
+            after.add(node.lineno)
+    return found or {min(after)} if after else found
 
 
 def _by_functions(fault: Fault, contexts: Contexts, root: Path) -> tuple[set[str], set[str]]:
