@@ -37,14 +37,16 @@ def select(fault: Fault, contexts: Contexts, root: Path) -> Selection:
     """For the copy of the tests at `root`, which may have changed since coverage was recorded."""
     if fault.is_c:
         found, direct = _by_functions(fault, contexts, root)
+        near = found
         why = "reach its C functions"
     else:
         found, direct = _by_lines(contexts, fault.file, _executed(fault)), set()
+        near = set().union(*contexts.lines(fault.file).values())
         why = "execute its lines"
         if not found:
-            found = set().union(*contexts.lines(fault.file).values())
+            found = near
             why = "execute its file (its lines only while it is imported)"
-    return Selection(_arguments(found, direct, contexts, root), why)
+    return Selection(_arguments(found, near, direct, contexts, root), why)
 
 
 def _by_lines(contexts: Contexts, file: str, wanted: set[int]) -> set[str]:
@@ -108,15 +110,17 @@ def _calls(path: Path, names: set[str]) -> set[int]:
     }
 
 
-def _arguments(found: set[str], direct: set[str], contexts: Contexts, root: Path) -> tuple[str, ...]:
-    """Ids of tests. A file that changed since coverage was recorded is taken whole if one of its tests was found, and
-    so is one that is new."""
+def _arguments(
+    found: set[str], near: set[str], direct: set[str], contexts: Contexts, root: Path
+) -> tuple[str, ...]:
+    """Ids of tests. Of what its tests execute now that a file has changed nothing is known: it is taken whole if one of
+    them was `near`; one that is new is taken whole anyway."""
     now = _digests(root)
     same = {file for file, digest in now.items() if contexts.files.get(file) == digest}
     ids: dict[str, list[str]] = defaultdict(list)
     for test in found:
         ids[contexts.tests[test].file].append(test)
-    whole = {file for file in direct | (set(ids) - same) if file in now}
+    whole = {file for file in direct | ({contexts.tests[test].file for test in near} - same) if file in now}
     whole |= {
         file
         for file in set(now) - set(contexts.files)
