@@ -357,3 +357,19 @@ def test_the_table_names_every_file_once() -> None:
 def test_the_document_has_the_table_of_all_files() -> None:
     document = (Path(__file__).parents[2] / "docs/control.md").read_text()
     assert table() in document, "put udamon.control.nodes.table() into docs/control.md again"
+
+
+def test_results_that_are_told_anew_are_found_where_the_ones_before_were() -> None:
+    tree = full()
+    path = f"{C}/schemes/0/tried_regions"
+    results = tree.find(path)
+    assert isinstance(results, Directory)
+    results.fill([{"start": 1, "end": 2}, {"start": 2, "end": 3}])
+    held = tree.file(f"{path}/0/start")
+    assert (tree.read(f"{path}/0/start"), tree.read(f"{path}/1/end")) == ("1\n", "3\n")
+    results.fill([{"start": 7, "end": 9}])
+    assert (tree.read(f"{path}/0/start"), tree.read(f"{path}/0/end")) == ("7\n", "9\n")
+    with error(errno.ENOENT):
+        tree.read(f"{path}/1/end")
+    with error(errno.ENODEV):
+        held.read()

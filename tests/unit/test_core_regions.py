@@ -9,7 +9,7 @@ import pytest
 from udamon.core.fit import fit
 from udamon.core.merge import age, merge_similar, merge_targets
 from udamon.core.regions import Region, cut, fold
-from udamon.core.split import enforce_limit, size_limit, split_evenly, split_randomly
+from udamon.core.split import Splitter, enforce_limit, size_limit, split_evenly, split_randomly
 from udamon.core.target import Target
 from udamon.errors import RangesError
 from udamon.model import Range
@@ -89,6 +89,32 @@ def test_split_list(given: list[tuple[int, int]], pieces: int, min_region: int, 
         assert len(given) < len(found) <= at_most
         assert all(r.size % min_region == 0 and r.size > 0 for r in found)
         assert sum(r.size for r in found) == sum(end - start for start, end in given)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((6, 6), [12, 18]),  # it stands still, below a third of 60
+        ((6, 6, 6), [12, 18, 18]),
+        ((6, 7, 6), [12, 14, 12]),
+        ((19, 19), [38, 57]),
+        ((20, 20), [40, 40]),
+        ((30, 31), [60, 31]),  # above a half they are left alone
+    ],
+)
+def test_regions_are_split_in_three_when_their_number_stands_still(
+    before: tuple[int, ...], after: list[int]
+) -> None:
+    """At most 60 regions; `before` and `after` are the numbers of one aggregation after the other."""
+    splitter = Splitter(Random(1))
+    found = []
+    for number in before:
+        one, other = Target(0), Target(1)
+        one.regions = regions((0, 1_000))
+        other.regions = regions(*((1_000 * i, 1_000 * (i + 1)) for i in range(1, number)))
+        splitter.split([one, other], 60, 1)
+        found.append(len(one.regions) + len(other.regions))
+    assert found == after
 
 
 @pytest.mark.parametrize(

@@ -197,3 +197,16 @@ def test_ranges_are_given_to_all_but_vaddr() -> None:
     made.open(Attrs())
     made.start([Target(0, 10, ranges=[Range(4096, 8192)])])
     assert damon.files[f"{CONTEXT}/targets/0/regions/0/end"] == "8192"
+
+
+def test_damon_is_given_back_even_where_tracing_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    damon = FakeDamon()
+    made, _ = opened(damon, 10)
+
+    def close() -> None:
+        raise OSError(16, "Device or resource busy", "/sys/kernel/tracing/instances/udamon-1")
+
+    monkeypatch.setattr(made.source, "close", close)
+    with pytest.raises(CannotError, match="could not be removed: .*busy.* rmdir /sys/.*/udamon-1"):
+        made.close()
+    assert damon.log == ["off", "release"]

@@ -43,9 +43,7 @@ class Left:
         self.proc.process(os.getpid(), comm="udamon", start_time=900)
         self.proc.process(KDAMOND, comm="kdamond.0", flags=PF_KTHREAD, start_time=500)
         self.tree = DamonTree(self.roots)
-        for path, value in {**SETTINGS, "state": "on", "pid": str(KDAMOND)}.items():
-            (self.tree.root / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.tree.root / path).write_text(value + "\n")
+        self.write_all({**SETTINGS, "state": "on", "pid": str(KDAMOND)})
         (self.tree.admin / "nr_kdamonds").write_text("1\n")
         node = self.tree.node()
         assert node is not None
@@ -75,6 +73,11 @@ class Left:
 
     def write(self, path: str, value: str) -> None:
         (self.tree.root / path).write_text(value)
+
+    def write_all(self, files: dict[str, str]) -> None:
+        for path, value in files.items():
+            (self.tree.root / path).parent.mkdir(parents=True, exist_ok=True)
+            self.write(path, value + "\n")
 
 
 @pytest.fixture
@@ -173,7 +176,7 @@ def test_without_a_tree(tmp_path: Path) -> None:
         DamonClaim(roots).take()
 
 
-def test_a_claim_makes_one_kdamond_and_gives_it_back(left: Left) -> None:
+def claimed(left: Left) -> DamonClaim:
     """The files here do not come and go by themselves, but what is written is what the kernel would get."""
     left.proc.remove(KDAMOND)
     (left.tree.admin / "nr_kdamonds").write_text("0\n")
@@ -182,6 +185,11 @@ def test_a_claim_makes_one_kdamond_and_gives_it_back(left: Left) -> None:
     (left.roots.run / "kernel-damon.json").unlink()
     claim = DamonClaim(left.roots)
     claim.take()
+    return claim
+
+
+def test_a_claim_makes_one_kdamond_and_gives_it_back(left: Left) -> None:
+    claim = claimed(left)
     assert left.count() == "1"
     with pytest.raises(TargetBusy, match="already watched by another monitor"):
         DamonClaim(left.roots).take()
@@ -194,6 +202,39 @@ def test_a_claim_makes_one_kdamond_and_gives_it_back(left: Left) -> None:
     claim.release()
     claim.release()
     assert left.count() == "0"
+    assert ClaimNote.read(left.roots) is None
+
+
+@pytest.mark.parametrize("command", [False, True])
+def test_what_is_written_was_noted_before(left: Left, monkeypatch: pytest.MonkeyPatch, command: bool) -> None:
+    """At each write the note on the disk allows the new value, and still the one from before."""
+    claim = claimed(left)
+    path = "contexts/0/monitoring_attrs/intervals/aggr_us"
+    claim.set_up([(path, "200000")])
+    noted: list[list[str]] = []
+
+    def write(self: DamonTree, written: str, value: str) -> None:
+        note = ClaimNote.read(left.roots)
+        assert note is not None
+        noted.append(note.allowed.get(written, []))
+        left.write(written, value)
+
+    monkeypatch.setattr(DamonTree, "write", write)
+    if command:
+        claim.command("commit", [(path, "300000")])
+    else:
+        claim.set_up([(path, "300000")])
+    claim.release()
+    assert noted[0] == ["200000", "300000"]
+
+
+def test_what_somebody_else_made_anew_is_not_given_back(left: Left) -> None:
+    claim = claimed(left)
+    left.tree.root.rename(left.tree.root.with_name("before"))
+    left.write_all({**SETTINGS, "state": "on", "pid": str(KDAMOND)})
+    assert not claim.still_ours()
+    claim.release()
+    assert (left.count(), left.tree.read("state")) == ("1", "on")
     assert ClaimNote.read(left.roots) is None
 
 

@@ -358,8 +358,19 @@ def test_a_machine_without_idle_page_tracking_says_what_would_help(tmp_path: Pat
 def test_neighbours_share_system_calls(fake: FakeIdle, sampler: IdleSampler) -> None:
     """16 checks of 16 adjacent pages whose frames are adjacent too: one call of each kind serves all."""
     fake.process(PID, {page: PRESENT | (640 + page) for page in range(16)})
-    sample(sampler, slots_of(*((page, 1, 1, 1) for page in range(16))))
+    answers = sample(sampler, slots_of(*((page, 1, 1, 1) for page in range(16))))
     assert sampler.calls == [2, 1, 1, 1]  # page map twice: to prepare, and to confirm at the look
+    assert list(answers.answer) == [NOT_ACCESSED] * 16, "every one of them was marked"
+
+
+def test_frames_share_system_calls_whatever_the_order_of_their_pages(
+    fake: FakeIdle, sampler: IdleSampler
+) -> None:
+    """Of three pages the first and the last have frames of one word of the bitmap."""
+    fake.process(PID, {0: PRESENT | 641, 1: PRESENT | 64, 2: PRESENT | 642})
+    answers = sample(sampler, slots_of(*((page, 1, 1, 1) for page in range(3))))
+    assert sampler.calls == [2, 2, 2, 2]
+    assert list(answers.answer) == [NOT_ACCESSED] * 3
 
 
 @pytest.mark.parametrize("slot", [(5, 5, 1, 1), (9, 5, 1, 1), (0, 4096, 1, 0), (0, 2**64 - 1, 2**32 - 1, 1)])

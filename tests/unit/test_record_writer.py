@@ -108,6 +108,7 @@ def test_full_disk_keeps_what_was_flushed(tmp_path: Path) -> None:
     writer = Writer(path, {})
     writer.snapshot(snapshot(0, regions=1000))
     writer.flush()
+    flushed = path.read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 500, limits[1]))
@@ -125,6 +126,7 @@ def test_full_disk_keeps_what_was_flushed(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == flushed, "nothing of the torn batch is left"
     assert list(Recording(path).snapshots()) == [snapshot(0, regions=1000)]
 
 

@@ -119,6 +119,17 @@ def test_without_an_interval_every_pass_opens_a_window() -> None:
     assert quota.window(0, unread)
 
 
+@pytest.mark.parametrize(
+    ("size", "least"), [(PAGE - 1, 99), (PAGE, 99), (PAGE + 1, 40), (3 * PAGE, 40), (3 * PAGE + 1, 0)]
+)
+def test_priorities_that_fit_whole_and_the_one_that_does_not(size: int, least: int) -> None:
+    """A page of priority 99 and two of 40 match: the least is the one with which the size is used up."""
+    quota = ChargedQuota(Quota(bytes=size), PAGE)
+    quota.window(0, unread)
+    quota.prefer([0] * 40 + [2 * PAGE] + [0] * 58 + [PAGE])
+    assert quota.min_score == least
+
+
 def test_less_than_a_region_left_is_full() -> None:
     quota = ChargedQuota(Quota(bytes=2 * PAGE - 1), PAGE)
     quota.window(0, unread)

@@ -1,0 +1,147 @@
+"""Which tests a fault is shown to: those that execute the lines it changes."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.faults.catalogue import Fault
+from scripts.faults.recording import Contexts, file_digests
+from scripts.faults.suites import OWN_TEST, TESTS
+from scripts.stages import ROOT
+
+REACHED_BY = {
+    "idle": ("sampler",), "order": ("sampler",), "visits": ("sampler",),
+    "chain": ("steps",), "change": ("steps",), "json": ("damo",),
+}  # fmt: skip
+"""C files without a function for Python, and those whose functions call theirs."""
+BINDING = "udamon.native"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Arguments for pytest, the quickest files first, and how they were come to."""
+
+    arguments: tuple[str, ...]
+    why: str
+
+    def __len__(self) -> int:
+        return len(self.arguments)
+
+
+def select(fault: Fault, contexts: Contexts, root: Path) -> Selection:
+    """For the copy of the tests at `root`, which may have changed since coverage was recorded."""
+    if fault.is_c:
+        found, direct = _by_functions(fault, contexts, root)
+        near = found
+        why = "reach its C functions"
+    else:
+        found, direct = _by_lines(contexts, fault.file, _executed(fault)), set()
+        near = set().union(*contexts.lines(fault.file).values())
+        why = "execute its lines"
+        if not found:
+            found = near
+            why = "execute its file (its lines only while it is imported)"
+    return Selection(_arguments(found, near, direct, contexts, root), why)
+
+
+def _by_lines(contexts: Contexts, file: str, wanted: set[int]) -> set[str]:
+    return {test for line, tests in contexts.lines(file).items() if line in wanted for test in tests}
+
+
+def _executed(fault: Fault) -> set[int]:
+    """The lines of the changed statements; of one with a block (`if`, `for`) those of its head. What is no statement
+    (`else`, `finally`) stands for the one that follows."""
+    changed = set(fault.lines())
+    found: set[int] = set()
+    after: set[int] = set()
+    for node in ast.walk(ast.parse((ROOT / fault.file).read_text())):
+        if not isinstance(node, ast.stmt | ast.ExceptHandler):
+            continue
+        body = getattr(node, "body", None)
+        end = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+        own = range(node.lineno, max(end, node.lineno) + 1)
+        if changed.intersection(own):
+            # An `except` is passed by every exception that is another's: what is in it tells.
+            found.update([node.body[0].lineno] if isinstance(node, ast.ExceptHandler) else own)
+        elif node.lineno > max(changed):
+            after.add(node.lineno)
+    return found or {min(after)} if after else found
+
+
+def _by_functions(fault: Fault, contexts: Contexts, root: Path) -> tuple[set[str], set[str]]:
+    """Tests that execute a call of a function of that C file, and test files that call one themselves."""
+    stem = Path(fault.file).stem
+    names: set[str] = set()
+    for owner in REACHED_BY.get(stem, (stem,)):
+        text = (ROOT / f"src/udamon/native/{owner}.c").read_text()
+        names.update(re.findall(r'^    \{"(\w+)", ', text, re.MULTILINE))
+    found: set[str] = set()
+    for path in sorted((ROOT / "src/udamon").rglob("*.py")):
+        if lines := _calls(path, names):
+            found |= _by_lines(contexts, str(path.relative_to(ROOT)), lines)
+    direct = {
+        str(path.relative_to(root))
+        for place in TESTS
+        for path in sorted((root / place).glob("test_*.py"))
+        if _calls(path, names)
+    }
+    return found, direct
+
+
+def _calls(path: Path, names: set[str]) -> set[int]:
+    """The lines of statements that call one of these functions of the extension."""
+    text = path.read_text()
+    if BINDING not in text or not any(name in text for name in names):
+        return set()
+    lines: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call):
+            called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            if called in names:
+                lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    # Handed on by name, as to functools.partial: whoever gets there may call it.
+    return lines or {
+        node.lineno for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name) and node.id in names
+    }
+
+
+def _arguments(
+    found: set[str], near: set[str], direct: set[str], contexts: Contexts, root: Path
+) -> tuple[str, ...]:
+    """Ids of tests. Of what its tests execute now that a file has changed nothing is known: it is taken whole if one of
+    them was `near`; one that is new is taken whole anyway."""
+    now = _digests(root)
+    same = {file for file, digest in now.items() if contexts.files.get(file) == digest}
+    ids: dict[str, list[str]] = defaultdict(list)
+    for test in found:
+        ids[contexts.tests[test].file].append(test)
+    whole = {file for file in direct | ({contexts.tests[test].file for test in near} - same) if file in now}
+    whole |= {
+        file
+        for file in set(now) - set(contexts.files)
+        if file.startswith(TESTS) and Path(file).name.startswith("test_")
+    }
+    seconds: dict[str, float] = defaultdict(float)
+    for about in contexts.tests.values():
+        if about.file in whole or about.id in found:
+            seconds[about.file] += about.seconds
+    files = ({file for file in ids if file in same} | whole) - {OWN_TEST}
+
+    def order(file: str) -> tuple[bool, float, str]:
+        return file not in direct, seconds[file], file
+
+    return tuple(
+        argument
+        for file in sorted(files, key=order)
+        for argument in ([file] if file in whole else sorted(ids[file]))
+    )
+
+
+@functools.cache
+def _digests(root: Path) -> dict[str, str]:
+    return file_digests(root)

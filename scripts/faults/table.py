@@ -1,0 +1,66 @@
+"""docs/faults.md: which suite catches which fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scripts.faults import catalogue
+from scripts.faults.catalogue import Fault
+from scripts.faults.running import Result, Results
+from scripts.faults.suites import GUEST_LIMIT_S, LIMIT_S, SUITES
+from scripts.faults.verdicts import CAUGHT
+from scripts.stages import ROOT
+
+DOCUMENT = ROOT / "docs" / "faults.md"
+STAGES = ("selected", "whole", "guest")
+
+HEAD = (
+    "# Planted faults\n\n"
+    "Does a suite of tests notice a fault? {number} faults are planted one at a time in a copy of the source: {hand} "
+    "written by hand (`scripts/faults/planted.toml`), {drawn} drawn at random by a mutation tool "
+    "(`scripts/faults/mutations.toml`). Each is shown to the tests that execute the lines it changes (for C: that "
+    "reach the functions of its file), up to the first failure and for at most {limit:.0f} s; what they miss to all "
+    "tests on the host; and what only a kernel of the guest executes to the files of `tests/guest` that reach it, for "
+    "at most {guest:.0f} s. A test on the host that caught a fault was run again without it, and passed.\n\n"
+    "`python -m scripts.faults table` writes this file; `python -m scripts.faults run` does what it tells of, and "
+    "keeps what it found in `.work/faults`.\n\n"
+    "| suite | is | caught | missed | out of time | not run |\n"
+    "|---|---|---|---|---|---|"
+)
+
+
+def write(results: Results) -> Path:
+    """Write the document; returns where."""
+    faults = catalogue.load()
+    hand = sum(fault.author == "hand" for fault in faults)
+    drawn = len(faults) - hand
+    lines = [HEAD.format(number=len(faults), hand=hand, drawn=drawn, limit=LIMIT_S, guest=GUEST_LIMIT_S)]
+    for suite in SUITES.values():
+        verdicts = [found.verdict if (found := final(results, fault, suite.name)) else "" for fault in faults]
+        counts = [str(verdicts.count(verdict)) for verdict in (CAUGHT, "missed", "timeout", "")]
+        lines.append(f"| {suite.name} | {suite.says} | {' | '.join(counts)} |")
+    names = " | ".join(SUITES)
+    lines += ["", f"| fault | in | what breaks | {names} |", "|---|---|---|" + "---|" * len(SUITES)]
+    for fault in faults:
+        cells = " | ".join(_cell(final(results, fault, name)) for name in SUITES)
+        breaks = fault.breaks if fault.author == "hand" else f"{fault.author}: {fault.breaks}"
+        lines.append(f"| {fault.id} | {Path(fault.file).name} | {breaks} | {cells} |")
+    DOCUMENT.write_text("\n".join(lines) + "\n")
+    return DOCUMENT
+
+
+def final(results: Results, fault: Fault, suite: str) -> Result | None:
+    """The stage that caught it, else the last one that ran; None where none did for this fault as it is now."""
+    found = [one for stage in STAGES if (one := results.get(fault, suite, stage)) is not None]
+    found = [one for one in found if one.key.startswith(fault.digest)]
+    caught = [one for one in found if one.verdict == CAUGHT]
+    return caught[0] if caught else found[-1] if found else None
+
+
+def _cell(result: Result | None) -> str:
+    if result is None:
+        return "not run"
+    if result.verdict != CAUGHT:
+        return f"**{result.verdict}**" + ("" if result.stage == "selected" else f" ({result.stage})")
+    test = result.by.removeprefix("tests/").partition("[")[0].replace("|", "\\|")
+    return f"`{test}`, {result.seconds:.0f} s" if test else f"{result.stage}, {result.seconds:.0f} s"
