@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
 from udamon.core.regions import Region, fold
-from udamon.ops.base import Touched
+from udamon.ops.base import Shared, Touched
 
 ALIKE = 0.1
 """Parts of a mapping whose ages differ by this share of the older one's, or by one aggregation, become one."""
@@ -28,7 +28,7 @@ def successors(
     by_end = {r.end: r for r in old}
     places = sorted(cut for cut in cuts if cut in by_start)
     regions: list[Region] = []
-    for start, end, resident, touched in seen:
+    for start, end, resident, touched, _ in seen:
         count = -(-touched * ticks // resident) if resident else 0
         inside = places[bisect_right(places, start) : bisect_left(places, end)]
         parts = []
@@ -74,6 +74,27 @@ def resident_bytes(regions: Sequence[Region], seen: Sequence[Touched]) -> list[i
     for region in regions:
         while seen[at].end <= region.start:
             at += 1
-        start, end, resident, _ = seen[at]
+        start, end, resident, _, _ = seen[at]
         found.append(share(resident, region.start - start, region.end - start, end - start))
+    return found
+
+
+def shared_of(regions: Sequence[Region], seen: Sequence[Touched]) -> list[Shared | None]:
+    """Of each region what is known of others who map its pages; of a part of a mapping its share of the bytes."""
+    found: list[Shared | None] = []
+    at = 0
+    for region in regions:
+        while seen[at].end <= region.start:
+            at += 1
+        start, end, *_, whole = seen[at]
+        if whole is None or (region.start, region.end) == (start, end):
+            found.append(whole)
+            continue
+        first, last, size = region.start - start, region.end - start, end - start
+        private, anonymous, touched_min, distinct = (
+            None if amount is None else share(amount, first, last, size)
+            for amount in (whole.private, whole.anonymous, whole.touched_min, whole.distinct)
+        )
+        offset = None if whole.file_offset is None else whole.file_offset + first
+        found.append(Shared(private or 0, anonymous or 0, touched_min or 0, whole.object, offset, distinct))
     return found

@@ -36,6 +36,24 @@ class OperationsSet(Protocol):
         """Release what was opened (pidfds, locks). Idempotent."""
 
 
+class Shared(NamedTuple):
+    """What a census knows of others who map a range's pages, in bytes.
+
+    `private`: resident, and mapped here only. `anonymous`: resident, and no page cache or shared memory.
+    `touched_min`: accessed since `prepare` by this target itself, for sure. `object`: ranges of another one have no
+    page in common. `file_offset`: where in the object the range begins, None for anonymous memory. `distinct`:
+    resident, and in no range before this one (of those looked at since `begin`) of the same object; None where page
+    frames cannot be seen.
+    """
+
+    private: int
+    anonymous: int
+    touched_min: int
+    object: int
+    file_offset: int | None
+    distinct: int | None
+
+
 class Touched(NamedTuple):
     """A range as a census sees it: bytes resident, and bytes of them accessed since `prepare`."""
 
@@ -43,12 +61,19 @@ class Touched(NamedTuple):
     end: int
     resident: int
     touched: int
+    shared: Shared | None = None
 
 
 class Census(Protocol):
     """A primitive that prepares a whole address space and answers for all of it at once."""
 
     name: str
+
+    def begin(self, targets: Sequence[Target]) -> None:
+        """These are going to be looked at together."""
+
+    def leader(self, target: Target) -> int:
+        """The index of the target whose address space this one's is: its own, where no other has it."""
 
     def prepare(self, target: Target) -> None:
         """Clear the accessed state. Raises TargetGone or NotPermitted."""

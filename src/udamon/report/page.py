@@ -69,7 +69,8 @@ def document(page: Page) -> dict[str, Any]:
         "targets": [_target(*target, start) for target in page.about.targets],
         "picture": _picture(page.picture),
         "curve": _curve(page.curve),
-        "working_set": page.working_set.total.bytes,
+        "working_set": page.working_set.exact,
+        "group": None if page.working_set.exact is not None else page.working_set.group_document,
         "snapshots": page.working_set.total.snapshots,
         "monitor": {"share": _share(page.about)},
         "histograms": {

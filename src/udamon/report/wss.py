@@ -4,6 +4,9 @@ A *moment* is one aggregation of the monitor (one `seq`). The total of a moment 
 that have a snapshot of it: a target that has not come yet or has ended adds nothing, as it has no memory. A
 target's own percentiles are over its own snapshots. A snapshot without regions counts as 0 bytes, and none
 is skipped. Moments at which no target lived left no snapshot and are not counted.
+
+Targets may have pages in common, and then the sum counts those more than once: the total of touched or resident bytes
+is given as two bounds instead (udamon.report.groups). damo's definition, monitored bytes and numbers stay sums.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from udamon.errors import RecordingError
+from udamon.report import groups
 from udamon.report.catalog import Catalog
+from udamon.report.groups import Group
 from udamon.report.owners import Owner, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import Source
@@ -111,7 +116,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class WorkingSet:
-    """The report. `over_time` has (ns on CLOCK_MONOTONIC, bytes): every moment, or means of bins."""
+    """The report. `over_time` has (ns on CLOCK_MONOTONIC, bytes): every moment, or means of bins.
+
+    Where `group` is given, `total` and `over_time` are sums that may count memory several times: the truth lies within
+    the group's bounds.
+    """
 
     definition: str
     total: Series
@@ -121,6 +130,25 @@ class WorkingSet:
     every: bool
     owners: list[Owner] | None = None
     """By mapping: whose memory each of `targets` is."""
+    group: Group | None = None
+
+    @property
+    def exact(self) -> dict[str, int] | None:
+        """The total by level; None where only bounds are known."""
+        if self.group is None:
+            return self.total.bytes
+        return self.group.high if self.group.exact else None
+
+    @property
+    def group_document(self) -> dict[str, Any] | None:
+        """For JSON: the bounds; None where the total is a plain sum."""
+        return None if self.group is None else self.group.document
+
+    def bounds(self, level: str) -> tuple[int, int]:
+        """The total at a level: at least, and at most. Alike where it is exact."""
+        if self.group is None:
+            return self.total.bytes[level], self.total.bytes[level]
+        return self.group.low[level], self.group.high[level]
 
 
 def measure(
@@ -132,6 +160,16 @@ def measure(
     Raises RecordingError when there is no snapshot.
     """
     owners = owners_of(source.recording) if by == "mapping" else None
+    over = OVER_TIME if every else BINNED.format(bins=bins)
+    group = None
+    if definition in ("touched", "resident"):
+        group = groups.measure(
+            source,
+            lambda source: source.query(PERCENTILES),
+            LEVELS,
+            over,
+            resident=definition == "resident",
+        )
     if owners is None:
         source.keep("snapshots", SNAPSHOTS.format(value=QUANTITIES[definition]))
     else:
@@ -139,7 +177,6 @@ def measure(
     series = [_series(row) for row in source.query(PERCENTILES)]
     if not series:
         raise source.nothing()
-    over = OVER_TIME if every else BINNED.format(bins=bins)
     return WorkingSet(
         definition,
         next(one for one in series if one.target is None),
@@ -148,6 +185,7 @@ def measure(
         source.start_ns,
         every,
         owners,
+        group,
     )
 
 
@@ -175,14 +213,21 @@ def document(report: WorkingSet, catalog: Catalog, *, over_time: bool = False) -
         "snapshots": report.total.snapshots,
         "definition": report.definition,
         "start": report.start_ns / 1e9,
-        "bytes": report.total.bytes,
+        "bytes": report.exact,
+        "group": report.group_document,
         "targets": [
             {**_whose(report, one, catalog), "snapshots": one.snapshots, "bytes": one.bytes}
             for one in report.targets
         ],
     }  # fmt: skip
     if over_time:
-        found["over_time"] = [{"time": time / 1e9, "bytes": size} for time, size in report.over_time]
+        if report.group is None:
+            found["over_time"] = [{"time": time / 1e9, "bytes": size} for time, size in report.over_time]
+        else:
+            found["over_time"] = [
+                {"time": time / 1e9, "bytes": low if low == high else None, "low": low, "high": high}
+                for time, low, high in report.group.over_time
+            ]
     return found
 
 
@@ -206,7 +251,10 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> str:
     what = "mappings" if report.owners is not None else "targets"
     many = f" of {len(report.targets)} {what}" if len(report.targets) > 1 else ""
     lines = [f"{WORDS[report.definition]} per snapshot{many}, {report.total.snapshots} snapshots", ""]
-    lines += _distribution(report.total, terminal, shown(report))
+    if report.group is None:
+        lines += _distribution(report.total, terminal, shown(report))
+    else:
+        lines += _between(report.group, terminal)
     if report.owners is not None:
         lines += ["", *_owners(report)]
     elif len(report.targets) > 1:
@@ -244,6 +292,39 @@ def _distribution(series: Series, terminal: Terminal, amount: Callable[[float], 
             for name, size in series.bytes.items()]  # fmt: skip
 
 
+def _between(group: Group, terminal: Terminal) -> list[str]:
+    """A line for each level: the bar is full up to the lower bound and light up to the upper one."""
+    top = max(group.high["max"], 1)
+    room = max(10, terminal.width - 40)
+    lines = []
+    for name, most in group.high.items():
+        least = group.low[name]
+        words = between(least, most)
+        sure = terminal.bar(least / top, room)
+        rest = ("░" if terminal.blocks else ".") * (round(most / top * room) - len(sure))
+        lines.append(f"  {name:4}  {words:>31}  {sure}{rest}".rstrip())
+    return [*lines, *_why(group)]
+
+
+def between(least: float, most: float) -> str:
+    """Two bounds for people; one size where they look alike."""
+    low, high = format_size(least), format_size(most)
+    return high if low == high else f"between {low} and {high}"
+
+
+def _why(group: Group) -> list[str]:
+    there = format_size(group.resident["max"])
+    bounds = "" if group.exact else ", so these are bounds"
+    lines = [f"  Pages that several mappings have count once{bounds}."]
+    if group.frames_seen:
+        lines.append(f"  {there} were resident at most, counted by page frames.")
+    elif not group.shared_known:
+        lines.append("  The recording does not tell which memory is shared: they are wide.")
+    else:
+        lines.append("  Record as root to have page frames counted: then they are closer.")
+    return lines
+
+
 def _targets(report: WorkingSet, catalog: Catalog) -> list[str]:
     amount = shown(report)
     head = ["target", *(name for name in LEVELS if name in ("min", "p50", "p90", "max")), "snapshots"]
@@ -260,6 +341,11 @@ def _targets(report: WorkingSet, catalog: Catalog) -> list[str]:
 
 def _moments(report: WorkingSet, terminal: Terminal) -> list[str]:
     """A line for every moment."""
+    if report.group is not None:
+        return [
+            f"  {(time - report.start_ns) / 1e9:8.2f} s  {between(low, high)}"
+            for time, low, high in report.group.over_time
+        ]
     top = report.total.bytes["max"] or 1
     room, amount = max(10, terminal.width - 26), shown(report)
     return [
@@ -269,8 +355,10 @@ def _moments(report: WorkingSet, terminal: Terminal) -> list[str]:
 
 
 def _chart(report: WorkingSet, terminal: Terminal, height: int = 8) -> list[str]:
-    """Columns over time, from 0 to the largest."""
+    """Columns over time, from 0 to the largest; of a group the upper bound."""
     sizes = [size for _, size in report.over_time]
+    if report.group is not None:
+        sizes = [high for *_, high in report.group.over_time]
     room = max(10, terminal.width - 16)
     columns = [sizes[column * len(sizes) // room] for column in range(room)]
     top = max(columns) or 1
@@ -281,7 +369,8 @@ def _chart(report: WorkingSet, terminal: Terminal, height: int = 8) -> list[str]
             f"  {label:>10}  {''.join(_block(size / top * height - level + 1, terminal) for size in columns)}".rstrip()
         )
     first, end = (clock(report.over_time[side][0] - report.start_ns) for side in (0, -1))
-    return [*lines, f"{'':14}{first}{end:>{max(1, room - len(first))}}"]
+    note = ["  over time: the upper bound"] if report.group is not None else []
+    return [*lines, f"{'':14}{first}{end:>{max(1, room - len(first))}}", *note]
 
 
 def _block(filled: float, terminal: Terminal) -> str:
