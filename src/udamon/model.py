@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -66,6 +67,13 @@ class Sharing:
     file_offsets: array[int]
     distinct: array[int]
     same_as: int | None = None
+
+    @classmethod
+    def of(cls, columns: Iterable[Iterable[int | None]], same_as: int | None = None) -> Sharing:
+        """From values for each region, column by column in the order of the fields; None becomes NOWHERE."""
+        found = [array("Q", [NOWHERE if value is None else value for value in column]) for column in columns]
+        private, anonymous, touched_min, objects, file_offsets, distinct = found or [array("Q")] * 6
+        return cls(private, anonymous, touched_min, objects, file_offsets, distinct, same_as)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.snapshots import recorded
 from udamon.linux.smaps import Mapped, Referenced
-from udamon.model import NOWHERE, PAGE_SIZE, Sharing, Snapshot
+from udamon.model import PAGE_SIZE, Sharing, Snapshot
 from udamon.ops.base import Shared
 from udamon.ops.sharing import _of
 from udamon.report.groups import query_of
@@ -29,6 +29,10 @@ class Space(NamedTuple):
     offset: int
     frames: list[Frame | None]
     accessed: set[int]
+
+
+Row = tuple[Space, Shared, int, int]
+"""A mapping, what is known of others who map it, and its resident and referenced bytes."""
 
 
 def processes_of(random: Random, families: int) -> list[list[Space]]:
@@ -81,7 +85,7 @@ def _space(random: Random, at: int, inode: int, offset: int, frames: list[Frame 
 
 def rows_of(
     group: list[list[Space]], outside: list[list[Space]], marked: set[Frame], families: int, *, seen: bool
-) -> list[list[tuple[Space, Shared]]]:
+) -> list[list[Row]]:
     """What smaps says of the group's mappings, and page frames where they are `seen`."""
     maps: dict[Frame, int] = {}
     for space in (space for spaces in group + outside for space in spaces):
@@ -114,14 +118,13 @@ def rows_of(
                 one = one._replace(distinct=PAGE_SIZE * len(fresh))
             rows.append((space, one, PAGE_SIZE * len(there), PAGE_SIZE * referenced))
         found.append(rows)
-    return found  # type: ignore[return-value]
+    return found
 
 
-def snapshot(seq: int, target: int, rows: list[tuple[Space, Shared, int, int]]) -> Snapshot:
+def snapshot(seq: int, target: int, rows: list[Row]) -> Snapshot:
     starts = array("Q", [space.start for space, *_ in rows])
     ends = array("Q", [space.start + PAGE_SIZE * len(space.frames) for space, *_ in rows])
-    columns = list(zip(*(shared for _, shared, *_ in rows), strict=True)) or [()] * 6
-    sharing = Sharing(*(array("Q", [NOWHERE if v is None else v for v in column]) for column in columns))
+    sharing = Sharing.of(zip(*(shared for _, shared, *_ in rows), strict=True))
     zeros = array("I", bytes(4 * len(rows)))
     return Snapshot(
         target, 100 + target, seq, seq * 10, seq * 10 + 10, 1, 10, starts, ends, zeros, zeros,
@@ -143,7 +146,7 @@ def check(tmp_path: Path, seed: int, moments: int) -> None:
             if f and f[0] == FILE and random.random() < 0.2
         }  # fmt: skip
         rows = rows_of(group, outside, marked, families, seen=random.random() < 0.5)
-        items += [snapshot(seq, target, each) for target, each in enumerate(rows)]  # type: ignore[arg-type]
+        items += [snapshot(seq, target, each) for target, each in enumerate(rows)]
         touched = {s.frames[page] for spaces in group for s in spaces for page in s.accessed}
         there = {frame for spaces in group for s in spaces for frame in s.frames if frame}
         truths.append((PAGE_SIZE * len(touched), PAGE_SIZE * len(there)))

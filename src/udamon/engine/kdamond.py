@@ -17,7 +17,7 @@ from udamon.engine.bus import Bus
 from udamon.engine.context import Context
 from udamon.engine.tuner import Tuned, Tuner
 from udamon.errors import CannotError
-from udamon.model import NOWHERE, Sharing, Snapshot
+from udamon.model import Sharing, Snapshot
 from udamon.ops.base import Shared
 
 NAP_NS = 1_000_000_000
@@ -244,12 +244,8 @@ class Kdamond(Worker):
                 self.context.ops.update(self.context.targets, self.bus.emit)
 
 
-_UNKNOWN = Shared(NOWHERE, NOWHERE, NOWHERE, NOWHERE, None, None)
+_UNKNOWN = (None,) * 6
 
 
 def _sharing(known: Sequence[Shared | None], same_as: int | None) -> Sharing:
-    columns = zip(*(one or _UNKNOWN for one in known), strict=True)
-    return Sharing(
-        *(array("Q", [NOWHERE if value is None else value for value in column]) for column in columns),
-        same_as=same_as,
-    )
+    return Sharing.of(zip(*(one or _UNKNOWN for one in known), strict=True), same_as)

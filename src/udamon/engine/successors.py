@@ -28,7 +28,7 @@ def successors(
     by_end = {r.end: r for r in old}
     places = sorted(cut for cut in cuts if cut in by_start)
     regions: list[Region] = []
-    for start, end, resident, touched, _ in seen:
+    for start, end, resident, touched in seen:
         count = -(-touched * ticks // resident) if resident else 0
         inside = places[bisect_right(places, start) : bisect_left(places, end)]
         parts = []
@@ -74,19 +74,22 @@ def resident_bytes(regions: Sequence[Region], seen: Sequence[Touched]) -> list[i
     for region in regions:
         while seen[at].end <= region.start:
             at += 1
-        start, end, resident, _, _ = seen[at]
+        start, end, resident, _ = seen[at]
         found.append(share(resident, region.start - start, region.end - start, end - start))
     return found
 
 
-def shared_of(regions: Sequence[Region], seen: Sequence[Touched]) -> list[Shared | None]:
-    """Of each region what is known of others who map its pages; of a part of a mapping its share of the bytes."""
+def shared_of(
+    regions: Sequence[Region], seen: Sequence[Touched], shared: Sequence[Shared | None]
+) -> list[Shared | None]:
+    """Of each region what is known of others who map its pages, from what is of each mapping that was seen; of a part
+    of a mapping its share of the bytes."""
     found: list[Shared | None] = []
     at = 0
     for region in regions:
         while seen[at].end <= region.start:
             at += 1
-        start, end, *_, whole = seen[at]
+        start, end, whole = seen[at].start, seen[at].end, shared[at]
         if whole is None or (region.start, region.end) == (start, end):
             found.append(whole)
             continue

@@ -174,6 +174,7 @@ class CensusWatch:
         self._prepared: dict[int, int] = {}  # target index → when it was prepared
         self._looked: dict[int, tuple[int, int]] = {}
         self._seen: dict[int, list[Touched]] = {}
+        self._shared: dict[int, Sequence[Shared | None] | None] = {}
         self._same: dict[int, int] = {}  # target index → the other one whose address space it has
         self._cuts: dict[int, set[int]] = {}  # where schemes began and stopped
 
@@ -187,7 +188,7 @@ class CensusWatch:
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
         self._ticks = attrs.max_nr_accesses
         here = {target.index for target in targets}
-        for known in (self._prepared, self._looked, self._seen, self._cuts, self._same):
+        for known in (self._prepared, self._looked, self._seen, self._shared, self._cuts, self._same):
             for gone in known.keys() - here:
                 del known[gone]
 
@@ -222,11 +223,13 @@ class CensusWatch:
                 seen = self._census.look(target)
             except (TargetGone, NotPermitted):
                 continue  # the next update says so to everyone
+            self._shared[target.index] = self._census.shared(target)
             self._take(target, (begin, self._clock.now_ns()), seen)
             self._prepare(target)
         for target in targets:
             leader = self._same.get(target.index)
             if leader is not None and leader in self._looked:
+                self._shared[target.index] = self._shared.get(leader)
                 self._take(target, self._looked[leader], self._seen[leader])
         largest = max((r.nr_accesses for t in targets for r in t.regions), default=0)
         for target in targets:
@@ -266,10 +269,10 @@ class CensusWatch:
         return None if seen is None else resident_bytes(target.regions, seen)
 
     def shared(self, target: Target) -> tuple[list[Shared | None], int | None] | None:
-        seen = self._seen.get(target.index)
-        if seen is None or not any(one.shared for one in seen):
+        seen, shared = self._seen.get(target.index), self._shared.get(target.index)
+        if seen is None or shared is None:
             return None
-        return shared_of(target.regions, seen), self._same.get(target.index)
+        return shared_of(target.regions, seen, shared), self._same.get(target.index)
 
     def acted(self, acted: Sequence[Acted]) -> None:
         for target, start, end in acted:

@@ -61,7 +61,6 @@ class Touched(NamedTuple):
     end: int
     resident: int
     touched: int
-    shared: Shared | None = None
 
 
 class Census(Protocol):
@@ -80,6 +79,9 @@ class Census(Protocol):
 
     def look(self, target: Target) -> list[Touched]:
         """Ranges with anything resident, in address order. Raises TargetGone or NotPermitted."""
+
+    def shared(self, target: Target) -> Sequence[Shared | None] | None:
+        """Of each range of the last look at a target, what is known of others who map it; None for nothing."""
 
 
 class Sampler(Protocol):

@@ -31,7 +31,7 @@ from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.linux.smaps import Referenced, hugetlb_bytes, parse_mapped, parse_referenced, read_smaps
 from udamon.model import Range
-from udamon.ops.base import Touched
+from udamon.ops.base import Shared, Touched
 from udamon.ops.sharing import Sharing
 from udamon.ops.spaces import Spaces
 
@@ -61,12 +61,14 @@ class Refs:
         self._guests: dict[ProcessId, bool] = {}
         self._spaces = Spaces(roots.proc)
         self._sharing = Sharing(roots.proc)
+        self._shared: dict[int, list[Shared | None]] = {}
         self.unseen: dict[int, int] = {}
         """Bytes of hugetlb pages at the last look, by target index."""
 
     def begin(self, targets: Sequence[Target]) -> None:
         """These are going to be looked at together."""
         self._spaces.update(targets)
+        self._shared.clear()
         self._sharing.begin(many=len(targets) > 1)
 
     def leader(self, target: Target) -> int:
@@ -97,11 +99,12 @@ class Refs:
             kept = set(_intersecting([seen for seen, _ in found], target.ranges))
             found = [one for one in found if one[0] in kept]
         family, alone = self._spaces.family(target), not self._spaces.unsure(target)
-        shared = self._sharing.of(process, family, found, alone=alone)
-        return [
-            Touched(seen.start, seen.end, seen.rss, min(seen.referenced, seen.rss), known)
-            for (seen, _), known in zip(found, shared, strict=True)
-        ]
+        self._shared[target.index] = self._sharing.of(process, family, found, alone=alone)
+        return [Touched(seen.start, seen.end, seen.rss, min(seen.referenced, seen.rss)) for seen, _ in found]
+
+    def shared(self, target: Target) -> Sequence[Shared | None] | None:
+        """Of each range of the last look, what is known of others who map it."""
+        return self._shared.get(target.index)
 
     def _is_guest(self, process: ProcessId) -> bool:
         if process not in self._guests:

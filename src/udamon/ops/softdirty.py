@@ -78,6 +78,9 @@ class SoftDirty:
     def leader(self, target: Target) -> int:
         return target.index
 
+    def shared(self, target: Target) -> None:
+        """See `begin`."""
+
     def prepare(self, target: Target) -> None:
         """Forget what was written. Raises TargetGone, NotPermitted or NotSupported."""
         process = _process(target)

@@ -17,7 +17,7 @@ from arro3.core import RecordBatch, RecordBatchReader
 from arro3.io import read_ipc_stream
 
 from udamon.errors import RecordingError
-from udamon.model import NOWHERE, Event, Sharing, Snapshot
+from udamon.model import Event, Sharing, Snapshot
 from udamon.record.buffer import with_all_columns
 from udamon.record.chunks import Progress, silent
 from udamon.record.messages import Message, messages
@@ -230,10 +230,6 @@ def _snapshot(rows: RecordBatch) -> Snapshot:
 def _sharing(rows: RecordBatch) -> Sharing | None:
     if rows["private"].null_count == len(rows["private"]):
         return None
-    return Sharing(
-        *(
-            array("Q", [NOWHERE if value is None else value for value in rows[name].to_pylist()])
-            for name in SHARING_COLUMNS
-        ),
-        same_as=rows["same_as"].slice(0, 1).to_pylist()[0],
+    return Sharing.of(
+        (rows[name].to_pylist() for name in SHARING_COLUMNS), rows["same_as"].slice(0, 1).to_pylist()[0]
     )

@@ -18,6 +18,7 @@ from udamon.schemes.metrics import Matching, Metrics
 from udamon.schemes.passes import ApplyPass, Observer, matching_by_score
 from udamon.schemes.pattern import matches
 from udamon.schemes.pieces import Cuts
+from udamon.schemes.sizes import AddressSizes, Sizes
 from udamon.schemes.tried import Walk
 
 
@@ -38,13 +39,18 @@ class Schemes:
         min_region: int = PAGE_SIZE,
         patterns_for: PatternsFor | None = None,
         observers: Sequence[Observer] = (),
+        sizes: Sizes | None = None,
     ) -> None:
-        """`now_ns` is the clock's. Raises NotSupported where the actor cannot do what a scheme asks for."""
+        """`now_ns` is the clock's; `sizes` tells which bytes count, by default all addresses do.
+
+        Raises NotSupported where the actor cannot do what a scheme asks for.
+        """
         self._actor = actor
         self._metrics = metrics
         self._now_ns = now_ns
         self._min_region = min_region
         self._patterns_for = patterns_for
+        self._sizes: Sizes = sizes or AddressSizes()
         self._attrs = Attrs()
         self._sis = 0
         self._cuts = Cuts()
@@ -130,6 +136,7 @@ class Schemes:
         if not due:
             return ()
         self._cuts.forget_lost(targets)
+        self._sizes.begin(targets)
         for installed in due:
             self._account(installed, targets)
         done = ApplyPass(
@@ -143,6 +150,7 @@ class Schemes:
             observers=self.observers,
             walk=self._walk,
             note=self._note,
+            sizes=self._sizes,
         )
         done.run(targets, valid)
         for installed in self.installed:
@@ -170,7 +178,7 @@ class Schemes:
         if quota.esz != before:
             for observer in self.observers:
                 observer.effective_size(installed.index, quota.esz)
-        quota.prefer(matching_by_score(installed, targets, self._attrs))
+        quota.prefer(matching_by_score(installed, targets, self._attrs, self._sizes))
 
     def _end_pass(self, installed: Installed, sis: int) -> None:
         if self._walk is not None and self._walk.finish(installed.index):
