@@ -60,6 +60,7 @@ class Work:
             patterns_for=patterns_for(wanted),
             observers=[self.passes],
             sizes=ResidentSizes(engine.context.watch.resident),
+            keep_up=True,
         )
         self._held = HeldSchemes(self._schemes, actor.look)
         engine.context.schemes = self._held

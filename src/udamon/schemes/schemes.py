@@ -40,8 +40,10 @@ class Schemes:
         patterns_for: PatternsFor | None = None,
         observers: Sequence[Observer] = (),
         sizes: Sizes | None = None,
+        keep_up: bool = False,
     ) -> None:
-        """`now_ns` is the clock's; `sizes` tells which bytes count, by default all addresses do.
+        """`now_ns` is the clock's; `sizes` tells which bytes count, by default all addresses do. With `keep_up`,
+        schemes with a quota and without an apply interval are due in each of its charge windows (Installed).
 
         Raises NotSupported where the actor cannot do what a scheme asks for.
         """
@@ -60,7 +62,8 @@ class Schemes:
         self._totals = Totals()
         self.observers = list(observers)
         self.check(schemes)
-        self.installed = [Installed(i, scheme, min_region) for i, scheme in enumerate(schemes)]
+        self._keep_up = keep_up
+        self.installed = [self._install(i, scheme) for i, scheme in enumerate(schemes)]
 
     # What people ask.
 
@@ -87,7 +90,12 @@ class Schemes:
         for installed, scheme in zip(self.installed, schemes, strict=False):
             installed.commit(scheme)
         for index in range(len(self.installed), len(schemes)):
-            self.installed.append(Installed(index, schemes[index], self._min_region, self._sis))
+            self.installed.append(self._install(index, schemes[index], self._sis))
+
+    def _install(self, index: int, scheme: Scheme, sis: int = 0) -> Installed:
+        installed = Installed(index, scheme, self._min_region, sis)
+        installed.keeps_up = self._keep_up
+        return installed
 
     def status(self) -> list[SchemeStatus]:
         """How each scheme is doing, with its stats and effective size."""
