@@ -46,7 +46,7 @@ def drawing(picture: Picture, catalog: Catalog) -> Drawing:
 def _title(picture: Picture, catalog: Catalog) -> str:
     targets = {row.band.target for row in picture.rows}
     whose = catalog.target(min(targets)).label if len(targets) == 1 else f"{len(targets)} targets"
-    size = format_size(sum(piece.size for row in picture.rows for piece in row.pieces))
+    size = format_size(sum(row.size for row in picture.rows))
     return f"Access rate of {whose}: {size} over {clock(picture.end_ns - picture.begin_ns)}"
 
 

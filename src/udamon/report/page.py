@@ -114,7 +114,7 @@ def _row(row: Row) -> dict[str, Any]:
         "target": row.band.target,
         "start": f"{row.range.start:x}",
         "end": f"{row.range.end:x}",
-        "bytes": sum(piece.size for piece in row.pieces),
+        "bytes": row.size,
         "first": row.first,
         "label": row.band.label,
         "name": row.band.name or "[anon]",
