@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from udamon.live.state import Detail
 from udamon.model import Range, Snapshot
 from udamon.report.layout import Area, Row, bands_of, memory, rows_of
+from udamon.report.mappings import Mapped
 
 Column = tuple[float | None, ...]
 """The access rate 0..1 of each row; None where nothing of it was watched."""
@@ -128,11 +129,32 @@ def _column(snapshot: Snapshot, rows: Sequence[Row]) -> Column:
     return tuple(found)
 
 
+SMALL = 1 << 20
+"""Bytes: stretches of unnamed memory below it share a line."""
+
+
+def _labels(mappings: Sequence[Mapped]) -> Iterator[tuple[int, str]]:
+    """(start, label) of each mapping: names, and of unnamed memory where each stretch of it begins."""
+    stretches: list[list[Mapped]] = []
+    for mapped in mappings:
+        if stretches and (stretches[-1][-1].end, stretches[-1][-1].name) == (mapped.start, mapped.name):
+            stretches[-1].append(mapped)
+        else:
+            stretches.append([mapped])
+    for stretch in stretches:
+        first, label = stretch[0], stretch[0].label
+        if not first.name:
+            small = stretch[-1].end - first.start < SMALL
+            label = f"{label}, small" if small else f"{label} {first.start:x}"
+        yield from ((mapped.start, label) for mapped in stretch)
+
+
 def hottest(detail: Detail, count: int) -> list[Hottest]:
-    """The mappings of which most was touched in the last window."""
+    """The mappings of which most was touched in the last window; unnamed memory by stretches."""
     if not detail.snapshots:
         return []
     last = detail.snapshots[-1]
+    labels = dict(_labels(detail.mappings))
     sums: dict[str, list[float]] = {}
     mapped = iter(detail.mappings)
     one = next(mapped, None)
@@ -140,7 +162,7 @@ def hottest(detail: Detail, count: int) -> list[Hottest]:
     for start, end, nr, touched, dense in zip(*columns, strict=True):
         while one is not None and one.end <= start:
             one = next(mapped, None)
-        label = one.label if one is not None and one.start < end else "memory"
+        label = labels[one.start] if one is not None and one.start < end else "memory"
         total = sums.setdefault(label, [0.0, 0.0, 0.0])
         total[0] += (end - start) * dense
         total[1] += touched
