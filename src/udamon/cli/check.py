@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from udamon.record.opening import open_recording
     from udamon.report import checks
     from udamon.report.filters import Filters
+    from udamon.report.grain import grain_of
     from udamon.report.source import Source
 
     limits = checks.Limits.parse(
@@ -65,6 +66,9 @@ def run(args: argparse.Namespace) -> int:
     )
     filters = Filters.parse(time=args.time, targets=tuple(args.target), mapping=args.mapping)
     with Source(open_recording(args.file), filters) as source:
-        found = checks.measure(source, limits)
-    print(json.dumps(checks.document(found)) if args.json else checks.render(found), flush=True)
+        found, grain = checks.measure(source, limits), grain_of(source.recording)
+    print(
+        json.dumps(checks.document(found) | {"grain": grain}) if args.json else checks.render(found),
+        flush=True,
+    )
     return {True: 0, False: 1, None: NOT_DECIDED}[checks.holds(found)]

@@ -101,6 +101,7 @@ def _report(args: argparse.Namespace) -> str | None:
     from udamon.model import WRITES_ONLY
     from udamon.record.opening import open_recording
     from udamon.report.filters import Filters
+    from udamon.report.grain import MAPPING, NOTE, grain_of
     from udamon.report.source import Source
 
     filters = Filters.parse(
@@ -125,6 +126,8 @@ def _report(args: argparse.Namespace) -> str | None:
         if args.json:
             return _json(document, source)
         text = render()
+        if grain_of(source.recording) == MAPPING:
+            text += f"\n\n{NOTE}"
         if source.recording.metadata.get("sees") == WRITES_ONLY:
             text += "\n\nWrites only: memory that was merely read counts as not accessed."
         return text
@@ -201,7 +204,8 @@ def _access(args: argparse.Namespace, source: Source) -> Found:
             report, found, Terminal.of_stdout()
         )
     if args.style == "simple-boxes":
-        return access.document(report), lambda: access.boxes(report, Terminal.of_stdout())
+        of = Catalog(source.recording).rate_of
+        return access.document(report), lambda: access.boxes(report, Terminal.of_stdout(), of)
     return access.document(report), lambda: access.render(report, Catalog(source.recording))
 
 
@@ -244,5 +248,8 @@ def _info(args: argparse.Namespace, source: Source) -> Found:
 def _json(document: dict[str, object], source: Source) -> str:
     import json
 
+    from udamon.report.grain import grain_of
+
     # What counts as an access; null where an older recording does not say.
-    return json.dumps(document | {"sees": source.recording.metadata.get("sees")}, allow_nan=False)
+    known = {"sees": source.recording.metadata.get("sees"), "grain": grain_of(source.recording)}
+    return json.dumps(document | known, allow_nan=False)

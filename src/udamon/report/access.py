@@ -171,7 +171,7 @@ def _cells(line: Line, catalog: Catalog | None) -> list[str]:
     ]
 
 
-def boxes(report: Access, terminal: Terminal) -> str:
+def boxes(report: Access, terminal: Terminal, rate_of: str) -> str:
     """For people: a box a region, as long as its age (a step for each doubling), as dark as its rate."""
     head = f"at {clock(report.time_ns - report.start_ns)}: {len(report.lines)} regions; boxes grow with age"
     room = max(8, terminal.width - 46)
@@ -184,4 +184,4 @@ def boxes(report: Access, terminal: Terminal) -> str:
             f"  {format_size(line.there):>10} {line.rate:>5.0%} {clock(line.age * line.window_ns):>9} |{box}|"
             + ("" if line.mapped is None else f" {shorten(line.mapped.label, 14)}")
         )
-    return "\n".join([head, "", *rows, "", f"  {terminal.legend()}"])
+    return "\n".join([head, "", *rows, "", f"  {terminal.legend(rate_of)}"])

@@ -192,7 +192,9 @@ def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> str:
             last = row.band.target
             lines.append(f"{catalog.target(last).label}" if len(targets) > 1 or catalog.targets else "")
         lines.append(_line(row, cells, terminal))
-    return "\n".join([*lines, *_axis(report, len(report.cells[0])), f"{'':{LABEL}}{terminal.legend()}"])
+    return "\n".join(
+        [*lines, *_axis(report, len(report.cells[0])), f"{'':{LABEL}}{terminal.legend(catalog.rate_of)}"]
+    )
 
 
 def _line(row: Row, cells: Sequence[float | None], terminal: Terminal) -> str:

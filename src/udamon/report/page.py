@@ -15,6 +15,7 @@ from typing import Any
 from udamon.report import hot_cold, info, page_cells, page_curves, wss
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.filters import Filters
+from udamon.report.grain import grain_of
 from udamon.report.layout import Row
 from udamon.report.page_cells import Picture
 from udamon.report.source import Source
@@ -65,6 +66,8 @@ def document(page: Page) -> dict[str, Any]:
         "title": title_of(page),
         "facts": info.facts(page.about),
         "filtered": page.filtered,
+        "grain": grain_of(page.about.recording),
+        "rate_of": page.about.catalog.rate_of,
         "writes_only": page.about.recording.metadata.get("sees") == "writes only",
         "targets": [_target(*target, start) for target in page.about.targets],
         "picture": _picture(page.picture),

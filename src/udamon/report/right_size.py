@@ -236,8 +236,9 @@ def render(report: RightSize, terminal: Terminal) -> str:
         few = "" if report.blocks >= 8 else " (few blocks: record longer for an interval to rely on)"
         lines.append(f"  between {least} and {most} with {SURE:.0%} confidence{few}")
     saved = f"{wss.between(*report.saved)} ({share})"
+    there = f"{format_size(report.resident)} were in memory: reclaiming the rest would save {saved}"
     lines += [
-        f"  {format_size(report.resident)} were in memory: reclaiming the rest would save {saved}",
+        *wrap(there, terminal.width, initial_indent="  ", subsequent_indent="  "),
         "",
         *table([["served", "needs", ""], *rows], ">><"),
     ]

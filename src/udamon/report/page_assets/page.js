@@ -49,15 +49,17 @@ const start = async () => {
   [picture.rates, picture.ages] = await Promise.all([unpack(picture.rates), unpack(picture.ages)]);
   const tip = new Tip(find("tip"));
   const view = new View(picture.columns, picture.rows.length);
-  const heat = new Heat(find("heat"), picture, data.targets, view, tip);
+  const heat = new Heat(find("heat"), picture, data.targets, view, tip, data.grain);
   new Curve(find("curve"), picture, data.curve, view, tip);
 
   find("command").textContent = data.targets.length === 1 ? data.targets[0].command : "";
   find("notes").textContent = [
+    data.grain === "page" ? "" : "Grain: mappings. Of each it is known how much was touched in a window, and not which pages; its rate is that share.",
     data.writes_only ? "Writes only: memory that was merely read counts as not accessed." : "",
     data.group !== null ? "Pages that several mappings have count once: totals lie between two bounds." : "",
     data.filtered ? "Filters were given: this is not all that was recorded." : "",
   ].filter(Boolean).join(" ");
+  find("rate-of").textContent = `100 % of ${data.rate_of}`;
   for (const [name, value] of tiles(data)) {
     const tile = element("div");
     tile.append(element("dt", name), element("dd", value));
