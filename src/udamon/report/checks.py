@@ -134,11 +134,11 @@ def measure(source: Source, limits: Limits) -> list[Check]:
     if limits.min_length_ns is not None or limits.min_snapshots is not None:
         found += _length(source, limits)
     if limits.max_wss is not None or limits.min_wss is not None:
-        bounds = wss.measure(source, bins=1).bounds(limits.level)
-        found += _sizes("wss", f"working set {limits.level}", bounds, limits.max_wss, limits.min_wss)
+        report = wss.measure(source, bins=1)
+        found += _sizes("wss", "working set", report, limits.level, limits.max_wss, limits.min_wss)
     if limits.max_footprint is not None:
-        bounds = wss.measure(source, footprint_of(source), bins=1).bounds(limits.level)
-        found += _sizes("footprint", f"footprint {limits.level}", bounds, limits.max_footprint, None)
+        report = wss.measure(source, footprint_of(source), bins=1)
+        found += _sizes("footprint", "footprint", report, limits.level, limits.max_footprint, None)
     if limits.max_cold_share is not None:
         found.append(_cold(source, limits.max_cold_share, limits.cold_age_ns))
     if limits.max_rate_of or limits.min_rate_of:
@@ -161,11 +161,15 @@ def _length(source: Source, limits: Limits) -> list[Check]:
 
 
 def _sizes(
-    name: str, words: str, bounds: tuple[int, int], most: int | None, least: int | None
+    name: str, words: str, report: wss.WorkingSet, level: str, most: int | None, least: int | None
 ) -> list[Check]:
     found = []
-    low, high = bounds
-    why = None if low == high else right_size.SHARED
+    low, high = report.bounds(level)
+    words = f"{words} {level}"
+    why = None
+    if low != high:
+        few = report.why if level in wss.PERCENTS else None
+        why = few or right_size.SHARED
     if most is not None:
         text = f"{words} {wss.between(low, high)}, at most {format_size(most)}"
         found.append(Check(f"max-{name}", _at_most(low, high, most), low, high, most, text, why))

@@ -83,7 +83,7 @@ def _sides(before: wss.WorkingSet, after: wss.WorkingSet) -> dict[str, Any]:
         "after": after.exact,
         "change": None
         if before.exact is None or after.exact is None
-        else {level: after.exact[level] - before.exact[level] for level in wss.LEVELS},
+        else {level: _less(after.exact[level], before.exact[level]) for level in wss.LEVELS},
         "group": {"before": before.group_document, "after": after.group_document},
     }
 
@@ -97,6 +97,8 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> str:
         ("footprint", *report.footprints),
     ):
         for level in ("p50", "p90", "max"):
+            if level in wss.PERCENTS and (before.why or after.why):
+                continue  # too few windows
             (low, then), (least, now) = before.bounds(level), after.bounds(level)
             if (low, least) == (then, now):
                 rows.append(
@@ -126,6 +128,10 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> str:
     if any(one.label.endswith("?") for one in moved):
         lines.append("? a guess from the shape of the memory")
     return "\n".join(lines)
+
+
+def _less(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one - other
 
 
 def _range(low: float, high: float) -> str:

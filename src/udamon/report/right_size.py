@@ -40,8 +40,6 @@ from udamon.units import format_size
 
 ROWS, BLOCKS, DRAWS = 512, 32, 500
 SURE = 0.95
-FEWEST = 20
-"""Windows, for an interval of confidence."""
 
 SUMMED = """
     SELECT block, first, last, {sums} FROM (
@@ -122,8 +120,8 @@ def measure(source: Source, serve: float = 0.99, *, seed: int = 1) -> RightSize:
     interval, why = None, None
     if low != high:
         why = ALIKE if group is None else SHARED
-    elif moments < FEWEST:
-        why = f"{moments} windows are too few for an interval of confidence, which takes {FEWEST}"
+    elif moments < wss.FEWEST:
+        why = f"{moments} windows are too few for an interval of confidence, which takes {wss.FEWEST}"
     else:
         interval = _interval(touched, sizes, serve, Random(seed))
     return RightSize(

@@ -44,6 +44,9 @@ WORDS = {
     "regions": "number of regions",
 }
 LEVELS = ("min", "p25", "p50", "p75", "p90", "max", "mean")
+PERCENTS = ("p25", "p50", "p75", "p90")
+FEWEST = 20
+"""Windows, for percentiles and intervals of confidence: of fewer they say more of chance than of the program."""
 
 SNAPSHOTS = """
     SELECT seq, target, max(time) AS time, CAST(coalesce(sum({value}), 0) AS DOUBLE) AS amount
@@ -133,22 +136,43 @@ class WorkingSet:
     group: Group | None = None
 
     @property
-    def exact(self) -> dict[str, int] | None:
-        """The total by level; None where only bounds are known."""
+    def exact(self) -> dict[str, int | None] | None:
+        """The total by level; None where only bounds are known. A level is None where there are too few windows."""
         if self.group is None:
-            return self.total.bytes
-        return self.group.high if self.group.exact else None
+            return told(self.total.bytes, self.total.snapshots)
+        return told(self.group.high, self.total.snapshots) if self.group.exact else None
+
+    @property
+    def why(self) -> str | None:
+        """Why there are no percentiles; None where there are."""
+        count = self.total.snapshots
+        return (
+            None if count >= FEWEST else f"{count} windows are too few for percentiles, which take {FEWEST}"
+        )
 
     @property
     def group_document(self) -> dict[str, Any] | None:
         """For JSON: the bounds; None where the total is a plain sum."""
-        return None if self.group is None else self.group.document
+        if self.group is None:
+            return None
+        found = self.group.document
+        return found | {key: told(found[key], self.total.snapshots) for key in ("low", "high", "resident")}
 
     def bounds(self, level: str) -> tuple[int, int]:
-        """The total at a level: at least, and at most. Alike where it is exact."""
-        if self.group is None:
-            return self.total.bytes[level], self.total.bytes[level]
-        return self.group.low[level], self.group.high[level]
+        """The total at a level: at least, and at most. Alike where it is exact. A percentile of too few windows is
+        only known to be from the least to the most."""
+        low = high = self.total.bytes
+        if self.group is not None:
+            low, high = self.group.low, self.group.high
+        if level in PERCENTS and self.why is not None:
+            return low["min"], high["max"]
+        return low[level], high[level]
+
+
+def told(levels: dict[str, int], snapshots: int) -> dict[str, int | None]:
+    """The levels that are told of so many windows: None for the percentiles of too few."""
+    few = snapshots < FEWEST
+    return {name: None if few and name in PERCENTS else size for name, size in levels.items()}
 
 
 def measure(
@@ -215,8 +239,13 @@ def document(report: WorkingSet, catalog: Catalog, *, over_time: bool = False) -
         "start": report.start_ns / 1e9,
         "bytes": report.exact,
         "group": report.group_document,
+        "why": report.why,
         "targets": [
-            {**_whose(report, one, catalog), "snapshots": one.snapshots, "bytes": one.bytes}
+            {
+                **_whose(report, one, catalog),
+                "snapshots": one.snapshots,
+                "bytes": told(one.bytes, one.snapshots),
+            }
             for one in report.targets
         ],
     }  # fmt: skip
@@ -254,7 +283,9 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> str:
     if report.group is None:
         lines += _distribution(report.total, terminal, shown(report))
     else:
-        lines += _between(report.group, terminal)
+        lines += _between(report.group, report.total.snapshots, terminal)
+    if report.why is not None:
+        lines.append(f"  {report.why}")
     if report.owners is not None:
         lines += ["", *_owners(report)]
     elif len(report.targets) > 1:
@@ -273,8 +304,7 @@ def _owners(report: WorkingSet, top: int = 20) -> list[str]:
     first = sorted(report.targets, key=lambda one: (-one.bytes["mean"], one.target or 0))
     rows = [["mapping", "min", "p50", "p90", "max", "mean"]]
     rows += [
-        [shorten(owners[one.target or 0].place, 26), *(amount(one.bytes[name]) for name in rows[0][1:])]
-        for one in first[:top]
+        [shorten(owners[one.target or 0].place, 26), *_told(one, rows[0][1:], amount)] for one in first[:top]
     ]
     rest = len(first) - top
     guessed = any(owners[one.target or 0].guess for one in first[:top])
@@ -289,15 +319,22 @@ def _distribution(series: Series, terminal: Terminal, amount: Callable[[float], 
     top = series.bytes["max"] or 1
     room = max(10, terminal.width - 22)
     return [f"  {name:4}  {amount(size):>10}  {terminal.bar(size / top, room)}".rstrip()
-            for name, size in series.bytes.items()]  # fmt: skip
+            for name, size in told(series.bytes, series.snapshots).items() if size is not None]  # fmt: skip
 
 
-def _between(group: Group, terminal: Terminal) -> list[str]:
+def _told(series: Series, levels: Sequence[str], amount: Callable[[float], str]) -> list[str]:
+    known = told(series.bytes, series.snapshots)
+    return ["-" if (size := known[name]) is None else amount(size) for name in levels]
+
+
+def _between(group: Group, snapshots: int, terminal: Terminal) -> list[str]:
     """A line for each level: the bar is full up to the lower bound and light up to the upper one."""
     top = max(group.high["max"], 1)
     room = max(10, terminal.width - 40)
     lines = []
-    for name, most in group.high.items():
+    for name, most in told(group.high, snapshots).items():
+        if most is None:
+            continue
         least = group.low[name]
         words = between(least, most)
         sure = terminal.bar(least / top, room)
@@ -331,7 +368,7 @@ def _targets(report: WorkingSet, catalog: Catalog) -> list[str]:
     rows = [
         [
             catalog.target(one.target or 0).label,
-            *(amount(one.bytes[name]) for name in head[1:-1]),
+            *_told(one, head[1:-1], amount),
             str(one.snapshots),
         ]
         for one in report.targets

@@ -19,7 +19,9 @@ class Tip {
   hide() { this.box.hidden = true; }
 }
 
-const amount = (data, level) => data.group === null ? size(data.working_set[level])
+const told = (bytes) => bytes === null ? "–" : size(bytes);  // a percentile of too few windows is not
+const amount = (data, level) => data.group === null || data.group.high[level] === null
+  ? told((data.group === null ? data.working_set : data.group.high)[level])
   : `${size(data.group.low[level])} to ${size(data.group.high[level])}`;
 
 const tiles = (data) => {
