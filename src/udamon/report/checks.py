@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 from udamon.errors import RecordingError, UsageError
 from udamon.report import groups, hot_cold, right_size, wss
 from udamon.report.diff import footprint_of
+from udamon.report.groups_text import between
+from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import Source
 from udamon.report.terminal import clock
 from udamon.units import format_size, parse_share, parse_size, parse_time_ns
 
 DEFAULT_COLD_AGE = "10s"
-LEVELS = wss.LEVELS
 
 _T = TypeVar("_T")
 
@@ -168,13 +169,13 @@ def _sizes(
     words = f"{words} {level}"
     why = None
     if low != high:
-        few = report.why if level in wss.PERCENTS else None
+        few = report.why if level in PERCENTS else None
         why = few or right_size.SHARED
     if most is not None:
-        text = f"{words} {wss.between(low, high)}, at most {format_size(most)}"
+        text = f"{words} {between(low, high)}, at most {format_size(most)}"
         found.append(Check(f"max-{name}", _at_most(low, high, most), low, high, most, text, why))
     if least is not None:
-        text = f"{words} {wss.between(low, high)}, at least {format_size(least)}"
+        text = f"{words} {between(low, high)}, at least {format_size(least)}"
         found.append(Check(f"min-{name}", _at_least(low, high, least), low, high, least, text, why))
     return found
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from udamon.report import hot_cold, wss
 from udamon.report.hot_cold import Use, amounts
+from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.units import format_size
@@ -83,7 +84,7 @@ def _sides(before: wss.WorkingSet, after: wss.WorkingSet) -> dict[str, Any]:
         "after": after.exact,
         "change": None
         if before.exact is None or after.exact is None
-        else {level: _less(after.exact[level], before.exact[level]) for level in wss.LEVELS},
+        else {level: _less(after.exact[level], before.exact[level]) for level in LEVELS},
         "group": {"before": before.group_document, "after": after.group_document},
     }
 
@@ -97,7 +98,7 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> str:
         ("footprint", *report.footprints),
     ):
         for level in ("p50", "p90", "max"):
-            if level in wss.PERCENTS and (before.why or after.why):
+            if level in PERCENTS and (before.why or after.why):
                 continue  # too few windows
             (low, then), (least, now) = before.bounds(level), after.bounds(level)
             if (low, least) == (then, now):

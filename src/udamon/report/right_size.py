@@ -32,7 +32,9 @@ from typing import Any
 
 from udamon.errors import UsageError
 from udamon.report import wss
+from udamon.report.groups_text import between
 from udamon.report.heatmap import lines_of, span
+from udamon.report.levels import FEWEST
 from udamon.report.place import Axis, Place, sums
 from udamon.report.source import Source, double
 from udamon.report.terminal import Terminal, clock, table
@@ -120,8 +122,8 @@ def measure(source: Source, serve: float = 0.99, *, seed: int = 1) -> RightSize:
     interval, why = None, None
     if low != high:
         why = ALIKE if group is None else SHARED
-    elif moments < wss.FEWEST:
-        why = f"{moments} windows are too few for an interval of confidence, which takes {wss.FEWEST}"
+    elif moments < FEWEST:
+        why = f"{moments} windows are too few for an interval of confidence, which takes {FEWEST}"
     else:
         interval = _interval(touched, sizes, serve, Random(seed))
     return RightSize(
@@ -219,13 +221,13 @@ def render(report: RightSize, terminal: Terminal) -> str:
     top = max((most for *_, most in report.curve), default=0) or 1
     room = max(10, terminal.width - 48)
     rows = [
-        [f"{served:.1%}", wss.between(least, most), terminal.bar(most / top, room)]
+        [f"{served:.1%}", between(least, most), terminal.bar(most / top, room)]
         for served, least, most in report.curve
     ]
     low, high = (f"{amount / report.resident:.0%}" if report.resident else "0%" for amount in report.saved)
     share = low if low == high else f"{low} to {high}"
     lines = [
-        f"to serve {report.serve:.4g} of all accessed page-intervals: {wss.between(report.low, report.high)}"
+        f"to serve {report.serve:.4g} of all accessed page-intervals: {between(report.low, report.high)}"
     ]
     if report.why is not None:
         lines += wrap(report.why + ".", terminal.width, initial_indent="  ", subsequent_indent="  ")
@@ -233,7 +235,7 @@ def render(report: RightSize, terminal: Terminal) -> str:
         least, most = map(format_size, report.interval)
         few = "" if report.blocks >= 8 else " (few blocks: record longer for an interval to rely on)"
         lines.append(f"  between {least} and {most} with {SURE:.0%} confidence{few}")
-    saved = f"{wss.between(*report.saved)} ({share})"
+    saved = f"{between(*report.saved)} ({share})"
     there = f"{format_size(report.resident)} were in memory: reclaiming the rest would save {saved}"
     lines += [
         *wrap(there, terminal.width, initial_indent="  ", subsequent_indent="  "),

@@ -19,6 +19,8 @@ from udamon.errors import RecordingError
 from udamon.report import groups
 from udamon.report.catalog import Catalog
 from udamon.report.groups import Group
+from udamon.report.groups_text import between, distribution
+from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told
 from udamon.report.owners import Owner, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import Source
@@ -43,11 +45,6 @@ WORDS = {
     "monitored": "footprint: bytes monitored",
     "regions": "number of regions",
 }
-LEVELS = ("min", "p25", "p50", "p75", "p90", "max", "mean")
-PERCENTS = ("p25", "p50", "p75", "p90")
-FEWEST = 20
-"""Windows, for percentiles and intervals of confidence: of fewer they say more of chance than of the program."""
-
 SNAPSHOTS = """
     SELECT seq, target, max(time) AS time, CAST(coalesce(sum({value}), 0) AS DOUBLE) AS amount
     FROM regions GROUP BY seq, target
@@ -169,12 +166,6 @@ class WorkingSet:
         return low[level], high[level]
 
 
-def told(levels: dict[str, int], snapshots: int) -> dict[str, int | None]:
-    """The levels that are told of so many windows: None for the percentiles of too few."""
-    few = snapshots < FEWEST
-    return {name: None if few and name in PERCENTS else size for name, size in levels.items()}
-
-
 def measure(
     source: Source, definition: str = "touched", *, every: bool = False, bins: int = 120, by: str = "process"
 ) -> WorkingSet:
@@ -283,7 +274,7 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> str:
     if report.group is None:
         lines += _distribution(report.total, terminal, shown(report))
     else:
-        lines += _between(report.group, report.total.snapshots, terminal)
+        lines += distribution(report.group, report.total.snapshots, terminal)
     if report.why is not None:
         lines.append(f"  {report.why}")
     if report.owners is not None:
@@ -325,41 +316,6 @@ def _distribution(series: Series, terminal: Terminal, amount: Callable[[float], 
 def _told(series: Series, levels: Sequence[str], amount: Callable[[float], str]) -> list[str]:
     known = told(series.bytes, series.snapshots)
     return ["-" if (size := known[name]) is None else amount(size) for name in levels]
-
-
-def _between(group: Group, snapshots: int, terminal: Terminal) -> list[str]:
-    """A line for each level: the bar is full up to the lower bound and light up to the upper one."""
-    top = max(group.high["max"], 1)
-    room = max(10, terminal.width - 40)
-    lines = []
-    for name, most in told(group.high, snapshots).items():
-        if most is None:
-            continue
-        least = group.low[name]
-        words = between(least, most)
-        sure = terminal.bar(least / top, room)
-        rest = ("░" if terminal.blocks else ".") * (round(most / top * room) - len(sure))
-        lines.append(f"  {name:4}  {words:>31}  {sure}{rest}".rstrip())
-    return [*lines, *_why(group)]
-
-
-def between(least: float, most: float) -> str:
-    """Two bounds for people; one size where they look alike."""
-    low, high = format_size(least), format_size(most)
-    return high if low == high else f"between {low} and {high}"
-
-
-def _why(group: Group) -> list[str]:
-    there = format_size(group.resident["max"])
-    bounds = "" if group.exact else ", so these are bounds"
-    lines = [f"  Pages that several mappings have count once{bounds}."]
-    if group.frames_seen:
-        lines.append(f"  {there} were resident at most, counted by page frames.")
-    elif not group.shared_known:
-        lines.append("  The recording does not tell which memory is shared: they are wide.")
-    else:
-        lines.append("  Record as root to have page frames counted: then they are closer.")
-    return lines
 
 
 def _targets(report: WorkingSet, catalog: Catalog) -> list[str]:
