@@ -29,6 +29,7 @@ setup(
                 "src/udamon/native/arrow.c",
                 "src/udamon/native/cells.c",
                 "src/udamon/native/trace.c",
+                "src/udamon/native/frames.c",
             ],
             depends=[
                 f"src/udamon/native/{name}.h"

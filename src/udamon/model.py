@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -43,6 +44,38 @@ class MemoryMapping:
         return Range(self.start, self.end)
 
 
+NOWHERE = (1 << 64) - 1
+"""In arrays of Sharing: null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What is known of others who map the pages of a snapshot's regions: parallel arrays of 'Q'.
+
+    `private`: bytes resident that nothing else maps. `anonymous`: bytes resident that are no page cache and no
+    shared memory. `touched_min`: bytes that this target itself accessed in the
+    window, for sure. `objects`: numbers; regions of different ones have no page in common. `file_offsets`: bytes
+    into the object, NOWHERE for anonymous memory. `distinct`: bytes resident that no region before this one (in the
+    snapshots of one `seq`, in their order) of the same object has, NOWHERE where page frames cannot be seen.
+    `same_as` is the target whose address space this one's is, where that is another target.
+    """
+
+    private: array[int]
+    anonymous: array[int]
+    touched_min: array[int]
+    objects: array[int]
+    file_offsets: array[int]
+    distinct: array[int]
+    same_as: int | None = None
+
+    @classmethod
+    def of(cls, columns: Iterable[Iterable[int | None]], same_as: int | None = None) -> Sharing:
+        """From values for each region, column by column in the order of the fields; None becomes NOWHERE."""
+        found = [array("Q", [NOWHERE if value is None else value for value in column]) for column in columns]
+        private, anonymous, touched_min, objects, file_offsets, distinct = found or [array("Q")] * 6
+        return cls(private, anonymous, touched_min, objects, file_offsets, distinct, same_as)
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One target at the end of one aggregation: what every client of a monitor sees.
@@ -50,7 +83,7 @@ class Snapshot:
     Times are nanoseconds on CLOCK_MONOTONIC; the window is [begin_ns, end_ns). The arrays are parallel,
     one entry a region, in address order; bytes are bytes, `nr_accesses` counts ticks (0..`ticks`) and
     `ages` aggregations. `touched` estimates or measures the bytes accessed at least once in the window;
-    `resident` is None where the primitive does not know it.
+    `resident` and `sharing` are None where the primitive does not know it.
     """
 
     target: int
@@ -66,6 +99,7 @@ class Snapshot:
     ages: array[int]  # 'I'
     touched: array[int]  # 'Q'
     resident: array[int] | None = None  # 'Q'
+    sharing: Sharing | None = None
 
     def __len__(self) -> int:
         return len(self.starts)

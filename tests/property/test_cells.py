@@ -54,6 +54,7 @@ def recordings(draw: st.DrawFn) -> list[Snapshot]:
                 nr_accesses=array("I", draw(st.lists(st.integers(0, ticks), min_size=count, max_size=count))),
                 ages=array("I", draw(st.lists(st.integers(0, 2**32 - 1), min_size=count, max_size=count))),
                 touched=array("Q", [0] * count),
+                resident=draw(st.none() | st.just(array("Q", [(end - start) // 3 for start, end in regions]))),
             )
         )  # fmt: skip
     return found

@@ -173,5 +173,5 @@ def test_room_never_lets_more_in_than_there_is(ms: int, size: int, sizes: list[i
         if quota.is_set and not quota.full:
             assert PAGE <= quota.room <= quota.esz - quota.charged_sz
             took = region(0, min(pages, quota.room // PAGE))
-            quota.charge(bench.targets[0], took, took.size, 0)
+            quota.charge(bench.targets[0], took, took.size, took.size, 0)
             assert quota.charged_sz <= quota.esz

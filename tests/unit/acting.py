@@ -24,6 +24,7 @@ from udamon.engine.acting import Acted
 from udamon.model import Range
 from udamon.ops.base import Applied
 from udamon.schemes import Matching, Schemes
+from udamon.schemes.sizes import Sizes
 
 PAGE = 4096
 COLD = AccessPattern(ANY_SIZE, Bounds(0, 0), ANY_COUNT)
@@ -118,11 +119,21 @@ class Bench:
         regions: Sequence[Region] | Sequence[Sequence[Region]] = (),
         attrs: Attrs | None = None,
         numbers: Numbers | None = None,
+        sizes: Sizes | None = None,
+        keep_up: bool = False,
     ) -> None:
         self.clock = ManualClock()
         self.attrs = attrs or Attrs(min_nr_regions=3)
         self.actor, self.numbers, self.told = Recorder(), numbers or Numbers(), Told()
-        self.schemes = Schemes(schemes, self.actor, self.numbers, self.clock.now_ns, observers=[self.told])
+        self.schemes = Schemes(
+            schemes,
+            self.actor,
+            self.numbers,
+            self.clock.now_ns,
+            observers=[self.told],
+            sizes=sizes,
+            keep_up=keep_up,
+        )
         self.events: list[tuple[str, Mapping[str, object]]] = []
         self.targets: list[Target] = []
         lists = [regions] if regions and isinstance(regions[0], Region) else regions

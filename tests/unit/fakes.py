@@ -10,7 +10,7 @@ from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
 from udamon.errors import CannotError, TargetGone
 from udamon.model import Event, Range, Snapshot
-from udamon.ops.base import Emit, Touched
+from udamon.ops.base import Emit, Shared, Touched
 
 
 def answers_of(slots: Slots, ticks: int, hits: Sequence[int]) -> Answers:
@@ -97,6 +97,17 @@ class FakeCensus:
         self.gone: set[int] = set()
         self.refused: dict[int, CannotError] = {}
         self.prepared: list[int] = []
+        self.leaders: dict[int, int] = {}
+        self.known: dict[int, list[Shared | None]] = {}
+
+    def begin(self, targets: Sequence[Target]) -> None:
+        """A test has said already what is shared."""
+
+    def leader(self, target: Target) -> int:
+        return self.leaders.get(target.index, target.index)
+
+    def shared(self, target: Target) -> Sequence[Shared | None] | None:
+        return self.known.get(target.index)
 
     def prepare(self, target: Target) -> None:
         self._check(target)

@@ -157,7 +157,7 @@ def test_hottest_mappings() -> None:
     detail = posted(state, window(0, 20, 10)).detail()
     assert detail is not None
     assert [(one.label, one.touched, one.size, one.rate) for one in hottest(detail, 9)] == [
-        ("anonymous", 3 * MIB // 2, 3 * MIB, 0.5), ("heap", MIB, MIB, 1.0),
+        ("anonymous 7f0000000000", 3 * MIB // 2, 3 * MIB, 0.5), ("heap", MIB, MIB, 1.0),
     ]  # fmt: skip
     assert len(hottest(detail, 1)) == 1
 

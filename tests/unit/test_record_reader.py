@@ -7,12 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from arro3.core import RecordBatchReader, Schema
+from arro3.io import write_ipc_stream
 
+from tests.unit.snapshots import recorded, snap
 from tests.unit.test_record_writer import snapshot
 from udamon.errors import RecordingError
 from udamon.model import Event
+from udamon.record import tables
 from udamon.record.reader import Recording
+from udamon.record.schema import FIRST_COLUMNS, SCHEMA, schema_with
 from udamon.record.writer import Writer
+from udamon.report import wss
+from udamon.report.source import Source
 
 
 @pytest.mark.parametrize(
@@ -122,3 +129,30 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         rows[times] = _peak(path)
     assert rows[10][0] == 10 * rows[1][0] == 2_000_000
     assert rows[10][1] - rows[1][1] < 10 * 1024
+
+
+def test_recordings_of_earlier_versions(tmp_path: Path) -> None:
+    """They lack the columns that tell what is shared: those are null, everything else is as it was, and Parquet and
+    CSV are written of them, too."""
+    shots = [snap(seq, [(0, 4096, 1, 0), (8192, 16384, 0, seq)], target=seq % 2) for seq in range(4)]
+    new = recorded(tmp_path / "new", shots, via="refs")
+    batches = [batch.select(list(FIRST_COLUMNS)) for batch in new.batches()]
+    fields = [SCHEMA.field(name) for name in FIRST_COLUMNS]
+    schema = Schema(fields).with_metadata(schema_with(new.metadata).metadata)
+    old = tmp_path / "old"
+    write_ipc_stream(RecordBatchReader.from_batches(schema, batches), old, compression=None)
+    recording = Recording(old)
+    assert (recording.knows_sharing, new.knows_sharing) == (False, True)
+    assert list(recording.snapshots()) == list(new.snapshots()) == shots
+    for write in (tables.parquet, tables.csv):
+        with (tmp_path / "out").open("wb") as file:
+            write(recording, file)
+        assert (tmp_path / "out").stat().st_size > 0
+    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+    with Source(recording) as source:
+        report = wss.measure(source)
+    assert report.group is not None
+    assert not report.group.shared_known
+    # refs cannot tell what a process accessed itself, and nothing is known to be its own.
+    assert report.group.low["max"] == 0
+    assert report.group.high["max"] == 4096

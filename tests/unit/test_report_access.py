@@ -96,7 +96,8 @@ def test_document_and_text(recording: Recording) -> None:
     assert found["time"] == (START + 300_000_000) / 1e9
     assert found["regions"][0] == {
         "target": 0, "start": 0x1000, "end": 0x3000, "nr_accesses": 20, "rate": 1.0, "age": 1,
-        "touched_bytes": 100, "temperature": 10_010_000, "mapping": "/lib/b.so", "kind": "library",
+        "touched_bytes": 100, "resident_bytes": None, "temperature": 10_010_000,
+        "mapping": "/lib/b.so", "kind": "library",
     }  # fmt: skip
     text = access.render(report, Catalog(recording))
     assert "pid 100 x, at 300 ms: 3 regions, 44.0 KiB, 800 B touched" in text

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from tests.unit.snapshots import recorded
 from tests.unit.test_report_wss import START, Region, record, snap
 from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Snapshot
@@ -81,9 +85,9 @@ def test_right_size_of_a_known_pattern(tmp_path: Path) -> None:
         0.45: MIB // 2, 0.9: MIB, 0.95: 1.5 * MIB, 1.0: 2 * MIB
     }  # fmt: skip
     assert found[0.9].resident == 8 * MIB
-    assert found[0.9].saved == 7 * MIB
+    assert found[0.9].saved == (7 * MIB, 7 * MIB)
     # Every window is the same, so the interval has no width.
-    assert (found[0.95].low, found[0.95].high) == (1.5 * MIB, 1.5 * MIB)
+    assert found[0.95].interval == (1.5 * MIB, 1.5 * MIB)
     text = right_size.render(found[0.95], Terminal(80, 0, False))
     assert "1.5 MiB" in text
     assert max(map(len, text.splitlines())) <= 80
@@ -97,11 +101,45 @@ def test_right_size_interval_covers(tmp_path: Path) -> None:
     with Source(recording) as source:
         report = right_size.measure(source, 0.9)
         assert right_size.measure(source, 0.9) == report
-    assert report.low <= report.need <= report.high
-    assert report.high > report.low
+    assert report.interval is not None
+    low, high = report.interval
+    assert low <= (report.need or 0) <= high
+    assert high > low
     # The 90 % of a distribution that halves about every 1.4 MiB lie in its first 4.6 MiB.
-    assert report.low <= 4.6 * MIB <= report.high
+    assert low <= 4.6 * MIB <= high
     assert right_size.document(report)["interval"]["confidence"] == 0.95
+
+
+def test_right_size_bounds_of_a_census(tmp_path: Path) -> None:
+    """A tenth of a mapping is touched in every window: if it is always the same, that is enough, else all may be
+    needed. Few windows of what is known give no interval, and say why."""
+    shots = [
+        replace(snap(seq, [(0, 10 * MIB, 2, 0, MIB)]), resident=array("Q", [10 * MIB])) for seq in range(40)
+    ]
+    with Source(recorded(tmp_path / "a", shots, via="refs")) as source:
+        report = right_size.measure(source, 0.9)
+    assert (report.low, report.high) == (ceil(0.9 * MIB), 9 * MIB)
+    assert (report.need, report.interval) == (None, None)
+    document = right_size.document(report)
+    assert (document["bytes"], document["interval"], document["saved_bytes"]) == (None, None, None)
+    assert "same pages in every window" in document["why"]
+    assert "between 921.6 KiB and 9.0 MiB" in right_size.render(report, Terminal(80, 0, False))
+    with Source(recorded(tmp_path / "b", [hot_at(seq, 0) for seq in range(19)], via="idle")) as source:
+        few = right_size.measure(source, 0.9)
+    assert few.need is not None
+    assert (few.interval, few.why) == (
+        None,
+        "19 windows are too few for an interval of confidence, which takes 20",
+    )
+
+
+def test_right_size_of_a_group(tmp_path: Path) -> None:
+    """Two targets of which nothing is known to be apart: what one needs, up to what both need."""
+    shots = [replace(hot_at(seq, 0), target=target) for seq in range(20) for target in (0, 1)]
+    with Source(recorded(tmp_path / "a", shots, via="idle")) as source:
+        report = right_size.measure(source, 1.0)
+    assert (report.low, report.high) == (MIB, 2 * MIB)
+    assert right_size.document(report)["group"]["high"] == 2 * MIB
 
 
 def test_right_size_refuses(tmp_path: Path) -> None:

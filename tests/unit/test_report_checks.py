@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.unit.snapshots import recorded
 from tests.unit.test_report_wss import START, record, snap
 from udamon.cli import check
 from udamon.errors import RecordingError, UsageError
@@ -91,3 +94,35 @@ def test_too_short_to_tell(file: Path) -> None:
     """A recording shorter than what counts as cold does not pass for it."""
     with pytest.raises(RecordingError, match="2 s long, so nothing can have been cold for 10 s"):
         run(file, "--max-cold-share", "10%")
+
+
+def test_bounds_decide_or_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tenth of a mapping is touched in each window, seen by refs: up to 90 % of it may be cold, or none. Of two such
+    targets of which nothing is known to be apart nothing less follows."""
+    shots = [
+        replace(snap(seq, [(0, 10 * MIB, 2, 0, MIB)]), resident=array("Q", [10 * MIB])) for seq in range(20)
+    ]
+    recorded(tmp_path / "a", shots, via="refs")
+    for limit, status, word in (("90%", 0, "ok"), ("89%", 3, "?")):
+        assert run(tmp_path / "a", "--cold-age", "1s", "--max-cold-share", limit) == status
+        assert capsys.readouterr().out.startswith(word)
+    assert (
+        run(tmp_path / "a", "--cold-age", "1s", "--max-cold-share", "50%", "--max-wss", "1MiB", "--json") == 3
+    )
+    document = json.loads(capsys.readouterr().out)
+    assert (document["holds"], document["grain"]) == (None, "mapping")
+    wss, cold = document["checks"]
+    assert (wss["holds"], wss["value"], wss["low"], wss["high"], wss["why"]) == (True, MIB, MIB, MIB, None)
+    assert (cold["holds"], cold["value"], cold["low"]) == (None, None, 0)
+    assert cold["high"] == pytest.approx(0.9)
+    assert "refs" in cold["why"]
+
+    both = [replace(one, target=target) for one in shots for target in (0, 1)]
+    recorded(tmp_path / "b", both, via="idle")
+    for limit, value, status in (
+        ("--max-wss", "2MiB", 0), ("--max-wss", "1MiB", 3), ("--max-wss", "1023KiB", 1),
+        ("--min-wss", "1MiB", 0), ("--min-wss", "2MiB", 3), ("--min-wss", "2049KiB", 1),
+    ):  # fmt: skip
+        assert run(tmp_path / "b", limit, value) == status, (limit, value)
+    # One that is broken is broken, whatever is not decided beside it.
+    assert run(tmp_path / "b", "--max-wss", "1MiB", "--min-snapshots", "21") == 1

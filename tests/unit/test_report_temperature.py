@@ -76,7 +76,7 @@ def test_hot_and_cold_first(tmp_path: Path) -> None:
         hot, cold = (access.measure(source, sort=sort) for sort in ("hot", "cold"))
     assert [line.start for line in hot.lines] == [3 * MIB, 16 * MIB, 0, MIB, 10 * MIB]
     assert [line.start for line in cold.lines] == [10 * MIB, MIB, 0, 16 * MIB, 3 * MIB]
-    boxes = access.boxes(hot, Terminal(80, 0, False))
+    boxes = access.boxes(hot, Terminal(80, 0, False), "ticks accessed")
     assert max(map(len, boxes.splitlines())) <= 80
     assert boxes.isascii()
 

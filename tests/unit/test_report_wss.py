@@ -169,6 +169,22 @@ def test_document_and_text(tmp_path: Path) -> None:
         assert blocks or text.isascii()
 
 
+def test_percentiles_take_twenty_windows(tmp_path: Path) -> None:
+    """Of 19 they are null, and it is said why; the least, the most and the mean are facts."""
+    for count, told in ((19, False), (20, True)):
+        recording = record(tmp_path / str(count), [one(seq, 4096) for seq in range(count)])
+        report, catalog = working_set(recording), Catalog(recording)
+        found = wss.document(report, catalog)
+        assert (
+            (found["bytes"]["p50"] is not None) == (found["targets"][0]["bytes"]["p90"] is not None) == told
+        )
+        assert (found["why"] is None) == told
+        assert found["bytes"]["max"] == found["bytes"]["mean"] == 4096
+        text = wss.render(report, catalog, Terminal(80, 0, False))
+        assert ("p50 " in text) == ("19 windows are too few" not in text) == told
+        assert report.bounds("p50") == (4096, 4096)
+
+
 def test_a_rotated_recording_is_reported_as_a_whole(tmp_path: Path) -> None:
     """Snapshots of FILE.1 and FILE: each counts once, whichever part it is in."""
     with Writer(tmp_path / "a", {"via": "sim"}, max_size=1 << 16) as writer:

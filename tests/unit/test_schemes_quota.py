@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.acting import ALL, COLD, PAGE, Bench, Numbers, region
+from udamon.core.regions import Region
 from udamon.core.scheme import (
     U64_MAX,
     Action,
@@ -102,7 +103,7 @@ def test_windows_open_by_the_clock() -> None:
     quota = ChargedQuota(Quota(bytes=8 * PAGE, reset_interval_ms=1_000), PAGE)
     assert not quota.window(5 * MS, unread), "the first window is limited like all others"
     assert quota.esz == 8 * PAGE
-    quota.charge(_target(), region(0, 8), 8 * PAGE, 0)
+    charge(quota, region(0, 8), 8 * PAGE, 0)
     assert quota.full
     assert not quota.window(1_004 * MS, unread)
     assert quota.full
@@ -115,7 +116,7 @@ def test_windows_open_by_the_clock() -> None:
 def test_without_an_interval_every_pass_opens_a_window() -> None:
     quota = ChargedQuota(Quota(bytes=PAGE), PAGE)
     quota.window(0, unread)
-    quota.charge(_target(), region(0, 1), 0, 0)
+    charge(quota, region(0, 1), 0, 0)
     assert quota.window(0, unread)
 
 
@@ -135,7 +136,7 @@ def test_less_than_a_region_left_is_full() -> None:
     quota.window(0, unread)
     assert not quota.full
     assert quota.room == PAGE
-    quota.charge(_target(), region(0, 1), 0, 0)
+    charge(quota, region(0, 1), 0, 0)
     assert quota.full
 
 
@@ -143,7 +144,7 @@ def test_time_is_a_size_by_throughput() -> None:
     quota = ChargedQuota(Quota(ms=10, reset_interval_ms=1_000), PAGE)
     quota.window(0, unread)
     assert quota.esz == 10 * 1024 * PAGE, "4 MiB a millisecond while nothing was measured"
-    quota.charge(_target(), region(0, 256), MIB, 2 * MS)  # 1 MiB in 2 ms
+    charge(quota, region(0, 256), MIB, 2 * MS)  # 1 MiB in 2 ms
     quota.window(1_000 * MS, unread)
     assert quota.esz == 10 * MIB // 2
 
@@ -152,10 +153,10 @@ def test_a_slow_beginning_is_forgotten() -> None:
     """A page in 5 ms, then 1 MiB in 1 ms: what counts is the faster of the last window and of all together."""
     quota = ChargedQuota(Quota(ms=10, reset_interval_ms=1_000), PAGE)
     quota.window(0, unread)
-    quota.charge(_target(), region(0, 1), PAGE, 5 * MS)
+    charge(quota, region(0, 1), PAGE, 5 * MS)
     quota.window(1_000 * MS, unread)
     assert quota.esz == 8190, "4 KiB in 5 ms: 819 bytes a ms"
-    quota.charge(_target(), region(0, 256), MIB, 1 * MS)
+    charge(quota, region(0, 256), MIB, 1 * MS)
     quota.window(2_000 * MS, unread)
     assert quota.esz == 10 * MIB
 
@@ -163,7 +164,7 @@ def test_a_slow_beginning_is_forgotten() -> None:
 def test_time_that_is_used_up_ends_the_window_whatever_was_estimated() -> None:
     quota = ChargedQuota(Quota(ms=10, reset_interval_ms=1_000), PAGE)
     quota.window(0, unread)
-    quota.charge(_target(), region(0, 1), PAGE, 10 * MS)
+    charge(quota, region(0, 1), PAGE, 10 * MS)
     assert quota.full
     quota.window(1_000 * MS, unread)
     assert not quota.full
@@ -181,14 +182,14 @@ def test_the_least_of_goal_time_and_size_counts() -> None:
 def test_what_fails_is_charged_a_part() -> None:
     quota = ChargedQuota(Quota(bytes=10**12, fail_charge_num=1, fail_charge_denom=1024), PAGE)
     quota.window(0, unread)
-    quota.charge(_target(), region(0, 1000 * 256), 700 * MIB, 0)
+    charge(quota, region(0, 1000 * 256), 700 * MIB, 0)
     assert quota.charged_sz == 700 * MIB + 300 * 1024
 
 
 def test_a_quota_that_is_taken_away_limits_nothing() -> None:
     quota = ChargedQuota(Quota(bytes=PAGE), PAGE)
     quota.window(0, unread)
-    quota.charge(_target(), region(0, 1), 0, 0)
+    charge(quota, region(0, 1), 0, 0)
     quota.commit(Quota())
     assert not quota.full
     assert not quota.is_set
@@ -291,6 +292,10 @@ def test_a_metric_that_raises_is_told_once_and_holds_the_size() -> None:
     assert len(bench.notes) == 1
     assert "no such file" in bench.notes[0]
     assert bench.schemes.status()[0].why == "its goals cannot be measured"
+
+
+def charge(quota: ChargedQuota, region: Region, applied: int, took_ns: int) -> None:
+    quota.charge(_target(), region, region.size, applied, took_ns)
 
 
 def _target() -> Target:

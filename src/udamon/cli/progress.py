@@ -51,11 +51,8 @@ class Progress:
 
     def snapshot(self, snapshot: Snapshot) -> None:
         half = snapshot.ticks / 2
-        hot = sum(
-            end - start
-            for start, end, nr in zip(snapshot.starts, snapshot.ends, snapshot.nr_accesses, strict=True)
-            if nr >= half
-        )
+        sizes = snapshot.resident or [e - s for s, e in zip(snapshot.starts, snapshot.ends, strict=True)]
+        hot = sum(size for size, nr in zip(sizes, snapshot.nr_accesses, strict=True) if nr >= half)
         self._latest[snapshot.target] = snapshot.seq, len(snapshot), hot
         self.snapshots += 1
 

@@ -201,7 +201,8 @@ def _access(args: argparse.Namespace, source: Source) -> Found:
             report, found, Terminal.of_stdout()
         )
     if args.style == "simple-boxes":
-        return access.document(report), lambda: access.boxes(report, Terminal.of_stdout())
+        of = Catalog(source.recording).rate_of
+        return access.document(report), lambda: access.boxes(report, Terminal.of_stdout(), of)
     return access.document(report), lambda: access.render(report, Catalog(source.recording))
 
 

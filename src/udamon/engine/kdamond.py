@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from udamon.core.attrs import Attrs
@@ -17,7 +17,8 @@ from udamon.engine.bus import Bus
 from udamon.engine.context import Context
 from udamon.engine.tuner import Tuned, Tuner
 from udamon.errors import CannotError
-from udamon.model import Snapshot
+from udamon.model import Sharing, Snapshot
+from udamon.ops.base import Shared
 
 NAP_NS = 1_000_000_000
 """While schemes rest, it is looked this often whether a target is left."""
@@ -233,6 +234,7 @@ class Kdamond(Worker):
             ages=array("I", [r.age for r in regions]),
             touched=array("Q", touched),
             resident=None if resident is None else array("Q", resident),
+            sharing=_sharing(*known) if (known := self.context.watch.shared(target)) is not None else None,
         )
 
     def _finish(self) -> None:
@@ -246,3 +248,10 @@ class Kdamond(Worker):
         if not all(self.context.ops.valid(target) for target in self.context.targets):
             with suppress(CannotError):  # only to say which targets have ended
                 self.context.ops.update(self.context.targets, self.bus.emit)
+
+
+_UNKNOWN = (None,) * 6
+
+
+def _sharing(known: Sequence[Shared | None], same_as: int | None) -> Sharing:
+    return Sharing.of(zip(*(one or _UNKNOWN for one in known), strict=True), same_as)

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
 from udamon.core.regions import Region, fold
-from udamon.ops.base import Touched
+from udamon.ops.base import Shared, Touched
 
 ALIKE = 0.1
 """Parts of a mapping whose ages differ by this share of the older one's, or by one aggregation, become one."""
@@ -76,4 +76,28 @@ def resident_bytes(regions: Sequence[Region], seen: Sequence[Touched]) -> list[i
             at += 1
         start, end, resident, _ = seen[at]
         found.append(share(resident, region.start - start, region.end - start, end - start))
+    return found
+
+
+def shared_of(
+    regions: Sequence[Region], seen: Sequence[Touched], shared: Sequence[Shared | None]
+) -> list[Shared | None]:
+    """Of each region what is known of others who map its pages, from what is of each mapping that was seen; of a part
+    of a mapping its share of the bytes."""
+    found: list[Shared | None] = []
+    at = 0
+    for region in regions:
+        while seen[at].end <= region.start:
+            at += 1
+        start, end, whole = seen[at].start, seen[at].end, shared[at]
+        if whole is None or (region.start, region.end) == (start, end):
+            found.append(whole)
+            continue
+        first, last, size = region.start - start, region.end - start, end - start
+        private, anonymous, touched_min, distinct = (
+            None if amount is None else share(amount, first, last, size)
+            for amount in (whole.private, whole.anonymous, whole.touched_min, whole.distinct)
+        )
+        offset = None if whole.file_offset is None else whole.file_offset + first
+        found.append(Shared(private or 0, anonymous or 0, touched_min or 0, whole.object, offset, distinct))
     return found

@@ -17,10 +17,10 @@ from udamon.core.target import Target
 from udamon.core.tuning import rescale
 from udamon.engine.acting import Acted
 from udamon.engine.resident import Residents, overlaps
-from udamon.engine.successors import NO_CUTS, resident_bytes, successors
+from udamon.engine.successors import NO_CUTS, resident_bytes, shared_of, successors
 from udamon.errors import NotPermitted, OutOfFiles, RangesError, TargetGone
 from udamon.model import PAGE_SIZE
-from udamon.ops.base import Census, Sampler, Touched
+from udamon.ops.base import Census, Sampler, Shared, Touched
 
 
 class Watch(Protocol):
@@ -55,6 +55,10 @@ class Watch(Protocol):
 
     def resident(self, target: Target) -> list[int] | None:
         """Resident bytes of each region, where known."""
+
+    def shared(self, target: Target) -> tuple[list[Shared | None], int | None] | None:
+        """Of each region, what is known of others who map its pages; and the index of the target whose address
+        space this one's is, where that is another. None where nothing of that is known."""
 
     def acted(self, acted: Sequence[Acted]) -> None:
         """Schemes have cut regions, and begun the ages of these anew."""
@@ -135,6 +139,9 @@ class SampledWatch:
     def resident(self, target: Target) -> list[int] | None:
         return None if target.resident is None else overlaps(target.regions, target.resident)
 
+    def shared(self, target: Target) -> None:
+        """Samples tell of single pages, and not who else has them."""
+
     def acted(self, acted: Sequence[Acted]) -> None:
         for target, start, end in acted:
             self.policy.renew(target, start, end)
@@ -173,10 +180,13 @@ class CensusWatch:
         self._refused: set[int] = set()  # those that could not be
         self._looked: dict[int, tuple[int, int]] = {}
         self._seen: dict[int, list[Touched]] = {}
+        self._shared: dict[int, Sequence[Shared | None] | None] = {}
+        self._same: dict[int, int] = {}  # target index → the other one whose address space it has
         self._cuts: dict[int, set[int]] = {}  # where schemes began and stopped
 
     def rehearse(self, targets: Sequence[Target]) -> None:
-        for target in targets:
+        self._begin(targets)
+        for target in self._leaders(targets):
             with suppress(TargetGone, NotPermitted, OutOfFiles):
                 self._census.prepare(target)
                 self._census.look(target)
@@ -184,7 +194,7 @@ class CensusWatch:
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
         self._ticks = attrs.max_nr_accesses
         here = {target.index for target in targets}
-        for known in (self._prepared, self._looked, self._seen, self._cuts):
+        for known in (self._prepared, self._looked, self._seen, self._shared, self._cuts, self._same):
             for gone in known.keys() - here:
                 del known[gone]
         self._refused &= here
@@ -197,7 +207,7 @@ class CensusWatch:
             self._prepared.clear()
 
     def observe(self, targets: Sequence[Target], begin_ns: int, ticks: int, tick_ns: int) -> int:
-        for target in targets:
+        for target in self._leaders(targets):
             if target.index not in self._prepared:
                 self._prepare(target)
         if self._clock.wait_until(begin_ns + ticks * tick_ns):
@@ -211,7 +221,8 @@ class CensusWatch:
         Preparing is the next thing after looking so that as little as possible goes unseen in between.
         """
         self._looked.clear()
-        for target in targets:
+        self._begin(targets)
+        for target in self._leaders(targets):
             begin = self._prepared.pop(target.index, None)
             if begin is None:
                 self.skipped += target.index in self._refused
@@ -223,16 +234,36 @@ class CensusWatch:
             except (NotPermitted, OutOfFiles):
                 self.skipped += 1
                 continue
-            self._looked[target.index] = begin, self._clock.now_ns()
+            self._shared[target.index] = self._census.shared(target)
+            self._take(target, (begin, self._clock.now_ns()), seen)
             self._prepare(target)
-            cuts = self._cuts.get(target.index, NO_CUTS)
-            target.regions = successors(target.regions, seen, self._ticks, cuts)
-            self._seen[target.index] = seen
-            if cuts:
-                self._cuts[target.index] = {r.start for r in target.regions if r.start in cuts}
+        for target in targets:
+            leader = self._same.get(target.index)
+            if leader is not None and leader in self._looked:
+                self._shared[target.index] = self._shared.get(leader)
+                self._take(target, self._looked[leader], self._seen[leader])
         largest = max((r.nr_accesses for t in targets for r in t.regions), default=0)
         for target in targets:
             age(target.regions, largest // 10)
+
+    def _begin(self, targets: Sequence[Target]) -> None:
+        self._census.begin(targets)
+        leaders = {target.index: self._census.leader(target) for target in targets}
+        self._same = {index: leader for index, leader in leaders.items() if leader != index}
+        for index in self._same:
+            self._prepared.pop(index, None)
+
+    def _leaders(self, targets: Sequence[Target]) -> list[Target]:
+        """One target of each address space: looking at it clears the bits that the others would look at."""
+        return [target for target in targets if target.index not in self._same]
+
+    def _take(self, target: Target, window: tuple[int, int], seen: list[Touched]) -> None:
+        self._looked[target.index] = window
+        cuts = self._cuts.get(target.index, NO_CUTS)
+        target.regions = successors(target.regions, seen, self._ticks, cuts)
+        self._seen[target.index] = seen
+        if cuts:
+            self._cuts[target.index] = {r.start for r in target.regions if r.start in cuts}
 
     def _prepare(self, target: Target) -> None:
         try:
@@ -251,6 +282,12 @@ class CensusWatch:
     def resident(self, target: Target) -> list[int] | None:
         seen = self._seen.get(target.index)
         return None if seen is None else resident_bytes(target.regions, seen)
+
+    def shared(self, target: Target) -> tuple[list[Shared | None], int | None] | None:
+        seen, shared = self._seen.get(target.index), self._shared.get(target.index)
+        if seen is None or shared is None:
+            return None
+        return shared_of(target.regions, seen, shared), self._same.get(target.index)
 
     def acted(self, acted: Sequence[Acted]) -> None:
         for target, start, end in acted:

@@ -1,4 +1,4 @@
-"""/proc/PID/smaps: how much of each mapping is resident and was referenced.
+"""/proc/PID/smaps: how much of each mapping is resident, was referenced, and is shared.
 
 A mapping of hugetlb pages (flag "ht") always shows Rss and Referenced 0: the kernel accounts such pages
 apart and clear_refs passes them by, so nothing can be said of them from here.
@@ -17,6 +17,10 @@ from udamon.linux.roots import PROC
 # Fields are found by name, others may come in between. No name of a mapping can look like one, for the
 # kernel prints a newline in a name as \012. Twice as fast as one pattern for all of an entry.
 _RESIDENT = re.compile(rb"\nRss: +([1-9][0-9]*) kB\n")
+_AMOUNTS = re.compile(
+    rb"\nPrivate_Clean: +([0-9]+) kB\nPrivate_Dirty: +([0-9]+) kB\nReferenced: +[0-9]+ kB\nAnonymous: +([0-9]+) kB\n"
+    rb"(?:KSM: +([0-9]+) kB\n)?"
+)
 _HUGETLB = re.compile(
     rb"^[0-9a-f]+-[0-9a-f]+ [^\n]*\n(?:(?!Shared_Hugetlb:)[A-Z][^\n]*\n)*"
     rb"Shared_Hugetlb: +([0-9]+) kB\nPrivate_Hugetlb: +([0-9]+) kB\n",
@@ -35,6 +39,20 @@ class Referenced(NamedTuple):
     end: int
     rss: int
     referenced: int
+
+
+class Mapped(NamedTuple):
+    """What a mapping's pages are. `private`: bytes of the resident ones that nothing else maps; `anonymous`: of
+    those that are no page cache (and no shared memory); `merged`: of those that KSM may share with anybody.
+    `device` ("fe:00") and `inode` are of its file, inode 0 for none, and `offset` is in it, in bytes.
+    """
+
+    private: int
+    anonymous: int
+    merged: int
+    device: str
+    inode: int
+    offset: int
 
 
 def read_smaps(process: ProcessId, root: Path = PROC) -> bytes:
@@ -59,6 +77,25 @@ def _entry_around(data: bytes, position: int, rss_kib: int) -> Referenced:
     at = data.index(b"\nReferenced:", position) + len(b"\nReferenced:")
     referenced_kib = int(data[at : data.index(b"kB", at)])
     return Referenced(int(start, 16), int(end, 16), rss_kib << 10, referenced_kib << 10)
+
+
+def parse_mapped(data: bytes) -> list[Mapped | None]:
+    """Of each mapping that `parse_referenced` finds, in its order; None where a kernel does not say."""
+    return [_mapped_around(data, match.start()) for match in _RESIDENT.finditer(data)]
+
+
+def _mapped_around(data: bytes, position: int) -> Mapped | None:
+    head_end = data.rindex(b"\nSize:", 0, position)
+    fields = data[data.rfind(b"\n", 0, head_end) + 1 : head_end].split(None, 5)
+    end = data.find(b"\nSize:", position)  # of the next mapping
+    end = len(data) if end < 0 else end
+    amounts = _AMOUNTS.search(data, position, end)
+    if amounts is None or len(fields) < 5:
+        return None
+    clean, dirty, anonymous, merged = (int(word or 0) << 10 for word in amounts.groups())
+    if amounts[4] is None and re.search(rb"\nVmFlags:[^\n]* mg\b", data[position:end]):
+        merged = anonymous  # a kernel before 6.6 does not tell how much
+    return Mapped(clean + dirty, anonymous, merged, fields[3].decode(), int(fields[4]), int(fields[2], 16))
 
 
 def hugetlb_bytes(data: bytes) -> int:

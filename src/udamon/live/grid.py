@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from udamon.live.state import Detail
 from udamon.model import Range, Snapshot
-from udamon.report.layout import Row, bands_of, memory, rows_of
+from udamon.report.layout import Area, Row, bands_of, memory, rows_of
+from udamon.report.mappings import Mapped
 
 Column = tuple[float | None, ...]
 """The access rate 0..1 of each row; None where nothing of it was watched."""
@@ -56,13 +57,42 @@ class Grid:
 
 
 def _rows(islands: Sequence[Range], detail: Detail, height: int) -> list[Row]:
-    bands = bands_of(detail.index, memory(islands, detail.mappings))
+    areas = list(memory(islands, detail.mappings))
+    bands = bands_of(detail.index, areas, _there(detail.snapshots[-1], areas))
     count = height
     rows = rows_of(bands, count) if bands else []
     while len(rows) > height and count > 1:
         count = min(count - 1, count * height // len(rows))
         rows = rows_of(bands, max(1, count))
     return rows[:height]
+
+
+def _there(snapshot: Snapshot, areas: Sequence[Area]) -> list[float]:
+    """Bytes of each area that are resident; all of it where that is not known. Areas and regions are sorted."""
+    if snapshot.resident is None:
+        return [float(area.size) for area, _ in areas]
+    at, count = 0, len(snapshot)
+    found = []
+    for area, _ in areas:
+        while at < count and snapshot.ends[at] <= area.start:
+            at += 1
+        look, there = at, 0.0
+        while look < count and snapshot.starts[look] < area.end:
+            low, high = snapshot.starts[look], snapshot.ends[look]
+            there += snapshot.resident[look] * (min(high, area.end) - max(low, area.start)) / (high - low)
+            look += 1
+        found.append(max(1.0, there))
+    return found
+
+
+def _sizes(snapshot: Snapshot) -> list[float]:
+    """Of each region the share of its bytes that is there."""
+    if snapshot.resident is None:
+        return [1.0] * len(snapshot)
+    return [
+        there / (end - start)
+        for start, end, there in zip(snapshot.starts, snapshot.ends, snapshot.resident, strict=True)
+    ]
 
 
 def _islands(snapshot: Snapshot) -> Iterator[Range]:
@@ -79,8 +109,8 @@ def _islands(snapshot: Snapshot) -> Iterator[Range]:
 
 
 def _column(snapshot: Snapshot, rows: Sequence[Row]) -> Column:
-    """Rates weighted by bytes. Pieces and regions are sorted both, so that one walk does."""
-    ticks = max(snapshot.ticks, 1)
+    """Rates weighted by bytes that are there. Pieces and regions are sorted both, so that one walk does."""
+    ticks, dense = max(snapshot.ticks, 1), _sizes(snapshot)
     at, count = 0, len(snapshot)
     found: list[float | None] = []
     for row in rows:
@@ -90,7 +120,8 @@ def _column(snapshot: Snapshot, rows: Sequence[Row]) -> Column:
                 at += 1
             look = at
             while look < count and snapshot.starts[look] < piece.end:
-                share = min(snapshot.ends[look], piece.end) - max(snapshot.starts[look], piece.start)
+                bytes = min(snapshot.ends[look], piece.end) - max(snapshot.starts[look], piece.start)
+                share = bytes * dense[look]
                 heat += share * snapshot.nr_accesses[look]
                 size += share
                 look += 1
@@ -98,22 +129,44 @@ def _column(snapshot: Snapshot, rows: Sequence[Row]) -> Column:
     return tuple(found)
 
 
+SMALL = 1 << 20
+"""Bytes: stretches of unnamed memory below it share a line."""
+
+
+def _labels(mappings: Sequence[Mapped]) -> Iterator[tuple[int, str]]:
+    """(start, label) of each mapping: names, and of unnamed memory where each stretch of it begins."""
+    stretches: list[list[Mapped]] = []
+    for mapped in mappings:
+        if stretches and (stretches[-1][-1].end, stretches[-1][-1].name) == (mapped.start, mapped.name):
+            stretches[-1].append(mapped)
+        else:
+            stretches.append([mapped])
+    for stretch in stretches:
+        first, label = stretch[0], stretch[0].label
+        if not first.name:
+            small = stretch[-1].end - first.start < SMALL
+            label = f"{label}, small" if small else f"{label} {first.start:x}"
+        yield from ((mapped.start, label) for mapped in stretch)
+
+
 def hottest(detail: Detail, count: int) -> list[Hottest]:
-    """The mappings of which most was touched in the last window."""
+    """The mappings of which most was touched in the last window; unnamed memory by stretches."""
     if not detail.snapshots:
         return []
     last = detail.snapshots[-1]
+    labels = dict(_labels(detail.mappings))
     sums: dict[str, list[float]] = {}
     mapped = iter(detail.mappings)
     one = next(mapped, None)
-    for start, end, nr, touched in zip(last.starts, last.ends, last.nr_accesses, last.touched, strict=True):
+    columns = (last.starts, last.ends, last.nr_accesses, last.touched, _sizes(last))
+    for start, end, nr, touched, dense in zip(*columns, strict=True):
         while one is not None and one.end <= start:
             one = next(mapped, None)
-        label = one.label if one is not None and one.start < end else "memory"
+        label = labels[one.start] if one is not None and one.start < end else "memory"
         total = sums.setdefault(label, [0.0, 0.0, 0.0])
-        total[0] += end - start
+        total[0] += (end - start) * dense
         total[1] += touched
-        total[2] += (end - start) * nr / max(last.ticks, 1)
+        total[2] += (end - start) * dense * nr / max(last.ticks, 1)
     found = [
         Hottest(name, int(size), int(hit), heat / size if size else 0.0)
         for name, (size, hit, heat) in sums.items()

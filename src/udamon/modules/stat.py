@@ -19,7 +19,8 @@ class Idleness:
 
     `idle_ms[p]`: the longest time that the p percent of the bytes that were accessed last have been idle, in ms;
     negative where they are accessed, then for how long. `bandwidth`: bytes accessed a second, estimated as bytes ×
-    accesses seen. `aggr_us`: the aggregation interval that was chosen. `bytes`: what all that is about.
+    accesses seen. `aggr_us`: the aggregation interval that was chosen. `bytes`: what all that is about. Bytes are
+    resident ones where those are known: DAMON_STAT takes all of a region.
     """
 
     idle_ms: tuple[int, ...]
@@ -36,13 +37,14 @@ def idleness(snapshots: Iterable[Snapshot]) -> Idleness | None:
     for snapshot in snapshots:
         sample_us = snapshot.sample_ns // 1_000
         aggr_us = sample_us * snapshot.ticks
-        for start, end, nr, age in zip(
-            snapshot.starts, snapshot.ends, snapshot.nr_accesses, snapshot.ages, strict=True
-        ):
+        sizes = snapshot.resident or [
+            end - start for start, end in zip(snapshot.starts, snapshot.ends, strict=True)
+        ]
+        for size, nr, age in zip(sizes, snapshot.nr_accesses, snapshot.ages, strict=True):
             time = (age + 1) * aggr_us // 1_000
-            idle.append((-time if nr else time, end - start))
-            accessed += (end - start) * nr
-    if not idle:
+            idle.append((-time if nr else time, size))
+            accessed += size * nr
+    if not any(size for _, size in idle):
         return None
     total = sum(size for _, size in idle)
     return Idleness(percentiles(idle), accessed * 1_000_000 // aggr_us, sample_us, aggr_us, total)

@@ -17,6 +17,7 @@ from udamon.modules.dry_run import PassWatch
 from udamon.modules.fed_goals import as_user_input
 from udamon.modules.hands import Account, Hands
 from udamon.modules.held import HeldSchemes
+from udamon.modules.resident_sizes import ResidentSizes
 from udamon.ops.metrics import MachineMetrics
 from udamon.ops.suffering import FaultCounter, stalls
 from udamon.schemes import Schemes
@@ -58,6 +59,8 @@ class Work:
             time.monotonic_ns,
             patterns_for=patterns_for(wanted),
             observers=[self.passes],
+            sizes=ResidentSizes(engine.context.watch.resident),
+            keep_up=True,
         )
         self._held = HeldSchemes(self._schemes, actor.look)
         engine.context.schemes = self._held

@@ -1,6 +1,7 @@
 """The C hot path of udamon."""
 
 from collections.abc import Sequence
+from typing import NewType
 
 from typing_extensions import Buffer
 
@@ -224,4 +225,18 @@ def damo_scan(
     nr_accesses 'I', age 'I' (aggregations) and touched 'Q' (all bytes where there was an access) per region; and,
     where samples or aggregations are not given, three 'd': index of the region, age in us and nr_accesses in
     per cent, negative where not given. Raises ValueError(what, byte of `text`), MemoryError.
+    """
+
+Frames = NewType("Frames", object)
+"""A set of page frames, for each object apart."""
+
+def new_frames() -> Frames:
+    """An empty set."""
+
+def add_frames(
+    frames: Frames, page_map_fd: int, object: int, first_page: int, last_page: int, /
+) -> tuple[int, int]:
+    """Add the frames behind the pages [first_page, last_page) of a process, the interpreter's lock released. Returns
+    how many were not in the set for `object` (a number from 0 up to 2**24 - 2), and how many present pages have a
+    frame that is not told (no privilege). Raises OSError, MemoryError, ValueError.
     """

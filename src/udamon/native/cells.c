@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TIME, BEGIN, TARGET, START, END, NR_ACCESSES, TICKS, AGE, SAMPLE_NS, COLUMNS };
+enum { TIME, BEGIN, TARGET, START, END, NR_ACCESSES, TICKS, AGE, SAMPLE_NS, RESIDENT, COLUMNS };
 static const Wanted wanted[COLUMNS] = {
     {"time", "l"}, {"begin", "l"}, {"target", "i"}, {"start", "L"}, {"end", "L"},
     {"nr_accesses", "I"}, {"ticks", "I"}, {"age", "I"}, {"sample_ns", "l"},
+    {"resident", "L"},
 };
 
 enum { PLACE_TARGET, LOW, HIGH, LINE, BUFFERS };
@@ -108,7 +109,8 @@ static void begin_window(const Places *places, const Grid *grid, Window *window,
     window->inside = window->from < window->until && time >= grid->first && time <= grid->last;
 }
 
-static void region(const Places *places, Window *window, uint64_t start, uint64_t end, double rate, double age)
+static void region(const Places *places, Window *window, uint64_t start, uint64_t end, double there, double rate,
+                   double age)
 {
     size_t at = window->at;
     if (at >= window->until || places->high[at] <= start || (at > window->from && places->high[at - 1] > start))
@@ -119,7 +121,7 @@ static void region(const Places *places, Window *window, uint64_t start, uint64_
         uint64_t high = end < places->high[at] ? end : places->high[at];
         if (low >= high)
             continue;
-        double bytes = (double)(high - low), *sum = window->sum + at * MOST;
+        double bytes = (double)(high - low) * there, *sum = window->sum + at * MOST;
         sum[BYTES] += bytes;
         sum[RATE] += bytes * rate;
         sum[AGES] += bytes * age;
@@ -153,7 +155,11 @@ static void all_rows(const Column *column, int64_t rows, const Places *places, c
         if (grid->amounts > AGES && column_has(&column[AGE], row) && column_has(&column[SAMPLE_NS], row))
             age = (double)COLUMN_AT(&column[AGE], uint32_t, row) * ticks *
                   (double)COLUMN_AT(&column[SAMPLE_NS], int64_t, row);
-        region(places, &window, COLUMN_AT(&column[START], uint64_t, row), COLUMN_AT(&column[END], uint64_t, row), rate, age);
+        uint64_t start = COLUMN_AT(&column[START], uint64_t, row), end = COLUMN_AT(&column[END], uint64_t, row);
+        double there = 1; /* of each byte */
+        if (column_has(&column[RESIDENT], row) && end > start)
+            there = (double)COLUMN_AT(&column[RESIDENT], uint64_t, row) / (double)(end - start);
+        region(places, &window, start, end, there, rate, age);
     }
     spread(places, grid, &window);
 }

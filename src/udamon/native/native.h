@@ -70,6 +70,9 @@ extern PyMethodDef cells_methods[];
 /* trace.c */
 extern PyMethodDef trace_methods[];
 
+/* frames.c */
+extern PyMethodDef frames_methods[];
+
 /* sampler.c */
 extern PyMethodDef sampler_methods[];
 

@@ -39,6 +39,24 @@ class OperationsSet(Protocol):
         """Release what was opened (pidfds, locks). Idempotent."""
 
 
+class Shared(NamedTuple):
+    """What a census knows of others who map a range's pages, in bytes.
+
+    `private`: resident, and mapped here only. `anonymous`: resident, and no page cache or shared memory.
+    `touched_min`: accessed since `prepare` by this target itself, for sure. `object`: ranges of another one have no
+    page in common. `file_offset`: where in the object the range begins, None for anonymous memory. `distinct`:
+    resident, and in no range before this one (of those looked at since `begin`) of the same object; None where page
+    frames cannot be seen.
+    """
+
+    private: int
+    anonymous: int
+    touched_min: int
+    object: int
+    file_offset: int | None
+    distinct: int | None
+
+
 class Touched(NamedTuple):
     """A range as a census sees it: bytes resident, and bytes of them accessed since `prepare`."""
 
@@ -53,11 +71,20 @@ class Census(Protocol):
 
     name: str
 
+    def begin(self, targets: Sequence[Target]) -> None:
+        """These are going to be looked at together."""
+
+    def leader(self, target: Target) -> int:
+        """The index of the target whose address space this one's is: its own, where no other has it."""
+
     def prepare(self, target: Target) -> None:
         """Clear the accessed state. Raises TargetGone or NotPermitted."""
 
     def look(self, target: Target) -> list[Touched]:
         """Ranges with anything resident, in address order. Raises TargetGone or NotPermitted."""
+
+    def shared(self, target: Target) -> Sequence[Shared | None] | None:
+        """Of each range of the last look at a target, what is known of others who map it; None for nothing."""
 
 
 class Sampler(Protocol):

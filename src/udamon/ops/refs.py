@@ -29,9 +29,11 @@ from udamon.linux.clear_refs import clear_referenced
 from udamon.linux.failure import process_errors
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
-from udamon.linux.smaps import Referenced, hugetlb_bytes, parse_referenced, read_smaps
+from udamon.linux.smaps import Referenced, hugetlb_bytes, parse_mapped, parse_referenced, read_smaps
 from udamon.model import Range
-from udamon.ops.base import Touched
+from udamon.ops.base import Shared, Touched
+from udamon.ops.sharing import Sharing
+from udamon.ops.spaces import Spaces
 
 _GUEST = b"anon_inode:kvm-vcpu"
 _REMEMBERED = 10_000
@@ -57,8 +59,21 @@ class Refs:
         self._flush = flush
         self._only_ranges = only_ranges
         self._guests: dict[ProcessId, bool] = {}
+        self._spaces = Spaces(roots.proc)
+        self._sharing = Sharing(roots.proc)
+        self._shared: dict[int, list[Shared | None]] = {}
         self.unseen: dict[int, int] = {}
         """Bytes of hugetlb pages at the last look, by target index."""
+
+    def begin(self, targets: Sequence[Target]) -> None:
+        """These are going to be looked at together."""
+        self._spaces.update(targets)
+        self._shared.clear()
+        self._sharing.begin(many=len(targets) > 1)
+
+    def leader(self, target: Target) -> int:
+        """The index of the target whose address space this one's is: its own, where no other has it."""
+        return self._spaces.leader(target)
 
     def prepare(self, target: Target) -> None:
         """Clear the accessed state of all of the target. Raises TargetGone, NotPermitted or NotSupported."""
@@ -79,10 +94,17 @@ class Refs:
             self.unseen.clear()
         self._guests[process] = _GUEST in data
         self.unseen[target.index] = hugetlb_bytes(data)
-        found = parse_referenced(data)
+        found = list(zip(parse_referenced(data), parse_mapped(data), strict=True))
         if self._only_ranges:
-            found = _intersecting(found, target.ranges)
-        return [Touched(start, end, rss, min(referenced, rss)) for start, end, rss, referenced in found]
+            kept = set(_intersecting([seen for seen, _ in found], target.ranges))
+            found = [one for one in found if one[0] in kept]
+        family, alone = self._spaces.family(target), not self._spaces.unsure(target)
+        self._shared[target.index] = self._sharing.of(process, family, found, alone=alone)
+        return [Touched(seen.start, seen.end, seen.rss, min(seen.referenced, seen.rss)) for seen, _ in found]
+
+    def shared(self, target: Target) -> Sequence[Shared | None] | None:
+        """Of each range of the last look, what is known of others who map it."""
+        return self._shared.get(target.index)
 
     def _is_guest(self, process: ProcessId) -> bool:
         if process not in self._guests:

@@ -47,6 +47,31 @@ def resident(
             os.close(fd)
 
 
+def first_resident(
+    process: ProcessId, wanted: Range, most: int, root: Path = PROC, *, budget: int = BUDGET
+) -> tuple[int, int]:
+    """(end, bytes): how far from its start `wanted` goes until `most` bytes of it are resident, in whole pages, and
+    how many are; its end where it has fewer. Holes cost hardly anything. Raises as `resident`."""
+    with process_errors(process.pid, root, process.start_time):
+        fd = open_page_map(process, root)
+        try:
+            return _up_to(_scanned(fd, [wanted], PRESENT), wanted.end, most)
+        except NoScan:
+            return _up_to(_by_smaps(process, fd, [wanted], root, budget), wanted.end, most)
+        finally:
+            os.close(fd)
+
+
+def _up_to(found: Iterable[Range], end: int, most: int) -> tuple[int, int]:
+    most -= most % PAGE_SIZE
+    passed = 0
+    for run in found:
+        if passed + run.size > most:
+            return run.start + most - passed, most
+        passed += run.size
+    return end, passed
+
+
 def swapped(
     process: ProcessId, ranges: Sequence[Range], root: Path = PROC, *, grain: int = PAGE_SIZE
 ) -> list[Range] | None:

@@ -72,6 +72,15 @@ class SoftDirty:
         self.unseen: dict[int, int] = {}
         """Resident bytes, at the last look, of mappings that the budget was too small for."""
 
+    def begin(self, targets: Sequence[Target]) -> None:
+        """It does not tell who else maps a page."""
+
+    def leader(self, target: Target) -> int:
+        return target.index
+
+    def shared(self, target: Target) -> None:
+        """See `begin`."""
+
     def prepare(self, target: Target) -> None:
         """Forget what was written. Raises TargetGone, NotPermitted or NotSupported."""
         process = _process(target)

@@ -9,12 +9,14 @@ from typing import Any
 
 from arro3.core import Array, RecordBatch
 
-from udamon.model import Snapshot
-from udamon.record.schema import COLUMNS, REGION_COLUMNS, SCHEMA, TYPES
+from udamon.model import NOWHERE, Snapshot
+from udamon.record.schema import COLUMNS, REGION_COLUMNS, SCHEMA, SHARING_COLUMNS, TYPES
 
 _CODES = {
     "time": "q", "begin": "q", "seq": "q", "target": "i", "pid": "i", "start": "Q", "end": "Q",
     "nr_accesses": "I", "ticks": "I", "sample_ns": "q", "age": "I", "touched": "Q", "resident": "Q",
+    "private": "Q", "anonymous": "Q", "touched_min": "Q", "object": "Q", "file_offset": "Q", "distinct": "Q",
+    "same_as": "i",
 }  # fmt: skip
 
 
@@ -42,6 +44,15 @@ class _Column:
 
     def extend(self, values: array[int]) -> None:
         self.values.extend(values)  # the same type code: a copy of memory
+
+    def extend_known(self, values: array[int]) -> None:
+        """As `extend`; NOWHERE is null."""
+        begin = len(self.values)
+        self.values.extend(values)
+        if NOWHERE in values:
+            self.missing += [
+                (begin + at, begin + at + 1) for at, value in enumerate(values) if value == NOWHERE
+            ]
 
     def finish(self) -> Array:
         if not self.missing:
@@ -80,6 +91,22 @@ class Rows:
                 columns[name].repeat(None, count)
             else:
                 columns[name].extend(values)
+        sharing = snapshot.sharing if len(snapshot) else None
+        columns["same_as"].repeat(None if sharing is None else sharing.same_as, count)
+        if sharing is None:
+            for name in SHARING_COLUMNS:
+                columns[name].repeat(None, count)
+        else:
+            known = (
+                sharing.private,
+                sharing.anonymous,
+                sharing.touched_min,
+                sharing.objects,
+                sharing.file_offsets,
+                sharing.distinct,
+            )
+            for name, values in zip(SHARING_COLUMNS, known, strict=True):
+                columns[name].extend_known(values)
 
     def add_event(self, time_ns: int, target: int | None, name: str, data: str) -> None:
         """One row; `data` is JSON text."""
@@ -106,4 +133,13 @@ def _event_batch(events: Sequence[tuple[int, int | None, str, str]]) -> RecordBa
 
 def _batch(arrays: dict[str, Array], count: int) -> RecordBatch:
     full = [arrays.get(name) or _nulls(name, count) for name in COLUMNS]
+    return RecordBatch.from_arrays(full, schema=SCHEMA)
+
+
+def with_all_columns(batch: RecordBatch) -> RecordBatch:
+    """A batch of a recording of any version, in the schema of this one: what it does not know is null."""
+    if batch.column_names == list(COLUMNS):
+        return batch
+    known = set(batch.column_names)
+    full = [batch[name] if name in known else _nulls(name, batch.num_rows) for name in COLUMNS]
     return RecordBatch.from_arrays(full, schema=SCHEMA)

@@ -13,12 +13,12 @@ from udamon.model import Event, Snapshot
 from udamon.record import arrow_file, damo_json, perf_script
 from udamon.record.chunks import Progress, chunks, is_zlib
 from udamon.record.reader import Recording
-from udamon.record.schema import COLUMNS
+from udamon.record.schema import FIRST_COLUMNS
 
 HEAD = 1 << 16
 """Bytes of (uncompressed) content that a file's kind must show in."""
 
-_CSV = ",".join(COLUMNS).encode()
+_CSV = ",".join(FIRST_COLUMNS).encode()
 _TRACE = (perf_script.AGGREGATED, perf_script.BEFORE_APPLY)
 
 

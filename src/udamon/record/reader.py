@@ -17,11 +17,12 @@ from arro3.core import RecordBatch, RecordBatchReader
 from arro3.io import read_ipc_stream
 
 from udamon.errors import RecordingError
-from udamon.model import Event, Snapshot
+from udamon.model import Event, Sharing, Snapshot
+from udamon.record.buffer import with_all_columns
 from udamon.record.chunks import Progress, silent
 from udamon.record.messages import Message, messages
 from udamon.record.messages import head as head_of
-from udamon.record.schema import VERSION, metadata_of
+from udamon.record.schema import SHARED_COLUMNS, SHARING_COLUMNS, VERSION, metadata_of, schema_with
 from udamon.record.stream import END
 
 _AT_ONCE = 1 << 22
@@ -35,6 +36,8 @@ class Recording:
     alone, when `whole` is false.
     `metadata` is what was known at the start. `truncated` tells that the end mark is missing: the recorder
     was killed or still runs, and the last flush is the end. Memory does not grow with the file's length.
+    `knows_sharing` is False for one that an earlier version of udamon wrote: it lacks SHARED_COLUMNS, and batches
+    have null there.
 
     Raises RecordingError when the file cannot be read, is empty, ends inside its head, is something else,
     or was written by a newer udamon.
@@ -60,6 +63,8 @@ class Recording:
                 f"{self.path} has version {metadata.get('version')} of the recording format and this udamon "
                 f"reads version {VERSION}; install the udamon that wrote it."
             )
+        self.knows_sharing = set(SHARED_COLUMNS) <= set(self._schema.names)
+        self._schema = schema_with(metadata)
         self.metadata: dict[str, Any] = metadata
         self.paths: list[Path] = [*(_older(self.path, metadata) if whole else ()), self.path]
 
@@ -67,7 +72,7 @@ class Recording:
         """Record batches in the schema of udamon.record.schema, up to the last whole one."""
         for path in self.paths:
             try:
-                yield from read_ipc_stream(path)
+                yield from map(with_all_columns, read_ipc_stream(path))
             except Exception:  # the torn end of a killed recorder, or one that writes right now
                 self.truncated = True
 
@@ -89,7 +94,7 @@ class Recording:
                         parts.append(file.read(message.end - message.offset))
                         size += len(parts[-1])
                     try:
-                        yield from read_ipc_stream(BytesIO(b"".join([*parts, END])))
+                        yield from map(with_all_columns, read_ipc_stream(BytesIO(b"".join([*parts, END]))))
                     except Exception:  # overwritten in the middle: as `batches`, nothing after it
                         self.truncated = True
                         return
@@ -222,4 +227,13 @@ def _snapshot(rows: RecordBatch) -> Snapshot:
         starts=values("start", "Q"), ends=values("end", "Q"),
         nr_accesses=values("nr_accesses", "I"), ages=values("age", "I"), touched=values("touched", "Q"),
         resident=None if first["resident"] is None else values("resident", "Q"),
+        sharing=_sharing(rows),
     )  # fmt: skip
+
+
+def _sharing(rows: RecordBatch) -> Sharing | None:
+    if rows["private"].null_count == len(rows["private"]):
+        return None
+    return Sharing.of(
+        (rows[name].to_pylist() for name in SHARING_COLUMNS), rows["same_as"].slice(0, 1).to_pylist()[0]
+    )

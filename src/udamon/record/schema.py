@@ -18,9 +18,18 @@ A recording is an Arrow IPC stream (zstd-compressed buffers) with one row per re
 | resident    | uint64 | event, ** | bytes in memory, where the primitive knows                             |
 | event       | utf8   | snapshot  | name of an event (udamon.model.Event)                                  |
 | data        | utf8   | snapshot  | its data, one JSON object                                              |
+| private     | uint64 | event, ** | resident bytes that no other mapping has, where the primitive knows    |
+| anonymous   | uint64 | event, ** | resident bytes that are no page cache and no shared memory             |
+| touched_min | uint64 | event, ** | bytes of `touched` that this target itself accessed, for sure          |
+| object      | uint64 | event, ** | a number: regions of different ones have no page in common             |
+| file_offset | uint64 | event, ** | bytes into the object where the region begins; null: anonymous memory  |
+| distinct    | uint64 | event, ** | resident bytes that no earlier region of this seq and object has       |
+| same_as     | int32  | event     | the target whose address space this one's is, where that is another    |
 
 *  An event that is about a target says so in `target`; its `pid` is in the data.
 ** A snapshot without regions is one row in which these are null, so no snapshot is lost.
+   From `private` on, columns are null where the primitive does not know, and missing in recordings of earlier
+   versions of udamon (`SHARED_COLUMNS`). "Earlier" is by the order of rows.
 
 Snapshots and events each keep their order; the events of a flush come before its snapshots, and `time`
 orders the two. A snapshot is never divided between batches. A file without the stream's end mark was
@@ -42,6 +51,9 @@ VERSION = 1
 METADATA_KEY = b"udamon"
 
 REGION_COLUMNS = ("start", "end", "nr_accesses", "age", "touched", "resident")
+SHARING_COLUMNS = ("private", "anonymous", "touched_min", "object", "file_offset", "distinct")
+SHARED_COLUMNS = (*SHARING_COLUMNS, "same_as")
+"""Columns that recordings of earlier versions do not have."""
 
 _TYPES = {
     "time": DataType.int64(),
@@ -59,8 +71,17 @@ _TYPES = {
     "resident": DataType.uint64(),
     "event": DataType.utf8(),
     "data": DataType.utf8(),
+    "private": DataType.uint64(),
+    "anonymous": DataType.uint64(),
+    "touched_min": DataType.uint64(),
+    "object": DataType.uint64(),
+    "file_offset": DataType.uint64(),
+    "distinct": DataType.uint64(),
+    "same_as": DataType.int32(),
 }
 COLUMNS = tuple(_TYPES)
+FIRST_COLUMNS = COLUMNS[: -len(SHARED_COLUMNS)]
+"""Those that every recording has; more may follow."""
 TYPES: Mapping[str, DataType] = _TYPES
 SCHEMA = Schema([Field(name, kind, nullable=name != "time") for name, kind in _TYPES.items()])
 
@@ -78,7 +99,7 @@ def schema_with(metadata: Mapping[str, object]) -> Schema:
 def metadata_of(schema: Schema) -> dict[str, Any] | None:
     """The metadata of a file's schema, or None when it is not one of ours."""
     text = schema.metadata.get(METADATA_KEY)
-    if text is None or schema.names[: len(COLUMNS)] != list(COLUMNS):
+    if text is None or schema.names[: len(FIRST_COLUMNS)] != list(FIRST_COLUMNS):
         return None
     try:
         found = json.loads(text)

@@ -19,7 +19,7 @@ MOMENT = "SELECT max(seq), max(time) FROM regions WHERE time <= {until}"
 FIRST = "SELECT min(seq), min(time) FROM regions"
 
 REGIONS = """
-    SELECT target, pid, start, "end", nr_accesses, age, touched, ticks, sample_ns, time, "begin"
+    SELECT target, pid, start, "end", nr_accesses, age, touched, ticks, sample_ns, time, "begin", resident
     FROM regions WHERE seq = {seq} ORDER BY target, start
 """
 
@@ -37,12 +37,19 @@ class Line:
     rate: float
     window_ns: int
     mapped: Mapped | None
+    resident: int | None = None
+    """Bytes of it that are there, where that is known."""
     temperature: int = 0
     """As damo has it (udamon.report.temperature)."""
 
     @property
     def size(self) -> int:
         return self.end - self.start
+
+    @property
+    def there(self) -> int:
+        """What it counts for: its resident bytes, all where they are not known."""
+        return self.size if self.resident is None else self.resident
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,11 @@ class Access:
 _KEYS: dict[str, Callable[[Line], tuple[float, ...]]] = {
     "address": lambda line: (line.target, line.start),
     "size": lambda line: (-line.size,),
-    "rate": lambda line: (-line.rate, -line.size),
-    "age": lambda line: (-line.age, -line.size),
+    "rate": lambda line: (-line.rate, -line.there),
+    "age": lambda line: (-line.age, -line.there),
     "touched": lambda line: (-line.touched,),
-    "hot": lambda line: (-line.temperature, -line.size),
-    "cold": lambda line: (line.temperature, -line.size),
+    "hot": lambda line: (-line.temperature, -line.there),
+    "cold": lambda line: (line.temperature, -line.there),
 }
 SORTS = tuple(_KEYS)
 
@@ -100,12 +107,13 @@ def moment(source: Source, at_ns: int | None = None) -> int:
 
 
 def _line(row: Sequence[Any], catalog: Catalog, weights: tuple[int, int, int]) -> Line:
-    target, pid, start, end, nr_accesses, age, touched, ticks, sample_ns, _, _ = row
+    target, pid, start, end, nr_accesses, age, touched, ticks, sample_ns, _, _, resident = row
     mapped = catalog.target(target, pid).mappings.largest_overlap(start, end)
     rate = nr_accesses / ticks if ticks else 0.0
     window = ticks * sample_ns
     heat = temperature_of(end - start, nr_accesses, ticks, age * window, weights)
-    return Line(target, start, end, nr_accesses, age, round(touched), rate, window, mapped, heat)
+    known = None if resident is None else round(resident)
+    return Line(target, start, end, nr_accesses, age, round(touched), rate, window, mapped, known, heat)
 
 
 def document(report: Access) -> dict[str, Any]:
@@ -124,6 +132,7 @@ def document(report: Access) -> dict[str, Any]:
                 "rate": line.rate,
                 "age": line.age,
                 "touched_bytes": line.touched,
+                "resident_bytes": line.resident,
                 "temperature": line.temperature,
                 "mapping": (line.mapped.name or "[anon]") if line.mapped else None,
                 "kind": line.mapped.kind if line.mapped else None,
@@ -136,7 +145,7 @@ def document(report: Access) -> dict[str, Any]:
 def render(report: Access, catalog: Catalog) -> str:
     """For people: one line a region."""
     elapsed = clock(report.time_ns - report.start_ns)
-    total, touched = sum(line.size for line in report.lines), sum(line.touched for line in report.lines)
+    total, touched = sum(line.there for line in report.lines), sum(line.touched for line in report.lines)
     shown = (
         f"{len(report.lines)} of {report.found}" if len(report.lines) < report.found else str(report.found)
     )
@@ -162,7 +171,7 @@ def _cells(line: Line, catalog: Catalog | None) -> list[str]:
     ]
 
 
-def boxes(report: Access, terminal: Terminal) -> str:
+def boxes(report: Access, terminal: Terminal, rate_of: str) -> str:
     """For people: a box a region, as long as its age (a step for each doubling), as dark as its rate."""
     head = f"at {clock(report.time_ns - report.start_ns)}: {len(report.lines)} regions; boxes grow with age"
     room = max(8, terminal.width - 46)
@@ -172,7 +181,7 @@ def boxes(report: Access, terminal: Terminal) -> str:
         width = max(1, round(room * log2(line.age + 1) / max(log2(longest + 1), 1)))
         box = terminal.heat([line.rate] * width)
         rows.append(
-            f"  {format_size(line.size):>10} {line.rate:>5.0%} {clock(line.age * line.window_ns):>9} |{box}|"
+            f"  {format_size(line.there):>10} {line.rate:>5.0%} {clock(line.age * line.window_ns):>9} |{box}|"
             + ("" if line.mapped is None else f" {shorten(line.mapped.label, 14)}")
         )
-    return "\n".join([head, "", *rows, "", f"  {terminal.legend()}"])
+    return "\n".join([head, "", *rows, "", f"  {terminal.legend(rate_of)}"])

@@ -44,7 +44,7 @@ def groups(report: Access, catalog: Catalog, by: str) -> list[Group]:
 def _group(target: int, lines: Sequence[Line], catalog: Catalog, by: str) -> Group:
     mapped = lines[0].mapped if by == "mapping" else None
     owner = catalog.target(target).label
-    size = sum(line.size for line in lines)
+    size = sum(line.there for line in lines)
     return Group(
         target=target,
         mapping=None if mapped is None else mapped.name or "[anon]",
@@ -53,7 +53,7 @@ def _group(target: int, lines: Sequence[Line], catalog: Catalog, by: str) -> Gro
         regions=len(lines),
         size=size,
         touched=sum(line.touched for line in lines),
-        rate=sum(line.rate * line.size for line in lines) / size if size else 0.0,
+        rate=sum(line.rate * line.there for line in lines) / size if size else 0.0,
         age_ns=min(line.age * line.window_ns for line in lines),
     )
 

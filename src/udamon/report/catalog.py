@@ -8,6 +8,7 @@ from typing import Any
 
 from udamon.model import Event
 from udamon.record.reader import Recording
+from udamon.report.grain import WORDS, grain_of
 from udamon.report.mappings import MappingTable
 
 
@@ -38,6 +39,8 @@ class Catalog:
 
     def __init__(self, recording: Recording, until_ns: int | None = None) -> None:
         """Replay the events up to `until_ns` on CLOCK_MONOTONIC, by default all."""
+        self.rate_of = WORDS[grain_of(recording)]
+        """What rates are shares of, for people."""
         self.attrs: dict[str, Any] = dict(recording.metadata.get("attrs") or {})
         self.cost: Mapping[str, Any] = {}
         self.notes: list[str] = []

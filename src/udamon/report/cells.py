@@ -1,4 +1,5 @@
-"""The cells of a heatmap: means of the regions in each place and column of time, weighted by bytes and time.
+"""The cells of a heatmap: means of the regions in each place and column of time, weighted by bytes and time. Bytes
+are resident ones where those are known, spread evenly over their region.
 
 They are defined as SQL, which needs no more than an engine and serves all filters. Where filters choose whole
 snapshots or nothing at all, the same sums come from C (udamon.native, cells.c) on the recording's own batches: a
@@ -23,10 +24,11 @@ Cell = tuple[Any, ...]
 # A window from column `early` to column `late` weighs `w0` ns in the first and `w1` in the last. Half a
 # nanosecond either way keeps rounding from spilling a window into a column where it is not.
 TIMED = """
-    SELECT target, start, "end", {names}, early, greatest(late, early) AS late,
+    SELECT target, start, "end", {names}, there, early, greatest(late, early) AS late,
         least("to", (early + 1) * {width}) - "from" AS w0, "to" - greatest(late, early) * {width} AS w1
     FROM (
         SELECT target, start, "end", {values},
+            CAST(coalesce(resident, "end" - start) AS DOUBLE) / NULLIF("end" - start, 0) AS there,
             CAST("begin" - {begin} AS DOUBLE) AS "from", CAST(time - {begin} AS DOUBLE) AS "to",
             CAST(floor(("begin" - {begin} + {half}) / {width}) AS INTEGER) AS early,
             CAST(ceil((time - {begin} - {half}) / {width}) AS INTEGER) - 1 AS late
@@ -84,7 +86,7 @@ def by_query(
         values=", ".join(f"{VALUES[name]} AS {name}" for name in values),
     )  # fmt: skip
     # Of each amount: its sum in a window's first column, in its last one, and between them, for a ns.
-    factors = {"bytes": double(1)} | {f"{name}_sum": name for name in values}
+    factors = {"bytes": "there"} | {f"{name}_sum": f"there * {name}" for name in values}
     amounts: dict[str, str] = {}
     for name, factor in factors.items():
         amounts |= {name: f"w0 * {factor}", f"{name}_end": f"w1 * {factor}", f"{name}_all": factor}

@@ -12,13 +12,13 @@ WIDTH, HALF, TOP, STEP = 1000, 500, 66, 20
 LABEL, BAR = 100, 290
 
 
-def drawing(histograms: Histograms, whose: str) -> Drawing:
+def drawing(histograms: Histograms, whose: str, rate_of: str) -> Drawing:
     """Both histograms, with what their colours mean."""
     title = f"Memory of {whose} by access rate and by age, mean of all windows"
     shapes: list[Shape] = [
         Words(14, 24, fitting(title, WIDTH - 28, 14), bold=True, size=14),
         *_key(WIDTH - 230),
-        *_bars(14, "access rate, share of ticks", RATE_LABELS, histograms.by_rate),
+        *_bars(14, f"access rate, share of {rate_of}", RATE_LABELS, histograms.by_rate),
         *_bars(HALF + 14, "age: unchanged for", AGE_LABELS, histograms.by_age),
     ]
     return Drawing(title, WIDTH, TOP + STEP * len(RATE_LABELS) + 12, shapes)

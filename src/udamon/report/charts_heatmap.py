@@ -38,7 +38,7 @@ def drawing(picture: Picture, catalog: Catalog) -> Drawing:
         Raster(*plot, picture.columns, picture.rates, colours),
         *_names(picture, catalog, plot),
         *time_axis(plot, begin / 1e9, end / 1e9),
-        *_legend(plot),
+        *_legend(plot, catalog.rate_of),
     ]
     return Drawing(title, WIDTH, TOP + height + 58, shapes)
 
@@ -46,7 +46,7 @@ def drawing(picture: Picture, catalog: Catalog) -> Drawing:
 def _title(picture: Picture, catalog: Catalog) -> str:
     targets = {row.band.target for row in picture.rows}
     whose = catalog.target(min(targets)).label if len(targets) == 1 else f"{len(targets)} targets"
-    size = format_size(sum(piece.size for row in picture.rows for piece in row.pieces))
+    size = format_size(sum(row.size for row in picture.rows))
     return f"Access rate of {whose}: {size} over {clock(picture.end_ns - picture.begin_ns)}"
 
 
@@ -72,8 +72,8 @@ def _names(picture: Picture, catalog: Catalog, plot: Plot) -> Iterator[Shape]:
             yield Words(plot.x - 10, y, fitting(text, LEFT - 16), "end", SOFT, bold)
 
 
-def _legend(plot: Plot) -> Iterator[Shape]:
+def _legend(plot: Plot, of: str) -> Iterator[Shape]:
     y, x = plot.y + plot.height + 32, plot.x + plot.width - 330
     yield Words(x - 6, y + 10, "0 %", "end", SOFT)
     yield Raster(x, y, 140, 12, NOTHING, bytes(range(NOTHING)), palette())
-    yield Words(x + 146, y + 10, "100 % of ticks accessed", "start", SOFT)
+    yield Words(x + 146, y + 10, f"100 % of {of}", "start", SOFT)

@@ -7,25 +7,28 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from udamon.errors import RecordingError, UsageError
-from udamon.report import hot_cold, wss
+from udamon.report import groups, hot_cold, right_size, wss
 from udamon.report.diff import footprint_of
+from udamon.report.groups_text import between
+from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import Source
 from udamon.report.terminal import clock
 from udamon.units import format_size, parse_share, parse_size, parse_time_ns
 
 DEFAULT_COLD_AGE = "10s"
-LEVELS = wss.LEVELS
 
 _T = TypeVar("_T")
 
 COLD = """
-    SELECT sum(CASE WHEN nr_accesses = 0 AND (CAST(age AS DOUBLE) + 1) * ticks * sample_ns >= {age} THEN bytes END),
-        sum(bytes)
+    SELECT sum(CASE WHEN cold THEN bytes END), sum(CASE WHEN cold THEN private END), sum(bytes - touched), sum(bytes)
     FROM (
-        SELECT nr_accesses, age, ticks, sample_ns, CAST(coalesce(resident, "end" - start) AS DOUBLE) AS bytes
-        FROM regions WHERE start IS NOT NULL
+        SELECT nr_accesses = 0 AND (CAST(age AS DOUBLE) + 1) * ticks * sample_ns >= {age} AS cold,
+            CAST(coalesce(resident, "end" - start) AS DOUBLE) AS bytes, CAST(private AS DOUBLE) AS private,
+            CAST(touched AS DOUBLE) AS touched
+        FROM shared_regions WHERE start IS NOT NULL
     ) AS there
 """
+GRAIN = "refs tells how much of a mapping was accessed, and not for how long the rest of it was not"
 LENGTH = 'SELECT max(time) - min("begin"), count(DISTINCT seq) FROM regions'
 
 
@@ -97,13 +100,32 @@ def _rate_of(text: str) -> tuple[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One assertion: `value` against `limit`, in bytes, shares or ns; `text` is a line for people."""
+    """One assertion: a figure between `low` and `high` against `limit`, in bytes, shares or ns.
+
+    `holds` is None where the limit lies between the bounds, so that nothing can be said; `why` says then why only
+    bounds are known. `text` is a line for people.
+    """
 
     name: str
-    holds: bool
-    value: float
+    holds: bool | None
+    low: float
+    high: float
     limit: float
     text: str
+    why: str | None = None
+
+    @property
+    def value(self) -> float | None:
+        """The figure; None where only bounds are known."""
+        return self.high if self.low == self.high else None
+
+
+def _at_most(low: float, high: float, limit: float) -> bool | None:
+    return True if high <= limit else False if low > limit else None
+
+
+def _at_least(low: float, high: float, limit: float) -> bool | None:
+    return True if low >= limit else False if high < limit else None
 
 
 def measure(source: Source, limits: Limits) -> list[Check]:
@@ -113,11 +135,11 @@ def measure(source: Source, limits: Limits) -> list[Check]:
     if limits.min_length_ns is not None or limits.min_snapshots is not None:
         found += _length(source, limits)
     if limits.max_wss is not None or limits.min_wss is not None:
-        size = wss.measure(source, bins=1).total.bytes[limits.level]
-        found += _sizes("wss", f"working set {limits.level}", size, limits.max_wss, limits.min_wss)
+        report = wss.measure(source, bins=1)
+        found += _sizes("wss", "working set", report, limits.level, limits.max_wss, limits.min_wss)
     if limits.max_footprint is not None:
-        size = wss.measure(source, footprint_of(source), bins=1).total.bytes[limits.level]
-        found += _sizes("footprint", f"footprint {limits.level}", size, limits.max_footprint, None)
+        report = wss.measure(source, footprint_of(source), bins=1)
+        found += _sizes("footprint", "footprint", report, limits.level, limits.max_footprint, None)
     if limits.max_cold_share is not None:
         found.append(_cold(source, limits.max_cold_share, limits.cold_age_ns))
     if limits.max_rate_of or limits.min_rate_of:
@@ -132,21 +154,29 @@ def _length(source: Source, limits: Limits) -> list[Check]:
     found = []
     if (least := limits.min_length_ns) is not None:
         text = f"length {clock(length)}, at least {clock(least)}"
-        found.append(Check("min-length", length >= least, length, least, text))
+        found.append(Check("min-length", length >= least, length, length, least, text))
     if (fewest := limits.min_snapshots) is not None:
         text = f"{count} snapshots, at least {fewest}"
-        found.append(Check("min-snapshots", count >= fewest, count, fewest, text))
+        found.append(Check("min-snapshots", count >= fewest, count, count, fewest, text))
     return found
 
 
-def _sizes(name: str, words: str, size: int, most: int | None, least: int | None) -> list[Check]:
+def _sizes(
+    name: str, words: str, report: wss.WorkingSet, level: str, most: int | None, least: int | None
+) -> list[Check]:
     found = []
+    low, high = report.bounds(level)
+    words = f"{words} {level}"
+    why = None
+    if low != high:
+        few = report.why if level in PERCENTS else None
+        why = few or right_size.SHARED
     if most is not None:
-        text = f"{words} {format_size(size)}, at most {format_size(most)}"
-        found.append(Check(f"max-{name}", size <= most, size, most, text))
+        text = f"{words} {between(low, high)}, at most {format_size(most)}"
+        found.append(Check(f"max-{name}", _at_most(low, high, most), low, high, most, text, why))
     if least is not None:
-        text = f"{words} {format_size(size)}, at least {format_size(least)}"
-        found.append(Check(f"min-{name}", size >= least, size, least, text))
+        text = f"{words} {between(low, high)}, at least {format_size(least)}"
+        found.append(Check(f"min-{name}", _at_least(low, high, least), low, high, least, text, why))
     return found
 
 
@@ -159,12 +189,24 @@ def _cold(source: Source, most: float, age_ns: int) -> Check:
             f"{source.recording.path} is {clock(length)} long, so nothing can have been cold for {clock(age_ns)}; "
             "record longer or give a shorter --cold-age."
         )
-    cold, total = source.query(COLD.format(age=age_ns))[0]
+    cold, private, untouched, total = source.query(COLD.format(age=age_ns))[0]
     if not total:
         raise source.nothing()
-    share = (cold or 0.0) / total
-    text = f"cold for {clock(age_ns)} or longer: {share:.1%} of memory, at most {most:.1%}"
-    return Check("max-cold-share", share <= most, share, most, text)
+    low = high = (cold or 0.0) / total
+    why = None
+    if groups.needed(source):
+        touched, there = source.query(
+            f"SELECT sum(low), sum(resident_high) FROM ({groups.query_of(source)}) AS bounds"
+        )[0]
+        low, high, why = (private or 0.0) / there, 1 - touched / there, right_size.SHARED
+    elif source.recording.metadata.get("via") == "refs":
+        # What a window touched of a mapping is not cold. Of the rest of it nothing is known.
+        high, why = untouched / total, GRAIN
+    share = f"{high:.1%}" if f"{low:.1%}" == f"{high:.1%}" else f"between {low:.1%} and {high:.1%}"
+    text = f"cold for {clock(age_ns)} or longer: {share} of memory, at most {most:.1%}"
+    return Check(
+        "max-cold-share", _at_most(low, high, most), low, high, most, text, None if low == high else why
+    )
 
 
 def _rates(source: Source, limits: Limits) -> list[Check]:
@@ -187,7 +229,7 @@ def _rates(source: Source, limits: Limits) -> list[Check]:
             holds = use.rate <= limit if kind == "max" else use.rate >= limit
             bound = "at most" if kind == "max" else "at least"
             text = f"access rate of {name} {use.rate:.1%}, {bound} {limit:.1%}"
-            found.append(Check(f"{kind}-rate {name}", holds, use.rate, limit, text))
+            found.append(Check(f"{kind}-rate {name}", holds, use.rate, use.rate, limit, text))
     return found
 
 
@@ -195,12 +237,15 @@ def document(checks: list[Check]) -> dict[str, Any]:
     """The JSON document: values and limits in bytes, shares, ns or snapshots, as the name says."""
     return {
         "schema": 1,
-        "holds": all(check.holds for check in checks),
+        "holds": holds(checks),
         "checks": [
             {
                 "name": check.name,
                 "holds": check.holds,
                 "value": check.value,
+                "low": check.low,
+                "high": check.high,
+                "why": check.why if check.holds is None else None,
                 "limit": check.limit,
                 "text": check.text,
             }
@@ -209,6 +254,17 @@ def document(checks: list[Check]) -> dict[str, Any]:
     }
 
 
+def holds(checks: list[Check]) -> bool | None:
+    """Whether all hold; None where none is broken, and some are not decided."""
+    if any(check.holds is False for check in checks):
+        return False
+    return None if any(check.holds is None for check in checks) else True
+
+
 def render(checks: list[Check]) -> str:
-    """One line each."""
-    return "\n".join(f"{'ok  ' if check.holds else 'FAIL'}  {check.text}" for check in checks)
+    """One line each; "?" is what is not decided."""
+    words = {True: "ok  ", False: "FAIL", None: "?   "}
+    return "\n".join(
+        f"{words[check.holds]}  {check.text}{f': {check.why}' if check.holds is None else ''}"
+        for check in checks
+    )

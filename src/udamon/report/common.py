@@ -7,16 +7,21 @@ from typing import Any
 from udamon.model import WRITES_ONLY
 from udamon.ops.coverage import document, line
 from udamon.record.reader import Recording
+from udamon.report.grain import MAPPING, NOTE, grain_of
 
 
 def common_keys(recording: Recording) -> dict[str, Any]:
     """Keys of every document: `sees` says what counts as an access, null where an older recording does not say."""
-    return {"sees": recording.metadata.get("sees"), "coverage": coverage(recording)}
+    return {
+        "sees": recording.metadata.get("sees"),
+        "grain": grain_of(recording),
+        "coverage": coverage(recording),
+    }
 
 
 def common_lines(recording: Recording, *, told: bool = False) -> list[str]:
     """What must be said beside any figure of the recording, a sentence each; without coverage where that was `told`."""
-    lines = []
+    lines = [NOTE] if grain_of(recording) == MAPPING else []
     if recording.metadata.get("sees") == WRITES_ONLY:
         lines.append("Writes only: memory that was merely read counts as not accessed.")
     if not told and (text := line(coverage(recording))):

@@ -11,6 +11,7 @@ from typing import Any
 
 from udamon.report import hot_cold, wss
 from udamon.report.hot_cold import Use, amounts
+from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.units import format_size
@@ -79,9 +80,12 @@ def document(report: Diff) -> dict[str, Any]:
 
 def _sides(before: wss.WorkingSet, after: wss.WorkingSet) -> dict[str, Any]:
     return {
-        "before": before.total.bytes,
-        "after": after.total.bytes,
-        "change": {level: after.total.bytes[level] - before.total.bytes[level] for level in wss.LEVELS},
+        "before": before.exact,
+        "after": after.exact,
+        "change": None
+        if before.exact is None or after.exact is None
+        else {level: _less(after.exact[level], before.exact[level]) for level in LEVELS},
+        "group": {"before": before.group_document, "after": after.group_document},
     }
 
 
@@ -94,10 +98,21 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> str:
         ("footprint", *report.footprints),
     ):
         for level in ("p50", "p90", "max"):
-            then, now = before.total.bytes[level], after.total.bytes[level]
-            rows.append(
-                [f"{name} {level}", format_size(then), format_size(now), signed(now - then), share(then, now)]
-            )
+            if level in PERCENTS and (before.why or after.why):
+                continue  # too few windows
+            (low, then), (least, now) = before.bounds(level), after.bounds(level)
+            if (low, least) == (then, now):
+                rows.append(
+                    [
+                        f"{name} {level}",
+                        format_size(then),
+                        format_size(now),
+                        signed(now - then),
+                        share(then, now),
+                    ]
+                )
+            else:  # a difference of bounds says little
+                rows.append([f"{name} {level}", _range(low, then), _range(least, now), "", ""])
     moved = [one for one in report.moved if abs(one.change) >= 1][:top]
     lines = [f"before: {first} recorded, after: {second}", "", *table(rows, "<>>>>")]
     if moved:
@@ -114,6 +129,15 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> str:
     if any(one.label.endswith("?") for one in moved):
         lines.append("? a guess from the shape of the memory")
     return "\n".join(lines)
+
+
+def _less(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one - other
+
+
+def _range(low: float, high: float) -> str:
+    least, most = format_size(low), format_size(high)
+    return most if least == most else f"{least} to {most}"
 
 
 def signed(size: float) -> str:

@@ -87,9 +87,14 @@ class Filters:
             mapping=mapping,
         )
 
-    def view(self, start_ns: int, rows: str = "recording") -> str:
+    @property
+    def whole_moments(self) -> bool:
+        """Whether of each moment all or nothing is left."""
+        return self == Filters(time=self.time)
+
+    def view(self, start_ns: int, rows: str = "recording", *, sharing: bool = False) -> str:
         """The query behind the view `regions`; `start_ns` is the recording's start on CLOCK_MONOTONIC, and
-        `rows` what it is a view of.
+        `rows` what it is a view of; with `sharing`, also what is known of others who have the same pages.
 
         Columns as in udamon.record.schema without the events'; a row whose `start` is null is a snapshot
         in which no region is left.
@@ -99,6 +104,18 @@ class Filters:
         end = '"end"' if high is None else f'least("end", CAST({high} AS UBIGINT))'
         share = "" if self.address == ALL else f' * (CAST({end} AS DOUBLE) - {start}) / ("end" - start)'
         keep = self._keep(start, end)
+        more = (
+            ""
+            if not sharing
+            else f""",
+                CASE WHEN {keep} THEN private{share} END AS private,
+                CASE WHEN {keep} THEN anonymous{share} END AS anonymous,
+                CASE WHEN {keep} THEN touched_min{share} END AS touched_min,
+                CASE WHEN {keep} THEN object END AS object,
+                CASE WHEN {keep} THEN file_offset + ({start} - start) END AS file_offset,
+                CASE WHEN {keep} THEN "distinct"{share} END AS "distinct",
+                same_as"""
+        )
         return f"""
             SELECT time, "begin", seq, target, pid, ticks, sample_ns,
                 CASE WHEN {keep} THEN {start} END AS start,
@@ -106,7 +123,7 @@ class Filters:
                 CASE WHEN {keep} THEN nr_accesses END AS nr_accesses,
                 CASE WHEN {keep} THEN age END AS age,
                 CASE WHEN {keep} THEN touched{share} END AS touched,
-                CASE WHEN {keep} THEN resident{share} END AS resident
+                CASE WHEN {keep} THEN resident{share} END AS resident{more}
             FROM {rows}
             WHERE event IS NULL AND {self._which(start_ns)}
         """
@@ -125,18 +142,32 @@ class Filters:
         return " AND ".join(tests) or "TRUE"
 
 
-CUT = """
+_CUT = """
     SELECT time, "begin", seq, rows.target, pid, ticks, sample_ns,
         CASE WHEN pieces.low IS NOT NULL THEN greatest(start, pieces.low) END AS start,
         CASE WHEN pieces.low IS NOT NULL THEN least("end", pieces.high) END AS "end",
         CASE WHEN pieces.low IS NOT NULL THEN nr_accesses END AS nr_accesses,
         CASE WHEN pieces.low IS NOT NULL THEN age END AS age,
         CASE WHEN pieces.low IS NOT NULL THEN touched * {share} END AS touched,
-        CASE WHEN pieces.low IS NOT NULL THEN resident * {share} END AS resident
+        CASE WHEN pieces.low IS NOT NULL THEN resident * {share} END AS resident{more}
     FROM ({rows}) AS rows LEFT JOIN wanted_mappings AS pieces
         ON rows.target = pieces.target AND start < pieces.high AND "end" > pieces.low
-""".replace("{share}", '(CAST(least("end", high) - greatest(start, low) AS DOUBLE) / ("end" - start))')
-"""The rows, cut to the pieces of the mappings that are wanted; a region in several of them is several rows."""
+"""
+_CUT_SHARING = """,
+        CASE WHEN pieces.low IS NOT NULL THEN private * {share} END AS private,
+        CASE WHEN pieces.low IS NOT NULL THEN anonymous * {share} END AS anonymous,
+        CASE WHEN pieces.low IS NOT NULL THEN touched_min * {share} END AS touched_min,
+        CASE WHEN pieces.low IS NOT NULL THEN object END AS object,
+        CASE WHEN pieces.low IS NOT NULL THEN file_offset + (greatest(start, pieces.low) - start) END AS file_offset,
+        CASE WHEN pieces.low IS NOT NULL THEN "distinct" * {share} END AS "distinct",
+        same_as"""
+_SHARE = '(CAST(least("end", high) - greatest(start, low) AS DOUBLE) / ("end" - start))'
+
+
+def cut(rows: str, *, sharing: bool = False) -> str:
+    """The rows of a view, cut to the pieces of the mappings that are wanted; one in several of them is several rows."""
+    query = _CUT.replace("{more}", _CUT_SHARING if sharing else "")
+    return query.replace("{share}", _SHARE).replace("{rows}", rows)
 
 
 def _between(value: str, low: float | None, high: float | None) -> list[str]:

@@ -1,12 +1,12 @@
 """The heatmap: how often memory was accessed, by time and address.
 
-A cell is the mean access rate (nr_accesses / ticks) of its memory over its time, weighted by bytes and
-time; None where no memory was monitored then.
+A cell is the mean access rate (nr_accesses / ticks) of its memory over its time, weighted by bytes (resident ones,
+where they are known) and time; None where no memory was there then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -17,8 +17,9 @@ from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog
 from udamon.report.cells import cells_of
 from udamon.report.filters import ALL
-from udamon.report.layout import Row, bands_of, memory, rows_of
+from udamon.report.layout import Area, Row, bands_of, memory, rows_of
 from udamon.report.mappings import Mapped, label_of
+from udamon.report.place import Axis, Place, sums
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, shorten
 from udamon.units import format_size
@@ -34,6 +35,15 @@ EDGES = """
     )
     SELECT target, address, sum(step) AS steps FROM edges WHERE address IS NOT NULL
     GROUP BY target, address HAVING sum(step) <> 0 ORDER BY target, address
+"""
+
+
+THERE = """
+    SELECT first, last, {sums} FROM (
+        SELECT first, last, "into", over, CAST(1 AS DOUBLE) AS covered,
+            CAST(coalesce(resident, "end" - start) AS DOUBLE) / NULLIF("end" - start, 0) AS there
+        FROM ({placed}) AS placed
+    ) AS densities GROUP BY first, last
 """
 
 
@@ -73,10 +83,39 @@ def lines_of(source: Source, rows: int) -> list[Row]:
     mappings = mappings_of(source.recording)
     bands = []
     # What filters leave may be in none of the few snapshots.
-    found = source.few(EDGES) or source.query(EDGES.replace("some_regions", "regions"))
-    for target, edges in groupby(found, key=lambda edge: int(edge[0])):
-        bands += bands_of(target, memory(list(_islands(edges)), mappings.get(target, [])))
+    rows_in = "some_regions"
+    if not (found := source.few(EDGES)):
+        rows_in = "regions"
+        found = source.query(EDGES.replace("some_regions", rows_in))
+    areas = {
+        target: list(memory(list(_islands(edges)), mappings.get(target, [])))
+        for target, edges in groupby(found, key=lambda edge: int(edge[0]))
+    }
+    there = _there(source, areas, rows_in)
+    for target, here in areas.items():
+        bands += bands_of(target, here, there[target])
     return rows_of(bands, rows) if bands else []
+
+
+def _there(source: Source, areas: Mapping[int, Sequence[Area]], rows: str) -> dict[int, list[float]]:
+    """Bytes of each area that are resident while it is there; all of it where that is not known."""
+    known = source.query(f"SELECT count(resident) FROM {rows}")[0][0]
+    found = {target: [float(area.size) for area, _ in here] for target, here in areas.items()}
+    if not known:
+        return found
+    order = [(target, at) for target, here in areas.items() for at in range(len(here))]
+    places = [Place(target, *areas[target][at][0], number) for number, (target, at) in enumerate(order)]
+    axis = Axis(source, "areas", places)
+    placed = axis.placed(("start", '"end"', "resident"), rows=rows)
+    columns = ", ".join(sums(name, name) for name in ("there", "covered"))
+    summed = THERE.format(placed=placed, sums=columns)
+    for number, there, covered in source.query(
+        axis.spread((), ("there", "covered"), f"({summed}) AS summed")
+    ):
+        target, at = order[number]
+        if covered > 0:
+            found[target][at] = max(1.0, found[target][at] * min(1.0, there / covered))
+    return found
 
 
 def _islands(edges: Iterator[tuple[Any, ...]]) -> Iterator[Range]:
@@ -126,7 +165,7 @@ def document(report: Heatmap) -> dict[str, Any]:
                 "target": row.band.target,
                 "start": row.range.start,
                 "end": row.range.end,
-                "bytes": sum(piece.size for piece in row.pieces),
+                "bytes": row.size,
                 "mapping": row.band.name or "[anon]",
                 "kind": kind_of(row.band.name),
                 "label": row.band.label,
@@ -143,7 +182,7 @@ LABEL = 27
 
 def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> str:
     """For people: address downwards, time to the right, each band's name beside its first row."""
-    size = sum(piece.size for row in report.rows for piece in row.pieces)
+    size = sum(row.size for row in report.rows)
     length = clock(report.end_ns - report.begin_ns)
     lines = [f"access rate of {format_size(size)} over {length} (gaps between memory left out)"]
     targets = {row.band.target for row in report.rows}
@@ -153,7 +192,9 @@ def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> str:
             last = row.band.target
             lines.append(f"{catalog.target(last).label}" if len(targets) > 1 or catalog.targets else "")
         lines.append(_line(row, cells, terminal))
-    return "\n".join([*lines, *_axis(report, len(report.cells[0])), f"{'':{LABEL}}{terminal.legend()}"])
+    return "\n".join(
+        [*lines, *_axis(report, len(report.cells[0])), f"{'':{LABEL}}{terminal.legend(catalog.rate_of)}"]
+    )
 
 
 def _line(row: Row, cells: Sequence[float | None], terminal: Terminal) -> str:

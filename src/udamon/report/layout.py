@@ -3,6 +3,9 @@
 All memory is laid end to end, gaps left out. Neighbouring mappings of one name make a band; bands too small
 for a row of their own are joined with their neighbours; heap and stack keep theirs. A band has rows in
 proportion to its size, at least one.
+
+The size of memory is how much of it is there, where that is known: a mapping can be a thousand times larger than what
+is resident of it. Within a piece of memory what is there is taken to be spread evenly.
 """
 
 from __future__ import annotations
@@ -28,10 +31,12 @@ class Band:
 
     target: int
     pieces: list[Range] = field(default_factory=list)
-    names: dict[str, int] = field(default_factory=dict)
+    there: list[float] = field(default_factory=list)
+    """Bytes of each piece that are there."""
+    names: dict[str, float] = field(default_factory=dict)
 
     @property
-    def size(self) -> int:
+    def size(self) -> float:
         return sum(self.names.values())
 
     @property
@@ -58,17 +63,22 @@ class Band:
     def join(self, other: Band) -> None:
         """Take in the next band of the same target."""
         self.pieces += other.pieces
+        self.there += other.there
         for name, size in other.names.items():
-            self.names[name] = self.names.get(name, 0) + size
+            self.names[name] = self.names.get(name, 0.0) + size
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the picture: the pieces of memory in it, and the band it belongs to."""
+    """One row of the picture: the pieces of memory in it, and the band it belongs to.
+
+    `size` is how many bytes are there; the pieces may cover more, for small gaps between them are kept in.
+    """
 
     band: Band
     first: bool
     pieces: list[Range]
+    size: int
 
     @property
     def range(self) -> Range:
@@ -95,11 +105,14 @@ def memory(islands: Sequence[Range], mappings: Sequence[Mapped]) -> Iterator[Are
             yield Range(max(island.start, mapped.start), min(island.end, mapped.end)), mapped.name
 
 
-def bands_of(target: int, areas: Iterable[Area]) -> list[Band]:
-    """Sorted areas as bands: one for each run of the same name."""
+def bands_of(target: int, areas: Iterable[Area], there: Iterable[float] | None = None) -> list[Band]:
+    """Sorted areas as bands: one for each run of the same name. `there` has the bytes that are there of each area, by
+    default all."""
     bands: list[Band] = []
-    for area, name in areas:
-        new = Band(target, [area], {name: area.size})
+    areas = list(areas)
+    sizes = [area.size for area, _ in areas] if there is None else there
+    for (area, name), size in zip(areas, sizes, strict=True):
+        new = Band(target, [area], [size], {name: size})
         if bands and list(bands[-1].names) == [name]:
             bands[-1].join(new)
         else:
@@ -118,9 +131,14 @@ def rows_of(bands: Sequence[Band], count: int) -> list[Row]:
     rows = []
     for band in joined:
         share = max(1, round(band.size * count / total))
-        cuts = sorted({band.size * index // share // PAGE_SIZE * PAGE_SIZE for index in range(share)})
-        for begin, end in pairwise([*cuts, band.size]):
-            rows.append(Row(band, begin == 0, _at_most(_cut(band.pieces, begin, end), MAX_PIECES)))
+        size = band.size
+        cuts = sorted({size * index / share for index in range(share)})
+        first = True
+        for begin, end in pairwise([*cuts, size]):
+            pieces = _cut(band, begin, end)
+            if pieces:
+                rows.append(Row(band, first, _at_most(pieces, MAX_PIECES), round(end - begin)))
+                first = False
     return rows
 
 
@@ -132,19 +150,28 @@ def _join_small(bands: Sequence[Band], threshold: float) -> list[Band]:
         if last and small and last.target == band.target and not (last.alone or band.alone):
             last.join(band)
         else:
-            joined.append(Band(band.target, list(band.pieces), dict(band.names)))
+            joined.append(Band(band.target, list(band.pieces), list(band.there), dict(band.names)))
     return joined
 
 
-def _cut(pieces: Sequence[Range], begin: int, end: int) -> list[Range]:
-    """The part from byte `begin` to `end` of the pieces laid end to end."""
-    found, at = [], 0
-    for piece in pieces:
-        low, high = max(begin, at), min(end, at + piece.size)
+def _cut(band: Band, begin: float, end: float) -> list[Range]:
+    """The part from byte `begin` to `end` of what is there, in whole pages."""
+    found, at = [], 0.0
+    for piece, there in zip(band.pieces, band.there, strict=True):
+        low, high = max(begin, at), min(end, at + there)
         if low < high:
-            found.append(Range(piece.start + low - at, piece.start + high - at))
-        at += piece.size
+            edges = (_address(piece, (edge - at) / there) for edge in (low, high))
+            cut = Range(*edges)
+            if cut.size:
+                found.append(cut)
+        at += there
     return found
+
+
+def _address(piece: Range, share: float) -> int:
+    if share >= 1:
+        return piece.end
+    return piece.start + int(piece.size * share) // PAGE_SIZE * PAGE_SIZE
 
 
 def _at_most(pieces: Sequence[Range], count: int) -> list[Range]:

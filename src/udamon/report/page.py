@@ -15,6 +15,7 @@ from typing import Any
 from udamon.report import hot_cold, info, page_cells, page_curves, wss
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.filters import Filters
+from udamon.report.grain import grain_of
 from udamon.report.layout import Row
 from udamon.report.page_cells import Picture
 from udamon.report.source import Source
@@ -65,11 +66,14 @@ def document(page: Page) -> dict[str, Any]:
         "title": title_of(page),
         "facts": info.facts(page.about),
         "filtered": page.filtered,
+        "grain": grain_of(page.about.recording),
+        "rate_of": page.about.catalog.rate_of,
         "writes_only": page.about.recording.metadata.get("sees") == "writes only",
         "targets": [_target(*target, start) for target in page.about.targets],
         "picture": _picture(page.picture),
         "curve": _curve(page.curve),
-        "working_set": page.working_set.total.bytes,
+        "working_set": page.working_set.exact,
+        "group": None if page.working_set.exact is not None else page.working_set.group_document,
         "snapshots": page.working_set.total.snapshots,
         "monitor": {"share": _share(page.about)},
         "histograms": {
@@ -113,7 +117,7 @@ def _row(row: Row) -> dict[str, Any]:
         "target": row.band.target,
         "start": f"{row.range.start:x}",
         "end": f"{row.range.end:x}",
-        "bytes": sum(piece.size for piece in row.pieces),
+        "bytes": row.size,
         "first": row.first,
         "label": row.band.label,
         "name": row.band.name or "[anon]",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from udamon.report import groups
 from udamon.report.source import Source
 
 # A moment's sum over all targets, then the moments of each bin: its least, mean and most.
@@ -20,6 +21,20 @@ BINS = """
     )
     SELECT bin, min(touched), avg(touched), max(touched), avg(resident), avg(monitored)
     FROM binned GROUP BY bin ORDER BY bin
+"""
+# The same of a group: from the lower bound to the upper one (udamon.report.groups).
+GROUP_BINS = """
+    WITH moments AS (
+        SELECT whole.seq, "from" AS low, time AS high, bounds.low AS least, bounds.high AS most,
+            resident_high, monitored
+        FROM (
+            SELECT seq, min("begin") AS "from", sum(CAST("end" AS DOUBLE) - start) AS monitored
+            FROM regions GROUP BY seq
+        ) AS whole JOIN ({bounds}) AS bounds ON whole.seq = bounds.seq
+    )
+    SELECT CAST(floor(({middle} - {begin}) / {column}) AS INTEGER) AS bin, min(least), avg(most), max(most),
+        avg(resident_high), avg(coalesce(monitored, 0))
+    FROM moments GROUP BY bin ORDER BY bin
 """
 MIDDLE = "(CAST(low AS DOUBLE) + high) / 2"
 
@@ -46,7 +61,8 @@ STEPS = f"""
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """A stretch of time: bytes touched at least, on average and at most in a window; means of the others."""
+    """A stretch of time: bytes touched at least, on average and at most in a window; means of the others. Of a group
+    the mean is that of the upper bound."""
 
     bin: int
     low: float
@@ -67,7 +83,11 @@ class Histograms:
 
 def over_time(source: Source, begin_ns: int, end_ns: int, bins: int) -> list[Bin]:
     """The bins from `begin_ns` to `end_ns` that have a moment."""
-    query = BINS.format(begin=begin_ns, column=max(1, end_ns - begin_ns) / bins, middle=MIDDLE)
+    known = {"begin": begin_ns, "column": max(1, end_ns - begin_ns) / bins, "middle": MIDDLE}
+    if groups.needed(source):
+        query = GROUP_BINS.format(bounds=groups.query_of(source), **known)
+    else:
+        query = BINS.format(**known)
     return [Bin(min(max(at, 0), bins - 1), *rest) for at, *rest in source.query(query)]
 
 

@@ -84,7 +84,7 @@ def measure(source: Source) -> Phases:
     if not moments:
         raise source.nothing()
     picture = heatmap.measure(source, ROWS, max(1, min(COLUMNS, moments)))
-    sizes = [sum(piece.size for piece in row.pieces) for row in picture.rows]
+    sizes = [row.size for row in picture.rows]
     total = sum(sizes)
     columns = [[cell or 0.0 for cell in column] for column in zip(*picture.cells, strict=True)]
     weights = [sqrt(size / total) for size in sizes]

@@ -8,7 +8,17 @@ faulted in again when it is accessed.
 How sure: the recording is cut into blocks of time of equal length, and many recordings are made up of blocks
 drawn from it with replacement (a block bootstrap: Carlstein, "The use of subseries values for estimating the
 variance of a general statistic from a stationary sequence", Annals of Statistics 14, 1986). The interval holds
-the middle 95 % of their answers. It says what chance did to this recording, not what another day would bring.
+the middle 95 % of their answers. It says what chance did to this recording, not what another day would bring. Of
+fewer than 20 windows it says nothing, and is left out.
+
+Where pages of a row cannot be told apart, or several targets have the same ones, only bounds follow, and there is
+neither one answer nor an interval of chance:
+
+- `refs` tells how much of a mapping was accessed, and not which pages. At least: if it was the same ones in every
+  window, then what serves the share is that share of a mean window. At most: the rows as they are.
+- Of a group (udamon.report.groups) the mean window is its lower bound. What the sums leave out of all accesses they
+  count may be all of it accesses that nobody repeats; so that it stays below what may be left out of the distinct
+  ones, a larger share of the sums is served. Nothing needs more than all that is resident.
 """
 
 from __future__ import annotations
@@ -17,10 +27,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from random import Random
+from textwrap import wrap
 from typing import Any
 
 from udamon.errors import UsageError
+from udamon.report import wss
+from udamon.report.groups_text import between
 from udamon.report.heatmap import lines_of, span
+from udamon.report.levels import FEWEST
 from udamon.report.place import Axis, Place, sums
 from udamon.report.source import Source, double
 from udamon.report.terminal import Terminal, clock, table
@@ -38,30 +52,41 @@ SUMMED = """
         FROM ({placed}) AS placed
     ) AS densities GROUP BY block, first, last
 """
+ALIKE = "refs tells how much of a mapping was accessed, and not whether it was the same pages in every window"
+SHARED = "several mappings have the same pages, and which of them were accessed is not known"
 MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
 
 
 @dataclass(frozen=True, slots=True)
 class RightSize:
-    """The report: `need` bytes serve `serve` (0..1) of accesses, most likely between `low` and `high`.
+    """The report: what serves `serve` (0..1) of accesses, in bytes at least and at most; alike where it is known.
 
-    `resident` is what was in memory on average, `saved` what is left of it beyond `need`. `curve` has
-    (share served, bytes) for other shares. `blocks` of `block_ns` each were drawn from.
+    `interval` is what chance makes of it, with 95 % confidence; None where there is no one answer, or too little of
+    a recording, and `why` says which. `resident` is what was in memory on average, at most for a group. `curve` has
+    (share served, bytes at least, at most) for other shares. `blocks` of `block_ns` each were drawn from.
     """
 
     serve: float
-    need: int
     low: int
     high: int
+    interval: tuple[int, int] | None
+    why: str | None
     resident: int
-    curve: list[tuple[float, int]]
+    curve: list[tuple[float, int, int]]
     blocks: int
     block_ns: float
     moments: int
+    group: bool
 
     @property
-    def saved(self) -> int:
-        return max(0, self.resident - self.need)
+    def need(self) -> int | None:
+        """The answer; None where only bounds are known."""
+        return self.high if self.low == self.high else None
+
+    @property
+    def saved(self) -> tuple[int, int]:
+        """What is left of `resident` beyond what is needed: at least, and at most."""
+        return max(0, self.resident - self.high), max(0, self.resident - self.low)
 
 
 def measure(source: Source, serve: float = 0.99, *, seed: int = 1) -> RightSize:
@@ -82,11 +107,29 @@ def measure(source: Source, serve: float = 0.99, *, seed: int = 1) -> RightSize:
     total = [sum(column) for column in zip(*touched, strict=True)]
     if sum(total) <= 0:
         raise source.nothing()
-    low, high = _interval(touched, sizes, serve, Random(seed))
+    group = wss.measure(source, bins=1).group
+    census = source.recording.metadata.get("via") == "refs"
+    mean = sum(total) / moments
+    least = mean if group is None else float(group.low["mean"])
+    there = round(sum(sizes)) if group is None else min(round(sum(sizes)), group.resident["max"])
+
+    def bounds(share: float) -> tuple[int, int]:
+        served = share if group is None else 1 - (1 - share) * min(1.0, least / mean)
+        most = min(needed(total, sizes, served), there)
+        return (min(most, ceil(share * least)) if group is not None or census else most), most
+
+    low, high = bounds(serve)
+    interval, why = None, None
+    if low != high:
+        why = ALIKE if group is None else SHARED
+    elif moments < FEWEST:
+        why = f"{moments} windows are too few for an interval of confidence, which takes {FEWEST}"
+    else:
+        interval = _interval(touched, sizes, serve, Random(seed))
     return RightSize(
-        serve, needed(total, sizes, serve), low, high, round(sum(sizes)),
-        [(share, needed(total, sizes, share)) for share in (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)],
-        blocks, (end - begin) / blocks, moments,
+        serve, low, high, interval, why, there,
+        [(share, *bounds(share)) for share in (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)],
+        blocks, (end - begin) / blocks, moments, group is not None,
     )  # fmt: skip
 
 
@@ -146,9 +189,16 @@ def document(report: RightSize) -> dict[str, Any]:
         "schema": 1,
         "serve": report.serve,
         "bytes": report.need,
-        "interval": {
-            "low": report.low,
-            "high": report.high,
+        "bounds": {"low": report.low, "high": report.high},
+        "group": {"low": report.low, "high": report.high, "resident": report.resident}
+        if report.group
+        else None,
+        "why": report.why,
+        "interval": None
+        if report.interval is None
+        else {
+            "low": report.interval[0],
+            "high": report.interval[1],
             "confidence": SURE,
             "method": "block bootstrap over time (Carlstein 1986)",
             "blocks": report.blocks,
@@ -156,31 +206,46 @@ def document(report: RightSize) -> dict[str, Any]:
             "draws": DRAWS,
         },
         "resident_bytes": report.resident,
-        "saved_bytes": report.saved,
-        "curve": [{"serve": share, "bytes": need} for share, need in report.curve],
+        "saved_bytes": report.saved[0] if report.need is not None else None,
+        "saved_bounds": {"low": report.saved[0], "high": report.saved[1]},
+        "curve": [
+            {"serve": share, "bytes": most if least == most else None, "low": least, "high": most}
+            for share, least, most in report.curve
+        ],
         "snapshots": report.moments,
     }
 
 
 def render(report: RightSize, terminal: Terminal) -> str:
     """For people."""
-    share = report.saved / report.resident if report.resident else 0.0
-    top = max((need for _, need in report.curve), default=0) or 1
+    top = max((most for *_, most in report.curve), default=0) or 1
+    room = max(10, terminal.width - 48)
     rows = [
-        [f"{served:.1%}", format_size(need), terminal.bar(need / top, max(10, terminal.width - 26))]
-        for served, need in report.curve
+        [f"{served:.1%}", between(least, most), terminal.bar(most / top, room)]
+        for served, least, most in report.curve
     ]
-    saved = f"{format_size(report.saved)} ({share:.0%})"
-    few = "" if report.blocks >= 8 else " (few blocks: record longer for an interval to rely on)"
-    return "\n".join(
-        [
-            f"to serve {report.serve:.4g} of all accessed page-intervals: {format_size(report.need)}",
-            f"  between {format_size(report.low)} and {format_size(report.high)} with {SURE:.0%} confidence{few}",
-            f"  {format_size(report.resident)} were in memory: reclaiming the rest would save {saved}",
-            "",
-            *table([["served", "needs", ""], *rows], ">><"),
+    low, high = (f"{amount / report.resident:.0%}" if report.resident else "0%" for amount in report.saved)
+    share = low if low == high else f"{low} to {high}"
+    lines = [
+        f"to serve {report.serve:.4g} of all accessed page-intervals: {between(report.low, report.high)}"
+    ]
+    if report.why is not None:
+        lines += wrap(report.why + ".", terminal.width, initial_indent="  ", subsequent_indent="  ")
+    if report.interval is not None:
+        least, most = map(format_size, report.interval)
+        few = "" if report.blocks >= 8 else " (few blocks: record longer for an interval to rely on)"
+        lines.append(f"  between {least} and {most} with {SURE:.0%} confidence{few}")
+    saved = f"{between(*report.saved)} ({share})"
+    there = f"{format_size(report.resident)} were in memory: reclaiming the rest would save {saved}"
+    lines += [
+        *wrap(there, terminal.width, initial_indent="  ", subsequent_indent="  "),
+        "",
+        *table([["served", "needs", ""], *rows], ">><"),
+    ]
+    if report.interval is not None:
+        lines += [
             "",
             f"Block bootstrap: {DRAWS} draws of {report.blocks} blocks of {clock(report.block_ns)}. It is about chance",
             "in this recording; another load needs another recording.",
         ]
-    )
+    return "\n".join(lines)

@@ -11,7 +11,7 @@ from udamon.errors import CannotError, MissingExtra, RecordingError, UsageError
 from udamon.files.temporary import TemporaryDirectory
 from udamon.record.messages import Message
 from udamon.record.reader import Recording
-from udamon.report.filters import CUT, Filters
+from udamon.report.filters import Filters, cut
 from udamon.report.mappings import pieces_of
 
 MEMORY_LIMIT = "300MB"
@@ -52,8 +52,9 @@ class _Part:
 class Source:
     """A recording with filters, ready for queries over the view `regions` (udamon.report.filters).
 
-    Each query streams the file anew. `some_regions` is the same view of a few snapshots, the first and the
-    last among them: where memory is can be told from those. Raises MissingExtra without DuckDB.
+    `shared_regions` is the same with what is known of others who have the same pages. Each query streams the file
+    anew. `some_regions` and `some_shared` are the same views of a few snapshots, the first and the last among them:
+    where memory is can be told from those. Raises MissingExtra without DuckDB.
     """
 
     def __init__(self, recording: Recording, filters: Filters | None = None) -> None:
@@ -81,10 +82,13 @@ class Source:
         if self.filters.cuts:
             self.table("wanted_mappings", "target INTEGER, low UBIGINT, high UBIGINT", self._wanted())
         self._db.register("some_rows", _Some(recording, self.filters, self.start_ns))
-        for view, rows in (("regions", "recording"), ("some_regions", "some_rows")):
-            shown = self.filters.view(self.start_ns, rows)
+        for view, rows, sharing in (
+            ("regions", "recording", False), ("some_regions", "some_rows", False),
+            ("shared_regions", "recording", True), ("some_shared", "some_rows", True),
+        ):  # fmt: skip
+            shown = self.filters.view(self.start_ns, rows, sharing=sharing)
             if self.filters.cuts:
-                shown = CUT.replace("{rows}", shown)
+                shown = cut(shown, sharing=sharing)
             self._db.execute(f"CREATE TEMP VIEW {view} AS {shown}")
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:

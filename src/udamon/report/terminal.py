@@ -58,11 +58,11 @@ class Terminal:
             last = code
         return "".join(out) + "\x1b[0m"
 
-    def legend(self) -> str:
-        """What the cells of `heat` mean, from cold to hot."""
+    def legend(self, of: str = "ticks accessed") -> str:
+        """What the cells of `heat` mean, from cold to hot: shares `of` what."""
         steps = 16 if self.colours else len(_RAMP) - 1
         shown = self.heat([0.0, *((step + 0.5) / steps for step in range(steps))])
-        return f"0 % {shown} 100 % of ticks accessed"
+        return f"0 % {shown} 100 % of {of}"
 
     def _background(self, colour: RGB) -> str:
         red, green, blue = colour

@@ -4,6 +4,9 @@ A *moment* is one aggregation of the monitor (one `seq`). The total of a moment 
 that have a snapshot of it: a target that has not come yet or has ended adds nothing, as it has no memory. A
 target's own percentiles are over its own snapshots. A snapshot without regions counts as 0 bytes, and none
 is skipped. Moments at which no target lived left no snapshot and are not counted.
+
+Targets may have pages in common, and then the sum counts those more than once: the total of touched or resident bytes
+is given as two bounds instead (udamon.report.groups). damo's definition, monitored bytes and numbers stay sums.
 """
 
 from __future__ import annotations
@@ -13,7 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from udamon.errors import RecordingError
+from udamon.report import groups
 from udamon.report.catalog import Catalog
+from udamon.report.groups import Group
+from udamon.report.groups_text import between, distribution
+from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told
 from udamon.report.owners import Owner, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import Source
@@ -38,8 +45,6 @@ WORDS = {
     "monitored": "footprint: bytes monitored",
     "regions": "number of regions",
 }
-LEVELS = ("min", "p25", "p50", "p75", "p90", "max", "mean")
-
 SNAPSHOTS = """
     SELECT seq, target, max(time) AS time, CAST(coalesce(sum({value}), 0) AS DOUBLE) AS amount
     FROM regions GROUP BY seq, target
@@ -111,7 +116,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class WorkingSet:
-    """The report. `over_time` has (ns on CLOCK_MONOTONIC, bytes): every moment, or means of bins."""
+    """The report. `over_time` has (ns on CLOCK_MONOTONIC, bytes): every moment, or means of bins.
+
+    Where `group` is given, `total` and `over_time` are sums that may count memory several times: the truth lies within
+    the group's bounds.
+    """
 
     definition: str
     total: Series
@@ -121,6 +130,40 @@ class WorkingSet:
     every: bool
     owners: list[Owner] | None = None
     """By mapping: whose memory each of `targets` is."""
+    group: Group | None = None
+
+    @property
+    def exact(self) -> dict[str, int | None] | None:
+        """The total by level; None where only bounds are known. A level is None where there are too few windows."""
+        if self.group is None:
+            return told(self.total.bytes, self.total.snapshots)
+        return told(self.group.high, self.total.snapshots) if self.group.exact else None
+
+    @property
+    def why(self) -> str | None:
+        """Why there are no percentiles; None where there are."""
+        count = self.total.snapshots
+        return (
+            None if count >= FEWEST else f"{count} windows are too few for percentiles, which take {FEWEST}"
+        )
+
+    @property
+    def group_document(self) -> dict[str, Any] | None:
+        """For JSON: the bounds; None where the total is a plain sum."""
+        if self.group is None:
+            return None
+        found = self.group.document
+        return found | {key: told(found[key], self.total.snapshots) for key in ("low", "high", "resident")}
+
+    def bounds(self, level: str) -> tuple[int, int]:
+        """The total at a level: at least, and at most. Alike where it is exact. A percentile of too few windows is
+        only known to be from the least to the most."""
+        low = high = self.total.bytes
+        if self.group is not None:
+            low, high = self.group.low, self.group.high
+        if level in PERCENTS and self.why is not None:
+            return low["min"], high["max"]
+        return low[level], high[level]
 
 
 def measure(
@@ -132,6 +175,16 @@ def measure(
     Raises RecordingError when there is no snapshot.
     """
     owners = owners_of(source.recording) if by == "mapping" else None
+    over = OVER_TIME if every else BINNED.format(bins=bins)
+    group = None
+    if definition in ("touched", "resident"):
+        group = groups.measure(
+            source,
+            lambda source: source.query(PERCENTILES),
+            LEVELS,
+            over,
+            resident=definition == "resident",
+        )
     if owners is None:
         source.keep("snapshots", SNAPSHOTS.format(value=QUANTITIES[definition]))
     else:
@@ -139,7 +192,6 @@ def measure(
     series = [_series(row) for row in source.query(PERCENTILES)]
     if not series:
         raise source.nothing()
-    over = OVER_TIME if every else BINNED.format(bins=bins)
     return WorkingSet(
         definition,
         next(one for one in series if one.target is None),
@@ -148,6 +200,7 @@ def measure(
         source.start_ns,
         every,
         owners,
+        group,
     )
 
 
@@ -175,14 +228,26 @@ def document(report: WorkingSet, catalog: Catalog, *, over_time: bool = False) -
         "snapshots": report.total.snapshots,
         "definition": report.definition,
         "start": report.start_ns / 1e9,
-        "bytes": report.total.bytes,
+        "bytes": report.exact,
+        "group": report.group_document,
+        "why": report.why,
         "targets": [
-            {**_whose(report, one, catalog), "snapshots": one.snapshots, "bytes": one.bytes}
+            {
+                **_whose(report, one, catalog),
+                "snapshots": one.snapshots,
+                "bytes": told(one.bytes, one.snapshots),
+            }
             for one in report.targets
         ],
     }  # fmt: skip
     if over_time:
-        found["over_time"] = [{"time": time / 1e9, "bytes": size} for time, size in report.over_time]
+        if report.group is None:
+            found["over_time"] = [{"time": time / 1e9, "bytes": size} for time, size in report.over_time]
+        else:
+            found["over_time"] = [
+                {"time": time / 1e9, "bytes": low if low == high else None, "low": low, "high": high}
+                for time, low, high in report.group.over_time
+            ]
     return found
 
 
@@ -206,7 +271,12 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> str:
     what = "mappings" if report.owners is not None else "targets"
     many = f" of {len(report.targets)} {what}" if len(report.targets) > 1 else ""
     lines = [f"{WORDS[report.definition]} per snapshot{many}, {report.total.snapshots} snapshots", ""]
-    lines += _distribution(report.total, terminal, shown(report))
+    if report.group is None:
+        lines += _distribution(report.total, terminal, shown(report))
+    else:
+        lines += distribution(report.group, report.total.snapshots, terminal)
+    if report.why is not None:
+        lines.append(f"  {report.why}")
     if report.owners is not None:
         lines += ["", *_owners(report)]
     elif len(report.targets) > 1:
@@ -225,8 +295,7 @@ def _owners(report: WorkingSet, top: int = 20) -> list[str]:
     first = sorted(report.targets, key=lambda one: (-one.bytes["mean"], one.target or 0))
     rows = [["mapping", "min", "p50", "p90", "max", "mean"]]
     rows += [
-        [shorten(owners[one.target or 0].place, 26), *(amount(one.bytes[name]) for name in rows[0][1:])]
-        for one in first[:top]
+        [shorten(owners[one.target or 0].place, 26), *_told(one, rows[0][1:], amount)] for one in first[:top]
     ]
     rest = len(first) - top
     guessed = any(owners[one.target or 0].guess for one in first[:top])
@@ -241,7 +310,12 @@ def _distribution(series: Series, terminal: Terminal, amount: Callable[[float], 
     top = series.bytes["max"] or 1
     room = max(10, terminal.width - 22)
     return [f"  {name:4}  {amount(size):>10}  {terminal.bar(size / top, room)}".rstrip()
-            for name, size in series.bytes.items()]  # fmt: skip
+            for name, size in told(series.bytes, series.snapshots).items() if size is not None]  # fmt: skip
+
+
+def _told(series: Series, levels: Sequence[str], amount: Callable[[float], str]) -> list[str]:
+    known = told(series.bytes, series.snapshots)
+    return ["-" if (size := known[name]) is None else amount(size) for name in levels]
 
 
 def _targets(report: WorkingSet, catalog: Catalog) -> list[str]:
@@ -250,7 +324,7 @@ def _targets(report: WorkingSet, catalog: Catalog) -> list[str]:
     rows = [
         [
             catalog.target(one.target or 0).label,
-            *(amount(one.bytes[name]) for name in head[1:-1]),
+            *_told(one, head[1:-1], amount),
             str(one.snapshots),
         ]
         for one in report.targets
@@ -260,6 +334,11 @@ def _targets(report: WorkingSet, catalog: Catalog) -> list[str]:
 
 def _moments(report: WorkingSet, terminal: Terminal) -> list[str]:
     """A line for every moment."""
+    if report.group is not None:
+        return [
+            f"  {(time - report.start_ns) / 1e9:8.2f} s  {between(low, high)}"
+            for time, low, high in report.group.over_time
+        ]
     top = report.total.bytes["max"] or 1
     room, amount = max(10, terminal.width - 26), shown(report)
     return [
@@ -269,8 +348,10 @@ def _moments(report: WorkingSet, terminal: Terminal) -> list[str]:
 
 
 def _chart(report: WorkingSet, terminal: Terminal, height: int = 8) -> list[str]:
-    """Columns over time, from 0 to the largest."""
+    """Columns over time, from 0 to the largest; of a group the upper bound."""
     sizes = [size for _, size in report.over_time]
+    if report.group is not None:
+        sizes = [high for *_, high in report.group.over_time]
     room = max(10, terminal.width - 16)
     columns = [sizes[column * len(sizes) // room] for column in range(room)]
     top = max(columns) or 1
@@ -281,7 +362,8 @@ def _chart(report: WorkingSet, terminal: Terminal, height: int = 8) -> list[str]
             f"  {label:>10}  {''.join(_block(size / top * height - level + 1, terminal) for size in columns)}".rstrip()
         )
     first, end = (clock(report.over_time[side][0] - report.start_ns) for side in (0, -1))
-    return [*lines, f"{'':14}{first}{end:>{max(1, room - len(first))}}"]
+    note = ["  over time: the upper bound"] if report.group is not None else []
+    return [*lines, f"{'':14}{first}{end:>{max(1, room - len(first))}}", *note]
 
 
 def _block(filled: float, terminal: Terminal) -> str:

@@ -15,6 +15,10 @@ from udamon.schemes.watermarks import Gate
 class Installed:
     """One scheme of a running kdamond. `next_apply` is counted in sampling intervals since the start."""
 
+    keeps_up = False
+    """Whether it is due in each charge window of its quota, where an aggregation is longer than one: else a quota of so
+    much a second would be one of so much an aggregation."""
+
     def __init__(self, index: int, scheme: Scheme, min_region: int, next_apply: int = 0) -> None:
         self.index = index
         self.next_apply = next_apply
@@ -46,6 +50,8 @@ class Installed:
     def schedule(self, sis: int, attrs: Attrs) -> None:
         """Be due one apply interval from now."""
         interval = self.scheme.apply_interval_us or attrs.aggr_us
+        if self.keeps_up and not self.scheme.apply_interval_us and self.quota.is_set:
+            interval = min(interval, self.quota.quota.reset_interval_ms * 1_000)
         self.next_apply = sis + interval // (attrs.sample_us or 1)
 
     def due(self, sis: int) -> bool:

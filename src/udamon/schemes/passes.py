@@ -15,6 +15,7 @@ from udamon.schemes.installed import Installed
 from udamon.schemes.pattern import matches
 from udamon.schemes.pieces import Cuts
 from udamon.schemes.score import MOST, score
+from udamon.schemes.sizes import Sizes
 from udamon.schemes.tried import Walk
 
 NOTHING = Applied(0, 0)
@@ -49,8 +50,10 @@ class ApplyPass:
         observers: Sequence[Observer],
         walk: Walk | None,
         note: Callable[[str], None],
+        sizes: Sizes,
     ) -> None:
-        """`limit`: the largest size of a region, for cuts that are undone. `note` tells people something."""
+        """`limit`: the largest size of a region, for cuts that are undone. `note` tells people something. `sizes`
+        tells which bytes count, for the quota and for what was tried."""
         self.acted: list[Acted] = []
         self._due = due
         self._actor = actor
@@ -62,6 +65,7 @@ class ApplyPass:
         self._observers = observers
         self._walk = walk
         self._note = note
+        self._sizes = sizes
 
     def run(self, targets: Sequence[Target], valid: Callable[[Target], bool]) -> None:
         """Show all regions of all valid targets to all due schemes."""
@@ -134,12 +138,14 @@ class ApplyPass:
         region, quota = target.regions[at], scheme.quota
         if target.index in scheme.refused:
             return
-        if quota.is_set and region.end - region.start > quota.room:
-            self._cuts.cut(target, at, quota.room)  # not 0: then it would be full
+        size = self._fit(scheme, target, at)
+        if not size:
+            return  # nothing of it is there
         verdict = scheme.filters.decide(position, region.start, region.end)
         if verdict.end < region.end:
             self._cuts.cut(target, at, verdict.end - region.start)
-        if not verdict.allowed:
+            size = self._size(scheme, target, region)
+        if not verdict.allowed or not size:
             return
         for observer in self._observers:
             observer.before_apply(scheme.index, target, region)
@@ -149,11 +155,29 @@ class ApplyPass:
             self._walk.record(scheme.index, target, region, applied.passed)
         # Kernel 7.2 charges and counts the size from before a filter's cut (semantics §9.10). Here, as in 6.12, what
         # was not handed to the operations set is neither charged nor called tried.
-        quota.charge(target, region, applied.applied, self._now_ns() - begin_ns)
+        quota.charge(target, region, size, applied.applied, self._now_ns() - begin_ns)
         if scheme.scheme.action is not Action.STAT:
             region.age = 0
             self.acted.append(Acted(target, region.start, region.end))
-        _count(scheme.stats, region, applied)
+        _count(scheme.stats, size, applied)
+
+    def _fit(self, scheme: Installed, target: Target, at: int) -> int:
+        """Cut the region to what the quota has left; the bytes of it that count."""
+        region, quota, action = target.regions[at], scheme.quota, scheme.scheme.action
+        if not quota.is_set:
+            return self._size(scheme, target, region)
+        end, size = self._sizes.first(target, region.start, region.end, action, quota.room)
+        if end < region.end:
+            # In whole regions, and not nothing of one: room is at least a region's least size.
+            self._cuts.cut(target, at, max(end - region.start, self._min_region))
+        return size
+
+    def _size(self, scheme: Installed, target: Target, region: Region) -> int:
+        """Of a whole region what the monitor knows, else how much there really is."""
+        action, size = scheme.scheme.action, region.end - region.start
+        if action is Action.STAT:
+            return self._sizes.known(target, region.start, region.end, action)
+        return self._sizes.first(target, region.start, region.end, action, size)[1]
 
     def _apply(self, scheme: Installed, target: Target, region: Region, *, past_pages: bool) -> Applied:
         """Whatever fails applies nothing, and is not tried again on this target until a commit.
@@ -172,11 +196,11 @@ class ApplyPass:
             return NOTHING
 
 
-def _count(stats: SchemeStats, region: Region, applied: Applied) -> None:
+def _count(stats: SchemeStats, size: int, applied: Applied) -> None:
     # `stat` applies 0 bytes by its nature, so it never counts as applied (semantics §9.6): kept, for its answer is
     # in sz_tried and sz_ops_filter_passed.
     stats.nr_tried += 1
-    stats.sz_tried += region.end - region.start
+    stats.sz_tried += size
     stats.nr_applied += applied.applied > 0
     stats.sz_applied += applied.applied
     stats.sz_ops_filter_passed += applied.passed
@@ -184,8 +208,10 @@ def _count(stats: SchemeStats, region: Region, applied: Applied) -> None:
         stats.sz_moved = (stats.sz_moved or 0) + applied.moved
 
 
-def matching_by_score(scheme: Installed, targets: Sequence[Target], attrs: Attrs) -> list[int]:
-    """Bytes of each priority that match the pattern and pass the filters of regions (§4.5.3)."""
+def matching_by_score(
+    scheme: Installed, targets: Sequence[Target], attrs: Attrs, counted: Sizes
+) -> list[int]:
+    """Bytes of each priority that match the pattern and pass the filters of regions (§4.5.3); `counted` tells which."""
     sizes = [0] * (MOST + 1)
     action, weights = scheme.scheme.action, scheme.scheme.quotas.weights
     for position, target in enumerate(targets):
@@ -193,5 +219,7 @@ def matching_by_score(scheme: Installed, targets: Sequence[Target], attrs: Attrs
             if matches(scheme.limits, region):
                 size = scheme.filters.allowed_bytes(position, region.start, region.end)
                 if size:
+                    there = counted.known(target, region.start, region.end, action)
+                    size = there * size // (region.end - region.start)
                     sizes[score(action, region, weights, attrs)] += size
     return sizes

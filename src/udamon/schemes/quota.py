@@ -122,9 +122,10 @@ class ChargedQuota:
                 return
         self.min_score = 0
 
-    def charge(self, target: Target, region: Region, applied: int, took_ns: int) -> None:
-        """Count what was done to a region; what failed of it only at a part, if there is one."""
-        quota, size = self.quota, region.end - region.start
+    def charge(self, target: Target, region: Region, size: int, applied: int, took_ns: int) -> None:
+        """Count what was done to a region of which `size` bytes count; what failed of it only at a part, if there is
+        one."""
+        quota = self.quota
         self.total_charged_ns += took_ns
         self.charged_ns += took_ns
         if quota.fail_charge_denom and applied <= size:

@@ -18,6 +18,7 @@ from udamon.schemes.metrics import Matching, Metrics
 from udamon.schemes.passes import ApplyPass, Observer, matching_by_score
 from udamon.schemes.pattern import matches
 from udamon.schemes.pieces import Cuts
+from udamon.schemes.sizes import AddressSizes, Sizes
 from udamon.schemes.tried import Walk
 
 
@@ -38,13 +39,20 @@ class Schemes:
         min_region: int = PAGE_SIZE,
         patterns_for: PatternsFor | None = None,
         observers: Sequence[Observer] = (),
+        sizes: Sizes | None = None,
+        keep_up: bool = False,
     ) -> None:
-        """`now_ns` is the clock's. Raises NotSupported where the actor cannot do what a scheme asks for."""
+        """`now_ns` is the clock's; `sizes` tells which bytes count, by default all addresses do. With `keep_up`,
+        schemes with a quota and without an apply interval are due in each of its charge windows (Installed).
+
+        Raises NotSupported where the actor cannot do what a scheme asks for.
+        """
         self._actor = actor
         self._metrics = metrics
         self._now_ns = now_ns
         self._min_region = min_region
         self._patterns_for = patterns_for
+        self._sizes: Sizes = sizes or AddressSizes()
         self._attrs = Attrs()
         self._sis = 0
         self._cuts = Cuts()
@@ -54,7 +62,8 @@ class Schemes:
         self._totals = Totals()
         self.observers = list(observers)
         self.check(schemes)
-        self.installed = [Installed(i, scheme, min_region) for i, scheme in enumerate(schemes)]
+        self._keep_up = keep_up
+        self.installed = [self._install(i, scheme) for i, scheme in enumerate(schemes)]
 
     # What people ask.
 
@@ -81,7 +90,12 @@ class Schemes:
         for installed, scheme in zip(self.installed, schemes, strict=False):
             installed.commit(scheme)
         for index in range(len(self.installed), len(schemes)):
-            self.installed.append(Installed(index, schemes[index], self._min_region, self._sis))
+            self.installed.append(self._install(index, schemes[index], self._sis))
+
+    def _install(self, index: int, scheme: Scheme, sis: int = 0) -> Installed:
+        installed = Installed(index, scheme, self._min_region, sis)
+        installed.keeps_up = self._keep_up
+        return installed
 
     def status(self) -> list[SchemeStatus]:
         """How each scheme is doing, with its stats and effective size."""
@@ -130,6 +144,7 @@ class Schemes:
         if not due:
             return ()
         self._cuts.forget_lost(targets)
+        self._sizes.begin(targets)
         for installed in due:
             self._account(installed, targets)
         done = ApplyPass(
@@ -143,6 +158,7 @@ class Schemes:
             observers=self.observers,
             walk=self._walk,
             note=self._note,
+            sizes=self._sizes,
         )
         done.run(targets, valid)
         for installed in self.installed:
@@ -170,7 +186,7 @@ class Schemes:
         if quota.esz != before:
             for observer in self.observers:
                 observer.effective_size(installed.index, quota.esz)
-        quota.prefer(matching_by_score(installed, targets, self._attrs))
+        quota.prefer(matching_by_score(installed, targets, self._attrs, self._sizes))
 
     def _end_pass(self, installed: Installed, sis: int) -> None:
         if self._walk is not None and self._walk.finish(installed.index):

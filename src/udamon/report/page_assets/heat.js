@@ -1,7 +1,7 @@
 // The heatmap: one byte a cell; a pixel that shows several cells shows the hottest of them.
 class Heat {
-  constructor(canvas, picture, targets, view, tip) {
-    Object.assign(this, { canvas, picture, targets, view, tip, colours: palette() });
+  constructor(canvas, picture, targets, view, tip, grain) {
+    Object.assign(this, { canvas, picture, targets, view, tip, grain, colours: palette() });
     this.many = targets.length > 1;
     this.labelOf = new Map(targets.map((one) => [one.target, one.label]));
     view.watch(() => this.draw());
@@ -104,7 +104,8 @@ class Heat {
     const at = row * picture.columns + column;
     const code = picture.rates[at];
     const rate = code === 255 ? "no memory here, or not watched then"
-      : code === 0 ? "not accessed" : `accessed in ${share((code - 1) / 253)} of ticks`;
+      : code === 0 ? "not accessed" : this.grain === "mapping" ? `${share((code - 1) / 253)} of what is resident touched`
+      : `accessed in ${share((code - 1) / 253)} of ticks`;
     const age = code === 255 ? [] : [`age ${picture.ages[at] === 0 ? "0 s" : time(2 ** ((picture.ages[at] - 1) / 8) / 1000)}`];
     const who = this.many ? [this.labelOf.get(line.target)] : [];
     return [

@@ -19,13 +19,17 @@ class Tip {
   hide() { this.box.hidden = true; }
 }
 
+const told = (bytes) => bytes === null ? "–" : size(bytes);  // a percentile of too few windows is not
+const amount = (data, level) => data.group === null || data.group.high[level] === null
+  ? told((data.group === null ? data.working_set : data.group.high)[level])
+  : `${size(data.group.low[level])} to ${size(data.group.high[level])}`;
+
 const tiles = (data) => {
-  const set = data.working_set;
   const known = data.curve.resident.filter((one) => one !== null);
   const resident = known.length ? known.reduce((sum, one) => sum + one, 0) / known.length : null;
   const cost = data.monitor;
   return [
-    ["working set, median", size(set.p50)], ["working set, p90", size(set.p90)], ["working set, most", size(set.max)],
+    ["working set, median", amount(data, "p50")], ["working set, p90", amount(data, "p90")], ["working set, most", amount(data, "max")],
     ...(resident === null ? [] : [["resident, mean", size(resident)]]),
     ["recorded", `${time(data.picture.end - data.picture.begin)}`], ["windows", data.snapshots.toLocaleString("en")],
     ...(cost.share === null ? [] : [["monitor, of one CPU", share(cost.share)]]),
@@ -47,21 +51,23 @@ const start = async () => {
   [picture.rates, picture.ages] = await Promise.all([unpack(picture.rates), unpack(picture.ages)]);
   const tip = new Tip(find("tip"));
   const view = new View(picture.columns, picture.rows.length);
-  const heat = new Heat(find("heat"), picture, data.targets, view, tip);
+  const heat = new Heat(find("heat"), picture, data.targets, view, tip, data.grain);
   new Curve(find("curve"), picture, data.curve, view, tip);
 
   find("command").textContent = data.targets.length === 1 ? data.targets[0].command : "";
   find("notes").textContent = [
+    data.grain === "page" ? "" : "Grain: mappings. Of each it is known how much was touched in a window, and not which pages; its rate is that share.",
     data.writes_only ? "Writes only: memory that was merely read counts as not accessed." : "",
+    data.group !== null ? "Pages that several mappings have count once: totals lie between two bounds." : "",
     data.filtered ? "Filters were given: this is not all that was recorded." : "",
   ].filter(Boolean).join(" ");
+  find("rate-of").textContent = `100 % of ${data.rate_of}`;
   for (const [name, value] of tiles(data)) {
     const tile = element("div");
     tile.append(element("dt", name), element("dd", value));
     find("tiles").append(tile);
   }
-  const set = data.working_set;
-  find("curve-words").textContent = `A line for the mean of each column, a band from its least to its most. Over all windows: least ${size(set.min)}, median ${size(set.p50)}, 90 % at most ${size(set.p90)}, most ${size(set.max)}.` + (data.curve.resident.some((one) => one !== null) ? " The dashed line is what is resident." : "");
+  find("curve-words").textContent = `A line for the mean of each column${data.group === null ? "" : " (of the upper bound)"}, a band from its least to its most. Over all windows: least ${amount(data, "min")}, median ${amount(data, "p50")}, 90 % at most ${amount(data, "p90")}, most ${amount(data, "max")}.` + (data.curve.resident.some((one) => one !== null) ? " The dashed line is what is resident." : "");
   bars(find("rate"), data.histograms.rate, false);
   bars(find("age"), data.histograms.age, true);
   new Mappings(find("mappings"), data, heat);

@@ -1,0 +1,120 @@
+"""Who else has the pages that a census saw: what smaps tells, and page frames where they may be seen.
+
+An *object* is what two mappings must have in common to have a page in common: a file or a piece of shared memory
+(its device and inode), or, for anonymous memory, the family of processes that were forked from one another. A
+mapping of a file with pages of its own in it (written, and private) counts as anonymous: what it has of the file's
+own pages is then taken for another object's, so that distinct bytes come out too large, never too small.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from udamon.linux.failure import process_errors
+from udamon.linux.pagemap import PRESENT, open_page_map
+from udamon.linux.pagemap_scan import NoScan, scan_runs
+from udamon.linux.procfs import ProcessId
+from udamon.linux.roots import PROC
+from udamon.linux.smaps import Mapped, Referenced
+from udamon.model import PAGE_SIZE, Range
+from udamon.native._native import add_frames, new_frames
+from udamon.ops.base import Shared
+from udamon.ops.spaces import Family
+
+if TYPE_CHECKING:
+    from udamon.native._native import Frames
+
+DENSE = 4
+"""A mapping up to this many times as large as what is resident of it is read whole; of others the resident runs."""
+
+
+class Sharing:
+    """Of the processes that are looked at together: `begin`, then `of` each of them."""
+
+    def __init__(self, root: Path = PROC) -> None:
+        self._root = root
+        self._frames: Frames | None = None
+        self._hidden = False
+        self._numbers: dict[int, int] = {}
+
+    def begin(self, *, many: bool) -> None:
+        """`many`: others are looked at, too. Of one alone frames are not read."""
+        self._numbers.clear()
+        self._frames = new_frames() if many and not self._hidden else None
+
+    def of(
+        self,
+        process: ProcessId,
+        family: Family | None,
+        found: Sequence[tuple[Referenced, Mapped | None]],
+        *,
+        alone: bool,
+    ) -> list[Shared | None]:
+        """What is known of each mapping; None where that is not known. `alone` is False where another of these
+        processes may have the same address space: then no page is private. Raises as a look does."""
+        if family is None:
+            return [None] * len(found)
+        mine = _number(f"anonymous {family}")
+        shared = [None if mapped is None else _of(seen, mapped, mine, alone=alone) for seen, mapped in found]
+        if self._frames is None:
+            return shared
+        with process_errors(process.pid, self._root, process.start_time):
+            fd = open_page_map(process, self._root)
+            try:
+                return [
+                    None if one is None else one._replace(distinct=self._distinct(fd, seen, one))
+                    for one, (seen, _) in zip(shared, found, strict=True)
+                ]
+            finally:
+                os.close(fd)
+
+    def _distinct(self, fd: int, seen: Referenced, shared: Shared) -> int | None:
+        if shared.private >= seen.rss:
+            return seen.rss
+        number = self._numbers.setdefault(shared.object, len(self._numbers))
+        fresh = 0
+        for start, end in _resident(fd, seen):
+            if self._frames is None:
+                return None
+            count, hidden = add_frames(self._frames, fd, number, start // PAGE_SIZE, end // PAGE_SIZE)
+            if hidden:
+                self._hidden, self._frames = True, None  # no privilege: it will not come back
+                return None
+            fresh += count
+        # Between the two looks pages may have come and gone.
+        return min(seen.rss, max(shared.private, fresh * PAGE_SIZE))
+
+
+def _of(seen: Referenced, mapped: Mapped, family: int, *, alone: bool) -> Shared:
+    file = mapped.inode != 0 and not mapped.anonymous
+    # Page cache is marked as referenced by whoever reads it, and pages that KSM shares by whoever has them.
+    doubtful = seen.rss - mapped.anonymous + mapped.merged
+    return Shared(
+        private=min(mapped.private, seen.rss) if alone else 0,
+        anonymous=min(mapped.anonymous, seen.rss),
+        touched_min=max(0, min(seen.referenced, seen.rss) - doubtful),
+        object=_number(f"file {mapped.device} {mapped.inode}") if file else family,
+        file_offset=mapped.offset if file else None,
+        distinct=None,
+    )
+
+
+def _number(name: str) -> int:
+    """A number for an object that is the same in every process, and tells nothing of it."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
+
+
+def _resident(fd: int, seen: Referenced) -> Sequence[Range]:
+    """Where in a mapping pages are: an entry of a hole costs as much as one of a page."""
+    if seen.end - seen.start > DENSE * seen.rss:
+        with suppress(NoScan):
+            return [
+                Range(run.start, run.end)
+                for run in scan_runs(fd, [Range(seen.start, seen.end)], PRESENT, PRESENT)
+            ]
+    return [Range(seen.start, seen.end)]

@@ -1,0 +1,191 @@
+"""Totals over memory that several have: bounds within which the bytes lie that were accessed at least once.
+
+The processes of a group map the same pages (files, shared memory, what fork left shared), and so may one process
+that maps a file more than once. A sum counts such a page for each of them. What a recording knows of sharing
+(udamon.record.schema, from `private` on) gives bounds for the bytes without repetition, for each object apart:
+
+- At least: what is accessed in pages that nobody else has, and the most that one of them surely accessed of the rest.
+  How much of the accesses was in shared pages is not known; as much as can be is taken to be.
+- At most: the sum, less what must be repetitions because so many bytes are not there. Of a file there is no more than
+  the range of offsets that is mapped; where page frames were seen, the distinct resident bytes are known.
+
+A recording that knows nothing of sharing (of a primitive that looks at single pages, or of an earlier version) has
+wider bounds: the most that one target accessed, and the sum. There `refs` cannot tell at all what a process accessed
+by itself (a file's pages are marked by whoever reads them), so the lower bound is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from udamon.model import PAGE_SIZE
+from udamon.report.source import Source
+
+THERE = """
+    SELECT seq, time, target, start, CAST("end" - start AS DOUBLE) AS length, CAST(touched AS DOUBLE) AS touched,
+        greatest(CAST(coalesce(resident, "end" - start) AS DOUBLE) - coalesce(CAST(private AS DOUBLE), 0), 0) AS common,
+        coalesce(CAST(private AS DOUBLE), 0) AS private,
+        CASE WHEN private IS NOT NULL AND file_offset IS NULL THEN CAST(resident - anonymous AS DOUBLE)
+            ELSE 0 END AS cached,
+        CASE WHEN private IS NOT NULL THEN CAST(least(touched_min, touched) AS DOUBLE)
+            ELSE {unknown} END AS touched_min,
+        coalesce(object, CAST(0 AS UBIGINT)) AS object, CAST(file_offset AS DOUBLE) AS file_offset,
+        CASE WHEN {frames} THEN CAST("distinct" AS DOUBLE) END AS "distinct"
+    FROM {rows} WHERE start IS NOT NULL AND {alone}
+"""
+
+# Mappings of a file that have no offset in common have no page in common: islands of offsets are objects of their own.
+ISLANDS = """
+    SELECT *, sum(begins) OVER (
+        PARTITION BY seq, object ORDER BY file_offset, target, start ROWS UNBOUNDED PRECEDING
+    ) AS island FROM (
+        SELECT *, CASE WHEN file_offset < max(file_offset + length) OVER (
+            PARTITION BY seq, object ORDER BY file_offset, target, start
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) THEN 0 ELSE 1 END AS begins FROM ({there}) AS there
+    ) AS begun
+"""
+
+# One mapping of a file has no page twice; of anonymous memory a whole process has none.
+MEMBERS = """
+    SELECT seq, object, CASE WHEN file_offset IS NULL THEN 0 ELSE island END AS island, target,
+        CASE WHEN file_offset IS NULL THEN 0 ELSE start END AS member,
+        sum(least(common, touched_min)) AS sure, sum(greatest(touched_min - common, 0)) AS own,
+        sum(touched) AS touched, sum(greatest(touched - private, 0)) AS elsewhere,
+        sum(common) AS common, sum(greatest(common - cached, 0)) AS surely,
+        sum(cached) AS cached, sum(private) AS private, sum("distinct") AS "distinct",
+        sum(CASE WHEN "distinct" IS NULL THEN 1 ELSE 0 END) AS hidden,
+        min(file_offset) AS low, max(file_offset + length) AS high, sum(length) AS length
+    FROM ({islands}) AS islands GROUP BY 1, 2, 3, 4, 5
+"""
+
+OBJECTS = """
+    SELECT seq, sure, own, touched, elsewhere, private, most, hidden, twice,
+        greatest(surely, CASE WHEN hidden = 0 THEN "distinct" - private - cached ELSE 0 END) AS there_min,
+        greatest(most, least(common, coalesce(range, common),
+            CASE WHEN hidden = 0 THEN "distinct" - private ELSE common END)) AS there
+    FROM (
+        SELECT seq, max(sure) AS sure, sum(own) AS own, sum(touched) AS touched, sum(elsewhere) AS elsewhere,
+            sum(private) AS private, sum(common) AS common, max(surely) AS surely,
+            sum(cached) AS cached, max(common) AS most, sum("distinct") AS "distinct",
+            sum(hidden) AS hidden, max(high) - min(low) AS range,
+            CASE WHEN sum(length) - (max(high) - min(low)) > {page} * (count(*) - 1) THEN 1 ELSE 0 END AS twice
+        FROM ({members}) AS members GROUP BY seq, object, island
+    ) AS objects
+"""
+
+BOUNDS = """
+    SELECT seq, max(time) AS time, sum(low) AS low, sum(high) AS high, sum(resident_low) AS resident_low,
+        sum(resident_high) AS resident_high, max(hidden) AS hidden, max(twice) AS twice
+    FROM (
+        SELECT seq, time, 0 AS low, 0 AS high, 0 AS resident_low, 0 AS resident_high, 0 AS hidden, 0 AS twice
+        FROM {rows}
+        UNION ALL SELECT seq, CAST(NULL AS BIGINT), least(sure + own, touched - greatest(elsewhere - there, 0)),
+            touched - greatest(elsewhere - there, 0), there_min + private, there + private, hidden, twice
+        FROM ({objects}) AS objects
+    ) AS bounds GROUP BY seq
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Bounds of a total, and at most how many distinct bytes were resident, by level of their percentiles over all
+    snapshots.
+
+    `over_time` has (ns on CLOCK_MONOTONIC, low, high), of bins or of every moment. `frames_seen`: `resident` was
+    counted by page frames. `shared_known` is False where the recording knows nothing of sharing, for some of its rows
+    at least.
+    """
+
+    low: dict[str, int]
+    high: dict[str, int]
+    resident: dict[str, int]
+    frames_seen: bool
+    over_time: list[tuple[int, int, int]]
+    shared_known: bool
+
+    @property
+    def exact(self) -> bool:
+        """Both bounds are the same: this is no estimate."""
+        return self.low == self.high
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """For JSON: bytes by level."""
+        return {
+            "low": self.low,
+            "high": self.high,
+            "resident": self.resident,
+            "frames_seen": self.frames_seen,
+            "sharing_known": self.shared_known,
+        }
+
+
+COUNT = "SELECT count(DISTINCT target) FROM regions"
+KNOWN = "SELECT count(*) - count(private), count(private) FROM shared_regions WHERE start IS NOT NULL"
+
+
+def query_of(source: Source, rows: str = "shared_regions") -> str:
+    """The bounds of every moment, as SQL: seq, time, low, high, resident_low, resident_high, hidden, twice."""
+    refs = source.recording.metadata.get("via") == "refs"
+    # Sums of first occurrences say nothing once some of the rows are filtered out.
+    frames = "TRUE" if source.filters.whole_moments else "FALSE"
+    here = ", ".join(map(str, source.filters.targets))
+    alone = f"(same_as IS NULL OR same_as NOT IN ({here}))" if here else "same_as IS NULL"
+    there = THERE.format(
+        rows=rows, frames=frames, alone=alone, unknown="0" if refs else "CAST(touched AS DOUBLE)"
+    )
+    members = MEMBERS.format(islands=ISLANDS.format(there=there))
+    return BOUNDS.format(rows=rows, objects=OBJECTS.format(members=members, page=PAGE_SIZE))
+
+
+def needed(source: Source) -> bool:
+    """Whether a total may count a page more than once: there are several targets, or one maps a file twice."""
+    if source.recording.metadata.get("via") == "sim":
+        return False  # simulated memory is nobody else's
+    if source.query(COUNT)[0][0] > 1:
+        return True
+    few = source.query(f"SELECT max(twice) FROM ({query_of(source, 'some_shared')}) AS bounds")
+    return bool(few and few[0][0])
+
+
+def measure(
+    source: Source, percentiles: Callable[[Source], Sequence[tuple[Any, ...]]], levels: Sequence[str],
+    over_time: str, *, resident: bool = False,
+) -> Group | None:  # fmt: skip
+    """Bounds of the touched bytes (of the resident ones, with `resident`); None where a total is a plain sum.
+
+    `percentiles` answers for a table `snapshots` as udamon.report.wss has it, `over_time` is its query. Raises
+    RecordingError when there is no snapshot.
+    """
+    if not needed(source):
+        return None
+    low, high = ("resident_low", "resident_high") if resident else ("low", "high")
+    source.keep("bounds", query_of(source))
+    series = (low, high, "resident_high")
+    source.keep(
+        "snapshots",
+        " UNION ALL ".join(
+            f"SELECT seq, {number} AS target, time, CAST({name} AS DOUBLE) AS amount FROM bounds"
+            for number, name in enumerate(series)
+        ),
+    )
+    rows = {row[0]: row[2:] for row in percentiles(source) if row[0] is not None}
+    if not rows:
+        raise source.nothing()
+    by_level = [dict(zip(levels, map(round, rows[number]), strict=True)) for number in range(len(series))]
+    curves = []
+    for name in (low, high):
+        source.keep(
+            "snapshots", f"SELECT seq, 0 AS target, time, CAST({name} AS DOUBLE) AS amount FROM bounds"
+        )
+        curves.append(source.query(over_time))
+    unknown, known = source.query(KNOWN)[0]
+    hidden = source.query("SELECT max(hidden) FROM bounds")[0][0]
+    return Group(
+        by_level[0], by_level[1], by_level[2], not hidden and known > 0 and not unknown,
+        [(time, round(least), round(most)) for (time, least), (_, most) in zip(*curves, strict=True)],
+        not unknown,
+    )  # fmt: skip

@@ -1,0 +1,14 @@
+"""The levels by which a series over all windows is told."""
+
+from __future__ import annotations
+
+LEVELS = ("min", "p25", "p50", "p75", "p90", "max", "mean")
+PERCENTS = ("p25", "p50", "p75", "p90")
+FEWEST = 20
+"""Windows, for percentiles and intervals of confidence: of fewer they say more of chance than of the program."""
+
+
+def told(levels: dict[str, int], snapshots: int) -> dict[str, int | None]:
+    """The levels that are told of so many windows: None for the percentiles of too few."""
+    few = snapshots < FEWEST
+    return {name: None if few and name in PERCENTS else size for name, size in levels.items()}

@@ -1,0 +1,211 @@
+"""Groups that share memory, watched by refs: what they touch together, known, lies within the bounds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.programs import MIB
+from udamon.linux import features
+
+pytestmark = pytest.mark.needs("clear_refs")
+pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+
+SLACK = 8 * MIB
+"""What the interpreters and libraries of the group touch beside the memory that is known."""
+
+
+def area(kind: int, size: int) -> mmap.mmap:
+    memory = mmap.mmap(-1, size, kind | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    fill(memory, 0, size)
+    return memory
+
+
+def fill(memory: mmap.mmap, begin: int, end: int) -> None:
+    for page in range(begin, end, mmap.PAGESIZE):
+        memory[page] = 1
+
+
+def read(memory: mmap.mmap, begin: int, end: int) -> None:
+    for page in range(begin, end, mmap.PAGESIZE):
+        memory[page]
+
+
+@contextlib.contextmanager
+def prefork(workers: int, shared_hot: int, cow_hot: int, own_hot: int, apart: bool) -> Iterator[list[int]]:
+    """Workers of one parent: all touch `shared_hot` bytes of shared memory and `cow_hot` of what they inherited,
+    each the same ones, or (`apart`) each its own part; and each `own_hot` bytes of its own, and as much is cold."""
+    shared, cow = area(mmap.MAP_SHARED, 2 * shared_hot), area(mmap.MAP_PRIVATE, 2 * cow_hot)
+    pids = []
+    try:
+        for worker in range(workers):
+            if (pid := os.fork()) == 0:
+                own = area(mmap.MAP_PRIVATE, 2 * own_hot)
+                parts = []
+                for size in (shared_hot, cow_hot):
+                    step = size // workers // mmap.PAGESIZE * mmap.PAGESIZE
+                    parts.append((worker * step, (worker + 1) * step) if apart else (0, size))
+                while True:
+                    read(shared, *parts[0])
+                    read(cow, *parts[1])
+                    fill(own, 0, own_hot)
+                    time.sleep(0.005)
+            pids.append(pid)
+        yield pids
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        shared.close()
+        cow.close()
+
+
+def report(path: Path, kind: str, *flags: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "udamon", "report", kind, str(path), "--json", *flags]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return found
+
+
+def record(path: Path, pids: list[int], seconds: float = 2.0) -> None:
+    command = [sys.executable, "-m", "udamon", "record", "-o", str(path), "--force", "--via", "refs"]
+    command += ["--sample", "25ms", "--aggr", "500ms", "--duration", f"{seconds}s"]
+    subprocess.run(
+        command + [word for pid in pids for word in ("-p", str(pid))], check=True, capture_output=True
+    )
+
+
+def check_group(path: Path, workers: int, *, apart: bool, shared: int, cow: int, own: int) -> None:
+    with prefork(workers, shared, cow, own, apart) as pids:
+        time.sleep(0.5)  # they have filled what is their own
+        record(path, pids)
+    step = mmap.PAGESIZE * workers
+    truth = workers * own + (sum(size // step * step for size in (shared, cow)) if apart else shared + cow)
+    found = report(path, "wss")
+    assert found["bytes"] is None
+    group = found["group"]
+    assert group["low"]["mean"] <= truth + SLACK
+    assert truth <= group["high"]["max"]
+    # What nobody shares, and what fork left shared and one of them touched, is certain.
+    assert group["low"]["mean"] >= workers * own + (cow // workers if apart else cow) - MIB
+    assert group["high"]["mean"] <= sum(one["bytes"]["mean"] for one in found["targets"]) + MIB
+    size = report(path, "right-size", "--serve", "100%")
+    assert size["group"]["low"] <= truth + SLACK
+    assert truth <= size["group"]["high"]
+    if features.frame_numbers():
+        there = 2 * (shared + cow + workers * own)
+        assert group["frames_seen"]
+        # The parent's other memory is there, too: its interpreter, and what the tests loaded.
+        assert there <= group["resident"]["max"] <= there + 256 * MIB
+        assert group["high"]["mean"] <= workers * own + 2 * (shared + cow) + workers * SLACK
+
+
+@pytest.mark.parametrize(("workers", "apart"), [(2, False), (5, True)])
+def test_prefork_workers(tmp_path: Path, workers: int, apart: bool) -> None:
+    """Shared memory, memory shared by fork, and memory of their own."""
+    check_group(tmp_path / "a", workers, apart=apart, shared=6 * MIB, cow=10 * MIB, own=4 * MIB)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [2, 8, 16, 32])
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("sizes", [(16, 4, 4), (4, 32, 1), (1, 1, 8)])
+def test_many_prefork_groups(tmp_path: Path, workers: int, apart: bool, sizes: tuple[int, int, int]) -> None:
+    shared, cow, own = (size * MIB for size in sizes)
+    check_group(tmp_path / "a", workers, apart=apart, shared=shared, cow=cow, own=own)
+
+
+SPACE = r"""
+#define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#define SIZE (16 << 20)
+static char *memory;
+static int rest(void *unused)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;)
+        pause();
+}
+int main(int count, char **words)
+{
+    memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    madvise(memory, SIZE, MADV_NOHUGEPAGE);
+    memset(memory, 1, SIZE);
+    char *stack = malloc(65536);
+    int child = clone(rest, stack + 65536, CLONE_VM | SIGCHLD, NULL);
+    printf("%d\n", child);
+    fflush(stdout);
+    for (;;) {
+        memset(memory, 2, SIZE);
+        usleep(5000);
+    }
+}
+"""
+
+
+def test_two_processes_in_one_address_space(tmp_path: Path) -> None:
+    """Made by CLONE_VM: each of the two has all of it, and together they have it once."""
+    (tmp_path / "space.c").write_text(SPACE)
+    subprocess.run(["gcc", "-O1", "-o", str(tmp_path / "space"), str(tmp_path / "space.c")], check=True)
+    with subprocess.Popen([tmp_path / "space"], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            child = int(process.stdout.readline())
+            record(tmp_path / "a", [process.pid, child], 2.0)
+        finally:
+            process.kill()
+    found = report(tmp_path / "a", "wss")
+    for target in found["targets"]:
+        assert 16 * MIB <= target["bytes"]["max"] <= 18 * MIB
+    assert 16 * MIB <= found["group"]["low"]["max"] <= found["group"]["high"]["max"] <= 18 * MIB
+    assert 16 * MIB <= found["group"]["resident"]["max"] <= 20 * MIB
+
+
+TWICE = """
+import mmap, os, sys, time
+size = 8 << 20
+with open(sys.argv[1], "w+b") as file:
+    file.truncate(size)
+    areas = [mmap.mmap(file.fileno(), size) for _ in range(3)]
+print(1, flush=True)
+while True:
+    for area in areas:
+        for page in range(0, size, 4096):
+            area[page] = 1
+    time.sleep(0.005)
+"""
+
+
+def test_one_file_mapped_three_times(tmp_path: Path) -> None:
+    """The process touches 8 MiB through three mappings: no sum of 24 MiB is given for what it touches."""
+    command = [sys.executable, "-c", TWICE, str(tmp_path / "file")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(0.5)
+            record(tmp_path / "a", [process.pid])
+        finally:
+            process.kill()
+    found = report(tmp_path / "a", "wss")
+    assert found["targets"][0]["bytes"]["mean"] >= 24 * MIB
+    assert found["bytes"] is None
+    assert found["group"]["low"]["mean"] <= 8 * MIB <= found["group"]["high"]["mean"] <= 8 * MIB + SLACK
