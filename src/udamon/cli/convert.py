@@ -18,6 +18,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compress", action="store_true", help="damo-json: compressed, as damo records by itself"
     )
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="csv: text as it is; by default an apostrophe stands before text that a spreadsheet would run as a "
+        "formula (it begins with = + - @, a tab or CR)",
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
 
 
@@ -31,10 +37,16 @@ def run(args: argparse.Namespace) -> int:
     from udamon.record.opening import open_recording
 
     output = Path(args.output)
-    check(Path(args.file), output, args.to, compress=args.compress, force=args.force)
+    check(Path(args.file), output, args.to, compress=args.compress, force=args.force, raw=args.raw)
     with Bar(sys.stderr) as bar:
         recording = open_recording(args.file, bar.step)
         convert(
-            recording, output, args.to, compress=args.compress, force=args.force, progress=bar.step("writing")
+            recording,
+            output,
+            args.to,
+            compress=args.compress,
+            force=args.force,
+            raw=args.raw,
+            progress=bar.step("writing"),
         )
     return 0

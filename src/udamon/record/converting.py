@@ -23,10 +23,14 @@ FORMATS = {
 """What can be written, and what it is."""
 
 
-def check(source: Path, path: Path, to: str, *, compress: bool = False, force: bool = False) -> None:
+def check(
+    source: Path, path: Path, to: str, *, compress: bool = False, force: bool = False, raw: bool = False
+) -> None:
     """Raise what can be told before anything is read: UsageError, RecordingError. Changes nothing."""
     if compress and to != "damo-json":
         raise UsageError(f"--compress is for damo-json, and {to} is written as it is; leave it out.")
+    if raw and to != "csv":
+        raise UsageError(f"--raw is for csv, and {to} is written as it is; leave it out.")
     if source.exists() and path.exists() and path.samefile(source):
         raise UsageError(f"{path} is the file that is read; give another name for the result.")
     OutputFile.check_place(path, force)
@@ -39,15 +43,16 @@ def convert(
     *,
     compress: bool = False,
     force: bool = False,
+    raw: bool = False,
     progress: Progress = silent,
 ) -> None:
     """Write a recording in another format to a new file. Raises RecordingError, UsageError."""
-    check(recording.path, path, to, compress=compress, force=force)
+    check(recording.path, path, to, compress=compress, force=force, raw=raw)
     writers: dict[str, Callable[[BinaryIO], None]] = {
         "damo-json": lambda file: damo_file.write(recording, file, compress=compress, progress=progress),
         "perf-script": lambda file: script_file.write(recording, file, progress),
         "parquet": lambda file: tables.parquet(recording, file),
-        "csv": lambda file: tables.csv(recording, file),
+        "csv": lambda file: tables.csv(recording, file, raw=raw),
         "arrow": lambda file: arrow_file.copy(recording, file),
     }
     with new_file(path, force=force) as file:
