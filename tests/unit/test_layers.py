@@ -27,10 +27,12 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"ops"}, "where memory is, and whether it was touched"),
     ({"workload"}, "workloads with a known truth: really run, or simulated by ops"),
     ({"core", "linux"}, "pure monitoring logic; typed readers of the kernel's files"),
+    ({"console"}, "what is printed: standard output and error"),
     ({"native"}, "the C hot path"),
     ({"model"}, "the values that cross rooms"),
     ({"units"}, "how people write sizes and times"),
     ({"errors"}, "what udamon raises on purpose"),
+    ({"text"}, "whatever comes from outside, as text that a terminal shows and does not obey"),
     ({"__init__"}, "the version"),
 ]
 
@@ -44,10 +46,11 @@ BASE_DEPENDENCIES = {"arro3"}
 """Third-party packages of the base install; every other one is an extra."""
 
 NEED_AN_EXTRA: dict[str, set[str]] = {
-    "live/app.py": {"textual", "rich"},
+    "live/app.py": {"textual"},
     "live/asking.py": {"textual"},
-    "live/screens.py": {"textual", "rich"},
+    "live/screens.py": {"textual"},
     "live/widgets.py": {"textual", "rich"},
+    "live/words.py": {"textual", "rich"},
     "pytest_plugin.py": {"pytest"},
 }
 """Files that may import an extra at their top, because they derive from its classes. Whoever uses such a

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from udamon import console
 from udamon.cli import acting_flags, acting_report, monitor
 from udamon.cli.acting_report import Account
 from udamon.cli.child import Child
@@ -164,9 +164,9 @@ class _Session:
         if self._args.json:
             more: dict[str, object] = {"via": self._built.via, "ops": self._built.ops}
             more |= self._job.more(account.statuses)
-            print(json.dumps(acting_report.document(account, ended_by, more)))
+            console.document(acting_report.document(account, ended_by, more))
         elif not self._args.quiet:
-            print(acting_report.summary(account, ended_by), file=sys.stderr)
+            console.err(acting_report.summary(account, ended_by))
 
 
 def _work(args: argparse.Namespace, job: Job, built: Monitor, wanted: Sequence[WantedScheme]) -> AnyWork:

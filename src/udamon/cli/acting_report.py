@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from udamon.core.scheme import Action, SchemeStatus
 from udamon.modules.dry_run import PassWatch
+from udamon.text import Shown, lines
 from udamon.units import format_size, format_time
 
 
@@ -77,19 +78,19 @@ def _one(account: Account, status: SchemeStatus, *, named: bool) -> str:
     return text
 
 
-def summary(account: Account, stopped_by: str) -> str:
+def summary(account: Account, stopped_by: str) -> Shown:
     """The totals, in some lines."""
-    lines = [f"{format_time(round(account.seconds, 1))}, ended by {stopped_by}; {_cost(account)}"]
-    lines += [f"scheme {_totals(account, status)}" for status in account.statuses]
+    found = [f"{format_time(round(account.seconds, 1))}, ended by {stopped_by}; {_cost(account)}"]
+    found += [f"scheme {_totals(account, status)}" for status in account.statuses]
     if account.dry:
         there = "" if account.resident is None else f"; {format_size(account.resident)} of it was in memory"
-        lines.append(f"dry run: nothing was done{there}")
+        found.append(f"dry run: nothing was done{there}")
     elif account.refaulted is not None and account.moved is not None:
-        lines.append(f"came back within a minute: {format_size(account.refaulted)}")
+        found.append(f"came back within a minute: {format_size(account.refaulted)}")
     left = [f"{format_size(size)} {why}" for why, size in sorted(account.left.items()) if size]
     if left:
-        lines.append(f"left alone: {', '.join(left)}")
-    return "\n".join(lines)
+        found.append(f"left alone: {', '.join(left)}")
+    return lines(found)
 
 
 def _cost(account: Account) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from udamon import console
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `udamon check`."""
@@ -42,8 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the checks; 0 when all hold, 1 when one does not. Raises UdamonError."""
-    import json
-
     from udamon.record.opening import open_recording
     from udamon.report import checks
     from udamon.report.filters import Filters
@@ -64,5 +64,8 @@ def run(args: argparse.Namespace) -> int:
     filters = Filters.parse(time=args.time, targets=tuple(args.target), mapping=args.mapping)
     with Source(open_recording(args.file), filters) as source:
         found = checks.measure(source, limits)
-    print(json.dumps(checks.document(found)) if args.json else checks.render(found), flush=True)
+    if args.json:
+        console.document(checks.document(found))
+    else:
+        console.out(checks.render(found))
     return 0 if all(check.holds for check in found) else 1

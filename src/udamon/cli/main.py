@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from udamon import __version__
+from udamon import __version__, console
 from udamon.errors import UdamonError, UsageError
+from udamon.text import lines, ours
 
 COMMANDS = {
     "doctor": "what this machine offers, what is missing, how to get it",
@@ -32,6 +32,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status: 0 done, 1 could not, 2 wrong usage."""
+    console.begin()
     words = list(sys.argv[1:] if argv is None else argv)
     # What stands behind "--" is somebody else's command line: argparse must not touch it.
     own = words[: words.index("--")] if "--" in words else words
@@ -40,12 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.command = words[len(own) + 1 :] if len(own) < len(words) else None
         return int(args.run(args))
     except UdamonError as error:
-        print(f"udamon: {error}", file=sys.stderr)
+        console.say(str(error))
         return error.status
     except BrokenPipeError:
-        # The reader of our output went away; nothing is left to say, not even at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1  # the reader of our output went away; nothing is left to say
     except KeyboardInterrupt:
         return 130
 
@@ -53,8 +52,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, as all of udamon does, where argparse prints the whole usage."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.color = False  # Python 3.14 would colour help, by sequences that are not udamon.text's
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help.")
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Help and version: udamon's own words, with nothing but ASCII where there is nothing else."""
+        if message:
+            console.out(lines(ours(message).removesuffix("\n").split("\n")))
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from udamon import console
 from udamon.errors import CannotError, UsageError
 from udamon.units import format_size
 
@@ -123,4 +123,4 @@ def _save(args: argparse.Namespace, out: str, data: bytes) -> None:
         raise CannotError(
             f"cannot write {out}: {error.strerror}; give a place that can be written."
         ) from error
-    print(f"{out}: {format_size(len(data))}", file=sys.stderr)
+    console.err(f"{out}: {format_size(len(data))}")

@@ -1,36 +1,31 @@
-"""One line on the terminal that says how a monitor is doing."""
+"""How a monitor is doing, in one line."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
-from typing import TextIO
 
 from udamon.model import Event, Snapshot
 from udamon.units import format_size, format_time
 
 
 class Progress:
-    """Subscribes to a monitor; `show` rewrites the line when `stream` is a terminal.
+    """Subscribes to a monitor and counts; `line` says how far it is.
 
     `kdamond_cpu_ns` tells the CPU time that the kernel takes for the monitor, beside this process.
     """
 
     def __init__(
         self,
-        stream: TextIO = sys.stderr,
         now: Callable[[], float] = time.monotonic,
         kdamond_cpu_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         self.snapshots = 0
-        self._stream = stream
         self._now = now
         self._began = now()
         self._kdamond_cpu_ns = kdamond_cpu_ns
         self._cpu_began = time.process_time()
         self._latest: dict[int, tuple[int, int, int]] = {}  # target → snapshot, regions, hot bytes
-        self._width = 0
 
     @property
     def seconds(self) -> float:
@@ -63,16 +58,3 @@ class Progress:
             f"{format_time(round(self.seconds, 1))}  {self.snapshots} snapshots  {regions} regions  "
             f"hot {format_size(hot)}  monitor {self.cpu_share:.1%} CPU"
         )
-
-    def show(self) -> None:
-        if self._stream.isatty():
-            line = self.line()
-            self._stream.write("\r" + line.ljust(self._width))
-            self._stream.flush()
-            self._width = len(line)
-
-    def clear(self) -> None:
-        if self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
-            self._stream.flush()
-            self._width = 0

@@ -10,6 +10,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from udamon import console
 from udamon.cli import monitor
 from udamon.cli.child import OWN_FAILURE, Child
 from udamon.cli.monitor import Monitor
@@ -69,7 +70,7 @@ def _record(
     for text in built.notes:
         bus.emit("note", {"text": text})
         if not args.quiet:
-            print(f"udamon: {text}", file=sys.stderr)
+            console.say(text)
     with closing(engine):
         engine.open()  # a target that cannot be watched leaves no file, and an older one as it is
         metadata = _metadata(args, built)
@@ -83,7 +84,7 @@ def _record(
             recorder = _Recorder(built, writer, progress, quiet=args.quiet)
             ended_by = recorder.run(child, duration, stopped)
     if not args.quiet:
-        print(recorder.summary(args.output), file=sys.stderr)
+        console.err(recorder.summary(args.output))
     return ended_by
 
 
@@ -117,16 +118,18 @@ class _Recorder:
         self._progress = progress
         self._quiet = quiet
         self._next_flush = 0.0
-        self._show = False
+        self._line: console.OneLine | None = None
 
     def run(self, child: Child | None, duration: float | None, stopped: threading.Event) -> str:
         """Returns what ended it."""
-        self._show = not self._quiet and child is None  # a command may use the terminal itself
+        if not self._quiet and child is None and sys.stderr.isatty():  # a command may use the terminal itself
+            self._line = console.OneLine(sys.stderr)
         try:
             ended_by = follow(self._engine, child, duration, stopped, self._keep_up_in_time)
+            self._keep_up()
         finally:
-            self._progress.clear()
-        self._keep_up()
+            if self._line is not None:
+                self._line.clear()  # after the last line: what follows begins on an empty one
         return ended_by
 
     def _keep_up_in_time(self) -> None:
@@ -140,8 +143,8 @@ class _Recorder:
         self._writer.event(Event(time.monotonic_ns(), "cost", self._cost()))
         self._writer.flush()
         self._next_flush = time.monotonic() + FLUSH_S
-        if self._show:
-            self._progress.show()
+        if self._line is not None:
+            self._line.show(self._progress.line())
 
     def _cost(self) -> dict[str, object]:
         cost: dict[str, object] = {

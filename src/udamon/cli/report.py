@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from udamon import console
 from udamon.cli import parts, pictures, report_kinds
 from udamon.cli.parts import Found
+from udamon.text import Shown, escape, lines
 
 if TYPE_CHECKING:
     from udamon.report.source import Source
@@ -75,25 +77,16 @@ def _add(
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; 0. Raises UdamonError."""
-    import io
-    import os
-    import sys
-
     text = _report(args)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="replace"
-        )  # a name that this terminal has no letters for is no reason to fail
     try:
         if text is not None:
-            print(text, flush=True)
+            console.out(text)
     except BrokenPipeError:
-        # `| head` has what it wants; the interpreter must not complain when it flushes again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass  # `| head` has what it wants
     return 0
 
 
-def _report(args: argparse.Namespace) -> str | None:
+def _report(args: argparse.Namespace) -> Shown | None:
     """The text to print; None when pictures were written instead."""
     import sys
 
@@ -126,7 +119,7 @@ def _report(args: argparse.Namespace) -> str | None:
             return _json(document, source)
         text = render()
         if source.recording.metadata.get("sees") == WRITES_ONLY:
-            text += "\n\nWrites only: memory that was merely read counts as not accessed."
+            text = lines([text, "", "Writes only: memory that was merely read counts as not accessed."])
         return text
 
 
@@ -241,8 +234,8 @@ def _info(args: argparse.Namespace, source: Source) -> Found:
     return info.document(report), lambda: info.render(report)
 
 
-def _json(document: dict[str, object], source: Source) -> str:
+def _json(document: dict[str, object], source: Source) -> Shown:
     import json
 
     # What counts as an access; null where an older recording does not say.
-    return json.dumps(document | {"sees": source.recording.metadata.get("sees")}, allow_nan=False)
+    return escape(json.dumps(document | {"sees": source.recording.metadata.get("sees")}, allow_nan=False))

@@ -11,6 +11,7 @@ from udamon.report import hot_cold, wss
 from udamon.report.diff import footprint_of
 from udamon.report.source import Source
 from udamon.report.terminal import clock
+from udamon.text import Shown, lines
 from udamon.units import format_size, parse_share, parse_size, parse_time_ns
 
 DEFAULT_COLD_AGE = "10s"
@@ -209,6 +210,6 @@ def document(checks: list[Check]) -> dict[str, Any]:
     }
 
 
-def render(checks: list[Check]) -> str:
+def render(checks: list[Check]) -> Shown:
     """One line each."""
-    return "\n".join(f"{'ok  ' if check.holds else 'FAIL'}  {check.text}" for check in checks)
+    return lines(f"{'ok  ' if check.holds else 'FAIL'}  {check.text}" for check in checks)

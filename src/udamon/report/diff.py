@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from udamon import text
 from udamon.report import hot_cold, wss
 from udamon.report.hot_cold import Use, amounts
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.text import Shown
 from udamon.units import format_size
 
 
@@ -85,7 +87,7 @@ def _sides(before: wss.WorkingSet, after: wss.WorkingSet) -> dict[str, Any]:
     }
 
 
-def render(report: Diff, terminal: Terminal, top: int = 15) -> str:
+def render(report: Diff, terminal: Terminal, top: int = 15) -> Shown:
     """For people: A against B, then what moved."""
     first, second = map(clock, report.seconds_ns)
     rows = [["", "before", "after", "change", ""]]
@@ -99,7 +101,7 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> str:
                 [f"{name} {level}", format_size(then), format_size(now), signed(now - then), share(then, now)]
             )
     moved = [one for one in report.moved if abs(one.change) >= 1][:top]
-    lines = [f"before: {first} recorded, after: {second}", "", *table(rows, "<>>>>")]
+    lines: list[str] = [f"before: {first} recorded, after: {second}", "", *table(rows, "<>>>>")]
     if moved:
         most = max(abs(one.change) for one in moved)
         rows = [["what moved", "before", "after", "change", "rate", ""]]
@@ -113,7 +115,7 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> str:
         lines += ["", "bytes touched in a window, by mapping", *table(rows, "<>>>><")]
     if any(one.label.endswith("?") for one in moved):
         lines.append("? a guess from the shape of the memory")
-    return "\n".join(lines)
+    return text.lines(lines)
 
 
 def signed(size: float) -> str:

@@ -11,6 +11,7 @@ from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.source import Source
 from udamon.report.terminal import clock, table
+from udamon.text import Shown, lines, ours
 from udamon.units import format_size, format_time
 
 TARGETS = """
@@ -99,7 +100,7 @@ def facts(report: Info) -> list[list[str]]:
         ["length", f"{clock(report.end_ns - report.begin_ns)}, {report.snapshots} snapshots{mean}"],
         [
             "looked",
-            " · ".join(
+            ours(" · ").join(
                 f"{key} {metadata[key]}" for key in ("via", "sees", "ops", "policy") if metadata.get(key)
             ),
         ],
@@ -115,9 +116,9 @@ def facts(report: Info) -> list[list[str]]:
     return [row for row in rows if row[1]]
 
 
-def render(report: Info) -> str:
+def render(report: Info) -> Shown:
     """For people: the facts, then whom."""
-    return "\n".join([*table(facts(report), "<<", ""), "", *_targets(report.targets)]).rstrip()
+    return lines([*table(facts(report), "<<", ""), "", *_targets(report.targets)]).rstrip()
 
 
 def _when(metadata: dict[str, Any]) -> str:
@@ -151,7 +152,7 @@ def _cost(cost: Any, starting_ns: int, seconds: float, *, sampled: bool) -> str:
     return f"{format_time(cpu)} of CPU{share}{inside}, {memory} resident{checks}"
 
 
-def _targets(targets: Sequence[tuple[TargetInfo, int, int, int, int]]) -> list[str]:
+def _targets(targets: Sequence[tuple[TargetInfo, int, int, int, int]]) -> list[Shown]:
     if not targets:
         return []
     rows = [["target", "snapshots", "length", "mappings", "ended", "command"]]

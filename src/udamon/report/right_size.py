@@ -24,6 +24,7 @@ from udamon.report.heatmap import lines_of, span
 from udamon.report.place import Axis, Place, sums
 from udamon.report.source import Source, double
 from udamon.report.terminal import Terminal, clock, table
+from udamon.text import Shown, lines
 from udamon.units import format_size
 
 ROWS, BLOCKS, DRAWS = 512, 32, 500
@@ -162,7 +163,7 @@ def document(report: RightSize) -> dict[str, Any]:
     }
 
 
-def render(report: RightSize, terminal: Terminal) -> str:
+def render(report: RightSize, terminal: Terminal) -> Shown:
     """For people."""
     share = report.saved / report.resident if report.resident else 0.0
     top = max((need for _, need in report.curve), default=0) or 1
@@ -172,7 +173,7 @@ def render(report: RightSize, terminal: Terminal) -> str:
     ]
     saved = f"{format_size(report.saved)} ({share:.0%})"
     few = "" if report.blocks >= 8 else " (few blocks: record longer for an interval to rely on)"
-    return "\n".join(
+    return lines(
         [
             f"to serve {report.serve:.4g} of all accessed page-intervals: {format_size(report.need)}",
             f"  between {format_size(report.low)} and {format_size(report.high)} with {SURE:.0%} confidence{few}",
