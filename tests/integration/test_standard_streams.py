@@ -96,5 +96,7 @@ def test_the_summary_has_a_line_of_its_own(tmp_path: Path) -> None:
     os.close(main)
     assert b"hot " in sent  # there was progress
     line, end = shown(sent.decode())
-    assert re.fullmatch(r"a: \d+ snapshots in .*; the monitor took .* of a CPU and .*", line)
+    assert re.fullmatch(
+        r"a: \d+ snapshots in .*; the monitor took .* of a CPU, after .* of CPU to start, and .*", line
+    )
     assert not end

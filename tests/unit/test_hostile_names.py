@@ -235,7 +235,7 @@ def test_doctor(name: str) -> None:
 
 def account(name: str, dry: bool) -> acting_report.Account:
     status = SchemeStatus(0, Scheme(action=Action.PAGEOUT), True, name, 0, None, SchemeStats())
-    return acting_report.Account([status], 1.0, 0.01, dry, PassWatch(), 1, {name: 5}, 5, name)
+    return acting_report.Account([status], 1.0, 0.01, 0.2, dry, PassWatch(), 1, {name: 5}, 5, name)
 
 
 @given(names)

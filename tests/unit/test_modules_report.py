@@ -32,6 +32,7 @@ def account(*statuses: SchemeStatus, dry: bool = False) -> Account:
         statuses=statuses,
         seconds=12.34,
         cpu_share=0.012,
+        start_cpu_seconds=0.21,
         dry=dry,
         passes=PassWatch(),
         refaulted=None if dry else MIB,
@@ -89,7 +90,7 @@ def test_a_dry_run_says_so() -> None:
 
 def test_the_summary() -> None:
     assert summary(account(status(Action.PAGEOUT)), "target").splitlines() == [
-        "12.3 s, ended by target; the monitor took 1.20% of a CPU",
+        "12.3 s, ended by target; the monitor took 1.20% of a CPU, after 210 ms of CPU to start",
         "scheme 0 pageout: tried 8.0 MiB in 4 regions, advised 6.0 MiB, moved 5.0 MiB, quota used up 2 times",
         "came back within a minute: 1.0 MiB",
         "left alone: 3.0 MiB locked",

@@ -151,6 +151,7 @@ class _Session:
             statuses=work.statuses(),
             seconds=progress.seconds,
             cpu_share=progress.cpu_share,
+            start_cpu_seconds=progress.start_cpu_seconds,
             dry=self._job.dry,
             passes=work.passes,
             refaulted=work.hands.refaulted,

@@ -23,6 +23,7 @@ class Account:
     statuses: Sequence[SchemeStatus]
     seconds: float
     cpu_share: float
+    start_cpu_seconds: float
     dry: bool
     passes: PassWatch
     refaulted: int | None = None
@@ -94,7 +95,8 @@ def summary(account: Account, stopped_by: str) -> Shown:
 
 
 def _cost(account: Account) -> str:
-    return f"the monitor took {account.cpu_share:.2%} of a CPU"
+    start = format_time(round(account.start_cpu_seconds, 2))
+    return f"the monitor took {account.cpu_share:.2%} of a CPU, after {start} of CPU to start"
 
 
 def _totals(account: Account, status: SchemeStatus) -> str:
@@ -123,6 +125,7 @@ def document(account: Account, stopped_by: str, more: Mapping[str, object]) -> d
         "resident_bytes": account.resident,
         "left_bytes": dict(account.left),
         "monitor_cpu_share": round(account.cpu_share, 6),
+        "monitor_start_cpu_seconds": round(account.start_cpu_seconds, 6),
         **more,
         "schemes": [_scheme(account, status) for status in account.statuses],
     }

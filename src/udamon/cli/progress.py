@@ -24,7 +24,15 @@ class Progress:
         self._now = now
         self._began = now()
         self._kdamond_cpu_ns = kdamond_cpu_ns
-        self._cpu_began = time.process_time()
+        self.start_cpu_seconds = time.process_time()
+        """CPU that this process took before: its start."""
+        self.windows = 0
+        """Aggregations, of one target or of many."""
+        self.most_targets = 0
+        """Of one aggregation."""
+        self._targets = 0
+        self._seq = -1
+        self._window_ns = 0
         self._latest: dict[int, tuple[int, int, int]] = {}  # target → snapshot, regions, hot bytes
 
     @property
@@ -33,8 +41,8 @@ class Progress:
 
     @property
     def cpu_share(self) -> float:
-        """CPU of this process and its kdamond over the time since the start, as a share of one CPU."""
-        spent = time.process_time() - self._cpu_began + self._kdamond_cpu_ns() / 1e9
+        """CPU of this process and its kdamond since its start is over, as a share of one CPU."""
+        spent = time.process_time() - self.start_cpu_seconds + self._kdamond_cpu_ns() / 1e9
         return spent / max(self.seconds, 1e-9)
 
     def snapshot(self, snapshot: Snapshot) -> None:
@@ -46,15 +54,39 @@ class Progress:
         )
         self._latest[snapshot.target] = snapshot.seq, len(snapshot), hot
         self.snapshots += 1
+        if snapshot.seq != self._seq:
+            self._seq, self._targets, self.windows = snapshot.seq, 0, self.windows + 1
+        self._targets += 1
+        self.most_targets = max(self.most_targets, self._targets)
+        self._window_ns += snapshot.end_ns - snapshot.begin_ns
 
     def event(self, event: Event) -> None:
         if event.name == "target_end":
             self._latest.pop(int(str(event.data["target"])), None)
 
+    @property
+    def cost(self) -> str:
+        """What the monitor took, for people: its start and what came after it."""
+        start = format_time(round(self.start_cpu_seconds, 2))
+        return f"the monitor took {self.cpu_share:.2%} of a CPU, after {start} of CPU to start"
+
+    @property
+    def count(self) -> str:
+        """How many snapshots there are: of many targets, as windows."""
+        if self.most_targets <= 1:
+            return f"{self.snapshots} snapshots"
+        some = "" if self.snapshots == self.windows * self.most_targets else "up to "
+        return f"{self.windows} windows of {some}{self.most_targets} targets"
+
+    def window(self, wanted_s: float) -> float:
+        """Seconds of a window: `wanted_s` unless their mean is another, as where intervals were tuned."""
+        mean = self._window_ns / self.snapshots / 1e9 if self.snapshots else wanted_s
+        return wanted_s if abs(mean - wanted_s) <= wanted_s / 20 else mean
+
     def line(self) -> str:
         regions = sum(regions for _, regions, _ in self._latest.values())
         hot = sum(hot for _, _, hot in self._latest.values())
         return (
-            f"{format_time(round(self.seconds, 1))}  {self.snapshots} snapshots  {regions} regions  "
+            f"{format_time(round(self.seconds, 1))}  {self.count}  {regions} regions  "
             f"hot {format_size(hot)}  monitor {self.cpu_share:.1%} CPU"
         )

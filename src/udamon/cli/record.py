@@ -163,9 +163,9 @@ class _Recorder:
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         only = f", {self._sees}" if self._sees == WRITES_ONLY else ""
         return (
-            f"{path}: {progress.snapshots} snapshots in {format_time(round(progress.seconds, 1))}, "
-            f"each of {format_time(attrs.aggr_us / 1e6)}{only}; "
-            f"the monitor took {progress.cpu_share:.2%} of a CPU and {format_size(rss)}"
+            f"{path}: {progress.count} in {format_time(round(progress.seconds, 1))}, "
+            f"each of {format_time(progress.window(attrs.aggr_us / 1e6))}{only}; "
+            f"{progress.cost}, and {format_size(rss)}"
         )
 
 

@@ -95,7 +95,7 @@ def _table(found: Idleness | None, progress: Progress) -> text.Shown:
     lines += [f"{p:4} %  {_idle(found.idle_ms[p])}" for p in SHOWN]
     lines.append(f"estimated memory bandwidth: {format_size(found.bandwidth)}/s")
     intervals = f"{format_time(found.sample_us / 1e6)}, aggregations of {format_time(found.aggr_us / 1e6)}"
-    lines.append(f"sampling intervals of {intervals}; the monitor took {progress.cpu_share:.2%} of a CPU")
+    lines.append(f"sampling intervals of {intervals}; {progress.cost}")
     return text.lines(lines)
 
 
@@ -113,4 +113,5 @@ def document(found: Idleness | None, progress: Progress, via: str, ended_by: str
         "seconds": round(progress.seconds, 3),
         "stopped_by": ended_by,
         "monitor_cpu_share": round(progress.cpu_share, 6),
+        "monitor_start_cpu_seconds": round(progress.start_cpu_seconds, 6),
     }
