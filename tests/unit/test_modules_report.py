@@ -8,13 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from udamon.cli.acting_report import Account, document, line, summary
 from udamon.cli.line import LINE_S, SHOW_S, Line
 from udamon.cli.rereading import Rereading
+from udamon.core.regions import Region
 from udamon.core.scheme import AccessPattern, Action, Scheme, SchemeStats, SchemeStatus
+from udamon.core.target import Target
 from udamon.model import Event
-from udamon.modules.dry_run import PassWatch
+from udamon.modules.dry_run import PassWatch, Seen
 
 MIB = 1 << 20
 
@@ -67,6 +71,28 @@ def test_stat_only_counts() -> None:
     text = line(account(status(Action.PAGEOUT), status(Action.STAT, 1)))
     assert "  1 stat: 0 B in the last pass, 8.0 MiB in all  " in text
     assert "scheme 1 stat: tried 8.0 MiB in 4 regions\n" in summary(account(status(Action.STAT, 1)), "target")
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60), st.integers(1, 30)), max_size=30))
+def test_memory_that_is_met_again_counts_once(met: list[tuple[int, int, int]]) -> None:
+    """Against sets of bytes: what is new, and how much there is in all."""
+    seen, known = Seen(), dict[int, set[int]]()
+    for target, start, size in met:
+        before = known.setdefault(target, set())
+        new = seen.add(target, start, start + size)
+        found = [byte for part in new for byte in range(part.start, part.end)]
+        assert found == sorted(set(range(start, start + size)) - before)
+        before.update(found)
+        assert seen.bytes == sum(map(len, known.values()))
+
+
+def test_a_dry_run_does_not_add_up_its_passes() -> None:
+    dry = account(status(Action.PAGEOUT), dry=True)
+    for _ in range(5):
+        dry.passes.before_apply(0, Target(0), Region(MIB, 3 * MIB))
+        dry.passes.before_apply(0, Target(0), Region(2 * MIB, 4 * MIB))
+    assert "would pageout: 0 B in the last pass, 3.0 MiB in all" in line(dry)
+    assert "scheme 0 pageout: tried 3.0 MiB in 4 regions" in summary(dry, "duration")
 
 
 def test_passes_are_counted_apart() -> None:

@@ -67,7 +67,9 @@ def _one(account: Account, status: SchemeStatus, *, named: bool) -> str:
     if account.dry or action is Action.STAT:
         would = "" if action is Action.STAT else "would "
         last = format_size(account.passes.last.get(status.index, 0))
-        text = f"{number}{would}{action}: {last} in the last pass, {format_size(stats.sz_tried)} in all"
+        text = (
+            f"{number}{would}{action}: {last} in the last pass, {format_size(_met(account, status))} in all"
+        )
     else:
         text = (
             f"{number}{action}: tried {format_size(stats.sz_tried)}, advised {format_size(stats.sz_applied)}"
@@ -101,14 +103,22 @@ def _cost(account: Account) -> str:
 
 def _totals(account: Account, status: SchemeStatus) -> str:
     stats, index = status.stats, status.index
-    tried = f"{index} {status.scheme.action}: tried {format_size(stats.sz_tried)} in {stats.nr_tried} regions"
+    nothing_done = account.dry or status.scheme.action is Action.STAT
+    size = _met(account, status) if nothing_done else stats.sz_tried
+    tried = f"{index} {status.scheme.action}: tried {format_size(size)} in {stats.nr_tried} regions"
     if (passes := account.passes.passes.get(index, 0)) > 0:
         tried += f" and {passes} passes (at most {format_size(account.passes.most[index])} in one)"
-    if account.dry or status.scheme.action is Action.STAT:
+    if nothing_done:
         return tried
     moved = "" if stats.sz_moved is None else f", moved {format_size(stats.sz_moved)}"
     full = f", quota used up {stats.qt_exceeds} times" if stats.qt_exceeds else ""
     return f"{tried}, advised {format_size(stats.sz_applied)}{moved}{full}"
+
+
+def _met(account: Account, status: SchemeStatus) -> int:
+    """What was tried where nothing is done: the same memory matches again and again, and counts once."""
+    different = account.passes.different(status.index)
+    return status.stats.sz_tried if different is None else different
 
 
 def document(account: Account, stopped_by: str, more: Mapping[str, object]) -> dict[str, object]:
@@ -141,5 +151,6 @@ def _scheme(account: Account, status: SchemeStatus) -> dict[str, object]:
         "passes": passes.passes.get(index),
         "tried_bytes_last_pass": passes.last.get(index),
         "tried_bytes_largest_pass": passes.most.get(index),
+        "tried_bytes_different": passes.different(index),
         "stats": asdict(status.stats),
     }
