@@ -21,8 +21,9 @@ from udamon.cli.rereading import Rereading
 from udamon.cli.running import follow, parse_duration, run_watching, signals
 from udamon.cli.targets import check
 from udamon.core.attrs import Attrs
-from udamon.core.scheme import SchemeStatus
+from udamon.core.scheme import Action, SchemeStatus
 from udamon.errors import CannotError, UdamonError, UsageError
+from udamon.linux import features
 from udamon.linux.cgroup import find_cgroup
 from udamon.modules.hands import Hands, hands_for
 from udamon.modules.work import AnyWork, Work, patterns_for, schemes_for_kernel
@@ -101,7 +102,7 @@ class _Session:
         engine = self._built.engine
         engine.bus.subscribe(self._progress)
         engine.bus.subscribe(self._line)
-        for text in (*self._built.notes, *self._impossible()):
+        for text in (*self._built.notes, *self._impossible(), *self._hopeless()):
             self._line.say(text)
         try:
             with closing(engine):
@@ -127,6 +128,15 @@ class _Session:
         finally:
             actor.close()
         return [f"scheme {index} could not be applied here: {why}" for index, why in found if why is not None]
+
+    def _hopeless(self) -> list[str]:
+        """What will move less than the schemes say, for a reason that is known."""
+        pages_out = any(scheme.scheme.action is Action.PAGEOUT for scheme in self._wanted)
+        if not pages_out or self._args.sim is not None or features.has_swap():
+            return []
+        return [
+            "there is no swap, so only memory of files can be moved out; add swap (zram will do) for the rest."
+        ]
 
     def _keep_up(self) -> None:
         self._work.keep_up()
