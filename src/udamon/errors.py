@@ -18,11 +18,19 @@ UdamonError
 
 from __future__ import annotations
 
+from udamon.text import escape
+
 
 class UdamonError(Exception):
-    """Base of all; `status` is the exit status of the command that ends with it."""
+    """Base of all; `status` is the exit status of the command that ends with it.
+
+    As text it is one line that a terminal can show: what its message quotes is escaped, whoever prints it.
+    """
 
     status = 1
+
+    def __str__(self) -> str:
+        return escape(super().__str__())
 
 
 class UsageError(UdamonError):

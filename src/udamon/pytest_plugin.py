@@ -28,6 +28,7 @@ from typing import Any
 import pytest
 
 from udamon.errors import CannotError, UsageError
+from udamon.text import lines
 
 VIAS = ("refs", "idle")
 PATIENCE = 30.0
@@ -66,7 +67,7 @@ class Recorded:
         with Source(Recording(self.path)) as source:
             found = checks.measure(source, asked)
         if not all(check.holds for check in found):
-            raise AssertionError(f"udamon check of {self.path}:\n{checks.render(found)}")
+            raise AssertionError(lines([f"udamon check of {self.path}:", checks.render(found)]))
 
 
 class Monitor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from udamon.linux.features import idle_bitmap
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.acting.paddr import PaddrActor
 from udamon.ops.acting.spared import Spared
-from udamon.ops.acting.vaddr import VaddrActor
+from udamon.ops.acting.vaddr import NO_SWAP, VaddrActor
 from udamon.ops.refaults import Refaults
 from udamon.ops.residency import joined
 
@@ -82,6 +83,7 @@ def test_without_swap_anonymous_memory_is_advised_and_does_not_move(
     area = worker.area("a", 4 * MIB, "anon")
     applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
     assert (applied.applied, applied.moved) == (area.size, 0)
+    assert actor.left == Counter({NO_SWAP: area.size}), "and it says why"
 
 
 def test_executable_locked_and_shared_memory_is_left_unless_asked_for(

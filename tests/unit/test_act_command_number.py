@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,19 @@ def eventually(look: Callable[[], bool]) -> None:
     while not look():
         assert time.monotonic() < deadline, "this never came"
         time.sleep(0.01)
+
+
+def living(group: int) -> list[str]:
+    """Processes of a group; those that only wait to be collected left out."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, pgrp = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(pgrp) == group and state != "Z":
+            found.append(str(path))
+    return found
 
 
 def test_the_last_number_counts_and_other_lines_do_not(tmp_path: Path) -> None:
@@ -48,6 +63,44 @@ def test_a_command_that_ends_is_started_again_but_not_at_once(tmp_path: Path) ->
     assert runs.read_text() == "x\n"
     now += RESTART_NS
     eventually(lambda: command.value() == 2)
+    command.close()
+
+
+def test_a_command_that_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read at a time is bounded, and nothing of the command is left: not even what ignores SIGTERM."""
+    command = CommandNumber("trap '' TERM; yes 7 & yes 8")
+    begun: list[subprocess.Popen[bytes]] = []
+    start = command._start
+
+    def remember() -> None:
+        start()
+        assert command._process is not None
+        begun.append(command._process)
+
+    monkeypatch.setattr(command, "_start", remember)
+
+    def refused() -> bool:
+        """Perhaps at once: on a busy machine it may have printed enough before it is read for the first time."""
+        try:
+            command.value()
+        except CannotError as error:
+            return "prints without end" in str(error)
+        return False
+
+    eventually(refused)
+    (process,) = begun
+    assert process.returncode == -signal.SIGKILL
+    eventually(lambda: not living(process.pid))
+    with pytest.raises(CannotError, match="prints without end"):
+        command.value()
+    command.close()
+
+
+def test_much_output_is_no_endless_one() -> None:
+    command = CommandNumber(
+        "i=0; while [ $i -lt 3000 ]; do echo $i and some words; i=$((i+1)); done; exec sleep 60"
+    )
+    eventually(lambda: command.value() == 2999)
     command.close()
 
 

@@ -35,7 +35,9 @@ LINE = b"7f0000000000-7f0000010000 r-xp 00003000 08:01 131 /usr/lib/x.so"
 def test_a_line_is_a_piece() -> None:
     assert _piece(LINE, {}) == Piece(0x7F0000000000, 0x7F0000010000, True, True, False, 3)
     anonymous = _piece(b"10000-20000 rw-s 00000000 00:00 0", {0x10000: b" rd lo "})
-    assert anonymous == Piece(0x10000, 0x20000, False, False, True, 16), "as the kernel counts pages of such"
+    assert anonymous == Piece(0x10000, 0x20000, False, False, True, 16, True), (
+        "as the kernel counts pages of such"
+    )
 
 
 def test_what_is_the_kernels_own_or_of_hugetlb_pages_is_no_piece() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import stat
@@ -80,6 +81,24 @@ def test_tables(own: Path, tmp_path: Path) -> None:
     assert found[0].pop("event") == "metadata"
     assert found[1:] == rows
     assert (tmp_path / "b").read_text().splitlines()[0] == ",".join(COLUMNS)
+
+
+def test_no_formulas_in_csv(tmp_path: Path) -> None:
+    """Text that a spreadsheet would run has an apostrophe before it; numbers and other text have none."""
+    names = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'quoted", "note", " =1"]
+    source = recorded(tmp_path / "own", [Event(-5, name, {}) for name in names]).path
+
+    def written(*flags: str) -> list[dict[str, str]]:
+        run(source, "-o", tmp_path / "out.csv", "--to", "csv", "--force", *flags)
+        with (tmp_path / "out.csv").open(newline="") as file:
+            return list(csv.DictReader(file))[1:]
+
+    found = written()
+    assert [row["event"] for row in found] == [*(f"'{name}" for name in names[:6]), *names[6:]]
+    assert {(row["time"], row["data"]) for row in found} == {("-5", "{}")}
+    assert [row["event"] for row in written("--raw")] == names
+    with pytest.raises(UsageError, match="--raw is for csv"):
+        run(source, "-o", tmp_path / "a", "--to", "parquet", "--raw")
 
 
 def test_from_damo_to_a_recording(tmp_path: Path) -> None:

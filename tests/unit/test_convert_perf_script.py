@@ -58,6 +58,25 @@ def test_two_snapshots(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("unnamed", [(0,), (1, 4), (2, 3, 5), tuple(range(6))])
+@pytest.mark.parametrize("form", ["perf", "trace"])
+def test_lines_without_a_name_are_of_the_thread_that_others_name(
+    tmp_path: Path, unnamed: tuple[int, ...], form: str
+) -> None:
+    """Two kdamonds by turns, some lines of which the kernel wrote with <...>; the pid tells whose they are."""
+    lines = []
+    for at in range(6):
+        text = line(f"{at + 1}.000000", 1, 4096, 8192, at, kdamond=at % 2)
+        text = text.replace(f"kdamond.{at % 2}", "<...>", 1) if at in unnamed else text
+        lines.append("  " + (text.replace("  445", "-445", 1) if form == "trace" else text))
+    found = read(tmp_path, *lines)
+    assert sorted((s.target, s.end_ns // S, s.nr_accesses[0]) for s in found) == sorted(
+        (at % 2, at + 1, at) for at in range(6)
+    )
+    records = [e.data for e in open_recording(tmp_path / "perf.txt").events() if e.name == "damo_record"]
+    assert [about["kdamond_idx"] for about in records] == [0, 1]
+
+
 def test_what_is_derived_is_said(tmp_path: Path) -> None:
     read(tmp_path, line("1.000000", 1, 0, 4096))
     metadata = open_recording(tmp_path / "perf.txt").metadata

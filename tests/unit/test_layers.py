@@ -29,10 +29,12 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"workload"}, "workloads with a known truth: really run, or simulated by ops"),
     ({"files"}, "whatever is written, and kept for a time"),
     ({"core", "linux"}, "pure monitoring logic; typed readers of the kernel's files"),
+    ({"console"}, "what is printed: standard output and error"),
     ({"native"}, "the C hot path"),
     ({"model"}, "the values that cross rooms"),
     ({"units"}, "how people write sizes and times"),
     ({"errors"}, "what udamon raises on purpose"),
+    ({"text"}, "whatever comes from outside, as text that a terminal shows and does not obey"),
     ({"__init__"}, "the version"),
 ]
 
@@ -46,10 +48,11 @@ BASE_DEPENDENCIES = {"arro3"}
 """Third-party packages of the base install; every other one is an extra."""
 
 NEED_AN_EXTRA: dict[str, set[str]] = {
-    "live/app.py": {"textual", "rich"},
+    "live/app.py": {"textual"},
     "live/asking.py": {"textual"},
-    "live/screens.py": {"textual", "rich"},
+    "live/screens.py": {"textual"},
     "live/widgets.py": {"textual", "rich"},
+    "live/words.py": {"textual", "rich"},
     "pytest_plugin.py": {"pytest"},
 }
 """Files that may import an extra at their top, because they derive from its classes. Whoever uses such a
@@ -132,7 +135,7 @@ WRITES: dict[str, set[str]] = {
     "control/running.py": {"write_text"},  # /proc/self/comm
     "linux/cgroup_memory.py": {"open"},  # memory.reclaim
     "record/foreign.py": {"open"},  # a descriptor that files/temporary.py has made
-    "cli/main.py": {"open"},  # standard error, where it was closed
+    "console.py": {"open"},  # standard error, where it was closed
 }
 """What files outside files/ may do of what makes or changes files. Path under src/udamon -> names."""
 

@@ -8,13 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from udamon.cli.acting_report import Account, document, line, summary
 from udamon.cli.line import LINE_S, SHOW_S, Line
 from udamon.cli.rereading import Rereading
+from udamon.core.regions import Region
 from udamon.core.scheme import AccessPattern, Action, Scheme, SchemeStats, SchemeStatus
+from udamon.core.target import Target
 from udamon.model import Event
-from udamon.modules.dry_run import PassWatch
+from udamon.modules.dry_run import PassWatch, Seen
 
 MIB = 1 << 20
 
@@ -32,6 +36,7 @@ def account(*statuses: SchemeStatus, dry: bool = False) -> Account:
         statuses=statuses,
         seconds=12.34,
         cpu_share=0.012,
+        start_cpu_seconds=0.21,
         dry=dry,
         passes=PassWatch(),
         refaulted=None if dry else MIB,
@@ -68,6 +73,28 @@ def test_stat_only_counts() -> None:
     assert "scheme 1 stat: tried 8.0 MiB in 4 regions\n" in summary(account(status(Action.STAT, 1)), "target")
 
 
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60), st.integers(1, 30)), max_size=30))
+def test_memory_that_is_met_again_counts_once(met: list[tuple[int, int, int]]) -> None:
+    """Against sets of bytes: what is new, and how much there is in all."""
+    seen, known = Seen(), dict[int, set[int]]()
+    for target, start, size in met:
+        before = known.setdefault(target, set())
+        new = seen.add(target, start, start + size)
+        found = [byte for part in new for byte in range(part.start, part.end)]
+        assert found == sorted(set(range(start, start + size)) - before)
+        before.update(found)
+        assert seen.bytes == sum(map(len, known.values()))
+
+
+def test_a_dry_run_does_not_add_up_its_passes() -> None:
+    dry = account(status(Action.PAGEOUT), dry=True)
+    for _ in range(5):
+        dry.passes.before_apply(0, Target(0), Region(MIB, 3 * MIB))
+        dry.passes.before_apply(0, Target(0), Region(2 * MIB, 4 * MIB))
+    assert "would pageout: 0 B in the last pass, 3.0 MiB in all" in line(dry)
+    assert "scheme 0 pageout: tried 3.0 MiB in 4 regions" in summary(dry, "duration")
+
+
 def test_passes_are_counted_apart() -> None:
     passes = PassWatch()
     stats = SchemeStats()
@@ -89,7 +116,7 @@ def test_a_dry_run_says_so() -> None:
 
 def test_the_summary() -> None:
     assert summary(account(status(Action.PAGEOUT)), "target").splitlines() == [
-        "12.3 s, ended by target; the monitor took 1.20% of a CPU",
+        "12.3 s, ended by target; the monitor took 1.20% of a CPU, after 210 ms of CPU to start",
         "scheme 0 pageout: tried 8.0 MiB in 4 regions, advised 6.0 MiB, moved 5.0 MiB, quota used up 2 times",
         "came back within a minute: 1.0 MiB",
         "left alone: 3.0 MiB locked",

@@ -99,7 +99,9 @@ def test_a_dry_run_does_nothing_and_knows_what_is_there(own_memory: object) -> N
     assert actor.resident_bytes is None
     assert actor.apply(own_target(), start, start + SIZE, PAGEOUT) == Applied(0, SIZE)
     assert actor.resident_bytes == SIZE // 2
-    assert actor.apply(Target(0, own_target().pid, 1), start, start + SIZE, PAGEOUT) == Applied(0, SIZE)
+    assert actor.apply(own_target(), start, start + SIZE, PAGEOUT) == Applied(0, SIZE)
+    assert actor.resident_bytes == SIZE // 2, "the same memory once more"
+    assert actor.apply(Target(1, own_target().pid, 1), start, start + SIZE, PAGEOUT) == Applied(0, SIZE)
     assert actor.resident_bytes == SIZE // 2, "that process has ended"
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.snapshots import recorded
+from tests.unit.snapshots import snap as snapshot
 from tests.unit.test_report_wss import START, record, snap
 from udamon.model import Event
 from udamon.record.naming import kind_of
@@ -119,6 +121,23 @@ def test_info(recording: Recording) -> None:
     text = info.render(report)
     assert "3 snapshots, 3 regions each" in text
     assert "60 checks" in text
+
+
+def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
+    """The totals of a rotated recording are of more time than it has left; the start is told beside the share."""
+    begun, seconds = 7 * 10**9, 600
+    cost = {"cpu_ns": 6_200_000_000, "max_rss_bytes": 1 << 20, "checks": 1, "snapshots": 5000}
+    windows = [snapshot(5, [(0, 4096, 1, 0)], begin=begun + (seconds - 1) * 10**9, window=10**9)]
+    recording = recorded(
+        tmp_path / "a",
+        [*windows, Event(begun + seconds * 10**9, "cost", cost)],
+        monotonic_ns=begun,
+        startup_cpu_ns=200_000_000,
+        part=7,
+    )
+    with Source(recording) as source:
+        text = info.render(info.measure(source, Catalog(recording)))
+    assert "6.2 s of CPU, 200 ms of it to start (1.00% of one CPU after that), 1.0 MiB resident" in text
 
 
 def test_info_of_nothing(tmp_path: Path) -> None:

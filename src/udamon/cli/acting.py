@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from udamon import console
 from udamon.cli import acting_flags, acting_report, monitor
 from udamon.cli.acting_report import Account
 from udamon.cli.child import Child
@@ -21,8 +21,9 @@ from udamon.cli.rereading import Rereading
 from udamon.cli.running import follow, parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
 from udamon.core.attrs import Attrs
-from udamon.core.scheme import SchemeStatus
+from udamon.core.scheme import Action, SchemeStatus
 from udamon.errors import CannotError, UdamonError, UsageError
+from udamon.linux import features
 from udamon.linux.cgroup import find_cgroup
 from udamon.modules.hands import Hands, hands_for
 from udamon.modules.work import AnyWork, Work, patterns_for, schemes_for_kernel
@@ -30,6 +31,7 @@ from udamon.ops.coverage import line as line_of
 from udamon.schemes.config_pattern import WantedScheme
 from udamon.schemes.filters import deeds
 from udamon.schemes.governor import Limits
+from udamon.text import lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class _Session:
         engine = self._built.engine
         engine.bus.subscribe(self._progress)
         engine.bus.subscribe(self._line)
-        for text in (*self._built.notes, *self._impossible()):
+        for text in (*self._built.notes, *self._impossible(), *self._hopeless()):
             self._line.say(text)
         try:
             with closing(engine):
@@ -130,6 +132,15 @@ class _Session:
             actor.close()
         return [f"scheme {index} could not be applied here: {why}" for index, why in found if why is not None]
 
+    def _hopeless(self) -> list[str]:
+        """What will move less than the schemes say, for a reason that is known."""
+        pages_out = any(scheme.scheme.action is Action.PAGEOUT for scheme in self._wanted)
+        if not pages_out or self._args.sim is not None or features.has_swap():
+            return []
+        return [
+            "there is no swap, so only memory of files can be moved out; add swap (zram will do) for the rest."
+        ]
+
     def _keep_up(self) -> None:
         self._work.keep_up()
         if self._reread.due():
@@ -153,6 +164,7 @@ class _Session:
             statuses=work.statuses(),
             seconds=progress.seconds,
             cpu_share=progress.cpu_share,
+            start_cpu_seconds=progress.start_cpu_seconds,
             dry=self._job.dry,
             passes=work.passes,
             refaulted=work.hands.refaulted,
@@ -167,10 +179,10 @@ class _Session:
             more: dict[str, object] = {"via": self._built.via, "ops": self._built.ops}
             more |= self._job.more(account.statuses)
             more["coverage"] = self._progress.coverage_document()
-            print(json.dumps(acting_report.document(account, ended_by, more)))
+            console.document(acting_report.document(account, ended_by, more))
         elif not self._args.quiet:
             text = [acting_report.summary(account, ended_by), line_of(self._progress.coverage_document())]
-            print("\n".join(filter(None, text)), file=sys.stderr)
+            console.err(lines(filter(None, text)))
 
 
 def _work(args: argparse.Namespace, job: Job, built: Monitor, wanted: Sequence[WantedScheme]) -> AnyWork:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from udamon.core.scheme import Action, SchemeStatus
 from udamon.modules.dry_run import PassWatch
+from udamon.text import Shown, lines
 from udamon.units import format_size, format_time
 
 
@@ -22,6 +23,7 @@ class Account:
     statuses: Sequence[SchemeStatus]
     seconds: float
     cpu_share: float
+    start_cpu_seconds: float
     dry: bool
     passes: PassWatch
     refaulted: int | None = None
@@ -65,7 +67,9 @@ def _one(account: Account, status: SchemeStatus, *, named: bool) -> str:
     if account.dry or action is Action.STAT:
         would = "" if action is Action.STAT else "would "
         last = format_size(account.passes.last.get(status.index, 0))
-        text = f"{number}{would}{action}: {last} in the last pass, {format_size(stats.sz_tried)} in all"
+        text = (
+            f"{number}{would}{action}: {last} in the last pass, {format_size(_met(account, status))} in all"
+        )
     else:
         text = (
             f"{number}{action}: tried {format_size(stats.sz_tried)}, advised {format_size(stats.sz_applied)}"
@@ -77,35 +81,44 @@ def _one(account: Account, status: SchemeStatus, *, named: bool) -> str:
     return text
 
 
-def summary(account: Account, stopped_by: str) -> str:
+def summary(account: Account, stopped_by: str) -> Shown:
     """The totals, in some lines."""
-    lines = [f"{format_time(round(account.seconds, 1))}, ended by {stopped_by}; {_cost(account)}"]
-    lines += [f"scheme {_totals(account, status)}" for status in account.statuses]
+    found = [f"{format_time(round(account.seconds, 1))}, ended by {stopped_by}; {_cost(account)}"]
+    found += [f"scheme {_totals(account, status)}" for status in account.statuses]
     if account.dry:
         there = "" if account.resident is None else f"; {format_size(account.resident)} of it was in memory"
-        lines.append(f"dry run: nothing was done{there}")
+        found.append(f"dry run: nothing was done{there}")
     elif account.refaulted is not None and account.moved is not None:
-        lines.append(f"came back within a minute: {format_size(account.refaulted)}")
+        found.append(f"came back within a minute: {format_size(account.refaulted)}")
     left = [f"{format_size(size)} {why}" for why, size in sorted(account.left.items()) if size]
     if left:
-        lines.append(f"left alone: {', '.join(left)}")
-    return "\n".join(lines)
+        found.append(f"left alone: {', '.join(left)}")
+    return lines(found)
 
 
 def _cost(account: Account) -> str:
-    return f"the monitor took {account.cpu_share:.2%} of a CPU"
+    start = format_time(round(account.start_cpu_seconds, 2))
+    return f"the monitor took {account.cpu_share:.2%} of a CPU, after {start} of CPU to start"
 
 
 def _totals(account: Account, status: SchemeStatus) -> str:
     stats, index = status.stats, status.index
-    tried = f"{index} {status.scheme.action}: tried {format_size(stats.sz_tried)} in {stats.nr_tried} regions"
+    nothing_done = account.dry or status.scheme.action is Action.STAT
+    size = _met(account, status) if nothing_done else stats.sz_tried
+    tried = f"{index} {status.scheme.action}: tried {format_size(size)} in {stats.nr_tried} regions"
     if (passes := account.passes.passes.get(index, 0)) > 0:
         tried += f" and {passes} passes (at most {format_size(account.passes.most[index])} in one)"
-    if account.dry or status.scheme.action is Action.STAT:
+    if nothing_done:
         return tried
     moved = "" if stats.sz_moved is None else f", moved {format_size(stats.sz_moved)}"
     full = f", quota used up {stats.qt_exceeds} times" if stats.qt_exceeds else ""
     return f"{tried}, advised {format_size(stats.sz_applied)}{moved}{full}"
+
+
+def _met(account: Account, status: SchemeStatus) -> int:
+    """What was tried where nothing is done: the same memory matches again and again, and counts once."""
+    different = account.passes.different(status.index)
+    return status.stats.sz_tried if different is None else different
 
 
 def document(account: Account, stopped_by: str, more: Mapping[str, object]) -> dict[str, object]:
@@ -122,6 +135,7 @@ def document(account: Account, stopped_by: str, more: Mapping[str, object]) -> d
         "resident_bytes": account.resident,
         "left_bytes": dict(account.left),
         "monitor_cpu_share": round(account.cpu_share, 6),
+        "monitor_start_cpu_seconds": round(account.start_cpu_seconds, 6),
         **more,
         "schemes": [_scheme(account, status) for status in account.statuses],
     }
@@ -137,5 +151,6 @@ def _scheme(account: Account, status: SchemeStatus) -> dict[str, object]:
         "passes": passes.passes.get(index),
         "tried_bytes_last_pass": passes.last.get(index),
         "tried_bytes_largest_pass": passes.most.get(index),
+        "tried_bytes_different": passes.different(index),
         "stats": asdict(status.stats),
     }

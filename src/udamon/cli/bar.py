@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
+from udamon.console import OneLine
+
 PATIENCE = 1.0
 """Seconds before anything is shown: what is done by then needs no line."""
 
@@ -15,9 +17,9 @@ class Bar:
     """Shows a share on `stream` when it is a terminal, at most ten times a second; the line goes at the end."""
 
     def __init__(self, stream: TextIO, now: Callable[[], float] = time.monotonic) -> None:
-        self._stream, self._now = stream, now
+        self._now = now
         self._next = now() + PATIENCE
-        self._width = 0
+        self._line = OneLine(stream)
         self._shows = stream.isatty()
 
     def step(self, what: str) -> Callable[[float], None]:
@@ -29,10 +31,7 @@ class Bar:
         if now < self._next:
             return
         self._next = now + 0.1
-        line = f"{what} {share:.0%}"
-        self._stream.write("\r" + line.ljust(self._width))
-        self._stream.flush()
-        self._width = len(line)
+        self._line.show(f"{what} {share:.0%}")
 
     def __enter__(self) -> Bar:
         return self
@@ -40,6 +39,4 @@ class Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
-            self._stream.flush()
+        self._line.clear()

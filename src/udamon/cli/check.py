@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from udamon import console
+
 NOT_DECIDED = 3
 
 
@@ -44,14 +46,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the checks; 0 when all hold, 1 when one does not, 3 when that is not decided. Raises UdamonError."""
-    import json
-
     from udamon.files.ending import removing
     from udamon.record.opening import open_recording
     from udamon.report import checks
     from udamon.report.common import common_keys, common_lines
     from udamon.report.filters import Filters
     from udamon.report.source import Source
+    from udamon.text import lines
 
     limits = checks.Limits.parse(
         level=args.level,
@@ -68,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
     filters = Filters.parse(time=args.time, targets=tuple(args.target), mapping=args.mapping)
     with removing(), Source(open_recording(args.file), filters) as source:
         found = checks.measure(source, limits)
-        if args.json:
-            text = json.dumps(checks.document(found) | common_keys(source.recording))
-        else:
-            text = "\n".join([checks.render(found), *common_lines(source.recording)])
-    print(text, flush=True)
+        keys, said = common_keys(source.recording), common_lines(source.recording)
+    if args.json:
+        console.document(checks.document(found) | keys)
+    else:
+        console.out(lines([checks.render(found), *said]))
     return {True: 0, False: 1, None: NOT_DECIDED}[checks.holds(found)]

@@ -25,6 +25,13 @@ class ChildError(CannotError):
         self.status = status
 
 
+_KEPT = ("TERM", "COLORTERM", "LANG", "TZ")
+"""What a command of another user keeps of our environment, beside LC_…: of the terminal and of the place, not of us."""
+
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+_ROOTS_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
 class Child:
     """A started command. Raises ChildError, or UsageError for an unknown user."""
 
@@ -35,8 +42,11 @@ class Child:
         env: Mapping[str, str] | None = None,
         before_exec: Callable[[], None] | None = None,
     ) -> None:
-        """`before_exec` runs in the new process, before it becomes the command."""
-        who = None if user is None else _credentials(user)
+        """`before_exec` runs in the new process, before it becomes the command.
+
+        A `user` gets an environment of its own, as after setpriv --reset-env: nothing of root's private one.
+        """
+        entry = None if user is None else _entry(user)
 
         def prepare() -> None:
             open_files.give_back()
@@ -47,12 +57,16 @@ class Child:
         needed = before_exec is not None or open_files.soft_before() is not None
         last = prepare if needed else None
         try:
-            if who is None:
+            if entry is None:
                 self._process = subprocess.Popen(list(command), env=env, preexec_fn=last)
             else:
-                uid, gid, groups = who
                 self._process = subprocess.Popen(
-                    list(command), user=uid, group=gid, extra_groups=groups, preexec_fn=last
+                    list(command),
+                    env=environment_of(entry),
+                    user=entry.pw_uid,
+                    group=entry.pw_gid,
+                    extra_groups=os.getgrouplist(entry.pw_name, entry.pw_gid),
+                    preexec_fn=last,
                 )
         except FileNotFoundError as error:
             raise ChildError(
@@ -102,9 +116,20 @@ class Child:
             self._process.wait()
 
 
-def _credentials(user: str) -> tuple[int, int, list[int]]:
+def _entry(user: str) -> pwd.struct_passwd:
     try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
+        return pwd.getpwnam(user)
+    except (KeyError, ValueError):  # ValueError: a NUL, or what cannot be a name in this locale
         raise UsageError(f"there is no user {user!r} on this machine; see getent passwd.") from None
-    return entry.pw_uid, entry.pw_gid, os.getgrouplist(user, entry.pw_gid)
+
+
+def environment_of(entry: pwd.struct_passwd, ours: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of a command of this user: HOME, SHELL, USER, LOGNAME and PATH are the user's."""
+    kept = {name: value for name, value in ours.items() if name in _KEPT or name.startswith("LC_")}
+    return kept | {
+        "HOME": entry.pw_dir,
+        "SHELL": entry.pw_shell or "/bin/sh",
+        "USER": entry.pw_name,
+        "LOGNAME": entry.pw_name,
+        "PATH": _PATH if entry.pw_uid else _ROOTS_PATH,
+    }

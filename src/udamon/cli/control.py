@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from udamon import console
 from udamon.control.kdamonds import Kdamonds
 from udamon.control.mounting import Places
 from udamon.control.nodes import parse_version, shape_at
@@ -87,7 +87,6 @@ def _kdamonds_of(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    logging.basicConfig(format="udamon: %(message)s", level=logging.WARNING, stream=sys.stderr)
     return _exec(args) if args.what == "exec" else _mount(args)
 
 
@@ -97,7 +96,7 @@ def _mount(args: argparse.Namespace) -> int:
     point = Path(args.directory)
     events = None if args.events is None else Path(args.events)
     old = None if args.debugfs is None else Path(args.debugfs)
-    _serve(args, Places(point, old, events), lambda: _say(f"serving {point}; Ctrl-C ends it."))
+    _serve(args, Places(point, old, events), lambda: console.say(f"serving {point}; Ctrl-C ends it."))
     return 0
 
 
@@ -212,7 +211,3 @@ def _cgroup_exists(path: str) -> bool:
     except CannotError:
         return False
     return bool(path)
-
-
-def _say(text: str) -> None:
-    print(f"udamon: {text}", file=sys.stderr, flush=True)

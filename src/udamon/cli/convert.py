@@ -22,6 +22,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compress", action="store_true", help="damo-json: compressed, as damo records by itself"
     )
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="csv: text as it is; by default an apostrophe stands before text that a spreadsheet would run as a "
+        "formula (it begins with = + - @, a tab or CR)",
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
 
 
@@ -35,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from udamon.record.converting import check, convert
     from udamon.record.opening import open_recording
 
-    check(args.file, args.output, args.to, compress=args.compress, force=args.force)
+    check(args.file, args.output, args.to, compress=args.compress, force=args.force, raw=args.raw)
     with removing(), Bar(sys.stderr) as bar:
         recording = open_recording(args.file, bar.step)
         convert(
@@ -44,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
             args.to,
             compress=args.compress,
             force=args.force,
+            raw=args.raw,
             inputs=identities([args.file]),
             progress=bar.step("writing"),
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
+from udamon import console, text
 from udamon.errors import CannotError
 from udamon.linux.failure import hides_processes
 from udamon.linux.pid_namespace import foreign
@@ -19,7 +19,7 @@ from udamon.ops.actions import ACTIONS, probe_action
 from udamon.ops.available import PROBES, Usable, choose, probe
 from udamon.ops.lock import held_locks
 
-_GREEN, _RED, _BOLD, _PLAIN = "\033[32m", "\033[31m", "\033[1m", "\033[0m"
+_GREEN, _RED, _BOLD = "\033[32m", "\033[31m", "\033[1m"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +31,9 @@ def run(args: argparse.Namespace) -> int:
     """Look, changing nothing, and print what was found."""
     found = examine(Roots())
     if args.json:
-        print(json.dumps(document(found), indent=2))
+        console.document(document(found), indent=2)
     else:
-        print("\n".join(lines(found, colour=wants_colour(sys.stdout))))
+        console.out(text.lines(lines(found, colour=wants_colour(sys.stdout))))
     return 0
 
 
@@ -124,10 +124,10 @@ def lines(found: Findings, *, colour: bool) -> Iterator[str]:
 
 def _item(name: str, found: Usable, colour: bool) -> Iterator[str]:
     mark, code = ("yes", _GREEN) if found.usable else ("no", _RED)
-    yield f"  {name:<13}{_paint(f'{mark:<7}', code, colour)}{found.why}"
+    yield text.line(f"  {name:<13}", _paint(f"{mark:<7}", code, colour), found.why)
     if found.fix:
         yield f"  {'':<20}{found.fix}"
 
 
-def _paint(text: str, code: str, colour: bool) -> str:
-    return f"{code}{text}{_PLAIN}" if colour else text
+def _paint(words: str, code: str, colour: bool) -> text.Shown:
+    return text.paint(code, words) if colour else text.escape(words)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 
+from udamon import console
 from udamon.cli import attributes
+from udamon.console import OneLine
 from udamon.core.attrs import Attrs
 from udamon.core.policies import POLICIES
 from udamon.errors import UsageError
@@ -15,6 +16,7 @@ from udamon.evaluate.run import UNBUDGETED, Evaluation, evaluate
 from udamon.evaluate.score import HOT
 from udamon.evaluate.summary import document
 from udamon.evaluate.table import table
+from udamon.text import line, lines, ours, pad
 from udamon.units import format_size, format_time, parse_duration_ns
 from udamon.workload import shapes
 from udamon.workload.config import load
@@ -54,19 +56,20 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"policy {args.policy} has no budget of checks; leave --checks out.")
     seeds = _seeds(args)
     runs = []
+    progress = OneLine(sys.stderr) if sys.stderr.isatty() else None
     for policy in policies:
         checks = None if policy in UNBUDGETED else args.checks
         for seed in seeds:
-            _say(f"{policy}, seed {seed}" if len(policies) * len(seeds) > 1 else "")
+            if progress is not None and len(policies) * len(seeds) > 1:
+                progress.show(f"{policy}, seed {seed}")
             runs.append(evaluate(truth, policy, seed, attrs, duration, checks))
-    _say("")
+    if progress is not None:
+        progress.clear()
     if args.json:
         documents = [document(name, run) for run in runs]
-        json.dump(documents[0] if len(documents) == 1 else documents, sys.stdout)
-        print()
+        console.document(documents[0] if len(documents) == 1 else documents)
     else:
-        print(f"{name}: {_conditions(runs)}\n")
-        print(table(runs))
+        console.out(lines([f"{name}: {_conditions(runs)}", "", table(runs)]))
     return 0
 
 
@@ -107,12 +110,13 @@ def _print_truth(name: str, truth: Truth, attrs: Attrs, *, as_json: bool) -> int
     if as_json:
         keys = ("phase", "t", "hot_bytes", "wss_bytes")
         phases = [dict(zip(keys, row, strict=True)) for row in rows]
-        json.dump({"schema": 1, "workload": name, "attrs": attrs.as_dict(), "phases": phases}, sys.stdout)
-        print()
+        console.document({"schema": 1, "workload": name, "attrs": attrs.as_dict(), "phases": phases})
         return 0
-    print(f"{'phase':<20} {'from':>8} {'hot':>12} {'working set':>12}")
+    found = [line(pad("phase", "<", 20), f" {'from':>8} {'hot':>12} {'working set':>12}")]
     for phase_name, begin, hot, wss in rows:
-        print(f"{phase_name:<20} {begin:>6.1f} s {format_size(hot):>12} {format_size(wss):>12}")
+        figures = f" {begin:>6.1f} s {format_size(hot):>12} {format_size(wss):>12}"
+        found.append(line(pad(phase_name, "<", 20), figures))
+    console.out(lines(found))
     return 0
 
 
@@ -121,16 +125,9 @@ def _conditions(runs: Sequence[Evaluation]) -> str:
     attrs = runs[0].attrs
     seeds = sorted({run.seed for run in runs})
     many = (
-        f"medians of seeds {seeds[0]} to {seeds[-1]} (smallest–largest)"
+        f"medians of seeds {seeds[0]} to {seeds[-1]} ({ours('smallest–largest')})"
         if len(seeds) > 1
         else f"seed {seeds[0]}"
     )
     sample, aggr = format_time(attrs.sample_us / 1e6), format_time(attrs.aggr_us / 1e6)
     return f"{runs[0].scored[-1].t:g} s simulated at {sample} / {aggr}, {many}"
-
-
-def _say(text: str) -> None:
-    """What is being run, on one line of a terminal that is written again each time."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{text:<40}\r{text}")
-        sys.stderr.flush()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable
 from typing import TextIO
 
+from udamon.console import OneLine
 from udamon.model import Event, Snapshot
+from udamon.text import escape
 
 SHOW_S, LINE_S = 1.0, 5.0
 """How often progress is told: on a terminal, and elsewhere."""
@@ -36,7 +37,7 @@ class Line:
         self._now = now
         self._every = every or (SHOW_S if self._rewrites else LINE_S)
         self._next = now() + self._every
-        self._width = 0
+        self._line = OneLine(stream)
         self._lock = threading.RLock()  # notes come from the monitor's thread
 
     def show(self, line: Callable[[], str]) -> None:
@@ -47,12 +48,9 @@ class Line:
         text = line()
         with self._lock:
             if self._rewrites:
-                text = text[: shutil.get_terminal_size().columns - 1]
-                self._stream.write("\r" + text.ljust(self._width))
-                self._width = len(text)
+                self._line.show(text)
             else:
-                self._stream.write(text + "\n")
-            self._stream.flush()
+                self._write(text)
 
     def say(self, text: str) -> None:
         """A sentence that stays."""
@@ -60,16 +58,16 @@ class Line:
             return
         with self._lock:
             self.clear()
-            self._stream.write(f"udamon: {text}\n")
-            self._stream.flush()
+            self._write(f"udamon: {text}")
 
     def clear(self) -> None:
         """Take the line off the terminal."""
         with self._lock:
-            if self._width:
-                self._stream.write("\r" + " " * self._width + "\r")
-                self._stream.flush()
-                self._width = 0
+            self._line.clear()
+
+    def _write(self, text: str) -> None:
+        self._stream.write(f"{escape(text)}\n")
+        self._stream.flush()
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Whoever calls `show` knows what there is to tell."""

@@ -7,17 +7,18 @@ once for each process or once for each of the hottest mappings, as if --target o
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from udamon.errors import RecordingError, UsageError
+from udamon.text import Shown, lines
 
 if TYPE_CHECKING:
     from udamon.report.filters import Filters
     from udamon.report.source import Source
 
-Found = tuple[dict[str, Any], Callable[[], str]]
+Found = tuple[dict[str, Any], Callable[[], Shown]]
 """The JSON document, and what makes the text for people."""
 
 Make = Callable[[argparse.Namespace, "Source"], Found]
@@ -109,7 +110,7 @@ def make(args: argparse.Namespace, source: Source, by: str, make_one: Make) -> F
     if all(isinstance(one, RecordingError) for _, one in found):
         raise RecordingError(str(found[0][1]))
     document = {"schema": 1, "by": by, "parts": [_document(part, one) for part, one in found]}
-    return document, lambda: "\n\n\n".join(_text(part, one) for part, one in found)
+    return document, lambda: lines(each for text in _texts(found) for each in text)
 
 
 def _document(part: Part, found: Found | RecordingError) -> dict[str, Any]:
@@ -118,9 +119,10 @@ def _document(part: Part, found: Found | RecordingError) -> dict[str, Any]:
     return part.about | {"report": found[0]}
 
 
-def _text(part: Part, found: Found | RecordingError) -> str:
-    text = f"nothing to tell: {found}" if isinstance(found, RecordingError) else found[1]()
-    return f"== {part.label}\n\n{text}"
+def _texts(found: Sequence[tuple[Part, Found | RecordingError]]) -> Iterator[list[str]]:
+    for number, (part, one) in enumerate(found):
+        text = f"nothing to tell: {one}" if isinstance(one, RecordingError) else one[1]()
+        yield [*(["", ""] if number else []), f"== {part.label}", "", text]
 
 
 def _parts(args: argparse.Namespace, source: Source, by: str) -> Iterator[Part]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from typing import TYPE_CHECKING
 
+from udamon import console
 from udamon.errors import UsageError
 from udamon.files import place
 from udamon.files.names import Identity, descriptor_of, identities, shown
@@ -136,4 +136,4 @@ def _save(args: argparse.Namespace, out: str, data: bytes, read: set[Identity]) 
     """The whole file or none. Paths in it are private: mode 0600."""
     with whole_file(out, force=args.force, inputs=read) as file:
         file.write(data)
-    print(f"{shown(out)}: {format_size(len(data))}", file=sys.stderr)
+    console.err(f"{shown(out)}: {format_size(len(data))}")

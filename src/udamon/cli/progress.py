@@ -1,11 +1,10 @@
-"""One line on the terminal that says how a monitor is doing."""
+"""How a monitor is doing, in one line."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import Any
 
 from udamon.model import Event, Snapshot
 from udamon.ops.coverage import document
@@ -13,27 +12,32 @@ from udamon.units import format_size, format_time
 
 
 class Progress:
-    """Subscribes to a monitor; `show` rewrites the line when `stream` is a terminal.
+    """Subscribes to a monitor and counts; `line` says how far it is.
 
     `kdamond_cpu_ns` tells the CPU time that the kernel takes for the monitor, beside this process.
     """
 
     def __init__(
         self,
-        stream: TextIO = sys.stderr,
         now: Callable[[], float] = time.monotonic,
         kdamond_cpu_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         self.snapshots = 0
         self.coverage: Mapping[str, object] | None = None
         """The last coverage event: what was seen and what was missed."""
-        self._stream = stream
         self._now = now
         self._began = now()
         self._kdamond_cpu_ns = kdamond_cpu_ns
-        self._cpu_began = time.process_time()
+        self.start_cpu_seconds = time.process_time()
+        """CPU that this process took before: its start."""
+        self.windows = 0
+        """Aggregations, of one target or of many."""
+        self.most_targets = 0
+        """Of one aggregation."""
+        self._targets = 0
+        self._seq = -1
+        self._window_ns = 0
         self._latest: dict[int, tuple[int, int, int]] = {}  # target → snapshot, regions, hot bytes
-        self._width = 0
 
     def coverage_document(self) -> dict[str, Any]:
         """`coverage` of a JSON document; of memory that is no process's all is seen."""
@@ -45,8 +49,8 @@ class Progress:
 
     @property
     def cpu_share(self) -> float:
-        """CPU of this process and its kdamond over the time since the start, as a share of one CPU."""
-        spent = time.process_time() - self._cpu_began + self._kdamond_cpu_ns() / 1e9
+        """CPU of this process and its kdamond since its start is over, as a share of one CPU."""
+        spent = time.process_time() - self.start_cpu_seconds + self._kdamond_cpu_ns() / 1e9
         return spent / max(self.seconds, 1e-9)
 
     def snapshot(self, snapshot: Snapshot) -> None:
@@ -55,6 +59,11 @@ class Progress:
         hot = sum(size for size, nr in zip(sizes, snapshot.nr_accesses, strict=True) if nr >= half)
         self._latest[snapshot.target] = snapshot.seq, len(snapshot), hot
         self.snapshots += 1
+        if snapshot.seq != self._seq:
+            self._seq, self._targets, self.windows = snapshot.seq, 0, self.windows + 1
+        self._targets += 1
+        self.most_targets = max(self.most_targets, self._targets)
+        self._window_ns += snapshot.end_ns - snapshot.begin_ns
 
     def event(self, event: Event) -> None:
         if event.name == "coverage":
@@ -62,23 +71,30 @@ class Progress:
         elif event.name == "target_end":
             self._latest.pop(int(str(event.data["target"])), None)
 
+    @property
+    def cost(self) -> str:
+        """What the monitor took, for people: its start and what came after it."""
+        start = format_time(round(self.start_cpu_seconds, 2))
+        return f"the monitor took {self.cpu_share:.2%} of a CPU, after {start} of CPU to start"
+
+    def count(self, skipped: int = 0) -> str:
+        """How many snapshots there are: of many targets, as windows. `skipped` windows could not be watched."""
+        if self.most_targets <= 1:
+            watched = self.snapshots
+            return f"{watched} of {watched + skipped} windows" if skipped else f"{watched} snapshots"
+        some = "" if self.snapshots == self.windows * self.most_targets else "up to "
+        left = f" ({skipped} of {self.snapshots + skipped} of a target skipped)" if skipped else ""
+        return f"{self.windows} windows of {some}{self.most_targets} targets{left}"
+
+    def window(self, wanted_s: float) -> float:
+        """Seconds of a window: `wanted_s` unless their mean is another, as where intervals were tuned."""
+        mean = self._window_ns / self.snapshots / 1e9 if self.snapshots else wanted_s
+        return wanted_s if abs(mean - wanted_s) <= wanted_s / 20 else mean
+
     def line(self) -> str:
         regions = sum(regions for _, regions, _ in self._latest.values())
         hot = sum(hot for _, _, hot in self._latest.values())
         return (
-            f"{format_time(round(self.seconds, 1))}  {self.snapshots} snapshots  {regions} regions  "
+            f"{format_time(round(self.seconds, 1))}  {self.count()}  {regions} regions  "
             f"hot {format_size(hot)}  monitor {self.cpu_share:.1%} CPU"
         )
-
-    def show(self) -> None:
-        if self._stream.isatty():
-            line = self.line()
-            self._stream.write("\r" + line.ljust(self._width))
-            self._stream.flush()
-            self._width = len(line)
-
-    def clear(self) -> None:
-        if self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
-            self._stream.flush()
-            self._width = 0

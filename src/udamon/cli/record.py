@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import closing
 
+from udamon import console
 from udamon.cli import monitor
 from udamon.cli.child import OWN_FAILURE, Child
 from udamon.cli.monitor import Monitor
@@ -91,7 +92,7 @@ def _record(
     for text in built.notes:
         bus.emit("note", {"text": text})
         if not args.quiet:
-            print(f"udamon: {text}", file=sys.stderr)
+            console.say(text)
     with closing(engine):
         engine.open()  # a target that cannot be watched leaves no file, and an older one as it is
         metadata = _metadata(args, built)
@@ -110,9 +111,9 @@ def _record(
             recorder = _Recorder(built, writer, progress, quiet=args.quiet)
             ended_by = recorder.run(child, duration, stopped)
     if not args.quiet:
-        print(recorder.summary(shown(args.output)), file=sys.stderr)
+        console.err(recorder.summary(shown(args.output)))
         if text := line(progress.coverage_document()):
-            print(f"udamon: {text}", file=sys.stderr)
+            console.say(text)
     require_windows(progress, engine.skipped, child, ended_by)
     return ended_by
 
@@ -131,7 +132,7 @@ class _Kept:
         if self._events is not None:
             self._events.append(event)
         if event.name == "note" and event.data.get("urgent") and not self._quiet:
-            print(f"udamon: {event.data['text']}", file=sys.stderr)
+            console.say(str(event.data["text"]))
 
     def hand_over(self, writer: Writer) -> None:
         """Give them to `writer`, and keep no more."""
@@ -150,16 +151,18 @@ class _Recorder:
         self._progress = progress
         self._quiet = quiet
         self._next_flush = 0.0
-        self._show = False
+        self._line: console.OneLine | None = None
 
     def run(self, child: Child | None, duration: float | None, stopped: threading.Event) -> str:
         """Returns what ended it."""
-        self._show = not self._quiet and child is None  # a command may use the terminal itself
+        if not self._quiet and child is None and sys.stderr.isatty():  # a command may use the terminal itself
+            self._line = console.OneLine(sys.stderr)
         try:
             ended_by = follow(self._engine, child, duration, stopped, self._keep_up_in_time)
+            self._keep_up()
         finally:
-            self._progress.clear()
-        self._keep_up()
+            if self._line is not None:
+                self._line.clear()  # after the last line: what follows begins on an empty one
         return ended_by
 
     def _keep_up_in_time(self) -> None:
@@ -173,8 +176,8 @@ class _Recorder:
         self._writer.event(Event(time.monotonic_ns(), "cost", self._cost()))
         self._writer.flush()
         self._next_flush = time.monotonic() + FLUSH_S
-        if self._show:
-            self._progress.show()
+        if self._line is not None:
+            self._line.show(self._progress.line())
 
     def _cost(self) -> dict[str, object]:
         cost: dict[str, object] = {
@@ -194,16 +197,10 @@ class _Recorder:
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         only = f", {self._sees}" if self._sees == WRITES_ONLY else ""
         return (
-            f"{path}: {_windows(progress.snapshots, self._engine.skipped)} "
-            f"in {format_time(round(progress.seconds, 1))}, "
-            f"each of {format_time(attrs.aggr_us / 1e6)}{only}; "
-            f"the monitor took {progress.cpu_share:.2%} of a CPU and {format_size(rss)}"
+            f"{path}: {progress.count(self._engine.skipped)} in {format_time(round(progress.seconds, 1))}, "
+            f"each of {format_time(progress.window(attrs.aggr_us / 1e6))}{only}; "
+            f"{progress.cost}, and {format_size(rss)}"
         )
-
-
-def _windows(watched: int, skipped: int) -> str:
-    """How many windows there are; "5 of 6" where some could not be watched."""
-    return f"{watched} of {watched + skipped} windows" if skipped else f"{watched} snapshots"
 
 
 def _metadata(args: argparse.Namespace, built: Monitor) -> dict[str, object]:

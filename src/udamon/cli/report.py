@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from udamon import console
 from udamon.cli import parts, pictures, report_kinds
 from udamon.cli.parts import Found
+from udamon.text import Shown, escape, lines
 
 if TYPE_CHECKING:
     from udamon.report.source import Source
@@ -75,25 +77,16 @@ def _add(
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; 0. Raises UdamonError."""
-    import io
-    import os
-    import sys
-
     text = _report(args)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="replace"
-        )  # a name that this terminal has no letters for is no reason to fail
     try:
         if text is not None:
-            print(text, flush=True)
+            console.out(text)
     except BrokenPipeError:
-        # `| head` has what it wants; the interpreter must not complain when it flushes again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass  # `| head` has what it wants
     return 0
 
 
-def _report(args: argparse.Namespace) -> str | None:
+def _report(args: argparse.Namespace) -> Shown | None:
     """The text to print; None when pictures were written instead."""
     import sys
 
@@ -126,8 +119,8 @@ def _report(args: argparse.Namespace) -> str | None:
         if args.json:
             return _json(document, source)
         # What info says among its facts is not said twice.
-        lines = common_lines(source.recording, told=args.report == "info")
-        return "\n\n".join([render(), *lines])
+        said = common_lines(source.recording, told=args.report == "info")
+        return lines([render(), *(each for sentence in said for each in ("", sentence))])
 
 
 def _wss(args: argparse.Namespace, source: Source) -> Found:
@@ -242,9 +235,9 @@ def _info(args: argparse.Namespace, source: Source) -> Found:
     return info.document(report), lambda: info.render(report)
 
 
-def _json(document: dict[str, object], source: Source) -> str:
+def _json(document: dict[str, object], source: Source) -> Shown:
     import json
 
     from udamon.report.common import common_keys
 
-    return json.dumps(document | common_keys(source.recording), allow_nan=False)
+    return escape(json.dumps(document | common_keys(source.recording), allow_nan=False))

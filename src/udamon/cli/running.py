@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from udamon import console
 from udamon.cli.child import GRACE_S, OWN_FAILURE, Child
 from udamon.cli.progress import Progress
 from udamon.engine.base import Engine
@@ -64,7 +64,7 @@ def _watch_command(args: argparse.Namespace, watch: Callable[[Child | None], str
         if not child.ended(within=GRACE_S):
             raise
         if not args.quiet:
-            print(f"udamon: {args.command[0]} ended before it could be watched.", file=sys.stderr)
+            console.say(f"{args.command[0]} ended before it could be watched.")
         return child.status()
     finally:
         # Ours to end when the monitor ended first; its own end is waited for.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import threading
 from contextlib import closing
 
+from udamon import console, text
 from udamon.cli import acting_flags, monitor
 from udamon.cli.child import Child
 from udamon.cli.line import Line
@@ -17,6 +17,7 @@ from udamon.cli.targets import check
 from udamon.modules.stat import REFRESH_S, Idleness, IdleWatch
 from udamon.ops.available import choose
 from udamon.ops.coverage import line as line_of
+from udamon.text import lines
 from udamon.units import format_size, format_time
 
 SHOWN = (0, 25, 50, 75, 90, 99, 100)
@@ -57,8 +58,8 @@ def _watch(
     line = Line(sys.stderr, quiet=args.quiet, shared=child is not None, every=REFRESH_S)
     for subscriber in (idle, progress, line):
         engine.bus.subscribe(subscriber)
-    for text in built.notes:
-        line.say(text)
+    for note in built.notes:
+        line.say(note)
     try:
         with closing(engine):
             engine.open()
@@ -68,10 +69,10 @@ def _watch(
     finally:
         line.clear()
     if args.json:
-        print(json.dumps(document(idle.last, progress, built.via, ended_by)))
+        console.document(document(idle.last, progress, built.via, ended_by))
     elif not args.quiet:
-        text = "\n".join(filter(None, [_table(idle.last, progress), line_of(progress.coverage_document())]))
-        print(text, file=sys.stderr if child is not None else sys.stdout)
+        text = lines(filter(None, [_table(idle.last, progress), line_of(progress.coverage_document())]))
+        (console.out if child is None else console.err)(text)
     require_windows(progress, engine.skipped, child, ended_by)
     return ended_by
 
@@ -91,15 +92,15 @@ def _idle(ms: int) -> str:
     return f"-{format_time(-ms / 1e3)}" if ms < 0 else format_time(ms / 1e3)
 
 
-def _table(found: Idleness | None, progress: Progress) -> str:
+def _table(found: Idleness | None, progress: Progress) -> text.Shown:
     if found is None:
-        return f"nothing was seen in {format_time(round(progress.seconds, 1))}"
+        return text.line(f"nothing was seen in {format_time(round(progress.seconds, 1))}")
     lines = [f"of {format_size(found.bytes)}, idle for (negative: accessed for)"]
     lines += [f"{p:4} %  {_idle(found.idle_ms[p])}" for p in SHOWN]
     lines.append(f"estimated memory bandwidth: {format_size(found.bandwidth)}/s")
     intervals = f"{format_time(found.sample_us / 1e6)}, aggregations of {format_time(found.aggr_us / 1e6)}"
-    lines.append(f"sampling intervals of {intervals}; the monitor took {progress.cpu_share:.2%} of a CPU")
-    return "\n".join(lines)
+    lines.append(f"sampling intervals of {intervals}; {progress.cost}")
+    return text.lines(lines)
 
 
 def document(found: Idleness | None, progress: Progress, via: str, ended_by: str) -> dict[str, object]:
@@ -117,4 +118,5 @@ def document(found: Idleness | None, progress: Progress, via: str, ended_by: str
         "stopped_by": ended_by,
         "monitor_cpu_share": round(progress.cpu_share, 6),
         "coverage": progress.coverage_document(),
+        "monitor_start_cpu_seconds": round(progress.start_cpu_seconds, 6),
     }

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
 
+from udamon import console
 from udamon.errors import UsageError
 from udamon.files import place
 from udamon.files.names import identities
@@ -85,7 +85,7 @@ def _run(
         log.mark("init")
         try:
             if not args.quiet:
-                print(f"filling {format_size(workload.resident_bytes)}", file=sys.stderr, flush=True)
+                console.err(f"filling {format_size(workload.resident_bytes)}")
             initialise(memory, workload)
             done = _nothing if args.quiet else _print_phase
             run_phases(workload, memory, log, repeat=repeat, duration_ns=duration, rate=rate, done=done)
@@ -114,7 +114,7 @@ def _nothing(done: PhaseDone) -> None:
 def _print_phase(done: PhaseDone) -> None:
     seconds = done.ns / 1e9 or 1.0
     rate = done.accesses / seconds / 1e6
-    print(f"{done.phase.name}: {seconds:.1f} s, {rate:.3f} M accesses/s", file=sys.stderr, flush=True)
+    console.err(f"{done.phase.name}: {seconds:.1f} s, {rate:.3f} M accesses/s")
 
 
 class _Stopped(BaseException):

@@ -9,11 +9,11 @@ import os
 import shlex
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from udamon import console
 from udamon.control import perf, private_sys
 from udamon.control.mounting import Places, mfusepy
 from udamon.errors import CannotError, NotPermitted, UdamonError
@@ -96,9 +96,9 @@ def _be_server(serve: Serve, places: Places, ready: int) -> None:
         serve(places, lambda: _tell(ready))
         status = 0
     except UdamonError as error:
-        print(f"udamon: {error}", file=sys.stderr, flush=True)
-    except BaseException:
-        traceback.print_exc()
+        console.say(str(error))
+    except BaseException as error:
+        console.trace(error)
     finally:
         os._exit(status)
 

@@ -101,7 +101,7 @@ def _run(command: Sequence[str], status: list[int], stop: int) -> None:
     try:
         status[0] = subprocess.run(list(command), check=False).returncode
     except OSError as error:
-        print(f"perf: {command[0]}: {error.strerror}", file=sys.stderr)
+        print(f"perf: {_shown(command[0])}: {error.strerror}", file=sys.stderr)
         status[0] = 127
     os.write(stop, b"x")
 
@@ -154,11 +154,19 @@ def _input_of(words: Sequence[str]) -> str | None:
 
 def _script(name: str) -> int:
     try:
-        sys.stdout.write(Path(name).read_text())
+        with open(name, encoding="latin-1", newline="\n") as file:
+            for line in file:
+                sys.stdout.write(_shown(line.removesuffix("\n")) + "\n")
     except OSError as error:
-        print(f"perf: {name}: {error.strerror}", file=sys.stderr)
+        print(f"perf: {_shown(name)}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
+
+
+def _shown(text: str) -> str:
+    """The text in printable ASCII, with escapes for the rest: a recording may be anybody's. (As udamon.text, which
+    this program does without.)"""
+    return "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in text)
 
 
 def _real(words: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from udamon.evaluate.compare import at, f1_after, level_of, mean_f1, reached, se
 from udamon.evaluate.run import Evaluation
 from udamon.evaluate.statistics import percentile
 from udamon.evaluate.summary import FOUND
+from udamon.text import Shown, lines, ours
 
 MOMENTS = (0.5, 1, 2, 5, 10, 30, 60, 300)
 """Seconds at which the table says how much was found."""
@@ -44,7 +45,7 @@ class Row(NamedTuple):
     cells: Sequence[str] = ()
 
 
-def table(evaluations: Sequence[Evaluation]) -> str:
+def table(evaluations: Sequence[Evaluation]) -> Shown:
     """All figures of evaluations that differ in policy and seed only; at least one."""
     columns = columns_of(evaluations)
     rows = [
@@ -54,7 +55,7 @@ def table(evaluations: Sequence[Evaluation]) -> str:
         *_right(columns),
         *_cost(columns),
     ]
-    return "\n".join(_line(row) for row in rows)
+    return lines(line for row in rows for line in _lines(row))
 
 
 def columns_of(evaluations: Sequence[Evaluation]) -> list[Column]:
@@ -153,7 +154,7 @@ def cell(values: Values, form: Form) -> str:
     if found is None:
         return "never"
     middle, low, high = ("never" if isinf(value) else form(value) for value in found)
-    return middle if low == high else f"{middle} ({low}–{high})"
+    return middle if low == high else f"{middle} ({low}{ours('–')}{high})"
 
 
 def two_digits(value: float) -> str:
@@ -179,7 +180,7 @@ def fine_share(value: float) -> str:
     return f"{value:.2%}"
 
 
-def _line(row: Row) -> str:
+def _lines(row: Row) -> list[str]:
     if not row.cells:
-        return f"\n{row.label}" if row.label else ""
-    return (row.label.ljust(LABEL) + "".join(cell.ljust(COLUMN) for cell in row.cells)).rstrip()
+        return ["", row.label] if row.label else [""]
+    return [(row.label.ljust(LABEL) + "".join(cell.ljust(COLUMN) for cell in row.cells)).rstrip()]

@@ -8,6 +8,8 @@ import mmap
 import os
 import re
 import struct
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 
 from udamon.linux.maps import line_range
@@ -77,30 +79,47 @@ def idle_bitmap(root: Path = SYS) -> str:
     return "open"
 
 
-def process_madvise() -> bool:
+class Call(StrEnum):
+    """What becomes of a system call: it is there; a filter (seccomp) refuses it; the kernel has none; or one of the
+    last two, where a filter answers as a kernel without it does."""
+
+    THERE = "there"
+    REFUSED = "refused"
+    MISSING = "missing"
+    HIDDEN = "hidden"
+
+
+def process_madvise(root: Path = PROC) -> Call:
     """The system call, tried on no process: a kernel that has it says that the descriptor is bad."""
-    return _bad_descriptor(_NR_PROCESS_MADVISE, -1, 0, 0, 0, 0)
-
-
-def move_pages() -> bool:
-    """The system call, tried on no page of udamon itself: a kernel without it says so."""
-    from udamon.linux.move_pages import nodes_of
-
-    try:
-        nodes_of(0, [])
-    except OSError as error:
-        return error.errno != errno.ENOSYS
-    return True
-
-
-def _bad_descriptor(number: int, *arguments: int) -> bool:
     from udamon.linux.syscall import system_call
 
+    return _call(lambda: system_call(_NR_PROCESS_MADVISE, -1, 0, 0, 0, 0), root)
+
+
+def move_pages(root: Path = PROC) -> Call:
+    """The system call, tried on no page of udamon itself."""
+    from udamon.linux.move_pages import nodes_of
+
+    return _call(lambda: nodes_of(0, []), root)
+
+
+def _call(harmless: Callable[[], object], root: Path) -> Call:
+    """What a call tells that does nothing: EBADF comes from the call itself, as no error does."""
     try:
-        system_call(number, *arguments)
+        harmless()
     except OSError as error:
-        return error.errno == errno.EBADF
-    return True
+        if error.errno == errno.ENOSYS:
+            return Call.HIDDEN if _filtered(root) else Call.MISSING
+        return Call.THERE if error.errno == errno.EBADF else Call.REFUSED
+    return Call.THERE
+
+
+def _filtered(root: Path) -> bool:
+    """True when udamon runs under a seccomp filter."""
+    try:
+        return b"\nSeccomp:\t2\n" in read_bytes(root / "self/status")
+    except OSError:
+        return False
 
 
 def advice_known(name: str) -> bool:
@@ -108,8 +127,8 @@ def advice_known(name: str) -> bool:
     with mmap.mmap(-1, mmap.PAGESIZE) as page:
         try:
             page.madvise(MADV[name], 0, 0)
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno != errno.EINVAL
     return True
 
 

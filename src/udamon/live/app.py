@@ -8,8 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar
 
-from rich.text import Text
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 
@@ -18,13 +16,15 @@ from udamon.live.asking import Ask
 from udamon.live.screens import DetailScreen, TargetsScreen, cost_words
 from udamon.live.session import Session, Wish
 from udamon.live.state import LiveState
+from udamon.live.words import TellingApp, Words
+from udamon.text import ours
 from udamon.units import parse_share, parse_time_us
 
 REDRAW_S = 0.25
 KEEP_UP_S = 1.0
 
 
-class LiveApp(App[None]):
+class LiveApp(TellingApp):
     """Shows `state`. Without a session nothing runs, and whoever posts to the state is what is seen.
 
     With `several`, the first screen is the list of targets, else target 0. With `alone`, looking at one of
@@ -97,13 +97,13 @@ class LiveApp(App[None]):
         except UdamonError as error:
             self._tell(error)
 
-    def cost_line(self) -> Text:
+    def cost_line(self) -> Words:
         """The monitor's cost, the recording, the pause, and the latest note."""
-        text = Text(cost_words(dict(self.state.cost), dict(self.state.attrs)), style="dim")
+        text = Words(cost_words(dict(self.state.cost), dict(self.state.attrs)), style="dim")
         if self.session is not None and self.session.recording is not None:
-            text.append(f"  ● recording {self.session.recording}", style="bold red not dim")
+            text.append(f"{ours('  ● recording')} {self.session.recording}", style="bold red not dim")
         if self.paused:
-            text.append("  ❚❚ paused", style="bold not dim")
+            text.append(ours("  ❚❚ paused"), style="bold not dim")
         notes = self.state.notes
         return text.append(f"  {notes[-1]}") if notes else text
 

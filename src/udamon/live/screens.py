@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -13,7 +12,9 @@ from textual.widgets import DataTable, Footer, Static
 from udamon.live.grid import hottest
 from udamon.live.state import Detail, TargetLine
 from udamon.live.widgets import LABEL, Curve, Heat
-from udamon.report.terminal import clock
+from udamon.live.words import Words
+from udamon.report.terminal import clock, shorten
+from udamon.text import escape, ours, pad
 from udamon.units import format_size, format_time
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class TargetsScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(id="about")
-        table: DataTable[Text] = DataTable(cursor_type="row", zebra_stripes=True)
+        table: DataTable[Words] = DataTable(cursor_type="row", zebra_stripes=True)
         table.add_columns(*self.COLUMNS)
         yield table
         yield Footer()
@@ -61,8 +62,8 @@ class TargetsScreen(Screen[None]):
         at = next((row for row, line in enumerate(lines) if line.index == chosen), 0)
         table.move_cursor(row=at)
         total = format_size(sum(line.touched for line in lines))
-        head = Text(f"{len(lines)} targets, {total} touched in the last window · {self.live.how}")
-        self.query_one("#about", Static).update(Text("\n").join([head, self.live.cost_line()]))
+        head = Words(ours(f"{len(lines)} targets, {total} touched in the last window · {self.live.how}"))
+        self.query_one("#about", Static).update(Words.lines([head, self.live.cost_line()]))
 
     def _under_cursor(self) -> int | None:
         table = self.query_one(DataTable)
@@ -76,13 +77,13 @@ class TargetsScreen(Screen[None]):
             self.live.look(index)
 
 
-def _cells(line: TargetLine) -> list[Text]:
+def _cells(line: TargetLine) -> list[Words]:
     sizes = [line.touched, line.hot, line.resident, line.size]
     return [
-        Text("" if line.pid is None else str(line.pid), justify="right"),
-        Text(line.comm),
-        *(Text("-" if size is None else format_size(size), justify="right") for size in sizes),
-        Text(line.command),
+        Words("" if line.pid is None else str(line.pid), right=True),
+        Words(line.comm),
+        *(Words("-" if size is None else format_size(size), right=True) for size in sizes),
+        Words(line.command),
     ]
 
 
@@ -121,8 +122,8 @@ class DetailScreen(Screen[None]):
         self.query_one(Curve).show(detail)
         self.query_one(Heat).show(detail)
         self.query_one("#mappings", Static).update(_mappings(detail))
-        head = Text(_about(detail)) if detail is not None else Text("nothing is looked at")
-        self.query_one("#about", Static).update(Text("\n").join([head, self.live.cost_line()]))
+        head = Words(_about(detail)) if detail is not None else Words("nothing is looked at")
+        self.query_one("#about", Static).update(Words.lines([head, self.live.cost_line()]))
 
 
 def _about(detail: Detail) -> str:
@@ -131,29 +132,28 @@ def _about(detail: Detail) -> str:
     if detail.ended is not None:
         words.append(f"has ended ({detail.ended})")
     if not detail.snapshots:
-        return " · ".join([*words, "the first window is not over yet"])
+        return ours(" · ").join([*words, "the first window is not over yet"])
     last = detail.snapshots[-1]
     there = "" if last.resident is None else f" of {format_size(sum(last.resident))} resident"
     words.append(
         f"{format_size(sum(last.touched))}{there} touched in a window of {clock(last.end_ns - last.begin_ns)}"
     )
     words.append(f"{len(last)} regions")
-    return " · ".join(words)
+    return ours(" · ").join(words)
 
 
-def _mappings(detail: Detail | None) -> Text:
+def _mappings(detail: Detail | None) -> Words:
     lines = [] if detail is None else hottest(detail, MAPPINGS)
     if not lines:
-        return Text("")
+        return Words()
     head = f"{'hottest mappings':>{LABEL + 8}} {'touched':>12} {'size':>12} {'rate':>6}"
-    text = Text().append(head, style="dim")
+    found = [Words(head, "dim")]
     for line in lines:
-        name = line.label if len(line.label) <= LABEL + 8 else line.label[: LABEL + 6] + ".."
+        name = pad(shorten(line.label, LABEL + 8), ">", LABEL + 8)
         filled = round(line.touched / max(line.size, 1) * 20)
-        row = f"\n{name:>{LABEL + 8}} {format_size(line.touched):>12} {format_size(line.size):>12} {line.rate:>6.0%} "
-        text.append(row)
-        text.append("█" * filled, style="#56b4e9")
-    return text
+        row = f"{name} {format_size(line.touched):>12} {format_size(line.size):>12} {line.rate:>6.0%} "
+        found.append(Words(row).append(escape("█" * filled, plain=False), style="#56b4e9"))
+    return Words.lines(found)
 
 
 def cost_words(cost: dict[str, object], attrs: dict[str, object]) -> str:

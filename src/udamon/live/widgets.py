@@ -12,9 +12,11 @@ from textual.widget import Widget
 
 from udamon.live.grid import Column, Grid
 from udamon.live.state import Detail
+from udamon.live.words import picture, segment
 from udamon.report.layout import Row
 from udamon.report.mappings import label_of
 from udamon.report.terminal import clock, colour_of, shorten
+from udamon.text import pad
 from udamon.units import format_size
 
 LABEL = 20
@@ -70,9 +72,9 @@ class Curve(_Lines):
             signs = "".join(_part(size / most * height - (height - 1 - level)) for size in sizes)
             found.append(
                 [
-                    Segment(f"{label:>{LABEL - 1}} ", _SOFT),
-                    Segment(" " * (room - len(sizes))),
-                    Segment(signs, _CURVE),
+                    segment(f"{label:>{LABEL - 1}} ", _SOFT),
+                    segment(" " * (room - len(sizes))),
+                    picture(signs, _CURVE),
                 ]
             )
         return found
@@ -92,9 +94,13 @@ class Heat(_Lines):
     def lines(self, detail: Detail, room: int, height: int) -> list[list[Segment]]:
         rows = self._grid.rows(detail, 2 * (height - 1))
         columns = self._grid.columns(detail, 2 * (height - 1), room)
-        pad = Segment(" " * (room - len(columns)))
+        blank = segment(" " * (room - len(columns)))
         found = [
-            [Segment(f"{_name(rows, top):>{LABEL - 1}} ", _SOFT), pad, *_cells(columns, top, len(rows))]
+            [
+                segment(f"{pad(_name(rows, top), '>', LABEL - 1)} ", _SOFT),
+                blank,
+                *_cells(columns, top, len(rows)),
+            ]
             for top in range(0, len(rows), 2)
         ]
         found += [[] for _ in range(height - 1 - len(found))]
@@ -116,9 +122,9 @@ def _cells(columns: Sequence[Column], top: int, rows: int) -> list[Segment]:
         upper, lower = column[top], column[top + 1] if top + 1 < rows else None
         sign, style = _cell(upper, lower)
         if found and found[-1].style is style:
-            found[-1] = Segment(found[-1].text + sign, style)
+            found[-1] = picture(found[-1].text + sign, style)
         else:
-            found.append(Segment(sign, style))
+            found.append(picture(sign, style))
     return found
 
 
@@ -154,7 +160,7 @@ def _times(detail: Detail, columns: int, room: int) -> list[Segment]:
     first, last = detail.snapshots[-columns], detail.snapshots[-1]
     since = f"-{clock(last.end_ns - first.begin_ns)}"
     line = f"{since:<{max(0, columns - 3)}}now" if columns >= len(since) + 4 else "now"
-    scale = [Segment("█", _style(step, -1)) for step in range(0, _STEPS + 1, 4)]
-    legend = [Segment("0% ", _SOFT), *scale, Segment(" 100% ", _SOFT)]
-    legend = [Segment(" " * (LABEL - sum(part.cell_length for part in legend))), *legend]
-    return [*legend, Segment(f"{line[:room]:>{room}}", _SOFT)]
+    scale = [picture("█", _style(step, -1)) for step in range(0, _STEPS + 1, 4)]
+    legend = [segment("0% ", _SOFT), *scale, segment(" 100% ", _SOFT)]
+    legend = [segment(" " * (LABEL - sum(part.cell_length for part in legend))), *legend]
+    return [*legend, segment(f"{line[:room]:>{room}}", _SOFT)]

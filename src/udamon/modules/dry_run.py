@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
 from udamon.core.regions import Region
 from udamon.core.scheme import Action, Deed, SchemeStats
 from udamon.core.target import Target
@@ -12,15 +15,41 @@ from udamon.ops.base import Applied
 from udamon.ops.residency import resident
 
 
+class Seen:
+    """Memory of targets that was met once or more, each byte once."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._of: dict[int, tuple[list[int], list[int]]] = {}  # target → starts and ends, sorted and disjoint
+
+    def add(self, target: int, start: int, end: int) -> list[Range]:
+        """Take in [start, end) of a target; what of it was not met before, in address order."""
+        starts, ends = self._of.setdefault(target, ([], []))
+        first, last = bisect_left(ends, start), bisect_right(starts, end)
+        known = list(zip(starts[first:last], ends[first:last], strict=True))  # these overlap or touch
+        new, at = [], start
+        for low, high in known:
+            if at < low:
+                new.append(Range(at, low))
+            at = max(at, high)
+        if at < end:
+            new.append(Range(at, end))
+        starts[first:last] = [min([start, *(low for low, _ in known)])]
+        ends[first:last] = [max([end, *(high for _, high in known)])]
+        self.bytes += sum(part.size for part in new)
+        return new
+
+
 class DryActor:
     """An Actor (ops.base) that leaves all memory as it is; ages begin anew as if it had acted.
 
-    `resident_bytes`: of all that would have been tried, what is in memory, for only that could be moved; None where
-    the target is no process.
+    `resident_bytes`: of all that would have been tried, what was in memory when it first was, for only that could be
+    moved; None where the target is no process. The same memory counts once, however often it would be tried.
     """
 
     def __init__(self) -> None:
         self.resident_bytes: int | None = None
+        self._seen = Seen()
 
     def missing(self, deed: Deed) -> str | None:
         """Nothing is needed to do nothing."""
@@ -29,7 +58,8 @@ class DryActor:
         """See ops.base. Applies nothing; all of it counts as passed."""
         acts = deed.action is not Action.STAT
         if acts and target.pid is not None and target.start_time is not None:
-            found = _resident(ProcessId(target.pid, target.start_time), Range(start, end))
+            new = self._seen.add(target.index, start, end)
+            found = _resident(ProcessId(target.pid, target.start_time), new) if new else 0
             self.resident_bytes = found + (self.resident_bytes or 0)
         return Applied(0, end - start)
 
@@ -37,9 +67,9 @@ class DryActor:
         """There is nothing to release."""
 
 
-def _resident(process: ProcessId, wanted: Range) -> int:
+def _resident(process: ProcessId, wanted: Sequence[Range]) -> int:
     try:
-        return sum(found.size for found in resident(process, [wanted]))
+        return sum(found.size for found in resident(process, wanted))
     except CannotError:  # it has ended
         return 0
 
@@ -52,9 +82,14 @@ class PassWatch:
         self.last: dict[int, int] = {}
         self.most: dict[int, int] = {}
         self._totals: dict[int, int] = {}
+        self._seen: dict[int, Seen] = {}
+
+    def different(self, scheme: int) -> int | None:
+        """Bytes that it tried, each once; None where single regions are not told, as of in-kernel DAMON."""
+        return self._seen[scheme].bytes if scheme in self._seen else None
 
     def before_apply(self, scheme: int, target: Target, region: Region) -> None:
-        """Only whole passes are counted."""
+        self._seen.setdefault(scheme, Seen()).add(target.index, region.start, region.end)
 
     def effective_size(self, scheme: int, esz: int) -> None:
         """The status of the scheme has it."""

@@ -14,10 +14,12 @@ from udamon.linux import open_files
 
 RESTART_NS = 1_000_000_000
 _KEPT = 4096
+AT_ONCE = 1 << 20
+"""Bytes that a command may have ready when it is looked at: far more is in no pipe, so it prints without end."""
 
 
 class CommandNumber:
-    """The number in the last line that a shell command printed; reading it never waits.
+    """The number in the last line that a shell command printed; reading it never waits, and reads AT_ONCE at most.
 
     A command may go on printing, or print once and end: then it is started again a second after its start, or later.
     It runs in a session of its own, with nothing to read, and what it says on stderr is dropped.
@@ -29,11 +31,14 @@ class CommandNumber:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_ns = 0
         self._rest = b""
-        self._ended = False
+        self._ended = self._endless = False
         self.last: int | None = None
 
     def value(self) -> int | None:
-        """None while nothing was printed. Raises CannotError where the command ended without any number."""
+        """None while nothing was printed. Raises CannotError where the command ended without any number, or printed
+        without end and was ended for that."""
+        if self._endless:
+            raise self._without_end()
         if self._process is None:
             self._start()
         self._read()
@@ -50,8 +55,7 @@ class CommandNumber:
     def close(self) -> None:
         """End the command and what it started. Idempotent."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM)
+            self._signal(signal.SIGTERM)
             self._end()
 
     def _start(self) -> None:
@@ -70,15 +74,33 @@ class CommandNumber:
         assert self._process is not None
         assert self._process.stdout is not None
         fd = self._process.stdout.fileno()
+        taken = 0
         while not self._ended:
             try:
                 data = os.read(fd, 1 << 16)
             except BlockingIOError:
                 return
+            taken += len(data)
+            if taken > AT_ONCE:
+                self._endless = True
+                self._signal(signal.SIGKILL)
+                self._end()
+                raise self._without_end()
             self._ended = not data
             *whole, self._rest = (self._rest[-_KEPT:] + (data or b"\n")).split(b"\n")
-            for line in whole:
-                self.last = _number(line, self.last)
+            found = (number for line in reversed(whole) if (number := number_in(line)) is not None)
+            self.last = next(found, self.last)
+
+    def _without_end(self) -> CannotError:
+        return CannotError(
+            f"the command {self._command!r} prints without end, and was ended; let it print a number now and then."
+        )
+
+    def _signal(self, number: int) -> None:
+        """To the command and what it started."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
 
     def _end(self) -> int:
         process, self._process = self._process, None
@@ -88,7 +110,8 @@ class CommandNumber:
         try:
             return process.wait(timeout=1)
         except subprocess.TimeoutExpired:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             return process.wait()
 
 
@@ -107,8 +130,3 @@ def number_in(text: bytes) -> int | None:
         return max(int(float(text.split()[0])), 0)
     except (IndexError, ValueError, OverflowError):
         return None
-
-
-def _number(line: bytes, otherwise: int | None) -> int | None:
-    found = number_in(line)
-    return otherwise if found is None else found

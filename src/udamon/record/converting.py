@@ -31,10 +31,13 @@ def check(
     *,
     compress: bool = False,
     force: bool = False,
+    raw: bool = False,
 ) -> None:
     """Raise what can be told before anything is read: UsageError, OutputError. Changes nothing."""
     if compress and to != "damo-json":
         raise UsageError(f"--compress is for damo-json, and {to} is written as it is; leave it out.")
+    if raw and to != "csv":
+        raise UsageError(f"--raw is for csv, and {to} is written as it is; leave it out.")
     place.check(path, force=force, inputs=identities([source]))
 
 
@@ -45,6 +48,7 @@ def convert(
     *,
     compress: bool = False,
     force: bool = False,
+    raw: bool = False,
     inputs: Iterable[Identity] = (),
     progress: Progress = silent,
 ) -> None:
@@ -52,12 +56,12 @@ def convert(
 
     Raises RecordingError, OutputError, UsageError.
     """
-    check(recording.path, path, to, compress=compress, force=force)
+    check(recording.path, path, to, compress=compress, force=force, raw=raw)
     writers: dict[str, Callable[[BinaryIO], None]] = {
         "damo-json": lambda file: damo_file.write(recording, file, compress=compress, progress=progress),
         "perf-script": lambda file: script_file.write(recording, file, progress),
         "parquet": lambda file: tables.parquet(recording, file),
-        "csv": lambda file: tables.csv(recording, file),
+        "csv": lambda file: tables.csv(recording, file, raw=raw),
         "arrow": lambda file: arrow_file.copy(recording, file),
     }
     read = identities([recording.path, *recording.paths]).union(inputs)

@@ -47,6 +47,10 @@ _BEFORE_APPLY = re.compile(
     + _REGION
 )
 _TUNE = re.compile(TUNE + rb"\s+sample_us=([0-9]{1,15})\s*")
+UNNAMED = b"<...>"
+"""What the kernel writes where it has forgotten the name of a thread: some lines of a text, or all of them."""
+_THREAD = re.compile(rb"(?m)^[ \t]*((\S.*?)(?:[ \t]+|-)([1-9][0-9]*))[ \t]+\[[0-9]+\]")
+_PID = re.compile(rb"[0-9]+\Z")
 _KDAMOND = re.compile(rb"kdamond\.([0-9]+)")
 LONGEST_LINE = 1 << 16
 
@@ -137,6 +141,7 @@ class _Reader:
         self._kdamonds: dict[bytes, int] = {}
         self._sample_ns: dict[bytes, int] = {}
         self._lost = 0
+        self._named = _named(path) if has(path, UNNAMED) else {}
 
     def all(self, progress: Progress) -> Iterator[Snapshot | Event]:
         event, count = (AGGREGATED, BEFORE_APPLY).index(self._event), 0
@@ -147,7 +152,7 @@ class _Reader:
             for what, number, expected, ids in runs:
                 if number:
                     # The other event has three.
-                    key = (what, ids if event else ids[:1])
+                    key = (self._known(what), ids if event else ids[:1])
                     yield from self._regions(key, expected, rows, at, at + number)
                     at += number
                 else:
@@ -207,7 +212,12 @@ class _Reader:
         if match is None:
             raise self._wrong(line, "the head of a trace line does not have the form that is known")
         who, seconds, fraction = match.groups()
-        return _thread(who), _time(seconds, fraction)
+        return self._known(_thread(who)), _time(seconds, fraction)
+
+    def _known(self, thread: bytes) -> bytes:
+        """The thread as other lines name it, where this one does not."""
+        pid = _PID.search(thread) if self._named and thread.startswith(UNNAMED) else None
+        return thread if pid is None else self._named.get(pid[0], thread)
 
     def _regions(
         self, key: tuple[bytes, tuple[int, ...]], expected: int, rows: Rows, at: int, end: int
@@ -273,6 +283,16 @@ class _Reader:
             begin_ns=begin_ns, end_ns=regions.end_ns, sample_ns=sample or max(1, window // ticks), ticks=ticks,
             starts=rows.starts, ends=rows.ends, nr_accesses=rows.counts, ages=rows.ages, touched=rows.touched,
         )  # fmt: skip
+
+
+def _named(path: Path) -> dict[bytes, bytes]:
+    """pid → what stands at the head of lines that name this thread, of the first name. Pid 0 is nobody's."""
+    found: dict[bytes, bytes] = {}
+    for text in _whole_lines(path, silent):
+        for match in _THREAD.finditer(text):
+            if match[2] != UNNAMED:
+                found.setdefault(match[3], match[1])
+    return found
 
 
 def _time(seconds: bytes, fraction: bytes) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from arro3.core import Array, RecordBatch, RecordBatchReader
+from arro3.core import Array, DataType, RecordBatch, RecordBatchReader
 from arro3.io import write_csv, write_parquet
 
 from udamon.record.reader import Recording
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 ROW_GROUP = 1 << 17
 """Rows of a row group: what the writer keeps in memory, and what a reader may skip by its statistics."""
+
+FORMULA = frozenset("=+-@\t\r")
+"""A text that begins with one of these is a formula for spreadsheets."""
 
 
 def parquet(recording: Recording, file: BinaryIO) -> None:
@@ -62,9 +65,27 @@ class _Output(io.RawIOBase):
             raise self._failure
 
 
-def csv(recording: Recording, file: BinaryIO) -> None:
-    """All rows under one line of names; null is nothing. The first row is an event `metadata`."""
-    write_csv(RecordBatchReader.from_batches(SCHEMA, _with_metadata(recording)), file, header=True)
+def csv(recording: Recording, file: BinaryIO, *, raw: bool = False) -> None:
+    """All rows under one line of names; null is nothing. The first row is an event `metadata`.
+
+    Cells of text that a spreadsheet would take for a formula begin with an apostrophe, unless `raw`.
+    """
+    batches = _with_metadata(recording)
+    batches = batches if raw else map(_without_formulas, batches)
+    write_csv(RecordBatchReader.from_batches(SCHEMA, batches), file, header=True)
+
+
+def _without_formulas(batch: RecordBatch) -> RecordBatch:
+    """The batch with an apostrophe before each text that begins as formulas do; numbers stay as they are."""
+    columns = list(batch.columns)
+    for at, name in enumerate(batch.schema.names):
+        if TYPES.get(name) != DataType.utf8() or columns[at].null_count == batch.num_rows:
+            continue
+        cells = columns[at].to_pylist()
+        if any(cell and cell[0] in FORMULA for cell in cells):
+            marked = [f"'{cell}" if cell and cell[0] in FORMULA else cell for cell in cells]
+            columns[at] = Array(marked, DataType.utf8())
+    return RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def _with_metadata(recording: Recording) -> Iterator[RecordBatch]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from math import log2
 from typing import Any
 
+from udamon import text
 from udamon.report.catalog import Catalog
 from udamon.report.filters import ALL
 from udamon.report.mappings import Mapped
 from udamon.report.source import Source
 from udamon.report.temperature import WEIGHTS, temperature_of
 from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.text import Shown, lines
 from udamon.units import format_size
 
 MOMENT = "SELECT max(seq), max(time) FROM regions WHERE time <= {until}"
@@ -88,8 +90,8 @@ def measure(
     rows = source.query(REGIONS.format(seq=seq))
     time = max(row[9] for row in rows)
     catalog = Catalog(source.recording, until_ns=time)
-    lines = sorted((_line(row, catalog, weights) for row in rows if row[2] is not None), key=_KEYS[sort])
-    return Access(source.start_ns, time, seq, lines[:top], len(lines))
+    found = sorted((_line(row, catalog, weights) for row in rows if row[2] is not None), key=_KEYS[sort])
+    return Access(source.start_ns, time, seq, found[:top], len(found))
 
 
 def moment(source: Source, at_ns: int | None = None) -> int:
@@ -142,7 +144,7 @@ def document(report: Access) -> dict[str, Any]:
     }
 
 
-def render(report: Access, catalog: Catalog) -> str:
+def render(report: Access, catalog: Catalog) -> Shown:
     """For people: one line a region."""
     elapsed = clock(report.time_ns - report.start_ns)
     total, touched = sum(line.there for line in report.lines), sum(line.touched for line in report.lines)
@@ -152,11 +154,11 @@ def render(report: Access, catalog: Catalog) -> str:
     many = len({line.target for line in report.lines}) > 1
     head = f"at {elapsed}: {shown} regions, {format_size(total)}, {format_size(touched)} touched"
     if not report.lines:
-        return head
+        return lines([head])
     rows = [["start", "size", "rate", "age", "touched", *(["target"] if many else []), "mapping"]]
     rows += [_cells(line, catalog if many else None) for line in report.lines]
     owner = "" if many else f"{catalog.target(report.lines[0].target).label}, "
-    return "\n".join([owner + head, "", *table(rows, ">>>>><<" if many else ">>>>><")])
+    return lines([owner + head, "", *table(rows, ">>>>><<" if many else ">>>>><")])
 
 
 def _cells(line: Line, catalog: Catalog | None) -> list[str]:
@@ -171,7 +173,7 @@ def _cells(line: Line, catalog: Catalog | None) -> list[str]:
     ]
 
 
-def boxes(report: Access, terminal: Terminal, rate_of: str) -> str:
+def boxes(report: Access, terminal: Terminal, rate_of: str) -> Shown:
     """For people: a box a region, as long as its age (a step for each doubling), as dark as its rate."""
     head = f"at {clock(report.time_ns - report.start_ns)}: {len(report.lines)} regions; boxes grow with age"
     room = max(8, terminal.width - 46)
@@ -180,8 +182,7 @@ def boxes(report: Access, terminal: Terminal, rate_of: str) -> str:
     for line in report.lines:
         width = max(1, round(room * log2(line.age + 1) / max(log2(longest + 1), 1)))
         box = terminal.heat([line.rate] * width)
-        rows.append(
-            f"  {format_size(line.there):>10} {line.rate:>5.0%} {clock(line.age * line.window_ns):>9} |{box}|"
-            + ("" if line.mapped is None else f" {shorten(line.mapped.label, 14)}")
-        )
-    return "\n".join([head, "", *rows, "", f"  {terminal.legend(rate_of)}"])
+        figures = f"  {format_size(line.there):>10} {line.rate:>5.0%} {clock(line.age * line.window_ns):>9} |"
+        name = "" if line.mapped is None else f" {shorten(line.mapped.label, 14)}"
+        rows.append(text.line(figures, box, "|", name))
+    return lines([head, "", *rows, "", text.line("  ", terminal.legend(rate_of))])

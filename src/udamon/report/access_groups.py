@@ -9,6 +9,7 @@ from typing import Any
 from udamon.report.access import Access, Line
 from udamon.report.catalog import Catalog
 from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.text import Shown, lines
 from udamon.units import format_size
 
 
@@ -81,7 +82,7 @@ def document(report: Access, found: Sequence[Group]) -> dict[str, Any]:
     }
 
 
-def render(report: Access, found: Sequence[Group], terminal: Terminal) -> str:
+def render(report: Access, found: Sequence[Group], terminal: Terminal) -> Shown:
     """For people: a line a group, with a bar of its rate."""
     head = f"at {clock(report.time_ns - report.start_ns)}: {len(report.lines)} regions, summed up"
     rows = [["", "regions", "size", "touched", "rate", "age", ""]]
@@ -92,4 +93,4 @@ def render(report: Access, found: Sequence[Group], terminal: Terminal) -> str:
         ]
         for group in found
     ]  # fmt: skip
-    return "\n".join([head, "", *table(rows, "<>>>>><")])
+    return lines([head, "", *table(rows, "<>>>>><")])

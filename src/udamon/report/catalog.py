@@ -43,6 +43,8 @@ class Catalog:
         """What rates are shares of, for people."""
         self.attrs: dict[str, Any] = dict(recording.metadata.get("attrs") or {})
         self.cost: Mapping[str, Any] = {}
+        self.cost_ns = 0
+        """When `cost` was told, on CLOCK_MONOTONIC."""
         self.notes: list[str] = []
         self.targets: dict[int, TargetInfo] = {}
         self.mappings_seen = 0
@@ -55,6 +57,20 @@ class Catalog:
         info = self.targets.setdefault(index, TargetInfo(index))
         info.pid = pid if info.pid is None else info.pid
         return info
+
+    def cpu_share(self, metadata: Mapping[str, Any], seconds: float) -> float | None:
+        """CPU of the monitor and its kdamond as a share of one CPU, its start left out; None where it is not told.
+
+        `metadata` is the recording's, `seconds` its length. The totals of a recording that was rotated are of all the
+        time that the monitor ran, of which the recording has only the latest part.
+        """
+        if "cpu_ns" not in self.cost:
+            return None
+        spent = self.cost["cpu_ns"] + (self.cost.get("kdamond_cpu_ns") or 0)
+        starting = min(metadata.get("startup_cpu_ns") or 0, spent)
+        elapsed = self.cost.get("elapsed_ns") or self.cost_ns - (metadata.get("monotonic_ns") or self.cost_ns)
+        elapsed = max(elapsed, seconds * 1e9)
+        return float((spent - starting) / elapsed) if elapsed else None
 
     def _apply(self, event: Event) -> None:
         data: Mapping[str, Any] = event.data
@@ -69,7 +85,7 @@ class Catalog:
         elif event.name == "attrs":
             self.attrs.update({key: value for key, value in data.items() if key != "why"})
         elif event.name == "cost":
-            self.cost = data
+            self.cost, self.cost_ns = data, event.time_ns
         elif event.name in ("note", "subscriber"):
             self.notes.append(str(data.get("text") or f"{data.get('what')}: {data.get('why')}"))
 

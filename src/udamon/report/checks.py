@@ -13,6 +13,7 @@ from udamon.report.groups_text import between
 from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import Source
 from udamon.report.terminal import clock
+from udamon.text import Shown, lines
 from udamon.units import format_size, parse_share, parse_size, parse_time_ns
 
 DEFAULT_COLD_AGE = "10s"
@@ -261,10 +262,10 @@ def holds(checks: list[Check]) -> bool | None:
     return None if any(check.holds is None for check in checks) else True
 
 
-def render(checks: list[Check]) -> str:
+def render(checks: list[Check]) -> Shown:
     """One line each; "?" is what is not decided."""
     words = {True: "ok  ", False: "FAIL", None: "?   "}
-    return "\n".join(
+    return lines(
         f"{words[check.holds]}  {check.text}{f': {check.why}' if check.holds is None else ''}"
         for check in checks
     )

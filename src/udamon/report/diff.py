@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from udamon import text
 from udamon.report import hot_cold, wss
 from udamon.report.hot_cold import Use, amounts
 from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.text import Shown
 from udamon.units import format_size
 
 
@@ -89,7 +91,7 @@ def _sides(before: wss.WorkingSet, after: wss.WorkingSet) -> dict[str, Any]:
     }
 
 
-def render(report: Diff, terminal: Terminal, top: int = 15) -> str:
+def render(report: Diff, terminal: Terminal, top: int = 15) -> Shown:
     """For people: A against B, then what moved."""
     first, second = map(clock, report.seconds_ns)
     rows = [["", "before", "after", "change", ""]]
@@ -114,7 +116,7 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> str:
             else:  # a difference of bounds says little
                 rows.append([f"{name} {level}", _range(low, then), _range(least, now), "", ""])
     moved = [one for one in report.moved if abs(one.change) >= 1][:top]
-    lines = [f"before: {first} recorded, after: {second}", "", *table(rows, "<>>>>")]
+    lines: list[str] = [f"before: {first} recorded, after: {second}", "", *table(rows, "<>>>>")]
     if moved:
         most = max(abs(one.change) for one in moved)
         rows = [["what moved", "before", "after", "change", "rate", ""]]
@@ -128,7 +130,7 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> str:
         lines += ["", "bytes touched in a window, by mapping", *table(rows, "<>>>><")]
     if any(one.label.endswith("?") for one in moved):
         lines.append("? a guess from the shape of the memory")
-    return "\n".join(lines)
+    return text.lines(lines)
 
 
 def _less(one: int | None, other: int | None) -> int | None:

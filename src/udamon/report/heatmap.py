@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from udamon import text
 from udamon.model import Range
 from udamon.record.naming import kind_of
 from udamon.record.reader import Recording
@@ -22,6 +23,7 @@ from udamon.report.mappings import Mapped, label_of
 from udamon.report.place import Axis, Place, sums
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, shorten
+from udamon.text import Shown
 from udamon.units import format_size
 
 SPAN = 'SELECT min("begin"), max(time) FROM regions'
@@ -180,27 +182,31 @@ LABEL = 27
 """Columns left of the picture: address, name, a space each."""
 
 
-def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> str:
+def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> Shown:
     """For people: address downwards, time to the right, each band's name beside its first row."""
     size = sum(row.size for row in report.rows)
     length = clock(report.end_ns - report.begin_ns)
-    lines = [f"access rate of {format_size(size)} over {length} (gaps between memory left out)"]
+    lines: list[str] = [f"access rate of {format_size(size)} over {length} (gaps between memory left out)"]
     targets = {row.band.target for row in report.rows}
     last = None
     for row, cells in zip(report.rows, report.cells, strict=True):
         if row.band.target != last:
             last = row.band.target
-            lines.append(f"{catalog.target(last).label}" if len(targets) > 1 or catalog.targets else "")
+            lines.append(catalog.target(last).label if len(targets) > 1 or catalog.targets else "")
         lines.append(_line(row, cells, terminal))
-    return "\n".join(
-        [*lines, *_axis(report, len(report.cells[0])), f"{'':{LABEL}}{terminal.legend(catalog.rate_of)}"]
+    return text.lines(
+        [
+            *lines,
+            *_axis(report, len(report.cells[0])),
+            text.line(" " * LABEL, terminal.legend(catalog.rate_of)),
+        ]
     )
 
 
-def _line(row: Row, cells: Sequence[float | None], terminal: Terminal) -> str:
+def _line(row: Row, cells: Sequence[float | None], terminal: Terminal) -> Shown:
     name = shorten(label_of(row.band.name), 13, row.band.others) if row.first else ""
     address = f"{row.range.start:012x}" if row.first else ""
-    return f"{address:12} {name:13} {terminal.heat(cells)}".rstrip()
+    return text.line(f"{address:12} ", text.pad(name, "<", 13), " ", terminal.heat(cells)).rstrip()
 
 
 def _axis(report: Heatmap, columns: int) -> list[str]:

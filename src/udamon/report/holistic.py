@@ -10,6 +10,7 @@ from udamon.report.catalog import Catalog
 from udamon.report.diff import footprint_of
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal
+from udamon.text import Shown, lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +50,14 @@ def document(report: Holistic, catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def render(report: Holistic, catalog: Catalog, terminal: Terminal) -> str:
+def render(report: Holistic, catalog: Catalog, terminal: Terminal) -> Shown:
     """For people: one after the other."""
-    return "\n\n".join(
-        [
-            info.render(report.about),
-            wss.render(report.working_set, catalog, terminal),
-            wss.render(report.footprint, catalog, terminal),
-            phases.render(report.phases, catalog, terminal),
-            hot_cold.render(report.mappings, catalog, terminal, top=5),
-            heatmap.render(report.heatmap, catalog, terminal),
-        ]
+    first, *others = (
+        info.render(report.about),
+        wss.render(report.working_set, catalog, terminal),
+        wss.render(report.footprint, catalog, terminal),
+        phases.render(report.phases, catalog, terminal),
+        hot_cold.render(report.mappings, catalog, terminal, top=5),
+        heatmap.render(report.heatmap, catalog, terminal),
     )
+    return lines([first, *(part for other in others for part in ("", other))])

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from udamon import text
 from udamon.report.catalog import Catalog
 from udamon.report.owners import Owner, Part, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import Source, double
 from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.text import Shown
 from udamon.units import format_size
 
 WATCHED = """
@@ -189,12 +191,12 @@ def _use(use: Use) -> dict[str, Any]:
     return {**amounts(use), "last_access": None if use.last_ns is None else use.last_ns / 1e9}
 
 
-def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10) -> str:
+def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10) -> Shown:
     """For people: the hottest and the coldest, with bars of how much of each is touched."""
     if not report.lines:
-        return "no mapping is known: this recording has no names of memory"
+        return text.lines(["no mapping is known: this recording has no names of memory"])
     many = len({line.owner.target for line in report.lines}) > 1
-    parts = []
+    parts: list[str] = []
     for title, lines in (("hottest", report.hottest(top)), ("coldest", report.coldest(top))):
         rows = [["mapping", *(["target"] if many else []), "resident", "touched", "rate", "idle", ""]]
         for line in lines:
@@ -210,7 +212,7 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
             parts += _offsets(lines)
     if any(line.owner.guess for line in (*report.hottest(top), *report.coldest(top))):
         parts.append("? a guess from the shape of the memory: the kernel does not name it.")
-    return "\n".join(parts).rstrip()
+    return text.lines(parts).rstrip()
 
 
 def _idle(line: Line, report: Mappings) -> str:

@@ -13,6 +13,7 @@ from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.common import coverage
 from udamon.report.source import Source
 from udamon.report.terminal import clock, table
+from udamon.text import Shown, lines, ours
 from udamon.units import format_size, format_time
 
 TARGETS = """
@@ -101,14 +102,14 @@ def facts(report: Info) -> list[list[str]]:
         ["length", f"{clock(report.end_ns - report.begin_ns)}, {report.snapshots} snapshots{mean}"],
         [
             "looked",
-            " · ".join(
+            ours(" · ").join(
                 f"{key} {metadata[key]}" for key in ("via", "sees", "ops", "policy") if metadata.get(key)
             ),
         ],
         ["attributes", _attrs(report.catalog.attrs, sampled=sampled)],
         [
             "monitor",
-            _cost(report.catalog.cost, metadata.get("startup_cpu_ns") or 0, seconds, sampled=sampled),
+            _cost(report.catalog, metadata, seconds, sampled=sampled),
         ],
         ["mappings", f"{report.catalog.mappings_seen} seen" if report.catalog.mappings_seen else ""],
         ["end", "none: the recorder was killed or still runs" if report.recording.truncated else "closed"],
@@ -118,9 +119,9 @@ def facts(report: Info) -> list[list[str]]:
     return [row for row in rows if row[1]]
 
 
-def render(report: Info) -> str:
+def render(report: Info) -> Shown:
     """For people: the facts, then whom."""
-    return "\n".join([*table(facts(report), "<<", ""), "", *_targets(report.targets)]).rstrip()
+    return lines([*table(facts(report), "<<", ""), "", *_targets(report.targets)]).rstrip()
 
 
 def _when(metadata: dict[str, Any]) -> str:
@@ -138,23 +139,26 @@ def _attrs(attrs: dict[str, Any], *, sampled: bool) -> str:
     return ", ".join([*parts, *([f"{low} to {high} regions"] if sampled and low is not None else [])])
 
 
-def _cost(cost: Any, starting_ns: int, seconds: float, *, sampled: bool) -> str:
+def _cost(catalog: Catalog, metadata: dict[str, Any], seconds: float, *, sampled: bool) -> str:
+    cost = catalog.cost
     if not cost:
         return ""
     kdamond = cost.get("kdamond_cpu_ns")
     cpu = (cost.get("cpu_ns", 0) + (kdamond or 0)) / 1e9
     # Starting up is paid once: it is no part of what watching costs.
-    starting = min(starting_ns / 1e9, cpu)
-    share = f" ({(cpu - starting) / seconds:.2%} of one CPU after the start)" if seconds else ""
+    starting = min((metadata.get("startup_cpu_ns") or 0) / 1e9, cpu)
+    start = f", {format_time(starting)} of it to start" if starting else ""
+    share = catalog.cpu_share(metadata, seconds)
+    after = "" if share is None else f" ({share:.2%} of one CPU{' after that' if starting else ''})"
     # The kernel does not count its checks; what is told of them is an estimate.
     about = "" if kdamond is None else "about "
     inside = "" if kdamond is None else f", {format_time(kdamond / 1e9)} of it in the kernel's kdamond"
     checks = f", {about}{cost.get('checks') or 0:,} checks" if sampled else ""
     memory = format_size(cost.get("max_rss_bytes") or 0)
-    return f"{format_time(cpu)} of CPU{share}{inside}, {memory} resident{checks}"
+    return f"{format_time(cpu)} of CPU{start}{after}{inside}, {memory} resident{checks}"
 
 
-def _targets(targets: Sequence[tuple[TargetInfo, int, int, int, int]]) -> list[str]:
+def _targets(targets: Sequence[tuple[TargetInfo, int, int, int, int]]) -> list[Shown]:
     if not targets:
         return []
     rows = [["target", "snapshots", "length", "mappings", "ended", "command"]]

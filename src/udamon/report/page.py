@@ -87,12 +87,8 @@ def document(page: Page) -> dict[str, Any]:
 
 def _share(about: info.Info) -> float | None:
     """Of one CPU, what watching took after the start; None where the recording does not say."""
-    cost = about.catalog.cost
-    if "cpu_ns" not in cost or about.end_ns <= about.begin_ns:
-        return None
-    spent = cost["cpu_ns"] + (cost.get("kdamond_cpu_ns") or 0)
-    started = about.recording.metadata.get("startup_cpu_ns") or 0
-    return float(max(0, spent - started) / (about.end_ns - about.begin_ns))
+    length = about.end_ns - about.begin_ns
+    return about.catalog.cpu_share(about.recording.metadata, length / 1e9) if length > 0 else None
 
 
 def _histogram(labels: Sequence[str], sizes: Sequence[tuple[float, float]]) -> list[list[object]]:

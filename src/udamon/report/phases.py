@@ -23,6 +23,7 @@ from udamon.report.catalog import Catalog
 from udamon.report.layout import Row
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.text import Shown, lines
 from udamon.units import format_size
 
 ROWS, COLUMNS = 48, 240
@@ -190,15 +191,14 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def render(report: Phases, catalog: Catalog, terminal: Terminal) -> str:
+def render(report: Phases, catalog: Catalog, terminal: Terminal) -> Shown:
     """For people: a line a phase, and what moved."""
     many = len({row.band.target for row in report.rows}) > 1
     most = max(phase.heat for phase in report.phases) or 1
     rows = [["from", "to", "heat", "", "what changed"]]
     for number, phase in enumerate(report.phases):
         changes = [
-            f"{_name(row, catalog if many else None)} {before:.0%}→{now:.0%}" if terminal.blocks
-            else f"{_name(row, catalog if many else None)} {before:.0%}->{now:.0%}"
+            f"{_name(row, catalog if many else None)} {before:.0%}{'→' if terminal.blocks else '->'}{now:.0%}"
             for row, before, now in (report.moved(number, 2) if number else [])
         ]  # fmt: skip
         rows.append([
@@ -208,9 +208,9 @@ def render(report: Phases, catalog: Catalog, terminal: Terminal) -> str:
     count = len(report.phases)
     head = "one phase: the pattern did not change" if count == 1 else f"{count} phases"
     note = f"heat: bytes times access rate; changes are found to {clock(report.column_ns)}"
-    return "\n".join([head, "", *table(rows, ">>><<"), "", note])
+    return lines([head, "", *table(rows, ">>><<"), "", note])
 
 
-def _name(row: Row, catalog: Catalog | None) -> str:
+def _name(row: Row, catalog: Catalog | None) -> Shown:
     whose = f"{catalog.target(row.band.target).label} " if catalog else ""
     return shorten(f"{whose}{row.band.label} {row.range.start:x}", 30)

@@ -38,6 +38,7 @@ from udamon.report.levels import FEWEST
 from udamon.report.place import Axis, Place, sums
 from udamon.report.source import Source, double
 from udamon.report.terminal import Terminal, clock, table
+from udamon.text import Shown, lines
 from udamon.units import format_size
 
 ROWS, BLOCKS, DRAWS = 512, 32, 500
@@ -216,7 +217,7 @@ def document(report: RightSize) -> dict[str, Any]:
     }
 
 
-def render(report: RightSize, terminal: Terminal) -> str:
+def render(report: RightSize, terminal: Terminal) -> Shown:
     """For people."""
     top = max((most for *_, most in report.curve), default=0) or 1
     room = max(10, terminal.width - 48)
@@ -226,26 +227,26 @@ def render(report: RightSize, terminal: Terminal) -> str:
     ]
     low, high = (f"{amount / report.resident:.0%}" if report.resident else "0%" for amount in report.saved)
     share = low if low == high else f"{low} to {high}"
-    lines = [
+    said: list[str] = [
         f"to serve {report.serve:.4g} of all accessed page-intervals: {between(report.low, report.high)}"
     ]
     if report.why is not None:
-        lines += wrap(report.why + ".", terminal.width, initial_indent="  ", subsequent_indent="  ")
+        said += wrap(report.why + ".", terminal.width, initial_indent="  ", subsequent_indent="  ")
     if report.interval is not None:
         least, most = map(format_size, report.interval)
         few = "" if report.blocks >= 8 else " (few blocks: record longer for an interval to rely on)"
-        lines.append(f"  between {least} and {most} with {SURE:.0%} confidence{few}")
+        said.append(f"  between {least} and {most} with {SURE:.0%} confidence{few}")
     saved = f"{between(*report.saved)} ({share})"
     there = f"{format_size(report.resident)} were in memory: reclaiming the rest would save {saved}"
-    lines += [
+    said += [
         *wrap(there, terminal.width, initial_indent="  ", subsequent_indent="  "),
         "",
         *table([["served", "needs", ""], *rows], ">><"),
     ]
     if report.interval is not None:
-        lines += [
+        said += [
             "",
             f"Block bootstrap: {DRAWS} draws of {report.blocks} blocks of {clock(report.block_ns)}. It is about chance",
             "in this recording; another load needs another recording.",
         ]
-    return "\n".join(lines)
+    return lines(said)

@@ -17,6 +17,7 @@ from typing import Any
 from udamon.errors import RecordingError
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, table
+from udamon.text import Shown, lines
 from udamon.units import format_size
 
 WEIGHTS = (0, 100, 100)
@@ -163,7 +164,7 @@ def document(report: Histogram | Percentiles) -> dict[str, Any]:
     return {"schema": 1, "what": report.what, "percentiles": levels}
 
 
-def render(report: Histogram | Percentiles, terminal: Terminal) -> str:
+def render(report: Histogram | Percentiles, terminal: Terminal) -> Shown:
     """For people: a bar a line."""
     name = "idle time" if report.what == "recency" else "temperature"
     if isinstance(report, Histogram):
@@ -179,7 +180,7 @@ def render(report: Histogram | Percentiles, terminal: Terminal) -> str:
             ]
             for span, (_, _, size) in zip(spans, report.columns, strict=True)
         ]
-        return "\n".join([f"bytes by {name}", "", *table(rows, ">><")])
+        return lines([f"bytes by {name}", "", *table(rows, ">><")])
     low = min(value for _, value in report.levels)
     high = max(value for _, value in report.levels)
     room = max(10, terminal.width - 36)
@@ -187,7 +188,7 @@ def render(report: Histogram | Percentiles, terminal: Terminal) -> str:
         [f"p{level:g}", _value(report.what, value), terminal.bar((value - low) / ((high - low) or 1), room)]
         for level, value in report.levels
     ]
-    return "\n".join([f"{name} of bytes, percentiles", "", *table(rows, ">><")])
+    return lines([f"{name} of bytes, percentiles", "", *table(rows, ">><")])
 
 
 def _value(what: str, value: int) -> str:

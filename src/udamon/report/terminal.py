@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+from udamon.text import Shown, ascii_only, cut, escape, line, pad, paint, width
 from udamon.units import format_time
 
 RGB = tuple[int, int, int]
@@ -37,7 +39,7 @@ class Terminal:
         return cls(
             width=shutil.get_terminal_size((80, 24)).columns,
             colours=(1 << 24 if true else 256) if wanted else 0,
-            blocks="utf" in (sys.stdout.encoding or "").lower(),
+            blocks=not ascii_only(),
         )
 
     def bar(self, share: float, width: int) -> str:
@@ -47,22 +49,21 @@ class Terminal:
             return "#" * round(eighths / 8)
         return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
-    def heat(self, cells: Sequence[float | None]) -> str:
+    def heat(self, cells: Sequence[float | None]) -> Shown:
         """A row of cells: each a share 0..1 of how hot it is, or None where no memory is."""
         if not self.colours:
-            return "".join(" " if cell is None else _RAMP[_step(cell, len(_RAMP))] for cell in cells)
-        out, last = [], ""
-        for cell in cells:
-            code = "\x1b[0m" if cell is None else f"\x1b[{self._background(colour_of(cell))}m"
-            out.append(" " if code == last else f"{code} ")
-            last = code
-        return "".join(out) + "\x1b[0m"
+            return line("".join(" " if cell is None else _RAMP[_step(cell, len(_RAMP))] for cell in cells))
+        codes = [
+            "\x1b[0m" if cell is None else f"\x1b[{self._background(colour_of(cell))}m" for cell in cells
+        ]
+        runs = [paint(code, " " * len(list(run)), end="") for code, run in groupby(codes)]
+        return line(*runs, paint("\x1b[0m", "", end=""))
 
-    def legend(self, of: str = "ticks accessed") -> str:
+    def legend(self, of: str = "ticks accessed") -> Shown:
         """What the cells of `heat` mean, from cold to hot: shares `of` what."""
         steps = 16 if self.colours else len(_RAMP) - 1
         shown = self.heat([0.0, *((step + 0.5) / steps for step in range(steps))])
-        return f"0 % {shown} 100 % of {of}"
+        return line("0 % ", shown, f" 100 % of {of}")
 
     def _background(self, colour: RGB) -> str:
         red, green, blue = colour
@@ -86,16 +87,16 @@ def colour_of(share: float) -> RGB:
     return red, green, blue
 
 
-def table(rows: Sequence[Sequence[str]], align: str, indent: str = "  ") -> list[str]:
-    """Lines of aligned columns; `align` has one of < > for each, and the last column is not padded."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        (
-            indent
-            + "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+def table(rows: Sequence[Sequence[str]], align: str, indent: str = "  ") -> list[Shown]:
+    """Lines of aligned columns, their cells escaped; `align` has one of < > for each; no line ends with spaces."""
+    cells = [[escape(cell) for cell in row] for row in rows]
+    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    return [line(indent, _joined(map(pad, row, align, widths))).rstrip() for row in cells]
+
+
+def _joined(cells: Iterable[Shown]) -> Shown:
+    first, *others = cells
+    return line(first, *(part for cell in others for part in ("  ", cell)))
 
 
 def clock(time_ns: float) -> str:
@@ -103,7 +104,6 @@ def clock(time_ns: float) -> str:
     return format_time(time_ns / 1e9) if time_ns > 0 else "0 s"
 
 
-def shorten(name: str, width: int, tail: str = "") -> str:
-    """The name and `tail`, or as much of the name's beginning as fits beside it."""
-    room = width - len(tail)
-    return (name if len(name) <= room else name[: room - 2] + "..") + tail
+def shorten(name: str, room: int, tail: str = "") -> Shown:
+    """The name and `tail`, escaped, or as much of the name's beginning as fits beside it into `room` columns."""
+    return cut(name, room, tail)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from udamon import text
 from udamon.report.source import Source
 from udamon.report.terminal import clock, table
+from udamon.text import Shown
 
 MOMENTS = """
     SELECT seq, min("begin") AS "begin", max(time) AS time, count(DISTINCT target) AS targets, count(start) AS regions
@@ -83,11 +85,11 @@ def document(report: Times) -> dict[str, Any]:
     }
 
 
-def render(report: Times) -> str:
+def render(report: Times) -> Shown:
     """For people."""
     length = report.end_ns - report.begin_ns
     shortest, mean, longest = map(clock, report.window_ns)
-    lines = [
+    lines: list[str] = [
         f"{report.moments} snapshots in {clock(length)}: windows of {mean} ({shortest} to {longest})",
         f"not seen between windows: {clock(report.unseen_ns)} ({report.unseen_ns / (length or 1):.1%})",
     ]
@@ -108,4 +110,4 @@ def render(report: Times) -> str:
             for seq, low, high, gap, targets, count in report.every
         ]
         lines += ["", *table(rows, ">>>>>>")]
-    return "\n".join(lines)
+    return text.lines(lines)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from udamon import text
 from udamon.errors import RecordingError
 from udamon.report import groups
 from udamon.report.catalog import Catalog
@@ -25,6 +26,7 @@ from udamon.report.owners import Owner, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import Source
 from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.text import Shown
 from udamon.units import format_size
 
 DEFINITIONS = {
@@ -266,11 +268,14 @@ def _whose(report: WorkingSet, one: Series, catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> str:
+def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> Shown:
     """For people: the distribution with bars, then over time."""
     what = "mappings" if report.owners is not None else "targets"
     many = f" of {len(report.targets)} {what}" if len(report.targets) > 1 else ""
-    lines = [f"{WORDS[report.definition]} per snapshot{many}, {report.total.snapshots} snapshots", ""]
+    lines: list[str] = [
+        f"{WORDS[report.definition]} per snapshot{many}, {report.total.snapshots} snapshots",
+        "",
+    ]
     if report.group is None:
         lines += _distribution(report.total, terminal, shown(report))
     else:
@@ -282,7 +287,7 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> str:
     elif len(report.targets) > 1:
         lines += ["", *_targets(report, catalog)]
     lines += ["", *(_moments if report.every else _chart)(report, terminal)]
-    return "\n".join(lines)
+    return text.lines(lines)
 
 
 def shown(report: WorkingSet) -> Callable[[float], str]:
@@ -301,7 +306,7 @@ def _owners(report: WorkingSet, top: int = 20) -> list[str]:
     guessed = any(owners[one.target or 0].guess for one in first[:top])
     return [
         *table(rows, "<>>>>>"),
-        *([f"  … and {rest} smaller ones"] if rest > 0 else []),
+        *([text.ours(f"  … and {rest} smaller ones")] if rest > 0 else []),
         *(["  ? a guess from the shape of the memory"] if guessed else []),
     ]
 
@@ -318,7 +323,7 @@ def _told(series: Series, levels: Sequence[str], amount: Callable[[float], str])
     return ["-" if (size := known[name]) is None else amount(size) for name in levels]
 
 
-def _targets(report: WorkingSet, catalog: Catalog) -> list[str]:
+def _targets(report: WorkingSet, catalog: Catalog) -> list[Shown]:
     amount = shown(report)
     head = ["target", *(name for name in LEVELS if name in ("min", "p50", "p90", "max")), "snapshots"]
     rows = [

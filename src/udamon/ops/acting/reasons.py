@@ -41,8 +41,9 @@ def missing_for_processes(deed: Deed, roots: Roots) -> str | None:
 
 def advice_lacks(action: Action, roots: Roots) -> tuple[str, str] | None:
     """(what is missing, what to do) for an action that is advice."""
-    if not features.process_madvise():
-        return "the kernel has no process_madvise", "boot Linux 5.10 or later"
+    lacking = _call_lacks("process_madvise", features.process_madvise(roots.proc), "boot Linux 5.10 or later")
+    if lacking is not None:
+        return lacking
     if not features.advice_known(_ADVICE.get(action, action.value)):
         what = "collapse: 6.1, with THP" if action is Action.COLLAPSE else "5.10"
         return f"the kernel does not know the advice {action}", f"boot a kernel that has it ({what})"
@@ -55,9 +56,17 @@ def migration_lacks(roots: Roots) -> tuple[str, str] | None:
     """(what is missing, what to do) for moving pages of one's own processes."""
     if len(features.nodes(roots.sys)) < 2:
         return "there is only one NUMA node", "use a machine with a second tier or node of memory"
-    if not features.move_pages():
-        return "the kernel has no move_pages", "boot a kernel built with CONFIG_MIGRATION=y and CONFIG_NUMA=y"
-    return None
+    fix = "boot a kernel built with CONFIG_MIGRATION=y and CONFIG_NUMA=y"
+    return _call_lacks("move_pages", features.move_pages(roots.proc), fix)
+
+
+def _call_lacks(name: str, found: features.Call, fix: str) -> tuple[str, str] | None:
+    allow = f"let {name} through its filter (of a container: its seccomp profile)"
+    if found is features.Call.REFUSED:
+        return f"a seccomp filter refuses {name}", allow
+    if found is features.Call.HIDDEN:
+        return f"the kernel has no {name}, or a seccomp filter hides it", f"{allow}, or {fix}"
+    return (f"the kernel has no {name}", fix) if found is features.Call.MISSING else None
 
 
 def _nodes_lack(deed: Deed, roots: Roots) -> tuple[str, str] | None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from udamon.core.scheme import Action, Deed
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
-from udamon.linux import process_madvise
+from udamon.linux import features, process_madvise
 from udamon.linux.procfs import is_alive
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
@@ -53,6 +53,7 @@ _ADVICE = {
     Action.WILLNEED: process_madvise.WILLNEED,
     Action.COLLAPSE: process_madvise.COLLAPSE,
 }
+NO_SWAP = "anonymous, for there is no swap"
 _REFUSED = {errno.EPERM, errno.EACCES}
 _NOTHING = Applied(0, 0)
 
@@ -65,7 +66,7 @@ class VaddrActor:
     """Acts on processes; `refaults`, where given, is told what pageout moved.
 
     `left` counts bytes in reach that were left alone, by "locked", "text", "shared", "filtered" and
-    "failed" (the call said no); totals since the actor was made.
+    "failed" (the call said no), and NO_SWAP, what was advised and had nowhere to go; totals since the actor was made.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class VaddrActor:
         if deed.action is Action.COLLAPSE:
             return self._collapse(view, pieces, found)._replace(passed=passed)
         done = joined(sorted(self._advise(view, found.vectors, deed.action)))
-        return Applied(total(done), passed, self._moved(view, found, done, deed.action))
+        return Applied(total(done), passed, self._moved(view, found, done, deed.action, pieces))
 
     def _in_reach(self, pieces: Sequence[Piece], action: Action) -> list[Piece]:
         if action is Action.COLLAPSE:
@@ -168,11 +169,17 @@ class VaddrActor:
         self.left["failed"] += total(vectors) - total(done)
         return done
 
-    def _moved(self, view: View, found: Judged, done: Sequence[Range], action: Action) -> int | None:
+    def _moved(
+        self, view: View, found: Judged, done: Sequence[Range], action: Action, pieces: Sequence[Piece]
+    ) -> int | None:
         if action is not Action.PAGEOUT:
             return None
         asked = list(overlap(found.taken, done))
-        gone = minus(asked, present(view.page_map, done))
+        there = present(view.page_map, done)
+        gone = minus(asked, there)
+        if there and not features.has_swap(self._roots.proc):
+            anonymous = (Range(piece.start, piece.end) for piece in pieces if piece.anonymous)
+            self.left[NO_SWAP] += total(overlap(list(overlap(asked, there)), anonymous))
         if self._refaults is not None:
             self._refaults.moved(view.process, gone)
         return total(gone)

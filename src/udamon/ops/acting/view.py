@@ -48,6 +48,8 @@ class Piece(NamedTuple):
     text: bool
     locked: bool
     first_page: int
+    anonymous: bool = False
+    """No file is mapped: all of its pages need swap to go to."""
 
     @property
     def size(self) -> int:
@@ -174,4 +176,4 @@ def _piece(line: bytes, odd: dict[int, bytes]) -> Piece | None:
         return None
     perms, of_file = fields[1], fields[4] != b"0"
     index = int(fields[2], 16) // PAGE_SIZE if of_file else start // PAGE_SIZE
-    return Piece(start, end, perms[3:4] == b"p", perms[2:3] == b"x", b" lo " in flags, index)
+    return Piece(start, end, perms[3:4] == b"p", perms[2:3] == b"x", b" lo " in flags, index, not of_file)

@@ -1,0 +1,152 @@
+"""What is printed: the one way of all commands to standard output and standard error.
+
+A `Shown` (udamon.text) is printed as it is; any other text is escaped as one line, newlines included.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import shutil
+import sys
+import traceback
+from typing import TYPE_CHECKING, TextIO
+
+from udamon.errors import UdamonError
+from udamon.text import Shown, cut, escape, lines, pad, width
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+def out(text: str) -> None:
+    """Print a result on standard output. Raises OSError (see failed_by)."""
+    print(escape(text), flush=True)
+
+
+def document(found: object, indent: int | None = None) -> None:
+    """Print a JSON document (ASCII) on standard output. Raises as `out`, and ValueError for NaN."""
+    print(json.dumps(found, indent=indent, allow_nan=False), flush=True)
+
+
+def err(text: str) -> None:
+    """Print on standard error."""
+    print(escape(text), file=sys.stderr, flush=True)
+
+
+def say(text: str) -> None:
+    """Print a sentence of udamon's on standard error."""
+    err(f"udamon: {text}")
+
+
+def trace(error: BaseException) -> None:
+    """Print where an unexpected error came from, on standard error."""
+    said = "".join(traceback.format_exception(error)).splitlines()
+    err(lines(f"  {each}" for each in said))
+
+
+class OneLine:
+    """A line of a terminal that is written again and again, until `clear` takes it away."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._width = 0
+
+    def show(self, text: str) -> None:
+        """Write `text` over the line, cut where the terminal ends."""
+        shown = cut(text, shutil.get_terminal_size().columns - 1, dots="")
+        self._write(Shown("\r" + pad(shown, "<", self._width)))
+        self._width = width(shown)
+
+    def clear(self) -> None:
+        """Leave the line empty, the cursor at its beginning."""
+        if self._width:
+            self._write(Shown("\r" + " " * self._width + "\r"))
+            self._width = 0
+
+    def _write(self, text: Shown) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+class Log(logging.Handler):
+    """Warnings of the library as sentences on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not isinstance(error, UdamonError):  # whoever raised that tells it, too
+            trace(error)
+
+
+_LOG = Log(logging.WARNING)
+
+
+def begin() -> None:
+    """What a command does first: warnings come as sentences, and standard streams are made fit for use."""
+    root = logging.getLogger()
+    if _LOG not in root.handlers:
+        root.addHandler(_LOG)
+    _open_streams()
+
+
+class _Output(io.FileIO):
+    """Standard output, which knows what its own error was: any other OSError would be a fault of ours."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            _Output.failure = error
+            raise
+
+
+def failed_by(error: OSError) -> bool:
+    """Whether it is standard output that failed with this error."""
+    return error is _Output.failure
+
+
+def flush() -> None:
+    """Write what still waits for standard output. Raises OSError (see failed_by)."""
+    sys.stdout.flush()
+
+
+def give_up() -> None:
+    """Let the rest of the output go nowhere: what is still to be flushed must not fail again at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
+def _open_streams() -> None:
+    """Have all three standard streams open, and know when writing to the output fails.
+
+    Where one was closed the next file would get its number, and with it what is printed. Writing to a closed
+    standard output fails from then on; what is said on a closed standard error goes nowhere.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            # It gets the lowest number that is free: this one.
+            os.set_inheritable(os.open(os.devnull, mode), True)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    before = sys.stdout
+    if before is None:
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Output(1, "w", closefd=False)))
+    elif before is sys.__stdout__ and isinstance(
+        before, io.TextIOWrapper
+    ):  # not one that a test has put there
+        before.flush()
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(_Output(before.fileno(), "w", closefd=False)),
+            encoding=before.encoding,
+            errors=before.errors,
+            line_buffering=before.line_buffering,
+            write_through=before.write_through,
+        )

@@ -1,0 +1,102 @@
+"""Standard output and standard error that are closed, full, or without a reader."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.programs import running
+from tests.integration.recorder import UDAMON
+from udamon.record.reader import Recording
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made with standard error closed."""
+    out = tmp_path_factory.mktemp("streams") / "a.udamon"
+    with running() as target:
+        words = ["record", "-p", str(target.pid), "--via", "refs", "--aggr", "50ms", "--duration", "600ms"]
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" 2>&-', "sh", *UDAMON, *words, "-o", str(out)], timeout=60, check=False
+        )
+    assert done.returncode == 0
+    return out
+
+
+def test_a_recording_without_standard_error(recording: Path) -> None:
+    """It goes on after its first progress, and no one's messages are in the file."""
+    read = Recording(recording)
+    assert len(list(read.snapshots())) > 1
+    assert not read.truncated
+
+
+def refused(redirected: str, *words: str | Path, cwd: Path) -> bool:
+    """True when a command says in one sentence that it cannot print, and ends with 1."""
+    done = subprocess.run(
+        ["sh", "-c", redirected, "sh", *UDAMON, *words],
+        capture_output=True, text=True, cwd=cwd, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stderr.startswith("udamon: standard output cannot be written: "), done.stderr
+    return done.returncode == 1 and done.stderr.count("\n") == 1
+
+
+def test_standard_output_that_is_closed(recording: Path, tmp_path: Path) -> None:
+    for words in (
+        ["report", "wss", recording],
+        ["report", "info", recording, "--json"],
+        ["doctor", "--json"],
+    ):
+        assert refused('exec "$@" >&-', *words, cwd=tmp_path)
+
+
+def test_standard_output_that_is_full(tmp_path: Path) -> None:
+    """A file that may not grow."""
+    assert refused('ulimit -f 0; exec "$@" >full', "doctor", cwd=tmp_path)
+
+
+def test_a_pipe_that_nobody_reads(recording: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    words = [*UDAMON, "report", "wss", str(recording)]
+    done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def shown(sent: str) -> list[str]:
+    """The lines of a terminal that was sent this text of characters, CR and LF."""
+    lines = []
+    for line in sent.replace("\r\n", "\n").split("\n"):
+        row = ""
+        for piece in line.split("\r"):
+            row = piece + row[len(piece) :]
+        lines.append(row.rstrip())
+    return lines
+
+
+def test_the_summary_has_a_line_of_its_own(tmp_path: Path) -> None:
+    """On a terminal, where progress is shown to the very end."""
+    main, theirs = pty.openpty()
+    with running() as target:
+        words = ["record", "-p", str(target.pid), "--via", "refs", "--aggr", "50ms", "--duration", "1200ms"]
+        process = subprocess.Popen([*UDAMON, *words, "-o", "a"], cwd=tmp_path, stderr=theirs)
+        os.close(theirs)
+        sent = b""
+        try:
+            while data := os.read(main, 4096):
+                sent += data
+        except OSError:
+            pass  # EIO: the other side is closed
+        assert process.wait(60) == 0
+    os.close(main)
+    assert b"hot " in sent  # there was progress
+    line, end = shown(sent.decode())
+    assert re.fullmatch(
+        r"a: \d+ snapshots in .*; the monitor took .* of a CPU, after .* of CPU to start, and .*", line
+    )
+    assert not end

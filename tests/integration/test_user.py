@@ -1,0 +1,54 @@
+"""`--user NAME -- COMMAND`: the command is that user's, with nothing of root's environment."""
+
+from __future__ import annotations
+
+import pwd
+from pathlib import Path
+
+import pytest
+
+from tests.integration.recorder import udamon
+
+NOBODY = "nobody"
+ROOTS = {"XDG_RUNTIME_DIR": "/run/user/0", "SSH_AUTH_SOCK": "/root/agent", "API_TOKEN": "secret", "HOME": "/root",
+         "PYTHONPATH": "", "MAIL": "/var/mail/root", "OLDPWD": "/root"}  # fmt: skip
+
+
+@pytest.mark.needs("second_user")
+def test_a_command_of_another_user_has_its_own_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ROOTS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LC_TIME", "C")
+    monkeypatch.setenv("TERM", "vt100")
+    script = "id -un; env -0; sleep 1"
+    done = udamon("record", "--user", NOBODY, "-o", tmp_path / "a", "-q", "--", "sh", "-c", script)
+    assert done.status == 0, done.stderr
+    who, _, rest = done.stdout.partition("\n")
+    found = dict(each.split("=", 1) for each in rest.split("\0") if each)
+    entry = pwd.getpwnam(NOBODY)
+    assert who == NOBODY
+    assert {name: found.get(name) for name in ("HOME", "SHELL", "USER", "LOGNAME")} == {
+        "HOME": entry.pw_dir, "SHELL": entry.pw_shell, "USER": NOBODY, "LOGNAME": NOBODY,
+    }  # fmt: skip
+    assert found["TERM"] == "vt100"
+    assert found["LC_TIME"] == "C"
+    assert "/sbin" not in found["PATH"].split(":")
+    assert not (ROOTS.keys() - {"HOME"}) & found.keys()
+    # Of the rest, a shell sets some by itself.
+    known = {
+        "HOME",
+        "SHELL",
+        "USER",
+        "LOGNAME",
+        "PATH",
+        "TERM",
+        "COLORTERM",
+        "LANG",
+        "TZ",
+        "PWD",
+        "SHLVL",
+        "_",
+    }
+    assert all(name in known or name.startswith("LC_") for name in found)

@@ -1,0 +1,48 @@
+"""What a monitor says of itself while it runs and at its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.snapshots import MS, snap
+from udamon.cli.progress import Progress
+
+
+def told(*counts: int, window: int = 7_600 * MS) -> Progress:
+    """A progress that was told so many targets' snapshots in each window."""
+    progress = Progress()
+    for seq, targets in enumerate(counts):
+        for target in range(targets):
+            progress.snapshot(replace(snap(seq, [(0, 4096, 1, 0)], target=target, window=window), pid=target))
+    return progress
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((), "0 snapshots"),
+        ((1, 1, 1), "3 snapshots"),
+        ((10, 10), "2 windows of 10 targets"),
+        ((10, 8, 1), "3 windows of up to 10 targets"),
+    ],
+)
+def test_many_targets_are_not_many_windows(counts: tuple[int, ...], words: str) -> None:
+    progress = told(*counts)
+    assert progress.count() == words
+    assert f"  {words}  " in progress.line()
+
+
+def test_the_length_of_a_window_is_that_of_the_windows() -> None:
+    """The interval that is wanted next says nothing of those that were."""
+    assert told(10, 10).window(11.0) == pytest.approx(7.6)
+    assert told(10, 10).window(7.5) == 7.5
+    assert told().window(11.0) == 11.0
+
+
+def test_the_start_is_part_of_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = iter([0.2, 0.3])
+    monkeypatch.setattr("time.process_time", lambda: next(spent))
+    now = iter([100.0, 110.0])
+    assert Progress(lambda: next(now)).cost == "the monitor took 1.00% of a CPU, after 200 ms of CPU to start"
