@@ -146,6 +146,29 @@ def test_exec_is_noticed(fake: FakeProc, roots: Roots, log: Log) -> None:
     assert targets[0].ranges[0].start == 0x560000000000
 
 
+def test_an_exec_that_is_seen_half_done_is_told_whole(fake: FakeProc, roots: Roots, log: Log) -> None:
+    """The program is another one already, its command line is not there yet; one that stays empty is told as it is."""
+    fake.process(9)
+    ops, targets = Vaddr(NamedProcesses([9], fake.root), roots), list[Target]()
+    ops.update(targets, log)
+    log.take()
+    fake.process(9, comm="other", code=0x560000000000)
+    whole = (fake.root / "9/cmdline").read_bytes()
+    (fake.root / "9/cmdline").write_bytes(b"")
+    ops.update(targets, log)
+    assert log.names() == []
+    (fake.root / "9/cmdline").write_bytes(whole)
+    ops.update(targets, log)
+    assert log.take() == [
+        ("target_exec", {"target": 0, "pid": 9, "comm": "other", "cmdline": ["other", "-x"]})
+    ]
+    fake.process(9, comm="silent", code=0x570000000000)
+    (fake.root / "9/cmdline").write_bytes(b"")
+    ops.update(targets, log)
+    ops.update(targets, log)
+    assert [data["cmdline"] for _, data in log.take()] == [[]]
+
+
 def test_children_come_and_stay(fake: FakeProc, roots: Roots, log: Log) -> None:
     """A grandchild is found, and stays when its parent ends; indices are never given twice."""
     fake.process(9)

@@ -28,6 +28,7 @@ class _Entry:
     lock: Lock
     image: tuple[object, ...]
     stat: Stat
+    nameless: bool = False  # another program, which had no command line yet
     lines: list[bytes] = field(default_factory=list)
     ranges: list[Range] = field(default_factory=list)
 
@@ -201,9 +202,12 @@ class Roster:
         image = self._image(entry.process, stat)
         if image == entry.image:
             return
-        entry.image = image
         pid, proc = entry.process.pid, self._roots.proc
         cmdline = read_cmdline(pid, proc)
+        if not cmdline and not entry.nameless:
+            entry.nameless = True  # in the middle of its exec: the next update sees all of it
+            return
+        entry.image, entry.nameless = image, False
         emit("target_exec", {"target": target.index, "pid": pid, "comm": stat.comm, "cmdline": cmdline})
 
     def _end(self, target: Target, targets: list[Target], why: str, emit: Emit) -> None:
