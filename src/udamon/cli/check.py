@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 
+from udamon.cli import reading
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `udamon check`."""
     parser.add_argument("file", metavar="FILE", help="a recording")
     parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument(
+        "--allow-damaged", action="store_true", help="decide by what is left of a damaged recording"
+    )
+    reading.configure(parser)
     group = parser.add_argument_group("limits (at least one)")
     group.add_argument("--max-wss", metavar="SIZE", help="the working set is at most this")
     group.add_argument(
@@ -41,11 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the checks; 0 when all hold, 1 when one does not. Raises UdamonError."""
+    """Print the checks; 0 when all hold, 1 when one does not, 3 when one is not decided. Raises UdamonError."""
     import json
 
     from udamon.record.opening import open_recording
     from udamon.report import checks
+    from udamon.report.common import common
     from udamon.report.filters import Filters
     from udamon.report.source import Source
 
@@ -62,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
         min_snapshots=args.min_snapshots,
     )
     filters = Filters.parse(time=args.time, targets=tuple(args.target), mapping=args.mapping)
-    with Source(open_recording(args.file), filters) as source:
-        found = checks.measure(source, limits)
-    print(json.dumps(checks.document(found)) if args.json else checks.render(found), flush=True)
-    return 0 if all(check.holds for check in found) else 1
+    with Source(open_recording(args.file, limits=reading.limits(args)), filters) as source:
+        found = checks.measure(source, limits, allow_damaged=args.allow_damaged)
+        document = checks.document(found) | common(source)
+        reading.tell_damage(source.recordings)
+    print(json.dumps(document) if args.json else checks.render(found), flush=True)
+    return {True: 0, False: 1, None: 3}[document["holds"]]

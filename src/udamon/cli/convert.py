@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from udamon.cli import reading
 from udamon.record.converting import FORMATS
 
 
@@ -18,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compress", action="store_true", help="damo-json: compressed, as damo records by itself"
     )
+    reading.configure(parser)
     parser.add_argument("--force", action="store_true", help="replace an existing file")
 
 
@@ -30,11 +32,12 @@ def run(args: argparse.Namespace) -> int:
     from udamon.record.converting import check, convert
     from udamon.record.opening import open_recording
 
-    output = Path(args.output)
+    output, limits = Path(args.output), reading.limits(args)
     check(Path(args.file), output, args.to, compress=args.compress, force=args.force)
     with Bar(sys.stderr) as bar:
-        recording = open_recording(args.file, bar.step)
+        recording = open_recording(args.file, bar.step, limits)
         convert(
             recording, output, args.to, compress=args.compress, force=args.force, progress=bar.step("writing")
         )
+    reading.tell_damage([recording])
     return 0

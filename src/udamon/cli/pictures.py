@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from udamon.cli import reading
 from udamon.errors import CannotError, UsageError
 from udamon.units import format_size
 
@@ -29,7 +30,11 @@ PAGES = (*CHARTS, "info", "mappings", "holistic")
 """The reports whose --html makes the page."""
 
 _FILTERS = ("time", "target", "address", "size", "rate", "age", "mapping")
-_USED = {*_FILTERS, *("file", "report", "html", "svg", "png", "resol", "pictured", "run", "command")}
+_USED = {
+    *_FILTERS,
+    *reading.FLAGS,
+    *("file", "report", "html", "svg", "png", "resol", "pictured", "run", "command"),
+}
 """What pictures make use of; all other flags of reports are for text."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from udamon.cli import parts, pictures, report_kinds
+from udamon.cli import parts, pictures, reading, report_kinds
 from udamon.cli.parts import Found
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def _add(
     group.add_argument(
         "--mapping", metavar="NAME", help="only memory of mappings of this name, label or kind; * and ?"
     )
+    reading.configure(parser)
     parts.configure(parser, name)
     pictures.configure(parser, name)
     return parser
@@ -115,16 +116,18 @@ def _report(args: argparse.Namespace) -> str | None:
     make = {"wss": _wss, "heatmap": _heatmap, "access": _access, "info": _info}.get(
         args.report, report_kinds.make
     )
-    drawn = pictures.wanted(args)
+    drawn, limits = pictures.wanted(args), reading.limits(args)
     by = None if drawn else parts.divided(args)
-    with Bar(sys.stderr) as bar, Source(open_recording(args.file, bar.step), filters) as source:
+    with Bar(sys.stderr) as bar, Source(open_recording(args.file, bar.step, limits), filters) as source:
         if drawn:
             pictures.write(args, source, _resolution(getattr(args, "resol", None)))
+            reading.tell_damage(source.recordings)
             return None
         document, render = make(args, source) if by is None else parts.make(args, source, by, make)
+        text = _json(document, source) if args.json else render()
+        reading.tell_damage(source.recordings)
         if args.json:
-            return _json(document, source)
-        text = render()
+            return text
         if source.recording.metadata.get("sees") == WRITES_ONLY:
             text += "\n\nWrites only: memory that was merely read counts as not accessed."
         return text
@@ -244,5 +247,6 @@ def _info(args: argparse.Namespace, source: Source) -> Found:
 def _json(document: dict[str, object], source: Source) -> str:
     import json
 
-    # What counts as an access; null where an older recording does not say.
-    return json.dumps(document | {"sees": source.recording.metadata.get("sees")}, allow_nan=False)
+    from udamon.report.common import common
+
+    return json.dumps(document | common(source), allow_nan=False)

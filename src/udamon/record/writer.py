@@ -16,7 +16,7 @@ from udamon.record.metadata import machine
 from udamon.record.output import OutputFile
 from udamon.record.schema import to_json
 from udamon.record.state import ValidEvents
-from udamon.record.stream import END, header, messages
+from udamon.record.stream import END_SIZE, Stream
 
 MAX_ROWS = 1 << 16
 """A writer whose caller does not flush does so itself at this many rows (about 6 MiB)."""
@@ -55,6 +55,7 @@ class Writer:
         if anonymize:
             self._metadata = anonymous.metadata(self._metadata)
         self._part = 1
+        self._stream = Stream()
         self._lock = Lock()
         self._rows = Rows()
         self._valid = ValidEvents()
@@ -91,7 +92,7 @@ class Writer:
                 return
             try:
                 self._flush()
-                self._file.append(END)
+                self._file.append(self._stream.end())
             finally:
                 self._file.close()
 
@@ -105,7 +106,7 @@ class Writer:
 
     def _begin(self, force: bool) -> OutputFile:
         file = OutputFile(self.path, force=force)
-        file.append(header(self._metadata | {"part": self._part}))
+        file.append(self._stream.head(self._metadata | {"part": self._part}))
         return file
 
     def _flush_if_much(self) -> None:
@@ -117,14 +118,14 @@ class Writer:
             self._file.check()
             return
         rows, self._rows = self._rows, Rows()
-        data = messages(rows.batches())
+        messages = self._stream.messages(rows)
         if self._max_size is not None:
-            self._make_room(len(data), self._max_size)
-        self._file.append(data)
+            self._make_room(sum(message.size for message in messages), self._max_size)
+        self._file.append(self._stream.sealed(messages))
 
     def _make_room(self, size: int, max_size: int) -> None:
         """Rotate when the file would outgrow its half; the older part goes when both would be too much."""
-        size += len(END)
+        size += END_SIZE
         if self._file.size + size > max_size // 2 and self._file.appended > 1:
             self._rotate()
         if self._file.size + size + OutputFile.size_of(self._old) > max_size:
@@ -135,7 +136,7 @@ class Writer:
             )
 
     def _rotate(self) -> None:
-        self._file.append(END)
+        self._file.append(self._stream.end())
         self._file.close()
         try:
             self.path.replace(self._old)
@@ -144,11 +145,12 @@ class Writer:
                 f"cannot rotate {self.path} to {self._old.name}: {error.strerror}; the recording ends here."
             ) from error
         self._part += 1
+        self._stream = Stream(self._stream.snapshots)
         self._file = self._begin(force=False)
         rows = Rows()
         for event in self._valid:
             _add(rows, event)
-        self._file.append(messages(rows.batches()))
+        self._file.append(self._stream.flush(rows))
 
 
 def _add(rows: Rows, event: Event) -> None:
