@@ -15,7 +15,7 @@ from scripts import interpreters, sanitizers, wheel
 from scripts.stages import ROOT, Counts, Report, Skipped, Stage, pytest, run
 
 PYTHON = Path(sys.executable)
-TESTS = ["tests/unit", "tests/property", "tests/integration"]
+TESTS = ["tests/unit", "tests/property", "tests/integration", "tests/fuzz"]
 
 # What a machine that runs CI=true has: losing one of these is a failure, not a skip (tests/capabilities.py).
 CI_REQUIRES = "root,second_user,clear_refs,cgroup,compiler,redis,postgres,chromium,qemu"
