@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from udamon.cli import reading
 from udamon.record.converting import FORMATS
 
 
@@ -22,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compress", action="store_true", help="damo-json: compressed, as damo records by itself"
     )
+    reading.configure(parser)
     parser.add_argument("--force", action="store_true", help="replace an existing file")
 
 
@@ -35,9 +37,10 @@ def run(args: argparse.Namespace) -> int:
     from udamon.record.converting import check, convert
     from udamon.record.opening import open_recording
 
+    limits = reading.limits(args)
     check(args.file, args.output, args.to, compress=args.compress, force=args.force)
     with removing(), Bar(sys.stderr) as bar:
-        recording = open_recording(args.file, bar.step)
+        recording = open_recording(args.file, bar.step, limits)
         convert(
             recording,
             args.output,
@@ -47,4 +50,5 @@ def run(args: argparse.Namespace) -> int:
             inputs=identities([args.file]),
             progress=bar.step("writing"),
         )
+    reading.tell_damage([recording])
     return 0
