@@ -28,6 +28,7 @@ setup(
                 "src/udamon/native/overlaps.c",
                 "src/udamon/native/arrow.c",
                 "src/udamon/native/cells.c",
+                "src/udamon/native/rows.c",
                 "src/udamon/native/trace.c",
                 "src/udamon/native/frames.c",
             ],

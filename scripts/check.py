@@ -73,7 +73,7 @@ def newer() -> Counts:
     return total
 
 
-TESTS = ["tests/unit", "tests/property", "tests/integration"]
+TESTS = ["tests/unit", "tests/property", "tests/integration", "tests/fuzz"]
 STAGES: dict[str, Callable[[], Counts]] = {
     "lint": lint,
     "types": types,

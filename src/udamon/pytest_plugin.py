@@ -49,14 +49,15 @@ class Recorded:
     def check(self, **limits: Any) -> None:
         """Assert limits, the flags of `udamon check` with underscores: max_wss="2GiB", level="p90".
 
-        Raises AssertionError with a line for each limit when one does not hold; UdamonError when the
-        recording cannot tell.
+        Raises AssertionError with a line for each limit when one does not hold or is not decided; UdamonError when
+        the recording cannot be read. With `allow_damaged` what is left of a damaged one decides.
         """
         __tracebackhide__ = True
         from udamon.record.reader import Recording
         from udamon.report import checks
         from udamon.report.source import Source
 
+        allow_damaged = bool(limits.pop("allow_damaged", False))
         for name in ("max_rate", "min_rate"):
             if isinstance(limits.get(name), str):
                 limits[name] = (limits[name],)
@@ -65,7 +66,7 @@ class Recorded:
         except TypeError as error:
             raise UsageError(f"{error}; the limits are the flags of udamon check.") from None
         with Source(Recording(self.path)) as source:
-            found = checks.measure(source, asked)
+            found = checks.measure(source, asked, allow_damaged=allow_damaged)
         if not all(check.holds for check in found):
             raise AssertionError(lines([f"udamon check of {self.path}:", checks.render(found)]))
 
@@ -107,11 +108,12 @@ class Monitor:
 
 def _wait_until_it_watches(recorder: subprocess.Popen[str], path: Path) -> None:
     """Until the first snapshot or event is in the file: what the test does from now on is seen."""
-    from udamon.record.messages import messages
+    from udamon.record.limits import DEFAULT
+    from udamon.record.messages import OpenFile
 
     deadline = time.monotonic() + PATIENCE
     while recorder.poll() is None:
-        if path.exists() and path.stat().st_size >= 8 and next(messages(path), None) is not None:
+        if path.exists() and OpenFile(path, DEFAULT).messages:
             return
         if time.monotonic() > deadline:
             raise CannotError(

@@ -16,20 +16,21 @@ _TIMES_NS = {
     "ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000,
     "m": 60_000_000_000, "min": 60_000_000_000, "h": 3_600_000_000_000, "d": 86_400_000_000_000,
 }  # fmt: skip
-_NUMBER = re.compile(r"\s*([0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)\s*([A-Za-zµ%]*)\s*")
+# Nobody means a number of more digits, and Python refuses to read endless ones.
+_NUMBER = re.compile(r"\s*([0-9][0-9,]{0,39}(?:\.[0-9]{1,40})?|\.[0-9]{1,40})\s*([A-Za-zµ%]{0,20})\s*")
 
 
 def _split(text: str, what: str, example: str) -> tuple[float | int, str]:
     match = _NUMBER.fullmatch(text)
     if match is None:
-        raise UsageError(f"{text!r} is not a {what}; write it like {example}.")
+        raise UsageError(f"{text[:60]!r} is not a {what}; write it like {example}.")
     digits = match[1].replace(",", "")
     return (float(digits) if "." in digits else int(digits)), match[2]
 
 
 def parse_size(text: str) -> int:
     """Bytes from "4096", "4 KiB", "1.5G", "0x1000". Raises UsageError."""
-    if re.fullmatch(r"\s*0[xX][0-9a-fA-F]+\s*", text):
+    if re.fullmatch(r"\s*0[xX][0-9a-fA-F]{1,40}\s*", text):
         return int(text, 16)
     number, unit = _split(text, "size", "4096, 4KiB or 1.5G")
     letter = re.sub(r"i?[bB]?$", "", unit).upper()

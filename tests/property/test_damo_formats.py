@@ -24,17 +24,17 @@ from udamon.record.reader import Recording
 from udamon.record.schema import SCHEMA
 
 U32 = st.integers(0, 2**32 - 1)
-ADDRESS = st.integers(0, 2**64 - 1)
+PAGE = st.integers(0, 2**52 - 1)
 
 
 @st.composite
 def snapshots(draw: st.DrawFn, target: int, begin: int, *, empty: bool) -> Snapshot:
     """Any snapshot that a monitor may make: sorted disjoint regions, times that move on."""
-    bounds = sorted(draw(st.sets(ADDRESS, min_size=0 if empty else 2, max_size=8)))
+    bounds = sorted(4096 * page for page in draw(st.sets(PAGE, min_size=0 if empty else 2, max_size=8)))
     spans = [span for index, span in enumerate(pairwise(bounds)) if index % 2 == 0 or draw(st.booleans())]
-    counts = draw(st.lists(U32, min_size=len(spans), max_size=len(spans)))
-    ages = draw(st.lists(U32, min_size=len(spans), max_size=len(spans)))
     ticks = draw(st.sampled_from((1, 20, 20, 20, 100)))
+    counts = draw(st.lists(st.integers(0, ticks), min_size=len(spans), max_size=len(spans)))
+    ages = draw(st.lists(U32, min_size=len(spans), max_size=len(spans)))
     return Snapshot(
         target=target, pid=None, seq=0, begin_ns=begin, end_ns=begin + draw(st.integers(1, 10**12)),
         sample_ns=draw(st.integers(1, 10**6)) * 1000, ticks=ticks,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,24 +16,28 @@ from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
 
-U32, U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
-NS = st.integers(0, 2**63 - 1)
+U32, PAGE = st.integers(0, 2**32 - 1), st.integers(0, 2**52 - 1)
+NS = st.integers(0, 2**60)
 
 
 @st.composite
-def snapshots(draw: st.DrawFn, seq: int) -> Snapshot:
-    """Any snapshot with numbers that fit; addresses need not be sorted for the file's sake."""
-    size = draw(st.integers(0, 5))
+def snapshots(draw: st.DrawFn, seq: int, begin: int) -> Snapshot:
+    """Any snapshot that a monitor may make, from the time `begin` on."""
+    bounds = sorted(4096 * page for page in draw(st.sets(PAGE, max_size=6)))
+    spans = list(zip(bounds[::2], bounds[1::2], strict=False))
+    ticks = draw(st.integers(1, 2**32 - 1))
 
-    def column(code: str, values: st.SearchStrategy[int]) -> array[int]:
-        return array(code, draw(st.lists(values, min_size=size, max_size=size)))
+    def column(code: str, most: Sequence[int]) -> array[int]:
+        return array(code, [draw(st.integers(0, top)) for top in most])
 
+    sizes = [end - start for start, end in spans]
     return Snapshot(
         target=draw(st.integers(0, 3)), pid=draw(st.none() | st.integers(1, 2**22)), seq=seq,
-        begin_ns=draw(NS), end_ns=draw(NS), sample_ns=draw(NS), ticks=draw(U32),
-        starts=column("Q", U64), ends=column("Q", U64), nr_accesses=column("I", U32), ages=column("I", U32),
-        touched=column("Q", U64),
-        resident=column("Q", U64) if size and draw(st.booleans()) else None,
+        begin_ns=begin, end_ns=begin + draw(st.integers(0, 2**40)),
+        sample_ns=draw(st.integers(1, 2**61 // ticks)), ticks=ticks,
+        starts=array("Q", [start for start, _ in spans]), ends=array("Q", [end for _, end in spans]),
+        nr_accesses=column("I", [ticks] * len(spans)), ages=column("I", [2**32 - 1] * len(spans)),
+        touched=column("Q", sizes), resident=column("Q", sizes) if len(spans) and draw(st.booleans()) else None,
     )  # fmt: skip
 
 
@@ -52,7 +57,7 @@ FLUSH = "flush"
 def scripts(draw: st.DrawFn) -> list[Snapshot | Event | str]:
     """What a monitor might hand to a writer, flushes in between."""
     size = draw(st.integers(0, 8))
-    return [draw(snapshots(seq) | events | st.just(FLUSH)) for seq in range(size)]
+    return [draw(snapshots(seq, seq * 2**41) | events | st.just(FLUSH)) for seq in range(size)]
 
 
 def play(path: Path, script: list[Snapshot | Event | str]) -> None:

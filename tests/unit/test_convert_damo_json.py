@@ -210,10 +210,11 @@ def test_wrong_at_a_place(tmp_path: Path, old: str, new: str, where: str) -> Non
 def test_the_line_is_right(tmp_path: Path, which: int) -> None:
     """Line and column as an editor counts them, also in compressed text, far behind the beginning, and where more
     pieces of the file follow."""
-    snapshots = [damo_snapshot(t, t + 1, [damo_region(0, 4096)] * 50) for t in range(100)]
+    regions = [damo_region(n * 8192, n * 8192 + 4096) for n in range(50)]
+    snapshots = [damo_snapshot(t, t + 1, regions) for t in range(100)]
     lines = json.dumps([damo_record(snapshots)], indent=4).splitlines()
-    at = [row for row, line in enumerate(lines) if '"end": 4096' in line][which]
-    lines[at] = lines[at].replace("4096", "x")
+    at = [row for row, line in enumerate(lines) if '"end": ' in line][which]
+    lines[at] = lines[at].partition(":")[0] + ": x,"
     path = tmp_path / "bad"
     path.write_bytes(zlib.compress("\n".join(lines).encode()))
     with pytest.raises(RecordingError, match=f"bad:{at + 1}:{lines[at].index('x') + 1}: "):

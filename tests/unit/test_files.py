@@ -349,11 +349,11 @@ def test_another_users_is_not_removed(tmpdir_: Path) -> None:
     here = os.open(tmpdir_, os.O_PATH)
 
     def plant() -> None:
-        os.mkdir("udamon-report-theirs", dir_fd=here)
-        os.symlink("precious", "udamon-report-link", dir_fd=here)
+        os.mkdir("udamon-locked-report-theirs", dir_fd=here)
+        os.symlink("precious", "udamon-locked-report-link", dir_fd=here)
 
     as_nobody(plant)
     os.close(here)
     TemporaryDirectory("report").close()
-    assert names(tmpdir_) == ["precious", "udamon-report-link", "udamon-report-theirs"]
+    assert names(tmpdir_) == ["precious", "udamon-locked-report-link", "udamon-locked-report-theirs"]
     assert names(tmpdir_ / "precious") == ["x"]

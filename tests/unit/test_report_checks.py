@@ -13,8 +13,11 @@ import pytest
 from tests.unit.snapshots import recorded
 from tests.unit.test_report_wss import START, record, snap
 from udamon.cli import check
-from udamon.errors import RecordingError, UsageError
+from udamon.errors import UsageError
 from udamon.model import Event
+from udamon.record.reader import Recording
+from udamon.record.writer import Writer
+from udamon.report import checks
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
@@ -90,10 +93,57 @@ def test_wrong_usage(file: Path, words: tuple[str, ...], sentence: str) -> None:
         run(file, *words)
 
 
-def test_too_short_to_tell(file: Path) -> None:
-    """A recording shorter than what counts as cold does not pass for it."""
-    with pytest.raises(RecordingError, match="2 s long, so nothing can have been cold for 10 s"):
-        run(file, "--max-cold-share", "10%")
+def test_too_short_to_tell(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A recording shorter than what counts as cold does not pass for it, and a percentile needs windows."""
+    assert run(file, "--max-cold-share", "10%") == 3
+    assert "2 s long, so nothing can have been cold for 10 s" in capsys.readouterr().out
+    assert run(file, "--time", "1s-max", "--level", "p90", "--max-wss", "1GiB", "--json") == 3
+    (check,) = json.loads(capsys.readouterr().out)["checks"]
+    assert (check["holds"], check["value"], check["low"], check["high"]) == (None, None, None, None)
+    assert check["why"] == "11 windows are too few for percentiles, which take 20"
+
+
+KIND = checks._Kind("max-x", "x", str, most=True, final=False)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "holds"),
+    [(1, 5, 5, True), (6, 9, 5, False), (4, 6, 5, None), (5, 5, 5, True), (None, None, 5, None)],
+)  # fmt: skip
+def test_bounds(low: float | None, high: float | None, most: float, holds: bool | None) -> None:
+    """A limit is broken only where all of the interval is beyond it; the other side is its mirror image."""
+    why = "two answers fit"
+    found = checks._judged(KIND, checks.Figure(low, high, why), most, checks.Doubts())
+    assert (found.holds, found.why) == (holds, None if holds is not None else why)
+    if low is not None and high is not None:
+        kind = KIND._replace(most=False)
+        assert checks._judged(kind, checks.Figure(-high, -low, why), -most, checks.Doubts()).holds is holds
+
+
+def test_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a flush is missing nothing holds for sure; what more snapshots cannot mend is broken all the same."""
+    path = tmp_path / "a"
+    with Writer(path, {}) as writer:
+        for seq in range(12):
+            writer.snapshot(snap(seq, [(0, MIB, 20, 0, MIB * (seq == 11))]))
+            writer.flush()
+    data = bytearray(path.read_bytes())
+    where = Recording(path).messages()[5][1]
+    data[where.end - 20] ^= 1
+    path.write_bytes(data)
+    for words, status in (
+        (("--max-wss", "1GiB"), 3), (("--max-wss", "1KiB"), 1), (("--min-wss", "1KiB"), 3),
+        (("--level", "mean", "--max-wss", "1KiB"), 3), (("--min-snapshots", "11"), 0),
+        (("--min-snapshots", "12"), 3), (("--max-wss", "1GiB", "--allow-damaged"), 0),
+    ):  # fmt: skip
+        assert run(path, *words, "--json") == status, words
+        said = capsys.readouterr()
+        document = json.loads(said.out)
+        assert document["holds"] is {0: True, 1: False, 3: None}[status]
+        assert document["damaged"] == [
+            {"file": str(path), "offset": where.offset, "first_snapshot": 5, "last_snapshot": 5}
+        ]
+        assert f"is damaged at byte {where.offset:,}: snapshot 5 is missing." in said.err
 
 
 def test_bounds_decide_or_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,9 @@ def ask(file: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
 
 
 def without_why(document: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if key not in ("sees", "coverage", "grain")}
+    return {
+        key: value for key, value in document.items() if key not in ("sees", "coverage", "grain", "damaged")
+    }
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from udamon import console
+from udamon.cli import reading
 
 NOT_DECIDED = 3
 
@@ -13,6 +14,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `udamon check`."""
     parser.add_argument("file", metavar="FILE", help="a recording; - is standard input")
     parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument(
+        "--allow-damaged", action="store_true", help="decide by what is left of a damaged recording"
+    )
+    reading.configure(parser)
     group = parser.add_argument_group("limits (at least one)")
     group.add_argument("--max-wss", metavar="SIZE", help="the working set is at most this")
     group.add_argument(
@@ -45,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the checks; 0 when all hold, 1 when one does not, 3 when that is not decided. Raises UdamonError."""
+    """Print the checks; 0 when all hold, 1 when one does not, 3 when one is not decided. Raises UdamonError."""
     from udamon.files.ending import removing
     from udamon.record.opening import open_recording
     from udamon.report import checks
@@ -67,11 +72,15 @@ def run(args: argparse.Namespace) -> int:
         min_snapshots=args.min_snapshots,
     )
     filters = Filters.parse(time=args.time, targets=tuple(args.target), mapping=args.mapping)
-    with removing(), Source(open_recording(args.file), filters) as source:
-        found = checks.measure(source, limits)
-        keys, said = common_keys(source.recording), common_lines(source.recording)
+    with (
+        removing(),
+        Source(open_recording(args.file, limits=reading.limits(args)), filters) as source,
+    ):
+        found = checks.measure(source, limits, allow_damaged=args.allow_damaged)
+        keys, said = common_keys(source), common_lines(source.recording)
+        reading.tell_damage(source.recordings)
     if args.json:
         console.document(checks.document(found) | keys)
     else:
         console.out(lines([checks.render(found), *said]))
-    return {True: 0, False: 1, None: NOT_DECIDED}[checks.holds(found)]
+    return {True: 0, False: 1, None: NOT_DECIDED}[checks.verdict(found)]

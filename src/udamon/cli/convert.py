@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from udamon.cli import reading
 from udamon.record.converting import FORMATS
 
 
@@ -28,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="csv: text as it is; by default an apostrophe stands before text that a spreadsheet would run as a "
         "formula (it begins with = + - @, a tab or CR)",
     )
+    reading.configure(parser)
     parser.add_argument("--force", action="store_true", help="replace an existing file")
 
 
@@ -41,9 +43,10 @@ def run(args: argparse.Namespace) -> int:
     from udamon.record.converting import check, convert
     from udamon.record.opening import open_recording
 
+    limits = reading.limits(args)
     check(args.file, args.output, args.to, compress=args.compress, force=args.force, raw=args.raw)
     with removing(), Bar(sys.stderr) as bar:
-        recording = open_recording(args.file, bar.step)
+        recording = open_recording(args.file, bar.step, limits)
         convert(
             recording,
             args.output,
@@ -54,4 +57,5 @@ def run(args: argparse.Namespace) -> int:
             inputs=identities([args.file]),
             progress=bar.step("writing"),
         )
+    reading.tell_damage([recording])
     return 0

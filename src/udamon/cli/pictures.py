@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from udamon import console
+from udamon.cli import reading
 from udamon.errors import UsageError
 from udamon.files import place
 from udamon.files.names import Identity, descriptor_of, identities, shown
@@ -31,7 +32,11 @@ PAGES = (*CHARTS, "info", "mappings", "holistic")
 """The reports whose --html makes the page."""
 
 _FILTERS = ("time", "target", "address", "size", "rate", "age", "mapping")
-_USED = {*_FILTERS, *("file", "report", "html", "svg", "png", "resol", "pictured", "run", "command", "force")}
+_USED = {
+    *_FILTERS,
+    *reading.FLAGS,
+    *("file", "report", "html", "svg", "png", "resol", "pictured", "run", "command", "force"),
+}
 """What pictures make use of; all other flags of reports are for text."""
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from udamon import console
-from udamon.cli import parts, pictures, report_kinds
+from udamon.cli import parts, pictures, reading, report_kinds
 from udamon.cli.parts import Found
 from udamon.text import Shown, escape, lines
 
@@ -70,6 +70,7 @@ def _add(
     group.add_argument(
         "--mapping", metavar="NAME", help="only memory of mappings of this name, label or kind; * and ?"
     )
+    reading.configure(parser)
     parts.configure(parser, name)
     pictures.configure(parser, name)
     return parser
@@ -109,18 +110,25 @@ def _report(args: argparse.Namespace) -> Shown | None:
     make = {"wss": _wss, "heatmap": _heatmap, "access": _access, "info": _info}.get(
         args.report, report_kinds.make
     )
-    drawn = pictures.wanted(args)
+    drawn, limits = pictures.wanted(args), reading.limits(args)
     by = None if drawn else parts.divided(args)
-    with removing(), Bar(sys.stderr) as bar, Source(open_recording(args.file, bar.step), filters) as source:
+    with (
+        removing(),
+        Bar(sys.stderr) as bar,
+        Source(open_recording(args.file, bar.step, limits), filters) as source,
+    ):
         if drawn:
             pictures.write(args, source, _resolution(getattr(args, "resol", None)))
+            reading.tell_damage(source.recordings)
             return None
         document, render = make(args, source) if by is None else parts.make(args, source, by, make)
+        text = _json(document, source) if args.json else render()
+        reading.tell_damage(source.recordings)
         if args.json:
-            return _json(document, source)
+            return text
         # What info says among its facts is not said twice.
         said = common_lines(source.recording, told=args.report == "info")
-        return lines([render(), *(each for sentence in said for each in ("", sentence))])
+        return lines([text, *(each for sentence in said for each in ("", sentence))])
 
 
 def _wss(args: argparse.Namespace, source: Source) -> Found:
@@ -240,4 +248,4 @@ def _json(document: dict[str, object], source: Source) -> Shown:
 
     from udamon.report.common import common_keys
 
-    return escape(json.dumps(document | common_keys(source.recording), allow_nan=False))
+    return escape(json.dumps(document | common_keys(source), allow_nan=False))

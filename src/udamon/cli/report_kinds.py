@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from udamon.cli import reading
 from udamon.cli.parts import Found
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def _diff(args: argparse.Namespace, source: Source) -> Found:
     from udamon.report.source import Source
     from udamon.report.terminal import Terminal
 
-    with Source(open_recording(args.after), source.filters) as after:
+    with Source(open_recording(args.after, limits=reading.limits(args)), source.filters) as after:
+        source.recordings.append(after.recording)
         report = diff.measure(source, after, args.definition)
     return diff.document(report), lambda: diff.render(report, Terminal.of_stdout())
 

@@ -13,8 +13,8 @@ from types import TracebackType
 from udamon.errors import OutputError
 from udamon.files import ending
 
-PURPOSES = ("report", "copy", "exec")
-"""Directories for a time are called udamon-PURPOSE-…; copies were kept in some before they had no name."""
+PREFIX = "udamon-locked-"
+"""Of all of them, and of nothing else: earlier versions did not lock theirs, and may be running."""
 
 
 class TemporaryDirectory:
@@ -53,7 +53,7 @@ class TemporaryDirectory:
 
     def _make(self, base: str, purpose: str) -> bool:
         """False where it was taken for left behind before it was locked."""
-        self.path = Path(tempfile.mkdtemp(prefix=f"udamon-{purpose}-", dir=base))
+        self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{purpose}-", dir=base))
         try:
             self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -104,10 +104,9 @@ def _no_room(base: str, error: OSError) -> OutputError:
 
 def _sweep(base: str) -> None:
     """Remove this user's directories that killed processes have left."""
-    prefixes = tuple(f"udamon-{purpose}-" for purpose in PURPOSES)
     with contextlib.suppress(OSError):
         with os.scandir(base) as entries:
-            names = [entry.name for entry in entries if entry.name.startswith(prefixes)]
+            names = [entry.name for entry in entries if entry.name.startswith(PREFIX)]
         place = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if names else -1
         for name in names:
             with contextlib.suppress(OSError):

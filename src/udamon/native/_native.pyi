@@ -194,6 +194,18 @@ def add_cells(
     Raises ValueError.
     """
 
+def check_rows(
+    schema: object, batch: object, state: Buffer, strict: bool, /
+) -> tuple[str | None, int, int, int]:
+    """What is wrong with the rows of a recording's batch (None for nothing), the row, and its snapshots and events.
+
+    `schema` and `batch` are the capsules of Arrow's C data interface, with the columns of udamon.record.schema.
+    Rows are those of events, or of whole snapshots: windows, ticks and targets that are possible, regions in the
+    order of their addresses, no more touched or resident bytes than there are. `state` (bytearray, changed, 24 bytes
+    for each of some targets, zeros at first) has the last snapshots: numbers of aggregations grow for each target.
+    With `strict` times do, too, and regions are whole pages. Raises ValueError where a column is missing.
+    """
+
 def trace_scan(
     text: Buffer, event: int, /
 ) -> tuple[

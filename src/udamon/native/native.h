@@ -67,6 +67,9 @@ extern PyMethodDef overlaps_methods[];
 /* cells.c */
 extern PyMethodDef cells_methods[];
 
+/* rows.c */
+extern PyMethodDef rows_methods[];
+
 /* trace.c */
 extern PyMethodDef trace_methods[];
 

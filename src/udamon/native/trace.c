@@ -121,7 +121,7 @@ static int head(const unsigned char *begin, const unsigned char *end, Row *row)
         part += (uint64_t)(*at - '0') * (scale /= 10);
     for (at = point; at > begin && at[-1] >= '0' && at[-1] <= '9';)
         at--;
-    if (number(at, point, &seconds) != point || seconds > 9000000000 || at == begin || !blank(at[-1]))
+    if (number(at, point, &seconds) != point || seconds > 2300000000 || at == begin || !blank(at[-1]))
         return 0;
     row->time = (int64_t)(seconds * 1000000000 + part);
     while (at > begin && blank(at[-1]))

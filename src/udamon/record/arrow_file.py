@@ -9,13 +9,14 @@ from udamon.model import Event, Snapshot
 from udamon.record.buffer import Rows
 from udamon.record.reader import Recording
 from udamon.record.schema import to_json
-from udamon.record.stream import END, header, messages
+from udamon.record.stream import Stream
 from udamon.record.writer import MAX_ROWS
 
 
 def write(items: Iterable[Snapshot | Event], metadata: Mapping[str, object], file: BinaryIO) -> None:
     """A whole recording to `file`. Raises what `items` and `file` raise."""
-    file.write(header(metadata))
+    stream = Stream()
+    file.write(stream.head(metadata))
     rows = Rows()
     for item in items:
         if isinstance(item, Snapshot):
@@ -25,16 +26,19 @@ def write(items: Iterable[Snapshot | Event], metadata: Mapping[str, object], fil
             known = target if isinstance(target, int) else None
             rows.add_event(item.time_ns, known, item.name, to_json(dict(item.data)))
         if len(rows) >= MAX_ROWS:
-            file.write(messages(rows.batches()))
+            file.write(stream.flush(rows))
             rows = Rows()
     if len(rows):
-        file.write(messages(rows.batches()))
-    file.write(END)
+        file.write(stream.flush(rows))
+    file.write(stream.end())
 
 
 def copy(recording: Recording, file: BinaryIO) -> None:
-    """All whole batches of a recording, under its metadata."""
-    file.write(header(recording.metadata))
-    for batch in recording.batches():
-        file.write(messages([batch]))
-    file.write(END)
+    """All whole batches of a recording, under its metadata; what is missing in it is missing in the copy, too."""
+    stream = Stream()
+    file.write(stream.head(recording.metadata))
+    for batch, first, snapshots in recording.numbered():
+        if first is not None:
+            stream.snapshots = max(stream.snapshots, first)
+        file.write(stream.batch(batch, snapshots))
+    file.write(stream.end())

@@ -66,9 +66,10 @@ class _Column:
 
 
 class Rows:
-    """Snapshots and events that wait; `len` is the rows there are."""
+    """Snapshots and events that wait; `len` is the rows there are, `snapshots` how many snapshots."""
 
     def __init__(self) -> None:
+        self.snapshots = 0
         self._columns = {name: _Column(name) for name in _CODES}
         self._events: list[tuple[int, int | None, str, str]] = []
 
@@ -78,6 +79,7 @@ class Rows:
     def add_snapshot(self, snapshot: Snapshot) -> None:
         """One row a region, or one row without a region."""
         columns, count = self._columns, len(snapshot) or 1
+        self.snapshots += 1
         columns["time"].repeat(snapshot.end_ns, count)
         columns["begin"].repeat(snapshot.begin_ns, count)
         columns["seq"].repeat(snapshot.seq, count)

@@ -11,6 +11,10 @@ from udamon.errors import RecordingError
 SIZE = 1 << 18
 """Bytes of a piece: small enough to stay in the processor's cache until it is scanned."""
 
+MOST_RATIO, LEAST_UNPACKED = 250, 1 << 30
+"""How many times larger a file may be unpacked, and what it may have in any case. zlib reaches 1032 for one letter
+again and again; regions that never change, with the spaces of damo, reach about 120."""
+
 Progress = Callable[[float], None]
 """Told from time to time which share of a file has been read, 0..1."""
 
@@ -38,7 +42,8 @@ def chunks(path: Path, *, compressed: bool, progress: Progress = silent) -> Iter
     try:
         with path.open("rb", buffering=0) as file:
             total = max(1, path.stat().st_size)
-            for piece in _inflated(path, _pieces(file.read)) if compressed else _pieces(file.read):
+            most = max(LEAST_UNPACKED, MOST_RATIO * total)
+            for piece in _inflated(path, _pieces(file.read), most) if compressed else _pieces(file.read):
                 yield piece
                 progress(min(1.0, file.tell() / total))
     except OSError as error:
@@ -52,7 +57,7 @@ def _pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def _inflated(path: Path, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _inflated(path: Path, pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
     stream, done = zlib.decompressobj(), 0
     for piece in pieces:
         while piece and not stream.eof:
@@ -63,6 +68,10 @@ def _inflated(path: Path, pieces: Iterator[bytes]) -> Iterator[bytes]:
                     f"{path} is damaged: its zlib data is wrong after {done:,} bytes of text; copy it again."
                 ) from error
             done += len(text)
+            if done > most:
+                raise RecordingError(
+                    f"{path} unpacks to more than {most:,} bytes, which no file of damo does; copy it again."
+                )
             piece = stream.unconsumed_tail
             if text:
                 yield text

@@ -16,6 +16,7 @@ Each record begins with an event `attrs` and ends with `damo_record`: what damo 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +25,11 @@ from typing import Any
 from udamon.model import Event, Snapshot
 from udamon.record.chunks import Progress, silent
 from udamon.record.damo_text import Columns, Text, items, members
-from udamon.record.damo_values import number, time_in
+from udamon.record.damo_values import check_window, number, time_in
+from udamon.record.limits import DEFAULT, Limits
 from udamon.record.schema import VERSION
 from udamon.record.timeline import Targets, Timeline
+from udamon.record.values import check_event
 
 US = 1_000
 DEFAULT_TICKS = 20
@@ -42,9 +45,15 @@ def metadata(form: str) -> dict[str, object]:
             "derived": ["seq", "ticks", "touched"]}  # fmt: skip
 
 
-def read(path: Path, *, compressed: bool, progress: Progress = silent) -> Iterator[Snapshot | Event]:
+MOST_RECORDS = 20_000
+"""A record is one target of one scheme of one context; each is kept in mind to the end."""
+
+
+def read(
+    path: Path, *, compressed: bool, progress: Progress = silent, limits: Limits = DEFAULT
+) -> Iterator[Snapshot | Event]:
     """The snapshots and events of a file, record by record. Raises RecordingError with the place."""
-    return _Reader(path, compressed, progress).all()
+    return _Reader(path, compressed, progress, limits).all()
 
 
 @dataclass(slots=True)
@@ -66,15 +75,18 @@ class _Record:
 
 
 class _Reader:
-    def __init__(self, path: Path, compressed: bool, progress: Progress) -> None:
-        self._path, self._compressed = path, compressed
-        self._text = Text(path, compressed=compressed, progress=progress)
+    def __init__(self, path: Path, compressed: bool, progress: Progress, limits: Limits) -> None:
+        self._path, self._compressed, self._limits = path, compressed, limits
+        self._text = Text(path, compressed=compressed, progress=progress, limits=limits)
+        self._above = 0  # counts that were above the ticks of their window
         self._targets, self._timeline = Targets(), Timeline()
         self._ahead: list[dict[str, Any]] | None = None
 
     def all(self) -> Iterator[Snapshot | Event]:
         for index in items(self._text):
             self._text.where = f"in record {index}"
+            if index == MOST_RECORDS:
+                raise self._text.wrong(f"there are more than {MOST_RECORDS:,} records")
             record = _Record()
             for key in members(self._text):
                 if key == "snapshots":
@@ -83,8 +95,19 @@ class _Reader:
                     record.about[key] = self._text.value()
             if record.begin_ns is not None:
                 about = {key: record.about.get(key) for key in _ABOUT}
-                yield Event(record.begin_ns, "damo_record", {"target": record.target, **about})
+                yield self._event(record.begin_ns, "damo_record", {"target": record.target, **about})
         self._text.end()
+        if self._above:
+            text = f"{self._above} counts were above the ticks of their window and are taken for all of them."
+            yield Event(0, "note", {"text": text})
+
+    def _event(self, time_ns: int, name: str, data: dict[str, Any]) -> Event:
+        """An event whose data are possible. Raises RecordingError."""
+        try:
+            check_event(name, data)
+        except ValueError as error:
+            raise self._text.wrong(str(error)) from error
+        return Event(time_ns, name, data)
 
     def _snapshots(self, index: int, record: _Record) -> Iterator[Snapshot | Event]:
         if not {*_KEYS, "intervals"} <= record.about.keys():
@@ -97,7 +120,7 @@ class _Reader:
                     record.understand()
                     yield self._begin(record, value)
                 yield self._snapshot(record, value)
-            except (KeyError, TypeError, ValueError) as error:
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
                 raise self._text.wrong(what) from error
 
@@ -105,14 +128,16 @@ class _Reader:
         ids = [0 if record.about.get(key) is None else number(record.about[key]) for key in _KEYS]
         key = (*ids[:2], record.about.get("scheme_idx"), ids[3])
         record.target = self._targets.index(key, ids[3])
-        record.begin_ns = time_ns = time_in(1, first["start_time"])
+        time_ns = time_in(1, first["start_time"])
+        check_window(time_ns, time_ns, 1, 1)
+        record.begin_ns = time_ns
         intervals = record.about.get("intervals")
         if isinstance(intervals, dict):
             names = {"sample_us": "sample_us", "aggr_us": "aggr_us", "update_us": "ops_update_us"}
             attrs = {
                 name: time_in(US, intervals[key]) // US for name, key in names.items() if key in intervals
             }
-            return Event(time_ns, "attrs", {**attrs, "why": "the record's intervals"})
+            return self._event(time_ns, "attrs", {**attrs, "why": "the record's intervals"})
         return Event(time_ns, "note", {"text": "A record has no intervals: ticks are derived."})
 
     def _snapshot(self, record: _Record, value: dict[str, Any]) -> Snapshot:
@@ -129,6 +154,12 @@ class _Reader:
         for row, (usec, percent) in odd.items():
             counts[row] = round(percent / 100 * ticks) if percent >= 0 else counts[row]
             ages[row] = round(usec * US / (ticks * sample)) if usec >= 0 else ages[row]
+        check_window(begin, end, sample, ticks)
+        if any(after < before for before, after in zip(ends, starts[1:], strict=False)):
+            raise ValueError("its regions overlap or are out of order")
+        if counts and max(counts) > ticks:  # the kernel may fit one more sample in
+            self._above += sum(count > ticks for count in counts)
+            counts = array("I", [min(count, ticks) for count in counts])
         return Snapshot(
             target=record.target, pid=None, seq=self._timeline.number(record.target, end, end - begin),
             begin_ns=begin, end_ns=end, sample_ns=sample, ticks=ticks,
@@ -138,9 +169,11 @@ class _Reader:
     def _look_ahead(self) -> list[dict[str, Any]]:
         """All that records say beside their snapshots, by reading the file once more."""
         if self._ahead is None:
-            text, self._ahead = Text(self._path, compressed=self._compressed), []
-            for _ in items(text):
-                about = {}
+            text, self._ahead = Text(self._path, compressed=self._compressed, limits=self._limits), []
+            for index in items(text):
+                if index == MOST_RECORDS:
+                    raise text.wrong(f"there are more than {MOST_RECORDS:,} records")
+                about: dict[str, Any] = {}
                 for key in members(text):
                     if key != "snapshots":
                         about[key] = text.value()

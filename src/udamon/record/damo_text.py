@@ -6,16 +6,18 @@ import json
 from array import array
 from collections.abc import Iterator
 from itertools import chain
-from json import JSONDecodeError, JSONDecoder
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
 from udamon.errors import RecordingError
 from udamon.native._native import damo_scan
 from udamon.record.chunks import Progress, chunks, silent
+from udamon.record.limits import DEFAULT, Limits, within
+from udamon.record.values import DECODER
 
 _CODES = "QQIIQ"
-LARGEST_VALUE = 1 << 24
+LARGEST_VALUE = 1 << 20
 """Characters of one value outside of the regions, such as a snapshot without its regions."""
 
 
@@ -58,14 +60,16 @@ class Text:
     Raises RecordingError with the place in the (uncompressed) text.
     """
 
-    def __init__(self, path: Path, *, compressed: bool, progress: Progress = silent) -> None:
+    def __init__(
+        self, path: Path, *, compressed: bool, progress: Progress = silent, limits: Limits = DEFAULT
+    ) -> None:
         self.path = path
         self.columns = Columns()
         self.where = "at its beginning"
         """What a message about a wrong value says of the place."""
         self._compressed = compressed
         self._chunks = chunks(path, compressed=compressed, progress=progress)
-        self._decoder = JSONDecoder()
+        self._limits = limits
         self._rest = b""
         self._inside = -1
         self._done = 0  # bytes of the text that were scanned
@@ -87,13 +91,19 @@ class Text:
         """Take the next value, which must be whole within LARGEST_VALUE characters."""
         while True:
             try:
-                value, end = self._decoder.raw_decode(self._text, self._at)
+                value, end = DECODER.raw_decode(self._text, self._at)
+            except RecursionError:
+                raise self.wrong("values are nested too deeply") from None
             except JSONDecodeError as error:
                 # Tokens are whole: a value that lacks something lacks it at the very end.
                 if error.pos < len(self._text) - 1 or len(self._text) - self._at > LARGEST_VALUE:
                     raise self.wrong(error.msg) from error
+            except ValueError as error:  # an endless number
+                raise self.wrong("a number has too many digits or is not finite") from error
             else:
                 self._at = end
+                if isinstance(value, dict | list) and not within(value, self._limits.depth):
+                    raise self.wrong(f"values are nested deeper than {self._limits.depth} (--max-depth)")
                 return value
             self._more()
 
@@ -137,6 +147,10 @@ class Text:
             raise self._wrong_at(self._done + consumed, "a value does not end")
         self._done += consumed
         self.columns.add(tuple(columns), odd)
+        if len(self.columns.arrays[0]) > self._limits.piece_rows:
+            raise self.wrong(
+                f"a snapshot has more than {self._limits.piece_rows:,} regions (--max-memory allows more)"
+            )
         if text:
             self._text = self._text[self._at :] + text.decode("utf-8", "surrogateescape")
             self._at = 0

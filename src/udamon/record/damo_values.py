@@ -10,6 +10,7 @@ from udamon.errors import UsageError
 from udamon.units import parse_size, parse_time_ns
 
 _PART = re.compile(r"[0-9][0-9,.]*\s*[A-Za-zµ]+")
+_LONGEST = 60
 
 
 def number(value: Any) -> int:
@@ -18,17 +19,31 @@ def number(value: Any) -> int:
         raise ValueError(f"{value!r} is no number")
     if isinstance(value, int):
         return value
+    if len(value) > _LONGEST:
+        raise ValueError(f"{value[:20]!r}… is no number")
     return int(value.replace(",", "")) if _bare(value) else _with(parse_size, value)
 
 
 def time_in(unit_ns: int, value: Any) -> int:
     """A time in ns: a bare number counts units of `unit_ns`. Raises ValueError."""
-    if isinstance(value, str) and not _bare(value):
+    if isinstance(value, str) and len(value) <= _LONGEST and not _bare(value):
         parts = _PART.findall(value)
         if not parts:
             raise ValueError(f"{value!r} is no time")
         return sum(_with(parse_time_ns, part) for part in parts)
     return number(value) * unit_ns
+
+
+FARTHEST = 1 << 61
+"""Times in ns are nearer to 0: sums and differences of two fit into 64 bits."""
+
+
+def check_window(begin_ns: int, end_ns: int, sample_ns: int, ticks: int) -> None:
+    """Raise ValueError for a window that no monitor can have had."""
+    if not -FARTHEST <= begin_ns <= end_ns <= FARTHEST:
+        raise ValueError("a window ends before it begins, or is too far from now")
+    if not 0 < ticks < 1 << 32 or not 0 < sample_ns <= FARTHEST // ticks:
+        raise ValueError("the ticks of a window or their length are not possible")
 
 
 def _with(parse: Callable[[str], int], text: str) -> int:

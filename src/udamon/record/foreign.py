@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from udamon.errors import RecordingError
@@ -12,6 +14,7 @@ from udamon.files.temporary import unnamed_file
 from udamon.model import Event, Snapshot
 from udamon.record import arrow_file, damo_json, perf_script
 from udamon.record.chunks import Progress, chunks, is_zlib
+from udamon.record.limits import Limits
 from udamon.record.reader import Recording
 from udamon.record.schema import FIRST_COLUMNS
 
@@ -30,22 +33,34 @@ class Copied(Recording):
     bytes of damo's json_compressed.
     """
 
-    def __init__(self, path: Path, items: Iterator[Snapshot | Event], metadata: dict[str, object]) -> None:
+    def __init__(
+        self, path: Path, items: Iterator[Snapshot | Event], metadata: dict[str, object], limits: Limits
+    ) -> None:
         copy = unnamed_file("copy")
         weakref.finalize(self, os.close, copy)
         try:
             with open(copy, "wb", closefd=False) as file:
-                arrow_file.write(items, metadata, file)
+                arrow_file.write(_within(items, path, limits), metadata, file)
         except OSError as error:
             raise RecordingError(
                 f"cannot keep a copy of {path}: {error.strerror}; set TMPDIR to a place with room."
             ) from error
-        super().__init__(f"/proc/self/fd/{copy}")
+        super().__init__(f"/proc/self/fd/{copy}", limits=replace(limits, rows=sys.maxsize))
         self.path = path
+        self.checksums = False  # nothing guards the file that was copied
 
 
-def copied(path: Path, progress: Progress) -> Recording | None:
-    """The file as a recording, None when it is nothing that is known. Raises RecordingError."""
+def _within(items: Iterator[Snapshot | Event], path: Path, limits: Limits) -> Iterator[Snapshot | Event]:
+    """The same items, as long as they are not too many. Raises RecordingError."""
+    rows, size = 0, path.stat().st_size
+    for item in items:
+        rows += (len(item) or 1) if isinstance(item, Snapshot) else 1
+        limits.check_rows(rows, size, path)
+        yield item
+
+
+def copied(path: Path, progress: Progress, limits: Limits) -> Recording | None:
+    """The file as a recording, None when it is nothing that is known. Raises RecordingError, beyond `limits`, too."""
     head = _head(path)
     if head.startswith(b"PAR1"):
         raise RecordingError(
@@ -64,13 +79,13 @@ def copied(path: Path, progress: Progress) -> Recording | None:
         try:
             head = next(chunks(path, compressed=True), b"")[:HEAD]
         except RecordingError:
-            return None  # two bytes looked like zlib's by chance
+            compressed = False  # two bytes looked like zlib's by chance
     if head.lstrip()[:1] == b"[":
         form = "json_compressed" if compressed else "json"
-        items = damo_json.read(path, compressed=compressed, progress=progress)
-        return Copied(path, items, damo_json.metadata(form))
+        items = damo_json.read(path, compressed=compressed, progress=progress, limits=limits)
+        return Copied(path, items, damo_json.metadata(form), limits)
     if not compressed and _is_trace(path, head):
-        return Copied(path, perf_script.read(path, progress), perf_script.metadata())
+        return Copied(path, perf_script.read(path, progress, limits), perf_script.metadata(), limits)
     return None
 
 

@@ -10,23 +10,26 @@ from pathlib import Path
 from udamon.errors import RecordingError
 from udamon.files.inputs import copied_stream, shown
 from udamon.record.chunks import Steps, unseen
+from udamon.record.limits import DEFAULT, Limits
+from udamon.record.messages import open_regular
 from udamon.record.reader import Recording
 from udamon.record.stream import END
 
 
-def open_recording(path: str | PathLike[str], steps: Steps = unseen) -> Recording:
+def open_recording(path: str | PathLike[str], steps: Steps = unseen, limits: Limits = DEFAULT) -> Recording:
     """A file as a recording: udamon's own, damo's json or json_compressed, perf script's text.
 
     The content decides, not the name. `steps` shows how far copying another tool's file is, and later each scan.
     - is standard input; of that, of /dev/fd/N and of pipes a copy is read.
-    Raises RecordingError with a sentence that says what the file is not, or where it goes wrong.
+    Raises RecordingError with a sentence that says what the file is not, where it goes wrong, or which of `limits` it
+    is beyond.
     """
     copy = copied_stream(os.fspath(path))
     if copy is None:
-        return _open(Path(path), steps)
+        return _open(Path(path), steps, limits)
     place, name = Path(f"/proc/self/fd/{copy}"), shown(os.fspath(path))
     try:
-        recording = _open(place, steps)
+        recording = _open(place, steps, limits)
     except BaseException as error:
         os.close(copy)
         if isinstance(error, RecordingError):
@@ -34,26 +37,30 @@ def open_recording(path: str | PathLike[str], steps: Steps = unseen) -> Recordin
         raise
     weakref.finalize(recording, os.close, copy)
     recording.path = Path(name)
+    for file in recording.files:
+        file.call(recording.path)
     return recording
 
 
-def _open(path: Path, steps: Steps) -> Recording:
-    recording = None if _own(path) else _copied(path, steps)
-    recording = recording or Recording(path)  # of what is neither, it says what is wrong with it
+def _open(path: Path, steps: Steps, limits: Limits) -> Recording:
+    recording = None if _own(path) else _copied(path, steps, limits)
+    # Of what is neither, it says what is wrong with it.
+    recording = recording or Recording(path, limits=limits)
     recording.progress = steps("reading")
     return recording
 
 
 def _own(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return file.read(4) == END[:4]
+        fd = open_regular(path)
     except OSError:
         return True  # Recording says why
+    with os.fdopen(fd, "rb") as file:
+        return file.read(4) == END[:4]
 
 
-def _copied(path: Path, steps: Steps) -> Recording | None:
+def _copied(path: Path, steps: Steps, limits: Limits) -> Recording | None:
     # Reports on recordings of our own need not wait for what reads other files.
     from udamon.record.foreign import copied
 
-    return copied(path, steps("copying"))
+    return copied(path, steps("copying"), limits)

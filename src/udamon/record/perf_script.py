@@ -27,8 +27,11 @@ from udamon.model import Event, Snapshot
 from udamon.native._native import trace_scan
 from udamon.record.chunks import Progress, chunks, silent
 from udamon.record.damo_json import DEFAULT_TICKS, US
+from udamon.record.damo_values import FARTHEST, check_window
+from udamon.record.limits import DEFAULT, Limits
 from udamon.record.schema import VERSION
 from udamon.record.timeline import Targets, Timeline
+from udamon.record.values import check_event
 
 AGGREGATED, BEFORE_APPLY, TUNE = (
     b"damon_aggregated:",
@@ -49,10 +52,14 @@ _BEFORE_APPLY = re.compile(
 _TUNE = re.compile(TUNE + rb"\s+sample_us=([0-9]{1,15})\s*")
 UNNAMED = b"<...>"
 """What the kernel writes where it has forgotten the name of a thread: some lines of a text, or all of them."""
-_THREAD = re.compile(rb"(?m)^[ \t]*((\S.*?)(?:[ \t]+|-)([1-9][0-9]*))[ \t]+\[[0-9]+\]")
+_THREAD = re.compile(
+    rb"(?m)^[ \t]{0,64}((\S.{0,64}?)(?:[ \t]{1,64}|-)([1-9][0-9]{0,9}))[ \t]{1,64}\[[0-9]{1,9}\]"
+)
 _PID = re.compile(rb"[0-9]+\Z")
-_KDAMOND = re.compile(rb"kdamond\.([0-9]+)")
-LONGEST_LINE = 1 << 16
+_KDAMOND = re.compile(rb"kdamond\.([0-9]{1,9})(?![0-9])")
+LONGEST_LINE, LONGEST_HEAD = 1 << 16, 1 << 9
+MOST_TARGETS = 20_000
+"""Each is kept in mind to the end; DAMON has one for each process that it watches."""
 
 
 def metadata() -> dict[str, object]:
@@ -61,10 +68,10 @@ def metadata() -> dict[str, object]:
             "derived": ["begin", "seq", "ticks", "touched"]}  # fmt: skip
 
 
-def read(path: Path, progress: Progress = silent) -> Iterator[Snapshot | Event]:
+def read(path: Path, progress: Progress = silent, limits: Limits = DEFAULT) -> Iterator[Snapshot | Event]:
     """The snapshots and events of a file, about in the order of their ends. Raises RecordingError with the line."""
     event = AGGREGATED if has(path, AGGREGATED) else BEFORE_APPLY
-    return _Reader(path, event).all(progress)
+    return _Reader(path, event, limits).all(progress)
 
 
 def has(path: Path, word: bytes) -> bool:
@@ -133,8 +140,9 @@ class _Target:
 
 
 class _Reader:
-    def __init__(self, path: Path, event: bytes) -> None:
-        self._path, self._event = path, event
+    def __init__(self, path: Path, event: bytes, limits: Limits) -> None:
+        self._path, self._event, self._limits = path, event, limits
+        self._waiting = 0  # regions of snapshots that are not complete
         self._pattern = _AGGREGATED if event == AGGREGATED else _BEFORE_APPLY
         self._numbers, self._timeline = Targets(), Timeline()
         self._targets: dict[tuple[bytes, tuple[int, ...]], _Target] = {}
@@ -208,11 +216,13 @@ class _Reader:
 
     def _head(self, line: int, head: bytes) -> tuple[bytes, int]:
         """Which thread, and when in ns."""
-        match = _HEAD.fullmatch(head)
+        match = _HEAD.fullmatch(head) if len(head) <= LONGEST_HEAD else None
         if match is None:
             raise self._wrong(line, "the head of a trace line does not have the form that is known")
         who, seconds, fraction = match.groups()
-        return self._known(_thread(who)), _time(seconds, fraction)
+        if (time_ns := _time(seconds, fraction)) > FARTHEST:
+            raise self._wrong(line, "a time is too far from now")
+        return self._known(_thread(who)), time_ns
 
     def _known(self, thread: bytes) -> bytes:
         """The thread as other lines name it, where this one does not."""
@@ -241,12 +251,22 @@ class _Reader:
             until = min(end, at + max(1, expected - len(regions.rows.starts)))
             for mine, more in zip(regions.rows, rows, strict=True):
                 mine.extend(more[at:until])
+            self._waiting += until - at
             at = until
+            if self._waiting > self._limits.piece_rows:
+                raise self._impossible(
+                    f"snapshots with more than {self._limits.piece_rows:,} regions are not complete (--max-memory)"
+                )
             if len(regions.rows.starts) >= expected:
                 yield from self._close(target)
 
+    def _impossible(self, what: str) -> RecordingError:
+        return RecordingError(f"{self._path}: {what}; give the text that perf script prints, as it is.")
+
     def _new(self, key: tuple[bytes, tuple[int, ...]]) -> _Target:
         thread, ids = key
+        if len(self._targets) == MOST_TARGETS:
+            raise self._impossible(f"there are more than {MOST_TARGETS:,} targets")
         self._kdamonds.setdefault(thread, _kdamond(thread, len(self._kdamonds)))
         target = self._targets[key] = _Target(self._numbers.index(key, ids[-1]))
         return target
@@ -255,15 +275,17 @@ class _Reader:
         thread, ids = key
         context, scheme = (ids[0], ids[1]) if len(ids) == 3 else (0, None)
         about = {"kdamond_idx": self._kdamonds[thread], "context_idx": context, "scheme_idx": scheme}
-        return Event(
-            time_ns,
-            "damo_record",
-            {"target": target.index, **about, "target_id": ids[-1], "intervals": None},
-        )
+        data = {"target": target.index, **about, "target_id": ids[-1], "intervals": None}
+        try:
+            check_event("damo_record", data)
+        except ValueError as error:
+            raise self._impossible(str(error)) from error
+        return Event(time_ns, "damo_record", data)
 
     def _close(self, target: _Target) -> Iterator[Snapshot]:
         regions, target.open = target.open, None
         assert regions is not None
+        self._waiting -= len(regions.rows.starts)
         if target.last_ns is None:
             target.first, target.last_ns = regions, regions.end_ns
             return
@@ -277,10 +299,16 @@ class _Reader:
     def _snapshot(self, target: _Target, regions: _Open, begin_ns: int) -> Snapshot:
         window = max(1, regions.end_ns - begin_ns)
         sample, rows = regions.sample_ns, regions.rows
-        ticks = max(DEFAULT_TICKS, *rows.counts) if sample is None else max(1, round(window / sample))
+        least = DEFAULT_TICKS if sample is None else max(1, round(window / sample))
+        ticks = max(least, *rows.counts)  # times are told when the kernel had time for that
+        begin_ns, sample_ns = min(begin_ns, regions.end_ns), sample or max(1, window // ticks)
+        try:
+            check_window(begin_ns, regions.end_ns, sample_ns, ticks)
+        except ValueError as error:
+            raise self._impossible(str(error)) from error
         return Snapshot(
             target=target.index, pid=None, seq=self._timeline.number(target.index, regions.end_ns, window),
-            begin_ns=begin_ns, end_ns=regions.end_ns, sample_ns=sample or max(1, window // ticks), ticks=ticks,
+            begin_ns=begin_ns, end_ns=regions.end_ns, sample_ns=sample_ns, ticks=ticks,
             starts=rows.starts, ends=rows.ends, nr_accesses=rows.counts, ages=rows.ages, touched=rows.touched,
         )  # fmt: skip
 

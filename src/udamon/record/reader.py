@@ -1,103 +1,118 @@
-"""The reader of a recording: streams batches, events or snapshots, and stops at a torn end without a fuss."""
+"""The reader of a recording: streams batches, events or snapshots; names what is damaged and reads what is not."""
 
 from __future__ import annotations
 
-import json
-import os
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from io import BytesIO
+from itertools import groupby
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from arro3.core import RecordBatch, RecordBatchReader
 from arro3.io import read_ipc_stream
 
-from udamon.errors import RecordingError
 from udamon.model import Event, Sharing, Snapshot
+from udamon.native._native import check_rows
+from udamon.record import values
 from udamon.record.buffer import with_all_columns
 from udamon.record.chunks import Progress, silent
-from udamon.record.messages import Message, messages
-from udamon.record.messages import head as head_of
-from udamon.record.schema import SHARED_COLUMNS, SHARING_COLUMNS, VERSION, metadata_of, schema_with
-from udamon.record.stream import END
+from udamon.record.flatbuffer import Malformed
+from udamon.record.heads import Head, check_body, remade
+from udamon.record.limits import DEFAULT, Limits
+from udamon.record.messages import Damage, Message, OpenFile
+from udamon.record.opened import open_parts
+from udamon.record.schema import COLUMNS, SCHEMA, SHARING_COLUMNS
+from udamon.record.stream import END, bare_head
 
 _AT_ONCE = 1 << 22
-"""Chosen messages are decoded together up to this many bytes: a decoder's start costs more than a small one."""
+"""Messages are unpacked together up to this many bytes: a decoder's start costs more than a small one."""
+
+_TARGETS_KNOWN = 4096
+_STATE = 24 * _TARGETS_KNOWN
+"""Bytes of what check_rows keeps of so many targets."""
+
+Place = tuple[OpenFile, Message]
+"""A record batch and the file it is in."""
 
 
 class Recording:
-    """A recording on disk, finished or still being written. Every iterator starts at the beginning.
+    """A recording on disk, finished or still being written, as it was when it was opened. Every iterator starts at
+    the beginning.
 
     Of a rotated recording it is the whole set, FILE.1 first where that is the part before FILE; or FILE
-    alone, when `whole` is false.
-    `metadata` is what was known at the start. `truncated` tells that the end mark is missing: the recorder
-    was killed or still runs, and the last flush is the end. Memory does not grow with the file's length.
-    `knows_sharing` is False for one that an earlier version of udamon wrote: it lacks SHARED_COLUMNS, and batches
-    have null there.
+    alone, when `whole` is false. Files are opened once, so that nothing changes when they are renamed.
+    `metadata` is what was known at the start, empty where that is damaged. `truncated` tells that the end mark is
+    missing: the recorder was killed or still runs, and the last flush is the end. Memory does not grow with the file's
+    length. `knows_sharing` is False for one that an earlier version of udamon wrote: it lacks SHARED_COLUMNS, and
+    batches have null there.
 
-    Raises RecordingError when the file cannot be read, is empty, ends inside its head, is something else,
-    or was written by a newer udamon.
+    Raises RecordingError when the file cannot be read, is empty, ends inside its head, is something else, was written
+    by a newer udamon, or asks for more than `limits`.
     """
 
     progress: Progress = staticmethod(silent)
     """Told how far each scan by a query is."""
 
-    def __init__(self, path: str | PathLike[str], *, whole: bool = True) -> None:
+    def __init__(self, path: str | PathLike[str], *, whole: bool = True, limits: Limits = DEFAULT) -> None:
         self.path = Path(path)
-        head, tail, size = _ends(self.path)
-        _check_head(self.path, head, size)
-        self.truncated = tail != END
-        try:
-            self._schema = read_ipc_stream(self.path).schema
-        except Exception as error:  # arro3 raises bare exceptions
-            raise _other(self.path) from error
-        metadata = metadata_of(self._schema)
-        if metadata is None:
-            raise RecordingError(f"{self.path} is an Arrow stream but not a udamon recording; give one.")
-        if metadata.get("version") != VERSION:
-            raise RecordingError(
-                f"{self.path} has version {metadata.get('version')} of the recording format and this udamon "
-                f"reads version {VERSION}; install the udamon that wrote it."
-            )
-        self.knows_sharing = set(SHARED_COLUMNS) <= set(self._schema.names)
-        self._schema = schema_with(metadata)
-        self.metadata: dict[str, Any] = metadata
-        self.paths: list[Path] = [*(_older(self.path, metadata) if whole else ()), self.path]
+        self.limits = limits
+        self.files, self.metadata = open_parts(self.path, limits, whole=whole)
+        self.truncated = not self.files[-1].closed
+        self.checksums = all(file.checksums for file in self.files)
+        """Whether every message has a checksum; else damage may pass unseen."""
+        self.knows_sharing = all(file.columns == len(COLUMNS) for file in self.files)
+        rows = sum(message.rows for _, message in self.messages())
+        limits.check_rows(rows, sum(file.size for file in self.files), self.path)
+        # Other tools know regions that are no pages, and begin anew in one file.
+        self._strict = self.metadata.get("read_from") is None
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that are read, the oldest part first; they may have other names by now."""
+        return [file.path for file in self.files]
+
+    @property
+    def damaged(self) -> list[Damage]:
+        """What is not as it was written, as far as is known: all that checksums tell, and what was read until now."""
+        return [damage for file in self.files for damage in sorted(file.damaged, key=lambda one: one.offset)]
+
+    def messages(self) -> list[Place]:
+        """What `chosen` may be asked for: every record batch with its file, without unpacking any."""
+        return [(file, message) for file in self.files for message in file.messages]
 
     def batches(self) -> Iterator[RecordBatch]:
-        """Record batches in the schema of udamon.record.schema, up to the last whole one."""
-        for path in self.paths:
-            try:
-                yield from map(with_all_columns, read_ipc_stream(path))
-            except Exception:  # the torn end of a killed recorder, or one that writes right now
-                self.truncated = True
+        """Record batches in the schema of udamon.record.schema that are whole and possible, in order."""
+        return self.chosen(self.messages())
 
-    def messages(self) -> list[tuple[Path, Message]]:
-        """What `chosen` may be asked for: every record batch with its file, without reading any."""
-        return [(path, message) for path in self.paths for message in messages(path)]
+    def numbered(self) -> Iterator[tuple[RecordBatch, int | None, int]]:
+        """As `batches`, each with the number of its first snapshot, where that is known, and how many it has."""
+        for (_, message), batch, snapshots in self._unpacked(self.messages()):
+            yield batch, message.first, snapshots
 
-    def chosen(self, wanted: Sequence[tuple[Path, Message]]) -> Iterator[RecordBatch]:
-        """Only these record batches; the others are neither read nor decompressed."""
-        for path in self.paths:
-            mine = deque(message for of, message in wanted if of == path)
-            start = head_of(path) if mine else b""
-            with path.open("rb") as file:
-                while mine:
-                    parts, size = [start], 0
-                    while mine and size < _AT_ONCE:
-                        message = mine.popleft()
-                        file.seek(message.offset)
-                        parts.append(file.read(message.end - message.offset))
-                        size += len(parts[-1])
-                    try:
-                        yield from map(with_all_columns, read_ipc_stream(BytesIO(b"".join([*parts, END]))))
-                    except Exception:  # overwritten in the middle: as `batches`, nothing after it
-                        self.truncated = True
-                        return
+    def chosen(self, wanted: Sequence[Place]) -> Iterator[RecordBatch]:
+        """Only these record batches; the others are neither read nor unpacked."""
+        for _, batch, _ in self._unpacked(wanted):
+            yield batch
+
+    def _unpacked(self, wanted: Sequence[Place]) -> Iterator[tuple[Place, RecordBatch, int]]:
+        """The batches with how many snapshots each has; one that is not possible is named and left out."""
+        state = bytearray(_STATE)
+        left = deque(wanted)
+        while left:
+            some, size = [left.popleft()], 0
+            while left and (size := size + some[-1][1].end - some[-1][1].offset) < _AT_ONCE:
+                some.append(left.popleft())
+            for place, batch in _decoded(some):
+                file, message = place
+                try:
+                    snapshots = _checked(batch, message, state, strict=self._strict)
+                except Malformed as error:
+                    file.lost(message, str(error))
+                else:
+                    yield place, batch, snapshots
 
     def some(
         self, most_rows: int, begin_ns: int | None = None, end_ns: int | None = None
@@ -106,7 +121,7 @@ class Recording:
 
         Or over its part from `begin_ns` to `end_ns` on CLOCK_MONOTONIC: batches are in the order of time.
         """
-        every = [(path, message) for path, message in self.messages() if message.events < message.rows]
+        every = [(file, message) for file, message in self.messages() if message.events < message.rows]
         first = 0 if begin_ns is None else max(0, bisect_left(every, begin_ns, key=self._time_of) - 1)
         last = len(every) if end_ns is None else bisect_right(every, end_ns, key=self._time_of)
         every = every[first:last]
@@ -115,17 +130,18 @@ class Recording:
         picked = every[:1] + every[1:-1:step] + every[1:][-1:]
         return self.only(picked)
 
-    def _time_of(self, message: tuple[Path, Message]) -> int:
-        """The time of the first row of a batch."""
-        return int(next(self.chosen([message]))["time"].slice(0, 1).to_pylist()[0])
+    def _time_of(self, message: Place) -> int:
+        """The time of the first row of a batch; 0 for one that is damaged, which is not read anyway."""
+        batch = next(self.chosen([message]), None)
+        return 0 if batch is None else int(batch["time"].slice(0, 1).to_pylist()[0])
 
-    def only(self, wanted: Sequence[tuple[Path, Message]]) -> RecordBatchReader:
+    def only(self, wanted: Sequence[Place]) -> RecordBatchReader:
         """Only these record batches, as a stream; see `chosen`."""
-        return RecordBatchReader.from_batches(self._schema, self.chosen(wanted))
+        return RecordBatchReader.from_batches(SCHEMA, self.chosen(wanted))
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow stream protocol: each call reads the file anew, so a query may scan it twice."""
-        return RecordBatchReader.from_batches(self._schema, self.scan()).__arrow_c_stream__(requested_schema)
+        return RecordBatchReader.from_batches(SCHEMA, self.scan()).__arrow_c_stream__(requested_schema)
 
     def scan(self) -> Iterator[RecordBatch]:
         """As `batches`, and `progress` is told how far it is."""
@@ -142,68 +158,69 @@ class Recording:
 
     def events(self) -> Iterator[Event]:
         """The events, in the order they were written."""
-        yield from self.events_of([(path, message) for path, message in self.messages() if message.events])
+        yield from self.events_of([place for place in self.messages() if place[1].events])
 
-    def events_of(self, wanted: Sequence[tuple[Path, Message]]) -> Iterator[Event]:
+    def events_of(self, wanted: Sequence[Place]) -> Iterator[Event]:
         """The events of these batches alone; see `messages`."""
-        for batch in self.chosen(wanted):
-            yield from _events(batch)
+        for (file, message), batch, _ in self._unpacked(wanted):
+            columns = (batch[name].to_pylist() for name in ("time", "event", "data"))
+            try:
+                found = [
+                    Event(time_ns, name, values.event(name, data, self.limits))
+                    for time_ns, name, data in zip(*columns, strict=True)
+                ]
+            except (ValueError, RecursionError) as error:
+                file.lost(message, str(error))
+            else:
+                yield from found
 
     def snapshots(self) -> Iterator[Snapshot]:
         """The snapshots, in the order they were written."""
-        for batch in self.batches():
-            names = batch["event"]
-            if names.null_count == len(names):
-                yield from _snapshots(batch)
+        for batch in self.chosen([one for one in self.messages() if not one[1].events]):
+            yield from _snapshots(batch)
 
 
-def _older(path: Path, metadata: dict[str, Any]) -> list[Path]:
-    """The part before a rotation, where it is there and of the same recording."""
-    part, old = metadata.get("part", 1), path.with_name(path.name + ".1")
-    if part == 1 or not old.exists():
-        return []
+def _decoded(places: Sequence[Place]) -> Iterator[tuple[Place, RecordBatch]]:
+    """Messages as batches; those that cannot be unpacked are named and left out."""
+    good: list[tuple[Place, Head, bytes]] = []
+    for file, message in places:
+        try:
+            head, body = file.whole(message)
+            check_body(head, memoryview(body), file.limits.piece)
+        except Malformed as error:
+            file.lost(message, str(error))
+        else:
+            good.append(((file, message), head, body))
+    # A stream has one schema, and parts of a recording may be of several versions.
+    for columns, same in groupby(good, key=lambda one: len(one[1].nulls)):
+        yield from _unpack(columns, list(same))
+
+
+def _unpack(columns: int, good: Sequence[tuple[Place, Head, bytes]]) -> Iterator[tuple[Place, RecordBatch]]:
+    """The same of messages with so many columns each."""
+    done = 0
+    parts = [remade(head) + body for _, head, body in good]
     try:
-        found = metadata_of(read_ipc_stream(old).schema)
-    except Exception:  # something else has that name
-        return []
-    return [old] if found == metadata | {"part": part - 1} else []
+        for batch in read_ipc_stream(BytesIO(b"".join([bare_head(columns), *parts, END]))):
+            done += 1
+            yield good[done - 1][0], with_all_columns(batch)
+    except Exception:  # arro3 raises bare exceptions, for the batch that cannot be unpacked
+        file, message = good[done][0]
+        file.lost(message, "it cannot be unpacked")
+        for one in good[done + 1 :]:
+            yield from _unpack(columns, [one])
 
 
-def _ends(path: Path) -> tuple[bytes, bytes, int]:
-    """The first 8 bytes, the last 8, and the size."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - len(END)))
-            return head, file.read(), size
-    except OSError as error:
-        raise RecordingError(
-            f"cannot read {path}: {error.strerror}; give a file that udamon record wrote."
-        ) from error
-
-
-def _check_head(path: Path, head: bytes, size: int) -> None:
-    """Refuse what cannot be a stream before arro3 takes other bytes for a length and allocates it."""
-    marker = END[:4]
-    if not size:
-        raise RecordingError(f"{path} is empty: the recorder was stopped before it wrote anything.")
-    length = int.from_bytes(head[4:8], "little")
-    if head[:4] != marker[:size] or length > 1 << 28:
-        raise _other(path)
-    if size < 8 + length or size < 8:
-        raise RecordingError(f"{path} ends inside its head: the recorder was stopped before the first flush.")
-
-
-def _other(path: Path) -> RecordingError:
-    return RecordingError(f"{path} is not a udamon recording; give a file that udamon record wrote.")
-
-
-def _events(batch: RecordBatch) -> Iterator[Event]:
-    columns = (batch[name].to_pylist() for name in ("time", "event", "data"))
-    for time_ns, name, data in zip(*columns, strict=True):
-        if name is not None:
-            yield Event(time_ns, name, json.loads(data))
+def _checked(batch: RecordBatch, message: Message, state: bytearray, *, strict: bool) -> int:
+    """How many snapshots a batch has. Raises Malformed for values that no monitor writes."""
+    trial = bytearray(state)
+    why, row, snapshots, events = check_rows(*batch.__arrow_c_array__(), trial, strict)
+    if why is not None:
+        raise Malformed(f"row {row} of the flush: {why}")
+    if events != message.events or message.snapshots not in (None, snapshots):
+        raise Malformed("it has not as many snapshots as it says")
+    state[:] = trial
+    return snapshots
 
 
 def _snapshots(batch: RecordBatch) -> Iterator[Snapshot]:
@@ -218,15 +235,15 @@ def _snapshots(batch: RecordBatch) -> Iterator[Snapshot]:
 def _snapshot(rows: RecordBatch) -> Snapshot:
     first = {name: rows[name].slice(0, 1).to_pylist()[0] for name in rows.column_names}
 
-    def values(name: str, code: str) -> array[int]:
+    def column(name: str, code: str) -> array[int]:
         return array(code, [] if first["start"] is None else rows[name].to_pylist())
 
     return Snapshot(
         target=first["target"], pid=first["pid"], seq=first["seq"],
         begin_ns=first["begin"], end_ns=first["time"], sample_ns=first["sample_ns"], ticks=first["ticks"],
-        starts=values("start", "Q"), ends=values("end", "Q"),
-        nr_accesses=values("nr_accesses", "I"), ages=values("age", "I"), touched=values("touched", "Q"),
-        resident=None if first["resident"] is None else values("resident", "Q"),
+        starts=column("start", "Q"), ends=column("end", "Q"),
+        nr_accesses=column("nr_accesses", "I"), ages=column("age", "I"), touched=column("touched", "Q"),
+        resident=None if first["resident"] is None else column("resident", "Q"),
         sharing=_sharing(rows),
     )  # fmt: skip
 

@@ -43,7 +43,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from arro3.core import DataType, Field, Schema
 
@@ -96,13 +95,6 @@ def schema_with(metadata: Mapping[str, object]) -> Schema:
     return SCHEMA.with_metadata({METADATA_KEY: to_json(dict(metadata)).encode()})
 
 
-def metadata_of(schema: Schema) -> dict[str, Any] | None:
-    """The metadata of a file's schema, or None when it is not one of ours."""
-    text = schema.metadata.get(METADATA_KEY)
-    if text is None or schema.names[: len(FIRST_COLUMNS)] != list(FIRST_COLUMNS):
-        return None
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
+def schema_of(columns: int) -> Schema:
+    """The first so many columns of the schema: those of this version, or of an earlier one."""
+    return SCHEMA if columns == len(COLUMNS) else Schema([SCHEMA.field(name) for name in COLUMNS[:columns]])

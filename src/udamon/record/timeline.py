@@ -15,6 +15,7 @@ class Targets:
     def __init__(self) -> None:
         self._known: dict[Hashable, int] = {}
         self._used: set[int] = set()
+        self._free = 0  # below it all are used
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._known
@@ -23,7 +24,9 @@ class Targets:
         """The index of the target `key` that its source calls `number`."""
         if key not in self._known:
             free = 0 <= number < _INT32 and number not in self._used
-            index = number if free else next(n for n in range(_INT32) if n not in self._used)
+            while self._free in self._used:
+                self._free += 1
+            index = number if free else self._free
             self._known[key] = index
             self._used.add(index)
         return self._known[key]

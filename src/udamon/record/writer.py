@@ -19,7 +19,7 @@ from udamon.record.buffer import Rows
 from udamon.record.metadata import machine
 from udamon.record.schema import to_json
 from udamon.record.state import ValidEvents
-from udamon.record.stream import END, header, messages
+from udamon.record.stream import END_SIZE, Stream
 
 MAX_ROWS = 1 << 16
 """A writer whose caller does not flush does so itself at this many rows (about 6 MiB)."""
@@ -60,6 +60,7 @@ class Writer:
         if anonymize:
             self._metadata = anonymous.metadata(self._metadata)
         self._part = 1
+        self._stream = Stream()
         self._lock = Lock()
         self._rows = Rows()
         self._valid = ValidEvents()
@@ -95,7 +96,7 @@ class Writer:
                 return
             try:
                 self._flush()
-                self._file.append(END)
+                self._file.append(self._stream.end())
             finally:
                 self._file.close()
 
@@ -108,7 +109,7 @@ class Writer:
         self.close()
 
     def _head(self) -> bytes:
-        return header(self._metadata | {"part": self._part})
+        return self._stream.head(self._metadata | {"part": self._part})
 
     def _flush_if_much(self) -> None:
         if len(self._rows) >= self._max_rows:
@@ -119,15 +120,15 @@ class Writer:
             self._file.check()
             return
         rows, self._rows = self._rows, Rows()
-        data = messages(rows.batches())
+        messages = self._stream.messages(rows)
         if isinstance(self._file, RotatedFile):
-            self._make_room(self._file, len(data))
-        self._file.append(data)
+            self._make_room(self._file, sum(message.size for message in messages))
+        self._file.append(self._stream.sealed(messages))
 
     def _make_room(self, file: RotatedFile, size: int) -> None:
         """Rotate when the file would outgrow its half; the older part goes when both would be too much."""
         assert self._max_size is not None
-        size += len(END)
+        size += END_SIZE
         if file.size + size > self._max_size // 2 and file.appended > 1:
             self._rotate(file)
         if file.size + size + file.older_size > self._max_size:
@@ -138,8 +139,9 @@ class Writer:
             )
 
     def _rotate(self, file: RotatedFile) -> None:
-        file.append(END)
+        file.append(self._stream.end())
         self._part += 1
+        self._stream = Stream(self._stream.snapshots)
         kept = file.rotate(self._head())
         rows = Rows()
         for event in self._valid:
@@ -149,7 +151,7 @@ class Writer:
                 f"the part before was lost: another file is called {self.path.name}.1 and cannot be replaced"
             )
             _add(rows, Event(time.monotonic_ns(), "note", {"text": text}))
-        file.append(messages(rows.batches()))
+        file.append(self._stream.flush(rows))
 
 
 def _add(rows: Rows, event: Event) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from udamon.errors import RecordingError, UsageError
+from udamon.errors import UsageError
 from udamon.report import groups, hot_cold, right_size, wss
 from udamon.report.diff import footprint_of
-from udamon.report.groups_text import between
 from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import Source
 from udamon.report.terminal import clock
@@ -100,39 +99,95 @@ def _rate_of(text: str) -> tuple[str, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One assertion: a figure between `low` and `high` against `limit`, in bytes, shares or ns.
+class Figure:
+    """What a report says of a limit's subject: it lies between `low` and `high`, which are None where nothing can be
+    said. `why` tells what keeps it from being exact, or from being told; None where it is exact."""
 
-    `holds` is None where the limit lies between the bounds, so that nothing can be said; `why` says then why only
-    bounds are known. `text` is a line for people.
+    low: float | None
+    high: float | None
+    why: str | None = None
+
+    @classmethod
+    def exact(cls, value: float) -> Figure:
+        return cls(value, value)
+
+    @classmethod
+    def between(cls, low: float, high: float, why: str) -> Figure:
+        return cls(low, high, None if low == high else why)
+
+    @property
+    def value(self) -> float | None:
+        """It, where it is exact."""
+        return self.low if self.low == self.high else None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One assertion: a figure against `limit`, in bytes, shares or ns; `text` is a line for people.
+
+    `holds` is None where it cannot be decided, and `why` says what keeps it from that.
     """
 
     name: str
     holds: bool | None
-    low: float
-    high: float
+    figure: Figure
     limit: float
     text: str
     why: str | None = None
 
-    @property
-    def value(self) -> float | None:
-        """The figure; None where only bounds are known."""
-        return self.high if self.low == self.high else None
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What the whole recording lacks: `missing` says which part of it was not read, None for none."""
+
+    missing: str | None = None
 
 
-def _at_most(low: float, high: float, limit: float) -> bool | None:
-    return True if high <= limit else False if low > limit else None
+def doubts(source: Source, *, allow_damaged: bool = False) -> Doubts:
+    """What keeps limits from being decided, whatever their figures are."""
+    damaged = [damage for recording in source.recordings for damage in recording.damaged]
+    if allow_damaged or not damaged:
+        return Doubts()
+    more = f", and at {len(damaged) - 1} more places" if len(damaged) > 1 else ""
+    return Doubts(f"{damaged[0].path.name} is damaged at byte {damaged[0].offset:,}{more}")
 
 
-def _at_least(low: float, high: float, limit: float) -> bool | None:
-    return True if low >= limit else False if high < limit else None
+class _Kind(NamedTuple):
+    """A limit: `name` with a bound above (`most`) or below; words before its figure, format and `unit` of it.
+
+    `final` is the verdict that more snapshots could not change, None where they could change either.
+    """
+
+    name: str
+    words: str
+    form: Callable[[float], str]
+    most: bool
+    final: bool | None = None
+    unit: str = ""
 
 
-def measure(source: Source, limits: Limits) -> list[Check]:
+def _judged(kind: _Kind, figure: Figure, limit: float, doubt: Doubts) -> Check:
+    """Broken only where all of the figure's interval is beyond the limit, and not decided where it straddles it."""
+    bound = f"at {'most' if kind.most else 'least'} {kind.form(limit)}"
+    low, high, why = figure.low, figure.high, figure.why
+    if low is None or high is None:
+        return Check(kind.name, None, figure, limit, f"{kind.words.rstrip(':')}, {bound}", why)
+    least, amount = kind.form(low), kind.form(high)
+    if least != amount:
+        amount = f"between {least} and {amount}"
+    near, far = (high <= limit, low > limit) if kind.most else (low >= limit, high < limit)
+    holds = True if near else False if far else None
+    if holds is not None:
+        why = None
+        if doubt.missing is not None and holds is not kind.final:
+            holds, why = None, doubt.missing
+    return Check(kind.name, holds, figure, limit, f"{kind.words} {amount}{kind.unit}, {bound}".strip(), why)
+
+
+def measure(source: Source, limits: Limits, *, allow_damaged: bool = False) -> list[Check]:
     """Each assertion that is asked for, in a fixed order. Raises RecordingError when there is no snapshot, and
-    UsageError for a mapping that is not there; RecordingError also when it is shorter than what cold means."""
-    found: list[Check] = []
+    UsageError for a mapping that is not there."""
+    found: list[tuple[_Kind, Figure, float]] = []
     if limits.min_length_ns is not None or limits.min_snapshots is not None:
         found += _length(source, limits)
     if limits.max_wss is not None or limits.min_wss is not None:
@@ -145,56 +200,54 @@ def measure(source: Source, limits: Limits) -> list[Check]:
         found.append(_cold(source, limits.max_cold_share, limits.cold_age_ns))
     if limits.max_rate_of or limits.min_rate_of:
         found += _rates(source, limits)
-    return found
+    doubt = doubts(source, allow_damaged=allow_damaged)  # reading may have found more of it
+    return [_judged(kind, figure, limit, doubt) for kind, figure, limit in found]
 
 
-def _length(source: Source, limits: Limits) -> list[Check]:
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def _length(source: Source, limits: Limits) -> Iterator[tuple[_Kind, Figure, float]]:
     length, count = source.query(LENGTH)[0]
     if not count:
         raise source.nothing()
-    found = []
     if (least := limits.min_length_ns) is not None:
-        text = f"length {clock(length)}, at least {clock(least)}"
-        found.append(Check("min-length", length >= least, length, length, least, text))
+        kind = _Kind("min-length", "length", lambda ns: clock(round(ns)), most=False, final=True)
+        yield kind, Figure.exact(length), least
     if (fewest := limits.min_snapshots) is not None:
-        text = f"{count} snapshots, at least {fewest}"
-        found.append(Check("min-snapshots", count >= fewest, count, count, fewest, text))
-    return found
+        kind = _Kind("min-snapshots", "", lambda n: f"{n:.0f} snapshots", most=False, final=True)
+        yield kind, Figure.exact(count), fewest
 
 
 def _sizes(
     name: str, words: str, report: wss.WorkingSet, level: str, most: int | None, least: int | None
-) -> list[Check]:
-    found = []
-    low, high = report.bounds(level)
-    words = f"{words} {level}"
-    why = None
-    if low != high:
-        few = report.why if level in PERCENTS else None
-        why = few or right_size.SHARED
-    if most is not None:
-        text = f"{words} {between(low, high)}, at most {format_size(most)}"
-        found.append(Check(f"max-{name}", _at_most(low, high, most), low, high, most, text, why))
-    if least is not None:
-        text = f"{words} {between(low, high)}, at least {format_size(least)}"
-        found.append(Check(f"min-{name}", _at_least(low, high, least), low, high, least, text, why))
-    return found
+) -> Iterator[tuple[_Kind, Figure, float]]:
+    figure = Figure.between(*report.bounds(level), right_size.SHARED)
+    if level in PERCENTS and report.why is not None:
+        figure = Figure(None, None, report.why)
+    for limit, prefix, extreme in ((most, "max", "max"), (least, "min", "min")):
+        if limit is not None:
+            # A larger maximum cannot be undone by snapshots that are missing.
+            final = False if level == extreme else None
+            kind = _Kind(f"{prefix}-{name}", f"{words} {level}", format_size, prefix == "max", final)
+            yield kind, figure, limit
 
 
-def _cold(source: Source, most: float, age_ns: int) -> Check:
+def _cold(source: Source, most: float, age_ns: int) -> tuple[_Kind, Figure, float]:
+    words = f"cold for {clock(age_ns)} or longer:"
+    kind = _Kind("max-cold-share", words, _percent, most=True, unit=" of memory")
     length, count = source.query(LENGTH)[0]
     if not count:
         raise source.nothing()
     if length < age_ns:
-        raise RecordingError(
-            f"{source.recording.path} is {clock(length)} long, so nothing can have been cold for {clock(age_ns)}; "
-            "record longer or give a shorter --cold-age."
-        )
+        why = f"the recording is {clock(length)} long, so nothing can have been cold for {clock(age_ns)}"
+        return kind, Figure(None, None, why), most
     cold, private, untouched, total = source.query(COLD.format(age=age_ns))[0]
     if not total:
         raise source.nothing()
     low = high = (cold or 0.0) / total
-    why = None
+    why = ""
     if groups.needed(source):
         touched, there = source.query(
             f"SELECT sum(low), sum(resident_high) FROM ({groups.query_of(source)}) AS bounds"
@@ -203,19 +256,14 @@ def _cold(source: Source, most: float, age_ns: int) -> Check:
     elif source.recording.metadata.get("via") == "refs":
         # What a window touched of a mapping is not cold. Of the rest of it nothing is known.
         high, why = untouched / total, GRAIN
-    share = f"{high:.1%}" if f"{low:.1%}" == f"{high:.1%}" else f"between {low:.1%} and {high:.1%}"
-    text = f"cold for {clock(age_ns)} or longer: {share} of memory, at most {most:.1%}"
-    return Check(
-        "max-cold-share", _at_most(low, high, most), low, high, most, text, None if low == high else why
-    )
+    return kind, Figure.between(low, high, why), most
 
 
-def _rates(source: Source, limits: Limits) -> list[Check]:
+def _rates(source: Source, limits: Limits) -> Iterator[tuple[_Kind, Figure, float]]:
     from fnmatch import fnmatchcase
 
     lines = hot_cold.measure(source, offsets=False).lines
-    found = []
-    for kind, asked in (("max", limits.max_rate_of), ("min", limits.min_rate_of)):
+    for prefix, asked in (("max", limits.max_rate_of), ("min", limits.min_rate_of)):
         for name, limit in asked:
             use = hot_cold.Use()
             for line in lines:
@@ -227,27 +275,32 @@ def _rates(source: Source, limits: Limits) -> list[Check]:
                 raise UsageError(
                     f"no mapping of {source.recording.path} is called {name!r}; udamon report mappings lists them."
                 )
-            holds = use.rate <= limit if kind == "max" else use.rate >= limit
-            bound = "at most" if kind == "max" else "at least"
-            text = f"access rate of {name} {use.rate:.1%}, {bound} {limit:.1%}"
-            found.append(Check(f"{kind}-rate {name}", holds, use.rate, use.rate, limit, text))
-    return found
+            kind = _Kind(f"{prefix}-rate {name}", f"access rate of {name}", _percent, prefix == "max")
+            yield kind, Figure.exact(use.rate), limit
+
+
+def verdict(checks: list[Check]) -> bool | None:
+    """False when one is broken, else None when one is not decided, else True."""
+    if any(check.holds is False for check in checks):
+        return False
+    return None if any(check.holds is None for check in checks) else True
 
 
 def document(checks: list[Check]) -> dict[str, Any]:
-    """The JSON document: values and limits in bytes, shares, ns or snapshots, as the name says."""
+    """The JSON document: figures and limits in bytes, shares, ns or snapshots, as the name says. `value` is None
+    where the figure is not exact."""
     return {
         "schema": 1,
-        "holds": holds(checks),
+        "holds": verdict(checks),
         "checks": [
             {
                 "name": check.name,
                 "holds": check.holds,
-                "value": check.value,
-                "low": check.low,
-                "high": check.high,
-                "why": check.why if check.holds is None else None,
+                "value": check.figure.value,
+                "low": check.figure.low,
+                "high": check.figure.high,
                 "limit": check.limit,
+                "why": check.why,
                 "text": check.text,
             }
             for check in checks
@@ -255,17 +308,12 @@ def document(checks: list[Check]) -> dict[str, Any]:
     }
 
 
-def holds(checks: list[Check]) -> bool | None:
-    """Whether all hold; None where none is broken, and some are not decided."""
-    if any(check.holds is False for check in checks):
-        return False
-    return None if any(check.holds is None for check in checks) else True
+_WORDS = {True: "ok  ", False: "FAIL", None: "?   "}
 
 
 def render(checks: list[Check]) -> Shown:
     """One line each; "?" is what is not decided."""
-    words = {True: "ok  ", False: "FAIL", None: "?   "}
     return lines(
-        f"{words[check.holds]}  {check.text}{f': {check.why}' if check.holds is None else ''}"
+        f"{_WORDS[check.holds]}  {check.text}{f': {check.why}' if check.holds is None else ''}"
         for check in checks
     )

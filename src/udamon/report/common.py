@@ -8,14 +8,27 @@ from udamon.model import WRITES_ONLY
 from udamon.ops.coverage import document, line
 from udamon.record.reader import Recording
 from udamon.report.grain import MAPPING, NOTE, grain_of
+from udamon.report.source import Source
 
 
-def common_keys(recording: Recording) -> dict[str, Any]:
-    """Keys of every document: `sees` says what counts as an access, null where an older recording does not say."""
+def common_keys(source: Source) -> dict[str, Any]:
+    """Keys of every document: `sees` says what counts as an access, null where an older recording does not say;
+    `damaged` what is missing: numbers of snapshots, null where none is or nothing tells."""
+    recording = source.recording
     return {
         "sees": recording.metadata.get("sees"),
         "grain": grain_of(recording),
         "coverage": coverage(recording),
+        "damaged": [
+            {
+                "file": str(damage.path),
+                "offset": damage.offset,
+                "first_snapshot": damage.first,
+                "last_snapshot": damage.last,
+            }
+            for one in source.recordings
+            for damage in one.damaged
+        ],
     }
 
 
@@ -38,7 +51,7 @@ def coverage(recording: Recording) -> dict[str, Any]:
     metadata = recording.metadata
     if metadata.get("ops") == "paddr" or metadata.get("via") == "sim":
         return document({"exact": True}, complete=True)
-    messages = [(path, message) for path, message in recording.messages() if message.events]
+    messages = [place for place in recording.messages() if place[1].events]
     started: set[int] = set()
     for at in reversed(messages):
         found = None

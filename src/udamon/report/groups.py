@@ -27,8 +27,8 @@ THERE = """
     SELECT seq, time, target, start, CAST("end" - start AS DOUBLE) AS length, CAST(touched AS DOUBLE) AS touched,
         greatest(CAST(coalesce(resident, "end" - start) AS DOUBLE) - coalesce(CAST(private AS DOUBLE), 0), 0) AS common,
         coalesce(CAST(private AS DOUBLE), 0) AS private,
-        CASE WHEN private IS NOT NULL AND file_offset IS NULL THEN CAST(resident - anonymous AS DOUBLE)
-            ELSE 0 END AS cached,
+        CASE WHEN private IS NOT NULL AND file_offset IS NULL
+            THEN greatest(CAST(resident AS DOUBLE) - CAST(anonymous AS DOUBLE), 0) ELSE 0 END AS cached,
         CASE WHEN private IS NOT NULL THEN CAST(least(touched_min, touched) AS DOUBLE)
             ELSE {unknown} END AS touched_min,
         coalesce(object, CAST(0 AS UBIGINT)) AS object, CAST(file_offset AS DOUBLE) AS file_offset,

@@ -70,6 +70,7 @@ def document(report: Info) -> dict[str, Any]:
             "checks": cost.get("checks"),
         },
         "truncated": report.recording.truncated,
+        "checksums": report.recording.checksums,
         "mappings": report.catalog.mappings_seen,
         "notes": report.catalog.notes,
         "metadata": metadata,
@@ -114,6 +115,8 @@ def facts(report: Info) -> list[list[str]]:
         ["mappings", f"{report.catalog.mappings_seen} seen" if report.catalog.mappings_seen else ""],
         ["end", "none: the recorder was killed or still runs" if report.recording.truncated else "closed"],
         ["coverage", coverage_line(coverage(report.recording))],
+        ["checksums", "" if report.recording.checksums else "none: damage may pass unseen"],
+        *(["damaged", damage.sentence] for damage in report.recording.damaged),
         *(["note", note] for note in report.catalog.notes),
     ]
     return [row for row in rows if row[1]]

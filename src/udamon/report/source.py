@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from udamon.errors import CannotError, MissingExtra, RecordingError, UsageError
 from udamon.files.temporary import TemporaryDirectory
-from udamon.record.messages import Message
-from udamon.record.reader import Recording
+from udamon.record.reader import Place, Recording
 from udamon.report.filters import Filters, cut
 from udamon.report.mappings import pieces_of
 
-MEMORY_LIMIT = "300MB"
-"""DuckDB spills to disk beyond it; what a report needs grows with snapshots, not with regions."""
-
-
 PART_ROWS = 3_000_000
 """Rows of a part, at most about so many (see Source.in_parts)."""
+
+BYTES_A_RESULT = 400
+"""A row of a result in Python, at most about so many."""
 
 SOME_ROWS = 200_000
 """Rows of `some_regions`, at most about so many."""
@@ -42,7 +39,7 @@ class _Some:
 class _Part:
     """Some batches of a recording, for DuckDB to read."""
 
-    def __init__(self, recording: Recording, part: Sequence[tuple[Path, Message]]) -> None:
+    def __init__(self, recording: Recording, part: Sequence[Place]) -> None:
         self._recording, self._part = recording, part
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
@@ -64,13 +61,15 @@ class Source:
             raise MissingExtra(
                 "reports need DuckDB, which is not installed; run: pip install 'udamon[report]'"
             ) from None
-        self.recording = recording
+        self.recording, limits = recording, recording.limits
+        self.recordings = [recording]
+        """This one, and others that the same report is about."""
         self.filters = filters or Filters()
         self._full = duckdb.OutOfMemoryException
         # Private, and not the working directory that DuckDB would spill to by itself.
         self._spill = TemporaryDirectory("report")
         self._db = duckdb.connect(
-            config={"memory_limit": MEMORY_LIMIT, "threads": 2, "temp_directory": str(self._spill.path)}
+            config={"memory_limit": f"{limits.query}B", "threads": 2, "temp_directory": str(self._spill.path)}
         )
         # A stream has no statistics, so the optimizer would build its hash tables from the wrong side: the
         # queries are written with the small table on the right, and that is kept.
@@ -93,18 +92,22 @@ class Source:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query whose result is small. Raises CannotError when memory and disk do not do."""
+        most = self.recording.limits.piece // BYTES_A_RESULT
         try:
-            rows: list[tuple[Any, ...]] = self._db.execute(sql).fetchall()
+            rows: list[tuple[Any, ...]] = self._db.execute(sql).fetchmany(most)
+            if len(rows) < most or self._db.fetchone() is None:
+                return rows
+            needed = f"has more than {most:,} lines to tell of"
         except RuntimeError as error:
             if str(error) != "Query interrupted":
                 raise
             raise KeyboardInterrupt from error  # what DuckDB makes of one
-        except self._full as error:
-            raise CannotError(
-                f"{self.recording.path} needs more than {MEMORY_LIMIT} of memory and the free disk for this "
-                "report; look at less of it with --time or --target."
-            ) from error
-        return rows
+        except self._full:
+            needed = "needs more memory than it is given, and the free disk,"
+        raise CannotError(
+            f"{self.recording.path} {needed} for this report; look at less of it with --time or --target, or give "
+            "more with --max-memory."
+        )
 
     def few(self, sql: str) -> list[tuple[Any, ...]]:
         """As `query`, of a query over `some_regions`: they are read once and kept, where they are few for sure."""
@@ -117,14 +120,14 @@ class Source:
     def in_parts(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of a query over `regions`, for each part of the recording by itself: at most PART_ROWS rows,
         whole batches, so that what a query groups does not grow with the recording. Raises as `query`."""
-        parts: list[list[tuple[Path, Message]]] = [[]]
+        parts: list[list[Place]] = [[]]
         rows = 0
-        for path, message in self.recording.messages():
-            rows += message.rows
+        for place in self.recording.messages():
+            rows += place[1].rows
             if rows > PART_ROWS and parts[-1]:
                 parts.append([])
-                rows = message.rows
-            parts[-1].append((path, message))
+                rows = place[1].rows
+            parts[-1].append(place)
         if len(parts) == 1:
             yield self.query(sql)
             return

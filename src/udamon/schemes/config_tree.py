@@ -6,15 +6,22 @@ of a field has seen it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from udamon.errors import CannotError, ConfigError, MissingExtra
 
-MAX_TEXT = 1 << 20
+MAX_TEXT = 1 << 18
 MAX_DEPTH, MAX_NODES = 32, 10_000
 """More than any configuration has; YAML's aliases can make a short text endless."""
+
+_LONG_KEY = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}""")
+"""Each dot of a key of TOML is a table in a table; what reads them takes time by the square of their number."""
+
+_READ_AGAIN = 4 << 20
+"""Letters that are read again, about, to find the line of an error."""
 
 Key = str | int
 Tree = str | dict[str, "Tree"] | list["Tree"]
@@ -110,6 +117,9 @@ def parse(text: str, name: str, *, toml: bool) -> Place:
 def _parse_toml(text: str, name: str) -> Place:
     import tomllib  # most schemes come from flags
 
+    if (long := _LONG_KEY.search(text)) is not None:
+        line = text.count("\n", 0, long.start()) + 1
+        raise ConfigError(f"{name}:{line}: this is nested too deeply.")
     try:
         value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -117,7 +127,10 @@ def _parse_toml(text: str, name: str) -> Place:
         raise ConfigError(f"{name}:{line}: this is not TOML: {why}.") from error
     except RecursionError as error:
         raise ConfigError(f"{name}:1: this is nested too deeply.") from error
-    return Place(name, _plain(value), lambda path: _toml_line(text, path))
+    except ValueError as error:  # a number of thousands of digits
+        raise ConfigError(f"{name}:1: this has a number that is too long.") from error
+    count = [0]
+    return Place(name, _plain(name, value, 0, count), lambda path: _toml_line(text, path))
 
 
 def _toml_error(text: str, error: str) -> tuple[int, str]:
@@ -134,19 +147,33 @@ def _toml_line(text: str, path: tuple[Key, ...]) -> int:
     tomllib tells no lines. But the lines before a statement are TOML, too, and do not have what it gives: it begins
     behind the longest such beginning of the text.
     """
+    lines = [line + "\n" for line in text.split("\n")]
+    looks = max(20, _READ_AGAIN // len(text))
+    low, high = 0, len(lines)  # so many lines are TOML without what is looked for, and with it
+    while high - low > 1 and looks > 0:
+        middle = (low + high) // 2
+        begun = None
+        for end in (*range(middle, low, -1), *range(middle + 1, high)):
+            looks -= 1
+            if looks < 0 or (begun := _begun(lines[:end])) is not None:
+                break
+        if begun is None:
+            break  # it is one statement
+        if _has(begun, path):
+            high = end
+        else:
+            low = end
+    return low + 1
+
+
+def _begun(lines: list[str]) -> dict[str, Any] | None:
+    """What is given by some lines, None where they end within a statement."""
     import tomllib
 
-    lines = [line + "\n" for line in text.split("\n")]
-    whole = 0
-    for end in range(1, len(lines) + 1):
-        try:
-            begun = tomllib.loads("".join(lines[:end]))
-        except tomllib.TOMLDecodeError:
-            continue  # within a statement of several lines
-        if _has(begun, path):
-            return whole + 1
-        whole = end
-    return 1
+    try:
+        return tomllib.loads("".join(lines))
+    except tomllib.TOMLDecodeError:
+        return None
 
 
 def _has(value: Any, path: tuple[Key, ...]) -> bool:
@@ -158,12 +185,18 @@ def _has(value: Any, path: tuple[Key, ...]) -> bool:
     return True
 
 
-def _plain(value: object) -> Tree:
+def _plain(name: str, value: object, depth: int, count: list[int]) -> Tree:
+    count[0] += 1
+    if depth > MAX_DEPTH or count[0] > MAX_NODES:
+        raise ConfigError(f"{name}:1: this is nested too deeply, or too much of it.")
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: _plain(name, inner, depth + 1, count) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        return [_plain(name, inner, depth + 1, count) for inner in value]
+    try:
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    except ValueError as error:
+        raise ConfigError(f"{name}:1: this has a number that is too long.") from error
 
 
 def _parse_yaml(text: str, name: str) -> Place:
@@ -175,6 +208,13 @@ def _parse_yaml(text: str, name: str) -> Place:
             "nothing."
         ) from error
     try:
+        # What it is made of is counted before a tree is made of it.
+        depth = 0
+        for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH or count > 3 * MAX_NODES:
+                line = 1 if event.start_mark is None else event.start_mark.line + 1
+                raise ConfigError(f"{name}:{line}: this is nested too deeply, or too much of it.")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1

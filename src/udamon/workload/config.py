@@ -36,7 +36,12 @@ from udamon.model import PAGE_SIZE
 from udamon.workload.fields import MAX_BYTES, Fields, Line
 from udamon.workload.spec import DEFAULT_RATE, MODES, Pattern, Phase, Workload, WorkRegion
 
-MAX_TEXT = 16 << 20
+MAX_TEXT, MAX_LINES = 16 << 20, 250_000
+"""Three times what the largest workload here has."""
+
+_MAX_UNPACKING = 128 << 20
+"""Bytes that unpacking xz may take: the file says how many it needs."""
+
 _MAX_MS = 10**12
 _REGION_KEYS = frozenset({"resident"})
 _PATTERN_KEYS = frozenset({"chance", "window", "period"})
@@ -52,7 +57,7 @@ def load(path: Path) -> Workload:
             data = _unpacked(file, path) if path.suffix == ".xz" else file.read(MAX_TEXT + 1)
     except OSError as error:
         raise CannotError(f"cannot read the workload {path}: {error.strerror}.") from error
-    if len(data) > MAX_TEXT or b"\0" in data:
+    if len(data) > MAX_TEXT or data.count(b"\n") > MAX_LINES or b"\0" in data:
         raise ConfigError(f"{path}:1: this is not a masim configuration, which is a short text.")
     try:
         text = data.decode()
@@ -65,11 +70,16 @@ def load(path: Path) -> Workload:
 def _unpacked(file: BinaryIO, path: Path) -> bytes:
     import lzma  # no other workload needs it
 
+    unpacker, text = lzma.LZMADecompressor(memlimit=_MAX_UNPACKING), b""
     try:
-        with lzma.open(file) as packed:
-            return packed.read(MAX_TEXT + 1)
+        while not unpacker.eof and len(text) <= MAX_TEXT:
+            packed = file.read(1 << 16) if unpacker.needs_input else b""
+            if unpacker.needs_input and not packed:
+                raise EOFError("it ends within its data")
+            text += unpacker.decompress(packed, MAX_TEXT + 1 - len(text))
     except (lzma.LZMAError, EOFError) as error:
         raise ConfigError(f"{path}:1: this is not a whole file of xz: {error}.") from error
+    return text
 
 
 def parse(text: str, name: str = "<text>") -> Workload:
@@ -97,14 +107,16 @@ class _Parser(Fields):
     def paragraphs(self, text: str) -> Iterator[list[Line]]:
         """Paragraphs with at least one line that is not a comment, comments before them included."""
         lines: list[Line] = []
+        said = False
         for number, raw in enumerate(text.split("\n"), 1):
             content, _, comment = raw.partition("#")
-            if not raw.strip() and any(line.text for line in lines):
+            if not raw.strip() and said:
                 yield lines
-                lines = []
+                lines, said = [], False
             elif raw.strip():
                 lines.append(Line(number, content.strip(), self.directive(number, comment)))
-        if any(line.text for line in lines):
+                said = said or bool(lines[-1].text)
+        if said:
             yield lines
 
     def directive(self, number: int, comment: str) -> dict[str, str]:

@@ -1,0 +1,46 @@
+"""What commands that read recordings share: the flags of their limits, and what is said of damage."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from udamon import console
+
+if TYPE_CHECKING:
+    from udamon.record.limits import Limits
+    from udamon.record.reader import Recording
+
+FLAGS = ("max_memory", "max_rows", "max_depth")
+"""The names of the flags in what argparse gives."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    group = parser.add_argument_group("limits of reading, against files that were made to be too much")
+    group.add_argument(
+        "--max-memory", metavar="SIZE", help="for queries and one flush of the file (default 400MiB)"
+    )
+    group.add_argument("--max-rows", metavar="N", type=int,
+                       help="rows of the recording (default 20 million, or 16 a byte where that is more)")  # fmt: skip
+    group.add_argument("--max-depth", metavar="N", type=int, help="nesting of JSON in it (default 32)")
+
+
+def limits(args: argparse.Namespace) -> Limits:
+    """The limits that were given. Raises UsageError."""
+    from udamon.record.limits import DEFAULT, Limits
+    from udamon.units import parse_size
+
+    return Limits(
+        memory=DEFAULT.memory if args.max_memory is None else parse_size(args.max_memory),
+        rows=args.max_rows,
+        depth=DEFAULT.depth if args.max_depth is None else args.max_depth,
+    )
+
+
+def tell_damage(recordings: Iterable[Recording]) -> None:
+    """Say on stderr what of them is damaged: a sentence for each place."""
+    for recording in recordings:
+        for damage in recording.damaged:
+            console.say(damage.sentence)

@@ -1,0 +1,93 @@
+"""How much a file may ask of whoever reads it: a few KiB can unpack to any size, nest to any depth, count for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from udamon.errors import RecordingError, UsageError
+
+MIB = 1 << 20
+BYTES_A_ROW = 148
+"""A row of a recording in memory: 136 bytes of numbers, what says which are null, offsets of two texts."""
+
+JSON_ITEM = 80
+"""An object, a list or a long number of JSON as Python keeps it, with the place that leads to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What reading may take: `memory` in bytes, rows of a recording (None: see `rows_of`), nesting of JSON.
+
+    Three quarters of the memory are for queries, a quarter for one piece of a file once it is unpacked: a record
+    batch, a snapshot of another tool's file, a JSON document.
+    """
+
+    memory: int = 400 * MIB
+    rows: int | None = None
+    depth: int = 32
+
+    def __post_init__(self) -> None:
+        if self.memory < 64 * MIB:
+            raise UsageError(
+                f"--max-memory {self.memory} is too little to read anything; give at least 64MiB."
+            )
+        if self.depth < 8 or self.depth > 500:
+            raise UsageError(f"--max-depth {self.depth} is no depth of a recording; give 8 to 500.")
+        if self.rows is not None and self.rows < 1:
+            raise UsageError(f"--max-rows {self.rows} leaves nothing to read; give at least 1.")
+
+    @property
+    def piece(self) -> int:
+        """Bytes of one piece of a file in memory."""
+        return self.memory // 4
+
+    @property
+    def piece_rows(self) -> int:
+        """Rows of one record batch, regions of one snapshot."""
+        return self.piece // BYTES_A_ROW
+
+    @property
+    def query(self) -> int:
+        """Bytes that queries may use before they spill to disk."""
+        return self.memory // 4 * 3
+
+    def rows_of(self, size: int) -> int:
+        """Rows of a file of `size` bytes: by default 20 million, or 16 a byte where that is more, which no file that
+        was measured comes near."""
+        return max(20_000_000, 16 * size) if self.rows is None else self.rows
+
+    def check_rows(self, rows: int, size: int, what: object) -> None:
+        """Raises RecordingError beyond `rows_of`."""
+        if rows > self.rows_of(size):
+            raise RecordingError(
+                f"{what} has more than {self.rows_of(size):,} rows in {size:,} bytes; if that is as it should be, "
+                "read it with a higher --max-rows."
+            )
+
+
+DEFAULT = Limits()
+
+
+def check_size(text: str, limits: Limits) -> None:
+    """Raise ValueError for JSON that would take more memory to read than is allowed."""
+    items = text.count("{") + text.count("[") + text.count(",")
+    if len(text) + JSON_ITEM * items > limits.piece:
+        raise ValueError("a JSON document in it is larger than --max-memory allows")
+
+
+def within(value: object, depth: int) -> bool:
+    """Whether a value of JSON is nested no deeper, and its whole numbers have less than 40 digits."""
+    level: list[object] = [value]
+    for _ in range(depth + 1):
+        below: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                below += one.values()
+            elif isinstance(one, list):
+                below += one
+            elif isinstance(one, int) and one.bit_length() > 130:
+                return False
+        if not below:
+            return True
+        level = below
+    return False

@@ -1,0 +1,184 @@
+"""Fuzzes what udamon reads: python -m tests.fuzz [--kind KIND]… [--cases N] [--seed S] [--only N]
+
+Each case is a file that is read by the commands that read such files, in a process of its own with 512 MiB more than
+its parent has and 10 s. It must end with a status of udamon's and a sentence: no traceback, no abort, no hang. A case
+that does not is kept, and the words that run it again are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import Random, SystemRandom
+
+from tests.fuzz import bases, flips, mutate, worker, wrong
+
+FULL = {"recording": 20_000, "values": 5_000, "damo": 6_000, "perf": 6_000, "toml": 6_000, "yaml": 6_000,
+        "masim": 6_000, "flips": 2_000}  # fmt: skip
+
+_REPORTS = (
+    "report wss {0} --json", "report wss {0} --by mapping", "report heatmap {0}",
+    "report heatmap {0} --json --address 0-1T",
+    "report access {0} --json", "report access {0} --by process", "report access {0} --style hot", "report info {0}",
+    "report access {0} --whole --style temperature-percentiles", "report access {0} --whole --style recency-sz-hist",
+    "report info {0} --json", "report mappings {0}", "report times {0} --every", "report phases {0} --json",
+    "report right-size {0}", "report holistic {0}", "report nr-regions {0} --json --over-time", "report footprint {0}",
+    "report heatmap {0} --by mapping", "report diff {0} {0}", "report heatmap {0} --html {1}",
+    "report wss {0} --svg {1}",
+    "report wss {0} --mapping heap --json", "check {0} --max-wss 1GiB --min-snapshots 1 --json",
+    "check {0} --max-cold-share 50% --cold-age 1s --max-rate heap=50% --level p50 --max-footprint 1M",
+)  # fmt: skip
+_CONVERSIONS = tuple(
+    f"convert {{0}} -o {{1}} --to {to}" for to in ("damo-json", "perf-script", "parquet", "csv", "arrow")
+)
+
+
+class Case:
+    """A file and what reads it."""
+
+    def __init__(self, place: Path, seed: str) -> None:
+        self.random = Random(seed)
+        self.place = place
+        self.file = place / "case"
+
+    def command(self, words: str) -> int:
+        from udamon.cli.main import main
+
+        out = self.place / "out"
+        out.unlink(missing_ok=True)
+        return main(words.format(self.file, out).split())
+
+    def read(self) -> int:
+        """What every report begins with, and nothing more."""
+        from udamon.errors import UdamonError
+        from udamon.record.opening import open_recording
+        from udamon.report.catalog import Catalog
+        from udamon.report.owners import owners_of
+
+        try:
+            recording = open_recording(self.file)
+            for _ in recording.snapshots():
+                pass
+            Catalog(recording)
+            owners_of(recording)
+            return len(recording.damaged) and 1
+        except UdamonError as error:
+            print(error, file=sys.stderr)
+            return error.status
+
+    def spoiled_recording(self, base: list[bytes]) -> None:
+        data = mutate.data(self.random.choice(base), self.random)
+        self.file.write_bytes(bases.resealed(data) if self.random.random() < 0.5 else data)
+
+    def wrong_values(self) -> None:
+        self.file.write_bytes(wrong.recording(self.random))
+
+    def spoiled_text(self, make: Callable[[Random], str], suffix: str = "") -> None:
+        self.file = self.file.with_name(f"case{suffix}")
+        text = mutate.text(make(self.random), self.random)
+        data = text.encode("utf-8", "surrogatepass")
+        if suffix == ".json.z":
+            import zlib
+
+            packed = zlib.compress(data)
+            data = mutate.data(packed, self.random) if self.random.random() < 0.3 else packed
+        self.file.write_bytes(data)
+
+    def load(self, kind: str) -> int:
+        from udamon.errors import UdamonError
+        from udamon.schemes.config import load_schemes
+        from udamon.workload.config import load
+
+        try:
+            load(self.file) if kind == "masim" else load_schemes(self.file)
+        except UdamonError as error:
+            print(error, file=sys.stderr)
+            return error.status
+        return 0
+
+
+def case_of(
+    kind: str, place: Path, seed: str, base: list[bytes], share: float
+) -> tuple[Case, Callable[[], int]]:
+    """The case with its file written, and what to run on it: a command for about a `share` of them."""
+    case = Case(place, seed)
+    if kind == "recording":
+        case.spoiled_recording(base)
+    elif kind == "values":
+        case.wrong_values()
+    elif kind == "damo":
+        case.spoiled_text(bases.damo_text, case.random.choice((".json", ".json.z")))
+    elif kind == "perf":
+        case.spoiled_text(bases.perf_text)
+    elif kind == "masim":
+        case.spoiled_text(lambda _: bases.MASIM, ".masim")
+    else:
+        case.spoiled_text(lambda _: bases.TOML if kind == "toml" else bases.YAML, f".{kind}")
+    if kind in ("masim", "toml", "yaml"):
+        return case, partial(case.load, kind)
+    if case.random.random() >= share:
+        return case, case.read
+    return case, partial(case.command, case.random.choice((*_REPORTS, *_CONVERSIONS)))
+
+
+def fuzz(kind: str, cases: int, seed: str, share: float, only: int | None = None) -> int:
+    """Run the cases of a kind; how many ended as they should not."""
+    begin, statuses, failures = time.monotonic(), Counter[int](), 0
+    with tempfile.TemporaryDirectory(prefix="udamon-fuzz-") as directory:
+        place = Path(directory)
+        if kind == "flips":
+            return flips.run(place, cases, seed)
+        one, two = bases.recording(place / "base"), bases.recording(place / "base", targets=3, flushes=4)
+        base = [one, one, two, bases.unsealed(one), bases.earlier(place / "base")]
+        for number in range(cases) if only is None else [only]:
+            case, action = case_of(kind, place, f"{seed}/{kind}/{number}", base, share)
+            outcome = worker.run(action, place / "said")
+            statuses[outcome.status] += 1
+            if outcome.wrong is not None:
+                failures += 1
+                _keep(kind, number, seed, case.file, outcome)
+    spread = ", ".join(f"{count} with {status}" for status, count in sorted(statuses.items()))
+    print(
+        f"{kind}: {cases} cases, seed {seed}, {time.monotonic() - begin:.0f} s: {spread}; {failures} failed",
+        flush=True,
+    )
+    return failures
+
+
+def _keep(kind: str, number: int, seed: str, file: Path, outcome: worker.Outcome) -> None:
+    kept = Path(tempfile.gettempdir(), f"udamon-fuzz-{kind}-{number}{file.suffix}")
+    with contextlib.suppress(OSError):
+        kept.write_bytes(file.read_bytes())
+    print(f"{kind} {number}: {outcome.wrong}; {kept}\n{outcome.said[-3000:]}")
+    print(f"again: python -m tests.fuzz --kind {kind} --seed {seed} --only {number}", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--kind", action="append", choices=FULL, help="only these (default all)")
+    parser.add_argument("--cases", type=int, help="of each kind (default the full numbers)")
+    parser.add_argument(
+        "--seed", default=f"{SystemRandom().randrange(1 << 32):x}", help="default a fresh one"
+    )
+    parser.add_argument(
+        "--share", type=float, default=0.5, help="of cases on which a command is run (default 0.5)"
+    )
+    parser.add_argument("--only", type=int, help="only this case")
+    args = parser.parse_args()
+    print(f"seed {args.seed}", flush=True)
+    worker.warm()
+    failures = 0
+    for kind in args.kind or FULL:
+        failures += fuzz(kind, args.cases or FULL[kind], args.seed, args.share, args.only)
+    return min(1, failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
