@@ -145,9 +145,10 @@ def test_what_is_lost_between_two_parts(tmp_path: Path) -> None:
 def test_reading_while_it_rotates(tmp_path: Path) -> None:
     """Files are opened once: every reading of a recording that rotates all the time is a stretch without a hole."""
     path, stop = tmp_path / "a", threading.Event()
+    writer = Writer(path, {}, max_size=1 << 16)  # from here on FILE is there at every moment
 
     def record() -> None:
-        with Writer(path, {}, max_size=1 << 16) as writer:
+        with writer:
             seq = 0
             while not stop.is_set():
                 writer.snapshot(bases.shot(seq, regions=100))
