@@ -161,7 +161,7 @@ def test_a_dry_run_says_what_could_not_be_done() -> None:
     done = udamon(*words)
     assert done.status == 0
     assert "scheme 0 could not be applied here: lru_prio cannot be done from outside" in done.stderr
-    assert udamon(*words, "--apply").status == 1
+    assert udamon(*words, "--apply", "--all").status == 1
 
 
 def test_it_says_when_a_watermark_keeps_it_at_rest() -> None:
@@ -252,6 +252,12 @@ def test_stat_tells_idle_times() -> None:
     [
         ("schemes -p {pid}", "there is no scheme; give --config FILE"),
         ("schemes -p {pid} --config x --action stat", "leave one of them out"),
+        ("schemes -p {pid} --config x --all", "leave one of them out"),
+        ("schemes -p {pid} --config x --no-quota", "leave one of them out"),
+        ("schemes -p {pid} --action pageout --apply", "say which memory with --min-size, --max-size, "),
+        ("schemes -p {pid} --action pageout --apply --quota-bytes 1M", "or --max-age, or give --all."),
+        ("schemes -p {pid} --action cold --all --min-age 1s", "--all and --min-age exclude each other"),
+        ("schemes -p {pid} --action cold --no-quota --quota-ms 1", "--no-quota and --quota-ms exclude each"),
         ("schemes -p {pid} --action sleep", "invalid choice"),
         ("schemes -p {pid} --action cold --min-age old", "--min-age: 'old' is not a time"),
         ("schemes -p {pid} --action migrate_hot", "needs a node to migrate to"),
