@@ -47,6 +47,7 @@ NEED_AN_EXTRA: dict[str, set[str]] = {
     "live/app.py": {"textual", "rich"},
     "live/asking.py": {"textual"},
     "live/screens.py": {"textual", "rich"},
+    "live/choosing.py": {"textual", "rich"},
     "live/widgets.py": {"textual", "rich"},
     "pytest_plugin.py": {"pytest"},
 }
