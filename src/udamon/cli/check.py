@@ -38,6 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mapping", metavar="NAME", help="only at mappings of this name, label or kind; * and ?"
     )
+    parser.add_argument(
+        "--include-warmup", action="store_true", help="check the start that record --warmup marked, too"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,7 +64,12 @@ def run(args: argparse.Namespace) -> int:
         min_length=args.min_length,
         min_snapshots=args.min_snapshots,
     )
-    filters = Filters.parse(time=args.time, targets=tuple(args.target), mapping=args.mapping)
+    filters = Filters.parse(
+        time=args.time,
+        targets=tuple(args.target),
+        mapping=args.mapping,
+        include_warmup=args.include_warmup,
+    )
     with Source(open_recording(args.file), filters) as source:
         found = checks.measure(source, limits)
     print(json.dumps(checks.document(found)) if args.json else checks.render(found), flush=True)

@@ -27,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from udamon.cli.bar import Bar
-    from udamon.record.converting import check, convert
+    from udamon.record.converting import MARKED, check, convert
+    from udamon.record.metadata import warmup_until
     from udamon.record.opening import open_recording
 
     output = Path(args.output)
@@ -37,4 +38,7 @@ def run(args: argparse.Namespace) -> int:
         convert(
             recording, output, args.to, compress=args.compress, force=args.force, progress=bar.step("writing")
         )
+    if warmup_until(recording.metadata, recording.path) is not None:
+        kept = "" if args.to in MARKED else f", and {args.to} cannot mark it"
+        print(f"udamon: the warm-up of {args.file} is converted, too{kept}.", file=sys.stderr)
     return 0

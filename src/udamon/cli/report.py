@@ -68,6 +68,9 @@ def _add(
     group.add_argument(
         "--mapping", metavar="NAME", help="only memory of mappings of this name, label or kind; * and ?"
     )
+    group.add_argument(
+        "--include-warmup", action="store_true", help="the start that record --warmup marked, too"
+    )
     parts.configure(parser, name)
     pictures.configure(parser, name)
     return parser
@@ -102,6 +105,7 @@ def _report(args: argparse.Namespace) -> str | None:
     from udamon.record.opening import open_recording
     from udamon.report.filters import Filters
     from udamon.report.source import Source
+    from udamon.units import format_time
 
     filters = Filters.parse(
         time=args.time,
@@ -111,6 +115,8 @@ def _report(args: argparse.Namespace) -> str | None:
         age=args.age,
         targets=tuple(args.target),
         mapping=args.mapping,
+        include_warmup=args.include_warmup
+        or args.report == "info",  # which is about the recording as a whole
     )
     make = {"wss": _wss, "heatmap": _heatmap, "access": _access, "info": _info}.get(
         args.report, report_kinds.make
@@ -127,6 +133,8 @@ def _report(args: argparse.Namespace) -> str | None:
         text = render()
         if source.recording.metadata.get("sees") == WRITES_ONLY:
             text += "\n\nWrites only: memory that was merely read counts as not accessed."
+        if source.warmup_ns:
+            text += f"\n\nWithout the warm-up, the first {format_time(source.warmup_ns / 1e9)} (--include-warmup)."
         return text
 
 
@@ -245,4 +253,5 @@ def _json(document: dict[str, object], source: Source) -> str:
     import json
 
     # What counts as an access; null where an older recording does not say.
-    return json.dumps(document | {"sees": source.recording.metadata.get("sees")}, allow_nan=False)
+    known = {"sees": source.recording.metadata.get("sees"), "warmup_left_out_seconds": source.warmup_ns / 1e9}
+    return json.dumps(document | known, allow_nan=False)
