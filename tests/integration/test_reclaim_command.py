@@ -161,7 +161,15 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 def example(*words: str, where: Path) -> Done:
     """As README has it, with the file of reader.py where pages can go back to it."""
-    how = ("schemes", "--config", EXAMPLES / "schemes.yaml", "--via", "refs", "--json", *words)
+    how: tuple[str | Path, ...] = (
+        "schemes",
+        "--config",
+        EXAMPLES / "schemes.yaml",
+        "--via",
+        "refs",
+        "--json",
+        *words,
+    )
     return udamon(*how, "--", EXAMPLES / "reader.py", where)
 
 

@@ -116,7 +116,7 @@ class LiveApp(App[None]):
         """What could be watched; empty where a target was given."""
         return () if self._offer is None else self._offer()
 
-    def watch(self, pid: int) -> None:
+    def choose(self, pid: int) -> None:
         """Begin a monitor of this process."""
         if self.session is not None and self._begin(replace(self.session.wish, pid=pid), 0):
             self.push_screen(DetailScreen())

@@ -75,7 +75,7 @@ class ChoiceScreen(Screen[None]):
     def action_watch(self) -> None:
         pid = self._under_cursor()
         if pid is not None:
-            self.live.watch(pid)
+            self.live.choose(pid)
 
 
 def _cells(one: Offered) -> list[Text]:
