@@ -42,6 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mapping", metavar="NAME", help="only at mappings of this name, label or kind; * and ?"
     )
+    parser.add_argument(
+        "--include-warmup", action="store_true", help="check the start that record --warmup marked, too"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,10 +69,15 @@ def run(args: argparse.Namespace) -> int:
         min_length=args.min_length,
         min_snapshots=args.min_snapshots,
     )
-    filters = Filters.parse(time=args.time, targets=tuple(args.target), mapping=args.mapping)
+    filters = Filters.parse(
+        time=args.time,
+        targets=tuple(args.target),
+        mapping=args.mapping,
+        include_warmup=args.include_warmup,
+    )
     with removing(), Source(open_recording(args.file), filters) as source:
         found = checks.measure(source, limits)
-        keys, said = common_keys(source.recording), common_lines(source.recording)
+        keys, said = common_keys(source), common_lines(source)
     if args.json:
         console.document(checks.document(found) | keys)
     else:

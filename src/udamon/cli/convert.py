@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from udamon import console
 from udamon.record.converting import FORMATS
 
 
@@ -38,12 +39,14 @@ def run(args: argparse.Namespace) -> int:
     from udamon.cli.bar import Bar
     from udamon.files.ending import removing
     from udamon.files.names import identities
-    from udamon.record.converting import check, convert
+    from udamon.record.converting import MARKED, check, convert
+    from udamon.record.metadata import warmup_until
     from udamon.record.opening import open_recording
 
     check(args.file, args.output, args.to, compress=args.compress, force=args.force, raw=args.raw)
     with removing(), Bar(sys.stderr) as bar:
         recording = open_recording(args.file, bar.step)
+        warm = warmup_until(recording.metadata, recording.path) is not None
         convert(
             recording,
             args.output,
@@ -54,4 +57,7 @@ def run(args: argparse.Namespace) -> int:
             inputs=identities([args.file]),
             progress=bar.step("writing"),
         )
+    if warm:
+        kept = "" if args.to in MARKED else f", and {args.to} cannot mark it"
+        console.say(f"the warm-up of {args.file} is converted, too{kept}.")
     return 0
