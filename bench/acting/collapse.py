@@ -74,7 +74,17 @@ def run(mode: str) -> tuple[float, float, float]:
 
 @contextmanager
 def collapsing(pid: int) -> Iterator[None]:
-    words = ["schemes", "--apply", "--action", "collapse", "--min-accesses", "5%", "--min-size", "2MiB"]
+    words = [
+        "schemes",
+        "--apply",
+        "--action",
+        "collapse",
+        "--min-accesses",
+        "5%",
+        "--min-size",
+        "2MiB",
+        "--no-quota",
+    ]
     words += [
         "--via",
         "refs",

@@ -39,7 +39,17 @@ def acting(action: str, pid: int) -> Iterator[list[dict[str, Any]]]:
     """One action on everything, as long as the context lasts; the list gets the command's document then."""
     with tempfile.TemporaryDirectory() as place:
         said = Path(place, "said")
-        words = ["schemes", "--apply", "--action", action, "--min-size", "4KiB", "--apply-interval", "1s"]
+        words = [
+            "schemes",
+            "--apply",
+            "--action",
+            action,
+            "--min-size",
+            "4KiB",
+            "--no-quota",
+            "--apply-interval",
+            "1s",
+        ]
         words += [
             "--via",
             "refs",
@@ -108,11 +118,12 @@ def measure() -> Figure:
         base.process.send_signal(signal.SIGINT)
         found += _ended(of_postgres, base.process.wait(60))
     note = (
-        f"`udamon schemes --apply --action … --min-size 4KiB --apply-interval 1s --via refs --aggr 1s --children` on "
-        f"all memory of a redis-server ({KEYS:,} keys of {VALUE} bytes, random GETs) and a PostgreSQL (pgbench "
-        f"select-only, scale {SCALE}), without governor: {PAIRS} pairs of runs of {SECONDS} s with and without it, in "
-        "alternating order. Bytes are means of a run. The interval is that of the mean ratio by the t distribution. "
-        f"No swap: only what files back could move. {machine.describe()}, load {machine.load():.1f} at the end."
+        "`udamon schemes --apply --action … --min-size 4KiB --no-quota --apply-interval 1s --via refs --aggr 1s "
+        f"--children` on all memory of a redis-server ({KEYS:,} keys of {VALUE} bytes, random GETs) and a PostgreSQL "
+        f"(pgbench select-only, scale {SCALE}), without governor: {PAIRS} pairs of runs of {SECONDS} s with and "
+        "without it, in alternating order. Bytes are means of a run. The interval is that of the mean ratio by the t "
+        f"distribution. No swap: only what files back could move. {machine.describe()}, load "
+        f"{machine.load():.1f} at the end."
     )
     return Figure("Actions on programs", HEAD, found, note)
 

@@ -87,6 +87,39 @@ def test_watch_record_and_leave(tmp_path: Path) -> None:
     assert {one.pid for one in Recording(file).snapshots()} == {target.pid}
 
 
+@pytest.mark.needs("clear_refs")
+def test_without_a_target_nothing_is_watched(tmp_path: Path) -> None:
+    """A process that is listed is free for another monitor, until it is chosen."""
+    with running() as target:
+        terminal = OnTerminal("--via", "refs", "--count", "1000", cwd=tmp_path)
+        try:
+            terminal.until("could be watched")
+            terminal.until(str(target.pid))
+            words = [
+                "record",
+                "-p",
+                str(target.pid),
+                "--via",
+                "refs",
+                "--duration",
+                "300ms",
+                "-o",
+                "o.udamon",
+            ]
+            done = subprocess.run(
+                [sys.executable, "-m", "udamon", *words],
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=tmp_path,
+            )
+            assert done.returncode == 0, done.stderr
+            terminal.press("q")
+            assert terminal.wait() == 0
+        finally:
+            terminal.close()
+
+
 def test_it_wants_a_terminal(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "udamon", "live", "--sim", "one"],

@@ -19,7 +19,7 @@ from udamon.linux.pid_namespace import foreign, require_own
 from udamon.linux.process_madvise import open_process
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
-from udamon.live.largest import LargestProcesses
+from udamon.live.largest import largest
 from udamon.ops.acting.paddr import PaddrActor
 from udamon.ops.acting.vaddr import VaddrActor
 from udamon.ops.processes import CgroupProcesses, NamedProcesses, ProcessFamilies, named_process
@@ -78,7 +78,7 @@ def test_all_ways_to_a_process_are_refused(strange: Path) -> None:
         lambda: NamedProcesses([pid], strange),
         lambda: ProcessFamilies([pid], strange),
         lambda: CgroupProcesses("/", strange),
-        lambda: LargestProcesses(lambda: 0, strange),
+        lambda: largest(root=strange),
     ):
         with pytest.raises(NotSupported, match=WAYS_OUT):
             way()

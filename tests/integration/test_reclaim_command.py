@@ -156,12 +156,73 @@ def test_schemes_are_a_dry_run_until_apply(place: Path, tmp_path: Path) -> None:
     assert applied["schemes"][0]["stats"]["sz_moved"] == applied["moved_bytes"] >= 0.9 * SIZE
 
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def example(*words: str, where: Path) -> Done:
+    """As README has it, with the file of reader.py where pages can go back to it."""
+    how: tuple[str | Path, ...] = (
+        "schemes",
+        "--config",
+        EXAMPLES / "schemes.yaml",
+        "--via",
+        "refs",
+        "--json",
+        *words,
+    )
+    return udamon(*how, "--", EXAMPLES / "reader.py", where)
+
+
+def test_the_example_of_the_readme_moves_the_unused_half(place: Path) -> None:
+    found = document(example("--duration", "12s", "--apply", where=place.parent))
+    pageout, stat = found["schemes"]
+    assert 64 * MIB <= pageout["stats"]["sz_moved"] < 80 * MIB
+    assert stat["stats"]["sz_tried"] >= 64 * MIB
+    assert found["refault_bytes"] == 0
+
+
+HALF_USED = """
+import mmap, os, sys, time
+with open(sys.argv[1], "w+b") as file:
+    file.write(bytes(32 << 20))
+    file.flush()
+    os.fsync(file.fileno())
+    area = mmap.mmap(file.fileno(), 32 << 20, prot=mmap.PROT_READ)
+while True:
+    for at in range(0, 32 << 20, 4096):
+        if at < 16 << 20 or sys.argv[2:] != ["resident"]:
+            area[at]
+    sys.argv[2:] = ["resident"]
+    time.sleep(0.02)
+"""
+
+
+def test_it_says_that_refs_cannot_tell_the_pages_of_a_mapping_apart(place: Path) -> None:
+    how = (
+        "--via",
+        "refs",
+        "--aggr",
+        "400ms",
+        "--action",
+        "pageout",
+        "--max-accesses",
+        "0%",
+        "--min-size",
+        "1MiB",
+    )
+    command = ("--", sys.executable, "-c", HALF_USED, place)
+    done = udamon("schemes", *how, "--apply", "--duration", "4s", *command)
+    assert done.status == 0
+    last = done.stderr.splitlines()[-3:]
+    assert any("untouched lie in mappings that are used in part" in one for one in last), done.stderr
+
+
 def test_a_dry_run_says_what_could_not_be_done() -> None:
     words = ("schemes", "-p", os.getpid(), "--via", "refs", "--duration", "1s", "--action", "lru_prio")
     done = udamon(*words)
     assert done.status == 0
     assert "scheme 0 could not be applied here: lru_prio cannot be done from outside" in done.stderr
-    assert udamon(*words, "--apply").status == 1
+    assert udamon(*words, "--apply", "--all").status == 1
 
 
 def test_it_says_when_a_watermark_keeps_it_at_rest() -> None:
@@ -252,6 +313,12 @@ def test_stat_tells_idle_times() -> None:
     [
         ("schemes -p {pid}", "there is no scheme; give --config FILE"),
         ("schemes -p {pid} --config x --action stat", "leave one of them out"),
+        ("schemes -p {pid} --config x --all", "leave one of them out"),
+        ("schemes -p {pid} --config x --no-quota", "leave one of them out"),
+        ("schemes -p {pid} --action pageout --apply", "say which memory with --min-size, --max-size, "),
+        ("schemes -p {pid} --action pageout --apply --quota-bytes 1M", "or --max-age, or give --all."),
+        ("schemes -p {pid} --action cold --all --min-age 1s", "--all and --min-age exclude each other"),
+        ("schemes -p {pid} --action cold --no-quota --quota-ms 1", "--no-quota and --quota-ms exclude each"),
         ("schemes -p {pid} --action sleep", "invalid choice"),
         ("schemes -p {pid} --action cold --min-age old", "--min-age: 'old' is not a time"),
         ("schemes -p {pid} --action migrate_hot", "needs a node to migrate to"),

@@ -16,7 +16,7 @@ from udamon.core.attrs import Attrs
 from udamon.engine.bus import Bus
 from udamon.errors import CannotError, RecordingError
 from udamon.live.grid import Grid, hottest
-from udamon.live.largest import AGAIN_NS, LargestProcesses
+from udamon.live.largest import Offered, largest
 from udamon.live.session import Session, Wish
 from udamon.live.state import HISTORY, LiveState
 from udamon.model import Event, Snapshot
@@ -383,15 +383,7 @@ def proc(root: Path, pid: int, pages: int, *, uid: int = 1000, kernel: bool = Fa
     ]
     (directory / "stat").write_text(f"{pid} (x y) {' '.join(fields)}\n")
     (directory / "status").write_text(f"Tgid:\t{pid}\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nCapEff:\t0\n")
-
-
-def clocked(root: Path, uid: int = 1000) -> tuple[LargestProcesses, Callable[[int], None]]:
-    now = [0]
-
-    def pass_(ns: int) -> None:
-        now[0] += ns
-
-    return LargestProcesses(lambda: now[0], root, uid=uid, own_pid=9, count=2, least=8 * MIB), pass_
+    (directory / "cmdline").write_text(f"x\0{pid}\0")
 
 
 def test_largest_processes(tmp_path: Path) -> None:
@@ -404,13 +396,8 @@ def test_largest_processes(tmp_path: Path) -> None:
     proc(tmp_path, 9, 90000)
     proc(tmp_path, 10, 100)
     proc(tmp_path, 11, 90000, kernel=True)
-    source, wait = clocked(tmp_path)
-    assert [process.pid for process in source.processes()] == [6, 7]
-    assert source.named == frozenset()
-    assert source.expecting()
-    proc(tmp_path, 12, 8000)
-    assert [process.pid for process in source.processes()] == [6, 7]  # not looked for at each update
-    wait(AGAIN_NS)
-    assert [process.pid for process in source.processes()] == [6, 12]
-    root, _ = clocked(tmp_path, uid=0)
-    assert [process.pid for process in root.processes()] == [8, 6]
+    mine = largest(2, tmp_path, uid=1000, own_pid=9, least=8 * MIB)
+    assert mine == [Offered(6, "x y", 9000 * 4096, "x 6"), Offered(7, "x y", 5000 * 4096, "x 7")]
+    assert [one.pid for one in largest(2, tmp_path, uid=0, own_pid=9)] == [8, 6]
+    (tmp_path / "6" / "status").unlink()  # it ended between two reads
+    assert [one.pid for one in largest(2, tmp_path, uid=1000, own_pid=9)] == [7, 5]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.test_live import FakeEngine, posted, session_with, started, window
+from udamon.live.largest import Offered
 from udamon.live.session import Wish
 from udamon.live.state import LiveState
 from udamon.model import Event
@@ -186,21 +187,29 @@ def test_down_into_one_and_back() -> None:
     on_screen(app, do)
 
 
-def test_one_of_all_processes_is_watched_alone() -> None:
-    """Where there was no target, looking at one begins a monitor of it alone, and leaving it ends that."""
-    engines = FakeEngine(), FakeEngine(), FakeEngine()
+def test_what_could_be_watched_is_watched_when_it_is_chosen() -> None:
+    """Without a target nothing is watched until Enter, and nothing any more after Esc."""
+    engines = FakeEngine(), FakeEngine()
     session, wishes = session_with(*engines)
-    session.start(Wish())
-    engines[0].bus.snapshot(window(0, 1, 1))
-    app = app_of(session.state, session, several=True, alone=True)
+    offered = [Offered(7, "big", 64 << 20, "big --one"), Offered(8, "small", 9 << 20, "small")]
+    app = app_of(session.state, session, offer=lambda: offered)
 
     async def do(pilot: Pilot) -> None:
-        await pilot.press("enter")
+        app.keep_up()
+        lines = [line.split() for line in text_of(app)]
+        assert ["7", "big", "64.0", "MiB", "big", "--one"] in lines
+        assert ["8", "small", "9.0", "MiB", "small"] in lines
+        assert (wishes, session.watched, list(app._notifications)) == ([], None, [])
+        await pilot.press("down", "enter")
         await pilot.pause()
-        assert (wishes[-1].pid, engines[0].running, engines[1].running) == (100, False, True)
+        assert ([wish.pid for wish in wishes], engines[0].running) == ([8], True)
         await pilot.press("escape")
         await pilot.pause()
-        assert (wishes[-1].pid, engines[1].running, engines[2].running) == (None, False, True)
+        assert (len(wishes), engines[0].running, session.watched) == (1, False, None)
+        assert any("none is" in line for line in text_of(app))
+        await pilot.press("enter")
+        await pilot.pause()
+        assert ([wish.pid for wish in wishes][1:], engines[1].running) in (([7], True), ([8], True))
 
     on_screen(app, do)
     session.stop()

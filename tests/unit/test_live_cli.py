@@ -1,4 +1,4 @@
-"""`udamon live` as a command: what it refuses, what it makes of wishes, and what it builds without a target."""
+"""`udamon live` as a command: what it refuses, what it makes of wishes, and what it builds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from udamon.cli import live
 from udamon.cli.main import main
 from udamon.engine.kdamond import Kdamond
 from udamon.errors import MissingExtra, UsageError
-from udamon.live.largest import LargestProcesses
 from udamon.live.session import Wish
 from udamon.live.state import LiveState
 
@@ -28,8 +27,7 @@ def args_of(*words: str) -> argparse.Namespace:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--via", "idle"), "give a target"),
-        (("--policy", "damon"), "give a target"),
+        (("--user", "nobody"), "--user says who runs COMMAND"),
         (("--count", "0"), "lists nothing"),
         (("-p", "1", "--sim", "one"), "exclude each other"),
         (("--sim", "one", "--overhead", "0"), "leaves nothing|terminal"),
@@ -68,22 +66,9 @@ def test_wishes_replace_what_the_command_line_says(
     assert (wanted.aggr, wanted.overhead, wanted.sample, wanted.pid) == (aggr, overhead, None, pid)
 
 
-@pytest.mark.needs("clear_refs")
-def test_without_a_target_the_largest_processes_are_counted() -> None:
-    """By refs, and none of them is looked at before the monitor is opened."""
-    session = live.session_of(args_of("--count", "3"), LiveState(), None, given=False)
-    watched = session._build(Wish())
-    assert (watched.via, watched.ops, watched.policy) == ("refs", "vaddr", None)
-    engine = watched.engine
-    assert isinstance(engine, Kdamond)
-    assert engine.context.targets == []
-    assert engine.context.watch.answers_early  # a census
-    engine.close()
-
-
 def test_the_screen_is_not_paid_from_the_budget() -> None:
     """The budget is kept by the CPU time of the thread that monitors."""
-    session = live.session_of(args_of("--sim", "one"), LiveState(), None, given=True)
+    session = live.session_of(args_of("--sim", "one"), LiveState(), None)
     engine = session._build(Wish()).engine
     assert isinstance(engine, Kdamond)
     assert engine._cpu_ns is time.thread_time_ns
@@ -92,7 +77,7 @@ def test_the_screen_is_not_paid_from_the_budget() -> None:
 
 def test_a_simulated_target_is_seen() -> None:
     """From the command line to the state, without a screen."""
-    session = live.session_of(args_of("--sim", "one", "--aggr", "50ms"), LiveState(), None, given=True)
+    session = live.session_of(args_of("--sim", "one", "--aggr", "50ms"), LiveState(), None)
     session.start(session.wish, 0)
     try:
         deadline = time.monotonic() + 30
@@ -102,9 +87,3 @@ def test_a_simulated_target_is_seen() -> None:
     finally:
         session.stop()
     assert session.state.attrs["aggr_us"] == 50_000
-
-
-def test_source_of_processes_fits() -> None:
-    """It has what an operations set asks of its source."""
-    source = LargestProcesses(lambda: 0, count=0)
-    assert source.processes() == []

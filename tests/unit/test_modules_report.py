@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from array import array
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udamon.cli.acting_report import Account, document, line, summary
+from udamon.cli.half_used import HalfUsed
 from udamon.cli.line import LINE_S, SHOW_S, Line
 from udamon.cli.rereading import Rereading
 from udamon.core.regions import Region
-from udamon.core.scheme import AccessPattern, Action, Scheme, SchemeStats, SchemeStatus
+from udamon.core.scheme import AccessPattern, Action, Bounds, Scheme, SchemeStats, SchemeStatus
 from udamon.core.target import Target
-from udamon.model import Event
+from udamon.model import Event, Snapshot
 from udamon.modules.dry_run import PassWatch, Seen
 
 MIB = 1 << 20
@@ -59,6 +61,38 @@ def test_the_line_says_what_keeps_a_scheme_from_acting() -> None:
     assert "(resting: 60.0 % of memory is free)" in line(account(resting))
     held = replace(account(status(Action.PAGEOUT)), held="300 major faults a second")
     assert "held back: 300 major faults a second" in line(held)
+
+
+def test_it_says_that_what_is_idle_lies_in_mappings_that_are_used() -> None:
+    """Only while that is more than what was moved, and where no other reason holds the scheme."""
+    words = "64.0 MiB untouched lie in mappings that are used in part, and refs cannot tell which pages"
+    some = replace(account(status(Action.PAGEOUT)), half_used={0: 64 * MIB})
+    assert f"moved 5.0 MiB ({words})" in line(some)
+    assert f"scheme 0 could not have more: {words}" in summary(some, "signal").splitlines()
+    assert words not in line(replace(some, half_used={0: 5 * MIB}))
+    assert words not in line(replace(account(status(Action.STAT)), half_used={0: 64 * MIB}))
+    full = replace(some, statuses=(status(Action.PAGEOUT, why="the quota of this window is used up"),))
+    assert words not in line(full)
+
+
+def test_idle_bytes_of_used_mappings_are_those_too_hot_as_a_whole_and_of_a_size_that_is_taken() -> None:
+    def window(target: int, resident: list[int] | None) -> Snapshot:
+        return Snapshot(
+            target, 7, 0, 0, 1, 1, 10, array("Q", [0, 100, 200]), array("Q", [100, 110, 300]),
+            array("I", [3, 3, 0]), array("I", [0] * 3), array("Q", [30, 1, 0]),
+            None if resident is None else array("Q", resident),
+        )  # fmt: skip
+
+    seen = HalfUsed()
+    pattern = AccessPattern(Bounds(50, 1000), Bounds(0, 0), Bounds(5, 9))
+    seen.snapshot(window(0, [90, 10, 100]))
+    seen.snapshot(window(1, [40, 10, 100]))
+    seen.snapshot(window(2, None))
+    assert seen.untouched(Scheme(pattern, Action.PAGEOUT)) == 60 + 10
+    seen.event(Event(0, "target_end", {"target": 0}))
+    assert seen.untouched(Scheme(pattern, Action.PAGEOUT)) == 10
+    hot = replace(pattern, nr_accesses=Bounds(0, 3))
+    assert seen.untouched(Scheme(hot, Action.PAGEOUT)) == 0
 
 
 def test_several_schemes_are_told_apart() -> None:

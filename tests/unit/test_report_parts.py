@@ -58,9 +58,8 @@ def ask(file: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
 
 
 def without_why(document: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: value for key, value in document.items() if key not in ("sees", "coverage", "grain", "damaged")
-    }
+    beside = ("sees", "coverage", "grain", "damaged", "warmup_left_out_seconds")
+    return {key: value for key, value in document.items() if key not in beside}
 
 
 @pytest.mark.parametrize(

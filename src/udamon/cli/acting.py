@@ -14,6 +14,7 @@ from udamon import console
 from udamon.cli import acting_flags, acting_report, monitor
 from udamon.cli.acting_report import Account
 from udamon.cli.child import Child
+from udamon.cli.half_used import HalfUsed
 from udamon.cli.line import Line
 from udamon.cli.monitor import Monitor
 from udamon.cli.progress import Progress
@@ -98,12 +99,15 @@ class _Session:
         self._reread = Rereading(job.file, hang_up)
         self._progress = Progress(kdamond_cpu_ns=lambda: built.engine.kdamond_cpu_ns or 0)
         self._line = Line(sys.stderr, quiet=args.quiet, shared=child is not None)
+        self._half_used = HalfUsed() if built.via == "refs" else None
 
     def run(self, duration: float | None, stopped: threading.Event) -> str:
         """Returns what ended it."""
         engine = self._built.engine
         engine.bus.subscribe(self._progress)
         engine.bus.subscribe(self._line)
+        if self._half_used is not None:
+            engine.bus.subscribe(self._half_used)
         for text in (*self._built.notes, *self._impossible(), *self._hopeless()):
             self._line.say(text)
         try:
@@ -159,9 +163,10 @@ class _Session:
             self._line.say(f"{error} All stays as it was.")
 
     def _account(self, *, ended: bool = False) -> Account:
-        work, progress = self._work, self._progress
+        work, progress, statuses = self._work, self._progress, self._work.statuses()
+        half_used = self._half_used
         return Account(
-            statuses=work.statuses(),
+            statuses=statuses,
             seconds=progress.seconds,
             cpu_share=progress.cpu_share,
             start_cpu_seconds=progress.start_cpu_seconds,
@@ -171,6 +176,9 @@ class _Session:
             left=dict(work.hands.left) if ended else {},  # until then its owner is at it
             resident=work.hands.resident,
             held=work.held,
+            half_used={}
+            if half_used is None
+            else {status.index: half_used.untouched(status.scheme) for status in statuses},
         )
 
     def _tell(self, ended_by: str) -> None:

@@ -17,7 +17,9 @@ class Account:
 
     `dry`: nothing was done. `refaulted`: bytes of what was moved that came back, None where nobody looks. `left`:
     bytes in reach that were left alone, by reason. `resident`: of what a dry run would have tried, bytes in memory.
-    `held`: what keeps all schemes from acting, "" when nothing does. `passes` counts what each pass tried.
+    `half_used`: bytes, by scheme, that were untouched in the last window but lie in mappings that as a whole are
+    accessed too much for it, where nothing finer is seen. `held`: what keeps all schemes from acting, ""
+    when nothing does. `passes` counts what each pass tried.
     """
 
     statuses: Sequence[SchemeStatus]
@@ -30,6 +32,7 @@ class Account:
     left: Mapping[str, int] = field(default_factory=dict)
     resident: int | None = None
     held: str = ""
+    half_used: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def tried(self) -> int:
@@ -78,13 +81,28 @@ def _one(account: Account, status: SchemeStatus, *, named: bool) -> str:
             text += f", moved {format_size(stats.sz_moved)}"
     if status.why:
         text += f" ({'resting' if not status.active else 'waiting'}: {status.why})"
+    elif why := _half_used(account, status):
+        text += f" ({why})"
     return text
+
+
+def _half_used(account: Account, status: SchemeStatus) -> str:
+    """Why a scheme does little though memory lies idle; "" where it did more than what it cannot have."""
+    stats, size = status.stats, account.half_used.get(status.index, 0)
+    moved = stats.sz_applied if stats.sz_moved is None else stats.sz_moved
+    done = _met(account, status) if account.dry else moved
+    if status.scheme.action is Action.STAT or size <= done:
+        return ""
+    return f"{format_size(size)} untouched lie in mappings that are used in part, and refs cannot tell which pages"
 
 
 def summary(account: Account, stopped_by: str) -> Shown:
     """The totals, in some lines."""
     found = [f"{format_time(round(account.seconds, 1))}, ended by {stopped_by}; {_cost(account)}"]
     found += [f"scheme {_totals(account, status)}" for status in account.statuses]
+    for status in account.statuses:
+        if why := _half_used(account, status):
+            found.append(f"scheme {status.index} could not have more: {why}")
     if account.dry:
         there = "" if account.resident is None else f"; {format_size(account.resident)} of it was in memory"
         found.append(f"dry run: nothing was done{there}")

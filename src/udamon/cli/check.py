@@ -47,6 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mapping", metavar="NAME", help="only at mappings of this name, label or kind; * and ?"
     )
+    parser.add_argument(
+        "--include-warmup", action="store_true", help="check the start that record --warmup marked, too"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,13 +74,18 @@ def run(args: argparse.Namespace) -> int:
         min_length=args.min_length,
         min_snapshots=args.min_snapshots,
     )
-    filters = Filters.parse(time=args.time, targets=tuple(args.target), mapping=args.mapping)
+    filters = Filters.parse(
+        time=args.time,
+        targets=tuple(args.target),
+        mapping=args.mapping,
+        include_warmup=args.include_warmup,
+    )
     with (
         removing(),
         Source(open_recording(args.file, limits=reading.limits(args)), filters) as source,
     ):
         found = checks.measure(source, limits, allow_damaged=args.allow_damaged)
-        keys, said = common_keys(source), common_lines(source.recording)
+        keys, said = common_keys(source), common_lines(source)
         reading.tell_damage(source.recordings)
     if args.json:
         console.document(checks.document(found) | keys)

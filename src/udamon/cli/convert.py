@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from udamon import console
 from udamon.cli import reading
 from udamon.record.converting import FORMATS
 
@@ -40,13 +41,15 @@ def run(args: argparse.Namespace) -> int:
     from udamon.cli.bar import Bar
     from udamon.files.ending import removing
     from udamon.files.names import identities
-    from udamon.record.converting import check, convert
+    from udamon.record.converting import MARKED, check, convert
+    from udamon.record.metadata import warmup_until
     from udamon.record.opening import open_recording
 
     limits = reading.limits(args)
     check(args.file, args.output, args.to, compress=args.compress, force=args.force, raw=args.raw)
     with removing(), Bar(sys.stderr) as bar:
         recording = open_recording(args.file, bar.step, limits)
+        warm = warmup_until(recording.metadata, recording.path) is not None
         convert(
             recording,
             args.output,
@@ -58,4 +61,7 @@ def run(args: argparse.Namespace) -> int:
             progress=bar.step("writing"),
         )
     reading.tell_damage([recording])
+    if warm:
+        kept = "" if args.to in MARKED else f", and {args.to} cannot mark it"
+        console.say(f"the warm-up of {args.file} is converted, too{kept}.")
     return 0

@@ -1,15 +1,17 @@
-"""Watch a process and show where it touches memory while it does; without a target, all that are large."""
+"""Watch a process and show where it touches memory while it does; without a target, offer those that are large."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from udamon.cli import attributes, monitor, targets
+from udamon.cli import monitor, targets
 from udamon.cli.child import Child
 from udamon.errors import MissingExtra, UsageError
+from udamon.linux.pid_namespace import require_own
 
 if TYPE_CHECKING:
     from udamon.cli.monitor import Monitor
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `udamon live`."""
     parser.add_argument("--count", type=int, default=20, metavar="N",
-                        help="without a target: list the N largest processes of this user (default 20)")  # fmt: skip
+                        help="without a target: offer the N largest processes of this user (default 20)")  # fmt: skip
     monitor.configure(parser)
 
 
@@ -46,19 +48,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace, given: bool) -> None:
+    from udamon.live.session import Wish
+
     if given:
         targets.check(args)
-    elif (
-        args.via not in ("auto", "refs")
-        or args.ops
-        or args.policy
-        or args.range
-        or args.user
-        or args.same_cpu
-    ):
-        raise UsageError(
-            "without a target, live lists processes via refs and takes no other way of looking; give a target with it."
-        )
+    else:
+        require_own()  # none could be chosen
+        # The flags have to fit any process that may be chosen.
+        targets.check(_as_wished(args, Wish(pid=os.getpid())))
     if args.count < 1:
         raise UsageError(f"--count {args.count} lists nothing; give at least 1.")
     monitor.validate(args)
@@ -66,27 +63,28 @@ def _check(args: argparse.Namespace, given: bool) -> None:
 
 def _show(args: argparse.Namespace, child: Child | None, *, given: bool) -> None:
     from udamon.live.app import LiveApp
+    from udamon.live.largest import largest
     from udamon.live.state import LiveState
 
-    session = session_of(args, LiveState(), None if child is None else child.pid, given=given)
-    several = not given or bool(args.children or args.cgroup or len(targets.pids(args.pid or [])) > 1)
+    session = session_of(args, LiveState(), None if child is None else child.pid)
+    several = bool(args.children or args.cgroup or len(targets.pids(args.pid or [])) > 1)
     try:
-        session.start(session.wish, None if several else 0)
-        LiveApp(session.state, session, several=several, alone=not given).run()
+        if given:
+            session.start(session.wish, None if several else 0)
+            LiveApp(session.state, session, several=several).run()
+        else:
+            LiveApp(session.state, session, offer=lambda: largest(args.count)).run()
     finally:
         session.stop()
 
 
-def session_of(
-    args: argparse.Namespace, state: LiveState, command_pid: int | None, *, given: bool
-) -> Session:
-    """The session that `args` describe; without a target (`given`), of the largest processes."""
+def session_of(args: argparse.Namespace, state: LiveState, command_pid: int | None) -> Session:
+    """The session that `args` describe."""
     from udamon.engine.kdamond import Kdamond
     from udamon.live.session import Session
 
     def build(wish: Wish) -> Monitor:
-        wanted = _as_wished(args, wish)
-        built = monitor.build(wanted, command_pid) if given or wish.pid is not None else _largest(wanted)
+        built = monitor.build(_as_wished(args, wish), command_pid)
         if isinstance(built.engine, Kdamond):
             # What the screen takes is not the monitor's: else a budget would pay for the picture.
             built.engine.charge(time.thread_time_ns)
@@ -105,24 +103,3 @@ def _as_wished(args: argparse.Namespace, wish: Wish) -> argparse.Namespace:
     if wish.overhead is not None:
         wanted.overhead, wanted.sample, wanted.aggr, wanted.intervals_goal = wish.overhead, None, None, None
     return wanted
-
-
-def _largest(args: argparse.Namespace) -> Monitor:
-    """A census of the largest processes of this user."""
-    from udamon.core.clock import MonotonicClock
-    from udamon.engine.context import Context
-    from udamon.engine.kdamond import Kdamond
-    from udamon.engine.tuner import CensusBudget
-    from udamon.engine.watch import CensusWatch
-    from udamon.live.largest import LargestProcesses
-    from udamon.ops.available import choose
-    from udamon.ops.opening import open_census, open_ops
-
-    choose("refs")
-    clock = MonotonicClock()
-    ops = open_ops("vaddr", LargestProcesses(clock.now_ns, count=args.count))
-    attrs = attributes.attrs_of(args)
-    share = monitor.overhead_of(args)
-    watch = CensusWatch(open_census("refs", ops, max_ranges=attrs.max_nr_regions), clock)
-    tuner = None if share is None else CensusBudget(share)
-    return monitor.Monitor(Kdamond(Context(ops, watch, attrs), clock, tuner=tuner), ops.name, "refs", None)

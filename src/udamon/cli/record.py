@@ -22,8 +22,9 @@ from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identit
 from udamon.files.rotation import RotatedFile
 from udamon.model import WRITES_ONLY, Event, Snapshot
 from udamon.ops.coverage import line
+from udamon.record.metadata import WARMUP
 from udamon.record.writer import Writer
-from udamon.units import format_size, format_time, parse_size
+from udamon.units import format_size, format_time, parse_duration_ns, parse_size
 from udamon.workload.shapes import find
 
 FLUSH_S = 0.9  # a killed recorder loses less than a second; each flush costs about a millisecond
@@ -41,6 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace FILE")
     parser.add_argument("--duration", metavar="TIME", help="end after this time (default: with the target)")
+    parser.add_argument(
+        "--warmup",
+        metavar="TIME",
+        help="mark the first TIME, which is recorded, and left out by reports and check (default none)",
+    )
     parser.add_argument("--max-size", metavar="SIZE", help="keep only the latest SIZE, in FILE and FILE.1")
     parser.add_argument("--anonymize", action="store_true", help="leave out names, paths and command lines")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
@@ -52,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     check(args)
     monitor.validate(args)
     duration = parse_duration(args.duration)
+    warm_ns = _warmed_up(args.warmup, duration)
     try:
         _check_output(args)  # a COMMAND is not started for nothing
     except CannotError as error:
@@ -59,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             error.status = OWN_FAILURE
         raise
     with signals() as stopped:
-        return run_watching(args, lambda child: _record(args, child, duration, stopped))
+        return run_watching(args, lambda child: _record(args, child, duration, stopped, warm_ns))
 
 
 def _check_output(args: argparse.Namespace) -> None:
@@ -78,7 +85,11 @@ def _inputs(args: argparse.Namespace) -> set[Identity]:
 
 
 def _record(
-    args: argparse.Namespace, child: Child | None, duration: float | None, stopped: threading.Event
+    args: argparse.Namespace,
+    child: Child | None,
+    duration: float | None,
+    stopped: threading.Event,
+    warm_ns: int | None,
 ) -> str:
     """Returns what ended it."""
     max_size = None if args.max_size is None else parse_size(args.max_size)
@@ -96,6 +107,8 @@ def _record(
     with closing(engine):
         engine.open()  # a target that cannot be watched leaves no file, and an older one as it is
         metadata = _metadata(args, built)
+        if warm_ns is not None:
+            metadata[WARMUP] = warm_ns
         with Writer(
             args.output,
             metadata,
@@ -116,6 +129,20 @@ def _record(
             console.say(text)
     require_windows(progress, engine.skipped, child, ended_by)
     return ended_by
+
+
+def _warmed_up(text: str | None, duration: float | None) -> int | None:
+    """When the warm-up that begins now is over, ns on CLOCK_MONOTONIC; None without one. Raises UsageError."""
+    if text is None:
+        return None
+    warmup = parse_duration_ns(text)
+    if warmup == 0:
+        raise UsageError(f"--warmup {text} is no time at all; give at least 1ms, or leave it out.")
+    if duration is not None and warmup >= duration * 1e9:
+        raise UsageError(
+            f"--warmup {text} leaves nothing of --duration {format_time(duration)}; make it shorter, or record longer."
+        )
+    return time.monotonic_ns() + warmup
 
 
 class _Kept:

@@ -70,6 +70,9 @@ def _add(
     group.add_argument(
         "--mapping", metavar="NAME", help="only memory of mappings of this name, label or kind; * and ?"
     )
+    group.add_argument(
+        "--include-warmup", action="store_true", help="the start that record --warmup marked, too"
+    )
     reading.configure(parser)
     parts.configure(parser, name)
     pictures.configure(parser, name)
@@ -106,6 +109,8 @@ def _report(args: argparse.Namespace) -> Shown | None:
         age=args.age,
         targets=tuple(args.target),
         mapping=args.mapping,
+        include_warmup=args.include_warmup
+        or args.report == "info",  # which is about the recording as a whole
     )
     make = {"wss": _wss, "heatmap": _heatmap, "access": _access, "info": _info}.get(
         args.report, report_kinds.make
@@ -127,7 +132,7 @@ def _report(args: argparse.Namespace) -> Shown | None:
         if args.json:
             return text
         # What info says among its facts is not said twice.
-        said = common_lines(source.recording, told=args.report == "info")
+        said = common_lines(source, told=args.report == "info")
         return lines([text, *(each for sentence in said for each in ("", sentence))])
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from udamon.cli import acting, acting_flags
 from udamon.cli.acting import Job
 from udamon.core.scheme import Action
 from udamon.errors import UsageError
-from udamon.modules.single import FLAGS, scheme_of
+from udamon.modules.reclaim import ReclaimParameters
+from udamon.modules.single import FLAGS, PATTERN, QUOTA, scheme_of
+from udamon.ops.available import choose
 from udamon.schemes.config import load_schemes
 from udamon.schemes.config_pattern import WantedScheme
 
@@ -26,6 +29,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--action", choices=list(Action), help="what to do to memory that matches")
     for name, flag in FLAGS.items():
         group.add_argument(f"--{name}", metavar=flag.metavar, help=flag.help)
+    group.add_argument(
+        "--no-quota",
+        action="store_true",
+        help="no limit of time or bytes (default: that of reclaim, 10ms and 128 MiB a second)",
+    )
+    group.add_argument(
+        "--all", action="store_true", help="act on all memory, the hot included: instead of a pattern"
+    )
     acting_flags.configure(parser)
 
 
@@ -33,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Watch and tell, or act, until the target, the duration or the user ends it."""
     flags = {name: text for name in FLAGS if (text := getattr(args, name.replace("-", "_"))) is not None}
     if args.config is not None:
-        if args.action is not None or flags:
+        if args.action is not None or flags or args.all or args.no_quota:
             raise UsageError(
                 "schemes come from --config or from --action and its flags; leave one of them out."
             )
@@ -41,9 +52,31 @@ def run(args: argparse.Namespace) -> int:
         return acting.run(args, Job(lambda: load_schemes(path), path, dry=not args.apply))
     if args.action is None:
         raise UsageError("there is no scheme; give --config FILE, or --action with --min-age and the like.")
-    one = scheme_of(Action(args.action), flags)
+    one = _scheme(args, Action(args.action), flags)
 
     def read() -> Sequence[WantedScheme]:
         return (one,)
 
     return acting.run(args, Job(read, dry=not args.apply))
+
+
+def _scheme(args: argparse.Namespace, action: Action, flags: Mapping[str, str]) -> WantedScheme:
+    """The scheme that the flags describe. Raises UsageError."""
+    pattern = [name for name in PATTERN if name in flags]
+    if args.all and pattern:
+        raise UsageError(f"--all and --{pattern[0]} exclude each other; leave one of them out.")
+    if args.apply and not (args.all or pattern) and action is not Action.STAT:
+        raise UsageError(
+            f"without a pattern {action} would be applied to all memory, the hot included; say which memory with "
+            f"{', '.join('--' + name for name in PATTERN[:-1])} or --{PATTERN[-1]}, or give --all."
+        )
+    quota = [name for name in QUOTA if name in flags]
+    if args.no_quota and quota:
+        raise UsageError(f"--no-quota and --{quota[0]} exclude each other; leave one of them out.")
+    one = scheme_of(action, flags)
+    if quota or args.no_quota or action is Action.STAT:
+        return one
+    # As in reclaim: of physical memory all is there, and older kernels know no charge of failures.
+    sparse = not args.paddr and (args.sim is not None or choose(args.via) != "kernel")
+    (like,) = ReclaimParameters().schemes(sparse=sparse)
+    return replace(one, scheme=replace(one.scheme, quotas=like.scheme.quotas))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar
@@ -13,6 +13,8 @@ from textual.css.query import NoMatches
 
 from udamon.errors import UdamonError, UsageError
 from udamon.live.asking import Ask
+from udamon.live.choosing import ChoiceScreen
+from udamon.live.largest import Offered
 from udamon.live.screens import DetailScreen, TargetsScreen, cost_words
 from udamon.live.session import Session, Wish
 from udamon.live.state import LiveState
@@ -27,8 +29,8 @@ KEEP_UP_S = 1.0
 class LiveApp(TellingApp):
     """Shows `state`. Without a session nothing runs, and whoever posts to the state is what is seen.
 
-    With `several`, the first screen is the list of targets, else target 0. With `alone`, looking at one of
-    the list begins a monitor of it alone, which may see more than that of the list.
+    With `offer`, the first screen lists what that returns and nothing is watched until one is chosen; with
+    `several` it is the list of targets, else target 0.
     """
 
     TITLE = "udamon live"
@@ -41,13 +43,13 @@ class LiveApp(TellingApp):
         session: Session | None = None,
         *,
         several: bool = False,
-        alone: bool = False,
+        offer: Callable[[], Sequence[Offered]] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
         self.state, self.session = state, session
         self.paused = False
-        self._several, self._alone, self._now = several, alone, now
+        self._several, self._offer, self._now = several, offer, now
         self._shown = -1
         self._told_end = False
 
@@ -58,7 +60,10 @@ class LiveApp(TellingApp):
         return f"via {watched.via}" if watched is not None else "not watched"
 
     def on_mount(self) -> None:
-        self.push_screen(TargetsScreen() if self._several else DetailScreen())
+        if self._offer is not None:
+            self.push_screen(ChoiceScreen())
+        else:
+            self.push_screen(TargetsScreen() if self._several else DetailScreen())
         self.set_interval(REDRAW_S, self._redraw_often)
         self.set_interval(KEEP_UP_S, self.keep_up)
 
@@ -87,7 +92,7 @@ class LiveApp(TellingApp):
         self.redraw()
 
     def _keep_up(self) -> None:
-        if self.session is None:
+        if self.session is None or (self._offer is not None and self.session.watched is None):
             return
         try:
             self.session.keep_up()
@@ -107,28 +112,42 @@ class LiveApp(TellingApp):
         notes = self.state.notes
         return text.append(f"  {notes[-1]}") if notes else text
 
+    def offered(self) -> Sequence[Offered]:
+        """What could be watched; empty where a target was given."""
+        return () if self._offer is None else self._offer()
+
+    def choose(self, pid: int) -> None:
+        """Begin a monitor of this process."""
+        if self.session is not None and self._begin(replace(self.session.wish, pid=pid), 0):
+            self.push_screen(DetailScreen())
+
     def look(self, index: int) -> None:
         """Look at one of the list."""
-        line = next((line for line in self.state.lines() if line.index == index), None)
-        if self._alone and self.session is not None and line is not None and line.pid is not None:
-            wish = replace(self.session.wish, pid=line.pid)
-            if not self._begin(wish, 0):
-                return
-        else:
-            self.state.choose(index)
+        self.state.choose(index)
         self.push_screen(DetailScreen())
 
     def action_list(self) -> None:
-        """From one target to the list, where there is one."""
-        if not self._several:
+        """From one target to the list, where there is one; what was chosen from an offer is not watched any more."""
+        if not self._several and self._offer is None:
             return
         self.paused = False
-        self.pop_screen()
-        if self._alone and self.session is not None:
-            self._begin(replace(self.session.wish, pid=None), None)
+        if self._offer is not None and self.session is not None:
+            self._end()
         else:
             self.state.choose(None)
+        self.pop_screen()
         self._shown = -1
+
+    def _end(self) -> None:
+        assert self.session is not None
+        recorded = self.session.recording
+        try:
+            self.session.stop()
+            if recorded is not None:
+                self.notify(f"{recorded} is written.")
+        except UdamonError as error:
+            self._tell(error)
+        self.state.begin(None)
 
     def action_pause(self) -> None:
         """Hold the picture; the monitor goes on, and so does a recording."""

@@ -39,6 +39,9 @@ FLAGS = {
     ),
     "target-nid": Flag(("target_nid",), "NODE", "with migrate_hot and migrate_cold: where to"),
 }
+PATTERN = [name for name, flag in FLAGS.items() if flag.path[0] == "access_pattern"]
+"""The flags that say which memory."""
+QUOTA = [name for name, flag in FLAGS.items() if flag.path[0] == "quotas"]
 
 
 def scheme_of(action: Action, texts: Mapping[str, str]) -> WantedScheme:

@@ -22,6 +22,8 @@ FORMATS = {
     "arrow": "a recording of udamon: an Arrow stream",
 }
 """What can be written, and what it is."""
+MARKED = frozenset({"parquet", "csv", "arrow"})
+"""Of these, the ones that keep the metadata, and with it where a warm-up ends."""
 
 
 def check(

@@ -5,11 +5,28 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from udamon.errors import RecordingError
 from udamon.model import PAGE_SIZE
 from udamon.record.schema import VERSION
+
+WARMUP = "warmup_until_ns"
+"""Where there is a warm-up, its key: when it ends, ns on CLOCK_MONOTONIC."""
+
+
+def warmup_until(metadata: Mapping[str, Any], path: Path) -> int | None:
+    """When the warm-up of the recording at `path` ends, ns on CLOCK_MONOTONIC; None without one. RecordingError."""
+    until = metadata.get(WARMUP)
+    if until is None:
+        return None
+    if type(until) is not int or not 0 <= until < 1 << 63:
+        raise RecordingError(
+            f"{path}: {WARMUP} in its head is no time in ns; it was changed after udamon record wrote it."
+        )
+    return until
 
 
 def _boot_id() -> str | None:

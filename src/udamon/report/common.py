@@ -9,6 +9,7 @@ from udamon.ops.coverage import document, line
 from udamon.record.reader import Recording
 from udamon.report.grain import MAPPING, NOTE, grain_of
 from udamon.report.source import Source
+from udamon.units import format_time
 
 
 def common_keys(source: Source) -> dict[str, Any]:
@@ -19,6 +20,7 @@ def common_keys(source: Source) -> dict[str, Any]:
         "sees": recording.metadata.get("sees"),
         "grain": grain_of(recording),
         "coverage": coverage(recording),
+        "warmup_left_out_seconds": source.warmup_ns / 1e9,
         "damaged": [
             {
                 "file": str(damage.path),
@@ -32,13 +34,18 @@ def common_keys(source: Source) -> dict[str, Any]:
     }
 
 
-def common_lines(recording: Recording, *, told: bool = False) -> list[str]:
+def common_lines(source: Source, *, told: bool = False) -> list[str]:
     """What must be said beside any figure of the recording, a sentence each; without coverage where that was `told`."""
+    recording = source.recording
     lines = [NOTE] if grain_of(recording) == MAPPING else []
     if recording.metadata.get("sees") == WRITES_ONLY:
         lines.append("Writes only: memory that was merely read counts as not accessed.")
     if not told and (text := line(coverage(recording))):
         lines.append(text)
+    if source.warmup_ns:
+        lines.append(
+            f"Without the warm-up, the first {format_time(source.warmup_ns / 1e9)} (--include-warmup)."
+        )
     return lines
 
 

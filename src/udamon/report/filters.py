@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from udamon.errors import UsageError
 from udamon.units import parse_share, parse_size, parse_time_ns
@@ -41,7 +41,7 @@ def parse_address(text: str) -> int:
 class Filters:
     """Spans of: time (ns since the recording's start), address and size (bytes), rate (0..1), age (ns).
 
-    Time and target choose snapshots. The others choose regions: a snapshot stays, with what is left of it,
+    Time, target and warm-up choose snapshots. The others choose regions: a snapshot stays, with what is left of it,
     so that percentiles stay over all snapshots. A region that lies partly in `address` is cut to it, and its
     touched and resident bytes are taken to be spread evenly.
     """
@@ -55,6 +55,12 @@ class Filters:
     mapping: str | None = None
     """A pattern (with * and ?) for the name, label or kind of mappings; regions are cut to what they share
     with those, as with `address`."""
+
+    include_warmup: bool = field(default=False, compare=False)
+    """Whether windows of a recording's warm-up are looked at."""
+
+    since_ns: int | None = None
+    """Only windows that begin then or later, ns on CLOCK_MONOTONIC: the end of the warm-up (see `past_warmup`)."""
 
     pieces: tuple[tuple[int, int, int], ...] = ()
     """(target, start, end): only this memory, sorted and disjoint; it takes the place of `mapping`."""
@@ -75,6 +81,7 @@ class Filters:
         age: str | None = None,
         targets: tuple[int, ...] = (),
         mapping: str | None = None,
+        include_warmup: bool = False,
     ) -> Filters:
         """From what people write. Raises UsageError."""
         return cls(
@@ -85,12 +92,17 @@ class Filters:
             age=parse_span(age, parse_time_ns, "1s-10s") if age else ALL,
             targets=targets,
             mapping=mapping,
+            include_warmup=include_warmup,
         )
 
     @property
     def whole_moments(self) -> bool:
         """Whether of each moment all or nothing is left."""
-        return self == Filters(time=self.time)
+        return self == Filters(time=self.time, since_ns=self.since_ns)
+
+    def past_warmup(self, until_ns: int | None) -> Filters:
+        """These filters for a recording whose warm-up lasts until then; None where it has none."""
+        return replace(self, since_ns=None if self.include_warmup else until_ns)
 
     def view(self, start_ns: int, rows: str = "recording", *, sharing: bool = False) -> str:
         """The query behind the view `regions`; `start_ns` is the recording's start on CLOCK_MONOTONIC, and
@@ -130,6 +142,7 @@ class Filters:
 
     def _which(self, start_ns: int) -> str:
         tests = _between("time", *(None if side is None else side + start_ns for side in self.time))
+        tests += _between('"begin"', self.since_ns, None)
         if self.targets:
             tests.append(f"target IN ({', '.join(map(str, self.targets))})")
         return " AND ".join(tests) or "TRUE"

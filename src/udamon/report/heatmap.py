@@ -75,7 +75,8 @@ def measure(source: Source, rows: int, columns: int) -> Heatmap:
 def span(source: Source) -> tuple[int | None, int | None]:
     """The begin of the first window and the end of the last one, ns; None where nothing is left."""
     # The first and the last snapshots are among the few, and only those filters leave them out.
-    few = source.filters.time == ALL and not source.filters.targets
+    filters = source.filters
+    few = filters.time == ALL and filters.since_ns is None and not filters.targets
     begin, end = (source.few(SPAN.replace("regions", "some_regions")) if few else source.query(SPAN))[0]
     return begin, end
 

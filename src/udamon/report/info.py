@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from udamon.ops.coverage import line as coverage_line
+from udamon.record.metadata import warmup_until
 from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.common import coverage
@@ -34,6 +35,8 @@ class Info:
     begin_ns: int
     end_ns: int
     targets: list[tuple[TargetInfo, int, int, int, int]]
+    start_ns: int = 0
+    """When the recording began, on CLOCK_MONOTONIC, whatever filters leave of it."""
 
 
 def measure(source: Source, catalog: Catalog) -> Info:
@@ -46,7 +49,7 @@ def measure(source: Source, catalog: Catalog) -> Info:
         (catalog.target(index), *(rows[index][2:] if index in rows else (0, 0, 0, 0)))
         for index in sorted(catalog.targets)
     ]
-    return Info(source.recording, catalog, snapshots, regions, begin or 0, end or 0, targets)
+    return Info(source.recording, catalog, snapshots, regions, begin or 0, end or 0, targets, source.start_ns)
 
 
 def document(report: Info) -> dict[str, Any]:
@@ -62,6 +65,7 @@ def document(report: Info) -> dict[str, Any]:
         "snapshots": report.snapshots,
         "regions": report.regions,
         "seconds": (report.end_ns - report.begin_ns) / 1e9,
+        "warmup_seconds": _warmup_ns(report) / 1e9,
         "targets": [_target(*target) for target in report.targets],
         "monitor": {
             "cpu_seconds": None if cpu is None else (cpu + (kdamond or 0)) / 1e9,
@@ -101,6 +105,7 @@ def facts(report: Info) -> list[list[str]]:
     rows = [
         ["recorded", _when(metadata)],
         ["length", f"{clock(report.end_ns - report.begin_ns)}, {report.snapshots} snapshots{mean}"],
+        ["warm-up", _warmup(report)],
         [
             "looked",
             ours(" · ").join(
@@ -125,6 +130,16 @@ def facts(report: Info) -> list[list[str]]:
 def render(report: Info) -> Shown:
     """For people: the facts, then whom."""
     return lines([*table(facts(report), "<<", ""), "", *_targets(report.targets)]).rstrip()
+
+
+def _warmup_ns(report: Info) -> int:
+    until = warmup_until(report.recording.metadata, report.recording.path)
+    return 0 if until is None else max(0, until - report.start_ns)
+
+
+def _warmup(report: Info) -> str:
+    length = _warmup_ns(report)
+    return f"the first {clock(length)}: reports leave it out unless --include-warmup" if length else ""
 
 
 def _when(metadata: dict[str, Any]) -> str:

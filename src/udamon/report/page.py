@@ -46,7 +46,12 @@ def measure(source: Source, rows: int = ROWS, columns: int = COLUMNS) -> Page:
     histograms = page_curves.histograms(source)
     mappings = sorted(hot_cold.measure(source).lines, key=lambda line: -line.use.touched)
     about = info.measure(source, Catalog(source.recording))
-    return Page(about, picture, curve, working_set, histograms, mappings, source.filters != Filters())
+    return Page(about, picture, curve, working_set, histograms, mappings, _filtered(source))
+
+
+def _filtered(source: Source) -> bool:
+    """Whether somebody asked for a part; that a warm-up is left out is among the facts."""
+    return source.filters != Filters(since_ns=source.filters.since_ns)
 
 
 def title_of(page: Page) -> str:

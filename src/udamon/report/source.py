@@ -8,9 +8,11 @@ from typing import Any
 
 from udamon.errors import CannotError, MissingExtra, RecordingError, UsageError
 from udamon.files.temporary import TemporaryDirectory
+from udamon.record.metadata import warmup_until
 from udamon.record.reader import Place, Recording
 from udamon.report.filters import Filters, cut
 from udamon.report.mappings import pieces_of
+from udamon.units import format_time
 
 PART_ROWS = 3_000_000
 """Rows of a part, at most about so many (see Source.in_parts)."""
@@ -33,6 +35,8 @@ class _Some:
         if self._filters.targets:
             return self._recording.__arrow_c_stream__(requested_schema)
         begin, end = (None if side is None else int(side) + self._start_ns for side in self._filters.time)
+        if (since := self._filters.since_ns) is not None:
+            begin = since if begin is None else max(begin, since)
         return self._recording.some(SOME_ROWS, begin, end).__arrow_c_stream__(requested_schema)
 
 
@@ -64,7 +68,7 @@ class Source:
         self.recording, limits = recording, recording.limits
         self.recordings = [recording]
         """This one, and others that the same report is about."""
-        self.filters = filters or Filters()
+        self.filters = (filters or Filters()).past_warmup(warmup_until(recording.metadata, recording.path))
         self._full = duckdb.OutOfMemoryException
         # Private, and not the working directory that DuckDB would spill to by itself.
         self._spill = TemporaryDirectory("report")
@@ -156,8 +160,19 @@ class Source:
 
     def nothing(self) -> RecordingError:
         """The error of a report that found no snapshot to speak about."""
+        if self.warmup_ns and self.filters == Filters(since_ns=self.filters.since_ns):
+            return RecordingError(
+                f"{self.recording.path}: no snapshot begins after its warm-up of {format_time(self.warmup_ns / 1e9)}; "
+                "record longer, or look at that with --include-warmup."
+            )
         why = "is left by the filters; widen them" if self.filters != Filters() else "is in it; record longer"
         return RecordingError(f"{self.recording.path}: no snapshot {why}.")
+
+    @property
+    def warmup_ns(self) -> int:
+        """How much of the recording's start is left out as warm-up, ns."""
+        since = self.filters.since_ns
+        return 0 if since is None else max(0, since - self.start_ns)
 
     def close(self) -> None:
         """Give DuckDB's memory and disk back."""
