@@ -92,6 +92,10 @@ class FakeCensus:
         self.seen: dict[int, list[Touched]] = {}
         self.gone: set[int] = set()
         self.prepared: list[int] = []
+        self.exposed: list[list[int]] = []
+
+    def expose(self, targets: Sequence[Target]) -> None:
+        self.exposed.append([target.index for target in targets])
 
     def prepare(self, target: Target) -> None:
         self._check(target)

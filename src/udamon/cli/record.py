@@ -18,6 +18,8 @@ from udamon.cli.running import follow, parse_duration, run_watching, signals
 from udamon.cli.targets import check
 from udamon.errors import CannotError
 from udamon.model import WRITES_ONLY, Event, Snapshot
+from udamon.ops.available import grain
+from udamon.ops.tlb import Tlb, measured, sentence
 from udamon.record.output import OutputFile
 from udamon.record.writer import Writer
 from udamon.units import format_size, format_time, parse_size
@@ -66,13 +68,14 @@ def _record(
     if built.sees == WRITES_ONLY:
         text = f"{built.via} sees {built.sees}: memory that is only read looks untouched."
         bus.emit("note", {"text": text})
-    for text in built.notes:
+    tlb = measured(built.via, same_cpu=args.same_cpu)
+    for text in (*built.notes, *_hidden(tlb)):
         bus.emit("note", {"text": text})
         if not args.quiet:
             print(f"udamon: {text}", file=sys.stderr)
     with closing(engine):
         engine.open()  # a target that cannot be watched leaves no file, and an older one as it is
-        metadata = _metadata(args, built)
+        metadata = _metadata(args, built, tlb)
         with Writer(
             args.output, metadata, force=args.force, max_size=max_size, anonymize=args.anonymize
         ) as writer:
@@ -166,12 +169,20 @@ class _Recorder:
         )
 
 
-def _metadata(args: argparse.Namespace, built: Monitor) -> dict[str, object]:
+def _hidden(tlb: Tlb | None) -> list[str]:
+    """What must be said of accesses that a TLB hides."""
+    return [] if tlb is None or tlb.state != "stale" else [sentence(tlb)]
+
+
+def _metadata(args: argparse.Namespace, built: Monitor, tlb: Tlb | None) -> dict[str, object]:
     return {
         "ops": built.ops,
         "via": built.via,
         "sees": built.sees,
         "policy": built.policy,
+        "grain": grain(built.via),
+        "tlb": tlb and tlb.state,
+        "tlb_missed_below_bytes": tlb and tlb.missed_below,
         "attrs": built.engine.attrs.as_dict(),
         "command_line": sys.argv,
         "command": args.command,

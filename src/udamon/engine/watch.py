@@ -174,6 +174,7 @@ class CensusWatch:
             with suppress(TargetGone, NotPermitted):
                 self._census.prepare(target)
                 self._census.look(target)
+        self._census.expose(targets)
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
         self._ticks = attrs.max_nr_accesses
@@ -190,9 +191,10 @@ class CensusWatch:
             self._prepared.clear()
 
     def observe(self, targets: Sequence[Target], begin_ns: int, ticks: int, tick_ns: int) -> int:
-        for target in targets:
-            if target.index not in self._prepared:
-                self._prepare(target)
+        new = [target for target in targets if target.index not in self._prepared]
+        for target in new:
+            self._prepare(target)
+        self._expose(new)
         if self._clock.wait_until(begin_ns + ticks * tick_ns):
             return ticks
         passed = (self._clock.now_ns() - begin_ns) // tick_ns
@@ -204,6 +206,7 @@ class CensusWatch:
         Preparing is the next thing after looking so that as little as possible goes unseen in between.
         """
         self._looked.clear()
+        again = []
         for target in targets:
             begin = self._prepared.pop(target.index, None)
             if begin is None:
@@ -214,11 +217,13 @@ class CensusWatch:
                 continue  # the next update says so to everyone
             self._looked[target.index] = begin, self._clock.now_ns()
             self._prepare(target)
+            again.append(target)
             cuts = self._cuts.get(target.index, NO_CUTS)
             target.regions = successors(target.regions, seen, self._ticks, cuts)
             self._seen[target.index] = seen
             if cuts:
                 self._cuts[target.index] = {r.start for r in target.regions if r.start in cuts}
+        self._expose(again)
         largest = max((r.nr_accesses for t in targets for r in t.regions), default=0)
         for target in targets:
             age(target.regions, largest // 10)
@@ -229,6 +234,11 @@ class CensusWatch:
         except (TargetGone, NotPermitted):
             return
         self._prepared[target.index] = self._clock.now_ns()
+
+    def _expose(self, targets: Sequence[Target]) -> None:
+        prepared = [target for target in targets if target.index in self._prepared]
+        if prepared:
+            self._census.expose(prepared)
 
     def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:
         return self._looked.get(target.index)

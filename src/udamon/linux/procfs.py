@@ -84,10 +84,32 @@ def read_stat(pid: int, root: Path = PROC) -> Stat:
     )  # fmt: skip
 
 
-def last_cpu(pid: int, root: Path = PROC) -> int:
-    """The processor that the process's first thread ran on last. Raises as read_stat."""
-    data = read_bytes(f"{root}/{pid}/stat")
-    return int(data[data.rindex(b")") + 2 :].split()[36])
+def thread_ids(pid: int, root: Path = PROC) -> list[int]:
+    """The threads of a process. Raises OSError when it is gone."""
+    return [int(name) for name in os.listdir(f"{root}/{pid}/task")]
+
+
+def last_cpus(pid: int, root: Path = PROC) -> set[int]:
+    """The processors that the process's threads ran on last. Raises OSError when it is gone."""
+    found = set()
+    for tid in thread_ids(pid, root):
+        try:
+            data = read_bytes(f"{root}/{pid}/task/{tid}/stat")
+        except OSError:
+            continue  # it ended
+        found.add(int(data[data.rindex(b")") + 2 :].split()[36]))
+    return found
+
+
+def allowed_cpus(pid: int, root: Path = PROC) -> set[int]:
+    """The active processors that some thread of the process may run on. Raises OSError when it is gone."""
+    found: set[int] = set()
+    for tid in thread_ids(pid, root):
+        try:
+            found |= os.sched_getaffinity(tid)
+        except ProcessLookupError:
+            continue  # it ended
+    return found
 
 
 def cpu_ns(process: ProcessId, root: Path = PROC) -> int:

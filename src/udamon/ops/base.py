@@ -53,6 +53,10 @@ class Census(Protocol):
     def prepare(self, target: Target) -> None:
         """Clear the accessed state. Raises TargetGone or NotPermitted."""
 
+    def expose(self, targets: Sequence[Target]) -> None:
+        """After `prepare` of all of `targets`: see to it that no TLB hides their accesses, where that takes more
+        than `prepare`. Never raises for a target that went away."""
+
     def look(self, target: Target) -> list[Touched]:
         """Ranges with anything resident, in address order. Raises TargetGone or NotPermitted."""
 

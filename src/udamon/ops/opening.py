@@ -75,8 +75,7 @@ def open_census(
         from udamon.ops.softdirty import SoftDirty
 
         return SoftDirty(roots, max_ranges=max_ranges, only_ranges=ops.name == "fvaddr")
-    from udamon.linux import features
     from udamon.ops.refs import Refs
+    from udamon.ops.tlb import way
 
-    flush = not features.soft_dirty() and features.own_page_map_entries() != []
-    return Refs(roots, flush=flush, only_ranges=ops.name == "fvaddr")
+    return Refs(roots, tlb=way(), only_ranges=ops.name == "fvaddr")

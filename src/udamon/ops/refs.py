@@ -12,9 +12,7 @@ What its answers mean:
   that several processes map counts as touched in each of them when one touched it.
 - Accesses through the TLB do not set accessed bits that were cleared behind its back: a working set within
   the TLB's reach (some MiB with small pages, GiB with huge ones) looks nearly idle to one clear_refs. So
-  the TLB is flushed by clear_refs 4 where that does nothing else (a kernel without soft-dirty bits) and
-  costs a tenth of clear_refs 1. Not so for processes that run virtual machines: there it would
-  also tear down the guest's page tables. Accesses by a guest itself are not seen.
+  the TLB is flushed or displaced after that (ops/tlb.py). Accesses by a guest itself are not seen.
 - Pages of hugetlb are not seen: `unseen` has their size.
 - Preparing holds the target's mapping lock: its page faults wait meanwhile (about 4 ms per GiB).
 """
@@ -32,6 +30,7 @@ from udamon.linux.roots import Roots
 from udamon.linux.smaps import Referenced, hugetlb_bytes, parse_referenced, read_smaps
 from udamon.model import Range
 from udamon.ops.base import Touched
+from udamon.ops.tlb import Way, displace
 
 _GUEST = b"anon_inode:kvm-vcpu"
 _REMEMBERED = 10_000
@@ -40,8 +39,8 @@ _REMEMBERED = 10_000
 class Refs:
     """The census by clear_refs and smaps.
 
-    `flush` says that clear_refs 4 only flushes the TLB here (features.soft_dirty is False). With
-    `only_ranges`, whole mappings that intersect the target's ranges are answered for: fvaddr.
+    `tlb` says what is done about accesses that a TLB hides. With `only_ranges`, whole mappings that intersect the
+    target's ranges are answered for: fvaddr.
     """
 
     name = "refs"
@@ -50,11 +49,11 @@ class Refs:
         self,
         roots: Roots = Roots(),  # noqa: B008 (immutable)
         *,
-        flush: bool = False,
+        tlb: Way = "none",
         only_ranges: bool = False,
     ) -> None:
         self._proc = roots.proc
-        self._flush = flush
+        self._tlb = tlb
         self._only_ranges = only_ranges
         self._guests: dict[ProcessId, bool] = {}
         self.unseen: dict[int, int] = {}
@@ -64,8 +63,16 @@ class Refs:
         """Clear the accessed state of all of the target. Raises TargetGone, NotPermitted or NotSupported."""
         process = _process(target)
         with process_errors(process.pid, self._proc, process.start_time):
-            flush = self._flush and not self._is_guest(process)
+            # Where it would tear down the page tables of a virtual machine, flushing is not for nothing.
+            flush = self._tlb == "flush" and not self._is_guest(process)
             clear_referenced(process, flush=flush, root=self._proc)
+
+    def expose(self, targets: Sequence[Target]) -> None:
+        """Displace what the TLBs hold of those whose TLB was not flushed, once for all of them."""
+        if self._tlb == "none":
+            return
+        hidden = [t for t in targets if self._tlb == "visit" or self._guests.get(_process(t), False)]
+        displace(hidden, self._proc)
 
     def look(self, target: Target) -> list[Touched]:
         """Mappings with anything resident, in address order. Raises as `prepare`."""

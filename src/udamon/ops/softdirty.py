@@ -82,6 +82,9 @@ class SoftDirty:
             self._known[target.index] = frozenset(map(line_range, read_lines(process, self._proc)))
             clear_soft_dirty(process, self._proc)
 
+    def expose(self, targets: Sequence[Target]) -> None:
+        """Clearing soft-dirty bits has flushed the TLB."""
+
     def look(self, target: Target) -> list[Touched]:
         """Ranges with anything resident, in address order. Raises as `prepare`."""
         process = _process(target)

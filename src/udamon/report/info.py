@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from udamon.ops.available import grain
 from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.source import Source
@@ -56,6 +57,9 @@ def document(report: Info) -> dict[str, Any]:
         "via": metadata.get("via"),
         "ops": metadata.get("ops"),
         "policy": metadata.get("policy"),
+        "grain": metadata.get("grain") or grain(str(metadata.get("via"))),
+        "tlb": metadata.get("tlb"),
+        "tlb_missed_below_bytes": metadata.get("tlb_missed_below_bytes"),
         "snapshots": report.snapshots,
         "regions": report.regions,
         "seconds": (report.end_ns - report.begin_ns) / 1e9,
