@@ -14,7 +14,7 @@ import pytest
 from tests.integration.programs import MIB, Watched, as_nobody, forked, running
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, TargetGone
-from udamon.linux import features, procfs
+from udamon.linux import procfs
 from udamon.model import Range
 from udamon.native._native import address_of
 from udamon.ops.base import Touched
@@ -80,15 +80,6 @@ def test_within_ranges(watched: Watched) -> None:
     finally:
         ops.close()
     assert (found.start, found.end) == (watched.a, watched.a + watched.size)
-
-
-@pytest.mark.skipif(features.soft_dirty(), reason="clear_refs 4 does more than flush on this kernel")
-def test_small_working_sets_are_seen() -> None:
-    """Within the TLB's reach accessed bits are not set anew: the flush makes them so."""
-    with running(size=256 << 10) as watched:
-        target, refs = target_of(watched.pid), Refs(flush=True)
-        for _ in range(3):
-            assert at(census(refs, target), watched.a).touched >= 0.95 * watched.size
 
 
 def test_ends_between_prepare_and_look() -> None:

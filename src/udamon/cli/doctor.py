@@ -76,6 +76,12 @@ def _conflicts(kernel: KernelDamon, idle: Usable, locks: Mapping[str, str], root
         yield f"Target {target} is already watched by another monitor ({holder})."
     if kernel.busy and idle.offered:
         yield "In-kernel DAMON and idle page tracking use up the same bits: idle will see less."
+    if kernel.physical != "no":
+        may = "" if kernel.physical == "yes" else "may "
+        yield (
+            f"In-kernel DAMON {may}watch{'' if may else 'es'} physical memory: refs says too much of files and shared "
+            "memory."
+        )
     if hides_processes(roots.proc):
         yield f"{roots.proc} is mounted with hidepid: processes of other users do not show."
 
@@ -96,6 +102,7 @@ def document(found: Findings) -> dict[str, object]:
             "why": kernel.why,
             "users": list(kernel.users),
             "ops": None if kernel.ops is None else list(kernel.ops),
+            "physical": kernel.physical,
         },
         "locks": [{"target": target, "holder": holder} for target, holder in found.locks.items()],
         "conflicts": list(found.conflicts),

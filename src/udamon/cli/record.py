@@ -7,6 +7,7 @@ import resource
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from udamon.cli.targets import check
 from udamon.errors import CannotError
 from udamon.model import WRITES_ONLY, Event, Snapshot
 from udamon.ops.available import grain
-from udamon.ops.tlb import Tlb, measured, sentence
+from udamon.ops.tlb import Tlb, sentence
 from udamon.record.output import OutputFile
 from udamon.record.writer import Writer
 from udamon.units import format_size, format_time, parse_size
@@ -68,13 +69,16 @@ def _record(
     if built.sees == WRITES_ONLY:
         text = f"{built.via} sees {built.sees}: memory that is only read looks untouched."
         bus.emit("note", {"text": text})
-    tlb = measured(built.via, same_cpu=args.same_cpu)
-    for text in (*built.notes, *_hidden(tlb)):
+    tlb = built.tlb()
+    told = [*built.notes, *_hidden(tlb)]
+    for text in told:
         bus.emit("note", {"text": text})
         if not args.quiet:
             print(f"udamon: {text}", file=sys.stderr)
     with closing(engine):
         engine.open()  # a target that cannot be watched leaves no file, and an older one as it is
+        if not args.quiet:
+            first.tell(told)
         metadata = _metadata(args, built, tlb)
         with Writer(
             args.output, metadata, force=args.force, max_size=max_size, anonymize=args.anonymize
@@ -102,6 +106,12 @@ class _Kept:
     def event(self, event: Event) -> None:
         if self._events is not None:
             self._events.append(event)
+
+    def tell(self, told: Sequence[str]) -> None:
+        """Print the notes of that time but for those that were `told`."""
+        for event in self._events or ():
+            if event.name == "note" and (text := str(event.data["text"])) not in told:
+                print(f"udamon: {text}", file=sys.stderr)
 
     def hand_over(self, writer: Writer) -> None:
         """Give them to `writer`, and keep no more."""
@@ -155,6 +165,10 @@ class _Recorder:
         }
         if (kdamond := self._engine.kdamond_cpu_ns) is not None:
             cost["kdamond_cpu_ns"] = kdamond
+        if (target_cost := self._engine.target_cost_ns) is not None:
+            cost["target_cost_ns"] = target_cost
+        if (pause := self._engine.longest_pause_ns) is not None:
+            cost["longest_pause_ns"] = pause
         return cost
 
     def summary(self, path: str) -> str:
@@ -181,6 +195,7 @@ def _metadata(args: argparse.Namespace, built: Monitor, tlb: Tlb | None) -> dict
         "sees": built.sees,
         "policy": built.policy,
         "grain": grain(built.via),
+        "marked_by_others": built.marked_by_others,
         "tlb": tlb and tlb.state,
         "tlb_missed_below_bytes": tlb and tlb.missed_below,
         "attrs": built.engine.attrs.as_dict(),

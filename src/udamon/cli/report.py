@@ -127,6 +127,9 @@ def _report(args: argparse.Namespace) -> str | None:
         text = render()
         if source.recording.metadata.get("sees") == WRITES_ONLY:
             text += "\n\nWrites only: memory that was merely read counts as not accessed."
+        if source.recording.metadata.get("marked_by_others") in ("yes", "maybe"):
+            text += "\n\nIn-kernel DAMON watched physical memory beside this, or may have: files and shared memory are "
+            text += "upper bounds."
         return text
 
 
@@ -244,5 +247,6 @@ def _info(args: argparse.Namespace, source: Source) -> Found:
 def _json(document: dict[str, object], source: Source) -> str:
     import json
 
-    # What counts as an access; null where an older recording does not say.
-    return json.dumps(document | {"sees": source.recording.metadata.get("sees")}, allow_nan=False)
+    # What counts as an access, and whose; null where an older recording does not say.
+    known = {key: source.recording.metadata.get(key) for key in ("sees", "marked_by_others")}
+    return json.dumps(document | known, allow_nan=False)

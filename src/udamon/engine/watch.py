@@ -18,9 +18,9 @@ from udamon.core.tuning import rescale
 from udamon.engine.acting import Acted
 from udamon.engine.resident import Residents, overlaps
 from udamon.engine.successors import NO_CUTS, resident_bytes, successors
-from udamon.errors import NotPermitted, RangesError, TargetGone
+from udamon.errors import NotPermitted, PauseTooLong, RangesError, TargetGone
 from udamon.model import PAGE_SIZE
-from udamon.ops.base import Census, Sampler, Touched
+from udamon.ops.base import TOUCH_NS, Census, Sampler, Touched
 
 
 class Watch(Protocol):
@@ -32,11 +32,22 @@ class Watch(Protocol):
     answers_early: bool
     """An aggregation that is cut short still has an answer."""
 
+    @property
+    def target_cost_ns(self) -> int:
+        """What watching has cost the targets so far, by an estimate."""
+
+    @property
+    def longest_pause_ns(self) -> int:
+        """The longest time so far that a target's mapping lock was held at a time."""
+
+    def news(self) -> list[str]:
+        """What people should know, and were not told yet."""
+
     def rehearse(self, targets: Sequence[Target]) -> None:
         """Do once what an aggregation will cost, without a result, so that it can be measured."""
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
-        """Targets came, went or changed their ranges."""
+        """Targets came, went or changed their ranges. Raises PauseTooLong where none of them may be looked at."""
 
     def change(self, targets: Sequence[Target], old: Attrs, new: Attrs, *, aggregated: bool) -> None:
         """Attributes changed."""
@@ -88,11 +99,23 @@ class SampledWatch:
         self.checks = 0
         self.checking_ns = 0
         """CPU time that planning, making and folding in the checks took."""
+        self._hits = 0
         self._cpu_ns = cpu_ns
         self._sampler = sampler
         self._random = random
         self._min_region = min_region
         self._residents = residents
+
+    @property
+    def target_cost_ns(self) -> int:
+        return self._hits * TOUCH_NS
+
+    @property
+    def longest_pause_ns(self) -> int:
+        return 0 if self._residents is None else self._residents.held.longest_ns
+
+    def news(self) -> list[str]:
+        return []
 
     def rehearse(self, targets: Sequence[Target]) -> None:
         """Samples are cheap one by one: nothing to rehearse."""
@@ -118,6 +141,7 @@ class SampledWatch:
         seed = self._random.getrandbits(64)
         answers = self._sampler.sample(targets, slots, begin_ns, ticks, tick_ns, seed)
         self.checks += answers.checks
+        self._hits += sum(answers.hits)
         self.policy.fold(targets, slots, answers)
         self.checking_ns += self._cpu_ns() - before
         return answers.ticks
@@ -168,10 +192,25 @@ class CensusWatch:
         self._looked: dict[int, tuple[int, int]] = {}
         self._seen: dict[int, list[Touched]] = {}
         self._cuts: dict[int, set[int]] = {}  # where schemes began and stopped
+        self._known: set[int] = set()
+        self._refused: set[int] = set()  # a look would stop them for too long
+        self._news: list[str] = []
+
+    @property
+    def target_cost_ns(self) -> int:
+        return self._census.pauses.cost_ns
+
+    @property
+    def longest_pause_ns(self) -> int:
+        return self._census.pauses.longest_ns
+
+    def news(self) -> list[str]:
+        told, self._news = self._news, []
+        return told
 
     def rehearse(self, targets: Sequence[Target]) -> None:
         for target in targets:
-            with suppress(TargetGone, NotPermitted):
+            with suppress(TargetGone, NotPermitted, PauseTooLong):
                 self._census.prepare(target)
                 self._census.look(target)
         self._census.expose(targets)
@@ -182,6 +221,24 @@ class CensusWatch:
         for known in (self._prepared, self._looked, self._seen, self._cuts):
             for gone in known.keys() - here:
                 del known[gone]
+        self._forecast(targets)
+
+    def _forecast(self, targets: Sequence[Target]) -> None:
+        """Say of targets that came what a look will do to them, or that it will not be done."""
+        pauses = self._census.pauses
+        first, refusals = not self._known, []
+        for target in targets:
+            if target.index not in self._known:
+                refusals.append(pauses.too_long(target))
+                if (text := refusals[-1] or pauses.warning(target)) is not None:
+                    self._news.append(text)
+                if refusals[-1] is not None:
+                    self._refused.add(target.index)
+        here = {target.index for target in targets}
+        self._refused &= here
+        self._known = here
+        if first and refusals and None not in refusals:
+            raise PauseTooLong(str(refusals[0]))
 
     def change(self, targets: Sequence[Target], old: Attrs, new: Attrs, *, aggregated: bool) -> None:
         self._ticks = new.max_nr_accesses
@@ -231,6 +288,11 @@ class CensusWatch:
     def _prepare(self, target: Target) -> None:
         try:
             self._census.prepare(target)
+        except PauseTooLong as refused:
+            if target.index not in self._refused:  # it has grown
+                self._refused.add(target.index)
+                self._news.append(str(refused))
+            return
         except (TargetGone, NotPermitted):
             return
         self._prepared[target.index] = self._clock.now_ns()

@@ -134,6 +134,16 @@ def read_status(pid: int | str = "self", root: Path = PROC) -> Status:
     return Status(int(fields[b"Tgid"]), int(fields[b"Uid"].split()[1]), int(fields.get(b"CapEff", b"0"), 16))
 
 
+def resident_bytes(process: ProcessId, root: Path = PROC) -> int:
+    """What of the process is in memory, without hugetlb; without looking at any page. Raises OSError."""
+    if not is_alive(process, root):
+        raise _no_such_process()
+    for line in read_bytes(f"{root}/{process.pid}/status").splitlines():
+        if line.startswith(b"VmRSS:"):
+            return int(line.split()[1]) << 10
+    return 0  # a zombie, or a kernel thread
+
+
 def read_cmdline(pid: int, root: Path = PROC) -> list[str]:
     """The arguments; empty for zombies and kernel threads. Raises OSError."""
     data = read_bytes(f"{root}/{pid}/cmdline").rstrip(b"\0")

@@ -11,12 +11,15 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from udamon.linux.procfs import ProcessId, open_of, read_fd
+from udamon.linux.held import Held
+from udamon.linux.procfs import ProcessId, open_of
 from udamon.linux.roots import PROC
+from udamon.linux.urgent import urgent
 
 # Fields are found by name, others may come in between. No name of a mapping can look like one, for the
 # kernel prints a newline in a name as \012. Twice as fast as one pattern for all of an entry.
 _RESIDENT = re.compile(rb"\nRss: +([1-9][0-9]*) kB\n")
+_HUGE = re.compile(rb"\n(?:AnonHugePages|ShmemPmdMapped|FilePmdMapped): +([1-9][0-9]*) kB\n")
 _HUGETLB = re.compile(
     rb"^[0-9a-f]+-[0-9a-f]+ [^\n]*\n(?:(?!Shared_Hugetlb:)[A-Z][^\n]*\n)*"
     rb"Shared_Hugetlb: +([0-9]+) kB\nPrivate_Hugetlb: +([0-9]+) kB\n",
@@ -37,11 +40,25 @@ class Referenced(NamedTuple):
     referenced: int
 
 
-def read_smaps(process: ProcessId, root: Path = PROC) -> bytes:
-    """The file as it is; the kernel walks every resident page for it. Raises OSError."""
+def read_smaps(
+    process: ProcessId, root: Path = PROC, *, held: Held | None = None, hurry: bool = False
+) -> bytes:
+    """The file as it is; the kernel walks every resident page for it. Raises OSError.
+
+    Each read holds the target's mapping lock for as many mappings as fit into it (one at least): `held` counts that,
+    and in a `hurry` the thread is not taken off its processor meanwhile.
+    """
+    held = held or Held()
     fd = open_of(process, "smaps", os.O_RDONLY, root)
+    chunks: list[bytes] = []
     try:
-        return read_fd(fd)
+        with urgent(hurry):
+            while True:
+                with held.call():
+                    chunk = os.read(fd, 1 << 16)
+                if not chunk:
+                    return b"".join(chunks)
+                chunks.append(chunk)
     finally:
         os.close(fd)
 
@@ -59,6 +76,17 @@ def _entry_around(data: bytes, position: int, rss_kib: int) -> Referenced:
     at = data.index(b"\nReferenced:", position) + len(b"\nReferenced:")
     referenced_kib = int(data[at : data.index(b"kB", at)])
     return Referenced(int(start, 16), int(end, 16), rss_kib << 10, referenced_kib << 10)
+
+
+def huge_bytes(data: bytes) -> dict[int, int]:
+    """Bytes in transparent huge pages of the mappings that have any, by their start."""
+    found: dict[int, int] = {}
+    for match in _HUGE.finditer(data):
+        head_end = data.rindex(b"\nSize:", 0, match.start())
+        line = data.rfind(b"\n", 0, head_end) + 1
+        start = int(data[line : data.index(b"-", line)], 16)
+        found[start] = found.get(start, 0) + (int(match[1]) << 10)
+    return found
 
 
 def hugetlb_bytes(data: bytes) -> int:

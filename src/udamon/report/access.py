@@ -39,6 +39,8 @@ class Line:
     mapped: Mapped | None
     temperature: int = 0
     """As damo has it (udamon.report.temperature)."""
+    upper_bound: bool = False
+    """`touched` may be the work of others."""
 
     @property
     def size(self) -> int:
@@ -105,7 +107,8 @@ def _line(row: Sequence[Any], catalog: Catalog, weights: tuple[int, int, int]) -
     rate = nr_accesses / ticks if ticks else 0.0
     window = ticks * sample_ns
     heat = temperature_of(end - start, nr_accesses, ticks, age * window, weights)
-    return Line(target, start, end, nr_accesses, age, round(touched), rate, window, mapped, heat)
+    bound = mapped is not None and catalog.upper_bound(mapped.kind)
+    return Line(target, start, end, nr_accesses, age, round(touched), rate, window, mapped, heat, bound)
 
 
 def document(report: Access) -> dict[str, Any]:
@@ -124,6 +127,7 @@ def document(report: Access) -> dict[str, Any]:
                 "rate": line.rate,
                 "age": line.age,
                 "touched_bytes": line.touched,
+                "upper_bound": line.upper_bound,
                 "temperature": line.temperature,
                 "mapping": (line.mapped.name or "[anon]") if line.mapped else None,
                 "kind": line.mapped.kind if line.mapped else None,
