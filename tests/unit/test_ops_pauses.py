@@ -10,7 +10,8 @@ import pytest
 from tests.unit.test_linux_fake import FakeProc
 from udamon.core.target import Target
 from udamon.linux.held import Held
-from udamon.linux.urgent import urgent
+from udamon.linux.procfs import ProcessId
+from udamon.linux.urgent import crowding, urgent
 from udamon.ops import pauses
 from udamon.ops.base import TOUCH_NS
 from udamon.ops.pauses import Pauses, page_ns
@@ -41,12 +42,36 @@ def process(fake: FakeProc, resident: int) -> Target:
 @pytest.fixture(autouse=True)
 def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pauses, "page_ns", lambda: 40.0)
+    monkeypatch.setattr(pauses, "may_be_urgent", lambda: True)
 
 
 def test_the_forecast_follows_what_is_resident(fake: FakeProc) -> None:
     found = Pauses(fake.root)
     assert found.forecast_ns(process(fake, 64 << 20)) == int(16384 * pauses.PAGE_NS), "not worth calibrating"
     assert found.forecast_ns(process(fake, GIB)) == 262144 * 40
+
+
+def test_who_may_not_hurry_waits_for_others(fake: FakeProc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as this process has waited so far, for what it ran; and so does who would hurry for too long."""
+    monkeypatch.setattr(pauses, "crowding", lambda: 3.0)
+    alone = 262144 * 40
+    assert Pauses(fake.root).forecast_ns(process(fake, GIB)) == alone
+    assert Pauses(fake.root).forecast_ns(process(fake, 16 * GIB)) == 3 * 16 * alone
+    monkeypatch.setattr(pauses, "may_be_urgent", lambda: False)
+    assert Pauses(fake.root).forecast_ns(process(fake, GIB)) == 3 * alone
+
+
+def test_how_crowded_it_is(tmp_path: Path) -> None:
+    (tmp_path / "self").mkdir()
+    assert crowding(tmp_path) == 1
+    (tmp_path / "self/schedstat").write_text("2000 500 3\n")
+    assert crowding(tmp_path) == 1.25
+    (tmp_path / "self/schedstat").write_text("0 500 3\n")
+    assert crowding(tmp_path) == 1
+    cpus = len(os.sched_getaffinity(0))
+    (tmp_path / "loadavg").write_text(f"0.1 0.1 0.1 {6 * cpus}/100 99\n")
+    assert crowding(tmp_path) == 6
+    assert crowding() >= 1
 
 
 def test_the_forecast_follows_what_was_measured(fake: FakeProc) -> None:
@@ -95,7 +120,7 @@ def test_huge_pages_are_not_small_ones() -> None:
     with hot_set(16 << 20) as child:
         assert child.touch(16 << 20)
         process = (child.target.pid or 0, child.target.start_time or 0)
-        assert pauses._huge_bytes(pauses.ProcessId(*process), Path("/proc")) < 16 << 20
+        assert pauses._huge_bytes(ProcessId(*process), Path("/proc")) < 16 << 20
 
 
 def test_hurrying_is_over_afterwards() -> None:

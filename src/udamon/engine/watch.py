@@ -141,9 +141,10 @@ class SampledWatch:
         seed = self._random.getrandbits(64)
         answers = self._sampler.sample(targets, slots, begin_ns, ticks, tick_ns, seed)
         self.checks += answers.checks
-        self._hits += sum(answers.hits)
+        hits = 0 if self._sampler.name == "sim" else sum(answers.hits)
+        self._hits += hits
         self.policy.fold(targets, slots, answers)
-        self.checking_ns += self._cpu_ns() - before
+        self.checking_ns += self._cpu_ns() - before + hits * TOUCH_NS
         return answers.ticks
 
     def merge(self, targets: Sequence[Target]) -> None:

@@ -101,6 +101,11 @@ class HotSet:
         self._words[0] = size
         return self.rounds()
 
+    @property
+    def count(self) -> int:
+        """Rounds that were completed so far."""
+        return self._words[1]
+
     def rest(self) -> None:
         """Touch nothing more from soon on."""
         self._words[0] = 0
