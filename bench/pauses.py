@@ -17,7 +17,6 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from tests.integration.programs import become_nobody
-from udamon.linux.urgent import may_be_urgent
 from udamon.ops.pauses import Pauses, page_ns
 from udamon.ops.refs import Refs
 from udamon.ops.tlb import HotSet, hot_set, way
@@ -94,8 +93,7 @@ def main(words: list[str]) -> int:
         sys.stdout.flush()
         if (pid := os.fork()) == 0:
             become_nobody()
-            for known in (page_ns, may_be_urgent):
-                known.cache_clear()
+            page_ns.cache_clear()
             table("an ordinary user")
             os._exit(0)
         os.waitpid(pid, 0)

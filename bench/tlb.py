@@ -32,12 +32,12 @@ from udamon.native._native import address_of, populate, touch
 from udamon.ops.available import probe
 from udamon.ops.idle import IdleSampler
 from udamon.ops.refs import Refs
-from udamon.ops.tlb import Way, hot_set, way
+from udamon.ops.tlb import Way, hot_set, touched, way
 from udamon.units import format_size
 
 SIZES = [1 << shift for shift in range(18, 27)]  # 256 KiB to 64 MiB
 REFS_SIZES = [256 << 10, 1 << 20, 4 << 20, 16 << 20]
-WINDOW_S, WINDOWS = 0.02, 25
+WINDOWS = 25
 TICK_NS, TICKS, CHECKS = 50_000_000, 10, 200
 
 
@@ -87,17 +87,10 @@ def seen(size: int, where: str, huge: bool) -> float:
 
 def refs_errors(size: int, used: Way, cpu: int) -> list[float]:
     """Relative errors of the touched bytes, a window each; only of windows in which the child touched all of it."""
-    census, errors = Refs(tlb=used), []
+    census = Refs(tlb=used)
     with hot_set(size, cpu) as child:
-        child.touch(size)
-        for _ in range(WINDOWS):
-            census.prepare(child.target)
-            census.expose([child.target])
-            time.sleep(WINDOW_S)
-            if child.rounds():
-                seen = next(t.touched for t in census.look(child.target) if t.start == child.address)
-                errors.append(abs(seen - size) / size)
-    return errors
+        seen = [touched(census, child, size) for _ in range(WINDOWS)]
+    return [abs(found - size) / size for found in seen if found is not None]
 
 
 @contextmanager
@@ -120,7 +113,9 @@ def busy(cpu: int, count: int) -> Iterator[None]:
 
 def refs_table(who: str, cpu: int) -> None:
     ways: list[Way] = [way(), "visit", "none"]
-    print(f"refs as {who}: median error of a working set, windows of {WINDOW_S * 1e3:.0f} ms, {WINDOWS} each")
+    print(
+        f"refs as {who}: median error of a working set, {WINDOWS} windows each in which all of it is touched"
+    )
     print(f"{'working set':<14}{'beside':<10}" + "".join(f"{name:>16}" for name in ways))
     for size in REFS_SIZES:
         for count in (0, 2):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.programs import become_nobody, in_child
 from tests.integration.recorder import report, udamon
+from udamon.linux.urgent import urgent
 from udamon.ops.tlb import hot_set
 
 pytestmark = pytest.mark.needs("clear_refs")
@@ -64,3 +67,17 @@ def test_a_recording_holds_what_it_cost_the_target(hot: int, tmp_path: Path) -> 
     assert found["target_cost_seconds"] >= 0.9 * windows * 16384 * 300e-9
     assert 0 < found["longest_pause_seconds"] < 30
     assert "by an estimate, stopped for" in udamon("report", "info", file).stdout
+
+
+@pytest.mark.needs("second_user")
+def test_privilege_may_be_given_up_meanwhile() -> None:
+    """Who was root may hurry no more, and goes on without."""
+
+    def work() -> None:
+        with urgent():
+            pass
+        become_nobody()
+        with urgent():
+            assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+    in_child(work)

@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
 from udamon.linux.procfs import read_bytes
 from udamon.linux.roots import PROC
 
 
-@cache
 def may_be_urgent() -> bool:
-    """Real-time threads are permitted (CAP_SYS_NICE, or a resource limit), tried once."""
+    """Real-time threads are permitted (CAP_SYS_NICE, or a resource limit): tried each time, as privilege may be given
+    up in between."""
     before = os.sched_getscheduler(0), os.sched_getparam(0)
+    if not _set_urgent():
+        return False
+    os.sched_setscheduler(0, *before)
+    return True
+
+
+def _set_urgent() -> bool:
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except OSError:
         return False
-    os.sched_setscheduler(0, *before)
     return True
 
 
