@@ -7,7 +7,6 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -66,23 +65,20 @@ def _record(
     engine, first = built.engine, _Kept()
     bus = engine.bus
     bus.subscribe(first)
-    if built.sees == WRITES_ONLY:
-        text = f"{built.via} sees {built.sees}: memory that is only read looks untouched."
-        bus.emit("note", {"text": text})
-    tlb = built.tlb()
-    told = [*built.notes, *_hidden(tlb)]
-    for text in told:
-        bus.emit("note", {"text": text})
-        if not args.quiet:
-            print(f"udamon: {text}", file=sys.stderr)
     with closing(engine):
         engine.open()  # a target that cannot be watched leaves no file, and an older one as it is
-        if not args.quiet:
-            first.tell(told)
+        tlb = built.tlb()
+        for text in (*built.notes, *_hidden(tlb)):
+            bus.emit("note", {"text": text})
         metadata = _metadata(args, built, tlb)
         with Writer(
             args.output, metadata, force=args.force, max_size=max_size, anonymize=args.anonymize
         ) as writer:
+            if not args.quiet:
+                first.tell()  # now that nothing can refuse it: an error is one sentence
+            if built.sees == WRITES_ONLY:  # which the summary says
+                text = f"{built.via} sees {built.sees}: memory that is only read looks untouched."
+                bus.emit("note", {"text": text})
             first.hand_over(writer)
             bus.subscribe(writer)
             progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
@@ -107,11 +103,11 @@ class _Kept:
         if self._events is not None:
             self._events.append(event)
 
-    def tell(self, told: Sequence[str]) -> None:
-        """Print the notes of that time but for those that were `told`."""
+    def tell(self) -> None:
+        """Print the notes of that time."""
         for event in self._events or ():
-            if event.name == "note" and (text := str(event.data["text"])) not in told:
-                print(f"udamon: {text}", file=sys.stderr)
+            if event.name == "note":
+                print(f"udamon: {event.data['text']}", file=sys.stderr)
 
     def hand_over(self, writer: Writer) -> None:
         """Give them to `writer`, and keep no more."""
