@@ -222,6 +222,7 @@ def test_an_idle_mapper_beside_a_reader(tmp_path: Path) -> None:
     assert (kinds["file"], kinds["stack"]) == (True, False)
     mappings = report("mappings", file)["mappings"]
     assert {line["kind"]: line["upper_bound"] for line in mappings}["file"] is True
+    assert "≤ at most: what other processes did" in udamon("report", "mappings", file).stdout
 
 
 def test_in_kernel_damon_is_told(watched: Watched, tmp_path: Path) -> None:
