@@ -58,7 +58,7 @@ def ask(file: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
 
 
 def without_why(document: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if key != "sees"}
+    return {key: value for key, value in document.items() if key not in ("sees", "marked_by_others")}
 
 
 @pytest.mark.parametrize(
