@@ -58,7 +58,8 @@ def ask(file: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
 
 
 def without_why(document: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if key not in ("sees", "coverage", "grain")}
+    common = ("sees", "coverage", "grain", "marked_by_others")
+    return {key: value for key, value in document.items() if key not in common}
 
 
 @pytest.mark.parametrize(

@@ -102,11 +102,11 @@ class _Session:
         engine = self._built.engine
         engine.bus.subscribe(self._progress)
         engine.bus.subscribe(self._line)
-        for text in (*self._built.notes, *self._impossible()):
-            self._line.say(text)
         try:
             with closing(engine):
                 engine.open()
+                for text in (*self._built.notes, *self._impossible()):
+                    self._line.say(text)
                 ended_by = follow(engine, self._child, duration, stopped, self._keep_up)
         finally:
             self._work.end()

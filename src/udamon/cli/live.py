@@ -123,6 +123,9 @@ def _largest(args: argparse.Namespace) -> Monitor:
     ops = open_ops("vaddr", LargestProcesses(clock.now_ns, count=args.count))
     attrs = attributes.attrs_of(args)
     share = monitor.overhead_of(args)
-    watch = CensusWatch(open_census("refs", ops, max_ranges=attrs.max_nr_regions), clock)
+    census = open_census(
+        "refs", ops, max_ranges=attrs.max_nr_regions, max_pause_ns=monitor.max_pause_ns(args)
+    )
+    watch = CensusWatch(census, clock)
     tuner = None if share is None else CensusBudget(share)
     return monitor.Monitor(Kdamond(Context(ops, watch, attrs), clock, tuner=tuner), ops.name, "refs", None)

@@ -11,9 +11,14 @@ from udamon.report.grain import MAPPING, NOTE, grain_of
 
 
 def common_keys(recording: Recording) -> dict[str, Any]:
-    """Keys of every document: `sees` says what counts as an access, null where an older recording does not say."""
+    """Keys of every document.
+
+    `sees` says what counts as an access, and `marked_by_others` whether accesses of others may be among them; null
+    where an older recording does not say.
+    """
     return {
         "sees": recording.metadata.get("sees"),
+        "marked_by_others": recording.metadata.get("marked_by_others"),
         "grain": grain_of(recording),
         "coverage": coverage(recording),
     }
@@ -24,6 +29,11 @@ def common_lines(recording: Recording, *, told: bool = False) -> list[str]:
     lines = [NOTE] if grain_of(recording) == MAPPING else []
     if recording.metadata.get("sees") == WRITES_ONLY:
         lines.append("Writes only: memory that was merely read counts as not accessed.")
+    if recording.metadata.get("marked_by_others") in ("yes", "maybe"):
+        lines.append(
+            "In-kernel DAMON watched physical memory beside this, or may have: "
+            "files and shared memory are upper bounds."
+        )
     if not told and (text := line(coverage(recording))):
         lines.append(text)
     return lines
