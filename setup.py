@@ -15,6 +15,7 @@ setup(
                 "src/udamon/native/idle.c",
                 "src/udamon/native/order.c",
                 "src/udamon/native/visits.c",
+                "src/udamon/native/hot_set.c",
                 "src/udamon/native/points.c",
                 "src/udamon/native/chain.c",
                 "src/udamon/native/change.c",

@@ -9,6 +9,7 @@ UdamonError
     ├── TargetGone        the process has ended (checked after the error that made us look)
     ├── TargetBusy        another monitor already watches this target
     ├── NotPermitted      the kernel refused; says which privilege would do
+    ├── PauseTooLong      looking at this target would stop it for longer than is allowed
     ├── NotSupported      this machine lacks the feature
     ├── OutOfFiles        the limit of open files is reached
     ├── RecordingError    a file that is not a recording, or cannot be read or written
@@ -65,6 +66,10 @@ class TargetBusy(CannotError):
 
 class NotPermitted(CannotError):
     """The kernel refused; the message names the privilege that would do."""
+
+
+class PauseTooLong(CannotError):
+    """A look would stop the target for longer than --max-pause allows."""
 
 
 class NotSupported(CannotError):

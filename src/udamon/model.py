@@ -117,7 +117,8 @@ class Event:
     | mappings      | target, add: [[start, end, perms, offset, inode, name]], remove: [start]          |
     | attrs         | sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions, why                |
     | cost          | cpu_ns, max_rss_bytes, checks, snapshots, skipped: totals of the monitor itself;  |
-    |               | kdamond_cpu_ns beside them where the kernel watches (checks are estimated there)  |
+    |               | kdamond_cpu_ns beside them where the kernel watches (checks are estimated there); |
+    |               | else target_cost_ns (an estimate), longest_pause_ns (how long a look stopped one) |
     | coverage      | processes_seen, processes_missed, bytes_missed (None where not known), exact, why: |
     |               | running totals of the processes that were wanted (ops.coverage)                   |
     | schemes       | schemes: [{scheme (its index), action, active, why (what keeps it from acting),   |

@@ -19,7 +19,7 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 too, for which a terminal has no sign that all agree on, and of which a later Unicode may make a format character."""
 
 _LIKE = str.maketrans(
-    {"…": "...", "·": "-", "–": "-", "→": "->", "≥": ">=", "µ": "u", "×": "x", "●": "*", "❚": "|"}
+    {"…": "...", "·": "-", "–": "-", "→": "->", "≥": ">=", "≤": "<=", "µ": "u", "×": "x", "●": "*", "❚": "|"}
 )
 """udamon's own signs beyond ASCII, and what stands for them where there is only ASCII."""
 

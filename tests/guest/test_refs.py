@@ -1,13 +1,13 @@
 """refs on kernels with soft-dirty bits, where clear_refs 4 may not be used to flush the TLB.
 
-So a working set that the TLB holds looks idle to it while the target stays on its processor: measured here.
+So a working set that the TLB holds would look idle to it while the target stays on its processor: visits displace it.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -72,31 +72,33 @@ def faults(pid: int) -> int:
         return int(file.read().rpartition(")")[2].split()[7])
 
 
+@pytest.mark.guest_612
 @pytest.mark.parametrize("kib", [64, 1024, 16384])
-def test_what_the_tlb_holds_may_look_idle_and_what_it_lost_does_not(program: Pages, kib: int) -> None:
+def test_what_the_tlb_holds_is_displaced(program: Pages, kib: int) -> None:
     """Monitor and target on two processors. How much a TLB holds is the processor's affair (an emulated one
-    grows without bound): printed. Once the target has moved to another one, its TLB begins empty."""
+    grows without bound), so what is seen without a visit is printed: where that is all, the rest proves nothing."""
     size = kib << 10
     area = program.map(f"loop{kib}", size)
     program.write(f"loop{kib}", 0, size // PAGE)
-    refs, target = Refs(), program.target()
+    target = program.target()
     program.tell("loop", f"loop{kib}", 0, size // PAGE)
+    os.sched_setaffinity(program.pid, {1})
+    os.sched_setaffinity(0, {0})
+    time.sleep(0.2)
 
-    def share(between: Callable[[], None]) -> float:
+    def share(refs: Refs) -> float:
         refs.prepare(target)
-        between()
+        refs.expose([target])
         time.sleep(0.5)
         found = at(refs.look(target), area)
         return found.touched / found.resident
 
-    def move(cpu: int) -> Callable[[], None]:
-        return lambda: os.sched_setaffinity(program.pid, {cpu})
-
-    staying = [share(lambda: None) for _ in range(3)]
-    moving = [share(move(cpu)) for cpu in (0, 1, 0)]
+    control = [share(Refs()) for _ in range(3)]
+    displaced = [share(Refs(tlb="visit")) for _ in range(3)]
     os.sched_setaffinity(program.pid, {0, 1})
+    os.sched_setaffinity(0, {0, 1})
     program.read(f"loop{kib}", 0, 1)
-    print(f"{kib} KiB touched all the time: refs saw {staying}, moved between processors {moving}")
-    assert all(0 <= share <= 1 for share in staying)
-    # It may have been on the first one already.
-    assert moving[1:] == [1, 1]
+    print(f"{kib} KiB touched all the time: seen {control} without a visit, {displaced} with one")
+    assert displaced == [1, 1, 1]
+    if min(control) > 0.5:
+        pytest.skip(f"without a visit {control} of the pages were seen as well")

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import MIB, Watched, as_nobody, forked, running
+from tests.integration.recorder import report, udamon
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, TargetGone
-from udamon.linux import features, procfs
+from udamon.linux import procfs
+from udamon.linux.sysfs_damon import kernel_damon
 from udamon.model import Range
 from udamon.native._native import address_of
 from udamon.ops.base import Touched
@@ -80,15 +82,6 @@ def test_within_ranges(watched: Watched) -> None:
     finally:
         ops.close()
     assert (found.start, found.end) == (watched.a, watched.a + watched.size)
-
-
-@pytest.mark.skipif(features.soft_dirty(), reason="clear_refs 4 does more than flush on this kernel")
-def test_small_working_sets_are_seen() -> None:
-    """Within the TLB's reach accessed bits are not set anew: the flush makes them so."""
-    with running(size=256 << 10) as watched:
-        target, refs = target_of(watched.pid), Refs(flush=True)
-        for _ in range(3):
-            assert at(census(refs, target), watched.a).touched >= 0.95 * watched.size
 
 
 def test_ends_between_prepare_and_look() -> None:
@@ -193,3 +186,54 @@ def test_a_protected_process_of_ones_own() -> None:
                 Refs().look(target)
 
         as_nobody(check)
+
+
+def test_an_idle_mapper_beside_a_reader(tmp_path: Path) -> None:
+    """What another process read()s counts as touched by who merely maps it: at most, says the report.
+
+    The kernel marks the page itself. Without the reader nothing is touched.
+    """
+    path = tmp_path / "data"
+    path.write_bytes(bytes(4 * MIB))
+
+    def work() -> None:
+        with open(path, "rb") as file:
+            area = mmap.mmap(file.fileno(), 4 * MIB, access=mmap.ACCESS_READ)
+        assert sum(area[:: mmap.PAGESIZE]) == 0
+        globals()["kept"] = area
+
+    with forked(work) as pid:
+        lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+        start = next(int(line.split("-")[0], 16) for line in lines if line.endswith(str(path)))
+        target, refs = target_of(pid), Refs()
+        refs.prepare(target)
+        assert at(refs.look(target), start)[2:] == (4 * MIB, 0)
+        refs.prepare(target)
+        path.read_bytes()
+        assert at(refs.look(target), start)[2:] == (4 * MIB, 4 * MIB)
+        file = tmp_path / "a.udamon"
+        done = udamon(
+            "record", "-p", pid, "--via", "refs", "--aggr", "50ms", "--duration", "200ms", "-o", file
+        )
+        assert done.status == 0, done.stderr
+    regions = report("access", file)["regions"]
+    kinds = {region["kind"]: region["upper_bound"] for region in regions}
+    assert next(region for region in regions if region["mapping"] == str(path))["upper_bound"] is True
+    assert (kinds["file"], kinds["stack"]) == (True, False)
+    mappings = report("mappings", file)["mappings"]
+    assert {line["kind"]: line["upper_bound"] for line in mappings}["file"] is True
+    assert "≤ at most: what other processes did" in udamon("report", "mappings", file).stdout
+
+
+def test_in_kernel_damon_is_told(watched: Watched, tmp_path: Path) -> None:
+    """By the command, in the recording, and by every report."""
+    file = tmp_path / "a.udamon"
+    physical = kernel_damon().physical
+    words = ("-p", watched.pid, "--via", "refs", "--aggr", "50ms", "--duration", "200ms", "-o", file)
+    done = udamon("record", *words)
+    found = report("info", file)
+    assert found["marked_by_others"] == physical
+    told = [note for note in found["notes"] if "upper bound" in note]
+    assert len(told) == (physical != "no")
+    assert all(note in done.stderr for note in told)
+    assert ("upper bounds" in udamon("report", "wss", file).stdout) == (physical != "no")

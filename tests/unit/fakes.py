@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from udamon.core.clock import ManualClock
 from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
-from udamon.errors import CannotError, TargetGone
+from udamon.errors import CannotError, PauseTooLong, TargetGone
 from udamon.model import Event, Range, Snapshot
 from udamon.ops.base import Emit, Shared, Touched
 
@@ -87,6 +87,22 @@ class FakeSampler:
         self.closed = True
 
 
+class FakePauses:
+    """Costs that a test sets; a target in `forbidden` may not be looked at."""
+
+    def __init__(self) -> None:
+        self.longest_ns = 0
+        self.cost_ns = 0
+        self.forbidden: set[int] = set()
+        self.long: set[int] = set()
+
+    def too_long(self, target: Target) -> str | None:
+        return f"{target.index} would be stopped for too long." if target.index in self.forbidden else None
+
+    def warning(self, target: Target) -> str | None:
+        return f"{target.index} will be stopped for long." if target.index in self.long else None
+
+
 class FakeCensus:
     """Answers what a test put into `seen`; a target in `gone` has ended."""
 
@@ -99,6 +115,8 @@ class FakeCensus:
         self.prepared: list[int] = []
         self.leaders: dict[int, int] = {}
         self.known: dict[int, list[Shared | None]] = {}
+        self.pauses = FakePauses()
+        self.exposed: list[list[int]] = []
 
     def begin(self, targets: Sequence[Target]) -> None:
         """A test has said already what is shared."""
@@ -109,8 +127,13 @@ class FakeCensus:
     def shared(self, target: Target) -> Sequence[Shared | None] | None:
         return self.known.get(target.index)
 
+    def expose(self, targets: Sequence[Target]) -> None:
+        self.exposed.append([target.index for target in targets])
+
     def prepare(self, target: Target) -> None:
         self._check(target)
+        if (why := self.pauses.too_long(target)) is not None:
+            raise PauseTooLong(why)
         self.prepared.append(target.index)
 
     def look(self, target: Target) -> list[Touched]:

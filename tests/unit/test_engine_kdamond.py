@@ -16,7 +16,7 @@ from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.tuner import CensusBudget
 from udamon.engine.watch import CensusWatch, SampledWatch
-from udamon.errors import CannotError, NotPermitted, OutOfFiles
+from udamon.errors import CannotError, NotPermitted, OutOfFiles, PauseTooLong
 from udamon.model import Event, Range, Snapshot
 from udamon.ops.base import Touched
 
@@ -279,6 +279,65 @@ def test_census_budget_lengthens_at_once_and_shortens_with_patience() -> None:
     assert windows[0] == 100
     assert windows[1:7] == [500] * 6
     assert windows[-1] == 100
+
+
+def test_census_exposes_what_it_prepared_once_for_all() -> None:
+    """Not target by target: a visit of a processor serves all of them. Those that ended are left out."""
+    rig = CensusRig(targets=3)
+    rig.census.gone.add(1)
+    rig.stop_after(2)
+    rig.kdamond.run()
+    assert rig.census.exposed == [[0, 2]] * 3
+
+
+def test_what_the_targets_lose_belongs_to_the_budget() -> None:
+    """40 ms of a target in each window make windows of 4 s, though the monitor itself took nothing."""
+    rig = CensusRig(budget=CensusBudget(0.01))
+
+    class Lose(Collector):
+        def snapshot(self, snapshot: Snapshot) -> None:
+            rig.census.pauses.cost_ns += 40_000_000
+
+    rig.kdamond.bus.subscribe(Lose())
+    rig.stop_after(3)
+    rig.kdamond.run()
+    windows = [round((s.end_ns - s.begin_ns) / 1e6) for s in rig.seen.snapshots]
+    assert windows == [100, 4000, 4000]
+    assert rig.kdamond.target_cost_ns == 3 * 40_000_000
+
+
+def notes(rig: CensusRig) -> list[str]:
+    return [str(event.data["text"]) for event in rig.seen.events if event.name == "note"]
+
+
+def test_a_census_that_would_stop_its_only_target_for_too_long_is_refused() -> None:
+    """Before anything is looked at, and what was opened is closed."""
+    rig = CensusRig()
+    rig.census.pauses.forbidden.add(0)
+    with pytest.raises(PauseTooLong, match="0 would be stopped for too long"):
+        rig.kdamond.open()
+    assert rig.census.prepared == []
+    assert rig.space.closed
+
+
+def test_of_several_targets_those_that_may_be_looked_at_are() -> None:
+    rig = CensusRig(targets=2)
+    rig.census.pauses.forbidden.add(0)
+    rig.census.pauses.long.add(1)
+    rig.stop_after(3)
+    rig.kdamond.run()
+    assert {snapshot.target for snapshot in rig.seen.snapshots} == {1}
+    assert notes(rig) == ["0 would be stopped for too long.", "1 will be stopped for long."]
+
+
+def test_a_target_that_grows_beyond_the_limit_is_left_alone_and_told_once() -> None:
+    rig = CensusRig(targets=2)
+    rig.kdamond.bus.subscribe(Then(lambda: rig.census.pauses.forbidden.add(0)))
+    rig.stop_after(30)
+    rig.kdamond.run()
+    assert [s.seq for s in rig.seen.snapshots if s.target == 0] == [0, 1]
+    assert [s.seq for s in rig.seen.snapshots if s.target == 1] == list(range(30))
+    assert notes(rig) == ["0 would be stopped for too long."]
 
 
 def test_events_carry_the_clock_of_the_monitor() -> None:

@@ -15,6 +15,7 @@ from udamon.engine.kdamond import Kdamond
 from udamon.engine.resident import Residents, overlaps
 from udamon.engine.watch import SampledWatch
 from udamon.errors import TargetGone
+from udamon.linux.held import Held
 from udamon.model import Range, Snapshot
 
 MIB = 1 << 20
@@ -31,7 +32,7 @@ def test_a_look_is_put_off_until_the_last_one_has_paid_for_itself() -> None:
     looks: list[int] = []
     cpu = 0
 
-    def look(target: Target) -> list[Range]:
+    def look(target: Target, held: Held) -> list[Range]:
         nonlocal cpu
         cpu += 2_000_000
         looks.append(clock.now_ns())
@@ -52,7 +53,7 @@ def test_snapshots_say_what_is_resident_and_touched_is_never_more() -> None:
     clock = ManualClock()
     gone = False
 
-    def look(target: Target) -> list[Range]:
+    def look(target: Target, held: Held) -> list[Range]:
         if gone:
             raise TargetGone("the process has ended.")
         return [Range(0, MIB)]

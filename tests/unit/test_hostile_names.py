@@ -221,7 +221,7 @@ def test_sentences(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -
 def findings(name: str) -> doctor.Findings:
     usable = Usable(False, name, name, True)
     kernel = KernelDamon(True, (name,), (name, name))
-    return doctor.Findings(name, {name: usable}, {name: usable}, kernel, {name: name}, (name,))
+    return doctor.Findings(name, {name: usable}, {name: usable}, kernel, {name: name}, (name,), None)
 
 
 @settings(max_examples=30)

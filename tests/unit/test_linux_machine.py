@@ -159,6 +159,37 @@ def test_a_kdamond_thread_is_a_user(roots: Roots, fake: FakeProc) -> None:
     assert "kdamond.0 runs (pid 71)" in kernel_damon(roots).why
 
 
+@pytest.mark.parametrize(
+    ("files", "physical"),
+    [
+        ({}, "no"),
+        ({"kernel/mm/damon/admin/kdamonds/nr_kdamonds": "1"}, "maybe"),
+        ({"nr_kdamonds": "1", "0/state": "on", "0/contexts/0/operations": "paddr"}, "yes"),
+        ({"nr_kdamonds": "1", "0/state": "on", "0/contexts/0/operations": "vaddr"}, "no"),
+        ({"nr_kdamonds": "1", "0/state": "off", "0/contexts/0/operations": "paddr"}, "maybe"),
+        ({"nr_kdamonds": "2", "0/state": "on", "0/contexts/0/operations": "vaddr",
+          "1/state": "on", "1/contexts/0/operations": "paddr"}, "yes"),
+        ({"module/damon_stat/parameters/enabled": "Y"}, "yes"),
+    ],
+)  # fmt: skip
+def test_whether_damon_watches_physical_memory(roots: Roots, files: dict[str, str], physical: str) -> None:
+    """What is kept from us may be so."""
+    admin = roots.sys / "kernel/mm/damon/admin/kdamonds"
+    for name, text in files.items():
+        file = (roots.sys if name.startswith(("kernel", "module")) else admin) / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text + "\n")
+    assert kernel_damon(roots).physical == physical
+
+
+def test_a_kdamond_that_only_shows_as_a_thread_may_watch_physical_memory(
+    roots: Roots, fake: FakeProc
+) -> None:
+    """All that an ordinary user can see of one."""
+    fake.process(71, comm="kdamond.0", flags=0x00208040)
+    assert kernel_damon(roots).physical == "maybe"
+
+
 def test_kernel_without_damon(fake: FakeProc, tmp_path: Path) -> None:
     found = kernel_damon(Roots(fake.root, tmp_path / "nothing"))
     assert (found.present, found.busy) == (False, False)

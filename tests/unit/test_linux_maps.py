@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_linux_fake import MAPS, smaps_entry
 from udamon.linux import maps, procfs, smaps
+from udamon.linux.held import Held
 from udamon.model import Range
 
 
@@ -88,6 +89,21 @@ def test_the_pattern_agrees_with_a_plain_reader(entries: list[tuple[int, int, st
         for i, (rss, ref, name) in enumerate(entries)
     ).encode()
     assert smaps.parse_referenced(data) == _slow(data)
+
+
+def test_huge_pages_of_mappings() -> None:
+    """By the start of the mapping, of all three kinds together; small pages say nothing."""
+    small = smaps_entry("1000-9000 rw-p 0 00:00 0", rss=8)
+    huge = smaps_entry("200000-800000 rw-p 0 00:00 0   AnonHugePages: 5 kB", rss=6144)
+    huge = huge.replace("AnonHugePages:         0 kB", "AnonHugePages:      4096 kB")
+    huge = huge.replace("FilePmdMapped:         0 kB", "FilePmdMapped:      2048 kB")
+    assert smaps.huge_bytes((small + huge + small).encode()) == {0x200000: 6 << 20}
+
+
+def test_reading_counts_how_long_it_took() -> None:
+    held = Held()
+    assert smaps.read_smaps(procfs.read_stat(os.getpid()).id, held=held, hurry=True)
+    assert 0 < held.longest_ns <= held.total_ns
 
 
 def test_own_memory() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_linux_fake import FakeProc
 from udamon.linux import pagemap, pagemap_scan
+from udamon.linux.held import Held
 from udamon.linux.pagemap import PRESENT, SOFT_DIRTY, SWAPPED, Run, open_page_map, parse_runs, read_runs
 from udamon.linux.pagemap_scan import NoScan, scan_runs
 from udamon.linux.procfs import ProcessId, read_stat
@@ -128,6 +129,45 @@ def test_the_scan_goes_on_where_the_last_run_ended(monkeypatch: pytest.MonkeyPat
     found = list(scan_runs(0, [Range(1, 0x90001)], PRESENT, PRESENT))
     assert asked == [(0, 0x91000), (0x13000, 0x91000), (0x23000, 0x91000)]
     assert [run.start for run in found] == [0x10000, 0x12000, 0x20000, 0x22000, 0x30000]
+
+
+def test_a_scan_gives_the_lock_back_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call ends after a number of pages: fewer after one that took long, more after a short one."""
+    limits, clock = [], iter(range(0, 10**12, 4_000_000))  # each call takes 4 ms
+
+    def ioctl(fd: int, request: int, argument: bytearray) -> int:
+        words = struct.unpack("12Q", argument)
+        if not words[6]:
+            return 0  # the probe
+        limits.append(words[7])
+        return 1 if len(limits) < 6 else 0
+
+    class Memory:
+        """All the pages that were asked for, each time."""
+
+        def __init__(self, *_: object) -> None:
+            self.at = 0
+
+        def buffer_info(self) -> tuple[int, int]:
+            return 0, 0
+
+        def __getitem__(self, part: slice) -> list[int]:
+            if len(limits) == 6:
+                return []
+            self.at = len(limits) << 32
+            return [self.at, self.at + limits[-1] * PAGE_SIZE, 8][part]
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(pagemap_scan, "array", Memory)
+    monkeypatch.setattr("time.monotonic_ns", lambda: next(clock))
+    held = Held()
+    found = list(scan_runs(0, [Range(0, 1 << 46)], PRESENT, PRESENT, longest_ns=5_000_000, held=held))
+    assert limits == [4096, 2048, 1024, 512, 256, 256]
+    assert len(found) == 5
+    assert held.longest_ns == 4_000_000
+    limits.clear()
+    list(scan_runs(0, [Range(0, 1 << 46)], PRESENT, PRESENT, longest_ns=100_000_000))
+    assert limits == [4096, 8192, 16384, 32768, 65536, 131072]
 
 
 @pytest.fixture

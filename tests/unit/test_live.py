@@ -20,6 +20,7 @@ from udamon.live.largest import Offered, largest
 from udamon.live.session import Session, Wish
 from udamon.live.state import HISTORY, LiveState
 from udamon.model import Event, Snapshot
+from udamon.ops.tlb import Tlb
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
 
@@ -218,6 +219,8 @@ class FakeEngine:
     checks: int | None = 7
     kdamond_cpu_ns: int | None = None
     skipped: int = 0
+    target_cost_ns: int | None = None
+    longest_pause_ns: int | None = None
     refuses: bool = False
     running: bool = False
     closed: bool = False
@@ -258,6 +261,9 @@ class FakeMonitor:
     policy: str | None = None
     sees: str = "reads and writes"
     notes: tuple[str, ...] = ("a note",)
+
+    def tlb(self) -> Tlb | None:
+        return Tlb("stale", 1 << 20)
 
 
 def session_with(*engines: FakeEngine) -> tuple[Session, list[Wish]]:

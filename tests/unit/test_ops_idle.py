@@ -281,7 +281,9 @@ def test_same_cpu_visits_where_the_target_ran_and_works_elsewhere(fake: FakeIdle
     stat = fake.roots.proc / str(PID) / "stat"
     fields = stat.read_text().split()
     fields[38] = str(ran)
-    stat.write_text(" ".join(fields))
+    thread_stat = stat.parent / "task" / str(PID) / "stat"
+    thread_stat.parent.mkdir(parents=True, exist_ok=True)
+    thread_stat.write_text(" ".join(fields))
     sampler = IdleSampler(fake.roots, same_cpu=True)
     seen: set[frozenset[int]] = set()
     after: list[tuple[set[int], int]] = []

@@ -58,12 +58,12 @@ def test_prepare_clears_and_flushes(fake: FakeProc, target: Target) -> None:
     file = fake.root / "9/clear_refs"
     Refs(Roots(fake.root)).prepare(target)
     assert file.read_text() == "1"
-    Refs(Roots(fake.root), flush=True).prepare(target)
+    Refs(Roots(fake.root), tlb="flush").prepare(target)
     assert file.read_text() == "14"
     file.write_text("")
     vcpu = "7e0000000000-7e0000003000 rw-s 00000000 00:0f 9 anon_inode:kvm-vcpu:0\n"
     fake.process(9, start_time=100, maps=MAPS + vcpu)
-    Refs(Roots(fake.root), flush=True).prepare(target)
+    Refs(Roots(fake.root), tlb="flush").prepare(target)
     assert file.read_text() == "1"
 
 

@@ -98,7 +98,7 @@ def test_document_and_text(recording: Recording) -> None:
     assert found["time"] == (START + 300_000_000) / 1e9
     assert found["regions"][0] == {
         "target": 0, "start": 0x1000, "end": 0x3000, "nr_accesses": 20, "rate": 1.0, "age": 1,
-        "touched_bytes": 100, "resident_bytes": None, "temperature": 10_010_000,
+        "touched_bytes": 100, "upper_bound": False, "resident_bytes": None, "temperature": 10_010_000,
         "mapping": "/lib/b.so", "kind": "library",
     }  # fmt: skip
     text = access.render(report, Catalog(recording))
@@ -196,3 +196,18 @@ def test_by_mapping_and_by_process(recording: Recording) -> None:
     text = access_groups.render(report, found, Terminal(80, 0, False))
     assert text.isascii()
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_by_refs_files_and_shared_memory_are_upper_bounds(recording: Recording) -> None:
+    """What others read counts, too; anonymous memory is only the process's own, and other ways tell processes apart."""
+    kinds = ("file", "library", "shared", "heap", "stack", "anonymous", "kernel")
+    for via, bounds in (("refs", 3), ("idle", 0), ("kernel", 0), (None, 0)):
+        recording.metadata["via"] = via
+        catalog = Catalog(recording)
+        assert [kind for kind in kinds if catalog.upper_bound(kind)] == list(kinds[:bounds])
+    recording.metadata["via"] = "refs"
+    with Source(recording) as source:
+        lines = access.document(access.measure(source))["regions"]
+    assert [(line["kind"], line["upper_bound"]) for line in lines] == [
+        ("library", True), ("heap", False), (None, False),
+    ]  # fmt: skip

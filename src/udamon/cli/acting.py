@@ -108,11 +108,11 @@ class _Session:
         engine.bus.subscribe(self._line)
         if self._half_used is not None:
             engine.bus.subscribe(self._half_used)
-        for text in (*self._built.notes, *self._impossible(), *self._hopeless()):
-            self._line.say(text)
         try:
             with closing(engine):
                 engine.open()
+                for text in (*self._built.notes, *self._impossible(), *self._hopeless()):
+                    self._line.say(text)
                 ended_by = follow(engine, self._child, duration, stopped, self._keep_up)
         finally:
             self._work.end()

@@ -18,6 +18,8 @@ from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
 from udamon.ops.actions import ACTIONS, probe_action
 from udamon.ops.available import PROBES, Usable, choose, probe
 from udamon.ops.lock import held_locks
+from udamon.ops.tlb import Tlb, measured
+from udamon.ops.tlb import sentence as tlb_sentence
 
 _GREEN, _RED, _BOLD = "\033[32m", "\033[31m", "\033[1m"
 
@@ -39,7 +41,10 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What doctor found; `auto` is the primitive `--via auto` means, `locks` maps target to holder."""
+    """What doctor found; `auto` is the primitive `--via auto` means, `locks` maps target to holder.
+
+    `tlb` is of refs, None where that cannot be used.
+    """
 
     auto: str | None
     primitives: Mapping[str, Usable]
@@ -47,15 +52,17 @@ class Findings:
     kernel: KernelDamon
     locks: Mapping[str, str]
     conflicts: tuple[str, ...]
+    tlb: Tlb | None
 
 
 def examine(roots: Roots) -> Findings:
-    """Look at the machine. Changes nothing and touches no other process."""
+    """Look at the machine. Changes nothing and touches no process but a child of its own."""
     primitives = {name: probe(name, roots) for name in PROBES}
     actions = {name: probe_action(name, roots) for name in ACTIONS}
     kernel, locks = kernel_damon(roots), held_locks(roots)
     conflicts = tuple(_conflicts(kernel, primitives["idle"], locks, roots))
-    return Findings(_auto(roots), primitives, actions, kernel, locks, conflicts)
+    tlb = measured("refs") if primitives["refs"].usable else None
+    return Findings(_auto(roots), primitives, actions, kernel, locks, conflicts, tlb)
 
 
 def _auto(roots: Roots) -> str | None:
@@ -70,6 +77,12 @@ def _conflicts(kernel: KernelDamon, idle: Usable, locks: Mapping[str, str], root
         yield f"Target {target} is already watched by another monitor ({holder})."
     if kernel.busy and idle.offered:
         yield "In-kernel DAMON and idle page tracking use up the same bits: idle will see less."
+    if kernel.physical != "no":
+        may = "" if kernel.physical == "yes" else "may "
+        yield (
+            f"In-kernel DAMON {may}watch{'' if may else 'es'} physical memory: refs says too much of files and shared "
+            "memory."
+        )
     if why := foreign(roots.proc):
         yield why[0].upper() + why[1:]
     if hides_processes(roots.proc):
@@ -83,6 +96,8 @@ def document(found: Findings) -> dict[str, object]:
         "schema": 1,
         "auto": found.auto,
         "primitives": {name: _as_dict(usable) for name, usable in found.primitives.items()},
+        "tlb": found.tlb and found.tlb.state,
+        "tlb_missed_below_bytes": found.tlb and found.tlb.missed_below,
         "actions": {name: _as_dict(usable) for name, usable in found.actions.items()},
         "kernel_damon": {
             "present": kernel.present,
@@ -90,6 +105,7 @@ def document(found: Findings) -> dict[str, object]:
             "why": kernel.why,
             "users": list(kernel.users),
             "ops": None if kernel.ops is None else list(kernel.ops),
+            "physical": kernel.physical,
         },
         "locks": [{"target": target, "holder": holder} for target, holder in found.locks.items()],
         "conflicts": list(found.conflicts),
@@ -110,6 +126,9 @@ def lines(found: Findings, *, colour: bool) -> Iterator[str]:
     yield _paint("Ways to see accesses (record --via)", _BOLD, colour)
     for name, usable in found.primitives.items():
         yield from _item(name, usable, colour)
+        if name == "refs" and found.tlb is not None:
+            text = tlb_sentence(found.tlb)
+            yield f"  {'':<20}{text[0].upper()}{text[1:]}"
     yield f"  auto means {found.auto} here" if found.auto else "  auto finds nothing to use here"
     yield _paint("In-kernel DAMON", _BOLD, colour)
     yield f"  {found.kernel.why}"

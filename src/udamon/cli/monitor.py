@@ -27,7 +27,7 @@ from udamon.ops.available import choose, sees
 from udamon.ops.opening import open_census, open_ops, open_sampler
 from udamon.ops.processes import process_source
 from udamon.ops.vaddr import ProcessOperations
-from udamon.units import parse_share
+from udamon.units import parse_share, parse_time_us
 
 if TYPE_CHECKING:
     from udamon.core.scheme import Scheme
@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from udamon.engine.resident import Residents
     from udamon.engine.tuner import Tuner
     from udamon.engine.watch import Watch
+    from udamon.linux.held import Held
     from udamon.ops.acting.sim import SimMemory
     from udamon.ops.base import OperationsSet, Sampler
+    from udamon.ops.tlb import Tlb
     from udamon.workload.truth import Truth
 
 DEFAULT_OVERHEAD = 0.01
@@ -51,11 +53,18 @@ RESIDENT_GRAIN = 64 << 10
 PRIMITIVES = ("auto", "idle", "kernel", "refs", "softdirty")
 
 
+_MARKED = (
+    "while in-kernel DAMON {} physical memory, pages of files and shared memory count as touched in all processes that "
+    "map them when one touched them: take what refs says of these mappings for an upper bound."
+)
+_MARKED_BY_OTHERS = {"yes": _MARKED.format("watches"), "maybe": _MARKED.format("may be watching")}
+
+
 @dataclass(frozen=True, slots=True)
 class Monitor:
     """An engine and the words for what it does; `notes` are for whoever reads its recording.
 
-    `sim_memory` is what is acted on where everything is simulated.
+    `sim_memory` is what is acted on where everything is simulated; with `same_cpu`, processors are visited.
     """
 
     engine: Engine
@@ -64,6 +73,15 @@ class Monitor:
     policy: str | None
     notes: tuple[str, ...] = ()
     sim_memory: SimMemory | None = None
+    same_cpu: bool = False
+    marked_by_others: str = "no"
+    """Whether in-kernel DAMON marks pages as referenced for all who map them: "yes", "no" or "maybe"."""
+
+    def tlb(self) -> Tlb | None:
+        """What becomes of accesses through a TLB, as measured now (0.1 s); None of a simulation."""
+        from udamon.ops.tlb import measured
+
+        return measured(self.via, same_cpu=self.same_cpu)
 
     @property
     def sees(self) -> str:
@@ -92,6 +110,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with idle: visit the processor where the target runs, to see working sets within the TLB's reach",
     )
+    group.add_argument(
+        "--max-pause",
+        metavar="TIME",
+        help="the longest that a look may stop a target (default: as long as it takes; said where it is over 10 ms)",
+    )
     attributes.configure(parser)
 
 
@@ -102,6 +125,7 @@ def validate(args: argparse.Namespace) -> None:
     """
     attributes.attrs_of(args)
     targets.ranges(args.range)
+    max_pause_ns(args)
     open_files.raise_limit()
     if args.sim is None and not args.paddr:
         try:
@@ -134,13 +158,16 @@ def build(
     if args.same_cpu and via != "idle":
         raise UsageError(f"--same-cpu is of use with idle alone, and this looks via {via}; leave it out.")
     if via == "kernel":
+        _refuse_max_pause(args, via)
         return _in_kernel(args, ops, attrs, clock, kernel_schemes, patterns_for)
     if via in CENSUSES:
         return _by_census(args, ops, via, attrs, clock)
     sampler = open_sampler(via, same_cpu=args.same_cpu)
     if isinstance(ops, ProcessOperations):
         ops.hold(open_files.room())  # a page map of each
-    return _by_samples(args, ops, sampler, via, attrs, clock, Random(), _residents(ops, clock), _conflict())
+    residents = _residents(ops, clock, max_pause_ns(args))
+    built = _by_samples(args, ops, sampler, via, attrs, clock, Random(), residents, _conflict())
+    return replace(built, same_cpu=args.same_cpu)
 
 
 def _by_census(args: argparse.Namespace, ops: OperationsSet, via: str, attrs: Attrs, clock: Clock) -> Monitor:
@@ -152,10 +179,15 @@ def _by_census(args: argparse.Namespace, ops: OperationsSet, via: str, attrs: At
         raise UsageError(
             f"{via} answers for all memory at once: --intervals-goal is of use with idle and kernel."
         )
-    census = CensusWatch(open_census(via, ops, max_ranges=attrs.max_nr_regions), clock)
+    census = open_census(via, ops, max_ranges=attrs.max_nr_regions, max_pause_ns=max_pause_ns(args))
+    watch = CensusWatch(census, clock)
     budget = overhead_of(args)
     tuner = None if budget is None else CensusBudget(budget)
-    return Monitor(_kdamond(ops, census, attrs, clock, tuner), ops.name, via, None)
+    physical = kernel_damon().physical if via == "refs" else "no"
+    notes = () if physical == "no" else (_MARKED_BY_OTHERS[physical],)
+    return Monitor(
+        _kdamond(ops, watch, attrs, clock, tuner), ops.name, via, None, notes, marked_by_others=physical
+    )
 
 
 def _simulated(args: argparse.Namespace, attrs: Attrs, clock: Clock) -> Monitor:
@@ -163,6 +195,7 @@ def _simulated(args: argparse.Namespace, attrs: Attrs, clock: Clock) -> Monitor:
     from udamon.ops.sim import SimSampler, SimSpace
 
     _refuse_ops(args, "--sim")
+    _refuse_max_pause(args, "sim")
     if args.same_cpu:
         raise UsageError("--same-cpu is of use with idle alone, and this looks via sim; leave it out.")
     truth, random = _truth(args.sim), Random()
@@ -242,19 +275,22 @@ def _conflict() -> tuple[str, ...]:
     return (f"{found.why[:-1]}; it uses up the same accessed bits, so idle may see less than there is.",)
 
 
-def _residents(ops: OperationsSet, clock: Clock) -> Residents | None:
-    """Where processes are in memory; of physical memory all that is watched is."""
+def _residents(ops: OperationsSet, clock: Clock, longest_ns: int | None = None) -> Residents | None:
+    """Where processes are in memory; of physical memory all that is watched is. Their locks are held for `longest_ns`
+    at a time at most."""
     from udamon.engine.resident import Residents
+    from udamon.linux.pagemap_scan import LONGEST_NS
     from udamon.linux.procfs import ProcessId
     from udamon.ops.residency import resident
 
     if ops.name == "paddr":
         return None
 
-    def look(target: Target) -> list[Range]:
-        return resident(
-            ProcessId(target.pid or 0, target.start_time or 0), target.ranges, grain=RESIDENT_GRAIN
-        )
+    longest = LONGEST_NS if longest_ns is None else min(LONGEST_NS, longest_ns)
+
+    def look(target: Target, held: Held) -> list[Range]:
+        process = ProcessId(target.pid or 0, target.start_time or 0)
+        return resident(process, target.ranges, grain=RESIDENT_GRAIN, longest_ns=longest, held=held)
 
     return Residents(look, clock.now_ns, time.thread_time_ns)
 
@@ -284,6 +320,21 @@ def _choose_via(args: argparse.Namespace, ops: OperationsSet) -> str:
 def _refuse_policy(args: argparse.Namespace, via: str) -> None:
     if args.policy is not None:
         raise UsageError(f"{via} answers for all memory and has no use for --policy; leave it out.")
+
+
+def _refuse_max_pause(args: argparse.Namespace, via: str) -> None:
+    if args.max_pause is not None:
+        raise UsageError(f"{via} does not stop a target to look at it: leave --max-pause out.")
+
+
+def max_pause_ns(args: argparse.Namespace) -> int | None:
+    """The longest that a look may stop a target; None where that is not limited. Raises UsageError."""
+    if args.max_pause is None:
+        return None
+    limit = parse_time_us(args.max_pause)
+    if limit == 0:
+        raise UsageError(f"--max-pause {args.max_pause} leaves no time to look; give at least 1ms.")
+    return limit * 1_000
 
 
 def _refuse_ops(args: argparse.Namespace, target: str) -> None:

@@ -21,7 +21,9 @@ from udamon.files import place
 from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identities, shown
 from udamon.files.rotation import RotatedFile
 from udamon.model import WRITES_ONLY, Event, Snapshot
+from udamon.ops.available import grain
 from udamon.ops.coverage import line
+from udamon.ops.tlb import Tlb, sentence
 from udamon.record.metadata import WARMUP
 from udamon.record.writer import Writer
 from udamon.units import format_size, format_time, parse_duration_ns, parse_size
@@ -97,16 +99,12 @@ def _record(
     engine, first = built.engine, _Kept(quiet=args.quiet)
     bus = engine.bus
     bus.subscribe(first)
-    if built.sees == WRITES_ONLY:
-        text = f"{built.via} sees {built.sees}: memory that is only read looks untouched."
-        bus.emit("note", {"text": text})
-    for text in built.notes:
-        bus.emit("note", {"text": text})
-        if not args.quiet:
-            console.say(text)
     with closing(engine):
         engine.open()  # a target that cannot be watched leaves no file, and an older one as it is
-        metadata = _metadata(args, built)
+        tlb = built.tlb()
+        for text in (*built.notes, *_hidden(tlb)):
+            bus.emit("note", {"text": text})
+        metadata = _metadata(args, built, tlb)
         if warm_ns is not None:
             metadata[WARMUP] = warm_ns
         with Writer(
@@ -117,6 +115,11 @@ def _record(
             anonymize=args.anonymize,
             inputs=_inputs(args),
         ) as writer:
+            if not args.quiet:
+                first.tell()  # now that nothing can refuse it: an error is one sentence
+            if built.sees == WRITES_ONLY:  # which the summary says
+                text = f"{built.via} sees {built.sees}: memory that is only read looks untouched."
+                bus.emit("note", {"text": text})
             first.hand_over(writer)
             bus.subscribe(writer)
             progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
@@ -160,6 +163,12 @@ class _Kept:
             self._events.append(event)
         if event.name == "note" and event.data.get("urgent") and not self._quiet:
             console.say(str(event.data["text"]))
+
+    def tell(self) -> None:
+        """Print the notes of that time that were not printed at once."""
+        for event in self._events or ():
+            if event.name == "note" and not event.data.get("urgent"):
+                console.say(str(event.data["text"]))
 
     def hand_over(self, writer: Writer) -> None:
         """Give them to `writer`, and keep no more."""
@@ -216,6 +225,10 @@ class _Recorder:
         }
         if (kdamond := self._engine.kdamond_cpu_ns) is not None:
             cost["kdamond_cpu_ns"] = kdamond
+        if (target_cost := self._engine.target_cost_ns) is not None:
+            cost["target_cost_ns"] = target_cost
+        if (pause := self._engine.longest_pause_ns) is not None:
+            cost["longest_pause_ns"] = pause
         return cost
 
     def summary(self, path: str) -> str:
@@ -230,12 +243,21 @@ class _Recorder:
         )
 
 
-def _metadata(args: argparse.Namespace, built: Monitor) -> dict[str, object]:
+def _hidden(tlb: Tlb | None) -> list[str]:
+    """What must be said of accesses that a TLB hides."""
+    return [] if tlb is None or tlb.state != "stale" else [sentence(tlb)]
+
+
+def _metadata(args: argparse.Namespace, built: Monitor, tlb: Tlb | None) -> dict[str, object]:
     return {
         "ops": built.ops,
         "via": built.via,
         "sees": built.sees,
         "policy": built.policy,
+        "grain": grain(built.via),
+        "marked_by_others": built.marked_by_others,
+        "tlb": tlb and tlb.state,
+        "tlb_missed_below_bytes": tlb and tlb.missed_below,
         "attrs": built.engine.attrs.as_dict(),
         "command_line": sys.argv,
         "command": args.command,

@@ -58,11 +58,11 @@ def _watch(
     line = Line(sys.stderr, quiet=args.quiet, shared=child is not None, every=REFRESH_S)
     for subscriber in (idle, progress, line):
         engine.bus.subscribe(subscriber)
-    for note in built.notes:
-        line.say(note)
     try:
         with closing(engine):
             engine.open()
+            for text in built.notes:
+                line.say(text)
             ended_by = follow(
                 engine, child, duration, stopped, lambda: line.show(lambda: _line(idle.latest, progress))
             )

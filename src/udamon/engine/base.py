@@ -35,6 +35,14 @@ class Engine(Protocol):
     def kdamond_cpu_ns(self) -> int | None:
         """CPU time that the kernel's own monitor has taken, beside this process; None where there is none."""
 
+    @property
+    def target_cost_ns(self) -> int | None:
+        """What the targets have lost so far by being watched, by an estimate; None where that is not known."""
+
+    @property
+    def longest_pause_ns(self) -> int | None:
+        """The longest time that a target's mapping lock was held at a time; None where that is not known."""
+
     def valid(self) -> bool:
         """True while some target exists, or may still come."""
 

@@ -27,7 +27,7 @@ NAP_NS = 1_000_000_000
 class Kdamond(Worker):
     """Watches one context on its own thread, or in `run` on the caller's.
 
-    `cpu_ns` tells the CPU time spent by the monitor; the tuner's budget is kept by it.
+    `cpu_ns` tells the CPU time spent by the monitor; the tuner's budget is kept by that and what the targets lose.
     """
 
     def __init__(
@@ -68,6 +68,14 @@ class Kdamond(Worker):
     @property
     def kdamond_cpu_ns(self) -> None:
         """This kdamond is a thread of this process, whose CPU time has it already."""
+
+    @property
+    def target_cost_ns(self) -> int:
+        return self.context.watch.target_cost_ns
+
+    @property
+    def longest_pause_ns(self) -> int:
+        return self.context.watch.longest_pause_ns
 
     def charge(self, cpu_ns: Callable[[], int]) -> None:
         """Before the start: whose CPU time the budget is kept by, where this process does more than monitor."""
@@ -184,9 +192,14 @@ class Kdamond(Worker):
     def _update(self) -> None:
         self.context.ops.update(self.context.targets, self.bus.emit)
         self.context.watch.adopt(self.context.targets, self.context.attrs)
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        for text in self.context.watch.news():
+            self.bus.emit("note", {"text": text})
 
     def _tune(self) -> None:
-        now = self._cpu_ns()
+        now = self._cpu_ns() + self.context.watch.target_cost_ns
         spent, self._cpu_before = now - self._cpu_before, now
         if self._tuner is not None:
             self._take(self._tuner.tune(self.context, spent, self.context.attrs.aggr_us * 1_000))
@@ -194,7 +207,7 @@ class Kdamond(Worker):
     def _begin_tuning(self) -> None:
         if self._tuner is not None:
             self._take(self._tuner.begin(self.context, self._cpu_ns))
-        self._cpu_before = self._cpu_ns()
+        self._cpu_before = self._cpu_ns() + self.context.watch.target_cost_ns
 
     def _take(self, tuned: Tuned | None) -> None:
         if tuned is None:

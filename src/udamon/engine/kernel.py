@@ -90,6 +90,14 @@ class KernelEngine(Worker):
     def kdamond_cpu_ns(self) -> int:
         return self._kernel.cpu_ns
 
+    @property
+    def target_cost_ns(self) -> None:
+        """The kernel does not count what it does to targets."""
+
+    @property
+    def longest_pause_ns(self) -> None:
+        """The kernel does not count that, either."""
+
     def valid(self) -> bool:
         return any(self._ops.valid(target) for target in self.targets) or self._ops.expecting()
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from udamon.core.regions import Region
 from udamon.core.target import Target
 from udamon.errors import CannotError
+from udamon.linux.held import Held
 from udamon.model import Range
 from udamon.native._native import overlaps as shared_bytes
 
@@ -21,10 +22,12 @@ class Residents:
 
     def __init__(
         self,
-        look: Callable[[Target], list[Range]],
+        look: Callable[[Target, Held], list[Range]],
         now_ns: Callable[[], int],
         cpu_ns: Callable[[], int],
     ) -> None:
+        self.held = Held()
+        """How long looking held the mapping locks of targets."""
         self._look = look
         self._now_ns = now_ns
         self._cpu_ns = cpu_ns
@@ -38,7 +41,7 @@ class Residents:
             if self._now_ns() >= self._next_ns.get(target.index, 0):
                 before = self._cpu_ns()
                 with suppress(CannotError):  # it ended: the next update says so
-                    target.resident = self._look(target)
+                    target.resident = self._look(target, self.held)
                 cost = self._cpu_ns() - before
                 self._next_ns[target.index] = self._now_ns() + int(cost / SHARE)
 

@@ -18,9 +18,9 @@ from udamon.core.tuning import rescale
 from udamon.engine.acting import Acted
 from udamon.engine.resident import Residents, overlaps
 from udamon.engine.successors import NO_CUTS, resident_bytes, shared_of, successors
-from udamon.errors import NotPermitted, OutOfFiles, RangesError, TargetGone
+from udamon.errors import NotPermitted, OutOfFiles, PauseTooLong, RangesError, TargetGone
 from udamon.model import PAGE_SIZE
-from udamon.ops.base import Census, Sampler, Shared, Touched
+from udamon.ops.base import TOUCH_NS, Census, Sampler, Shared, Touched
 
 
 class Watch(Protocol):
@@ -35,11 +35,22 @@ class Watch(Protocol):
     answers_early: bool
     """An aggregation that is cut short still has an answer."""
 
+    @property
+    def target_cost_ns(self) -> int:
+        """What watching has cost the targets so far, by an estimate."""
+
+    @property
+    def longest_pause_ns(self) -> int:
+        """The longest time so far that a target's mapping lock was held at a time."""
+
+    def news(self) -> list[str]:
+        """What people should know, and were not told yet."""
+
     def rehearse(self, targets: Sequence[Target]) -> None:
         """Do once what an aggregation will cost, without a result, so that it can be measured."""
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
-        """Targets came, went or changed their ranges."""
+        """Targets came, went or changed their ranges. Raises PauseTooLong where none of them may be looked at."""
 
     def change(self, targets: Sequence[Target], old: Attrs, new: Attrs, *, aggregated: bool) -> None:
         """Attributes changed."""
@@ -96,11 +107,23 @@ class SampledWatch:
         self.skipped = 0
         self.checking_ns = 0
         """CPU time that planning, making and folding in the checks took."""
+        self._hits = 0
         self._cpu_ns = cpu_ns
         self._sampler = sampler
         self._random = random
         self._min_region = min_region
         self._residents = residents
+
+    @property
+    def target_cost_ns(self) -> int:
+        return self._hits * TOUCH_NS
+
+    @property
+    def longest_pause_ns(self) -> int:
+        return 0 if self._residents is None else self._residents.held.longest_ns
+
+    def news(self) -> list[str]:
+        return []
 
     def rehearse(self, targets: Sequence[Target]) -> None:
         """Samples are cheap one by one: nothing to rehearse."""
@@ -126,8 +149,10 @@ class SampledWatch:
         seed = self._random.getrandbits(64)
         answers = self._sampler.sample(targets, slots, begin_ns, ticks, tick_ns, seed)
         self.checks += answers.checks
+        hits = 0 if self._sampler.name == "sim" else sum(answers.hits)
+        self._hits += hits
         self.policy.fold(targets, slots, answers)
-        self.checking_ns += self._cpu_ns() - before
+        self.checking_ns += self._cpu_ns() - before + hits * TOUCH_NS
         return answers.ticks
 
     def merge(self, targets: Sequence[Target]) -> None:
@@ -177,19 +202,36 @@ class CensusWatch:
         self._clock = clock
         self._ticks = 1
         self._prepared: dict[int, int] = {}  # target index → when it was prepared
-        self._refused: set[int] = set()  # those that could not be
+        self._denied: set[int] = set()  # those that could not be, for lack of permission or open files
         self._looked: dict[int, tuple[int, int]] = {}
         self._seen: dict[int, list[Touched]] = {}
         self._shared: dict[int, Sequence[Shared | None] | None] = {}
         self._same: dict[int, int] = {}  # target index → the other one whose address space it has
         self._cuts: dict[int, set[int]] = {}  # where schemes began and stopped
+        self._known: set[int] = set()
+        self._too_long: set[int] = set()  # a look would stop them for too long
+        self._news: list[str] = []
+
+    @property
+    def target_cost_ns(self) -> int:
+        return self._census.pauses.cost_ns
+
+    @property
+    def longest_pause_ns(self) -> int:
+        return self._census.pauses.longest_ns
+
+    def news(self) -> list[str]:
+        told, self._news = self._news, []
+        return told
 
     def rehearse(self, targets: Sequence[Target]) -> None:
         self._begin(targets)
-        for target in self._leaders(targets):
-            with suppress(TargetGone, NotPermitted, OutOfFiles):
+        leaders = self._leaders(targets)
+        for target in leaders:
+            with suppress(TargetGone, NotPermitted, OutOfFiles, PauseTooLong):
                 self._census.prepare(target)
                 self._census.look(target)
+        self._census.expose(leaders)
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
         self._ticks = attrs.max_nr_accesses
@@ -197,7 +239,25 @@ class CensusWatch:
         for known in (self._prepared, self._looked, self._seen, self._shared, self._cuts, self._same):
             for gone in known.keys() - here:
                 del known[gone]
-        self._refused &= here
+        self._denied &= here
+        self._forecast(targets)
+
+    def _forecast(self, targets: Sequence[Target]) -> None:
+        """Say of targets that came what a look will do to them, or that it will not be done."""
+        pauses = self._census.pauses
+        first, refusals = not self._known, []
+        for target in targets:
+            if target.index not in self._known:
+                refusals.append(pauses.too_long(target))
+                if (text := refusals[-1] or pauses.warning(target)) is not None:
+                    self._news.append(text)
+                if refusals[-1] is not None:
+                    self._too_long.add(target.index)
+        here = {target.index for target in targets}
+        self._too_long &= here
+        self._known = here
+        if first and refusals and None not in refusals:
+            raise PauseTooLong(str(refusals[0]))
 
     def change(self, targets: Sequence[Target], old: Attrs, new: Attrs, *, aggregated: bool) -> None:
         self._ticks = new.max_nr_accesses
@@ -207,9 +267,10 @@ class CensusWatch:
             self._prepared.clear()
 
     def observe(self, targets: Sequence[Target], begin_ns: int, ticks: int, tick_ns: int) -> int:
-        for target in self._leaders(targets):
-            if target.index not in self._prepared:
-                self._prepare(target)
+        new = [target for target in self._leaders(targets) if target.index not in self._prepared]
+        for target in new:
+            self._prepare(target)
+        self._expose(new)
         if self._clock.wait_until(begin_ns + ticks * tick_ns):
             return ticks
         passed = (self._clock.now_ns() - begin_ns) // tick_ns
@@ -222,10 +283,11 @@ class CensusWatch:
         """
         self._looked.clear()
         self._begin(targets)
-        for target in self._leaders(targets):
+        leaders = self._leaders(targets)
+        for target in leaders:
             begin = self._prepared.pop(target.index, None)
             if begin is None:
-                self.skipped += target.index in self._refused
+                self.skipped += target.index in self._denied
                 continue
             try:
                 seen = self._census.look(target)
@@ -237,6 +299,7 @@ class CensusWatch:
             self._shared[target.index] = self._census.shared(target)
             self._take(target, (begin, self._clock.now_ns()), seen)
             self._prepare(target)
+        self._expose(leaders)
         for target in targets:
             leader = self._same.get(target.index)
             if leader is not None and leader in self._looked:
@@ -268,13 +331,23 @@ class CensusWatch:
     def _prepare(self, target: Target) -> None:
         try:
             self._census.prepare(target)
+        except PauseTooLong as refused:
+            if target.index not in self._too_long:  # it has grown
+                self._too_long.add(target.index)
+                self._news.append(str(refused))
+            return
         except TargetGone:
             return
         except (NotPermitted, OutOfFiles):
-            self._refused.add(target.index)
+            self._denied.add(target.index)
             return
-        self._refused.discard(target.index)
+        self._denied.discard(target.index)
         self._prepared[target.index] = self._clock.now_ns()
+
+    def _expose(self, targets: Sequence[Target]) -> None:
+        prepared = [target for target in targets if target.index in self._prepared]
+        if prepared:
+            self._census.expose(prepared)
 
     def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:
         return self._looked.get(target.index)

@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from udamon.linux.held import Held
 from udamon.linux.procfs import ProcessId, open_of
 from udamon.linux.roots import PROC
+from udamon.linux.urgent import urgent
 
 
-def clear_referenced(process: ProcessId, *, flush: bool = False, root: Path = PROC) -> None:
+def clear_referenced(
+    process: ProcessId,
+    *,
+    flush: bool = False,
+    root: Path = PROC,
+    held: Held | None = None,
+    hurry: bool = False,
+) -> None:
     """Clear the accessed bits and the pages' referenced flags; the target's mapping lock is held meanwhile.
 
     That alone does not flush the TLB. `flush` does, by clearing soft-dirty bits too: only where the kernel
     has none (features.soft_dirty), or every page costs the target a fault at its next write. Raises OSError.
     """
-    fd = open_of(process, "clear_refs", os.O_WRONLY, root)
-    try:
-        os.write(fd, b"1")
-        if flush:
-            _flush(fd)
-    finally:
-        os.close(fd)
+    _write(process, (b"1", b"4") if flush else (b"1",), root, held or Held(), hurry)
 
 
-def clear_soft_dirty(process: ProcessId, root: Path = PROC) -> None:
+def clear_soft_dirty(
+    process: ProcessId, root: Path = PROC, *, held: Held | None = None, hurry: bool = False
+) -> None:
     """Clear the soft-dirty bits, write-protect every page to see the next write, flush the TLB. Raises OSError."""
+    _write(process, (b"4",), root, held or Held(), hurry)
+
+
+def _write(process: ProcessId, kinds: Sequence[bytes], root: Path, held: Held, hurry: bool) -> None:
+    """`held` counts how long the lock was held; in a `hurry` the thread is not taken off its processor meanwhile."""
     fd = open_of(process, "clear_refs", os.O_WRONLY, root)
     try:
-        os.write(fd, b"4")
+        with urgent(hurry), held.call():
+            os.write(fd, kinds[0])
+            if len(kinds) > 1:
+                _flush(fd)
     finally:
         os.close(fd)
 

@@ -99,10 +99,32 @@ def resident_bytes(pid: int, root: Path = PROC) -> int:
         return 0
 
 
-def last_cpu(pid: int, root: Path = PROC) -> int:
-    """The processor that the process's first thread ran on last. Raises as read_stat."""
-    data = read_bytes(f"{root}/{pid}/stat")
-    return int(data[data.rindex(b")") + 2 :].split()[36])
+def thread_ids(pid: int, root: Path = PROC) -> list[int]:
+    """The threads of a process. Raises OSError when it is gone."""
+    return [int(name) for name in list_directory(f"{root}/{pid}/task")]
+
+
+def last_cpus(pid: int, root: Path = PROC) -> set[int]:
+    """The processors that the process's threads ran on last. Raises OSError when it is gone."""
+    found = set()
+    for tid in thread_ids(pid, root):
+        try:
+            data = read_bytes(f"{root}/{pid}/task/{tid}/stat")
+        except OSError:
+            continue  # it ended
+        found.add(int(data[data.rindex(b")") + 2 :].split()[36]))
+    return found
+
+
+def allowed_cpus(pid: int, root: Path = PROC) -> set[int]:
+    """The active processors that some thread of the process may run on. Raises OSError when it is gone."""
+    found: set[int] = set()
+    for tid in thread_ids(pid, root):
+        try:
+            found |= os.sched_getaffinity(tid)
+        except ProcessLookupError:
+            continue  # it ended
+    return found
 
 
 def cpu_ns(process: ProcessId, root: Path = PROC) -> int:
@@ -125,6 +147,16 @@ def read_status(pid: int | str = "self", root: Path = PROC) -> Status:
         line.split(b":", 1) for line in read_bytes(f"{root}/{pid}/status").splitlines() if b":" in line
     )
     return Status(int(fields[b"Tgid"]), int(fields[b"Uid"].split()[1]), int(fields.get(b"CapEff", b"0"), 16))
+
+
+def rss_bytes(process: ProcessId, root: Path = PROC) -> int:
+    """What of the process is in memory, without hugetlb; without looking at any page. Raises OSError."""
+    if not is_alive(process, root):
+        raise _no_such_process()
+    for line in read_bytes(f"{root}/{process.pid}/status").splitlines():
+        if line.startswith(b"VmRSS:"):
+            return int(line.split()[1]) << 10
+    return 0  # a zombie, or a kernel thread
 
 
 def read_cmdline(pid: int, root: Path = PROC) -> list[str]:

@@ -11,8 +11,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from udamon.linux.procfs import ProcessId, open_of, read_fd
+from udamon.linux.held import Held
+from udamon.linux.procfs import ProcessId, open_of
 from udamon.linux.roots import PROC
+from udamon.linux.urgent import urgent
 
 # Fields are found by name, others may come in between. No name of a mapping can look like one, for the
 # kernel prints a newline in a name as \012. Twice as fast as one pattern for all of an entry.
@@ -21,6 +23,7 @@ _AMOUNTS = re.compile(
     rb"\nPrivate_Clean: +([0-9]+) kB\nPrivate_Dirty: +([0-9]+) kB\nReferenced: +[0-9]+ kB\nAnonymous: +([0-9]+) kB\n"
     rb"(?:KSM: +([0-9]+) kB\n)?"
 )
+_HUGE = re.compile(rb"\n(?:AnonHugePages|ShmemPmdMapped|FilePmdMapped): +([1-9][0-9]*) kB\n")
 _HUGETLB = re.compile(
     rb"^[0-9a-f]+-[0-9a-f]+ [^\n]*\n(?:(?!Shared_Hugetlb:)[A-Z][^\n]*\n)*"
     rb"Shared_Hugetlb: +([0-9]+) kB\nPrivate_Hugetlb: +([0-9]+) kB\n",
@@ -55,11 +58,25 @@ class Mapped(NamedTuple):
     offset: int
 
 
-def read_smaps(process: ProcessId, root: Path = PROC) -> bytes:
-    """The file as it is; the kernel walks every resident page for it. Raises OSError."""
+def read_smaps(
+    process: ProcessId, root: Path = PROC, *, held: Held | None = None, hurry: bool = False
+) -> bytes:
+    """The file as it is; the kernel walks every resident page for it. Raises OSError.
+
+    Each read holds the target's mapping lock for as many mappings as fit into it (one at least): `held` counts that,
+    and in a `hurry` the thread is not taken off its processor meanwhile.
+    """
+    held = held or Held()
     fd = open_of(process, "smaps", os.O_RDONLY, root)
+    chunks: list[bytes] = []
     try:
-        return read_fd(fd)
+        with urgent(hurry):
+            while True:
+                with held.call():
+                    chunk = os.read(fd, 1 << 16)
+                if not chunk:
+                    return b"".join(chunks)
+                chunks.append(chunk)
     finally:
         os.close(fd)
 
@@ -96,6 +113,17 @@ def _mapped_around(data: bytes, position: int) -> Mapped | None:
     if amounts[4] is None and re.search(rb"\nVmFlags:[^\n]* mg\b", data[position:end]):
         merged = anonymous  # a kernel before 6.6 does not tell how much
     return Mapped(clean + dirty, anonymous, merged, fields[3].decode(), int(fields[4]), int(fields[2], 16))
+
+
+def huge_bytes(data: bytes) -> dict[int, int]:
+    """Bytes in transparent huge pages of the mappings that have any, by their start."""
+    found: dict[int, int] = {}
+    for match in _HUGE.finditer(data):
+        head_end = data.rindex(b"\nSize:", 0, match.start())
+        line = data.rfind(b"\n", 0, head_end) + 1
+        start = int(data[line : data.index(b"-", line)], 16)
+        found[start] = found.get(start, 0) + (int(match[1]) << 10)
+    return found
 
 
 def hugetlb_bytes(data: bytes) -> int:

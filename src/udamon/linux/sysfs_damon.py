@@ -6,6 +6,7 @@ import gzip
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from udamon.linux.procfs import list_pids, read_bytes, read_stat
 from udamon.linux.roots import Roots
@@ -20,6 +21,7 @@ _CONFIG = {"CONFIG_DAMON_VADDR": ("vaddr", "fvaddr"), "CONFIG_DAMON_PADDR": ("pa
 class KernelDamon:
     """`users` says who has it (a sentence's part each); `ops` is None where it cannot be known.
 
+    `physical` says whether it watches physical memory now: "yes", "no", or "maybe" where that is kept from us.
     `readable` is False where the number of kdamonds is kept from us: then "free" is only likely.
     """
 
@@ -27,6 +29,7 @@ class KernelDamon:
     users: tuple[str, ...] = ()
     ops: tuple[str, ...] | None = None
     readable: bool = True
+    physical: Literal["yes", "no", "maybe"] = "no"
 
     @property
     def busy(self) -> bool:
@@ -50,7 +53,19 @@ def kernel_damon(roots: Roots = Roots()) -> KernelDamon:  # noqa: B008 (immutabl
     users = (*_kdamonds(admin), *_modules(roots.sys), *_debugfs(roots.sys), *_threads(roots.proc))
     readable = not admin.is_dir() or _read(admin / "nr_kdamonds") is not None
     present = admin.is_dir() or (roots.sys / "kernel/debug/damon").is_dir() or bool(users)
-    return KernelDamon(present, users, _available(admin, roots) if present else (), readable)
+    physical = _physical(admin, roots.sys) if users else "no"
+    return KernelDamon(present, users, _available(admin, roots) if present else (), readable, physical)
+
+
+def _physical(admin: Path, sys: Path) -> Literal["yes", "no", "maybe"]:
+    """Of a DAMON that is in use: its modules watch physical memory, its kdamonds what their contexts say."""
+    if _modules(sys):
+        return "yes"
+    running = [kdamond for kdamond in admin.glob("[0-9]*") if _read(kdamond / "state") != "off"]
+    watched = [_read(path) for kdamond in running for path in kdamond.glob("contexts/[0-9]*/operations")]
+    if "paddr" in watched:
+        return "yes"
+    return "no" if watched and None not in watched else "maybe"
 
 
 def _read(path: Path) -> str | None:

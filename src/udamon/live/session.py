@@ -19,6 +19,8 @@ from udamon.errors import OutputError, UdamonError
 from udamon.files.names import descriptor_of
 from udamon.live.state import LiveState
 from udamon.model import Event, Snapshot
+from udamon.ops.available import grain
+from udamon.ops.tlb import Tlb
 from udamon.record.state import ValidEvents
 from udamon.record.writer import Writer
 
@@ -48,6 +50,8 @@ class Watched(Protocol):
 
     @property
     def policy(self) -> str | None: ...
+
+    def tlb(self) -> Tlb | None: ...
 
     @property
     def sees(self) -> str: ...
@@ -178,8 +182,11 @@ class Session:
             )
         metadata: dict[str, object] = {
             "ops": self.watched.ops, "via": self.watched.via, "sees": self.watched.sees,
-            "policy": self.watched.policy, "attrs": self.watched.engine.attrs.as_dict(),
+            "policy": self.watched.policy, "grain": grain(self.watched.via),
+            "attrs": self.watched.engine.attrs.as_dict(),
         }  # fmt: skip
+        if (tlb := self.watched.tlb()) is not None:
+            metadata |= {"tlb": tlb.state, "tlb_missed_below_bytes": tlb.missed_below}
         self._tee.attach(Writer(path, metadata))
         self.recording = path
 

@@ -31,6 +31,21 @@ def guard(memory: Buffer, offset: int, length: int) -> None:
 def address_of(buffer: Buffer) -> int:
     """The address of the buffer's first byte."""
 
+def visit_cpus(cpus: Sequence[Buffer], /) -> int:
+    """Run on each of the processors (one array 'i') for 0.1 ms, so that nothing of another address space is left in its
+    TLB; as a real-time thread where that is permitted, else when it is this thread's turn there. The interpreter's lock
+    is released. Returns how many were visited: not those on which the thread may not run.
+    """
+
+def hot_set_start(control: Buffer, size: int, cpu: int, /) -> tuple[int, int]:
+    """Fork a child that touches a hot set, a byte of each of its pages, for ever; it ends with its parent.
+
+    The set is the beginning of a private mapping of `size` bytes of small pages with guard pages around it; what was
+    hot once stays resident. `control` (shared memory, two 'Q') has the bytes that are hot, which may change at any
+    time, and the rounds that were completed. `cpu` is where it runs, -1 anywhere. Returns its pid and the mapping's
+    address; the caller ends and collects it. Raises OSError, ValueError.
+    """
+
 def sim_sample(
     buffers: Sequence[Buffer], ticks: int, first_tick: int, truth_seed: int, draw_seed: int, /
 ) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes]:

@@ -79,4 +79,10 @@ extern PyMethodDef frames_methods[];
 /* sampler.c */
 extern PyMethodDef sampler_methods[];
 
+/* visits.c */
+extern PyMethodDef visits_methods[];
+
+/* hot_set.c */
+extern PyMethodDef hot_set_methods[];
+
 #endif

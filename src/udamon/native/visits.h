@@ -1,5 +1,6 @@
-/* Momentary visits of a thread to other processors, which then change from what they run to it and back: where a
- * change of the address space flushes the TLB, accesses that it hid set accessed bits again. */
+/* Momentary visits of a thread to other processors, which displace what their TLBs hold: accesses that a TLB hid set
+ * accessed bits again. A change of the address space alone does not, where the processor tells address spaces apart
+ * (PCID, ASID) and keeps the entries of several. */
 #ifndef UDAMON_VISITS_H
 #define UDAMON_VISITS_H
 
@@ -21,9 +22,9 @@ struct visits {
 
 /* `cpu` and `count` are set. */
 void visits_begin(struct visits *visits);
-/* Run on each of the processors for a moment, then elsewhere if there is another one. One that the thread may not
- * run on is left out. */
-void visits_make(const struct visits *visits);
+/* Run on each of the processors and displace its TLB, then elsewhere if there is another one. One that the thread may
+ * not run on is left out. Returns how many were visited. */
+size_t visits_make(const struct visits *visits);
 void visits_end(const struct visits *visits);
 
 #endif

@@ -13,6 +13,11 @@ Emit = Callable[[str, Mapping[str, object]], None]
 """Publishes an Event by name and data (names and keys: see model.Event); the engine adds the time."""
 
 
+TOUCH_NS = 300
+"""What a target loses for a small page that it touches again after its accessed bit was cleared: a walk of the page
+table in hardware, which sets the bit. Measured: 300 ns where they are scattered (docs/benchmarks.md)."""
+
+
 class OperationsSet(Protocol):
     """Answers where the memory of the targets is. Needs no lock: only the kdamond calls it."""
 
@@ -66,10 +71,32 @@ class Touched(NamedTuple):
     touched: int
 
 
+class TargetCost(Protocol):
+    """What watching costs the targets."""
+
+    @property
+    def longest_ns(self) -> int:
+        """The longest time so far that a target's mapping lock was held at a time."""
+
+    @property
+    def cost_ns(self) -> int:
+        """What all targets have lost so far, by an estimate."""
+
+    def too_long(self, target: Target) -> str | None:
+        """One sentence when a look would stop `target` for longer than a limit allows."""
+
+    def warning(self, target: Target) -> str | None:
+        """What to say before the first look of a target that it will stop for long."""
+
+
 class Census(Protocol):
     """A primitive that prepares a whole address space and answers for all of it at once."""
 
     name: str
+
+    @property
+    def pauses(self) -> TargetCost:
+        """What it costs the targets."""
 
     def begin(self, targets: Sequence[Target]) -> None:
         """These are going to be looked at together."""
@@ -78,7 +105,11 @@ class Census(Protocol):
         """The index of the target whose address space this one's is: its own, where no other has it."""
 
     def prepare(self, target: Target) -> None:
-        """Clear the accessed state. Raises TargetGone or NotPermitted."""
+        """Clear the accessed state. Raises TargetGone or NotPermitted, or PauseTooLong where a limit forbids it."""
+
+    def expose(self, targets: Sequence[Target]) -> None:
+        """After `prepare` of all of `targets`: see to it that no TLB hides their accesses, where that takes more
+        than `prepare`. Never raises for a target that went away."""
 
     def look(self, target: Target) -> list[Touched]:
         """Ranges with anything resident, in address order. Raises TargetGone or NotPermitted."""

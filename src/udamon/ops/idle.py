@@ -18,7 +18,7 @@ from udamon.core.target import Target
 from udamon.errors import CannotError, NotPermitted, NotSupported, TargetGone
 from udamon.linux.failure import process_errors
 from udamon.linux.open_files import open_file
-from udamon.linux.procfs import last_cpu, read_stat
+from udamon.linux.procfs import last_cpus, read_stat
 from udamon.linux.roots import Roots
 from udamon.native._native import idle_sample
 
@@ -32,9 +32,9 @@ _NONE_FAILED = bytes(256 * 4)
 class IdleSampler:
     """Samples pages of processes, and physical pages of targets without a pid.
 
-    With `same_cpu`, the processors that the targets' first threads ran on last are visited for a moment after pages
-    were prepared (native/visits.c). Where a context switch flushes the TLB, accesses that it hid are then seen: working
-    sets within its reach, too (bench/tlb.py).
+    With `same_cpu`, the processors that the targets' threads ran on last are visited after pages were prepared, and
+    what their TLBs hold is displaced (native/visits.c). Accesses that it hid are then seen: working sets within its
+    reach, too (bench/tlb.py).
 
     Raises NotSupported when made on a kernel without idle page tracking, NotPermitted without
     CAP_SYS_ADMIN. `calls` counts system calls: page map reads, flag reads, bitmap writes and reads.
@@ -102,11 +102,11 @@ class IdleSampler:
             self._bitmap = self._flags = self._event = -1
 
     def _last_cpus(self, targets: Sequence[Target]) -> set[int]:
-        cpus = set()
+        cpus: set[int] = set()
         for target in targets:
             if target.pid is not None:
                 with suppress(OSError):  # it ended
-                    cpus.add(last_cpu(target.pid, self._proc))
+                    cpus |= last_cpus(target.pid, self._proc)
         return cpus
 
     def _page_map(self, target: Target) -> int:

@@ -62,8 +62,11 @@ def open_census(
     roots: Roots = Roots(),  # noqa: B008 (immutable)
     *,
     max_ranges: int = 1000,
+    max_pause_ns: int | None = None,
 ) -> Census:
     """The census primitive `via` for what `ops` watches; softdirty answers with `max_ranges` ranges a target.
+
+    It refuses to look at a target that it would stop for longer than `max_pause_ns`.
 
     Raises UsageError.
     """
@@ -71,12 +74,12 @@ def open_census(
         raise UsageError(f"{via!r} is not a census; choose refs or softdirty.")
     if ops.name == "paddr":
         raise UsageError(f"{via} sees the memory of processes, not physical memory; use --ops vaddr.")
+    only = ops.name == "fvaddr"
     if via == "softdirty":
         from udamon.ops.softdirty import SoftDirty
 
-        return SoftDirty(roots, max_ranges=max_ranges, only_ranges=ops.name == "fvaddr")
-    from udamon.linux import features
+        return SoftDirty(roots, max_ranges=max_ranges, only_ranges=only, max_pause_ns=max_pause_ns)
     from udamon.ops.refs import Refs
+    from udamon.ops.tlb import way
 
-    flush = not features.soft_dirty() and features.own_page_map_entries() != []
-    return Refs(roots, flush=flush, only_ranges=ops.name == "fvaddr")
+    return Refs(roots, tlb=way(), only_ranges=only, max_pause_ns=max_pause_ns)

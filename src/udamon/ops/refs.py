@@ -12,11 +12,10 @@ What its answers mean:
   that several processes map counts as touched in each of them when one touched it.
 - Accesses through the TLB do not set accessed bits that were cleared behind its back: a working set within
   the TLB's reach (some MiB with small pages, GiB with huge ones) looks nearly idle to one clear_refs. So
-  the TLB is flushed by clear_refs 4 where that does nothing else (a kernel without soft-dirty bits) and
-  costs a tenth of clear_refs 1. Not so for processes that run virtual machines: there it would
-  also tear down the guest's page tables. Accesses by a guest itself are not seen.
+  the TLB is flushed or displaced after that (ops/tlb.py). Accesses by a guest itself are not seen.
 - Pages of hugetlb are not seen: `unseen` has their size.
-- Preparing holds the target's mapping lock: its page faults wait meanwhile (about 4 ms per GiB).
+- Preparing holds the target's mapping lock for writing: its page faults wait meanwhile (10 to 12 ms per GiB of small
+  pages, more where others take turns on the processor); looking holds it for reading as long (ops/pauses.py).
 """
 
 from __future__ import annotations
@@ -24,16 +23,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from udamon.core.target import Target
+from udamon.errors import PauseTooLong
 from udamon.linux import maps
 from udamon.linux.clear_refs import clear_referenced
 from udamon.linux.failure import process_errors
+from udamon.linux.held import Held
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
-from udamon.linux.smaps import Referenced, hugetlb_bytes, parse_mapped, parse_referenced, read_smaps
-from udamon.model import Range
+from udamon.linux.smaps import (
+    Referenced,
+    huge_bytes,
+    hugetlb_bytes,
+    parse_mapped,
+    parse_referenced,
+    read_smaps,
+)
+from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Shared, Touched
+from udamon.ops.pauses import Pauses
 from udamon.ops.sharing import Sharing
 from udamon.ops.spaces import Spaces
+from udamon.ops.tlb import Way, displace
 
 _GUEST = b"anon_inode:kvm-vcpu"
 _REMEMBERED = 10_000
@@ -42,8 +52,8 @@ _REMEMBERED = 10_000
 class Refs:
     """The census by clear_refs and smaps.
 
-    `flush` says that clear_refs 4 only flushes the TLB here (features.soft_dirty is False). With
-    `only_ranges`, whole mappings that intersect the target's ranges are answered for: fvaddr.
+    `tlb` says what is done about accesses that a TLB hides. With `only_ranges`, whole mappings that intersect the
+    target's ranges are answered for: fvaddr.
     """
 
     name = "refs"
@@ -52,11 +62,13 @@ class Refs:
         self,
         roots: Roots = Roots(),  # noqa: B008 (immutable)
         *,
-        flush: bool = False,
+        tlb: Way = "none",
         only_ranges: bool = False,
+        max_pause_ns: int | None = None,
     ) -> None:
         self._proc = roots.proc
-        self._flush = flush
+        self.pauses = Pauses(roots.proc, max_pause_ns, self.name)
+        self._tlb = tlb
         self._only_ranges = only_ranges
         self._guests: dict[ProcessId, bool] = {}
         self._spaces = Spaces(roots.proc)
@@ -76,25 +88,46 @@ class Refs:
         return self._spaces.leader(target)
 
     def prepare(self, target: Target) -> None:
-        """Clear the accessed state of all of the target. Raises TargetGone, NotPermitted or NotSupported."""
+        """Clear the accessed state of all of the target.
+
+        Raises TargetGone, NotPermitted or NotSupported, and PauseTooLong where that would stop it for too long.
+        """
         process = _process(target)
+        if (why := self.pauses.too_long(target)) is not None:
+            raise PauseTooLong(why)
+        held, hurry = Held(), self.pauses.hurry(target)
         with process_errors(process.pid, self._proc, process.start_time):
-            flush = self._flush and not self._is_guest(process)
-            clear_referenced(process, flush=flush, root=self._proc)
+            # Where it would tear down the page tables of a virtual machine, flushing is not for nothing.
+            flush = self._tlb == "flush" and not self._is_guest(process)
+            clear_referenced(process, flush=flush, root=self._proc, held=held, hurry=hurry)
+        self.pauses.cleared(target, held)
+
+    def expose(self, targets: Sequence[Target]) -> None:
+        """Displace what the TLBs hold of those whose TLB was not flushed, once for all of them."""
+        if self._tlb == "none":
+            return
+        hidden = [t for t in targets if self._tlb == "visit" or self._guests.get(_process(t), False)]
+        displace(hidden, self._proc)
 
     def look(self, target: Target) -> list[Touched]:
         """Mappings with anything resident, in address order. Raises as `prepare`."""
         process = _process(target)
+        held, hurry = Held(), self.pauses.hurry(target)
         with process_errors(process.pid, self._proc, process.start_time):
-            data = read_smaps(process, self._proc)
+            data = read_smaps(process, self._proc, held=held, hurry=hurry)
             if not data:
                 raise ProcessLookupError  # its memory went while we read
         if len(self._guests) > _REMEMBERED:
             self._guests.clear()  # processes come and go: do not remember them for ever
             self.unseen.clear()
+            self.pauses.forget()
         self._guests[process] = _GUEST in data
         self.unseen[target.index] = hugetlb_bytes(data)
-        found = list(zip(parse_referenced(data), parse_mapped(data), strict=True))
+        resident = parse_referenced(data)
+        huge = huge_bytes(data)
+        touched = sum(min(m.referenced, max(m.rss - huge.get(m.start, 0), 0)) for m in resident)
+        self.pauses.looked(target, held, sum(m.rss for m in resident), touched // PAGE_SIZE)
+        found = list(zip(resident, parse_mapped(data), strict=True))
         if self._only_ranges:
             kept = set(_intersecting([seen for seen, _ in found], target.ranges))
             found = [one for one in found if one[0] in kept]

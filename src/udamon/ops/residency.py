@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from udamon.linux.failure import process_errors
+from udamon.linux.held import Held
 from udamon.linux.pagemap import PRESENT, SWAPPED, open_page_map, read_runs
-from udamon.linux.pagemap_scan import NoScan, scan_runs
+from udamon.linux.pagemap_scan import LONGEST_NS, NoScan, scan_runs
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import PROC
 from udamon.linux.smaps import parse_referenced, read_smaps
@@ -31,18 +32,21 @@ def resident(
     *,
     grain: int = PAGE_SIZE,
     budget: int = BUDGET,
+    longest_ns: int = LONGEST_NS,
+    held: Held | None = None,
 ) -> list[Range]:
     """The resident parts of `ranges` (sorted, disjoint), sorted, disjoint, in whole pages and joined.
 
     Gaps smaller than `grain` bytes count as resident, so that the answer has at most one range per `grain`
-    bytes. Swapped-out pages are not resident. Raises TargetGone, NotPermitted or another CannotError.
+    bytes. Swapped-out pages are not resident. A scan holds the mapping lock for `longest_ns` at a time at most, or
+    nearly so; `held` counts how long it was. Raises TargetGone, NotPermitted or another CannotError.
     """
     with process_errors(process.pid, root, process.start_time):
         fd = open_page_map(process, root)
         try:
-            return joined(_scanned(fd, ranges, PRESENT), grain)
+            return joined(_scanned(fd, ranges, PRESENT, longest_ns, held), grain)
         except NoScan:
-            return joined(_by_smaps(process, fd, ranges, root, budget), grain)
+            return joined(_by_smaps(process, fd, ranges, root, budget, held), grain)
         finally:
             os.close(fd)
 
@@ -114,9 +118,11 @@ def overlap(ranges: Sequence[Range], others: Iterable[Range]) -> Iterator[Range]
             at += 1
 
 
-def _scanned(fd: int, ranges: Sequence[Range], kind: int) -> Iterator[Range]:
+def _scanned(
+    fd: int, ranges: Sequence[Range], kind: int, longest_ns: int = LONGEST_NS, held: Held | None = None
+) -> Iterator[Range]:
     try:
-        for run in scan_runs(fd, ranges, kind, kind):
+        for run in scan_runs(fd, ranges, kind, kind, longest_ns=longest_ns, held=held):
             yield Range(run.start, run.end)
     except OSError as error:
         if error.errno == errno.EFAULT:  # ranges beyond what a process can have: smaps knows its mappings
@@ -124,8 +130,10 @@ def _scanned(fd: int, ranges: Sequence[Range], kind: int) -> Iterator[Range]:
         raise
 
 
-def _by_smaps(process: ProcessId, fd: int, ranges: Sequence[Range], root: Path, budget: int) -> list[Range]:
-    data = read_smaps(process, root)
+def _by_smaps(
+    process: ProcessId, fd: int, ranges: Sequence[Range], root: Path, budget: int, held: Held | None = None
+) -> list[Range]:
+    data = read_smaps(process, root, held=held)
     if not data:
         raise ProcessLookupError  # its memory went while we read
     mappings = parse_referenced(data)

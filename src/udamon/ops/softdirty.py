@@ -23,8 +23,10 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from udamon.core.target import Target
+from udamon.errors import PauseTooLong
 from udamon.linux.clear_refs import clear_soft_dirty
 from udamon.linux.failure import process_errors
+from udamon.linux.held import Held
 from udamon.linux.maps import line_range, read_lines
 from udamon.linux.pagemap import PRESENT, SOFT_DIRTY, SWAPPED, Run, open_page_map, read_runs
 from udamon.linux.pagemap_scan import NoScan, scan_runs
@@ -33,12 +35,17 @@ from udamon.linux.roots import Roots
 from udamon.linux.smaps import parse_referenced, read_smaps
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Touched
+from udamon.ops.pauses import Pauses
 from udamon.ops.residency import joined, overlap
 from udamon.ops.touched_ranges import TouchedRanges
 
 MAX_RANGES = 1000
 BUDGET = 1 << 24
 """Pages whose entries one look reads where it cannot scan: 64 GiB of address space, 0.1 to 0.5 s."""
+
+FAULT_NS = 1_000
+"""What a target loses for a page that it writes again after its bit was cleared: a fault, not measured, by the order
+of magnitude of one that only changes an entry."""
 
 _NEAR = 16 << 20  # mappings this close are scanned in one go: a hole costs less than a system call
 _REMEMBERED = 10_000
@@ -60,8 +67,11 @@ class SoftDirty:
         max_ranges: int = MAX_RANGES,
         only_ranges: bool = False,
         budget: int = BUDGET,
+        max_pause_ns: int | None = None,
     ) -> None:
         self._proc = roots.proc
+        self.pauses = Pauses(roots.proc, max_pause_ns, self.name)
+        self.pauses.touch_ns = FAULT_NS
         self._max_ranges = max_ranges
         self._only_ranges = only_ranges
         self._budget = budget
@@ -82,18 +92,29 @@ class SoftDirty:
         """See `begin`."""
 
     def prepare(self, target: Target) -> None:
-        """Forget what was written. Raises TargetGone, NotPermitted or NotSupported."""
+        """Forget what was written.
+
+        Raises TargetGone, NotPermitted or NotSupported, and PauseTooLong where that would stop it for too long.
+        """
         process = _process(target)
+        if (why := self.pauses.too_long(target)) is not None:
+            raise PauseTooLong(why)
+        held = Held()
         if len(self._known) > _REMEMBERED:
             for known in (self._known, self.unsure, self.unseen):
                 known.clear()  # processes come and go: do not remember them for ever
+            self.pauses.forget()
         with process_errors(process.pid, self._proc, process.start_time):
             self._known[target.index] = frozenset(map(line_range, read_lines(process, self._proc)))
-            clear_soft_dirty(process, self._proc)
+            clear_soft_dirty(process, self._proc, held=held, hurry=self.pauses.hurry(target))
+        self.pauses.cleared(target, held)
+
+    def expose(self, targets: Sequence[Target]) -> None:
+        """Clearing soft-dirty bits has flushed the TLB."""
 
     def look(self, target: Target) -> list[Touched]:
         """Ranges with anything resident, in address order. Raises as `prepare`."""
-        process = _process(target)
+        process, held = _process(target), Held()
         with process_errors(process.pid, self._proc, process.start_time):
             mappings = list(map(line_range, read_lines(process, self._proc)))
             if not mappings:
@@ -103,12 +124,15 @@ class SoftDirty:
             changed = [mapping for mapping in mappings if mapping not in known]
             fd = open_page_map(process, self._proc)
             try:
-                return self._answer(target.index, _scanned(fd, wanted), wanted, changed)
+                found = self._answer(target.index, _scanned(fd, wanted, held), wanted, changed)
             except NoScan:
-                wanted, self.unseen[target.index] = self._affordable(process, wanted)
-                return self._answer(target.index, read_runs(fd, wanted), wanted, changed)
+                wanted, self.unseen[target.index] = self._affordable(process, wanted, held)
+                found = self._answer(target.index, read_runs(fd, wanted), wanted, changed)
             finally:
                 os.close(fd)
+        touched = sum(piece.touched for piece in found) // PAGE_SIZE
+        self.pauses.looked(target, held, sum(piece.resident for piece in found), touched)
+        return found
 
     def _answer(
         self, index: int, runs: Iterable[Run], wanted: Sequence[Range], changed: Sequence[Range]
@@ -132,9 +156,9 @@ class SoftDirty:
         self.unsure[index] = sum(size for piece, size in written.items() if piece not in sure)
         return found.ranges()
 
-    def _affordable(self, process: ProcessId, wanted: Sequence[Range]) -> tuple[list[Range], int]:
+    def _affordable(self, process: ProcessId, wanted: Sequence[Range], held: Held) -> tuple[list[Range], int]:
         """Parts of `wanted` with anything resident, the smallest first while the budget lasts; bytes left out."""
-        mappings = parse_referenced(read_smaps(process, self._proc))
+        mappings = parse_referenced(read_smaps(process, self._proc, held=held))
         parts = list(overlap(wanted, [Range(m.start, m.end) for m in mappings]))
         taken: list[Range] = []
         pages = self._budget
@@ -155,8 +179,9 @@ def _process(target: Target) -> ProcessId:
     return ProcessId(target.pid, target.start_time)
 
 
-def _scanned(fd: int, wanted: Sequence[Range]) -> Iterator[Run]:
-    return scan_runs(fd, joined(wanted, _NEAR), PRESENT | SWAPPED, PRESENT | SWAPPED | SOFT_DIRTY)
+def _scanned(fd: int, wanted: Sequence[Range], held: Held) -> Iterator[Run]:
+    ranges = joined(wanted, _NEAR)
+    return scan_runs(fd, ranges, PRESENT | SWAPPED, PRESENT | SWAPPED | SOFT_DIRTY, held=held)
 
 
 def _cut(runs: Iterable[Run], pieces: Sequence[Range]) -> Iterator[tuple[int, int, int, int]]:

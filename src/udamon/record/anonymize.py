@@ -13,7 +13,8 @@ from udamon.record.naming import without_secrets
 
 _METADATA = frozenset(
     {"version", "udamon", "attrs", "via", "ops", "policy", "sees", "kernel", "machine",
-     "page_size", "monotonic_ns", "wall_ns", "part", "startup_cpu_ns", "warmup_until_ns"}
+     "grain", "marked_by_others", "tlb", "tlb_missed_below_bytes", "page_size", "monotonic_ns", "wall_ns",
+     "part", "startup_cpu_ns", "warmup_until_ns"}
 )  # fmt: skip
 _TEXTS = {"target_end": frozenset({"why"}), "coverage": frozenset({"why"})}
 

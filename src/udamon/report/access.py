@@ -43,6 +43,8 @@ class Line:
     """Bytes of it that are there, where that is known."""
     temperature: int = 0
     """As damo has it (udamon.report.temperature)."""
+    upper_bound: bool = False
+    """`touched` may be the work of others."""
 
     @property
     def size(self) -> int:
@@ -115,7 +117,10 @@ def _line(row: Sequence[Any], catalog: Catalog, weights: tuple[int, int, int]) -
     window = ticks * sample_ns
     heat = temperature_of(end - start, nr_accesses, ticks, age * window, weights)
     known = None if resident is None else round(resident)
-    return Line(target, start, end, nr_accesses, age, round(touched), rate, window, mapped, known, heat)
+    bound = mapped is not None and catalog.upper_bound(mapped.kind)
+    return Line(
+        target, start, end, nr_accesses, age, round(touched), rate, window, mapped, known, heat, bound
+    )
 
 
 def document(report: Access) -> dict[str, Any]:
@@ -135,6 +140,7 @@ def document(report: Access) -> dict[str, Any]:
                 "age": line.age,
                 "touched_bytes": line.touched,
                 "resident_bytes": line.resident,
+                "upper_bound": line.upper_bound,
                 "temperature": line.temperature,
                 "mapping": (line.mapped.name or "[anon]") if line.mapped else None,
                 "kind": line.mapped.kind if line.mapped else None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from udamon.model import Event
+from udamon.record.naming import FILE, LIBRARY, SHARED
 from udamon.record.reader import Recording
 from udamon.report.grain import WORDS, grain_of
 from udamon.report.mappings import MappingTable
@@ -48,9 +49,17 @@ class Catalog:
         self.notes: list[str] = []
         self.targets: dict[int, TargetInfo] = {}
         self.mappings_seen = 0
+        self._via = recording.metadata.get("via")
         for event in recording.events():
             if until_ns is None or event.time_ns <= until_ns:
                 self._apply(event)
+
+    def upper_bound(self, kind: str) -> bool:
+        """What is touched of memory of this kind is at most what was measured, and may be nothing.
+
+        refs counts pages that carry the kernel's own "referenced" flag, too, which the reads of any process set.
+        """
+        return self._via == "refs" and kind in (FILE, LIBRARY, SHARED)
 
     def target(self, index: int, pid: int | None = None) -> TargetInfo:
         """A target by index; one that no event told of is made up from its index and pid."""

@@ -13,11 +13,16 @@ from udamon.units import format_time
 
 
 def common_keys(source: Source) -> dict[str, Any]:
-    """Keys of every document: `sees` says what counts as an access, null where an older recording does not say;
-    `damaged` what is missing: numbers of snapshots, null where none is or nothing tells."""
+    """Keys of every document.
+
+    `sees` says what counts as an access, and `marked_by_others` whether accesses of others may be among them; null
+    where an older recording does not say. `damaged` is what is missing: numbers of snapshots, null where none is or
+    nothing tells.
+    """
     recording = source.recording
     return {
         "sees": recording.metadata.get("sees"),
+        "marked_by_others": recording.metadata.get("marked_by_others"),
         "grain": grain_of(recording),
         "coverage": coverage(recording),
         "warmup_left_out_seconds": source.warmup_ns / 1e9,
@@ -40,6 +45,11 @@ def common_lines(source: Source, *, told: bool = False) -> list[str]:
     lines = [NOTE] if grain_of(recording) == MAPPING else []
     if recording.metadata.get("sees") == WRITES_ONLY:
         lines.append("Writes only: memory that was merely read counts as not accessed.")
+    if recording.metadata.get("marked_by_others") in ("yes", "maybe"):
+        lines.append(
+            "In-kernel DAMON watched physical memory beside this, or may have: "
+            "files and shared memory are upper bounds."
+        )
     if not told and (text := line(coverage(recording))):
         lines.append(text)
     if source.warmup_ns:

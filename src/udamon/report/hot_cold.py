@@ -17,7 +17,7 @@ from udamon.report.owners import Owner, Part, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import Source, double
 from udamon.report.terminal import Terminal, clock, shorten, table
-from udamon.text import Shown
+from udamon.text import Shown, ours
 from udamon.units import format_size
 
 WATCHED = """
@@ -170,6 +170,7 @@ def document(report: Mappings, catalog: Catalog) -> dict[str, Any]:
                 "start": line.owner.start,
                 "end": line.owner.pieces[-1].end,
                 **_use(line.use),
+                "upper_bound": catalog.upper_bound(line.owner.kind),
                 "offsets": [{"start": low, "end": high, **_use(use)} for low, high, use in line.offsets],
             }
             for line in report.lines
@@ -203,7 +204,7 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
             owner = catalog.target(line.owner.target)
             rows.append([
                 shorten(line.owner.place, 26), *([shorten(owner.label, 14)] if many else []),
-                format_size(line.use.resident), format_size(line.use.touched), f"{line.use.rate:.0%}",
+                format_size(line.use.resident), _touched(line, catalog), f"{line.use.rate:.0%}",
                 _idle(line, report), terminal.bar(line.use.rate, 10),
             ])  # fmt: skip
         align = "<<>>>><" if many else "<>>>><"
@@ -212,7 +213,14 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
             parts += _offsets(lines)
     if any(line.owner.guess for line in (*report.hottest(top), *report.coldest(top))):
         parts.append("? a guess from the shape of the memory: the kernel does not name it.")
+    if any(catalog.upper_bound(line.owner.kind) for line in (*report.hottest(top), *report.coldest(top))):
+        parts.append(ours("≤ at most: what other processes did to files and shared memory counts, too."))
     return text.lines(parts).rstrip()
+
+
+def _touched(line: Line, catalog: Catalog) -> str:
+    at_most = ours("≤") if catalog.upper_bound(line.owner.kind) and line.use.touched >= 1 else ""
+    return at_most + format_size(line.use.touched)
 
 
 def _idle(line: Line, report: Mappings) -> str:

@@ -56,12 +56,15 @@ def document(report: Info) -> dict[str, Any]:
     """The JSON document: seconds and bytes; `monitor` has nulls where the recording does not say."""
     metadata, cost = report.recording.metadata, report.catalog.cost
     cpu, kdamond = cost.get("cpu_ns"), cost.get("kdamond_cpu_ns")
+    target_cost, pause = cost.get("target_cost_ns"), cost.get("longest_pause_ns")
     return {
         "schema": 1,
         "attrs": report.catalog.attrs,
         "via": metadata.get("via"),
         "ops": metadata.get("ops"),
         "policy": metadata.get("policy"),
+        "tlb": metadata.get("tlb"),
+        "tlb_missed_below_bytes": metadata.get("tlb_missed_below_bytes"),
         "snapshots": report.snapshots,
         "regions": report.regions,
         "seconds": (report.end_ns - report.begin_ns) / 1e9,
@@ -73,6 +76,8 @@ def document(report: Info) -> dict[str, Any]:
             "max_rss_bytes": cost.get("max_rss_bytes"),
             "checks": cost.get("checks"),
         },
+        "target_cost_seconds": None if target_cost is None else target_cost / 1e9,
+        "longest_pause_seconds": None if pause is None else pause / 1e9,
         "truncated": report.recording.truncated,
         "checksums": report.recording.checksums,
         "mappings": report.catalog.mappings_seen,
@@ -109,7 +114,9 @@ def facts(report: Info) -> list[list[str]]:
         [
             "looked",
             ours(" · ").join(
-                f"{key} {metadata[key]}" for key in ("via", "sees", "ops", "policy") if metadata.get(key)
+                f"{key} {metadata[key]}"
+                for key in ("via", "sees", "grain", "tlb", "ops", "policy")
+                if metadata.get(key)
             ),
         ],
         ["attributes", _attrs(report.catalog.attrs, sampled=sampled)],
@@ -117,6 +124,7 @@ def facts(report: Info) -> list[list[str]]:
             "monitor",
             _cost(report.catalog, metadata, seconds, sampled=sampled),
         ],
+        ["targets", _target_cost(report.catalog.cost, seconds)],
         ["mappings", f"{report.catalog.mappings_seen} seen" if report.catalog.mappings_seen else ""],
         ["end", "none: the recorder was killed or still runs" if report.recording.truncated else "closed"],
         ["coverage", coverage_line(coverage(report.recording))],
@@ -174,6 +182,17 @@ def _cost(catalog: Catalog, metadata: dict[str, Any], seconds: float, *, sampled
     checks = f", {about}{cost.get('checks') or 0:,} checks" if sampled else ""
     memory = format_size(cost.get("max_rss_bytes") or 0)
     return f"{format_time(cpu)} of CPU{start}{after}{inside}, {memory} resident{checks}"
+
+
+def _target_cost(cost: Any, seconds: float) -> str:
+    lost, pause = cost.get("target_cost_ns"), cost.get("longest_pause_ns")
+    parts = []
+    if lost is not None:
+        share = f" ({lost / 1e9 / seconds:.2%} of one CPU)" if seconds else ""
+        parts.append(f"lost about {format_time(round(lost / 1e9, 4))}{share} by an estimate")
+    if pause:
+        parts.append(f"stopped for {format_time(round(pause / 1e9, 4))} at most at a time")
+    return ", ".join(parts)
 
 
 def _targets(targets: Sequence[tuple[TargetInfo, int, int, int, int]]) -> list[Shown]:
