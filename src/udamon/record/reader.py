@@ -23,6 +23,7 @@ from udamon.record.messages import Message, messages
 from udamon.record.messages import head as head_of
 from udamon.record.schema import VERSION, metadata_of
 from udamon.record.stream import END
+from udamon.record.unreadable import unreadable
 
 _AT_ONCE = 1 << 22
 """Chosen messages are decoded together up to this many bytes: a decoder's start costs more than a small one."""
@@ -169,9 +170,7 @@ def _ends(path: Path) -> tuple[bytes, bytes, int]:
             file.seek(max(0, size - len(END)))
             return head, file.read(), size
     except OSError as error:
-        raise RecordingError(
-            f"cannot read {path}: {error.strerror}; give a file that udamon record wrote."
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _check_head(path: Path, head: bytes, size: int) -> None:
