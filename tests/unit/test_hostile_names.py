@@ -346,6 +346,24 @@ def test_the_live_view(name: str, other: str) -> None:
     assert any("pid 4242" in line for line in seen)
 
 
+@settings(max_examples=2, deadline=None)
+@given(names, names)
+def test_what_the_live_view_offers(name: str, other: str) -> None:
+    pytest.importorskip("textual", reason="the extra `live` is not installed")
+    from tests.unit.test_live_app import app_of, text_of
+    from udamon.live.largest import Offered
+
+    async def look() -> list[str]:
+        app = app_of(LiveState(), offer=lambda: [Offered(4242, f"[bold]{name}", 9 << 20, f"run {other}")])
+        async with app.run_test(size=(160, 40)) as pilot:
+            await pilot.pause()
+            return text_of(app)
+
+    seen = asyncio.run(look())
+    assert not bad_characters("".join(seen))
+    assert any("4242" in line and "[bold]" in line for line in seen)
+
+
 def test_markup_is_shown_as_it_is() -> None:
     pytest.importorskip("textual", reason="the extra `live` is not installed")
     from tests.unit.test_live_app import app_of, text_of
