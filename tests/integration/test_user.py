@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.recorder import udamon
+from tests.integration.recorder import nobody_runs, place_of_nobody, udamon
 
 NOBODY = "nobody"
 ROOTS = {"XDG_RUNTIME_DIR": "/run/user/0", "SSH_AUTH_SOCK": "/root/agent", "API_TOKEN": "secret", "HOME": "/root",
@@ -52,3 +52,23 @@ def test_a_command_of_another_user_has_its_own_environment(
         "_",
     }
     assert all(name in known or name.startswith("LC_") for name in found)
+
+
+@pytest.mark.needs("second_user")
+@pytest.mark.parametrize("content", [b"\xff\xff\xff\xff", b"[]", b""])
+def test_a_file_of_another_user_is_not_called_something_else(content: bytes) -> None:
+    """What is in it is not known to who may not read it; whose it is, is."""
+    with place_of_nobody() as place:
+        file = place / "a.udamon"
+        file.write_bytes(content)
+        file.chmod(0o600)
+        commands: tuple[list[str | Path], ...] = (
+            ["check", file, "--max-wss", "1GiB"],
+            ["convert", file, "--to", "arrow", "-o", place / "b"],
+        )
+        for words in commands:
+            done = nobody_runs(place, *words)
+            assert done.status == 1
+            assert done.stderr == (
+                f"udamon: cannot read {file}: Permission denied; recordings are private: read it as root.\n"
+            )

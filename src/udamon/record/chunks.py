@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from udamon.errors import RecordingError
+from udamon.record.unreadable import unreadable
 
 SIZE = 1 << 18
 """Bytes of a piece: small enough to stay in the processor's cache until it is scanned."""
@@ -47,9 +48,7 @@ def chunks(path: Path, *, compressed: bool, progress: Progress = silent) -> Iter
                 yield piece
                 progress(min(1.0, file.tell() / total))
     except OSError as error:
-        raise RecordingError(
-            f"cannot read {path}: {error.strerror}; give a file that can be read."
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:

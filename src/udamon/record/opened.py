@@ -11,6 +11,7 @@ from udamon.record.limits import Limits
 from udamon.record.messages import Damage, OpenFile
 from udamon.record.schema import VERSION
 from udamon.record.stream import END
+from udamon.record.unreadable import unreadable
 
 _TRIES = 5
 """Between the opening of two files a recorder may rotate; so often in a row it does not."""
@@ -39,9 +40,7 @@ def _opened(path: Path, limits: Limits) -> tuple[OpenFile, dict[str, Any]]:
     try:
         file = OpenFile(path, limits)
     except OSError as error:
-        raise RecordingError(
-            f"cannot read {path}: {error.strerror}; give a file that udamon record wrote."
-        ) from error
+        raise unreadable(path, error) from error
     if file.text is None and not file.messages:
         raise _refusal(file)
     if file.text is None:
