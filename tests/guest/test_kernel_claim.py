@@ -21,6 +21,7 @@ from tests.guest.damon import (
     forked,
     free,
     put,
+    read,
     record,
     record_until,
     run,
@@ -281,6 +282,6 @@ def kill_after(program: Memory, seconds: float, lasting: float = 30) -> None:
 def kill_while_it_runs(program: Memory) -> None:
     """Killed when kdamond runs, so that everything is left behind."""
     pid = forked(lambda: short_run(program, 60))
-    wait_until(lambda: kernel_damon().busy and (KDAMONDS / "0/state").read_text().strip() == "on")
+    wait_until(lambda: kernel_damon().busy and read(KDAMONDS / "0/state") == "on")
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)

@@ -33,7 +33,7 @@ def program() -> Iterator[Pages]:
 
 @pytest.fixture
 def no_scan(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise NoScan
 
     monkeypatch.setattr(residency, "scan_runs", refuse)
@@ -84,7 +84,7 @@ def test_every_way_agrees_with_the_page_map(
             assert resident(process(program), [area]) == truth
 
 
-def _refuse(*_: object) -> None:
+def _refuse(*_: object, **__: object) -> None:
     raise NoScan
 
 

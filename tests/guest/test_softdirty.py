@@ -77,7 +77,7 @@ def test_without_pagemap_scan_the_answers_are_the_same(
     program.write("noscan", 7, 90, 2)
     scanned = within(census.look(target), area)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise NoScan
 
     monkeypatch.setattr(softdirty, "scan_runs", refuse)

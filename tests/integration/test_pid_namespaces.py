@@ -55,9 +55,9 @@ def test_the_host_s_own_proc_is_ours() -> None:
     [
         ("999999999", "999999999\t7", False),
         ("999999999", "999999999", False),
-        (f"{os.getpid()}", f"{os.getpid()}\t{os.getpid()}", False),  # equal by chance
+        pytest.param(f"{os.getpid()}", f"{os.getpid()}\t{os.getpid()}", False, id="equal by chance"),
         ("", "", False),  # this process is in none of its namespaces
-        (f"{os.getpid()}", f"{os.getpid()}", True),
+        pytest.param(f"{os.getpid()}", f"{os.getpid()}", True, id="own"),
     ],
 )
 def test_whose_numbers_they_are(strange: Path, number: str, numbers: str, ours: bool) -> None:
