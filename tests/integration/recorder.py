@@ -261,6 +261,18 @@ def nobody_runs(directory: Path, *words: Word) -> Done:
     return Done(os.waitstatus_to_exitcode(status), *said)
 
 
+def nobody_records(directory: Path, count: int, *words: Word) -> int:
+    """`udamon record WORDS` as the user nobody until `count` snapshots are in a.udamon in `directory`, then ended as
+    Ctrl-C does; returns its status."""
+    pid = _fork_nobody(directory, ["record", *map(str, words)])
+    try:
+        until(lambda: snapshots_in(directory / "a.udamon") >= count, f"{count} snapshots")
+    finally:
+        os.kill(pid, signal.SIGINT)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status
+
+
 def _fork_nobody(directory: Path, words: list[str]) -> int:
     pid = os.fork()
     if pid:

@@ -152,7 +152,9 @@ def test_in_a_namespace_of_its_own(tmp_path: Path) -> None:
     assert acted.returncode == 0, acted.stderr
     assert "opened" not in acted.stdout
     assert "refused 1" in acted.stdout
-    simulated = _unshared([*UDAMON, "record", "--sim", "demo", "--duration", "1s", "-o", str(tmp_path / "s")])
+    simulated = _unshared(
+        [*UDAMON, "record", "--sim", "demo", "--aggr", "100ms", "--duration", "2s", "-o", str(tmp_path / "s")]
+    )
     assert simulated.returncode == 0, simulated.stderr
     command = ["--", "sh", "-c", "sleep 0.5; exit 5"]
     own = _unshared([*UDAMON, "record", "--via", "refs", "-o", str(tmp_path / "o"), *command], "--mount-proc")
