@@ -151,12 +151,18 @@ def forked(work: Callable[[], int]) -> int:
     return pid
 
 
-def record_until(record: Callable[[], int], file: Path, snapshots: int, number: int = signal.SIGINT) -> int:
-    """Run `record` in a child until its file has so many snapshots, and then send it a signal; returns its status,
-    negative where the signal ended it."""
-    pid = forked(record)
+def record_until(
+    record: Callable[[], int],
+    file: Path,
+    snapshots: int,
+    number: int = signal.SIGINT,
+    at_least_s: float = 0,
+) -> int:
+    """Run `record` in a child until its file has so many snapshots and so much time has passed, and then send it a
+    signal; returns its status, negative where the signal ended it."""
+    pid, begin = forked(record), time.monotonic()
     try:
-        wait_until(lambda: snapshots_in(file) >= snapshots, 100)
+        wait_until(lambda: time.monotonic() >= begin + at_least_s and snapshots_in(file) >= snapshots, 130)
     finally:
         os.kill(pid, number)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

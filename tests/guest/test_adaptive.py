@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.damon import forked, record_until
+from tests.guest.damon import record_until
 from tests.guest.memory import MIB
 from udamon.cli.main import main
 from udamon.model import Range, Snapshot
@@ -53,13 +52,10 @@ def _areas(log: Path) -> tuple[list[Range], list[Range]]:
     raise AssertionError("the workload did not begin")
 
 
-def record(file: Path, pid: int, *flags: str, snapshots: int = 0) -> Recording:
-    """Recorded by a process of its own, until it ends or has so many snapshots."""
+def record(file: Path, pid: int, *flags: str, snapshots: int, at_least_s: float = 0) -> Recording:
+    """Recorded by a process of its own, until it has so many snapshots and so much time has passed."""
     words = ["record", "-q", "-p", str(pid), "--via", "idle", "-o", str(file), *flags]
-    if snapshots:
-        assert record_until(lambda: main(words), file, snapshots) == 0
-    else:
-        assert os.waitstatus_to_exitcode(os.waitpid(forked(lambda: main(words)), 0)[1]) == 0
+    assert record_until(lambda: main(words), file, snapshots, at_least_s=at_least_s) == 0
     return Recording(file)
 
 
@@ -117,7 +113,7 @@ def test_it_stays_within_its_share(program: Areas, tmp_path: Path) -> None:
     """
     pid, hot, cold = program
     with Yardstick() as yardstick:
-        recording = record(tmp_path / "b", pid, "--overhead", "10%", "--duration", "30s")
+        recording = record(tmp_path / "b", pid, "--overhead", "10%", snapshots=14, at_least_s=30)
     costs = [(e.time_ns, int(str(e.data["cpu_ns"]))) for e in recording.events() if e.name == "cost"]
     begin, shares = costs[0][0], []
     for now, spent in costs:

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.test_linux_fake import FakeProc
 from udamon.errors import CannotError, NotSupported, TargetBusy
 from udamon.linux.damon_tree import DamonTree, untouched
+from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.ops.available import probe
 from udamon.ops.claim_note import ClaimNote
@@ -243,3 +244,13 @@ def test_untouched_values() -> None:
     assert untouched("contexts/0/monitoring_attrs/nr_regions/max") == {"1000"}
     assert "0" in untouched("contexts/0/schemes/0/access_pattern/sz/max")
     assert "0" in untouched("contexts/0/targets/nr_targets")
+
+
+def test_what_a_killed_save_left_goes_with_the_note(tmp_path: Path) -> None:
+    """The temporary name of a note that was never given its own; other files stay."""
+    (tmp_path / ".udamon-0011223344556677.part").write_text("{")
+    (tmp_path / "other").touch()
+    note = ClaimNote(tmp_path / "kernel-damon.json", "boot", ProcessId(1, 2))
+    note.save()
+    note.remove()
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]

@@ -12,9 +12,21 @@ from udamon.linux import renaming
 _UNNAMED_IS_NOT_SUPPORTED = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL}
 
 
+_BEGIN, _END = ".udamon-", ".part"
+
+
 def spare_name() -> str:
     """A name that is in nobody's way."""
-    return f".udamon-{os.urandom(8).hex()}.part"
+    return f"{_BEGIN}{os.urandom(8).hex()}{_END}"
+
+
+def remove_left(directory: str | os.PathLike[str]) -> None:
+    """Remove the temporary names that killed processes left in a directory in which this process alone makes files."""
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(_BEGIN) and entry.name.endswith(_END):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
 
 
 class Fresh:

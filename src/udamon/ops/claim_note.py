@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from udamon.errors import CannotError
-from udamon.files.fresh import Fresh
+from udamon.files.fresh import Fresh, remove_left
 from udamon.files.output import write_all
 from udamon.linux.damon_tree import Setting
 from udamon.linux.procfs import ProcessId, read_bytes, read_stat
@@ -114,6 +114,7 @@ class ClaimNote:
     def remove(self) -> None:
         with suppress(FileNotFoundError):
             self.path.unlink()
+        remove_left(self.path.parent)  # of runs that were killed while they saved; the claim is ours alone
 
 
 def _plain_name(value: object) -> str | None:
