@@ -34,12 +34,17 @@ pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
 def _fuzz(*words: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz", *words], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.fuzz", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
     )
     print(done.stdout, done.stderr)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
+@pytest.mark.timeout(1200)  # beside whatever else runs
 def test_some_of_each_kind() -> None:
     """500 cases of each kind, others in each run; the seed is printed, and the words that run a case again."""
     _fuzz("--cases", "500", "--share", "0.02")

@@ -50,7 +50,11 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # fmt: skip
     assert done.status == 0, done.stderr
     assert not bad_characters(done.stderr)
-    assert done.stderr.count("\n") == 1
+    *notes, summary = done.stderr.splitlines()
+    assert all(note.startswith("udamon: ") for note in notes), (
+        "what was said before the summary: whole sentences"
+    )
+    assert " snapshots in " in summary
     return out
 
 

@@ -257,10 +257,11 @@ def test_parameters_change_while_it_runs(place: Path, tmp_path: Path, by_signal:
     how = ("--via", "refs", "--aggr", "400ms", "--parameters", parameters)
     with reading(place) as reader, running_udamon("reclaim", "-p", reader.pid, *how) as command:
         assert command.stderr is not None
-        command.stderr.readline()  # progress: it runs
+        while command.stderr.readline().startswith("udamon: "):
+            pass  # until there is progress: it runs
         before = parameters.stat()
         parameters.write_text('min_age = "nonsense"\n')
-        said = command.stderr.readline()
+        said = next(line for line in command.stderr if line.startswith("udamon: "))
         assert "parameters.toml:1: min_age: 'nonsense' is not a time" in said
         assert "All stays as it was." in said
         assert reader.resident(reader.cold) == SIZE

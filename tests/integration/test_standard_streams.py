@@ -41,7 +41,7 @@ def refused(redirected: str, *words: str | Path, cwd: Path) -> bool:
         ["sh", "-c", redirected, "sh", *UDAMON, *words],
         capture_output=True, text=True, cwd=cwd, timeout=60, check=False,
     )  # fmt: skip
-    assert done.stderr.startswith("udamon: standard output cannot be written: "), done.stderr
+    assert done.stderr.startswith("udamon: cannot write to standard output: "), done.stderr
     return done.returncode == 1 and done.stderr.count("\n") == 1
 
 
@@ -95,7 +95,8 @@ def test_the_summary_has_a_line_of_its_own(tmp_path: Path) -> None:
         assert process.wait(60) == 0
     os.close(main)
     assert b"hot " in sent  # there was progress
-    line, end = shown(sent.decode())
+    *notes, line, end = shown(sent.decode())
+    assert all(note.startswith("udamon: ") for note in notes)
     assert re.fullmatch(
         r"a: \d+ snapshots in .*; the monitor took .* of a CPU, after .* of CPU to start, and .*", line
     )

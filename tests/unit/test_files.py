@@ -323,7 +323,11 @@ with removing():
 def test_a_process_that_is_ended_leaves_nothing(number: signal.Signals, tmpdir_: Path) -> None:
     """SIGTERM at once, also while nothing of Python runs; SIGKILL by the next one of the same user."""
     process = subprocess.Popen(
-        [sys.executable, "-c", ENDED], stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmpdir_)}
+        [sys.executable, "-c", ENDED],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmpdir_)},
+        # Whoever started the tests under nohup has it ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     assert process.stdout is not None
     left = Path(process.stdout.readline().decode().strip())

@@ -39,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(list(sys.argv[1:] if argv is None else argv))
         finally:
             console.flush()  # what it says of a full disk is told here, not by the interpreter at its end
-    except BrokenPipeError:
-        # The reader of our output went away; nothing is left to say, not even at interpreter exit.
+    except BrokenPipeError as error:
+        # The reader of our output has what it wants (`| head`); the interpreter must not complain at its end.
         console.give_up()
-        return 1
+        return 0 if console.failed_by(error) else 1
     except OSError as error:
         if not console.failed_by(error):
             raise
