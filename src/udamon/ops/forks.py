@@ -28,6 +28,8 @@ class Births:
             self._events: Events | None = open_events()
         except OSError:  # no privilege, or no such events here
             self._events = None
+        self._known: frozenset[int] = frozenset()
+        """The members of the last time: one that was found then may have ended before its event was taken."""
 
     @property
     def followed(self) -> bool:
@@ -46,11 +48,12 @@ class Births:
             self.close()
             return [], 0
         family = set(members)
+        known, self._known = self._known, frozenset(members)
         born: dict[int, None] = {}
         gone = 0
         for parent, child in forks:
-            if child in members and child in family and parent in family:
-                continue  # it was found before its event was taken
+            if parent in family and (child in known or (child in members and child in family)):
+                continue  # it was found before its event was taken, now or when it was looked last
             if child in born:  # its number was given to another process meanwhile
                 gone += 1
                 del born[child]
