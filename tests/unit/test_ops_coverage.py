@@ -116,6 +116,9 @@ def test_births_follow_a_family_through_parents_that_are_gone() -> None:
     assert followed.take({5}) == ([], 1), "numbers that were given to strangers"
     events.forks = [Fork(5, 10), Fork(10, 11)]
     assert followed.take({5, 10}) == ([11], 0), "found before its event was taken"
+    assert followed.take({5, 10, 15}) == ([], 0)
+    events.forks = [Fork(5, 15), Fork(5, 16)]
+    assert followed.take({5, 10}) == ([16], 0), "found then, and ended before its event was taken"
 
 
 @pytest.mark.parametrize("how", ["lost", "failed", "refused"])
