@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.stages import WORK, Counts, Result
+from scripts.stages import WORK, Counts, Result, current
 
 LOGS, RESULTS = WORK / "logs", WORK / "results"
 HEARTBEAT_S = 60.0
@@ -164,7 +164,8 @@ def summarize(
         print(f"  {took:6.1f} s  {name}")
     for problem in problems:
         print(f"FAILED: {problem}")
-    for note in dict.fromkeys(note for each in ended for note in each.result.notes):
+    # `current` is what this process did itself: planning the boots, fetching a kernel for them.
+    for note in dict.fromkeys(note for each in [current, *(e.result for e in ended)] for note in each.notes):
         print(f"note: {note}")
     left = sum(each.result.left_out for each in ended)
     if not long:
@@ -172,7 +173,7 @@ def summarize(
         print(
             f"left to make test-all: {left} tests{f' ({where})' if where else ''}, and longer property runs"
         )
-    installs = sum(each.result.install_seconds for each in ended)
+    installs = current.install_seconds + sum(each.result.install_seconds for each in ended)
     largest = max((each.max_rss_bytes for each in ended), default=0)
     print(f"{seconds:.0f} s in all, {installs:.0f} s of installing in some stage")
     print(f"the largest process had {largest >> 20} MiB")
