@@ -13,7 +13,7 @@ from udamon.linux.cgroup_memory import memory_cgroup, page_faults
 from udamon.linux.failure import process_errors
 from udamon.linux.pid_namespace import require_own
 from udamon.linux.proc_events import ForkEvents
-from udamon.linux.procfs import ProcessId, Stat, children, is_alive, read_stat, read_status
+from udamon.linux.procfs import ProcessId, Stat, children, read_stat, read_status
 from udamon.linux.roots import PROC
 from udamon.ops import forks
 from udamon.ops.coverage import Births
@@ -79,7 +79,8 @@ class NamedProcesses:
         self.named = frozenset(process.pid for process in found)
 
     def processes(self) -> list[ProcessId]:
-        self._wanted = [process for process in self._wanted if is_alive(process, self._root)]
+        """Zombies are left out: they have no memory, and who has ended is counted once."""
+        self._wanted = [process for process in self._wanted if _lives(process, self._root)]
         return list(self._wanted)
 
     def expecting(self) -> bool:
@@ -203,6 +204,11 @@ def _memory_directory(path: str, directory: Path, root: Path) -> Path:
         return memory_cgroup(path, "memory.stat", root)
     except CannotError:
         return directory
+
+
+def _lives(process: ProcessId, root: Path) -> bool:
+    stat = _watchable(process.pid, root, ())
+    return stat is not None and stat.id == process
 
 
 def _watchable(pid: int, root: Path, exclude: Collection[int]) -> Stat | None:

@@ -61,9 +61,9 @@ class Roster:
         """
         self._changed = []
         wanted = self.source.processes()
+        watched = {entry.process for entry in self._entries.values()}  # who ends now is not begun again
         for target in list(targets):
             self._refresh(target, targets, wanted, emit)
-        watched = {entry.process for entry in self._entries.values()}
         waiting = [process for process in wanted if process not in watched]
         refusals = [r for p in waiting if (r := self._try_add(p, targets, emit)) is not None]
         self._tell_full(len(wanted), emit)
