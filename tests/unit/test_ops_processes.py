@@ -12,6 +12,7 @@ from tests.unit.test_linux_fake import MAPS, FakeProc
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, RangesError, TargetBusy, TargetGone, UsageError
 from udamon.linux import open_files
+from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import Range
 from udamon.ops.fvaddr import Fvaddr, whole_pages
@@ -407,3 +408,37 @@ def test_more_targets_than_there_is_room_for(fake: FakeProc, roots: Roots, log: 
     ops.hold(9)
     ops.update(targets, log)
     assert [target.pid for target in targets] == [11, 12, 13, 14]
+
+
+@pytest.mark.parametrize("with_children", [False, True])
+def test_a_zombie_is_not_wanted(fake: FakeProc, with_children: bool) -> None:
+    """It has no memory; it stays in /proc until its parent collects it, and must not be found anew at each look."""
+    fake.process(9, start_time=100)
+    source = process_source([9], with_children=with_children, root=fake.root)
+    assert [process.pid for process in source.processes()] == [9]
+    fake.process(9, start_time=100, state="Z")
+    assert source.processes() == []
+
+
+def test_a_target_that_ends_after_the_source_named_it_is_missed_once(
+    fake: FakeProc, roots: Roots, log: Log
+) -> None:
+    """The source is asked first: a target may end before it is refreshed, and must not be begun again."""
+    fake.process(9, start_time=100)
+
+    class EndsWhenAsked(NamedProcesses):
+        def processes(self) -> list[ProcessId]:
+            wanted = super().processes()
+            if ending:
+                fake.remove(9)
+            return wanted
+
+    ending = False
+    ops, targets = Vaddr(EndsWhenAsked([9], fake.root), roots), list[Target]()
+    ops.update(targets, log)
+    ending = True
+    log.take()
+    ops.update(targets, log)
+    events = dict(log.take())
+    assert events["target_end"]["why"] == "exited"
+    assert (events["coverage"]["processes_seen"], events["coverage"]["processes_missed"]) == (0, 1)
