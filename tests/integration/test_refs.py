@@ -5,8 +5,10 @@ from __future__ import annotations
 import mmap
 import os
 import pwd
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -212,14 +214,24 @@ def test_an_idle_mapper_beside_a_reader(tmp_path: Path) -> None:
         path.read_bytes()
         assert at(refs.look(target), start)[2:] == (4 * MIB, 4 * MIB)
         file = tmp_path / "a.udamon"
-        done = udamon(
-            "record", "-p", pid, "--via", "refs", "--aggr", "50ms", "--duration", "200ms", "-o", file
-        )
-        assert done.status == 0, done.stderr
+        done = threading.Event()
+        with ThreadPoolExecutor(1) as other:
+            reading = other.submit(lambda: [path.read_bytes() and None for _ in iter(done.is_set, True)])
+            words = ("-p", pid, "--via", "refs", "--aggr", "50ms", "--duration", "200ms", "-o", file)
+            recorded = udamon("record", *words)
+            done.set()
+            reading.result()
+        assert recorded.status == 0, recorded.stderr
     regions = report("access", file)["regions"]
     kinds = {region["kind"]: region["upper_bound"] for region in regions}
     assert next(region for region in regions if region["mapping"] == str(path))["upper_bound"] is True
     assert (kinds["file"], kinds["stack"]) == (True, False)
+    wss = report("wss", file)
+    assert wss["targets"][0]["bounds"] == wss["bounds"]
+    assert wss["bytes"]["max"] == wss["bounds"]["high"]["max"] >= wss["bounds"]["low"]["max"] + 4 * MIB
+    by_mapping = report("wss", file, "--by", "mapping")["targets"]
+    assert next(line["bounds"] for line in by_mapping if line["mapping"] == str(path))["low"]["max"] == 0
+    assert all(line["bounds"] is None for line in by_mapping if line["kind"] in ("stack", "heap"))
     mappings = report("mappings", file)["mappings"]
     assert {line["kind"]: line["upper_bound"] for line in mappings}["file"] is True
     assert "≤ at most: what other processes did" in udamon("report", "mappings", file).stdout

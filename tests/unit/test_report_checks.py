@@ -147,8 +147,9 @@ def test_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_bounds_decide_or_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A tenth of a mapping is touched in each window, seen by refs: up to 90 % of it may be cold, or none. Of two such
-    targets of which nothing is known to be apart nothing less follows."""
+    """A tenth of a mapping is touched in each window, seen by refs: up to 90 % of it may be cold, or none; and all of
+    that may have been touched by others. Of two such targets of which nothing is known to be apart nothing less
+    follows."""
     shots = [
         replace(snap(seq, [(0, 10 * MIB, 2, 0, MIB)]), resident=array("Q", [10 * MIB])) for seq in range(20)
     ]
@@ -162,7 +163,9 @@ def test_bounds_decide_or_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[s
     document = json.loads(capsys.readouterr().out)
     assert (document["holds"], document["grain"]) == (None, "mapping")
     wss, cold = document["checks"]
-    assert (wss["holds"], wss["value"], wss["low"], wss["high"], wss["why"]) == (True, MIB, MIB, MIB, None)
+    assert (wss["holds"], wss["value"], wss["low"], wss["high"]) == (True, None, 0, MIB)
+    assert run(tmp_path / "a", "--max-wss", "1023KiB", "--json") == 3
+    assert "what other processes touch" in json.loads(capsys.readouterr().out)["checks"][0]["why"]
     assert (cold["holds"], cold["value"], cold["low"]) == (None, None, 0)
     assert cold["high"] == pytest.approx(0.9)
     assert "refs" in cold["why"]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.unit.snapshots import recorded
 from udamon.errors import RecordingError, UsageError
-from udamon.model import Event, Snapshot
+from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
-from udamon.report import wss
+from udamon.report import wss, wss_text
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
 from udamon.report.source import Source
@@ -75,8 +77,8 @@ def test_percentiles_are_linear_over_all_snapshots(tmp_path: Path) -> None:
     steps: list[Snapshot | Event] = [snap(0, []), one(1, 300), one(2, 100), one(3, 1000), one(4, 200)]
     report = working_set(record(tmp_path / "a", steps))
     expected = {"min": 0, "p25": 100, "p50": 200, "p75": 300, "p90": 720, "max": 1000, "mean": 320}
-    assert report.total == wss.Series(None, 5, expected)
-    assert report.targets == [wss.Series(0, 5, expected)]
+    assert report.total == wss.Series(None, 5, expected, expected)
+    assert report.targets == [wss.Series(0, 5, expected, expected)]
     assert [size for _, size in report.over_time] == [0, 300, 100, 1000, 200]
     assert report.over_time[0][0] == START + 100_000_000
 
@@ -163,7 +165,7 @@ def test_document_and_text(tmp_path: Path) -> None:
     ]
     assert found["over_time"][1] == {"time": 1000.2, "bytes": 2 << 20}
     for blocks in (True, False):
-        text = wss.render(report, catalog, Terminal(80, 0, blocks))
+        text = wss_text.render(report, catalog, Terminal(80, 0, blocks))
         assert "2.0 MiB" in text
         assert max(map(len, text.splitlines())) <= 80
         assert blocks or text.isascii()
@@ -180,7 +182,7 @@ def test_percentiles_take_twenty_windows(tmp_path: Path) -> None:
         )
         assert (found["why"] is None) == told
         assert found["bytes"]["max"] == found["bytes"]["mean"] == 4096
-        text = wss.render(report, catalog, Terminal(80, 0, False))
+        text = wss_text.render(report, catalog, Terminal(80, 0, False))
         assert ("p50 " in text) == ("19 windows are too few" not in text) == told
         assert report.bounds("p50") == (4096, 4096)
 
@@ -198,3 +200,28 @@ def test_a_rotated_recording_is_reported_as_a_whole(tmp_path: Path) -> None:
     assert len(snapshots) > len(list(part.snapshots()))
     assert working_set(whole).total.snapshots == len(snapshots)
     assert working_set(whole).over_time[0][0] == START + (snapshots[0] + 1) * 100_000_000
+
+
+def test_what_refs_is_not_sure_of_is_told_as_bounds(tmp_path: Path) -> None:
+    """Of a mapping of a file all may have been touched by others; of private memory nothing."""
+    page, shots = 4096, list[Snapshot | Event]()
+    for seq in range(20):
+        columns = [10 * page, 0], [10 * page, 0], [10 * page, 0], [0, 7], [None, 0], [None, None]
+        regions = [(0x100000, 0x200000, 1, 0, 10 * page), (0x200000, 0x300000, 1, 0, (30 + seq) * page)]
+        full = array("Q", [0x100000, 0x100000])
+        shots.append(replace(snap(seq, regions), resident=full, sharing=Sharing.of(columns)))
+    for via, low in (("refs", 10 * page), ("idle", None)):
+        recording = recorded(tmp_path / via, shots, via=via)
+        with Source(recording) as source:
+            report = wss.measure(source)
+        found = wss.document(report, Catalog(recording))
+        text = wss_text.render(report, Catalog(recording), Terminal(80, 0, False))
+        assert found["targets"][0]["bounds"] == found["bounds"]
+        if low is None:
+            assert found["bounds"] is None
+            continue
+        assert found["bounds"]["high"] == found["bytes"] == report.total.bytes
+        assert set(found["bounds"]["low"].values()) == {low}
+        assert (found["bytes"]["min"], found["bytes"]["max"]) == (40 * page, 59 * page)
+        assert report.bounds("max") == (low, 59 * page)
+        assert "Of the mean, 40.0 KiB are sure" in text

@@ -223,7 +223,7 @@ def _length(source: Source, limits: Limits) -> Iterator[tuple[_Kind, Figure, flo
 def _sizes(
     name: str, words: str, report: wss.WorkingSet, level: str, most: int | None, least: int | None
 ) -> Iterator[tuple[_Kind, Figure, float]]:
-    figure = Figure.between(*report.bounds(level), right_size.SHARED)
+    figure = Figure.between(*report.bounds(level), wss.OTHERS if report.group is None else right_size.SHARED)
     if level in PERCENTS and report.why is not None:
         figure = Figure(None, None, report.why)
     for limit, prefix, extreme in ((most, "max", "max"), (least, "min", "min")):

@@ -29,8 +29,7 @@ THERE = """
         coalesce(CAST(private AS DOUBLE), 0) AS private,
         CASE WHEN private IS NOT NULL AND file_offset IS NULL
             THEN greatest(CAST(resident AS DOUBLE) - CAST(anonymous AS DOUBLE), 0) ELSE 0 END AS cached,
-        CASE WHEN private IS NOT NULL THEN CAST(least(touched_min, touched) AS DOUBLE)
-            ELSE {unknown} END AS touched_min,
+        {sure} AS touched_min,
         coalesce(object, CAST(0 AS UBIGINT)) AS object, CAST(file_offset AS DOUBLE) AS file_offset,
         CASE WHEN {frames} THEN CAST("distinct" AS DOUBLE) END AS "distinct"
     FROM {rows} WHERE start IS NOT NULL AND {alone}
@@ -127,16 +126,21 @@ COUNT = "SELECT count(DISTINCT target) FROM regions"
 KNOWN = "SELECT count(*) - count(private), count(private) FROM shared_regions WHERE start IS NOT NULL"
 
 
+def sure(source: Source) -> str:
+    """SQL over `shared_regions`: bytes that the target itself accessed, for sure."""
+    unknown = "0" if source.recording.metadata.get("via") == "refs" else "CAST(touched AS DOUBLE)"
+    return (
+        f"CASE WHEN private IS NOT NULL THEN CAST(least(touched_min, touched) AS DOUBLE) ELSE {unknown} END"
+    )
+
+
 def query_of(source: Source, rows: str = "shared_regions") -> str:
     """The bounds of every moment, as SQL: seq, time, low, high, resident_low, resident_high, hidden, twice."""
-    refs = source.recording.metadata.get("via") == "refs"
     # Sums of first occurrences say nothing once some of the rows are filtered out.
     frames = "TRUE" if source.filters.whole_moments else "FALSE"
     here = ", ".join(map(str, source.filters.targets))
     alone = f"(same_as IS NULL OR same_as NOT IN ({here}))" if here else "same_as IS NULL"
-    there = THERE.format(
-        rows=rows, frames=frames, alone=alone, unknown="0" if refs else "CAST(touched AS DOUBLE)"
-    )
+    there = THERE.format(rows=rows, frames=frames, alone=alone, sure=sure(source))
     members = MEMBERS.format(islands=ISLANDS.format(there=there))
     return BOUNDS.format(rows=rows, objects=OBJECTS.format(members=members, page=PAGE_SIZE))
 

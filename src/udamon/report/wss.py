@@ -7,27 +7,25 @@ is skipped. Moments at which no target lived left no snapshot and are not counte
 
 Targets may have pages in common, and then the sum counts those more than once: the total of touched or resident bytes
 is given as two bounds instead (udamon.report.groups). damo's definition, monitored bytes and numbers stay sums.
+
+Touched bytes by `refs` are an upper bound for files and shared memory, because the kernel marks a page for all who map
+it when anybody reads it: each figure has its lower bound, what the target itself accessed for sure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from udamon import text
 from udamon.errors import RecordingError
 from udamon.report import groups
 from udamon.report.catalog import Catalog
 from udamon.report.groups import Group
-from udamon.report.groups_text import between, distribution
 from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told
 from udamon.report.owners import Owner, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import Source
-from udamon.report.terminal import Terminal, clock, shorten, table
-from udamon.text import Shown
-from udamon.units import format_size
 
 DEFINITIONS = {
     "touched": "touched",
@@ -47,9 +45,10 @@ WORDS = {
     "monitored": "footprint: bytes monitored",
     "regions": "number of regions",
 }
+OTHERS = "what other processes touch of files and shared memory counts, too"
 SNAPSHOTS = """
     SELECT seq, target, max(time) AS time, CAST(coalesce(sum({value}), 0) AS DOUBLE) AS amount
-    FROM regions GROUP BY seq, target
+    FROM {rows} GROUP BY seq, target
 """
 
 # By mapping: of two mappings in one region each has the share that its bytes have.
@@ -100,7 +99,7 @@ BINNED = f"""
 
 def portable(definition: str = "touched") -> str:
     """The percentiles as one query over a table `regions`, for any engine (translated by SQLGlot)."""
-    snapshots = SNAPSHOTS.format(value=QUANTITIES[definition])
+    snapshots = SNAPSHOTS.format(value=QUANTITIES[definition], rows="regions")
     return PERCENTILES.replace("WITH moments", f"WITH snapshots AS ({snapshots}), moments", 1)
 
 
@@ -114,6 +113,15 @@ class Series:
     target: int | None
     snapshots: int
     bytes: dict[str, int]
+    least: dict[str, int]
+    """At least; `bytes` are at most, and the same where they are exact."""
+
+    @property
+    def bounds(self) -> dict[str, Any] | None:
+        """For JSON; None where `bytes` are exact."""
+        if self.least == self.bytes:
+            return None
+        return {"low": told(self.least, self.snapshots), "high": told(self.bytes, self.snapshots)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +165,18 @@ class WorkingSet:
         found = self.group.document
         return found | {key: told(found[key], self.total.snapshots) for key in ("low", "high", "resident")}
 
+    @property
+    def bounds_document(self) -> dict[str, Any] | None:
+        """For JSON: the total's bounds by level; None where it is exact."""
+        if self.group is None:
+            return self.total.bounds
+        found = self.group_document or {}
+        return None if self.group.exact else {key: found[key] for key in ("low", "high")}
+
     def bounds(self, level: str) -> tuple[int, int]:
         """The total at a level: at least, and at most. Alike where it is exact. A percentile of too few windows is
         only known to be from the least to the most."""
-        low = high = self.total.bytes
+        low, high = self.total.least, self.total.bytes
         if self.group is not None:
             low, high = self.group.low, self.group.high
         if level in PERCENTS and self.why is not None:
@@ -187,11 +203,19 @@ def measure(
             over,
             resident=definition == "resident",
         )
+    least: dict[int | None, Sequence[float]] = {}
+    if definition == "touched" and source.recording.metadata.get("via") == "refs":
+        source.keep("snapshots", SNAPSHOTS.format(value=groups.sure(source), rows="shared_regions"))
+        least = {row[0]: row[2:] for row in source.query(PERCENTILES) if owners is None or row[0] is None}
     if owners is None:
-        source.keep("snapshots", SNAPSHOTS.format(value=QUANTITIES[definition]))
+        source.keep("snapshots", SNAPSHOTS.format(value=QUANTITIES[definition], rows="regions"))
     else:
         source.keep("snapshots", _by_owner(source, owners, QUANTITIES[definition]))
-    series = [_series(row) for row in source.query(PERCENTILES)]
+        if least:
+            catalog = Catalog(source.recording)
+            bounded = (n for n, owner in enumerate(owners) if catalog.upper_bound(owner.kind))
+            least |= dict.fromkeys(bounded, (0.0,) * len(LEVELS))
+    series = [_series(row, least) for row in source.query(PERCENTILES)]
     if not series:
         raise source.nothing()
     return WorkingSet(
@@ -218,9 +242,13 @@ def _by_owner(source: Source, owners: Sequence[Owner], value: str) -> str:
     return BY_OWNER.format(spread=axis.spread(("seq", "time"), ("amount",), f"({summed}) AS summed"))
 
 
-def _series(row: Sequence[Any]) -> Series:
+def _series(row: Sequence[Any], least: Mapping[int | None, Sequence[float]]) -> Series:
     target, count, *values = row
-    return Series(target, count, {name: round(value) for name, value in zip(LEVELS, values, strict=True)})
+    return Series(target, count, _levels(values), _levels(least.get(target, values)))
+
+
+def _levels(values: Sequence[float]) -> dict[str, int]:
+    return {name: round(value) for name, value in zip(LEVELS, values, strict=True)}
 
 
 def document(report: WorkingSet, catalog: Catalog, *, over_time: bool = False) -> dict[str, Any]:
@@ -231,6 +259,7 @@ def document(report: WorkingSet, catalog: Catalog, *, over_time: bool = False) -
         "definition": report.definition,
         "start": report.start_ns / 1e9,
         "bytes": report.exact,
+        "bounds": report.bounds_document,
         "group": report.group_document,
         "why": report.why,
         "targets": [
@@ -238,6 +267,7 @@ def document(report: WorkingSet, catalog: Catalog, *, over_time: bool = False) -
                 **_whose(report, one, catalog),
                 "snapshots": one.snapshots,
                 "bytes": told(one.bytes, one.snapshots),
+                "bounds": one.bounds,
             }
             for one in report.targets
         ],
@@ -266,112 +296,3 @@ def _whose(report: WorkingSet, one: Series, catalog: Catalog) -> dict[str, Any]:
         "guess": owner.guess,
         "start": owner.start,
     }
-
-
-def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> Shown:
-    """For people: the distribution with bars, then over time."""
-    what = "mappings" if report.owners is not None else "targets"
-    many = f" of {len(report.targets)} {what}" if len(report.targets) > 1 else ""
-    lines: list[str] = [
-        f"{WORDS[report.definition]} per snapshot{many}, {report.total.snapshots} snapshots",
-        "",
-    ]
-    if report.group is None:
-        lines += _distribution(report.total, terminal, shown(report))
-    else:
-        lines += distribution(report.group, report.total.snapshots, terminal)
-    if report.why is not None:
-        lines.append(f"  {report.why}")
-    if report.owners is not None:
-        lines += ["", *_owners(report)]
-    elif len(report.targets) > 1:
-        lines += ["", *_targets(report, catalog)]
-    lines += ["", *(_moments if report.every else _chart)(report, terminal)]
-    return text.lines(lines)
-
-
-def shown(report: WorkingSet) -> Callable[[float], str]:
-    """How an amount is written."""
-    return (lambda amount: f"{amount:,.0f}") if report.definition == "regions" else format_size
-
-
-def _owners(report: WorkingSet, top: int = 20) -> list[str]:
-    owners, amount = report.owners or [], shown(report)
-    first = sorted(report.targets, key=lambda one: (-one.bytes["mean"], one.target or 0))
-    rows = [["mapping", "min", "p50", "p90", "max", "mean"]]
-    rows += [
-        [shorten(owners[one.target or 0].place, 26), *_told(one, rows[0][1:], amount)] for one in first[:top]
-    ]
-    rest = len(first) - top
-    guessed = any(owners[one.target or 0].guess for one in first[:top])
-    return [
-        *table(rows, "<>>>>>"),
-        *([text.ours(f"  … and {rest} smaller ones")] if rest > 0 else []),
-        *(["  ? a guess from the shape of the memory"] if guessed else []),
-    ]
-
-
-def _distribution(series: Series, terminal: Terminal, amount: Callable[[float], str]) -> list[str]:
-    top = series.bytes["max"] or 1
-    room = max(10, terminal.width - 22)
-    return [f"  {name:4}  {amount(size):>10}  {terminal.bar(size / top, room)}".rstrip()
-            for name, size in told(series.bytes, series.snapshots).items() if size is not None]  # fmt: skip
-
-
-def _told(series: Series, levels: Sequence[str], amount: Callable[[float], str]) -> list[str]:
-    known = told(series.bytes, series.snapshots)
-    return ["-" if (size := known[name]) is None else amount(size) for name in levels]
-
-
-def _targets(report: WorkingSet, catalog: Catalog) -> list[Shown]:
-    amount = shown(report)
-    head = ["target", *(name for name in LEVELS if name in ("min", "p50", "p90", "max")), "snapshots"]
-    rows = [
-        [
-            catalog.target(one.target or 0).label,
-            *_told(one, head[1:-1], amount),
-            str(one.snapshots),
-        ]
-        for one in report.targets
-    ]
-    return table([head, *rows], "<>>>>>")
-
-
-def _moments(report: WorkingSet, terminal: Terminal) -> list[str]:
-    """A line for every moment."""
-    if report.group is not None:
-        return [
-            f"  {(time - report.start_ns) / 1e9:8.2f} s  {between(low, high)}"
-            for time, low, high in report.group.over_time
-        ]
-    top = report.total.bytes["max"] or 1
-    room, amount = max(10, terminal.width - 26), shown(report)
-    return [
-        f"  {(time - report.start_ns) / 1e9:8.2f} s  {amount(size):>10}  {terminal.bar(size / top, room)}".rstrip()
-        for time, size in report.over_time
-    ]
-
-
-def _chart(report: WorkingSet, terminal: Terminal, height: int = 8) -> list[str]:
-    """Columns over time, from 0 to the largest; of a group the upper bound."""
-    sizes = [size for _, size in report.over_time]
-    if report.group is not None:
-        sizes = [high for *_, high in report.group.over_time]
-    room = max(10, terminal.width - 16)
-    columns = [sizes[column * len(sizes) // room] for column in range(room)]
-    top = max(columns) or 1
-    lines = []
-    for level in range(height, 0, -1):
-        label = shown(report)(top) if level == height else shown(report)(0) if level == 1 else ""
-        lines.append(
-            f"  {label:>10}  {''.join(_block(size / top * height - level + 1, terminal) for size in columns)}".rstrip()
-        )
-    first, end = (clock(report.over_time[side][0] - report.start_ns) for side in (0, -1))
-    note = ["  over time: the upper bound"] if report.group is not None else []
-    return [*lines, f"{'':14}{first}{end:>{max(1, room - len(first))}}", *note]
-
-
-def _block(filled: float, terminal: Terminal) -> str:
-    if not terminal.blocks:
-        return "#" if filled >= 0.5 else " "
-    return " ▁▂▃▄▅▆▇█"[round(min(1.0, max(0.0, filled)) * 8)]
