@@ -8,6 +8,7 @@ ordinary user. `python -m bench.pauses slowdown [GiB…]`: rounds that such a ta
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -84,8 +85,14 @@ def slowdown(gib: int) -> None:
 
 
 def main(words: list[str]) -> int:
-    if words[:1] == ["slowdown"]:
-        for gib in map(int, words[1:] or ("1", "4")):
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.pauses", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("what", nargs="?", choices=("pauses", "slowdown"), default="pauses")
+    parser.add_argument("gib", nargs="*", type=int, default=[1, 4], help="sizes of the target (slowdown)")
+    given = parser.parse_args(words)
+    if given.what == "slowdown":
+        for gib in given.gib:
             slowdown(gib)
         return 0
     table("root" if os.geteuid() == 0 else "an ordinary user")
