@@ -43,7 +43,8 @@ def select(fault: Fault, contexts: Contexts, root: Path) -> Selection:
         found, direct = _by_lines(contexts, fault.file, _executed(fault)), set()
         near = set().union(*contexts.lines(fault.file).values())
         why = "execute its lines"
-        if not found:
+        if not found or _at_import(fault):
+            # What a module computes when it is imported is used by all that run its functions.
             found = near
             why = "execute its file (its lines only while it is imported)"
     return Selection(_arguments(found, near, direct, contexts, root), why)
@@ -71,6 +72,18 @@ def _executed(fault: Fault) -> set[int]:
         elif node.lineno > max(changed):
             after.add(node.lineno)
     return found or {min(after)} if after else found
+
+
+def _at_import(fault: Fault) -> bool:
+    """None of the changed lines is in the body of a function."""
+    tree = ast.parse((ROOT / fault.file).read_text())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = {
+        line
+        for node in functions
+        for line in range(node.body[0].lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    return inside.isdisjoint(fault.lines())
 
 
 def _by_functions(fault: Fault, contexts: Contexts, root: Path) -> tuple[set[str], set[str]]:
