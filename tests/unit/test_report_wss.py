@@ -16,7 +16,7 @@ from udamon.record.writer import Writer
 from udamon.report import wss, wss_text
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
@@ -63,7 +63,7 @@ def record(path: Path, steps: list[Snapshot | Event]) -> Recording:
 def working_set(
     recording: Recording, definition: str = "touched", filters: Filters | None = None
 ) -> wss.WorkingSet:
-    with Source(recording, filters) as source:
+    with RecordingSource(recording, filters) as source:
         return wss.measure(source, definition, every=True)
 
 
@@ -212,7 +212,7 @@ def test_what_refs_is_not_sure_of_is_told_as_bounds(tmp_path: Path) -> None:
         shots.append(replace(snap(seq, regions), resident=full, sharing=Sharing.of(columns)))
     for via, low in (("refs", 10 * page), ("idle", None)):
         recording = recorded(tmp_path / via, shots, via=via)
-        with Source(recording) as source:
+        with RecordingSource(recording) as source:
             report = wss.measure(source)
         found = wss.document(report, Catalog(recording))
         text = wss_text.render(report, Catalog(recording), Terminal(80, 0, False))
