@@ -32,8 +32,17 @@ def document(found: object, indent: int | None = None) -> None:
 
 
 def err(text: str) -> None:
-    """Print on standard error."""
-    print(escape(text), file=sys.stderr, flush=True)
+    """Print on standard error. Where that fails (a full disk, a reader that has gone) it goes nowhere from then on, as
+    on a standard error that is closed: what is said beside the work must not end it."""
+    _write_err(escape(text) + "\n")
+
+
+def _write_err(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        _to_nowhere(2)
 
 
 def say(text: str) -> None:
@@ -67,8 +76,11 @@ class OneLine:
             self._width = 0
 
     def _write(self, text: Shown) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        if self._stream is sys.stderr:
+            _write_err(text)
+        else:
+            self._stream.write(text)
+            self._stream.flush()
 
 
 class Log(logging.Handler):
@@ -89,6 +101,7 @@ def begin() -> None:
     root = logging.getLogger()
     if _LOG not in root.handlers:
         root.addHandler(_LOG)
+    _Output.answer = 0
     _open_streams()
 
 
@@ -96,6 +109,7 @@ class _Output(io.FileIO):
     """Standard output, which knows what its own error was: any other OSError would be a fault of ours."""
 
     failure: OSError | None = None
+    answer = 0
 
     def write(self, data: Buffer, /) -> int:
         try:
@@ -103,6 +117,16 @@ class _Output(io.FileIO):
         except OSError as error:
             _Output.failure = error
             raise
+
+
+def answer(status: int) -> None:
+    """The exit status of a command that is asked for it, also where the reader of its output has gone (`| head`)."""
+    _Output.answer = status
+
+
+def answered() -> int:
+    """The status given to `answer`; 0 by default."""
+    return _Output.answer
 
 
 def failed_by(error: OSError) -> bool:
@@ -117,8 +141,12 @@ def flush() -> None:
 
 def give_up() -> None:
     """Let the rest of the output go nowhere: what is still to be flushed must not fail again at the end."""
+    _to_nowhere(1)
+
+
+def _to_nowhere(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 

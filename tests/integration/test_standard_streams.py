@@ -101,3 +101,29 @@ def test_the_summary_has_a_line_of_its_own(tmp_path: Path) -> None:
         r"a: \d+ snapshots in .*; the monitor took .* of a CPU, after .* of CPU to start, and .*", line
     )
     assert not end
+
+
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_a_check_keeps_its_verdict_without_a_reader(recording: Path, json: tuple[str, ...]) -> None:
+    """`udamon check … | head -0` under pipefail must not pass where a limit is broken."""
+    for limit, status in (("1KiB", 1), ("1TiB", 0)):
+        words = [*UDAMON, "check", str(recording), "--max-wss", limit, *json]
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.close()
+        assert process.returncode == status
+
+
+def test_a_standard_error_that_nobody_reads(tmp_path: Path) -> None:
+    """What is said beside a recording must not end it, nor the command that is recorded."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    script = f"sleep 0.6; echo done > {tmp_path}/done; exit 5"
+    words = [*UDAMON, "record", "--aggr", "100ms", "-o", str(tmp_path / "a"), "--", "sh", "-c", script]
+    try:
+        status = subprocess.run(words, stderr=writer, check=False).returncode
+    finally:
+        os.close(writer)
+    assert status == 5
+    assert (tmp_path / "done").read_text() == "done\n"
+    assert Recording(tmp_path / "a").metadata["via"]

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.snapshots import recorded
 from tests.unit.test_report_wss import START, Region, record, snap
 from udamon.errors import RecordingError, UsageError
-from udamon.model import Event, Snapshot
+from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
 from udamon.report import diff, phases, right_size
 from udamon.report.catalog import Catalog
@@ -113,8 +113,10 @@ def test_right_size_interval_covers(tmp_path: Path) -> None:
 def test_right_size_bounds_of_a_census(tmp_path: Path) -> None:
     """A tenth of a mapping is touched in every window: if it is always the same, that is enough, else all may be
     needed. Few windows of what is known give no interval, and say why."""
+    private = Sharing.of([[10 * MIB], [10 * MIB], [MIB], [0], [None], [None]])
     shots = [
-        replace(snap(seq, [(0, 10 * MIB, 2, 0, MIB)]), resident=array("Q", [10 * MIB])) for seq in range(40)
+        replace(snap(seq, [(0, 10 * MIB, 2, 0, MIB)]), resident=array("Q", [10 * MIB]), sharing=private)
+        for seq in range(40)
     ]
     with RecordingSource(recorded(tmp_path / "a", shots, via="refs")) as source:
         report = right_size.measure(source, 0.9)

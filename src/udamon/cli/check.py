@@ -87,8 +87,10 @@ def run(args: argparse.Namespace) -> int:
         found = checks.measure(source, limits, allow_damaged=args.allow_damaged)
         keys, said = common_keys(source), common_lines(source)
         reading.tell_damage(source.recordings)
+    status = {True: 0, False: 1, None: NOT_DECIDED}[checks.verdict(found)]
+    console.answer(status)
     if args.json:
         console.document(checks.document(found) | keys)
     else:
         console.out(lines([checks.render(found), *said]))
-    return {True: 0, False: 1, None: NOT_DECIDED}[checks.verdict(found)]
+    return status

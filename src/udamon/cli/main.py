@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError as error:
         # The reader of our output has what it wants (`| head`); the interpreter must not complain at its end.
         console.give_up()
-        return 0 if console.failed_by(error) else 1
+        return console.answered() if console.failed_by(error) else 1
     except OSError as error:
         if not console.failed_by(error):
             raise

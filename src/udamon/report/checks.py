@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from udamon.errors import UsageError
 from udamon.report import groups, hot_cold, right_size, wss
+from udamon.report.catalog import Catalog
 from udamon.report.diff import footprint_of
 from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import RecordingSource
@@ -20,11 +21,11 @@ DEFAULT_COLD_AGE = "10s"
 _T = TypeVar("_T")
 
 COLD = """
-    SELECT sum(CASE WHEN cold THEN bytes END), sum(CASE WHEN cold THEN private END), sum(bytes - touched), sum(bytes)
+    SELECT sum(CASE WHEN cold THEN bytes END), sum(CASE WHEN cold THEN private END), sum(bytes - sure), sum(bytes)
     FROM (
         SELECT nr_accesses = 0 AND (CAST(age AS DOUBLE) + 1) * ticks * sample_ns >= {age} AS cold,
             CAST(coalesce(resident, "end" - start) AS DOUBLE) AS bytes, CAST(private AS DOUBLE) AS private,
-            CAST(touched AS DOUBLE) AS touched
+            {sure} AS sure
         FROM shared_regions WHERE start IS NOT NULL
     ) AS there
 """
@@ -243,7 +244,7 @@ def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_Kind, Fig
     if length < age_ns:
         why = f"the recording is {clock(length)} long, so nothing can have been cold for {clock(age_ns)}"
         return kind, Figure(None, None, why), most
-    cold, private, untouched, total = source.query(COLD.format(age=age_ns))[0]
+    cold, private, untouched, total = source.query(COLD.format(age=age_ns, sure=groups.sure(source)))[0]
     if not total:
         raise source.nothing()
     low = high = (cold or 0.0) / total
@@ -254,7 +255,7 @@ def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_Kind, Fig
         )[0]
         low, high, why = (private or 0.0) / there, 1 - touched / there, right_size.SHARED
     elif source.recording.metadata.get("via") == "refs":
-        # What a window touched of a mapping is not cold. Of the rest of it nothing is known.
+        # What the process itself touched for sure in a window is not cold. Of the rest of the mapping nothing is known.
         high, why = untouched / total, GRAIN
     return kind, Figure.between(low, high, why), most
 
@@ -263,20 +264,23 @@ def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Kind
     from fnmatch import fnmatchcase
 
     lines = hot_cold.measure(source, offsets=False).lines
+    catalog = Catalog(source.recording)
     for prefix, asked in (("max", limits.max_rate_of), ("min", limits.min_rate_of)):
         for name, limit in asked:
-            use = hot_cold.Use()
+            use, sure = hot_cold.Use(), 0.0
             for line in lines:
                 if any(
                     fnmatchcase(word, name) for word in (line.owner.name, line.owner.label, line.owner.kind)
                 ):
                     use.add(line.use)
+                    sure += 0.0 if catalog.upper_bound(line.owner.kind) else line.use.heat
             if not use.size:
                 raise UsageError(
                     f"no mapping of {source.recording.path} is called {name!r}; udamon report mappings lists them."
                 )
             kind = _Kind(f"{prefix}-rate {name}", f"access rate of {name}", _percent, prefix == "max")
-            yield kind, Figure.exact(use.rate), limit
+            least = sure / use.resident if use.resident else 0.0
+            yield kind, Figure.between(least, use.rate, wss.OTHERS), limit
 
 
 def verdict(checks: list[Check]) -> bool | None:

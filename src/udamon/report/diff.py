@@ -87,6 +87,7 @@ def _sides(before: wss.WorkingSet, after: wss.WorkingSet) -> dict[str, Any]:
         "change": None
         if before.exact is None or after.exact is None
         else {level: _less(after.exact[level], before.exact[level]) for level in LEVELS},
+        "bounds": {"before": before.bounds_document, "after": after.bounds_document},
         "group": {"before": before.group_document, "after": after.group_document},
     }
 

@@ -110,21 +110,23 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int = 1) -> R
     total = [sum(column) for column in zip(*touched, strict=True)]
     if sum(total) <= 0:
         raise source.nothing()
-    group = wss.measure(source, bins=1).group
+    working_set = wss.measure(source, bins=1)
+    group = working_set.group
     census = source.recording.metadata.get("via") == "refs"
     mean = sum(total) / moments
-    least = mean if group is None else float(group.low["mean"])
+    least = min(mean, float(working_set.total.least["mean"] if group is None else group.low["mean"]))
     there = round(sum(sizes)) if group is None else min(round(sum(sizes)), group.resident["max"])
 
     def bounds(share: float) -> tuple[int, int]:
-        served = share if group is None else 1 - (1 - share) * min(1.0, least / mean)
+        # Accesses that were another's may be any of those counted: then the rest have to be served by themselves.
+        served = 1 - (1 - share) * (least / mean)
         most = min(needed(total, sizes, served), there)
         return (min(most, ceil(share * least)) if group is not None or census else most), most
 
     low, high = bounds(serve)
     interval, why = None, None
     if low != high:
-        why = ALIKE if group is None else SHARED
+        why = SHARED if group is not None else ALIKE if least == mean else f"{ALIKE}; {wss.OTHERS}"
     elif moments < FEWEST:
         why = f"{moments} windows are too few for an interval of confidence, which takes {FEWEST}"
     else:
