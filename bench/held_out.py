@@ -23,7 +23,7 @@ from udamon.evaluate.score import HOT
 from udamon.model import PAGE_SIZE
 from udamon.units import GIB, KIB, MIB, format_size
 from udamon.workload.layout import place
-from udamon.workload.spec import Pattern, Phase, Workload, WorkRegion
+from udamon.workload.spec import Pattern, Workload, WorkloadPhase, WorkRegion
 from udamon.workload.truth import Truth
 
 MINUTE = 60
@@ -53,7 +53,7 @@ def workload(scenes: Sequence[Scene], total: int = TOTAL) -> Workload:
             for area in areas
             for k in range(bisect_left(cuts, area.start), bisect_left(cuts, min(area.end, total)))
         ]
-        phases.append(Phase(f"scene {i}", round(seconds * SECOND), tuple(patterns)))
+        phases.append(WorkloadPhase(f"scene {i}", round(seconds * SECOND), tuple(patterns)))
     return Workload(regions, tuple(phases))
 
 

@@ -17,7 +17,7 @@ from random import Random
 
 from udamon.model import PAGE_SIZE, Range
 from udamon.units import GIB, MIB, TIB
-from udamon.workload.spec import Pattern, Phase, Workload, WorkRegion, format_workload
+from udamon.workload.spec import Pattern, Workload, WorkloadPhase, WorkRegion, format_workload
 
 SECOND = 1_000_000_000
 TOTAL = 8 * GIB
@@ -55,7 +55,7 @@ def partition(hot: Sequence[Range], total: int = TOTAL) -> tuple[WorkRegion, ...
     return tuple(WorkRegion(f"m{i:0{width}}", end - start) for i, (start, end) in enumerate(pairwise(cuts)))
 
 
-def phase(name: str, seconds: float, regions: Sequence[WorkRegion], hot: Sequence[Range]) -> Phase:
+def phase(name: str, seconds: float, regions: Sequence[WorkRegion], hot: Sequence[Range]) -> WorkloadPhase:
     """A phase in which the regions inside `hot` are accessed with CHANCE, all others not at all."""
     starts = accumulate((region.size for region in regions), initial=0)
     inside = [
@@ -63,7 +63,7 @@ def phase(name: str, seconds: float, regions: Sequence[WorkRegion], hot: Sequenc
         for region, start in zip(regions, starts, strict=False)
         if any(where.start <= start < where.end for where in hot)
     ]
-    return Phase(name, round(seconds * SECOND), tuple(inside))
+    return WorkloadPhase(name, round(seconds * SECOND), tuple(inside))
 
 
 def still(hot: Sequence[Range]) -> Workload:
@@ -106,7 +106,7 @@ def zipf() -> Made:
             "blocks of 2 MiB; the pages of the one of rank r, in shuffled order, are accessed 5 / r^0.9 times per 5 ms "
             "on average (a Poisson process; the weights are that average). Hot: the 8 blocks of rank 1 to 8."
         ),
-        Workload(regions, (Phase("still", 60 * SECOND, tuple(patterns)),), rate=round(rate, 3)),
+        Workload(regions, (WorkloadPhase("still", 60 * SECOND, tuple(patterns)),), rate=round(rate, 3)),
     )
 
 
@@ -127,7 +127,7 @@ def sweep() -> Made:
     pattern = Pattern("m", False, PAGE_SIZE, 1, chance=CHANCE, window=0.05, period_ns=30 * SECOND)
     return (
         f"a window of 5 %, {TOTAL // 20 / MIB:.1f} MiB, slides through all in 30 s; inside it the chance is {CHANCE}.",
-        Workload((WorkRegion("m", TOTAL),), (Phase("sweep", 60 * SECOND, (pattern,)),)),
+        Workload((WorkRegion("m", TOTAL),), (WorkloadPhase("sweep", 60 * SECOND, (pattern,)),)),
     )
 
 
@@ -151,7 +151,7 @@ def sparse() -> Made:
             f"1 TiB in 200 regions, of each the first 1 % resident ({resident / GIB:.2f} GiB in all); 40 of these "
             f"patches ({warm / GIB:.2f} GiB) are accessed with chance {CHANCE}."
         ),
-        Workload(regions, (Phase("still", 60 * SECOND, patterns),)),
+        Workload(regions, (WorkloadPhase("still", 60 * SECOND, patterns),)),
     )
 
 
@@ -161,7 +161,7 @@ def sparse() -> Made:
 def sequence(sizes: dict[str, int], steps: Sequence[tuple[str, float, dict[str, float]]]) -> Workload:
     """Phases of (name, seconds, weight of each region), all accessed a page at a time in order."""
     phases = tuple(
-        Phase(
+        WorkloadPhase(
             name,
             round(seconds * SECOND),
             tuple(Pattern(region, False, PAGE_SIZE, weight, "rw") for region, weight in weights.items()),

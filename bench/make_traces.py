@@ -31,7 +31,7 @@ from typing import NamedTuple
 from udamon.evaluate.score import HOT
 from udamon.model import PAGE_SIZE
 from udamon.units import MIB, format_size
-from udamon.workload.spec import Pattern, Phase, Workload, WorkRegion, format_workload
+from udamon.workload.spec import Pattern, Workload, WorkloadPhase, WorkRegion, format_workload
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / ".work" / "traces"
@@ -288,7 +288,7 @@ def workload(shares: Shares) -> Workload:
         patterns = [
             Pattern(name, True, PAGE_SIZE, 1, "rw", chance=chance) for name, chance in chances if chance
         ]
-        phases.append(Phase(f"second {i}", SLICE_NS, tuple(patterns)))
+        phases.append(WorkloadPhase(f"second {i}", SLICE_NS, tuple(patterns)))
     return Workload(regions, tuple(phases))
 
 

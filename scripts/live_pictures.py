@@ -124,7 +124,7 @@ def _live(words: list[str], seconds: int, tab: Browser, name: str, *, several: b
     live.configure(parser)
     args = Namespace(**vars(parser.parse_args(words)), command=None)
     session = live.session_of(args, LiveState(), None)
-    session.start(session.wish, None if several else 0)
+    session.start(session.watch_request, None if several else 0)
     app = LiveApp(session.state, session, several=several)
     try:
         drawn = asyncio.run(_watch(app, seconds))

@@ -9,7 +9,7 @@ from udamon.core.attrs import Attrs
 from udamon.model import PAGE_SIZE
 from udamon.workload import shapes
 from udamon.workload.config import load
-from udamon.workload.spec import Phase, Workload
+from udamon.workload.spec import Workload, WorkloadPhase
 
 ATTRS = Attrs(
     sample_us=50_000, aggr_us=1_000_000, update_us=1_000_000, min_nr_regions=10, max_nr_regions=1000
@@ -36,7 +36,7 @@ def workload(name: str, settle_s: float) -> Workload:
     regions = shape.regions
     if shape.resident_bytes > 1 << 30:
         regions = tuple(replace(r, size=-(-r.size // SHRINK // PAGE_SIZE) * PAGE_SIZE) for r in regions)
-    settle = Phase("settle", round(settle_s * 1e9))
+    settle = WorkloadPhase("settle", round(settle_s * 1e9))
     return Workload(regions, (settle, *phases), shape.rate)
 
 

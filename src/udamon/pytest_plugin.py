@@ -55,23 +55,23 @@ class Recorded:
         __tracebackhide__ = True
         from udamon.record.reader import Recording
         from udamon.report import checks
-        from udamon.report.source import Source
+        from udamon.report.source import RecordingSource
 
         allow_damaged = bool(limits.pop("allow_damaged", False))
         for name in ("max_rate", "min_rate"):
             if isinstance(limits.get(name), str):
                 limits[name] = (limits[name],)
         try:
-            asked = checks.Limits.parse(**limits)
+            asked = checks.CheckLimits.parse(**limits)
         except TypeError as error:
             raise UsageError(f"{error}; the limits are the flags of udamon check.") from None
-        with Source(Recording(self.path)) as source:
+        with RecordingSource(Recording(self.path)) as source:
             found = checks.measure(source, asked, allow_damaged=allow_damaged)
         if not all(check.holds for check in found):
             raise AssertionError(lines([f"udamon check of {self.path}:", checks.render(found)]))
 
 
-class Monitor:
+class TestMonitor:
     """What the fixture `udamon` is: records processes while a block runs."""
 
     def __init__(self, directory: Path) -> None:
@@ -129,9 +129,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def udamon(tmp_path_factory: pytest.TempPathFactory) -> Monitor:
+def udamon(tmp_path_factory: pytest.TempPathFactory) -> TestMonitor:
     """Records processes while a block of the test runs; see udamon.pytest_plugin."""
-    return Monitor(tmp_path_factory.mktemp("udamon"))
+    return TestMonitor(tmp_path_factory.mktemp("udamon"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -146,7 +146,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         raise UsageError('the marker udamon needs how to look, via="refs" or via="idle", and only keywords.')
     how = {name: options.pop(name) for name in ("via", "pid", "sample", "aggr") if name in options}
     factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
-    with Monitor(factory.mktemp("udamon")).record(**how) as recorded:
+    with TestMonitor(factory.mktemp("udamon")).record(**how) as recorded:
         result = yield
     recorded.check(**options)
     return result

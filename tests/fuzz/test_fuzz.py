@@ -20,8 +20,8 @@ import pytest
 from tests.fuzz import bases, worker
 from udamon.errors import ConfigError, RecordingError, UsageError
 from udamon.record.arrow_file import copy
-from udamon.record.buffer import Rows
-from udamon.record.limits import Limits
+from udamon.record.buffer import PendingRows
+from udamon.record.limits import ReadLimits
 from udamon.record.opening import open_recording
 from udamon.record.reader import Recording
 from udamon.record.stream import Stream
@@ -183,11 +183,11 @@ def test_memory_and_rows_are_limited(tmp_path: Path) -> None:
     path = tmp_path / "a"
     bases.recording(path)
     with pytest.raises(RecordingError, match="more than 100 rows .*--max-rows"):
-        Recording(path, limits=Limits(rows=100))
-    assert Recording(path, limits=Limits(rows=1000)).checksums
+        Recording(path, limits=ReadLimits(rows=100))
+    assert Recording(path, limits=ReadLimits(rows=1000)).checksums
     for wrong in ({"memory": 1}, {"depth": 1}, {"rows": 0}):
         with pytest.raises(UsageError, match="--max-"):
-            Limits(**wrong)
+            ReadLimits(**wrong)
 
 
 DEEP = "[" * 100 + "]" * 100
@@ -218,7 +218,7 @@ def test_bombs_of_text(tmp_path: Path) -> None:
     """JSON that does not end in a recording's event, blanks in a trace line: no time by the square of the length."""
     damaged, trace = tmp_path / "a", tmp_path / "b"
     with damaged.open("wb") as file:
-        stream, rows = Stream(), Rows()
+        stream, rows = Stream(), PendingRows()
         file.write(stream.head({"version": 1}))
         rows.add_event(1, None, "note", '{"text": "' + r"\"" * 1_000_000)
         file.write(stream.flush(rows) + stream.end())
@@ -247,7 +247,7 @@ def test_a_snapshot_with_too_many_regions(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b'[{"snapshots":[{"regions":[' + b",".join([REGION.encode()] * 200_000) + b"]}]}]")
     with pytest.raises(RecordingError, match="more than .* regions .--max-memory"):
-        open_recording(path, limits=Limits(memory=64 << 20))
+        open_recording(path, limits=ReadLimits(memory=64 << 20))
 
 
 ALIASES = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

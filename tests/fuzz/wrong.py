@@ -11,7 +11,7 @@ from arro3.core import Array, RecordBatch
 from tests.fuzz.bases import ATTRS, COVERAGE, METADATA, events, shot
 from tests.fuzz.mutate import NUMBERS
 from udamon.model import Snapshot
-from udamon.record.buffer import Rows
+from udamon.record.buffer import PendingRows
 from udamon.record.metadata import machine
 from udamon.record.schema import COLUMNS, SCHEMA, TYPES, to_json
 from udamon.record.stream import Stream
@@ -43,7 +43,7 @@ def _value(name: str, random: Random) -> Any:
 
 def _rows(random: Random, seq: int) -> tuple[list[RecordBatch], int]:
     """Batches of a flush, and how many snapshots they say they have."""
-    rows = Rows()
+    rows = PendingRows()
     snapshots: list[Snapshot] = [shot(seq, regions=random.choice((0, 1, 5, 40)))]
     for one in snapshots:
         rows.add_snapshot(one)
@@ -75,7 +75,7 @@ def _repeated(columns: dict[str, list[Any]], count: int) -> RecordBatch:
 
 def many_rows(count: int) -> bytes:
     """A recording of one batch of so many equal rows."""
-    rows, stream = Rows(), Stream()
+    rows, stream = PendingRows(), Stream()
     rows.add_snapshot(shot(0, regions=1))
     (batch,) = rows.batches()
     many = _repeated({name: batch[name].to_pylist() for name in COLUMNS}, count)
@@ -110,13 +110,13 @@ def recording(random: Random) -> bytes:
         metadata[random.choice(list(metadata))] = random.choice(_JSON)
     stream = Stream(random.choice((0, 0, 0, 5, 1 << 63)))
     parts = [stream.head(metadata)]
-    begin = Rows()
+    begin = PendingRows()
     for event in events(0):
         begin.add_event(event.time_ns, 0, event.name, to_json(dict(event.data)))
     parts.append(stream.flush(begin))
     for seq in range(random.randrange(1, 5)):
         if random.random() < 0.4:
-            spoiled = Rows()
+            spoiled = PendingRows()
             for _ in range(random.choice((1, 3))):
                 spoiled.add_event(
                     random.choice((1 << 40, 0, (1 << 63) - 1)), random.choice((0, None, -5)), *_event(random)
@@ -125,7 +125,7 @@ def recording(random: Random) -> bytes:
         else:
             batches, count = _rows(random, seq)
             parts += [stream.batch(batch, random.choice((count, count, count, 0, 7))) for batch in batches]
-        good = Rows()
+        good = PendingRows()
         good.add_snapshot(shot(100 + seq))
         parts.append(stream.flush(good))
     parts.append(stream.end())

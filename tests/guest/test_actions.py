@@ -13,7 +13,7 @@ import pytest
 from tests.guest.pages import entries
 from tests.integration.privileged import as_user_with
 from tests.integration.worker import MIB, Worker, working
-from udamon.core.scheme import Action, Deed, Destination, Filter, FilterType, Goal, GoalMetric
+from udamon.core.scheme import Action, ActionRequest, Destination, Filter, FilterType, Goal, GoalMetric
 from udamon.core.target import Target
 from udamon.errors import CannotError
 from udamon.linux.cgroup_memory import lru_bytes
@@ -69,7 +69,7 @@ def test_pageout_moves_anonymous_memory_and_knows_how_much(worker: Worker, swap:
     area = worker.area("a", 16 * MIB, "small")
     with contextlib.closing(VaddrActor(refaults=refaults)) as actor:
         before = count(worker, area, PRESENT)
-        applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
+        applied = actor.apply(worker.target(), *area, ActionRequest(Action.PAGEOUT))
         gone = before - count(worker, area, PRESENT)
         assert applied.applied == area.size
         assert applied.moved == gone == count(worker, area, SWAPPED)
@@ -77,7 +77,7 @@ def test_pageout_moves_anonymous_memory_and_knows_how_much(worker: Worker, swap:
         assert refaults.watched == gone
         assert worker.intact("a", area), "which brings all of it back"
         assert refaults.look() == gone
-        assert actor.apply(worker.target(), *area, Deed(Action.PAGEOUT)).moved == area.size - count(
+        assert actor.apply(worker.target(), *area, ActionRequest(Action.PAGEOUT)).moved == area.size - count(
             worker, area, PRESENT
         )
 
@@ -87,10 +87,10 @@ def test_holes_cost_nothing_but_themselves(worker: Worker, actor: VaddrActor, sw
     area = worker.area("a", 8 * MIB, "small")
     worker.tell("unmap", "a", 100, 110)
     actor.apply(
-        worker.target(), area.start, area.start, Deed(Action.COLD)
+        worker.target(), area.start, area.start, ActionRequest(Action.COLD)
     )  # the mappings are known from here on
     worker.tell("unmap", "a", 1000, 1010)
-    applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
+    applied = actor.apply(worker.target(), *area, ActionRequest(Action.PAGEOUT))
     assert applied.moved == count(worker, area, SWAPPED)
     assert (applied.moved or 0) >= 0.95 * (area.size - 20 * PAGE_SIZE)
     assert applied.applied >= applied.moved
@@ -99,7 +99,7 @@ def test_holes_cost_nothing_but_themselves(worker: Worker, actor: VaddrActor, sw
 def test_locked_memory_is_left(worker: Worker, actor: VaddrActor, swap: None) -> None:
     area = worker.area("l", 4 * MIB, "small")
     assert worker.tell("lock", "l") == "0"
-    assert actor.apply(worker.target(), *area, Deed(Action.PAGEOUT)).applied == 0
+    assert actor.apply(worker.target(), *area, ActionRequest(Action.PAGEOUT)).applied == 0
     assert actor.left["locked"] == area.size
     assert count(worker, area, SWAPPED) == 0
 
@@ -107,7 +107,7 @@ def test_locked_memory_is_left(worker: Worker, actor: VaddrActor, swap: None) ->
 def test_pages_that_a_child_still_shares_are_left(worker: Worker, actor: VaddrActor, swap: None) -> None:
     area = worker.area("s", 4 * MIB, "small")
     worker.tell("fork")
-    assert actor.apply(worker.target(), *area, Deed(Action.PAGEOUT)).applied == 0
+    assert actor.apply(worker.target(), *area, ActionRequest(Action.PAGEOUT)).applied == 0
     assert actor.left["shared"] == area.size
 
 
@@ -117,9 +117,9 @@ def test_anonymous_and_file_memory_by_filter(worker: Worker, actor: VaddrActor, 
         worker.area("a", 2 * MIB, "small"),
         worker.area("f", 2 * MIB, "private", Path("/run/udamon-f")),
     )
-    no_anon = Deed(Action.PAGEOUT, (Filter(FilterType.ANON, matching=True),))
+    no_anon = ActionRequest(Action.PAGEOUT, (Filter(FilterType.ANON, matching=True),))
     assert actor.apply(worker.target(), *anon, no_anon) == (0, 0, 0)
-    no_file = Deed(Action.PAGEOUT, (Filter(FilterType.ANON, matching=False),))
+    no_file = ActionRequest(Action.PAGEOUT, (Filter(FilterType.ANON, matching=False),))
     assert actor.apply(worker.target(), *file, no_file) == (0, 0, 0)
     assert actor.apply(worker.target(), *anon, no_file).passed == anon.size
     assert actor.left["filtered"] == 4 * MIB
@@ -128,7 +128,7 @@ def test_anonymous_and_file_memory_by_filter(worker: Worker, actor: VaddrActor, 
 def test_more_than_swap_has_room_for(worker: Worker, actor: VaddrActor, swap: None) -> None:
     """256 MiB of zram take 256 MiB of pages: the rest is advised, does not move, and is not counted."""
     area = worker.area("big", 320 * MIB, "fill")
-    applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
+    applied = actor.apply(worker.target(), *area, ActionRequest(Action.PAGEOUT))
     out = count(worker, area, SWAPPED)
     assert applied.applied == area.size
     assert applied.moved == out
@@ -141,12 +141,12 @@ def test_a_target_that_is_killed_meanwhile(worker: Worker, actor: VaddrActor, sw
     timer = threading.Timer(0.2, worker.end)
     timer.start()
     for _ in range(20):
-        applied = actor.apply(target, *area, Deed(Action.PAGEOUT))
+        applied = actor.apply(target, *area, ActionRequest(Action.PAGEOUT))
         assert 0 <= (applied.moved or 0) <= area.size
         if not applied.applied:
             break
     timer.join()
-    assert actor.apply(target, *area, Deed(Action.PAGEOUT)) == (0, 0, None)
+    assert actor.apply(target, *area, ActionRequest(Action.PAGEOUT)) == (0, 0, None)
 
 
 def test_an_address_space_that_was_replaced_is_not_acted_on(
@@ -154,11 +154,11 @@ def test_an_address_space_that_was_replaced_is_not_acted_on(
 ) -> None:
     area = worker.area("a", 4 * MIB, "small")
     target = worker.target()
-    actor.apply(target, area.start, area.start, Deed(Action.COLD))
+    actor.apply(target, area.start, area.start, ActionRequest(Action.COLD))
     before = read_stat(worker.pid).start_stack
     worker.tell("exec")
     eventually(lambda: read_stat(worker.pid).start_stack != before)
-    applied = actor.apply(target, *area, Deed(Action.PAGEOUT))
+    applied = actor.apply(target, *area, ActionRequest(Action.PAGEOUT))
     assert (applied.applied, applied.moved or 0) == (0, 0)
 
 
@@ -166,7 +166,7 @@ def test_an_address_space_that_was_replaced_is_not_acted_on(
 @pytest.mark.needs("thp")
 def test_collapse_makes_huge_pages_of_private_memory(worker: Worker, actor: VaddrActor) -> None:
     area = worker.area("h", 8 * MIB, "anon")
-    applied = actor.apply(worker.target(), area.start + PAGE_SIZE, area.end, Deed(Action.COLLAPSE))
+    applied = actor.apply(worker.target(), area.start + PAGE_SIZE, area.end, ActionRequest(Action.COLLAPSE))
     assert applied.applied == 6 * MIB, "the first huge page is not whole"
     assert worker.intact("h", area)
     smaps = (Path("/proc") / str(worker.pid) / "smaps").read_text()
@@ -188,32 +188,37 @@ def on_node(worker: Worker, area: Range) -> dict[int, int]:
 @pytest.mark.parametrize("action", [Action.MIGRATE_HOT, Action.MIGRATE_COLD])
 def test_migration_to_a_node(worker: Worker, actor: VaddrActor, node: int, action: Action) -> None:
     area = worker.area("m", 4 * MIB, "small")
-    deed = Deed(action, target_nid=node)
-    assert actor.missing(deed) is None
+    request = ActionRequest(action, target_nid=node)
+    assert actor.missing(request) is None
     away = area.size // PAGE_SIZE - on_node(worker, area).get(node, 0)
-    applied = actor.apply(worker.target(), *area, deed)
+    applied = actor.apply(worker.target(), *area, request)
     assert applied.moved == applied.applied == away * PAGE_SIZE
     assert on_node(worker, area) == {node: area.size // PAGE_SIZE}
     assert worker.intact("m", area)
-    assert actor.apply(worker.target(), *area, deed).moved == 0, "pages already there are not counted"
+    assert actor.apply(worker.target(), *area, request).moved == 0, "pages already there are not counted"
 
 
 def test_migration_by_weights(worker: Worker, actor: VaddrActor) -> None:
     area = worker.area("w", 4 * MIB, "small")
     actor.apply(
-        worker.target(), *area, Deed(Action.MIGRATE_COLD, dests=(Destination(0, 1), Destination(1, 3)))
+        worker.target(),
+        *area,
+        ActionRequest(Action.MIGRATE_COLD, dests=(Destination(0, 1), Destination(1, 3))),
     )
     assert on_node(worker, area) == {0: 256, 1: 768}
     assert (
-        actor.apply(worker.target(), *area, Deed(Action.MIGRATE_COLD, dests=(Destination(0, 0),))).moved == 0
+        actor.apply(
+            worker.target(), *area, ActionRequest(Action.MIGRATE_COLD, dests=(Destination(0, 0),))
+        ).moved
+        == 0
     )
 
 
 def test_migration_to_no_node(worker: Worker, actor: VaddrActor) -> None:
     area = worker.area("n", 1 * MIB, "small")
-    deed = Deed(Action.MIGRATE_COLD, target_nid=7)
-    assert "no node 7" in (actor.missing(deed) or "")
-    assert actor.apply(worker.target(), *area, deed) == (0, area.size, 0)
+    request = ActionRequest(Action.MIGRATE_COLD, target_nid=7)
+    assert "no node 7" in (actor.missing(request) or "")
+    assert actor.apply(worker.target(), *area, request) == (0, area.size, 0)
 
 
 @pytest.mark.guest_version
@@ -221,7 +226,7 @@ def test_migration_of_huge_pages(worker: Worker, actor: VaddrActor) -> None:
     area = worker.area("h", 8 * MIB, "anon")
     assert worker.tell("advise", "h", COLLAPSE) == "0"
     dests = (Destination(0, 1), Destination(1, 1))
-    actor.apply(worker.target(), *area, Deed(Action.MIGRATE_HOT, dests=dests))
+    actor.apply(worker.target(), *area, ActionRequest(Action.MIGRATE_HOT, dests=dests))
     found = on_node(worker, area)
     assert found[0] + found[1] == 2048
     assert found[0] % 512 == 0, "a huge page moves as one"
@@ -234,7 +239,7 @@ def test_a_node_that_is_full_takes_what_it_can(worker: Worker, actor: VaddrActor
     free = next(int(line.split()[3]) << 10 for line in node.splitlines() if "MemFree:" in line)
     hog = [worker.area(f"x{n}", 64 * MIB, "fill") for n in range((free >> 26) + 1)]
     moved = sum(
-        actor.apply(worker.target(), *area, Deed(Action.MIGRATE_COLD, target_nid=1)).moved or 0
+        actor.apply(worker.target(), *area, ActionRequest(Action.MIGRATE_COLD, target_nid=1)).moved or 0
         for area in hog
     )
     there = sum(on_node(worker, area).get(1, 0) for area in hog) * PAGE_SIZE
@@ -252,7 +257,7 @@ def test_physical_memory_is_acted_on_by_those_who_map_it(worker: Worker, swap: N
     """No filter says otherwise, so pages that are young are rejected once, and looked at then (semantics §4.3)."""
     area = worker.area("p", 8 * MIB, "small")
     ranges = frames_of(worker, area)
-    pageout = Deed(Action.PAGEOUT)
+    pageout = ActionRequest(Action.PAGEOUT)
     with contextlib.closing(PaddrActor()) as actor:
         assert actor.missing(pageout) is None
         first = sum(actor.apply(Target(0), *r, pageout).moved or 0 for r in ranges)
@@ -271,7 +276,7 @@ def test_frames_that_nobody_maps_are_out_of_reach(worker: Worker) -> None:
     worker.tell("unmap", "p", 0, 512)
     with contextlib.closing(PaddrActor()) as actor:
         for each in ranges:
-            actor.apply(Target(0), *each, Deed(Action.COLD))
+            actor.apply(Target(0), *each, ActionRequest(Action.COLD))
         assert actor.left["out of reach"] >= 0.9 * area.size
 
 
@@ -279,7 +284,9 @@ def test_frames_that_nobody_maps_are_out_of_reach(worker: Worker) -> None:
 @pytest.mark.needs("idle_bitmap")
 def test_young_pages_by_the_idle_bits(worker: Worker, actor: VaddrActor) -> None:
     area = worker.area("y", 2 * MIB, "small")
-    young = Deed(Action.STAT, (Filter(FilterType.YOUNG, True, True),), pages_allowed_by_default=False)
+    young = ActionRequest(
+        Action.STAT, (Filter(FilterType.YOUNG, True, True),), pages_allowed_by_default=False
+    )
     assert actor.missing(young) is None
     assert actor.apply(worker.target(), *area, young).passed == area.size, "never asked about before"
     assert actor.apply(worker.target(), *area, young).passed <= 0.05 * area.size

@@ -23,7 +23,7 @@ def test_recorded_via_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         program.map("hot", 32 * MIB)
         program.map("cold", 64 * MIB)
         program.tell("touch", "hot")
-        monitor = pytest_plugin.Monitor(tmp_path)
+        monitor = pytest_plugin.TestMonitor(tmp_path)
         with monitor.record(via="idle", pid=program.pid, sample="200ms", aggr="4s") as recording:
             time.sleep(20)
         recording.check(min_wss="24MiB", max_wss="64MiB", level="max", min_snapshots=2)

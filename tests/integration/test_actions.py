@@ -13,13 +13,13 @@ import pytest
 
 from tests.guest.pages import entries
 from tests.integration.worker import MIB, Worker, working
-from udamon.core.scheme import Action, Bounds, Deed, Filter, FilterType
+from udamon.core.scheme import Action, ActionRequest, Bounds, Filter, FilterType
 from udamon.core.target import Target
 from udamon.linux import features
 from udamon.linux.features import idle_bitmap
 from udamon.model import PAGE_SIZE, Range
+from udamon.ops.acting.exclusions import Exclusions
 from udamon.ops.acting.paddr import PaddrActor
-from udamon.ops.acting.spared import Spared
 from udamon.ops.acting.vaddr import NO_SWAP, VaddrActor
 from udamon.ops.refaults import Refaults
 from udamon.ops.residency import joined
@@ -52,9 +52,9 @@ def test_pageout_of_file_memory_moves_it_and_harms_nothing(worker: Worker, tmp_p
     refaults = Refaults()
     actor = VaddrActor(refaults=refaults)
     area = worker.area("f", 8 * MIB, "private", tmp_path / "f")
-    assert actor.missing(Deed(Action.PAGEOUT)) is None
+    assert actor.missing(ActionRequest(Action.PAGEOUT)) is None
     assert there(worker, area) == area.size
-    applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
+    applied = actor.apply(worker.target(), *area, ActionRequest(Action.PAGEOUT))
     gone = area.size - there(worker, area)
     assert applied.applied == area.size
     assert applied.moved == gone
@@ -69,8 +69,8 @@ def test_pageout_of_file_memory_moves_it_and_harms_nothing(worker: Worker, tmp_p
 @pytest.mark.parametrize("action", [Action.COLD, Action.LRU_DEPRIO, Action.WILLNEED])
 def test_advice_that_moves_nothing(worker: Worker, actor: VaddrActor, action: Action) -> None:
     area = worker.area("a", 8 * MIB, "anon")
-    assert actor.missing(Deed(action)) is None
-    applied = actor.apply(worker.target(), *area, Deed(action))
+    assert actor.missing(ActionRequest(action)) is None
+    applied = actor.apply(worker.target(), *area, ActionRequest(action))
     assert applied.applied == area.size
     assert applied.moved is None
     assert worker.intact("a", area)
@@ -81,7 +81,7 @@ def test_without_swap_anonymous_memory_is_advised_and_does_not_move(
     worker: Worker, actor: VaddrActor
 ) -> None:
     area = worker.area("a", 4 * MIB, "anon")
-    applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
+    applied = actor.apply(worker.target(), *area, ActionRequest(Action.PAGEOUT))
     assert (applied.applied, applied.moved) == (area.size, 0)
     assert actor.left == Counter({NO_SWAP: area.size}), "and it says why"
 
@@ -94,16 +94,18 @@ def test_executable_locked_and_shared_memory_is_left_unless_asked_for(
     assert worker.tell("lock", "l") == "0"
     shared, child = worker.area("s", 2 * MIB, "anon"), int(worker.tell("fork"))
     for area in (text, locked):
-        applied = actor.apply(worker.target(), *area, Deed(Action.PAGEOUT))
+        applied = actor.apply(worker.target(), *area, ActionRequest(Action.PAGEOUT))
         assert (applied.applied, applied.moved or 0) == (0, 0)
     assert (actor.left["text"], actor.left["locked"]) == (text.size, locked.size)
-    applied = actor.apply(worker.target(), *shared, Deed(Action.PAGEOUT))
+    applied = actor.apply(worker.target(), *shared, ActionRequest(Action.PAGEOUT))
     assert (applied.applied, actor.left["shared"]) == (0, shared.size)
-    bold = VaddrActor(spared=Spared(locked=False, shared=False, text=False))
-    assert (bold.apply(worker.target(), *text, Deed(Action.PAGEOUT)).moved or 0) >= ENOUGH * text.size
-    applied = bold.apply(worker.target(), *locked, Deed(Action.PAGEOUT))
+    bold = VaddrActor(exclusions=Exclusions(locked=False, shared=False, text=False))
+    assert (
+        bold.apply(worker.target(), *text, ActionRequest(Action.PAGEOUT)).moved or 0
+    ) >= ENOUGH * text.size
+    applied = bold.apply(worker.target(), *locked, ActionRequest(Action.PAGEOUT))
     assert (applied.applied, applied.moved) == (0, 0), "the kernel itself leaves locked memory"
-    assert bold.apply(worker.target(), *shared, Deed(Action.PAGEOUT)).applied == shared.size
+    assert bold.apply(worker.target(), *shared, ActionRequest(Action.PAGEOUT)).applied == shared.size
     bold.close()
     os.kill(child, signal.SIGKILL)
 
@@ -111,23 +113,23 @@ def test_executable_locked_and_shared_memory_is_left_unless_asked_for(
 def test_a_target_that_is_gone_is_no_bytes(worker: Worker, actor: VaddrActor, tmp_path: Path) -> None:
     area = worker.area("f", 2 * MIB, "private", tmp_path / "f")
     target = worker.target()
-    assert actor.apply(target, *area, Deed(Action.PAGEOUT)).applied == area.size
+    assert actor.apply(target, *area, ActionRequest(Action.PAGEOUT)).applied == area.size
     worker.end()
     for action in (Action.PAGEOUT, Action.COLD, Action.WILLNEED):
-        assert actor.apply(target, *area, Deed(action)) == (0, 0, None)
+        assert actor.apply(target, *area, ActionRequest(action)) == (0, 0, None)
 
 
-def by(type: FilterType, **more: object) -> Deed:
+def by(type: FilterType, **more: object) -> ActionRequest:
     """Count the pages that are of this type."""
     filter = Filter(type, matching=True, allow=True, **more)  # type: ignore[arg-type]
-    return Deed(Action.STAT, (filter,), pages_allowed_by_default=False)
+    return ActionRequest(Action.STAT, (filter,), pages_allowed_by_default=False)
 
 
 @pytest.mark.needs("frame_numbers", "thp")
 def test_folios_are_told_by_their_size(worker: Worker, actor: VaddrActor) -> None:
     small, huge = worker.area("s", 4 * MIB, "anon"), worker.area("h", 4 * MIB, "anon")
     worker.tell("advise", "s", 15)
-    if actor.apply(worker.target(), *huge, Deed(Action.COLLAPSE)).applied != huge.size:
+    if actor.apply(worker.target(), *huge, ActionRequest(Action.COLLAPSE)).applied != huge.size:
         pytest.skip("the kernel had no huge pages to give")
     wanted = by(FilterType.HUGEPAGE_SIZE, size=Bounds(2 * MIB, 2 * MIB))
     assert actor.missing(wanted) is None
@@ -156,7 +158,7 @@ def test_physical_memory_through_the_process_that_maps_it(worker: Worker, tmp_pa
     area = worker.area("f", 4 * MIB, "private", tmp_path / "f")
     frames = [entry & ((1 << 55) - 1) for entry in entries(worker.pid, area)]
     ranges = joined(sorted(Range(f * PAGE_SIZE, (f + 1) * PAGE_SIZE) for f in frames))
-    wanted = Deed(Action.PAGEOUT, (Filter(FilterType.YOUNG),) if idle_bitmap() == "open" else ())
+    wanted = ActionRequest(Action.PAGEOUT, (Filter(FilterType.YOUNG),) if idle_bitmap() == "open" else ())
     actor = PaddrActor()
     assert actor.missing(wanted) is None
     moved = sum(actor.apply(Target(0), *r, wanted).moved or 0 for r in ranges)

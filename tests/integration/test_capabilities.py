@@ -16,7 +16,7 @@ from tests.capabilities import _address_of
 from tests.integration.privileged import as_user_with, become
 from tests.integration.programs import MIB, forked, in_child
 from udamon.cli import doctor
-from udamon.core.scheme import Action, Deed, Filter, FilterType
+from udamon.core.scheme import Action, ActionRequest, Filter, FilterType
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
 from udamon.linux.move_pages import move
@@ -67,7 +67,7 @@ def advise(target: Target, area: Range) -> None:
     """pageout, cold, willneed, collapse, lru_deprio."""
     actor = VaddrActor()
     try:
-        assert actor.apply(target, *area, Deed(Action.COLD)).applied == SIZE
+        assert actor.apply(target, *area, ActionRequest(Action.COLD)).applied == SIZE
     finally:
         actor.close()
 
@@ -75,11 +75,11 @@ def advise(target: Target, area: Range) -> None:
 def count_pages(target: Target, area: Range) -> None:
     """stat with a page filter."""
     actor = VaddrActor()
-    deed = Deed(
+    request = ActionRequest(
         Action.STAT, (Filter(FilterType.ANON, matching=True, allow=True),), pages_allowed_by_default=False
     )
     try:
-        assert actor.apply(target, *area, deed).passed == SIZE
+        assert actor.apply(target, *area, request).passed == SIZE
     finally:
         actor.close()
 
@@ -87,11 +87,11 @@ def count_pages(target: Target, area: Range) -> None:
 def count_active(target: Target, area: Range) -> None:
     """The page filters that look at frames."""
     actor = VaddrActor()
-    deed = Deed(
+    request = ActionRequest(
         Action.STAT, (Filter(FilterType.ACTIVE, matching=True, allow=True),), pages_allowed_by_default=True
     )
     try:
-        assert actor.apply(target, *area, deed).passed == SIZE
+        assert actor.apply(target, *area, request).passed == SIZE
     finally:
         actor.close()
 
@@ -149,10 +149,10 @@ def test_a_permission_that_goes_away_is_an_error_and_a_process_that_goes_away_is
 
         def work() -> None:
             actor = VaddrActor()
-            assert actor.apply(target, *area, Deed(Action.COLD)).applied == SIZE
+            assert actor.apply(target, *area, ActionRequest(Action.COLD)).applied == SIZE
             become("nobody", ())
             with pytest.raises(NotPermitted, match="may no longer be acted on"):
-                actor.apply(target, *area, Deed(Action.COLD))
+                actor.apply(target, *area, ActionRequest(Action.COLD))
 
         in_child(work)
 
@@ -179,7 +179,7 @@ def test_doctor_tells_the_truth_about_actions(
 def test_missing_says_what_doctor_says() -> None:
     def check() -> None:
         assert os.geteuid() != 0
-        assert "CAP_SYS_NICE" in (VaddrActor().missing(Deed(Action.PAGEOUT)) or "")
-        assert VaddrActor().missing(Deed(Action.STAT)) is None
+        assert "CAP_SYS_NICE" in (VaddrActor().missing(ActionRequest(Action.PAGEOUT)) or "")
+        assert VaddrActor().missing(ActionRequest(Action.STAT)) is None
 
     as_user_with((), check)

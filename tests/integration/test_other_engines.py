@@ -12,7 +12,7 @@ from tests.unit.test_report_wss import record, snap
 from udamon.cli.main import main
 from udamon.report import wss
 from udamon.report.filters import Filters
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.translate import translate
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
@@ -58,7 +58,7 @@ def test_as_one_query(file: Path, definition: str, filters: Filters) -> None:
     """The report's steps in one query give what the steps give, on DuckDB."""
     from udamon.record.reader import Recording
 
-    with Source(Recording(file), filters) as source:
+    with RecordingSource(Recording(file), filters) as source:
         report = wss.measure(source, definition)
         rows = source.query(wss.portable(definition))
     found = {row[0]: [round(value) for value in row[2:]] for row in rows}
@@ -104,7 +104,7 @@ def test_spark_finds_the_same(file: Path, tmp_path: Path, monkeypatch: pytest.Mo
     try:
         spark.read.parquet(str(parquet)).createOrReplaceTempView("recording")
         for filters in FILTERS:
-            with Source(Recording(file), filters) as source:
+            with RecordingSource(Recording(file), filters) as source:
                 view = filters.view(source.start_ns)
                 expected = {name: source.query(wss.portable(name)) for name in ("touched", "damo")}
             spark.sql(translate(view, "spark")).createOrReplaceTempView("regions")

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.recorder import UDAMON
 from tests.unit.test_linux_fake import FakeProc
 from udamon.cli.doctor import examine
-from udamon.core.scheme import Action, Deed
+from udamon.core.scheme import Action, ActionRequest
 from udamon.errors import NotSupported
 from udamon.linux.pid_namespace import foreign, require_own
 from udamon.linux.process_madvise import open_process
@@ -88,7 +88,7 @@ def test_all_ways_to_a_process_are_refused(strange: Path) -> None:
 @pytest.mark.parametrize("action", [action for action in Action if action is not Action.STAT])
 def test_no_action_is_offered(strange: Path, kind: type[VaddrActor | PaddrActor], action: Action) -> None:
     actor = kind(Roots(strange))
-    why = actor.missing(Deed(action))
+    why = actor.missing(ActionRequest(action))
     assert why is not None
     assert "another pid namespace" in why or "cannot be done from outside" in why
     actor.close()

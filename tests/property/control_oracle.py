@@ -10,8 +10,8 @@ import errno
 import re
 from collections.abc import Iterator
 
-from udamon.control.kinds import Boolean, Count, Keyword, Number, Text
-from udamon.control.nodes import NODES, Node, Words
+from udamon.control.kinds import Boolean, Count, Keyword, Number, TextKind
+from udamon.control.nodes import NODES, KeywordVersions, Node
 
 BASE = {"x": 16, "0": 8}
 
@@ -132,10 +132,10 @@ def _shown(kind: object, text: str) -> str:
             if text.lower().startswith(words):
                 return shown
         raise Refused(errno.EINVAL)
-    if isinstance(kind, Words | Keyword):
+    if isinstance(kind, KeywordVersions | Keyword):
         word = text[:-1] if text.endswith("\n") else text
-        if word not in (kind.since if isinstance(kind, Words) else kind.words):
+        if word not in (kind.since if isinstance(kind, KeywordVersions) else kind.words):
             raise Refused(errno.EINVAL)
         return word
-    assert isinstance(kind, Text)
+    assert isinstance(kind, TextKind)
     return text

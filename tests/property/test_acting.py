@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udamon.core.scheme import Action, Deed
+from udamon.core.scheme import Action, ActionRequest
 from udamon.linux.process_madvise import MAX_VECTORS, PAGEOUT
 from udamon.model import Range
 from udamon.ops.acting.advising import STRETCH, advise_all
@@ -85,7 +85,7 @@ def test_vectors_hold_every_page_that_is_taken_and_none_that_is_left(entries: li
     with tempfile.TemporaryFile() as file:
         file.write(struct.pack(f"={len(entries)}Q", *entries))
         file.flush()
-        test = PageFilters().test(Deed(Action.PAGEOUT), spare_shared=True)
+        test = PageFilters().test(ActionRequest(Action.PAGEOUT), spare_shared=True)
         found = judge(file.fileno(), [Range(0, len(entries) * PAGE)], test)
     mine = {page for page, entry in enumerate(entries) if entry & OWN}
     shared = {page for page, entry in enumerate(entries) if entry == PRESENT}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udamon.core.adaptive.ages import ALIKE, SLIVER, Ages
+from udamon.core.adaptive.ages import ALIKE, MAX_SIZE_RATIO, Ages
 
 BEGIN, END = 40, 140
 
@@ -132,7 +132,7 @@ def test_joining_keeps_the_total_and_joins_only_what_is_alike(
         at += length
 
 
-LARGE = 2 * SLIVER
+LARGE = 2 * MAX_SIZE_RATIO
 
 
 @pytest.mark.parametrize("since", [3000, 9999])
@@ -154,6 +154,6 @@ def test_an_island_of_a_page_is_no_sliver() -> None:
 
 
 def test_what_is_not_so_small_is_no_sliver() -> None:
-    pieces = (SLIVER, 1000), (1, 5000)
-    assert len(settle(aged(*pieces), 10_000, 1, (0, SLIVER + 1))) == 2
-    assert len(settle(aged((SLIVER + 1, 1000), (1, 5000)), 10_000, 1, (0, SLIVER + 2))) == 1
+    pieces = (MAX_SIZE_RATIO, 1000), (1, 5000)
+    assert len(settle(aged(*pieces), 10_000, 1, (0, MAX_SIZE_RATIO + 1))) == 2
+    assert len(settle(aged((MAX_SIZE_RATIO + 1, 1000), (1, 5000)), 10_000, 1, (0, MAX_SIZE_RATIO + 2))) == 1

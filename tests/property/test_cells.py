@@ -17,8 +17,8 @@ from udamon.record.reader import Recording
 from udamon.record.writer import Writer
 from udamon.report import cells
 from udamon.report.filters import Filters
-from udamon.report.place import Place
-from udamon.report.source import Source
+from udamon.report.place import AddressPlace
+from udamon.report.source import RecordingSource
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
@@ -81,12 +81,14 @@ def test_the_same_cells(
     """Whatever windows, regions and rows there are, columns of any width, and with a filter by time."""
     begin, end = snapshots[0].begin_ns, snapshots[-1].end_ns
     places = [
-        Place(target, *pair, line // 2 + target) for target in (0, 2) for line, pair in enumerate(stretch)
+        AddressPlace(target, *pair, line // 2 + target)
+        for target in (0, 2)
+        for line, pair in enumerate(stretch)
     ]
     width = (end - begin) / columns
     with (
         tempfile.TemporaryDirectory() as place,
-        Source(written(Path(place) / "a", snapshots), Filters.parse(time=time)) as source,
+        RecordingSource(written(Path(place) / "a", snapshots), Filters.parse(time=time)) as source,
     ):
         quick = cells.by_batches(source, places, begin, width, columns, values)
         defined = cells.by_query(source, places, begin, width, columns, values)

@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.property.control_oracle import Oracle, Refused
 from udamon.control.kinds import Count
-from udamon.control.nodes import NODES, Words
+from udamon.control.nodes import NODES, KeywordVersions
 from udamon.control.tree import Directory, Tree
 
-WORDS = sorted({word for node in NODES if isinstance(node.kind, Words) for word in node.kind.since})
+WORDS = sorted({word for node in NODES if isinstance(node.kind, KeywordVersions) for word in node.kind.since})
 NUMBERS = ["0", "1", "2", "00", "x"]
 TEXTS = st.one_of(
     st.sampled_from(

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import pytest
 
 from tests.unit.snapshots import recorded
-from udamon.linux.smaps import Mapped, Referenced
+from udamon.linux.smaps import MappingPages, Referenced
 from udamon.model import PAGE_SIZE, Sharing, Snapshot
 from udamon.ops.base import Shared
 from udamon.ops.sharing import _of
 from udamon.report.groups import query_of
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 
 Frame = tuple[object, ...]
 FILE, OWN = "file", "own"
@@ -108,7 +108,9 @@ def rows_of(
             size = PAGE_SIZE * len(space.frames)
             one = _of(
                 Referenced(space.start, space.start + size, PAGE_SIZE * len(there), PAGE_SIZE * referenced),
-                Mapped(PAGE_SIZE * private, PAGE_SIZE * anonymous, 0, "fe:00", space.inode, space.offset),
+                MappingPages(
+                    PAGE_SIZE * private, PAGE_SIZE * anonymous, 0, "fe:00", space.inode, space.offset
+                ),
                 1000 + process % families,
                 alone=True,
             )
@@ -150,7 +152,7 @@ def check(tmp_path: Path, seed: int, moments: int) -> None:
         touched = {s.frames[page] for spaces in group for s in spaces for page in s.accessed}
         there = {frame for spaces in group for s in spaces for frame in s.frames if frame}
         truths.append((PAGE_SIZE * len(touched), PAGE_SIZE * len(there)))
-    with Source(recorded(tmp_path / f"{seed}.udamon", items, via="refs")) as source:
+    with RecordingSource(recorded(tmp_path / f"{seed}.udamon", items, via="refs")) as source:
         found = source.query(
             f"SELECT seq, low, high, resident_low, resident_high FROM ({query_of(source)}) AS b ORDER BY seq"
         )

@@ -9,7 +9,7 @@ from udamon.errors import ConfigError
 from udamon.model import PAGE_SIZE
 from udamon.workload.config import parse
 from udamon.workload.layout import Kind, place
-from udamon.workload.spec import MODES, Pattern, Phase, Workload, WorkRegion, format_workload
+from udamon.workload.spec import MODES, Pattern, Workload, WorkloadPhase, WorkRegion, format_workload
 from udamon.workload.truth import Truth
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_./é-]{0,8}( [a-z]{1,3})?", fullmatch=True)
@@ -59,7 +59,7 @@ def workloads(draw: st.DrawFn) -> Workload:
         WorkRegion(name, draw(st.integers(1, 60)) * PAGE_SIZE, draw(inits), draw(SHARES)) for name in names
     ]
     phases = [
-        Phase(
+        WorkloadPhase(
             draw(NAMES),
             draw(st.integers(1, 10**8)),
             tuple(draw(st.lists(patterns(names), max_size=4))),

@@ -25,8 +25,8 @@ from udamon.core.scheme import (
     ANY_SIZE,
     AccessPattern,
     Action,
+    ActionRequest,
     Bounds,
-    Deed,
     Filter,
     FilterType,
     Goal,
@@ -40,13 +40,13 @@ from udamon.core.scheme import (
     Weights,
 )  # fmt: skip
 from udamon.core.target import Target
-from udamon.engine.acting import Acted
+from udamon.engine.acting import ResetAges
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.watch import CensusWatch, SampledWatch, Watch
 from udamon.model import Event, Range, Snapshot
 from udamon.ops.base import Applied, Emit, Touched
-from udamon.schemes import Matching, Schemes
+from udamon.schemes import MatchingBytes, Schemes
 
 PAGE = 4096
 PAGES = 4096
@@ -199,7 +199,7 @@ class Checker:
         self.told[index] = self.world.random.choice(choices)
         return self.told[index]
 
-    def eligible_bp(self, goal: Goal, matching: Sequence[Matching]) -> int | None:
+    def eligible_bp(self, goal: Goal, matching: Sequence[MatchingBytes]) -> int | None:
         raise AssertionError("no scheme asks for it")
 
     def free_mem_permil(self) -> int | None:
@@ -238,7 +238,9 @@ class Checker:
         assert wait == min(waits)
         return wait
 
-    def apply(self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]) -> Sequence[Acted]:
+    def apply(
+        self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]
+    ) -> Sequence[ResetAges]:
         self.pass_ns = self.clock.now_ns()
         self.told.clear()
         self.opened.clear()
@@ -266,22 +268,22 @@ class Checker:
         def __init__(self, checker: Checker) -> None:
             self._checker = checker
 
-        def missing(self, deed: Deed) -> str | None:
+        def missing(self, request: ActionRequest) -> str | None:
             return None
 
-        def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
-            return self._checker.call(target, start, end, deed)
+        def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
+            return self._checker.call(target, start, end, request)
 
         def close(self) -> None:
             """Nothing is open."""
 
-    def call(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
-        index = deed.target_nid
+    def call(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
+        index = request.target_nid
         books = self.books[index]
         scheme, size, position = books.scheme, end - start, self.positions[target.index]
         self.calls += 1
         assert index in self.due, "it is neither due nor held back by its watermarks"
-        assert deed.action is scheme.action
+        assert request.action is scheme.action
         (whole,) = target.ranges
         assert whole.start <= start < end <= whole.end
         assert start % PAGE == end % PAGE == 0
@@ -299,13 +301,13 @@ class Checker:
         (allow,) = first
         if allow is None:
             assert scheme.ops_filters or not scheme.core_filters or not scheme.core_filters[-1].allow
-            assert deed.page_filters == scheme.ops_filters
-            assert deed.pages_allowed_by_default is not (
+            assert request.page_filters == scheme.ops_filters
+            assert request.pages_allowed_by_default is not (
                 bool(scheme.ops_filters) and scheme.ops_filters[-1].allow
             )
         else:
             assert allow
-            assert (deed.page_filters, deed.pages_allowed_by_default) == ((), True)
+            assert (request.page_filters, request.pages_allowed_by_default) == ((), True)
 
         self.open_window(index)
         if books.limited:

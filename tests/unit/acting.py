@@ -13,17 +13,17 @@ from udamon.core.scheme import (
     ANY_SIZE,
     AccessPattern,
     Action,
+    ActionRequest,
     Bounds,
-    Deed,
     Goal,
     Scheme,
     SchemeStats,
 )
 from udamon.core.target import Target
-from udamon.engine.acting import Acted
+from udamon.engine.acting import ResetAges
 from udamon.model import Range
 from udamon.ops.base import Applied
-from udamon.schemes import Matching, Schemes
+from udamon.schemes import MatchingBytes, Schemes
 from udamon.schemes.sizes import Sizes
 
 PAGE = 4096
@@ -33,20 +33,20 @@ ALL = AccessPattern.all()
 
 @dataclass
 class Recorder:
-    """An actor that does all it is told. `calls`: target index, start, end, deed. `answer` may decide otherwise."""
+    """An actor that does all it is told. `calls`: target index, start, end, request. `answer` may decide otherwise."""
 
-    calls: list[tuple[int, int, int, Deed]] = field(default_factory=list)
+    calls: list[tuple[int, int, int, ActionRequest]] = field(default_factory=list)
     answer: Callable[[Target, int, int], Applied] = lambda target, start, end: Applied(
         end - start, end - start
     )
     lacks: Mapping[Action, str] = field(default_factory=dict)
     closed: bool = False
 
-    def missing(self, deed: Deed) -> str | None:
-        return self.lacks.get(deed.action)
+    def missing(self, request: ActionRequest) -> str | None:
+        return self.lacks.get(request.action)
 
-    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
-        self.calls.append((target.index, start, end, deed))
+    def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
+        self.calls.append((target.index, start, end, request))
         return self.answer(target, start, end)
 
     def close(self) -> None:
@@ -65,12 +65,12 @@ class Numbers:
 
     free: int | Exception | None = None
     values: dict[str, int | Exception | None] = field(default_factory=dict)
-    eligible: Callable[[Sequence[Matching]], int] = lambda matching: 0
+    eligible: Callable[[Sequence[MatchingBytes]], int] = lambda matching: 0
 
     def value(self, goal: Goal) -> int | None:
         return _given(self.values.get(goal.target_metric))
 
-    def eligible_bp(self, goal: Goal, matching: Sequence[Matching]) -> int | None:
+    def eligible_bp(self, goal: Goal, matching: Sequence[MatchingBytes]) -> int | None:
         return self.eligible(matching)
 
     def free_mem_permil(self) -> int | None:
@@ -149,7 +149,7 @@ class Bench:
         self.sis += ticks
         self.clock.wait_until(self.clock.now_ns() + ticks * self.attrs.sample_us * 1_000)
         self.schemes.wait_us()
-        self.acted: Sequence[Acted] = self.schemes.apply(self.targets, self.sis, lambda target: True)
+        self.acted: Sequence[ResetAges] = self.schemes.apply(self.targets, self.sis, lambda target: True)
         return [(start // PAGE, end // PAGE) for start, end in self.actor.ranges()]
 
     def layout(self, target: int = 0) -> list[tuple[int, int]]:

@@ -66,7 +66,7 @@ class Fit(NamedTuple):
     high: list[int]
     reach: list[int]
     origin: list[int | None]
-    suspects: list[tuple[int, int, int]]
+    outliers: list[tuple[int, int, int]]
 
     def gaps(self) -> list[tuple[float, float, float]]:
         """low, place and high of each step, in pages."""

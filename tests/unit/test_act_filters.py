@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from udamon.core.scheme import Action, Bounds, Deed, Filter, FilterType
+from udamon.core.scheme import Action, ActionRequest, Bounds, Filter, FilterType
 from udamon.linux.frame_files import ACTIVE, COMPOUND_HEAD, COMPOUND_TAIL, FrameWords, IdleBits, folio_sizes
 from udamon.linux.roots import Roots
 from udamon.model import Range
@@ -49,8 +49,8 @@ class Machine:
         self.filters = PageFilters(Roots(proc, sys))
 
     def taken(self, *filters: Filter, default: bool) -> list[int]:
-        deed = Deed(Action.PAGEOUT, filters, pages_allowed_by_default=default)
-        test = self.filters.test(deed, spare_shared=True)
+        request = ActionRequest(Action.PAGEOUT, filters, pages_allowed_by_default=default)
+        test = self.filters.test(request, spare_shared=True)
         found = judge(self.page_map.fileno(), [Range(0, 8 * PAGE)], test)
         return [page for r in found.taken for page in range(r.start // PAGE, r.end // PAGE)]
 

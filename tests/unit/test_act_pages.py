@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from udamon.core.scheme import Action, Deed, Filter, FilterType
+from udamon.core.scheme import Action, ActionRequest, Filter, FilterType
 from udamon.model import Range
 from udamon.ops.acting.pages import NOT_MEANT, REJECTED, SHARED, TAKE, Judged, judge, minus
 from udamon.ops.page_filters import PageFilters
@@ -25,8 +25,10 @@ class PageMap:
         self.all = Range(0, len(entries) * PAGE)
 
 
-def found(page_map: PageMap, deed: Deed, *, spare_shared: bool = True) -> Judged:
-    return judge(page_map.file.fileno(), [page_map.all], PageFilters().test(deed, spare_shared=spare_shared))
+def found(page_map: PageMap, request: ActionRequest, *, spare_shared: bool = True) -> Judged:
+    return judge(
+        page_map.file.fileno(), [page_map.all], PageFilters().test(request, spare_shared=spare_shared)
+    )
 
 
 def pages(*numbers: int) -> list[Range]:
@@ -35,7 +37,7 @@ def pages(*numbers: int) -> list[Range]:
 
 def test_what_others_map_is_left_and_what_is_absent_does_not_part(tmp_path: Path) -> None:
     page_map = PageMap(tmp_path / "m", PRESENT | OWN, 0, PRESENT | OWN, PRESENT, PRESENT | OWN, SWAPPED)
-    judged = found(page_map, Deed(Action.PAGEOUT))
+    judged = found(page_map, ActionRequest(Action.PAGEOUT))
     assert judged.taken == pages(0, 2, 4)
     assert judged.left == pages(3)
     assert judged.vectors == [Range(0, 3 * PAGE), *pages(4)]
@@ -45,7 +47,7 @@ def test_what_others_map_is_left_and_what_is_absent_does_not_part(tmp_path: Path
 
 def test_shared_pages_are_taken_when_asked_for(tmp_path: Path) -> None:
     page_map = PageMap(tmp_path / "m", PRESENT, PRESENT | OWN)
-    assert found(page_map, Deed(Action.PAGEOUT), spare_shared=False).taken == [Range(0, 2 * PAGE)]
+    assert found(page_map, ActionRequest(Action.PAGEOUT), spare_shared=False).taken == [Range(0, 2 * PAGE)]
 
 
 class Odd:
@@ -62,7 +64,7 @@ def test_pages_that_are_not_meant_never_lie_in_a_vector(tmp_path: Path) -> None:
 
 def test_nothing_present_is_nothing_to_do(tmp_path: Path) -> None:
     page_map = PageMap(tmp_path / "m", 0, SWAPPED, 0)
-    judged = found(page_map, Deed(Action.PAGEOUT))
+    judged = found(page_map, ActionRequest(Action.PAGEOUT))
     assert judged.vectors == judged.left == []
 
 
@@ -82,7 +84,7 @@ def test_the_filter_anon(
     """Page 0 is anonymous, page 1 of a file (semantics §4.7)."""
     page_map = PageMap(tmp_path / "m", PRESENT | OWN, PRESENT | OWN | FILE)
     filters = (Filter(FilterType.ANON, matching=matching, allow=allow),)
-    judged = found(page_map, Deed(Action.PAGEOUT, filters, pages_allowed_by_default=default))
+    judged = found(page_map, ActionRequest(Action.PAGEOUT, filters, pages_allowed_by_default=default))
     assert [r.start // PAGE + n for r in judged.taken for n in range(r.size // PAGE)] == taken
     assert judged.bytes[REJECTED] == (2 - len(taken)) * PAGE
 
@@ -94,7 +96,7 @@ def test_the_first_filter_that_applies_decides(tmp_path: Path) -> None:
         Filter(FilterType.ANON, matching=True, allow=False),
         Filter(FilterType.ANON, matching=False, allow=False),
     )
-    assert found(page_map, Deed(Action.PAGEOUT, filters)).taken == pages(0)
+    assert found(page_map, ActionRequest(Action.PAGEOUT, filters)).taken == pages(0)
 
 
 @pytest.mark.parametrize(

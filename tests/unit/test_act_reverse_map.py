@@ -7,7 +7,7 @@ from array import array
 import pytest
 
 from udamon.linux.procfs import ProcessId
-from udamon.ops.acting.reverse_map import LONGEST, Chunk, Mapped, mapped_bytes
+from udamon.ops.acting.reverse_map import LONGEST, Chunk, MappedFrames, mapped_bytes
 
 PAGE = 4096
 WHO = ProcessId(7, 70)
@@ -20,8 +20,8 @@ def chunk(*frames: int | None) -> Chunk:
     return Chunk(WHO, BASE, array("q", array("Q", words).tobytes()))
 
 
-def mapped(page: int, frame: int, pages: int = 1) -> Mapped:
-    return Mapped(WHO, BASE + page * PAGE, BASE + (page + pages) * PAGE, frame)
+def mapped(page: int, frame: int, pages: int = 1) -> MappedFrames:
+    return MappedFrames(WHO, BASE + page * PAGE, BASE + (page + pages) * PAGE, frame)
 
 
 def test_neighbours_are_one_run_and_others_are_not() -> None:

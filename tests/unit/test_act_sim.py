@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from udamon.core.clock import ManualClock
 from udamon.core.policy import ACCESSED, NO_PAGE, Slots
-from udamon.core.scheme import Action, Deed, Filter
+from udamon.core.scheme import Action, ActionRequest, Filter
 from udamon.core.target import Target
 from udamon.model import Range
 from udamon.ops.acting.sim import SimActor, SimMemory
@@ -47,7 +47,7 @@ class Sim:
         return list(self.sampler.sample([], slots, int(at_s * S), ticks, TICK, 3).answer)
 
     def pageout(self, area: Range) -> tuple[int, int | None]:
-        applied = self.actor.apply(Target(0), area.start, area.end, Deed(Action.PAGEOUT))
+        applied = self.actor.apply(Target(0), area.start, area.end, ActionRequest(Action.PAGEOUT))
         return applied.applied, applied.moved
 
 
@@ -105,19 +105,23 @@ def test_pages_come_back_one_by_one_as_the_same_truth_has_it_that_checks_see() -
 def test_willneed_brings_in_and_is_no_refault() -> None:
     sim = Sim()
     sim.pageout(sim.cold)
-    applied = sim.actor.apply(Target(0), sim.cold.start, sim.cold.start + MIB, Deed(Action.WILLNEED))
+    applied = sim.actor.apply(Target(0), sim.cold.start, sim.cold.start + MIB, ActionRequest(Action.WILLNEED))
     assert applied.moved == MIB
     assert (sim.memory.out_bytes, sim.memory.refault_bytes) == (9 * MIB, 0)
 
 
 def test_cold_changes_nothing_and_the_rest_is_said_to_mean_nothing() -> None:
     sim = Sim()
-    assert sim.actor.apply(Target(0), *sim.cold, Deed(Action.COLD)) == (10 * MIB, 10 * MIB, None)
-    assert sim.actor.apply(Target(0), *sim.cold, Deed(Action.STAT)).applied == 0
+    assert sim.actor.apply(Target(0), *sim.cold, ActionRequest(Action.COLD)) == (10 * MIB, 10 * MIB, None)
+    assert sim.actor.apply(Target(0), *sim.cold, ActionRequest(Action.STAT)).applied == 0
     assert sim.memory.out_bytes == 0
-    for deed in (Deed(Action.COLLAPSE), Deed(Action.MIGRATE_HOT), Deed(Action.PAGEOUT, (Filter(),))):
-        assert sim.actor.missing(deed)
-        assert sim.actor.apply(Target(0), *sim.cold, deed) == (0, 0, None)
+    for request in (
+        ActionRequest(Action.COLLAPSE),
+        ActionRequest(Action.MIGRATE_HOT),
+        ActionRequest(Action.PAGEOUT, (Filter(),)),
+    ):
+        assert sim.actor.missing(request)
+        assert sim.actor.apply(Target(0), *sim.cold, request) == (0, 0, None)
 
 
 def test_the_operations_set_knows_what_is_resident() -> None:

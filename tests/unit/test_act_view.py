@@ -14,7 +14,7 @@ from udamon.linux.procfs import read_stat
 from udamon.linux.smaps import read_smaps
 from udamon.model import PAGE_SIZE
 from udamon.ops.acting import view as module
-from udamon.ops.acting.view import FRESH_NS, Piece, Views, _odd, _piece
+from udamon.ops.acting.view import FRESH_NS, MappingPiece, Views, _odd, _piece
 
 
 class Clock:
@@ -33,9 +33,9 @@ LINE = b"7f0000000000-7f0000010000 r-xp 00003000 08:01 131 /usr/lib/x.so"
 
 
 def test_a_line_is_a_piece() -> None:
-    assert _piece(LINE, {}) == Piece(0x7F0000000000, 0x7F0000010000, True, True, False, 3)
+    assert _piece(LINE, {}) == MappingPiece(0x7F0000000000, 0x7F0000010000, True, True, False, 3)
     anonymous = _piece(b"10000-20000 rw-s 00000000 00:00 0", {0x10000: b" rd lo "})
-    assert anonymous == Piece(0x10000, 0x20000, False, False, True, 16, True), (
+    assert anonymous == MappingPiece(0x10000, 0x20000, False, False, True, 16, True), (
         "as the kernel counts pages of such"
     )
 
@@ -46,9 +46,9 @@ def test_what_is_the_kernels_own_or_of_hugetlb_pages_is_no_piece() -> None:
 
 
 def test_a_part_of_a_piece_keeps_count_of_its_pages() -> None:
-    piece = Piece(0x10000, 0x20000, True, False, False, 100)
-    assert piece.part(0x12000, 0x99000) == Piece(0x12000, 0x20000, True, False, False, 102)
-    assert piece.part(0, 0x11000) == Piece(0x10000, 0x11000, True, False, False, 100)
+    piece = MappingPiece(0x10000, 0x20000, True, False, False, 100)
+    assert piece.part(0x12000, 0x99000) == MappingPiece(0x12000, 0x20000, True, False, False, 102)
+    assert piece.part(0, 0x11000) == MappingPiece(0x10000, 0x11000, True, False, False, 100)
 
 
 def test_flags_of_locked_and_hugetlb_mappings_are_found() -> None:

@@ -17,7 +17,7 @@ from tests.unit.test_report_heatmap import two_bands
 from udamon.cli import report
 from udamon.errors import MissingExtra, OutputError, UsageError
 from udamon.report import charts
-from udamon.report.charts import Box, Drawing, Line, Plot, Raster, Shape, Words
+from udamon.report.charts import Box, Drawing, Label, Plot, Polyline, Raster, Shape
 from udamon.report.png_raster import indexed_png
 from udamon.report.svg import svg
 from udamon.report.terminal import RGB
@@ -104,9 +104,9 @@ def test_cells_of_a_png_keep_their_colours(tmp_path: Path) -> None:
     colours = charts.palette()
     cells = Raster(0, 0, 40, 20, 2, bytes([0, 254]), colours)
     others: list[Shape] = [
-        Line([(0, 0), (9, 9)], "#000000", 1, (3, 3)),
+        Polyline([(0, 0), (9, 9)], "#000000", 1, (3, 3)),
         Box(0, 0, 3, 3, "#ff0000"),
-        Words(1, 1, "≥ 1–2 …"),
+        Label(1, 1, "≥ 1–2 …"),
     ]
     drawing = Drawing("t", 40, 20, [cells, *others])
     with image.open(BytesIO(png(drawing))) as picture:
@@ -152,9 +152,9 @@ def test_lightness_of_the_scale_falls_all_the_way() -> None:
 def test_time_axis(begin: float, end: float, expected: list[str]) -> None:
     """Steps of a clock, within the plot."""
     shapes = list(charts.time_axis(Plot(100, 0, 700, 10), begin, end))
-    words = [shape.text for shape in shapes if isinstance(shape, Words)]
+    words = [shape.text for shape in shapes if isinstance(shape, Label)]
     assert [word for word in expected if word in words] == words
-    assert all(99.9 < shape.x < 800.1 for shape in shapes if isinstance(shape, Words))
+    assert all(99.9 < shape.x < 800.1 for shape in shapes if isinstance(shape, Label))
 
 
 def test_files_are_private_and_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

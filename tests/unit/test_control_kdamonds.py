@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_control_tree import C, error
-from udamon.control.assembly import Assembly, Obliging
+from udamon.control.assembly import Assembly, TolerantActor
 from udamon.control.kdamonds import Kdamonds
 from udamon.control.plan import PlannedTarget
 from udamon.control.spaces import opener
@@ -383,7 +383,7 @@ def test_a_process_is_a_target_until_it_is_reaped() -> None:
 FIRST_ON = """
 import os, sys, time
 from pathlib import Path
-from udamon.control.assembly import Assembly, Obliging
+from udamon.control.assembly import Assembly, TolerantActor
 from udamon.control.kdamonds import Kdamonds
 from udamon.control.tree import Tree
 
@@ -419,5 +419,5 @@ def test_the_first_on_waits_for_no_import() -> None:
 
 def test_what_numbers_are_read_with_is_closed_at_the_end() -> None:
     closed: list[str] = []
-    Obliging(None, lambda: closed.append("metrics")).close()
+    TolerantActor(None, lambda: closed.append("metrics")).close()
     assert closed == ["metrics"]

@@ -12,9 +12,9 @@ import pytest
 from tests.unit.test_control_kdamonds import CONFIG, MIB, until
 from tests.unit.test_control_tree import error
 from udamon.control.assembly import Assembly
+from udamon.control.debugfs_files import DebugfsFiles
+from udamon.control.debugfs_form import leading_numbers, read_attrs, read_regions, read_schemes, show_regions
 from udamon.control.kdamonds import Kdamonds
-from udamon.control.old_files import OldFiles
-from udamon.control.old_form import leading_numbers, read_attrs, read_regions, read_schemes, show_regions
 from udamon.control.tree import Tree
 from udamon.core.scheme import Action, WatermarkMetric
 from udamon.model import Range
@@ -27,11 +27,11 @@ GOOD = "1 2 3 4 5 6 4 0 0 0 1 2 3 1 100 3 2 1"
 
 
 @contextmanager
-def served() -> Iterator[tuple[OldFiles, Tree]]:
+def served() -> Iterator[tuple[DebugfsFiles, Tree]]:
     workload = parse(CONFIG, "test")
     assembly = Assembly("sim", truth=Truth(workload, place(workload)))
     kdamonds = Kdamonds(assembly, lambda path: False, time.monotonic_ns)
-    files = OldFiles(assembly, kdamonds.any_running, exists=lambda pid: 0 < pid < 10)
+    files = DebugfsFiles(assembly, kdamonds.any_running, exists=lambda pid: 0 < pid < 10)
     kdamonds.excluded = files.any_running
     try:
         yield files, Tree(kdamonds)
@@ -40,15 +40,15 @@ def served() -> Iterator[tuple[OldFiles, Tree]]:
         kdamonds.close()
 
 
-def read(files: OldFiles, path: str) -> str:
+def read(files: DebugfsFiles, path: str) -> str:
     return files.open(path).read()
 
 
-def names(files: OldFiles, path: str) -> list[str]:
+def names(files: DebugfsFiles, path: str) -> list[str]:
     return [name for name, _ in files.entries(path)]
 
 
-def write(files: OldFiles, path: str, text: str) -> None:
+def write(files: DebugfsFiles, path: str, text: str) -> None:
     files.open(path).write(text.encode(), 0)
 
 
@@ -273,7 +273,7 @@ def test_files_without_a_use_for_it() -> None:
 
 
 def test_the_switch_had_another_name_once() -> None:
-    files = OldFiles(Assembly("refs"), lambda: False, (6, 1))
+    files = DebugfsFiles(Assembly("refs"), lambda: False, (6, 1))
     assert "monitor_on" in names(files, "/")
     assert not {"monitor_on_DEPRECATED", "DEPRECATED"} & set(names(files, "/"))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.test_control_tree import C, context, error, full
-from udamon.control.plan import Plan, PlannedTarget, read_plan, write_plan
+from udamon.control.plan import ContextPlan, PlannedTarget, read_plan, write_plan
 from udamon.control.tree import Directory, Tree
 from udamon.core.attrs import Attrs, IntervalsGoal
 from udamon.core.scheme import (
@@ -33,13 +33,13 @@ from udamon.errors import UsageError
 from udamon.model import Range
 
 
-def plan_of(tree: Tree) -> Plan:
+def plan_of(tree: Tree) -> ContextPlan:
     found = tree.find(C)
     assert isinstance(found, Directory)
     return read_plan(found, lambda path: path == "/web")
 
 
-RICH = Plan(
+RICH = ContextPlan(
     # The settings of the kernel's own test of sysfs (semantics §7.4), without what is of no use in user space.
     operations="vaddr",
     attrs=Attrs(100_000, 2_000_000, 2_000_000, 10, 1000, IntervalsGoal(400, 3, 5_000, 10_000_000)),
@@ -71,8 +71,8 @@ RICH = Plan(
 
 
 def test_untouched_files_ask_for_the_defaults() -> None:
-    assert plan_of(context()) == Plan()
-    assert plan_of(context((6, 1))) == Plan()
+    assert plan_of(context()) == ContextPlan()
+    assert plan_of(context((6, 1))) == ContextPlan()
 
 
 def test_a_plan_written_reads_back() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from udamon.control.executing import DROPPED, environment
-from udamon.control.mounting import Places
+from udamon.control.mounting import ServedPaths
 from udamon.control.private_sys import (
     DEBUGFS,
     SYSFS,
@@ -155,7 +155,7 @@ def test_an_open_directory_is_a_path_too(tmp_path: Path) -> None:
 
 def test_what_a_command_finds_in_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/bin")
-    env = environment(tmp_path, Places(Path("/sys/x"), None, tmp_path / "events"))
+    env = environment(tmp_path, ServedPaths(Path("/sys/x"), None, tmp_path / "events"))
     assert env["PATH"] == f"{tmp_path}/bin:/usr/bin"
     assert env["UDAMON_EVENTS"] == f"{tmp_path}/events"
     script = tmp_path / "bin/perf"

@@ -97,14 +97,14 @@ def test_exploration_calms_down_when_nothing_is_new_and_wakes_when_something_is(
     simulation = Simulation(memory, checks=400)
     simulation.aggregate(5)
     assert min(simulation.checks[1:]) > 350
-    assert not simulation.policy.resting
+    assert not simulation.policy.backed_off
     simulation.aggregate(35)
     assert max(simulation.checks[-3:]) < 100, "a tenth explores, a few follow what is known"
-    assert simulation.policy.resting
+    assert simulation.policy.backed_off
     memory.islands = [Island(7000, 8000, 1.0)]
     simulation.aggregate(4)
     assert min(simulation.checks[-3:]) > 350
-    assert not simulation.policy.resting
+    assert not simulation.policy.backed_off
     assert agreement(hot_pages(memory), set(range(7000, 8000))) > 0.97
 
 

@@ -10,7 +10,7 @@ from udamon.core.target import Target
 from udamon.engine import kernel_plan
 from udamon.engine.interval_stretch import GOAL, IntervalStretch
 from udamon.engine.kernel_plan import Entry
-from udamon.engine.kernel_rows import Aggregated, Tuned
+from udamon.engine.kernel_rows import Aggregated, KernelTuned
 from udamon.engine.kernel_windows import Windows
 from udamon.model import Range
 
@@ -96,7 +96,7 @@ def test_an_interval_the_kernel_chose_holds_from_the_next_window_on() -> None:
     """The tuning is told before the regions that were still watched with the old one."""
     windows = Windows(Attrs(5_000, 100_000))
     windows.begin(found(1000, 1), 0, gapless=True)
-    windows.tune(Tuned(1100 * MS, 10_000, one_more=True))
+    windows.tune(KernelTuned(1100 * MS, 10_000, one_more=True))
     old = found(1100, 1, age=3)
     assert not windows.begin(old, 0, gapless=True)
     snapshot = windows.snapshot(old, TARGET, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udamon.engine.kernel_rows import Aggregated, Grouping, Tuned
+from udamon.engine.kernel_rows import Aggregated, Grouping, KernelTuned
 from udamon.engine.kernel_source import apart
 from udamon.linux.tracefs import TraceEvent
 
@@ -22,7 +22,7 @@ def aggregation(time_ns: int, *sizes: int) -> list[TraceEvent]:
     return events
 
 
-def told(found: list[Aggregated | Tuned]) -> list[tuple[int, int, bool, int]]:
+def told(found: list[Aggregated | KernelTuned]) -> list[tuple[int, int, bool, int]]:
     return [(a.time_ns, a.position, a.first, len(a.rows)) for a in found if isinstance(a, Aggregated)]
 
 
@@ -65,7 +65,7 @@ def test_lost_events_cost_their_own_target_only(lost: set[int]) -> None:
 def test_a_tuning_comes_in_its_place() -> None:
     events = [TraceEvent(90, "damon_monitor_intervals_tune", (7000,)), *aggregation(100, 1)]
     first, second = Grouping().feed(events)
-    assert first == Tuned(90, 7000, one_more=True)
+    assert first == KernelTuned(90, 7000, one_more=True)
     assert isinstance(second, Aggregated)
 
 

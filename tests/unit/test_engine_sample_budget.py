@@ -25,7 +25,7 @@ class FakePolicy:
     """Makes all the checks it may, or `wants` of them."""
 
     checks: int = 0
-    resting: bool = False
+    backed_off: bool = False
     wants: int | None = None
 
 
@@ -132,7 +132,7 @@ def test_windows_become_shorter_where_all_else_is_cheap_and_something_is_learnt(
 
 def test_windows_become_longer_where_nothing_is_seen() -> None:
     machine = Machine(1_000, 1e5, seen=0.0)
-    machine.policy.resting = True
+    machine.policy.backed_off = True
     machine.run(30)
     assert machine.context.attrs.aggr_us == 2_000_000
 
@@ -145,7 +145,7 @@ def test_at_the_longest_windows_the_regions_become_fewer_and_come_back() -> None
     assert machine.context.attrs.max_nr_regions < 1000
     assert machine.policy.checks == LEAST_CHECKS
     machine.rest_ns = 1e6
-    machine.policy.resting = True
+    machine.policy.backed_off = True
     machine.run(1000)
     assert machine.context.attrs.max_nr_regions == 1000
 
@@ -163,9 +163,9 @@ def test_what_takes_the_whole_share_makes_windows_long_at_once() -> None:
 def test_it_says_when_less_is_needed_and_when_no_longer() -> None:
     machine = Machine(1_000, 1e6)
     machine.run(2)
-    machine.policy.resting, machine.policy.wants = True, 50
+    machine.policy.backed_off, machine.policy.wants = True, 50
     machine.run(3)
-    machine.policy.resting, machine.policy.wants = False, None
+    machine.policy.backed_off, machine.policy.wants = False, None
     machine.run(3)
     first, second = machine.told
     assert "only 50 of" in first

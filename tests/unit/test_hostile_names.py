@@ -27,8 +27,8 @@ from tests.imports import SOURCE
 from tests.unit.snapshots import MS, recorded, snap
 from udamon import console
 from udamon.cli import acting_report, doctor, report
-from udamon.cli.line import Line
 from udamon.cli.main import COMMANDS, _parser, main
+from udamon.cli.progress_line import ProgressLine
 from udamon.control import perf
 from udamon.core.scheme import Action, Scheme, SchemeStats, SchemeStatus
 from udamon.linux.sysfs_damon import KernelDamon
@@ -234,9 +234,9 @@ def test_doctor(name: str) -> None:
     assert found[0].count("\n") == found[1].count("\n")
 
 
-def account(name: str, dry: bool) -> acting_report.Account:
+def account(name: str, dry: bool) -> acting_report.ActingReport:
     status = SchemeStatus(0, Scheme(action=Action.PAGEOUT), True, name, 0, None, SchemeStats())
-    return acting_report.Account([status], 1.0, 0.01, 0.2, dry, PassWatch(), 1, {name: 5}, 5, name)
+    return acting_report.ActingReport([status], 1.0, 0.01, 0.2, dry, PassWatch(), 1, {name: 5}, 5, name)
 
 
 @given(names)
@@ -267,7 +267,7 @@ class Stream:
 def test_progress_and_notes(name: str) -> None:
     for terminal in (False, True):
         stream = Stream(terminal=terminal)
-        line = Line(stream, every=0.001, now=iter(range(9)).__next__)  # type: ignore[arg-type]
+        line = ProgressLine(stream, every=0.001, now=iter(range(9)).__next__)  # type: ignore[arg-type]
         line.event(Event(0, "note", {"text": name}))
         line.show(lambda: acting_report.line(account(name, dry=False)))
         line.clear()
@@ -351,10 +351,12 @@ def test_the_live_view(name: str, other: str) -> None:
 def test_what_the_live_view_offers(name: str, other: str) -> None:
     pytest.importorskip("textual", reason="the extra `live` is not installed")
     from tests.unit.test_live_app import app_of, text_of
-    from udamon.live.largest import Offered
+    from udamon.live.largest import WatchableProcess
 
     async def look() -> list[str]:
-        app = app_of(LiveState(), offer=lambda: [Offered(4242, f"[bold]{name}", 9 << 20, f"run {other}")])
+        app = app_of(
+            LiveState(), offer=lambda: [WatchableProcess(4242, f"[bold]{name}", 9 << 20, f"run {other}")]
+        )
         async with app.run_test(size=(160, 40)) as pilot:
             await pilot.pause()
             return text_of(app)

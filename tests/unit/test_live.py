@@ -16,8 +16,8 @@ from udamon.core.attrs import Attrs
 from udamon.engine.bus import Bus
 from udamon.errors import CannotError, RecordingError
 from udamon.live.grid import Grid, hottest
-from udamon.live.largest import Offered, largest
-from udamon.live.session import Session, Wish
+from udamon.live.largest import WatchableProcess, largest
+from udamon.live.session import Session, WatchRequest
 from udamon.live.state import HISTORY, LiveState
 from udamon.model import Event, Snapshot
 from udamon.ops.tlb import Tlb
@@ -266,12 +266,12 @@ class FakeMonitor:
         return Tlb("stale", 1 << 20)
 
 
-def session_with(*engines: FakeEngine) -> tuple[Session, list[Wish]]:
-    wishes: list[Wish] = []
+def session_with(*engines: FakeEngine) -> tuple[Session, list[WatchRequest]]:
+    wishes: list[WatchRequest] = []
     waiting = list(engines)
 
-    def build(wish: Wish) -> FakeMonitor:
-        wishes.append(wish)
+    def build(watch_request: WatchRequest) -> FakeMonitor:
+        wishes.append(watch_request)
         return FakeMonitor(waiting.pop(0))
 
     return Session(build, LiveState()), wishes
@@ -280,12 +280,12 @@ def session_with(*engines: FakeEngine) -> tuple[Session, list[Wish]]:
 def test_session_changes_the_monitor() -> None:
     first, second = FakeEngine(), FakeEngine()
     session, wishes = session_with(first, second)
-    session.start(Wish(), 0)
+    session.start(WatchRequest(), 0)
     first.bus.snapshot(window(0, 1, 1))
-    session.start(Wish(aggr="1s"), 0)
+    session.start(WatchRequest(aggr="1s"), 0)
     second.bus.snapshot(window(1, 1, 1))
     assert (first.running, first.closed, second.running) == (False, True, True)
-    assert [wish.aggr for wish in wishes] == [None, "1s"]
+    assert [watch_request.aggr for watch_request in wishes] == [None, "1s"]
     detail = session.state.detail()
     assert detail is not None
     assert [one.seq for one in detail.snapshots] == [0, 1]
@@ -297,19 +297,19 @@ def test_session_changes_the_monitor() -> None:
 def test_session_goes_on_when_a_wish_cannot_be() -> None:
     first, refusing, again = FakeEngine(), FakeEngine(refuses=True), FakeEngine()
     session, wishes = session_with(first, refusing, again)
-    session.start(Wish(), 0)
+    session.start(WatchRequest(), 0)
     with pytest.raises(CannotError, match="watched already"):
-        session.start(Wish(pid=1), 0)
+        session.start(WatchRequest(pid=1), 0)
     assert refusing.closed
     assert again.running
-    assert session.wish == wishes[-1] == Wish()
+    assert session.watch_request == wishes[-1] == WatchRequest()
 
 
 def test_recording_from_inside_stands_alone(tmp_path: Path) -> None:
     """It begins with what still holds: the target and its mappings were told before it was begun."""
     engine = FakeEngine()
     session, _ = session_with(engine)
-    session.start(Wish(), 0)
+    session.start(WatchRequest(), 0)
     engine.bus.snapshot(window(0, 1, 1))
     session.record(str(tmp_path / "a"))
     engine.bus.snapshot(window(1, 20, 1))
@@ -333,7 +333,7 @@ def test_a_recording_that_cannot_be_written_ends_and_the_view_goes_on(
 ) -> None:
     engine = FakeEngine()
     session, _ = session_with(engine)
-    session.start(Wish(), 0)
+    session.start(WatchRequest(), 0)
     session.record(str(tmp_path / "a"))
 
     def full(writer: Writer) -> None:
@@ -351,9 +351,9 @@ def test_a_recording_that_cannot_be_written_ends_and_the_view_goes_on(
 
 def test_a_recording_ends_with_its_monitor(tmp_path: Path) -> None:
     session, _ = session_with(FakeEngine(), FakeEngine())
-    session.start(Wish(), 0)
+    session.start(WatchRequest(), 0)
     session.record(str(tmp_path / "a"))
-    session.start(Wish(overhead="2%"), 0)
+    session.start(WatchRequest(overhead="2%"), 0)
     assert session.recording is None
     assert not Recording(tmp_path / "a").truncated
     session.stop()
@@ -362,7 +362,7 @@ def test_a_recording_ends_with_its_monitor(tmp_path: Path) -> None:
 def test_cost_is_that_of_this_monitor() -> None:
     engine = FakeEngine(kdamond_cpu_ns=5)
     session, _ = session_with(engine)
-    session.start(Wish(), 0)
+    session.start(WatchRequest(), 0)
     session.keep_up()
     cost = session.state.cost
     assert cost["checks"] == 7
@@ -403,7 +403,10 @@ def test_largest_processes(tmp_path: Path) -> None:
     proc(tmp_path, 10, 100)
     proc(tmp_path, 11, 90000, kernel=True)
     mine = largest(2, tmp_path, uid=1000, own_pid=9, least=8 * MIB)
-    assert mine == [Offered(6, "x y", 9000 * 4096, "x 6"), Offered(7, "x y", 5000 * 4096, "x 7")]
+    assert mine == [
+        WatchableProcess(6, "x y", 9000 * 4096, "x 6"),
+        WatchableProcess(7, "x y", 5000 * 4096, "x 7"),
+    ]
     assert [one.pid for one in largest(2, tmp_path, uid=0, own_pid=9)] == [8, 6]
     (tmp_path / "6" / "status").unlink()  # it ended between two reads
     assert [one.pid for one in largest(2, tmp_path, uid=1000, own_pid=9)] == [7, 5]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.unit.test_live import FakeEngine, posted, session_with, started, window
-from udamon.live.largest import Offered
-from udamon.live.session import Wish
+from udamon.live.largest import WatchableProcess
+from udamon.live.session import WatchRequest
 from udamon.live.state import LiveState
 from udamon.model import Event
 from udamon.record.reader import Recording
@@ -191,7 +191,10 @@ def test_what_could_be_watched_is_watched_when_it_is_chosen() -> None:
     """Without a target nothing is watched until Enter, and nothing any more after Esc."""
     engines = FakeEngine(), FakeEngine()
     session, wishes = session_with(*engines)
-    offered = [Offered(7, "big", 64 << 20, "big --one"), Offered(8, "small", 9 << 20, "small")]
+    offered = [
+        WatchableProcess(7, "big", 64 << 20, "big --one"),
+        WatchableProcess(8, "small", 9 << 20, "small"),
+    ]
     app = app_of(session.state, session, offer=lambda: offered)
 
     async def do(pilot: Pilot) -> None:
@@ -202,14 +205,17 @@ def test_what_could_be_watched_is_watched_when_it_is_chosen() -> None:
         assert (wishes, session.watched, list(app._notifications)) == ([], None, [])
         await pilot.press("down", "enter")
         await pilot.pause()
-        assert ([wish.pid for wish in wishes], engines[0].running) == ([8], True)
+        assert ([watch_request.pid for watch_request in wishes], engines[0].running) == ([8], True)
         await pilot.press("escape")
         await pilot.pause()
         assert (len(wishes), engines[0].running, session.watched) == (1, False, None)
         assert any("none is" in line for line in text_of(app))
         await pilot.press("enter")
         await pilot.pause()
-        assert ([wish.pid for wish in wishes][1:], engines[1].running) in (([7], True), ([8], True))
+        assert ([watch_request.pid for watch_request in wishes][1:], engines[1].running) in (
+            ([7], True),
+            ([8], True),
+        )
 
     on_screen(app, do)
     session.stop()
@@ -230,16 +236,16 @@ def answering(text: str) -> list[str]:
 def test_interval_and_budget() -> None:
     """They begin a new monitor; what makes no sense is told, and changes nothing."""
     session, wishes = session_with(*(FakeEngine() for _ in range(3)))
-    session.start(Wish(), 0)
+    session.start(WatchRequest(), 0)
     app = app_of(session.state, session)
 
     async def do(pilot: Pilot) -> None:
         await pilot.press("i", *answering("250ms"))
         await pilot.pause()
-        assert wishes[-1] == Wish(aggr="250ms")
+        assert wishes[-1] == WatchRequest(aggr="250ms")
         await pilot.press("b", *answering("2%"))
         await pilot.pause()
-        assert wishes[-1] == Wish(overhead="2%")
+        assert wishes[-1] == WatchRequest(overhead="2%")
         for key, answer in (("i", "soon"), ("b", "0%"), ("b", "200%")):
             await pilot.press(key, *answering(answer))
             await pilot.pause()
@@ -256,7 +262,7 @@ def test_record_from_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     engine = FakeEngine()
     session, _ = session_with(engine)
-    session.start(Wish(), 0)
+    session.start(WatchRequest(), 0)
     app = app_of(session.state, session)
 
     async def do(pilot: Pilot) -> None:
@@ -283,7 +289,7 @@ def test_record_from_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_end_of_all_targets_is_told() -> None:
     engine = FakeEngine()
     session, _ = session_with(engine)
-    session.start(Wish(), 0)
+    session.start(WatchRequest(), 0)
     app = app_of(session.state, session)
 
     async def do(pilot: Pilot) -> None:

@@ -12,7 +12,7 @@ from udamon.cli import live
 from udamon.cli.main import main
 from udamon.engine.kdamond import Kdamond
 from udamon.errors import MissingExtra, UsageError
-from udamon.live.session import Wish
+from udamon.live.session import WatchRequest
 from udamon.live.state import LiveState
 
 pytest.importorskip("textual", reason="the extra `live` is not installed")
@@ -51,25 +51,25 @@ def test_without_textual(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "aggr", "overhead", "pid"),
+    ("watch_request", "aggr", "overhead", "pid"),
     [
-        (Wish(), None, "2%", None),
-        (Wish(aggr="1s"), "1s", None, None),
-        (Wish(overhead="3%"), None, "3%", None),
-        (Wish(pid=7, aggr="1s"), "1s", None, ["7"]),
+        (WatchRequest(), None, "2%", None),
+        (WatchRequest(aggr="1s"), "1s", None, None),
+        (WatchRequest(overhead="3%"), None, "3%", None),
+        (WatchRequest(pid=7, aggr="1s"), "1s", None, ["7"]),
     ],
 )
 def test_wishes_replace_what_the_command_line_says(
-    wish: Wish, aggr: str | None, overhead: str | None, pid: list[str] | None
+    watch_request: WatchRequest, aggr: str | None, overhead: str | None, pid: list[str] | None
 ) -> None:
-    wanted = live._as_wished(args_of("--overhead", "2%"), wish)
+    wanted = live._as_wished(args_of("--overhead", "2%"), watch_request)
     assert (wanted.aggr, wanted.overhead, wanted.sample, wanted.pid) == (aggr, overhead, None, pid)
 
 
 def test_the_screen_is_not_paid_from_the_budget() -> None:
     """The budget is kept by the CPU time of the thread that monitors."""
     session = live.session_of(args_of("--sim", "one"), LiveState(), None)
-    engine = session._build(Wish()).engine
+    engine = session._build(WatchRequest()).engine
     assert isinstance(engine, Kdamond)
     assert engine._cpu_ns is time.thread_time_ns
     engine.close()
@@ -78,7 +78,7 @@ def test_the_screen_is_not_paid_from_the_budget() -> None:
 def test_a_simulated_target_is_seen() -> None:
     """From the command line to the state, without a screen."""
     session = live.session_of(args_of("--sim", "one", "--aggr", "50ms"), LiveState(), None)
-    session.start(session.wish, 0)
+    session.start(session.watch_request, 0)
     try:
         deadline = time.monotonic() + 30
         while not ((detail := session.state.detail()) and detail.snapshots):

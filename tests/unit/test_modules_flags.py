@@ -13,8 +13,8 @@ from udamon.core.attrs import Attrs, IntervalsGoal
 from udamon.errors import UsageError
 from udamon.modules.reclaim import ReclaimParameters
 from udamon.modules.stat import GOAL
-from udamon.ops.acting.spared import LEAVE_ALL, Spared
-from udamon.schemes.governor import Limits
+from udamon.ops.acting.exclusions import LEAVE_ALL, Exclusions
+from udamon.schemes.governor import PressureLimits
 
 
 def parsed(*words: str, module: object = reclaim) -> argparse.Namespace:
@@ -70,14 +70,14 @@ def test_the_monitored_region_is_in_units() -> None:
 
 
 def test_what_is_left_alone_and_when_to_hold_still() -> None:
-    assert acting_flags.spared(parsed("-p", "1")) == LEAVE_ALL
-    assert acting_flags.spared(parsed("-p", "1", "--include", "locked, text")) == Spared(
+    assert acting_flags.exclusions(parsed("-p", "1")) == LEAVE_ALL
+    assert acting_flags.exclusions(parsed("-p", "1", "--include", "locked, text")) == Exclusions(
         locked=False, shared=True, text=False
     )
-    assert acting_flags.limits(parsed("-p", "1")) == Limits(100.0, 0.1)
-    assert acting_flags.limits(parsed("-p", "1", "--max-major-faults", "off", "--max-psi", "1%")) == Limits(
-        None, 0.01
-    )
+    assert acting_flags.limits(parsed("-p", "1")) == PressureLimits(100.0, 0.1)
+    assert acting_flags.limits(
+        parsed("-p", "1", "--max-major-faults", "off", "--max-psi", "1%")
+    ) == PressureLimits(None, 0.01)
 
 
 def test_stat_tunes_its_intervals_where_they_can_be_tuned() -> None:

@@ -17,14 +17,14 @@ from udamon.engine.kernel import KernelEngine
 from udamon.errors import NotSupported
 from udamon.modules.kernel_work import KernelWork
 from udamon.modules.work import schemes_for_kernel
-from udamon.schemes.config_pattern import NONE, Quantity, QuantityBounds, Unit, WantedScheme
-from udamon.schemes.governor import FIRST_REST_NS, Limits, Suffering
+from udamon.schemes.config_pattern import NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
+from udamon.schemes.governor import FIRST_REST_NS, PressureLimits, PressureSample
 
 SECOND = 1_000_000_000
 COLD = WantedScheme(
     Scheme(AccessPattern.all(), Action.PAGEOUT),
     QuantityBounds(max=NONE),
-    QuantityBounds(min=Quantity(5_000_000, Unit.US)),
+    QuantityBounds(min=Quantity(5_000_000, QuantityUnit.US)),
 )
 
 
@@ -63,9 +63,9 @@ class Bench:
             cast(KernelEngine, self.engine),
             [wanted],
             dry=dry,
-            limits=Limits(max_major_faults=100, max_psi=None),
+            limits=PressureLimits(max_major_faults=100, max_psi=None),
             now_ns=lambda: self.now_ns,
-            read=lambda: Suffering(self.now_ns, self.faults),
+            read=lambda: PressureSample(self.now_ns, self.faults),
         )
         self.work.keep_up()
 
@@ -84,7 +84,7 @@ def test_what_the_kernel_told_last_is_the_account() -> None:
     bench.engine.bus.emit("schemes", {"schemes": [{**row, **asdict(stats)}]})
     (status,) = bench.work.statuses()
     assert (status.stats, status.effective_bytes, status.scheme) == (stats, 77, COLD.at(bench.engine.attrs))
-    assert bench.work.hands.refaulted is None
+    assert bench.work.backend.refaulted is None
 
 
 def test_the_governor_holds_the_kernel_still_by_stat() -> None:

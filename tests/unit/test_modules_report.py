@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udamon.cli.acting_report import Account, document, line, summary
+from udamon.cli.acting_report import ActingReport, document, line, summary
 from udamon.cli.half_used import HalfUsed
-from udamon.cli.line import LINE_S, SHOW_S, Line
+from udamon.cli.progress_line import LINE_S, SHOW_S, ProgressLine
 from udamon.cli.rereading import Rereading
 from udamon.core.regions import Region
 from udamon.core.scheme import AccessPattern, Action, Bounds, Scheme, SchemeStats, SchemeStatus
 from udamon.core.target import Target
 from udamon.model import Event, Snapshot
-from udamon.modules.dry_run import PassWatch, Seen
+from udamon.modules.dry_run import PassWatch, UniqueRanges
 
 MIB = 1 << 20
 
@@ -33,8 +33,8 @@ def status(action: Action, index: int = 0, why: str = "", active: bool = True) -
     return SchemeStatus(index, Scheme(AccessPattern.all(), action), active, why, 0, 0, stats)
 
 
-def account(*statuses: SchemeStatus, dry: bool = False) -> Account:
-    return Account(
+def account(*statuses: SchemeStatus, dry: bool = False) -> ActingReport:
+    return ActingReport(
         statuses=statuses,
         seconds=12.34,
         cpu_share=0.012,
@@ -57,8 +57,8 @@ def test_the_line_has_both_accounts_and_refaults() -> None:
 def test_the_line_says_what_keeps_a_scheme_from_acting() -> None:
     full = status(Action.PAGEOUT, why="the quota of this window is used up")
     assert "moved 5.0 MiB (waiting: the quota of this window is used up)" in line(account(full))
-    resting = status(Action.PAGEOUT, why="60.0 % of memory is free", active=False)
-    assert "(resting: 60.0 % of memory is free)" in line(account(resting))
+    backed_off = status(Action.PAGEOUT, why="60.0 % of memory is free", active=False)
+    assert "(resting: 60.0 % of memory is free)" in line(account(backed_off))
     held = replace(account(status(Action.PAGEOUT)), held="300 major faults a second")
     assert "held back: 300 major faults a second" in line(held)
 
@@ -110,7 +110,7 @@ def test_stat_only_counts() -> None:
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60), st.integers(1, 30)), max_size=30))
 def test_memory_that_is_met_again_counts_once(met: list[tuple[int, int, int]]) -> None:
     """Against sets of bytes: what is new, and how much there is in all."""
-    seen, known = Seen(), dict[int, set[int]]()
+    seen, known = UniqueRanges(), dict[int, set[int]]()
     for target, start, size in met:
         before = known.setdefault(target, set())
         new = seen.add(target, start, start + size)
@@ -186,7 +186,7 @@ class Terminal(io.StringIO):
 )
 def test_a_line_is_rewritten_on_a_terminal_alone(stream: io.StringIO, every: float, expected: str) -> None:
     now = [0.0]
-    told = Line(stream, now=lambda: now[0])
+    told = ProgressLine(stream, now=lambda: now[0])
     told.show(lambda: "too early")
     for text in ("first", "next"):
         now[0] += every
@@ -197,7 +197,7 @@ def test_a_line_is_rewritten_on_a_terminal_alone(stream: io.StringIO, every: flo
 
 def test_quiet_says_nothing() -> None:
     stream = io.StringIO()
-    told = Line(stream, quiet=True, now=iter(range(100)).__next__)
+    told = ProgressLine(stream, quiet=True, now=iter(range(100)).__next__)
     for _ in range(20):
         told.show(lambda: "line")
     told.say("note")

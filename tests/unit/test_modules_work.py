@@ -11,24 +11,24 @@ import pytest
 
 from tests.unit.test_modules_stat import snapshot
 from udamon.core.attrs import Attrs
-from udamon.core.scheme import Action, Deed, Filter
+from udamon.core.scheme import Action, ActionRequest, Filter
 from udamon.core.target import Target
-from udamon.engine.acting import Acted
+from udamon.engine.acting import ResetAges
 from udamon.errors import NotPermitted, NotSupported
 from udamon.linux import cgroup_memory
 from udamon.linux.cgroup_reclaimed import Reclaimed, read_reclaimed
 from udamon.linux.procfs import read_stat
 from udamon.model import PAGE_SIZE, Snapshot
+from udamon.modules.action_backends import DryRunBackend, hands_for
 from udamon.modules.cgroup_reclaim import CgroupActor
 from udamon.modules.dry_run import DryActor
-from udamon.modules.hands import DryHands, hands_for
 from udamon.modules.held import HeldSchemes
 from udamon.modules.work import LOOK_NS, RefaultWatch
 from udamon.ops.base import Applied, Emit
 
 PAGES = 16
 SIZE = PAGES * PAGE_SIZE
-PAGEOUT = Deed(Action.PAGEOUT)
+PAGEOUT = ActionRequest(Action.PAGEOUT)
 
 
 class FakeActing:
@@ -48,9 +48,11 @@ class FakeActing:
     def next_due(self) -> int | None:
         return 3
 
-    def apply(self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]) -> Sequence[Acted]:
+    def apply(
+        self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]
+    ) -> Sequence[ResetAges]:
         self.passes += 1
-        return [Acted(Target(0), 0, 4096)]
+        return [ResetAges(Target(0), 0, 4096)]
 
     def finish(self) -> None: ...
 
@@ -95,7 +97,7 @@ def own_target() -> Target:
 def test_a_dry_run_does_nothing_and_knows_what_is_there(own_memory: object) -> None:
     start = address_of(own_memory)
     actor = DryActor()
-    assert actor.missing(Deed(Action.LRU_PRIO)) is None
+    assert actor.missing(ActionRequest(Action.LRU_PRIO)) is None
     assert actor.resident_bytes is None
     assert actor.apply(own_target(), start, start + SIZE, PAGEOUT) == Applied(0, SIZE)
     assert actor.resident_bytes == SIZE // 2
@@ -180,15 +182,15 @@ def test_a_cgroup_that_was_removed_or_is_forbidden(
 def test_a_cgroup_knows_pageout_alone(tmp_path: Path) -> None:
     actor = CgroupActor(tmp_path)
     assert actor.missing(PAGEOUT) is None
-    assert "knows no cold" in str(actor.missing(Deed(Action.COLD)))
-    assert "knows no filters of pages" in str(actor.missing(Deed(Action.PAGEOUT, (Filter(),))))
+    assert "knows no cold" in str(actor.missing(ActionRequest(Action.COLD)))
+    assert "knows no filters of pages" in str(actor.missing(ActionRequest(Action.PAGEOUT, (Filter(),))))
 
 
 def test_refaults_are_looked_for_once_a_second_at_most() -> None:
     now, looks = [0], []
-    hands = DryHands()
-    hands.look = lambda: looks.append(now[0])  # type: ignore[method-assign]
-    watch = RefaultWatch(hands, lambda: now[0])
+    backend = DryRunBackend()
+    backend.look = lambda: looks.append(now[0])  # type: ignore[method-assign]
+    watch = RefaultWatch(backend, lambda: now[0])
     one: Snapshot = snapshot((4096, 0, 0))
     for now[0] in range(0, 3 * LOOK_NS + 1, LOOK_NS // 10):
         watch.snapshot(one)
@@ -196,6 +198,6 @@ def test_refaults_are_looked_for_once_a_second_at_most() -> None:
 
 
 def test_what_cannot_be_acted_on_can_be_dry() -> None:
-    assert isinstance(hands_for("sim", dry=True), DryHands)
+    assert isinstance(hands_for("sim", dry=True), DryRunBackend)
     with pytest.raises(NotSupported, match="fake cannot be acted on"):
         hands_for("fake")

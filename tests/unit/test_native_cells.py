@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from udamon.model import Snapshot
 from udamon.native._native import add_cells
-from udamon.record.buffer import Rows
+from udamon.record.buffer import PendingRows
 
 AMOUNTS, WIDTH, BEGIN = 3, 12, 100
 FIRST, LAST = -(1 << 63), (1 << 63) - 1
@@ -42,7 +42,7 @@ def snapshot(
 
 
 def batches(snapshots: Sequence[Snapshot]) -> list[RecordBatch]:
-    rows = Rows()
+    rows = PendingRows()
     rows.add_event(BEGIN, 0, "note", "{}")
     for one in snapshots:
         rows.add_snapshot(one)

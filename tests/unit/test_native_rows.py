@@ -9,7 +9,7 @@ from arro3.core import Array, RecordBatch
 
 from tests.unit.test_record_writer import snapshot
 from udamon.native._native import check_rows
-from udamon.record.buffer import Rows
+from udamon.record.buffer import PendingRows
 from udamon.record.schema import COLUMNS, SCHEMA, SHARING_COLUMNS, TYPES
 
 FAR = 1 << 62
@@ -17,7 +17,7 @@ STATE = 24 * 16
 
 
 def columns(*seqs: int, target: int = 0, regions: int = 3) -> dict[str, list[Any]]:
-    rows = Rows()
+    rows = PendingRows()
     for seq in seqs:
         rows.add_snapshot(snapshot(seq, regions=regions, target=target, resident=True))
     (batch,) = rows.batches()

@@ -81,7 +81,7 @@ def test_a_hole_in_cold_memory_is_cut_out_as_well() -> None:
 def test_without_points_nothing_is_accessed() -> None:
     found = fit([], end=100, before=[Step(5, 5, 6)])
     assert (found.state, found.since, found.rate, found.touched, found.seen) == ([COLD], [0], [0], [0], [0])
-    assert (found.place, found.low, found.high, found.reach, found.suspects) == ([], [], [], [], [])
+    assert (found.place, found.low, found.high, found.reach, found.outliers) == ([], [], [], [], [])
 
 
 @pytest.mark.parametrize(
@@ -259,29 +259,29 @@ def test_what_was_always_alike_never_changed() -> None:
     assert fit([Point(0, MISS, 5), Point(PAGE, HIT, 5)], end=20, change=5).since == [0]
 
 
-def suspects(points: list[Point], surprise: float = 2.5, suspect_age: int = 1) -> list[tuple[float, ...]]:
+def outliers(points: list[Point], surprise: float = 2.5, suspect_age: int = 1) -> list[tuple[float, ...]]:
     found = fit(points, end=100, surprise=surprise, suspect_age=suspect_age)
-    return [tuple(place / PAGE for place in suspect) for suspect in found.suspects]
+    return [tuple(place / PAGE for place in suspect) for suspect in found.outliers]
 
 
 def test_an_answer_that_its_segment_does_not_explain_is_a_suspect() -> None:
     points = [*row(0, 16, MISS), Point(16 * PAGE, HIT), *row(24, 48, MISS)]
-    assert suspects(points) == [(9, 16, 24)], "from the end of the point before to the start of the one after"
-    assert suspects(points, surprise=3.5) == []
-    assert suspects([points[2], *points[3:]]) == [(16, 16, 24)], "the first point has none before it"
-    assert suspects(points[:3]) == [(9, 16, 17)], "and the last none after it"
+    assert outliers(points) == [(9, 16, 24)], "from the end of the point before to the start of the one after"
+    assert outliers(points, surprise=3.5) == []
+    assert outliers([points[2], *points[3:]]) == [(16, 16, 24)], "the first point has none before it"
+    assert outliers(points[:3]) == [(9, 16, 17)], "and the last none after it"
 
 
 def test_an_old_answer_is_no_suspect() -> None:
     cold = [row(0, 16, MISS, age=2), row(24, 48, MISS, age=2)]
     points = [*cold[0], Point(16 * PAGE, HIT, 2), *cold[1], Point(64 * PAGE, HIT, 1)]
-    assert suspects(points) == [(41, 64, 65)]
-    assert suspects(points, suspect_age=2) == [(9, 16, 24), (41, 64, 65)]
-    assert suspects(points, suspect_age=0) == []
+    assert outliers(points) == [(41, 64, 65)]
+    assert outliers(points, suspect_age=2) == [(9, 16, 24), (41, 64, 65)]
+    assert outliers(points, suspect_age=0) == []
 
 
 def test_a_hole_is_no_suspect() -> None:
-    assert suspects([*row(0, 16, HIT), Point(16 * PAGE, HOLE, 0, 8), *row(24, 48, HIT)]) == []
+    assert outliers([*row(0, 16, HIT), Point(16 * PAGE, HOLE, 0, 8), *row(24, 48, HIT)]) == []
 
 
 def test_points_that_make_no_sense_are_refused() -> None:

@@ -11,12 +11,11 @@ from tests.unit.test_linux_fake import FakeProc
 from udamon.linux.proc_events import Fork
 from udamon.linux.procfs import ProcessId, Stat, read_stat
 from udamon.model import PAGE_SIZE
-from udamon.ops.coverage import NOISE, Births, Coverage, document, line
-from udamon.ops.forks import MOST
-from udamon.ops.forks import Births as Followed
+from udamon.ops.coverage import NOISE, BirthCounts, Coverage, document, line
+from udamon.ops.forks import MOST, ForkFollower
 from udamon.ops.processes import Forks
 
-ALL, POLLED = Births(), Births(exact=False)
+ALL, POLLED = BirthCounts(), BirthCounts(exact=False)
 
 
 def stat(pid: int, *, faults: int = 0, children: int = 0, ppid: int = 1) -> Stat:
@@ -33,7 +32,7 @@ def test_children_that_nobody_saw_are_known_by_events_and_their_faults() -> None
     coverage = Coverage()
     coverage.look([stat(5, children=700)], ALL)
     assert numbers(coverage, 1) == (1, 0, 0)
-    coverage.look([stat(5, children=700 + 3 * 2048)], Births(3))
+    coverage.look([stat(5, children=700 + 3 * 2048)], BirthCounts(3))
     assert numbers(coverage, 1) == (1, 3, 3 * 2048 * PAGE_SIZE)
 
 
@@ -48,7 +47,7 @@ def test_without_events_faults_from_nowhere_are_at_least_one_process() -> None:
 
 
 @pytest.mark.parametrize("births", [ALL, POLLED])
-def test_the_faults_of_a_child_that_was_seen_are_not_missed(births: Births) -> None:
+def test_the_faults_of_a_child_that_was_seen_are_not_missed(births: BirthCounts) -> None:
     """Those of its last second neither, although nobody knows them; it may be collected later, too."""
     coverage = Coverage()
     coverage.look([stat(5), stat(6, faults=1000, ppid=5)], births)
@@ -72,10 +71,10 @@ def test_a_target_without_a_window_is_missed_with_its_faults() -> None:
 def test_a_group_counts_the_faults_of_all_that_ran_in_it(exact: bool) -> None:
     """Also of those that came into it from elsewhere, of which no fork tells."""
     coverage = Coverage()
-    coverage.look([stat(5, faults=100)], Births(0, exact, 5_000))
-    coverage.look([stat(5, faults=300)], Births(0, exact, 5_200 + NOISE))
+    coverage.look([stat(5, faults=100)], BirthCounts(0, exact, 5_000))
+    coverage.look([stat(5, faults=300)], BirthCounts(0, exact, 5_200 + NOISE))
     assert numbers(coverage) == (0, 0, 0), "retries of its own faults"
-    coverage.look([stat(5, faults=300)], Births(0, exact, 5_200 + NOISE + 4096))
+    coverage.look([stat(5, faults=300)], BirthCounts(0, exact, 5_200 + NOISE + 4096))
     assert numbers(coverage) == (0, 1, 4096 * PAGE_SIZE)
     assert coverage.totals(0)["exact"] is False
 
@@ -109,7 +108,7 @@ class FakeEvents:
 
 def test_births_follow_a_family_through_parents_that_are_gone() -> None:
     events = FakeEvents()
-    followed = Followed(lambda: events)
+    followed = ForkFollower(lambda: events)
     events.forks = [Fork(5, 10), Fork(10, 11), Fork(99, 12), Fork(12, 13), Fork(11, 14)]
     assert followed.take({5}) == ([10, 11, 14], 0)
     events.forks = [Fork(5, 10), Fork(99, 10), Fork(10, 11), Fork(99, 5), Fork(5, 12)]
@@ -132,7 +131,7 @@ def test_events_that_are_lost_are_not_followed_any_more(how: str) -> None:
     def refuse() -> FakeEvents:
         raise PermissionError
 
-    followed = Followed(refuse if how == "refused" else lambda: events)
+    followed = ForkFollower(refuse if how == "refused" else lambda: events)
     events.take = take  # type: ignore[method-assign]
     assert followed.take({5}) == ([], 0)
     assert not followed.followed
@@ -147,8 +146,8 @@ def test_who_was_born_and_is_gone(tmp_path: Path) -> None:
     forks = Forks(fake.root, lambda: events)
     events.forks = [Fork(5, 10), Fork(5, 11), Fork(5, 12), Fork(5, 13)]
     assert forks.look({5}, {13}) == [read_stat(10, fake.root).id]
-    assert forks.births() == Births(2, True)
-    assert forks.births() == Births(0, True)
+    assert forks.births() == BirthCounts(2, True)
+    assert forks.births() == BirthCounts(0, True)
 
 
 def test_the_document_and_the_sentence() -> None:

@@ -11,10 +11,10 @@ import pytest
 from tests.integration.programs import forked
 from udamon.core.target import Target
 from udamon.linux.procfs import ProcessId, read_stat
-from udamon.linux.smaps import Mapped, Referenced, parse_mapped, parse_referenced, read_smaps
+from udamon.linux.smaps import MappingPages, Referenced, parse_mapped, parse_referenced, read_smaps
 from udamon.native._native import add_frames, address_of, new_frames
 from udamon.ops.sharing import _of
-from udamon.ops.spaces import Spaces
+from udamon.ops.spaces import AddressSpaces
 
 PAGE = mmap.PAGESIZE
 
@@ -27,7 +27,7 @@ def test_one_address_space_and_one_family() -> None:
     """A target that is there twice is one address space; a forked child is another one of the same family."""
     with forked(lambda: None) as child:
         me, again, other = target(0, os.getpid()), target(1, os.getpid()), target(2, child)
-        spaces = Spaces()
+        spaces = AddressSpaces()
         spaces.update([me, again, other])
         assert [spaces.leader(one) for one in (me, again, other)] == [0, 0, 2]
         assert spaces.family(me) == spaces.family(other) is not None
@@ -43,12 +43,12 @@ def test_where_the_kernel_cannot_tell() -> None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     with forked(lambda: None) as child:
-        spaces = Spaces(compare=compare)
+        spaces = AddressSpaces(compare=compare)
         both = [target(0, os.getpid()), target(1, child)]
         spaces.update(both)
         assert all(spaces.unsure(one) for one in both)
     seen = Referenced(0, 4 * PAGE, 4 * PAGE, 2 * PAGE)
-    mapped = Mapped(3 * PAGE, 4 * PAGE, 0, "00:00", 0, 0)
+    mapped = MappingPages(3 * PAGE, 4 * PAGE, 0, "00:00", 0, 0)
     assert [_of(seen, mapped, 5, alone=alone).private for alone in (True, False)] == [3 * PAGE, 0]
 
 
@@ -58,7 +58,7 @@ def test_where_the_kernel_cannot_tell() -> None:
 def test_what_was_surely_accessed(anonymous: int, merged: int, sure: int) -> None:
     """Of 8 pages 4 are referenced: page cache and pages that KSM merged may be so because of others."""
     seen = Referenced(0, 8 * PAGE, 8 * PAGE, 4 * PAGE)
-    mapped = Mapped(0, anonymous * PAGE, merged * PAGE, "fe:00", 7, 4 * PAGE)
+    mapped = MappingPages(0, anonymous * PAGE, merged * PAGE, "fe:00", 7, 4 * PAGE)
     found = _of(seen, mapped, 5, alone=True)
     assert found.touched_min == sure * PAGE
     assert found.file_offset == (4 * PAGE if not anonymous else None)

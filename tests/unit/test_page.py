@@ -21,7 +21,7 @@ from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
 from udamon.report import page, page_cells, page_curves, page_html
 from udamon.report.filters import Filters
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
@@ -31,7 +31,7 @@ SECOND = 1_000_000_000
 def document_of(
     recording: Recording, filters: Filters | None = None, rows: int = 10, columns: int = 100
 ) -> dict[str, Any]:
-    with Source(recording, filters) as source:
+    with RecordingSource(recording, filters) as source:
         return page.document(page.measure(source, rows, columns))
 
 
@@ -58,7 +58,7 @@ def test_cells(tmp_path: Path) -> None:
 
 def test_cells_are_means_by_bytes_and_time(tmp_path: Path) -> None:
     """One cell: (1 x 1.0 + 3 x 0) MiB in one window and (1 x 0 + 3 x 0.5) MiB in the other, of the bands."""
-    with Source(two_bands(tmp_path / "a")) as source:
+    with RecordingSource(two_bands(tmp_path / "a")) as source:
         picture = page_cells.measure(source, 1, 1)
     assert list(picture.rates) == [page_cells.rate_code(0.5), page_cells.rate_code(0.25)]
 
@@ -70,7 +70,7 @@ def test_a_window_longer_than_a_column_fills_it(tmp_path: Path) -> None:
     short = snap(0, [(0, MIB, 20, 0, 0)])
     longer = replace(snap(1, [(0, MIB, 10, 0, 0)]), end_ns=START + 500_000_000)
     tail = replace(snap(2, [(0, MIB, 0, 0, 0)]), begin_ns=longer.end_ns, end_ns=START + 600_000_000)
-    with Source(record(tmp_path / "a", [short, longer, tail])) as source:
+    with RecordingSource(record(tmp_path / "a", [short, longer, tail])) as source:
         picture = page_cells.measure(source, 1, 3)
     # Columns of 200 ms: half of it at 1.0 and half at 0.5; 0.5; half at 0.5 and half at 0.
     assert list(picture.rates) == [page_cells.rate_code(rate) for rate in (0.75, 0.5, 0.25)]
@@ -99,7 +99,7 @@ def test_ages_in_cells(tmp_path: Path) -> None:
 def test_over_time(tmp_path: Path) -> None:
     """Four moments in two bins: least, mean and most of touched bytes."""
     shots = [snap(seq, [(0, MIB, 1, 0, touched)]) for seq, touched in enumerate((100, 300, 0, 50))]
-    with Source(record(tmp_path / "a", [*shots])) as source:
+    with RecordingSource(record(tmp_path / "a", [*shots])) as source:
         bins = page_curves.over_time(source, START, START + 400_000_000, 2)
     assert [(one.bin, one.low, one.mean, one.high) for one in bins] == [(0, 100, 200, 300), (1, 0, 25, 50)]
     assert all(one.resident is None for one in bins)
@@ -108,7 +108,7 @@ def test_over_time(tmp_path: Path) -> None:
 def test_histograms(tmp_path: Path) -> None:
     """Bytes of a mean snapshot: idle 2 MiB of age 0, full rate 1 MiB of age 5 s, in one of two snapshots."""
     shots = [snap(0, [(0, 2 * MIB, 0, 0, 0), (2 * MIB, 3 * MIB, 20, 50, MIB)]), snap(1, [])]
-    with Source(record(tmp_path / "a", [*shots])) as source:
+    with RecordingSource(record(tmp_path / "a", [*shots])) as source:
         found = page_curves.histograms(source)
     assert found.by_rate == [(MIB, 0.0), *[(0.0, 0.0)] * 9, (0.0, MIB / 2)]
     assert found.by_age == [(MIB, 0.0), (0.0, 0.0), (0.0, MIB / 2), *[(0.0, 0.0)] * 4]

@@ -19,7 +19,7 @@ from udamon.record.reader import Recording
 from udamon.record.schema import FIRST_COLUMNS, SCHEMA, schema_with
 from udamon.record.writer import Writer
 from udamon.report import wss
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_recordings_of_earlier_versions(tmp_path: Path) -> None:
             write(recording, file)
         assert (tmp_path / "out").stat().st_size > 0
     pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         report = wss.measure(source)
     assert report.group is not None
     assert not report.group.shared_known

@@ -16,7 +16,7 @@ from udamon.report import access, access_groups, info
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
 from udamon.report.mappings import MappingTable, label_of
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
@@ -26,7 +26,7 @@ def lines(
     recording: Recording, filters: Filters | None = None, **options: object
 ) -> list[tuple[int, str | None]]:
     """(start, mapping name) of the lines of the report."""
-    with Source(recording, filters) as source:
+    with RecordingSource(recording, filters) as source:
         report = access.measure(source, **options)  # type: ignore[arg-type]
     return [(line.start, line.mapped.name if line.mapped else None) for line in report.lines]
 
@@ -92,7 +92,7 @@ def test_filters(recording: Recording) -> None:
 
 def test_document_and_text(recording: Recording) -> None:
     """The promised keys; text with sizes, rates, names."""
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         report = access.measure(source)
     found = access.document(report)
     assert found["time"] == (START + 300_000_000) / 1e9
@@ -109,7 +109,7 @@ def test_document_and_text(recording: Recording) -> None:
 
 def test_info(recording: Recording) -> None:
     """Counts, length, cost of the monitor, targets."""
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         report = info.measure(source, Catalog(recording))
     found = info.document(report)
     assert (found["snapshots"], found["regions"], found["seconds"]) == (3, 9, pytest.approx(0.3))
@@ -135,7 +135,7 @@ def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
         startup_cpu_ns=200_000_000,
         part=7,
     )
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         text = info.render(info.measure(source, Catalog(recording)))
     assert "6.2 s of CPU, 200 ms of it to start (1.00% of one CPU after that), 1.0 MiB resident" in text
 
@@ -143,7 +143,7 @@ def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
 def test_info_of_nothing(tmp_path: Path) -> None:
     """A recording without any snapshot is described too."""
     recording = record(tmp_path / "a", [Event(1, "note", {"text": "nothing to see"})])
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         report = info.measure(source, Catalog(recording))
     assert info.document(report)["snapshots"] == 0
     assert "nothing to see" in info.render(report)
@@ -181,7 +181,7 @@ def test_kinds_and_labels(name: str, kind: str, label: str) -> None:
 
 def test_by_mapping_and_by_process(recording: Recording) -> None:
     """Sums of the regions of each mapping and of each process, the most touched first."""
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         report = access.measure(source)
     catalog = Catalog(recording)
     found = access_groups.groups(report, catalog, "mapping")
@@ -206,7 +206,7 @@ def test_by_refs_files_and_shared_memory_are_upper_bounds(recording: Recording) 
         catalog = Catalog(recording)
         assert [kind for kind in kinds if catalog.upper_bound(kind)] == list(kinds[:bounds])
     recording.metadata["via"] = "refs"
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         lines = access.document(access.measure(source))["regions"]
     assert [(line["kind"], line["upper_bound"]) for line in lines] == [
         ("library", True), ("heap", False), (None, False),

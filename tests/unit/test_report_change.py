@@ -18,7 +18,7 @@ from udamon.record.reader import Recording
 from udamon.report import diff, phases, right_size
 from udamon.report.catalog import Catalog
 from udamon.report.phases import spans
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
@@ -39,7 +39,7 @@ def moving(path: Path, *lengths: int) -> Recording:
 
 def test_phases_begin_where_the_pattern_changes(tmp_path: Path) -> None:
     """Twenty, ten and thirty windows: three phases, their edges to a column, and what moved."""
-    with Source(moving(tmp_path / "a", 20, 10, 30)) as source:
+    with RecordingSource(moving(tmp_path / "a", 20, 10, 30)) as source:
         report = phases.measure(source)
     assert [round((phase.begin_ns - START) / 1e8) for phase in report.phases] == [0, 20, 30]
     assert report.phases[-1].end_ns == START + 6_000_000_000
@@ -79,7 +79,7 @@ def test_right_size_of_a_known_pattern(tmp_path: Path) -> None:
     """One MiB has 90 % of all page-intervals, another 10 %: 90 % need the first, 95 % half of the second too."""
     regions: list[Region] = [(0, MIB, 20, 0, 900), (MIB, 2 * MIB, 1, 0, 100), (2 * MIB, 8 * MIB, 0, 9, 0)]
     recording = record(tmp_path / "a", [snap(seq, regions) for seq in range(40)])
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         found = {serve: right_size.measure(source, serve) for serve in (0.45, 0.9, 0.95, 1.0)}
     assert {serve: report.need for serve, report in found.items()} == {
         0.45: MIB // 2, 0.9: MIB, 0.95: 1.5 * MIB, 1.0: 2 * MIB
@@ -98,7 +98,7 @@ def test_right_size_interval_covers(tmp_path: Path) -> None:
     random = Random(3)
     shots = [hot_at(seq, min(9, int(random.expovariate(0.5))), 10) for seq in range(200)]
     recording = record(tmp_path / "a", [*shots])
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         report = right_size.measure(source, 0.9)
         assert right_size.measure(source, 0.9) == report
     assert report.interval is not None
@@ -116,7 +116,7 @@ def test_right_size_bounds_of_a_census(tmp_path: Path) -> None:
     shots = [
         replace(snap(seq, [(0, 10 * MIB, 2, 0, MIB)]), resident=array("Q", [10 * MIB])) for seq in range(40)
     ]
-    with Source(recorded(tmp_path / "a", shots, via="refs")) as source:
+    with RecordingSource(recorded(tmp_path / "a", shots, via="refs")) as source:
         report = right_size.measure(source, 0.9)
     assert (report.low, report.high) == (ceil(0.9 * MIB), 9 * MIB)
     assert (report.need, report.interval) == (None, None)
@@ -124,7 +124,9 @@ def test_right_size_bounds_of_a_census(tmp_path: Path) -> None:
     assert (document["bytes"], document["interval"], document["saved_bytes"]) == (None, None, None)
     assert "same pages in every window" in document["why"]
     assert "between 921.6 KiB and 9.0 MiB" in right_size.render(report, Terminal(80, 0, False))
-    with Source(recorded(tmp_path / "b", [hot_at(seq, 0) for seq in range(19)], via="idle")) as source:
+    with RecordingSource(
+        recorded(tmp_path / "b", [hot_at(seq, 0) for seq in range(19)], via="idle")
+    ) as source:
         few = right_size.measure(source, 0.9)
     assert few.need is not None
     assert (few.interval, few.why) == (
@@ -136,7 +138,7 @@ def test_right_size_bounds_of_a_census(tmp_path: Path) -> None:
 def test_right_size_of_a_group(tmp_path: Path) -> None:
     """Two targets of which nothing is known to be apart: what one needs, up to what both need."""
     shots = [replace(hot_at(seq, 0), target=target) for seq in range(20) for target in (0, 1)]
-    with Source(recorded(tmp_path / "a", shots, via="idle")) as source:
+    with RecordingSource(recorded(tmp_path / "a", shots, via="idle")) as source:
         report = right_size.measure(source, 1.0)
     assert (report.low, report.high) == (MIB, 2 * MIB)
     assert right_size.document(report)["group"]["high"] == 2 * MIB
@@ -144,7 +146,7 @@ def test_right_size_of_a_group(tmp_path: Path) -> None:
 
 def test_right_size_refuses(tmp_path: Path) -> None:
     """No share, and a recording in which nothing was accessed."""
-    with Source(record(tmp_path / "a", [snap(0, [(0, MIB, 0, 0, 0)])])) as source:
+    with RecordingSource(record(tmp_path / "a", [snap(0, [(0, MIB, 0, 0, 0)])])) as source:
         with pytest.raises(UsageError, match="no share of accesses"):
             right_size.measure(source, 0)
         with pytest.raises(RecordingError):
@@ -164,7 +166,7 @@ def test_diff(tmp_path: Path) -> None:
     """By name, not by address: what grew, what went and what came, the largest change first."""
     before = named(tmp_path / "a", 1 << 40, {"[heap]": 1000, "/lib/a.so": 500, "/lib/gone.so": 300})
     after = named(tmp_path / "b", 1 << 41, {"/lib/new.so": 100, "[heap]": 5000, "/lib/a.so": 500})
-    with Source(before) as one, Source(after) as other:
+    with RecordingSource(before) as one, RecordingSource(after) as other:
         report = diff.measure(one, other)
     assert [(moved.label, moved.change) for moved in report.moved] == [
         ("heap", 4000), ("gone.so", -300), ("new.so", 100), ("a.so", 0)

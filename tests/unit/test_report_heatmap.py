@@ -16,8 +16,8 @@ from udamon.report import source as source_module
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
 from udamon.report.layout import bands_of, memory, rows_of
-from udamon.report.mappings import Mapped
-from udamon.report.source import Source
+from udamon.report.mappings import NamedMapping
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
@@ -27,7 +27,7 @@ HEAP, ANON = 0x5500_0000_0000, 0x7F00_0000_0000
 
 
 def measured(recording: Recording, rows: int, columns: int) -> heatmap.Heatmap:
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         return heatmap.measure(source, rows, columns)
 
 
@@ -87,7 +87,11 @@ def test_targets_are_kept_apart(tmp_path: Path) -> None:
 
 def test_memory_is_where_ranges_and_mappings_meet() -> None:
     """Reservations that nobody may access are left out, and mappings are cut to the monitored ranges."""
-    mappings = [Mapped(0, 10, "rw-p", "a"), Mapped(10, 20, "---p", ""), Mapped(20, 40, "r--p", "b")]
+    mappings = [
+        NamedMapping(0, 10, "rw-p", "a"),
+        NamedMapping(10, 20, "---p", ""),
+        NamedMapping(20, 40, "r--p", "b"),
+    ]
     areas = memory([Range(5, 25), Range(30, 50)], mappings)
     assert list(areas) == [(Range(5, 10), "a"), (Range(20, 25), "b"), (Range(30, 40), "b")]
 
@@ -170,7 +174,7 @@ def test_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 writer.flush()
     whole = measured(Recording(path), 5, 7)
     monkeypatch.setattr(source_module, "PART_ROWS", 16)
-    with Source(Recording(path), Filters.parse(size="0-")) as source:
+    with RecordingSource(Recording(path), Filters.parse(size="0-")) as source:
         parts = heatmap.measure(source, 5, 7)
         assert len(list(source.in_parts("SELECT count(*) FROM regions"))) == 4
         assert source.query("SELECT count(*) FROM regions") == [(60,)]
@@ -198,6 +202,6 @@ def test_memory_that_is_in_few_snapshots(
             if seq == 40:
                 writer.snapshot(snap(seq, [(100 * MIB, 101 * MIB, 20, 0, 0)], target=1))
             writer.flush()
-    with Source(Recording(tmp_path / "a"), filters) as source:
+    with RecordingSource(Recording(tmp_path / "a"), filters) as source:
         rows = heatmap.measure(source, 4, 4).rows
     assert {row.range.start // MIB for row in rows} == set(expected)

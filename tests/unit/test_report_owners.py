@@ -15,7 +15,7 @@ from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
 from udamon.report.mappings import history_of
 from udamon.report.owners import MALLOC_ARENA, THREAD_STACK, owners_of
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
@@ -92,7 +92,7 @@ def test_shared_between_mappings_by_bytes(tmp_path: Path) -> None:
     """One region over heap, a gap and a library: each has the share of touched bytes that its bytes have."""
     regions: list[Region] = [(HEAP, HEAP + MIB, 20, 0, MIB // 2), (LIB + MIB, LIB + 4 * MIB, 10, 0, 3 * MIB)]
     shots = [snap(0, regions), snap(1, [(HEAP, HEAP + MIB, 0, 1, 0), (LIB, LIB + MIB, 0, 1, 0)])]
-    with Source(basic(tmp_path / "a", *shots)) as source:
+    with RecordingSource(basic(tmp_path / "a", *shots)) as source:
         report = hot_cold.measure(source)
         by_mapping = wss.measure(source, by="mapping", every=True)
     uses = {line.owner.label: line.use for line in report.lines}
@@ -114,7 +114,7 @@ def test_offsets_of_files(tmp_path: Path) -> None:
     shot = snap(0, [(LIB, LIB + 3 * MIB, 0, 0, 0), (LIB + 3 * MIB, LIB + 4 * MIB, 20, 0, MIB),
                     (LIB + 4 * MIB, LIB + 16 * MIB, 0, 0, 0)])  # fmt: skip
     recording = record(tmp_path / "a", [mapped(row), shot])
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         report = hot_cold.measure(source)
     (line,) = report.lines
     assert len(line.offsets) == 16
@@ -138,7 +138,7 @@ def test_hottest_and_coldest(tmp_path: Path) -> None:
     ]  # fmt: skip
     events = [mapped(*BASIC), mapped(BASIC[0], target=1)]
     recording = record(tmp_path / "a", [*events, *shots])
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         report = hot_cold.measure(source)
     hot = [(line.owner.target, line.owner.label) for line in report.hottest(10)]
     assert hot == [(0, "heap"), (0, "anonymous"), (1, "heap")]
@@ -158,15 +158,15 @@ def test_filter_by_mapping(tmp_path: Path, pattern: str, sizes: list[int]) -> No
     regions: list[Region] = [(HEAP, HEAP + MIB, 20, 0, 100), (LIB, LIB + 2 * MIB, 20, 0, 200),
                              (ANON, ANON + MIB, 20, 0, 300), (ANON + 8 * MIB, ANON + 9 * MIB, 20, 0, 400)]  # fmt: skip
     recording = basic(tmp_path / "a", snap(0, regions), snap(1, []))
-    with Source(recording, Filters.parse(mapping=pattern)) as source:
+    with RecordingSource(recording, Filters.parse(mapping=pattern)) as source:
         assert [size for _, size in wss.measure(source, every=True).over_time] == sizes
 
 
 def test_nothing_of_that_name(tmp_path: Path) -> None:
     """An unknown name is a usage error; no names at all are a sentence."""
     with pytest.raises(UsageError, match="no mapping of .* is called 'x'"):
-        Source(basic(tmp_path / "a", snap(0, [])), Filters.parse(mapping="x"))
-    with Source(record(tmp_path / "b", [snap(0, [(0, 4096, 1, 0, 1)])])) as source:
+        RecordingSource(basic(tmp_path / "a", snap(0, [])), Filters.parse(mapping="x"))
+    with RecordingSource(record(tmp_path / "b", [snap(0, [(0, 4096, 1, 0, 1)])])) as source:
         with pytest.raises(RecordingError, match="knows no mappings"):
             wss.measure(source, by="mapping")
         report = hot_cold.measure(source)
@@ -181,7 +181,7 @@ def test_guesses_are_explained_where_one_is_shown(tmp_path: Path) -> None:
         0, [(HEAP, HEAP + MIB, 20, 0, MIB), (LIB, LIB + 2 * MIB, 0, 0, 0), (stack, ANON + MIB, 5, 0, 0)]
     )
     recording = record(tmp_path / "a", [mapped(*rows), shot])
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         report = hot_cold.measure(source)
     explained = [
         "? a guess" in hot_cold.render(report, Catalog(recording), Terminal(), top) for top in (1, 2)

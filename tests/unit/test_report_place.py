@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.test_report_wss import Region, record, snap
 from udamon.report import heatmap
-from udamon.report.place import MAX_CLUSTERS, Axis, Place, sums
-from udamon.report.source import Source
+from udamon.report.place import MAX_CLUSTERS, AddressPlace, Axis, sums
+from udamon.report.source import RecordingSource
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
@@ -35,7 +35,7 @@ def test_as_comparing_with_every_place(tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     counts = [random.choice([1, 5, MAX_CLUSTERS * 3]) for _ in range(2)]
     places = [
-        Place(target, *stretch, target * 1000 + number)
+        AddressPlace(target, *stretch, target * 1000 + number)
         for target, count in enumerate(counts)
         for number, stretch in enumerate(clusters(random, count))
     ]
@@ -54,7 +54,7 @@ def test_as_comparing_with_every_place(tmp_path: Path, seed: int) -> None:
         )
         for place in places
     }  # fmt: skip
-    with Source(record(tmp_path / "a", [*shots])) as source:
+    with RecordingSource(record(tmp_path / "a", [*shots])) as source:
         axis = Axis(source, "test", places)
         amount = sums("amount", "CAST(touched AS DOUBLE)")
         placed = axis.placed(("touched",))
@@ -70,7 +70,7 @@ def test_windows_over_columns(tmp_path: Path) -> None:
     random = Random(7)
     shots = [snap(seq, [(0, MIB, random.randrange(21), 0, 0)]) for seq in range(17)]
     for columns in (1, 5, 7, 16, 40):
-        with Source(record(tmp_path / f"{columns}", [*shots])) as source:
+        with RecordingSource(record(tmp_path / f"{columns}", [*shots])) as source:
             cells = heatmap.measure(source, 1, columns).cells[0]
         width = 17 / columns
         for column, cell in enumerate(cells):
@@ -83,6 +83,6 @@ def test_windows_over_columns(tmp_path: Path) -> None:
 
 def test_no_places(tmp_path: Path) -> None:
     """An axis without places has no bytes."""
-    with Source(record(tmp_path / "a", [snap(0, [(0, MIB, 1, 0, 1)])])) as source:
+    with RecordingSource(record(tmp_path / "a", [snap(0, [(0, MIB, 1, 0, 1)])])) as source:
         axis = Axis(source, "none", [])
         assert source.query(axis.placed(("seq",))) == []

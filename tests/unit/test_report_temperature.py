@@ -12,7 +12,7 @@ from udamon.errors import RecordingError
 from udamon.model import Snapshot
 from udamon.report import access, temperature
 from udamon.report.filters import Filters
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
@@ -38,7 +38,7 @@ def odd() -> Snapshot:
 
 def test_histogram_of_temperature_as_damo_has_it(tmp_path: Path) -> None:
     """Edges and bytes to the last digit."""
-    with Source(record(tmp_path / "a", [snap(0, ROUND)])) as source:
+    with RecordingSource(record(tmp_path / "a", [snap(0, ROUND)])) as source:
         found = temperature.histogram(source, "temperature", 0, definition="damo").columns
     assert found[0][:2] == (-2_000_000_000, -1_699_999_749)
     assert found[-1][1] == 1_000_002_510
@@ -49,7 +49,7 @@ def test_histogram_of_temperature_as_damo_has_it(tmp_path: Path) -> None:
 
 def test_rates_are_whole_percents(tmp_path: Path) -> None:
     """damo: 3 of 19 ticks are 15 %, 7 are 36, 1 is 5; temperatures and percentiles as it prints them."""
-    with Source(record(tmp_path / "a", [odd()])) as source:
+    with RecordingSource(record(tmp_path / "a", [odd()])) as source:
         heat = temperature.percentiles(source, "temperature", 0, definition="damo")
         idle = temperature.percentiles(source, "recency", 0, definition="damo")
         ages = temperature.histogram(source, "recency", 0, definition="damo")
@@ -65,14 +65,14 @@ def test_rates_are_whole_percents(tmp_path: Path) -> None:
 
 def test_percentiles_at_the_edges(tmp_path: Path) -> None:
     """damo: of five MiB, the 20th percentile is still the first, the 21st the second."""
-    with Source(record(tmp_path / "a", [odd()])) as source:
+    with RecordingSource(record(tmp_path / "a", [odd()])) as source:
         found = temperature.percentiles(source, "temperature", 0, definition="damo", levels=(0, 20, 21, 40))
     assert found.levels == [(0, -26_600_000), (20, -26_600_000), (21, 1500), (40, 1500)]
 
 
 def test_hot_and_cold_first(tmp_path: Path) -> None:
     """Hottest first, and coldest first, are the same order from both ends."""
-    with Source(record(tmp_path / "a", [snap(0, ROUND)])) as source:
+    with RecordingSource(record(tmp_path / "a", [snap(0, ROUND)])) as source:
         hot, cold = (access.measure(source, sort=sort) for sort in ("hot", "cold"))
     assert [line.start for line in hot.lines] == [3 * MIB, 16 * MIB, 0, MIB, 10 * MIB]
     assert [line.start for line in cold.lines] == [10 * MIB, MIB, 0, 16 * MIB, 3 * MIB]
@@ -83,7 +83,7 @@ def test_hot_and_cold_first(tmp_path: Path) -> None:
 
 def test_weights(tmp_path: Path) -> None:
     """A weight of size counts bytes; of age alone, microseconds."""
-    with Source(record(tmp_path / "a", [snap(0, ROUND[:2])])) as source:
+    with RecordingSource(record(tmp_path / "a", [snap(0, ROUND[:2])])) as source:
         by_size = temperature.percentiles(source, "temperature", 0, definition="damo", weights=(1, 0, 0))
         by_age = temperature.percentiles(source, "temperature", 0, definition="damo", weights=(0, 0, 1))
     assert [by_size.levels[0][1], by_size.levels[-1][1]] == [-2 * MIB, MIB]
@@ -96,13 +96,13 @@ def test_whole_recording_and_resident_bytes(tmp_path: Path) -> None:
     shot = Snapshot(0, 1, 0, START, START + 100_000_000, 5_000_000, 20, array("Q", [0]), array("Q", [MIB]),
                     array("I", [20]), array("I", [1]), array("Q", [0]), there)  # fmt: skip
     empty = snap(1, [])
-    with Source(record(tmp_path / "a", [shot, empty])) as source:
+    with RecordingSource(record(tmp_path / "a", [shot, empty])) as source:
         assert sum(size for *_, size in temperature.histogram(source, "recency", None).columns) == MIB / 4
         damo = temperature.histogram(source, "recency", None, definition="damo")
         assert sum(size for *_, size in damo.columns) == MIB / 2
     filters = Filters.parse(size="2MiB-")
     with (
-        Source(record(tmp_path / "b", [shot]), filters) as source,
+        RecordingSource(record(tmp_path / "b", [shot]), filters) as source,
         pytest.raises(RecordingError, match="is left by"),
     ):
         temperature.histogram(source, "recency", None)
@@ -110,7 +110,7 @@ def test_whole_recording_and_resident_bytes(tmp_path: Path) -> None:
 
 def test_document_and_text(tmp_path: Path) -> None:
     """Recency is in seconds; text fits 80 columns, signs or not."""
-    with Source(record(tmp_path / "a", [snap(0, ROUND)])) as source:
+    with RecordingSource(record(tmp_path / "a", [snap(0, ROUND)])) as source:
         reports = [make(source, what, 0) for make in (temperature.histogram, temperature.percentiles)
                    for what in ("temperature", "recency")]  # fmt: skip
     idle = temperature.document(reports[1])

@@ -17,7 +17,7 @@ from udamon.record.reader import Recording
 from udamon.record.writer import Writer
 from udamon.report import heatmap
 from udamon.report.filters import Filters
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
@@ -56,12 +56,12 @@ def document(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, ob
 
 def test_a_window_that_began_in_the_warm_up_is_left_out(tmp_path: Path) -> None:
     path = written(tmp_path / "mid.udamon", START + 9 * WINDOW + 1)
-    with Source(Recording(path)) as source:
+    with RecordingSource(Recording(path)) as source:
         assert source.query('SELECT min("begin"), count(DISTINCT seq) FROM regions') == [
             (START + 10 * WINDOW, 20)
         ]
         assert source.warmup_ns == 9 * WINDOW + 1
-    with Source(Recording(path), Filters(include_warmup=True)) as source:
+    with RecordingSource(Recording(path), Filters(include_warmup=True)) as source:
         assert source.query("SELECT count(DISTINCT seq) FROM regions") == [(30,)]
         assert source.warmup_ns == 0
 
@@ -95,7 +95,7 @@ def test_every_report_is_that_of_the_windows_after_it(
 
 @pytest.mark.parametrize("words", [(), ("--html",), ("--svg",)])
 def test_the_heatmap_begins_after_it(warm: Path, words: tuple[str, ...], tmp_path: Path) -> None:
-    with Source(Recording(warm)) as source:
+    with RecordingSource(Recording(warm)) as source:
         assert heatmap.span(source) == (START + 10 * WINDOW, START + 30 * WINDOW)
     if words:
         out = tmp_path / "out"
@@ -159,7 +159,7 @@ def test_all_is_converted_and_it_is_said(
 def test_a_head_with_a_warm_up_that_is_no_time_is_refused(until: object, tmp_path: Path) -> None:
     path = written(tmp_path / "bad.udamon", until, windows=2)
     with pytest.raises(RecordingError, match="is no time in ns"):
-        Source(Recording(path))
+        RecordingSource(Recording(path))
 
 
 @pytest.mark.needs("clear_refs")
@@ -185,7 +185,7 @@ def test_record_marks_it_from_the_start_of_the_command(tmp_path: Path) -> None:
     assert until is not None
     # The recording opens when the command runs already, so its warm-up is no longer than was asked for.
     assert before + 300_000_000 <= until <= recording.metadata["monotonic_ns"] + 300_000_000
-    with Source(recording) as source:
+    with RecordingSource(recording) as source:
         left = source.query('SELECT min("begin"), count(DISTINCT seq) FROM regions')
     begins = [snapshot.begin_ns for snapshot in recording.snapshots()]
     assert left == [

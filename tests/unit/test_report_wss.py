@@ -14,7 +14,7 @@ from udamon.record.writer import Writer
 from udamon.report import wss
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
@@ -61,7 +61,7 @@ def record(path: Path, steps: list[Snapshot | Event]) -> Recording:
 def working_set(
     recording: Recording, definition: str = "touched", filters: Filters | None = None
 ) -> wss.WorkingSet:
-    with Source(recording, filters) as source:
+    with RecordingSource(recording, filters) as source:
         return wss.measure(source, definition, every=True)
 
 

@@ -35,7 +35,7 @@ from udamon.schemes.config_pattern import (
     NOTHING,
     Quantity,
     QuantityBounds,
-    Unit,
+    QuantityUnit,
     WantedScheme,
     parse_age,
     parse_bytes,
@@ -201,8 +201,8 @@ def test_percent_and_seconds_follow_the_attributes() -> None:
     """hot_thres of 500 permil and min_age of 120 s as semantics §5.1 and §5.2 count them."""
     wanted = WantedScheme(
         Scheme(AccessPattern.all()),
-        QuantityBounds(min=Quantity(Fraction(1, 2), Unit.SHARE)),
-        QuantityBounds(min=Quantity(120_000_000, Unit.US)),
+        QuantityBounds(min=Quantity(Fraction(1, 2), QuantityUnit.SHARE)),
+        QuantityBounds(min=Quantity(120_000_000, QuantityUnit.US)),
     )
     at_default = wanted.at(ATTRS).access_pattern
     assert (at_default.nr_accesses.min, at_default.age.min) == (10, 1200)
@@ -221,8 +221,8 @@ def test_a_pattern_that_the_attributes_leave_empty_matches_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("29%", Quantity(Fraction(29, 100), Unit.SHARE)),
-        ("0.5 %", Quantity(Fraction(1, 200), Unit.SHARE)),
+        ("29%", Quantity(Fraction(29, 100), QuantityUnit.SHARE)),
+        ("0.5 %", Quantity(Fraction(1, 200), QuantityUnit.SHARE)),
         ("7", Quantity(7)),
         ("max", Quantity(U32_MAX)),
         ("18446744073709551615", Quantity(U32_MAX)),
@@ -244,7 +244,7 @@ def test_no_rates(text: str) -> None:
 
 
 def test_ages_and_sizes() -> None:
-    assert parse_age("2m") == Quantity(120_000_000, Unit.US)
+    assert parse_age("2m") == Quantity(120_000_000, QuantityUnit.US)
     assert parse_age("12") == Quantity(12)
     assert parse_bytes("max") == U64_MAX
     with pytest.raises(UsageError):

@@ -7,7 +7,13 @@ import pytest
 from tests.unit.acting import ALL, PAGE, Bench, region
 from udamon.core.scheme import Action, Bounds, Filter, FilterType, Scheme
 from udamon.model import Range
-from udamon.schemes.filters import CoreFilters, core_default_reject, deeds, match, ops_default_reject
+from udamon.schemes.filters import (
+    CoreFilters,
+    action_requests,
+    core_default_reject,
+    match,
+    ops_default_reject,
+)
 
 ALLOW, REJECT = True, False
 ADDRESS = Filter(FilterType.ADDR, matching=True, addr=Range(2 * PAGE, 6 * PAGE))
@@ -104,16 +110,16 @@ def test_an_allow_of_the_core_goes_past_the_filters_of_pages() -> None:
     bench.schemes.start(bench.attrs, lambda name, data: None)
     bench.sis += 20
     bench.schemes.apply(bench.targets, bench.sis, lambda target: True)
-    first, second = [deed for *_, deed in bench.actor.calls]
+    first, second = [request for *_, request in bench.actor.calls]
     assert first.page_filters == ()
     assert first.pages_allowed_by_default
     assert second.page_filters == (pages,)
     assert not second.pages_allowed_by_default
 
 
-def test_deeds_say_what_holds_for_other_pages() -> None:
+def test_requests_say_what_holds_for_other_pages() -> None:
     small = Filter(FilterType.HUGEPAGE_SIZE, matching=True, allow=False, size=Bounds(234, 345))
-    with_filters, past = deeds(Scheme(action=Action.PAGEOUT, ops_filters=(small,), target_nid=3))
+    with_filters, past = action_requests(Scheme(action=Action.PAGEOUT, ops_filters=(small,), target_nid=3))
     assert with_filters.pages_allowed_by_default
     assert with_filters.page_filters == (small,)
     assert (past.page_filters, past.target_nid, past.action) == ((), 3, Action.PAGEOUT)

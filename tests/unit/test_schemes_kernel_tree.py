@@ -304,9 +304,9 @@ def test_tried_regions_of_every_scheme() -> None:
 
 def test_an_old_kernel_is_asked_for_no_commit_that_it_may_never_answer() -> None:
     """Before 6.14 commits are served after aggregations alone, and there are none while schemes rest."""
-    resting = Scheme(watermarks=Watermarks(WatermarkMetric.FREE_MEM_RATE, 1, 3, 2, 1))
+    backed_off = Scheme(watermarks=Watermarks(WatermarkMetric.FREE_MEM_RATE, 1, 3, 2, 1))
     tree = Tree()
-    schemes = made(tree, resting)
+    schemes = made(tree, backed_off)
     assert schemes.deaf
     with pytest.raises(NotSupported, match="stop, and start again"):
         schemes.commit([Scheme()])

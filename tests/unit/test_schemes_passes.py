@@ -30,9 +30,9 @@ from udamon.errors import NotPermitted, NotSupported, UsageError
 from udamon.model import Range
 from udamon.ops.base import Applied
 from udamon.schemes.installed import Installed
-from udamon.schemes.pattern import Limits, matches
+from udamon.schemes.pattern import PatternLimits, matches
 from udamon.schemes.quota import ChargedQuota
-from udamon.schemes.watermarks import Gate
+from udamon.schemes.watermarks import WatermarkState
 
 FREE = WatermarkMetric.FREE_MEM_RATE
 MARKS = Watermarks(FREE, 5_000_000, 500, 400, 200)
@@ -55,7 +55,7 @@ def test_patterns_are_closed_and_go_by_the_moving_sum(
     pattern = AccessPattern(Bounds(PAGE, 2 * PAGE), Bounds(2, 3), Bounds(5, 7))
     of = region(0, size, nr_accesses=9, age=age)
     of.nr_accesses_bp = nr_bp
-    assert matches(Limits.of(pattern), of) is expected
+    assert matches(PatternLimits.of(pattern), of) is expected
 
 
 def test_an_action_begins_an_age_anew_and_stat_does_not() -> None:
@@ -252,7 +252,7 @@ def test_lists_become_those_of_the_source(before: int, after: int) -> None:
     installed = Installed(0, old, PAGE)
     installed.commit(new)
     assert tuple(aimed.goal for aimed in installed.quota.goals.aimed) == new.quotas.goals
-    assert installed.deed.dests == new.dests
+    assert installed.request.dests == new.dests
 
 
 def test_a_quota_takes_all_values() -> None:
@@ -277,7 +277,7 @@ def test_a_quota_takes_all_values() -> None:
 def test_a_filter_of_pages_becomes_that_of_the_source(filter: Filter) -> None:
     installed = Installed(0, Scheme(ops_filters=(Filter(FilterType.ANON, False, True),)), PAGE)
     installed.commit(Scheme(ops_filters=(filter,)))
-    assert installed.deed.page_filters == (filter,)
+    assert installed.request.page_filters == (filter,)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_a_scheme_becomes_the_source_and_keeps_its_past() -> None:
     for scheme in (new, replace(new, action=Action.MIGRATE_HOT, target_nid=5)):
         installed.commit(scheme)
         assert installed.scheme == scheme
-        assert (installed.deed.action, installed.deed.target_nid) == (scheme.action, scheme.target_nid)
+        assert (installed.request.action, installed.request.target_nid) == (scheme.action, scheme.target_nid)
     assert installed.stats.nr_tried == 7
 
 
@@ -369,7 +369,7 @@ def test_patterns_in_seconds_follow_the_intervals() -> None:
     ],
 )
 def test_watermarks(was: bool, free: int | None, active: bool, wait: int) -> None:
-    gate = Gate(MARKS)
+    gate = WatermarkState(MARKS)
     assert gate.active, "new schemes start active"
     gate.active = was
     assert gate.check(lambda: free) == wait
@@ -380,7 +380,7 @@ def test_watermarks(was: bool, free: int | None, active: bool, wait: int) -> Non
 
 
 def test_without_a_metric_nothing_is_asked() -> None:
-    gate = Gate(Watermarks(high=5, mid=4, low=3, interval_us=7))
+    gate = WatermarkState(Watermarks(high=5, mid=4, low=3, interval_us=7))
     assert gate.check(lambda: pytest.fail("asked")) == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from udamon.errors import CannotError, ConfigError
 from udamon.workload.config import load, parse
-from udamon.workload.spec import DEFAULT_RATE, Pattern, Phase, Workload, WorkRegion, format_workload
+from udamon.workload.spec import DEFAULT_RATE, Pattern, Workload, WorkloadPhase, WorkRegion, format_workload
 
 CLASSIC = """#regions
 # name, length, initial data file
@@ -34,8 +34,8 @@ def test_a_plain_masim_configuration() -> None:
     assert parse(CLASSIC) == Workload(
         (WorkRegion("a", 104857600, "none"), WorkRegion("b", 8192)),
         (
-            Phase("first phase", 5_000_000_000, (Pattern("a", True, 64, 80.0, "wo"),)),
-            Phase(
+            WorkloadPhase("first phase", 5_000_000_000, (Pattern("a", True, 64, 80.0, "wo"),)),
+            WorkloadPhase(
                 "second",
                 2_500_500_000,
                 (Pattern("b", False, 4096, 50.5, "rw"), Pattern("a", True, 64, 1.0, "wo")),
@@ -48,7 +48,7 @@ def test_a_plain_masim_configuration() -> None:
 def test_carriage_returns_and_sizes_as_people_write_them() -> None:
     workload = parse("a, 100M\r\nb, 1 GiB, /some/file\r\n\r\np\r\n100\r\n")
     assert [(r.size, r.init) for r in workload.regions] == [(100 << 20, None), (1 << 30, "/some/file")]
-    assert workload.phases == (Phase("p", 100_000_000),)
+    assert workload.phases == (WorkloadPhase("p", 100_000_000),)
 
 
 def test_sizes_are_rounded_up_to_a_page() -> None:

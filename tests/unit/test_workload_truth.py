@@ -10,7 +10,7 @@ import pytest
 from udamon.model import PAGE_SIZE, Range
 from udamon.workload.config import parse
 from udamon.workload.layout import SIMULATED_BASE, Kind, place
-from udamon.workload.pieces import Layer, Piece, combine, join
+from udamon.workload.pieces import Layer, PatternPiece, combine, join
 from udamon.workload.truth import Truth
 
 MS = 1_000_000
@@ -178,10 +178,13 @@ def test_an_aggregation_of_a_moving_window() -> None:
 
 
 def test_combine_and_join() -> None:
-    layers = [Layer([[Piece(0, 4, 0.5)], [Piece(2, 6, 0.5)]], 1), Layer([[]], 3)]
+    layers = [Layer([[PatternPiece(0, 4, 0.5)], [PatternPiece(2, 6, 0.5)]], 1), Layer([[]], 3)]
     assert combine(layers) == [(0, 2, 0.125, 0.5), (2, 4, 0.1875, 0.75), (4, 6, 0.125, 0.5)]
     assert combine([]) == []
-    assert join([Piece(0, 1, 0.5), Piece(1, 2, 0.5), Piece(3, 4, 0.5)]) == ((0, 2, 0.5), (3, 4, 0.5))
+    assert join([PatternPiece(0, 1, 0.5), PatternPiece(1, 2, 0.5), PatternPiece(3, 4, 0.5)]) == (
+        (0, 2, 0.5),
+        (3, 4, 0.5),
+    )
 
 
 def test_segments_are_the_pieces_in_arrays() -> None:

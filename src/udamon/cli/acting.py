@@ -12,12 +12,12 @@ from pathlib import Path
 
 from udamon import console
 from udamon.cli import acting_flags, acting_report, monitor
-from udamon.cli.acting_report import Account
+from udamon.cli.acting_report import ActingReport
 from udamon.cli.child import Child
 from udamon.cli.half_used import HalfUsed
-from udamon.cli.line import Line
 from udamon.cli.monitor import Monitor
 from udamon.cli.progress import Progress
+from udamon.cli.progress_line import ProgressLine
 from udamon.cli.rereading import Rereading
 from udamon.cli.running import follow, parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
@@ -26,12 +26,12 @@ from udamon.core.scheme import Action, SchemeStatus
 from udamon.errors import CannotError, UdamonError, UsageError
 from udamon.linux import features
 from udamon.linux.cgroup import find_cgroup
-from udamon.modules.hands import Hands, hands_for
+from udamon.modules.action_backends import ActionBackend, hands_for
 from udamon.modules.work import AnyWork, Work, patterns_for, schemes_for_kernel
 from udamon.ops.coverage import line as line_of
 from udamon.schemes.config_pattern import WantedScheme
-from udamon.schemes.filters import deeds
-from udamon.schemes.governor import Limits
+from udamon.schemes.filters import action_requests
+from udamon.schemes.governor import PressureLimits
 from udamon.text import lines
 
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, job: Job) -> int:
     """Monitor and act until the target, the duration or the user ends it; passes a COMMAND's status on."""
     check(args)
     monitor.validate(args)
-    acting_flags.spared(args)
+    acting_flags.exclusions(args)
     acting_flags.limits(args)
     wanted = job.read()  # nothing is started for schemes that are wrong
     duration = parse_duration(args.duration)
@@ -98,7 +98,7 @@ class _Session:
             raise
         self._reread = Rereading(job.file, hang_up)
         self._progress = Progress(kdamond_cpu_ns=lambda: built.engine.kdamond_cpu_ns or 0)
-        self._line = Line(sys.stderr, quiet=args.quiet, shared=child is not None)
+        self._line = ProgressLine(sys.stderr, quiet=args.quiet, shared=child is not None)
         self._half_used = HalfUsed() if built.via == "refs" else None
 
     def run(self, duration: float | None, stopped: threading.Event) -> str:
@@ -126,12 +126,12 @@ class _Session:
         if not self._job.dry or self._built.via == "kernel":
             return []
         try:
-            actor = _hands(self._args, replace(self._job, dry=False), self._built).actor
+            actor = _backend(self._args, replace(self._job, dry=False), self._built).actor
         except CannotError as error:
             return [f"this could not be applied here: {error}"]
         try:
             schemes = enumerate(scheme.scheme for scheme in self._wanted)
-            found = [(index, actor.missing(deeds(scheme)[0])) for index, scheme in schemes]
+            found = [(index, actor.missing(action_requests(scheme)[0])) for index, scheme in schemes]
         finally:
             actor.close()
         return [f"scheme {index} could not be applied here: {why}" for index, why in found if why is not None]
@@ -162,19 +162,19 @@ class _Session:
         except UdamonError as error:
             self._line.say(f"{error} All stays as it was.")
 
-    def _account(self, *, ended: bool = False) -> Account:
+    def _account(self, *, ended: bool = False) -> ActingReport:
         work, progress, statuses = self._work, self._progress, self._work.statuses()
         half_used = self._half_used
-        return Account(
+        return ActingReport(
             statuses=statuses,
             seconds=progress.seconds,
             cpu_share=progress.cpu_share,
             start_cpu_seconds=progress.start_cpu_seconds,
             dry=self._job.dry,
             passes=work.passes,
-            refaulted=work.hands.refaulted,
-            left=dict(work.hands.left) if ended else {},  # until then its owner is at it
-            resident=work.hands.resident,
+            refaulted=work.backend.refaulted,
+            left=dict(work.backend.left) if ended else {},  # until then its owner is at it
+            resident=work.backend.resident,
             held=work.held,
             half_used={}
             if half_used is None
@@ -199,7 +199,7 @@ def _work(args: argparse.Namespace, job: Job, built: Monitor, wanted: Sequence[W
 
     engine = built.engine
     # What this machine suffers says nothing of a simulated target.
-    limits = Limits(None, None) if job.dry or args.sim is not None else acting_flags.limits(args)
+    limits = PressureLimits(None, None) if job.dry or args.sim is not None else acting_flags.limits(args)
     cgroups = {} if args.cgroup is None else {f"cgroup {args.cgroup}": find_cgroup(args.cgroup)}
     if isinstance(engine, KernelEngine):
         from udamon.modules.kernel_work import KernelWork
@@ -208,12 +208,12 @@ def _work(args: argparse.Namespace, job: Job, built: Monitor, wanted: Sequence[W
             raise UsageError("with --via kernel the kernel chooses the pages; leave --include out.")
         return KernelWork(engine, wanted, dry=job.dry, limits=limits, cgroups=cgroups)
     assert isinstance(engine, Kdamond)
-    return Work(engine, wanted, _hands(args, job, built), limits=limits, cgroups=cgroups)
+    return Work(engine, wanted, _backend(args, job, built), limits=limits, cgroups=cgroups)
 
 
-def _hands(args: argparse.Namespace, job: Job, built: Monitor) -> Hands:
+def _backend(args: argparse.Namespace, job: Job, built: Monitor) -> ActionBackend:
     if job.by_cgroup and not job.dry:
-        from udamon.modules.cgroup_reclaim import CgroupHands
+        from udamon.modules.cgroup_reclaim import CgroupBackend
 
-        return CgroupHands(args.cgroup)
-    return hands_for(built.ops, acting_flags.spared(args), dry=job.dry, sim_memory=built.sim_memory)
+        return CgroupBackend(args.cgroup)
+    return hands_for(built.ops, acting_flags.exclusions(args), dry=job.dry, sim_memory=built.sim_memory)

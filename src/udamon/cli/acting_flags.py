@@ -11,8 +11,8 @@ from udamon.cli import monitor
 from udamon.core.scheme import WatermarkMetric
 from udamon.errors import UsageError
 from udamon.modules.parameters import readings, with_file, with_texts
-from udamon.ops.acting.spared import Spared
-from udamon.schemes.governor import Limits
+from udamon.ops.acting.exclusions import Exclusions
+from udamon.schemes.governor import PressureLimits
 from udamon.units import parse_share, parse_size
 
 _P = TypeVar("_P")
@@ -152,21 +152,21 @@ def _check_watermarks(parameters: object, flags: Iterable[str]) -> None:
         raise UsageError(f"{flag} is of use with --wmarks-metric free_mem_rate; add that, or leave it out.")
 
 
-def spared(args: argparse.Namespace) -> Spared:
+def exclusions(args: argparse.Namespace) -> Exclusions:
     """What to leave alone. Raises UsageError."""
     wanted = {word.strip() for word in args.include.split(",")} - {""}
     unknown = sorted(wanted - set(KINDS))
     if unknown:
         raise UsageError(f"--include knows {', '.join(KINDS)}, and not {unknown[0]!r}.")
-    return Spared(**{kind: kind not in wanted for kind in KINDS})
+    return Exclusions(**{kind: kind not in wanted for kind in KINDS})
 
 
-def limits(args: argparse.Namespace) -> Limits:
+def limits(args: argparse.Namespace) -> PressureLimits:
     """What targets may suffer. Raises UsageError."""
     faults, psi = args.max_major_faults.strip(), args.max_psi.strip()
     if faults != "off" and not faults.isdecimal():
         raise UsageError(f"--max-major-faults {faults} is no number of faults a second; give 100, or off.")
-    return Limits(
+    return PressureLimits(
         max_major_faults=None if faults == "off" else float(faults),
         max_psi=None if psi == "off" else parse_share(psi),
     )

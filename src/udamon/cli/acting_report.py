@@ -12,7 +12,7 @@ from udamon.units import format_size, format_time
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ActingReport:
     """How far acting has come: `statuses` of all schemes, and what is told beside them.
 
     `dry`: nothing was done. `refaulted`: bytes of what was moved that came back, None where nobody looks. `left`:
@@ -52,7 +52,7 @@ class Account:
         return sum(looked)
 
 
-def line(account: Account) -> str:
+def line(account: ActingReport) -> str:
     """How acting is doing, in one line."""
     several = len(account.statuses) > 1
     parts = [_one(account, status, named=several) for status in account.statuses]
@@ -64,7 +64,7 @@ def line(account: Account) -> str:
     return "  ".join([time, *parts, f"monitor {account.cpu_share:.1%} CPU"])
 
 
-def _one(account: Account, status: SchemeStatus, *, named: bool) -> str:
+def _one(account: ActingReport, status: SchemeStatus, *, named: bool) -> str:
     action, stats = status.scheme.action, status.stats
     number = f"{status.index} " if named else ""
     if account.dry or action is Action.STAT:
@@ -86,7 +86,7 @@ def _one(account: Account, status: SchemeStatus, *, named: bool) -> str:
     return text
 
 
-def _half_used(account: Account, status: SchemeStatus) -> str:
+def _half_used(account: ActingReport, status: SchemeStatus) -> str:
     """Why a scheme does little though memory lies idle; "" where it did more than what it cannot have."""
     stats, size = status.stats, account.half_used.get(status.index, 0)
     moved = stats.sz_applied if stats.sz_moved is None else stats.sz_moved
@@ -96,7 +96,7 @@ def _half_used(account: Account, status: SchemeStatus) -> str:
     return f"{format_size(size)} untouched lie in mappings that are used in part, and refs cannot tell which pages"
 
 
-def summary(account: Account, stopped_by: str) -> Shown:
+def summary(account: ActingReport, stopped_by: str) -> Shown:
     """The totals, in some lines."""
     found = [f"{format_time(round(account.seconds, 1))}, ended by {stopped_by}; {_cost(account)}"]
     found += [f"scheme {_totals(account, status)}" for status in account.statuses]
@@ -114,12 +114,12 @@ def summary(account: Account, stopped_by: str) -> Shown:
     return lines(found)
 
 
-def _cost(account: Account) -> str:
+def _cost(account: ActingReport) -> str:
     start = format_time(round(account.start_cpu_seconds, 2))
     return f"the monitor took {account.cpu_share:.2%} of a CPU, after {start} of CPU to start"
 
 
-def _totals(account: Account, status: SchemeStatus) -> str:
+def _totals(account: ActingReport, status: SchemeStatus) -> str:
     stats, index = status.stats, status.index
     nothing_done = account.dry or status.scheme.action is Action.STAT
     size = _met(account, status) if nothing_done else stats.sz_tried
@@ -133,13 +133,13 @@ def _totals(account: Account, status: SchemeStatus) -> str:
     return f"{tried}, advised {format_size(stats.sz_applied)}{moved}{full}"
 
 
-def _met(account: Account, status: SchemeStatus) -> int:
+def _met(account: ActingReport, status: SchemeStatus) -> int:
     """What was tried where nothing is done: the same memory matches again and again, and counts once."""
     different = account.passes.different(status.index)
     return status.stats.sz_tried if different is None else different
 
 
-def document(account: Account, stopped_by: str, more: Mapping[str, object]) -> dict[str, object]:
+def document(account: ActingReport, stopped_by: str, more: Mapping[str, object]) -> dict[str, object]:
     """What --json prints: the totals, `more`, and each scheme."""
     return {
         "schema": 1,
@@ -159,7 +159,7 @@ def document(account: Account, stopped_by: str, more: Mapping[str, object]) -> d
     }
 
 
-def _scheme(account: Account, status: SchemeStatus) -> dict[str, object]:
+def _scheme(account: ActingReport, status: SchemeStatus) -> dict[str, object]:
     passes, index = account.passes, status.index
     return {
         "action": str(status.scheme.action),

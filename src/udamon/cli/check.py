@@ -59,10 +59,10 @@ def run(args: argparse.Namespace) -> int:
     from udamon.report import checks
     from udamon.report.common import common_keys, common_lines
     from udamon.report.filters import Filters
-    from udamon.report.source import Source
+    from udamon.report.source import RecordingSource
     from udamon.text import lines
 
-    limits = checks.Limits.parse(
+    limits = checks.CheckLimits.parse(
         level=args.level,
         max_wss=args.max_wss,
         min_wss=args.min_wss,
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     )
     with (
         removing(),
-        Source(open_recording(args.file, limits=reading.limits(args)), filters) as source,
+        RecordingSource(open_recording(args.file, limits=reading.limits(args)), filters) as source,
     ):
         found = checks.measure(source, limits, allow_damaged=args.allow_damaged)
         keys, said = common_keys(source), common_lines(source)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from udamon import console
 from udamon.control.kdamonds import Kdamonds
-from udamon.control.mounting import Places
+from udamon.control.mounting import ServedPaths
 from udamon.control.nodes import parse_version, shape_at
 from udamon.control.tree import Tree
 from udamon.core.policies import POLICIES
@@ -96,7 +96,7 @@ def _mount(args: argparse.Namespace) -> int:
     point = Path(args.directory)
     events = None if args.events is None else Path(args.events)
     old = None if args.debugfs is None else Path(args.debugfs)
-    _serve(args, Places(point, old, events), lambda: console.say(f"serving {point}; Ctrl-C ends it."))
+    _serve(args, ServedPaths(point, old, events), lambda: console.say(f"serving {point}; Ctrl-C ends it."))
     return 0
 
 
@@ -129,11 +129,11 @@ def _check(args: argparse.Namespace) -> None:
     _assembly(args, None)
 
 
-def _serve(args: argparse.Namespace, places: Places, ready: Callable[[], None]) -> None:
+def _serve(args: argparse.Namespace, places: ServedPaths, ready: Callable[[], None]) -> None:
+    from udamon.control.debugfs_files import DebugfsFiles
     from udamon.control.event_stream import EventStream
     from udamon.control.files import AdminFiles
     from udamon.control.mounting import Mount, serve
-    from udamon.control.old_files import OldFiles
     from udamon.control.tracepoints import Listeners
     from udamon.control.user_tracepoints import UserTracepoints
     from udamon.linux.tracefs import tracefs_root
@@ -148,7 +148,7 @@ def _serve(args: argparse.Namespace, places: Places, ready: Callable[[], None]) 
     assembly = _assembly(args, Listeners(listeners) if listeners else None)
     kdamonds = Kdamonds(assembly, _cgroup_exists, time.monotonic_ns)
     kdamonds.tree = tree = Tree(kdamonds, version, assembly.operations)
-    old = OldFiles(assembly, kdamonds.any_running, version)
+    old = DebugfsFiles(assembly, kdamonds.any_running, version)
     kdamonds.excluded = old.any_running
     mounts = [Mount(places.new, AdminFiles(tree))]
     if places.old is not None:

@@ -15,7 +15,7 @@ from udamon.linux.pid_namespace import require_own
 
 if TYPE_CHECKING:
     from udamon.cli.monitor import Monitor
-    from udamon.live.session import Session, Wish
+    from udamon.live.session import Session, WatchRequest
     from udamon.live.state import LiveState
 
 
@@ -48,14 +48,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace, given: bool) -> None:
-    from udamon.live.session import Wish
+    from udamon.live.session import WatchRequest
 
     if given:
         targets.check(args)
     else:
         require_own()  # none could be chosen
         # The flags have to fit any process that may be chosen.
-        targets.check(_as_wished(args, Wish(pid=os.getpid())))
+        targets.check(_as_wished(args, WatchRequest(pid=os.getpid())))
     if args.count < 1:
         raise UsageError(f"--count {args.count} lists nothing; give at least 1.")
     monitor.validate(args)
@@ -70,7 +70,7 @@ def _show(args: argparse.Namespace, child: Child | None, *, given: bool) -> None
     several = bool(args.children or args.cgroup or len(targets.pids(args.pid or [])) > 1)
     try:
         if given:
-            session.start(session.wish, None if several else 0)
+            session.start(session.watch_request, None if several else 0)
             LiveApp(session.state, session, several=several).run()
         else:
             LiveApp(session.state, session, offer=lambda: largest(args.count)).run()
@@ -83,8 +83,8 @@ def session_of(args: argparse.Namespace, state: LiveState, command_pid: int | No
     from udamon.engine.kdamond import Kdamond
     from udamon.live.session import Session
 
-    def build(wish: Wish) -> Monitor:
-        built = monitor.build(_as_wished(args, wish), command_pid)
+    def build(watch_request: WatchRequest) -> Monitor:
+        built = monitor.build(_as_wished(args, watch_request), command_pid)
         if isinstance(built.engine, Kdamond):
             # What the screen takes is not the monitor's: else a budget would pay for the picture.
             built.engine.charge(time.thread_time_ns)
@@ -93,13 +93,23 @@ def session_of(args: argparse.Namespace, state: LiveState, command_pid: int | No
     return Session(build, state)
 
 
-def _as_wished(args: argparse.Namespace, wish: Wish) -> argparse.Namespace:
+def _as_wished(args: argparse.Namespace, watch_request: WatchRequest) -> argparse.Namespace:
     """The arguments with what was changed inside."""
     wanted = argparse.Namespace(**vars(args))
-    if wish.pid is not None:
-        wanted.pid = [str(wish.pid)]
-    if wish.aggr is not None:
-        wanted.aggr, wanted.sample, wanted.overhead, wanted.intervals_goal = wish.aggr, None, None, None
-    if wish.overhead is not None:
-        wanted.overhead, wanted.sample, wanted.aggr, wanted.intervals_goal = wish.overhead, None, None, None
+    if watch_request.pid is not None:
+        wanted.pid = [str(watch_request.pid)]
+    if watch_request.aggr is not None:
+        wanted.aggr, wanted.sample, wanted.overhead, wanted.intervals_goal = (
+            watch_request.aggr,
+            None,
+            None,
+            None,
+        )
+    if watch_request.overhead is not None:
+        wanted.overhead, wanted.sample, wanted.aggr, wanted.intervals_goal = (
+            watch_request.overhead,
+            None,
+            None,
+            None,
+        )
     return wanted

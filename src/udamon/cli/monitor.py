@@ -251,7 +251,7 @@ def _by_samples(
 ) -> Monitor:
     from udamon.core.adaptive import AdaptivePolicy
     from udamon.engine.sample_budget import SampleBudget
-    from udamon.engine.tuner import GoalTuner, IntervalBudget
+    from udamon.engine.tuner import IntervalBudget, IntervalGoalTuner
     from udamon.engine.watch import SampledWatch
 
     policy = make_policy(args.policy or DEFAULT_POLICY, random)
@@ -259,7 +259,7 @@ def _by_samples(
     share = overhead_of(args)
     tuner: Tuner | None = None
     if attrs.goal.aggrs:
-        tuner = GoalTuner()
+        tuner = IntervalGoalTuner()
     elif share is not None and isinstance(policy, AdaptivePolicy):
         tuner = SampleBudget(policy, watch, share)
     elif share is not None and args.overhead is not None:

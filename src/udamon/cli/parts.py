@@ -16,12 +16,12 @@ from udamon.text import Shown, lines
 
 if TYPE_CHECKING:
     from udamon.report.filters import Filters
-    from udamon.report.source import Source
+    from udamon.report.source import RecordingSource
 
 Found = tuple[dict[str, Any], Callable[[], Shown]]
 """The JSON document, and what makes the text for people."""
 
-Make = Callable[[argparse.Namespace, "Source"], Found]
+Make = Callable[[argparse.Namespace, "RecordingSource"], Found]
 
 TOP = 10
 """Mappings that a report is made for, unless --by-top says otherwise."""
@@ -45,7 +45,7 @@ _SENSELESS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReportPart:
     """What one of the reports is about: `about` is for JSON, `filters` choose it."""
 
     label: str
@@ -92,14 +92,14 @@ def divided(args: argparse.Namespace) -> str | None:
     return None if own else str(args.by)
 
 
-def make(args: argparse.Namespace, source: Source, by: str, make_one: Make) -> Found:
+def make(args: argparse.Namespace, source: RecordingSource, by: str, make_one: Make) -> Found:
     """The report `make_one` for each part. Raises RecordingError when there is none, or nothing to tell of any."""
-    from udamon.report.source import Source
+    from udamon.report.source import RecordingSource
 
-    found: list[tuple[Part, Found | RecordingError]] = []
+    found: list[tuple[ReportPart, Found | RecordingError]] = []
     for part in _parts(args, source, by):
         try:
-            with Source(source.recording, part.filters) as one:
+            with RecordingSource(source.recording, part.filters) as one:
                 found.append((part, make_one(args, one)))
         except (
             RecordingError
@@ -113,19 +113,19 @@ def make(args: argparse.Namespace, source: Source, by: str, make_one: Make) -> F
     return document, lambda: lines(each for text in _texts(found) for each in text)
 
 
-def _document(part: Part, found: Found | RecordingError) -> dict[str, Any]:
+def _document(part: ReportPart, found: Found | RecordingError) -> dict[str, Any]:
     if isinstance(found, RecordingError):
         return part.about | {"report": None, "why": str(found)}
     return part.about | {"report": found[0]}
 
 
-def _texts(found: Sequence[tuple[Part, Found | RecordingError]]) -> Iterator[list[str]]:
+def _texts(found: Sequence[tuple[ReportPart, Found | RecordingError]]) -> Iterator[list[str]]:
     for number, (part, one) in enumerate(found):
         text = f"nothing to tell: {one}" if isinstance(one, RecordingError) else one[1]()
         yield [*(["", ""] if number else []), f"== {part.label}", "", text]
 
 
-def _parts(args: argparse.Namespace, source: Source, by: str) -> Iterator[Part]:
+def _parts(args: argparse.Namespace, source: RecordingSource, by: str) -> Iterator[ReportPart]:
     from udamon.report.catalog import Catalog
 
     catalog, filters = Catalog(source.recording), source.filters
@@ -133,7 +133,7 @@ def _parts(args: argparse.Namespace, source: Source, by: str) -> Iterator[Part]:
         for (target,) in source.query("SELECT DISTINCT target FROM regions ORDER BY target"):
             info = catalog.target(target)
             about = {"target": target, "pid": info.pid, "label": info.label}
-            yield Part(info.label, about, replace(filters, targets=(target,)))
+            yield ReportPart(info.label, about, replace(filters, targets=(target,)))
         return
     from udamon.report import hot_cold
 
@@ -150,7 +150,7 @@ def _parts(args: argparse.Namespace, source: Source, by: str) -> Iterator[Part]:
             "kind": owner.kind, "guess": owner.guess, "start": owner.start,
         }  # fmt: skip
         pieces = [(owner.target, piece.start, piece.end) for piece in owner.pieces]
-        yield Part(
+        yield ReportPart(
             f"{owner.place} of {info.label}" if many else owner.place,
             about,
             replace(filters, targets=(owner.target,), mapping=None, pieces=_joined(pieces)),

@@ -17,7 +17,7 @@ from udamon.units import format_size
 if TYPE_CHECKING:
     from udamon.report.catalog import Catalog
     from udamon.report.charts import Drawing
-    from udamon.report.source import Source
+    from udamon.report.source import RecordingSource
 
 CHARTS = ("heatmap", "wss", "access")
 """The reports that have a chart of their own."""
@@ -88,7 +88,7 @@ def _same_for_same(out: str) -> int | str:
     return os.path.realpath(out) if number is None else number
 
 
-def write(args: argparse.Namespace, source: Source, resolution: tuple[int, int] | None) -> None:
+def write(args: argparse.Namespace, source: RecordingSource, resolution: tuple[int, int] | None) -> None:
     """Write the files and say on stderr what they are; heatmaps have `resolution` cells. Raises UdamonError."""
     read = identities([args.file, *source.recording.paths])
     if args.html is not None:
@@ -106,13 +106,13 @@ def write(args: argparse.Namespace, source: Source, resolution: tuple[int, int] 
             _save(args, png_out, png(drawing), read)
 
 
-def _page(source: Source, resolution: tuple[int, int] | None) -> str:
+def _page(source: RecordingSource, resolution: tuple[int, int] | None) -> str:
     from udamon.report import page, page_html
 
     return page_html.html(page.document(page.measure(source, *(resolution or (page.ROWS, page.COLUMNS)))))
 
 
-def _drawing(report: str, source: Source, resolution: tuple[int, int]) -> Drawing:
+def _drawing(report: str, source: RecordingSource, resolution: tuple[int, int]) -> Drawing:
     from udamon.report import charts_bars, charts_curve, charts_heatmap, page_cells, page_curves
     from udamon.report.catalog import Catalog
     from udamon.report.heatmap import span

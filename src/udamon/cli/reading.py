@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from udamon import console
 
 if TYPE_CHECKING:
-    from udamon.record.limits import Limits
+    from udamon.record.limits import ReadLimits
     from udamon.record.reader import Recording
 
 FLAGS = ("max_memory", "max_rows", "max_depth")
@@ -27,12 +27,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-depth", metavar="N", type=int, help="nesting of JSON in it (default 32)")
 
 
-def limits(args: argparse.Namespace) -> Limits:
+def limits(args: argparse.Namespace) -> ReadLimits:
     """The limits that were given. Raises UsageError."""
-    from udamon.record.limits import DEFAULT, Limits
+    from udamon.record.limits import DEFAULT, ReadLimits
     from udamon.units import parse_size
 
-    return Limits(
+    return ReadLimits(
         memory=DEFAULT.memory if args.max_memory is None else parse_size(args.max_memory),
         rows=args.max_rows,
         depth=DEFAULT.depth if args.max_depth is None else args.max_depth,

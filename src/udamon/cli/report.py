@@ -16,7 +16,7 @@ from udamon.cli.parts import Found
 from udamon.text import Shown, escape, lines
 
 if TYPE_CHECKING:
-    from udamon.report.source import Source
+    from udamon.report.source import RecordingSource
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +99,7 @@ def _report(args: argparse.Namespace) -> Shown | None:
     from udamon.record.opening import open_recording
     from udamon.report.common import common_lines
     from udamon.report.filters import Filters
-    from udamon.report.source import Source
+    from udamon.report.source import RecordingSource
 
     filters = Filters.parse(
         time=args.time,
@@ -120,7 +120,7 @@ def _report(args: argparse.Namespace) -> Shown | None:
     with (
         removing(),
         Bar(sys.stderr) as bar,
-        Source(open_recording(args.file, bar.step, limits), filters) as source,
+        RecordingSource(open_recording(args.file, bar.step, limits), filters) as source,
     ):
         if drawn:
             pictures.write(args, source, _resolution(getattr(args, "resol", None)))
@@ -136,7 +136,7 @@ def _report(args: argparse.Namespace) -> Shown | None:
         return lines([text, *(each for sentence in said for each in ("", sentence))])
 
 
-def _wss(args: argparse.Namespace, source: Source) -> Found:
+def _wss(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report import wss
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
@@ -148,7 +148,7 @@ def _wss(args: argparse.Namespace, source: Source) -> Found:
     )
 
 
-def _heatmap(args: argparse.Namespace, source: Source) -> Found:
+def _heatmap(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report import heatmap
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
@@ -181,7 +181,7 @@ STYLES = (
 """damo's names for ways to show the regions of a moment."""
 
 
-def _access(args: argparse.Namespace, source: Source) -> Found:
+def _access(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.errors import UsageError
     from udamon.report import access
     from udamon.report.catalog import Catalog
@@ -212,7 +212,7 @@ def _access(args: argparse.Namespace, source: Source) -> Found:
     return access.document(report), lambda: access.render(report, Catalog(source.recording))
 
 
-def _by_heat(args: argparse.Namespace, source: Source, at: int | None) -> Found:
+def _by_heat(args: argparse.Namespace, source: RecordingSource, at: int | None) -> Found:
     from udamon.errors import UsageError
     from udamon.report import access, temperature
     from udamon.report.terminal import Terminal
@@ -240,7 +240,7 @@ def _weights(text: str) -> tuple[int, int, int]:
     return int(match[1]), int(match[2]), int(match[3])
 
 
-def _info(args: argparse.Namespace, source: Source) -> Found:
+def _info(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report import info
     from udamon.report.catalog import Catalog
 
@@ -248,7 +248,7 @@ def _info(args: argparse.Namespace, source: Source) -> Found:
     return info.document(report), lambda: info.render(report)
 
 
-def _json(document: dict[str, object], source: Source) -> Shown:
+def _json(document: dict[str, object], source: RecordingSource) -> Shown:
     import json
 
     from udamon.report.common import common_keys

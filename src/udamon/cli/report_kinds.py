@@ -13,7 +13,7 @@ from udamon.cli import reading
 from udamon.cli.parts import Found
 
 if TYPE_CHECKING:
-    from udamon.report.source import Source
+    from udamon.report.source import RecordingSource
 
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -53,18 +53,18 @@ def _definition(parser: argparse.ArgumentParser) -> None:
                         help="touched: bytes accessed (default); damo: sizes of regions accessed at all")  # fmt: skip
 
 
-def make(args: argparse.Namespace, source: Source) -> Found:
+def make(args: argparse.Namespace, source: RecordingSource) -> Found:
     """The report that `args` ask for. Raises UdamonError."""
     return _MAKE[args.report](args, source)
 
 
-def _footprint(args: argparse.Namespace, source: Source) -> Found:
+def _footprint(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report.diff import footprint_of
 
     return _series(args, source, footprint_of(source) if args.what == "auto" else args.what, args.by)
 
 
-def _nr_regions(args: argparse.Namespace, source: Source) -> Found:
+def _nr_regions(args: argparse.Namespace, source: RecordingSource) -> Found:
     found, render = _series(args, source, "regions", "process")
     found["regions"] = found.pop("bytes")
     for target in found["targets"]:
@@ -74,7 +74,7 @@ def _nr_regions(args: argparse.Namespace, source: Source) -> Found:
     return found, render
 
 
-def _series(args: argparse.Namespace, source: Source, definition: str, by: str) -> Found:
+def _series(args: argparse.Namespace, source: RecordingSource, definition: str, by: str) -> Found:
     from udamon.report import wss
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
@@ -85,7 +85,7 @@ def _series(args: argparse.Namespace, source: Source, definition: str, by: str) 
     return document, lambda: wss.render(report, catalog, Terminal.of_stdout())
 
 
-def _mappings(args: argparse.Namespace, source: Source) -> Found:
+def _mappings(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.errors import UsageError
     from udamon.report import hot_cold
     from udamon.report.catalog import Catalog
@@ -99,14 +99,14 @@ def _mappings(args: argparse.Namespace, source: Source) -> Found:
     )
 
 
-def _times(args: argparse.Namespace, source: Source) -> Found:
+def _times(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report import times
 
     report = times.measure(source, every=args.every)
     return times.document(report), lambda: times.render(report)
 
 
-def _phases(args: argparse.Namespace, source: Source) -> Found:
+def _phases(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report import phases
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
@@ -117,7 +117,7 @@ def _phases(args: argparse.Namespace, source: Source) -> Found:
     )
 
 
-def _right_size(args: argparse.Namespace, source: Source) -> Found:
+def _right_size(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report import right_size
     from udamon.report.terminal import Terminal
     from udamon.units import parse_share
@@ -126,19 +126,19 @@ def _right_size(args: argparse.Namespace, source: Source) -> Found:
     return right_size.document(report), lambda: right_size.render(report, Terminal.of_stdout())
 
 
-def _diff(args: argparse.Namespace, source: Source) -> Found:
+def _diff(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.record.opening import open_recording
     from udamon.report import diff
-    from udamon.report.source import Source
+    from udamon.report.source import RecordingSource
     from udamon.report.terminal import Terminal
 
-    with Source(open_recording(args.after, limits=reading.limits(args)), source.filters) as after:
+    with RecordingSource(open_recording(args.after, limits=reading.limits(args)), source.filters) as after:
         source.recordings.append(after.recording)
         report = diff.measure(source, after, args.definition)
     return diff.document(report), lambda: diff.render(report, Terminal.of_stdout())
 
 
-def _holistic(args: argparse.Namespace, source: Source) -> Found:
+def _holistic(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report import heatmap, holistic
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
@@ -149,7 +149,7 @@ def _holistic(args: argparse.Namespace, source: Source) -> Found:
     return holistic.document(report, catalog), lambda: holistic.render(report, catalog, terminal)
 
 
-_MAKE: dict[str, Callable[[argparse.Namespace, Source], Found]] = {
+_MAKE: dict[str, Callable[[argparse.Namespace, RecordingSource], Found]] = {
     "footprint": _footprint,
     "footprints": _footprint,
     "nr-regions": _nr_regions,

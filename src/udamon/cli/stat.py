@@ -10,8 +10,8 @@ from contextlib import closing
 from udamon import console, text
 from udamon.cli import acting_flags, monitor
 from udamon.cli.child import Child
-from udamon.cli.line import Line
 from udamon.cli.progress import Progress
+from udamon.cli.progress_line import ProgressLine
 from udamon.cli.running import follow, parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
 from udamon.modules.stat import REFRESH_S, Idleness, IdleWatch
@@ -55,7 +55,7 @@ def _watch(
     built = monitor.build(args, None if child is None else child.pid)
     engine, idle = built.engine, IdleWatch()
     progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
-    line = Line(sys.stderr, quiet=args.quiet, shared=child is not None, every=REFRESH_S)
+    line = ProgressLine(sys.stderr, quiet=args.quiet, shared=child is not None, every=REFRESH_S)
     for subscriber in (idle, progress, line):
         engine.bus.subscribe(subscriber)
     try:

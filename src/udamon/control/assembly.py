@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from udamon.control.pausing import GoalIfAny, Pausing
-from udamon.control.plan import Plan
+from udamon.control.pausing import OptionalIntervalsGoal, Pausing
+from udamon.control.plan import ContextPlan
 from udamon.control.running import Running
-from udamon.control.spaces import Spaces, opener
+from udamon.control.spaces import ContextSpaces, opener
 from udamon.control.tracepoints import Listener, Tracepoints
 from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import make_policy
-from udamon.core.scheme import Deed
+from udamon.core.scheme import ActionRequest
 from udamon.core.target import Target
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
@@ -34,25 +34,25 @@ SAMPLERS, CENSUSES = ("idle", "sim"), ("refs", "softdirty")
 NOTHING = Applied(0, 0)
 
 
-class Obliging:
-    """Takes every deed, as the kernel does: one that cannot be done here applies 0 bytes (semantics §4.3)."""
+class TolerantActor:
+    """Accepts every request, as the kernel does: one that cannot be carried out here applies 0 bytes (semantics §4.3)."""
 
     def __init__(self, actor: Actor | None, also_close: Callable[[], None] = lambda: None) -> None:
         """`also_close` is called at the end, too."""
         self._actor = actor
         self._also_close = also_close
-        self._undone: dict[Deed, bool] = {}
+        self._undone: dict[ActionRequest, bool] = {}
 
-    def missing(self, deed: Deed) -> str | None:
+    def missing(self, request: ActionRequest) -> str | None:
         return None
 
-    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
+    def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
         if self._actor is None:
             return NOTHING
-        undone = self._undone.get(deed)
+        undone = self._undone.get(request)
         if undone is None:
-            undone = self._undone[deed] = self._actor.missing(deed) is not None
-        return NOTHING if undone else self._actor.apply(target, start, end, deed)
+            undone = self._undone[request] = self._actor.missing(request) is not None
+        return NOTHING if undone else self._actor.apply(target, start, end, request)
 
     def close(self) -> None:
         if self._actor is not None:
@@ -81,24 +81,28 @@ class Assembly:
         """Those that avail_operations names."""
         return ("vaddr", "fvaddr") if self.via in CENSUSES else ("vaddr", "fvaddr", "paddr")
 
-    def __call__(self, plan: Plan, number: int) -> Running:
+    def __call__(self, plan: ContextPlan, number: int) -> Running:
         """Raises UdamonError for targets that cannot be watched, and leaves nothing open then."""
         if plan.operations not in self.operations:
             raise UsageError(
                 f"{self.via} cannot watch {plan.operations}; use one of {', '.join(self.operations)}."
             )
         clock = self.make_clock()
-        spaces = Spaces(plan.operations, plan.targets, opener(plan.operations, self.roots, self._simulated()))
+        spaces = ContextSpaces(
+            plan.operations, plan.targets, opener(plan.operations, self.roots, self._simulated())
+        )
         try:
             watch = self._watch(spaces, plan, clock)
             metrics = MachineMetrics(self.roots)
-            schemes = Schemes(plan.schemes, Obliging(self._actor(plan), metrics.close), metrics, clock.now_ns)
+            schemes = Schemes(
+                plan.schemes, TolerantActor(self._actor(plan), metrics.close), metrics, clock.now_ns
+            )
         except Exception:
             spaces.close()
             raise
         pausing = Pausing(schemes, paused=plan.pause)
         context = Context(spaces, watch, plan.attrs, schemes=pausing)
-        kdamond = Kdamond(context, clock, tuner=GoalIfAny(), name=f"kdamond.{number}")
+        kdamond = Kdamond(context, clock, tuner=OptionalIntervalsGoal(), name=f"kdamond.{number}")
         running = Running(kdamond, spaces, schemes, pausing, plan)
         if self.listener is not None:
             heard = Tracepoints(
@@ -127,7 +131,7 @@ class Assembly:
     def _simulated(self) -> list[Range] | None:
         return None if self.truth is None else self.truth.layout.ranges()
 
-    def _watch(self, spaces: Spaces, plan: Plan, clock: Clock) -> Watch:
+    def _watch(self, spaces: ContextSpaces, plan: ContextPlan, clock: Clock) -> Watch:
         if self.via in CENSUSES:
             census = open_census(self.via, spaces, self.roots, max_ranges=plan.attrs.max_nr_regions)
             return CensusWatch(census, clock)
@@ -140,7 +144,7 @@ class Assembly:
         sampler_ = open_sampler(self.via, self.roots, same_cpu=self.same_cpu)
         return SampledWatch(make_policy(self.policy, self.random), sampler_, self.random)
 
-    def _actor(self, plan: Plan) -> Actor | None:
+    def _actor(self, plan: ContextPlan) -> Actor | None:
         if not self.act or self.truth is not None:
             return None
         if plan.operations == "paddr":

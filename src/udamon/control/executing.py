@@ -15,7 +15,7 @@ from pathlib import Path
 
 from udamon import console
 from udamon.control import perf, private_sys
-from udamon.control.mounting import Places, mfusepy
+from udamon.control.mounting import ServedPaths, mfusepy
 from udamon.errors import CannotError, NotPermitted, UdamonError
 from udamon.files.temporary import TemporaryDirectory
 from udamon.linux import namespaces
@@ -27,7 +27,7 @@ DROPPED = [Capability.SYS_ADMIN, Capability.SYS_PTRACE, Capability.SYS_CHROOT]
 """What a command could leave its /sys with: mounts, the roots of other processes, another root."""
 
 
-Serve = Callable[[Places, Callable[[], None]], None]
+Serve = Callable[[ServedPaths, Callable[[], None]], None]
 """Serves until a signal; calls its second argument when all answer. Raises UdamonError."""
 
 
@@ -55,7 +55,7 @@ def private_damon(serve: Serve, *, debugfs: bool = False) -> Iterator[Mapping[st
             os.waitpid(server, 0)
 
 
-def _enter(scratch: Path, *, debugfs: bool) -> Places:
+def _enter(scratch: Path, *, debugfs: bool) -> ServedPaths:
     try:
         namespaces.private_mounts()
     except OSError as error:
@@ -68,10 +68,10 @@ def _enter(scratch: Path, *, debugfs: bool) -> Places:
     hidden = [each for each in (private_sys.DEBUGFS,) if each not in trees and (SYS / each).exists()]
     private_sys.build(private_sys.plan(private_sys.listing_of(SYS), trees, hidden), SYS, staging)
     old = SYS / private_sys.DEBUGFS if debugfs else None
-    return Places(SYS / private_sys.SYSFS, old, scratch / "events")
+    return ServedPaths(SYS / private_sys.SYSFS, old, scratch / "events")
 
 
-def _start(serve: Serve, places: Places) -> int:
+def _start(serve: Serve, places: ServedPaths) -> int:
     """The pid of a server that answers."""
     ready_read, ready_write = os.pipe()
     server = os.fork()
@@ -87,7 +87,7 @@ def _start(serve: Serve, places: Places) -> int:
     return server
 
 
-def _be_server(serve: Serve, places: Places, ready: int) -> None:
+def _be_server(serve: Serve, places: ServedPaths, ready: int) -> None:
     """Never returns. In a group of its own: Ctrl-C is meant for the command."""
     status = 1
     try:
@@ -122,7 +122,7 @@ def verify() -> None:
         )
 
 
-def environment(scratch: Path, places: Places) -> dict[str, str]:
+def environment(scratch: Path, places: ServedPaths) -> dict[str, str]:
     """Ours, with the stand-in for perf, which is made in `scratch`, first in PATH."""
     shim = scratch / "bin"
     shim.mkdir()

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from udamon.control.kinds import Value, refused
-from udamon.control.plan import CgroupExists, Plan, read_plan
+from udamon.control.plan import CgroupExists, ContextPlan, read_plan
 from udamon.control.running import Running, refusal
 from udamon.control.scheme_files import read_goals
 from udamon.control.tree import Directory, Tree
@@ -31,16 +31,16 @@ STATS = (
 )
 
 
-class Make(Protocol):
+class KdamondFactory(Protocol):
     """Makes a kdamond for a plan, not started. Raises UdamonError. `number` is how many run already."""
 
-    def __call__(self, plan: Plan, number: int) -> Running: ...
+    def __call__(self, plan: ContextPlan, number: int) -> Running: ...
 
 
 class Kdamonds:
     """The kdamonds of one tree. Implements tree.Commands; the tree calls it with its structure held."""
 
-    def __init__(self, make: Make, cgroup_exists: CgroupExists, now_ns: Callable[[], int]) -> None:
+    def __init__(self, make: KdamondFactory, cgroup_exists: CgroupExists, now_ns: Callable[[], int]) -> None:
         self._make = make
         self._cgroup_exists = cgroup_exists
         self._now_ns = now_ns

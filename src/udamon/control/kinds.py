@@ -112,7 +112,7 @@ class Keyword:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextKind:
     """Kept to the letter, the newline that the writer sent included, as in the kernel."""
 
     word: str = "text"
@@ -131,7 +131,7 @@ UINT_EINVAL = Number("uint", 0, 2**32 - 1, range_error=False)
 INT = Number("int", -(2**31), 2**31 - 1)
 INT_EINVAL = Number("int", -(2**31), 2**31 - 1, range_error=False)
 BOOL = Boolean()
-TEXT = Text()
+TEXT = TextKind()
 
 
 class Count(Number):

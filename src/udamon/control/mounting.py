@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from udamon.control.files import Files
-from udamon.control.served import Served
+from udamon.control.served import FuseOperations
 from udamon.errors import CannotError, MissingExtra, NotPermitted, NotSupported
 from udamon.linux.mounts import detach, mount_points
 
@@ -31,7 +31,7 @@ class Mount(NamedTuple):
     files: Files
 
 
-class Places(NamedTuple):
+class ServedPaths(NamedTuple):
     """Where a server serves: the files of sysfs, those of debugfs, and the stream of events."""
 
     new: Path
@@ -152,7 +152,7 @@ def _run(module: ModuleType, mount: Mount, ready: Callable[[], None]) -> None:
     options = {"auto_unmount": True} if shutil.which("fusermount3") else {}
     try:
         _file_system(module)(
-            Served(mount.files, answers),
+            FuseOperations(mount.files, answers),
             str(mount.point),
             foreground=True,
             fsname=NAME,
@@ -182,7 +182,7 @@ def _file_system(module: ModuleType) -> Callable[..., object]:
 
     class FileSystem(base):  # type: ignore[misc]
         def getattr_fuse_3(self, path: bytes, buf: Any, fip: object) -> int:
-            served: Served = self.operations
+            served: FuseOperations = self.operations
             mode = served.mode(path.decode(self.encoding, self.errors))
             answer = answers.get(mode)
             if answer is None:

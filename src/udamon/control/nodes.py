@@ -24,7 +24,7 @@ BASELINE: Version = (7, 2)
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class KeywordVersions:
     """Keywords, and since which kernel each is known."""
 
     since: dict[str, Version]
@@ -38,7 +38,7 @@ class Node:
     """One file. `kind` None: a file with a meaning of its own, `state` and `avail_operations`."""
 
     path: str
-    kind: Kind | Words | None
+    kind: Kind | KeywordVersions | None
     default: Value = 0
     since: Version = FIRST
     writable: bool = True
@@ -53,7 +53,7 @@ class Node:
         return isinstance(self.kind, kinds.Count)
 
     def kind_at(self, version: Version) -> Kind | None:
-        return self.kind.at(version) if isinstance(self.kind, Words) else self.kind
+        return self.kind.at(version) if isinstance(self.kind, KeywordVersions) else self.kind
 
 
 STATE_WORDS: dict[str, Version] = {
@@ -107,8 +107,8 @@ _A, _T, _S = f"{_C}/monitoring_attrs", f"{_C}/targets", f"{_C}/schemes/S"
 ULONG, UINT, INT, BOOL, TEXT = kinds.ULONG, kinds.UINT, kinds.INT, kinds.BOOL, kinds.TEXT
 
 
-def _always(values: type[GoalTuner] | type[WatermarkMetric], since: Version = FIRST) -> Words:
-    return Words({value.value: since for value in values})
+def _always(values: type[GoalTuner] | type[WatermarkMetric], since: Version = FIRST) -> KeywordVersions:
+    return KeywordVersions({value.value: since for value in values})
 
 
 def _range(path: str, low: int = 0, high: int = 0, since: Version = FIRST) -> list[Node]:
@@ -119,7 +119,7 @@ def _filters(directory: str, types: dict[str, Version], since: Version) -> list[
     f = f"{_S}/{directory}/F"
     return [
         Node(f"{_S}/{directory}/nr_filters", kinds.count(), 0, since),
-        Node(f"{f}/type", Words(types), "anon", since),
+        Node(f"{f}/type", KeywordVersions(types), "anon", since),
         Node(f"{f}/matching", BOOL, False, since),
         Node(f"{f}/allow", BOOL, False, max(since, (6, 14))),
         Node(f"{f}/memcg_path", TEXT, "", since),
@@ -141,7 +141,7 @@ NODES: tuple[Node, ...] = (
     Node(f"{_K}/refresh_ms", UINT, 0, (6, 17)),
     Node(f"{_K}/contexts/nr_contexts", kinds.count(1)),
     Node(f"{_C}/avail_operations", None, "", (5, 19), writable=False),
-    Node(f"{_C}/operations", Words(OPERATIONS), "vaddr"),
+    Node(f"{_C}/operations", KeywordVersions(OPERATIONS), "vaddr"),
     Node(f"{_C}/addr_unit", kinds.positive(), 1, (6, 18)),
     Node(f"{_C}/pause", BOOL, False, (7, 2)),
     Node(f"{_A}/intervals/sample_us", ULONG, 5_000),
@@ -154,7 +154,7 @@ NODES: tuple[Node, ...] = (
     *_range(f"{_A}/nr_regions", 10, 1_000),
     Node(f"{_A}/probes/nr_probes", kinds.count(4), 0, (7, 2)),
     Node(f"{_A}/probes/P/filters/nr_filters", kinds.count(), 0, (7, 2)),
-    Node(f"{_A}/probes/P/filters/F/type", Words({"anon": (7, 2), "memcg": (7, 2)}), "anon", (7, 2)),
+    Node(f"{_A}/probes/P/filters/F/type", KeywordVersions({"anon": (7, 2), "memcg": (7, 2)}), "anon", (7, 2)),
     Node(f"{_A}/probes/P/filters/F/matching", BOOL, False, (7, 2)),
     Node(f"{_A}/probes/P/filters/F/allow", BOOL, False, (7, 2)),
     Node(f"{_A}/probes/P/filters/F/path", TEXT, "", (7, 2)),
@@ -165,7 +165,7 @@ NODES: tuple[Node, ...] = (
     Node(f"{_T}/T/regions/R/start", ULONG),
     Node(f"{_T}/T/regions/R/end", ULONG),
     Node(f"{_C}/schemes/nr_schemes", kinds.count()),
-    Node(f"{_S}/action", Words(ACTIONS), "stat"),
+    Node(f"{_S}/action", KeywordVersions(ACTIONS), "stat"),
     Node(f"{_S}/apply_interval_us", ULONG, 0, (6, 7)),
     Node(f"{_S}/target_nid", INT, -1, (6, 11)),
     *_range(f"{_S}/access_pattern/sz"),
@@ -180,7 +180,7 @@ NODES: tuple[Node, ...] = (
     Node(f"{_S}/quotas/fail_charge_denom", kinds.UINT_EINVAL, 0, (7, 2)),
     *(Node(f"{_S}/quotas/weights/{name}_permil", UINT) for name in ("sz", "nr_accesses", "age")),
     Node(f"{_S}/quotas/goals/nr_goals", kinds.count(), 0, (6, 8)),
-    Node(f"{_S}/quotas/goals/G/target_metric", Words(METRICS), "user_input", (6, 9)),
+    Node(f"{_S}/quotas/goals/G/target_metric", KeywordVersions(METRICS), "user_input", (6, 9)),
     Node(f"{_S}/quotas/goals/G/target_value", ULONG, 0, (6, 8)),
     Node(f"{_S}/quotas/goals/G/current_value", ULONG, 0, (6, 8)),
     Node(f"{_S}/quotas/goals/G/nid", INT, 0, (6, 16)),
@@ -255,7 +255,7 @@ def rows() -> Iterator[tuple[str, str, str, str, str]]:
         if kind is None:
             word = ", ".join(STATE_WORDS) if node.path.endswith("state") else "names, one a line"
         else:
-            word = ", ".join(kind.since) if isinstance(kind, Words) else kind.word
+            word = ", ".join(kind.since) if isinstance(kind, KeywordVersions) else kind.word
         shown = node.kind_at(BASELINE)
         default = str(node.default) if shown is None else shown.show(node.default)
         yield node.path, f"{node.mode:o}", word, default, "{}.{}".format(*node.since)

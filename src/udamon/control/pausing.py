@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from udamon.core.attrs import Attrs
 from udamon.core.target import Target
-from udamon.engine.acting import Acted, Acting
+from udamon.engine.acting import Acting, ResetAges
 from udamon.engine.context import Context
-from udamon.engine.tuner import GoalTuner, Tuned
+from udamon.engine.tuner import IntervalGoalTuner, TunedAttrs
 from udamon.ops.base import Emit
 
 
@@ -34,7 +34,9 @@ class Pausing:
     def next_due(self) -> int | None:
         return self._schemes.next_due()
 
-    def apply(self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]) -> Sequence[Acted]:
+    def apply(
+        self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]
+    ) -> Sequence[ResetAges]:
         return self._schemes.apply(targets, sis, valid)
 
     def finish(self) -> None:
@@ -44,17 +46,17 @@ class Pausing:
         self._schemes.close()
 
 
-class GoalIfAny:
+class OptionalIntervalsGoal:
     """The kernel's interval tuning, for as long as the attributes have a goal."""
 
     def __init__(self) -> None:
-        self._tuner = GoalTuner()
+        self._tuner = IntervalGoalTuner()
 
-    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> Tuned | None:
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> TunedAttrs | None:
         return None
 
-    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> Tuned | None:
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> TunedAttrs | None:
         if not context.attrs.goal.aggrs:
-            self._tuner = GoalTuner()
+            self._tuner = IntervalGoalTuner()
             return None
         return self._tuner.tune(context, cpu_ns, window_ns)

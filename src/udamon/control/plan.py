@@ -32,7 +32,7 @@ class PlannedTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ContextPlan:
     """One context."""
 
     operations: str = "vaddr"
@@ -42,7 +42,7 @@ class Plan:
     pause: bool = False
 
 
-def read_plan(context: Directory, cgroup_exists: CgroupExists) -> Plan:
+def read_plan(context: Directory, cgroup_exists: CgroupExists) -> ContextPlan:
     """What the files of `context` ask for.
 
     Raises OSError as the kernel answers `on` and `commit`: EINVAL for attributes and targets, ENOMEM for a scheme.
@@ -57,10 +57,10 @@ def read_plan(context: Directory, cgroup_exists: CgroupExists) -> Plan:
     if operations == "paddr" and len(targets) > 1:
         raise refused(errno.EINVAL)
     schemes = tuple(read_scheme(scheme, cgroup_exists) for scheme in context.at("schemes").children())
-    return Plan(operations, attrs, targets, schemes, bool(context.get("pause", False)))
+    return ContextPlan(operations, attrs, targets, schemes, bool(context.get("pause", False)))
 
 
-def write_plan(context: Directory, plan: Plan) -> None:
+def write_plan(context: Directory, plan: ContextPlan) -> None:
     """Make the files of `context` say `plan`, as far as the kernel of this tree has the files."""
     context.put("operations", plan.operations)
     context.put("pause", plan.pause)

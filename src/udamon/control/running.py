@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from udamon.control.kinds import refused
 from udamon.control.pausing import Pausing
-from udamon.control.plan import Plan
-from udamon.control.spaces import Spaces
+from udamon.control.plan import ContextPlan
+from udamon.control.spaces import ContextSpaces
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Goal, SchemeStatus
 from udamon.core.tried import TriedRegions
@@ -31,7 +31,7 @@ class Running:
     """A kdamond at work. Its thread's id is its `pid`, and the thread carries `name`, as in the kernel."""
 
     def __init__(
-        self, kdamond: Kdamond, spaces: Spaces, schemes: Schemes, pausing: Pausing, plan: Plan
+        self, kdamond: Kdamond, spaces: ContextSpaces, schemes: Schemes, pausing: Pausing, plan: ContextPlan
     ) -> None:
         self.kdamond = kdamond
         self.spaces = spaces
@@ -93,7 +93,7 @@ class Running:
         """Raises OSError ECANCELED."""
         return self.ask(self.schemes.status)
 
-    def commit(self, plan: Plan) -> None:
+    def commit(self, plan: ContextPlan) -> None:
         """Go on with another plan (semantics §2.7). Raises OSError with the kernel's error number.
 
         Everything that can be refused is refused before anything changed, but for a target that ends meanwhile.
@@ -105,7 +105,7 @@ class Running:
         except UdamonError as error:
             raise refusal(error) from error
 
-    def _commit(self, plan: Plan) -> None:
+    def _commit(self, plan: ContextPlan) -> None:
         kdamond = self.kdamond
         self.schemes.check(plan.schemes)
         self.spaces.commit(plan.targets)

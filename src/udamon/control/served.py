@@ -40,7 +40,7 @@ class Handle:
         self.lock = threading.Lock()
 
 
-class Served:
+class FuseOperations:
     """The calls of mfusepy. Each may come on a thread of its own; one open file has one at a time, as in the kernel."""
 
     use_ns = True

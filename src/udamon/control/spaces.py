@@ -29,7 +29,7 @@ from udamon.ops.processes import named_process, self_only
 from udamon.ops.three_regions import three_regions
 
 
-class Places(Protocol):
+class TargetSpace(Protocol):
     """Where the memory of one planned target is. Each target has one of its own."""
 
     pid: int | None
@@ -120,7 +120,7 @@ class Process:
             self._pidfd = -1
 
 
-class Elsewhere:
+class NoProcessSpace:
     """Memory without a process: physical memory, or a simulated one. `lock` keeps others off, where there are any."""
 
     pid: int | None = None
@@ -152,20 +152,20 @@ class Elsewhere:
 class Open(Protocol):
     """Opens one planned target. Raises UdamonError."""
 
-    def __call__(self, planned: PlannedTarget) -> Places: ...
+    def __call__(self, planned: PlannedTarget) -> TargetSpace: ...
 
 
 def opener(operations: str, roots: Roots, simulated: Sequence[Range] | None = None) -> Open:
     """How targets of the operations set are opened; with `simulated`, all are this memory."""
 
-    def sim(planned: PlannedTarget) -> Places:
-        return Elsewhere(planned, simulated or ())
+    def sim(planned: PlannedTarget) -> TargetSpace:
+        return NoProcessSpace(planned, simulated or ())
 
-    def paddr(planned: PlannedTarget) -> Places:
+    def paddr(planned: PlannedTarget) -> TargetSpace:
         ram = () if planned.ranges else system_ram(roots.proc)
-        return Elsewhere(planned, ram, take_lock("paddr", "the physical memory", roots))
+        return NoProcessSpace(planned, ram, take_lock("paddr", "the physical memory", roots))
 
-    def process(planned: PlannedTarget) -> Places:
+    def process(planned: PlannedTarget) -> TargetSpace:
         return Process(planned, roots, fixed=operations == "fvaddr")
 
     if simulated is not None:
@@ -173,7 +173,7 @@ def opener(operations: str, roots: Roots, simulated: Sequence[Range] | None = No
     return paddr if operations == "paddr" else process
 
 
-class Spaces:
+class ContextSpaces:
     """All targets of a context. Only the kdamond's thread calls it once that runs."""
 
     def __init__(self, operations: str, planned: Sequence[PlannedTarget], open_one: Open) -> None:
@@ -181,7 +181,7 @@ class Spaces:
         self.name = operations
         self._open = open_one
         self._next_index = 0
-        self._places: list[tuple[int, Places]] = []
+        self._places: list[tuple[int, TargetSpace]] = []
         self._fresh: set[int] = set()
         for each in planned:
             try:
@@ -227,8 +227,8 @@ class Spaces:
 
         The caller then updates. Raises UdamonError before anything changed.
         """
-        kept: list[tuple[int, Places]] = []
-        dropped: list[Places] = []
+        kept: list[tuple[int, TargetSpace]] = []
+        dropped: list[TargetSpace] = []
         for position, (index, places) in enumerate(self._places):
             if position >= len(planned) or planned[position].obsolete:
                 dropped.append(places)
@@ -237,7 +237,7 @@ class Spaces:
         appended = planned[len(self._places) :]
         if any(each.obsolete for each in appended):
             raise UsageError("a target that is not watched yet is marked obsolete; leave it out.")
-        opened: list[Places] = []
+        opened: list[TargetSpace] = []
         try:
             for position, each in enumerate(planned[: len(self._places)]):
                 if not each.obsolete:
@@ -257,9 +257,9 @@ class Spaces:
         self,
         position: int,
         planned: PlannedTarget,
-        kept: list[tuple[int, Places]],
-        dropped: list[Places],
-        opened: list[Places],
+        kept: list[tuple[int, TargetSpace]],
+        dropped: list[TargetSpace],
+        opened: list[TargetSpace],
     ) -> None:
         index, places = self._places[position]
         if places.pid in (None, planned.pid):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from udamon.control.kinds import Keyword, Text, Value, refused, text_of
+from udamon.control.kinds import Keyword, TextKind, Value, refused, text_of
 from udamon.control.nodes import BASELINE, OPERATIONS, Node, Shape, Version, shape_at, state_words
 from udamon.errors import UsageError
 
@@ -287,7 +287,7 @@ class File:
         kind = self.node.kind_at(self._tree.version)
         assert kind is not None
         value = kind.parse(text)
-        if isinstance(kind, Text):
+        if isinstance(kind, TextKind):
             with self._tree.exclusive():
                 self.directory.values[self.name] = value
         else:
@@ -328,7 +328,7 @@ def _read_value(tree: Tree, file: File) -> str:
     assert kind is not None
     if file.node.counts:
         return str(file.directory.count)
-    if isinstance(kind, Text):
+    if isinstance(kind, TextKind):
         with tree.exclusive():
             return kind.show(file.directory[file.name])
     return kind.show(file.directory[file.name])

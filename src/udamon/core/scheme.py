@@ -217,7 +217,7 @@ class Scheme:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class ActionRequest:
     """What an operations set is asked to do to a range: the part of a scheme that ops need."""
 
     action: Action

@@ -13,7 +13,7 @@ from udamon.core.tried import Answer
 from udamon.ops.base import Emit
 
 
-class Acted(NamedTuple):
+class ResetAges(NamedTuple):
     """Bytes of a target whose age begins anew, because something was done to them."""
 
     target: Target
@@ -39,7 +39,9 @@ class Acting(Protocol):
     def next_due(self) -> int | None:
         """At which `sis` there is something to apply; None when nothing ever is."""
 
-    def apply(self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]) -> Sequence[Acted]:
+    def apply(
+        self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]
+    ) -> Sequence[ResetAges]:
         """Do what is due. Regions may be cut. Targets that are not `valid` any more are left alone.
 
         In mid-aggregation regions of the policy damon have a moving sum that is right at any tick; those of adaptive

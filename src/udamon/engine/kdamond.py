@@ -15,7 +15,7 @@ from udamon.engine.acting import Acting
 from udamon.engine.base import Worker
 from udamon.engine.bus import Bus
 from udamon.engine.context import Context
-from udamon.engine.tuner import Tuned, Tuner
+from udamon.engine.tuner import TunedAttrs, Tuner
 from udamon.errors import CannotError
 from udamon.model import Sharing, Snapshot
 from udamon.ops.base import Shared
@@ -209,7 +209,7 @@ class Kdamond(Worker):
             self._take(self._tuner.begin(self.context, self._cpu_ns))
         self._cpu_before = self._cpu_ns() + self.context.watch.target_cost_ns
 
-    def _take(self, tuned: Tuned | None) -> None:
+    def _take(self, tuned: TunedAttrs | None) -> None:
         if tuned is None:
             return
         if tuned.attrs is None:

@@ -18,7 +18,7 @@ from udamon.engine.base import Worker
 from udamon.engine.bus import Bus
 from udamon.engine.interval_stretch import IntervalStretch
 from udamon.engine.kernel_context import KernelContext
-from udamon.engine.kernel_rows import Aggregated, Tuned
+from udamon.engine.kernel_rows import Aggregated, KernelTuned
 from udamon.engine.kernel_schemes import KernelSchemes
 from udamon.engine.kernel_windows import Windows
 from udamon.engine.resident import Residents
@@ -193,7 +193,7 @@ class KernelEngine(Worker):
         for found in self._kernel.source.read():
             if found.time_ns < self._kernel.valid_from_ns:
                 continue  # while the kernel was told of changes: which of them held cannot be known
-            if isinstance(found, Tuned):
+            if isinstance(found, KernelTuned):
                 self._windows.tune(found)
                 continue
             if found.first:

@@ -15,7 +15,7 @@ from udamon.core.target import Target
 from udamon.engine import kernel_plan
 from udamon.engine.kernel_plan import Entry
 from udamon.engine.kernel_schemes import KernelSchemes
-from udamon.engine.kernel_source import Source, Traced, Tried
+from udamon.engine.kernel_source import KernelSource, Traced, Tried
 from udamon.errors import CannotError, NotSupported
 from udamon.linux.damon_tree import CONTEXT, GOAL, TRIED, Setting
 from udamon.linux.procfs import ProcessId, cpu_ns
@@ -43,13 +43,13 @@ class KernelContext:
         self._wanted = source
         self._claim = DamonClaim(roots)
         self.schemes = KernelSchemes(self._claim, ops, schemes)
-        self._source: Source | None = None
+        self._source: KernelSource | None = None
         self._kdamond: ProcessId | None = None
         self._cpu_before_ns = self._cpu_ns = 0
         self._tunes = False
 
     @property
-    def source(self) -> Source:
+    def source(self) -> KernelSource:
         assert self._source is not None, "the context is not open"
         return self._source
 
@@ -99,7 +99,7 @@ class KernelContext:
         self.schemes.set_up(self._source.settings())
         return attrs
 
-    def _open_source(self, attrs: Attrs) -> Source:
+    def _open_source(self, attrs: Attrs) -> KernelSource:
         root = tracefs_root(self._roots)
         if root is not None and self._wanted != "tried_regions":
             try:

@@ -27,7 +27,7 @@ class Aggregated(NamedTuple):
     rows: list[Row]
 
 
-class Tuned(NamedTuple):
+class KernelTuned(NamedTuple):
     """The kernel chose a new sampling interval; the aggregation interval keeps its number of samples.
 
     `one_more`: the next regions to come were still watched with the old one.
@@ -49,11 +49,11 @@ class Grouping:
         self._missing = 0  # events that the present target still needs
         self._rows: list[Row] = []
 
-    def feed(self, events: Iterable[TraceEvent]) -> Iterator[Aggregated | Tuned]:
+    def feed(self, events: Iterable[TraceEvent]) -> Iterator[Aggregated | KernelTuned]:
         """Take in events in the order of time; what is not complete waits for the next call."""
         for time_ns, name, values in events:
             if name == TUNED:
-                yield Tuned(time_ns, values[0], one_more=True)
+                yield KernelTuned(time_ns, values[0], one_more=True)
                 continue
             position, nr_regions, start, end, nr_accesses, age = values
             if not self._continues(position, start):

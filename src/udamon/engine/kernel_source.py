@@ -11,7 +11,7 @@ from typing import Protocol
 
 from udamon.core.attrs import Attrs
 from udamon.engine import kernel_plan, kernel_rows
-from udamon.engine.kernel_rows import Aggregated, Grouping, Row, Tuned
+from udamon.engine.kernel_rows import Aggregated, Grouping, KernelTuned, Row
 from udamon.linux.damon_tree import CONTEXT, INTERVALS, Setting
 from udamon.linux.tracefs import TraceInstance
 from udamon.ops.damon_claim import DamonClaim
@@ -23,7 +23,7 @@ _ENDED = {errno.ECANCELED, errno.EINVAL, errno.EPERM, errno.ENOENT, errno.ENODEV
 """What commands answer when the kdamond has ended in the meantime."""
 
 
-class Source(Protocol):
+class KernelSource(Protocol):
     """Where the engine gets what the kernel found."""
 
     name: str
@@ -37,7 +37,7 @@ class Source(Protocol):
     def settings(self) -> Iterator[Setting]:
         """Of the scheme that this source needs beside those that act; none where it needs none."""
 
-    def read(self) -> Iterator[Aggregated | Tuned]:
+    def read(self) -> Iterator[Aggregated | KernelTuned]:
         """What was found since the last time, in the order of time."""
 
     def pause_ns(self, attrs: Attrs) -> int:
@@ -77,7 +77,7 @@ class Traced:
     def settings(self) -> Iterator[Setting]:
         return iter(())
 
-    def read(self) -> Iterator[Aggregated | Tuned]:
+    def read(self) -> Iterator[Aggregated | KernelTuned]:
         return self._grouping.feed(self._trace.drain())
 
     def pause_ns(self, attrs: Attrs) -> int:
@@ -110,7 +110,7 @@ class Tried:
     def settings(self) -> Iterator[Setting]:
         return kernel_plan.scheme_of_everything(self._scheme)
 
-    def read(self) -> Iterator[Aggregated | Tuned]:
+    def read(self) -> Iterator[Aggregated | KernelTuned]:
         """Waits for the end of the present aggregation."""
         tree = self._claim.tree
         try:
@@ -130,7 +130,7 @@ class Tried:
         elif found:
             self.lost += self.targets
         if self._tunes:
-            yield Tuned(self._answered_ns, int(tree.read(f"{INTERVALS}/sample_us")), one_more=False)
+            yield KernelTuned(self._answered_ns, int(tree.read(f"{INTERVALS}/sample_us")), one_more=False)
 
     def pause_ns(self, attrs: Attrs) -> int:
         """Until a tenth before the next answer is due: waiting for it inside the kernel cannot be interrupted."""

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from udamon.core.attrs import Attrs
 from udamon.core.damon import touched_share
 from udamon.core.target import Target
-from udamon.engine.kernel_rows import Aggregated, Tuned
+from udamon.engine.kernel_rows import Aggregated, KernelTuned
 from udamon.engine.resident import overlaps
 from udamon.model import Range, Snapshot
 
@@ -39,7 +39,7 @@ class Windows:
         self.attrs, self._retuned = attrs, None
         self._share = self._shares()
 
-    def tune(self, tuned: Tuned) -> None:
+    def tune(self, tuned: KernelTuned) -> None:
         """The kernel chose a new interval itself."""
         aggr_us = tuned.sample_us * self.attrs.max_nr_accesses
         if tuned.sample_us != self.attrs.sample_us:

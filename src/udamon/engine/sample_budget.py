@@ -9,12 +9,12 @@ from typing import Protocol
 from udamon.core.attrs import Attrs
 from udamon.core.tuning import accesses_seen
 from udamon.engine.context import Context
-from udamon.engine.tuner import Tuned
+from udamon.engine.tuner import TunedAttrs
 
 SAMPLE_US = (5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000)
 """Sampling intervals to choose from; an aggregation has TICKS of them: from 100 ms to 10 s."""
 TICKS = 20
-CALM = 4
+MAX_BACKOFF_STEPS = 4
 """The longest where next to nothing is seen, by its place in SAMPLE_US: longer ones only where they must be."""
 FIRST = 2
 """The interval to begin with, by its place in SAMPLE_US: 25 ms, windows of 500 ms."""
@@ -29,7 +29,7 @@ class Budgeted(Protocol):
     checks: int
 
     @property
-    def resting(self) -> bool:
+    def backed_off(self) -> bool:
         """Nothing new was found for some time, so that most of the checks are not made."""
 
 
@@ -71,16 +71,16 @@ class SampleBudget:
         self._counted = (0, 0)  # checks, and what they took, before this aggregation
         self._since = 0
         self._since_ns = 0
-        self._was_resting = False
+        self._was_backed_off = False
         self._most_regions = 0
 
-    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> Tuned | None:
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> TunedAttrs | None:
         """Windows of 500 ms with few checks, until it is known what they cost."""
         self._policy.checks = FIRST_CHECKS
         self._most_regions = context.attrs.max_nr_regions
-        return Tuned(self._attrs(context.attrs), self._why)
+        return TunedAttrs(self._attrs(context.attrs), self._why)
 
-    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> Tuned | None:
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> TunedAttrs | None:
         checks = self._cost(cpu_ns)
         allowed = self._policy.checks
         self._saved_ns += self.share * window_ns - cpu_ns
@@ -119,17 +119,17 @@ class SampleBudget:
         left = self.share * window_ns + saved - self._rest_ns
         return max(int(left / self._check_ns), LEAST_CHECKS) if self._check_ns else FIRST_CHECKS
 
-    def _pay_for_the_rest(self, attrs: Attrs) -> Tuned:
+    def _pay_for_the_rest(self, attrs: Attrs) -> TunedAttrs:
         """The shortest windows of which half of the share pays for all but the checks, or the longest there are."""
         self._since = self._since_ns = 0
         while self._place + 1 < len(SAMPLE_US) and self._rest_takes_half(self._place):
             self._place += 1
-        return Tuned(self._attrs(attrs), self._why)
+        return TunedAttrs(self._attrs(attrs), self._why)
 
     def _rest_takes_half(self, place: int) -> bool:
         return self._rest_ns > 0.5 * self.share * SAMPLE_US[place] * TICKS * 1_000
 
-    def _change_intervals(self, context: Context) -> Tuned | None:
+    def _change_intervals(self, context: Context) -> TunedAttrs | None:
         attrs = context.attrs
         window_ns = attrs.aggr_us * 1_000
         rest = self._rest_ns / (self.share * window_ns)
@@ -137,19 +137,23 @@ class SampleBudget:
         seen = observed / possible if possible else 1.0
         self._since = self._since_ns = 0
         dear = rest > 0.5 or self._checks_at(self._place) < USEFUL_CHECKS
-        longest = len(SAMPLE_US) - 1 if dear else CALM if seen < self.SEEN_LITTLE else 0
+        longest = len(SAMPLE_US) - 1 if dear else MAX_BACKOFF_STEPS if seen < self.SEEN_LITTLE else 0
         if self._place < longest:
             self._place += 1
         elif rest > 0.5 and attrs.max_nr_regions > 2 * attrs.min_nr_regions:
             attrs = replace(attrs, max_nr_regions=max(attrs.max_nr_regions // 2, attrs.min_nr_regions))
-        elif self._place and (seen > self.SEEN_MOST or self._policy.resting is False) and self._shorter(rest):
+        elif (
+            self._place
+            and (seen > self.SEEN_MOST or self._policy.backed_off is False)
+            and self._shorter(rest)
+        ):
             self._place -= 1
         elif rest < 0.1 and attrs.max_nr_regions < self._most_regions:
             attrs = replace(attrs, max_nr_regions=min(attrs.max_nr_regions * 2, self._most_regions))
         else:
             return None
         new = self._attrs(attrs)
-        return None if new == context.attrs else Tuned(new, self._why)
+        return None if new == context.attrs else TunedAttrs(new, self._why)
 
     def _shorter(self, rest: float) -> bool:
         """With the next shorter windows all else would take no more than a third of the share, and enough be left."""
@@ -165,19 +169,19 @@ class SampleBudget:
         sample = SAMPLE_US[self._place]
         return replace(attrs, sample_us=sample, aggr_us=sample * TICKS)
 
-    def _tell(self, checks: int, allowed: int) -> Tuned | None:
+    def _tell(self, checks: int, allowed: int) -> TunedAttrs | None:
         """Say when most of the share is not needed, and when it is again."""
-        resting = self._policy.resting and 2 * checks < allowed
-        if resting == self._was_resting:
+        backed_off = self._policy.backed_off and 2 * checks < allowed
+        if backed_off == self._was_backed_off:
             return None
-        self._was_resting = resting
-        if resting:
+        self._was_backed_off = backed_off
+        if backed_off:
             text = (
                 f"nothing new is found, so only {checks:,} of {allowed:,} checks are made in an aggregation."
             )
         else:
             text = f"there is something new to learn: {allowed:,} checks are made in an aggregation."
-        return Tuned(None, f"{self._why}: {text}")
+        return TunedAttrs(None, f"{self._why}: {text}")
 
     @property
     def _why(self) -> str:

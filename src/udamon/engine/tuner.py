@@ -12,7 +12,7 @@ from udamon.engine.context import Context
 from udamon.engine.interval_stretch import IntervalStretch
 
 
-class Tuned(NamedTuple):
+class TunedAttrs(NamedTuple):
     """New attributes and why; without attributes, something that people should know."""
 
     attrs: Attrs | None
@@ -22,29 +22,29 @@ class Tuned(NamedTuple):
 class Tuner(Protocol):
     """Asked before the first aggregation, and after each."""
 
-    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> Tuned | None:
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> TunedAttrs | None:
         """Attributes to start with, or None. `cpu_ns` tells the CPU time spent so far."""
 
-    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> Tuned | None:
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> TunedAttrs | None:
         """New attributes, or None. The aggregation lasted `window_ns` and cost `cpu_ns`."""
 
 
-class GoalTuner:
+class IntervalGoalTuner:
     """The kernel's interval auto-tuning (semantics §2.8): every `goal.aggrs` aggregations."""
 
     def __init__(self) -> None:
         self._passed = 0
 
-    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> Tuned | None:
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> TunedAttrs | None:
         return None
 
-    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> Tuned | None:
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> TunedAttrs | None:
         self._passed += 1
         if self._passed < context.attrs.goal.aggrs:
             return None
         self._passed = 0
         attrs = tuned_intervals(context.targets, context.attrs)
-        return None if attrs == context.attrs else Tuned(attrs, "intervals goal")
+        return None if attrs == context.attrs else TunedAttrs(attrs, "intervals goal")
 
 
 class IntervalBudget:
@@ -56,13 +56,13 @@ class IntervalBudget:
         self._now_ns = now_ns
         self._spent_ns = 0
 
-    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> Tuned | None:
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> TunedAttrs | None:
         return None
 
-    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> Tuned | None:
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> TunedAttrs | None:
         self._spent_ns += cpu_ns
         attrs = self._stretch.tune(context.attrs, self._now_ns(), self._spent_ns)
-        return None if attrs is None else Tuned(attrs, self._stretch.why)
+        return None if attrs is None else TunedAttrs(attrs, self._stretch.why)
 
 
 class CensusBudget:
@@ -102,14 +102,14 @@ class CensusBudget:
         at_once = f", though {cpu_ns / 1e9:.2f} s of it at once" if share > self._overhead else ""
         return f"overhead {self._overhead:.2%}{at_once}"
 
-    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> Tuned | None:
+    def begin(self, context: Context, cpu_ns: Callable[[], int]) -> TunedAttrs | None:
         """Measure one census before the first window, which then has the length of the others."""
         before = cpu_ns()
         context.watch.rehearse(context.targets)
         cost = cpu_ns() - before
-        return Tuned(self.attrs(context.attrs, cost), self.why(cost))
+        return TunedAttrs(self.attrs(context.attrs, cost), self.why(cost))
 
-    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> Tuned | None:
+    def tune(self, context: Context, cpu_ns: int, window_ns: int) -> TunedAttrs | None:
         self._costs = [*self._costs[1 - self.HISTORY :], cpu_ns]
         new = self.attrs(context.attrs, max(self._costs))
         if self.HYSTERESIS * context.attrs.aggr_us <= new.aggr_us <= context.attrs.aggr_us:
@@ -117,4 +117,4 @@ class CensusBudget:
         # Shorten only on the evidence of a full history; a single cheap window proves nothing.
         if new.aggr_us < context.attrs.aggr_us and len(self._costs) < self.HISTORY:
             return None
-        return Tuned(new, self.why(max(self._costs)))
+        return TunedAttrs(new, self.why(max(self._costs)))

@@ -15,7 +15,7 @@ from udamon.core.merge import age
 from udamon.core.policy import RegionPolicy
 from udamon.core.target import Target
 from udamon.core.tuning import rescale
-from udamon.engine.acting import Acted
+from udamon.engine.acting import ResetAges
 from udamon.engine.resident import Residents, overlaps
 from udamon.engine.successors import NO_CUTS, resident_bytes, shared_of, successors
 from udamon.errors import NotPermitted, OutOfFiles, PauseTooLong, RangesError, TargetGone
@@ -71,7 +71,7 @@ class Watch(Protocol):
         """Of each region, what is known of others who map its pages; and the index of the target whose address
         space this one's is, where that is another. None where nothing of that is known."""
 
-    def acted(self, acted: Sequence[Acted]) -> None:
+    def acted(self, acted: Sequence[ResetAges]) -> None:
         """Schemes have cut regions, and begun the ages of these anew."""
 
     def rest(self) -> None:
@@ -167,7 +167,7 @@ class SampledWatch:
     def shared(self, target: Target) -> None:
         """Samples tell of single pages, and not who else has them."""
 
-    def acted(self, acted: Sequence[Acted]) -> None:
+    def acted(self, acted: Sequence[ResetAges]) -> None:
         for target, start, end in acted:
             self.policy.renew(target, start, end)
 
@@ -362,7 +362,7 @@ class CensusWatch:
             return None
         return shared_of(target.regions, seen, shared), self._same.get(target.index)
 
-    def acted(self, acted: Sequence[Acted]) -> None:
+    def acted(self, acted: Sequence[ResetAges]) -> None:
         for target, start, end in acted:
             self._cuts.setdefault(target.index, set()).update((start, end))
 

@@ -14,10 +14,10 @@ from udamon.core.policy import Answers, RegionPolicy, Slots
 from udamon.core.target import Target
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
-from udamon.engine.tuner import GoalTuner
+from udamon.engine.tuner import IntervalGoalTuner
 from udamon.engine.watch import SampledWatch
-from udamon.evaluate.ages import Moved, TrueAges
-from udamon.evaluate.score import Against, Score
+from udamon.evaluate.ages import NoticedChanges, TrueAges
+from udamon.evaluate.score import Score, TruthScorer
 from udamon.model import Event, Snapshot
 from udamon.ops.sim import SimSampler, SimSpace
 from udamon.workload.truth import Truth
@@ -85,14 +85,14 @@ class Scorer:
     checks: Callable[[], int]
     scored: list[Scored] = field(default_factory=list)
     last: Snapshot | None = None
-    against: Against | None = None
+    against: TruthScorer | None = None
     ages: TrueAges | None = None
-    moved: Moved = field(default_factory=Moved)
+    moved: NoticedChanges = field(default_factory=NoticedChanges)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         truth = self.truth.expected(snapshot.begin_ns, snapshot.ticks, snapshot.sample_ns)
         if self.against is None or self.against.truth is not truth:
-            self.against = Against(truth)
+            self.against = TruthScorer(truth)
         found = self.against.score(snapshot)
         self.scored.append(Scored(snapshot.end_ns / 1e9, self.checks(), len(snapshot), found))
         if self.ages is None:
@@ -152,7 +152,7 @@ def evaluate_made(
     random = Random(seed)
     timed = TimedPolicy(make(random))
     watch = SampledWatch(timed, SimSampler(truth, clock, seed=seed), random)
-    tuner = GoalTuner() if attrs.goal.aggrs else None
+    tuner = IntervalGoalTuner() if attrs.goal.aggrs else None
     kdamond = Kdamond(Context(SimSpace(truth), watch, attrs), clock, tuner=tuner)
     scorer = Scorer(truth, lambda: watch.checks)
     kdamond.bus.subscribe(scorer)

@@ -29,7 +29,7 @@ def remove_left(directory: str | os.PathLike[str]) -> None:
                     os.unlink(entry.path)
 
 
-class Fresh:
+class NewFile:
     """A new regular file of mode 0600, open for writing, in the directory of a descriptor. Raises OSError.
 
     It has no name where the file system can make such files, so that nothing is left of it when this process is

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import BinaryIO, NoReturn
 
 from udamon.errors import OutputError
-from udamon.files.fresh import Fresh
+from udamon.files.fresh import NewFile
 from udamon.files.names import Identity
-from udamon.files.place import Place
+from udamon.files.place import OutputPlace
 
 
 class OutputFile:
@@ -40,7 +40,7 @@ class OutputFile:
         self.size = 0
         self.appended = 0
         self._failed: OutputError | None = None
-        self.place = Place(path, force=force, inputs=inputs)
+        self.place = OutputPlace(path, force=force, inputs=inputs)
         self._fd = -1
         try:
             self._own = not self.place.as_it_is
@@ -104,10 +104,10 @@ class OutputFile:
         finally:
             fresh.discard()
 
-    def _fresh(self, head: bytes) -> Fresh:
+    def _fresh(self, head: bytes) -> NewFile:
         """A file that begins with `head` and has no name yet. Raises OutputError."""
         try:
-            fresh = Fresh(self.place.directory)
+            fresh = NewFile(self.place.directory)
         except OSError as error:
             raise self.place.trouble(error) from error
         try:
@@ -122,7 +122,7 @@ class OutputFile:
             raise
         return fresh
 
-    def _take(self, fresh: Fresh, head: bytes) -> None:
+    def _take(self, fresh: NewFile, head: bytes) -> None:
         """Go on with that file."""
         if self._fd >= 0:
             os.close(self._fd)
@@ -145,13 +145,13 @@ def whole_file(
     What Place writes as it is (a descriptor, a pipe, a device) gets what is written at once. Raises what Place raises;
     OutputError when it cannot be made or written, also where the block raises something else because of that.
     """
-    with Place(path, force=force, inputs=inputs) as place:
+    with OutputPlace(path, force=force, inputs=inputs) as place:
         if place.as_it_is:
             with _writing(place, place.open_as_it_is()) as file:
                 yield file
             return
         try:
-            fresh = Fresh(place.directory)
+            fresh = NewFile(place.directory)
         except OSError as error:
             raise place.trouble(error) from error
         try:
@@ -166,7 +166,7 @@ def whole_file(
 
 
 @contextmanager
-def _writing(place: Place, fd: int) -> Iterator[BinaryIO]:
+def _writing(place: OutputPlace, fd: int) -> Iterator[BinaryIO]:
     """`fd` as a file, closed at the end."""
     raw = _Raw(fd)
     file = io.BufferedWriter(raw, 1 << 17)

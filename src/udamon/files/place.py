@@ -13,7 +13,7 @@ from udamon.errors import OutputError, UsageError
 from udamon.files.names import Identity, descriptor_of, resolved, shown
 
 
-class Place:
+class OutputPlace:
     """A name for an output, checked; its directory is held open, so that it cannot become another one meanwhile.
 
     - A regular file is replaced with `force`, and refused without.
@@ -88,7 +88,7 @@ class Place:
             os.close(self.directory)
             self.directory = -1
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> OutputPlace:
         return self
 
     def __exit__(
@@ -170,4 +170,4 @@ class Place:
 
 def check(path: str | os.PathLike[str], *, force: bool = False, inputs: Iterable[Identity] = ()) -> None:
     """Raise what Place raises, before anything is started for this output; changes nothing."""
-    Place(path, force=force, inputs=inputs).close()
+    OutputPlace(path, force=force, inputs=inputs).close()

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from udamon.errors import OutputError, UsageError
-from udamon.files.fresh import Fresh, spare_name
+from udamon.files.fresh import NewFile, spare_name
 from udamon.files.names import Identity
 from udamon.files.output import OutputFile
-from udamon.files.place import Place
+from udamon.files.place import OutputPlace
 from udamon.linux import renaming
 
 
@@ -46,13 +46,13 @@ class RotatedFile(OutputFile):
     ) -> None:
         """Raise what can be told before anything is started; changes nothing."""
         inputs = frozenset(inputs)
-        with Place(path, force=force, inputs=inputs) as place:
+        with OutputPlace(path, force=force, inputs=inputs) as place:
             if place.as_it_is:
                 raise UsageError(
                     f"{place.shown} is no regular file, so it cannot be kept below a size; "
                     "leave --max-size out, or give the name of a file."
                 )
-        with Place(f"{os.fspath(path)}.1", force=force, inputs=inputs) as older:
+        with OutputPlace(f"{os.fspath(path)}.1", force=force, inputs=inputs) as older:
             if older.as_it_is:
                 raise OutputError(
                     f"{older.path}, the name of the older part, is no regular file; give another name."
@@ -104,20 +104,20 @@ class RotatedFile(OutputFile):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=directory)
         except OSError as error:
-            with Place(f"{self.path}.1", force=True) as older:
+            with OutputPlace(f"{self.path}.1", force=True) as older:
                 raise older.trouble(error) from error
         super()._begin(head)
 
     def _reserve(self, *, replace: bool) -> None:
         """Have an empty FILE.1. Raises OSError."""
-        fresh = Fresh(self.place.directory)
+        fresh = NewFile(self.place.directory)
         try:
             fresh.give(self._older_name, replace=replace)
             self._older = os.fstat(fresh.fd)
         finally:
             fresh.discard()
 
-    def _swap(self, fresh: Fresh) -> bool:
+    def _swap(self, fresh: NewFile) -> bool:
         """Have the new part called FILE, and the old one FILE.1; False where the old one is gone.
 
         Raises OSError; OutputError where FILE is another file, which is left as it is.
@@ -138,7 +138,7 @@ class RotatedFile(OutputFile):
             self._fail_as_replaced()
         return self._keep(fresh, fresh.temporary)
 
-    def _replace(self, fresh: Fresh) -> bool:
+    def _replace(self, fresh: NewFile) -> bool:
         """The same where names cannot be exchanged: FILE is FILE.1, too, before the new part takes its name."""
         name, spare, directory = self.place.name, spare_name(), self.place.directory
         if not self._is_written(name):
@@ -156,7 +156,7 @@ class RotatedFile(OutputFile):
     def _fail_as_replaced(self) -> NoReturn:
         self.fail(f"{self.path} was replaced while it was written; {self.what} ends here.")
 
-    def _keep(self, fresh: Fresh, old: str) -> bool:
+    def _keep(self, fresh: NewFile, old: str) -> bool:
         """Call the old part, whose name is `old`, FILE.1. Where that cannot be it goes with its temporary name."""
         name, directory = self._older_name, self.place.directory
         with contextlib.suppress(OSError):

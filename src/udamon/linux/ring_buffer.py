@@ -60,7 +60,7 @@ def page_layout(text: str) -> PageLayout:
     return PageLayout(commit, data.offset, data.offset + data.size)
 
 
-class Page(NamedTuple):
+class BufferPage(NamedTuple):
     """`events` are (time in ns, begin, end): the event's bytes lie in [begin, end) of the page.
 
     `lost` is how many events were overwritten before the first of these, or -1 where that is not told.
@@ -70,10 +70,10 @@ class Page(NamedTuple):
     lost: int
 
 
-def parse_page(page: bytes, layout: PageLayout) -> Page:
+def parse_page(page: bytes, layout: PageLayout) -> BufferPage:
     """Take a page apart. What is torn ends it: no exception, whatever the bytes (little-endian machines)."""
     if len(page) < layout.data:
-        return Page([], 0)
+        return BufferPage([], 0)
     header = layout.commit
     commit = int.from_bytes(page[header.offset : header.offset + header.size], "little")
     end = min(layout.data + (commit & _COMMITTED), len(page))
@@ -110,7 +110,7 @@ def parse_page(page: bytes, layout: PageLayout) -> Page:
         if at > end:
             break
         events.append((time, begin, at))
-    return Page(events, _lost(page, commit, end))
+    return BufferPage(events, _lost(page, commit, end))
 
 
 def _whole(stamp: int, before: int) -> int:

@@ -44,7 +44,7 @@ class Referenced(NamedTuple):
     referenced: int
 
 
-class Mapped(NamedTuple):
+class MappingPages(NamedTuple):
     """What a mapping's pages are. `private`: bytes of the resident ones that nothing else maps; `anonymous`: of
     those that are no page cache (and no shared memory); `merged`: of those that KSM may share with anybody.
     `device` ("fe:00") and `inode` are of its file, inode 0 for none, and `offset` is in it, in bytes.
@@ -96,12 +96,12 @@ def _entry_around(data: bytes, position: int, rss_kib: int) -> Referenced:
     return Referenced(int(start, 16), int(end, 16), rss_kib << 10, referenced_kib << 10)
 
 
-def parse_mapped(data: bytes) -> list[Mapped | None]:
+def parse_mapped(data: bytes) -> list[MappingPages | None]:
     """Of each mapping that `parse_referenced` finds, in its order; None where a kernel does not say."""
     return [_mapped_around(data, match.start()) for match in _RESIDENT.finditer(data)]
 
 
-def _mapped_around(data: bytes, position: int) -> Mapped | None:
+def _mapped_around(data: bytes, position: int) -> MappingPages | None:
     head_end = data.rindex(b"\nSize:", 0, position)
     fields = data[data.rfind(b"\n", 0, head_end) + 1 : head_end].split(None, 5)
     end = data.find(b"\nSize:", position)  # of the next mapping
@@ -112,7 +112,9 @@ def _mapped_around(data: bytes, position: int) -> Mapped | None:
     clean, dirty, anonymous, merged = (int(word or 0) << 10 for word in amounts.groups())
     if amounts[4] is None and re.search(rb"\nVmFlags:[^\n]* mg\b", data[position:end]):
         merged = anonymous  # a kernel before 6.6 does not tell how much
-    return Mapped(clean + dirty, anonymous, merged, fields[3].decode(), int(fields[4]), int(fields[2], 16))
+    return MappingPages(
+        clean + dirty, anonymous, merged, fields[3].decode(), int(fields[4]), int(fields[2], 16)
+    )
 
 
 def huge_bytes(data: bytes) -> dict[int, int]:

@@ -12,13 +12,13 @@ from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 
 from udamon.errors import UdamonError, UsageError
-from udamon.live.asking import Ask
+from udamon.live.asking import Question
 from udamon.live.choosing import ChoiceScreen
-from udamon.live.largest import Offered
+from udamon.live.largest import WatchableProcess
 from udamon.live.screens import DetailScreen, TargetsScreen, cost_words
-from udamon.live.session import Session, Wish
+from udamon.live.session import Session, WatchRequest
 from udamon.live.state import LiveState
-from udamon.live.words import TellingApp, Words
+from udamon.live.words import EscapedText, TellingApp
 from udamon.text import ours
 from udamon.units import parse_share, parse_time_us
 
@@ -43,7 +43,7 @@ class LiveApp(TellingApp):
         session: Session | None = None,
         *,
         several: bool = False,
-        offer: Callable[[], Sequence[Offered]] | None = None,
+        offer: Callable[[], Sequence[WatchableProcess]] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
@@ -102,9 +102,9 @@ class LiveApp(TellingApp):
         except UdamonError as error:
             self._tell(error)
 
-    def cost_line(self) -> Words:
+    def cost_line(self) -> EscapedText:
         """The monitor's cost, the recording, the pause, and the latest note."""
-        text = Words(cost_words(dict(self.state.cost), dict(self.state.attrs)), style="dim")
+        text = EscapedText(cost_words(dict(self.state.cost), dict(self.state.attrs)), style="dim")
         if self.session is not None and self.session.recording is not None:
             text.append(f"{ours('  ● recording')} {self.session.recording}", style="bold red not dim")
         if self.paused:
@@ -112,13 +112,13 @@ class LiveApp(TellingApp):
         notes = self.state.notes
         return text.append(f"  {notes[-1]}") if notes else text
 
-    def offered(self) -> Sequence[Offered]:
+    def offered(self) -> Sequence[WatchableProcess]:
         """What could be watched; empty where a target was given."""
         return () if self._offer is None else self._offer()
 
     def choose(self, pid: int) -> None:
         """Begin a monitor of this process."""
-        if self.session is not None and self._begin(replace(self.session.wish, pid=pid), 0):
+        if self.session is not None and self._begin(replace(self.session.watch_request, pid=pid), 0):
             self.push_screen(DetailScreen())
 
     def look(self, index: int) -> None:
@@ -160,20 +160,20 @@ class LiveApp(TellingApp):
     def action_interval(self) -> None:
         """Ask for an aggregation interval, and begin anew with it."""
         hint = "like 500ms or 2s; the budget is given up"
-        self.push_screen(Ask("Aggregation interval (one window)", hint), self._interval)
+        self.push_screen(Question("Aggregation interval (one window)", hint), self._interval)
 
     def _interval(self, answer: str | None) -> None:
         if answer is not None and self._above_zero(parse_time_us, answer, "interval; give at least 1us"):
-            self._change(Wish(aggr=answer))
+            self._change(WatchRequest(aggr=answer))
 
     def action_budget(self) -> None:
         """Ask for a share of a CPU, and begin anew with it."""
         hint = "like 1% or 0.5%; it chooses the intervals"
-        self.push_screen(Ask("Budget of the monitor, of one CPU", hint), self._budget)
+        self.push_screen(Question("Budget of the monitor, of one CPU", hint), self._budget)
 
     def _budget(self, answer: str | None) -> None:
         if answer is not None and self._above_zero(parse_share, answer, "budget; give at least 0.01%"):
-            self._change(Wish(overhead=answer))
+            self._change(WatchRequest(overhead=answer))
 
     def action_record(self) -> None:
         """Begin a recording, or end it."""
@@ -188,7 +188,7 @@ class LiveApp(TellingApp):
                 self._tell(error)
         else:
             name = time.strftime("live-%Y%m%d-%H%M%S.udamon", time.localtime(self._now()))
-            self.push_screen(Ask("Record to", "a new file, for udamon report", name), self._record)
+            self.push_screen(Question("Record to", "a new file, for udamon report", name), self._record)
 
     def _record(self, answer: str | None) -> None:
         if answer is None or self.session is None:
@@ -198,17 +198,20 @@ class LiveApp(TellingApp):
         except UdamonError as error:
             self._tell(error)
 
-    def _change(self, wish: Wish) -> None:
+    def _change(self, watch_request: WatchRequest) -> None:
         if self.session is None:
             return
         detail = self.state.detail()
-        self._begin(replace(wish, pid=self.session.wish.pid), None if detail is None else detail.index)
+        self._begin(
+            replace(watch_request, pid=self.session.watch_request.pid),
+            None if detail is None else detail.index,
+        )
 
-    def _begin(self, wish: Wish, chosen: int | None) -> bool:
+    def _begin(self, watch_request: WatchRequest, chosen: int | None) -> bool:
         assert self.session is not None
         recorded = self.session.recording
         try:
-            self.session.start(wish, chosen)
+            self.session.start(watch_request, chosen)
         except UdamonError as error:
             self._tell(error)
             return False

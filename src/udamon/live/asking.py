@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label
 
 
-class Ask(ModalScreen[str | None]):
+class Question(ModalScreen[str | None]):
     """Gives the answer, or None when there is none."""
 
     CSS = """

@@ -9,12 +9,12 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
-from udamon.live.words import Words
+from udamon.live.words import EscapedText
 from udamon.units import format_size
 
 if TYPE_CHECKING:
     from udamon.live.app import LiveApp
-    from udamon.live.largest import Offered
+    from udamon.live.largest import WatchableProcess
 
 AGAIN_S = 10.0
 """The list is made again so often: reading /proc of a thousand processes takes some 20 ms."""
@@ -34,7 +34,7 @@ class ChoiceScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(id="about")
-        table: DataTable[Words] = DataTable(cursor_type="row", zebra_stripes=True)
+        table: DataTable[EscapedText] = DataTable(cursor_type="row", zebra_stripes=True)
         table.add_columns(*self.COLUMNS)
         yield table
         yield Footer()
@@ -64,7 +64,7 @@ class ChoiceScreen(Screen[None]):
             table.add_row(*_cells(one), key=str(one.pid))
         table.move_cursor(row=next((row for row, one in enumerate(offered) if one.pid == chosen), 0))
         head = f"{len(offered)} processes could be watched; none is. Enter watches one of them."
-        self.query_one("#about", Static).update(Words(head))
+        self.query_one("#about", Static).update(EscapedText(head))
 
     def _under_cursor(self) -> int | None:
         table = self.query_one(DataTable)
@@ -78,10 +78,10 @@ class ChoiceScreen(Screen[None]):
             self.live.choose(pid)
 
 
-def _cells(one: Offered) -> list[Words]:
+def _cells(one: WatchableProcess) -> list[EscapedText]:
     return [
-        Words(str(one.pid), right=True),
-        Words(one.comm),
-        Words(format_size(one.resident), right=True),
-        Words(one.command),
+        EscapedText(str(one.pid), right=True),
+        EscapedText(one.comm),
+        EscapedText(format_size(one.resident), right=True),
+        EscapedText(one.command),
     ]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from udamon.live.state import Detail
 from udamon.model import Range, Snapshot
-from udamon.report.layout import Area, Row, bands_of, memory, rows_of
-from udamon.report.mappings import Mapped
+from udamon.report.layout import Area, PictureRow, bands_of, memory, rows_of
+from udamon.report.mappings import NamedMapping
 
 Column = tuple[float | None, ...]
 """The access rate 0..1 of each row; None where nothing of it was watched."""
@@ -32,10 +32,10 @@ class Grid:
 
     def __init__(self) -> None:
         self._key: object = None
-        self._rows: list[Row] = []
+        self._rows: list[PictureRow] = []
         self._columns: dict[int, Column] = {}
 
-    def rows(self, detail: Detail, height: int) -> list[Row]:
+    def rows(self, detail: Detail, height: int) -> list[PictureRow]:
         """At most `height` rows for the memory of the last window; none before the first one."""
         if not detail.snapshots:
             return []
@@ -56,7 +56,7 @@ class Grid:
         return list(kept.values())
 
 
-def _rows(islands: Sequence[Range], detail: Detail, height: int) -> list[Row]:
+def _rows(islands: Sequence[Range], detail: Detail, height: int) -> list[PictureRow]:
     areas = list(memory(islands, detail.mappings))
     bands = bands_of(detail.index, areas, _there(detail.snapshots[-1], areas))
     count = height
@@ -108,7 +108,7 @@ def _islands(snapshot: Snapshot) -> Iterator[Range]:
         yield Range(start, end)
 
 
-def _column(snapshot: Snapshot, rows: Sequence[Row]) -> Column:
+def _column(snapshot: Snapshot, rows: Sequence[PictureRow]) -> Column:
     """Rates weighted by bytes that are there. Pieces and regions are sorted both, so that one walk does."""
     ticks, dense = max(snapshot.ticks, 1), _sizes(snapshot)
     at, count = 0, len(snapshot)
@@ -133,9 +133,9 @@ SMALL = 1 << 20
 """Bytes: stretches of unnamed memory below it share a line."""
 
 
-def _labels(mappings: Sequence[Mapped]) -> Iterator[tuple[int, str]]:
+def _labels(mappings: Sequence[NamedMapping]) -> Iterator[tuple[int, str]]:
     """(start, label) of each mapping: names, and of unnamed memory where each stretch of it begins."""
-    stretches: list[list[Mapped]] = []
+    stretches: list[list[NamedMapping]] = []
     for mapped in mappings:
         if stretches and (stretches[-1][-1].end, stretches[-1][-1].name) == (mapped.start, mapped.name):
             stretches[-1].append(mapped)

@@ -17,7 +17,7 @@ LEAST = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class WatchableProcess:
     """A process that could be watched; `resident` in bytes."""
 
     pid: int
@@ -33,7 +33,7 @@ def largest(
     uid: int | None = None,
     own_pid: int | None = None,
     least: int = LEAST,
-) -> list[Offered]:
+) -> list[WatchableProcess]:
     """The `count` processes with most resident memory that `uid` owns (root: all), udamon itself left out; the
     largest first. Only statm, stat, status and cmdline are read: no page table is walked, no lock is taken.
     Raises NotSupported where /proc is another pid namespace's."""
@@ -41,7 +41,7 @@ def largest(
     uid = os.geteuid() if uid is None else uid
     own_pid = os.getpid() if own_pid is None else own_pid
     sizes = ((_resident(pid, root), pid) for pid in list_pids(root) if pid != own_pid)
-    found: list[Offered] = []
+    found: list[WatchableProcess] = []
     for resident, pid in sorted(((size, pid) for size, pid in sizes if size >= least), reverse=True):
         if len(found) == count:
             break
@@ -58,11 +58,11 @@ def _resident(pid: int, root: Path) -> int:
         return 0  # it ended meanwhile
 
 
-def _offered(pid: int, resident: int, root: Path, uid: int) -> Offered | None:
+def _offered(pid: int, resident: int, root: Path, uid: int) -> WatchableProcess | None:
     try:
         stat = read_stat(pid, root)
         if stat.kernel_thread or stat.ended or uid not in (0, read_status(pid, root).uid):
             return None
-        return Offered(pid, stat.comm, resident, " ".join(read_cmdline(pid, root)))
+        return WatchableProcess(pid, stat.comm, resident, " ".join(read_cmdline(pid, root)))
     except (OSError, IndexError, ValueError):
         return None  # it ended meanwhile, or is not ours to see

@@ -12,7 +12,7 @@ from textual.widgets import DataTable, Footer, Static
 from udamon.live.grid import hottest
 from udamon.live.state import Detail, TargetLine
 from udamon.live.widgets import LABEL, Curve, Heat
-from udamon.live.words import Words
+from udamon.live.words import EscapedText
 from udamon.report.terminal import clock, shorten
 from udamon.text import escape, ours, pad
 from udamon.units import format_size, format_time
@@ -39,7 +39,7 @@ class TargetsScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(id="about")
-        table: DataTable[Words] = DataTable(cursor_type="row", zebra_stripes=True)
+        table: DataTable[EscapedText] = DataTable(cursor_type="row", zebra_stripes=True)
         table.add_columns(*self.COLUMNS)
         yield table
         yield Footer()
@@ -62,8 +62,10 @@ class TargetsScreen(Screen[None]):
         at = next((row for row, line in enumerate(lines) if line.index == chosen), 0)
         table.move_cursor(row=at)
         total = format_size(sum(line.touched for line in lines))
-        head = Words(ours(f"{len(lines)} targets, {total} touched in the last window · {self.live.how}"))
-        self.query_one("#about", Static).update(Words.lines([head, self.live.cost_line()]))
+        head = EscapedText(
+            ours(f"{len(lines)} targets, {total} touched in the last window · {self.live.how}")
+        )
+        self.query_one("#about", Static).update(EscapedText.lines([head, self.live.cost_line()]))
 
     def _under_cursor(self) -> int | None:
         table = self.query_one(DataTable)
@@ -77,13 +79,13 @@ class TargetsScreen(Screen[None]):
             self.live.look(index)
 
 
-def _cells(line: TargetLine) -> list[Words]:
+def _cells(line: TargetLine) -> list[EscapedText]:
     sizes = [line.touched, line.hot, line.resident, line.size]
     return [
-        Words("" if line.pid is None else str(line.pid), right=True),
-        Words(line.comm),
-        *(Words("-" if size is None else format_size(size), right=True) for size in sizes),
-        Words(line.command),
+        EscapedText("" if line.pid is None else str(line.pid), right=True),
+        EscapedText(line.comm),
+        *(EscapedText("-" if size is None else format_size(size), right=True) for size in sizes),
+        EscapedText(line.command),
     ]
 
 
@@ -122,8 +124,8 @@ class DetailScreen(Screen[None]):
         self.query_one(Curve).show(detail)
         self.query_one(Heat).show(detail)
         self.query_one("#mappings", Static).update(_mappings(detail))
-        head = Words(_about(detail)) if detail is not None else Words("nothing is looked at")
-        self.query_one("#about", Static).update(Words.lines([head, self.live.cost_line()]))
+        head = EscapedText(_about(detail)) if detail is not None else EscapedText("nothing is looked at")
+        self.query_one("#about", Static).update(EscapedText.lines([head, self.live.cost_line()]))
 
 
 def _about(detail: Detail) -> str:
@@ -142,18 +144,18 @@ def _about(detail: Detail) -> str:
     return ours(" · ").join(words)
 
 
-def _mappings(detail: Detail | None) -> Words:
+def _mappings(detail: Detail | None) -> EscapedText:
     lines = [] if detail is None else hottest(detail, MAPPINGS)
     if not lines:
-        return Words()
+        return EscapedText()
     head = f"{'hottest mappings':>{LABEL + 8}} {'touched':>12} {'size':>12} {'rate':>6}"
-    found = [Words(head, "dim")]
+    found = [EscapedText(head, "dim")]
     for line in lines:
         name = pad(shorten(line.label, LABEL + 8), ">", LABEL + 8)
         filled = round(line.touched / max(line.size, 1) * 20)
         row = f"{name} {format_size(line.touched):>12} {format_size(line.size):>12} {line.rate:>6.0%} "
-        found.append(Words(row).append(escape("█" * filled, plain=False), style="#56b4e9"))
-    return Words.lines(found)
+        found.append(EscapedText(row).append(escape("█" * filled, plain=False), style="#56b4e9"))
+    return EscapedText.lines(found)
 
 
 def cost_words(cost: dict[str, object], attrs: dict[str, object]) -> str:

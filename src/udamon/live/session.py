@@ -28,7 +28,7 @@ FLUSH_S = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WatchRequest:
     """What differs from the command line: `pid` alone is looked at, at that share of a CPU or that interval."""
 
     pid: int | None = None
@@ -105,41 +105,41 @@ class _Tee:
 
 
 class Session:
-    """Runs one monitor at a time for `state`. `build` makes it from a wish; it may raise UdamonError."""
+    """Runs one monitor at a time for `state`. `build` makes it from a request; it may raise UdamonError."""
 
     def __init__(
         self,
-        build: Callable[[Wish], Watched],
+        build: Callable[[WatchRequest], Watched],
         state: LiveState,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._build, self.state, self._now_ns = build, state, now_ns
-        self.wish = Wish()
+        self.watch_request = WatchRequest()
         self.watched: Watched | None = None
         self.recording: str | None = None
         self._tee = _Tee(state)
         self._began_ns = self._began_cpu_ns = 0
         self._next_flush = 0.0
 
-    def start(self, wish: Wish, chosen: int | None = None) -> None:
+    def start(self, watch_request: WatchRequest, chosen: int | None = None) -> None:
         """End the running monitor and begin another; `chosen` is the target that is looked at then.
 
         Raises UdamonError when the other one cannot be; then the one before runs again.
         """
-        before, self.wish = self.wish, wish
+        before, self.watch_request = self.watch_request, watch_request
         was = self.watched
         self.stop()
         try:
             self._start(chosen)
         except UdamonError:
-            self.wish = before
+            self.watch_request = before
             if was is not None:
                 with suppress(UdamonError):
                     self._start(chosen)
             raise
 
     def _start(self, chosen: int | None) -> None:
-        watched = self._build(self.wish)
+        watched = self._build(self.watch_request)
         self.state.begin(chosen)
         self._tee = _Tee(self.state)
         watched.engine.bus.subscribe(self._tee)

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any
 
 from udamon.model import Event, Snapshot
-from udamon.report.mappings import Mapped, MappingTable
+from udamon.report.mappings import MappingTable, NamedMapping
 
 HISTORY = 300
 """Windows that are kept of the target that is looked at: more than a wide terminal has columns."""
@@ -59,7 +59,7 @@ class Detail:
     command: str
     ended: str | None
     snapshots: tuple[Snapshot, ...]
-    mappings: tuple[Mapped, ...]
+    mappings: tuple[NamedMapping, ...]
     mapped: int
 
 

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from udamon.live.grid import Column, Grid
 from udamon.live.state import Detail
 from udamon.live.words import picture, segment
-from udamon.report.layout import Row
+from udamon.report.layout import PictureRow
 from udamon.report.mappings import label_of
 from udamon.report.terminal import clock, colour_of, shorten
 from udamon.text import pad
@@ -107,7 +107,7 @@ class Heat(_Lines):
         return [*found, _times(detail, len(columns), room)]
 
 
-def _name(rows: Sequence[Row], top: int) -> str:
+def _name(rows: Sequence[PictureRow], top: int) -> str:
     """The name of the band that begins in one of the line's two rows; of two, the larger one's."""
     begins = max(
         (row for row in rows[top : top + 2] if row.first), key=lambda row: row.band.size, default=None

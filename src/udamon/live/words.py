@@ -12,18 +12,18 @@ from textual.app import App
 from udamon.text import escape
 
 
-class Words(Text):
+class EscapedText(Text):
     """A text of lines; whatever is added to it is escaped as one line."""
 
     def __init__(self, text: str = "", style: str | Style = "", *, right: bool = False) -> None:
         super().__init__(escape(text), style, justify="right" if right else None)
 
-    def append(self, text: TextType, style: str | Style | None = None) -> Words:
+    def append(self, text: TextType, style: str | Style | None = None) -> EscapedText:
         super().append(text if isinstance(text, Text) else escape(text), style)
         return self
 
     @classmethod
-    def lines(cls, found: Iterable[Text]) -> Words:
+    def lines(cls, found: Iterable[Text]) -> EscapedText:
         """Texts one below the other."""
         whole = cls()
         for number, each in enumerate(found):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from udamon.core.scheme import Action, Deed
+from udamon.core.scheme import Action, ActionRequest
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported
 from udamon.linux import cgroup_memory
@@ -37,14 +37,14 @@ class CgroupActor:
         self._views = Views(roots.proc, now_ns)
         self._test = TopByteTest(spare_shared=True)
 
-    def missing(self, deed: Deed) -> str | None:
+    def missing(self, request: ActionRequest) -> str | None:
         """See ops.base."""
-        if deed.action is not Action.PAGEOUT or deed.page_filters:
-            what = "filters of pages" if deed.page_filters else deed.action
+        if request.action is not Action.PAGEOUT or request.page_filters:
+            what = "filters of pages" if request.page_filters else request.action
             return f"{FILE} takes memory out by the kernel's own choice and knows no {what}; act by region."
         return None
 
-    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
+    def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
         """See ops.base. Raises NotPermitted."""
         try:
             amount = self._there(target, start, end)
@@ -69,8 +69,8 @@ class CgroupActor:
         self._views.close()
 
 
-class CgroupHands:
-    """Acts on a cgroup (modules.hands.Hands). Raises NotSupported and CannotError, with what to do."""
+class CgroupBackend:
+    """Acts on a control group (modules.action_backends.ActionBackend). Raises NotSupported and CannotError."""
 
     left: Mapping[str, int] = {}
     resident = None

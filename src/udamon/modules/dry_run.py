@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from udamon.core.regions import Region
-from udamon.core.scheme import Action, Deed, SchemeStats
+from udamon.core.scheme import Action, ActionRequest, SchemeStats
 from udamon.core.target import Target
 from udamon.errors import CannotError
 from udamon.linux.procfs import ProcessId
@@ -15,7 +15,7 @@ from udamon.ops.base import Applied
 from udamon.ops.residency import resident
 
 
-class Seen:
+class UniqueRanges:
     """Memory of targets that was met once or more, each byte once."""
 
     def __init__(self) -> None:
@@ -49,14 +49,14 @@ class DryActor:
 
     def __init__(self) -> None:
         self.resident_bytes: int | None = None
-        self._seen = Seen()
+        self._seen = UniqueRanges()
 
-    def missing(self, deed: Deed) -> str | None:
+    def missing(self, request: ActionRequest) -> str | None:
         """Nothing is needed to do nothing."""
 
-    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
+    def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
         """See ops.base. Applies nothing; all of it counts as passed."""
-        acts = deed.action is not Action.STAT
+        acts = request.action is not Action.STAT
         if acts and target.pid is not None and target.start_time is not None:
             new = self._seen.add(target.index, start, end)
             found = _resident(ProcessId(target.pid, target.start_time), new) if new else 0
@@ -82,14 +82,14 @@ class PassWatch:
         self.last: dict[int, int] = {}
         self.most: dict[int, int] = {}
         self._totals: dict[int, int] = {}
-        self._seen: dict[int, Seen] = {}
+        self._seen: dict[int, UniqueRanges] = {}
 
     def different(self, scheme: int) -> int | None:
         """Bytes that it tried, each once; None where single regions are not told, as of in-kernel DAMON."""
         return self._seen[scheme].bytes if scheme in self._seen else None
 
     def before_apply(self, scheme: int, target: Target, region: Region) -> None:
-        self._seen.setdefault(scheme, Seen()).add(target.index, region.start, region.end)
+        self._seen.setdefault(scheme, UniqueRanges()).add(target.index, region.start, region.end)
 
     def effective_size(self, scheme: int, esz: int) -> None:
         """The status of the scheme has it."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from udamon.core.attrs import Attrs
 from udamon.core.target import Target
-from udamon.engine.acting import Acted, Acting
+from udamon.engine.acting import Acting, ResetAges
 from udamon.ops.base import Emit
 
 
@@ -34,7 +34,9 @@ class HeldSchemes:
         """None while held: the kdamond comes by at the end of each aggregation anyhow."""
         return None if self.why else self._schemes.next_due()
 
-    def apply(self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]) -> Sequence[Acted]:
+    def apply(
+        self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]
+    ) -> Sequence[ResetAges]:
         self.why = self._held()
         return () if self.why else self._schemes.apply(targets, sis, valid)
 

@@ -14,16 +14,17 @@ from udamon.model import Event, Snapshot
 from udamon.modules.dry_run import PassWatch
 from udamon.modules.fed_goals import FedGoals, as_user_input
 from udamon.modules.work import patterns_for, schemes_at, schemes_for_kernel
-from udamon.ops.suffering import FaultCounter, stalls
+from udamon.ops.fault_counter import FaultCounter, stalls
 from udamon.schemes.config_pattern import WantedScheme
 from udamon.schemes.governed import Read, reading
-from udamon.schemes.governor import Governor, Limits
+from udamon.schemes.governor import Governor, PressureLimits
 
 _COUNTED = tuple(field.name for field in fields(SchemeStats))
 
 
-class KernelHands:
-    """The kernel acts (modules.hands.Hands): it tells what it advised, and of nothing whether it moved or came back."""
+class KernelBackend:
+    """In-kernel DAMON acts (modules.action_backends.ActionBackend). It tells what it advised, and neither what moved
+    nor what came back."""
 
     refaulted = None
     left: Mapping[str, int] = {}
@@ -44,14 +45,14 @@ class KernelWork:
         wanted: Sequence[WantedScheme],
         *,
         dry: bool = False,
-        limits: Limits = Limits(),  # noqa: B008 (immutable)
+        limits: PressureLimits = PressureLimits(),  # noqa: B008 (immutable)
         cgroups: Mapping[str, Path] = {},
         now_ns: Callable[[], int] = time.monotonic_ns,
         read: Read | None = None,
     ) -> None:
         """`read` tells what targets suffer, if not by what the kernel says of targets and `cgroups`."""
         self.passes = PassWatch()
-        self.hands = KernelHands()
+        self.backend = KernelBackend()
         self._engine = engine
         self._wanted = list(wanted)
         self._dry = dry

@@ -20,7 +20,7 @@ from udamon.errors import UsageError
 from udamon.modules.common import FROM_A_PAGE, parse_metric, watermarks
 from udamon.modules.parameters import parameter, switch
 from udamon.schemes.config_fields import parse_bp, parse_ms, parse_permil
-from udamon.schemes.config_pattern import NONE, Quantity, QuantityBounds, Unit, WantedScheme
+from udamon.schemes.config_pattern import NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
 from udamon.units import parse_time_us
 
 
@@ -64,7 +64,7 @@ class LruSortParameters:
         return self.hot(), self.cold()
 
     def hot(self) -> WantedScheme:
-        rate = Quantity(Fraction(self.hot_thres_access_freq, 1_000), Unit.SHARE)
+        rate = Quantity(Fraction(self.hot_thres_access_freq, 1_000), QuantityUnit.SHARE)
         goal = Goal(GoalMetric.ACTIVE_MEM_BP, self.active_mem_bp)
         young = Filter(FilterType.YOUNG, matching=False)
         return WantedScheme(self._scheme(Action.LRU_PRIO, goal, young), QuantityBounds(min=rate))
@@ -76,7 +76,7 @@ class LruSortParameters:
         return WantedScheme(
             self._scheme(Action.LRU_DEPRIO, goal, young),
             QuantityBounds(max=NONE),
-            QuantityBounds(min=Quantity(self.cold_min_age, Unit.US)),
+            QuantityBounds(min=Quantity(self.cold_min_age, QuantityUnit.US)),
         )
 
     def _scheme(self, action: Action, goal: Goal, young: Filter) -> Scheme:

@@ -18,7 +18,14 @@ from udamon.core.scheme import (
 from udamon.modules.common import FROM_A_PAGE, parse_metric, watermarks
 from udamon.modules.parameters import parameter, switch
 from udamon.schemes.config_fields import parse_ms, parse_number, parse_permil, parse_us
-from udamon.schemes.config_pattern import NONE, Quantity, QuantityBounds, Unit, WantedScheme, parse_bytes
+from udamon.schemes.config_pattern import (
+    NONE,
+    Quantity,
+    QuantityBounds,
+    QuantityUnit,
+    WantedScheme,
+    parse_bytes,
+)
 from udamon.units import parse_time_us
 
 HOLES = 1024
@@ -96,4 +103,4 @@ class ReclaimParameters:
             ops_filters=(Filter(FilterType.ANON, matching=True),) if self.skip_anon else (),
         )
         cold = QuantityBounds(max=NONE)
-        return (WantedScheme(scheme, cold, QuantityBounds(min=Quantity(self.min_age, Unit.US))),)
+        return (WantedScheme(scheme, cold, QuantityBounds(min=Quantity(self.min_age, QuantityUnit.US))),)

@@ -9,7 +9,7 @@ from udamon.core.scheme import Action
 from udamon.errors import ConfigError, UsageError
 from udamon.schemes.config import read_schemes
 from udamon.schemes.config_pattern import WantedScheme
-from udamon.schemes.config_tree import Place, Tree
+from udamon.schemes.config_tree import ConfigValue, Tree
 
 
 class Flag(NamedTuple):
@@ -53,7 +53,7 @@ def scheme_of(action: Action, texts: Mapping[str, str]) -> WantedScheme:
     if isinstance(quotas, dict) and ("ms" in quotas or "bytes" in quotas):
         quotas.setdefault("reset_interval_ms", "1s")
     try:
-        (scheme,) = read_schemes(Place("flags", [root], lambda path: 1))
+        (scheme,) = read_schemes(ConfigValue("flags", [root], lambda path: 1))
     except ConfigError as error:
         raise UsageError(_as_flag(str(error))) from error
     return scheme

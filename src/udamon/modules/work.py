@@ -13,17 +13,17 @@ from udamon.core.scheme import AccessPattern, Action, Scheme, SchemeStatus
 from udamon.engine.acting import PatternsFor
 from udamon.engine.kdamond import Kdamond
 from udamon.model import Event, Snapshot
+from udamon.modules.action_backends import ActionBackend, WorkTotals
 from udamon.modules.dry_run import PassWatch
 from udamon.modules.fed_goals import as_user_input
-from udamon.modules.hands import Account, Hands
 from udamon.modules.held import HeldSchemes
 from udamon.modules.resident_sizes import ResidentSizes
+from udamon.ops.fault_counter import FaultCounter, stalls
 from udamon.ops.metrics import MachineMetrics
-from udamon.ops.suffering import FaultCounter, stalls
 from udamon.schemes import Schemes
 from udamon.schemes.config_pattern import WantedScheme
 from udamon.schemes.governed import GovernedActor, reading
-from udamon.schemes.governor import Governor, Limits
+from udamon.schemes.governor import Governor, PressureLimits
 
 LOOK_NS = 1_000_000_000
 LOOK_SHARE = 0.002
@@ -31,7 +31,7 @@ LOOK_SHARE = 0.002
 
 
 class Work:
-    """What schemes do by `hands` on a kdamond that has not started yet; the properties are the account so far.
+    """What schemes do by `backend` on a kdamond that has not started yet; the properties are the account so far.
 
     `cgroups` (name to directory) are watched for memory pressure beside the system. Raises NotSupported where this
     cannot be done here.
@@ -41,13 +41,13 @@ class Work:
         self,
         engine: Kdamond,
         wanted: Sequence[WantedScheme],
-        hands: Hands,
+        backend: ActionBackend,
         *,
-        limits: Limits = Limits(),  # noqa: B008 (immutable)
+        limits: PressureLimits = PressureLimits(),  # noqa: B008 (immutable)
         cgroups: Mapping[str, Path] = {},
     ) -> None:
         self.passes = PassWatch()
-        self.hands = hands
+        self.backend = backend
         self._engine = engine
         self._metrics = MachineMetrics()
         self._check_goals(wanted)
@@ -64,9 +64,9 @@ class Work:
         )
         self._held = HeldSchemes(self._schemes, actor.look)
         engine.context.schemes = self._held
-        engine.bus.subscribe(RefaultWatch(hands))
+        engine.bus.subscribe(RefaultWatch(backend))
 
-    def _governed(self, limits: Limits, cgroups: Mapping[str, Path]) -> GovernedActor:
+    def _governed(self, limits: PressureLimits, cgroups: Mapping[str, Path]) -> GovernedActor:
         def tell(text: str) -> None:
             self._engine.bus.emit("note", {"text": text})
 
@@ -76,7 +76,7 @@ class Work:
             FaultCounter().count,
             lambda: stalls(cgroups),
         )
-        return GovernedActor(self.hands.actor, Governor(limits), read, time.monotonic_ns, tell)
+        return GovernedActor(self.backend.actor, Governor(limits), read, time.monotonic_ns, tell)
 
     def _check_goals(self, wanted: Sequence[WantedScheme]) -> None:
         for scheme in schemes_at(wanted, self._engine.attrs):
@@ -103,7 +103,7 @@ class Work:
 
     def end(self) -> None:
         """The engine has ended: look for refaults a last time, and end what metrics started. Idempotent."""
-        self.hands.look()
+        self.backend.look()
         self._metrics.close()
 
 
@@ -113,7 +113,7 @@ class AnyWork(Protocol):
     passes: PassWatch
 
     @property
-    def hands(self) -> Account: ...
+    def backend(self) -> WorkTotals: ...
 
     @property
     def held(self) -> str: ...
@@ -131,15 +131,15 @@ class AnyWork(Protocol):
 class RefaultWatch:
     """Subscribes to a monitor, so that refaults are looked for on the kdamond's own thread."""
 
-    def __init__(self, hands: Hands, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
-        self._hands = hands
+    def __init__(self, backend: ActionBackend, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._backend = backend
         self._now_ns = now_ns
         self._next_ns = now_ns() + LOOK_NS
 
     def snapshot(self, snapshot: Snapshot) -> None:
         began = self._now_ns()
         if began >= self._next_ns:
-            self._hands.look()
+            self._backend.look()
             now = self._now_ns()
             self._next_ns = now + max(LOOK_NS, int((now - began) / LOOK_SHARE))
 

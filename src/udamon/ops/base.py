@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from udamon.core.policy import Answers, Slots
-from udamon.core.scheme import Deed
+from udamon.core.scheme import ActionRequest
 from udamon.core.target import Target
 
 Emit = Callable[[str, Mapping[str, object]], None]
@@ -149,13 +149,13 @@ class Applied(NamedTuple):
 
 
 class Actor(Protocol):
-    """Does deeds to memory: the part of an operations set that schemes use. Only the kdamond calls it."""
+    """Acts on memory: the part of an operations set that schemes use. Only the kdamond calls it."""
 
-    def missing(self, deed: Deed) -> str | None:
-        """Why `deed` cannot be done from here, with what to do about it; None when it can. Asked once, before."""
+    def missing(self, request: ActionRequest) -> str | None:
+        """Why `request` cannot be done from here, with what to do about it; None when it can. Asked once, before."""
 
-    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
-        """Do `deed` to the bytes [start, end) of `target`. What cannot be done is 0 bytes, never an exception,
+    def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
+        """Do `request` to the bytes [start, end) of `target`. What cannot be done is 0 bytes, never an exception,
         but for NotPermitted: a permission that was there before is gone."""
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from udamon.errors import CannotError
-from udamon.files.fresh import Fresh, remove_left
+from udamon.files.fresh import NewFile, remove_left
 from udamon.files.output import write_all
 from udamon.linux.damon_tree import Setting
 from udamon.linux.procfs import ProcessId, read_bytes, read_stat
@@ -83,7 +83,7 @@ class ClaimNote:
         }
         directory = os.open(self.path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            new = Fresh(directory)
+            new = NewFile(directory)
             try:
                 write_all(new.fd, json.dumps(data).encode())
                 new.give(self.path.name, replace=True)

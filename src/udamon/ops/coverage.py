@@ -24,7 +24,7 @@ NOISE = 256
 """Faults of a control group in one look that may be retries of others, and no process by themselves: 1 MiB."""
 
 
-class Births(NamedTuple):
+class BirthCounts(NamedTuple):
     """What a source of processes knows of those that came and went between two looks.
 
     `unseen`: how many did. `exact`: no other one did. `faults`: page faults of all that ever ran in the group, None
@@ -71,7 +71,7 @@ class Coverage:
         """A target has ended, or was let go; `stat` is the last that is known of it."""
         self._ended.append((stat, seen))
 
-    def look(self, living: Collection[Stat], births: Births) -> None:
+    def look(self, living: Collection[Stat], births: BirthCounts) -> None:
         """The update is complete: count what ended unseen since the last one."""
         ended, self._ended = self._ended, []
         seen = sum(was_seen for _, was_seen in ended)

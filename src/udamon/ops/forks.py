@@ -19,7 +19,7 @@ class Events(Protocol):
     def close(self) -> None: ...
 
 
-class Births:
+class ForkFollower:
     """Follows the forks of a group of processes where privilege allows; else `followed` is False, from the start or
     from when events were lost or became too many."""
 

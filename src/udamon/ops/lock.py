@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from udamon.errors import TargetBusy
-from udamon.files.fresh import Fresh
+from udamon.files.fresh import NewFile
 from udamon.linux.roots import Roots
 
 FILE = "monitors.lock"
@@ -301,7 +301,7 @@ def _open(directory: int) -> int | None:
 
 def _create(directory: int) -> int:
     """Make the file with its mode at once: who finds it without may not open it. Raises OSError."""
-    fresh = Fresh(directory)
+    fresh = NewFile(directory)
     try:
         os.fchmod(fresh.fd, 0o666)
         fresh.give(FILE, replace=False)

@@ -24,7 +24,7 @@ from udamon.ops.socket_number import SocketNumber
 BP = 10_000
 
 
-class Matching(Protocol):
+class MatchingRange(Protocol):
     """Bytes [start, end) of a target that match a scheme's access pattern."""
 
     @property
@@ -93,7 +93,7 @@ class MachineMetrics:
             raise ValueError("node_eligible_mem_bp is about bytes that match: ask eligible_bp")
         return self._readers[goal.target_metric](goal)
 
-    def eligible_bp(self, goal: Goal, matching: Sequence[Matching]) -> int:
+    def eligible_bp(self, goal: Goal, matching: Sequence[MatchingRange]) -> int:
         """Of the physical memory `matching`, how many in 10 000 bytes lie on the goal's node; 0 where none match.
 
         Raises NotSupported for memory of processes, of which this is not known.

@@ -1,4 +1,4 @@
-"""Page filters (semantics §4.7): which single pages a deed may touch, as far as that can be told from outside.
+"""Page filters (semantics §4.7): which single pages an action may touch, as far as that can be told from outside.
 
 | filter        | told by                                                           | costs a page |
 |---------------|-------------------------------------------------------------------|--------------|
@@ -20,7 +20,7 @@ import os
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 
-from udamon.core.scheme import Deed, Filter, FilterType
+from udamon.core.scheme import ActionRequest, Filter, FilterType
 from udamon.errors import CannotError
 from udamon.linux import features
 from udamon.linux.cgroup_memory import memory_cgroup
@@ -43,11 +43,11 @@ Pages = Mapping[int, int]
 
 
 class PageFilters:
-    """Makes the tests of deeds, and keeps open what they read."""
+    """Makes the page tests of action requests, and keeps open what they read."""
 
     def __init__(self, roots: Roots = Roots()) -> None:  # noqa: B008 (immutable)
         self._roots = roots
-        self._tests: dict[tuple[Deed, bool], PageTest] = {}
+        self._tests: dict[tuple[ActionRequest, bool], PageTest] = {}
         self._words: dict[str, FrameWords] = {}
         self._idle: IdleBits | None = None
 
@@ -55,11 +55,11 @@ class PageFilters:
         """Why one of `filters` cannot be tested from here, and what to do; None where all can."""
         return next((why for filter in filters if (why := _missing(filter, self._roots)) is not None), None)
 
-    def test(self, deed: Deed, *, spare_shared: bool) -> PageTest:
-        """The test of a deed's pages. Raises OSError."""
-        if (deed, spare_shared) not in self._tests:
-            self._tests[deed, spare_shared] = self._made(deed, spare_shared)
-        return self._tests[deed, spare_shared]
+    def test(self, request: ActionRequest, *, spare_shared: bool) -> PageTest:
+        """The test of a request's pages. Raises OSError."""
+        if (request, spare_shared) not in self._tests:
+            self._tests[request, spare_shared] = self._made(request, spare_shared)
+        return self._tests[request, spare_shared]
 
     def close(self) -> None:
         """Idempotent."""
@@ -71,8 +71,8 @@ class PageFilters:
         self._words.clear()
         self._idle = None
 
-    def _made(self, deed: Deed, spare_shared: bool) -> PageTest:
-        filters, default = deed.page_filters, deed.pages_allowed_by_default
+    def _made(self, request: ActionRequest, spare_shared: bool) -> PageTest:
+        filters, default = request.page_filters, request.pages_allowed_by_default
         if _BY_TOP_BYTE.issuperset(filter.type for filter in filters):
             anon, file = (_allowed(filters, default, is_anon=is_anon) for is_anon in (True, False))
             return TopByteTest(spare_shared=spare_shared, allows_anon=anon, allows_file=file)

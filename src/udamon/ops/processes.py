@@ -16,7 +16,7 @@ from udamon.linux.proc_events import ForkEvents
 from udamon.linux.procfs import ProcessId, Stat, children, read_stat, read_status
 from udamon.linux.roots import PROC
 from udamon.ops import forks
-from udamon.ops.coverage import Births
+from udamon.ops.coverage import BirthCounts
 from udamon.ops.forks import Events
 
 
@@ -32,7 +32,7 @@ class ProcessSource(Protocol):
     def expecting(self) -> bool:
         """True while processes may still come although there are none now."""
 
-    def births(self) -> Births:
+    def births(self) -> BirthCounts:
         """What came and went between the last two calls of `processes`."""
 
     def close(self) -> None:
@@ -86,9 +86,9 @@ class NamedProcesses:
     def expecting(self) -> bool:
         return False
 
-    def births(self) -> Births:
+    def births(self) -> BirthCounts:
         """Nobody else is wanted."""
-        return Births()
+        return BirthCounts()
 
     def close(self) -> None:
         """Nothing is open."""
@@ -120,7 +120,7 @@ class ProcessFamilies(NamedProcesses):
         self._wanted = list(family)
         return list(family)
 
-    def births(self) -> Births:
+    def births(self) -> BirthCounts:
         return self._forks.births()
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class CgroupProcesses:
     def expecting(self) -> bool:
         return self._directory.is_dir()
 
-    def births(self) -> Births:
+    def births(self) -> BirthCounts:
         return self._forks.births()._replace(faults=page_faults(self._memory))
 
     def close(self) -> None:
@@ -168,7 +168,9 @@ class Forks:
     def __init__(self, root: Path = PROC, open_events: Callable[[], Events] = ForkEvents) -> None:
         self._root = root
         # The kernel's events speak of the processes in /proc, and of no other tree.
-        self._births = forks.Births(open_events if root == PROC or open_events is not ForkEvents else _none)
+        self._births = forks.ForkFollower(
+            open_events if root == PROC or open_events is not ForkEvents else _none
+        )
         self._unseen = 0
 
     def look(self, members: Collection[int], exclude: Collection[int]) -> list[ProcessId]:
@@ -184,10 +186,10 @@ class Forks:
                 found.append(stat.id)
         return found
 
-    def births(self) -> Births:
+    def births(self) -> BirthCounts:
         """Since the last call."""
         unseen, self._unseen = self._unseen, 0
-        return Births(unseen, self._births.followed)
+        return BirthCounts(unseen, self._births.followed)
 
     def close(self) -> None:
         """Idempotent."""

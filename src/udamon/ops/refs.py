@@ -41,8 +41,8 @@ from udamon.linux.smaps import (
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Shared, Touched
 from udamon.ops.pauses import Pauses
-from udamon.ops.sharing import Sharing
-from udamon.ops.spaces import Spaces
+from udamon.ops.sharing import SharingProbe
+from udamon.ops.spaces import AddressSpaces
 from udamon.ops.tlb import Way, displace
 
 _GUEST = b"anon_inode:kvm-vcpu"
@@ -71,8 +71,8 @@ class Refs:
         self._tlb = tlb
         self._only_ranges = only_ranges
         self._guests: dict[ProcessId, bool] = {}
-        self._spaces = Spaces(roots.proc)
-        self._sharing = Sharing(roots.proc)
+        self._spaces = AddressSpaces(roots.proc)
+        self._sharing = SharingProbe(roots.proc)
         self._shared: dict[int, list[Shared | None]] = {}
         self.unseen: dict[int, int] = {}
         """Bytes of hugetlb pages at the last look, by target index."""

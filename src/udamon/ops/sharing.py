@@ -20,7 +20,7 @@ from udamon.linux.pagemap import PRESENT, open_page_map
 from udamon.linux.pagemap_scan import NoScan, scan_runs
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import PROC
-from udamon.linux.smaps import Mapped, Referenced
+from udamon.linux.smaps import MappingPages, Referenced
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import add_frames, new_frames
 from udamon.ops.base import Shared
@@ -33,7 +33,7 @@ DENSE = 4
 """A mapping up to this many times as large as what is resident of it is read whole; of others the resident runs."""
 
 
-class Sharing:
+class SharingProbe:
     """Of the processes that are looked at together: `begin`, then `of` each of them."""
 
     def __init__(self, root: Path = PROC) -> None:
@@ -51,7 +51,7 @@ class Sharing:
         self,
         process: ProcessId,
         family: Family | None,
-        found: Sequence[tuple[Referenced, Mapped | None]],
+        found: Sequence[tuple[Referenced, MappingPages | None]],
         *,
         alone: bool,
     ) -> list[Shared | None]:
@@ -90,7 +90,7 @@ class Sharing:
         return min(seen.rss, max(shared.private, fresh * PAGE_SIZE))
 
 
-def _of(seen: Referenced, mapped: Mapped, family: int, *, alone: bool) -> Shared:
+def _of(seen: Referenced, mapped: MappingPages, family: int, *, alone: bool) -> Shared:
     file = mapped.inode != 0 and not mapped.anonymous
     # Page cache is marked as referenced by whoever reads it, and pages that KSM shares by whoever has them.
     doubtful = seen.rss - mapped.anonymous + mapped.merged

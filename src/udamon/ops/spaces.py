@@ -16,7 +16,7 @@ within a family only. Two programs may have the same, where address randomisatio
 than it need be."""
 
 
-class Spaces:
+class AddressSpaces:
     """Kept up to date by `update`; asks the kernel only about targets that are new or have executed a program."""
 
     def __init__(self, root: Path = PROC, compare: Callable[[int, int], int] = compare_spaces) -> None:

@@ -10,7 +10,7 @@ from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE
 from udamon.ops.base import Emit
 from udamon.ops.processes import ProcessSource
-from udamon.ops.roster import Roster
+from udamon.ops.target_tracker import TargetTracker
 from udamon.ops.three_regions import three_regions
 
 
@@ -21,16 +21,16 @@ class ProcessOperations:
 
     def __init__(self, source: ProcessSource, roots: Roots = Roots()) -> None:  # noqa: B008 (immutable)
         self._roots = roots
-        self.roster = Roster(source, roots)
+        self.tracker = TargetTracker(source, roots)
 
     def update(self, targets: list[Target], emit: Emit) -> None:
         """See ops.base. Raises TargetBusy too."""
-        for target in self.roster.update(targets, emit):
+        for target in self.tracker.update(targets, emit):
             self._set_ranges(target)
 
     def hold(self, most: int) -> None:
         """The primitive holds a file of each target: no more than `most` are watched."""
-        self.roster.most = max(most, 1)
+        self.tracker.most = max(most, 1)
 
     def _set_ranges(self, target: Target) -> None:
         raise NotImplementedError
@@ -39,13 +39,13 @@ class ProcessOperations:
         return is_alive(ProcessId(target.pid or 0, target.start_time or 0), self._roots.proc)
 
     def finish(self, targets: Sequence[Target], emit: Emit) -> None:
-        self.roster.finish(targets, emit)
+        self.tracker.finish(targets, emit)
 
     def expecting(self) -> bool:
-        return self.roster.source.expecting()
+        return self.tracker.source.expecting()
 
     def close(self) -> None:
-        self.roster.close()
+        self.tracker.close()
 
 
 class Vaddr(ProcessOperations):
@@ -55,6 +55,6 @@ class Vaddr(ProcessOperations):
 
     def _set_ranges(self, target: Target) -> None:
         # As in the kernel, an address space without two gaps leaves the ranges as they were.
-        ranges = three_regions(self.roster.mappings(target), PAGE_SIZE)
+        ranges = three_regions(self.tracker.mappings(target), PAGE_SIZE)
         if ranges is not None:
             target.ranges = ranges

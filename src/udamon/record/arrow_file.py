@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 
 from udamon.model import Event, Snapshot
-from udamon.record.buffer import Rows
+from udamon.record.buffer import PendingRows
 from udamon.record.reader import Recording
 from udamon.record.schema import to_json
 from udamon.record.stream import Stream
@@ -17,7 +17,7 @@ def write(items: Iterable[Snapshot | Event], metadata: Mapping[str, object], fil
     """A whole recording to `file`. Raises what `items` and `file` raise."""
     stream = Stream()
     file.write(stream.head(metadata))
-    rows = Rows()
+    rows = PendingRows()
     for item in items:
         if isinstance(item, Snapshot):
             rows.add_snapshot(item)
@@ -27,7 +27,7 @@ def write(items: Iterable[Snapshot | Event], metadata: Mapping[str, object], fil
             rows.add_event(item.time_ns, known, item.name, to_json(dict(item.data)))
         if len(rows) >= MAX_ROWS:
             file.write(stream.flush(rows))
-            rows = Rows()
+            rows = PendingRows()
     if len(rows):
         file.write(stream.flush(rows))
     file.write(stream.end())

@@ -65,7 +65,7 @@ class _Column:
         return Array(rows, TYPES[self.name])
 
 
-class Rows:
+class PendingRows:
     """Snapshots and events that wait; `len` is the rows there are, `snapshots` how many snapshots."""
 
     def __init__(self) -> None:

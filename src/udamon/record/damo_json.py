@@ -24,9 +24,9 @@ from typing import Any
 
 from udamon.model import Event, Snapshot
 from udamon.record.chunks import Progress, silent
-from udamon.record.damo_text import Columns, Text, items, members
+from udamon.record.damo_text import Columns, DamoText, items, members
 from udamon.record.damo_values import check_window, number, time_in
-from udamon.record.limits import DEFAULT, Limits
+from udamon.record.limits import DEFAULT, ReadLimits
 from udamon.record.schema import VERSION
 from udamon.record.timeline import Targets, Timeline
 from udamon.record.values import check_event
@@ -50,7 +50,7 @@ MOST_RECORDS = 20_000
 
 
 def read(
-    path: Path, *, compressed: bool, progress: Progress = silent, limits: Limits = DEFAULT
+    path: Path, *, compressed: bool, progress: Progress = silent, limits: ReadLimits = DEFAULT
 ) -> Iterator[Snapshot | Event]:
     """The snapshots and events of a file, record by record. Raises RecordingError with the place."""
     return _Reader(path, compressed, progress, limits).all()
@@ -75,9 +75,9 @@ class _Record:
 
 
 class _Reader:
-    def __init__(self, path: Path, compressed: bool, progress: Progress, limits: Limits) -> None:
+    def __init__(self, path: Path, compressed: bool, progress: Progress, limits: ReadLimits) -> None:
         self._path, self._compressed, self._limits = path, compressed, limits
-        self._text = Text(path, compressed=compressed, progress=progress, limits=limits)
+        self._text = DamoText(path, compressed=compressed, progress=progress, limits=limits)
         self._above = 0  # counts that were above the ticks of their window
         self._targets, self._timeline = Targets(), Timeline()
         self._ahead: list[dict[str, Any]] | None = None
@@ -169,7 +169,7 @@ class _Reader:
     def _look_ahead(self) -> list[dict[str, Any]]:
         """All that records say beside their snapshots, by reading the file once more."""
         if self._ahead is None:
-            text, self._ahead = Text(self._path, compressed=self._compressed, limits=self._limits), []
+            text, self._ahead = DamoText(self._path, compressed=self._compressed, limits=self._limits), []
             for index in items(text):
                 if index == MOST_RECORDS:
                     raise text.wrong(f"there are more than {MOST_RECORDS:,} records")

@@ -13,7 +13,7 @@ from typing import Any
 from udamon.errors import RecordingError
 from udamon.native._native import damo_scan
 from udamon.record.chunks import Progress, chunks, silent
-from udamon.record.limits import DEFAULT, Limits, within
+from udamon.record.limits import DEFAULT, ReadLimits, within
 from udamon.record.values import DECODER
 
 _CODES = "QQIIQ"
@@ -54,14 +54,14 @@ class Columns:
         return taken, odd
 
 
-class Text:
+class DamoText:
     """Reads one file from its beginning; `value` and `sign` move on in what is around the regions.
 
     Raises RecordingError with the place in the (uncompressed) text.
     """
 
     def __init__(
-        self, path: Path, *, compressed: bool, progress: Progress = silent, limits: Limits = DEFAULT
+        self, path: Path, *, compressed: bool, progress: Progress = silent, limits: ReadLimits = DEFAULT
     ) -> None:
         self.path = path
         self.columns = Columns()
@@ -170,7 +170,7 @@ class Text:
         )
 
 
-def members(text: Text) -> Iterator[str]:
+def members(text: DamoText) -> Iterator[str]:
     """The keys of the object that comes next; the caller takes each value."""
     text.sign("{")
     if text.peek("}"):
@@ -185,7 +185,7 @@ def members(text: Text) -> Iterator[str]:
             return
 
 
-def items(text: Text) -> Iterator[int]:
+def items(text: DamoText) -> Iterator[int]:
     """Count through the array that comes next; the caller takes each item."""
     text.sign("[")
     if text.peek("]"):

@@ -14,7 +14,7 @@ from udamon.files.temporary import unnamed_file
 from udamon.model import Event, Snapshot
 from udamon.record import arrow_file, damo_json, perf_script
 from udamon.record.chunks import Progress, chunks, is_zlib
-from udamon.record.limits import Limits
+from udamon.record.limits import ReadLimits
 from udamon.record.reader import Recording
 from udamon.record.schema import FIRST_COLUMNS
 
@@ -34,7 +34,7 @@ class Copied(Recording):
     """
 
     def __init__(
-        self, path: Path, items: Iterator[Snapshot | Event], metadata: dict[str, object], limits: Limits
+        self, path: Path, items: Iterator[Snapshot | Event], metadata: dict[str, object], limits: ReadLimits
     ) -> None:
         copy = unnamed_file("copy")
         weakref.finalize(self, os.close, copy)
@@ -50,7 +50,7 @@ class Copied(Recording):
         self.checksums = False  # nothing guards the file that was copied
 
 
-def _within(items: Iterator[Snapshot | Event], path: Path, limits: Limits) -> Iterator[Snapshot | Event]:
+def _within(items: Iterator[Snapshot | Event], path: Path, limits: ReadLimits) -> Iterator[Snapshot | Event]:
     """The same items, as long as they are not too many. Raises RecordingError."""
     rows, size = 0, path.stat().st_size
     for item in items:
@@ -59,7 +59,7 @@ def _within(items: Iterator[Snapshot | Event], path: Path, limits: Limits) -> It
         yield item
 
 
-def copied(path: Path, progress: Progress, limits: Limits) -> Recording | None:
+def copied(path: Path, progress: Progress, limits: ReadLimits) -> Recording | None:
     """The file as a recording, None when it is nothing that is known. Raises RecordingError, beyond `limits`, too."""
     head = _head(path)
     if head.startswith(b"PAR1"):

@@ -15,7 +15,7 @@ JSON_ITEM = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReadLimits:
     """What reading may take: `memory` in bytes, rows of a recording (None: see `rows_of`), nesting of JSON.
 
     Three quarters of the memory are for queries, a quarter for one piece of a file once it is unpacked: a record
@@ -65,10 +65,10 @@ class Limits:
             )
 
 
-DEFAULT = Limits()
+DEFAULT = ReadLimits()
 
 
-def check_size(text: str, limits: Limits) -> None:
+def check_size(text: str, limits: ReadLimits) -> None:
     """Raise ValueError for JSON that would take more memory to read than is allowed."""
     items = text.count("{") + text.count("[") + text.count(",")
     if len(text) + JSON_ITEM * items > limits.piece:

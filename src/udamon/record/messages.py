@@ -20,7 +20,7 @@ from udamon.errors import RecordingError
 from udamon.record import seal
 from udamon.record.flatbuffer import Malformed
 from udamon.record.heads import LONGEST_HEAD, LONGEST_SCHEMA, MARKER, Head, batch_head, metadata_text
-from udamon.record.limits import Limits
+from udamon.record.limits import ReadLimits
 from udamon.record.schema import COLUMNS
 from udamon.record.seal import PREFIX, Seal
 from udamon.record.stream import END
@@ -31,7 +31,7 @@ _CANDIDATE = re.compile(rb"(?=\xff\xff\xff\xff[\x00-\xff][\x00-\x40]\x00\x00)")
 _CHUNK = 1 << 20
 
 
-class Message(NamedTuple):
+class StoredBatch(NamedTuple):
     """A record batch in a file: bytes [offset, end), its rows, and how many of them are events.
 
     `snapshots` and the number of the `first` one are None in a file without checksums.
@@ -96,13 +96,13 @@ class OpenFile:
     Raises OSError, and RecordingError beyond the limits.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: ReadLimits) -> None:
         self.path = path
         self.limits = limits
         self._fd = open_regular(path)
         weakref.finalize(self, os.close, self._fd)
         self.size = os.fstat(self._fd).st_size
-        self.messages: list[Message] = []
+        self.messages: list[StoredBatch] = []
         self.damaged: list[Damage] = []
         self.text: bytes | None = None
         self.columns = len(COLUMNS)
@@ -123,7 +123,7 @@ class OpenFile:
         """Bytes of the file, fewer where it ends."""
         return os.pread(self._fd, length, offset)
 
-    def whole(self, message: Message) -> tuple[Head, bytes]:
+    def whole(self, message: StoredBatch) -> tuple[Head, bytes]:
         """The head and the body of a message, checked again. Raises Malformed."""
         data = self.read(message.offset, message.end - message.offset)
         length = PREFIX.unpack_from(data)[1] if len(data) >= PREFIX.size else 0
@@ -137,7 +137,7 @@ class OpenFile:
                 raise Malformed("it changed while it was read")
         return head, body
 
-    def lost(self, message: Message, why: str) -> None:
+    def lost(self, message: StoredBatch, why: str) -> None:
         """Take a message out whose content is not possible."""
         if message in self.messages:
             self.messages.remove(message)
@@ -246,7 +246,7 @@ class OpenFile:
             return False
         return head is not None and at + PREFIX.size + length + head.body > self.size
 
-    def _at(self, at: int) -> tuple[Message, Seal | None] | None:
+    def _at(self, at: int) -> tuple[StoredBatch, Seal | None] | None:
         """The record batch that begins at a place, None where there is none or not as it was written."""
         prefix = self.read(at, PREFIX.size)
         if len(prefix) < PREFIX.size:
@@ -281,10 +281,10 @@ class OpenFile:
                     "higher --max-memory."
                 )
             known = (mark.snapshots, mark.first)
-            return Message(at, begin + head.body, head.rows, head.events, *known), mark
+            return StoredBatch(at, begin + head.body, head.rows, head.events, *known), mark
         if head.rows > self.limits.piece_rows:
             return None
-        return Message(at, begin + head.body, head.rows, head.events), None
+        return StoredBatch(at, begin + head.body, head.rows, head.events), None
 
     def _next(self, at: int) -> int | None:
         """Where the next message begins that is as it was written."""

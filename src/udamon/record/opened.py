@@ -7,7 +7,7 @@ from typing import Any
 
 from udamon.errors import RecordingError
 from udamon.record import values
-from udamon.record.limits import Limits
+from udamon.record.limits import ReadLimits
 from udamon.record.messages import Damage, OpenFile
 from udamon.record.schema import VERSION
 from udamon.record.stream import END
@@ -17,7 +17,7 @@ _TRIES = 5
 """Between the opening of two files a recorder may rotate; so often in a row it does not."""
 
 
-def open_parts(path: Path, limits: Limits, *, whole: bool) -> tuple[list[OpenFile], dict[str, Any]]:
+def open_parts(path: Path, limits: ReadLimits, *, whole: bool) -> tuple[list[OpenFile], dict[str, Any]]:
     """The files, the oldest part first, and the metadata of the newest. Raises RecordingError."""
     for left in reversed(range(_TRIES)):
         file, metadata = _opened(path, limits)
@@ -35,7 +35,7 @@ def open_parts(path: Path, limits: Limits, *, whole: bool) -> tuple[list[OpenFil
     raise AssertionError("the last try returns")
 
 
-def _opened(path: Path, limits: Limits) -> tuple[OpenFile, dict[str, Any]]:
+def _opened(path: Path, limits: ReadLimits) -> tuple[OpenFile, dict[str, Any]]:
     """One file and its metadata. Raises RecordingError when it is none of a recording."""
     try:
         file = OpenFile(path, limits)
@@ -76,14 +76,14 @@ def _refusal(file: OpenFile) -> RecordingError:
     return RecordingError(f"{path} is not a udamon recording; give a file that udamon record wrote.")
 
 
-def _open(path: Path, limits: Limits) -> OpenFile | None:
+def _open(path: Path, limits: ReadLimits) -> OpenFile | None:
     try:
         return OpenFile(path, limits)
     except OSError:
         return None  # it is not there, or not for us
 
 
-def _read(file: OpenFile, limits: Limits) -> dict[str, Any] | None:
+def _read(file: OpenFile, limits: ReadLimits) -> dict[str, Any] | None:
     try:
         return None if file.text is None else values.metadata(file.text, limits)
     except (ValueError, RecursionError):

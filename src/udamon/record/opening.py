@@ -10,13 +10,15 @@ from pathlib import Path
 from udamon.errors import RecordingError
 from udamon.files.inputs import copied_stream, shown
 from udamon.record.chunks import Steps, unseen
-from udamon.record.limits import DEFAULT, Limits
+from udamon.record.limits import DEFAULT, ReadLimits
 from udamon.record.messages import open_regular
 from udamon.record.reader import Recording
 from udamon.record.stream import END
 
 
-def open_recording(path: str | PathLike[str], steps: Steps = unseen, limits: Limits = DEFAULT) -> Recording:
+def open_recording(
+    path: str | PathLike[str], steps: Steps = unseen, limits: ReadLimits = DEFAULT
+) -> Recording:
     """A file as a recording: udamon's own, damo's json or json_compressed, perf script's text.
 
     The content decides, not the name. `steps` shows how far copying another tool's file is, and later each scan.
@@ -42,7 +44,7 @@ def open_recording(path: str | PathLike[str], steps: Steps = unseen, limits: Lim
     return recording
 
 
-def _open(path: Path, steps: Steps, limits: Limits) -> Recording:
+def _open(path: Path, steps: Steps, limits: ReadLimits) -> Recording:
     recording = None if _own(path) else _copied(path, steps, limits)
     # Of what is neither, it says what is wrong with it.
     recording = recording or Recording(path, limits=limits)
@@ -59,7 +61,7 @@ def _own(path: Path) -> bool:
         return file.read(4) == END[:4]
 
 
-def _copied(path: Path, steps: Steps, limits: Limits) -> Recording | None:
+def _copied(path: Path, steps: Steps, limits: ReadLimits) -> Recording | None:
     # Reports on recordings of our own need not wait for what reads other files.
     from udamon.record.foreign import copied
 

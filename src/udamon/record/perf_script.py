@@ -28,7 +28,7 @@ from udamon.native._native import trace_scan
 from udamon.record.chunks import Progress, chunks, silent
 from udamon.record.damo_json import DEFAULT_TICKS, US
 from udamon.record.damo_values import FARTHEST, check_window
-from udamon.record.limits import DEFAULT, Limits
+from udamon.record.limits import DEFAULT, ReadLimits
 from udamon.record.schema import VERSION
 from udamon.record.timeline import Targets, Timeline
 from udamon.record.values import check_event
@@ -68,7 +68,7 @@ def metadata() -> dict[str, object]:
             "derived": ["begin", "seq", "ticks", "touched"]}  # fmt: skip
 
 
-def read(path: Path, progress: Progress = silent, limits: Limits = DEFAULT) -> Iterator[Snapshot | Event]:
+def read(path: Path, progress: Progress = silent, limits: ReadLimits = DEFAULT) -> Iterator[Snapshot | Event]:
     """The snapshots and events of a file, about in the order of their ends. Raises RecordingError with the line."""
     event = AGGREGATED if has(path, AGGREGATED) else BEFORE_APPLY
     return _Reader(path, event, limits).all(progress)
@@ -104,7 +104,7 @@ def _whole_lines(path: Path, progress: Progress) -> Iterator[bytes]:
 CODES = "qQQIIQ"
 
 
-class Rows(NamedTuple):
+class RegionColumns(NamedTuple):
     """Columns of regions; times in ns."""
 
     times: array[int]
@@ -115,8 +115,8 @@ class Rows(NamedTuple):
     touched: array[int]
 
 
-def _no_rows() -> Rows:
-    return Rows(*(array(code) for code in CODES))
+def _no_rows() -> RegionColumns:
+    return RegionColumns(*(array(code) for code in CODES))
 
 
 @dataclass(slots=True)
@@ -126,7 +126,7 @@ class _Open:
     end_ns: int
     sample_ns: int | None
     expected: int
-    rows: Rows = field(default_factory=_no_rows)
+    rows: RegionColumns = field(default_factory=_no_rows)
 
 
 @dataclass(slots=True)
@@ -140,7 +140,7 @@ class _Target:
 
 
 class _Reader:
-    def __init__(self, path: Path, event: bytes, limits: Limits) -> None:
+    def __init__(self, path: Path, event: bytes, limits: ReadLimits) -> None:
         self._path, self._event, self._limits = path, event, limits
         self._waiting = 0  # regions of snapshots that are not complete
         self._pattern = _AGGREGATED if event == AGGREGATED else _BEFORE_APPLY
@@ -155,7 +155,7 @@ class _Reader:
         event, count = (AGGREGATED, BEFORE_APPLY).index(self._event), 0
         for text in _whole_lines(self._path, progress):
             _, lines, runs, columns = trace_scan(text, event)
-            rows = Rows(*map(array, CODES, columns))
+            rows = RegionColumns(*map(array, CODES, columns))
             at = 0
             for what, number, expected, ids in runs:
                 if number:
@@ -181,7 +181,9 @@ class _Reader:
                 if start >= end:
                     raise OverflowError
                 values = (time_ns, start, end, nr, age, end - start if nr else 0)
-                rows = Rows(*(array(code, [value]) for code, value in zip(CODES, values, strict=True)))
+                rows = RegionColumns(
+                    *(array(code, [value]) for code, value in zip(CODES, values, strict=True))
+                )
             except OverflowError:
                 raise self._wrong(count, "a region or a count of it is not possible") from None
             yield from self._regions((thread, tuple(ids)), expected, rows, 0, 1)
@@ -230,7 +232,7 @@ class _Reader:
         return thread if pid is None else self._named.get(pid[0], thread)
 
     def _regions(
-        self, key: tuple[bytes, tuple[int, ...]], expected: int, rows: Rows, at: int, end: int
+        self, key: tuple[bytes, tuple[int, ...]], expected: int, rows: RegionColumns, at: int, end: int
     ) -> Iterator[Snapshot | Event]:
         """Take in ascending regions; what is complete with them."""
         target = self._targets.get(key)

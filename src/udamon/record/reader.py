@@ -21,8 +21,8 @@ from udamon.record.buffer import with_all_columns
 from udamon.record.chunks import Progress, silent
 from udamon.record.flatbuffer import Malformed
 from udamon.record.heads import Head, check_body, remade
-from udamon.record.limits import DEFAULT, Limits
-from udamon.record.messages import Damage, Message, OpenFile
+from udamon.record.limits import DEFAULT, ReadLimits
+from udamon.record.messages import Damage, OpenFile, StoredBatch
 from udamon.record.opened import open_parts
 from udamon.record.schema import COLUMNS, SCHEMA, SHARING_COLUMNS
 from udamon.record.stream import END, bare_head
@@ -34,7 +34,7 @@ _TARGETS_KNOWN = 4096
 _STATE = 24 * _TARGETS_KNOWN
 """Bytes of what check_rows keeps of so many targets."""
 
-Place = tuple[OpenFile, Message]
+Place = tuple[OpenFile, StoredBatch]
 """A record batch and the file it is in."""
 
 
@@ -56,7 +56,9 @@ class Recording:
     progress: Progress = staticmethod(silent)
     """Told how far each scan by a query is."""
 
-    def __init__(self, path: str | PathLike[str], *, whole: bool = True, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self, path: str | PathLike[str], *, whole: bool = True, limits: ReadLimits = DEFAULT
+    ) -> None:
         self.path = Path(path)
         self.limits = limits
         self.files, self.metadata = open_parts(self.path, limits, whole=whole)
@@ -211,7 +213,7 @@ def _unpack(columns: int, good: Sequence[tuple[Place, Head, bytes]]) -> Iterator
             yield from _unpack(columns, [one])
 
 
-def _checked(batch: RecordBatch, message: Message, state: bytearray, *, strict: bool) -> int:
+def _checked(batch: RecordBatch, message: StoredBatch, state: bytearray, *, strict: bool) -> int:
     """How many snapshots a batch has. Raises Malformed for values that no monitor writes."""
     trial = bytearray(state)
     why, row, snapshots, events = check_rows(*batch.__arrow_c_array__(), trial, strict)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from arro3.core import Array, RecordBatch, RecordBatchReader, Schema
 from arro3.io import write_ipc_stream
 
-from udamon.record.buffer import Rows
+from udamon.record.buffer import PendingRows
 from udamon.record.schema import COLUMNS, SCHEMA, TYPES, schema_of, schema_with
 from udamon.record.seal import SIZE as SEAL_SIZE
 from udamon.record.seal import sealed
@@ -37,7 +37,7 @@ def bare_head(columns: int) -> bytes:
 BARE_HEAD = bare_head(len(COLUMNS))
 
 
-class Message(NamedTuple):
+class EncodedBatch(NamedTuple):
     """A message as the Arrow library writes it, and how many snapshots are in it."""
 
     data: bytes
@@ -62,15 +62,15 @@ class Stream:
 
     def head(self, metadata: Mapping[str, object]) -> bytes:
         """What a file starts with: the schema and its metadata."""
-        return self.sealed([Message(whole_stream(schema_with(metadata), [])[: -len(END)], 0)])
+        return self.sealed([EncodedBatch(whole_stream(schema_with(metadata), [])[: -len(END)], 0)])
 
-    def messages(self, rows: Rows) -> list[Message]:
+    def messages(self, rows: PendingRows) -> list[EncodedBatch]:
         """The rows as messages that are not numbered yet. The rows must not be used again."""
         count, batches = rows.snapshots, rows.batches()
         # Events come before snapshots, in a batch of their own.
-        return [Message(_bare(batch), count if batch is batches[-1] else 0) for batch in batches]
+        return [EncodedBatch(_bare(batch), count if batch is batches[-1] else 0) for batch in batches]
 
-    def sealed(self, messages: Sequence[Message]) -> bytes:
+    def sealed(self, messages: Sequence[EncodedBatch]) -> bytes:
         """Messages as bytes to append."""
         found = []
         for message in messages:
@@ -79,13 +79,13 @@ class Stream:
             self.snapshots += message.snapshots
         return b"".join(found)
 
-    def flush(self, rows: Rows) -> bytes:
+    def flush(self, rows: PendingRows) -> bytes:
         """The rows as bytes to append; see `messages`."""
         return self.sealed(self.messages(rows))
 
     def batch(self, batch: RecordBatch, snapshots: int) -> bytes:
         """A record batch with so many snapshots as bytes to append."""
-        return self.sealed([Message(_bare(batch), snapshots)])
+        return self.sealed([EncodedBatch(_bare(batch), snapshots)])
 
     def end(self) -> bytes:
         """What a file ends with: a batch of no rows, whose number tells how many snapshots there are, and the mark."""

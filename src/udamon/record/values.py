@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from udamon.record.damo_values import time_in
-from udamon.record.limits import Limits, check_size, within
+from udamon.record.limits import ReadLimits, check_size, within
 
 _FARTHEST = 1 << 61
 _LONGEST = 1 << 16
@@ -32,7 +32,7 @@ DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_constant)
 """Reads JSON without what JSON has not: infinite numbers. Raises ValueError."""
 
 
-def document(text: str, limits: Limits) -> dict[str, Any]:
+def document(text: str, limits: ReadLimits) -> dict[str, Any]:
     """The object that JSON text is. Raises ValueError with what is wrong."""
     check_size(text, limits)
     try:
@@ -132,7 +132,7 @@ _METADATA: Mapping[str, Check] = {
 }  # fmt: skip
 
 
-def event(name: str, text: str, limits: Limits) -> dict[str, Any]:
+def event(name: str, text: str, limits: ReadLimits) -> dict[str, Any]:
     """The data of an event. Raises ValueError with what is wrong."""
     data = document(text, limits)
     check_event(name, data)
@@ -150,7 +150,7 @@ def check_event(name: str, data: Mapping[str, Any]) -> None:
         raise ValueError(f"an event {name[:40]!r} says something impossible{of}")
 
 
-def metadata(text: bytes, limits: Limits) -> dict[str, Any]:
+def metadata(text: bytes, limits: ReadLimits) -> dict[str, Any]:
     """What a recording says of itself at its start. Raises ValueError with what is wrong."""
     try:
         found = document(text.decode(), limits)

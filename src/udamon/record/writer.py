@@ -15,7 +15,7 @@ from udamon.files.output import OutputFile
 from udamon.files.rotation import RotatedFile
 from udamon.model import Event, Snapshot
 from udamon.record import anonymize as anonymous
-from udamon.record.buffer import Rows
+from udamon.record.buffer import PendingRows
 from udamon.record.metadata import machine
 from udamon.record.schema import to_json
 from udamon.record.state import ValidEvents
@@ -62,7 +62,7 @@ class Writer:
         self._part = 1
         self._stream = Stream()
         self._lock = Lock()
-        self._rows = Rows()
+        self._rows = PendingRows()
         self._valid = ValidEvents()
         self._max_rows = MAX_ROWS if max_size is None else min(MAX_ROWS, max_size // 512)
         kind = OutputFile if max_size is None else RotatedFile
@@ -119,7 +119,7 @@ class Writer:
         if not len(self._rows):
             self._file.check()
             return
-        rows, self._rows = self._rows, Rows()
+        rows, self._rows = self._rows, PendingRows()
         messages = self._stream.messages(rows)
         if isinstance(self._file, RotatedFile):
             self._make_room(self._file, sum(message.size for message in messages))
@@ -143,7 +143,7 @@ class Writer:
         self._part += 1
         self._stream = Stream(self._stream.snapshots)
         kept = file.rotate(self._head())
-        rows = Rows()
+        rows = PendingRows()
         for event in self._valid:
             _add(rows, event)
         if not kept:
@@ -154,7 +154,7 @@ class Writer:
         file.append(self._stream.flush(rows))
 
 
-def _add(rows: Rows, event: Event) -> None:
+def _add(rows: PendingRows, event: Event) -> None:
     target = event.data.get("target")
     rows.add_event(
         event.time_ns, target if isinstance(target, int) else None, event.name, to_json(dict(event.data))

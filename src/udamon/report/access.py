@@ -10,8 +10,8 @@ from typing import Any
 from udamon import text
 from udamon.report.catalog import Catalog
 from udamon.report.filters import ALL
-from udamon.report.mappings import Mapped
-from udamon.report.source import Source
+from udamon.report.mappings import NamedMapping
+from udamon.report.source import RecordingSource
 from udamon.report.temperature import WEIGHTS, temperature_of
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.text import Shown, lines
@@ -27,7 +27,7 @@ REGIONS = """
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RegionLine:
     """One region with its mapping; `age` in aggregations, `window_ns` the length of one, `rate` 0..1."""
 
     target: int
@@ -38,7 +38,7 @@ class Line:
     touched: int
     rate: float
     window_ns: int
-    mapped: Mapped | None
+    mapped: NamedMapping | None
     resident: int | None = None
     """Bytes of it that are there, where that is known."""
     temperature: int = 0
@@ -63,11 +63,11 @@ class Access:
     start_ns: int
     time_ns: int
     seq: int
-    lines: list[Line]
+    lines: list[RegionLine]
     found: int
 
 
-_KEYS: dict[str, Callable[[Line], tuple[float, ...]]] = {
+_KEYS: dict[str, Callable[[RegionLine], tuple[float, ...]]] = {
     "address": lambda line: (line.target, line.start),
     "size": lambda line: (-line.size,),
     "rate": lambda line: (-line.rate, -line.there),
@@ -80,7 +80,7 @@ SORTS = tuple(_KEYS)
 
 
 def measure(
-    source: Source, *, at_ns: int | None = None, sort: str = "address", top: int | None = None,
+    source: RecordingSource, *, at_ns: int | None = None, sort: str = "address", top: int | None = None,
     weights: tuple[int, int, int] = WEIGHTS,
 ) -> Access:  # fmt: skip
     """The regions of the last moment, or of the last one at `at_ns` after the recording's start.
@@ -96,7 +96,7 @@ def measure(
     return Access(source.start_ns, time, seq, found[:top], len(found))
 
 
-def moment(source: Source, at_ns: int | None = None) -> int:
+def moment(source: RecordingSource, at_ns: int | None = None) -> int:
     """The number of the last moment, or of the last one at `at_ns` after the start. Raises RecordingError."""
     until = (1 << 63) - 1 if at_ns is None else source.start_ns + at_ns
     # Of what the filters leave, the last is among the few unless a filter or --at chooses by time or target.
@@ -110,7 +110,7 @@ def moment(source: Source, at_ns: int | None = None) -> int:
     return int(seq)
 
 
-def _line(row: Sequence[Any], catalog: Catalog, weights: tuple[int, int, int]) -> Line:
+def _line(row: Sequence[Any], catalog: Catalog, weights: tuple[int, int, int]) -> RegionLine:
     target, pid, start, end, nr_accesses, age, touched, ticks, sample_ns, _, _, resident = row
     mapped = catalog.target(target, pid).mappings.largest_overlap(start, end)
     rate = nr_accesses / ticks if ticks else 0.0
@@ -118,7 +118,7 @@ def _line(row: Sequence[Any], catalog: Catalog, weights: tuple[int, int, int]) -
     heat = temperature_of(end - start, nr_accesses, ticks, age * window, weights)
     known = None if resident is None else round(resident)
     bound = mapped is not None and catalog.upper_bound(mapped.kind)
-    return Line(
+    return RegionLine(
         target, start, end, nr_accesses, age, round(touched), rate, window, mapped, known, heat, bound
     )
 
@@ -167,7 +167,7 @@ def render(report: Access, catalog: Catalog) -> Shown:
     return lines([owner + head, "", *table(rows, ">>>>><<" if many else ">>>>><")])
 
 
-def _cells(line: Line, catalog: Catalog | None) -> list[str]:
+def _cells(line: RegionLine, catalog: Catalog | None) -> list[str]:
     return [
         f"{line.start:x}",
         format_size(line.size),

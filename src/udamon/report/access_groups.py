@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from udamon.report.access import Access, Line
+from udamon.report.access import Access, RegionLine
 from udamon.report.catalog import Catalog
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.text import Shown, lines
@@ -14,7 +14,7 @@ from udamon.units import format_size
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RegionGroup:
     """Regions of one mapping name, or of one process (`mapping` None): bytes; `rate` 0..1 is their mean by bytes,
     `age_ns` that of the youngest."""
 
@@ -29,12 +29,12 @@ class Group:
     age_ns: int
 
 
-def groups(report: Access, catalog: Catalog, by: str) -> list[Group]:
+def groups(report: Access, catalog: Catalog, by: str) -> list[RegionGroup]:
     """`by` is "mapping" or "process". Most touched bytes first.
 
     A region counts for the mapping it shares most bytes with; regions outside of known mappings are together.
     """
-    found: dict[tuple[int, str | None], list[Line]] = {}
+    found: dict[tuple[int, str | None], list[RegionLine]] = {}
     for line in report.lines:
         name = None if by == "process" or line.mapped is None else line.mapped.name
         found.setdefault((line.target, name), []).append(line)
@@ -42,11 +42,11 @@ def groups(report: Access, catalog: Catalog, by: str) -> list[Group]:
     return sorted(made, key=lambda group: (-group.touched, -group.size, group.target))
 
 
-def _group(target: int, lines: Sequence[Line], catalog: Catalog, by: str) -> Group:
+def _group(target: int, lines: Sequence[RegionLine], catalog: Catalog, by: str) -> RegionGroup:
     mapped = lines[0].mapped if by == "mapping" else None
     owner = catalog.target(target).label
     size = sum(line.there for line in lines)
-    return Group(
+    return RegionGroup(
         target=target,
         mapping=None if mapped is None else mapped.name or "[anon]",
         kind=None if mapped is None else mapped.kind,
@@ -59,7 +59,7 @@ def _group(target: int, lines: Sequence[Line], catalog: Catalog, by: str) -> Gro
     )
 
 
-def document(report: Access, found: Sequence[Group]) -> dict[str, Any]:
+def document(report: Access, found: Sequence[RegionGroup]) -> dict[str, Any]:
     """The JSON document: bytes, rates 0..1, seconds."""
     return {
         "schema": 1,
@@ -82,7 +82,7 @@ def document(report: Access, found: Sequence[Group]) -> dict[str, Any]:
     }
 
 
-def render(report: Access, found: Sequence[Group], terminal: Terminal) -> Shown:
+def render(report: Access, found: Sequence[RegionGroup], terminal: Terminal) -> Shown:
     """For people: a line a group, with a bar of its rate."""
     head = f"at {clock(report.time_ns - report.start_ns)}: {len(report.lines)} regions, summed up"
     rows = [["", "regions", "size", "touched", "rate", "age", ""]]

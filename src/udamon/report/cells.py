@@ -14,9 +14,9 @@ from typing import Any
 
 from udamon.native._native import add_cells
 from udamon.report.filters import Filters
-from udamon.report.layout import Row
-from udamon.report.place import Axis, Place, sums
-from udamon.report.source import Source, double
+from udamon.report.layout import PictureRow
+from udamon.report.place import AddressPlace, Axis, sums
+from udamon.report.source import RecordingSource, double
 
 Cell = tuple[Any, ...]
 """Line, column, and the mean of each value."""
@@ -63,21 +63,28 @@ _FIRST, _LAST = -(1 << 63), (1 << 63) - 1
 
 
 def cells_of(
-    source: Source, lines: Sequence[Row], begin: int, end: int, columns: int,
+    source: RecordingSource, lines: Sequence[PictureRow], begin: int, end: int, columns: int,
     values: Sequence[str] = ("rate",),
 ) -> list[Cell]:  # fmt: skip
     """All cells with memory: line, column, and the mean of each of `values`, the first one or more of VALUES.
 
     The `columns` are of equal length and reach from `begin` to `end`, ns on CLOCK_MONOTONIC.
     """
-    places = [Place(row.band.target, *piece, line) for line, row in enumerate(lines) for piece in row.pieces]
+    places = [
+        AddressPlace(row.band.target, *piece, line) for line, row in enumerate(lines) for piece in row.pieces
+    ]
     whole = source.filters == Filters(time=source.filters.time, targets=source.filters.targets)
     by = by_batches if whole and end > begin else by_query
     return by(source, places, begin, (end - begin) / columns, columns, values)
 
 
 def by_query(
-    source: Source, places: Sequence[Place], begin: int, width: float, columns: int, values: Sequence[str]
+    source: RecordingSource,
+    places: Sequence[AddressPlace],
+    begin: int,
+    width: float,
+    columns: int,
+    values: Sequence[str],
 ) -> list[Cell]:
     """The definition, for any filters. Memory does not grow with the recording's length."""
     axis = Axis(source, "heatmap", places)
@@ -107,7 +114,12 @@ def by_query(
 
 
 def by_batches(
-    source: Source, places: Sequence[Place], begin: int, width: float, columns: int, values: Sequence[str]
+    source: RecordingSource,
+    places: Sequence[AddressPlace],
+    begin: int,
+    width: float,
+    columns: int,
+    values: Sequence[str],
 ) -> list[Cell]:
     """The same for filters that choose snapshots only: places leave out the targets that are not wanted."""
     known = sorted(places)

@@ -36,7 +36,7 @@ class Box(NamedTuple):
     fill: str
 
 
-class Line(NamedTuple):
+class Polyline(NamedTuple):
     """A line through points; `dash` is (on, off)."""
 
     points: Sequence[tuple[float, float]]
@@ -52,7 +52,7 @@ class Area(NamedTuple):
     fill: str
 
 
-class Words(NamedTuple):
+class Label(NamedTuple):
     """Text whose baseline is at y; `anchor` is start, middle or end."""
 
     x: float
@@ -76,7 +76,7 @@ class Raster(NamedTuple):
     palette: Sequence[RGB]
 
 
-Shape = Box | Line | Area | Words | Raster
+Shape = Box | Polyline | Area | Label | Raster
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,9 @@ def time_axis(plot: Plot, begin_s: float, end_s: float) -> Iterator[Shape]:
     bottom = plot.y + plot.height
     for number in range(ceil(begin_s / step - 1e-9), int(end_s / step + 1e-9) + 1):
         x = plot.x + (number * step - begin_s) / span * plot.width
-        yield Line([(x, bottom), (x, bottom + 4)], SOFT)
+        yield Polyline([(x, bottom), (x, bottom + 4)], SOFT)
         anchor = "end" if x > plot.x + plot.width - 20 else "start" if x < plot.x + 10 else "middle"
-        yield Words(x, bottom + 17, clock(number * step * 1e9), anchor, SOFT)
+        yield Label(x, bottom + 17, clock(number * step * 1e9), anchor, SOFT)
 
 
 def _time_step(least: float) -> float:
@@ -137,8 +137,8 @@ def size_axis(plot: Plot, top: float) -> Iterator[Shape]:
     step = 2.0 ** ceil(log2(max(top, 1) / 4))
     for number in range(int(top / step) + 1):
         y = plot.y + plot.height * (1 - number * step / top)
-        yield Line([(plot.x, y), (plot.x + plot.width, y)], LINE)
-        yield Words(plot.x - 8, y + 4, format_size(number * step), "end", SOFT)
+        yield Polyline([(plot.x, y), (plot.x + plot.width, y)], LINE)
+        yield Label(plot.x - 8, y + 4, format_size(number * step), "end", SOFT)
 
 
 def fitting(text: str, width: float, size: int = FONT_SIZE) -> str:

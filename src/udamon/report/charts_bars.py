@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from udamon.report.charts import ACCENT, IDLE, SOFT, Box, Drawing, Shape, Words, fitting
+from udamon.report.charts import ACCENT, IDLE, SOFT, Box, Drawing, Label, Shape, fitting
 from udamon.report.page_curves import AGE_LABELS, RATE_LABELS, Histograms
 from udamon.units import format_size
 
@@ -16,7 +16,7 @@ def drawing(histograms: Histograms, whose: str, rate_of: str) -> Drawing:
     """Both histograms, with what their colours mean."""
     title = f"Memory of {whose} by access rate and by age, mean of all windows"
     shapes: list[Shape] = [
-        Words(14, 24, fitting(title, WIDTH - 28, 14), bold=True, size=14),
+        Label(14, 24, fitting(title, WIDTH - 28, 14), bold=True, size=14),
         *_key(WIDTH - 230),
         *_bars(14, f"access rate, share of {rate_of}", RATE_LABELS, histograms.by_rate),
         *_bars(HALF + 14, "age: unchanged for", AGE_LABELS, histograms.by_age),
@@ -27,18 +27,18 @@ def drawing(histograms: Histograms, whose: str, rate_of: str) -> Drawing:
 def _key(x: float) -> Iterator[Shape]:
     for offset, fill, text in ((0, ACCENT, "accessed"), (90, IDLE, "not accessed")):
         yield Box(x + offset, 42, 12, 12, fill)
-        yield Words(x + offset + 17, 53, text, colour=SOFT)
+        yield Label(x + offset + 17, 53, text, colour=SOFT)
 
 
 def _bars(
     x: float, title: str, labels: Sequence[str], sizes: Sequence[tuple[float, float]]
 ) -> Iterator[Shape]:
     most = max(max(sum(pair) for pair in sizes), 1.0)
-    yield Words(x, 53, title, bold=True)
+    yield Label(x, 53, title, bold=True)
     for line, (label, (idle, hot)) in enumerate(zip(labels, sizes, strict=True)):
         y = TOP + STEP * line
-        yield Words(x + LABEL - 8, y + 13, label, "end", SOFT)
+        yield Label(x + LABEL - 8, y + 13, label, "end", SOFT)
         yield Box(x + LABEL, y + 2, hot / most * BAR, 14, ACCENT)
         yield Box(x + LABEL + hot / most * BAR, y + 2, idle / most * BAR, 14, IDLE)
         text = format_size(idle + hot) if idle + hot else "–"
-        yield Words(x + LABEL + (idle + hot) / most * BAR + 6, y + 13, text)
+        yield Label(x + LABEL + (idle + hot) / most * BAR + 6, y + 13, text)

@@ -11,10 +11,10 @@ from udamon.report.charts import (
     SOFT,
     Area,
     Drawing,
-    Line,
+    Label,
     Plot,
+    Polyline,
     Shape,
-    Words,
     fitting,
     size_axis,
     time_axis,
@@ -38,20 +38,20 @@ def drawing(bins: Sequence[Bin], count: int, begin_s: float, end_s: float, whose
         return plot.x + (place + 0.5) / count * plot.width, plot.y + plot.height * (1 - size / top)
 
     shapes: list[Shape] = [
-        Words(LEFT, 24, fitting(title, plot.width, 14), bold=True, size=14),
+        Label(LEFT, 24, fitting(title, plot.width, 14), bold=True, size=14),
         *size_axis(plot, top),
         *time_axis(plot, begin_s, end_s),
         Area(
             [at(one.bin, one.high) for one in bins] + [at(one.bin, one.low) for one in reversed(bins)], BAND
         ),
-        Line([at(one.bin, one.mean) for one in bins], ACCENT, 1.8),
-        Line([(LEFT, 40), (LEFT + 24, 40)], ACCENT, 1.8),
-        Words(LEFT + 30, 44, "touched: mean, and from least to most", colour=SOFT),
+        Polyline([at(one.bin, one.mean) for one in bins], ACCENT, 1.8),
+        Polyline([(LEFT, 40), (LEFT + 24, 40)], ACCENT, 1.8),
+        Label(LEFT + 30, 44, "touched: mean, and from least to most", colour=SOFT),
     ]
     if shown:
         shapes += [
-            Line([at(*one) for one in shown], SECOND, 1.6, (6, 4)),
-            Line([(LEFT + 320, 40), (LEFT + 344, 40)], SECOND, 1.6, (6, 4)),
-            Words(LEFT + 350, 44, "resident", colour=SOFT),
+            Polyline([at(*one) for one in shown], SECOND, 1.6, (6, 4)),
+            Polyline([(LEFT + 320, 40), (LEFT + 344, 40)], SECOND, 1.6, (6, 4)),
+            Label(LEFT + 350, 44, "resident", colour=SOFT),
         ]
     return Drawing(title, WIDTH, HEIGHT, shapes)

@@ -9,11 +9,11 @@ from udamon.report.charts import (
     LINE,
     SOFT,
     Drawing,
-    Line,
+    Label,
     Plot,
+    Polyline,
     Raster,
     Shape,
-    Words,
     fitting,
     palette,
     time_axis,
@@ -34,7 +34,7 @@ def drawing(picture: Picture, catalog: Catalog) -> Drawing:
     title = _title(picture, catalog)
     colours = palette()
     shapes: list[Shape] = [
-        Words(LEFT, 26, fitting(title, plot.width, 14), bold=True, size=14),
+        Label(LEFT, 26, fitting(title, plot.width, 14), bold=True, size=14),
         Raster(*plot, picture.columns, picture.rates, colours),
         *_names(picture, catalog, plot),
         *time_axis(plot, begin / 1e9, end / 1e9),
@@ -61,7 +61,7 @@ def _names(picture: Picture, catalog: Catalog, plot: Plot) -> Iterator[Shape]:
         band, top = picture.rows[at].band, plot.y + at * high
         heads = many and band.target != last
         last = band.target
-        yield Line([(plot.x - (LEFT if heads else 8), top), (plot.x, top)], SOFT if heads else LINE)
+        yield Polyline([(plot.x - (LEFT if heads else 8), top), (plot.x, top)], SOFT if heads else LINE)
         if heads:
             wanted.append((0.0, top + 11, catalog.target(band.target).label, True))
         wanted.append((1 / (end - at), top + (24 if heads else 11), band.label, False))
@@ -69,11 +69,11 @@ def _names(picture: Picture, catalog: Catalog, plot: Plot) -> Iterator[Shape]:
     for _, y, text, bold in sorted(wanted, key=lambda each: each[0]):
         if y <= plot.y + plot.height + 6 and all(abs(y - other) >= 12.5 for other in taken):
             taken.append(y)
-            yield Words(plot.x - 10, y, fitting(text, LEFT - 16), "end", SOFT, bold)
+            yield Label(plot.x - 10, y, fitting(text, LEFT - 16), "end", SOFT, bold)
 
 
 def _legend(plot: Plot, of: str) -> Iterator[Shape]:
     y, x = plot.y + plot.height + 32, plot.x + plot.width - 330
-    yield Words(x - 6, y + 10, "0 %", "end", SOFT)
+    yield Label(x - 6, y + 10, "0 %", "end", SOFT)
     yield Raster(x, y, 140, 12, NOTHING, bytes(range(NOTHING)), palette())
-    yield Words(x + 146, y + 10, f"100 % of {of}", "start", SOFT)
+    yield Label(x + 146, y + 10, f"100 % of {of}", "start", SOFT)

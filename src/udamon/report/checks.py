@@ -10,7 +10,7 @@ from udamon.errors import UsageError
 from udamon.report import groups, hot_cold, right_size, wss
 from udamon.report.diff import footprint_of
 from udamon.report.levels import LEVELS, PERCENTS
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import clock
 from udamon.text import Shown, lines
 from udamon.units import format_size, parse_share, parse_size, parse_time_ns
@@ -33,7 +33,7 @@ LENGTH = 'SELECT max(time) - min("begin"), count(DISTINCT seq) FROM regions'
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CheckLimits:
     """What must hold; None where nothing is asked. Bytes, shares 0..1, ns.
 
     `level` of the working set and of the footprint over all snapshots is compared. Cold is memory that was not
@@ -66,7 +66,7 @@ class Limits:
         min_rate: tuple[str, ...] = (),
         min_length: str | None = None,
         min_snapshots: int | None = None,
-    ) -> Limits:
+    ) -> CheckLimits:
         """From what people write. Raises UsageError, also when nothing is asked."""
         if level not in LEVELS:
             raise UsageError(f"{level!r} is no level; give one of {', '.join(LEVELS)}.")
@@ -143,7 +143,7 @@ class Doubts:
     missing: str | None = None
 
 
-def doubts(source: Source, *, allow_damaged: bool = False) -> Doubts:
+def doubts(source: RecordingSource, *, allow_damaged: bool = False) -> Doubts:
     """What keeps limits from being decided, whatever their figures are."""
     damaged = [damage for recording in source.recordings for damage in recording.damaged]
     if allow_damaged or not damaged:
@@ -184,7 +184,7 @@ def _judged(kind: _Kind, figure: Figure, limit: float, doubt: Doubts) -> Check:
     return Check(kind.name, holds, figure, limit, f"{kind.words} {amount}{kind.unit}, {bound}".strip(), why)
 
 
-def measure(source: Source, limits: Limits, *, allow_damaged: bool = False) -> list[Check]:
+def measure(source: RecordingSource, limits: CheckLimits, *, allow_damaged: bool = False) -> list[Check]:
     """Each assertion that is asked for, in a fixed order. Raises RecordingError when there is no snapshot, and
     UsageError for a mapping that is not there."""
     found: list[tuple[_Kind, Figure, float]] = []
@@ -208,7 +208,7 @@ def _percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def _length(source: Source, limits: Limits) -> Iterator[tuple[_Kind, Figure, float]]:
+def _length(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Kind, Figure, float]]:
     length, count = source.query(LENGTH)[0]
     if not count:
         raise source.nothing()
@@ -234,7 +234,7 @@ def _sizes(
             yield kind, figure, limit
 
 
-def _cold(source: Source, most: float, age_ns: int) -> tuple[_Kind, Figure, float]:
+def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_Kind, Figure, float]:
     words = f"cold for {clock(age_ns)} or longer:"
     kind = _Kind("max-cold-share", words, _percent, most=True, unit=" of memory")
     length, count = source.query(LENGTH)[0]
@@ -259,7 +259,7 @@ def _cold(source: Source, most: float, age_ns: int) -> tuple[_Kind, Figure, floa
     return kind, Figure.between(low, high, why), most
 
 
-def _rates(source: Source, limits: Limits) -> Iterator[tuple[_Kind, Figure, float]]:
+def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Kind, Figure, float]]:
     from fnmatch import fnmatchcase
 
     lines = hot_cold.measure(source, offsets=False).lines

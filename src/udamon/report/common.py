@@ -8,11 +8,11 @@ from udamon.model import WRITES_ONLY
 from udamon.ops.coverage import document, line
 from udamon.record.reader import Recording
 from udamon.report.grain import MAPPING, NOTE, grain_of
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.units import format_time
 
 
-def common_keys(source: Source) -> dict[str, Any]:
+def common_keys(source: RecordingSource) -> dict[str, Any]:
     """Keys of every document.
 
     `sees` says what counts as an access, and `marked_by_others` whether accesses of others may be among them; null
@@ -39,7 +39,7 @@ def common_keys(source: Source) -> dict[str, Any]:
     }
 
 
-def common_lines(source: Source, *, told: bool = False) -> list[str]:
+def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
     """What must be said beside any figure of the recording, a sentence each; without coverage where that was `told`."""
     recording = source.recording
     lines = [NOTE] if grain_of(recording) == MAPPING else []

@@ -13,14 +13,14 @@ from udamon import text
 from udamon.report import hot_cold, wss
 from udamon.report.hot_cold import Use, amounts
 from udamon.report.levels import LEVELS, PERCENTS
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.text import Shown
 from udamon.units import format_size
 
 
 @dataclass(slots=True)
-class Moved:
+class LabelChange:
     """Memory of one label, in both recordings."""
 
     label: str
@@ -41,26 +41,26 @@ class Diff:
     before: wss.WorkingSet
     after: wss.WorkingSet
     footprints: tuple[wss.WorkingSet, wss.WorkingSet]
-    moved: list[Moved]
+    moved: list[LabelChange]
     seconds_ns: tuple[int, int]
 
 
-def measure(before: Source, after: Source, definition: str = "touched") -> Diff:
+def measure(before: RecordingSource, after: RecordingSource, definition: str = "touched") -> Diff:
     """Raises RecordingError when one of the two has no snapshot."""
     sets = [wss.measure(source, definition) for source in (before, after)]
     footprints = [wss.measure(source, footprint_of(source)) for source in (before, after)]
-    moved: dict[tuple[str, str], Moved] = {}
+    moved: dict[tuple[str, str], LabelChange] = {}
     for side, source in (("before", before), ("after", after)):
         for line in hot_cold.measure(source, offsets=False).lines:
             key = (line.owner.kind, line.owner.label)
-            one = moved.setdefault(key, Moved(line.owner.label, line.owner.kind))
+            one = moved.setdefault(key, LabelChange(line.owner.label, line.owner.kind))
             (one.before if side == "before" else one.after).add(line.use)
     order = sorted(moved.values(), key=lambda one: (-abs(one.change), one.label))
     lengths = [one.over_time[-1][0] - one.start_ns for one in sets]
     return Diff(sets[0], sets[1], (footprints[0], footprints[1]), order, (lengths[0], lengths[1]))
 
 
-def footprint_of(source: Source) -> str:
+def footprint_of(source: RecordingSource) -> str:
     """What tells how much memory there is: resident bytes where the recording knows them."""
     known = source.query("SELECT count(resident) FROM some_regions")[0][0]
     return "resident" if known else "monitored"

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from udamon.model import PAGE_SIZE
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 
 THERE = """
     SELECT seq, time, target, start, CAST("end" - start AS DOUBLE) AS length, CAST(touched AS DOUBLE) AS touched,
@@ -90,7 +90,7 @@ BOUNDS = """
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class GroupBounds:
     """Bounds of a total, and at most how many distinct bytes were resident, by level of their percentiles over all
     snapshots.
 
@@ -127,7 +127,7 @@ COUNT = "SELECT count(DISTINCT target) FROM regions"
 KNOWN = "SELECT count(*) - count(private), count(private) FROM shared_regions WHERE start IS NOT NULL"
 
 
-def query_of(source: Source, rows: str = "shared_regions") -> str:
+def query_of(source: RecordingSource, rows: str = "shared_regions") -> str:
     """The bounds of every moment, as SQL: seq, time, low, high, resident_low, resident_high, hidden, twice."""
     refs = source.recording.metadata.get("via") == "refs"
     # Sums of first occurrences say nothing once some of the rows are filtered out.
@@ -141,7 +141,7 @@ def query_of(source: Source, rows: str = "shared_regions") -> str:
     return BOUNDS.format(rows=rows, objects=OBJECTS.format(members=members, page=PAGE_SIZE))
 
 
-def needed(source: Source) -> bool:
+def needed(source: RecordingSource) -> bool:
     """Whether a total may count a page more than once: there are several targets, or one maps a file twice."""
     if source.recording.metadata.get("via") == "sim":
         return False  # simulated memory is nobody else's
@@ -152,9 +152,9 @@ def needed(source: Source) -> bool:
 
 
 def measure(
-    source: Source, percentiles: Callable[[Source], Sequence[tuple[Any, ...]]], levels: Sequence[str],
+    source: RecordingSource, percentiles: Callable[[RecordingSource], Sequence[tuple[Any, ...]]], levels: Sequence[str],
     over_time: str, *, resident: bool = False,
-) -> Group | None:  # fmt: skip
+) -> GroupBounds | None:  # fmt: skip
     """Bounds of the touched bytes (of the resident ones, with `resident`); None where a total is a plain sum.
 
     `percentiles` answers for a table `snapshots` as udamon.report.wss has it, `over_time` is its query. Raises
@@ -184,7 +184,7 @@ def measure(
         curves.append(source.query(over_time))
     unknown, known = source.query(KNOWN)[0]
     hidden = source.query("SELECT max(hidden) FROM bounds")[0][0]
-    return Group(
+    return GroupBounds(
         by_level[0], by_level[1], by_level[2], not hidden and known > 0 and not unknown,
         [(time, round(least), round(most)) for (time, least), (_, most) in zip(*curves, strict=True)],
         not unknown,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from udamon.report.groups import Group
+from udamon.report.groups import GroupBounds
 from udamon.report.levels import told
 from udamon.report.terminal import Terminal
 from udamon.units import format_size
 
 
-def distribution(group: Group, snapshots: int, terminal: Terminal) -> list[str]:
+def distribution(group: GroupBounds, snapshots: int, terminal: Terminal) -> list[str]:
     """A line for each level: the bar is full up to the lower bound and light up to the upper one."""
     top = max(group.high["max"], 1)
     room = max(10, terminal.width - 40)
@@ -30,7 +30,7 @@ def between(least: float, most: float) -> str:
     return high if low == high else f"between {low} and {high}"
 
 
-def _why(group: Group) -> list[str]:
+def _why(group: GroupBounds) -> list[str]:
     there = format_size(group.resident["max"])
     bounds = "" if group.exact else ", so these are bounds"
     lines = [f"  Pages that several mappings have count once{bounds}."]

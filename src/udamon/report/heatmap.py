@@ -18,10 +18,10 @@ from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog
 from udamon.report.cells import cells_of
 from udamon.report.filters import ALL
-from udamon.report.layout import Area, Row, bands_of, memory, rows_of
-from udamon.report.mappings import Mapped, label_of
-from udamon.report.place import Axis, Place, sums
-from udamon.report.source import Source
+from udamon.report.layout import Area, PictureRow, bands_of, memory, rows_of
+from udamon.report.mappings import NamedMapping, label_of
+from udamon.report.place import AddressPlace, Axis, sums
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, shorten
 from udamon.text import Shown
 from udamon.units import format_size
@@ -53,14 +53,14 @@ THERE = """
 class Heatmap:
     """The report: `cells[row][column]`; times in ns on CLOCK_MONOTONIC, columns of equal length."""
 
-    rows: list[Row]
+    rows: list[PictureRow]
     cells: list[list[float | None]]
     start_ns: int
     begin_ns: int
     end_ns: int
 
 
-def measure(source: Source, rows: int, columns: int) -> Heatmap:
+def measure(source: RecordingSource, rows: int, columns: int) -> Heatmap:
     """About `rows` x exactly `columns` cells over all that the filters leave. RecordingError if nothing."""
     begin, end = span(source)
     lines = lines_of(source, rows)
@@ -72,7 +72,7 @@ def measure(source: Source, rows: int, columns: int) -> Heatmap:
     return Heatmap(lines, cells, source.start_ns, begin, end)
 
 
-def span(source: Source) -> tuple[int | None, int | None]:
+def span(source: RecordingSource) -> tuple[int | None, int | None]:
     """The begin of the first window and the end of the last one, ns; None where nothing is left."""
     # The first and the last snapshots are among the few, and only those filters leave them out.
     filters = source.filters
@@ -81,7 +81,7 @@ def span(source: Source) -> tuple[int | None, int | None]:
     return begin, end
 
 
-def lines_of(source: Source, rows: int) -> list[Row]:
+def lines_of(source: RecordingSource, rows: int) -> list[PictureRow]:
     """About `rows` rows for all memory that the filters leave, in address order; none for none."""
     mappings = mappings_of(source.recording)
     bands = []
@@ -100,14 +100,16 @@ def lines_of(source: Source, rows: int) -> list[Row]:
     return rows_of(bands, rows) if bands else []
 
 
-def _there(source: Source, areas: Mapping[int, Sequence[Area]], rows: str) -> dict[int, list[float]]:
+def _there(source: RecordingSource, areas: Mapping[int, Sequence[Area]], rows: str) -> dict[int, list[float]]:
     """Bytes of each area that are resident while it is there; all of it where that is not known."""
     known = source.query(f"SELECT count(resident) FROM {rows}")[0][0]
     found = {target: [float(area.size) for area, _ in here] for target, here in areas.items()}
     if not known:
         return found
     order = [(target, at) for target, here in areas.items() for at in range(len(here))]
-    places = [Place(target, *areas[target][at][0], number) for number, (target, at) in enumerate(order)]
+    places = [
+        AddressPlace(target, *areas[target][at][0], number) for number, (target, at) in enumerate(order)
+    ]
     axis = Axis(source, "areas", places)
     placed = axis.placed(("start", '"end"', "resident"), rows=rows)
     columns = ", ".join(sums(name, name) for name in ("there", "covered"))
@@ -132,19 +134,19 @@ def _islands(edges: Iterator[tuple[Any, ...]]) -> Iterator[Range]:
             yield Range(start, address)
 
 
-def mappings_of(recording: Recording) -> dict[int, list[Mapped]]:
+def mappings_of(recording: Recording) -> dict[int, list[NamedMapping]]:
     """Every target's mappings of all times, sorted and disjoint: of two in one place, the later one."""
-    found: dict[int, dict[int, Mapped]] = {}
+    found: dict[int, dict[int, NamedMapping]] = {}
     for event in recording.events():
         if event.name == "mappings":
             data: Any = event.data
             known = found.setdefault(data["target"], {})
             for start, end, perms, _offset, _inode, name in data.get("add", ()):
-                known[start] = Mapped(start, end, perms, name)
+                known[start] = NamedMapping(start, end, perms, name)
     return {target: list(_disjoint(known)) for target, known in found.items()}
 
 
-def _disjoint(known: dict[int, Mapped]) -> Iterator[Mapped]:
+def _disjoint(known: dict[int, NamedMapping]) -> Iterator[NamedMapping]:
     at = 0
     for start in sorted(known):
         mapped = known[start]
@@ -204,7 +206,7 @@ def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> Shown:
     )
 
 
-def _line(row: Row, cells: Sequence[float | None], terminal: Terminal) -> Shown:
+def _line(row: PictureRow, cells: Sequence[float | None], terminal: Terminal) -> Shown:
     name = shorten(label_of(row.band.name), 13, row.band.others) if row.first else ""
     address = f"{row.range.start:012x}" if row.first else ""
     return text.line(f"{address:12} ", text.pad(name, "<", 13), " ", terminal.heat(cells)).rstrip()

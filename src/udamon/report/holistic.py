@@ -8,7 +8,7 @@ from typing import Any
 from udamon.report import heatmap, hot_cold, info, phases, wss
 from udamon.report.catalog import Catalog
 from udamon.report.diff import footprint_of
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 from udamon.text import Shown, lines
 
@@ -25,7 +25,7 @@ class Holistic:
     heatmap: heatmap.Heatmap
 
 
-def measure(source: Source, columns: int, rows: int = 24) -> Holistic:
+def measure(source: RecordingSource, columns: int, rows: int = 24) -> Holistic:
     """All of it, with a heatmap of about rows x columns cells. Raises RecordingError when there is no snapshot."""
     return Holistic(
         info.measure(source, Catalog(source.recording)),

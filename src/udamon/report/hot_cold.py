@@ -13,9 +13,9 @@ from typing import Any
 
 from udamon import text
 from udamon.report.catalog import Catalog
-from udamon.report.owners import Owner, Part, owners_of, places_of
+from udamon.report.owners import Owner, OwnerPart, owners_of, places_of
 from udamon.report.place import Axis, sums
-from udamon.report.source import Source, double
+from udamon.report.source import RecordingSource, double
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.text import Shown, ours
 from udamon.units import format_size
@@ -85,7 +85,7 @@ class Use:
 
 
 @dataclass(slots=True)
-class Line:
+class OwnerUse:
     """An owner of memory and its use; of a file also by offsets, (low, high) in bytes."""
 
     owner: Owner
@@ -97,26 +97,26 @@ class Line:
 class Mappings:
     """The report, hottest first. `end_ns` is the end of a target's last window, on CLOCK_MONOTONIC."""
 
-    lines: list[Line]
+    lines: list[OwnerUse]
     start_ns: int
     end_ns: dict[int, int]
 
-    def coldest(self, count: int) -> list[Line]:
+    def coldest(self, count: int) -> list[OwnerUse]:
         """Those with most resident bytes that were not touched: where memory can be had. First those that are
         accessed less than COLD; of equal ones the less accessed."""
         there = [line for line in self.lines if line.use.unused >= 1]
         return sorted(there, key=_coldness)[:count]
 
-    def hottest(self, count: int) -> list[Line]:
+    def hottest(self, count: int) -> list[OwnerUse]:
         """Those with most bytes accessed in a tick: resident bytes times rate."""
         return [line for line in self.lines if line.use.heat > 0][:count]
 
 
-def _coldness(line: Line) -> tuple[bool, int, float]:
+def _coldness(line: OwnerUse) -> tuple[bool, int, float]:
     return line.use.rate >= COLD, -round(line.use.unused), line.use.rate
 
 
-def measure(source: Source, *, offsets: bool = True) -> Mappings:
+def measure(source: RecordingSource, *, offsets: bool = True) -> Mappings:
     """Every owner of memory that the filters leave. Raises RecordingError when there is none, or no snapshot."""
     watched = {target: (ns, end) for target, ns, end in source.query(WATCHED)}
     if not watched:
@@ -124,7 +124,7 @@ def measure(source: Source, *, offsets: bool = True) -> Mappings:
     offsets = offsets and source.recording.metadata.get("via") != "refs"
     owners = owners_of(source.recording)
     places, names = places_of(owners, parts=offsets)
-    lines = [Line(owner) for owner in owners]
+    lines = [OwnerUse(owner) for owner in owners]
     if places:
         for name, use in _uses(source, Axis(source, "mapping", places)).items():
             _add(lines, names[name], use, watched[owners[names[name].owner].target][0])
@@ -133,7 +133,7 @@ def measure(source: Source, *, offsets: bool = True) -> Mappings:
     return Mappings(lines, source.start_ns, {target: end for target, (_, end) in watched.items()})
 
 
-def _uses(source: Source, axis: Axis) -> dict[int, Use]:
+def _uses(source: RecordingSource, axis: Axis) -> dict[int, Use]:
     columns = ("start", '"end"', "time", '"begin"', "nr_accesses", "ticks", "touched", "resident")
     columns_of = ", ".join(sums(name, f"coalesce({value}, {double(0)})") for name, value in AMOUNTS.items())
     source.keep("mapping_sums", SUMMED.format(sums=columns_of, placed=axis.placed(columns)))
@@ -146,7 +146,7 @@ def _uses(source: Source, axis: Axis) -> dict[int, Use]:
     return found
 
 
-def _add(lines: Sequence[Line], part: Part, use: Use, ns: int) -> None:
+def _add(lines: Sequence[OwnerUse], part: OwnerPart, use: Use, ns: int) -> None:
     mean = Use(use.size / ns, use.touched / ns, use.resident / ns, use.heat / ns, use.last_ns)
     line = lines[part.owner]
     line.use.add(mean)
@@ -218,18 +218,18 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
     return text.lines(parts).rstrip()
 
 
-def _touched(line: Line, catalog: Catalog) -> str:
+def _touched(line: OwnerUse, catalog: Catalog) -> str:
     at_most = ours("≤") if catalog.upper_bound(line.owner.kind) and line.use.touched >= 1 else ""
     return at_most + format_size(line.use.touched)
 
 
-def _idle(line: Line, report: Mappings) -> str:
+def _idle(line: OwnerUse, report: Mappings) -> str:
     if line.use.last_ns is None:
         return "always"
     return clock(report.end_ns[line.owner.target] - line.use.last_ns)
 
 
-def _offsets(lines: Sequence[Line]) -> list[str]:
+def _offsets(lines: Sequence[OwnerUse]) -> list[str]:
     """Which parts of the hottest files are used."""
     found = []
     for line in lines:

@@ -12,7 +12,7 @@ from udamon.record.metadata import warmup_until
 from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.common import coverage
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import clock, table
 from udamon.text import Shown, lines, ours
 from udamon.units import format_size, format_time
@@ -39,7 +39,7 @@ class Info:
     """When the recording began, on CLOCK_MONOTONIC, whatever filters leave of it."""
 
 
-def measure(source: Source, catalog: Catalog) -> Info:
+def measure(source: RecordingSource, catalog: Catalog) -> Info:
     """All there is to say; a recording without any snapshot is described too."""
     snapshots, begin, end, regions = source.query(MOMENTS)[0]
     rows = {row[0]: row for row in source.query(TARGETS)}

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from udamon.model import PAGE_SIZE, Range
 from udamon.record.naming import HEAP, STACK, kind_of
-from udamon.report.mappings import Mapped, label_of
+from udamon.report.mappings import NamedMapping, label_of
 
 MAX_PIECES = 8
 """A row spans at most this many pieces of memory: of more, the smallest gaps between them are kept in."""
@@ -69,7 +69,7 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PictureRow:
     """One row of the picture: the pieces of memory in it, and the band it belongs to.
 
     `size` is how many bytes are there; the pieces may cover more, for small gaps between them are kept in.
@@ -85,7 +85,7 @@ class Row:
         return Range(self.pieces[0].start, self.pieces[-1].end)
 
 
-def memory(islands: Sequence[Range], mappings: Sequence[Mapped]) -> Iterator[Area]:
+def memory(islands: Sequence[Range], mappings: Sequence[NamedMapping]) -> Iterator[Area]:
     """Where the monitored ranges and accessible mappings meet; all of the ranges when no mapping is known.
 
     Both are sorted. Mappings that nobody may access (a reservation, a guard) are no memory.
@@ -120,7 +120,7 @@ def bands_of(target: int, areas: Iterable[Area], there: Iterable[float] | None =
     return bands
 
 
-def rows_of(bands: Sequence[Band], count: int) -> list[Row]:
+def rows_of(bands: Sequence[Band], count: int) -> list[PictureRow]:
     """About `count` rows for the bands, each band at least one."""
     total = sum(band.size for band in bands)
     threshold = total / count / 2
@@ -137,7 +137,7 @@ def rows_of(bands: Sequence[Band], count: int) -> list[Row]:
         for begin, end in pairwise([*cuts, size]):
             pieces = _cut(band, begin, end)
             if pieces:
-                rows.append(Row(band, first, _at_most(pieces, MAX_PIECES), round(end - begin)))
+                rows.append(PictureRow(band, first, _at_most(pieces, MAX_PIECES), round(end - begin)))
                 first = False
     return rows
 

@@ -12,7 +12,7 @@ from udamon.record.naming import ANONYMOUS, FILE, LIBRARY, SHARED, kind_of
 from udamon.record.reader import Recording
 
 
-class Mapped(NamedTuple):
+class NamedMapping(NamedTuple):
     """A mapping of a target: [start, end) in bytes, and the kernel's words for it."""
 
     start: int
@@ -47,7 +47,7 @@ class MappingTable:
 
     def __init__(self) -> None:
         self._starts: list[int] = []
-        self._by_start: dict[int, Mapped] = {}
+        self._by_start: dict[int, NamedMapping] = {}
 
     def apply(self, data: MappingType[str, Any]) -> None:
         """Take in one event's `remove` and `add`."""
@@ -57,15 +57,15 @@ class MappingTable:
         for start, end, perms, _offset, _inode, name in data.get("add", ()):
             if start not in self._by_start:
                 insort(self._starts, start)
-            self._by_start[start] = Mapped(start, end, perms, name)
+            self._by_start[start] = NamedMapping(start, end, perms, name)
 
     def __len__(self) -> int:
         return len(self._starts)
 
-    def __iter__(self) -> Iterator[Mapped]:
+    def __iter__(self) -> Iterator[NamedMapping]:
         return (self._by_start[start] for start in self._starts)
 
-    def largest_overlap(self, start: int, end: int) -> Mapped | None:
+    def largest_overlap(self, start: int, end: int) -> NamedMapping | None:
         """The mapping that shares most bytes with [start, end); the lower one when two share as much."""
         best, most = None, 0
         index = max(0, bisect_left(self._starts, start) - 1)

@@ -16,7 +16,7 @@ from udamon.model import PAGE_SIZE
 from udamon.record.naming import ANONYMOUS, FILE, LIBRARY, kind_of
 from udamon.record.reader import Recording
 from udamon.report.mappings import Mapping, history_of, label_of
-from udamon.report.place import Place
+from udamon.report.place import AddressPlace
 
 THREAD_STACK, MALLOC_ARENA = "thread stack", "malloc arena"
 
@@ -139,7 +139,7 @@ PARTS = 16
 SMALLEST_PART = 16 * PAGE_SIZE
 
 
-class Part(NamedTuple):
+class OwnerPart(NamedTuple):
     """A part of an owner's memory: [low, high) in the file, in bytes; None for memory of no file."""
 
     owner: int
@@ -147,25 +147,27 @@ class Part(NamedTuple):
     high: int | None
 
 
-def places_of(owners: Sequence[Owner], *, parts: bool = False) -> tuple[list[Place], list[Part]]:
+def places_of(owners: Sequence[Owner], *, parts: bool = False) -> tuple[list[AddressPlace], list[OwnerPart]]:
     """The places of an axis, and what the number of each stands for; with `parts`, files in parts."""
-    places: list[Place] = []
-    names: list[Part] = []
+    places: list[AddressPlace] = []
+    names: list[OwnerPart] = []
     for number, owner in enumerate(owners):
         if not parts or owner.kind not in (FILE, LIBRARY):
-            places += [Place(owner.target, piece.start, piece.end, len(names)) for piece in owner.pieces]
-            names.append(Part(number, None, None))
+            places += [
+                AddressPlace(owner.target, piece.start, piece.end, len(names)) for piece in owner.pieces
+            ]
+            names.append(OwnerPart(number, None, None))
             continue
         low = min(piece.offset for piece in owner.pieces)
         high = max(piece.offset + piece.end - piece.start for piece in owner.pieces)
         step = max(SMALLEST_PART, -(-(high - low) // PARTS // PAGE_SIZE) * PAGE_SIZE)
         first = len(names)
-        names += [Part(number, at, min(at + step, high)) for at in range(low, high, step)]
+        names += [OwnerPart(number, at, min(at + step, high)) for at in range(low, high, step)]
         for piece in owner.pieces:
             for index in range(
                 (piece.offset - low) // step, (piece.offset - low + piece.end - piece.start - 1) // step + 1
             ):
                 begin = max(piece.start, piece.start + low + index * step - piece.offset)
                 end = min(piece.end, piece.start + low + (index + 1) * step - piece.offset)
-                places.append(Place(owner.target, begin, end, first + index))
+                places.append(AddressPlace(owner.target, begin, end, first + index))
     return places, names

@@ -16,9 +16,9 @@ from udamon.report import hot_cold, info, page_cells, page_curves, wss
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.filters import Filters
 from udamon.report.grain import grain_of
-from udamon.report.layout import Row
+from udamon.report.layout import PictureRow
 from udamon.report.page_cells import Picture
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 
 ROWS, COLUMNS = 128, 1440
 MAX_MAPPINGS = 500
@@ -26,7 +26,7 @@ MAX_MAPPINGS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageContents:
     """What a page is made of."""
 
     about: info.Info
@@ -34,11 +34,11 @@ class Page:
     curve: list[page_curves.Bin]
     working_set: wss.WorkingSet
     histograms: page_curves.Histograms
-    mappings: list[hot_cold.Line]
+    mappings: list[hot_cold.OwnerUse]
     filtered: bool
 
 
-def measure(source: Source, rows: int = ROWS, columns: int = COLUMNS) -> Page:
+def measure(source: RecordingSource, rows: int = ROWS, columns: int = COLUMNS) -> PageContents:
     """Everything of a page. Raises RecordingError when there is no snapshot."""
     picture = page_cells.measure(source, rows, columns)
     curve = page_curves.over_time(source, picture.begin_ns, picture.end_ns, picture.columns)
@@ -46,15 +46,15 @@ def measure(source: Source, rows: int = ROWS, columns: int = COLUMNS) -> Page:
     histograms = page_curves.histograms(source)
     mappings = sorted(hot_cold.measure(source).lines, key=lambda line: -line.use.touched)
     about = info.measure(source, Catalog(source.recording))
-    return Page(about, picture, curve, working_set, histograms, mappings, _filtered(source))
+    return PageContents(about, picture, curve, working_set, histograms, mappings, _filtered(source))
 
 
-def _filtered(source: Source) -> bool:
+def _filtered(source: RecordingSource) -> bool:
     """Whether somebody asked for a part; that a warm-up is left out is among the facts."""
     return source.filters != Filters(since_ns=source.filters.since_ns)
 
 
-def title_of(page: Page) -> str:
+def title_of(page: PageContents) -> str:
     """What was recorded: one target's name, or how many there are."""
     targets = [about for about, snapshots, *_ in page.about.targets if snapshots]
     names = sorted({target.comm for target in targets if target.comm})
@@ -63,7 +63,7 @@ def title_of(page: Page) -> str:
     return f"{len(targets)} processes" + (f": {', '.join(names[:3])}" if names else "")
 
 
-def document(page: Page) -> dict[str, Any]:
+def document(page: PageContents) -> dict[str, Any]:
     """The JSON document."""
     start = page.picture.start_ns
     return {
@@ -113,7 +113,7 @@ def _picture(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: PictureRow) -> dict[str, Any]:
     return {
         "target": row.band.target,
         "start": f"{row.range.start:x}",
@@ -154,7 +154,7 @@ def _target(
     }
 
 
-def _mapping(line: hot_cold.Line, start_ns: int) -> dict[str, Any]:
+def _mapping(line: hot_cold.OwnerUse, start_ns: int) -> dict[str, Any]:
     owner, use = line.owner, line.use
     used = [(low, high) for low, high, part in line.offsets if part.heat > 0]
     return {

@@ -11,8 +11,8 @@ from math import log2
 
 from udamon.report.cells import cells_of
 from udamon.report.heatmap import lines_of, span
-from udamon.report.layout import Row
-from udamon.report.source import Source
+from udamon.report.layout import PictureRow
+from udamon.report.source import RecordingSource
 
 NOTHING = 255
 """The code of a cell without memory."""
@@ -24,7 +24,7 @@ MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
 class Picture:
     """`rates` and `ages` have `columns` codes for each row, row after row; times are ns on CLOCK_MONOTONIC."""
 
-    rows: list[Row]
+    rows: list[PictureRow]
     columns: int
     start_ns: int
     begin_ns: int
@@ -33,7 +33,7 @@ class Picture:
     ages: bytes
 
 
-def measure(source: Source, rows: int, columns: int) -> Picture:
+def measure(source: RecordingSource, rows: int, columns: int) -> Picture:
     """About `rows` rows, and at most `columns` columns: no more than there are moments.
 
     Cells are means by bytes and time. Raises RecordingError when there is no snapshot.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from udamon.report import groups
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 
 # A moment's sum over all targets, then the moments of each bin: its least, mean and most.
 BINS = """
@@ -81,7 +81,7 @@ class Histograms:
     by_age: list[tuple[float, float]]
 
 
-def over_time(source: Source, begin_ns: int, end_ns: int, bins: int) -> list[Bin]:
+def over_time(source: RecordingSource, begin_ns: int, end_ns: int, bins: int) -> list[Bin]:
     """The bins from `begin_ns` to `end_ns` that have a moment."""
     known = {"begin": begin_ns, "column": max(1, end_ns - begin_ns) / bins, "middle": MIDDLE}
     if groups.needed(source):
@@ -91,7 +91,7 @@ def over_time(source: Source, begin_ns: int, end_ns: int, bins: int) -> list[Bin
     return [Bin(min(max(at, 0), bins - 1), *rest) for at, *rest in source.query(query)]
 
 
-def histograms(source: Source) -> Histograms:
+def histograms(source: RecordingSource) -> Histograms:
     """Where bytes lie by rate and age. Resident bytes where they are known, else all of a region's."""
     count = source.query(SNAPSHOTS)[0][0] or 1
     by_rate = [[0.0, 0.0] for _ in RATE_LABELS]

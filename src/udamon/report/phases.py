@@ -20,8 +20,8 @@ from typing import Any
 
 from udamon.report import heatmap
 from udamon.report.catalog import Catalog
-from udamon.report.layout import Row
-from udamon.report.source import Source
+from udamon.report.layout import PictureRow
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.text import Shown, lines
 from udamon.units import format_size
@@ -46,7 +46,7 @@ MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class AccessPhase:
     """One phase, [begin_ns, end_ns) on CLOCK_MONOTONIC: `rates` of every row, and `heat`, bytes times rate."""
 
     begin_ns: int
@@ -59,27 +59,27 @@ class Phase:
 class Phases:
     """The report. `rows` are the rows of memory that the rates are of, `sizes` their bytes."""
 
-    rows: list[Row]
+    rows: list[PictureRow]
     sizes: list[int]
-    phases: list[Phase]
+    phases: list[AccessPhase]
     start_ns: int
     column_ns: float
 
-    def moved(self, number: int, count: int = 3) -> list[tuple[Row, float, float]]:
+    def moved(self, number: int, count: int = 3) -> list[tuple[PictureRow, float, float]]:
         """What changed most, by bytes, as phase `number` began: (row, rate before, rate in it)."""
         before, after = self.phases[number - 1].rates, self.phases[number].rates
         change = [abs(now - then) * size for then, now, size in zip(before, after, self.sizes, strict=True)]
         order = sorted(range(len(change)), key=lambda row: -change[row])
         return [(self.rows[row], before[row], after[row]) for row in order[:count] if change[row] > 0]
 
-    def hot(self, number: int, count: int = 3) -> list[tuple[Row, float]]:
+    def hot(self, number: int, count: int = 3) -> list[tuple[PictureRow, float]]:
         """Where most of the heat of phase `number` is: (row, rate)."""
         rates = self.phases[number].rates
         order = sorted(range(len(rates)), key=lambda row: -rates[row] * self.sizes[row])
         return [(self.rows[row], rates[row]) for row in order[:count] if rates[row] > 0]
 
 
-def measure(source: Source) -> Phases:
+def measure(source: RecordingSource) -> Phases:
     """Raises RecordingError when there is no snapshot."""
     moments = source.query(MOMENTS)[0][0]
     if not moments:
@@ -96,7 +96,7 @@ def measure(source: Source) -> Phases:
         rates = [sum(rates) / (end - begin) for rates in zip(*columns[begin:end], strict=True)]
         heat = sum(rate * size for rate, size in zip(rates, sizes, strict=True))
         edges = (picture.begin_ns + round(begin * width), picture.begin_ns + round(end * width))
-        phases.append(Phase(*edges, rates, heat))
+        phases.append(AccessPhase(*edges, rates, heat))
     return Phases(picture.rows, sizes, phases, picture.start_ns, width)
 
 
@@ -182,7 +182,7 @@ def document(report: Phases) -> dict[str, Any]:
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: PictureRow) -> dict[str, Any]:
     return {
         "target": row.band.target,
         "start": row.range.start,
@@ -211,6 +211,6 @@ def render(report: Phases, catalog: Catalog, terminal: Terminal) -> Shown:
     return lines([head, "", *table(rows, ">>><<"), "", note])
 
 
-def _name(row: Row, catalog: Catalog | None) -> Shown:
+def _name(row: PictureRow, catalog: Catalog | None) -> Shown:
     whose = f"{catalog.target(row.band.target).label} " if catalog else ""
     return shorten(f"{whose}{row.band.label} {row.range.start:x}", 30)

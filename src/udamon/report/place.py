@@ -16,14 +16,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 
 MAX_BINS = 1 << 14
 MAX_CLUSTERS = 24
 _END = (1 << 64) - 1
 
 
-class Place(NamedTuple):
+class AddressPlace(NamedTuple):
     """[low, high) in bytes of a target's addresses, and what the report calls it; None is a gap."""
 
     target: int
@@ -35,7 +35,7 @@ class Place(NamedTuple):
 class Axis:
     """Tables `{name}_bins` and `{name}_places` beside a source's view, and the SQL that uses them."""
 
-    def __init__(self, source: Source, name: str, known: Iterable[Place]) -> None:
+    def __init__(self, source: RecordingSource, name: str, known: Iterable[AddressPlace]) -> None:
         """`known` places are disjoint within a target; what is between them becomes gaps."""
         self._name = name
         places = list(_with_gaps(known))
@@ -111,25 +111,25 @@ def sums(amount: str, value: str, where: str | None = None) -> str:
     )  # fmt: skip
 
 
-def _with_gaps(known: Iterable[Place]) -> Iterable[Place]:
+def _with_gaps(known: Iterable[AddressPlace]) -> Iterable[AddressPlace]:
     target, at = None, 0
     for place in sorted(known):
         if place.target != target:
             if target is not None:
-                yield Place(target, at, _END, None)
+                yield AddressPlace(target, at, _END, None)
             target, at = place.target, 0
         if place.low > at:
-            yield Place(place.target, at, place.low, None)
+            yield AddressPlace(place.target, at, place.low, None)
         yield place
         at = place.high
     if target is not None:
-        yield Place(target, at, _END, None)
+        yield AddressPlace(target, at, _END, None)
 
 
 class _Clusters:
     """Bins: addresses in a few clusters with wide gaps between, each cut into pieces of 2**shift bytes."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
+    def __init__(self, places: Sequence[AddressPlace]) -> None:
         spans = _joined(sorted((place.low, place.high) for place in places))
         gaps = sorted((right[0] - left[1] for left, right in pairwise(spans)), reverse=True)
         least = gaps[MAX_CLUSTERS - 1] if len(gaps) >= MAX_CLUSTERS else 1

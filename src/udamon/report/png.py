@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, assert_never
 
 from udamon.errors import MissingExtra
-from udamon.report.charts import PAPER, Area, Box, Drawing, Line, Raster, Words
+from udamon.report.charts import PAPER, Area, Box, Drawing, Label, Polyline, Raster
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +37,7 @@ def png(drawing: Drawing) -> bytes:
     image = Image.new("RGB", (drawing.width * scale, drawing.height * scale), PAPER)
     pen = ImageDraw.Draw(image)
     for shape in drawing.shapes:
-        if not isinstance(shape, Raster | Words):
+        if not isinstance(shape, Raster | Label):
             _draw(pen, shape, scale)
     image = image.resize((drawing.width * SCALE, drawing.height * SCALE), Image.Resampling.LANCZOS)
     # Cells and letters have edges of their own, which making them smaller would blur.
@@ -46,21 +46,21 @@ def png(drawing: Drawing) -> bytes:
             _paste(image, shape)
     pen = ImageDraw.Draw(image)
     for shape in drawing.shapes:
-        if isinstance(shape, Words):
+        if isinstance(shape, Label):
             _write(pen, shape)
     file = BytesIO()
     image.save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
-def _draw(pen: ImageDraw, shape: Box | Line | Area, scale: int) -> None:
+def _draw(pen: ImageDraw, shape: Box | Polyline | Area, scale: int) -> None:
     match shape:
         case Box(x, y, width, height, fill):
             if width * scale >= 1:
                 pen.rectangle(
                     (x * scale, y * scale, (x + width) * scale - 1, (y + height) * scale - 1), fill=fill
                 )
-        case Line(points, stroke, width, dash):
+        case Polyline(points, stroke, width, dash):
             thick = max(1, round(width * scale))
             for part in _dashed(points, dash) if dash else [points]:
                 pen.line([(x * scale, y * scale) for x, y in part], fill=stroke, width=thick, joint="curve")
@@ -104,7 +104,7 @@ def _paste(image: Image, raster: Raster) -> None:
     image.paste(cells.convert("RGB").resize(size, how), (round(raster.x * SCALE), round(raster.y * SCALE)))
 
 
-def _write(pen: ImageDraw, words: Words) -> None:
+def _write(pen: ImageDraw, words: Label) -> None:
     from PIL import ImageFont
 
     font = ImageFont.load_default(words.size * SCALE)

@@ -35,8 +35,8 @@ from udamon.report import wss
 from udamon.report.groups_text import between
 from udamon.report.heatmap import lines_of, span
 from udamon.report.levels import FEWEST
-from udamon.report.place import Axis, Place, sums
-from udamon.report.source import Source, double
+from udamon.report.place import AddressPlace, Axis, sums
+from udamon.report.source import RecordingSource, double
 from udamon.report.terminal import Terminal, clock, table
 from udamon.text import Shown, lines
 from udamon.units import format_size
@@ -90,7 +90,7 @@ class RightSize:
         return max(0, self.resident - self.high), max(0, self.resident - self.low)
 
 
-def measure(source: Source, serve: float = 0.99, *, seed: int = 1) -> RightSize:
+def measure(source: RecordingSource, serve: float = 0.99, *, seed: int = 1) -> RightSize:
     """Raises RecordingError when there is no snapshot or nothing was accessed, UsageError for a senseless share."""
     if not 0 < serve <= 1:
         raise UsageError(f"--serve {serve:g} is no share of accesses; give one above 0 and up to 100%.")
@@ -101,7 +101,9 @@ def measure(source: Source, serve: float = 0.99, *, seed: int = 1) -> RightSize:
     moments = source.query(MOMENTS)[0][0]
     blocks = max(1, min(BLOCKS, moments // 2))
     places = [
-        Place(row.band.target, *piece, number) for number, row in enumerate(lines) for piece in row.pieces
+        AddressPlace(row.band.target, *piece, number)
+        for number, row in enumerate(lines)
+        for piece in row.pieces
     ]
     touched, resident = _amounts(source, places, len(lines), blocks, begin, end)
     sizes = [size / moments for size in resident]
@@ -135,7 +137,7 @@ def measure(source: Source, serve: float = 0.99, *, seed: int = 1) -> RightSize:
 
 
 def _amounts(
-    source: Source, places: Sequence[Place], rows: int, blocks: int, begin: int, end: int
+    source: RecordingSource, places: Sequence[AddressPlace], rows: int, blocks: int, begin: int, end: int
 ) -> tuple[list[list[float]], list[float]]:
     """Touched bytes of every block and row, and resident bytes of every row, summed over windows."""
     axis = Axis(source, "right_size", places)

@@ -50,7 +50,7 @@ class _Part:
         return self._recording.only(self._part).__arrow_c_stream__(requested_schema)
 
 
-class Source:
+class RecordingSource:
     """A recording with filters, ready for queries over the view `regions` (udamon.report.filters).
 
     `shared_regions` is the same with what is known of others who have the same pages. Each query streams the file
@@ -179,7 +179,7 @@ class Source:
         self._db.close()
         self._spill.close()
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> RecordingSource:
         return self
 
     def __exit__(

@@ -8,7 +8,7 @@ from html import escape
 from math import ceil
 from typing import assert_never
 
-from udamon.report.charts import FONT_SIZE, INK, PAPER, Area, Box, Drawing, Line, Raster, Shape, Words
+from udamon.report.charts import FONT_SIZE, INK, PAPER, Area, Box, Drawing, Label, Polyline, Raster, Shape
 from udamon.report.png_raster import indexed_png
 
 FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
@@ -35,7 +35,7 @@ def _shape(shape: Shape) -> str:
     match shape:
         case Box(x, y, width, height, fill):
             return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"/>'
-        case Line(points, stroke, width, dash):
+        case Polyline(points, stroke, width, dash):
             dashes = f' stroke-dasharray="{dash[0]:g} {dash[1]:g}"' if dash else ""
             return (
                 f'<polyline points="{_points(points)}" fill="none" stroke="{stroke}" '
@@ -43,7 +43,7 @@ def _shape(shape: Shape) -> str:
             )
         case Area(points, fill):
             return f'<polygon points="{_points(points)}" fill="{fill}"/>'
-        case Words():
+        case Label():
             return _words(shape)
         case Raster():
             return _raster(shape)
@@ -51,7 +51,7 @@ def _shape(shape: Shape) -> str:
             assert_never(shape)
 
 
-def _words(words: Words) -> str:
+def _words(words: Label) -> str:
     more = "" if words.anchor == "start" else f' text-anchor="{words.anchor}"'
     more += "" if words.colour == INK else f' fill="{words.colour}"'
     more += ' font-weight="bold"' if words.bold else ""

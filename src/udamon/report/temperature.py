@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from udamon.errors import RecordingError
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, table
 from udamon.text import Shown, lines
 from udamon.units import format_size
@@ -86,7 +86,7 @@ class Percentiles:
 
 
 def histogram(
-    source: Source, what: str, seq: int | None, *, definition: str = "touched",
+    source: RecordingSource, what: str, seq: int | None, *, definition: str = "touched",
     weights: tuple[int, int, int] = WEIGHTS, columns: int = 10,
 ) -> Histogram:  # fmt: skip
     """Bytes by `what`, "temperature" or "recency", of the regions of the moment `seq`; with None, of all moments,
@@ -106,7 +106,7 @@ def histogram(
 
 
 def percentiles(
-    source: Source, what: str, seq: int | None, *, definition: str = "touched",
+    source: RecordingSource, what: str, seq: int | None, *, definition: str = "touched",
     weights: tuple[int, int, int] = WEIGHTS, levels: Sequence[float] = LEVELS,
 ) -> Percentiles:  # fmt: skip
     """The `what` of bytes at each level (0 to 100), of a moment or (None) of all.
@@ -121,7 +121,7 @@ def percentiles(
     return Percentiles(what, [(float(level), value) for level, value in rows])
 
 
-def _nothing(source: Source, seq: int | None) -> RecordingError:
+def _nothing(source: RecordingSource, seq: int | None) -> RecordingError:
     if seq is None:
         return source.nothing()
     return RecordingError(
@@ -130,7 +130,7 @@ def _nothing(source: Source, seq: int | None) -> RecordingError:
 
 
 def _values(
-    source: Source, what: str, seq: int | None, definition: str, weights: tuple[int, int, int]
+    source: RecordingSource, what: str, seq: int | None, definition: str, weights: tuple[int, int, int]
 ) -> str:
     """The query for bytes and their values, over a table that is made here."""
     size = '"end" - start' if weights[0] else "CAST(0 AS UBIGINT)"

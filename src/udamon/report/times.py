@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from udamon import text
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import clock, table
 from udamon.text import Shown
 
@@ -46,7 +46,7 @@ class Times:
     every: list[tuple[int, int, int, int, int, int]]
 
 
-def measure(source: Source, *, every: bool = False) -> Times:
+def measure(source: RecordingSource, *, every: bool = False) -> Times:
     """Raises RecordingError when there is no snapshot."""
     source.keep("moments", MOMENTS)
     moments, begin, end, shortest, mean, longest, unseen, _ = source.query(SUMMARY)[0]

@@ -19,12 +19,12 @@ from udamon import text
 from udamon.errors import RecordingError
 from udamon.report import groups
 from udamon.report.catalog import Catalog
-from udamon.report.groups import Group
+from udamon.report.groups import GroupBounds
 from udamon.report.groups_text import between, distribution
 from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told
 from udamon.report.owners import Owner, owners_of, places_of
 from udamon.report.place import Axis, sums
-from udamon.report.source import Source
+from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.text import Shown
 from udamon.units import format_size
@@ -132,7 +132,7 @@ class WorkingSet:
     every: bool
     owners: list[Owner] | None = None
     """By mapping: whose memory each of `targets` is."""
-    group: Group | None = None
+    group: GroupBounds | None = None
 
     @property
     def exact(self) -> dict[str, int | None] | None:
@@ -169,7 +169,12 @@ class WorkingSet:
 
 
 def measure(
-    source: Source, definition: str = "touched", *, every: bool = False, bins: int = 120, by: str = "process"
+    source: RecordingSource,
+    definition: str = "touched",
+    *,
+    every: bool = False,
+    bins: int = 120,
+    by: str = "process",
 ) -> WorkingSet:
     """The working set by `definition` (see QUANTITIES), over time in `bins`, or with `every` moment.
 
@@ -206,7 +211,7 @@ def measure(
     )
 
 
-def _by_owner(source: Source, owners: Sequence[Owner], value: str) -> str:
+def _by_owner(source: RecordingSource, owners: Sequence[Owner], value: str) -> str:
     places, _ = places_of(owners)
     if not places:
         raise RecordingError(

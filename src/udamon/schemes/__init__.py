@@ -21,7 +21,7 @@ from udamon.core.scheme import Watermarks as Watermarks
 from udamon.core.scheme import Weights as Weights
 from udamon.schemes.config import load_schemes as load_schemes
 from udamon.schemes.config_pattern import WantedScheme as WantedScheme
-from udamon.schemes.metrics import Matching as Matching
+from udamon.schemes.metrics import MatchingBytes as MatchingBytes
 from udamon.schemes.metrics import Metrics as Metrics
 from udamon.schemes.passes import Observer as Observer
 from udamon.schemes.schemes import Schemes as Schemes

@@ -45,7 +45,7 @@ from udamon.schemes.config_pattern import (
     parse_bytes,
     parse_rate,
 )
-from udamon.schemes.config_tree import Place, load, names
+from udamon.schemes.config_tree import ConfigValue, load, names
 
 _T = TypeVar("_T")
 
@@ -80,7 +80,7 @@ def load_schemes(path: Path) -> list[WantedScheme]:
     return read_schemes(load(path))
 
 
-def read_schemes(root: Place) -> list[WantedScheme]:
+def read_schemes(root: ConfigValue) -> list[WantedScheme]:
     """The schemes of a configuration: its list `schemes`, or the list that it is. Raises ConfigError."""
     if isinstance(root.value, dict):
         table = root.table(names("schemes"))
@@ -93,7 +93,7 @@ def read_schemes(root: Place) -> list[WantedScheme]:
     return schemes
 
 
-def _scheme(place: Place) -> WantedScheme:
+def _scheme(place: ConfigValue) -> WantedScheme:
     table = place.table(_SCHEME)
     for key, why in (
         ("action", f"one of {', '.join(Action)}"),
@@ -122,11 +122,11 @@ def _scheme(place: Place) -> WantedScheme:
     return WantedScheme(scheme, nr_accesses, age)
 
 
-def _read(table: dict[str, Place], key: str, read: Callable[[Place], _T], default: _T) -> _T:
+def _read(table: dict[str, ConfigValue], key: str, read: Callable[[ConfigValue], _T], default: _T) -> _T:
     return read(table[key]) if key in table else default
 
 
-def _pattern(place: Place) -> tuple[Bounds, QuantityBounds, QuantityBounds]:
+def _pattern(place: ConfigValue) -> tuple[Bounds, QuantityBounds, QuantityBounds]:
     table = place.table(names("sz", "nr_accesses", "age"))
     sz = _bounds(table.get("sz"), parse_bytes, 0, U64_MAX)
     if sz[0] > sz[1]:
@@ -135,14 +135,14 @@ def _pattern(place: Place) -> tuple[Bounds, QuantityBounds, QuantityBounds]:
     return Bounds(*sz), rates, _quantities(table.get("age"), parse_age)
 
 
-def _quantities(place: Place | None, parse: Callable[[str], Quantity]) -> QuantityBounds:
+def _quantities(place: ConfigValue | None, parse: Callable[[str], Quantity]) -> QuantityBounds:
     low, high = _bounds(place, parse, NONE, MAX)
     if place is not None and low.unit is high.unit and low.value > high.value:
         place.fail("the minimum is above the maximum; swap them.")
     return QuantityBounds(low, high)
 
 
-def _bounds(place: Place | None, parse: Callable[[str], _T], least: _T, most: _T) -> tuple[_T, _T]:
+def _bounds(place: ConfigValue | None, parse: Callable[[str], _T], least: _T, most: _T) -> tuple[_T, _T]:
     if place is None:
         return least, most
     table = place.table(names("min", "max"))
@@ -150,7 +150,7 @@ def _bounds(place: Place | None, parse: Callable[[str], _T], least: _T, most: _T
     return low, parsed(table["max"], parse) if "max" in table else most
 
 
-def _quota(place: Place) -> Quota:
+def _quota(place: ConfigValue) -> Quota:
     table = place.table(_QUOTAS)
     quota = Quota(
         ms=_read(table, "ms", time_ms, 0),
@@ -167,12 +167,12 @@ def _quota(place: Place) -> Quota:
     return quota
 
 
-def _weights(place: Place) -> Weights:
+def _weights(place: ConfigValue) -> Weights:
     table = place.table(_WEIGHTS)
     return Weights(*(_read(table, key, u32, 0) for key in ("sz", "nr_accesses", "age")))
 
 
-def _goal(place: Place) -> Goal:
+def _goal(place: ConfigValue) -> Goal:
     table = place.table(_GOAL)
     for key in ("target_metric", "target_value"):
         if key not in table:
@@ -193,7 +193,7 @@ def _goal(place: Place) -> Goal:
     )
 
 
-def _watermarks(place: Place) -> Watermarks:
+def _watermarks(place: ConfigValue) -> Watermarks:
     table = place.table(names("metric", "interval_us", "high", "mid", "low", interval="interval_us"))
     if "metric" not in table:
         place.fail(f"watermarks need a metric: {', '.join(WatermarkMetric)}.")
@@ -209,7 +209,7 @@ def _watermarks(place: Place) -> Watermarks:
     return marks
 
 
-def _dests(place: Place) -> tuple[Destination, ...]:
+def _dests(place: ConfigValue) -> tuple[Destination, ...]:
     found = []
     for inner in place.items():
         table = inner.table(names("id", "weight"))

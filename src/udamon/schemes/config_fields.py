@@ -10,7 +10,7 @@ from typing import TypeVar
 from udamon.core.scheme import U32_MAX, U64_MAX
 from udamon.errors import UsageError
 from udamon.schemes.config_pattern import parse_percent
-from udamon.schemes.config_tree import Place
+from udamon.schemes.config_tree import ConfigValue
 from udamon.units import parse_time_ns, parse_time_us
 
 _T = TypeVar("_T")
@@ -21,7 +21,7 @@ _YES = {"y", "yes", "true", "t", "on", "1"}
 _NO = {"n", "no", "false", "f", "off", "0"}
 
 
-def parsed(place: Place, parse: Callable[[str], _T]) -> _T:
+def parsed(place: ConfigValue, parse: Callable[[str], _T]) -> _T:
     """What `parse` makes of the text at `place`; its UsageError becomes a ConfigError of that place."""
     try:
         return parse(place.text())
@@ -81,41 +81,41 @@ def parse_bp(text: str) -> int:
     return parse_per(text, 10_000)
 
 
-def number(place: Place, most: int = U64_MAX) -> int:
+def number(place: ConfigValue, most: int = U64_MAX) -> int:
     return parsed(place, lambda text: parse_number(text, most))
 
 
-def u32(place: Place) -> int:
+def u32(place: ConfigValue) -> int:
     return number(place, U32_MAX)
 
 
-def flag(place: Place) -> bool:
+def flag(place: ConfigValue) -> bool:
     return parsed(place, parse_flag)
 
 
-def time_us(place: Place) -> int:
+def time_us(place: ConfigValue) -> int:
     """Microseconds; without a unit only where the key says that it is about them."""
     return parsed(place, parse_us if str(place.path[-1]).endswith("_us") else parse_time_us)
 
 
-def stall_us(place: Place) -> int:
+def stall_us(place: ConfigValue) -> int:
     """Microseconds, for a metric that says that it is about them."""
     return parsed(place, parse_us)
 
 
-def time_ms(place: Place) -> int:
+def time_ms(place: ConfigValue) -> int:
     return parsed(place, parse_ms)
 
 
-def bp(place: Place) -> int:
+def bp(place: ConfigValue) -> int:
     return parsed(place, parse_bp)
 
 
-def permil(place: Place) -> int:
+def permil(place: ConfigValue) -> int:
     return parsed(place, parse_permil)
 
 
-def choice(place: Place, kinds: type[_E]) -> _E:
+def choice(place: ConfigValue, kinds: type[_E]) -> _E:
     """One of the words of `kinds`."""
     text = place.text()
     try:

@@ -6,7 +6,7 @@ from udamon.core.scheme import CORE_FILTERS, Bounds, Filter, FilterType
 from udamon.model import Range
 from udamon.schemes.config_fields import choice, flag, number, parsed
 from udamon.schemes.config_pattern import parse_bytes
-from udamon.schemes.config_tree import Place, names
+from udamon.schemes.config_tree import ConfigValue, names
 
 _OF_TYPE = {
     FilterType.ADDR: ("addr_start", "addr_end"),
@@ -21,12 +21,12 @@ _KNOWN = names(
 )
 
 
-def read_filters(place: Place, *, core: bool) -> tuple[Filter, ...]:
+def read_filters(place: ConfigValue, *, core: bool) -> tuple[Filter, ...]:
     """The filters in the list at `place`, those of the core or those of the operations set. Raises ConfigError."""
     return tuple(_filter(inner, core=core) for inner in place.items())
 
 
-def _filter(place: Place, *, core: bool) -> Filter:
+def _filter(place: ConfigValue, *, core: bool) -> Filter:
     table = place.table(_KNOWN)
     if "type" not in table:
         place.fail(f"a filter needs a type: {', '.join(FilterType)}.")
@@ -47,7 +47,7 @@ def _filter(place: Place, *, core: bool) -> Filter:
     )
 
 
-def _check_keys(place: Place, table: dict[str, Place], kind: FilterType) -> None:
+def _check_keys(place: ConfigValue, table: dict[str, ConfigValue], kind: FilterType) -> None:
     own = _OF_TYPE.get(kind, ())
     for key in own:
         if key not in table:
@@ -58,7 +58,7 @@ def _check_keys(place: Place, table: dict[str, Place], kind: FilterType) -> None
                 table[key].fail(f"this goes with filters of type {owner}, and this one is of type {kind}.")
 
 
-def _pair(table: dict[str, Place], least: str, most: str) -> tuple[int, int]:
+def _pair(table: dict[str, ConfigValue], least: str, most: str) -> tuple[int, int]:
     if least not in table:
         return 0, 0
     low, high = parsed(table[least], parse_bytes), parsed(table[most], parse_bytes)

@@ -21,7 +21,7 @@ _SHARE = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*%\s*")
 _COUNT = re.compile(r"\s*[0-9]{1,20}\s*")
 
 
-class Unit(Enum):
+class QuantityUnit(Enum):
     COUNT = auto()
     """Samples or aggregations, as they are."""
     SHARE = auto()
@@ -35,14 +35,14 @@ class Quantity:
     """A rate or an age in the unit that it was written in."""
 
     value: int | Fraction
-    unit: Unit = Unit.COUNT
+    unit: QuantityUnit = QuantityUnit.COUNT
 
     def at(self, attrs: Attrs) -> int:
         """Samples (rates) or aggregations (ages) with these attributes, rounded down, at most 2**32-1."""
         value = self.value
-        if self.unit is Unit.SHARE:
+        if self.unit is QuantityUnit.SHARE:
             value = value * attrs.max_nr_accesses
-        elif self.unit is Unit.US:
+        elif self.unit is QuantityUnit.US:
             value = value / max(Fraction(attrs.aggr_us), Fraction(1))
         return min(int(value), U32_MAX)
 
@@ -99,7 +99,7 @@ def parse_rate(text: str) -> Quantity:
     if (share := parse_percent(text)) is not None:
         if share > 1:
             raise UsageError(f"a rate of {text.strip()} is more than every sample; write at most 100%.")
-        return Quantity(share, Unit.SHARE)
+        return Quantity(share, QuantityUnit.SHARE)
     if not _COUNT.fullmatch(text):
         raise UsageError(f"{text!r} is not a rate; write 10% of the samples, a number of samples, or max.")
     return Quantity(_count(text))
@@ -111,7 +111,7 @@ def parse_age(text: str) -> Quantity:
         return MAX
     if _COUNT.fullmatch(text):
         return Quantity(_count(text))
-    return Quantity(parse_time_us(text), Unit.US)
+    return Quantity(parse_time_us(text), QuantityUnit.US)
 
 
 def parse_percent(text: str) -> Fraction | None:

@@ -27,7 +27,7 @@ Key = str | int
 Tree = str | dict[str, "Tree"] | list["Tree"]
 
 
-class Place:
+class ConfigValue:
     """A value of a configuration and where it stands: `path` are the keys and positions that lead to it."""
 
     def __init__(
@@ -56,21 +56,21 @@ class Place:
             self.fail("there is no value; give one, or leave the key out.")
         return self.value
 
-    def items(self) -> Iterator[Place]:
+    def items(self) -> Iterator[ConfigValue]:
         """The elements of a list. Raises ConfigError."""
         if not isinstance(self.value, list):
             self.fail("this is not a list; begin each of its entries with '-' (YAML) or write [[…]] (TOML).")
         for position, value in enumerate(self.value):
             yield self._below(position, value)
 
-    def table(self, known: Mapping[str, str]) -> dict[str, Place]:
+    def table(self, known: Mapping[str, str]) -> dict[str, ConfigValue]:
         """The values of a table by their first names; `known`: other accepted names → first names.
 
         Raises ConfigError for a key that is unknown, or given twice under two names.
         """
         if not isinstance(self.value, dict):
             self.fail(f"this is not a table with keys such as {', '.join(list(known)[:3])}.")
-        found: dict[str, Place] = {}
+        found: dict[str, ConfigValue] = {}
         for key, value in self.value.items():
             place = self._below(key, value)
             if key not in known:
@@ -80,8 +80,8 @@ class Place:
             found[known[key]] = place
         return found
 
-    def _below(self, key: Key, value: Tree) -> Place:
-        return Place(self.name, value, self._line_of, (*self.path, key))
+    def _below(self, key: Key, value: Tree) -> ConfigValue:
+        return ConfigValue(self.name, value, self._line_of, (*self.path, key))
 
 
 def names(*keys: str, **others: str) -> dict[str, str]:
@@ -89,7 +89,7 @@ def names(*keys: str, **others: str) -> dict[str, str]:
     return {key: key for key in keys} | others
 
 
-def load(path: Path) -> Place:
+def load(path: Path) -> ConfigValue:
     """The configuration in the file at `path`: .toml is TOML, anything else YAML.
 
     Raises ConfigError, CannotError if it cannot be read, MissingExtra where YAML needs a library.
@@ -109,12 +109,12 @@ def load(path: Path) -> Place:
     return parse(text, str(path), toml=path.suffix == ".toml")
 
 
-def parse(text: str, name: str, *, toml: bool) -> Place:
+def parse(text: str, name: str, *, toml: bool) -> ConfigValue:
     """The configuration in `text`, which errors call `name`. Raises ConfigError or MissingExtra."""
     return _parse_toml(text, name) if toml else _parse_yaml(text, name)
 
 
-def _parse_toml(text: str, name: str) -> Place:
+def _parse_toml(text: str, name: str) -> ConfigValue:
     import tomllib  # most schemes come from flags
 
     if (long := _LONG_KEY.search(text)) is not None:
@@ -130,7 +130,7 @@ def _parse_toml(text: str, name: str) -> Place:
     except ValueError as error:  # a number of thousands of digits
         raise ConfigError(f"{name}:1: this has a number that is too long.") from error
     count = [0]
-    return Place(name, _plain(name, value, 0, count), lambda path: _toml_line(text, path))
+    return ConfigValue(name, _plain(name, value, 0, count), lambda path: _toml_line(text, path))
 
 
 def _toml_error(text: str, error: str) -> tuple[int, str]:
@@ -199,7 +199,7 @@ def _plain(name: str, value: object, depth: int, count: list[int]) -> Tree:
         raise ConfigError(f"{name}:1: this has a number that is too long.") from error
 
 
-def _parse_yaml(text: str, name: str) -> Place:
+def _parse_yaml(text: str, name: str) -> ConfigValue:
     try:
         import yaml
     except ImportError as error:
@@ -225,7 +225,7 @@ def _parse_yaml(text: str, name: str) -> Place:
         raise ConfigError(f"{name}:1: there is nothing in it.")
     lines: dict[tuple[Key, ...], int] = {}
     tree = _YamlTree(name, lines).tree(root, (), root.start_mark.line + 1)
-    return Place(name, tree, lines.__getitem__)
+    return ConfigValue(name, tree, lines.__getitem__)
 
 
 class _YamlTree:

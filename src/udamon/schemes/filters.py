@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from udamon.core.scheme import Deed, Filter, FilterType, Scheme
+from udamon.core.scheme import ActionRequest, Filter, FilterType, Scheme
 from udamon.model import Range
 
 
@@ -88,10 +88,10 @@ def ops_default_reject(scheme: Scheme) -> bool:
     return bool(scheme.ops_filters) and scheme.ops_filters[-1].allow
 
 
-def deeds(scheme: Scheme) -> tuple[Deed, Deed]:
+def action_requests(scheme: Scheme) -> tuple[ActionRequest, ActionRequest]:
     """What is asked of the operations set: with the filters of pages, and past them."""
 
-    def deed(filters: Sequence[Filter], *, default: bool) -> Deed:
-        return Deed(scheme.action, tuple(filters), scheme.target_nid, scheme.dests, default)
+    def request(filters: Sequence[Filter], *, default: bool) -> ActionRequest:
+        return ActionRequest(scheme.action, tuple(filters), scheme.target_nid, scheme.dests, default)
 
-    return deed(scheme.ops_filters, default=not ops_default_reject(scheme)), deed((), default=True)
+    return request(scheme.ops_filters, default=not ops_default_reject(scheme)), request((), default=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from udamon.core.scheme import Action, Deed
+from udamon.core.scheme import Action, ActionRequest
 from udamon.core.target import Target
 from udamon.ops.base import Actor, Applied
-from udamon.schemes.governor import Governor, Suffering
+from udamon.schemes.governor import Governor, PressureSample
 
-Read = Callable[[], Suffering]
+Read = Callable[[], PressureSample]
 """Reads what the targets suffer, now."""
 
 
@@ -48,14 +48,14 @@ class GovernedActor:
                 )
         return self.governor.why
 
-    def missing(self, deed: Deed) -> str | None:
-        return self._actor.missing(deed)
+    def missing(self, request: ActionRequest) -> str | None:
+        return self._actor.missing(request)
 
-    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
-        if deed.action is not Action.STAT and self.look():
+    def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
+        if request.action is not Action.STAT and self.look():
             self.withheld += end - start
             return Applied(0, 0)
-        return self._actor.apply(target, start, end, deed)
+        return self._actor.apply(target, start, end, request)
 
     def close(self) -> None:
         self._actor.close()
@@ -67,5 +67,5 @@ def reading(
     faults: Callable[[Sequence[Target]], int],
     stalls: Callable[[], dict[str, int]],
 ) -> Read:
-    """The usual way to read: ops.suffering.FaultCounter.count for `faults`, ops.suffering.stalls for `stalls`."""
-    return lambda: Suffering(now_ns(), faults(targets()), stalls())
+    """The usual way to read: `faults` is ops.fault_counter.FaultCounter.count, `stalls` ops.fault_counter.stalls."""
+    return lambda: PressureSample(now_ns(), faults(targets()), stalls())

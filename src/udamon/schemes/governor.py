@@ -12,7 +12,7 @@ CALM_NS = 60 * SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PressureLimits:
     """What a target may suffer, None for no limit.
 
     `max_major_faults`: of all targets together, a second; 100 cost a target about 1 % of its time from an SSD, less
@@ -25,7 +25,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Suffering:
+class PressureSample:
     """Totals at one time (ns): major faults of the targets, and µs of waiting for memory by name ("the system",
     "cgroup /a"). A total that falls (a target ended) begins anew; one that cannot be read is left out."""
 
@@ -41,12 +41,12 @@ class Governor:
     acting without suffering forgets that.
     """
 
-    def __init__(self, limits: Limits = Limits()) -> None:
+    def __init__(self, limits: PressureLimits = PressureLimits()) -> None:
         self.limits = limits
         self.why = ""
         self.stops = 0
         """How often acting was stopped."""
-        self._last: Suffering | None = None
+        self._last: PressureSample | None = None
         self._rest_ns = FIRST_REST_NS
         self._resting_until_ns = 0
         self._resumed_ns = 0
@@ -59,7 +59,7 @@ class Governor:
         """True when there is something to judge again: only then need totals be read."""
         return self._last is None or now_ns - self._last.time_ns >= SECOND_NS
 
-    def observe(self, now: Suffering) -> None:
+    def observe(self, now: PressureSample) -> None:
         """Take in new totals. The first say nothing: rates need two."""
         before, self._last = self._last, now
         if before is None or now.time_ns <= before.time_ns:
@@ -71,7 +71,7 @@ class Governor:
             self.why = ""
             self._resumed_ns = now.time_ns
 
-    def _complaint(self, before: Suffering, now: Suffering) -> str:
+    def _complaint(self, before: PressureSample, now: PressureSample) -> str:
         seconds = (now.time_ns - before.time_ns) / SECOND_NS
         limits = self.limits
         if limits.max_major_faults is not None and None not in (before.major_faults, now.major_faults):

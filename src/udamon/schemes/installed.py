@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import AccessPattern, Scheme, SchemeStats, SchemeStatus
-from udamon.schemes.filters import CoreFilters, deeds
-from udamon.schemes.pattern import Limits
+from udamon.schemes.filters import CoreFilters, action_requests
+from udamon.schemes.pattern import PatternLimits
 from udamon.schemes.quota import ChargedQuota
-from udamon.schemes.watermarks import Gate
+from udamon.schemes.watermarks import WatermarkState
 
 
 class Installed:
@@ -24,7 +24,7 @@ class Installed:
         self.next_apply = next_apply
         self.stats = SchemeStats()
         self.quota = ChargedQuota(scheme.quotas, min_region)
-        self.gate = Gate(scheme.watermarks)
+        self.gate = WatermarkState(scheme.watermarks)
         self.refused: dict[int, str] = {}
         """Why nothing is tried on a target any more, by its index: acting on it has failed for good."""
         self._min_region = min_region
@@ -32,9 +32,9 @@ class Installed:
 
     def _take(self, scheme: Scheme) -> None:
         self.scheme = scheme
-        self.limits = Limits.of(scheme.access_pattern)
+        self.limits = PatternLimits.of(scheme.access_pattern)
         self.filters = CoreFilters(scheme, self._min_region)
-        self.deed, self.deed_past_pages = deeds(scheme)
+        self.request, self.request_past_pages = action_requests(scheme)
 
     def commit(self, scheme: Scheme) -> None:
         """Become another scheme, and keep what was charged, the effective size and the stats (semantics §2.7)."""

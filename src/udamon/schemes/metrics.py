@@ -12,7 +12,7 @@ GROWING = (GoalMetric.SOME_MEM_PSI_US, GoalMetric.MEMCG_SOME_MEM_PSI_US)
 """Their readers tell totals; what a goal is about is the growth since it was last looked at."""
 
 
-class Matching(NamedTuple):
+class MatchingBytes(NamedTuple):
     """Bytes that match a scheme's access pattern."""
 
     target: Target
@@ -34,7 +34,7 @@ class Metrics(Protocol):
         node_eligible_mem_bp.
         """
 
-    def eligible_bp(self, goal: Goal, matching: Sequence[Matching]) -> int | None:
+    def eligible_bp(self, goal: Goal, matching: Sequence[MatchingBytes]) -> int | None:
         """Of the bytes `matching`, how many in 10 000 lie on the node `goal.nid`; 0 where none match."""
 
     def free_mem_permil(self) -> int | None:

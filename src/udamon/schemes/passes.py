@@ -9,14 +9,14 @@ from udamon.core.attrs import Attrs
 from udamon.core.regions import Region
 from udamon.core.scheme import Action, SchemeStats
 from udamon.core.target import Target
-from udamon.engine.acting import Acted
+from udamon.engine.acting import ResetAges
 from udamon.ops.base import Actor, Applied
 from udamon.schemes.installed import Installed
 from udamon.schemes.pattern import matches
 from udamon.schemes.pieces import Cuts
 from udamon.schemes.score import MOST, score
 from udamon.schemes.sizes import Sizes
-from udamon.schemes.tried import Walk
+from udamon.schemes.tried import TriedRegionsPass
 
 NOTHING = Applied(0, 0)
 
@@ -48,13 +48,13 @@ class ApplyPass:
         limit: int,
         now_ns: Callable[[], int],
         observers: Sequence[Observer],
-        walk: Walk | None,
+        walk: TriedRegionsPass | None,
         note: Callable[[str], None],
         sizes: Sizes,
     ) -> None:
         """`limit`: the largest size of a region, for cuts that are undone. `note` tells people something. `sizes`
         tells which bytes count, for the quota and for what was tried."""
-        self.acted: list[Acted] = []
+        self.acted: list[ResetAges] = []
         self._due = due
         self._actor = actor
         self._attrs = attrs
@@ -158,7 +158,7 @@ class ApplyPass:
         quota.charge(target, region, size, applied.applied, self._now_ns() - begin_ns)
         if scheme.scheme.action is not Action.STAT:
             region.age = 0
-            self.acted.append(Acted(target, region.start, region.end))
+            self.acted.append(ResetAges(target, region.start, region.end))
         _count(scheme.stats, size, applied)
 
     def _fit(self, scheme: Installed, target: Target, at: int) -> int:
@@ -185,13 +185,13 @@ class ApplyPass:
         The kernel's operations remember the last large page that they acted on, as it may reach into the next region;
         from outside what is acted on are bytes of an address space, and no two regions share one.
         """
-        deed = scheme.deed_past_pages if past_pages else scheme.deed
+        request = scheme.request_past_pages if past_pages else scheme.request
         try:
-            return self._actor.apply(target, region.start, region.end, deed)
+            return self._actor.apply(target, region.start, region.end, request)
         except Exception as error:  # a monitor outlives what it cannot do
             scheme.refused[target.index] = str(error)
             self._note(
-                f"scheme {scheme.index} ({deed.action}) leaves target {target.index} alone from now on: {error}"
+                f"scheme {scheme.index} ({request.action}) leaves target {target.index} alone from now on: {error}"
             )
             return NOTHING
 

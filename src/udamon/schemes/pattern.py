@@ -16,7 +16,7 @@ def accesses(region: Region) -> int:
     return region.nr_accesses_bp // 10_000
 
 
-class Limits(NamedTuple):
+class PatternLimits(NamedTuple):
     """An access pattern as it is compared: every region is, by every scheme. The accesses are those of `accesses`,
     × 10 000, and below `most_bp` instead of up to a maximum."""
 
@@ -28,12 +28,12 @@ class Limits(NamedTuple):
     age_max: int
 
     @classmethod
-    def of(cls, pattern: AccessPattern) -> Limits:
+    def of(cls, pattern: AccessPattern) -> PatternLimits:
         sz, nr, age = pattern.sz, pattern.nr_accesses, pattern.age
         return cls(sz.min, sz.max, nr.min * 10_000, (nr.max + 1) * 10_000, age.min, age.max)
 
 
-def matches(limits: Limits, region: Region) -> bool:
+def matches(limits: PatternLimits, region: Region) -> bool:
     """Size, accesses and age all inside their closed ranges."""
     sz_min, sz_max, least_bp, most_bp, age_min, age_max = limits
     return (

@@ -9,17 +9,17 @@ from udamon.core.scheme import Goal, GoalMetric, Scheme, SchemeStatus
 from udamon.core.split import size_limit
 from udamon.core.target import Target
 from udamon.core.tried import Answer
-from udamon.engine.acting import Acted, PatternsFor, Totals
+from udamon.engine.acting import PatternsFor, ResetAges, Totals
 from udamon.errors import NotSupported, UsageError
 from udamon.model import PAGE_SIZE
 from udamon.ops.base import Actor, Emit
 from udamon.schemes.installed import Installed
-from udamon.schemes.metrics import Matching, Metrics
+from udamon.schemes.metrics import MatchingBytes, Metrics
 from udamon.schemes.passes import ApplyPass, Observer, matching_by_score
 from udamon.schemes.pattern import matches
 from udamon.schemes.pieces import Cuts
 from udamon.schemes.sizes import AddressSizes, Sizes
-from udamon.schemes.tried import Walk
+from udamon.schemes.tried import TriedRegionsPass
 
 
 class Schemes:
@@ -56,7 +56,7 @@ class Schemes:
         self._attrs = Attrs()
         self._sis = 0
         self._cuts = Cuts()
-        self._walk: Walk | None = None
+        self._walk: TriedRegionsPass | None = None
         self._emit: Emit = _nobody
         self._complained: set[str] = set()
         self._totals = Totals()
@@ -70,8 +70,8 @@ class Schemes:
     def check(self, schemes: Sequence[Scheme]) -> None:
         """Could these be committed? Raises NotSupported, with what to do. From any thread."""
         for index, scheme in enumerate(schemes):
-            for deed in {Installed(index, scheme, self._min_region).deed}:
-                why = self._actor.missing(deed)
+            for request in {Installed(index, scheme, self._min_region).request}:
+                why = self._actor.missing(request)
                 if why is not None:
                     raise NotSupported(f"scheme {index} ({scheme.action}) cannot act here: {why}")
 
@@ -109,7 +109,7 @@ class Schemes:
         """
         if self._walk is not None:
             raise UsageError("somebody else asks for the tried regions right now; ask again in a moment.")
-        self._walk = Walk(len(self.installed), answer)
+        self._walk = TriedRegionsPass(len(self.installed), answer)
         if not self.installed:
             self._cancel_walk()
 
@@ -137,7 +137,9 @@ class Schemes:
             self._tell()
         return min(waits, default=0)
 
-    def apply(self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]) -> Sequence[Acted]:
+    def apply(
+        self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]
+    ) -> Sequence[ResetAges]:
         """One pass of all schemes that are due (semantics §4.2)."""
         self._sis = sis
         due = [installed for installed in self.installed if installed.due(sis)]
@@ -200,7 +202,7 @@ class Schemes:
             if goal.target_metric is not GoalMetric.NODE_ELIGIBLE_MEM_BP:
                 return self._metrics.value(goal)
             matching = [
-                Matching(target, r.start, r.end)
+                MatchingBytes(target, r.start, r.end)
                 for target in targets
                 for r in target.regions
                 if matches(installed.limits, r)

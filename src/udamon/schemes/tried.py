@@ -8,7 +8,7 @@ from udamon.core.tried import Answer, TriedRegion, TriedRegions
 from udamon.schemes.pattern import accesses
 
 
-class Walk:
+class TriedRegionsPass:
     """A request that is being answered."""
 
     def __init__(self, number: int, answer: Answer) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from udamon.core.scheme import WatermarkMetric, Watermarks
 
 
-class Gate:
+class WatermarkState:
     """The watermarks of one scheme. `active` at first; `why` says what keeps it closed, "" while it is open."""
 
     def __init__(self, watermarks: Watermarks) -> None:

@@ -33,8 +33,8 @@ from typing import BinaryIO
 
 from udamon.errors import CannotError, ConfigError
 from udamon.model import PAGE_SIZE
-from udamon.workload.fields import MAX_BYTES, Fields, Line
-from udamon.workload.spec import DEFAULT_RATE, MODES, Pattern, Phase, Workload, WorkRegion
+from udamon.workload.fields import MAX_BYTES, ConfigLine, Fields
+from udamon.workload.spec import DEFAULT_RATE, MODES, Pattern, Workload, WorkloadPhase, WorkRegion
 
 MAX_TEXT, MAX_LINES = 16 << 20, 250_000
 """Three times what the largest workload here has."""
@@ -104,9 +104,9 @@ class _Parser(Fields):
             self.fail(last, "there is no phase after the regions; add a paragraph with a name and a length.")
         return Workload(tuple(self.regions.values()), tuple(phases), self.rate)
 
-    def paragraphs(self, text: str) -> Iterator[list[Line]]:
+    def paragraphs(self, text: str) -> Iterator[list[ConfigLine]]:
         """Paragraphs with at least one line that is not a comment, comments before them included."""
-        lines: list[Line] = []
+        lines: list[ConfigLine] = []
         said = False
         for number, raw in enumerate(text.split("\n"), 1):
             content, _, comment = raw.partition("#")
@@ -114,7 +114,7 @@ class _Parser(Fields):
                 yield lines
                 lines, said = [], False
             elif raw.strip():
-                lines.append(Line(number, content.strip(), self.directive(number, comment)))
+                lines.append(ConfigLine(number, content.strip(), self.directive(number, comment)))
                 said = said or bool(lines[-1].text)
         if said:
             yield lines
@@ -132,7 +132,7 @@ class _Parser(Fields):
                 )
         return {key: value for key, _, value in words}
 
-    def settle(self, lines: list[Line], keys: frozenset[str]) -> Iterator[Line]:
+    def settle(self, lines: list[ConfigLine], keys: frozenset[str]) -> Iterator[ConfigLine]:
         """The lines with content, each with all directives that hold for it."""
         held: dict[str, str] = {}
         for line in lines:
@@ -146,7 +146,7 @@ class _Parser(Fields):
 
     # Regions
 
-    def read_regions(self, lines: list[Line]) -> None:
+    def read_regions(self, lines: list[ConfigLine]) -> None:
         for line in lines:
             if "rate" in line.words:
                 self.rate = self.read_rate(line.number, line.words["rate"])
@@ -160,7 +160,7 @@ class _Parser(Fields):
             if total > MAX_BYTES:
                 self.fail(line.number, "the regions are more than 64 TiB together.")
 
-    def region(self, line: Line) -> WorkRegion:
+    def region(self, line: ConfigLine) -> WorkRegion:
         fields = [field.strip() for field in line.text.split(",")]
         if len(fields) not in {2, 3} or not all(fields):
             self.fail(line.number, f"{line.text!r} is not a region; write `name, bytes[, initfile|none]`.")
@@ -171,7 +171,7 @@ class _Parser(Fields):
 
     # Phases
 
-    def phase(self, lines: list[Line], first: bool) -> Phase:
+    def phase(self, lines: list[ConfigLine], first: bool) -> WorkloadPhase:
         rate = self.phase_rate(lines, first)
         for line in [line for line in lines if line.text][:2]:
             if line.words.keys() - {"rate"}:
@@ -181,9 +181,9 @@ class _Parser(Fields):
             self.fail(
                 name.number, f"the phase {name.text!r} has no length in milliseconds on its second line."
             )
-        return Phase(name.text, self.length(rest[0]), tuple(map(self.pattern, rest[1:])), rate)
+        return WorkloadPhase(name.text, self.length(rest[0]), tuple(map(self.pattern, rest[1:])), rate)
 
-    def phase_rate(self, lines: list[Line], first: bool) -> float | None:
+    def phase_rate(self, lines: list[ConfigLine], first: bool) -> float | None:
         rate = None
         named = False
         for line in lines:
@@ -196,13 +196,13 @@ class _Parser(Fields):
                     rate = value
         return rate
 
-    def length(self, line: Line) -> int:
+    def length(self, line: ConfigLine) -> int:
         value = self.number(line.number, "length in milliseconds", line.text)
         if not 0 < value <= _MAX_MS:
             self.fail(line.number, f"the length {line.text} ms must be above 0 and at most 30 years.")
         return max(1, int(Decimal(line.text) * 1_000_000))
 
-    def pattern(self, line: Line) -> Pattern:
+    def pattern(self, line: ConfigLine) -> Pattern:
         fields = [field.strip() for field in line.text.split(",")]
         if len(fields) not in {4, 5}:
             self.fail(line.number, f"{line.text!r} is not `region, random 1|0, stride, weight[, ro|wo|rw]`.")
@@ -217,7 +217,7 @@ class _Parser(Fields):
         chance, window, period = self.share(line, "chance"), *self.window(line, random == "1")
         return Pattern(region, random == "1", bytes_, share, mode, chance, window, period)
 
-    def window(self, line: Line, random: bool) -> tuple[float | None, int | None]:
+    def window(self, line: ConfigLine, random: bool) -> tuple[float | None, int | None]:
         window, period = self.share(line, "window"), line.words.get("period")
         if window is None and period is None:
             return None, None

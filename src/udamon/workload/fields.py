@@ -23,7 +23,7 @@ def parse_rate(text: str) -> float:
     return float(number) * factor
 
 
-class Line(NamedTuple):
+class ConfigLine(NamedTuple):
     """A line with its comment taken off; `words` is its directive, if it has one."""
 
     number: int
@@ -69,7 +69,7 @@ class Fields:
         except UsageError as error:
             self.fail(line, str(error))
 
-    def share(self, line: Line, key: str) -> float | None:
+    def share(self, line: ConfigLine, key: str) -> float | None:
         """The share that the directive of `line` gives for `key`, None where it gives none."""
         if key not in line.words:
             return None

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from udamon.model import PAGE_SIZE
 from udamon.workload.layout import Layout
-from udamon.workload.spec import Pattern, Phase, Workload
+from udamon.workload.spec import Pattern, Workload, WorkloadPhase
 
 
 class Window(NamedTuple):
@@ -112,7 +112,7 @@ class Motion:
         per_cycle = self._cursors[-1].get(region, 0.0) % length
         return (per_cycle * moment.cycle + self._cursors[moment.phase].get(region, 0.0)) % length
 
-    def own_rates(self, phase: Phase) -> Iterator[tuple[Pattern, float]]:
+    def own_rates(self, phase: WorkloadPhase) -> Iterator[tuple[Pattern, float]]:
         """The patterns of `phase` that reach any page, each with its own accesses per second."""
         total = sum(pattern.weight for pattern in phase.patterns)
         rate = self.workload.rate_of(phase)
@@ -120,7 +120,7 @@ class Motion:
             if self.resident[pattern.region]:
                 yield pattern, rate * pattern.weight / total if total else 0.0
 
-    def _moved(self, phase: Phase) -> dict[str, float]:
+    def _moved(self, phase: WorkloadPhase) -> dict[str, float]:
         moved: dict[str, float] = {}
         for pattern, rate in self.own_rates(phase):
             if not pattern.random:

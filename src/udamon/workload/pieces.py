@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
-class Piece(NamedTuple):
+class PatternPiece(NamedTuple):
     """[start, end) whose pages are each accessed with `chance` in one sampling interval."""
 
     start: int
@@ -28,7 +28,7 @@ class Layer(NamedTuple):
     """`ticks` sampling intervals in which the same holds: groups of sorted, disjoint pieces, whose chances
     combine as 1 − Π(1 − p) where they overlap."""
 
-    groups: Sequence[Sequence[Piece]]
+    groups: Sequence[Sequence[PatternPiece]]
     ticks: int
 
 
@@ -48,12 +48,12 @@ def combine(layers: Sequence[Layer]) -> list[Expected]:
     )
 
 
-def join(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+def join(pieces: Iterable[PatternPiece]) -> tuple[PatternPiece, ...]:
     """Sorted pieces, neighbours with the same chance as one."""
-    return tuple(Piece(*e[:3]) for e in _joined(Expected(*piece, 0.0) for piece in pieces))
+    return tuple(PatternPiece(*e[:3]) for e in _joined(Expected(*piece, 0.0) for piece in pieces))
 
 
-def _misses(groups: Sequence[Sequence[Piece]], index: dict[int, int]) -> Iterable[tuple[int, float]]:
+def _misses(groups: Sequence[Sequence[PatternPiece]], index: dict[int, int]) -> Iterable[tuple[int, float]]:
     """(stretch, chance that nothing accesses a page there) for every stretch that some piece covers."""
     misses: dict[int, float] = {}
     for group in groups:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from udamon.native import _native
 from udamon.workload.memory import Memory
-from udamon.workload.spec import Pattern, Phase, Workload
+from udamon.workload.spec import Pattern, Workload, WorkloadPhase
 from udamon.workload.truthlog import TruthLog
 
 _MODES = {"ro": 1, "wo": 2, "rw": 3}
@@ -19,7 +19,7 @@ _MODES = {"ro": 1, "wo": 2, "rw": 3}
 class PhaseDone(NamedTuple):
     """What a phase did: accesses made, and nanoseconds it took."""
 
-    phase: Phase
+    phase: WorkloadPhase
     accesses: int
     ns: int
 
@@ -58,7 +58,7 @@ def run(
 _Row = tuple[int, int, int, int, float, bool, int]
 
 
-def _plan(phase: Phase, memory: Memory) -> tuple[_Row, ...]:
+def _plan(phase: WorkloadPhase, memory: Memory) -> tuple[_Row, ...]:
     """The patterns of `phase` as native.touch wants them; those that reach no page are left out."""
     numbers = {region.name: number for number, region in enumerate(memory.layout.regions)}
     rows = [_row(pattern, numbers[pattern.region], memory) for pattern in phase.patterns]

@@ -55,7 +55,7 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class WorkloadPhase:
     """A time in which the same patterns hold. `rate` is accesses per second, None for the workload's."""
 
     name: str
@@ -69,7 +69,7 @@ class Workload:
     """A whole configuration: at least one region and one phase. `rate` is in accesses per second."""
 
     regions: tuple[WorkRegion, ...]
-    phases: tuple[Phase, ...]
+    phases: tuple[WorkloadPhase, ...]
     rate: float = DEFAULT_RATE
 
     @property
@@ -82,7 +82,7 @@ class Workload:
         """Bytes of memory that a real run needs."""
         return sum(region.resident_bytes for region in self.regions)
 
-    def rate_of(self, phase: Phase) -> float:
+    def rate_of(self, phase: WorkloadPhase) -> float:
         """Accesses per second of all patterns of `phase` together."""
         return self.rate if phase.rate is None else phase.rate
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from udamon.model import Range
 from udamon.workload.layout import Layout
 from udamon.workload.motion import Moment, Motion, Window, chance_everywhere, speed, window_bytes
-from udamon.workload.pieces import Expected, Layer, Piece, combine, join
+from udamon.workload.pieces import Expected, Layer, PatternPiece, combine, join
 from udamon.workload.spec import Workload
 
 _CACHED = 64
@@ -35,7 +35,7 @@ class Segments(NamedTuple):
 
 
 class _PhaseTruth(NamedTuple):
-    static: tuple[Piece, ...]
+    static: tuple[PatternPiece, ...]
     arrays: tuple[array[int], array[int], array[float]]  # starts, ends, chances of the same
     windows: tuple[tuple[str, Window], ...]  # with the region whose cursor it follows
 
@@ -66,14 +66,14 @@ class Truth:
         windows = tuple(self._windows(moment, sample_ns))
         return Segments(*arrays, windows, moment.begin_ns, moment.end_ns)
 
-    def pieces(self, t_ns: int, sample_ns: int) -> tuple[Piece, ...]:
+    def pieces(self, t_ns: int, sample_ns: int) -> tuple[PatternPiece, ...]:
         """The chances in the one sampling interval that begins at `t_ns`: sorted, disjoint."""
         moment = self.moment(t_ns)
         phase = self._phase(moment.phase, sample_ns)
         if not phase.windows:
             return phase.static
         layer = self._layer(phase.static, self._windows(moment, sample_ns), t_ns - moment.begin_ns)
-        return tuple(Piece(start, end, mean) for start, end, mean, _ in combine([layer]))
+        return tuple(PatternPiece(start, end, mean) for start, end, mean, _ in combine([layer]))
 
     def expected(self, t0_ns: int, ticks: int, sample_ns: int) -> tuple[Expected, ...]:
         """The aggregation of `ticks` sampling intervals that begins at `t0_ns`: sorted, disjoint.
@@ -121,7 +121,9 @@ class Truth:
                 base, pace = self._placed[pattern.region].start, speed(pattern, rate, resident)
                 windows.append((pattern.region, Window(base, resident, width, pace, chance, 0.0)))
         placed = self._placed.values()
-        static = join(Piece(p.start, p.resident_end, 1 - miss[p.name]) for p in placed if miss[p.name] < 1)
+        static = join(
+            PatternPiece(p.start, p.resident_end, 1 - miss[p.name]) for p in placed if miss[p.name] < 1
+        )
         starts, ends = array("Q", (p.start for p in static)), array("Q", (p.end for p in static))
         return _PhaseTruth(static, (starts, ends, array("d", (p.chance for p in static))), tuple(windows))
 
@@ -153,7 +155,7 @@ class Truth:
             layers += [self._layer(static, windows, ns) for ns in since]
         return layers
 
-    def _layer(self, static: tuple[Piece, ...], windows: list[Window], ns: int) -> Layer:
+    def _layer(self, static: tuple[PatternPiece, ...], windows: list[Window], ns: int) -> Layer:
         """One sampling interval, `ns` after its phase began."""
-        moving = [[Piece(start, end, w.chance) for start, end in w.parts(ns)] for w in windows]
+        moving = [[PatternPiece(start, end, w.chance) for start, end in w.parts(ns)] for w in windows]
         return Layer([static, *moving], 1)

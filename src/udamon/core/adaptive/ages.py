@@ -9,7 +9,7 @@ ALIKE = 0.1
 """Neighbours whose ages differ by this share of the older one's become one."""
 
 
-SLIVER = 64
+MAX_SIZE_RATIO = 64
 """So many times smaller than its neighbour is what a step leaves behind."""
 
 
@@ -100,4 +100,4 @@ def _left_over(left: int, middle: int, right: int, steps: set[int]) -> bool:
         small, large, outer = middle - left, right - middle, left
     else:
         small, large, outer = right - middle, middle - left, right
-    return small * SLIVER < large and middle not in steps and outer in steps
+    return small * MAX_SIZE_RATIO < large and middle not in steps and outer in steps

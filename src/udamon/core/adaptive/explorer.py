@@ -10,7 +10,7 @@ from udamon.core.adaptive.steps import Steps
 
 LEARNING = 5
 """Aggregations during which the policy learns several times in each, so as to know where to ask next."""
-MOSTLY = 0.9
+MAX_MIXED_SHARE = 0.9
 """Of the first checks: where more are answered by accesses, everything counts as accessed."""
 LEAST = 16
 """Checks that go on exploring, however small the budget: none at all would be blind."""
@@ -37,7 +37,7 @@ class Explorer:
         return self._aggregations < LEARNING
 
     @property
-    def resting(self) -> bool:
+    def backed_off(self) -> bool:
         """Little is explored, because nothing was found for some time."""
         return self._eagerness < 0.5
 
@@ -52,7 +52,7 @@ class Explorer:
         if not self.awake:
             # One access where there was none is all there is to find; one miss among many changes little.
             checks, hits = tally()
-            self.awake = 0 < hits < MOSTLY * checks
+            self.awake = 0 < hits < MAX_MIXED_SHARE * checks
 
     def learn(self, steps: Steps) -> None:
         """After each fit: was there anything new?"""

@@ -19,7 +19,7 @@ class Parameters:
     change_nats: float = 11.0
     """Log-odds against a change of a segment's rate since the last aggregation, while all is quiet: a false one
     in a minute of 100 segments. What the checks of all segments together say of changes lowers it."""
-    unrest_keep: float = 0.8
+    changing_share_keep: float = 0.8
     """What is left, with each aggregation, of the share of segments that was seen to change together."""
     steps: int = 64
     """Steps expected where fewer are known: the prior of a step is their number by the bytes."""

@@ -21,7 +21,7 @@ _CHECKS = bytes([2, 4]) + bytes(254)
 """Of a gap: more where the step may have moved."""
 
 
-class Plan:
+class SlotPlan:
     """The slots of one target for a stretch of `ticks` ticks, with at most `budget` checks in all."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Plan:
         """The page of each surprise again, and both sides of it, unless its surroundings are known well."""
         steps = self._steps
         spacing = steps.space.total // (steps.number + 1)
-        columns = zip(steps.suspects[::3], steps.suspects[1::3], steps.suspects[2::3], strict=True)
+        columns = zip(steps.outliers[::3], steps.outliers[1::3], steps.outliers[2::3], strict=True)
         wide = [suspect for suspect in columns if 8 * (suspect[2] - suspect[0]) >= spacing]
         asked: list[tuple[int, int]] = []
         for before, page, after in wide[: self._room(0.25) // 3]:

@@ -7,7 +7,7 @@ from functools import partial
 
 from udamon.core.adaptive.explorer import Explorer
 from udamon.core.adaptive.parameters import Parameters
-from udamon.core.adaptive.plan import Plan
+from udamon.core.adaptive.plan import SlotPlan
 from udamon.core.adaptive.shape import shape
 from udamon.core.adaptive.space import Space
 from udamon.core.adaptive.steps import Steps
@@ -23,7 +23,7 @@ LEAST_CHECKS = 8
 """An aggregation's for a target that is small beside the others."""
 
 
-class Known(Steps):
+class TargetModel(Steps):
     """What is known of a target, and how much is looked for."""
 
     def __init__(self, space: Space, parameters: Parameters, now_us: int) -> None:
@@ -47,7 +47,7 @@ class AdaptivePolicy:
         self._min_region = min_region
         self._budget = checks
         self._attrs = Attrs()
-        self._known: dict[int, Known] = {}
+        self._known: dict[int, TargetModel] = {}
         self._now_us = 0
         self._passed = 0  # ticks of this aggregation
         self._made = 0  # checks of this aggregation
@@ -63,9 +63,9 @@ class AdaptivePolicy:
         self._budget = most
 
     @property
-    def resting(self) -> bool:
+    def backed_off(self) -> bool:
         """Nothing new was found in any target for some time, so that most of the checks are not made."""
-        return bool(self._known) and all(steps.explorer.resting for steps in self._known.values())
+        return bool(self._known) and all(steps.explorer.backed_off for steps in self._known.values())
 
     def start(self, targets: Sequence[Target], attrs: Attrs) -> None:
         if attrs.sample_us != self._attrs.sample_us:
@@ -88,7 +88,7 @@ class AdaptivePolicy:
             if known is not None and known.move(space, self._now_us):
                 known.fit(attrs.max_nr_accesses, self._now_us, attrs.aggr_us)
             elif known is None:
-                self._known[target.index] = Known(space, self.parameters, self._now_us)
+                self._known[target.index] = TargetModel(space, self.parameters, self._now_us)
 
     def plan(self, targets: Sequence[Target], ticks: int) -> Slots:
         slots = Slots()
@@ -113,7 +113,7 @@ class AdaptivePolicy:
                 share = share * ticks // whole
             elif explorer.learning and not explorer.awake and not first_look:
                 continue  # all answers agree: that is enough for this aggregation
-            plan = Plan(slots, position, steps, share, self.parameters)
+            plan = SlotPlan(slots, position, steps, share, self.parameters)
             plan.learn()
             if last:
                 plan.follow(explorer.turn)

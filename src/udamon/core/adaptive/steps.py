@@ -40,7 +40,7 @@ class Steps:
     Segment k lies in [bounds[k], bounds[k + 1]) and is accessed alike: `rate` per tick and page, `touched`
     share in an aggregation; `seen` is the weight of the one-tick checks behind it. Step k, at bounds[k + 1],
     is known to lie in [low[k], high[k]], and may have moved by `reach[k]` bytes meanwhile; there the rate
-    changes by `height[k]`. `suspects` has three addresses for each recent answer that its segment does not
+    changes by `height[k]`. `outliers` has three addresses for each recent answer that its segment does not
     explain: where the point before ends, its own page, where the next point begins.
     """
 
@@ -57,8 +57,8 @@ class Steps:
         self.high = array("Q")
         self.reach = array("Q")
         self.height = array("d")
-        self.suspects = array("Q")
-        self.unrest = 0.0  # share of the accessed segments that seem to have changed of late
+        self.outliers = array("Q")
+        self.changing_share = 0.0  # share of the accessed segments that seem to have changed of late
         self.changed = 0  # segments that changed with the last answers
         self.appeared = 0  # steps that were not there before
         self._unsettled = 0  # aggregations until all points are of the present intervals
@@ -116,7 +116,7 @@ class Steps:
             return
         missing = 1 - sum(answers.hits[slots.start : slots.stop]) / hits
         surely = missing - self._usual - CERTAIN * sqrt(variance) / hits
-        self.unrest = max(surely, self.unrest * self._parameters.unrest_keep)
+        self.changing_share = max(surely, self.changing_share * self._parameters.changing_share_keep)
         # While steps are still rough, some accesses always fail to come: that is no change.
         self._usual += (missing - self._usual) * (0.3 if missing < self._usual else 0.1)
 
@@ -146,11 +146,13 @@ class Steps:
         """Find the most probable steps, and what they say of changes."""
         parameters = self._parameters
         against = (
-            min(parameters.change_nats, -log(self.unrest)) if self.unrest > QUIET else parameters.change_nats
+            min(parameters.change_nats, -log(self.changing_share))
+            if self.changing_share > QUIET
+            else parameters.change_nats
         )
         before = self.bounds[1:-1]
         begin, end = self.space.ranges[0].start, self.space.ranges[-1].end
-        self.state, since, place, rate, touched, seen, low, high, reach, origin, suspects = steps_fit(
+        self.state, since, place, rate, touched, seen, low, high, reach, origin, outliers = steps_fit(
             (
                 self.points,
                 likelihood.answer_table(max(ticks, 2), parameters.outlier),
@@ -173,7 +175,7 @@ class Steps:
         self.rate, self.touched, self.seen = array("d", rate), array("d", touched), array("d", seen)
         self.low, self.high, self.reach = array("Q", low), array("Q", high), array("Q", reach)
         self.height = array("d", map(sub, self.rate[1:], self.rate))
-        self.suspects = array("Q", suspects)
+        self.outliers = array("Q", outliers)
         origins = array("Q", origin)
         self.appeared = origins.count(UNKNOWN)
         if origin != place and len(self.ages.starts) > 1:

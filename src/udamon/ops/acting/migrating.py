@@ -14,10 +14,10 @@ from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
-from udamon.core.scheme import Deed, Destination
+from udamon.core.scheme import ActionRequest, Destination
 from udamon.linux.move_pages import move, nodes_of
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops.acting.view import Piece
+from udamon.ops.acting.view import MappingPiece
 from udamon.ops.residency import overlap
 
 PAGES = 8192
@@ -28,7 +28,7 @@ _ROUNDS = 3
 _NO_NODE = {errno.ENODEV, errno.EACCES, errno.EINVAL}
 
 
-class Unit(NamedTuple):
+class MigrationUnit(NamedTuple):
     """What moves as one: its address, its size in bytes, and the node it should come to."""
 
     address: int
@@ -36,7 +36,7 @@ class Unit(NamedTuple):
     node: int
 
 
-def migrate(pidfd: int, pid: int, units: Iterable[Unit], *, shared: bool) -> int:
+def migrate(pidfd: int, pid: int, units: Iterable[MigrationUnit], *, shared: bool) -> int:
     """Bytes moved by it to their nodes; those that were there already are none. `shared`: also what other processes
     map. Raises OSError: ESRCH, EPERM.
 
@@ -51,17 +51,21 @@ def migrate(pidfd: int, pid: int, units: Iterable[Unit], *, shared: bool) -> int
 
 
 def units(
-    taken: Sequence[Range], huge: Sequence[Range], pieces: Sequence[Piece], deed: Deed
-) -> Iterator[Unit]:
-    """What `deed` wants moved of the pages `taken`; `huge` are the parts that huge pages back. All sorted."""
-    if deed.dests and not sum(dest.weight for dest in deed.dests):
+    taken: Sequence[Range], huge: Sequence[Range], pieces: Sequence[MappingPiece], request: ActionRequest
+) -> Iterator[MigrationUnit]:
+    """What `request` wants moved of the pages `taken`; `huge` are the parts that huge pages back. All sorted."""
+    if request.dests and not sum(dest.weight for dest in request.dests):
         return
     for piece in pieces:
         for start, end in overlap(taken, [Range(piece.start, piece.end)]):
             for first, size in _folios(start, end, huge):
                 index = piece.first_page + (first - piece.start) // PAGE_SIZE
-                node = chosen(index // (size // PAGE_SIZE), deed.dests) if deed.dests else deed.target_nid
-                yield Unit(first, size, node)
+                node = (
+                    chosen(index // (size // PAGE_SIZE), request.dests)
+                    if request.dests
+                    else request.target_nid
+                )
+                yield MigrationUnit(first, size, node)
 
 
 def chosen(index: int, dests: Sequence[Destination]) -> int:
@@ -87,7 +91,7 @@ def _folios(start: int, end: int, huge: Sequence[Range]) -> Iterator[tuple[int, 
         start += size
 
 
-def _moved(pidfd: int, pid: int, part: Sequence[Unit], shared: bool) -> int:
+def _moved(pidfd: int, pid: int, part: Sequence[MigrationUnit], shared: bool) -> int:
     _require(pidfd)
     before = nodes_of(pid, [unit.address for unit in part])
     by_node = defaultdict(list)
@@ -97,7 +101,7 @@ def _moved(pidfd: int, pid: int, part: Sequence[Unit], shared: bool) -> int:
     return sum(_moved_to(pidfd, pid, node, waiting, shared) for node, waiting in by_node.items())
 
 
-def _moved_to(pidfd: int, pid: int, node: int, waiting: list[Unit], shared: bool) -> int:
+def _moved_to(pidfd: int, pid: int, node: int, waiting: list[MigrationUnit], shared: bool) -> int:
     """A call ends where a page fails, so the rest is tried again as long as that moves anything."""
     moved = 0
     for _ in range(_ROUNDS):

@@ -20,16 +20,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
-from udamon.core.scheme import Action, Deed, Filter, FilterType
+from udamon.core.scheme import Action, ActionRequest, Filter, FilterType
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
 from udamon.linux import features
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
+from udamon.ops.acting.exclusions import LEAVE_ALL, Exclusions
 from udamon.ops.acting.pages import NOT_MEANT, PageTest
 from udamon.ops.acting.reverse_map import FRAME, ReverseMap, mapped_bytes
-from udamon.ops.acting.spared import LEAVE_ALL, Spared
 from udamon.ops.acting.vaddr import VaddrActor
 from udamon.ops.base import Applied
 from udamon.ops.refaults import Refaults
@@ -50,13 +50,13 @@ class PaddrActor:
         self,
         roots: Roots = Roots(),  # noqa: B008 (immutable)
         *,
-        spared: Spared = LEAVE_ALL,
+        exclusions: Exclusions = LEAVE_ALL,
         refaults: Refaults | None = None,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._roots = roots
         self._now_ns = now_ns
-        self._processes = VaddrActor(roots, spared=spared, refaults=refaults, now_ns=now_ns)
+        self._processes = VaddrActor(roots, exclusions=exclusions, refaults=refaults, now_ns=now_ns)
         self._sees_young = features.idle_bitmap(roots.sys) == "open"
         self._map: ReverseMap | None = None
         self._next_ns = 0
@@ -67,24 +67,24 @@ class PaddrActor:
         """Bytes that were left, by why."""
         return self._processes.left + Counter({"out of reach": self._out_of_reach})
 
-    def missing(self, deed: Deed) -> str | None:
+    def missing(self, request: ActionRequest) -> str | None:
         """See ops.base."""
-        if (why := self._processes.missing(deed)) is not None:
+        if (why := self._processes.missing(request)) is not None:
             return why
-        if deed.action in (Action.WILLNEED, Action.COLLAPSE):
-            return f"{deed.action} is about addresses of a process, not about frames; use --ops vaddr."
+        if request.action in (Action.WILLNEED, Action.COLLAPSE):
+            return f"{request.action} is about addresses of a process, not about frames; use --ops vaddr."
         if not features.frame_numbers():
             return "page frame numbers are kept from you; run udamon as root (CAP_SYS_ADMIN)."
         return None
 
-    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
+    def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
         """See ops.base; physical addresses. Raises NotPermitted where frame numbers are withheld."""
-        if deed.action in (Action.WILLNEED, Action.COLLAPSE):
+        if request.action in (Action.WILLNEED, Action.COLLAPSE):
             return Applied(0, 0)
-        if deed.action is Action.STAT and not deed.page_filters:
+        if request.action is Action.STAT and not request.page_filters:
             return Applied(0, 0)
-        if deed.action is Action.PAGEOUT and self._sees_young and not _has_young(deed):
-            deed = replace(deed, page_filters=(*deed.page_filters, _NOT_YOUNG))
+        if request.action is Action.PAGEOUT and self._sees_young and not _has_young(request):
+            request = replace(request, page_filters=(*request.page_filters, _NOT_YOUNG))
         first, last = -(-start // PAGE_SIZE), end // PAGE_SIZE
         in_reach = list(self._fresh_map().find(first, last))
         self._out_of_reach += (last - first) * PAGE_SIZE - mapped_bytes(in_reach)
@@ -92,14 +92,14 @@ class PaddrActor:
         for mapped in in_reach:
             by_process[mapped.process].append(Range(mapped.start, mapped.end))
         found = [
-            self._on_process(process, joined(sorted(ranges), _NEAR), deed, Range(first, last))
+            self._on_process(process, joined(sorted(ranges), _NEAR), request, Range(first, last))
             for process, ranges in by_process.items()
         ]
         moved = [each.moved for each in found if each.moved is not None]
         return Applied(
             sum(each.applied for each in found),
             sum(each.passed for each in found),
-            sum(moved) if moved or deed.action is Action.PAGEOUT else None,
+            sum(moved) if moved or request.action is Action.PAGEOUT else None,
         )
 
     def close(self) -> None:
@@ -107,14 +107,16 @@ class PaddrActor:
         self._processes.close()
         self._map = None
 
-    def _on_process(self, process: ProcessId, ranges: list[Range], deed: Deed, frames: Range) -> Applied:
+    def _on_process(
+        self, process: ProcessId, ranges: list[Range], request: ActionRequest, frames: Range
+    ) -> Applied:
         target = Target(0, process.pid, process.start_time)
 
         def only(test: PageTest) -> PageTest:
             return _WithinFrames(test, frames)
 
         try:
-            return self._processes.apply_to(target, ranges, deed, only)
+            return self._processes.apply_to(target, ranges, request, only)
         except NotPermitted:
             return Applied(0, 0)  # one process that is protected keeps nobody from the others
 
@@ -150,5 +152,5 @@ class _WithinFrames:
         return bytes(states)
 
 
-def _has_young(deed: Deed) -> bool:
-    return any(filter.type is FilterType.YOUNG for filter in deed.page_filters)
+def _has_young(request: ActionRequest) -> bool:
+    return any(filter.type is FilterType.YOUNG for filter in request.page_filters)

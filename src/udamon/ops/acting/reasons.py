@@ -1,8 +1,8 @@
-"""Why a deed cannot be done from here, in one sentence that says what would help."""
+"""Why an action cannot be carried out here, in one sentence that says what would help."""
 
 from __future__ import annotations
 
-from udamon.core.scheme import Action, Deed
+from udamon.core.scheme import Action, ActionRequest
 from udamon.linux import features
 from udamon.linux.pid_namespace import foreign
 from udamon.linux.roots import Roots
@@ -19,18 +19,18 @@ _NOT_BY_PAGE = {
 }
 
 
-def missing_for_processes(deed: Deed, roots: Roots) -> str | None:
-    """What keeps udamon from doing `deed` to other processes; None where nothing does."""
-    action = deed.action
+def missing_for_processes(request: ActionRequest, roots: Roots) -> str | None:
+    """What keeps udamon from doing `request` to other processes; None where nothing does."""
+    action = request.action
     if action in NEEDS_KERNEL:
         return f"{action} cannot be done from outside: {NEEDS_KERNEL[action]}; use --via kernel, where DAMON does it."
-    if deed.page_filters and action in _NOT_BY_PAGE:
+    if request.page_filters and action in _NOT_BY_PAGE:
         return f"{_NOT_BY_PAGE[action]}; leave the filter out."
     if action is not Action.STAT and (why := foreign(roots.proc)):
         return why
     lacking = None
     if action in MIGRATIONS:
-        lacking = migration_lacks(roots) or _nodes_lack(deed, roots)
+        lacking = migration_lacks(roots) or _nodes_lack(request, roots)
     elif action is not Action.STAT:
         lacking = advice_lacks(action, roots)
     if lacking is not None:
@@ -69,9 +69,9 @@ def _call_lacks(name: str, found: features.Call, fix: str) -> tuple[str, str] | 
     return (f"the kernel has no {name}", fix) if found is features.Call.MISSING else None
 
 
-def _nodes_lack(deed: Deed, roots: Roots) -> tuple[str, str] | None:
+def _nodes_lack(request: ActionRequest, roots: Roots) -> tuple[str, str] | None:
     there = features.nodes(roots.sys)
-    for node in [dest.id for dest in deed.dests] or [deed.target_nid]:
+    for node in [dest.id for dest in request.dests] or [request.target_nid]:
         if node not in there:
             return f"there is no node {node}", f"name one of {', '.join(map(str, there))}"
     return None

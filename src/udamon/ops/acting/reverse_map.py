@@ -30,7 +30,7 @@ _FRAME_SHIFT = _OFFSET_BITS + _COUNT_BITS
 _NEAR = 2 << 20
 
 
-class Mapped(NamedTuple):
+class MappedFrames(NamedTuple):
     """[start, end) of a process's addresses, backed by neighbouring frames from `frame` on."""
 
     process: ProcessId
@@ -54,14 +54,14 @@ class Chunk:
         self._offsets = array("H", [run >> _COUNT_BITS & (1 << _OFFSET_BITS) - 1 for run in runs])
         self._counts = array("H", [(run & LONGEST - 1) + 1 for run in runs])
 
-    def find(self, first: int, last: int) -> Iterator[Mapped]:
+    def find(self, first: int, last: int) -> Iterator[MappedFrames]:
         """What is mapped of the frames [first, last)."""
         for at in range(bisect_left(self.frames, first - LONGEST), bisect_left(self.frames, last)):
             frame = self.frames[at]
             begin, end = max(frame, first), min(frame + self._counts[at], last)
             if begin < end:
                 base = self._address + (self._offsets[at] - frame) * PAGE_SIZE
-                yield Mapped(self._process, base + begin * PAGE_SIZE, base + end * PAGE_SIZE, begin)
+                yield MappedFrames(self._process, base + begin * PAGE_SIZE, base + end * PAGE_SIZE, begin)
 
 
 class ReverseMap:
@@ -75,7 +75,7 @@ class ReverseMap:
             if pid not in leave_out:
                 self._add(pid, root)
 
-    def find(self, first: int, last: int) -> Iterator[Mapped]:
+    def find(self, first: int, last: int) -> Iterator[MappedFrames]:
         """All that is mapped of the frames [first, last); a frame as often as it is mapped."""
         for chunk in self._chunks:
             yield from chunk.find(first, last)
@@ -106,7 +106,7 @@ class ReverseMap:
             os.close(page_map)
 
 
-def mapped_bytes(found: list[Mapped]) -> int:
+def mapped_bytes(found: list[MappedFrames]) -> int:
     """Bytes of the frames of `found`, each once."""
     frames = sorted(Range(m.frame * PAGE_SIZE, m.frame * PAGE_SIZE + m.end - m.start) for m in found)
     return sum(r.size for r in joined(frames))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 
-from udamon.core.scheme import Action, Deed
+from udamon.core.scheme import Action, ActionRequest
 from udamon.core.target import Target
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.acting.pages import minus, total
@@ -100,24 +100,24 @@ class SimActor:
     def __init__(self, memory: SimMemory) -> None:
         self.memory = memory
 
-    def missing(self, deed: Deed) -> str | None:
+    def missing(self, request: ActionRequest) -> str | None:
         """See ops.base."""
-        if deed.page_filters:
+        if request.page_filters:
             return (
                 "simulated pages are all alike and no page filter can tell them apart; leave the filter out."
             )
-        if deed.action in (Action.PAGEOUT, Action.WILLNEED, Action.STAT, *_WITHOUT_EFFECT):
+        if request.action in (Action.PAGEOUT, Action.WILLNEED, Action.STAT, *_WITHOUT_EFFECT):
             return None
-        return f"simulated memory has no huge pages and no nodes for {deed.action}; use another action."
+        return f"simulated memory has no huge pages and no nodes for {request.action}; use another action."
 
-    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
+    def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
         """See ops.base."""
-        if self.missing(deed) is not None or deed.action is Action.STAT:
+        if self.missing(request) is not None or request.action is Action.STAT:
             return Applied(0, 0)
-        if deed.action is Action.WILLNEED:
+        if request.action is Action.WILLNEED:
             return Applied(end - start, end - start, self.memory.bring_in(start, end))
         there = total(overlap(self.memory.resident(), [Range(start, end)]))
-        moved = self.memory.move_out(start, end) if deed.action is Action.PAGEOUT else None
+        moved = self.memory.move_out(start, end) if request.action is Action.PAGEOUT else None
         return Applied(there, end - start, moved)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from udamon.core.scheme import Action, Deed
+from udamon.core.scheme import Action, ActionRequest
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
 from udamon.linux import features, process_madvise
@@ -23,6 +23,7 @@ from udamon.linux.procfs import is_alive
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.acting.advising import HUGE, advise_all
+from udamon.ops.acting.exclusions import LEAVE_ALL, Exclusions
 from udamon.ops.acting.migrating import migrate, units
 from udamon.ops.acting.pages import (
     REJECTED,
@@ -38,8 +39,7 @@ from udamon.ops.acting.pages import (
     total,
 )  # fmt: skip
 from udamon.ops.acting.reasons import MIGRATIONS, missing_for_processes
-from udamon.ops.acting.spared import LEAVE_ALL, Spared
-from udamon.ops.acting.view import Piece, View, Views, process_of
+from udamon.ops.acting.view import MappingPiece, View, Views, process_of
 from udamon.ops.base import Applied
 from udamon.ops.page_filters import PageFilters
 from udamon.ops.refaults import Refaults
@@ -73,35 +73,37 @@ class VaddrActor:
         self,
         roots: Roots = Roots(),  # noqa: B008 (immutable)
         *,
-        spared: Spared = LEAVE_ALL,
+        exclusions: Exclusions = LEAVE_ALL,
         refaults: Refaults | None = None,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._roots = roots
         self._now_ns = now_ns
-        self._spared = spared
+        self._exclusions = exclusions
         self._refaults = refaults
         self._views = Views(roots.proc, now_ns)
         self._filters = PageFilters(roots)
         self.left: Counter[str] = Counter()
 
-    def missing(self, deed: Deed) -> str | None:
+    def missing(self, request: ActionRequest) -> str | None:
         """See ops.base."""
-        return missing_for_processes(deed, self._roots) or self._filters.missing(deed.page_filters)
+        return missing_for_processes(request, self._roots) or self._filters.missing(request.page_filters)
 
-    def apply(self, target: Target, start: int, end: int, deed: Deed) -> Applied:
+    def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
         """See ops.base; [start, end) in whole pages. Raises NotPermitted only."""
-        if deed.action is Action.STAT and not deed.page_filters:
+        if request.action is Action.STAT and not request.page_filters:
             return Applied(0, 0)  # as in the kernel: there is nothing to look at
         start, end = -(-start // PAGE_SIZE) * PAGE_SIZE, -(-end // PAGE_SIZE) * PAGE_SIZE
-        applied = self.apply_to(target, [Range(start, end)], deed)
-        return applied if deed.page_filters or applied == _NOTHING else applied._replace(passed=end - start)
+        applied = self.apply_to(target, [Range(start, end)], request)
+        return (
+            applied if request.page_filters or applied == _NOTHING else applied._replace(passed=end - start)
+        )
 
     def apply_to(
         self,
         target: Target,
         ranges: Sequence[Range],
-        deed: Deed,
+        request: ActionRequest,
         only: Callable[[PageTest], PageTest] = _as_it_is,
     ) -> Applied:
         """As `apply`, for sorted, disjoint ranges; `only` may narrow the test of pages. `passed` are pages that were
@@ -109,11 +111,11 @@ class VaddrActor:
         try:
             view = self._views.of(target)
             pieces = [piece for r in ranges for piece in view.pieces(r.start, r.end)]
-            return self._apply(view, self._in_reach(pieces, deed.action), deed, only)
+            return self._apply(view, self._in_reach(pieces, request.action), request, only)
         except OSError as error:
             self._views.forget(target)
             if error.errno in _REFUSED and is_alive(process_of(target), self._roots.proc):
-                raise _refusal(target, deed) from error
+                raise _refusal(target, request) from error
             return _NOTHING
 
     def close(self) -> None:
@@ -122,35 +124,39 @@ class VaddrActor:
         self._filters.close()
 
     def _apply(
-        self, view: View, pieces: Sequence[Piece], deed: Deed, only: Callable[[PageTest], PageTest]
+        self,
+        view: View,
+        pieces: Sequence[MappingPiece],
+        request: ActionRequest,
+        only: Callable[[PageTest], PageTest],
     ) -> Applied:
         wanted = [Range(piece.start, piece.end) for piece in pieces]
-        if deed.action is Action.WILLNEED:
-            return Applied(total(self._advise(view, wanted, deed.action)), total(wanted))
-        spare_shared = deed.action in _TAKES_AWAY and self._spared.shared
-        found = judge(view.page_map, wanted, only(self._filters.test(deed, spare_shared=spare_shared)))
+        if request.action is Action.WILLNEED:
+            return Applied(total(self._advise(view, wanted, request.action)), total(wanted))
+        spare_shared = request.action in _TAKES_AWAY and self._exclusions.shared
+        found = judge(view.page_map, wanted, only(self._filters.test(request, spare_shared=spare_shared)))
         self.left["shared"] += found.bytes[SHARED]
         self.left["filtered"] += found.bytes[REJECTED]
         passed = found.bytes[TAKE] + found.bytes[SHARED]
-        if deed.action is Action.STAT:
+        if request.action is Action.STAT:
             return Applied(0, passed)
-        if deed.action in MIGRATIONS:
-            return self._migrate(view, pieces, found, deed)._replace(passed=passed)
-        if deed.action is Action.COLLAPSE:
+        if request.action in MIGRATIONS:
+            return self._migrate(view, pieces, found, request)._replace(passed=passed)
+        if request.action is Action.COLLAPSE:
             return self._collapse(view, pieces, found)._replace(passed=passed)
-        done = joined(sorted(self._advise(view, found.vectors, deed.action)))
-        return Applied(total(done), passed, self._moved(view, found, done, deed.action, pieces))
+        done = joined(sorted(self._advise(view, found.vectors, request.action)))
+        return Applied(total(done), passed, self._moved(view, found, done, request.action, pieces))
 
-    def _in_reach(self, pieces: Sequence[Piece], action: Action) -> list[Piece]:
+    def _in_reach(self, pieces: Sequence[MappingPiece], action: Action) -> list[MappingPiece]:
         if action is Action.COLLAPSE:
             return [p for p in pieces if p.private]
         if action not in _TAKES_AWAY:
             return list(pieces)
         kept = []
         for piece in pieces:
-            if piece.locked and self._spared.locked:
+            if piece.locked and self._exclusions.locked:
                 self.left["locked"] += piece.size
-            elif piece.text and self._spared.text:
+            elif piece.text and self._exclusions.text:
                 self.left["text"] += piece.size
             else:
                 kept.append(piece)
@@ -170,7 +176,7 @@ class VaddrActor:
         return done
 
     def _moved(
-        self, view: View, found: Judged, done: Sequence[Range], action: Action, pieces: Sequence[Piece]
+        self, view: View, found: Judged, done: Sequence[Range], action: Action, pieces: Sequence[MappingPiece]
     ) -> int | None:
         if action is not Action.PAGEOUT:
             return None
@@ -184,7 +190,7 @@ class VaddrActor:
             self._refaults.moved(view.process, gone)
         return total(gone)
 
-    def _collapse(self, view: View, pieces: Sequence[Piece], found: Judged) -> Applied:
+    def _collapse(self, view: View, pieces: Sequence[MappingPiece], found: Judged) -> Applied:
         """Huge-page ranges that lie in one mapping whole, have a page that is taken and none that is left."""
         ranges = [
             Range(at, at + HUGE)
@@ -200,19 +206,21 @@ class VaddrActor:
         moved = None if before is None or after is None else max(after - before, 0)
         return Applied(total(done), 0, moved)
 
-    def _migrate(self, view: View, pieces: Sequence[Piece], found: Judged, deed: Deed) -> Applied:
+    def _migrate(
+        self, view: View, pieces: Sequence[MappingPiece], found: Judged, request: ActionRequest
+    ) -> Applied:
         wholes = huge(view.page_map, found.taken)
         moved = migrate(
             view.pidfd,
             view.process.pid,
-            units(found.taken, wholes, pieces, deed),
-            shared=not self._spared.shared,
+            units(found.taken, wholes, pieces, request),
+            shared=not self._exclusions.shared,
         )
         return Applied(moved, 0, moved)
 
 
-def _refusal(target: Target, deed: Deed) -> NotPermitted:
+def _refusal(target: Target, request: ActionRequest) -> NotPermitted:
     return NotPermitted(
-        f"process {target.pid} may no longer be acted on ({deed.action}): the kernel refuses; run udamon as root, "
+        f"process {target.pid} may no longer be acted on ({request.action}): the kernel refuses; run udamon as root, "
         "or as the process's user with CAP_SYS_NICE (see docs/privileges.md)."
     )

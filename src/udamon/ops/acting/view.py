@@ -38,7 +38,7 @@ _SOMETHING_LOCKED = re.compile(rb"^(?:VmLck|HugetlbPages):\s*[1-9].*$", re.MULTI
 _FLAGS = re.compile(rb"^([0-9a-f]+)-[0-9a-f]+ [^\n]*\n(?:[A-Z][^\n]*\n)*?VmFlags:([^\n]*)\n", re.MULTILINE)
 
 
-class Piece(NamedTuple):
+class MappingPiece(NamedTuple):
     """A mapping, or a part of one. `first_page` is its number as the kernel counts it: from the
     beginning of the file, or of the address space where there is none."""
 
@@ -55,7 +55,7 @@ class Piece(NamedTuple):
     def size(self) -> int:
         return self.end - self.start
 
-    def part(self, start: int, end: int) -> Piece:
+    def part(self, start: int, end: int) -> MappingPiece:
         """What [start, end) and this share."""
         first = max(start, self.start)
         return self._replace(
@@ -95,7 +95,7 @@ class View:
         self._starts, self._ends = [p.start for p in self._pieces], [p.end for p in self._pieces]
         self.read_at = self._now_ns()
 
-    def pieces(self, start: int, end: int) -> list[Piece]:
+    def pieces(self, start: int, end: int) -> list[MappingPiece]:
         """What is mapped of [start, end), cut at the edges of mappings; without the kernel's own and hugetlb."""
         first, last = bisect_right(self._ends, start), bisect_left(self._starts, end)
         return [piece.part(start, end) for piece in self._pieces[first:last]]
@@ -167,7 +167,7 @@ def _odd(smaps: bytes) -> dict[int, bytes]:
     return {start: words for start, words in flags.items() if b" lo " in words or b" ht " in words}
 
 
-def _piece(line: bytes, odd: dict[int, bytes]) -> Piece | None:
+def _piece(line: bytes, odd: dict[int, bytes]) -> MappingPiece | None:
     fields = line.split(None, 5)
     first, _, last = fields[0].partition(b"-")
     start, end = int(first, 16), int(last, 16)
@@ -176,4 +176,6 @@ def _piece(line: bytes, odd: dict[int, bytes]) -> Piece | None:
         return None
     perms, of_file = fields[1], fields[4] != b"0"
     index = int(fields[2], 16) // PAGE_SIZE if of_file else start // PAGE_SIZE
-    return Piece(start, end, perms[3:4] == b"p", perms[2:3] == b"x", b" lo " in flags, index, not of_file)
+    return MappingPiece(
+        start, end, perms[3:4] == b"p", perms[2:3] == b"x", b" lo " in flags, index, not of_file
+    )

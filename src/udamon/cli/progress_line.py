@@ -15,7 +15,7 @@ SHOW_S, LINE_S = 1.0, 5.0
 """How often progress is told: on a terminal, and elsewhere."""
 
 
-class Line:
+class ProgressLine:
     """Progress and notes of a monitor on `stream`; it subscribes to the notes.
 
     It is told every `every` seconds (by default SHOW_S or LINE_S). `quiet` says nothing at all. `shared`: a COMMAND

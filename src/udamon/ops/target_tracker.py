@@ -1,4 +1,4 @@
-"""The roster keeps a context's targets in step with the processes that are wanted, and says what changed."""
+"""Keeps a context's targets in step with the processes that are wanted, and tells what changed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Entry:
     ranges: list[Range] = field(default_factory=list)
 
 
-class Roster:
+class TargetTracker:
     """Targets by index; an index never comes back. Holds the lock of every target.
 
     `most` are the targets for which the primitive has room, where it holds files of each: more are not watched, and

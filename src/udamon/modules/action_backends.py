@@ -8,15 +8,15 @@ from typing import Protocol
 from udamon.errors import NotSupported
 from udamon.linux.roots import Roots
 from udamon.modules.dry_run import DryActor
+from udamon.ops.acting.exclusions import LEAVE_ALL, Exclusions
 from udamon.ops.acting.paddr import PaddrActor
 from udamon.ops.acting.sim import SimActor, SimMemory
-from udamon.ops.acting.spared import LEAVE_ALL, Spared
 from udamon.ops.acting.vaddr import VaddrActor
 from udamon.ops.base import Actor
 from udamon.ops.refaults import Refaults
 
 
-class Account(Protocol):
+class WorkTotals(Protocol):
     """What is counted beside the stats of schemes."""
 
     @property
@@ -32,7 +32,7 @@ class Account(Protocol):
         """Of what a dry run would have tried, bytes in memory; None where that is not known."""
 
 
-class Hands(Account, Protocol):
+class ActionBackend(WorkTotals, Protocol):
     """An actor and its account."""
 
     @property
@@ -42,7 +42,7 @@ class Hands(Account, Protocol):
         """Look for refaults. On the kdamond's thread, or when it has ended."""
 
 
-class DryHands:
+class DryRunBackend:
     """Nothing is done."""
 
     refaulted = None
@@ -59,21 +59,21 @@ class DryHands:
         """Nothing was moved."""
 
 
-class ProcessHands:
+class ProcessBackend:
     """On the memory of processes, from outside; with `physical`, on frames through the processes that map them."""
 
     resident = None
 
     def __init__(
         self,
-        spared: Spared = LEAVE_ALL,
+        exclusions: Exclusions = LEAVE_ALL,
         roots: Roots = Roots(),  # noqa: B008 (immutable)
         *,
         physical: bool = False,
     ) -> None:
         self._refaults = Refaults(roots.proc)
         kind = PaddrActor if physical else VaddrActor
-        self.actor: PaddrActor | VaddrActor = kind(roots, spared=spared, refaults=self._refaults)
+        self.actor: PaddrActor | VaddrActor = kind(roots, exclusions=exclusions, refaults=self._refaults)
 
     @property
     def refaulted(self) -> int | None:
@@ -87,7 +87,7 @@ class ProcessHands:
         self._refaults.look()
 
 
-class SimHands:
+class SimBackend:
     """On a simulated workload."""
 
     resident = None
@@ -105,13 +105,13 @@ class SimHands:
 
 
 def hands_for(
-    ops: str, spared: Spared = LEAVE_ALL, *, dry: bool = False, sim_memory: SimMemory | None = None
-) -> Hands:
+    ops: str, exclusions: Exclusions = LEAVE_ALL, *, dry: bool = False, sim_memory: SimMemory | None = None
+) -> ActionBackend:
     """For what the operations set `ops` watches; `sim_memory` is where that is simulated. Raises NotSupported."""
     if dry:
-        return DryHands()
+        return DryRunBackend()
     if sim_memory is not None:
-        return SimHands(sim_memory)
+        return SimBackend(sim_memory)
     if ops in ("vaddr", "fvaddr", "paddr"):
-        return ProcessHands(spared, physical=ops == "paddr")
+        return ProcessBackend(exclusions, physical=ops == "paddr")
     raise NotSupported(f"{ops} cannot be acted on; make it a dry run, or give processes.")

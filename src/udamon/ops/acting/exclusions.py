@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Spared:
+class Exclusions:
     """True leaves that kind alone. It holds for what takes memory away or moves it (pageout, cold, lru_deprio,
     migrate_*); willneed and collapse take nothing.
 
@@ -20,4 +20,4 @@ class Spared:
     text: bool = True
 
 
-LEAVE_ALL = Spared()
+LEAVE_ALL = Exclusions()

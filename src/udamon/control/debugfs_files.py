@@ -11,12 +11,12 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from udamon.control import old_form
+from udamon.control import debugfs_form
 from udamon.control.files import Opened
-from udamon.control.kdamonds import Make
+from udamon.control.kdamonds import KdamondFactory
 from udamon.control.kinds import refused, text_of
 from udamon.control.nodes import BASELINE, Version
-from udamon.control.plan import Plan, PlannedTarget
+from udamon.control.plan import ContextPlan, PlannedTarget
 from udamon.control.running import Running, refusal
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Scheme, SchemeStats
@@ -35,7 +35,7 @@ def pid_exists(pid: int) -> bool:
     return pid > 0 and os.path.exists(f"/proc/{pid}")
 
 
-class OldContext:
+class DebugfsContext:
     """One context and its five files. Its lock is that of the whole tree."""
 
     def __init__(self) -> None:
@@ -60,10 +60,10 @@ class OldContext:
             if self.operations != "paddr":
                 self.pids, self.ranges = [], []
 
-    def plan(self) -> Plan:
+    def plan(self) -> ContextPlan:
         targets = zip(self.pids, self.ranges, strict=True)
         planned = tuple(PlannedTarget(pid, tuple(ranges)) for pid, ranges in targets)
-        return Plan(self.operations, self.attrs, planned, tuple(self.schemes))
+        return ContextPlan(self.operations, self.attrs, planned, tuple(self.schemes))
 
     def show_schemes(self) -> str:
         stats = self.stats
@@ -71,7 +71,7 @@ class OldContext:
             with suppress(OSError):
                 stats = [status.stats for status in self.running.status()]
         known = [*stats, *(SchemeStats() for _ in self.schemes[len(stats) :])]
-        return old_form.show_schemes(list(zip(self.schemes, known, strict=False)))
+        return debugfs_form.show_schemes(list(zip(self.schemes, known, strict=False)))
 
     def show_targets(self) -> str:
         self.settle()
@@ -80,14 +80,18 @@ class OldContext:
     def show_regions(self) -> str:
         if self.on:
             raise refused(errno.EBUSY)
-        return old_form.show_regions(self.ranges)
+        return debugfs_form.show_regions(self.ranges)
 
     def show_pid(self) -> str:
         return f"{self.running.pid}\n" if self.on and self.running is not None else "none\n"
 
     def set_targets(self, text: str, exists: PidExists) -> None:
         physical = text == "paddr\n"[: len(text)] and len(text) >= len("paddr")
-        pids = [old_form.PADDR_ID] if physical else old_form.leading_numbers(text, old_form.MOST_TARGETS)
+        pids = (
+            [debugfs_form.PADDR_ID]
+            if physical
+            else debugfs_form.leading_numbers(text, debugfs_form.MOST_TARGETS)
+        )
         if not physical and not all(map(exists, pids)):
             raise refused(errno.ENOMEM)
         self._refuse_if_on()
@@ -96,31 +100,31 @@ class OldContext:
             self.operations = "paddr" if physical else "vaddr"
 
     def set_attrs(self, text: str) -> None:
-        attrs = old_form.read_attrs(text)
+        attrs = debugfs_form.read_attrs(text)
         self._refuse_if_on()
         self.attrs = attrs
 
     def set_schemes(self, text: str) -> None:
-        schemes = old_form.read_schemes(text)
+        schemes = debugfs_form.read_schemes(text)
         self._refuse_if_on()
         self.schemes, self.stats = schemes, []
 
     def set_regions(self, text: str) -> None:
         self._refuse_if_on()
         self.ranges = [[] for _ in self.pids]
-        self.ranges = old_form.read_regions(text, len(self.pids))
+        self.ranges = debugfs_form.read_regions(text, len(self.pids))
 
     def _refuse_if_on(self) -> None:
         if self.on:
             raise refused(errno.EBUSY)
 
 
-class OldFiles:
+class DebugfsFiles:
     """Implements files.Files. `make` makes kdamonds; `others_run` tells whether the newer tree has some running."""
 
     def __init__(
         self,
-        make: Make,
+        make: KdamondFactory,
         others_run: Callable[[], bool],
         version: Version = BASELINE,
         exists: PidExists = pid_exists,
@@ -129,8 +133,8 @@ class OldFiles:
         self._others_run = others_run
         self._exists = exists
         self._lock = threading.Lock()
-        self._top = OldContext()
-        self._named: dict[str, OldContext] = {}
+        self._top = DebugfsContext()
+        self._named: dict[str, DebugfsContext] = {}
         deprecated = version >= DEPRECATED_SINCE
         self._switch = "monitor_on_DEPRECATED" if deprecated else "monitor_on"
         self._static = ["mk_contexts", "rm_contexts", self._switch, *(["DEPRECATED"] if deprecated else [])]
@@ -163,10 +167,10 @@ class OldFiles:
             raise refused(errno.EISDIR)
         return _Open(self, context, name)
 
-    def _contexts(self) -> list[OldContext]:
+    def _contexts(self) -> list[DebugfsContext]:
         return [self._top, *self._named.values()]
 
-    def _find(self, path: str) -> tuple[OldContext | None, str]:
+    def _find(self, path: str) -> tuple[DebugfsContext | None, str]:
         """The context that a path lies in, and the file's name; "" for its directory. Raises OSError ENOENT."""
         first, _, rest = path.strip("/").partition("/")
         if first in self._named:
@@ -179,11 +183,11 @@ class OldFiles:
             raise refused(errno.ENOENT)
         return context, name
 
-    def read(self, context: OldContext | None, name: str) -> str:
+    def read(self, context: DebugfsContext | None, name: str) -> str:
         with self._lock:
             if context is not None:
                 shows: dict[str, Callable[[], str]] = {
-                    "attrs": lambda: old_form.show_attrs(context.attrs),
+                    "attrs": lambda: debugfs_form.show_attrs(context.attrs),
                     "schemes": context.show_schemes,
                     "target_ids": context.show_targets,
                     "init_regions": context.show_regions,
@@ -196,7 +200,7 @@ class OldFiles:
                 return NOTICE
             raise refused(errno.EINVAL)
 
-    def write(self, context: OldContext | None, name: str, text: str) -> None:
+    def write(self, context: DebugfsContext | None, name: str, text: str) -> None:
         with self._lock:
             if context is not None:
                 sets: dict[str, Callable[[str], None]] = {
@@ -223,7 +227,7 @@ class OldFiles:
             raise refused(errno.EEXIST)
         if "/" in name or name in (".", ".."):
             raise refused(errno.EINVAL)
-        self._named[name] = OldContext()
+        self._named[name] = DebugfsContext()
 
     def _remove_context(self, text: str) -> None:
         name = _word(text)
@@ -250,7 +254,7 @@ class OldFiles:
             raise refused(errno.EINVAL)
         if running:
             raise refused(errno.EBUSY)
-        started: list[OldContext] = []
+        started: list[DebugfsContext] = []
         try:
             for number, context in enumerate(self._contexts()):
                 made = self._make(context.plan(), number)
@@ -275,7 +279,7 @@ class OldFiles:
 class _Open:
     """A file of debugfs: only what is written at its beginning counts."""
 
-    def __init__(self, files: OldFiles, context: OldContext | None, name: str) -> None:
+    def __init__(self, files: DebugfsFiles, context: DebugfsContext | None, name: str) -> None:
         self._files = files
         self._context = context
         self._name = name
