@@ -114,9 +114,10 @@ def install(command: Sequence[str | Path], what: str, cwd: Path = ROOT) -> None:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process's environment without what would make another Python find the source tree."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    return kept | changes
+    """This process's environment without what would make another Python find the source tree, and without the wish
+    that compiled files are not kept: stages and guests would compile the same files again and again."""
+    left_out = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+    return {key: value for key, value in os.environ.items() if key not in left_out} | changes
 
 
 def pytest(

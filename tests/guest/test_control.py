@@ -16,7 +16,10 @@ import pytest
 from tests.guest.damon import KDAMONDS, put
 from tests.guest.memory import memory
 
-pytestmark = pytest.mark.needs("fuse", "idle_bitmap")
+pytestmark = [
+    pytest.mark.guest_boot(smp=2, mem=1024, append="numa=fake=2"),
+    pytest.mark.needs("fuse", "idle_bitmap"),
+]
 
 EXEC = [sys.executable, "-m", "udamon", "control", "exec", "--via", "idle"]
 TRACING = Path("/sys/kernel/tracing")

@@ -18,7 +18,10 @@ from udamon.ops.opening import open_census, open_ops
 from udamon.ops.processes import NamedProcesses
 from udamon.ops.refs import Refs
 
-pytestmark = pytest.mark.needs("root", "clear_refs", "soft_dirty")
+pytestmark = [
+    pytest.mark.guest_boot(smp=2, mem=1024, append="numa=fake=2"),
+    pytest.mark.needs("root", "clear_refs", "soft_dirty"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def at(found: list[Touched], area: Range) -> Touched:
 
 
 @pytest.mark.guest_version
-@pytest.mark.guest_boot(smp=1)
+@pytest.mark.guest_boot(smp=1, mem=2048, append="")
 def test_touched_mappings_are_found_and_the_others_are_not(program: Pages) -> None:
     """Reads and writes alike, at the grain of mappings; a context switch lies between, so no TLB hides it."""
     read, written, cold = (program.map(name, MIB) for name in ("read", "written", "cold"))
@@ -50,7 +53,7 @@ def test_touched_mappings_are_found_and_the_others_are_not(program: Pages) -> No
 
 
 @pytest.mark.guest_version
-@pytest.mark.guest_boot(smp=1)
+@pytest.mark.guest_boot(smp=1, mem=2048, append="")
 def test_the_census_leaves_soft_dirty_bits_alone(program: Pages) -> None:
     """Opened as udamon opens it here, it does not flush by clear_refs 4: no fault for any page written."""
     program.map("kept", 64 * PAGE)

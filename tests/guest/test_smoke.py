@@ -13,8 +13,9 @@ import pytest
 from scripts.guest.machine import Machine
 from tests import capabilities
 
+pytestmark = pytest.mark.guest_boot(smp=1)  # a machine that every kernel is booted on anyway
 everywhere = pytest.mark.guest_version
-"""What is worth a boot on the older kernels too."""
+"""On the older kernels too."""
 
 
 @everywhere
@@ -63,12 +64,12 @@ def test_the_checkout_is_writable_and_the_outside_is_not() -> None:
     assert mark.read_text() == "x"
 
 
-@pytest.mark.guest_boot(smp=1)
 def test_one_processor() -> None:
     assert os.cpu_count() == 1
     assert os.environ["UDAMON_GUEST"] == Machine(smp=1).name
 
 
+@pytest.mark.guest_boot(smp=2, mem=1024, append="numa=fake=2")
 def test_two_processors() -> None:
     assert os.cpu_count() == 2
 

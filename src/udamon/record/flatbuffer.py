@@ -72,6 +72,9 @@ def root(data: bytes) -> Table:
 
 def number(data: bytes, form: str, at: int) -> int:
     """A number at a place, which must be within the data."""
-    if at < 0 or at + struct.calcsize(form) > len(data):
-        raise Malformed("the head of a message leads out of it")
-    return int(struct.unpack_from(form, data, at)[0])
+    try:
+        if at >= 0:  # counted from the end otherwise
+            return int(struct.unpack_from(form, data, at)[0])
+    except struct.error:
+        pass
+    raise Malformed("the head of a message leads out of it")
