@@ -13,6 +13,21 @@ PAGE_SIZE = 4096
 READS_AND_WRITES, WRITES_ONLY = "reads and writes", "writes only"
 """What a way of looking takes for an access."""
 
+SUMMED = "sum over processes, shared memory counted in each"
+"""What is said of a total that may count a page more than once."""
+
+PAGE, MAPPING, MIXED = "page", "mapping", "mixed"
+"""The finest that is told apart: single pages; mappings, of which only that much is known how much of each was
+accessed; both, in one document."""
+
+BY_MAPPING = frozenset({"refs"})
+"""The ways of looking that tell mappings apart, and nothing finer."""
+
+
+def grain(via: object) -> str:
+    """The finest that a way of looking tells apart: PAGE or MAPPING."""
+    return MAPPING if via in BY_MAPPING else PAGE
+
 
 class Range(NamedTuple):
     """A half-open address range [start, end), in bytes."""

@@ -70,6 +70,7 @@ def test_forks_are_followed_by_events(tmp_path: Path) -> None:
         assert f"Not seen: {coverage['processes_missed']} of" in _report(report, tmp_path / "r")
         assert json.loads(_report(report, tmp_path / "r", "--json"))["coverage"] == coverage
     check = [*UDAMON, "check", str(tmp_path / "r"), "--max-wss", "1GiB"]
+    assert subprocess.run([*check[:-1], "100MiB"], check=False, capture_output=True).returncode == 3
     told = subprocess.run([*check, "--json"], capture_output=True, text=True, check=True)
     assert json.loads(told.stdout)["coverage"] == coverage
     assert "Not seen: " in subprocess.run(check, capture_output=True, text=True, check=True).stdout

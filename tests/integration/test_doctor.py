@@ -34,6 +34,9 @@ def test_the_document(capsys: pytest.CaptureFixture[str]) -> None:
         assert isinstance(entry["usable"], bool)
         assert entry["why"]
         assert entry["usable"] or entry["offered"] or entry["fix"]
+    grains = {name: entry["grain"] for name, entry in found["primitives"].items()}
+    assert grains == {**dict.fromkeys(grains, "page"), "refs": "mapping"}
+    assert found["grain"] == grains.get(found["auto"])
     assert {"present", "busy", "why"} <= set(found["kernel_damon"])
 
 

@@ -123,6 +123,7 @@ def test_reclaim_takes_the_cold_and_leaves_the_hot(place: Path) -> None:
     assert found["refault_bytes"] == 0
     assert found["bytes_reclaimed_regions"] == found["advised_bytes"]
     assert (found["schema"], found["via"], found["dry_run"]) == (1, "refs", False)
+    assert (found["grain"], found["coverage"]["processes_missed"]) == ("mapping", 0)
     assert done.stderr == ""
 
 
@@ -300,6 +301,7 @@ def test_the_target_may_die_at_any_time(place: Path) -> None:
 
 def test_stat_tells_idle_times() -> None:
     found = document(udamon("stat", "--sim", "wss", "--duration", "3s", "--json"))
+    assert (found["via"], found["grain"]) == ("sim", "page")
     idle = found["memory_idle_ms_percentiles"]
     assert len(idle) == 101
     assert idle == sorted(idle)

@@ -59,6 +59,23 @@ def test_standard_output_that_is_full(tmp_path: Path) -> None:
     assert refused('ulimit -f 0; exec "$@" >full', "doctor", cwd=tmp_path)
 
 
+def test_no_temporary_directory(recording: Path, tmp_path: Path) -> None:
+    """Where no file may grow, none for a time can be had: one sentence, from a file and through a pipe."""
+    for words, given in (
+        (["report", "wss", str(recording)], "</dev/null"),
+        (["report", "heatmap", "-"], f"<{recording}"),
+        (["check", "-", "--max-wss", "1GiB"], f"<{recording}"),
+    ):
+        done = subprocess.run(
+            ["sh", "-c", f'ulimit -f 0; exec "$@" {given}', "sh", *UDAMON, *words],
+            capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            "udamon: there is no directory for temporary files that can be written; set TMPDIR to one.\n"
+        )
+
+
 def test_a_pipe_that_nobody_reads(recording: Path) -> None:
     read, write = os.pipe()
     os.close(read)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.snapshots import MS, snap
 from udamon.cli.progress import Progress
+from udamon.model import Event
 
 
 def told(*counts: int, window: int = 7_600 * MS) -> Progress:
@@ -32,6 +33,17 @@ def test_many_targets_are_not_many_windows(counts: tuple[int, ...], words: str) 
     progress = told(*counts)
     assert progress.count() == words
     assert f"  {words}  " in progress.line()
+
+
+def test_a_total_over_processes_says_what_it_is() -> None:
+    """And what was missed is told while it runs."""
+    assert "sum over" not in told(1).line()
+    progress = told(2)
+    assert "hot 0 B (sum over processes, shared memory counted in each)  " in progress.line()
+    assert "not seen" not in progress.line()
+    missed = {"processes_seen": 2, "processes_missed": 5, "bytes_missed": None, "exact": True}
+    progress.event(Event(0, "coverage", missed))
+    assert progress.line().endswith("  5 processes not seen (size unknown)")
 
 
 def test_the_length_of_a_window_is_that_of_the_windows() -> None:

@@ -328,6 +328,20 @@ def test_of_several_targets_those_that_may_be_looked_at_are() -> None:
     rig.kdamond.run()
     assert {snapshot.target for snapshot in rig.seen.snapshots} == {1}
     assert notes(rig) == ["0 would be stopped for too long.", "1 will be stopped for long."]
+    assert rig.kdamond.skipped == 3
+
+
+def test_one_address_space_is_stopped_by_one_look() -> None:
+    """What a look does to it is told once, and a window that is left out is one of each target."""
+    rig = CensusRig(targets=4)
+    rig.census.leaders = {1: 0, 3: 2}
+    rig.census.pauses.long.update((0, 1))
+    rig.census.pauses.forbidden.update((2, 3))
+    rig.stop_after(3)
+    rig.kdamond.run()
+    assert notes(rig) == ["0 will be stopped for long.", "2 would be stopped for too long."]
+    assert {snapshot.target for snapshot in rig.seen.snapshots} == {0, 1}
+    assert rig.kdamond.skipped == 2 * 3
 
 
 def test_a_target_that_grows_beyond_the_limit_is_left_alone_and_told_once() -> None:
@@ -337,6 +351,7 @@ def test_a_target_that_grows_beyond_the_limit_is_left_alone_and_told_once() -> N
     rig.kdamond.run()
     assert [s.seq for s in rig.seen.snapshots if s.target == 0] == [0, 1]
     assert [s.seq for s in rig.seen.snapshots if s.target == 1] == list(range(30))
+    assert rig.kdamond.skipped == 28
     assert notes(rig) == ["0 would be stopped for too long."]
 
 

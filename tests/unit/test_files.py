@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.integration.programs import as_nobody
-from udamon.errors import OutputError, UsageError
+from udamon.errors import OutputError, RecordingError, UsageError
+from udamon.files.fresh import NewFile, remove_left
 from udamon.files.inputs import copied_stream
 from udamon.files.names import descriptor_of, identities
 from udamon.files.output import OutputFile, whole_file
@@ -278,14 +279,93 @@ def test_a_copy_of_a_stream(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.write(write, b"content")
     os.close(write)
-    copy = copied_stream(f"/dev/fd/{read}")
+    copy = copied_stream(f"/dev/fd/{read}", 7)
     os.close(read)
     assert copy is not None
     assert [Path(f"/proc/self/fd/{copy}").read_bytes() for _ in range(2)] == [b"content"] * 2
     os.close(copy)
     (tmp_path / "file").touch()
-    assert copied_stream(str(tmp_path / "file")) is None
-    assert copied_stream(str(tmp_path / "none")) is None
+    assert copied_stream(str(tmp_path / "file"), 0) is None
+    assert copied_stream(str(tmp_path / "none"), 0) is None
+
+
+def test_a_stream_that_is_too_long(tmp_path: Path) -> None:
+    """It is not copied to the end of the disk."""
+    read, write = os.pipe()
+    os.write(write, b"content")
+    os.close(write)
+    with pytest.raises(RecordingError, match=r"is longer than 6 B, and .* copy more with --max-copy\."):
+        copied_stream(f"/dev/fd/{read}", 6)
+    os.close(read)
+
+
+KILLED = """
+import errno, os, signal, sys
+from udamon.files.fresh import Fresh
+from udamon.files import fresh
+fresh.os.rename = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+Fresh(os.open(sys.argv[1], os.O_PATH)).give("out", replace=True)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """And nothing else that looks like it: a file that is being written, one with other names, other kinds of file."""
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    (left,) = names(tmp_path)
+    other = tmp_path / "other"
+    other.write_text("precious")
+    spare = [f".udamon-{digit * 16}.part" for digit in "0123"]
+    (tmp_path / spare[0]).hardlink_to(other)
+    (tmp_path / spare[1]).symlink_to("other")
+    os.mkfifo(tmp_path / spare[2])
+    (tmp_path / spare[3]).mkdir()
+    near = [".udamon-0.part", f".udamon-{'g' * 16}.part", f".udamon-{'4' * 16}.part.1"]
+    for name in near:
+        (tmp_path / name).touch()
+    place = os.open(tmp_path, os.O_PATH)
+    living = NewFile(place)
+    kept = {*spare, *near, "other", living.named()}
+    assert set(names(tmp_path)) == {*kept, left}
+    OutputFile(tmp_path / "out", b"head").close()
+    assert set(names(tmp_path)) == {*kept, "out"}
+    with whole_file(tmp_path / "out", force=True) as file:
+        file.write(b"x")
+    assert set(names(tmp_path)) == {*kept, "out"}
+    living.discard()
+    os.close(place)
+
+
+def test_a_file_is_never_without_lock_under_its_temporary_name(
+    system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks at each rename finds nothing left behind."""
+    real = os.rename
+
+    def look_first(*arguments: Any, **names_: Any) -> None:
+        before = names(tmp_path)
+        place = os.open(tmp_path, os.O_PATH)
+        remove_left(place)
+        os.close(place)
+        assert names(tmp_path) == before
+        real(*arguments, **names_)
+
+    monkeypatch.setattr(os, "rename", look_first)
+    file = RotatedFile(tmp_path / "out", b"head 1", force=True)
+    for number in range(3):
+        file.rotate(f"head {number}".encode())
+    file.close()
+    assert names(tmp_path) == ["out", "out.1"]
+
+
+@pytest.mark.needs("second_user")
+def test_what_another_user_left_stays(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    here = os.open(tmp_path, os.O_PATH)
+    name = f".udamon-{'0' * 16}.part"
+    as_nobody(lambda: os.close(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=here)))
+    remove_left(here)
+    os.close(here)
+    assert names(tmp_path) == [name]
 
 
 @pytest.fixture

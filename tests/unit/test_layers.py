@@ -51,6 +51,7 @@ NEED_AN_EXTRA: dict[str, set[str]] = {
     "live/app.py": {"textual"},
     "live/asking.py": {"textual"},
     "live/choosing.py": {"textual"},
+    "live/listing.py": {"rich", "textual"},
     "live/screens.py": {"textual"},
     "live/widgets.py": {"textual", "rich"},
     "live/words.py": {"textual", "rich"},

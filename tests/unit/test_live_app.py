@@ -93,9 +93,39 @@ def test_list() -> None:
     app = app_of(state, several=True)
 
     async def do(pilot: Pilot) -> None:
-        golden("live_list", text_of(app)[:4])
+        golden("live_list", text_of(app)[:5])
 
     on_screen(app, do)
+
+
+def test_what_was_missed_and_the_grain_are_shown() -> None:
+    """On both screens, and not of the monitor before; a total over processes says what it is."""
+    session, _ = session_with(FakeEngine(), FakeEngine())
+    session.start(WatchRequest())
+    missed = {"processes_seen": 1, "processes_missed": 36, "bytes_missed": 267 << 20, "exact": True}
+    posted(session.state, window(0, 1, 0), Event(0, "coverage", missed))
+    app = app_of(session.state, session, several=True)
+    summed = "(sum over processes, shared memory counted in each)"
+
+    async def do(pilot: Pilot) -> None:
+        for keys in ((), ("enter",)):
+            await pilot.press(*keys)
+            await pilot.pause()
+            (line,) = [line for line in text_of(app) if "grain: mappings" in line]
+            assert "36 processes not seen (267.0 MiB)" in line
+        await pilot.press("escape")
+        assert not any(summed in line for line in text_of(app))
+        posted(session.state, *started(1), window(0, 1, 0, 1))
+        app.redraw()
+        await pilot.pause()
+        assert any(summed in line for line in text_of(app))
+        session.start(WatchRequest())
+        app.redraw()
+        await pilot.pause()
+        assert not any("not seen" in line for line in text_of(app))
+
+    on_screen(app, do, (140, 30))
+    session.stop()
 
 
 def cell_styles(app: Any) -> list[tuple[str, str | None, str | None]]:

@@ -11,7 +11,7 @@ from tests.unit.test_linux_fake import FakeProc
 from udamon.linux.proc_events import Fork
 from udamon.linux.procfs import ProcessId, Stat, read_stat
 from udamon.model import PAGE_SIZE
-from udamon.ops.coverage import NOISE, BirthCounts, Coverage, document, line
+from udamon.ops.coverage import NOISE, BirthCounts, Coverage, document, line, short
 from udamon.ops.forks import MOST, ForkFollower
 from udamon.ops.processes import Forks
 
@@ -156,4 +156,7 @@ def test_the_document_and_the_sentence() -> None:
     assert line(document({"exact": True}, complete=True)) == ""
     unknown = document({"processes_seen": 1, "processes_missed": 2, "exact": True, "why": "no."})
     assert unknown["bytes_missed"] is None
+    assert short(full) == "at least 57 processes not seen (456.0 MiB)"
+    assert short(unknown) == "2 processes not seen (size unknown)"
+    assert short(document({})) == ""
     assert line(unknown) == "Not seen: 2 of 3 processes, of unknown size (no.)."

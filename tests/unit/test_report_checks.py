@@ -14,7 +14,7 @@ from tests.unit.snapshots import recorded
 from tests.unit.test_report_wss import START, record, snap
 from udamon.cli import check
 from udamon.errors import UsageError
-from udamon.model import Event, Sharing
+from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
 from udamon.report import checks, right_size
@@ -176,6 +176,50 @@ def test_what_others_may_have_touched_decides_nothing(
     with RecordingSource(Recording(path)) as source:
         size = right_size.measure(source, 1.0)
     assert (size.low, size.high) == (0, 10 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("words", "size", "status"),
+    [
+        # 4 MiB are in memory, 1 MiB of them is touched in every other window.
+        (("--max-wss", "2MiB"), MIB, 0),
+        (("--max-wss", "2047KiB"), MIB, 3),
+        (("--max-wss", "1023KiB"), MIB, 1),
+        (("--max-wss", "1GiB"), None, 3),
+        (("--max-wss", "1023KiB"), None, 1),
+        (("--max-wss", "2047KiB", "--target", "0"), MIB, 0),
+        (("--min-wss", "1MiB"), None, 0),
+        (("--min-wss", "2MiB"), MIB, 3),
+        (("--min-wss", "2049KiB"), MIB, 1),
+        (("--max-footprint", "5MiB"), MIB, 0),
+        (("--max-footprint", "4MiB"), MIB, 3),
+        # 0.4125 of 4 MiB, and 4 MiB more of which all may be cold or nothing.
+        (("--cold-age", "1s", "--max-cold-share", "71%"), 4 * MIB, 0),
+        (("--cold-age", "1s", "--max-cold-share", "70%"), 4 * MIB, 3),
+        (("--cold-age", "1s", "--max-cold-share", "21%"), 4 * MIB, 3),
+        (("--cold-age", "1s", "--max-cold-share", "20%"), 4 * MIB, 1),
+        (("--cold-age", "1s", "--max-cold-share", "99%"), None, 3),
+        # Half of the ticks of 1 MiB, and 1 MiB more.
+        (("--max-rate", "heap=75%"), MIB, 0),
+        (("--max-rate", "heap=74%"), MIB, 3),
+        (("--max-rate", "heap=24%"), MIB, 1),
+        (("--min-length", "2s", "--min-snapshots", "20"), None, 0),
+    ],
+)
+def test_what_was_not_seen(
+    file: Path, words: tuple[str, ...], size: int | None, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit that processes which were missed could break, or meet, is not decided."""
+    missed = {"processes_seen": 1, "processes_missed": 2, "bytes_missed": size, "exact": False}
+    steps: list[Snapshot | Event] = [*Recording(file).events(), *Recording(file).snapshots()]
+    path = file.with_name("missed")
+    recorded(path, [*steps, Event(START, "coverage", missed)], via="idle")
+    assert run(path, *words, "--json") == status
+    document = json.loads(capsys.readouterr().out)
+    for one in document["checks"]:
+        of = "unknown size" if size is None else f"{size >> 20}.0 MiB"
+        why = f"at least 2 processes of {of} were not seen" if status == 3 else None
+        assert (one["holds"], one["why"]) == ({0: True, 1: False, 3: None}[status], why)
 
 
 def test_bounds_decide_or_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

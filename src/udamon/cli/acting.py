@@ -26,6 +26,7 @@ from udamon.core.scheme import Action, SchemeStatus
 from udamon.errors import CannotError, UdamonError, UsageError
 from udamon.linux import features
 from udamon.linux.cgroup import find_cgroup
+from udamon.model import grain
 from udamon.modules.action_backends import ActionBackend, hands_for
 from udamon.modules.work import AnyWork, Work, patterns_for, schemes_for_kernel
 from udamon.ops.coverage import line as line_of
@@ -184,7 +185,11 @@ class _Session:
     def _tell(self, ended_by: str) -> None:
         account = self._account(ended=True)
         if self._args.json:
-            more: dict[str, object] = {"via": self._built.via, "ops": self._built.ops}
+            more: dict[str, object] = {
+                "via": self._built.via,
+                "ops": self._built.ops,
+                "grain": grain(self._built.via),
+            }
             more |= self._job.more(account.statuses)
             more["coverage"] = self._progress.coverage_document()
             console.document(acting_report.document(account, ended_by, more))

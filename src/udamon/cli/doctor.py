@@ -15,6 +15,7 @@ from udamon.linux.failure import hides_processes
 from udamon.linux.pid_namespace import foreign
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
+from udamon.model import grain
 from udamon.ops.actions import ACTIONS, probe_action
 from udamon.ops.available import PROBES, Usable, choose, probe
 from udamon.ops.lock import held_locks
@@ -95,7 +96,10 @@ def document(found: Findings) -> dict[str, object]:
     return {
         "schema": 1,
         "auto": found.auto,
-        "primitives": {name: _as_dict(usable) for name, usable in found.primitives.items()},
+        "grain": None if found.auto is None else grain(found.auto),
+        "primitives": {
+            name: _as_dict(usable) | {"grain": grain(name)} for name, usable in found.primitives.items()
+        },
         "tlb": found.tlb and found.tlb.state,
         "tlb_missed_below_bytes": found.tlb and found.tlb.missed_below,
         "actions": {name: _as_dict(usable) for name, usable in found.actions.items()},

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from udamon.model import Event, Snapshot
-from udamon.ops.coverage import document
+from udamon.model import SUMMED, Event, Snapshot
+from udamon.ops.coverage import document, short
 from udamon.units import format_size, format_time
 
 
@@ -94,7 +94,9 @@ class Progress:
     def line(self) -> str:
         regions = sum(regions for _, regions, _ in self._latest.values())
         hot = sum(hot for _, _, hot in self._latest.values())
+        summed = f" ({SUMMED})" if len(self._latest) > 1 else ""
+        missed = f"  {text}" if (text := short(self.coverage_document())) else ""
         return (
             f"{format_time(round(self.seconds, 1))}  {self.count()}  {regions} regions  "
-            f"hot {format_size(hot)}  monitor {self.cpu_share:.1%} CPU"
+            f"hot {format_size(hot)}{summed}  monitor {self.cpu_share:.1%} CPU{missed}"
         )

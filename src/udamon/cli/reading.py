@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from udamon.record.limits import ReadLimits
     from udamon.record.reader import Recording
 
-FLAGS = ("max_memory", "max_rows", "max_depth")
+FLAGS = ("max_memory", "max_rows", "max_depth", "max_copy")
 """The names of the flags in what argparse gives."""
 
 
@@ -25,6 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-rows", metavar="N", type=int,
                        help="rows of the recording (default 20 million, or 16 a byte where that is more)")  # fmt: skip
     group.add_argument("--max-depth", metavar="N", type=int, help="nesting of JSON in it (default 32)")
+    group.add_argument(
+        "--max-copy", metavar="SIZE", help="a recording through a pipe, copied to TMPDIR (default 1GiB)"
+    )
 
 
 def limits(args: argparse.Namespace) -> ReadLimits:
@@ -36,6 +39,7 @@ def limits(args: argparse.Namespace) -> ReadLimits:
         memory=DEFAULT.memory if args.max_memory is None else parse_size(args.max_memory),
         rows=args.max_rows,
         depth=DEFAULT.depth if args.max_depth is None else args.max_depth,
+        copy=DEFAULT.copy if args.max_copy is None else parse_size(args.max_copy),
     )
 
 

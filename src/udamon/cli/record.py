@@ -20,8 +20,7 @@ from udamon.errors import CannotError, UsageError
 from udamon.files import place
 from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identities, shown
 from udamon.files.rotation import RotatedFile
-from udamon.model import WRITES_ONLY, Event, Snapshot
-from udamon.ops.available import grain
+from udamon.model import WRITES_ONLY, Event, Snapshot, grain
 from udamon.ops.coverage import line
 from udamon.ops.tlb import Tlb, sentence
 from udamon.record.metadata import WARMUP

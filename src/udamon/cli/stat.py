@@ -14,6 +14,7 @@ from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
 from udamon.cli.running import follow, parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
+from udamon.model import grain
 from udamon.modules.stat import REFRESH_S, Idleness, IdleWatch
 from udamon.ops.available import choose
 from udamon.ops.coverage import line as line_of
@@ -114,6 +115,7 @@ def document(found: Idleness | None, progress: Progress, via: str, ended_by: str
         "bytes": None if found is None else found.bytes,
         "snapshots": progress.snapshots,
         "via": via,
+        "grain": grain(via),
         "seconds": round(progress.seconds, 3),
         "stopped_by": ended_by,
         "monitor_cpu_share": round(progress.cpu_share, 6),

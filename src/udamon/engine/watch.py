@@ -202,7 +202,9 @@ class CensusWatch:
         self._clock = clock
         self._ticks = 1
         self._prepared: dict[int, int] = {}  # target index → when it was prepared
-        self._denied: set[int] = set()  # those that could not be, for lack of permission or open files
+        self._denied: set[int] = (
+            set()
+        )  # those that could not be: no permission, no open files, too long a pause
         self._looked: dict[int, tuple[int, int]] = {}
         self._seen: dict[int, list[Touched]] = {}
         self._shared: dict[int, Sequence[Shared | None] | None] = {}
@@ -236,6 +238,8 @@ class CensusWatch:
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
         self._ticks = attrs.max_nr_accesses
         here = {target.index for target in targets}
+        if here - self._known:
+            self._begin(targets)  # one address space is stopped by one look: it is told once
         for known in (self._prepared, self._looked, self._seen, self._shared, self._cuts, self._same):
             for gone in known.keys() - here:
                 del known[gone]
@@ -246,7 +250,7 @@ class CensusWatch:
         """Say of targets that came what a look will do to them, or that it will not be done."""
         pauses = self._census.pauses
         first, refusals = not self._known, []
-        for target in targets:
+        for target in self._leaders(targets):
             if target.index not in self._known:
                 refusals.append(pauses.too_long(target))
                 if (text := refusals[-1] or pauses.warning(target)) is not None:
@@ -305,6 +309,8 @@ class CensusWatch:
             if leader is not None and leader in self._looked:
                 self._shared[target.index] = self._shared.get(leader)
                 self._take(target, self._looked[leader], self._seen[leader])
+            elif leader in self._denied:
+                self.skipped += 1
         largest = max((r.nr_accesses for t in targets for r in t.regions), default=0)
         for target in targets:
             age(target.regions, largest // 10)
@@ -335,8 +341,10 @@ class CensusWatch:
             if target.index not in self._too_long:  # it has grown
                 self._too_long.add(target.index)
                 self._news.append(str(refused))
+            self._denied.add(target.index)
             return
         except TargetGone:
+            self._denied.discard(target.index)
             return
         except (NotPermitted, OutOfFiles):
             self._denied.add(target.index)

@@ -4,36 +4,71 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import re
+import stat
+from itertools import islice
 
 from udamon.files import ending
 from udamon.linux import renaming
 
 _UNNAMED_IS_NOT_SUPPORTED = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL}
 
+_SPARE = re.compile(r"\.udamon-[0-9a-f]{16}\.part")
 
-_BEGIN, _END = ".udamon-", ".part"
+_MOST = 20_000
+"""Names of a directory that are looked at for what is left in it: some milliseconds."""
 
 
 def spare_name() -> str:
-    """A name that is in nobody's way."""
-    return f"{_BEGIN}{os.urandom(8).hex()}{_END}"
+    """A name that is in nobody's way; _SPARE tells it."""
+    return f".udamon-{os.urandom(8).hex()}.part"
 
 
-def remove_left(directory: str | os.PathLike[str]) -> None:
-    """Remove the temporary names that killed processes left in a directory in which this process alone makes files."""
-    with contextlib.suppress(OSError), os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name.startswith(_BEGIN) and entry.name.endswith(_END):
+def remove_left(directory: int) -> None:
+    """Remove the temporary names that killed processes of this user left in the directory of a descriptor.
+
+    A process has its files locked as long as it lives: what nobody has locked, is a regular file of this user's and
+    has no other name was left. Where a file system has no locks nothing is removed. Never raises.
+    """
+    with contextlib.suppress(OSError):
+        place = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            with os.scandir(place) as entries:
+                names = [entry.name for entry in islice(entries, _MOST) if _SPARE.fullmatch(entry.name)]
+            for name in names:
                 with contextlib.suppress(OSError):
-                    os.unlink(entry.path)
+                    _remove_if_left(place, name)
+        finally:
+            os.close(place)
+
+
+def _remove_if_left(place: int, name: str) -> None:
+    """Raises OSError, also where somebody has it locked."""
+    if not _ours(os.stat(name, dir_fd=place, follow_symlinks=False)):
+        return
+    # For writing: some file systems lock nothing exclusively otherwise.
+    fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found = os.fstat(fd)
+        if _ours(found) and os.path.samestat(found, os.stat(name, dir_fd=place, follow_symlinks=False)):
+            os.unlink(name, dir_fd=place)
+    finally:
+        os.close(fd)
+
+
+def _ours(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid()
 
 
 class NewFile:
     """A new regular file of mode 0600, open for writing, in the directory of a descriptor. Raises OSError.
 
     It has no name where the file system can make such files, so that nothing is left of it when this process is
-    killed; else a temporary one, made exclusively.
+    killed; else a temporary one, made exclusively. It is locked while its descriptor is open, which tells others that
+    it is not left behind.
     """
 
     def __init__(self, directory: int) -> None:
@@ -47,6 +82,7 @@ class NewFile:
                 raise
             self._make_named()
             return
+        _lock(self.fd)  # before it has a name
         if not os.path.exists(self._way()):  # without /proc an unnamed file stays unnamed
             os.close(self.fd)
             self._make_named()
@@ -104,8 +140,10 @@ class NewFile:
                 self.fd = os.open(name, flags, 0o600, dir_fd=self._directory)
             except FileExistsError:
                 continue
-            self._remember(name)
-            return
+            if _lock(self.fd):
+                self._remember(name)
+                return
+            os.close(self.fd)
 
     def _way(self) -> str:
         return f"/proc/self/fd/{self.fd}"
@@ -117,6 +155,17 @@ class NewFile:
         self.temporary = name
         directory = self._directory
         ending.remember(self, lambda: os.unlink(name, dir_fd=directory))
+
+
+def _lock(fd: int) -> bool:
+    """False where it was taken for left behind before it was locked, and is gone."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks, on which nobody takes it for left behind either
+    return os.fstat(fd).st_nlink > 0
 
 
 def _move(directory: int, old: str, new: str) -> None:

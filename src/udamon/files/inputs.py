@@ -11,6 +11,7 @@ from udamon.errors import RecordingError
 from udamon.files.names import STANDARD_INPUT, descriptor_of
 from udamon.files.output import write_all
 from udamon.files.temporary import unnamed_file
+from udamon.units import format_size
 
 _PIECE = 1 << 20
 
@@ -20,11 +21,12 @@ def shown(path: str) -> str:
     return "standard input" if descriptor_of(path, dash=STANDARD_INPUT) == STANDARD_INPUT else path
 
 
-def copied_stream(path: str) -> int | None:
+def copied_stream(path: str, most: int) -> int | None:
     """The descriptor of a copy of what comes from -, /dev/fd/N or a pipe; None for the name of anything else.
 
     A descriptor of a regular file is copied from where it stands. The copy has no name: it can be read as
-    /proc/self/fd/N while the descriptor, which is the caller's, is open. Raises RecordingError.
+    /proc/self/fd/N while the descriptor, which is the caller's, is open. Raises RecordingError, also beyond `most`
+    bytes.
     """
     number = descriptor_of(path, dash=STANDARD_INPUT)
     try:
@@ -33,7 +35,7 @@ def copied_stream(path: str) -> int | None:
             return None
         if stat.S_ISCHR(mode):  # a terminal, or something that may never end
             raise RecordingError(f"{shown(path)} is a device; give a file, or send one through a pipe.")
-        return _copy(path, number)
+        return _copy(path, number, most)
     except OSError as error:
         if number is None:
             return None  # whoever reads it says so
@@ -42,11 +44,18 @@ def copied_stream(path: str) -> int | None:
         ) from error
 
 
-def _copy(path: str, number: int | None) -> int:
+def _copy(path: str, number: int | None, most: int) -> int:
     with _reading(path, number) as source:
         copy = unnamed_file("copy")
         try:
+            size = 0
             while piece := os.read(source, _PIECE):
+                size += len(piece)
+                if size > most:
+                    raise RecordingError(
+                        f"{shown(path)} is longer than {format_size(most)}, and of a stream no more is copied to be "
+                        "read; save it to a file and give that, or copy more with --max-copy."
+                    )
                 try:
                     write_all(copy, piece)
                 except OSError as error:

@@ -29,7 +29,7 @@ class OutputPlace:
     ) -> None:
         self.path = os.fspath(path)
         self.force = force
-        self._inputs = frozenset(inputs)
+        self.inputs = frozenset(inputs)
         self.descriptor = descriptor_of(self.path)
         self.shown = shown(self.path)
         """How sentences call it."""
@@ -163,7 +163,7 @@ class OutputPlace:
         return OutputError(f"cannot write to {self.shown}: {why}; give the name of a file, or redirect it.")
 
     def _check_input(self, found: os.stat_result) -> None:
-        same = (found.st_dev, found.st_ino) in self._inputs
+        same = (found.st_dev, found.st_ino) in self.inputs
         if same and (stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode)):
             raise UsageError(f"{self.shown} is the file that is read, or a part of it; give another name.")
 

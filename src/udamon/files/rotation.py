@@ -24,21 +24,10 @@ class RotatedFile(OutputFile):
     Raises UsageError for what cannot be rotated (a descriptor, a pipe, a device); of FILE.1 what Place raises of FILE.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        head: bytes,
-        *,
-        force: bool = False,
-        inputs: Iterable[Identity] = (),
-        what: str = "the recording",
-    ) -> None:
-        self.check_place(path, force=force, inputs=inputs)
-        self.older_size = 0
-        """Bytes of the older part, 0 when there is none."""
-        self._older: os.stat_result | None = None
-        """What is called FILE.1, if that is ours."""
-        super().__init__(path, head, force=force, inputs=inputs, what=what)
+    older_size = 0
+    """Bytes of the older part, 0 when there is none."""
+    _older: os.stat_result | None = None
+    """What is called FILE.1, if that is ours."""
 
     @staticmethod
     def check_place(
@@ -96,6 +85,7 @@ class RotatedFile(OutputFile):
         super().close()
 
     def _begin(self, head: bytes) -> None:
+        self.check_place(self.path, force=self.place.force, inputs=self.place.inputs)
         name, directory = self._older_name, self.place.directory
         try:
             if self.place.shared:

@@ -19,6 +19,8 @@ from udamon.live.screens import DetailScreen, TargetsScreen, cost_words
 from udamon.live.session import Session, WatchRequest
 from udamon.live.state import LiveState
 from udamon.live.words import EscapedText, TellingApp
+from udamon.model import grain
+from udamon.ops.coverage import document, short
 from udamon.text import ours
 from udamon.units import parse_share, parse_time_us
 
@@ -103,8 +105,14 @@ class LiveApp(TellingApp):
             self._tell(error)
 
     def cost_line(self) -> EscapedText:
-        """The monitor's cost, the recording, the pause, and the latest note."""
-        text = EscapedText(cost_words(dict(self.state.cost), dict(self.state.attrs)), style="dim")
+        """The monitor's cost and grain, what it missed, the recording, the pause, and the latest note."""
+        words = cost_words(dict(self.state.cost), dict(self.state.attrs))
+        watched = None if self.session is None else self.session.watched
+        if watched is not None:
+            words = ", ".join(filter(None, [words, f"grain: {grain(watched.via)}s"]))
+        text = EscapedText(words, style="dim")
+        if missed := short(document(self.state.coverage)):
+            text.append(f"  {missed}", style="bold not dim")
         if self.session is not None and self.session.recording is not None:
             text.append(f"{ours('  ● recording')} {self.session.recording}", style="bold red not dim")
         if self.paused:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import Footer, Static
 
 from udamon.live.grid import hottest
+from udamon.live.listing import ListScreen
 from udamon.live.state import Detail, TargetLine
 from udamon.live.widgets import LABEL, Curve, Heat
 from udamon.live.words import EscapedText
+from udamon.model import SUMMED
 from udamon.report.terminal import clock, shorten
 from udamon.text import escape, ours, pad
 from udamon.units import format_size, format_time
@@ -22,59 +24,34 @@ if TYPE_CHECKING:
 
 MAPPINGS = 7
 
+OF_A_MONITOR = (
+    Binding("space", "app.pause", "pause"), Binding("b", "app.budget", "budget"),
+    Binding("i", "app.interval", "interval"), Binding("r", "app.record", "record"), Binding("q", "app.quit", "quit"),
+)  # fmt: skip
+"""What can be done wherever a monitor is shown."""
 
-class TargetsScreen(Screen[None]):
+
+class TargetsScreen(ListScreen):
     """Processes, those that touched most in the last window first."""
 
-    CSS = """
-    TargetsScreen #about { height: 2; padding: 0 1; }
-    TargetsScreen DataTable { height: 1fr; overflow-x: hidden; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "look", "look at it", priority=True), Binding("space", "app.pause", "pause"),
-        Binding("b", "app.budget", "budget"), Binding("i", "app.interval", "interval"),
-        Binding("r", "app.record", "record"), Binding("q", "app.quit", "quit"),
+        Binding("enter", "look", "look at it", priority=True), *OF_A_MONITOR,
     ]  # fmt: skip
     COLUMNS = ("pid", "process", "touched", "hot", "resident", "size", "command")
 
-    def compose(self) -> ComposeResult:
-        yield Static(id="about")
-        table: DataTable[EscapedText] = DataTable(cursor_type="row", zebra_stripes=True)
-        table.add_columns(*self.COLUMNS)
-        yield table
-        yield Footer()
-
-    def on_mount(self) -> None:
-        self.show()
-
-    @property
-    def live(self) -> LiveApp:
-        return cast("LiveApp", self.app)
-
     def show(self) -> None:
-        """Fill the table again; a cursor that was moved stays on its process, else it is on the first."""
         lines = self.live.state.lines()
-        table = self.query_one(DataTable)
-        chosen = self._under_cursor() if table.cursor_row > 0 else None
-        table.clear()
-        for line in lines:
-            table.add_row(*_cells(line), key=str(line.index))
-        at = next((row for row, line in enumerate(lines) if line.index == chosen), 0)
-        table.move_cursor(row=at)
-        total = format_size(sum(line.touched for line in lines))
+        touched = format_size(sum(line.touched for line in lines))
+        # What processes share could be counted once only where it is known who else has each page.
+        how = f" ({SUMMED})" if len(lines) > 1 else ""
         head = EscapedText(
-            ours(f"{len(lines)} targets, {total} touched in the last window · {self.live.how}")
+            ours(f"{len(lines)} targets, {touched} touched in the last window{how} · {self.live.how}")
         )
-        self.query_one("#about", Static).update(EscapedText.lines([head, self.live.cost_line()]))
-
-    def _under_cursor(self) -> int | None:
-        table = self.query_one(DataTable)
-        if not table.row_count:
-            return None
-        return int(table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value or 0)
+        about = EscapedText.lines([head, self.live.cost_line()])
+        self.fill(about, [(line.index, _cells(line)) for line in lines])
 
     def action_look(self) -> None:
-        index = self._under_cursor()
+        index = self.under_cursor()
         if index is not None:
             self.live.look(index)
 
@@ -99,9 +76,7 @@ class DetailScreen(Screen[None]):
     DetailScreen #mappings { height: 9; padding-top: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.list", "all targets"), Binding("space", "app.pause", "pause"),
-        Binding("b", "app.budget", "budget"), Binding("i", "app.interval", "interval"),
-        Binding("r", "app.record", "record"), Binding("q", "app.quit", "quit"),
+        Binding("escape", "app.list", "all targets"), *OF_A_MONITOR,
     ]  # fmt: skip
 
     def compose(self) -> ComposeResult:

@@ -74,6 +74,7 @@ class LiveState:
         self._notes: deque[str] = deque(maxlen=NOTES)
         self._attrs: Mapping[str, Any] = {}
         self._cost: Mapping[str, Any] = {}
+        self._coverage: Mapping[str, Any] = {}
         self.version = 0
 
     def snapshot(self, snapshot: Snapshot, /) -> None:
@@ -98,6 +99,8 @@ class LiveState:
                     self._attrs = {**self._attrs, **data}
                 case "cost":
                     self._cost = data
+                case "coverage":
+                    self._coverage = data
                 case "note":
                     self._notes.append(str(data.get("text", "")))
                 case "subscriber":
@@ -126,6 +129,7 @@ class LiveState:
             self._chosen = index
             self._past.clear()
             self._past.extend(kept)
+            self._coverage = {}
             self.version += 1
 
     def lines(self) -> list[TargetLine]:
@@ -154,6 +158,12 @@ class LiveState:
     def cost(self) -> Mapping[str, Any]:
         with self._lock:
             return dict(self._cost)
+
+    @property
+    def coverage(self) -> Mapping[str, Any]:
+        """The last coverage event of this monitor; empty before the first one."""
+        with self._lock:
+            return dict(self._coverage)
 
     @property
     def notes(self) -> list[str]:

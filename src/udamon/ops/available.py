@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from udamon.errors import NotSupported, UsageError
 from udamon.linux import features
@@ -36,11 +36,6 @@ def probe(name: str, roots: Roots = Roots()) -> Usable:  # noqa: B008 (immutable
 def sees(name: str) -> str:
     """What a primitive takes for an access; whoever shows what it saw says so when it is WRITES_ONLY."""
     return WRITES_ONLY if name == "softdirty" else READS_AND_WRITES
-
-
-def grain(name: str) -> Literal["page", "mapping"]:
-    """The finest that a primitive tells apart."""
-    return "mapping" if name == "refs" else "page"
 
 
 def choose(via: str, roots: Roots = Roots()) -> str:  # noqa: B008 (immutable)

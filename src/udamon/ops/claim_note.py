@@ -83,6 +83,7 @@ class ClaimNote:
         }
         directory = os.open(self.path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
+            remove_left(directory)  # of runs that were killed while they saved
             new = NewFile(directory)
             try:
                 write_all(new.fd, json.dumps(data).encode())
@@ -114,7 +115,6 @@ class ClaimNote:
     def remove(self) -> None:
         with suppress(FileNotFoundError):
             self.path.unlink()
-        remove_left(self.path.parent)  # of runs that were killed while they saved; the claim is ours alone
 
 
 def _plain_name(value: object) -> str | None:

@@ -173,6 +173,16 @@ def document(data: Mapping[str, Any] | None, *, complete: bool = False) -> dict[
     }
 
 
+def short(found: Mapping[str, Any]) -> str:
+    """The same in a few words."""
+    if not found["processes_missed"]:
+        return ""
+    least = "" if found["exact"] else "at least "
+    size = "size unknown" if found["bytes_missed"] is None else format_size(found["bytes_missed"])
+    processes = "process" if found["processes_missed"] == 1 else "processes"
+    return f"{least}{found['processes_missed']} {processes} not seen ({size})"
+
+
 def line(found: Mapping[str, Any]) -> str:
     """For people, of such a document: a sentence, "" where nothing is known to have been missed."""
     missed, seen, size = found["processes_missed"], found["processes_seen"], found["bytes_missed"]

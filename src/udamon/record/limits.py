@@ -16,7 +16,8 @@ JSON_ITEM = 80
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """What reading may take: `memory` in bytes, rows of a recording (None: see `rows_of`), nesting of JSON.
+    """What reading may take: `memory` in bytes, rows of a recording (None: see `rows_of`), nesting of JSON, bytes of
+    the `copy` that is made of what comes through a pipe.
 
     Three quarters of the memory are for queries, a quarter for one piece of a file once it is unpacked: a record
     batch, a snapshot of another tool's file, a JSON document.
@@ -25,6 +26,7 @@ class ReadLimits:
     memory: int = 400 * MIB
     rows: int | None = None
     depth: int = 32
+    copy: int = 1024 * MIB
 
     def __post_init__(self) -> None:
         if self.memory < 64 * MIB:

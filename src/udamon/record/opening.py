@@ -26,7 +26,7 @@ def open_recording(
     Raises RecordingError with a sentence that says what the file is not, where it goes wrong, or which of `limits` it
     is beyond.
     """
-    copy = copied_stream(os.fspath(path))
+    copy = copied_stream(os.fspath(path), limits.copy)
     if copy is None:
         return _open(Path(path), steps, limits)
     place, name = Path(f"/proc/self/fd/{copy}"), shown(os.fspath(path))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from udamon.errors import UsageError
 from udamon.report import groups, hot_cold, right_size, wss
 from udamon.report.catalog import Catalog
+from udamon.report.common import coverage
 from udamon.report.diff import footprint_of
 from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import RecordingSource
@@ -138,25 +140,48 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """Processes that were wanted and not seen: `why` is a part of a sentence, `size` their bytes, None where those are
+    not known."""
+
+    why: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Doubts:
     """What the whole recording lacks: `missing` says which part of it was not read, None for none."""
 
     missing: str | None = None
+    unseen: Unseen | None = None
 
 
 def doubts(source: RecordingSource, *, allow_damaged: bool = False) -> Doubts:
     """What keeps limits from being decided, whatever their figures are."""
+    unseen = None if source.filters.targets else _unseen(coverage(source.recording))
     damaged = [damage for recording in source.recordings for damage in recording.damaged]
     if allow_damaged or not damaged:
-        return Doubts()
+        return Doubts(unseen=unseen)
     more = f", and at {len(damaged) - 1} more places" if len(damaged) > 1 else ""
-    return Doubts(f"{damaged[0].path.name} is damaged at byte {damaged[0].offset:,}{more}")
+    return Doubts(f"{damaged[0].path.name} is damaged at byte {damaged[0].offset:,}{more}", unseen)
+
+
+def _unseen(found: Mapping[str, Any]) -> Unseen | None:
+    """None where nothing was missed, and where nothing tells (a recording of an earlier version)."""
+    count, size = found["processes_missed"], found["bytes_missed"]
+    if not count:
+        return None
+    least = "" if found["exact"] else "at least "
+    of = "unknown size" if size is None else format_size(size)
+    processes = "process" if count == 1 else "processes"
+    return Unseen(f"{least}{count} {processes} of {of} {'was' if count == 1 else 'were'} not seen", size)
 
 
 class _Kind(NamedTuple):
     """A limit: `name` with a bound above (`most`) or below; words before its figure, format and `unit` of it.
 
-    `final` is the verdict that more snapshots could not change, None where they could change either.
+    `final` is the verdict that more snapshots could not change, None where they could change either. `whole`: the bytes
+    that the figure is a share of, 0 where it is bytes itself, None where processes that were not seen change nothing.
     """
 
     name: str
@@ -165,6 +190,18 @@ class _Kind(NamedTuple):
     most: bool
     final: bool | None = None
     unit: str = ""
+    whole: float | None = None
+
+    def with_unseen(self, low: float, high: float, unseen: Unseen | None) -> tuple[float, float]:
+        """What the figure may be with the memory of processes that were not seen: all of it counts, or none."""
+        if unseen is None or self.whole is None:
+            return low, high
+        if not self.whole:
+            return low, high + (math.inf if unseen.size is None else unseen.size)
+        if unseen.size is None:
+            return 0.0, 1.0
+        total = self.whole + unseen.size
+        return low * self.whole / total, (high * self.whole + unseen.size) / total
 
 
 def _judged(kind: _Kind, figure: Figure, limit: float, doubt: Doubts) -> Check:
@@ -176,13 +213,22 @@ def _judged(kind: _Kind, figure: Figure, limit: float, doubt: Doubts) -> Check:
     least, amount = kind.form(low), kind.form(high)
     if least != amount:
         amount = f"between {least} and {amount}"
-    near, far = (high <= limit, low > limit) if kind.most else (low >= limit, high < limit)
-    holds = True if near else False if far else None
+    holds = _holds(kind, low, high, limit)
     if holds is not None:
         why = None
         if doubt.missing is not None and holds is not kind.final:
             holds, why = None, doubt.missing
+        elif (
+            doubt.unseen is not None
+            and _holds(kind, *kind.with_unseen(low, high, doubt.unseen), limit) is None
+        ):
+            holds, why = None, doubt.unseen.why
     return Check(kind.name, holds, figure, limit, f"{kind.words} {amount}{kind.unit}, {bound}".strip(), why)
+
+
+def _holds(kind: _Kind, low: float, high: float, limit: float) -> bool | None:
+    near, far = (high <= limit, low > limit) if kind.most else (low >= limit, high < limit)
+    return True if near else False if far else None
 
 
 def measure(source: RecordingSource, limits: CheckLimits, *, allow_damaged: bool = False) -> list[Check]:
@@ -231,7 +277,8 @@ def _sizes(
         if limit is not None:
             # A larger maximum cannot be undone by snapshots that are missing.
             final = False if level == extreme else None
-            kind = _Kind(f"{prefix}-{name}", f"{words} {level}", format_size, prefix == "max", final)
+            words_of = f"{words} {level}"
+            kind = _Kind(f"{prefix}-{name}", words_of, format_size, prefix == "max", final, whole=0.0)
             yield kind, figure, limit
 
 
@@ -254,10 +301,11 @@ def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_Kind, Fig
             f"SELECT sum(low), sum(resident_high) FROM ({groups.query_of(source)}) AS bounds"
         )[0]
         low, high, why = (private or 0.0) / there, 1 - touched / there, right_size.SHARED
+        total = there
     elif source.recording.metadata.get("via") == "refs":
         # What the process itself touched for sure in a window is not cold. Of the rest of the mapping nothing is known.
         high, why = untouched / total, GRAIN
-    return kind, Figure.between(low, high, why), most
+    return kind._replace(whole=total / count), Figure.between(low, high, why), most
 
 
 def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Kind, Figure, float]]:
@@ -278,7 +326,10 @@ def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Kind
                 raise UsageError(
                     f"no mapping of {source.recording.path} is called {name!r}; udamon report mappings lists them."
                 )
-            kind = _Kind(f"{prefix}-rate {name}", f"access rate of {name}", _percent, prefix == "max")
+            kind = _Kind(
+                f"{prefix}-rate {name}", f"access rate of {name}", _percent, prefix == "max",
+                whole=use.resident or None,
+            )  # fmt: skip
             least = sure / use.resident if use.resident else 0.0
             yield kind, Figure.between(least, use.rate, wss.OTHERS), limit
 

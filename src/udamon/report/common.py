@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from udamon.model import WRITES_ONLY
+from udamon.model import MAPPING, WRITES_ONLY
 from udamon.ops.coverage import document, line
 from udamon.record.reader import Recording
-from udamon.report.grain import MAPPING, NOTE, grain_of
+from udamon.report.grain import NOTE, grain_of
 from udamon.report.source import RecordingSource
 from udamon.units import format_time
 

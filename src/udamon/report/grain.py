@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
+from udamon.model import MAPPING, MIXED, PAGE, grain
 from udamon.record.reader import Recording
-
-PAGE, MAPPING, MIXED = "page", "mapping", "mixed"
-
-MAPPINGS = {"refs"}
-"""Ways of looking that tell of a mapping how much of it was accessed, and not which pages."""
 
 WORDS = {
     PAGE: "ticks accessed",
@@ -23,5 +19,5 @@ NOTE = (
 
 
 def grain_of(recording: Recording) -> str:
-    """PAGE, MAPPING or MIXED."""
-    return MAPPING if recording.metadata.get("via") in MAPPINGS else PAGE
+    """PAGE or MAPPING."""
+    return grain(recording.metadata.get("via"))

@@ -1,0 +1,62 @@
+"""A screen with a list of processes, one under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widgets import DataTable, Footer, Static
+
+from udamon.live.words import EscapedText
+
+if TYPE_CHECKING:
+    from udamon.live.app import LiveApp
+
+
+class ListScreen(Screen[None]):
+    """Lines of text above a table with `COLUMNS`, one row a process."""
+
+    CSS = """
+    #about { height: auto; min-height: 2; max-height: 4; padding: 0 1; }
+    DataTable { height: 1fr; overflow-x: hidden; }
+    """
+    COLUMNS: ClassVar[tuple[str, ...]]
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="about")
+        table: DataTable[EscapedText] = DataTable(cursor_type="row", zebra_stripes=True)
+        table.add_columns(*self.COLUMNS)
+        yield table
+        yield Footer()
+
+    def on_mount(self) -> None:
+        self.show()
+
+    @property
+    def live(self) -> LiveApp:
+        return cast("LiveApp", self.app)
+
+    def show(self) -> None:
+        """Show what there is now, by `fill`."""
+        raise NotImplementedError
+
+    def fill(self, about: Text, rows: Sequence[tuple[int, Sequence[EscapedText]]]) -> None:
+        """Fill the table again, (number, cells) each; a cursor that was moved stays on its number, else it is on the
+        first row."""
+        self.query_one("#about", Static).update(about)
+        table = self.query_one(DataTable)
+        chosen = self.under_cursor() if table.cursor_row > 0 else None
+        table.clear()
+        for number, cells in rows:
+            table.add_row(*cells, key=str(number))
+        table.move_cursor(row=next((row for row, one in enumerate(rows) if one[0] == chosen), 0))
+
+    def under_cursor(self) -> int | None:
+        """The number of the row there; None in an empty table."""
+        table = self.query_one(DataTable)
+        if not table.row_count:
+            return None
+        return int(table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value or 0)
