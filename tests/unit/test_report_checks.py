@@ -222,6 +222,23 @@ def test_what_was_not_seen(
         assert (one["holds"], one["why"]) == ({0: True, 1: False, 3: None}[status], why)
 
 
+def test_where_only_writes_were_seen(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Reads could make a working set and rates larger, and cold memory less."""
+    path = file.with_name("writes")
+    recorded(
+        path, [*Recording(file).events(), *Recording(file).snapshots()], via="softdirty", sees="writes only"
+    )
+    for words, status in (
+        (("--max-wss", "1GiB"), 3), (("--max-wss", "1KiB"), 1), (("--min-wss", "1MiB"), 0), (("--min-wss", "1GiB"), 3),
+        (("--max-footprint", "1GiB"), 0), (("--max-rate", "heap=100%"), 3), (("--min-rate", "heap=10%"), 0),
+        (("--cold-age", "1s", "--max-cold-share", "99%"), 0), (("--cold-age", "1s", "--max-cold-share", "1%"), 3),
+    ):  # fmt: skip
+        assert run(path, *words, "--json") == status, words
+        assert ("only writes" in str(json.loads(capsys.readouterr().out)["checks"][0]["why"])) == (
+            status == 3
+        )
+
+
 def test_bounds_decide_or_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A tenth of a mapping is touched in each window, seen by refs: up to 90 % of it may be cold, or none. Of two such
     targets of which nothing is known to be apart nothing less follows."""

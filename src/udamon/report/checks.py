@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from udamon.errors import UsageError
+from udamon.model import WRITES_ONLY
 from udamon.report import groups, hot_cold, right_size, wss
 from udamon.report.catalog import Catalog
 from udamon.report.common import coverage
@@ -150,20 +151,25 @@ class Unseen:
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """What the whole recording lacks: `missing` says which part of it was not read, None for none."""
+    """What the whole recording lacks: `missing` says which part of it was not read, None for none; `writes_only`, that
+    reads were no accesses to it."""
 
     missing: str | None = None
     unseen: Unseen | None = None
+    writes_only: bool = False
 
 
 def doubts(source: RecordingSource, *, allow_damaged: bool = False) -> Doubts:
     """What keeps limits from being decided, whatever their figures are."""
     unseen = None if source.filters.targets else _unseen(coverage(source.recording))
+    writes_only = source.recording.metadata.get("sees") == WRITES_ONLY
     damaged = [damage for recording in source.recordings for damage in recording.damaged]
     if allow_damaged or not damaged:
-        return Doubts(unseen=unseen)
+        return Doubts(unseen=unseen, writes_only=writes_only)
     more = f", and at {len(damaged) - 1} more places" if len(damaged) > 1 else ""
-    return Doubts(f"{damaged[0].path.name} is damaged at byte {damaged[0].offset:,}{more}", unseen)
+    return Doubts(
+        f"{damaged[0].path.name} is damaged at byte {damaged[0].offset:,}{more}", unseen, writes_only
+    )
 
 
 def _unseen(found: Mapping[str, Any]) -> Unseen | None:
@@ -182,6 +188,7 @@ class _Kind(NamedTuple):
 
     `final` is the verdict that more snapshots could not change, None where they could change either. `whole`: the bytes
     that the figure is a share of, 0 where it is bytes itself, None where processes that were not seen change nothing.
+    `by_reads`: what reads would do to it if they had been seen: raise it (1), lower it (-1), or nothing (0).
     """
 
     name: str
@@ -191,6 +198,7 @@ class _Kind(NamedTuple):
     final: bool | None = None
     unit: str = ""
     whole: float | None = None
+    by_reads: int = 0
 
     def with_unseen(self, low: float, high: float, unseen: Unseen | None) -> tuple[float, float]:
         """What the figure may be with the memory of processes that were not seen: all of it counts, or none."""
@@ -223,6 +231,8 @@ def _judged(kind: _Kind, figure: Figure, limit: float, doubt: Doubts) -> Check:
             and _holds(kind, *kind.with_unseen(low, high, doubt.unseen), limit) is None
         ):
             holds, why = None, doubt.unseen.why
+        elif doubt.writes_only and kind.by_reads and holds is (kind.most == (kind.by_reads > 0)):
+            holds, why = None, "only writes were seen, and reads are accesses, too"
     return Check(kind.name, holds, figure, limit, f"{kind.words} {amount}{kind.unit}, {bound}".strip(), why)
 
 
@@ -270,6 +280,7 @@ def _length(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Kin
 def _sizes(
     name: str, words: str, report: wss.WorkingSet, level: str, most: int | None, least: int | None
 ) -> Iterator[tuple[_Kind, Figure, float]]:
+    by_reads = int(report.definition == "touched")
     figure = Figure.between(*report.bounds(level), wss.OTHERS if report.group is None else right_size.SHARED)
     if level in PERCENTS and report.why is not None:
         figure = Figure(None, None, report.why)
@@ -278,13 +289,21 @@ def _sizes(
             # A larger maximum cannot be undone by snapshots that are missing.
             final = False if level == extreme else None
             words_of = f"{words} {level}"
-            kind = _Kind(f"{prefix}-{name}", words_of, format_size, prefix == "max", final, whole=0.0)
+            kind = _Kind(
+                f"{prefix}-{name}",
+                words_of,
+                format_size,
+                prefix == "max",
+                final,
+                whole=0.0,
+                by_reads=by_reads,
+            )
             yield kind, figure, limit
 
 
 def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_Kind, Figure, float]:
     words = f"cold for {clock(age_ns)} or longer:"
-    kind = _Kind("max-cold-share", words, _percent, most=True, unit=" of memory")
+    kind = _Kind("max-cold-share", words, _percent, most=True, unit=" of memory", by_reads=-1)
     length, count = source.query(LENGTH)[0]
     if not count:
         raise source.nothing()
@@ -328,7 +347,7 @@ def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Kind
                 )
             kind = _Kind(
                 f"{prefix}-rate {name}", f"access rate of {name}", _percent, prefix == "max",
-                whole=use.resident or None,
+                whole=use.resident or None, by_reads=1,
             )  # fmt: skip
             least = sure / use.resident if use.resident else 0.0
             yield kind, Figure.between(least, use.rate, wss.OTHERS), limit
