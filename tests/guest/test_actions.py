@@ -254,7 +254,8 @@ def frames_of(worker: Worker, area: Range) -> list[Range]:
 
 @pytest.mark.guest_version
 def test_physical_memory_is_acted_on_by_those_who_map_it(worker: Worker, swap: None) -> None:
-    """No filter says otherwise, so pages that are young are rejected once, and looked at then (semantics §4.3)."""
+    """No filter says otherwise, so pages that are young are rejected once, and looked at then
+    (docs/damon.md#actions)."""
     area = worker.area("p", 8 * MIB, "small")
     ranges = frames_of(worker, area)
     pageout = ActionRequest(Action.PAGEOUT)

@@ -1,6 +1,6 @@
 """A second, naive account of the control tree, to judge the served one by.
 
-It keeps a flat dictionary of paths and applies the rules of semantics §6.1 in the plainest way: no classes of
+It keeps a flat dictionary of paths and applies the rules of docs/damon.md#sysfs in the plainest way: no classes of
 values, no lazy directories. It shares the list of nodes with udamon, and nothing else.
 """
 

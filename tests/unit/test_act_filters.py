@@ -92,7 +92,7 @@ def test_unmapped_matches_nothing_that_is_mapped(machine: Machine) -> None:
 
 
 def test_young_pages_and_that_asking_makes_them_old(machine: Machine) -> None:
-    """Frames whose idle bit is set were not accessed. A match sets it (semantics §4.7)."""
+    """Frames whose idle bit is set were not accessed. A match sets it (docs/damon.md#filters)."""
     assert machine.taken(reject(FilterType.YOUNG), default=True) == [0, 1]
     (written,) = struct.unpack("=Q", machine.bitmap.read_bytes())
     assert written == sum(1 << frame for frame in range(3, 9)), (

@@ -81,7 +81,7 @@ def test_nothing_present_is_nothing_to_do(tmp_path: Path) -> None:
 def test_the_filter_anon(
     tmp_path: Path, matching: bool, allow: bool, default: bool, taken: list[int]
 ) -> None:
-    """Page 0 is anonymous, page 1 of a file (semantics §4.7)."""
+    """Page 0 is anonymous, page 1 of a file (docs/damon.md#filters)."""
     page_map = PageMap(tmp_path / "m", PRESENT | OWN, PRESENT | OWN | FILE)
     filters = (Filter(FilterType.ANON, matching=matching, allow=allow),)
     judged = found(page_map, ActionRequest(Action.PAGEOUT, filters, pages_allowed_by_default=default))

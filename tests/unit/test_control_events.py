@@ -1,4 +1,5 @@
-"""Tracepoints as lines: what is printed, to whom, and that nothing is put together when nobody listens (§6.4)."""
+"""Tracepoints as lines: what is printed, to whom, and that nothing is put together when nobody listens
+(docs/damon.md#tracepoints)."""
 
 from __future__ import annotations
 

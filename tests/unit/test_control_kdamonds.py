@@ -1,4 +1,4 @@
-"""The keywords of `state`, on kdamonds that watch a simulated memory in real time (semantics §6.2)."""
+"""The keywords of `state`, on kdamonds that watch a simulated memory in real time (docs/damon.md#state-keywords)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The older tree: its oracles (semantics §7.3), what its selftests expect (§7.4), and kdamonds behind it."""
+"""The older tree: its oracles (docs/damon.md#unit-tests), what its selftests expect (#selftests), and
+kdamonds behind it."""
 
 from __future__ import annotations
 

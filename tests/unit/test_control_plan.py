@@ -40,7 +40,8 @@ def plan_of(tree: Tree) -> ContextPlan:
 
 
 RICH = ContextPlan(
-    # The settings of the kernel's own test of sysfs (semantics §7.4), without what is of no use in user space.
+    # The settings of the kernel's own test of sysfs (docs/damon.md#selftests), without what is of no use
+    # in user space.
     operations="vaddr",
     attrs=Attrs(100_000, 2_000_000, 2_000_000, 10, 1000, IntervalsGoal(400, 3, 5_000, 10_000_000)),
     targets=(PlannedTarget(12, (Range(0, 4096), Range(8192, 12288))), PlannedTarget(13, obsolete=True)),

@@ -76,7 +76,7 @@ def test_a_fresh_tree_has_nothing_but_a_count() -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        # Every default of semantics §6.1 that is not 0.
+        # Every default of docs/damon.md#sysfs that is not 0.
         ("kdamonds/0/state", "off"),
         ("kdamonds/0/pid", "-1"),
         (f"{C}/operations", "vaddr"),

@@ -1,4 +1,5 @@
-"""Attributes, their online change, the feedback function and interval tuning (semantics §2.7-§2.9, §7.1, §7.5)."""
+"""Attributes, their online change, the feedback function and interval tuning
+(docs/damon.md#commits, #interval-tuning, #feedback, #unit-tests, #worked-numbers)."""
 
 from __future__ import annotations
 

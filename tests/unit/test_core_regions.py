@@ -1,4 +1,4 @@
-"""Cut, fold, age, merge, split and fit, by the numbers of the kernel's own unit tests (semantics §7.1, §7.2)."""
+"""Cut, fold, age, merge, split and fit, by the numbers of the kernel's own unit tests (docs/damon.md#unit-tests)."""
 
 from __future__ import annotations
 

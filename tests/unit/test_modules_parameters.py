@@ -1,4 +1,5 @@
-"""The modules' parameters: DAMON's names and defaults (semantics §5.1, §5.2), from flags and from a file."""
+"""The modules' parameters: DAMON's names and defaults (docs/damon.md#damon_reclaim, #damon_lru_sort), from
+flags and from a file."""
 
 from __future__ import annotations
 

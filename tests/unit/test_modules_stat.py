@@ -1,4 +1,4 @@
-"""DAMON_STAT's figures (semantics §5.3), by hand."""
+"""DAMON_STAT's figures (docs/damon.md#damon_stat), by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three regions of an address space (semantics §3.1, §7.2)."""
+"""The three regions of an address space (docs/damon.md#three-regions, #unit-tests)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def regions(*pairs: tuple[int, int], unit: int = 1) -> list[tuple[int, int]] | N
 
 
 def test_kunit_numbers() -> None:
-    """The kernel's own test of it, §7.2."""
+    """The kernel's own test of it, docs/damon.md#unit-tests."""
     found = regions((10, 20), (20, 25), (200, 210), (210, 220), (300, 305), (307, 330))
     assert found == [(10, 25), (200, 220), (300, 330)]
 

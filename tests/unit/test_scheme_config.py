@@ -198,7 +198,7 @@ def test_a_list_alone_is_a_list_of_schemes() -> None:
 
 
 def test_percent_and_seconds_follow_the_attributes() -> None:
-    """hot_thres of 500 permil and min_age of 120 s as semantics §5.1 and §5.2 count them."""
+    """hot_thres of 500 permil and min_age of 120 s as docs/damon.md#damon_reclaim and #damon_lru_sort count them."""
     wanted = WantedScheme(
         Scheme(AccessPattern.all()),
         QuantityBounds(min=Quantity(Fraction(1, 2), QuantityUnit.SHARE)),

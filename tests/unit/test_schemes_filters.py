@@ -1,4 +1,4 @@
-"""Filters of regions, and the rules for what none applies to (semantics §4.7, §7.1)."""
+"""Filters of regions, and the rules for what none applies to (docs/damon.md#filters, #unit-tests)."""
 
 from __future__ import annotations
 

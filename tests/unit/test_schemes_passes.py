@@ -1,4 +1,5 @@
-"""The apply pass (semantics §4.2), stats (§4.8), tried regions (§4.9), commits (§2.7), watermarks (§4.6)."""
+"""The apply pass (docs/damon.md#apply-pass), stats (#statistics), tried regions (#tried-regions), commits
+(#commits), watermarks (#watermarks)."""
 
 from __future__ import annotations
 

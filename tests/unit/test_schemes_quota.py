@@ -1,4 +1,5 @@
-"""Quotas and goals: windows, effective sizes, priorities, charges, and where a window goes on (semantics §4.5)."""
+"""Quotas and goals: windows, effective sizes, priorities, charges, and where a window goes on
+(docs/damon.md#quotas)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Priorities (semantics §4.4), with the numbers of §7.5."""
+"""Priorities (docs/damon.md#priority), with worked numbers (docs/damon.md#worked-numbers)."""
 
 from __future__ import annotations
 

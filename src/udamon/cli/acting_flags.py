@@ -18,7 +18,7 @@ from udamon.units import parse_share, parse_size
 _P = TypeVar("_P")
 KINDS = ("locked", "shared", "text")
 AUTOTUNE = "0.4%,3,5ms,10s"
-"""The goal of autotune_monitoring_intervals (semantics §5)."""
+"""The goal of autotune_monitoring_intervals (docs/damon.md#modules)."""
 SAMPLE, AGGR = "5ms", "100ms"
 """The intervals of DAMON's modules."""
 

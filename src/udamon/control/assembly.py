@@ -35,7 +35,8 @@ NOTHING = Applied(0, 0)
 
 
 class TolerantActor:
-    """Accepts every request, as the kernel does: one that cannot be carried out applies 0 bytes (semantics §4.3)."""
+    """Accepts every request, as the kernel does: one that cannot be carried out applies 0 bytes
+    (docs/damon.md#actions)."""
 
     def __init__(self, actor: Actor | None, also_close: Callable[[], None] = lambda: None) -> None:
         """`also_close` is called at the end, too."""

@@ -1,4 +1,4 @@
-"""The tree of /sys/kernel/debug/damon (semantics §6.3): contexts that start and stop together.
+"""The tree of /sys/kernel/debug/damon (docs/damon.md#debugfs): contexts that start and stop together.
 
 All files are 0600, whether they can be read, written or both; what a file has no use for is refused with EINVAL.
 """

@@ -1,4 +1,4 @@
-"""The text of DAMON's debugfs files (semantics §6.3): lines of numbers, in and out of udamon's values."""
+"""The text of DAMON's debugfs files (docs/damon.md#debugfs): lines of numbers, in and out of udamon's values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands behind `state`: the keywords of semantics §6.2, on kdamonds in user space."""
+"""What stands behind `state`: the keywords of docs/damon.md#state-keywords, on kdamonds in user space."""
 
 from __future__ import annotations
 

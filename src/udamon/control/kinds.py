@@ -1,4 +1,4 @@
-"""What the files of the tree hold: how each kind of value is written, read, and refused (semantics §6.1).
+"""What the files of the tree hold: how each kind of value is written, read, and refused (docs/damon.md#sysfs).
 
 A refusal is an OSError with the kernel's error number. What stands behind a NUL byte does not count, and one
 newline at the end does no harm.

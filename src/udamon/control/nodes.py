@@ -1,8 +1,8 @@
 """The tree as data: every file of /sys/kernel/mm/damon/admin, from which all else about the tree follows.
 
-Facts from semantics §6.1 and §0.1 (when a file arrived). A path has a capital letter where directories 0, 1, …
-stand, as many as the file `nr_…` beside them says. The served files, their tests and the table of
-docs/control.md are made from this list.
+Facts from docs/damon.md#sysfs and #when-features-arrived (when a file arrived). A path has a capital
+letter where directories 0, 1, … stand, as many as the file `nr_…` beside them says. The served files, their
+tests and the table of docs/control.md are made from this list.
 """
 
 from __future__ import annotations

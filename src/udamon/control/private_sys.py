@@ -1,4 +1,5 @@
-"""A /sys of one's own, in which DAMON's files are udamon's and no path leads to the kernel's (semantics §6.1, §6.3).
+"""A /sys of one's own, in which DAMON's files are udamon's and no path leads to the kernel's
+(docs/damon.md#sysfs, #debugfs).
 
 A tmpfs takes the place of /sys. What is not on the way to the hidden directories is bound back whole; directories
 on the way are made anew and their other children bound back.

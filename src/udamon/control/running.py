@@ -94,7 +94,7 @@ class Running:
         return self.ask(self.schemes.status)
 
     def commit(self, plan: ContextPlan) -> None:
-        """Go on with another plan (semantics §2.7). Raises OSError with the kernel's error number.
+        """Go on with another plan (docs/damon.md#commits). Raises OSError with the kernel's error number.
 
         Everything that can be refused is refused before anything changed, but for a target that ends meanwhile.
         """
@@ -131,7 +131,7 @@ class Running:
         self.ask(commit)
 
     def walk(self) -> Sequence[TriedRegions]:
-        """What a full pass of every scheme tried (semantics §4.9). Raises OSError ECANCELED or EBUSY."""
+        """What a full pass of every scheme tried (docs/damon.md#tried-regions). Raises OSError ECANCELED or EBUSY."""
         if self._pausing.paused:
             raise refused(errno.ECANCELED)
         answered = threading.Event()

@@ -1,4 +1,4 @@
-"""One scheme between its files and udamon's value (semantics §4.1, §6.1)."""
+"""One scheme between its files and udamon's value (docs/damon.md#scheme-fields, #sysfs)."""
 
 from __future__ import annotations
 

@@ -223,7 +223,8 @@ class ContextSpaces:
         self._fresh.clear()
 
     def commit(self, planned: Sequence[PlannedTarget]) -> None:
-        """Go on with these (semantics §6.2): by position, the obsolete ones off, the surplus off, others appended.
+        """Go on with these (docs/damon.md#state-keywords): by position, the obsolete ones off, the surplus
+        off, others appended.
 
         The caller then updates. Raises UdamonError before anything changed.
         """

@@ -1,4 +1,5 @@
-"""DAMON's tracepoints, from what a kdamond publishes (semantics §6.4). Nothing is formatted when nobody listens."""
+"""DAMON's tracepoints, from what a kdamond publishes (docs/damon.md#tracepoints). Nothing is formatted
+when nobody listens."""
 
 from __future__ import annotations
 

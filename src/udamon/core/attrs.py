@@ -1,4 +1,4 @@
-"""Monitoring attributes: intervals and bounds on the number of regions (semantics §1, §2.7)."""
+"""Monitoring attributes: intervals and bounds on the number of regions (docs/damon.md#terms, #commits)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from udamon.errors import AttrsError
 
 @dataclass(frozen=True, slots=True)
 class IntervalsGoal:
-    """What interval tuning aims at; `aggrs` = 0 switches it off (semantics §2.8)."""
+    """What interval tuning aims at; `aggrs` = 0 switches it off (docs/damon.md#interval-tuning)."""
 
     access_bp: int = 0
     aggrs: int = 0

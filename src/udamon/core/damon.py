@@ -1,4 +1,5 @@
-"""The region policy `damon`: the kernel's region-based sampling with adaptive regions (semantics §2.3-§2.6)."""
+"""The region policy `damon`: the kernel's region-based sampling with adaptive regions
+(docs/damon.md#sampling, #merging, #splitting)."""
 
 from __future__ import annotations
 
@@ -70,11 +71,11 @@ class DamonPolicy:
                 r.touched = int((r.end - r.start) * share)
 
     def reset(self, targets: Sequence[Target]) -> None:
-        """Begin a new aggregation: the counts become the last ones (semantics §2.2, 10c)."""
+        """Begin a new aggregation: the counts become the last ones (docs/damon.md#iteration)."""
         for target in targets:
             for r in target.regions:
                 r.last_nr_accesses = r.nr_accesses
-                # The decays were rounded down, so the moving sum may have drifted (semantics §9.11).
+                # The decays were rounded down, so the moving sum may have drifted (docs/damon.md#sampling).
                 r.nr_accesses_bp = r.nr_accesses * 10_000
                 r.nr_accesses = 0
                 r.absent = 0

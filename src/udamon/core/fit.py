@@ -1,4 +1,4 @@
-"""Fitting existing regions into new address ranges, keeping what was learnt (semantics §3.2)."""
+"""Fitting existing regions into new address ranges, keeping what was learnt (docs/damon.md#fitting)."""
 
 from __future__ import annotations
 

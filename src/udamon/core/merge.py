@@ -1,4 +1,4 @@
-"""Ageing and merging: regions whose counts agree become one (semantics §2.4)."""
+"""Ageing and merging: regions whose counts agree become one (docs/damon.md#merging)."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class Region:
-    """A half-open range [start, end) of bytes assumed to be accessed alike throughout (semantics §1).
+    """A half-open range [start, end) of bytes assumed to be accessed alike throughout (docs/damon.md#terms).
 
     `nr_accesses` counts positive samples of the running aggregation, `absent` samples that met no page;
     `nr_accesses_bp` is the pseudo moving sum × 10 000; `age` counts aggregations; `touched` is the
@@ -64,7 +64,7 @@ _new = object.__new__
 def fold(left: Region, right: Region) -> None:
     """Fold `right` into its left neighbour: counters become size-weighted averages, rounded down.
 
-    The left region keeps its last_nr_accesses, and the moving sum follows nr_accesses (semantics §2.4).
+    The left region keeps its last_nr_accesses, and the moving sum follows nr_accesses (docs/damon.md#merging).
     """
     a = left.end - left.start
     b = right.end - right.start

@@ -1,4 +1,4 @@
-"""When the next aggregation and update are due, counted in sampling intervals (semantics §2.1, §2.2)."""
+"""When the next aggregation and update are due, counted in sampling intervals (docs/damon.md#start, #iteration)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Schedule:
         self.next_update += max(self._samples(self.attrs.update_us), 1)
 
     def change(self, attrs: Attrs) -> None:
-        """Take new intervals from the present tick on (semantics §2.7)."""
+        """Take new intervals from the present tick on (docs/damon.md#commits)."""
         begin = self.begin_ns
         if not self.aggregation_due():
             self._aggr_begin_ns = begin  # what was counted so far is dropped

@@ -1,7 +1,8 @@
 """An operation scheme (DAMOS): which memory, what to do about it, how much, when, and what to leave alone.
 
-The names are those of DAMON's control files (semantics §4.1, §6.1); schemes/ decides by them, ops/ acts, and
-in-kernel DAMON takes them as they are. Everything here is a value: nothing changes once it was made.
+The names are those of DAMON's control files (docs/damon.md#scheme-fields, #sysfs); schemes/ decides by
+them, ops/ acts, and in-kernel DAMON takes them as they are. Everything here is a value: nothing changes once
+it was made.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ U64_MAX = 2**64 - 1
 
 
 class Action(StrEnum):
-    """What is done to a region (semantics §4.3)."""
+    """What is done to a region (docs/damon.md#actions)."""
 
     WILLNEED = "willneed"
     COLD = "cold"
@@ -33,7 +34,7 @@ class Action(StrEnum):
 
 
 class GoalMetric(StrEnum):
-    """What a quota's goal looks at (semantics §4.5.5); the last four are udamon's own."""
+    """What a quota's goal looks at (docs/damon.md#goals); the last four are udamon's own."""
 
     USER_INPUT = "user_input"
     SOME_MEM_PSI_US = "some_mem_psi_us"
@@ -65,7 +66,8 @@ class WatermarkMetric(StrEnum):
 
 
 class FilterType(StrEnum):
-    """What a filter tests (semantics §4.7): the first two on regions, in the core; the others on pages, in ops."""
+    """What a filter tests (docs/damon.md#filters): the first two on regions, in the core; the others on
+    pages, in ops."""
 
     ADDR = "addr"
     TARGET = "target"
@@ -130,7 +132,8 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """At most `ms` of time and `bytes` in each `reset_interval_ms`, 0 for no limit; goals tune it (semantics §4.5)."""
+    """At most `ms` of time and `bytes` in each `reset_interval_ms`, 0 for no limit; goals tune it
+    (docs/damon.md#quotas)."""
 
     ms: int = 0
     bytes: int = 0
@@ -144,7 +147,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Watermarks:
-    """Of free_mem_rate in permil; looked at every `interval_us` while inactive (semantics §4.6)."""
+    """Of free_mem_rate in permil; looked at every `interval_us` while inactive (docs/damon.md#watermarks)."""
 
     metric: WatermarkMetric = WatermarkMetric.NONE
     interval_us: int = 0
@@ -158,7 +161,7 @@ NOWHERE = Range(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Applies where its type's test equals `matching`; then `allow` decides (semantics §4.7).
+    """Applies where its type's test equals `matching`; then `allow` decides (docs/damon.md#filters).
 
     `memcg_path` with memcg (below the cgroup mount), `addr` with addr, `size` (bytes, closed) with hugepage_size,
     `damon_target_idx` with target.
@@ -225,12 +228,13 @@ class ActionRequest:
     target_nid: int = -1
     dests: tuple[Destination, ...] = ()
     pages_allowed_by_default: bool = True
-    """What holds for a page that no page filter applies to (semantics §4.7)."""
+    """What holds for a page that no page filter applies to (docs/damon.md#filters)."""
 
 
 @dataclass(slots=True)
 class SchemeStats:
-    """Totals since the scheme was made (semantics §4.8). `sz_moved`: see ops.base.Applied; None: nobody looked yet."""
+    """Totals since the scheme was made (docs/damon.md#statistics). `sz_moved`: see ops.base.Applied; None:
+    nobody looked yet."""
 
     nr_tried: int = 0
     sz_tried: int = 0

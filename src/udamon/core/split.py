@@ -1,4 +1,5 @@
-"""Splitting: every region is cut at a random place, to see whether its parts differ (semantics §2.5, §2.6)."""
+"""Splitting: every region is cut at a random place, to see whether its parts differ
+(docs/damon.md#splitting, #size-limit)."""
 
 from __future__ import annotations
 
@@ -75,7 +76,7 @@ _new = object.__new__
 class Splitter:
     """Decides when and how finely to split.
 
-    The kernel keeps the count of the previous split in one variable for all its kdamonds (semantics §9.1);
+    The kernel keeps the count of the previous split in one variable for all its kdamonds (docs/damon.md#splitting);
     here each policy has its own, so that contexts do not disturb each other.
     """
 

@@ -1,4 +1,4 @@
-"""Which regions a scheme tried (semantics §4.9)."""
+"""Which regions a scheme tried (docs/damon.md#tried-regions)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 
 class TriedRegion(NamedTuple):
-    """As it was when it was tried: `age` from before the action began it anew, as in kernel 7.2 (semantics §9.10)."""
+    """As it was when it was tried: `age` from before the action began it anew, as in kernel 7.2
+    (docs/damon.md#apply-pass)."""
 
     target: int
     start: int

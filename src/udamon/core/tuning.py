@@ -14,7 +14,7 @@ _U64_MAX = 2**64 - 1
 
 
 def feedback(last: int, score: int) -> int:
-    """The next input after `last` gave `score`, where 10 000 is the goal (semantics §2.9).
+    """The next input after `last` gave `score`, where 10 000 is the goal (docs/damon.md#feedback).
 
     Never below 10 000, saturating at 2**64-1.
     """
@@ -32,7 +32,8 @@ def feedback(last: int, score: int) -> int:
 
 
 def accesses_seen(targets: Iterable[Target], samples: int) -> tuple[int, int]:
-    """Accesses that were seen, and that `samples` samples could have seen, over all bytes (semantics §2.8)."""
+    """Accesses that were seen, and that `samples` samples could have seen, over all bytes
+    (docs/damon.md#interval-tuning)."""
     observed = possible = 0
     for target in targets:
         for r in target.regions:
@@ -42,7 +43,7 @@ def accesses_seen(targets: Iterable[Target], samples: int) -> tuple[int, int]:
 
 
 def tuned_intervals(targets: Sequence[Target], attrs: Attrs) -> Attrs:
-    """Attributes with intervals moved towards the goal of observed accesses (semantics §2.8)."""
+    """Attributes with intervals moved towards the goal of observed accesses (docs/damon.md#interval-tuning)."""
     goal = attrs.goal
     samples = attrs.max_nr_accesses
     observed, possible = accesses_seen(targets, samples)
@@ -57,7 +58,7 @@ def tuned_intervals(targets: Sequence[Target], attrs: Attrs) -> Attrs:
 
 
 def rescale(regions: Iterable[Region], old: Attrs, new: Attrs, *, aggregated: bool) -> None:
-    """Carry counts and ages over to new intervals; nothing changes if any interval is 0 (semantics §2.7).
+    """Carry counts and ages over to new intervals; nothing changes if any interval is 0 (docs/damon.md#commits).
 
     `aggregated`: the aggregation is complete. Else the running count is dropped, as in kernel 7.2.
     """

@@ -69,13 +69,14 @@ class SchemesControl(Protocol):
         """Could these be committed? Raises NotSupported, with what to do. From any thread."""
 
     def commit(self, schemes: Sequence[Scheme], patterns_for: PatternsFor | None = None) -> None:
-        """Go on with these schemes (semantics §2.7). All or nothing. Raises NotSupported."""
+        """Go on with these schemes (docs/damon.md#commits). All or nothing. Raises NotSupported."""
 
     def status(self) -> list[SchemeStatus]:
         """How each scheme is doing, with its stats and effective size."""
 
     def walk(self, answer: Answer) -> None:
-        """Have `answer` called with the tried regions of each scheme (semantics §4.9). Raises UsageError when busy."""
+        """Have `answer` called with the tried regions of each scheme
+        (docs/damon.md#tried-regions). Raises UsageError when busy."""
 
 
 TOLD_EVERY_NS = 1_000_000_000

@@ -59,7 +59,7 @@ class Engine(Protocol):
         """Wait for the end, at most `timeout` seconds; True when it came. Raises what made it end, if an error."""
 
     def call(self, request: Callable[[], None]) -> None:
-        """From any thread: have `request` run on the engine's own, soon (semantics §6.5)."""
+        """From any thread: have `request` run on the engine's own, soon (docs/damon.md#requests)."""
 
     def ask(self, request: Callable[[], T]) -> T:
         """From any other thread, while it runs: `call`, and what `request` returns or raises. Raises CannotError."""
@@ -107,7 +107,7 @@ class Worker:
             self.failure = error
 
     def call(self, request: Callable[[], None]) -> None:
-        """From any thread: have `request` run on the engine's own, between two ticks (semantics §6.5)."""
+        """From any thread: have `request` run on the engine's own, between two ticks (docs/damon.md#requests)."""
         self._requests.append(request)
         self.wake()
 

@@ -94,7 +94,7 @@ class Kdamond(Worker):
             raise
 
     def run(self) -> None:
-        """Monitor until stopped or no target is left (semantics §2.2)."""
+        """Monitor until stopped or no target is left (docs/damon.md#iteration)."""
         context = self.context
         watch, schemes = context.watch, context.schemes
         self._schedule = schedule = Schedule(context.attrs, self._clock.now_ns())
@@ -172,7 +172,7 @@ class Kdamond(Worker):
             self._clock.interrupt()
 
     def _needed(self, schemes: Acting) -> bool:
-        """Wait until some scheme is active (semantics §2.2, step 2), serving requests; False when it is over."""
+        """Wait until some scheme is active (docs/damon.md#iteration), serving requests; False when it is over."""
         rested = False
         while wait_us := schemes.wait_us():
             rested = self._resting = True

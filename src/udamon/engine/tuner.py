@@ -30,7 +30,7 @@ class Tuner(Protocol):
 
 
 class IntervalGoalTuner:
-    """The kernel's interval auto-tuning (semantics §2.8): every `goal.aggrs` aggregations."""
+    """The kernel's interval auto-tuning (docs/damon.md#interval-tuning): every `goal.aggrs` aggregations."""
 
     def __init__(self) -> None:
         self._passed = 0

@@ -1,1 +1,1 @@
-"""Ready-made uses of schemes, with the parameters and defaults of DAMON's own modules (semantics §5)."""
+"""Ready-made uses of schemes, with the parameters and defaults of DAMON's own modules (docs/damon.md#modules)."""

@@ -1,4 +1,4 @@
-"""Sorting of the LRU lists: hot memory is moved to their head, cold to their tail (semantics §5.2, DAMON_LRU_SORT)."""
+"""Sorting of the LRU lists: hot memory is moved to their head, cold to their tail (docs/damon.md#damon_lru_sort)."""
 
 from __future__ import annotations
 

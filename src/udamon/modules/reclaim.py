@@ -1,4 +1,4 @@
-"""Proactive reclamation: memory that was not accessed for long is taken out (semantics §5.1, DAMON_RECLAIM)."""
+"""Proactive reclamation: memory that was not accessed for long is taken out (docs/damon.md#damon_reclaim)."""
 
 from __future__ import annotations
 

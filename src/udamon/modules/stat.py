@@ -1,4 +1,5 @@
-"""What DAMON_STAT tells (semantics §5.3): for how long memory lies idle, and how much of it is accessed a second."""
+"""What DAMON_STAT tells (docs/damon.md#damon_stat): for how long memory lies idle, and how much of it is
+accessed a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of the machine that goals and watermarks are about (semantics §4.5.5, §4.6)."""
+"""The numbers of the machine that goals and watermarks are about (docs/damon.md#goals, #watermarks)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The three regions of an address space: heap, mmap area and stack, without the two big gaps (§3.1)."""
+"""The three regions of an address space: heap, mmap area and stack, without the two big gaps
+(docs/damon.md#three-regions)."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class ProcessOperations:
 
 
 class Vaddr(ProcessOperations):
-    """Heap, mmap area and stack of each process, refreshed at every update (semantics §3.1)."""
+    """Heap, mmap area and stack of each process, refreshed at every update (docs/damon.md#three-regions)."""
 
     name = "vaddr"
 

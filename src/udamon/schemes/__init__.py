@@ -1,8 +1,9 @@
 """What to do about it: DAMON's operation schemes (DAMOS) as pure decisions. No system call is made here.
 
-`Schemes` is what the kdamond asks (semantics §4). It is handed an `Actor`, which acts (ops/), and `Metrics`, which
-tell numbers of the machine. One noun a file: pattern, score, quota, goals, watermarks, filters, pieces, tried,
-installed (one scheme at work), passes (the walk over all regions), schemes (all of them).
+`Schemes` is what the kdamond asks (docs/damon.md#apply-pass). It is handed an `Actor`, which acts (ops/),
+and `Metrics`, which tell numbers of the machine. One noun a file: pattern, score, quota, goals, watermarks,
+filters, pieces, tried, installed (one scheme at work), passes (the walk over all regions), schemes (all of
+them).
 """
 
 from udamon.core.scheme import AccessPattern as AccessPattern

@@ -1,4 +1,4 @@
-"""The filters of a scheme configuration (semantics §4.7), by the names of the control files."""
+"""The filters of a scheme configuration (docs/damon.md#filters), by the names of the control files."""
 
 from __future__ import annotations
 

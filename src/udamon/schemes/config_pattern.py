@@ -2,7 +2,7 @@
 
 DAMON counts rates in samples and ages in aggregations. What is written in percent or seconds is turned into those by
 the attributes that hold, and again when they change; parts of a sample or aggregation are dropped, as DAMON's own
-modules do it (semantics §5.1, §5.2).
+modules do it (docs/damon.md#damon_reclaim, #damon_lru_sort).
 """
 
 from __future__ import annotations

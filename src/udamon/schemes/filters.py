@@ -1,4 +1,5 @@
-"""What a scheme leaves alone (semantics §4.7): filters of regions here, and the rules for those of pages in ops.
+"""What a scheme leaves alone (docs/damon.md#filters): filters of regions here, and the rules for those of
+pages in ops.
 
 Filters are asked in their order; the first that applies decides. An address filter that applies to a part of a
 region decides on that part, so the region is cut there.

@@ -1,4 +1,4 @@
-"""What a quota aims at: how far from it the world is, and how much to do about it (semantics §4.5.5)."""
+"""What a quota aims at: how far from it the world is, and how much to do about it (docs/damon.md#goals)."""
 
 from __future__ import annotations
 

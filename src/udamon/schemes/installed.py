@@ -37,7 +37,8 @@ class Installed:
         self.request, self.request_past_pages = action_requests(scheme)
 
     def commit(self, scheme: Scheme) -> None:
-        """Become another scheme, and keep what was charged, the effective size and the stats (semantics §2.7)."""
+        """Become another scheme, and keep what was charged, the effective size and the stats
+        (docs/damon.md#commits)."""
         self.quota.commit(scheme.quotas)
         self.gate.commit(scheme.watermarks)
         self.refused.clear()
@@ -60,7 +61,7 @@ class Installed:
     @property
     def exhausted(self) -> bool:
         """It has looked at as many snapshots as it may. Each target counts as one, and one whose last region was
-        skipped does not count: both as in the kernel (semantics §9.5), whose users know them so."""
+        skipped does not count: both as in the kernel (docs/damon.md#apply-pass), whose users know them so."""
         return 0 < self.scheme.max_nr_snapshots <= self.stats.nr_snapshots
 
     def status(self) -> SchemeStatus:

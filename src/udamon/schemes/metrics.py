@@ -28,7 +28,7 @@ class Metrics(Protocol):
     """
 
     def value(self, goal: Goal) -> int | None:
-        """The number that `goal` is about, in the unit of its metric (semantics §4.5.5).
+        """The number that `goal` is about, in the unit of its metric (docs/damon.md#goals).
 
         The two PSI metrics: the *total* stall time so far, µs. Never asked for user_input and
         node_eligible_mem_bp.

@@ -1,4 +1,5 @@
-"""The apply pass: every region is shown to every scheme that is due (semantics §4.2). Read `ApplyPass.run` first."""
+"""The apply pass: every region is shown to every scheme that is due
+(docs/damon.md#apply-pass). Read `ApplyPass.run` first."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ NOTHING = Applied(0, 0)
 
 
 class Observer(Protocol):
-    """What the kernel's tracepoints tell (semantics §6.4), for who wants every single event. Must be quick."""
+    """What the kernel's tracepoints tell (docs/damon.md#tracepoints), for who wants every single event.
+    Must be quick."""
 
     def before_apply(self, scheme: int, target: Target, region: Region) -> None:
         """damos_before_apply: just before an action. `target.regions` has the number of regions."""
@@ -85,7 +87,7 @@ class ApplyPass:
                     at += 1
 
     def _visit(self, scheme: Installed, position: int, target: Target, at: int) -> None:
-        """Steps 1 to 5 of §4.2 for one region and scheme."""
+        """The steps of docs/damon.md#apply-pass for one region and scheme."""
         region = target.regions[at]
         if scheme.quota.is_set:
             if scheme.quota.full:
@@ -100,7 +102,8 @@ class ApplyPass:
             scheme.stats.nr_snapshots += 1
 
     def _already_charged(self, scheme: Installed, target: Target, at: int) -> bool:
-        """Does the region lie in what earlier windows came through (§4.5.4)? One that does in part is cut there.
+        """Does the region lie in what earlier windows came through
+        (docs/damon.md#charging)? One that does in part is cut there.
 
         At the last region of the target the memory ends. The kernel then skips that region, too, so that with
         windows of one region's size the last one never gets its turn; here it is skipped only as far as it was
@@ -153,8 +156,9 @@ class ApplyPass:
         applied = self._apply(scheme, target, region, past_pages=verdict.past_pages)
         if self._walk is not None:
             self._walk.record(scheme.index, target, region, applied.passed)
-        # Kernel 7.2 charges and counts the size from before a filter's cut (semantics §9.10). Here, as in 6.12, what
-        # was not handed to the operations set is neither charged nor called tried.
+        # Kernel 7.2 charges and counts the size from before a filter's cut
+        # (docs/damon.md#apply-pass). Here, as in 6.12, what was not handed to the operations set is neither
+        # charged nor called tried.
         quota.charge(target, region, size, applied.applied, self._now_ns() - begin_ns)
         if scheme.scheme.action is not Action.STAT:
             region.age = 0
@@ -197,8 +201,8 @@ class ApplyPass:
 
 
 def _count(stats: SchemeStats, size: int, applied: Applied) -> None:
-    # `stat` applies 0 bytes by its nature, so it never counts as applied (semantics §9.6): kept, for its answer is
-    # in sz_tried and sz_ops_filter_passed.
+    # `stat` applies 0 bytes by its nature, so it never counts as applied
+    # (docs/damon.md#actions): kept, for its answer is in sz_tried and sz_ops_filter_passed.
     stats.nr_tried += 1
     stats.sz_tried += size
     stats.nr_applied += applied.applied > 0
@@ -211,7 +215,8 @@ def _count(stats: SchemeStats, size: int, applied: Applied) -> None:
 def matching_by_score(
     scheme: Installed, targets: Sequence[Target], attrs: Attrs, counted: Sizes
 ) -> list[int]:
-    """Bytes of each priority that match the pattern and pass the filters of regions (§4.5.3); `counted` tells which."""
+    """Bytes of each priority that match the pattern and pass the filters of regions
+    (docs/damon.md#effective-size); `counted` tells which."""
     sizes = [0] * (MOST + 1)
     action, weights = scheme.scheme.action, scheme.scheme.quotas.weights
     for position, target in enumerate(targets):

@@ -1,4 +1,4 @@
-"""Which regions a scheme is about (semantics §4.1, §4.2.4)."""
+"""Which regions a scheme is about (docs/damon.md#scheme-fields, #apply-pass)."""
 
 from __future__ import annotations
 

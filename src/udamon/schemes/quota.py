@@ -1,4 +1,4 @@
-"""How much a scheme may do in a charge window, and where it goes on in the next one (semantics §4.5)."""
+"""How much a scheme may do in a charge window, and where it goes on in the next one (docs/damon.md#quotas)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class ChargedQuota:
         self._min_region = min_region
 
     def commit(self, quota: Quota) -> None:
-        """Take new values; what was charged and the effective size stay until the window ends (semantics §2.7)."""
+        """Take new values; what was charged and the effective size stay until the window ends
+        (docs/damon.md#commits)."""
         self.quota = quota
         self.goals.commit(quota.goals)
         self.is_set = self._is_set()
@@ -57,7 +58,7 @@ class ChargedQuota:
     def full(self) -> bool:
         """Nothing more may be done in this window: less than one region is left of the size.
 
-        Less than a page thus makes no tries of size 0 (semantics §9.4), and a first window is limited like all
+        Less than a page thus makes no tries of size 0 (docs/damon.md#quotas), and a first window is limited like all
         others. Beyond the kernel, which only estimates by size: or all of the time was taken.
         """
         if not self.is_set:

@@ -76,11 +76,12 @@ class Schemes:
                     raise NotSupported(f"scheme {index} ({scheme.action}) cannot act here: {why}")
 
     def commit(self, schemes: Sequence[Scheme], patterns_for: PatternsFor | None = None) -> None:
-        """Go on with these schemes (semantics §2.7): by index overwritten, the surplus dropped, others appended.
+        """Go on with these schemes (docs/damon.md#commits): by index overwritten, the surplus dropped,
+        others appended.
 
         What is overwritten keeps its charges, effective size and stats, and is active again whatever its watermarks
         said. All or nothing: raises NotSupported before anything changed, where the kernel ends its kdamond
-        (semantics §9.7).
+        (docs/damon.md#commits).
         """
         self.check(schemes)
         if len(schemes) != len(self.installed):
@@ -102,7 +103,7 @@ class Schemes:
         return [installed.status() for installed in self.installed]
 
     def walk(self, answer: Answer) -> None:
-        """Have `answer` called with the tried regions of one full pass of every scheme (semantics §4.9).
+        """Have `answer` called with the tried regions of one full pass of every scheme (docs/damon.md#tried-regions).
 
         With None when all schemes are held back by watermarks, when there are none or another number of them is
         committed, and at the end. Raises UsageError while another walk is going on.
@@ -140,7 +141,7 @@ class Schemes:
     def apply(
         self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]
     ) -> Sequence[ResetAges]:
-        """One pass of all schemes that are due (semantics §4.2)."""
+        """One pass of all schemes that are due (docs/damon.md#apply-pass)."""
         self._sis = sis
         due = [installed for installed in self.installed if installed.due(sis)]
         if not due:

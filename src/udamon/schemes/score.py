@@ -1,4 +1,4 @@
-"""The priority of a region for an action, 0 to 99 (semantics §4.4): what a quota spends itself on first."""
+"""The priority of a region for an action, 0 to 99 (docs/damon.md#priority): what a quota spends itself on first."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def hotness(nr_accesses: int, age: int, weights: Weights, attrs: Attrs) -> int:
     """0 (long unaccessed) to 99 (long accessed all the time).
 
     As in the kernel, the size weight is accepted and changes nothing, and with no weights at all every region is
-    alike (semantics §9.3): size says nothing about how a byte is used, and a quota without weights is meant to be
-    spent in the order of addresses.
+    alike (docs/damon.md#priority): size says nothing about how a byte is used, and a quota without weights
+    is meant to be spent in the order of addresses.
     """
     frequency = nr_accesses * 100 // attrs.max_nr_accesses
     seconds = age * attrs.aggr_us // 1_000_000

@@ -1,4 +1,4 @@
-"""Which regions schemes tried, told on request: one full apply pass of each (semantics §4.9)."""
+"""Which regions schemes tried, told on request: one full apply pass of each (docs/damon.md#tried-regions)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a scheme rests because there is too much or too little free memory (semantics §4.6)."""
+"""When a scheme rests because there is too much or too little free memory (docs/damon.md#watermarks)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class WatermarkState:
         self.why = ""
 
     def commit(self, watermarks: Watermarks) -> None:
-        """Any commit opens the gate (semantics §9.9): kept, for the next look closes it again before anything is
-        done, as both come before the apply pass."""
+        """Any commit opens the gate (docs/damon.md#commits): kept, for the next look closes it again
+        before anything is done, as both come before the apply pass."""
         self.watermarks = watermarks
         self.active = True
         self.why = ""

@@ -69,7 +69,7 @@ def units(
 
 
 def chosen(index: int, dests: Sequence[Destination]) -> int:
-    """The node for the folio of this index in its mapping: shares by weight, in turn (semantics §4.3)."""
+    """The node for the folio of this index in its mapping: shares by weight, in turn (docs/damon.md#actions)."""
     slot = index % sum(dest.weight for dest in dests)
     for dest in dests:
         if slot < dest.weight:

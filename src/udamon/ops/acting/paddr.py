@@ -7,8 +7,8 @@ said of them (ops/acting/vaddr) holds; a page is only taken if the very frame st
 `left["out of reach"]` counts their bytes. Acting itself reads the entries once more, run by run: 3.4 s of CPU a GiB
 where memory lies scattered in runs of 10 KiB (measured), so a quota is in place.
 
-As in the kernel, pageout rejects pages that were accessed since they were last looked at (semantics §4.3), where
-idle page tracking can tell and no filter says otherwise.
+As in the kernel, pageout rejects pages that were accessed since they were last looked at
+(docs/damon.md#actions), where idle page tracking can tell and no filter says otherwise.
 """
 
 from __future__ import annotations
