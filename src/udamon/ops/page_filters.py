@@ -1,4 +1,4 @@
-"""Page filters (docs/damon.md#filters): which single pages an action may touch, as far as that can be told from outside.
+"""Page filters (docs/damon.md#filters): which single pages an action may touch, as far as told from outside.
 
 | filter        | told by                                                           | costs a page |
 |---------------|-------------------------------------------------------------------|--------------|
