@@ -222,6 +222,21 @@ def test_what_was_not_seen(
         assert (one["holds"], one["why"]) == ({0: True, 1: False, 3: None}[status], why)
 
 
+def test_a_recording_without_its_end(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was cut off could have broken a limit that holds so far."""
+    data = file.read_bytes()
+    path = file.with_name("cut")
+    path.write_bytes(data[:-8])
+    for words, status in (
+        (("--max-wss", "1GiB"), 3), (("--max-wss", "1KiB"), 1), (("--min-snapshots", "20"), 0),
+        (("--min-snapshots", "21"), 3), (("--max-wss", "1GiB", "--allow-damaged"), 0),
+    ):  # fmt: skip
+        assert run(path, *words) == status, words
+        said = capsys.readouterr().out
+        assert "The recording has no end: its recorder still runs" in said
+        assert ("cut has no end" in said) == (status == 3)
+
+
 def test_where_only_writes_were_seen(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Reads could make a working set and rates larger, and cold memory less."""
     path = file.with_name("writes")

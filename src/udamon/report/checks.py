@@ -11,7 +11,7 @@ from udamon.errors import UsageError
 from udamon.model import WRITES_ONLY
 from udamon.report import groups, hot_cold, right_size, wss
 from udamon.report.catalog import Catalog
-from udamon.report.common import coverage
+from udamon.report.common import UNFINISHED, coverage
 from udamon.report.diff import footprint_of
 from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import RecordingSource
@@ -164,8 +164,11 @@ def doubts(source: RecordingSource, *, allow_damaged: bool = False) -> Doubts:
     unseen = None if source.filters.targets else _unseen(coverage(source.recording))
     writes_only = source.recording.metadata.get("sees") == WRITES_ONLY
     damaged = [damage for recording in source.recordings for damage in recording.damaged]
-    if allow_damaged or not damaged:
+    cut = [recording.path.name for recording in source.recordings if recording.truncated]
+    if allow_damaged or not (damaged or cut):
         return Doubts(unseen=unseen, writes_only=writes_only)
+    if not damaged:
+        return Doubts(f"{cut[0]} has no end: {UNFINISHED}", unseen, writes_only)
     more = f", and at {len(damaged) - 1} more places" if len(damaged) > 1 else ""
     return Doubts(
         f"{damaged[0].path.name} is damaged at byte {damaged[0].offset:,}{more}", unseen, writes_only

@@ -11,6 +11,8 @@ from udamon.report.grain import NOTE, grain_of
 from udamon.report.source import RecordingSource
 from udamon.units import format_time
 
+UNFINISHED = "its recorder still runs, or was ended before it closed the file"
+
 
 def common_keys(source: RecordingSource) -> dict[str, Any]:
     """Keys of every document.
@@ -50,6 +52,8 @@ def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
             "In-kernel DAMON watched physical memory beside this, or may have: "
             "files and shared memory are upper bounds."
         )
+    if recording.truncated:
+        lines.append(f"The recording has no end: {UNFINISHED}.")
     if not told and (text := line(coverage(recording))):
         lines.append(text)
     if source.warmup_ns:
