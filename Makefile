@@ -2,7 +2,7 @@
 # The work is in scripts/: this file only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench guest-test guest-test-all guest-shell guest-kernel setup clean
+.PHONY: help demo test test-all lint docs bench guest-test guest-test-all guest-shell guest-kernel setup clean
 PYTHON ?= python3
 export PYTHON
 
@@ -21,11 +21,15 @@ test-all: ## all there is: slow tests, long property runs, every kernel and inte
 	@scripts/setup dev browser
 	@.venv/bin/python -m scripts.check --all
 
-lint: ## ruff and mypy alone
+lint: ## ruff, mypy, gcc's analyser, the changelog and the site alone
 	@scripts/setup dev
-	@.venv/bin/python -m scripts.check lint types
+	@.venv/bin/python -m scripts.check lint types docs
 
-bench: ## the figures in README.md and docs/
+docs: ## these documents as a site, without a network
+	@scripts/setup docs
+	@.venv/bin/python -m scripts.check docs
+
+bench: ## the figures in docs/
 	@scripts/setup dev
 	@.venv/bin/python -m bench
 
@@ -48,6 +52,6 @@ setup: ## only make .venv with everything for development
 	@scripts/setup dev
 
 clean: ## remove what the targets above made here (kernels built for the guest are kept in ~/.cache/udamon)
-	rm -rf .venv .work build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .work build dist docs/generated src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests bench scripts -name __pycache__ -prune -exec rm -rf {} +
 	find src -name '*.so' -delete

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts import content, interpreters, lanes, passed, sanitizers, wheel
+from scripts import analysis, changelog, content, interpreters, lanes, passed, sanitizers, wheel
 from scripts.guest import suite
 from scripts.stages import ROOT, WORK, Counts, Failed, Result, Skipped, current, perform, pytest, run
 
@@ -35,11 +35,22 @@ CI_MAY_LACK = {"newer-pythons"}
 def lint() -> Counts:
     run([PYTHON, "-m", "ruff", "check", "."], "ruff check")
     run([PYTHON, "-m", "ruff", "format", "--check", "."], "ruff format")
+    analysis.check()
+    print(changelog.check())
     return Counts()
 
 
 def types() -> Counts:
     run([PYTHON, "-m", "mypy", "--cache-dir", WORK / "mypy"], "mypy")
+    return Counts()
+
+
+def docs() -> Counts:
+    """The site; a link or section that is not there is an error."""
+    site = WORK / "site"
+    strict = ["-q", "-W", "--keep-going"]
+    run([PYTHON, "-m", "sphinx", *strict, "-b", "html", "-c", ROOT / "docs" / "site", ROOT, site], "sphinx")
+    print(f"file://{site}/docs/index.html")
     return Counts()
 
 
@@ -77,6 +88,7 @@ TESTS = ["tests/unit", "tests/property", "tests/integration", "tests/fuzz"]
 STAGES: dict[str, Callable[[], Counts]] = {
     "lint": lint,
     "types": types,
+    "docs": docs,
     "wheel": built_wheel,
     "sanitizers": sanitized,
     "newer-pythons": newer,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from scripts import reference
 from tests.imports import ROOT
+from udamon.cli.main import COMMANDS
 
 CITATION = re.compile(r"(?<![\w/.])((?:docs/[\w./-]+|DESIGN|README|CONTRIBUTING|CHANGELOG)\.md)(#[\w-]+)?")
 """A page of this repository in a comment, with or without a section."""
@@ -26,7 +29,8 @@ def sources() -> list[Path]:
 
 
 def pages() -> list[Path]:
-    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+    found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    return sorted(path for path in found if path.parent.name != "generated")  # what `make docs` makes
 
 
 def anchors(page: Path) -> set[str]:
@@ -110,6 +114,22 @@ def test_links_lead_somewhere(page: Path) -> None:
 )
 def test_the_search_itself(text: str, wrong: list[str]) -> None:
     assert list(wrong_citations(text)) == wrong
+
+
+def test_every_flag_is_explained() -> None:
+    """In some page, beside the list that is made from the parsers."""
+    text = "\n".join(page.read_text() for page in pages())
+    flags = {
+        (parser.prog, name)
+        for command in COMMANDS
+        for parser in reference.parsers(reference.parser_of(command))
+        for action in parser._actions
+        if action.help != argparse.SUPPRESS
+        for name in action.option_strings
+        if name.startswith("--")
+    }
+    lost = [each for each in sorted(flags) if not re.search(rf"{each[1]}(?![\w-])", text)]
+    assert not lost, f"no page has these flags: {lost}"
 
 
 def test_every_page_can_be_found() -> None:

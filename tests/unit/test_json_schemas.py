@@ -1,0 +1,147 @@
+"""What the commands print as JSON is what docs/schemas describes: real documents of real runs, key by key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.imports import ROOT
+from udamon.cli.main import main
+
+jsonschema = pytest.importorskip("jsonschema", reason="the extra `test` is not installed")
+referencing = pytest.importorskip("referencing", reason="the extra `test` is not installed")
+
+SCHEMAS = ROOT / "docs" / "schemas"
+REPORTS: list[tuple[str, tuple[str, ...]]] = [
+    ("report-wss", ("wss",)), ("report-wss", ("wss", "--over-time")), ("report-wss", ("wss", "--by", "mapping")),
+    ("report-wss", ("footprint",)), ("report-wss", ("footprint", "--by", "mapping", "--over-time")),
+    ("report-nr-regions", ("nr-regions", "--over-time")), ("report-heatmap", ("heatmap", "--resol", "4x5")),
+    ("report-access", ("access",)), ("report-access-groups", ("access", "--by", "mapping")),
+    ("report-access-groups", ("access", "--by", "process")),
+    ("report-access-style", ("access", "--style", "temperature-sz-hist")),
+    ("report-access-style", ("access", "--style", "recency-percentiles")),
+    ("report-mappings", ("mappings",)), ("report-right-size", ("right-size",)), ("report-phases", ("phases",)),
+    ("report-times", ("times", "--every")), ("report-info", ("info",)), ("report-holistic", ("holistic",)),
+    *(("report-parts", (kind, "--by", "process")) for kind in ("heatmap", "mappings", "phases", "times", "holistic")),
+    ("report-parts", ("right-size", "--by", "mapping")),
+    ("report-parts", ("heatmap", "--by", "mapping", "--by-top", "2")),
+]  # fmt: skip
+
+
+def closed(schema: Any) -> Any:
+    """The schema without room for keys that it does not name: a document may have more, a test wants to know."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: closed(value) for key, value in schema.items()}
+    if "properties" in found and "type" in found and isinstance(found["properties"], dict):
+        found.setdefault("additionalProperties", False)
+    return found
+
+
+def resources() -> Iterator[tuple[str, Any]]:
+    for path in SCHEMAS.glob("*.json"):
+        yield path.name, referencing.Resource.from_contents(closed(json.loads(path.read_text())))
+
+
+def check(name: str, document: Any) -> None:
+    """Fails where `document` is not as the schema of this name says, or has a key that it does not name."""
+    registry = referencing.Registry().with_resources(resources())
+    schema = registry.contents(f"{name}.json")
+    errors = list(jsonschema.Draft202012Validator(schema, registry=registry).iter_errors(document))
+    assert not errors, "\n".join(f"{error.json_path}: {error.message[:300]}" for error in errors)
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str | Path, statuses: tuple[int, ...] = (0,)) -> Any:
+    """The document that a command prints."""
+    capsys.readouterr()
+    assert main([str(word) for word in words]) in statuses
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(scope="module", params=["simulated", "a process and its child"])
+def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Without names of memory, and with names and memory that is shared."""
+    file = tmp_path_factory.mktemp("recording") / "a.udamon"
+    how = ["--sim", "demo", "--aggr", "50ms", "--duration", "2s"]
+    command: list[str] = []
+    if request.param != "simulated":
+        how = ["--via", "refs", "--aggr", "100ms", "--children"]
+        command = ["--", "sh", "-c", "sleep 2.5 & sleep 2.5; wait"]
+    status = main(["record", *how, "-o", str(file), "-q", *command])
+    if status != 0 and command:
+        pytest.skip("refs cannot be used here")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), REPORTS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else value
+)
+def test_reports(
+    recording: Path, name: str, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+    document = told(capsys, "report", words[0], recording, "--json", *words[1:])
+    assert "sees" in document
+    check(name, document)
+
+
+def test_diff_and_check(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+    check("report-diff", told(capsys, "report", "diff", recording, recording, "--json"))
+    limits = ("--max-wss", "1GiB", "--min-snapshots", "1", "--max-cold-share", "50%", "--cold-age", "1s")
+    check("check", told(capsys, "check", recording, *limits, "--json", statuses=(0, 1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("doctor", ("doctor",)),
+        ("stat", ("stat", "--sim", "demo", "--duration", "1s", "-q")),
+        ("acting", ("schemes", "--sim", "demo", "--action", "pageout", "--duration", "1s", "-q")),
+        (
+            "acting",
+            ("schemes", "--sim", "demo", "--action", "pageout", "--all", "--apply", "--duration", "1s", "-q"),
+        ),
+        ("acting", ("schemes", "--sim", "demo", "--action", "stat", "--duration", "1s", "-q")),
+        ("acting", ("reclaim", "--sim", "demo", "--min-age", "500ms", "--duration", "1s", "-q")),
+        ("acting", ("lru-sort", "--sim", "demo", "--cold-only", "--duration", "1s", "-q")),
+        ("eval", ("eval", "one", "--duration", "0.5")),
+        ("eval", ("eval", "one", "--policy", "damon,adaptive", "--duration", "0.5")),
+        ("eval-truth", ("eval", "demo", "--truth-only")),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
+)
+def test_other_commands(name: str, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    check(name, told(capsys, *words, "--json"))
+
+
+def test_the_log_of_a_workload(tmp_path: Path) -> None:
+    log = tmp_path / "truth"
+    assert main(["workload", "tiny", "--truth", str(log), "--duration", "100ms", "--quiet"]) == 0
+    for line in log.read_text().splitlines():
+        check("workload-truth", json.loads(line))
+
+
+def test_every_schema_is_tried_and_described() -> None:
+    """A new file needs a document in this test, and a row in docs/schemas/README.md."""
+    there = {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
+    tried = {name for name, _ in REPORTS} | {"report-diff", "check", "workload-truth"}
+    tried |= {"doctor", "stat", "acting", "eval", "eval-truth"}
+    assert there == tried
+    text = (SCHEMAS / "README.md").read_text()
+    assert [name for name in sorted(there) if f"({name}.json)" not in text] == []
+    for path in SCHEMAS.glob("*.json"):
+        jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("spoil", [{"auto": 3}, {"more": 1}, {"locks": [{}]}])
+def test_a_wrong_document_is_noticed(spoil: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    document = told(capsys, "doctor", "--json")
+    with pytest.raises(AssertionError, match=r"\$"):
+        check("doctor", document | spoil)
