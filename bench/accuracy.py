@@ -9,8 +9,8 @@ from bench.figures import Figure
 from bench.runs import Lab, Run
 from bench.shapes import SHAPES
 from udamon.core.policies import POLICIES
-from udamon.evaluate.compare import at
-from udamon.evaluate.run import UNBUDGETED, Evaluation
+from udamon.evaluation.compare import at
+from udamon.evaluation.run import UNBUDGETED, Evaluation
 
 MOMENTS = (0.5, 1, 2, 5, 10)
 SEEDS = range(1, 6)

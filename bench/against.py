@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from udamon.evaluate.score import HOT, agreement
+from udamon.evaluation.score import HOT, agreement
 from udamon.model import Range, Snapshot
 from udamon.record.reader import Recording
 

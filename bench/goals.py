@@ -21,10 +21,10 @@ from typing import NamedTuple
 from bench.figures import Figure
 from bench.runs import ATTRS, Lab, Run, configure
 from udamon.core.policies import POLICIES
-from udamon.evaluate.compare import Spread, at, level_of, mean_f1, reached, settled_checks, spread
-from udamon.evaluate.run import Evaluation
-from udamon.evaluate.statistics import percentile
-from udamon.evaluate.table import cell as cell_of
+from udamon.evaluation.compare import Spread, at, level_of, mean_f1, reached, settled_checks, spread
+from udamon.evaluation.run import Evaluation
+from udamon.evaluation.statistics import percentile
+from udamon.evaluation.table import cell as cell_of
 
 KERNEL, OURS = "damon", "adaptive"
 SEEDS = (1, 2, 3, 4, 5)

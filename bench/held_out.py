@@ -19,7 +19,7 @@ from random import Random
 from typing import NamedTuple
 
 from bench.make_shapes import SECOND, TOTAL
-from udamon.evaluate.score import HOT
+from udamon.evaluation.score import HOT
 from udamon.model import PAGE_SIZE
 from udamon.units import GIB, KIB, MIB, format_size
 from udamon.workload.layout import place

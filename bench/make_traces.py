@@ -28,7 +28,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from udamon.evaluate.score import HOT
+from udamon.evaluation.score import HOT
 from udamon.model import PAGE_SIZE
 from udamon.units import MIB, format_size
 from udamon.workload.spec import Pattern, Workload, WorkloadPhase, WorkRegion, format_workload

@@ -21,9 +21,9 @@ from bench.figures import Figure, as_text
 from bench.runs import Lab, Run, configure
 from bench.shapes import HELD_OUT
 from udamon.core.adaptive import Parameters
-from udamon.evaluate.compare import mean_f1
-from udamon.evaluate.run import Evaluation
-from udamon.evaluate.table import cell
+from udamon.evaluation.compare import mean_f1
+from udamon.evaluation.run import Evaluation
+from udamon.evaluation.table import cell
 
 SEEDS = (1, 2, 3)
 SECONDS = 12

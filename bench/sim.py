@@ -7,7 +7,7 @@ import time
 from bench.figures import Figure, Sample
 from bench.shapes import SHAPES, simulated, truth_of
 from udamon.core.attrs import Attrs
-from udamon.evaluate.run import evaluate
+from udamon.evaluation.run import evaluate
 
 AGGREGATIONS, RUNS = 200, 3
 

@@ -20,10 +20,10 @@ from bench import held_out
 from bench.figures import Figure, as_text
 from bench.runs import Lab, Run, configure
 from bench.shapes import HELD_OUT
-from udamon.evaluate.compare import mean_f1
-from udamon.evaluate.run import UNBUDGETED, Evaluation
-from udamon.evaluate.statistics import percentile
-from udamon.evaluate.table import cell
+from udamon.evaluation.compare import mean_f1
+from udamon.evaluation.run import UNBUDGETED, Evaluation
+from udamon.evaluation.statistics import percentile
+from udamon.evaluation.table import cell
 from udamon.workload.config import load
 from udamon.workload.shapes import find, traces
 

@@ -8,17 +8,14 @@
             ...
         recording.check(max_wss="2GiB", level="p90")
 
-How it is looked is always said by the test (`via`): refs works for every user, idle needs root. The recorder is a
-process of its own, `udamon record`; it watches the whole process, so what other tests left behind counts too.
+How it is looked is always said by the test (`via`): refs works for every user, idle needs root. No process is started:
+a udamon.Monitor runs on threads beside the test. It watches the whole process, so what other tests left behind counts
+too, and so do the monitor and pytest themselves.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,12 +24,11 @@ from typing import Any
 
 import pytest
 
-from udamon.errors import CannotError, UsageError
+from udamon.errors import UsageError
 from udamon.text import lines
+from udamon.units import parse_time_us
 
 VIAS = ("refs", "idle")
-PATIENCE = 30.0
-"""Seconds for the recorder to start and to end."""
 
 MARKER = (
     "udamon(via, **limits): record this test's process via refs or idle while it runs, and fail it when a limit "
@@ -71,7 +67,7 @@ class Recorded:
             raise AssertionError(lines([f"udamon check of {self.path}:", checks.render(found)]))
 
 
-class TestMonitor:
+class Fixture:
     """What the fixture `udamon` is: records processes while a block runs."""
 
     def __init__(self, directory: Path) -> None:
@@ -84,44 +80,24 @@ class TestMonitor:
     ) -> Iterator[Recorded]:
         """Record a process (the test's own by default) while the block runs, `via` refs or idle.
 
-        Raises UsageError for another `via`, CannotError with the recorder's own sentence when it fails.
+        Raises UsageError for another `via`, and UdamonError for a process that cannot be watched.
         """
+        from udamon.api.monitor import Monitor
+        from udamon.assembly.spec import MonitorSpec
+
         if via not in VIAS:
             raise UsageError(f"via {via!r} is not for tests; give one of {' or '.join(VIAS)}.")
         self._count += 1
         path = self._directory / f"{self._count}.udamon"
-        words = [sys.executable, "-m", "udamon", "record", "-p", str(pid or os.getpid()), "--via", via]
-        words += ["--sample", sample, "--aggr", aggr, "-o", str(path)]
-        recorder = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        try:
-            _wait_until_it_watches(recorder, path)
+        spec = MonitorSpec(
+            pids=(os.getpid() if pid is None else pid,),
+            via=via,
+            sample=parse_time_us(sample) / 1e6,
+            aggr=parse_time_us(aggr) / 1e6,
+        )
+        with Monitor(spec) as monitor:
+            monitor.record(path)
             yield Recorded(path)
-            recorder.send_signal(signal.SIGINT)
-            _, said = recorder.communicate(timeout=PATIENCE)
-            if recorder.returncode not in (0, 130):
-                raise CannotError(f"the recorder failed: {said.strip()}")
-        finally:
-            if recorder.poll() is None:
-                recorder.kill()
-                recorder.communicate()
-
-
-def _wait_until_it_watches(recorder: subprocess.Popen[str], path: Path) -> None:
-    """Until the first snapshot or event is in the file: what the test does from now on is seen."""
-    from udamon.record.limits import DEFAULT
-    from udamon.record.messages import OpenFile
-
-    deadline = time.monotonic() + PATIENCE
-    while recorder.poll() is None:
-        if path.exists() and OpenFile(path, DEFAULT).messages:
-            return
-        if time.monotonic() > deadline:
-            raise CannotError(
-                f"the recorder did not begin within {PATIENCE:.0f} s; record by hand to see why."
-            )
-        time.sleep(0.01)
-    _, said = recorder.communicate()
-    raise CannotError(f"the recorder failed: {said.strip()}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -129,9 +105,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def udamon(tmp_path_factory: pytest.TempPathFactory) -> TestMonitor:
+def udamon(tmp_path_factory: pytest.TempPathFactory) -> Fixture:
     """Records processes while a block of the test runs; see udamon.pytest_plugin."""
-    return TestMonitor(tmp_path_factory.mktemp("udamon"))
+    return Fixture(tmp_path_factory.mktemp("udamon"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -146,7 +122,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         raise UsageError('the marker udamon needs how to look, via="refs" or via="idle", and only keywords.')
     how = {name: options.pop(name) for name in ("via", "pid", "sample", "aggr") if name in options}
     factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
-    with TestMonitor(factory.mktemp("udamon")).record(**how) as recorded:
+    with Fixture(factory.mktemp("udamon")).record(**how) as recorded:
         result = yield
     recorded.check(**options)
     return result

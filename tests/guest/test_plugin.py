@@ -16,14 +16,13 @@ pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.needs("root", "idle_bit
 
 
 @pytest.mark.guest_long
-def test_recorded_via_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_via_idle(tmp_path: Path) -> None:
     """32 MiB that are touched all the time, 64 MiB that were touched once, before it was looked."""
-    monkeypatch.setattr(pytest_plugin, "PATIENCE", 120.0)  # emulated, a Python takes seconds to start
     with memory() as program:
         program.map("hot", 32 * MIB)
         program.map("cold", 64 * MIB)
         program.tell("touch", "hot")
-        monitor = pytest_plugin.TestMonitor(tmp_path)
+        monitor = pytest_plugin.Fixture(tmp_path)
         with monitor.record(via="idle", pid=program.pid, sample="200ms", aggr="4s") as recording:
             time.sleep(20)
         recording.check(min_wss="24MiB", max_wss="64MiB", level="max", min_snapshots=2)

@@ -24,7 +24,7 @@ from udamon.cli import main as udamon_main
 from udamon.cli import monitor, record, workload
 from udamon.engine import kdamond, resident, tuner, watch
 from udamon.errors import RecordingError
-from udamon.evaluate.statistics import percentile
+from udamon.evaluation.statistics import percentile
 from udamon.model import Snapshot
 from udamon.ops import refs, residency, vaddr
 from udamon.record.reader import Recording

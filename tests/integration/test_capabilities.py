@@ -15,7 +15,6 @@ import pytest
 from tests.capabilities import _address_of
 from tests.integration.privileged import as_user_with, become
 from tests.integration.programs import MIB, forked, in_child
-from udamon.cli import doctor
 from udamon.core.scheme import Action, ActionRequest, Filter, FilterType
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
@@ -24,6 +23,7 @@ from udamon.linux.procfs import read_stat
 from udamon.linux.roots import Roots
 from udamon.model import Range
 from udamon.ops.acting.vaddr import VaddrActor
+from udamon.ops.examine import examine
 from udamon.ops.refs import Refs
 from udamon.ops.softdirty import SoftDirty
 
@@ -169,7 +169,7 @@ def test_doctor_tells_the_truth_about_actions(
     capabilities: tuple[str, ...], usable: bool, words: str
 ) -> None:
     def check() -> None:
-        found = doctor.examine(Roots()).actions["cold"]
+        found = examine(Roots()).actions["cold"]
         assert found.usable is usable
         assert words in f"{found.why} {found.fix}"
 

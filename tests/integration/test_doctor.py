@@ -14,6 +14,7 @@ from tests.integration.programs import as_nobody
 from tests.unit.test_linux_fake import FakeProc
 from udamon.cli import doctor
 from udamon.linux.roots import Roots
+from udamon.ops.examine import examine
 from udamon.ops.lock import take_lock
 
 
@@ -69,7 +70,7 @@ def test_colour_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_machine_with_nothing(tmp_path: Path) -> None:
     """Neither /proc nor /sys: everything is said to be missing, nothing breaks."""
-    found = doctor.examine(Roots(tmp_path / "proc", tmp_path / "sys", (tmp_path / "locks",)))
+    found = examine(Roots(tmp_path / "proc", tmp_path / "sys", (tmp_path / "locks",)))
     assert found.auto is None
     assert [name for name, usable in found.primitives.items() if usable.usable] == ["sim"]
     assert "auto finds nothing to use here" in "\n".join(doctor.lines(found, colour=False))
@@ -82,7 +83,7 @@ def test_conflicts_are_named(tmp_path: Path) -> None:
     (fake.root / "self/mounts").write_text(f"proc {fake.root} proc rw,hidepid=2 0 0\n")
     roots = Roots(fake.root, tmp_path / "sys", (tmp_path / "locks",))
     lock = take_lock("5-9", "process 5", roots)
-    found = doctor.examine(roots)
+    found = examine(roots)
     lock.release()
     text = "\n".join(doctor.lines(found, colour=True))
     assert "Target 5-9 is already watched by another monitor" in text
@@ -96,7 +97,7 @@ def test_as_an_ordinary_user() -> None:
     """It works, says what root would add, and refs is usable on one's own processes."""
 
     def check() -> None:
-        found = doctor.examine(Roots())
+        found = examine(Roots())
         assert "your own processes" in found.primitives["refs"].why or not found.primitives["refs"].usable
         assert "CAP_SYS_NICE" in found.actions["cold"].why or not found.actions["cold"].offered
 

@@ -101,4 +101,4 @@ def test_no_process(udamon) -> None:
     result.stdout.fnmatch_lines(['*needs how to look, via="refs"*'])
     result.stdout.fnmatch_lines(["*'auto' is not for tests*"])
     result.stdout.fnmatch_lines(["*the limits are the flags of udamon check*"])
-    result.stdout.fnmatch_lines(["*the recorder failed: udamon:*"])
+    result.stdout.fnmatch_lines(["*TargetGone: there is no process *"])

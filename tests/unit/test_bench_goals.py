@@ -14,7 +14,7 @@ from bench.goals import GROUPS, NEVER, Pair, least, most
 from bench.runs import Lab, Run
 from tests.unit.test_evaluate_compare import evaluation
 from udamon.core.adaptive import Parameters
-from udamon.evaluate.run import Evaluation
+from udamon.evaluation.run import Evaluation
 
 
 class Canned(Lab):

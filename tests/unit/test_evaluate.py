@@ -7,12 +7,12 @@ from array import array
 import pytest
 
 from udamon.core.attrs import Attrs
-from udamon.evaluate.ages import NoticedChanges, TrueAges
-from udamon.evaluate.compare import at
-from udamon.evaluate.run import evaluate
-from udamon.evaluate.score import score
-from udamon.evaluate.statistics import percentile
-from udamon.evaluate.summary import document
+from udamon.evaluation.ages import Moved, TrueAges
+from udamon.evaluation.compare import at
+from udamon.evaluation.run import evaluate
+from udamon.evaluation.score import score
+from udamon.evaluation.statistics import percentile
+from udamon.evaluation.summary import document
 from udamon.model import Snapshot
 from udamon.workload.config import parse
 from udamon.workload.layout import place
@@ -79,8 +79,8 @@ def test_bytes_that_moved_are_looked_at_a_second_later() -> None:
         now = snapshot((0, 40, 20), (40, 100, 0), seq=seq)
         now.ages[0], now.ages[1] = 10, 11  # 1.1 and 1.2 s, the aggregation in which they began included
         found.append(ages.moved(now))
-    assert {seq: moved for seq, moved in enumerate(found) if moved.bytes} == {19: NoticedChanges(60, 40)}
-    assert sum(found, NoticedChanges()).reset_share == pytest.approx(2 / 3)
+    assert {seq: moved for seq, moved in enumerate(found) if moved.bytes} == {19: Moved(60, 40)}
+    assert sum(found, Moved()).reset_share == pytest.approx(2 / 3)
 
 
 def test_bytes_that_moved_again_are_looked_at_after_the_last_time() -> None:
@@ -93,8 +93,8 @@ def test_bytes_that_moved_again_are_looked_at_after_the_last_time() -> None:
         moved = ages.moved(snapshot((0, 100, 0), seq=seq))
         if moved.bytes:
             found[seq] = moved
-    assert found == {19: NoticedChanges(40, 40), 24: NoticedChanges(20, 20)}
-    assert NoticedChanges().reset_share is None
+    assert found == {19: Moved(40, 40), 24: Moved(20, 20)}
+    assert Moved().reset_share is None
 
 
 @pytest.mark.parametrize(("percent", "value"), [(0, 1), (25, 1.75), (50, 2.5), (100, 4)])

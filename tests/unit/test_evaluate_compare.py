@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from udamon.core.attrs import Attrs
-from udamon.evaluate.compare import at, f1_after, level_of, mean_f1, reached, settled_checks, spread
-from udamon.evaluate.run import Evaluation, Scored
-from udamon.evaluate.score import Score
+from udamon.evaluation.compare import at, f1_after, level_of, mean_f1, reached, settled_checks, spread
+from udamon.evaluation.run import Evaluation, Scored
+from udamon.evaluation.score import Score
 
 
 def evaluation(*points: tuple[float, int, float]) -> Evaluation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from udamon.core.attrs import Attrs, IntervalsGoal
-from udamon.evaluate.run import evaluate
+from udamon.evaluation.run import evaluate
 from udamon.workload.config import parse
 from udamon.workload.layout import place
 from udamon.workload.truth import Truth

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.test_evaluate_compare import evaluation
 from udamon.cli import eval as command
 from udamon.errors import UsageError
-from udamon.evaluate.run import Evaluation
-from udamon.evaluate.table import cell, columns_of, count, share, table, two_digits
+from udamon.evaluation.run import Evaluation
+from udamon.evaluation.table import cell, columns_of, count, share, table, two_digits
 
 CONFIG = """hot, 16M
 cold, 240M

@@ -36,6 +36,7 @@ from udamon.live.state import LiveState
 from udamon.model import Event
 from udamon.modules.dry_run import PassWatch
 from udamon.ops.available import Usable
+from udamon.ops.examine import Findings
 from udamon.record.reader import Recording
 
 HARMLESS = tuple(f"name{at}" for at in range(len(BITS)))
@@ -218,10 +219,10 @@ def test_sentences(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -
         assert not bad_characters(said.err), said.err
 
 
-def findings(name: str) -> doctor.Findings:
+def findings(name: str) -> Findings:
     usable = Usable(False, name, name, True)
     kernel = KernelDamon(True, (name,), (name, name))
-    return doctor.Findings(name, {name: usable}, {name: usable}, kernel, {name: name}, (name,), None)
+    return Findings(name, {name: usable}, {name: usable}, kernel, {name: name}, (name,), None)
 
 
 @settings(max_examples=30)

@@ -18,12 +18,14 @@ LAYERS: list[tuple[set[str], str]] = [
     # From the top down. A room may import what stands below its row, and itself; not its neighbours.
     ({"__main__"}, "python -m udamon"),
     ({"cli", "pytest_plugin"}, "commands: parse, call, print; the same from a test"),
+    ({"api"}, "the library: what `from udamon import …` gives"),
     ({"live"}, "the live view: it lays memory out as reports do"),
     ({"report", "metrics", "control", "agent"}, "clients of snapshots and recordings"),
     ({"record"}, "writer, reader, converters"),
-    ({"evaluate"}, "accuracy and cost against the known truth"),
+    ({"evaluation"}, "accuracy and cost against the known truth"),
     ({"modules"}, "reclaim, lru_sort, stat: schemes with good defaults"),
     ({"schemes"}, "what to do about it: pure decisions"),
+    ({"assembly"}, "from a specification to a monitor that is ready to run"),
     ({"engine"}, "the kdamond loop, and the engine that drives in-kernel DAMON"),
     ({"ops"}, "where memory is, and whether it was touched"),
     ({"workload"}, "workloads with a known truth: really run, or simulated by ops"),
@@ -35,7 +37,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"units"}, "how people write sizes and times"),
     ({"errors"}, "what udamon raises on purpose"),
     ({"text"}, "whatever comes from outside, as text that a terminal shows and does not obey"),
-    ({"__init__"}, "the version"),
+    ({"__init__"}, "the version, and the names of the library, which are imported when they are used"),
 ]
 
 CORE_MAY_NOT_IMPORT = {
@@ -90,6 +92,8 @@ def room_of_module(module: str) -> str | None:
 
 
 def points_up(imported: Import) -> bool:
+    if imported.path == SOURCE / "__init__.py" and imported.nested:
+        return False  # for type checkers, and when a name of the library is used
     here, there = room_of(imported.path), room_of_module(imported.module)
     return there is not None and there != here and rank_of(there) >= rank_of(here)
 

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from udamon.cli import live
+from udamon.assembly.spec import given
+from udamon.cli import live, monitor
 from udamon.cli.main import main
 from udamon.engine.kdamond import Kdamond
 from udamon.errors import MissingExtra, UsageError
@@ -53,17 +54,19 @@ def test_without_textual(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("watch_request", "aggr", "overhead", "pid"),
     [
-        (WatchRequest(), None, "2%", None),
-        (WatchRequest(aggr="1s"), "1s", None, None),
-        (WatchRequest(overhead="3%"), None, "3%", None),
-        (WatchRequest(pid=7, aggr="1s"), "1s", None, ["7"]),
+        (WatchRequest(), None, 0.02, ()),
+        (WatchRequest(aggr="1s"), 1.0, None, ()),
+        (WatchRequest(overhead="3%"), None, 0.03, ()),
+        (WatchRequest(pid=7, aggr="1s"), 1.0, None, (7,)),
     ],
 )
 def test_wishes_replace_what_the_command_line_says(
-    watch_request: WatchRequest, aggr: str | None, overhead: str | None, pid: list[str] | None
+    watch_request: WatchRequest, aggr: float | None, overhead: float | None, pid: tuple[int, ...]
 ) -> None:
-    wanted = live._as_wished(args_of("--overhead", "2%"), watch_request)
-    assert (wanted.aggr, wanted.overhead, wanted.sample, wanted.pid) == (aggr, overhead, None, pid)
+    spec, options = live._as_wished(*monitor.spec_of(args_of("--overhead", "2%")), watch_request)
+    assert (given(spec.sample), given(spec.aggr)) == (False, aggr is not None)
+    assert (spec.aggr, spec.overhead, spec.pids) == (aggr or 0.1, overhead, pid)
+    assert not options.goal.aggrs
 
 
 def test_the_screen_is_not_paid_from_the_budget() -> None:

@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from udamon import console
+from udamon.assembly.build import Built
+from udamon.assembly.child import Child
+from udamon.assembly.follow import follow
 from udamon.cli import acting_flags, acting_report, monitor
 from udamon.cli.acting_report import ActingReport
-from udamon.cli.child import Child
 from udamon.cli.half_used import HalfUsed
-from udamon.cli.monitor import Monitor
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
 from udamon.cli.rereading import Rereading
-from udamon.cli.running import follow, parse_duration, require_windows, run_watching, signals
+from udamon.cli.running import parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Action, SchemeStatus
@@ -28,11 +29,11 @@ from udamon.linux import features
 from udamon.linux.cgroup import find_cgroup
 from udamon.model import grain
 from udamon.modules.action_backends import ActionBackend, hands_for
-from udamon.modules.work import AnyWork, Work, patterns_for, schemes_for_kernel
+from udamon.modules.start import start_work
+from udamon.modules.work import AnyWork, patterns_for, schemes_for_kernel
 from udamon.ops.coverage import line as line_of
 from udamon.schemes.config_pattern import WantedScheme
 from udamon.schemes.filters import action_requests
-from udamon.schemes.governor import PressureLimits
 from udamon.text import lines
 
 
@@ -53,7 +54,7 @@ class Job:
 
 
 def run(args: argparse.Namespace, job: Job) -> int:
-    """Monitor and act until the target, the duration or the user ends it; passes a COMMAND's status on."""
+    """Built and act until the target, the duration or the user ends it; passes a COMMAND's status on."""
     check(args)
     monitor.validate(args)
     acting_flags.exclusions(args)
@@ -198,25 +199,21 @@ class _Session:
             console.err(lines(filter(None, text)))
 
 
-def _work(args: argparse.Namespace, job: Job, built: Monitor, wanted: Sequence[WantedScheme]) -> AnyWork:
-    from udamon.engine.kdamond import Kdamond
-    from udamon.engine.kernel import KernelEngine
-
-    engine = built.engine
-    # What this machine suffers says nothing of a simulated target.
-    limits = PressureLimits(None, None) if job.dry or args.sim is not None else acting_flags.limits(args)
-    cgroups = {} if args.cgroup is None else {f"cgroup {args.cgroup}": find_cgroup(args.cgroup)}
-    if isinstance(engine, KernelEngine):
-        from udamon.modules.kernel_work import KernelWork
-
-        if getattr(args, "include", ""):
-            raise UsageError("with --via kernel the kernel chooses the pages; leave --include out.")
-        return KernelWork(engine, wanted, dry=job.dry, limits=limits, cgroups=cgroups)
-    assert isinstance(engine, Kdamond)
-    return Work(engine, wanted, _backend(args, job, built), limits=limits, cgroups=cgroups)
+def _work(args: argparse.Namespace, job: Job, built: Built, wanted: Sequence[WantedScheme]) -> AnyWork:
+    include: str = getattr(args, "include", "")
+    if include and built.via == "kernel":
+        raise UsageError("with --via kernel the kernel chooses the pages; leave --include out.")
+    return start_work(
+        built,
+        wanted,
+        lambda: _backend(args, job, built),
+        dry=job.dry,
+        limits=acting_flags.limits(args),
+        cgroups={} if args.cgroup is None else {f"cgroup {args.cgroup}": find_cgroup(args.cgroup)},
+    )
 
 
-def _backend(args: argparse.Namespace, job: Job, built: Monitor) -> ActionBackend:
+def _backend(args: argparse.Namespace, job: Job, built: Built) -> ActionBackend:
     if job.by_cgroup and not job.dry:
         from udamon.modules.cgroup_reclaim import CgroupBackend
 

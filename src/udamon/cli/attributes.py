@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
+from udamon.assembly.spec import LONGEST_S
 from udamon.core.attrs import Attrs, IntervalsGoal
-from udamon.errors import AttrsError, UsageError
+from udamon.errors import UsageError
 from udamon.units import parse_share, parse_time_us
 
-LONGEST_US = 30 * 86_400_000_000
-"""No interval is longer: 30 days. The clocks' 64 bits of nanoseconds end somewhere above."""
+LONGEST_US = LONGEST_S * 1_000_000
 
 
 def configure(
@@ -40,23 +40,18 @@ def attrs_of(args: argparse.Namespace) -> Attrs:
 
     Raises UsageError for an interval of 0, AttrsError for what DAMON refuses.
     """
-    sample = _interval("--sample", args.sample)
-    aggr = _interval("--aggr", args.aggr)
-    update = _interval("--update", args.update)
-    if sample is None:
-        sample = 5_000 if aggr is None else max(aggr // 20, 1)
-    if aggr is None:
-        aggr = sample * 20
-    if min(args.min_regions, args.max_regions) < 0:
-        raise AttrsError("a number of regions is negative; give numbers of at least 3.")
-    goal = _goal(args.intervals_goal)
-    if goal.aggrs and args.sample is None and args.aggr is None:
-        sample = min(max(sample, goal.min_sample_us), goal.max_sample_us)
-        aggr = sample * 20
-    return Attrs(sample, aggr, update or 0, args.min_regions, args.max_regions, goal)
+    return Attrs.chosen(
+        interval("--sample", args.sample),
+        interval("--aggr", args.aggr),
+        interval("--update", args.update) or 0,
+        args.min_regions,
+        args.max_regions,
+        goal_of(args.intervals_goal),
+    )
 
 
-def _goal(text: str | None) -> IntervalsGoal:
+def goal_of(text: str | None) -> IntervalsGoal:
+    """What --intervals-goal says. Raises UsageError."""
     if text is None:
         return IntervalsGoal()
     parts = text.split(",")
@@ -65,16 +60,17 @@ def _goal(text: str | None) -> IntervalsGoal:
     share = parse_share(parts[0])
     if share == 0:
         raise UsageError("--intervals-goal aims at no accesses; give a share above 0, such as 4%.")
-    least, most = (_interval("--intervals-goal", part) or 0 for part in parts[2:])
+    least, most = (interval("--intervals-goal", part) or 0 for part in parts[2:])
     return IntervalsGoal(max(round(share * 10_000), 1), int(parts[1]), least, most)
 
 
-def _interval(flag: str, text: str | None) -> int | None:
+def interval(flag: str, text: str | None) -> int | None:
+    """Microseconds; None where the flag is not given. Raises UsageError."""
     if text is None:
         return None
-    interval = 0 if text.strip() == "0" else parse_time_us(text)
-    if interval == 0:
+    us = 0 if text.strip() == "0" else parse_time_us(text)
+    if us == 0:
         raise UsageError(f"{flag} {text} is no interval; give at least 1us.")
-    if interval > LONGEST_US:
+    if us > LONGEST_US:
         raise UsageError(f"{flag} {text} is longer than 30 days; give a shorter interval.")
-    return interval
+    return us

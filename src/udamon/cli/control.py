@@ -101,7 +101,7 @@ def _mount(args: argparse.Namespace) -> int:
 
 
 def _exec(args: argparse.Namespace) -> int:
-    from udamon.cli.child import OWN_FAILURE, Child, ChildError
+    from udamon.assembly.child import OWN_FAILURE, Child, ChildError
     from udamon.control.executing import drop_capabilities, private_damon
 
     if not args.command:

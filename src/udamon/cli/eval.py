@@ -12,10 +12,10 @@ from udamon.console import OneLine
 from udamon.core.attrs import Attrs
 from udamon.core.policies import POLICIES
 from udamon.errors import UsageError
-from udamon.evaluate.run import UNBUDGETED, Evaluation, evaluate
-from udamon.evaluate.score import HOT
-from udamon.evaluate.summary import document
-from udamon.evaluate.table import table
+from udamon.evaluation.run import UNBUDGETED, Evaluation, evaluate
+from udamon.evaluation.score import HOT
+from udamon.evaluation.summary import document
+from udamon.evaluation.table import table
 from udamon.text import line, lines, ours, pad
 from udamon.units import format_size, format_time, parse_duration_ns
 from udamon.workload import shapes

@@ -6,15 +6,21 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from udamon.cli import monitor, targets
-from udamon.cli.child import Child
+from udamon.assembly import build as assembly
+from udamon.assembly.child import Child
+from udamon.assembly.spec import DEFAULT_AGGR, DEFAULT_SAMPLE
+from udamon.cli import attributes, monitor, targets
+from udamon.core.attrs import IntervalsGoal
 from udamon.errors import MissingExtra, UsageError
 from udamon.linux.pid_namespace import require_own
+from udamon.units import parse_share
 
 if TYPE_CHECKING:
-    from udamon.cli.monitor import Monitor
+    from udamon.assembly.build import Built
+    from udamon.assembly.spec import MonitorSpec, Options
     from udamon.live.session import Session, WatchRequest
     from udamon.live.state import LiveState
 
@@ -48,14 +54,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace, given: bool) -> None:
-    from udamon.live.session import WatchRequest
-
     if given:
         targets.check(args)
     else:
         require_own()  # none could be chosen
         # The flags have to fit any process that may be chosen.
-        targets.check(_as_wished(args, WatchRequest(pid=os.getpid())))
+        targets.check(argparse.Namespace(**{**vars(args), "pid": [str(os.getpid())]}))
     if args.count < 1:
         raise UsageError(f"--count {args.count} lists nothing; give at least 1.")
     monitor.validate(args)
@@ -80,36 +84,30 @@ def _show(args: argparse.Namespace, child: Child | None, *, given: bool) -> None
 
 def session_of(args: argparse.Namespace, state: LiveState, command_pid: int | None) -> Session:
     """The session that `args` describe."""
-    from udamon.engine.kdamond import Kdamond
     from udamon.live.session import Session
 
-    def build(watch_request: WatchRequest) -> Monitor:
-        built = monitor.build(_as_wished(args, watch_request), command_pid)
-        if isinstance(built.engine, Kdamond):
-            # What the screen takes is not the monitor's: else a budget would pay for the picture.
-            built.engine.charge(time.thread_time_ns)
-        return built
+    spec, options = monitor.spec_of(args)
+
+    def build(watch_request: WatchRequest) -> Built:
+        # What the screen takes is not the monitor's: else a budget would pay for the picture.
+        return assembly.build(
+            *_as_wished(spec, options, watch_request), command_pid=command_pid, cpu_ns=time.thread_time_ns
+        )
 
     return Session(build, state)
 
 
-def _as_wished(args: argparse.Namespace, watch_request: WatchRequest) -> argparse.Namespace:
-    """The arguments with what was changed inside."""
-    wanted = argparse.Namespace(**vars(args))
+def _as_wished(
+    spec: MonitorSpec, options: Options, watch_request: WatchRequest
+) -> tuple[MonitorSpec, Options]:
+    """What the command line asks for, with what was changed inside. Raises UsageError."""
     if watch_request.pid is not None:
-        wanted.pid = [str(watch_request.pid)]
+        spec = replace(spec, pids=(watch_request.pid,))
+    if watch_request.aggr is None and watch_request.overhead is None:
+        return spec, options
+    free = replace(spec, sample=DEFAULT_SAMPLE, aggr=DEFAULT_AGGR, overhead=None)
     if watch_request.aggr is not None:
-        wanted.aggr, wanted.sample, wanted.overhead, wanted.intervals_goal = (
-            watch_request.aggr,
-            None,
-            None,
-            None,
-        )
+        free = replace(free, aggr=(attributes.interval("--aggr", watch_request.aggr) or 0) / 1e6)
     if watch_request.overhead is not None:
-        wanted.overhead, wanted.sample, wanted.aggr, wanted.intervals_goal = (
-            watch_request.overhead,
-            None,
-            None,
-            None,
-        )
-    return wanted
+        free = replace(free, overhead=parse_share(watch_request.overhead))
+    return free, replace(options, goal=IntervalsGoal())

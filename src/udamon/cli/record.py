@@ -10,11 +10,12 @@ import time
 from contextlib import closing
 
 from udamon import console
+from udamon.assembly.build import Built
+from udamon.assembly.child import OWN_FAILURE, Child
+from udamon.assembly.follow import follow
 from udamon.cli import monitor
-from udamon.cli.child import OWN_FAILURE, Child
-from udamon.cli.monitor import Monitor
 from udamon.cli.progress import Progress
-from udamon.cli.running import follow, parse_duration, require_windows, run_watching, signals
+from udamon.cli.running import parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
 from udamon.errors import CannotError, UsageError
 from udamon.files import place
@@ -179,7 +180,7 @@ class _Kept:
 class _Recorder:
     """Runs the engine on its thread, and beside it flushes, shows progress and watches for the end."""
 
-    def __init__(self, built: Monitor, writer: Writer, progress: Progress, *, quiet: bool) -> None:
+    def __init__(self, built: Built, writer: Writer, progress: Progress, *, quiet: bool) -> None:
         self._engine = built.engine
         self._sees = built.sees
         self._writer = writer
@@ -247,7 +248,7 @@ def _hidden(tlb: Tlb | None) -> list[str]:
     return [] if tlb is None or tlb.state != "stale" else [sentence(tlb)]
 
 
-def _metadata(args: argparse.Namespace, built: Monitor, tlb: Tlb | None) -> dict[str, object]:
+def _metadata(args: argparse.Namespace, built: Built, tlb: Tlb | None) -> dict[str, object]:
     return {
         "ops": built.ops,
         "via": built.via,

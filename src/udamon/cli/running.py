@@ -5,26 +5,19 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from udamon import console
-from udamon.cli.child import GRACE_S, OWN_FAILURE, Child
+from udamon.assembly.child import GRACE_S, OWN_FAILURE, Child
+from udamon.assembly.follow import SIGNAL, TARGET
 from udamon.cli.progress import Progress
-from udamon.engine.base import Engine
 from udamon.errors import CannotError, TargetGone, UsageError
 from udamon.units import format_time, parse_duration_ns
 
-LOOK_S = 0.2
-"""How soon the end of a command or a signal is noticed."""
-
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 """The signals a COMMAND ends by when it is the user or udamon who ends it: no failure of its own."""
-
-TARGET, DURATION, SIGNAL = "target", "duration", "signal"
-"""What a monitor was ended by: its targets are gone, its time was up, or the user said so."""
 
 
 def parse_duration(text: str | None) -> float | None:
@@ -74,35 +67,6 @@ def _watch_command(args: argparse.Namespace, watch: Callable[[Child | None], str
     return 0 if ended_by_us and status - 128 in ENDING else status
 
 
-def follow(
-    engine: Engine,
-    child: Child | None,
-    duration: float | None,
-    stopped: threading.Event,
-    keep_up: Callable[[], None],
-) -> str:
-    """Run an opened engine on its thread until it, `duration` (seconds), `child` or `stopped` ends it.
-
-    Meanwhile `keep_up` is called some times a second; what it raises ends the engine, too. Returns what ended it.
-    """
-    end = None if duration is None else time.monotonic() + duration
-    why = TARGET
-    engine.start()
-    try:
-        while not engine.join(_pause(end, stopped)):
-            if stopped.is_set():
-                why = SIGNAL
-            elif end is not None and time.monotonic() >= end:
-                why = DURATION
-            if why != TARGET or (child is not None and child.ended() and not engine.valid()):
-                engine.stop()
-            keep_up()
-    finally:
-        engine.stop()
-        engine.join()
-    return SIGNAL if stopped.is_set() else why  # a Ctrl-C ends the target, too, and that may be noticed first
-
-
 def require_windows(progress: Progress, skipped: int, child: Child | None, ended_by: str) -> None:
     """Raises CannotError where nothing was watched. A COMMAND's status is its own, and who ends a monitor knows it."""
     if progress.snapshots or child is not None or ended_by == SIGNAL:
@@ -112,13 +76,6 @@ def require_windows(progress: Progress, skipped: int, child: Child | None, ended
         f"nothing was watched in {format_time(round(progress.seconds, 1))}{of}: no window of any target was complete; "
         "watch longer, or a target that lives longer."
     )
-
-
-def _pause(end: float | None, stopped: threading.Event) -> float:
-    # Short while something is about to end, so that it ends at its time.
-    if stopped.is_set():
-        return 0.01
-    return LOOK_S if end is None else min(max(end - time.monotonic(), 0.001), LOOK_S)
 
 
 @contextmanager

@@ -8,11 +8,13 @@ import threading
 from contextlib import closing
 
 from udamon import console, text
+from udamon.assembly.child import Child
+from udamon.assembly.follow import follow
+from udamon.assembly.parts import CENSUSES
 from udamon.cli import acting_flags, monitor
-from udamon.cli.child import Child
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
-from udamon.cli.running import follow, parse_duration, require_windows, run_watching, signals
+from udamon.cli.running import parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
 from udamon.model import grain
 from udamon.modules.stat import REFRESH_S, Idleness, IdleWatch
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 def settle_intervals(args: argparse.Namespace) -> None:
     """DAMON_STAT tunes its intervals; a census has none to tune, and keeps to --overhead."""
     given = any((args.sample, args.aggr, args.overhead, args.intervals_goal))
-    if not given and (args.sim is not None or choose(args.via) not in monitor.CENSUSES):
+    if not given and (args.sim is not None or choose(args.via) not in CENSUSES):
         args.intervals_goal = GOAL
 
 

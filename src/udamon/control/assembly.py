@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
+from udamon.assembly import parts
+from udamon.assembly.parts import CENSUSES
 from udamon.control.pausing import OptionalIntervalsGoal, Pausing
 from udamon.control.plan import ContextPlan
 from udamon.control.running import Running
@@ -16,21 +18,18 @@ from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import make_policy
 from udamon.core.scheme import ActionRequest
 from udamon.core.target import Target
-from udamon.engine.context import Context
-from udamon.engine.kdamond import Kdamond
-from udamon.engine.watch import CensusWatch, SampledWatch, Watch
+from udamon.engine.watch import Watch
 from udamon.errors import UsageError
 from udamon.linux.roots import Roots
 from udamon.model import Range
-from udamon.ops.base import Actor, Applied
+from udamon.ops.base import Actor, Applied, Sampler
 from udamon.ops.metrics import MachineMetrics
-from udamon.ops.opening import open_census, open_sampler
+from udamon.ops.opening import open_sampler
 from udamon.schemes.schemes import Schemes
 
 if TYPE_CHECKING:
     from udamon.workload.truth import Truth
 
-SAMPLERS, CENSUSES = ("idle", "sim"), ("refs", "softdirty")
 NOTHING = Applied(0, 0)
 
 
@@ -102,8 +101,15 @@ class Assembly:
             spaces.close()
             raise
         pausing = Pausing(schemes, paused=plan.pause)
-        context = Context(spaces, watch, plan.attrs, schemes=pausing)
-        kdamond = Kdamond(context, clock, tuner=OptionalIntervalsGoal(), name=f"kdamond.{number}")
+        kdamond = parts.kdamond(
+            spaces,
+            watch,
+            plan.attrs,
+            clock,
+            tuner=OptionalIntervalsGoal(),
+            schemes=pausing,
+            name=f"kdamond.{number}",
+        )
         running = Running(kdamond, spaces, schemes, pausing, plan)
         if self.listener is not None:
             heard = Tracepoints(
@@ -134,24 +140,14 @@ class Assembly:
 
     def _watch(self, spaces: ContextSpaces, plan: ContextPlan, clock: Clock) -> Watch:
         if self.via in CENSUSES:
-            census = open_census(self.via, spaces, self.roots, max_ranges=plan.attrs.max_nr_regions)
-            return CensusWatch(census, clock)
+            return parts.census_watch(self.via, spaces, plan.attrs, clock, self.roots)
         if self.truth is not None:
-            from udamon.ops.sim import SimSampler
-
-            seed = self.random.getrandbits(64)
-            sampler = SimSampler(self.truth, clock, clock.now_ns(), seed)
-            return SampledWatch(make_policy(self.policy, self.random), sampler, self.random)
-        sampler_ = open_sampler(self.via, self.roots, same_cpu=self.same_cpu)
-        return SampledWatch(make_policy(self.policy, self.random), sampler_, self.random)
+            sampler: Sampler = parts.sim_sampler(self.truth, clock, self.random.getrandbits(64))
+        else:
+            sampler = open_sampler(self.via, self.roots, same_cpu=self.same_cpu)
+        return parts.sampled_watch(make_policy(self.policy, self.random), sampler, self.random)
 
     def _actor(self, plan: ContextPlan) -> Actor | None:
         if not self.act or self.truth is not None:
             return None
-        if plan.operations == "paddr":
-            from udamon.ops.acting.paddr import PaddrActor
-
-            return PaddrActor(self.roots)
-        from udamon.ops.acting.vaddr import VaddrActor
-
-        return VaddrActor(self.roots)
+        return parts.actor(plan.operations, self.roots)

@@ -55,6 +55,30 @@ class Attrs:
                 f"{goal.min_sample_us}..{goal.max_sample_us} us; start inside."
             )
 
+    @classmethod
+    def chosen(
+        cls,
+        sample_us: int | None,
+        aggr_us: int | None,
+        update_us: int,
+        min_regions: int,
+        max_regions: int,
+        goal: IntervalsGoal,
+    ) -> Attrs:
+        """What a user asks for: an interval that is None follows the other as 1:20, and both are DAMON's defaults
+        where neither is given, moved into the bounds of `goal`. Raises AttrsError."""
+        sample, aggr = sample_us, aggr_us
+        if sample is None:
+            sample = 5_000 if aggr is None else max(aggr // 20, 1)
+        if aggr is None:
+            aggr = sample * 20
+        if min(min_regions, max_regions) < 0:
+            raise AttrsError("a number of regions is negative; give numbers of at least 3.")
+        if goal.aggrs and sample_us is None and aggr_us is None:
+            sample = min(max(sample, goal.min_sample_us), goal.max_sample_us)
+            aggr = sample * 20
+        return cls(sample, aggr, update_us, min_regions, max_regions, goal)
+
     @property
     def max_nr_accesses(self) -> int:
         """Samples in an aggregation: at least 1, at most 2**32-1."""

@@ -85,6 +85,11 @@ class Worker:
         """From any thread: end what the engine waits for, so that it looks for requests."""
         raise NotImplementedError
 
+    @property
+    def here(self) -> bool:
+        """Whether this is called on the engine's own thread."""
+        return threading.current_thread() is self._thread
+
     def start(self) -> None:
         """Run on a thread of its own, named as the kernel names its."""
         self._thread = threading.Thread(target=self._run_guarded, name=self.name, daemon=True)
@@ -116,7 +121,7 @@ class Worker:
 
         Raises CannotError when the monitor has ended before it could answer.
         """
-        if threading.current_thread() is self._thread:
+        if self.here:
             return request()
         answered = threading.Event()
         answers: list[T] = []

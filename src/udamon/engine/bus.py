@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from udamon.model import Event, Snapshot, Subscriber
 
@@ -21,6 +22,11 @@ class Bus:
     def subscribe(self, subscriber: Subscriber) -> None:
         self._subscribers.append(subscriber)
 
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """From any thread: hand it nothing from now on. Idempotent; a call that runs meanwhile is not waited for."""
+        with suppress(ValueError):
+            self._subscribers.remove(subscriber)
+
     def emit(self, name: str, data: Mapping[str, object]) -> None:
         """Publish an event that happened now."""
         event = Event(self._now_ns(), name, data)
@@ -34,7 +40,7 @@ class Bus:
             try:
                 hand_over(subscriber)
             except Exception as error:
-                self._subscribers.remove(subscriber)
+                self.unsubscribe(subscriber)
                 self.failures.append((subscriber, error))
                 _log.exception("a subscriber raised and was dropped: %r", subscriber)
                 self.emit("subscriber", {"what": type(subscriber).__name__, "why": str(error)})

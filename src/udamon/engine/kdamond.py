@@ -166,6 +166,10 @@ class Kdamond(Worker):
                 self.context.schemes.change(attrs, self._schedule.sis)
             self.context.watch.change(self.context.targets, old, attrs, aggregated=aggregated)
 
+    def end_tuning(self) -> None:
+        """Keep the intervals as they are from now on. Only before the start, or from inside a request."""
+        self._tuner = None
+
     def wake(self) -> None:
         self.context.watch.interrupt()
         if self._resting:

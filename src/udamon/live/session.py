@@ -36,7 +36,7 @@ class WatchRequest:
 
 
 class Watched(Protocol):
-    """An engine and the words for what it does (udamon.cli.monitor.Monitor)."""
+    """An engine and the words for what it does (udamon.assembly.build.Built)."""
 
     @property
     def engine(self) -> Engine: ...

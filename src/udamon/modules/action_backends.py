@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from udamon.assembly import parts
 from udamon.errors import NotSupported
 from udamon.linux.roots import Roots
 from udamon.modules.dry_run import DryActor
 from udamon.ops.acting.exclusions import LEAVE_ALL, Exclusions
-from udamon.ops.acting.paddr import PaddrActor
 from udamon.ops.acting.sim import SimActor, SimMemory
-from udamon.ops.acting.vaddr import VaddrActor
 from udamon.ops.base import Actor
 from udamon.ops.refaults import Refaults
 
@@ -72,8 +71,7 @@ class ProcessBackend:
         physical: bool = False,
     ) -> None:
         self._refaults = Refaults(roots.proc)
-        kind = PaddrActor if physical else VaddrActor
-        self.actor: PaddrActor | VaddrActor = kind(roots, exclusions=exclusions, refaults=self._refaults)
+        self.actor = parts.actor("paddr" if physical else "vaddr", roots, exclusions, self._refaults)
 
     @property
     def refaulted(self) -> int | None:

@@ -223,14 +223,21 @@ def _watchable(pid: int, root: Path, exclude: Collection[int]) -> Stat | None:
 
 
 def process_source(
-    pids: Iterable[int] = (), *, with_children: bool = False, cgroup: str | None = None, root: Path = PROC
+    pids: Iterable[int] = (),
+    *,
+    with_children: bool = False,
+    cgroup: str | None = None,
+    root: Path = PROC,
+    exclude: Collection[int] | None = None,
 ) -> ProcessSource:
-    """The source that command-line arguments mean. Raises UsageError or CannotError."""
+    """The source that a specification means; `exclude` are left out (None: this process). Raises UsageError or
+    CannotError."""
     wanted = list(pids)
     if cgroup is not None and wanted:
         raise UsageError("pids and a cgroup exclude each other; give one of them.")
     if cgroup is not None:
-        return CgroupProcesses(cgroup, root)
+        return CgroupProcesses(cgroup, root, exclude)
     if not wanted:
         raise UsageError("there is no process to watch; give -p PID, --cgroup PATH or -- COMMAND.")
-    return ProcessFamilies(wanted, root) if with_children else NamedProcesses(wanted, root)
+    kind = ProcessFamilies if with_children else NamedProcesses
+    return kind(wanted, root, exclude)

@@ -7,19 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from udamon.assembly import parts
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
 from udamon.core.policies import make_policy
 from udamon.core.policy import Answers, RegionPolicy, Slots
 from udamon.core.target import Target
-from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.tuner import IntervalGoalTuner
-from udamon.engine.watch import SampledWatch
-from udamon.evaluate.ages import NoticedChanges, TrueAges
-from udamon.evaluate.score import Score, TruthScorer
+from udamon.evaluation.ages import Moved, TrueAges
+from udamon.evaluation.score import Against, Score
 from udamon.model import Event, Snapshot
-from udamon.ops.sim import SimSampler, SimSpace
+from udamon.ops.sim import SimSpace
 from udamon.workload.truth import Truth
 
 UNBUDGETED = frozenset({"damon"})
@@ -85,14 +84,14 @@ class Scorer:
     checks: Callable[[], int]
     scored: list[Scored] = field(default_factory=list)
     last: Snapshot | None = None
-    against: TruthScorer | None = None
+    against: Against | None = None
     ages: TrueAges | None = None
-    moved: NoticedChanges = field(default_factory=NoticedChanges)
+    moved: Moved = field(default_factory=Moved)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         truth = self.truth.expected(snapshot.begin_ns, snapshot.ticks, snapshot.sample_ns)
         if self.against is None or self.against.truth is not truth:
-            self.against = TruthScorer(truth)
+            self.against = Against(truth)
         found = self.against.score(snapshot)
         self.scored.append(Scored(snapshot.end_ns / 1e9, self.checks(), len(snapshot), found))
         if self.ages is None:
@@ -124,6 +123,12 @@ class Evaluation:
     budget: int | None = None
     moved_reset_share: float | None = None
 
+    def summary(self) -> dict[str, float | int | None]:
+        """The key figures of `udamon eval` by their names there: f1_mean, t_f1_90 (seconds), wss_err_p50, …"""
+        from udamon.evaluation.summary import summary
+
+        return summary(self)
+
 
 def evaluate(
     truth: Truth, policy: str, seed: int, attrs: Attrs, duration_ns: int, checks: int | None = None
@@ -151,9 +156,9 @@ def evaluate_made(
     clock = ManualClock()
     random = Random(seed)
     timed = TimedPolicy(make(random))
-    watch = SampledWatch(timed, SimSampler(truth, clock, seed=seed), random)
+    watch = parts.sampled_watch(timed, parts.sim_sampler(truth, clock, seed), random)
     tuner = IntervalGoalTuner() if attrs.goal.aggrs else None
-    kdamond = Kdamond(Context(SimSpace(truth), watch, attrs), clock, tuner=tuner)
+    kdamond = parts.kdamond(SimSpace(truth), watch, attrs, clock, tuner=tuner)
     scorer = Scorer(truth, lambda: watch.checks)
     kdamond.bus.subscribe(scorer)
     kdamond.bus.subscribe(_StopAt(kdamond, duration_ns))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from udamon.evaluate.compare import mean_f1, reached, settled_checks
-from udamon.evaluate.run import Evaluation, Scored
-from udamon.evaluate.statistics import percentile
+from udamon.evaluation.compare import mean_f1, reached, settled_checks
+from udamon.evaluation.run import Evaluation, Scored
+from udamon.evaluation.statistics import percentile
 
 FOUND = 0.9
 """F1 from which on a workload counts as found."""

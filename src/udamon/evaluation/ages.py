@@ -20,16 +20,16 @@ NOTICED_NS = 1_000_000_000
 Steps = list[tuple[int, int, float, int]]  # start, end, rate when it last changed, when that was
 
 
-class NoticedChanges(NamedTuple):
+class Moved(NamedTuple):
     """Bytes whose rate changed and that were looked at when noticing was due, and those noticed by then."""
 
     bytes: int = 0
     reset: int = 0
 
-    def __add__(self, other: object) -> NoticedChanges:
-        if not isinstance(other, NoticedChanges):
+    def __add__(self, other: object) -> Moved:
+        if not isinstance(other, Moved):
             return NotImplemented
-        return NoticedChanges(self.bytes + other.bytes, self.reset + other.reset)
+        return Moved(self.bytes + other.bytes, self.reset + other.reset)
 
     @property
     def reset_share(self) -> float | None:
@@ -75,7 +75,7 @@ class TrueAges:
             total += size
         return wrong / total if total else 0.0
 
-    def moved(self, snapshot: Snapshot) -> NoticedChanges:
+    def moved(self, snapshot: Snapshot) -> Moved:
         """The bytes whose rate changed NOTICED_NS before this snapshot's end (or less than an aggregation
         more), and not since; and those of them whose age is at most that and one aggregation.
 
@@ -84,14 +84,14 @@ class TrueAges:
         aggregation = snapshot.ticks * snapshot.sample_ns
         due = range(snapshot.end_ns - NOTICED_NS - aggregation + 1, snapshot.end_ns - NOTICED_NS + 1)
         if not any(change in due for change in self._changes):
-            return NoticedChanges()
+            return Moved()
         self._changes = {change for change in self._changes if change >= due.stop}
         moved = reset = 0
         for size, since, seen, _ in self._overlay(snapshot):
             if since in due and since != self._first_ns:
                 moved += size
                 reset += size * (seen <= NOTICED_NS + aggregation)
-        return NoticedChanges(moved, reset)
+        return Moved(moved, reset)
 
     def _overlay(self, snapshot: Snapshot) -> Iterator[tuple[int, int, int, int]]:
         """(bytes, when their rate last changed, age that the snapshot gives them, aggregation), times in ns."""

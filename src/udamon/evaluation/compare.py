@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
-from udamon.evaluate.run import Evaluation, Scored
+from udamon.evaluation.run import Evaluation, Scored
 
 ENOUGH = 0.95
 """Whatever the other policy found, more than this need not be reached."""

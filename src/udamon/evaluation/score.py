@@ -31,7 +31,7 @@ class Score:
         return abs(self.wss_bytes - self.wss_truth_bytes) / self.wss_truth_bytes
 
 
-class TruthScorer:
+class Against:
     """Scores snapshots against one truth, which is put in order once."""
 
     def __init__(self, truth: Sequence[Expected]) -> None:
@@ -82,7 +82,7 @@ class TruthScorer:
 
 def score(snapshot: Snapshot, truth: Sequence[Expected]) -> Score:
     """Compare one snapshot with what was to be expected in its window."""
-    return TruthScorer(truth).score(snapshot)
+    return Against(truth).score(snapshot)
 
 
 def agreement(both: int, predicted: int, hot: int) -> tuple[float, float, float]:

@@ -7,10 +7,10 @@ from functools import partial
 from math import isinf
 from typing import NamedTuple
 
-from udamon.evaluate.compare import at, f1_after, level_of, mean_f1, reached, settled_checks, spread
-from udamon.evaluate.run import Evaluation
-from udamon.evaluate.statistics import percentile
-from udamon.evaluate.summary import FOUND
+from udamon.evaluation.compare import at, f1_after, level_of, mean_f1, reached, settled_checks, spread
+from udamon.evaluation.run import Evaluation
+from udamon.evaluation.statistics import percentile
+from udamon.evaluation.summary import FOUND
 from udamon.text import Shown, lines, ours
 
 MOMENTS = (0.5, 1, 2, 5, 10, 30, 60, 300)
@@ -38,7 +38,7 @@ class Column(NamedTuple):
     runs: Sequence[Evaluation]
 
 
-class FigureRow(NamedTuple):
+class Row(NamedTuple):
     """A figure, by policy. A row without cells is a heading."""
 
     label: str
@@ -49,7 +49,7 @@ def table(evaluations: Sequence[Evaluation]) -> Shown:
     """All figures of evaluations that differ in policy and seed only; at least one."""
     columns = columns_of(evaluations)
     rows = [
-        FigureRow("", [column.title for column in columns]),
+        Row("", [column.title for column in columns]),
         *_found(columns),
         *_needed(columns),
         *_right(columns),
@@ -68,22 +68,22 @@ def columns_of(evaluations: Sequence[Evaluation]) -> list[Column]:
     return columns
 
 
-def _found(columns: Sequence[Column]) -> Iterator[FigureRow]:
-    yield FigureRow("F1 of hot bytes, by time")
+def _found(columns: Sequence[Column]) -> Iterator[Row]:
+    yield Row("F1 of hot bytes, by time")
     ends = [run.scored[-1].t for column in columns for run in column.runs]
     for moment in MOMENTS:
         if moment <= min(ends) + 1e-9 and at(columns[0].runs[0], moment):
             yield _row(f"  {moment:g} s", columns, partial(_f1_at, seconds=moment), two_digits)
     yield _row("  mean of all", columns, mean_f1, two_digits)
-    yield FigureRow("F1 of hot bytes, by checks made")
+    yield Row("F1 of hot bytes, by checks made")
     for checks in CHECKS:
         row = _row(f"  {count(checks)}", columns, partial(_f1_after, checks=checks), two_digits)
         if any(cell != NOTHING for cell in row.cells):
             yield row
 
 
-def _needed(columns: Sequence[Column]) -> Iterator[FigureRow]:
-    yield FigureRow(f"To reach F1 {FOUND:g}")
+def _needed(columns: Sequence[Column]) -> Iterator[Row]:
+    yield Row(f"To reach F1 {FOUND:g}")
     levels = [FOUND] * len(columns[0].runs)
     yield from _ways(columns, levels)
     reference = next((c for c in columns if c.runs[0].policy == REFERENCE), columns[0])
@@ -91,33 +91,33 @@ def _needed(columns: Sequence[Column]) -> Iterator[FigureRow]:
     middle = spread(levels)
     if len(columns) > 1 and middle and middle.median > 0:
         name = reference.runs[0].policy
-        yield FigureRow(f"To reach F1 {middle.median:.2f}, which {name} has at the end (at most 0.95)")
+        yield Row(f"To reach F1 {middle.median:.2f}, which {name} has at the end (at most 0.95)")
         yield from _ways(columns, levels)
 
 
-def _ways(columns: Sequence[Column], levels: Sequence[float]) -> Iterator[FigureRow]:
+def _ways(columns: Sequence[Column], levels: Sequence[float]) -> Iterator[Row]:
     seconds, checks = [], []
     for column in columns:
         found = [reached(run, level) for run, level in zip(column.runs, levels, strict=True)]
         seconds.append(cell([s.t if s else None for s in found], one_digit))
         checks.append(cell([s.checks if s else None for s in found], count))
-    yield FigureRow("  seconds", seconds)
-    yield FigureRow("  checks", checks)
+    yield Row("  seconds", seconds)
+    yield Row("  checks", checks)
 
 
-def _right(columns: Sequence[Column]) -> Iterator[FigureRow]:
-    yield FigureRow("Error of the working set")
+def _right(columns: Sequence[Column]) -> Iterator[Row]:
+    yield Row("Error of the working set")
     yield _row("  median over snapshots", columns, partial(_wss_error, percent=50), share)
     yield _row("  90th percentile", columns, partial(_wss_error, percent=90), share)
-    yield FigureRow("Ages")
+    yield Row("Ages")
     yield _row("  bytes wrong at the end", columns, lambda run: run.age_err, share)
     moved = _row("  moved and reset within 1 s", columns, lambda run: run.moved_reset_share, share)
     if any(cell != NOTHING for cell in moved.cells):
         yield moved
 
 
-def _cost(columns: Sequence[Column]) -> Iterator[FigureRow]:
-    yield FigureRow("Cost")
+def _cost(columns: Sequence[Column]) -> Iterator[Row]:
+    yield Row("Cost")
     yield _row("  checks", columns, lambda run: run.scored[-1].checks, count)
     yield _row("  checks/s, last half", columns, settled_checks, count)
     yield _row("  regions at the end", columns, lambda run: run.scored[-1].regions, count)
@@ -139,13 +139,13 @@ def _wss_error(run: Evaluation, percent: float) -> float | None:
 
 def _row(
     label: str, columns: Sequence[Column], figure: Callable[[Evaluation], float | None], form: Form
-) -> FigureRow:
+) -> Row:
     """A figure that can be said of a policy only where all seeds have it."""
     cells = []
     for column in columns:
         values = [figure(run) for run in column.runs]
         cells.append(NOTHING if None in values else cell(values, form))
-    return FigureRow(label, cells)
+    return Row(label, cells)
 
 
 def cell(values: Values, form: Form) -> str:
@@ -180,7 +180,7 @@ def fine_share(value: float) -> str:
     return f"{value:.2%}"
 
 
-def _lines(row: FigureRow) -> list[str]:
+def _lines(row: Row) -> list[str]:
     if not row.cells:
         return ["", row.label] if row.label else [""]
     return [(row.label.ljust(LABEL) + "".join(cell.ljust(COLUMN) for cell in row.cells)).rstrip()]

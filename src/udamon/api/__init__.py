@@ -1,0 +1,1 @@
+"""The library: what `from udamon import …` gives. See docs/api.md."""

@@ -1,0 +1,46 @@
+"""Accuracy and cost of a region policy against a known truth."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from typing import TYPE_CHECKING
+
+from udamon.errors import UsageError
+
+if TYPE_CHECKING:
+    from udamon.evaluation.run import Evaluation
+
+
+def evaluate(
+    workload: str | PathLike[str],
+    policy: str = "adaptive",
+    seed: int = 1,
+    *,
+    sample: float = 0.005,
+    aggr: float = 0.1,
+    min_regions: int = 10,
+    max_regions: int = 1000,
+    duration: float | None = None,
+    checks: int | None = None,
+) -> Evaluation:
+    """Run a region policy on a simulated workload whose truth is known, in simulated time, and score each snapshot.
+
+    `workload` is a masim configuration file, or the name of one that comes with udamon. `sample`, `aggr` and
+    `duration` are seconds of simulated time; `duration` None is the workload's length. `checks` is the budget of
+    access checks per aggregation, for the policy adaptive; None leaves it to the policy.
+
+    Raises UsageError for a workload, policy or number that does not exist or fit, ConfigError for a workload that does
+    not parse. Uses one CPU until it returns.
+    """
+    from udamon.assembly.parts import truth_of
+    from udamon.assembly.spec import MonitorSpec, attrs_of
+    from udamon.evaluation.run import evaluate as run
+
+    spec = MonitorSpec(sample=sample, aggr=aggr, min_regions=min_regions, max_regions=max_regions)
+    attrs, truth = attrs_of(spec), truth_of(fspath(workload))
+    duration_ns = truth.workload.duration_ns if duration is None else round(duration * 1e9)
+    if duration_ns < attrs.aggr_us * 1_000:
+        raise UsageError("the duration is shorter than one aggregation; nothing could be evaluated.")
+    if checks is not None and checks < 1:
+        raise UsageError(f"checks {checks} is no budget; give at least 1 check per aggregation.")
+    return run(truth, policy, seed, attrs, duration_ns, checks)

@@ -1,0 +1,387 @@
+"""The monitor as a library offers it: a context manager whose snapshots are iterated or subscribed to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from os import PathLike
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+from udamon.api.queue import SnapshotQueue
+from udamon.assembly.build import Built, build
+from udamon.assembly.child import Child
+from udamon.assembly.follow import TARGET, follow
+from udamon.assembly.spec import MonitorSpec, check
+from udamon.core.attrs import Attrs
+from udamon.errors import NotSupported, UsageError
+from udamon.linux.cgroup import find_cgroup
+from udamon.model import Event, Snapshot
+
+if TYPE_CHECKING:
+    from udamon.api.recorder import Recorder
+    from udamon.api.scheme import Scheme
+    from udamon.core.scheme import Scheme as DamosScheme
+    from udamon.core.scheme import SchemeStatus
+    from udamon.engine.acting import PatternsFor
+    from udamon.modules.action_backends import ActionBackend
+    from udamon.modules.work import AnyWork
+    from udamon.schemes.config_pattern import WantedScheme
+
+T = TypeVar("T")
+QUEUE = 1024
+_ATTRS = {"sample": "sample_us", "aggr": "aggr_us", "update": "update_us"}
+_REGIONS = {"min_regions": "min_nr_regions", "max_regions": "max_nr_regions"}
+
+
+class Monitor:
+    """Watches what a MonitorSpec says, while its `with` or `async with` block runs; usable once.
+
+        with Monitor(MonitorSpec(pids=(1234,), via="refs")) as monitor:
+            for snapshot in monitor:
+                print(snapshot.pid, sum(snapshot.touched))
+
+    Iteration ends when the targets have ended, after `duration`, or after `stop`. It raises what made the monitor end,
+    if that was an error. Snapshots wait in a queue of `queue`: where they are not taken in time, the oldest are dropped
+    and `dropped` counts them. Several loops over one monitor share what there is.
+
+    The monitor runs on threads of this process, two of them, that end with the block. It installs no signal handlers,
+    changes no limits, and starts no process but `command`. A budget (`overhead`) is kept by the CPU time of the
+    monitor's own thread.
+
+    With `schemes`, a sequence of Scheme or the path of a file of them, memory that matches is counted, and with `apply`
+    acted on; see `schemes`.
+
+    Raises UsageError for a specification that makes no sense; and when the block is entered UdamonError for what
+    cannot be watched: TargetGone, TargetBusy, NotPermitted, NotSupported, …
+    """
+
+    def __init__(
+        self,
+        spec: MonitorSpec,
+        *,
+        schemes: str | PathLike[str] | Sequence[Scheme] = (),
+        apply: bool = False,
+        queue: int = QUEUE,
+    ) -> None:
+        check(spec)
+        if queue < 1:
+            raise UsageError(f"a queue of {queue} keeps no snapshot; give at least 1.")
+        self._spec = spec
+        self._apply = apply
+        self._wanted: list[WantedScheme] = []
+        if schemes:
+            from udamon.api.scheme import read
+
+            self._wanted = read(schemes, apply=apply, sparse=not spec.paddr and spec.via != "kernel")
+        self._queue = SnapshotQueue(queue)
+        self._subscribers: list[_Subscriber] = [_Subscriber(self._queue.put)]
+        self._built: Built | None = None
+        self._child: Child | None = None
+        self._recorder: Recorder | None = None
+        self._work: AnyWork | None = None
+        self._thread: threading.Thread | None = None
+        self._stopped = threading.Event()
+        self._entered = False
+        self._failure: Exception | None = None
+        self._ended_by: str | None = None
+
+    @property
+    def spec(self) -> MonitorSpec:
+        """What was asked for, with what `update` has changed."""
+        return self._spec
+
+    @property
+    def via(self) -> str:
+        """The access-check primitive that is used: what "auto" has become. Raises UsageError before the block."""
+        return self._running().via
+
+    @property
+    def sample(self) -> float:
+        """The sampling interval that holds now, in seconds. Raises UsageError before the block is entered."""
+        return self._running().engine.attrs.sample_us / 1e6
+
+    @property
+    def aggr(self) -> float:
+        """The aggregation interval that holds now, in seconds: how long a snapshot's window is."""
+        return self._running().engine.attrs.aggr_us / 1e6
+
+    @property
+    def dropped(self) -> int:
+        """Snapshots that iteration will not give, because they were not taken in time."""
+        return self._queue.dropped
+
+    @property
+    def ended_by(self) -> str | None:
+        """What ended the monitor: "target", "duration" or "stop"; None while it runs, and after an error."""
+        return self._ended_by
+
+    @property
+    def schemes(self) -> list[SchemeStatus]:
+        """How each scheme is doing: `active` and `why` not, and `stats` with `nr_tried`, `sz_tried`, `sz_applied`
+        (bytes) and so on, since the start."""
+        if self._work is None:
+            return []
+        return [replace(status, stats=replace(status.stats)) for status in self._work.statuses()]
+
+    def subscribe(
+        self, function: Callable[[Snapshot], object], *, events: Callable[[Event], object] | None = None
+    ) -> Callable[[], None]:
+        """Have `function` called with each snapshot, and `events` with each event; returns what ends that.
+
+        They are called on the monitor's thread, which waits for them. One that raises is logged, and not called again.
+        May be called before the block, and from any thread.
+        """
+        subscriber = _Subscriber(function, events)
+        self._subscribers.append(subscriber)
+        if self._built is not None:
+            self._built.engine.bus.subscribe(subscriber)
+
+        def unsubscribe() -> None:
+            subscriber.ended = True
+            with suppress(ValueError):
+                self._subscribers.remove(subscriber)
+            if self._built is not None:
+                self._built.engine.bus.unsubscribe(subscriber)
+
+        return unsubscribe
+
+    def update(self, **attrs: float) -> None:
+        """Change `sample`, `aggr`, `update` (seconds), `min_regions` or `max_regions`; what is not named stays.
+
+        Giving `sample` or `aggr` ends the budget that chose them. From any thread; inside of a subscriber the change is
+        made when that has returned. Raises UsageError or AttrsError for values that make no sense, and nothing has
+        changed then; NotSupported via kernel; CannotError when the monitor has ended.
+        """
+        from udamon.engine.kdamond import Kdamond
+
+        engine = self._running().engine
+        if unknown := sorted(attrs.keys() - _ATTRS.keys() - _REGIONS.keys()):
+            raise UsageError(f"{unknown[0]} cannot be changed; give {', '.join((*_ATTRS, *_REGIONS))}.")
+        if not isinstance(engine, Kdamond):
+            raise NotSupported("in-kernel DAMON is not changed while it watches; begin another monitor.")
+        spec = replace(self._spec, **attrs)  # type: ignore[arg-type]
+        if not spec.sample > 0 or not spec.aggr > 0 or not spec.update > 0:
+            raise UsageError("an interval is a time in seconds; give at least 0.000001.")
+        changed: dict[str, int] = {_ATTRS[name]: round(attrs[name] * 1e6) for name in _ATTRS if name in attrs}
+        changed |= {_REGIONS[name]: int(attrs[name]) for name in _REGIONS if name in attrs}
+        _changed(engine.attrs, changed)  # raises here what cannot be
+
+        def request() -> None:
+            if "sample" in attrs or "aggr" in attrs:
+                engine.end_tuning()
+            engine.change_attrs(_changed(engine.attrs, changed), "update")
+
+        if engine.here:
+            engine.call(request)
+        else:
+            engine.ask(request)
+        self._spec = spec
+
+    def record(self, path: str | PathLike[str], *, force: bool = False) -> None:
+        """Write what is seen from now on to a recording at `path`, which ends with the monitor.
+
+        Raises OutputError where the file exists and not `force`, or cannot be written; UsageError before the block is
+        entered. When writing fails later, the monitor ends with OutputError.
+        """
+        self._running()
+        assert self._recorder is not None
+        self._recorder.begin(path, force=force)
+
+    def stop(self) -> None:
+        """End the monitor soon: within a sampling interval. From any thread, any number of times; does not wait."""
+        self._stopped.set()
+        if self._built is not None:
+            self._built.engine.stop()
+
+    def __enter__(self) -> Monitor:
+        if self._entered:
+            raise UsageError("a Monitor is used once; make another one of its spec.")
+        self._entered = True
+        try:
+            self._open()
+        except BaseException:
+            self._close(end_child=True)
+            raise
+        self._thread = threading.Thread(target=self._supervise, name="udamon.monitor", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+        if kind is None:
+            self._raise_failure()
+
+    def __iter__(self) -> Iterator[Snapshot]:
+        self._running()
+        while (snapshot := self._queue.take()) is not None:
+            yield snapshot
+        self._raise_failure()
+
+    async def __aenter__(self) -> Monitor:
+        import asyncio
+
+        try:
+            await _to_its_end(self.__enter__)
+        except asyncio.CancelledError:
+            await _to_its_end(self._leave)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        await _to_its_end(self._leave)
+        if kind is None:
+            self._raise_failure()
+
+    async def __aiter__(self) -> AsyncIterator[Snapshot]:
+        self._running()
+        while (snapshot := await self._queue.take_async()) is not None:
+            yield snapshot
+        self._raise_failure()
+
+    def _running(self) -> Built:
+        if self._built is None or self._thread is None:
+            raise UsageError("the monitor does not run: use it inside of its with block.")
+        return self._built
+
+    def _open(self) -> None:
+        """Build everything and find the targets. Raises UdamonError."""
+        from udamon.api.recorder import Recorder
+
+        spec = self._spec
+        if spec.command is not None and spec.ops != "sim":
+            self._child = Child(spec.command)
+        kernel_schemes, patterns = self._kernel_schemes()
+        self._built = built = build(
+            spec,
+            command_pid=None if self._child is None else self._child.pid,
+            own=True,
+            cpu_ns=time.thread_time_ns,
+            kernel_schemes=kernel_schemes,
+            patterns_for=patterns,
+        )
+        engine = built.engine
+        self._recorder = Recorder(built)
+        engine.bus.subscribe(self._recorder)
+        for subscriber in self._subscribers:
+            engine.bus.subscribe(subscriber)
+        if self._wanted:
+            self._work = self._put_to_work(built)
+        engine.open()
+        for text in built.notes:
+            engine.bus.emit("note", {"text": text})
+
+    def _kernel_schemes(self) -> tuple[Sequence[DamosScheme], PatternsFor | None]:
+        """What in-kernel DAMON is handed, if that is what watches."""
+        if not self._wanted:
+            return (), None
+        from udamon.modules.work import patterns_for, schemes_for_kernel
+
+        return schemes_for_kernel(self._wanted, Attrs(), dry=not self._apply), patterns_for(self._wanted)
+
+    def _put_to_work(self, built: Built) -> AnyWork:
+        from udamon.modules.action_backends import hands_for
+        from udamon.modules.start import start_work
+        from udamon.schemes.governor import PressureLimits
+
+        def backend() -> ActionBackend:
+            return hands_for(built.ops, dry=not self._apply, sim_memory=built.sim_memory)
+
+        cgroup = self._spec.cgroup
+        cgroups = {} if cgroup is None else {f"cgroup {cgroup}": find_cgroup(cgroup)}
+        return start_work(
+            built, self._wanted, backend, dry=not self._apply, limits=PressureLimits(), cgroups=cgroups
+        )
+
+    def _supervise(self) -> None:
+        """On a thread of its own: run the engine to its end, and leave nothing behind."""
+        assert self._built is not None
+        try:
+            ended_by = follow(
+                self._built.engine, self._child, self._spec.duration, self._stopped, self._keep_up
+            )
+            self._ended_by = "stop" if ended_by == "signal" else ended_by
+        except Exception as error:
+            self._failure = error
+        self._close(end_child=self._ended_by != TARGET)
+
+    def _keep_up(self) -> None:
+        assert self._recorder is not None
+        self._recorder.keep_up()
+        if self._work is not None:
+            self._work.keep_up()
+
+    def _close(self, *, end_child: bool) -> None:
+        """Release everything; the first thing that goes wrong is the failure, where there is none yet."""
+        steps: list[Callable[[], object]] = []
+        if self._built is not None:
+            steps.append(self._built.engine.close)
+        if self._work is not None:
+            steps.append(self._work.end)
+        if self._recorder is not None:
+            steps.append(self._recorder.close)
+        if self._child is not None:
+            steps.append(self._child.end if end_child else self._child.wait)
+        for step in steps:
+            try:
+                step()
+            except Exception as error:
+                self._failure = self._failure or error
+        self._queue.close()
+
+    def _leave(self) -> None:
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _raise_failure(self) -> None:
+        """Once: what a loop has raised, the end of the block need not raise again."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+
+class _Subscriber:
+    """Two functions as a subscriber of a bus."""
+
+    def __init__(
+        self, snapshot: Callable[[Snapshot], object], event: Callable[[Event], object] | None = None
+    ) -> None:
+        self.ended = False
+        self._snapshot = snapshot
+        self._event = event
+
+    def snapshot(self, snapshot: Snapshot, /) -> None:
+        if not self.ended:
+            self._snapshot(snapshot)
+
+    def event(self, event: Event, /) -> None:
+        if self._event is not None and not self.ended:
+            self._event(event)
+
+
+def _changed(attrs: Attrs, changed: dict[str, int]) -> Attrs:
+    return replace(attrs, **changed)  # type: ignore[arg-type]
+
+
+async def _to_its_end(function: Callable[[], T]) -> T:
+    """Run `function` on another thread, and wait for its end also when this is cancelled meanwhile."""
+    import asyncio
+
+    running = asyncio.ensure_future(asyncio.to_thread(function))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        if not running.done():
+            await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # it was looked at: the cancellation is what counts
+        raise

@@ -1,0 +1,78 @@
+"""A bounded queue of snapshots between the monitor's thread and a consumer: a thread or a task of asyncio."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from udamon.model import Snapshot
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class SnapshotQueue:
+    """Keeps the newest `limit` snapshots: the oldest one is dropped, and counted, when another comes."""
+
+    def __init__(self, limit: int) -> None:
+        self.dropped = 0
+        self._snapshots: deque[Snapshot] = deque()
+        self._limit = limit
+        self._closed = False
+        self._changed = threading.Condition()
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def put(self, snapshot: Snapshot) -> None:
+        """From any thread; never waits for a consumer."""
+        with self._changed:
+            if len(self._snapshots) >= self._limit:
+                self._snapshots.popleft()
+                self.dropped += 1
+            self._snapshots.append(snapshot)
+            self._wake()
+
+    def close(self) -> None:
+        """No more will come: who takes gets what is left, and then None. Idempotent."""
+        with self._changed:
+            self._closed = True
+            self._wake()
+
+    def take(self) -> Snapshot | None:
+        """Wait for the next one; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._snapshots or self._closed)
+            return self._snapshots.popleft() if self._snapshots else None
+
+    async def take_async(self) -> Snapshot | None:
+        """As `take`, without blocking the loop. Cancelled meanwhile it has taken nothing."""
+        import asyncio
+
+        while True:
+            with self._changed:
+                if self._snapshots:
+                    return self._snapshots.popleft()
+                if self._closed:
+                    return None
+                woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiting.append(woken)
+            try:
+                await woken
+            finally:
+                with self._changed:
+                    if woken in self._waiting:
+                        self._waiting.remove(woken)
+
+    def _wake(self) -> None:
+        self._changed.notify_all()
+        waiting, self._waiting = self._waiting, []
+        for woken in waiting:
+            try:
+                woken.get_loop().call_soon_threadsafe(_finish, woken)
+            except RuntimeError:
+                pass  # its loop was closed, so nobody waits any more
+
+
+def _finish(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)

@@ -1,0 +1,139 @@
+"""A scheme in the units of the library: seconds, bytes and fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from fractions import Fraction
+from os import PathLike
+from pathlib import Path
+
+from udamon.core.scheme import ANY_COUNT, U64_MAX, AccessPattern, Action, Bounds, Quota
+from udamon.core.scheme import Scheme as DamosScheme
+from udamon.errors import UsageError
+from udamon.schemes.config_pattern import MAX, NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
+
+MIGRATIONS = (Action.MIGRATE_HOT, Action.MIGRATE_COLD)
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """Which memory, and what to do about it (DAMON's operation schemes). Handed to `Monitor`, which applies it.
+
+    action: "pageout", "cold", "willneed", "hugepage", "nohugepage", "collapse", "lru_prio", "lru_deprio" or "stat"
+        (only count). Migration between nodes, goals, watermarks and filters are for a file of schemes, whose path
+        `Monitor` takes as well (docs/acting.md).
+    min_size, max_size: bytes of a region.
+    min_accesses, max_accesses: a fraction of the samples of an aggregation.
+    min_age, max_age: for how many seconds it has been like that.
+    quota_bytes, quota_time: at most so many bytes, and so many seconds of CPU time, in each `quota_reset` seconds;
+        0 is no limit. Where both are left out, as `udamon reclaim`: 128 MiB and 10 ms a second.
+    apply_interval: seconds between two looks; None: each aggregation.
+
+    A bound that is None bounds nothing. Raises UsageError.
+    """
+
+    action: str
+    _: KW_ONLY
+    min_size: int | None = None
+    max_size: int | None = None
+    min_accesses: float | None = None
+    max_accesses: float | None = None
+    min_age: float | None = None
+    max_age: float | None = None
+    quota_bytes: int | None = None
+    quota_time: float | None = None
+    quota_reset: float = 1.0
+    apply_interval: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError."""
+        if self.action not in list(Action) or self.action in MIGRATIONS:
+            usable = ", ".join(action for action in Action if action not in MIGRATIONS)
+            raise UsageError(f"there is no action {self.action!r} for a Scheme; use one of {usable}.")
+        for name in ("size", "accesses", "age"):
+            low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
+            if any(bound is not None and not 0 <= bound < 1 << 63 for bound in (low, high)):
+                raise UsageError(f"min_{name} and max_{name} must be numbers from 0.")
+            if low is not None and high is not None and low > high:
+                raise UsageError(f"min_{name} {low} is above max_{name} {high}; swap them.")
+        if max(self.min_accesses or 0, self.max_accesses or 0) > 1:
+            raise UsageError("min_accesses and max_accesses are fractions of the samples; give at most 1.")
+        if not 0.001 <= self.quota_reset <= 1e6 or min(self.quota_bytes or 0, self.quota_time or 0) < 0:
+            raise UsageError("quotas are numbers from 0, and quota_reset is at least 0.001 seconds.")
+        if self.apply_interval is not None and not 1e-6 <= self.apply_interval <= 1e6:
+            raise UsageError("apply_interval is a time in seconds of at least 0.000001.")
+
+    @property
+    def bounded(self) -> bool:
+        """Whether anything says which memory."""
+        bounds = (
+            self.min_size,
+            self.max_size,
+            self.min_accesses,
+            self.max_accesses,
+            self.min_age,
+            self.max_age,
+        )
+        return any(bound is not None for bound in bounds)
+
+    @property
+    def limited(self) -> bool:
+        """Whether it has a quota of its own (0 included)."""
+        return self.quota_bytes is not None or self.quota_time is not None
+
+
+def read(schemes: str | PathLike[str] | Sequence[Scheme], *, apply: bool, sparse: bool) -> list[WantedScheme]:
+    """What `Monitor` was given: schemes, or the path of a file of them. Raises UsageError, ConfigError, MissingExtra,
+    and CannotError for a file that cannot be read.
+
+    `sparse`: a default quota is charged for what is really taken (ReclaimParameters.schemes).
+    """
+    if isinstance(schemes, str | PathLike):
+        from udamon.schemes.config import load_schemes
+
+        return load_schemes(Path(schemes))
+    for scheme in schemes:
+        if apply and not scheme.bounded and scheme.action != Action.STAT:
+            raise UsageError(
+                f"without a bound {scheme.action} would be applied to all memory, the hot included; give min_age, "
+                "max_accesses or another bound."
+            )
+    from udamon.modules.reclaim import ReclaimParameters
+
+    (like,) = ReclaimParameters().schemes(sparse=sparse)
+    return [_wanted(scheme, like.scheme.quotas) for scheme in schemes]
+
+
+def _wanted(scheme: Scheme, default: Quota) -> WantedScheme:
+    size = Bounds(scheme.min_size or 0, U64_MAX if scheme.max_size is None else scheme.max_size)
+    damos = DamosScheme(
+        access_pattern=AccessPattern(size, ANY_COUNT, ANY_COUNT),
+        action=Action(scheme.action),
+        apply_interval_us=round((scheme.apply_interval or 0) * 1e6),
+        quotas=_quota(scheme) if scheme.limited or scheme.action == Action.STAT else default,
+    )
+    accesses = QuantityBounds(_share(scheme.min_accesses, NONE), _share(scheme.max_accesses, MAX))
+    return WantedScheme(
+        damos, accesses, QuantityBounds(_age(scheme.min_age, NONE), _age(scheme.max_age, MAX))
+    )
+
+
+def _quota(scheme: Scheme) -> Quota:
+    if not (scheme.quota_bytes or scheme.quota_time):
+        return Quota()
+    return Quota(
+        ms=max(1, round(scheme.quota_time * 1e3)) if scheme.quota_time else 0,
+        bytes=scheme.quota_bytes or 0,
+        reset_interval_ms=round(scheme.quota_reset * 1e3),
+    )
+
+
+def _share(share: float | None, default: Quantity) -> Quantity:
+    return (
+        default if share is None else Quantity(Fraction(share).limit_denominator(10**9), QuantityUnit.SHARE)
+    )
+
+
+def _age(seconds: float | None, default: Quantity) -> Quantity:
+    return default if seconds is None else Quantity(round(seconds * 1e6), QuantityUnit.US)

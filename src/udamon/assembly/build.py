@@ -1,0 +1,288 @@
+"""From a specification to an engine that is ready to run.
+
+What only one kind of monitor needs is imported where that is made: half of a short recording's cost is its start.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import TYPE_CHECKING
+
+from udamon.assembly import parts
+from udamon.assembly.parts import CENSUSES
+from udamon.assembly.spec import (
+    DEFAULT_OVERHEAD,
+    NO_OPTIONS,
+    MonitorSpec,
+    Options,
+    attrs_of,
+    max_pause_ns,
+    overhead_of,
+)
+from udamon.core.clock import Clock, MonotonicClock
+from udamon.core.policies import make_policy
+from udamon.engine.base import Engine
+from udamon.errors import NotSupported, UsageError
+from udamon.linux import open_files
+from udamon.linux.sysfs_damon import kernel_damon
+from udamon.model import Range
+from udamon.ops.available import choose, sees
+from udamon.ops.opening import open_ops, open_sampler
+from udamon.ops.processes import process_source
+from udamon.ops.vaddr import ProcessOperations
+
+if TYPE_CHECKING:
+    from udamon.core.attrs import Attrs
+    from udamon.core.scheme import Scheme
+    from udamon.core.target import Target
+    from udamon.engine.acting import PatternsFor
+    from udamon.engine.resident import Residents
+    from udamon.engine.tuner import Tuner
+    from udamon.linux.held import Held
+    from udamon.ops.acting.sim import SimMemory
+    from udamon.ops.base import OperationsSet, Sampler
+    from udamon.ops.tlb import Tlb
+
+DEFAULT_POLICY = "adaptive"
+KERNEL_POLICY = "damon"
+"""The region policy that in-kernel DAMON has: asking for it there is no mistake."""
+RESIDENT_GRAIN = 64 << 10
+"""Holes smaller than this are not worth telling apart: the list of resident ranges stays short."""
+
+_MARKED = (
+    "while in-kernel DAMON {} physical memory, pages of files and shared memory count as touched in all processes that "
+    "map them when one touched them: take what refs says of these mappings for an upper bound."
+)
+_MARKED_BY_OTHERS = {"yes": _MARKED.format("watches"), "maybe": _MARKED.format("may be watching")}
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An engine and the words for what it does; `notes` are for whoever reads its recording.
+
+    `sim_memory` is what is acted on where everything is simulated; with `same_cpu`, processors are visited.
+    """
+
+    engine: Engine
+    ops: str
+    via: str
+    policy: str | None
+    notes: tuple[str, ...] = ()
+    sim_memory: SimMemory | None = None
+    same_cpu: bool = False
+    marked_by_others: str = "no"
+    """Whether in-kernel DAMON marks pages as referenced for all who map them: "yes", "no" or "maybe"."""
+
+    def tlb(self) -> Tlb | None:
+        """What becomes of accesses through a TLB, as measured now (0.1 s); None of a simulation."""
+        from udamon.ops.tlb import measured
+
+        return measured(self.via, same_cpu=self.same_cpu)
+
+    @property
+    def sees(self) -> str:
+        """What counts as an access: "reads and writes", or "writes only"."""
+        return sees(self.via)
+
+
+def build(
+    spec: MonitorSpec,
+    options: Options = NO_OPTIONS,
+    *,
+    command_pid: int | None = None,
+    own: bool = False,
+    cpu_ns: Callable[[], int] = time.process_time_ns,
+    kernel_schemes: Sequence[Scheme] = (),
+    patterns_for: PatternsFor | None = None,
+) -> Built:
+    """The monitor that `spec` describes. Raises UdamonError.
+
+    `command_pid` is the started command's. With `own`, the process that runs this may be named as a target. A budget
+    is kept by `cpu_ns`, the CPU time of what monitors. `kernel_schemes` are handed to in-kernel DAMON, if that is what
+    watches; the kdamond of this process gets its own by modules.work.
+    """
+    return _Builder(spec, options, command_pid, own, cpu_ns, kernel_schemes, patterns_for).build()
+
+
+class _Builder:
+    """What `build` was given, for all its steps."""
+
+    def __init__(
+        self,
+        spec: MonitorSpec,
+        options: Options,
+        command_pid: int | None,
+        own: bool,
+        cpu_ns: Callable[[], int],
+        kernel_schemes: Sequence[Scheme],
+        patterns_for: PatternsFor | None,
+    ) -> None:
+        self.spec = spec
+        self.options = options
+        self.command_pid = command_pid
+        self.own = own
+        self.cpu_ns = cpu_ns
+        self.kernel_schemes = kernel_schemes
+        self.patterns_for = patterns_for
+
+    def build(self) -> Built:
+        spec, options = self.spec, self.options
+        attrs = attrs_of(spec, options)
+        clock = MonotonicClock()
+        if spec.ops == "sim":
+            return self._simulated(attrs, clock)
+        ops = self._open_ops()
+        via = self._choose_via(ops)
+        if options.same_cpu and via != "idle":
+            raise UsageError(f"--same-cpu is of use with idle alone, and this looks via {via}; leave it out.")
+        if via == "kernel":
+            self._refuse_max_pause(via)
+            return self._in_kernel(ops, attrs, clock)
+        if via in CENSUSES:
+            return self._by_census(ops, via, attrs, clock)
+        sampler = open_sampler(via, same_cpu=options.same_cpu)
+        if isinstance(ops, ProcessOperations):
+            ops.hold(open_files.room())  # a page map of each
+        residents = _residents(ops, clock, max_pause_ns(spec))
+        built = self._by_samples(ops, sampler, via, attrs, clock, Random(), residents, _conflict())
+        return replace(built, same_cpu=options.same_cpu)
+
+    def _by_census(self, ops: OperationsSet, via: str, attrs: Attrs, clock: Clock) -> Built:
+        from udamon.engine.tuner import CensusBudget
+
+        named = self.options.named
+        if self.spec.policy is not None:
+            raise UsageError(
+                f"{via} answers for all memory and has no use for {named('policy')}; leave it out."
+            )
+        if attrs.goal.aggrs:
+            raise UsageError(
+                f"{via} answers for all memory at once: --intervals-goal is of use with idle and kernel."
+            )
+        watch = parts.census_watch(via, ops, attrs, clock, max_pause_ns=max_pause_ns(self.spec))
+        budget = overhead_of(self.spec, self.options)
+        tuner = None if budget is None else CensusBudget(budget)
+        physical = kernel_damon().physical if via == "refs" else "no"
+        notes = () if physical == "no" else (_MARKED_BY_OTHERS[physical],)
+        engine = parts.kdamond(ops, watch, attrs, clock, tuner=tuner, cpu_ns=self.cpu_ns)
+        return Built(engine, ops.name, via, None, notes, marked_by_others=physical)
+
+    def _simulated(self, attrs: Attrs, clock: Clock) -> Built:
+        from udamon.ops.acting.sim import SimMemory
+        from udamon.ops.sim import SimSpace
+
+        self._refuse_max_pause("sim")
+        if self.options.same_cpu:
+            raise UsageError("--same-cpu is of use with idle alone, and this looks via sim; leave it out.")
+        truth, random = self.options.truth or parts.truth_of((self.spec.command or ("",))[0]), Random()
+        memory, seed = SimMemory(truth), random.getrandbits(64)
+        sampler, space = parts.sim_sampler(truth, clock, seed, memory), SimSpace(truth, memory)
+        built = self._by_samples(space, sampler, "sim", attrs, clock, random, None, ())
+        return replace(built, sim_memory=memory)
+
+    def _in_kernel(self, ops: OperationsSet, attrs: Attrs, clock: Clock) -> Built:
+        from udamon.engine.interval_stretch import IntervalStretch
+        from udamon.engine.kernel import KernelEngine
+
+        spec, named = self.spec, self.options.named
+        if spec.policy not in (None, KERNEL_POLICY):
+            raise UsageError(
+                f"in-kernel DAMON has a region policy of its own; leave {named('policy')} {spec.policy} out, or use "
+                f"{named('via')} idle."
+            )
+        share = None if spec.overhead is None else overhead_of(spec, self.options) or DEFAULT_OVERHEAD
+        engine = KernelEngine(
+            ops,
+            attrs,
+            clock,
+            budget=None if share is None else IntervalStretch(share),
+            residents=_residents(ops, clock),
+            schemes=self.kernel_schemes,
+            patterns_for=self.patterns_for,
+            cpu_ns=self.cpu_ns,
+        )
+        return Built(engine, ops.name, "kernel", "kernel")
+
+    def _by_samples(
+        self,
+        ops: OperationsSet,
+        sampler: Sampler,
+        via: str,
+        attrs: Attrs,
+        clock: Clock,
+        random: Random,
+        residents: Residents | None,
+        notes: tuple[str, ...],
+    ) -> Built:
+        from udamon.core.adaptive import AdaptivePolicy
+        from udamon.engine.sample_budget import SampleBudget
+        from udamon.engine.tuner import IntervalBudget, IntervalGoalTuner
+
+        policy = make_policy(self.spec.policy or DEFAULT_POLICY, random)
+        watch = parts.sampled_watch(policy, sampler, random, residents)
+        share = overhead_of(self.spec, self.options)
+        tuner: Tuner | None = None
+        if attrs.goal.aggrs:
+            tuner = IntervalGoalTuner()
+        elif share is not None and isinstance(policy, AdaptivePolicy):
+            tuner = SampleBudget(policy, watch, share)
+        elif share is not None and self.spec.overhead is not None:
+            tuner = IntervalBudget(share, clock.now_ns)
+        engine = parts.kdamond(ops, watch, attrs, clock, tuner=tuner, cpu_ns=self.cpu_ns)
+        return Built(engine, ops.name, via, policy.name, notes)
+
+    def _open_ops(self) -> OperationsSet:
+        spec = self.spec
+        if spec.paddr:
+            return open_ops("paddr", None, self.options.ranges)
+        pids = [self.command_pid] if self.command_pid is not None else spec.pids
+        exclude = frozenset[int]() if self.own and os.getpid() in pids else None
+        source = process_source(pids, with_children=spec.children, cgroup=spec.cgroup, exclude=exclude)
+        return open_ops(spec.ops, source, self.options.ranges)
+
+    def _choose_via(self, ops: OperationsSet) -> str:
+        via = choose(self.spec.via)
+        if ops.name == "paddr" and self.spec.via == "auto" and via in CENSUSES:
+            raise NotSupported(
+                "physical memory needs idle page tracking or in-kernel DAMON, and neither can be used here; "
+                "udamon doctor says what each of them lacks."
+            )
+        return via
+
+    def _refuse_max_pause(self, via: str) -> None:
+        if self.spec.max_pause is not None:
+            raise UsageError(
+                f"{via} does not stop a target to look at it: leave {self.options.named('max_pause')} out."
+            )
+
+
+def _conflict() -> tuple[str, ...]:
+    """What a recording via idle must say of a DAMON that is at work beside it."""
+    found = kernel_damon()
+    if not found.busy:
+        return ()
+    return (f"{found.why[:-1]}; it uses up the same accessed bits, so idle may see less than there is.",)
+
+
+def _residents(ops: OperationsSet, clock: Clock, longest_ns: int | None = None) -> Residents | None:
+    """Where processes are in memory; of physical memory all that is watched is. Their locks are held for `longest_ns`
+    at a time at most."""
+    from udamon.engine.resident import Residents
+    from udamon.linux.pagemap_scan import LONGEST_NS
+    from udamon.linux.procfs import ProcessId
+    from udamon.ops.residency import resident
+
+    if ops.name == "paddr":
+        return None
+
+    longest = LONGEST_NS if longest_ns is None else min(LONGEST_NS, longest_ns)
+
+    def look(target: Target, held: Held) -> list[Range]:
+        process = ProcessId(target.pid or 0, target.start_time or 0)
+        return resident(process, target.ranges, grain=RESIDENT_GRAIN, longest_ns=longest, held=held)
+
+    return Residents(look, clock.now_ns, time.thread_time_ns)

@@ -1,0 +1,52 @@
+"""Running an engine until something ends it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from udamon.assembly.child import Child
+from udamon.engine.base import Engine
+
+LOOK_S = 0.2
+"""How soon the end of a command or a signal is noticed."""
+
+TARGET, DURATION, SIGNAL = "target", "duration", "signal"
+"""What a monitor was ended by: its targets are gone, its time was up, or the user said so."""
+
+
+def follow(
+    engine: Engine,
+    child: Child | None,
+    duration: float | None,
+    stopped: threading.Event,
+    keep_up: Callable[[], None],
+) -> str:
+    """Run an opened engine on its thread until it, `duration` (seconds), `child` or `stopped` ends it.
+
+    Meanwhile `keep_up` is called some times a second; what it raises ends the engine, too. Returns what ended it.
+    """
+    end = None if duration is None else time.monotonic() + duration
+    why = TARGET
+    engine.start()
+    try:
+        while not engine.join(_pause(end, stopped)):
+            if stopped.is_set():
+                why = SIGNAL
+            elif end is not None and time.monotonic() >= end:
+                why = DURATION
+            if why != TARGET or (child is not None and child.ended() and not engine.valid()):
+                engine.stop()
+            keep_up()
+    finally:
+        engine.stop()
+        engine.join()
+    return SIGNAL if stopped.is_set() else why  # a Ctrl-C ends the target, too, and that may be noticed first
+
+
+def _pause(end: float | None, stopped: threading.Event) -> float:
+    # Short while something is about to end, so that it ends at its time.
+    if stopped.is_set():
+        return 0.01
+    return LOOK_S if end is None else min(max(end - time.monotonic(), 0.001), LOOK_S)

@@ -1,0 +1,116 @@
+"""The parts of a monitor in user space, each made in one place; only what is made is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+from udamon.linux.roots import Roots
+
+if TYPE_CHECKING:
+    from udamon.core.attrs import Attrs
+    from udamon.core.clock import Clock
+    from udamon.core.policy import RegionPolicy
+    from udamon.engine.acting import Acting
+    from udamon.engine.kdamond import Kdamond
+    from udamon.engine.resident import Residents
+    from udamon.engine.tuner import Tuner
+    from udamon.engine.watch import CensusWatch, SampledWatch, Watch
+    from udamon.ops.acting.exclusions import Exclusions
+    from udamon.ops.acting.paddr import PaddrActor
+    from udamon.ops.acting.sim import SimMemory
+    from udamon.ops.acting.vaddr import VaddrActor
+    from udamon.ops.base import OperationsSet, Sampler
+    from udamon.ops.refaults import Refaults
+    from udamon.ops.sim import SimSampler
+    from udamon.workload.truth import Truth
+
+SAMPLERS, CENSUSES = ("idle", "sim"), ("refs", "softdirty")
+"""Primitives that answer for single pages and feed a region policy, and those that answer for all memory at once."""
+
+
+def kdamond(
+    ops: OperationsSet,
+    watch: Watch,
+    attrs: Attrs,
+    clock: Clock,
+    *,
+    tuner: Tuner | None = None,
+    schemes: Acting | None = None,
+    name: str = "kdamond.0",
+    cpu_ns: Callable[[], int] | None = None,
+) -> Kdamond:
+    """The loop over a context of these; the budget is kept by `cpu_ns` (None: the CPU time of its thread)."""
+    from udamon.engine.context import Context
+    from udamon.engine.kdamond import Kdamond
+
+    made = Kdamond(Context(ops, watch, attrs, schemes=schemes), clock, tuner=tuner, name=name)
+    if cpu_ns is not None:
+        made.charge(cpu_ns)
+    return made
+
+
+def census_watch(
+    via: str,
+    ops: OperationsSet,
+    attrs: Attrs,
+    clock: Clock,
+    roots: Roots = Roots(),  # noqa: B008 (immutable)
+    *,
+    max_pause_ns: int | None = None,
+) -> CensusWatch:
+    """Watches what `ops` has by the census `via`. Raises UsageError for physical memory."""
+    from udamon.engine.watch import CensusWatch
+    from udamon.ops.opening import open_census
+
+    census = open_census(via, ops, roots, max_ranges=attrs.max_nr_regions, max_pause_ns=max_pause_ns)
+    return CensusWatch(census, clock)
+
+
+def sampled_watch(
+    policy: RegionPolicy, sampler: Sampler, random: Random, residents: Residents | None = None
+) -> SampledWatch:
+    """Watches by samples of `sampler`, which `policy` places."""
+    from udamon.engine.watch import SampledWatch
+
+    return SampledWatch(policy, sampler, random, residents=residents)
+
+
+def sim_sampler(truth: Truth, clock: Clock, seed: int, memory: SimMemory | None = None) -> SimSampler:
+    """The sampler of a simulated workload, which begins now."""
+    from udamon.ops.sim import SimSampler
+
+    return SimSampler(truth, clock, clock.now_ns(), seed, memory)
+
+
+def truth_of(config: str) -> Truth:
+    """The simulated workload that `config` names: a file, or one that comes with udamon. Raises UsageError."""
+    from udamon.workload import shapes
+    from udamon.workload.config import load
+    from udamon.workload.layout import place
+    from udamon.workload.truth import Truth
+
+    workload = load(shapes.find(config))
+    return Truth(workload, place(workload))
+
+
+def actor(
+    ops: str, roots: Roots, exclusions: Exclusions | None = None, refaults: Refaults | None = None
+) -> PaddrActor | VaddrActor:
+    """Who acts on what the operations set `ops` watches: on the memory of processes, or on frames."""
+    if ops == "paddr":
+        from udamon.ops.acting.paddr import PaddrActor
+
+        return (
+            PaddrActor(roots)
+            if exclusions is None
+            else PaddrActor(roots, exclusions=exclusions, refaults=refaults)
+        )
+    from udamon.ops.acting.vaddr import VaddrActor
+
+    return (
+        VaddrActor(roots)
+        if exclusions is None
+        else VaddrActor(roots, exclusions=exclusions, refaults=refaults)
+    )

@@ -1,0 +1,248 @@
+"""What to watch and how: the specification of a monitor, and the options that only the command line has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from math import isfinite
+from os import PathLike, fspath
+from typing import TYPE_CHECKING
+
+from udamon.core.attrs import Attrs, IntervalsGoal
+from udamon.core.policies import POLICIES
+from udamon.errors import AttrsError, UsageError
+from udamon.model import Range
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from udamon.workload.truth import Truth
+
+DEFAULT_OVERHEAD = 0.01
+"""Of one CPU: the budget where neither an interval nor a budget is given."""
+OPERATIONS = ("vaddr", "fvaddr", "paddr", "sim")
+PRIMITIVES = ("auto", "idle", "kernel", "refs", "softdirty")
+LONGEST_S = 30 * 86_400
+"""No interval is longer: 30 days. The clocks' 64 bits of nanoseconds end somewhere above."""
+
+
+class FromBudget(float):
+    """An interval in seconds that was left out, so that it follows from the budget (`overhead`), as on the command
+    line. It compares equal to a float of the same value, which is where the monitor starts from."""
+
+    __slots__ = ()
+
+
+DEFAULT_SAMPLE, DEFAULT_AGGR = FromBudget(0.005), FromBudget(0.1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MonitorSpec:
+    """What a monitor watches, and how. Exactly one target: `pids`, `cgroup`, `command` or `paddr`.
+
+    Times are in seconds and shares are fractions of one CPU. Checked when a `Monitor` is made of it.
+
+    pids: processes, by their numbers; one's own may be among them. A single number may be given as such.
+    children: their descendants too, as they come and go; also those of `command`.
+    cgroup: the path of a control group: every process in it and below.
+    command: a program and its arguments, which the monitor starts and, where it still runs then, ends. With `ops`
+        "sim" the name or path of a workload instead (see `udamon eval`), which is simulated in real time.
+    paddr: the physical memory of the machine (needs root).
+    ops: the operations set: "vaddr" (processes), "paddr" (implied by `paddr`), or "sim".
+    via: the access-check primitive: "auto", "idle" (needs root), "kernel" (needs root), "refs" or "softdirty".
+    policy: the region policy of sampling primitives, "adaptive" (the default) or "damon".
+    sample, aggr: the sampling and the aggregation interval. Left out, both are `FromBudget`: they, and how much is
+        looked at, follow from `overhead`. Where one of them is given there is no budget, and the other is 1:20 to it.
+    update: how often it is looked where the memory of the targets is, and whether there are more of them.
+    min_regions, max_regions: bounds on the number of regions of all targets.
+    overhead: the budget, a share of one CPU; 0.01 where it and both intervals are left out.
+    duration: the monitor ends after this time; None: with its targets.
+    max_pause: the longest that a look may stop a target; None: as long as it takes.
+    """
+
+    pids: tuple[int, ...] = ()
+    children: bool = False
+    cgroup: str | None = None
+    command: tuple[str, ...] | None = None
+    paddr: bool = False
+    ops: str = "vaddr"
+    via: str = "auto"
+    policy: str | None = None
+    sample: float | FromBudget = DEFAULT_SAMPLE
+    aggr: float | FromBudget = DEFAULT_AGGR
+    update: float = 1.0
+    min_regions: int = 10
+    max_regions: int = 1000
+    overhead: float | None = None
+    duration: float | None = None
+    max_pause: float | None = None
+
+    def __post_init__(self) -> None:
+        """Accepts a single pid, and any sequence of pids or words. Raises UsageError for other types."""
+        for name, value in (("pids", _pids(self.pids)), ("command", _command(self.command))):
+            object.__setattr__(self, name, value)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal values, left out or given alike: an interval that was given is not the default of the same length."""
+        return self._key() == other._key() if isinstance(other, MonitorSpec) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        values = [getattr(self, field.name) for field in fields(self)]
+        return (*values, given(self.sample), given(self.aggr))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line has beyond MonitorSpec.
+
+    `ranges` go with fvaddr and paddr. `same_cpu`: with idle, visit the processor where the target runs. `goal`: tune
+    the intervals as the kernel does. `truth`: the simulated workload, where that was read already. `flags`: call
+    things in messages by the names of flags.
+    """
+
+    ranges: tuple[Range, ...] = ()
+    same_cpu: bool = False
+    goal: IntervalsGoal = IntervalsGoal()  # noqa: RUF009 (immutable)
+    truth: Truth | None = None
+    flags: bool = False
+
+    def named(self, field: str) -> str:
+        """What the user calls a field of the specification."""
+        return f"--{field.replace('_', '-')}" if self.flags else field
+
+
+NO_OPTIONS = Options()
+
+
+def given(interval: float) -> bool:
+    """Whether an interval was chosen by the user."""
+    return not isinstance(interval, FromBudget)
+
+
+def attrs_of(spec: MonitorSpec, options: Options = NO_OPTIONS) -> Attrs:
+    """The attributes that `spec` starts with. Raises UsageError for an interval of 0, AttrsError for what DAMON
+    refuses."""
+    named = options.named
+    return Attrs.chosen(
+        _us(named("sample"), spec.sample) if given(spec.sample) else None,
+        _us(named("aggr"), spec.aggr) if given(spec.aggr) else None,
+        _us(named("update"), spec.update),
+        _whole(named("min_regions"), spec.min_regions),
+        _whole(named("max_regions"), spec.max_regions),
+        options.goal,
+    )
+
+
+def overhead_of(spec: MonitorSpec, options: Options = NO_OPTIONS) -> float | None:
+    """The share of a CPU to keep to; None where intervals are given. Raises UsageError."""
+    named, overhead = options.named, spec.overhead
+    if options.goal.aggrs and overhead is not None:
+        raise UsageError(
+            f"{named('overhead')} and {named('intervals_goal')} both choose the intervals; leave one of them out."
+        )
+    chosen = given(spec.sample) or given(spec.aggr) or bool(options.goal.aggrs)
+    if chosen and overhead is not None:
+        raise UsageError(
+            f"{named('overhead')} chooses the intervals; leave it or {named('sample')} and {named('aggr')} out."
+        )
+    if chosen:
+        return None
+    if overhead is None:
+        return DEFAULT_OVERHEAD
+    if overhead == 0:
+        least = "0.01%" if options.flags else "0.0001"
+        raise UsageError(f"{named('overhead')} 0 leaves nothing to watch with; give at least {least}.")
+    if not 0 < overhead <= 1:
+        raise UsageError(f"{named('overhead')} {overhead} is no share of one CPU; give a number up to 1.")
+    return overhead
+
+
+def max_pause_ns(spec: MonitorSpec) -> int | None:
+    """The longest that a look may stop a target; None where that is not limited."""
+    return None if spec.max_pause is None else round(spec.max_pause * 1e9)
+
+
+def check(spec: MonitorSpec) -> None:
+    """What can be told wrong of a specification without looking at the machine. Raises UsageError."""
+    targets = {
+        "pids": bool(spec.pids),
+        "cgroup": spec.cgroup is not None,
+        "command": spec.command is not None,
+        "paddr": spec.paddr,
+    }
+    chosen = [name for name, there in targets.items() if there]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} exclude each other; give one target.")
+    if not chosen:
+        raise UsageError("there is nothing to watch; give pids, cgroup, command or paddr.")
+    if spec.command == ():
+        raise UsageError("the command is empty; give a program and its arguments.")
+    if spec.children and not (spec.pids or spec.command):
+        raise UsageError("children goes with pids or command.")
+    for name, value, known in (("ops", spec.ops, OPERATIONS), ("via", spec.via, (*PRIMITIVES, "sim"))):
+        if value not in known:
+            raise UsageError(f"there is no {name} {value!r}; use one of {', '.join(known)}.")
+    if spec.policy is not None and spec.policy not in POLICIES:
+        raise UsageError(f"there is no region policy {spec.policy!r}; use {' or '.join(POLICIES)}.")
+    _check_operations(spec)
+    for name in ("duration", "max_pause"):
+        seconds = getattr(spec, name)
+        if seconds is not None and not (_is_number(seconds) and 0.001 <= seconds <= 1e9):
+            raise UsageError(f"{name} {seconds!r} is no time in seconds; give at least 0.001.")
+    attrs_of(spec)
+    overhead_of(spec)
+
+
+def _check_operations(spec: MonitorSpec) -> None:
+    if spec.ops == "fvaddr":
+        raise UsageError("fvaddr needs address ranges, which a specification does not have; use ops vaddr.")
+    if spec.ops == "paddr" and not spec.paddr:
+        raise UsageError("ops paddr watches physical memory: give paddr=True, and no other target.")
+    if spec.ops != "sim":
+        if spec.via == "sim":
+            raise UsageError("via sim looks at a simulated workload: it goes with ops sim.")
+        return
+    if spec.command is None or len(spec.command) != 1:
+        raise UsageError("ops sim simulates one workload: give its name or path as the command.")
+    if spec.via not in ("auto", "sim") or spec.children or spec.max_pause is not None:
+        raise UsageError("ops sim has its own primitive; leave via, children and max_pause out.")
+
+
+def _us(name: str, seconds: float) -> int:
+    if not _is_number(seconds) or not seconds > 0 or round(seconds * 1e6) == 0:
+        raise UsageError(f"{name} {seconds!r} is no interval; give at least 0.000001 (seconds).")
+    if seconds > LONGEST_S:
+        raise UsageError(f"{name} {seconds!r} is longer than 30 days; give a shorter interval.")
+    return round(seconds * 1e6)
+
+
+def _whole(name: str, number: int) -> int:
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise AttrsError(f"{name} {number!r} is no whole number; give one of at least 3.")
+    return number
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _pids(pids: int | Iterable[int]) -> tuple[int, ...]:
+    found = (pids,) if isinstance(pids, int) else pids
+    found = () if isinstance(found, str | bytes) else tuple(found)
+    if (isinstance(pids, str | bytes) and pids) or any(type(pid) is not int for pid in found):
+        raise UsageError(f"pids {pids!r} are no process numbers; give whole numbers as ps -e shows them.")
+    return found
+
+
+def _command(command: str | Iterable[str | PathLike[str]] | None) -> tuple[str, ...] | None:
+    if command is None:
+        return None
+    words = (command,) if isinstance(command, str) else tuple(command)
+    try:
+        return tuple(str(fspath(word)) for word in words)
+    except TypeError:
+        raise UsageError(
+            f"the command {words!r} has what is no word; give a program and its arguments."
+        ) from None
