@@ -161,7 +161,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def example(*words: str, where: Path) -> Done:
-    """As README has it, with the file of reader.py where pages can go back to it."""
+    """As docs/tutorial.md has it, with the file of reader.py where pages can go back to it."""
     how: tuple[str | Path, ...] = (
         "schemes",
         "--config",

@@ -16,6 +16,8 @@ jsonschema = pytest.importorskip("jsonschema", reason="the extra `test` is not i
 referencing = pytest.importorskip("referencing", reason="the extra `test` is not installed")
 
 SCHEMAS = ROOT / "docs" / "schemas"
+SOON = ("--aggr", "50ms", "--duration", "2s", "-q")
+"""Short windows: at least one is complete in that time, also where start-up is slow."""
 REPORTS: list[tuple[str, tuple[str, ...]]] = [
     ("report-wss", ("wss",)), ("report-wss", ("wss", "--over-time")), ("report-wss", ("wss", "--by", "mapping")),
     ("report-wss", ("footprint",)), ("report-wss", ("footprint", "--by", "mapping", "--over-time")),
@@ -102,15 +104,15 @@ def test_diff_and_check(recording: Path, capsys: pytest.CaptureFixture[str]) -> 
     ("name", "words"),
     [
         ("doctor", ("doctor",)),
-        ("stat", ("stat", "--sim", "demo", "--duration", "1s", "-q")),
-        ("acting", ("schemes", "--sim", "demo", "--action", "pageout", "--duration", "1s", "-q")),
+        ("stat", ("stat", "--sim", "demo", *SOON)),
+        ("acting", ("schemes", "--sim", "demo", "--action", "pageout", *SOON)),
         (
             "acting",
-            ("schemes", "--sim", "demo", "--action", "pageout", "--all", "--apply", "--duration", "1s", "-q"),
+            ("schemes", "--sim", "demo", "--action", "pageout", "--all", "--apply", *SOON),
         ),
-        ("acting", ("schemes", "--sim", "demo", "--action", "stat", "--duration", "1s", "-q")),
-        ("acting", ("reclaim", "--sim", "demo", "--min-age", "500ms", "--duration", "1s", "-q")),
-        ("acting", ("lru-sort", "--sim", "demo", "--cold-only", "--duration", "1s", "-q")),
+        ("acting", ("schemes", "--sim", "demo", "--action", "stat", *SOON)),
+        ("acting", ("reclaim", "--sim", "demo", "--min-age", "500ms", *SOON)),
+        ("acting", ("lru-sort", "--sim", "demo", "--cold-only", *SOON)),
         ("eval", ("eval", "one", "--duration", "0.5")),
         ("eval", ("eval", "one", "--policy", "damon,adaptive", "--duration", "0.5")),
         ("eval-truth", ("eval", "demo", "--truth-only")),
