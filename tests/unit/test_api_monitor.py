@@ -537,3 +537,20 @@ def test_in_kernel_damon_is_not_changed_while_it_watches(monkeypatch: pytest.Mon
         monkeypatch.setattr("udamon.engine.kdamond.Kdamond", int)  # as if the engine were another one
         with pytest.raises(NotSupported, match="begin another monitor"):
             monitor.update(aggr=0.1)
+
+
+@REFS
+def test_a_command_that_outlives_what_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Iteration ends with what can be watched, and the command with the block."""
+    from udamon.engine.kdamond import Kdamond
+
+    with Monitor(MonitorSpec(command=("sleep", "1000"), via="refs", aggr=0.05)) as monitor:
+        first(monitor, 1)
+        # As when it becomes a program of another user, which this one may not see.
+        monkeypatch.setattr("udamon.engine.context.Context.valid", lambda context: False)
+        list(monitor)
+        monkeypatch.undo()
+        assert isinstance(monitor._running().engine, Kdamond)
+        assert monitor._child is not None
+        assert not monitor._child.ended()
+    assert monitor._child.ended()

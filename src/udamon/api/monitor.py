@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from udamon.api.queue import SnapshotQueue
 from udamon.assembly.build import Built, build
 from udamon.assembly.child import Child
-from udamon.assembly.follow import TARGET, follow
+from udamon.assembly.follow import LOOK_S, TARGET, follow
 from udamon.assembly.spec import MonitorSpec, check
 from udamon.core.attrs import Attrs
 from udamon.errors import NotSupported, UsageError
@@ -204,7 +204,7 @@ class Monitor:
         try:
             self._open()
         except BaseException:
-            self._close(end_child=True)
+            self._close(wait_for_child=False)
             raise
         self._thread = threading.Thread(target=self._supervise, name="udamon.monitor", daemon=True)
         self._thread.start()
@@ -311,7 +311,7 @@ class Monitor:
             self._ended_by = "stop" if ended_by == "signal" else ended_by
         except Exception as error:
             self._failure = error
-        self._close(end_child=self._ended_by != TARGET)
+        self._close(wait_for_child=self._ended_by == TARGET)
 
     def _keep_up(self) -> None:
         assert self._recorder is not None
@@ -319,7 +319,7 @@ class Monitor:
         if self._work is not None:
             self._work.keep_up()
 
-    def _close(self, *, end_child: bool) -> None:
+    def _close(self, *, wait_for_child: bool) -> None:
         """Release everything; the first thing that goes wrong is the failure, where there is none yet."""
         steps: list[Callable[[], object]] = []
         if self._built is not None:
@@ -328,14 +328,21 @@ class Monitor:
             steps.append(self._work.end)
         if self._recorder is not None:
             steps.append(self._recorder.close)
+        steps.append(self._queue.close)
         if self._child is not None:
-            steps.append(self._child.end if end_child else self._child.wait)
+            steps.append(self._wait_for_child if wait_for_child else self._child.end)
         for step in steps:
             try:
                 step()
             except Exception as error:
                 self._failure = self._failure or error
-        self._queue.close()
+
+    def _wait_for_child(self) -> None:
+        """A command may outlive what can be watched of it: until it ends, or the block does."""
+        assert self._child is not None
+        while not self._child.ended(LOOK_S):
+            if self._stopped.is_set():
+                self._child.end()
 
     def _leave(self) -> None:
         self.stop()

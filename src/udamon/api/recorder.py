@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from os import PathLike
 from threading import Lock
 
 from udamon.assembly.build import Built
 from udamon.errors import CannotError
-from udamon.model import Event, Snapshot, grain
+from udamon.model import Event, Snapshot
+from udamon.record.monitored import cost_of, metadata_of
 from udamon.record.state import ValidEvents
 from udamon.record.writer import Writer
 
@@ -45,19 +45,10 @@ class Recorder:
         """Raises OutputError, and CannotError where there is a file already."""
         # What a TLB hides is left out: measuring it takes a process of its own.
         built = self._built
-        metadata: dict[str, object] = {
-            "ops": built.ops,
-            "via": built.via,
-            "sees": built.sees,
-            "policy": built.policy,
-            "grain": grain(built.via),
-            "marked_by_others": built.marked_by_others,
-            "attrs": built.engine.attrs.as_dict(),
-        }
         with self._lock:
             if self._writer is not None:
                 raise CannotError("this monitor is recorded already; end it, or make another monitor.")
-            writer = Writer(path, metadata, force=force)
+            writer = Writer(path, metadata_of(built), force=force)
             for event in self._valid:
                 writer.event(event)
             for text in built.notes:
@@ -85,18 +76,4 @@ class Recorder:
 
     def _cost(self) -> Event:
         # The process is the caller's own, too: what it takes beside the monitor is counted as well.
-        engine = self._built.engine
-        cost: dict[str, object] = {
-            "cpu_ns": time.process_time_ns(),
-            "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "checks": engine.checks,
-            "snapshots": self._snapshots,
-            "skipped": engine.skipped,
-        }
-        optional = {
-            "kdamond_cpu_ns": engine.kdamond_cpu_ns,
-            "target_cost_ns": engine.target_cost_ns,
-            "longest_pause_ns": engine.longest_pause_ns,
-        }
-        cost |= {name: value for name, value in optional.items() if value is not None}
-        return Event(time.monotonic_ns(), "cost", cost)
+        return cost_of(self._built.engine, self._snapshots)

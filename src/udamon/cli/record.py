@@ -21,10 +21,11 @@ from udamon.errors import CannotError, UsageError
 from udamon.files import place
 from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identities, shown
 from udamon.files.rotation import RotatedFile
-from udamon.model import WRITES_ONLY, Event, Snapshot, grain
+from udamon.model import WRITES_ONLY, Event, Snapshot
 from udamon.ops.coverage import line
 from udamon.ops.tlb import Tlb, sentence
 from udamon.record.metadata import WARMUP
+from udamon.record.monitored import cost_of, metadata_of
 from udamon.record.writer import Writer
 from udamon.units import format_size, format_time, parse_duration_ns, parse_size
 from udamon.workload.shapes import find
@@ -209,27 +210,11 @@ class _Recorder:
         for subscriber, error in self._engine.bus.failures:
             if subscriber is self._writer:
                 raise error
-        self._writer.event(Event(time.monotonic_ns(), "cost", self._cost()))
+        self._writer.event(cost_of(self._engine, self._progress.snapshots))
         self._writer.flush()
         self._next_flush = time.monotonic() + FLUSH_S
         if self._line is not None:
             self._line.show(self._progress.line())
-
-    def _cost(self) -> dict[str, object]:
-        cost: dict[str, object] = {
-            "cpu_ns": time.process_time_ns(),
-            "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "checks": self._engine.checks,
-            "snapshots": self._progress.snapshots,
-            "skipped": self._engine.skipped,
-        }
-        if (kdamond := self._engine.kdamond_cpu_ns) is not None:
-            cost["kdamond_cpu_ns"] = kdamond
-        if (target_cost := self._engine.target_cost_ns) is not None:
-            cost["target_cost_ns"] = target_cost
-        if (pause := self._engine.longest_pause_ns) is not None:
-            cost["longest_pause_ns"] = pause
-        return cost
 
     def summary(self, path: str) -> str:
         progress = self._progress
@@ -249,16 +234,9 @@ def _hidden(tlb: Tlb | None) -> list[str]:
 
 
 def _metadata(args: argparse.Namespace, built: Built, tlb: Tlb | None) -> dict[str, object]:
-    return {
-        "ops": built.ops,
-        "via": built.via,
-        "sees": built.sees,
-        "policy": built.policy,
-        "grain": grain(built.via),
-        "marked_by_others": built.marked_by_others,
+    return metadata_of(built) | {
         "tlb": tlb and tlb.state,
         "tlb_missed_below_bytes": tlb and tlb.missed_below,
-        "attrs": built.engine.attrs.as_dict(),
         "command_line": sys.argv,
         "command": args.command,
         "startup_cpu_ns": time.process_time_ns(),
