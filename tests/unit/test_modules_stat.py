@@ -11,7 +11,6 @@ from udamon.model import Event, Sharing, Snapshot
 from udamon.modules import stat
 from udamon.modules.stat import Idleness, IdleWatch, Windows, percentiles
 
-
 MS = 1_000_000
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TextIO
 
 from udamon import console, text
@@ -17,9 +18,12 @@ from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
 from udamon.ops.actions import ACTIONS, probe_action
 from udamon.ops.available import PROBES, Usable, choose, probe
-from udamon.ops.lock import held_locks
+from udamon.ops.lock import HeldLocks, held_locks
 from udamon.ops.tlb import Tlb, measured
 from udamon.ops.tlb import sentence as tlb_sentence
+
+TOLD = 20
+"""Targets with other monitors that are told one by one."""
 
 _GREEN, _RED, _BOLD = "\033[32m", "\033[31m", "\033[1m"
 
@@ -41,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What doctor found; `auto` is the primitive `--via auto` means, `locks` maps target to holder.
+    """What doctor found; `auto` is the primitive `--via auto` means, `locks` are targets and their holders.
 
     `tlb` is of refs, None where that cannot be used.
     """
@@ -50,7 +54,7 @@ class Findings:
     primitives: Mapping[str, Usable]
     actions: Mapping[str, Usable]
     kernel: KernelDamon
-    locks: Mapping[str, str]
+    locks: HeldLocks
     conflicts: tuple[str, ...]
     tlb: Tlb | None
 
@@ -72,9 +76,12 @@ def _auto(roots: Roots) -> str | None:
         return None
 
 
-def _conflicts(kernel: KernelDamon, idle: Usable, locks: Mapping[str, str], roots: Roots) -> Iterator[str]:
-    for target, holder in locks.items():
+def _conflicts(kernel: KernelDamon, idle: Usable, locks: HeldLocks, roots: Roots) -> Iterator[str]:
+    for target, holder in islice(locks.holders.items(), TOLD):
         yield f"Target {target} is already watched by another monitor ({holder})."
+    if (others := len(locks.holders) - TOLD) > 0 or locks.more:
+        number = f"{'more than ' if locks.more else ''}{max(others, 0)}"
+        yield f"So are {number} other targets{'' if locks.more else ' (--json has them)'}."
     if kernel.busy and idle.offered:
         yield "In-kernel DAMON and idle page tracking use up the same bits: idle will see less."
     if kernel.physical != "no":
@@ -107,7 +114,8 @@ def document(found: Findings) -> dict[str, object]:
             "ops": None if kernel.ops is None else list(kernel.ops),
             "physical": kernel.physical,
         },
-        "locks": [{"target": target, "holder": holder} for target, holder in found.locks.items()],
+        "locks": [{"target": target, "holder": holder} for target, holder in found.locks.holders.items()],
+        "locks_more": found.locks.more,
         "conflicts": list(found.conflicts),
     }
 
