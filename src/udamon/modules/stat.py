@@ -62,8 +62,8 @@ class Windows:
         self._seq, self._interval = snapshot.seq, max(1, snapshot.sample_ns * snapshot.ticks)
         self.latest = snapshot
         if len(self._begins) > MOST_WINDOWS:
-            last = self._begins[-1], self._passed[-1]
-            self._begins, self._passed = self._begins[:-1:2] + [last[0]], self._passed[:-1:2] + [last[1]]
+            self._begins = [*self._begins[:-1:2], self._begins[-1]]
+            self._passed = [*self._passed[:-1:2], self._passed[-1]]
 
     def lasted(self, age: int) -> tuple[int, bool]:
         """For how long a region of the latest window has been as it is, in ns; True where that is since the first."""
