@@ -103,6 +103,14 @@ def test_frames_count_once_for_each_object() -> None:
         add_frames(frames, fd, 0, first, first + 1)
 
 
+def _frames_hidden(page: int) -> bool:
+    fd = os.open("/proc/self/pagemap", os.O_RDONLY)
+    try:
+        return add_frames(new_frames(), fd, 0, page, page + 1)[1] > 0
+    finally:
+        os.close(fd)
+
+
 @pytest.mark.parametrize(("times", "counted"), [(1, False), (3, True)])
 def test_one_process_that_maps_a_file_again(tmp_path: Path, times: int, counted: bool) -> None:
     """Its pages are distinct once, by their frames; where nothing is mapped again, no frames are read."""
@@ -125,8 +133,9 @@ def test_one_process_that_maps_a_file_again(tmp_path: Path, times: int, counted:
     distinct = [one.distinct for one in shared if one is not None]
     if not counted:
         assert distinct == [None] * len(found)
-    elif None in distinct:
+    elif _frames_hidden(address_of(areas[0]) // PAGE):
         pytest.skip("page frame numbers may not be seen")
     else:
+        assert None not in distinct
         assert len(found) > 1 or found[0][0].end - found[0][0].start == 64 * times * PAGE
         assert sum(one or 0 for one in distinct) == 64 * PAGE
