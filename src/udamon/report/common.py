@@ -7,7 +7,7 @@ from typing import Any
 from udamon.model import WRITES_ONLY
 from udamon.ops.coverage import document, line
 from udamon.record.reader import Recording
-from udamon.report.grain import MAPPING, NOTE, grain_of
+from udamon.report.grain import MAPPING, NOTE, REGION, REGION_NOTE, grain_of
 from udamon.report.source import RecordingSource
 from udamon.units import format_time
 
@@ -42,7 +42,8 @@ def common_keys(source: RecordingSource) -> dict[str, Any]:
 def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
     """What must be said beside any figure of the recording, a sentence each; without coverage where that was `told`."""
     recording = source.recording
-    lines = [NOTE] if grain_of(recording) == MAPPING else []
+    notes = {MAPPING: NOTE, REGION: REGION_NOTE}
+    lines = [notes[grain]] if (grain := grain_of(recording)) in notes else []
     if recording.metadata.get("sees") == WRITES_ONLY:
         lines.append("Writes only: memory that was merely read counts as not accessed.")
     if recording.metadata.get("marked_by_others") in ("yes", "maybe"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from udamon.record.reader import Recording
 
-PAGE, MAPPING, MIXED = "page", "mapping", "mixed"
+PAGE, MAPPING, MIXED, REGION = "page", "mapping", "mixed", "region"
 
 MAPPINGS = {"refs"}
 """Ways of looking that tell of a mapping how much of it was accessed, and not which pages."""
@@ -12,6 +12,7 @@ MAPPINGS = {"refs"}
 WORDS = {
     PAGE: "ticks accessed",
     MAPPING: "resident bytes touched",
+    REGION: "ticks accessed",
     MIXED: "ticks accessed, or of resident bytes touched",
 }
 """What a rate is a share of."""
@@ -22,6 +23,14 @@ NOTE = (
 )
 
 
+REGION_NOTE = (
+    "Grain: regions of another tool's file. It does not tell what was resident or touched of them: "
+    "a region that was accessed at all counts with all of its addresses."
+)
+
+
 def grain_of(recording: Recording) -> str:
-    """PAGE, MAPPING or MIXED."""
+    """PAGE, MAPPING or MIXED; REGION of another tool's file, which does not tell how it was made."""
+    if recording.metadata.get("read_from") is not None:
+        return REGION
     return MAPPING if recording.metadata.get("via") in MAPPINGS else PAGE
