@@ -89,7 +89,7 @@ def test_conflicts_are_named(tmp_path: Path) -> None:
     assert "Target 5-9 is already watched by another monitor" in text
     assert "hidepid" in text
     assert "kdamond.0 runs (pid 71)" in text
-    assert doctor.document(found)["locks"] == [{"target": "5-9", "holder": found.locks["5-9"]}]
+    assert doctor.document(found)["locks"] == [{"target": "5-9", "holder": found.locks.holders["5-9"]}]
 
 
 @pytest.mark.needs("second_user")

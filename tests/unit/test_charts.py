@@ -206,3 +206,23 @@ def test_png_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_evil_is_evil() -> None:
     """The names above would be markup if they were not escaped."""
     assert "</script><script>" in EVIL
+
+
+def test_notes_are_below_the_drawing() -> None:
+    """In lines that fit, and the picture is as much higher."""
+    found = charts.with_notes(Drawing("t", 1000, 50, []), ["Grain: mappings.", "word " * 60])
+    labels = [shape for shape in found.shapes if isinstance(shape, Label)]
+    assert [label.text.split()[0] for label in labels] == ["Grain:", "word", "word"]
+    assert 50 < labels[0].y < labels[1].y < labels[2].y < found.height
+    assert charts.with_notes(found, []) == found
+
+
+def test_charts_say_what_figures_do_not_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from udamon.report import common
+
+    two_bands(tmp_path / "a")
+    monkeypatch.setattr(common, "common_lines", lambda source: ["Grain: mappings <so it is>."])
+    for kind in ("heatmap", "wss", "access"):
+        run(kind, tmp_path / "a", "--svg", tmp_path / f"{kind}.svg")
+        root = ElementTree.parse(tmp_path / f"{kind}.svg").getroot()
+        assert "Grain: mappings <so it is>." in [text.text for text in root.iter(f"{SVG}text")]

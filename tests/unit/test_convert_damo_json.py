@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import zlib
+from array import array
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from tests.unit.snapshots import INTERVALS, damo_file, damo_record, damo_region, damo_snapshot
 from udamon.errors import RecordingError
 from udamon.model import Snapshot
+from udamon.record.converting import largest
 from udamon.record.opening import open_recording
 from udamon.record.reader import Recording
 
@@ -240,3 +243,50 @@ def test_other_files(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(RecordingError, match="other"):
         open_recording(path)
+
+
+def test_values_that_nobody_asked_for_are_passed_over_only_so_often(tmp_path: Path) -> None:
+    """A small compressed file of millions of unknown keys is refused before it was all passed over; few are fine."""
+    for number, fine in ((10_000, True), (1_000_000, False)):
+        path = tmp_path / str(number)
+        path.write_bytes(zlib.compress(b"[{" + b'"a":{},' * number + b'"snapshots":[]}]'))
+        if fine:
+            assert not list(open_recording(path).snapshots())
+        else:
+            with pytest.raises(
+                RecordingError, match="more than 16,777,216 characters of what damo does not say"
+            ):
+                open_recording(path)
+
+
+def test_a_number_that_is_too_long_is_called_that(tmp_path: Path) -> None:
+    record = damo_record([damo_snapshot("0", "1" * 4, [])]) | {"target_id": 10**400}
+    with pytest.raises(RecordingError, match="a number has more than 39 digits"):
+        opened(tmp_path / "a", [record])
+
+
+def test_the_grain_of_another_tools_file_is_not_known(tmp_path: Path) -> None:
+    """It does not tell what made it: pages are not claimed."""
+    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+    from udamon.model import MIXED
+    from udamon.report.grain import grain_of
+
+    record = damo_record([damo_snapshot("0", "100000000", [damo_region("4,096", "8,192", 1, "1")])])
+    assert grain_of(opened(tmp_path / "a", [record])) == MIXED
+
+
+def test_converting_tells_what_the_format_cannot_hold(tmp_path: Path) -> None:
+    """The sums of the window with most addresses; nothing where all of them are resident."""
+    record = damo_record([damo_snapshot("0", "100000000", [damo_region("4,096", "12,288", 1, "1")])])
+    recording = opened(tmp_path / "a", [record])
+    (snapshot,) = recording.snapshots()
+
+    def with_resident(size: int) -> list[Snapshot]:
+        return [replace(snapshot, resident=array("Q", [size]), touched=array("Q", [min(size, 1024)]))]
+
+    for size, found in ((4096, (8192, 4096, 1024)), (8192, None)):
+        there = with_resident(size)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(recording, "snapshots", there.__iter__)
+            assert largest(recording) == found
+    assert largest(recording) is None

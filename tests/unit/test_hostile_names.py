@@ -37,6 +37,7 @@ from udamon.model import Event
 from udamon.modules.dry_run import PassWatch
 from udamon.ops.available import Usable
 from udamon.ops.examine import Findings
+from udamon.ops.lock import HeldLocks
 from udamon.record.reader import Recording
 
 HARMLESS = tuple(f"name{at}" for at in range(len(BITS)))
@@ -222,7 +223,9 @@ def test_sentences(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -
 def findings(name: str) -> Findings:
     usable = Usable(False, name, name, True)
     kernel = KernelDamon(True, (name,), (name, name))
-    return Findings(name, {name: usable}, {name: usable}, kernel, {name: name}, (name,), None)
+    return Findings(
+        name, {name: usable}, {name: usable}, kernel, HeldLocks({name: name}, False), (name,), None
+    )
 
 
 @settings(max_examples=30)

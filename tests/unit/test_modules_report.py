@@ -129,6 +129,15 @@ def test_a_dry_run_does_not_add_up_its_passes() -> None:
     assert "scheme 0 pageout: tried 3.0 MiB in 4 regions" in summary(dry, "duration")
 
 
+def test_addresses_are_not_told_as_memory() -> None:
+    """8 MiB were charged in a mapping of 1 TiB."""
+    dry = account(status(Action.PAGEOUT), dry=True)
+    dry.passes.before_apply(0, Target(0), Region(0, 1 << 40))
+    words = "1.0 TiB of addresses (8.0 MiB in memory, pass by pass)"
+    assert f"tried {words} in 4 regions" in summary(dry, "duration")
+    assert f"{words} in all" in line(dry)
+
+
 def test_passes_are_counted_apart() -> None:
     passes = PassWatch()
     stats = SchemeStats()

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 
 import pytest
 
-from udamon.model import Event, Snapshot
-from udamon.modules.stat import IdleWatch, idleness, percentiles
+from udamon.model import Event, Sharing, Snapshot
+from udamon.modules import stat
+from udamon.modules.stat import Idleness, IdleWatch, Windows, percentiles
+
+MS = 1_000_000
 
 
-def snapshot(*regions: tuple[int, int, int], target: int = 0, ticks: int = 20) -> Snapshot:
-    """Regions of (bytes, nr_accesses, age), one behind the other; sampling intervals of 5 ms."""
+def snapshot(
+    *regions: tuple[int, int, int],
+    target: int = 0,
+    ticks: int = 20,
+    seq: int = 0,
+    window: tuple[int, int] = (0, 100),
+) -> Snapshot:
+    """Regions of (bytes, nr_accesses, age), one behind the other; sampling intervals of 5 ms, a window in ms."""
     starts, at = [], 0
     for size, _, _ in regions:
         starts.append(at)
@@ -19,37 +29,100 @@ def snapshot(*regions: tuple[int, int, int], target: int = 0, ticks: int = 20) -
     return Snapshot(
         target=target,
         pid=None,
-        seq=0,
-        begin_ns=0,
-        end_ns=0,
+        seq=seq,
+        begin_ns=window[0] * MS,
+        end_ns=window[1] * MS,
         sample_ns=5_000_000,
         ticks=ticks,
         starts=array("Q", starts),
         ends=array("Q", [start + size for start, (size, _, _) in zip(starts, regions, strict=True)]),
         nr_accesses=array("I", [nr for _, nr, _ in regions]),
         ages=array("I", [age for _, _, age in regions]),
-        touched=array("Q", [0] * len(regions)),
+        touched=array("Q", [size if nr else 0 for size, nr, _ in regions]),
     )
+
+
+def watched(*snapshots: Snapshot, census: str | None = None) -> Idleness | None:
+    """What is told after these."""
+    watch = IdleWatch(census)
+    for one in snapshots:
+        watch.snapshot(one)
+    return watch.latest
+
+
+def steady(count: int, *regions: tuple[int, int, int], target: int = 0) -> list[Snapshot]:
+    """So many windows of 100 ms, the last of them with these regions."""
+    return [
+        snapshot(*regions, target=target, seq=seq, window=(100 * seq, 100 * seq + 100))
+        for seq in range(count)
+    ]
 
 
 def test_idle_times_are_negative_where_memory_is_accessed() -> None:
     """25 % accessed for 3 aggregations of 100 ms, 25 % idle for one, 50 % idle for ten."""
-    found = idleness([snapshot((2048, 0, 9), (1024, 3, 2), (1024, 0, 0))])
+    found = watched(*steady(12, (2048, 0, 9), (1024, 3, 2), (1024, 0, 0)))
     assert found is not None
     assert found.idle_ms == (-300,) * 26 + (100,) * 25 + (1000,) * 50
+    assert not any(found.at_least)
     assert (found.sample_us, found.aggr_us, found.bytes) == (5_000, 100_000, 4096)
+
+
+def test_no_time_is_longer_than_the_target_was_watched() -> None:
+    """Two windows of 2 s and 3 s, though the interval is 40 s; then one is known to have begun idle with the last."""
+    first = snapshot((4096, 0, 0), ticks=8_000, window=(0, 2_000))
+    second = snapshot((4096, 0, 1), (4096, 0, 0), ticks=8_000, seq=1, window=(2_000, 5_000))
+    found = watched(first, second)
+    assert found is not None
+    assert (found.idle_ms[0], found.at_least[0]) == (3_000, False)
+    assert (found.idle_ms[100], found.at_least[100]) == (5_000, True)
+    other = watched(snapshot((4096, 0, 7), window=(1_000, 1_100)))
+    assert other is not None
+    assert (other.idle_ms[50], other.at_least[50]) == (100, True)
+
+
+def test_ages_that_were_counted_anew_keep_their_time() -> None:
+    """30 windows of 100 ms, then one of 1 s, in whose length the age is told: 2 are two thirds of what went before."""
+    long = snapshot((4096, 0, 2), ticks=200, seq=30, window=(3_000, 4_000))
+    found = watched(*steady(30, (4096, 0, 29)), long)
+    assert found is not None
+    assert (found.idle_ms[50], found.at_least[50]) == (3_000, False)
+
+
+def test_windows_that_were_missed_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten windows every second was not complete; few begins are kept of many windows."""
+    found = watched(*steady(11, (4096, 0, 8))[::2])
+    assert found is not None
+    assert (found.idle_ms[0], found.at_least[0]) == (900, False)
+    monkeypatch.setattr(stat, "MOST_WINDOWS", 8)
+    windows = Windows()
+    for one in steady(1_000, (4096, 0, 0)):
+        windows.add(one)
+    assert windows.lasted(499) == (500 * 100 * MS, False)
+    assert windows.lasted(999) == (1000 * 100 * MS, True)
+    assert windows.lasted(0) == (100 * MS, False)
 
 
 def test_bandwidth_is_bytes_times_accesses_a_second() -> None:
     """1 MiB seen accessed in 20 samples of 100 ms: 20 MiB in 0.1 s."""
-    found = idleness([snapshot((1 << 20, 20, 0)), snapshot((1 << 20, 0, 0), target=1)])
+    found = watched(snapshot((1 << 20, 20, 0)), snapshot((1 << 20, 0, 0), target=1))
     assert found is not None
     assert found.bandwidth == 200 << 20
 
 
+def test_a_census_knows_the_least_bandwidth() -> None:
+    """1 MiB of each target was touched in 0.2 s: not how often, and of one not by whom."""
+    sure = Sharing.of([[0], [0], [1 << 20], [1], [None], [None]])
+    own = replace(snapshot((1 << 20, 20, 0), window=(0, 200)), sharing=sure)
+    others = snapshot((1 << 20, 20, 0), window=(0, 200), target=1)
+    for census, least in (("refs", 5), ("softdirty", 10)):
+        found = watched(own, others, census=census)
+        assert found is not None
+        assert (found.bandwidth, found.bandwidth_low) == (None, least << 20)
+
+
 def test_nothing_to_tell() -> None:
-    assert idleness([]) is None
-    assert idleness([snapshot()]) is None
+    assert watched() is None
+    assert watched(snapshot()) is None
 
 
 @pytest.mark.parametrize(
@@ -72,9 +145,10 @@ def test_percentiles_are_filled_by_the_region_that_reaches_them(
 def test_a_target_that_ended_is_not_counted() -> None:
     watch = IdleWatch()
     watch.snapshot(snapshot((4096, 0, 0)))
-    watch.snapshot(snapshot((4096, 0, 4), target=1))
+    for one in steady(6, (4096, 0, 4), target=1):
+        watch.snapshot(one)
     watch.event(Event(0, "target_end", {"target": 0, "pid": 1, "why": "exited"}))
     assert watch.latest is not None
     assert watch.latest.idle_ms == (500,) * 101
-    watch.snapshot(snapshot((4096, 9, 0), target=1))
+    watch.snapshot(snapshot((4096, 9, 0), target=1, seq=6, window=(600, 700)))
     assert watch.latest.idle_ms == (-100,) * 101

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 from tests.integration.programs import become_nobody
 from udamon.errors import TargetBusy
 from udamon.linux.roots import Roots
-from udamon.ops.lock import FILE, held_locks, take_lock
+from udamon.ops import lock as lock_module
+from udamon.ops.lock import FILE, LISTED, held_locks, lock_holder, take_lock
 
 HOLD = """
 import sys; from pathlib import Path
@@ -35,11 +37,11 @@ def test_one_holder_at_a_time(roots: Roots) -> None:
     assert lock.real
     with pytest.raises(TargetBusy, match=rf"process 5 \(x\) is already watched .*process {os.getpid()}\b"):
         take_lock("5-9", "process 5 (x)", roots)
-    assert held_locks(roots) == {"5-9": f"process {os.getpid()}"}
+    assert held_locks(roots).holders == {"5-9": f"process {os.getpid()}"}
     other = take_lock("6-9", "process 6", roots)
     lock.release()
     lock.release()
-    assert list(held_locks(roots)) == ["6-9"]
+    assert list(held_locks(roots).holders) == ["6-9"]
     take_lock("5-9", "process 5 (x)", roots).release()
     other.release()
 
@@ -68,7 +70,7 @@ def test_a_killed_monitor_leaves_no_lock(roots: Roots) -> None:
         take_lock("5-9", "it", roots)
     child.kill()
     child.communicate()
-    assert held_locks(roots) == {}
+    assert held_locks(roots).holders == {}
     lock = take_lock("5-9", "it", roots)
     lock.release()
     assert [(p.name, p.stat().st_size) for p in roots.locks[0].iterdir()] == [(FILE, 0)]
@@ -80,7 +82,7 @@ def test_a_lock_in_the_other_directory_counts(roots: Roots) -> None:
     with pytest.raises(TargetBusy):
         take_lock("5-9", "it", roots)
     second.release()
-    assert held_locks(roots) == {}
+    assert held_locks(roots).holders == {}
     take_lock("5-9", "it", roots).release()
 
 
@@ -170,12 +172,13 @@ def test_a_planted_name_is_no_lock_file(roots: Roots, plant: str) -> None:
     lock.release()
 
 
-def test_many_locks_need_one_descriptor(roots: Roots) -> None:
+def test_many_locks_need_one_descriptor(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither taking, nor asking who holds what, nor releasing some gives up any of the others."""
+    monkeypatch.setattr(lock_module, "LISTED", 3000)
     before = len(os.listdir("/proc/self/fd"))
     locks = {f"{pid}-{pid * 7}": take_lock(f"{pid}-{pid * 7}", "it", roots) for pid in range(1, 3000)}
     assert len(os.listdir("/proc/self/fd")) == before + 1
-    assert held_locks(roots).keys() == locks.keys()
+    assert held_locks(roots).holders.keys() == locks.keys()
     for name in list(locks)[::2]:
         locks.pop(name).release()
     with pytest.raises(TargetBusy):
@@ -229,10 +232,50 @@ def _seen_by_another_process(roots: Roots) -> dict[str, str]:
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
         with open(writing, "w") as answer:
-            json.dump(held_locks(roots), answer)
+            json.dump(held_locks(roots).holders, answer)
         os._exit(0)
     os.close(writing)
     with open(reading) as answer:
         found: dict[str, str] = json.load(answer)
     os.waitpid(child, 0)
     return found
+
+
+def test_any_number_of_locks_of_another_process_costs_little(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel goes through all locks of the file for each question: there are few questions."""
+    taken = take_lock("5-9", "it", roots)  # makes the file
+    ready = os.pipe()
+    if (child := os.fork()) == 0:
+        with (roots.locks[0] / FILE).open("r+") as file:
+            for pid in range(10, 10 + 3 * LISTED):
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, lock_module._offset(f"{pid}-1"))
+            os.write(ready[1], b".")
+            signal.pause()
+    os.read(ready[0], 1)
+    try:
+        asked: list[int] = []
+        ask = fcntl.fcntl
+
+        def counted(fd: int, command: int, argument: bytes) -> bytes:
+            asked.append(command)
+            return ask(fd, command, argument)
+
+        monkeypatch.setattr(fcntl, "fcntl", counted)
+        found = held_locks(roots)
+        assert found.more
+        assert len(found.holders) == LISTED + 1
+        assert found.holders["5-9"] == f"process {os.getpid()}"
+        assert len(asked) <= 3 * LISTED
+        asked.clear()
+        assert lock_holder("11-1", roots) == f"process {child}"
+        assert lock_holder("9-1", roots) == ""
+        assert len(asked) <= 6
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert not held_locks(roots).more
+    taken.release()
+    for end in ready:
+        os.close(end)

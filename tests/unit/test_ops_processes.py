@@ -285,7 +285,7 @@ def test_a_named_process_that_is_refused(
     ops = Vaddr(NamedProcesses([8, 9], fake.root), roots)
     with pytest.raises(NotPermitted):
         ops.update([], log)
-    assert held_locks(roots) == {}
+    assert held_locks(roots).holders == {}
 
 
 def test_two_monitors(fake: FakeProc, roots: Roots, log: Log) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from udamon.core.target import Target
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.smaps import MappingPages, Referenced, parse_mapped, parse_referenced, read_smaps
 from udamon.native._native import add_frames, address_of, new_frames
-from udamon.ops.sharing import _of
+from udamon.ops.sharing import SharingProbe, _of
 from udamon.ops.spaces import AddressSpaces
 
 PAGE = mmap.PAGESIZE
@@ -100,3 +101,41 @@ def test_frames_count_once_for_each_object() -> None:
         os.close(fd)
     with pytest.raises(OSError, match="Bad file descriptor"):
         add_frames(frames, fd, 0, first, first + 1)
+
+
+def _frames_hidden(page: int) -> bool:
+    fd = os.open("/proc/self/pagemap", os.O_RDONLY)
+    try:
+        return add_frames(new_frames(), fd, 0, page, page + 1)[1] > 0
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize(("times", "counted"), [(1, False), (3, True)])
+def test_one_process_that_maps_a_file_again(tmp_path: Path, times: int, counted: bool) -> None:
+    """Its pages are distinct once, by their frames; where nothing is mapped again, no frames are read."""
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * (64 * PAGE))
+    with path.open("rb") as file:
+        areas = [mmap.mmap(file.fileno(), 64 * PAGE, mmap.MAP_SHARED, mmap.PROT_READ) for _ in range(times)]
+    assert all(sum(area[::PAGE]) for area in areas)
+    me = target(0, os.getpid())
+    process = ProcessId(me.pid or 0, me.start_time or 0)
+    spaces = AddressSpaces()
+    spaces.update([me])
+    data = read_smaps(process)
+    found = list(zip(parse_referenced(data), parse_mapped(data), strict=True))
+    inode = path.stat().st_ino
+    found = [one for one in found if one[1] is not None and one[1].inode == inode]
+    probe = SharingProbe()
+    probe.begin(many=False)
+    shared = probe.of(process, spaces.family(me), found, alone=True)
+    distinct = [one.distinct for one in shared if one is not None]
+    if not counted:
+        assert distinct == [None] * len(found)
+    elif _frames_hidden(address_of(areas[0]) // PAGE):
+        pytest.skip("page frame numbers may not be seen")
+    else:
+        assert None not in distinct
+        assert len(found) > 1 or found[0][0].end - found[0][0].start == 64 * times * PAGE
+        assert sum(one or 0 for one in distinct) == 64 * PAGE

@@ -70,9 +70,7 @@ def _one(account: ActingReport, status: SchemeStatus, *, named: bool) -> str:
     if account.dry or action is Action.STAT:
         would = "" if action is Action.STAT else "would "
         last = format_size(account.passes.last.get(status.index, 0))
-        text = (
-            f"{number}{would}{action}: {last} in the last pass, {format_size(_met(account, status))} in all"
-        )
+        text = f"{number}{would}{action}: {last} in the last pass, {_met_words(account, status)} in all"
     else:
         text = (
             f"{number}{action}: tried {format_size(stats.sz_tried)}, advised {format_size(stats.sz_applied)}"
@@ -122,8 +120,8 @@ def _cost(account: ActingReport) -> str:
 def _totals(account: ActingReport, status: SchemeStatus) -> str:
     stats, index = status.stats, status.index
     nothing_done = account.dry or status.scheme.action is Action.STAT
-    size = _met(account, status) if nothing_done else stats.sz_tried
-    tried = f"{index} {status.scheme.action}: tried {format_size(size)} in {stats.nr_tried} regions"
+    size = _met_words(account, status) if nothing_done else format_size(stats.sz_tried)
+    tried = f"{index} {status.scheme.action}: tried {size} in {stats.nr_tried} regions"
     if (passes := account.passes.passes.get(index, 0)) > 0:
         tried += f" and {passes} passes (at most {format_size(account.passes.most[index])} in one)"
     if nothing_done:
@@ -137,6 +135,17 @@ def _met(account: ActingReport, status: SchemeStatus) -> int:
     """What was tried where nothing is done: the same memory matches again and again, and counts once."""
     different = account.passes.different(status.index)
     return status.stats.sz_tried if different is None else different
+
+
+def _met_words(account: ActingReport, status: SchemeStatus) -> str:
+    """Passes are charged for bytes in memory where these are known, and what was met is ranges of addresses: where
+    these are more than all passes were charged for, that is said."""
+    size = _met(account, status)
+    if 0 < status.stats.sz_tried < size:
+        return (
+            f"{format_size(size)} of addresses ({format_size(status.stats.sz_tried)} in memory, pass by pass)"
+        )
+    return format_size(size)
 
 
 def document(account: ActingReport, stopped_by: str, more: Mapping[str, object]) -> dict[str, object]:

@@ -41,9 +41,10 @@ def run(args: argparse.Namespace) -> int:
     from udamon.cli.bar import Bar
     from udamon.files.ending import removing
     from udamon.files.names import identities
-    from udamon.record.converting import MARKED, check, convert
+    from udamon.record.converting import MARKED, RANGES_ALONE, check, convert, largest
     from udamon.record.metadata import warmup_until
     from udamon.record.opening import open_recording
+    from udamon.units import format_size
 
     limits = reading.limits(args)
     check(args.file, args.output, args.to, compress=args.compress, force=args.force, raw=args.raw)
@@ -61,6 +62,12 @@ def run(args: argparse.Namespace) -> int:
             progress=bar.step("writing"),
         )
     reading.tell_damage([recording])
+    if args.to in RANGES_ALONE and (found := largest(recording)) is not None:
+        size, resident, touched = map(format_size, found)
+        console.say(
+            f"{args.to} holds ranges of addresses alone: {size} in the largest window, of which {resident} were "
+            f"resident and {touched} touched; who reads it takes all of a region for both."
+        )
     if warm:
         kept = "" if args.to in MARKED else f", and {args.to} cannot mark it"
         console.say(f"the warm-up of {args.file} is converted, too{kept}.")

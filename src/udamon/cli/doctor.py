@@ -54,7 +54,8 @@ def document(found: Findings) -> dict[str, object]:
             "ops": None if kernel.ops is None else list(kernel.ops),
             "physical": kernel.physical,
         },
-        "locks": [{"target": target, "holder": holder} for target, holder in found.locks.items()],
+        "locks": [{"target": target, "holder": holder} for target, holder in found.locks.holders.items()],
+        "locks_more": found.locks.more,
         "conflicts": list(found.conflicts),
     }
 

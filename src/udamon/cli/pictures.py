@@ -95,7 +95,11 @@ def write(args: argparse.Namespace, source: RecordingSource, resolution: tuple[i
         _save(args, args.html, _page(source, resolution).encode(), read)
     svg_out, png_out = (getattr(args, kind, None) for kind in ("svg", "png"))
     if svg_out is not None or png_out is not None:
+        from udamon.report.charts import with_notes
+        from udamon.report.common import common_lines
+
         drawing = _drawing(args.report, source, resolution or (ROWS, COLUMNS))
+        drawing = with_notes(drawing, common_lines(source))
         if svg_out is not None:
             from udamon.report.svg import svg
 

@@ -26,6 +26,7 @@ from udamon.units import format_size, format_time
 SHOWN = (0, 25, 50, 75, 90, 99, 100)
 GOAL = "4%,3,5ms,10s"
 """The intervals goal of DAMON_STAT (modules.stat.GOAL), as a flag."""
+NOT_COUNTED = "bytes touched in a window are known, and not how often each was"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +57,7 @@ def _watch(
     args: argparse.Namespace, child: Child | None, duration: float | None, stopped: threading.Event
 ) -> str:
     built = monitor.build(args, None if child is None else child.pid)
-    engine, idle = built.engine, IdleWatch()
+    engine, idle = built.engine, IdleWatch(built.via if built.via in CENSUSES else None)
     progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
     line = ProgressLine(sys.stderr, quiet=args.quiet, shared=child is not None, every=REFRESH_S)
     for subscriber in (idle, progress, line):
@@ -84,23 +85,34 @@ def _line(found: Idleness | None, progress: Progress) -> str:
     time = format_time(round(progress.seconds, 1))
     if found is None:
         return f"{time}  nothing was seen yet  monitor {progress.cpu_share:.1%} CPU"
-    idle = ", ".join(f"{p}% {_idle(found.idle_ms[p])}" for p in (25, 50, 75, 99))
+    idle = ", ".join(f"{p}% {_idle(found, p)}" for p in (25, 50, 75, 99))
     return (
-        f"{time}  idle: {idle}  {format_size(found.bandwidth)}/s  "
+        f"{time}  idle: {idle}  {_bandwidth(found)}  "
         f"aggregations of {format_time(found.aggr_us / 1e6)}  monitor {progress.cpu_share:.1%} CPU"
     )
 
 
-def _idle(ms: int) -> str:
-    return f"-{format_time(-ms / 1e3)}" if ms < 0 else format_time(ms / 1e3)
+def _idle(found: Idleness, percent: int) -> str:
+    ms = found.idle_ms[percent]
+    time = f"-{format_time(-ms / 1e3)}" if ms < 0 else format_time(ms / 1e3)
+    return f"at least {time}" if found.at_least[percent] else time
+
+
+def _bandwidth(found: Idleness) -> str:
+    if found.bandwidth is None:
+        return f"at least {format_size(found.bandwidth_low)}/s"
+    return f"{format_size(found.bandwidth)}/s"
 
 
 def _table(found: Idleness | None, progress: Progress) -> text.Shown:
     if found is None:
         return text.line(f"nothing was seen in {format_time(round(progress.seconds, 1))}")
     lines = [f"of {format_size(found.bytes)}, idle for (negative: accessed for)"]
-    lines += [f"{p:4} %  {_idle(found.idle_ms[p])}" for p in SHOWN]
-    lines.append(f"estimated memory bandwidth: {format_size(found.bandwidth)}/s")
+    lines += [f"{p:4} %  {_idle(found, p)}" for p in SHOWN]
+    if found.bandwidth is None:
+        lines.append(f"memory bandwidth: {_bandwidth(found)} ({NOT_COUNTED})")
+    else:
+        lines.append(f"estimated memory bandwidth: {_bandwidth(found)}")
     intervals = f"{format_time(found.sample_us / 1e6)}, aggregations of {format_time(found.aggr_us / 1e6)}"
     lines.append(f"sampling intervals of {intervals}; {progress.cost}")
     return text.lines(lines)
@@ -111,7 +123,10 @@ def document(found: Idleness | None, progress: Progress, via: str, ended_by: str
     return {
         "schema": 1,
         "memory_idle_ms_percentiles": None if found is None else list(found.idle_ms),
+        "memory_idle_at_least": None if found is None else list(found.at_least),
         "estimated_memory_bandwidth": None if found is None else found.bandwidth,
+        "memory_bandwidth_low": None if found is None else found.bandwidth_low,
+        "memory_bandwidth_why": NOT_COUNTED if found is not None and found.bandwidth is None else None,
         "aggr_interval_us": None if found is None else found.aggr_us,
         "sample_interval_us": None if found is None else found.sample_us,
         "bytes": None if found is None else found.bytes,

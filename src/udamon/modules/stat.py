@@ -3,15 +3,19 @@ accessed a second."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from udamon.core.attrs import IntervalsGoal
-from udamon.model import Event, Snapshot
+from udamon.model import NOWHERE, Event, Snapshot
 
 GOAL = IntervalsGoal(access_bp=400, aggrs=3, min_sample_us=5_000, max_sample_us=10_000_000)
 REFRESH_S = 5.0
 """It is told at most this often."""
+MOST_WINDOWS = 4096
+"""Begins of windows that are kept of a target; where there are more, every second of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,43 +23,115 @@ class Idleness:
     """Of the last aggregation of all targets together.
 
     `idle_ms[p]`: the longest time that the p percent of the bytes that were accessed last have been idle, in ms;
-    negative where they are accessed, then for how long. `bandwidth`: bytes accessed a second, estimated as bytes ×
-    accesses seen. `aggr_us`: the aggregation interval that was chosen. `bytes`: what all that is about. Bytes are
-    resident ones where those are known: DAMON_STAT takes all of a region.
+    negative where they are accessed, then for how long. `at_least[p]`: that is all of the time for which the target
+    was watched, so it may be longer. `bandwidth`: bytes accessed a second, estimated as bytes × accesses seen; None
+    where a census counts no accesses. `bandwidth_low`: bytes surely accessed a second, each once in a window.
+    `aggr_us`: the aggregation interval that was chosen. `bytes`: what all that is about. Bytes are resident ones
+    where those are known: DAMON_STAT takes all of a region.
     """
 
     idle_ms: tuple[int, ...]
-    bandwidth: int
+    at_least: tuple[bool, ...]
+    bandwidth: int | None
+    bandwidth_low: int
     sample_us: int
     aggr_us: int
     bytes: int
 
 
-def idleness(snapshots: Iterable[Snapshot]) -> Idleness | None:
-    """Of the latest snapshots, one for each target; None where they have no region."""
-    idle: list[tuple[int, int]] = []  # ms, bytes
-    sample_us = aggr_us = accessed = 0
-    for snapshot in snapshots:
+class Windows:
+    """The windows of one target, to tell how long an age is.
+
+    An age counts aggregations of the interval that is set, and is counted anew when that changes. So `_passed` holds
+    the intervals that went by up to each begin, in ns, and `_begins` when that really was.
+    """
+
+    def __init__(self) -> None:
+        self._begins: list[int] = []
+        self._passed: list[int] = []
+        self._seq = self._interval = 0
+        self.latest: Snapshot | None = None
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Take in the next window."""
+        if self._begins:
+            windows = max(1, snapshot.seq - self._seq)  # ages grow in those that were missed, too
+            self._passed.append(self._passed[-1] + windows * self._interval)
+        else:
+            self._passed.append(0)
+        self._begins.append(snapshot.begin_ns)
+        self._seq, self._interval = snapshot.seq, max(1, snapshot.sample_ns * snapshot.ticks)
+        self.latest = snapshot
+        if len(self._begins) > MOST_WINDOWS:
+            self._begins = [*self._begins[:-1:2], self._begins[-1]]
+            self._passed = [*self._passed[:-1:2], self._passed[-1]]
+
+    def lasted(self, age: int) -> tuple[int, bool]:
+        """For how long a region of the latest window has been as it is, in ns; True where that is since the first."""
+        if self.latest is None:
+            return 0, True
+        since = self._passed[-1] - age * self._interval
+        if since <= 0:
+            return self.latest.end_ns - self._begins[0], True
+        at = bisect_left(self._passed, since)
+        behind, before = self._begins[at], self._begins[at - 1]
+        ahead = (self._passed[at] - since) / (self._passed[at] - self._passed[at - 1])
+        return self.latest.end_ns - behind + round((behind - before) * ahead), False
+
+
+def idleness(targets: Iterable[Windows], census: str | None = None) -> Idleness | None:
+    """Of the latest windows of targets; None where they have no region.
+
+    `census`: the way of looking, where it tells bytes touched in a window and counts no accesses.
+    """
+    idle: list[tuple[tuple[int, bool], int]] = []  # (ms, at least), bytes
+    sample_us = aggr_us = 0
+    bandwidth = low = 0.0
+    for windows in targets:
+        if (snapshot := windows.latest) is None:
+            continue
         sample_us = snapshot.sample_ns // 1_000
         aggr_us = sample_us * snapshot.ticks
         sizes = snapshot.resident or [
             end - start for start, end in zip(snapshot.starts, snapshot.ends, strict=True)
         ]
         for size, nr, age in zip(sizes, snapshot.nr_accesses, snapshot.ages, strict=True):
-            time = (age + 1) * aggr_us // 1_000
-            idle.append((-time if nr else time, size))
-            accessed += size * nr
+            time, since_first = windows.lasted(age)
+            idle.append(((-(time // 1_000_000) if nr else time // 1_000_000, since_first), size))
+        seconds = max(1, snapshot.end_ns - snapshot.begin_ns) / 1e9
+        low += _surely_touched(snapshot, census) / seconds
+        accessed = sum(size * nr for size, nr in zip(sizes, snapshot.nr_accesses, strict=True))
+        bandwidth += accessed / seconds
     if not any(size for _, size in idle):
         return None
     total = sum(size for _, size in idle)
-    return Idleness(percentiles(idle), accessed * 1_000_000 // aggr_us, sample_us, aggr_us, total)
+    found = percentiles(idle)
+    return Idleness(
+        tuple(ms for ms, _ in found),
+        tuple(at_least for _, at_least in found),
+        round(bandwidth) if census is None else None,
+        round(low),
+        sample_us,
+        aggr_us,
+        total,
+    )
 
 
-def percentiles(weighted: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+def _surely_touched(snapshot: Snapshot, census: str | None) -> int:
+    """Bytes of the window; what refs saw of pages that others may have marked does not count."""
+    sharing = snapshot.sharing
+    if sharing is None:
+        return 0 if census == "refs" else sum(snapshot.touched)
+    if sharing.same_as is not None:
+        return 0  # the target with the same address space counts
+    return sum(least for least in sharing.touched_min if least != NOWHERE)
+
+
+def percentiles(weighted: Iterable[tuple[Any, int]]) -> tuple[Any, ...]:
     """The 101 values of (value, bytes) pairs that reach 0, 1, … 100 percent of the bytes, from the least up."""
     pairs = sorted(weighted)
     total = sum(size for _, size in pairs)
-    found: list[int] = []
+    found: list[Any] = []
     passed = 0
     for value, size in pairs:
         passed += size
@@ -64,23 +140,27 @@ def percentiles(weighted: Iterable[tuple[int, int]]) -> tuple[int, ...]:
 
 
 class IdleWatch:
-    """Subscribes to a monitor; `latest` is what DAMON_STAT would tell now, `last` what it told last."""
+    """Subscribes to a monitor; `latest` is what DAMON_STAT would tell now, `last` what it told last.
 
-    def __init__(self) -> None:
-        self._latest: dict[int, Snapshot] = {}
+    `census`: see `idleness`.
+    """
+
+    def __init__(self, census: str | None = None) -> None:
+        self._census = census
+        self._windows: dict[int, Windows] = {}
         self._last: Idleness | None = None
 
     def snapshot(self, snapshot: Snapshot) -> None:
-        self._latest[snapshot.target] = snapshot
+        self._windows.setdefault(snapshot.target, Windows()).add(snapshot)
 
     def event(self, event: Event) -> None:
         if event.name == "target_end":
             self._last = self.latest or self._last
-            self._latest.pop(int(str(event.data["target"])), None)
+            self._windows.pop(int(str(event.data["target"])), None)
 
     @property
     def latest(self) -> Idleness | None:
-        return idleness(list(self._latest.values()))
+        return idleness(list(self._windows.values()), self._census)
 
     @property
     def last(self) -> Idleness | None:

@@ -25,7 +25,7 @@ from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import DEBUGFS_ON, KernelDamon, kernel_damon
 from udamon.linux.tracefs import remove_instance, tracefs_root
 from udamon.ops.claim_note import ClaimNote, boot_id
-from udamon.ops.lock import Lock, held_locks, take_lock
+from udamon.ops.lock import Lock, lock_holder, take_lock
 
 LOCK = "kernel-damon"
 STARTING_TICKS = 500
@@ -169,7 +169,7 @@ def free_or_left(roots: Roots) -> KernelDamon:
 
 def holder(roots: Roots) -> str:
     """Which udamon uses in-kernel DAMON now ("process 12"), "" when none."""
-    return held_locks(roots).get(LOCK, "")
+    return lock_holder(LOCK, roots)
 
 
 def _proven(note: ClaimNote, tree: DamonTree, roots: Roots) -> bool:

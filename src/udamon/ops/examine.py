@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from udamon.errors import CannotError
 from udamon.linux.failure import hides_processes
@@ -12,13 +13,16 @@ from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
 from udamon.ops.actions import ACTIONS, probe_action
 from udamon.ops.available import PROBES, Usable, choose, probe
-from udamon.ops.lock import held_locks
+from udamon.ops.lock import HeldLocks, held_locks
 from udamon.ops.tlb import Tlb, measured
+
+TOLD = 20
+"""Targets with other monitors that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What doctor found; `auto` is the primitive `--via auto` means, `locks` maps target to holder.
+    """What doctor found; `auto` is the primitive `--via auto` means, `locks` are targets and their holders.
 
     `tlb` is of refs, None where that cannot be used.
     """
@@ -27,7 +31,7 @@ class Findings:
     primitives: Mapping[str, Usable]
     actions: Mapping[str, Usable]
     kernel: KernelDamon
-    locks: Mapping[str, str]
+    locks: HeldLocks
     conflicts: tuple[str, ...]
     tlb: Tlb | None
 
@@ -49,9 +53,12 @@ def _auto(roots: Roots) -> str | None:
         return None
 
 
-def _conflicts(kernel: KernelDamon, idle: Usable, locks: Mapping[str, str], roots: Roots) -> Iterator[str]:
-    for target, holder in locks.items():
+def _conflicts(kernel: KernelDamon, idle: Usable, locks: HeldLocks, roots: Roots) -> Iterator[str]:
+    for target, holder in islice(locks.holders.items(), TOLD):
         yield f"Target {target} is already watched by another monitor ({holder})."
+    if (others := len(locks.holders) - TOLD) > 0 or locks.more:
+        number = f"{'more than ' if locks.more else ''}{max(others, 0)}"
+        yield f"So are {number} other targets{'' if locks.more else ' (--json has them)'}."
     if kernel.busy and idle.offered:
         yield "In-kernel DAMON and idle page tracking use up the same bits: idle will see less."
     if kernel.physical != "no":

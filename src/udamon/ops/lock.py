@@ -20,7 +20,7 @@ import os
 import stat
 import struct
 import threading
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from udamon.errors import TargetBusy
@@ -35,6 +35,17 @@ _NAMED = {"paddr": 0, "kernel-damon": 1}
 _START_BITS = 40  # of the start time in ticks: 348 years at 100 Hz
 _FLOCK = struct.Struct("@hhqqi")
 _MOST = 1 << 62
+LISTED = 200
+"""Locks of others that are listed, in each directory. The kernel goes through all locks of the file for each, and
+anybody can take any number of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLocks:
+    """Who holds which targets, by name ("process 123"), and whether there are more that are not listed."""
+
+    holders: dict[str, str]
+    more: bool
 
 
 class Lock:
@@ -79,7 +90,8 @@ class _File:
         """Who holds a byte, "" when nobody does."""
         if offset in self.held:
             return f"process {os.getpid()}"
-        return next((holder for *_, holder in _foreign(self.fds[0], offset, offset + 1)), "")
+        found, _ = _foreign(self.fds[0], offset, offset + 1)
+        return next((holder for *_, holder in found), "")
 
 
 class _Files:
@@ -126,17 +138,18 @@ class _Files:
             finally:
                 self._close_unused(file)
 
-    def held(self, directory: Path) -> dict[int, str]:
-        """Every byte that is locked, and who holds it."""
+    def held(self, directory: Path) -> tuple[dict[int, str], bool]:
+        """Bytes that are locked and who holds each, and whether there are more."""
         with self._guard:
             file = self._opened(directory, writing=False)
             if file is None:
-                return {}
+                return {}, False
             try:
-                found = {start: holder for start, _, holder in _foreign(file.fds[0], 0, _MOST)}
-                return found | {offset: f"process {os.getpid()}" for offset in file.held}
+                found, more = _foreign(file.fds[0], 0, _MOST)
+                holders = {start: holder for start, _, holder in found}
+                return holders | {offset: f"process {os.getpid()}" for offset in file.held}, more
             except OSError:
-                return {}
+                return {}, False
             finally:
                 self._close_unused(file)
 
@@ -218,12 +231,20 @@ def take_lock(name: str, what: str, roots: Roots) -> Lock:
     return taken
 
 
-def held_locks(roots: Roots) -> dict[str, str]:
-    """Names of the targets that monitors hold now, and who holds each ("process 123")."""
-    held: dict[str, str] = {}
+def held_locks(roots: Roots) -> HeldLocks:
+    """The targets that monitors hold now: of other processes at most LISTED in each directory."""
+    holders: dict[str, str] = {}
+    more = False
     for directory in roots.locks:
-        held |= {_name(offset): holder for offset, holder in sorted(_files.held(directory).items())}
-    return held
+        held, left_out = _files.held(directory)
+        holders |= {_name(offset): holder for offset, holder in sorted(held.items())}
+        more |= left_out
+    return HeldLocks(holders, more)
+
+
+def lock_holder(name: str, roots: Roots) -> str:
+    """Who holds the target called `name` now ("process 123"), "" when nobody does."""
+    return next(filter(None, (_files.holder(directory, _offset(name)) for directory in roots.locks)), "")
 
 
 def _offset(name: str) -> int:
@@ -238,11 +259,13 @@ def _name(offset: int) -> str:
     return known or f"{offset >> _START_BITS}-{offset & (1 << _START_BITS) - 1}"
 
 
-def _foreign(fd: int, start: int, end: int) -> Iterator[tuple[int, int, str]]:
-    """(start, end, holder) of each locked range in [start, end), in no order. Raises OSError.
+def _foreign(fd: int, start: int, end: int) -> tuple[list[tuple[int, int, str]], bool]:
+    """(start, end, holder) of locked ranges in [start, end), in no order, and whether there are more than LISTED.
+    Raises OSError.
 
     The kernel tells of one lock in a range; it is asked again for what lies before and behind that.
     """
+    found: list[tuple[int, int, str]] = []
     waiting = [(start, end)]
     while waiting:
         start, end = waiting.pop()
@@ -250,10 +273,13 @@ def _foreign(fd: int, start: int, end: int) -> Iterator[tuple[int, int, str]]:
         kind, _, first, size, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
         if kind == fcntl.F_UNLCK:
             continue
+        if len(found) == LISTED:
+            return found, True
         last = min(first + size, end) if size else end  # size 0: up to the end of all files
         first = max(first, start)
-        yield first, last, f"process {pid}" if pid > 0 else "its pid is not known"
+        found.append((first, last, f"process {pid}" if pid > 0 else "its pid is not known"))
         waiting += [part for part in ((start, first), (last, end)) if part[0] < part[1]]
+    return found, False
 
 
 def _make(path: Path) -> bool:

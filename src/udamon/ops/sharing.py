@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -38,14 +39,16 @@ class SharingProbe:
 
     def __init__(self, root: Path = PROC) -> None:
         self._root = root
+        self._many = False
         self._frames: Frames | None = None
         self._hidden = False
         self._numbers: dict[int, int] = {}
 
     def begin(self, *, many: bool) -> None:
-        """`many`: others are looked at, too. Of one alone frames are not read."""
+        """`many`: others are looked at, too. Of one alone only the frames of files that it maps again are read."""
         self._numbers.clear()
-        self._frames = new_frames() if many and not self._hidden else None
+        self._many = many
+        self._frames = None if self._hidden else new_frames()
 
     def of(
         self,
@@ -63,18 +66,23 @@ class SharingProbe:
         shared = [None if mapped is None else _of(seen, mapped, mine, alone=alone) for seen, mapped in found]
         if self._frames is None:
             return shared
+        repeated = None if self._many else _repeated(shared, found)
+        if repeated is not None and not repeated:
+            return shared  # each page is in one place alone
         with process_errors(process.pid, self._root, process.start_time):
             fd = open_page_map(process, self._root)
             try:
                 return [
-                    None if one is None else one._replace(distinct=self._distinct(fd, seen, one))
+                    None if one is None else one._replace(distinct=self._distinct(fd, seen, one, repeated))
                     for one, (seen, _) in zip(shared, found, strict=True)
                 ]
             finally:
                 os.close(fd)
 
-    def _distinct(self, fd: int, seen: Referenced, shared: Shared) -> int | None:
-        if shared.private >= seen.rss:
+    def _distinct(
+        self, fd: int, seen: Referenced, shared: Shared, repeated: AbstractSet[int] | None
+    ) -> int | None:
+        if shared.private >= seen.rss or (repeated is not None and shared.object not in repeated):
             return seen.rss
         number = self._numbers.setdefault(shared.object, len(self._numbers))
         fresh = 0
@@ -88,6 +96,26 @@ class SharingProbe:
             fresh += count
         # Between the two looks pages may have come and gone.
         return min(seen.rss, max(shared.private, fresh * PAGE_SIZE))
+
+
+def _repeated(
+    shared: Sequence[Shared | None], found: Sequence[tuple[Referenced, MappingPages | None]]
+) -> set[int]:
+    """Objects of which one process maps the same part of the file more than once. Segments of programs and libraries
+    often have the page in common in which one ends and the next begins: a page or less is none."""
+    parts: dict[int, list[Range]] = {}
+    for one, (seen, _) in zip(shared, found, strict=True):
+        if one is not None and one.file_offset is not None:
+            size = seen.end - seen.start
+            parts.setdefault(one.object, []).append(Range(one.file_offset, one.file_offset + size))
+    repeated = set()
+    for number, ranges in parts.items():
+        end = 0
+        for part in sorted(ranges):
+            if min(end, part.end) - part.start > PAGE_SIZE:
+                repeated.add(number)
+            end = max(end, part.end)
+    return repeated
 
 
 def _of(seen: Referenced, mapped: MappingPages, family: int, *, alone: bool) -> Shared:

@@ -26,6 +26,23 @@ MARKED = frozenset({"parquet", "csv", "arrow"})
 """Of these, the ones that keep the metadata, and with it where a warm-up ends."""
 
 
+RANGES_ALONE = frozenset({"damo-json", "perf-script"})
+"""Of these, the ones that have no resident and touched bytes."""
+
+
+def largest(recording: Recording) -> tuple[int, int, int] | None:
+    """Bytes of addresses, resident and touched, in the window with most addresses; None where none tells of residency
+    or all that is there is resident. Raises RecordingError."""
+    found: dict[int, list[int]] = {}
+    for one in recording.snapshots():
+        if one.resident is not None:
+            sums = found.setdefault(one.seq, [0, 0, 0])
+            for at, size in enumerate((sum(one.ends) - sum(one.starts), sum(one.resident), sum(one.touched))):
+                sums[at] += size
+    size, resident, touched = max(found.values(), default=[0, 0, 0])
+    return (size, resident, touched) if resident < size else None
+
+
 def check(
     source: str | PathLike[str],
     path: str | PathLike[str],

@@ -88,6 +88,7 @@ class _Reader:
             if index == MOST_RECORDS:
                 raise self._text.wrong(f"there are more than {MOST_RECORDS:,} records")
             record = _Record()
+            self._text.begin()
             for key in members(self._text):
                 if key == "snapshots":
                     yield from self._snapshots(index, record)
@@ -114,6 +115,7 @@ class _Reader:
             record.about = self._look_ahead()[index]  # keys after the snapshots: not as damo writes it
         for count in items(self._text):
             self._text.where = f"in record {index}, snapshot {count}"
+            self._text.begin()
             value = self._text.value()
             try:
                 if not count:
@@ -174,11 +176,13 @@ class _Reader:
                 if index == MOST_RECORDS:
                     raise text.wrong(f"there are more than {MOST_RECORDS:,} records")
                 about: dict[str, Any] = {}
+                text.begin()
                 for key in members(text):
                     if key != "snapshots":
                         about[key] = text.value()
                         continue
                     for _ in items(text):
+                        text.begin()
                         text.value()
                         text.columns = Columns()
                 self._ahead.append(about)

@@ -13,12 +13,17 @@ from typing import Any
 from udamon.errors import RecordingError
 from udamon.native._native import damo_scan
 from udamon.record.chunks import Progress, chunks, silent
-from udamon.record.limits import DEFAULT, ReadLimits, within
+from udamon.record.limits import DEFAULT, ReadLimits, check_nested
 from udamon.record.values import DECODER
 
 _CODES = "QQIIQ"
 LARGEST_VALUE = 1 << 20
 """Characters of one value outside of the regions, such as a snapshot without its regions."""
+
+USUAL_VALUES, MOST_OVER, VALUE_COST = 1024, 1 << 24, 32
+"""Characters of keys and values that a record or a snapshot may have, each with this many more; and how many more all
+of them may have together. Python takes a quarter of a second to pass over a MiB of small values that nobody asked for,
+and a MiB of them takes a KiB of a compressed file."""
 
 
 class Columns:
@@ -74,6 +79,7 @@ class DamoText:
         self._inside = -1
         self._done = 0  # bytes of the text that were scanned
         self._text, self._at = "", 0
+        self._free = self._over = 0
 
     def sign(self, expected: str) -> str:
         """Take the next sign, which must be one of `expected`."""
@@ -101,11 +107,28 @@ class DamoText:
             except ValueError as error:  # an endless number
                 raise self.wrong("a number has too many digits or is not finite") from error
             else:
+                self._charge(end - self._at)
                 self._at = end
-                if isinstance(value, dict | list) and not within(value, self._limits.depth):
-                    raise self.wrong(f"values are nested deeper than {self._limits.depth} (--max-depth)")
+                try:
+                    check_nested(value, self._limits.depth)
+                except ValueError as error:
+                    raise self.wrong(str(error)) from error
                 return value
             self._more()
+
+    def begin(self) -> None:
+        """A record or a snapshot begins: damo says this much of it, and what is more is charged."""
+        self._free = USUAL_VALUES
+
+    def _charge(self, size: int) -> None:
+        over = size + VALUE_COST - self._free
+        self._free = max(0, -over)
+        if over > 0:
+            self._over += over
+            if self._over > MOST_OVER:
+                raise self.wrong(
+                    f"there are more than {MOST_OVER:,} characters of what damo does not say around its regions"
+                )
 
     def peek(self, sign: str) -> bool:
         """Whether `sign` comes next; then it is taken."""

@@ -77,8 +77,8 @@ def check_size(text: str, limits: ReadLimits) -> None:
         raise ValueError("a JSON document in it is larger than --max-memory allows")
 
 
-def within(value: object, depth: int) -> bool:
-    """Whether a value of JSON is nested no deeper, and its whole numbers have less than 40 digits."""
+def check_nested(value: object, depth: int) -> None:
+    """Raise ValueError for a value of JSON that is nested deeper, or has a whole number of 40 digits or more."""
     level: list[object] = [value]
     for _ in range(depth + 1):
         below: list[object] = []
@@ -88,8 +88,8 @@ def within(value: object, depth: int) -> bool:
             elif isinstance(one, list):
                 below += one
             elif isinstance(one, int) and one.bit_length() > 130:
-                return False
+                raise ValueError("a number has more than 39 digits")
         if not below:
-            return True
+            return
         level = below
-    return False
+    raise ValueError(f"values are nested deeper than {depth} (--max-depth)")

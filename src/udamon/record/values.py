@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from udamon.record.damo_values import time_in
-from udamon.record.limits import ReadLimits, check_size, within
+from udamon.record.limits import ReadLimits, check_nested, check_size
 
 _FARTHEST = 1 << 61
 _LONGEST = 1 << 16
@@ -41,8 +41,10 @@ def document(text: str, limits: ReadLimits) -> dict[str, Any]:
         raise ValueError("a JSON document in it does not parse") from error
     if not isinstance(found, dict):
         raise ValueError("a JSON document in it is no object")
-    if not within(found, limits.depth):
-        raise ValueError(f"a JSON document in it is nested deeper than {limits.depth} (--max-depth)")
+    try:
+        check_nested(found, limits.depth)
+    except ValueError as error:
+        raise ValueError(f"in a JSON document in it {error}") from error
     return found
 
 

@@ -6,8 +6,9 @@ Lengths are pixels, y grows downwards. Paper is white in both: a picture is put 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log2, log10
+from textwrap import wrap
 from typing import NamedTuple
 
 from udamon.report.terminal import RGB, clock
@@ -145,3 +146,17 @@ def fitting(text: str, width: float, size: int = FONT_SIZE) -> str:
     """As much of the text as surely fits into `width`."""
     room = max(1, int(width / (size * 0.6)))
     return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def with_notes(drawing: Drawing, notes: Sequence[str]) -> Drawing:
+    """The drawing with sentences below it, in small letters."""
+    size, left = 10, 14
+    room = int((drawing.width - 2 * left) / (size * 0.6))
+    lines = [line for note in notes for line in wrap(note, room)]
+    if not lines:
+        return drawing
+    labels = [
+        Label(left, drawing.height + 10 + 14 * at, line, colour=SOFT, size=size)
+        for at, line in enumerate(lines)
+    ]
+    return replace(drawing, height=drawing.height + 14 * len(lines) + 6, shapes=[*drawing.shapes, *labels])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from udamon.model import MAPPING, WRITES_ONLY
+from udamon.model import MAPPING, MIXED, WRITES_ONLY
 from udamon.ops.coverage import document, line
 from udamon.record.reader import Recording
-from udamon.report.grain import NOTE, grain_of
+from udamon.report.grain import FOREIGN_NOTE, NOTE, grain_of
 from udamon.report.source import RecordingSource
 from udamon.units import format_time
 
@@ -44,7 +44,8 @@ def common_keys(source: RecordingSource) -> dict[str, Any]:
 def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
     """What must be said beside any figure of the recording, a sentence each; without coverage where that was `told`."""
     recording = source.recording
-    lines = [NOTE] if grain_of(recording) == MAPPING else []
+    notes = {MAPPING: NOTE, MIXED: FOREIGN_NOTE}
+    lines = [notes[grain]] if (grain := grain_of(recording)) in notes else []
     if recording.metadata.get("sees") == WRITES_ONLY:
         lines.append("Writes only: memory that was merely read counts as not accessed.")
     if recording.metadata.get("marked_by_others") in ("yes", "maybe"):

@@ -18,6 +18,12 @@ NOTE = (
 )
 
 
+FOREIGN_NOTE = (
+    "Grain: regions of another tool's file, which does not tell what was resident or touched of them: "
+    "a region that was accessed at all counts with all of its addresses."
+)
+
+
 def grain_of(recording: Recording) -> str:
-    """PAGE or MAPPING."""
-    return grain(recording.metadata.get("via"))
+    """PAGE or MAPPING; MIXED of another tool's file, which does not tell how it was made."""
+    return MIXED if recording.metadata.get("read_from") is not None else grain(recording.metadata.get("via"))

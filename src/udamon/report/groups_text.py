@@ -39,5 +39,7 @@ def _why(group: GroupBounds) -> list[str]:
     elif not group.shared_known:
         lines.append("  The recording does not tell which memory is shared: they are wide.")
     else:
-        lines.append("  Record as root to have page frames counted: then they are closer.")
+        lines.append(
+            "  Page frames are counted in recordings made as root and reported without filters: then they are closer."
+        )
     return lines
