@@ -1,4 +1,4 @@
-"""docs/generated/flags.md: every command with its flags, from the argument parsers themselves.
+"""The page of flags (PAGE): every command with its flags, from the argument parsers themselves.
 
 python -m scripts.reference     write it (make docs does so, too)
 """
