@@ -32,10 +32,14 @@ setup(
                 "src/udamon/native/rows.c",
                 "src/udamon/native/trace.c",
                 "src/udamon/native/frames.c",
+                "src/udamon/native/tables.c",
+                "src/udamon/native/page_tables.c",
+                "src/udamon/native/page_runs.c",
+                "src/udamon/native/btf.c",
             ],
             depends=[
                 f"src/udamon/native/{name}.h"
-                for name in ("native", "idle", "order", "visits", "points", "fit", "json", "arrow")
+                for name in ("native", "idle", "order", "visits", "points", "fit", "json", "arrow", "tables")
             ],
             define_macros=[("Py_LIMITED_API", "0x030B0000"), ("_GNU_SOURCE", "1")],
             extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],

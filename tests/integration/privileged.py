@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterable
 
 from tests.integration.programs import in_child
 
-NUMBERS = {"DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "SYS_PTRACE": 19, "SYS_ADMIN": 21, "SYS_NICE": 23}
+NUMBERS = {
+    "DAC_OVERRIDE": 1,
+    "DAC_READ_SEARCH": 2,
+    "SYS_RAWIO": 17,
+    "SYS_PTRACE": 19,
+    "SYS_ADMIN": 21,
+    "SYS_NICE": 23,
+}
 _KEEPCAPS, _DUMPABLE, _VERSION_3 = 8, 4, 0x2008_0522
 _CAPSET = {"x86_64": 126}
 

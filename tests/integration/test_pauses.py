@@ -55,6 +55,12 @@ def test_what_is_no_limit(hot: int, tmp_path: Path, words: tuple[str, ...], why:
     assert why in done.stderr
 
 
+def test_how_to_clear_is_asked_of_pte_alone(hot: int, tmp_path: Path) -> None:
+    for words in (("--sim", "one"), ("-p", str(hot), "--via", "refs")):
+        done = udamon("record", *words, "--clear", "cold", "-o", tmp_path / "a.udamon")
+        assert (done.status, "--clear is of use with pte alone" in done.stderr) == (2, True)
+
+
 def test_a_recording_holds_what_it_cost_the_target(hot: int, tmp_path: Path) -> None:
     """64 MiB touched in each window cost 5 ms each by the estimate, and no pause is without length."""
     file = tmp_path / "a.udamon"

@@ -127,6 +127,9 @@ class FakeCensus:
     def shared(self, target: Target) -> Sequence[Shared | None] | None:
         return self.known.get(target.index)
 
+    def close(self) -> None:
+        """Nothing was opened."""
+
     def expose(self, targets: Sequence[Target]) -> None:
         self.exposed.append([target.index for target in targets])
 

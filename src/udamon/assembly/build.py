@@ -77,6 +77,13 @@ class Built:
     marked_by_others: str = "no"
     """Whether in-kernel DAMON marks pages as referenced for all who map them: "yes", "no" or "maybe"."""
 
+    def settle(self) -> None:
+        """Nothing more will be opened: have this process give up privileges that only opening took."""
+        if self.via == "pte":
+            from udamon.ops.kernel_tables import give_up_privileges
+
+            give_up_privileges()
+
     def tlb(self) -> Tlb | None:
         """What becomes of accesses through a TLB, as measured now (0.1 s); None of a simulation."""
         from udamon.ops.tlb import measured
@@ -134,9 +141,11 @@ class _Builder:
         attrs = attrs_of(spec, options)
         clock = MonotonicClock()
         if spec.ops == "sim":
+            self._refuse_clear("sim")
             return self._simulated(attrs, clock)
         ops = self._open_ops()
         via = self._choose_via(ops)
+        self._refuse_clear(via)
         if options.same_cpu and via != "idle":
             raise UsageError(f"--same-cpu is of use with idle alone, and this looks via {via}; leave it out.")
         if via == "kernel":
@@ -148,7 +157,7 @@ class _Builder:
         if isinstance(ops, ProcessOperations):
             ops.hold(open_files.room())  # a page map of each
         residents = _residents(ops, clock, max_pause_ns(spec))
-        built = self._by_samples(ops, sampler, via, attrs, clock, Random(), residents, _conflict())
+        built = self._by_samples(ops, sampler, via, attrs, clock, Random(), residents, _conflict(via))
         return replace(built, same_cpu=options.same_cpu)
 
     def _by_census(self, ops: OperationsSet, via: str, attrs: Attrs, clock: Clock) -> Built:
@@ -163,11 +172,21 @@ class _Builder:
             raise UsageError(
                 f"{via} answers for all memory at once: --intervals-goal is of use with idle and kernel."
             )
-        watch = parts.census_watch(via, ops, attrs, clock, max_pause_ns=max_pause_ns(self.spec))
+        watch = parts.census_watch(
+            via,
+            ops,
+            attrs,
+            clock,
+            max_pause_ns=max_pause_ns(self.spec),
+            clear=self.options.clear or "auto",
+            allowed=self.spec.via == "pte",  # whoever asks for it by name gives consent
+        )
+        if via == "pte" and isinstance(ops, ProcessOperations):
+            ops.hold(open_files.room())  # a page map of each
         budget = overhead_of(self.spec, self.options)
         tuner = None if budget is None else CensusBudget(budget)
         physical = kernel_damon().physical if via == "refs" else "no"
-        notes = () if physical == "no" else (_MARKED_BY_OTHERS[physical],)
+        notes = _conflict(via) if via == "pte" else () if physical == "no" else (_MARKED_BY_OTHERS[physical],)
         engine = parts.kdamond(ops, watch, attrs, clock, tuner=tuner, cpu_ns=self.cpu_ns)
         return Built(engine, ops.name, via, None, notes, marked_by_others=physical)
 
@@ -253,6 +272,10 @@ class _Builder:
             )
         return via
 
+    def _refuse_clear(self, via: str) -> None:
+        if self.options.clear is not None and via != "pte":
+            raise UsageError(f"--clear is of use with pte alone, and this looks via {via}; leave it out.")
+
     def _refuse_max_pause(self, via: str) -> None:
         if self.spec.max_pause is not None:
             raise UsageError(
@@ -260,12 +283,12 @@ class _Builder:
             )
 
 
-def _conflict() -> tuple[str, ...]:
-    """What a recording via idle must say of a DAMON that is at work beside it."""
+def _conflict(via: str) -> tuple[str, ...]:
+    """What a recording via idle or pte must say of a DAMON that is at work beside it."""
     found = kernel_damon()
     if not found.busy:
         return ()
-    return (f"{found.why[:-1]}; it uses up the same accessed bits, so idle may see less than there is.",)
+    return (f"{found.why[:-1]}; it uses up the same accessed bits, so {via} may see less than there is.",)
 
 
 def _residents(ops: OperationsSet, clock: Clock, longest_ns: int | None = None) -> Residents | None:

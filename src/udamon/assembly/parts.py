@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from udamon.ops.sim import SimSampler
     from udamon.workload.truth import Truth
 
-SAMPLERS, CENSUSES = ("idle", "sim"), ("refs", "softdirty")
+SAMPLERS, CENSUSES = ("idle", "sim"), ("refs", "softdirty", "pte")
 """Primitives that answer for single pages and feed a region policy, and those that answer for all memory at once."""
 
 
@@ -59,12 +59,23 @@ def census_watch(
     roots: Roots = Roots(),  # noqa: B008 (immutable)
     *,
     max_pause_ns: int | None = None,
+    clear: str = "auto",
+    allowed: bool = False,
 ) -> CensusWatch:
-    """Watches what `ops` has by the census `via`. Raises UsageError for physical memory."""
+    """Watches what `ops` has by the census `via`. `clear` is how pte clears bits; `allowed`, that kernel memory may be
+    read for it. Raises UsageError for physical memory."""
     from udamon.engine.watch import CensusWatch
     from udamon.ops.opening import open_census
 
-    census = open_census(via, ops, roots, max_ranges=attrs.max_nr_regions, max_pause_ns=max_pause_ns)
+    census = open_census(
+        via,
+        ops,
+        roots,
+        max_ranges=attrs.max_nr_regions,
+        max_pause_ns=max_pause_ns,
+        clear=clear,
+        allowed=allowed,
+    )
     return CensusWatch(census, clock)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_OVERHEAD = 0.01
 """Of one CPU: the budget where neither an interval nor a budget is given."""
 OPERATIONS = ("vaddr", "fvaddr", "paddr", "sim")
-PRIMITIVES = ("auto", "idle", "kernel", "refs", "softdirty")
+PRIMITIVES = ("auto", "idle", "kernel", "refs", "softdirty", "pte")
 LONGEST_S = 30 * 86_400
 """No interval is longer: 30 days. The clocks' 64 bits of nanoseconds end somewhere above."""
 
@@ -48,7 +48,8 @@ class MonitorSpec:
         "sim" the name or path of a workload instead (see `udamon eval`), which is simulated in real time.
     paddr: the physical memory of the machine (needs root).
     ops: the operations set: "vaddr" (processes), "paddr" (implied by `paddr`), or "sim".
-    via: the access-check primitive: "auto", "idle" (needs root), "kernel" (needs root), "refs" or "softdirty".
+    via: the access-check primitive: "auto", "idle" (needs root), "kernel" (needs root), "refs", "softdirty" or
+        "pte" (needs root; asking for it by name is the consent to read kernel memory).
     policy: the region policy of sampling primitives, "adaptive" (the default) or "damon".
     sample, aggr: the sampling and the aggregation interval. Left out, both are `FromBudget`: they, and how much is
         looked at, follow from `overhead`. Where one of them is given there is no budget, and the other is 1:20 to it.
@@ -97,13 +98,15 @@ class MonitorSpec:
 class Options:
     """What the command line has beyond MonitorSpec.
 
-    `ranges` go with fvaddr and paddr. `same_cpu`: with idle, visit the processor where the target runs. `goal`: tune
+    `ranges` go with fvaddr and paddr. `same_cpu`: with idle, visit the processor where the target runs. `clear`: how
+    pte clears accessed bits. `goal`: tune
     the intervals as the kernel does. `truth`: the simulated workload, where that was read already. `flags`: call
     things in messages by the names of flags.
     """
 
     ranges: tuple[Range, ...] = ()
     same_cpu: bool = False
+    clear: str | None = None
     goal: IntervalsGoal = IntervalsGoal()  # noqa: RUF009 (immutable)
     truth: Truth | None = None
     flags: bool = False

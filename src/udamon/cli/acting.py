@@ -88,6 +88,7 @@ class _Session:
             schemes_for_kernel(wanted, Attrs(), dry=job.dry),
             patterns_for(wanted),
         )
+        built.settle()
         self._built = built
         self._job = job
         self._args = args

@@ -40,9 +40,7 @@ def document(found: Findings) -> dict[str, object]:
         "schema": 1,
         "auto": found.auto,
         "grain": None if found.auto is None else grain(found.auto),
-        "primitives": {
-            name: _as_dict(usable) | {"grain": grain(name)} for name, usable in found.primitives.items()
-        },
+        "primitives": {name: _as_primitive(name, usable) for name, usable in found.primitives.items()},
         "tlb": found.tlb and found.tlb.state,
         "tlb_missed_below_bytes": found.tlb and found.tlb.missed_below,
         "actions": {name: _as_dict(usable) for name, usable in found.actions.items()},
@@ -58,6 +56,11 @@ def document(found: Findings) -> dict[str, object]:
         "locks_more": found.locks.more,
         "conflicts": list(found.conflicts),
     }
+
+
+def _as_primitive(name: str, found: Usable) -> dict[str, object]:
+    own = {"grain": grain(name)}
+    return _as_dict(found) | own | ({"backend": found.backend or None} if name == "pte" else {})
 
 
 def _as_dict(found: Usable) -> dict[str, object]:

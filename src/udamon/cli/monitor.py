@@ -48,6 +48,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="the longest that a look may stop a target (default: as long as it takes; said where it is over 10 ms)",
     )
+    group.add_argument(
+        "--clear",
+        choices=("auto", "refs", "cold", "idle"),
+        help="with pte: how accessed bits are cleared (default auto: refs where --max-pause allows it, else cold)",
+    )
     attributes.configure(parser)
 
 
@@ -113,7 +118,8 @@ def spec_of(args: argparse.Namespace) -> tuple[MonitorSpec, Options]:
         max_pause=_max_pause(args.max_pause),
         **intervals,
     )
-    return spec, Options(tuple(targets.ranges(args.range)), args.same_cpu, goal, flags=True)
+    ranges = tuple(targets.ranges(args.range))
+    return spec, Options(ranges, args.same_cpu, args.clear, goal, flags=True)
 
 
 def _max_pause(text: str | None) -> float | None:

@@ -97,6 +97,7 @@ def _record(
     """Returns what ended it."""
     max_size = None if args.max_size is None else parse_size(args.max_size)
     built = monitor.build(args, None if child is None else child.pid)
+    built.settle()
     engine, first = built.engine, _Kept(quiet=args.quiet)
     bus = engine.bus
     bus.subscribe(first)

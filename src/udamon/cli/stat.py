@@ -57,6 +57,7 @@ def _watch(
     args: argparse.Namespace, child: Child | None, duration: float | None, stopped: threading.Event
 ) -> str:
     built = monitor.build(args, None if child is None else child.pid)
+    built.settle()
     engine, idle = built.engine, IdleWatch(built.via if built.via in CENSUSES else None)
     progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
     line = ProgressLine(sys.stderr, quiet=args.quiet, shared=child is not None, every=REFRESH_S)

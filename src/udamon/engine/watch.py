@@ -389,4 +389,4 @@ class CensusWatch:
         self._clock.interrupt()
 
     def close(self) -> None:
-        """A census opens its files anew each time."""
+        self._census.close()

@@ -29,6 +29,13 @@ def clear_referenced(
     _write(process, (b"1", b"4") if flush else (b"1",), root, held or Held(), hurry)
 
 
+def clear_of_files(
+    process: ProcessId, root: Path = PROC, *, held: Held | None = None, hurry: bool = False
+) -> None:
+    """As `clear_referenced`, of mappings of files and of shared memory only. Raises OSError."""
+    _write(process, (b"3",), root, held or Held(), hurry)
+
+
 def clear_soft_dirty(
     process: ProcessId, root: Path = PROC, *, held: Held | None = None, hurry: bool = False
 ) -> None:

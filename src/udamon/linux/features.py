@@ -17,6 +17,8 @@ from udamon.linux.procfs import read_bytes, read_status
 from udamon.linux.roots import PROC, SYS
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_NICE = 1, 2, 19, 21, 23
+CAP_SYS_RAWIO, CAP_PERFMON, CAP_BPF = 17, 38, 39
+CAP_CHOWN, CAP_FOWNER, CAP_KILL, CAP_NET_ADMIN = 0, 3, 5, 12
 MADV = {"willneed": 3, "cold": 20, "pageout": 21, "collapse": 25}
 _NR_PROCESS_MADVISE = 440
 _PAGEMAP_SCAN = 0xC060_6610  # _IOWR('f', 16, 96 bytes)

@@ -267,3 +267,40 @@ def add_frames(
     how many were not in the set for `object` (a number from 0 up to 2**24 - 2), and how many present pages have a
     frame that is not told (no privilege). Raises OSError, MemoryError, ValueError.
     """
+
+def page_tables_look(
+    fd: int,
+    bpf: bool,
+    window: Buffer,
+    segments: Buffer,
+    machine: int,
+    levels: int,
+    mask: int,
+    root: int,
+    start: int,
+    end: int,
+    states: Buffer,
+    entries: Buffer | None,
+) -> tuple[int, int, int, int, int]:
+    """What page tables say of the pages of the first GiB from `start` on in which anything is mapped.
+
+    `fd` is of kcore, or (`bpf`) of the program of linux/bpf.py, `window` 12 KiB and 512 tables, `segments` (array 'Q')
+    RAM as physical address, size, and offset in kcore or kernel address, ascending. `machine` 0 is x86-64, 1 arm64
+    with pages of 4 KiB; `mask` are the bits of a physical address in an entry; `root` is the physical address of the
+    topmost of `levels` tables. Returns (first, last, tables read, changes met, unknown pages): `states` then has a byte
+    for each page of [first, last), which is empty where nothing is left up to `end`, and `entries` (array 'Q') its
+    leaf entry. A byte: 1 mapped, 2 accessed, 4 dirty, 8 part of a 2 MiB page, 16 of a 1 GiB page, 64 neither RAM nor
+    the process's own (zero page, device), 128 unknown: it changed again and again. The interpreter's lock is released.
+    Raises OSError, and ValueError where the arguments make no sense.
+    """
+
+def page_runs(states: Buffer, first: int, kinds: Buffer, pieces: Buffer, grain: int) -> bytes:
+    """Runs of pages that are alike. `states` has a byte for each page from the address `first` on, `kinds` (256 bytes)
+    says of each whether it is nothing (0), resident (1), or touched as well (3); `pieces` (array 'Q') are starts and
+    ends in bytes, ascending, outside of which nothing is told. Parts smaller than `grain` bytes that begin in the same
+    aligned block of that size, and are of the same piece, become one, with what lies between them. Returns five words
+    (array 'Q') a part: the number of the piece, start, end, bytes resident, bytes touched. Raises ValueError."""
+
+def btf_members(data: Buffer, names: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
+    """Offsets in bytes of (structure, member) by a kernel's BTF, members of unnamed members too; -1 for what there is
+    not. The member "" is the size of the structure. Raises ValueError for what is no BTF."""

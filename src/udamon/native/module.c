@@ -5,7 +5,8 @@ static int exec_module(PyObject *module)
 {
     PyMethodDef *tables[] = {touch_methods, sim_methods, sampler_methods, points_methods, steps_methods,
                              regions_methods, strata_methods, damo_methods, cuts_methods, gaps_methods, overlaps_methods,
-                             cells_methods, rows_methods, trace_methods, frames_methods, visits_methods, hot_set_methods};
+                             cells_methods, rows_methods, trace_methods, frames_methods, visits_methods, hot_set_methods,
+                             page_tables_methods, page_runs_methods, btf_methods};
     for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
         if (PyModule_AddFunctions(module, tables[i]) < 0)
             return -1;

@@ -85,4 +85,13 @@ extern PyMethodDef visits_methods[];
 /* hot_set.c */
 extern PyMethodDef hot_set_methods[];
 
+/* page_tables.c */
+extern PyMethodDef page_tables_methods[];
+
+/* page_runs.c */
+extern PyMethodDef page_runs_methods[];
+
+/* btf.c */
+extern PyMethodDef btf_methods[];
+
 #endif

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import platform
+from contextlib import closing
 from typing import NamedTuple
 
-from udamon.errors import NotSupported, UsageError
+from udamon.errors import NotSupported, UdamonError, UsageError
 from udamon.linux import features
+from udamon.linux.consent import standing
+from udamon.linux.lockdown import lockdown
 from udamon.linux.roots import Roots
-from udamon.model import READS_AND_WRITES, WRITES_ONLY
+from udamon.model import PAGE_SIZE, READS_AND_WRITES, WRITES_ONLY
 from udamon.ops.damon_claim import free_or_left, holder
 
 ORDER = ("idle", "kernel", "refs")
@@ -17,13 +22,15 @@ ORDER = ("idle", "kernel", "refs")
 class Usable(NamedTuple):
     """`usable`: with this version, by this user. `offered`: the machine has what it takes.
 
-    `why` and `fix` are sentences; `fix` is "" when there is nothing to do.
+    `why` and `fix` are sentences; `fix` is "" when there is nothing to do. `backend` is how pte reads kernel memory, ""
+    where it cannot and for all others.
     """
 
     usable: bool
     why: str
     fix: str = ""
     offered: bool = False
+    backend: str = ""
 
 
 def probe(name: str, roots: Roots = Roots()) -> Usable:  # noqa: B008 (immutable)
@@ -125,9 +132,60 @@ def _softdirty(roots: Roots) -> Usable:
     )
 
 
+def _pte(roots: Roots) -> Usable:
+    """What is there for it, without reading any kernel memory."""
+    if platform.machine() not in {"x86_64", "aarch64"} or os.sysconf("SC_PAGE_SIZE") != PAGE_SIZE:
+        return Usable(False, "The page tables of this machine are not known.", "Use another way to look.")
+    if lockdown(roots.sys) == "confidentiality":
+        return Usable(
+            False,
+            "Kernel memory is kept from all under lockdown=confidentiality.",
+            "Boot without that lockdown.",
+        )
+    capable = {
+        number
+        for number in (features.CAP_SYS_ADMIN, features.CAP_SYS_RAWIO, features.CAP_PERFMON, features.CAP_BPF)
+        if features.has_capability(number, roots.proc)
+    }
+    bpf = (roots.proc / "sys/kernel/unprivileged_bpf_disabled").exists()
+    kcore = (roots.proc / "kcore").exists()
+    if not bpf and not kcore:
+        return Usable(
+            False,
+            "This kernel has neither BPF nor /proc/kcore.",
+            "Boot a kernel built with CONFIG_BPF_EVENTS=y or CONFIG_PROC_KCORE=y.",
+        )
+    if features.CAP_SYS_ADMIN not in capable or not (bpf or features.CAP_SYS_RAWIO in capable):
+        return Usable(False, "Kernel memory and page frame numbers are kept from you.", "Run as root.", True)
+    return Usable(
+        True,
+        "It would see single pages of any process, reads and writes, in page tables: kernel memory is read when you "
+        "ask for it only.",
+        offered=True,
+        backend="bpf" if bpf else "kcore",
+    )
+
+
+def proved_pte(roots: Roots = Roots()) -> Usable:  # noqa: B008 (immutable)
+    """The same where reading kernel memory is allowed anyway: opened and proved, else as `probe`."""
+    found = _pte(roots)
+    try:
+        if not found.usable or not standing():
+            return found
+        from udamon.ops.kernel_tables import open_tables
+
+        with closing(open_tables(allowed=True, roots=roots)) as opened:
+            why = f"It sees single pages of any process, reads and writes, in page tables ({opened.how})."
+            if opened.unproved:
+                why = f"{why[:-1]}; not proved for huge pages: {opened.unproved}."
+            return found._replace(why=why, backend=opened.backend)
+    except UdamonError as error:
+        return Usable(False, str(error)[0].upper() + str(error)[1:], "", True)
+
+
 def _sim(roots: Roots) -> Usable:
     return Usable(True, "A simulated address space needs nothing (udamon eval).", offered=True)
 
 
-PROBES = {"idle": _idle, "kernel": _kernel, "refs": _refs, "softdirty": _softdirty, "sim": _sim}
+PROBES = {"idle": _idle, "kernel": _kernel, "refs": _refs, "softdirty": _softdirty, "pte": _pte, "sim": _sim}
 """In the order doctor shows them."""

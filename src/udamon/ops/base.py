@@ -117,6 +117,9 @@ class Census(Protocol):
     def shared(self, target: Target) -> Sequence[Shared | None] | None:
         """Of each range of the last look at a target, what is known of others who map it; None for nothing."""
 
+    def close(self) -> None:
+        """Release what was opened. Idempotent."""
+
 
 class Sampler(Protocol):
     """A primitive that answers for single pages: one call a stretch, the interpreter's lock released."""

@@ -12,7 +12,7 @@ from udamon.linux.pid_namespace import foreign
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
 from udamon.ops.actions import ACTIONS, probe_action
-from udamon.ops.available import PROBES, Usable, choose, probe
+from udamon.ops.available import PROBES, Usable, choose, probe, proved_pte
 from udamon.ops.lock import HeldLocks, held_locks
 from udamon.ops.tlb import Tlb, measured
 
@@ -38,7 +38,7 @@ class Findings:
 
 def examine(roots: Roots) -> Findings:
     """Look at the machine. Changes nothing and touches no process but a child of its own."""
-    primitives = {name: probe(name, roots) for name in PROBES}
+    primitives = {name: proved_pte(roots) if name == "pte" else probe(name, roots) for name in PROBES}
     actions = {name: probe_action(name, roots) for name in ACTIONS}
     kernel, locks = kernel_damon(roots), held_locks(roots)
     conflicts = tuple(_conflicts(kernel, primitives["idle"], locks, roots))

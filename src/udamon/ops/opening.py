@@ -63,15 +63,18 @@ def open_census(
     *,
     max_ranges: int = 1000,
     max_pause_ns: int | None = None,
+    clear: str = "auto",
+    allowed: bool = False,
 ) -> Census:
-    """The census primitive `via` for what `ops` watches; softdirty answers with `max_ranges` ranges a target.
+    """The census primitive `via` for what `ops` watches; softdirty and pte answer with `max_ranges` ranges a target.
 
-    It refuses to look at a target that it would stop for longer than `max_pause_ns`.
+    It refuses to look at a target that it would stop for longer than `max_pause_ns`. How pte clears is `clear`; it
+    opens where reading kernel memory is `allowed` only (linux/consent.py).
 
-    Raises UsageError.
+    Raises UsageError, and what open_tables does.
     """
-    if via not in {"refs", "softdirty"}:
-        raise UsageError(f"{via!r} is not a census; choose refs or softdirty.")
+    if via not in {"refs", "softdirty", "pte"}:
+        raise UsageError(f"{via!r} is not a census; choose refs, softdirty or pte.")
     if ops.name == "paddr":
         raise UsageError(f"{via} sees the memory of processes, not physical memory; use --ops vaddr.")
     only = ops.name == "fvaddr"
@@ -79,7 +82,17 @@ def open_census(
         from udamon.ops.softdirty import SoftDirty
 
         return SoftDirty(roots, max_ranges=max_ranges, only_ranges=only, max_pause_ns=max_pause_ns)
-    from udamon.ops.refs import Refs
     from udamon.ops.tlb import way
+
+    if via == "pte":
+        from udamon.ops.kernel_tables import open_tables
+        from udamon.ops.pte import Pte, clear_way
+
+        chosen, opened = clear_way(clear), open_tables(allowed=allowed, roots=roots)
+        return Pte(
+            opened, roots, tlb=way(), max_ranges=max_ranges, only_ranges=only,
+            max_pause_ns=max_pause_ns, clear=chosen,
+        )  # fmt: skip
+    from udamon.ops.refs import Refs
 
     return Refs(roots, tlb=way(), only_ranges=only, max_pause_ns=max_pause_ns)

@@ -144,6 +144,9 @@ class Refs:
             self._guests[process] = any(_GUEST in line for line in maps.read_lines(process, self._proc))
         return self._guests[process]
 
+    def close(self) -> None:
+        """Files are opened anew for each look."""
+
 
 def _process(target: Target) -> ProcessId:
     if target.pid is None or target.start_time is None:

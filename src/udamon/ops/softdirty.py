@@ -37,7 +37,7 @@ from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Touched
 from udamon.ops.pauses import Pauses
 from udamon.ops.residency import joined, overlap
-from udamon.ops.touched_ranges import TouchedRanges
+from udamon.ops.touched_ranges import TouchedRanges, cut
 
 MAX_RANGES = 1000
 BUDGET = 1 << 24
@@ -142,7 +142,7 @@ class SoftDirty:
         doubtful = set(overlap(wanted, changed))
         written: dict[Range, int] = {}
         sure: set[Range] = set()
-        for number, start, end, categories in _cut(runs, wanted):
+        for number, start, end, categories in cut(runs, wanted):
             dirty = categories & SOFT_DIRTY
             if wanted[number] in doubtful:
                 if not dirty:
@@ -172,6 +172,9 @@ class SoftDirty:
         left = sum(m.rss for m in mappings if m.start not in read) if len(taken) < len(parts) else 0
         return taken, left
 
+    def close(self) -> None:
+        """Files are opened anew for each look."""
+
 
 def _process(target: Target) -> ProcessId:
     if target.pid is None or target.start_time is None:
@@ -182,17 +185,3 @@ def _process(target: Target) -> ProcessId:
 def _scanned(fd: int, wanted: Sequence[Range], held: Held) -> Iterator[Run]:
     ranges = joined(wanted, _NEAR)
     return scan_runs(fd, ranges, PRESENT | SWAPPED, PRESENT | SWAPPED | SOFT_DIRTY, held=held)
-
-
-def _cut(runs: Iterable[Run], pieces: Sequence[Range]) -> Iterator[tuple[int, int, int, int]]:
-    """(number of the piece, start, end, categories) for what runs and pieces share, in address order."""
-    number = 0
-    for start, end, categories in runs:
-        while number < len(pieces) and pieces[number].end <= start:
-            number += 1
-        while number < len(pieces) and pieces[number].start < end:
-            piece = pieces[number]
-            yield number, max(start, piece.start), min(end, piece.end), categories
-            if piece.end > end:
-                break
-            number += 1

@@ -192,7 +192,7 @@ def measured(via: str, *, same_cpu: bool = False) -> Tlb | None:
         return None
     if via == "softdirty":
         return Tlb("flushed", 0)  # or else the kernel would miss writes itself
-    used: Way = way() if via == "refs" else "visit" if same_cpu else "none"
+    used: Way = way() if via in {"refs", "pte"} else "visit" if same_cpu else "none"
     return measure(Refs(tlb=used), used)
 
 

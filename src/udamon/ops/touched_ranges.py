@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from udamon.model import PAGE_SIZE
+from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Touched
 
 _ALIKE = 10  # neighbours whose touched shares differ by at most a tenth: DAMON's measure for its regions
@@ -39,9 +39,10 @@ class TouchedRanges:
     from one look to the next. No bytes are lost: sums of `resident` and `touched` are those of the runs.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, grain: int = PAGE_SIZE) -> None:
+        """`grain`, bytes: what to begin with, where it is known that a page each would be too many."""
         self._limit = limit
-        self._grain = PAGE_SIZE
+        self.grain = grain
         self._parts: list[_Part] = []
         self._newest: _Part | None = None  # may still grow, so it is none of the parts yet
         self._room = _SLACK * limit
@@ -79,10 +80,10 @@ class TouchedRanges:
     def _shrink(self) -> None:
         # Mappings are never joined. Were they counted within the limit, many would leave no room inside any.
         mappings = len({part.mapping for part in self._parts})
-        if self._grain > PAGE_SIZE:
+        if self.grain > PAGE_SIZE:
             self._join(self._alike)
         while len(self._parts) > self._limit + mappings:
-            self._grain *= 2  # past the size of an address space every mapping is one part: this ends
+            self.grain *= 2  # past the size of an address space every mapping is one part: this ends
             self._join(self._in_one_block)
             self._join(self._alike)
 
@@ -96,7 +97,7 @@ class TouchedRanges:
         self._parts = joined
 
     def _in_one_block(self, last: _Part, part: _Part) -> bool:
-        grain = self._grain
+        grain = self.grain
         return (
             last.start // grain == part.start // grain
             and last.end - last.start < grain
@@ -105,4 +106,18 @@ class TouchedRanges:
 
     def _alike(self, last: _Part, part: _Part) -> bool:
         difference = abs(last.touched * part.resident - part.touched * last.resident)
-        return part.start - last.end < self._grain and difference * _ALIKE <= last.resident * part.resident
+        return part.start - last.end < self.grain and difference * _ALIKE <= last.resident * part.resident
+
+
+def cut(runs: Iterable[tuple[int, int, int]], pieces: Sequence[Range]) -> Iterator[tuple[int, int, int, int]]:
+    """(number of the piece, start, end, categories) for what runs and pieces share, in address order."""
+    number = 0
+    for start, end, categories in runs:
+        while number < len(pieces) and pieces[number].end <= start:
+            number += 1
+        while number < len(pieces) and pieces[number].start < end:
+            piece = pieces[number]
+            yield number, max(start, piece.start), min(end, piece.end), categories
+            if piece.end > end:
+                break
+            number += 1

@@ -1,0 +1,188 @@
+"""Reading kernel memory by a BPF program: 512 tables in one call, without /proc/kcore.
+
+A raw tracepoint program that is attached to nothing, run by BPF_PROG_TEST_RUN (Linux 5.10): for each address in an
+array that is mapped here it copies 4 KiB by bpf_probe_read_kernel, which fails on what is no memory. The program is
+put together here. It takes CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN) to load; lockdown=confidentiality refuses it.
+
+Where the direct map of RAM begins it does not know: that is found by trial (`bases`), for it begins at a GiB.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import resource
+import struct
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from udamon.linux.kernel_memory import WINDOW, BadMemory, checked_segments
+from udamon.linux.syscall import system_call
+from udamon.model import PAGE_SIZE, Range
+
+_NUMBER = {"x86_64": 321, "aarch64": 280}
+_MAP_CREATE, _PROG_LOAD, _PROG_TEST_RUN = 0, 5, 10
+_ARRAY, _MAPPABLE = 2, 1 << 10
+_RAW_TRACEPOINT = 17
+_STATUS_AT, _OWN_AT, _TABLES_AT = 4096, 8192, 12288
+_MOST = 512
+_TASK_SIZE = 4 * PAGE_SIZE
+_GIB = 1 << 30
+
+# Instructions: code, then who is written and who is read; an offset of a jump or in memory; a number.
+_MOVE, _MOVE_NUMBER, _ADD, _ADD_NUMBER, _SHIFT_LEFT, _MULTIPLY = 0xBF, 0xB7, 0x0F, 0x07, 0x67, 0x27
+_LOAD, _STORE, _CALL, _EXIT, _JUMP, _JUMP_EQUAL, _JUMP_AT_LEAST = 0x79, 0x7B, 0x85, 0x95, 0x05, 0x15, 0x35
+_CURRENT_TASK, _PROBE_READ_KERNEL = 35, 113  # helpers
+
+
+def _instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, number: int = 0) -> bytes:
+    return struct.pack("<BBhi", code, to | source << 4, offset, number)
+
+
+def program(map_fd: int) -> bytes:
+    """The program for an array of one value, the window of native/tables.h."""
+    value = 2  # BPF_PSEUDO_MAP_VALUE: the address of what the array of that descriptor holds
+    begin = [
+        _instruction(0x18, 6, value, 0, map_fd) + _instruction(0),  # r6 = the window
+        _instruction(_CALL, number=_CURRENT_TASK),
+        _instruction(_STORE, 6, 0, _OWN_AT),
+        _instruction(_MOVE_NUMBER, 7, number=0),  # r7 = the index
+    ]
+    body = [
+        (_JUMP_AT_LEAST, 7, 0, 0, _MOST),
+        (_MOVE, 8, 7, 0, 0),
+        (_SHIFT_LEFT, 8, 0, 0, 3),
+        (_MOVE, 9, 6, 0, 0),
+        (_ADD, 9, 8, 0, 0),  # r9 = its place in go[]
+        (_LOAD, 3, 9, 0, 0),  # from where
+        (_JUMP_EQUAL, 3, 0, 0, 0),
+        (_MOVE, 8, 7, 0, 0),
+        (_MULTIPLY, 8, 0, 0, PAGE_SIZE),
+        (_MOVE, 1, 6, 0, 0),
+        (_ADD, 1, 8, 0, 0),
+        (_ADD_NUMBER, 1, 0, 0, _TABLES_AT),  # to where
+        (_MOVE_NUMBER, 2, 0, 0, PAGE_SIZE),
+        (_CALL, 0, 0, 0, _PROBE_READ_KERNEL),
+        (_STORE, 9, 0, _STATUS_AT, 0),
+        (_ADD_NUMBER, 7, 0, 0, 1),
+        (_JUMP, 0, 0, 0, 0),
+    ]
+    leaves = {0, 6}  # jumps out of the loop; the last one goes back to its beginning
+    loop = []
+    for at, (code, to, source, offset, number) in enumerate(body):
+        if at in leaves:
+            offset = len(body) - at - 1
+        elif code == _JUMP:
+            offset = -at - 1
+        loop.append(_instruction(code, to, source, offset, number))
+    return b"".join([*begin, *loop, _instruction(_MOVE_NUMBER, 0), _instruction(_EXIT)])
+
+
+class Bpf:
+    """Kernel memory by BPF; `ram` is where RAM is. Raises OSError when made."""
+
+    name = "bpf"
+
+    def __init__(self, ram: Sequence[Range]) -> None:
+        self._ram = ram
+        self.fd = -1
+        map_fd = -1
+        with _much_locked_memory():
+            map_fd = _bpf(_MAP_CREATE, struct.pack("<IIIII", _ARRAY, 4, WINDOW, 1, _MAPPABLE))
+            try:
+                self._mapped = mmap.mmap(map_fd, WINDOW)
+                self.fd = _load(program(map_fd))
+            finally:
+                os.close(map_fd)  # the mapping and the program keep it
+        self.window: bytearray | memoryview = memoryview(self._mapped)
+        self.base: int | None = None
+        self.segments: array[int] = array("Q")
+
+    def bases(self, address: int) -> Iterator[int]:
+        """Where the direct map may begin, given a kernel address that is in it: one for each GiB of RAM."""
+        for gib in sorted(
+            {at // _GIB for r in self._ram for at in (*range(r.start, r.end, _GIB), r.end - 1)}
+        ):
+            base = address - address % _GIB - gib * _GIB
+            if base % (1 << 64) >> 56 == 0xFF:
+                yield base
+
+    def begin_at(self, base: int) -> None:
+        """The direct map begins there, for all we know."""
+        self.base = base
+        self.segments = checked_segments([(r.start, r.size, r.start + base) for r in self._ram])
+
+    def read(self, address: int, size: int) -> bytes:
+        number = -(-size // PAGE_SIZE)
+        if number > _MOST or address >> 56 != 0xFF or address + number * PAGE_SIZE > 1 << 64:
+            raise BadMemory(f"there is no kernel memory at {address:x}")
+        places = [address + i * PAGE_SIZE for i in range(number)]
+        self._run(places)
+        status = struct.unpack_from(f"<{number}q", self.window, _STATUS_AT)
+        if any(status):
+            raise BadMemory(f"there is no kernel memory at {address:x}")
+        return bytes(self.window[_TABLES_AT : _TABLES_AT + size])
+
+    def own_task(self) -> bytes:
+        self._run([])
+        task = int.from_bytes(self.window[_OWN_AT : _OWN_AT + 8], "little")
+        found = b""
+        with suppress(BadMemory):  # RAM may end behind it
+            for at in range(task, task + _TASK_SIZE, PAGE_SIZE):
+                found += self.read(at, PAGE_SIZE)
+        return found
+
+    def physical(self, address: int) -> int | None:
+        if self.base is None:
+            return None
+        physical = address - self.base
+        return physical if any(r.start <= physical < r.end for r in self._ram) else None
+
+    def facts(self) -> dict[str, str]:
+        return {}
+
+    def _run(self, places: Sequence[int]) -> None:
+        struct.pack_into(f"<{len(places) + 1}Q" if len(places) < _MOST else f"<{_MOST}Q", self.window, 0, *places,
+                         *([0] if len(places) < _MOST else []))  # fmt: skip
+        _bpf(_PROG_TEST_RUN, struct.pack("<I", self.fd))
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+            if isinstance(self.window, memoryview):
+                self.window.release()
+            self._mapped.close()
+
+
+def _load(code: bytes) -> int:
+    source = ctypes.create_string_buffer(code, len(code))
+    license = ctypes.create_string_buffer(b"GPL")  # what the helpers ask of a program
+    attributes = struct.pack(
+        "<IIQQIIQII16s", _RAW_TRACEPOINT, len(code) // 8, ctypes.addressof(source), ctypes.addressof(license),
+        0, 0, 0, 0, 0, b"udamon",
+    )  # fmt: skip
+    return _bpf(_PROG_LOAD, attributes)
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    number = _NUMBER.get(os.uname().machine)
+    if number is None:
+        raise BadMemory("BPF is known on x86-64 and arm64 alone")
+    buffer = ctypes.create_string_buffer(attributes, 128)
+    return system_call(number, command, ctypes.addressof(buffer), 128)
+
+
+@contextmanager
+def _much_locked_memory() -> Iterator[None]:
+    """Before Linux 5.11 maps and programs count as locked memory of this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (soft, hard))

@@ -1,0 +1,154 @@
+"""Page tables of processes: accessed bits of single pages, as native/page_tables.c reads them.
+
+A process is named by the root of its tables. Accesses by devices, and those of a guest that it runs, set no bits there.
+What hugetlb and the zero page show is not what was accessed: nothing clears it.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from udamon.errors import NotSupported
+from udamon.linux.kernel_memory import KernelMemory
+from udamon.linux.roots import PROC
+from udamon.model import PAGE_SIZE
+from udamon.native._native import page_tables_look
+
+MAPPED, ACCESSED, DIRTY, HUGE, GIANT, NOT_COUNTED, UNKNOWN = 1, 2, 4, 8, 16, 64, 128
+"""A page's byte; HUGE is part of a 2 MiB page, GIANT of a 1 GiB one, NOT_COUNTED no RAM or not its own."""
+
+_GIB_PAGES = (1 << 30) // PAGE_SIZE
+_X86, _ARM = 0, 1
+_ADDRESS: Final = {_X86: 0x000F_FFFF_FFFF_F000, _ARM: 0x0000_FFFF_FFFF_F000}
+_FRAME = (1 << 55) - 1
+_PRESENT = 1 << 63
+
+
+class Shape(NamedTuple):
+    """`machine` 0 is x86-64, 1 arm64; `levels` of tables; `mask` are the bits of a physical address in an entry."""
+
+    machine: int
+    levels: int
+    mask: int
+
+
+class Looked(NamedTuple):
+    """The pages [first, last), a byte each; the bytes are the caller's until it asks for the next."""
+
+    first: int
+    last: int
+    states: memoryview
+
+
+class PageTables:
+    """Tables of any process through one way to read kernel memory."""
+
+    def __init__(self, memory: KernelMemory, shape: Shape) -> None:
+        self.memory = memory
+        self.shape = shape
+        self.read = self.changed = self.unknown = 0
+        """Tables that were read, changes that were met, pages that stayed unknown."""
+        self._states = bytearray(_GIB_PAGES)
+
+    def look(self, root: int, start: int, end: int, entries: array[int] | None = None) -> Iterator[Looked]:
+        """All pages in [start, end) where anything is mapped, in address order; `root` is a physical address.
+
+        `entries` takes the leaf entries of the pages answered for. Raises OSError.
+        """
+        memory, shape = self.memory, self.shape
+        while start < end:
+            first, last, read, changed, unknown = page_tables_look(
+                memory.fd, memory.name == "bpf", memory.window, memory.segments, *shape, root, start, end,
+                self._states, entries,
+            )  # fmt: skip
+            self.read += read
+            self.changed += changed
+            self.unknown += unknown
+            if first < last:
+                yield Looked(first, last, memoryview(self._states)[: (last - first) // PAGE_SIZE])
+            start = last
+
+    def page(self, root: int, address: int) -> tuple[int, int]:
+        """(its byte, its frame number) of one page; (0, 0) where nothing is mapped. Raises OSError."""
+        entries = array("Q", [0])
+        for looked in self.look(root, address, address + PAGE_SIZE, entries):
+            state, entry = looked.states[0], entries[0]
+            if not state & MAPPED:
+                break
+            size = 1 << (30 if state & GIANT else 21 if state & HUGE else 12)
+            return state, self.head(state, entry) + address % size // PAGE_SIZE
+        return 0, 0
+
+    def head(self, state: int, entry: int) -> int:
+        """The frame number where a mapped page begins, a huge one's first, by its byte and its entry."""
+        if self.shape.machine == _X86 and not entry & 1:
+            entry = ~entry  # PROT_NONE
+        shift = 30 if state & GIANT else 21 if state & HUGE else 12
+        return (entry & self.shape.mask) >> shift << shift - 12
+
+    def agrees(self, root: int, page_map: int, addresses: Sequence[int]) -> bool:
+        """Whether tables and the page map have the same frames at these addresses, at one of them at least.
+
+        Raises OSError, PermissionError where the page map hides frames.
+        """
+        seen = 0
+        for address in addresses:
+            entry = page_map_entry(page_map, address)
+            if not entry & _PRESENT:
+                continue
+            if not entry & _FRAME:
+                raise PermissionError(1, "page frame numbers are kept from you: run udamon as root")
+            state, frame = self.page(root, address)
+            if not state & MAPPED or state & UNKNOWN or frame != entry & _FRAME:
+                return False
+            seen += 1
+        return seen > 0
+
+
+def page_map_entry(fd: int, address: int) -> int:
+    """One entry of a page map. Raises ProcessLookupError where the address space is gone, and other OSErrors."""
+    data = os.pread(fd, 8, address // PAGE_SIZE * 8)
+    if len(data) < 8:
+        raise ProcessLookupError
+    return int.from_bytes(data, "little")
+
+
+def shape_of(memory: KernelMemory, machine: str, page_size: int, root: Path = PROC) -> Shape:
+    """How tables look here. Raises NotSupported for a machine whose tables are not known."""
+    if machine not in {"x86_64", "aarch64"}:
+        raise NotSupported(f"page tables of {machine} are not known; use another --via.")
+    if page_size != PAGE_SIZE:
+        raise NotSupported(
+            f"page tables with pages of {page_size >> 10} KiB are not known; use another --via."
+        )
+    facts = memory.facts()
+    if machine == "aarch64":
+        bits = _number(facts.get("NUMBER(VA_BITS)", "48"))
+        if bits not in {39, 48}:
+            raise NotSupported(f"page tables for {bits} bits of address are not known; use another --via.")
+        return Shape(_ARM, 3 if bits == 39 else 4, _ADDRESS[_ARM])
+    five = facts.get("NUMBER(pgtable_l5_enabled)")
+    deep = _number(five) != 0 if five is not None else _has_la57(root)
+    # Memory encryption marks an address by a bit that is none of it.
+    return Shape(_X86, 5 if deep else 4, _ADDRESS[_X86] & ~_number(facts.get("NUMBER(sme_mask)", "0")))
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise NotSupported(
+            f"the kernel says {text[:32]!r} where a number should be; use another --via."
+        ) from None
+
+
+def _has_la57(root: Path) -> bool:
+    try:
+        with open(root / "cpuinfo", encoding="ascii", errors="replace") as file:
+            return next((" la57" in line for line in file if line.startswith("flags")), False)
+    except OSError:
+        return False

@@ -1,0 +1,363 @@
+/* The page tables of a process, walked from the root: one byte for each page of a GiB, out of entries that another
+ * processor may change meanwhile. Tables are frames that are freed and used anew, so all that was read on the way is
+ * read again afterwards: what no longer hangs where it was found is read once more, and then said to be unknown. */
+#include "native.h"
+#include "tables.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { SEEN = 1, ACCESSED = 2, DIRTY = 4, HUGE = 8, GIANT = 16, NOT_COUNTED = 64, UNKNOWN = 128 };
+enum { X86, ARM, MACHINES };
+enum { TRIES = 3, LEVELS = 5, GIB_SHIFT = 30, BLOCK_SHIFT = 21, PAGE_SHIFT = 12, GROUP = 16 };
+#define X86_USER (1ull << 2)
+#define X86_LEAF (1ull << 7)
+#define X86_INACCESSIBLE (1ull << 8) /* PROT_NONE, where "present" is not set: its frame bits are inverted */
+#define ARM_GROUPED (1ull << 52)     /* 16 entries share one accessed bit: the processor may set it in any of them */
+#define VALID 1ull
+
+struct bits {
+    uint64_t accessed, dirty, special;
+};
+static const struct bits bits_of[MACHINES] = {
+    {1ull << 5, 1ull << 6, 1ull << 9},   /* special: zero page, and what a driver mapped */
+    {1ull << 10, 1ull << 55, 1ull << 56},
+};
+
+struct walk {
+    struct source source;
+    int machine;
+    unsigned levels;
+    uint64_t mask; /* of an entry, the bits of a physical address */
+    uint64_t root; /* physical */
+    uint64_t start, end;
+    uint64_t first, last; /* what was answered for */
+    uint8_t *out;         /* a byte for each page from `first` on */
+    uint64_t *entries;    /* the leaf entry of each, or NULL */
+    uint64_t changed, unknown;
+};
+
+static int is_leaf(const struct walk *w, uint64_t entry)
+{
+    return w->machine == X86 ? (entry & X86_LEAF) != 0 : (entry & 3) == 1;
+}
+
+static int is_table(const struct walk *w, uint64_t entry)
+{
+    return (entry & VALID) && !is_leaf(w, entry);
+}
+
+/* 1 when the entry maps a page. `level` is 0 for a small page, 1 for 2 MiB, 2 for 1 GiB. */
+static int is_page(const struct walk *w, uint64_t entry, int level)
+{
+    if (w->machine == X86) {
+        int there = (entry & VALID) || (entry & X86_INACCESSIBLE);
+        return there && (level == 0 || (entry & X86_LEAF));
+    }
+    return (entry & 3) == (level == 0 ? 3 : 1);
+}
+
+static uint64_t address_in(const struct walk *w, uint64_t entry, int level)
+{
+    if (w->machine == X86 && !(entry & VALID))
+        entry = ~entry;
+    return entry & w->mask & ~((1ull << (PAGE_SHIFT + 9 * level)) - 1);
+}
+
+static uint8_t state_of(struct walk *w, uint64_t entry, int level)
+{
+    static const uint8_t size[] = {0, HUGE, GIANT};
+    const struct bits *b = &bits_of[w->machine];
+    if (w->machine == X86 && (entry & VALID) && !(entry & X86_USER))
+        return UNKNOWN; /* no page of a process: this is no table of one */
+    uint8_t state = SEEN | size[level];
+    if (entry & b->accessed)
+        state |= ACCESSED;
+    if (entry & b->dirty)
+        state |= DIRTY;
+    if ((entry & b->special) || !place_of(&w->source, address_in(w, entry, level), 1))
+        state |= NOT_COUNTED;
+    return state;
+}
+
+static void fill(struct walk *w, uint64_t from, uint64_t to, uint8_t state, uint64_t entry)
+{
+    size_t at = (size_t)((from - w->first) >> PAGE_SHIFT), number = (size_t)((to - from) >> PAGE_SHIFT);
+    memset(w->out + at, state, number);
+    for (size_t i = 0; w->entries != NULL && i < number; i++)
+        w->entries[at + i] = entry;
+    if (state & UNKNOWN)
+        w->unknown += number;
+}
+
+/* The part of the block with this index that was asked for. */
+static void part(const struct walk *w, uint64_t gib, size_t index, uint64_t *from, uint64_t *to)
+{
+    uint64_t start = gib + ((uint64_t)index << BLOCK_SHIFT), end = start + (1ull << BLOCK_SHIFT);
+    *from = start < w->first ? w->first : start;
+    *to = end > w->last ? w->last : end;
+}
+
+/* Nearly all of a look: plain pages of x86-64 in the stretch of RAM that the last one was in are told in a few steps, all
+ * others by `state_of`. Accessed and dirty lie side by side in an entry and in a state. */
+static void plain_pages(struct walk *w, uint64_t from, uint64_t to, const uint64_t *table)
+{
+    const uint64_t *entry = table + ((from >> PAGE_SHIFT) & (ENTRIES - 1));
+    const uint64_t looked_at = VALID | X86_USER | bits_of[X86].special;
+    uint8_t *out = w->out + ((from - w->first) >> PAGE_SHIFT);
+    const struct segment *ram = &w->source.segment[w->source.last];
+    for (size_t i = 0; i < (size_t)((to - from) >> PAGE_SHIFT); i++) {
+        if ((entry[i] & looked_at) == (VALID | X86_USER) && (entry[i] & w->mask) - ram->physical < ram->size) {
+            out[i] = (uint8_t)(SEEN | (entry[i] >> 4 & (ACCESSED | DIRTY)));
+            continue;
+        }
+        out[i] = is_page(w, entry[i], 0) ? state_of(w, entry[i], 0) : 0;
+        w->unknown += (out[i] & UNKNOWN) != 0;
+        ram = &w->source.segment[w->source.last];
+    }
+}
+
+static void small_pages(struct walk *w, uint64_t from, uint64_t to, const uint64_t *table)
+{
+    if (w->machine == X86 && w->entries == NULL) {
+        plain_pages(w, from, to, table);
+        return;
+    }
+    const struct bits *b = &bits_of[w->machine];
+    for (uint64_t a = from; a < to; a += 1 << PAGE_SHIFT) {
+        size_t i = (size_t)(a >> PAGE_SHIFT) & (ENTRIES - 1);
+        uint64_t entry = table[i];
+        uint8_t state = is_page(w, entry, 0) ? state_of(w, entry, 0) : 0;
+        if (w->machine == ARM && state && (entry & ARM_GROUPED))
+            for (size_t k = i / GROUP * GROUP; k < i / GROUP * GROUP + GROUP; k++)
+                if ((table[k] & 3) == 3 && (table[k] & ARM_GROUPED) && (table[k] & b->accessed))
+                    state |= ACCESSED;
+        fill(w, a, a + (1 << PAGE_SHIFT), state, entry);
+    }
+}
+
+/* Whether two readings of an entry mean different things: the accessed and dirty bits may change at any time. */
+static int differ(const struct walk *w, uint64_t before, uint64_t now)
+{
+    if (!is_table(w, before) && !is_table(w, now))
+        return 0; /* pages themselves come and go; each entry is right on its own */
+    return ((before ^ now) & (w->mask | VALID)) || is_table(w, before) != is_table(w, now);
+}
+
+struct chain { /* tables on the way down, [0] is the root's; the last one is that of the GiB */
+    uint64_t at[LEVELS], entry[LEVELS];
+    unsigned number;
+};
+
+static size_t index_of(const struct walk *w, unsigned depth, uint64_t address)
+{
+    return (size_t)(address >> (PAGE_SHIFT + 9 * (w->levels - 1 - depth))) & (ENTRIES - 1);
+}
+
+/* Go down to the table of `address`' GiB. 1: `chain` is complete; 2: it ends in a page of 1 GiB; 0: nothing is there up
+ * to `*next`; -1: something could not be read. */
+static int descend(struct walk *w, uint64_t address, struct chain *chain, uint64_t *next)
+{
+    int where;
+    chain->number = 0;
+    for (uint64_t at = w->root;; chain->number++) {
+        unsigned depth = chain->number, shift = PAGE_SHIFT + 9 * (w->levels - 1 - depth);
+        chain->at[depth] = at;
+        if (depth + 2 == w->levels) {
+            chain->number++;
+            return 1;
+        }
+        fetch(&w->source, &at, 1, &where);
+        if (where < 0)
+            return -1;
+        const uint64_t *table = fetched(&w->source, where);
+        size_t i = index_of(w, depth, address);
+        uint64_t entry = table[i];
+        *next = ((address >> shift) + 1) << shift;
+        if (shift == GIB_SHIFT && is_page(w, entry, 2) && !is_table(w, entry)) {
+            chain->entry[depth] = entry;
+            return 2;
+        }
+        if (!is_table(w, entry)) {
+            /* holes of many entries are passed in this one table */
+            while (++i < ENTRIES && *next < w->end && !(table[i] & (VALID | X86_INACCESSIBLE)))
+                *next += 1ull << shift;
+            return 0;
+        }
+        chain->entry[depth] = entry;
+        at = entry & w->mask;
+    }
+}
+
+/* Read the chain again, the table of the GiB into `now`: 1 when it still hangs where it was. */
+static int still_there(struct walk *w, const struct chain *chain, uint64_t address, uint64_t *now)
+{
+    int where[LEVELS];
+    fetch(&w->source, chain->at, chain->number, where);
+    for (unsigned i = 0; i < chain->number; i++)
+        if (where[i] < 0 || (i + 1 < chain->number && differ(w, chain->entry[i],
+                                                             fetched(&w->source, where[i])[index_of(w, i, address)])))
+            return 0;
+    memcpy(now, fetched(&w->source, where[chain->number - 1]), TABLE);
+    return 1;
+}
+
+/* The blocks [low, high) of a GiB, once: those of `todo` are answered for. */
+static void blocks(struct walk *w, uint64_t gib, size_t low, size_t high, const uint8_t *todo, const uint64_t *middle)
+{
+    static _Thread_local uint64_t at[ENTRIES];
+    static _Thread_local int where[ENTRIES];
+    uint64_t from, to;
+    size_t number = 0;
+    for (size_t i = low; i < high; i++) {
+        if (!todo[i])
+            continue;
+        part(w, gib, i, &from, &to);
+        if (is_table(w, middle[i]))
+            at[number++] = middle[i] & w->mask;
+        else
+            fill(w, from, to, is_page(w, middle[i], 1) ? state_of(w, middle[i], 1) : 0, middle[i]);
+    }
+    fetch(&w->source, at, number, where);
+    number = 0;
+    for (size_t i = low; i < high; i++) {
+        if (!todo[i] || !is_table(w, middle[i]))
+            continue;
+        part(w, gib, i, &from, &to);
+        if (where[number] < 0)
+            fill(w, from, to, UNKNOWN, 0);
+        else
+            small_pages(w, from, to, fetched(&w->source, where[number]));
+        number++;
+    }
+}
+
+/* All of the GiB that was asked for; 0 where its chain has changed meanwhile. */
+static int gib_of_blocks(struct walk *w, uint64_t gib, const struct chain *chain)
+{
+    static _Thread_local uint64_t middle[ENTRIES], now[ENTRIES];
+    static _Thread_local uint8_t todo[ENTRIES];
+    size_t low = (size_t)((w->first - gib) >> BLOCK_SHIFT), high = (size_t)((w->last - 1 - gib) >> BLOCK_SHIFT) + 1;
+    int where, left = 1;
+    fetch(&w->source, &chain->at[chain->number - 1], 1, &where);
+    if (where < 0)
+        return 0;
+    memcpy(middle, fetched(&w->source, where), TABLE);
+    memset(todo, 1, sizeof todo);
+    for (int tried = 0; tried < TRIES && left; tried++) {
+        blocks(w, gib, low, high, todo, middle);
+        if (!still_there(w, chain, gib, now))
+            return 0;
+        left = 0;
+        for (size_t i = low; i < high; i++) {
+            todo[i] = todo[i] && differ(w, middle[i], now[i]);
+            left += todo[i];
+        }
+        w->changed += (uint64_t)left;
+        memcpy(middle, now, TABLE);
+    }
+    for (size_t i = low; left && i < high; i++)
+        if (todo[i]) {
+            uint64_t from, to;
+            part(w, gib, i, &from, &to);
+            fill(w, from, to, UNKNOWN, 0);
+        }
+    return 1;
+}
+
+/* Answer for the first GiB from `start` on in which anything is; `first` == `last` where there is none. */
+static void look(struct walk *w)
+{
+    struct chain chain;
+    uint64_t address = w->start, next = 0;
+    int tried = 0;
+    while (address < w->end && !w->source.error) {
+        uint64_t gib = address >> GIB_SHIFT << GIB_SHIFT, end = gib + (1ull << GIB_SHIFT);
+        int found = descend(w, address, &chain, &next);
+        if (found == 0) {
+            if (next <= address)
+                break; /* the end of all addresses */
+            address = next;
+            continue;
+        }
+        w->first = address;
+        w->last = end > w->end ? w->end : end;
+        if (found == 2)
+            fill(w, w->first, w->last, state_of(w, chain.entry[chain.number], 2), chain.entry[chain.number]);
+        else if (found < 0 || !gib_of_blocks(w, gib, &chain)) {
+            w->changed++;
+            if (++tried < TRIES)
+                continue;
+            fill(w, w->first, w->last, UNKNOWN, 0);
+        }
+        return;
+    }
+    w->first = w->last = w->end;
+}
+
+static int sound(const struct walk *w, const Py_buffer *window, const Py_buffer *segments, const Py_buffer *out,
+                 const Py_buffer *entries)
+{
+    const uint64_t page = (1 << PAGE_SHIFT) - 1;
+    uint64_t most = w->end - w->start > 1ull << GIB_SHIFT ? 1ull << (GIB_SHIFT - PAGE_SHIFT)
+                                                          : (w->end - w->start) >> PAGE_SHIFT;
+    if (window->len < WINDOW || segments->len % (Py_ssize_t)sizeof(struct segment) || segments->len == 0)
+        return 0;
+    if ((unsigned)w->machine >= MACHINES || w->levels < 3 || w->levels > LEVELS || (w->mask & page) || w->mask == 0)
+        return 0;
+    if (w->start >= w->end || ((w->start | w->end | w->root) & page) || w->end > 1ull << 56)
+        return 0;
+    const struct segment *segment = segments->buf;
+    for (size_t i = 0; i < (size_t)segments->len / sizeof *segment; i++)
+        if (segment[i].size == 0 || segment[i].physical + segment[i].size < segment[i].physical ||
+            (i > 0 && segment[i].physical < segment[i - 1].physical + segment[i - 1].size))
+            return 0;
+    return (uint64_t)out->len >= most && (entries->obj == NULL || (uint64_t)entries->len / 8 >= most);
+}
+
+static PyObject *page_tables_look(PyObject *self, PyObject *args)
+{
+    (void)self;
+    struct walk w = {0};
+    unsigned long long mask, root, start, end;
+    PyObject *optional;
+    Py_buffer window = {0}, segments = {0}, out = {0}, entries = {0};
+    PyObject *result = NULL;
+    if (!PyArg_ParseTuple(args, "ipw*y*iIKKKKw*O", &w.source.fd, &w.source.bpf, &window, &segments, &w.machine, &w.levels,
+                          &mask, &root, &start, &end, &out, &optional))
+        return NULL;
+    w.mask = mask, w.root = root, w.start = start, w.end = end;
+    if (optional != Py_None && PyObject_GetBuffer(optional, &entries, PyBUF_WRITABLE) < 0)
+        goto done;
+    if (!sound(&w, &window, &segments, &out, &entries)) {
+        PyErr_SetString(PyExc_ValueError, "page tables cannot be looked at so");
+        goto done;
+    }
+    w.source.window = window.buf;
+    w.source.segment = segments.buf;
+    w.source.segments = (size_t)segments.len / sizeof(struct segment);
+    w.out = out.buf;
+    w.entries = entries.buf;
+    Py_BEGIN_ALLOW_THREADS
+    look(&w);
+    Py_END_ALLOW_THREADS
+    if (w.source.error) {
+        errno = w.source.error;
+        PyErr_SetFromErrno(PyExc_OSError);
+    } else
+        result = Py_BuildValue("KKKKK", (unsigned long long)w.first, (unsigned long long)w.last,
+                               (unsigned long long)w.source.reads, (unsigned long long)w.changed,
+                               (unsigned long long)w.unknown);
+done:
+    PyBuffer_Release(&window);
+    PyBuffer_Release(&segments);
+    PyBuffer_Release(&out);
+    if (entries.obj != NULL)
+        PyBuffer_Release(&entries);
+    return result;
+}
+
+PyMethodDef page_tables_methods[] = {
+    {"page_tables_look", page_tables_look, METH_VARARGS, "What page tables say of pages; see _native.pyi."},
+    {NULL, NULL, 0, NULL},
+};

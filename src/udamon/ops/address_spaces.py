@@ -1,0 +1,89 @@
+"""Address spaces whose page tables are read: found once, pinned, and proved to be the process's own.
+
+An open page map keeps the address space (mm_struct) and with it the topmost table, so that it can become nobody else's;
+it reads nothing any more once no process has that memory: after an exec, or the end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from udamon.errors import NotPermitted, NotSupported
+from udamon.linux.kernel_memory import BadMemory
+from udamon.linux.maps import line_range, read_lines
+from udamon.linux.page_tables import page_map_entry
+from udamon.linux.pagemap import open_page_map
+from udamon.linux.procfs import ProcessId
+from udamon.linux.roots import PROC
+from udamon.model import PAGE_SIZE
+from udamon.ops.kernel_tables import Opened
+
+_PROBES = 8
+_PROBED = 256  # page-map entries that are read to find these
+_TRIES = 3
+
+
+class AddressSpace:
+    """The memory of a process as it is now; `root` is the physical address of its topmost table.
+
+    Raises OSError when made (ProcessLookupError where it ends), NotSupported where tables and page map disagree, and
+    NotPermitted where the page map hides frames.
+    """
+
+    def __init__(self, opened: Opened, process: ProcessId, proc: Path = PROC) -> None:
+        self.page_map = open_page_map(process, proc)
+        try:
+            self.root = self._found(opened, process, proc)
+        except BaseException:
+            self.close()
+            raise
+
+    def _found(self, opened: Opened, process: ProcessId, proc: Path) -> int:
+        for _ in range(_TRIES):  # pages are moved, and tasks freed, while we look
+            self.check()
+            with suppress(BadMemory):
+                root = opened.tables.memory.physical(opened.roots.of(process.pid))
+                if root is not None and opened.tables.agrees(
+                    root, self.page_map, self._probes(process, proc)
+                ):
+                    return root
+        self.check()
+        raise NotSupported(
+            f"the page tables found for process {process.pid} do not agree with its page map; use another --via."
+        )
+
+    def _probes(self, process: ProcessId, proc: Path) -> Sequence[int]:
+        """Addresses of some present pages, of mappings all over."""
+        found: list[int] = []
+        for address in self._candidates(process, proc):
+            entry = page_map_entry(self.page_map, address)
+            if entry >> 63:
+                found.append(address)
+                if len(found) == _PROBES:
+                    break
+        if found and not any(page_map_entry(self.page_map, address) & (1 << 55) - 1 for address in found):
+            raise NotPermitted(
+                "page frame numbers are kept from you, so page tables cannot be told apart; run udamon as root."
+            )
+        return found
+
+    @staticmethod
+    def _candidates(process: ProcessId, proc: Path) -> Iterator[int]:
+        ranges = [line_range(line) for line in read_lines(process, proc)]
+        if not ranges:
+            raise ProcessLookupError
+        each = max(1, _PROBED // len(ranges))
+        for r in ranges:
+            yield from range(r.start, min(r.end, r.start + each * PAGE_SIZE), PAGE_SIZE)
+
+    def check(self) -> None:
+        """Raises ProcessLookupError when nobody has this memory any more."""
+        page_map_entry(self.page_map, 0)
+
+    def close(self) -> None:
+        if self.page_map >= 0:
+            os.close(self.page_map)
+            self.page_map = -1

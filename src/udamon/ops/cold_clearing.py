@@ -1,0 +1,109 @@
+"""Clearing accessed bits by MADV_COLD: in pieces, the target's mapping lock held for reading, the TLB flushed.
+
+It clears only pages that nobody else maps. Whether it did is looked for afterwards: a process with anonymous pages that
+were left as they are, because a fork shares them, is refused from then on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from udamon.linux.clear_refs import clear_of_files
+from udamon.linux.held import Held
+from udamon.linux.maps import parse_line, read_lines
+from udamon.linux.page_tables import ACCESSED, NOT_COUNTED, PageTables, page_map_entry
+from udamon.linux.process_madvise import COLD, MAX_VECTORS, advise, open_process
+from udamon.linux.procfs import ProcessId
+from udamon.linux.roots import PROC
+from udamon.model import PAGE_SIZE, Range
+from udamon.ops.address_spaces import AddressSpace
+
+PIECE = 32 << 20
+"""Bytes that one call advises: some 0.6 ms of small pages. A multiple of huge pages, so that none is split."""
+
+_EXCLUSIVE = 1 << 56  # of a page-map entry: no other process maps it
+_STILL = re.compile(
+    b"[" + re.escape(bytes(s for s in range(256) if s & (ACCESSED | NOT_COUNTED) == ACCESSED)) + b"]"
+)
+_CHECKED = 512
+_REMEMBERED = 10_000
+
+
+class ColdClearing:
+    """Remembers in `refused` which processes cannot be cleared so."""
+
+    def __init__(self, tables: PageTables, proc: Path = PROC) -> None:
+        self._tables = tables
+        self._proc = proc
+        self.refused: set[ProcessId] = set()
+
+    def clear(self, process: ProcessId, space: AddressSpace, held: Held) -> bool:
+        """False where that does not clear all of it; some of it may be cleared then. Raises OSError."""
+        mappings = [parse_line(line) for line in read_lines(process, self._proc)]
+        anonymous = [Range(m.start, m.end) for m in mappings if m.inode == 0 and not m.name.startswith("[v")]
+        # First the files: what this leaves in TLBs is flushed with the rest.
+        clear_of_files(process, self._proc, held=held)
+        try:
+            self._advise(process, anonymous, held)
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.EINVAL, errno.ENOMEM, errno.ENOSYS}:
+                raise
+            self._refuse(process)
+            return False
+        if self._some_are_shared(space, anonymous):
+            self._refuse(process)
+            return False
+        return True
+
+    def _advise(self, process: ProcessId, ranges: Sequence[Range], held: Held) -> None:
+        """Raises OSError where any part cannot be advised."""
+        fd = open_process(process, self._proc)
+        try:
+            for vectors in _calls(ranges):
+                with held.call():
+                    done = advise(fd, vectors, COLD)
+                if done < sum(v.size for v in vectors):
+                    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # locked, or gone since
+        finally:
+            os.close(fd)
+
+    def _some_are_shared(self, space: AddressSpace, ranges: Sequence[Range]) -> bool:
+        """Whether pages still read as accessed that others map; of many, the first ones are looked at."""
+        left = _CHECKED
+        for r in ranges:
+            for looked in self._tables.look(space.root, r.start, r.end):
+                for match in _STILL.finditer(bytes(looked.states)):
+                    address = looked.first + match.start() * PAGE_SIZE
+                    if not page_map_entry(space.page_map, address) & _EXCLUSIVE:
+                        return True
+                    left -= 1
+                    if not left:
+                        return False
+        return False
+
+    def _refuse(self, process: ProcessId) -> None:
+        if len(self.refused) > _REMEMBERED:
+            self.refused.clear()  # processes come and go: do not remember them for ever
+        self.refused.add(process)
+
+
+def _calls(ranges: Sequence[Range]) -> Iterator[list[Range]]:
+    """The vectors of each call: together at most PIECE bytes, cut at multiples of it only."""
+    call: list[Range] = []
+    room = PIECE
+    for r in ranges:
+        start = r.start
+        while start < r.end:
+            end = min(r.end, (start // PIECE + 1) * PIECE)
+            if call and (end - start > room or len(call) == MAX_VECTORS):
+                yield call
+                call, room = [], PIECE
+            call.append(Range(start, end))
+            room -= end - start
+            start = end
+    if call:
+        yield call

@@ -1,0 +1,56 @@
+"""Which mappings are of hugetlb, without walking any page: by the file system that their file is of."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from udamon.linux.procfs import ProcessId, read_bytes
+from udamon.linux.roots import PROC
+
+_SIZES = (21 << 26, 30 << 26)  # MFD_HUGE_2MB, MFD_HUGE_1GB
+_MFD_HUGETLB, _MFD_CLOEXEC = 4, 1
+
+
+def hugetlb_devices(process: ProcessId, root: Path = PROC) -> frozenset[bytes]:
+    """Devices of such file systems, as the lines of a process's maps name them."""
+    return _internal() | _mounted(process, root)
+
+
+def device_of(line: bytes) -> bytes:
+    """The device that a line of a maps file names."""
+    return line.split(None, 4)[3]
+
+
+@cache
+def _internal() -> frozenset[bytes]:
+    """Devices of the kernel's own mounts: of anonymous huge pages, System V memory, and memfd_create."""
+    found = set()
+    for size in _SIZES:
+        try:
+            fd = os.memfd_create("udamon", _MFD_HUGETLB | _MFD_CLOEXEC | size)
+        except OSError:
+            continue  # no hugetlb, or no pages of this size
+        found.add(_device(os.fstat(fd).st_dev))
+        os.close(fd)
+    return frozenset(found)
+
+
+def _mounted(process: ProcessId, root: Path) -> frozenset[bytes]:
+    """Devices of those that the process may see mounted."""
+    try:
+        lines = read_bytes(root / str(process.pid) / "mountinfo").splitlines()
+    except OSError:
+        return frozenset()
+    found = set()
+    for line in lines:
+        before, _, after = line.partition(b" - ")
+        if after.startswith(b"hugetlbfs "):
+            major, _, minor = before.split()[2].partition(b":")
+            found.add(b"%02x:%02x" % (int(major), int(minor)))
+    return frozenset(found)
+
+
+def _device(number: int) -> bytes:
+    return b"%02x:%02x" % (os.major(number), os.minor(number))

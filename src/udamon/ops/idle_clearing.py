@@ -1,0 +1,72 @@
+"""Clearing accessed bits by idle page tracking: frame by frame, of the accessed pages only, no lock of the target held.
+
+To mark a frame idle clears the accessed bits of all who map it, so other processes' bits go, too. A frame that is on
+no LRU list yet does not take the mark and goes on reading as accessed. It is dear: who maps a frame is looked up.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from udamon.errors import NotPermitted, NotSupported
+from udamon.linux.page_tables import ACCESSED, NOT_COUNTED, UNKNOWN, PageTables
+from udamon.linux.roots import SYS
+from udamon.model import PAGE_SIZE, Range
+
+_GIB_PAGES = (1 << 30) // PAGE_SIZE
+_WORD = 64
+
+
+class IdleClearing:
+    """Holds the bitmap open. Raises NotSupported or NotPermitted when made."""
+
+    def __init__(self, tables: PageTables, root: Path = SYS) -> None:
+        self._tables = tables
+        self._entries = array("Q", bytes(8 * _GIB_PAGES))
+        try:
+            self._bitmap = os.open(root / "kernel/mm/page_idle/bitmap", os.O_RDWR | os.O_CLOEXEC)
+        except PermissionError:
+            raise NotPermitted(
+                "--clear idle writes the idle bitmap, which is kept from you; run udamon as root."
+            ) from None
+        except OSError:
+            raise NotSupported(
+                "--clear idle needs a kernel built with CONFIG_IDLE_PAGE_TRACKING=y; clear another way."
+            ) from None
+
+    def clear(self, root: int, ranges: Sequence[Range]) -> None:
+        """Clear all accessed pages in `ranges` of the process whose topmost table is at `root`. Raises OSError."""
+        masks: dict[int, int] = {}
+        for r in ranges:
+            for looked in self._tables.look(root, r.start, r.end, self._entries):
+                for frame in self._accessed(looked.states):
+                    masks[frame // _WORD] = masks.get(frame // _WORD, 0) | 1 << frame % _WORD
+        self._write(masks)
+
+    def _accessed(self, states: memoryview) -> Iterator[int]:
+        """Frames of accessed pages; of a huge page its head's."""
+        before = -1
+        for at, state in enumerate(states):
+            if state & (ACCESSED | NOT_COUNTED | UNKNOWN) == ACCESSED:
+                frame = self._tables.head(state, self._entries[at])
+                if frame != before:
+                    yield frame
+                before = frame
+
+    def _write(self, masks: dict[int, int]) -> None:
+        words = sorted(masks)
+        for _, group in groupby(enumerate(words), lambda pair: pair[1] - pair[0]):
+            neighbours = [word for _, word in group]
+            os.pwrite(
+                self._bitmap, array("Q", [masks[word] for word in neighbours]).tobytes(), neighbours[0] * 8
+            )
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._bitmap >= 0:
+            os.close(self._bitmap)
+            self._bitmap = -1

@@ -1,0 +1,258 @@
+"""Primitive pte: which pages were accessed, by the accessed bits in the target's own page tables.
+
+What its answers mean:
+
+- Single pages of each process, reads and writes, joined to a bounded number of ranges (touched_ranges). Huge pages
+  count as a whole. What another process touches of a shared page does not count.
+- It reads kernel memory (linux/kernel_memory.py), so it is used with consent only, and never by `auto`. Tables are
+  read without any lock of the target: looking stops it for no moment, clearing does (`clear`).
+- Left out, because nothing clears their bits: hugetlb, the zero page, and what is no RAM. A page whose table changed
+  under each of three readings is left out, too: `unseen` has their size.
+- Accesses by devices and by guests that the target runs are not seen; fork clears the bits of the child.
+- Whoever else clears the same bits takes accesses away: in-kernel DAMON, aging of MGLRU while memory is short,
+  another monitor's clear_refs.
+
+Ways to clear: `refs` is clear_refs, all of the process at once, its mapping lock held for writing, the TLB flushed or
+displaced after it (ops/tlb.py). `cold` is MADV_COLD of anonymous memory by pieces, the lock held for reading, after
+clear_refs of the rest; it flushes the TLB itself, but deactivates what it clears, which is reclaimed earlier then. It
+does not clear pages that several processes map: a process that has such anonymous pages is cleared by refs. `auto` is
+refs where its pause is allowed, else cold. `idle` is idle page tracking (ops/idle_clearing.py).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from udamon.core.target import Target
+from udamon.errors import PauseTooLong, UsageError
+from udamon.linux.failure import process_errors
+from udamon.linux.held import Held
+from udamon.linux.maps import line_range, read_lines
+from udamon.linux.page_tables import ACCESSED, MAPPED, NOT_COUNTED, UNKNOWN
+from udamon.linux.procfs import ProcessId
+from udamon.linux.roots import Roots
+from udamon.model import PAGE_SIZE, Range
+from udamon.native._native import page_runs
+from udamon.ops.address_spaces import AddressSpace
+from udamon.ops.base import Touched
+from udamon.ops.cold_clearing import ColdClearing
+from udamon.ops.hugetlb import device_of, hugetlb_devices
+from udamon.ops.idle_clearing import IdleClearing
+from udamon.ops.kernel_tables import Opened
+from udamon.ops.pauses import Pauses
+from udamon.ops.refs import Refs
+from udamon.ops.residency import joined, overlap
+from udamon.ops.tlb import Way, displace
+from udamon.ops.touched_ranges import TouchedRanges
+
+Clear = Literal["auto", "refs", "cold", "idle"]
+WAYS: tuple[Clear, ...] = get_args(Clear)
+MAX_RANGES = 1000
+
+_NEAR = 16 << 20  # mappings this close are looked at in one go: a table more costs less than a call
+_FINER = 2  # each look begins with a grain this much finer than where the last one ended: it may be less scattered now
+_RESIDENT, _TOUCHED = 1, 3
+_KINDS = bytes(
+    0
+    if not state & MAPPED or state & (NOT_COUNTED | UNKNOWN)
+    else _TOUCHED
+    if state & ACCESSED
+    else _RESIDENT
+    for state in range(256)
+)
+
+
+class Pte:
+    """The census by page tables.
+
+    A look answers, for a target, with one range a mapping and at most `max_ranges` more. With `only_ranges`, it answers
+    for nothing outside the target's ranges: fvaddr. `opened` is closed with it.
+    """
+
+    name = "pte"
+
+    def __init__(
+        self,
+        opened: Opened,
+        roots: Roots = Roots(),  # noqa: B008 (immutable)
+        *,
+        tlb: Way = "none",
+        max_ranges: int = MAX_RANGES,
+        only_ranges: bool = False,
+        max_pause_ns: int | None = None,
+        clear: Clear = "auto",
+    ) -> None:
+        self.opened = opened
+        self._proc = roots.proc
+        self._refs = Refs(roots, tlb=tlb, max_pause_ns=max_pause_ns)
+        self._refs.pauses = self._pauses = _Pauses(
+            roots.proc, max_pause_ns, self._may_advise, never=clear == "idle"
+        )
+        self._cold = ColdClearing(opened.tables, roots.proc)
+        self._idle = IdleClearing(opened.tables, roots.sys) if clear == "idle" else None
+        self._max_ranges = max_ranges
+        self._only_ranges = only_ranges
+        self._clear: Clear = clear
+        self._spaces: dict[ProcessId, AddressSpace] = {}
+        self._by_cold: set[int] = set()
+        self._grains: dict[int, int] = {}
+        self.unseen: dict[int, int] = {}
+        """Bytes, at the last look, of pages that could not be told; by target index."""
+
+    @property
+    def pauses(self) -> Pauses:
+        return self._pauses
+
+    def begin(self, targets: Sequence[Target]) -> None:
+        """These are going to be looked at together; what is known of others is forgotten."""
+        self._refs.begin(targets)
+        wanted = {_process(target) for target in targets}
+        for process in set(self._spaces) - wanted:
+            self._spaces.pop(process).close()
+        known = {target.index for target in targets}
+        self._by_cold &= known
+        for remembered in (self.unseen, self._grains):
+            for index in set(remembered) - known:
+                del remembered[index]
+
+    def leader(self, target: Target) -> int:
+        return self._refs.leader(target)
+
+    def shared(self, target: Target) -> None:
+        """It does not tell who else maps a page."""
+
+    def prepare(self, target: Target) -> None:
+        """Clear the accessed state.
+
+        Raises TargetGone, NotPermitted or NotSupported, and PauseTooLong where that would stop it for too long.
+        """
+        process = _process(target)
+        self._by_cold.discard(target.index)
+        if self._idle is not None:
+            with process_errors(process.pid, self._proc, process.start_time):
+                space = self._space(process)
+                self._idle.clear(space.root, self._wanted(target, process))
+                space.check()
+            return
+        too_long = self._pauses.at_once(target)
+        if self._may_advise(target) and (self._clear == "cold" or too_long is not None):
+            held = Held()
+            with process_errors(process.pid, self._proc, process.start_time):
+                done = self._cold.clear(process, self._space(process), held)
+            self._pauses.longest_ns = max(self._pauses.longest_ns, held.longest_ns)
+            if done:
+                self._by_cold.add(target.index)
+                return
+        if too_long is not None:
+            raise PauseTooLong(too_long)
+        self._refs.prepare(target)
+
+    def expose(self, targets: Sequence[Target]) -> None:
+        """Displace what TLBs hold of those that clear_refs has cleared."""
+        if self._idle is not None:
+            displace(targets, self._proc)
+        else:
+            self._refs.expose([target for target in targets if target.index not in self._by_cold])
+
+    def look(self, target: Target) -> list[Touched]:
+        """Ranges with anything resident, in address order. Raises as `prepare`."""
+        process = _process(target)
+        found = TouchedRanges(self._max_ranges, self._grains.get(target.index, PAGE_SIZE))
+        unknown = self.opened.tables.unknown
+        resident = touched = 0
+        with process_errors(process.pid, self._proc, process.start_time):
+            space = self._space(process)
+            for part in self._parts(space, self._wanted(target, process), found.grain):
+                found.add(*part)
+                resident += part[3]
+                touched += part[4]
+            space.check()  # what was read after its end is another's
+        self.unseen[target.index] = (self.opened.tables.unknown - unknown) * PAGE_SIZE
+        # How long clearing by pieces took says nothing of clearing at once: 0 bytes.
+        told = 0 if target.index in self._by_cold or self._idle is not None else resident
+        self._pauses.looked(target, Held(), told, touched // PAGE_SIZE)
+        ranges = found.ranges()
+        self._grains[target.index] = max(PAGE_SIZE, found.grain // _FINER)
+        return ranges
+
+    def close(self) -> None:
+        """Release what was opened. Idempotent."""
+        for space in self._spaces.values():
+            space.close()
+        self._spaces.clear()
+        if self._idle is not None:
+            self._idle.close()
+        self.opened.close()
+
+    def _wanted(self, target: Target, process: ProcessId) -> list[Range]:
+        """Mappings, or parts of them, that are looked at. Raises OSError."""
+        lines = read_lines(process, self._proc)
+        if not lines:
+            raise ProcessLookupError  # its memory went while we read
+        left_out = hugetlb_devices(process, self._proc)
+        wanted = [line_range(line) for line in lines if device_of(line) not in left_out]
+        return list(overlap(target.ranges, wanted)) if self._only_ranges else wanted
+
+    def _may_advise(self, target: Target) -> bool:
+        return self._clear in {"auto", "cold"} and _process(target) not in self._cold.refused
+
+    def _space(self, process: ProcessId) -> AddressSpace:
+        """That of the process now: after an exec it is another one. Raises as AddressSpace."""
+        if (space := self._spaces.get(process)) is not None:
+            try:
+                space.check()
+                return space
+            except ProcessLookupError:
+                self._spaces.pop(process).close()
+        self._spaces[process] = AddressSpace(self.opened, process, self._proc)
+        return self._spaces[process]
+
+    def _parts(
+        self, space: AddressSpace, wanted: Sequence[Range], grain: int
+    ) -> Iterator[tuple[int, int, int, int, int]]:
+        """(number of the mapping, start, end, bytes resident, bytes touched), in address order."""
+        pieces = array("Q", [end for r in wanted for end in r])
+        for r in joined(wanted, _NEAR):
+            for looked in self.opened.tables.look(space.root, r.start, r.end):
+                words = memoryview(page_runs(looked.states, looked.first, _KINDS, pieces, grain)).cast("Q")
+                for at in range(0, len(words), 5):
+                    yield words[at], words[at + 1], words[at + 2], words[at + 3], words[at + 4]
+
+
+class _Pauses(Pauses):
+    """Of clearing at once, or by pieces where that `may_be` and at once would take too long; `never`: by idle."""
+
+    def __init__(
+        self, root: Path, limit_ns: int | None, may_be: Callable[[Target], bool], *, never: bool = False
+    ) -> None:
+        super().__init__(root, limit_ns, Pte.name)
+        self._may_be = may_be
+        self._never = never
+
+    def at_once(self, target: Target) -> str | None:
+        """One sentence when clear_refs would stop `target` for longer than allowed."""
+        return super().too_long(target)
+
+    def too_long(self, target: Target) -> str | None:
+        why = self.at_once(target)
+        return None if self._never or (why is not None and self._may_be(target)) else why
+
+    def warning(self, target: Target) -> str | None:
+        return None if self._never or self.at_once(target) is not None else super().warning(target)
+
+
+def clear_way(name: str) -> Clear:
+    """That of a name that was given. Raises UsageError."""
+    for way in WAYS:
+        if way == name:
+            return way
+    raise UsageError(f"there is no way to clear {name!r}; choose {', '.join(WAYS)}.")
+
+
+def _process(target: Target) -> ProcessId:
+    if target.pid is None or target.start_time is None:
+        raise ValueError("pte watches processes; this target is none")
+    return ProcessId(target.pid, target.start_time)
