@@ -22,7 +22,7 @@ HEAD = """# The library
     from udamon import Monitor, MonitorSpec, Recording, Scheme, Snapshot, UdamonError, doctor, evaluate
 
 What is not on this page is private and may change. Times are in seconds, sizes in bytes and shares fractions, where
-nothing else is said. [`examples/`](../examples) has scripts of up to 20 lines. `import udamon` takes about a
+nothing else is said. `examples/` has scripts of up to 20 lines. `import udamon` takes about a
 millisecond: the rest is imported when it is used.
 """
 
