@@ -18,7 +18,7 @@ import pytest
 LONG = dict(sample="25ms", aggr="500ms")  # a busy machine must get round once in a window
 
 def touch(mib: int, seconds: float = 3.0) -> None:
-    memory = mmap.mmap(-1, mib << 20)
+    memory = mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # nobody else can have touched it
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         for page in range(0, mib << 20, 4096):

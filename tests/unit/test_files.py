@@ -301,10 +301,10 @@ def test_a_stream_that_is_too_long(tmp_path: Path) -> None:
 
 KILLED = """
 import errno, os, signal, sys
-from udamon.files.fresh import Fresh
+from udamon.files.fresh import NewFile
 from udamon.files import fresh
 fresh.os.rename = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-Fresh(os.open(sys.argv[1], os.O_PATH)).give("out", replace=True)
+NewFile(os.open(sys.argv[1], os.O_PATH)).give("out", replace=True)
 """
 
 
