@@ -30,7 +30,7 @@ def test_the_document(capsys: pytest.CaptureFixture[str]) -> None:
     """One JSON document with the keys scripts rely on; nothing unusable without a reason."""
     found = _json(capsys)
     assert found["schema"] == 1
-    assert list(found["primitives"]) == ["idle", "kernel", "refs", "softdirty", "sim"]
+    assert list(found["primitives"]) == ["idle", "kernel", "refs", "softdirty", "pte", "sim"]
     for entry in (*found["primitives"].values(), *found["actions"].values()):
         assert isinstance(entry["usable"], bool)
         assert entry["why"]
