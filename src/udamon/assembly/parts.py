@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from udamon.linux.roots import Roots
+from udamon.ops.acting.exclusions import LEAVE_ALL, Exclusions
 
 if TYPE_CHECKING:
     from udamon.core.attrs import Attrs
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from udamon.engine.resident import Residents
     from udamon.engine.tuner import Tuner
     from udamon.engine.watch import CensusWatch, SampledWatch, Watch
-    from udamon.ops.acting.exclusions import Exclusions
     from udamon.ops.acting.paddr import PaddrActor
     from udamon.ops.acting.sim import SimMemory
     from udamon.ops.acting.vaddr import VaddrActor
@@ -107,21 +107,13 @@ def truth_of(config: str) -> Truth:
 
 
 def actor(
-    ops: str, roots: Roots, exclusions: Exclusions | None = None, refaults: Refaults | None = None
+    ops: str, roots: Roots, exclusions: Exclusions = LEAVE_ALL, refaults: Refaults | None = None
 ) -> PaddrActor | VaddrActor:
     """Who acts on what the operations set `ops` watches: on the memory of processes, or on frames."""
     if ops == "paddr":
         from udamon.ops.acting.paddr import PaddrActor
 
-        return (
-            PaddrActor(roots)
-            if exclusions is None
-            else PaddrActor(roots, exclusions=exclusions, refaults=refaults)
-        )
+        return PaddrActor(roots, exclusions=exclusions, refaults=refaults)
     from udamon.ops.acting.vaddr import VaddrActor
 
-    return (
-        VaddrActor(roots)
-        if exclusions is None
-        else VaddrActor(roots, exclusions=exclusions, refaults=refaults)
-    )
+    return VaddrActor(roots, exclusions=exclusions, refaults=refaults)

@@ -1,4 +1,4 @@
-"""A screen with a list of processes, one under the cursor."""
+"""What the screens of the live view have in common, and those with a list of processes, one under the cursor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,22 @@ if TYPE_CHECKING:
     from udamon.live.app import LiveApp
 
 
-class ListScreen(Screen[None]):
+class LiveScreen(Screen[None]):
+    """Shows what there is when it is mounted, and whenever it is asked to."""
+
+    def on_mount(self) -> None:
+        self.show()
+
+    @property
+    def live(self) -> LiveApp:
+        return cast("LiveApp", self.app)
+
+    def show(self) -> None:
+        """Show what there is now."""
+        raise NotImplementedError
+
+
+class ListScreen(LiveScreen):
     """Lines of text above a table with `COLUMNS`, one row a process."""
 
     CSS = """
@@ -31,17 +46,6 @@ class ListScreen(Screen[None]):
         table.add_columns(*self.COLUMNS)
         yield table
         yield Footer()
-
-    def on_mount(self) -> None:
-        self.show()
-
-    @property
-    def live(self) -> LiveApp:
-        return cast("LiveApp", self.app)
-
-    def show(self) -> None:
-        """Show what there is now, by `fill`."""
-        raise NotImplementedError
 
     def fill(self, about: Text, rows: Sequence[tuple[int, Sequence[EscapedText]]]) -> None:
         """Fill the table again, (number, cells) each; a cursor that was moved stays on its number, else it is on the

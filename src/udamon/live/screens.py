@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from udamon.live.grid import hottest
-from udamon.live.listing import ListScreen
+from udamon.live.listing import ListScreen, LiveScreen
 from udamon.live.state import Detail, TargetLine
 from udamon.live.widgets import LABEL, Curve, Heat
 from udamon.live.words import EscapedText
@@ -20,7 +19,7 @@ from udamon.text import escape, ours, pad
 from udamon.units import format_size, format_time
 
 if TYPE_CHECKING:
-    from udamon.live.app import LiveApp
+    pass
 
 MAPPINGS = 7
 
@@ -66,7 +65,7 @@ def _cells(line: TargetLine) -> list[EscapedText]:
     ]
 
 
-class DetailScreen(Screen[None]):
+class DetailScreen(LiveScreen):
     """One target: its working set, its memory over time, and its hottest mappings."""
 
     CSS = """
@@ -85,13 +84,6 @@ class DetailScreen(Screen[None]):
         yield Heat(id="heat")
         yield Static(id="mappings")
         yield Footer()
-
-    def on_mount(self) -> None:
-        self.show()
-
-    @property
-    def live(self) -> LiveApp:
-        return cast("LiveApp", self.app)
 
     def show(self) -> None:
         """Draw what the state has now."""

@@ -165,14 +165,13 @@ def doubts(source: RecordingSource, *, allow_damaged: bool = False) -> Doubts:
     writes_only = source.recording.metadata.get("sees") == WRITES_ONLY
     damaged = [damage for recording in source.recordings for damage in recording.damaged]
     cut = [recording.path.name for recording in source.recordings if recording.truncated]
-    if allow_damaged or not (damaged or cut):
-        return Doubts(unseen=unseen, writes_only=writes_only)
-    if not damaged:
-        return Doubts(f"{cut[0]} has no end: {UNFINISHED}", unseen, writes_only)
-    more = f", and at {len(damaged) - 1} more places" if len(damaged) > 1 else ""
-    return Doubts(
-        f"{damaged[0].path.name} is damaged at byte {damaged[0].offset:,}{more}", unseen, writes_only
-    )
+    missing = None
+    if damaged and not allow_damaged:
+        more = f", and at {len(damaged) - 1} more places" if len(damaged) > 1 else ""
+        missing = f"{damaged[0].path.name} is damaged at byte {damaged[0].offset:,}{more}"
+    elif cut and not allow_damaged:
+        missing = f"{cut[0]} has no end: {UNFINISHED}"
+    return Doubts(missing, unseen, writes_only)
 
 
 def _unseen(found: Mapping[str, Any]) -> Unseen | None:
