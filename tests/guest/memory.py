@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,14 +17,18 @@ PAGE = 4096
 
 # Commands, one a line: `map NAME BYTES KIND`, `touch NAME…` (again and again until the next line), `once NAME`,
 # `advise NAME N`, `unmap NAME`, `exec`, `fork`, `rest`. Each is answered when done (touch: when all was
-# touched once) with one line. Kinds: small and huge (anonymous, without and with transparent huge pages),
-# file (shared, of a file on the disk), hugetlb, and fresh (mapped, not yet touched).
+# touched once) with one line. Memory.sweeps tells how many rounds of `touch` reached every page: what a test expects
+# to be seen depends on it, for a guest may stand still. Kinds: small and huge (anonymous, without and with
+# transparent huge pages), file (shared, of a file on the disk), hugetlb, and fresh (mapped, not yet touched).
 PROGRAM = r"""
 import ctypes, mmap, os, select, sys, time
 from array import array
 from udamon.native._native import touch, address_of
 
 areas = {}
+descriptor = os.open("/run/udamon-test-sweeps-%d" % os.getpid(), os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+os.ftruncate(descriptor, 8)
+sweeps = memoryview(mmap.mmap(descriptor, 8)).cast("Q")
 libc = ctypes.CDLL(None, use_errno=True)
 
 def say(*words):
@@ -42,10 +47,10 @@ def map_area(name, size, kind):
             area.madvise(mmap.MADV_HUGEPAGE if kind == "huge" else mmap.MADV_NOHUGEPAGE)
     areas[name] = area
     if kind != "fresh":
-        access([name], time.monotonic_ns() + 60_000_000_000, once=True)
+        access([name], once=True)
     say(address_of(area))
 
-def access(names, deadline, once=False):
+def access(names, once=False):
     for name in names:
         area = areas[name]
         if once:
@@ -53,7 +58,9 @@ def access(names, deadline, once=False):
                 area[page] = 1
         else:
             pattern = ((0, len(area), 0, 4096, 1.0, False, 2),)
-            touch(area, pattern, array("Q", [0]), deadline, 0.0, 1)
+            done, cursor = 0, array("Q", [0])
+            while done < len(area) // 4096:
+                done += touch(area, pattern, cursor, time.monotonic_ns() + 3_000_000, 0.0, 1)[0]
 
 while True:
     words = sys.stdin.readline().split()
@@ -63,13 +70,13 @@ while True:
     if command == "map":
         map_area(names[0], int(names[1]), names[2])
     elif command == "once":
-        access(names, 0, once=True)
+        access(names, once=True)
         say("done")
     elif command == "touch":
         first = True
         while first or not select.select([0], [], [], 0)[0]:
-            for name in names:
-                access([name], time.monotonic_ns() + 30_000_000)
+            access(names)
+            sweeps[0] += 1
             if first:
                 say("touching")
                 first = False
@@ -95,6 +102,10 @@ while True:
 
 class Memory(Program):
     """The running program."""
+
+    def sweeps(self) -> int:
+        """How many rounds of `touch` reached all pages so far."""
+        return int(struct.unpack("Q", Path(f"/run/udamon-test-sweeps-{self.pid}").read_bytes())[0])
 
     def end(self) -> None:
         self._process.kill()

@@ -154,9 +154,10 @@ def test_idle_beside_a_busy_damon_says_so(program: Memory, tmp_path: Path) -> No
     if not probe("idle").usable:
         pytest.skip("this kernel does not track idle pages")
     file = tmp_path / "r"
+    words = ["-p", str(program.pid), "-o", str(file), "--duration", "100s"]
     with by_hand(program):
-        words = ["-p", str(program.pid), "-o", str(file), "--duration", "2s"]
-        assert main(["record", "-q", "--via", "idle", "--sample", "50ms", "--aggr", "1s", *words]) == 0
+        command = ["record", "-q", "--via", "idle", "--sample", "50ms", "--aggr", "1s", *words]
+        assert record_until(lambda: main(command), file, 1) == 0
     notes = [str(e.data["text"]) for e in Recording(file).events() if e.name == "note"]
     assert any("In-kernel DAMON is in use" in note for note in notes), notes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -69,11 +70,12 @@ class FakeIdle:
 
 
 class Toucher:
-    """Accesses frames again and again until closed."""
+    """Accesses frames again and again until closed. `done_ns`: when an access took the idle bit of the first frame."""
 
     def __init__(self, fake: FakeIdle, frames: Iterable[int]) -> None:
         self._fake = fake
         self._frames = list(frames)
+        self.done_ns: list[int] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -87,4 +89,14 @@ class Toucher:
 
     def _run(self) -> None:
         while not self._stop.wait(0.001):
+            marked = self._fake.is_idle(self._frames[0])
             self._fake.access(self._frames)
+            if marked:
+                self.done_ns.append(time.monotonic_ns())
+
+    def in_each(self, begin_ns: int, ticks: int, tick_ns: int) -> bool:
+        """Whether the idle bit was taken in each tick, before its end was due: a busy machine may run this too late."""
+        return len(self.done_ns) >= ticks and all(
+            begin_ns + number * tick_ns <= done < begin_ns + (number + 1) * tick_ns
+            for number, done in enumerate(self.done_ns[:ticks])
+        )
