@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,11 +52,15 @@ def resources() -> Iterator[tuple[str, Any]]:
         yield path.name, referencing.Resource.from_contents(closed(json.loads(path.read_text())))
 
 
+@functools.cache
+def validator(name: str) -> Any:
+    registry = referencing.Registry().with_resources(resources())
+    return jsonschema.Draft202012Validator(registry.contents(f"{name}.json"), registry=registry)
+
+
 def check(name: str, document: Any) -> None:
     """Fails where `document` is not as the schema of this name says, or has a key that it does not name."""
-    registry = referencing.Registry().with_resources(resources())
-    schema = registry.contents(f"{name}.json")
-    errors = list(jsonschema.Draft202012Validator(schema, registry=registry).iter_errors(document))
+    errors = list(validator(name).iter_errors(document))
     assert not errors, "\n".join(f"{error.json_path}: {error.message[:300]}" for error in errors)
 
 
@@ -125,7 +130,7 @@ def test_other_commands(name: str, words: tuple[str, ...], capsys: pytest.Captur
 
 def test_the_log_of_a_workload(tmp_path: Path) -> None:
     log = tmp_path / "truth"
-    assert main(["workload", "tiny", "--truth", str(log), "--duration", "100ms", "--quiet"]) == 0
+    assert main(["workload", "hint", "--truth", str(log), "--duration", "100ms", "--quiet"]) == 0
     for line in log.read_text().splitlines():
         check("workload-truth", json.loads(line))
 
