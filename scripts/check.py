@@ -22,8 +22,8 @@ from scripts.guest import suite
 from scripts.stages import ROOT, WORK, Counts, Failed, Result, Skipped, current, perform, pytest, run
 
 PYTHON = Path(sys.executable)
-HOST_WORKERS = 2
-"""Processes of the tests on this machine. Most of their time they wait, so two need about one processor."""
+PARALLEL = ["-n", "2", "--dist", "worksteal"]
+"""Two processes for the tests on this machine. Most of their time they wait, so two need about one processor."""
 GUEST_WORKERS = 2
 """Guests at a time: one with one processor needs two thirds of ours."""
 
@@ -58,17 +58,17 @@ def built_wheel() -> Counts:
     """The wheel, in an environment of its own, from a directory where src/ cannot be imported."""
     python = wheel.install(PYTHON)
     wheel.check_base_install(PYTHON)
-    return wheel.test("wheel", python, "host", *TESTS, *_seed(), "-n", HOST_WORKERS, "--dist", "worksteal")
+    return wheel.test("wheel", python, "host", *TESTS, *_seed(), *PARALLEL)
 
 
 def source() -> Counts:
     """The package as it lies here, installed in place."""
-    return pytest("source", PYTHON, *TESTS, *_seed(), "-n", str(HOST_WORKERS), "--dist", "worksteal")
+    return pytest("source", PYTHON, *TESTS, *_seed(), *PARALLEL)
 
 
 def sanitized() -> Counts:
     """The C under AddressSanitizer and UndefinedBehaviorSanitizer, by the tests that reach it."""
-    return sanitizers.test(PYTHON, *_seed())
+    return sanitizers.test(PYTHON, *_seed(), *PARALLEL)
 
 
 def newer() -> Counts:
@@ -80,7 +80,7 @@ def newer() -> Counts:
     for version, interpreter in found.items():
         print(f"-- Python {version}: {interpreter}", flush=True)
         python = wheel.install(interpreter)
-        total += wheel.test(f"python{version}", python, "pythons", *TESTS, *_seed())
+        total += wheel.test(f"python{version}", python, "pythons", *TESTS, *_seed(), *PARALLEL)
     return total
 
 
