@@ -93,7 +93,7 @@ class Case:
 
     def load(self, kind: str) -> int:
         from udamon.errors import UdamonError
-        from udamon.schemes.config import load_schemes
+        from udamon.schemes.config.reading import load_schemes
         from udamon.workload.config import load
 
         try:

@@ -26,7 +26,7 @@ from udamon.record.opening import open_recording
 from udamon.record.reader import Recording
 from udamon.record.stream import Stream
 from udamon.record.writer import Writer
-from udamon.schemes.config import load_schemes
+from udamon.schemes.config.reading import load_schemes
 from udamon.workload.config import load
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")

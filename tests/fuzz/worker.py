@@ -41,9 +41,9 @@ def warm() -> None:
     import udamon.cli.report
     import udamon.record.foreign
     import udamon.report.holistic
-    import udamon.report.page_html
+    import udamon.report.page.html
     import udamon.report.right_size
-    import udamon.schemes.config
+    import udamon.schemes.config.reading
     import udamon.workload.config  # noqa: F401
 
     # glibc reserves 64 MiB of addresses for each thread of DuckDB; what is limited here is address space, too.

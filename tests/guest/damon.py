@@ -15,7 +15,7 @@ from udamon.core.attrs import Attrs
 from udamon.core.clock import MonotonicClock
 from udamon.core.scheme import Scheme
 from udamon.engine.interval_stretch import IntervalStretch
-from udamon.engine.kernel import KernelEngine
+from udamon.engine.kernel.engine import KernelEngine
 from udamon.errors import RecordingError
 from udamon.linux.sysfs_damon import kernel_damon
 from udamon.linux.tracefs import tracefs_root

@@ -16,7 +16,7 @@ from tests.integration.worker import MIB, Worker, working
 from udamon.core.scheme import Action, ActionRequest, Destination, Filter, FilterType, Goal, GoalMetric
 from udamon.core.target import Target
 from udamon.errors import CannotError
-from udamon.linux.cgroup_memory import lru_bytes
+from udamon.linux.cgroup.memory import lru_bytes
 from udamon.linux.features import idle_bitmap
 from udamon.linux.move_pages import nodes_of
 from udamon.linux.procfs import read_stat

@@ -32,7 +32,7 @@ from udamon.core.scheme import (
     Weights,
 )  # fmt: skip
 from udamon.core.tried import TriedRegions
-from udamon.engine.kernel import KernelEngine
+from udamon.engine.kernel.engine import KernelEngine
 from udamon.errors import NotSupported
 from udamon.model import Range
 

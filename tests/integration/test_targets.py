@@ -14,7 +14,7 @@ import pytest
 from tests.integration.programs import MIB, as_nobody, forked, running, started
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, TargetBusy, UsageError
-from udamon.linux.cgroup import cgroup_mounts
+from udamon.linux.cgroup.groups import cgroup_mounts
 from udamon.linux.roots import Roots
 from udamon.ops.opening import open_ops
 from udamon.ops.paddr import Paddr

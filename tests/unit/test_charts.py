@@ -16,8 +16,8 @@ from tests.unit.test_page import EVIL, evil
 from tests.unit.test_report_heatmap import two_bands
 from udamon.cli import report
 from udamon.errors import MissingExtra, OutputError, UsageError
-from udamon.report import charts
-from udamon.report.charts import Box, Drawing, Label, Plot, Polyline, Raster, Shape
+from udamon.report.charts import shapes as charts
+from udamon.report.charts.shapes import Box, Drawing, Label, Plot, Polyline, Raster, Shape
 from udamon.report.png_raster import indexed_png
 from udamon.report.svg import svg
 from udamon.report.terminal import RGB

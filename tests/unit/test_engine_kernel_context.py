@@ -10,7 +10,7 @@ import pytest
 from udamon.core.attrs import Attrs
 from udamon.core.target import Target
 from udamon.engine.interval_stretch import GOAL
-from udamon.engine.kernel_context import BEGUN_ANEW, KernelContext
+from udamon.engine.kernel.context import BEGUN_ANEW, KernelContext
 from udamon.errors import CannotError, NotSupported
 from udamon.linux.damon_tree import Setting
 from udamon.linux.procfs import ProcessId

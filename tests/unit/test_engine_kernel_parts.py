@@ -7,11 +7,11 @@ import pytest
 from udamon.core.attrs import Attrs
 from udamon.core.damon import touched_share
 from udamon.core.target import Target
-from udamon.engine import kernel_plan
 from udamon.engine.interval_stretch import GOAL, IntervalStretch
-from udamon.engine.kernel_plan import Entry
-from udamon.engine.kernel_rows import Aggregated, KernelTuned
-from udamon.engine.kernel_windows import Windows
+from udamon.engine.kernel import plan
+from udamon.engine.kernel.plan import Entry
+from udamon.engine.kernel.rows import Aggregated, KernelTuned
+from udamon.engine.kernel.windows import Windows
 from udamon.model import Range
 
 MS = 1_000_000
@@ -26,7 +26,7 @@ def found(time_ms: int, *counts: int, first: bool = True, age: int = 4) -> Aggre
 
 
 def test_targets_are_written_in_the_order_the_tree_needs() -> None:
-    written = list(kernel_plan.targets([Entry(5, [Range(1, 2)]), Entry(6, obsolete=True), Entry(None)]))
+    written = list(plan.targets([Entry(5, [Range(1, 2)]), Entry(6, obsolete=True), Entry(None)]))
     assert written == [
         (f"{CONTEXT}/targets/nr_targets", "3"),
         (f"{CONTEXT}/targets/0/pid_target", "5"),
@@ -40,7 +40,7 @@ def test_targets_are_written_in_the_order_the_tree_needs() -> None:
 
 @pytest.mark.parametrize("goal", [False, True])
 def test_every_attribute_is_written(goal: bool) -> None:
-    written = dict(kernel_plan.attributes(Attrs(7, 80, 900, 11, 12), goal=goal))
+    written = dict(plan.attributes(Attrs(7, 80, 900, 11, 12), goal=goal))
     values = {path.split("/", 3)[3]: value for path, value in written.items()}
     assert values["intervals/sample_us"] == "7"
     assert values["intervals/aggr_us"] == "80"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udamon.engine.kernel_rows import Aggregated, Grouping, KernelTuned
-from udamon.engine.kernel_source import apart
+from udamon.engine.kernel.rows import Aggregated, Grouping, KernelTuned
+from udamon.engine.kernel.source import apart
 from udamon.linux.tracefs import TraceEvent
 
 PAGE = 4096

@@ -26,7 +26,8 @@ from tests.hostile import BITS, bad_characters, events, names
 from tests.imports import SOURCE
 from tests.unit.snapshots import MS, recorded, snap
 from udamon import console
-from udamon.cli import acting_report, doctor, report
+from udamon.cli import doctor, report
+from udamon.cli.acting import report as acting_report
 from udamon.cli.main import COMMANDS, _parser, main
 from udamon.cli.progress_line import ProgressLine
 from udamon.control import perf

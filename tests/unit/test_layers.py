@@ -139,7 +139,7 @@ WRITES: dict[str, set[str]] = {
     "control/private_sys.py": {"symlink_to", "touch"},  # likewise
     "pytest_plugin.py": {"mktemp"},  # pytest's own
     "control/running.py": {"write_text"},  # /proc/self/comm
-    "linux/cgroup_memory.py": {"open"},  # memory.reclaim
+    "linux/cgroup/memory.py": {"open"},  # memory.reclaim
     "record/foreign.py": {"open"},  # a descriptor that files/temporary.py has made
     "console.py": {"open"},  # standard error, where it was closed
 }

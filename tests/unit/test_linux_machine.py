@@ -9,7 +9,8 @@ import pytest
 
 from tests.unit.test_linux_fake import FakeProc
 from udamon.errors import CannotError, NotPermitted, NotSupported
-from udamon.linux import cgroup, features, iomem
+from udamon.linux import features, iomem
+from udamon.linux.cgroup import groups as cgroup
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import kernel_damon
 from udamon.model import Range

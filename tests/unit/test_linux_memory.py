@@ -10,7 +10,7 @@ import pytest
 from udamon.core.scheme import Goal, GoalMetric
 from udamon.core.target import Target
 from udamon.errors import CannotError, NotSupported
-from udamon.linux.cgroup_memory import major_faults, memory_cgroup, parse_lru
+from udamon.linux.cgroup.memory import major_faults, memory_cgroup, parse_lru
 from udamon.linux.faults import major_faults as process_faults
 from udamon.linux.meminfo import node_memory, parse_meminfo
 from udamon.linux.pressure import parse_some

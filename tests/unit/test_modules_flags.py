@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from udamon.cli import acting_flags, reclaim, stat
+from udamon.cli import reclaim, stat
+from udamon.cli.acting import flags as acting_flags
 from udamon.cli.attributes import attrs_of
 from udamon.core.attrs import Attrs, IntervalsGoal
 from udamon.errors import UsageError

@@ -13,11 +13,11 @@ from udamon.core.attrs import Attrs
 from udamon.core.scheme import AccessPattern, Action, Goal, GoalMetric, Quota, Scheme, SchemeStats
 from udamon.engine.acting import PatternsFor
 from udamon.engine.bus import Bus
-from udamon.engine.kernel import KernelEngine
+from udamon.engine.kernel.engine import KernelEngine
 from udamon.errors import NotSupported
 from udamon.modules.kernel_work import KernelWork
 from udamon.modules.work import schemes_for_kernel
-from udamon.schemes.config_pattern import NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
+from udamon.schemes.config.pattern import NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
 from udamon.schemes.governor import FIRST_REST_NS, PressureLimits, PressureSample
 
 SECOND = 1_000_000_000

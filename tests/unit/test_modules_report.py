@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udamon.cli.acting_report import ActingReport, document, line, summary
+from udamon.cli.acting.report import ActingReport, document, line, summary
 from udamon.cli.half_used import HalfUsed
 from udamon.cli.progress_line import LINE_S, SHOW_S, ProgressLine
 from udamon.cli.rereading import Rereading

@@ -15,8 +15,8 @@ from udamon.core.scheme import Action, ActionRequest, Filter
 from udamon.core.target import Target
 from udamon.engine.acting import ResetAges
 from udamon.errors import NotPermitted, NotSupported
-from udamon.linux import cgroup_memory
-from udamon.linux.cgroup_reclaimed import Reclaimed, read_reclaimed
+from udamon.linux.cgroup import memory as cgroup_memory
+from udamon.linux.cgroup.reclaimed import Reclaimed, read_reclaimed
 from udamon.linux.procfs import read_stat
 from udamon.model import PAGE_SIZE, Snapshot
 from udamon.modules.action_backends import DryRunBackend, hands_for

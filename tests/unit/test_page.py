@@ -19,8 +19,11 @@ from tests.unit.test_report_wss import START, record, snap
 from udamon.errors import RecordingError
 from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
-from udamon.report import page, page_cells, page_curves, page_html
 from udamon.report.filters import Filters
+from udamon.report.page import cells as page_cells
+from udamon.report.page import curves as page_curves
+from udamon.report.page import document as page
+from udamon.report.page import html as page_html
 from udamon.report.source import RecordingSource
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
@@ -228,7 +231,7 @@ def luminance(colour: str) -> float:
 
 def test_both_scales_read_in_order_without_colour() -> None:
     """Dark to bright in dark, pale to dark in light, from end to end."""
-    text = (files("udamon.report") / "page_assets" / "colours.js").read_text()
+    text = (files("udamon.report.page") / "assets" / "colours.js").read_text()
     for name, falls in (("dark", False), ("light", True)):
         found = re.search(rf"{name}: \[(.*?)\]", text)
         assert found

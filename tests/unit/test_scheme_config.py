@@ -30,8 +30,7 @@ from udamon.core.scheme import (
 )
 from udamon.errors import CannotError, ConfigError, MissingExtra, UsageError
 from udamon.model import Range
-from udamon.schemes.config import load_schemes, read_schemes
-from udamon.schemes.config_pattern import (
+from udamon.schemes.config.pattern import (
     NOTHING,
     Quantity,
     QuantityBounds,
@@ -41,7 +40,8 @@ from udamon.schemes.config_pattern import (
     parse_bytes,
     parse_rate,
 )
-from udamon.schemes.config_tree import parse
+from udamon.schemes.config.reading import load_schemes, read_schemes
+from udamon.schemes.config.tree import parse
 
 FULL_YAML = """\
 # every key

@@ -25,8 +25,8 @@ from udamon.core.scheme import (
     Watermarks,
 )  # fmt: skip
 from udamon.core.tried import TriedRegion, TriedRegions
-from udamon.engine.kernel_scheme_plan import SCHEMES, impossible
-from udamon.engine.kernel_schemes import KernelSchemes
+from udamon.engine.kernel.scheme_plan import SCHEMES, impossible
+from udamon.engine.kernel.schemes import KernelSchemes
 from udamon.errors import CannotError, NotSupported
 from udamon.linux.damon_tree import GOAL, Setting
 from udamon.model import Range

@@ -18,7 +18,7 @@ from udamon.assembly.follow import LOOK_S, TARGET, follow
 from udamon.assembly.spec import MonitorSpec, check
 from udamon.core.attrs import Attrs
 from udamon.errors import NotSupported, UsageError
-from udamon.linux.cgroup import find_cgroup
+from udamon.linux.cgroup.groups import find_cgroup
 from udamon.model import Event, Snapshot
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from udamon.engine.acting import PatternsFor
     from udamon.modules.action_backends import ActionBackend
     from udamon.modules.work import AnyWork
-    from udamon.schemes.config_pattern import WantedScheme
+    from udamon.schemes.config.pattern import WantedScheme
 
 T = TypeVar("T")
 QUEUE = 1024

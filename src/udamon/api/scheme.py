@@ -11,7 +11,7 @@ from pathlib import Path
 from udamon.core.scheme import ANY_COUNT, U64_MAX, AccessPattern, Action, Bounds, Quota
 from udamon.core.scheme import Scheme as DamosScheme
 from udamon.errors import UsageError
-from udamon.schemes.config_pattern import MAX, NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
+from udamon.schemes.config.pattern import MAX, NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
 
 MIGRATIONS = (Action.MIGRATE_HOT, Action.MIGRATE_COLD)
 
@@ -90,7 +90,7 @@ def read(schemes: str | PathLike[str] | Sequence[Scheme], *, apply: bool, sparse
     `sparse`: a default quota is charged for what is really taken (ReclaimParameters.schemes).
     """
     if isinstance(schemes, str | PathLike):
-        from udamon.schemes.config import load_schemes
+        from udamon.schemes.config.reading import load_schemes
 
         return load_schemes(Path(schemes))
     for scheme in schemes:

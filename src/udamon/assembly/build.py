@@ -205,7 +205,7 @@ class _Builder:
 
     def _in_kernel(self, ops: OperationsSet, attrs: Attrs, clock: Clock) -> Built:
         from udamon.engine.interval_stretch import IntervalStretch
-        from udamon.engine.kernel import KernelEngine
+        from udamon.engine.kernel.engine import KernelEngine
 
         spec, named = self.spec, self.options.named
         if spec.policy not in (None, KERNEL_POLICY):

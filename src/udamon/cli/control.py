@@ -20,7 +20,7 @@ from udamon.control.nodes import parse_version, shape_at
 from udamon.control.tree import Tree
 from udamon.core.policies import POLICIES
 from udamon.errors import CannotError, NotSupported, UsageError
-from udamon.linux.cgroup import find_cgroup
+from udamon.linux.cgroup.groups import find_cgroup
 from udamon.linux.open_files import raise_limit
 from udamon.ops.available import choose, probe
 

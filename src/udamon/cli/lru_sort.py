@@ -6,14 +6,15 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from udamon.cli import acting, acting_flags
-from udamon.cli.acting import Job
+from udamon.cli.acting import flags as acting_flags
+from udamon.cli.acting import session
+from udamon.cli.acting.session import Job
 from udamon.cli.targets import check
 from udamon.core.scheme import Action, SchemeStatus
 from udamon.errors import UsageError
 from udamon.modules.lru_sort import LruSortParameters
 from udamon.ops.available import choose
-from udamon.schemes.config_pattern import WantedScheme
+from udamon.schemes.config.pattern import WantedScheme
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         return (parameters.cold(),) if args.cold_only else parameters.schemes()
 
     file = None if args.parameters is None else Path(args.parameters)
-    return acting.run(args, Job(read, file, dry=args.dry_run, more=_by_the_kernels_names))
+    return session.run(args, Job(read, file, dry=args.dry_run, more=_by_the_kernels_names))
 
 
 def _by_the_kernels_names(statuses: Sequence[SchemeStatus]) -> Mapping[str, object]:

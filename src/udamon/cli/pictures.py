@@ -16,7 +16,7 @@ from udamon.units import format_size
 
 if TYPE_CHECKING:
     from udamon.report.catalog import Catalog
-    from udamon.report.charts import Drawing
+    from udamon.report.charts.shapes import Drawing
     from udamon.report.source import RecordingSource
 
 CHARTS = ("heatmap", "wss", "access")
@@ -95,7 +95,7 @@ def write(args: argparse.Namespace, source: RecordingSource, resolution: tuple[i
         _save(args, args.html, _page(source, resolution).encode(), read)
     svg_out, png_out = (getattr(args, kind, None) for kind in ("svg", "png"))
     if svg_out is not None or png_out is not None:
-        from udamon.report.charts import with_notes
+        from udamon.report.charts.shapes import with_notes
         from udamon.report.common import common_lines
 
         drawing = _drawing(args.report, source, resolution or (ROWS, COLUMNS))
@@ -111,15 +111,20 @@ def write(args: argparse.Namespace, source: RecordingSource, resolution: tuple[i
 
 
 def _page(source: RecordingSource, resolution: tuple[int, int] | None) -> str:
-    from udamon.report import page, page_html
+    from udamon.report.page import document as page
+    from udamon.report.page import html as page_html
 
     return page_html.html(page.document(page.measure(source, *(resolution or (page.ROWS, page.COLUMNS)))))
 
 
 def _drawing(report: str, source: RecordingSource, resolution: tuple[int, int]) -> Drawing:
-    from udamon.report import charts_bars, charts_curve, charts_heatmap, page_cells, page_curves
     from udamon.report.catalog import Catalog
+    from udamon.report.charts import bars as charts_bars
+    from udamon.report.charts import curve as charts_curve
+    from udamon.report.charts import heatmap as charts_heatmap
     from udamon.report.heatmap import span
+    from udamon.report.page import cells as page_cells
+    from udamon.report.page import curves as page_curves
 
     catalog = Catalog(source.recording)
     if report == "heatmap":

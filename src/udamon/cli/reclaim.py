@@ -6,14 +6,15 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from udamon.cli import acting, acting_flags
-from udamon.cli.acting import Job
+from udamon.cli.acting import flags as acting_flags
+from udamon.cli.acting import session
+from udamon.cli.acting.session import Job
 from udamon.cli.targets import check
 from udamon.core.scheme import SchemeStatus
 from udamon.errors import UsageError
 from udamon.modules.reclaim import ReclaimParameters
 from udamon.ops.available import choose
-from udamon.schemes.config_pattern import WantedScheme
+from udamon.schemes.config.pattern import WantedScheme
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     file = None if args.parameters is None else Path(args.parameters)
     job = Job(read, file, dry=args.dry_run, by_cgroup=by_cgroup, more=_by_the_kernels_names)
-    return acting.run(args, job)
+    return session.run(args, job)
 
 
 def _check_by_cgroup(args: argparse.Namespace) -> None:

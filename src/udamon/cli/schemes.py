@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from udamon.cli import acting, acting_flags
-from udamon.cli.acting import Job
+from udamon.cli.acting import flags as acting_flags
+from udamon.cli.acting import session
+from udamon.cli.acting.session import Job
 from udamon.core.scheme import Action
 from udamon.errors import UsageError
 from udamon.modules.reclaim import ReclaimParameters
 from udamon.modules.single import FLAGS, PATTERN, QUOTA, scheme_of
 from udamon.ops.available import choose
-from udamon.schemes.config import load_schemes
-from udamon.schemes.config_pattern import WantedScheme
+from udamon.schemes.config.pattern import WantedScheme
+from udamon.schemes.config.reading import load_schemes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
                 "schemes come from --config or from --action and its flags; leave one of them out."
             )
         path = Path(args.config)
-        return acting.run(args, Job(lambda: load_schemes(path), path, dry=not args.apply))
+        return session.run(args, Job(lambda: load_schemes(path), path, dry=not args.apply))
     if args.action is None:
         raise UsageError("there is no scheme; give --config FILE, or --action with --min-age and the like.")
     one = _scheme(args, Action(args.action), flags)
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     def read() -> Sequence[WantedScheme]:
         return (one,)
 
-    return acting.run(args, Job(read, dry=not args.apply))
+    return session.run(args, Job(read, dry=not args.apply))
 
 
 def _scheme(args: argparse.Namespace, action: Action, flags: Mapping[str, str]) -> WantedScheme:

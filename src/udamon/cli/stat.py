@@ -11,7 +11,8 @@ from udamon import console, text
 from udamon.assembly.child import Child
 from udamon.assembly.follow import follow
 from udamon.assembly.parts import CENSUSES
-from udamon.cli import acting_flags, monitor
+from udamon.cli import monitor
+from udamon.cli.acting import flags as acting_flags
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
 from udamon.cli.running import parse_duration, require_windows, run_watching, signals

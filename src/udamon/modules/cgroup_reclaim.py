@@ -13,8 +13,8 @@ from pathlib import Path
 from udamon.core.scheme import Action, ActionRequest
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported
-from udamon.linux import cgroup_memory
-from udamon.linux.cgroup_reclaimed import Reclaimed, read_reclaimed
+from udamon.linux.cgroup import memory as cgroup_memory
+from udamon.linux.cgroup.reclaimed import Reclaimed, read_reclaimed
 from udamon.linux.roots import Roots
 from udamon.model import Range
 from udamon.ops.acting.pages import TAKE, TopByteTest, judge

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from udamon.core.scheme import Goal, GoalMetric, Scheme
-from udamon.engine.kernel_scheme_plan import OWN_METRICS
+from udamon.engine.kernel.scheme_plan import OWN_METRICS
 from udamon.errors import NotSupported
 from udamon.ops.metrics import MachineMetrics
 from udamon.schemes.goals import AimedGoal

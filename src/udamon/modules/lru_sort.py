@@ -19,8 +19,8 @@ from udamon.core.scheme import (
 from udamon.errors import UsageError
 from udamon.modules.common import FROM_A_PAGE, parse_metric, watermarks
 from udamon.modules.parameters import parameter, switch
-from udamon.schemes.config_fields import parse_bp, parse_ms, parse_permil
-from udamon.schemes.config_pattern import NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
+from udamon.schemes.config.fields import parse_bp, parse_ms, parse_permil
+from udamon.schemes.config.pattern import NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
 from udamon.units import parse_time_us
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from udamon.errors import UsageError
-from udamon.schemes.config_fields import parse_flag, parsed
-from udamon.schemes.config_tree import load
+from udamon.schemes.config.fields import parse_flag, parsed
+from udamon.schemes.config.tree import load
 
 _P = TypeVar("_P")
 Value = int | bool | str

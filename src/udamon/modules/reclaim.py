@@ -17,8 +17,8 @@ from udamon.core.scheme import (
 )
 from udamon.modules.common import FROM_A_PAGE, parse_metric, watermarks
 from udamon.modules.parameters import parameter, switch
-from udamon.schemes.config_fields import parse_ms, parse_number, parse_permil, parse_us
-from udamon.schemes.config_pattern import (
+from udamon.schemes.config.fields import parse_ms, parse_number, parse_permil, parse_us
+from udamon.schemes.config.pattern import (
     NONE,
     Quantity,
     QuantityBounds,

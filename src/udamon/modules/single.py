@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from udamon.core.scheme import Action
 from udamon.errors import ConfigError, UsageError
-from udamon.schemes.config import read_schemes
-from udamon.schemes.config_pattern import WantedScheme
-from udamon.schemes.config_tree import ConfigValue, Tree
+from udamon.schemes.config.pattern import WantedScheme
+from udamon.schemes.config.reading import read_schemes
+from udamon.schemes.config.tree import ConfigValue, Tree
 
 
 class Flag(NamedTuple):

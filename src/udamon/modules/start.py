@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from udamon.assembly.build import Built
 from udamon.modules.work import Work
-from udamon.schemes.config_pattern import WantedScheme
+from udamon.schemes.config.pattern import WantedScheme
 from udamon.schemes.governor import PressureLimits
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def start_work(
 ) -> AnyWork:
     """What `wanted` do on `built`; `backend` makes who acts, where that is not the kernel. Raises NotSupported."""
     from udamon.engine.kdamond import Kdamond
-    from udamon.engine.kernel import KernelEngine
+    from udamon.engine.kernel.engine import KernelEngine
 
     engine = built.engine
     if dry or built.sim_memory is not None:

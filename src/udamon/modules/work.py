@@ -21,7 +21,7 @@ from udamon.modules.resident_sizes import ResidentSizes
 from udamon.ops.fault_counter import FaultCounter, stalls
 from udamon.ops.metrics import MachineMetrics
 from udamon.schemes import Schemes
-from udamon.schemes.config_pattern import WantedScheme
+from udamon.schemes.config.pattern import WantedScheme
 from udamon.schemes.governed import GovernedActor, reading
 from udamon.schemes.governor import Governor, PressureLimits
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from udamon.core.target import Target
 from udamon.errors import NotSupported
-from udamon.linux import cgroup_memory
+from udamon.linux.cgroup import memory as cgroup_memory
 from udamon.linux.faults import major_faults
 from udamon.linux.pressure import cgroup_memory_stall_us, memory_stall_us
 from udamon.linux.procfs import ProcessId

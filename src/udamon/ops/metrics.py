@@ -11,7 +11,7 @@ from udamon.core.scheme import Goal, GoalMetric
 from udamon.core.target import Target
 from udamon.errors import CannotError, NotSupported
 from udamon.linux import features
-from udamon.linux.cgroup_memory import lru_bytes, memory_cgroup
+from udamon.linux.cgroup.memory import lru_bytes, memory_cgroup
 from udamon.linux.meminfo import node_memory, read_meminfo, read_node_meminfo
 from udamon.linux.pressure import cgroup_memory_stall_us, memory_stall_us
 from udamon.linux.procfs import read_bytes

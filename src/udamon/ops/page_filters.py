@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from udamon.core.scheme import ActionRequest, Filter, FilterType
 from udamon.errors import CannotError
 from udamon.linux import features
-from udamon.linux.cgroup_memory import memory_cgroup
+from udamon.linux.cgroup.memory import memory_cgroup
 from udamon.linux.frame_files import ACTIVE, FrameWords, IdleBits, folio_sizes
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from udamon.errors import CannotError, TargetGone, UsageError
-from udamon.linux.cgroup import cgroup_pids, find_cgroup
-from udamon.linux.cgroup_memory import memory_cgroup, page_faults
+from udamon.linux.cgroup.groups import cgroup_pids, find_cgroup
+from udamon.linux.cgroup.memory import memory_cgroup, page_faults
 from udamon.linux.failure import process_errors
 from udamon.linux.pid_namespace import require_own
 from udamon.linux.proc_events import ForkEvents

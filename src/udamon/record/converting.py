@@ -10,8 +10,9 @@ from udamon.errors import UsageError
 from udamon.files import place
 from udamon.files.names import Identity, identities
 from udamon.files.output import whole_file
-from udamon.record import arrow_file, damo_file, script_file, tables
+from udamon.record import arrow_file, script_file, tables
 from udamon.record.chunks import Progress, silent
+from udamon.record.damo import writer as damo_writer
 from udamon.record.reader import Recording
 
 FORMATS = {
@@ -77,7 +78,7 @@ def convert(
     """
     check(recording.path, path, to, compress=compress, force=force, raw=raw)
     writers: dict[str, Callable[[BinaryIO], None]] = {
-        "damo-json": lambda file: damo_file.write(recording, file, compress=compress, progress=progress),
+        "damo-json": lambda file: damo_writer.write(recording, file, compress=compress, progress=progress),
         "perf-script": lambda file: script_file.write(recording, file, progress),
         "parquet": lambda file: tables.parquet(recording, file),
         "csv": lambda file: tables.csv(recording, file, raw=raw),

@@ -12,8 +12,9 @@ from pathlib import Path
 from udamon.errors import RecordingError
 from udamon.files.temporary import unnamed_file
 from udamon.model import Event, Snapshot
-from udamon.record import arrow_file, damo_json, perf_script
+from udamon.record import arrow_file, perf_script
 from udamon.record.chunks import Progress, chunks, is_zlib
+from udamon.record.damo import reader as damo_reader
 from udamon.record.limits import ReadLimits
 from udamon.record.reader import Recording
 from udamon.record.schema import FIRST_COLUMNS
@@ -82,8 +83,8 @@ def copied(path: Path, progress: Progress, limits: ReadLimits) -> Recording | No
             compressed = False  # two bytes looked like zlib's by chance
     if head.lstrip()[:1] == b"[":
         form = "json_compressed" if compressed else "json"
-        items = damo_json.read(path, compressed=compressed, progress=progress, limits=limits)
-        return Copied(path, items, damo_json.metadata(form), limits)
+        items = damo_reader.read(path, compressed=compressed, progress=progress, limits=limits)
+        return Copied(path, items, damo_reader.metadata(form), limits)
     if not compressed and _is_trace(path, head):
         return Copied(path, perf_script.read(path, progress, limits), perf_script.metadata(), limits)
     return None

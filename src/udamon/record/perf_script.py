@@ -26,8 +26,8 @@ from udamon.errors import RecordingError
 from udamon.model import Event, Snapshot
 from udamon.native._native import trace_scan
 from udamon.record.chunks import Progress, chunks, silent
-from udamon.record.damo_json import DEFAULT_TICKS, US
-from udamon.record.damo_values import FARTHEST, check_window
+from udamon.record.damo.reader import DEFAULT_TICKS, US
+from udamon.record.damo.values import FARTHEST, check_window
 from udamon.record.limits import DEFAULT, ReadLimits
 from udamon.record.schema import VERSION
 from udamon.record.timeline import Targets, Timeline

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from udamon.record.damo_values import time_in
+from udamon.record.damo.values import time_in
 from udamon.record.limits import ReadLimits, check_nested, check_size
 
 _FARTHEST = 1 << 61

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, assert_never
 
 from udamon.errors import MissingExtra
-from udamon.report.charts import PAPER, Area, Box, Drawing, Label, Polyline, Raster
+from udamon.report.charts.shapes import PAPER, Area, Box, Drawing, Label, Polyline, Raster
 
 if TYPE_CHECKING:
     from PIL.Image import Image

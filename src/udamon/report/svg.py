@@ -8,7 +8,18 @@ from html import escape
 from math import ceil
 from typing import assert_never
 
-from udamon.report.charts import FONT_SIZE, INK, PAPER, Area, Box, Drawing, Label, Polyline, Raster, Shape
+from udamon.report.charts.shapes import (
+    FONT_SIZE,
+    INK,
+    PAPER,
+    Area,
+    Box,
+    Drawing,
+    Label,
+    Polyline,
+    Raster,
+    Shape,
+)
 from udamon.report.png_raster import indexed_png
 
 FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"

@@ -20,8 +20,8 @@ from udamon.core.scheme import Scheme as Scheme
 from udamon.core.scheme import WatermarkMetric as WatermarkMetric
 from udamon.core.scheme import Watermarks as Watermarks
 from udamon.core.scheme import Weights as Weights
-from udamon.schemes.config import load_schemes as load_schemes
-from udamon.schemes.config_pattern import WantedScheme as WantedScheme
+from udamon.schemes.config.pattern import WantedScheme as WantedScheme
+from udamon.schemes.config.reading import load_schemes as load_schemes
 from udamon.schemes.metrics import MatchingBytes as MatchingBytes
 from udamon.schemes.metrics import Metrics as Metrics
 from udamon.schemes.passes import Observer as Observer

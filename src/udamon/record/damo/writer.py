@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from udamon.model import Snapshot
 from udamon.record.chunks import Progress, silent
-from udamon.record.damo_values import time_in
+from udamon.record.damo.values import time_in
 from udamon.record.reader import Recording
 
 US = 1_000

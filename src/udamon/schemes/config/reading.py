@@ -33,9 +33,9 @@ from udamon.core.scheme import (
     Watermarks,
     Weights,
 )
-from udamon.schemes.config_fields import bp, choice, number, parsed, permil, stall_us, time_ms, time_us, u32
-from udamon.schemes.config_filter import read_filters
-from udamon.schemes.config_pattern import (
+from udamon.schemes.config.fields import bp, choice, number, parsed, permil, stall_us, time_ms, time_us, u32
+from udamon.schemes.config.filters import read_filters
+from udamon.schemes.config.pattern import (
     MAX,
     NONE,
     Quantity,
@@ -45,7 +45,7 @@ from udamon.schemes.config_pattern import (
     parse_bytes,
     parse_rate,
 )
-from udamon.schemes.config_tree import ConfigValue, load, names
+from udamon.schemes.config.tree import ConfigValue, load, names
 
 _T = TypeVar("_T")
 

@@ -24,8 +24,8 @@ from typing import Any
 
 from udamon.model import Event, Snapshot
 from udamon.record.chunks import Progress, silent
-from udamon.record.damo_text import Columns, DamoText, items, members
-from udamon.record.damo_values import check_window, number, time_in
+from udamon.record.damo.text import Columns, DamoText, items, members
+from udamon.record.damo.values import check_window, number, time_in
 from udamon.record.limits import DEFAULT, ReadLimits
 from udamon.record.schema import VERSION
 from udamon.record.timeline import Targets, Timeline

@@ -1,7 +1,7 @@
 """The page of a recording as data: everything that its script shows, in one compact JSON document.
 
 Times are seconds since the recording's start, bytes are integers, and addresses are hexadecimal strings
-(JavaScript's numbers end at 2**53). The codes of the picture (udamon.report.page_cells) are deflated.
+(JavaScript's numbers end at 2**53). The codes of the picture (udamon.report.page.cells) are deflated.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from udamon.report import hot_cold, info, page_cells, page_curves, wss
+from udamon.report import hot_cold, info, wss
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.filters import Filters
 from udamon.report.grain import grain_of
 from udamon.report.layout import PictureRow
-from udamon.report.page_cells import Picture
+from udamon.report.page import cells, curves
+from udamon.report.page.cells import Picture
 from udamon.report.source import RecordingSource
 
 ROWS, COLUMNS = 128, 1440
@@ -31,19 +32,19 @@ class PageContents:
 
     about: info.Info
     picture: Picture
-    curve: list[page_curves.Bin]
+    curve: list[curves.Bin]
     working_set: wss.WorkingSet
-    histograms: page_curves.Histograms
+    histograms: curves.Histograms
     mappings: list[hot_cold.OwnerUse]
     filtered: bool
 
 
 def measure(source: RecordingSource, rows: int = ROWS, columns: int = COLUMNS) -> PageContents:
     """Everything of a page. Raises RecordingError when there is no snapshot."""
-    picture = page_cells.measure(source, rows, columns)
-    curve = page_curves.over_time(source, picture.begin_ns, picture.end_ns, picture.columns)
+    picture = cells.measure(source, rows, columns)
+    curve = curves.over_time(source, picture.begin_ns, picture.end_ns, picture.columns)
     working_set = wss.measure(source, bins=2)
-    histograms = page_curves.histograms(source)
+    histograms = curves.histograms(source)
     mappings = sorted(hot_cold.measure(source).lines, key=lambda line: -line.use.touched)
     about = info.measure(source, Catalog(source.recording))
     return PageContents(about, picture, curve, working_set, histograms, mappings, _filtered(source))
@@ -82,8 +83,8 @@ def document(page: PageContents) -> dict[str, Any]:
         "snapshots": page.working_set.total.snapshots,
         "monitor": {"share": _share(page.about)},
         "histograms": {
-            "rate": _histogram(page_curves.RATE_LABELS, page.histograms.by_rate),
-            "age": _histogram(page_curves.AGE_LABELS, page.histograms.by_age),
+            "rate": _histogram(curves.RATE_LABELS, page.histograms.by_rate),
+            "age": _histogram(curves.AGE_LABELS, page.histograms.by_age),
         },
         "mappings": [_mapping(row, start) for row in page.mappings[:MAX_MAPPINGS]],
         "mappings_left_out": max(0, len(page.mappings) - MAX_MAPPINGS),
@@ -129,7 +130,7 @@ def _packed(codes: bytes) -> str:
     return b64encode(zlib.compress(codes, 9)).decode("ascii")
 
 
-def _curve(bins: Sequence[page_curves.Bin]) -> dict[str, list[int | None]]:
+def _curve(bins: Sequence[curves.Bin]) -> dict[str, list[int | None]]:
     return {
         "bin": [one.bin for one in bins],
         "low": [round(one.low) for one in bins],

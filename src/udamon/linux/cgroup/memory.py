@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from udamon.errors import CannotError, NotSupported
-from udamon.linux.cgroup import cgroup_mounts, directory_in
+from udamon.linux.cgroup.groups import cgroup_mounts, directory_in
 from udamon.linux.procfs import read_bytes
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from udamon.core.attrs import Attrs
-from udamon.engine import kernel_plan, kernel_rows
-from udamon.engine.kernel_rows import Aggregated, Grouping, KernelTuned, Row
+from udamon.engine.kernel import plan
+from udamon.engine.kernel import rows as kernel_rows
+from udamon.engine.kernel.rows import Aggregated, Grouping, KernelTuned, Row
 from udamon.linux.damon_tree import CONTEXT, INTERVALS, Setting
 from udamon.linux.tracefs import TraceInstance
 from udamon.ops.damon_claim import DamonClaim
@@ -108,7 +109,7 @@ class Tried:
         self.lost = 0
 
     def settings(self) -> Iterator[Setting]:
-        return kernel_plan.scheme_of_everything(self._scheme)
+        return plan.scheme_of_everything(self._scheme)
 
     def read(self) -> Iterator[Aggregated | KernelTuned]:
         """Waits for the end of the present aggregation."""

@@ -14,8 +14,9 @@ from udamon import console
 from udamon.assembly.build import Built
 from udamon.assembly.child import Child
 from udamon.assembly.follow import follow
-from udamon.cli import acting_flags, acting_report, monitor
-from udamon.cli.acting_report import ActingReport
+from udamon.cli import monitor
+from udamon.cli.acting import flags, report
+from udamon.cli.acting.report import ActingReport
 from udamon.cli.half_used import HalfUsed
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
@@ -26,13 +27,13 @@ from udamon.core.attrs import Attrs
 from udamon.core.scheme import Action, SchemeStatus
 from udamon.errors import CannotError, UdamonError, UsageError
 from udamon.linux import features
-from udamon.linux.cgroup import find_cgroup
+from udamon.linux.cgroup.groups import find_cgroup
 from udamon.model import grain
 from udamon.modules.action_backends import ActionBackend, hands_for
 from udamon.modules.start import start_work
 from udamon.modules.work import AnyWork, patterns_for, schemes_for_kernel
 from udamon.ops.coverage import line as line_of
-from udamon.schemes.config_pattern import WantedScheme
+from udamon.schemes.config.pattern import WantedScheme
 from udamon.schemes.filters import action_requests
 from udamon.text import lines
 
@@ -57,8 +58,8 @@ def run(args: argparse.Namespace, job: Job) -> int:
     """Built and act until the target, the duration or the user ends it; passes a COMMAND's status on."""
     check(args)
     monitor.validate(args)
-    acting_flags.exclusions(args)
-    acting_flags.limits(args)
+    flags.exclusions(args)
+    flags.limits(args)
     wanted = job.read()  # nothing is started for schemes that are wrong
     duration = parse_duration(args.duration)
     hang_up = threading.Event()
@@ -152,7 +153,7 @@ class _Session:
         self._work.keep_up()
         if self._reread.due():
             self._read_again()
-        self._line.show(lambda: acting_report.line(self._account()))
+        self._line.show(lambda: report.line(self._account()))
 
     def _read_again(self) -> None:
         """Take what the file says now; a mistake in it changes nothing."""
@@ -194,9 +195,9 @@ class _Session:
             }
             more |= self._job.more(account.statuses)
             more["coverage"] = self._progress.coverage_document()
-            console.document(acting_report.document(account, ended_by, more))
+            console.document(report.document(account, ended_by, more))
         elif not self._args.quiet:
-            text = [acting_report.summary(account, ended_by), line_of(self._progress.coverage_document())]
+            text = [report.summary(account, ended_by), line_of(self._progress.coverage_document())]
             console.err(lines(filter(None, text)))
 
 
@@ -209,7 +210,7 @@ def _work(args: argparse.Namespace, job: Job, built: Built, wanted: Sequence[Wan
         wanted,
         lambda: _backend(args, job, built),
         dry=job.dry,
-        limits=acting_flags.limits(args),
+        limits=flags.limits(args),
         cgroups={} if args.cgroup is None else {f"cgroup {args.cgroup}": find_cgroup(args.cgroup)},
     )
 
@@ -219,4 +220,4 @@ def _backend(args: argparse.Namespace, job: Job, built: Built) -> ActionBackend:
         from udamon.modules.cgroup_reclaim import CgroupBackend
 
         return CgroupBackend(args.cgroup)
-    return hands_for(built.ops, acting_flags.exclusions(args), dry=job.dry, sim_memory=built.sim_memory)
+    return hands_for(built.ops, flags.exclusions(args), dry=job.dry, sim_memory=built.sim_memory)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from udamon.core.scheme import CORE_FILTERS, Bounds, Filter, FilterType
 from udamon.model import Range
-from udamon.schemes.config_fields import choice, flag, number, parsed
-from udamon.schemes.config_pattern import parse_bytes
-from udamon.schemes.config_tree import ConfigValue, names
+from udamon.schemes.config.fields import choice, flag, number, parsed
+from udamon.schemes.config.pattern import parse_bytes
+from udamon.schemes.config.tree import ConfigValue, names
 
 _OF_TYPE = {
     FilterType.ADDR: ("addr_start", "addr_end"),

@@ -9,8 +9,8 @@ from dataclasses import fields, replace
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Scheme, SchemeStats, SchemeStatus, WatermarkMetric
 from udamon.core.tried import Answer, TriedRegion, TriedRegions
-from udamon.engine import kernel_scheme_plan as plan
 from udamon.engine.acting import PatternsFor
+from udamon.engine.kernel import scheme_plan as plan
 from udamon.errors import CannotError, NotSupported
 from udamon.linux.damon_tree import GOAL, Setting, untouched
 from udamon.ops.damon_claim import DamonClaim

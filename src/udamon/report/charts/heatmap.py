@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from udamon.report.catalog import Catalog
-from udamon.report.charts import (
+from udamon.report.charts.shapes import (
     LINE,
     SOFT,
     Drawing,
@@ -18,7 +18,7 @@ from udamon.report.charts import (
     palette,
     time_axis,
 )
-from udamon.report.page_cells import NOTHING, Picture
+from udamon.report.page.cells import NOTHING, Picture
 from udamon.report.terminal import clock
 from udamon.units import format_size
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Scheme
 from udamon.core.target import Target
-from udamon.engine import kernel_plan
-from udamon.engine.kernel_plan import Entry
-from udamon.engine.kernel_schemes import KernelSchemes
-from udamon.engine.kernel_source import KernelSource, Traced, Tried
+from udamon.engine.kernel import plan
+from udamon.engine.kernel.plan import Entry
+from udamon.engine.kernel.schemes import KernelSchemes
+from udamon.engine.kernel.source import KernelSource, Traced, Tried
 from udamon.errors import CannotError, NotSupported
 from udamon.linux.damon_tree import CONTEXT, GOAL, TRIED, Setting
 from udamon.linux.procfs import ProcessId, cpu_ns
@@ -81,7 +81,7 @@ class KernelContext:
         Raises TargetBusy naming who has it, NotSupported, NotPermitted or CannotError.
         """
         self._claim.take()
-        self._claim.set_up(kernel_plan.context_only())
+        self._claim.set_up(plan.context_only())
         tree, offers = self._claim.tree, f"{CONTEXT}/avail_operations"
         offered = tree.read(offers).split() if tree.has(offers) else [self._ops]
         if self._ops not in offered:
@@ -89,12 +89,12 @@ class KernelContext:
                 f"this kernel's DAMON watches {', '.join(offered) or 'nothing'} and not {self._ops}; boot a "
                 f"kernel built with CONFIG_DAMON_{'PADDR' if self._ops == 'paddr' else 'VADDR'}=y."
             )
-        self._claim.set_up(kernel_plan.operations(self._ops))
+        self._claim.set_up(plan.operations(self._ops))
         has_goal = self._claim.tree.has(GOAL)
         if not has_goal:
             attrs = replace(attrs, goal=type(attrs.goal)())
         self._tunes = bool(attrs.goal.aggrs)
-        self._claim.set_up(kernel_plan.attributes(attrs, goal=has_goal))
+        self._claim.set_up(plan.attributes(attrs, goal=has_goal))
         self._source = self._open_source(attrs)
         self.schemes.set_up(self._source.settings())
         return attrs
@@ -119,7 +119,7 @@ class KernelContext:
     def start(self, targets: Sequence[Target]) -> None:
         """Start the kdamond for these targets. Raises CannotError where the kernel refuses."""
         self._adopt([])
-        self._claim.set_up(kernel_plan.targets([self._entry(target) for target in targets]))
+        self._claim.set_up(plan.targets([self._entry(target) for target in targets]))
         self.valid_from_ns = time.monotonic_ns()
         self._kdamond = self._claim.start()
         self._adopt(targets)
@@ -155,13 +155,13 @@ class KernelContext:
             for target in self.positions
         ]
         entries += [self._entry(target) for target in new]
-        self._command_commit(kernel_plan.targets(entries))
+        self._command_commit(plan.targets(entries))
         if gone:
             kept = [target for target in self.positions if target not in gone]
             self._adopt([*kept, *new])
             self.valid_from_ns = time.monotonic_ns()
             # The kernel has forgotten them; now the tree does, too, so that both count alike.
-            self._claim.set_up(kernel_plan.targets([self._entry(target) for target in self.positions]))
+            self._claim.set_up(plan.targets([self._entry(target) for target in self.positions]))
         else:
             self._adopt([*self.positions, *new])
 
@@ -174,7 +174,7 @@ class KernelContext:
     def change(self, attrs: Attrs) -> None:
         """Commit new attributes to the running kdamond. Raises OSError or CannotError."""
         has_goal = self._claim.tree.has(GOAL)
-        self._command_commit(kernel_plan.attributes(attrs, goal=has_goal))
+        self._command_commit(plan.attributes(attrs, goal=has_goal))
         self.valid_from_ns = time.monotonic_ns()
 
     def _command_commit(self, settings: Iterable[Setting]) -> None:

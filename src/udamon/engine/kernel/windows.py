@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from udamon.core.attrs import Attrs
 from udamon.core.damon import touched_share
 from udamon.core.target import Target
-from udamon.engine.kernel_rows import Aggregated, KernelTuned
+from udamon.engine.kernel.rows import Aggregated, KernelTuned
 from udamon.engine.resident import overlaps
 from udamon.model import Range, Snapshot
 

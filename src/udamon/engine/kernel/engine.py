@@ -17,10 +17,10 @@ from udamon.engine.acting import PatternsFor, Totals
 from udamon.engine.base import Worker
 from udamon.engine.bus import Bus
 from udamon.engine.interval_stretch import IntervalStretch
-from udamon.engine.kernel_context import KernelContext
-from udamon.engine.kernel_rows import Aggregated, KernelTuned
-from udamon.engine.kernel_schemes import KernelSchemes
-from udamon.engine.kernel_windows import Windows
+from udamon.engine.kernel.context import KernelContext
+from udamon.engine.kernel.rows import Aggregated, KernelTuned
+from udamon.engine.kernel.schemes import KernelSchemes
+from udamon.engine.kernel.windows import Windows
 from udamon.engine.resident import Residents
 from udamon.errors import CannotError, NotSupported, TargetGone
 from udamon.linux.roots import Roots

@@ -91,7 +91,7 @@ class Drawing:
 
 
 def palette() -> list[RGB]:
-    """The colours of codes 0 to 255 of udamon.report.page_cells."""
+    """The colours of codes 0 to 255 of udamon.report.page.cells."""
     return [*(_between(code / 254 * (len(_SCALE) - 1)) for code in range(255)), NO_MEMORY]
 
 

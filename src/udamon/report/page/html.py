@@ -41,7 +41,7 @@ def embedded(document: Mapping[str, Any]) -> str:
 
 
 def _asset(name: str) -> str:
-    return files("udamon.report").joinpath("page_assets", name).read_text(encoding="utf-8")
+    return files("udamon.report.page").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

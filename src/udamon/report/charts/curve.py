@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from udamon.report.charts import (
+from udamon.report.charts.shapes import (
     ACCENT,
     BAND,
     SECOND,
@@ -19,7 +19,7 @@ from udamon.report.charts import (
     size_axis,
     time_axis,
 )
-from udamon.report.page_curves import Bin
+from udamon.report.page.curves import Bin
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1000, 300, 110, 14, 58, 30
 

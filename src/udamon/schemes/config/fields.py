@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from udamon.core.scheme import U32_MAX, U64_MAX
 from udamon.errors import UsageError
-from udamon.schemes.config_pattern import parse_percent
-from udamon.schemes.config_tree import ConfigValue
+from udamon.schemes.config.pattern import parse_percent
+from udamon.schemes.config.tree import ConfigValue
 from udamon.units import parse_time_ns, parse_time_us
 
 _T = TypeVar("_T")

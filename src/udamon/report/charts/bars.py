@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from udamon.report.charts import ACCENT, IDLE, SOFT, Box, Drawing, Label, Shape, fitting
-from udamon.report.page_curves import AGE_LABELS, RATE_LABELS, Histograms
+from udamon.report.charts.shapes import ACCENT, IDLE, SOFT, Box, Drawing, Label, Shape, fitting
+from udamon.report.page.curves import AGE_LABELS, RATE_LABELS, Histograms
 from udamon.units import format_size
 
 WIDTH, HALF, TOP, STEP = 1000, 500, 66, 20

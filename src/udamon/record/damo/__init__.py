@@ -1,0 +1,1 @@
+"""Recordings in damo's formats: read and written."""

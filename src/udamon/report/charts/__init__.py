@@ -1,0 +1,1 @@
+"""Charts of a recording as shapes, which SVG and PNG both can show."""
