@@ -26,8 +26,7 @@ from udamon.engine.kdamond import Kdamond
 from udamon.engine.sample_budget import SampleBudget
 from udamon.engine.watch import SampledWatch
 from udamon.linux.roots import Roots
-from udamon.model import PAGE_SIZE, Range
-from udamon.ops.base import Emit
+from udamon.model import PAGE_SIZE, Emit, Range
 from udamon.ops.idle import IdleSampler
 from udamon.record.writer import Writer
 from udamon.units import parse_share

@@ -23,8 +23,7 @@ from udamon.core.target import Target
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.watch import SampledWatch
-from udamon.model import Event, Range, Snapshot
-from udamon.ops.base import Emit
+from udamon.model import Emit, Event, Range, Snapshot
 from udamon.ops.idle import IdleSampler
 from udamon.record.writer import Writer
 

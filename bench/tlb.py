@@ -25,11 +25,11 @@ from contextlib import contextmanager
 from statistics import median
 
 from tests.integration.programs import become_nobody
+from udamon.availability.primitives import probe
 from udamon.core.policy import Slots
 from udamon.core.target import Target
 from udamon.linux.procfs import read_stat
 from udamon.native._native import address_of, populate, touch
-from udamon.ops.available import probe
 from udamon.ops.idle import IdleSampler
 from udamon.ops.refs import Refs
 from udamon.ops.tlb import Way, hot_set, touched, way

@@ -23,7 +23,7 @@ try:
 except ImportError as error:
     raise FaultsError("mutations are made by cosmic-ray; install it: pip install cosmic-ray.") from error
 
-ROOMS = ("core", "schemes", "ops", "record")
+ROOMS = ("core", "schemes", "ops", "acting", "targets", "claim", "scheme_metrics", "record")
 SAME = ("_Is", "_IsNot")
 """Comparisons made `is` and `is not` are left out: of small numbers they mostly are what they were."""
 

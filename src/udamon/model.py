@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -135,7 +135,7 @@ class Event:
     |               | kdamond_cpu_ns beside them where the kernel watches (checks are estimated there); |
     |               | else target_cost_ns (an estimate), longest_pause_ns (how long a look stopped one) |
     | coverage      | processes_seen, processes_missed, bytes_missed (None where not known), exact, why: |
-    |               | running totals of the processes that were wanted (ops.coverage)                   |
+    |               | running totals of the processes that were wanted (targets.coverage)                   |
     | schemes       | schemes: [{scheme (its index), action, active, why (what keeps it from acting),   |
     |               | effective_bytes, and the running totals of core.scheme.SchemeStats}]              |
     | subscriber    | what, why: a subscriber raised and was dropped                                    |
@@ -145,6 +145,10 @@ class Event:
     time_ns: int
     name: str
     data: MappingType[str, object] = field(default_factory=dict)
+
+
+Emit = Callable[[str, MappingType[str, object]], None]
+"""Publishes an Event by name and data; the engine adds the time."""
 
 
 class Subscriber(Protocol):

@@ -21,8 +21,8 @@ from udamon.linux.sysfs_damon import kernel_damon
 from udamon.linux.tracefs import tracefs_root
 from udamon.model import Range, Snapshot
 from udamon.ops.opening import open_ops
-from udamon.ops.processes import process_source
 from udamon.record.reader import Recording
+from udamon.targets.processes import process_source
 
 DAMON = Path("/sys/kernel/mm/damon")
 KDAMONDS = DAMON / "admin/kdamonds"

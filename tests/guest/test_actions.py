@@ -13,6 +13,11 @@ import pytest
 from tests.guest.pages import entries
 from tests.integration.privileged import as_user_with
 from tests.integration.worker import MIB, Worker, working
+from udamon.acting.paddr import PaddrActor
+from udamon.acting.page_filters import PageFilters
+from udamon.acting.refaults import Refaults
+from udamon.acting.vaddr import VaddrActor
+from udamon.availability.primitives import probe
 from udamon.core.scheme import Action, ActionRequest, Destination, Filter, FilterType, Goal, GoalMetric
 from udamon.core.target import Target
 from udamon.errors import CannotError
@@ -21,13 +26,8 @@ from udamon.linux.features import idle_bitmap
 from udamon.linux.move_pages import nodes_of
 from udamon.linux.procfs import read_stat
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops.acting.paddr import PaddrActor
-from udamon.ops.acting.vaddr import VaddrActor
-from udamon.ops.available import probe
-from udamon.ops.metrics import MachineMetrics
-from udamon.ops.page_filters import PageFilters
-from udamon.ops.refaults import Refaults
-from udamon.ops.residency import joined
+from udamon.ranges import joined
+from udamon.scheme_metrics.machine import MachineMetrics
 
 pytestmark = [
     pytest.mark.guest_612,

@@ -28,11 +28,11 @@ from tests.guest.damon import (
     wait_until,
 )  # fmt: skip
 from tests.guest.memory import MIB, Memory, memory
+from udamon.availability.primitives import choose, probe
 from udamon.cli.main import main
 from udamon.core.attrs import Attrs
 from udamon.errors import CannotError, TargetBusy
 from udamon.linux.sysfs_damon import kernel_damon
-from udamon.ops.available import choose, probe
 from udamon.record.reader import Recording
 
 pytestmark = [
@@ -260,7 +260,7 @@ def test_killed_at_random_moments(program: Memory, moments: int) -> None:
         print(f"killed after {seconds:.2f} of {whole:.2f} s: {kernel_damon().users}")
         note = RUN / "kernel-damon.json"
         if kernel_damon().busy and '"node": null' in note.read_text():
-            put(KDAMONDS / "nr_kdamonds", "0")  # the one moment that cannot be proved: see ops.damon_claim
+            put(KDAMONDS / "nr_kdamonds", "0")  # the one moment that cannot be proved: see claim.damon
         made = engine([program.pid], QUICK)
         made.open()
         made.close()

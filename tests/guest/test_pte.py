@@ -13,12 +13,12 @@ import pytest
 
 from tests.guest.pages import MIB, PAGE, Pages, pages
 from tests.integration.privileged import as_user_with
+from udamon.availability.primitives import probe, proved_pte
 from udamon.core.target import Target
 from udamon.errors import CannotError, NotPermitted, NotSupported, TargetGone
 from udamon.linux import features
 from udamon.linux.procfs import read_stat
 from udamon.model import Range
-from udamon.ops.available import probe, proved_pte
 from udamon.ops.base import Touched
 from udamon.ops.kernel_tables import SWITCH, give_up_privileges, open_tables
 from udamon.ops.pte import Pte

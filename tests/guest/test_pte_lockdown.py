@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from udamon.availability.primitives import probe
 from udamon.errors import NotPermitted
 from udamon.linux.lockdown import lockdown
-from udamon.ops.available import probe
 from udamon.ops.kernel_tables import BACKENDS, SWITCH, open_tables
 
 SECURITY = Path("/sys/kernel/security")

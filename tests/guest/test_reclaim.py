@@ -17,9 +17,9 @@ import pytest
 from tests.guest.memory import MIB, Memory, memory
 from udamon.cli.main import main
 from udamon.linux.procfs import ProcessId, read_stat
+from udamon.linux.residency import resident, swapped
 from udamon.linux.sysfs_damon import kernel_damon
 from udamon.model import Range
-from udamon.ops.residency import resident, swapped
 
 # One processor: a context switch lies between the monitor and every access, and flushes the emulated TLB.
 pytestmark = [

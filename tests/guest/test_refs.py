@@ -15,8 +15,8 @@ from tests.guest.pages import MIB, PAGE, Pages, pages
 from udamon.model import Range
 from udamon.ops.base import Touched
 from udamon.ops.opening import open_census, open_ops
-from udamon.ops.processes import NamedProcesses
 from udamon.ops.refs import Refs
+from udamon.targets.processes import NamedProcesses
 
 pytestmark = [
     pytest.mark.guest_boot(smp=2, mem=1024, append="numa=fake=2"),

@@ -10,11 +10,12 @@ from random import Random
 import pytest
 
 from tests.guest.pages import MIB, PAGE, Pages, entries, pages
+from udamon.linux import residency
 from udamon.linux.pagemap_scan import NoScan
 from udamon.linux.procfs import ProcessId, read_stat
+from udamon.linux.residency import resident, swapped
 from udamon.model import Range
-from udamon.ops import residency
-from udamon.ops.residency import resident, swapped
+from udamon.ranges import joined, overlap
 
 pytestmark = [
     pytest.mark.guest_version,
@@ -78,7 +79,7 @@ def test_every_way_agrees_with_the_page_map(
             Range(area.start + 10 * PAGE, area.start + 500 * PAGE),
             Range(area.start + 900 * PAGE, area.end),
         ]
-        assert resident(process(program), some) == list(residency.overlap(truth, some))
+        assert resident(process(program), some) == list(overlap(truth, some))
         with monkeypatch.context() as patch:
             patch.setattr(residency, "scan_runs", _refuse)
             assert resident(process(program), [area]) == truth
@@ -124,7 +125,7 @@ def test_a_terabyte_without_scan_is_taken_whole(program: Pages, no_scan: None) -
     found = resident(process(program), sorted([area, small]))
     assert time.perf_counter() - begin < 5
     near = Range(small.start + 3 * PAGE, small.start + 9 * PAGE)
-    assert found == residency.joined(sorted([area, near]))
+    assert found == joined(sorted([area, near]))
     assert swapped(process(program), [area]) is None
 
 

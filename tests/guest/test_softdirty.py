@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.guest.pages import MIB, PAGE, Pages, entries, pages
+from udamon.availability.primitives import choose, probe
 from udamon.core.target import Target
 from udamon.linux.pagemap_scan import NoScan
 from udamon.linux.procfs import read_stat
 from udamon.model import Range
 from udamon.ops import softdirty
-from udamon.ops.available import choose, probe
 from udamon.ops.base import Touched
 from udamon.ops.softdirty import SoftDirty
 

@@ -85,7 +85,10 @@ def everything_is_imported() -> None:
         "udamon.core",
         "udamon.engine",
         "udamon.schemes",
+        "udamon.acting",
         "udamon.ops",
+        "udamon.scheme_metrics",
+        "udamon.targets",
     ):
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
             importlib.import_module(module.name)

@@ -22,7 +22,7 @@ from udamon.errors import OutputError, TargetBusy
 from udamon.files.output import OutputFile, whole_file
 from udamon.files.rotation import RotatedFile
 from udamon.linux.roots import Roots
-from udamon.ops.lock import FILE, take_lock
+from udamon.lock import FILE, take_lock
 
 PRECIOUS, HEAD = b"precious", b"head"
 

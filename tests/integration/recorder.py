@@ -25,8 +25,9 @@ from udamon.cli import monitor, record, workload
 from udamon.engine import kdamond, resident, tuner, watch
 from udamon.errors import RecordingError
 from udamon.evaluation.statistics import percentile
+from udamon.linux import residency
 from udamon.model import Snapshot
-from udamon.ops import refs, residency, vaddr
+from udamon.ops import refs, vaddr
 from udamon.record.reader import Recording
 from udamon.workload import shapes
 from udamon.workload.config import load

@@ -13,16 +13,16 @@ import pytest
 
 from tests.guest.pages import entries
 from tests.integration.worker import MIB, Worker, working
+from udamon.acting.exclusions import Exclusions
+from udamon.acting.paddr import PaddrActor
+from udamon.acting.refaults import Refaults
+from udamon.acting.vaddr import NO_SWAP, VaddrActor
 from udamon.core.scheme import Action, ActionRequest, Bounds, Filter, FilterType
 from udamon.core.target import Target
 from udamon.linux import features
 from udamon.linux.features import idle_bitmap
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops.acting.exclusions import Exclusions
-from udamon.ops.acting.paddr import PaddrActor
-from udamon.ops.acting.vaddr import NO_SWAP, VaddrActor
-from udamon.ops.refaults import Refaults
-from udamon.ops.residency import joined
+from udamon.ranges import joined
 
 pytestmark = pytest.mark.needs("root", "process_madvise")
 

@@ -15,6 +15,8 @@ import pytest
 from tests.capabilities import _address_of
 from tests.integration.privileged import as_user_with, become
 from tests.integration.programs import MIB, forked, in_child
+from udamon.acting.vaddr import VaddrActor
+from udamon.availability.findings import examine
 from udamon.core.scheme import Action, ActionRequest, Filter, FilterType
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
@@ -22,8 +24,6 @@ from udamon.linux.move_pages import move
 from udamon.linux.procfs import read_stat
 from udamon.linux.roots import Roots
 from udamon.model import Range
-from udamon.ops.acting.vaddr import VaddrActor
-from udamon.ops.examine import examine
 from udamon.ops.refs import Refs
 from udamon.ops.softdirty import SoftDirty
 

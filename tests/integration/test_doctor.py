@@ -12,10 +12,10 @@ import pytest
 
 from tests.integration.programs import as_nobody
 from tests.unit.test_linux_fake import FakeProc
+from udamon.availability.findings import examine
 from udamon.cli import doctor
 from udamon.linux.roots import Roots
-from udamon.ops.examine import examine
-from udamon.ops.lock import take_lock
+from udamon.lock import take_lock
 
 
 def _json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def test_the_command_of_a_goal_gets_the_limit_back(tmp_path: Path) -> None:
 import sys, time
 from pathlib import Path
 from udamon.linux import open_files
-from udamon.ops.command_number import CommandNumber
+from udamon.scheme_metrics.command_number import CommandNumber
 open_files.raise_limit()
 command = CommandNumber('ulimit -S -n; echo "$0 it'"'"'s $(ulimit -H -n)" > {tmp_path}/told; exec sleep 60')
 while command.value() is None or not Path("{tmp_path}/told").exists():

@@ -12,6 +12,9 @@ import pytest
 
 from tests.integration.recorder import UDAMON
 from tests.unit.test_linux_fake import FakeProc
+from udamon.acting.paddr import PaddrActor
+from udamon.acting.vaddr import VaddrActor
+from udamon.availability.findings import examine
 from udamon.core.scheme import Action, ActionRequest
 from udamon.errors import NotSupported
 from udamon.linux.pid_namespace import foreign, require_own
@@ -19,10 +22,7 @@ from udamon.linux.process_madvise import open_process
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.live.largest import largest
-from udamon.ops.acting.paddr import PaddrActor
-from udamon.ops.acting.vaddr import VaddrActor
-from udamon.ops.examine import examine
-from udamon.ops.processes import CgroupProcesses, NamedProcesses, ProcessFamilies, named_process
+from udamon.targets.processes import CgroupProcesses, NamedProcesses, ProcessFamilies, named_process
 
 WAYS_OUT = r"another pid namespace.*unshare --mount-proc.*host's pid namespace"
 

@@ -20,8 +20,8 @@ import pytest
 from tests.integration.programs import started
 from tests.integration.recorder import Done, finish, running_udamon, udamon, until
 from udamon.linux.procfs import ProcessId, read_stat
+from udamon.linux.residency import resident
 from udamon.model import Range
-from udamon.ops.residency import resident
 
 MIB = 1 << 20
 SIZE = 8 * MIB

@@ -23,8 +23,8 @@ from udamon.model import Range
 from udamon.native._native import address_of
 from udamon.ops.base import Touched
 from udamon.ops.opening import open_census, open_ops
-from udamon.ops.processes import NamedProcesses
 from udamon.ops.refs import Refs
+from udamon.targets.processes import NamedProcesses
 
 pytestmark = pytest.mark.needs("clear_refs")
 

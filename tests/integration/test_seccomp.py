@@ -18,7 +18,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(rules), ctypes.addressof(code)))
 assert libc.prctl(38, 1, 0, 0, 0) == 0
 assert libc.prctl(22, 2, program, 0, 0) == 0
-from udamon.ops.actions import probe_action
+from udamon.availability.actions import probe_action
 from udamon.linux import features
 print(features.process_madvise(), features.move_pages(), probe_action("cold").why, sep="|")
 """

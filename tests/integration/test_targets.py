@@ -18,8 +18,8 @@ from udamon.linux.cgroup.groups import cgroup_mounts
 from udamon.linux.roots import Roots
 from udamon.ops.opening import open_ops
 from udamon.ops.paddr import Paddr
-from udamon.ops.processes import ProcessSource, process_source
 from udamon.ops.vaddr import Vaddr
+from udamon.targets.processes import ProcessSource, process_source
 
 
 class Monitor:

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from udamon.acting.advising import STRETCH, advise_all
+from udamon.acting.page_filters import PageFilters
+from udamon.acting.pages import judge
 from udamon.core.scheme import Action, ActionRequest
 from udamon.linux.process_madvise import MAX_VECTORS, PAGEOUT
 from udamon.model import Range
-from udamon.ops.acting.advising import STRETCH, advise_all
-from udamon.ops.acting.pages import judge, minus, total
-from udamon.ops.page_filters import PageFilters
+from udamon.ranges import minus, total
 
 PAGE = 4096
 

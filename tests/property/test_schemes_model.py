@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.fakes import FakeCensus, FakeSampler, FakeSpace
+from udamon.acting.base import Applied
 from udamon.core.adaptive import AdaptivePolicy
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
@@ -44,8 +45,8 @@ from udamon.engine.acting import ResetAges
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.watch import CensusWatch, SampledWatch, Watch
-from udamon.model import Event, Range, Snapshot
-from udamon.ops.base import Applied, Emit, Touched
+from udamon.model import Emit, Event, Range, Snapshot
+from udamon.ops.base import Touched
 from udamon.schemes import MatchingBytes, Schemes
 
 PAGE = 4096

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from udamon.acting.base import Applied
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
 from udamon.core.regions import Region
@@ -22,7 +23,6 @@ from udamon.core.scheme import (
 from udamon.core.target import Target
 from udamon.engine.acting import ResetAges
 from udamon.model import Range
-from udamon.ops.base import Applied
 from udamon.schemes import MatchingBytes, Schemes
 from udamon.schemes.sizes import Sizes
 

@@ -9,8 +9,8 @@ from udamon.core.clock import ManualClock
 from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
 from udamon.errors import CannotError, PauseTooLong, TargetGone
-from udamon.model import Event, Range, Snapshot
-from udamon.ops.base import Emit, Shared, Touched
+from udamon.model import Emit, Event, Range, Snapshot
+from udamon.ops.base import Shared, Touched
 
 
 def answers_of(slots: Slots, ticks: int, hits: Sequence[int]) -> Answers:

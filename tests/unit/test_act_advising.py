@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import pytest
 
+from udamon.acting.advising import HUGE, STRETCH, advise_all
 from udamon.linux.process_madvise import COLLAPSE, PAGEOUT
 from udamon.model import Range
-from udamon.ops.acting.advising import HUGE, STRETCH, advise_all
 
 MIB = 1 << 20
 

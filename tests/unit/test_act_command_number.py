@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from udamon.errors import CannotError
-from udamon.ops.command_number import RESTART_NS, CommandNumber
+from udamon.scheme_metrics.command_number import RESTART_NS, CommandNumber
 
 
 def eventually(look: Callable[[], bool]) -> None:

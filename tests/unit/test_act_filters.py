@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from udamon.acting.page_filters import PageFilters
+from udamon.acting.pages import judge
 from udamon.core.scheme import Action, ActionRequest, Bounds, Filter, FilterType
 from udamon.linux.frame_files import ACTIVE, COMPOUND_HEAD, COMPOUND_TAIL, FrameWords, IdleBits, folio_sizes
 from udamon.linux.roots import Roots
 from udamon.model import Range
-from udamon.ops.acting.pages import judge
-from udamon.ops.page_filters import PageFilters
 
 PAGE = 4096
 PRESENT, FILE, OWN = 1 << 63, 1 << 61, 1 << 56

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from udamon.acting.base import Applied
 from udamon.core.scheme import Action, ActionRequest
 from udamon.core.target import Target
-from udamon.ops.base import Applied
 from udamon.schemes.governed import GovernedActor
 from udamon.schemes.governor import Governor, PressureLimits, PressureSample
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from udamon.acting.page_filters import PageFilters
+from udamon.acting.pages import NOT_MEANT, REJECTED, SHARED, TAKE, Judged, judge
 from udamon.core.scheme import Action, ActionRequest, Filter, FilterType
 from udamon.model import Range
-from udamon.ops.acting.pages import NOT_MEANT, REJECTED, SHARED, TAKE, Judged, judge, minus
-from udamon.ops.page_filters import PageFilters
+from udamon.ranges import minus
 
 PAGE = 4096
 PRESENT, SWAPPED, FILE, OWN = 1 << 63, 1 << 62, 1 << 61, 1 << 56

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_linux_fake import FakeProc
+from udamon.acting import refaults as module
+from udamon.acting.refaults import WINDOW_NS, Refaults
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.model import Range
-from udamon.ops import refaults as module
-from udamon.ops.refaults import WINDOW_NS, Refaults
 
 PAGE, PRESENT = 4096, 1 << 63
 S = 1_000_000_000

@@ -6,8 +6,8 @@ from array import array
 
 import pytest
 
+from udamon.acting.reverse_map import LONGEST, Chunk, MappedFrames, mapped_bytes
 from udamon.linux.procfs import ProcessId
-from udamon.ops.acting.reverse_map import LONGEST, Chunk, MappedFrames, mapped_bytes
 
 PAGE = 4096
 WHO = ProcessId(7, 70)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from udamon.acting.sim import SimActor, SimMemory
 from udamon.core.clock import ManualClock
 from udamon.core.policy import ACCESSED, NO_PAGE, Slots
 from udamon.core.scheme import Action, ActionRequest, Filter
 from udamon.core.target import Target
 from udamon.model import Range
-from udamon.ops.acting.sim import SimActor, SimMemory
 from udamon.ops.sim import SimSampler, SimSpace
 from udamon.workload.config import parse
 from udamon.workload.layout import place

@@ -9,8 +9,8 @@ import pytest
 
 from udamon.core.scheme import Goal, GoalMetric
 from udamon.errors import CannotError
-from udamon.ops.metrics import MachineMetrics
-from udamon.ops.socket_number import SocketNumber
+from udamon.scheme_metrics.machine import MachineMetrics
+from udamon.scheme_metrics.socket_number import SocketNumber
 
 
 def send(path: Path, *texts: bytes) -> None:

@@ -9,12 +9,12 @@ import os
 import pytest
 
 from tests.capabilities import _address_of
+from udamon.acting import view as module
+from udamon.acting.view import FRESH_NS, MappingPiece, Views, _odd, _piece
 from udamon.core.target import Target
 from udamon.linux.procfs import read_stat
 from udamon.linux.smaps import read_smaps
 from udamon.model import PAGE_SIZE
-from udamon.ops.acting import view as module
-from udamon.ops.acting.view import FRESH_NS, MappingPiece, Views, _odd, _piece
 
 
 class Clock:

@@ -26,6 +26,8 @@ from tests.hostile import BITS, bad_characters, events, names
 from tests.imports import SOURCE
 from tests.unit.snapshots import MS, recorded, snap
 from udamon import console
+from udamon.availability.findings import Findings
+from udamon.availability.primitives import Usable
 from udamon.cli import doctor, report
 from udamon.cli.acting import report as acting_report
 from udamon.cli.main import COMMANDS, _parser, main
@@ -34,11 +36,9 @@ from udamon.control import perf
 from udamon.core.scheme import Action, Scheme, SchemeStats, SchemeStatus
 from udamon.linux.sysfs_damon import KernelDamon
 from udamon.live.state import LiveState
+from udamon.lock import HeldLocks
 from udamon.model import Event
 from udamon.modules.dry_run import PassWatch
-from udamon.ops.available import Usable
-from udamon.ops.examine import Findings
-from udamon.ops.lock import HeldLocks
 from udamon.record.reader import Recording
 
 HARMLESS = tuple(f"name{at}" for at in range(len(BITS)))

@@ -17,8 +17,8 @@ from udamon.linux.pressure import parse_some
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.roots import Roots
 from udamon.model import Range
-from udamon.ops.fault_counter import FaultCounter, stalls
-from udamon.ops.metrics import MachineMetrics
+from udamon.scheme_metrics.fault_counter import FaultCounter, stalls
+from udamon.scheme_metrics.machine import MachineMetrics
 
 PRESSURE = (
     "some avg10=0.22 avg60=0.17 avg300=1.11 total=58761459\nfull avg10=0.00 avg60=0.13 avg300=0.96 total=57\n"

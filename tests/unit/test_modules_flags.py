@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from udamon.acting.exclusions import LEAVE_ALL, Exclusions
 from udamon.cli import reclaim, stat
 from udamon.cli.acting import flags as acting_flags
 from udamon.cli.attributes import attrs_of
@@ -14,7 +15,6 @@ from udamon.core.attrs import Attrs, IntervalsGoal
 from udamon.errors import UsageError
 from udamon.modules.reclaim import ReclaimParameters
 from udamon.modules.stat import GOAL
-from udamon.ops.acting.exclusions import LEAVE_ALL, Exclusions
 from udamon.schemes.governor import PressureLimits
 
 

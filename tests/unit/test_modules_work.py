@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_modules_stat import snapshot
+from udamon.acting.base import Applied
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Action, ActionRequest, Filter
 from udamon.core.target import Target
@@ -18,13 +19,12 @@ from udamon.errors import NotPermitted, NotSupported
 from udamon.linux.cgroup import memory as cgroup_memory
 from udamon.linux.cgroup.reclaimed import Reclaimed, read_reclaimed
 from udamon.linux.procfs import read_stat
-from udamon.model import PAGE_SIZE, Snapshot
+from udamon.model import PAGE_SIZE, Emit, Snapshot
 from udamon.modules.action_backends import DryRunBackend, hands_for
 from udamon.modules.cgroup_reclaim import CgroupActor
 from udamon.modules.dry_run import DryActor
 from udamon.modules.held import HeldSchemes
 from udamon.modules.work import LOOK_NS, RefaultWatch
-from udamon.ops.base import Applied, Emit
 
 PAGES = 16
 SIZE = PAGES * PAGE_SIZE

@@ -8,12 +8,12 @@ from typing import NoReturn
 import pytest
 
 from tests.unit.test_linux_fake import FakeProc
+from udamon.availability import primitives as available
+from udamon.availability.actions import ACTIONS, probe_action
+from udamon.availability.primitives import PROBES, choose, probe, proved_pte
 from udamon.errors import ConfigError, NotSupported, UsageError
 from udamon.linux import features
 from udamon.linux.roots import Roots
-from udamon.ops import available
-from udamon.ops.actions import ACTIONS, probe_action
-from udamon.ops.available import PROBES, choose, probe, proved_pte
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from tests.unit.test_linux_fake import FakeProc
 from udamon.linux.proc_events import Fork
 from udamon.linux.procfs import ProcessId, Stat, read_stat
 from udamon.model import PAGE_SIZE
-from udamon.ops.coverage import NOISE, BirthCounts, Coverage, document, line, short
-from udamon.ops.forks import MOST, ForkFollower
-from udamon.ops.processes import Forks
+from udamon.targets.coverage import NOISE, BirthCounts, Coverage, document, line, short
+from udamon.targets.forks import MOST, ForkFollower
+from udamon.targets.processes import Forks
 
 ALL, POLLED = BirthCounts(), BirthCounts(exact=False)
 

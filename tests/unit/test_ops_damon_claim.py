@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_linux_fake import FakeProc
+from udamon.availability.primitives import probe
+from udamon.claim.damon import DamonClaim, free_or_left, recover
+from udamon.claim.note import ClaimNote
 from udamon.errors import CannotError, NotSupported, TargetBusy
 from udamon.linux.damon_tree import DamonTree, untouched
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
-from udamon.ops.available import probe
-from udamon.ops.claim_note import ClaimNote
-from udamon.ops.damon_claim import DamonClaim, free_or_left, recover
 
 PF_KTHREAD = 0x0020_0000
 KDAMOND, OWNER = 50, 40

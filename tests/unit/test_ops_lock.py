@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import become_nobody
+from udamon import lock as lock_module
 from udamon.errors import TargetBusy
 from udamon.linux.roots import Roots
-from udamon.ops import lock as lock_module
-from udamon.ops.lock import FILE, LISTED, held_locks, lock_holder, take_lock
+from udamon.lock import FILE, LISTED, held_locks, lock_holder, take_lock
 
 HOLD = """
 import sys; from pathlib import Path
-from udamon.linux.roots import Roots; from udamon.ops.lock import take_lock
+from udamon.linux.roots import Roots; from udamon.lock import take_lock
 lock = take_lock("5-9", "it", Roots(locks=tuple(map(Path, sys.argv[1:]))))
 print(lock.real, flush=True); sys.stdin.read()
 """

@@ -14,13 +14,13 @@ from udamon.errors import NotPermitted, RangesError, TargetBusy, TargetGone, Usa
 from udamon.linux import open_files
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
+from udamon.lock import held_locks
 from udamon.model import Range
 from udamon.ops.fvaddr import Fvaddr, whole_pages
-from udamon.ops.lock import held_locks
 from udamon.ops.opening import open_census, open_ops
 from udamon.ops.paddr import Paddr
-from udamon.ops.processes import CgroupProcesses, NamedProcesses, ProcessFamilies, process_source
 from udamon.ops.vaddr import Vaddr
+from udamon.targets.processes import CgroupProcesses, NamedProcesses, ProcessFamilies, process_source
 
 THREE = [
     Range(0x55D000000000, 0x55D000031000),

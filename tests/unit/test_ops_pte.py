@@ -23,8 +23,8 @@ from udamon.ops import cold_clearing, hugetlb
 from udamon.ops.cold_clearing import PIECE
 from udamon.ops.kernel_tables import SWITCH, Opened, open_tables
 from udamon.ops.opening import open_census, open_ops
-from udamon.ops.processes import process_source
 from udamon.ops.pte import Clear, Pte, clear_way
+from udamon.targets.processes import process_source
 
 OWN = VALID | USER | 2
 PRESENT, EXCLUSIVE = 1 << 63, 1 << 56

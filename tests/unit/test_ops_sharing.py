@@ -15,7 +15,7 @@ from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.smaps import MappingPages, Referenced, parse_mapped, parse_referenced, read_smaps
 from udamon.native._native import add_frames, address_of, new_frames
 from udamon.ops.sharing import SharingProbe, _of
-from udamon.ops.spaces import AddressSpaces
+from udamon.targets.spaces import AddressSpaces
 
 PAGE = mmap.PAGESIZE
 

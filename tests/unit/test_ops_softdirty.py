@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from tests.unit.test_linux_fake import FakeProc, smaps_entry
 from udamon.core.target import Target
 from udamon.errors import TargetGone, UsageError
+from udamon.linux.residency import resident, swapped
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.opening import open_census, open_ops
-from udamon.ops.residency import joined, overlap, resident, swapped
 from udamon.ops.softdirty import SoftDirty
 from udamon.ops.touched_ranges import TouchedRanges
+from udamon.ranges import joined, overlap
 
 HERE, OUT, DIRTY = 1 << 63, 1 << 62, 1 << 55
 HEADS = [f"{start:x}-{end:x} rw-p 00000000 00:00 0 " for start, end in ((0x1000, 0x9000), (0x9000, 0xD000))]

@@ -13,6 +13,7 @@ import pytest
 from tests.unit.acting import ALL, COLD, Numbers, Recorder
 from tests.unit.fakes import Collector, FakeCensus, FakeSampler, FakeSpace
 from tests.unit.simulated import BASE, Island, Memory, Simulation
+from udamon.acting.base import Applied
 from udamon.core.adaptive import AdaptivePolicy
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock, MonotonicClock
@@ -35,7 +36,7 @@ from udamon.engine.kdamond import Kdamond
 from udamon.engine.watch import CensusWatch, SampledWatch, Watch
 from udamon.errors import CannotError, UsageError
 from udamon.model import Range, Snapshot
-from udamon.ops.base import Applied, Touched
+from udamon.ops.base import Touched
 from udamon.schemes import Schemes
 
 MIB, PAGE = 1 << 20, 4096

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.acting import ALL, COLD, PAGE, Bench, Numbers, region
+from udamon.acting.base import Applied
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import (
     AccessPattern,
@@ -29,7 +30,6 @@ from udamon.core.scheme import (
 from udamon.core.tried import TriedRegions
 from udamon.errors import NotPermitted, NotSupported, UsageError
 from udamon.model import Range
-from udamon.ops.base import Applied
 from udamon.schemes.installed import Installed
 from udamon.schemes.pattern import PatternLimits, matches
 from udamon.schemes.quota import ChargedQuota

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.acting import ALL, COLD, PAGE, Bench, Numbers, region
+from udamon.acting.base import Applied
 from udamon.core.regions import Region
 from udamon.core.scheme import (
     U64_MAX,
@@ -22,7 +23,6 @@ from udamon.core.scheme import (
 from udamon.core.target import Target
 from udamon.core.tuning import feedback
 from udamon.model import Range
-from udamon.ops.base import Applied
 from udamon.schemes.goals import Goals
 from udamon.schemes.quota import ChargedQuota
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from udamon.availability.findings import Findings, examine
 from udamon.linux.roots import Roots
-from udamon.ops.examine import Findings, examine
 
 
 def doctor() -> Findings:

@@ -23,6 +23,7 @@ from udamon.assembly.spec import (
     max_pause_ns,
     overhead_of,
 )
+from udamon.availability.primitives import choose, sees
 from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import make_policy
 from udamon.engine.base import Engine
@@ -30,12 +31,12 @@ from udamon.errors import NotSupported, UsageError
 from udamon.linux import open_files
 from udamon.linux.sysfs_damon import kernel_damon
 from udamon.model import Range
-from udamon.ops.available import choose, sees
 from udamon.ops.opening import open_ops, open_sampler
-from udamon.ops.processes import process_source
 from udamon.ops.vaddr import ProcessOperations
+from udamon.targets.processes import process_source
 
 if TYPE_CHECKING:
+    from udamon.acting.sim import SimMemory
     from udamon.core.attrs import Attrs
     from udamon.core.scheme import Scheme
     from udamon.core.target import Target
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from udamon.engine.resident import Residents
     from udamon.engine.tuner import Tuner
     from udamon.linux.held import Held
-    from udamon.ops.acting.sim import SimMemory
     from udamon.ops.base import OperationsSet, Sampler
     from udamon.ops.tlb import Tlb
 
@@ -191,7 +191,7 @@ class _Builder:
         return Built(engine, ops.name, via, None, notes, marked_by_others=physical)
 
     def _simulated(self, attrs: Attrs, clock: Clock) -> Built:
-        from udamon.ops.acting.sim import SimMemory
+        from udamon.acting.sim import SimMemory
         from udamon.ops.sim import SimSpace
 
         self._refuse_max_pause("sim")
@@ -297,7 +297,7 @@ def _residents(ops: OperationsSet, clock: Clock, longest_ns: int | None = None) 
     from udamon.engine.resident import Residents
     from udamon.linux.pagemap_scan import LONGEST_NS
     from udamon.linux.procfs import ProcessId
-    from udamon.ops.residency import resident
+    from udamon.linux.residency import resident
 
     if ops.name == "paddr":
         return None

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+from udamon.acting.exclusions import LEAVE_ALL, Exclusions
 from udamon.linux.roots import Roots
-from udamon.ops.acting.exclusions import LEAVE_ALL, Exclusions
 
 if TYPE_CHECKING:
+    from udamon.acting.paddr import PaddrActor
+    from udamon.acting.refaults import Refaults
+    from udamon.acting.sim import SimMemory
+    from udamon.acting.vaddr import VaddrActor
     from udamon.core.attrs import Attrs
     from udamon.core.clock import Clock
     from udamon.core.policy import RegionPolicy
@@ -18,11 +22,7 @@ if TYPE_CHECKING:
     from udamon.engine.resident import Residents
     from udamon.engine.tuner import Tuner
     from udamon.engine.watch import CensusWatch, SampledWatch, Watch
-    from udamon.ops.acting.paddr import PaddrActor
-    from udamon.ops.acting.sim import SimMemory
-    from udamon.ops.acting.vaddr import VaddrActor
     from udamon.ops.base import OperationsSet, Sampler
-    from udamon.ops.refaults import Refaults
     from udamon.ops.sim import SimSampler
     from udamon.workload.truth import Truth
 
@@ -111,9 +111,9 @@ def actor(
 ) -> PaddrActor | VaddrActor:
     """Who acts on what the operations set `ops` watches: on the memory of processes, or on frames."""
     if ops == "paddr":
-        from udamon.ops.acting.paddr import PaddrActor
+        from udamon.acting.paddr import PaddrActor
 
         return PaddrActor(roots, exclusions=exclusions, refaults=refaults)
-    from udamon.ops.acting.vaddr import VaddrActor
+    from udamon.acting.vaddr import VaddrActor
 
     return VaddrActor(roots, exclusions=exclusions, refaults=refaults)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udamon import console
+from udamon.availability.primitives import choose, probe
 from udamon.control.kdamonds import Kdamonds
 from udamon.control.mounting import ServedPaths
 from udamon.control.nodes import parse_version, shape_at
@@ -22,7 +23,6 @@ from udamon.core.policies import POLICIES
 from udamon.errors import CannotError, NotSupported, UsageError
 from udamon.linux.cgroup.groups import find_cgroup
 from udamon.linux.open_files import raise_limit
-from udamon.ops.available import choose, probe
 
 if TYPE_CHECKING:
     from udamon.control.assembly import Assembly

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from udamon.availability.primitives import choose
 from udamon.cli.acting import flags as acting_flags
 from udamon.cli.acting import session
 from udamon.cli.acting.session import Job
@@ -13,7 +14,6 @@ from udamon.cli.targets import check
 from udamon.core.scheme import Action, SchemeStatus
 from udamon.errors import UsageError
 from udamon.modules.lru_sort import LruSortParameters
-from udamon.ops.available import choose
 from udamon.schemes.config.pattern import WantedScheme
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from udamon.model import SUMMED, Event, Snapshot
-from udamon.ops.coverage import document, short
+from udamon.targets.coverage import document, short
 from udamon.units import format_size, format_time
 
 

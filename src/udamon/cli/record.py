@@ -22,11 +22,11 @@ from udamon.files import place
 from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identities, shown
 from udamon.files.rotation import RotatedFile
 from udamon.model import WRITES_ONLY, Event, Snapshot
-from udamon.ops.coverage import line
 from udamon.ops.tlb import Tlb, sentence
 from udamon.record.metadata import WARMUP
 from udamon.record.monitored import cost_of, metadata_of
 from udamon.record.writer import Writer
+from udamon.targets.coverage import line
 from udamon.units import format_size, format_time, parse_duration_ns, parse_size
 from udamon.workload.shapes import find
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from udamon.availability.primitives import choose
 from udamon.cli.acting import flags as acting_flags
 from udamon.cli.acting import session
 from udamon.cli.acting.session import Job
@@ -14,7 +15,6 @@ from udamon.core.scheme import Action
 from udamon.errors import UsageError
 from udamon.modules.reclaim import ReclaimParameters
 from udamon.modules.single import FLAGS, PATTERN, QUOTA, scheme_of
-from udamon.ops.available import choose
 from udamon.schemes.config.pattern import WantedScheme
 from udamon.schemes.config.reading import load_schemes
 

@@ -11,6 +11,7 @@ from udamon import console, text
 from udamon.assembly.child import Child
 from udamon.assembly.follow import follow
 from udamon.assembly.parts import CENSUSES
+from udamon.availability.primitives import choose
 from udamon.cli import monitor
 from udamon.cli.acting import flags as acting_flags
 from udamon.cli.progress import Progress
@@ -19,8 +20,7 @@ from udamon.cli.running import parse_duration, require_windows, run_watching, si
 from udamon.cli.targets import check
 from udamon.model import grain
 from udamon.modules.stat import REFRESH_S, Idleness, IdleWatch
-from udamon.ops.available import choose
-from udamon.ops.coverage import line as line_of
+from udamon.targets.coverage import line as line_of
 from udamon.text import lines
 from udamon.units import format_size, format_time
 

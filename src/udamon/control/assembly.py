@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
+from udamon.acting.base import Actor, Applied
 from udamon.assembly import parts
 from udamon.assembly.parts import CENSUSES
 from udamon.control.pausing import OptionalIntervalsGoal, Pausing
@@ -22,9 +23,9 @@ from udamon.engine.watch import Watch
 from udamon.errors import UsageError
 from udamon.linux.roots import Roots
 from udamon.model import Range
-from udamon.ops.base import Actor, Applied, Sampler
-from udamon.ops.metrics import MachineMetrics
+from udamon.ops.base import Sampler
 from udamon.ops.opening import open_sampler
+from udamon.scheme_metrics.machine import MachineMetrics
 from udamon.schemes.schemes import Schemes
 
 if TYPE_CHECKING:
@@ -132,8 +133,8 @@ class Assembly:
         elif self.via == "softdirty":
             import udamon.ops.softdirty
         if self.act:
-            import udamon.ops.acting.paddr
-            import udamon.ops.acting.vaddr  # noqa: F401
+            import udamon.acting.paddr
+            import udamon.acting.vaddr  # noqa: F401
 
     def _simulated(self) -> list[Range] | None:
         return None if self.truth is None else self.truth.layout.ranges()

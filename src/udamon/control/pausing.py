@@ -9,7 +9,7 @@ from udamon.core.target import Target
 from udamon.engine.acting import Acting, ResetAges
 from udamon.engine.context import Context
 from udamon.engine.tuner import IntervalGoalTuner, TunedAttrs
-from udamon.ops.base import Emit
+from udamon.model import Emit
 
 
 class Pausing:

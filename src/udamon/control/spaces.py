@@ -21,12 +21,11 @@ from udamon.linux.maps import line_range, read_lines
 from udamon.linux.process_madvise import open_process
 from udamon.linux.procfs import ProcessId, is_alive, read_cmdline, read_stat
 from udamon.linux.roots import Roots
-from udamon.model import PAGE_SIZE, Range
-from udamon.ops.base import Emit
+from udamon.lock import Lock, take_lock
+from udamon.model import PAGE_SIZE, Emit, Range
 from udamon.ops.fvaddr import whole_pages
-from udamon.ops.lock import Lock, take_lock
-from udamon.ops.processes import named_process, self_only
 from udamon.ops.three_regions import three_regions
+from udamon.targets.processes import named_process, self_only
 
 
 class TargetSpace(Protocol):

@@ -233,7 +233,7 @@ class ActionRequest:
 
 @dataclass(slots=True)
 class SchemeStats:
-    """Totals since the scheme was made (docs/damon.md#statistics). `sz_moved`: see ops.base.Applied; None:
+    """Totals since the scheme was made (docs/damon.md#statistics). `sz_moved`: see acting.base.Applied; None:
     nobody looked yet."""
 
     nr_tried: int = 0

@@ -10,7 +10,7 @@ from udamon.core.attrs import Attrs
 from udamon.core.scheme import AccessPattern, Scheme, SchemeStatus
 from udamon.core.target import Target
 from udamon.core.tried import Answer
-from udamon.ops.base import Emit
+from udamon.model import Emit
 
 
 class ResetAges(NamedTuple):

@@ -11,7 +11,7 @@ SYS = Path("/sys")
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """`locks` are the lock directories in order of preference, see ops.lock; `run` is for root's own notes."""
+    """`locks` are the lock directories in order of preference, see lock; `run` is for root's own notes."""
 
     proc: Path = PROC
     sys: Path = SYS

@@ -20,7 +20,7 @@ from udamon.live.session import Session, WatchRequest
 from udamon.live.state import LiveState
 from udamon.live.words import EscapedText, TellingApp
 from udamon.model import grain
-from udamon.ops.coverage import document, short
+from udamon.targets.coverage import document, short
 from udamon.text import ours
 from udamon.units import parse_share, parse_time_us
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from udamon.acting.base import Actor
+from udamon.acting.exclusions import LEAVE_ALL, Exclusions
+from udamon.acting.refaults import Refaults
+from udamon.acting.sim import SimActor, SimMemory
 from udamon.assembly import parts
 from udamon.errors import NotSupported
 from udamon.linux.roots import Roots
 from udamon.modules.dry_run import DryActor
-from udamon.ops.acting.exclusions import LEAVE_ALL, Exclusions
-from udamon.ops.acting.sim import SimActor, SimMemory
-from udamon.ops.base import Actor
-from udamon.ops.refaults import Refaults
 
 
 class WorkTotals(Protocol):

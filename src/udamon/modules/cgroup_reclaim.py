@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from udamon.acting.base import Applied
+from udamon.acting.pages import TAKE, TopByteTest, judge
+from udamon.acting.view import Views
 from udamon.core.scheme import Action, ActionRequest
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported
@@ -17,15 +20,12 @@ from udamon.linux.cgroup import memory as cgroup_memory
 from udamon.linux.cgroup.reclaimed import Reclaimed, read_reclaimed
 from udamon.linux.roots import Roots
 from udamon.model import Range
-from udamon.ops.acting.pages import TAKE, TopByteTest, judge
-from udamon.ops.acting.view import Views
-from udamon.ops.base import Applied
 
 FILE = "memory.reclaim"
 
 
 class CgroupActor:
-    """An Actor (ops.base) that does `pageout` to the cgroup in `directory` instead of to single regions."""
+    """An Actor (acting.base) that does `pageout` to the cgroup in `directory` instead of to single regions."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class CgroupActor:
         self._test = TopByteTest(spare_shared=True)
 
     def missing(self, request: ActionRequest) -> str | None:
-        """See ops.base."""
+        """See acting.base."""
         if request.action is not Action.PAGEOUT or request.page_filters:
             what = "filters of pages" if request.page_filters else request.action
             return f"{FILE} takes memory out by the kernel's own choice and knows no {what}; act by region."
         return None
 
     def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
-        """See ops.base. Raises NotPermitted."""
+        """See acting.base. Raises NotPermitted."""
         try:
             amount = self._there(target, start, end)
             if amount == 0:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
+from udamon.acting.base import Applied
 from udamon.core.regions import Region
 from udamon.core.scheme import Action, ActionRequest, SchemeStats
 from udamon.core.target import Target
 from udamon.errors import CannotError
 from udamon.linux.procfs import ProcessId
+from udamon.linux.residency import resident
 from udamon.model import Range
-from udamon.ops.base import Applied
-from udamon.ops.residency import resident
 
 
 class UniqueRanges:
@@ -41,7 +41,7 @@ class UniqueRanges:
 
 
 class DryActor:
-    """An Actor (ops.base) that leaves all memory as it is; ages begin anew as if it had acted.
+    """An Actor (acting.base) that leaves all memory as it is; ages begin anew as if it had acted.
 
     `resident_bytes`: of all that would have been tried, what was in memory when it first was, for only that could be
     moved; None where the target is no process. The same memory counts once, however often it would be tried.
@@ -55,7 +55,7 @@ class DryActor:
         """Nothing is needed to do nothing."""
 
     def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
-        """See ops.base. Applies nothing; all of it counts as passed."""
+        """See acting.base. Applies nothing; all of it counts as passed."""
         acts = request.action is not Action.STAT
         if acts and target.pid is not None and target.start_time is not None:
             new = self._seen.add(target.index, start, end)

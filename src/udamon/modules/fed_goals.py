@@ -9,7 +9,7 @@ from dataclasses import replace
 from udamon.core.scheme import Goal, GoalMetric, Scheme
 from udamon.engine.kernel.scheme_plan import OWN_METRICS
 from udamon.errors import NotSupported
-from udamon.ops.metrics import MachineMetrics
+from udamon.scheme_metrics.machine import MachineMetrics
 from udamon.schemes.goals import AimedGoal
 
 EVERY_NS = 1_000_000_000

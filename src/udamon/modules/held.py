@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from udamon.core.attrs import Attrs
 from udamon.core.target import Target
 from udamon.engine.acting import Acting, ResetAges
-from udamon.ops.base import Emit
+from udamon.model import Emit
 
 
 class HeldSchemes:

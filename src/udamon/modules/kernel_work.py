@@ -14,7 +14,7 @@ from udamon.model import Event, Snapshot
 from udamon.modules.dry_run import PassWatch
 from udamon.modules.fed_goals import FedGoals, as_user_input
 from udamon.modules.work import patterns_for, schemes_at, schemes_for_kernel
-from udamon.ops.fault_counter import FaultCounter, stalls
+from udamon.scheme_metrics.fault_counter import FaultCounter, stalls
 from udamon.schemes.config.pattern import WantedScheme
 from udamon.schemes.governed import Read, reading
 from udamon.schemes.governor import Governor, PressureLimits

@@ -13,9 +13,9 @@ from udamon.core.scheme import Action
 from udamon.core.target import Target
 from udamon.errors import CannotError
 from udamon.linux.procfs import ProcessId
+from udamon.linux.residency import first_resident
 from udamon.linux.roots import Roots
 from udamon.model import Range
-from udamon.ops.residency import first_resident
 
 _ABSENT = (Action.WILLNEED,)
 """Actions on memory that is not resident: for them every address counts."""

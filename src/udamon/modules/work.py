@@ -18,8 +18,8 @@ from udamon.modules.dry_run import PassWatch
 from udamon.modules.fed_goals import as_user_input
 from udamon.modules.held import HeldSchemes
 from udamon.modules.resident_sizes import ResidentSizes
-from udamon.ops.fault_counter import FaultCounter, stalls
-from udamon.ops.metrics import MachineMetrics
+from udamon.scheme_metrics.fault_counter import FaultCounter, stalls
+from udamon.scheme_metrics.machine import MachineMetrics
 from udamon.schemes import Schemes
 from udamon.schemes.config.pattern import WantedScheme
 from udamon.schemes.governed import GovernedActor, reading

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from udamon.core.policy import Answers, Slots
-from udamon.core.scheme import ActionRequest
 from udamon.core.target import Target
-
-Emit = Callable[[str, Mapping[str, object]], None]
-"""Publishes an Event by name and data (names and keys: see model.Event); the engine adds the time."""
-
+from udamon.model import Emit
 
 TOUCH_NS = 300
 """What a target loses for a small page that it touches again after its accessed bit was cleared: a walk of the page
@@ -137,29 +133,6 @@ class Sampler(Protocol):
 
     def interrupt(self) -> None:
         """From any thread: make a running or the next `sample` return within one tick."""
-
-    def close(self) -> None:
-        """Release what was opened. Idempotent."""
-
-
-class Applied(NamedTuple):
-    """What became of a range. `applied`: bytes that the call says it did (the kernel's sz_applied); `passed`: bytes
-    that page filters let through; `moved`: bytes whose state really changed by it, None where nobody looked."""
-
-    applied: int
-    passed: int
-    moved: int | None = None
-
-
-class Actor(Protocol):
-    """Acts on memory: the part of an operations set that schemes use. Only the kdamond calls it."""
-
-    def missing(self, request: ActionRequest) -> str | None:
-        """Why `request` cannot be done from here, with what to do about it; None when it can. Asked once, before."""
-
-    def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
-        """Do `request` to the bytes [start, end) of `target`. What cannot be done is 0 bytes, never an exception,
-        but for NotPermitted: a permission that was there before is gone."""
 
     def close(self) -> None:
         """Release what was opened. Idempotent."""

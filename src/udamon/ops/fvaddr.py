@@ -8,8 +8,8 @@ from udamon.core.target import Target
 from udamon.errors import RangesError
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops.processes import ProcessSource
 from udamon.ops.vaddr import ProcessOperations
+from udamon.targets.processes import ProcessSource
 
 
 class Fvaddr(ProcessOperations):

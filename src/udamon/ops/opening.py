@@ -8,7 +8,7 @@ from udamon.errors import UsageError
 from udamon.linux.roots import Roots
 from udamon.model import Range
 from udamon.ops.base import Census, OperationsSet, Sampler
-from udamon.ops.processes import ProcessSource
+from udamon.targets.processes import ProcessSource
 
 
 def open_ops(

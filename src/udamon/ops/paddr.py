@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from udamon.core.target import Target
 from udamon.linux.iomem import system_ram
 from udamon.linux.roots import Roots
-from udamon.model import Range
-from udamon.ops.base import Emit
+from udamon.lock import Lock, take_lock
+from udamon.model import Emit, Range
 from udamon.ops.fvaddr import whole_pages
-from udamon.ops.lock import Lock, take_lock
 
 
 class Paddr:

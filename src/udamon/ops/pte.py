@@ -44,9 +44,9 @@ from udamon.ops.idle_clearing import IdleClearing
 from udamon.ops.kernel_tables import Opened
 from udamon.ops.pauses import Pauses
 from udamon.ops.refs import Refs
-from udamon.ops.residency import joined, overlap
 from udamon.ops.tlb import Way, displace
 from udamon.ops.touched_ranges import TouchedRanges
+from udamon.ranges import joined, overlap
 
 Clear = Literal["auto", "refs", "cold", "idle"]
 WAYS: tuple[Clear, ...] = get_args(Clear)

@@ -42,8 +42,8 @@ from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Shared, Touched
 from udamon.ops.pauses import Pauses
 from udamon.ops.sharing import SharingProbe
-from udamon.ops.spaces import AddressSpaces
 from udamon.ops.tlb import Way, displace
+from udamon.targets.spaces import AddressSpaces
 
 _GUEST = b"anon_inode:kvm-vcpu"
 _REMEMBERED = 10_000

@@ -25,7 +25,7 @@ from udamon.linux.smaps import MappingPages, Referenced
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import add_frames, new_frames
 from udamon.ops.base import Shared
-from udamon.ops.spaces import Family
+from udamon.targets.spaces import Family
 
 if TYPE_CHECKING:
     from udamon.native._native import Frames

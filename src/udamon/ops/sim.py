@@ -6,12 +6,12 @@ import threading
 from array import array
 from collections.abc import Sequence
 
+from udamon.acting.sim import SimMemory
 from udamon.core.clock import Clock
 from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
+from udamon.model import Emit
 from udamon.native._native import sim_sample
-from udamon.ops.acting.sim import SimMemory
-from udamon.ops.base import Emit
 from udamon.workload.truth import Truth
 
 PAGE_SHIFT = 12

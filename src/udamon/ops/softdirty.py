@@ -36,8 +36,8 @@ from udamon.linux.smaps import parse_referenced, read_smaps
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Touched
 from udamon.ops.pauses import Pauses
-from udamon.ops.residency import joined, overlap
 from udamon.ops.touched_ranges import TouchedRanges, cut
+from udamon.ranges import joined, overlap
 
 MAX_RANGES = 1000
 BUDGET = 1 << 24

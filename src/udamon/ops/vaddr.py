@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from udamon.core.target import Target
 from udamon.linux.procfs import ProcessId, is_alive
 from udamon.linux.roots import Roots
-from udamon.model import PAGE_SIZE
-from udamon.ops.base import Emit
-from udamon.ops.processes import ProcessSource
-from udamon.ops.target_tracker import TargetTracker
+from udamon.model import PAGE_SIZE, Emit
 from udamon.ops.three_regions import three_regions
+from udamon.targets.processes import ProcessSource
+from udamon.targets.tracker import TargetTracker
 
 
 class ProcessOperations:

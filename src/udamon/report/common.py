@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from udamon.model import MAPPING, MIXED, WRITES_ONLY
-from udamon.ops.coverage import document, line
 from udamon.record.reader import Recording
 from udamon.report.grain import FOREIGN_NOTE, NOTE, grain_of
 from udamon.report.source import RecordingSource
+from udamon.targets.coverage import document, line
 from udamon.units import format_time
 
 UNFINISHED = "its recorder still runs, or was ended before it closed the file"

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from udamon.ops.coverage import line as coverage_line
 from udamon.record.metadata import warmup_until
 from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.common import coverage
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import clock, table
+from udamon.targets.coverage import line as coverage_line
 from udamon.text import Shown, lines, ours
 from udamon.units import format_size, format_time
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from udamon.acting.base import Actor, Applied
 from udamon.core.scheme import Action, ActionRequest
 from udamon.core.target import Target
-from udamon.ops.base import Actor, Applied
 from udamon.schemes.governor import Governor, PressureSample
 
 Read = Callable[[], PressureSample]
@@ -67,5 +67,5 @@ def reading(
     faults: Callable[[Sequence[Target]], int],
     stalls: Callable[[], dict[str, int]],
 ) -> Read:
-    """The usual way to read: `faults` is ops.fault_counter.FaultCounter.count, `stalls` ops.fault_counter.stalls."""
+    """The usual way to read: `faults` is FaultCounter.count and `stalls` is stalls, of scheme_metrics.fault_counter."""
     return lambda: PressureSample(now_ns(), faults(targets()), stalls())

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from udamon.acting.base import Actor, Applied
 from udamon.core.attrs import Attrs
 from udamon.core.regions import Region
 from udamon.core.scheme import Action, SchemeStats
 from udamon.core.target import Target
 from udamon.engine.acting import ResetAges
-from udamon.ops.base import Actor, Applied
 from udamon.schemes.installed import Installed
 from udamon.schemes.pattern import matches
 from udamon.schemes.pieces import Cuts

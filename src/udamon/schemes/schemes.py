@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from udamon.acting.base import Actor
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Goal, GoalMetric, Scheme, SchemeStatus
 from udamon.core.split import size_limit
@@ -11,8 +12,7 @@ from udamon.core.target import Target
 from udamon.core.tried import Answer
 from udamon.engine.acting import PatternsFor, ResetAges, Totals
 from udamon.errors import NotSupported, UsageError
-from udamon.model import PAGE_SIZE
-from udamon.ops.base import Actor, Emit
+from udamon.model import PAGE_SIZE, Emit
 from udamon.schemes.installed import Installed
 from udamon.schemes.metrics import MatchingBytes, Metrics
 from udamon.schemes.passes import ApplyPass, Observer, matching_by_score

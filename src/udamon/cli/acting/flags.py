@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from udamon.acting.exclusions import Exclusions
 from udamon.cli import monitor
 from udamon.core.scheme import WatermarkMetric
 from udamon.errors import UsageError
 from udamon.modules.parameters import readings, with_file, with_texts
-from udamon.ops.acting.exclusions import Exclusions
 from udamon.schemes.governor import PressureLimits
 from udamon.units import parse_share, parse_size
 

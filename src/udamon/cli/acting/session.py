@@ -32,9 +32,9 @@ from udamon.model import grain
 from udamon.modules.action_backends import ActionBackend, hands_for
 from udamon.modules.start import start_work
 from udamon.modules.work import AnyWork, patterns_for, schemes_for_kernel
-from udamon.ops.coverage import line as line_of
 from udamon.schemes.config.pattern import WantedScheme
 from udamon.schemes.filters import action_requests
+from udamon.targets.coverage import line as line_of
 from udamon.text import lines
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from udamon.claim.damon import DamonClaim
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Scheme
 from udamon.core.target import Target
@@ -21,7 +22,6 @@ from udamon.linux.damon_tree import CONTEXT, GOAL, TRIED, Setting
 from udamon.linux.procfs import ProcessId, cpu_ns
 from udamon.linux.roots import Roots
 from udamon.linux.tracefs import tracefs_root
-from udamon.ops.damon_claim import DamonClaim
 
 BEGUN_ANEW = (
     "this kernel cannot take a target off a running DAMON: it was begun anew for the ones that came, "

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
+from udamon.claim.damon import DamonClaim
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Scheme, SchemeStats, SchemeStatus, WatermarkMetric
 from udamon.core.tried import Answer, TriedRegion, TriedRegions
@@ -13,7 +14,6 @@ from udamon.engine.acting import PatternsFor
 from udamon.engine.kernel import scheme_plan as plan
 from udamon.errors import CannotError, NotSupported
 from udamon.linux.damon_tree import GOAL, Setting, untouched
-from udamon.ops.damon_claim import DamonClaim
 
 _TOLD = tuple(f.name for f in fields(SchemeStats) if f.name != "sz_moved")
 """What the kernel counts. Whether anything moved it does not look at."""

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from udamon.claim.damon import DamonClaim
 from udamon.core.attrs import Attrs
 from udamon.engine.kernel import plan
 from udamon.engine.kernel import rows as kernel_rows
 from udamon.engine.kernel.rows import Aggregated, Grouping, KernelTuned, Row
 from udamon.linux.damon_tree import CONTEXT, INTERVALS, Setting
 from udamon.linux.tracefs import TraceInstance
-from udamon.ops.damon_claim import DamonClaim
 
 READ_NS = 250_000_000
 """Trace buffers are read this often, or once an aggregation where that is longer."""

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+from udamon.availability.actions import ACTIONS, probe_action
+from udamon.availability.primitives import PROBES, Usable, choose, probe, proved_pte
 from udamon.errors import CannotError
 from udamon.linux.failure import hides_processes
 from udamon.linux.pid_namespace import foreign
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
-from udamon.ops.actions import ACTIONS, probe_action
-from udamon.ops.available import PROBES, Usable, choose, probe, proved_pte
-from udamon.ops.lock import HeldLocks, held_locks
+from udamon.lock import HeldLocks, held_locks
 from udamon.ops.tlb import Tlb, measured
 
 TOLD = 20

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from udamon.acting.reasons import MIGRATIONS, NEEDS_KERNEL, advice_lacks, migration_lacks
+from udamon.availability.primitives import Usable, probe
 from udamon.core.scheme import Action
 from udamon.linux import features
 from udamon.linux.roots import Roots
-from udamon.ops.acting.reasons import MIGRATIONS, NEEDS_KERNEL, advice_lacks, migration_lacks
-from udamon.ops.available import Usable, probe
 
 ACTIONS = tuple(action.value for action in Action)
 """In the order doctor shows them."""

@@ -7,13 +7,13 @@ import platform
 from contextlib import closing
 from typing import NamedTuple
 
+from udamon.claim.damon import free_or_left, holder
 from udamon.errors import NotSupported, UdamonError, UsageError
 from udamon.linux import features
 from udamon.linux.consent import standing
 from udamon.linux.lockdown import lockdown
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, READS_AND_WRITES, WRITES_ONLY
-from udamon.ops.damon_claim import free_or_left, holder
 
 ORDER = ("idle", "kernel", "refs")
 """What `--via auto` tries, best first."""

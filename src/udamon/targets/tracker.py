@@ -13,11 +13,10 @@ from udamon.linux.failure import owner, process_errors
 from udamon.linux.maps import line_range, parse_line, read_lines
 from udamon.linux.procfs import ProcessId, Stat, read_cmdline, read_exe, read_stat, resident_bytes
 from udamon.linux.roots import Roots
-from udamon.model import Range
-from udamon.ops.base import Emit
-from udamon.ops.coverage import Coverage
-from udamon.ops.lock import Lock, take_lock
-from udamon.ops.processes import ProcessSource
+from udamon.lock import Lock, take_lock
+from udamon.model import Emit, Range
+from udamon.targets.coverage import Coverage
+from udamon.targets.processes import ProcessSource
 
 
 @dataclass(slots=True)

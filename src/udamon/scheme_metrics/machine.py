@@ -17,9 +17,9 @@ from udamon.linux.pressure import cgroup_memory_stall_us, memory_stall_us
 from udamon.linux.procfs import read_bytes
 from udamon.linux.roots import Roots
 from udamon.model import Range
-from udamon.ops.command_number import CommandNumber, number_in
-from udamon.ops.residency import joined, overlap
-from udamon.ops.socket_number import SocketNumber
+from udamon.ranges import joined, overlap
+from udamon.scheme_metrics.command_number import CommandNumber, number_in
+from udamon.scheme_metrics.socket_number import SocketNumber
 
 BP = 10_000
 

@@ -18,14 +18,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from udamon.claim.note import ClaimNote, boot_id
 from udamon.errors import CannotError, NotPermitted, NotSupported, TargetBusy
 from udamon.linux.damon_tree import DamonTree, Setting, untouched
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import DEBUGFS_ON, KernelDamon, kernel_damon
 from udamon.linux.tracefs import remove_instance, tracefs_root
-from udamon.ops.claim_note import ClaimNote, boot_id
-from udamon.ops.lock import Lock, lock_holder, take_lock
+from udamon.lock import Lock, lock_holder, take_lock
 
 LOCK = "kernel-damon"
 STARTING_TICKS = 500

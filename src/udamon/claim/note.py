@@ -1,4 +1,4 @@
-"""The note in /run/udamon that says what of in-kernel DAMON a run of udamon has set up; see ops.damon_claim."""
+"""The note in /run/udamon that says what of in-kernel DAMON a run of udamon has set up; see claim.damon."""
 
 from __future__ import annotations
 

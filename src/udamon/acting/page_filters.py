@@ -20,6 +20,7 @@ import os
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 
+from udamon.acting.pages import REJECTED, PageTest, TopByteTest
 from udamon.core.scheme import ActionRequest, Filter, FilterType
 from udamon.errors import CannotError
 from udamon.linux import features
@@ -27,7 +28,6 @@ from udamon.linux.cgroup.memory import memory_cgroup
 from udamon.linux.frame_files import ACTIVE, FrameWords, IdleBits, folio_sizes
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE
-from udamon.ops.acting.pages import REJECTED, PageTest, TopByteTest
 
 _PRESENT_SHIFT, _FILE_SHIFT = 63, 61
 _FRAME = (1 << 55) - 1

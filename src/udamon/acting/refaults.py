@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from udamon.acting.pages import present
 from udamon.linux.pagemap import open_page_map
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import PROC
 from udamon.model import Range
-from udamon.ops.acting.pages import minus, present, total
-from udamon.ops.residency import joined, overlap
+from udamon.ranges import joined, minus, overlap, total
 
 WINDOW_NS = 60_000_000_000
 """For this long what was moved is watched."""

@@ -2,7 +2,7 @@
 
 The page maps of all processes are inverted (reverse_map: 0.2 s of CPU a GiB that is mapped), at most so often that it
 takes 1 % of a CPU: every 20 s for each GiB. By that, each region of frames becomes ranges of processes, and what was
-said of them (ops/acting/vaddr) holds; a page is only taken if the very frame still backs it. Frames that nobody maps
+said of them (acting/vaddr) holds; a page is only taken if the very frame still backs it. Frames that nobody maps
 (page cache that was only read, the kernel's own memory, free memory) are out of reach from outside:
 `left["out of reach"]` counts their bytes. Acting itself reads the entries once more, run by run: 3.4 s of CPU a GiB
 where memory lies scattered in runs of 10 KiB (measured), so a quota is in place.
@@ -20,6 +20,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
+from udamon.acting.base import Applied
+from udamon.acting.exclusions import LEAVE_ALL, Exclusions
+from udamon.acting.pages import NOT_MEANT, PageTest
+from udamon.acting.refaults import Refaults
+from udamon.acting.reverse_map import FRAME, ReverseMap, mapped_bytes
+from udamon.acting.vaddr import VaddrActor
 from udamon.core.scheme import Action, ActionRequest, Filter, FilterType
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
@@ -27,13 +33,7 @@ from udamon.linux import features
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops.acting.exclusions import LEAVE_ALL, Exclusions
-from udamon.ops.acting.pages import NOT_MEANT, PageTest
-from udamon.ops.acting.reverse_map import FRAME, ReverseMap, mapped_bytes
-from udamon.ops.acting.vaddr import VaddrActor
-from udamon.ops.base import Applied
-from udamon.ops.refaults import Refaults
-from udamon.ops.residency import joined
+from udamon.ranges import joined
 
 SHARE = 0.01
 """Of a CPU, for inverting page maps."""
@@ -68,7 +68,7 @@ class PaddrActor:
         return self._processes.left + Counter({"out of reach": self._out_of_reach})
 
     def missing(self, request: ActionRequest) -> str | None:
-        """See ops.base."""
+        """See acting.base."""
         if (why := self._processes.missing(request)) is not None:
             return why
         if request.action in (Action.WILLNEED, Action.COLLAPSE):
@@ -78,7 +78,7 @@ class PaddrActor:
         return None
 
     def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
-        """See ops.base; physical addresses. Raises NotPermitted where frame numbers are withheld."""
+        """See acting.base; physical addresses. Raises NotPermitted where frame numbers are withheld."""
         if request.action in (Action.WILLNEED, Action.COLLAPSE):
             return Applied(0, 0)
         if request.action is Action.STAT and not request.page_filters:
@@ -103,7 +103,7 @@ class PaddrActor:
         )
 
     def close(self) -> None:
-        """See ops.base."""
+        """See acting.base."""
         self._processes.close()
         self._map = None
 

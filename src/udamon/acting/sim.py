@@ -8,13 +8,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 
+from udamon.acting.base import Applied
+from udamon.acting.refaults import WINDOW_NS
 from udamon.core.scheme import Action, ActionRequest
 from udamon.core.target import Target
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops.acting.pages import minus, total
-from udamon.ops.base import Applied
-from udamon.ops.refaults import WINDOW_NS
-from udamon.ops.residency import joined, overlap
+from udamon.ranges import joined, minus, overlap, total
 from udamon.workload.truth import Truth
 
 Accessed = Callable[[Sequence[int], int, int, int], list[int]]
@@ -101,7 +100,7 @@ class SimActor:
         self.memory = memory
 
     def missing(self, request: ActionRequest) -> str | None:
-        """See ops.base."""
+        """See acting.base."""
         if request.page_filters:
             return (
                 "simulated pages are all alike and no page filter can tell them apart; leave the filter out."
@@ -111,7 +110,7 @@ class SimActor:
         return f"simulated memory has no huge pages and no nodes for {request.action}; use another action."
 
     def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
-        """See ops.base."""
+        """See acting.base."""
         if self.missing(request) is not None or request.action is Action.STAT:
             return Applied(0, 0)
         if request.action is Action.WILLNEED:

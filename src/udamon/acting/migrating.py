@@ -14,11 +14,11 @@ from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
+from udamon.acting.view import MappingPiece
 from udamon.core.scheme import ActionRequest, Destination
 from udamon.linux.move_pages import move, nodes_of
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops.acting.view import MappingPiece
-from udamon.ops.residency import overlap
+from udamon.ranges import overlap
 
 PAGES = 8192
 """Pages a round. Three system calls each for the usual single destination."""

@@ -15,17 +15,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from udamon.core.scheme import Action, ActionRequest
-from udamon.core.target import Target
-from udamon.errors import NotPermitted
-from udamon.linux import features, process_madvise
-from udamon.linux.procfs import is_alive
-from udamon.linux.roots import Roots
-from udamon.model import PAGE_SIZE, Range
-from udamon.ops.acting.advising import HUGE, advise_all
-from udamon.ops.acting.exclusions import LEAVE_ALL, Exclusions
-from udamon.ops.acting.migrating import migrate, units
-from udamon.ops.acting.pages import (
+from udamon.acting.advising import HUGE, advise_all
+from udamon.acting.base import Applied
+from udamon.acting.exclusions import LEAVE_ALL, Exclusions
+from udamon.acting.migrating import migrate, units
+from udamon.acting.page_filters import PageFilters
+from udamon.acting.pages import (  # fmt: skip
     REJECTED,
     SHARED,
     TAKE,
@@ -34,16 +29,19 @@ from udamon.ops.acting.pages import (
     huge,
     huge_bytes,
     judge,
-    minus,
     present,
-    total,
-)  # fmt: skip
-from udamon.ops.acting.reasons import MIGRATIONS, missing_for_processes
-from udamon.ops.acting.view import MappingPiece, View, Views, process_of
-from udamon.ops.base import Applied
-from udamon.ops.page_filters import PageFilters
-from udamon.ops.refaults import Refaults
-from udamon.ops.residency import joined, overlap
+)
+from udamon.acting.reasons import MIGRATIONS, missing_for_processes
+from udamon.acting.refaults import Refaults
+from udamon.acting.view import MappingPiece, View, Views, process_of
+from udamon.core.scheme import Action, ActionRequest
+from udamon.core.target import Target
+from udamon.errors import NotPermitted
+from udamon.linux import features, process_madvise
+from udamon.linux.procfs import is_alive
+from udamon.linux.roots import Roots
+from udamon.model import PAGE_SIZE, Range
+from udamon.ranges import joined, minus, overlap, total  # fmt: skip
 
 _TAKES_AWAY = (Action.PAGEOUT, Action.COLD, Action.LRU_DEPRIO, *MIGRATIONS)
 _ADVICE = {
@@ -86,11 +84,11 @@ class VaddrActor:
         self.left: Counter[str] = Counter()
 
     def missing(self, request: ActionRequest) -> str | None:
-        """See ops.base."""
+        """See acting.base."""
         return missing_for_processes(request, self._roots) or self._filters.missing(request.page_filters)
 
     def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
-        """See ops.base; [start, end) in whole pages. Raises NotPermitted only."""
+        """See acting.base; [start, end) in whole pages. Raises NotPermitted only."""
         if request.action is Action.STAT and not request.page_filters:
             return Applied(0, 0)  # as in the kernel: there is nothing to look at
         start, end = -(-start // PAGE_SIZE) * PAGE_SIZE, -(-end // PAGE_SIZE) * PAGE_SIZE
@@ -119,7 +117,7 @@ class VaddrActor:
             return _NOTHING
 
     def close(self) -> None:
-        """See ops.base."""
+        """See acting.base."""
         self._views.close()
         self._filters.close()
 

@@ -15,9 +15,9 @@ from udamon.linux.pid_namespace import require_own
 from udamon.linux.proc_events import ForkEvents
 from udamon.linux.procfs import ProcessId, Stat, children, read_stat, read_status
 from udamon.linux.roots import PROC
-from udamon.ops import forks
-from udamon.ops.coverage import BirthCounts
-from udamon.ops.forks import Events
+from udamon.targets import forks
+from udamon.targets.coverage import BirthCounts
+from udamon.targets.forks import Events
 
 
 class ProcessSource(Protocol):

@@ -15,7 +15,7 @@ from typing import Protocol
 from udamon.linux.pagemap import PRESENT, read_runs
 from udamon.linux.pagemap_scan import NoScan, scan_runs
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops.residency import joined
+from udamon.ranges import joined
 
 ABSENT, TAKE, SHARED, REJECTED, NOT_MEANT = 0, 1, 2, 3, 4
 """What may be done with a page: nothing is there, it is to be taken, others map it, a filter rejects it, or it lies
@@ -130,29 +130,6 @@ def huge_bytes(page_map: int, ranges: Sequence[Range]) -> int | None:
         return sum(run.end - run.start for run in scan_runs(page_map, ranges, _IS_HUGE, _IS_HUGE))
     except NoScan:
         return None
-
-
-def minus(ranges: Sequence[Range], others: Sequence[Range]) -> list[Range]:
-    """What is in `ranges` and in none of `others`; both sorted and disjoint."""
-    found = []
-    index = 0
-    for start, end in ranges:
-        while index < len(others) and others[index].end <= start:
-            index += 1
-        at = index
-        while at < len(others) and others[at].start < end:
-            if others[at].start > start:
-                found.append(Range(start, others[at].start))
-            start = max(start, others[at].end)
-            at += 1
-        if start < end:
-            found.append(Range(start, end))
-    return found
-
-
-def total(ranges: Iterable[Range]) -> int:
-    """Bytes of disjoint ranges."""
-    return sum(end - start for start, end in ranges)
 
 
 def entries_of(page_map: int, part: Range) -> Iterator[tuple[int, bytes]]:

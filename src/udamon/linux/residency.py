@@ -20,6 +20,7 @@ from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import PROC
 from udamon.linux.smaps import parse_referenced, read_smaps
 from udamon.model import PAGE_SIZE, Range
+from udamon.ranges import joined, overlap
 
 BUDGET = 1 << 20
 """Pages whose entries one call reads where it cannot scan: 4 GiB of address space, 10 to 40 ms."""
@@ -88,34 +89,6 @@ def swapped(
             return None
         finally:
             os.close(fd)
-
-
-def joined(ranges: Iterable[Range], grain: int = PAGE_SIZE) -> list[Range]:
-    """Sorted ranges with neighbours joined that are less than `grain` bytes apart."""
-    found: list[Range] = []
-    start = end = -grain
-    for r in ranges:
-        if r.start - end < grain:
-            end = max(end, r.end)
-            continue
-        if end > start:
-            found.append(Range(start, end))
-        start, end = r.start, r.end
-    if end > start:
-        found.append(Range(start, end))
-    return found
-
-
-def overlap(ranges: Sequence[Range], others: Iterable[Range]) -> Iterator[Range]:
-    """What two sorted, disjoint lists of ranges share, in address order."""
-    index = 0
-    for start, end in others:
-        while index < len(ranges) and ranges[index].end <= start:
-            index += 1
-        at = index
-        while at < len(ranges) and ranges[at].start < end:
-            yield Range(max(ranges[at].start, start), min(ranges[at].end, end))
-            at += 1
 
 
 def _scanned(

@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 
 from udamon.errors import CannotError
-from udamon.ops.command_number import number_in
+from udamon.scheme_metrics.command_number import number_in
 
 _LARGEST = 4096
 

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from udamon.acting.pages import entries_of, present
 from udamon.linux.maps import line_range, read_lines
 from udamon.linux.pagemap import open_page_map
 from udamon.linux.procfs import ProcessId, list_pids, read_stat
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops.acting.pages import entries_of, present
-from udamon.ops.residency import joined
+from udamon.ranges import joined
 
 FRAME = (1 << 55) - 1
 LONGEST = 512

@@ -1,0 +1,1 @@
+"""The claim on in-kernel DAMON, one resource of the whole machine."""

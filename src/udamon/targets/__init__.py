@@ -1,0 +1,1 @@
+"""Which processes are watched: found, followed, and counted where they were missed."""
