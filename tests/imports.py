@@ -53,7 +53,7 @@ def _absolute(node: ast.ImportFrom, path: Path) -> str:
 
 NEVER = 1 << 30
 EVERYWHERE = {SOURCE / "record" / "reader.py"}
-"""Nearly every test reads a recording; the C that reading takes has tests of its own (test_native_rows)."""
+"""Nearly every test reads a recording; the C that reading takes has tests of its own (unit/native/test_rows.py)."""
 
 
 @functools.cache

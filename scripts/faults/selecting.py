@@ -100,7 +100,7 @@ def _by_functions(fault: Fault, contexts: Contexts, root: Path) -> tuple[set[str
     direct = {
         str(path.relative_to(root))
         for place in TESTS
-        for path in sorted((root / place).glob("test_*.py"))
+        for path in sorted((root / place).rglob("test_*.py"))
         if _calls(path, names)
     }
     return found, direct

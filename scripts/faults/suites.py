@@ -10,7 +10,7 @@ TESTS = ("tests/unit", "tests/property", "tests/integration")
 
 LIMIT_S = 180.0
 """For what was selected for one fault."""
-OWN_TEST = "tests/unit/test_faults.py"
+OWN_TEST = "tests/unit/scripts/test_faults.py"
 """It holds the list of faults against the source, so that it fails with any of them planted: it proves nothing."""
 
 GUEST_LIMIT_S = 600.0

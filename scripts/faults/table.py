@@ -49,7 +49,7 @@ def write(results: Results) -> Path:
     for fault in faults:
         cells = " | ".join(_cell(final(results, fault, name)) for name in SUITES)
         breaks = fault.breaks if fault.author == "hand" else f"{fault.author}: {fault.breaks}"
-        lines.append(f"| {fault.id} | {Path(fault.file).name} | {breaks} | {cells} |")
+        lines.append(f"| {fault.id} | {fault.file.removeprefix('src/udamon/')} | {breaks} | {cells} |")
     DOCUMENT.write_text("\n".join(lines) + "\n")
     return DOCUMENT
 

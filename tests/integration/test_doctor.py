@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.programs import as_nobody
-from tests.unit.test_linux_fake import FakeProc
+from tests.unit.linux.test_fake import FakeProc
 from udamon.availability.findings import examine
 from udamon.cli import doctor
 from udamon.linux.roots import Roots

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from tests.unit.test_report_wss import record, snap
+from tests.unit.report.test_wss import record, snap
 from udamon.cli.main import main
 from udamon.report import wss
 from udamon.report.filters import Filters

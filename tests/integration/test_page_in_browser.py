@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.integration.browser import SHIFT, Browser, browser
-from tests.unit.test_page import EVIL, evil
-from tests.unit.test_report_heatmap import ANON, HEAP, MIB
-from tests.unit.test_report_wss import START, record, snap
+from tests.unit.report.test_heatmap import ANON, HEAP, MIB
+from tests.unit.report.test_page import EVIL, evil
+from tests.unit.report.test_wss import START, record, snap
 from udamon.cli.main import main
 from udamon.model import Event, Snapshot
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.recorder import UDAMON
-from tests.unit.test_linux_fake import FakeProc
+from tests.unit.linux.test_fake import FakeProc
 from udamon.acting.paddr import PaddrActor
 from udamon.acting.vaddr import VaddrActor
 from udamon.availability.findings import examine

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.programs import full_device
 from tests.integration.recorder import UDAMON, udamon
-from tests.unit.test_report_heatmap import two_bands
+from tests.unit.report.test_heatmap import two_bands
 from udamon.record.reader import Recording
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.unit.test_report_heatmap import two_bands
+from tests.unit.report.test_heatmap import two_bands
 from udamon.cli.main import main
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer

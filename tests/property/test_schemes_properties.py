@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.acting import ALL, PAGE, Bench, region
+from tests.unit.actors import ALL, PAGE, Bench, region
 from udamon.core.attrs import Attrs
 from udamon.core.regions import Region
 from udamon.core.scheme import (

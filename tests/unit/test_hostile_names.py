@@ -323,7 +323,7 @@ def test_the_plugin(recordings: tuple[Path, Path]) -> None:
 def test_the_live_view(name: str, other: str) -> None:
     """The list, one target and a notice: escaped, and no markup."""
     pytest.importorskip("textual", reason="the extra `live` is not installed")
-    from tests.unit.test_live_app import app_of, text_of
+    from tests.unit.live.test_app import app_of, text_of
 
     state = LiveState()
     for each in events(name):
@@ -355,7 +355,7 @@ def test_the_live_view(name: str, other: str) -> None:
 @given(names, names)
 def test_what_the_live_view_offers(name: str, other: str) -> None:
     pytest.importorskip("textual", reason="the extra `live` is not installed")
-    from tests.unit.test_live_app import app_of, text_of
+    from tests.unit.live.test_app import app_of, text_of
     from udamon.live.largest import WatchableProcess
 
     async def look() -> list[str]:
@@ -373,7 +373,7 @@ def test_what_the_live_view_offers(name: str, other: str) -> None:
 
 def test_markup_is_shown_as_it_is() -> None:
     pytest.importorskip("textual", reason="the extra `live` is not installed")
-    from tests.unit.test_live_app import app_of, text_of
+    from tests.unit.live.test_app import app_of, text_of
 
     async def look() -> list[str]:
         state = LiveState()

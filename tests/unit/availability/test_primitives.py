@@ -1,0 +1,143 @@
+"""What `--via auto` means, and what is said of each primitive, on fake roots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.unit.linux.test_fake import FakeProc
+from udamon.availability import primitives as available
+from udamon.availability.actions import ACTIONS, probe_action
+from udamon.availability.primitives import PROBES, choose, probe, proved_pte
+from udamon.errors import ConfigError, NotSupported, UsageError
+from udamon.linux import features
+from udamon.linux.roots import Roots
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Roots:
+    (tmp_path / "proc").mkdir()
+    fake = FakeProc(tmp_path / "proc")
+    (fake.root / "self/clear_refs").write_text("")
+    (fake.root / "self/smaps").write_text("1000-2000 rw-p\nRss: 4 kB\nReferenced: 4 kB\n")
+    (fake.root / "self/status").write_text("Tgid:\t1\nUid:\t0\t0\t0\t0\nCapEff:\t00000000\n")
+    return Roots(fake.root, tmp_path / "sys", ())
+
+
+def test_auto_takes_the_first_usable(roots: Roots) -> None:
+    assert choose("auto", roots) == "refs"
+    assert choose("refs", roots) == "refs"
+    (roots.proc / "self/clear_refs").unlink()
+    with pytest.raises(NotSupported, match="udamon doctor"):
+        choose("auto", roots)
+
+
+def test_an_explicit_wish_is_refused_with_the_reason(roots: Roots) -> None:
+    with pytest.raises(
+        NotSupported, match=r"idle cannot be used: this kernel does not track idle pages; boot .*\.$"
+    ):
+        choose("idle", roots)
+    with pytest.raises(UsageError, match="no primitive 'magic'"):
+        choose("magic", roots)
+
+
+def test_busy_kernel_damon_is_named(roots: Roots) -> None:
+    admin = roots.sys / "kernel/mm/damon/admin/kdamonds"
+    admin.mkdir(parents=True)
+    (admin / "nr_kdamonds").write_text("1\n")
+    found = probe("kernel", roots)
+    assert not found.usable
+    assert "nr_kdamonds is 1" in found.why
+    (admin / "nr_kdamonds").write_text("0\n")
+    assert probe("kernel", roots).offered
+
+
+@pytest.mark.parametrize("name", list(PROBES))
+def test_every_answer_is_whole(roots: Roots, name: str) -> None:
+    """What is not usable and not offered says how to get it; all say why."""
+    found = probe(name, roots)
+    assert found.why.endswith(".")
+    assert found.usable or found.offered or found.fix
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_actions_are_not_promised_where_nothing_is_there(roots: Roots, name: str) -> None:
+    """Neither /proc nor /sys: no capability is known, there is no node and no DAMON; counting needs nothing."""
+    found = probe_action(name, roots)
+    assert found.usable is (name == "stat")
+    assert found.why.endswith(".")
+    assert found.usable or found.fix
+
+
+def capable(roots: Roots, *numbers: int) -> None:
+    bits = sum(1 << number for number in numbers)
+    (roots.proc / "self/status").write_text(f"Tgid:\t1\nUid:\t0\t0\t0\t0\nCapEff:\t{bits:016x}\n")
+
+
+def with_bpf(roots: Roots) -> None:
+    (roots.proc / "sys/kernel").mkdir(parents=True)
+    (roots.proc / "sys/kernel/unprivileged_bpf_disabled").write_text("2\n")
+
+
+def test_what_pte_would_take(roots: Roots) -> None:
+    """Each thing that is missing is named, and which way would be gone."""
+    admin, raw_io = features.CAP_SYS_ADMIN, features.CAP_SYS_RAWIO
+    assert "neither BPF nor /proc/kcore" in probe("pte", roots).why
+    (roots.proc / "kcore").write_bytes(b"")
+    for numbers in ((), (admin,), (raw_io,)):
+        capable(roots, *numbers)
+        assert probe("pte", roots)[:1] + probe("pte", roots)[3:] == (False, True, "")
+    capable(roots, admin, raw_io)
+    assert probe("pte", roots).backend == "kcore"
+    with_bpf(roots)
+    capable(roots, admin)
+    found = probe("pte", roots)
+    assert (found.usable, found.backend) == (True, "bpf")
+    assert "would see" in found.why
+    (roots.sys / "kernel/security").mkdir(parents=True)
+    (roots.sys / "kernel/security/lockdown").write_text("none [integrity] confidentiality\n")
+    assert probe("pte", roots).usable
+    (roots.sys / "kernel/security/lockdown").write_text("none integrity [confidentiality]\n")
+    assert "lockdown=confidentiality" in probe("pte", roots).why
+
+
+def test_auto_never_takes_pte(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where reading kernel memory is allowed, and nothing else works."""
+    with_bpf(roots)
+    capable(roots, features.CAP_SYS_ADMIN)
+    monkeypatch.setattr(available, "standing", lambda: True)
+    assert choose("pte", roots) == "pte"
+    assert choose("auto", roots) == "refs"
+    (roots.proc / "self/clear_refs").unlink()
+    with pytest.raises(NotSupported):
+        choose("auto", roots)
+
+
+def test_doctor_reads_kernel_memory_with_consent_only(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[bool] = []
+
+    def refuse(*, allowed: bool, roots: Roots) -> NoReturn:
+        opened.append(allowed)
+        raise NotSupported("pte cannot be used: through bpf: cleared: pages read wrong; use another --via.")
+
+    monkeypatch.setattr("udamon.ops.kernel_tables.open_tables", refuse)
+    with_bpf(roots)
+    capable(roots, features.CAP_SYS_ADMIN)
+    monkeypatch.setattr(available, "standing", lambda: False)
+    assert proved_pte(roots) == probe("pte", roots)
+    assert opened == []
+    monkeypatch.setattr(available, "standing", lambda: True)
+    found = proved_pte(roots)
+    assert opened == [True]
+    assert not found.usable
+    assert found.backend == ""
+    assert found.why.startswith("Pte cannot be used: through bpf: cleared:")
+
+    def bad() -> NoReturn:
+        raise ConfigError("/etc/udamon/config.toml: it is no plain file that root alone can write.")
+
+    monkeypatch.setattr(available, "standing", bad)
+    assert "root alone" in proved_pte(roots).why
+    assert opened == [True]

@@ -1,0 +1,134 @@
+"""How long a look will stop a target: from what is resident, then from what was measured."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.unit.linux.test_fake import FakeProc
+from udamon.core.target import Target
+from udamon.linux.held import Held
+from udamon.linux.procfs import ProcessId
+from udamon.linux.urgent import crowding, urgent
+from udamon.ops import pauses
+from udamon.ops.base import TOUCH_NS
+from udamon.ops.pauses import Pauses, page_ns
+from udamon.ops.tlb import hot_set
+
+GIB = 1 << 30
+
+
+def held(*calls_ns: int) -> Held:
+    found = Held()
+    found.longest_ns, found.total_ns = max(calls_ns), sum(calls_ns)
+    return found
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeProc:
+    return FakeProc(tmp_path)
+
+
+def process(fake: FakeProc, resident: int) -> Target:
+    """A process with so many bytes in memory, all in small pages for all that can be told."""
+    fake.process(9, start_time=100)
+    with open(fake.root / "9/status", "a") as status:
+        status.write(f"VmRSS:\t{resident >> 10} kB\n")
+    return Target(4, 9, 100)
+
+
+@pytest.fixture(autouse=True)
+def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pauses, "page_ns", lambda: 40.0)
+    monkeypatch.setattr(pauses, "may_be_urgent", lambda: True)
+
+
+def test_the_forecast_follows_what_is_resident(fake: FakeProc) -> None:
+    found = Pauses(fake.root)
+    assert found.forecast_ns(process(fake, 64 << 20)) == int(16384 * pauses.PAGE_NS), "not worth calibrating"
+    assert found.forecast_ns(process(fake, GIB)) == 262144 * 40
+
+
+def test_who_may_not_hurry_waits_for_others(fake: FakeProc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as this process has waited so far, for what it ran; and so does who would hurry for too long."""
+    monkeypatch.setattr(pauses, "crowding", lambda: 3.0)
+    alone = 262144 * 40
+    assert Pauses(fake.root).forecast_ns(process(fake, GIB)) == alone
+    assert Pauses(fake.root).forecast_ns(process(fake, 16 * GIB)) == 3 * 16 * alone
+    monkeypatch.setattr(pauses, "may_be_urgent", lambda: False)
+    assert Pauses(fake.root).forecast_ns(process(fake, GIB)) == 3 * alone
+
+
+def test_how_crowded_it_is(tmp_path: Path) -> None:
+    (tmp_path / "self").mkdir()
+    assert crowding(tmp_path) == 1
+    (tmp_path / "self/schedstat").write_text("2000 500 3\n")
+    assert crowding(tmp_path) == 1.25
+    (tmp_path / "self/schedstat").write_text("0 500 3\n")
+    assert crowding(tmp_path) == 1
+    cpus = len(os.sched_getaffinity(0))
+    (tmp_path / "loadavg").write_text(f"0.1 0.1 0.1 {6 * cpus}/100 99\n")
+    assert crowding(tmp_path) == 6
+    assert crowding() >= 1
+
+
+def test_the_forecast_follows_what_was_measured(fake: FakeProc) -> None:
+    """The median of the last looks: one that was disturbed does not count."""
+    found, target = Pauses(fake.root), process(fake, GIB)
+    for took in (10_000_000, 900_000_000, 12_000_000):
+        found.cleared(target, held(took))
+        found.looked(target, held(1_000_000, 8_000_000), GIB, 1000)
+    assert found.forecast_ns(target) == pytest.approx(12_000_000)
+    assert found.forecast_ns(process(fake, 2 * GIB)) == pytest.approx(24_000_000)
+    assert found.longest_ns == 900_000_000
+    assert found.cost_ns == 3 * 1000 * TOUCH_NS + 922_000_000, "smaps lets page faults go on"
+
+
+def test_what_is_said_before_the_first_look(fake: FakeProc) -> None:
+    assert Pauses(fake.root).warning(process(fake, 64 << 20)) is None
+    said = Pauses(fake.root).warning(process(fake, 4 * GIB))
+    assert said is not None
+    assert "stops process 9 for about 42 ms" in said
+
+
+def test_a_limit(fake: FakeProc) -> None:
+    """One sentence with the time it would take."""
+    assert Pauses(fake.root, 20_000_000).too_long(process(fake, GIB)) is None
+    said = Pauses(fake.root, 10_000_000).too_long(process(fake, 4 * GIB))
+    assert said is not None
+    assert "for about 42 ms, longer than --max-pause 10 ms, and refs cannot look at it by pieces" in said
+
+
+def test_a_process_that_ended_stops_nobody(fake: FakeProc) -> None:
+    target = process(fake, GIB)
+    fake.process(9, start_time=200)
+    assert Pauses(fake.root).forecast_ns(target) == 0
+    fake.remove(9)
+    assert Pauses(fake.root, 1).too_long(target) is None
+
+
+def test_a_page_is_measured_on_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some nanoseconds to some microseconds, whatever the machine does meanwhile."""
+    assert 1 < page_ns() < 100_000
+
+
+@pytest.mark.needs("pagemap_scan")
+def test_huge_pages_are_not_small_ones() -> None:
+    """Of a child without any: all of it counts."""
+    with hot_set(16 << 20) as child:
+        assert child.access(16 << 20)
+        process = (child.target.pid or 0, child.target.start_time or 0)
+        assert pauses._huge_bytes(ProcessId(*process), Path("/proc")) < 16 << 20
+
+
+def test_hurrying_is_over_afterwards() -> None:
+    def state() -> tuple[int, int]:
+        return os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+
+    before = state()
+    for wanted in (True, False):
+        with pytest.raises(KeyError), urgent(wanted), urgent(wanted):
+            raise KeyError
+        assert state() == before

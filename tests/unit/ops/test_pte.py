@@ -1,0 +1,342 @@
+"""The census pte on a fake /proc and a made-up kcore: runs, mappings, what is left out, and how it clears."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.unit.fake_kcore import ACCESSED, LEAF, SPECIAL, USER, VALID, FakeKcore
+from tests.unit.linux.test_fake import FakeProc
+from udamon.core.target import Target
+from udamon.errors import NotPermitted, NotSupported, PauseTooLong, TargetGone, UsageError
+from udamon.linux.kernel_memory import Kcore
+from udamon.linux.page_tables import PageTables, Shape
+from udamon.linux.process_madvise import COLD
+from udamon.linux.roots import Roots
+from udamon.model import PAGE_SIZE, Range
+from udamon.ops import cold_clearing, hugetlb
+from udamon.ops.cold_clearing import PIECE
+from udamon.ops.kernel_tables import SWITCH, Opened, open_tables
+from udamon.ops.opening import open_census, open_ops
+from udamon.ops.pte import Clear, Pte, clear_way
+from udamon.targets.processes import process_source
+
+OWN = VALID | USER | 2
+PRESENT, EXCLUSIVE = 1 << 63, 1 << 56
+MAPS = (
+    "1000-9000 rw-p 00000000 00:00 0 \n"
+    "9000-d000 rw-p 00000000 08:01 77 /file\n"
+    "10000-14000 rw-p 00000000 00:31 5 /anon_hugepage (deleted)\n"
+    "200000-400000 rw-p 00000000 00:00 0 \n"
+)
+BITS = {
+    0x1: 0,
+    0x2: ACCESSED,
+    0x3: ACCESSED,
+    0x5: 0,
+    0x6: ACCESSED | SPECIAL,
+    0x9: ACCESSED,
+    0xA: 0,
+    0x10: ACCESSED,
+}
+
+
+class FakeRoots:
+    name = "made up"
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+
+    def own(self) -> int:
+        return self.root
+
+    def of(self, pid: int) -> int:
+        return self.root
+
+
+class Machine:
+    """A process with page tables, and a page map that agrees with them."""
+
+    def __init__(self, place: Path) -> None:
+        (place / "proc").mkdir()
+        self.fake = FakeProc(place / "proc")
+        self.fake.process(9, start_time=100, maps=MAPS, smaps="")
+        self.kcore = FakeKcore(place / "kcore", frames=1024)
+        self.root = self.kcore.frame()
+        entries = [0] * 0x401
+        for page, bits in BITS.items():
+            frame = self.kcore.frame()
+            self.kcore.map(self.root, page * PAGE_SIZE, frame | OWN | bits)
+            entries[page] = PRESENT | EXCLUSIVE | frame // PAGE_SIZE
+        self.kcore.map(self.root, 0x200000, 0x200000 | OWN | LEAF | ACCESSED, 1)
+        self.entries = entries
+        self.write_page_map()
+        self.proc = self.fake.root
+        tables = PageTables(Kcore(self.kcore.path), Shape(0, 4, 0x000F_FFFF_FFFF_F000))
+        self.opened = Opened(tables, FakeRoots(self.kcore.virtual(self.root)), "kcore", "made up", "")
+
+    def write_page_map(self) -> None:
+        (self.fake.root / "9/pagemap").write_bytes(struct.pack(f"={len(self.entries)}Q", *self.entries))
+
+    def census(
+        self,
+        *,
+        max_ranges: int = 100,
+        only_ranges: bool = False,
+        clear: Clear = "auto",
+        max_pause_ns: int | None = None,
+    ) -> Pte:
+        roots = Roots(self.proc)
+        return Pte(
+            self.opened,
+            roots,
+            max_ranges=max_ranges,
+            only_ranges=only_ranges,
+            clear=clear,
+            max_pause_ns=max_pause_ns,
+        )
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setattr(hugetlb, "_internal", lambda: frozenset([b"00:31"]))
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def target() -> Target:
+    return Target(4, 9, 100)
+
+
+FOUND = [
+    (0x1000, 0x2000, 0x1000, 0),
+    (0x2000, 0x4000, 0x2000, 0x2000),
+    (0x5000, 0x6000, 0x1000, 0),
+    (0x9000, 0xA000, 0x1000, 0x1000),
+    (0xA000, 0xB000, 0x1000, 0),
+    (0x200000, 0x400000, 0x200000, 0x200000),
+]
+
+
+def test_look(machine: Machine, target: Target) -> None:
+    """Runs end at mappings; hugetlb, the zero page and holes are left out."""
+    census = machine.census()
+    census.begin([target])
+    census.prepare(target)
+    assert (machine.proc / "9/clear_refs").read_text() == "1"
+    assert census.look(target) == FOUND
+    assert census.unseen == {4: 0}
+    assert census.pauses.touched_pages == 3 + 512
+    census.close()
+    census.close()
+
+
+def test_only_within_ranges(machine: Machine, target: Target) -> None:
+    target.ranges = [Range(0x3000, 0x6000), Range(0x201000, 0x203000)]
+    found = machine.census(only_ranges=True).look(target)
+    assert found == [(0x3000, 0x4000, 0x1000, 0x1000), FOUND[2], (0x201000, 0x203000, 0x2000, 0x2000)]
+
+
+def test_hugetlb_by_what_the_process_has_mounted(
+    machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hugetlb, "_internal", frozenset)
+    assert (0x10000, 0x11000, 0x1000, 0x1000) in machine.census().look(target)
+    line = "30 1 0:49 / /huge rw - hugetlbfs none rw\n31 1 8:1 / / rw - ext4 /dev/sda rw\n"
+    (machine.proc / "9/mountinfo").write_text(line)
+    assert machine.census().look(target) == FOUND
+
+
+def test_tables_that_are_not_the_process(machine: Machine, target: Target) -> None:
+    """What is found must agree with the page map; without frames there nothing can be told."""
+    machine.entries[1] += 1
+    machine.write_page_map()
+    with pytest.raises(NotSupported, match="do not agree"):
+        machine.census().look(target)
+    machine.entries = [entry & ~((1 << 55) - 1) for entry in machine.entries]
+    machine.write_page_map()
+    with pytest.raises(NotPermitted, match="kept from you"):
+        machine.census().look(target)
+
+
+def test_memory_that_went(machine: Machine, target: Target) -> None:
+    """Between two looks: its page map is at an end, and what the old tables say is nobody's."""
+    census = machine.census()
+    assert census.look(target)
+    (machine.proc / "9/pagemap").write_bytes(b"")
+    with pytest.raises(TargetGone):
+        census.look(target)
+
+
+def test_files_are_closed_when_targets_go(machine: Machine, target: Target) -> None:
+    census = machine.census()
+    census.look(target)
+    before = len(os.listdir("/proc/self/fd"))
+    census.begin([])
+    assert len(os.listdir("/proc/self/fd")) == before - 1
+    assert census.unseen == {}
+
+
+class Advice:
+    """Stands for the system call: what was advised, and what becomes of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, error: OSError | None = None) -> None:
+        self.vectors: list[list[Range]] = []
+        self.error = error
+        monkeypatch.setattr(
+            cold_clearing, "open_process", lambda process, root: os.open("/proc/self", os.O_PATH)
+        )
+        monkeypatch.setattr(cold_clearing, "advise", self.advise)
+
+    def advise(self, fd: int, vectors: Sequence[Range], advice: int) -> int:
+        assert advice == COLD
+        if self.error is not None:
+            raise self.error
+        self.vectors.append(list(vectors))
+        return sum(v.size for v in vectors)
+
+
+def test_clearing_by_advice(machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files by clear_refs 3, anonymous memory by advice, and no visit afterwards."""
+    advice, census = Advice(monkeypatch), machine.census(clear="cold")
+    machine.entries[0x200:0x400] = [PRESENT | EXCLUSIVE | 0x200 + i for i in range(0x200)]
+    machine.write_page_map()
+    exposed: list[Target] = []
+    monkeypatch.setattr(census._refs, "expose", exposed.extend)
+    census.prepare(target)
+    census.expose([target])
+    assert (machine.proc / "9/clear_refs").read_text() == "3"
+    assert advice.vectors == [[Range(0x1000, 0x9000), Range(0x200000, 0x400000)]]
+    assert exposed == []
+
+
+def test_shared_pages_are_cleared_by_refs(
+    machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Advice leaves them as they are; it is not tried again."""
+    advice, census = Advice(monkeypatch), machine.census(clear="cold")
+    machine.entries[0x200:0x400] = [PRESENT | EXCLUSIVE | 0x200 + i for i in range(0x200)]
+    machine.entries[3] &= ~EXCLUSIVE
+    machine.write_page_map()
+    exposed: list[Target] = []
+    monkeypatch.setattr(census._refs, "expose", exposed.extend)
+    for _ in range(2):
+        census.prepare(target)
+        census.expose([target])
+        assert (machine.proc / "9/clear_refs").read_text() == "1"
+    assert len(advice.vectors) == 1
+    assert exposed == [target, target]
+
+
+@pytest.mark.parametrize("number", [1, 22])
+def test_where_advice_is_refused(
+    machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    Advice(monkeypatch, error=OSError(number, "refused"))
+    census = machine.census(clear="cold")
+    census.prepare(target)
+    assert (machine.proc / "9/clear_refs").read_text() == "1"
+
+
+def test_auto_advises_where_the_pause_is_too_long(
+    machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advice, census = Advice(monkeypatch), machine.census(max_pause_ns=1_000_000)
+    machine.entries[0x200:0x400] = [PRESENT | EXCLUSIVE | 0x200 + i for i in range(0x200)]
+    machine.write_page_map()
+    census.prepare(target)
+    assert not advice.vectors
+    monkeypatch.setattr(census.pauses, "forecast_ns", lambda target: 2_000_000)
+    census.prepare(target)
+    assert advice.vectors
+    assert census.pauses.too_long(target) is None, "it is not refused at the start"
+    advice.vectors.clear()
+    assert census.look(target)
+    census.prepare(target)
+    assert advice.vectors, "a short pause by pieces is not taken for one of clear_refs"
+    by_refs = machine.census(max_pause_ns=1_000_000, clear="refs")
+    monkeypatch.setattr(by_refs.pauses, "forecast_ns", lambda target: 2_000_000)
+    with pytest.raises(PauseTooLong, match="pte cannot look at it by pieces"):
+        by_refs.prepare(target)
+
+
+def test_clearing_by_idle_page_tracking(machine: Machine, target: Target, tmp_path: Path) -> None:
+    """Only what is accessed is marked; a huge page by its head; no lock is held, so no limit is in the way."""
+    bitmap = tmp_path / "sys/kernel/mm/page_idle/bitmap"
+    bitmap.parent.mkdir(parents=True)
+    with pytest.raises(NotSupported, match="CONFIG_IDLE_PAGE_TRACKING"):
+        Pte(machine.opened, Roots(machine.proc, tmp_path / "sys"), clear="idle")
+    bitmap.write_bytes(bytes(1 << 10))
+    census = Pte(machine.opened, Roots(machine.proc, tmp_path / "sys"), clear="idle", max_pause_ns=1)
+    census.prepare(target)
+    bits = int.from_bytes(bitmap.read_bytes(), "little")
+    expected = {machine.entries[page] & (1 << 55) - 1 for page in (0x2, 0x3, 0x9)} | {0x200}
+    assert {i for i in range(8 << 10) if bits >> i & 1} == expected
+    assert (machine.proc / "9/clear_refs").read_text() == ""
+    assert census.pauses.too_long(target) is None
+    census.close()
+
+
+def test_calls_are_small_and_never_cut_a_huge_page() -> None:
+    ranges = [Range(0x1000, 3 * PIECE + 0x5000), Range(4 * PIECE, 4 * PIECE + 0x1000)]
+    ranges += [Range(i << 40, (i << 40) + PAGE_SIZE) for i in range(1, 1500)]
+    calls = list(cold_clearing._calls(ranges))
+    assert all(sum(v.size for v in call) <= PIECE and 0 < len(call) <= 1024 for call in calls)
+    flat = [v for call in calls for v in call]
+    assert sum(v.size for v in flat) == sum(r.size for r in ranges)
+    ends = {end for r in ranges for end in r}
+    assert all(end in ends or end % (2 << 20) == 0 for v in flat for end in v)
+
+
+def test_only_what_there_is_can_be_asked_for(machine: Machine) -> None:
+    with pytest.raises(UsageError, match="no way to clear 'hot'"):
+        clear_way("hot")
+
+
+@pytest.fixture
+def kcore_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BPF would read this machine's memory; with roots of a test it refuses, too."""
+    monkeypatch.setenv(SWITCH, "kcore")
+
+
+@pytest.mark.usefixtures("kcore_only")
+def test_opening_takes_consent_and_proof(machine: Machine, tmp_path: Path) -> None:
+    """A kcore that is not of this kernel leads to no tables that agree with the own page map: a sentence says so."""
+    roots = Roots(machine.proc, tmp_path / "sys")
+    (machine.proc / "kcore").symlink_to(machine.kcore.path)
+    ops = open_ops("vaddr", process_source([1]), roots=roots)
+    with pytest.raises(NotPermitted, match="with consent only"):
+        open_census("pte", ops, roots)
+    with pytest.raises(
+        NotSupported, match=r"^pte cannot be used: through kcore: roots: .*; use another --via\.$"
+    ):
+        open_census("pte", ops, roots, allowed=True)
+
+
+def test_where_nothing_can_be_opened(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SWITCH, raising=False)
+    roots = Roots(machine.proc, tmp_path / "sys")
+    with pytest.raises(
+        NotSupported, match=r"bpf: BPF reads this machine's own memory alone; kcore: No such file"
+    ):
+        open_tables(allowed=True, roots=roots)
+
+    def refuse(*_: object) -> NoReturn:
+        raise PermissionError(1, "no")
+
+    monkeypatch.setattr("udamon.ops.kernel_tables._open", refuse)
+    with pytest.raises(
+        NotPermitted, match="bpf takes CAP_BPF and CAP_PERFMON: run udamon as root; kcore takes CAP_SYS"
+    ):
+        open_tables(allowed=True, roots=roots)
+    (tmp_path / "sys/kernel/security").mkdir(parents=True)
+    (tmp_path / "sys/kernel/security/lockdown").write_text("none integrity [confidentiality]\n")
+    with pytest.raises(NotPermitted, match="refused under lockdown=confidentiality"):
+        open_tables(allowed=True, roots=roots)

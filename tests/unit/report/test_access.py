@@ -1,0 +1,213 @@
+"""Regions of a moment, their mappings, and what `info` says of a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.report.test_wss import START, record, snap
+from tests.unit.snapshots import recorded
+from tests.unit.snapshots import snap as snapshot
+from udamon.model import Event
+from udamon.record.naming import kind_of
+from udamon.record.reader import Recording
+from udamon.report import access, access_groups, info
+from udamon.report.catalog import Catalog
+from udamon.report.filters import Filters
+from udamon.report.mappings import MappingTable, label_of
+from udamon.report.source import RecordingSource
+from udamon.report.terminal import Terminal
+
+pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+
+
+def lines(
+    recording: Recording, filters: Filters | None = None, **options: object
+) -> list[tuple[int, str | None]]:
+    """(start, mapping name) of the lines of the report."""
+    with RecordingSource(recording, filters) as source:
+        report = access.measure(source, **options)  # type: ignore[arg-type]
+    return [(line.start, line.mapped.name if line.mapped else None) for line in report.lines]
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Recording:
+    """Three windows; between the second and the third, "/lib/a.so" goes and "/lib/b.so" comes in its place."""
+    regions = [(0x1000, 0x3000, 20, 1, 100), (0x3000, 0x4000, 0, 9, 0), (0x8000, 0x10000, 5, 3, 700)]
+    add = [[0x1000, 0x2800, "r-xp", 0, 1, "/lib/a.so"], [0x2800, 0x4000, "rw-p", 0, 0, "[heap]"]]
+    later = START + 250_000_000
+    return record(
+        tmp_path / "a",
+        [
+            Event(START, "target_start", {"target": 0, "pid": 100, "comm": "x", "cmdline": ["x", "-y"], "user": "u"}),
+            Event(START, "mappings", {"target": 0, "add": add, "remove": []}),
+            snap(0, regions),
+            snap(1, regions),
+            Event(later, "mappings", {"target": 0, "add": [[0x1000, 0x2800, "r-xp", 0, 2, "/lib/b.so"]],
+                                      "remove": [0x1000]}),
+            snap(2, regions),
+            Event(later + 1, "cost", {"cpu_ns": 1_500_000, "max_rss_bytes": 1 << 20, "checks": 60, "snapshots": 3}),
+            Event(later + 2, "target_end", {"target": 0, "pid": 100, "why": "exited"}),
+        ],
+    )  # fmt: skip
+
+
+def test_last_moment_with_its_mappings(recording: Recording) -> None:
+    """The last snapshot by default; each region with the mapping it shares most bytes with."""
+    assert lines(recording) == [(0x1000, "/lib/b.so"), (0x3000, "[heap]"), (0x8000, None)]
+
+
+@pytest.mark.parametrize(
+    ("at", "name"),
+    [(0, "/lib/a.so"), (150, "/lib/a.so"), (299, "/lib/a.so"), (300, "/lib/b.so"), (9999, "/lib/b.so")],
+)
+def test_at_a_moment(recording: Recording, at: int, name: str) -> None:
+    """--at takes the last window that ended by then (the first, when none did) and its mappings."""
+    assert lines(recording, at_ns=at * 1_000_000)[0] == (0x1000, name)
+
+
+@pytest.mark.parametrize(
+    ("sort", "starts"),
+    [
+        ("address", [0x1000, 0x3000, 0x8000]),
+        ("size", [0x8000, 0x1000, 0x3000]),
+        ("rate", [0x1000, 0x8000, 0x3000]),
+        ("age", [0x3000, 0x8000, 0x1000]),
+        ("touched", [0x8000, 0x1000, 0x3000]),
+    ],
+)
+def test_sort_and_top(recording: Recording, sort: str, starts: list[int]) -> None:
+    """Each order, largest first; --top keeps the first of them."""
+    assert [start for start, _ in lines(recording, sort=sort)] == starts
+    assert [start for start, _ in lines(recording, sort=sort, top=2)] == starts[:2]
+
+
+def test_filters(recording: Recording) -> None:
+    """Regions by size, rate and age."""
+    assert [start for start, _ in lines(recording, Filters.parse(size="8KiB-"))] == [0x1000, 0x8000]
+    assert [start for start, _ in lines(recording, Filters.parse(rate="-50%"))] == [0x3000, 0x8000]
+    assert [start for start, _ in lines(recording, Filters.parse(age="300ms-800ms"))] == [0x8000]
+
+
+def test_document_and_text(recording: Recording) -> None:
+    """The promised keys; text with sizes, rates, names."""
+    with RecordingSource(recording) as source:
+        report = access.measure(source)
+    found = access.document(report)
+    assert found["time"] == (START + 300_000_000) / 1e9
+    assert found["regions"][0] == {
+        "target": 0, "start": 0x1000, "end": 0x3000, "nr_accesses": 20, "rate": 1.0, "age": 1,
+        "touched_bytes": 100, "upper_bound": False, "resident_bytes": None, "temperature": 10_010_000,
+        "mapping": "/lib/b.so", "kind": "library",
+    }  # fmt: skip
+    text = access.render(report, Catalog(recording))
+    assert "pid 100 x, at 300 ms: 3 regions, 44.0 KiB, 800 B touched" in text
+    assert "100%" in text
+    assert "b.so" in text
+
+
+def test_info(recording: Recording) -> None:
+    """Counts, length, cost of the monitor, targets."""
+    with RecordingSource(recording) as source:
+        report = info.measure(source, Catalog(recording))
+    found = info.document(report)
+    assert (found["snapshots"], found["regions"], found["seconds"]) == (3, 9, pytest.approx(0.3))
+    assert found["via"] == "sim"
+    assert found["monitor"] == {"cpu_seconds": 0.0015, "max_rss_bytes": 1 << 20, "checks": 60}
+    assert found["truncated"] is False
+    assert found["targets"][0]["cmdline"] == ["x", "-y"]
+    assert found["targets"][0]["ended"] == "exited"
+    text = info.render(report)
+    assert "3 snapshots, 3 regions each" in text
+    assert "60 checks" in text
+
+
+def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
+    """The totals of a rotated recording are of more time than it has left; the start is told beside the share."""
+    begun, seconds = 7 * 10**9, 600
+    cost = {"cpu_ns": 6_200_000_000, "max_rss_bytes": 1 << 20, "checks": 1, "snapshots": 5000}
+    windows = [snapshot(5, [(0, 4096, 1, 0)], begin=begun + (seconds - 1) * 10**9, window=10**9)]
+    recording = recorded(
+        tmp_path / "a",
+        [*windows, Event(begun + seconds * 10**9, "cost", cost)],
+        monotonic_ns=begun,
+        startup_cpu_ns=200_000_000,
+        part=7,
+    )
+    with RecordingSource(recording) as source:
+        text = info.render(info.measure(source, Catalog(recording)))
+    assert "6.2 s of CPU, 200 ms of it to start (1.00% of one CPU after that), 1.0 MiB resident" in text
+
+
+def test_info_of_nothing(tmp_path: Path) -> None:
+    """A recording without any snapshot is described too."""
+    recording = record(tmp_path / "a", [Event(1, "note", {"text": "nothing to see"})])
+    with RecordingSource(recording) as source:
+        report = info.measure(source, Catalog(recording))
+    assert info.document(report)["snapshots"] == 0
+    assert "nothing to see" in info.render(report)
+
+
+def test_largest_overlap() -> None:
+    """The larger share wins, the lower one when equal, none when nothing is shared."""
+    table = MappingTable()
+    table.apply({"add": [[0, 10, "", 0, 0, "a"], [10, 30, "", 0, 0, "b"], [40, 50, "", 0, 0, "c"]]})
+    cases = {(0, 15): "a", (5, 30): "b", (5, 15): "a", (30, 40): None, (29, 45): "c", (60, 70): None}
+    found = {span: table.largest_overlap(*span) for span in cases}
+    assert {span: mapped and mapped.name for span, mapped in found.items()} == cases
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "label"),
+    [
+        ("[heap]", "heap", "heap"),
+        ("[stack]", "stack", "stack"),
+        ("", "anonymous", "anonymous"),
+        ("[anon:arena]", "anonymous", "anon:arena"),
+        ("/usr/lib/libc.so.6", "library", "libc.so.6"),
+        ("/usr/lib/libx.so (deleted)", "library", "libx.so"),
+        ("/srv/data.db", "file", "data.db"),
+        ("/dev/zero (deleted)", "shared", "shared"),
+        ("/memfd:pool (deleted)", "shared", "memfd:pool"),
+        ("/SYSV00000000 (deleted)", "shared", "shared"),
+        ("[vdso]", "kernel", "vdso"),
+    ],
+)
+def test_kinds_and_labels(name: str, kind: str, label: str) -> None:
+    """What people see for the names the kernel prints."""
+    assert (kind_of(name), label_of(name)) == (kind, label)
+
+
+def test_by_mapping_and_by_process(recording: Recording) -> None:
+    """Sums of the regions of each mapping and of each process, the most touched first."""
+    with RecordingSource(recording) as source:
+        report = access.measure(source)
+    catalog = Catalog(recording)
+    found = access_groups.groups(report, catalog, "mapping")
+    assert [(group.label, group.regions, group.size, group.touched, group.rate) for group in found] == [
+        ("(unknown)", 1, 0x8000, 700, 0.25), ("b.so", 1, 0x2000, 100, 1.0), ("heap", 1, 0x1000, 0, 0.0)
+    ]  # fmt: skip
+    (process,) = access_groups.groups(report, catalog, "process")
+    assert (process.label, process.regions, process.size, process.touched) == ("pid 100 x", 3, 0xB000, 800)
+    assert process.rate == pytest.approx((0x2000 + 0x8000 / 4) / 0xB000)
+    assert process.age_ns == 100_000_000
+    assert access_groups.document(report, found)["groups"][1]["mapping"] == "/lib/b.so"
+    text = access_groups.render(report, found, Terminal(80, 0, False))
+    assert text.isascii()
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_by_refs_files_and_shared_memory_are_upper_bounds(recording: Recording) -> None:
+    """What others read counts, too; anonymous memory is only the process's own, and other ways tell processes apart."""
+    kinds = ("file", "library", "shared", "heap", "stack", "anonymous", "kernel")
+    for via, bounds in (("refs", 3), ("idle", 0), ("kernel", 0), (None, 0)):
+        recording.metadata["via"] = via
+        catalog = Catalog(recording)
+        assert [kind for kind in kinds if catalog.upper_bound(kind)] == list(kinds[:bounds])
+    recording.metadata["via"] = "refs"
+    with RecordingSource(recording) as source:
+        lines = access.document(access.measure(source))["regions"]
+    assert [(line["kind"], line["upper_bound"]) for line in lines] == [
+        ("library", True), ("heap", False), (None, False),
+    ]  # fmt: skip

@@ -1,0 +1,183 @@
+"""Phases, right-size and diff: what changed, what is enough, what moved, on patterns that are known."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.unit.report.test_wss import START, Region, record, snap
+from tests.unit.snapshots import recorded
+from udamon.errors import RecordingError, UsageError
+from udamon.model import Event, Sharing, Snapshot
+from udamon.record.reader import Recording
+from udamon.report import diff, phases, right_size
+from udamon.report.catalog import Catalog
+from udamon.report.phases import spans
+from udamon.report.source import RecordingSource
+from udamon.report.terminal import Terminal
+
+pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+
+MIB = 1 << 20
+
+
+def hot_at(seq: int, hot: int, count: int = 4) -> Snapshot:
+    """`count` regions of 1 MiB of which one is hot."""
+    return snap(seq, [(n * MIB, (n + 1) * MIB, 20 * (n == hot), 0, MIB * (n == hot)) for n in range(count)])
+
+
+def moving(path: Path, *lengths: int) -> Recording:
+    """The hot MiB moves on after each length, counted in windows."""
+    hot = [phase % 4 for phase, length in enumerate(lengths) for _ in range(length)]
+    return record(path, [hot_at(seq, place) for seq, place in enumerate(hot)])
+
+
+def test_phases_begin_where_the_pattern_changes(tmp_path: Path) -> None:
+    """Twenty, ten and thirty windows: three phases, their edges to a column, and what moved."""
+    with RecordingSource(moving(tmp_path / "a", 20, 10, 30)) as source:
+        report = phases.measure(source)
+    assert [round((phase.begin_ns - START) / 1e8) for phase in report.phases] == [0, 20, 30]
+    assert report.phases[-1].end_ns == START + 6_000_000_000
+    moved = [(row.range.start // MIB, before, after) for row, before, after in report.moved(1, 100)]
+    assert set(moved) == {(0, 1.0, 0.0), (1, 0.0, 1.0)}
+    assert report.hot(2)[0][1] == 1.0
+    assert all(2 * MIB <= row.range.start < 3 * MIB for row, _ in report.hot(2))
+    text = phases.render(report, Catalog(source.recording), Terminal())
+    assert "3 phases" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert phases.document(report)["phases"][1]["begin"] == pytest.approx(2.0)
+
+
+def test_noise_is_one_phase() -> None:
+    """Points around one mean, of one or many dimensions, are not cut; a shift of the mean among them is."""
+    for seed in range(20):
+        random = Random(seed)
+        dimensions = random.choice([1, 8, 40])
+        noise = [[random.gauss(0.5, 0.1) for _ in range(dimensions)] for _ in range(120)]
+        assert spans(noise) == [(0, 120)]
+        shifted = [[value + (0.4 if at >= 70 else 0) for value in point] for at, point in enumerate(noise)]
+        assert [begin for begin, _ in spans(shifted)] == [0, pytest.approx(70, abs=1)]
+
+
+def test_a_window_that_saw_both_is_no_phase() -> None:
+    """Two columns half way between two patterns go to their neighbours; a pattern aside stays a phase."""
+    assert len(spans([[0.0, 1.0]] * 20 + [[0.5, 0.5]] * 3 + [[1.0, 0.0]] * 20)) == 2
+    assert len(spans([[0.0, 1.0]] * 20 + [[0.0, 0.0]] * 3 + [[1.0, 0.0]] * 20)) == 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_few_points_are_one_phase(count: int) -> None:
+    assert spans([[0.5]] * count) == [(0, count)]
+
+
+def test_right_size_of_a_known_pattern(tmp_path: Path) -> None:
+    """One MiB has 90 % of all page-intervals, another 10 %: 90 % need the first, 95 % half of the second too."""
+    regions: list[Region] = [(0, MIB, 20, 0, 900), (MIB, 2 * MIB, 1, 0, 100), (2 * MIB, 8 * MIB, 0, 9, 0)]
+    recording = record(tmp_path / "a", [snap(seq, regions) for seq in range(40)])
+    with RecordingSource(recording) as source:
+        found = {serve: right_size.measure(source, serve) for serve in (0.45, 0.9, 0.95, 1.0)}
+    assert {serve: report.need for serve, report in found.items()} == {
+        0.45: MIB // 2, 0.9: MIB, 0.95: 1.5 * MIB, 1.0: 2 * MIB
+    }  # fmt: skip
+    assert found[0.9].resident == 8 * MIB
+    assert found[0.9].saved == (7 * MIB, 7 * MIB)
+    # Every window is the same, so the interval has no width.
+    assert found[0.95].interval == (1.5 * MIB, 1.5 * MIB)
+    text = right_size.render(found[0.95], Terminal(80, 0, False))
+    assert "1.5 MiB" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_right_size_interval_covers(tmp_path: Path) -> None:
+    """Which of ten MiB is touched is drawn in every window: the interval is around the answer, and repeatable."""
+    random = Random(3)
+    shots = [hot_at(seq, min(9, int(random.expovariate(0.5))), 10) for seq in range(200)]
+    recording = record(tmp_path / "a", [*shots])
+    with RecordingSource(recording) as source:
+        report = right_size.measure(source, 0.9)
+        assert right_size.measure(source, 0.9) == report
+    assert report.interval is not None
+    low, high = report.interval
+    assert low <= (report.need or 0) <= high
+    assert high > low
+    # The 90 % of a distribution that halves about every 1.4 MiB lie in its first 4.6 MiB.
+    assert low <= 4.6 * MIB <= high
+    assert right_size.document(report)["interval"]["confidence"] == 0.95
+
+
+def test_right_size_bounds_of_a_census(tmp_path: Path) -> None:
+    """A tenth of a mapping is touched in every window: if it is always the same, that is enough, else all may be
+    needed. Few windows of what is known give no interval, and say why."""
+    private = Sharing.of([[10 * MIB], [10 * MIB], [MIB], [0], [None], [None]])
+    shots = [
+        replace(snap(seq, [(0, 10 * MIB, 2, 0, MIB)]), resident=array("Q", [10 * MIB]), sharing=private)
+        for seq in range(40)
+    ]
+    with RecordingSource(recorded(tmp_path / "a", shots, via="refs")) as source:
+        report = right_size.measure(source, 0.9)
+    assert (report.low, report.high) == (ceil(0.9 * MIB), 9 * MIB)
+    assert (report.need, report.interval) == (None, None)
+    document = right_size.document(report)
+    assert (document["bytes"], document["interval"], document["saved_bytes"]) == (None, None, None)
+    assert "same pages in every window" in document["why"]
+    assert "between 921.6 KiB and 9.0 MiB" in right_size.render(report, Terminal(80, 0, False))
+    with RecordingSource(
+        recorded(tmp_path / "b", [hot_at(seq, 0) for seq in range(19)], via="idle")
+    ) as source:
+        few = right_size.measure(source, 0.9)
+    assert few.need is not None
+    assert (few.interval, few.why) == (
+        None,
+        "19 windows are too few for an interval of confidence, which takes 20",
+    )
+
+
+def test_right_size_of_a_group(tmp_path: Path) -> None:
+    """Two targets of which nothing is known to be apart: what one needs, up to what both need."""
+    shots = [replace(hot_at(seq, 0), target=target) for seq in range(20) for target in (0, 1)]
+    with RecordingSource(recorded(tmp_path / "a", shots, via="idle")) as source:
+        report = right_size.measure(source, 1.0)
+    assert (report.low, report.high) == (MIB, 2 * MIB)
+    assert right_size.document(report)["group"]["high"] == 2 * MIB
+
+
+def test_right_size_refuses(tmp_path: Path) -> None:
+    """No share, and a recording in which nothing was accessed."""
+    with RecordingSource(record(tmp_path / "a", [snap(0, [(0, MIB, 0, 0, 0)])])) as source:
+        with pytest.raises(UsageError, match="no share of accesses"):
+            right_size.measure(source, 0)
+        with pytest.raises(RecordingError):
+            right_size.measure(source, 0.5)
+
+
+def named(path: Path, base: int, touched: dict[str, int], extra: int = 0) -> Recording:
+    """A run: mappings from `base` on, of 1 MiB each, touched for so many bytes in every window."""
+    places = [(name, base + number * 4 * MIB) for number, name in enumerate(touched)]
+    add = [[start, start + MIB, "rw-p", 0, 0, name] for name, start in places]
+    regions: list[Region] = [(start, start + MIB, 10, 0, touched[name] + extra) for name, start in places]
+    event = Event(START, "mappings", {"target": 0, "add": add, "remove": []})
+    return record(path, [event, *(snap(seq, regions) for seq in range(3))])
+
+
+def test_diff(tmp_path: Path) -> None:
+    """By name, not by address: what grew, what went and what came, the largest change first."""
+    before = named(tmp_path / "a", 1 << 40, {"[heap]": 1000, "/lib/a.so": 500, "/lib/gone.so": 300})
+    after = named(tmp_path / "b", 1 << 41, {"/lib/new.so": 100, "[heap]": 5000, "/lib/a.so": 500})
+    with RecordingSource(before) as one, RecordingSource(after) as other:
+        report = diff.measure(one, other)
+    assert [(moved.label, moved.change) for moved in report.moved] == [
+        ("heap", 4000), ("gone.so", -300), ("new.so", 100), ("a.so", 0)
+    ]  # fmt: skip
+    document = diff.document(report)
+    assert document["wss"]["change"]["max"] == 5600 - 1800
+    assert document["footprint"]["what"] == "monitored"
+    assert document["mappings"][1]["after"]["bytes"] == 0
+    text = diff.render(report, Terminal(80, 0, False))
+    assert "+3.9 KiB" in text
+    assert "a.so " not in text.replace("gone.so", "")
+    assert max(map(len, text.splitlines())) <= 80

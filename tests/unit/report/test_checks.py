@@ -1,0 +1,287 @@
+"""udamon check: each limit on both sides of what a recording has, exit statuses, and one line each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from array import array
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.report.test_wss import START, record, snap
+from tests.unit.snapshots import recorded
+from udamon.cli import check
+from udamon.errors import UsageError
+from udamon.model import Event, Sharing, Snapshot
+from udamon.record.reader import Recording
+from udamon.record.writer import Writer
+from udamon.report import checks, right_size
+from udamon.report.source import RecordingSource
+
+pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Twenty windows: a heap of 1 MiB that is hot in every other one, and 3 MiB that are cold from the start."""
+    add = [[0, MIB, "rw-p", 0, 0, "[heap]"], [MIB, 4 * MIB, "r--p", 0, 0, "/lib/a.so"]]
+    shots = [
+        snap(seq, [(0, MIB, 20 * (seq % 2), 0, MIB * (seq % 2)), (MIB, 4 * MIB, 0, seq, 0)])
+        for seq in range(20)
+    ]
+    record(tmp_path / "a", [Event(START, "mappings", {"target": 0, "add": add, "remove": []}), *shots])
+    return tmp_path / "a"
+
+
+def run(*argv: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    check.configure(parser)
+    return check.run(parser.parse_args([str(word) for word in argv]))
+
+
+@pytest.mark.parametrize(
+    ("limit", "holds", "breaks"),
+    [
+        (("--max-wss",), "1MiB", "1023KiB"),
+        (("--level", "p50", "--max-wss"), "512KiB", "511KiB"),
+        (("--level", "p90", "--min-wss"), "1MiB", "1025KiB"),
+        (("--max-footprint",), "4MiB", "4095KiB"),
+        # Of 20 windows the last 11 find the 3 MiB idle for a second or longer: 0.75 x 11 / 20.
+        (("--cold-age", "1s", "--max-cold-share"), "41.3%", "41.2%"),
+        (("--max-rate",), "heap=50%", "heap=49%"),
+        (("--min-rate",), "[[]heap]=50%", "*heap*=51%"),
+        (("--max-rate",), "library=0%", "heap=0%"),
+        (("--min-length",), "2s", "2.1s"),
+        (("--min-snapshots",), "20", "21"),
+        (("--time", "1s-max", "--min-snapshots"), "11", "12"),
+    ],
+)  # fmt: skip
+def test_limits(
+    file: Path, limit: tuple[str, ...], holds: str, breaks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0 and "ok" when it holds, 1 and "FAIL" when not, one line each; the same in JSON."""
+    for value, status, word in ((holds, 0, "ok"), (breaks, 1, "FAIL")):
+        assert run(file, *limit, value) == status
+        (line,) = capsys.readouterr().out.splitlines()
+        assert line.startswith(word)
+        assert run(file, *limit, value, "--json") == status
+        document = json.loads(capsys.readouterr().out)
+        assert (document["schema"], document["holds"], len(document["checks"])) == (1, status == 0, 1)
+
+
+def test_several(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that does not hold is enough; all are told."""
+    assert run(file, "--max-wss", "1GiB", "--max-footprint", "1KiB", "--min-snapshots", "1") == 1
+    assert [line[:4] for line in capsys.readouterr().out.splitlines()] == ["ok  ", "ok  ", "FAIL"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "nothing is asked"),
+        (("--max-rate", "heap"), "not MAPPING=RATE"),
+        (("--max-rate", "x=5%"), "no mapping of .* is called 'x'"),
+        (("--max-wss", "many"), "not a size"),
+        (("--max-cold-share", "150%"), "not a share"),
+    ],
+)
+def test_wrong_usage(file: Path, words: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        run(file, *words)
+
+
+def test_too_short_to_tell(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A recording shorter than what counts as cold does not pass for it, and a percentile needs windows."""
+    assert run(file, "--max-cold-share", "10%") == 3
+    assert "2 s long, so nothing can have been cold for 10 s" in capsys.readouterr().out
+    assert run(file, "--time", "1s-max", "--level", "p90", "--max-wss", "1GiB", "--json") == 3
+    (check,) = json.loads(capsys.readouterr().out)["checks"]
+    assert (check["holds"], check["value"], check["low"], check["high"]) == (None, None, None, None)
+    assert check["why"] == "11 windows are too few for percentiles, which take 20"
+
+
+KIND = checks._Kind("max-x", "x", str, most=True, final=False)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "holds"),
+    [(1, 5, 5, True), (6, 9, 5, False), (4, 6, 5, None), (5, 5, 5, True), (None, None, 5, None)],
+)  # fmt: skip
+def test_bounds(low: float | None, high: float | None, most: float, holds: bool | None) -> None:
+    """A limit is broken only where all of the interval is beyond it; the other side is its mirror image."""
+    why = "two answers fit"
+    found = checks._judged(KIND, checks.Figure(low, high, why), most, checks.Doubts())
+    assert (found.holds, found.why) == (holds, None if holds is not None else why)
+    if low is not None and high is not None:
+        kind = KIND._replace(most=False)
+        assert checks._judged(kind, checks.Figure(-high, -low, why), -most, checks.Doubts()).holds is holds
+
+
+def test_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a flush is missing nothing holds for sure; what more snapshots cannot mend is broken all the same."""
+    path = tmp_path / "a"
+    with Writer(path, {}) as writer:
+        for seq in range(12):
+            writer.snapshot(snap(seq, [(0, MIB, 20, 0, MIB * (seq == 11))]))
+            writer.flush()
+    data = bytearray(path.read_bytes())
+    where = Recording(path).messages()[5][1]
+    data[where.end - 20] ^= 1
+    path.write_bytes(data)
+    for words, status in (
+        (("--max-wss", "1GiB"), 3), (("--max-wss", "1KiB"), 1), (("--min-wss", "1KiB"), 3),
+        (("--level", "mean", "--max-wss", "1KiB"), 3), (("--min-snapshots", "11"), 0),
+        (("--min-snapshots", "12"), 3), (("--max-wss", "1GiB", "--allow-damaged"), 0),
+    ):  # fmt: skip
+        assert run(path, *words, "--json") == status, words
+        said = capsys.readouterr()
+        document = json.loads(said.out)
+        assert document["holds"] is {0: True, 1: False, 3: None}[status]
+        assert document["damaged"] == [
+            {"file": str(path), "offset": where.offset, "first_snapshot": 5, "last_snapshot": 5}
+        ]
+        assert f"is damaged at byte {where.offset:,}: snapshot 5 is missing." in said.err
+
+
+def test_what_others_may_have_touched_decides_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of a file's pages count as touched by refs when anybody reads the file: the process itself may have left them
+    alone, so nothing of them is in use for sure, and all of it may be cold."""
+    event = Event(
+        START, "mappings",
+        {"target": 0, "add": [[0, 10 * MIB, "r--s", 0, 7, "/data"]], "remove": []},
+    )  # fmt: skip
+    known = Sharing.of([[10 * MIB], [0], [0], [1], [0], [None]])
+    shots = [
+        replace(snap(seq, [(0, 10 * MIB, 20, 0, 10 * MIB)]), resident=array("Q", [10 * MIB]), sharing=known)
+        for seq in range(20)
+    ]
+    path = tmp_path / "a"
+    recorded(path, [event, *shots], via="refs")
+    for words, low, high in (
+        (("--max-wss", "1MiB"), 0, 10 * MIB), (("--min-wss", "1MiB"), 0, 10 * MIB),
+        (("--min-rate", "data=50%"), 0, 1), (("--max-rate", "data=50%"), 0, 1),
+        (("--cold-age", "1s", "--max-cold-share", "99%"), 0, 1),
+    ):  # fmt: skip
+        assert run(path, *words, "--json") == 3, words
+        found = json.loads(capsys.readouterr().out)["checks"][0]
+        assert (found["holds"], found["low"], found["high"]) == (None, low, high)
+        assert found["why"]
+    assert run(path, "--max-wss", "10MiB") == 0
+    with RecordingSource(Recording(path)) as source:
+        size = right_size.measure(source, 1.0)
+    assert (size.low, size.high) == (0, 10 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("words", "size", "status"),
+    [
+        # 4 MiB are in memory, 1 MiB of them is touched in every other window.
+        (("--max-wss", "2MiB"), MIB, 0),
+        (("--max-wss", "2047KiB"), MIB, 3),
+        (("--max-wss", "1023KiB"), MIB, 1),
+        (("--max-wss", "1GiB"), None, 3),
+        (("--max-wss", "1023KiB"), None, 1),
+        (("--max-wss", "2047KiB", "--target", "0"), MIB, 0),
+        (("--min-wss", "1MiB"), None, 0),
+        (("--min-wss", "2MiB"), MIB, 3),
+        (("--min-wss", "2049KiB"), MIB, 1),
+        (("--max-footprint", "5MiB"), MIB, 0),
+        (("--max-footprint", "4MiB"), MIB, 3),
+        # 0.4125 of 4 MiB, and 4 MiB more of which all may be cold or nothing.
+        (("--cold-age", "1s", "--max-cold-share", "71%"), 4 * MIB, 0),
+        (("--cold-age", "1s", "--max-cold-share", "70%"), 4 * MIB, 3),
+        (("--cold-age", "1s", "--max-cold-share", "21%"), 4 * MIB, 3),
+        (("--cold-age", "1s", "--max-cold-share", "20%"), 4 * MIB, 1),
+        (("--cold-age", "1s", "--max-cold-share", "99%"), None, 3),
+        # Half of the ticks of 1 MiB, and 1 MiB more.
+        (("--max-rate", "heap=75%"), MIB, 0),
+        (("--max-rate", "heap=74%"), MIB, 3),
+        (("--max-rate", "heap=24%"), MIB, 1),
+        (("--min-length", "2s", "--min-snapshots", "20"), None, 0),
+    ],
+)
+def test_what_was_not_seen(
+    file: Path, words: tuple[str, ...], size: int | None, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit that processes which were missed could break, or meet, is not decided."""
+    missed = {"processes_seen": 1, "processes_missed": 2, "bytes_missed": size, "exact": False}
+    steps: list[Snapshot | Event] = [*Recording(file).events(), *Recording(file).snapshots()]
+    path = file.with_name("missed")
+    recorded(path, [*steps, Event(START, "coverage", missed)], via="idle")
+    assert run(path, *words, "--json") == status
+    document = json.loads(capsys.readouterr().out)
+    for one in document["checks"]:
+        of = "unknown size" if size is None else f"{size >> 20}.0 MiB"
+        why = f"at least 2 processes of {of} were not seen" if status == 3 else None
+        assert (one["holds"], one["why"]) == ({0: True, 1: False, 3: None}[status], why)
+
+
+def test_a_recording_without_its_end(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was cut off could have broken a limit that holds so far."""
+    data = file.read_bytes()
+    path = file.with_name("cut")
+    path.write_bytes(data[:-8])
+    for words, status in (
+        (("--max-wss", "1GiB"), 3), (("--max-wss", "1KiB"), 1), (("--min-snapshots", "20"), 0),
+        (("--min-snapshots", "21"), 3), (("--max-wss", "1GiB", "--allow-damaged"), 0),
+    ):  # fmt: skip
+        assert run(path, *words) == status, words
+        said = capsys.readouterr().out
+        assert "The recording has no end: its recorder still runs" in said
+        assert ("cut has no end" in said) == (status == 3)
+
+
+def test_where_only_writes_were_seen(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Reads could make a working set and rates larger, and cold memory less."""
+    path = file.with_name("writes")
+    recorded(
+        path, [*Recording(file).events(), *Recording(file).snapshots()], via="softdirty", sees="writes only"
+    )
+    for words, status in (
+        (("--max-wss", "1GiB"), 3), (("--max-wss", "1KiB"), 1), (("--min-wss", "1MiB"), 0), (("--min-wss", "1GiB"), 3),
+        (("--max-footprint", "1GiB"), 0), (("--max-rate", "heap=100%"), 3), (("--min-rate", "heap=10%"), 0),
+        (("--cold-age", "1s", "--max-cold-share", "99%"), 0), (("--cold-age", "1s", "--max-cold-share", "1%"), 3),
+    ):  # fmt: skip
+        assert run(path, *words, "--json") == status, words
+        assert ("only writes" in str(json.loads(capsys.readouterr().out)["checks"][0]["why"])) == (
+            status == 3
+        )
+
+
+def test_bounds_decide_or_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tenth of a mapping is touched in each window, seen by refs: up to 90 % of it may be cold, or none. Of two such
+    targets of which nothing is known to be apart nothing less follows."""
+    known = Sharing.of([[10 * MIB], [10 * MIB], [MIB], [0], [None], [None]])
+    shots = [
+        replace(snap(seq, [(0, 10 * MIB, 2, 0, MIB)]), resident=array("Q", [10 * MIB])) for seq in range(20)
+    ]
+    recorded(tmp_path / "a", [replace(shot, sharing=known) for shot in shots], via="refs")
+    for limit, status, word in (("90%", 0, "ok"), ("89%", 3, "?")):
+        assert run(tmp_path / "a", "--cold-age", "1s", "--max-cold-share", limit) == status
+        assert capsys.readouterr().out.startswith(word)
+    assert (
+        run(tmp_path / "a", "--cold-age", "1s", "--max-cold-share", "50%", "--max-wss", "1MiB", "--json") == 3
+    )
+    document = json.loads(capsys.readouterr().out)
+    assert (document["holds"], document["grain"]) == (None, "mapping")
+    wss, cold = document["checks"]
+    assert (wss["holds"], wss["value"], wss["low"], wss["high"], wss["why"]) == (True, MIB, MIB, MIB, None)
+    assert (cold["holds"], cold["value"], cold["low"]) == (None, None, 0)
+    assert cold["high"] == pytest.approx(0.9)
+    assert "refs" in cold["why"]
+
+    both = [replace(one, target=target) for one in shots for target in (0, 1)]
+    recorded(tmp_path / "b", both, via="idle")
+    for limit, value, status in (
+        ("--max-wss", "2MiB", 0), ("--max-wss", "1MiB", 3), ("--max-wss", "1023KiB", 1),
+        ("--min-wss", "1MiB", 0), ("--min-wss", "2MiB", 3), ("--min-wss", "2049KiB", 1),
+    ):  # fmt: skip
+        assert run(tmp_path / "b", limit, value) == status, (limit, value)
+    # One that is broken is broken, whatever is not decided beside it.
+    assert run(tmp_path / "b", "--max-wss", "1MiB", "--min-snapshots", "21") == 1
