@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Read, write; 0. Raises UdamonError."""
     import sys
 
-    from udamon.cli.bar import Bar
+    from udamon.cli.progress_line import ProgressLine
     from udamon.files.ending import removing
     from udamon.files.names import identities
     from udamon.record.converting import MARKED, RANGES_ALONE, check, convert, largest
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
 
     limits = reading.limits(args)
     check(args.file, args.output, args.to, compress=args.compress, force=args.force, raw=args.raw)
-    with removing(), Bar(sys.stderr) as bar:
-        recording = open_recording(args.file, bar.step, limits)
+    with removing(), ProgressLine.of_work(sys.stderr) as line:
+        recording = open_recording(args.file, line.step, limits)
         warm = warmup_until(recording.metadata, recording.path) is not None
         convert(
             recording,
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             force=args.force,
             raw=args.raw,
             inputs=identities([args.file]),
-            progress=bar.step("writing"),
+            progress=line.step("writing"),
         )
     reading.tell_damage([recording])
     if args.to in RANGES_ALONE and (found := largest(recording)) is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 
 from udamon import console
 from udamon.cli import attributes
-from udamon.console import OneLine
+from udamon.cli.progress_line import ProgressLine
 from udamon.core.attrs import Attrs
 from udamon.core.policies import POLICIES
 from udamon.errors import UsageError
@@ -56,15 +57,13 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"policy {args.policy} has no budget of checks; leave --checks out.")
     seeds = _seeds(args)
     runs = []
-    progress = OneLine(sys.stderr) if sys.stderr.isatty() else None
-    for policy in policies:
-        checks = None if policy in UNBUDGETED else args.checks
-        for seed in seeds:
-            if progress is not None and len(policies) * len(seeds) > 1:
-                progress.show(f"{policy}, seed {seed}")
-            runs.append(evaluate(truth, policy, seed, attrs, duration, checks))
-    if progress is not None:
-        progress.clear()
+    alone = len(policies) * len(seeds) == 1
+    with ProgressLine(sys.stderr, quiet=alone, terminal_only=True, every=0) as progress:
+        for policy in policies:
+            checks = None if policy in UNBUDGETED else args.checks
+            for seed in seeds:
+                progress.show(functools.partial("{}, seed {}".format, policy, seed))
+                runs.append(evaluate(truth, policy, seed, attrs, duration, checks))
     if args.json:
         documents = [document(name, run) for run in runs]
         console.document(documents[0] if len(documents) == 1 else documents)

@@ -15,6 +15,7 @@ from udamon.assembly.child import OWN_FAILURE, Child
 from udamon.assembly.follow import follow
 from udamon.cli import monitor
 from udamon.cli.progress import Progress
+from udamon.cli.progress_line import ProgressLine
 from udamon.cli.running import parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
 from udamon.errors import CannotError, UsageError
@@ -126,8 +127,8 @@ def _record(
             bus.subscribe(writer)
             progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
             bus.subscribe(progress)
-            recorder = _Recorder(built, writer, progress, quiet=args.quiet)
-            ended_by = recorder.run(child, duration, stopped)
+            recorder = _Recorder(built, writer, progress, child, quiet=args.quiet)
+            ended_by = recorder.run(duration, stopped)
     if not args.quiet:
         console.err(recorder.summary(shown(args.output)))
         if text := line(progress.coverage_document()):
@@ -182,25 +183,25 @@ class _Kept:
 class _Recorder:
     """Runs the engine on its thread, and beside it flushes, shows progress and watches for the end."""
 
-    def __init__(self, built: Built, writer: Writer, progress: Progress, *, quiet: bool) -> None:
+    def __init__(
+        self, built: Built, writer: Writer, progress: Progress, child: Child | None, *, quiet: bool
+    ) -> None:
         self._engine = built.engine
         self._sees = built.sees
         self._writer = writer
         self._progress = progress
-        self._quiet = quiet
+        self._child = child
+        # Told with each flush, and not where a COMMAND may use the terminal itself.
+        self._line = ProgressLine(
+            sys.stderr, quiet=quiet, shared=child is not None, terminal_only=True, every=0
+        )
         self._next_flush = 0.0
-        self._line: console.OneLine | None = None
 
-    def run(self, child: Child | None, duration: float | None, stopped: threading.Event) -> str:
+    def run(self, duration: float | None, stopped: threading.Event) -> str:
         """Returns what ended it."""
-        if not self._quiet and child is None and sys.stderr.isatty():  # a command may use the terminal itself
-            self._line = console.OneLine(sys.stderr)
-        try:
-            ended_by = follow(self._engine, child, duration, stopped, self._keep_up_in_time)
+        with self._line:  # it goes after it was told last: what follows begins on an empty one
+            ended_by = follow(self._engine, self._child, duration, stopped, self._keep_up_in_time)
             self._keep_up()
-        finally:
-            if self._line is not None:
-                self._line.clear()  # after the last line: what follows begins on an empty one
         return ended_by
 
     def _keep_up_in_time(self) -> None:
@@ -214,8 +215,7 @@ class _Recorder:
         self._writer.event(cost_of(self._engine, self._progress.snapshots))
         self._writer.flush()
         self._next_flush = time.monotonic() + FLUSH_S
-        if self._line is not None:
-            self._line.show(self._progress.line())
+        self._line.show(self._progress.line)
 
     def summary(self, path: str) -> str:
         progress = self._progress

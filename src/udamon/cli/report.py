@@ -94,7 +94,7 @@ def _report(args: argparse.Namespace) -> Shown | None:
     """The text to print; None when pictures were written instead."""
     import sys
 
-    from udamon.cli.bar import Bar
+    from udamon.cli.progress_line import ProgressLine
     from udamon.files.ending import removing
     from udamon.record.opening import open_recording
     from udamon.report.common import common_lines
@@ -119,8 +119,8 @@ def _report(args: argparse.Namespace) -> Shown | None:
     by = None if drawn else parts.divided(args)
     with (
         removing(),
-        Bar(sys.stderr) as bar,
-        RecordingSource(open_recording(args.file, bar.step, limits), filters) as source,
+        ProgressLine.of_work(sys.stderr) as line,
+        RecordingSource(open_recording(args.file, line.step, limits), filters) as source,
     ):
         if drawn:
             pictures.write(args, source, _resolution(getattr(args, "resol", None)))

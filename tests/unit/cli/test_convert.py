@@ -16,7 +16,7 @@ from arro3.io import read_csv, read_parquet
 
 from tests.unit.snapshots import damo_file, damo_record, damo_region, damo_snapshot, recorded, snap
 from udamon.cli import convert
-from udamon.cli.bar import Bar
+from udamon.cli.progress_line import ProgressLine
 from udamon.errors import RecordingError, UsageError
 from udamon.model import Event
 from udamon.record.opening import open_recording
@@ -165,8 +165,8 @@ def test_progress_is_for_terminals() -> None:
     clock = iter(range(1000))
     terminal, file = _Terminal(), StringIO()
     for stream in (terminal, file):
-        with Bar(stream, lambda: next(clock) / 32) as bar:
-            told = bar.step("copying")
+        with ProgressLine.of_work(stream, lambda: next(clock) / 32) as line:
+            told = line.step("copying")
             for share in range(100):
                 told(share / 100)
     assert file.getvalue() == ""
