@@ -63,9 +63,9 @@ class LiveApp(TellingApp):
 
     def on_mount(self) -> None:
         if self._offer is not None:
-            self.push_screen(ChoiceScreen())
+            self.push_screen(ChoiceScreen(self))
         else:
-            self.push_screen(TargetsScreen() if self._several else DetailScreen())
+            self.push_screen(TargetsScreen(self) if self._several else DetailScreen(self))
         self.set_interval(REDRAW_S, self._redraw_often)
         self.set_interval(KEEP_UP_S, self.keep_up)
 
@@ -127,12 +127,12 @@ class LiveApp(TellingApp):
     def choose(self, pid: int) -> None:
         """Begin a monitor of this process."""
         if self.session is not None and self._begin(replace(self.session.watch_request, pid=pid), 0):
-            self.push_screen(DetailScreen())
+            self.push_screen(DetailScreen(self))
 
     def look(self, index: int) -> None:
         """Look at one of the list."""
         self.state.choose(index)
-        self.push_screen(DetailScreen())
+        self.push_screen(DetailScreen(self))
 
     def action_list(self) -> None:
         """From one target to the list, where there is one; what was chosen from an offer is not watched any more."""

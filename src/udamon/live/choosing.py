@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from udamon.live.largest import WatchableProcess
 from udamon.live.listing import ListScreen
 from udamon.live.words import EscapedText
 from udamon.units import format_size
-
-if TYPE_CHECKING:
-    from udamon.live.largest import WatchableProcess
 
 AGAIN_S = 10.0
 """The list is made again so often: reading /proc of a thousand processes takes some 20 ms."""

@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, Protocol
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
+from udamon.live.largest import WatchableProcess
+from udamon.live.state import LiveState
 from udamon.live.words import EscapedText
 
-if TYPE_CHECKING:
-    from udamon.live.app import LiveApp
+
+class LiveView(Protocol):
+    """What screens show, and what can be asked for there."""
+
+    state: LiveState
+
+    @property
+    def how(self) -> str:
+        """By which primitive the targets are watched."""
+
+    def cost_line(self) -> EscapedText:
+        """What the monitor takes, and what else is to be said of it."""
+
+    def look(self, index: int) -> None:
+        """Look at one of the targets."""
+
+    def offered(self) -> Sequence[WatchableProcess]:
+        """What could be watched."""
+
+    def choose(self, pid: int) -> None:
+        """Begin a monitor of this process."""
 
 
 class LiveScreen(Screen[None]):
     """Shows what there is when it is mounted, and whenever it is asked to."""
 
+    def __init__(self, live: LiveView) -> None:
+        super().__init__()
+        self.live = live
+
     def on_mount(self) -> None:
         self.show()
-
-    @property
-    def live(self) -> LiveApp:
-        return cast("LiveApp", self.app)
 
     def show(self) -> None:
         """Show what there is now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -17,9 +17,6 @@ from udamon.model import SUMMED
 from udamon.report.terminal import clock, shorten
 from udamon.text import escape, ours, pad
 from udamon.units import format_size, format_time
-
-if TYPE_CHECKING:
-    pass
 
 MAPPINGS = 7
 
