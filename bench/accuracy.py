@@ -10,7 +10,8 @@ from bench.runs import Lab, Run
 from bench.shapes import SHAPES
 from udamon.core.policies import POLICIES
 from udamon.evaluation.compare import at
-from udamon.evaluation.run import UNBUDGETED, Evaluation
+from udamon.evaluation.results import Evaluation
+from udamon.evaluation.run import UNBUDGETED
 
 MOMENTS = (0.5, 1, 2, 5, 10)
 SEEDS = range(1, 6)

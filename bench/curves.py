@@ -22,8 +22,8 @@ from bench.goals import STATIONARY
 from bench.runs import Lab, Run
 from bench.shapes import HELD_OUT, SHAPES
 from bench.unseen import held_out_shapes
-from udamon.evaluation.compare import f1_after, mean_f1, reached
-from udamon.evaluation.run import Evaluation
+from udamon.evaluation.compare import f1_after
+from udamon.evaluation.results import Evaluation, mean_f1, reached
 from udamon.evaluation.table import cell, count
 from udamon.workload.config import load
 from udamon.workload.shapes import find, traces

@@ -21,8 +21,8 @@ from typing import NamedTuple
 from bench.figures import Figure
 from bench.runs import ATTRS, Lab, Run, configure
 from udamon.core.policies import POLICIES
-from udamon.evaluation.compare import Spread, at, level_of, mean_f1, reached, settled_checks, spread
-from udamon.evaluation.run import Evaluation
+from udamon.evaluation.compare import Spread, at, level_of, spread
+from udamon.evaluation.results import Evaluation, mean_f1, reached, settled_checks
 from udamon.evaluation.statistics import percentile
 from udamon.evaluation.table import cell as cell_of
 

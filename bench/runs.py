@@ -15,7 +15,8 @@ from udamon.core.adaptive import Parameters
 from udamon.core.attrs import Attrs
 from udamon.core.policies import POLICIES, make_policy
 from udamon.core.policy import RegionPolicy
-from udamon.evaluation.run import Evaluation, evaluate_made
+from udamon.evaluation.results import Evaluation
+from udamon.evaluation.run import evaluate_made
 from udamon.workload.truth import Truth
 
 ATTRS = Attrs()

@@ -21,8 +21,7 @@ from bench.figures import Figure, as_text
 from bench.runs import Lab, Run, configure
 from bench.shapes import HELD_OUT
 from udamon.core.adaptive import Parameters
-from udamon.evaluation.compare import mean_f1
-from udamon.evaluation.run import Evaluation
+from udamon.evaluation.results import Evaluation, mean_f1
 from udamon.evaluation.table import cell
 
 SEEDS = (1, 2, 3)

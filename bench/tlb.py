@@ -26,13 +26,14 @@ from statistics import median
 
 from tests.integration.programs import become_nobody
 from udamon.availability.primitives import probe
+from udamon.availability.tlb import touched
 from udamon.core.policy import Slots
 from udamon.core.target import Target
 from udamon.linux.procfs import read_stat
 from udamon.native._native import address_of, populate, touch
 from udamon.ops.idle import IdleSampler
 from udamon.ops.refs import Refs
-from udamon.ops.tlb import Way, hot_set, touched, way
+from udamon.ops.tlb import Way, hot_set, way
 from udamon.units import format_size
 
 SIZES = [1 << shift for shift in range(18, 27)]  # 256 KiB to 64 MiB

@@ -20,8 +20,8 @@ from bench import held_out
 from bench.figures import Figure, as_text
 from bench.runs import Lab, Run, configure
 from bench.shapes import HELD_OUT
-from udamon.evaluation.compare import mean_f1
-from udamon.evaluation.run import UNBUDGETED, Evaluation
+from udamon.evaluation.results import Evaluation, mean_f1
+from udamon.evaluation.run import UNBUDGETED
 from udamon.evaluation.statistics import percentile
 from udamon.evaluation.table import cell
 from udamon.workload.config import load

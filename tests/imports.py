@@ -68,14 +68,14 @@ def distance_to_native(path: Path) -> int:
         for found in imports_of(current):
             if found.module.startswith("udamon.native"):
                 return distances[current]
-            for file in _files(found.module):
+            for file in files_of(found.module):
                 if file not in distances:
                     distances[file] = distances[current] + 1
                     waiting.append(file)
     return NEVER
 
 
-def _files(module: str) -> list[Path]:
+def files_of(module: str) -> list[Path]:
     """The files a name stands for: a module, a package, or something inside of one."""
     top, *rest = module.split(".")
     if top not in ("udamon", "tests"):

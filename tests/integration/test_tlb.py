@@ -17,11 +17,12 @@ from statistics import median
 import pytest
 
 from tests.integration.programs import as_nobody
+from udamon.availability.tlb import measured, touched
 from udamon.errors import UsageError
 from udamon.linux import features
 from udamon.ops.opening import open_census, open_ops
 from udamon.ops.refs import Refs
-from udamon.ops.tlb import SWITCH, HotSet, Way, hot_set, measured, touched, way
+from udamon.ops.tlb import SWITCH, HotSet, Way, hot_set, way
 from udamon.targets.processes import NamedProcesses
 
 pytestmark = pytest.mark.needs("clear_refs")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.imports import SOURCE, Import, imports_of
+from tests.imports import SOURCE, Import, files_of, imports_of
 
 LAYERS: list[tuple[set[str], str]] = [
     # From the top down. A room may import what stands below its row, and itself; not its neighbours.
@@ -124,6 +124,29 @@ def test_imports_point_down() -> None:
     """Also inside functions: an import that waits until it is called still points up."""
     wrong = [found for path in python_files() for found in imports_of(path) if points_up(found)]
     assert not wrong, f"these imports do not point down (see LAYERS):\n{lines(wrong)}"
+
+
+def test_no_module_leads_back_to_itself() -> None:
+    """Also inside functions, and for type checkers: of modules in a circle none can be read or changed alone."""
+    circles = list(_circles({path: _imported(path) for path in SOURCE.rglob("*.py")}))
+    assert not circles, f"these import one another: {circles}"
+
+
+def _imported(path: Path) -> set[Path]:
+    return {file for found in imports_of(path) for file in files_of(found.module)}
+
+
+def _circles(imported: dict[Path, set[Path]]) -> Iterator[list[str]]:
+    """One circle for each module that is left when those that import none of the others are taken away."""
+    left = dict(imported)
+    while free := [path for path, files in left.items() if not files - {path} & left.keys()]:
+        for path in free:
+            del left[path]
+    for path in left:
+        yield [
+            str(path.relative_to(SOURCE)),
+            *sorted(str(f.relative_to(SOURCE)) for f in left[path] & left.keys()),
+        ]
 
 
 def test_the_core_does_no_io() -> None:

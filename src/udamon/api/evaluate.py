@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from udamon.errors import UsageError
 
 if TYPE_CHECKING:
-    from udamon.evaluation.run import Evaluation
+    from udamon.evaluation.results import Evaluation
 
 
 def evaluate(

@@ -37,6 +37,7 @@ from udamon.targets.processes import process_source
 
 if TYPE_CHECKING:
     from udamon.acting.sim import SimMemory
+    from udamon.availability.tlb import Tlb
     from udamon.core.attrs import Attrs
     from udamon.core.scheme import Scheme
     from udamon.core.target import Target
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from udamon.engine.tuner import Tuner
     from udamon.linux.held import Held
     from udamon.ops.base import OperationsSet, Sampler
-    from udamon.ops.tlb import Tlb
 
 DEFAULT_POLICY = "adaptive"
 KERNEL_POLICY = "damon"
@@ -86,7 +86,7 @@ class Built:
 
     def tlb(self) -> Tlb | None:
         """What becomes of accesses through a TLB, as measured now (0.1 s); None of a simulation."""
-        from udamon.ops.tlb import measured
+        from udamon.availability.tlb import measured
 
         return measured(self.via, same_cpu=self.same_cpu)
 

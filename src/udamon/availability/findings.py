@@ -8,13 +8,13 @@ from itertools import islice
 
 from udamon.availability.actions import ACTIONS, probe_action
 from udamon.availability.primitives import PROBES, Usable, choose, probe, proved_pte
+from udamon.availability.tlb import Tlb, measured
 from udamon.errors import CannotError
 from udamon.linux.failure import hides_processes
 from udamon.linux.pid_namespace import foreign
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
 from udamon.lock import HeldLocks, held_locks
-from udamon.ops.tlb import Tlb, measured
 
 TOLD = 20
 """Targets with other monitors that are told one by one."""

@@ -11,9 +11,9 @@ from typing import TextIO
 from udamon import console, text
 from udamon.availability.findings import Findings, examine
 from udamon.availability.primitives import Usable
+from udamon.availability.tlb import sentence as tlb_sentence
 from udamon.linux.roots import Roots
 from udamon.model import grain
-from udamon.ops.tlb import sentence as tlb_sentence
 
 _GREEN, _RED, _BOLD = "\033[32m", "\033[31m", "\033[1m"
 

@@ -13,9 +13,9 @@ from udamon.cli.progress_line import ProgressLine
 from udamon.core.attrs import Attrs
 from udamon.core.policies import POLICIES
 from udamon.errors import UsageError
-from udamon.evaluation.run import UNBUDGETED, Evaluation, evaluate
+from udamon.evaluation.results import Evaluation, document
+from udamon.evaluation.run import UNBUDGETED, evaluate
 from udamon.evaluation.score import HOT
-from udamon.evaluation.summary import document
 from udamon.evaluation.table import table
 from udamon.text import line, lines, ours, pad
 from udamon.units import format_size, format_time, parse_duration_ns

@@ -13,6 +13,7 @@ from udamon import console
 from udamon.assembly.build import Built
 from udamon.assembly.child import OWN_FAILURE, Child
 from udamon.assembly.follow import follow
+from udamon.availability.tlb import Tlb, sentence
 from udamon.cli import monitor
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
@@ -23,7 +24,6 @@ from udamon.files import place
 from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identities, shown
 from udamon.files.rotation import RotatedFile
 from udamon.model import WRITES_ONLY, Event, Snapshot
-from udamon.ops.tlb import Tlb, sentence
 from udamon.record.metadata import WARMUP
 from udamon.record.monitored import cost_of, metadata_of
 from udamon.record.writer import Writer

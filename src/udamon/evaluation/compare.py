@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
-from udamon.evaluation.run import Evaluation, Scored
+from udamon.evaluation.results import Evaluation, Scored
 
 ENOUGH = 0.95
 """Whatever the other policy found, more than this need not be reached."""
@@ -51,28 +51,8 @@ def f1_after(evaluation: Evaluation, checks: float) -> float | None:
     return None
 
 
-def reached(evaluation: Evaluation, level: float) -> Scored | None:
-    """The first snapshot with an F1 of at least `level`; None when there is none."""
-    return next((s for s in evaluation.scored if s.score.f1 >= level), None)
-
-
 def level_of(evaluation: Evaluation, seconds: float | None = None) -> float:
     """The F1 that a policy is measured by which is compared with this one: what this has at `seconds` (None:
     at the end), or ENOUGH where that is less."""
     last = evaluation.scored[-1] if seconds is None else at(evaluation, seconds)
     return min(last.score.f1, ENOUGH) if last else 0.0
-
-
-def mean_f1(evaluation: Evaluation) -> float | None:
-    """Over all snapshots; None when there is none."""
-    scored = evaluation.scored
-    return sum(s.score.f1 for s in scored) / len(scored) if scored else None
-
-
-def settled_checks(evaluation: Evaluation) -> float | None:
-    """Checks per second of simulated time in the last half of the snapshots; None for fewer than two."""
-    scored = evaluation.scored
-    if len(scored) < 2:
-        return None
-    first, last = scored[(len(scored) - 1) // 2], scored[-1]
-    return (last.checks - first.checks) / (last.t - first.t)

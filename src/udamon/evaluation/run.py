@@ -16,7 +16,8 @@ from udamon.core.target import Target
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.tuner import IntervalGoalTuner
 from udamon.evaluation.ages import Moved, TrueAges
-from udamon.evaluation.score import Against, Score
+from udamon.evaluation.results import Evaluation, Scored
+from udamon.evaluation.score import Against
 from udamon.model import Event, Snapshot
 from udamon.ops.sim import SimSpace
 from udamon.workload.truth import Truth
@@ -66,16 +67,6 @@ class TimedPolicy:
         self.spent_ns += self._cpu_ns() - begin
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A snapshot's score at `t` seconds, after `checks` checks in all, with `regions` regions."""
-
-    t: float
-    checks: int
-    regions: int
-    score: Score
-
-
 @dataclass(slots=True)
 class Scorer:
     """Subscribes to a simulated monitor and scores what it says."""
@@ -102,32 +93,6 @@ class Scorer:
 
     def event(self, event: Event) -> None:
         """Events say nothing of accuracy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """All of one run.
-
-    `budget` is the checks per aggregation that the policy was given, None where it chose by itself.
-    `policy_cpu_share` is the policy's CPU time over the simulated time. `age_err` is the share of bytes whose
-    age was wrong at the end; `moved_reset_share` that of the bytes that moved whose age said so a second later,
-    None where nothing moved.
-    """
-
-    policy: str
-    seed: int
-    attrs: Attrs
-    scored: list[Scored]
-    policy_cpu_share: float
-    age_err: float
-    budget: int | None = None
-    moved_reset_share: float | None = None
-
-    def summary(self) -> dict[str, float | int | None]:
-        """The key figures of `udamon eval` by their names there: f1_mean, t_f1_90 (seconds), wss_err_p50, …"""
-        from udamon.evaluation.summary import summary
-
-        return summary(self)
 
 
 def evaluate(

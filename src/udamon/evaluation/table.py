@@ -7,10 +7,9 @@ from functools import partial
 from math import isinf
 from typing import NamedTuple
 
-from udamon.evaluation.compare import at, f1_after, level_of, mean_f1, reached, settled_checks, spread
-from udamon.evaluation.run import Evaluation
+from udamon.evaluation.compare import at, f1_after, level_of, spread
+from udamon.evaluation.results import FOUND, Evaluation, mean_f1, reached, settled_checks
 from udamon.evaluation.statistics import percentile
-from udamon.evaluation.summary import FOUND
 from udamon.text import Shown, lines, ours
 
 MOMENTS = (0.5, 1, 2, 5, 10, 30, 60, 300)

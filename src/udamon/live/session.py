@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
+from udamon.availability.tlb import Tlb
 from udamon.engine.base import Engine
 from udamon.errors import OutputError, UdamonError
 from udamon.files.names import descriptor_of
 from udamon.live.state import LiveState
 from udamon.model import Event, Snapshot, grain
-from udamon.ops.tlb import Tlb
 from udamon.record.state import ValidEvents
 from udamon.record.writer import Writer
 

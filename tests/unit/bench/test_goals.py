@@ -14,7 +14,7 @@ from bench.goals import GROUPS, NEVER, Pair, least, most
 from bench.runs import Lab, Run
 from tests.unit.evaluation.test_compare import evaluation
 from udamon.core.adaptive import Parameters
-from udamon.evaluation.run import Evaluation
+from udamon.evaluation.results import Evaluation
 
 
 class Canned(Lab):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from udamon.core.attrs import Attrs
-from udamon.evaluation.compare import at, f1_after, level_of, mean_f1, reached, settled_checks, spread
-from udamon.evaluation.run import Evaluation, Scored
+from udamon.evaluation.compare import at, f1_after, level_of, spread
+from udamon.evaluation.results import Evaluation, Scored, mean_f1, reached, settled_checks
 from udamon.evaluation.score import Score
 
 

@@ -9,10 +9,10 @@ import pytest
 from udamon.core.attrs import Attrs
 from udamon.evaluation.ages import Moved, TrueAges
 from udamon.evaluation.compare import at
+from udamon.evaluation.results import document
 from udamon.evaluation.run import evaluate
 from udamon.evaluation.score import score
 from udamon.evaluation.statistics import percentile
-from udamon.evaluation.summary import document
 from udamon.model import Snapshot
 from udamon.workload.config import parse
 from udamon.workload.layout import place

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.evaluation.test_compare import evaluation
 from udamon.cli import eval as command
 from udamon.errors import UsageError
-from udamon.evaluation.run import Evaluation
+from udamon.evaluation.results import Evaluation
 from udamon.evaluation.table import cell, columns_of, count, share, table, two_digits
 
 CONFIG = """hot, 16M

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.unit.report.test_wss import START, snap
+from udamon.availability.tlb import Tlb
 from udamon.core.attrs import Attrs
 from udamon.engine.bus import Bus
 from udamon.errors import CannotError, RecordingError
@@ -20,7 +21,6 @@ from udamon.live.largest import WatchableProcess, largest
 from udamon.live.session import Session, WatchRequest
 from udamon.live.state import HISTORY, LiveState
 from udamon.model import Event, Snapshot
-from udamon.ops.tlb import Tlb
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
 
