@@ -15,9 +15,9 @@ class Question(ModalScreen[str | None]):
     """Gives the answer, or None when there is none."""
 
     CSS = """
-    Ask { align: center middle; }
-    Ask > Vertical { width: 64; height: auto; padding: 1 2; background: $panel; border: round $primary; }
-    Ask .hint { color: $text-muted; }
+    Question { align: center middle; }
+    Question > Vertical { width: 64; height: auto; padding: 1 2; background: $panel; border: round $primary; }
+    Question .hint { color: $text-muted; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave")]
 

@@ -287,6 +287,20 @@ def test_interval_and_budget() -> None:
     session.stop()
 
 
+def test_a_question_stands_in_the_middle() -> None:
+    app = app_of(detail_state())
+
+    async def do(pilot: Pilot) -> None:
+        await pilot.press("i")
+        await pilot.pause()
+        box = app.screen.children[0].region
+        assert abs(box.x - (100 - box.right)) <= 1
+        assert abs(box.y - (30 - box.bottom)) <= 1
+        assert box.height < 10
+
+    on_screen(app, do, (100, 30))
+
+
 def test_record_from_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """r asks for a file, r again ends it; a name that is taken is refused without harm."""
     monkeypatch.chdir(tmp_path)
