@@ -17,7 +17,7 @@ from udamon.core.scheme import Action, ActionRequest
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported
 from udamon.linux.cgroup import memory as cgroup_memory
-from udamon.linux.cgroup.reclaimed import Reclaimed, read_reclaimed
+from udamon.linux.cgroup.memory import Reclaimed, read_reclaimed
 from udamon.linux.roots import Roots
 from udamon.model import Range
 

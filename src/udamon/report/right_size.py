@@ -32,7 +32,7 @@ from typing import Any
 
 from udamon.errors import UsageError
 from udamon.report import wss
-from udamon.report.groups_text import between
+from udamon.report.groups import between
 from udamon.report.heatmap import lines_of, span
 from udamon.report.levels import FEWEST
 from udamon.report.place import AddressPlace, Axis, sums

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
@@ -20,7 +22,7 @@ from udamon.report.charts.shapes import (
     Raster,
     Shape,
 )
-from udamon.report.png_raster import indexed_png
+from udamon.report.terminal import RGB
 
 FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
 
@@ -97,3 +99,17 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
 def _text(text: str) -> str:
     """Escaped, and without what XML 1.0 cannot hold (control characters, lone surrogates)."""
     return escape("".join(sign if sign.isprintable() else "\ufffd" for sign in text))
+
+
+def indexed_png(columns: int, codes: bytes, palette: Sequence[RGB]) -> bytes:
+    """The file: `codes` are rows of `columns` places in `palette` (at most 256 colours)."""
+    rows = [codes[at : at + columns] for at in range(0, len(codes), columns)]
+    head = struct.pack(">IIBBBBB", columns, len(rows), 8, 3, 0, 0, 0)  # 8 bits a pixel, indexed
+    colours = bytes(part for colour in palette for part in colour)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows), 9)  # each row as it is: filter 0
+    chunks = ((b"IHDR", head), (b"PLTE", colours), (b"IDAT", data), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, body) for name, body in chunks)
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))

@@ -17,7 +17,7 @@ from udamon.core.target import Target
 from udamon.engine.acting import ResetAges
 from udamon.errors import NotPermitted, NotSupported
 from udamon.linux.cgroup import memory as cgroup_memory
-from udamon.linux.cgroup.reclaimed import Reclaimed, read_reclaimed
+from udamon.linux.cgroup.memory import Reclaimed, read_reclaimed
 from udamon.linux.procfs import read_stat
 from udamon.model import PAGE_SIZE, Emit, Snapshot
 from udamon.modules.action_backends import DryRunBackend, hands_for

@@ -18,8 +18,7 @@ from udamon.cli import report
 from udamon.errors import MissingExtra, OutputError, UsageError
 from udamon.report.charts import shapes as charts
 from udamon.report.charts.shapes import Box, Drawing, Label, Plot, Polyline, Raster, Shape
-from udamon.report.png_raster import indexed_png
-from udamon.report.svg import svg
+from udamon.report.svg import indexed_png, svg
 from udamon.report.terminal import RGB
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")

@@ -13,7 +13,7 @@ from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
-from udamon.report import wss, wss_text
+from udamon.report import wss
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
 from udamon.report.source import RecordingSource
@@ -165,7 +165,7 @@ def test_document_and_text(tmp_path: Path) -> None:
     ]
     assert found["over_time"][1] == {"time": 1000.2, "bytes": 2 << 20}
     for blocks in (True, False):
-        text = wss_text.render(report, catalog, Terminal(80, 0, blocks))
+        text = wss.render(report, catalog, Terminal(80, 0, blocks))
         assert "2.0 MiB" in text
         assert max(map(len, text.splitlines())) <= 80
         assert blocks or text.isascii()
@@ -182,7 +182,7 @@ def test_percentiles_take_twenty_windows(tmp_path: Path) -> None:
         )
         assert (found["why"] is None) == told
         assert found["bytes"]["max"] == found["bytes"]["mean"] == 4096
-        text = wss_text.render(report, catalog, Terminal(80, 0, False))
+        text = wss.render(report, catalog, Terminal(80, 0, False))
         assert ("p50 " in text) == ("19 windows are too few" not in text) == told
         assert report.bounds("p50") == (4096, 4096)
 
@@ -215,7 +215,7 @@ def test_what_refs_is_not_sure_of_is_told_as_bounds(tmp_path: Path) -> None:
         with RecordingSource(recording) as source:
             report = wss.measure(source)
         found = wss.document(report, Catalog(recording))
-        text = wss_text.render(report, Catalog(recording), Terminal(80, 0, False))
+        text = wss.render(report, Catalog(recording), Terminal(80, 0, False))
         assert found["targets"][0]["bounds"] == found["bounds"]
         if low is None:
             assert found["bounds"] is None
