@@ -1,7 +1,7 @@
 """Which tests a stage of the check runs: its short part in `make test`, all of it in `make test-all`.
 
-UDAMON_TEST_SELECTION names the stage's selection, UDAMON_TEST_LONG asks for all of it. Run by hand, pytest selects
-everything. Tests marked `slow` are in no short part.
+UDAMON_TEST_SELECTION names the stage's selection, UDAMON_TEST_LONG asks for all of it. Tests marked `slow` are in no
+short part, nor in a run by hand without UDAMON_TEST_LONG.
 
 | selection | short | long |
 |---|---|---|
@@ -62,7 +62,8 @@ def choose(items: list[pytest.Item]) -> tuple[list[pytest.Item], int]:
     """The tests to run, and how many more the long part has."""
     selection = os.environ.get("UDAMON_TEST_SELECTION", "")
     if not selection:
-        return items, 0
+        wanted = [item for item in items if "UDAMON_TEST_LONG" in os.environ or not _slow(item)]
+        return wanted, len(items) - len(wanted)
     if selection not in ("host", "c", "pythons"):
         raise pytest.UsageError(f"UDAMON_TEST_SELECTION={selection}: there are host, c and pythons")
     long = [item for item in items if _long(item, selection)]
