@@ -39,6 +39,10 @@ def run(suites: list[str], only: list[str], stage: str, *, again: bool) -> None:
 
 def _run_one(runner: Runner, fault: Fault, stage: str, *, again: bool) -> None:
     results, suite, key = runner.results, runner.suite.name, runner.key(fault)
+    if runner.suite.includes:
+        less = results.get(fault, runner.suite.includes, stage)
+        if less is not None and less.verdict == CAUGHT and not again:
+            return
     if stage != "selected":
         before = results.get(fault, suite, "selected")
         if before is None or before.verdict == CAUGHT or (stage == "guest" and not fault.guest):

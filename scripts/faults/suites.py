@@ -22,7 +22,8 @@ WHOLE_LIMIT_S = 1800.0
 @dataclass(frozen=True)
 class Suite:
     """`commit`: tests, scripts and settings are that commit's, None for this checkout's; the source is always this
-    checkout's. `arguments` and `environment` are pytest's on the host, `guest` those of `scripts.guest test`."""
+    checkout's. `arguments` and `environment` are pytest's on the host, `guest` those of `scripts.guest test`.
+    `includes`: a suite whose every test this one runs, as hard or harder; what that catches is not run again."""
 
     name: str
     says: str
@@ -30,6 +31,7 @@ class Suite:
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     guest: tuple[str, ...] = ()
+    includes: str | None = None
 
 
 _QUICK = {"UDAMON_TEST_SELECTION": "host", "HYPOTHESIS_PROFILE": "quick"}
@@ -39,6 +41,6 @@ SUITES = {
     for suite in (
         Suite("before", "`make test` at 1982fd0", commit="1982fd0a3ccc0966e9832ed3bbde8d6b1f68d6d7"),
         Suite("test", "`make test`", arguments=("-m", "not slow"), environment=_QUICK),
-        Suite("all", "`make test-all`", environment=_LONG, guest=("--all",)),
+        Suite("all", "`make test-all`", environment=_LONG, guest=("--all",), includes="test"),
     )
 }
