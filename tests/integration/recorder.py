@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -124,6 +125,36 @@ def snapshots_in(file: Path) -> int:
 def until_recorded(file: Path, count: int = 1) -> None:
     """Wait until `count` snapshots are in the file."""
     until(lambda: snapshots_in(file) >= count, f"{count} snapshots in {file}")
+
+
+@contextlib.contextmanager
+def held_until(file: Path, *counts: int) -> Iterator[list[Path]]:
+    """Named pipes for a recorded command to read: each reaches its end when so many snapshots are in the file, and the
+    one before has been read. A command that waits so is watched long enough on any machine."""
+    pipes = [file.with_name(f"{file.name}.go{number}") for number in range(len(counts))]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+        pipe.chmod(0o666)
+    ended = threading.Event()
+
+    def release() -> None:
+        for pipe, count in zip(pipes, counts, strict=True):
+            while snapshots_in(file) < count and not ended.wait(0.05):
+                pass
+            while not ended.is_set():
+                try:
+                    os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+                    break
+                except OSError:  # nobody reads it yet
+                    ended.wait(0.05)
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    try:
+        yield pipes
+    finally:
+        ended.set()
+        thread.join()
 
 
 def scaled(shape: str, size: float, seconds: dict[str, float], path: Path) -> Path:

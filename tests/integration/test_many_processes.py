@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.recorder import UDAMON
+from tests.integration.recorder import UDAMON, held_until
 from udamon.errors import OutOfFiles
 from udamon.linux import open_files, procfs
 from udamon.linux.failure import proc_mounted
@@ -79,11 +79,12 @@ def test_three_thousand_processes_under_the_usual_limit(tmp_path: Path) -> None:
 
 def test_the_limit_is_raised_for_udamon_and_given_back_to_its_command(tmp_path: Path) -> None:
     """What it starts sees the limit that udamon was started with."""
-    command = ["sh", "-c", "ulimit -S -n; ulimit -H -n; grep 'open files' /proc/$PPID/limits; sleep 0.3"]
-    done = subprocess.run(
-        [*UDAMON, "record", "-q", "--via", "refs", "-o", str(tmp_path / "r"), "--", *command],
-        capture_output=True, text=True, preexec_fn=limited(100, 200), check=False,
-    )  # fmt: skip
+    with held_until(tmp_path / "r", 1) as (pipe,):
+        script = f"ulimit -S -n; ulimit -H -n; grep 'open files' /proc/$PPID/limits; read x < {pipe}; true"
+        done = subprocess.run(
+            [*UDAMON, "record", "-q", "--via", "refs", "-o", str(tmp_path / "r"), "--", "sh", "-c", script],
+            capture_output=True, text=True, preexec_fn=limited(100, 200), check=False,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
     soft, hard, own = done.stdout.splitlines()
     assert (soft, hard) == ("100", "200")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.recorder import UDAMON
+from tests.integration.recorder import UDAMON, held_until
 from tests.unit.linux.test_fake import FakeProc
 from udamon.acting.paddr import PaddrActor
 from udamon.acting.vaddr import VaddrActor
@@ -156,8 +156,10 @@ def test_in_a_namespace_of_its_own(tmp_path: Path) -> None:
         [*UDAMON, "record", "--sim", "demo", "--aggr", "100ms", "--duration", "2s", "-o", str(tmp_path / "s")]
     )
     assert simulated.returncode == 0, simulated.stderr
-    command = ["--", "sh", "-c", "sleep 0.5; exit 5"]
-    own = _unshared([*UDAMON, "record", "--via", "refs", "-o", str(tmp_path / "o"), *command], "--mount-proc")
+    with held_until(tmp_path / "o", 1) as (pipe,):
+        command = ["--", "sh", "-c", f"read x < {pipe}; exit 5"]
+        words = [*UDAMON, "record", "--via", "refs", "-o", str(tmp_path / "o"), *command]
+        own = _unshared(words, "--mount-proc")
     assert own.returncode == 5, own.stderr
     assert (tmp_path / "o").exists()
 

@@ -22,6 +22,7 @@ from tests.integration.recorder import (
     accuracy,
     as_nobody_runs,
     finish,
+    held_until,
     hot_and_cold,
     nobody_records,
     nobody_runs,
@@ -160,8 +161,9 @@ def test_a_simulated_workload_in_real_time(file: Path) -> None:
 
 def test_the_output_of_a_command_is_untouched(file: Path) -> None:
     """Both streams, byte for byte."""
-    command = ("sh", "-c", "printf 'out\\0\\n'; printf err >&2; sleep 0.3")
-    done = udamon("record", "-q", *QUICK, "-o", file, "--", *command)
+    with held_until(file, 1) as (pipe,):
+        command = ("sh", "-c", f"printf 'out\\0\\n'; printf err >&2; read x < {pipe}; true")
+        done = udamon("record", "-q", *QUICK, "-o", file, "--", *command)
     assert done == (0, "out\0\n", "err")
 
 
@@ -169,13 +171,21 @@ def test_the_output_of_a_command_is_untouched(file: Path) -> None:
     ("script", "status"),
     [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137), ("kill -TERM $$", 143)],
 )
-@pytest.mark.parametrize("before", ["sleep 0.4; ", ""])
-def test_the_status_of_a_command_is_passed_on(file: Path, before: str, script: str, status: int) -> None:
-    """Also when the command is over before it could be watched."""
-    done = udamon("record", *QUICK, "-o", file, "--", "sh", "-c", before + script)
+def test_the_status_of_a_command_is_passed_on(file: Path, script: str, status: int) -> None:
+    with held_until(file, 1) as (pipe,):
+        done = udamon("record", *QUICK, "-o", file, "--", "sh", "-c", f"read x < {pipe}; {script}")
     assert done.status == status
-    if before:
-        assert is_whole(file)
+    assert is_whole(file)
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137), ("kill -TERM $$", 143)],
+)
+def test_the_status_of_a_command_that_is_over_before_it_could_be_watched(
+    file: Path, script: str, status: int
+) -> None:
+    assert udamon("record", *QUICK, "-o", file, "--", "sh", "-c", script).status == status
 
 
 @pytest.mark.parametrize(
@@ -281,16 +291,19 @@ def test_one_of_several_dies(file: Path, sleeper: int) -> None:
 
 def test_children_are_followed_as_they_fork(file: Path) -> None:
     """--children: the shell and what it starts later; without it only the shell."""
-    command = ("sh", "-c", "sleep 0.4; sleep 0.6 & sleep 0.7; wait")
-    assert udamon("record", *QUICK, "--children", "-o", file, "--", *command).status == 0
+
+    def command(first: Path, second: Path, third: Path) -> tuple[str, ...]:
+        return ("sh", "-c", f"read x < {first}; cat {second} & cat {third}; wait")
+
+    with held_until(file, 1, 10, 11) as pipes:
+        assert udamon("record", *QUICK, "--children", "-o", file, "--", *command(*pipes)).status == 0
     names = [event.data["comm"] for event in events(file, "target_start")]
     assert names[0] == "sh"
-    assert len(names) >= 3, (
-        "two of those that sleep, though they may be seen before they are more than a shell"
-    )
-    assert "sleep" in [*names, *(event.data["comm"] for event in events(file, "target_exec"))]
+    assert len(names) >= 3, "two that wait, though they may be seen before they are more than a shell"
+    assert "cat" in [*names, *(event.data["comm"] for event in events(file, "target_exec"))]
     alone = file.with_name("b.udamon")
-    assert udamon("record", *QUICK, "-o", alone, "--", *command).status == 0
+    with held_until(alone, 1, 10, 11) as pipes:
+        assert udamon("record", *QUICK, "-o", alone, "--", *command(*pipes)).status == 0
     assert [event.data["comm"] for event in events(alone, "target_start")] == ["sh"]
 
 
@@ -313,10 +326,11 @@ def test_a_cgroup_from_empty_to_gone(group: Path, file: Path) -> None:  # noqa: 
 
 def test_exec_is_followed(file: Path) -> None:
     """The process goes on as another program, and the recording says so."""
-    command = ("sh", "-c", "sleep 0.5; exec sleep 0.8")
-    assert udamon("record", *QUICK, "-o", file, "--", *command).status == 0
+    with held_until(file, 1, 10) as (first, second):
+        command = ("sh", "-c", f"read x < {first}; exec cat {second}")
+        assert udamon("record", *QUICK, "-o", file, "--", *command).status == 0
     (executed,) = events(file, "target_exec")
-    assert (executed.data["comm"], executed.data["cmdline"]) == ("sleep", ["sleep", "0.8"])
+    assert (executed.data["comm"], executed.data["cmdline"]) == ("cat", ["cat", str(second)])
     assert any(s.end_ns > executed.time_ns for s in Recording(file).snapshots())
 
 
@@ -369,8 +383,9 @@ def test_max_size_rotates(file: Path) -> None:
 
 def test_anonymize_leaves_out_names(tmp_path: Path, file: Path) -> None:
     """No path, program name, command line, user or host; kinds of mappings stay."""
-    command = (sys.executable, "-c", "import time; time.sleep(0.5)", "secret")
-    assert udamon("record", "--anonymize", *QUICK, "-o", file, "--", *command).status == 0
+    with held_until(file, 10) as (pipe,):
+        command = (sys.executable, "-c", f"open({str(pipe)!r}).read()", "secret")
+        assert udamon("record", "--anonymize", *QUICK, "-o", file, "--", *command).status == 0
     recording = Recording(file)
     text = json.dumps([recording.metadata, *(dict(event.data) for event in recording.events())])
     for secret in ("secret", "python", str(tmp_path), os.uname().nodename + '"', "/usr", "/lib", "/home"):

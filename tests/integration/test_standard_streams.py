@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import running
-from tests.integration.recorder import UDAMON
+from tests.integration.recorder import UDAMON, held_until
 from udamon.record.reader import Recording
 
 
@@ -135,10 +135,11 @@ def test_a_standard_error_that_nobody_reads(tmp_path: Path) -> None:
     """What is said beside a recording must not end it, nor the command that is recorded."""
     reader, writer = os.pipe()
     os.close(reader)
-    script = f"sleep 0.6; echo done > {tmp_path}/done; exit 5"
-    words = [*UDAMON, "record", "--aggr", "100ms", "-o", str(tmp_path / "a"), "--", "sh", "-c", script]
+    words = [*UDAMON, "record", "--aggr", "100ms", "-o", str(tmp_path / "a"), "--", "sh", "-c"]
     try:
-        status = subprocess.run(words, stderr=writer, check=False).returncode
+        with held_until(tmp_path / "a", 3) as (pipe,):
+            script = f"read x < {pipe}; echo done > {tmp_path}/done; exit 5"
+            status = subprocess.run([*words, script], stderr=writer, check=False).returncode
     finally:
         os.close(writer)
     assert status == 5

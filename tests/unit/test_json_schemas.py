@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from tests.imports import ROOT
+from tests.integration.recorder import held_until
+from udamon.availability.primitives import probe
 from udamon.cli.main import main
 
 jsonschema = pytest.importorskip("jsonschema", reason="the extra `test` is not installed")
@@ -76,13 +78,14 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     """Without names of memory, and with names and memory that is shared."""
     file = tmp_path_factory.mktemp("recording") / "a.udamon"
     how = ["--sim", "demo", "--aggr", "50ms", "--duration", "2s"]
-    command: list[str] = []
-    if request.param != "simulated":
-        how = ["--via", "refs", "--aggr", "100ms", "--children"]
-        command = ["--", "sh", "-c", "sleep 2.5 & sleep 2.5; wait"]
-    status = main(["record", *how, "-o", str(file), "-q", *command])
-    if status != 0 and command:
+    if request.param == "simulated":
+        assert main(["record", *how, "-o", str(file), "-q"]) == 0
+        return file
+    if not probe("refs").usable:
         pytest.skip("refs cannot be used here")
+    how = ["--via", "refs", "--aggr", "100ms", "--update", "100ms", "--children", "-o", str(file), "-q"]
+    with held_until(file, 30, 31) as (first, second):
+        assert main(["record", *how, "--", "sh", "-c", f"cat {first} & cat {second}; wait"]) == 0
     return file
 
 

@@ -106,10 +106,13 @@ def test_a_target_that_ends_ends_iteration(child: subprocess.Popen[bytes]) -> No
 
 
 @REFS
-def test_a_command_is_started_and_its_end_ends_iteration() -> None:
-    spec = MonitorSpec(command=(sys.executable, "-c", "import time; time.sleep(0.3)"), via="refs", aggr=0.05)
-    with Monitor(spec) as monitor:
-        assert list(monitor)
+def test_a_command_is_started_and_its_end_ends_iteration(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with Monitor(MonitorSpec(command=("cat", str(pipe)), via="refs", aggr=0.05)) as monitor:
+        assert first(monitor, 1)
+        pipe.open("w").close()
+        list(monitor)
     assert monitor.ended_by == "target"
 
 

@@ -260,6 +260,7 @@ class FakeMonitor:
     via: str = "refs"
     policy: str | None = None
     sees: str = "reads and writes"
+    marked_by_others: str = "no"
     notes: tuple[str, ...] = ("a note",)
 
     def tlb(self) -> Tlb | None:
