@@ -1,5 +1,7 @@
 """Everything udamon raises on purpose. Each message is one sentence: what, why, and what to do.
 
+Messages name flags of the command line. A field of MonitorSpec has the name of its flag: `--max-pause` is `max_pause`.
+
 UdamonError
 ├── UsageError            the request itself is wrong (exit status 2)
 │   ├── AttrsError        monitoring attributes that DAMON refuses (the kernel's EINVAL)

@@ -235,9 +235,7 @@ def _hidden(tlb: Tlb | None) -> list[str]:
 
 
 def _metadata(args: argparse.Namespace, built: Built, tlb: Tlb | None) -> dict[str, object]:
-    return metadata_of(built) | {
-        "tlb": tlb and tlb.state,
-        "tlb_missed_below_bytes": tlb and tlb.missed_below,
+    return metadata_of(built, tlb) | {
         "command_line": sys.argv,
         "command": args.command,
         "startup_cpu_ns": time.process_time_ns(),

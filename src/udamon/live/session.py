@@ -15,11 +15,11 @@ from threading import Lock
 from typing import Protocol
 
 from udamon.availability.tlb import Tlb
-from udamon.engine.base import Engine
 from udamon.errors import OutputError, UdamonError
 from udamon.files.names import descriptor_of
 from udamon.live.state import LiveState
-from udamon.model import Event, Snapshot, grain
+from udamon.model import Event, Snapshot
+from udamon.record.monitored import Monitored, metadata_of
 from udamon.record.state import ValidEvents
 from udamon.record.writer import Writer
 
@@ -35,25 +35,10 @@ class WatchRequest:
     aggr: str | None = None
 
 
-class Watched(Protocol):
-    """An engine and the words for what it does (udamon.assembly.build.Built)."""
-
-    @property
-    def engine(self) -> Engine: ...
-
-    @property
-    def ops(self) -> str: ...
-
-    @property
-    def via(self) -> str: ...
-
-    @property
-    def policy(self) -> str | None: ...
+class Watched(Monitored, Protocol):
+    """What is watched, and what is to be said of it (udamon.assembly.build.Built)."""
 
     def tlb(self) -> Tlb | None: ...
-
-    @property
-    def sees(self) -> str: ...
 
     @property
     def notes(self) -> tuple[str, ...]: ...
@@ -179,14 +164,7 @@ class Session:
             raise OutputError(
                 f"{path} is open already, and the view has the terminal; give the name of a file."
             )
-        metadata: dict[str, object] = {
-            "ops": self.watched.ops, "via": self.watched.via, "sees": self.watched.sees,
-            "policy": self.watched.policy, "grain": grain(self.watched.via),
-            "attrs": self.watched.engine.attrs.as_dict(),
-        }  # fmt: skip
-        if (tlb := self.watched.tlb()) is not None:
-            metadata |= {"tlb": tlb.state, "tlb_missed_below_bytes": tlb.missed_below}
-        self._tee.attach(Writer(path, metadata))
+        self._tee.attach(Writer(path, metadata_of(self.watched, self.watched.tlb())))
         self.recording = path
 
     def stop_recording(self) -> None:

@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import resource
 import time
+from typing import Protocol
 
-from udamon.assembly.build import Built
+from udamon.availability.tlb import Tlb
 from udamon.engine.base import Engine
 from udamon.model import Event, grain
 
 
-def metadata_of(built: Built) -> dict[str, object]:
-    """What is known of a monitor before it starts."""
+class Monitored(Protocol):
+    """An engine and the words for what it does (udamon.assembly.build.Built)."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+    @property
+    def ops(self) -> str: ...
+
+    @property
+    def via(self) -> str: ...
+
+    @property
+    def sees(self) -> str: ...
+
+    @property
+    def policy(self) -> str | None: ...
+
+    @property
+    def marked_by_others(self) -> str: ...
+
+
+def metadata_of(monitored: Monitored, tlb: Tlb | None = None) -> dict[str, object]:
+    """What is known of a monitor before it starts. `tlb`: what is hidden by one, where that was measured."""
     return {
-        "ops": built.ops,
-        "via": built.via,
-        "sees": built.sees,
-        "policy": built.policy,
-        "grain": grain(built.via),
-        "marked_by_others": built.marked_by_others,
-        "attrs": built.engine.attrs.as_dict(),
+        "ops": monitored.ops,
+        "via": monitored.via,
+        "sees": monitored.sees,
+        "policy": monitored.policy,
+        "grain": grain(monitored.via),
+        "marked_by_others": monitored.marked_by_others,
+        "attrs": monitored.engine.attrs.as_dict(),
+        "tlb": tlb and tlb.state,
+        "tlb_missed_below_bytes": tlb and tlb.missed_below,
     }
 
 
