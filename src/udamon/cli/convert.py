@@ -6,7 +6,8 @@ import argparse
 
 from udamon import console
 from udamon.cli import reading
-from udamon.record.converting import FORMATS
+from udamon.errors import UsageError
+from udamon.record.converting import ENDINGS, FORMATS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +20,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", required=True, help="the file to write; - is standard output"
     )
-    parser.add_argument("--to", choices=FORMATS, required=True,
-                        help="; ".join(f"{name}: {text}" for name, text in FORMATS.items()))  # fmt: skip
+    parser.add_argument(
+        "--to",
+        choices=FORMATS,
+        help=f"the format (default: as the end of the name says, {', '.join(ENDINGS)}); "
+        + "; ".join(f"{name}: {text}" for name, text in FORMATS.items()),
+    )
     parser.add_argument(
         "--compress", action="store_true", help="damo-json: compressed, as damo records by itself"
     )
@@ -46,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from udamon.record.opening import open_recording
     from udamon.units import format_size
 
+    args.to = args.to or _format_of(args.output)
     limits = reading.limits(args)
     check(args.file, args.output, args.to, compress=args.compress, force=args.force, raw=args.raw)
     with removing(), ProgressLine.of_work(sys.stderr) as line:
@@ -72,3 +78,11 @@ def run(args: argparse.Namespace) -> int:
         kept = "" if args.to in MARKED else f", and {args.to} cannot mark it"
         console.say(f"the warm-up of {args.file} is converted, too{kept}.")
     return 0
+
+
+def _format_of(path: str) -> str:
+    """Raises UsageError where the end of the name says none."""
+    for ending, name in ENDINGS.items():
+        if path.endswith(ending):
+            return name
+    raise UsageError(f"the name of {path} does not say its format; give --to {', '.join(FORMATS)}.")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -57,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     # What stands behind "--" is somebody else's command line: argparse must not touch it.
     own = words[: words.index("--")] if "--" in words else words
+    if own[:1] == ["help"]:
+        own = [*own[1:2], "--help"]
     try:
         args = _parser(own).parse_args(own)
         args.command = words[len(own) + 1 :] if len(own) < len(words) else None
@@ -66,15 +70,37 @@ def _run(words: list[str]) -> int:
         return error.status
 
 
+_UNKNOWN = "unrecognized arguments: "
+_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
+"""What argparse says."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, as all of udamon does, where argparse prints the whole usage."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self.flags: list[str] = []
+        """The flags of the command that was asked for."""
         self.color = False  # Python 3.14 would colour help, by sequences that are not udamon.text's
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help.")
+        raise UsageError(f"{message}{self._meant(message)}; see {self.prog} --help.")
+
+    def _meant(self, message: str) -> str:
+        """What may have been meant, in words that end the message."""
+        if choice := _CHOICE.search(message):
+            near = difflib.get_close_matches(choice[1], re.findall(r"[\w-]+", choice[2]), 1)
+            return f": did you mean {near[0]}?" if near else ""
+        if not message.startswith(_UNKNOWN):
+            return ""
+        word = message.removeprefix(_UNKNOWN).split()[0].partition("=")[0]
+        if word.startswith("-"):
+            near = difflib.get_close_matches(word, self.flags, 1)
+            return f": did you mean {near[0]}?" if near else ""
+        if "--pid" in self.flags:
+            return f": give -p {word} for processes that are called so, or -- {word} to run it"
+        return ""
 
     def _print_message(self, message: str, file: object = None) -> None:
         """Help and version: udamon's own words, with nothing but ASCII where there is nothing else."""
@@ -84,7 +110,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(prog="udamon", description="Which memory of a live Linux system is hot, warm or cold.")
-    parser.add_argument("--version", action="version", version=f"udamon {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"udamon {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     asked = next((word for word in words if not word.startswith("-")), None)
     for name, text in COMMANDS.items():
@@ -93,7 +119,19 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             module = importlib.import_module(f"udamon.cli.{name.replace('-', '_')}")
             module.configure(sub)
             sub.set_defaults(run=module.run)
+            parser.flags = flags_of(sub)
     return parser
+
+
+def flags_of(parser: argparse.ArgumentParser) -> list[str]:
+    """All long and short flags of a command, those of its own commands included."""
+    found: list[str] = []
+    for action in parser._actions:
+        found += action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for sub in action.choices.values():
+                found += flags_of(sub)
+    return list(dict.fromkeys(found))
 
 
 if __name__ == "__main__":

@@ -5,15 +5,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from udamon import console
 from udamon.errors import UsageError
 from udamon.model import Range
+from udamon.targets.named import Found, find
 from udamon.units import parse_size
+
+_LISTED = 8
+"""Pids of one name that are listed."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("target: one of -p, --cgroup, --paddr, --sim, or -- COMMAND ARGS…")
     group.add_argument(
-        "-p", "--pid", action="append", metavar="PID[,PID]", help="processes (may be repeated)"
+        "-p",
+        "--pid",
+        action="append",
+        metavar="PID|NAME[,…]",
+        help="processes, by pid or by the name of their program (may be repeated; self: who started udamon)",
     )
     group.add_argument("--children", action="store_true", help="their descendants too, as they come and go")
     group.add_argument("--cgroup", metavar="PATH", help="every process of a control group and below")
@@ -26,7 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raises UsageError unless exactly one target is given and its flags fit it."""
+    """Names in `args.pid` become pids; says which where a name has several.
+
+    Raises UsageError unless exactly one target is given and its flags fit it.
+    """
     given = [
         name
         for name, value in (
@@ -50,15 +62,24 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError("--user says who runs COMMAND, and there is none; add -- COMMAND.")
     if args.children and not (args.pid or args.command):
         raise UsageError("--children goes with -p or -- COMMAND.")
+    if args.pid:
+        found = find(args.pid)
+        args.pid = [str(pid) for one in found for pid in one.pids] or args.pid
+        if not getattr(args, "quiet", False):
+            for one in found:
+                if len(one.pids) > 1:
+                    console.say(_several(one))
+
+
+def _several(found: Found) -> str:
+    shown = ", ".join(map(str, found.pids[:_LISTED]))
+    more = f" and {len(found.pids) - _LISTED} more" if len(found.pids) > _LISTED else ""
+    return f"{len(found.pids)} processes are called {found.word}: {shown}{more}."
 
 
 def pids(texts: Sequence[str]) -> list[int]:
-    """Pids from "12" or "12,13". Raises UsageError."""
-    words = [word for text in texts for word in text.split(",") if word]
-    for word in words:
-        if not word.isascii() or not word.isdecimal():
-            raise UsageError(f"{word!r} is not a pid; give the number ps -e shows.")
-    return [int(word) for word in words]
+    """The pids of `args.pid` after `check`."""
+    return [int(word) for text in texts for word in text.split(",") if word]
 
 
 def ranges(texts: Sequence[str]) -> list[Range]:

@@ -23,6 +23,15 @@ FORMATS = {
     "arrow": "a recording of udamon: an Arrow stream",
 }
 """What can be written, and what it is."""
+ENDINGS = {
+    ".json": "damo-json",
+    ".txt": "perf-script",
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".arrow": "arrow",
+    ".udamon": "arrow",
+}
+"""The format that the end of a file's name stands for."""
 MARKED = frozenset({"parquet", "csv", "arrow"})
 """Of these, the ones that keep the metadata, and with it where a warm-up ends."""
 

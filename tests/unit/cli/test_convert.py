@@ -174,3 +174,18 @@ def test_progress_is_for_terminals() -> None:
     assert [line.strip() for line in lines[1:-2]] == [f"copying {share}%" for share in range(31, 100, 4)]
     assert not lines[-2].strip()
     assert not lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [("a.csv", "csv"), ("a.parquet", "parquet"), ("a.json", "damo-json"), ("a.txt", "perf-script")],
+)
+def test_the_name_says_the_format(own: Path, tmp_path: Path, name: str, to: str) -> None:
+    assert run(own, "-o", tmp_path / name) == 0
+    assert run(own, "-o", tmp_path / "b", "--to", to) == 0
+    assert (tmp_path / name).read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_name_that_says_no_format(own: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give --to damo-json, perf-script"):
+        run(own, "-o", tmp_path / "a.xyz")

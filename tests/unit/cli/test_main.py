@@ -1,0 +1,45 @@
+"""What the command line says of words that it does not know."""
+
+from __future__ import annotations
+
+import pytest
+
+from udamon.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("recrod", "did you mean record?"),
+        ("report heatmpa x", "did you mean heatmap?"),
+        ("record --durration 1s", "did you mean --duration?"),
+        ("report wss x --tme 5s-10s", "did you mean --time?"),
+        ("record -p 1 --durration=1s", "did you mean --duration?"),
+        (
+            "record redis-server",
+            "give -p redis-server for processes that are called so, or -- redis-server to run it",
+        ),
+        ("stat ls", "or -- ls to run it"),
+    ],
+)
+def test_what_may_have_been_meant(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert said in told.err
+
+
+@pytest.mark.parametrize("words", ["zzzz", "record --zzzz", "doctor nonsense", "report wss x nonsense"])
+def test_nothing_is_guessed_without_likeness(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    assert "did you mean" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [("help", "COMMAND ..."), ("help record", "udamon record"), ("-V", "udamon ")]
+)
+def test_help_and_version(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 0
+    assert said in capsys.readouterr().out
