@@ -324,6 +324,27 @@ def test_a_cgroup_from_empty_to_gone(group: Path, file: Path) -> None:  # noqa: 
     assert is_whole(file)
 
 
+@pytest.mark.needs("cgroup")
+@pytest.mark.parametrize("flag", ["--service", "--container"])
+def test_a_control_group_by_its_name(group: Path, file: Path, flag: str) -> None:  # noqa: F811
+    container = f"{os.getpid():064x}"
+    name, asked = (
+        (f"docker-{container}.scope", container)
+        if flag == "--container"
+        else (f"{group.name}.service", group.name)
+    )
+    own = group / name
+    own.mkdir()
+    with running(mode="rest", size=1 << 20) as watched:
+        enter(own, watched.pid)
+        with running_udamon("record", flag, asked, *QUICK, "-o", file) as recorder:
+            until_recorded(file)
+            recorder.send_signal(signal.SIGINT)
+            assert finish(recorder).status == 0
+    remove(own)
+    assert [event.data["pid"] for event in events(file, "target_start")] == [watched.pid]
+
+
 def test_exec_is_followed(file: Path) -> None:
     """The process goes on as another program, and the recording says so."""
     with held_until(file, 1, 10) as (first, second):

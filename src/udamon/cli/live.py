@@ -34,7 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show the view until the user leaves it. Raises UdamonError."""
-    given = any((args.pid, args.cgroup, args.paddr, args.sim, args.command is not None, args.children))
+    given = any(
+        (args.pid, args.cgroup, args.service, args.container, args.paddr, args.sim, args.command is not None,
+         args.children)
+    )  # fmt: skip
     _check(args, given)
     try:
         import textual  # noqa: F401 (told here what is missing, before anything is started)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from udamon import console
 from udamon.errors import UsageError
+from udamon.linux.cgroup.names import find_container, find_unit
 from udamon.model import Range
 from udamon.targets.named import Found, find
 from udamon.units import parse_size
@@ -16,7 +17,9 @@ _LISTED = 8
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("target: one of -p, --cgroup, --paddr, --sim, or -- COMMAND ARGS…")
+    group = parser.add_argument_group(
+        "target: one of -p, --cgroup, --service, --container, --paddr, --sim, or -- COMMAND ARGS…"
+    )
     group.add_argument(
         "-p",
         "--pid",
@@ -26,6 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--children", action="store_true", help="their descendants too, as they come and go")
     group.add_argument("--cgroup", metavar="PATH", help="every process of a control group and below")
+    group.add_argument("--service", metavar="UNIT", help="the control group of a unit of systemd")
+    group.add_argument(
+        "--container",
+        metavar="ID",
+        help="the control group of a container: the first digits of its id, 4 or more",
+    )
     group.add_argument("--paddr", action="store_true", help="the physical memory of the machine")
     group.add_argument("--sim", metavar="CONFIG", help="a simulated workload, in real time, for trying out")
     group.add_argument("--user", metavar="NAME", help="run COMMAND as this user (needs root)")
@@ -35,15 +44,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Names in `args.pid` become pids; says which where a name has several.
+    """Names in `args.pid` become pids, and a unit or a container `args.cgroup`; says what a name stands for.
 
-    Raises UsageError unless exactly one target is given and its flags fit it.
+    Raises UsageError unless exactly one target is given and its flags fit it, CannotError where it is not there.
     """
     given = [
         name
         for name, value in (
             ("-p", args.pid),
             ("--cgroup", args.cgroup),
+            ("--service", args.service),
+            ("--container", args.container),
             ("--paddr", args.paddr),
             ("--sim", args.sim),
             ("-- COMMAND", args.command is not None),
@@ -62,6 +73,9 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError("--user says who runs COMMAND, and there is none; add -- COMMAND.")
     if args.children and not (args.pid or args.command):
         raise UsageError("--children goes with -p or -- COMMAND.")
+    if args.service or args.container:
+        args.cgroup = find_unit(args.service) if args.service else find_container(args.container)
+        args.service = args.container = None
     if args.pid:
         found = find(args.pid)
         args.pid = [str(pid) for one in found for pid in one.pids] or args.pid
