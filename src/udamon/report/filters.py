@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from udamon.errors import UsageError
-from udamon.units import parse_share, parse_size, parse_time_ns
+from udamon.units import parse_duration_ns, parse_share, parse_size, parse_time_ns
 
 Span = tuple[int | float | None, int | float | None]
 """A closed interval; None is open on that side."""
@@ -85,7 +85,7 @@ class Filters:
     ) -> Filters:
         """From what people write. Raises UsageError."""
         return cls(
-            time=parse_span(time, parse_time_ns, "5s-10s") if time else ALL,
+            time=parse_span(time, parse_duration_ns, "5s-10s") if time else ALL,
             address=parse_span(address, parse_address, "0x7f0000000000-0x7f0000200000") if address else ALL,
             size=parse_span(size, parse_size, "4KiB-1MiB") if size else ALL,
             rate=parse_span(rate, parse_share, "50%-100%") if rate else ALL,
