@@ -50,6 +50,9 @@ class FakeSpace:
             targets.append(Target(0, PID, START_TIME, ranges=[Range(0, self._size)]))
             emit("target_start", {"target": 0, "pid": PID, "start_time": START_TIME, "comm": "fake"})
 
+    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
+        return False
+
     def valid(self, target: Target) -> bool:
         return True
 

@@ -55,6 +55,9 @@ class ComingAndGoing:
             targets.append(target)
             self._next += 1
 
+    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
+        return False
+
     def valid(self, target: Target) -> bool:
         return True
 

@@ -14,6 +14,7 @@ import pytest
 from tests.integration.programs import MIB
 from tests.integration.recorder import UDAMON
 from udamon.linux.proc_events import ForkEvents
+from udamon.record.reader import Recording
 
 CHILDREN, SIZE = 30, 8 * MIB
 
@@ -29,6 +30,34 @@ for _ in range({CHILDREN}):
         os._exit(0)
     os.wait()
 time.sleep(2.5)
+"""
+
+
+WINDOW_S, UPDATE_S = 0.25, 3
+LIVES = (0.1, 2.2, 0.3, 3.0, 0.5, 4.0)
+"""In windows: how long children live."""
+BRIEF = f"""
+import mmap, os, sys, time
+time.sleep(1)
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+for life in {LIVES} * 4:
+    born = time.monotonic()
+    if os.fork() == 0:
+        memory = mmap.mmap(-1, {SIZE}, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.madvise(15)
+        while time.monotonic() < born + life * {WINDOW_S}:
+            for at in range(0, {SIZE}, 4096):
+                memory[at] = 1
+            time.sleep(0.01)
+        os.write(log, f"{{os.getpid()}} {{born}} {{time.monotonic()}}\\n".encode())
+        os._exit(0)
+    time.sleep(0.4 * {WINDOW_S})
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        break
+time.sleep({UPDATE_S + 2 * WINDOW_S})
 """
 
 
@@ -86,6 +115,43 @@ def test_without_events_a_lower_bound(tmp_path: Path) -> None:
     assert 1 <= coverage["processes_missed"] <= CHILDREN
     assert 0.8 * CHILDREN * SIZE <= coverage["bytes_missed"] <= 1.5 * CHILDREN * SIZE
     assert "Not seen: at least " in said
+
+
+@pytest.mark.skipif(not _events(), reason="the kernel's process events are not there, or not for us")
+def test_children_that_live_a_few_windows_are_seen(tmp_path: Path) -> None:
+    """Processes are looked for every twelve windows: what lives shorter comes by events. Which windows a child lived
+    in is told by its own clock and by those of its parent: who was there at the end of one, and until some time
+    after the end of the next, is seen in that; who was at no end is missed, with its pages."""
+    file, log = tmp_path / "r", tmp_path / "log"
+    intervals = ["--aggr", f"{WINDOW_S}s", "--update", f"{UPDATE_S}s"]
+    record = [*UDAMON, "record", "--via", "refs", *intervals, "--children", "-o", str(file)]
+    words = [*record, "--", sys.executable, "-I", "-S", "-c", BRIEF, str(log)]
+    subprocess.run(words, capture_output=True, check=True)
+    recording = Recording(file)
+    touched: dict[int, int] = {}
+    ends = []
+    for snapshot in recording.snapshots():
+        assert snapshot.pid is not None
+        touched[snapshot.pid] = max(touched.get(snapshot.pid, 0), sum(snapshot.touched))
+        if snapshot.target == 0:
+            ends.append(snapshot.end_ns / 1e9)
+    seen, missed = 0, 0
+    for line in log.read_text().splitlines():
+        pid, born, died = int(line.split()[0]), *map(float, line.split()[1:])
+        lived = [k for k, end in enumerate(ends[:-1]) if born < end < died]
+        if len(lived) > 1 and died > (ends[lived[1]] + ends[lived[1] + 1]) / 2:
+            assert touched[pid] >= 0.95 * SIZE
+            seen += 1
+        elif not lived:
+            assert pid not in touched
+            missed += 1
+    assert min(seen, missed) >= 4, "this run says nothing"
+    coverage = json.loads(_report("info", file, "--json"))["coverage"]
+    assert coverage["processes_seen"] == len(touched)
+    assert coverage["processes_seen"] + coverage["processes_missed"] == 1 + 4 * len(LIVES)
+    assert coverage["exact"] is True
+    least = coverage["processes_missed"] * SIZE
+    assert least <= coverage["bytes_missed"] <= least * 1.5
 
 
 def test_memory_of_no_process_is_seen_whole(tmp_path: Path) -> None:

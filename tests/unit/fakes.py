@@ -32,6 +32,8 @@ class FakeSpace:
         self.alive = True
         self.empty_is_fine = False
         self.updates = 0
+        self.forks: list[Sequence[Range]] = []
+        """Targets that come between two updates, each at the end of the next window."""
         self.finished = 0
         self.closed = False
 
@@ -42,6 +44,15 @@ class FakeSpace:
                 targets.append(Target(index, pid=100 + index))
                 emit("target_start", {"target": index})
             targets[index].ranges = list(ranges)
+
+    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
+        if not self.forks:
+            return False
+        self.ranges.append(list(self.forks.pop(0)))
+        index = len(targets)
+        targets.append(Target(index, pid=100 + index, ranges=list(self.ranges[index])))
+        emit("target_start", {"target": index})
+        return True
 
     def valid(self, target: Target) -> bool:
         return self.alive

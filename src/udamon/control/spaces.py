@@ -274,6 +274,9 @@ class ContextSpaces:
         self._next_index += 1
         return self._next_index - 1
 
+    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
+        return False  # only what was written into pid_target is watched
+
     def valid(self, target: Target) -> bool:
         return any(index == target.index and places.valid() for index, places in self._places)
 

@@ -133,6 +133,8 @@ class Kdamond(Worker):
                 if schedule.update_due():
                     schedule.updated()
                     self._update()
+                elif aggregated and context.ops.follow_forks(context.targets, self.bus.emit):
+                    self._adopt()
             self._finish()
         finally:
             self._running = False
@@ -195,6 +197,9 @@ class Kdamond(Worker):
 
     def _update(self) -> None:
         self.context.ops.update(self.context.targets, self.bus.emit)
+        self._adopt()
+
+    def _adopt(self) -> None:
         self.context.watch.adopt(self.context.targets, self.context.attrs)
         self._tell_news()
 

@@ -27,6 +27,11 @@ class OperationsSet(Protocol):
         NotPermitted (or another CannotError) only when no target at all could be watched.
         """
 
+    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
+        """Between two updates, at the end of a window: append processes that the kernel's events tell of, and refresh
+        those that were appended so since the last update. True where `targets` or their ranges changed. Raises as
+        `update`."""
+
     def valid(self, target: Target) -> bool:
         """True while the target exists (a zombie does, a reused pid does not). Cheap."""
 

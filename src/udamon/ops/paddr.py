@@ -38,6 +38,9 @@ class Paddr:
         nobody: dict[str, object] = {"start_time": None, "comm": "", "cmdline": [], "user": ""}
         emit("target_start", {"target": 0, "pid": None, **nobody})
 
+    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
+        return False  # all of the memory is watched, whoever has it
+
     def valid(self, target: Target) -> bool:
         return True
 

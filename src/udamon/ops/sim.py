@@ -39,6 +39,9 @@ class SimSpace:
         names = [[r.start, r.end, "rw-p", 0, 0, f"[anon:{r.name}]"] for r in placed]
         emit("mappings", {"target": 0, "add": names, "remove": []})
 
+    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
+        return False  # nobody forks in a simulation
+
     def valid(self, target: Target) -> bool:
         return True
 

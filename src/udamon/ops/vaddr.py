@@ -27,6 +27,13 @@ class ProcessOperations:
         for target in self.tracker.update(targets, emit):
             self._set_ranges(target)
 
+    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
+        before = [target.index for target in targets]
+        changed = self.tracker.follow_forks(targets, emit)
+        for target in changed:
+            self._set_ranges(target)
+        return bool(changed) or before != [target.index for target in targets]
+
     def hold(self, most: int) -> None:
         """The primitive holds a file of each target: no more than `most` are watched."""
         self.tracker.most = max(most, 1)

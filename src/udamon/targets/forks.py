@@ -8,7 +8,8 @@ from typing import Protocol
 from udamon.linux.proc_events import Fork, ForkEvents
 
 MOST = 2_000
-"""Events a look: 3 µs each, so that a second's worth takes less than 1 % of a CPU. More are not followed."""
+"""Events an update interval: 3 µs each, so that a second's worth takes less than 1 % of a CPU. With more, forks are
+not followed any more."""
 
 
 class Events(Protocol):
@@ -28,8 +29,13 @@ class ForkFollower:
             self._events: Events | None = open_events()
         except OSError:  # no privilege, or no such events here
             self._events = None
+        self._left = MOST
         self._known: frozenset[int] = frozenset()
         """The members of the last time: one that was found then may have ended before its event was taken."""
+
+    def renew(self) -> None:
+        """An update interval begins."""
+        self._left = MOST
 
     @property
     def followed(self) -> bool:
@@ -41,12 +47,13 @@ class ForkFollower:
         if self._events is None:
             return [], 0
         try:
-            forks = self._events.take(MOST)
+            forks = self._events.take(self._left)
         except OSError:
             forks = None
         if forks is None:
             self.close()
             return [], 0
+        self._left -= len(forks)
         family = set(members)
         known, self._known = self._known, frozenset(members)
         born: dict[int, None] = {}

@@ -29,11 +29,15 @@ class ProcessSource(Protocol):
     def processes(self) -> list[ProcessId]:
         """Those that exist now and are wanted, in a stable order."""
 
+    def forked(self) -> list[ProcessId]:
+        """Those that began since the last call of this or of `processes`, are wanted and may still live, where the
+        kernel's events tell of them. Costs next to nothing while nobody forks."""
+
     def expecting(self) -> bool:
         """True while processes may still come although there are none now."""
 
     def births(self) -> BirthCounts:
-        """What came and went between the last two calls of `processes`."""
+        """What came and went since the last call, which is to come once an update."""
 
     def close(self) -> None:
         """Release what was opened. Idempotent."""
@@ -83,6 +87,9 @@ class NamedProcesses:
         self._wanted = [process for process in self._wanted if _lives(process, self._root)]
         return list(self._wanted)
 
+    def forked(self) -> list[ProcessId]:
+        return []  # nobody else is wanted
+
     def expecting(self) -> bool:
         return False
 
@@ -120,6 +127,13 @@ class ProcessFamilies(NamedProcesses):
         self._wanted = list(family)
         return list(family)
 
+    def forked(self) -> list[ProcessId]:
+        """Their own children come at the next call, or with them, if they have any by now."""
+        born = self._forks.look({process.pid for process in self._wanted}, self._exclude)
+        found = [process for process in born if process not in self._wanted]
+        self._wanted += found
+        return found
+
     def births(self) -> BirthCounts:
         return self._forks.births()
 
@@ -150,6 +164,17 @@ class CgroupProcesses:
         found = [stat.id for stat in stats if stat is not None]
         self._forks.look(self._members, self._exclude)  # who was born here and left is no member any more
         self._members = {process.pid for process in found}
+        return found
+
+    def forked(self) -> list[ProcessId]:
+        """Who came into the group otherwise than by a fork is found at the next update."""
+        born = self._forks.look(self._members, self._exclude)
+        if not born:
+            return []
+        here = set(cgroup_pids(self._directory, self._root))
+        # Who is not in the list any more has ended, and is counted as missed then, or went to another group.
+        found = [process for process in born if process.pid in here or not _lives(process, self._root)]
+        self._members |= {process.pid for process in found}
         return found
 
     def expecting(self) -> bool:
@@ -187,7 +212,8 @@ class Forks:
         return found
 
     def births(self) -> BirthCounts:
-        """Since the last call."""
+        """Since the last call, which is to come once an update."""
+        self._births.renew()
         unseen, self._unseen = self._unseen, 0
         return BirthCounts(unseen, self._births.followed)
 

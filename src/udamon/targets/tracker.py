@@ -49,6 +49,10 @@ class TargetTracker:
         self.most: int | None = None
         self._told_full = 0
         self._changed: list[Target] = []
+        self._young: set[int] = set()
+        """Targets that came between two updates, since the last one: most execute a program, or map memory, soon."""
+        self._executing: list[ProcessId] = []
+        """Processes that did not let themselves be watched for the moment of an exec."""
         self._coverage = Coverage()
         self._told: dict[str, object] = self._coverage.totals(0)
 
@@ -61,6 +65,8 @@ class TargetTracker:
         self._changed = []
         wanted = self.source.processes()
         watched = {entry.process for entry in self._entries.values()}  # who ends now is not begun again
+        self._young.clear()
+        self._executing.clear()
         for target in list(targets):
             self._refresh(target, targets, wanted, emit)
         waiting = [process for process in wanted if process not in watched]
@@ -71,6 +77,19 @@ class TargetTracker:
         first, self._started = not self._started, True
         if first and refusals and not targets:
             raise refusals[0]
+        return self._changed
+
+    def follow_forks(self, targets: list[Target], emit: Emit) -> list[Target]:
+        """Between two updates: add to `targets` who was forked, as far as events tell of it, and refresh those that
+        were added so. Returns those that are new or whose mappings changed. Raises OutOfFiles."""
+        self._changed = []
+        for target in [target for target in targets if target.index in self._young]:
+            self._refresh(target, targets, None, emit)
+        waiting, self._executing = [*self._executing, *self.source.forked()], []
+        first = self._next_index
+        for process in waiting:
+            self._try_add(process, targets, emit)
+        self._young.update(range(first, self._next_index))
         return self._changed
 
     def finish(self, targets: Sequence[Target], emit: Emit) -> None:
@@ -141,6 +160,7 @@ class TargetTracker:
         with suppress(OSError):
             stat = read_stat(process.pid, self._roots.proc)
             if stat.id == process and not stat.ended:
+                self._executing.append(process)
                 return
         self._coverage.gone()
 
@@ -169,7 +189,10 @@ class TargetTracker:
         emit("target_start", {"target": target.index, "pid": pid, "start_time": process.start_time, **who})
         self._take_mappings(target, lines, emit)
 
-    def _refresh(self, target: Target, targets: list[Target], wanted: list[ProcessId], emit: Emit) -> None:
+    def _refresh(
+        self, target: Target, targets: list[Target], wanted: list[ProcessId] | None, emit: Emit
+    ) -> None:
+        """Of a target as it is now; without `wanted` nobody has left."""
         entry = self._entries[target.index]
         proc = self._roots.proc
         try:
@@ -184,7 +207,7 @@ class TargetTracker:
             raise
         except CannotError as failure:
             return emit("note", {"text": str(failure)})
-        if entry.process not in wanted:
+        if wanted is not None and entry.process not in wanted:
             return self._end(target, targets, "left", emit)
         return self._take_mappings(target, lines, emit)
 

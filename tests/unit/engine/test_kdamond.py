@@ -170,6 +170,26 @@ class Then(Collector):
         self._do()
 
 
+@pytest.mark.parametrize("sampled", [True, False])
+def test_who_was_forked_is_in_the_next_window(sampled: bool) -> None:
+    """Long before the next update, which is due after ten windows."""
+    rig: Rig | CensusRig = Rig() if sampled else CensusRig()
+    rig.space.forks = [[Range(0, MIB)], [Range(0, MIB)]]
+    if isinstance(rig, Rig):
+        rig.run(4)
+    else:
+        rig.stop_after(4)
+        rig.kdamond.run()
+    assert [(s.seq, s.target) for s in rig.seen.snapshots if s.target] == [
+        (1, 1),
+        (2, 1),
+        (2, 2),
+        (3, 1),
+        (3, 2),
+    ]
+    assert rig.space.updates == 1
+
+
 class CensusRig:
     def __init__(self, targets: int = 1, budget: CensusBudget | None = None) -> None:
         self.clock = ManualClock()

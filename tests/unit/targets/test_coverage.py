@@ -96,9 +96,10 @@ class FakeEvents:
     def __init__(self) -> None:
         self.forks: list[Fork] | None = []
         self.closed = 0
+        self.most = -1
 
     def take(self, most: int) -> Sequence[Fork] | None:
-        assert most == MOST
+        self.most = most
         taken, self.forks = self.forks, []
         return taken
 
@@ -118,6 +119,18 @@ def test_births_follow_a_family_through_parents_that_are_gone() -> None:
     assert followed.take({5, 10, 15}) == ([], 0)
     events.forks = [Fork(5, 15), Fork(5, 16)]
     assert followed.take({5, 10}) == ([16], 0), "found then, and ended before its event was taken"
+
+
+def test_looks_of_one_update_interval_share_its_events() -> None:
+    events = FakeEvents()
+    followed = ForkFollower(lambda: events)
+    events.forks = [Fork(5, 10), Fork(99, 12)]
+    for expected in (MOST, MOST - 2, MOST - 2):
+        followed.take({5})
+        assert events.most == expected
+    followed.renew()
+    followed.take({5})
+    assert events.most == MOST
 
 
 @pytest.mark.parametrize("how", ["lost", "failed", "refused"])

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.linux.test_fake import MAPS, FakeProc
+from tests.unit.targets.test_coverage import FakeEvents
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, RangesError, TargetBusy, TargetGone, UsageError
-from udamon.linux import open_files
+from udamon.linux import maps, open_files
+from udamon.linux.proc_events import Fork
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.lock import held_locks
@@ -20,7 +22,8 @@ from udamon.ops.fvaddr import Fvaddr, whole_pages
 from udamon.ops.opening import open_census, open_ops
 from udamon.ops.paddr import Paddr
 from udamon.ops.vaddr import Vaddr
-from udamon.targets.processes import CgroupProcesses, NamedProcesses, ProcessFamilies, process_source
+from udamon.targets import tracker
+from udamon.targets.processes import CgroupProcesses, Forks, NamedProcesses, ProcessFamilies, process_source
 
 THREE = [
     Range(0x55D000000000, 0x55D000031000),
@@ -442,3 +445,92 @@ def test_a_target_that_ends_after_the_source_named_it_is_missed_once(
     events = dict(log.take())
     assert events["target_end"]["why"] == "exited"
     assert (events["coverage"]["processes_seen"], events["coverage"]["processes_missed"]) == (0, 1)
+
+
+class Family(ProcessFamilies):
+    """A family whose forks a test tells; `calls` counts those that look through /proc."""
+
+    def __init__(self, pids: list[int], root: Path, events: FakeEvents) -> None:
+        super().__init__(pids, root)
+        self._forks.close()
+        self._forks = Forks(root, lambda: events)
+        self.calls = 0
+
+    def processes(self) -> list[ProcessId]:
+        self.calls += 1
+        return super().processes()
+
+
+def test_a_fork_is_followed_between_two_updates(fake: FakeProc, roots: Roots, log: Log) -> None:
+    """The child comes at once, and what it executes and maps until the next update is told, too."""
+    events = FakeEvents()
+    fake.process(9, start_time=100)
+    source = Family([9], fake.root, events)
+    ops, targets = Vaddr(source, roots), list[Target]()
+    ops.update(targets, log)
+    log.take()
+    assert not ops.follow_forks(targets, log)
+    fake.process(10, start_time=200)
+    events.forks = [Fork(9, 10)]
+    assert ops.follow_forks(targets, log)
+    assert [name for name, _ in log.take()] == ["target_start", "mappings"]
+    assert [(target.index, target.pid, target.ranges) for target in targets] == [
+        (0, 9, THREE),
+        (1, 10, THREE),
+    ]
+    assert not ops.follow_forks(targets, log)
+    other = MAPS.replace("55d000031000", "55d000041000")
+    fake.process(10, start_time=200, maps=other, code=0x560000000000)
+    assert ops.follow_forks(targets, log)
+    assert [name for name, _ in log.take()] == ["target_exec", "mappings"]
+    assert targets[1].ranges != THREE
+    fake.remove(10)
+    assert ops.follow_forks(targets, log)
+    assert [target.pid for target in targets] == [9]
+    assert source.calls == 1
+
+
+def test_a_child_in_the_middle_of_an_exec_is_tried_again(
+    fake: FakeProc, roots: Roots, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its old memory is gone, and the new is not there yet: reading it fails, but the process lives."""
+    events = FakeEvents()
+
+    def executing(process: ProcessId, root: Path) -> list[bytes]:
+        if process.pid == 10:
+            raise ProcessLookupError
+        return maps.read_lines(process, root)
+
+    fake.process(9, start_time=100)
+    ops, targets = Vaddr(Family([9], fake.root, events), roots), list[Target]()
+    ops.update(targets, log)
+    fake.process(10, start_time=200)
+    events.forks = [Fork(9, 10)]
+    monkeypatch.setattr(tracker, "read_lines", executing)
+    ops.follow_forks(targets, log)
+    assert [target.pid for target in targets] == [9]
+    monkeypatch.setattr(tracker, "read_lines", maps.read_lines)
+    ops.follow_forks(targets, log)
+    assert [target.pid for target in targets] == [9, 10]
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_child_that_ends_at_once_is_missed_once(
+    fake: FakeProc, roots: Roots, log: Log, stays: bool
+) -> None:
+    """Before the look, or between the look and the next window."""
+    events = FakeEvents()
+    fake.process(9, start_time=100)
+    ops, targets = Vaddr(Family([9], fake.root, events), roots), list[Target]()
+    ops.update(targets, log)
+    if stays:
+        fake.process(10, start_time=200)
+    events.forks = [Fork(9, 10)]
+    ops.follow_forks(targets, log)
+    if stays:
+        fake.remove(10)
+        ops.follow_forks(targets, log)
+    log.take()
+    ops.update(targets, log)
+    coverage = dict(log.take())["coverage"]
+    assert (coverage["processes_missed"], coverage["exact"]) == (1, True)
