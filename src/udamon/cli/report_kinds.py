@@ -111,10 +111,8 @@ def _phases(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
 
-    report = phases.measure(source)
-    return phases.document(report), lambda: phases.render(
-        report, Catalog(source.recording), Terminal.of_stdout()
-    )
+    report, catalog = phases.measure(source), Catalog(source.recording)
+    return phases.document(report, catalog), lambda: phases.render(report, catalog, Terminal.of_stdout())
 
 
 def _right_size(args: argparse.Namespace, source: RecordingSource) -> Found:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from udamon.model import Event
+from udamon.model import MAPPING, Event
 from udamon.record.naming import FILE, LIBRARY, SHARED
 from udamon.record.reader import Recording
 from udamon.report.grain import WORDS, grain_of
@@ -42,6 +42,8 @@ class Catalog:
         """Replay the events up to `until_ns` on CLOCK_MONOTONIC, by default all."""
         self.rate_of = WORDS[grain_of(recording)]
         """What rates are shares of, for people."""
+        self.by_mapping = grain_of(recording) == MAPPING
+        """Mappings are all that was told apart."""
         self.attrs: dict[str, Any] = dict(recording.metadata.get("attrs") or {})
         self.cost: Mapping[str, Any] = {}
         self.cost_ns = 0

@@ -148,6 +148,24 @@ def query_of(source: RecordingSource, rows: str = "shared_regions") -> str:
     return BOUNDS.format(rows=rows, objects=OBJECTS.format(members=members, page=PAGE_SIZE))
 
 
+MOMENT_BOUNDS = """
+    SELECT bounds.seq, windows."begin", windows.time, bounds.low, bounds.high
+    FROM ({bounds}) AS bounds JOIN (
+        SELECT seq, min("begin") AS "begin", max(time) AS time FROM regions GROUP BY seq
+    ) AS windows ON bounds.seq = windows.seq
+"""
+OWN_BOUNDS = """
+    SELECT seq, coalesce(sum({sure}), 0) AS low, CAST(coalesce(sum(touched), 0) AS DOUBLE) AS high
+    FROM shared_regions GROUP BY seq
+"""
+
+
+def of_moments(source: RecordingSource) -> str:
+    """Bounds of the touched bytes of every moment, also of a single process, as SQL: seq, begin, time, low, high."""
+    bounds = query_of(source) if needed(source) else OWN_BOUNDS.format(sure=sure(source))
+    return MOMENT_BOUNDS.format(bounds=bounds)
+
+
 def needed(source: RecordingSource) -> bool:
     """Whether a total may count a page more than once: there are several targets, or one maps a file twice."""
     if source.recording.metadata.get("via") == "sim":

@@ -44,7 +44,7 @@ def document(report: Holistic, catalog: Catalog) -> dict[str, Any]:
         "info": info.document(report.about),
         "wss": wss.document(report.working_set, catalog),
         "footprint": wss.document(report.footprint, catalog),
-        "phases": phases.document(report.phases),
+        "phases": phases.document(report.phases, catalog),
         "mappings": hot_cold.document(report.mappings, catalog),
         "heatmap": heatmap.document(report.heatmap),
     }

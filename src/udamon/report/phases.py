@@ -7,6 +7,10 @@ distances to the mean of their phase and a penalty for each cut: exactly the lea
 12, 2005), with a penalty in proportion to the logarithm of the number of columns as in Schwarz's criterion (Yao,
 "Estimating the number of change-points via Schwarz' criterion", 1988). The noise in it is estimated from
 neighbouring columns, by the median of their distances, so changes themselves hardly count.
+
+The heat of a phase is bytes times rate. Where mappings are all that was told apart that is the bytes touched in a
+window, at the mean over the phase, and has their bounds (udamon.report.groups). Of single pages of several processes
+it is at least that of the process with most, and at most the sum.
 """
 
 from __future__ import annotations
@@ -18,8 +22,11 @@ from math import log, sqrt
 from statistics import median
 from typing import Any
 
-from udamon.report import heatmap
+from udamon.model import MAPPING
+from udamon.record.naming import kind_of
+from udamon.report import groups, heatmap
 from udamon.report.catalog import Catalog
+from udamon.report.grain import grain_of
 from udamon.report.layout import PictureRow
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, shorten, table
@@ -44,15 +51,35 @@ LEAST_NOISE = 0.01**2
 
 MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
 
+# A window counts in each phase by how long it was in it.
+TOUCHED = """
+    SELECT number, coalesce(sum(moments.low * weight) / nullif(sum(weight), 0), 0),
+        coalesce(sum(moments.high * weight) / nullif(sum(weight), 0), 0)
+    FROM (
+        SELECT spans.number, moments.low, moments.high,
+            CAST(least(moments.time, spans.until) - greatest(moments."begin", spans.since) AS DOUBLE) AS weight
+        FROM ({moments}) AS moments JOIN phase_spans AS spans
+            ON moments."begin" < spans.until AND moments.time > spans.since
+    ) AS moments GROUP BY number
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class AccessPhase:
-    """One phase, [begin_ns, end_ns) on CLOCK_MONOTONIC: `rates` of every row, and `heat`, bytes times rate."""
+    """One phase, [begin_ns, end_ns) on CLOCK_MONOTONIC: `rates` of every row, and `heat`, bytes times rate: at most,
+    and at least `sure`."""
 
     begin_ns: int
     end_ns: int
     rates: list[float]
     heat: float
+    sure: float
+
+    @property
+    def bounds(self) -> dict[str, int] | None:
+        """For JSON; None where the heat is exact."""
+        low, high = round(self.sure), round(self.heat)
+        return None if low == high else {"low": low, "high": high}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +118,38 @@ def measure(source: RecordingSource) -> Phases:
     weights = [sqrt(size / total) for size in sizes]
     points = [[rate * weight for rate, weight in zip(column, weights, strict=True)] for column in columns]
     width = (picture.end_ns - picture.begin_ns) / len(columns)
-    phases = []
-    for begin, end in spans(points):
-        rates = [sum(rates) / (end - begin) for rates in zip(*columns[begin:end], strict=True)]
-        heat = sum(rate * size for rate, size in zip(rates, sizes, strict=True))
-        edges = (picture.begin_ns + round(begin * width), picture.begin_ns + round(end * width))
-        phases.append(AccessPhase(*edges, rates, heat))
+    found = spans(points)
+    edges = [[picture.begin_ns + round(place * width) for place in span] for span in found]
+    rates = [[sum(row) / (b - a) for row in zip(*columns[a:b], strict=True)] for a, b in found]
+    if grain_of(source.recording) == MAPPING:
+        heats = _touched(source, edges)
+    else:
+        added = groups.needed(source)
+        heats = [_heat(picture.rows, each, added=added) for each in rates]
+    phases = [
+        AccessPhase(begin, end, each, high, min(low, high))
+        for (begin, end), each, (low, high) in zip(edges, rates, heats, strict=True)
+    ]
     return Phases(picture.rows, sizes, phases, picture.start_ns, width)
+
+
+def _touched(source: RecordingSource, edges: Sequence[Sequence[int]]) -> list[tuple[float, float]]:
+    """Of each phase: bounds of the bytes touched in a window, at the mean."""
+    rows = [(number, *edge) for number, edge in enumerate(edges)]
+    source.table("phase_spans", "number INTEGER, since BIGINT, until BIGINT", rows)
+    found = {
+        number: bounds for number, *bounds in source.query(TOUCHED.format(moments=groups.of_moments(source)))
+    }
+    return [(low, high) for low, high in (found.get(number, (0.0, 0.0)) for number in range(len(edges)))]
+
+
+def _heat(rows: Sequence[PictureRow], rates: Sequence[float], *, added: bool) -> tuple[float, float]:
+    """Bytes times rate. With `added` pages of several targets may be the same: no more is sure than one of them has."""
+    by_target: dict[int, float] = {}
+    for row, rate in zip(rows, rates, strict=True):
+        by_target[row.band.target] = by_target.get(row.band.target, 0.0) + rate * row.size
+    total = sum(by_target.values())
+    return max(by_target.values(), default=0.0) if added else total, total
 
 
 def spans(points: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
@@ -160,7 +212,7 @@ class _Costs:
         return max(0.0, self._squares[end] - self._squares[begin] - within)
 
 
-def document(report: Phases) -> dict[str, Any]:
+def document(report: Phases, catalog: Catalog) -> dict[str, Any]:
     """The JSON document: seconds since the recording's start, rates 0..1, bytes."""
     return {
         "schema": 1,
@@ -171,9 +223,10 @@ def document(report: Phases) -> dict[str, Any]:
                 "begin": (phase.begin_ns - report.start_ns) / 1e9,
                 "end": (phase.end_ns - report.start_ns) / 1e9,
                 "hot_bytes": round(phase.heat),
-                "hot": [{**_row(row), "rate": rate} for row, rate in report.hot(number)],
+                "bounds": phase.bounds,
+                "hot": [{**_row(row, catalog), "rate": rate} for row, rate in report.hot(number)],
                 "moved": [
-                    {**_row(row), "rate_before": before, "rate": now}
+                    {**_row(row, catalog), "rate_before": before, "rate": now}
                     for row, before, now in (report.moved(number) if number else [])
                 ],
             }
@@ -182,12 +235,18 @@ def document(report: Phases) -> dict[str, Any]:
     }
 
 
-def _row(row: PictureRow) -> dict[str, Any]:
+def _upper_bound(row: PictureRow, catalog: Catalog) -> bool:
+    """Whether what others did counts in the rates of a row, too."""
+    return any(catalog.upper_bound(kind_of(name)) for name in row.band.names)
+
+
+def _row(row: PictureRow, catalog: Catalog) -> dict[str, Any]:
     return {
         "target": row.band.target,
         "start": row.range.start,
         "end": row.range.end,
         "label": row.band.label,
+        "upper_bound": _upper_bound(row, catalog),
     }
 
 
@@ -195,20 +254,33 @@ def render(report: Phases, catalog: Catalog, terminal: Terminal) -> Shown:
     """For people: a line a phase, and what moved."""
     many = len({row.band.target for row in report.rows}) > 1
     most = max(phase.heat for phase in report.phases) or 1
-    rows = [["from", "to", "heat", "", "what changed"]]
+    bounded = any(phase.bounds for phase in report.phases)
+    rows = [["from", "to", *(["at least", "at most"] if bounded else ["heat"]), "", "what changed"]]
+    marked = False
     for number, phase in enumerate(report.phases):
-        changes = [
-            f"{_name(row, catalog if many else None)} {before:.0%}{'→' if terminal.blocks else '->'}{now:.0%}"
-            for row, before, now in (report.moved(number, 2) if number else [])
-        ]  # fmt: skip
+        changes = []
+        for row, before, now in report.moved(number, 2) if number else []:
+            at_most = "≤" if _upper_bound(row, catalog) else ""
+            marked |= bool(at_most)
+            arrow = "→" if terminal.blocks else "->"
+            name = _name(row, catalog if many else None)
+            changes.append(f"{name} {at_most}{before:.0%}{arrow}{at_most}{now:.0%}")
+        heat = [format_size(phase.sure), format_size(phase.heat)] if bounded else [format_size(phase.heat)]
         rows.append([
             clock(phase.begin_ns - report.start_ns), clock(phase.end_ns - report.start_ns),
-            format_size(phase.heat), f"{terminal.bar(phase.heat / most, 8):8}", ", ".join(changes) or "-",
+            *heat, f"{terminal.bar(phase.heat / most, 8):8}", ", ".join(changes) or "-",
         ])  # fmt: skip
     count = len(report.phases)
     head = "one phase: the pattern did not change" if count == 1 else f"{count} phases"
-    note = f"heat: bytes times access rate; changes are found to {clock(report.column_ns)}"
-    return lines([head, "", *table(rows, ">>><<"), "", note])
+    what = "bytes touched in a window" if catalog.by_mapping else "bytes times access rate"
+    notes = [
+        f"{'at least, at most' if bounded else 'heat'}: {what}; changes are found to {clock(report.column_ns)}"
+    ]
+    if bounded and many:
+        notes.append("pages that several targets have count once: hence the bounds")
+    if marked:
+        notes.append("≤ at most: what other processes did to files and shared memory counts, too.")
+    return lines([head, "", *table(rows, ">>>><<" if bounded else ">>><<"), "", *notes])
 
 
 def _name(row: PictureRow, catalog: Catalog | None) -> Shown:

@@ -50,7 +50,66 @@ def test_phases_begin_where_the_pattern_changes(tmp_path: Path) -> None:
     text = phases.render(report, Catalog(source.recording), Terminal())
     assert "3 phases" in text
     assert max(map(len, text.splitlines())) <= 80
-    assert phases.document(report)["phases"][1]["begin"] == pytest.approx(2.0)
+    found = phases.document(report, Catalog(source.recording))["phases"]
+    assert found[1]["begin"] == pytest.approx(2.0)
+    assert [phase["hot_bytes"] for phase in found] == [
+        pytest.approx(MIB, abs=100)
+    ] * 3  # rows are whole bytes
+    assert [phase["bounds"] for phase in found] == [None] * 3
+
+
+def test_phases_of_mappings_have_bounds(tmp_path: Path) -> None:
+    """Private memory of which a fifth is touched, then half, and a file that counts whoever reads it: of the heat the
+    private part is sure, and touched bytes are not rounded to ticks. Rates of the file are upper bounds."""
+    shots: list[Snapshot | Event] = [
+        Event(START, "target_start", {"target": 0, "pid": 9, "comm": "x"}),
+        Event(START, "mappings", {"target": 0, "remove": [], "add": [
+            [0, 4 * MIB, "rw-p", 0, 0, "[heap]"], [8 * MIB, 10 * MIB, "r--p", 0, 5, "/data"],
+        ]}),
+    ]  # fmt: skip
+    columns = [4 * MIB, 0], [4 * MIB, 0], [4 * MIB, 0], [0, 7], [None, 0], [None, None]
+    for seq in range(40):
+        own, file = (MIB - 4096, 2 * MIB) if seq < 20 else (2 * MIB - 4096, 0)
+        regions: list[Region] = [
+            (0, 4 * MIB, ceil(20 * own / 4 / MIB), 0, own),
+            (8 * MIB, 10 * MIB, 20 * (file > 0), 0, file),
+        ]
+        sharing = Sharing.of([columns[0], columns[1], [own, 0], *columns[3:]])
+        shots.append(replace(snap(seq, regions), resident=array("Q", [4 * MIB, 2 * MIB]), sharing=sharing))
+    recording = recorded(tmp_path / "a", shots, via="refs")
+    with RecordingSource(recording) as source:
+        report = phases.measure(source)
+    catalog = Catalog(recording)
+    first, second = phases.document(report, catalog)["phases"]
+    assert (first["hot_bytes"], first["bounds"]) == (
+        3 * MIB - 4096,
+        {"low": MIB - 4096, "high": 3 * MIB - 4096},
+    )
+    assert (second["hot_bytes"], second["bounds"]) == (2 * MIB - 4096, None)
+    rows = {row["label"]: row["upper_bound"] for row in (*second["moved"], *second["hot"])}
+    assert rows == {"heap": False, "data": True}
+    text = phases.render(report, catalog, Terminal(100, 0, False))
+    assert "at least  at most" in text.replace("   ", "  ")
+    assert "≤100%->≤0%" in text
+    assert "bytes touched in a window" in text
+
+
+@pytest.mark.parametrize("via", ["refs", "idle"])
+def test_phases_of_a_group_have_bounds(tmp_path: Path, via: str) -> None:
+    """Two targets of which nothing is known to be apart, one with twice as much: together at least what the larger
+    one has (nothing is sure by refs), and at most the sum."""
+    shots = [
+        replace(snap(seq, [(0, size, 20, 0, size)]), target=target)
+        for seq in range(20)
+        for target, size in ((0, MIB), (1, 2 * MIB))
+    ]
+    recording = recorded(tmp_path / "a", shots, via=via)
+    with RecordingSource(recording) as source:
+        report = phases.measure(source)
+    (phase,) = phases.document(report, Catalog(recording))["phases"]
+    assert phase["bounds"] == {"low": 2 * MIB if via == "idle" else 0, "high": 3 * MIB}
+    assert phase["hot_bytes"] == 3 * MIB
+    assert "count once" in phases.render(report, Catalog(recording), Terminal())
 
 
 def test_noise_is_one_phase() -> None:
