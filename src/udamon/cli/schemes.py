@@ -11,6 +11,7 @@ from udamon.availability.primitives import choose
 from udamon.cli.acting import flags as acting_flags
 from udamon.cli.acting import session
 from udamon.cli.acting.session import Job
+from udamon.cli.attributes import attrs_of
 from udamon.core.scheme import Action
 from udamon.errors import UsageError
 from udamon.modules.reclaim import ReclaimParameters
@@ -66,15 +67,16 @@ def _scheme(args: argparse.Namespace, action: Action, flags: Mapping[str, str]) 
     pattern = [name for name in PATTERN if name in flags]
     if args.all and pattern:
         raise UsageError(f"--all and --{pattern[0]} exclude each other; leave one of them out.")
-    if args.apply and not (args.all or pattern) and action is not Action.STAT:
-        raise UsageError(
-            f"without a pattern {action} would be applied to all memory, the hot included; say which memory with "
-            f"{', '.join('--' + name for name in PATTERN[:-1])} or --{PATTERN[-1]}, or give --all."
-        )
     quota = [name for name in QUOTA if name in flags]
     if args.no_quota and quota:
         raise UsageError(f"--no-quota and --{quota[0]} exclude each other; leave one of them out.")
     one = scheme_of(action, flags)
+    if args.apply and not args.all and action is not Action.STAT and one.matches_all(attrs_of(args)):
+        how = "with this pattern" if pattern else "without a pattern"
+        raise UsageError(
+            f"{how} {action} would be applied to all memory, the hot included; say which memory with "
+            f"{', '.join('--' + name for name in PATTERN[:-1])} or --{PATTERN[-1]}, or give --all."
+        )
     if quota or args.no_quota or action is Action.STAT:
         return one
     # As in reclaim: of physical memory all is there, and older kernels know no charge of failures.

@@ -15,6 +15,7 @@ from fractions import Fraction
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import U32_MAX, U64_MAX, AccessPattern, Bounds, Scheme
 from udamon.errors import UsageError
+from udamon.model import PAGE_SIZE
 from udamon.units import parse_size, parse_time_us
 
 _SHARE = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*%\s*")
@@ -52,6 +53,11 @@ MAX = Quantity(U32_MAX)
 """No bound: the largest count there is."""
 
 
+LARGEST = 1 << 47
+"""Bytes: no region is as large (user space of x86-64, four levels of page tables)."""
+LONGEST_US = 366 * 86_400 * 1_000_000
+"""No memory has been watched for so long: a year."""
+
 NOTHING = AccessPattern(Bounds(0, 0), Bounds(0, 0), Bounds(0, 0))
 """Matches no region: none has no bytes."""
 
@@ -74,6 +80,16 @@ class WantedScheme:
     scheme: Scheme
     nr_accesses: QuantityBounds = QuantityBounds()
     age: QuantityBounds = QuantityBounds()
+
+    def matches_all(self, attrs: Attrs) -> bool:
+        """Whether its pattern leaves no memory out, as far as there can be any, with these attributes."""
+        sz, rate, age = self.scheme.access_pattern.sz, self.nr_accesses.at(attrs), self.age.at(attrs)
+        endless = age.max == U32_MAX or age.max * attrs.aggr_us >= LONGEST_US
+        return (
+            (sz.min <= PAGE_SIZE and sz.max >= LARGEST - PAGE_SIZE)
+            and (rate.min == 0 and rate.max >= attrs.max_nr_accesses)
+            and (age.min == 0 and endless)
+        )
 
     def at(self, attrs: Attrs) -> Scheme:
         """The scheme with these attributes; one that they leave no rate or no age to matches nothing."""
