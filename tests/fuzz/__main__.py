@@ -1,8 +1,8 @@
 """Fuzzes what udamon reads: python -m tests.fuzz [--kind KIND]… [--cases N] [--seed S] [--only N]
 
 Each case is a file that is read by the commands that read such files, in a process of its own with 512 MiB more than
-its parent has and 10 s. It must end with a status of udamon's and a sentence: no traceback, no abort, no hang. A case
-that does not is kept, and the words that run it again are printed.
+its parent has and 10 s of CPU time. It must end with a status of udamon's and a sentence: no traceback, no abort, no
+hang. A case that does not is kept, and the words that run it again are printed.
 """
 
 from __future__ import annotations

@@ -79,6 +79,21 @@ def test_a_case_that_takes_too_much_is_seen(tmp_path: Path) -> None:
     assert worker.run(lambda: 3, tmp_path / "said").wrong is None
 
 
+@pytest.mark.parametrize("computes", [True, False])
+def test_a_hang_is_seen_whether_it_computes_or_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computes: bool
+) -> None:
+    """By CPU time: on a busy machine a case may take long that does little."""
+    monkeypatch.setattr(worker, "CPU_S" if computes else "ALARM_S", 1)
+
+    def hangs() -> int:
+        while True:
+            if not computes:
+                signal.pause()
+
+    assert worker.run(hangs, tmp_path / "said").wrong == "hang"
+
+
 def test_every_bit_of_a_small_recording_is_guarded(tmp_path: Path) -> None:
     """Also in heads, seals and the end: a flush is lost and named, nothing else changes."""
     from tests.fuzz.flips import judge

@@ -16,7 +16,9 @@ from typing import NamedTuple
 MORE_MEMORY = 512 << 20
 """Bytes of address space that a case may add to what its parent has."""
 
-ALARM_S = 10
+CPU_S, ALARM_S = 10, 120
+"""A case that takes as much CPU time hangs; so does one that waits as long. On a busy machine the time that passes says
+nothing of what is computed."""
 STATUSES = frozenset({0, 1, 2, 3})
 _FELL = 99
 _M_ARENA_MAX = -8
@@ -68,7 +70,9 @@ def run(case: Callable[[], int], said: Path) -> Outcome:
     text = said.read_text(encoding="utf-8", errors="replace")
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        why = "hang" if number == signal.SIGALRM else f"signal {signal.Signals(number).name}"
+        why = (
+            "hang" if number in (signal.SIGALRM, signal.SIGXCPU) else f"signal {signal.Signals(number).name}"
+        )
         return Outcome(-number, why, text)
     code = os.WEXITSTATUS(status)
     if code not in STATUSES or "Traceback (most recent call last)" in text or "panicked at" in text:
@@ -81,7 +85,9 @@ def _child(case: Callable[[], int], said: Path, most: int) -> None:
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
+        for number in (signal.SIGALRM, signal.SIGXCPU):
+            signal.signal(number, signal.SIG_DFL)
         signal.alarm(ALARM_S)
         output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(output, 1)
