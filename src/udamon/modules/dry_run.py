@@ -55,13 +55,13 @@ class DryActor:
         """Nothing is needed to do nothing."""
 
     def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
-        """See acting.base. Applies nothing; all of it counts as passed."""
+        """See acting.base. Applies nothing, so nothing fails: a quota is charged as if all of it were done."""
         acts = request.action is not Action.STAT
         if acts and target.pid is not None and target.start_time is not None:
             new = self._seen.add(target.index, start, end)
             found = _resident(ProcessId(target.pid, target.start_time), new) if new else 0
             self.resident_bytes = found + (self.resident_bytes or 0)
-        return Applied(0, end - start)
+        return Applied(0, end - start, tried_only=True)
 
     def close(self) -> None:
         """There is nothing to release."""

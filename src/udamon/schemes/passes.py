@@ -159,7 +159,8 @@ class ApplyPass:
         # Kernel 7.2 charges and counts the size from before a filter's cut
         # (docs/damon.md#apply-pass). Here, as in 6.12, what was not handed to the operations set is neither
         # charged nor called tried.
-        quota.charge(target, region, size, applied.applied, self._now_ns() - begin_ns)
+        done = size if applied.tried_only else applied.applied
+        quota.charge(target, region, size, done, self._now_ns() - begin_ns)
         if scheme.scheme.action is not Action.STAT:
             region.age = 0
             self.acted.append(ResetAges(target, region.start, region.end))

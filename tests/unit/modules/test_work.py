@@ -96,14 +96,14 @@ def own_target() -> Target:
 
 def test_a_dry_run_does_nothing_and_knows_what_is_there(own_memory: object) -> None:
     start = address_of(own_memory)
-    actor = DryActor()
+    actor, nothing = DryActor(), Applied(0, SIZE, tried_only=True)
     assert actor.missing(ActionRequest(Action.LRU_PRIO)) is None
     assert actor.resident_bytes is None
-    assert actor.apply(own_target(), start, start + SIZE, PAGEOUT) == Applied(0, SIZE)
+    assert actor.apply(own_target(), start, start + SIZE, PAGEOUT) == nothing
     assert actor.resident_bytes == SIZE // 2
-    assert actor.apply(own_target(), start, start + SIZE, PAGEOUT) == Applied(0, SIZE)
+    assert actor.apply(own_target(), start, start + SIZE, PAGEOUT) == nothing
     assert actor.resident_bytes == SIZE // 2, "the same memory once more"
-    assert actor.apply(Target(1, own_target().pid, 1), start, start + SIZE, PAGEOUT) == Applied(0, SIZE)
+    assert actor.apply(Target(1, own_target().pid, 1), start, start + SIZE, PAGEOUT) == nothing
     assert actor.resident_bytes == SIZE // 2, "that process has ended"
 
 

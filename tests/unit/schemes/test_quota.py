@@ -11,6 +11,7 @@ from udamon.core.regions import Region
 from udamon.core.scheme import (
     U64_MAX,
     Action,
+    ActionRequest,
     Filter,
     FilterType,
     Goal,
@@ -23,6 +24,7 @@ from udamon.core.scheme import (
 from udamon.core.target import Target
 from udamon.core.tuning import feedback
 from udamon.model import Range
+from udamon.modules.dry_run import DryActor
 from udamon.schemes.goals import Goals
 from udamon.schemes.quota import ChargedQuota
 
@@ -266,6 +268,17 @@ def test_failing_costs_little_with_a_fail_charge() -> None:
     # Each failure costs a byte: beside two of them and the one that works not a whole page is left.
     assert bench.apply() == [(0, 1), (1, 2), (2, 3)]
     assert bench.stats().sz_applied == PAGE
+
+
+def test_a_dry_run_is_charged_as_if_it_succeeded() -> None:
+    """Else its quota would be that of failures: more than the real run may do in one window, and less after it."""
+    quota = Quota(bytes=2 * PAGE, fail_charge_num=1, fail_charge_denom=4096)
+    bench = Bench(Scheme(ALL, Action.PAGEOUT, quotas=quota), regions=[region(n, n + 1) for n in range(5)])
+    bench.actor.answer = lambda target, start, end: DryActor().apply(
+        target, start, end, ActionRequest(Action.PAGEOUT)
+    )
+    assert bench.apply() == [(0, 1), (1, 2)]
+    assert bench.stats().sz_applied == 0
 
 
 def test_eligible_memory_is_asked_of_what_matches() -> None:
