@@ -24,7 +24,7 @@ from scripts.stages import ROOT, WORK, Counts, Failed, Result, Skipped, current,
 PYTHON = Path(sys.executable)
 PARALLEL = ["-n", "2", "--dist", "worksteal"]
 """Two processes for the tests on this machine. Most of their time they wait, so two need about one processor."""
-GUEST_WORKERS = 2
+GUEST_WORKERS = int(os.environ.get("UDAMON_GUEST_WORKERS", 2))
 """Guests at a time: one with one processor needs two thirds of ours."""
 
 # What a machine that runs CI=true has: losing one of these is a failure, not a skip (tests/capabilities.py).
@@ -154,7 +154,8 @@ def _guests(long: bool) -> tuple[list[suite.Job], list[lanes.Ended]]:
         subprocess.run([ROOT / "scripts" / "setup", "guest"], check=False)
     begin, result = time.monotonic(), Result("FAILED")
     try:
-        return suite.jobs(long), []
+        planned = suite.jobs(long)
+        return planned.jobs, planned.absent
     except Skipped as why:
         must = _must_run("guest")
         result = Result("FAILED" if must else "not run", str(why), Counts(failed=int(must)))

@@ -167,9 +167,10 @@ def summarize(
     # `current` is what this process did itself: planning the boots, fetching a kernel for them.
     for note in dict.fromkeys(note for each in [current, *(e.result for e in ended)] for note in each.notes):
         print(f"note: {note}")
-    left = sum(each.result.left_out for each in ended)
+    left = current.left_out + sum(each.result.left_out for each in ended)
     if not long:
-        where = ", ".join(f"{e.stage.name} {e.result.left_out}" for e in ended if e.result.left_out)
+        parts = [("guests", current.left_out), *((e.stage.name, e.result.left_out) for e in ended)]
+        where = ", ".join(f"{name} {number}" for name, number in parts if number)
         print(
             f"left to make test-all: {left} tests{f' ({where})' if where else ''}, and longer property runs"
         )

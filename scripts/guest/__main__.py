@@ -1,6 +1,6 @@
 """python -m scripts.guest test [--all] [PYTEST ARGUMENTS…] | shell | boot JOB
 
-`shell` takes KERNEL (a path, or part of a release), SMP, MEM and APPEND from the environment.
+`test` takes KERNEL (part of a release) from the environment, `shell` KERNEL, SMP, MEM and APPEND.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def test(arguments: list[str]) -> int:
 def _test(long: bool, only: list[str]) -> int:
     begin = time.monotonic()
     try:
-        jobs = suite.jobs(long, only)
+        jobs, absent = suite.jobs(long, only, os.environ.get("KERNEL", ""))
     except (Skipped, Failed) as why:
         print(f"guest: {why}")
         return 1  # asked for by name, guest tests that cannot run are a failure everywhere
-    run = lanes.Run([lanes.Lane([job.stage for job in jobs], check.GUEST_WORKERS)])
+    run = lanes.Run([lanes.Lane([job.stage for job in jobs], check.GUEST_WORKERS)], absent)
     run.run()
     seconds, problems = time.monotonic() - begin, suite.problems(jobs, run.ended)
     return 0 if lanes.summarize(run.ended, seconds, problems, long) else 1
@@ -40,7 +40,7 @@ def _test(long: bool, only: list[str]) -> int:
 
 def shell() -> int:
     wanted = os.environ.get("KERNEL", "")
-    found = [kernel for kernel in kernels.find() if wanted in str(kernel.image)]
+    found = [kernel for kernel in [*kernels.find(), *kernels.fetched()] if wanted in str(kernel.image)]
     if tools.absent() or not found:
         print(
             f"guest: needs {', '.join(tools.absent()) or 'a kernel'} (scripts/guest/build-kernel builds one)"

@@ -1,8 +1,8 @@
 """Kernels to boot: where they lie, and what may be asked of each.
 
 In this order: the files named by UDAMON_GUEST_KERNELS (a directory, or files with colons between); those in
-../shared/guest beside the checkout; the one that `scripts/guest/build-kernel` built last. Debian's stock kernel
-(stock.py) comes in addition: it has all but idle page tracking.
+../shared/guest beside the checkout; the one that `scripts/guest/build-kernel` built last. Debian's stock kernels
+(stock.py) come in addition: that of 6.12 has all but idle page tracking.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "udam
 
 STOCK = "root,second_user,clear_refs,cgroup,soft_dirty,frame_numbers,pagemap_scan,thp,zram,damon_free"
 FULL = STOCK + ",idle_bitmap"
+OLD = "root,second_user,clear_refs,soft_dirty,frame_numbers,thp"
+"""Of stock kernels that may have no in-kernel DAMON."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,21 @@ class Kernel:
     newest: bool  # of all that were found: it runs every test, the others what may differ on them
     requires: str  # capabilities whose absence is a failure
     modules: Path | None = None  # directory of modules to load before the root file system, in name order
+    stock: bool = False  # Debian's own
 
     def suite_of(self, long: bool) -> str:
-        """Which tests it runs (tests/guest/plan.py)."""
+        """Which tests it runs (tests/guest/plan.py); "" for none."""
         if self.newest:
             return "all" if long else "default"
-        return "612" if long else "version"
+        if not self.stock:
+            return "612" if long else "version"
+        if self.requires == OLD:
+            return "stock-pte" if long else ""
+        return "stock-612" if long else "stock-version"
+
+    @property
+    def series(self) -> tuple[int, ...]:
+        return self.version[:2]
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -48,9 +59,16 @@ def find() -> list[Kernel]:
     return [replace(kernel, newest=True) for kernel in kernels[:1]] + kernels[1:]
 
 
-def stock(place: Path) -> Kernel:
+def stock(place: Path, requires: str = STOCK) -> Kernel:
     """Debian's own, unpacked into `place` by stock.py."""
-    return Kernel(place.name.removeprefix("debian-"), place / "vmlinuz", False, STOCK, place / "modules")
+    return Kernel(
+        place.name.removeprefix("debian-"), place / "vmlinuz", False, requires, place / "modules", stock=True
+    )
+
+
+def fetched() -> list[Kernel]:
+    """Debian's that are in the cache."""
+    return [stock(image.parent) for image in sorted(CACHE.glob("debian-*/vmlinuz"))]
 
 
 def ready() -> bool:

@@ -1,76 +1,109 @@
-"""Debian's stock kernel for the guest: what in-kernel DAMON is on machines that people really have.
+"""Debian's stock kernels for the guest: what udamon meets on machines that people really have.
 
-    python -m scripts.guest.stock      download and unpack the newest one that apt offers, once
+    python -m scripts.guest.stock [RELEASE OF DEBIAN…]      download and unpack them, once
 
-Nothing is installed: the package is only unpacked, into the cache. Its 9p, overlay and zram are modules, so
-the initial RAM disk has to load them. The cloud flavour lacks 9p and cannot be used.
+Nothing is installed: packages are only unpacked, into the cache, in a directory named after the kernel. Their 9p,
+overlay and zram are modules, so the initial RAM disk has to load them. The cloud flavour lacks 9p and cannot be used.
 """
 
 from __future__ import annotations
 
+import gzip
 import lzma
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.guest.kernels import CACHE
+from scripts.guest.debian import NotOffered, packages
+from scripts.guest.kernels import CACHE, OLD, STOCK
 
-OLDEST = (6, 12)
 MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "zram"]
-PACKAGE = re.compile(r"^linux-image-(\d[\d.]*(?:\+\w+)?-amd64)\b", re.MULTILINE)
 
 
-class NotOffered(Exception):
-    """There is no such kernel to be had; the message says why."""
+@dataclass(frozen=True)
+class Wanted:
+    """The newest kernel of a series that a release of Debian has; `series` is what its version begins with."""
+
+    release: str
+    series: tuple[int, ...]
+    requires: str = OLD
+    machine: str = "amd64"
+
+    @property
+    def name(self) -> str:
+        return f"Debian {self.release}'s {'.'.join(map(str, self.series))} for {self.machine}"
 
 
-def ensure() -> Path:
-    """The directory with vmlinuz and modules/. Raises NotOffered."""
-    have = sorted(CACHE.glob("debian-*/vmlinuz"))
-    if have:
-        return have[-1].parent
-    if not shutil.which("apt-get"):
-        raise NotOffered("no apt-get on this machine")
-    release = _newest()
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
+WANTED = [
+    Wanted("trixie", (6, 12), STOCK),
+    Wanted("bullseye", (5, 10)),
+    Wanted("bookworm", (6, 1)),
+    Wanted("sid", (7,)),
+]
+"""The first one in `make test`, too."""
+
+
+def ensure(wanted: Wanted) -> Path:
+    """The directory with vmlinuz and modules/, of the newest that was ever fetched. Raises NotOffered."""
+    have = [place.parent for place in CACHE.glob(f"debian-*-{wanted.machine}/vmlinuz")]
+    have = [place for place in have if _is_of(_release(place), wanted)]
+    return max(have, key=lambda place: _numbers(_release(place))) if have else _fetched(wanted)
+
+
+def _fetched(wanted: Wanted) -> Path:
+    with packages(wanted.release, wanted.machine) as offered, tempfile.TemporaryDirectory() as name:
+        prefix = "linux-image-"
+        images = offered.names(rf"^{prefix}[0-9].*[0-9a-z]-{wanted.machine}$")
+        releases = [image.removeprefix(prefix) for image in images if not re.search("-(cloud|rt)-", image)]
+        # Meta packages (linux-image-6.12-amd64) have no patch level and no kernel in them.
+        releases = [release for release in releases if len(_numbers(release)) > 2 and _is_of(release, wanted)]
+        if not releases:
+            raise NotOffered("there is no such kernel any more, or not yet")
+        release = max(releases, key=_numbers)
         print(f"guest: fetching Debian's kernel {release}", flush=True)
-        _do("apt-get", "download", "-qq", f"linux-image-{release}", cwd=scratch)
-        package = next(scratch.glob("*.deb"))
-        _do("dpkg-deb", "-x", package.name, "root", cwd=scratch)
+        # The image itself, or where that is an empty one (7.2), what it needs.
+        parts = [part for part in offered.depends(prefix + release) if release in part]
+        scratch = Path(name)
+        offered.unpack([prefix + release, *parts], scratch / "root")
         _collect(scratch / "root", release, scratch / "done")
         target = CACHE / f"debian-{release}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(scratch / "done", target, dirs_exist_ok=True)
+        # Complete or not there: whoever looks meanwhile, and whatever ends this.
+        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
+        shutil.copytree(scratch / "done", fresh / target.name)
+        if not target.exists():
+            (fresh / target.name).rename(target)
+        shutil.rmtree(fresh)
     return target
 
 
-def _newest() -> str:
-    offered = _offered() or (_do("apt-get", "update", "-qq", check=False) and _offered()) or []
-    usable = [release for release in offered if _numbers(release)[:2] >= OLDEST]
-    if not usable:
-        raise NotOffered("the apt sources offer no linux-image-*-amd64 of 6.12 or newer")
-    return max(usable, key=_numbers)
+def _release(place: Path) -> str:
+    return place.name.removeprefix("debian-")
 
 
-def _offered() -> list[str]:
-    # Meta packages (linux-image-6.12-amd64) have no patch level and no kernel in them.
-    names = _do("apt-cache", "search", "--names-only", "^linux-image-[0-9].*-amd64$")
-    return [release for release in PACKAGE.findall(names) if len(_numbers(release)) > 2]
+def _is_of(release: str, wanted: Wanted) -> bool:
+    return _numbers(release)[: len(wanted.series)] == wanted.series
 
 
 def _numbers(release: str) -> tuple[int, ...]:
-    return tuple(map(int, release.split("+")[0].split("-")[0].split(".")))
+    """5.10.0-32-amd64 -> 5, 10, 0, 32; 6.12.117+deb13-amd64 -> 6, 12, 117."""
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?", release)
+    return tuple(int(number) for number in found.groups() if number is not None) if found else ()
 
 
 def _collect(root: Path, release: str, target: Path) -> None:
     """The image and, uncompressed and named in the order to load them, the modules the guest needs."""
     modules = target / "modules"
     modules.mkdir(parents=True)
-    shutil.copy(root / "boot" / f"vmlinuz-{release}", target / "vmlinuz")
+    image = next((path for path in root.rglob(f"vmlinu[xz]*{release}")), None) or next(
+        root.rglob("vmlinuz"), None
+    )
+    if image is None:
+        raise NotOffered(f"the packages of {release} have no kernel in them")
     # With or without /usr in front, compressed or not, by release of Debian.
     files = {path.name.split(".")[0].replace("-", "_"): path for path in root.rglob("*.ko*")}
     ordered: dict[str, bytes] = {}
@@ -78,6 +111,7 @@ def _collect(root: Path, release: str, target: Path) -> None:
         _add(name, files, ordered)
     for number, (name, data) in enumerate(ordered.items()):
         (modules / f"{number:02}-{name}.ko").write_bytes(data)
+    shutil.copy(image, target / "vmlinuz")
 
 
 def _add(name: str, files: dict[str, Path], ordered: dict[str, bytes]) -> None:
@@ -87,22 +121,25 @@ def _add(name: str, files: dict[str, Path], ordered: dict[str, bytes]) -> None:
     data = files[name].read_bytes()
     if files[name].suffix == ".xz":
         data = lzma.decompress(data)
+    elif files[name].suffix == ".gz":
+        data = gzip.decompress(data)
+    elif files[name].suffix == ".zst":
+        data = subprocess.run(["zstd", "-dc", files[name]], check=True, capture_output=True).stdout
     depends = re.search(rb"\0depends=([^\0]*)\0", data)
     for each in depends.group(1).decode().split(",") if depends else []:
         _add(each.replace("-", "_"), files, ordered)
     ordered[name] = data
 
 
-def _do(*command: str, cwd: Path | None = None, check: bool = True) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode and check:
-        last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-        raise NotOffered(f"{' '.join(command[:2])}: {last}")
-    return done.stdout or " "
+def main(names: list[str]) -> int:
+    for wanted in WANTED:
+        if not names or wanted.release in names:
+            try:
+                print(ensure(wanted))
+            except NotOffered as why:
+                sys.exit(f"stock: {wanted.name}: {why}")
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        print(ensure())
-    except NotOffered as why:
-        sys.exit(f"stock: {why}")
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Run tests/guest on every kernel: plan the boots outside, run each, and believe only what can be counted.
 
-    jobs(long)          the boots to make: one or more for each kernel and machine
+    jobs(long)          the boots to make: one or more for each kernel and machine; kernels that cannot be had
     python -m scripts.guest boot JOB      makes one, and writes its Result where scripts/lanes.py looks for it
     problems(…)         what is wrong when all have ended
 
@@ -19,9 +19,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from scripts.guest import kernels, stock, tools
 from scripts.guest.boot import CLAIMS_INSIDE, HUNG, JOB_INSIDE, Ended, boot
+from scripts.guest.debian import NotOffered
 from scripts.guest.kernels import Kernel
 from scripts.guest.machine import Machine
 from scripts.lanes import RESULTS, Stage
@@ -31,6 +33,7 @@ from scripts.stages import (
     WORK,
     Counts,
     Failed,
+    Result,
     Skipped,
     current,
     environment,
@@ -59,7 +62,6 @@ class Job:
     group: str
     tests: int
     copy: int
-    left_out: int
     only: tuple[str, ...] = ()
 
     @property
@@ -88,9 +90,16 @@ class Job:
         return cls(**{**document, "only": tuple(document["only"])})
 
 
-def jobs(long: bool = False, only: Sequence[str] = ()) -> list[Job]:
-    """The boots to make, those with most tests first. `only`: arguments for pytest (files, -k …) instead of all of
-    tests/guest. Raises Skipped where no guest can be booted, Failed when tests cannot be collected."""
+class Planned(NamedTuple):
+    """The boots to make, those with most tests first, and the kernels that could not be had."""
+
+    jobs: list[Job]
+    absent: list[StageEnded]
+
+
+def jobs(long: bool = False, only: Sequence[str] = (), wanted: str = "") -> Planned:
+    """The boots to make. `only`: arguments for pytest (files, -k …) instead of all of tests/guest; `wanted`: part of
+    the releases of the kernels. Raises Skipped where no guest can be booted, Failed when tests cannot be collected."""
     missing = tools.absent()
     if missing:
         raise Skipped(f"needs {', '.join(missing)}")
@@ -98,57 +107,77 @@ def jobs(long: bool = False, only: Sequence[str] = ()) -> list[Job]:
     if not found:
         raise Skipped("no kernel to boot: `make guest-kernel` builds one in about 20 minutes")
     _compile()
-    begin = time.monotonic()
-    try:
-        found.append(kernels.stock(stock.ensure()))
-    except stock.NotOffered as why:
-        current.notes.append(f"guest: not tested on Debian's stock kernel: {why}")
-    current.install_seconds += time.monotonic() - begin
-    shutil.rmtree(PLACE / "claims", ignore_errors=True)
-    shutil.rmtree(PLACE / "jobs", ignore_errors=True)
-    plans: dict[str, dict[Machine, int]] = {}
+    plans = Plans(only)
+    stocks, absent = _stock(long, plans)
+    for name in ("claims", "jobs"):
+        shutil.rmtree(PLACE / name, ignore_errors=True)
     made = []
-    for kernel in found:
-        suite = kernel.suite_of(long)
-        for name in (suite, kernel.suite_of(True)):
-            plans.setdefault(name, {})
-            plans[name] = plans[name] or plan(name, only)
-        for machine, tests in plans[suite].items():
-            left_out = plans[kernel.suite_of(True)][machine] - tests
+    for kernel in (kernel for kernel in [*found, *stocks] if wanted in kernel.release):
+        longer = plans.of(kernel.suite_of(True))
+        # In short: of two kernels of the same series that which people have.
+        twin = not kernel.newest and not kernel.stock and any(s.series == kernel.series for s in stocks)
+        suite = "" if twin and not long and not wanted else kernel.suite_of(long)
+        tests_of = plans.of(suite) if suite else {}
+        current.left_out += sum(longer.values()) - sum(tests_of.values())
+        for machine, tests in tests_of.items():
             group = f"{kernel.release}-{machine.name}".replace(" ", "_").replace("/", "_")
             copies = 2 if tests >= SHARED_FROM else 1
-            made += [
-                Job(kernel, machine, suite, group, tests, copy, 0 if copy else left_out, tuple(only))
-                for copy in range(copies)
-            ]
+            made += [Job(kernel, machine, suite, group, tests, copy, tuple(only)) for copy in range(copies)]
     for job in made:
         job.write()
-    return sorted(made, key=lambda job: -job.tests)
+    return Planned(sorted(made, key=lambda job: -job.tests), absent)
+
+
+def _stock(long: bool, plans: Plans) -> tuple[list[Kernel], list[StageEnded]]:
+    """Debian's kernels, and how those that cannot be had are counted: their tests are skipped."""
+    begin = time.monotonic()
+    found, absent = [], []
+    for wanted in stock.WANTED if long else stock.WANTED[:1]:
+        try:
+            found.append(kernels.stock(stock.ensure(wanted), wanted.requires))
+        except NotOffered as why:
+            suite = kernels.stock(Path(wanted.name), wanted.requires).suite_of(long)
+            result = Result("not run", f"{wanted.name}: {why}", Counts(skipped=sum(plans.of(suite).values())))
+            absent.append(StageEnded(Stage(f"guest-{wanted.release}", []), result, 0, 0, 0))
+    current.install_seconds += time.monotonic() - begin
+    return found, absent
 
 
 def _compile() -> None:
-    """Compile what guests import once out here: each would do so again at its start, some twenty times slower. `plan`
+    """Compile what guests import once out here: each would do so again at its start, some twenty times slower. `Plans`
     does the same for the tests, as pytest compiles them."""
     command = [sys.executable, "-m", "compileall", "-q", "src", "tests", "scripts"]
     run(command, "compileall")
 
 
-def plan(suite: str, only: Sequence[str] = ()) -> dict[Machine, int]:
-    """Ask pytest, out here where it is fast, which boots the tests need, and how many tests each has."""
-    target = PLACE / "plan.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    env = environment(UDAMON_GUEST_PLAN=str(target), UDAMON_GUEST_SUITE=suite)
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *(only or ["tests/guest"])]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    # 5: nothing left to run, as it should be outside a guest
-    if done.returncode not in (0, 5) or not target.exists():
-        print(done.stdout + done.stderr)
-        raise Failed("the guest tests cannot be collected")
-    return {
-        Machine(entry["smp"], entry["mem"], entry["append"]): entry["tests"]
-        for entry in json.loads(target.read_text())
-    }
+class Plans:
+    """What pytest says, out here where it is fast: which boots the tests of a suite need, and how many each has."""
+
+    def __init__(self, only: Sequence[str] = ()) -> None:
+        self._only = only
+        self._known: dict[str, dict[Machine, int]] = {}
+
+    def of(self, suite: str) -> dict[Machine, int]:
+        """Raises Failed when the tests cannot be collected."""
+        if suite not in self._known:
+            self._known[suite] = self._ask(suite)
+        return self._known[suite]
+
+    def _ask(self, suite: str) -> dict[Machine, int]:
+        target = PLACE / "plan.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        env = environment(UDAMON_GUEST_PLAN=str(target), UDAMON_GUEST_SUITE=suite)
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *(self._only or ["tests/guest"])]
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        # 5: nothing left to run, as it should be outside a guest
+        if done.returncode not in (0, 5) or not target.exists():
+            print(done.stdout + done.stderr)
+            raise Failed("the guest tests cannot be collected")
+        return {
+            Machine(entry["smp"], entry["mem"], entry["append"]): entry["tests"]
+            for entry in json.loads(target.read_text())
+        }
 
 
 def run_job(name: str) -> int:
@@ -160,7 +189,6 @@ def _run(job: Job) -> Counts:
     place = PLACE / job.name
     claims = PLACE / "claims" / job.group
     claims.mkdir(parents=True, exist_ok=True)
-    current.left_out += job.left_out
     for attempt in (1, 2):
         print(f"-- Linux {job.kernel.release}, {job.machine.name}", flush=True)
         ended = boot(job.kernel, job.machine, _script(job), place, LIMIT, SILENCE, claims)

@@ -15,7 +15,8 @@ MIB = 1 << 20
 PAGE = 4096
 
 # Commands, one a line, each answered with one line when done:
-#   map NAME BYTES KIND       small, huge (anonymous), file (shared), private (of a file),
+#   map NAME BYTES KIND       small, huge (anonymous), file (shared), private (of a file), scattered (a file's
+#                             pages in another order, each a mapping), memfd, or the path of what is mapped shared,
 #                             brk (heap; from then on the process gets no huge pages)
 #   write|read NAME A B STEP  one byte of each page from page A up to B, by STEP
 #   advise NAME N             madvise
@@ -42,6 +43,18 @@ def map_area(size, kind):
         area = (ctypes.c_char * size).from_address(libc.sbrk(size))
         libc.sbrk(GAP)
         return area
+    if kind == "memfd" or kind.startswith("/"):
+        fd = os.memfd_create("udamon") if kind == "memfd" else os.open(kind, os.O_RDWR)
+        os.ftruncate(fd, size)
+        return mmap.mmap(fd, size)
+    if kind == "scattered":
+        base = libc.mmap(None, size, 0, 0x4022, -1, 0)
+        with open("/run/udamon-pages", "w+b") as file:
+            file.truncate(size)
+            for page in range(size // PAGE):
+                there = (page * 37 + 11) % (size // PAGE)
+                libc.mmap(base + page * PAGE, PAGE, 3, 0x11, file.fileno(), there * PAGE)
+        return (ctypes.c_char * size).from_address(base)
     if kind in ("file", "private"):
         with open("/run/udamon-pages", "w+b") as file:
             file.truncate(size)

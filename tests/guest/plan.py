@@ -10,12 +10,15 @@ Other markers say how often and where a guest test runs:
 
     guest_version  depends on the kernel's version or configuration: on every kernel (all run on the newest)
     guest_612      with `make test-all` also on the 6.12 kernels
+    guest_pte      with `make test-all` also on Debian's other stock kernels
+    guest_stock    on Debian's stock kernels alone: it needs what they have and ours lack (lockdown)
     guest_long     only with `make test-all`
 
 Outside, the harness collects with UDAMON_GUEST_PLAN=FILE to learn which boots are needed and how many tests
 each must run; inside, UDAMON_GUEST holds the boot's name and selects the tests, UDAMON_GUEST_SUITE is "default" or
-"all" (newest kernel), "version" or "612" (the others). Several guests may share a boot's tests: each takes a file when
-it comes to it, by creating a claim in the directory UDAMON_GUEST_CLAIMS that is common to them.
+"all" (newest kernel), "version" or "612" (older ones), "stock-version", "stock-612" or "stock-pte". Several guests may
+share a boot's tests: each takes a file when it comes to it, by creating a claim in the directory UDAMON_GUEST_CLAIMS
+that is common to them.
 """
 
 from __future__ import annotations
@@ -51,15 +54,19 @@ def runs_here(item: pytest.Item) -> bool:
 
 
 def _in_suite(item: pytest.Item) -> bool:
-    match os.environ.get("UDAMON_GUEST_SUITE", "default"):
+    suite = os.environ.get("UDAMON_GUEST_SUITE", "default")
+    marked = {mark.name for mark in item.iter_markers()}
+    if "guest_stock" in marked and not suite.startswith("stock-"):
+        return False
+    match suite.removeprefix("stock-"):
         case "version":
-            return bool(item.get_closest_marker("guest_version")) and not item.get_closest_marker(
-                "guest_long"
-            )
+            return "guest_version" in marked and "guest_long" not in marked
         case "612":
-            return bool(item.get_closest_marker("guest_612") or item.get_closest_marker("guest_version"))
+            return bool(marked & {"guest_612", "guest_version"})
+        case "pte":
+            return "guest_pte" in marked
         case "default":
-            return not item.get_closest_marker("guest_long")
+            return "guest_long" not in marked
     return True
 
 

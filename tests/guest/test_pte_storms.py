@@ -29,14 +29,19 @@ from udamon.ops.tlb import way
 pytestmark = [
     pytest.mark.guest_long,
     pytest.mark.guest_612,
+    pytest.mark.guest_pte,
     pytest.mark.guest_boot(smp=1),  # the emulated TLB is too large to be displaced from another processor
     pytest.mark.needs("root"),
 ]
 
+READS = 100_000
+"""Tables, through each back end."""
+
 UNMAPPED = bytes(state for state in range(256) if not state & MAPPED)
 ODD = re.compile(b"[" + re.escape(bytes(s for s in range(256) if s & (NOT_COUNTED | UNKNOWN))) + b"]")
 
-# Three threads map, fill, drop, collapse and unmap at fixed places; the main one touches every 4th page of 8 MiB.
+# Three threads map 128 MiB each at fixed places, a page in each table and some of them full, drop, collapse and unmap
+# them; the main one touches every 4th page of 8 MiB.
 CHURN = r"""
 import ctypes, sys, threading, time
 libc = ctypes.CDLL(None)
@@ -54,15 +59,18 @@ def churn(number):
     place = at + (number << 27)
     for k in range(1 << 40):
         size = (2 + k % 7) << 20
-        libc.mmap(place, size, 3, 0x32, -1, 0)
+        libc.mmap(place, 1 << 27, 3, 0x32, -1, 0)
+        libc.madvise(place, 1 << 27, 15)
+        for far in range(0, 1 << 27, 2 << 20):
+            libc.memset(place + far, 1, 1)
         libc.madvise(place, size, 14 if k % 5 == 4 else 15)
         libc.memset(place, k & 255 | 1, size)
         if k % 5 == 3:
             libc.madvise(place, size, 25)
         if k % 3 == 1:
-            libc.madvise(place, size, 4)
+            libc.madvise(place, 1 << 27, 4)
         if k % 2:
-            libc.munmap(place, size)
+            libc.munmap(place, 1 << 27)
 
 for number in range(3):
     threading.Thread(target=churn, args=(number,), daemon=True).start()
@@ -110,7 +118,7 @@ def test_no_garbage(census: Pte) -> None:
         space = AddressSpace(census.opened, ProcessId(target.pid or 0, target.start_time or 0))
         entries, odd, seen = array("Q", bytes(8 << 18)), 0, 0
         before, told = tables.read, False
-        while tables.read - before < 20_000:
+        while tables.read - before < READS:
             told = not told  # with entries and without them pages are told by different code
             for looked in tables.look(space.root, *storm, entries if told else None):
                 states = bytes(looked.states)
@@ -119,6 +127,9 @@ def test_no_garbage(census: Pte) -> None:
                     i = odd_one.start()
                     odd += bool(states[i] & NOT_COUNTED) or (told and entries[i] != 0)
         space.close()
+    print(
+        f"{tables.read - before} tables read, {tables.changed} changes met, {seen} pages told, {odd} of them odd"
+    )
     assert seen > 0
     assert tables.changed > 0, "nothing changed meanwhile; nothing is proved"
     assert odd == 0, f"{odd} of {seen} pages cannot be pages"

@@ -19,6 +19,7 @@ everywhere = pytest.mark.guest_version
 
 
 @everywhere
+@pytest.mark.guest_pte
 def test_the_kernel_is_the_one_asked_for() -> None:
     assert os.uname().release.startswith(os.environ["UDAMON_GUEST_KERNEL"])
 
@@ -48,6 +49,7 @@ def test_the_idle_bitmap_takes_writes() -> None:
 
 
 @everywhere
+@pytest.mark.guest_pte
 @pytest.mark.parametrize("name", ["soft_dirty", "frame_numbers", "pagemap_scan", "clear_refs", "thp"])
 def test_the_kernel_has(name: str) -> None:
     """Through the same probes that decide whether a test is skipped: a probe that is wrong shows here."""

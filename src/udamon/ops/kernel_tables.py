@@ -140,7 +140,11 @@ def _words(error: Exception) -> str:
 
 
 def _refused(name: str, error: OSError, roots: Roots) -> str:
-    needs = "CAP_SYS_RAWIO" if name == "kcore" else "CAP_BPF and CAP_PERFMON"
+    needs = (
+        "CAP_SYS_RAWIO"
+        if name == "kcore"
+        else "CAP_BPF and CAP_PERFMON (before Linux 5.11 CAP_SYS_RESOURCE, too)"
+    )
     if lockdown(roots.sys) == "confidentiality":
         return f"{name}: refused under lockdown=confidentiality"
     if not isinstance(error, PermissionError):
