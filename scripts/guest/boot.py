@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scripts.guest import initrd, tools
+from scripts.guest import arm64, initrd, tools
 from scripts.guest.kernels import Kernel
 from scripts.guest.machine import Machine
 from scripts.stages import ROOT
@@ -96,19 +96,26 @@ def _prepare(place: Path, kernel: Kernel, script: str) -> Path:
     (job / "checkout").write_text(str(ROOT))
     (job / "reachable").write_text(f"{ROOT}/x\n{Path(sys.executable).resolve()}\n")
     (job / "output").touch()
+    if kernel.arm64:
+        shutil.copy(arm64.extension(kernel.system), job)
     return job
 
 
 def _command(kernel: Kernel, machine: Machine, place: Path, claims: Path | None) -> list[str]:
     accelerator = os.environ.get("UDAMON_GUEST_ACCEL", "tcg,thread=multi")
-    words = f"console=ttyS0 rdinit=/init panic=-1 quiet {machine.append}".strip()
+    emulator, board, console = (
+        (arm64.QEMU, "virt", "ttyAMA0") if kernel.arm64 else (tools.QEMU, "q35", "ttyS0")
+    )
+    words = f"console={console} rdinit=/init panic=-1 quiet {machine.append}".strip()
     command = [
-        tools.QEMU, "-nodefaults", "-no-reboot", "-accel", accelerator, "-M", "q35", "-cpu", "max",
+        emulator, "-nodefaults", "-no-reboot", "-accel", accelerator, "-M", board, "-cpu", kernel.processor,
         "-smp", str(machine.smp), "-m", str(machine.mem),
-        "-kernel", str(kernel.image), "-initrd", str(initrd.cached(kernel.modules)), "-append", words,
+        "-kernel", str(kernel.image), "-initrd", str(initrd.cached(kernel)), "-append", words,
     ]  # fmt: skip
+    if "ICOUNT" in os.environ:
+        command += ["-icount", os.environ["ICOUNT"]]
     for tag, path, access in (
-        ("root", "/", ",readonly=on"),
+        ("root", kernel.system, ",readonly=on"),
         ("checkout", ROOT, ",readonly=on"),
         ("job", place / "job", ""),
         *([("claims", claims, "")] if claims else []),

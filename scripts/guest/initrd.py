@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import gzip
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts import content
 from scripts.guest import tools
+from scripts.guest.kernels import Kernel
 from scripts.stages import WORK
 
 HERE = Path(__file__).parent
 
 
-def cached(modules: Path | None = None) -> Path:
-    """The initial RAM disk, made once of the same files."""
-    sources = [busybox, HERE / "init"] if (busybox := tools.busybox()) else []
-    sources += sorted(modules.glob("*.ko")) if modules else []
-    target = WORK / "initrd" / content.digest(sources)
+def cached(kernel: Kernel) -> Path:
+    """The initial RAM disk for a kernel, made once of the same files."""
+    busybox = kernel.system / "bin/busybox" if kernel.arm64 else tools.busybox()
+    assert busybox is not None, "callers ask tools.absent() first"
+    modules = sorted(kernel.modules.glob("*.ko")) if kernel.modules else []
+    target = WORK / "initrd" / content.digest([busybox, HERE / "init", *modules])
     with content.locked("initrd"):
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
-            write(target.with_suffix(".new"), modules)
+            write(target.with_suffix(".new"), busybox, modules)
             target.with_suffix(".new").rename(target)
     return target
 
 
-def write(target: Path, modules: Path | None = None) -> None:
-    busybox = tools.busybox()
-    assert busybox is not None, "callers ask tools.absent() first"
+def write(target: Path, busybox: Path, modules: Sequence[Path]) -> None:
     files = {"bin/busybox": busybox, "init": HERE / "init"}
-    if modules is not None:
-        files |= {f"modules/{path.name}": path for path in sorted(modules.glob("*.ko"))}
+    files |= {f"modules/{path.name}": path for path in modules}
     directories = ["bin", "proc", "sys", "dev", "modules", "lower", "upper", "root"]
     archive = b"".join(_entry(name, stat.S_IFDIR | 0o755, b"") for name in directories)
     archive += b"".join(_entry(name, stat.S_IFREG | 0o755, path.read_bytes()) for name, path in files.items())

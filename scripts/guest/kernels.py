@@ -21,6 +21,7 @@ STOCK = "root,second_user,clear_refs,cgroup,soft_dirty,frame_numbers,pagemap_sca
 FULL = STOCK + ",idle_bitmap"
 OLD = "root,second_user,clear_refs,soft_dirty,frame_numbers,thp"
 """Of stock kernels that may have no in-kernel DAMON."""
+ARM = "root,second_user,clear_refs,frame_numbers,thp"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Kernel:
     requires: str  # capabilities whose absence is a failure
     modules: Path | None = None  # directory of modules to load before the root file system, in name order
     stock: bool = False  # Debian's own
+    arm64: bool = False  # else x86-64
+    processor: str = "max"  # as QEMU calls it
+    system: Path = Path("/")  # the root file system
 
     def suite_of(self, long: bool) -> str:
         """Which tests it runs (tests/guest/plan.py); "" for none."""
@@ -38,9 +42,13 @@ class Kernel:
             return "all" if long else "default"
         if not self.stock:
             return "612" if long else "version"
-        if self.requires == OLD:
+        if self.requires in {OLD, ARM}:
             return "stock-pte" if long else ""
         return "stock-612" if long else "stock-version"
+
+    @property
+    def name(self) -> str:
+        return self.release if self.processor == "max" else f"{self.release}-{self.processor}"
 
     @property
     def series(self) -> tuple[int, ...]:

@@ -15,13 +15,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scripts.guest import arm64, kernels
 from scripts.guest.debian import NotOffered, packages
-from scripts.guest.kernels import CACHE, OLD, STOCK
+from scripts.guest.kernels import ARM, CACHE, OLD, STOCK, Kernel
 
 MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "zram"]
+
+
+ARM_PROCESSORS = ("max", "cortex-a72")
+"""The second one sets no accessed bits: its first access of a page is a fault, and the kernel sets them."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ WANTED = [
     Wanted("bullseye", (5, 10)),
     Wanted("bookworm", (6, 1)),
     Wanted("sid", (7,)),
+    Wanted("bookworm", (6, 1), ARM, "arm64"),
+    Wanted("trixie", (6, 12), ARM, "arm64"),
 ]
 """The first one in `make test`, too."""
 
@@ -52,6 +59,17 @@ def ensure(wanted: Wanted) -> Path:
     have = [place.parent for place in CACHE.glob(f"debian-*-{wanted.machine}/vmlinuz")]
     have = [place for place in have if _is_of(_release(place), wanted)]
     return max(have, key=lambda place: _numbers(_release(place))) if have else _fetched(wanted)
+
+
+def guests(wanted: Wanted) -> list[Kernel]:
+    """That kernel, ready to be booted; on Arm once for each of two processors. Raises NotOffered."""
+    if wanted.machine != "arm64":
+        return [kernels.stock(ensure(wanted), wanted.requires)]
+    if missing := arm64.absent():
+        raise NotOffered(f"it needs {' and '.join(missing)}; scripts/setup guest-arm64 installs them")
+    system, kernel = arm64.root(), kernels.stock(ensure(wanted), wanted.requires)
+    arm64.extension(system)
+    return [replace(kernel, arm64=True, system=system, processor=each) for each in ARM_PROCESSORS]
 
 
 def _fetched(wanted: Wanted) -> Path:
@@ -135,7 +153,7 @@ def main(names: list[str]) -> int:
     for wanted in WANTED:
         if not names or wanted.release in names:
             try:
-                print(ensure(wanted))
+                print(*(kernel.image for kernel in guests(wanted)))
             except NotOffered as why:
                 sys.exit(f"stock: {wanted.name}: {why}")
     return 0

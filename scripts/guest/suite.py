@@ -86,6 +86,7 @@ class Job:
         kernel = document["kernel"]
         kernel["image"] = Path(kernel["image"])
         kernel["modules"] = Path(kernel["modules"]) if kernel["modules"] else None
+        kernel["system"] = Path(kernel["system"])
         document |= {"kernel": Kernel(**kernel), "machine": Machine(**document["machine"])}
         return cls(**{**document, "only": tuple(document["only"])})
 
@@ -120,7 +121,7 @@ def jobs(long: bool = False, only: Sequence[str] = (), wanted: str = "") -> Plan
         tests_of = plans.of(suite) if suite else {}
         current.left_out += sum(longer.values()) - sum(tests_of.values())
         for machine, tests in tests_of.items():
-            group = f"{kernel.release}-{machine.name}".replace(" ", "_").replace("/", "_")
+            group = f"{kernel.name}-{machine.name}".replace(" ", "_").replace("/", "_")
             copies = 2 if tests >= SHARED_FROM else 1
             made += [Job(kernel, machine, suite, group, tests, copy, tuple(only)) for copy in range(copies)]
     for job in made:
@@ -134,11 +135,11 @@ def _stock(long: bool, plans: Plans) -> tuple[list[Kernel], list[StageEnded]]:
     found, absent = [], []
     for wanted in stock.WANTED if long else stock.WANTED[:1]:
         try:
-            found.append(kernels.stock(stock.ensure(wanted), wanted.requires))
+            found += stock.guests(wanted)
         except NotOffered as why:
             suite = kernels.stock(Path(wanted.name), wanted.requires).suite_of(long)
             result = Result("not run", f"{wanted.name}: {why}", Counts(skipped=sum(plans.of(suite).values())))
-            absent.append(StageEnded(Stage(f"guest-{wanted.release}", []), result, 0, 0, 0))
+            absent.append(StageEnded(Stage(f"guest-{wanted.release}-{wanted.machine}", []), result, 0, 0, 0))
     current.install_seconds += time.monotonic() - begin
     return found, absent
 
@@ -190,7 +191,7 @@ def _run(job: Job) -> Counts:
     claims = PLACE / "claims" / job.group
     claims.mkdir(parents=True, exist_ok=True)
     for attempt in (1, 2):
-        print(f"-- Linux {job.kernel.release}, {job.machine.name}", flush=True)
+        print(f"-- Linux {job.kernel.name}, {job.machine.name}", flush=True)
         ended = boot(job.kernel, job.machine, _script(job), place, LIMIT, SILENCE, claims)
         # Emulated machines stall now and then, one processor waiting for an interrupt that does not come.
         # A test that hangs is ended by its own timeout long before, so this is no test's doing.
@@ -240,7 +241,7 @@ def problems(made: Sequence[Job], ended: Sequence[StageEnded]) -> list[str]:
 
 def _script(job: Job) -> str:
     variables = {
-        "PATH": os.environ["PATH"],
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin" if job.kernel.arm64 else os.environ["PATH"],
         "HOME": "/root",
         "LANG": "C.UTF-8",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # looking for plugins takes seconds under emulation
@@ -251,10 +252,14 @@ def _script(job: Job) -> str:
         "UDAMON_GUEST_COPY": str(job.copy),
         "UDAMON_REQUIRE": job.kernel.requires,
     }
+    python = "python3" if job.kernel.arm64 else sys.executable
     command = [
-        str(Path(sys.executable)), "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "pytest_timeout",
+        python, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "pytest_timeout",
         f"--timeout={TEST_TIMEOUT}", "--durations=5", f"--junitxml={JOB_INSIDE}/junit.xml",
         *(job.only or ["tests/guest"]),
     ]  # fmt: skip
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-    return "\n".join([*lines, f"cd {shlex.quote(str(ROOT))}", shlex.join(command), ""])
+    lines += [f"cd {shlex.quote(str(ROOT))}"]
+    if job.kernel.arm64:
+        lines += ["export PYTHONPATH=src", f"cp {JOB_INSIDE}/_native.abi3.so src/udamon/native/"]
+    return "\n".join([*lines, shlex.join(command), ""])

@@ -333,7 +333,8 @@ def test_where_nothing_can_be_opened(
 
     monkeypatch.setattr("udamon.ops.kernel_tables._open", refuse)
     with pytest.raises(
-        NotPermitted, match=r"bpf takes CAP_BPF and CAP_PERFMON \(.*\): run udamon as root; kcore takes CAP_SYS"
+        NotPermitted,
+        match=r"bpf takes CAP_BPF and CAP_PERFMON \(.*\): run udamon as root; kcore takes CAP_SYS",
     ):
         open_tables(allowed=True, roots=roots)
     (tmp_path / "sys/kernel/security").mkdir(parents=True)
