@@ -7,7 +7,7 @@ comes out:
     job/run        the script          job/output   what it printed, streamed to our stdout
     job/checkout   where ROOT lies     job/status   its exit status; absent when the guest died before
 
-Emulation in software (tcg) unless UDAMON_GUEST_ACCEL says otherwise: hardware virtualisation is often not
+Emulation in software (tcg, see `_pace`) unless UDAMON_GUEST_ACCEL says otherwise: hardware virtualisation is often not
 there, and where it is, its timing would differ from what CI sees.
 """
 
@@ -102,18 +102,15 @@ def _prepare(place: Path, kernel: Kernel, script: str) -> Path:
 
 
 def _command(kernel: Kernel, machine: Machine, place: Path, claims: Path | None) -> list[str]:
-    accelerator = os.environ.get("UDAMON_GUEST_ACCEL", "tcg,thread=multi")
     emulator, board, console = (
         (arm64.QEMU, "virt", "ttyAMA0") if kernel.arm64 else (tools.QEMU, "q35", "ttyS0")
     )
     words = f"console={console} rdinit=/init panic=-1 quiet {machine.append}".strip()
     command = [
-        emulator, "-nodefaults", "-no-reboot", "-accel", accelerator, "-M", board, "-cpu", kernel.processor,
+        emulator, "-nodefaults", "-no-reboot", *_pace(machine), "-M", board, "-cpu", kernel.processor,
         "-smp", str(machine.smp), "-m", str(machine.mem),
         "-kernel", str(kernel.image), "-initrd", str(initrd.cached(kernel)), "-append", words,
     ]  # fmt: skip
-    if "ICOUNT" in os.environ:
-        command += ["-icount", os.environ["ICOUNT"]]
     for tag, path, access in (
         ("root", kernel.system, ",readonly=on"),
         ("checkout", ROOT, ",readonly=on"),
@@ -125,6 +122,17 @@ def _command(kernel: Kernel, machine: Machine, place: Path, claims: Path | None)
         command += ["-fsdev", f"local,id={tag},path={escaped},security_model=none,multidevs=remap{access}"]
         command += ["-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
     return command
+
+
+def _pace(machine: Machine) -> list[str]:
+    """How fast it runs. With one processor, time in the guest is counted in its instructions, 8 ns for each, while it
+    has work, and goes on with ours while it waits: what work takes there does not depend on what else this machine
+    does. QEMU cannot do that with two."""
+    if accelerator := os.environ.get("UDAMON_GUEST_ACCEL"):
+        return ["-accel", accelerator]
+    if machine.smp == 1:
+        return ["-accel", "tcg,thread=single", "-icount", "shift=3,sleep=on"]
+    return ["-accel", "tcg,thread=multi"]
 
 
 def _watch(guest: subprocess.Popen[bytes], tail: _Tail, limit: float, silence: float) -> str:

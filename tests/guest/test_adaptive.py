@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,35 +58,6 @@ def record(file: Path, pid: int, *flags: str, snapshots: int, at_least_s: float 
     return Recording(file)
 
 
-class Yardstick:
-    """Measures once a second what the same work costs."""
-
-    def __init__(self) -> None:
-        self.costs: list[int] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Yardstick:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(1):
-            begin = time.thread_time_ns()
-            for _ in range(10_000):
-                pass
-            self.costs.append(time.thread_time_ns() - begin)
-
-    def slower(self) -> float:
-        """How many times dearer the work was in the dearest 5 s than in the cheapest."""
-        means = [sum(self.costs[i : i + 5]) / 5 for i in range(len(self.costs) - 4)]
-        return max(means) / min(means)
-
-
 def hot_bytes(snapshot: Snapshot, areas: list[Range]) -> int:
     """Bytes of `areas` that the snapshot calls hot: accessed in half of the ticks or more."""
     columns = zip(snapshot.starts, snapshot.ends, snapshot.nr_accesses, strict=True)
@@ -107,24 +77,19 @@ def test_it_finds_every_island(program: Areas, tmp_path: Path) -> None:
 def test_it_stays_within_its_share(program: Areas, tmp_path: Path) -> None:
     """After the first 5 s never above 1.2 times the share in any 10 s, by the recording's own account of CPU time.
 
-    10 %, because everything is some twenty times slower under emulation. An emulated processor that others slow down
-    counts their time as its own, so that the same work suddenly costs more than any budget could foresee. How much
-    more is measured by a piece of work that is always the same, and allowed for.
+    10 %, because everything is some twenty times slower under emulation. Time is the guest's own, which is counted in
+    instructions (scripts/guest/boot.py), so that the same work costs the same whatever else the machine does.
     """
     pid, hot, cold = program
-    with Yardstick() as yardstick:
-        recording = record(tmp_path / "b", pid, "--overhead", "10%", snapshots=14, at_least_s=30)
+    recording = record(tmp_path / "b", pid, "--overhead", "10%", snapshots=14, at_least_s=30)
     costs = [(e.time_ns, int(str(e.data["cpu_ns"]))) for e in recording.events() if e.name == "cost"]
     begin, shares = costs[0][0], []
     for now, spent in costs:
         later = next(((t, cpu) for t, cpu in costs if t >= now + 10_000_000_000), None)
         if now >= begin + 5_000_000_000 and later is not None:
             shares.append((later[1] - spent) / (later[0] - now))
-    slower = yardstick.slower()
-    print(
-        f"{len(shares)} times 10 s: {min(shares):.1%} to {max(shares):.1%}; {slower:.2f} times as slow at most"
-    )
-    assert max(shares) <= 0.12 * slower
+    print(f"{len(shares)} times 10 s: {min(shares):.1%} to {max(shares):.1%}")
+    assert max(shares) <= 0.12
     last = list(recording.snapshots())[-1]
     assert hot_bytes(last, hot) >= 0.9 * ISLANDS * 4 * MIB
     assert hot_bytes(last, cold) <= 0.1 * ISLANDS * 4 * MIB
