@@ -148,10 +148,11 @@ def _host(name: str) -> lanes.Stage:
 
 def _guests(long: bool) -> tuple[list[suite.Job], list[lanes.Ended]]:
     """The boots to make; where none can be made, how that is counted."""
-    from scripts.guest import tools
+    from scripts.guest import arm64, tools
 
-    if tools.absent() and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run([ROOT / "scripts" / "setup", "guest"], check=False)
+    wanted = ["guest"] * bool(tools.absent()) + ["guest-arm64"] * bool(long and arm64.absent())
+    if wanted and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run([ROOT / "scripts" / "setup", *wanted], check=False)
     begin, result = time.monotonic(), Result("FAILED")
     try:
         planned = suite.jobs(long)

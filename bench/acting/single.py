@@ -34,6 +34,7 @@ class Single(NamedTuple):
     inside: Callable[[Path], None]
     figure: Callable[[Path, str], Figure]
     write: Callable[[Path], object] = lambda _: None
+    document: Path = DOCUMENT
 
 
 def start_workload(
@@ -65,6 +66,6 @@ def main(single: Single, arguments: Sequence[str]) -> int:
     figure = single.figure(left, f"Linux {kernel.release}, emulated on {machine.describe()}.")
     print(as_text(figure))
     if args.write:
-        put(DOCUMENT, single.name, as_markdown(figure))
+        put(single.document, single.name, as_markdown(figure))
         single.write(left)
     return 0

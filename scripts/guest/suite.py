@@ -121,6 +121,8 @@ def jobs(long: bool = False, only: Sequence[str] = (), wanted: str = "") -> Plan
         tests_of = plans.of(suite) if suite else {}
         current.left_out += sum(longer.values()) - sum(tests_of.values())
         for machine, tests in tests_of.items():
+            if kernel.processor != "max" and machine != Machine(smp=1):
+                continue  # a second processor for what pages read as, not for all there is
             group = f"{kernel.name}-{machine.name}".replace(" ", "_").replace("/", "_")
             copies = 2 if tests >= SHARED_FROM else 1
             made += [Job(kernel, machine, suite, group, tests, copy, tuple(only)) for copy in range(copies)]
