@@ -80,6 +80,16 @@ def program(map_fd: int) -> bytes:
     return b"".join([*begin, *loop, _instruction(_MOVE_NUMBER, 0), _instruction(_EXIT)])
 
 
+def direct_map_bases(ram: Sequence[Range], address: int) -> Iterator[int]:
+    """Where the direct map may begin for a kernel address to be in it, were it that of any GiB of RAM, in ascending
+    order of RAM; all of RAM must have room behind it."""
+    last = max(r.end for r in ram)
+    for gib in sorted({at // _GIB for r in ram for at in (*range(r.start, r.end, _GIB), r.end - 1)}):
+        base = address - address % _GIB - gib * _GIB
+        if base >> 56 == 0xFF and base + last <= 1 << 64:
+            yield base
+
+
 class Bpf:
     """Kernel memory by BPF; `ram` is where RAM is. Raises OSError when made."""
 
@@ -102,12 +112,7 @@ class Bpf:
 
     def bases(self, address: int) -> Iterator[int]:
         """Where the direct map may begin, given a kernel address that is in it: one for each GiB of RAM."""
-        for gib in sorted(
-            {at // _GIB for r in self._ram for at in (*range(r.start, r.end, _GIB), r.end - 1)}
-        ):
-            base = address - address % _GIB - gib * _GIB
-            if base % (1 << 64) >> 56 == 0xFF:
-                yield base
+        return direct_map_bases(self._ram, address)
 
     def begin_at(self, base: int) -> None:
         """The direct map begins there, for all we know."""

@@ -31,9 +31,10 @@ from tests.unit.fake_kcore import (
 )
 from udamon.errors import NotSupported
 from udamon.linux import page_tables
-from udamon.linux.bpf import program
+from udamon.linux.bpf import direct_map_bases, program
 from udamon.linux.kernel_memory import BadMemory, Kcore
 from udamon.linux.page_tables import GIANT, HUGE, MAPPED, NOT_COUNTED, UNKNOWN, PageTables, Shape, shape_of
+from udamon.model import Range
 from udamon.native._native import btf_members, page_runs, page_tables_look
 
 MASK = 0x000F_FFFF_FFFF_F000
@@ -306,6 +307,17 @@ def test_the_bpf_program() -> None:
         if operation in (0x05, 0x15, 0x35):
             assert 0 < at + 1 + offset < len(code) - 1
     assert sum(operation == 0x35 and number == 512 for operation, _, _, number in code) == 1
+
+
+def test_the_direct_map_of_bpf_has_room_for_all_ram() -> None:
+    """For each GiB of RAM that an address may lie in, except where RAM would end beyond all addresses."""
+    gib = 1 << 30
+    ram = [Range(PAGE, 2 * gib), Range(4 * gib, 5 * gib)]
+    somewhere = 0xFFFF_8880_0000_0000 + 4 * gib + 5 * PAGE
+    bases = [0xFFFF_8880_0000_0000 + n * gib for n in (4, 3, 0)]
+    assert list(direct_map_bases(ram, somewhere)) == bases
+    image = 0xFFFF_FFFF_8100_0000
+    assert list(direct_map_bases(ram, image)) == [image // gib * gib - 4 * gib]
 
 
 # --- BTF ------------------------------------------------------------------------------------------------------------
