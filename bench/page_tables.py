@@ -75,9 +75,11 @@ def main() -> None:
                 nonlocal grain
                 found = TouchedRanges(1000, grain)
                 for looked in tables.look(root, 0, GIB):
-                    words = memoryview(page_runs(looked.states, looked.first, KINDS, pieces, grain)).cast("Q")
-                    for at in range(0, len(words), 5):
-                        found.add(*words[at : at + 5])
+                    runs = page_runs(
+                        states=looked.states, first=looked.first, kinds=KINDS, pieces=pieces, grain=grain
+                    )
+                    for part in zip(*runs, strict=True):
+                        found.add(*part)
                 found.ranges()
                 grain = max(PAGE_SIZE, found.grain // 2)
 

@@ -65,7 +65,7 @@ def _policy_steps() -> dict[str, tuple[int, Step]]:
     slots = policy.plan(target(regions()), TICKS)
     none = array("I")
     answers = Answers(
-        TICKS, array("I", [7] * COUNT), array("I", [0] * COUNT), none, array("Q"), none, array("B"), array("B"),
+        TICKS, array("I", [7] * COUNT), array("I", [0] * COUNT), none, array("Q"), none, b"", b"",
         array("q", [0] * TICKS),
     )  # fmt: skip
     return {

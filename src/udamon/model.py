@@ -8,7 +8,10 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-PAGE_SIZE = 4096
+from udamon.native._native import PAGE_SIZE as PAGE_SIZE
+
+HUGE_PAGE_SIZE = PAGE_SIZE // 8 * PAGE_SIZE
+"""Bytes of a transparent huge page: as many pages as a page has entries of 8 bytes (2 MiB with pages of 4 KiB)."""
 
 READS_AND_WRITES, WRITES_ONLY = "reads and writes", "writes only"
 """What a way of looking takes for an access."""

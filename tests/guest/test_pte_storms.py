@@ -18,9 +18,9 @@ from tests.guest.pages import MIB, PAGE, pages
 from tests.guest.program import Program
 from tests.guest.test_pte import EXACT, HAS, pages_of
 from udamon.errors import CannotError
-from udamon.linux.page_tables import MAPPED, NOT_COUNTED, UNKNOWN
 from udamon.linux.procfs import ProcessId
 from udamon.model import Range
+from udamon.native._native import PAGE_MAPPED, PAGE_NOT_COUNTED, PAGE_UNKNOWN
 from udamon.ops.address_spaces import AddressSpace
 from udamon.ops.kernel_tables import SWITCH, open_tables
 from udamon.ops.pte import Pte
@@ -37,8 +37,10 @@ pytestmark = [
 READS = 100_000
 """Tables, through each back end."""
 
-UNMAPPED = bytes(state for state in range(256) if not state & MAPPED)
-ODD = re.compile(b"[" + re.escape(bytes(s for s in range(256) if s & (NOT_COUNTED | UNKNOWN))) + b"]")
+UNMAPPED = bytes(state for state in range(256) if not state & PAGE_MAPPED)
+ODD = re.compile(
+    b"[" + re.escape(bytes(s for s in range(256) if s & (PAGE_NOT_COUNTED | PAGE_UNKNOWN))) + b"]"
+)
 
 # Three threads map 128 MiB each at fixed places, a page in each table and some of them full, drop, collapse and unmap
 # them; the main one touches every 4th page of 8 MiB.
@@ -125,7 +127,7 @@ def test_no_garbage(census: Pte) -> None:
                 seen += len(states.translate(None, UNMAPPED))
                 for odd_one in ODD.finditer(states):
                     i = odd_one.start()
-                    odd += bool(states[i] & NOT_COUNTED) or (told and entries[i] != 0)
+                    odd += bool(states[i] & PAGE_NOT_COUNTED) or (told and entries[i] != 0)
         space.close()
     print(
         f"{tables.read - before} tables read, {tables.changed} changes met, {seen} pages told, {odd} of them odd"

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.fits import NOTHING, Fit, Step, Tables, fit, fit_buffers
-from tests.unit.points import HOLE, PAGE, Point, pack
+from tests.unit.native_calls import named
+from tests.unit.points import HOLE, LAYOUT, PAGE, Point, pack
 from udamon.core.adaptive import likelihood
 from udamon.native._native import steps_fit
 
@@ -252,11 +253,18 @@ def test_a_second_fit_of_the_same_points_finds_the_same_steps(
 
 
 WORD = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, SPACE * PAGE))
+
+
+def whole(data: bytes) -> bytes:
+    """Without what is no whole point."""
+    return data[: len(data) // LAYOUT.size * LAYOUT.size]
+
+
 RAW = st.builds(Point, WORD, st.integers(0, 5), st.integers(0, 255), st.integers(0, 2**32 - 1))
 
 
 @given(
-    st.one_of(st.lists(RAW, max_size=12).map(sorted).map(pack), st.binary(max_size=200)),
+    st.one_of(st.lists(RAW, max_size=12).map(sorted).map(pack), st.binary(max_size=200).map(whole)),
     st.lists(st.tuples(WORD, WORD, WORD, WORD, st.floats()), max_size=5), ANY_TABLES, WORD, WORD,
     st.integers(0, 2**32 - 1), st.floats(0, 1),
 )  # fmt: skip
@@ -269,11 +277,14 @@ def test_no_bytes_are_too_strange(
     for i, column in enumerate(zip(*before, strict=True)):
         buffers[6 + i] = array("d" if i == 4 else "Q", column)
     try:
-        found = steps_fit(buffers, tables.unchanged, begin, end, ticks, 2.0, drift, 0.0, 0.1, 2.5, 1)
+        found = steps_fit(
+            **named("steps_fit", buffers), unchanged=tables.unchanged, begin=begin, end=end, ticks=ticks, prior=2.0,
+            drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1,
+        )  # fmt: skip
     except ValueError:
         return
-    segments = len(found[0])
+    segments = len(found.state)
     steps = segments - 1
-    assert len(found[1]) == segments
-    assert [len(column) // 8 for column in found[2:10]] == [steps, *[segments] * 3, *[steps] * 4]
-    assert len(found[10]) % 24 == 0
+    assert len(found.since) == segments
+    assert [len(column) for column in found[2:10]] == [steps, *[segments] * 3, *[steps] * 4]
+    assert len(found.outliers) % 3 == 0

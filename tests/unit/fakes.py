@@ -17,8 +17,8 @@ def answers_of(slots: Slots, ticks: int, hits: Sequence[int]) -> Answers:
     """Answers with the given hits per slot and no single points."""
     none = array("I")
     return Answers(
-        ticks, array("I", hits), array("I", [0] * len(slots)), none, array("Q"), none, array("B"),
-        array("B"), array("q", [0] * ticks),
+        ticks, array("I", hits), array("I", [0] * len(slots)), none, array("Q"), none, b"", b"",
+        array("q", [0] * ticks),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tests.unit.native_calls import named
 from tests.unit.points import PAGE, Point, pack
 from udamon.native._native import steps_fit
 
@@ -86,20 +87,21 @@ def fit(
     change: float = 1e9,
     least_change: float = 0.21,
     surprise: float = 100.0,
-    suspect_age: int = 1,
+    outlier_age: int = 1,
 ) -> Fit:
     """Fit the space [0, end); `end` in pages."""
     tables = tables or by_hand()
     buffers = fit_buffers(pack(points), tables, before)
-    packed = steps_fit(
-        buffers, tables.unchanged, 0, end * PAGE, ticks, prior, drift, change, least_change, surprise, suspect_age
+    found = steps_fit(
+        **named("steps_fit", buffers), unchanged=tables.unchanged, begin=0, end=end * PAGE, ticks=ticks, prior=prior,
+        drift=drift, change=change, least_change=least_change, surprise=surprise, outlier_age=outlier_age,
     )  # fmt: skip
-    rate, touched, seen = (list(array("d", column)) for column in packed[3:6])
-    place, low, high, reach, origin, flat = (list(array("Q", column)) for column in (packed[2], *packed[6:]))
+    outliers = iter(found.outliers)
     return Fit(
-        list(packed[0]), list(packed[1]), place, rate, touched, seen, low, high, reach,
-        [None if was == 2**64 - 1 else was for was in origin],
-        list(zip(flat[::3], flat[1::3], flat[2::3], strict=True)),
+        list(found.state), list(found.since), list(found.place), list(found.rate), list(found.touched),
+        list(found.seen), list(found.low), list(found.high), list(found.reach),
+        [None if was == 2**64 - 1 else was for was in found.origin],
+        list(zip(outliers, outliers, outliers, strict=True)),
     )  # fmt: skip
 
 

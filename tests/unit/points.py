@@ -7,11 +7,12 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from tests.unit.native_calls import named
 from udamon.core.policy import Answers, Slots
+from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE
 from udamon.native._native import points_take
 
-PAGE = 4096
-HUGE = 2 << 20
+PAGE, HUGE = PAGE_SIZE, HUGE_PAGE_SIZE
 MISS, HIT, WHOLE, HOLE = 0, 1, 2, 4
 LAYOUT = struct.Struct("=QIBBH")
 
@@ -38,7 +39,7 @@ class Answer(NamedTuple):
     answer: int
     slot: int = 0
     span: int = 1
-    shift: int = 12
+    shift: int = PAGE.bit_length() - 1
 
 
 def pack(points: Iterable[Point]) -> bytes:
@@ -81,7 +82,17 @@ def take(
     """points_take by names; `slots` says of each slot to which target it belongs, `drop` has start, end and age."""
     ranges = [*range_columns(holes), *range_columns([(start, end) for start, end, _ in drop])]
     buffers = take_buffers(pack(old), answers, slots, ranges, [age for _, _, age in drop])
-    return unpack(bytes(points_take(buffers, target, whole, older, limit, begin, end)))
+    return unpack(
+        points_take(
+            **named("points_take", buffers),
+            target=target,
+            whole=whole,
+            older=older,
+            limit=limit,
+            begin=begin,
+            end=end,
+        )
+    )
 
 
 def take_buffers(
@@ -109,7 +120,7 @@ def answers_to(slots: Slots, answers: Sequence[Answer], ticks: int) -> Answers:
         slot,
         address,
         span,
-        answer,
-        shift,
+        bytes(answer),
+        bytes(shift),
         array("q", [0] * ticks),
     )

@@ -39,9 +39,9 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"files"}, "whatever is written, and kept for a time"),
     ({"core", "linux"}, "pure monitoring logic; typed readers of the kernel's files"),
     ({"console"}, "what is printed: standard output and error"),
-    ({"native"}, "the C hot path"),
     ({"ranges"}, "arithmetic on lists of address ranges"),
     ({"model"}, "the values that cross rooms"),
+    ({"native"}, "the C hot path, and what it says of this machine"),
     ({"units"}, "how people write sizes and times"),
     ({"errors"}, "what udamon raises on purpose"),
     ({"text"}, "whatever comes from outside, as text that a terminal shows and does not obey"),
@@ -71,7 +71,10 @@ NEED_AN_EXTRA: dict[str, set[str]] = {
 file imports it inside a function (checked here too). Path under src/udamon -> packages."""
 
 MAX_LINES = 400
-LONGER = {"report/wss.py": "a report is one module: measure, document and render"}
+LONGER = {
+    "native/_native.pyi": "an extension module has one stub",
+    "report/wss.py": "a report is one module: measure, document and render",
+}
 """Files that may have more lines, with the reason. Path under src/udamon -> reason."""
 
 

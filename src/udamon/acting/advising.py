@@ -6,12 +6,10 @@ import errno
 from collections.abc import Callable, Iterator, Sequence
 
 from udamon.linux.process_madvise import COLLAPSE, MAX_VECTORS, advise
-from udamon.model import Range
+from udamon.model import HUGE_PAGE_SIZE, Range
 
 STRETCH = 32 << 20
 """Bytes a call: the target's own mmap and munmap wait while a call runs, some ms for this much."""
-
-HUGE = 2 << 20
 
 _NOT_NOW = {errno.ENOMEM, errno.EINVAL, errno.EAGAIN, errno.EBUSY, errno.EFAULT}
 
@@ -31,7 +29,7 @@ def advise_all(
     that has changed, what is left of it is tried once more. Raises OSError for what concerns all of the
     process: ESRCH (gone) and EPERM.
     """
-    waiting = list(_split(vectors, HUGE if advice == COLLAPSE else STRETCH))
+    waiting = list(_split(vectors, HUGE_PAGE_SIZE if advice == COLLAPSE else STRETCH))
     done: list[Range] = []
     failed: list[Range] = []
     position = 0

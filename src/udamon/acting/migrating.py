@@ -17,13 +17,12 @@ from typing import NamedTuple
 from udamon.acting.view import MappingPiece
 from udamon.core.scheme import ActionRequest, Destination
 from udamon.linux.move_pages import move, nodes_of
-from udamon.model import PAGE_SIZE, Range
+from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE, Range
 from udamon.ranges import overlap
 
 PAGES = 8192
 """Pages a round. Three system calls each for the usual single destination."""
 
-HUGE = 2 << 20
 _ROUNDS = 3
 _NO_NODE = {errno.ENODEV, errno.EACCES, errno.EINVAL}
 
@@ -79,14 +78,16 @@ def chosen(index: int, dests: Sequence[Destination]) -> int:
 
 
 def _folios(start: int, end: int, huge: Sequence[Range]) -> Iterator[tuple[int, int]]:
-    """(address, size) of each page in [start, end): 2 MiB where a huge page lies in it whole."""
+    """(address, size) of each page in [start, end): of a huge page where one lies in it whole."""
     wholes = {
         address
         for part in overlap(huge, [Range(start, end)])
-        for address in range(-(-part.start // HUGE) * HUGE, part.end - HUGE + 1, HUGE)
+        for address in range(
+            -(-part.start // HUGE_PAGE_SIZE) * HUGE_PAGE_SIZE, part.end - HUGE_PAGE_SIZE + 1, HUGE_PAGE_SIZE
+        )
     }
     while start < end:
-        size = HUGE if start in wholes else PAGE_SIZE
+        size = HUGE_PAGE_SIZE if start in wholes else PAGE_SIZE
         yield start, size
         start += size
 

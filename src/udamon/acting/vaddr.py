@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from udamon.acting.advising import HUGE, advise_all
+from udamon.acting.advising import advise_all
 from udamon.acting.base import Applied
 from udamon.acting.exclusions import LEAVE_ALL, Exclusions
 from udamon.acting.migrating import migrate, units
@@ -40,7 +40,7 @@ from udamon.errors import NotPermitted
 from udamon.linux import features, process_madvise
 from udamon.linux.procfs import is_alive
 from udamon.linux.roots import Roots
-from udamon.model import PAGE_SIZE, Range
+from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE, Range
 from udamon.ranges import joined, minus, overlap, total  # fmt: skip
 
 _TAKES_AWAY = (Action.PAGEOUT, Action.COLD, Action.LRU_DEPRIO, *MIGRATIONS)
@@ -191,12 +191,16 @@ class VaddrActor:
     def _collapse(self, view: View, pieces: Sequence[MappingPiece], found: Judged) -> Applied:
         """Huge-page ranges that lie in one mapping whole, have a page that is taken and none that is left."""
         ranges = [
-            Range(at, at + HUGE)
+            Range(at, at + HUGE_PAGE_SIZE)
             for piece in pieces
-            for at in range(-(-piece.start // HUGE) * HUGE, piece.end - HUGE + 1, HUGE)
+            for at in range(
+                -(-piece.start // HUGE_PAGE_SIZE) * HUGE_PAGE_SIZE,
+                piece.end - HUGE_PAGE_SIZE + 1,
+                HUGE_PAGE_SIZE,
+            )
         ]
-        wanted = {r.start - r.start % HUGE for r in overlap(ranges, found.taken)}
-        wanted -= {r.start - r.start % HUGE for r in overlap(ranges, found.left)}
+        wanted = {r.start - r.start % HUGE_PAGE_SIZE for r in overlap(ranges, found.taken)}
+        wanted -= {r.start - r.start % HUGE_PAGE_SIZE for r in overlap(ranges, found.left)}
         ranges = [r for r in ranges if r.start in wanted]
         before = huge_bytes(view.page_map, ranges)
         done = self._advise(view, ranges, Action.COLLAPSE)

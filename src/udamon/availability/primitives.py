@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from contextlib import closing
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from udamon.linux.consent import standing
 from udamon.linux.lockdown import lockdown
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, READS_AND_WRITES, WRITES_ONLY
+from udamon.native._native import TABLE_BYTES
 
 ORDER = ("idle", "kernel", "refs")
 """What `--via auto` tries, best first."""
@@ -134,7 +134,7 @@ def _softdirty(roots: Roots) -> Usable:
 
 def _pte(roots: Roots) -> Usable:
     """What is there for it, without reading any kernel memory."""
-    if platform.machine() not in {"x86_64", "aarch64"} or os.sysconf("SC_PAGE_SIZE") != PAGE_SIZE:
+    if platform.machine() not in {"x86_64", "aarch64"} or PAGE_SIZE != TABLE_BYTES:
         return Usable(False, "The page tables of this machine are not known.", "Use another way to look.")
     if lockdown(roots.sys) == "confidentiality":
         return Usable(

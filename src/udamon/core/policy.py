@@ -17,9 +17,9 @@ from typing import Protocol
 
 from udamon.core.attrs import Attrs
 from udamon.core.target import Target
+from udamon.native._native import ACCESSED, NO_PAGE, NOT_ACCESSED
 
-NOT_ACCESSED, ACCESSED, NO_PAGE = 0, 1, 2
-"""A check's answer. NO_PAGE: nothing that could be observed backed the address."""
+__all__ = ["ACCESSED", "NOT_ACCESSED", "NO_PAGE", "Answers", "RegionPolicy", "Slots"]
 
 
 @dataclass(slots=True)
@@ -66,45 +66,16 @@ class Slots:
 class Answers:
     """What was seen. Per slot: sums. Per check: a point (slot, address, span, answer, page shift)."""
 
-    ticks: int  # ticks that were really done: fewer than asked when interrupted
-    hits: array[int]  # 'I' per slot: checks answered ACCESSED
-    no_page: array[int]  # 'I' per slot: checks answered NO_PAGE
-    slot: array[int]  # 'I' per check
-    address: array[int]  # 'Q' per check, page-aligned
-    span: array[int]  # 'I' per check, ticks between prepare and look
-    answer: array[int]  # 'B' per check
-    shift: array[int]  # 'B' per check: log2 of the bytes the answer speaks for (12, or 21 for a huge page)
-    late_ns: array[int]  # 'q' per tick: how late it began
+    ticks: int = 0  # ticks that were really done: fewer than asked when interrupted
+    hits: array[int] = field(default_factory=lambda: array("I"))  # per slot: checks answered ACCESSED
+    no_page: array[int] = field(default_factory=lambda: array("I"))  # per slot: checks answered NO_PAGE
+    slot: array[int] = field(default_factory=lambda: array("I"))  # per check
+    address: array[int] = field(default_factory=lambda: array("Q"))  # per check, page-aligned
+    span: array[int] = field(default_factory=lambda: array("I"))  # per check, ticks between prepare and look
+    answer: bytes = b""  # per check
+    shift: bytes = b""  # per check: log2 of the bytes the answer speaks for (a page, or a huge page)
+    late_ns: array[int] = field(default_factory=lambda: array("q"))  # per tick: how late it began
     errnos: Mapping[int, int] = field(default_factory=dict)  # failed system calls by errno
-
-    @classmethod
-    def of_bytes(
-        cls,
-        ticks: int,
-        *,
-        hits: bytes,
-        no_page: bytes,
-        slot: bytes,
-        address: bytes,
-        span: bytes,
-        answer: bytes,
-        shift: bytes,
-        late_ns: bytes,
-        errnos: Mapping[int, int] | None = None,
-    ) -> Answers:
-        """What the C samplers give back: native-endian items of the types above."""
-        return cls(
-            ticks=ticks,
-            hits=array("I", hits),
-            no_page=array("I", no_page),
-            slot=array("I", slot),
-            address=array("Q", address),
-            span=array("I", span),
-            answer=array("B", answer),
-            shift=array("B", shift),
-            late_ns=array("q", late_ns),
-            errnos=errnos or {},
-        )
 
     @property
     def checks(self) -> int:

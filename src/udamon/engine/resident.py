@@ -48,10 +48,9 @@ class Residents:
 
 def overlaps(regions: Sequence[Region] | Sequence[Range], ranges: Sequence[Range]) -> list[int]:
     """Bytes that each region shares with `ranges`; both sorted and disjoint."""
-    columns = (
-        array("Q", [region.start for region in regions]),
-        array("Q", [region.end for region in regions]),
-        array("Q", [start for start, _ in ranges]),
-        array("Q", [end for _, end in ranges]),
-    )
-    return array("Q", shared_bytes(columns)).tolist()
+    return shared_bytes(
+        start=array("Q", [region.start for region in regions]),
+        end=array("Q", [region.end for region in regions]),
+        other_start=array("Q", [start for start, _ in ranges]),
+        other_end=array("Q", [end for _, end in ranges]),
+    ).tolist()

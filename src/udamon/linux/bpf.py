@@ -18,17 +18,23 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from udamon.linux.kernel_memory import WINDOW, BadMemory, checked_segments
+from udamon.linux.kernel_memory import BadMemory, checked_segments
 from udamon.linux.syscall import system_call
-from udamon.model import PAGE_SIZE, Range
+from udamon.model import Range
+from udamon.native._native import (
+    TABLE_BYTES,
+    TABLE_ENTRIES,
+    WINDOW_BYTES,
+    WINDOW_OWN_AT,
+    WINDOW_STATUS_AT,
+    WINDOW_TABLES_AT,
+)
 
 _NUMBER = {"x86_64": 321, "aarch64": 280}
 _MAP_CREATE, _PROG_LOAD, _PROG_TEST_RUN = 0, 5, 10
 _ARRAY, _MAPPABLE = 2, 1 << 10
 _RAW_TRACEPOINT = 17
-_STATUS_AT, _OWN_AT, _TABLES_AT = 4096, 8192, 12288
-_MOST = 512
-_TASK_SIZE = 4 * PAGE_SIZE
+_TASK_BYTES = 4 * TABLE_BYTES
 _GIB = 1 << 30
 
 # Instructions: code, then who is written and who is read; an offset of a jump or in memory; a number.
@@ -47,11 +53,11 @@ def program(map_fd: int) -> bytes:
     begin = [
         _instruction(0x18, 6, value, 0, map_fd) + _instruction(0),  # r6 = the window
         _instruction(_CALL, number=_CURRENT_TASK),
-        _instruction(_STORE, 6, 0, _OWN_AT),
+        _instruction(_STORE, 6, 0, WINDOW_OWN_AT),
         _instruction(_MOVE_NUMBER, 7, number=0),  # r7 = the index
     ]
     body = [
-        (_JUMP_AT_LEAST, 7, 0, 0, _MOST),
+        (_JUMP_AT_LEAST, 7, 0, 0, TABLE_ENTRIES),
         (_MOVE, 8, 7, 0, 0),
         (_SHIFT_LEFT, 8, 0, 0, 3),
         (_MOVE, 9, 6, 0, 0),
@@ -59,13 +65,13 @@ def program(map_fd: int) -> bytes:
         (_LOAD, 3, 9, 0, 0),  # from where
         (_JUMP_EQUAL, 3, 0, 0, 0),
         (_MOVE, 8, 7, 0, 0),
-        (_MULTIPLY, 8, 0, 0, PAGE_SIZE),
+        (_MULTIPLY, 8, 0, 0, TABLE_BYTES),
         (_MOVE, 1, 6, 0, 0),
         (_ADD, 1, 8, 0, 0),
-        (_ADD_NUMBER, 1, 0, 0, _TABLES_AT),  # to where
-        (_MOVE_NUMBER, 2, 0, 0, PAGE_SIZE),
+        (_ADD_NUMBER, 1, 0, 0, WINDOW_TABLES_AT),  # to where
+        (_MOVE_NUMBER, 2, 0, 0, TABLE_BYTES),
         (_CALL, 0, 0, 0, _PROBE_READ_KERNEL),
-        (_STORE, 9, 0, _STATUS_AT, 0),
+        (_STORE, 9, 0, WINDOW_STATUS_AT, 0),
         (_ADD_NUMBER, 7, 0, 0, 1),
         (_JUMP, 0, 0, 0, 0),
     ]
@@ -100,9 +106,9 @@ class Bpf:
         self.fd = -1
         map_fd = -1
         with _much_locked_memory():
-            map_fd = _bpf(_MAP_CREATE, struct.pack("<IIIII", _ARRAY, 4, WINDOW, 1, _MAPPABLE))
+            map_fd = _bpf(_MAP_CREATE, struct.pack("<IIIII", _ARRAY, 4, WINDOW_BYTES, 1, _MAPPABLE))
             try:
-                self._mapped = mmap.mmap(map_fd, WINDOW)
+                self._mapped = mmap.mmap(map_fd, WINDOW_BYTES)
                 self.fd = _load(program(map_fd))
             finally:
                 os.close(map_fd)  # the mapping and the program keep it
@@ -120,23 +126,23 @@ class Bpf:
         self.segments = checked_segments([(r.start, r.size, r.start + base) for r in self._ram])
 
     def read(self, address: int, size: int) -> bytes:
-        number = -(-size // PAGE_SIZE)
-        if number > _MOST or address >> 56 != 0xFF or address + number * PAGE_SIZE > 1 << 64:
+        number = -(-size // TABLE_BYTES)
+        if number > TABLE_ENTRIES or address >> 56 != 0xFF or address + number * TABLE_BYTES > 1 << 64:
             raise BadMemory(f"there is no kernel memory at {address:x}")
-        places = [address + i * PAGE_SIZE for i in range(number)]
+        places = [address + i * TABLE_BYTES for i in range(number)]
         self._run(places)
-        status = struct.unpack_from(f"<{number}q", self.window, _STATUS_AT)
+        status = struct.unpack_from(f"<{number}q", self.window, WINDOW_STATUS_AT)
         if any(status):
             raise BadMemory(f"there is no kernel memory at {address:x}")
-        return bytes(self.window[_TABLES_AT : _TABLES_AT + size])
+        return bytes(self.window[WINDOW_TABLES_AT : WINDOW_TABLES_AT + size])
 
     def own_task(self) -> bytes:
         self._run([])
-        task = int.from_bytes(self.window[_OWN_AT : _OWN_AT + 8], "little")
+        task = int.from_bytes(self.window[WINDOW_OWN_AT : WINDOW_OWN_AT + 8], "little")
         found = b""
         with suppress(BadMemory):  # RAM may end behind it
-            for at in range(task, task + _TASK_SIZE, PAGE_SIZE):
-                found += self.read(at, PAGE_SIZE)
+            for at in range(task, task + _TASK_BYTES, TABLE_BYTES):
+                found += self.read(at, TABLE_BYTES)
         return found
 
     def physical(self, address: int) -> int | None:
@@ -149,8 +155,8 @@ class Bpf:
         return {}
 
     def _run(self, places: Sequence[int]) -> None:
-        struct.pack_into(f"<{len(places) + 1}Q" if len(places) < _MOST else f"<{_MOST}Q", self.window, 0, *places,
-                         *([0] if len(places) < _MOST else []))  # fmt: skip
+        words = [*places, 0][:TABLE_ENTRIES]  # a 0 ends them where they are not full
+        struct.pack_into(f"<{len(words)}Q", self.window, 0, *words)
         _bpf(_PROG_TEST_RUN, struct.pack("<I", self.fd))
 
     def close(self) -> None:

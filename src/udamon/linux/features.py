@@ -15,6 +15,7 @@ from pathlib import Path
 from udamon.linux.maps import line_range
 from udamon.linux.procfs import read_bytes, read_status
 from udamon.linux.roots import PROC, SYS
+from udamon.model import PAGE_SIZE
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_NICE = 1, 2, 19, 21, 23
 CAP_SYS_RAWIO, CAP_PERFMON, CAP_BPF = 17, 38, 39
@@ -43,7 +44,7 @@ def own_page_map_entries() -> list[int]:
         lines = read_bytes("/proc/self/maps").splitlines()
         stack = next(line_range(line) for line in lines if line.endswith(b"[stack]"))
         with open("/proc/self/pagemap", "rb", buffering=0) as file:
-            data = os.pread(file.fileno(), stack.size // mmap.PAGESIZE * 8, stack.start // mmap.PAGESIZE * 8)
+            data = os.pread(file.fileno(), stack.size // PAGE_SIZE * 8, stack.start // PAGE_SIZE * 8)
     except (OSError, StopIteration):
         return []
     return list(memoryview(data).cast("Q"))
@@ -126,7 +127,7 @@ def _filtered(root: Path) -> bool:
 
 def advice_known(name: str) -> bool:
     """True when madvise knows this advice: given for no bytes at all, so nothing is done."""
-    with mmap.mmap(-1, mmap.PAGESIZE) as page:
+    with mmap.mmap(-1, PAGE_SIZE) as page:
         try:
             page.madvise(MADV[name], 0, 0)
         except OSError as error:

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from udamon.linux.roots import PROC
-from udamon.model import PAGE_SIZE, Range
+from udamon.model import Range
+from udamon.native._native import TABLE_BYTES, WINDOW_BYTES
 
-WINDOW: Final = 12288 + 512 * PAGE_SIZE
-"""Bytes of the memory that native/tables.h calls the window."""
 MOST_PHYSICAL: Final = 1 << 52
 
 _SEGMENTS = 4096
@@ -67,7 +66,7 @@ class Kcore:
 
     def __init__(self, path: Path = PROC / "kcore") -> None:
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.window: bytearray | memoryview = bytearray(WINDOW)
+        self.window: bytearray | memoryview = bytearray(WINDOW_BYTES)
         try:
             self._loads, self.segments, self._notes = _headers(self.fd)
         except BaseException:
@@ -150,7 +149,7 @@ def _headers(fd: int) -> tuple[list[tuple[int, int, int]], array[int], Range]:
             raise BadMemory("kcore has memory beyond all addresses")
         loads.append((virtual, virtual + size, offset))
         if virtual < _IMAGE[machine] and physical + size <= MOST_PHYSICAL:
-            if (virtual | physical) % PAGE_SIZE:
+            if (virtual | physical) % TABLE_BYTES:
                 raise BadMemory("kcore has RAM that does not begin at a page")
             direct.append((physical, size, offset))
     if notes is None:

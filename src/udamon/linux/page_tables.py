@@ -16,20 +16,28 @@ from udamon.errors import NotSupported
 from udamon.linux.kernel_memory import KernelMemory
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE
-from udamon.native._native import page_tables_look
+from udamon.native._native import (
+    BLOCK_SHIFT,
+    GIB_SHIFT,
+    MACHINE_ARM,
+    MACHINE_X86,
+    PAGE_GIANT,
+    PAGE_HUGE,
+    PAGE_MAPPED,
+    PAGE_UNKNOWN,
+    TABLE_BYTES,
+    TABLE_PAGE_SHIFT,
+    page_tables_look,
+)
 
-MAPPED, ACCESSED, DIRTY, HUGE, GIANT, NOT_COUNTED, UNKNOWN = 1, 2, 4, 8, 16, 64, 128
-"""A page's byte; HUGE is part of a 2 MiB page, GIANT of a 1 GiB one, NOT_COUNTED no RAM or not its own."""
-
-_GIB_PAGES = (1 << 30) // PAGE_SIZE
-_X86, _ARM = 0, 1
-_ADDRESS: Final = {_X86: 0x000F_FFFF_FFFF_F000, _ARM: 0x0000_FFFF_FFFF_F000}
+_GIB_PAGES = 1 << GIB_SHIFT - TABLE_PAGE_SHIFT
+_ADDRESS: Final = {MACHINE_X86: 0x000F_FFFF_FFFF_F000, MACHINE_ARM: 0x0000_FFFF_FFFF_F000}
 _FRAME = (1 << 55) - 1
 _PRESENT = 1 << 63
 
 
 class Shape(NamedTuple):
-    """`machine` 0 is x86-64, 1 arm64; `levels` of tables; `mask` are the bits of a physical address in an entry."""
+    """`machine` is a MACHINE_… of native; `levels` of tables; `mask` are the bits of a physical address in an entry."""
 
     machine: int
     levels: int
@@ -61,13 +69,15 @@ class PageTables:
         """
         memory, shape = self.memory, self.shape
         while start < end:
-            first, last, read, changed, unknown = page_tables_look(
-                memory.fd, memory.name == "bpf", memory.window, memory.segments, *shape, root, start, end,
-                self._states, entries,
+            found = page_tables_look(
+                fd=memory.fd, bpf=memory.name == "bpf", window=memory.window, segments=memory.segments,
+                machine=shape.machine, levels=shape.levels, mask=shape.mask, root=root, start=start, end=end,
+                states=self._states, entries=entries,
             )  # fmt: skip
-            self.read += read
-            self.changed += changed
-            self.unknown += unknown
+            self.read += found.reads
+            self.changed += found.changed
+            self.unknown += found.unknown
+            first, last = found.first, found.last
             if first < last:
                 yield Looked(first, last, memoryview(self._states)[: (last - first) // PAGE_SIZE])
             start = last
@@ -77,18 +87,17 @@ class PageTables:
         entries = array("Q", [0])
         for looked in self.look(root, address, address + PAGE_SIZE, entries):
             state, entry = looked.states[0], entries[0]
-            if not state & MAPPED:
+            if not state & PAGE_MAPPED:
                 break
-            size = 1 << (30 if state & GIANT else 21 if state & HUGE else 12)
-            return state, self.head(state, entry) + address % size // PAGE_SIZE
+            return state, self.head(state, entry) + address % (1 << _shift(state)) // PAGE_SIZE
         return 0, 0
 
     def head(self, state: int, entry: int) -> int:
         """The frame number where a mapped page begins, a huge one's first, by its byte and its entry."""
-        if self.shape.machine == _X86 and not entry & 1:
+        if self.shape.machine == MACHINE_X86 and not entry & 1:
             entry = ~entry  # PROT_NONE
-        shift = 30 if state & GIANT else 21 if state & HUGE else 12
-        return (entry & self.shape.mask) >> shift << shift - 12
+        shift = _shift(state)
+        return (entry & self.shape.mask) >> shift << shift - TABLE_PAGE_SHIFT
 
     def agrees(self, root: int, page_map: int, addresses: Sequence[int]) -> bool:
         """Whether tables and the page map have the same frames at these addresses, at one of them at least.
@@ -103,10 +112,15 @@ class PageTables:
             if not entry & _FRAME:
                 raise PermissionError(1, "page frame numbers are kept from you: run udamon as root")
             state, frame = self.page(root, address)
-            if not state & MAPPED or state & UNKNOWN or frame != entry & _FRAME:
+            if not state & PAGE_MAPPED or state & PAGE_UNKNOWN or frame != entry & _FRAME:
                 return False
             seen += 1
         return seen > 0
+
+
+def _shift(state: int) -> int:
+    """Of the page that a byte speaks of: log2 of its bytes."""
+    return GIB_SHIFT if state & PAGE_GIANT else BLOCK_SHIFT if state & PAGE_HUGE else TABLE_PAGE_SHIFT
 
 
 def page_map_entry(fd: int, address: int) -> int:
@@ -121,7 +135,7 @@ def shape_of(memory: KernelMemory, machine: str, page_size: int, root: Path = PR
     """How tables look here. Raises NotSupported for a machine whose tables are not known."""
     if machine not in {"x86_64", "aarch64"}:
         raise NotSupported(f"page tables of {machine} are not known; use another --via.")
-    if page_size != PAGE_SIZE:
+    if page_size != TABLE_BYTES:
         raise NotSupported(
             f"page tables with pages of {page_size >> 10} KiB are not known; use another --via."
         )
@@ -130,11 +144,13 @@ def shape_of(memory: KernelMemory, machine: str, page_size: int, root: Path = PR
         bits = _number(facts.get("NUMBER(VA_BITS)", "48"))
         if bits not in {39, 48}:
             raise NotSupported(f"page tables for {bits} bits of address are not known; use another --via.")
-        return Shape(_ARM, 3 if bits == 39 else 4, _ADDRESS[_ARM])
+        return Shape(MACHINE_ARM, 3 if bits == 39 else 4, _ADDRESS[MACHINE_ARM])
     five = facts.get("NUMBER(pgtable_l5_enabled)")
     deep = _number(five) != 0 if five is not None else _has_la57(root)
     # Memory encryption marks an address by a bit that is none of it.
-    return Shape(_X86, 5 if deep else 4, _ADDRESS[_X86] & ~_number(facts.get("NUMBER(sme_mask)", "0")))
+    return Shape(
+        MACHINE_X86, 5 if deep else 4, _ADDRESS[MACHINE_X86] & ~_number(facts.get("NUMBER(sme_mask)", "0"))
+    )
 
 
 def _number(text: str) -> int:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from udamon.linux.open_files import list_directory, open_file
 from udamon.linux.roots import PROC
+from udamon.model import PAGE_SIZE
 
 _PF_KTHREAD = 0x0020_0000
 
@@ -94,7 +95,7 @@ def read_stat(pid: int, root: Path = PROC) -> Stat:
 def resident_bytes(pid: int, root: Path = PROC) -> int:
     """What a process has in memory, shared pages included; 0 where it is gone."""
     try:
-        return int(read_bytes(f"{root}/{pid}/statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(read_bytes(f"{root}/{pid}/statm").split()[1]) * PAGE_SIZE
     except (OSError, IndexError, ValueError):
         return 0
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from udamon.errors import NotSupported
 from udamon.linux.kernel_memory import BadMemory, KernelMemory
 from udamon.linux.roots import SYS
-from udamon.native._native import btf_members
+from udamon.native._native import TABLE_BYTES, btf_members
 
 Proves = Callable[[int], bool]
 """Whether a kernel address is that of the own topmost table."""
@@ -164,7 +164,7 @@ class ByCalibration:
             except BadMemory:
                 continue
             for offset, word in enumerate(mm):
-                if word % 4096 == 0 and self._in_kernel(word) and proves(word):
+                if word % TABLE_BYTES == 0 and self._in_kernel(word) and proves(word):
                     return 8 * at, 8 * offset
         raise BadMemory("the own page tables cannot be found")
 

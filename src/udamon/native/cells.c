@@ -13,10 +13,15 @@ static const Wanted wanted[COLUMNS] = {
     {"resident", "L"},
 };
 
-enum { PLACE_TARGET, LOW, HIGH, LINE, BUFFERS };
-static const size_t item_size[BUFFERS] = {4, 8, 8, 4};
-
 enum { BYTES, RATE, AGES, MOST };
+
+#define ARGUMENTS(ARRAY, VALUE)                                                                                       \
+    VALUE(schema, O) VALUE(batch, O) /* capsules of Arrow's C data interface */                                       \
+    ARRAY(target, i, READ, "n") ARRAY(low, Q, READ, "n") ARRAY(high, Q, READ, "n") ARRAY(line, i, READ, "n")          \
+    ARRAY(cells, d, WRITE, "")                                                                                        \
+    VALUE(columns, i) VALUE(amounts, i) VALUE(begin_ns, q) VALUE(width_ns, d) VALUE(first_ns, q) VALUE(last_ns, q)
+#define CONSTANTS(C) C(MOST_AMOUNTS, MOST)
+#include "interface.h"
 
 /* Places are sorted by target and address and disjoint within a target. */
 typedef struct {
@@ -186,43 +191,22 @@ static int checked(const Places *places, const Grid *grid, size_t cells)
     return why == NULL;
 }
 
-static PyObject *add_cells(PyObject *self, PyObject *args)
+static PyObject *add_cells(PyObject *Py_UNUSED(module), struct arguments *in)
 {
-    (void)self;
-    PyObject *schema, *array, *buffers, *result = NULL;
-    Py_buffer buffer[BUFFERS] = {{0}}, cells;
-    size_t count[BUFFERS];
     Column column[COLUMNS];
     int64_t rows;
-    long long begin, first, last;
-    Grid grid;
-    if (!PyArg_ParseTuple(args, "OOOw*iiLdLL", &schema, &array, &buffers, &cells, &grid.columns, &grid.amounts, &begin,
-                          &grid.width, &first, &last))
+    Grid grid = {in->cells.at, in->width_ns, in->begin_ns, in->first_ns, in->last_ns, in->columns, in->amounts};
+    Places places = {in->target.at, in->line.at, in->low.at, in->high.at, in->low.count};
+    if (!checked(&places, &grid, in->cells.count) || arrow_columns(in->schema, in->batch, wanted, column, COLUMNS, &rows) < 0)
         return NULL;
-    grid.cell = cells.buf, grid.begin = begin, grid.first = first, grid.last = last;
-    if (take_arrays(buffers, buffer, count, item_size, BUFFERS) == 0 && same_length(count, PLACE_TARGET, LINE)) {
-        Places places = {buffer[PLACE_TARGET].buf, buffer[LINE].buf, buffer[LOW].buf, buffer[HIGH].buf, count[LOW]};
-        double *sum = NULL;
-        if (checked(&places, &grid, (size_t)cells.len / sizeof(double)) &&
-            arrow_columns(schema, array, wanted, column, COLUMNS, &rows) == 0) {
-            if ((sum = calloc(places.count + 1, MOST * sizeof(double))) == NULL)
-                PyErr_NoMemory();
-            else {
-                Py_BEGIN_ALLOW_THREADS
-                all_rows(column, rows, &places, &grid, sum);
-                Py_END_ALLOW_THREADS
-                Py_INCREF(Py_None);
-                result = Py_None;
-            }
-        }
-        free(sum);
-    }
-    release_arrays(buffer, BUFFERS);
-    PyBuffer_Release(&cells);
-    return result;
+    double *sum = calloc(places.count + 1, MOST * sizeof(double));
+    if (sum == NULL)
+        return PyErr_NoMemory();
+    Py_BEGIN_ALLOW_THREADS
+    all_rows(column, rows, &places, &grid, sum);
+    Py_END_ALLOW_THREADS
+    free(sum);
+    Py_RETURN_NONE;
 }
 
-PyMethodDef cells_methods[] = {
-    {"add_cells", add_cells, METH_VARARGS, "Add a record batch to the cells of a heatmap; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(add_cells, NULL, "Add a record batch to the cells of a heatmap; see _native.pyi.")

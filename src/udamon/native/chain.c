@@ -3,6 +3,7 @@
  * A state says how likely a point of each kind is. From one point to the next the state stays, or jumps to
  * any other: then it costs the same from everywhere, so one point takes time linear in the number of states.
  */
+#define INTERFACE_TYPES_ONLY
 #include "fit.h"
 
 #include <math.h>
@@ -49,7 +50,7 @@ static float largest_of(four a)
  * `score` and `entered` must be constants; `score_of` and `entered_of` are copies for the others. */
 void fit_chain(struct fit *f)
 {
-    const struct point *p = f->buffer[POINTS].buf;
+    const struct point *p = f->in->points.at;
     float score_of[STATES];
     uint32_t entered_of[STATES] = {0};
     four score[VECTORS], enter[VECTORS], top = load(f->enter);
@@ -69,7 +70,7 @@ void fit_chain(struct fit *f)
         f->before[i] = from;
         f->entered[i] = entered_of[from];
         /* Points of one page have one state, a huge page and single ones of it among them. */
-        float jump = p[i].start >= end ? f->jump[gap_index(p[i].start - end + 4096)] : -INFINITY;
+        float jump = p[i].start >= end ? f->jump[gap_index(p[i].start - end + page_size)] : -INFINITY;
         end = end_of(&p[i]) > end ? end_of(&p[i]) : end;
         const float *row = row_of(f, &p[i]);
         float weight = f->weight[p[i].age];
@@ -99,7 +100,7 @@ void fit_chain(struct fit *f)
 
 size_t fit_order(const struct fit *f, struct run *out)
 {
-    const struct point *p = f->buffer[POINTS].buf;
+    const struct point *p = f->in->points.at;
     size_t made = 0;
     for (size_t k = f->runs_count; k-- > 0;) {
         size_t end = k > 0 ? f->runs[k - 1].first : f->points;

@@ -1,4 +1,5 @@
 /* When a segment came to have its rate. */
+#define INTERFACE_TYPES_ONLY
 #include "fit.h"
 
 #include <math.h>
@@ -6,7 +7,7 @@
 static size_t best_level(const struct fit *f, const double *likelihood)
 {
     size_t best = 0;
-    for (size_t s = 1; s < f->unchanged; s++)
+    for (size_t s = 1; s < f->in->unchanged; s++)
         best = likelihood[s] > likelihood[best] ? s : best;
     return best;
 }
@@ -28,7 +29,7 @@ static int differs(const struct fit *f, const struct tally *t, unsigned newest)
         checks[age > newest] += t->count[age][0] + t->count[age][HIT];
         hits[age > newest] += t->count[age][HIT];
     }
-    return checks[0] == 0 || checks[1] == 0 || fabs(fit_angle(hits[0] / checks[0]) - fit_angle(hits[1] / checks[1])) > f->least_change;
+    return checks[0] == 0 || checks[1] == 0 || fabs(fit_angle(hits[0] / checks[0]) - fit_angle(hits[1] / checks[1])) > f->in->least_change;
 }
 
 /* For how many aggregations a segment has had its rate, when the points before that speak for another one;
@@ -37,13 +38,13 @@ static int differs(const struct fit *f, const struct tally *t, unsigned newest)
 unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t state)
 {
     const double *angle = f->angle;
-    double all[STATES] = {0}, new[STATES] = {0}, old[STATES], best = f->change;
+    double all[STATES] = {0}, new[STATES] = {0}, old[STATES], best = f->in->change;
     uint64_t kinds[KINDS] = {0};
     for (unsigned age = 0; age <= t->oldest; age++)
         for (size_t kind = 0; kind < HOLE; kind++)
             kinds[kind] += t->count[age][kind];
     for (size_t kind = 0; kind < HOLE; kind++)
-        for (size_t s = 0; kinds[kind] && s < f->unchanged; s++)
+        for (size_t s = 0; kinds[kind] && s < f->in->unchanged; s++)
             all[s] += (double)kinds[kind] * (double)f->table[2 * kind][s];
     double one = all[best_level(f, all)], ideal = 0;
     for (size_t kind = 0; kind < HOLE; kind++)
@@ -53,14 +54,14 @@ unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t st
     unsigned found = 0;
     for (unsigned age = 0; age < t->oldest; age++) {
         for (size_t kind = 0; kind < HOLE; kind++)
-            for (size_t s = 0; t->count[age][kind] && s < f->unchanged; s++)
+            for (size_t s = 0; t->count[age][kind] && s < f->in->unchanged; s++)
                 new[s] += t->count[age][kind] * (double)f->table[2 * kind][s];
-        for (size_t s = 0; s < f->unchanged; s++)
+        for (size_t s = 0; s < f->in->unchanged; s++)
             old[s] = all[s] - new[s];
         size_t before = best_level(f, old), after = best_level(f, new);
         double gain = old[before] + new[after] - one;
-        if (gain > best && fabs(angle[before] - angle[after]) > f->least_change &&
-            angle[after] - angle[state] <= f->least_change && differs(f, t, age)) {
+        if (gain > best && fabs(angle[before] - angle[after]) > f->in->least_change &&
+            angle[after] - angle[state] <= f->in->least_change && differs(f, t, age)) {
             best = gain;
             found = age + 1;
         }

@@ -4,7 +4,12 @@
  * A scan stops before anything that the text cuts off, and the caller gives the rest again with more behind it.
  * So there is no state inside of a token: only whether the text begins inside an array of regions. */
 #include "json.h"
-#include "native.h"
+
+#define ARGUMENTS(ARRAY, VALUE) ARRAY(text, B, READ, "") VALUE(inside, q)
+#define RESULTS(ARRAY, VALUE)                                                                                         \
+    VALUE(done, Q) VALUE(inside, q) ARRAY(skeleton, B) ARRAY(start, Q) ARRAY(end, Q) ARRAY(nr_accesses, I)            \
+    ARRAY(age, I) ARRAY(touched, Q) ARRAY(odd, d)
+#include "interface.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -296,59 +301,37 @@ static int scan(Text *text, Found *found, long long *inside)
     return OK;
 }
 
-static PyObject *columns(const Found *found, size_t consumed, long long inside)
+static PyObject *damo_scan(PyObject *module, struct arguments *in)
 {
-    Py_ssize_t n = (Py_ssize_t)found->count;
-    return Py_BuildValue("nLy#y#y#y#y#y#y#", (Py_ssize_t)consumed, inside, found->skeleton,
-                         (Py_ssize_t)found->written, n ? (char *)found->start : "", 8 * n,
-                         n ? (char *)found->end : "", 8 * n, n ? (char *)found->nr_accesses : "", 4 * n,
-                         n ? (char *)found->age : "", 4 * n, n ? (char *)found->touched : "", 8 * n,
-                         found->odd_count ? (char *)found->odd : "",
-                         (Py_ssize_t)(3 * sizeof(double) * found->odd_count));
-}
-
-static PyObject *damo_scan(PyObject *self, PyObject *args)
-{
-    (void)self;
-    Py_buffer buffer;
-    long long inside;
-    if (!PyArg_ParseTuple(args, "y*L", &buffer, &inside))
-        return NULL;
-    Text text = {buffer.buf, buffer.buf, (const unsigned char *)buffer.buf + buffer.len, NULL};
+    const unsigned char *begin = in->text.count > 0 ? in->text.at : (const void *)"";
+    Text text = {begin, begin, begin + in->text.count, NULL};
     Found found = {0};
-    PyObject *result = NULL;
+    long long inside = in->inside;
     int state = WRONG;
     /* every number stands for a bracket and a quoted key, which are longer than any but the first */
-    found.skeleton = malloc((size_t)buffer.len + 32);
+    found.skeleton = malloc(in->text.count + 32);
     if (found.skeleton != NULL) {
         Py_BEGIN_ALLOW_THREADS
         state = scan(&text, &found, &inside);
         Py_END_ALLOW_THREADS
     }
-    size_t consumed = (size_t)(text.at - text.begin);
+    size_t done = (size_t)(text.at - text.begin), n = found.count;
+    struct results out = {
+        .done = done, .inside = inside, .skeleton = {found.skeleton, found.written}, .start = {found.start, n},
+        .end = {found.end, n}, .nr_accesses = {found.nr_accesses, n}, .age = {found.age, n}, .touched = {found.touched, n},
+        .odd = {found.odd, 3 * found.odd_count},
+    };
     if (state != WRONG)
-        result = columns(&found, consumed, inside);
-    else if (text.why == NULL)
-        PyErr_NoMemory();
-    else {
-        PyObject *about = Py_BuildValue("sn", text.why, (Py_ssize_t)consumed);
-        if (about != NULL) {
-            PyErr_SetObject(PyExc_ValueError, about);
-            Py_DECREF(about);
-        }
+        return results_give(&damo_scan_interface, module, &out);
+    results_drop(&damo_scan_interface, &out);
+    if (text.why == NULL)
+        return PyErr_NoMemory();
+    PyObject *about = Py_BuildValue("sn", text.why, (Py_ssize_t)done);
+    if (about != NULL) {
+        PyErr_SetObject(PyExc_ValueError, about);
+        Py_DECREF(about);
     }
-    free(found.skeleton);
-    free(found.start);
-    free(found.end);
-    free(found.touched);
-    free(found.nr_accesses);
-    free(found.age);
-    free(found.odd);
-    PyBuffer_Release(&buffer);
-    return result;
+    return NULL;
 }
 
-PyMethodDef damo_methods[] = {
-    {"damo_scan", damo_scan, METH_VARARGS, "Regions of damo's JSON as columns; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(damo_scan, "DamoRegions", "Regions of damo's JSON as columns; see _native.pyi.")

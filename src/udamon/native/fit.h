@@ -2,12 +2,27 @@
 #ifndef UDAMON_FIT_H
 #define UDAMON_FIT_H
 
-#include "native.h"
 #include "points.h"
 
-enum { STATES = 16, GAPS = 512, AGES = 256, NOTHING = 255 };
+enum { STATES = 16 };
+#define GAPS 512
+#define AGES 256
 
-enum { POINTS, TABLE, ENTER, JUMP, WEIGHT, LEVEL, OLD_PLACE, OLD_LOW, OLD_HIGH, OLD_REACH, OLD_HEIGHT, BUFFERS };
+#define ARGUMENTS(ARRAY, VALUE)                                                                                       \
+    ARRAY(points, point, READ, "")                                                                                    \
+    /* The tables of core.adaptive.likelihood, s states: answers by kind, old and new; entering a state; a step in a  \
+     * distance; the weight of an age; the rate of a state. */                                                        \
+    ARRAY(table, d, READ, "10s") ARRAY(enter, d, READ, "s") \
+    ARRAY(jump, d, READ, AS_TEXT(GAPS)) ARRAY(weight, d, READ, AS_TEXT(AGES))                                          \
+    ARRAY(level, d, READ, "s")                                                                                        \
+    /* The steps before. */                                                                                           \
+    ARRAY(old_place, Q, READ, "k") ARRAY(old_low, Q, READ, "k") ARRAY(old_high, Q, READ, "k")                         \
+    ARRAY(old_reach, Q, READ, "k") ARRAY(old_height, d, READ, "k")                                                    \
+    VALUE(unchanged, I) VALUE(begin, Q) VALUE(end, Q) VALUE(ticks, I) VALUE(prior, d) VALUE(drift, d)                 \
+    VALUE(change, d) VALUE(least_change, d) VALUE(surprise, d) VALUE(outlier_age, I)
+#include "interface.h"
+
+_Static_assert(2 * KINDS == 10, "the shape of table says so");
 
 struct run {
     uint32_t first; /* of its points */
@@ -15,12 +30,8 @@ struct run {
 };
 
 struct fit {
-    Py_buffer buffer[BUFFERS];
-    size_t count[BUFFERS];
-    size_t points, states, unchanged;
-    unsigned suspect_age, ticks;
-    unsigned long long begin, end; /* of the address space */
-    double surprise, prior, drift, change, least_change;
+    const struct arguments *in;
+    size_t points, states;
     float table[2 * KINDS][STATES], enter[STATES], jump[GAPS], weight[AGES];
     double angle[STATES]; /* of each rate, see fit_angle */
     double ideal[KINDS]; /* per kind: its largest likelihood under any one level */

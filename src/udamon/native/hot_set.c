@@ -12,12 +12,16 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum { PAGE = 4096 };
-
 struct control {
     _Atomic uint64_t bytes;
     _Atomic uint64_t rounds;
 };
+
+#define ITEM_control struct control
+#define FORMAT_control 'B'
+#define ARGUMENTS(ARRAY, VALUE) ARRAY(control, control, WRITE, "") VALUE(size, Q) VALUE(cpu, i)
+#define RESULTS(ARRAY, VALUE) VALUE(pid, i) VALUE(address, Q)
+#include "interface.h"
 
 static _Noreturn void run(struct control *control, volatile char *set, size_t size, int cpu, pid_t parent)
 {
@@ -33,9 +37,9 @@ static _Noreturn void run(struct control *control, volatile char *set, size_t si
     uint64_t resident = 0;
     for (;;) {
         uint64_t bytes = control->bytes < size ? control->bytes : size;
-        for (; resident < bytes; resident += PAGE)
+        for (; resident < bytes; resident += page_size)
             set[resident] = 1; /* reading alone would map the one shared page of zeros */
-        for (size_t i = 0; i < bytes; i += PAGE)
+        for (size_t i = 0; i < bytes; i += page_size)
             (void)set[i];
         control->rounds++;
     }
@@ -44,33 +48,26 @@ static _Noreturn void run(struct control *control, volatile char *set, size_t si
 /* `size` bytes between guard pages, in small pages; NULL with errno set. */
 static char *map_set(size_t size)
 {
-    char *mapped = mmap(NULL, size + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *mapped = mmap(NULL, size + 2 * page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED)
         return NULL;
-    if (mprotect(mapped + PAGE, size, PROT_READ | PROT_WRITE) < 0) {
-        munmap(mapped, size + 2 * PAGE);
+    if (mprotect(mapped + page_size, size, PROT_READ | PROT_WRITE) < 0) {
+        munmap(mapped, size + 2 * page_size);
         return NULL;
     }
-    madvise(mapped + PAGE, size, MADV_NOHUGEPAGE); /* refused where there are no huge pages: as wanted */
+    madvise(mapped + page_size, size, MADV_NOHUGEPAGE); /* refused where there are no huge pages: as wanted */
     return mapped;
 }
 
-static PyObject *hot_set_start(PyObject *self, PyObject *args)
+static PyObject *hot_set_start(PyObject *module, struct arguments *in)
 {
-    (void)self;
-    Py_buffer control;
-    unsigned long long size;
-    int cpu;
-    if (!PyArg_ParseTuple(args, "w*Ki", &control, &size, &cpu))
-        return NULL;
-    if ((size_t)control.len < sizeof(struct control) || (uintptr_t)control.buf % _Alignof(struct control) != 0 ||
-        size == 0 || size % PAGE != 0 || size > (uint64_t)1 << 40 || cpu >= CPU_SETSIZE) {
-        PyBuffer_Release(&control);
+    if (in->control.count == 0 || in->size == 0 || in->size % page_size != 0 || in->size > (uint64_t)1 << 40 ||
+        in->cpu >= CPU_SETSIZE) {
         PyErr_SetString(PyExc_ValueError, "no room for two words, or no whole pages, or no such processor");
         return NULL;
     }
     pid_t parent = getpid(), pid = -1;
-    char *mapped = map_set(size);
+    char *mapped = map_set(in->size);
     int error = errno;
     if (mapped != NULL) {
         /* The child keeps no handler of ours: none may run in it. */
@@ -80,19 +77,16 @@ static PyObject *hot_set_start(PyObject *self, PyObject *args)
         pid = fork();
         error = errno;
         if (pid == 0)
-            run(control.buf, mapped + PAGE, size, cpu, parent);
+            run(in->control.at, mapped + page_size, in->size, in->cpu, parent);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
-        munmap(mapped, size + 2 * PAGE);
+        munmap(mapped, in->size + 2 * page_size);
     }
-    PyBuffer_Release(&control);
     if (pid < 0) {
         errno = error;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
-    return Py_BuildValue("iK", (int)pid, (unsigned long long)(uintptr_t)(mapped + PAGE));
+    struct results out = {pid, (uintptr_t)(mapped + page_size)};
+    return results_give(&hot_set_start_interface, module, &out);
 }
 
-PyMethodDef hot_set_methods[] = {
-    {"hot_set_start", hot_set_start, METH_VARARGS, "A child with a working set of known size; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(hot_set_start, "HotSet", "A child with a working set of known size; see _native.pyi.")

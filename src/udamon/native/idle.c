@@ -45,8 +45,8 @@ static size_t neighbours(struct check **batch, size_t count)
 {
     size_t n = 1;
     while (n < count && batch[n]->target == batch[0]->target &&
-           batch[n]->address - batch[n - 1]->address <= (uint64_t)NEAR << PAGE_SHIFT &&
-           batch[n]->address - batch[0]->address < (uint64_t)BLOCK << PAGE_SHIFT)
+           batch[n]->address - batch[n - 1]->address <= (uint64_t)NEAR << page_shift &&
+           batch[n]->address - batch[0]->address < (uint64_t)BLOCK << page_shift)
         n++;
     return n;
 }
@@ -57,18 +57,18 @@ static size_t read_entries(struct files *files, struct check **batch, size_t cou
     uint64_t items[BLOCK];
     size_t n = neighbours(batch, count);
     int fd = files->pagemap[batch[0]->target];
-    uint64_t first = batch[0]->address >> PAGE_SHIFT;
-    size_t span = (size_t)((batch[n - 1]->address >> PAGE_SHIFT) - first) + 1;
+    uint64_t first = batch[0]->address >> page_shift;
+    size_t span = (size_t)((batch[n - 1]->address >> page_shift) - first) + 1;
     if (fd == PHYSICAL) {
         for (size_t i = 0; i < n; i++)
-            entries[i] = PRESENT | batch[i]->address >> PAGE_SHIFT;
+            entries[i] = PRESENT | batch[i]->address >> page_shift;
         return n;
     }
     size_t got = fd < 0 ? 0 : read_items(files, READ_MAP, fd, first, items, span);
     if (got == 0)
         files->gone[batch[0]->target] = 1; /* the address space ended: nothing at all can be read */
     for (size_t i = 0; i < n; i++)
-        entries[i] = got ? items[(batch[i]->address >> PAGE_SHIFT) - first] : 0;
+        entries[i] = got ? items[(batch[i]->address >> page_shift) - first] : 0;
     return n;
 }
 
@@ -97,7 +97,7 @@ static uint64_t find_head(struct check *check, const uint64_t *flags, uint64_t b
         return 0; /* changed under us, or larger than a block */
     while (end < BLOCK && (flags[end] & TAIL))
         end++;
-    while (end - head > (size_t)1 << (check->shift - PAGE_SHIFT))
+    while (end - head > (size_t)1 << (check->shift - page_shift))
         check->shift++;
     check->frame = base + head;
     return flags[head];

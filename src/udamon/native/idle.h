@@ -2,12 +2,14 @@
 #ifndef UDAMON_IDLE_H
 #define UDAMON_IDLE_H
 
+#include "native.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
 enum { NOT_ACCESSED, ACCESSED, NO_PAGE };
-enum { PAGE_SHIFT = 12 };
-enum { PHYSICAL = -2 };     /* instead of a page map's descriptor: addresses are physical */
+enum { MOST_TICKS = 1 << 24 }; /* of a stretch: many hours */
+enum { GONE = -1, PHYSICAL = -2 }; /* instead of a page map's descriptor: addresses are physical */
 enum { ERRNOS = 256 };      /* counted by number; larger ones with the last */
 enum { READ_MAP, READ_FLAGS, WRITE_BITMAP, READ_BITMAP, CALLS };
 enum { WITHHELD = 255 };    /* counted among the errnos: a page is there, its frame number is not told */

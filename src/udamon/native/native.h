@@ -6,15 +6,28 @@
 #include <Python.h>
 #include <stdint.h>
 
-/* arrays.c: the arrays in `sequence`, each of items of a size; -1 with an exception set. Release them all the
- * same, also after a failure. */
-int take_arrays(PyObject *sequence, Py_buffer *buffer, size_t *count, const size_t *item_size, int number);
-/* 1 when the arrays first..last have as many items; 0 with ValueError set. */
-int same_length(const size_t *count, int first, int last);
-void release_arrays(Py_buffer *buffer, int number);
-/* A tuple of `number` new bytes objects of these sizes; where the bytes of each are comes into `memory`, to be filled
- * before anybody else sees them. NULL with an exception set. */
-PyObject *make_arrays(const size_t *size, size_t number, char **memory);
+/* The machine's page size, found out when the module is loaded: a power of two. */
+extern unsigned page_shift;
+#define page_size ((uint64_t)1 << page_shift)
+
+/* More items than a result can sensibly have: somebody's mistake, which shall not take all memory. */
+enum { MOST_ITEMS = 1 << 28 };
+
+/* The functions that interface.h describes, each in a file of its own. */
+#define FUNCTIONS(X)                                                                                                  \
+    X(sim_sample) X(idle_sample) X(points_take) X(steps_fit) X(steps_gaps) X(regions_cut) X(regions_cuts) X(strata)   \
+    X(overlaps) X(page_tables_look) X(page_runs) X(visit_cpus) X(hot_set_start) X(add_cells) X(check_rows)            \
+    X(trace_scan) X(damo_scan)
+
+#define AS_INDEX(function) INDEX_##function,
+enum { FUNCTIONS(AS_INDEX) INDEXES };
+#define AS_EXTERN(function) extern const struct interface function##_interface;
+FUNCTIONS(AS_EXTERN)
+
+/* What belongs to one module object: types of the results, and Python's array. */
+struct state {
+    PyObject *result_type[INDEXES], *array_type;
+};
 
 /* splitmix64's finaliser (Steele, Lea, Flood 2014): a hash, and of a counter a random number */
 static inline uint64_t mix(uint64_t x)
@@ -35,63 +48,7 @@ static inline size_t tick_of(size_t slot, uint32_t k, uint32_t checks, size_t ti
     return (size_t)(((unsigned __int128)place * room / checks) >> 32);
 }
 
-/* touch.c */
-extern PyMethodDef touch_methods[];
-/* sim.c */
-extern PyMethodDef sim_methods[];
-
-/* points.c */
-extern PyMethodDef points_methods[];
-
-/* steps.c */
-extern PyMethodDef steps_methods[];
-
-/* regions.c */
-extern PyMethodDef regions_methods[];
-
-/* strata.c */
-extern PyMethodDef strata_methods[];
-
-/* damo.c */
-extern PyMethodDef damo_methods[];
-
-/* cuts.c */
-extern PyMethodDef cuts_methods[];
-
-/* gaps.c */
-extern PyMethodDef gaps_methods[];
-
-/* overlaps.c */
-extern PyMethodDef overlaps_methods[];
-
-/* cells.c */
-extern PyMethodDef cells_methods[];
-
-/* rows.c */
-extern PyMethodDef rows_methods[];
-
-/* trace.c */
-extern PyMethodDef trace_methods[];
-
-/* frames.c */
-extern PyMethodDef frames_methods[];
-
-/* sampler.c */
-extern PyMethodDef sampler_methods[];
-
-/* visits.c */
-extern PyMethodDef visits_methods[];
-
-/* hot_set.c */
-extern PyMethodDef hot_set_methods[];
-
-/* page_tables.c */
-extern PyMethodDef page_tables_methods[];
-
-/* page_runs.c */
-extern PyMethodDef page_runs_methods[];
-
-/* btf.c */
-extern PyMethodDef btf_methods[];
+/* Functions with few arguments, which go by position. */
+extern PyMethodDef touch_methods[], frames_methods[], btf_methods[];
 
 #endif

@@ -1,8 +1,9 @@
 /* How much sorted ranges share with other sorted ranges. */
-#include "native.h"
-
-enum { START, END, OTHER_START, OTHER_END, BUFFERS };
-static const size_t item_size[BUFFERS] = {8, 8, 8, 8};
+#define ARGUMENTS(ARRAY, VALUE)                                                                                       \
+    ARRAY(start, Q, READ, "n") ARRAY(end, Q, READ, "n")                                                               \
+    ARRAY(other_start, Q, READ, "m") ARRAY(other_end, Q, READ, "m")
+#define RESULTS(ARRAY, VALUE) ARRAY(shared, Q)
+#include "interface.h"
 
 static int sorted(const uint64_t *start, const uint64_t *end, size_t number)
 {
@@ -14,16 +15,15 @@ static int sorted(const uint64_t *start, const uint64_t *end, size_t number)
     return 1;
 }
 
-static void measure(const Py_buffer *buffer, const size_t *count, uint64_t *shared)
+static void measure(const struct arguments *in, uint64_t *shared)
 {
-    const uint64_t *start = buffer[START].buf, *end = buffer[END].buf;
-    const uint64_t *other_start = buffer[OTHER_START].buf, *other_end = buffer[OTHER_END].buf;
-    size_t first = 0;
-    for (size_t i = 0; i < count[START]; i++) {
-        while (first < count[OTHER_START] && other_end[first] <= start[i])
+    const uint64_t *start = in->start.at, *end = in->end.at;
+    const uint64_t *other_start = in->other_start.at, *other_end = in->other_end.at;
+    size_t first = 0, others = in->other_start.count;
+    for (size_t i = 0; i < in->start.count; i++) {
+        while (first < others && other_end[first] <= start[i])
             first++;
-        shared[i] = 0;
-        for (size_t k = first; k < count[OTHER_START] && other_start[k] < end[i]; k++) {
+        for (size_t k = first; k < others && other_start[k] < end[i]; k++) {
             uint64_t from = other_start[k] > start[i] ? other_start[k] : start[i];
             uint64_t to = other_end[k] < end[i] ? other_end[k] : end[i];
             shared[i] += to > from ? to - from : 0;
@@ -31,24 +31,14 @@ static void measure(const Py_buffer *buffer, const size_t *count, uint64_t *shar
     }
 }
 
-static PyObject *overlaps(PyObject *self, PyObject *args)
+static PyObject *overlaps(PyObject *module, struct arguments *in)
 {
-    (void)self;
-    PyObject *buffers, *shared = NULL;
-    Py_buffer buffer[BUFFERS] = {{0}};
-    size_t count[BUFFERS];
-    if (!PyArg_ParseTuple(args, "O", &buffers))
+    struct results out = {.shared.count = in->start.count};
+    if (!sorted(in->start.at, in->end.at, in->start.count) ||
+        !sorted(in->other_start.at, in->other_end.at, in->other_start.count) || results_make(&overlaps_interface, &out) < 0)
         return NULL;
-    if (take_arrays(buffers, buffer, count, item_size, BUFFERS) == 0 && same_length(count, START, END) &&
-        same_length(count, OTHER_START, OTHER_END) && sorted(buffer[START].buf, buffer[END].buf, count[START]) &&
-        sorted(buffer[OTHER_START].buf, buffer[OTHER_END].buf, count[OTHER_START]) &&
-        (shared = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(8 * count[START]))) != NULL)
-        measure(buffer, count, (void *)PyBytes_AsString(shared));
-    release_arrays(buffer, BUFFERS);
-    return shared;
+    measure(in, out.shared.at);
+    return results_give(&overlaps_interface, module, &out);
 }
 
-PyMethodDef overlaps_methods[] = {
-    {"overlaps", overlaps, METH_VARARGS, "What sorted ranges share; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(overlaps, "Shared", "What sorted ranges share; see _native.pyi.")

@@ -1,12 +1,17 @@
 /* A byte for each page becomes runs of pages that are alike, cut at the ends of mappings. Memory that is touched here and
  * there has a run for every other page: so parts smaller than a grain that begin in one aligned block of it become one. */
-#include "native.h"
+enum { RESIDENT = 1, TOUCHED = 2 };
+
+#define ARGUMENTS(ARRAY, VALUE)                                                                                       \
+    ARRAY(states, B, READ, "") VALUE(first, Q) ARRAY(kinds, B, READ, "256") ARRAY(pieces, Q, READ, "") VALUE(grain, Q)
+#define RESULTS(ARRAY, VALUE) ARRAY(piece, Q) ARRAY(start, Q) ARRAY(end, Q) ARRAY(resident, Q) ARRAY(touched, Q)
+#define CONSTANTS(C) C(RESIDENT, RESIDENT) C(TOUCHED, TOUCHED)
+#include "interface.h"
 
 #include <stdlib.h>
 
-enum { PAGE = 4096, RESIDENT = 1, TOUCHED = 2 };
 
-struct part { /* as it is handed out */
+struct part {
     uint64_t piece, start, end, resident, touched;
 };
 
@@ -47,7 +52,7 @@ static int take(struct parts *p, const struct part *next)
 static int piece_of(struct parts *p, const uint8_t *state, const uint8_t *kind, uint64_t first, uint64_t piece,
                     uint64_t from, uint64_t to)
 {
-    size_t i = (size_t)((from - first) / PAGE), end = (size_t)((to - first) / PAGE);
+    size_t i = (size_t)((from - first) / page_size), end = (size_t)((to - first) / page_size);
     while (i < end) {
         uint8_t here = kind[state[i]];
         size_t begin = i++;
@@ -55,8 +60,8 @@ static int piece_of(struct parts *p, const uint8_t *state, const uint8_t *kind, 
             i++;
         if (!(here & RESIDENT))
             continue;
-        uint64_t size = (uint64_t)(i - begin) * PAGE;
-        struct part next = {piece, first + (uint64_t)begin * PAGE, first + (uint64_t)i * PAGE, size,
+        uint64_t size = (i - begin) * page_size;
+        struct part next = {piece, first + begin * page_size, first + i * page_size, size,
                             here & TOUCHED ? size : 0};
         if (!take(p, &next))
             return 0;
@@ -64,11 +69,11 @@ static int piece_of(struct parts *p, const uint8_t *state, const uint8_t *kind, 
     return 1;
 }
 
-static int all(struct parts *p, const Py_buffer *states, const uint8_t *kind, uint64_t first, const uint64_t *piece,
-               size_t pieces)
+static int all(struct parts *p, const struct arguments *in)
 {
-    uint64_t last = first + (uint64_t)states->len * PAGE;
-    size_t low = 0, high = pieces;
+    const uint64_t *piece = in->pieces.at;
+    uint64_t first = in->first, last = first + in->states.count * page_size;
+    size_t pieces = in->pieces.count / 2, low = 0, high = pieces;
     while (low < high) { /* the first one that ends behind `first` */
         size_t middle = (low + high) / 2;
         if (piece[2 * middle + 1] > first)
@@ -79,42 +84,48 @@ static int all(struct parts *p, const Py_buffer *states, const uint8_t *kind, ui
     for (; low < pieces && piece[2 * low] < last; low++) {
         uint64_t from = piece[2 * low] > first ? piece[2 * low] : first;
         uint64_t to = piece[2 * low + 1] < last ? piece[2 * low + 1] : last;
-        if (from < to && !piece_of(p, states->buf, kind, first, low, from, to))
+        if (from < to && !piece_of(p, in->states.at, in->kinds.at, first, low, from, to))
             return 0;
     }
     return 1;
 }
 
-static PyObject *page_runs(PyObject *self, PyObject *args)
+static int sound(const struct arguments *in)
 {
-    (void)self;
-    Py_buffer states = {0}, kinds = {0}, pieces = {0};
-    unsigned long long first, grain;
-    struct parts p = {0};
-    PyObject *result = NULL;
-    if (!PyArg_ParseTuple(args, "y*Ky*y*K", &states, &first, &kinds, &pieces, &grain))
-        return NULL;
-    p.grain = grain;
-    const uint64_t *piece = pieces.buf;
-    size_t number = (size_t)pieces.len / 16;
-    int good = kinds.len == 256 && pieces.len % 16 == 0 && grain >= PAGE && grain % PAGE == 0 && first % PAGE == 0 &&
-               first <= UINT64_MAX - (uint64_t)states.len * PAGE;
-    for (size_t i = 0; good && i < 2 * number; i++)
-        good = piece[i] % PAGE == 0 && (i == 0 || piece[i - 1] <= piece[i]);
+    const uint64_t *piece = in->pieces.at;
+    int good = in->pieces.count % 2 == 0 && in->grain >= page_size && in->grain % page_size == 0 &&
+               in->first % page_size == 0 && in->states.count <= (UINT64_MAX - in->first) / page_size;
+    for (size_t i = 0; good && i < in->pieces.count; i++)
+        good = piece[i] % page_size == 0 && (i == 0 || piece[i - 1] <= piece[i]);
     if (!good)
         PyErr_SetString(PyExc_ValueError, "pages or mappings make no sense");
-    else if (!all(&p, &states, kinds.buf, first, piece, number))
+    return good;
+}
+
+static PyObject *page_runs(PyObject *module, struct arguments *in)
+{
+    struct parts p = {.grain = in->grain};
+    struct results out = {0};
+    PyObject *result = NULL;
+    if (!sound(in))
+        return NULL;
+    if (!all(&p, in))
         PyErr_NoMemory();
-    else
-        result = PyBytes_FromStringAndSize((const char *)p.part, (Py_ssize_t)(p.number * sizeof *p.part));
+    else {
+        out.piece.count = out.start.count = out.end.count = out.resident.count = out.touched.count = p.number;
+        if (results_make(&page_runs_interface, &out) == 0) {
+            for (size_t i = 0; i < p.number; i++) {
+                out.piece.at[i] = p.part[i].piece;
+                out.start.at[i] = p.part[i].start;
+                out.end.at[i] = p.part[i].end;
+                out.resident.at[i] = p.part[i].resident;
+                out.touched.at[i] = p.part[i].touched;
+            }
+            result = results_give(&page_runs_interface, module, &out);
+        }
+    }
     free(p.part);
-    PyBuffer_Release(&states);
-    PyBuffer_Release(&kinds);
-    PyBuffer_Release(&pieces);
     return result;
 }
 
-PyMethodDef page_runs_methods[] = {
-    {"page_runs", page_runs, METH_VARARGS, "Runs of pages that are alike; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(page_runs, "PageRuns", "Runs of pages that are alike; see _native.pyi.")

@@ -1,14 +1,29 @@
 /* The page tables of a process, walked from the root: one byte for each page of a GiB, out of entries that another
  * processor may change meanwhile. Tables are frames that are freed and used anew, so all that was read on the way is
  * read again afterwards: what no longer hangs where it was found is read once more, and then said to be unknown. */
-#include "native.h"
 #include "tables.h"
+
+#define ITEM_segment struct segment
+#define FORMAT_segment 'Q'
+#define ARGUMENTS(ARRAY, VALUE)                                                                                       \
+    VALUE(fd, i) VALUE(bpf, p) ARRAY(window, B, WRITE, "") ARRAY(segments, segment, READ, "")                         \
+    VALUE(machine, I) VALUE(levels, I) VALUE(mask, Q) VALUE(root, Q) VALUE(start, Q) VALUE(end, Q)                    \
+    ARRAY(states, B, WRITE, "") ARRAY(entries, Q, MAYBE, "")
+#define RESULTS(ARRAY, VALUE) VALUE(first, Q) VALUE(last, Q) VALUE(reads, Q) VALUE(changed, Q) VALUE(unknown, Q)
+#define CONSTANTS(C)                                                                                                  \
+    C(PAGE_MAPPED, SEEN) C(PAGE_ACCESSED, ACCESSED) C(PAGE_DIRTY, DIRTY) C(PAGE_HUGE, HUGE) C(PAGE_GIANT, GIANT)      \
+    C(PAGE_NOT_COUNTED, NOT_COUNTED) C(PAGE_UNKNOWN, UNKNOWN) C(MACHINE_X86, X86) C(MACHINE_ARM, ARM)                 \
+    C(TABLE_ENTRIES, ENTRIES) C(TABLE_BYTES, TABLE) C(WINDOW_STATUS_AT, STATUS_AT) C(WINDOW_OWN_AT, OWN_AT)           \
+    C(WINDOW_TABLES_AT, TABLES_AT) C(WINDOW_BYTES, WINDOW) C(BLOCK_SHIFT, BLOCK_SHIFT) C(GIB_SHIFT, GIB_SHIFT)        \
+    C(TABLE_PAGE_SHIFT, PAGE_SHIFT)
+#include "interface.h"
 
 #include <errno.h>
 #include <string.h>
 
 enum { SEEN = 1, ACCESSED = 2, DIRTY = 4, HUGE = 8, GIANT = 16, NOT_COUNTED = 64, UNKNOWN = 128 };
 enum { X86, ARM, MACHINES };
+/* Of tables of 4 KiB, the only ones that are known here: a small page is one of them. */
 enum { TRIES = 3, LEVELS = 5, GIB_SHIFT = 30, BLOCK_SHIFT = 21, PAGE_SHIFT = 12, GROUP = 16 };
 #define X86_USER (1ull << 2)
 #define X86_LEAF (1ull << 7)
@@ -295,69 +310,45 @@ static void look(struct walk *w)
     w->first = w->last = w->end;
 }
 
-static int sound(const struct walk *w, const Py_buffer *window, const Py_buffer *segments, const Py_buffer *out,
-                 const Py_buffer *entries)
+static int sound(const struct arguments *in)
 {
     const uint64_t page = (1 << PAGE_SHIFT) - 1;
-    uint64_t most = w->end - w->start > 1ull << GIB_SHIFT ? 1ull << (GIB_SHIFT - PAGE_SHIFT)
-                                                          : (w->end - w->start) >> PAGE_SHIFT;
-    if (window->len < WINDOW || segments->len % (Py_ssize_t)sizeof(struct segment) || segments->len == 0)
+    const struct segment *segment = in->segments.at;
+    if (in->window.count < WINDOW || in->segments.count == 0 || page_shift != PAGE_SHIFT)
         return 0;
-    if ((unsigned)w->machine >= MACHINES || w->levels < 3 || w->levels > LEVELS || (w->mask & page) || w->mask == 0)
+    if (in->machine >= MACHINES || in->levels < 3 || in->levels > LEVELS || (in->mask & page) || in->mask == 0)
         return 0;
-    if (w->start >= w->end || ((w->start | w->end | w->root) & page) || w->end > 1ull << 56)
+    if (in->start >= in->end || ((in->start | in->end | in->root) & page) || in->end > 1ull << 56)
         return 0;
-    const struct segment *segment = segments->buf;
-    for (size_t i = 0; i < (size_t)segments->len / sizeof *segment; i++)
+    for (size_t i = 0; i < in->segments.count; i++)
         if (segment[i].size == 0 || segment[i].physical + segment[i].size < segment[i].physical ||
             (i > 0 && segment[i].physical < segment[i - 1].physical + segment[i - 1].size))
             return 0;
-    return (uint64_t)out->len >= most && (entries->obj == NULL || (uint64_t)entries->len / 8 >= most);
+    uint64_t size = in->end - in->start < 1ull << GIB_SHIFT ? in->end - in->start : 1ull << GIB_SHIFT;
+    return in->states.count >= size >> PAGE_SHIFT && (in->entries.at == NULL || in->entries.count >= size >> PAGE_SHIFT);
 }
 
-static PyObject *page_tables_look(PyObject *self, PyObject *args)
+static PyObject *page_tables_look(PyObject *module, struct arguments *in)
 {
-    (void)self;
-    struct walk w = {0};
-    unsigned long long mask, root, start, end;
-    PyObject *optional;
-    Py_buffer window = {0}, segments = {0}, out = {0}, entries = {0};
-    PyObject *result = NULL;
-    if (!PyArg_ParseTuple(args, "ipw*y*iIKKKKw*O", &w.source.fd, &w.source.bpf, &window, &segments, &w.machine, &w.levels,
-                          &mask, &root, &start, &end, &out, &optional))
-        return NULL;
-    w.mask = mask, w.root = root, w.start = start, w.end = end;
-    if (optional != Py_None && PyObject_GetBuffer(optional, &entries, PyBUF_WRITABLE) < 0)
-        goto done;
-    if (!sound(&w, &window, &segments, &out, &entries)) {
+    struct walk w = {
+        .source = {.fd = in->fd, .bpf = in->bpf, .window = (char *)in->window.at, .segment = in->segments.at,
+                   .segments = in->segments.count},
+        .machine = (int)in->machine, .levels = in->levels, .mask = in->mask, .root = in->root, .start = in->start,
+        .end = in->end, .out = in->states.at, .entries = in->entries.at,
+    };
+    if (!sound(in)) {
         PyErr_SetString(PyExc_ValueError, "page tables cannot be looked at so");
-        goto done;
+        return NULL;
     }
-    w.source.window = window.buf;
-    w.source.segment = segments.buf;
-    w.source.segments = (size_t)segments.len / sizeof(struct segment);
-    w.out = out.buf;
-    w.entries = entries.buf;
     Py_BEGIN_ALLOW_THREADS
     look(&w);
     Py_END_ALLOW_THREADS
     if (w.source.error) {
         errno = w.source.error;
-        PyErr_SetFromErrno(PyExc_OSError);
-    } else
-        result = Py_BuildValue("KKKKK", (unsigned long long)w.first, (unsigned long long)w.last,
-                               (unsigned long long)w.source.reads, (unsigned long long)w.changed,
-                               (unsigned long long)w.unknown);
-done:
-    PyBuffer_Release(&window);
-    PyBuffer_Release(&segments);
-    PyBuffer_Release(&out);
-    if (entries.obj != NULL)
-        PyBuffer_Release(&entries);
-    return result;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    struct results out = {w.first, w.last, w.source.reads, w.changed, w.unknown};
+    return results_give(&page_tables_look_interface, module, &out);
 }
 
-PyMethodDef page_tables_methods[] = {
-    {"page_tables_look", page_tables_look, METH_VARARGS, "What page tables say of pages; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(page_tables_look, "TablesLooked", "What page tables say of pages; see _native.pyi.")

@@ -1,16 +1,18 @@
 /* The store of points: new answers in, old points aged, forgotten ones out. */
-#include "native.h"
 #include "points.h"
 
-enum { OLD, SLOT, ADDRESS, SPAN, ANSWER, SHIFT, SLOT_TARGET, HOLE_START, HOLE_END, DROP_START, DROP_END, DROP_AGE, BUFFERS };
-static const size_t item_size[BUFFERS] = {sizeof(struct point), 4, 8, 4, 1, 1, 4, 8, 8, 8, 8, 1};
-
-struct take {
-    Py_buffer buffer[BUFFERS];
-    size_t count[BUFFERS];
-    unsigned target, whole, older, limit;
-    unsigned long long begin, end;
-};
+#define ARGUMENTS(ARRAY, VALUE)                                                                                       \
+    ARRAY(points, point, READ, "") /* those before */                                                                 \
+    ARRAY(slot, I, READ, "n") ARRAY(address, Q, READ, "n") ARRAY(span, I, READ, "n")                                  \
+    ARRAY(answer, B, READ, "n") ARRAY(shift, B, READ, "n")                                                            \
+    ARRAY(slot_target, I, READ, "")                                                                                   \
+    ARRAY(hole_start, Q, READ, "h") ARRAY(hole_end, Q, READ, "h")                                                     \
+    ARRAY(drop_start, Q, READ, "d") ARRAY(drop_end, Q, READ, "d") ARRAY(drop_age, B, READ, "d")                       \
+    VALUE(target, I) VALUE(whole, I) VALUE(older, B) VALUE(limit, B) VALUE(begin, Q) VALUE(end, Q)
+#define RESULTS(ARRAY, VALUE) ARRAY(points, point)
+#define CONSTANTS(C)                                                                                                  \
+    C(POINT_BYTES, sizeof(struct point)) C(HIT, HIT) C(WHOLE, WHOLE) C(HOLE, HOLE) C(KINDS, KINDS) C(NOTHING, NOTHING)
+#include "interface.h"
 
 /* Sorted and disjoint ranges that are walked upwards together with the points. */
 struct walk {
@@ -61,13 +63,13 @@ static struct point *sort(struct point *points, struct point *spare, size_t coun
 }
 
 /* This target's answers as points. A huge page may reach beyond the target's memory; no point does. */
-static size_t new_points(const struct take *t, struct point *out)
+static size_t new_points(const struct arguments *t, struct point *out)
 {
-    const uint32_t *slot = t->buffer[SLOT].buf, *span = t->buffer[SPAN].buf, *of = t->buffer[SLOT_TARGET].buf;
-    const uint64_t *address = t->buffer[ADDRESS].buf;
-    const uint8_t *answer = t->buffer[ANSWER].buf, *shift = t->buffer[SHIFT].buf;
+    const uint32_t *slot = t->slot.at, *span = t->span.at, *of = t->slot_target.at;
+    const uint64_t *address = t->address.at;
+    const uint8_t *answer = t->answer.at, *shift = t->shift.at;
     size_t made = 0;
-    for (size_t i = 0; i < t->count[SLOT]; i++) {
+    for (size_t i = 0; i < t->slot.count; i++) {
         if (of[slot[i]] != t->target)
             continue;
         uint64_t size = (uint64_t)1 << shift[i], start = address[i] & ~(size - 1), end = start + size;
@@ -76,30 +78,30 @@ static size_t new_points(const struct take *t, struct point *out)
         if (start >= end)
             continue;
         uint8_t kind = (uint8_t)((answer[i] == 1 ? HIT : 0) + (span[i] >= t->whole ? WHOLE : 0));
-        out[made++] = (struct point){.start = start, .pages = (uint32_t)((end - start + 4095) >> 12), .kind = kind};
+        out[made++] = (struct point){.start = start, .pages = (uint32_t)((end - start + page_size - 1) >> page_shift), .kind = kind};
     }
     return made;
 }
 
 static struct point hole_at(const struct walk *w, size_t i)
 {
-    uint64_t pages = (w->end[i] - w->start[i]) >> 12;
+    uint64_t pages = (w->end[i] - w->start[i]) >> page_shift;
     return (struct point){.start = w->start[i], .pages = pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX, .kind = HOLE};
 }
 
 /* The old points that are kept, the new ones and the holes, merged. */
-static size_t merge(const struct take *t, const struct point *new, size_t new_count, struct point *out)
+static size_t merge(const struct arguments *t, const struct point *new, size_t new_count, struct point *out)
 {
-    const struct point *old = t->buffer[OLD].buf;
-    const uint8_t *drop_age = t->buffer[DROP_AGE].buf;
-    struct walk drop = {t->buffer[DROP_START].buf, t->buffer[DROP_END].buf, 0, t->count[DROP_START]};
-    struct walk hole = {t->buffer[HOLE_START].buf, t->buffer[HOLE_END].buf, 0, t->count[HOLE_START]};
+    const struct point *old = t->points.at;
+    const uint8_t *drop_age = t->drop_age.at;
+    struct walk drop = {t->drop_start.at, t->drop_end.at, 0, t->drop_start.count};
+    struct walk hole = {t->hole_start.at, t->hole_end.at, 0, t->hole_start.count};
     size_t i = 0, k = 0, h = 0, made = 0;
     for (;;) {
-        while (i < t->count[OLD] && (old[i].kind == HOLE || old[i].age + t->older > t->limit ||
+        while (i < t->points.count && (old[i].kind == HOLE || old[i].age + t->older > t->limit ||
                                      (inside(&drop, old[i].start) && old[i].age >= drop_age[drop.at])))
             i++;
-        int has_old = i < t->count[OLD], has_new = k < new_count;
+        int has_old = i < t->points.count, has_new = k < new_count;
         if (!has_old && !has_new)
             break;
         struct point next;
@@ -119,54 +121,34 @@ static size_t merge(const struct take *t, const struct point *new, size_t new_co
     return made;
 }
 
-static int take_buffers(struct take *t, PyObject *sequence)
+static int sound(const struct arguments *t)
 {
-    if (take_arrays(sequence, t->buffer, t->count, item_size, BUFFERS) < 0 ||
-        !same_length(t->count, SLOT, SHIFT) || !same_length(t->count, HOLE_START, HOLE_END) ||
-        !same_length(t->count, DROP_START, DROP_AGE))
-        return -1;
-    const uint32_t *slot = t->buffer[SLOT].buf;
-    const uint8_t *shift = t->buffer[SHIFT].buf;
-    for (size_t i = 0; i < t->count[SLOT]; i++)
-        if (slot[i] >= t->count[SLOT_TARGET] || shift[i] < 12 || shift[i] > 40) {
+    for (size_t i = 0; i < t->slot.count; i++)
+        if (t->slot.at[i] >= t->slot_target.count || t->shift.at[i] < page_shift || t->shift.at[i] > 40) {
             PyErr_SetString(PyExc_ValueError, "an answer is for no slot, or not for pages");
-            return -1;
+            return 0;
         }
-    return 0;
+    return 1;
 }
 
-static PyObject *points_take(PyObject *self, PyObject *args)
+static PyObject *points_take(PyObject *module, struct arguments *t)
 {
-    (void)self;
-    PyObject *buffers, *result = NULL;
-    struct take t = {0};
-    if (!PyArg_ParseTuple(args, "OIIIIKK", &buffers, &t.target, &t.whole, &t.older, &t.limit, &t.begin, &t.end))
+    struct results out = {.points.count = t->points.count + t->slot.count + t->hole_start.count};
+    if (!sound(t))
         return NULL;
-    if (take_buffers(&t, buffers) == 0) {
-        size_t most = t.count[OLD] + t.count[SLOT] + t.count[HOLE_START];
-        struct point *new = PyMem_Malloc((t.count[SLOT] + 1) * sizeof(*new));
-        struct point *spare = PyMem_Malloc((t.count[SLOT] + 1) * sizeof(*spare));
-        result = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(most * sizeof(struct point)));
-        if (t.limit > 255 || t.older > 255) {
-            PyErr_SetString(PyExc_ValueError, "points older than 255 aggregations cannot be kept");
-            Py_CLEAR(result);
-        } else if (new == NULL || spare == NULL || result == NULL) {
-            PyErr_NoMemory();
-            Py_CLEAR(result);
-        } else {
-            size_t count = new_points(&t, new);
-            size_t made = merge(&t, sort(new, spare, count), count, (void *)PyByteArray_AsString(result));
-            if (PyByteArray_Resize(result, (Py_ssize_t)(made * sizeof(struct point))) < 0)
-                Py_CLEAR(result);
-        }
-        PyMem_Free(new);
-        PyMem_Free(spare);
+    struct point *new = PyMem_Malloc((t->slot.count + 1) * sizeof(*new));
+    struct point *spare = PyMem_Malloc((t->slot.count + 1) * sizeof(*spare));
+    PyObject *result = NULL;
+    if (new == NULL || spare == NULL) {
+        PyErr_NoMemory();
+    } else if (results_make(&points_take_interface, &out) == 0) {
+        size_t count = new_points(t, new);
+        out.points.count = merge(t, sort(new, spare, count), count, out.points.at);
+        result = results_give(&points_take_interface, module, &out);
     }
-    release_arrays(t.buffer, BUFFERS);
+    PyMem_Free(new);
+    PyMem_Free(spare);
     return result;
 }
 
-PyMethodDef points_methods[] = {
-    {"points_take", points_take, METH_VARARGS, "Points with new answers among them; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(points_take, "Points", "Points with new answers among them; see _native.pyi.")

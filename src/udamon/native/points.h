@@ -2,7 +2,7 @@
 #ifndef UDAMON_POINTS_H
 #define UDAMON_POINTS_H
 
-#include <stdint.h>
+#include "native.h"
 
 /* `kind`: 1 accessed, or 2 looked at over the whole aggregation; both added; HOLE where there is no memory.
  * `age`: aggregations since it was made. Whole pages, so that it fits into 16 bytes: the costliest part of a
@@ -16,9 +16,14 @@ struct point {
 
 static inline uint64_t end_of(const struct point *p)
 {
-    return p->start + ((uint64_t)p->pages << 12);
+    return p->start + ((uint64_t)p->pages << page_shift);
 }
 
 enum { HIT = 1, WHOLE = 2, HOLE = 4, KINDS = 5 };
+enum { NOTHING = 255 }; /* the state of a segment where there is no memory */
+
+/* As an item of an array: a record in bytes. */
+#define ITEM_point struct point
+#define FORMAT_point 'B'
 
 #endif

@@ -1,127 +1,113 @@
 /* Regions of a step function: cut at given places, with the mean of what the steps say of each. */
-#include "native.h"
-
-#include <string.h>
-
-enum { RANGE_START, RANGE_END, CUTS, BOUNDS, RATE, TOUCHED, AGE_START, SINCE, BUFFERS };
-static const size_t item_size[BUFFERS] = {8, 8, 8, 8, 8, 8, 8, 8};
-
-enum { START, END, COUNT_BP, TOUCHED_BYTES, COUNT, AGE, OUTPUTS };
+#define ARGUMENTS(ARRAY, VALUE)                                                                                       \
+    ARRAY(range_start, Q, READ, "r") ARRAY(range_end, Q, READ, "r") ARRAY(cuts, Q, READ, "")                          \
+    ARRAY(bounds, Q, READ, "n+1") ARRAY(rate, d, READ, "n") ARRAY(touched, d, READ, "n")                              \
+    ARRAY(age_start, Q, READ, "a") ARRAY(since, q, READ, "a")                                                         \
+    VALUE(limit, Q) VALUE(granularity, Q) VALUE(ticks, Q) VALUE(aggregation, Q)                                       \
+    VALUE(latest, q) /* when the last aggregation began */                                                            \
+    VALUE(used, d)   /* share of touched bytes from which on a region counts as accessed */
+#define RESULTS(ARRAY, VALUE)                                                                                         \
+    ARRAY(start, Q) ARRAY(end, Q) ARRAY(count_bp, Q) ARRAY(touched, Q) ARRAY(count, Q) ARRAY(age, Q)
+#include "interface.h"
 
 struct cut {
-    Py_buffer buffer[BUFFERS];
-    size_t count[BUFFERS];
-    unsigned long long limit, granularity, ticks, aggregation;
-    long long latest; /* when the last aggregation began */
-    double used;      /* share of touched bytes from which on a region counts as accessed */
+    const struct arguments *in;
+    struct results *out;       /* NULL while they are counted */
     size_t segment, age, made; /* where the walk is */
 };
 
-struct output {
-    uint64_t *start, *end, *count_bp, *touched, *count, *age;
-};
-
-static void add(struct cut *c, struct output *out, uint64_t start, uint64_t end)
+static void add(struct cut *c, uint64_t start, uint64_t end)
 {
-    const uint64_t *bounds = c->buffer[BOUNDS].buf, *age_start = c->buffer[AGE_START].buf;
-    const double *rate = c->buffer[RATE].buf, *touched = c->buffer[TOUCHED].buf;
+    const struct arguments *in = c->in;
+    struct results *out = c->out;
+    const uint64_t *bounds = in->bounds.at, *age_start = in->age_start.at;
+    const double *rate = in->rate.at, *touched = in->touched.at;
+    size_t segments = in->rate.count;
     if (out != NULL) {
-        while (c->segment + 1 < c->count[RATE] && bounds[c->segment + 1] <= start)
+        while (c->segment + 1 < segments && bounds[c->segment + 1] <= start)
             c->segment++;
         /* An age begins where a cut at its start is. */
-        while (c->age + 1 < c->count[AGE_START] &&
-               age_start[c->age + 1] - age_start[c->age + 1] % c->granularity <= start)
+        while (c->age + 1 < in->age_start.count &&
+               age_start[c->age + 1] - age_start[c->age + 1] % in->granularity <= start)
             c->age++;
         double accessed = 0, bytes = 0;
-        for (size_t k = c->segment; k < c->count[RATE] && (k == c->segment || bounds[k] < end); k++) {
+        for (size_t k = c->segment; k < segments && (k == c->segment || bounds[k] < end); k++) {
             uint64_t from = bounds[k] > start ? bounds[k] : start, to = bounds[k + 1] < end ? bounds[k + 1] : end;
-            if (k + 1 == c->count[RATE])
+            if (k + 1 == segments)
                 to = end;
             accessed += rate[k] * (double)(to - from);
             bytes += touched[k] * (double)(to - from);
         }
-        out->start[c->made] = start;
-        out->end[c->made] = end;
-        uint64_t bp = (uint64_t)(accessed / (double)(end - start) * (double)c->ticks * 10000);
-        int64_t since = ((const int64_t *)c->buffer[SINCE].buf)[c->age];
-        out->count_bp[c->made] = bp;
-        out->touched[c->made] = (uint64_t)bytes;
+        out->start.at[c->made] = start;
+        out->end.at[c->made] = end;
+        uint64_t bp = (uint64_t)(accessed / (double)(end - start) * (double)in->ticks * 10000);
+        int64_t since = in->since.at[c->age];
+        out->count_bp.at[c->made] = bp;
+        out->touched.at[c->made] = (uint64_t)bytes;
         /* Rounded down, so that hot is what is accessed in half of the ticks or more; but little is not nothing:
          * a count of 0 says that nothing is lost without these bytes. */
-        out->count[c->made] = bp >= 10000 ? bp / 10000 : bp >= 5000 || bytes >= c->used * (double)(end - start);
-        out->age[c->made] = since < c->latest ? ((uint64_t)c->latest - (uint64_t)since) / c->aggregation : 0;
+        out->count.at[c->made] = bp >= 10000 ? bp / 10000 : bp >= 5000 || bytes >= in->used * (double)(end - start);
+        out->age.at[c->made] = since < in->latest ? ((uint64_t)in->latest - (uint64_t)since) / in->aggregation : 0;
     }
     c->made++;
 }
 
-static void add_pieces(struct cut *c, struct output *out, uint64_t start, uint64_t end)
+static void add_pieces(struct cut *c, uint64_t start, uint64_t end)
 {
-    for (; end - start > c->limit; start += c->limit)
-        add(c, out, start, start + c->limit);
+    for (; end - start > c->in->limit; start += c->in->limit)
+        add(c, start, start + c->in->limit);
     if (start < end)
-        add(c, out, start, end);
+        add(c, start, end);
 }
 
-/* Called twice: without `out` to count, then to fill. */
-static void walk(struct cut *c, struct output *out)
+/* Called twice: without results to count, then to fill. */
+static void walk(struct cut *c)
 {
-    const uint64_t *start = c->buffer[RANGE_START].buf, *end = c->buffer[RANGE_END].buf, *cut = c->buffer[CUTS].buf;
+    const struct arguments *in = c->in;
+    const uint64_t *start = in->range_start.at, *end = in->range_end.at, *cut = in->cuts.at;
     size_t next = 0;
     c->segment = c->age = c->made = 0;
-    for (size_t r = 0; r < c->count[RANGE_START]; r++) {
+    for (size_t r = 0; r < in->range_start.count; r++) {
         uint64_t begin = start[r];
-        for (; next < c->count[CUTS] && cut[next] < end[r]; next++) {
-            uint64_t place = cut[next] - cut[next] % c->granularity;
+        for (; next < in->cuts.count && cut[next] < end[r]; next++) {
+            uint64_t place = cut[next] - cut[next] % in->granularity;
             if (place <= begin)
                 continue;
-            add_pieces(c, out, begin, place);
+            add_pieces(c, begin, place);
             begin = place;
         }
-        add_pieces(c, out, begin, end[r]);
+        add_pieces(c, begin, end[r]);
     }
 }
 
-static int take_buffers(struct cut *c, PyObject *sequence)
+static int sound(const struct arguments *in)
 {
-    if (take_arrays(sequence, c->buffer, c->count, item_size, BUFFERS) < 0 ||
-        !same_length(c->count, RANGE_START, RANGE_END) || !same_length(c->count, RATE, TOUCHED) ||
-        !same_length(c->count, AGE_START, SINCE))
-        return -1;
-    const uint64_t *start = c->buffer[RANGE_START].buf, *end = c->buffer[RANGE_END].buf;
-    int sound = c->count[RATE] > 0 && c->count[BOUNDS] == c->count[RATE] + 1 && c->count[SINCE] > 0 &&
-                c->limit > 0 && c->granularity > 0 && c->aggregation > 0;
-    for (size_t r = 0; sound && r < c->count[RANGE_START]; r++)
-        sound = start[r] < end[r] && (r == 0 || end[r - 1] <= start[r]);
-    if (!sound)
+    const uint64_t *start = in->range_start.at, *end = in->range_end.at;
+    int good = in->rate.count > 0 && in->since.count > 0 && in->limit > 0 && in->granularity > 0 && in->aggregation > 0;
+    uint64_t most = in->cuts.count;
+    for (size_t r = 0; good && r < in->range_start.count; r++) {
+        good = start[r] < end[r] && (r == 0 || end[r - 1] <= start[r]);
+        good = good && most <= MOST_ITEMS && (end[r] - start[r]) / in->limit <= MOST_ITEMS;
+        most += good ? (end[r] - start[r]) / in->limit + 1 : 0;
+    }
+    if (!good)
         PyErr_SetString(PyExc_ValueError, "ranges, steps or ages make no sense");
-    return sound ? 0 : -1;
+    return good;
 }
 
-static PyObject *regions_cut(PyObject *self, PyObject *args)
+static PyObject *regions_cut(PyObject *module, struct arguments *in)
 {
-    (void)self;
-    PyObject *buffers, *tuple = NULL;
-    struct cut c = {0};
-    if (!PyArg_ParseTuple(args, "OKKKLKd", &buffers, &c.limit, &c.granularity, &c.ticks, &c.latest, &c.aggregation,
-                          &c.used))
+    struct cut c = {.in = in};
+    struct results out = {0};
+    if (!sound(in))
         return NULL;
-    if (take_buffers(&c, buffers) == 0) {
-        walk(&c, NULL);
-        size_t size[OUTPUTS];
-        char *memory[OUTPUTS];
-        for (size_t i = 0; i < OUTPUTS; i++)
-            size[i] = 8 * c.made;
-        if ((tuple = make_arrays(size, OUTPUTS, memory)) != NULL) {
-            struct output out = {(void *)memory[START], (void *)memory[END], (void *)memory[COUNT_BP],
-                                 (void *)memory[TOUCHED_BYTES], (void *)memory[COUNT], (void *)memory[AGE]};
-            walk(&c, &out);
-        }
-    }
-    release_arrays(c.buffer, BUFFERS);
-    return tuple;
+    walk(&c);
+    out.start.count = out.end.count = out.count_bp.count = out.touched.count = out.count.count = out.age.count = c.made;
+    if (results_make(&regions_cut_interface, &out) < 0)
+        return NULL;
+    c.out = &out;
+    walk(&c);
+    return results_give(&regions_cut_interface, module, &out);
 }
 
-PyMethodDef regions_methods[] = {
-    {"regions_cut", regions_cut, METH_VARARGS, "Regions of a step function; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(regions_cut, "Regions", "Regions of a step function; see _native.pyi.")

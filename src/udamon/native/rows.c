@@ -14,7 +14,7 @@ static const Wanted wanted[COLUMNS] = {
 
 /* Sums and differences of two of these fit into 64 bits: 73 years in ns. */
 #define FARTHEST ((int64_t)1 << 61)
-enum { PAGE = 4096 };
+enum { SMALLEST_PAGE = 4096 }; /* of all machines: the recording may be of another one */
 
 /* The last snapshot of a target; a slot is shared by all targets whose index is the same modulo the slots. */
 typedef struct {
@@ -22,10 +22,14 @@ typedef struct {
     int32_t target, used;
 } Last;
 
-typedef struct {
-    int64_t row, snapshots, events;
-    const char *why; /* NULL: nothing is wrong */
-} Verdict;
+#define ITEM_last Last
+#define FORMAT_last 'B'
+#define ARGUMENTS(ARRAY, VALUE)                                                                                       \
+    VALUE(schema, O) VALUE(batch, O) /* capsules of Arrow's C data interface */                                       \
+    ARRAY(state, last, WRITE, "") VALUE(strict, p)
+#define RESULTS(ARRAY, VALUE) VALUE(why, z) VALUE(row, q) VALUE(snapshots, q) VALUE(events, q)
+#define CONSTANTS(C) C(ROW_STATE_BYTES, sizeof(Last))
+#include "interface.h"
 
 static int far(int64_t value)
 {
@@ -97,7 +101,7 @@ static const char *wrong_region(const Column *column, int64_t row, int first, in
     uint64_t start = COLUMN_AT(&column[START], uint64_t, row), end = COLUMN_AT(&column[END], uint64_t, row);
     if (start >= end)
         return "a region ends where it begins, or before";
-    if (strict && ((start | end) & (PAGE - 1)) != 0)
+    if (strict && ((start | end) & (SMALLEST_PAGE - 1)) != 0)
         return "a region does not begin or end at a page";
     if (!first && start < COLUMN_AT(&column[END], uint64_t, row - 1))
         return "regions of a snapshot overlap or are out of order";
@@ -130,7 +134,7 @@ static const char *wrong_row(const Column *column, int64_t row, int first, int s
     return first ? NULL : "a snapshot without regions has several rows";
 }
 
-static void check(const Column *column, int64_t rows, Last *last, size_t slots, int strict, Verdict *found)
+static void check(const Column *column, int64_t rows, Last *last, size_t slots, int strict, struct results *found)
 {
     for (int64_t row = 0; row < rows; row++) {
         found->row = row;
@@ -165,32 +169,21 @@ static void check(const Column *column, int64_t rows, Last *last, size_t slots, 
     }
 }
 
-static PyObject *check_rows(PyObject *self, PyObject *args)
+static PyObject *check_rows(PyObject *module, struct arguments *in)
 {
-    (void)self;
-    PyObject *schema, *array;
-    Py_buffer state;
-    int strict;
-    if (!PyArg_ParseTuple(args, "OOw*p", &schema, &array, &state, &strict))
-        return NULL;
     Column column[COLUMNS];
-    Verdict found = {0};
+    struct results found = {0}; /* why is NULL: nothing is wrong */
     int64_t rows = 0;
-    PyObject *result = NULL;
-    size_t slots = (size_t)state.len / sizeof(Last);
-    if (slots == 0)
+    if (in->state.count == 0) {
         PyErr_SetString(PyExc_ValueError, "there is no room for the state");
-    else if (arrow_columns(schema, array, wanted, column, COLUMNS, &rows) == 0) {
-        Py_BEGIN_ALLOW_THREADS
-        check(column, rows, state.buf, slots, strict, &found);
-        Py_END_ALLOW_THREADS
-        result = Py_BuildValue("zLLL", found.why, (long long)found.row, (long long)found.snapshots, (long long)found.events);
+        return NULL;
     }
-    PyBuffer_Release(&state);
-    return result;
+    if (arrow_columns(in->schema, in->batch, wanted, column, COLUMNS, &rows) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    check(column, rows, in->state.at, in->state.count, in->strict, &found);
+    Py_END_ALLOW_THREADS
+    return results_give(&check_rows_interface, module, &found);
 }
 
-PyMethodDef rows_methods[] = {
-    {"check_rows", check_rows, METH_VARARGS, "What is wrong with a record batch; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(check_rows, "RowsChecked", "What is wrong with a record batch; see _native.pyi.")

@@ -14,16 +14,23 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-enum { PAGEMAPS, SLOT_TARGET, SLOT_START, SLOT_END, SLOT_CHECKS, SLOT_SPAN, VISITED, BUFFERS };
-static const size_t item_size[BUFFERS] = {4, 4, 8, 8, 4, 4, 4};
-
-enum { MOST_CHECKS = 1 << 28 }; /* their memory alone would be many GiB: somebody's mistake */
+#define ARGUMENTS(ARRAY, VALUE)                                                                                       \
+    ARRAY(pagemaps, i, READ, "") /* descriptors, one a target; GONE, PHYSICAL */                                      \
+    ARRAY(slot_target, I, READ, "n") ARRAY(slot_start, Q, READ, "n") ARRAY(slot_end, Q, READ, "n")                    \
+    ARRAY(slot_checks, I, READ, "n") ARRAY(slot_span, I, READ, "n")                                                   \
+    ARRAY(visited, i, READ, "") /* processors to visit after each tick's preparations */                              \
+    VALUE(flags_fd, i) VALUE(bitmap_fd, i) VALUE(event_fd, i) VALUE(begin_ns, q) VALUE(ticks, I) VALUE(tick_ns, q)    \
+    VALUE(seed, Q)
+#define RESULTS(ARRAY, VALUE)                                                                                         \
+    VALUE(done, I) ARRAY(hits, I) ARRAY(no_page, I) ARRAY(slot, I) ARRAY(address, Q) ARRAY(span, I) ARRAY(answer, B)  \
+    ARRAY(shift, B) ARRAY(late_ns, q) ARRAY(gone, B) ARRAY(errnos, I) ARRAY(calls, Q)
+#define CONSTANTS(C) C(GONE, GONE) C(PHYSICAL, PHYSICAL) C(WITHHELD, WITHHELD) C(ERRNOS, ERRNOS)
+#include "interface.h"
 
 enum { LONG_TICK_NS = 20 * 1000 * 1000, LEAST_LEAD_NS = 2 * 1000 * 1000 };
 
 struct call {
-    Py_buffer buffer[BUFFERS];
-    size_t count[BUFFERS];
+    const struct arguments *in;
     struct files files;
     struct visits visits;
     int event;
@@ -124,15 +131,15 @@ static void keep_last_evidence(struct call *c, unsigned long tick)
 /* Choose the pages of a tick's checks and find their frames. */
 static void find(struct call *c, unsigned long tick)
 {
-    const uint64_t *start = c->buffer[SLOT_START].buf, *end = c->buffer[SLOT_END].buf;
+    const uint64_t *start = c->in->slot_start.at, *end = c->in->slot_end.at;
     size_t count = c->first[tick + 1] - c->first[tick];
     for (size_t i = 0; i < count; i++) {
         struct check *check = c->batch[i] = &c->checks[c->first[tick] + i];
-        uint64_t first = start[check->slot] >> PAGE_SHIFT;
-        uint64_t pages = ((end[check->slot] - 1) >> PAGE_SHIFT) - first + 1;
+        uint64_t first = start[check->slot] >> page_shift;
+        uint64_t pages = ((end[check->slot] - 1) >> page_shift) - first + 1;
         c->seed = mix(c->seed);
-        check->address = (first + (uint64_t)(((unsigned __int128)c->seed * pages) >> 64)) << PAGE_SHIFT;
-        check->shift = PAGE_SHIFT;
+        check->address = (first + (uint64_t)(((unsigned __int128)c->seed * pages) >> 64)) << page_shift;
+        check->shift = page_shift;
         check->next = NONE;
     }
     sort_by_address(c->batch, count);
@@ -224,15 +231,15 @@ static void run(struct call *c)
 /* Lay the checks out by their ticks. */
 static int plan(struct call *c)
 {
-    const uint32_t *target = c->buffer[SLOT_TARGET].buf, *checks = c->buffer[SLOT_CHECKS].buf;
-    const uint32_t *spans = c->buffer[SLOT_SPAN].buf;
-    size_t slots = c->count[SLOT_START], ticks = c->ticks;
+    const uint32_t *target = c->in->slot_target.at, *checks = c->in->slot_checks.at;
+    const uint32_t *spans = c->in->slot_span.at;
+    size_t slots = c->in->slot_start.count, ticks = c->ticks;
     int longer = 0;
     for (size_t i = 0; i < slots; i++) {
         c->total += checks[i];
         longer |= spans[i] > 1;
     }
-    if (c->total > MOST_CHECKS)
+    if (c->total > MOST_ITEMS)
         return 0;
     size_t buckets = 4;
     while (buckets < 2 * c->total)
@@ -289,101 +296,79 @@ static void release(struct call *c)
     free(c->late);
     free(c->pending);
     free(c->files.gone);
-    release_arrays(c->buffer, BUFFERS);
 }
 
-static int take_buffers(struct call *c, PyObject *sequence)
+static int begin(struct call *c)
 {
-    if (take_arrays(sequence, c->buffer, c->count, item_size, BUFFERS) < 0 ||
-        !same_length(c->count, SLOT_TARGET, SLOT_SPAN))
-        return -1;
-    const uint32_t *target = c->buffer[SLOT_TARGET].buf, *span = c->buffer[SLOT_SPAN].buf;
-    const uint64_t *start = c->buffer[SLOT_START].buf, *end = c->buffer[SLOT_END].buf;
-    for (size_t i = 0; i < c->count[SLOT_TARGET]; i++)
-        if (target[i] >= c->count[PAGEMAPS] || start[i] >= end[i] || span[i] == 0) {
+    const struct arguments *in = c->in;
+    for (size_t i = 0; i < in->slot_target.count; i++)
+        if (in->slot_target.at[i] >= in->pagemaps.count || in->slot_start.at[i] >= in->slot_end.at[i] || in->slot_span.at[i] == 0) {
             PyErr_SetString(PyExc_ValueError, "a slot is empty, has no span, or names no target");
             return -1;
         }
-    c->files.pagemap = c->buffer[PAGEMAPS].buf;
-    c->visits.cpu = c->buffer[VISITED].buf;
-    c->visits.count = c->count[VISITED];
-    c->files.gone = calloc(c->count[PAGEMAPS] + 1, 1);
-    if (c->files.gone == NULL)
+    if (in->ticks > MOST_TICKS || (in->ticks == 0 && in->slot_target.count > 0) || in->tick_ns < 0 || in->begin_ns < 0 ||
+        in->begin_ns > INT64_MAX / 4 || in->tick_ns > INT64_MAX / 4 / ((int64_t)in->ticks + 1)) {
+        PyErr_SetString(PyExc_ValueError, "a stretch has some ticks, and each some length");
+        return -1;
+    }
+    c->files.flags = in->flags_fd;
+    c->files.bitmap = in->bitmap_fd;
+    c->files.pagemap = in->pagemaps.at;
+    c->visits.cpu = in->visited.at;
+    c->visits.count = in->visited.count;
+    c->files.gone = calloc(in->pagemaps.count + 1, 1);
+    if (c->files.gone == NULL || !plan(c)) {
         PyErr_NoMemory();
-    return c->files.gone == NULL ? -1 : 0;
+        return -1;
+    }
+    return 0;
 }
 
-enum { HITS, ABSENT, SLOT, ADDRESS, SPAN, ANSWER, SHIFT, LATE, GONE, ERRNO, CALL, OUTPUTS };
-
-static void fill(const struct call *c, char **out)
+static void fill(const struct call *c, struct results *out)
 {
-    uint32_t *hits = (void *)out[HITS], *absent = (void *)out[ABSENT];
-    uint32_t *slot = (void *)out[SLOT], *span = (void *)out[SPAN];
-    uint64_t *address = (void *)out[ADDRESS];
-    for (size_t i = 0; i < c->first[c->done]; i++) {
+    for (size_t i = 0; i < out->slot.count; i++) {
         const struct check *check = &c->checks[i];
-        slot[i] = check->slot;
-        span[i] = check->due - check->prepared;
-        address[i] = check->address;
-        out[ANSWER][i] = (char)check->answer;
-        out[SHIFT][i] = (char)check->shift;
-        hits[check->slot] += check->answer == ACCESSED;
-        absent[check->slot] += check->answer == NO_PAGE;
+        out->slot.at[i] = check->slot;
+        out->span.at[i] = check->due - check->prepared;
+        out->address.at[i] = check->address;
+        out->answer.at[i] = check->answer;
+        out->shift.at[i] = check->shift;
+        out->hits.at[check->slot] += check->answer == ACCESSED;
+        out->no_page.at[check->slot] += check->answer == NO_PAGE;
     }
-    memcpy(out[LATE], c->late, c->done * sizeof(*c->late));
-    memcpy(out[GONE], c->files.gone, c->count[PAGEMAPS]);
-    memcpy(out[ERRNO], c->files.errnos, sizeof(c->files.errnos));
-    memcpy(out[CALL], c->files.calls, sizeof(c->files.calls));
+    memcpy(out->late_ns.at, c->late, c->done * sizeof(*c->late));
+    memcpy(out->gone.at, c->files.gone, out->gone.count);
+    memcpy(out->errnos.at, c->files.errnos, sizeof(c->files.errnos));
+    memcpy(out->calls.at, c->files.calls, sizeof(c->files.calls));
 }
 
-static PyObject *result(const struct call *c)
+static PyObject *give(PyObject *module, const struct call *c)
 {
-    size_t slots = c->count[SLOT_START], made = c->first[c->done];
-    const size_t size[OUTPUTS] = {slots * 4, slots * 4, made * 4, made * 8, made * 4, made, made,
-                                  c->done * 8, c->count[PAGEMAPS], ERRNOS * 4, CALLS * 8};
-    PyObject *tuple = PyTuple_New(OUTPUTS + 1);
-    char *out[OUTPUTS] = {NULL};
-    int ready = tuple != NULL;
-    for (int i = 0; ready && i < OUTPUTS; i++) {
-        PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size[i]);
-        ready = bytes != NULL && PyTuple_SetItem(tuple, i + 1, bytes) == 0;
-        if (ready)
-            memset(out[i] = PyBytes_AsString(bytes), 0, size[i]);
-    }
-    PyObject *done = ready ? PyLong_FromUnsignedLong(c->done) : NULL;
-    if (done == NULL || PyTuple_SetItem(tuple, 0, done) != 0) {
-        Py_XDECREF(tuple);
+    size_t slots = c->in->slot_start.count, made = c->first[c->done];
+    struct results out = {
+        .done = (uint32_t)c->done, .hits.count = slots, .no_page.count = slots, .slot.count = made, .address.count = made,
+        .span.count = made, .answer.count = made, .shift.count = made, .late_ns.count = c->done,
+        .gone.count = c->in->pagemaps.count, .errnos.count = ERRNOS, .calls.count = CALLS,
+    };
+    if (results_make(&idle_sample_interface, &out) < 0)
         return NULL;
-    }
-    fill(c, out);
-    return tuple;
+    fill(c, &out);
+    return results_give(&idle_sample_interface, module, &out);
 }
 
-static PyObject *idle_sample(PyObject *self, PyObject *args)
+static PyObject *idle_sample(PyObject *module, struct arguments *in)
 {
-    (void)self;
-    PyObject *buffers, *made = NULL;
-    unsigned long long seed;
-    struct call c = {0};
-    if (!PyArg_ParseTuple(args, "OiiiLkLK", &buffers, &c.files.flags, &c.files.bitmap, &c.event, &c.begin_ns,
-                          &c.ticks, &c.tick_ns, &seed))
-        return NULL;
-    c.seed = mix(seed);
-    if (take_buffers(&c, buffers) == 0) {
-        if (!plan(&c)) {
-            PyErr_NoMemory();
-        } else {
-            Py_BEGIN_ALLOW_THREADS
-            run(&c);
-            Py_END_ALLOW_THREADS
-            made = result(&c);
-        }
+    struct call c = {.in = in, .event = in->event_fd, .begin_ns = in->begin_ns, .ticks = in->ticks, .tick_ns = in->tick_ns,
+                     .seed = mix(in->seed)};
+    PyObject *result = NULL;
+    if (begin(&c) == 0) {
+        Py_BEGIN_ALLOW_THREADS
+        run(&c);
+        Py_END_ALLOW_THREADS
+        result = give(module, &c);
     }
     release(&c);
-    return made;
+    return result;
 }
 
-PyMethodDef sampler_methods[] = {
-    {"idle_sample", idle_sample, METH_VARARGS, "Checks by idle page tracking; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(idle_sample, "Sampled", "Checks by idle page tracking; see _native.pyi.")

@@ -3,18 +3,29 @@
  * Whether page P is accessed in tick T is a fixed fact: hash(truth seed, P, T) against the chance of P in T.
  * So two checks of one page in one tick agree, and a longer span is the OR of its ticks.
  */
-#include "native.h"
-
-#include <string.h>
-
-enum { NOT_ACCESSED, ACCESSED, NO_PAGE };
-enum { PAGE_SHIFT = 12 };
+#include "idle.h"
 
 /* `width` bytes that slide by `step` bytes a tick through [base, base + length) and wrap. A page is inside
  * where the window overlaps it. `position` is where it starts on tick 0. */
 struct window {
     double base, length, width, position, step, chance;
 };
+
+#define ITEM_window struct window
+#define FORMAT_window 'd'
+#define ARGUMENTS(ARRAY, VALUE)                                                                                       \
+    /* Sets of truth: what holds from a tick on begins at that segment and that window. */                            \
+    ARRAY(set_tick, I, READ, "s") ARRAY(set_segment, I, READ, "s") ARRAY(set_window, I, READ, "s")                    \
+    ARRAY(segment_start, Q, READ, "n") ARRAY(segment_end, Q, READ, "n") ARRAY(segment_chance, d, READ, "n")           \
+    ARRAY(windows, window, READ, "")                                                                                  \
+    ARRAY(resident_start, Q, READ, "r") ARRAY(resident_end, Q, READ, "r")                                             \
+    ARRAY(slot_start, Q, READ, "k") ARRAY(slot_end, Q, READ, "k") ARRAY(slot_checks, I, READ, "k")                    \
+    ARRAY(slot_span, I, READ, "k")                                                                                    \
+    VALUE(ticks, I) VALUE(first_tick, Q) VALUE(truth_seed, Q) VALUE(draw_seed, Q)
+#define RESULTS(ARRAY, VALUE)                                                                                         \
+    ARRAY(hits, I) ARRAY(no_page, I) ARRAY(slot, I) ARRAY(address, Q) ARRAY(span, I) ARRAY(answer, B)
+#define CONSTANTS(C) C(NOT_ACCESSED, NOT_ACCESSED) C(ACCESSED, ACCESSED) C(NO_PAGE, NO_PAGE) C(MOST_TICKS, MOST_TICKS)
+#include "interface.h"
 
 struct space {
     const uint64_t *start, *end; /* segments, sorted and disjoint */
@@ -45,7 +56,7 @@ static long find(const uint64_t *start, const uint64_t *end, size_t count, uint6
 
 static double page_floor(double bytes)
 {
-    return (double)((uint64_t)bytes >> PAGE_SHIFT << PAGE_SHIFT);
+    return (double)((uint64_t)bytes >> page_shift << page_shift);
 }
 
 static int in_window(const struct window *w, double address, double tick)
@@ -73,34 +84,26 @@ static double chance_at(const struct space *s, uint64_t address, uint64_t tick)
     return 1 - miss;
 }
 
-/* Everything one call works on; buffers are released together. */
-enum { SET_TICK, SET_SEGMENT, SET_WINDOW, SEG_START, SEG_END, SEG_CHANCE, WINDOWS, RES_START, RES_END,
-       SLOT_START, SLOT_END, SLOT_CHECKS, SLOT_SPAN, BUFFERS };
-static const size_t item_size[BUFFERS] = {4, 4, 4, 8, 8, 8, sizeof(struct window), 8, 8, 8, 8, 4, 4};
-
 struct call {
-    Py_buffer buffer[BUFFERS];
-    size_t count[BUFFERS];
-    unsigned long ticks;
-    uint64_t first_tick, truth, draw;
+    const struct arguments *in;
+    uint64_t truth, draw;
 };
 
-static struct space space_at(const struct call *c, uint64_t tick)
+static struct space space_at(const struct arguments *in, uint64_t tick)
 {
-    const uint32_t *from = c->buffer[SET_TICK].buf;
-    const uint32_t *segment = c->buffer[SET_SEGMENT].buf, *window = c->buffer[SET_WINDOW].buf;
+    const uint32_t *segment = in->set_segment.at, *window = in->set_window.at;
     size_t set = 0;
-    while (set + 1 < c->count[SET_TICK] && from[set + 1] <= tick)
+    while (set + 1 < in->set_tick.count && in->set_tick.at[set + 1] <= tick)
         set++;
-    int last = set + 1 == c->count[SET_TICK];
-    size_t segment_end = last ? c->count[SEG_START] : segment[set + 1];
-    size_t window_end = last ? c->count[WINDOWS] : window[set + 1];
+    int last = set + 1 == in->set_tick.count;
+    size_t segment_end = last ? in->segment_start.count : segment[set + 1];
+    size_t window_end = last ? in->windows.count : window[set + 1];
     return (struct space){
-        .start = (const uint64_t *)c->buffer[SEG_START].buf + segment[set],
-        .end = (const uint64_t *)c->buffer[SEG_END].buf + segment[set],
-        .chance = (const double *)c->buffer[SEG_CHANCE].buf + segment[set],
+        .start = in->segment_start.at + segment[set],
+        .end = in->segment_end.at + segment[set],
+        .chance = in->segment_chance.at + segment[set],
         .segments = segment_end - segment[set],
-        .windows = (const struct window *)c->buffer[WINDOWS].buf + window[set],
+        .windows = in->windows.at + window[set],
         .windows_count = window_end - window[set],
     };
 }
@@ -108,139 +111,91 @@ static struct space space_at(const struct call *c, uint64_t tick)
 static uint8_t check(const struct call *c, const struct space *spaces, uint64_t address, uint64_t tick,
                      uint64_t span)
 {
-    if (find(c->buffer[RES_START].buf, c->buffer[RES_END].buf, c->count[RES_START], address) < 0)
+    if (find(c->in->resident_start.at, c->in->resident_end.at, c->in->resident_start.count, address) < 0)
         return NO_PAGE;
-    uint64_t page = mix(c->truth ^ mix(address >> PAGE_SHIFT));
+    uint64_t page = mix(c->truth ^ mix(address >> page_shift));
     for (uint64_t t = tick; t < tick + span; t++) {
         double chance = chance_at(&spaces[t], address, t);
-        if (chance > 0 && unit(mix(page ^ mix(c->first_tick + t))) < chance)
+        if (chance > 0 && unit(mix(page ^ mix(c->in->first_tick + t))) < chance)
             return ACCESSED;
     }
     return NOT_ACCESSED;
 }
 
-struct output {
-    uint32_t *hits, *no_page, *slot, *span;
-    uint64_t *address;
-    uint8_t *answer;
-};
-
-static void run(const struct call *c, const struct space *spaces, struct output *out)
+static void run(const struct call *c, const struct space *spaces, struct results *out)
 {
-    const uint64_t *start = c->buffer[SLOT_START].buf, *end = c->buffer[SLOT_END].buf;
-    const uint32_t *checks = c->buffer[SLOT_CHECKS].buf, *spans = c->buffer[SLOT_SPAN].buf;
+    const uint64_t *start = c->in->slot_start.at, *end = c->in->slot_end.at;
+    const uint32_t *checks = c->in->slot_checks.at, *spans = c->in->slot_span.at;
+    size_t ticks = c->in->ticks;
     uint64_t state = c->draw;
     size_t n = 0;
-    for (size_t i = 0; i < c->count[SLOT_START]; i++) {
-        uint64_t first = start[i] >> PAGE_SHIFT;
-        uint64_t pages = ((end[i] + (1u << PAGE_SHIFT) - 1) >> PAGE_SHIFT) - first;
+    for (size_t i = 0; i < c->in->slot_start.count; i++) {
+        uint64_t first = start[i] >> page_shift;
+        uint64_t pages = ((end[i] + page_size - 1) >> page_shift) - first;
         for (uint32_t k = 0; k < checks[i]; k++, n++) {
-            uint64_t tick = tick_of(i, k, checks[i], c->ticks, spans[i]);
-            uint64_t span = spans[i] < c->ticks - tick ? spans[i] : c->ticks - tick;
+            uint64_t tick = tick_of(i, k, checks[i], ticks, spans[i]);
+            uint64_t span = spans[i] < ticks - tick ? spans[i] : ticks - tick;
             uint64_t bits = mix(state++);
-            uint64_t address = (first + (uint64_t)(unit(bits) * (double)pages)) << PAGE_SHIFT;
+            uint64_t address = (first + (uint64_t)(unit(bits) * (double)pages)) << page_shift;
             uint8_t answer = check(c, spaces, address, tick, span);
-            out->slot[n] = (uint32_t)i;
-            out->span[n] = (uint32_t)span;
-            out->address[n] = address;
-            out->answer[n] = answer;
-            out->hits[i] += answer == ACCESSED;
-            out->no_page[i] += answer == NO_PAGE;
+            out->slot.at[n] = (uint32_t)i;
+            out->span.at[n] = (uint32_t)span;
+            out->address.at[n] = address;
+            out->answer.at[n] = answer;
+            out->hits.at[i] += answer == ACCESSED;
+            out->no_page.at[i] += answer == NO_PAGE;
         }
     }
 }
 
-static int take_buffers(struct call *c, PyObject *sequence)
+static int sound(const struct arguments *in)
 {
-    if (take_arrays(sequence, c->buffer, c->count, item_size, BUFFERS) < 0 ||
-        !same_length(c->count, SET_TICK, SET_WINDOW) || !same_length(c->count, SEG_START, SEG_CHANCE) ||
-        !same_length(c->count, RES_START, RES_END) || !same_length(c->count, SLOT_START, SLOT_SPAN))
-        return -1;
-    if (c->count[SET_TICK] == 0) {
-        PyErr_SetString(PyExc_ValueError, "there is no set of truth; arrays must begin with one");
-        return -1;
+    const uint32_t *segment = in->set_segment.at, *window = in->set_window.at;
+    const char *why = in->set_tick.count == 0 ? "there is no set of truth; arrays must begin with one"
+                      : in->ticks > MOST_TICKS ? "no stretch has so many ticks" : NULL;
+    for (size_t i = 0; why == NULL && i < in->set_tick.count; i++)
+        if (segment[i] > in->segment_start.count || window[i] > in->windows.count ||
+            (i && (segment[i] < segment[i - 1] || window[i] < window[i - 1])))
+            why = "sets must begin in order, within their arrays";
+    uint64_t total = 0;
+    for (size_t i = 0; why == NULL && i < in->slot_start.count; i++) {
+        total += in->slot_checks.at[i];
+        if (in->slot_start.at[i] >= in->slot_end.at[i] || in->slot_end.at[i] > UINT64_MAX - page_size)
+            why = "a slot is empty or too high";
+        else if (in->slot_checks.at[i] > 0 && in->ticks == 0)
+            why = "checks need a tick to be made on";
+        else if (total > MOST_ITEMS)
+            why = "no stretch has so many checks";
     }
-    const uint32_t *segment = c->buffer[SET_SEGMENT].buf, *window = c->buffer[SET_WINDOW].buf;
-    for (size_t i = 0; i < c->count[SET_TICK]; i++)
-        if (segment[i] > c->count[SEG_START] || window[i] > c->count[WINDOWS] ||
-            (i && (segment[i] < segment[i - 1] || window[i] < window[i - 1]))) {
-            PyErr_SetString(PyExc_ValueError, "sets must begin in order, within their arrays");
-            return -1;
-        }
-    const uint64_t *start = c->buffer[SLOT_START].buf, *end = c->buffer[SLOT_END].buf;
-    for (size_t i = 0; i < c->count[SLOT_START]; i++)
-        if (start[i] >= end[i] || end[i] > UINT64_MAX - (1u << PAGE_SHIFT)) {
-            PyErr_SetString(PyExc_ValueError, "a slot is empty or too high");
-            return -1;
-        }
-    return 0;
+    if (why != NULL)
+        PyErr_SetString(PyExc_ValueError, why);
+    return why == NULL;
 }
 
-static PyObject *zeros(size_t items, size_t size)
+static PyObject *sim_sample(PyObject *module, struct arguments *in)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(items * size));
-    if (bytes != NULL)
-        memset(PyBytes_AsString(bytes), 0, items * size);
-    return bytes;
-}
-
-enum { HITS, ABSENT, SLOT, ADDRESS, SPAN, ANSWER, OUTPUTS };
-static const size_t output_size[OUTPUTS] = {4, 4, 4, 8, 4, 1};
-
-static PyObject *sample(const struct call *c)
-{
-    size_t slots = c->count[SLOT_START], total = 0;
-    const uint32_t *checks = c->buffer[SLOT_CHECKS].buf;
-    for (size_t i = 0; i < slots; i++)
-        total += checks[i];
-    PyObject *made[OUTPUTS] = {NULL}, *result = NULL;
-    struct space *spaces = PyMem_Malloc((c->ticks + 1) * sizeof(*spaces));
-    int ready = spaces != NULL;
-    for (int i = 0; ready && i < OUTPUTS; i++)
-        ready = (made[i] = zeros(i < SLOT ? slots : total, output_size[i])) != NULL;
-    if (ready) {
-        struct output out = {
-            .hits = (uint32_t *)(void *)PyBytes_AsString(made[HITS]),
-            .no_page = (uint32_t *)(void *)PyBytes_AsString(made[ABSENT]),
-            .slot = (uint32_t *)(void *)PyBytes_AsString(made[SLOT]),
-            .address = (uint64_t *)(void *)PyBytes_AsString(made[ADDRESS]),
-            .span = (uint32_t *)(void *)PyBytes_AsString(made[SPAN]),
-            .answer = (uint8_t *)PyBytes_AsString(made[ANSWER]),
-        };
-        for (unsigned long t = 0; t < c->ticks; t++)
-            spaces[t] = space_at(c, t);
-        Py_BEGIN_ALLOW_THREADS
-        run(c, spaces, &out);
-        Py_END_ALLOW_THREADS
-        result = PyTuple_Pack(OUTPUTS, made[0], made[1], made[2], made[3], made[4], made[5]);
-    } else if (!PyErr_Occurred()) {
+    struct call c = {.in = in, .truth = mix(in->truth_seed), .draw = mix(in->draw_seed)};
+    size_t total = 0;
+    if (!sound(in))
+        return NULL;
+    for (size_t i = 0; i < in->slot_start.count; i++)
+        total += in->slot_checks.at[i];
+    struct results out = {.hits.count = in->slot_start.count, .no_page.count = in->slot_start.count,
+                          .slot.count = total, .address.count = total, .span.count = total, .answer.count = total};
+    struct space *spaces = PyMem_Malloc((in->ticks + 1) * sizeof(*spaces));
+    PyObject *result = NULL;
+    if (spaces == NULL) {
         PyErr_NoMemory();
+    } else if (results_make(&sim_sample_interface, &out) == 0) {
+        for (uint32_t t = 0; t < in->ticks; t++)
+            spaces[t] = space_at(in, t);
+        Py_BEGIN_ALLOW_THREADS
+        run(&c, spaces, &out);
+        Py_END_ALLOW_THREADS
+        result = results_give(&sim_sample_interface, module, &out);
     }
     PyMem_Free(spaces);
-    for (int i = 0; i < OUTPUTS; i++)
-        Py_XDECREF(made[i]);
     return result;
 }
 
-static PyObject *sim_sample(PyObject *self, PyObject *args)
-{
-    (void)self;
-    PyObject *buffers;
-    unsigned long long first_tick, truth, draw;
-    struct call c = {0};
-    if (!PyArg_ParseTuple(args, "OkKKK", &buffers, &c.ticks, &first_tick, &truth, &draw))
-        return NULL;
-    c.first_tick = first_tick;
-    c.truth = mix(truth);
-    c.draw = mix(draw);
-    PyObject *result = NULL;
-    if (take_buffers(&c, buffers) == 0)
-        result = sample(&c);
-    release_arrays(c.buffer, BUFFERS);
-    return result;
-}
-
-PyMethodDef sim_methods[] = {
-    {"sim_sample", sim_sample, METH_VARARGS, "Checks on a simulated space; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(sim_sample, "Simulated", "Checks on a simulated space; see _native.pyi.")

@@ -1,58 +1,52 @@
 /* Even samples of ranges: a place in every cell of their bytes taken together. */
-#include "native.h"
-
-enum { START, END, BUFFERS };
-static const size_t item_size[BUFFERS] = {8, 8};
+#define ARGUMENTS(ARRAY, VALUE)                                                                                       \
+    ARRAY(start, Q, READ, "n") ARRAY(end, Q, READ, "n")                                                               \
+    VALUE(offset, Q) VALUE(cell, Q) VALUE(width, Q) VALUE(inside, Q)
+#define RESULTS(ARRAY, VALUE) ARRAY(start, Q) ARRAY(end, Q)
+#include "interface.h"
 
 /* The places that begin at `offset` and then every `cell` bytes, counted through the ranges; of each the part that
- * lies in the range of its byte `inside`. Called twice: without memory to count, then to fill. */
-static size_t places(const Py_buffer *buffer, size_t ranges, uint64_t offset, uint64_t cell, uint64_t width,
-                     uint64_t inside, uint64_t *starts, uint64_t *ends)
+ * lies in the range of its byte `inside`. Called twice: without results to count, then to fill. */
+static size_t places(const struct arguments *in, struct results *out)
 {
-    const uint64_t *start = buffer[START].buf, *end = buffer[END].buf;
+    const uint64_t *start = in->start.at, *end = in->end.at;
     size_t made = 0;
-    uint64_t at = offset + inside;
-    for (size_t r = 0; r < ranges; r++) {
+    uint64_t inside = in->inside, at = in->offset + inside;
+    for (size_t r = 0; r < in->start.count; r++) {
         uint64_t size = end[r] - start[r];
-        for (; at < size; at += cell, made++)
-            if (starts != NULL) {
-                starts[made] = at > inside ? start[r] + (at - inside) : start[r];
-                ends[made] = width - inside < size - at ? start[r] + at + (width - inside) : end[r];
-            }
+        if (out == NULL && at < size) { /* as many as the loop below makes */
+            uint64_t more = (size - at - 1) / in->cell + 1;
+            made += more;
+            at += more * in->cell;
+        }
+        for (; at < size; at += in->cell, made++) {
+            out->start.at[made] = at > inside ? start[r] + (at - inside) : start[r];
+            out->end.at[made] = in->width - inside < size - at ? start[r] + at + (in->width - inside) : end[r];
+        }
         at -= size;
     }
     return made;
 }
 
-static PyObject *strata(PyObject *self, PyObject *args)
+static PyObject *strata(PyObject *module, struct arguments *in)
 {
-    (void)self;
-    PyObject *buffers, *tuple = NULL;
-    unsigned long long offset, cell, width, inside;
-    Py_buffer buffer[BUFFERS] = {{0}};
-    size_t count[BUFFERS];
-    if (!PyArg_ParseTuple(args, "OKKKK", &buffers, &offset, &cell, &width, &inside))
-        return NULL;
-    if (take_arrays(buffers, buffer, count, item_size, BUFFERS) == 0 && same_length(count, START, END)) {
-        const uint64_t *start = buffer[START].buf, *end = buffer[END].buf;
-        int sound = cell > 0 && cell <= (uint64_t)1 << 48 && inside < width && offset <= UINT64_MAX - inside;
-        for (size_t r = 0; sound && r < count[START]; r++)
-            sound = start[r] < end[r] && end[r] < (uint64_t)1 << 63;
-        if (sound) {
-            size_t made = places(buffer, count[START], offset, cell, width, inside, NULL, NULL);
-            const size_t size[BUFFERS] = {8 * made, 8 * made};
-            char *memory[BUFFERS];
-            if ((tuple = make_arrays(size, BUFFERS, memory)) != NULL)
-                places(buffer, count[START], offset, cell, width, inside, (void *)memory[START], (void *)memory[END]);
-        } else {
-            PyErr_SetString(PyExc_ValueError, "ranges or cells are empty or too large");
-        }
+    const uint64_t *start = in->start.at, *end = in->end.at;
+    struct results out = {0};
+    uint64_t total = 0;
+    int sound = in->cell > 0 && in->cell <= (uint64_t)1 << 48 && in->inside < in->width && in->offset <= UINT64_MAX - in->inside;
+    for (size_t r = 0; sound && r < in->start.count; r++) {
+        sound = start[r] < end[r] && end[r] < (uint64_t)1 << 63 && end[r] - start[r] < ((uint64_t)1 << 63) - total;
+        total += end[r] - start[r];
     }
-    release_arrays(buffer, BUFFERS);
-    return tuple;
+    if (!sound || total / in->cell > MOST_ITEMS) {
+        PyErr_SetString(PyExc_ValueError, "ranges or cells are empty or too large");
+        return NULL;
+    }
+    out.start.count = out.end.count = places(in, NULL);
+    if (results_make(&strata_interface, &out) < 0)
+        return NULL;
+    places(in, &out);
+    return results_give(&strata_interface, module, &out);
 }
 
-PyMethodDef strata_methods[] = {
-    {"strata", strata, METH_VARARGS, "Even samples of ranges; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(strata, "Strata", "Even samples of ranges; see _native.pyi.")

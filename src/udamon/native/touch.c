@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define PAGE 4096u
 #define SECOND 1000000000ll
 #define SIGNALS_NS (50 * 1000000ll) /* how often Python may see a signal */
 #define ROUND 16384                 /* accesses a round: 0.1 to 1 ms */
@@ -260,7 +259,7 @@ static PyObject *populate(PyObject *Py_UNUSED(self), PyObject *args)
         uint64_t end = length - at < POPULATE ? length : at + POPULATE;
         volatile uint8_t *base = (uint8_t *)memory.buf + offset;
         Py_BEGIN_ALLOW_THREADS
-        for (uint64_t page = at; page < end; page += PAGE)
+        for (uint64_t page = at; page < end; page += page_size)
             base[page] = 1; /* reading alone would map the one shared page of zeros */
         Py_END_ALLOW_THREADS
         failed = PyErr_CheckSignals();

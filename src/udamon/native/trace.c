@@ -1,12 +1,17 @@
 /* The text that perf script prints of DAMON's trace events, scanned line by line: regions in the usual form become
  * columns, in runs of neighbouring lines that belong together. Any other line that has one of the events in it is
  * handed back as it is, for a slower and more patient reader; the rest is passed over. */
-#include "native.h"
+#define ARGUMENTS(ARRAY, VALUE) ARRAY(text, B, READ, "") VALUE(event, I)
+#define RESULTS(ARRAY, VALUE)                                                                                         \
+    VALUE(done, Q) VALUE(lines, Q) VALUE(runs, O) ARRAY(time, q) ARRAY(start, Q) ARRAY(end, Q) ARRAY(nr_accesses, I)  \
+    ARRAY(age, I) ARRAY(touched, Q)
+#define CONSTANTS(C) C(AGGREGATED, AGGREGATED) C(BEFORE_APPLY, BEFORE_APPLY)
+#include "interface.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { AGGREGATED, BEFORE_APPLY, EVENTS };
+enum { AGGREGATED, BEFORE_APPLY, EVENTS }; /* damon_aggregated, damos_before_apply */
 enum { MOST_IDS = 3 };
 
 static const char *const event_name[EVENTS] = {"damon_aggregated:", "damos_before_apply:"};
@@ -236,45 +241,35 @@ static PyObject *runs_of(const Lines *lines)
     return list;
 }
 
-static PyObject *trace_scan(PyObject *self, PyObject *args)
+static PyObject *trace_scan(PyObject *module, struct arguments *in)
 {
-    (void)self;
-    Py_buffer buffer;
-    int event;
-    if (!PyArg_ParseTuple(args, "y*i", &buffer, &event))
-        return NULL;
-    const unsigned char *begin = buffer.len > 0 ? buffer.buf : (const void *)"", *after = NULL;
+    const unsigned char *begin = in->text.count > 0 ? in->text.at : (const void *)"", *after;
     Lines lines = {0};
-    PyObject *result = NULL, *runs;
     uint64_t number_of = 0;
-    if (event < 0 || event >= EVENTS)
+    PyObject *runs = NULL, *result = NULL;
+    if (in->event >= EVENTS) {
         PyErr_SetString(PyExc_ValueError, "there is no such event");
-    else {
-        Py_BEGIN_ALLOW_THREADS
-        after = scan(begin, begin + buffer.len, event, &lines, &number_of);
-        Py_END_ALLOW_THREADS
-        if (after == NULL)
-            PyErr_NoMemory();
+        return NULL;
     }
-    if (after != NULL && (runs = runs_of(&lines)) != NULL) {
-        Py_ssize_t n = (Py_ssize_t)lines.count;
-        result = Py_BuildValue("nKN(y#y#y#y#y#y#)", (Py_ssize_t)(after - begin), number_of, runs,
-                               n ? (char *)lines.time : "", 8 * n, n ? (char *)lines.start : "", 8 * n,
-                               n ? (char *)lines.end : "", 8 * n, n ? (char *)lines.nr_accesses : "", 4 * n,
-                               n ? (char *)lines.age : "", 4 * n, n ? (char *)lines.touched : "", 8 * n);
-    }
-    free(lines.start);
-    free(lines.end);
-    free(lines.touched);
-    free(lines.time);
-    free(lines.nr_accesses);
-    free(lines.age);
+    Py_BEGIN_ALLOW_THREADS
+    after = scan(begin, begin + in->text.count, (int)in->event, &lines, &number_of);
+    Py_END_ALLOW_THREADS
+    if (after == NULL)
+        PyErr_NoMemory();
+    else
+        runs = runs_of(&lines);
+    size_t n = lines.count;
+    struct results out = {
+        .done = after != NULL ? (uint64_t)(after - begin) : 0, .lines = number_of, .runs = runs, .time = {lines.time, n},
+        .start = {lines.start, n}, .end = {lines.end, n}, .nr_accesses = {lines.nr_accesses, n}, .age = {lines.age, n},
+        .touched = {lines.touched, n},
+    };
+    if (runs != NULL)
+        result = results_give(&trace_scan_interface, module, &out);
+    else
+        results_drop(&trace_scan_interface, &out);
     free(lines.run);
-    PyBuffer_Release(&buffer);
     return result;
 }
 
-PyMethodDef trace_methods[] = {
-    {"trace_scan", trace_scan, METH_VARARGS, "Regions of DAMON's trace lines as columns; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(trace_scan, "TraceLines", "Regions of DAMON's trace lines as columns; see _native.pyi.")

@@ -1,5 +1,8 @@
 #include "visits.h"
-#include "native.h"
+
+#define ARGUMENTS(ARRAY, VALUE) ARRAY(cpus, i, READ, "")
+#define RESULTS(ARRAY, VALUE) VALUE(visited, Q)
+#include "interface.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -7,10 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* More pages than the second-level TLB of any processor has entries (3072 on Zen 4, 2048 on Golden Cove); 64 KiB of
- * page tables. Nobody ever writes to them, so all are the one zero page: they cost no memory and no cache, and no TLB
+/* More pages than the second-level TLB of any processor has entries (3072 on Zen 4, 2048 on Golden Cove); 8 bytes
+ * of page tables each. Nobody ever writes to them, so all are the one zero page: they cost no memory and no cache, and no TLB
  * takes several into one entry as it may where frames lie side by side. */
-enum { PAGES = 8192, PAGE = 4096 };
+enum { PAGES = 8192 };
 
 static const volatile char *pages; /* NULL: there is no room for them */
 static _Atomic pid_t populated;    /* the process whose page tables have them: a fork does not copy these */
@@ -18,15 +21,15 @@ static _Atomic pid_t populated;    /* the process whose page tables have them: a
 static void read_pages(void)
 {
     for (size_t i = 0; i < PAGES; i++)
-        (void)pages[i * PAGE];
+        (void)pages[i * page_size];
 }
 
 static void map_pages(void)
 {
-    void *mapped = mmap(NULL, (size_t)PAGES * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *mapped = mmap(NULL, PAGES * page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED)
         return;
-    madvise(mapped, (size_t)PAGES * PAGE, MADV_NOHUGEPAGE); /* refused where there are no huge pages: as wanted */
+    madvise(mapped, PAGES * page_size, MADV_NOHUGEPAGE); /* refused where there are no huge pages: as wanted */
     pages = mapped;
 }
 
@@ -96,30 +99,16 @@ void visits_end(const struct visits *visits)
         go(visits, visits->home);
 }
 
-static PyObject *visit_cpus(PyObject *self, PyObject *args)
+static PyObject *visit_cpus(PyObject *module, struct arguments *in)
 {
-    (void)self;
-    PyObject *sequence, *answer = NULL;
-    Py_buffer buffer[1] = {{0}};
-    size_t count[1] = {0};
-    const size_t item_size[1] = {4};
-    if (!PyArg_ParseTuple(args, "O", &sequence))
-        return NULL;
-    if (take_arrays(sequence, buffer, count, item_size, 1) == 0) {
-        struct visits visits = {.cpu = buffer[0].buf, .count = count[0]};
-        size_t visited;
-        Py_BEGIN_ALLOW_THREADS
-        visits_begin(&visits);
-        visited = visits_make(&visits);
-        visits_end(&visits);
-        Py_END_ALLOW_THREADS
-        answer = PyLong_FromSize_t(visited);
-    }
-    release_arrays(buffer, 1);
-    return answer;
+    struct visits visits = {.cpu = in->cpus.at, .count = in->cpus.count};
+    struct results out;
+    Py_BEGIN_ALLOW_THREADS
+    visits_begin(&visits);
+    out.visited = visits_make(&visits);
+    visits_end(&visits);
+    Py_END_ALLOW_THREADS
+    return results_give(&visit_cpus_interface, module, &out);
 }
 
-PyMethodDef visits_methods[] = {
-    {"visit_cpus", visit_cpus, METH_VARARGS, "Displace what the TLBs of processors hold; see _native.pyi."},
-    {NULL, NULL, 0, NULL},
-};
+INTERFACE(visit_cpus, NULL, "Displace what the TLBs of processors hold; see _native.pyi.")

@@ -15,11 +15,12 @@ from pathlib import Path
 from udamon.linux.clear_refs import clear_of_files
 from udamon.linux.held import Held
 from udamon.linux.maps import parse_line, read_lines
-from udamon.linux.page_tables import ACCESSED, NOT_COUNTED, PageTables, page_map_entry
+from udamon.linux.page_tables import PageTables, page_map_entry
 from udamon.linux.process_madvise import COLD, MAX_VECTORS, advise, open_process
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE, Range
+from udamon.native._native import PAGE_ACCESSED, PAGE_NOT_COUNTED
 from udamon.ops.address_spaces import AddressSpace
 
 PIECE = 32 << 20
@@ -27,7 +28,9 @@ PIECE = 32 << 20
 
 _EXCLUSIVE = 1 << 56  # of a page-map entry: no other process maps it
 _STILL = re.compile(
-    b"[" + re.escape(bytes(s for s in range(256) if s & (ACCESSED | NOT_COUNTED) == ACCESSED)) + b"]"
+    b"["
+    + re.escape(bytes(s for s in range(256) if s & (PAGE_ACCESSED | PAGE_NOT_COUNTED) == PAGE_ACCESSED))
+    + b"]"
 )
 _CHECKED = 512
 _REMEMBERED = 10_000

@@ -20,13 +20,10 @@ from udamon.linux.failure import process_errors
 from udamon.linux.open_files import open_file
 from udamon.linux.procfs import last_cpus, read_stat
 from udamon.linux.roots import Roots
-from udamon.native._native import idle_sample
+from udamon.native._native import GONE, PHYSICAL, WITHHELD, idle_sample
 
-_GONE, _PHYSICAL = -1, -2
-_WITHHELD = 255
 STAYS_NS = 100_000_000
 """How long it is believed that a target runs where it ran."""
-_NONE_FAILED = bytes(256 * 4)
 
 
 class IdleSampler:
@@ -62,26 +59,28 @@ class IdleSampler:
         self._forget(targets)
         if self._same_cpu and begin_ns >= self._visited_ns + STAYS_NS:
             self._visited, self._visited_ns = array("i", sorted(self._last_cpus(targets))), begin_ns
-        buffers = (maps, slots.target, slots.start, slots.end, slots.checks, slots.span, self._visited)
-        done, hits, no_page, slot, address, span, answer, shift, late, gone, errnos, calls = idle_sample(
-            buffers, self._flags, self._bitmap, self._event, begin_ns, ticks, tick_ns, seed & (2**64 - 1)
-        )
-        if done < ticks:
+        found = idle_sample(
+            pagemaps=maps, slot_target=slots.target, slot_start=slots.start, slot_end=slots.end,
+            slot_checks=slots.checks, slot_span=slots.span, visited=self._visited, flags_fd=self._flags,
+            bitmap_fd=self._bitmap, event_fd=self._event, begin_ns=begin_ns, ticks=ticks, tick_ns=tick_ns,
+            seed=seed & (2**64 - 1),
+        )  # fmt: skip
+        if found.done < ticks:
             with suppress(BlockingIOError):
                 os.eventfd_read(self._event)
-        if any(gone):
-            for target, ended in zip(targets, gone, strict=True):
+        if any(found.gone):
+            for target, ended in zip(targets, found.gone, strict=True):
                 if ended:
                     self._close(target.index)  # it ended, or executed a program: a new address space
-        self.calls = [old + new for old, new in zip(self.calls, array("Q", calls), strict=True)]
-        failed = {} if errnos == _NONE_FAILED else _by_errno(errnos)
-        if _WITHHELD in failed:
+        self.calls = [old + new for old, new in zip(self.calls, found.calls, strict=True)]
+        failed = {number: count for number, count in enumerate(found.errnos) if count}
+        if WITHHELD in failed:
             raise NotPermitted(
                 "the kernel keeps page frame numbers to itself; run as root (CAP_SYS_ADMIN) to look via idle."
             )
-        return Answers.of_bytes(
-            done, hits=hits, no_page=no_page, slot=slot, address=address, span=span, answer=answer, shift=shift,
-            late_ns=late, errnos=failed,
+        return Answers(
+            found.done, found.hits, found.no_page, found.slot, found.address, found.span, found.answer, found.shift,
+            found.late_ns, failed,
         )  # fmt: skip
 
     def interrupt(self) -> None:
@@ -111,7 +110,7 @@ class IdleSampler:
 
     def _page_map(self, target: Target) -> int:
         if target.pid is None:
-            return _PHYSICAL
+            return PHYSICAL
         if target.index not in self._maps:
             try:
                 with process_errors(target.pid, self._proc, target.start_time):
@@ -123,7 +122,7 @@ class IdleSampler:
                 same = False
             if not same:
                 self._close(target.index)
-        return self._maps.get(target.index, _GONE)
+        return self._maps.get(target.index, GONE)
 
     def _forget(self, targets: Sequence[Target]) -> None:
         for index in self._maps.keys() - {target.index for target in targets}:
@@ -133,10 +132,6 @@ class IdleSampler:
         fd = self._maps.pop(index, None)
         if fd is not None:
             os.close(fd)
-
-
-def _by_errno(counts: bytes) -> dict[int, int]:
-    return {number: count for number, count in enumerate(array("I", counts)) if count}
 
 
 def _open(path: Path, flags: int) -> int:

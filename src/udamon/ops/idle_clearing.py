@@ -13,9 +13,10 @@ from itertools import groupby
 from pathlib import Path
 
 from udamon.errors import NotPermitted, NotSupported
-from udamon.linux.page_tables import ACCESSED, NOT_COUNTED, UNKNOWN, PageTables
+from udamon.linux.page_tables import PageTables
 from udamon.linux.roots import SYS
 from udamon.model import PAGE_SIZE, Range
+from udamon.native._native import PAGE_ACCESSED, PAGE_NOT_COUNTED, PAGE_UNKNOWN
 
 _GIB_PAGES = (1 << 30) // PAGE_SIZE
 _WORD = 64
@@ -51,7 +52,7 @@ class IdleClearing:
         """Frames of accessed pages; of a huge page its head's."""
         before = -1
         for at, state in enumerate(states):
-            if state & (ACCESSED | NOT_COUNTED | UNKNOWN) == ACCESSED:
+            if state & (PAGE_ACCESSED | PAGE_NOT_COUNTED | PAGE_UNKNOWN) == PAGE_ACCESSED:
                 frame = self._tables.head(state, self._entries[at])
                 if frame != before:
                     yield frame

@@ -32,11 +32,12 @@ from udamon.linux.features import (
 from udamon.linux.iomem import system_ram
 from udamon.linux.kernel_memory import BadMemory, Kcore, KernelMemory
 from udamon.linux.lockdown import lockdown
-from udamon.linux.page_tables import ACCESSED, HUGE, MAPPED, PageTables, shape_of
+from udamon.linux.page_tables import PageTables, shape_of
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.roots import PROC, Roots
 from udamon.linux.table_roots import ByBtf, ByCalibration, TableRoots
-from udamon.model import PAGE_SIZE
+from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE
+from udamon.native._native import PAGE_ACCESSED, PAGE_HUGE, PAGE_MAPPED
 
 BACKENDS = ("bpf", "kcore")
 """What is tried, in this order: BPF reads 512 tables in one call."""
@@ -60,7 +61,6 @@ _KEPT = (
     CAP_SYS_NICE,
 )
 _SMALL = 32
-_HUGE_SIZE = 2 << 20
 _NO_HUGE, _WANT_HUGE = 15, 14  # MADV_NOHUGEPAGE, MADV_HUGEPAGE
 _TRIES = 3
 
@@ -154,7 +154,7 @@ def _refused(name: str, error: OSError, roots: Roots) -> str:
 
 def _proved(memory: KernelMemory, roots: Roots) -> Opened:
     """Raises _Off, OSError or NotSupported."""
-    tables = PageTables(memory, shape_of(memory, platform.machine(), os.sysconf("SC_PAGE_SIZE"), roots.proc))
+    tables = PageTables(memory, shape_of(memory, platform.machine(), PAGE_SIZE, roots.proc))
     page_map = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     try:
         with _mapping(_SMALL * PAGE_SIZE, _NO_HUGE) as (pages, address):
@@ -220,13 +220,14 @@ def _prove_small(tables: PageTables, root: int, page_map: int, pages: mmap.mmap,
         _require(tables.agrees(root, page_map, addresses), "frames: they are not those of the page map")
         _clear_own()
         _require(
-            not any(_states(tables, root, addresses, ACCESSED)), "cleared: cleared pages read as accessed"
+            not any(_states(tables, root, addresses, PAGE_ACCESSED)),
+            "cleared: cleared pages read as accessed",
         )
         _flush(addresses)
         for at in range(0, len(pages), 2 * PAGE_SIZE):
             pages[at] = 2
         expected = [True, False] * (_SMALL // 2)
-        found = _states(tables, root, addresses, ACCESSED)
+        found = _states(tables, root, addresses, PAGE_ACCESSED)
         _require(found == expected, "touched: pages that were touched are not those that read as accessed")
 
     _several_times(step)
@@ -234,11 +235,11 @@ def _prove_small(tables: PageTables, root: int, page_map: int, pages: mmap.mmap,
 
 def _prove_huge(tables: PageTables, root: int, page_map: int) -> str:
     """The same of a huge page as a whole; why not, where none is to be had."""
-    with _mapping(2 * _HUGE_SIZE, _WANT_HUGE) as (pages, address):
-        head = -(-address // _HUGE_SIZE) * _HUGE_SIZE
-        addresses = range(head, head + _HUGE_SIZE, PAGE_SIZE)
+    with _mapping(2 * HUGE_PAGE_SIZE, _WANT_HUGE) as (pages, address):
+        head = -(-address // HUGE_PAGE_SIZE) * HUGE_PAGE_SIZE
+        addresses = range(head, head + HUGE_PAGE_SIZE, PAGE_SIZE)
         pages[head - address] = 1
-        if not all(_states(tables, root, addresses, HUGE)):
+        if not all(_states(tables, root, addresses, PAGE_HUGE)):
             return "no huge page was to be had"
 
         def step() -> None:
@@ -248,13 +249,13 @@ def _prove_huge(tables: PageTables, root: int, page_map: int) -> str:
             )
             _clear_own()
             _require(
-                not any(_states(tables, root, addresses, ACCESSED)),
+                not any(_states(tables, root, addresses, PAGE_ACCESSED)),
                 "huge page: cleared, it reads as accessed",
             )
             _flush(addresses)
             pages[head - address + 3 * PAGE_SIZE] = 2
             _require(
-                all(_states(tables, root, addresses, ACCESSED)),
+                all(_states(tables, root, addresses, PAGE_ACCESSED)),
                 "huge page: touched, it reads as not accessed",
             )
 
@@ -285,7 +286,7 @@ def _states(tables: PageTables, root: int, addresses: range, bit: int) -> list[b
     for looked in tables.look(root, addresses.start, addresses.stop):
         at = (looked.first - addresses.start) // PAGE_SIZE
         states[at : at + len(looked.states)] = looked.states
-    return [bool(state & MAPPED and state & bit) for state in states]
+    return [bool(state & PAGE_MAPPED and state & bit) for state in states]
 
 
 def _clear_own() -> None:

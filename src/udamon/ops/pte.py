@@ -31,11 +31,18 @@ from udamon.errors import PauseTooLong, UsageError
 from udamon.linux.failure import process_errors
 from udamon.linux.held import Held
 from udamon.linux.maps import line_range, read_lines
-from udamon.linux.page_tables import ACCESSED, MAPPED, NOT_COUNTED, UNKNOWN
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
-from udamon.native._native import page_runs
+from udamon.native._native import (
+    PAGE_ACCESSED,
+    PAGE_MAPPED,
+    PAGE_NOT_COUNTED,
+    PAGE_UNKNOWN,
+    RESIDENT,
+    TOUCHED,
+    page_runs,
+)
 from udamon.ops.address_spaces import AddressSpace
 from udamon.ops.base import Touched
 from udamon.ops.cold_clearing import ColdClearing
@@ -54,13 +61,12 @@ MAX_RANGES = 1000
 
 _NEAR = 16 << 20  # mappings this close are looked at in one go: a table more costs less than a call
 _FINER = 2  # each look begins with a grain this much finer than where the last one ended: it may be less scattered now
-_RESIDENT, _TOUCHED = 1, 3
 _KINDS = bytes(
     0
-    if not state & MAPPED or state & (NOT_COUNTED | UNKNOWN)
-    else _TOUCHED
-    if state & ACCESSED
-    else _RESIDENT
+    if not state & PAGE_MAPPED or state & (PAGE_NOT_COUNTED | PAGE_UNKNOWN)
+    else RESIDENT | TOUCHED
+    if state & PAGE_ACCESSED
+    else RESIDENT
     for state in range(256)
 )
 
@@ -217,9 +223,12 @@ class Pte:
         pieces = array("Q", [end for r in wanted for end in r])
         for r in joined(wanted, _NEAR):
             for looked in self.opened.tables.look(space.root, r.start, r.end):
-                words = memoryview(page_runs(looked.states, looked.first, _KINDS, pieces, grain)).cast("Q")
-                for at in range(0, len(words), 5):
-                    yield words[at], words[at + 1], words[at + 2], words[at + 3], words[at + 4]
+                yield from zip(
+                    *page_runs(
+                        states=looked.states, first=looked.first, kinds=_KINDS, pieces=pieces, grain=grain
+                    ),
+                    strict=True,
+                )
 
 
 class _Pauses(Pauses):

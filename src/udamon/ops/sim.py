@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 from array import array
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from udamon.acting.sim import SimMemory
 from udamon.core.clock import Clock
 from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
-from udamon.model import Emit
+from udamon.model import PAGE_SIZE, Emit
 from udamon.native._native import sim_sample
 from udamon.workload.truth import Truth
 
-PAGE_SHIFT = 12
+if TYPE_CHECKING:
+    from udamon.native._native import Simulated
 
 
 class SimSpace:
@@ -89,29 +91,38 @@ class SimSampler:
         if self._memory is not None:
             self._memory.advance(t_ns, done, tick_ns, self._accessed)
             resident = self._memory.resident_arrays()
-        buffers = (
-            *self._sets(t_ns, done, tick_ns),
-            *resident,
-            slots.start,
-            slots.end,
-            slots.checks if done == ticks else array("I", [n * done // ticks for n in slots.checks]),
-            slots.span,
-        )
-        hits, no_page, slot, address, span, answer = sim_sample(
-            buffers, done, t_ns // tick_ns, self._seed, seed & 0xFFFF_FFFF_FFFF_FFFF
-        )
-        return Answers.of_bytes(
-            done, hits=hits, no_page=no_page, slot=slot, address=address, span=span, answer=answer,
-            shift=bytes([PAGE_SHIFT]) * len(answer), late_ns=bytes(8 * done),
+        asked = Slots(
+            start=slots.start, end=slots.end, span=slots.span,
+            checks=slots.checks if done == ticks else array("I", [n * done // ticks for n in slots.checks]),
+        )  # fmt: skip
+        found = self._answers(asked, resident, t_ns, done, tick_ns, seed & 0xFFFF_FFFF_FFFF_FFFF)
+        return Answers(
+            done, found.hits, found.no_page, found.slot, found.address, found.span, found.answer,
+            bytes([PAGE_SIZE.bit_length() - 1]) * len(found.answer), array("q", bytes(8 * done)),
+        )  # fmt: skip
+
+    def _answers(
+        self,
+        slots: Slots,
+        resident: tuple[array[int], array[int]],
+        t_ns: int,
+        ticks: int,
+        tick_ns: int,
+        seed: int,
+    ) -> Simulated:
+        from_tick, segment, window, starts, ends, chances, windows = self._sets(t_ns, ticks, tick_ns)
+        return sim_sample(
+            set_tick=from_tick, set_segment=segment, set_window=window, segment_start=starts, segment_end=ends,
+            segment_chance=chances, windows=windows, resident_start=resident[0], resident_end=resident[1],
+            slot_start=slots.start, slot_end=slots.end, slot_checks=slots.checks, slot_span=slots.span, ticks=ticks,
+            first_tick=t_ns // tick_ns, truth_seed=self._seed, draw_seed=seed,
         )  # fmt: skip
 
     def _accessed(self, pages: Sequence[int], t_ns: int, ticks: int, tick_ns: int) -> list[int]:
         """Those of `pages` that the workload accesses in the stretch: the same facts that checks are answered from."""
-        starts, ends = array("Q", pages), array("Q", [page + (1 << PAGE_SHIFT) for page in pages])
-        ones, spans = array("I", [1]) * len(pages), array("I", [ticks]) * len(pages)
-        buffers = (*self._sets(t_ns, ticks, tick_ns), *self._all, starts, ends, ones, spans)
-        hits = array("I")
-        hits.frombytes(sim_sample(buffers, ticks, t_ns // tick_ns, self._seed, 0)[0])
+        slots = Slots()
+        slots.extend(0, pages, [page + PAGE_SIZE for page in pages], [1] * len(pages), ticks)
+        hits = self._answers(slots, self._all, t_ns, ticks, tick_ns, 0).hits
         return [page for page, hit in zip(pages, hits, strict=True) if hit]
 
     def interrupt(self) -> None:
@@ -120,7 +131,9 @@ class SimSampler:
     def close(self) -> None:
         """Nothing is open."""
 
-    def _sets(self, t_ns: int, ticks: int, tick_ns: int) -> tuple[array[int] | array[float], ...]:
+    def _sets(
+        self, t_ns: int, ticks: int, tick_ns: int
+    ) -> tuple[array[int], array[int], array[int], array[int], array[int], array[float], array[float]]:
         """The truth of the stretch: one set of segments and windows for each phase it runs through."""
         from_tick, segment, window = array("I"), array("I"), array("I")
         starts, ends, chances = array("Q"), array("Q"), array("d")

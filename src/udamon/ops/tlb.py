@@ -66,7 +66,7 @@ def displace(targets: Iterable[Target], root: Path = PROC) -> int:
         if target.pid is not None:
             with suppress(OSError):  # it ended
                 cpus |= allowed_cpus(target.pid, root)
-    return len(cpus) - visit_cpus([array("i", sorted(cpus))])
+    return len(cpus) - visit_cpus(cpus=array("i", sorted(cpus)))
 
 
 class HotSet:
@@ -114,7 +114,7 @@ def hot_set(size: int, cpu: int = -1) -> Iterator[HotSet]:
     Raises OSError.
     """
     with mmap.mmap(-1, PAGE_SIZE) as control:
-        pid, address = hot_set_start(control, size, cpu)
+        pid, address = hot_set_start(control=control, size=size, cpu=cpu)
         try:
             child = HotSet(pid, address, control)
             try:

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from udamon.errors import RecordingError
 from udamon.model import Event, Snapshot
+from udamon.native import _native
 from udamon.native._native import trace_scan
 from udamon.record.chunks import Progress, chunks, silent
 from udamon.record.damo.reader import DEFAULT_TICKS, US
@@ -152,20 +153,21 @@ class _Reader:
         self._named = _named(path) if has(path, UNNAMED) else {}
 
     def all(self, progress: Progress) -> Iterator[Snapshot | Event]:
-        event, count = (AGGREGATED, BEFORE_APPLY).index(self._event), 0
+        event = _native.AGGREGATED if self._event == AGGREGATED else _native.BEFORE_APPLY
+        count = 0
         for text in _whole_lines(self._path, progress):
-            _, lines, runs, columns = trace_scan(text, event)
-            rows = RegionColumns(*map(array, CODES, columns))
+            scan = trace_scan(text=text, event=event)
+            rows = RegionColumns(scan.time, scan.start, scan.end, scan.nr_accesses, scan.age, scan.touched)
             at = 0
-            for what, number, expected, ids in runs:
+            for what, number, expected, ids in scan.runs:
                 if number:
                     # The other event has three.
-                    key = (self._known(what), ids if event else ids[:1])
+                    key = (self._known(what), ids if event == _native.BEFORE_APPLY else ids[:1])
                     yield from self._regions(key, expected, rows, at, at + number)
                     at += number
                 else:
                     yield from self._line(count + expected, what)
-            count += lines
+            count += scan.lines
         yield from self._rest()
 
     def _line(self, count: int, line: bytes) -> Iterator[Snapshot | Event]:

@@ -15,7 +15,7 @@ from arro3.core import RecordBatch, RecordBatchReader
 from arro3.io import read_ipc_stream
 
 from udamon.model import Event, Sharing, Snapshot
-from udamon.native._native import check_rows
+from udamon.native._native import ROW_STATE_BYTES, check_rows
 from udamon.record import values
 from udamon.record.buffer import with_all_columns
 from udamon.record.chunks import Progress, silent
@@ -31,7 +31,7 @@ _AT_ONCE = 1 << 22
 """Messages are unpacked together up to this many bytes: a decoder's start costs more than a small one."""
 
 _TARGETS_KNOWN = 4096
-_STATE = 24 * _TARGETS_KNOWN
+_STATE = ROW_STATE_BYTES * _TARGETS_KNOWN
 """Bytes of what check_rows keeps of so many targets."""
 
 Place = tuple[OpenFile, StoredBatch]
@@ -216,7 +216,8 @@ def _unpack(columns: int, good: Sequence[tuple[Place, Head, bytes]]) -> Iterator
 def _checked(batch: RecordBatch, message: StoredBatch, state: bytearray, *, strict: bool) -> int:
     """How many snapshots a batch has. Raises Malformed for values that no monitor writes."""
     trial = bytearray(state)
-    why, row, snapshots, events = check_rows(*batch.__arrow_c_array__(), trial, strict)
+    schema, capsule = batch.__arrow_c_array__()
+    why, row, snapshots, events = check_rows(schema=schema, batch=capsule, state=trial, strict=strict)
     if why is not None:
         raise Malformed(f"row {row} of the flush: {why}")
     if events != message.events or message.snapshots not in (None, snapshots):

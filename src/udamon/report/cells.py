@@ -123,12 +123,11 @@ def by_batches(
 ) -> list[Cell]:
     """The same for filters that choose snapshots only: places leave out the targets that are not wanted."""
     known = sorted(places)
-    buffers = [
+    target, line = (
         array("i", [place.target for place in known]),
-        array("Q", [place.low for place in known]),
-        array("Q", [place.high for place in known]),
         array("i", [place.name or 0 for place in known]),
-    ]
+    )
+    lows, highs = array("Q", [place.low for place in known]), array("Q", [place.high for place in known])
     amounts = 1 + len(values)
     count = (1 + max((place.name or 0 for place in known), default=-1)) * columns
     cells = array("d", bytes(8 * amounts * count))
@@ -136,7 +135,11 @@ def by_batches(
     first = _FIRST if low is None else int(low) + source.start_ns
     last = _LAST if high is None else int(high) + source.start_ns
     for batch in source.recording.scan():
-        add_cells(*batch.__arrow_c_array__(), buffers, cells, columns, amounts, begin, width, first, last)
+        schema, capsule = batch.__arrow_c_array__()
+        add_cells(
+            schema=schema, batch=capsule, target=target, low=lows, high=highs, line=line, cells=cells, columns=columns,
+            amounts=amounts, begin_ns=begin, width_ns=width, first_ns=first, last_ns=last,
+        )  # fmt: skip
     return [
         (*divmod(cell, columns), *(total / weight for total in cells[at + 1 : at + amounts]))
         for cell in range(count)

@@ -1,7 +1,7 @@
 """What of the wanted processes was seen, and what was missed: processes that ended before a window of them was
 complete, and those that could not be watched.
 
-How large they were is told by page faults, 4 KiB each, which the kernel adds to the parent that collects a child
+How large they were is told by page faults, a page each, which the kernel adds to the parent that collects a child
 (cminflt), and to the control group in which it ran (pgfault). Those of processes that were seen are taken off. That is
 what the missed ones touched first, not what they had at a time: too small where huge pages served them, or nobody
 collected them; too large where they gave memory back and took it again.
@@ -156,7 +156,7 @@ def _why(*, known: bool, exact: bool, estimated: bool) -> str:
     if not known:
         parts.append("nothing told how large the missed processes were")
     elif estimated:
-        parts.append("bytes are page faults of 4 KiB, an estimate")
+        parts.append(f"bytes are page faults of {PAGE_SIZE >> 10} KiB, an estimate")
     return "; ".join(parts)
 
 

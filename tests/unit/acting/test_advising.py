@@ -8,8 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from udamon.acting.advising import HUGE, STRETCH, advise_all
+from udamon.acting.advising import STRETCH, advise_all
 from udamon.linux.process_madvise import COLLAPSE, PAGEOUT
+from udamon.model import HUGE_PAGE_SIZE as HUGE
 from udamon.model import Range
 
 MIB = 1 << 20

@@ -30,17 +30,26 @@ from tests.unit.fake_kcore import (
     FakeKcore,
 )
 from udamon.errors import NotSupported
-from udamon.linux import page_tables
 from udamon.linux.bpf import direct_map_bases, program
 from udamon.linux.kernel_memory import BadMemory, Kcore
-from udamon.linux.page_tables import GIANT, HUGE, MAPPED, NOT_COUNTED, UNKNOWN, PageTables, Shape, shape_of
+from udamon.linux.page_tables import PageTables, Shape, shape_of
 from udamon.model import Range
-from udamon.native._native import btf_members, page_runs, page_tables_look
+from udamon.native._native import (
+    INTERFACES,
+    PAGE_GIANT,
+    PAGE_HUGE,
+    PAGE_MAPPED,
+    PAGE_NOT_COUNTED,
+    PAGE_UNKNOWN,
+    btf_members,
+    page_runs,
+    page_tables_look,
+)
 
 MASK = 0x000F_FFFF_FFFF_F000
 OWN = VALID | USER | 2
 GIB, BLOCK = 1 << 30, 2 << 20
-SEEN = page_tables.MAPPED
+SEEN = PAGE_MAPPED
 
 
 def states(tables: PageTables, root: int, start: int, end: int) -> dict[int, int]:
@@ -78,7 +87,7 @@ def test_random_pages_are_found_to_the_bit(tmp_path: Path, levels: int) -> None:
         if rng.random() < 0.2:
             head = address // BLOCK * BLOCK
             fake.map(root, head, BLOCK | OWN | LEAF | bits, 1)
-            truth |= {head + i * PAGE: state | HUGE for i in range(512)}
+            truth |= {head + i * PAGE: state | PAGE_HUGE for i in range(512)}
         else:
             fake.map(root, address, fake.frame() | OWN | bits)
             truth[address] = state
@@ -101,10 +110,10 @@ def test_what_entries_mean(fake: FakeKcore) -> None:
     entries = {
         0: (frame | OWN | ACCESSED, SEEN | 2),
         1: (inaccessible | ACCESSED, SEEN | 2),
-        2: (frame | OWN | SPECIAL | ACCESSED, SEEN | 2 | NOT_COUNTED),
-        3: (1 << 40 | OWN | ACCESSED, SEEN | 2 | NOT_COUNTED),  # no RAM
+        2: (frame | OWN | SPECIAL | ACCESSED, SEEN | 2 | PAGE_NOT_COUNTED),
+        3: (1 << 40 | OWN | ACCESSED, SEEN | 2 | PAGE_NOT_COUNTED),  # no RAM
         4: (0x1234_0000_0000_0000 & ~0x101, 0),  # swapped out
-        5: (frame | VALID | 2, UNKNOWN),  # of the kernel: this is no table of a process
+        5: (frame | VALID | 2, PAGE_UNKNOWN),  # of the kernel: this is no table of a process
     }
     for page, (entry, _) in entries.items():
         fake.map(root, page * PAGE, entry)
@@ -112,7 +121,7 @@ def test_what_entries_mean(fake: FakeKcore) -> None:
     found = states(opened(fake), root, 0, 2 * GIB)
     assert [found.get(page * PAGE, 0) for page in entries] == [state for _, state in entries.values()]
     # The giant page begins below the RAM of this file.
-    assert {state for a, state in found.items() if a >= GIB} == {SEEN | 2 | GIANT | NOT_COUNTED}
+    assert {state for a, state in found.items() if a >= GIB} == {SEEN | 2 | PAGE_GIANT | PAGE_NOT_COUNTED}
     assert sum(a >= GIB for a in found) == GIB // PAGE
 
 
@@ -125,7 +134,7 @@ def test_frames(fake: FakeKcore) -> None:
     tables = opened(fake)
     assert tables.page(root, 0)[1] == frame // PAGE
     assert tables.page(root, PAGE)[1] == frame // PAGE
-    assert tables.page(root, BLOCK + 5 * PAGE) == (SEEN | HUGE, BLOCK // PAGE + 5)
+    assert tables.page(root, BLOCK + 5 * PAGE) == (SEEN | PAGE_HUGE, BLOCK // PAGE + 5)
     assert tables.page(root, 9 * PAGE) == (0, 0)
 
 
@@ -161,7 +170,7 @@ def test_arm(tmp_path: Path) -> None:
     assert found[PAGE] == SEEN
     assert 2 * PAGE not in found
     assert [found[i * PAGE] for i in range(32, 64)] == [SEEN | 2] * 16 + [SEEN] * 16
-    assert found[BLOCK + 511 * PAGE] & (SEEN | 2 | HUGE) == SEEN | 2 | HUGE
+    assert found[BLOCK + 511 * PAGE] & (SEEN | 2 | PAGE_HUGE) == SEEN | 2 | PAGE_HUGE
 
 
 def test_tables_that_come_and_go(fake: FakeKcore) -> None:
@@ -218,8 +227,8 @@ def test_a_table_outside_of_ram_is_not_read(fake: FakeKcore) -> None:
     fake.put_word(fake.place(root, 0, 1), 1 << 45 | TABLE_BITS)
     fake.put_word(root + 8, 1 << 44 | TABLE_BITS)
     tables = opened(fake)
-    assert set(states(tables, root, 0, BLOCK).values()) == {UNKNOWN}
-    assert set(states(tables, root, 1 << 39, (1 << 39) + BLOCK).values()) == {UNKNOWN}
+    assert set(states(tables, root, 0, BLOCK).values()) == {PAGE_UNKNOWN}
+    assert set(states(tables, root, 1 << 39, (1 << 39) + BLOCK).values()) == {PAGE_UNKNOWN}
 
 
 @pytest.mark.parametrize(
@@ -285,17 +294,33 @@ def test_shapes(fake: FakeKcore) -> None:
         shape_of(Kcore(fake.path), "aarch64", PAGE)
 
 
+NAMES = [name for name, *_ in INTERFACES["page_tables_look"][0]]
+
+
 def test_senseless_arguments_are_refused(fake: FakeKcore) -> None:
     memory = Kcore(fake.path)
-    good = (memory.fd, False, memory.window, memory.segments, 0, 4, MASK, RAM_AT, 0, PAGE, bytearray(1), None)
-    page_tables_look(*good)
+    good: list[Any] = [
+        memory.fd,
+        False,
+        memory.window,
+        memory.segments,
+        0,
+        4,
+        MASK,
+        RAM_AT,
+        0,
+        PAGE,
+        bytearray(1),
+        None,
+    ]
+    page_tables_look(**dict(zip(NAMES, good, strict=True)))
     for at, value in (
-        (2, bytearray(100)), (3, array("Q")), (3, array("Q", [0, PAGE, 0, 0, PAGE, 0])), (4, 2), (5, 9), (6, 0),
-        (7, 1), (8, PAGE), (9, 1 << 60), (10, bytearray()), (11, array("Q")),
+        (2, bytearray(100)), (3, array("Q")), (3, array("Q", [0])), (3, array("Q", [0, PAGE, 0, 0, PAGE, 0])),
+        (4, 2), (5, 9), (6, 0),        (7, 1), (8, PAGE), (9, 1 << 60), (10, bytearray()), (11, array("Q")),
     ):  # fmt: skip
         changed: list[Any] = [*good[:at], value, *good[at + 1 :]]
-        with pytest.raises(ValueError, match="cannot be looked at"):
-            page_tables_look(*changed)
+        with pytest.raises(ValueError, match=r"cannot be looked at|whole records"):
+            page_tables_look(**dict(zip(NAMES, changed, strict=True)))
 
 
 def test_the_bpf_program() -> None:
@@ -390,10 +415,6 @@ def test_hostile_btf(data: st.DataObject) -> None:
             pass
 
 
-def test_mapped_is_what_native_says() -> None:
-    assert (MAPPED, page_tables.ACCESSED, page_tables.DIRTY) == (1, 2, 4)
-
-
 # --- Runs -----------------------------------------------------------------------------------------------------------
 
 KINDS = bytes([0, 1, 3]) + bytes(253)
@@ -402,8 +423,10 @@ KINDS = bytes([0, 1, 3]) + bytes(253)
 def parts(
     states: bytes, first: int, pieces: list[tuple[int, int]], grain: int = PAGE
 ) -> list[tuple[int, ...]]:
-    words = page_runs(states, first, KINDS, array("Q", [end for piece in pieces for end in piece]), grain)
-    return list(struct.iter_unpack("=5Q", words))
+    ends = array("Q", [end for piece in pieces for end in piece])
+    return list(
+        zip(*page_runs(states=states, first=first, kinds=KINDS, pieces=ends, grain=grain), strict=True)
+    )
 
 
 @given(
@@ -456,5 +479,5 @@ def test_small_parts_of_a_block_become_one() -> None:
     ],
 )
 def test_runs_of_nonsense(first: int, kinds: bytes, pieces: list[int], grain: int) -> None:
-    with pytest.raises(ValueError, match="make no sense"):
-        page_runs(bytes(2), first, kinds, array("Q", pieces), grain)
+    with pytest.raises(ValueError, match=r"make no sense|must have 256"):
+        page_runs(states=bytes(2), first=first, kinds=kinds, pieces=array("Q", pieces), grain=grain)

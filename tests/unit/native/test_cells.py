@@ -6,13 +6,14 @@ from array import array
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from arro3.core import Array, DataType, RecordBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.native_calls import named
 from udamon.model import Snapshot
 from udamon.native._native import add_cells
 from udamon.record.buffer import PendingRows
@@ -53,23 +54,25 @@ def buffers(places: Sequence[Place]) -> list[array[int]]:
     return [array(code, [place[at] for place in places]) for at, code in enumerate("iQQi")]
 
 
+def add(
+    batch: Any, places: Sequence[array[int]], cells: array[float], columns: int, amounts: int, width: float = 1.0,
+    first: int = FIRST, last: int = LAST,
+) -> None:  # fmt: skip
+    """add_cells; `batch` is one, or its two capsules."""
+    schema, capsule = batch if isinstance(batch, tuple) else batch.__arrow_c_array__()
+    add_cells(
+        schema=schema, batch=capsule, **named("add_cells", [*places, cells]), columns=columns, amounts=amounts,
+        begin_ns=BEGIN, width_ns=width, first_ns=first, last_ns=last,
+    )  # fmt: skip
+
+
 def cells_of(
     snapshots: Sequence[Snapshot], places: Sequence[Place], columns: int, lines: int, *,
     amounts: int = AMOUNTS, first: int = FIRST, last: int = LAST,
 ) -> list[float]:  # fmt: skip
     cells = array("d", bytes(8 * lines * columns * amounts))
     for batch in batches(snapshots):
-        add_cells(
-            *batch.__arrow_c_array__(),
-            buffers(places),
-            cells,
-            columns,
-            amounts,
-            BEGIN,
-            float(WIDTH),
-            first,
-            last,
-        )
+        add(batch, buffers(places), cells, columns, amounts, float(WIDTH), first, last)
     return cells.tolist()
 
 
@@ -160,7 +163,7 @@ def test_a_part_of_a_batch() -> None:
     assert whole.num_rows == 21  # one stands for the snapshot without regions
     cells = array("d", bytes(8))
     part = whole.slice(9, 3)
-    add_cells(*part.__arrow_c_array__(), buffers([Place(0, 0, 100, 0)]), cells, 1, 1, BEGIN, 1.0, FIRST, LAST)
+    add(part, buffers([Place(0, 0, 100, 0)]), cells, 1, 1)
     assert cells[0] == 3
 
 
@@ -170,9 +173,7 @@ def call(
 ) -> None:  # fmt: skip
     batch = batch or batches([snapshot(BEGIN, BEGIN + 1, [(0, 1, 1, 1)])])[-1]
     memory = array("d", bytes(8 * cells))
-    add_cells(
-        *batch.__arrow_c_array__(), buffers(places), memory, columns, amounts, BEGIN, width, FIRST, LAST
-    )
+    add(batch, buffers(places), memory, columns, amounts, width)
 
 
 @pytest.mark.parametrize(
@@ -213,8 +214,8 @@ def test_a_grid_without_columns_is_refused(columns: int, amounts: int) -> None:
 def test_columns_of_different_length_are_refused() -> None:
     batch = batches([snapshot(BEGIN, BEGIN + 1, [(0, 1, 1, 1)])])[-1]
     places = [array("i", [0]), array("Q"), array("Q", [1]), array("i", [0])]
-    with pytest.raises(ValueError, match="differ in length"):
-        add_cells(*batch.__arrow_c_array__(), places, array("d", [0]), 1, 1, BEGIN, 1.0, FIRST, LAST)
+    with pytest.raises(ValueError, match="must have n = 1 items"):
+        add(batch, places, array("d", [0]), 1, 1)
 
 
 def test_other_batches_are_refused() -> None:
@@ -227,6 +228,6 @@ def test_other_batches_are_refused() -> None:
         call(RecordBatch.from_arrays(columns, names=batch.column_names))
     number = Array([1], DataType.int64()).__arrow_c_array__()
     with pytest.raises(ValueError, match="no record batch"):
-        add_cells(*number, [array(code) for code in "iQQi"], array("d"), 1, 1, BEGIN, 1.0, FIRST, LAST)
+        add(number, [array(code) for code in "iQQi"], array("d"), 1, 1)
     with pytest.raises(ValueError, match="PyCapsule"):
-        add_cells(1, 2, [array(code) for code in "iQQi"], array("d"), 1, 1, BEGIN, 1.0, FIRST, LAST)
+        add((1, 2), [array(code) for code in "iQQi"], array("d"), 1, 1)

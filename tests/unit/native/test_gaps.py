@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.native_calls import named
 from tests.unit.points import PAGE
-from udamon.native._native import steps_gaps
+from udamon.native._native import Gaps, steps_gaps
 
 EXACT, FINEST = PAGE, 4.0
 
@@ -33,12 +34,13 @@ def gaps(
     height: Sequence[float],
 ) -> list[Gap]:
     places = (array("Q", [page * PAGE for page in column]) for column in (bounds, low, high, reach))
-    starts, ends, stakes, moved = steps_gaps([*places, array("d", height)], EXACT, FINEST)
-    pages = [
-        [n / PAGE for n in array(code, column)]
-        for code, column in (("Q", starts), ("Q", ends), ("d", stakes))
-    ]
-    return list(map(Gap, *pages, moved))
+    found = call([*places, array("d", height)], EXACT, FINEST)
+    pages = [[n / PAGE for n in column] for column in (found.start, found.end, found.stake)]
+    return list(map(Gap, *pages, found.moved))
+
+
+def call(buffers: Sequence[array[int] | array[float]], exact: int, finest: float) -> Gaps:
+    return steps_gaps(**named("steps_gaps", buffers), exact=exact, finest=finest)
 
 
 def test_a_wide_gap_is_doubtful_and_a_narrow_one_is_not() -> None:
@@ -78,10 +80,10 @@ def test_without_steps_there_are_none() -> None:
 def test_what_makes_no_sense_is_refused(which: int, values: list[int]) -> None:
     buffers: list[array[int] | array[float]] = [array("Q", [0, 1, 2]), *(array("Q", [n]) for n in (0, 2, 0))]
     buffers.append(array("d", [1.0]))
-    assert len(steps_gaps(buffers, 0, 1.0)[0]) == 8
+    assert len(call(buffers, 0, 1.0).start) == 1
     buffers[which] = array("d", values) if which == 4 else array("Q", values)
-    with pytest.raises(ValueError, match=r"make no sense|differ in length"):
-        steps_gaps(buffers, 0, 1.0)
+    with pytest.raises(ValueError, match=r"make no sense|must have"):
+        call(buffers, 0, 1.0)
 
 
 WORDS = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 9 * PAGE))
@@ -95,8 +97,8 @@ def test_no_bytes_are_too_strange(
     bounds = array("Q", [first, *(row[0] for row in rows), second])
     columns = [array("Q", [row[k] for row in rows]) for k in (1, 2, 3)]
     try:
-        starts, ends, _, _ = steps_gaps([bounds, *columns, array("d", [row[4] for row in rows])], PAGE, 64.0)
+        found = call([bounds, *columns, array("d", [row[4] for row in rows])], PAGE, 64.0)
     except ValueError:
         return
-    for start, end in zip(array("Q", starts), array("Q", ends), strict=True):
+    for start, end in zip(found.start, found.end, strict=True):
         assert first <= start <= end <= second

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.native_calls import named
 from udamon.native._native import overlaps
 
 Ranges = list[tuple[int, int]]
@@ -19,7 +20,7 @@ def columns(ranges: Ranges) -> list[array[int]]:
 
 
 def shared(ranges: Ranges, others: Ranges) -> list[int]:
-    return array("Q", overlaps([*columns(ranges), *columns(others)])).tolist()
+    return overlaps(**named("overlaps", [*columns(ranges), *columns(others)])).tolist()
 
 
 @st.composite
@@ -47,5 +48,5 @@ def test_what_is_not_sorted_is_refused(bad: Ranges) -> None:
 
 
 def test_columns_of_different_length_are_refused() -> None:
-    with pytest.raises(ValueError, match="differ in length"):
-        overlaps([array("Q", [0]), array("Q"), array("Q"), array("Q")])
+    with pytest.raises(ValueError, match="must have n = 1 items"):
+        overlaps(**named("overlaps", [array("Q", [0]), array("Q"), array("Q"), array("Q")]))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from array import array
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.native_calls import named
 from tests.unit.points import (
     HIT,
     HOLE,
@@ -233,17 +235,18 @@ def test_answers_of_no_slot_or_of_no_page_are_refused(wrong: Answer) -> None:
 def test_columns_of_different_lengths_are_refused(longer: int) -> None:
     """Not the points, and not the slots, which have lengths of their own."""
     buffers = take_buffers(pack([]), [Answer(0, 1)], [0], [*range_columns([]), *range_columns([])])
-    assert points_take(buffers, 0, 15, 0, 16, 0, 1 << 62) != b""
+    values: dict[str, Any] = {"target": 0, "whole": 15, "older": 0, "limit": 16, "begin": 0, "end": 1 << 62}
+    assert points_take(**named("points_take", buffers), **values) != b""
     column = buffers[longer]
     assert isinstance(column, array)
     column.append(0)
-    with pytest.raises(ValueError, match="differ in length"):
-        points_take(buffers, 0, 15, 0, 16, 0, 1 << 62)
+    with pytest.raises(ValueError, match="must have"):
+        points_take(**named("points_take", buffers), **values)
 
 
 @pytest.mark.parametrize(("older", "limit"), [(256, 16), (0, 256), (2**32 - 1, 255)])
 def test_ages_that_do_not_fit_are_refused(older: int, limit: int) -> None:
-    with pytest.raises(ValueError, match="255 aggregations"):
+    with pytest.raises(ValueError, match="must fit into 8 bits"):
         take(at(1), older=older, limit=limit)
 
 
@@ -261,6 +264,9 @@ def test_no_bytes_are_too_strange(
     size = min(map(len, columns))
     ranges = [array("Q", column[:size]) for column in columns[:4]]
     ages = [word % 256 for word in columns[4][:size]]
+    old = old[: len(old) // LAYOUT.size * LAYOUT.size]
     buffers = take_buffers(old, answers, [0, 1, 0], ranges, ages)
-    found = unpack(bytes(points_take(buffers, 0, 15, older, limit, begin, end)))
+    values: dict[str, Any] = {"target": 0, "whole": 15, "older": older, "limit": limit}
+    values |= {"begin": begin, "end": end}
+    found = unpack(points_take(**named("points_take", buffers), **values))
     assert len(found) <= len(old) // LAYOUT.size + len(answers) + size

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.unit.native_calls import named
 from tests.unit.points import PAGE
-from udamon.native._native import regions_cut
+from udamon.native._native import Regions, regions_cut
 
 
 class Cut(NamedTuple):
@@ -51,11 +52,23 @@ def cut(
 ) -> list[Cut]:
     """In pages; an aggregation has 20 ticks."""
     buffers = buffers_of(ranges, cuts, function)
-    columns = regions_cut(buffers, limit * PAGE, granularity * PAGE, 20, NOW, 1, USED)
-    start, end, count_bp, touched, _, age = (array("Q", column) for column in columns)
+    start, end, count_bp, touched, _, age = call(buffers, limit * PAGE, granularity * PAGE)
     pages = [[n / PAGE for n in column] for column in (start, end, touched)]
     counts = [count / 10_000 for count in count_bp]
     return list(map(Cut, pages[0], pages[1], counts, pages[2], [NOW - aggregations for aggregations in age]))
+
+
+def call(
+    buffers: Sequence[array[int] | array[float]],
+    limit: int = PAGE,
+    granularity: int = PAGE,
+    aggregation: int = 1,
+) -> Regions:
+    """Of 20 ticks."""
+    return regions_cut(
+        **named("regions_cut", buffers), limit=limit, granularity=granularity, ticks=20, latest=NOW,
+        aggregation=aggregation, used=USED,
+    )  # fmt: skip
 
 
 def buffers_of(
@@ -204,11 +217,11 @@ GOOD = buffers_of([(0, 8), (8, 16)], [4], TWO)
 )
 def test_what_makes_no_sense_is_refused(which: int, values: list[float]) -> None:
     buffers = list(GOOD)
-    assert len(regions_cut(buffers, PAGE, PAGE, 20, NOW, 1, USED)[0]) == 16 * 8
+    assert len(call(buffers).start) == 16
     code = GOOD[which].typecode
     buffers[which] = array("d", values) if code == "d" else array(code, map(int, values))
-    with pytest.raises(ValueError, match=r"make no sense|differ in length"):
-        regions_cut(buffers, PAGE, PAGE, 20, NOW, 1, USED)
+    with pytest.raises(ValueError, match=r"make no sense|must have"):
+        call(buffers)
 
 
 def test_no_segments_or_ages_are_refused() -> None:
@@ -217,16 +230,16 @@ def test_no_segments_or_ages_are_refused() -> None:
         for which in emptied:
             buffers[which] = array(GOOD[which].typecode)
         buffers[3] = array("Q", bounds)
-        with pytest.raises(ValueError, match="make no sense"):
-            regions_cut(buffers, PAGE, PAGE, 20, NOW, 1, USED)
+        with pytest.raises(ValueError, match=r"make no sense|must have"):
+            call(buffers)
 
 
 @pytest.mark.parametrize(
     ("limit", "granularity", "aggregation"), [(0, PAGE, 1), (PAGE, 0, 1), (PAGE, PAGE, 0)]
 )
 def test_sizes_of_nothing_are_refused(limit: int, granularity: int, aggregation: int) -> None:
-    with pytest.raises(ValueError, match="make no sense"):
-        regions_cut(GOOD, limit, granularity, 20, NOW, aggregation, USED)
+    with pytest.raises(ValueError, match=r"make no sense|must have"):
+        call(GOOD, limit, granularity, aggregation)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +249,7 @@ def test_sizes_of_nothing_are_refused(limit: int, granularity: int, aggregation:
 def test_accesses_are_rounded_down_but_little_is_not_nothing(rate: float, accesses: int) -> None:
     """Of 20 ticks; from half an access on, one is counted."""
     buffers = buffers_of([(0, 64)], [], Function([0, 64], [rate], [0.0], [0], [0]))
-    assert array("Q", regions_cut(buffers, 1 << 40, PAGE, 20, NOW, 1, USED)[4])[0] == accesses
+    assert call(buffers, 1 << 40).count[0] == accesses
 
 
 @pytest.mark.parametrize(
@@ -246,7 +259,7 @@ def test_accesses_are_rounded_down_but_little_is_not_nothing(rate: float, access
 def test_ages_are_whole_aggregations(since: int, age: int) -> None:
     """Of 100 each; the last one began at 1000. What began later, or within one before, is new."""
     buffers = buffers_of([(0, 64)], [], Function([0, 64], [0.0], [0.0], [0], [since]))
-    assert array("Q", regions_cut(buffers, 1 << 40, PAGE, 20, NOW, 100, USED)[5])[0] == age
+    assert call(buffers, 1 << 40, aggregation=100).age[0] == age
 
 
 WORDS = st.lists(st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 9 * PAGE)), max_size=5)
@@ -265,7 +278,7 @@ def test_no_bytes_are_too_strange(
     shares = array("d", rates)
     buffers: list[array[int] | array[float]] = [*words, shares, shares]
     buffers += [array("Q", [0, *ages]), array("q", [0] * (len(ages) + 1))]
-    columns = regions_cut(buffers, 2**62, granularity, 20, NOW, 1, USED)
+    columns = call(buffers, 2**62, granularity)
     assert len({len(column) for column in columns}) == 1
 
 
@@ -273,4 +286,4 @@ def test_no_bytes_are_too_strange(
 def test_what_is_touched_here_and_there_counts_as_accessed(touched: float, accesses: int) -> None:
     """However seldom in a tick."""
     buffers = buffers_of([(0, 64)], [], Function([0, 64], [0.001], [touched], [0], [0]))
-    assert array("Q", regions_cut(buffers, 1 << 40, PAGE, 20, NOW, 1, USED)[4])[0] == accesses
+    assert call(buffers, 1 << 40).count[0] == accesses

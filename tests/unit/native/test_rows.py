@@ -8,7 +8,7 @@ import pytest
 from arro3.core import Array, RecordBatch
 
 from tests.unit.record.test_writer import snapshot
-from udamon.native._native import check_rows
+from udamon.native._native import RowsChecked, check_rows
 from udamon.record.buffer import PendingRows
 from udamon.record.schema import COLUMNS, SCHEMA, SHARING_COLUMNS, TYPES
 
@@ -32,7 +32,12 @@ def check(
 ) -> tuple[str | None, int, int, int]:
     arrays = [Array(values[name], TYPES[name]) for name in COLUMNS]
     batch = RecordBatch.from_arrays(arrays, schema=SCHEMA)
-    return check_rows(*batch.__arrow_c_array__(), bytearray(STATE) if state is None else state, strict)
+    return call(batch, bytearray(STATE) if state is None else state, strict)
+
+
+def call(batch: RecordBatch, state: bytearray, strict: bool) -> RowsChecked:
+    schema, capsule = batch.__arrow_c_array__()
+    return check_rows(schema=schema, batch=capsule, state=state, strict=strict)
 
 
 def test_what_a_monitor_writes() -> None:
@@ -144,8 +149,8 @@ def test_other_tools_know_regions_that_are_no_pages() -> None:
 
 def test_wrong_batches() -> None:
     """No room for the state, and columns that are not those of a recording."""
-    with pytest.raises(ValueError, match="no room"):
+    with pytest.raises(ValueError, match="whole records"):
         check(columns(0), bytearray(1))
     batch = RecordBatch.from_arrays([Array([1], TYPES["time"])], names=["time"])
     with pytest.raises(ValueError, match="no such column"):
-        check_rows(*batch.__arrow_c_array__(), bytearray(STATE), True)
+        call(batch, bytearray(STATE), True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from array import array
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from udamon.errors import RecordingError
 from udamon.model import Event, Snapshot
-from udamon.native._native import trace_scan
+from udamon.native._native import TraceLines, trace_scan
 from udamon.record import perf_script
 
 AGGREGATED, BEFORE_APPLY = 0, 1
@@ -25,15 +26,15 @@ NEXT = (
 THREAD = b"kdamond.0  4452"
 
 
-def columns(found: tuple[bytes, ...]) -> list[list[int]]:
-    return [array(code, data).tolist() for code, data in zip(perf_script.CODES, found, strict=True)]
+def columns(found: TraceLines) -> list[list[int]]:
+    return [column.tolist() for column in found[3:]]
 
 
 def test_lines_that_belong_together() -> None:
     """Whatever processor they were on."""
     text = LINE + NEXT
-    assert trace_scan(text, AGGREGATED)[:3] == (len(text), 2, [(THREAD, 2, 2, (7, 0, 0))])
-    assert columns(trace_scan(text, AGGREGATED)[3]) == [
+    assert trace_scan(text=text, event=AGGREGATED)[:3] == (len(text), 2, [(THREAD, 2, 2, (7, 0, 0))])
+    assert columns(trace_scan(text=text, event=AGGREGATED)) == [
         [82877_315_633_000, 82877_315_634_000], [4096, 8192], [8192, 9000], [3, 0], [864, 5], [4096, 0]
     ]  # fmt: skip
 
@@ -47,7 +48,7 @@ def test_lines_that_belong_together() -> None:
 )  # fmt: skip
 def test_lines_that_do_not(change: tuple[bytes, bytes]) -> None:
     """Of another thread, another target, another snapshot, or going back."""
-    assert [run[1] for run in trace_scan(LINE + NEXT.replace(*change), AGGREGATED)[2]] == [1, 1]
+    assert [run[1] for run in trace_scan(text=LINE + NEXT.replace(*change), event=AGGREGATED)[2]] == [1, 1]
 
 
 def test_the_other_event() -> None:
@@ -55,12 +56,12 @@ def test_the_other_event() -> None:
         b"kdamond.0 1 [000] 1.000000: damon:damos_before_apply: ctx_idx=1 scheme_idx=2 target_idx=3 "
         b"nr_regions=4 0-4096: 0 864\n"
     )
-    assert trace_scan(LINE + text, BEFORE_APPLY)[2] == [(b"kdamond.0 1", 1, 4, (1, 2, 3))]
+    assert trace_scan(text=LINE + text, event=BEFORE_APPLY)[2] == [(b"kdamond.0 1", 1, 4, (1, 2, 3))]
 
 
 def test_other_lines_are_passed_over_and_counted() -> None:
-    done, lines, runs, _ = trace_scan(
-        b"# head\n\n" + LINE + b"swapper 0 [000] 1.0: sched\n" + NEXT, AGGREGATED
+    done, lines, runs, *_ = trace_scan(
+        text=b"# head\n\n" + LINE + b"swapper 0 [000] 1.0: sched\n" + NEXT, event=AGGREGATED
     )
     assert (lines, runs) == (5, [(THREAD, 2, 2, (7, 0, 0))])
     assert done > 0
@@ -90,21 +91,21 @@ def test_other_lines_are_passed_over_and_counted() -> None:
 )
 def test_what_is_not_usual_is_handed_back(line: bytes) -> None:
     """With its number, and it ends a run."""
-    assert trace_scan(LINE + line + NEXT, AGGREGATED)[2] == [
+    assert trace_scan(text=LINE + line + NEXT, event=AGGREGATED)[2] == [
         (THREAD, 1, 2, (7, 0, 0)), (line[:-1], 0, 2, (0, 0, 0)), (THREAD, 1, 2, (7, 0, 0))
     ]  # fmt: skip
 
 
 def test_only_whole_lines() -> None:
-    assert trace_scan(LINE + NEXT[:-1], AGGREGATED)[:2] == (len(LINE), 1)
-    assert trace_scan(b"", AGGREGATED) == (0, 0, [], (b"",) * 6)
-    assert trace_scan(array("B"), AGGREGATED)[0] == 0
+    assert trace_scan(text=LINE + NEXT[:-1], event=AGGREGATED)[:2] == (len(LINE), 1)
+    assert trace_scan(text=b"", event=AGGREGATED)[:3] == (0, 0, [])
+    assert trace_scan(text=array("B"), event=AGGREGATED)[0] == 0
 
 
 def test_an_event_that_is_none() -> None:
     for event in (-1, 2):
-        with pytest.raises(ValueError, match="no such event"):
-            trace_scan(LINE, event)
+        with pytest.raises(ValueError, match=r"no such event|without a sign"):
+            trace_scan(text=LINE, event=event)
 
 
 numbers = st.integers(0, 40).map(str) | st.sampled_from(
@@ -133,8 +134,7 @@ texts = st.lists(st.one_of(usual, usual, usual, tuned, st.just("other"), odd), m
 )
 
 
-def one_by_one(text: bytes, event: int) -> tuple[int, int, list[tuple[bytes, int, int, tuple[int, int, int]]],
-                                                 tuple[bytes, ...]]:  # fmt: skip
+def one_by_one(*, text: bytes, event: int) -> SimpleNamespace:
     """As the scan, which finds nothing in the usual form."""
     *lines, rest = text.split(b"\n")
     words = (perf_script.AGGREGATED, perf_script.BEFORE_APPLY)[event], perf_script.TUNE
@@ -143,7 +143,8 @@ def one_by_one(text: bytes, event: int) -> tuple[int, int, list[tuple[bytes, int
         for number, line in enumerate(lines, 1)
         if any(word in line for word in words)
     ]
-    return len(text) - len(rest), len(lines), found, (b"",) * 6
+    none = dict.fromkeys(("time", "start", "end", "nr_accesses", "age", "touched"), array("Q"))
+    return SimpleNamespace(done=len(text) - len(rest), lines=len(lines), runs=found, **none)
 
 
 def read(path: Path) -> list[Snapshot | Event] | str:
@@ -167,15 +168,15 @@ def test_a_file_reads_as_by_expressions(text: bytes) -> None:
 @given(texts | st.binary(max_size=200), st.integers(0, 1), st.integers(1, 300))
 def test_where_a_text_is_cut_does_not_matter(text: bytes, event: int, step: int) -> None:
     """A text in pieces gives what the whole text gives, except that runs end with a piece."""
-    done, lines, runs, whole = trace_scan(text, event)
+    done, lines, runs, *whole = trace_scan(text=text, event=event)
     assert done == text.rfind(b"\n") + 1
     assert lines == text.count(b"\n")
-    assert sum(run[1] for run in runs) == len(whole[0]) // 8
-    rest, counted, parts = b"", 0, [b""] * len(whole)
+    assert sum(run[1] for run in runs) == len(whole[0])
+    rest, counted, parts = b"", 0, [column[:0] for column in whole]
     for begin in range(0, len(text), step):
         data = rest + text[begin : begin + step]
-        done, lines, runs, more = trace_scan(data, event)
+        done, lines, runs, *more = trace_scan(text=data, event=event)
         rest = data[done:]
         counted += lines
         parts = [part + new for part, new in zip(parts, more, strict=True)]
-    assert (counted, parts) == (text.count(b"\n"), list(whole))
+    assert (counted, parts) == (text.count(b"\n"), whole)

@@ -24,14 +24,14 @@ def state() -> tuple[set[int], int, int]:
 def test_a_visit_leaves_the_thread_as_it_was() -> None:
     before = state()
     for _ in range(2):
-        assert visit_cpus([array("i", sorted(before[0]))]) == len(before[0])
+        assert visit_cpus(cpus=array("i", sorted(before[0]))) == len(before[0])
         assert state() == before
 
 
 @pytest.mark.parametrize("cpus", [[], [-1], [8192], [2**31 - 1], [-1, 8191, 70_000]])
 def test_processors_that_are_not_there_are_not_visited(cpus: list[int]) -> None:
     before = state()
-    assert visit_cpus([array("i", cpus)]) == 0
+    assert visit_cpus(cpus=array("i", cpus)) == 0
     assert state() == before
 
 
@@ -42,20 +42,20 @@ def test_a_visit_costs_no_memory() -> None:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1])
 
-    visit_cpus([array("i", [min(os.sched_getaffinity(0))])])
+    visit_cpus(cpus=array("i", [min(os.sched_getaffinity(0))]))
     before = resident()
     for _ in range(20):
-        visit_cpus([array("i", [min(os.sched_getaffinity(0))])])
+        visit_cpus(cpus=array("i", [min(os.sched_getaffinity(0))]))
     assert resident() - before < 256
 
 
 def test_a_fork_visits_too() -> None:
     """Page tables of what was only read are not copied: the child maps the pages again."""
-    visit_cpus([array("i", [0])])
+    visit_cpus(cpus=array("i", [0]))
     pid = os.fork()
     if pid == 0:
         cpus = array("i", os.sched_getaffinity(0))
-        os._exit(0 if visit_cpus([cpus]) == len(cpus) else 1)
+        os._exit(0 if visit_cpus(cpus=cpus) == len(cpus) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
@@ -64,8 +64,11 @@ def test_a_fork_visits_too() -> None:
     [(8, MIB, -1), (16, 0, -1), (16, 4097, -1), (16, 1 << 50, -1), (16, MIB, 1 << 20)],
 )
 def test_what_is_no_hot_set(control: int, size: int, cpu: int) -> None:
-    with mmap.mmap(-1, control) as shared, pytest.raises(ValueError, match="no room for two words"):
-        hot_set_start(memoryview(shared)[:control], size, cpu)
+    with (
+        mmap.mmap(-1, control) as shared,
+        pytest.raises(ValueError, match=r"no room for two words|whole records"),
+    ):
+        hot_set_start(control=memoryview(shared)[:control], size=size, cpu=cpu)
 
 
 def test_a_hot_set_grows_and_is_collected() -> None:

@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,11 +30,12 @@ from tests.unit.fake_idle import (
     FakeIdle,
     Toucher,
 )
+from tests.unit.native_calls import named
 from udamon.core.policy import ACCESSED, NO_PAGE, NOT_ACCESSED, Answers, Slots
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported
 from udamon.linux.roots import Roots
-from udamon.native._native import idle_sample
+from udamon.native._native import Sampled, idle_sample
 from udamon.ops.idle import IdleSampler
 
 PID = 4321
@@ -320,6 +321,15 @@ def test_same_cpu_visits_where_the_target_ran_and_works_elsewhere(fake: FakeIdle
     assert after == [(allowed, os.SCHED_OTHER)]
 
 
+def call(
+    buffers: Sequence[array[int]], flags: int = -1, bitmap: int = -1, event: int = -1, *, ticks: int = 1
+) -> Sampled:
+    return idle_sample(
+        **named("idle_sample", buffers), flags_fd=flags, bitmap_fd=bitmap, event_fd=event, begin_ns=0, ticks=ticks,
+        tick_ns=1_000, seed=1,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("cpu", [-1, 8192, 2**31 - 1])
 def test_a_processor_that_cannot_be_visited_is_left_out(fake: FakeIdle, cpu: int) -> None:
     flags, bitmap, event = os.open(fake.flags, os.O_RDONLY), os.open(fake.bitmap, os.O_RDWR), os.eventfd(0)
@@ -327,11 +337,11 @@ def test_a_processor_that_cannot_be_visited_is_left_out(fake: FakeIdle, cpu: int
     slots = slots_of((64, 1, 5, 1))
     arrays = (array("i", [-2]), slots.target, slots.start, slots.end, slots.checks, slots.span)
     try:
-        out = idle_sample((*arrays, array("i", [cpu])), flags, bitmap, event, 0, 5, 1_000, 1)
+        out = call([*arrays, array("i", [cpu])], flags, bitmap, event, ticks=5)
     finally:
         for fd in (flags, bitmap, event):
             os.close(fd)
-    assert out[0] == 5
+    assert out.done == 5
     assert (os.sched_getaffinity(0), os.sched_getscheduler(0)) == before
 
 
@@ -357,12 +367,12 @@ def test_a_bitmap_that_refuses_counts_its_errno(fake: FakeIdle) -> None:
     slots = slots_of((64, 1, 5, 1))
     buffers = (array("i", [-2]), slots.target, slots.start, slots.end, slots.checks, slots.span, array("i"))
     try:
-        out = idle_sample(buffers, flags, bitmap, event, 0, 1, 1_000, 1)
+        out = call(buffers, flags, bitmap, event)
     finally:
         for fd in (flags, bitmap, event):
             os.close(fd)
-    assert out[6] == bytes([NO_PAGE] * 5)
-    assert array("I", out[10])[errno.EBADF] == 1, "five checks of one word are one call"
+    assert out.answer == bytes([NO_PAGE] * 5)
+    assert out.errnos[errno.EBADF] == 1, "five checks of one word are one call"
 
 
 def test_a_machine_without_idle_page_tracking_says_what_would_help(tmp_path: Path) -> None:
@@ -393,15 +403,15 @@ def test_slots_that_make_no_sense_are_refused(slot: tuple[int, int, int, int]) -
     start, end, checks, span = slot
     arrays = (array("i", [-1]), array("I", [0]), array("Q", [start]), array("Q", [end]), array("I", [checks]))
     with pytest.raises((ValueError, MemoryError)):
-        idle_sample((*arrays, array("I", [span]), array("i")), -1, -1, -1, 0, 1, 1, 1)
+        call([*arrays, array("I", [span]), array("i")])
 
 
 def test_a_slot_of_no_target_and_arrays_of_unlike_length_are_refused() -> None:
     one, none = array("I", [1]), array("I")
     wide = (array("Q", [0]), array("Q", [9]))
     for slots in ((array("I", [1]), *wide, one, one), (array("I", [0]), *wide, none, one)):
-        with pytest.raises(ValueError, match=r"target|length"):
-            idle_sample((array("i", [-1]), *slots, array("i")), -1, -1, -1, 0, 1, 1, 1)
+        with pytest.raises(ValueError, match=r"target|must have"):
+            call([array("i", [-1]), *slots, array("i")])
 
 
 ADDRESSES = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 64 * PAGE))

@@ -6,9 +6,10 @@ from array import array
 
 import pytest
 
+from tests.unit.native_calls import named
 from udamon.core.clock import ManualClock
 from udamon.core.policy import ACCESSED, NO_PAGE, Answers, Slots
-from udamon.native._native import sim_sample
+from udamon.native._native import Simulated, sim_sample
 from udamon.ops.sim import SimSampler
 from udamon.workload.config import parse
 from udamon.workload.layout import place
@@ -118,17 +119,21 @@ def test_an_interrupted_stretch_answers_for_the_ticks_it_had() -> None:
     assert (answers.ticks, answers.checks) == (0, 0)
 
 
+def call(buffers: list[array[int] | array[float]]) -> Simulated:
+    return sim_sample(**named("sim_sample", buffers), ticks=1, first_tick=0, truth_seed=0, draw_seed=0)
+
+
 @pytest.mark.parametrize("wrong", range(13))
 def test_arrays_that_do_not_fit_are_refused(wrong: int) -> None:
     buffers: list[array[int] | array[float]] = [array(code) for code in "IIIQQddQQQQII"]
     for i in range(3):
         buffers[i].append(0)
-    assert sim_sample(buffers, 1, 0, 0, 0)[0] == b""
+    assert call(buffers).hits == array("I")
     extra = {6: [0.0] * 6}.get(wrong, [2**40] if buffers[wrong].typecode in "Qd" else [5])
     for value in extra:
         buffers[wrong].append(value)  # type: ignore[arg-type]
     if wrong == 6:
-        sim_sample(buffers, 1, 0, 0, 0)  # one more window is fine
+        call(buffers)  # one more window is fine
     else:
-        with pytest.raises(ValueError, match=r"differ|begin"):
-            sim_sample(buffers, 1, 0, 0, 0)
+        with pytest.raises(ValueError, match=r"must have|begin"):
+            call(buffers)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from udamon.core.adaptive.likelihood import NOTHING
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.steps import Steps
+from udamon.native._native import NOTHING
 
 LEARNING = 5
 """Aggregations during which the policy learns several times in each, so as to know where to ask next."""

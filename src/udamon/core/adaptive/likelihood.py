@@ -6,6 +6,8 @@ import math
 from array import array
 from functools import lru_cache
 
+from udamon.native._native import AGES, GAPS, HIT, WHOLE
+
 # Rates are accesses per tick of a page; the levels lie where a few checks tell one from the next, evenly in the
 # angle asin(sqrt(rate)), in which the error of a measured rate is the same everywhere, and closer to zero.
 LEVELS = (0.0005, 0.006, 0.03, 0.1, 0.25, 0.5, 0.75, 0.96)
@@ -13,11 +15,8 @@ COARSE = (0.003, 0.35, 0.93)
 CHANGES = tuple((before, after) for before in COARSE for after in COARSE if before != after)
 """Rates before and since, where a segment has changed; finer ones are told apart once the old points are gone."""
 
-MISS, HIT, WHOLE, HOLE, KINDS = 0, 1, 2, 4, 5
-GAPS, AGES = 512, 256
+MISS = 0
 NEVER = -1e9
-NOTHING = 255
-"""The state of a hole."""
 
 
 def chance(rate: float, span: int) -> float:

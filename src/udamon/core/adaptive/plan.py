@@ -68,14 +68,15 @@ class SlotPlan:
     def _gaps(self) -> None:
         """Every step that is not known well enough; those with most bytes at stake first."""
         steps = self._steps
-        columns = (steps.bounds, steps.low, steps.high, steps.reach, steps.height)
-        starts, ends, stakes, moved = steps_gaps(columns, PAGE_SIZE, self._parameters.resolution)
-        lows, highs, checks = array("Q", starts), array("Q", ends), array("I", list(moved.translate(_CHECKS)))
+        lows, highs, stake, moved = steps_gaps(
+            bounds=steps.bounds, low=steps.low, high=steps.high, reach=steps.reach, height=steps.height,
+            exact=PAGE_SIZE, finest=self._parameters.resolution,
+        )  # fmt: skip
+        checks = array("I", list(moved.translate(_CHECKS)))
         room = self._room(0.35)
         if sum(checks) <= room:
             self._ask(lows, highs, checks)
             return
-        stake = array("d", stakes)
         order = sorted(range(len(stake)), key=stake.__getitem__, reverse=True)
         taken = accumulate(map(checks.__getitem__, order))
         order = sorted(order[: next(i for i, made in enumerate(taken) if made > room)])

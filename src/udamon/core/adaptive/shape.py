@@ -5,8 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from heapq import nlargest
+from typing import TYPE_CHECKING
 
-from udamon.core.adaptive.likelihood import NOTHING
 from udamon.core.adaptive.space import columns_of
 from udamon.core.adaptive.steps import Steps
 from udamon.core.attrs import Attrs
@@ -14,7 +14,8 @@ from udamon.core.regions import Region
 from udamon.core.target import Target
 from udamon.native._native import regions_cut, regions_cuts
 
-Columns = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
+if TYPE_CHECKING:
+    from udamon.native._native import Regions
 
 USED = 0.05
 """The share of a region's bytes that are touched in an aggregation from which on it counts as accessed, however
@@ -28,22 +29,18 @@ def shape(
     max_nr_regions, unless their ranges and the limit take more."""
     most = attrs.max_nr_regions
     cut = [_cut(steps, attrs, now_us, most, min_region, limit) for _, steps in known]
-    total = sum(map(_number, cut))
+    total = sum(len(regions.start) for regions in cut)
     if total > most:
-        shares = (most * _number(columns) // total for columns in cut)
+        shares = (most * len(regions.start) // total for regions in cut)
         cut = [
             _cut(steps, attrs, now_us, n, min_region, limit)
             for (_, steps), n in zip(known, shares, strict=True)
         ]
-    for (target, _), columns in zip(known, cut, strict=True):
-        target.regions = _regions(columns)
+    for (target, _), regions in zip(known, cut, strict=True):
+        target.regions = _objects(regions)
 
 
-def _number(columns: Columns) -> int:
-    return len(columns[0]) // 8
-
-
-def _cut(steps: Steps, attrs: Attrs, now_us: int, most: int, min_region: int, limit: int) -> Columns:
+def _cut(steps: Steps, attrs: Attrs, now_us: int, most: int, min_region: int, limit: int) -> Regions:
     """At most `most` regions, unless even without cuts there are more."""
     ranges = steps.space.ranges
     starts, ends = columns_of(ranges)
@@ -51,25 +48,22 @@ def _cut(steps: Steps, attrs: Attrs, now_us: int, most: int, min_region: int, li
     room = max(most - len(ranges), 0)
     while True:
         cuts = _cuts(steps, attrs, room)
-        columns = regions_cut(
-            (starts, ends, cuts, steps.bounds, steps.rate, steps.touched, age_starts, since),
-            limit,
-            min_region,
-            attrs.max_nr_accesses,
-            now_us - attrs.aggr_us,
-            attrs.aggr_us,
-            USED,
-        )
+        regions = regions_cut(
+            range_start=starts, range_end=ends, cuts=cuts, bounds=steps.bounds, rate=steps.rate, touched=steps.touched,
+            age_start=age_starts, since=since, limit=limit, granularity=min_region, ticks=attrs.max_nr_accesses,
+            aggregation=attrs.aggr_us, latest=now_us - attrs.aggr_us, used=USED,
+        )  # fmt: skip
+        number = len(regions.start)
         # What the limit divides are more than there are cuts.
-        if not cuts or _number(columns) <= most:
-            return columns
-        room = max(len(cuts) - (_number(columns) - most), 0)
+        if not cuts or number <= most:
+            return regions
+        room = max(len(cuts) - (number - most), 0)
 
 
-def _regions(columns: Columns) -> list[Region]:
-    starts, ends, counts_bp, touched, counts, ages = (array("Q", column) for column in columns)
-    regions = list(map(Region, starts, ends))
-    for region, count_bp, bytes_, count, age in zip(regions, counts_bp, touched, counts, ages, strict=True):
+def _objects(columns: Regions) -> list[Region]:
+    regions = list(map(Region, columns.start, columns.end))
+    others = zip(columns.count_bp, columns.touched, columns.count, columns.age, strict=True)
+    for region, (count_bp, bytes_, count, age) in zip(regions, others, strict=True):
         # What schemes go by: as nr_accesses says it, little is not nothing.
         region.nr_accesses_bp = max(count_bp, count * 10_000)
         region.nr_accesses = count
@@ -81,10 +75,10 @@ def _regions(columns: Columns) -> list[Region]:
 def _cuts(steps: Steps, attrs: Attrs, room: int) -> array[int]:
     """Where regions end: at most `room` places, sorted, those with most bytes at stake."""
     ages = steps.ages
-    columns = (steps.bounds, steps.state, steps.height, array("Q", ages.starts))
-    found, at_stake = regions_cuts(columns, ages.end, NOTHING, 0.5 / attrs.max_nr_accesses, 0.02, 0.01)
-    places = array("Q", found)
+    places, stakes = regions_cuts(
+        bounds=steps.bounds, state=steps.state, height=steps.height, age_start=array("Q", ages.starts), end=ages.end,
+        unseen=0.5 / attrs.max_nr_accesses, level=0.02, age=0.01,
+    )  # fmt: skip
     if len(places) <= room:
         return places
-    stakes = array("d", at_stake)
     return array("Q", sorted(places[i] for i in nlargest(room, range(len(places)), key=stakes.__getitem__)))

@@ -37,9 +37,11 @@ class Space:
         width = -(-cell // 8)
         offset = cell * PHASES[phase % 8] // 8
         inside = int(phase // 8 * GOLDEN % 1 * width)
-        sizes = (pages * PAGE_SIZE for pages in (offset, cell, width, inside))
-        starts, ends = strata(self._columns, *sizes)
-        return array("Q", starts), array("Q", ends)
+        start, end = self._columns
+        return strata(
+            start=start, end=end, offset=offset * PAGE_SIZE, cell=cell * PAGE_SIZE, width=width * PAGE_SIZE,
+            inside=inside * PAGE_SIZE,
+        )  # fmt: skip
 
 
 def columns_of(ranges: Sequence[Range]) -> tuple[array[int], array[int]]:

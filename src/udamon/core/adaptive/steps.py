@@ -14,7 +14,7 @@ from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.space import Space, gaps_of
 from udamon.core.policy import Answers, Slots
 from udamon.model import Range
-from udamon.native._native import points_take, steps_fit
+from udamon.native._native import POINT_BYTES, points_take, steps_fit
 
 PRIOR = 2.0
 """Checks' worth of belief in what a segment's level says of its rate, and its rate of its touched share."""
@@ -29,7 +29,6 @@ QUIET = 0.02
 SUSPECT_AGE = 1
 """Aggregations during which an answer that its segment does not explain is looked after."""
 UNKNOWN = 2**64 - 1
-POINT_BYTES = 16
 MOST_POINTS = 1 << 16
 """A fit walks through all of them, which takes about 1 ms."""
 
@@ -46,7 +45,7 @@ class Steps:
 
     def __init__(self, space: Space, parameters: Parameters, now_us: int) -> None:
         self.space = space
-        self.points: bytes | bytearray = b""
+        self.points = b""
         self.ages = Ages(space.ranges[0].start, space.ranges[-1].end, now_us)
         self.bounds = array("Q", (space.ranges[0].start, space.ranges[-1].end))
         self.state = bytes([0])
@@ -88,7 +87,7 @@ class Steps:
         for start, end in gaps_of(old, space.ranges):
             self.ages.change(start, end, now_us)
         left = [(start, end, 0) for start, end in gaps_of(space.ranges, [Range(0, 1 << 63)])]
-        self._take((array("I"), array("Q"), array("I"), array("B"), array("B"), array("I")), 0, 1, left)
+        self._take(Answers(), Slots(), 0, 1, left)
         self._stale = []
         return True
 
@@ -103,8 +102,7 @@ class Steps:
         elif older and self.number < MOST_POINTS // 2:
             self._memory = min(self._memory + 1, self._parameters.memory)
         self._unsettled = max(self._unsettled - older, 0)
-        new = (answers.slot, answers.address, answers.span, answers.answer, answers.shift, slots.target)
-        self._take(new, target, max(3 * ticks // 4, 2), self._stale, older=older)
+        self._take(answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=older)
         self._stale = []
         self._compare(answers)
 
@@ -126,21 +124,22 @@ class Steps:
 
     def _take(
         self,
-        answers: tuple[array[int], array[int], array[int], array[int], array[int], array[int]],
+        answers: Answers,
+        slots: Slots,
         target: int,
         whole: int,
         drop: Sequence[tuple[int, int, int]],
         *,
         older: bool = False,
     ) -> None:
-        dropped = (
-            array("Q", [start for start, _, _ in drop]),
-            array("Q", [end for _, end, _ in drop]),
-            array("B", [age for _, _, age in drop]),
-        )
-        buffers = (self.points, *answers, *self.space.hole_columns, *dropped)
-        begin, end = self.space.ranges[0].start, self.space.ranges[-1].end
-        self.points = points_take(buffers, target, whole, older, self._memory, begin, end)
+        hole_start, hole_end = self.space.hole_columns
+        self.points = points_take(
+            points=self.points, slot=answers.slot, address=answers.address, span=answers.span, answer=answers.answer,
+            shift=answers.shift, slot_target=slots.target, hole_start=hole_start, hole_end=hole_end,
+            drop_start=array("Q", [start for start, _, _ in drop]), drop_end=array("Q", [end for _, end, _ in drop]),
+            drop_age=array("B", [age for _, _, age in drop]), target=target, whole=whole, older=older,
+            limit=self._memory, begin=self.space.ranges[0].start, end=self.space.ranges[-1].end,
+        )  # fmt: skip
 
     def fit(self, ticks: int, now_us: int, aggregation_us: int) -> None:
         """Find the most probable steps, and what they say of changes."""
@@ -152,39 +151,29 @@ class Steps:
         )
         before = self.bounds[1:-1]
         begin, end = self.space.ranges[0].start, self.space.ranges[-1].end
-        self.state, since, place, rate, touched, seen, low, high, reach, origin, outliers = steps_fit(
-            (
-                self.points,
-                likelihood.answer_table(max(ticks, 2), parameters.outlier),
-                likelihood.enter_table(parameters.change_nats, round(against, 1)),
-                likelihood.jump_table(max(len(before), parameters.steps), max(self.space.total, 1)),
-                likelihood.weight_table(parameters.keep),
-                likelihood.STATE_RATES,
-                before,
-                self.low,
-                self.high,
-                self.reach,
-                self.height,
-            ),
-            len(LEVELS), begin, end, max(ticks, 2), PRIOR, parameters.drift / parameters.resolution,
-            against + log(parameters.memory), LEAST_CHANGE, parameters.surprise_nats, SUSPECT_AGE,
+        fit = steps_fit(
+            points=self.points,
+            table=likelihood.answer_table(max(ticks, 2), parameters.outlier),
+            enter=likelihood.enter_table(parameters.change_nats, round(against, 1)),
+            jump=likelihood.jump_table(max(len(before), parameters.steps), max(self.space.total, 1)),
+            weight=likelihood.weight_table(parameters.keep), level=likelihood.STATE_RATES,
+            old_place=before, old_low=self.low, old_high=self.high, old_reach=self.reach, old_height=self.height,
+            unchanged=len(LEVELS), begin=begin, end=end, ticks=max(ticks, 2), prior=PRIOR,
+            drift=parameters.drift / parameters.resolution, change=against + log(parameters.memory),
+            least_change=LEAST_CHANGE, surprise=parameters.surprise_nats, outlier_age=SUSPECT_AGE,
         )  # fmt: skip
-        place_of = array("Q", place)
-        self.bounds = array("Q", (begin,)) + place_of
-        self.bounds.append(end)
-        self.rate, self.touched, self.seen = array("d", rate), array("d", touched), array("d", seen)
-        self.low, self.high, self.reach = array("Q", low), array("Q", high), array("Q", reach)
+        self.state, self.rate, self.touched, self.seen = fit.state, fit.rate, fit.touched, fit.seen
+        self.bounds = array("Q", (begin, *fit.place, end))
+        self.low, self.high, self.reach, self.outliers = fit.low, fit.high, fit.reach, fit.outliers
         self.height = array("d", map(sub, self.rate[1:], self.rate))
-        self.outliers = array("Q", outliers)
-        origins = array("Q", origin)
-        self.appeared = origins.count(UNKNOWN)
-        if origin != place and len(self.ages.starts) > 1:
-            for was, now in zip(origins, place_of, strict=True):
+        self.appeared = fit.origin.count(UNKNOWN)
+        if fit.origin != fit.place and len(self.ages.starts) > 1:
+            for was, now in zip(fit.origin, fit.place, strict=True):
                 if was != now and was != UNKNOWN:
                     self.ages.shift(was, now)
         self.changed = 0
-        if any(since):
-            self._change(since, now_us, aggregation_us)
+        if any(fit.since):
+            self._change(fit.since, now_us, aggregation_us)
 
     def _change(self, since: bytes, now_us: int, aggregation_us: int) -> None:
         """Ages begin anew where the rate changed, and what was seen there before counts no longer."""

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from itertools import chain
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from udamon.errors import RecordingError
 from udamon.native._native import damo_scan
+
+if TYPE_CHECKING:
+    from udamon.native._native import DamoRegions
 from udamon.record.chunks import Progress, chunks, silent
 from udamon.record.limits import DEFAULT, ReadLimits, check_nested
 from udamon.record.values import DECODER
@@ -35,12 +38,13 @@ class Columns:
         """Index among all regions of the text → age in us and nr_accesses in per cent, negative if not given."""
         self.taken = 0
 
-    def add(self, columns: tuple[bytes, ...], odd: bytes) -> None:
+    def add(self, found: DamoRegions) -> None:
         """Append what a scan found."""
         first = self.taken + len(self.arrays[0])
-        for values, data in zip(self.arrays, columns, strict=True):
-            values.frombytes(data)
-        triples = iter(array("d", odd))
+        new = (found.start, found.end, found.nr_accesses, found.age, found.touched)
+        for values, more in zip(self.arrays, new, strict=True):
+            values += more
+        triples = iter(found.odd)
         for index, usec, percent in zip(triples, triples, triples, strict=True):
             self.odd[first + int(index)] = usec, percent
 
@@ -161,21 +165,22 @@ class DamoText:
             raise self.wrong(f"the file ends {what}")
         data = self._rest + chunk if self._rest else chunk
         try:
-            consumed, self._inside, text, *columns, odd = damo_scan(data, self._inside)
+            found = damo_scan(text=data, inside=self._inside)
         except ValueError as error:
             what, at = error.args
             raise self._wrong_at(self._done + at, what) from None
-        self._rest = data[consumed:]
+        self._inside = found.inside
+        self._rest = data[found.done :]
         if len(self._rest) > LARGEST_VALUE:
-            raise self._wrong_at(self._done + consumed, "a value does not end")
-        self._done += consumed
-        self.columns.add(tuple(columns), odd)
+            raise self._wrong_at(self._done + found.done, "a value does not end")
+        self._done += found.done
+        self.columns.add(found)
         if len(self.columns.arrays[0]) > self._limits.piece_rows:
             raise self.wrong(
                 f"a snapshot has more than {self._limits.piece_rows:,} regions (--max-memory allows more)"
             )
-        if text:
-            self._text = self._text[self._at :] + text.decode("utf-8", "surrogateescape")
+        if found.skeleton:
+            self._text = self._text[self._at :] + found.skeleton.decode("utf-8", "surrogateescape")
             self._at = 0
 
     def _wrong_at(self, offset: int, what: str) -> RecordingError:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from udamon.core.adaptive.likelihood import (
     CHANGES,
     COARSE,
-    GAPS,
     LEVELS,
     STATE_RATES,
     answer_table,
@@ -20,8 +19,10 @@ from udamon.core.adaptive.likelihood import (
     jump_table,
     weight_table,
 )  # fmt: skip
+from udamon.native._native import GAPS
 
 STATES = len(STATE_RATES)
+
 TABLE = answer_table(20, 0.01)
 
 
