@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from udamon.linux.roots import PROC, SYS
+from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE
 
 ACTIVE, COMPOUND_HEAD, COMPOUND_TAIL = 1 << 6, 1 << 15, 1 << 16
 """Flags of /proc/kpageflags (KPF_…)."""
 
-BLOCK = 512
+BLOCK = HUGE_PAGE_SIZE // PAGE_SIZE
 """Frames of a huge page; no folio that can be acted on reaches over the edge of such a block."""
 
 _WORD = 8

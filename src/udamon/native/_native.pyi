@@ -65,6 +65,7 @@ TOUCHED: int
 # Events of trace_scan.
 AGGREGATED: int
 BEFORE_APPLY: int
+SMALLEST_PAGE: int  # of all machines, in bytes: the grain of recordings
 ROW_STATE_BYTES: int  # of the state of check_rows, for each target
 MOST_AMOUNTS: int  # of add_cells
 

@@ -10,7 +10,10 @@
 #include <unistd.h>
 
 enum { NEAR = 32 };  /* pages; reading so many entries costs less than a second call */
-enum { BLOCK = 512 }; /* frames of the largest compound page that is looked into */
+enum { TOGETHER = 512 }; /* pages or frames that one call reads at most */
+/* Frames of the largest compound page that is looked into: as many as a table has entries, with pages of 64 KiB at most. */
+enum { MOST_BLOCK = 8192 };
+#define BLOCK (page_size / 8 < MOST_BLOCK ? (size_t)page_size / 8 : (size_t)MOST_BLOCK)
 
 /* Page map entries */
 #define PRESENT (UINT64_C(1) << 63)
@@ -46,7 +49,7 @@ static size_t neighbours(struct check **batch, size_t count)
     size_t n = 1;
     while (n < count && batch[n]->target == batch[0]->target &&
            batch[n]->address - batch[n - 1]->address <= (uint64_t)NEAR << page_shift &&
-           batch[n]->address - batch[0]->address < (uint64_t)BLOCK << page_shift)
+           batch[n]->address - batch[0]->address < (uint64_t)TOGETHER << page_shift)
         n++;
     return n;
 }
@@ -54,7 +57,7 @@ static size_t neighbours(struct check **batch, size_t count)
 /* entries[i] becomes the page map entry of batch[i], for the neighbours at its start; returns their number. */
 static size_t read_entries(struct files *files, struct check **batch, size_t count, uint64_t *entries)
 {
-    uint64_t items[BLOCK];
+    uint64_t items[TOGETHER];
     size_t n = neighbours(batch, count);
     int fd = files->pagemap[batch[0]->target];
     uint64_t first = batch[0]->address >> page_shift;
@@ -74,9 +77,9 @@ static size_t read_entries(struct files *files, struct check **batch, size_t cou
 
 void idle_find(struct files *files, struct check **batch, size_t count)
 {
-    uint64_t entries[BLOCK];
+    uint64_t entries[TOGETHER];
     for (size_t i = 0, n; i < count; i += n) {
-        n = read_entries(files, batch + i, count - i < BLOCK ? count - i : BLOCK, entries);
+        n = read_entries(files, batch + i, count - i < TOGETHER ? count - i : TOGETHER, entries);
         for (size_t k = 0; k < n; k++) {
             struct check *check = batch[i + k];
             check->frame = check->own_frame = entries[k] & FRAME;
@@ -107,14 +110,14 @@ static uint64_t find_head(struct check *check, const uint64_t *flags, uint64_t b
 static size_t near_frames(const struct keyed *batch, size_t count)
 {
     size_t n = 1;
-    while (n < count && batch[n].key - batch[n - 1].key <= NEAR && batch[n].key - batch[0].key < BLOCK)
+    while (n < count && batch[n].key - batch[n - 1].key <= NEAR && batch[n].key - batch[0].key < TOGETHER)
         n++;
     return n;
 }
 
 int idle_classify(struct files *files, struct keyed *batch, size_t count)
 {
-    uint64_t flags[BLOCK], block[BLOCK], block_base = UINT64_MAX;
+    uint64_t flags[TOGETHER], block[MOST_BLOCK], block_base = UINT64_MAX;
     int changed = 0;
     for (size_t i = 0, n; i < count; i += n) {
         n = near_frames(batch + i, count - i);
@@ -142,9 +145,9 @@ int idle_classify(struct files *files, struct keyed *batch, size_t count)
 
 void idle_confirm(struct files *files, struct check **batch, size_t count)
 {
-    uint64_t entries[BLOCK];
+    uint64_t entries[TOGETHER];
     for (size_t i = 0, n = 1; i < count; i += n) {
-        size_t left = count - i < BLOCK ? count - i : BLOCK;
+        size_t left = count - i < TOGETHER ? count - i : TOGETHER;
         if (neighbours(batch + i, left) == 1 && batch[i]->answer == NOT_ACCESSED) {
             n = 1;
             continue;

@@ -28,7 +28,7 @@ typedef struct {
     VALUE(schema, O) VALUE(batch, O) /* capsules of Arrow's C data interface */                                       \
     ARRAY(state, last, WRITE, "") VALUE(strict, p)
 #define RESULTS(ARRAY, VALUE) VALUE(why, z) VALUE(row, q) VALUE(snapshots, q) VALUE(events, q)
-#define CONSTANTS(C) C(ROW_STATE_BYTES, sizeof(Last))
+#define CONSTANTS(C) C(ROW_STATE_BYTES, sizeof(Last)) C(SMALLEST_PAGE, SMALLEST_PAGE)
 #include "interface.h"
 
 static int far(int64_t value)

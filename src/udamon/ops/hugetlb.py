@@ -8,8 +8,9 @@ from pathlib import Path
 
 from udamon.linux.procfs import ProcessId, read_bytes
 from udamon.linux.roots import PROC
+from udamon.model import HUGE_PAGE_SIZE
 
-_SIZES = (21 << 26, 30 << 26)  # MFD_HUGE_2MB, MFD_HUGE_1GB
+_SIZES = ((HUGE_PAGE_SIZE.bit_length() - 1) << 26, 30 << 26)  # MFD_HUGE_…; log2 of the size, and of 1 GiB
 _MFD_HUGETLB, _MFD_CLOEXEC = 4, 1
 
 

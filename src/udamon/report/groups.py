@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from udamon.model import PAGE_SIZE
+from udamon.native._native import SMALLEST_PAGE
 from udamon.report.levels import told
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
@@ -145,7 +145,8 @@ def query_of(source: RecordingSource, rows: str = "shared_regions") -> str:
     alone = f"(same_as IS NULL OR same_as NOT IN ({here}))" if here else "same_as IS NULL"
     there = THERE.format(rows=rows, frames=frames, alone=alone, sure=sure(source))
     members = MEMBERS.format(islands=ISLANDS.format(there=there))
-    return BOUNDS.format(rows=rows, objects=OBJECTS.format(members=members, page=PAGE_SIZE))
+    page = source.recording.metadata.get("page_size") or SMALLEST_PAGE
+    return BOUNDS.format(rows=rows, objects=OBJECTS.format(members=members, page=page))
 
 
 MOMENT_BOUNDS = """

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from udamon.model import PAGE_SIZE, Range
+from udamon.model import Range
+from udamon.native._native import SMALLEST_PAGE
 from udamon.record.naming import HEAP, STACK, kind_of
 from udamon.report.mappings import NamedMapping, label_of
 
@@ -171,7 +172,7 @@ def _cut(band: Band, begin: float, end: float) -> list[Range]:
 def _address(piece: Range, share: float) -> int:
     if share >= 1:
         return piece.end
-    return piece.start + int(piece.size * share) // PAGE_SIZE * PAGE_SIZE
+    return piece.start + int(piece.size * share) // SMALLEST_PAGE * SMALLEST_PAGE
 
 
 def _at_most(pieces: Sequence[Range], count: int) -> list[Range]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from udamon.model import PAGE_SIZE
+from udamon.native._native import SMALLEST_PAGE
 from udamon.record.naming import ANONYMOUS, FILE, LIBRARY, kind_of
 from udamon.record.reader import Recording
 from udamon.report.mappings import Mapping, history_of, label_of
@@ -136,7 +136,7 @@ def _guess(mapping: Mapping, below: Mapping | None, above: Sequence[Mapping]) ->
 PARTS = 16
 """A file's memory is looked at in so many parts of equal size, to tell which offsets are used."""
 
-SMALLEST_PART = 16 * PAGE_SIZE
+SMALLEST_PART = 16 * SMALLEST_PAGE
 
 
 class OwnerPart(NamedTuple):
@@ -160,7 +160,7 @@ def places_of(owners: Sequence[Owner], *, parts: bool = False) -> tuple[list[Add
             continue
         low = min(piece.offset for piece in owner.pieces)
         high = max(piece.offset + piece.end - piece.start for piece in owner.pieces)
-        step = max(SMALLEST_PART, -(-(high - low) // PARTS // PAGE_SIZE) * PAGE_SIZE)
+        step = max(SMALLEST_PART, -(-(high - low) // PARTS // SMALLEST_PAGE) * SMALLEST_PAGE)
         first = len(names)
         names += [OwnerPart(number, at, min(at + step, high)) for at in range(low, high, step)]
         for piece in owner.pieces:
