@@ -48,7 +48,7 @@ def changes(names: Sequence[str] = ()) -> Iterator[Change]:
     """Each parameter (or the named ones) halved and doubled.
 
     Of one between a half and 1 it is the distance to 1 that is halved and doubled: 0.9 becomes 0.95 and 0.8. Whole
-    numbers stay whole, and at least 1.
+    numbers stay whole, and at least 1; 1 itself becomes 0 and 2.
     """
     given = Parameters()
     for field in fields(given):
@@ -63,7 +63,7 @@ def changes(names: Sequence[str] = ()) -> Iterator[Change]:
 
 def scaled(value: float, factor: float) -> float:
     if isinstance(value, int):
-        return max(1, round(value * factor))
+        return max(min(value - 1, 1), round(value * factor))
     if 0.5 < value < 1:
         return round(1 - (1 - value) * factor, 12)
     return value * factor

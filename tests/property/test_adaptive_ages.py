@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udamon.core.adaptive.ages import ALIKE, MAX_SIZE_RATIO, Ages
+from udamon.core.adaptive.ages import Ages
+from udamon.core.adaptive.parameters import Parameters
+
+P = Parameters()
 
 BEGIN, END = 40, 140
 
@@ -63,7 +66,7 @@ def apply(ages: Ages, model: Model, operation: tuple[str, int, int], now: int) -
 
 @given(st.lists(OPERATION, max_size=20))
 def test_ages_are_those_of_every_byte(operations: list[tuple[str, int, int]]) -> None:
-    ages, model = Ages(BEGIN, END, 0), Model()
+    ages, model = Ages(BEGIN, END, 0, P), Model()
     for now, operation in enumerate(operations, start=1):
         apply(ages, model, operation, now)
         assert per_byte(ages) == model.since
@@ -71,7 +74,7 @@ def test_ages_are_those_of_every_byte(operations: list[tuple[str, int, int]]) ->
 
 def aged(*pieces: tuple[int, int]) -> Ages:
     """Pieces of a size and since when, one after the other from 0 on."""
-    ages = Ages(0, sum(size for size, _ in pieces), 0)
+    ages = Ages(0, sum(size for size, _ in pieces), 0, P)
     at = 0
     for size, since in pieces:
         ages.change(at, at + size, since)
@@ -120,7 +123,7 @@ def test_joining_keeps_the_total_and_joins_only_what_is_alike(
     mean, size = Fraction(pieces[0][1]), 0
     for length, since in pieces:
         older = now - min(Fraction(since), mean)
-        apart = abs(since - mean) - max(Fraction(ALIKE) * older, Fraction(aggregation))
+        apart = abs(since - mean) - max(Fraction(P.alike_ages) * older, Fraction(aggregation))
         if at in ages.starts:
             assert at == 0 or apart > -len(pieces)
             mean, size = Fraction(since), length
@@ -132,7 +135,7 @@ def test_joining_keeps_the_total_and_joins_only_what_is_alike(
         at += length
 
 
-LARGE = 2 * MAX_SIZE_RATIO
+LARGE = 2 * P.left_over
 
 
 @pytest.mark.parametrize("since", [3000, 9999])
@@ -154,6 +157,6 @@ def test_an_island_of_a_page_is_no_sliver() -> None:
 
 
 def test_what_is_not_so_small_is_no_sliver() -> None:
-    pieces = (MAX_SIZE_RATIO, 1000), (1, 5000)
-    assert len(settle(aged(*pieces), 10_000, 1, (0, MAX_SIZE_RATIO + 1))) == 2
-    assert len(settle(aged((MAX_SIZE_RATIO + 1, 1000), (1, 5000)), 10_000, 1, (0, MAX_SIZE_RATIO + 2))) == 1
+    pieces = (P.left_over, 1000), (1, 5000)
+    assert len(settle(aged(*pieces), 10_000, 1, (0, P.left_over + 1))) == 2
+    assert len(settle(aged((P.left_over + 1, 1000), (1, 5000)), 10_000, 1, (0, P.left_over + 2))) == 1

@@ -16,6 +16,7 @@ from tests.unit.fits import NOTHING, Fit, Step, Tables, fit, fit_buffers
 from tests.unit.native_calls import named
 from tests.unit.points import HOLE, LAYOUT, PAGE, Point, pack
 from udamon.core.adaptive import likelihood
+from udamon.core.adaptive.parameters import LEVELS
 from udamon.native._native import steps_fit
 
 SPACE = 40_000  # pages
@@ -116,7 +117,7 @@ def own_tables(ticks: int = 20) -> Tables:
     return Tables(
         likelihood.answer_table(ticks, 0.01), likelihood.enter_table(6.0, 6.0),
         likelihood.jump_table(64, SPACE * PAGE), likelihood.weight_table(0.97), likelihood.STATE_RATES,
-        len(likelihood.LEVELS),
+        len(LEVELS),
     )  # fmt: skip
 
 
@@ -279,7 +280,7 @@ def test_no_bytes_are_too_strange(
     try:
         found = steps_fit(
             **named("steps_fit", buffers), unchanged=tables.unchanged, begin=begin, end=end, ticks=ticks, prior=2.0,
-            drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1,
+            drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1, reach_keep=0.5,
         )  # fmt: skip
     except ValueError:
         return

@@ -95,6 +95,7 @@ def fit(
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=tables.unchanged, begin=0, end=end * PAGE, ticks=ticks, prior=prior,
         drift=drift, change=change, least_change=least_change, surprise=surprise, outlier_age=outlier_age,
+        reach_keep=0.5,
     )  # fmt: skip
     outliers = iter(found.outliers)
     return Fit(

@@ -266,10 +266,12 @@ def steps_fit(
     least_change: float,
     surprise: float,
     outlier_age: int,
+    reach_keep: float,
 ) -> Fit:
     """The most probable steps behind points (see points_take), by the tables of core.adaptive.likelihood.
 
-    A step that is found again keeps its gap, wider by `drift` of the smaller segment beside it. States from
+    A step that is found again keeps its gap, wider by `drift` of the smaller segment beside it, and `reach_keep` of its
+    reach. States from
     `unchanged` on are those of a change, of which only new points count. The space is [begin, end); an aggregation has
     `ticks` ticks; `prior` checks' weight goes to the level.
 

@@ -19,7 +19,8 @@ enum { STATES = 16 };
     ARRAY(old_place, Q, READ, "k") ARRAY(old_low, Q, READ, "k") ARRAY(old_high, Q, READ, "k")                         \
     ARRAY(old_reach, Q, READ, "k") ARRAY(old_height, d, READ, "k")                                                    \
     VALUE(unchanged, I) VALUE(begin, Q) VALUE(end, Q) VALUE(ticks, I) VALUE(prior, d) VALUE(drift, d)                 \
-    VALUE(change, d) VALUE(least_change, d) VALUE(surprise, d) VALUE(outlier_age, I)
+    VALUE(change, d) VALUE(least_change, d) VALUE(surprise, d) VALUE(outlier_age, I) \
+    VALUE(reach_keep, d)
 #include "interface.h"
 
 _Static_assert(2 * KINDS == 10, "the shape of table says so");

@@ -112,7 +112,7 @@ static void places(const struct fit *f, size_t count, struct results *out)
         out->high.at[k] = high;
         out->place.at[k] = stays ? old[same] : middle > low ? middle : low;
         out->origin.at[k] = same < olds ? old[same] : UINT64_MAX;
-        out->reach.at[k] = stays ? old_reach[same] / 2 : 0;
+        out->reach.at[k] = stays ? (uint64_t)((double)old_reach[same] * f->in->reach_keep) : 0;
     }
     at = 0;
     for (size_t k = 0; k + 1 < count; k++) {

@@ -90,7 +90,7 @@ def test_every_group_says_something_of_every_policy_that_is_there() -> None:
 
 @pytest.mark.parametrize(
     ("value", "half", "double"),
-    [(8, 4, 16), (1, 1, 2), (2.5, 1.25, 5.0), (0.2, 0.1, 0.4), (0.9, 0.95, 0.8), (3, 2, 6)],
+    [(8, 4, 16), (1, 0, 2), (2.5, 1.25, 5.0), (0.2, 0.1, 0.4), (0.9, 0.95, 0.8), (3, 2, 6)],
 )
 def test_halved_and_doubled(value: float, half: float, double: float) -> None:
     """A share near 1 moves by its distance from 1; whole numbers stay whole."""

@@ -297,7 +297,7 @@ def call(buffers: list[bytes | array[int] | array[float]], unchanged: int = 2) -
     """How many segments come out."""
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=unchanged, begin=0, end=100 * PAGE, ticks=20, prior=2.0, drift=0.0,
-        change=9.0, least_change=0.2, surprise=2.5, outlier_age=1,
+        change=9.0, least_change=0.2, surprise=2.5, outlier_age=1, reach_keep=0.5,
     )  # fmt: skip
     return len(found.state)
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-ALIKE = 0.1
-"""Neighbours whose ages differ by this share of the older one's become one."""
-
-
-MAX_SIZE_RATIO = 64
-"""So many times smaller than its neighbour is what a step leaves behind."""
+from udamon.core.adaptive.parameters import Parameters
 
 
 class Ages:
     """`starts[i]` up to the next one (the last: up to `end`) has not changed since `since[i]` (µs)."""
 
-    def __init__(self, start: int, end: int, now_us: int) -> None:
+    def __init__(self, start: int, end: int, now_us: int, parameters: Parameters) -> None:
         self.starts = [start]
         self.since = [now_us]
         self.end = end
         self._passed = 0
+        self._parameters = parameters
         self._acted: set[int] = set()  # where schemes began and stopped: what lies between is no sliver
 
     def renew(self, start: int, end: int, now_us: int) -> None:
@@ -68,9 +64,9 @@ class Ages:
         self.end = max(end, self.end)
 
     def settle(self, now_us: int, aggregation_us: int, steps: Sequence[int]) -> None:
-        """Once in ten aggregations, join neighbours whose ages hardly differ: by ALIKE, or one aggregation."""
+        """Now and then, join neighbours whose ages hardly differ: by `alike_ages`, or one aggregation."""
         self._passed += 1
-        if self._passed % 10 == 0 and len(self.starts) > 1:
+        if self._passed % self._parameters.age_joins == 0 and len(self.starts) > 1:
             self._join(now_us, aggregation_us, set(steps))
             self._acted.intersection_update(self.starts)
 
@@ -80,10 +76,12 @@ class Ages:
         size = sizes[0]
         for start, when, length in zip(self.starts[1:], self.since[1:], sizes[1:], strict=True):
             older = now_us - min(when, since[-1])
-            if start not in self._acted and _left_over(starts[-1], start, start + length, steps):
+            if start not in self._acted and _left_over(
+                starts[-1], start, start + length, steps, self._parameters.left_over
+            ):
                 since[-1] = since[-1] if size > length else when
                 size += length
-            elif abs(when - since[-1]) <= max(ALIKE * older, slack_us):
+            elif abs(when - since[-1]) <= max(self._parameters.alike_ages * older, slack_us):
                 since[-1] = (since[-1] * size + when * length) // (size + length)
                 size += length
             else:
@@ -93,11 +91,11 @@ class Ages:
         self.starts, self.since = starts, since
 
 
-def _left_over(left: int, middle: int, right: int, steps: set[int]) -> bool:
+def _left_over(left: int, middle: int, right: int, steps: set[int], ratio: int) -> bool:
     """One of both is a sliver that a step left behind when it came to be known better: the step is at its other
     end, and none is between them."""
     if middle - left < right - middle:
         small, large, outer = middle - left, right - middle, left
     else:
         small, large, outer = right - middle, middle - left, right
-    return small * MAX_SIZE_RATIO < large and middle not in steps and outer in steps
+    return small * ratio < large and middle not in steps and outer in steps

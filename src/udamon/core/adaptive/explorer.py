@@ -8,15 +8,6 @@ from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.steps import Steps
 from udamon.native._native import NOTHING
 
-LEARNING = 5
-"""Aggregations during which the policy learns several times in each, so as to know where to ask next."""
-MAX_MIXED_SHARE = 0.9
-"""Of the first checks: where more are answered by accesses, everything counts as accessed."""
-LEAST = 16
-"""Checks that go on exploring, however small the budget: none at all would be blind."""
-PATIENCE = 10
-"""Aggregations without anything new before exploration becomes less."""
-
 
 class Explorer:
     """From little to all there is as soon as something is found; then less and less while nothing is."""
@@ -34,7 +25,7 @@ class Explorer:
 
     @property
     def learning(self) -> bool:
-        return self._aggregations < LEARNING
+        return self._aggregations < self._parameters.learning
 
     @property
     def backed_off(self) -> bool:
@@ -43,8 +34,8 @@ class Explorer:
 
     @property
     def _eagerness(self) -> float:
-        """1 while something is found, and less and less from PATIENCE on."""
-        return self._parameters.explore_keep ** max(self._quiet - PATIENCE, 0)
+        """1 while something is found, and less and less from the end of patience on."""
+        return self._parameters.explore_keep ** max(self._quiet - self._parameters.patience, 0)
 
     def looked(self, tally: Callable[[], tuple[int, int]]) -> None:
         """After each stretch. `tally` tells its checks, and accesses among them."""
@@ -52,13 +43,14 @@ class Explorer:
         if not self.awake:
             # One access where there was none is all there is to find; one miss among many changes little.
             checks, hits = tally()
-            self.awake = 0 < hits < MAX_MIXED_SHARE * checks
+            self.awake = 0 < hits < self._parameters.max_mixed_share * checks
 
     def learn(self, steps: Steps) -> None:
         """After each fit: was there anything new?"""
         if not self.awake:
             self.awake = len({*steps.state} - {NOTHING}) > 1
-        if steps.changed or 128 * steps.appeared > 128 + len(steps):
+        part = self._parameters.new_steps
+        if steps.changed or part * steps.appeared > part + len(steps):
             self._found = True
 
     def end(self) -> None:
@@ -72,5 +64,5 @@ class Explorer:
     def wanted(self, budget: int) -> float:
         """Checks for exploration in an aggregation with `budget` checks."""
         share = max(self._eagerness, self._parameters.idle_share)
-        wanted = max(budget * share, min(budget, LEAST))
+        wanted = max(budget * share, min(budget, self._parameters.least_explored))
         return wanted if self.awake else min(self._cautious, wanted)

@@ -1,4 +1,4 @@
-"""How likely an answer is under a rate: the tables that native.steps_fit works with."""
+"""How likely an answer is under a rate: the tables that native.steps_fit works with (docs/adaptive.md#answers)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import math
 from array import array
 from functools import lru_cache
 
+from udamon.core.adaptive.parameters import COARSE_LEVELS, LEVELS
 from udamon.native._native import AGES, GAPS, HIT, WHOLE
 
-# Rates are accesses per tick of a page; the levels lie where a few checks tell one from the next, evenly in the
-# angle asin(sqrt(rate)), in which the error of a measured rate is the same everywhere, and closer to zero.
-LEVELS = (0.0005, 0.006, 0.03, 0.1, 0.25, 0.5, 0.75, 0.96)
-COARSE = (0.003, 0.35, 0.93)
-CHANGES = tuple((before, after) for before in COARSE for after in COARSE if before != after)
-"""Rates before and since, where a segment has changed; finer ones are told apart once the old points are gone."""
+CHANGES = tuple((before, after) for before in COARSE_LEVELS for after in COARSE_LEVELS if before != after)
+"""Rates before and since, where a segment has changed."""
 
 MISS = 0
 NEVER = -1e9
+"""The log of no chance at all, such that sums of it are numbers."""
 
 
 def chance(rate: float, span: int) -> float:
@@ -55,7 +53,7 @@ def enter_table(change_nats: float, unrest_nats: float) -> array[float]:
     `unrest_nats` are the odds against a change to nearly always or nearly never, `change_nats` against one to
     anything between: of that, single answers in a large segment would soon speak.
     """
-    changes = [-change_nats if after == COARSE[1] else -unrest_nats for _, after in CHANGES]
+    changes = [-change_nats if after == COARSE_LEVELS[1] else -unrest_nats for _, after in CHANGES]
     return array("d", [-math.log(len(LEVELS))] * len(LEVELS) + changes)
 
 

@@ -13,13 +13,6 @@ from udamon.core.policy import Slots
 from udamon.model import PAGE_SIZE
 from udamon.native._native import steps_gaps
 
-KNOWN = 8
-"""Checks from which on a segment's rate is worth something."""
-HOT = 0.5
-"""The rate that people call hot: segments near it are worth more checks than others."""
-_CHECKS = bytes([2, 4]) + bytes(254)
-"""Of a gap: more where the step may have moved."""
-
 
 class SlotPlan:
     """The slots of one target for a stretch of `ticks` ticks, with at most `budget` checks in all."""
@@ -72,8 +65,10 @@ class SlotPlan:
             bounds=steps.bounds, low=steps.low, high=steps.high, reach=steps.reach, height=steps.height,
             exact=PAGE_SIZE, finest=self._parameters.resolution,
         )  # fmt: skip
-        checks = array("I", list(moved.translate(_CHECKS)))
-        room = self._room(0.35)
+        parameters = self._parameters
+        once = parameters.gap_checks
+        checks = array("I", [2 * once if may_have else once for may_have in moved])
+        room = self._room(parameters.gap_share)
         if sum(checks) <= room:
             self._ask(lows, highs, checks)
             return
@@ -88,37 +83,41 @@ class SlotPlan:
         """The page of each surprise again, and both sides of it, unless its surroundings are known well."""
         steps = self._steps
         spacing = steps.space.total // (steps.number + 1)
+        part = self._parameters.outlier_room
         columns = zip(steps.outliers[::3], steps.outliers[1::3], steps.outliers[2::3], strict=True)
-        wide = [suspect for suspect in columns if 8 * (suspect[2] - suspect[0]) >= spacing]
+        wide = [suspect for suspect in columns if part * (suspect[2] - suspect[0]) >= spacing]
         asked: list[tuple[int, int]] = []
-        for before, page, after in wide[: self._room(0.25) // 3]:
+        for before, page, after in wide[: self._room(self._parameters.outlier_share) // 3]:
             asked += (before, page), (page, page + PAGE_SIZE), (page + PAGE_SIZE, after)
         asked = [(start, end) for start, end in asked if start < end]
         self._ask([start for start, _ in asked], [end for _, end in asked], [1] * len(asked))
 
     def _doubtful(self) -> None:
-        """Segments whose rate may lie on either side of HOT: the larger, the more."""
-        steps = self._steps
+        """Segments whose rate may lie on either side of what is hot: the larger, the more."""
+        steps, parameters = self._steps, self._parameters
         bounds = steps.bounds
         found = [
             (bounds[k], bounds[k + 1])
             for k, (rate, seen) in enumerate(zip(steps.rate, steps.seen, strict=True))
-            if rate > 0.1 and (rate - HOT) ** 2 * seen < 2.25  # within three standard errors
+            if rate > parameters.hot_least_rate
+            # within so many standard errors of a share, which are largest for one half: 0.5 / √seen
+            and 4 * (rate - parameters.hot_rate) ** 2 * seen < parameters.chance_errors**2
         ]
-        room = self._room(0.15)
+        room = self._room(parameters.hot_share)
         total = sum(end - start for start, end in found)
         for start, end in found:
-            if checks := min(room * (end - start) // total, 64):
+            if checks := min(room * (end - start) // total, parameters.hot_checks):
                 self._ask([start], [end], [checks])
 
     def _refresh(self, turn: int) -> None:
-        """Two checks in every segment that is accessed, so that a change is noticed at once."""
-        steps = self._steps
-        alive = [k for k, rate in enumerate(steps.rate) if rate > 0.02]
+        """Some checks in every segment that is accessed, so that a change is noticed at once."""
+        steps, parameters = self._steps, self._parameters
+        enough = parameters.known_checks
+        alive = [k for k, rate in enumerate(steps.rate) if rate > parameters.refresh_rate]
         # Those that are known well come first: only what they say can be held against what was expected.
         seen = steps.seen
-        alive = [k for k in alive if seen[k] >= KNOWN] + [k for k in alive if seen[k] < KNOWN]
-        checks, room = 2, self._room(0.25)
+        alive = [k for k in alive if seen[k] >= enough] + [k for k in alive if seen[k] < enough]
+        checks, room = parameters.refresh_checks, self._room(parameters.refresh_share)
         if not alive or not room:
             return
         if checks * len(alive) > room:
@@ -127,6 +126,6 @@ class SlotPlan:
         first = len(self._slots)
         bounds = steps.bounds
         self._ask([bounds[k] for k in alive], [bounds[k + 1] for k in alive], [checks] * len(alive))
-        known = [steps.rate[k] for k in alive if seen[k] >= KNOWN]
+        known = [steps.rate[k] for k in alive if seen[k] >= enough]
         variance = checks * sum(rate * (1 - rate) for rate in known)
         steps.expect(range(first, first + len(known)), checks * sum(known), variance)

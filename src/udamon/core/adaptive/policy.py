@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 from udamon.core.adaptive.explorer import Explorer
 from udamon.core.adaptive.parameters import Parameters
@@ -19,16 +20,12 @@ from udamon.core.target import Target
 from udamon.errors import RangesError
 from udamon.model import PAGE_SIZE
 
-LEAST_CHECKS = 8
-"""An aggregation's for a target that is small beside the others."""
 
-
-class TargetModel(Steps):
+class TargetModel(NamedTuple):
     """What is known of a target, and how much is looked for."""
 
-    def __init__(self, space: Space, parameters: Parameters, now_us: int) -> None:
-        super().__init__(space, parameters, now_us)
-        self.explorer = Explorer(parameters)
+    steps: Steps
+    explorer: Explorer
 
 
 class AdaptivePolicy:
@@ -65,12 +62,12 @@ class AdaptivePolicy:
     @property
     def backed_off(self) -> bool:
         """Nothing new was found in any target for some time, so that most of the checks are not made."""
-        return bool(self._known) and all(steps.explorer.backed_off for steps in self._known.values())
+        return bool(self._known) and all(known.explorer.backed_off for known in self._known.values())
 
     def start(self, targets: Sequence[Target], attrs: Attrs) -> None:
         if attrs.sample_us != self._attrs.sample_us:
-            for steps in self._known.values():
-                steps.retime()
+            for known in self._known.values():
+                known.steps.retime()
         self._attrs = attrs
         here = {target.index for target in targets if target.regions}
         for gone in self._known.keys() - here:
@@ -83,19 +80,23 @@ class AdaptivePolicy:
             except RangesError:  # they make no sense: as fit leaves the regions, all stays as it is
                 continue
             total = sum(r.size for r in ranges)
-            space = Space(ranges, target.resident, max(64 * PAGE_SIZE, total // (16 * attrs.max_nr_regions)))
-            known = self._known.get(target.index)
-            if known is not None and known.move(space, self._now_us):
-                known.fit(attrs.max_nr_accesses, self._now_us, attrs.aggr_us)
-            elif known is None:
-                self._known[target.index] = TargetModel(space, self.parameters, self._now_us)
+            parameters = self.parameters
+            smallest_hole = max(
+                parameters.hole_pages * PAGE_SIZE, total // (parameters.hole_part * attrs.max_nr_regions)
+            )
+            space = Space(ranges, target.resident, smallest_hole)
+            if target.index not in self._known:
+                steps = Steps(space, parameters, self._now_us)
+                self._known[target.index] = TargetModel(steps, Explorer(parameters))
+            elif (steps := self._known[target.index].steps).move(space, self._now_us):
+                steps.fit(attrs.max_nr_accesses, self._now_us, attrs.aggr_us)
 
     def plan(self, targets: Sequence[Target], ticks: int) -> Slots:
         slots = Slots()
         known = [(i, self._known[t.index]) for i, t in enumerate(targets) if t.index in self._known]
         whole = self._attrs.max_nr_accesses
         first_look = False
-        if any(steps.explorer.learning for _, steps in known):
+        if any(explorer.learning for _, (_, explorer) in known):
             # Learn early: a first look with little, and then what it says of where to go on.
             first_look = self._passed == 0
             ticks = slots.ticks = 1 if first_look else min(ticks, max(whole // 4, 1))
@@ -103,11 +104,12 @@ class AdaptivePolicy:
         budget = max(self.checks - self._made, 0)
         if not first_look and not last:
             budget = budget * ticks // (whole - self._passed)
-        left, total = budget, sum(steps.space.total for _, steps in known) or 1
-        for position, steps in known:
-            explorer = steps.explorer
+        left, total = budget, sum(steps.space.total for _, (steps, _) in known) or 1
+        for position, (steps, explorer) in known:
             # In proportion to what is resident; but small targets are looked at, too.
-            share = max(budget * steps.space.total // total, min(LEAST_CHECKS, budget // len(known)))
+            share = max(
+                budget * steps.space.total // total, min(self.parameters.least_checks, budget // len(known))
+            )
             share = min(share, left)
             if first_look and explorer.awake:
                 share = share * ticks // whole
@@ -133,14 +135,14 @@ class AdaptivePolicy:
             slots.ticks == 1 or self._unfitted >= max(ticks // 4, 1) or self._passed + answers.ticks >= ticks
         )
         for position, target in enumerate(targets):
-            steps = self._known.get(target.index)
-            if steps is None:
+            if target.index not in self._known:
                 continue
+            steps, explorer = self._known[target.index]
             steps.take(position, slots, answers, ticks, older=self._passed == 0)
-            steps.explorer.looked(partial(_tally, position, slots, answers))
+            explorer.looked(partial(_tally, position, slots, answers))
             if due:
                 steps.fit(ticks, self._now_us, self._attrs.aggr_us)
-                steps.explorer.learn(steps)
+                explorer.learn(steps)
         if due:
             self._unfitted = 0
         self._passed += answers.ticks
@@ -150,10 +152,11 @@ class AdaptivePolicy:
         self._now_us += self._attrs.aggr_us
         limit = size_limit(targets, self._attrs.min_nr_regions, self._min_region)
         known = [(target, self._known[target.index]) for target in targets if target.index in self._known]
-        for _, steps in known:
-            steps.explorer.end()
+        for _, (steps, explorer) in known:
+            explorer.end()
             steps.ages.settle(self._now_us, self._attrs.aggr_us, steps.bounds)
-        shape(known, self._attrs, self._now_us, self._min_region, limit)
+        shaped = [(target, steps) for target, (steps, _) in known]
+        shape(shaped, self._attrs, self._now_us, self._min_region, limit, self.parameters)
 
     def reset(self, targets: Sequence[Target]) -> None:
         self._passed = self._made = 0
@@ -167,7 +170,7 @@ class AdaptivePolicy:
     def renew(self, target: Target, start: int, end: int) -> None:
         # The next aggregation is the first that counts, as where a rate changed in this one.
         if target.index in self._known:
-            self._known[target.index].ages.renew(start, end, self._now_us - self._attrs.aggr_us)
+            self._known[target.index].steps.ages.renew(start, end, self._now_us - self._attrs.aggr_us)
 
 
 def _tally(position: int, slots: Slots, answers: Answers) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
+from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.space import columns_of
 from udamon.core.adaptive.steps import Steps
 from udamon.core.attrs import Attrs
@@ -17,41 +18,44 @@ from udamon.native._native import regions_cut, regions_cuts
 if TYPE_CHECKING:
     from udamon.native._native import Regions
 
-USED = 0.05
-"""The share of a region's bytes that are touched in an aggregation from which on it counts as accessed, however
-seldom each page is: schemes take what is not accessed away."""
-
 
 def shape(
-    known: Sequence[tuple[Target, Steps]], attrs: Attrs, now_us: int, min_region: int, limit: int
+    known: Sequence[tuple[Target, Steps]],
+    attrs: Attrs,
+    now_us: int,
+    min_region: int,
+    limit: int,
+    parameters: Parameters,
 ) -> None:
     """Make the regions of all targets, of at most `limit` bytes, cut where rates or ages differ: together at most
     max_nr_regions, unless their ranges and the limit take more."""
     most = attrs.max_nr_regions
-    cut = [_cut(steps, attrs, now_us, most, min_region, limit) for _, steps in known]
+    cut = [_cut(steps, attrs, now_us, most, min_region, limit, parameters) for _, steps in known]
     total = sum(len(regions.start) for regions in cut)
     if total > most:
         shares = (most * len(regions.start) // total for regions in cut)
         cut = [
-            _cut(steps, attrs, now_us, n, min_region, limit)
+            _cut(steps, attrs, now_us, n, min_region, limit, parameters)
             for (_, steps), n in zip(known, shares, strict=True)
         ]
     for (target, _), regions in zip(known, cut, strict=True):
         target.regions = _objects(regions)
 
 
-def _cut(steps: Steps, attrs: Attrs, now_us: int, most: int, min_region: int, limit: int) -> Regions:
+def _cut(
+    steps: Steps, attrs: Attrs, now_us: int, most: int, min_region: int, limit: int, parameters: Parameters
+) -> Regions:
     """At most `most` regions, unless even without cuts there are more."""
     ranges = steps.space.ranges
     starts, ends = columns_of(ranges)
     age_starts, since = array("Q", steps.ages.starts), array("q", steps.ages.since)
     room = max(most - len(ranges), 0)
     while True:
-        cuts = _cuts(steps, attrs, room)
+        cuts = _cuts(steps, attrs, room, parameters)
         regions = regions_cut(
             range_start=starts, range_end=ends, cuts=cuts, bounds=steps.bounds, rate=steps.rate, touched=steps.touched,
             age_start=age_starts, since=since, limit=limit, granularity=min_region, ticks=attrs.max_nr_accesses,
-            aggregation=attrs.aggr_us, latest=now_us - attrs.aggr_us, used=USED,
+            aggregation=attrs.aggr_us, latest=now_us - attrs.aggr_us, used=parameters.used_share,
         )  # fmt: skip
         number = len(regions.start)
         # What the limit divides are more than there are cuts.
@@ -72,12 +76,13 @@ def _objects(columns: Regions) -> list[Region]:
     return regions
 
 
-def _cuts(steps: Steps, attrs: Attrs, room: int) -> array[int]:
+def _cuts(steps: Steps, attrs: Attrs, room: int, parameters: Parameters) -> array[int]:
     """Where regions end: at most `room` places, sorted, those with most bytes at stake."""
     ages = steps.ages
     places, stakes = regions_cuts(
         bounds=steps.bounds, state=steps.state, height=steps.height, age_start=array("Q", ages.starts), end=ages.end,
-        unseen=0.5 / attrs.max_nr_accesses, level=0.02, age=0.01,
+        unseen=0.5 / attrs.max_nr_accesses, level=parameters.cut_level,
+        age=parameters.cut_age,
     )  # fmt: skip
     if len(places) <= room:
         return places

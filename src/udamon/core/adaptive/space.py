@@ -9,9 +9,9 @@ from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import strata
 
 PHASES = (0, 4, 2, 6, 1, 5, 3, 7)
-"""The order of the eighths of a cell: each lies farthest from those before (van der Corput)."""
+"""The order of the eighths of a cell: each lies farthest from those before (van der Corput 1935)."""
 GOLDEN = 0.6180339887498949
-"""Its multiples are spread evenly between whole numbers."""
+"""(√5 - 1) / 2: its multiples are spread evenly between whole numbers (Knuth, TAOCP 3, 6.4)."""
 
 
 class Space:

@@ -9,28 +9,14 @@ from operator import sub
 
 from udamon.core.adaptive import likelihood
 from udamon.core.adaptive.ages import Ages
-from udamon.core.adaptive.likelihood import LEVELS
-from udamon.core.adaptive.parameters import Parameters
+from udamon.core.adaptive.parameters import LEVELS, Parameters
 from udamon.core.adaptive.space import Space, gaps_of
 from udamon.core.policy import Answers, Slots
 from udamon.model import Range
 from udamon.native._native import POINT_BYTES, points_take, steps_fit
 
-PRIOR = 2.0
-"""Checks' worth of belief in what a segment's level says of its rate, and its rate of its touched share."""
-LEAST_CHANGE = 0.21
-"""Of the angle asin(sqrt(rate)): less is no new age."""
-ENOUGH = 8
-"""Accesses to expect: from fewer that fail to come nothing can be told of all segments."""
-CERTAIN = 3.0
-"""Standard errors that are put down to chance."""
-QUIET = 0.02
-"""Unrest below it changes nothing."""
-SUSPECT_AGE = 1
-"""Aggregations during which an answer that its segment does not explain is looked after."""
 UNKNOWN = 2**64 - 1
-MOST_POINTS = 1 << 16
-"""A fit walks through all of them, which takes about 1 ms."""
+"""Of a step: it was nowhere before."""
 
 
 class Steps:
@@ -46,7 +32,7 @@ class Steps:
     def __init__(self, space: Space, parameters: Parameters, now_us: int) -> None:
         self.space = space
         self.points = b""
-        self.ages = Ages(space.ranges[0].start, space.ranges[-1].end, now_us)
+        self.ages = Ages(space.ranges[0].start, space.ranges[-1].end, now_us, parameters)
         self.bounds = array("Q", (space.ranges[0].start, space.ranges[-1].end))
         self.state = bytes([0])
         self.rate = array("d", [0.0])
@@ -97,9 +83,9 @@ class Steps:
 
     def take(self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: bool) -> None:
         """Add a stretch's answers; `older`: the first of an aggregation of `ticks` ticks."""
-        if older and self.number > MOST_POINTS:
+        if older and self.number > self._parameters.max_points:
             self._memory = max(self._memory - 1, 2)
-        elif older and self.number < MOST_POINTS // 2:
+        elif older and self.number < self._parameters.max_points // 2:
             self._memory = min(self._memory + 1, self._parameters.memory)
         self._unsettled = max(self._unsettled - older, 0)
         self._take(answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=older)
@@ -108,15 +94,16 @@ class Steps:
 
     def _compare(self, answers: Answers) -> None:
         """Did more of the expected accesses fail to come than usual, and than chance explains?"""
+        parameters = self._parameters
         slots, hits, variance = self._expected
         self._expected = (range(0), 0.0, 0.0)
-        if hits < ENOUGH or self._unsettled:
+        if hits < parameters.least_expected or self._unsettled:
             return
         missing = 1 - sum(answers.hits[slots.start : slots.stop]) / hits
-        surely = missing - self._usual - CERTAIN * sqrt(variance) / hits
-        self.changing_share = max(surely, self.changing_share * self._parameters.changing_share_keep)
-        # While steps are still rough, some accesses always fail to come: that is no change.
-        self._usual += (missing - self._usual) * (0.3 if missing < self._usual else 0.1)
+        surely = missing - self._usual - parameters.chance_errors * sqrt(variance) / hits
+        self.changing_share = max(surely, self.changing_share * parameters.changing_share_keep)
+        follows = parameters.missing_falls if missing < self._usual else parameters.missing_rises
+        self._usual += (missing - self._usual) * follows
 
     def expect(self, slots: range, hits: float, variance: float) -> None:
         """The next answers of these slots will be about so many accesses, if nothing changes."""
@@ -146,7 +133,7 @@ class Steps:
         parameters = self._parameters
         against = (
             min(parameters.change_nats, -log(self.changing_share))
-            if self.changing_share > QUIET
+            if self.changing_share > parameters.quiet_share
             else parameters.change_nats
         )
         before = self.bounds[1:-1]
@@ -158,9 +145,10 @@ class Steps:
             jump=likelihood.jump_table(max(len(before), parameters.steps), max(self.space.total, 1)),
             weight=likelihood.weight_table(parameters.keep), level=likelihood.STATE_RATES,
             old_place=before, old_low=self.low, old_high=self.high, old_reach=self.reach, old_height=self.height,
-            unchanged=len(LEVELS), begin=begin, end=end, ticks=max(ticks, 2), prior=PRIOR,
+            unchanged=len(LEVELS), begin=begin, end=end, ticks=max(ticks, 2), prior=parameters.prior,
             drift=parameters.drift / parameters.resolution, change=against + log(parameters.memory),
-            least_change=LEAST_CHANGE, surprise=parameters.surprise_nats, outlier_age=SUSPECT_AGE,
+            least_change=parameters.least_change, surprise=parameters.surprise_nats,
+            outlier_age=parameters.outlier_age, reach_keep=parameters.reach_keep,
         )  # fmt: skip
         self.state, self.rate, self.touched, self.seen = fit.state, fit.rate, fit.touched, fit.seen
         self.bounds = array("Q", (begin, *fit.place, end))

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from udamon.core.adaptive.likelihood import (
     CHANGES,
-    COARSE,
-    LEVELS,
     STATE_RATES,
     answer_table,
     chance,
@@ -19,6 +17,7 @@ from udamon.core.adaptive.likelihood import (
     jump_table,
     weight_table,
 )  # fmt: skip
+from udamon.core.adaptive.parameters import COARSE_LEVELS, LEVELS
 from udamon.native._native import GAPS
 
 STATES = len(STATE_RATES)
@@ -39,7 +38,9 @@ def test_a_page_is_accessed_in_a_span_unless_it_is_missed_in_every_tick() -> Non
 def test_every_level_and_every_change_between_coarse_ones_is_a_state() -> None:
     assert list(STATE_RATES[: len(LEVELS)]) == list(LEVELS)
     assert list(STATE_RATES[len(LEVELS) :]) == [after for _, after in CHANGES]
-    assert set(CHANGES) == {(a, b) for a in COARSE for b in COARSE} - {(a, a) for a in COARSE}
+    assert set(CHANGES) == {(a, b) for a in COARSE_LEVELS for b in COARSE_LEVELS} - {
+        (a, a) for a in COARSE_LEVELS
+    }
 
 
 @pytest.mark.parametrize("new", [False, True])

@@ -27,7 +27,7 @@ def test_what_the_limit_divides_counts_before_cuts(most: int) -> None:
     """A region has at most 4 pages, which divides the small target into 16. Its share is less than that, so it
     gets none of its cuts, whatever number is left over."""
     small, large = known(0, 64, range(32, 33)), known(1, 960, range(0, 960, 2))
-    shape([small, large], Attrs(max_nr_regions=most), 10_000_000_000, PAGE_SIZE, 4 * PAGE_SIZE)
+    shape([small, large], Attrs(max_nr_regions=most), 10_000_000_000, PAGE_SIZE, 4 * PAGE_SIZE, Parameters())
     assert [(r.start, r.end) for r in small[0].regions] == [
         (start * PAGE_SIZE, (start + 4) * PAGE_SIZE) for start in range(0, 64, 4)
     ]
