@@ -149,7 +149,7 @@ class Parameters:
     )  # fmt: skip
     gap_checks: int = chosen(
         2, "checks",
-        "In each gap, and twice as many where the step may have moved: two halve a gap or more, in the mean.",
+        "In each gap, and twice as many where the step may have moved: two halve a gap, in the mean.",
     )  # fmt: skip
     outlier_share: float = chosen(
         0.25, "share of the budget",
