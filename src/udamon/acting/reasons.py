@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from udamon.core.scheme import Action, ActionRequest
+from udamon.core.scheme_fields import MIGRATIONS
 from udamon.linux import features
 from udamon.linux.pid_namespace import foreign
 from udamon.linux.roots import Roots
@@ -13,7 +14,6 @@ NEEDS_KERNEL = {
     Action.LRU_PRIO: "no system call makes another process's pages active",
 }
 _ADVICE = {Action.LRU_DEPRIO: "cold"}
-MIGRATIONS = (Action.MIGRATE_HOT, Action.MIGRATE_COLD)
 _NOT_BY_PAGE = {
     Action.WILLNEED: "willneed is about pages that are not there, which no page filter can test",
 }

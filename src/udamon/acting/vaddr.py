@@ -31,10 +31,11 @@ from udamon.acting.pages import (  # fmt: skip
     judge,
     present,
 )
-from udamon.acting.reasons import MIGRATIONS, missing_for_processes
+from udamon.acting.reasons import missing_for_processes
 from udamon.acting.refaults import Refaults
 from udamon.acting.view import MappingPiece, View, Views, process_of
 from udamon.core.scheme import Action, ActionRequest
+from udamon.core.scheme_fields import MIGRATIONS
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
 from udamon.linux import features, process_madvise

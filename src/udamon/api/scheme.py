@@ -10,10 +10,9 @@ from pathlib import Path
 
 from udamon.core.scheme import ANY_COUNT, U64_MAX, AccessPattern, Action, Bounds, Quota
 from udamon.core.scheme import Scheme as DamosScheme
+from udamon.core.scheme_fields import MIGRATIONS
 from udamon.errors import UsageError
 from udamon.schemes.config.pattern import MAX, NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
-
-MIGRATIONS = (Action.MIGRATE_HOT, Action.MIGRATE_COLD)
 
 
 @dataclass(frozen=True, slots=True)

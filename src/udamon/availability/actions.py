@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from udamon.acting.reasons import MIGRATIONS, NEEDS_KERNEL, advice_lacks, migration_lacks
+from udamon.acting.reasons import NEEDS_KERNEL, advice_lacks, migration_lacks
 from udamon.availability.primitives import Usable, probe
 from udamon.core.scheme import Action
+from udamon.core.scheme_fields import MIGRATIONS
 from udamon.linux import features
 from udamon.linux.roots import Roots
 

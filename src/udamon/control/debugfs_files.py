@@ -15,11 +15,12 @@ from udamon.control import debugfs_form
 from udamon.control.files import Opened
 from udamon.control.kdamonds import KdamondFactory
 from udamon.control.kinds import refused, text_of
-from udamon.control.nodes import BASELINE, Version
+from udamon.control.nodes import BASELINE
 from udamon.control.plan import ContextPlan, PlannedTarget
 from udamon.control.running import Running, refusal
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Scheme, SchemeStats
+from udamon.core.scheme_fields import Version
 from udamon.errors import UdamonError
 from udamon.model import Range
 

@@ -8,18 +8,24 @@ tests and the table of docs/control.md are made from this list.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from udamon.control import kinds
 from udamon.control.kinds import Kind, Value
-from udamon.core.scheme import Action, FilterType, GoalMetric, GoalTuner, WatermarkMetric
+from udamon.core.scheme import FilterType
+from udamon.core.scheme_fields import (
+    FILTER_DIRECTORIES,
+    FIRST,
+    LISTS,
+    SchemeField,
+    Stored,
+    Version,
+    of_list,
+    single,
+)
 from udamon.errors import UsageError
 
-Version = tuple[int, int]
-
-FIRST: Version = (5, 18)
-"""The kernel that brought the tree."""
 BASELINE: Version = (7, 2)
 
 
@@ -69,65 +75,48 @@ STATE_WORDS: dict[str, Version] = {
     "update_tuned_intervals": (6, 15),
 }
 OPERATIONS: dict[str, Version] = {"vaddr": FIRST, "fvaddr": (5, 19), "paddr": FIRST}
-ACTIONS: dict[str, Version] = {
-    Action.WILLNEED.value: FIRST,
-    Action.COLD.value: FIRST,
-    Action.PAGEOUT.value: FIRST,
-    Action.HUGEPAGE.value: FIRST,
-    Action.NOHUGEPAGE.value: FIRST,
-    Action.COLLAPSE.value: (7, 2),
-    Action.LRU_PRIO.value: (6, 0),
-    Action.LRU_DEPRIO.value: (6, 0),
-    Action.MIGRATE_HOT.value: (6, 11),
-    Action.MIGRATE_COLD.value: (6, 11),
-    Action.STAT.value: FIRST,
-}
-METRICS: dict[str, Version] = {
-    GoalMetric.USER_INPUT.value: (6, 8),
-    GoalMetric.SOME_MEM_PSI_US.value: (6, 9),
-    GoalMetric.NODE_MEM_USED_BP.value: (6, 16),
-    GoalMetric.NODE_MEM_FREE_BP.value: (6, 16),
-    GoalMetric.NODE_MEMCG_USED_BP.value: (6, 19),
-    GoalMetric.NODE_MEMCG_FREE_BP.value: (6, 19),
-    GoalMetric.ACTIVE_MEM_BP.value: (7, 0),
-    GoalMetric.INACTIVE_MEM_BP.value: (7, 0),
-    GoalMetric.NODE_ELIGIBLE_MEM_BP.value: (7, 2),
-}
-CORE_TYPES: dict[str, Version] = {FilterType.ADDR.value: (6, 6), FilterType.TARGET.value: (6, 6)}
-OPS_TYPES: dict[str, Version] = {
-    FilterType.ANON.value: (6, 3),
-    FilterType.ACTIVE.value: (6, 15),
-    FilterType.MEMCG.value: (6, 3),
-    FilterType.YOUNG.value: (6, 10),
-    FilterType.HUGEPAGE_SIZE.value: (6, 15),
-    FilterType.UNMAPPED.value: (6, 15),
-}
 _K, _C = "kdamonds/K", "kdamonds/K/contexts/C"
 _A, _T, _S = f"{_C}/monitoring_attrs", f"{_C}/targets", f"{_C}/schemes/S"
 ULONG, UINT, INT, BOOL, TEXT = kinds.ULONG, kinds.UINT, kinds.INT, kinds.BOOL, kinds.TEXT
-
-
-def _always(values: type[GoalTuner] | type[WatermarkMetric], since: Version = FIRST) -> KeywordVersions:
-    return KeywordVersions({value.value: since for value in values})
 
 
 def _range(path: str, low: int = 0, high: int = 0, since: Version = FIRST) -> list[Node]:
     return [Node(f"{path}/min", ULONG, low, since), Node(f"{path}/max", ULONG, high, since)]
 
 
-def _filters(directory: str, types: dict[str, Version], since: Version) -> list[Node]:
-    f = f"{_S}/{directory}/F"
+_KINDS: dict[Stored, Kind] = {
+    Stored.ULONG: kinds.ULONG, Stored.ULONG_EINVAL: kinds.ULONG_EINVAL, Stored.UINT: kinds.UINT,
+    Stored.UINT_EINVAL: kinds.UINT_EINVAL, Stored.INT: kinds.INT, Stored.BOOL: kinds.BOOL, Stored.TEXT: kinds.TEXT,
+}  # fmt: skip
+
+
+def _field(field: SchemeField, directory: str = "", words: Mapping[str, Version] | None = None) -> Node:
+    """The file of a scheme's field; of a filter in its `directory`, which has types of its own (`words`)."""
+    path, since = field.path, field.since
+    if directory:
+        path = path.replace("filters", directory, 1)
+        since = max(since, FILTER_DIRECTORIES[directory][1])
+    words = (words if field.kind is FilterType else None) or field.words
+    kind = KeywordVersions({str(word): at for word, at in words.items()}) if words else _KINDS[field.stored]
+    return Node(f"{_S}/{path}", kind, field.default, since)
+
+
+def _list(path: str, since: Version = FIRST, directory: str = "") -> list[Node]:
+    (one,) = (known for known in LISTS if known.path == path)
+    words = FILTER_DIRECTORIES[directory][0] if directory else None
     return [
-        Node(f"{_S}/{directory}/nr_filters", kinds.count(), 0, since),
-        Node(f"{f}/type", KeywordVersions(types), "anon", since),
-        Node(f"{f}/matching", BOOL, False, since),
-        Node(f"{f}/allow", BOOL, False, max(since, (6, 14))),
-        Node(f"{f}/memcg_path", TEXT, "", since),
-        Node(f"{f}/addr_start", ULONG, 0, max(since, (6, 6))),
-        Node(f"{f}/addr_end", ULONG, 0, max(since, (6, 6))),
-        *_range(f, since=max(since, (6, 15))),
-        Node(f"{f}/damon_target_idx", INT, 0, max(since, (6, 6))),
+        Node(f"{_S}/{directory or path}/{one.count}", kinds.count(), 0, max(since, one.since)),
+        *(_field(field, directory, words) for field in of_list(path)),
     ]
+
+
+def _single(*under: str) -> list[Node]:
+    """The fields of a scheme in these directories ("" are its own)."""
+    return [_field(field) for field in single() if any(_is_in(field.path, at) for at in under)]
+
+
+def _is_in(path: str, directory: str) -> bool:
+    return path.startswith(f"{directory}/") if directory else "/" not in path
 
 
 def _results(path: str, *files: tuple[str, Version]) -> list[Node]:
@@ -165,39 +154,17 @@ NODES: tuple[Node, ...] = (
     Node(f"{_T}/T/regions/R/start", ULONG),
     Node(f"{_T}/T/regions/R/end", ULONG),
     Node(f"{_C}/schemes/nr_schemes", kinds.count()),
-    Node(f"{_S}/action", KeywordVersions(ACTIONS), "stat"),
-    Node(f"{_S}/apply_interval_us", ULONG, 0, (6, 7)),
-    Node(f"{_S}/target_nid", INT, -1, (6, 11)),
-    *_range(f"{_S}/access_pattern/sz"),
-    *_range(f"{_S}/access_pattern/nr_accesses"),
-    *_range(f"{_S}/access_pattern/age"),
-    Node(f"{_S}/quotas/ms", kinds.ULONG_EINVAL),
-    Node(f"{_S}/quotas/bytes", kinds.ULONG_EINVAL),
-    Node(f"{_S}/quotas/reset_interval_ms", kinds.ULONG_EINVAL),
+    *_single("", "access_pattern", "quotas"),
     Node(f"{_S}/quotas/effective_bytes", ULONG, 0, (6, 9), writable=False),
-    Node(f"{_S}/quotas/goal_tuner", _always(GoalTuner), "consist", (7, 1)),
-    Node(f"{_S}/quotas/fail_charge_num", kinds.UINT_EINVAL, 0, (7, 2)),
-    Node(f"{_S}/quotas/fail_charge_denom", kinds.UINT_EINVAL, 0, (7, 2)),
-    *(Node(f"{_S}/quotas/weights/{name}_permil", UINT) for name in ("sz", "nr_accesses", "age")),
-    Node(f"{_S}/quotas/goals/nr_goals", kinds.count(), 0, (6, 8)),
-    Node(f"{_S}/quotas/goals/G/target_metric", KeywordVersions(METRICS), "user_input", (6, 9)),
-    Node(f"{_S}/quotas/goals/G/target_value", ULONG, 0, (6, 8)),
-    Node(f"{_S}/quotas/goals/G/current_value", ULONG, 0, (6, 8)),
-    Node(f"{_S}/quotas/goals/G/nid", INT, 0, (6, 16)),
-    Node(f"{_S}/quotas/goals/G/path", TEXT, "", (6, 19)),
-    Node(f"{_S}/watermarks/metric", _always(WatermarkMetric), "none"),
-    *(Node(f"{_S}/watermarks/{name}", ULONG) for name in ("interval_us", "high", "mid", "low")),
-    *_filters("core_filters", CORE_TYPES, (6, 15)),
-    *_filters("ops_filters", OPS_TYPES, (6, 15)),
-    *_filters("filters", OPS_TYPES | CORE_TYPES, (6, 3)),
-    Node(f"{_S}/dests/nr_dests", kinds.count(), 0, (6, 17)),
-    Node(f"{_S}/dests/D/id", UINT, 0, (6, 17)),
-    Node(f"{_S}/dests/D/weight", UINT, 0, (6, 17)),
+    *_list("quotas/goals"),
+    *_single("watermarks"),
+    *(node for name, (_, since) in FILTER_DIRECTORIES.items() for node in _list("filters", since, name)),
+    *_list("dests"),
     *_results(
         f"{_S}/stats", ("nr_tried", FIRST), ("sz_tried", FIRST), ("nr_applied", FIRST), ("sz_applied", FIRST),
         ("sz_ops_filter_passed", (6, 14)), ("qt_exceeds", FIRST), ("nr_snapshots", (7, 0)),
     ),
-    Node(f"{_S}/stats/max_nr_snapshots", ULONG, 0, (7, 0)),
+    *_single("stats"),
     *_results(f"{_S}/tried_regions", ("total_bytes", (6, 6))),
     *_results(
         f"{_S}/tried_regions/R", ("start", (6, 2)), ("end", (6, 2)), ("nr_accesses", (6, 2)), ("age", (6, 2)),

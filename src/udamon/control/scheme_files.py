@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
-from udamon.control.kinds import refused
+from udamon.control.kinds import Value, refused
 from udamon.control.tree import Directory
-from udamon.core.scheme import (
-    CORE_FILTERS,
-    U32_MAX,
-    U64_MAX,
-    AccessPattern,
-    Action,
-    Bounds,
-    Destination,
-    Filter,
-    FilterType,
-    Goal,
-    GoalMetric,
-    GoalTuner,
-    Quota,
-    Scheme,
-    WatermarkMetric,
-    Watermarks,
-    Weights,
-)
+from udamon.core.scheme import U64_MAX, AccessPattern, Bounds, Filter, FilterType, Goal, GoalMetric, Scheme
+from udamon.core.scheme_fields import SchemeField, made, of_core, of_filter, of_list, single
 from udamon.errors import UsageError
-from udamon.model import Range
 
 MATCHES_NOTHING = AccessPattern(sz=Bounds(U64_MAX, U64_MAX))
 """What an inverted pair of bounds means to the kernel, which takes it: no region is that big."""
@@ -37,66 +20,46 @@ _MEMCG_METRICS = (GoalMetric.NODE_MEMCG_USED_BP, GoalMetric.NODE_MEMCG_FREE_BP)
 def read_scheme(files: Directory, cgroup_exists: Callable[[str], bool]) -> Scheme:
     """Raises OSError ENOMEM for a scheme that is no good, as the kernel does."""
     filters = list(_read_filters(files, cgroup_exists))
+    values = _values(files, single())
+    values |= {
+        "quotas.goals": read_goals(files, cgroup_exists),
+        "dests": tuple(_made("dests", dest) for dest in _children(files, "dests")),
+        "core_filters": of_core(filters, core=True),
+        "ops_filters": of_core(filters, core=False),
+    }
+    for name in ("sz", "nr_accesses", "age"):
+        low, high = f"access_pattern.{name}.min", f"access_pattern.{name}.max"
+        if values[low] > values[high]:
+            values = {key: value for key, value in values.items() if not key.startswith("access_pattern.")}
+            values["access_pattern"] = MATCHES_NOTHING
+            break
     try:
-        return Scheme(
-            access_pattern=_read_pattern(files),
-            action=Action(str(files["action"])),
-            apply_interval_us=int(files.get("apply_interval_us", 0)),
-            quotas=_read_quota(files, cgroup_exists),
-            watermarks=Watermarks(
-                WatermarkMetric(str(files["watermarks/metric"])),
-                *(int(files[f"watermarks/{name}"]) for name in ("interval_us", "high", "mid", "low")),
-            ),
-            target_nid=int(files.get("target_nid", -1)),
-            dests=tuple(
-                Destination(int(dest["id"]), int(dest["weight"])) for dest in _children(files, "dests")
-            ),
-            core_filters=tuple(each for each in filters if each.type in CORE_FILTERS),
-            ops_filters=tuple(each for each in filters if each.type not in CORE_FILTERS),
-            max_nr_snapshots=int(files.get("stats/max_nr_snapshots", 0)),
-        )
+        found: Scheme = made("", values)
     except UsageError as error:
         raise refused(errno.ENOMEM) from error
+    return found
+
+
+def _values(files: Directory, fields: Iterable[SchemeField]) -> dict[str, Any]:
+    """The fields by their attributes; where the kernel of this tree has no file of one, its default."""
+    return {field.name: field.value(files.get(field.file, field.default)) for field in fields}
+
+
+def _made(path: str, files: Directory) -> Any:
+    return made(path, _values(files, of_list(path)))
 
 
 def read_goals(files: Directory, cgroup_exists: Callable[[str], bool]) -> tuple[Goal, ...]:
     """The goals of the scheme at `files`; those without a target value do not count. Raises OSError ENOMEM."""
     goals = []
-    for goal in _children(files, "quotas/goals"):
-        value = int(goal["target_value"])
-        if not value:
+    for files_of_one in _children(files, "quotas/goals"):
+        goal: Goal = _made("quotas/goals", files_of_one)
+        if not goal.target_value:
             continue
-        metric = GoalMetric(str(goal.get("target_metric", GoalMetric.USER_INPUT.value)))
-        path = str(goal.get("path", "")).removesuffix("\n")
-        if metric in _MEMCG_METRICS and not cgroup_exists(path):
+        if goal.target_metric in _MEMCG_METRICS and not cgroup_exists(goal.path):
             raise refused(errno.ENOMEM)
-        goals.append(Goal(metric, value, int(goal["current_value"]), int(goal.get("nid", 0)), path))
+        goals.append(goal)
     return tuple(goals)
-
-
-def _read_quota(files: Directory, cgroup_exists: Callable[[str], bool]) -> Quota:
-    quota = files.at("quotas")
-    weights = (int(quota[f"weights/{name}_permil"]) for name in ("sz", "nr_accesses", "age"))
-    return Quota(
-        ms=int(quota["ms"]),
-        bytes=int(quota["bytes"]),
-        reset_interval_ms=int(quota["reset_interval_ms"]),
-        weights=Weights(*weights),
-        goals=read_goals(files, cgroup_exists),
-        goal_tuner=GoalTuner(str(quota.get("goal_tuner", GoalTuner.CONSIST.value))),
-        fail_charge_num=int(quota.get("fail_charge_num", 0)),
-        fail_charge_denom=int(quota.get("fail_charge_denom", 0)),
-    )
-
-
-def _read_pattern(files: Directory) -> AccessPattern:
-    def bounds(name: str, mask: int) -> Bounds:
-        low, high = (int(files[f"access_pattern/{name}/{end}"]) for end in ("min", "max"))
-        return Bounds(low & mask, high & mask)
-
-    pattern = AccessPattern(bounds("sz", U64_MAX), bounds("nr_accesses", U32_MAX), bounds("age", U32_MAX))
-    ordered = all(each.min <= each.max for each in (pattern.sz, pattern.nr_accesses, pattern.age))
-    return pattern if ordered else MATCHES_NOTHING
 
 
 def _read_filters(files: Directory, cgroup_exists: Callable[[str], bool]) -> Iterator[Filter]:
@@ -106,43 +69,19 @@ def _read_filters(files: Directory, cgroup_exists: Callable[[str], bool]) -> Ite
 
 
 def _read_filter(files: Directory, cgroup_exists: Callable[[str], bool]) -> Filter:
-    type_ = FilterType(str(files["type"]))
-    common = (type_, bool(files["matching"]), bool(files.get("allow", False)))
-    if type_ is FilterType.MEMCG:
-        path = str(files["memcg_path"]).removesuffix("\n")
-        if not cgroup_exists(path):
-            raise refused(errno.ENOMEM)
-        return Filter(*common, memcg_path=path)
-    if type_ is FilterType.ADDR:
-        addr = Range(int(files["addr_start"]), int(files["addr_end"]))
-        if addr.start > addr.end:
-            raise refused(errno.ENOMEM)
-        return Filter(*common, addr=addr)
-    if type_ is FilterType.HUGEPAGE_SIZE:
-        size = Bounds(int(files["min"]), int(files["max"]))
-        if size.min > size.max:
-            raise refused(errno.ENOMEM)
-        return Filter(*common, size=size)
-    if type_ is FilterType.TARGET:
-        return Filter(*common, damon_target_idx=int(files["damon_target_idx"]))
-    return Filter(*common)
+    """What goes with another type of filter is not read."""
+    fields = of_filter(FilterType(str(files["type"])))
+    found: Filter = made("filters", _values(files, fields))
+    missing = found.type is FilterType.MEMCG and not cgroup_exists(found.memcg_path)
+    if missing or found.addr.start > found.addr.end or found.size.min > found.size.max:
+        raise refused(errno.ENOMEM)
+    return found
 
 
 def write_scheme(files: Directory, scheme: Scheme) -> None:
     """Make the files say `scheme`, as far as the kernel of this tree has them."""
-    files.put("action", scheme.action.value)
-    files.put("apply_interval_us", scheme.apply_interval_us)
-    files.put("target_nid", scheme.target_nid)
-    files.put("stats/max_nr_snapshots", scheme.max_nr_snapshots)
-    pattern = scheme.access_pattern
-    for name, bounds in (("sz", pattern.sz), ("nr_accesses", pattern.nr_accesses), ("age", pattern.age)):
-        files.put(f"access_pattern/{name}/min", bounds.min)
-        files.put(f"access_pattern/{name}/max", bounds.max)
-    _write_quota(files, scheme.quotas)
-    watermarks = scheme.watermarks
-    files.put("watermarks/metric", watermarks.metric.value)
-    for name in ("interval_us", "high", "mid", "low"):
-        files.put(f"watermarks/{name}", getattr(watermarks, name))
+    for field in single():
+        files.put(field.path, _stored(field, scheme))
     split = "core_filters" in files.shape.directories
     groups = (
         {"core_filters": scheme.core_filters, "ops_filters": scheme.ops_filters, "filters": ()}
@@ -150,52 +89,22 @@ def write_scheme(files: Directory, scheme: Scheme) -> None:
         else {"filters": (*scheme.core_filters, *scheme.ops_filters)}
     )
     for directory, filters in groups.items():
-        if directory in files.shape.directories:
-            files.at(directory).fill([_filter_values(each) for each in filters])
-    if "dests" in files.shape.directories:
-        files.at("dests").fill([{"id": dest.id, "weight": dest.weight} for dest in scheme.dests])
+        _fill(files, directory, "filters", filters)
+    _fill(files, "quotas/goals", "quotas/goals", scheme.quotas.goals)
+    _fill(files, "dests", "dests", scheme.dests)
 
 
-def _write_quota(files: Directory, quota: Quota) -> None:
-    values = {
-        "ms": quota.ms,
-        "bytes": quota.bytes,
-        "reset_interval_ms": quota.reset_interval_ms,
-        "goal_tuner": quota.goal_tuner.value,
-        "fail_charge_num": quota.fail_charge_num,
-        "fail_charge_denom": quota.fail_charge_denom,
-        "weights/sz_permil": quota.weights.sz_permil,
-        "weights/nr_accesses_permil": quota.weights.nr_accesses_permil,
-        "weights/age_permil": quota.weights.age_permil,
-    }
-    for path, value in values.items():
-        files.put(f"quotas/{path}", value)
-    if "goals" in files.at("quotas").shape.directories:
-        goals = (
-            {
-                "target_metric": goal.target_metric.value,
-                "target_value": goal.target_value,
-                "current_value": goal.current_value,
-                "nid": goal.nid,
-                "path": goal.path,
-            }
-            for goal in quota.goals
-        )
-        files.at("quotas/goals").fill(list(goals))
+def _fill(files: Directory, directory: str, path: str, items: Sequence[object]) -> None:
+    """Make so many numbered directories, where this tree has them."""
+    above, _, name = directory.rpartition("/")
+    if name in (files.at(above) if above else files).shape.directories:
+        fields = of_list(path)
+        files.at(directory).fill([{field.file: _stored(field, item) for field in fields} for item in items])
 
 
-def _filter_values(filter: Filter) -> dict[str, int | bool | str]:
-    return {
-        "type": filter.type.value,
-        "matching": filter.matching,
-        "allow": filter.allow,
-        "memcg_path": filter.memcg_path,
-        "addr_start": filter.addr.start,
-        "addr_end": filter.addr.end,
-        "min": filter.size.min,
-        "max": filter.size.max,
-        "damon_target_idx": filter.damon_target_idx,
-    }
+def _stored(field: SchemeField, item: object) -> Value:
+    value: Value = field.of(item)
+    return str(value) if isinstance(value, str) else value
 
 
 def _children(files: Directory, path: str) -> Iterator[Directory]:

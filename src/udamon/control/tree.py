@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from udamon.control.kinds import Keyword, TextKind, Value, refused, text_of
-from udamon.control.nodes import BASELINE, OPERATIONS, Node, Shape, Version, shape_at, state_words
+from udamon.control.nodes import BASELINE, OPERATIONS, Node, Shape, shape_at, state_words
+from udamon.core.scheme_fields import Version
 from udamon.errors import UsageError
 
 MOST_CHILDREN = 512 << 10

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
 from udamon.core.scheme import U32_MAX, U64_MAX
+from udamon.core.scheme_fields import SchemeField, Written
 from udamon.errors import UsageError
-from udamon.schemes.config.pattern import parse_percent
-from udamon.schemes.config.tree import ConfigValue
+from udamon.schemes.config.pattern import parse_bytes, parse_percent
+from udamon.schemes.config.tree import ConfigValue, names
 from udamon.units import parse_time_ns, parse_time_us
 
 _T = TypeVar("_T")
@@ -122,3 +123,42 @@ def choice(place: ConfigValue, kinds: type[_E]) -> _E:
         return kinds(text)
     except ValueError:
         place.fail(f"{text[:48]!r} is none of {', '.join(kinds)}.")
+
+
+_READ: dict[Written, Callable[[ConfigValue], object]] = {
+    Written.NUMBER: number,
+    Written.U32: u32,
+    Written.FLAG: flag,
+    Written.TEXT: ConfigValue.text,
+    Written.BYTES: lambda place: parsed(place, parse_bytes),
+    Written.TIME_US: time_us,
+    Written.TIME_MS: time_ms,
+    Written.PERMIL: permil,
+}
+
+
+def table_of(place: ConfigValue, fields: Sequence[SchemeField], *others: str) -> dict[str, ConfigValue]:
+    """The table at `place`, which has these fields, and `others` that are tables or lists. Raises ConfigError."""
+    known: dict[str, str] = {}
+    for field in fields:
+        known |= dict.fromkeys((field.written_key, *field.also), field.written_key)
+    return place.table(known | names(*others))
+
+
+def values_of(table: dict[str, ConfigValue], fields: Sequence[SchemeField]) -> dict[str, object]:
+    """Those fields that are given, by their attributes. Raises ConfigError."""
+    found: dict[str, object] = {}
+    for field in fields:
+        if (place := table.get(field.written_key)) is None:
+            continue
+        found[field.name] = choice(place, field.kind) if field.kind else _READ[field.written](place)
+    return found
+
+
+def needs(
+    place: ConfigValue, table: dict[str, ConfigValue], fields: Sequence[SchemeField], what: str
+) -> None:
+    """Raises ConfigError where a field that must be given is not; `what` they are fields of."""
+    for field in fields:
+        if field.needed and field.written_key not in table:
+            place.fail(f"{what} {field.written_key}: {field.needed}.")

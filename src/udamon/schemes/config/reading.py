@@ -21,19 +21,24 @@ from udamon.core.scheme import (
     ANY_COUNT,
     U64_MAX,
     AccessPattern,
-    Action,
     Bounds,
     Destination,
     Goal,
     GoalMetric,
-    GoalTuner,
     Quota,
-    Scheme,
-    WatermarkMetric,
     Watermarks,
-    Weights,
 )
-from udamon.schemes.config.fields import bp, choice, number, parsed, permil, stall_us, time_ms, time_us, u32
+from udamon.core.scheme_fields import MIGRATIONS, Written, in_table, made, of_list
+from udamon.schemes.config.fields import (
+    bp,
+    choice,
+    needs,
+    number,
+    parsed,
+    stall_us,
+    table_of,
+    values_of,
+)
 from udamon.schemes.config.filters import read_filters
 from udamon.schemes.config.pattern import (
     MAX,
@@ -49,18 +54,6 @@ from udamon.schemes.config.tree import ConfigValue, load, names
 
 _T = TypeVar("_T")
 
-_SCHEME = names(
-    "action", "access_pattern", "apply_interval_us", "quotas", "watermarks", "core_filters", "ops_filters",
-    "target_nid", "dests", "max_nr_snapshots", apply_interval="apply_interval_us",
-)  # fmt: skip
-_QUOTAS = names(
-    "ms", "bytes", "reset_interval_ms", "weights", "goals", "goal_tuner", "fail_charge_num", "fail_charge_denom"
-)  # fmt: skip
-_WEIGHTS = names(
-    "sz", "nr_accesses", "age", sz_permil="sz", nr_accesses_permil="nr_accesses", age_permil="age"
-)
-_GOAL = names("target_metric", "target_value", "current_value", "nid", "path")
-
 _NEED_PATH = {
     GoalMetric.FILE: "the file that holds the number",
     GoalMetric.COMMAND: "the command that prints the number",
@@ -69,7 +62,6 @@ _NEED_PATH = {
     GoalMetric.NODE_MEMCG_FREE_BP: "the cgroup",
     GoalMetric.MEMCG_SOME_MEM_PSI_US: "the cgroup",
 }
-MIGRATIONS = (Action.MIGRATE_HOT, Action.MIGRATE_COLD)
 
 
 def load_schemes(path: Path) -> list[WantedScheme]:
@@ -94,36 +86,21 @@ def read_schemes(root: ConfigValue) -> list[WantedScheme]:
 
 
 def _scheme(place: ConfigValue) -> WantedScheme:
-    table = place.table(_SCHEME)
-    for key, why in (
-        ("action", f"one of {', '.join(Action)}"),
-        ("access_pattern", "empty, it matches everything"),
-    ):
-        if key not in table:
-            place.fail(f"a scheme needs {key}: {why}.")
-    action = choice(table["action"], Action)
-    sz, nr_accesses, age = _pattern(table["access_pattern"])
-    none: tuple[Destination, ...] = ()
-    dests = _read(table, "dests", _dests, none)
-    if action in MIGRATIONS and "target_nid" not in table and not dests:
-        place.fail(f"{action} needs a node to migrate to: give target_nid, or dests.")
-    scheme = Scheme(
-        access_pattern=AccessPattern(sz, ANY_COUNT, ANY_COUNT),
-        action=action,
-        apply_interval_us=_read(table, "apply_interval_us", time_us, 0),
-        quotas=_read(table, "quotas", _quota, Quota()),
-        watermarks=_read(table, "watermarks", _watermarks, Watermarks()),
-        target_nid=_read(table, "target_nid", u32, -1),
-        dests=dests,
-        core_filters=_read(table, "core_filters", lambda inner: read_filters(inner, core=True), ()),
-        ops_filters=_read(table, "ops_filters", lambda inner: read_filters(inner, core=False), ()),
-        max_nr_snapshots=_read(table, "max_nr_snapshots", number, 0),
+    fields = in_table("")
+    table = table_of(
+        place, fields, "access_pattern", "quotas", "watermarks", "core_filters", "ops_filters", "dests"
     )
-    return WantedScheme(scheme, nr_accesses, age)
-
-
-def _read(table: dict[str, ConfigValue], key: str, read: Callable[[ConfigValue], _T], default: _T) -> _T:
-    return read(table[key]) if key in table else default
+    needs(place, table, fields, "a scheme needs")
+    if "access_pattern" not in table:
+        place.fail("a scheme needs access_pattern: empty, it matches everything.")
+    sz, nr_accesses, age = _pattern(table["access_pattern"])
+    values = values_of(table, fields) | {"access_pattern": AccessPattern(sz, ANY_COUNT, ANY_COUNT)}
+    for key, read in _TABLES.items():
+        if key in table:
+            values[key] = read(table[key])
+    if values["action"] in MIGRATIONS and "target_nid" not in table and not values.get("dests"):
+        place.fail(f"{values['action']} needs a node to migrate to: give target_nid, or dests.")
+    return WantedScheme(made("", values), nr_accesses, age)
 
 
 def _pattern(place: ConfigValue) -> tuple[Bounds, QuantityBounds, QuantityBounds]:
@@ -151,69 +128,66 @@ def _bounds(place: ConfigValue | None, parse: Callable[[str], _T], least: _T, mo
 
 
 def _quota(place: ConfigValue) -> Quota:
-    table = place.table(_QUOTAS)
-    quota = Quota(
-        ms=_read(table, "ms", time_ms, 0),
-        bytes=_read(table, "bytes", lambda inner: parsed(inner, parse_bytes), 0),
-        reset_interval_ms=_read(table, "reset_interval_ms", time_ms, 0),
-        weights=_read(table, "weights", _weights, Weights()),
-        goals=_read(table, "goals", lambda inner: tuple(map(_goal, inner.items())), ()),
-        goal_tuner=_read(table, "goal_tuner", lambda inner: choice(inner, GoalTuner), GoalTuner.CONSIST),
-        fail_charge_num=_read(table, "fail_charge_num", u32, 0),
-        fail_charge_denom=_read(table, "fail_charge_denom", u32, 0),
-    )
+    fields = in_table("quotas")
+    table = table_of(place, fields, "weights", "goals")
+    values = {name.removeprefix("quotas."): value for name, value in values_of(table, fields).items()}
+    if "weights" in table:
+        weights = in_table("quotas/weights")
+        found = values_of(table_of(table["weights"], weights), weights)
+        values |= {name.removeprefix("quotas."): value for name, value in found.items()}
+    if "goals" in table:
+        values["goals"] = tuple(map(_goal, table["goals"].items()))
+    quota: Quota = made("quotas", values)
     if (quota.ms or quota.bytes or quota.goals) and not quota.reset_interval_ms:
         place.fail("a quota needs reset_interval_ms: the time that it is for, such as 1s.")
     return quota
 
 
-def _weights(place: ConfigValue) -> Weights:
-    table = place.table(_WEIGHTS)
-    return Weights(*(_read(table, key, u32, 0) for key in ("sz", "nr_accesses", "age")))
-
-
 def _goal(place: ConfigValue) -> Goal:
-    table = place.table(_GOAL)
-    for key in ("target_metric", "target_value"):
-        if key not in table:
-            place.fail(f"a goal needs {key}.")
+    fields = of_list("quotas/goals")
+    table = table_of(place, fields)
+    needs(place, table, fields, "a goal needs")
     metric = choice(table["target_metric"], GoalMetric)
     if metric in _NEED_PATH and "path" not in table:
         place.fail(f"the metric {metric} needs path: {_NEED_PATH[metric]}.")
     value = bp if metric.endswith("_bp") else stall_us if metric.endswith("_us") else number
-    target = value(table["target_value"])
-    if target == 0:
+    of_metric = [field for field in fields if field.written is Written.OF_METRIC]
+    values = values_of(table, [field for field in fields if field not in of_metric])
+    values |= {
+        field.name: value(table[field.written_key]) for field in of_metric if field.written_key in table
+    }
+    goal: Goal = made("quotas/goals", values)
+    if goal.target_value == 0:
         table["target_value"].fail("a goal of 0 cannot be aimed at; give at least 1.")
-    return Goal(
-        target_metric=metric,
-        target_value=target,
-        current_value=_read(table, "current_value", value, 0),
-        nid=_read(table, "nid", u32, 0),
-        path=table["path"].text() if "path" in table else "",
-    )
+    return goal
 
 
 def _watermarks(place: ConfigValue) -> Watermarks:
-    table = place.table(names("metric", "interval_us", "high", "mid", "low", interval="interval_us"))
-    if "metric" not in table:
-        place.fail(f"watermarks need a metric: {', '.join(WatermarkMetric)}.")
-    marks = Watermarks(
-        metric=choice(table["metric"], WatermarkMetric),
-        interval_us=_read(table, "interval_us", time_us, 0),
-        high=_read(table, "high", permil, 0),
-        mid=_read(table, "mid", permil, 0),
-        low=_read(table, "low", permil, 0),
-    )
+    fields = in_table("watermarks")
+    table = table_of(place, fields)
+    needs(place, table, fields, "watermarks need a")
+    values = {name.removeprefix("watermarks."): value for name, value in values_of(table, fields).items()}
+    marks: Watermarks = made("watermarks", values)
     if not marks.high >= marks.mid >= marks.low:
         place.fail(f"high {marks.high}, mid {marks.mid} and low {marks.low} are not in falling order.")
     return marks
 
 
 def _dests(place: ConfigValue) -> tuple[Destination, ...]:
+    fields = of_list("dests")
     found = []
     for inner in place.items():
-        table = inner.table(names("id", "weight"))
-        if "id" not in table:
-            inner.fail("a destination needs id, the number of a node.")
-        found.append(Destination(u32(table["id"]), _read(table, "weight", u32, 1)))
+        table = table_of(inner, fields)
+        needs(inner, table, fields, "a destination needs")
+        found.append(made("dests", {"weight": 1} | values_of(table, fields)))
     return tuple(found)
+
+
+_TABLES: dict[str, Callable[[ConfigValue], object]] = {
+    "quotas": _quota,
+    "watermarks": _watermarks,
+    "core_filters": lambda place: read_filters(place, core=True),
+    "ops_filters": lambda place: read_filters(place, core=False),
+    "dests": _dests,
+}
+"""What else a scheme has: tables and lists."""
