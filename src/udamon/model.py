@@ -23,8 +23,49 @@ PAGE, MAPPING, MIXED = "page", "mapping", "mixed"
 """The finest that is told apart: single pages; mappings, of which only that much is known how much of each was
 accessed; both, in one document."""
 
-BY_MAPPING = frozenset({"refs"})
+
+class Primitive(NamedTuple):
+    """An access-check primitive, as every part of udamon must know it.
+
+    `kind`: a "sampler" answers for single pages, a "census" for whole processes; "engine" is in-kernel DAMON, which has
+    its own. `automatic`: `--via auto` may choose it; `control`: `udamon control` has kdamonds of it. `clears` accessed
+    bits by page tables, and what of the TLBs (availability/tlb.py). `simulated`: of no memory.
+    """
+
+    name: str
+    kind: str
+    sees: str = READS_AND_WRITES
+    grain: str = PAGE
+    automatic: bool = False
+    control: bool = True
+    clears: bool = False
+    simulated: bool = False
+
+
+PRIMITIVES = (
+    Primitive("idle", "sampler", automatic=True),
+    Primitive("kernel", "engine", automatic=True, control=False),
+    Primitive("refs", "census", grain=MAPPING, automatic=True, clears=True),
+    Primitive("softdirty", "census", sees=WRITES_ONLY),
+    Primitive("pte", "census", control=False, clears=True),
+    Primitive("sim", "sampler", simulated=True),
+)
+"""All, best first."""
+
+
+def primitive(name: object) -> Primitive | None:
+    """That of a name."""
+    return next((one for one in PRIMITIVES if one.name == name), None)
+
+
+def names_of(wanted: Callable[[Primitive], bool]) -> tuple[str, ...]:
+    """The names of those primitives."""
+    return tuple(one.name for one in PRIMITIVES if wanted(one))
+
+
+BY_MAPPING = frozenset(names_of(lambda one: one.grain == MAPPING))
 """The ways of looking that tell mappings apart, and nothing finer."""
+CENSUSES = names_of(lambda one: one.kind == "census")
 
 
 def grain(via: object) -> str:

@@ -13,7 +13,6 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from udamon.assembly import parts
-from udamon.assembly.parts import CENSUSES
 from udamon.assembly.spec import (
     DEFAULT_OVERHEAD,
     NO_OPTIONS,
@@ -30,7 +29,7 @@ from udamon.engine.base import Engine
 from udamon.errors import NotSupported, UsageError
 from udamon.linux import open_files
 from udamon.linux.sysfs_damon import kernel_damon
-from udamon.model import Range
+from udamon.model import CENSUSES, Range
 from udamon.ops.opening import open_ops, open_sampler
 from udamon.ops.vaddr import ProcessOperations
 from udamon.targets.processes import process_source

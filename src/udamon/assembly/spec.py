@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from udamon.core.attrs import Attrs, IntervalsGoal
 from udamon.core.policies import POLICIES
 from udamon.errors import AttrsError, UsageError
-from udamon.model import Range
+from udamon.model import Range, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 DEFAULT_OVERHEAD = 0.01
 """Of one CPU: the budget where neither an interval nor a budget is given."""
 OPERATIONS = ("vaddr", "fvaddr", "paddr", "sim")
-PRIMITIVES = ("auto", "idle", "kernel", "refs", "softdirty", "pte")
+VIA = ("auto", *names_of(lambda one: not one.simulated))
+"""What may be asked for by name where memory is real."""
 LONGEST_S = 30 * 86_400
 """No interval is longer: 30 days. The clocks' 64 bits of nanoseconds end somewhere above."""
 
@@ -184,7 +185,10 @@ def check(spec: MonitorSpec) -> None:
         raise UsageError("the command is empty; give a program and its arguments.")
     if spec.children and not (spec.pids or spec.command):
         raise UsageError("children goes with pids or command.")
-    for name, value, known in (("ops", spec.ops, OPERATIONS), ("via", spec.via, (*PRIMITIVES, "sim"))):
+    for name, value, known in (
+        ("ops", spec.ops, OPERATIONS),
+        ("via", spec.via, (*VIA, *names_of(lambda one: one.simulated))),
+    ):
         if value not in known:
             raise UsageError(f"there is no {name} {value!r}; use one of {', '.join(known)}.")
     if spec.policy is not None and spec.policy not in POLICIES:

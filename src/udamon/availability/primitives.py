@@ -12,10 +12,10 @@ from udamon.linux import features
 from udamon.linux.consent import standing
 from udamon.linux.lockdown import lockdown
 from udamon.linux.roots import Roots
-from udamon.model import PAGE_SIZE, READS_AND_WRITES, WRITES_ONLY
+from udamon.model import PAGE_SIZE, READS_AND_WRITES, names_of, primitive
 from udamon.native._native import TABLE_BYTES
 
-ORDER = ("idle", "kernel", "refs")
+ORDER = names_of(lambda one: one.automatic)
 """What `--via auto` tries, best first."""
 
 
@@ -42,7 +42,8 @@ def probe(name: str, roots: Roots = Roots()) -> Usable:  # noqa: B008 (immutable
 
 def sees(name: str) -> str:
     """What a primitive takes for an access; whoever shows what it saw says so when it is WRITES_ONLY."""
-    return WRITES_ONLY if name == "softdirty" else READS_AND_WRITES
+    found = primitive(name)
+    return READS_AND_WRITES if found is None else found.sees
 
 
 def choose(via: str, roots: Roots = Roots()) -> str:  # noqa: B008 (immutable)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from udamon.errors import CannotError
+from udamon.model import primitive
 from udamon.ops.base import Census
 from udamon.ops.refs import Refs
 from udamon.ops.tlb import HotSet, Way, hot_set, way
@@ -72,11 +73,12 @@ def measured(via: str, *, same_cpu: bool = False) -> Tlb | None:
     What clears accessed bits one page at a time (idle, in-kernel DAMON) is as blind without a visit as clear_refs is,
     so that is what is measured for it. Takes about 0.1 s. Raises UsageError as `way`.
     """
-    if via == "sim":
+    found = primitive(via)
+    if found is not None and found.simulated:
         return None
-    if via == "softdirty":
+    if found is not None and found.kind == "census" and not found.clears:
         return Tlb("flushed", 0)  # or else the kernel would miss writes itself
-    used: Way = way() if via in {"refs", "pte"} else "visit" if same_cpu else "none"
+    used: Way = way() if found is not None and found.clears else "visit" if same_cpu else "none"
     return measure(Refs(tlb=used), used)
 
 

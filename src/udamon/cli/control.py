@@ -23,13 +23,13 @@ from udamon.core.policies import POLICIES
 from udamon.errors import CannotError, NotSupported, UsageError
 from udamon.linux.cgroup.groups import find_cgroup
 from udamon.linux.open_files import raise_limit
+from udamon.model import names_of
 
 if TYPE_CHECKING:
     from udamon.control.assembly import Assembly
     from udamon.control.tracepoints import Listener
     from udamon.workload.truth import Truth
 
-PRIMITIVES = ("auto", "idle", "refs", "softdirty", "sim")
 DEFAULT_SIM = "demo"
 SWITCH_S = 0.0005
 """Who reads a file waits at most so long for a kdamond that computes; Python's own 5 ms would be felt in each file."""
@@ -66,7 +66,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _kdamonds_of(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--via", choices=PRIMITIVES, default="auto", help="access-check primitive of kdamonds"
+        "--via",
+        choices=("auto", *names_of(lambda one: one.control)),
+        default="auto",
+        help="access-check primitive of kdamonds",
     )
     parser.add_argument(
         "--sim",

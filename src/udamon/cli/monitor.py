@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from udamon.assembly import build as assembly
 from udamon.assembly.build import DEFAULT_POLICY, Built
 from udamon.assembly.child import OWN_FAILURE
-from udamon.assembly.spec import PRIMITIVES, MonitorSpec, Options, overhead_of
+from udamon.assembly.spec import VIA, MonitorSpec, Options, overhead_of
 from udamon.cli import attributes, targets
 from udamon.core.policies import POLICIES
 from udamon.errors import CannotError, UsageError
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     targets.configure(parser)
     group = parser.add_argument_group("how to look")
     group.add_argument("--ops", choices=("vaddr", "fvaddr", "paddr"), help="operations set (default vaddr)")
-    group.add_argument("--via", choices=PRIMITIVES, default="auto", help="access-check primitive")
+    group.add_argument("--via", choices=VIA, default="auto", help="access-check primitive")
     group.add_argument(
         "--policy",
         choices=POLICIES,

@@ -10,7 +10,6 @@ from contextlib import closing
 from udamon import console, text
 from udamon.assembly.child import Child
 from udamon.assembly.follow import follow
-from udamon.assembly.parts import CENSUSES
 from udamon.availability.primitives import choose
 from udamon.cli import monitor
 from udamon.cli.acting import flags as acting_flags
@@ -18,7 +17,7 @@ from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
 from udamon.cli.running import parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
-from udamon.model import grain
+from udamon.model import CENSUSES, grain
 from udamon.modules.stat import REFRESH_S, Idleness, IdleWatch
 from udamon.targets.coverage import line as line_of
 from udamon.text import lines

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from udamon.acting.base import Actor, Applied
 from udamon.assembly import parts
-from udamon.assembly.parts import CENSUSES
 from udamon.control.pausing import OptionalIntervalsGoal, Pausing
 from udamon.control.plan import ContextPlan
 from udamon.control.running import Running
@@ -22,7 +21,7 @@ from udamon.core.target import Target
 from udamon.engine.watch import Watch
 from udamon.errors import UsageError
 from udamon.linux.roots import Roots
-from udamon.model import Range
+from udamon.model import CENSUSES, Range
 from udamon.ops.base import Sampler
 from udamon.ops.opening import open_sampler
 from udamon.scheme_metrics.machine import MachineMetrics

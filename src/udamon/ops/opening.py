@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from udamon.errors import UsageError
 from udamon.linux.roots import Roots
-from udamon.model import Range
+from udamon.model import CENSUSES, Range
 from udamon.ops.base import Census, OperationsSet, Sampler
 from udamon.targets.processes import ProcessSource
 
@@ -73,8 +73,8 @@ def open_census(
 
     Raises UsageError, and what open_tables does.
     """
-    if via not in {"refs", "softdirty", "pte"}:
-        raise UsageError(f"{via!r} is not a census; choose refs, softdirty or pte.")
+    if via not in CENSUSES:
+        raise UsageError(f"{via!r} is not a census; choose one of {', '.join(CENSUSES)}.")
     if ops.name == "paddr":
         raise UsageError(f"{via} sees the memory of processes, not physical memory; use --ops vaddr.")
     only = ops.name == "fvaddr"
