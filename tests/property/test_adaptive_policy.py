@@ -81,11 +81,10 @@ class Machine(RuleBasedStateMachine):
             made += sum(self.answer(slots, ticks, done, warmth))
             left -= done
         assert made <= self.budget
-        self.policy.merge(self.targets)
+        self.policy.finish_aggregation(self.targets)
         self.passed_us += self.attrs.aggr_us
         self.check_regions()
-        self.policy.reset(self.targets)
-        self.policy.split(self.targets)
+        self.policy.begin_aggregation(self.targets)
 
     def check(self, slots: Slots, ticks: int) -> None:
         """The samplers look at whole pages, all that a slot lies in."""
@@ -141,7 +140,7 @@ class Machine(RuleBasedStateMachine):
     def change_attrs(self, attrs: Attrs) -> None:
         self.attrs = attrs
         self.adopt()
-        self.policy.reset(self.targets)
+        self.policy.begin_aggregation(self.targets)
 
     @rule(budget=st.sampled_from([0, 1, 17, 500]))
     def change_budget(self, budget: int) -> None:

@@ -151,8 +151,7 @@ class MonitorMachine(RuleBasedStateMachine):
         self.policy.merge(self.targets)
         self.check_numbers_after_merge()
         before = self.count()
-        self.policy.reset(self.targets)
-        self.policy.split(self.targets)
+        self.policy.begin_aggregation(self.targets)
         assert self.count() <= max(before, self.attrs.max_nr_regions)
 
     def check_numbers_after_merge(self) -> None:

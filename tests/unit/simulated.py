@@ -81,13 +81,12 @@ class Simulation:
         """Up to the moment of the snapshot; what comes after it is done first the next time."""
         for _ in range(times):
             if self.checks:
-                self.policy.reset(self.targets)
-                self.policy.split(self.targets)
+                self.policy.begin_aggregation(self.targets)
             self.plans.clear()
             passed = 0
             while passed < self.attrs.max_nr_accesses:
                 passed += self.stretch(min(self.attrs.max_nr_accesses - passed, self._longest))
-            self.policy.merge(self.targets)
+            self.policy.finish_aggregation(self.targets)
             self.checks.append(sum(sum(slots.checks) for slots, _ in self.plans))
 
     def stretch(self, ticks: int) -> int:

@@ -84,7 +84,16 @@ class DamonPolicy:
         """Cut regions at random while their number allows."""
         self._splitter.split(targets, self._attrs.max_nr_regions, self._min_region)
 
-    def renew(self, target: Target, start: int, end: int) -> None:
+    def finish_aggregation(self, targets: Sequence[Target]) -> None:
+        """As the kernel's kdamond at the end of an aggregation."""
+        self.merge(targets)
+
+    def begin_aggregation(self, targets: Sequence[Target]) -> None:
+        """As the kernel's kdamond after one."""
+        self.reset(targets)
+        self.split(targets)
+
+    def reset_age(self, target: Target, start: int, end: int) -> None:
         """Regions and their ages are all there is to know."""
 
     def _apply_min_nr_regions(self, targets: Sequence[Target]) -> None:

@@ -3,7 +3,7 @@
 A policy plans *slots*; a sampler turns them into *answers*; the policy folds those into regions:
 
     plan(targets, ticks) -> Slots -> [sampler] -> Answers -> fold(targets, slots, answers)
-    at the end of an aggregation: merge(targets) -> snapshot -> reset(targets) -> split(targets)
+    at the end of an aggregation: finish_aggregation(targets) -> snapshot -> begin_aggregation(targets)
 
 Policies are pure: no clock, no I/O; randomness is handed in.
 """
@@ -96,14 +96,11 @@ class RegionPolicy(Protocol):
     def fold(self, targets: Sequence[Target], slots: Slots, answers: Answers) -> None:
         """Take in the answers of one stretch; several stretches may make an aggregation."""
 
-    def merge(self, targets: Sequence[Target]) -> None:
+    def finish_aggregation(self, targets: Sequence[Target]) -> None:
         """The aggregation ended: make `regions` final for the snapshot (nr_accesses, age, touched)."""
 
-    def reset(self, targets: Sequence[Target]) -> None:
-        """The snapshot was taken: begin a new aggregation."""
+    def begin_aggregation(self, targets: Sequence[Target]) -> None:
+        """The snapshot was taken: counts begin anew, and regions may be cut, within max_nr_regions."""
 
-    def split(self, targets: Sequence[Target]) -> None:
-        """Cut regions for the next aggregation, within max_nr_regions."""
-
-    def renew(self, target: Target, start: int, end: int) -> None:
+    def reset_age(self, target: Target, start: int, end: int) -> None:
         """A scheme acted on the bytes [start, end), which are regions of their own with age 0: so it shall stay."""

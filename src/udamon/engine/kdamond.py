@@ -114,7 +114,7 @@ class Kdamond(Worker):
                 schedule.passed(passed, self._clock.now_ns())
                 aggregated = schedule.aggregation_due()
                 if aggregated:
-                    watch.merge(context.targets)
+                    watch.finish_aggregation(context.targets)
                 self._serve_requests()
                 if schemes is not None:
                     # Before the snapshot, as in the kernel: it shows ages that schemes began anew.
@@ -128,8 +128,7 @@ class Kdamond(Worker):
                     schedule.passed(0, self._clock.now_ns())
                 if aggregated:
                     schedule.begin_aggregation()
-                    watch.reset(context.targets)
-                    watch.split(context.targets)
+                    watch.begin_aggregation(context.targets)
                 if schedule.update_due():
                     schedule.updated()
                     self._update()
@@ -191,7 +190,7 @@ class Kdamond(Worker):
                 self._clock.wait_until(min(end_ns, self._clock.now_ns() + NAP_NS))
         if rested:
             self._resting = False
-            self.context.watch.rest()
+            self.context.watch.discard_window()
             self._schedule.rested(self._clock.now_ns())
         return True
 
@@ -265,7 +264,7 @@ class Kdamond(Worker):
         whole_ns = self.context.attrs.aggr_us * 1_000
         watch = self.context.watch
         if watch.answers_early and (self._seq == 0 or passed_ns >= whole_ns // 2):
-            watch.merge(self.context.targets)
+            watch.finish_aggregation(self.context.targets)
             self._publish()
         if not all(self.context.ops.valid(target) for target in self.context.targets):
             with suppress(CannotError):  # only to say which targets have ended

@@ -58,7 +58,7 @@ class Watch(Protocol):
     def observe(self, targets: Sequence[Target], begin_ns: int, ticks: int, tick_ns: int) -> int:
         """Prepare, sleep and check for `ticks` ticks; returns how many passed (fewer when interrupted)."""
 
-    def merge(self, targets: Sequence[Target]) -> None:
+    def finish_aggregation(self, targets: Sequence[Target]) -> None:
         """The aggregation is complete: make the regions final."""
 
     def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:
@@ -74,12 +74,11 @@ class Watch(Protocol):
     def acted(self, acted: Sequence[ResetAges]) -> None:
         """Schemes have cut regions, and begun the ages of these anew."""
 
-    def rest(self) -> None:
+    def discard_window(self) -> None:
         """Nothing was watched for some time: what was prepared before says nothing now."""
 
-    def reset(self, targets: Sequence[Target]) -> None: ...
-
-    def split(self, targets: Sequence[Target]) -> None: ...
+    def begin_aggregation(self, targets: Sequence[Target]) -> None:
+        """The snapshot was taken: a new aggregation begins."""
 
     def interrupt(self) -> None:
         """From any thread: end a running `observe` within one tick."""
@@ -155,8 +154,8 @@ class SampledWatch:
         self.checking_ns += self._cpu_ns() - before + hits * TOUCH_NS
         return answers.ticks
 
-    def merge(self, targets: Sequence[Target]) -> None:
-        self.policy.merge(targets)
+    def finish_aggregation(self, targets: Sequence[Target]) -> None:
+        self.policy.finish_aggregation(targets)
 
     def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:
         return begin_ns, end_ns
@@ -169,16 +168,13 @@ class SampledWatch:
 
     def acted(self, acted: Sequence[ResetAges]) -> None:
         for target, start, end in acted:
-            self.policy.renew(target, start, end)
+            self.policy.reset_age(target, start, end)
 
-    def rest(self) -> None:
+    def discard_window(self) -> None:
         """Nothing is prepared between two stretches."""
 
-    def reset(self, targets: Sequence[Target]) -> None:
-        self.policy.reset(targets)
-
-    def split(self, targets: Sequence[Target]) -> None:
-        self.policy.split(targets)
+    def begin_aggregation(self, targets: Sequence[Target]) -> None:
+        self.policy.begin_aggregation(targets)
 
     def interrupt(self) -> None:
         self._sampler.interrupt()
@@ -280,7 +276,7 @@ class CensusWatch:
         passed = (self._clock.now_ns() - begin_ns) // tick_ns
         return min(max(passed, 0), ticks)
 
-    def merge(self, targets: Sequence[Target]) -> None:
+    def finish_aggregation(self, targets: Sequence[Target]) -> None:
         """Look at every target, at once prepare it for the next window, then count and age.
 
         Preparing is the next thing after looking so that as little as possible goes unseen in between.
@@ -374,16 +370,13 @@ class CensusWatch:
         for target, start, end in acted:
             self._cuts.setdefault(target.index, set()).update((start, end))
 
-    def rest(self) -> None:
+    def discard_window(self) -> None:
         self._prepared.clear()
 
-    def reset(self, targets: Sequence[Target]) -> None:
+    def begin_aggregation(self, targets: Sequence[Target]) -> None:
         for target in targets:
             for r in target.regions:
                 r.last_nr_accesses = r.nr_accesses
-
-    def split(self, targets: Sequence[Target]) -> None:
-        """A census has nothing to refine."""
 
     def interrupt(self) -> None:
         self._clock.interrupt()

@@ -49,17 +49,14 @@ class TimedPolicy:
         self._policy.fold(targets, slots, answers)
         self.spent_ns += self._cpu_ns() - begin
 
-    def merge(self, targets: Sequence[Target]) -> None:
-        self._timed(self._policy.merge, targets)
+    def finish_aggregation(self, targets: Sequence[Target]) -> None:
+        self._timed(self._policy.finish_aggregation, targets)
 
-    def reset(self, targets: Sequence[Target]) -> None:
-        self._timed(self._policy.reset, targets)
+    def begin_aggregation(self, targets: Sequence[Target]) -> None:
+        self._timed(self._policy.begin_aggregation, targets)
 
-    def split(self, targets: Sequence[Target]) -> None:
-        self._timed(self._policy.split, targets)
-
-    def renew(self, target: Target, start: int, end: int) -> None:
-        self._policy.renew(target, start, end)
+    def reset_age(self, target: Target, start: int, end: int) -> None:
+        self._policy.reset_age(target, start, end)
 
     def _timed(self, step: Callable[[Sequence[Target]], None], targets: Sequence[Target]) -> None:
         begin = self._cpu_ns()

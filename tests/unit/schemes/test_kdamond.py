@@ -178,7 +178,7 @@ def adaptive_rig(size: int, *schemes: Scheme) -> tuple[Simulation, Recorder, Cal
         passed += simulation.attrs.max_nr_accesses
         clock.wait_until(clock.now_ns() + 100_000_000)
         for target, start, end in acting.apply(simulation.targets, passed, lambda target: True):
-            simulation.policy.renew(target, start, end)
+            simulation.policy.reset_age(target, start, end)
 
     return simulation, actor, step
 

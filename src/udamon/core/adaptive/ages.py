@@ -19,7 +19,7 @@ class Ages:
         self._parameters = parameters
         self._acted: set[int] = set()  # where schemes began and stopped: what lies between is no sliver
 
-    def renew(self, start: int, end: int, now_us: int) -> None:
+    def reset(self, start: int, end: int, now_us: int) -> None:
         """A scheme acted on the bytes [start, end), however few they are: they begin anew."""
         self.change(start, end, now_us)
         self._acted |= {start, end}

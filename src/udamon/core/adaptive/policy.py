@@ -148,7 +148,7 @@ class AdaptivePolicy:
         self._passed += answers.ticks
         self._made += answers.checks
 
-    def merge(self, targets: Sequence[Target]) -> None:
+    def finish_aggregation(self, targets: Sequence[Target]) -> None:
         self._now_us += self._attrs.aggr_us
         limit = size_limit(targets, self._attrs.min_nr_regions, self._min_region)
         known = [(target, self._known[target.index]) for target in targets if target.index in self._known]
@@ -158,19 +158,16 @@ class AdaptivePolicy:
         shaped = [(target, steps) for target, (steps, _) in known]
         shape(shaped, self._attrs, self._now_us, self._min_region, limit, self.parameters)
 
-    def reset(self, targets: Sequence[Target]) -> None:
+    def begin_aggregation(self, targets: Sequence[Target]) -> None:
         self._passed = self._made = 0
         for target in targets:
             for r in target.regions:
                 r.last_nr_accesses = r.nr_accesses
 
-    def split(self, targets: Sequence[Target]) -> None:
-        """Steps are found, not tried."""
-
-    def renew(self, target: Target, start: int, end: int) -> None:
+    def reset_age(self, target: Target, start: int, end: int) -> None:
         # The next aggregation is the first that counts, as where a rate changed in this one.
         if target.index in self._known:
-            self._known[target.index].steps.ages.renew(start, end, self._now_us - self._attrs.aggr_us)
+            self._known[target.index].steps.ages.reset(start, end, self._now_us - self._attrs.aggr_us)
 
 
 def _tally(position: int, slots: Slots, answers: Answers) -> tuple[int, int]:

@@ -185,7 +185,7 @@ def test_other_intervals_are_other_rates_and_no_change_of_memory() -> None:
     assert hot_pages(memory) == set()
     memory.islands = [Island(4000, 8000, 0.92)]
     simulation.attrs = Attrs(sample_us=50_000, aggr_us=100_000)
-    simulation.policy.reset(simulation.targets)
+    simulation.policy.begin_aggregation(simulation.targets)
     simulation.adopt()
     simulation.aggregate(8)
     assert agreement(pages_where(seen(memory), 1), set(range(4000, 8000))) > 0.97
@@ -362,7 +362,7 @@ def test_a_stretch_that_was_cut_short_leaves_its_budget_to_the_next() -> None:
     simulation = Simulation(memory, checks=400)
     simulation.aggregate(8)
     policy, targets = simulation.policy, simulation.targets
-    policy.reset(targets)
+    policy.begin_aggregation(targets)
     slots = policy.plan(targets, 20)
     assert sum(slots.checks) > 350
     policy.fold(targets, slots, answers_of(slots, 0, [0] * len(slots)))
@@ -384,5 +384,5 @@ def test_last_counts_are_those_of_the_aggregation_before() -> None:
     simulation = Simulation(memory)
     simulation.aggregate(3)
     counts = [r.nr_accesses for r in memory.target.regions]
-    simulation.policy.reset(simulation.targets)
+    simulation.policy.begin_aggregation(simulation.targets)
     assert [r.last_nr_accesses for r in memory.target.regions] == counts
