@@ -10,13 +10,17 @@ from udamon.core.target import Target
 
 class Applied(NamedTuple):
     """What became of a range. `applied`: bytes that the call says it did (the kernel's sz_applied); `passed`: bytes
-    that page filters let through; `moved`: bytes whose state really changed by it, None where nobody looked.
-    `tried_only`: nothing was asked of the kernel, so that nothing failed either: a dry run."""
+    that page filters let through; `moved`: bytes whose state really changed by it, None where nobody looked."""
 
     applied: int
     passed: int
     moved: int | None = None
-    tried_only: bool = False
+
+
+class Tried(Applied):
+    """Nothing was asked of the kernel, so that nothing failed either: a dry run."""
+
+    __slots__ = ()
 
 
 class Actor(Protocol):

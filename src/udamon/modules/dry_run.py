@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from udamon.acting.base import Applied
+from udamon.acting.base import Tried
 from udamon.core.regions import Region
 from udamon.core.scheme import Action, ActionRequest, SchemeStats
 from udamon.core.target import Target
@@ -54,14 +54,14 @@ class DryActor:
     def missing(self, request: ActionRequest) -> str | None:
         """Nothing is needed to do nothing."""
 
-    def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Applied:
+    def apply(self, target: Target, start: int, end: int, request: ActionRequest) -> Tried:
         """See acting.base. Applies nothing, so nothing fails: a quota is charged as if all of it were done."""
         acts = request.action is not Action.STAT
         if acts and target.pid is not None and target.start_time is not None:
             new = self._seen.add(target.index, start, end)
             found = _resident(ProcessId(target.pid, target.start_time), new) if new else 0
             self.resident_bytes = found + (self.resident_bytes or 0)
-        return Applied(0, end - start, tried_only=True)
+        return Tried(0, end - start)
 
     def close(self) -> None:
         """There is nothing to release."""

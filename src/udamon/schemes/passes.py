@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from udamon.acting.base import Actor, Applied
+from udamon.acting.base import Actor, Applied, Tried
 from udamon.core.attrs import Attrs
 from udamon.core.regions import Region
 from udamon.core.scheme import Action, SchemeStats
@@ -159,7 +159,7 @@ class ApplyPass:
         # Kernel 7.2 charges and counts the size from before a filter's cut
         # (docs/damon.md#apply-pass). Here, as in 6.12, what was not handed to the operations set is neither
         # charged nor called tried.
-        done = size if applied.tried_only else applied.applied
+        done = size if isinstance(applied, Tried) else applied.applied
         quota.charge(target, region, size, done, self._now_ns() - begin_ns)
         if scheme.scheme.action is not Action.STAT:
             region.age = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.modules.test_stat import snapshot
-from udamon.acting.base import Applied
+from udamon.acting.base import Applied, Tried
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Action, ActionRequest, Filter
 from udamon.core.target import Target
@@ -96,7 +96,7 @@ def own_target() -> Target:
 
 def test_a_dry_run_does_nothing_and_knows_what_is_there(own_memory: object) -> None:
     start = address_of(own_memory)
-    actor, nothing = DryActor(), Applied(0, SIZE, tried_only=True)
+    actor, nothing = DryActor(), Tried(0, SIZE)
     assert actor.missing(ActionRequest(Action.LRU_PRIO)) is None
     assert actor.resident_bytes is None
     assert actor.apply(own_target(), start, start + SIZE, PAGEOUT) == nothing
