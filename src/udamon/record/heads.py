@@ -133,14 +133,18 @@ def check_body(head: Head, body: memoryview, most: int) -> None:
     """Compare the declared lengths of all columns with what they need. Raises Malformed, beyond `most` bytes, too."""
     total, at = 0, 0
     for column, kind in enumerate(_NUMBERS[: len(head.nulls)]):
-        needed = [-(-head.rows // 8) if head.nulls[column] else 0]
-        needed += [4 * (head.rows + 1) if head.rows else 0, 0] if kind is None else [kind[0] // 8 * head.rows]
-        for number, least in enumerate(needed):
+        needed = [(-(-head.rows // 8) if head.nulls[column] else 0, 1)]
+        if kind is None:
+            needed += [(4 * (head.rows + 1) if head.rows else 0, 4), (0, 1)]
+        else:
+            needed.append((kind[0] // 8 * head.rows, kind[0] // 8))
+        for number, (least, width) in enumerate(needed):
             length = _unpacked(head, body, at)
             total += length
             at += 1
-            # A text column has any number of letters; every other buffer follows from the rows.
-            if length < least or (number < 2 and length > 8 * head.rows + _SLACK):
+            # A text column has any number of letters; every other buffer follows from the rows. Of a value that is
+            # there in part the Arrow library panics.
+            if length < least or length % width or (number < 2 and length > 8 * head.rows + _SLACK):
                 raise Malformed("a column of a batch is not as long as its rows")
     if total > most:
         raise Malformed(f"a batch takes {total:,} bytes when it is unpacked, more than --max-memory allows")

@@ -90,7 +90,7 @@ def _without_formulas(batch: RecordBatch) -> RecordBatch:
 
 def _with_metadata(recording: Recording) -> Iterator[RecordBatch]:
     row = {
-        "time": recording.metadata.get("monotonic_ns", 0),
+        "time": recording.metadata.get("monotonic_ns") or 0,
         "event": "metadata",
         "data": to_json(recording.metadata),
     }

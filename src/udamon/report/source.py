@@ -204,7 +204,7 @@ class RecordingSource:
             begins = batch["begin"]
             if begins.null_count < len(begins):
                 return int(begins.slice(0, 1).to_pylist()[0])
-        return int(self.recording.metadata.get("monotonic_ns", 0))
+        return int(self.recording.metadata.get("monotonic_ns") or 0)
 
 
 def double(value: float) -> str:

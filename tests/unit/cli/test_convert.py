@@ -22,6 +22,7 @@ from udamon.model import Event
 from udamon.record.opening import open_recording
 from udamon.record.reader import Recording
 from udamon.record.schema import COLUMNS, SCHEMA
+from udamon.report.source import RecordingSource
 
 
 def run(*argv: str | Path) -> int:
@@ -111,10 +112,14 @@ def test_from_damo_to_a_recording(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("to", ["damo-json", "perf-script", "parquet", "csv", "arrow"])
-def test_of_nothing(to: str, tmp_path: Path) -> None:
-    """A recording without a snapshot is converted like any other."""
-    run(recorded(tmp_path / "own", []).path, "-o", tmp_path / "a", "--to", to)
+@pytest.mark.parametrize("metadata", [{}, {"monotonic_ns": None}])
+def test_of_nothing(to: str, metadata: dict[str, None], tmp_path: Path) -> None:
+    """A recording without a snapshot is converted like any other, and so is one that does not know when it began."""
+    own = recorded(tmp_path / "own", [], **metadata)
+    run(own.path, "-o", tmp_path / "a", "--to", to)
     assert (tmp_path / "a").exists()
+    with RecordingSource(own) as source:
+        assert source.start_ns == 0
 
 
 def test_refusals(own: Path, tmp_path: Path) -> None:
