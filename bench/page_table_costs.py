@@ -24,9 +24,9 @@ from tests.guest.damon import KDAMONDS, engine
 from tests.unit.fakes import Collector
 from udamon.core.attrs import Attrs
 from udamon.linux.clear_refs import clear_referenced
-from udamon.linux.page_tables import MAPPED
 from udamon.linux.procfs import ProcessId, cpu_ns, read_stat
 from udamon.model import PAGE_SIZE, Range
+from udamon.native._native import PAGE_MAPPED
 from udamon.ops.address_spaces import AddressSpace
 from udamon.ops.kernel_tables import BACKENDS, SWITCH, Opened, open_tables
 from udamon.ops.pte import Clear, Pte
@@ -127,7 +127,7 @@ def _words(opened: Opened, space: AddressSpace, here: Range) -> list[tuple[int, 
     entries, found = array("Q", bytes(8 * (GIB // PAGE_SIZE))), set[int]()
     for looked in opened.tables.look(space.root, here.start, here.end, entries):
         for i, state in enumerate(looked.states):
-            if state & MAPPED:
+            if state & PAGE_MAPPED:
                 found.add(opened.tables.head(state, entries[i]) // 64)
     runs = []
     for _, run in groupby(enumerate(sorted(found)), lambda pair: pair[1] - pair[0]):
