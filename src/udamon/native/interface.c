@@ -212,7 +212,7 @@ void results_drop(const struct interface *about, void *out)
 int results_make(const struct interface *about, void *out)
 {
     for (int i = 0; i < about->results; i++)
-        if (about->result[i].shape != NULL) {
+        if (about->result[i].shape != NULL && items_of(&about->result[i], out)->at == NULL) {
             struct items *items = items_of(&about->result[i], out);
             items->at = items->count < SIZE_MAX ? calloc(items->count + 1, about->result[i].size) : NULL;
             if (items->at == NULL) {

@@ -72,7 +72,8 @@ struct interface {
 /* -1 with TypeError or ValueError, which name the argument. `held` has room for all; release it also after a failure. */
 int arguments_take(const struct interface *about, PyObject *args, PyObject *keywords, Py_buffer *held, void *in);
 void arguments_release(const struct interface *about, Py_buffer *held);
-/* Arrays of zeros, as many items as each has a count; -1 with MemoryError, and nothing is left of them. */
+/* Arrays of zeros, as many items as each has a count; -1 with MemoryError, and nothing is left of them. One that has
+ * memory already (of malloc, for large ones that need no zeros) keeps it. */
 int results_make(const struct interface *about, void *out);
 /* Free what the arrays hold, which was made by malloc. */
 void results_drop(const struct interface *about, void *out);

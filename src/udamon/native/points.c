@@ -14,6 +14,8 @@
     C(POINT_BYTES, sizeof(struct point)) C(HIT, HIT) C(WHOLE, WHOLE) C(HOLE, HOLE) C(KINDS, KINDS) C(NOTHING, NOTHING)
 #include "interface.h"
 
+#include <stdlib.h>
+
 /* Sorted and disjoint ranges that are walked upwards together with the points. */
 struct walk {
     const uint64_t *start, *end;
@@ -133,15 +135,17 @@ static int sound(const struct arguments *t)
 
 static PyObject *points_take(PyObject *module, struct arguments *t)
 {
-    struct results out = {.points.count = t->points.count + t->slot.count + t->hole_start.count};
+    size_t most = t->points.count + t->slot.count + t->hole_start.count;
     if (!sound(t))
         return NULL;
     struct point *new = PyMem_Malloc((t->slot.count + 1) * sizeof(*new));
     struct point *spare = PyMem_Malloc((t->slot.count + 1) * sizeof(*spare));
+    struct results out = {.points.at = malloc((most + 1) * sizeof(struct point))};
     PyObject *result = NULL;
-    if (new == NULL || spare == NULL) {
+    if (new == NULL || spare == NULL || out.points.at == NULL) {
         PyErr_NoMemory();
-    } else if (results_make(&points_take_interface, &out) == 0) {
+        results_drop(&points_take_interface, &out);
+    } else {
         size_t count = new_points(t, new);
         out.points.count = merge(t, sort(new, spare, count), count, out.points.at);
         result = results_give(&points_take_interface, module, &out);

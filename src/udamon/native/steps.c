@@ -6,6 +6,7 @@
 #include "fit.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Rate and touched share of a segment from the weights of its checks, by kind. See core.adaptive.steps. */
@@ -42,6 +43,8 @@ static uint64_t origin_of(const struct fit *f, uint64_t place, double height, ui
 static void fill_segments(const struct fit *f, const struct run *runs, size_t count, struct results *out)
 {
     const struct point *p = f->in->points.at;
+    const double least = -f->in->surprise;
+    const unsigned outlier_age = f->in->outlier_age;
     struct tally tally = {0};
     for (size_t k = 0; k < count; k++) {
         size_t end = k + 1 < count ? runs[k + 1].first : f->points;
@@ -50,7 +53,7 @@ static void fill_segments(const struct fit *f, const struct run *runs, size_t co
             tally.count[p[i].age][p[i].kind]++;
             tally.oldest = p[i].age > tally.oldest ? p[i].age : tally.oldest;
             last = end_of(&p[i]) > last ? end_of(&p[i]) : last;
-            if (p[i].kind != HOLE && p[i].age <= f->in->outlier_age && row_of(f, &p[i])[runs[k].state] < -f->in->surprise) {
+            if (p[i].kind != HOLE && p[i].age <= outlier_age && row_of(f, &p[i])[runs[k].state] < least) {
                 uint64_t *place = out->outliers.at + out->outliers.count;
                 out->outliers.count += 3;
                 place[0] = i > 0 ? end_of(&p[i - 1]) : p[i].start;
@@ -186,11 +189,12 @@ static PyObject *give(PyObject *module, struct fit *f, struct run *runs)
     struct results out = {
         .state.count = segments, .since.count = segments, .rate.count = segments, .touched.count = segments,
         .seen.count = segments, .place.count = steps, .low.count = steps, .high.count = steps, .reach.count = steps,
-        .origin.count = steps, .outliers.count = 3 * f->points, /* at most */
+        .origin.count = steps, .outliers.at = malloc((f->points + 1) * 3 * sizeof(uint64_t)), /* at most */
     };
+    if (out.outliers.at == NULL)
+        return PyErr_NoMemory();
     if (results_make(&steps_fit_interface, &out) < 0)
         return NULL;
-    out.outliers.count = 0;
     fill_segments(f, runs, found, &out);
     places(f, segments, &out);
     return results_give(&steps_fit_interface, module, &out);
