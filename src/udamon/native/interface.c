@@ -161,8 +161,10 @@ static int fit(const struct interface *about, const Py_buffer *held, const void 
     return 0;
 }
 
-int arguments_take(const struct interface *about, PyObject *args, PyObject *keywords, Py_buffer *held, void *in)
+int arguments_take(const struct interface *about, PyObject *module, PyObject *args, PyObject *keywords, Py_buffer *held,
+                   void *in)
 {
+    PyObject *names = ((const struct state *)PyModule_GetState(module))->names[about->index];
     Py_ssize_t given = keywords != NULL ? PyDict_Size(keywords) : 0;
     if (PyTuple_Size(args) > 0) {
         PyErr_Format(PyExc_TypeError, "%s takes keywords only", about->name);
@@ -171,7 +173,7 @@ int arguments_take(const struct interface *about, PyObject *args, PyObject *keyw
     for (int i = 0; i < about->arguments; i++) {
         const struct field *field = &about->argument[i];
         void *into = (char *)in + field->offset;
-        PyObject *object = keywords != NULL ? PyDict_GetItemString(keywords, field->name) : NULL;
+        PyObject *object = keywords != NULL ? PyDict_GetItemWithError(keywords, PyTuple_GetItem(names, i)) : NULL;
         if (object == NULL)
             return wrong(about, field, PyExc_TypeError, "is missing");
         if ((field->shape != NULL ? take_array(about, field, object, &held[i], into)
@@ -230,14 +232,7 @@ static PyObject *give_array(PyObject *array_type, const struct field *field, con
     Py_ssize_t size = (Py_ssize_t)(items->count * field->size);
     if (field->format == 'B')
         return PyBytes_FromStringAndSize(items->at, size);
-    PyObject *array = PyObject_CallFunction(array_type, "C", (int)field->format);
-    PyObject *view = array != NULL ? PyMemoryView_FromMemory(items->at, size, PyBUF_READ) : NULL;
-    PyObject *none = view != NULL ? PyObject_CallMethod(array, "frombytes", "O", view) : NULL;
-    if (none == NULL)
-        Py_CLEAR(array);
-    Py_XDECREF(none);
-    Py_XDECREF(view);
-    return array;
+    return PyObject_CallFunction(array_type, "Cy#", (int)field->format, (const char *)items->at, size);
 }
 
 static PyObject *give_value(const struct field *field, void *from)

@@ -70,7 +70,8 @@ struct interface {
 };
 
 /* -1 with TypeError or ValueError, which name the argument. `held` has room for all; release it also after a failure. */
-int arguments_take(const struct interface *about, PyObject *args, PyObject *keywords, Py_buffer *held, void *in);
+int arguments_take(const struct interface *about, PyObject *module, PyObject *args, PyObject *keywords, Py_buffer *held,
+                   void *in);
 void arguments_release(const struct interface *about, Py_buffer *held);
 /* Arrays of zeros, as many items as each has a count; -1 with MemoryError, and nothing is left of them. One that has
  * memory already (of malloc, for large ones that need no zeros) keeps it. */
@@ -109,7 +110,7 @@ PyObject *results_give(const struct interface *about, PyObject *module, void *ou
         struct arguments in = {0};                                                                                    \
         Py_buffer held[ARGUMENTS_COUNT] = {{0}};                                                                      \
         PyObject *made = NULL;                                                                                        \
-        if (arguments_take(&function##_interface, args, keywords, held, &in) == 0)                                    \
+        if (arguments_take(&function##_interface, module, args, keywords, held, &in) == 0)                                    \
             made = function(module, &in);                                                                             \
         arguments_release(&function##_interface, held);                                                               \
         return made;                                                                                                  \

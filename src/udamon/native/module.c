@@ -52,6 +52,13 @@ static int add_function(PyObject *module, PyObject *interfaces, const struct int
     }
     if (about->results > 1 && add_result_type(module, about, &state->result_type[about->index]) < 0)
         return -1;
+    if ((state->names[about->index] = PyTuple_New(about->arguments)) == NULL)
+        return -1;
+    for (int i = 0; i < about->arguments; i++) {
+        PyObject *name = PyUnicode_InternFromString(about->argument[i].name);
+        if (name == NULL || PyTuple_SetItem(state->names[about->index], i, name) < 0)
+            return -1;
+    }
     PyObject *arguments = fields_of(about->argument, about->arguments), *results = fields_of(about->result, about->results);
     PyObject *both = arguments != NULL && results != NULL ? PyTuple_Pack(2, arguments, results) : NULL;
     int failed = both == NULL || PyDict_SetItemString(interfaces, about->name, both) < 0;
@@ -84,8 +91,10 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct state *state = PyModule_GetState(module);
     Py_VISIT(state->array_type);
-    for (int i = 0; i < INDEXES; i++)
+    for (int i = 0; i < INDEXES; i++) {
         Py_VISIT(state->result_type[i]);
+        Py_VISIT(state->names[i]);
+    }
     return 0;
 }
 
@@ -93,8 +102,10 @@ static int clear(PyObject *module)
 {
     struct state *state = PyModule_GetState(module);
     Py_CLEAR(state->array_type);
-    for (int i = 0; i < INDEXES; i++)
+    for (int i = 0; i < INDEXES; i++) {
         Py_CLEAR(state->result_type[i]);
+        Py_CLEAR(state->names[i]);
+    }
     return 0;
 }
 

@@ -24,9 +24,9 @@ enum { FUNCTIONS(AS_INDEX) INDEXES };
 #define AS_EXTERN(function) extern const struct interface function##_interface;
 FUNCTIONS(AS_EXTERN)
 
-/* What belongs to one module object: types of the results, and Python's array. */
+/* What belongs to one module object: types of the results, names of the arguments, and Python's array. */
 struct state {
-    PyObject *result_type[INDEXES], *array_type;
+    PyObject *result_type[INDEXES], *names[INDEXES], *array_type;
 };
 
 /* splitmix64's finaliser (Steele, Lea, Flood 2014): a hash, and of a counter a random number */
