@@ -1,0 +1,91 @@
+"""Which kernels guests are booted with, and what becomes of those that cannot be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts.guest import kernels, stock, suite, tools
+from scripts.guest.debian import NotOffered
+from scripts.guest.kernels import Kernel
+from scripts.guest.machine import Machine
+from scripts.stages import current
+
+ONE = Machine(smp=1)
+NEWEST = Kernel("7.2.13", Path("a"), True, kernels.FULL)
+OLDER = Kernel("6.12.117", Path("b"), False, kernels.FULL)
+TESTS = {"all": 9, "default": 5, "612": 4, "version": 2, "stock-612": 3, "stock-version": 1, "stock-pte": 7}
+
+
+@pytest.fixture(autouse=True)
+def outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two kernels of ours, plans that are known, and nothing that is fetched or left behind."""
+    monkeypatch.setattr(tools, "absent", list)
+    monkeypatch.setattr(kernels, "find", lambda: [NEWEST, OLDER])
+    monkeypatch.setattr(suite, "_compile", lambda: None)
+    monkeypatch.setattr(suite, "PLACE", tmp_path)
+    monkeypatch.setattr(suite.Plans, "of", lambda self, name: {ONE: TESTS[name]} if name else {})
+    monkeypatch.setattr(current, "left_out", 0)
+    monkeypatch.setattr(stock, "guests", had)
+
+
+def had(wanted: stock.Wanted) -> list[Kernel]:
+    version = ".".join(map(str, wanted.series))
+    return [kernels.stock(Path(f"debian-{version}.0-{wanted.machine}"), wanted.requires)]
+
+
+def not_had(wanted: stock.Wanted) -> list[Kernel]:
+    raise NotOffered("it is too old")
+
+
+def booted(planned: suite.Planned) -> list[tuple[str, str]]:
+    return sorted((job.kernel.release, job.suite) for job in planned.jobs)
+
+
+def test_in_short_of_two_kernels_of_a_series_debians() -> None:
+    assert booted(suite.jobs()) == [("6.12.0-amd64", "stock-version"), ("7.2.13", "default")]
+    assert current.left_out == (9 - 5) + 4 + (3 - 1)
+
+
+def test_in_short_ours_where_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stock, "guests", not_had)
+    planned = suite.jobs()
+    assert booted(planned) == [("6.12.117", "version"), ("7.2.13", "default")]
+    (absent,) = planned.absent
+    assert absent.result.verdict == "not run"
+    assert absent.result.detail == "Debian trixie's 6.12 for amd64: it is too old"
+    assert absent.result.counts.skipped == TESTS["stock-version"]
+
+
+def test_in_long_all_of_them() -> None:
+    others = [("5.10.0-amd64", "stock-pte"), ("6.1.0-amd64", "stock-pte"), ("6.1.0-arm64", "stock-pte")]
+    others += [("6.12.0-amd64", "stock-612"), ("6.12.0-arm64", "stock-pte"), ("6.12.117", "612")]
+    assert booted(suite.jobs(long=True)) == [*others, ("7.0-amd64", "stock-pte"), ("7.2.13", "all")]
+
+
+def test_a_job_is_read_as_it_was_written() -> None:
+    for job in suite.jobs(long=True).jobs:
+        assert suite.Job.read(job.name) == job
+
+
+@pytest.mark.parametrize(
+    ("release", "wanted", "is_of"),
+    [
+        ("5.10.0-32-amd64", (5, 10), True),
+        ("5.1.0-3-amd64", (5, 10), False),
+        ("6.12.117+deb13-amd64", (6, 12), True),
+        ("6.12.117+deb13-amd64", (6, 1), False),
+        ("7.2.13+deb14-amd64", (7,), True),
+    ],
+)
+def test_the_series_of_a_release(release: str, wanted: tuple[int, ...], is_of: bool) -> None:
+    assert stock._is_of(release, stock.Wanted("any", wanted)) is is_of
+
+
+def test_the_newest_that_was_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(stock, "CACHE", tmp_path)
+    for release in ("5.10.0-9-amd64", "5.10.0-32-amd64", "5.10.0-99-arm64", "6.1.0-50-amd64"):
+        (tmp_path / f"debian-{release}").mkdir()
+        (tmp_path / f"debian-{release}" / "vmlinuz").touch()
+    assert stock.ensure(stock.Wanted("bullseye", (5, 10))).name == "debian-5.10.0-32-amd64"
