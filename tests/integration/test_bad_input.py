@@ -44,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     (directory / "noregion.masim").write_text("a, 10M\n\nphase\n100\nb, 1, 64, 1\n")
     (directory / "notime.masim").write_text("a, 10M\n\nphase\nsoon\na, 1, 64, 1\n")
     (directory / "nosize.masim").write_text("a, lots\n\nphase\n100\na, 1, 64, 1\n")
-    done = udamon("record", "--sim", "wss", "--duration", "700ms", "-o", directory / "whole")
+    done = udamon("record", "--sim", "wss", "--windows", "5", "-o", directory / "whole")
     assert done.status == 0, done.stderr
     whole = (directory / "whole").read_bytes()
     for size in (1, 4, 7, 8, 12, 100, 1000):

@@ -45,7 +45,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
         done = udamon(
-            "record", "-p", process.pid, "--via", "refs", "--aggr", "50ms", "--sample", "5ms", "--duration", "400ms",
+            "record", "-p", process.pid, "--via", "refs", "--aggr", "50ms", "--sample", "5ms", "--windows", "5",
             "-o", out,
         )  # fmt: skip
     assert done.status == 0, done.stderr

@@ -41,7 +41,7 @@ def test_reports_of_a_killed_recorder(tmp_path: Path) -> None:
             until_recorded(file)
             recorder.kill()
             recorder.wait()
-        again = udamon(*words, "--duration", "200ms", "-o", other)
+        again = udamon(*words, "--windows", "2", "-o", other)
     assert again.status == 0, again.stderr
     assert report("info", file)["truncated"] is True
     assert "the recorder was killed or still runs" in udamon("report", "info", file).stdout

@@ -16,7 +16,7 @@ from udamon.ops.tlb import hot_set
 pytestmark = pytest.mark.needs("clear_refs")
 
 MIB = 1 << 20
-REFS = ("--via", "refs", "--aggr", "50ms", "--duration", "300ms")
+REFS = ("--via", "refs", "--aggr", "50ms", "--windows", "5")
 
 
 @pytest.fixture(scope="module")

@@ -217,13 +217,29 @@ def test_own_failure_is_125_and_starts_nothing(tmp_path: Path, file: Path) -> No
 def test_a_duration_ends_command_and_recording(tmp_path: Path, file: Path) -> None:
     """With status 0, although the command was ended by a signal."""
     script = f"echo $$ > {tmp_path}/pid; exec sleep 1000"
-    done = udamon("record", *QUICK, "--duration", "700ms", "-o", file, "--", "sh", "-c", script)
+    done = udamon("record", *QUICK, "--windows", "5", "-o", file, "--", "sh", "-c", script)
     assert done.status == 0, done.stderr
     assert is_whole(file)
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
 
 
 # How it ends
+
+
+@pytest.mark.parametrize("windows", [1, 4])
+def test_so_many_windows(file: Path, sleeper: int, windows: int) -> None:
+    """Exactly, of two targets as of one; and each of them is whole."""
+    with running(mode="rest", size=1 << 20) as other:
+        words = ("-p", f"{sleeper},{other.pid}", *QUICK, "--windows", windows, "-o", file)
+        assert udamon("record", *words).status == 0
+    seen = [(shot.seq, shot.pid) for shot in Recording(file).snapshots()]
+    assert sorted(seen) == sorted((seq, pid) for seq in range(windows) for pid in (sleeper, other.pid))
+
+
+def test_so_many_windows_end_a_command(file: Path) -> None:
+    done = udamon("record", *QUICK, "--windows", "2", "-o", file, "--", "sleep", "1000")
+    assert done.status == 0, done.stderr
+    assert snapshots_in(file) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -367,7 +383,7 @@ def test_two_recorders_of_one_process(file: Path, sleeper: int) -> None:
         recorder.send_signal(signal.SIGINT)
         assert finish(recorder).status == 0
     assert other.read_text() == "precious"
-    assert udamon("record", "-p", sleeper, *QUICK, "--duration", "300ms", "-o", other, "--force").status == 0
+    assert udamon("record", "-p", sleeper, *QUICK, "--windows", "3", "-o", other, "--force").status == 0
 
 
 # What it leaves behind
@@ -375,7 +391,7 @@ def test_two_recorders_of_one_process(file: Path, sleeper: int) -> None:
 
 def test_the_file_is_private_and_not_overwritten(file: Path, sleeper: int) -> None:
     """Mode 0600 whatever the umask; --force is needed to replace it."""
-    words = ("record", "-p", sleeper, *QUICK, "--duration", "300ms", "-o", file)
+    words = ("record", "-p", sleeper, *QUICK, "--windows", "3", "-o", file)
     before = os.umask(0)
     try:
         assert udamon(*words).status == 0

@@ -217,7 +217,7 @@ def test_an_idle_mapper_beside_a_reader(tmp_path: Path) -> None:
         done = threading.Event()
         with ThreadPoolExecutor(1) as other:
             reading = other.submit(lambda: [path.read_bytes() and None for _ in iter(done.is_set, True)])
-            words = ("-p", pid, "--via", "refs", "--aggr", "50ms", "--duration", "200ms", "-o", file)
+            words = ("-p", pid, "--via", "refs", "--aggr", "50ms", "--windows", "3", "-o", file)
             recorded = udamon("record", *words)
             done.set()
             reading.result()
@@ -241,7 +241,7 @@ def test_in_kernel_damon_is_told(watched: Watched, tmp_path: Path) -> None:
     """By the command, in the recording, and by every report."""
     file = tmp_path / "a.udamon"
     physical = kernel_damon().physical
-    words = ("-p", watched.pid, "--via", "refs", "--aggr", "50ms", "--duration", "200ms", "-o", file)
+    words = ("-p", watched.pid, "--via", "refs", "--aggr", "50ms", "--windows", "3", "-o", file)
     done = udamon("record", *words)
     found = report("info", file)
     assert found["marked_by_others"] == physical

@@ -20,7 +20,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made with standard error closed."""
     out = tmp_path_factory.mktemp("streams") / "a.udamon"
     with running() as target:
-        words = ["record", "-p", str(target.pid), "--via", "refs", "--aggr", "50ms", "--duration", "600ms"]
+        words = ["record", "-p", str(target.pid), "--via", "refs", "--aggr", "50ms", "--windows", "6"]
         done = subprocess.run(
             ["sh", "-c", 'exec "$@" 2>&-', "sh", *UDAMON, *words, "-o", str(out)], timeout=60, check=False
         )

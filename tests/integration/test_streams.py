@@ -74,7 +74,7 @@ def test_a_pipe_whose_reader_has_gone(file: Path) -> None:
 def test_a_closed_standard_error(tmp_path: Path) -> None:
     """A recording goes on to its end, and nothing of what is said is in it."""
     out = tmp_path / "out"
-    words = "record --sim one --aggr 20ms --sample 5ms --duration 500ms"
+    words = "record --sim one --aggr 20ms --sample 5ms --windows 10"
     assert shell(f"{{udamon}} {words} -o {{out}} 2>&-", out=out) == (0, "", "")
     recording = Recording(out)
     assert len(list(recording.snapshots())) > 5
@@ -98,7 +98,7 @@ def test_a_recording_through_pipes(file: Path, tmp_path: Path) -> None:
 
 
 def test_recording_to_standard_output(tmp_path: Path) -> None:
-    line = "{udamon} record --sim one --aggr 20ms --sample 5ms --duration 300ms -q -o {out} > {file}"
+    line = "{udamon} record --sim one --aggr 20ms --sample 5ms --windows 10 -q -o {out} > {file}"
     for out in ("-", "/dev/fd/1", "/proc/self/fd/1"):  # not the link in /dev: a fault would replace it
         assert shell(line, out=out, file=tmp_path / "file") == (0, "", "")
         assert len(list(Recording(tmp_path / "file").snapshots())) > 3

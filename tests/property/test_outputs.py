@@ -24,7 +24,7 @@ from udamon.record.reader import Recording
 from udamon.record.writer import Writer
 
 CONFIG = "a, 1M\n\nphase\n50\na, 1, 4096, 1\n"
-RECORD = "record --sim {config} --aggr 10ms --sample 5ms --duration 30ms -q -o {out}"
+RECORD = "record --sim {config} --aggr 10ms --sample 5ms --windows 3 -q -o {out}"
 COMMANDS = {
     "record": RECORD,
     "record rotated": f"{RECORD} --max-size 1MiB",

@@ -8,12 +8,37 @@ from collections.abc import Callable
 
 from udamon.assembly.child import Child
 from udamon.engine.base import Engine
+from udamon.model import Event, Snapshot
 
 LOOK_S = 0.2
 """How soon the end of a command or a signal is noticed."""
 
-TARGET, DURATION, SIGNAL = "target", "duration", "signal"
-"""What a monitor was ended by: its targets are gone, its time was up, or the user said so."""
+TARGET, DURATION, WINDOWS, SIGNAL = "target", "duration", "windows", "signal"
+"""What a monitor was ended by: its targets are gone, its time was up, it had as many windows as were wanted, or the
+user said so."""
+
+
+class _WindowLimit:
+    """Stops an engine at the end of its `most`th window in which a target was watched."""
+
+    def __init__(self, engine: Engine, most: int) -> None:
+        self._engine = engine
+        self._left = most
+        self._seq: int | None = None
+
+    @property
+    def reached(self) -> bool:
+        return self._left == 0
+
+    def snapshot(self, snapshot: Snapshot, /) -> None:
+        if snapshot.seq != self._seq and self._left:
+            self._seq = snapshot.seq
+            self._left -= 1
+            if self.reached:
+                self._engine.stop()
+
+    def event(self, event: Event, /) -> None:
+        """Windows alone are counted."""
 
 
 def follow(
@@ -22,13 +47,17 @@ def follow(
     duration: float | None,
     stopped: threading.Event,
     keep_up: Callable[[], None],
+    windows: int | None = None,
 ) -> str:
-    """Run an opened engine on its thread until it, `duration` (seconds), `child` or `stopped` ends it.
+    """Run an opened engine on its thread until it, `duration` (seconds), `windows`, `child` or `stopped` ends it.
 
     Meanwhile `keep_up` is called some times a second; what it raises ends the engine, too. Returns what ended it.
     """
     end = None if duration is None else time.monotonic() + duration
     why = TARGET
+    limit = None if windows is None else _WindowLimit(engine, windows)
+    if limit is not None:
+        engine.bus.subscribe(limit)
     engine.start()
     try:
         while not engine.join(_pause(end, stopped)):
@@ -42,6 +71,8 @@ def follow(
     finally:
         engine.stop()
         engine.join()
+    if limit is not None and limit.reached:
+        return WINDOWS
     return SIGNAL if stopped.is_set() else why  # a Ctrl-C ends the target, too, and that may be noticed first
 
 

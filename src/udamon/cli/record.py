@@ -47,6 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace FILE")
     parser.add_argument("--duration", metavar="TIME", help="end after this time (default: with the target)")
     parser.add_argument(
+        "--windows",
+        metavar="N",
+        type=int,
+        help="end after N windows (aggregations) in which a target was watched",
+    )
+    parser.add_argument(
         "--warmup",
         metavar="TIME",
         help="mark the first TIME, which is recorded, and left out by reports and check (default none)",
@@ -62,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     check(args)
     monitor.validate(args)
     duration = parse_duration(args.duration)
+    if args.windows is not None and args.windows < 1:
+        raise UsageError(f"--windows {args.windows} records nothing; give at least 1.")
     warm_ns = _warmed_up(args.warmup, duration)
     try:
         _check_output(args)  # a COMMAND is not started for nothing
@@ -128,7 +136,7 @@ def _record(
             progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
             bus.subscribe(progress)
             recorder = _Recorder(built, writer, progress, child, quiet=args.quiet)
-            ended_by = recorder.run(duration, stopped)
+            ended_by = recorder.run(duration, stopped, args.windows)
     if not args.quiet:
         console.err(recorder.summary(shown(args.output)))
         if text := line(progress.coverage_document()):
@@ -197,10 +205,10 @@ class _Recorder:
         )
         self._next_flush = 0.0
 
-    def run(self, duration: float | None, stopped: threading.Event) -> str:
+    def run(self, duration: float | None, stopped: threading.Event, windows: int | None) -> str:
         """Returns what ended it."""
         with self._line:  # it goes after it was told last: what follows begins on an empty one
-            ended_by = follow(self._engine, self._child, duration, stopped, self._keep_up_in_time)
+            ended_by = follow(self._engine, self._child, duration, stopped, self._keep_up_in_time, windows)
             self._keep_up()
         return ended_by
 

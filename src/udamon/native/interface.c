@@ -238,9 +238,10 @@ int results_make(const struct interface *about, void *out)
 static PyObject *give_array(PyObject *array_type, const struct field *field, const struct items *items)
 {
     Py_ssize_t size = (Py_ssize_t)(items->count * field->size);
+    const char *from = items->at != NULL ? items->at : ""; /* where there is nothing, NULL would give None */
     if (field->format == 'B')
-        return PyBytes_FromStringAndSize(items->at, size);
-    return PyObject_CallFunction(array_type, "Cy#", (int)field->format, (const char *)items->at, size);
+        return PyBytes_FromStringAndSize(from, size);
+    return PyObject_CallFunction(array_type, "Cy#", (int)field->format, from, size);
 }
 
 static PyObject *give_value(const struct field *field, void *from)
