@@ -526,6 +526,31 @@ def page_runs(*, states: Buffer, first: int, kinds: Buffer, pieces: Buffer, grai
     aligned block of that size, and are of the same piece, become one, with what lies between them. Raises ValueError.
     """
 
+def binomial_bounds(*, hits: Buffer, trials: Buffer, upper: Buffer, miss: float) -> array[float]:
+    """Ends of Clopper and Pearson's interval of a share: arrays of hits ('d'), of trials ('d'), which need not be
+    whole, and of which end is wanted ('B': 0 lower, 1 upper). It is missed with the chance `miss` at most. Raises
+    ValueError."""
+
+def mark_pages(*, states: Buffer, marks: Buffer, at: int, kinds: Buffer, look: int, last: bool) -> None:
+    """Mark pages that read as accessed: `states` has a byte for each (page_tables_look), their marks begin at `at` in
+    `marks`. `look` 0 is the one before the second clear, 1 to MOST_LOOKS number those after it. The `last` one marks
+    what is there, and in `states` sets accessed where any look saw it. Pages of which `kinds` (256 bytes) says 0 are
+    left as they are. Raises ValueError."""
+
+class Marks(NamedTuple):
+    """Pages that are there, those of them accessed at all, and before the second clear; and for each look after it the
+    pages first seen by it."""
+
+    there: int
+    touched: int
+    earlier: int
+    first: array[int]
+
+MOST_LOOKS: int
+
+def count_marks(*, marks: Buffer, start: int, end: int) -> Marks:
+    """What is known of the pages whose marks are [start, end). Raises ValueError."""
+
 def btf_members(data: Buffer, names: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
     """Offsets in bytes of (structure, member) by a kernel's BTF, members of unnamed members too; -1 for what there is
     not. The member "" is the size of the structure. Raises ValueError for what is no BTF."""
