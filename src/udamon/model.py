@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
+from math import nan
 from typing import NamedTuple, Protocol
 
 from udamon.native._native import PAGE_SIZE as PAGE_SIZE
@@ -136,13 +137,32 @@ class Sharing:
 
 
 @dataclass(frozen=True, slots=True)
+class Rates:
+    """How often the pages of a snapshot's regions are accessed: parallel arrays of 'd', NaN where nothing tells.
+
+    `rate` is the chance that a page is accessed within a sampling interval, from 0 to 1 and not rounded; the truth is
+    between `low` and `high` in at least 95 of 100 cases (docs/rates.md). They are of this window and of those before it
+    that were pooled with it.
+    """
+
+    rate: array[float]
+    low: array[float]
+    high: array[float]
+
+    @classmethod
+    def of(cls, columns: Iterable[Iterable[float | None]]) -> Rates:
+        """From values for each region, column by column in the order of the fields; None becomes NaN."""
+        return cls(*(array("d", [nan if value is None else value for value in column]) for column in columns))
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One target at the end of one aggregation: what every client of a monitor sees.
 
     Times are nanoseconds on CLOCK_MONOTONIC; the window is [begin_ns, end_ns). The arrays are parallel,
     one entry a region, in address order; bytes are bytes, `nr_accesses` counts ticks (0..`ticks`) and
     `ages` aggregations. `touched` estimates or measures the bytes accessed at least once in the window;
-    `resident` and `sharing` are None where the primitive does not know it.
+    `resident`, `sharing` and `rates` are None where the primitive does not know it.
     """
 
     target: int
@@ -159,6 +179,7 @@ class Snapshot:
     touched: array[int]  # 'Q'
     resident: array[int] | None = None  # 'Q'
     sharing: Sharing | None = None
+    rates: Rates | None = None
 
     def __len__(self) -> int:
         return len(self.starts)

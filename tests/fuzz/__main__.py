@@ -27,6 +27,7 @@ _REPORTS = (
     "report wss {0} --json", "report wss {0} --by mapping", "report heatmap {0}",
     "report heatmap {0} --json --address 0-1T",
     "report access {0} --json", "report access {0} --by process", "report access {0} --style hot", "report info {0}",
+    "report ages {0}", "report ages {0} --json", "report ages {0} --by mapping",
     "report access {0} --whole --style temperature-percentiles", "report access {0} --whole --style recency-sz-hist",
     "report info {0} --json", "report mappings {0}", "report times {0} --every", "report phases {0} --json",
     "report right-size {0}", "report holistic {0}", "report nr-regions {0} --json --over-time", "report footprint {0}",

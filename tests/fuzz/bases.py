@@ -10,7 +10,7 @@ from random import Random
 from arro3.core import RecordBatch
 
 from tests.unit.snapshots import INTERVALS, damo_record, damo_region, damo_snapshot
-from udamon.model import Event, Sharing, Snapshot
+from udamon.model import Event, Rates, Sharing, Snapshot
 from udamon.record import seal
 from udamon.record.limits import DEFAULT
 from udamon.record.messages import OpenFile
@@ -36,7 +36,14 @@ def shot(seq: int, target: int = 0, regions: int = 40) -> Snapshot:
         ages=array("I", [i % 5 + seq for i in range(regions)]),
         touched=array("Q", [4096 * ((i + seq) % 2) for i in range(regions)]),
         resident=array("Q", [4096] * regions), sharing=None if target or not regions else sharing(regions),
+        rates=None if target or not regions else rates(regions),
     )  # fmt: skip
+
+
+def rates(regions: int) -> Rates:
+    """How often pages of so many regions are accessed; of the last one nothing is known."""
+    known = [(i % 4 / 8, i % 4 / 16, i % 4 / 4) for i in range(regions - 1)]
+    return Rates.of(zip(*known, (None,) * 3, strict=True))
 
 
 def sharing(regions: int) -> Sharing:

@@ -13,7 +13,7 @@ from tests.fuzz.mutate import NUMBERS
 from udamon.model import Snapshot
 from udamon.record.buffer import PendingRows
 from udamon.record.metadata import machine
-from udamon.record.schema import COLUMNS, SCHEMA, TYPES, to_json
+from udamon.record.schema import COLUMNS, RATE_COLUMNS, SCHEMA, TYPES, to_json
 from udamon.record.stream import Stream
 
 _BOUNDS = {"int64": (-(1 << 63), (1 << 63) - 1), "int32": (-(1 << 31), (1 << 31) - 1),
@@ -31,7 +31,25 @@ _RAW = ("", "{", "[]", "null", "NaN", '{"a": NaN}', '{"target": 1e999}', "[" * 5
         "9" * 5000, '{"pid": ' + "9" * 5000 + "}", '{"text": "' + "\\u0000" * 50 + '"}')  # fmt: skip
 
 
+_SHARES = (
+    0.0,
+    0.5,
+    1.0,
+    -0.0,
+    -1e-9,
+    1 + 1e-9,
+    1e308,
+    -1e308,
+    5e-324,
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+)
+
+
 def _value(name: str, random: Random) -> Any:
+    if name in RATE_COLUMNS:
+        return random.choice((None, *_SHARES))
     kind = _KINDS[name]
     if kind is None:
         return random.choice((None, "", "note", "mappings", "target_start", *_RAW))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import isnan
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from udamon.errors import MissingExtra
 from udamon.model import Event, Snapshot
 from udamon.record.opening import open_recording
+from udamon.record.schema import RATE_COLUMNS
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,7 +27,9 @@ class Region(NamedTuple):
     `time` is the end of its window and `window` the length, in seconds on CLOCK_MONOTONIC; `rate` is the fraction of
     samples in which it was accessed, `age` how many aggregations it has been like that. `touched` and `resident` are
     bytes, `resident` None where it is not known. `mapping` is what /proc/PID/maps calls the mapping that the region
-    shares most bytes with ("" for anonymous memory), None where none is known.
+    shares most bytes with ("" for anonymous memory), None where none is known. `access_rate` is the chance that a page
+    is accessed within a sampling interval, not rounded, and is in at least 95 of 100 cases between `rate_low` and
+    `rate_high`; None where that is not known (docs/rates.md).
     """
 
     time: float
@@ -40,9 +44,16 @@ class Region(NamedTuple):
     touched: int
     resident: int | None
     mapping: str | None
+    access_rate: float | None
+    rate_low: float | None
+    rate_high: float | None
 
 
-_FLOATS, _WORDS, _INTS = ("time", "window", "rate"), ("mapping",), ("seq", "target", "pid", "age")
+_FLOATS, _WORDS, _INTS = (
+    ("time", "window", "rate", *RATE_COLUMNS),
+    ("mapping",),
+    ("seq", "target", "pid", "age"),
+)
 
 
 class Recording:
@@ -164,8 +175,15 @@ def _of(snapshot: Snapshot, table: MappingTable | None) -> Iterator[Region]:
             time, window, snapshot.seq, snapshot.target, snapshot.pid, start, end,
             min(1.0, snapshot.nr_accesses[i] / max(snapshot.ticks, 1)), snapshot.ages[i], snapshot.touched[i],
             None if snapshot.resident is None else snapshot.resident[i],
-            None if found is None else found.name,
+            None if found is None else found.name, *_rates(snapshot, i),
         )  # fmt: skip
+
+
+def _rates(snapshot: Snapshot, at: int) -> tuple[float | None, float | None, float | None]:
+    rates = snapshot.rates
+    if rates is None or isnan(rates.rate[at]):
+        return None, None, None
+    return rates.rate[at], rates.low[at], rates.high[at]
 
 
 def _schema() -> Schema:

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from udamon.cli.progress_line import ProgressLine
     from udamon.files.ending import removing
     from udamon.files.names import identities
-    from udamon.record.converting import MARKED, RANGES_ALONE, check, convert, largest
+    from udamon.record.converting import MARKED, RANGES_ALONE, check, convert, has_rates, largest
     from udamon.record.metadata import warmup_until
     from udamon.record.opening import open_recording
     from udamon.units import format_size
@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
             f"{args.to} holds ranges of addresses alone: {size} in the largest window, of which {resident} were "
             f"resident and {touched} touched; who reads it takes all of a region for both."
         )
+    if args.to in RANGES_ALONE and has_rates(recording):
+        console.say(f"{args.to} counts accesses in whole ticks: rates and their intervals are not in it.")
     if warm:
         kept = "" if args.to in MARKED else f", and {args.to} cannot mark it"
         console.say(f"the warm-up of {args.file} is converted, too{kept}.")

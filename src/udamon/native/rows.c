@@ -4,12 +4,12 @@
 #include <string.h>
 
 enum { TIME, BEGIN, SEQ, TARGET, PID, START, END, NR_ACCESSES, TICKS, SAMPLE_NS, AGE, TOUCHED, RESIDENT, EVENT, DATA,
-       PRIVATE, ANONYMOUS, TOUCHED_MIN, OBJECT, FILE_OFFSET, DISTINCT, SAME_AS, COLUMNS };
+       PRIVATE, ANONYMOUS, TOUCHED_MIN, OBJECT, FILE_OFFSET, DISTINCT, SAME_AS, ACCESS_RATE, RATE_LOW, RATE_HIGH, COLUMNS };
 static const Wanted wanted[COLUMNS] = {
     {"time", "l"}, {"begin", "l"}, {"seq", "l"}, {"target", "i"}, {"pid", "i"}, {"start", "L"}, {"end", "L"},
     {"nr_accesses", "I"}, {"ticks", "I"}, {"sample_ns", "l"}, {"age", "I"}, {"touched", "L"}, {"resident", "L"},
     {"event", "u"}, {"data", "u"}, {"private", "L"}, {"anonymous", "L"}, {"touched_min", "L"}, {"object", "L"},
-    {"file_offset", "L"}, {"distinct", "L"}, {"same_as", "i"},
+    {"file_offset", "L"}, {"distinct", "L"}, {"same_as", "i"}, {"access_rate", "g"}, {"rate_low", "g"}, {"rate_high", "g"},
 };
 
 /* Sums and differences of two of these fit into 64 bits: 73 years in ns. */
@@ -92,6 +92,19 @@ static const char *wrong_sharing(const Column *column, int64_t row, uint64_t siz
     return NULL;
 }
 
+/* What is wrong with how often a row says that its pages were accessed. */
+static const char *wrong_rate(const Column *column, int64_t row)
+{
+    int known = column_has(&column[ACCESS_RATE], row);
+    if (column_has(&column[RATE_LOW], row) != known || column_has(&column[RATE_HIGH], row) != known)
+        return "a rate has no interval, or an interval no rate";
+    if (!known)
+        return NULL;
+    double rate = COLUMN_AT(&column[ACCESS_RATE], double, row), low = COLUMN_AT(&column[RATE_LOW], double, row);
+    double high = COLUMN_AT(&column[RATE_HIGH], double, row);
+    return 0 <= low && low <= rate && rate <= high && high <= 1 ? NULL : "a rate is not within its interval";
+}
+
 /* What is wrong with the region of a row that has one. */
 static const char *wrong_region(const Column *column, int64_t row, int first, int strict)
 {
@@ -111,7 +124,8 @@ static const char *wrong_region(const Column *column, int64_t row, int first, in
         return "more of a region was touched than there is";
     if (column_has(&column[RESIDENT], row) && COLUMN_AT(&column[RESIDENT], uint64_t, row) > end - start)
         return "more of a region is resident than there is";
-    return wrong_sharing(column, row, end - start);
+    const char *why = wrong_rate(column, row);
+    return why != NULL ? why : wrong_sharing(column, row, end - start);
 }
 
 static const char *wrong_row(const Column *column, int64_t row, int first, int strict)
@@ -128,8 +142,8 @@ static const char *wrong_row(const Column *column, int64_t row, int first, int s
     for (int i = END; i <= RESIDENT; i++)
         if (i != TICKS && i != SAMPLE_NS && column_has(&column[i], row))
             return "a region lacks some of its values";
-    for (int i = PRIVATE; i <= DISTINCT; i++)
-        if (column_has(&column[i], row))
+    for (int i = PRIVATE; i < COLUMNS; i++)
+        if (i != SAME_AS && column_has(&column[i], row))
             return "a region lacks some of its values";
     return first ? NULL : "a snapshot without regions has several rows";
 }

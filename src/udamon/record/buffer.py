@@ -5,18 +5,19 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import cache
+from math import isnan
 from typing import Any
 
 from arro3.core import Array, RecordBatch
 
 from udamon.model import NOWHERE, Snapshot
-from udamon.record.schema import COLUMNS, REGION_COLUMNS, SCHEMA, SHARING_COLUMNS, TYPES
+from udamon.record.schema import COLUMNS, RATE_COLUMNS, REGION_COLUMNS, SCHEMA, SHARING_COLUMNS, TYPES
 
 _CODES = {
     "time": "q", "begin": "q", "seq": "q", "target": "i", "pid": "i", "start": "Q", "end": "Q",
     "nr_accesses": "I", "ticks": "I", "sample_ns": "q", "age": "I", "touched": "Q", "resident": "Q",
     "private": "Q", "anonymous": "Q", "touched_min": "Q", "object": "Q", "file_offset": "Q", "distinct": "Q",
-    "same_as": "i",
+    "same_as": "i", "access_rate": "d", "rate_low": "d", "rate_high": "d",
 }  # fmt: skip
 
 
@@ -34,7 +35,7 @@ class _Column:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.values: array[int] = array(_CODES[name])
+        self.values: array[Any] = array(_CODES[name])
         self.missing: list[tuple[int, int]] = []
 
     def repeat(self, value: int | None, count: int) -> None:
@@ -54,12 +55,18 @@ class _Column:
                 (begin + at, begin + at + 1) for at, value in enumerate(values) if value == NOWHERE
             ]
 
+    def extend_rates(self, values: array[float]) -> None:
+        """As `extend`; NaN is null."""
+        begin = len(self.values)
+        self.values.extend(values)
+        self.missing += [(begin + at, begin + at + 1) for at, value in enumerate(values) if isnan(value)]
+
     def finish(self) -> Array:
         if not self.missing:
             return Array(self.values)  # shares the memory: the column is not extended again
         if sum(end - begin for begin, end in self.missing) == len(self.values):
             return _nulls(self.name, len(self.values))
-        rows: list[int | None] = list(self.values)
+        rows: list[float | None] = list(self.values)
         for begin, end in self.missing:
             rows[begin:end] = [None] * (end - begin)
         return Array(rows, TYPES[self.name])
@@ -109,6 +116,13 @@ class PendingRows:
             )
             for name, values in zip(SHARING_COLUMNS, known, strict=True):
                 columns[name].extend_known(values)
+        rates = snapshot.rates if len(snapshot) else None
+        if rates is None:
+            for name in RATE_COLUMNS:
+                columns[name].repeat(None, count)
+        else:
+            for name, found in zip(RATE_COLUMNS, (rates.rate, rates.low, rates.high), strict=True):
+                columns[name].extend_rates(found)
 
     def add_event(self, time_ns: int, target: int | None, name: str, data: str) -> None:
         """One row; `data` is JSON text."""

@@ -53,6 +53,11 @@ def largest(recording: Recording) -> tuple[int, int, int] | None:
     return (size, resident, touched) if resident < size else None
 
 
+def has_rates(recording: Recording) -> bool:
+    """Whether any window tells how often pages are accessed."""
+    return any(batch["access_rate"].null_count < batch.num_rows for batch in recording.batches())
+
+
 def check(
     source: str | PathLike[str],
     path: str | PathLike[str],

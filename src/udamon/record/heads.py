@@ -14,7 +14,7 @@ from typing import NamedTuple
 from arro3.core import Array, DataType, RecordBatch
 
 from udamon.record.flatbuffer import Malformed, Table, root
-from udamon.record.schema import COLUMNS, FIRST_COLUMNS, METADATA_KEY, TYPES, schema_of
+from udamon.record.schema import COLUMNS, METADATA_KEY, TYPES, WIDTHS, schema_of
 from udamon.record.seal import PREFIX
 from udamon.record.stream import whole_stream
 
@@ -23,20 +23,20 @@ LONGEST_SCHEMA, LONGEST_HEAD = 4 << 20, 1 << 14
 """Bytes of metadata: a schema has command lines in it, the head of a batch only counts."""
 
 _SCHEMA, _BATCH = 1, 3
-_INT, _UTF8 = 2, 5
+_INT, _FLOAT, _UTF8 = 2, 3, 5
+_DOUBLE = 2  # precision of a number with a fraction
 _EVENT = COLUMNS.index("event")
 _SIGNED = (DataType.int64(), DataType.int32())
 
 
-def _number(kind: DataType) -> tuple[int, int] | None:
+def _number(kind: DataType) -> tuple[int, int | None] | None:
+    if kind == DataType.float64():
+        return 64, None
     return None if kind.bit_width is None else (kind.bit_width, int(kind in _SIGNED))
 
 
 _NUMBERS = [_number(TYPES[name]) for name in COLUMNS]
-"""Bits and sign of each column of numbers, None for text."""
-
-_WIDTHS = (len(FIRST_COLUMNS), len(COLUMNS))
-"""Numbers of columns: of recordings of earlier versions, and of this one."""
+"""Bits and sign (None: with a fraction) of each column of numbers, None for text."""
 
 
 def _buffers(columns: int) -> int:
@@ -78,7 +78,7 @@ def metadata_text(metadata: bytes) -> tuple[bytes | None, int]:
     if kind != _SCHEMA or body or schema.scalar(0, "<h"):
         raise Malformed("the first message is no schema")
     _, count = schema.vector(1, 4, 1 << 12)
-    if count not in _WIDTHS:
+    if count not in WIDTHS:
         return None, count
     fields = zip(schema.tables(1, count), COLUMNS[:count], _NUMBERS[:count], strict=True)
     if any(not _is(field, name, number) for field, name, number in fields):
@@ -89,13 +89,15 @@ def metadata_text(metadata: bytes) -> tuple[bytes | None, int]:
     return None, count
 
 
-def _is(field: Table, name: str, kind: tuple[int, int] | None) -> bool:
+def _is(field: Table, name: str, kind: tuple[int, int | None] | None) -> bool:
     """Whether a column is the one that a recording has there."""
     if field.text(0) != name.encode() or field.place(4) is not None or field.vector(5, 4, 1)[1]:
         return False
     if kind is None:
         return field.scalar(2, "<B") == _UTF8
     about = field.table(3)
+    if kind[1] is None:
+        return (field.scalar(2, "<B"), about.scalar(0, "<h")) == (_FLOAT, _DOUBLE)
     return (field.scalar(2, "<B"), about.scalar(0, "<i"), about.scalar(1, "<B")) == (_INT, *kind)
 
 
@@ -107,7 +109,7 @@ def batch_head(metadata: bytes) -> Head | None:
     rows = batch.scalar(0, "<q")
     nodes, node_count = batch.vector(1, 16, len(COLUMNS))
     buffers, buffer_count = batch.vector(2, 16, _buffers(len(COLUMNS)))
-    if node_count not in _WIDTHS or buffer_count != _buffers(node_count) or batch.vector(4, 8, 1)[1]:
+    if node_count not in WIDTHS or buffer_count != _buffers(node_count) or batch.vector(4, 8, 1)[1]:
         raise Malformed("a batch has other columns than a recording")
     lengths = struct.unpack_from(f"<{2 * node_count}q", metadata, nodes)
     places = struct.unpack_from(f"<{2 * buffer_count}q", metadata, buffers)

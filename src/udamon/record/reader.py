@@ -14,7 +14,7 @@ from pathlib import Path
 from arro3.core import RecordBatch, RecordBatchReader
 from arro3.io import read_ipc_stream
 
-from udamon.model import Event, Sharing, Snapshot
+from udamon.model import Event, Rates, Sharing, Snapshot
 from udamon.native._native import ROW_STATE_BYTES, check_rows
 from udamon.record import values
 from udamon.record.buffer import with_all_columns
@@ -24,7 +24,7 @@ from udamon.record.heads import Head, check_body, remade
 from udamon.record.limits import DEFAULT, ReadLimits
 from udamon.record.messages import Damage, OpenFile, StoredBatch
 from udamon.record.opened import open_parts
-from udamon.record.schema import COLUMNS, SCHEMA, SHARING_COLUMNS
+from udamon.record.schema import RATE_COLUMNS, SCHEMA, SHARING_COLUMNS, WIDTHS
 from udamon.record.stream import END, bare_head
 
 _AT_ONCE = 1 << 22
@@ -65,7 +65,7 @@ class Recording:
         self.truncated = not self.files[-1].closed
         self.checksums = all(file.checksums for file in self.files)
         """Whether every message has a checksum; else damage may pass unseen."""
-        self.knows_sharing = all(file.columns == len(COLUMNS) for file in self.files)
+        self.knows_sharing = all(file.columns >= WIDTHS[1] for file in self.files)
         rows = sum(message.rows for _, message in self.messages())
         limits.check_rows(rows, sum(file.size for file in self.files), self.path)
         # Other tools know regions that are no pages, and begin anew in one file.
@@ -247,7 +247,7 @@ def _snapshot(rows: RecordBatch) -> Snapshot:
         starts=column("start", "Q"), ends=column("end", "Q"),
         nr_accesses=column("nr_accesses", "I"), ages=column("age", "I"), touched=column("touched", "Q"),
         resident=None if first["resident"] is None else column("resident", "Q"),
-        sharing=_sharing(rows),
+        sharing=_sharing(rows), rates=_rates(rows),
     )  # fmt: skip
 
 
@@ -257,3 +257,9 @@ def _sharing(rows: RecordBatch) -> Sharing | None:
     return Sharing.of(
         (rows[name].to_pylist() for name in SHARING_COLUMNS), rows["same_as"].slice(0, 1).to_pylist()[0]
     )
+
+
+def _rates(rows: RecordBatch) -> Rates | None:
+    if rows["access_rate"].null_count == len(rows["access_rate"]):
+        return None
+    return Rates.of(rows[name].to_pylist() for name in RATE_COLUMNS)

@@ -25,11 +25,14 @@ A recording is an Arrow IPC stream (zstd-compressed buffers) with one row per re
 | file_offset | uint64 | event, ** | bytes into the object where the region begins; null: anonymous memory  |
 | distinct    | uint64 | event, ** | resident bytes that no earlier region of this seq and object has       |
 | same_as     | int32  | event     | the target whose address space this one's is, where that is another    |
+| access_rate | double | event, ** | chance that a page is accessed in a tick, 0..1, where that is known    |
+| rate_low    | double | event, ** | the truth of it is not below this                                      |
+| rate_high   | double | event, ** | nor above this, in at least 95 of 100 cases                            |
 
 *  An event that is about a target says so in `target`; its `pid` is in the data.
 ** A snapshot without regions is one row in which these are null, so no snapshot is lost.
    From `private` on, columns are null where the primitive does not know, and missing in recordings of earlier
-   versions of udamon (`SHARED_COLUMNS`). "Earlier" is by the order of rows.
+   versions of udamon (`SHARED_COLUMNS`, and after them `RATE_COLUMNS`). "Earlier" is by the order of rows.
 
 Snapshots and events each keep their order; the events of a flush come before its snapshots, and `time`
 orders the two. A snapshot is never divided between batches. A file without the stream's end mark was
@@ -53,6 +56,8 @@ REGION_COLUMNS = ("start", "end", "nr_accesses", "age", "touched", "resident")
 SHARING_COLUMNS = ("private", "anonymous", "touched_min", "object", "file_offset", "distinct")
 SHARED_COLUMNS = (*SHARING_COLUMNS, "same_as")
 """Columns that recordings of earlier versions do not have."""
+RATE_COLUMNS = ("access_rate", "rate_low", "rate_high")
+"""Columns that came after those."""
 
 _TYPES = {
     "time": DataType.int64(),
@@ -77,10 +82,15 @@ _TYPES = {
     "file_offset": DataType.uint64(),
     "distinct": DataType.uint64(),
     "same_as": DataType.int32(),
+    "access_rate": DataType.float64(),
+    "rate_low": DataType.float64(),
+    "rate_high": DataType.float64(),
 }
 COLUMNS = tuple(_TYPES)
-FIRST_COLUMNS = COLUMNS[: -len(SHARED_COLUMNS)]
+FIRST_COLUMNS = COLUMNS[: -len(SHARED_COLUMNS) - len(RATE_COLUMNS)]
 """Those that every recording has; more may follow."""
+WIDTHS = (len(FIRST_COLUMNS), len(FIRST_COLUMNS) + len(SHARED_COLUMNS), len(COLUMNS))
+"""Numbers of columns: of recordings of earlier versions, and of this one."""
 TYPES: Mapping[str, DataType] = _TYPES
 SCHEMA = Schema([Field(name, kind, nullable=name != "time") for name, kind in _TYPES.items()])
 

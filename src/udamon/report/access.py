@@ -8,6 +8,7 @@ from math import log2
 from typing import Any
 
 from udamon import text
+from udamon.record.schema import RATE_COLUMNS
 from udamon.report.catalog import Catalog
 from udamon.report.filters import ALL
 from udamon.report.mappings import NamedMapping
@@ -21,7 +22,8 @@ MOMENT = "SELECT max(seq), max(time) FROM regions WHERE time <= {until}"
 FIRST = "SELECT min(seq), min(time) FROM regions"
 
 REGIONS = """
-    SELECT target, pid, start, "end", nr_accesses, age, touched, ticks, sample_ns, time, "begin", resident
+    SELECT target, pid, start, "end", nr_accesses, age, touched, ticks, sample_ns, time, resident,
+        access_rate, rate_low, rate_high
     FROM regions WHERE seq = {seq} ORDER BY target, start
 """
 
@@ -45,6 +47,8 @@ class RegionLine:
     """As damo has it (udamon.report.temperature)."""
     upper_bound: bool = False
     """`touched` may be the work of others."""
+    rates: tuple[float | None, float | None, float | None] = (None, None, None)
+    """The chance that a page is accessed in a tick, not rounded, and the interval around it; None where not known."""
 
     @property
     def size(self) -> int:
@@ -111,7 +115,7 @@ def moment(source: RecordingSource, at_ns: int | None = None) -> int:
 
 
 def _line(row: Sequence[Any], catalog: Catalog, weights: tuple[int, int, int]) -> RegionLine:
-    target, pid, start, end, nr_accesses, age, touched, ticks, sample_ns, _, _, resident = row
+    target, pid, start, end, nr_accesses, age, touched, ticks, sample_ns, _, resident, *rates = row
     mapped = catalog.target(target, pid).mappings.largest_overlap(start, end)
     rate = nr_accesses / ticks if ticks else 0.0
     window = ticks * sample_ns
@@ -119,7 +123,19 @@ def _line(row: Sequence[Any], catalog: Catalog, weights: tuple[int, int, int]) -
     known = None if resident is None else round(resident)
     bound = mapped is not None and catalog.upper_bound(mapped.kind)
     return RegionLine(
-        target, start, end, nr_accesses, age, round(touched), rate, window, mapped, known, heat, bound
+        target,
+        start,
+        end,
+        nr_accesses,
+        age,
+        round(touched),
+        rate,
+        window,
+        mapped,
+        known,
+        heat,
+        bound,
+        (rates[0], rates[1], rates[2]),
     )
 
 
@@ -137,6 +153,7 @@ def document(report: Access) -> dict[str, Any]:
                 "end": line.end,
                 "nr_accesses": line.nr_accesses,
                 "rate": line.rate,
+                **dict(zip(RATE_COLUMNS, line.rates, strict=True)),
                 "age": line.age,
                 "touched_bytes": line.touched,
                 "resident_bytes": line.resident,
@@ -161,17 +178,22 @@ def render(report: Access, catalog: Catalog) -> Shown:
     head = f"at {elapsed}: {shown} regions, {format_size(total)}, {format_size(touched)} touched"
     if not report.lines:
         return lines([head])
-    rows = [["start", "size", "rate", "age", "touched", *(["target"] if many else []), "mapping"]]
-    rows += [_cells(line, catalog if many else None) for line in report.lines]
+    rated = any(line.rates[0] is not None for line in report.lines)
+    between = ["between"] if rated else []
+    rows = [["start", "size", "rate", *between, "age", "touched", *(["target"] if many else []), "mapping"]]
+    rows += [_cells(line, catalog if many else None, rated=rated) for line in report.lines]
     owner = "" if many else f"{catalog.target(report.lines[0].target).label}, "
-    return lines([owner + head, "", *table(rows, ">>>>><<" if many else ">>>>><")])
+    return lines([owner + head, "", *table(rows, ">" * (6 if rated else 5) + ("<<" if many else "<"))])
 
 
-def _cells(line: RegionLine, catalog: Catalog | None) -> list[str]:
+def _cells(line: RegionLine, catalog: Catalog | None, *, rated: bool) -> list[str]:
+    rate, low, high = line.rates
+    known = rate is not None and low is not None and high is not None
     return [
         f"{line.start:x}",
         format_size(line.size),
-        f"{line.rate:.0%}",
+        f"{line.rate if rate is None else rate:.0%}",
+        *([f"{low:.0%}-{high:.0%}" if known else "-"] if rated else []),
         clock(line.age * line.window_ns),
         format_size(line.touched),
         *([catalog.target(line.target).label] if catalog else []),

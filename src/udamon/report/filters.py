@@ -135,7 +135,10 @@ class Filters:
                 CASE WHEN {keep} THEN nr_accesses END AS nr_accesses,
                 CASE WHEN {keep} THEN age END AS age,
                 CASE WHEN {keep} THEN touched{share} END AS touched,
-                CASE WHEN {keep} THEN resident{share} END AS resident{more}
+                CASE WHEN {keep} THEN resident{share} END AS resident,
+                CASE WHEN {keep} THEN access_rate END AS access_rate,
+                CASE WHEN {keep} THEN rate_low END AS rate_low,
+                CASE WHEN {keep} THEN rate_high END AS rate_high{more}
             FROM {rows}
             WHERE event IS NULL AND {self._which(start_ns)}
         """
@@ -162,7 +165,10 @@ _CUT = """
         CASE WHEN pieces.low IS NOT NULL THEN nr_accesses END AS nr_accesses,
         CASE WHEN pieces.low IS NOT NULL THEN age END AS age,
         CASE WHEN pieces.low IS NOT NULL THEN touched * {share} END AS touched,
-        CASE WHEN pieces.low IS NOT NULL THEN resident * {share} END AS resident{more}
+        CASE WHEN pieces.low IS NOT NULL THEN resident * {share} END AS resident,
+        CASE WHEN pieces.low IS NOT NULL THEN access_rate END AS access_rate,
+        CASE WHEN pieces.low IS NOT NULL THEN rate_low END AS rate_low,
+        CASE WHEN pieces.low IS NOT NULL THEN rate_high END AS rate_high{more}
     FROM ({rows}) AS rows LEFT JOIN wanted_mappings AS pieces
         ON rows.target = pieces.target AND start < pieces.high AND "end" > pieces.low
 """

@@ -62,7 +62,7 @@ def test_regions_know_their_mappings(path: Path) -> None:
         (1, 0, "/lib/new.so"),
         (1, 0, ""),
     ]
-    assert found[0] == Region(0.1, 0.1, 0, 0, 7, 0, MIB, 0.25, 0, 4096, 4096, "[heap]")
+    assert found[0] == Region(0.1, 0.1, 0, 0, 7, 0, MIB, 0.25, 0, 4096, 4096, "[heap]", None, None, None)
     assert found[3].resident is None
 
 
@@ -95,7 +95,7 @@ def test_duckdb(path: Path) -> None:
         assert relation.aggregate("count(*), sum(touched), count(resident)").fetchall() == [(6, 6 * 4096, 5)]
     mine = duckdb.connect()
     assert Recording(path).duckdb(mine).filter("mapping = '[heap]'").fetchall() == [
-        tuple(Region(0.1, 0.1, 0, 0, 7, 0, MIB, 0.25, 0, 4096, 4096, "[heap]"))
+        tuple(Region(0.1, 0.1, 0, 0, 7, 0, MIB, 0.25, 0, 4096, 4096, "[heap]", None, None, None))
     ]
     mine.close()
 

@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import zlib
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.unit.snapshots import damo_file, damo_record, damo_region, damo_snaps
 from udamon.cli import convert
 from udamon.cli.progress_line import ProgressLine
 from udamon.errors import RecordingError, UsageError
-from udamon.model import Event
+from udamon.model import Event, Rates
 from udamon.record.opening import open_recording
 from udamon.record.reader import Recording
 from udamon.record.schema import COLUMNS, SCHEMA
@@ -54,6 +55,21 @@ def test_damo_json(own: Path, tmp_path: Path) -> None:
     assert record == whole
     assert run(own, "-o", tmp_path / "b", "--to", "damo-json", "--compress") == 0
     assert zlib.decompress((tmp_path / "b").read_bytes()) == (tmp_path / "a").read_bytes()
+
+
+def test_rates_are_not_in_formats_of_whole_ticks(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That is said where there are any; Parquet and CSV have them, not rounded."""
+    rates = Rates.of([[1 / 3], [0.25], [0.5]])
+    shots = [replace(snap(seq, [(4096, 8192, 7, 3)]), rates=rates) for seq in range(2)]
+    rated = recorded(tmp_path / "rated", shots, via="pte").path
+    for number, (file, to) in enumerate([(own, "damo-json"), (rated, "damo-json"), (rated, "csv")]):
+        capsys.readouterr()
+        assert run(file, "-o", tmp_path / f"out{number}", "--to", to) == 0
+        assert ("whole ticks" in capsys.readouterr().err) == (number == 1)
+    rows = list(csv.DictReader(StringIO((tmp_path / "out2").read_text())))
+    assert [float(rows[1][name]) for name in ("access_rate", "rate_low", "rate_high")] == [1 / 3, 0.25, 0.5]
 
 
 def test_perf_script(own: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from arro3.core import Array, RecordBatch
 from tests.unit.record.test_writer import snapshot
 from udamon.native._native import RowsChecked, check_rows
 from udamon.record.buffer import PendingRows
-from udamon.record.schema import COLUMNS, SCHEMA, SHARING_COLUMNS, TYPES
+from udamon.record.schema import COLUMNS, RATE_COLUMNS, SCHEMA, SHARING_COLUMNS, TYPES
 
 FAR = 1 << 62
 STATE = 24 * 16
@@ -24,6 +24,9 @@ def columns(*seqs: int, target: int = 0, regions: int = 3) -> dict[str, list[Any
     found = {name: batch[name].to_pylist() for name in COLUMNS}
     if regions:
         found |= {name: [0] * len(found["time"]) for name in SHARING_COLUMNS}
+        found |= dict(
+            zip(RATE_COLUMNS, ([rate] * len(found["time"]) for rate in (0.25, 0.0, 1.0)), strict=True)
+        )
     return found
 
 
@@ -80,6 +83,13 @@ def test_what_a_monitor_writes() -> None:
         ({"nr_accesses": [(5, 21)]}, "more ticks than there were"),
         ({"touched": [(5, 4097)]}, "touched than there is"),
         ({"resident": [(5, 4097)]}, "resident than there is"),
+        ({"rate_low": [(1, None)]}, "an interval no rate"),
+        ({"access_rate": [(1, None)]}, "an interval no rate"),
+        ({"access_rate": [(1, float("nan"))]}, "not within its interval"),
+        ({"rate_low": [(1, -0.1)]}, "not within its interval"),
+        ({"rate_low": [(1, 0.3)]}, "not within its interval"),
+        ({"rate_high": [(1, 0.2)]}, "not within its interval"),
+        ({"rate_high": [(1, 1.1)]}, "not within its interval"),
         ({"same_as": [(i, -1) for i in range(3)]}, "negative"),
         ({"same_as": [(1, 0)]}, "contradict"),
         ({"private": [(1, None)]}, "lacks some"),

@@ -16,7 +16,7 @@ from udamon.errors import RecordingError
 from udamon.model import Event
 from udamon.record import tables
 from udamon.record.reader import Recording
-from udamon.record.schema import FIRST_COLUMNS, SCHEMA, schema_with
+from udamon.record.schema import COLUMNS, SCHEMA, WIDTHS, schema_with
 from udamon.record.writer import Writer
 from udamon.report import wss
 from udamon.report.source import RecordingSource
@@ -131,18 +131,20 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     assert rows[10][1] - rows[1][1] < 10 * 1024
 
 
-def test_recordings_of_earlier_versions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", WIDTHS[:2])
+def test_recordings_of_earlier_versions(tmp_path: Path, columns: int) -> None:
     """They lack the columns that tell what is shared: those are null, everything else is as it was, and Parquet and
     CSV are written of them, too."""
     shots = [snap(seq, [(0, 4096, 1, 0), (8192, 16384, 0, seq)], target=seq % 2) for seq in range(4)]
     new = recorded(tmp_path / "new", shots, via="refs")
-    batches = [batch.select(list(FIRST_COLUMNS)) for batch in new.batches()]
-    fields = [SCHEMA.field(name) for name in FIRST_COLUMNS]
+    names = COLUMNS[:columns]
+    batches = [batch.select(list(names)) for batch in new.batches()]
+    fields = [SCHEMA.field(name) for name in names]
     schema = Schema(fields).with_metadata(schema_with(new.metadata).metadata)
     old = tmp_path / "old"
     write_ipc_stream(RecordBatchReader.from_batches(schema, batches), old, compression=None)
     recording = Recording(old)
-    assert (recording.knows_sharing, new.knows_sharing) == (False, True)
+    assert (recording.knows_sharing, new.knows_sharing) == (columns > WIDTHS[0], True)
     assert list(recording.snapshots()) == list(new.snapshots()) == shots
     for write in (tables.parquet, tables.csv):
         with (tmp_path / "out").open("wb") as file:

@@ -7,13 +7,16 @@ import resource
 import signal
 import stat
 from array import array
+from dataclasses import replace
+from math import isnan
 from pathlib import Path
 
 import pytest
 
 from tests.integration.programs import full_device
+from udamon.api.recording import Recording as LibraryRecording
 from udamon.errors import RecordingError, UsageError
-from udamon.model import Event, Snapshot
+from udamon.model import Event, Rates, Snapshot
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
 
@@ -52,6 +55,24 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert recording.metadata["via"] == "sim"
     assert recording.metadata["attrs"] == {"sample_us": 5000}
     assert not recording.truncated
+
+
+def test_rates_are_read_back(tmp_path: Path) -> None:
+    """Unrounded; None of a region is null, also in the library's regions; None of a snapshot likewise."""
+    rates = Rates.of([[1 / 3, None, 1.0], [0.1, None, 0.975], [0.4, None, 1.0]])
+    shots = [replace(snapshot(0), rates=rates), snapshot(1), replace(snapshot(2, regions=0), rates=rates)]
+    with Writer(tmp_path / "a.udamon", {}) as writer:
+        for shot in shots:
+            writer.snapshot(shot)
+    first, second, third = Recording(tmp_path / "a.udamon").snapshots()
+    assert first.rates is not None
+    assert list(first.rates.rate)[::2] == [1 / 3, 1.0]
+    assert list(first.rates.low)[::2] == [0.1, 0.975]
+    assert list(first.rates.high)[::2] == [0.4, 1.0]
+    assert all(isnan(column[1]) for column in (first.rates.rate, first.rates.low, first.rates.high))
+    assert (second.rates, third.rates) == (None, None)
+    found = [region[-3:] for region in LibraryRecording(tmp_path / "a.udamon").regions()]
+    assert found == [(1 / 3, 0.1, 0.4), (None,) * 3, (1.0, 0.975, 1.0), *[(None,) * 3] * 3]
 
 
 def test_flushed_rows_are_visible_before_close(tmp_path: Path) -> None:

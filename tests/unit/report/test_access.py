@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.unit.report.test_wss import START, record, snap
 from tests.unit.snapshots import recorded
 from tests.unit.snapshots import snap as snapshot
-from udamon.model import Event
+from udamon.model import Event, Rates
 from udamon.record.naming import kind_of
 from udamon.record.reader import Recording
 from udamon.report import access, access_groups, info
@@ -98,6 +99,7 @@ def test_document_and_text(recording: Recording) -> None:
     assert found["time"] == (START + 300_000_000) / 1e9
     assert found["regions"][0] == {
         "target": 0, "start": 0x1000, "end": 0x3000, "nr_accesses": 20, "rate": 1.0, "age": 1,
+        "access_rate": None, "rate_low": None, "rate_high": None,
         "touched_bytes": 100, "upper_bound": False, "resident_bytes": None, "temperature": 10_010_000,
         "mapping": "/lib/b.so", "kind": "library",
     }  # fmt: skip
@@ -105,6 +107,24 @@ def test_document_and_text(recording: Recording) -> None:
     assert "pid 100 x, at 300 ms: 3 regions, 44.0 KiB, 800 B touched" in text
     assert "100%" in text
     assert "b.so" in text
+
+
+def test_rates_with_their_interval(tmp_path: Path) -> None:
+    """Where they are known, the text has them in place of nr_accesses / ticks, and between which values they are."""
+    shot = snapshot(0, [(0x1000, 0x2000, 7, 0), (0x3000, 0x4000, 0, 0)])
+    rates = Rates.of([[1 / 3, None], [0.21, None], [0.4, None]])
+    recording = recorded(tmp_path / "a", [replace(shot, rates=rates)], via="pte")
+    with RecordingSource(recording) as source:
+        report = access.measure(source)
+    first, second = access.document(report)["regions"]
+    assert (first["access_rate"], first["rate_low"], first["rate_high"]) == (1 / 3, 0.21, 0.4)
+    assert (second["access_rate"], second["rate_low"], second["rate_high"]) == (None, None, None)
+    shown = access.render(report, Catalog(recording)).splitlines()
+    assert shown[2].split()[:4] == ["start", "size", "rate", "between"]
+    assert shown[3].split()[:5] == ["1000", "4.0", "KiB", "33%", "21%-40%"]
+    assert shown[4].split()[3:5] == ["0%", "-"]
+    with RecordingSource(recording, Filters.parse(address="0x1000-0x1800")) as source:
+        assert access.measure(source).lines[0].rates == (1 / 3, 0.21, 0.4), "a part is accessed as often"
 
 
 def test_info(recording: Recording) -> None:
