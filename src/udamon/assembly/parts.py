@@ -64,6 +64,7 @@ def census_watch(
     """Watches what `ops` has by the census `via`. `clear` is how pte clears bits; `allowed`, that kernel memory may be
     read for it. Raises UsageError for physical memory."""
     from udamon.engine.watch import CensusWatch
+    from udamon.ops.base import tells_rates
     from udamon.ops.opening import open_census
 
     census = open_census(
@@ -75,7 +76,11 @@ def census_watch(
         clear=clear,
         allowed=allowed,
     )
-    return CensusWatch(census, clock)
+    if not tells_rates(census):
+        return CensusWatch(census, clock)
+    from udamon.engine.rated_watch import RatedWatch
+
+    return RatedWatch(census, clock)
 
 
 def sampled_watch(

@@ -256,6 +256,7 @@ class Kdamond(Worker):
             touched=array("Q", touched),
             resident=None if resident is None else array("Q", resident),
             sharing=_sharing(*known) if (known := self.context.watch.shared(target)) is not None else None,
+            rates=self.context.watch.rates(target),
         )
 
     def _finish(self) -> None:

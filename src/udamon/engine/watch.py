@@ -19,7 +19,7 @@ from udamon.engine.acting import ResetAges
 from udamon.engine.resident import Residents, overlaps
 from udamon.engine.successors import NO_CUTS, resident_bytes, shared_of, successors
 from udamon.errors import NotPermitted, OutOfFiles, PauseTooLong, RangesError, TargetGone
-from udamon.model import PAGE_SIZE
+from udamon.model import PAGE_SIZE, Rates
 from udamon.ops.base import TOUCH_NS, Census, Sampler, Shared, Touched
 
 
@@ -70,6 +70,9 @@ class Watch(Protocol):
     def shared(self, target: Target) -> tuple[list[Shared | None], int | None] | None:
         """Of each region, what is known of others who map its pages; and the index of the target whose address
         space this one's is, where that is another. None where nothing of that is known."""
+
+    def rates(self, target: Target) -> Rates | None:
+        """How often the pages of each region are accessed, where that is known."""
 
     def acted(self, acted: Sequence[ResetAges]) -> None:
         """Schemes have cut regions, and begun the ages of these anew."""
@@ -163,8 +166,9 @@ class SampledWatch:
     def resident(self, target: Target) -> list[int] | None:
         return None if target.resident is None else overlaps(target.regions, target.resident)
 
-    def shared(self, target: Target) -> None:
-        """Samples tell of single pages, and not who else has them."""
+    def shared(self, target: Target) -> None: ...
+
+    def rates(self, target: Target) -> None: ...
 
     def acted(self, acted: Sequence[ResetAges]) -> None:
         for target, start, end in acted:
@@ -198,9 +202,7 @@ class CensusWatch:
         self._clock = clock
         self._ticks = 1
         self._prepared: dict[int, int] = {}  # target index → when it was prepared
-        self._denied: set[int] = (
-            set()
-        )  # those that could not be: no permission, no open files, too long a pause
+        self._denied: set[int] = set()  # who could not be: no permission, no open files, too long a pause
         self._looked: dict[int, tuple[int, int]] = {}
         self._seen: dict[int, list[Touched]] = {}
         self._shared: dict[int, Sequence[Shared | None] | None] = {}
@@ -271,10 +273,13 @@ class CensusWatch:
         for target in new:
             self._prepare(target)
         self._expose(new)
-        if self._clock.wait_until(begin_ns + ticks * tick_ns):
+        if self._wait(begin_ns + ticks * tick_ns):
             return ticks
         passed = (self._clock.now_ns() - begin_ns) // tick_ns
         return min(max(passed, 0), ticks)
+
+    def _wait(self, deadline_ns: int) -> bool:
+        return self._clock.wait_until(deadline_ns)
 
     def finish_aggregation(self, targets: Sequence[Target]) -> None:
         """Look at every target, at once prepare it for the next window, then count and age.
@@ -365,6 +370,9 @@ class CensusWatch:
         if seen is None or shared is None:
             return None
         return shared_of(target.regions, seen, shared), self._same.get(target.index)
+
+    def rates(self, target: Target) -> Rates | None:
+        return None
 
     def acted(self, acted: Sequence[ResetAges]) -> None:
         for target, start, end in acted:

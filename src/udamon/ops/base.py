@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeGuard
 
 from udamon.core.policy import Answers, Slots
+from udamon.core.rates import Look
 from udamon.core.target import Target
-from udamon.model import Emit
+from udamon.model import Emit, Range
 
 TOUCH_NS = 300
 """What a target loses for a small page that it touches again after its accessed bit was cleared: a walk of the page
@@ -120,6 +121,40 @@ class Census(Protocol):
 
     def close(self) -> None:
         """Release what was opened. Idempotent."""
+
+
+class FirstSeen(NamedTuple):
+    """Of a range, what its pages told in one window that was cleared a second time (core.rates.sample).
+
+    `before`: how long after `prepare` that was, ns, and the pages accessed by then.
+    """
+
+    pages: int
+    touched: int
+    before: tuple[int, int]
+    looks: list[Look]
+
+
+class RateCensus(Census, Protocol):
+    """A census that can be cleared again within a window and looked at after growing spans: it tells rates.
+
+    `look` answers for all of the window all the same.
+    """
+
+    def clear_again(self, target: Target) -> None:
+        """Keep what was accessed since `prepare`, and clear. `expose` comes next. Raises as `prepare`."""
+
+    def glance(self, target: Target) -> None:
+        """Look which pages were accessed since `clear_again`. Raises TargetGone or NotPermitted."""
+
+    def first_seen(self, target: Target, pieces: Sequence[Range]) -> list[FirstSeen] | None:
+        """After `look`, before the next `prepare`, of each piece: by which look its pages were first seen accessed.
+        None where it was not cleared again."""
+
+
+def tells_rates(census: Census) -> TypeGuard[RateCensus]:
+    """Whether it can be cleared again within a window."""
+    return hasattr(census, "clear_again")
 
 
 class Sampler(Protocol):

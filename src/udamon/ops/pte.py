@@ -21,6 +21,7 @@ refs where its pause is allowed, else cold. `idle` is idle page tracking (ops/id
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import (
+    MOST_LOOKS,
     PAGE_ACCESSED,
     PAGE_MAPPED,
     PAGE_NOT_COUNTED,
@@ -44,8 +46,9 @@ from udamon.native._native import (
     page_runs,
 )
 from udamon.ops.address_spaces import AddressSpace
-from udamon.ops.base import Touched
+from udamon.ops.base import FirstSeen, Touched
 from udamon.ops.cold_clearing import ColdClearing
+from udamon.ops.first_looks import FirstLooks, Times
 from udamon.ops.hugetlb import device_of, hugetlb_devices
 from udamon.ops.idle_clearing import IdleClearing
 from udamon.ops.kernel_tables import Opened
@@ -90,6 +93,7 @@ class Pte:
         only_ranges: bool = False,
         max_pause_ns: int | None = None,
         clear: Clear = "auto",
+        now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.opened = opened
         self._proc = roots.proc
@@ -105,6 +109,9 @@ class Pte:
         self._spaces: dict[ProcessId, AddressSpace] = {}
         self._by_cold: set[int] = set()
         self._grains: dict[int, int] = {}
+        self._now_ns = now_ns
+        self._prepared: dict[int, Times] = {}
+        self._firsts: dict[int, FirstLooks] = {}
         self.unseen: dict[int, int] = {}
         """Bytes, at the last look, of pages that could not be told; by target index."""
 
@@ -120,7 +127,7 @@ class Pte:
             self._spaces.pop(process).close()
         known = {target.index for target in targets}
         self._by_cold &= known
-        for remembered in (self.unseen, self._grains):
+        for remembered in (self.unseen, self._grains, self._prepared, self._firsts):
             for index in set(remembered) - known:
                 del remembered[index]
 
@@ -135,6 +142,12 @@ class Pte:
 
         Raises TargetGone, NotPermitted or NotSupported, and PauseTooLong where that would stop it for too long.
         """
+        self._firsts.pop(target.index, None)
+        begin = self._now_ns()
+        self._clear_all(target)
+        self._prepared[target.index] = Times(begin, self._now_ns())
+
+    def _clear_all(self, target: Target) -> None:
         process = _process(target)
         self._by_cold.discard(target.index)
         if self._idle is not None:
@@ -162,6 +175,49 @@ class Pte:
             displace(targets, self._proc)
         else:
             self._refs.expose([target for target in targets if target.index not in self._by_cold])
+        now = self._now_ns()
+        for target in targets:  # an access through a TLB until then was not seen, either
+            first = self._firsts.get(target.index)
+            if first is None:
+                if (prepared := self._prepared.get(target.index)) is not None:
+                    self._prepared[target.index] = Times(prepared.begin, now)
+            elif first.cleared is not None and not first.looked:
+                first.exposed_ns = now
+
+    def clear_again(self, target: Target) -> None:
+        """Keep what was accessed since `prepare`, and clear. Raises as `prepare`."""
+        process = _process(target)
+        with process_errors(process.pid, self._proc, process.start_time):
+            space = self._space(process)
+            prepared = self._prepared.get(target.index) or Times(self._now_ns(), self._now_ns())
+            first = FirstLooks(space, prepared, self._wanted(target, process))
+            self._mark(first, 0)
+        self._firsts[target.index] = first
+        begin = self._now_ns()
+        self._clear_all(target)
+        first.cleared = Times(begin, self._now_ns())
+
+    def glance(self, target: Target) -> None:
+        """Look which pages were accessed since `clear_again`. Raises TargetGone or NotPermitted."""
+        process, first = _process(target), self._firsts.get(target.index)
+        if first is None or first.cleared is None or len(first.looked) == MOST_LOOKS - 1:
+            return
+        with process_errors(process.pid, self._proc, process.start_time):
+            self._mark(first, len(first.looked) + 1)
+
+    def _mark(self, first: FirstLooks, look: int) -> None:
+        begin = self._now_ns()
+        for r in joined(first.wanted, _NEAR):
+            for looked in self.opened.tables.look(first.space.root, r.start, r.end):
+                first.mark(looked, _KINDS, look)
+        first.space.check()  # what was read after its end is another's
+        if look:
+            first.looked.append(Times(begin, self._now_ns()))
+
+    def first_seen(self, target: Target, pieces: Sequence[Range]) -> list[FirstSeen] | None:
+        """After `look`, of each piece: by which look its pages were first seen accessed; None for none."""
+        first = self._firsts.get(target.index)
+        return None if first is None else first.of(pieces)
 
     def look(self, target: Target) -> list[Touched]:
         """Ranges with anything resident, in address order. Raises as `prepare`."""
@@ -169,17 +225,26 @@ class Pte:
         found = TouchedRanges(self._max_ranges, self._grains.get(target.index, PAGE_SIZE))
         unknown = self.opened.tables.unknown
         resident = touched = 0
+        begin = self._now_ns()
         with process_errors(process.pid, self._proc, process.start_time):
             space = self._space(process)
-            for part in self._parts(space, self._wanted(target, process), found.grain):
+            first = self._firsts.get(target.index)
+            if first is not None and first.space is not space:
+                del self._firsts[target.index]  # it has executed a program since
+                first = None
+            wanted = self._wanted(target, process)
+            for part in self._parts(space, wanted, found.grain, first):
                 found.add(*part)
                 resident += part[3]
                 touched += part[4]
             space.check()  # what was read after its end is another's
+        if first is not None and first.cleared is not None:
+            first.looked.append(Times(begin, self._now_ns()))
         self.unseen[target.index] = (self.opened.tables.unknown - unknown) * PAGE_SIZE
         # How long clearing by pieces took says nothing of clearing at once: 0 bytes.
         told = 0 if target.index in self._by_cold or self._idle is not None else resident
-        self._pauses.looked(target, Held(), told, touched // PAGE_SIZE)
+        pages = touched // PAGE_SIZE if first is None else first.touched_again(wanted)
+        self._pauses.looked(target, Held(), told, pages)
         ranges = found.ranges()
         self._grains[target.index] = max(PAGE_SIZE, found.grain // _FINER)
         return ranges
@@ -217,12 +282,15 @@ class Pte:
         return self._spaces[process]
 
     def _parts(
-        self, space: AddressSpace, wanted: Sequence[Range], grain: int
+        self, space: AddressSpace, wanted: Sequence[Range], grain: int, first: FirstLooks | None
     ) -> Iterator[tuple[int, int, int, int, int]]:
         """(number of the mapping, start, end, bytes resident, bytes touched), in address order."""
         pieces = array("Q", [end for r in wanted for end in r])
         for r in joined(wanted, _NEAR):
             for looked in self.opened.tables.look(space.root, r.start, r.end):
+                if first is not None:
+                    look = 0 if first.cleared is None else len(first.looked) + 1
+                    first.mark(looked, _KINDS, look, last=True)
                 yield from zip(
                     *page_runs(
                         states=looked.states, first=looked.first, kinds=_KINDS, pieces=pieces, grain=grain
