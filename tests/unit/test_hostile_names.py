@@ -59,6 +59,7 @@ REPORTS: dict[str, Sequence[Sequence[str]]] = {
         ["--sort", "hot", "--top", "5"], ["--style", "simple-boxes", "--by", "mapping", "--by-top", "2"],
     ],
     "mappings": [["--top", "50"]],
+    "ages": [[], ["--by", "process"], ["--by", "mapping", "--by-top", "2"]],
     "times": [["--every"], ["--by", "process"]],
     "phases": [[]],
     "right-size": [[]],

@@ -30,6 +30,7 @@ REPORTS: list[tuple[str, tuple[str, ...]]] = [
     ("report-access-style", ("access", "--style", "temperature-sz-hist")),
     ("report-access-style", ("access", "--style", "recency-percentiles")),
     ("report-mappings", ("mappings",)), ("report-right-size", ("right-size",)), ("report-phases", ("phases",)),
+    ("report-ages", ("ages",)), ("report-parts", ("ages", "--by", "mapping")),
     ("report-times", ("times", "--every")), ("report-info", ("info",)), ("report-holistic", ("holistic",)),
     *(("report-parts", (kind, "--by", "process")) for kind in ("heatmap", "mappings", "phases", "times", "holistic")),
     ("report-parts", ("right-size", "--by", "mapping")),

@@ -29,7 +29,7 @@ TOP = 10
 _DEFAULT = {"wss": "process", "footprint": "process", "access": "region"}
 """Kinds that always have a table by something."""
 
-_FOR_MAPPINGS = {"heatmap", "access", "nr-regions", "phases", "right-size"}
+_FOR_MAPPINGS = {"heatmap", "access", "ages", "nr-regions", "phases", "right-size"}
 """Kinds that may be made for each mapping."""
 
 _ONE = "leave --by out"

@@ -28,6 +28,7 @@ def configure(add: Add) -> None:
     _over_time(add("nr-regions", "how many regions a snapshot has", aliases=("nr_regions",)))
     mappings = add("mappings", "the hottest and the coldest mappings, and which offsets of files are used")
     mappings.add_argument("--top", metavar="N", type=int, default=10, help="so many of each (default 10)")
+    add("ages", "for how long memory lies idle, and what was touched again after that")
     times = add("times", "when it was looked: windows, and gaps between them")
     times.add_argument("--every", action="store_true", help="list every moment")
     add("phases", "when the pattern of accesses changed, and what moved")
@@ -99,6 +100,14 @@ def _mappings(args: argparse.Namespace, source: RecordingSource) -> Found:
     )
 
 
+def _ages(args: argparse.Namespace, source: RecordingSource) -> Found:
+    from udamon.report import ages
+    from udamon.report.terminal import Terminal
+
+    report = ages.measure(source)
+    return ages.document(report), lambda: ages.render(report, Terminal.of_stdout())
+
+
 def _times(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report import times
 
@@ -153,6 +162,7 @@ _MAKE: dict[str, Callable[[argparse.Namespace, RecordingSource], Found]] = {
     "nr-regions": _nr_regions,
     "nr_regions": _nr_regions,
     "mappings": _mappings,
+    "ages": _ages,
     "times": _times,
     "phases": _phases,
     "right-size": _right_size,

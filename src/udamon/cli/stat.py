@@ -17,8 +17,10 @@ from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
 from udamon.cli.running import parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
+from udamon.core.ages import Ages, sentence
+from udamon.core.ages import document as ages_document
 from udamon.model import CENSUSES, grain
-from udamon.modules.stat import REFRESH_S, Idleness, IdleWatch
+from udamon.modules.stat import REFRESH_S, AgeWatch, Idleness, IdleWatch
 from udamon.targets.coverage import line as line_of
 from udamon.text import lines
 from udamon.units import format_size, format_time
@@ -59,9 +61,10 @@ def _watch(
     built = monitor.build(args, None if child is None else child.pid)
     built.settle()
     engine, idle = built.engine, IdleWatch(built.via if built.via in CENSUSES else None)
+    ages = AgeWatch(built.via)
     progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
     line = ProgressLine(sys.stderr, quiet=args.quiet, shared=child is not None, every=REFRESH_S)
-    for subscriber in (idle, progress, line):
+    for subscriber in (idle, ages, progress, line):
         engine.bus.subscribe(subscriber)
     try:
         with closing(engine):
@@ -74,9 +77,11 @@ def _watch(
     finally:
         line.clear()
     if args.json:
-        console.document(document(idle.last, progress, built.via, ended_by))
+        console.document(document(idle.last, ages.last, progress, built.via, ended_by))
     elif not args.quiet:
-        text = lines(filter(None, [_table(idle.last, progress), line_of(progress.coverage_document())]))
+        cold = None if ages.last is None else sentence(ages.last)
+        found = [_table(idle.last, progress), cold, line_of(progress.coverage_document())]
+        text = lines(filter(None, found))
         (console.out if child is None else console.err)(text)
     require_windows(progress, engine.skipped, child, ended_by)
     return ended_by
@@ -119,7 +124,9 @@ def _table(found: Idleness | None, progress: Progress) -> text.Shown:
     return text.lines(lines)
 
 
-def document(found: Idleness | None, progress: Progress, via: str, ended_by: str) -> dict[str, object]:
+def document(
+    found: Idleness | None, ages: Ages | None, progress: Progress, via: str, ended_by: str
+) -> dict[str, object]:
     """What --json prints: DAMON_STAT's parameters by their names; null where nothing was seen."""
     return {
         "schema": 1,
@@ -131,6 +138,7 @@ def document(found: Idleness | None, progress: Progress, via: str, ended_by: str
         "aggr_interval_us": None if found is None else found.aggr_us,
         "sample_interval_us": None if found is None else found.sample_us,
         "bytes": None if found is None else found.bytes,
+        "ages": None if ages is None else ages_document(ages),
         "snapshots": progress.snapshots,
         "via": via,
         "grain": grain(via),

@@ -123,7 +123,7 @@ def evaluate_made(
     kdamond = parts.kdamond(SimSpace(truth), watch, attrs, clock, tuner=tuner)
     scorer = Scorer(truth, lambda: watch.checks)
     kdamond.bus.subscribe(scorer)
-    kdamond.bus.subscribe(_StopAt(kdamond, duration_ns))
+    kdamond.bus.subscribe(StopAt(kdamond, duration_ns))
     kdamond.run()
     for _, error in kdamond.bus.failures:
         raise error
@@ -139,7 +139,9 @@ def evaluate_made(
     )
 
 
-class _StopAt:
+class StopAt:
+    """Subscribes to a simulated monitor and stops it where the next window would end later than `end_ns`."""
+
     def __init__(self, kdamond: Kdamond, end_ns: int) -> None:
         self._kdamond = kdamond
         self._end_ns = end_ns

@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from udamon.core.ages import Ages, seen_of
 from udamon.core.attrs import IntervalsGoal
-from udamon.model import NOWHERE, Event, Snapshot
+from udamon.core.idle_time import IdleTimes
+from udamon.model import CENSUSES, NOWHERE, Event, Snapshot, grain
 
 GOAL = IntervalsGoal(access_bp=400, aggrs=3, min_sample_us=5_000, max_sample_us=10_000_000)
 REFRESH_S = 5.0
@@ -137,6 +139,37 @@ def percentiles(weighted: Iterable[tuple[Any, int]]) -> tuple[Any, ...]:
         passed += size
         found += [value] * (passed * 100 // total + 1 - len(found))
     return tuple(found)
+
+
+class AgeWatch:
+    """Subscribes to a monitor; `last` are the cold ages as of the last windows, None before the first. `via`: the way
+    of looking."""
+
+    def __init__(self, via: str) -> None:
+        self._via = via
+        self._times: dict[int, IdleTimes] = {}
+        self._begin_ns: int | None = None
+        self._last: Ages | None = None
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        if snapshot.sharing is not None and snapshot.sharing.same_as is not None:
+            return  # the target with the same address space counts
+        if self._begin_ns is None:
+            self._begin_ns = snapshot.begin_ns
+        times = self._times.setdefault(snapshot.target, IdleTimes())
+        times.window(snapshot.begin_ns, snapshot.end_ns, seen_of(snapshot, self._via))
+
+    def event(self, event: Event) -> None:
+        if event.name == "target_end":
+            self._last = self.last
+            self._times.pop(int(str(event.data["target"])), None)
+
+    @property
+    def last(self) -> Ages | None:
+        if not self._times or self._begin_ns is None:
+            return self._last
+        measured = self._via in CENSUSES
+        return Ages.of(self._times.values(), self._begin_ns, grain(self._via), measured=measured)
 
 
 class IdleWatch:

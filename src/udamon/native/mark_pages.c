@@ -7,8 +7,6 @@
 
 #include "marks.h"
 
-enum { ACCESSED = 2 };
-
 static PyObject *mark_pages(PyObject *module, struct arguments *in)
 {
     (void)module;
@@ -21,7 +19,7 @@ static PyObject *mark_pages(PyObject *module, struct arguments *in)
         uint8_t now = mark[i];
         if (!in->kinds.at[state[i]])
             continue;
-        if (state[i] & ACCESSED) {
+        if (state[i] & STATE_ACCESSED) {
             if (in->look == 0)
                 now |= MARK_EARLIER;
             else if (!(now & MARK_LOOK))
@@ -29,7 +27,7 @@ static PyObject *mark_pages(PyObject *module, struct arguments *in)
         }
         if (in->last) {
             if (now)
-                state[i] |= ACCESSED;
+                state[i] |= STATE_ACCESSED;
             now |= MARK_THERE;
         }
         if (now != mark[i])

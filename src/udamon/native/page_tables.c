@@ -1,6 +1,7 @@
 /* The page tables of a process, walked from the root: one byte for each page of a GiB, out of entries that another
  * processor may change meanwhile. Tables are frames that are freed and used anew, so all that was read on the way is
  * read again afterwards: what no longer hangs where it was found is read once more, and then said to be unknown. */
+#include "marks.h"
 #include "tables.h"
 
 #define ITEM_segment struct segment
@@ -21,7 +22,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SEEN = 1, ACCESSED = 2, DIRTY = 4, HUGE = 8, GIANT = 16, NOT_COUNTED = 64, UNKNOWN = 128 };
+enum { SEEN = 1, ACCESSED = STATE_ACCESSED, DIRTY = 4, HUGE = 8, GIANT = 16, NOT_COUNTED = 64, UNKNOWN = 128 };
 enum { X86, ARM, MACHINES };
 /* Of tables of 4 KiB, the only ones that are known here: a small page is one of them. */
 enum { TRIES = 3, LEVELS = 5, GIB_SHIFT = 30, BLOCK_SHIFT = 21, PAGE_SHIFT = 12, GROUP = 16 };

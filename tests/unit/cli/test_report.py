@@ -34,7 +34,8 @@ def file(tmp_path: Path) -> Path:
 
 
 KINDS = [
-    "wss", "heatmap", "access", "info", "footprint", "footprints", "nr-regions", "nr_regions", "mappings", "times",
+    "wss", "heatmap", "access", "info", "footprint", "footprints", "nr-regions", "nr_regions", "mappings", "ages",
+    "times",
     "phases", "right-size", "holistic",
 ]  # fmt: skip
 

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from udamon.core.ages import document, seen_of, sentence
+from udamon.core.idle_time import Seen
 from udamon.model import Event, Sharing, Snapshot
 from udamon.modules import stat
-from udamon.modules.stat import Idleness, IdleWatch, Windows, percentiles
+from udamon.modules.stat import AgeWatch, Idleness, IdleWatch, Windows, percentiles
 
 MS = 1_000_000
 
@@ -152,3 +154,41 @@ def test_a_target_that_ended_is_not_counted() -> None:
     assert watch.latest.idle_ms == (500,) * 101
     watch.snapshot(snapshot((4096, 9, 0), target=1, seq=6, window=(600, 700)))
     assert watch.latest.idle_ms == (-100,) * 101
+
+
+def test_cold_ages() -> None:
+    """30 windows of 1 s via pte: 1 KiB accessed in each, 2 KiB in the first; a target that ended has none."""
+    watch = AgeWatch("pte")
+    assert watch.last is None
+    for seq in range(30):
+        one = snapshot(
+            (1024, 20, 0), (2048, 20 * (seq == 0), seq), seq=seq, window=(1000 * seq, 1000 * seq + 1000)
+        )
+        watch.snapshot(one)
+        if seq < 5:
+            watch.snapshot(replace(one, target=1))
+    watch.event(Event(0, "target_end", {"target": 1}))
+    assert watch.last is not None
+    found = document(watch.last)
+    assert (found["resident_bytes"], found["seconds"], found["why"]) == (3072, 30, None)
+    assert (found["cold_bytes"]["1"], found["cold_bytes"]["10"], found["cold_bytes"]["60"]) == (
+        2048,
+        2048,
+        None,
+    )
+    assert sentence(watch.last) == "not touched for at least 10 s: 2.0 KiB of 3.0 KiB"
+    watch.event(Event(0, "target_end", {"target": 0}))
+    assert watch.last.found.size == 3072, "the last that was seen"
+
+
+def test_cold_ages_by_other_ways_of_looking() -> None:
+    """Of samples a region counts with all of its bytes; via refs what others marked may be idle all the same."""
+    partly = replace(snapshot((4096, 20, 0)), touched=array("Q", [1024]), resident=array("Q", [4096]))
+    assert seen_of(partly, "idle") == [Seen(0, 4096, 4096, 4096, 4096)]
+    assert seen_of(partly, "pte") == [Seen(0, 4096, 4096, 1024, 1024)]
+    assert seen_of(partly, "refs") == [Seen(0, 4096, 4096, 0, 1024)]
+    sharing = Sharing.of([[0], [0], [512], [1], [0], [None]])
+    assert seen_of(replace(partly, sharing=sharing), "refs") == [Seen(0, 4096, 4096, 512, 1024)]
+    same = AgeWatch("refs")
+    same.snapshot(replace(partly, sharing=replace(sharing, same_as=3)))
+    assert same.last is None

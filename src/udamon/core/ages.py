@@ -1,0 +1,144 @@
+"""How much memory lies idle for how long: the figures of `udamon report ages` and of `udamon stat`, and why they are no
+exact ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from udamon.core.idle_time import LABELS, SECONDS, Cold, IdleTimes, Seen, total
+from udamon.model import CENSUSES, MAPPING, NOWHERE, SUMMED, Snapshot
+from udamon.units import format_size
+
+SAMPLED = "a region that was accessed at all counts with all of its bytes"
+PARTS = "of regions that were accessed in part it is not known which part that was"
+GAPS = "there were times that nobody looked"
+NO_PAGES = "by mapping it is not known whether the bytes accessed in one window are those of another"
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """The report. `found` has bytes by idle time; `watched_ns` is the time from the first window's begin to the end.
+
+    `measured`: how much of a region was accessed; `parts`: of some it was a part; `gaps`: at times nobody looked. With
+    neither, lower and upper bounds are the same.
+    """
+
+    found: Cold
+    targets: int
+    watched_ns: int
+    grain: str
+    measured: bool
+    parts: bool
+    gaps: bool
+
+    @property
+    def exact(self) -> bool:
+        """Whether lower and upper bounds are the same."""
+        found = self.found
+        return not (self.parts or self.gaps) and (found.cold_low, found.promoted_low) == (
+            found.cold_high, found.promoted_high
+        )  # fmt: skip
+
+    @classmethod
+    def of(cls, alive: Iterable[IdleTimes], begin_ns: int, grain: str, *, measured: bool) -> Ages:
+        """Of the targets that have memory at the end; somebody was watched from `begin_ns` on."""
+        targets = list(alive)
+        return cls(
+            total(one.told() for one in targets),
+            len(targets),
+            max((one.end_ns for one in targets), default=begin_ns) - begin_ns,
+            grain,
+            measured,
+            any(one.parts for one in targets),
+            any(one.gaps for one in targets),
+        )
+
+    @property
+    def cold(self) -> list[float | None]:
+        """What is surely that cold, where that was measured."""
+        return self.found.cold_low
+
+    @property
+    def promoted(self) -> list[float | None]:
+        """None where nothing can be told."""
+        known = self.grain != MAPPING or not self.parts
+        return self.found.promoted_low if known else [None] * len(SECONDS)
+
+    @property
+    def why(self) -> str | None:
+        """Why figures are no exact ones; None where they are."""
+        found = []
+        if not self.measured:
+            found.append(SAMPLED)
+        elif self.parts or not (self.exact or self.gaps):
+            found.append(NO_PAGES if self.grain == MAPPING else PARTS)
+        if self.gaps:
+            found.append(GAPS)
+        if self.targets > 1:
+            found.append(SUMMED)
+        return "; ".join(found) or None
+
+
+def _by_seconds(values: list[float | None]) -> dict[str, int | None]:
+    return {
+        str(seconds): None if value is None else round(value)
+        for seconds, value in zip(SECONDS, values, strict=True)
+    }
+
+
+def document(report: Ages) -> dict[str, Any]:
+    """For JSON: bytes by seconds. Null where nobody watched for so long, and where nothing can be told."""
+    found = report.found
+    return {
+        "seconds": report.watched_ns / 1e9,
+        "resident_bytes": round(found.size),
+        "cold_bytes": _by_seconds(report.cold),
+        "promoted_bytes": _by_seconds(report.promoted),
+        "bounds": None
+        if report.exact
+        else {
+            name: {"low": _by_seconds(low), "high": _by_seconds(high)}
+            for name, low, high in (
+                ("cold_bytes", found.cold_low, found.cold_high),
+                ("promoted_bytes", found.promoted_low, found.promoted_high),
+            )
+        },
+        "why": report.why,
+    }
+
+
+def sentence(report: Ages) -> str | None:
+    """One number: of the longest idle time of which half of the time watched has two, or of the shortest where none is
+    as short as that. None where nobody watched for any."""
+    known = [at for at, value in enumerate(report.cold) if value is not None]
+    short = [at for at in known if SECONDS[at] * 2e9 <= report.watched_ns]
+    at = max(short, default=min(known, default=None))
+    if at is None:
+        return None
+    cold, more = format_size(report.cold[at] or 0.0), "" if report.exact else " or more"
+    return f"not touched for at least {LABELS[at]}: {cold}{more} of {format_size(report.found.size)}"
+
+
+def seen_of(snapshot: Snapshot, via: object) -> list[Seen]:
+    """The regions of a window, as IdleTimes takes them; `via` is the way of looking."""
+    sizes = snapshot.resident or [
+        end - start for start, end in zip(snapshot.starts, snapshot.ends, strict=True)
+    ]
+    if via not in CENSUSES:  # as DAMON assumes: accessed at all is accessed throughout
+        accessed = [
+            float(size) if count else 0.0 for size, count in zip(sizes, snapshot.nr_accesses, strict=True)
+        ]
+        return list(map(Seen, snapshot.starts, snapshot.ends, map(float, sizes), accessed, accessed))
+    surely: Iterable[int] = snapshot.touched
+    if snapshot.sharing is not None:
+        surely = [0 if least == NOWHERE else least for least in snapshot.sharing.touched_min]
+    elif via == "refs":
+        surely = [0] * len(snapshot)
+    return [
+        Seen(start, end, size, min(least, touched, size), min(touched, size))
+        for start, end, size, least, touched in zip(
+            snapshot.starts, snapshot.ends, map(float, sizes), surely, snapshot.touched, strict=True
+        )
+    ]
