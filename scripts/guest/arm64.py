@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,15 +25,10 @@ QEMU = "qemu-system-aarch64"
 NEEDED = {QEMU: "qemu-system-arm", COMPILER: "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross"}
 PROGRAMS = ["bash", "coreutils", "mount", "util-linux", "grep", "sed", "busybox-static", "python3"]
 LIBRARIES = [
-    "arro3-core",
-    "arro3-io",
-    "pytest",
-    "pytest-timeout",
-    "pluggy",
-    "iniconfig",
-    "packaging",
-    "pygments",
+    *tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"],
+    *("pytest", "pytest-timeout", "pluggy", "iniconfig", "packaging", "pygments"),
 ]
+GLIBC = ["manylinux2014", "manylinux_2_17", "manylinux_2_24", "manylinux_2_28"]
 USERS = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 GROUPS = "root:x:0:\nnogroup:x:65534:\n"
 
@@ -71,7 +67,7 @@ def _install(target: Path) -> None:
     command = [
         sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps", "--no-compile",
         "--target", target, "--upgrade", "--only-binary=:all:", "--python-version", "3.11",
-        "--platform", "manylinux2014_aarch64", *LIBRARIES,
+        *(f"--platform={name}_aarch64" for name in GLIBC), *LIBRARIES,
     ]  # fmt: skip
     if subprocess.run([str(word) for word in command], check=False).returncode:
         raise NotOffered("pip has no Python packages for arm64")

@@ -45,7 +45,9 @@ from scripts.stages import (
 
 LIMIT = float(os.environ.get("UDAMON_GUEST_LIMIT", 2400))
 TEST_TIMEOUT = 150  # seconds for one test: emulation is about twenty times slower
-SILENCE = 240  # longer than any test may take: past it the guest itself has stalled
+SILENCE = 600
+"""Seconds without a word, longer than any test may take: past it the guest itself has stalled. On a busy machine a test
+takes several times as long outside as in the guest (`_pace` in boot.py)."""
 SHARED_FROM = 80
 """As many tests are worth a second boot of the same machine."""
 
