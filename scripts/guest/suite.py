@@ -94,7 +94,7 @@ class Job:
 
 
 class Planned(NamedTuple):
-    """The boots to make, those with most tests first, and the kernels that could not be had."""
+    """The boots to make, in this order, and the kernels that could not be had."""
 
     jobs: list[Job]
     absent: list[StageEnded]
@@ -130,7 +130,8 @@ def jobs(long: bool = False, only: Sequence[str] = (), wanted: str = "") -> Plan
             made += [Job(kernel, machine, suite, group, tests, copy, tuple(only)) for copy in range(copies)]
     for job in made:
         job.write()
-    return Planned(sorted(made, key=lambda job: -job.tests), absent)
+    # Two processors first: those boots take long for their tests, and no other can help them to an end.
+    return Planned(sorted(made, key=lambda job: (-job.machine.smp, -job.tests)), absent)
 
 
 def _stock(long: bool, plans: Plans) -> tuple[list[Kernel], list[StageEnded]]:
