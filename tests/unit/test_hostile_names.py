@@ -63,6 +63,7 @@ REPORTS: dict[str, Sequence[Sequence[str]]] = {
     "times": [["--every"], ["--by", "process"]],
     "phases": [[]],
     "right-size": [[]],
+    "size": [[]],
     "diff": [[]],
     "holistic": [[]],
     "info": [[]],
@@ -72,7 +73,8 @@ REPORTS: dict[str, Sequence[Sequence[str]]] = {
 CHECK = ["--max-wss", "1GiB", "--min-wss", "1TiB", "--max-rate", "*=100%"]
 
 ELSEWHERE = {
-    "doctor", "record", "schemes", "reclaim", "lru-sort", "stat", "live", "convert", "control", "workload", "eval",
+    "doctor", "record", "schemes", "reclaim", "lru-sort", "stat", "size", "live", "convert", "control", "workload",
+    "eval",
 }  # fmt: skip
 """Commands whose texts have tests of their own below, or are sentences (test_sentences)."""
 
@@ -121,6 +123,7 @@ def texts(file: Path) -> Iterator[list[str]]:
     for kind, flags in REPORTS.items():
         files = [str(file), str(file)] if kind == "diff" else [str(file)]
         yield from (["report", kind, *files, *more] for more in flags)
+    yield ["report", str(file)]
     yield ["check", str(file), *CHECK]
 
 
@@ -144,7 +147,7 @@ def test_texts_of_recordings(
     assert hostile.count("\n") == harmless.count("\n")
 
 
-@pytest.mark.parametrize("kind", ["info", "mappings", "heatmap", "wss", "phases"])
+@pytest.mark.parametrize("kind", ["info", "mappings", "heatmap", "wss", "phases", "size"])
 def test_ascii_in_the_locale_c(
     kind: str,
     recordings: tuple[Path, Path],
@@ -202,6 +205,7 @@ SENTENCES: tuple[tuple[str, ...], ...] = (
     ("reclaim", "-p", NO_PID, "--include", "{}"), ("reclaim", "-p", NO_PID, "--parameters", "{}"),
     ("lru-sort", "-p", NO_PID, "--max-psi", "{}"), ("stat", "--overhead", "{}", "-p", NO_PID),
     ("live", "--count", "{}"),
+    ("size", "{}"), ("size", "-p", "{}"),
     ("report", "{}"), ("report", "wss", "{}"), ("report", "wss", __file__, "--time", "{}"), ("report", "info", "/{}"),
     ("report", "heatmap", __file__, "--resol", "{}"), ("check", __file__, "--max-rate", "{}"), ("check", "{}"),
     ("convert", "{}", "--to", "csv", "-o", "/nowhere/{}"), ("convert", "x", "--to", "{}", "-o", "y"),

@@ -31,6 +31,7 @@ REPORTS: list[tuple[str, tuple[str, ...]]] = [
     ("report-access-style", ("access", "--style", "recency-percentiles")),
     ("report-mappings", ("mappings",)), ("report-right-size", ("right-size",)), ("report-phases", ("phases",)),
     ("report-ages", ("ages",)), ("report-parts", ("ages", "--by", "mapping")),
+    ("report-size", ("size",)),
     ("report-times", ("times", "--every")), ("report-info", ("info",)), ("report-holistic", ("holistic",)),
     *(("report-parts", (kind, "--by", "process")) for kind in ("heatmap", "mappings", "phases", "times", "holistic")),
     ("report-parts", ("right-size", "--by", "mapping")),
@@ -114,6 +115,7 @@ def test_diff_and_check(recording: Path, capsys: pytest.CaptureFixture[str]) -> 
     [
         ("doctor", ("doctor",)),
         ("stat", ("stat", "--sim", "demo", *SOON)),
+        ("report-size", ("size", "--sim", "demo", *SOON)),
         ("acting", ("schemes", "--sim", "demo", "--action", "pageout", *SOON)),
         (
             "acting",

@@ -22,6 +22,7 @@ COMMANDS = {
     "reclaim": "take memory out that was not accessed for long",
     "lru-sort": "sort hot memory to the head of the kernel's lists, cold memory to their tail",
     "stat": "for how long memory lies idle, and how much is accessed a second",
+    "size": "how much memory a process or a recording needs, on one screen",
     "live": "watch, and show it meanwhile: a heatmap that scrolls, the hottest mappings",
     "report": "working set, heatmap and more from a recording",
     "check": "assert limits on a recording: working set, cold memory, rates of mappings",
@@ -62,8 +63,12 @@ def _run(words: list[str]) -> int:
     if own[:1] == ["help"]:
         own = [*own[1:2], "--help"]
     try:
+        if own[:1] == ["report"]:
+            from udamon.cli.report import with_kind
+
+            own = with_kind(own)
         args = _parser(own).parse_args(own)
-        args.command = words[len(own) + 1 :] if len(own) < len(words) else None
+        args.command = words[words.index("--") + 1 :] if "--" in words else None
         return int(args.run(args))
     except UdamonError as error:
         console.say(str(error))

@@ -36,6 +36,8 @@ _ONE = "leave --by out"
 _SENSELESS = {
     ("info", "process"): f"info has a line for each process already; {_ONE}",
     ("info", "mapping"): "info is about how it was recorded, and mappings have no part in that; see report mappings",
+    ("size", "process"): f"the report is by process already; {_ONE}",
+    ("size", "mapping"): f"the report is by mapping already; {_ONE}",
     ("mappings", "mapping"): f"the report is by mapping already; {_ONE}",
     ("times", "mapping"): "a window is that of a whole process, the same for all of its mappings; use --by process",
     ("holistic", "mapping"): "it has mappings beside everything else; ask for one report, like heatmap --by mapping",

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     duration = parse_duration(args.duration)
     if args.windows is not None and args.windows < 1:
         raise UsageError(f"--windows {args.windows} records nothing; give at least 1.")
-    warm_ns = _warmed_up(args.warmup, duration)
+    warm_ns = warmed_up(args.warmup, duration)
     try:
         _check_output(args)  # a COMMAND is not started for nothing
     except CannotError as error:
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             error.status = OWN_FAILURE
         raise
     with signals() as stopped:
-        return run_watching(args, lambda child: _record(args, child, duration, stopped, warm_ns))
+        return run_watching(args, lambda child: watch(args, child, duration, stopped, warm_ns))
 
 
 def _check_output(args: argparse.Namespace) -> None:
@@ -88,22 +88,24 @@ def _check_output(args: argparse.Namespace) -> None:
             "give the name of a file, or /dev/fd/N of another descriptor."
         )
     check_place = place.check if args.max_size is None else RotatedFile.check_place
-    check_place(args.output, force=args.force, inputs=_inputs(args))
+    check_place(args.output, force=args.force, inputs=inputs(args))
 
 
-def _inputs(args: argparse.Namespace) -> set[Identity]:
+def inputs(args: argparse.Namespace) -> set[Identity]:
     """The files that are read."""
     return set() if args.sim is None else identities([find(args.sim)])
 
 
-def _record(
+def watch(
     args: argparse.Namespace,
     child: Child | None,
     duration: float | None,
     stopped: threading.Event,
-    warm_ns: int | None,
+    warm_ns: int | None = None,
+    *,
+    summary: bool = True,
 ) -> str:
-    """Returns what ended it."""
+    """Record into `args.output`, and say what that gave unless `summary` is False; returns what ended it."""
     max_size = None if args.max_size is None else parse_size(args.max_size)
     built = monitor.build(args, None if child is None else child.pid)
     built.settle()
@@ -124,7 +126,7 @@ def _record(
             force=args.force,
             max_size=max_size,
             anonymize=args.anonymize,
-            inputs=_inputs(args),
+            inputs=inputs(args),
         ) as writer:
             if not args.quiet:
                 first.tell()  # now that nothing can refuse it: an error is one sentence
@@ -137,7 +139,7 @@ def _record(
             bus.subscribe(progress)
             recorder = _Recorder(built, writer, progress, child, quiet=args.quiet)
             ended_by = recorder.run(duration, stopped, args.windows)
-    if not args.quiet:
+    if summary and not args.quiet:
         console.err(recorder.summary(shown(args.output)))
         if text := line(progress.coverage_document()):
             console.say(text)
@@ -145,7 +147,7 @@ def _record(
     return ended_by
 
 
-def _warmed_up(text: str | None, duration: float | None) -> int | None:
+def warmed_up(text: str | None, duration: float | None) -> int | None:
     """When the warm-up that begins now is over, ns on CLOCK_MONOTONIC; None without one. Raises UsageError."""
     if text is None:
         return None

@@ -6,7 +6,8 @@ One subcommand a report; each prints for people, or one JSON document with --jso
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,16 @@ def _add(
     return parser
 
 
+def with_kind(words: list[str]) -> list[str]:
+    """Command-line words that begin with "report": where they have a file and no kind, the kind is `size`."""
+    plain = [word for word in words[1:] if word == "-" or not word.startswith("-")]
+    if not plain or report_kinds.KINDS.intersection(plain):
+        return words
+    if len(plain) == 1 or any(word == "-" or os.path.exists(word) for word in plain):
+        return ["report", "size", *words[1:]]
+    return words
+
+
 def run(args: argparse.Namespace) -> int:
     """Print the report; 0. Raises UdamonError."""
     text = _report(args)
@@ -97,7 +108,6 @@ def _report(args: argparse.Namespace) -> Shown | None:
     from udamon.cli.progress_line import ProgressLine
     from udamon.files.ending import removing
     from udamon.record.opening import open_recording
-    from udamon.report.common import common_lines
     from udamon.report.filters import Filters
     from udamon.report.source import RecordingSource
 
@@ -127,13 +137,29 @@ def _report(args: argparse.Namespace) -> Shown | None:
             reading.tell_damage(source.recordings)
             return None
         document, render = make(args, source) if by is None else parts.make(args, source, by, make)
-        text = _json(document, source) if args.json else render()
-        reading.tell_damage(source.recordings)
-        if args.json:
-            return text
-        # What info says among its facts is not said twice.
-        said = common_lines(source, told=args.report == "info")
-        return lines([text, *(each for sentence in said for each in ("", sentence))])
+        return shown(document, render, source, as_json=args.json, told=args.report == "info")
+
+
+def shown(
+    document: dict[str, object],
+    render: Callable[[], Shown],
+    source: RecordingSource,
+    *,
+    as_json: bool,
+    told: bool,
+) -> Shown:
+    """A report as it is printed, with what every report says; of coverage the text says nothing where that was `told`.
+
+    Damage is told on standard error.
+    """
+    from udamon.report.common import common_lines
+
+    text = _json(document, source) if as_json else render()
+    reading.tell_damage(source.recordings)
+    if as_json:
+        return text
+    said = common_lines(source, told=told)
+    return lines([text, *(each for sentence in said for each in ("", sentence))])
 
 
 def _wss(args: argparse.Namespace, source: RecordingSource) -> Found:

@@ -42,6 +42,7 @@ def configure(add: Add) -> None:
     diff = add("diff", "what differs between two recordings, and what moved", before="BEFORE")
     diff.add_argument("after", metavar="AFTER", help="the other recording")
     _definition(diff)
+    add("size", "how much memory is needed, on one screen; what `udamon report FILE` prints")
     add("holistic", "everything at a glance: working set, footprint, phases, mappings, heatmap")
 
 
@@ -145,6 +146,19 @@ def _diff(args: argparse.Namespace, source: RecordingSource) -> Found:
     return diff.document(report), lambda: diff.render(report, Terminal.of_stdout())
 
 
+def _size(args: argparse.Namespace, source: RecordingSource) -> Found:
+    from udamon.cli import next_step
+    from udamon.report import size
+    from udamon.report.catalog import Catalog
+    from udamon.report.terminal import Terminal
+
+    report, catalog = size.measure(source), Catalog(source.recording)
+    step = next_step.of_file(args.file, source, report)
+    return size.document(report, catalog, step), lambda: size.render(
+        report, catalog, Terminal.of_stdout(), step
+    )
+
+
 def _holistic(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report import heatmap, holistic
     from udamon.report.catalog import Catalog
@@ -167,6 +181,7 @@ _MAKE: dict[str, Callable[[argparse.Namespace, RecordingSource], Found]] = {
     "phases": _phases,
     "right-size": _right_size,
     "diff": _diff,
+    "size": _size,
     "holistic": _holistic,
 }
-NAMES = frozenset(_MAKE)
+KINDS = frozenset({"wss", "heatmap", "access", "info", *_MAKE})

@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 KINDS = [
     "wss", "heatmap", "access", "info", "footprint", "footprints", "nr-regions", "nr_regions", "mappings", "ages",
     "times",
-    "phases", "right-size", "holistic",
+    "phases", "right-size", "size", "holistic",
 ]  # fmt: skip
 
 
@@ -106,7 +106,8 @@ def test_80_columns_without_a_terminal(
     pipe = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr("sys.stdout", pipe)
     monkeypatch.setenv("COLUMNS", "80")
-    assert run(kind, file) == 0
+    monkeypatch.chdir(file.parent)  # its name is in what `size` says
+    assert run(kind, file.name) == 0
     text = pipe.buffer.getvalue().decode(encoding)
     assert text.strip()
     assert "\x1b" not in text
@@ -163,3 +164,20 @@ def test_writer_and_command_line_import_no_heavy_library() -> None:
             [sys.executable, "-c", code.format(module)], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == found
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["report", "a file"], ["report", "size", "a file"]),
+        (["report", "--json", "a file"], ["report", "size", "--json", "a file"]),
+        (["report", "-", "--time", "1s-"], ["report", "size", "-", "--time", "1s-"]),
+        (["report", "wss", "a file"], ["report", "wss", "a file"]),
+        (["report", "wsss", "a file"], ["report", "wsss", "a file"]),
+        (["report"], ["report"]),
+        (["report", "--help"], ["report", "--help"]),
+    ],
+)
+def test_a_file_without_a_kind(words: list[str], found: list[str]) -> None:
+    """The kind is `size`; a kind that is written wrong is not taken for a file."""
+    assert report.with_kind(words) == found

@@ -1,0 +1,94 @@
+"""The command that would tell more of how much memory a target needs than a report of its size does.
+
+Nothing that a recording says becomes part of a command, but for numbers of processes that still run: whoever wrote the
+file could have chosen what is pasted into a shell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from math import ceil
+
+from udamon.availability.primitives import ORDER, probe
+from udamon.linux.procfs import read_stat
+from udamon.model import BY_MAPPING, MAPPING
+from udamon.report.levels import FEWEST
+from udamon.report.size import NextStep, Size
+from udamon.report.source import RecordingSource
+
+SPARE = 1.2
+"""Windows may take longer than is planned, and the first is not always complete."""
+
+
+def of_file(file: str, source: RecordingSource, report: Size) -> NextStep:
+    """After a recording that is read from `file`."""
+    pids = _living(source)
+    return _step(report, ["-p", ",".join(map(str, pids))] if pids else None, file)
+
+
+def of_target(args: argparse.Namespace, report: Size) -> NextStep:
+    """After watching what the flags of udamon.cli.targets say."""
+    words = [word for text in args.pid or () for word in ("-p", text)]
+    words += ["--children"] if args.children else []
+    words += ["--cgroup", args.cgroup] if args.cgroup else []
+    words += ["--paddr"] if args.paddr else []
+    words += ["--sim", args.sim] if args.sim else []
+    words += ["--user", args.user] if args.user else []
+    return _step(report, words, args.output, args.command)
+
+
+def _step(
+    report: Size, target: Sequence[str] | None, file: str | None, command: Sequence[str] | None = None
+) -> NextStep:
+    finer = _page_granular() if report.grain == MAPPING and report.wide else None
+    if target is not None:
+        if finer is not None:
+            return NextStep(_size(target, ["--via", finer], command), "To tell single pages apart")
+        if report.windows < FEWEST:
+            if command is not None:
+                each = max(1, round(report.length_ns / FEWEST / SPARE / 1e6))
+                return NextStep(_size(target, ["--aggr", f"{each}ms"], command), "For more windows")
+            seconds = max(1, ceil(report.window_ns / 1e9 * FEWEST * SPARE))
+            return NextStep(_size(target, ["--duration", f"{seconds}s"]), "For enough windows")
+    if report.grain == MAPPING and report.wide and finer is None:
+        return NextStep("udamon doctor", "To see which ways tell single pages apart, and what they need")
+    if file is not None and file != "-":
+        return NextStep(
+            shlex.join(["udamon", "report", "right-size", file]),
+            "To see how much serves which share of accesses",
+        )
+    if target is not None:
+        words = ["udamon", "record", "--duration", "10m", "-o", "long.udamon", *target]
+        return NextStep(_joined(words, command), "To keep a longer recording, for all other reports")
+    return NextStep("udamon report --help", "Other reports of a recording")
+
+
+def _size(target: Sequence[str], flags: Sequence[str], command: Sequence[str] | None = None) -> str:
+    return _joined(["udamon", "size", *target, *flags], command)
+
+
+def _joined(words: Sequence[str], command: Sequence[str] | None) -> str:
+    return shlex.join([*words, *(["--", *command] if command is not None else [])])
+
+
+def _page_granular() -> str | None:
+    """The best way to look at single pages that can be used here without being asked for."""
+    return next((name for name in ORDER if name not in BY_MAPPING and probe(name).usable), None)
+
+
+def _living(source: RecordingSource) -> list[int]:
+    """Processes of the recording, of its targets that were looked at, that still run: same number, same start."""
+    wanted = {target for (target,) in source.query("SELECT DISTINCT target FROM regions")}
+    found = []
+    for event in source.recording.events():
+        pid, started = event.data.get("pid"), event.data.get("start_time")
+        if event.name != "target_start" or event.data.get("target") not in wanted or not isinstance(pid, int):
+            continue
+        try:
+            if read_stat(pid).start_time == started:
+                found.append(pid)
+        except OSError:
+            continue
+    return sorted(set(found))

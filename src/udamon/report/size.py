@@ -1,0 +1,291 @@
+"""How much memory it needs, on one screen: bounds, what is resident, what was not touched, and how sure that is.
+
+*Needed* is memory that was accessed at all while it was recorded. At least: the largest working set of a window, of
+what the targets themselves accessed for sure. At most: where mappings are the finest that was seen, the sum over all
+windows of what was touched of each mapping, and no more than was resident of it (udamon.report.untouched); else what
+serves all accesses (udamon.report.right_size). Pages that several have count once (udamon.report.groups).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import Any, NamedTuple
+
+from udamon.errors import RecordingError
+from udamon.model import MAPPING
+from udamon.report import groups, right_size, untouched, wss
+from udamon.report.catalog import Catalog
+from udamon.report.common import coverage
+from udamon.report.diff import footprint_of
+from udamon.report.grain import grain_of
+from udamon.report.levels import FEWEST
+from udamon.report.source import RecordingSource
+from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.report.untouched import OwnerBounds
+from udamon.text import Shown, line, lines, ours
+from udamon.units import format_size
+
+WIDE = 1.25
+"""Bounds further apart than by this factor leave the answer open."""
+
+HIGH, MEDIUM, LOW = "high", "medium", "low"
+
+TOP = 8
+"""Lines of a table on the screen."""
+
+WINDOWS = (
+    'SELECT count(DISTINCT seq), avg(CAST(time - "begin" AS DOUBLE)), min("begin"), max(time) FROM regions'
+)
+# Of memory that nobody touched for a time, there is no more than the least that nobody touched in a window within it.
+GROUP_COLD = """
+    SELECT min(resident_high - low) FROM ({bounds}) AS bounds JOIN (
+        SELECT seq AS within, min("begin") AS begun FROM regions GROUP BY seq
+    ) AS windows ON seq = within WHERE begun >= {edge}
+"""
+GROUP_END = "SELECT resident_high FROM ({bounds}) AS bounds ORDER BY seq DESC LIMIT 1"
+
+Bounds = tuple[int, int]
+"""Bytes at least and at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSize:
+    """One process, as in Size; what it shares with others counts in each of them."""
+
+    target: int
+    resident: int
+    needed: Bounds
+    cold: Bounds | None
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The report. `resident` is the most at a time, `at_end` what was there in the last window, both at most where
+    memory may be shared (`shared`).
+
+    `cold` was not touched for the last `age_s` seconds; both are None where it was watched for less than a second.
+    `unseen` says what of it was not seen at all.
+    """
+
+    grain: str | None
+    needed: Bounds
+    resident: int
+    at_end: int
+    cold: Bounds | None
+    age_s: float | None
+    windows: int
+    window_ns: float
+    length_ns: int
+    shared: bool
+    unseen: Sequence[str]
+    targets: list[TargetSize]
+    owners: list[OwnerBounds]
+
+    @property
+    def wide(self) -> bool:
+        """Whether the bounds leave the answer open."""
+        return self.needed[1] > WIDE * max(self.needed[0], 1)
+
+    @property
+    def confidence(self) -> str:
+        """LOW for too few windows, or where a part was not seen; MEDIUM where bounds are wide."""
+        return LOW if self.windows < FEWEST or self.unseen else MEDIUM if self.wide else HIGH
+
+    @property
+    def doubts(self) -> list[str]:
+        """What keeps the confidence from being higher: parts of a sentence."""
+        found = [f"{self.windows} window{'s' if self.windows != 1 else ''}"] if self.windows < FEWEST else []
+        if self.wide:
+            found.append(
+                "which pages of a mapping were accessed is not known"
+                if self.grain == MAPPING
+                else "what one window needed is far less than what all of them did"
+            )
+        return [*found, *self.unseen]
+
+
+class NextStep(NamedTuple):
+    """What would tell more: a command that can be run, and why."""
+
+    command: str
+    why: str
+
+
+def measure(source: RecordingSource) -> Size:
+    """Raises RecordingError where there is no snapshot."""
+    count, window_ns, begin, end = source.query(WINDOWS)[0]
+    if not count:
+        raise source.nothing()
+    grain, age_s = grain_of(source.recording), untouched.age_of(source)
+    owners = untouched.measure(source, age_s)
+    working_set = wss.measure(source, bins=1)
+    most = wss.measure(source, footprint_of(source), bins=1).bounds("max")[1]
+    low = working_set.bounds("max")[0]
+    high = max(low, min(_at_most(source, grain, owners), most))
+    at_end = round(sum(one.at_end for one in owners))
+    cold = _sum(one.cold for one in owners)
+    shared = working_set.group is not None
+    if shared:
+        bounds = groups.query_of(source)
+        at_end = min(at_end, round(source.query(GROUP_END.format(bounds=bounds))[0][0]))
+        if cold is not None:
+            edge = end - round((age_s or 0) * 1e9)
+            within = source.query(GROUP_COLD.format(bounds=bounds, edge=edge))[0][0] or 0
+            # What one of them leaves alone another may touch: sure is only what nobody else has.
+            upper = min(cold[1], at_end, round(within))
+            cold = min(round(sum(one.cold_alone for one in owners)), upper), upper
+    targets = _targets(owners)
+    if len(targets) == 1 and not shared:
+        targets = [TargetSize(targets[0].target, most, (low, high), cold)]
+    return Size(
+        grain, (low, high), most, at_end, cold, age_s, count, window_ns, end - begin, shared, _unseen(source), targets,
+        sorted(owners, key=lambda one: (-one.resident, one.target, one.owner.start if one.owner else 0)),
+    )  # fmt: skip
+
+
+def _at_most(source: RecordingSource, grain: str | None, owners: Sequence[OwnerBounds]) -> int:
+    if grain == MAPPING:
+        return round(sum(one.used[1] for one in owners))
+    try:
+        return right_size.measure(source, 1.0).high
+    except RecordingError:
+        return 0  # nothing was accessed
+
+
+def _sum(found: Iterable[tuple[float, float] | None]) -> Bounds | None:
+    known = [one for one in found if one is not None]
+    return (round(sum(low for low, _ in known)), round(sum(high for _, high in known))) if known else None
+
+
+def _targets(owners: Sequence[OwnerBounds]) -> list[TargetSize]:
+    """The largest first."""
+    by_target: dict[int, list[OwnerBounds]] = {}
+    for one in owners:
+        by_target.setdefault(one.target, []).append(one)
+    found = [
+        TargetSize(
+            target,
+            round(sum(one.resident for one in mine)),
+            _sum(one.used for one in mine) or (0, 0),
+            _sum(one.cold for one in mine),
+        )
+        for target, mine in by_target.items()
+    ]
+    return sorted(found, key=lambda one: (-one.resident, one.target))
+
+
+def _unseen(source: RecordingSource) -> list[str]:
+    found = []
+    missed = 0 if source.filters.targets else coverage(source.recording)["processes_missed"] or 0
+    if missed:
+        found.append(f"{missed} process{'es' if missed > 1 else ''} not seen")
+    if any(recording.damaged for recording in source.recordings):
+        found.append("the recording is damaged")
+    return found
+
+
+def document(report: Size, catalog: Catalog, step: NextStep) -> dict[str, Any]:
+    """The JSON document: bytes and seconds."""
+    return {
+        "schema": 1,
+        "resident_bytes": report.resident,
+        "resident_end_bytes": report.at_end,
+        "needed_bytes": _document(report.needed),
+        "cold_bytes": _document(report.cold),
+        "cold_seconds": report.age_s,
+        "windows": report.windows,
+        "window_seconds": report.window_ns / 1e9,
+        "seconds": report.length_ns / 1e9,
+        "shared": report.shared,
+        "confidence": report.confidence,
+        "why": "; ".join(report.doubts) or None,
+        "targets": [
+            {
+                "target": one.target,
+                "pid": catalog.target(one.target).pid,
+                "label": catalog.target(one.target).label,
+                "resident_bytes": one.resident,
+                "needed_bytes": _document(one.needed),
+                "cold_bytes": _document(one.cold),
+            }
+            for one in report.targets
+        ],
+        "mappings": [_mapping(one, catalog) for one in report.owners],
+        "next": {"command": step.command, "why": step.why},
+    }
+
+
+def _document(bounds: tuple[float, float] | None) -> dict[str, int] | None:
+    return None if bounds is None else {"low": round(bounds[0]), "high": round(bounds[1])}
+
+
+def _mapping(one: OwnerBounds, catalog: Catalog) -> dict[str, Any]:
+    owner = one.owner
+    return {
+        "target": one.target,
+        "pid": catalog.target(one.target).pid,
+        "mapping": None if owner is None else owner.name or "[anon]",
+        "label": None if owner is None else owner.label,
+        "kind": None if owner is None else owner.kind,
+        "guess": None if owner is None else owner.guess,
+        "start": None if owner is None else owner.start,
+        "resident_bytes": round(one.resident),
+        "needed_bytes": _document(one.used),
+        "cold_bytes": _document(one.cold),
+        "upper_bound": owner is not None and catalog.upper_bound(owner.kind),
+    }
+
+
+def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -> Shown:
+    """For people, on one screen; the command is one line, however long, so that it can be copied."""
+    at_most = "at most " if report.shared else ""
+    said = [
+        f"needs {_range(report.needed)} (grain: {report.grain}), resident {at_most}{format_size(report.resident)}",
+        "not touched: it was watched for less than a second, so that nothing can be told"
+        if report.cold is None or report.age_s is None
+        else f"not touched for at least {clock(report.age_s * 1e9)}: {_range(report.cold)}",
+    ]
+    if report.shared:
+        said.append("shared memory counted once")
+    doubts = f": {', '.join(report.doubts)}" if report.doubts else ""
+    said += wrap(f"confidence {report.confidence}{doubts}", terminal.width, subsequent_indent="  ")
+    cold = "cold" if report.age_s is None else f"cold for {clock(report.age_s * 1e9)}"
+    many = len(report.targets) > 1
+    if many:
+        rows = [
+            [shorten(catalog.target(one.target).label, 22), *_cells(one.resident, one.needed, one.cold)]
+            for one in report.targets
+        ]
+        said += ["", *_top([["process", "resident", "needs", cold], *rows], "processes")]
+    rows = []
+    for one in report.owners:
+        whose = catalog.target(one.target)
+        pid = "" if not many else f"{whose.label if whose.pid is None else whose.pid} "
+        name = "no known mapping" if one.owner is None else one.owner.place
+        rows.append([shorten(f"{pid}{name}", 22), *_cells(round(one.resident), one.used, one.cold)])
+    said += ["", *_top([["mapping", "resident", "needs", cold], *rows], "mappings")]
+    if any(one.owner and one.owner.guess for one in report.owners[:TOP]):
+        said.append("  ? a guess from the shape of the memory: the kernel does not name it")
+    said += ["", *wrap(f"{step.why}:", terminal.width), line("  ", step.command)]
+    return lines(said)
+
+
+def _cells(resident: int, needed: tuple[float, float], cold: tuple[float, float] | None) -> list[str]:
+    return [format_size(resident), _range(needed), "-" if cold is None else _range(cold)]
+
+
+def _top(rows: Sequence[Sequence[str]], what: str) -> Iterator[str]:
+    yield from table(rows[: TOP + 1], "<>>>")
+    if len(rows) > TOP + 1:
+        yield ours(f"  … and {len(rows) - TOP - 1} smaller {what}")
+
+
+def _range(bounds: tuple[float, float]) -> str:
+    """ "27.0 to 150.0 MiB"; one size where both look alike."""
+    low, high = map(format_size, bounds)
+    if low == high:
+        return high
+    (size, unit), (_, other) = low.split(" "), high.split(" ")
+    return f"{size if unit == other else low} to {high}"

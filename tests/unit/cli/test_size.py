@@ -1,0 +1,168 @@
+"""`udamon size` as a command: a file or a target, what it asks for, and the command that it names as the next one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.unit.report.test_size import MIB, S, census, named
+from tests.unit.snapshots import recorded, snap
+from udamon.cli import next_step, size
+from udamon.cli.main import _parser, main
+from udamon.linux.procfs import read_stat
+from udamon.model import Event, Snapshot
+from udamon.record.reader import Recording
+from udamon.report import size as report_size
+from udamon.report.source import RecordingSource
+
+pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+
+
+def file_of(path: Path, windows: int = 2, pid: int | None = None) -> Recording:
+    """A mapping that was touched in part; of the process `pid`."""
+    shots: list[Snapshot | Event] = [named(0, (100, "[heap]"))]
+    if pid is not None:
+        about = {"target": 0, "pid": pid, "start_time": read_stat(pid).start_time, "comm": "$(reboot)"}
+        shots.append(Event(0, "target_start", about | {"cmdline": ["; reboot"]}))
+    shots += [census(seq, [(100, 60, 20)]) for seq in range(windows)]
+    return recorded(
+        path, shots, via="refs", command=["reboot"], command_line=["udamon", "record", "; reboot"]
+    )
+
+
+def step_of(recording: Recording) -> report_size.NextStep:
+    with RecordingSource(recording) as source:
+        return next_step.of_file("the file", source, report_size.measure(source))
+
+
+def test_a_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same document by `size`, `report size` and `report` alone."""
+    file = str(file_of(tmp_path / "a").path)
+    found = []
+    for words in (["size", file], ["report", "size", file], ["report", file]):
+        assert main([*words, "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+        assert main(words) == 0
+        assert capsys.readouterr().out.startswith(
+            "needs 20.0 to 40.0 MiB (grain: mapping), resident 60.0 MiB\n"
+        )
+    assert found[0] == found[1] == found[2]
+    assert {"schema", "grain", "resident_bytes", "needed_bytes", "windows", "coverage", "damaged"} <= set(
+        found[0]
+    )
+    assert found[0]["needed_bytes"] == {"low": 20 * MIB, "high": 40 * MIB}
+
+
+def test_a_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is watched, the recording is kept where that was asked for, and nothing else is left."""
+    kept = tmp_path / "kept"
+    words = ["size", "--sim", "demo", "--aggr", "50ms", "--duration", "1200ms", "-o", str(kept)]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("needs ")
+    assert said.err.startswith("udamon: watching for 1.2 s; ")
+    assert main(["size", str(kept), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["resident_bytes"] > 0
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_a_command(capfd: pytest.CaptureFixture[str]) -> None:
+    """Its status is passed on; standard output is its own, but for a document."""
+    flags = ["--via", "refs", "--aggr", "100ms"]
+    assert main(["size", *flags, "--", "sh", "-c", "echo its own; sleep 1.5; exit 7"]) == 7
+    said = capfd.readouterr()
+    assert said.out == "its own\n"
+    assert "\nneeds " in said.err
+    # A command that ended cannot be watched longer: more windows are shorter ones.
+    assert "\n  udamon size --aggr " in said.err
+    assert main(["size", *flags, "--json", "-q", "--", "sleep", "1.5"]) == 0
+    assert json.loads(capfd.readouterr().out)["windows"] > 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a", "-p", "1"],
+        ["a", "--aggr", "1s"],
+        ["a", "-o", "b"],
+        ["a", "--", "true"],
+        ["-p", "1", "--force"],
+        [],
+    ],
+)
+def test_wrong_usage(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file and a target, or neither; nothing is written."""
+    assert main(["size", *words]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def intervals(duration: float | None, *words: str) -> tuple[str | None, str | None]:
+    args = _parser(["size"]).parse_args(["size", *words])
+    size.settle_intervals(args, duration)
+    return args.aggr, args.sample
+
+
+def test_windows_of_a_census_of_mappings() -> None:
+    """Two windows at least, of 10 s at most; not of a command, which may end, and not where intervals were chosen."""
+    assert intervals(20, "-p", "1", "--via", "refs") == ("10000000us", "500000us")
+    assert intervals(600, "-p", "1", "--via", "refs") == ("10000000us", "500000us")
+    assert intervals(5, "-p", "1", "--via", "refs") == ("2500000us", "125000us")
+    assert intervals(None, "--via", "refs") == (None, None)
+    assert intervals(20, "-p", "1", "--via", "refs", "--overhead", "2%") == (None, None)
+    assert intervals(20, "--sim", "demo") == (None, None)
+
+
+def usable(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    def probe(name: str) -> object:
+        return argparse.Namespace(usable=name in names)
+
+    monkeypatch.setattr(next_step, "probe", probe)
+
+
+def test_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finer where that is possible, else longer, else what finer takes; nothing that the file says is in it but a
+    process that still runs."""
+    here = os.getpid()
+    living, gone = file_of(tmp_path / "a", pid=here), file_of(tmp_path / "b")
+    usable(monkeypatch, "refs", "idle")
+    assert step_of(living).command == f"udamon size -p {here} --via idle"
+    assert step_of(gone).command == "udamon report right-size 'the file'"
+    usable(monkeypatch, "refs")
+    assert step_of(living).command == f"udamon size -p {here} --duration 240s"
+    assert step_of(file_of(tmp_path / "c", 20, here)).command == "udamon doctor"
+    assert step_of(gone).command == "udamon doctor"
+    pages = recorded(tmp_path / "d", [snap(0, [(0, MIB, 20, 0)], window=S)], via="idle")
+    assert step_of(pages).command == "udamon report right-size 'the file'"
+
+
+def test_the_next_step_of_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number that was given to another process is none of the recording's."""
+    usable(monkeypatch, "refs", "idle")
+    recording = file_of(tmp_path / "a", pid=os.getpid())
+    shots = [census(0, [(100, 60, 20)])]
+    other = Event(0, "target_start", {"target": 0, "pid": os.getpid(), "start_time": 1})
+    assert "-p" not in step_of(recorded(tmp_path / "b", [other, *shots], via="refs")).command
+    assert "-p" in step_of(recording).command
+
+
+def test_the_next_step_of_a_command_is_quoted() -> None:
+    args = _parser(["size"]).parse_args(["size", "--children"])
+    args.command = ["sh", "-c", "a; b"]
+    report = report_size.Size("page", (1, 1), 1, 1, None, None, 2, S, 24 * S, False, (), [], [])
+    words = next_step.of_target(args, report).command
+    assert shlex.split(words) == [
+        "udamon",
+        "size",
+        "--children",
+        "--aggr",
+        "1000ms",
+        "--",
+        "sh",
+        "-c",
+        "a; b",
+    ]
