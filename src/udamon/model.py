@@ -201,6 +201,9 @@ class Event:
     |               | else target_cost_ns (an estimate), longest_pause_ns (how long a look stopped one) |
     | coverage      | processes_seen, processes_missed, bytes_missed (None where not known), exact, why: |
     |               | running totals of the processes that were wanted (targets.coverage)                   |
+    | page_cache    | of the control group that is watched: file_bytes (page cache without shared memory),  |
+    |               | mapped_bytes and hot_bytes of it, only_read_bytes (hot and mapped by nobody, at most), |
+    |               | kernel_bytes (what the kernel has for the group), source ("lru_gen", "memory.stat")   |
     | schemes       | schemes: [{scheme (its index), action, active, why (what keeps it from acting),   |
     |               | effective_bytes, and the running totals of core.scheme.SchemeStats}]              |
     | subscriber    | what, why: a subscriber raised and was dropped                                    |

@@ -25,7 +25,7 @@ from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identit
 from udamon.files.rotation import RotatedFile
 from udamon.model import WRITES_ONLY, Event, Snapshot
 from udamon.record.metadata import WARMUP
-from udamon.record.monitored import cost_of, metadata_of
+from udamon.record.monitored import PageCacheOf, cost_of, metadata_of
 from udamon.record.writer import Writer
 from udamon.targets.coverage import line
 from udamon.units import format_size, format_time, parse_duration_ns, parse_size
@@ -137,7 +137,8 @@ def watch(
             bus.subscribe(writer)
             progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
             bus.subscribe(progress)
-            recorder = _Recorder(built, writer, progress, child, quiet=args.quiet)
+            cached = None if args.cgroup is None else PageCacheOf(args.cgroup)
+            recorder = _Recorder(built, writer, progress, child, cached, quiet=args.quiet)
             ended_by = recorder.run(duration, stopped, args.windows)
     if summary and not args.quiet:
         console.err(recorder.summary(shown(args.output)))
@@ -194,8 +195,10 @@ class _Recorder:
     """Runs the engine on its thread, and beside it flushes, shows progress and watches for the end."""
 
     def __init__(
-        self, built: Built, writer: Writer, progress: Progress, child: Child | None, *, quiet: bool
-    ) -> None:
+        self, built: Built, writer: Writer, progress: Progress, child: Child | None, cached: PageCacheOf | None,
+        *, quiet: bool,
+    ) -> None:  # fmt: skip
+        self._cached = cached
         self._engine = built.engine
         self._sees = built.sees
         self._writer = writer
@@ -223,6 +226,8 @@ class _Recorder:
             if subscriber is self._writer:
                 raise error
         self._writer.event(cost_of(self._engine, self._progress.snapshots))
+        if self._cached is not None and (event := self._cached.event()) is not None:
+            self._writer.event(event)
         self._writer.flush()
         self._next_flush = time.monotonic() + FLUSH_S
         self._line.show(self._progress.line)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from udamon.cli import reading
 from udamon.cli.parts import Found
+from udamon.text import Shown, lines
 
 if TYPE_CHECKING:
     from udamon.report.source import RecordingSource
@@ -38,6 +39,11 @@ def configure(add: Add) -> None:
     )
     right_size.add_argument(
         "--seed", metavar="N", type=int, default=1, help="of the draws behind the interval (default 1)"
+    )
+    right_size.add_argument(
+        "--swap",
+        action="store_true",
+        help="there is swap: anonymous memory that is not accessed may leave memory",
     )
     diff = add("diff", "what differs between two recordings, and what moved", before="BEFORE")
     diff.add_argument("after", metavar="AFTER", help="the other recording")
@@ -126,12 +132,18 @@ def _phases(args: argparse.Namespace, source: RecordingSource) -> Found:
 
 
 def _right_size(args: argparse.Namespace, source: RecordingSource) -> Found:
-    from udamon.report import right_size
+    from udamon.report import recommend, right_size
     from udamon.report.terminal import Terminal
     from udamon.units import parse_share
 
     report = right_size.measure(source, parse_share(args.serve), seed=args.seed)
-    return right_size.document(report), lambda: right_size.render(report, Terminal.of_stdout())
+    found = recommend.measure(source, report, swap=args.swap)
+
+    def render() -> Shown:
+        terminal = Terminal.of_stdout()
+        return lines([recommend.render(found, terminal.width), "", right_size.render(report, terminal)])
+
+    return right_size.document(report) | recommend.document(found), render
 
 
 def _diff(args: argparse.Namespace, source: RecordingSource) -> Found:

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from udamon.availability.tlb import Tlb
 from udamon.engine.base import Engine
+from udamon.errors import CannotError
+from udamon.linux.cgroup.page_cache import page_cache, place_of
 from udamon.model import Event, grain
 
 
@@ -46,6 +48,33 @@ def metadata_of(monitored: Monitored, tlb: Tlb | None = None) -> dict[str, objec
         "tlb": tlb and tlb.state,
         "tlb_missed_below_bytes": tlb and tlb.missed_below,
     }
+
+
+class PageCacheOf:
+    """The page cache of a control group as events, from time to time; none where nothing tells of it."""
+
+    EVERY_S = 5.0
+
+    def __init__(self, cgroup: str) -> None:
+        self._next = 0.0
+        try:
+            self._place = place_of(cgroup)
+        except CannotError:
+            self._next = float("inf")  # the group has no memory controller, which the report says
+
+    def event(self) -> Event | None:
+        """What there is now (model.Event, `page_cache`); None where it is too early, or the group is gone."""
+        if time.monotonic() < self._next:
+            return None
+        self._next = time.monotonic() + self.EVERY_S
+        directory, inside = self._place
+        try:
+            found = page_cache(directory, inside=inside)
+        except (OSError, ValueError):
+            return None
+        data = {"file_bytes": found.file, "mapped_bytes": found.mapped, "hot_bytes": found.hot,
+                "only_read_bytes": found.only_read, "kernel_bytes": found.kernel, "source": found.source}  # fmt: skip
+        return Event(time.monotonic_ns(), "page_cache", data)
 
 
 def cost_of(engine: Engine, snapshots: int) -> Event:

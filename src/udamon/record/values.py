@@ -119,6 +119,9 @@ _EVENTS: Mapping[str, Mapping[str, Check]] = {
     "cost": {key: _maybe(_amount) for key in ("cpu_ns", "kdamond_cpu_ns", "max_rss_bytes", "checks", "snapshots")},
     "coverage": {**{key: _maybe(_amount) for key in ("processes_seen", "processes_missed", "bytes_missed")},
                  "exact": _maybe(lambda value: isinstance(value, bool)), "why": _maybe(_text)},
+    "page_cache": {
+        **{f"{key}_bytes": _amount for key in ("file", "mapped", "hot", "only_read", "kernel")}, "source": _text,
+    },
     "schemes": {"schemes": _schemes},
     "damo_record": {"target": _INDEX, "kdamond_idx": _maybe(_INDEX), "context_idx": _maybe(_INDEX),
                     "target_id": _maybe(_ADDRESS), "intervals": _intervals},

@@ -32,10 +32,11 @@ _AMOUNTS = {
     "sure": "CAST({sure} AS DOUBLE)",
     "resident": _SIZE,
     "private": "CAST(coalesce(private, 0) AS DOUBLE)",
+    "anonymous": "CAST(coalesce(anonymous, 0) AS DOUBLE)",
     "idle": f"CASE WHEN {_IDLE} THEN {_SIZE} ELSE 0 END",
 }
-"""Of a region, in bytes: touched by anybody, by the target itself for sure, there, mapped by nothing else, idle for the
-time."""
+"""Of a region, in bytes: touched by anybody, by the target itself for sure, there, mapped by nothing else, neither page
+cache nor shared memory, idle for the time."""
 
 SUMMED = """
     SELECT target, seq, first, last, max(time) AS time, min("begin") AS begun, {sums} FROM (
@@ -111,15 +112,13 @@ def measure(source: RecordingSource, age_s: float | None) -> list[OwnerBounds]:
     if end is None:
         raise source.nothing()
     census = grain_of(source.recording) == MAPPING
-    owners = owners_of(source.recording)
     lasts = dict(source.query("SELECT target, max(seq) FROM regions GROUP BY target ORDER BY target"))
     last = max(lasts.values())
     ended = {info.target for info in Catalog(source.recording).targets.values() if info.ended_ns is not None}
     gone = {target for target in ended if lasts.get(target, last) < last}
     age_ns = round((age_s or 0) * 1e9)
     edge = end - age_ns
-    amounts = {name: sql.format(sure=groups.sure(source), age=age_ns) for name, sql in _AMOUNTS.items()}
-    source.keep("owner_windows", _windows(source, owners, amounts))
+    owners = owners_in_windows(source, age_ns)
     source.keep("owner_targets", TARGETS.format(edge=edge))
     found = []
     for name, most, touched, sure, at_end, alone, idle, lately, untouched, seen, within in source.query(
@@ -140,12 +139,21 @@ def measure(source: RecordingSource, age_s: float | None) -> list[OwnerBounds]:
     return [one for one in found if one.resident >= 1]
 
 
+def owners_in_windows(source: RecordingSource, age_ns: int = 0) -> list[Owner]:
+    """Keep a table `owner_windows` beside the source: of each window of a target a line for each of these owners (by
+    number) and for what lies beside them (a larger one), with bytes as `_AMOUNTS` has them."""
+    owners = owners_of(source.recording)
+    amounts = {name: sql.format(sure=groups.sure(source), age=age_ns) for name, sql in _AMOUNTS.items()}
+    source.keep("owner_windows", _windows(source, owners, amounts))
+    return owners
+
+
 def _windows(source: RecordingSource, owners: Sequence[Owner], amounts: Mapping[str, str]) -> str:
     """A query: target, seq, name (the number of an owner, or as many as they are and the target's), time, begun, and
     bytes of each amount."""
     axis = Axis(source, "owner", places_of(owners)[0])
     columns = ("target", "seq", "time", '"begin"', "start", '"end"', "nr_accesses", "ticks", "sample_ns", "age",
-               "touched", "resident", "private", "touched_min")  # fmt: skip
+               "touched", "resident", "private", "anonymous", "touched_min")  # fmt: skip
     names = tuple(amounts)
     summed = SUMMED.format(
         placed=axis.placed(columns, rows="shared_regions"),

@@ -1,0 +1,215 @@
+"""How much memory to give: a limit and a request, with a buffer, from what was recorded.
+
+Of each window is known what cannot be dropped: without swap all anonymous and shared memory that is resident, accessed
+or not. Files that are mapped can be read again, so of those only what was accessed counts (at most, over all windows);
+so do pages of the cache that are only read, where the recording tells of them. With swap, anonymous memory that is not
+accessed can go, too, and what counts is what serves the accesses (udamon.report.right_size) or the largest working set.
+
+    limit = (peak over time + files accessed + page cache only read + the kernel's own) * (1 + buffer)
+
+and the request is the same with the 90th percentile over time in place of the peak. Both are rounded up to MiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from math import ceil
+from textwrap import wrap
+from typing import Any
+
+from udamon.errors import RecordingError, UsageError
+from udamon.model import MAPPING
+from udamon.record.naming import FILE, LIBRARY
+from udamon.report import untouched, wss
+from udamon.report.common import coverage
+from udamon.report.diff import footprint_of
+from udamon.report.grain import grain_of
+from udamon.report.levels import FEWEST
+from udamon.report.right_size import RightSize
+from udamon.report.right_size import measure as right_size
+from udamon.report.source import RecordingSource
+from udamon.text import Shown, lines
+from udamon.units import MIB, format_size
+
+BUFFER = 0.15
+"""Of what was seen: the safety margin of Kubernetes' Vertical Pod Autoscaler for memory."""
+
+WHY_BUFFER = (
+    "for page tables and stacks, and for growth that the recording did not see; it is the margin that Kubernetes' "
+    "Vertical Pod Autoscaler takes"
+)
+HIGH_SHARE = 0.9
+"""Of the way from request to limit, where reclaim begins (memory.high): Kubernetes' memoryThrottlingFactor."""
+
+NO_GROUP = (
+    "no control group was recorded, so pages that are only read (read, sendfile) are not in the number; "
+    "record with --cgroup for those"
+)
+KEPT = """
+    SELECT max(kept), quantile_cont(kept, 0.9), count(*) FROM (
+        SELECT seq, sum(CASE WHEN files.name IS NULL THEN resident ELSE least(anonymous, resident) END) AS kept
+        FROM owner_windows LEFT JOIN file_owners AS files ON owner_windows.name = files.name GROUP BY seq
+    ) AS moments
+"""
+FILES = """
+    SELECT sum(least(touched, there)) FROM (
+        SELECT sum(touched) AS touched, max(greatest(resident - anonymous, 0)) AS there
+        FROM owner_windows JOIN file_owners AS files ON owner_windows.name = files.name GROUP BY owner_windows.name
+    ) AS owners
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCache:
+    """What a recording tells of page cache that is only read: `size` at most, and what the kernel has for the group,
+    both at the largest; `why` says where that is from, or why it is not known (`size` None)."""
+
+    size: int | None
+    kernel: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """In bytes. `peak` and `usual` are what was kept in memory at most, and in nine of ten windows (None of too few);
+    `files` what was accessed of mapped files, at most. `doubts` are parts of a sentence."""
+
+    peak: int
+    usual: int | None
+    files: int
+    cache: RecordedCache
+    swap: bool
+    doubts: list[str]
+
+    @property
+    def limit(self) -> int:
+        return self._with_buffer(self.peak)
+
+    @property
+    def request(self) -> int:
+        return self._with_buffer(self.peak if self.usual is None else self.usual)
+
+    @property
+    def high(self) -> int:
+        """Where the kernel should begin to reclaim: memory.high, whole MiB."""
+        return ceil((self.request + HIGH_SHARE * (self.limit - self.request)) / MIB) * MIB
+
+    def _with_buffer(self, size: int) -> int:
+        whole = size + self.files + (self.cache.size or 0) + self.cache.kernel
+        return max(1, ceil(whole * (1 + BUFFER) / MIB)) * MIB
+
+
+def measure(source: RecordingSource, report: RightSize, *, swap: bool = False) -> Recommendation:
+    """`swap`: anonymous memory that is not accessed may be swapped out. Raises as right_size.measure."""
+    doubts = (
+        [f"{report.moments} windows, so the request is for the peak, too"] if report.moments < FEWEST else []
+    )
+    if missed := 0 if source.filters.targets else coverage(source.recording)["processes_missed"] or 0:
+        doubts.append(
+            f"{missed} process{'es' if missed > 1 else ''} that {'were' if missed > 1 else 'was'} not seen"
+        )
+    cache = _cache(source)
+    if swap:
+        working_set = wss.measure(source, bins=1)
+        least = report.high
+        peak, usual = (max(least, working_set.bounds(level)[1]) for level in ("max", "p90"))
+        files = 0
+    else:
+        owners = untouched.owners_in_windows(source)
+        named = [[number] for number, owner in enumerate(owners) if owner.kind in (FILE, LIBRARY)]
+        source.table("file_owners", "name INTEGER", named)
+        most, nine, _ = source.query(KEPT)[0]
+        there = wss.measure(source, footprint_of(source), bins=1).bounds("max")[1]  # shared memory once
+        peak, usual = min(ceil(most), there), min(ceil(nine), there)
+        files = _files(source)
+    return Recommendation(
+        peak, usual if report.moments >= FEWEST else None, min(files, report.resident), cache, swap, doubts
+    )
+
+
+def _files(source: RecordingSource) -> int:
+    """What was accessed of mapped files, at most: by rows of pages where those were seen, else by mappings."""
+    if grain_of(source.recording) == MAPPING or source.filters.cuts:
+        return ceil(source.query(FILES)[0][0] or 0)
+    total = 0
+    for kind in (FILE, LIBRARY):
+        filters = replace(source.filters, mapping=kind)
+        # None was accessed, or there is none.
+        with suppress(RecordingError, UsageError), RecordingSource(source.recording, filters) as one:
+            total += right_size(one, 1.0).high
+    return total
+
+
+def _cache(source: RecordingSource) -> RecordedCache:
+    found = [event.data for event in source.recording.events() if event.name == "page_cache"]
+    if not found:
+        return RecordedCache(None, 0, NO_GROUP)
+    if not source.filters.whole_moments:
+        return RecordedCache(
+            None, 0, "the page cache of a control group is that of all its memory, not of a part"
+        )
+    largest, kernel = (
+        max((size for data in found if isinstance(size := data.get(key), int)), default=0)
+        for key in ("only_read_bytes", "kernel_bytes")
+    )
+    by = {
+        "lru_gen": "the youngest two generations of lru_gen",
+        "memory.stat": "the kernel's active list (memory.stat)",
+    }.get(str(found[-1].get("source")), "the recording")
+    return RecordedCache(
+        largest, kernel, f"at most {format_size(largest)} were hot and mapped by nobody, by {by}"
+    )
+
+
+def document(found: Recommendation) -> dict[str, Any]:
+    """Keys for the JSON document of right-size: bytes."""
+    return {
+        "limit_bytes": found.limit,
+        "request_bytes": found.request,
+        "high_bytes": found.high,
+        "buffer": BUFFER,
+        "swap": found.swap,
+        "parts": {
+            "peak_bytes": found.peak,
+            "p90_bytes": found.usual,
+            "files_bytes": found.files,
+            "page_cache_bytes": found.cache.size,
+            "kernel_bytes": found.cache.kernel,
+        },
+        "recommendation_why": "; ".join(found.doubts) or None,
+        "page_cache": {"included": found.cache.size is not None, "why": found.cache.why},
+    }
+
+
+def render(found: Recommendation, width: int) -> Shown:
+    """For people, ready to paste."""
+    what = "accessed memory" if found.swap else "anonymous and shared memory"
+    usual = "" if found.usual is None else f", {format_size(found.usual)} in nine of ten windows"
+    files = "" if found.swap else f"; {format_size(found.files)} of mapped files were accessed, at most"
+    swap = "" if found.swap else " (without swap it cannot be dropped; with swap: --swap)"
+    text = [
+        f"{what}: {format_size(found.peak)} at the peak{usual}{swap}{files}.",
+        f"Page cache: {found.cache.why}.",
+        f"Buffer: {BUFFER:.0%} {WHY_BUFFER}.",
+        *([f"Less sure: {'; '.join(found.doubts)}."] if found.doubts else []),
+    ]
+    wrapped = (each for one in text for each in wrap(one, width, initial_indent="  ", subsequent_indent="  "))
+    return lines([
+        f"recommended limit {format_size(found.limit)}, request {format_size(found.request)}", *wrapped, "",
+        *_pasted(found),
+    ])  # fmt: skip
+
+
+def _pasted(found: Recommendation) -> Iterator[str]:
+    yield "  # Kubernetes, of a container"
+    yield "  resources:"
+    yield "    requests:"
+    yield f"      memory: {found.request // MIB}Mi"
+    yield "    limits:"
+    yield f"      memory: {found.limit // MIB}Mi"
+    yield "  # systemd, of a service"
+    yield "  [Service]"
+    yield f"  MemoryHigh={found.high // MIB}M"
+    yield f"  MemoryMax={found.limit // MIB}M"

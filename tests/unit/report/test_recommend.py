@@ -1,0 +1,132 @@
+"""Limits and requests worked out by hand: what must stay, what was accessed of files, page cache, and the buffer."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.report.test_size import MIB, S, census, named
+from tests.unit.snapshots import recorded, snap
+from udamon.model import Event, Sharing, Snapshot
+from udamon.record.reader import Recording
+from udamon.report import recommend, right_size
+from udamon.report.filters import Filters
+from udamon.report.source import RecordingSource
+
+pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+
+NAMES = named(0, (100, "[heap]"), (300, "/data/table"), (500, "/memfd:shared (deleted)"))
+
+
+def shot(seq: int, heap: int, file: int) -> Snapshot:
+    """100 MiB of a file are there, `file` touched; `heap` MiB are there, one touched; 5 of shared memory, untouched."""
+    found = census(seq, [(100, heap, 1), (300, 100, file), (500, 5, 0)])
+    assert found.sharing is not None
+    anonymous = array(
+        "Q", [heap * MIB, 2 * MIB, 0]
+    )  # two pages of the file's mapping were written: no page cache
+    return replace(found, sharing=replace(found.sharing, anonymous=anonymous))
+
+
+def found(
+    recording: Recording, *, swap: bool = False, filters: Filters | None = None
+) -> recommend.Recommendation:
+    with RecordingSource(recording, filters) as source:
+        return recommend.measure(source, right_size.measure(source), swap=swap)
+
+
+def with_buffer(mib: float) -> int:
+    return ceil(mib * 1.15) * MIB
+
+
+def test_without_swap(tmp_path: Path) -> None:
+    """20 windows, in the last of which the heap has 60 MiB and 40 before. Kept are 47 and 67; of the file at most
+    19 * 1 + 3 = 22 MiB were accessed. The 90th percentile of the windows is 47."""
+    shots = [NAMES, *(shot(seq, 60 if seq == 19 else 40, 3 if seq == 19 else 1) for seq in range(20))]
+    one = found(recorded(tmp_path / "a", shots, via="refs"))
+    assert (one.peak, one.usual, one.files) == (67 * MIB, 47 * MIB, 22 * MIB)
+    assert one.limit == with_buffer(67 + 22)
+    assert one.request == with_buffer(47 + 22)
+    document = recommend.document(one)
+    assert (document["limit_bytes"], document["request_bytes"]) == (103 * MIB, 80 * MIB)
+    assert document["high_bytes"] == 101 * MIB  # 80 + 0.9 * 23 = 100.7
+    assert document["page_cache"]["included"] is False
+    assert "--cgroup" in document["page_cache"]["why"]
+    text = recommend.render(one, 80)
+    assert "      memory: 80Mi\n    limits:\n      memory: 103Mi\n" in text
+    assert text.endswith("  MemoryHigh=101M\n  MemoryMax=103M")
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_with_swap(tmp_path: Path) -> None:
+    """What is not accessed may go: of pages that are known, 10 MiB of 100 are accessed in every window."""
+    rows = [(0, 10 * MIB, 20, 0), (10 * MIB, 100 * MIB, 0, 9)]
+    recording = recorded(
+        tmp_path / "a", [snap(seq, rows, window=S, sample=S // 20) for seq in range(20)], via="idle"
+    )
+    one = found(recording, swap=True)
+    assert (one.peak, one.usual, one.limit) == (10 * MIB, 10 * MIB, 12 * MIB)
+    assert found(recording).limit == with_buffer(100)
+
+
+def test_files_by_pages(tmp_path: Path) -> None:
+    """Where pages were seen, a part of a file that is touched in each of many windows counts once."""
+    rows = [(300 * MIB, 304 * MIB, 20, 0), (304 * MIB, 332 * MIB, 0, 9)]
+    shots = [
+        named(0, (300, "/data/table")),
+        *(snap(seq, rows, window=S, sample=S // 20) for seq in range(20)),
+    ]
+    one = found(recorded(tmp_path / "a", shots, via="idle"))
+    assert (one.peak, one.files) == (0, 4 * MIB)
+
+
+def test_few_windows_and_missed_processes(tmp_path: Path) -> None:
+    """Of 19 windows the request is the limit, and the document says why; so do processes that were not seen."""
+    data: dict[str, Any] = {"processes_seen": 1, "processes_missed": 1, "bytes_missed": 5, "exact": True}
+    shots = [NAMES, *(shot(seq, 40, 0) for seq in range(19)), Event(200 * S, "coverage", data)]
+    one = found(recorded(tmp_path / "a", shots, via="refs"))
+    assert one.usual is None
+    assert one.request == one.limit == with_buffer(47)
+    document = recommend.document(one)
+    assert document["parts"]["p90_bytes"] is None
+    assert document["recommendation_why"] == (
+        "19 windows, so the request is for the peak, too; 1 process that was not seen"
+    )
+
+
+def test_page_cache(tmp_path: Path) -> None:
+    """The largest of two moments, with what the kernel has for the group; not of a part of the memory."""
+    told = [
+        {"file_bytes": 90 * MIB, "mapped_bytes": 9 * MIB, "hot_bytes": 50 * MIB, "only_read_bytes": size * MIB,
+         "kernel_bytes": 3 * MIB, "source": "memory.stat"}
+        for size in (30, 20)
+    ]  # fmt: skip
+    shots = [NAMES, *(shot(seq, 40, 0) for seq in range(20)), *(Event(at * S, "page_cache", data) for at, data in
+             enumerate(told))]  # fmt: skip
+    recording = recorded(tmp_path / "a", shots, via="refs")
+    one = found(recording)
+    assert one.limit == with_buffer(47 + 30 + 3)
+    cache = recommend.document(one)["page_cache"]
+    assert cache["included"] is True
+    assert cache["why"].startswith(
+        "at most 30.0 MiB were hot and mapped by nobody, by the kernel's active list"
+    )
+    part = found(recording, filters=Filters(mapping="heap"))
+    assert part.limit == with_buffer(40)
+    assert recommend.document(part)["page_cache"]["included"] is False
+
+
+def test_shared_memory_counts_once(tmp_path: Path) -> None:
+    """Two processes have the same 60 MiB of page frames: no more than those are kept."""
+    shots = []
+    for seq in range(20):
+        for target, distinct in ((0, 60), (1, 0)):
+            one = census(seq, [(100, 60, 20)], target=target, private=False)
+            sharing = Sharing.of([[0], [60 * MIB], [20 * MIB], [7], [None], [distinct * MIB]])
+            shots.append(replace(one, sharing=sharing))
+    assert found(recorded(tmp_path / "a", shots, via="refs")).peak == 60 * MIB
