@@ -12,6 +12,7 @@ from tests.integration.browser import SHIFT, Browser, browser
 from tests.unit.report.test_heatmap import ANON, HEAP, MIB
 from tests.unit.report.test_page import EVIL, evil
 from tests.unit.report.test_wss import START, record, snap
+from tests.unit.snapshots import recorded
 from udamon.cli.main import main
 from udamon.model import Event, Snapshot
 
@@ -137,7 +138,7 @@ def test_everything_can_be_reached_by_tab(tab: Browser, page: Path) -> None:
     """Skip link, buttons, heatmap, check box, filter, headings: in this order, and the focus can be seen."""
     tab.open(page)
     seen: list[str] = []
-    for _ in range(12):
+    for _ in range(14):
         tab.press("Tab")
         seen.append(
             tab.value("[one.id, one.dataset.column, one.className].find(Boolean)".replace("one", ACTIVE))
@@ -189,6 +190,83 @@ def test_names_that_try_to_be_markup(tab: Browser, tmp_path: Path) -> None:
     assert tab.requests == [out.resolve().as_uri()]
 
 
-def test_it_fits_a_narrow_window(tab: Browser, page: Path) -> None:
-    tab.open(page, width=400, height=800)
-    assert tab.value("document.documentElement.scrollWidth") <= 400
+def compared(page: Path) -> Path:
+    """The page of a recording against itself."""
+    file, out = str(page.with_suffix("")), page.with_suffix(".diff.html")
+    assert main(["report", "diff", file, file, "--html", str(out)]) == 0
+    return out
+
+
+@pytest.mark.parametrize("width", [360, 400, 800])
+def test_it_fits_a_narrow_window(tab: Browser, page: Path, width: int) -> None:
+    for each in (page, compared(page)):
+        tab.open(each, width=width, height=800)
+        assert tab.value("document.documentElement.scrollWidth") <= width
+
+
+def test_a_page_of_two(tab: Browser, page: Path) -> None:
+    """It draws, throws nothing, asks nothing, and filters what moved."""
+    out = compared(page)
+    tab.errors.clear()
+    tab.requests.clear()
+    tab.open(out)
+    rows = "[...document.querySelectorAll('#moved td:first-child')].map((cell) => cell.textContent)"
+    assert sorted(tab.value(rows)) == ["anonymous", "heap"]
+    box = "document.getElementById('filter')"
+    tab.value(f"{box}.value = 'HEA', {box}.dispatchEvent(new Event('input'))")
+    assert tab.value(rows) == ["heap"]
+    drawn = """(() => {
+        const canvas = document.getElementById("curve");
+        return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((one) => one > 0);
+    })()"""
+    assert tab.value(drawn)
+    assert tab.errors == []
+    assert tab.requests == [out.resolve().as_uri()]
+
+
+def test_times_on_the_wall(tab: Browser, tmp_path: Path) -> None:
+    """They take the place of times since the start, in tables, too; what does not know them offers none."""
+    rows = [snap(seq, [(HEAP, HEAP + MIB, 20, seq, MIB)]) for seq in range(MOMENTS)]
+    begun = {"wall_ns": 1_600_000_000 * 10**9, "monotonic_ns": START}
+    recorded(tmp_path / "a", rows, via="idle", **begun)
+    tab.open(made(tmp_path / "a"))
+    first = "document.querySelector('#phases tr:nth-child(2) td').textContent"
+    assert tab.value(first) == "0 s"
+    assert "Recorded on 2020-09-1" in text(tab, "recorded")
+    tab.value("document.getElementById('clock').click()")
+    assert tab.value(f"/^\\d\\d:\\d\\d:\\d\\d$/.test({first})")
+    recorded(tmp_path / "b", rows, via="idle")
+    tab.open(made(tmp_path / "b"))
+    assert tab.value("document.getElementById('clock-label').hidden")
+    assert text(tab, "recorded") == ""
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_processes_fold(tab: Browser, tmp_path: Path, count: int) -> None:
+    """A line for each where there are several, folded where there are many; what is searched for is shown."""
+    rows = [[HEAP, HEAP + MIB, "rw-p", 0, 0, "[heap]"]]
+    steps: list[Snapshot | Event] = []
+    for target in range(count):
+        about = {"target": target, "pid": 100 + target, "comm": "server"}
+        steps += [
+            Event(START, "target_start", about),
+            Event(START, "mappings", {"target": target, "add": rows}),
+        ]
+    steps += [
+        snap(seq, [(HEAP, HEAP + MIB, 20, 0, MIB)], target) for seq in range(3) for target in range(count)
+    ]
+    recorded(tmp_path / "a", steps, via="idle")
+    tab.open(made(tmp_path / "a"))
+    folds = "document.querySelectorAll('#mappings .fold').length"
+    shown = "document.querySelectorAll('#mappings tbody td.kind').length"
+    folded = count > 4
+    assert (tab.value(folds), tab.value(shown)) == (0 if count == 1 else count, 0 if folded else count)
+    if count == 1:
+        return
+    tab.value("document.querySelector('#mappings .fold').click()")
+    assert tab.value(shown) == (1 if folded else count - 1)
+    assert tab.value("document.activeElement.className") == "fold"
+    assert tab.value("document.activeElement.getAttribute('aria-expanded')") == str(folded).lower()
+    box = "document.getElementById('filter')"
+    tab.value(f"{box}.value = 'heap', {box}.dispatchEvent(new Event('input'))")
+    assert tab.value(shown) == count

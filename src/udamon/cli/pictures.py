@@ -28,13 +28,14 @@ ROWS, COLUMNS = 96, 800
 
 KINDS = ("html", "svg", "png")
 
-PAGES = (*CHARTS, "info", "mappings", "holistic")
-"""The reports whose --html makes the page."""
+PAGES = (*CHARTS, "info", "mappings", "holistic", "size", "right-size", "phases", "diff")
+"""The reports whose --html makes the page; that of `diff` is one of two recordings."""
 
 _FILTERS = ("time", "target", "address", "size", "rate", "age", "mapping")
 _USED = {
     *_FILTERS,
     *reading.FLAGS,
+    "after",
     *("file", "report", "html", "svg", "png", "resol", "pictured", "run", "command", "force"),
 }
 """What pictures make use of; all other flags of reports are for text."""
@@ -65,7 +66,8 @@ def wanted(args: argparse.Namespace) -> bool:
     """
     outs = _outs(args)
     for name, value in vars(args).items() if outs else ():
-        if name not in _USED and value != args.pictured.get_default(name):
+        used = name in _USED or (name == "definition" and args.report == "diff")
+        if not used and value != args.pictured.get_default(name):
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag} is for text, and a picture was asked for; leave one of them out.")
     if getattr(args, "force", False) and not outs:
@@ -75,7 +77,7 @@ def wanted(args: argparse.Namespace) -> bool:
     if len({_same_for_same(out) for out in outs}) < len(outs):
         raise UsageError("two pictures go to one file; give each a name of its own.")
     for out in outs:
-        place.check(out, force=args.force, inputs=identities([args.file]))
+        place.check(out, force=args.force, inputs=identities(_files(args)))
     return bool(outs)
 
 
@@ -90,9 +92,10 @@ def _same_for_same(out: str) -> int | str:
 
 def write(args: argparse.Namespace, source: RecordingSource, resolution: tuple[int, int] | None) -> None:
     """Write the files and say on stderr what they are; heatmaps have `resolution` cells. Raises UdamonError."""
-    read = identities([args.file, *source.recording.paths])
+    read = identities([*_files(args), *source.recording.paths])
     if args.html is not None:
-        _save(args, args.html, _page(source, resolution).encode(), read)
+        page = _comparison(args, source) if args.report == "diff" else _page(source, resolution)
+        _save(args, args.html, page.encode(), read)
     svg_out, png_out = (getattr(args, kind, None) for kind in ("svg", "png"))
     if svg_out is not None or png_out is not None:
         from udamon.report.charts.shapes import with_notes
@@ -115,6 +118,23 @@ def _page(source: RecordingSource, resolution: tuple[int, int] | None) -> str:
     from udamon.report.page import html as page_html
 
     return page_html.html(page.document(page.measure(source, *(resolution or (page.ROWS, page.COLUMNS)))))
+
+
+def _files(args: argparse.Namespace) -> list[str]:
+    return [args.file, args.after] if args.report == "diff" else [args.file]
+
+
+def _comparison(args: argparse.Namespace, before: RecordingSource) -> str:
+    from udamon.record.opening import open_recording
+    from udamon.report import diff
+    from udamon.report.page import comparison
+    from udamon.report.page import html as page_html
+    from udamon.report.source import RecordingSource
+
+    with RecordingSource(open_recording(args.after, limits=reading.limits(args)), before.filters) as after:
+        before.recordings.append(after.recording)
+        report = diff.measure(before, after, args.definition)
+        return page_html.comparison(comparison.document(report, (before, after)))
 
 
 def _drawing(report: str, source: RecordingSource, resolution: tuple[int, int]) -> Drawing:

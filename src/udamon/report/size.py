@@ -186,10 +186,9 @@ def _unseen(source: RecordingSource) -> list[str]:
     return found
 
 
-def document(report: Size, catalog: Catalog, step: NextStep) -> dict[str, Any]:
-    """The JSON document: bytes and seconds."""
+def totals(report: Size) -> dict[str, Any]:
+    """What the JSON document says of all together: bytes and seconds."""
     return {
-        "schema": 1,
         "resident_bytes": report.resident,
         "resident_end_bytes": report.at_end,
         "needed_bytes": _document(report.needed),
@@ -201,6 +200,14 @@ def document(report: Size, catalog: Catalog, step: NextStep) -> dict[str, Any]:
         "shared": report.shared,
         "confidence": report.confidence,
         "why": "; ".join(report.doubts) or None,
+    }
+
+
+def document(report: Size, catalog: Catalog, step: NextStep) -> dict[str, Any]:
+    """The JSON document."""
+    return {
+        "schema": 1,
+        **totals(report),
         "targets": [
             {
                 "target": one.target,

@@ -16,11 +16,14 @@ import pytest
 
 from tests.unit.report.test_heatmap import ANON, HEAP, MIB, two_bands
 from tests.unit.report.test_wss import START, record, snap
+from tests.unit.snapshots import recorded
 from udamon.errors import RecordingError
 from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
+from udamon.report import diff, size
 from udamon.report.filters import Filters
 from udamon.report.page import cells as page_cells
+from udamon.report.page import comparison
 from udamon.report.page import curves as page_curves
 from udamon.report.page import document as page
 from udamon.report.page import html as page_html
@@ -155,6 +158,68 @@ def test_cost_of_the_monitor(tmp_path: Path) -> None:
     cost = Event(START, "cost", {"cpu_ns": 2_000_000})
     steps: list[Snapshot | Event] = [snap(0, [(0, MIB, 1, 0, 0)]), cost]
     assert document_of(record(tmp_path / "a", steps))["monitor"] == {"share": 0.02}
+
+
+def test_what_it_answers(tmp_path: Path) -> None:
+    """Size, limit and phases are those of their reports; the clock on the wall is that of the first window."""
+    steps = [snap(seq, [(HEAP, HEAP + MIB, 20, 0, MIB), (ANON, ANON + MIB, 0, 9, 0)]) for seq in range(20)]
+    recording = recorded(tmp_path / "a", steps, via="idle", monotonic_ns=START - 10**9, wall_ns=50 * 10**9)
+    found = document_of(recording)
+    assert found["wall"] == 51
+    with RecordingSource(recording) as source:
+        assert found["size"] == size.totals(size.measure(source))
+    assert found["size"]["needed_bytes"] == {"low": MIB, "high": MIB}
+    assert found["right_size"]["limit_bytes"] == 3 * MIB  # 2 * 1.15
+    assert [one["high"] for one in found["right_size"]["curve"]][-1] == MIB
+    assert [(one["begin"], one["moved"]) for one in found["phases"]] == [(0, [])]
+
+
+def test_nothing_was_accessed(tmp_path: Path) -> None:
+    """There is a page still, which says that nothing is needed; and no time on a wall, for none was recorded."""
+    found = document_of(recorded(tmp_path / "a", [snap(0, [(HEAP, HEAP + MIB, 0, 0, 0)])], via="idle"))
+    assert found["right_size"] is None
+    assert found["wall"] is None
+    assert found["size"]["needed_bytes"] == {"low": 0, "high": 0}
+
+
+def compared(before: Recording, after: Recording) -> dict[str, Any]:
+    with RecordingSource(before) as first, RecordingSource(after) as second:
+        return comparison.document(diff.measure(first, second), (first, second))
+
+
+def test_a_page_of_two(tmp_path: Path) -> None:
+    """One MiB of the heap was touched before, and a quarter after."""
+    rows = [[HEAP, HEAP + MIB, "rw-p", 0, 0, "[heap]"]]
+    sides = []
+    for name, touched in (("a", MIB), ("b", MIB // 4)):
+        about: list[Snapshot | Event] = [
+            Event(START, "target_start", {"target": 0, "pid": 7, "comm": name}),
+            Event(START, "mappings", {"target": 0, "add": rows, "remove": []}),
+        ]
+        shots = [snap(seq, [(HEAP, HEAP + MIB, 20, 0, touched)]) for seq in range(20)]
+        sides.append(recorded(tmp_path / name, [*about, *shots], via="idle"))
+    found = compared(*sides)
+    assert found["title"] == "a against b"
+    assert found["moved"] == [{"label": "heap", "kind": "heap", "before": MIB, "after": MIB // 4}]
+    assert found["levels"][0] == {
+        "name": "working set p50",
+        "before": {"low": MIB, "high": MIB},
+        "after": {"low": MIB // 4, "high": MIB // 4},
+    }
+    assert [side["windows"] for side in found["sides"]] == [20, 20]
+    assert found["sides"][1]["curve"][0][1:] == [MIB // 4, MIB // 4]
+
+
+def test_nothing_of_two_recordings_is_markup(tmp_path: Path) -> None:
+    text = page_html.comparison(compared(evil(tmp_path / "a"), evil(tmp_path / "b")))
+    harmless = page_html.comparison(compared(two_bands(tmp_path / "c"), two_bands(tmp_path / "d")))
+    assert Elements(text).names == Elements(harmless).names
+    assert (
+        EVIL.rsplit("/", 1)[-1]
+        in json.loads(
+            re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1]  # type: ignore[index]
+        )["moved"][0]["label"]
+    )
 
 
 def test_nothing_to_show(tmp_path: Path) -> None:

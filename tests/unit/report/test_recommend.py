@@ -47,7 +47,10 @@ def with_buffer(mib: float) -> int:
 def test_without_swap(tmp_path: Path) -> None:
     """20 windows, in the last of which the heap has 60 MiB and 40 before. Kept are 47 and 67; of the file at most
     19 * 1 + 3 = 22 MiB were accessed. The 90th percentile of the windows is 47."""
-    shots = [NAMES, *(shot(seq, 60 if seq == 19 else 40, 3 if seq == 19 else 1) for seq in range(20))]
+    shots: list[Snapshot | Event] = [
+        NAMES,
+        *(shot(seq, 60 if seq == 19 else 40, 3 if seq == 19 else 1) for seq in range(20)),
+    ]
     one = found(recorded(tmp_path / "a", shots, via="refs"))
     assert (one.peak, one.usual, one.files) == (67 * MIB, 47 * MIB, 22 * MIB)
     assert one.limit == with_buffer(67 + 22)
@@ -88,7 +91,11 @@ def test_files_by_pages(tmp_path: Path) -> None:
 def test_few_windows_and_missed_processes(tmp_path: Path) -> None:
     """Of 19 windows the request is the limit, and the document says why; so do processes that were not seen."""
     data: dict[str, Any] = {"processes_seen": 1, "processes_missed": 1, "bytes_missed": 5, "exact": True}
-    shots = [NAMES, *(shot(seq, 40, 0) for seq in range(19)), Event(200 * S, "coverage", data)]
+    shots: list[Snapshot | Event] = [
+        NAMES,
+        *(shot(seq, 40, 0) for seq in range(19)),
+        Event(200 * S, "coverage", data),
+    ]
     one = found(recorded(tmp_path / "a", shots, via="refs"))
     assert one.usual is None
     assert one.request == one.limit == with_buffer(47)
@@ -106,7 +113,7 @@ def test_page_cache(tmp_path: Path) -> None:
          "kernel_bytes": 3 * MIB, "source": "memory.stat"}
         for size in (30, 20)
     ]  # fmt: skip
-    shots = [NAMES, *(shot(seq, 40, 0) for seq in range(20)), *(Event(at * S, "page_cache", data) for at, data in
+    shots: list[Snapshot | Event] = [NAMES, *(shot(seq, 40, 0) for seq in range(20)), *(Event(at * S, "page_cache", data) for at, data in
              enumerate(told))]  # fmt: skip
     recording = recorded(tmp_path / "a", shots, via="refs")
     one = found(recording)
@@ -123,7 +130,7 @@ def test_page_cache(tmp_path: Path) -> None:
 
 def test_shared_memory_counts_once(tmp_path: Path) -> None:
     """Two processes have the same 60 MiB of page frames: no more than those are kept."""
-    shots = []
+    shots: list[Snapshot | Event] = []
     for seq in range(20):
         for target, distinct in ((0, 60), (1, 0)):
             one = census(seq, [(100, 60, 20)], target=target, private=False)

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from udamon.report import hot_cold, info, wss
+from udamon.errors import RecordingError
+from udamon.report import hot_cold, info, phases, recommend, right_size, size, wss
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.filters import Filters
 from udamon.report.grain import grain_of
@@ -36,6 +37,10 @@ class PageContents:
     working_set: wss.WorkingSet
     histograms: curves.Histograms
     mappings: list[hot_cold.OwnerUse]
+    size: size.Size
+    right_size: tuple[right_size.RightSize, recommend.Recommendation] | None
+    """None where nothing was accessed."""
+    phases: phases.Phases
     filtered: bool
 
 
@@ -47,7 +52,18 @@ def measure(source: RecordingSource, rows: int = ROWS, columns: int = COLUMNS) -
     histograms = curves.histograms(source)
     mappings = sorted(hot_cold.measure(source).lines, key=lambda line: -line.use.touched)
     about = info.measure(source, Catalog(source.recording))
-    return PageContents(about, picture, curve, working_set, histograms, mappings, _filtered(source))
+    return PageContents(
+        about, picture, curve, working_set, histograms, mappings, size.measure(source), _right_size(source),
+        phases.measure(source), _filtered(source),
+    )  # fmt: skip
+
+
+def _right_size(source: RecordingSource) -> tuple[right_size.RightSize, recommend.Recommendation] | None:
+    try:
+        report = right_size.measure(source)
+        return report, recommend.measure(source, report)
+    except RecordingError:
+        return None
 
 
 def _filtered(source: RecordingSource) -> bool:
@@ -82,6 +98,10 @@ def document(page: PageContents) -> dict[str, Any]:
         "group": None if page.working_set.exact is not None else page.working_set.group_document,
         "snapshots": page.working_set.total.snapshots,
         "monitor": {"share": _share(page.about)},
+        "wall": _wall(page),
+        "size": size.totals(page.size),
+        "right_size": None if page.right_size is None else _given(*page.right_size),
+        "phases": _phases(page.phases),
         "histograms": {
             "rate": _histogram(curves.RATE_LABELS, page.histograms.by_rate),
             "age": _histogram(curves.AGE_LABELS, page.histograms.by_age),
@@ -89,6 +109,40 @@ def document(page: PageContents) -> dict[str, Any]:
         "mappings": [_mapping(row, start) for row in page.mappings[:MAX_MAPPINGS]],
         "mappings_left_out": max(0, len(page.mappings) - MAX_MAPPINGS),
     }  # fmt: skip
+
+
+def _wall(page: PageContents) -> float | None:
+    """When the recording began, seconds since 1970; None where it does not say."""
+    metadata = page.about.recording.metadata
+    wall, monotonic = metadata.get("wall_ns"), metadata.get("monotonic_ns")
+    if not isinstance(wall, int) or not isinstance(monotonic, int):
+        return None
+    return (wall + page.picture.start_ns - monotonic) / 1e9
+
+
+def _given(report: right_size.RightSize, found: recommend.Recommendation) -> dict[str, Any]:
+    curve = right_size.document(report)["curve"]
+    return recommend.document(found) | {"curve": curve}
+
+
+def _phases(found: phases.Phases) -> list[dict[str, Any]]:
+    return [
+        {
+            "begin": phase["begin"],
+            "end": phase["end"],
+            "hot_bytes": phase["hot_bytes"],
+            "moved": [
+                {
+                    "label": row["label"],
+                    "start": f"{row['start']:x}",
+                    "before": row["rate_before"],
+                    "rate": row["rate"],
+                }
+                for row in phase["moved"]
+            ],
+        }
+        for phase in phases.document(found)["phases"]
+    ]
 
 
 def _share(about: info.Info) -> float | None:

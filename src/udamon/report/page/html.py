@@ -8,24 +8,35 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any
 
-SCRIPTS = ("units.js", "colours.js", "view.js", "heat.js", "curve.js", "tables.js", "page.js")
+SCRIPTS = ("units.js", "colours.js", "view.js", "heat.js", "curve.js", "answers.js", "tables.js", "page.js")
+
+COMPARISON = ("units.js", "colours.js", "view.js", "answers.js", "diff.js")
 
 _MARKUP = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
 def html(document: Mapping[str, Any]) -> str:
     """The file of a page's document (udamon.report.page.document)."""
+    return _file("page.html", SCRIPTS, document)
+
+
+def comparison(document: Mapping[str, Any]) -> str:
+    """The file of a page of two recordings (udamon.report.page.comparison)."""
+    return _file("diff.html", COMPARISON, document)
+
+
+def _file(template: str, scripts: Sequence[str], document: Mapping[str, Any]) -> str:
     style = _asset("page.css")
     # One scope for all files of the script: nothing of it becomes a global.
-    script = '"use strict";\n{\n' + "\n".join(map(_asset, SCRIPTS)) + "\n}\n"
-    return Template(_asset("page.html")).substitute(
+    script = '"use strict";\n{\n' + "\n".join(map(_asset, scripts)) + "\n}\n"
+    return Template(_asset(template)).substitute(
         title=escape(document["title"]),
         style=style,
         style_hash=_hash(style),

@@ -20,7 +20,7 @@ class Curve {
     const top = this.box.checked ? Math.max(this.most, this.mostResident) : this.most;
     const x = (bin) => plot.left + ((bin + 0.5 - view.t0) / (view.t1 - view.t0)) * plot.width;
     const y = (bytes) => plot.top + plot.height * (1 - bytes / (top * 1.05));
-    this.drawSizes(pen, plot, top, y);
+    drawSizes(pen, plot, top, y);
     drawTimes(pen, plot, this.picture, view);
     pen.save();
     pen.beginPath(); pen.rect(plot.left, plot.top, plot.width, plot.height); pen.clip();
@@ -30,32 +30,12 @@ class Curve {
     near.forEach((at) => pen.lineTo(x(curve.bin[at]), y(curve.high[at])));
     near.slice().reverse().forEach((at) => pen.lineTo(x(curve.bin[at]), y(curve.low[at])));
     pen.fill();
-    this.line(pen, near.map((at) => [x(curve.bin[at]), y(curve.mean[at])]), "--accent", []);
+    drawLine(pen, near.map((at) => [x(curve.bin[at]), y(curve.mean[at])]), "--accent", []);
     if (this.box.checked) {
-      this.line(pen, near.filter((at) => curve.resident[at] !== null).map((at) => [x(curve.bin[at]), y(curve.resident[at])]), "--second", [6, 4]);
+      drawLine(pen, near.filter((at) => curve.resident[at] !== null).map((at) => [x(curve.bin[at]), y(curve.resident[at])]), "--second", [6, 4]);
     }
     pen.restore();
     drawCursor(pen, plot, view, false);
-  }
-
-  line(pen, points, colour, dash) {
-    pen.strokeStyle = styleOf(colour); pen.lineWidth = 1.6; pen.lineJoin = "round";
-    pen.setLineDash(dash);
-    pen.beginPath();
-    points.forEach(([x, y]) => pen.lineTo(x, y));
-    pen.stroke();
-    pen.setLineDash([]);
-  }
-
-  drawSizes(pen, plot, top, y) {
-    const step = sizeStep(top, 4);
-    pen.textAlign = "right"; pen.textBaseline = "middle";
-    for (let at = 0; at <= top * 1.05; at += step) {
-      pen.strokeStyle = styleOf("--line");
-      pen.beginPath(); pen.moveTo(plot.left, y(at)); pen.lineTo(plot.left + plot.width, y(at)); pen.stroke();
-      pen.fillStyle = styleOf("--soft");
-      pen.fillText(size(at), plot.left - 10, y(at));
-    }
   }
 
   listen() {
@@ -68,7 +48,7 @@ class Curve {
       const at = curve.bin.reduce((best, bin, index) => (Math.abs(bin - column) < Math.abs(curve.bin[best] - column) ? index : best), 0);
       const least = curve.low[at] === curve.high[at] ? [] : [`from ${size(curve.low[at])} to ${size(curve.high[at])}`];
       const there = curve.resident[at] === null ? [] : [`of ${size(curve.resident[at])} resident`];
-      this.tip.show([time(timeAt(this.picture, curve.bin[at])), `${size(curve.mean[at])} touched`, ...least, ...there], event.clientX, event.clientY);
+      this.tip.show([moment(timeAt(this.picture, curve.bin[at]), 0), `${size(curve.mean[at])} touched`, ...least, ...there], event.clientX, event.clientY);
       view.changed();
     });
     canvas.addEventListener("pointerleave", () => { view.cursor = null; this.tip.hide(); view.changed(); });

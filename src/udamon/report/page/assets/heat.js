@@ -109,7 +109,7 @@ class Heat {
     const age = code === 255 ? [] : [`age ${picture.ages[at] === 0 ? "0 s" : time(2 ** ((picture.ages[at] - 1) / 8) / 1000)}`];
     const who = this.many ? [this.labelOf.get(line.target)] : [];
     return [
-      `${time(timeAt(picture, column))} – ${time(timeAt(picture, column + 1))}`,
+      `${moment(timeAt(picture, column), 0)} – ${moment(timeAt(picture, column + 1), 0)}`,
       ...who, line.label + (line.name.startsWith("/") ? ` (${line.name})` : ""),
       `${line.start}–${line.end}, ${size(line.bytes)}`, rate, ...age,
     ];

@@ -45,8 +45,17 @@ const legend = () => {
   pen.fillRect(0, 0, width, height);
 };
 
+// From when to when it was recorded, by the clock of whoever looks.
+const spoken = (begin, end) => {
+  clock.on = true;
+  const words = `Recorded on ${dayOf(begin)} from ${moment(begin)} to ${moment(end)} (time zone of this browser).`;
+  clock.on = false;
+  return words;
+};
+
 const start = async () => {
   const data = JSON.parse(find("data").textContent);
+  clock.start = data.wall;
   const { picture } = data;
   [picture.rates, picture.ages] = await Promise.all([unpack(picture.rates), unpack(picture.ages)]);
   const tip = new Tip(find("tip"));
@@ -67,21 +76,38 @@ const start = async () => {
     tile.append(element("dt", name), element("dd", value));
     find("tiles").append(tile);
   }
-  find("curve-words").textContent = `A line for the mean of each column${data.group === null ? "" : " (of the upper bound)"}, a band from its least to its most. Over all windows: least ${amount(data, "min")}, median ${amount(data, "p50")}, 90 % at most ${amount(data, "p90")}, most ${amount(data, "max")}.` + (data.curve.resident.some((one) => one !== null) ? " The dashed line is what is resident." : "");
-  bars(find("rate"), data.histograms.rate, false);
-  bars(find("age"), data.histograms.age, true);
-  new Mappings(find("mappings"), data, heat);
+  find("curve-legend").append(legendOf([
+    ["line hot", data.group === null ? "mean of a column" : "mean of a column, upper bound"], ["band", "least to most"],
+    ...(data.curve.resident.some((one) => one !== null) ? [["line second dashed", "resident"]] : []),
+  ]));
+  find("curve-words").textContent = `Over all windows: least ${amount(data, "min")}, median ${amount(data, "p50")}, 90 % at most ${amount(data, "p90")}, most ${amount(data, "max")}.`;
+  answers(data);
+  phases(find("phases"), data);
+  bars(find("rate"), data.histograms.rate);
+  bars(find("age"), data.histograms.age);
+  const mappings = new Mappings(find("mappings"), data, heat);
   find("mappings-words").textContent = data.mappings.length === 0 ? "The recording tells of no mappings."
     : "Bytes are means over time; a name shows its rows in the heatmap." + (data.mappings_left_out ? ` ${data.mappings_left_out} more touched less and are left out.` : "");
   find("processes-section").hidden = data.targets.length < 2;
-  plainTable(find("processes"), ["process", "user", "watched from", "to", "end", "command"], data.targets.map((one) => [
-    one.label, one.user ?? "–", one.begin === null ? "–" : time(one.begin), one.end === null ? "–" : time(one.end), one.ended ?? "–", one.command,
+  const drawProcesses = () => plainTable(find("processes"), ["process", "user", "watched from", "to", "end", "command"], data.targets.map((one) => [
+    one.label, one.user ?? "–", one.begin === null ? "–" : moment(one.begin), one.end === null ? "–" : moment(one.end), one.ended ?? "–", one.command,
   ]));
+  drawProcesses();
   for (const [word, text] of data.facts) {
     const line = element("tr");
     line.append(element("th", word, { scope: "row" }), element("td", text));
     find("facts").append(line);
   }
+
+  find("clock-label").hidden = data.wall === null;
+  find("recorded").textContent = data.wall === null ? "" : spoken(data.picture.begin, data.picture.end);
+  find("clock").addEventListener("change", () => {
+    clock.on = find("clock").checked;
+    mappings.draw();
+    phases(find("phases"), data);
+    drawProcesses();
+    view.changed();
+  });
 
   const redraw = () => { legend(); view.changed(); };
   addEventListener("resize", redraw);

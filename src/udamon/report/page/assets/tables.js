@@ -1,5 +1,5 @@
 // Bars and tables: real tables, so that they can be read aloud, searched and copied.
-const bars = (place, rows, keys) => {
+const bars = (place, rows) => {
   const most = Math.max(1, ...rows.map(([, idle, hot]) => idle + hot));
   const table = element("table", null, { class: "bars" });
   for (const [label, idle, hot] of rows) {
@@ -16,31 +16,27 @@ const bars = (place, rows, keys) => {
     line.append(cell, element("td", idle + hot ? size(idle + hot) : "–"));
     table.append(line);
   }
-  if (keys) {
-    const words = element("p");
-    for (const [kind, text] of [["hot", "accessed"], ["idle", "not accessed"]]) {
-      const key = element("span", text, { class: "key" });
-      key.prepend(element("i", null, { class: kind }));
-      words.append(key);
-    }
-    place.append(words);
-  }
+  place.append(legendOf([["hot", "accessed"], ["idle", "not accessed"]]));
   place.append(table);
 };
 
+const FOLDED_FROM = 4;
+
 class Mappings {
   constructor(table, data, heat) {
-    Object.assign(this, { table, heat, rows: data.mappings, by: "touched", down: true });
+    Object.assign(this, { table, heat, rows: data.mappings, by: "touched", down: true, folded: new Set() });
     this.labels = new Map(data.targets.map((one) => [one.target, one.label]));
+    this.several = data.targets.length > 1;
+    // Of many processes the lines would fill screens: they unfold.
+    if (data.targets.length > FOLDED_FROM) this.folded = new Set(this.rows.map((row) => row.target));
     this.columns = [
       ["name", "mapping", (row) => row.label.toLowerCase(), (row) => this.name(row), "text"],
       ["kind", "kind", (row) => row.kind, (row) => element("td", row.kind, { class: "text kind" }), "text"],
-      ...(data.targets.length > 1 ? [["target", "process", (row) => row.target, (row) => element("td", this.labels.get(row.target), { class: "text" }), "text"]] : []),
       ["size", "size", (row) => row.size, (row) => element("td", size(row.size))],
       ["resident", "resident", (row) => row.resident, (row) => element("td", size(row.resident))],
       ["touched", "touched in a window", (row) => row.touched, (row) => this.touched(row)],
       ["rate", "access rate", (row) => row.rate, (row) => element("td", share(row.rate))],
-      ["last", "last accessed at", (row) => row.last ?? -1, (row) => element("td", row.last === null ? "never" : time(row.last))],
+      ["last", "last accessed at", (row) => row.last ?? -1, (row) => element("td", row.last === null ? "never" : moment(row.last))],
     ];
     find("filter").addEventListener("input", () => this.draw());
     this.draw();
@@ -77,13 +73,36 @@ class Mappings {
     const shown = this.rows.filter((row) => text(row).includes(wanted))
       .sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) * (this.down ? -1 : 1));
     const body = element("tbody");
-    for (const row of shown) {
-      const line = element("tr");
-      line.append(...this.columns.map(([, , , cell]) => cell(row)));
-      body.append(line);
+    const groups = new Map();
+    for (const row of shown) groups.set(row.target, [...(groups.get(row.target) ?? []), row]);
+    for (const [target, rows] of groups) {
+      if (this.several) body.append(this.process(target, rows));
+      if (this.several && this.folded.has(target) && !wanted) continue;
+      for (const row of rows) {
+        const line = element("tr");
+        line.append(...this.columns.map(([, , , cell]) => cell(row)));
+        body.append(line);
+      }
     }
     this.table.replaceChildren(this.head(), body);
     return shown.length;
+  }
+
+  // A line for a process, with the sums of its mappings; a click folds these away, and shows them again.
+  process(target, rows) {
+    const sum = (key) => size(rows.reduce((total, row) => total + row[key], 0));
+    const open = !this.folded.has(target);
+    const button = element("button", `${open ? "▾" : "▸"} ${this.labels.get(target)} (${rows.length})`, { type: "button", class: "fold", "aria-expanded": open, "data-target": target });
+    button.addEventListener("click", () => {
+      if (open) this.folded.add(target); else this.folded.delete(target);
+      this.draw();
+      this.table.querySelector(`[data-target="${target}"]`).focus();
+    });
+    const name = element("th", null, { scope: "rowgroup", class: "text" });
+    name.append(button);
+    const line = element("tr", null, { class: "process" });
+    line.append(name, ...this.columns.slice(1).map(([id]) => element("td", ["size", "resident", "touched"].includes(id) ? sum(id) : "")));
+    return line;
   }
 
   head() {
@@ -110,7 +129,7 @@ class Mappings {
 const plainTable = (table, heads, rows) => {
   const head = element("tr");
   head.append(...heads.map((text) => element("th", text, { scope: "col", class: "text" })));
-  table.append(head);
+  table.replaceChildren(head);
   for (const row of rows) {
     const line = element("tr");
     line.append(...row.map((text) => element("td", text, { class: "text" })));

@@ -16,6 +16,19 @@ const time = (seconds) => {
   return second.startsWith("0 ") ? first : `${first} ${second}`;
 };
 
+// Moments: since the start of the recording, or by the clock on the wall where the recording tells of it.
+const clock = { start: null, on: false };
+
+const moment = (seconds, step = 1) => {
+  if (!clock.on) return time(seconds);
+  const at = new Date((clock.start + seconds) * 1000);
+  const two = (number) => String(number).padStart(2, "0");
+  const whole = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+  return step < 1 ? `${whole}.${String(at.getMilliseconds()).padStart(3, "0")}` : whole;
+};
+
+const dayOf = (seconds) => new Date((clock.start + seconds) * 1000).toLocaleDateString("en-CA");
+
 const share = (part) => `${+(part * 100).toPrecision(3)} %`;
 
 const element = (name, text, more = {}) => {

@@ -56,7 +56,7 @@ const timeAt = (picture, column) => picture.begin + ((picture.end - picture.begi
 
 const drawTimes = (pen, plot, picture, view) => {
   const [from, to] = [timeAt(picture, view.t0), timeAt(picture, view.t1)];
-  const step = timeStep(to - from, Math.max(2, plot.width / 90));
+  const step = timeStep(to - from, Math.max(2, plot.width / (clock.on ? 110 : 90)));
   pen.fillStyle = styleOf("--soft");
   pen.strokeStyle = styleOf("--line");
   pen.textBaseline = "top";
@@ -64,8 +64,28 @@ const drawTimes = (pen, plot, picture, view) => {
     const x = plot.left + ((at - from) / (to - from)) * plot.width;
     pen.beginPath(); pen.moveTo(x, plot.top + plot.height); pen.lineTo(x, plot.top + plot.height + 4); pen.stroke();
     pen.textAlign = x > plot.left + plot.width - 24 ? "right" : x < plot.left + 12 ? "left" : "center";
-    pen.fillText(time(at < step / 1e6 ? 0 : at), x, plot.top + plot.height + 6);
+    pen.fillText(moment(at < step / 1e6 ? 0 : at, step), x, plot.top + plot.height + 6);
   }
+};
+
+const drawSizes = (pen, plot, top, y) => {
+  const step = sizeStep(top, 4);
+  pen.textAlign = "right"; pen.textBaseline = "middle";
+  for (let at = 0; at <= top * 1.05; at += step) {
+    pen.strokeStyle = styleOf("--line");
+    pen.beginPath(); pen.moveTo(plot.left, y(at)); pen.lineTo(plot.left + plot.width, y(at)); pen.stroke();
+    pen.fillStyle = styleOf("--soft");
+    pen.fillText(size(at), plot.left - 10, y(at));
+  }
+};
+
+const drawLine = (pen, points, colour, dash) => {
+  pen.strokeStyle = styleOf(colour); pen.lineWidth = 1.6; pen.lineJoin = "round";
+  pen.setLineDash(dash);
+  pen.beginPath();
+  points.forEach(([x, y]) => pen.lineTo(x, y));
+  pen.stroke();
+  pen.setLineDash([]);
 };
 
 const drawCursor = (pen, plot, view, row) => {

@@ -1,0 +1,73 @@
+// What the recording answers: how much memory is needed, what serves the accesses, and when the pattern changed.
+const legendOf = (keys) => {
+  const words = element("p");
+  for (const [kind, text] of keys) {
+    const key = element("span", text, { class: "key" });
+    key.prepend(element("i", null, { class: kind }));
+    words.append(key);
+  }
+  return words;
+};
+
+const between = ({ low, high }) => (size(low) === size(high) ? size(high) : `${size(low)} to ${size(high)}`);
+
+// Bars of [label, {low, high}, kind]: full up to the lower bound, hatched up to the upper one.
+const boundBars = (rows) => {
+  const most = Math.max(1, ...rows.map(([, bounds]) => bounds.high));
+  const table = element("table", null, { class: "bars bounds" });
+  for (const [label, bounds, kind] of rows) {
+    const line = element("tr");
+    line.append(element("th", label, { scope: "row" }));
+    const fill = element("div", null, { class: "fill" });
+    for (const [name, bytes] of [[kind, bounds.low], [`${kind} perhaps`, bounds.high - bounds.low]]) {
+      const part = element("span", null, { class: name });
+      part.style.width = `${(100 * bytes) / most}%`;
+      fill.append(part);
+    }
+    const cell = element("td", null, { class: "bar" });
+    cell.append(fill);
+    line.append(cell, element("td", between(bounds)));
+    table.append(line);
+  }
+  return table;
+};
+
+const same = (bytes) => ({ low: bytes, high: bytes });
+
+const answers = (data) => {
+  const { size: found, right_size: right } = data;
+  const rows = [["needed", found.needed_bytes, "hot"], ["resident, most", same(found.resident_bytes), "second"]];
+  if (found.cold_bytes !== null) rows.push([`cold, reclaimable: not touched for ${time(found.cold_seconds)}`, found.cold_bytes, "idle"]);
+  if (right !== null) rows.push(["recommended request", same(right.request_bytes), "second"], ["recommended limit", same(right.limit_bytes), "second"]);
+  find("size").append(legendOf([["hot", "accessed"], ["idle", "not accessed"], ["second", "resident, or recommended"], ["hot perhaps", "between at least and at most"]]), boundBars(rows));
+  find("size-words").textContent = [
+    `Confidence ${found.confidence}${found.why === null ? "" : `: ${found.why}`}.`,
+    found.shared ? "Memory that several have counts once." : "",
+    right === null ? "" : `The limit is ${right.swap ? "" : "for a machine without swap, and "}has a buffer of ${share(right.buffer)}. Page cache: ${right.page_cache.why}.`,
+  ].filter(Boolean).join(" ");
+  find("serve-section").hidden = right === null;
+  if (right === null) return;
+  find("serve").append(
+    legendOf([["hot", "at least"], ["hot perhaps", "up to at most"]]),
+    boundBars(right.curve.map((one) => [share(one.serve), one, "hot"])),
+  );
+};
+
+const phases = (table, data) => {
+  const most = Math.max(1, ...data.phases.map((one) => one.hot_bytes));
+  const head = element("tr");
+  head.append(...["from", "to", "accessed, bytes times rate", "what changed"].map((text) => element("th", text, { scope: "col", class: "text" })));
+  table.replaceChildren(head);
+  for (const one of data.phases) {
+    const line = element("tr");
+    const heat = element("td", size(one.hot_bytes), { class: "text" });
+    const meter = element("span", null, { class: "meter", "aria-hidden": "true" });
+    const part = element("span");
+    part.style.width = `${(100 * one.hot_bytes) / most}%`;
+    meter.append(part);
+    heat.append(meter);
+    const moved = one.moved.map((row) => `${row.label} ${row.start} from ${share(row.before)} to ${share(row.rate)}`).join(", ");
+    line.append(element("td", moment(one.begin), { class: "text" }), element("td", moment(one.end), { class: "text" }), heat, element("td", moved || "–", { class: "text wrapped" }));
+    table.append(line);
+  }
+};

@@ -1,0 +1,87 @@
+"""The page of two recordings as data: levels, curves and what moved (udamon.report.diff)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from udamon.report import wss
+from udamon.report.catalog import Catalog
+from udamon.report.common import common_lines
+from udamon.report.diff import Diff
+from udamon.report.levels import PERCENTS
+from udamon.report.source import RecordingSource
+
+MAX_MOVED = 300
+"""Lines of what moved; the page says how many are left out."""
+
+
+def document(report: Diff, sources: Sequence[RecordingSource]) -> dict[str, Any]:
+    """The JSON document: bytes, and seconds since the start of each recording."""
+    moved = [one for one in report.moved if max(one.before.touched, one.after.touched) >= 1]
+    before, after = (common_lines(source) for source in sources)
+    notes = [
+        *(note if note in after else f"Before: {note}" for note in before),
+        *(f"After: {note}" for note in after if note not in before),
+    ]
+    return {
+        "schema": 1,
+        "title": " against ".join(_title(source) for source in sources),
+        "notes": notes,
+        "sides": [
+            _side(source, found) for source, found in zip(sources, (report.before, report.after), strict=True)
+        ],
+        "levels": [
+            level
+            for name, before, after in (
+                ("working set", report.before, report.after), ("footprint", *report.footprints),
+            )
+            for level in _levels(name, before, after)
+        ],
+        "moved": [
+            {"label": one.label, "kind": one.kind, "before": round(one.before.touched),
+             "after": round(one.after.touched)}
+            for one in moved[:MAX_MOVED]
+        ],
+        "moved_left_out": max(0, len(moved) - MAX_MOVED),
+    }  # fmt: skip
+
+
+def _title(source: RecordingSource) -> str:
+    targets = Catalog(source.recording).targets.values()
+    names = sorted({target.comm for target in targets if target.comm})
+    return names[0] if len(names) == 1 else f"{len(targets)} target{'s' if len(targets) != 1 else ''}"
+
+
+def _side(source: RecordingSource, found: wss.WorkingSet) -> dict[str, Any]:
+    wall = source.recording.metadata.get("wall_ns")
+    curve = (
+        found.group.over_time
+        if found.group is not None
+        else [(at, size, size) for at, size in found.over_time]
+    )
+    return {
+        "title": _title(source),
+        "file": source.recording.path.name,
+        "recorded": datetime.fromtimestamp(wall / 1e9).strftime("%Y-%m-%d %H:%M:%S")
+        if isinstance(wall, int)
+        else None,
+        "windows": found.total.snapshots,
+        "seconds": (found.over_time[-1][0] - found.start_ns) / 1e9,
+        "curve": [[(at - found.start_ns) / 1e9, low, high] for at, low, high in curve],
+    }
+
+
+def _levels(name: str, before: wss.WorkingSet, after: wss.WorkingSet) -> list[dict[str, Any]]:
+    few = before.why is not None or after.why is not None
+    return [
+        {"name": f"{name} {level}", "before": _bounds(before, level), "after": _bounds(after, level)}
+        for level in ("p50", "p90", "max")
+        if not (few and level in PERCENTS)
+    ]
+
+
+def _bounds(found: wss.WorkingSet, level: str) -> dict[str, int]:
+    low, high = found.bounds(level)
+    return {"low": low, "high": high}
