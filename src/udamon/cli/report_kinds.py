@@ -45,6 +45,9 @@ def configure(add: Add) -> None:
         action="store_true",
         help="there is swap: anonymous memory that is not accessed may leave memory",
     )
+    right_size.add_argument(
+        "--reuse", metavar="TIME", help="keep what is accessed of files again within TIME (default 1m)"
+    )
     diff = add("diff", "what differs between two recordings, and what moved", before="BEFORE")
     diff.add_argument("after", metavar="AFTER", help="the other recording")
     _definition(diff)
@@ -132,12 +135,16 @@ def _phases(args: argparse.Namespace, source: RecordingSource) -> Found:
 
 
 def _right_size(args: argparse.Namespace, source: RecordingSource) -> Found:
+    from udamon.errors import UsageError
     from udamon.report import recommend, right_size
     from udamon.report.terminal import Terminal
-    from udamon.units import parse_share
+    from udamon.units import parse_duration_ns, parse_share
 
     report = right_size.measure(source, parse_share(args.serve), seed=args.seed)
-    found = recommend.measure(source, report, swap=args.swap)
+    reuse = recommend.REUSE_S if args.reuse is None else parse_duration_ns(args.reuse) / 1e9
+    if reuse <= 0:
+        raise UsageError(f"--reuse {args.reuse} is no time at all; give at least 1ms, or leave it out.")
+    found = recommend.measure(source, report, swap=args.swap, reuse_s=reuse)
 
     def render() -> Shown:
         terminal = Terminal.of_stdout()

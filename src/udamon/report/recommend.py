@@ -1,9 +1,11 @@
 """How much memory to give: a limit and a request, with a buffer, from what was recorded.
 
 Of each window is known what cannot be dropped: without swap all anonymous and shared memory that is resident, accessed
-or not. Files that are mapped can be read again, so of those only what was accessed counts (at most, over all windows);
-so do pages of the cache that are only read, where the recording tells of them. With swap, anonymous memory that is not
-accessed can go, too, and what counts is what serves the accesses (udamon.report.right_size) or the largest working set.
+or not. Files that are mapped can be read again, so of those only what was accessed counts: at most, within the stretch
+of REUSE_S in which that was most (of single pages in all windows), for by "least recently used" what comes back within
+that time stays. So do pages of the cache that are only read, where the recording tells of them. With swap, anonymous
+memory that is not accessed can go, too, and what counts is what serves the accesses (udamon.report.right_size) or the
+largest working set.
 
     limit = (peak over time + files accessed + page cache only read + the kernel's own) * (1 + buffer)
 
@@ -29,7 +31,7 @@ from udamon.report.grain import grain_of
 from udamon.report.levels import FEWEST
 from udamon.report.right_size import RightSize
 from udamon.report.right_size import measure as right_size
-from udamon.report.source import RecordingSource
+from udamon.report.source import RecordingSource, double
 from udamon.text import Shown, lines
 from udamon.units import MIB, format_size
 
@@ -53,12 +55,19 @@ KEPT = """
         FROM owner_windows LEFT JOIN file_owners AS files ON owner_windows.name = files.name GROUP BY seq
     ) AS moments
 """
+# Of each file in each stretch of time no more than was there; then the stretch in which that is most of all files.
 FILES = """
-    SELECT sum(least(touched, there)) FROM (
-        SELECT sum(touched) AS touched, max(greatest(resident - anonymous, 0)) AS there
-        FROM owner_windows JOIN file_owners AS files ON owner_windows.name = files.name GROUP BY owner_windows.name
-    ) AS owners
+    SELECT max(used) FROM (
+        SELECT stretch, sum(least(touched, there)) AS used FROM (
+            SELECT owner_windows.name,
+                floor((CAST(begun AS DOUBLE) - (SELECT min(begun) FROM owner_windows)) / {stretch} + {half}) AS stretch,
+                sum(touched) AS touched, max(greatest(resident - anonymous, 0)) AS there
+            FROM owner_windows JOIN file_owners AS files ON owner_windows.name = files.name GROUP BY 1, 2
+        ) AS owners GROUP BY stretch
+    ) AS stretches
 """
+REUSE_S = 60.0
+"""What is accessed of files again within so long should stay; what comes back less often may be read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,9 @@ class Recommendation:
         return max(1, ceil(whole * (1 + BUFFER) / MIB)) * MIB
 
 
-def measure(source: RecordingSource, report: RightSize, *, swap: bool = False) -> Recommendation:
+def measure(
+    source: RecordingSource, report: RightSize, *, swap: bool = False, reuse_s: float = REUSE_S
+) -> Recommendation:
     """`swap`: anonymous memory that is not accessed may be swapped out. Raises as right_size.measure."""
     doubts = (
         [f"{report.moments} windows, so the request is for the peak, too"] if report.moments < FEWEST else []
@@ -123,16 +134,17 @@ def measure(source: RecordingSource, report: RightSize, *, swap: bool = False) -
         most, nine, _ = source.query(KEPT)[0]
         there = wss.measure(source, footprint_of(source), bins=1).bounds("max")[1]  # shared memory once
         peak, usual = min(ceil(most), there), min(ceil(nine), there)
-        files = _files(source)
+        files = _files(source, reuse_s)
     return Recommendation(
         peak, usual if report.moments >= FEWEST else None, min(files, report.resident), cache, swap, doubts
     )
 
 
-def _files(source: RecordingSource) -> int:
+def _files(source: RecordingSource, reuse_s: float) -> int:
     """What was accessed of mapped files, at most: by rows of pages where those were seen, else by mappings."""
     if grain_of(source.recording) == MAPPING or source.filters.cuts:
-        return ceil(source.query(FILES)[0][0] or 0)
+        stretch = FILES.format(stretch=double(reuse_s * 1e9), half=double(0.5))
+        return ceil(source.query(stretch)[0][0] or 0)
     total = 0
     for kind in (FILE, LIBRARY):
         filters = replace(source.filters, mapping=kind)

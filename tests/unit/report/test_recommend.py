@@ -45,25 +45,34 @@ def with_buffer(mib: float) -> int:
 
 
 def test_without_swap(tmp_path: Path) -> None:
-    """20 windows, in the last of which the heap has 60 MiB and 40 before. Kept are 47 and 67; of the file at most
-    19 * 1 + 3 = 22 MiB were accessed. The 90th percentile of the windows is 47."""
+    """20 windows, in the last of which the heap has 60 MiB and 40 before. Kept are 47 and 67; the 90th percentile of
+    the windows is 47. Of the file 4 * 1 + 3 MiB at most were accessed in the last stretch of a minute, and 6 in others."""
     shots: list[Snapshot | Event] = [
         NAMES,
         *(shot(seq, 60 if seq == 19 else 40, 3 if seq == 19 else 1) for seq in range(20)),
     ]
     one = found(recorded(tmp_path / "a", shots, via="refs"))
-    assert (one.peak, one.usual, one.files) == (67 * MIB, 47 * MIB, 22 * MIB)
-    assert one.limit == with_buffer(67 + 22)
-    assert one.request == with_buffer(47 + 22)
+    assert (one.peak, one.usual, one.files) == (67 * MIB, 47 * MIB, 7 * MIB)
+    assert one.limit == with_buffer(67 + 7)
+    assert one.request == with_buffer(47 + 7)
     document = recommend.document(one)
-    assert (document["limit_bytes"], document["request_bytes"]) == (103 * MIB, 80 * MIB)
-    assert document["high_bytes"] == 101 * MIB  # 80 + 0.9 * 23 = 100.7
+    assert (document["limit_bytes"], document["request_bytes"]) == (86 * MIB, 63 * MIB)
+    assert document["high_bytes"] == 84 * MIB  # 63 + 0.9 * 23 = 83.7
     assert document["page_cache"]["included"] is False
     assert "--cgroup" in document["page_cache"]["why"]
     text = recommend.render(one, 80)
-    assert "      memory: 80Mi\n    limits:\n      memory: 103Mi\n" in text
-    assert text.endswith("  MemoryHigh=101M\n  MemoryMax=103M")
+    assert "      memory: 63Mi\n    limits:\n      memory: 86Mi\n" in text
+    assert text.endswith("  MemoryHigh=84M\n  MemoryMax=86M")
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_what_comes_back_within_a_time(tmp_path: Path) -> None:
+    """The same with another time: one window of 10 s, and all of them, of which no more is there than 98 MiB."""
+    shots: list[Snapshot | Event] = [NAMES, *(shot(seq, 40, 9) for seq in range(20))]
+    with RecordingSource(recorded(tmp_path / "a", shots, via="refs")) as source:
+        report = right_size.measure(source)
+        found = [recommend.measure(source, report, reuse_s=time).files // MIB for time in (10, 60, 1000)]
+    assert found == [9, 54, 98]
 
 
 def test_with_swap(tmp_path: Path) -> None:
@@ -80,7 +89,7 @@ def test_with_swap(tmp_path: Path) -> None:
 def test_files_by_pages(tmp_path: Path) -> None:
     """Where pages were seen, a part of a file that is touched in each of many windows counts once."""
     rows = [(300 * MIB, 304 * MIB, 20, 0), (304 * MIB, 332 * MIB, 0, 9)]
-    shots = [
+    shots: list[Snapshot | Event] = [
         named(0, (300, "/data/table")),
         *(snap(seq, rows, window=S, sample=S // 20) for seq in range(20)),
     ]
@@ -113,8 +122,8 @@ def test_page_cache(tmp_path: Path) -> None:
          "kernel_bytes": 3 * MIB, "source": "memory.stat"}
         for size in (30, 20)
     ]  # fmt: skip
-    shots: list[Snapshot | Event] = [NAMES, *(shot(seq, 40, 0) for seq in range(20)), *(Event(at * S, "page_cache", data) for at, data in
-             enumerate(told))]  # fmt: skip
+    shots: list[Snapshot | Event] = [NAMES, *(shot(seq, 40, 0) for seq in range(20))]
+    shots += [Event(at * S, "page_cache", data) for at, data in enumerate(told)]
     recording = recorded(tmp_path / "a", shots, via="refs")
     one = found(recording)
     assert one.limit == with_buffer(47 + 30 + 3)
