@@ -46,7 +46,7 @@ def with_buffer(mib: float) -> int:
 
 def test_without_swap(tmp_path: Path) -> None:
     """20 windows, in the last of which the heap has 60 MiB and 40 before. Kept are 47 and 67; the 90th percentile of
-    the windows is 47. Of the file 4 * 1 + 3 MiB at most were accessed in the last stretch of a minute, and 6 in others."""
+    the windows is 47. Of the file at most 4 * 1 + 3 MiB were accessed in the last minute, 6 in others."""
     shots: list[Snapshot | Event] = [
         NAMES,
         *(shot(seq, 60 if seq == 19 else 40, 3 if seq == 19 else 1) for seq in range(20)),
