@@ -39,12 +39,13 @@ FIGURES = {
     "startup": "start, memory and installed size (1 min)",
     "recordings": "writing, reading and reporting, by row (1 min)",
     "damo": "reports beside damo's on 3.0 M regions (8 min; the first time 20)",
+    "right_size": "real programs under the limit that right-size recommends, and under less (45 min; as root)",
     "programs": "Redis and PostgreSQL with and without a monitor, in pairs (9 min)",
 }
 """Names and what they show; NAME is the module bench.NAME, whose `measure` returns figures."""
 
-ONLY_NAMED = {"sensitivity", "damo"}
-"""What changes only with the policy itself or damo, and takes long."""
+ONLY_NAMED = {"sensitivity", "damo", "right_size"}
+"""What changes only with the policy itself, damo or the recommendation, and takes long."""
 
 ELSEWHERE = {"damo": "interop.md"}
 """What has its place on another page than the benchmarks'."""
