@@ -16,7 +16,11 @@ _METADATA = frozenset(
      "grain", "marked_by_others", "tlb", "tlb_missed_below_bytes", "page_size", "monotonic_ns", "wall_ns",
      "part", "startup_cpu_ns", "warmup_until_ns"}
 )  # fmt: skip
-_TEXTS = {"target_end": frozenset({"why"}), "coverage": frozenset({"why"}), "page_cache": frozenset({"source"})}
+_TEXTS = {
+    "target_end": frozenset({"why"}),
+    "coverage": frozenset({"why"}),
+    "page_cache": frozenset({"source"}),
+}
 
 
 def metadata(full: Mapping[str, object]) -> dict[str, object]:
