@@ -101,7 +101,7 @@ def document(page: PageContents) -> dict[str, Any]:
         "wall": _wall(page),
         "size": size.totals(page.size),
         "right_size": None if page.right_size is None else _given(*page.right_size),
-        "phases": _phases(page.phases),
+        "phases": _phases(page.phases, page.about.catalog),
         "histograms": {
             "rate": _histogram(curves.RATE_LABELS, page.histograms.by_rate),
             "age": _histogram(curves.AGE_LABELS, page.histograms.by_age),
@@ -125,12 +125,13 @@ def _given(report: right_size.RightSize, found: recommend.Recommendation) -> dic
     return recommend.document(found) | {"curve": curve}
 
 
-def _phases(found: phases.Phases) -> list[dict[str, Any]]:
+def _phases(found: phases.Phases, catalog: Catalog) -> list[dict[str, Any]]:
     return [
         {
             "begin": phase["begin"],
             "end": phase["end"],
             "hot_bytes": phase["hot_bytes"],
+            "bounds": phase["bounds"],
             "moved": [
                 {
                     "label": row["label"],
@@ -141,7 +142,7 @@ def _phases(found: phases.Phases) -> list[dict[str, Any]]:
                 for row in phase["moved"]
             ],
         }
-        for phase in phases.document(found)["phases"]
+        for phase in phases.document(found, catalog)["phases"]
     ]
 
 

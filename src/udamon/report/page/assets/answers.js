@@ -60,7 +60,7 @@ const phases = (table, data) => {
   table.replaceChildren(head);
   for (const one of data.phases) {
     const line = element("tr");
-    const heat = element("td", size(one.hot_bytes), { class: "text" });
+    const heat = element("td", one.bounds === null ? size(one.hot_bytes) : between(one.bounds), { class: "text" });
     const meter = element("span", null, { class: "meter", "aria-hidden": "true" });
     const part = element("span");
     part.style.width = `${(100 * one.hot_bytes) / most}%`;
