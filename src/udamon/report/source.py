@@ -121,14 +121,16 @@ class RecordingSource:
             self._kept = True
         return self.query(sql)
 
-    def in_parts(self, sql: str, most_rows: int = PART_ROWS) -> Iterator[list[tuple[Any, ...]]]:
-        """The rows of a query over `regions`, for each part of the recording by itself: at most `most_rows` rows,
-        whole batches, so that what a query groups does not grow with the recording. Raises as `query`."""
+    def in_parts(self, sql: str, most_rows: int | None = None) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a query over `regions`, for each part of the recording by itself: at most `most_rows` rows
+        (default PART_ROWS), whole batches, so that what a query groups does not grow with the recording. Raises as
+        `query`."""
+        most = PART_ROWS if most_rows is None else most_rows
         parts: list[list[Place]] = [[]]
         rows = 0
         for place in self.recording.messages():
             rows += place[1].rows
-            if rows > most_rows and parts[-1]:
+            if rows > most and parts[-1]:
                 parts.append([])
                 rows = place[1].rows
             parts[-1].append(place)

@@ -118,7 +118,7 @@ def test_what_has_nothing_to_tell(ask: Ask, file: Path, capsys: pytest.CaptureFi
     assert "no snapshot" in second["why"]
     assert run("right-size", file, "--by", "process") == 0
     text = capsys.readouterr().out
-    assert "== pid 100 a\n\nto serve" in text
+    assert "== pid 100 a\n\nrecommended limit" in text
     assert "== pid 101 b\n\nnothing to tell: " in text
     with pytest.raises(RecordingError, match="no snapshot"):
         run("right-size", file, "--by", "process", "--target", "1")
