@@ -23,6 +23,6 @@ def check() -> None:
     """Compile every file with the analyser; a warning is an error. Raises Failed."""
     place = WORK / "analysis"
     place.mkdir(parents=True, exist_ok=True)
-    sources = sorted((ROOT / "src" / "udamon" / "native").glob("*.c"))
+    sources = sorted((ROOT / "src" / "udamon" / "native").rglob("*.c"))
     command: list[str | Path] = ["gcc", *FLAGS, f"-I{sysconfig.get_path('include')}", "-c", *sources]
     run(command, "gcc -fanalyzer", cwd=place)

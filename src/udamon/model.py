@@ -206,6 +206,8 @@ class Event:
     |               | kernel_bytes (what the kernel has for the group), source ("lru_gen", "memory.stat")   |
     | schemes       | schemes: [{scheme (its index), action, active, why (what keeps it from acting),   |
     |               | effective_bytes, and the running totals of core.scheme.SchemeStats}]              |
+    | allocations, allocation_stacks, symbols, allocations_unseen: by which code memory is allocated           |
+    |               | (docs/recording.md#allocations, udamon.sites)                                        |
     | subscriber    | what, why: a subscriber raised and was dropped                                    |
     | note          | text; urgent: true where whoever started the monitor should be told at once         |
     """

@@ -22,6 +22,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"live"}, "the live view: it lays memory out as reports do"),
     ({"report", "metrics", "control", "agent"}, "clients of snapshots and recordings"),
     ({"record"}, "writer, reader, converters"),
+    ({"sites"}, "allocations of a command, by the code that makes them"),
     ({"evaluation"}, "accuracy and cost against the known truth"),
     ({"modules"}, "reclaim, lru_sort, stat: schemes with good defaults"),
     ({"schemes"}, "what to do about it: pure decisions"),
@@ -177,6 +178,7 @@ def test_the_core_does_no_io() -> None:
 WRITES: dict[str, set[str]] = {
     "control/executing.py": {"write_text"},  # inside a temporary directory of its own
     "control/private_sys.py": {"symlink_to", "touch"},  # likewise
+    "sites/collector.py": {"copyfile"},  # inside a temporary directory of its own
     "pytest_plugin.py": {"mktemp"},  # pytest's own
     "control/running.py": {"write_text"},  # /proc/self/comm
     "linux/cgroup/memory.py": {"open"},  # memory.reclaim

@@ -41,8 +41,10 @@ class Child:
         user: str | None = None,
         env: Mapping[str, str] | None = None,
         before_exec: Callable[[], None] | None = None,
+        added: Callable[[str | None], Mapping[str, str]] | None = None,
     ) -> None:
-        """`before_exec` runs in the new process, before it becomes the command.
+        """`before_exec` runs in the new process, before it becomes the command. `added`, given the LD_PRELOAD of the
+        command's environment, says what that gets besides.
 
         A `user` gets an environment of its own, as after setpriv --reset-env: nothing of root's private one.
         """
@@ -56,13 +58,18 @@ class Child:
         # Only where there is something to do: a function before exec means a slower start.
         needed = before_exec is not None or open_files.soft_before() is not None
         last = prepare if needed else None
+        if entry is not None:
+            env = environment_of(entry)
+        if added is not None:
+            env = os.environ if env is None else env
+            env = {**env, **added(env.get("LD_PRELOAD"))}
         try:
             if entry is None:
                 self._process = subprocess.Popen(list(command), env=env, preexec_fn=last)
             else:
                 self._process = subprocess.Popen(
                     list(command),
-                    env=environment_of(entry),
+                    env=env,
                     user=entry.pw_uid,
                     group=entry.pw_gid,
                     extra_groups=os.getgrouplist(entry.pw_name, entry.pw_gid),

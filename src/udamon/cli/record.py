@@ -14,7 +14,7 @@ from udamon.assembly.build import Built
 from udamon.assembly.child import OWN_FAILURE, Child
 from udamon.assembly.follow import follow
 from udamon.availability.tlb import Tlb, sentence
-from udamon.cli import monitor
+from udamon.cli import monitor, sites
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
 from udamon.cli.running import parse_duration, require_windows, run_watching, signals
@@ -27,6 +27,7 @@ from udamon.model import WRITES_ONLY, Event, Snapshot
 from udamon.record.metadata import WARMUP
 from udamon.record.monitored import PageCacheOf, cost_of, metadata_of
 from udamon.record.writer import Writer
+from udamon.sites.collector import Collector
 from udamon.targets.coverage import line
 from udamon.units import format_size, format_time, parse_duration_ns, parse_size
 from udamon.workload.shapes import find
@@ -60,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-size", metavar="SIZE", help="keep only the latest SIZE, in FILE and FILE.1")
     parser.add_argument("--anonymize", action="store_true", help="leave out names, paths and command lines")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    sites.configure(parser)
     monitor.configure(parser)
 
 
@@ -67,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     """Record until the target, the duration or the user ends it; passes a COMMAND's status on."""
     check(args)
     monitor.validate(args)
+    mean = sites.mean_of(args)
     duration = parse_duration(args.duration)
     if args.windows is not None and args.windows < 1:
         raise UsageError(f"--windows {args.windows} records nothing; give at least 1.")
@@ -77,8 +80,11 @@ def run(args: argparse.Namespace) -> int:
         if args.command is not None:
             error.status = OWN_FAILURE
         raise
-    with signals() as stopped:
-        return run_watching(args, lambda child: watch(args, child, duration, stopped, warm_ns))
+    with signals() as stopped, sites.collecting(mean) as collector:
+        environment = None if collector is None else collector.environment
+        return run_watching(
+            args, lambda child: watch(args, child, duration, stopped, warm_ns, collector), environment
+        )
 
 
 def _check_output(args: argparse.Namespace) -> None:
@@ -102,6 +108,7 @@ def watch(
     duration: float | None,
     stopped: threading.Event,
     warm_ns: int | None = None,
+    collector: Collector | None = None,
     *,
     summary: bool = True,
 ) -> str:
@@ -112,6 +119,8 @@ def watch(
     engine, first = built.engine, _Kept(quiet=args.quiet)
     bus = engine.bus
     bus.subscribe(first)
+    if collector is not None:
+        bus.subscribe(sites.Followed(collector))
     with closing(engine):
         engine.open()  # a target that cannot be watched leaves no file, and an older one as it is
         tlb = built.tlb()
@@ -138,8 +147,10 @@ def watch(
             progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
             bus.subscribe(progress)
             cached = None if args.cgroup is None else PageCacheOf(args.cgroup)
-            recorder = _Recorder(built, writer, progress, child, cached, quiet=args.quiet)
+            recorder = _Recorder(built, writer, progress, child, cached, collector, quiet=args.quiet)
             ended_by = recorder.run(duration, stopped, args.windows)
+            if collector is not None:
+                sites.finish(collector, writer, quiet=args.quiet)
     if summary and not args.quiet:
         console.err(recorder.summary(shown(args.output)))
         if text := line(progress.coverage_document()):
@@ -196,7 +207,7 @@ class _Recorder:
 
     def __init__(
         self, built: Built, writer: Writer, progress: Progress, child: Child | None, cached: PageCacheOf | None,
-        *, quiet: bool,
+        collector: Collector | None, *, quiet: bool,
     ) -> None:  # fmt: skip
         self._cached = cached
         self._engine = built.engine
@@ -204,6 +215,7 @@ class _Recorder:
         self._writer = writer
         self._progress = progress
         self._child = child
+        self._collector = collector
         # Told with each flush, and not where a COMMAND may use the terminal itself.
         self._line = ProgressLine(
             sys.stderr, quiet=quiet, shared=child is not None, terminal_only=True, every=0
@@ -218,6 +230,8 @@ class _Recorder:
         return ended_by
 
     def _keep_up_in_time(self) -> None:
+        if self._collector is not None:
+            self._collector.poll(self._writer.event)
         if time.monotonic() >= self._next_flush:
             self._keep_up()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
@@ -30,7 +30,13 @@ def parse_duration(text: str | None) -> float | None:
     return duration / 1e9
 
 
-def run_watching(args: argparse.Namespace, watch: Callable[[Child | None], str]) -> int:
+Environment = Callable[[str | None], Mapping[str, str]]
+"""What a COMMAND's environment gets besides, given the LD_PRELOAD that it has."""
+
+
+def run_watching(
+    args: argparse.Namespace, watch: Callable[[Child | None], str], environment: Environment | None = None
+) -> int:
     """Have `watch` monitor COMMAND, or what else is the target; returns the exit status.
 
     `watch` returns what ended it. A COMMAND is started before and its status passed on; it is ended here when the
@@ -40,7 +46,7 @@ def run_watching(args: argparse.Namespace, watch: Callable[[Child | None], str])
         watch(None)
         return 0
     try:
-        return _watch_command(args, watch)
+        return _watch_command(args, watch, environment)
     except CannotError as error:
         # A 1 of our own could be mistaken for the command's.
         if error.status == CannotError.status:
@@ -48,8 +54,10 @@ def run_watching(args: argparse.Namespace, watch: Callable[[Child | None], str])
         raise
 
 
-def _watch_command(args: argparse.Namespace, watch: Callable[[Child | None], str]) -> int:
-    child = Child(args.command, args.user)
+def _watch_command(
+    args: argparse.Namespace, watch: Callable[[Child | None], str], environment: Environment | None
+) -> int:
+    child = Child(args.command, args.user, added=environment)
     ended_by_us = True
     try:
         ended_by_us = watch(child) != TARGET

@@ -371,6 +371,36 @@ def steps_gaps(
 def overlaps(*, start: Buffer, end: Buffer, other_start: Buffer, other_end: Buffer) -> array[int]:
     """Bytes that each of some ranges shares with others; both are sorted and disjoint. Raises ValueError."""
 
+def add_objects(
+    *,
+    start: Buffer,
+    end: Buffer,
+    since: Buffer,
+    most: Buffer,
+    least: Buffer,
+    resident: Buffer,
+    last: Buffer,
+    region_start: Buffer,
+    region_end: Buffer,
+    touched: Buffer,
+    there: Buffer,
+    begin_ns: int,
+    end_ns: int,
+    alike: bool,
+    counted: bool,
+) -> None:
+    """Add what one window [begin_ns, end_ns) tells of objects in memory, which are there `since` a time in ns.
+
+    Objects and regions are sorted and disjoint; a region has bytes that were `touched` and that are `there`. Sums of
+    each object, which are added to: touched at `most` and at `least`, `resident` as of this window, and when it was
+    `last` touched, perhaps (ns, 0: never). An object that came after the window's end is left alone, and of one that
+    came within it nothing is touched for sure.
+
+    Of a region that an object has a part of, the part is touched like the whole where pages are `alike`; else any of
+    it may be. `counted`: whether the window counts for touched bytes, of which those at most are a sum over windows up
+    to the object's size, those at least the most of one window. Raises ValueError.
+    """
+
 def add_cells(
     *,
     schema: object,

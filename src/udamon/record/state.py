@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from udamon.model import Event
+from udamon.sites.state import KnownAllocations
 
 _OF_TARGET = ("target_start", "target_exec")
 _LATEST = ("attrs", "cost", "schemes", "coverage")
@@ -19,10 +20,14 @@ class ValidEvents:
         self._targets: dict[object, dict[str, Event]] = {}
         self._mappings: dict[object, dict[int, Any]] = {}
         self._mapped_at: dict[object, int] = {}
+        self._allocations = KnownAllocations()
+        self._time_ns = 0
 
     def add(self, event: Event) -> None:
         """Take in the next event."""
         target = event.data.get("target")
+        self._allocations.add(event)
+        self._time_ns = event.time_ns
         if event.name in _LATEST:
             self._latest[event.name] = event
         elif event.name in _OF_TARGET:
@@ -49,6 +54,8 @@ class ValidEvents:
         for target, mapped in self._mappings.items():
             rows = [mapped[start] for start in sorted(mapped)]
             yield Event(self._mapped_at[target], "mappings", {"target": target, "add": rows, "remove": []})
+        for name, data in self._allocations:
+            yield Event(self._time_ns, name, data)
         for totals in ("cost", "schemes", "coverage"):
             if totals in self._latest:
                 yield self._latest[totals]

@@ -9,6 +9,7 @@ from typing import Any
 
 from udamon.record.damo.values import time_in
 from udamon.record.limits import ReadLimits, check_nested, check_size
+from udamon.sites.checks import wrong_key
 
 _FARTHEST = 1 << 61
 _LONGEST = 1 << 16
@@ -150,6 +151,8 @@ def check_event(name: str, data: Mapping[str, Any]) -> None:
     wrong = [key for key, check in checks.items() if key in data and not check(data[key])]
     if "target" in checks and "target" not in data:
         wrong.append("target")
+    if (key := wrong_key(name, data)) is not None:
+        wrong.append(key)
     if wrong or (name == "attrs" and not _attrs(dict(data))) or len(name) > _LONGEST:
         of = f" of {wrong[0]}" if wrong else ""
         raise ValueError(f"an event {name[:40]!r} says something impossible{of}")

@@ -1,0 +1,135 @@
+/* The preload library of `udamon record --sites`: which code allocates memory. See docs/recording.md#allocations.
+ *
+ * It is a shared object of its own, loaded into programs that are not udamon's: no Python, no C++ runtime, no libm,
+ * no signal handler, nothing written to a descriptor of the program, and errno as it was. */
+#ifndef UDAMON_SITES_H
+#define UDAMON_SITES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define EXPORT __attribute__((visibility("default")))
+
+enum {
+    MAX_FRAMES = 64,
+    PAGE_BITS = 12,
+    FILTER_BITS = 18,
+    MAX_NAME = 4096,
+    MAX_BUILD_ID = 64,
+};
+
+/* What a thread keeps. All zeros is a new thread. */
+struct thread {
+    uint64_t left;   /* bytes until the next sample; what does not fit takes the slow way */
+    uint64_t random; /* state of the generator */
+    uint32_t ready;  /* whether `left` was drawn */
+    uint32_t busy;   /* above 0 in the library's own work, and in another allocator's: nothing is sampled */
+};
+extern __thread struct thread self __attribute__((tls_model("initial-exec")));
+
+/* A sampled allocation that was not freed. */
+struct live {
+    uintptr_t address;  /* 0: no entry */
+    uint64_t size;      /* bytes */
+    uint64_t requested; /* bytes when it was sampled: what its weight follows from */
+    uint64_t stack;     /* hash of the stack */
+};
+
+/* A counter for each page of addresses (modulo the table): 0 where no sampled allocation begins. */
+extern uint8_t filter[1u << FILTER_BITS];
+
+static inline uint8_t *filter_of(uintptr_t address)
+{
+    return &filter[(address >> PAGE_BITS) & ((1u << FILTER_BITS) - 1)];
+}
+
+/* next.c */
+/* What the program would call without this library: another library's, or the C library's. */
+struct allocator {
+    void *(*malloc)(size_t);
+    void *(*calloc)(size_t, size_t);
+    void *(*realloc)(void *, size_t);
+    void (*free)(void *);
+    void *(*memalign)(size_t, size_t);
+    void *(*aligned_alloc)(size_t, size_t);
+    void *(*valloc)(size_t);
+    void *(*pvalloc)(size_t);
+    int (*posix_memalign)(void **, size_t, size_t);
+};
+extern struct allocator real;
+extern void *(*next_mmap)(void *, size_t, int, int, int, off_t);
+extern int (*next_munmap)(void *, size_t);
+extern void *(*next_mremap)(void *, size_t, size_t, int, ...);
+/* 0 while they are not known: this very thread, or another one, still finds them. */
+int found(void);
+/* Blocks that were handed out before, from memory of this library. */
+int is_early(const void *block);
+size_t early_size(const void *block);
+/* System calls: nothing that is interposed. */
+void *real_mmap(void *address, size_t size, int protection, int flags, int fd, long offset);
+void real_munmap(void *address, size_t size);
+
+/* sampling.c */
+void sampling_start(void);
+/* Whether an allocation of `size` bytes is sampled; draws what is needed. For what does not fit into self.left. */
+int chosen(uint64_t size);
+/* Note what was chosen. `caller` is the return address of the hook. */
+void sampled(uintptr_t address, uint64_t size, void *caller);
+void sampled_mapping(uintptr_t address, uint64_t size, void *caller);
+/* Forget a block that is about to be freed; 1 and `taken` when it had been sampled. */
+int forget(uintptr_t address, struct live *taken);
+/* Take back `forget`: the block was not freed. */
+void restore(const struct live *taken);
+/* Forget what is mapped in [start, end), as it is about to be unmapped or replaced; what is left of a mapping on
+ * either side stays. 1 and the first of them in `taken` (if not NULL) when one had been sampled. */
+int forget_mapped(uintptr_t start, uintptr_t end, struct live *taken);
+void restore_mapped(const struct live *taken);
+
+/* live.c: called with the lock held */
+int live_add(const struct live *entry); /* 0 where there is no room */
+int live_take(uintptr_t address, struct live *taken);
+int mapped_add(const struct live *entry);
+/* The first sampled mapping that has a byte in [start, end) is taken out; 0 where there is none. */
+int mapped_take(uintptr_t start, uintptr_t end, struct live *taken);
+void live_clear(void);
+/* 1 when `hash` was not in the set of stacks and now is; 0 when it was, -1 where there is no room. */
+int stack_add(uint64_t hash);
+void stack_drop(uint64_t hash);
+void stacks_clear(void);
+
+/* stacks.c */
+struct stack {
+    uint64_t hash;
+    uint32_t number;
+    uintptr_t pc[MAX_FRAMES]; /* within the instruction that called, the innermost first */
+};
+void stack_take(struct stack *stack, void *caller);
+/* Write those modules of the stack that the ring does not have yet; 0 where they did not fit. With the lock held. */
+int modules_write(const struct stack *stack);
+void modules_clear(void);
+
+/* ring.c */
+enum { RECORD_ALLOCATED = 1, RECORD_FREED = 2, RECORD_STACK = 3, RECORD_MODULE = 4 };
+extern uint64_t ring_id;
+extern uint64_t ring_last_ns; /* the time of the last record */
+/* Make a ring and hand it to the recorder at `path`. `parent` is the ring of the process this one was forked from, 0
+ * without one. 0 where that fails. */
+int ring_make(const char *path, uint64_t mean, uint64_t id, uint64_t parent, uint64_t parent_ns);
+void ring_abandon(void);
+/* Append a record of words and bytes; 0 where it does not fit beside `reserve` bytes. */
+int ring_write(uint32_t type, const uint64_t *words, size_t number, const void *bytes, size_t size, size_t reserve);
+void ring_lost(uint64_t bytes);
+uint64_t now_ns(void);
+
+/* splitmix64 (Steele, Lea, Flood 2014) */
+static inline uint64_t mix64(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+#endif

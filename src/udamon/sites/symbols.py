@@ -1,0 +1,77 @@
+"""Functions, files and lines of code by module and address; a process of its own finds them (symbolizing)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+from udamon.sites.stacks import NOWHERE
+
+LONGEST_S = 600.0
+"""So long it may take: a server for debug files may be slow."""
+
+EXTRA = "names of functions need an extra; run: pip install 'udamon[sites]'"
+
+
+class Frame(NamedTuple):
+    """A call in a source file; None is not known."""
+
+    function: str
+    file: str | None
+    line: int | None
+
+
+class Found(NamedTuple):
+    """What was found: frames of addresses by module, and what was not, a sentence each."""
+
+    frames: dict[int, dict[int, tuple[Frame, ...]]]
+    missing: list[str]
+
+
+def available() -> bool:
+    """Whether the extra is installed."""
+    return find_spec("symbolic") is not None
+
+
+def find(modules: Mapping[int, tuple[str, bytes]], addresses: Mapping[int, Collection[int]]) -> Found:
+    """Look up `addresses` (of each module) in the files of `modules`: (path, build id)."""
+    if not available():
+        return Found({}, [EXTRA])
+    requests = [
+        {
+            "module": number,
+            "path": modules[number][0],
+            "build_id": modules[number][1].hex(),
+            "addresses": sorted(wanted),
+        }
+        for number, wanted in sorted(addresses.items())
+        if number != NOWHERE and number in modules
+    ]
+    if not requests:
+        return Found({}, [])
+    text = "".join(json.dumps(request) + "\n" for request in requests)
+    command = [sys.executable, "-m", "udamon.sites.symbolizing"]
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=LONGEST_S, check=False
+        )
+        answers = done.stdout.splitlines()
+    except subprocess.TimeoutExpired as error:
+        answers = (error.stdout or b"").decode(errors="replace").splitlines()
+    frames: dict[int, dict[int, tuple[Frame, ...]]] = {}
+    missing = []
+    for answer in answers:
+        found: dict[str, Any] = json.loads(answer)
+        frames[found["module"]] = {
+            address: tuple(Frame(*frame) for frame in calls) for address, calls in found["symbols"]
+        }
+        if found["why"] is not None:
+            missing.append(f"no functions of {modules[found['module']][0]}: {found['why']}")
+    for request in requests:
+        if request["module"] not in frames:
+            missing.append(f"no functions of {request['path']}: reading it took too much time or memory")
+    return Found(frames, missing)
