@@ -66,6 +66,7 @@ REPORTS: dict[str, Sequence[Sequence[str]]] = {
     "size": [[]],
     "diff": [[]],
     "holistic": [[]],
+    "sites": [["--top", "50"]],
     "info": [[]],
 }  # fmt: skip
 """Flags of each kind of report that make another text."""
@@ -105,10 +106,31 @@ def recording_of(path: Path, bits: Sequence[str]) -> Path:
                 for at in range(len(bits))
             ]
             items.append(replace(snap(seq, regions, target=target), pid=100 + target))
+    items += allocations(bits)
     items.append(Event(600 * MS, "target_end", {"target": 0, "pid": 100, "why": bits[7]}))
     items.append(Event(601 * MS, "cost", {"cpu_ns": 1, "max_rss_bytes": MIB, "checks": 5, "snapshots": 6}))
     recorded(path, items, **about)
     return path
+
+
+def allocations(bits: Sequence[str]) -> Iterator[Event]:
+    """A function, a file of source and one of code of each name, with an allocation by each."""
+    count = len(bits)
+    stacks = [[at, [at, 16, at, 32, -1, 8]] for at in range(2 * count)]
+    modules = [[at, f"/{bits[at % count]}", ""] for at in range(2 * count)]
+    yield Event(1, "allocation_stacks", {"modules": modules, "stacks": stacks})
+    for at, one in enumerate(bits):  # the other half have no symbols
+        rows = [[16, [[one, f"/{one}", 5]]], [32, [[one, None, None]]]]
+        yield Event(1, "symbols", {"module": at, "symbols": rows})
+    for at in range(count, 2 * count):
+        yield Event(1, "symbols", {"module": at, "symbols": []})
+    rows = [[1, (at + 1) * MIB, 512, 512, at] for at in range(2 * count)]
+    about = {"image": 0, "pid": 100, "mean": 4096, "begin": 0, "parent": None, "parent_ns": None}
+    yield Event(
+        1, "allocations", about | {"lost_allocated": 1, "lost_bytes": 1, "lost_freed": 1, "rows": rows}
+    )
+    for at, one in enumerate(bits):
+        yield Event(1, "allocations_unseen", {"pid": 200 + at, "comm": one, "why": one})
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,31 @@ def test_reports(
     document = told(capsys, "report", words[0], recording, "--json", *words[1:])
     assert "sees" in document
     check(name, document)
+
+
+@pytest.mark.needs("clear_refs", "compiler")
+def test_sites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+    (tmp_path / "a.c").write_text(
+        "#include <stdlib.h>\n#include <unistd.h>\nint main() { calloc(9, 1 << 20); sleep(2); }\n"
+    )
+    subprocess.run(["gcc", "-g", "-o", tmp_path / "a", tmp_path / "a.c"], check=True)
+    how = [
+        "--sites",
+        "--via",
+        "refs",
+        "--aggr",
+        "200ms",
+        "--children",
+        "-q",
+        "-o",
+        str(tmp_path / "a.udamon"),
+    ]
+    assert main(["record", *how, "--", "sh", "-c", f"env -i sleep 2 & {tmp_path / 'a'}"]) == 0
+    document = told(capsys, "report", "sites", tmp_path / "a.udamon", "--json")
+    assert document["sites"][0]["bytes"] == 9 << 20
+    assert document["unseen"]
+    check("report-sites", document)
 
 
 def test_diff_and_check(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:

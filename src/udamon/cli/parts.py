@@ -41,6 +41,8 @@ _SENSELESS = {
     ("mappings", "mapping"): f"the report is by mapping already; {_ONE}",
     ("times", "mapping"): "a window is that of a whole process, the same for all of its mappings; use --by process",
     ("holistic", "mapping"): "it has mappings beside everything else; ask for one report, like heatmap --by mapping",
+    ("sites", "mapping"): "what one piece of code allocates lies in many mappings; see report mappings for those",
+    ("sites", "process"): "choose a process with --target",
     ("diff", "process"): "no process is in both recordings; choose some with --target",
     ("diff", "mapping"): f"what moved is by mapping already; {_ONE}",
 }  # fmt: skip

@@ -70,7 +70,7 @@ def wanted(args: argparse.Namespace) -> bool:
         if not used and value != args.pictured.get_default(name):
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag} is for text, and a picture was asked for; leave one of them out.")
-    if getattr(args, "force", False) and not outs:
+    if hasattr(args, "pictured") and args.force and not outs:
         raise UsageError(
             "--force is for files, and none is written; give --html, --svg or --png, or leave it out."
         )

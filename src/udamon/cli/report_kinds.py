@@ -52,6 +52,18 @@ def configure(add: Add) -> None:
     diff.add_argument("after", metavar="AFTER", help="the other recording")
     _definition(diff)
     add("size", "how much memory is needed, on one screen; what `udamon report FILE` prints")
+    sites = add("sites", "hot and cold bytes by the code that allocated them (record --sites)")
+    sites.add_argument(
+        "--top", metavar="N", type=int, default=20, help="so many sites in the table (default 20)"
+    )
+    sites.add_argument(
+        "--idle", metavar="TIME", default="60s", help="cold is what was not touched for TIME (default 60s)"
+    )
+    sites.add_argument("--pprof", metavar="OUT", help="write them in pprof's format, for other viewers")
+    sites.add_argument(
+        "--flame", metavar="OUT", help="write a flame graph (SVG): bytes wide, coloured by heat"
+    )
+    sites.add_argument("--force", action="store_true", help="replace files that exist")
     add("holistic", "everything at a glance: working set, footprint, phases, mappings, heatmap")
 
 
@@ -189,6 +201,22 @@ def _holistic(args: argparse.Namespace, source: RecordingSource) -> Found:
     return holistic.document(report, catalog), lambda: holistic.render(report, catalog, terminal)
 
 
+def _sites(args: argparse.Namespace, source: RecordingSource) -> Found:
+    from udamon.cli.sites import write
+    from udamon.errors import UsageError
+    from udamon.report import sites
+    from udamon.report.terminal import Terminal
+    from udamon.units import parse_duration_ns
+
+    if args.top < 1:
+        raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
+    if (idle_ns := parse_duration_ns(args.idle)) == 0:
+        raise UsageError(f"--idle {args.idle} is no time at all; give at least 1ms.")
+    report = sites.measure(source, idle_ns)
+    write(args, source, report)
+    return sites.document(report), lambda: sites.render(report, Terminal.of_stdout(), args.top)
+
+
 _MAKE: dict[str, Callable[[argparse.Namespace, RecordingSource], Found]] = {
     "footprint": _footprint,
     "footprints": _footprint,
@@ -202,5 +230,6 @@ _MAKE: dict[str, Callable[[argparse.Namespace, RecordingSource], Found]] = {
     "diff": _diff,
     "size": _size,
     "holistic": _holistic,
+    "sites": _sites,
 }
 KINDS = frozenset({"wss", "heatmap", "access", "info", *_MAKE})

@@ -6,14 +6,22 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from udamon import console
 from udamon.errors import UsageError
+from udamon.files import place
+from udamon.files.names import identities, shown
+from udamon.files.output import whole_file
 from udamon.model import Event, Snapshot
 from udamon.record.writer import Writer
 from udamon.sites import symbols
 from udamon.sites.collector import MEAN, Collector
 from udamon.units import format_size, parse_size
+
+if TYPE_CHECKING:
+    from udamon.report.sites import Sites
+    from udamon.report.source import RecordingSource
 
 _LEAST, _MOST = 4 << 10, 1 << 40
 _AT_ONCE = 4096
@@ -102,3 +110,40 @@ def finish(collector: Collector, writer: Writer, *, quiet: bool) -> None:
     if not quiet:
         for text in (*said, *notes):
             console.say(text)
+
+
+def write(args: argparse.Namespace, source: RecordingSource, report: Sites) -> None:
+    """Write the files that `report sites` was asked for, and say on stderr what they are. Raises UdamonError."""
+    outs = [out for out in (args.pprof, args.flame) if out is not None]
+    if args.force and not outs:
+        raise UsageError(
+            "--force is for files, and none is written; give --pprof or --flame, or leave it out."
+        )
+    read = identities([args.file, *source.recording.paths])
+    for out in outs:
+        place.check(out, force=args.force, inputs=read)
+    files: list[tuple[str, bytes]] = []
+    if outs:
+        from udamon.report import pprof
+        from udamon.report.allocations import unseen_lines
+        from udamon.report.charts import flame
+        from udamon.report.charts.shapes import with_notes
+        from udamon.report.common import common_lines
+        from udamon.report.sites import require_some
+        from udamon.report.svg import svg
+
+        require_some(report)
+        if args.pprof is not None:
+            metadata = source.recording.metadata
+            wall = (
+                int(metadata.get("wall_ns") or 0) - int(metadata.get("monotonic_ns") or 0) + source.start_ns
+            )
+            files.append((args.pprof, pprof.profile(report, max(0, wall))))
+        if args.flame is not None:
+            unseen = [f"N{text[1:]}." for text in unseen_lines(report.allocations.unseen)]
+            drawing = with_notes(flame.drawing(report), [*common_lines(source), *report.notes, *unseen])
+            files.append((args.flame, svg(drawing).encode()))
+    for out, data in files:
+        with whole_file(out, force=args.force, inputs=read) as file:
+            file.write(data)
+        console.err(f"{shown(out)}: {format_size(len(data))}")

@@ -46,8 +46,11 @@ def svg(drawing: Drawing) -> str:
 
 def _shape(shape: Shape) -> str:
     match shape:
-        case Box(x, y, width, height, fill):
-            return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"/>'
+        case Box(x, y, width, height, fill, title):
+            end = f"><title>{_text(title)}</title></rect>" if title else "/>"
+            return (
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"{end}'
+            )
         case Polyline(points, stroke, width, dash):
             dashes = f' stroke-dasharray="{dash[0]:g} {dash[1]:g}"' if dash else ""
             return (

@@ -28,13 +28,14 @@ FONT_SIZE = 12
 
 
 class Box(NamedTuple):
-    """A filled rectangle."""
+    """A filled rectangle; `title` is shown where a pointer rests on it, in SVG."""
 
     x: float
     y: float
     width: float
     height: float
     fill: str
+    title: str = ""
 
 
 class Polyline(NamedTuple):

@@ -1,0 +1,381 @@
+"""Whose memory it is: hot and cold bytes by the code that allocated it.
+
+Samples that were alive at the end are joined with the windows by address and time: of each it is summed up how much
+was touched in the last windows (`idle_ns` long), since it was allocated (native/objects.c). A sample stands for
+1 / (its chance) allocations, and so do its touched and its cold bytes.
+
+What counts as touched is at most so much, and cold at least: a page of which any byte was touched is touched whole, an
+object shares its pages with others, and of a mapping by `refs` it is not known which part was touched.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import Any
+
+from udamon.errors import RecordingError, UsageError
+from udamon.model import MAPPING, Snapshot
+from udamon.native._native import add_objects
+from udamon.report.allocations import Allocations, Call, read, resolve
+from udamon.report.filters import Filters
+from udamon.report.grain import grain_of
+from udamon.report.source import RecordingSource
+from udamon.report.terminal import Terminal, clock, table
+from udamon.sites.estimate import SURE, Bytes, bytes_of, weight
+from udamon.sites.state import Image, Live
+from udamon.text import Shown, cut, escape, line, lines
+from udamon.units import format_size, format_time
+
+IDLE_NS = 60_000_000_000
+"""Memory that was not touched for so long is cold, unless --idle says otherwise."""
+
+ENDS = 'SELECT target, max(time), min("begin") FROM regions GROUP BY target ORDER BY target'
+
+APART = (
+    "refs sees mappings, so sites with memory in one mapping cannot be told apart: touched is at most, cold at least. "
+    "Single pages are seen via idle or pte, which need root (udamon doctor)."
+)
+SMALL = (
+    "A page of which any byte was touched counts whole: what is cold of objects smaller than a page is at least so "
+    "much."
+)
+_WRAPPERS = ("operator new", "std::", "__gnu_cxx::", "void* operator new")
+"""Functions that allocate for whoever calls them."""
+
+
+@dataclass(slots=True)
+class Site:
+    """Memory that one stack allocated; bytes are estimates.
+
+    `touched` is at most, `touched_low` at least, so `cold` at least and `cold_high` at most, of what is resident.
+    `age_ns` is since it was last touched, perhaps; where that was never seen (not `accessed`), since it was allocated
+    or the recording began.
+    """
+
+    calls: list[Call]
+    samples: int
+    size: Bytes
+    resident: float
+    touched: float
+    touched_low: float
+    cold: float
+    cold_high: float
+    age_ns: int
+    accessed: bool
+
+    @property
+    def call(self) -> Call | None:
+        """The innermost call that does not merely allocate for another."""
+        own = (one for one in self.calls if not (one.function or "").startswith(_WRAPPERS))
+        return next(own, self.calls[0] if self.calls else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """The report: the largest site first. `idle_ns` is how long what is cold was not touched: as asked for, or as long
+    as was recorded. `notes` are what must be said of it."""
+
+    sites: list[Site]
+    allocations: Allocations
+    total: Bytes
+    idle_ns: int
+    mean: int
+    grain: str
+    notes: list[str]
+
+
+@dataclass(slots=True)
+class _Objects:
+    """The live samples of a target in the order of their addresses, and what is summed up of each."""
+
+    image: Image
+    begin_ns: int
+    end_ns: int
+    starts: array[int]
+    ends: array[int]
+    since: array[int]
+    requested: list[int]
+    stacks: list[int]
+    most: array[float]
+    least: array[float]
+    resident: array[float]
+    last: array[int]
+
+    def add(self, snapshot: Snapshot, *, alike: bool, idle_ns: int) -> None:
+        """Add what a window tells."""
+        sizes = (high - low for low, high in zip(snapshot.starts, snapshot.ends, strict=True))
+        add_objects(
+            start=self.starts,
+            end=self.ends,
+            since=self.since,
+            most=self.most,
+            least=self.least,
+            resident=self.resident,
+            last=self.last,
+            region_start=snapshot.starts,
+            region_end=snapshot.ends,
+            touched=snapshot.touched,
+            there=array("Q", sizes) if snapshot.resident is None else snapshot.resident,
+            begin_ns=max(0, snapshot.begin_ns),
+            end_ns=max(0, snapshot.end_ns),
+            alike=alike,
+            counted=snapshot.end_ns > self.end_ns - idle_ns,
+        )
+
+
+def measure(source: RecordingSource, idle_ns: int = IDLE_NS) -> Sites:
+    """Raises RecordingError where there is no snapshot, or no allocation was recorded; UsageError for filters that
+    choose regions."""
+    if source.filters != Filters(
+        time=source.filters.time, targets=source.filters.targets, since_ns=source.filters.since_ns
+    ):
+        raise UsageError(
+            "report sites is about allocations: of the filters, only --time and --target go with it."
+        )
+    spans = {target: (end, begin) for target, end, begin in source.query(ENDS)}
+    if not spans:
+        raise source.nothing()
+    found = read(source.recording, {target: end for target, (end, _) in spans.items()})
+    grain = grain_of(source.recording)
+    idle_ns = min(idle_ns, max(end - begin for end, begin in spans.values()))
+    objects = {
+        target: _objects(image, live, spans[target][1], spans[target][0])
+        for target, (image, live) in found.live.items()
+    }
+    for snapshot in _windows(source, spans):
+        if (of := objects.get(snapshot.target)) is not None:
+            of.add(snapshot, alike=grain != MAPPING, idle_ns=idle_ns)
+    by_stack: dict[int, list[tuple[_Objects, int]]] = {}
+    for of in objects.values():
+        for place, stack in enumerate(of.stacks):
+            by_stack.setdefault(stack, []).append((of, place))
+    missing = resolve(found, by_stack)
+    sites = sorted((_site(found.calls(stack), some) for stack, some in by_stack.items()), key=_order)
+    every = [one for some in by_stack.values() for one in some]
+    total = bytes_of(_samples(every)) if every else Bytes(0, 0, 0)
+    mean = max(image.mean for image in found.images.values())
+    return Sites(sites, found, total, idle_ns, mean, grain, _notes(source, found, objects, grain, missing))
+
+
+def _windows(source: RecordingSource, spans: dict[int, tuple[int, int]]) -> Iterable[Snapshot]:
+    since = source.filters.since_ns or 0
+    for snapshot in source.recording.snapshots():
+        span = spans.get(snapshot.target)
+        shared = snapshot.sharing is not None and snapshot.sharing.same_as is not None
+        if span is None or shared or snapshot.begin_ns < since:
+            continue
+        low, high = (None if side is None else side + source.start_ns for side in source.filters.time)
+        if (low is None or snapshot.end_ns >= low) and (high is None or snapshot.end_ns <= high):
+            yield snapshot
+
+
+def _objects(image: Image, live: Live, begin_ns: int, end_ns: int) -> _Objects:
+    """The samples of a target; of two at one place the later one."""
+    starts, ends, since = array("Q"), array("Q"), array("Q")
+    requested: list[int] = []
+    stacks: list[int] = []
+    for address, sample in sorted(live.items()):
+        end = address + sample.size
+        while ends and ends[-1] > address and since[-1] <= sample.time_ns:
+            for numbers in (starts, ends, since):
+                numbers.pop()
+            requested.pop()
+            stacks.pop()
+        if ends and ends[-1] > address:
+            continue
+        starts.append(address)
+        ends.append(end)
+        since.append(sample.time_ns)
+        requested.append(sample.requested)
+        stacks.append(sample.stack)
+    zeros = bytes(8 * len(starts))
+    most, least, resident = array("d", zeros), array("d", zeros), array("d", zeros)
+    last = array("Q", zeros)
+    return _Objects(
+        image, begin_ns, end_ns, starts, ends, since, requested, stacks, most, least, resident, last
+    )  # fmt: skip
+
+
+def _samples(some: Iterable[tuple[_Objects, int]]) -> Iterable[tuple[int, int, int]]:
+    return ((of.ends[at] - of.starts[at], of.requested[at], of.image.mean) for of, at in some)
+
+
+def _site(calls: list[Call], some: Sequence[tuple[_Objects, int]]) -> Site:
+    weights = [weight(of.requested[at], of.image.mean) for of, at in some]
+
+    def summed(values: Iterable[float]) -> float:
+        return fsum(each * value for each, value in zip(weights, values, strict=True))
+
+    last = [of.end_ns - of.last[at] for of, at in some if of.last[at]]
+    ages = last or [of.end_ns - max(of.since[at], of.begin_ns) for of, at in some]
+    return Site(
+        calls,
+        len(some),
+        bytes_of(_samples(some)),
+        summed(of.resident[at] for of, at in some),
+        summed(min(of.most[at], of.resident[at]) for of, at in some),
+        summed(min(of.least[at], of.resident[at]) for of, at in some),
+        summed(max(0.0, of.resident[at] - of.most[at]) for of, at in some),
+        summed(max(0.0, of.resident[at] - of.least[at]) for of, at in some),
+        max(0, min(last) if last else max(ages)),
+        bool(last),
+    )
+
+
+def _order(site: Site) -> tuple[float, str]:
+    return -site.size.estimate, str(site.calls)
+
+
+def _notes(
+    source: RecordingSource, found: Allocations, objects: dict[int, _Objects], grain: str, missing: list[str]
+) -> list[str]:
+    notes = [APART if grain == MAPPING else SMALL]
+    if found.unwatched:
+        notes.append(
+            f"Allocations of {found.unwatched} more processes were recorded, whose accesses were not: watch them "
+            "with --children."
+        )
+    if len(objects) > 1:
+        notes.append("Sum over processes: what forked processes share counts in each.")
+    allocated, size, freed = found.lost
+    if allocated or freed:
+        notes.append(
+            f"{allocated:,} samples of {format_size(size)} were lost, and {freed:,} ends of samples: the recorder was "
+            "late; sites may be smaller or larger than shown. A larger --sites-mean makes fewer."
+        )
+    if any(not stack for stack in found.stacks.values()):
+        notes.append("Some stacks were not told, and are one site without a name.")
+    return notes + [f"There are {one}." for one in missing]
+
+
+def document(report: Sites) -> dict[str, Any]:
+    """The JSON document: bytes, seconds."""
+    return {
+        "schema": 1,
+        "sites": [_document(site) for site in report.sites],
+        "bytes": _rounded(report.total.estimate),
+        "bytes_low": _rounded(report.total.low),
+        "bytes_high": _rounded(report.total.high),
+        "confidence": SURE,
+        "idle_seconds": report.idle_ns / 1e9,
+        "mean_bytes": report.mean,
+        "unseen": [{"pid": pid, "comm": comm, "why": why} for pid, comm, why in report.allocations.unseen],
+        "unwatched_processes": report.allocations.unwatched,
+        "lost": dict(zip(("samples", "bytes", "freed"), report.allocations.lost, strict=True)),
+        "notes": report.notes,
+    }
+
+
+def _document(site: Site) -> dict[str, Any]:
+    call = site.call
+    return {
+        "function": call and call.function,
+        "file": call and call.file,
+        "line": call and call.line,
+        "module": call and call.module,
+        "stack": [
+            {
+                "function": one.function,
+                "file": one.file,
+                "line": one.line,
+                "module": one.module,
+                "address": one.address,
+            }
+            for one in site.calls
+        ],
+        "bytes": _rounded(site.size.estimate),
+        "bytes_low": _rounded(site.size.low),
+        "bytes_high": _rounded(site.size.high),
+        "samples": site.samples,
+        "resident_bytes": _rounded(site.resident),
+        "touched_bytes": _rounded(site.touched),
+        "touched_bytes_low": _rounded(site.touched_low),
+        "cold_bytes": _rounded(site.cold),
+        "cold_bytes_high": _rounded(site.cold_high),
+        "age_seconds": site.age_ns / 1e9,
+        "accessed": site.accessed,
+    }
+
+
+def _rounded(value: float) -> int:
+    return round(value)
+
+
+def render(report: Sites, terminal: Terminal, top: int) -> Shown:
+    """For people: two lines a site."""
+    if not report.sites:
+        return lines(["nothing that was sampled was alive at the end", "", *_said(report, terminal.width)])
+    rows = [["bytes", "95 %", "touched", "cold", "last touched", "samples"]]
+    rows += [_row(site) for site in report.sites[:top]]
+    head, *figures = table(rows, "><>>>>")
+    found: list[str] = [
+        f"{_interval(report.total)} of allocations alive at the end, {format_size(report.total.estimate)} by estimate;",
+        f"cold: not touched for {clock(report.idle_ns)}, or since it was allocated",
+        "",
+        head,
+    ]
+    for shown, site in zip(figures, report.sites[:top], strict=True):
+        found += [shown, line("      ", cut(_chain(site), terminal.width - 6))]
+    if len(report.sites) > top:
+        rest = bytes_left(report.sites[top:])
+        found.append(f"  {len(report.sites) - top} more sites, {format_size(rest)} (--top)")
+    return lines([*found, "", *_said(report, terminal.width)])
+
+
+def bytes_left(sites: Sequence[Site]) -> float:
+    """The bytes of these sites, by estimate."""
+    return fsum(site.size.estimate for site in sites)
+
+
+def _row(site: Site) -> list[str]:
+    age = format_time(site.age_ns / 1e9) if site.age_ns else "0 s"
+    return [
+        format_size(site.size.estimate),
+        _interval(site.size),
+        format_size(site.touched),
+        format_size(site.cold),
+        f"{age} ago" if site.accessed else f"not in {age}",
+        str(site.samples),
+    ]
+
+
+def _interval(size: Bytes) -> str:
+    low, high = format_size(size.low), format_size(size.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def name_of(call: Call) -> str:
+    """For people: the function, or the file of code and the address where that is not known."""
+    if call.function is not None:
+        return call.function
+    where = "code made at run time" if call.module is None else call.module.rsplit("/", 1)[-1]
+    return f"{where}+{call.address:#x}"
+
+
+def _chain(site: Site) -> str:
+    """The calls from the site outwards."""
+    if (own := site.call) is None:
+        return "a stack that was not told"
+    at = site.calls.index(own)
+    place = f" ({own.file.rsplit('/', 1)[-1]}:{own.line})" if own.file and own.line else ""
+    return " < ".join([name_of(own) + place, *map(name_of, site.calls[at + 1 :])])
+
+
+def _said(report: Sites, width: int) -> list[str]:
+    """What must be said, in lines; a process that nothing was seen of has one for its name."""
+    from textwrap import wrap
+
+    found: list[str] = [row for note in report.notes for row in wrap(note, width)]
+    for pid, comm, why in report.allocations.unseen:
+        found.append(cut(f"No allocation was seen in {pid} ({comm}):", width))
+        found += wrap(escape(why), width, initial_indent="  ", subsequent_indent="  ") or [""]
+    return found
+
+
+def require_some(report: Sites) -> None:
+    """Raises RecordingError where nothing is left to draw."""
+    if not report.sites:
+        raise RecordingError("nothing that was sampled was alive at the end, so there is nothing to draw.")

@@ -1,0 +1,256 @@
+"""Hot and cold bytes by site, worked out by hand; and the files that other viewers read."""
+
+from __future__ import annotations
+
+import gzip
+from array import array
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.unit.snapshots import recorded
+from udamon.errors import RecordingError, UsageError
+from udamon.model import Event, Snapshot
+from udamon.record.reader import Recording
+from udamon.report import pprof, sites
+from udamon.report.charts import flame
+from udamon.report.filters import Filters
+from udamon.report.source import RecordingSource
+from udamon.report.svg import svg
+from udamon.report.terminal import Terminal
+
+S = 1_000_000_000
+MIB = 1 << 20
+MEAN = 1 << 19
+STACKS = {
+    "modules": [[0, "/bin/a", "00ff"]],
+    "stacks": [[0, [0, 16, 0, 32]], [1, [0, 48, 0, 32]], [2, [-1, 5]]],
+}
+SYMBOLS = {
+    "module": 0,
+    "symbols": [
+        [16, [["operator new(unsigned long)", None, None], ["hot", "/src/a.c", 3]]],
+        [32, [["main", "/src/a.c", 9]]],
+        [48, [["cold", "/src/b.c", 5]]],
+    ],
+}
+
+
+def told(*rows: list[int], image: int = 0, pid: int = 7, begin: int = 0, **more: Any) -> Event:
+    about = {"image": image, "pid": pid, "mean": MEAN, "begin": begin, "parent": None, "parent_ns": None}
+    lost = {"lost_allocated": 0, "lost_bytes": 0, "lost_freed": 0}
+    return Event(1, "allocations", about | lost | {"rows": list(rows)} | more)
+
+
+def window(end: int, *regions: tuple[int, int, int], target: int = 0, pid: int = 7) -> Snapshot:
+    """A second that ends at `end` s: start, end and touched of regions, all of them resident."""
+    starts, ends, touched = ([row[at] for row in regions] for at in range(3))
+    return Snapshot(
+        target, pid, end, (end - 1) * S, end * S, S // 20, 20, array("Q", starts), array("Q", ends),
+        array("I", [20 if some else 0 for some in touched]), array("I", [0] * len(starts)), array("Q", touched),
+        array("Q", [high - low for low, high in zip(starts, ends, strict=True)]),
+    )  # fmt: skip
+
+
+def start(target: int = 0, pid: int = 7) -> Event:
+    return Event(0, "target_start", {"target": target, "pid": pid, "comm": "a"})
+
+
+CODE = [Event(1, "allocation_stacks", STACKS), Event(1, "symbols", SYMBOLS)]
+FOUR = [  # 40 MiB at 16 MiB, hot; 32 at 64 MiB, touched two seconds ago; one that is freed; one without a name
+    [1, 16 * MIB, 40 * MIB, 40 * MIB, 0],
+    [1, 64 * MIB, 32 * MIB, 32 * MIB, 1],
+    [2, 128 * MIB, 32 * MIB, 32 * MIB, 1],
+    [3, 128 * MIB],
+    [1, 256 * MIB, 16 * MIB, 16 * MIB, 2],
+]
+WINDOWS = [
+    window(1, (16 * MIB, 56 * MIB, 40 * MIB), (64 * MIB, 96 * MIB, 32 * MIB)),
+    window(2, (16 * MIB, 56 * MIB, 40 * MIB), (64 * MIB, 96 * MIB, 8 * MIB)),
+    window(4, (16 * MIB, 56 * MIB, 40 * MIB), (64 * MIB, 96 * MIB, 0)),
+]
+
+
+def measured(recording: Recording, idle_s: float = 60, filters: Filters | None = None) -> sites.Sites:
+    with RecordingSource(recording, filters) as source:
+        return sites.measure(source, round(idle_s * S))
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Recording:
+    return recorded(tmp_path / "a", [start(), *CODE, told(*FOUR), *WINDOWS], via="pte")
+
+
+def test_by_hand(recording: Recording) -> None:
+    report = measured(recording, 2.5)
+    document = sites.document(report)
+    found = {site["function"]: site for site in document["sites"]}
+    assert list(found) == ["hot", "cold", None]
+    hot, cold, unnamed = document["sites"]
+    assert (hot["bytes"], hot["touched_bytes"], hot["cold_bytes"], hot["age_seconds"]) == (
+        40 * MIB,
+        40 * MIB,
+        0,
+        0,
+    )
+    assert (hot["file"], hot["line"], hot["module"]) == ("/src/a.c", 3, "/bin/a")
+    assert [call["function"] for call in hot["stack"]] == ["operator new(unsigned long)", "hot", "main"]
+    # In the last 2.5 s only a quarter was touched; two seconds ago.
+    assert (cold["touched_bytes"], cold["cold_bytes"], cold["age_seconds"]) == (8 * MIB, 24 * MIB, 2)
+    assert unnamed["resident_bytes"] == 0  # no window saw memory there
+    assert (unnamed["accessed"], unnamed["age_seconds"]) == (False, pytest.approx(4))
+    assert document["bytes"] == 88 * MIB
+    assert document["idle_seconds"] == 2.5
+
+
+def test_cold_is_of_the_time_that_was_asked_for(recording: Recording) -> None:
+    """All that was recorded is less than a minute; half a second is the last window alone."""
+    assert [site.cold for site in measured(recording).sites] == [0, 0, 0]
+    assert measured(recording).idle_ns == 4 * S
+    assert [site.cold for site in measured(recording, 0.5).sites] == [0, 32 * MIB, 0]
+
+
+def test_an_earlier_moment(recording: Recording) -> None:
+    """--time: what was alive then, though it was freed since."""
+    early = recorded(recording.path.with_name("b"), [start(), *CODE, told([1, 4096, MIB, MIB, 0], [3 * S, 4096]),
+                                                     *WINDOWS], via="pte")  # fmt: skip
+    assert [site.size.low for site in measured(early, filters=Filters(time=(None, 2 * S))).sites] == [MIB]
+    assert measured(early).sites == []
+
+
+def test_mappings_leave_bounds(tmp_path: Path) -> None:
+    """refs: of a mapping of two sites of which a quarter was touched, either may be it, and neither is for sure."""
+    rows = [[1, 16 * MIB, 32 * MIB, 32 * MIB, 0], [1, 48 * MIB, 32 * MIB, 32 * MIB, 1]]
+    regions = [window(1, (16 * MIB, 80 * MIB, 16 * MIB))]
+    report = measured(recorded(tmp_path / "a", [start(), *CODE, told(*rows), *regions], via="refs"))
+    for site in report.sites:
+        assert (site.touched_low, site.touched) == (0, 16 * MIB)
+        assert (site.cold, site.cold_high) == (16 * MIB, 32 * MIB)
+    assert any("cannot be told apart" in note and "root" in note for note in report.notes)
+
+
+def test_small_objects_stand_for_many(tmp_path: Path) -> None:
+    """64 samples of 64 bytes, 512 KiB apart: 32 MiB, half of it on pages that were touched."""
+    rows = [[1, MIB + 4096 * number, 64, 64, number % 2] for number in range(64)]
+    regions = [(MIB + 4096 * number, MIB + 4096 * (number + 1), 4096 * (number % 2)) for number in range(64)]
+    report = measured(recorded(tmp_path / "a", [start(), *CODE, told(*rows), window(1, *regions)], via="pte"))
+    touched = {
+        (site.call.function if site.call else None): (site.touched, site.cold) for site in report.sites
+    }
+    each = pytest.approx(16 * MIB, rel=1e-3)
+    assert touched == {"hot": (0, each), "cold": (each, 0)}
+    assert report.total.low < 28 * MIB < 32 * MIB < 36 * MIB < report.total.high
+
+
+def test_an_exec_ends_what_was_alive(tmp_path: Path) -> None:
+    """Unless the new program has told something itself."""
+    executed = Event(3 * S, "target_exec", {"target": 0, "pid": 7, "comm": "b"})
+    old = told([1, 16 * MIB, 32 * MIB, 32 * MIB, 0])
+    report = measured(recorded(tmp_path / "a", [start(), *CODE, old, executed, *WINDOWS], via="pte"))
+    assert report.sites == []
+    new = told([3 * S, 64 * MIB, 32 * MIB, 32 * MIB, 1], image=1, begin=3 * S)
+    report = measured(recorded(tmp_path / "b", [start(), *CODE, old, new, executed, *WINDOWS], via="pte"))
+    assert [site.call and site.call.function for site in report.sites] == ["cold"]
+
+
+def test_never_an_empty_table(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="no allocations; record them"):
+        measured(recorded(tmp_path / "a", [start(), *WINDOWS], via="pte"))
+    unseen = Event(5 * S, "allocations_unseen", {"pid": 7, "comm": "a", "why": "it is static"})
+    with pytest.raises(RecordingError, match=r"no allocation was seen in 7 \(a\): it is static"):
+        measured(recorded(tmp_path / "b", [start(), unseen, *WINDOWS], via="pte"))
+
+
+def test_processes_that_were_not_watched_are_told(tmp_path: Path) -> None:
+    other = told([1, 4096, MIB, MIB, 0], image=1, pid=8)
+    report = measured(recorded(tmp_path / "a", [start(), *CODE, told(*FOUR), other, *WINDOWS], via="pte"))
+    assert report.allocations.unwatched == 1
+    assert any("--children" in note for note in report.notes)
+
+
+def test_filters_of_regions_make_no_sense(recording: Recording) -> None:
+    with pytest.raises(UsageError, match="only --time and --target"):
+        measured(recording, filters=Filters(size=(1, 2)))
+
+
+def test_text_has_80_columns(recording: Recording) -> None:
+    text = sites.render(measured(recording), Terminal(width=80), 20)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "hot (a.c:3) < main" in text
+
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number of protobuf at a place, and where it ends."""
+    value = shift = 0
+    while data[at] >= 0x80:
+        value |= (data[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+    return value | data[at] << shift, at + 1
+
+
+def fields(data: bytes) -> list[tuple[int, int | bytes]]:
+    """A message: its fields, numbers and bytes."""
+    at, found = 0, []
+    while at < len(data):
+        key, at = varint(data, at)
+        value: int | bytes
+        value, at = varint(data, at)
+        if key & 7 == 2:
+            value, at = data[at : at + int(value)], at + int(value)
+        found.append((key >> 3, value))
+    return found
+
+
+def packed(data: int | bytes) -> list[int]:
+    assert isinstance(data, bytes)
+    at, found = 0, []
+    while at < len(data):
+        value, at = varint(data, at)
+        found.append(value)
+    return found
+
+
+def test_pprof(recording: Recording) -> None:
+    """Read back by the field numbers of profile.proto (github.com/google/pprof, proto/profile.proto)."""
+    profile = fields(gzip.decompress(pprof.profile(measured(recording, 2.5), 5 * S)))
+    strings = [bytes(value).decode() for field, value in profile if field == 6 and isinstance(value, bytes)]
+    assert strings[0] == ""
+    functions = {}
+    for field, value in profile:
+        if field == 5 and isinstance(value, bytes):
+            row = dict(fields(value))
+            functions[row[1]] = (strings[int(row[2])], strings[int(row.get(4, 0))])
+    assert set(functions.values()) >= {("hot", "/src/a.c"), ("main", "/src/a.c"), ("cold", "/src/b.c")}
+    locations = {}
+    for field, value in profile:
+        if field == 4 and isinstance(value, bytes):
+            row = dict(fields(value))
+            line = dict(fields(bytes(row[4])))
+            locations[row[1]] = (functions[line[1]][0], line.get(2, 0), row[3])
+    samples = [dict(fields(value)) for field, value in profile if field == 2 and isinstance(value, bytes)]
+    stacks = [[locations[place][0] for place in packed(sample[1])] for sample in samples]
+    assert stacks[:2] == [["operator new(unsigned long)", "hot", "main"], ["cold", "main"]]
+    assert ("hot", 3, 16) in locations.values()
+    assert ("cold", 5, 48) in locations.values()
+    types = [dict(fields(value)) for field, value in profile if field == 1 and isinstance(value, bytes)]
+    assert [strings[int(one[1])] for one in types] == ["live", "touched", "cold"]
+    assert dict(profile)[9] == 5 * S
+
+
+def test_flame_graph(recording: Recording) -> None:
+    """A box for each call, callers as wide as what they call; well-formed, whatever functions are called."""
+    report = measured(recording, 2.5)
+    for site in report.sites:
+        site.calls = [
+            call._replace(function=call.function and f'{call.function}<&"\x1b') for call in site.calls
+        ]
+    root = ElementTree.fromstring(svg(flame.drawing(report)))
+    boxes = {}
+    for box in root.iter("{http://www.w3.org/2000/svg}rect"):
+        title = box.find("{http://www.w3.org/2000/svg}title")
+        if title is not None and title.text is not None:
+            boxes[title.text.split(":")[0].split("<")[0]] = float(box.attrib["width"])
+    assert boxes["main"] == pytest.approx(boxes["hot"] + boxes["cold"], abs=1)
+    assert boxes["all"] == pytest.approx(1180, abs=1)
