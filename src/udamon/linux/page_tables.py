@@ -27,11 +27,12 @@ from udamon.native._native import (
     PAGE_UNKNOWN,
     TABLE_BYTES,
     TABLE_PAGE_SHIFT,
+    TABLE_PART_BYTES,
     page_tables_look,
 )
 
 _GIB_PAGES = 1 << GIB_SHIFT - TABLE_PAGE_SHIFT
-_ADDRESS: Final = {MACHINE_X86: 0x000F_FFFF_FFFF_F000, MACHINE_ARM: 0x0000_FFFF_FFFF_F000}
+_X86_ADDRESS: Final = 0x000F_FFFF_FFFF_F000
 _FRAME = (1 << 55) - 1
 _PRESENT = 1 << 63
 
@@ -42,6 +43,19 @@ class Shape(NamedTuple):
     machine: int
     levels: int
     mask: int
+
+    @property
+    def root_bytes(self) -> int:
+        """What the address of a topmost table is a multiple of: on arm64 with five levels it has 16 entries."""
+        return TABLE_PART_BYTES if (self.machine, self.levels) == (MACHINE_ARM, 5) else TABLE_BYTES
+
+
+_ARM_SHAPES: Final = {
+    48: Shape(MACHINE_ARM, 4, 0x0000_FFFF_FFFF_F000),
+    39: Shape(MACHINE_ARM, 3, 0x0000_FFFF_FFFF_F000),
+    52: Shape(MACHINE_ARM, 5, 0x0003_FFFF_FFFF_F000),
+}
+"""By bits of an address."""
 
 
 class Looked(NamedTuple):
@@ -104,6 +118,8 @@ class PageTables:
 
         Raises OSError, PermissionError where the page map hides frames.
         """
+        if root % self.shape.root_bytes:
+            return False
         seen = 0
         for address in addresses:
             entry = page_map_entry(page_map, address)
@@ -131,8 +147,9 @@ def page_map_entry(fd: int, address: int) -> int:
     return int.from_bytes(data, "little")
 
 
-def shape_of(memory: KernelMemory, machine: str, page_size: int, root: Path = PROC) -> Shape:
-    """How tables look here. Raises NotSupported for a machine whose tables are not known."""
+def shapes_of(memory: KernelMemory, machine: str, page_size: int, root: Path = PROC) -> Sequence[Shape]:
+    """How tables may look here; which of them it is, the own page map tells. Raises NotSupported for a machine whose
+    tables are not known."""
     if machine not in {"x86_64", "aarch64"}:
         raise NotSupported(f"page tables of {machine} are not known; use another --via.")
     if page_size != TABLE_BYTES:
@@ -141,16 +158,20 @@ def shape_of(memory: KernelMemory, machine: str, page_size: int, root: Path = PR
         )
     facts = memory.facts()
     if machine == "aarch64":
-        bits = _number(facts.get("NUMBER(VA_BITS)", "48"))
-        if bits not in {39, 48}:
+        # What the processor was told; a kernel built for 52 bits has 48 where the processor knows no more.
+        if (unused := facts.get("NUMBER(TCR_EL1_T1SZ)")) is not None:
+            bits = 64 - _number(unused)
+        elif "NUMBER(VA_BITS)" in facts:
+            bits = _number(facts["NUMBER(VA_BITS)"])
+        else:
+            return list(_ARM_SHAPES.values())
+        if bits not in _ARM_SHAPES:
             raise NotSupported(f"page tables for {bits} bits of address are not known; use another --via.")
-        return Shape(MACHINE_ARM, 3 if bits == 39 else 4, _ADDRESS[MACHINE_ARM])
+        return [_ARM_SHAPES[bits]]
     five = facts.get("NUMBER(pgtable_l5_enabled)")
     deep = _number(five) != 0 if five is not None else _has_la57(root)
     # Memory encryption marks an address by a bit that is none of it.
-    return Shape(
-        MACHINE_X86, 5 if deep else 4, _ADDRESS[MACHINE_X86] & ~_number(facts.get("NUMBER(sme_mask)", "0"))
-    )
+    return [Shape(MACHINE_X86, 5 if deep else 4, _X86_ADDRESS & ~_number(facts.get("NUMBER(sme_mask)", "0")))]
 
 
 def _number(text: str) -> int:

@@ -57,6 +57,7 @@ WINDOW_OWN_AT: int
 WINDOW_TABLES_AT: int
 WINDOW_BYTES: int
 TABLE_PAGE_SHIFT: int
+TABLE_PART_BYTES: int
 BLOCK_SHIFT: int
 GIB_SHIFT: int
 # Bits of the kinds of page_runs.

@@ -16,7 +16,7 @@
     C(PAGE_NOT_COUNTED, NOT_COUNTED) C(PAGE_UNKNOWN, UNKNOWN) C(MACHINE_X86, X86) C(MACHINE_ARM, ARM)                 \
     C(TABLE_ENTRIES, ENTRIES) C(TABLE_BYTES, TABLE) C(WINDOW_STATUS_AT, STATUS_AT) C(WINDOW_OWN_AT, OWN_AT)           \
     C(WINDOW_TABLES_AT, TABLES_AT) C(WINDOW_BYTES, WINDOW) C(BLOCK_SHIFT, BLOCK_SHIFT) C(GIB_SHIFT, GIB_SHIFT)        \
-    C(TABLE_PAGE_SHIFT, PAGE_SHIFT)
+    C(TABLE_PAGE_SHIFT, PAGE_SHIFT) C(TABLE_PART_BYTES, PART)
 #include "interface.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@
 enum { SEEN = 1, ACCESSED = STATE_ACCESSED, DIRTY = 4, HUGE = 8, GIANT = 16, NOT_COUNTED = 64, UNKNOWN = 128 };
 enum { X86, ARM, MACHINES };
 /* Of tables of 4 KiB, the only ones that are known here: a small page is one of them. */
-enum { TRIES = 3, LEVELS = 5, GIB_SHIFT = 30, BLOCK_SHIFT = 21, PAGE_SHIFT = 12, GROUP = 16 };
+enum { TRIES = 3, LEVELS = 5, GIB_SHIFT = 30, BLOCK_SHIFT = 21, PAGE_SHIFT = 12, GROUP = 16, PART = 128 };
 #define X86_USER (1ull << 2)
 #define X86_LEAF (1ull << 7)
 #define X86_INACCESSIBLE (1ull << 8) /* PROT_NONE, where "present" is not set: its frame bits are inverted */
@@ -165,9 +165,11 @@ struct chain { /* tables on the way down, [0] is the root's; the last one is tha
     unsigned number;
 };
 
+/* In the page that was read; the topmost table of five levels of arm64 is a part of its page. */
 static size_t index_of(const struct walk *w, unsigned depth, uint64_t address)
 {
-    return (size_t)(address >> (PAGE_SHIFT + 9 * (w->levels - 1 - depth))) & (ENTRIES - 1);
+    size_t begin = depth == 0 ? (size_t)(w->root & (TABLE - 1)) / sizeof(uint64_t) : 0;
+    return begin + ((size_t)(address >> (PAGE_SHIFT + 9 * (w->levels - 1 - depth))) & (ENTRIES - 1));
 }
 
 /* Go down to the table of `address`' GiB. 1: `chain` is complete; 2: it ends in a page of 1 GiB; 0: nothing is there up
@@ -176,7 +178,7 @@ static int descend(struct walk *w, uint64_t address, struct chain *chain, uint64
 {
     int where;
     chain->number = 0;
-    for (uint64_t at = w->root;; chain->number++) {
+    for (uint64_t at = w->root & ~(uint64_t)(TABLE - 1);; chain->number++) {
         unsigned depth = chain->number, shift = PAGE_SHIFT + 9 * (w->levels - 1 - depth);
         chain->at[depth] = at;
         if (depth + 2 == w->levels) {
@@ -319,7 +321,10 @@ static int sound(const struct arguments *in)
         return 0;
     if (in->machine >= MACHINES || in->levels < 3 || in->levels > LEVELS || (in->mask & page) || in->mask == 0)
         return 0;
-    if (in->start >= in->end || ((in->start | in->end | in->root) & page) || in->end > 1ull << 56)
+    int partial = in->machine == ARM && in->levels == LEVELS; /* 16 entries lead to all of 52 bits */
+    if (in->start >= in->end || ((in->start | in->end) & page) || in->end > 1ull << (partial ? 52 : 56))
+        return 0;
+    if (in->root & (partial ? PART - 1 : page))
         return 0;
     for (size_t i = 0; i < in->segments.count; i++)
         if (segment[i].size == 0 || segment[i].physical + segment[i].size < segment[i].physical ||

@@ -32,7 +32,7 @@ from udamon.linux.features import (
 from udamon.linux.iomem import system_ram
 from udamon.linux.kernel_memory import BadMemory, Kcore, KernelMemory
 from udamon.linux.lockdown import lockdown
-from udamon.linux.page_tables import PageTables, shape_of
+from udamon.linux.page_tables import PageTables, Shape, shapes_of
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.roots import PROC, Roots
 from udamon.linux.table_roots import ByBtf, ByCalibration, TableRoots
@@ -154,14 +154,15 @@ def _refused(name: str, error: OSError, roots: Roots) -> str:
 
 def _proved(memory: KernelMemory, roots: Roots) -> Opened:
     """Raises _Off, OSError or NotSupported."""
-    tables = PageTables(memory, shape_of(memory, platform.machine(), PAGE_SIZE, roots.proc))
+    shapes = shapes_of(memory, platform.machine(), PAGE_SIZE, roots.proc)
+    tables = PageTables(memory, shapes[0])
     page_map = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     try:
         with _mapping(_SMALL * PAGE_SIZE, _NO_HUGE) as (pages, address):
             for at in range(0, len(pages), PAGE_SIZE):
                 pages[at] = 1
             addresses = range(address, address + len(pages), PAGE_SIZE)
-            found = _find(memory, tables, page_map, addresses, roots)
+            found = _find(memory, tables, shapes, page_map, addresses, roots)
             own = _physical(memory, found.own())
             _prove_small(tables, own, page_map, pages, addresses)
         unproved = _prove_huge(tables, own, page_map)
@@ -178,9 +179,14 @@ def _physical(memory: KernelMemory, address: int) -> int:
 
 
 def _find(
-    memory: KernelMemory, tables: PageTables, page_map: int, addresses: Sequence[int], roots: Roots
+    memory: KernelMemory,
+    tables: PageTables,
+    shapes: Sequence[Shape],
+    page_map: int,
+    addresses: Sequence[int],
+    roots: Roots,
 ) -> TableRoots:
-    """A way to roots that is right for udamon itself."""
+    """A way to roots that is right for udamon itself; `tables` get the shape of these with which it is."""
 
     def proves(pgd: int) -> bool:
         """Whether that is the own topmost table. BPF learns by it where the direct map is."""
@@ -194,8 +200,13 @@ def _find(
         return _is_own(pgd)
 
     def _is_own(pgd: int) -> bool:
-        physical = memory.physical(pgd)
-        return physical is not None and tables.agrees(physical, page_map, addresses)
+        if (physical := memory.physical(pgd)) is None:
+            return False
+        for shape in shapes:
+            tables.shape = shape
+            if tables.agrees(physical, page_map, addresses):
+                return True
+        return False
 
     why = "no BTF"
     try:

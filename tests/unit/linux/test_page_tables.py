@@ -32,7 +32,7 @@ from tests.unit.fake_kcore import (
 from udamon.errors import NotSupported
 from udamon.linux.bpf import direct_map_bases, program
 from udamon.linux.kernel_memory import BadMemory, Kcore
-from udamon.linux.page_tables import PageTables, Shape, shape_of
+from udamon.linux.page_tables import PageTables, Shape, shapes_of
 from udamon.model import Range
 from udamon.native._native import (
     INTERFACES,
@@ -151,7 +151,7 @@ def test_encrypted_memory(fake: FakeKcore) -> None:
     fake.facts = "NUMBER(sme_mask)=0x800000000000\n"
     fake.write_headers()
     memory = Kcore(fake.path)
-    assert states(PageTables(memory, shape_of(memory, "x86_64", PAGE)), root, 0, BLOCK) == {0: SEEN}
+    assert states(PageTables(memory, *shapes_of(memory, "x86_64", PAGE)), root, 0, BLOCK) == {0: SEEN}
     assert states(opened(fake), root, 0, BLOCK) != {0: SEEN}
 
 
@@ -171,6 +171,27 @@ def test_arm(tmp_path: Path) -> None:
     assert 2 * PAGE not in found
     assert [found[i * PAGE] for i in range(32, 64)] == [SEEN | 2] * 16 + [SEEN] * 16
     assert found[BLOCK + 511 * PAGE] & (SEEN | 2 | PAGE_HUGE) == SEEN | 2 | PAGE_HUGE
+
+
+def test_arm_with_addresses_of_52_bits(tmp_path: Path) -> None:
+    """The topmost table is 16 entries within a page, beside those of others, which are not taken for its own."""
+    fake = FakeKcore(tmp_path / "kcore", machine=ARM, levels=5)
+    page = fake.frame()
+    root, rng, truth = page + 128 * 5, random.Random(5), dict[int, int]()
+    for other in (root - 128, root + 128):
+        fake.map(other, 0, fake.frame() | 3 | 1 << 10)
+    for _ in range(200):
+        address = rng.randrange(16) << 48 | rng.randrange(4) << 30 | rng.randrange(1 << 18) * PAGE
+        accessed = rng.random() < 0.5
+        fake.map(root, address, fake.frame() | 3 | (1 << 10 if accessed else 0))
+        truth[address] = SEEN | (2 if accessed else 0)
+    tables = opened(fake, 0x3_FFFF_FFFF_F000)
+    assert states(tables, root, 0, 1 << 52) == truth
+    for address in rng.sample(sorted(truth), 20):
+        assert states(tables, root, address, address + PAGE) == {address: truth[address]}
+    for start, end in ((root + 8, PAGE), (root, (1 << 52) + PAGE)):
+        with pytest.raises(ValueError, match="cannot be looked at"):
+            states(tables, start, 0, end)
 
 
 def test_tables_that_come_and_go(fake: FakeKcore) -> None:
@@ -282,16 +303,34 @@ def test_addresses(fake: FakeKcore) -> None:
 
 def test_shapes(fake: FakeKcore) -> None:
     memory = Kcore(fake.path)
-    assert shape_of(memory, "x86_64", PAGE) == (0, 4, MASK)
-    assert shape_of(memory, "aarch64", PAGE)[:2] == (1, 4)
+    assert shapes_of(memory, "x86_64", PAGE) == [(0, 4, MASK)]
+    assert [shape[:2] for shape in shapes_of(memory, "aarch64", PAGE)] == [(1, 4), (1, 3), (1, 5)]
     with pytest.raises(NotSupported, match="pages of 16 KiB"):
-        shape_of(memory, "aarch64", 16384)
+        shapes_of(memory, "aarch64", 16384)
     with pytest.raises(NotSupported, match="riscv64"):
-        shape_of(memory, "riscv64", PAGE)
-    fake.facts = "NUMBER(VA_BITS)=52\n"
+        shapes_of(memory, "riscv64", PAGE)
+
+
+@pytest.mark.parametrize(
+    ("facts", "levels"),
+    [
+        ("NUMBER(VA_BITS)=39", 3),
+        ("NUMBER(VA_BITS)=52", 5),
+        ("NUMBER(VA_BITS)=52\nNUMBER(TCR_EL1_T1SZ)=0x10", 4),  # of a processor that has 48
+        ("NUMBER(VA_BITS)=52\nNUMBER(TCR_EL1_T1SZ)=0xc", 5),
+    ],
+)
+def test_shapes_of_arm(fake: FakeKcore, facts: str, levels: int) -> None:
+    fake.facts = f"{facts}\n"
     fake.write_headers()
-    with pytest.raises(NotSupported, match="52 bits"):
-        shape_of(Kcore(fake.path), "aarch64", PAGE)
+    assert [shape[:2] for shape in shapes_of(Kcore(fake.path), "aarch64", PAGE)] == [(1, levels)]
+
+
+def test_bits_that_are_not_known(fake: FakeKcore) -> None:
+    fake.facts = "NUMBER(VA_BITS)=42\n"
+    fake.write_headers()
+    with pytest.raises(NotSupported, match="42 bits"):
+        shapes_of(Kcore(fake.path), "aarch64", PAGE)
 
 
 NAMES = [name for name, *_ in INTERFACES["page_tables_look"][0]]
