@@ -265,7 +265,7 @@ def test_an_unknown_kernel_is_refused_by_its_step(monkeypatch: pytest.MonkeyPatc
     from udamon.ops import kernel_tables
 
     for bit, step in ((4, "cleared"), (8, "touched")):
-        monkeypatch.setattr(kernel_tables, "ACCESSED", bit)
+        monkeypatch.setattr(kernel_tables, "PAGE_ACCESSED", bit)
         with pytest.raises(NotSupported, match=step):
             open_tables(allowed=True)
 
