@@ -136,7 +136,7 @@ class Sharing:
         return cls(private, anonymous, touched_min, objects, file_offsets, distinct, same_as)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rates:
     """How often the pages of a snapshot's regions are accessed: parallel arrays of 'd', NaN where nothing tells.
 
@@ -148,6 +148,13 @@ class Rates:
     rate: array[float]
     low: array[float]
     high: array[float]
+
+    def __eq__(self, other: object) -> bool:
+        """Also where nothing tells: a NaN is not equal to itself."""
+        if not isinstance(other, Rates):
+            return NotImplemented
+        mine, others = (self.rate, self.low, self.high), (other.rate, other.low, other.high)
+        return all(a.tobytes() == b.tobytes() for a, b in zip(mine, others, strict=True))
 
     @classmethod
     def of(cls, columns: Iterable[Iterable[float | None]]) -> Rates:

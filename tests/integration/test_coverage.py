@@ -45,9 +45,11 @@ for life in {LIVES} * 4:
     if os.fork() == 0:
         memory = mmap.mmap(-1, {SIZE}, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         memory.madvise(15)
-        while time.monotonic() < born + life * {WINDOW_S}:
+        while True:
             for at in range(0, {SIZE}, 4096):
                 memory[at] = 1
+            if time.monotonic() >= born + life * {WINDOW_S}:
+                break
             time.sleep(0.01)
         os.write(log, f"{{os.getpid()}} {{born}} {{time.monotonic()}}\\n".encode())
         os._exit(0)

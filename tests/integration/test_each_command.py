@@ -48,6 +48,7 @@ RUNS: dict[str, Callable[[Path], Done]] = {
     "reclaim": _acting("reclaim", "--dry-run"),
     "lru-sort": _acting("lru-sort", "--dry-run"),
     "stat": _acting("stat"),
+    "size": lambda file: udamon("size", file, "--json"),
     "report": lambda file: udamon("report", "wss", file, "--json"),
     "check": lambda file: udamon("check", file, "--max-wss", "1GiB", "--json"),
     "convert": lambda file: udamon("convert", file, "-o", file.with_suffix(".csv"), "--to", "csv"),

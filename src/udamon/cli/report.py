@@ -85,7 +85,9 @@ def with_kind(words: list[str]) -> list[str]:
     plain = [word for word in words[1:] if word == "-" or not word.startswith("-")]
     if not plain or report_kinds.KINDS.intersection(plain):
         return words
-    if len(plain) == 1 or any(word == "-" or os.path.exists(word) for word in plain):
+    # What stands where a kind would is one that is not known, unless there is such a file.
+    possible = plain if words[1].startswith("-") and words[1] != "-" else plain[:1]
+    if len(plain) == 1 or any(word == "-" or os.path.exists(word) for word in possible):
         return ["report", "size", *words[1:]]
     return words
 
