@@ -24,11 +24,13 @@ COMPILER = "aarch64-linux-gnu-gcc"
 QEMU = "qemu-system-aarch64"
 NEEDED = {QEMU: "qemu-system-arm", COMPILER: "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross"}
 PROGRAMS = ["bash", "coreutils", "mount", "util-linux", "grep", "sed", "busybox-static", "python3"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LIBRARIES = [
-    *tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"],
+    *PROJECT["dependencies"],
+    *PROJECT["optional-dependencies"]["report"],
     *("pytest", "pytest-timeout", "pluggy", "iniconfig", "packaging", "pygments"),
 ]
-GLIBC = ["manylinux2014", "manylinux_2_17", "manylinux_2_24", "manylinux_2_28"]
+GLIBC = ["manylinux2014", "manylinux_2_17", "manylinux_2_24", "manylinux_2_26", "manylinux_2_28"]
 USERS = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 GROUPS = "root:x:0:\nnogroup:x:65534:\n"
 
