@@ -23,7 +23,17 @@ RELEASE = "bookworm"
 COMPILER = "aarch64-linux-gnu-gcc"
 QEMU = "qemu-system-aarch64"
 NEEDED = {QEMU: "qemu-system-arm", COMPILER: "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross"}
-PROGRAMS = ["bash", "coreutils", "mount", "util-linux", "grep", "sed", "busybox-static", "python3"]
+PROGRAMS = [
+    "bash",
+    "coreutils",
+    "mount",
+    "util-linux",
+    "grep",
+    "sed",
+    "busybox-static",
+    "libstdc++6",
+    "python3",
+]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LIBRARIES = [
     *PROJECT["dependencies"],
