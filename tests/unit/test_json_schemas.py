@@ -171,7 +171,7 @@ def test_every_schema_is_tried_and_described() -> None:
     """A new file needs a document in this test, and a row in docs/schemas/README.md."""
     there = {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
     tried = {name for name, _ in REPORTS} | {"report-diff", "check", "workload-truth"}
-    tried |= {"doctor", "stat", "acting", "eval", "eval-truth"}
+    tried |= {"doctor", "stat", "acting", "eval", "eval-truth", "report-sites"}
     assert there == tried
     text = (SCHEMAS / "README.md").read_text()
     assert [name for name in sorted(there) if f"({name}.json)" not in text] == []

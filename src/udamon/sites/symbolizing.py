@@ -30,8 +30,15 @@ def main() -> int:
     for line in sys.stdin:
         request = json.loads(line)
         found = symbols(request["path"], request["build_id"], request["addresses"], demangle)
-        print(json.dumps({"module": request["module"], **found}), flush=True)
+        _answer(json.dumps({"module": request["module"], **found}) + "\n")
     return 0
+
+
+def _answer(text: str) -> None:
+    """To the process that asked: a pipe, no terminal."""
+    left = text.encode("ascii")
+    while left:
+        left = left[os.write(1, left) :]
 
 
 def symbols(path: str, build_id: str, addresses: list[int], demangle: Callable[[str], str]) -> dict[str, Any]:
