@@ -59,7 +59,7 @@ EVERYWHERE = {SOURCE / "record" / "reader.py"}
 @functools.cache
 def distance_to_native(path: Path) -> int:
     """How many imports, at once or later, lie between a file and the C extension: 1 when it imports that itself,
-    NEVER when none leads there."""
+    NEVER when none leads there. A constant of the extension calls nothing."""
     distances = {path: 1}
     waiting = [path]
     for current in waiting:  # grows meanwhile: nearest first
@@ -67,7 +67,9 @@ def distance_to_native(path: Path) -> int:
             continue
         for found in imports_of(current):
             if found.module.startswith("udamon.native"):
-                return distances[current]
+                if not found.module.rpartition(".")[2].isupper():
+                    return distances[current]
+                continue
             for file in files_of(found.module):
                 if file not in distances:
                     distances[file] = distances[current] + 1
