@@ -39,7 +39,7 @@ from udamon.core.scheme_fields import MIGRATIONS
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
 from udamon.linux import features, process_madvise
-from udamon.linux.procfs import is_alive, read_stat
+from udamon.linux.procfs import is_alive, is_running
 from udamon.linux.roots import Roots
 from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE, Range
 from udamon.ranges import joined, minus, overlap, total  # fmt: skip
@@ -111,7 +111,7 @@ class VaddrActor:
             view = self._views.of(target)
             pieces = [piece for r in ranges for piece in view.pieces(r.start, r.end)]
             applied = self._apply(view, self._in_reach(pieces, request.action), request, only)
-            if not applied.applied and self._ended(target):
+            if not applied.applied and not is_running(process_of(target), self._roots.proc):
                 self._views.forget(target)  # what is known of it may be a second old
                 return _NOTHING
             return applied
@@ -120,13 +120,6 @@ class VaddrActor:
             if error.errno in _REFUSED and is_alive(process_of(target), self._roots.proc):
                 raise _refusal(target, request) from error
             return _NOTHING
-
-    def _ended(self, target: Target) -> bool:
-        try:
-            stat = read_stat(process_of(target).pid, self._roots.proc)
-        except OSError:
-            return True
-        return stat.id != process_of(target) or stat.ended
 
     def close(self) -> None:
         """See acting.base."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from udamon.claim.note import ClaimNote, boot_id
 from udamon.errors import CannotError, NotPermitted, NotSupported, TargetBusy
 from udamon.linux.damon_tree import DamonTree, Setting, untouched
-from udamon.linux.procfs import ProcessId, read_stat
+from udamon.linux.procfs import ProcessId, is_running, read_stat
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import DEBUGFS_ON, KernelDamon, kernel_damon
 from udamon.linux.tracefs import remove_instance, tracefs_root
@@ -155,7 +155,7 @@ def free_or_left(roots: Roots) -> KernelDamon:
     """How in-kernel DAMON is, where what a killed run left counts as free: the next claim removes it."""
     found = kernel_damon(roots)
     note = ClaimNote.read(roots)
-    if not found.busy or note is None or _lives(note.owner, roots):
+    if not found.busy or note is None or is_running(note.owner, roots.proc):
         return found
     tree = DamonTree(roots)
     shown = ["nr_kdamonds is 1"]
@@ -175,7 +175,7 @@ def holder(roots: Roots) -> str:
 def _proven(note: ClaimNote, tree: DamonTree, roots: Roots) -> bool:
     """True when the note proves that what is set up now is what its dead writer set up."""
     try:
-        if not _same_boot(note, roots) or note.node is None or _lives(note.owner, roots):
+        if not _same_boot(note, roots) or note.node is None or is_running(note.owner, roots.proc):
             return False
         if tree.count() != 1 or tree.node() != note.node or not _same_kdamond(note, tree, roots):
             return False
@@ -189,15 +189,6 @@ def _proven(note: ClaimNote, tree: DamonTree, roots: Roots) -> bool:
 
 def _same_boot(note: ClaimNote, roots: Roots) -> bool:
     return bool(note.boot_id) and note.boot_id == boot_id(roots)
-
-
-def _lives(process: ProcessId, roots: Roots) -> bool:
-    """A zombie does not: it has let go of everything."""
-    try:
-        stat = read_stat(process.pid, roots.proc)
-    except OSError:
-        return False
-    return stat.start_time == process.start_time and not stat.ended
 
 
 def _same_kdamond(note: ClaimNote, tree: DamonTree, roots: Roots) -> bool:

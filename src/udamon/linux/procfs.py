@@ -187,6 +187,15 @@ def is_alive(process: ProcessId, root: Path = PROC) -> bool:
         return False
 
 
+def is_running(process: ProcessId, root: Path = PROC) -> bool:
+    """As `is_alive`, but False for a zombie, too: it has let go of its memory and of everything it had open."""
+    try:
+        stat = read_stat(process.pid, root)
+    except OSError:
+        return False
+    return stat.start_time == process.start_time and not stat.ended
+
+
 def children(pid: int, root: Path = PROC) -> list[int]:
     """Pids of the children of all threads of `pid`; empty when it is gone.
 

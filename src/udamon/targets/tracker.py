@@ -11,7 +11,7 @@ from udamon.errors import CannotError, NotPermitted, OutOfFiles, TargetGone
 from udamon.linux import open_files
 from udamon.linux.failure import owner, process_errors
 from udamon.linux.maps import line_range, parse_line, read_lines
-from udamon.linux.procfs import ProcessId, Stat, read_cmdline, read_exe, read_stat, resident_bytes
+from udamon.linux.procfs import ProcessId, Stat, is_running, read_cmdline, read_exe, read_stat, resident_bytes
 from udamon.linux.roots import Roots
 from udamon.lock import Lock, take_lock
 from udamon.model import Emit, Range
@@ -157,12 +157,10 @@ class TargetTracker:
 
     def _count_gone(self, process: ProcessId) -> None:
         """Unless it executes a program just now: then it is tried again."""
-        with suppress(OSError):
-            stat = read_stat(process.pid, self._roots.proc)
-            if stat.id == process and not stat.ended:
-                self._executing.append(process)
-                return
-        self._coverage.gone()
+        if is_running(process, self._roots.proc):
+            self._executing.append(process)
+        else:
+            self._coverage.gone()
 
     def _note(self, process: ProcessId, refusal: CannotError, emit: Emit) -> CannotError:
         if process not in self._noted:
