@@ -17,15 +17,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts import analysis, changelog, content, interpreters, lanes, passed, sanitizers, wheel
+from scripts import analysis, changelog, content, interpreters, parallel, passed, sanitizers, wheel
 from scripts.guest import suite
 from scripts.stages import ROOT, WORK, Counts, Failed, Result, Skipped, current, perform, pytest, run
 
 PYTHON = Path(sys.executable)
 PARALLEL = ["-n", "2", "--dist", "worksteal"]
 """Two processes for the tests on this machine. Most of their time they wait, so two need about one processor."""
+WORKERS = 3
+"""Stages at a time on two processors: a guest, or the tests of the wheel, needs two thirds of one."""
 GUEST_WORKERS = int(os.environ.get("UDAMON_GUEST_WORKERS", 2))
-"""Guests at a time: one with one processor needs two thirds of ours."""
+"""Guests at a time where only guests run."""
 
 # What a machine that runs CI=true has: losing one of these is a failure, not a skip (tests/capabilities.py).
 CI_REQUIRES = "root,second_user,clear_refs,cgroup,compiler,redis,postgres,chromium,qemu"
@@ -108,7 +110,7 @@ def _seed() -> list[str]:
 def main(arguments: list[str]) -> int:
     match arguments:
         case ["--one", name]:
-            return perform(LONG_STAGES[name], lanes.RESULTS / f"{name}.json", _must_run(name))
+            return perform(LONG_STAGES[name], parallel.RESULTS / f"{name}.json", _must_run(name))
         case ["--all", *wanted]:
             os.environ["UDAMON_TEST_LONG"] = "1"
         case wanted:
@@ -129,9 +131,9 @@ def _check(stages: list[str], wanted: list[str], long: bool) -> int:
     begin = time.monotonic()
     host = [_host(name) for name in stages if not wanted or any(name.startswith(w) for w in wanted)]
     guests, ended = _guests(long) if not wanted or any(w.startswith("guest") for w in wanted) else ([], [])
-    whole = lanes.Run([lanes.Lane(host), lanes.Lane([g.stage for g in guests], GUEST_WORKERS)], ended)
+    whole = parallel.Run(_ordered(host, [job.stage for job in guests]), WORKERS, ended)
     whole.run()
-    ok = lanes.summarize(whole.ended, time.monotonic() - begin, suite.problems(guests, whole.ended), long)
+    ok = parallel.summarize(whole.ended, time.monotonic() - begin, suite.problems(guests, whole.ended), long)
     if long and not wanted:
         passed.note(ok)
     passed.tell()
@@ -142,11 +144,19 @@ def _must_run(name: str) -> bool:
     return bool(os.environ.get("CI")) and name not in CI_MAY_LACK
 
 
-def _host(name: str) -> lanes.Stage:
-    return lanes.Stage(name, [PYTHON, "-m", "scripts.check", "--one", name])
+def _ordered(host: list[parallel.Stage], guests: list[parallel.Stage]) -> list[parallel.Stage]:
+    """What takes longest begins first, so that no processor idles at the end; what fails within a minute comes next."""
+    long = [stage for stage in host if stage.name in {"wheel", "source"}]
+    quick = [stage for stage in host if stage.name in {"lint", "types", "docs"}]
+    rest = [stage for stage in host if stage not in [*long, *quick]]
+    return [*long, *guests[:1], *quick, *guests[1:], *rest]
 
 
-def _guests(long: bool) -> tuple[list[suite.Job], list[lanes.Ended]]:
+def _host(name: str) -> parallel.Stage:
+    return parallel.Stage(name, [PYTHON, "-m", "scripts.check", "--one", name])
+
+
+def _guests(long: bool) -> tuple[list[suite.Job], list[parallel.Ended]]:
     """The boots to make; where none can be made, how that is counted."""
     from scripts.guest import arm64, tools
 
@@ -162,7 +172,7 @@ def _guests(long: bool) -> tuple[list[suite.Job], list[lanes.Ended]]:
         result = Result("FAILED" if must else "not run", str(why), Counts(failed=int(must)))
     except Failed as why:
         result = Result("FAILED", str(why), why.counts)
-    return [], [lanes.Ended(lanes.Stage("guest", []), result, time.monotonic() - begin, 0, 0)]
+    return [], [parallel.Ended(parallel.Stage("guest", []), result, time.monotonic() - begin, 0, 0)]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a stage of the check is, and how it reports.
 
 A stage is a function that returns how many tests it ran, or raises: Skipped where it cannot run here, Failed where it
-found something. `scripts/lanes.py` runs each stage in a process of its own, which writes its Result as JSON.
+found something. `scripts/parallel.py` runs each stage in a process of its own, which writes its Result as JSON.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from scripts import check, content, lanes
+from scripts import check, content, parallel
 from scripts.guest import boot, kernels, suite, tools
 from scripts.guest.machine import Machine
 from scripts.stages import WORK, Failed, Skipped
@@ -32,10 +32,10 @@ def _test(long: bool, only: list[str]) -> int:
     except (Skipped, Failed) as why:
         print(f"guest: {why}")
         return 1  # asked for by name, guest tests that cannot run are a failure everywhere
-    run = lanes.Run([lanes.Lane([job.stage for job in jobs], check.GUEST_WORKERS)], absent)
+    run = parallel.Run([job.stage for job in jobs], check.GUEST_WORKERS, absent)
     run.run()
     seconds, problems = time.monotonic() - begin, suite.problems(jobs, run.ended)
-    return 0 if lanes.summarize(run.ended, seconds, problems, long) else 1
+    return 0 if parallel.summarize(run.ended, seconds, problems, long) else 1
 
 
 def shell() -> int:

@@ -1,7 +1,7 @@
 """Run tests/guest on every kernel: plan the boots outside, run each, and believe only what can be counted.
 
     jobs(long)          the boots to make: one or more for each kernel and machine; kernels that cannot be had
-    python -m scripts.guest boot JOB      makes one, and writes its Result where scripts/lanes.py looks for it
+    python -m scripts.guest boot JOB      makes one, and writes its Result where scripts/parallel.py looks for it
     problems(…)         what is wrong when all have ended
 
 Boots of the same kernel and machine share their tests: each takes a file that none has taken yet (tests/guest/plan.py).
@@ -26,8 +26,8 @@ from scripts.guest.boot import CLAIMS_INSIDE, HUNG, JOB_INSIDE, Ended, boot
 from scripts.guest.debian import NotOffered
 from scripts.guest.kernels import Kernel
 from scripts.guest.machine import Machine
-from scripts.lanes import RESULTS, Stage
-from scripts.lanes import Ended as StageEnded
+from scripts.parallel import RESULTS, Stage
+from scripts.parallel import Ended as StageEnded
 from scripts.stages import (
     ROOT,
     WORK,

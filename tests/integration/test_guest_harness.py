@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import lanes
+from scripts import parallel
 from scripts.guest import kernels
 from scripts.guest.boot import DIED, HUNG, Ended, boot
 from scripts.guest.machine import Machine
@@ -57,8 +57,8 @@ def job(copy: int, tests: int = 3) -> Job:
     return Job(kernel, SMALL, "default", "7.2.13-small", tests, copy)
 
 
-def ended(copy: int, counts: Counts) -> lanes.Ended:
-    return lanes.Ended(job(copy).stage, Result(counts=counts), 1.0, 1.0, 1)
+def ended(copy: int, counts: Counts) -> parallel.Ended:
+    return parallel.Ended(job(copy).stage, Result(counts=counts), 1.0, 1.0, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Run stages at the same time, each in a process of its own, and print one summary.
 
-A lane is a list of stages that some workers take from its front. A stage's output goes to .work/logs/NAME.log; it is
+Some workers take stages from the front of one list. A stage's output goes to .work/logs/NAME.log; it is
 printed when the stage failed, and its last lines when it passed. How it ended is read from .work/results/NAME.json,
 which the process wrote (stages.perform): a process that wrote none has failed.
 """
@@ -39,14 +39,6 @@ class Stage:
         return RESULTS / f"{self.name}.json"
 
 
-@dataclass
-class Lane:
-    """Stages in the order to begin them; `workers` of them run at a time."""
-
-    stages: list[Stage]
-    workers: int = 1
-
-
 @dataclass(frozen=True)
 class Ended:
     stage: Stage
@@ -58,9 +50,10 @@ class Ended:
 
 @dataclass
 class Run:
-    """All lanes at once. `ended` is in the order in which stages ended."""
+    """The stages in the order to begin them, `workers` of them at a time. `ended`: in the order in which they ended."""
 
-    lanes: list[Lane]
+    stages: list[Stage]
+    workers: int
     ended: list[Ended] = field(default_factory=list)
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -69,11 +62,9 @@ class Run:
     def run(self) -> None:
         for directory in (LOGS, RESULTS):
             directory.mkdir(parents=True, exist_ok=True)
-        queues = [list(lane.stages) for lane in self.lanes]
+        queue = list(self.stages)
         workers = [
-            threading.Thread(target=self._work, args=(queue,), daemon=True)
-            for lane, queue in zip(self.lanes, queues, strict=True)
-            for _ in range(lane.workers)
+            threading.Thread(target=self._work, args=(queue,), daemon=True) for _ in range(self.workers)
         ]
         for worker in workers:
             worker.start()
