@@ -228,13 +228,14 @@ def test_tables_that_come_and_go(fake: FakeKcore) -> None:
     thread.start()
     try:
         tables, wrong = opened(fake), 0
-        for _ in range(400):
-            wrong += sum(state == SEEN for state in states(tables, root, 0, blocks * BLOCK).values())
+        for _ in range(2000):
+            looks = tables.look(root, 0, blocks * BLOCK)
+            wrong += sum(bytes(looked.states).count(SEEN) for looked in looks)
     finally:
         stop.set()
         thread.join()
     assert tables.changed > 0, "nothing changed meanwhile; nothing is proved"
-    assert tables.read >= 400 * blocks / 2
+    assert tables.read >= 2000 * blocks / 2
     # A frame that became the same table again between the two readings, after 31 others, cannot be told.
     assert wrong <= 1e-3 * tables.read * 512
 
