@@ -26,7 +26,7 @@ KEPT = ROOT / ".work" / "bench"
 
 FIGURES = {
     "working_sets": "what refs finds of real workloads against their truth (1 min)",
-    "known_sets": "what refs finds of twenty kinds of memory whose touched bytes are known (4 min)",
+    "known_sets": "what refs finds of twenty kinds of memory whose touched bytes are known (9 min)",
     "record": "CPU and memory of udamon record at default settings (4 min)",
     "sim": "simulated aggregations per second, by shape (1 min)",
     "regions": "what operations on 1000 regions cost (10 s)",

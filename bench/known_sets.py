@@ -18,7 +18,9 @@ SOURCE = Path(__file__).with_suffix(".c")
 SIZE = 32 * MIB
 SLACK = MIB // 2
 """What code and libraries of the program, and of others that run beside it, may change from run to run."""
-AGGR, DURATION = "200ms", "7s"
+AGGR, WINDOWS = "500ms", 21
+"""Windows in which the program touches everything several times, also where other programs run; as many as a median
+takes."""
 
 KINDS: dict[str, int] = {
     "anonymous": SIZE,
@@ -52,14 +54,13 @@ def measure() -> list[Figure]:
         place = Path(name)
         program = place / "known_sets"
         subprocess.run(["gcc", "-O2", "-Wall", "-pthread", SOURCE, "-o", program], check=True)
-        own = _found(program, "nothing")
-        rows = [_row(program, kind, truth, own) for kind, truth in KINDS.items()]
+        rows = [_row(program, kind, truth, _found(program, "nothing")) for kind, truth in KINDS.items()]
     head = ("memory", "truth", "found (median)", "error", "truth within")
     note = (
-        f"`udamon record --via refs --children --aggr {AGGR} --duration {DURATION}` of a C program with "
-        f"{format_size(SIZE)} of memory: the median of `report wss`, less that of the same program without such memory "
-        f"({format_size(own[0])} to {format_size(own[1])}). Of files and shared memory refs tells what was touched at "
-        "most, by anybody, and nothing that is certain; the error is that of the upper bound, in shares of the truth "
+        f"`udamon record --via refs --children --aggr {AGGR} --windows {WINDOWS}` of a C program with "
+        f"{format_size(SIZE)} of memory: the median of `report wss`, less that of the same program without such "
+        "memory, measured just before. Of files and shared memory refs tells what was touched at most, by anybody, "
+        "and nothing that is certain; the error is that of the upper bound, in shares of the truth "
         "(of the memory's size where the truth is 0)."
     )
     return [Figure("Working sets of known bytes by refs", head, rows, note)]
@@ -81,7 +82,18 @@ def _found(program: Path, kind: str) -> tuple[int, int]:
     """The median of the working set: at least, and at most, bytes."""
     recording = program.with_name(f"{kind}.udamon")
     with _running(program, kind) as pid:
-        words = ["record", "-q", "--via", "refs", "--children", "--aggr", AGGR, "--duration", DURATION]
+        words = [
+            "record",
+            "-q",
+            "--force",
+            "--via",
+            "refs",
+            "--children",
+            "--aggr",
+            AGGR,
+            "--windows",
+            str(WINDOWS),
+        ]
         subprocess.run([*UDAMON, *words, "-p", str(pid), "-o", recording], check=True)
     found = _report(recording)
     bounds = found["bounds"] or {"low": found["bytes"], "high": found["bytes"]}
