@@ -209,8 +209,6 @@ int main(int argc, char **argv)
 		loads = !private;
 		if (!strcmp(kind, "file-scattered"))
 			step = 8 * page;
-	} else if (!strcmp(kind, "nothing")) {
-		memory = anonymous(size = page, 0, MADV_NOHUGEPAGE);
 	} else {
 		return 2;
 	}

@@ -64,7 +64,7 @@ REPORTS: dict[str, Sequence[Sequence[str]]] = {
     "phases": [[]],
     "right-size": [[]],
     "size": [[]],
-    "diff": [[]],
+    "diff": [[], ["--by", "site"]],
     "holistic": [[]],
     "sites": [["--top", "50"]],
     "info": [[]],

@@ -108,25 +108,19 @@ def test_reports(
 def test_sites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     (tmp_path / "a.c").write_text(
-        "#include <stdlib.h>\n#include <unistd.h>\nint main() { calloc(9, 1 << 20); sleep(2); }\n"
+        "#include <fcntl.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
+        "int main(int n, char **v) { char *p = calloc(9, 1 << 20); return read(open(v[n - 1], O_RDONLY), p, 1); }\n"
     )
     subprocess.run(["gcc", "-g", "-o", tmp_path / "a", tmp_path / "a.c"], check=True)
-    how = [
-        "--sites",
-        "--via",
-        "refs",
-        "--aggr",
-        "200ms",
-        "--children",
-        "-q",
-        "-o",
-        str(tmp_path / "a.udamon"),
-    ]
-    assert main(["record", *how, "--", "sh", "-c", f"env -i sleep 2 & {tmp_path / 'a'}"]) == 0
-    document = told(capsys, "report", "sites", tmp_path / "a.udamon", "--json")
+    file = tmp_path / "a.udamon"
+    how = ["--sites", "--via", "refs", "--aggr", "200ms", "--children", "-q", "-o", str(file)]
+    with held_until(file, 1) as (pipe,):  # a cleaned environment has no library of ours
+        assert main(["record", *how, "--", "sh", "-c", f"env -i cat {pipe} & {tmp_path / 'a'} {pipe}"]) == 0
+    document = told(capsys, "report", "sites", file, "--json")
     assert document["sites"][0]["bytes"] == 9 << 20
     assert document["unseen"]
     check("report-sites", document)
+    check("report-diff-sites", told(capsys, "report", "diff", file, file, "--by", "site", "--json"))
 
 
 def test_diff_and_check(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,7 +164,7 @@ def test_the_log_of_a_workload(tmp_path: Path) -> None:
 def test_every_schema_is_tried_and_described() -> None:
     """A new file needs a document in this test, and a row in docs/schemas/README.md."""
     there = {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
-    tried = {name for name, _ in REPORTS} | {"report-diff", "check", "workload-truth"}
+    tried = {name for name, _ in REPORTS} | {"report-diff", "report-diff-sites", "check", "workload-truth"}
     tried |= {"doctor", "stat", "acting", "eval", "eval-truth", "report-sites"}
     assert there == tried
     text = (SCHEMAS / "README.md").read_text()

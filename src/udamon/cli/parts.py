@@ -32,6 +32,9 @@ _DEFAULT = {"wss": "process", "footprint": "process", "access": "region"}
 _FOR_MAPPINGS = {"heatmap", "access", "ages", "nr-regions", "phases", "right-size"}
 """Kinds that may be made for each mapping."""
 
+_ALSO = {"access": ("region",), "diff": ("site",)}
+"""What else a kind may be divided by; its own function makes that."""
+
 _ONE = "leave --by out"
 _SENSELESS = {
     ("info", "process"): f"info has a line for each process already; {_ONE}",
@@ -44,7 +47,7 @@ _SENSELESS = {
     ("sites", "mapping"): "what one piece of code allocates lies in many mappings; see report mappings for those",
     ("sites", "process"): "choose a process with --target",
     ("diff", "process"): "no process is in both recordings; choose some with --target",
-    ("diff", "mapping"): f"what moved is by mapping already; {_ONE}",
+    ("diff", "mapping"): f"what moved is by mapping already; {_ONE}, or --by site for the code that allocated it",
 }  # fmt: skip
 
 
@@ -59,12 +62,12 @@ class ReportPart:
 
 def configure(parser: argparse.ArgumentParser, kind: str) -> None:
     """Add the flags to the report `kind`."""
-    regions = ("region",) if kind == "access" else ()
+    more = _ALSO.get(kind, ())
     parser.set_defaults(by_top=None)
     group = parser.add_argument_group("divided")
     group.add_argument(
         "--by",
-        choices=(*regions, "process", "mapping"),
+        choices=(*more, "process", "mapping"),
         default=_DEFAULT.get(kind),
         help="for each process, or for each mapping",
     )
@@ -88,7 +91,12 @@ def divided(args: argparse.Namespace) -> str | None:
     if kind == "access":
         own = args.by == "region" or (args.style == "detailed" and args.top is None)
     else:
-        own = args.by is None or kind in _DEFAULT or (kind, args.by) == ("nr-regions", "process")
+        own = (
+            args.by is None
+            or kind in _DEFAULT
+            or args.by in _ALSO.get(kind, ())
+            or (kind, args.by) == ("nr-regions", "process")
+        )
     if args.by_top is not None and (own or args.by != "mapping"):
         raise UsageError("--by-top goes with a report that is made for each mapping; leave it out.")
     if args.by_top is not None and args.by_top < 1:

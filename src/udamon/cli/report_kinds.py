@@ -166,13 +166,21 @@ def _right_size(args: argparse.Namespace, source: RecordingSource) -> Found:
 
 
 def _diff(args: argparse.Namespace, source: RecordingSource) -> Found:
+    from udamon.errors import UsageError
     from udamon.record.opening import open_recording
-    from udamon.report import diff
+    from udamon.report import diff, site_diff
     from udamon.report.source import RecordingSource
     from udamon.report.terminal import Terminal
 
+    if args.by == "site" and args.definition != "touched":
+        raise UsageError(
+            "--definition is about working sets, and --by site about allocations; leave one of them out."
+        )
     with RecordingSource(open_recording(args.after, limits=reading.limits(args)), source.filters) as after:
         source.recordings.append(after.recording)
+        if args.by == "site":
+            sites = site_diff.measure(source, after)
+            return site_diff.document(sites), lambda: site_diff.render(sites, Terminal.of_stdout())
         report = diff.measure(source, after, args.definition)
     return diff.document(report), lambda: diff.render(report, Terminal.of_stdout())
 

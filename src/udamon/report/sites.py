@@ -318,7 +318,7 @@ def render(report: Sites, terminal: Terminal, top: int) -> Shown:
         head,
     ]
     for shown, site in zip(figures, report.sites[:top], strict=True):
-        found += [shown, line("      ", cut(_chain(site), terminal.width - 6))]
+        found += [shown, line("      ", cut(chain_of(site.call, site.calls), terminal.width - 6))]
     if len(report.sites) > top:
         rest = bytes_left(report.sites[top:])
         found.append(f"  {len(report.sites) - top} more sites, {format_size(rest)} (--top)")
@@ -355,13 +355,13 @@ def name_of(call: Call) -> str:
     return f"{where}+{call.address:#x}"
 
 
-def _chain(site: Site) -> str:
-    """The calls from the site outwards."""
-    if (own := site.call) is None:
+def chain_of(own: Call | None, calls: list[Call], *, places: bool = True) -> str:
+    """The calls from `own`, one of them, outwards; with its place in the source where that is known."""
+    if own is None:
         return "a stack that was not told"
-    at = site.calls.index(own)
-    place = f" ({own.file.rsplit('/', 1)[-1]}:{own.line})" if own.file and own.line else ""
-    return " < ".join([name_of(own) + place, *map(name_of, site.calls[at + 1 :])])
+    at = calls.index(own)
+    place = f" ({own.file.rsplit('/', 1)[-1]}:{own.line})" if places and own.file and own.line else ""
+    return " < ".join([name_of(own) + place, *map(name_of, calls[at + 1 :])])
 
 
 def _said(report: Sites, width: int) -> list[str]:
