@@ -26,6 +26,7 @@ from udamon.targets.processes import process_source
 
 DAMON = Path("/sys/kernel/mm/damon")
 KDAMONDS = DAMON / "admin/kdamonds"
+STAT = Path("/sys/module/damon_stat/parameters/enabled")
 RUN = Path("/run/udamon")
 ATTRS = Attrs(50_000, 1_000_000, 1_000_000, 10, 100)
 SOURCES = ["tracepoint", "tried_regions"]

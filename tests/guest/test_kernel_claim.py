@@ -16,6 +16,7 @@ from tests.guest.damon import (
     DAMON,
     KDAMONDS,
     RUN,
+    STAT,
     engine,
     files,
     forked,
@@ -42,7 +43,6 @@ pytestmark = [
 ]
 
 QUICK = Attrs(20_000, 400_000, 500_000, 10, 100)
-STAT = Path("/sys/module/damon_stat/parameters/enabled")
 DEBUGFS = Path("/sys/kernel/debug/damon")
 
 
