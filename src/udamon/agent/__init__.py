@@ -1,0 +1,1 @@
+"""A node that knows its cold memory: all services, always on, under one budget."""

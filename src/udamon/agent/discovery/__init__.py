@@ -1,0 +1,1 @@
+"""Which services run on this node, by name, from control groups."""

@@ -1,0 +1,62 @@
+"""What discovery tells the rest of the agent: services, their names, and when they come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A control group whose processes are looked at together.
+
+    `key` identifies it while it lives: the path of its group relative to the root that is watched, "." for that root.
+    `cgroup`: the absolute directory of the group. `kind`: systemd, docker, containerd, crio, podman, ecs, kubernetes
+    (a container of a pod whose runtime the path does not tell) or cgroup (any other group). `labels`: {"service"}, or
+    {"namespace", "pod", "container"} of a pod's container; printable, of bounded length, and no two services that live
+    at one time have the same. `annotations`: what selectors of classes may match, see docs/agent-discovery.md.
+    `named_by`: where the labels came from, see `udamon.agent.discovery.names`; "id" where no name could be had.
+    """
+
+    key: str
+    cgroup: Path
+    kind: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    named_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The service with this key has ended. A service that comes with the same key later is another one."""
+
+    key: str
+
+
+class Discovery(Protocol):
+    """The services of a node. Not safe for several threads."""
+
+    def services(self) -> Sequence[Service]:
+        """All there are now, in order of their keys; from memory, without a system call."""
+
+    def changes(self) -> Sequence[Service | Gone]:
+        """What happened since the last call, in order; the first call tells all there were at the start.
+
+        Never blocks. A Service with the key of one that lives replaces it: its name became known. A Gone is told for
+        each service that was told before and has ended; what came and went between two calls is not told at all.
+        Raises OutOfFiles.
+        """
+
+    def members(self, service: Service) -> Sequence[int]:
+        """Pids of the group and of those below it that are no service of their own, in numeric order, read now.
+
+        Empty where it has ended. Raises NotPermitted, OutOfFiles.
+        """
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when there may be changes."""
+
+    def close(self) -> None:
+        """Idempotent."""
