@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,54 +15,53 @@ UID = "2c48913c-b29f-11e7-9350-020968147796"
 DASHED = UID.replace("-", "_")
 
 
+SLICE = f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{DASHED}.slice"
+TASK = "0123456789abcdef0123456789abcdef"
+NOTHING = ""
+
+
 @pytest.mark.parametrize(
-    ("path", "found"),
+    ("group", "below", "found"),
     [
-        ("/", GroupName()),
-        ("/system.slice/nginx.service", GroupName(unit="nginx.service")),
-        ("/system.slice/nginx.service/worker", GroupName(unit="nginx.service")),
-        ("/system.slice/system-a.slice/a@15-main.service", GroupName(unit="a@15-main.service")),
-        ("/user.slice/user-1000.slice/user@1000.service/app.slice/app-x.scope", GroupName(unit="app-x.scope")),
-        (f"/system.slice/docker-{A}.scope", GroupName(container=A, runtime="docker")),
-        (f"/docker/{A}", GroupName(container=A, runtime="docker")),
-        (f"/machine.slice/libpod-{A}.scope/container", GroupName(container=A, runtime="podman")),
-        (f"/machine.slice/libpod-conmon-{A}.scope", GroupName()),
-        (f"/ecs/0123456789abcdef0123456789abcdef/{A}", GroupName(container=A, runtime="ecs")),
-        (
-            "/ecs/0123456789abcdef0123456789abcdef/0123456789abcdef0123456789abcdef-1234567890",
-            GroupName(container="0123456789abcdef0123456789abcdef-1234567890", runtime="ecs"),
-        ),
-        (
-            f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{DASHED}.slice/cri-containerd-{A}.scope",
-            GroupName(container=A, runtime="containerd", pod=UID, qos="burstable"),
-        ),
-        (
-            f"/kubepods.slice/kubepods-pod{DASHED}.slice/crio-{A}.scope",
-            GroupName(container=A, runtime="cri-o", pod=UID, qos="guaranteed"),
-        ),
-        (f"/kubepods/besteffort/pod{UID}/{A}", GroupName(container=A, pod=UID, qos="besteffort")),
-        (f"/kubepods/pod{UID}", GroupName(pod=UID, qos="guaranteed")),
-        (
-            f"/kubepods/burstable/pod0123456789abcdef0123456789abcdef/{A}",
-            GroupName(container=A, pod="0123456789abcdef0123456789abcdef", qos="burstable"),
-        ),
-        (
-            f"/kubelet.slice/kubelet-kubepods.slice/x/kubepods-burstable-pod{DASHED}.slice:cri-containerd:{A}",
-            GroupName(container=A, runtime="containerd", pod=UID, qos="burstable"),
-        ),
-        (f"/system.slice:docker:{A}", GroupName(container=A, runtime="docker")),
-        # A container in a container: the last one is it.
-        (f"/docker/{A}/docker/{B}", GroupName(container=B, runtime="docker")),
-        (
-            f"/kubepods/burstable/pod{UID}/{A}/system.slice/nginx.service",
-            GroupName(unit="nginx.service", container=A, pod=UID, qos="burstable"),
-        ),
-        ("/docker/" + "a" * 63, GroupName(runtime="docker")),
-        ("/\x1b[31m/..", GroupName()),
+        (NOTHING, "/", GroupName()),
+        ("/system.slice/nginx.service", "", GroupName(unit="nginx.service")),
+        ("/system.slice/nginx.service", "/worker", GroupName(unit="nginx.service")),
+        ("/system.slice/dev-sda\\x2d1.swap", "", GroupName(unit="dev-sda\\x2d1.swap")),
+        ("/user.slice/user@1000.service/app.slice/a.scope", "", GroupName(unit="a.scope")),
+        (f"/system.slice/docker-{A}.scope", "", GroupName(container=A, runtime="docker")),
+        (f"/docker/{A}", "", GroupName(container=A, runtime="docker")),
+        (f"/machine.slice/libpod-{A}.scope", "/container", GroupName(container=A, runtime="podman")),
+        (f"/system.slice/a.service/libpod-payload-{A}", "", GroupName(container=A, runtime="podman")),
+        (NOTHING, f"/machine.slice/libpod-conmon-{A}.scope", GroupName()),
+        (f"/ecs/{TASK}/{A}", "", GroupName(container=A, runtime="ecs", task=TASK)),
+        (f"/ecs/cluster/{TASK}/{TASK}-123456789", "",
+         GroupName(container=f"{TASK}-123456789", runtime="ecs", task=TASK)),
+        (f"/ecstasks.slice/ecstasks-{TASK}.slice/docker-{A}.scope", "",
+         GroupName(container=A, runtime="docker", task=TASK)),
+        (f"{SLICE}/cri-containerd-{A}.scope", "",
+         GroupName(container=A, runtime="containerd", pod=UID, qos="burstable")),
+        (f"/kubepods.slice/kubepods-pod{DASHED}.slice/crio-{A}.scope", "",
+         GroupName(container=A, runtime="crio", pod=UID, qos="guaranteed")),
+        (NOTHING, f"/kubepods.slice/kubepods-pod{DASHED}.slice", GroupName(pod=UID, qos="guaranteed")),
+        (f"/kubepods/burstable/pod{TASK}/{A}", "", GroupName(container=A, pod=TASK, qos="burstable")),
+        (f"/system.slice/x.service/kubepods-burstable-pod{DASHED}.slice:cri-containerd:{A}", "",
+         GroupName(container=A, runtime="containerd", pod=UID, qos="burstable")),
+        (f"/system.slice:docker:{A}", "", GroupName(container=A, runtime="docker")),
+        # A container in a container: the last one is it, and what is said of the first one is not said of it.
+        (f"/docker/{A}/docker/{B}", "/init", GroupName(container=B, runtime="docker")),
+        (f"/docker/{A}/{B}", "", GroupName(container=B)),
+        (f"/docker/{A}/kubelet/kubepods/besteffort/pod{UID}/{B}", "",
+         GroupName(container=B, pod=UID, qos="besteffort")),
+        (f"/docker/{A}", f"/kubelet/kubepods/besteffort/pod{UID}", GroupName(pod=UID, qos="besteffort")),
+        (f"/kubepods/burstable/pod{UID}/{A}", "/system.slice/nginx.service",
+         GroupName(unit="nginx.service", container=A, pod=UID, qos="burstable")),
+        (NOTHING, "/docker/" + "a" * 63, GroupName()),
+        (NOTHING, "/\x1b[31m/..", GroupName()),
     ],
 )  # fmt: skip
-def test_paths(path: str, found: GroupName) -> None:
-    assert parse(path) == found
+def test_paths(group: str, below: str, found: GroupName) -> None:
+    """The forms; tests/unit/agent/discovery has the paths of real nodes."""
+    assert parse(group + below) == replace(found, group=group)
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ class Service:
     """A control group whose processes are looked at together.
 
     `key` identifies it while it lives: the path of its group relative to the root that is watched, "." for that root.
-    `cgroup`: the absolute directory of the group. `kind`: systemd, docker, containerd, crio, podman, ecs, kubernetes
-    (a container of a pod whose runtime the path does not tell) or cgroup (any other group). `labels`: {"service"}, or
-    {"namespace", "pod", "container"} of a pod's container; printable, of bounded length, and no two services that live
-    at one time have the same. `annotations`: what selectors of classes may match, see docs/agent-discovery.md.
-    `named_by`: where the labels came from, see `udamon.agent.discovery.names`; "id" where no name could be had.
+    `cgroup`: the absolute directory of the group. `kind`: kubernetes (a container of a pod, whatever its runtime), ecs,
+    docker, containerd, crio, podman, systemd, or cgroup (any other group). `labels`: {"namespace", "pod", "container"}
+    of kind kubernetes, {"service"} of others; printable, of bounded length, and no two services that live at one time
+    have the same. `annotations`: what selectors of classes may match, see docs/agent-discovery.md. `named_by`: where
+    the labels came from, see `udamon.agent.discovery.names`; "path" where nothing but the path was known.
     """
 
     key: str

@@ -1,9 +1,10 @@
 """What a control group's path says of who runs in it: units of systemd, containers, pods of Kubernetes.
 
 Forms that the runtimes use, with the cgroup driver systemd and with cgroupfs: systemd's own (`NAME.service`,
-`NAME.scope`), Docker, containerd and CRI-O (their ids of 64 hexadecimal digits, with a prefix and `.scope`, or alone
-below `docker`, `kubepods…`, `system.slice:cri-containerd`), podman (`libpod-ID`), ECS (`ecs/TASK/ID`, `ID-NUMBER`),
-and pods (`pod` and a UID, with `-` or `_`, in a slice or a directory of the quality of service).
+`NAME.scope`, …), Docker, containerd and CRI-O (their ids of 64 hexadecimal digits, with a prefix and `.scope`, or alone
+below `docker`, `kubepods…`, `system.slice:cri-containerd`), podman (`libpod-ID`), ECS (`ecs/TASK/ID`, `ID-NUMBER`,
+`ecstasks-TASK.slice`), and pods (`pod` and a UID, with `-` or `_`, in a slice, or in a directory of the quality of
+service).
 """
 
 from __future__ import annotations
@@ -22,54 +23,71 @@ SHORTEST_ID = 4
 """Digits of a container's id that must be given."""
 
 _CONTAINER = re.compile(
-    r"(?:(?P<runtime>docker|cri-containerd|crio|libpod|nerdctl|podman)[-:])?(?P<id>[0-9a-f]{64}|[0-9a-f]{32}-[0-9]{8,12})"
-    r"(?:\.scope)?"
+    r"(?:(?P<runtime>docker|cri-containerd|crio|libpod-payload|libpod|nerdctl|podman)[-:])?"
+    r"(?P<id>[0-9a-f]{64}|[0-9a-f]{32}-[0-9]{1,12})(?:\.scope)?"
 )
+_UUID = r"[0-9a-f]{32}|[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}"
 _POD = re.compile(
-    r"(?:kubepods(?:-(?P<qos>besteffort|burstable))?-)?pod(?P<uid>[0-9a-f]{32}|[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?"
+    rf"(?:(?:.+-)?kubepods-(?:(?P<qos>besteffort|burstable)-)?)?pod(?P<uid>{_UUID})(?:\.slice)?"
 )
-_UNIT = re.compile(r".+\.(?:service|scope)")
-_RUNTIMES = {"docker": "docker", "cri-containerd": "containerd", "crio": "cri-o", "libpod": "podman",
-             "nerdctl": "containerd", "podman": "podman"}  # fmt: skip
+_QOS = re.compile(r"(?:(?:.+-)?kubepods-)?(?P<qos>besteffort|burstable)(?:\.slice)?")
+_TASK = re.compile(rf"(?:ecstasks-)?(?P<task>{_UUID})(?:\.slice)?")
+_UNIT = re.compile(r".+\.(?:service|scope|mount|socket|swap)")
+_MONITORS = ("crio-conmon-", "libpod-conmon-")
+_RUNTIMES = {"docker": "docker", "cri-containerd": "containerd", "crio": "crio", "libpod": "podman",
+             "libpod-payload": "podman", "nerdctl": "containerd", "podman": "podman"}  # fmt: skip
+_PARENTS = {"docker": "docker", "ecs": "ecs", "ecstasks.slice": "ecs"}
+"""What directories say of containers below: docker of its children, ECS of all down to a container."""
 _LISTED = 4
 
 
 @dataclass(frozen=True, slots=True)
 class GroupName:
     """`unit`: systemd's; `container`: the id; `runtime`: where the path says it; `pod`: the UID with dashes, or the
-    hash of a static pod; `qos`: guaranteed, burstable or besteffort. None: the path does not say."""
+    hash of a static pod; `qos`: guaranteed, burstable or besteffort; `task`: ECS's id of it. None: the path does not
+    say. `group`: the path of the last group, this one or above it, that is a container's, or a unit's that is in no
+    container; "" where there is none."""
 
     unit: str | None = None
     container: str | None = None
     runtime: str | None = None
     pod: str | None = None
     qos: str | None = None
+    task: str | None = None
+    group: str = ""
 
 
 def parse(path: str) -> GroupName:
-    """What a path below the root of a hierarchy says; of nested containers and units the last one counts."""
-    unit = container = runtime = pod = qos = None
-    for segment in _segments(path):
-        if found := _POD.fullmatch(segment):
-            pod, container = found["uid"].replace("_", "-"), None
-            qos = found["qos"] or qos or "guaranteed"
-        elif segment in ("besteffort", "burstable", "kubepods-besteffort.slice", "kubepods-burstable.slice"):
-            qos = "besteffort" if "besteffort" in segment else "burstable"
-        elif found := _CONTAINER.fullmatch(segment):
-            container, unit = found["id"], None
-            runtime = _RUNTIMES.get(found["runtime"] or "", runtime)
-        elif segment in ("docker", "ecs"):
-            runtime = segment
-        elif _UNIT.fullmatch(segment) and not segment.startswith(("crio-conmon-", "libpod-conmon-")):
-            unit = segment
-    return GroupName(unit, container, runtime, pod, qos if pod else None)
+    """What a path below the root of a hierarchy says; of nested containers and units the last one counts.
+
+    A unit in a container is told beside it, and `group` stays the container's. Any text will do; it may be a lie.
+    """
+    unit = container = runtime = pod = qos = task = parent = None
+    group = here = ""
+    for directory in path.strip("/").split("/"):
+        here = f"{here}/{directory}"
+        for segment in _segments(directory):
+            if found := _POD.fullmatch(segment):
+                pod, container, runtime, task = found["uid"].replace("_", "-"), None, None, None
+                qos = found["qos"] or qos or "guaranteed"
+            elif found := _QOS.fullmatch(segment):
+                qos = found["qos"]
+            elif found := _CONTAINER.fullmatch(segment):
+                container, unit, group = found["id"], None, here
+                runtime = _RUNTIMES.get(found["runtime"] or "", parent)
+                parent = None
+            elif parent == "ecs" and (found := _TASK.fullmatch(segment)):
+                task = found["task"]
+            elif _UNIT.fullmatch(segment) and not segment.startswith(_MONITORS):
+                unit, group = segment, group if container else here
+            parent = _PARENTS.get(segment) or (parent if parent == "ecs" else None)
+    return GroupName(unit, container, runtime, pod, qos if pod else None, task, group)
 
 
-def _segments(path: str) -> Iterator[str]:
-    for segment in path.strip("/").split("/"):
-        # As runc divides slice, prefix and id where it is not told to use systemd: "kubepods….slice:cri-containerd:ID".
-        parts = segment.rsplit(":", 2)
-        yield from (parts[0], ":".join(parts[1:])) if len(parts) == 3 else (segment,)
+def _segments(directory: str) -> tuple[str, ...]:
+    # As runc divides slice, prefix and id where it is not told to use systemd: "kubepods….slice:cri-containerd:ID".
+    parts = directory.rsplit(":", 2)
+    return (parts[0], f"{parts[1]}:{parts[2]}") if len(parts) == 3 else (directory,)
 
 
 def all_groups(root: Path = PROC) -> Iterator[str]:
