@@ -96,11 +96,12 @@ def cgroup_pids(directory: Path, root: Path = PROC) -> list[int]:
     """
     pids: set[int] = set()
     for folder, _, _ in os.walk(directory, onerror=refuse_if_full):
-        pids |= _procs(folder, root)
+        pids |= own_pids(folder, root)
     return sorted(pids - {0})
 
 
-def _procs(folder: str, root: Path) -> set[int]:
+def own_pids(folder: str | Path, root: Path = PROC) -> set[int]:
+    """Pids in the cgroup itself; 0 stands for those of other pid namespaces. Raises NotPermitted, OutOfFiles."""
     try:
         return set(map(int, read_bytes(f"{folder}/cgroup.procs").split()))
     except OSError as error:

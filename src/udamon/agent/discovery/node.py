@@ -1,0 +1,207 @@
+"""The services of this node: the tree of control groups, with names, as changes and by members."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from udamon.agent.discovery.hierarchy import Watched, watched
+from udamon.agent.discovery.labels import Unique
+from udamon.agent.discovery.model import Gone, Service
+from udamon.agent.discovery.names import name_of
+from udamon.agent.discovery.paths import ROOT, full_path, key_of_service
+from udamon.agent.discovery.state import State
+from udamon.agent.discovery.tree import MOST_GROUPS, GroupTree
+from udamon.errors import OutOfFiles
+from udamon.linux.cgroup.groups import own_pids
+from udamon.linux.inotify import MAX_INSTANCES, MAX_WATCHES, Inotify
+from udamon.linux.open_files import refuse_if_full
+from udamon.linux.procfs import read_stat
+from udamon.linux.roots import PROC
+
+_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 300.0
+"""After what time a name is looked for again; twice that the next time, and so on."""
+
+
+class NodeDiscovery:
+    """A `Discovery` of a group and all below it. `clock`: seconds that only grow.
+
+    Raises OutOfFiles when made.
+    """
+
+    def __init__(
+        self,
+        root: Watched,
+        state: State | None = None,
+        *,
+        proc: Path = PROC,
+        clock: Callable[[], float] = time.monotonic,
+        most: int = MOST_GROUPS,
+    ) -> None:
+        self._root = root
+        self._state = state or State()
+        self._proc = proc
+        self._clock = clock
+        self._inotify = _inotify()
+        self._silent = -1 if self._inotify else _silent_descriptor()
+        self._tree = GroupTree(root.directory, self._inotify, most)
+        self._services: dict[str, Service] = {}
+        self._sorted: list[Service] = []
+        self._unique = Unique()
+        self._told: set[str] = set()
+        self._gone: dict[str, None] = {}  # of those that were told
+        self._come: dict[str, None] = {}  # or are called otherwise now
+        self._retries: dict[str, tuple[float, float]] = {}  # when next, and how long after that
+
+    @classmethod
+    def open(cls, cgroup: str | None = None, proc: Path = PROC) -> NodeDiscovery:
+        """All services, or those below `cgroup` (a directory, or a path within a hierarchy).
+
+        Raises CannotError (NotSupported, OutOfFiles).
+        """
+        return cls(watched(cgroup, proc), proc=proc)
+
+    def services(self) -> Sequence[Service]:
+        """See `Discovery`; as of the last call of `changes`."""
+        if len(self._sorted) != len(self._services):
+            self._sorted = [self._services[key] for key in sorted(self._services)]
+        return self._sorted
+
+    def changes(self) -> Sequence[Service | Gone]:
+        """See `Discovery`."""
+        for key, came in self._tree.update():
+            if key_of_service(key, self._root.path) == key:
+                (self._begin if came else self._end)(key)
+        now = self._clock()
+        for key in [key for key, (due, _) in self._retries.items() if due <= now]:
+            self._name(key)
+        told: list[Service | Gone] = [*map(Gone, self._gone), *(self._services[key] for key in self._come)]
+        self._told = (self._told - self._gone.keys()) | self._come.keys()
+        self._gone, self._come = {}, {}
+        if told:
+            self._sorted = []
+        return told
+
+    def members(self, service: Service) -> Sequence[int]:
+        """See `Discovery`; the groups below are those of the last call of `changes`. Kernel threads are left out."""
+        top = self._tree.group(service.key)
+        left, pids = [top] if top and service.key in self._services else [], set[int]()
+        while left:
+            group = left.pop()
+            pids |= own_pids(self._directory(group.key), self._proc)
+            left += [child for child in group.children.values() if child.key not in self._services]
+        pids.discard(0)
+        if service.key == ROOT:
+            pids = {pid for pid in pids if not _kernel_thread(pid, self._proc)}
+        return sorted(pids)
+
+    def remarks(self) -> list[str]:
+        """What is not as it should be now, each in one sentence."""
+        found = []
+        if not self._tree.there:
+            found.append(f"{self._root.directory} is gone, and with it all services below it.")
+        if self._inotify is None:
+            found.append(
+                "control groups are read again at each round, because this user has no inotify instance left; raise "
+                f"/proc/{MAX_INSTANCES}."
+            )
+        elif self._tree.unwatched:
+            found.append(
+                f"{self._tree.unwatched} control groups are read again at each round, because the user's inotify "
+                f"watches are used up; raise /proc/{MAX_WATCHES}."
+            )
+        if self._tree.too_many:
+            found.append(
+                "there are more control groups than are followed, and services are missing; see --cgroup."
+            )
+        if self._state.denied and self._retries:
+            found.append(
+                "names of containers may be in files that may not be read, and ids stand for them; run udamon as "
+                "root, or with CAP_DAC_READ_SEARCH."
+            )
+        return found
+
+    def fileno(self) -> int:
+        """See `Discovery`. What `remarks` says is read at each round makes nothing readable."""
+        return self._inotify.fileno() if self._inotify else self._silent
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._inotify:
+            self._inotify.close()
+        elif self._silent >= 0:
+            os.close(self._silent)
+            self._silent = -1
+
+    def _begin(self, key: str) -> None:
+        self._name(key)
+        self._come[key] = None
+
+    def _end(self, key: str) -> None:
+        del self._services[key]
+        self._retries.pop(key, None)
+        self._come.pop(key, None)
+        if key in self._told:
+            self._gone[key] = None
+        self._label(self._unique.free(key))
+
+    def _name(self, key: str) -> None:
+        path = full_path(key, self._root.path)
+        try:
+            naming = name_of(path, self._state)
+        except OutOfFiles:
+            naming = name_of(path, None)._replace(complete=False)
+        _, wait = self._retries.pop(key, (0.0, _FIRST_RETRY_S))
+        if not naming.complete:
+            self._retries[key] = self._clock() + wait, min(2 * wait, _LAST_RETRY_S)
+        before = self._services.get(key)
+        freed = self._unique.want(key, naming.labels)
+        self._services[key] = Service(
+            key,
+            self._directory(key),
+            naming.kind,
+            self._unique.labels(key),
+            naming.annotations,
+            naming.named_by,
+        )
+        if before not in (None, self._services[key]):
+            self._come[key] = None
+        self._label(freed)
+
+    def _label(self, key: str | None) -> None:
+        """This service has the labels now that it wanted."""
+        if key is not None:
+            self._services[key] = replace(self._services[key], labels=self._unique.labels(key))
+            self._come[key] = None
+
+    def _directory(self, key: str) -> Path:
+        return self._root.directory / key
+
+
+def _inotify() -> Inotify | None:
+    try:
+        return Inotify()
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENOSYS):
+            raise
+        return None
+
+
+def _silent_descriptor() -> int:
+    """One that is never readable; raises OutOfFiles where that, and not inotify's limit, is what is missing."""
+    try:
+        return os.eventfd(0, os.EFD_CLOEXEC)
+    except OSError as error:
+        refuse_if_full(error)
+        raise
+
+
+def _kernel_thread(pid: int, proc: Path) -> bool:
+    try:
+        return read_stat(pid, proc).kernel_thread
+    except (OSError, ValueError):
+        return True  # it has ended
