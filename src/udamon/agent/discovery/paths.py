@@ -31,12 +31,11 @@ def full_path(key: str, top: str = "/") -> str:
 
 def key_of_service(key: str, top: str = "/") -> str:
     """The key of the service that a group belongs to; its own where it is one."""
-    path, above = full_path(key, top), full_path(ROOT, top)
-    group = parse(path).group
+    group = parse(full_path(key, top)).group
     if not group:
         return key
-    inside = os.path.relpath(group, above)
-    return ROOT if inside == ROOT or inside.startswith("..") else inside
+    above = full_path(ROOT, top).rstrip("/") + "/"
+    return group.removeprefix(above) if group.startswith(above) else ROOT
 
 
 def kind_of(name: GroupName) -> str:

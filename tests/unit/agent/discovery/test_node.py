@@ -331,15 +331,16 @@ def test_a_storm(groups: Groups, discover: Callable[..., NodeDiscovery]) -> None
     making = threading.Thread(target=storm)
     making.start()
     known: dict[str, Service] = {}
+    waiting = select.poll()
+    waiting.register(found, select.POLLIN)
     running = True
-    while running:
-        running = making.is_alive()
-        while changes := found.changes():
-            for change in changes:
-                if isinstance(change, Gone):
-                    del known[change.key]
-                else:
-                    known[change.key] = change
+    while waiting.poll(100) or running:
+        running = making.is_alive()  # before the changes are read, so that the last ones are
+        for change in found.changes():
+            if isinstance(change, Gone):
+                del known[change.key]
+            else:
+                known[change.key] = change
     making.join()
     there = {os.path.relpath(directory, groups.root) for directory, _, _ in os.walk(groups.root)}
     assert known.keys() == keys(found) == {key for key in there if not key.endswith("/init")}

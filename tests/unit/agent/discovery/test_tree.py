@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import random
+import select
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -250,7 +251,11 @@ def test_a_storm_loses_no_service_and_keeps_none(root: Path, kind: str) -> None:
     storms = [Storm(root / f"storm{seed}", 500, seed) for seed in (1, 2)]
     for storm in storms:
         storm.start()
+    waiting = select.poll()
+    if inotify:
+        waiting.register(inotify, select.POLLIN)
     while any(storm.is_alive() for storm in storms):
+        waiting.poll(50)
         followed.update()
     for storm in storms:
         storm.join()

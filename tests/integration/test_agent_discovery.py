@@ -1,0 +1,99 @@
+"""Discovery on real control groups, version 1 and 2, which the tests make below the one they run in."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.programs import started
+from udamon.agent.discovery.hierarchy import Watched
+from udamon.agent.discovery.model import Gone
+from udamon.agent.discovery.node import NodeDiscovery
+from udamon.linux.cgroup.groups import cgroup_mounts, directory_in
+
+A = "0123456789abcdef" * 4
+
+
+@pytest.fixture(params=[1, 2], ids=["v1", "v2"])
+def root(request: pytest.FixtureRequest) -> Iterator[Path]:
+    for mount in cgroup_mounts():
+        if mount.version != request.param or (mount.version == 1 and "memory" not in mount.controllers):
+            continue
+        lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+        own = [path for _, names, path in lines if set(names.split(",")) - {""} <= mount.controllers]
+        above = directory_in(own[-1], mount) if own else None
+        root = (above or mount.point) / f"udamon-test-{os.getpid()}"
+        try:
+            root.mkdir()
+        except OSError:
+            continue
+        yield root
+        for directory, _, _ in os.walk(root, topdown=False):
+            remove(Path(directory))
+        return
+    pytest.skip(f"no control group of version {request.param} can be made here")
+
+
+def remove(directory: Path) -> None:
+    """As soon as the kernel is done with processes that have ended in it."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return directory.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
+
+
+@pytest.mark.needs("cgroup")
+def test_services_of_real_groups(root: Path) -> None:
+    (root / "system.slice/a.service/worker").mkdir(parents=True)
+    found = NodeDiscovery(Watched(root))
+    waiting = select.poll()
+    waiting.register(found, select.POLLIN)
+    try:
+        assert {one.key for one in found.changes()} == {".", "system.slice", "system.slice/a.service"}
+        with started(["sleep", "100"]) as one, started(["sleep", "100"]) as other:
+            (root / "system.slice/a.service/worker/cgroup.procs").write_text(str(one.pid))
+            container = root / f"docker/{A}/init"
+            container.mkdir(parents=True)
+            (container / "cgroup.procs").write_text(str(other.pid))
+            assert waiting.poll(10_000)
+            assert {one.key for one in found.changes()} == {"docker", f"docker/{A}"}
+            members = {one.key: found.members(one) for one in found.services() if found.members(one)}
+            assert members == {"system.slice/a.service": [one.pid], f"docker/{A}": [other.pid]}
+        remove(container)
+        remove(container.parent)
+        assert waiting.poll(10_000)
+        assert found.changes() == [Gone(f"docker/{A}")]
+    finally:
+        found.close()
+
+
+@pytest.mark.needs("cgroup")
+def test_real_groups_that_come_and_go(root: Path) -> None:
+    """The kernel tells of every one: nothing is read twice, and what is left is what is there."""
+    found = NodeDiscovery(Watched(root))
+    known: set[str] = set()
+    try:
+        for number in range(300):
+            (root / f"{number}.service/inner").mkdir(parents=True)
+            if number % 10:
+                (root / f"{number}.service/inner").rmdir()
+                (root / f"{number}.service").rmdir()
+            if number % 7 == 0:
+                for change in found.changes():
+                    (known.remove if isinstance(change, Gone) else known.add)(change.key)
+        for change in found.changes():
+            (known.remove if isinstance(change, Gone) else known.add)(change.key)
+        assert known == {".", *(f"{number}.service" for number in range(0, 300, 10))}
+        assert found.remarks() == []
+    finally:
+        found.close()
