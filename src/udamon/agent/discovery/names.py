@@ -43,11 +43,11 @@ def name_of(path: str, state: State | None) -> Naming:
         kind = "kubernetes" if found.pod else found.by
     own = {
         "unit": said.unit,
-        "container": said.container,
+        "container_id": said.container,
         "runtime": found.by if found and found.by != "logs" else said.runtime,
-        "pod": said.pod,
+        "pod_uid": said.pod,
         "qos": said.qos,
-        "task": said.task,
+        "ecs_task": said.task,
         "sandbox": "true" if found and (found.sandbox or found.name == SANDBOX) else None,
     }
     others = ((key, value) for key, value in found.labels.items() if key not in own) if found else ()

@@ -52,7 +52,7 @@ def test_docker(node: Node) -> None:
         True,
     )
     assert found.annotations == {
-        "com.docker.compose.service": "front", "image": "nginx:1.27", "container": A, "runtime": "docker",
+        "com.docker.compose.service": "front", "image": "nginx:1.27", "container_id": A, "runtime": "docker",
     }  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_ecs_by_dockers_labels(node: Node) -> None:
     )
     for path in (f"/ecs/{TASK}/{A}", f"/ecstasks.slice/ecstasks-{TASK}.slice/docker-{A}.scope"):
         found = named(node, path)
-        assert (found.kind, found.labels, found.annotations["task"]) == (
+        assert (found.kind, found.labels, found.annotations["ecs_task"]) == (
             "ecs",
             {"service": "shop/front"},
             TASK,
@@ -106,10 +106,11 @@ def test_a_pods_container_by_containerd(node: Node) -> None:
         "kubernetes", pod_labels("redis"), "containerd", True,
     )  # fmt: skip
     own = {
-        key: found.annotations.get(key) for key in ("container", "runtime", "pod", "qos", "image", "sandbox")
+        key: found.annotations.get(key)
+        for key in ("container_id", "runtime", "pod_uid", "qos", "image", "sandbox")
     }
     assert own == {
-        "container": A, "runtime": "containerd", "pod": UID, "qos": "burstable",
+        "container_id": A, "runtime": "containerd", "pod_uid": UID, "qos": "burstable",
         "image": "docker.io/library/redis:7", "sandbox": None,
     }  # fmt: skip
 
@@ -168,12 +169,14 @@ def test_nothing_is_known(node: Node) -> None:
 
 def test_what_the_path_says_cannot_be_overridden(node: Node) -> None:
     node.docker(
-        A, "web", {"container": B, "kind": "kubernetes", "unit": "x.service", "pod": UID, "sandbox": "true"}
+        A,
+        "web",
+        {"container_id": B, "kind": "kubernetes", "unit": "x.service", "pod_uid": UID, "sandbox": "true"},
     )
     found = named(node, f"/docker/{A}")
-    assert found.annotations["container"] == A
+    assert found.annotations["container_id"] == A
     assert found.kind == "docker"
-    assert not {"unit", "pod", "sandbox"} & found.annotations.keys()
+    assert not {"unit", "pod_uid", "sandbox"} & found.annotations.keys()
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_what_a_service_is(groups: Groups, discover: Callable[..., NodeDiscovery
     service = next(one for one in found.services() if one.kind == "docker")
     assert service == Service(
         f"docker/{A}", groups.root / "docker" / A, "docker", {"service": "web"},
-        {"container": A, "runtime": "docker", "image": "nginx:1.27"}, "docker",
+        {"container_id": A, "runtime": "docker", "image": "nginx:1.27"}, "docker",
     )  # fmt: skip
 
 
