@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from udamon.agent.discovery.hierarchy import Watched, watched
+from udamon.agent.discovery.kubelet import PodContainer, Pods
 from udamon.agent.discovery.labels import Unique
 from udamon.agent.discovery.model import Gone, Service
 from udamon.agent.discovery.names import name_of
@@ -37,6 +38,7 @@ class NodeDiscovery:
         self,
         root: Watched,
         state: State | None = None,
+        pods: Pods | None = None,
         *,
         proc: Path = PROC,
         clock: Callable[[], float] = time.monotonic,
@@ -44,6 +46,8 @@ class NodeDiscovery:
     ) -> None:
         self._root = root
         self._state = state or State()
+        self._pods = pods or Pods()
+        self._in_pods: dict[str, PodContainer] | None = None
         self._proc = proc
         self._clock = clock
         self._inotify = _inotify()
@@ -76,6 +80,7 @@ class NodeDiscovery:
         for key, came in self._tree.update():
             if key_of_service(key, self._root.path) == key:
                 (self._begin if came else self._end)(key)
+        self._take_pods()
         now = self._clock()
         for key in [key for key, (due, _) in self._retries.items() if due <= now]:
             self._name(key)
@@ -123,6 +128,8 @@ class NodeDiscovery:
                 "names of containers may be in files that may not be read, and ids stand for them; run udamon as "
                 "root, or with CAP_DAC_READ_SEARCH."
             )
+        if self._pods.problem:
+            found.append(f"labels and annotations of pods are not known, or old: {self._pods.problem}")
         return found
 
     def fileno(self) -> int:
@@ -131,6 +138,7 @@ class NodeDiscovery:
 
     def close(self) -> None:
         """Idempotent."""
+        self._pods.close()
         if self._inotify:
             self._inotify.close()
         elif self._silent >= 0:
@@ -149,12 +157,27 @@ class NodeDiscovery:
             self._gone[key] = None
         self._label(self._unique.free(key))
 
+    def _take_pods(self) -> None:
+        told = self._pods.take()
+        if told is None:
+            return
+        before, self._in_pods = self._in_pods or {}, told
+        for key, service in list(self._services.items()):
+            if service.kind != "kubernetes" or "sandbox" in service.annotations:
+                continue
+            container = service.annotations["container_id"]
+            missing = container not in told and key not in self._retries  # the kubelet will know it soon
+            if missing or told.get(container) != before.get(container):
+                self._name(key)
+
     def _name(self, key: str) -> None:
         path = full_path(key, self._root.path)
         try:
-            naming = name_of(path, self._state)
+            naming = name_of(path, self._state, self._in_pods)
         except OutOfFiles:
-            naming = name_of(path, None)._replace(complete=False)
+            naming = name_of(path, None, self._in_pods)._replace(complete=False)
+        if naming.kind == "kubernetes" and naming.annotations["container_id"] not in (self._in_pods or ()):
+            self._pods.need()
         _, wait = self._retries.pop(key, (0.0, _FIRST_RETRY_S))
         if not naming.complete:
             self._retries[key] = self._clock() + wait, min(2 * wait, _LAST_RETRY_S)
