@@ -15,6 +15,7 @@ from udamon.agent.discovery.labels import Unique
 from udamon.agent.discovery.model import Gone, Service
 from udamon.agent.discovery.names import name_of
 from udamon.agent.discovery.paths import ROOT, full_path, key_of_service
+from udamon.agent.discovery.places import configured
 from udamon.agent.discovery.state import State
 from udamon.agent.discovery.tree import MOST_GROUPS, GroupTree
 from udamon.errors import OutOfFiles
@@ -67,7 +68,7 @@ class NodeDiscovery:
 
         Raises CannotError (NotSupported, OutOfFiles).
         """
-        return cls(watched(cgroup, proc), proc=proc)
+        return cls(watched(cgroup, proc), State(configured()), proc=proc)
 
     def services(self) -> Sequence[Service]:
         """See `Discovery`; as of the last call of `changes`."""
@@ -103,6 +104,11 @@ class NodeDiscovery:
         if service.key == ROOT:
             pids = {pid for pid in pids if not _kernel_thread(pid, self._proc)}
         return sorted(pids)
+
+    @property
+    def rereads(self) -> int:
+        """How often all groups were read again because the kernel's queue of events was full."""
+        return self._tree.rereads
 
     def remarks(self) -> list[str]:
         """What is not as it should be now, each in one sentence."""

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from udamon.agent.discovery.places import Places
 from udamon.linux.open_files import list_directory, open_file
 
 _MOST_BYTES = 1 << 20
-"""Of a file of one container; those of a hundred containers with many labels are below 100 KiB each."""
+"""Of a file of one container, which has some 10 KiB."""
 
 _MOST_LIST_BYTES = 8 << 20
 _MOST_NAMESPACES = 64
@@ -26,35 +27,6 @@ SANDBOX = "POD"
 """What the container that holds a pod's namespaces is called, as by cAdvisor."""
 
 _LOG = re.compile(r"(?P<pod>[^_]+)_(?P<namespace>[^_]+)_(?P<container>[^_]+)-(?P<id>[0-9a-f]{64})\.log")
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Directories of the runtimes' state, each where it is by default, and where k3s, k0s and MicroK8s put it."""
-
-    docker: tuple[Path, ...] = (Path("/var/lib/docker"),)
-    containerd: tuple[Path, ...] = (
-        Path("/run/containerd"),
-        Path("/run/k3s/containerd"),
-        Path("/run/k0s/containerd"),
-        Path("/var/snap/microk8s/common/run/containerd"),
-    )
-    storage: tuple[Path, ...] = (Path("/run/containers/storage"), Path("/var/lib/containers/storage"))
-    """Of podman and CRI-O."""
-    logs: Path = Path("/var/log")
-
-    def below(self, root: Path) -> Places:
-        """The same in another root directory, as where the host's is mounted in a container."""
-
-        def moved(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-            return tuple(root / path.relative_to("/") for path in paths)
-
-        return Places(
-            moved(self.docker),
-            moved(self.containerd),
-            moved(self.storage),
-            root / self.logs.relative_to("/"),
-        )
 
 
 class Found(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from udamon.agent.discovery.state import Places
+from udamon.agent.discovery.places import Places
 
 UID = "2c48913c-b29f-11e7-9350-020968147796"
 

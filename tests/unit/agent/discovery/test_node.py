@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import hostile
 from tests.unit.agent.discovery.runtimes import Node
 from udamon.agent.discovery.hierarchy import Watched, watched
+from udamon.agent.discovery.labels import MOST
 from udamon.agent.discovery.model import Discovery, Gone, Service
 from udamon.agent.discovery.node import NodeDiscovery
 from udamon.agent.discovery.paths import ROOT
@@ -208,6 +210,24 @@ def test_two_services_of_one_name(groups: Groups, discover: Callable[..., NodeDi
     groups.remove(f"{POD}/{A}")
     assert told(found) == [f"-{POD}/{A}", f"{POD}/{B}"]
     assert found.services()[-1].labels == {"namespace": "shop", "pod": "web-0", "container": "app"}
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xff.service", b"a\nb.scope", b"\x1b[2J", b"~", b'"} 1\n', b" ", b"x" * 255]
+)
+def test_hostile_directories(groups: Groups, discover: Callable[..., NodeDiscovery], name: bytes) -> None:
+    key = os.fsdecode(name)
+    groups.make(key, 5)
+    found = discover()
+    found.changes()
+    service = next(one for one in found.services() if one.key == key)
+    assert found.members(service) == [5]
+    (label,) = service.labels.values()
+    assert label
+    assert len(label) <= MOST
+    assert not hostile.bad_characters(label)
+    groups.remove(key)
+    assert told(found) == [f"-{key}"]
 
 
 def test_only_what_is_below_a_group(groups: Groups, discover: Callable[..., NodeDiscovery]) -> None:

@@ -327,3 +327,37 @@ def test_no_file_may_be_opened(root: Path, inotify: Inotify, monkeypatch: pytest
 
 def _refuse(path: str) -> object:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+
+class Endless(Inotify):
+    """As where somebody makes and removes a group all the time."""
+
+    def read(self) -> list[Event]:
+        return [Event(1, "always")]
+
+
+def test_an_update_ends_though_events_do_not(root: Path) -> None:
+    inotify = Endless()
+    followed = Followed(root, inotify)
+    assert len(followed.update()) == 5
+    assert followed.update() == []
+    inotify.close()
+
+
+def test_a_path_that_is_too_long(root: Path, inotify: Inotify) -> None:
+    """Groups below 4096 characters cannot be looked at; all others are followed as ever."""
+    followed = Followed(root, inotify)
+    followed.settle()
+    here = os.open(root, os.O_PATH)
+    for _ in range(25):
+        os.mkdir("x" * 200, dir_fd=here)
+        below_here = os.open("x" * 200, os.O_PATH, dir_fd=here)
+        os.close(here)
+        here = below_here
+    os.close(here)
+    followed.settle()
+    assert 15 < max(key.count("/") for key in followed.keys) < 24
+    (root / "new").mkdir()
+    assert "new" in followed.settle()
+    (root / "new").rmdir()
+    assert "new" not in followed.settle()
