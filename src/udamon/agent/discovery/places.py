@@ -14,7 +14,7 @@ _MOST_BYTES = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Directories where they are by default, and where k3s, k0s and MicroK8s put them; `storage` of podman and CRI-O."""
+    """Directories where they are by default, and where k3s, k0s and MicroK8s put them. `storage`: podman and CRI-O."""
 
     docker: tuple[Path, ...] = (Path("/var/lib/docker"),)
     containerd: tuple[Path, ...] = (
