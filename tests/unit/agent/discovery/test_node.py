@@ -121,6 +121,20 @@ def test_a_service_that_is_started_again(groups: Groups, discover: Callable[...,
     assert told(found) == ["-a.service", "a.service"]
 
 
+def test_one_that_ends_before_it_is_told(
+    groups: Groups, discover: Callable[..., NodeDiscovery], monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    found = discover()
+    found.changes()
+    groups.make("a.service")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", refuse(errno.EMFILE))
+        with pytest.raises(OutOfFiles):
+            found.changes()
+    groups.remove("a.service")
+    assert told(found) == []
+
+
 def test_what_a_service_is(groups: Groups, discover: Callable[..., NodeDiscovery]) -> None:
     groups.node.docker(A, "web")
     groups.make(f"docker/{A}")
@@ -189,6 +203,22 @@ def test_a_name_that_becomes_known(
     assert (found.services()[-1].labels, found.services()[-1].named_by) == ({"service": "web"}, "docker")
     clock.now = 1000
     assert told(found) == []
+
+
+def test_a_name_that_is_wanted_no_more(
+    groups: Groups, clock: Clock, discover: Callable[..., NodeDiscovery]
+) -> None:
+    """Two ids begin alike; when one has a name, the other has the short id for itself."""
+    one, other = f"docker/{A}", f"docker/{A[:-1]}b"
+    groups.make(one)
+    found = discover()
+    found.changes()
+    groups.make(other)
+    found.changes()
+    groups.node.docker(A, "web")
+    clock.now = 1
+    assert sorted(told(found)) == [one, other]
+    assert [service.labels["service"] for service in found.services()[-2:]] == ["web", "a" * 12]
 
 
 def test_two_services_of_one_name(groups: Groups, discover: Callable[..., NodeDiscovery]) -> None:

@@ -149,6 +149,18 @@ def test_a_directory_that_is_renamed(root: Path, inotify: Inotify) -> None:
     assert "z/b/new" in followed.settle()
 
 
+def test_nothing_is_watched_that_is_not_followed(root: Path, inotify: Inotify) -> None:
+    """Also where a directory was not removed, but renamed to a place outside, or there are too many."""
+    followed = Followed(root, inotify, most=6)
+    followed.settle()
+    (root / "a").rename(root.parent / "elsewhere")
+    for number in range(9):
+        (root / f"{number}").mkdir()
+    followed.settle()
+    watched = Path(f"/proc/self/fdinfo/{inotify.fileno()}").read_text().count("inotify wd:")
+    assert watched == len(followed.settle()) == 6
+
+
 def test_a_link_is_no_group(root: Path, inotify: Inotify) -> None:
     (root / "link").symlink_to(root / "a")
     followed = Followed(root, inotify)
@@ -298,6 +310,17 @@ def test_a_limit_of_watches(root: Path) -> None:
     assert followed.tree.unwatched == 0
     (root / "d/e/f").mkdir()
     assert "d/e/f" in followed.settle()
+    inotify.close()
+
+
+def test_a_directory_is_replaced_when_it_can_be_watched_at_last(root: Path) -> None:
+    inotify = Limited(0)
+    followed = Followed(root, inotify)
+    followed.settle()
+    (root / "d").rename(root.parent / "keeps-the-inode-from-being-used-again")
+    (root / "d").mkdir()
+    inotify.most = 99
+    assert followed.update() == [("d", False), ("d", True)]
     inotify.close()
 
 
