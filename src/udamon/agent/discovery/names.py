@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from udamon.agent.discovery.kubelet import PodContainer
 from udamon.agent.discovery.labels import bounded, selectable
-from udamon.agent.discovery.paths import kind_of, label_of, short_id
+from udamon.agent.discovery.paths import full_path, kind_of, label_of, short_id
 from udamon.agent.discovery.state import SANDBOX, Found, State
 from udamon.linux.cgroup.names import GroupName, parse
 
@@ -33,13 +33,15 @@ class Naming(NamedTuple):
     complete: bool
 
 
-def name_of(path: str, state: State | None, pods: Mapping[str, PodContainer] | None = None) -> Naming:
-    """Of the service whose group has this path within its hierarchy.
+def name_of(
+    key: str, state: State | None, pods: Mapping[str, PodContainer] | None = None, top: str = "/"
+) -> Naming:
+    """Of the service with this key, below the group `top` of its hierarchy.
 
     `state`: None to go without the files of runtimes; `pods`: what the kubelet tells, None where it tells nothing.
     Raises OutOfFiles.
     """
-    said = parse(path)
+    said = parse(full_path(key, top))
     kind = kind_of(said)
     found = _look_up(said, state) if state else None
     told = pods.get(said.container or "") if pods else None
@@ -63,7 +65,7 @@ def name_of(path: str, state: State | None, pods: Mapping[str, PodContainer] | N
         labels = _of_pod(said.pod or "", short_id(said.container or ""), found)
         complete = _named(found) and (pods is None or told is not None or "sandbox" in annotations)
     else:
-        labels = {"service": (found.name if found else None) or label_of(path, said)}
+        labels = {"service": (found.name if found else None) or label_of(key, said, top)}
         complete = not said.container or bool(found and found.name)
     by = found.by if found and (found.name or found.pod) else "id" if said.container else "path"
     return Naming(kind, {key: bounded(text) for key, text in labels.items()}, annotations, by, complete)

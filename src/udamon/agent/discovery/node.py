@@ -14,7 +14,7 @@ from udamon.agent.discovery.kubelet import PodContainer, Pods
 from udamon.agent.discovery.labels import Unique
 from udamon.agent.discovery.model import Gone, Service
 from udamon.agent.discovery.names import name_of
-from udamon.agent.discovery.paths import ROOT, full_path, key_of_service
+from udamon.agent.discovery.paths import ROOT, key_of_service
 from udamon.agent.discovery.places import configured
 from udamon.agent.discovery.state import State
 from udamon.agent.discovery.tree import MOST_GROUPS, GroupTree
@@ -177,11 +177,11 @@ class NodeDiscovery:
                 self._name(key)
 
     def _name(self, key: str) -> None:
-        path = full_path(key, self._root.path)
+        top = self._root.path
         try:
-            naming = name_of(path, self._state, self._in_pods)
+            naming = name_of(key, self._state, self._in_pods, top)
         except OutOfFiles:
-            naming = name_of(path, None, self._in_pods)._replace(complete=False)
+            naming = name_of(key, None, self._in_pods, top)._replace(complete=False)
         if naming.kind == "kubernetes" and naming.annotations["container_id"] not in (self._in_pods or ()):
             self._pods.need()
         _, wait = self._retries.pop(key, (0.0, _FIRST_RETRY_S))

@@ -47,15 +47,15 @@ def kind_of(name: GroupName) -> str:
     return "systemd" if name.unit else "cgroup"
 
 
-def label_of(path: str, name: GroupName) -> str:
+def label_of(key: str, name: GroupName, top: str = "/") -> str:
     """What a service is called by its path alone.
 
     A container by the beginning of its id; a unit by its name, behind that of the unit or group it runs in (of a user's
-    session, of another system); any other group by its path.
+    session, of another system); any other group by its path below the group that is watched, and that one by its name.
     """
     if name.container:
         return short_id(name.container)
-    parts = path.strip("/").split("/")
+    parts = key.split("/") if key != ROOT else [full_path(ROOT, top).rpartition("/")[2]]
     if name.unit:
         parts = [part for part in parts if not part.endswith(".slice")]
     return _LONG_ID.sub(r"\1", "/".join(parts)) or "/"

@@ -16,7 +16,7 @@ from udamon.agent.discovery.names import Naming, name_of
 from udamon.agent.discovery.state import State
 
 A, B = "a" * 64, "0123456789abcdef" * 4
-POD = f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
+POD = f"kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
 IN_POD = f"{POD}/cri-containerd-{A}.scope"
 TASK = "0123456789abcdef0123456789abcdef"
 
@@ -26,8 +26,8 @@ def node(tmp_path: Path) -> Node:
     return Node(tmp_path)
 
 
-def named(node: Node, path: str) -> Naming:
-    return name_of(path, State(node.places))
+def named(node: Node, key: str) -> Naming:
+    return name_of(key, State(node.places))
 
 
 def pod_labels(container: str, pod: str = "web-0", namespace: str = "shop") -> dict[str, str]:
@@ -35,7 +35,7 @@ def pod_labels(container: str, pod: str = "web-0", namespace: str = "shop") -> d
 
 
 def test_a_unit_by_its_path(node: Node) -> None:
-    found = named(node, "/system.slice/nginx.service")
+    found = named(node, "system.slice/nginx.service")
     assert (found.kind, found.labels, found.named_by, found.complete) == (
         "systemd", {"service": "nginx.service"}, "path", True,
     )  # fmt: skip
@@ -44,7 +44,7 @@ def test_a_unit_by_its_path(node: Node) -> None:
 
 def test_docker(node: Node) -> None:
     node.docker(A, "web", {"com.docker.compose.service": "front"})
-    found = named(node, f"/system.slice/docker-{A}.scope")
+    found = named(node, f"system.slice/docker-{A}.scope")
     assert (found.kind, found.labels, found.named_by, found.complete) == (
         "docker",
         {"service": "web"},
@@ -57,9 +57,9 @@ def test_docker(node: Node) -> None:
 
 
 def test_a_container_whose_path_tells_no_runtime(node: Node) -> None:
-    assert named(node, f"/mine/{A}").kind == "cgroup"
+    assert named(node, f"mine/{A}").kind == "cgroup"
     node.docker(A, "web")
-    found = named(node, f"/mine/{A}")
+    found = named(node, f"mine/{A}")
     assert (found.kind, found.labels) == ("docker", {"service": "web"})
 
 
@@ -68,7 +68,7 @@ def test_ecs_by_dockers_labels(node: Node) -> None:
     node.docker(
         A, "ecs-shop-3-front-9c", {f"{ecs}task-definition-family": "shop", f"{ecs}container-name": "front"}
     )
-    for path in (f"/ecs/{TASK}/{A}", f"/ecstasks.slice/ecstasks-{TASK}.slice/docker-{A}.scope"):
+    for path in (f"ecs/{TASK}/{A}", f"ecstasks.slice/ecstasks-{TASK}.slice/docker-{A}.scope"):
         found = named(node, path)
         assert (found.kind, found.labels, found.annotations["ecs_task"]) == (
             "ecs",
@@ -79,21 +79,21 @@ def test_ecs_by_dockers_labels(node: Node) -> None:
 
 def test_nerdctl(node: Node) -> None:
     node.containerd(A, "default", {"nerdctl/name": "cache", "nerdctl/namespace": "default"})
-    found = named(node, f"/default/{A}")
+    found = named(node, f"default/{A}")
     assert (found.kind, found.labels, found.named_by) == ("containerd", {"service": "cache"}, "containerd")
 
 
 @pytest.mark.parametrize("file", ["containers.json", "volatile-containers.json"])
 def test_podman(node: Node, file: str) -> None:
     node.podman({B: "other", A: "db"}, file)
-    found = named(node, f"/machine.slice/libpod-{A}.scope")
+    found = named(node, f"machine.slice/libpod-{A}.scope")
     assert (found.kind, found.labels, found.named_by) == ("podman", {"service": "db"}, "podman")
 
 
 def test_podmans_list_is_read_again_when_it_has_changed(node: Node) -> None:
     state = State(node.places)
     node.podman({A: "db"})
-    path = f"/machine.slice/libpod-{A}.scope"
+    path = f"machine.slice/libpod-{A}.scope"
     assert name_of(path, state).labels == {"service": "db"}
     node.podman({A: "database", B: "other"})
     assert name_of(path, state).labels == {"service": "database"}
@@ -163,7 +163,7 @@ def test_only_the_pod_is_known(node: Node) -> None:
 def test_nothing_is_known(node: Node) -> None:
     found = named(node, IN_POD)
     assert (found.labels, found.named_by, found.complete) == (pod_labels("a" * 12, UID, ""), "id", False)
-    found = named(node, f"/docker/{A}")
+    found = named(node, f"docker/{A}")
     assert (found.labels, found.named_by, found.complete) == ({"service": "a" * 12}, "id", False)
 
 
@@ -173,7 +173,7 @@ def test_what_the_path_says_cannot_be_overridden(node: Node) -> None:
         "web",
         {"container_id": B, "kind": "kubernetes", "unit": "x.service", "pod_uid": UID, "sandbox": "true"},
     )
-    found = named(node, f"/docker/{A}")
+    found = named(node, f"docker/{A}")
     assert found.annotations["container_id"] == A
     assert found.kind == "docker"
     assert not {"unit", "pod_uid", "sandbox"} & found.annotations.keys()
@@ -190,7 +190,7 @@ def test_state_that_is_not_of_the_form(node: Node, document: str) -> None:
     node.write(f"run/containerd/io.containerd.runtime.v2.task/k8s.io/{A}/config.json", document)
     node.write(f"run/containers/storage/overlay-containers/{A}/userdata/config.json", document)
     node.write("var/lib/containers/storage/overlay-containers/containers.json", document)
-    assert named(node, f"/docker/{A}").named_by == "id"
+    assert named(node, f"docker/{A}").named_by == "id"
     assert named(node, IN_POD).named_by == "id"
 
 
@@ -199,10 +199,10 @@ def test_state_that_is_no_file(node: Node) -> None:
     file = node.docker(A, "web")
     elsewhere = file.rename(node.root / "elsewhere")
     os.mkfifo(file)
-    assert named(node, f"/docker/{A}").named_by == "id"
+    assert named(node, f"docker/{A}").named_by == "id"
     file.unlink()
     file.symlink_to(elsewhere)
-    assert named(node, f"/docker/{A}").named_by == "id"
+    assert named(node, f"docker/{A}").named_by == "id"
 
 
 def test_state_that_may_not_be_read(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def test_state_that_may_not_be_read(node: Node, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("udamon.agent.discovery.state.open_file", refuse)
     state = State(node.places)
-    assert name_of(f"/docker/{A}", state).named_by == "id"
+    assert name_of(f"docker/{A}", state).named_by == "id"
     assert state.denied
 
 
@@ -221,7 +221,7 @@ def test_hostile_names(tmp_path_factory: pytest.TempPathFactory, name: str, key:
     node = Node(tmp_path_factory.mktemp("node"))
     node.docker(A, name, {key: name})
     node.cri(B, name, name, name)
-    for path in (f"/docker/{A}", f"{POD}/{B}"):
+    for path in (f"docker/{A}", f"{POD}/{B}"):
         found = named(node, path)
         for value in found.labels.values():
             assert value

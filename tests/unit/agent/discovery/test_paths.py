@@ -25,7 +25,7 @@ def test_real_nodes(real: dict[str, str]) -> None:
     key = os.path.relpath(group, "/")
     assert key_of_service(os.path.normpath(f"{key}/{real.get('below', '')}")) == key
     name = parse(group)
-    said = (kind_of(name), label_of(group, name), name.pod, name.qos)
+    said = (kind_of(name), label_of(key, name), name.pod, name.qos)
     assert said == (real["kind"], real["label"], real.get("pod"), real.get("qos"))
 
 
@@ -57,6 +57,23 @@ SEGMENTS = st.one_of(
     ),
 )  # fmt: skip
 KEYS = st.lists(SEGMENTS, min_size=1, max_size=8).map("/".join)
+
+
+@pytest.mark.parametrize(
+    ("top", "key", "label"),
+    [
+        ("/", ROOT, "/"),
+        ("/batch/jobs", ROOT, "jobs"),
+        ("/batch/jobs", "one/step", "one/step"),
+        ("/system.slice", "a.service", "a.service"),
+        ("/system.slice/a.service", ROOT, "a.service"),
+        ("/user.slice/user@1.service", "app.slice/b.scope", "b.scope"),
+        ("/docker", A, "a" * 12),
+        (f"/docker/{A}", ROOT, "a" * 12),
+    ],
+)
+def test_labels_below_a_group_that_is_watched(top: str, key: str, label: str) -> None:
+    assert label_of(key, parse(full_path(key, top)), top) == label
 
 
 @given(st.text())
