@@ -6,11 +6,9 @@ python -m scripts.reference     write it (make docs does so, too)
 from __future__ import annotations
 
 import argparse
-import importlib
-from collections.abc import Iterator
 
 from scripts.stages import ROOT
-from udamon.cli.main import COMMANDS
+from udamon.cli.parsers import COMMANDS, parser_of, with_all_below
 
 PAGE = ROOT / "docs" / "generated" / "flags.md"
 HEAD = """# All flags
@@ -20,28 +18,11 @@ Made by `make docs` from the command line's own parsers.
 """
 
 
-def parser_of(command: str) -> argparse.ArgumentParser:
-    """The parser of one command, as `udamon COMMAND --help` has it."""
-    parser = argparse.ArgumentParser(prog=f"udamon {command}", description=COMMANDS[command])
-    importlib.import_module(f"udamon.cli.{command.replace('-', '_')}").configure(parser)
-    return parser
-
-
-def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """A parser and those of its subcommands, an alias not twice."""
-    yield parser
-    seen: list[argparse.ArgumentParser] = []
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for one in action.choices.values():
-                if one not in seen:
-                    seen.append(one)
-                    yield from parsers(one)
-
-
 def page() -> str:
     """The page."""
-    return "\n".join([HEAD, *(_section(each) for name in COMMANDS for each in parsers(parser_of(name)))])
+    return "\n".join(
+        [HEAD, *(_section(each) for name in COMMANDS for each in with_all_below(parser_of(name)))]
+    )
 
 
 def _section(parser: argparse.ArgumentParser) -> str:

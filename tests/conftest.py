@@ -21,6 +21,7 @@ SOURCE_DIRECTORY = Path(__file__).parents[1] / "src"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["UDAMON_CONFIG"] = ""  # defaults of whoever runs the tests are none of theirs
     if os.environ.get("UDAMON_TEST_INSTALLED"):
         _refuse_source_tree()
     if not capabilities.inside_guest():  # importing hypothesis takes seconds under emulation

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.programs import started
 from tests.integration.recorder import Done, udamon
-from udamon.cli.main import COMMANDS
+from udamon.cli.parsers import COMMANDS
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 pytestmark = pytest.mark.each_command

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import reference
 from tests.imports import ROOT
-from udamon.cli.main import COMMANDS
+from udamon.cli.parsers import COMMANDS, parser_of, with_all_below
 
 CITATION = re.compile(r"(?<![\w/.])((?:docs/[\w./-]+|DESIGN|README|CONTRIBUTING|CHANGELOG)\.md)(#[\w-]+)?")
 """A page of this repository in a comment, with or without a section."""
@@ -122,7 +121,7 @@ def test_every_flag_is_explained() -> None:
     flags = {
         (parser.prog, name)
         for command in COMMANDS
-        for parser in reference.parsers(reference.parser_of(command))
+        for parser in with_all_below(parser_of(command))
         for action in parser._actions
         if action.help != argparse.SUPPRESS
         for name in action.option_strings

@@ -7,7 +7,6 @@ neither fails `test_all_outputs_are_covered`.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import asyncio
 import logging
@@ -30,7 +29,8 @@ from udamon.availability.findings import Findings
 from udamon.availability.primitives import Usable
 from udamon.cli import doctor, report
 from udamon.cli.acting import report as acting_report
-from udamon.cli.main import COMMANDS, _parser, main
+from udamon.cli.main import main
+from udamon.cli.parsers import COMMANDS, parser_of, subcommands
 from udamon.cli.progress_line import ProgressLine
 from udamon.control import perf
 from udamon.core.scheme import Action, Scheme, SchemeStats, SchemeStatus
@@ -181,22 +181,9 @@ def test_ascii_in_the_locale_c(
     assert not bad_characters(capsys.readouterr().out, ascii_only=True)
 
 
-def subcommands(*words: str) -> dict[str, argparse.ArgumentParser]:
-    """The parsers below the command `words`."""
-    parser: argparse.ArgumentParser = _parser(words)
-    for word in words:
-        parser = _choices(parser)[word]
-    return _choices(parser)
-
-
-def _choices(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    (action,) = (one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
-    return dict(action.choices)
-
-
 def test_all_outputs_are_covered() -> None:
-    assert set(subcommands("report")) == set(REPORTS)
-    assert {"report", "check", *ELSEWHERE} == set(COMMANDS) == set(subcommands())
+    assert set(subcommands(parser_of("report"))) == set(REPORTS)
+    assert {"report", "check", *ELSEWHERE} == set(COMMANDS)
 
 
 @pytest.mark.parametrize(

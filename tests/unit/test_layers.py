@@ -39,6 +39,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"workload"}, "workloads with a known truth: really run, or simulated by ops"),
     ({"files"}, "whatever is written, and kept for a time"),
     ({"core", "linux"}, "pure monitoring logic; typed readers of the kernel's files"),
+    ({"configuration"}, "configuration files, by lines; udamon's own two"),
     ({"console"}, "what is printed: standard output and error"),
     ({"ranges"}, "arithmetic on lists of address ranges"),
     ({"model"}, "the values that cross rooms"),

@@ -6,12 +6,15 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from typing import TextIO
+from typing import TextIO, TypedDict
 
 from udamon import console, text
 from udamon.availability.findings import Findings, examine
 from udamon.availability.primitives import Usable
 from udamon.availability.tlb import sentence as tlb_sentence
+from udamon.cli.defaults import Defaults, values
+from udamon.cli.parsers import COMMANDS, parser_of
+from udamon.configuration import files
 from udamon.linux.roots import Roots
 from udamon.model import grain
 
@@ -25,12 +28,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look, changing nothing, and print what was found."""
-    found = examine(Roots())
+    defaults = Defaults.read()
+    defaults.check()
+    found, configured = examine(Roots()), configuration(defaults)
     if args.json:
-        console.document(document(found), indent=2)
+        console.document(document(found) | {"configuration": configured}, indent=2)
     else:
-        console.out(text.lines(lines(found, colour=wants_colour(sys.stdout))))
+        colour = wants_colour(sys.stdout)
+        console.out(text.lines([*lines(found, colour=colour), *_defaults(configured, colour=colour)]))
     return 0
+
+
+class Configuration(TypedDict):
+    """Of the document of `--json`: values by their keys, or by the names of variables."""
+
+    environment: dict[str, str]
+    files: list[ConfigurationFile]
+
+
+class ConfigurationFile(TypedDict):
+    """`read`: it is there."""
+
+    file: str
+    read: bool
+    values: dict[str, str]
+
+
+def configuration(defaults: Defaults) -> Configuration:
+    """Where defaults of flags come from: files in the order in which they count, after the environment."""
+    read = {file.name: values(file) for file in defaults.files}
+    places = [str(path) for path in (files.user_path(), files.SYSTEM) if path is not None]
+    return {
+        "environment": {
+            name: value
+            for command in COMMANDS
+            for name, value in defaults.variables(parser_of(command)).items()
+        },
+        "files": [{"file": place, "read": place in read, "values": read.get(place, {})} for place in places],
+    }
 
 
 def document(found: Findings) -> dict[str, object]:
@@ -90,6 +125,15 @@ def lines(found: Findings, *, colour: bool) -> Iterator[str]:
         yield from _item(name, usable, colour)
     yield _paint("Conflicts", _BOLD, colour)
     yield from (f"  {conflict}" for conflict in found.conflicts or ("none known",))
+
+
+def _defaults(found: Configuration, *, colour: bool) -> Iterator[str]:
+    yield _paint("Defaults of flags, in the order in which they count", _BOLD, colour)
+    for name, value in found["environment"].items():
+        yield f"  {name}={value}"
+    for file in found["files"]:
+        yield f"  {file['file']}{'' if file['read'] else ' (there is none)'}"
+        yield from (f"    {key} = {value}" for key, value in file["values"].items())
 
 
 def _item(name: str, found: Usable, colour: bool) -> Iterator[str]:

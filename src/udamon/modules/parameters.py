@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from udamon.configuration.tree import load
 from udamon.errors import UsageError
 from udamon.schemes.config.fields import parse_flag, parsed
-from udamon.schemes.config.tree import load
 
 _P = TypeVar("_P")
 Value = int | bool | str

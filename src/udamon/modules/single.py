@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from udamon.configuration.tree import ConfigValue, Tree
 from udamon.core.scheme import Action
 from udamon.errors import ConfigError, UsageError
 from udamon.schemes.config.pattern import WantedScheme
 from udamon.schemes.config.reading import read_schemes
-from udamon.schemes.config.tree import ConfigValue, Tree
 
 
 class Flag(NamedTuple):

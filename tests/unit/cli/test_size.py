@@ -13,7 +13,8 @@ import pytest
 from tests.unit.report.test_size import MIB, S, census, named
 from tests.unit.snapshots import recorded, snap
 from udamon.cli import next_step, size
-from udamon.cli.main import _parser, main
+from udamon.cli.main import main
+from udamon.cli.parsers import parser
 from udamon.linux.procfs import read_stat
 from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
@@ -102,7 +103,7 @@ def test_wrong_usage(words: list[str], tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def intervals(duration: float | None, *words: str) -> tuple[str | None, str | None]:
-    args = _parser(["size"]).parse_args(["size", *words])
+    args = parser(["size"]).parse_args(["size", *words])
     size.settle_intervals(args, duration)
     return args.aggr, args.sample
 
@@ -151,7 +152,7 @@ def test_the_next_step_of_another_process(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_next_step_of_a_command_is_quoted() -> None:
-    args = _parser(["size"]).parse_args(["size", "--children"])
+    args = parser(["size"]).parse_args(["size", "--children"])
     args.command = ["sh", "-c", "a; b"]
     report = report_size.Size("page", (1, 1), 1, 1, None, None, 2, S, 24 * S, False, (), [], [])
     words = next_step.of_target(args, report).command

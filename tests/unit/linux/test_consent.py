@@ -33,6 +33,7 @@ def test_nobody_has_said_anything(tmp_path: Path) -> None:
         ("allow_kernel_memory = true\n", True),
         ("allow_kernel_memory = false\n", False),
         ("other = 1\n", False),
+        ("[record]\nallow_kernel_memory = true\n", False),
     ],
 )
 def test_the_file(tmp_path: Path, text: str, allowed: bool) -> None:

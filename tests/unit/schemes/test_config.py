@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from udamon.configuration.tree import parse
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import (
     U32_MAX,
@@ -41,7 +42,6 @@ from udamon.schemes.config.pattern import (
     parse_rate,
 )
 from udamon.schemes.config.reading import load_schemes, read_schemes
-from udamon.schemes.config.tree import parse
 
 FULL_YAML = """\
 # every key

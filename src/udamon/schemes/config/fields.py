@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
+from udamon.configuration.tree import ConfigValue, names
 from udamon.core.scheme import U32_MAX, U64_MAX
 from udamon.core.scheme_fields import SchemeField, Written
 from udamon.errors import UsageError
 from udamon.schemes.config.pattern import parse_bytes, parse_percent
-from udamon.schemes.config.tree import ConfigValue, names
 from udamon.units import parse_time_ns, parse_time_us
 
 _T = TypeVar("_T")

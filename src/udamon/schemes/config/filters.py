@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from udamon.configuration.tree import ConfigValue
 from udamon.core.scheme import CORE_FILTERS, Filter, FilterType
 from udamon.core.scheme_fields import FILTER_OPERANDS, made, of_list
 from udamon.schemes.config.fields import choice, table_of, values_of
-from udamon.schemes.config.tree import ConfigValue
 
 
 def read_filters(place: ConfigValue, *, core: bool) -> tuple[Filter, ...]:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from udamon.configuration.tree import ConfigValue, load, names
 from udamon.core.scheme import (
     ANY_COUNT,
     U64_MAX,
@@ -50,7 +51,6 @@ from udamon.schemes.config.pattern import (
     parse_bytes,
     parse_rate,
 )
-from udamon.schemes.config.tree import ConfigValue, load, names
 
 _T = TypeVar("_T")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from udamon.errors import CannotError, ConfigError, MissingExtra
 
@@ -56,6 +56,18 @@ class ConfigValue:
             self.fail("there is no value; give one, or leave the key out.")
         return self.value
 
+    def flag(self) -> bool:
+        """True or false, as TOML writes them. Raises ConfigError."""
+        text = self.text()
+        if text not in ("true", "false"):
+            self.fail(f"{text[:48]!r} is neither true nor false.")
+        return text == "true"
+
+    def key(self, name: str) -> ConfigValue | None:
+        """What a table has under this key; None where it has nothing, or this is no table."""
+        inside = self.value if isinstance(self.value, dict) else {}
+        return self._below(name, inside[name]) if name in inside else None
+
     def items(self) -> Iterator[ConfigValue]:
         """The elements of a list. Raises ConfigError."""
         if not isinstance(self.value, list):
@@ -96,17 +108,22 @@ def load(path: Path) -> ConfigValue:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_TEXT + 1)
+            return read(file, str(path), toml=path.suffix == ".toml")
     except OSError as error:
         raise CannotError(f"cannot read {path}: {error.strerror}; give a file that exists.") from error
+
+
+def read(file: BinaryIO, name: str, *, toml: bool) -> ConfigValue:
+    """The configuration in an open file, which errors call `name`. Raises ConfigError, MissingExtra and OSError."""
+    data = file.read(MAX_TEXT + 1)
     if len(data) > MAX_TEXT or b"\0" in data:
-        raise ConfigError(f"{path}:1: this is not a configuration, which is a short text.")
+        raise ConfigError(f"{name}:1: this is not a configuration, which is a short text.")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: this is not text in UTF-8.") from error
-    return parse(text, str(path), toml=path.suffix == ".toml")
+        raise ConfigError(f"{name}:{line}: this is not text in UTF-8.") from error
+    return parse(text, name, toml=toml)
 
 
 def parse(text: str, name: str, *, toml: bool) -> ConfigValue:
