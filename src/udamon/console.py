@@ -31,6 +31,19 @@ def document(found: object, indent: int | None = None) -> None:
     print(json.dumps(found, indent=indent, allow_nan=False), flush=True)
 
 
+def out_unbuffered(data: bytes) -> None:
+    """Write to the descriptor of standard output at once. Raises as `out`.
+
+    A thread that is blocked in here holds no lock of the stream, which the end of the process needs.
+    """
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except OSError as error:
+        _Output.failure = error
+        raise
+
+
 def err(text: str) -> None:
     """Print on standard error. Where that fails (a full disk, a reader that has gone) it goes nowhere from then on, as
     on a standard error that is closed: what is said beside the work must not end it."""

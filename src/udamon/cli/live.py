@@ -6,13 +6,18 @@ import argparse
 import os
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from udamon import console
 from udamon.assembly import build as assembly
 from udamon.assembly.child import Child
+from udamon.assembly.follow import follow
 from udamon.assembly.spec import DEFAULT_AGGR, DEFAULT_SAMPLE
-from udamon.cli import attributes, monitor, targets
+from udamon.cli import attributes, json_lines, monitor, targets
+from udamon.cli.progress import Progress
+from udamon.cli.running import require_windows, signals
 from udamon.core.attrs import IntervalsGoal
 from udamon.errors import MissingExtra, UsageError
 from udamon.linux.pid_namespace import require_own
@@ -29,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `udamon live`."""
     parser.add_argument("--count", type=int, default=20, metavar="N",
                         help="without a target: offer the N largest processes of this user (default 20)")  # fmt: skip
+    json_lines.configure(parser)
     monitor.configure(parser)
 
 
@@ -39,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
          args.children)
     )  # fmt: skip
     _check(args, given)
+    if args.json_lines:
+        return _print(args, given=given)
     try:
         import textual  # noqa: F401 (told here what is missing, before anything is started)
     except ImportError:
@@ -53,6 +61,25 @@ def run(args: argparse.Namespace) -> int:
     finally:
         if child is not None:
             child.end()
+    return 0
+
+
+def _print(args: argparse.Namespace, *, given: bool) -> int:
+    """Lines instead of the view, until the target or the user ends it."""
+    if not given:
+        raise UsageError("--json-lines needs a target: nobody could choose one; give -p PID or the like.")
+    json_lines.check(args)
+    with signals() as stopped:
+        built = monitor.build(args, None)
+        built.settle()
+        progress = Progress()
+        built.engine.bus.subscribe(progress)
+        with closing(built.engine), json_lines.printed(built, stopped, wanted=True) as check_lines:
+            built.engine.open()
+            for note in built.notes:
+                console.say(note)
+            ended_by = follow(built.engine, None, None, stopped, check_lines)
+        require_windows(progress, built.engine.skipped, None, ended_by)
     return 0
 
 

@@ -7,6 +7,7 @@ import resource
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 
 from udamon import console
@@ -14,7 +15,7 @@ from udamon.assembly.build import Built
 from udamon.assembly.child import OWN_FAILURE, Child
 from udamon.assembly.follow import follow
 from udamon.availability.tlb import Tlb, sentence
-from udamon.cli import monitor, sites
+from udamon.cli import json_lines, monitor, sites
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
 from udamon.cli.running import parse_duration, require_windows, run_watching, signals
@@ -61,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-size", metavar="SIZE", help="keep only the latest SIZE, in FILE and FILE.1")
     parser.add_argument("--anonymize", action="store_true", help="leave out names, paths and command lines")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    json_lines.configure(parser)
     sites.configure(parser)
     monitor.configure(parser)
 
@@ -68,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Record until the target, the duration or the user ends it; passes a COMMAND's status on."""
     check(args)
+    json_lines.check(args)
     monitor.validate(args)
     mean = sites.mean_of(args)
     duration = parse_duration(args.duration)
@@ -93,6 +96,8 @@ def _check_output(args: argparse.Namespace) -> None:
             "standard output is the COMMAND's, so it cannot be the recording's as well; "
             "give the name of a file, or /dev/fd/N of another descriptor."
         )
+    if args.json_lines and descriptor_of(args.output) == STANDARD_OUTPUT:
+        raise UsageError("standard output cannot have both -o and --json-lines; give -o the name of a file.")
     check_place = place.check if args.max_size is None else RotatedFile.check_place
     check_place(args.output, force=args.force, inputs=inputs(args))
 
@@ -121,7 +126,7 @@ def watch(
     bus.subscribe(first)
     if collector is not None:
         bus.subscribe(sites.Followed(collector))
-    with closing(engine):
+    with closing(engine), json_lines.printed(built, stopped, wanted=args.json_lines) as check_lines:
         engine.open()  # a target that cannot be watched leaves no file, and an older one as it is
         tlb = built.tlb()
         for text in (*built.notes, *_hidden(tlb)):
@@ -148,7 +153,7 @@ def watch(
             bus.subscribe(progress)
             cached = None if args.cgroup is None else PageCacheOf(args.cgroup)
             recorder = _Recorder(built, writer, progress, child, cached, collector, quiet=args.quiet)
-            ended_by = recorder.run(duration, stopped, args.windows)
+            ended_by = recorder.run(duration, stopped, args.windows, check_lines)
             if collector is not None:
                 sites.finish(collector, writer, quiet=args.quiet)
     if summary and not args.quiet:
@@ -222,10 +227,21 @@ class _Recorder:
         )
         self._next_flush = 0.0
 
-    def run(self, duration: float | None, stopped: threading.Event, windows: int | None) -> str:
-        """Returns what ended it."""
+    def run(
+        self,
+        duration: float | None,
+        stopped: threading.Event,
+        windows: int | None,
+        check_lines: Callable[[], None],
+    ) -> str:
+        """Returns what ended it. `check_lines` is called some times a second, and what it raises ends it, too."""
+
+        def keep_up() -> None:
+            self._keep_up_in_time()
+            check_lines()
+
         with self._line:  # it goes after it was told last: what follows begins on an empty one
-            ended_by = follow(self._engine, self._child, duration, stopped, self._keep_up_in_time, windows)
+            ended_by = follow(self._engine, self._child, duration, stopped, keep_up, windows)
             self._keep_up()
         return ended_by
 

@@ -82,7 +82,8 @@ def _of_target(args: argparse.Namespace) -> int:
         asked = args.output
         if asked is None:
             args.output = str(stack.enter_context(TemporaryDirectory("size")).path / "recording.udamon")
-        args.max_size, args.anonymize, args.windows = None, False, None
+        args.max_size, args.windows = None, None
+        args.anonymize = args.json_lines = False
         place.check(args.output, force=args.force, inputs=record.inputs(args))
         with signals() as stopped:
             status = run_watching(

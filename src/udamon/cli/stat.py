@@ -11,7 +11,7 @@ from udamon import console, text
 from udamon.assembly.child import Child
 from udamon.assembly.follow import follow
 from udamon.availability.primitives import choose
-from udamon.cli import monitor
+from udamon.cli import json_lines, monitor
 from udamon.cli.acting import flags as acting_flags
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
@@ -33,13 +33,14 @@ NOT_COUNTED = "bytes touched in a window are known, and not how often each was"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     monitor.configure(parser)
-    acting_flags.configure_output(parser)
+    json_lines.configure(acting_flags.configure_output(parser))
     acting_flags.configure_module(parser, None, tunable=False)
 
 
 def run(args: argparse.Namespace) -> int:
     """Tell until the target, the duration or the user ends it; passes a COMMAND's status on."""
     check(args)
+    json_lines.check(args)
     settle_intervals(args)
     acting_flags.settle_monitor(args)
     monitor.validate(args)
@@ -67,13 +68,16 @@ def _watch(
     for subscriber in (idle, ages, progress, line):
         engine.bus.subscribe(subscriber)
     try:
-        with closing(engine):
+        with closing(engine), json_lines.printed(built, stopped, wanted=args.json_lines) as check_lines:
+
+            def keep_up() -> None:
+                line.show(lambda: _line(idle.latest, progress))
+                check_lines()
+
             engine.open()
             for text in built.notes:
                 line.say(text)
-            ended_by = follow(
-                engine, child, duration, stopped, lambda: line.show(lambda: _line(idle.latest, progress))
-            )
+            ended_by = follow(engine, child, duration, stopped, keep_up)
     finally:
         line.clear()
     if args.json:
@@ -82,7 +86,7 @@ def _watch(
         cold = None if ages.last is None else sentence(ages.last)
         found = [_table(idle.last, progress), cold, line_of(progress.coverage_document())]
         text = lines(filter(None, found))
-        (console.out if child is None else console.err)(text)
+        (console.out if child is None and not args.json_lines else console.err)(text)
     require_windows(progress, engine.skipped, child, ended_by)
     return ended_by
 

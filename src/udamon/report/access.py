@@ -11,7 +11,7 @@ from udamon import text
 from udamon.record.schema import RATE_COLUMNS
 from udamon.report.catalog import Catalog
 from udamon.report.filters import ALL
-from udamon.report.mappings import NamedMapping
+from udamon.report.mappings import MappingTable, NamedMapping
 from udamon.report.source import RecordingSource
 from udamon.report.temperature import WEIGHTS, temperature_of
 from udamon.report.terminal import Terminal, clock, shorten, table
@@ -33,6 +33,7 @@ class RegionLine:
     """One region with its mapping; `age` in aggregations, `window_ns` the length of one, `rate` 0..1."""
 
     target: int
+    pid: int | None
     start: int
     end: int
     nr_accesses: int
@@ -96,7 +97,12 @@ def measure(
     rows = source.query(REGIONS.format(seq=seq))
     time = max(row[9] for row in rows)
     catalog = Catalog(source.recording, until_ns=time)
-    found = sorted((_line(row, catalog, weights) for row in rows if row[2] is not None), key=_KEYS[sort])
+    made = (
+        line_of(row, catalog.target(row[0], row[1]).mappings, catalog.upper_bound, weights)
+        for row in rows
+        if row[2] is not None
+    )
+    found = sorted(made, key=_KEYS[sort])
     return Access(source.start_ns, time, seq, found[:top], len(found))
 
 
@@ -114,16 +120,23 @@ def moment(source: RecordingSource, at_ns: int | None = None) -> int:
     return int(seq)
 
 
-def _line(row: Sequence[Any], catalog: Catalog, weights: tuple[int, int, int]) -> RegionLine:
+def line_of(
+    row: Sequence[Any],
+    mappings: MappingTable,
+    upper_bound: Callable[[str], bool],
+    weights: tuple[int, int, int] = WEIGHTS,
+) -> RegionLine:
+    """A row of REGIONS; `mappings` are those of its target, and `upper_bound` is as in catalog."""
     target, pid, start, end, nr_accesses, age, touched, ticks, sample_ns, _, resident, *rates = row
-    mapped = catalog.target(target, pid).mappings.largest_overlap(start, end)
+    mapped = mappings.largest_overlap(start, end)
     rate = nr_accesses / ticks if ticks else 0.0
     window = ticks * sample_ns
     heat = temperature_of(end - start, nr_accesses, ticks, age * window, weights)
     known = None if resident is None else round(resident)
-    bound = mapped is not None and catalog.upper_bound(mapped.kind)
+    bound = mapped is not None and upper_bound(mapped.kind)
     return RegionLine(
         target,
+        pid,
         start,
         end,
         nr_accesses,
@@ -149,6 +162,7 @@ def document(report: Access) -> dict[str, Any]:
         "regions": [
             {
                 "target": line.target,
+                "pid": line.pid,
                 "start": line.start,
                 "end": line.end,
                 "nr_accesses": line.nr_accesses,

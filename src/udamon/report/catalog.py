@@ -35,6 +35,14 @@ class TargetInfo:
         return f"pid {self.pid} {self.comm}" if self.comm else f"pid {self.pid}"
 
 
+def upper_bound(via: object, kind: str) -> bool:
+    """What is touched of memory of this kind is at most what was measured, and may be nothing.
+
+    refs counts pages that carry the kernel's own "referenced" flag, too, which the reads of any process set.
+    """
+    return via == "refs" and kind in (FILE, LIBRARY, SHARED)
+
+
 class Catalog:
     """The events of a recording up to a moment, replayed."""
 
@@ -57,11 +65,8 @@ class Catalog:
                 self._apply(event)
 
     def upper_bound(self, kind: str) -> bool:
-        """What is touched of memory of this kind is at most what was measured, and may be nothing.
-
-        refs counts pages that carry the kernel's own "referenced" flag, too, which the reads of any process set.
-        """
-        return self._via == "refs" and kind in (FILE, LIBRARY, SHARED)
+        """See `upper_bound`."""
+        return upper_bound(self._via, kind)
 
     def target(self, index: int, pid: int | None = None) -> TargetInfo:
         """A target by index; one that no event told of is made up from its index and pid."""

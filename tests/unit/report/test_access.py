@@ -98,7 +98,7 @@ def test_document_and_text(recording: Recording) -> None:
     found = access.document(report)
     assert found["time"] == (START + 300_000_000) / 1e9
     assert found["regions"][0] == {
-        "target": 0, "start": 0x1000, "end": 0x3000, "nr_accesses": 20, "rate": 1.0, "age": 1,
+        "target": 0, "pid": 100, "start": 0x1000, "end": 0x3000, "nr_accesses": 20, "rate": 1.0, "age": 1,
         "access_rate": None, "rate_low": None, "rate_high": None,
         "touched_bytes": 100, "upper_bound": False, "resident_bytes": None, "temperature": 10_010_000,
         "mapping": "/lib/b.so", "kind": "library",
