@@ -51,6 +51,7 @@ RUNS: dict[str, Callable[[Path], Done]] = {
     "size": lambda file: udamon("size", file, "--json"),
     "report": lambda file: udamon("report", "wss", file, "--json"),
     "check": lambda file: udamon("check", file, "--max-wss", "1GiB", "--json"),
+    "completion": lambda _: udamon("completion", "bash"),
     "convert": lambda file: udamon("convert", file, "-o", file.with_suffix(".csv"), "--to", "csv"),
     "workload": lambda file: udamon("workload", file.with_suffix(".masim"), "--duration", "100ms", "--quiet"),
     "eval": lambda file: udamon("eval", file.with_suffix(".masim"), "--duration", "1s", "--json"),

@@ -37,7 +37,19 @@ def test_the_lines_of_a_recording_are_its_reports(tmp_path: Path) -> None:
     with started([sys.executable, "-c", SLEEPER]) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        how = ("-p", process.pid, "--via", "refs", "--aggr", "100ms", "--update", "100ms", "--windows", 12, "-q")
+        how = (
+            "-p",
+            process.pid,
+            "--via",
+            "refs",
+            "--aggr",
+            "100ms",
+            "--update",
+            "100ms",
+            "--windows",
+            12,
+            "-q",
+        )
         done = udamon("record", *how, "-o", file, "--json-lines")
     assert (done.status, done.stderr) == (0, "")
     documents = [json.loads(line) for line in done.stdout.splitlines()]

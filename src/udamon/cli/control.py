@@ -37,7 +37,8 @@ SWITCH_S = 0.0005
 
 def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="WHAT", required=True, dest="what")
-    mount = commands.add_parser("mount", help="serve the files of /sys/kernel/mm/damon at a directory")
+    about = "serve the files of /sys/kernel/mm/damon at a directory"
+    mount = commands.add_parser("mount", help=about, description=about)
     mount.add_argument("directory", metavar="DIR", help="where they appear; an empty directory")
     mount.add_argument(
         "--debugfs", metavar="DIR", help="serve the older files of /sys/kernel/debug/damon there, too"
@@ -48,9 +49,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="tell tracepoints there, as lines: a FIFO (made if there is nothing) or a file",
     )
     _kdamonds_of(mount)
+    about = "run a command whose /sys has these files (as root)"
     execute = commands.add_parser(
         "exec",
-        help="run a command whose /sys has these files (as root)",
+        help=about,
+        description=about,
         usage="udamon control exec [options] -- COMMAND [ARG…]",
     )
     execute.add_argument(

@@ -6,10 +6,11 @@ import argparse
 import difflib
 import importlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from udamon import __version__, console
+from udamon.cli.examples import epilog
 from udamon.errors import UsageError
 from udamon.text import lines, ours
 
@@ -26,6 +27,7 @@ COMMANDS = {
     "check": "assert limits on a recording: working set, cold memory, rates of mappings",
     "convert": "turn recordings into damo's formats, Parquet or CSV, and back",
     "control": "serve DAMON's own files, for DAMON's own tools",
+    "completion": "print what completes udamon's words in a shell",
     "workload": "touch memory as a masim configuration says",
     "eval": "accuracy and cost of a region policy against a known truth",
 }
@@ -43,6 +45,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**options)
         self.flags: list[str] = []
         """The flags of the command that was asked for."""
+        self.groups: Mapping[str, Sequence[str]] = {}
+        """How --help lists the commands."""
         self.color = False  # Python 3.14 would colour help, by sequences that are not udamon.text's
 
     def error(self, message: str) -> NoReturn:
@@ -63,24 +67,82 @@ class Parser(argparse.ArgumentParser):
             return f": give -p {word} for processes that are called so, or -- {word} to run it"
         return ""
 
+    def format_help(self) -> str:
+        if not self.groups:
+            return super().format_help()
+        formatter = self._get_formatter()
+        formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        formatter.add_text(self.description)
+        listed = {action.dest: action for one in self._actions for action in _listed(one)}
+        for title, names in self.groups.items():
+            formatter.start_section(title)
+            formatter.add_arguments([listed[name] for name in names])
+            formatter.end_section()
+        formatter.start_section("options")
+        formatter.add_arguments([action for action in self._actions if action.option_strings])
+        formatter.end_section()
+        formatter.add_text(f"udamon COMMAND --help explains a command.\n\n{self.epilog}")
+        return formatter.format_help()
+
     def _print_message(self, message: str, file: object = None) -> None:
         """Help and version: udamon's own words, with nothing but ASCII where there is nothing else."""
         if message:
             console.out(lines(ours(message).removesuffix("\n").split("\n")))
 
 
+def _listed(action: argparse.Action) -> list[argparse.Action]:
+    """The commands below a parser as lines of its help, by their names (`dest`)."""
+    return list(action._choices_actions) if isinstance(action, argparse._SubParsersAction) else []
+
+
+GROUPS = {
+    "watch": ("record", "size", "live", "stat"),
+    "look at recordings": ("report", "check", "convert"),
+    "act on memory": ("reclaim", "lru-sort", "schemes"),
+    "this machine, and other tools": ("doctor", "control", "completion"),
+    "try out and judge": ("workload", "eval"),
+}
+"""How --help lists them."""
+
+LONG_USAGE = 6
+"""Flags above which a usage line has [options] in their place."""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal (COLUMNS), the examples as they are written."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
 def parser(words: Sequence[str] = ()) -> Parser:
     """The parser of `udamon`, with the arguments of the command that `words` ask for and none of the others."""
-    whole = Parser(prog="udamon", description="Which memory of a live Linux system is hot, warm or cold.")
-    whole.add_argument("-V", "--version", action="version", version=f"udamon {__version__}")
-    commands = whole.add_subparsers(metavar="COMMAND", required=True)
     asked = asked_for(words)
+    return _with(() if asked is None else (asked,))
+
+
+def whole() -> Parser:
+    """The parser of `udamon` with the arguments of all commands."""
+    return _with(COMMANDS)
+
+
+def _with(configured: Collection[str]) -> Parser:
+    found = Parser(prog="udamon", description="Which memory of a live Linux system is hot, warm or cold.")
+    found.add_argument("-V", "--version", action="version", version=f"udamon {__version__}")
+    commands = found.add_subparsers(metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name == asked:
+        if name in configured:
             _configure(sub, name)
-            whole.flags = flags_of(sub)
-    return whole
+            found.flags = flags_of(sub)
+    _dress(found)
+    found.groups = GROUPS
+    return found
 
 
 def asked_for(words: Sequence[str]) -> str | None:
@@ -114,6 +176,26 @@ def _configure(sub: argparse.ArgumentParser, name: str) -> None:
     module = importlib.import_module(f"udamon.cli.{name.replace('-', '_')}")
     module.configure(sub)
     sub.set_defaults(run=module.run)
+    for one in with_all_below(sub):
+        _dress(one)
+
+
+def _dress(one: argparse.ArgumentParser) -> None:
+    """Examples, and a usage line that can be read."""
+    words = one.prog.partition(" ")[2]
+    one.formatter_class = _Formatter
+    one.epilog = epilog(words).replace("%", "%%")
+    options = [action for action in one._actions if action.option_strings]
+    if one.usage is None and len(options) > LONG_USAGE:
+        places = [_place(action) for action in one._actions if not action.option_strings]
+        places += ["[-- COMMAND ...]"] if any("--pid" in action.option_strings for action in options) else []
+        one.usage = " ".join(["%(prog)s [options]", *places])
+
+
+def _place(action: argparse.Action) -> str:
+    """A positional argument in a usage line."""
+    name = action.metavar if isinstance(action.metavar, str) else action.dest
+    return f"[{name}]" if action.nargs == "?" else name
 
 
 def flags_of(parser: argparse.ArgumentParser) -> list[str]:

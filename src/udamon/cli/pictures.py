@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
         return
     parser.set_defaults(pictured=parser)
     group = parser.add_argument_group(
-        "pictures, instead of text (files that only you may read; OUT may be - for standard output)"
+        "pictures, instead of text", "Files that only you may read; OUT may be - for standard output."
     )
     group.add_argument(
         "--html", metavar="OUT", help="a page with everything, for a browser; it needs no network"

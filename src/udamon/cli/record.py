@@ -39,30 +39,31 @@ DEFAULT_FILE = "recording.udamon"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    group = parser.add_argument_group("the recording")
+    group.add_argument(
         "-o",
         "--output",
         default=DEFAULT_FILE,
         metavar="FILE",
         help=f"the recording (default {DEFAULT_FILE}); - is standard output",
     )
-    parser.add_argument("--force", action="store_true", help="replace FILE")
-    parser.add_argument("--duration", metavar="TIME", help="end after this time (default: with the target)")
-    parser.add_argument(
+    group.add_argument("--force", action="store_true", help="replace FILE")
+    group.add_argument("--duration", metavar="TIME", help="end after this time (default: with the target)")
+    group.add_argument(
         "--windows",
         metavar="N",
         type=int,
         help="end after N windows (aggregations) in which a target was watched",
     )
-    parser.add_argument(
+    group.add_argument(
         "--warmup",
         metavar="TIME",
         help="mark the first TIME, which is recorded, and left out by reports and check (default none)",
     )
-    parser.add_argument("--max-size", metavar="SIZE", help="keep only the latest SIZE, in FILE and FILE.1")
-    parser.add_argument("--anonymize", action="store_true", help="leave out names, paths and command lines")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-    json_lines.configure(parser)
+    group.add_argument("--max-size", metavar="SIZE", help="keep only the latest SIZE, in FILE and FILE.1")
+    group.add_argument("--anonymize", action="store_true", help="leave out names, paths and command lines")
+    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    json_lines.configure(group)
     sites.configure(parser)
     monitor.configure(parser)
 

@@ -40,7 +40,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="the largest first, or by temperature the hottest or the coldest")  # fmt: skip
     access.add_argument("--top", metavar="N", type=int, help="only the first N regions")
     access.add_argument(
-        "--style", choices=STYLES, default="detailed", help="how to show it (default detailed)"
+        "--style",
+        choices=STYLES,
+        metavar="STYLE",
+        default="detailed",
+        help=f"how to show it: {', '.join(STYLES)} (default detailed)",
     )
     access.add_argument("--whole", action="store_true",
                         help="histograms and percentiles of the whole recording, not of one moment")  # fmt: skip

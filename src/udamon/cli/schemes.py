@@ -28,7 +28,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="YAML or TOML (docs/acting.md); read again on SIGHUP and when it changes",
     )
-    group.add_argument("--action", choices=list(Action), help="what to do to memory that matches")
+    group.add_argument(
+        "--action",
+        choices=list(Action),
+        metavar="ACTION",
+        help=f"what to do to memory that matches: {', '.join(Action)}",
+    )
     for name, flag in FLAGS.items():
         group.add_argument(f"--{name}", metavar=flag.metavar, help=flag.help)
     group.add_argument(

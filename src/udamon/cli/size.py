@@ -37,18 +37,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `udamon size`."""
     parser.set_defaults(asked=parser)
     parser.add_argument("file", nargs="?", metavar="FILE", help="a recording; - is standard input")
-    parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.add_argument(
+    group = parser.add_argument_group("output, and watching a target")
+    group.add_argument("--json", action="store_true", help="one JSON document")
+    group.add_argument(
         "--duration", metavar="TIME", help="watch a target for so long (default 20s; a COMMAND until it ends)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--warmup",
         metavar="TIME",
         help="leave the first TIME out, in which a program fills its memory (default none)",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="keep the recording of a target")
-    parser.add_argument("--force", action="store_true", help="replace what -o names")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but the result and errors")
+    group.add_argument("-o", "--output", metavar="FILE", help="keep the recording of a target")
+    group.add_argument("--force", action="store_true", help="replace what -o names")
+    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but the result and errors")
     monitor.configure(parser)
     reading.configure(parser)
 

@@ -18,7 +18,7 @@ _LISTED = 8
 
 def configure(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
-        "target: one of -p, --cgroup, --service, --container, --paddr, --sim, or -- COMMAND ARGS…"
+        "target", "One of -p, --cgroup, --service, --container, --paddr, --sim, or -- COMMAND ARGS."
     )
     group.add_argument(
         "-p",
