@@ -69,6 +69,27 @@ def trace(error: BaseException) -> None:
     err(lines(f"  {each}" for each in said))
 
 
+class _Look:
+    plain = False
+
+
+def set_plain(plain: bool) -> None:
+    """Whether what is printed is to be read aloud: no pictures, no colours, and no line that is written again."""
+    _Look.plain = plain
+
+
+def is_plain() -> bool:
+    """See `set_plain`."""
+    return _Look.plain
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Colour on a terminal, or where FORCE_COLOR asks for it; never against NO_COLOR, or where it is plain."""
+    if _Look.plain or os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+
 class OneLine:
     """A line of a terminal that is written again and again, until `clear` takes it away."""
 
@@ -111,6 +132,7 @@ _LOG = Log(logging.WARNING)
 
 def begin() -> None:
     """What a command does first: warnings come as sentences, and standard streams are made fit for use."""
+    set_plain(False)
     root = logging.getLogger()
     if _LOG not in root.handlers:
         root.addHandler(_LOG)

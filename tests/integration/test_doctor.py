@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.programs import as_nobody
 from tests.unit.linux.test_fake import FakeProc
+from udamon import console
 from udamon.availability.findings import examine
 from udamon.cli import doctor
 from udamon.linux.roots import Roots
@@ -62,10 +63,16 @@ def test_colour_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert doctor.wants_colour(Terminal())
-    assert not doctor.wants_colour(io.StringIO())
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    assert console.wants_colour(Terminal())
+    assert not console.wants_colour(io.StringIO())
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert console.wants_colour(io.StringIO())
+    console.set_plain(True)
+    assert not console.wants_colour(Terminal())
+    console.set_plain(False)
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not doctor.wants_colour(Terminal())
+    assert not console.wants_colour(Terminal())
 
 
 def test_a_machine_with_nothing(tmp_path: Path) -> None:

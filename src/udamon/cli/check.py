@@ -54,6 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the checks; 0 when all hold, 1 when one does not, 3 when one is not decided. Raises UdamonError."""
+    import sys
+
+    from udamon.cli.progress_line import ProgressLine
     from udamon.files.ending import removing
     from udamon.record.opening import open_recording
     from udamon.report import checks
@@ -82,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
     )
     with (
         removing(),
-        RecordingSource(open_recording(args.file, limits=reading.limits(args)), filters) as source,
+        ProgressLine.of_work(sys.stderr) as line,
+        RecordingSource(open_recording(args.file, line.step, reading.limits(args)), filters) as source,
     ):
         found = checks.measure(source, limits, allow_damaged=args.allow_damaged)
         keys, said = common_keys(source), common_lines(source)

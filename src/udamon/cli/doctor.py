@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
-from typing import TextIO, TypedDict
+from typing import TypedDict
 
 from udamon import console, text
 from udamon.availability.findings import Findings, examine
@@ -34,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         console.document(document(found) | {"configuration": configured}, indent=2)
     else:
-        colour = wants_colour(sys.stdout)
+        colour = console.wants_colour(sys.stdout)
         console.out(text.lines([*lines(found, colour=colour), *_defaults(configured, colour=colour)]))
     return 0
 
@@ -100,11 +99,6 @@ def _as_primitive(name: str, found: Usable) -> dict[str, object]:
 
 def _as_dict(found: Usable) -> dict[str, object]:
     return {"usable": found.usable, "why": found.why, "fix": found.fix, "offered": found.offered}
-
-
-def wants_colour(stream: TextIO) -> bool:
-    """Colour on a terminal only, and never against NO_COLOR."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def lines(found: Findings, *, colour: bool) -> Iterator[str]:

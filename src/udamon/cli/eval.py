@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from udamon import console
 from udamon.cli import attributes
@@ -57,19 +57,24 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"policy {args.policy} has no budget of checks; leave --checks out.")
     seeds = _seeds(args)
     runs = []
-    alone = len(policies) * len(seeds) == 1
-    with ProgressLine(sys.stderr, quiet=alone, terminal_only=True, every=0) as progress:
-        for policy in policies:
+    wanted = [(policy, seed) for policy in policies for seed in seeds]
+    with ProgressLine.of_work(sys.stderr) as progress:
+        step = progress.step("evaluating")
+        for number, (policy, seed) in enumerate(wanted):
             checks = None if policy in UNBUDGETED else args.checks
-            for seed in seeds:
-                progress.show(functools.partial("{}, seed {}".format, policy, seed))
-                runs.append(evaluate(truth, policy, seed, attrs, duration, checks))
+            told = functools.partial(_tell, step, number, len(wanted))
+            runs.append(evaluate(truth, policy, seed, attrs, duration, checks, told))
     if args.json:
         documents = [document(name, run) for run in runs]
         console.document(documents[0] if len(documents) == 1 else documents)
     else:
         console.out(lines([f"{name}: {_conditions(runs)}", "", table(runs)]))
     return 0
+
+
+def _tell(step: Callable[[float], None], number: int, runs: int, share: float) -> None:
+    """Tell the share 0..1 of all runs, from that of one of them."""
+    step((number + share) / runs)
 
 
 def _policies(text: str) -> list[str]:

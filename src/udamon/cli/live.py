@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         raise MissingExtra(
             "the live view needs Textual, which is not installed; run: pip install 'udamon[live]'"
         ) from None
+    if console.is_plain():
+        raise UsageError("the live view is a picture; for plain text use udamon stat, or live --json-lines.")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the live view needs a terminal; without one, use udamon record and udamon report.")
     child = Child(args.command, args.user) if args.command is not None else None

@@ -48,6 +48,7 @@ def _run(words: list[str]) -> int:
             own = with_kind(own)
         args, defaults = parsed(own)
         args.command = words[words.index("--") + 1 :] if "--" in words else None
+        console.set_plain(args.plain)
         try:
             return int(args.run(args))
         except UsageError as error:

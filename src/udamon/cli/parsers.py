@@ -177,6 +177,12 @@ def _configure(sub: argparse.ArgumentParser, name: str) -> None:
     module.configure(sub)
     sub.set_defaults(run=module.run)
     for one in with_all_below(sub):
+        if not subcommands(one):
+            one.add_argument(
+                "--plain",
+                action="store_true",
+                help="for screen readers: no pictures, bars, colours or lines that are written again",
+            )
         _dress(one)
 
 

@@ -36,7 +36,7 @@ _USED = {
     *_FILTERS,
     *reading.FLAGS,
     "after",
-    *("file", "report", "html", "svg", "png", "resol", "pictured", "run", "command", "force"),
+    *("file", "report", "plain", "html", "svg", "png", "resol", "pictured", "run", "command", "force"),
 }
 """What pictures make use of; all other flags of reports are for text."""
 

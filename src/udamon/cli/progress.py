@@ -14,14 +14,17 @@ from udamon.units import format_size, format_time
 class Progress:
     """Subscribes to a monitor and counts; `line` says how far it is.
 
-    `kdamond_cpu_ns` tells the CPU time that the kernel takes for the monitor, beside this process.
+    `kdamond_cpu_ns` tells the CPU time that the kernel takes for the monitor, beside this process; `duration` (seconds)
+    is after what time it ends.
     """
 
     def __init__(
         self,
         now: Callable[[], float] = time.monotonic,
         kdamond_cpu_ns: Callable[[], int] = lambda: 0,
+        duration: float | None = None,
     ) -> None:
+        self._of = "" if duration is None else f" of {format_time(duration)}"
         self.snapshots = 0
         self.coverage: Mapping[str, object] | None = None
         """The last coverage event: what was seen and what was missed."""
@@ -97,6 +100,6 @@ class Progress:
         summed = f" ({SUMMED})" if len(self._latest) > 1 else ""
         missed = f"  {text}" if (text := short(self.coverage_document())) else ""
         return (
-            f"{format_time(round(self.seconds, 1))}  {self.count()}  {regions} regions  "
+            f"{format_time(round(self.seconds, 1))}{self._of}  {self.count()}  {regions} regions  "
             f"hot {format_size(hot)}{summed}  monitor {self.cpu_share:.1%} CPU{missed}"
         )

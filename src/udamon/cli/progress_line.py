@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from math import ceil
 from types import TracebackType
 from typing import TextIO
 
+from udamon import console
 from udamon.console import OneLine
 from udamon.model import Event, Snapshot
 from udamon.text import escape
+from udamon.units import format_time
 
 SHOW_S, LINE_S = 1.0, 5.0
 """How often progress is told: on a terminal, and elsewhere."""
@@ -41,7 +44,7 @@ class ProgressLine:
     ) -> None:
         self._stream = stream
         self._quiet = quiet
-        self._rewrites = stream.isatty() and not shared
+        self._rewrites = stream.isatty() and not shared and not console.is_plain()
         self._shows = not quiet and (self._rewrites or not terminal_only)
         self._now = now
         self._every = (SHOW_S if self._rewrites else LINE_S) if every is None else every
@@ -67,8 +70,24 @@ class ProgressLine:
                 self._write(text)
 
     def step(self, what: str) -> Callable[[float], None]:
-        """A function to be told the share 0..1 of a step of work; `what` is the word for it."""
-        return lambda share: self.show(lambda: f"{what} {share:.0%}")
+        """A function to be told the share 0..1 of a step of work; `what` is the word for it.
+
+        A share that is smaller than the one before begins the step anew. The time that is left is estimated from the
+        time that it has taken so far.
+        """
+        begun, before = self._now(), 0.0
+
+        def told(share: float) -> None:
+            nonlocal begun, before
+            if share < before:
+                begun = self._now()
+            before = share
+            taken = self._now() - begun
+            left = ceil(taken * (1 - share) / share) if share and taken >= PATIENCE_S else 0
+            about = f", about {format_time(left)} more" if left else ""
+            self.show(lambda: f"{what} {share:.0%}{about}")
+
+        return told
 
     def say(self, text: str) -> None:
         """A sentence that stays."""

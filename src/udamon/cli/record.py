@@ -150,7 +150,7 @@ def watch(
                 bus.emit("note", {"text": text})
             first.hand_over(writer)
             bus.subscribe(writer)
-            progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
+            progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0, duration=duration)
             bus.subscribe(progress)
             cached = None if args.cgroup is None else PageCacheOf(args.cgroup)
             recorder = _Recorder(built, writer, progress, child, cached, collector, quiet=args.quiet)

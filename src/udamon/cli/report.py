@@ -238,7 +238,7 @@ def _access(args: argparse.Namespace, source: RecordingSource) -> Found:
         return access_groups.document(report, found), lambda: access_groups.render(
             report, found, Terminal.of_stdout()
         )
-    if args.style == "simple-boxes":
+    if args.style == "simple-boxes" and not console.is_plain():
         of = Catalog(source.recording).rate_of
         return access.document(report), lambda: access.boxes(report, Terminal.of_stdout(), of)
     return access.document(report), lambda: access.render(report, Catalog(source.recording))

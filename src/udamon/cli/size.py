@@ -29,7 +29,7 @@ WINDOW_S = 10.0
 """Where mappings are the finest that is seen, few long windows tell more than many short ones: of one window it is
 known how much was touched, of several only bounds follow."""
 
-OWN = {*reading.FLAGS, "file", "json", "asked", "run", "command", "quiet"}
+OWN = {*reading.FLAGS, "file", "json", "asked", "run", "command", "quiet", "plain"}
 """What a FILE makes use of; the other flags are about watching."""
 
 

@@ -93,17 +93,24 @@ class Scorer:
 
 
 def evaluate(
-    truth: Truth, policy: str, seed: int, attrs: Attrs, duration_ns: int, checks: int | None = None
+    truth: Truth,
+    policy: str,
+    seed: int,
+    attrs: Attrs,
+    duration_ns: int,
+    checks: int | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Evaluation:
     """Run `policy` for `duration_ns` of simulated time on the space that `truth` knows.
 
-    `checks` per aggregation are the budget of a policy that has one; None leaves it to the policy.
+    `checks` per aggregation are the budget of a policy that has one; None leaves it to the policy. `progress` is told
+    the share 0..1 that is done.
     """
 
     def make(random: Random) -> RegionPolicy:
         return make_policy(policy, random, checks=checks)
 
-    return evaluate_made(truth, make, seed, attrs, duration_ns, checks)
+    return evaluate_made(truth, make, seed, attrs, duration_ns, checks, progress)
 
 
 def evaluate_made(
@@ -113,6 +120,7 @@ def evaluate_made(
     attrs: Attrs,
     duration_ns: int,
     checks: int | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Evaluation:
     """The same for any policy: `make` gets the source of randomness that it shall draw from."""
     clock = ManualClock()
@@ -123,7 +131,7 @@ def evaluate_made(
     kdamond = parts.kdamond(SimSpace(truth), watch, attrs, clock, tuner=tuner)
     scorer = Scorer(truth, lambda: watch.checks)
     kdamond.bus.subscribe(scorer)
-    kdamond.bus.subscribe(StopAt(kdamond, duration_ns))
+    kdamond.bus.subscribe(StopAt(kdamond, duration_ns, progress))
     kdamond.run()
     for _, error in kdamond.bus.failures:
         raise error
@@ -140,13 +148,21 @@ def evaluate_made(
 
 
 class StopAt:
-    """Subscribes to a simulated monitor and stops it where the next window would end later than `end_ns`."""
+    """Subscribes to a simulated monitor and stops it where the next window would end later than `end_ns`.
 
-    def __init__(self, kdamond: Kdamond, end_ns: int) -> None:
+    `progress` is told the share 0..1 of that time.
+    """
+
+    def __init__(
+        self, kdamond: Kdamond, end_ns: int, progress: Callable[[float], None] | None = None
+    ) -> None:
         self._kdamond = kdamond
         self._end_ns = end_ns
+        self._progress = progress
 
     def snapshot(self, snapshot: Snapshot) -> None:
+        if self._progress is not None:
+            self._progress(min(1.0, snapshot.end_ns / self._end_ns))
         if snapshot.end_ns + snapshot.ticks * snapshot.sample_ns > self._end_ns:
             self._kdamond.stop()
 

@@ -183,7 +183,7 @@ def document(report: Access) -> dict[str, Any]:
 
 def render(report: Access, catalog: Catalog) -> Shown:
     """For people: one line a region."""
-    elapsed = clock(report.time_ns - report.start_ns)
+    elapsed = f"{clock(report.time_ns - report.start_ns)}{catalog.wall(report.time_ns)}"
     total, touched = sum(line.there for line in report.lines), sum(line.touched for line in report.lines)
     shown = (
         f"{len(report.lines)} of {report.found}" if len(report.lines) < report.found else str(report.found)

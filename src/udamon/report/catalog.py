@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,9 +61,17 @@ class Catalog:
         self.targets: dict[int, TargetInfo] = {}
         self.mappings_seen = 0
         self._via = recording.metadata.get("via")
+        wall, monotonic = (recording.metadata.get(name) for name in ("wall_ns", "monotonic_ns"))
+        self._wall_ns = wall - monotonic if isinstance(wall, int) and isinstance(monotonic, int) else None
         for event in recording.events():
             if until_ns is None or event.time_ns <= until_ns:
                 self._apply(event)
+
+    def wall(self, time_ns: float) -> str:
+        """The time of day here at `time_ns` on CLOCK_MONOTONIC, in brackets behind a blank; "" where nothing tells."""
+        if self._wall_ns is None:
+            return ""
+        return time.strftime(" (%H:%M:%S)", time.localtime((self._wall_ns + time_ns) / 1e9))
 
     def upper_bound(self, kind: str) -> bool:
         """See `upper_bound`."""

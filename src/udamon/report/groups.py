@@ -228,7 +228,8 @@ def distribution(group: GroupBounds, snapshots: int, terminal: Terminal) -> list
         least = group.low[name]
         words = between(least, most)
         sure = terminal.bar(least / top, room)
-        rest = ("░" if terminal.blocks else ".") * (round(most / top * room) - len(sure))
+        light = "" if terminal.plain else "░" if terminal.blocks else "."
+        rest = light * (round(most / top * room) - len(sure))
         lines.append(f"  {name:4}  {words:>31}  {sure}{rest}".rstrip())
     return [*lines, *_why(group)]
 

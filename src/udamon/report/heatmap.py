@@ -196,22 +196,40 @@ def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> Shown:
         if row.band.target != last:
             last = row.band.target
             lines.append(catalog.target(last).label if len(targets) > 1 or catalog.targets else "")
-        lines.append(_line(row, cells, terminal))
+        lines.append((_figures if terminal.plain else _line)(report, row, cells, terminal))
+    if terminal.plain:
+        return text.lines(lines)
     return text.lines(
         [
             *lines,
-            *_axis(report, len(report.cells[0])),
+            *_axis(report, len(report.cells[0]), catalog),
             text.line(" " * LABEL, terminal.legend(catalog.rate_of)),
         ]
     )
 
 
-def _line(row: PictureRow, cells: Sequence[float | None], terminal: Terminal) -> Shown:
+def _figures(report: Heatmap, row: PictureRow, cells: Sequence[float | None], terminal: Terminal) -> Shown:
+    """A row in words: its mean rate, and its highest one with the time."""
+    name = shorten(label_of(row.band.name), 26, row.band.others)
+    known = [(rate, column) for column, rate in enumerate(cells) if rate is not None]
+    head = text.line(f"{row.range.start:012x}, {format_size(row.size)} of ", name, ": ")
+    if not known:
+        return text.line(head, "not there")
+    most, column = max(known, key=lambda one: (one[0], -one[1]))
+    mean = sum(rate for rate, _ in known) / len(known)
+    step = (report.end_ns - report.begin_ns) / len(cells)
+    at = clock(report.begin_ns - report.start_ns + step * column)
+    return text.line(head, f"mean {mean:.0%}, highest {most:.0%} at {at}" if most else "never accessed")
+
+
+def _line(report: Heatmap, row: PictureRow, cells: Sequence[float | None], terminal: Terminal) -> Shown:
     name = shorten(label_of(row.band.name), 13, row.band.others) if row.first else ""
     address = f"{row.range.start:012x}" if row.first else ""
     return text.line(f"{address:12} ", text.pad(name, "<", 13), " ", terminal.heat(cells)).rstrip()
 
 
-def _axis(report: Heatmap, columns: int) -> list[str]:
-    first, last = clock(report.begin_ns - report.start_ns), clock(report.end_ns - report.start_ns)
+def _axis(report: Heatmap, columns: int, catalog: Catalog) -> list[str]:
+    first, last = (
+        f"{clock(time - report.start_ns)}{catalog.wall(time)}" for time in (report.begin_ns, report.end_ns)
+    )
     return [f"{'':{LABEL}}{first}{last:>{max(1, columns - len(first))}}"]

@@ -267,11 +267,13 @@ def render(report: Phases, catalog: Catalog, terminal: Terminal) -> Shown:
             changes.append(f"{name} {at_most}{before:.0%}{arrow}{at_most}{now:.0%}")
         heat = [format_size(phase.sure), format_size(phase.heat)] if bounded else [format_size(phase.heat)]
         rows.append([
-            clock(phase.begin_ns - report.start_ns), clock(phase.end_ns - report.start_ns),
+            clock(phase.begin_ns - report.start_ns),
+            clock(phase.end_ns - report.start_ns),
             *heat, f"{terminal.bar(phase.heat / most, 8):8}", ", ".join(changes) or "-",
         ])  # fmt: skip
     count = len(report.phases)
     head = "one phase: the pattern did not change" if count == 1 else f"{count} phases"
+    head += f", from 0 s{catalog.wall(report.start_ns)} on" if catalog.wall(report.start_ns) else ""
     what = "bytes touched in a window" if catalog.by_mapping else "bytes times access rate"
     notes = [
         f"{'at least, at most' if bounded else 'heat'}: {what}; changes are found to {clock(report.column_ns)}"

@@ -9,15 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from udamon import console
 from udamon.text import Shown, ascii_only, cut, escape, line, pad, paint, width
 from udamon.units import format_time
 
 RGB = tuple[int, int, int]
 
-# Dark to bright through purple and orange: reads in order in greyscale too, and for colour-blind people.
+# Dark to bright through purple and orange: reads in order in greyscale too, and for colour-blind people; the brightest
+# is seen on a white terminal.
 _HEAT: tuple[RGB, ...] = (
     (24, 18, 48), (66, 10, 104), (120, 28, 109), (172, 46, 88), (214, 76, 50), (240, 125, 22),
-    (250, 190, 60), (252, 255, 164),
+    (250, 190, 60),
 )  # fmt: skip
 _RAMP = ".:-=+*#%@"
 
@@ -29,21 +31,26 @@ class Terminal:
     width: int = 80
     colours: int = 0
     blocks: bool = True
+    plain: bool = False
+    """What is printed is to be read aloud: figures, and no pictures of them."""
 
     @classmethod
     def of_stdout(cls, color: str = "auto") -> Terminal:
-        """The terminal on stdout; `color` is auto, always or never (auto respects NO_COLOR)."""
-        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
-        wanted = color == "always" or (color == "auto" and not plain)
+        """The terminal on stdout; `color` is auto, always or never (auto as console.wants_colour)."""
+        plain = console.is_plain()
+        wanted = not plain and (color == "always" or (color == "auto" and console.wants_colour(sys.stdout)))
         true = os.environ.get("COLORTERM", "") in ("truecolor", "24bit")
         return cls(
             width=shutil.get_terminal_size((80, 24)).columns,
             colours=(1 << 24 if true else 256) if wanted else 0,
             blocks=not ascii_only(),
+            plain=plain,
         )
 
     def bar(self, share: float, width: int) -> str:
-        """A bar of `share` (0..1) of `width` columns, to an eighth of a column where signs allow."""
+        """A bar of `share` (0..1) of `width` columns, to an eighth of a column where signs allow; "" in plain text."""
+        if self.plain:
+            return ""
         eighths = round(min(1.0, max(0.0, share)) * width * 8)
         if not self.blocks:
             return "#" * round(eighths / 8)

@@ -328,7 +328,7 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> Shown:
         lines += ["", *_owners(report)]
     elif len(report.targets) > 1:
         lines += ["", *_targets(report, catalog)]
-    lines += ["", *(_moments if report.every else _chart)(report, terminal)]
+    lines += ["", *(_moments if report.every else _chart)(report, catalog, terminal)]
     return text.lines(lines)
 
 
@@ -379,23 +379,30 @@ def _targets(report: WorkingSet, catalog: Catalog) -> list[Shown]:
     return table([head, *rows], "<>>>>>")
 
 
-def _moments(report: WorkingSet, terminal: Terminal) -> list[str]:
+def _moments(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> list[str]:
     """A line for every moment."""
     if report.group is not None:
         return [
-            f"  {(time - report.start_ns) / 1e9:8.2f} s  {between(low, high)}"
+            f"  {(time - report.start_ns) / 1e9:8.2f} s{catalog.wall(time)}  {between(low, high)}"
             for time, low, high in report.group.over_time
         ]
     top = report.total.bytes["max"] or 1
-    room, amount = max(10, terminal.width - 26), shown(report)
-    return [
-        f"  {(time - report.start_ns) / 1e9:8.2f} s  {amount(size):>10}  {terminal.bar(size / top, room)}".rstrip()
+    room, amount = max(10, terminal.width - 37), shown(report)
+    rows = (
+        (
+            f"{(time - report.start_ns) / 1e9:8.2f} s{catalog.wall(time)}",
+            amount(size),
+            terminal.bar(size / top, room),
+        )
         for time, size in report.over_time
-    ]
+    )
+    return [f"  {when}  {size:>10}  {bar}".rstrip() for when, size, bar in rows]
 
 
-def _chart(report: WorkingSet, terminal: Terminal, height: int = 8) -> list[str]:
-    """Columns over time, from 0 to the largest; of a group the upper bound."""
+def _chart(report: WorkingSet, catalog: Catalog, terminal: Terminal, height: int = 8) -> list[str]:
+    """Columns over time, from 0 to the largest; of a group the upper bound. Nothing of it is left in plain text."""
+    if terminal.plain:
+        return ["  --over-time lists every moment."]
     sizes = [size for _, size in report.over_time]
     if report.group is not None:
         sizes = [high for *_, high in report.group.over_time]
@@ -408,7 +415,8 @@ def _chart(report: WorkingSet, terminal: Terminal, height: int = 8) -> list[str]
         lines.append(
             f"  {label:>10}  {''.join(_block(size / top * height - level + 1, terminal) for size in columns)}".rstrip()
         )
-    first, end = (clock(report.over_time[side][0] - report.start_ns) for side in (0, -1))
+    ends = (report.over_time[side][0] for side in (0, -1))
+    first, end = (f"{clock(time - report.start_ns)}{catalog.wall(time)}" for time in ends)
     note = ["  over time: the upper bound"] if report.group is not None else []
     return [*lines, f"{'':14}{first}{end:>{max(1, room - len(first))}}", *note]
 

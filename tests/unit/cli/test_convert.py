@@ -9,7 +9,9 @@ import os
 import stat
 import zlib
 from dataclasses import replace
+from functools import partial
 from io import StringIO
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -183,16 +185,19 @@ class _Terminal(StringIO):
 
 def test_progress_is_for_terminals() -> None:
     """A line after a second of work, at most ten times a second, and gone in the end; nothing elsewhere."""
-    clock = iter(range(1000))
     terminal, file = _Terminal(), StringIO()
     for stream in (terminal, file):
-        with ProgressLine.of_work(stream, lambda: next(clock) / 32) as line:
+        now = [0.0]
+        with ProgressLine.of_work(stream, partial(now.__getitem__, 0)) as line:
             told = line.step("copying")
             for share in range(100):
+                now[0] = share / 32
                 told(share / 100)
     assert file.getvalue() == ""
     lines = terminal.getvalue().split("\r")
-    assert [line.strip() for line in lines[1:-2]] == [f"copying {share}%" for share in range(31, 100, 4)]
+    assert [line.strip() for line in lines[1:-2]] == [
+        f"copying {share}%, about {ceil((100 - share) / 32)} s more" for share in range(32, 100, 4)
+    ]
     assert not lines[-2].strip()
     assert not lines[-1]
 

@@ -147,9 +147,9 @@ def test_colours_of_the_heatmap() -> None:
     async def do(pilot: Pilot) -> None:
         cells = cell_styles(app)
         assert len(cells) == 80
-        assert cells[-1][:2] == ("▀", "#fcffa4")
+        assert cells[-1][:2] == ("▀", "#fabe3c")
         assert cells[0][0] == " "  # sixty windows do not fill eighty columns
-        assert cells[20][1] == "#fcffa4"  # the heap was hot then, too
+        assert cells[20][1] == "#fabe3c"  # the heap was hot then, too
 
     on_screen(app, do)
 

@@ -104,7 +104,10 @@ def test_document_and_text(recording: Recording) -> None:
         "mapping": "/lib/b.so", "kind": "library",
     }  # fmt: skip
     text = access.render(report, Catalog(recording))
-    assert "pid 100 x, at 300 ms: 3 regions, 44.0 KiB, 800 B touched" in text
+    assert (
+        f"pid 100 x, at 300 ms{Catalog(recording).wall(report.time_ns)}: 3 regions, 44.0 KiB, 800 B touched"
+        in text
+    )
     assert "100%" in text
     assert "b.so" in text
 
