@@ -63,6 +63,7 @@ NEED_AN_EXTRA: dict[str, set[str]] = {
     "live/app.py": {"textual"},
     "live/asking.py": {"textual"},
     "live/choosing.py": {"textual"},
+    "live/keys.py": {"textual"},
     "live/listing.py": {"rich", "textual"},
     "live/screens.py": {"textual"},
     "live/widgets.py": {"textual", "rich"},

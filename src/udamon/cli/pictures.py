@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
 from udamon import console
 from udamon.cli import reading
@@ -42,7 +43,10 @@ _USED = {
 
 
 def configure(parser: argparse.ArgumentParser, name: str) -> None:
-    """Add the flags of pictures to the report `name`."""
+    """Add the flags of pictures to the report `name`; those that it has not say which reports have them."""
+    missing = (*(("html",) if name not in PAGES else ()), *(("svg", "png") if name not in CHARTS else ()))
+    for kind in missing:
+        parser.add_argument(f"--{kind}", type=partial(_cannot, name, kind), help=argparse.SUPPRESS)
     if name not in PAGES:
         return
     parser.set_defaults(pictured=parser)
@@ -57,6 +61,12 @@ def configure(parser: argparse.ArgumentParser, name: str) -> None:
         group.add_argument("--svg", metavar="OUT", help=f"{what} as a picture in SVG")
         group.add_argument("--png", metavar="OUT", help="the same in PNG (needs the extra `png`)")
     group.add_argument("--force", action="store_true", help="replace files that exist")
+
+
+def _cannot(name: str, kind: str, out: str) -> NoReturn:
+    """Raises UsageError: what is asked for is another report's."""
+    what, able = ("page", PAGES) if kind == "html" else ("chart", CHARTS)
+    raise UsageError(f"report {name} makes no {what}; --{kind} goes with {', '.join(able)}.")
 
 
 def wanted(args: argparse.Namespace) -> bool:

@@ -14,6 +14,7 @@ from textual.css.query import NoMatches
 from udamon.errors import UdamonError, UsageError
 from udamon.live.asking import Question
 from udamon.live.choosing import ChoiceScreen
+from udamon.live.keys import KeysScreen
 from udamon.live.largest import WatchableProcess
 from udamon.live.screens import DetailScreen, TargetsScreen, cost_words
 from udamon.live.session import Session, WatchRequest
@@ -156,6 +157,10 @@ class LiveApp(TellingApp):
         except UdamonError as error:
             self._tell(error)
         self.state.begin(None)
+
+    def action_keys(self) -> None:
+        """Show the keys of the screen on top."""
+        self.push_screen(KeysScreen(self.screen.BINDINGS))
 
     def action_pause(self) -> None:
         """Hold the picture; the monitor goes on, and so does a recording."""

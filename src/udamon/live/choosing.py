@@ -6,9 +6,11 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from udamon.live.keys import HELP
 from udamon.live.largest import WatchableProcess
 from udamon.live.listing import ListScreen
 from udamon.live.words import EscapedText
+from udamon.record.naming import title_of
 from udamon.units import format_size
 
 AGAIN_S = 10.0
@@ -19,9 +21,10 @@ class ChoiceScreen(ListScreen):
     """Processes that could be watched, the largest first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "watch", "watch it", priority=True), Binding("q", "app.quit", "quit"),
+        HELP, Binding("enter", "watch", "watch it", priority=True, key_display="enter"),
+        Binding("q", "app.quit", "quit"),
     ]  # fmt: skip
-    COLUMNS = ("pid", "process", "resident", "command")
+    COLUMNS = NARROW = ("pid", "process", "resident", "command")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -50,5 +53,5 @@ def _cells(one: WatchableProcess) -> list[EscapedText]:
         EscapedText(str(one.pid), right=True),
         EscapedText(one.comm),
         EscapedText(format_size(one.resident), right=True),
-        EscapedText(one.command),
+        EscapedText(title_of(one.command)),
     ]

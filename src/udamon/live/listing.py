@@ -14,6 +14,8 @@ from udamon.live.largest import WatchableProcess
 from udamon.live.state import LiveState
 from udamon.live.words import EscapedText
 
+WIDE = 80
+
 
 class LiveView(Protocol):
     """What screens show, and what can be asked for there."""
@@ -60,13 +62,25 @@ class ListScreen(LiveScreen):
     DataTable { height: 1fr; overflow-x: hidden; }
     """
     COLUMNS: ClassVar[tuple[str, ...]]
+    NARROW: ClassVar[tuple[str, ...]]
+    """Of a terminal of less than WIDE columns."""
+
+    def __init__(self, live: LiveView) -> None:
+        super().__init__(live)
+        self._columns: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(id="about")
         table: DataTable[EscapedText] = DataTable(cursor_type="row", zebra_stripes=True)
-        table.add_columns(*self.COLUMNS)
         yield table
         yield Footer()
+
+    def on_resize(self) -> None:
+        self.show()
+
+    def shown_columns(self) -> tuple[str, ...]:
+        """The columns that there is room for."""
+        return self.COLUMNS if self.app.size.width >= WIDE else self.NARROW
 
     def fill(self, about: Text, rows: Sequence[tuple[int, Sequence[EscapedText]]]) -> None:
         """Fill the table again, (number, cells) each; a cursor that was moved stays on its number, else it is on the
@@ -74,7 +88,11 @@ class ListScreen(LiveScreen):
         self.query_one("#about", Static).update(about)
         table = self.query_one(DataTable)
         chosen = self.under_cursor() if table.cursor_row > 0 else None
-        table.clear()
+        changed = self.shown_columns() != self._columns
+        table.clear(columns=changed)
+        if changed:
+            self._columns = self.shown_columns()
+            table.add_columns(*self._columns)
         for number, cells in rows:
             table.add_row(*cells, key=str(number))
         table.move_cursor(row=next((row for row, one in enumerate(rows) if one[0] == chosen), 0))

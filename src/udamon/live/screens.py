@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import ClassVar, cast
 
 from textual.app import ComposeResult
@@ -9,20 +10,22 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
 from udamon.live.grid import hottest
-from udamon.live.listing import ListScreen, LiveScreen
+from udamon.live.keys import HELP
+from udamon.live.listing import ListScreen, LiveScreen, LiveView
 from udamon.live.state import Detail, TargetLine
 from udamon.live.widgets import LABEL, Curve, Heat
-from udamon.live.words import EscapedText
+from udamon.live.words import EscapedText, blocks
 from udamon.model import SUMMED
 from udamon.report.terminal import clock, shorten
-from udamon.text import escape, ours, pad
+from udamon.text import ours, pad
 from udamon.units import format_size, format_time
 
 MAPPINGS = 7
 
 OF_A_MONITOR = (
-    Binding("space", "app.pause", "pause"), Binding("b", "app.budget", "budget"),
-    Binding("i", "app.interval", "interval"), Binding("r", "app.record", "record"), Binding("q", "app.quit", "quit"),
+    Binding("q", "app.quit", "quit"), Binding("space", "app.pause", "pause", key_display="space"),
+    Binding("r", "app.record", "record"), Binding("b", "app.budget", "budget"),
+    Binding("i", "app.interval", "interval"),
 )  # fmt: skip
 """What can be done wherever a monitor is shown."""
 
@@ -31,20 +34,45 @@ class TargetsScreen(ListScreen):
     """Processes, those that touched most in the last window first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "look", "look at it", priority=True), *OF_A_MONITOR,
+        HELP, Binding("enter", "look", "look", priority=True, key_display="enter"),
+        Binding("s", "sort", "sort"), *OF_A_MONITOR,
     ]  # fmt: skip
     COLUMNS = ("pid", "process", "touched", "hot", "resident", "size", "command")
+    NARROW = ("pid", "process", "touched", "resident", "command")
+    SORTS: ClassVar[dict[str, Callable[[TargetLine], tuple[object, ...]]]] = {
+        "touched": lambda line: (-line.touched, -line.size, line.index),
+        "hot": lambda line: (-line.hot, line.index),
+        "resident": lambda line: (-(line.resident or 0), line.index),
+        "size": lambda line: (-line.size, line.index),
+        "pid": lambda line: (line.pid or 0, line.index),
+        "process": lambda line: (line.comm, line.pid or 0, line.index),
+        "command": lambda line: (line.command, line.pid or 0, line.index),
+    }
+    """Largest first, names and numbers from the beginning."""
+
+    def __init__(self, live: LiveView) -> None:
+        super().__init__(live)
+        self._sort = "touched"
+
+    def action_sort(self) -> None:
+        """Sort by the next column that is shown."""
+        order = [name for name in self.SORTS if name in self.shown_columns()]
+        self._sort = order[(order.index(self._sort) + 1) % len(order)] if self._sort in order else order[0]
+        self.show()
 
     def show(self) -> None:
-        lines = self.live.state.lines()
+        lines = sorted(self.live.state.lines(), key=self.SORTS[self._sort])
         touched = format_size(sum(line.touched for line in lines))
         # What processes share could be counted once only where it is known who else has each page.
         how = f" ({SUMMED})" if len(lines) > 1 else ""
         head = EscapedText(
-            ours(f"{len(lines)} targets, {touched} touched in the last window{how} · {self.live.how}")
+            ours(
+                f"{len(lines)} targets, {touched} touched in the last window{how} · {self.live.how} · "
+                f"by {self._sort}"
+            )
         )
         about = EscapedText.lines([head, self.live.cost_line()])
-        self.fill(about, [(line.index, _cells(line)) for line in lines])
+        self.fill(about, [(line.index, _cells(line, self.shown_columns())) for line in lines])
 
     def action_look(self) -> None:
         index = self.under_cursor()
@@ -52,27 +80,30 @@ class TargetsScreen(ListScreen):
             self.live.look(index)
 
 
-def _cells(line: TargetLine) -> list[EscapedText]:
-    sizes = [line.touched, line.hot, line.resident, line.size]
-    return [
-        EscapedText("" if line.pid is None else str(line.pid), right=True),
-        EscapedText(line.comm),
-        *(EscapedText("-" if size is None else format_size(size), right=True) for size in sizes),
-        EscapedText(line.command),
-    ]
+def _cells(line: TargetLine, columns: Sequence[str]) -> list[EscapedText]:
+    sizes = {"touched": line.touched, "hot": line.hot, "resident": line.resident, "size": line.size}
+    cells = {
+        "pid": EscapedText("" if line.pid is None else str(line.pid), right=True),
+        "process": EscapedText(line.comm),
+        "command": EscapedText(line.title),
+    } | {
+        name: EscapedText("-" if size is None else format_size(size), right=True)
+        for name, size in sizes.items()
+    }
+    return [cells[name] for name in columns]
 
 
 class DetailScreen(LiveScreen):
     """One target: its working set, its memory over time, and its hottest mappings."""
 
     CSS = """
-    DetailScreen #about { height: 2; padding: 0 1; }
+    DetailScreen #about { height: auto; min-height: 2; max-height: 5; padding: 0 1; }
     DetailScreen #curve { height: 4; }
     DetailScreen #heat { height: 1fr; min-height: 4; }
     DetailScreen #mappings { height: 9; padding-top: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.list", "all targets"), *OF_A_MONITOR,
+        HELP, Binding("escape", "app.list", "list", key_display="esc"), *OF_A_MONITOR,
     ]  # fmt: skip
 
     def compose(self) -> ComposeResult:
@@ -82,12 +113,15 @@ class DetailScreen(LiveScreen):
         yield Static(id="mappings")
         yield Footer()
 
+    def on_resize(self) -> None:
+        self.show()
+
     def show(self) -> None:
         """Draw what the state has now."""
         detail = self.live.state.detail()
         self.query_one(Curve).show(detail)
         self.query_one(Heat).show(detail)
-        self.query_one("#mappings", Static).update(_mappings(detail))
+        self.query_one("#mappings", Static).update(_mappings(detail, self.app.size.width))
         head = EscapedText(_about(detail)) if detail is not None else EscapedText("nothing is looked at")
         self.query_one("#about", Static).update(EscapedText.lines([head, self.live.cost_line()]))
 
@@ -108,17 +142,20 @@ def _about(detail: Detail) -> str:
     return ours(" · ").join(words)
 
 
-def _mappings(detail: Detail | None) -> EscapedText:
+def _mappings(detail: Detail | None, width: int) -> EscapedText:
+    """A line each, with a bar where there is room for one."""
     lines = [] if detail is None else hottest(detail, MAPPINGS)
     if not lines:
         return EscapedText()
-    head = f"{'hottest mappings':>{LABEL + 8}} {'touched':>12} {'size':>12} {'rate':>6}"
+    figures, named = 30, max(8, min(LABEL + 8, width - 40))
+    bar = max(0, min(20, width - named - figures - 1))
+    head = f"{'hottest mappings':>{named}.{named}} {'touched':>10} {'size':>10} {'rate':>6} "
     found = [EscapedText(head, "dim")]
     for line in lines:
-        name = pad(shorten(line.label, LABEL + 8), ">", LABEL + 8)
-        filled = round(line.touched / max(line.size, 1) * 20)
-        row = f"{name} {format_size(line.touched):>12} {format_size(line.size):>12} {line.rate:>6.0%} "
-        found.append(EscapedText(row).append(escape("█" * filled, plain=False), style="#56b4e9"))
+        name = pad(shorten(line.label, named), ">", named)
+        filled = round(line.touched / max(line.size, 1) * bar)
+        row = f"{name} {format_size(line.touched):>10} {format_size(line.size):>10} {line.rate:>6.0%} "
+        found.append(EscapedText(row).append(blocks("█" * filled), style="#56b4e9"))
     return EscapedText.lines(found)
 
 

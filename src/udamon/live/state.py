@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 from udamon.model import Event, Snapshot
+from udamon.record.naming import title_of
 from udamon.report.mappings import MappingTable, NamedMapping
 
 HISTORY = 300
@@ -47,6 +48,11 @@ class TargetLine:
     touched: int
     resident: int | None
     size: int
+
+    @property
+    def title(self) -> str:
+        """By which several processes of one name are told apart."""
+        return title_of(self.command)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from udamon.live.state import Detail
 from udamon.live.words import picture, segment
 from udamon.report.layout import PictureRow
 from udamon.report.mappings import label_of
-from udamon.report.terminal import clock, colour_of, shorten
-from udamon.text import pad
+from udamon.report.terminal import RAMP, clock, colour_of, ramp_step, shorten
+from udamon.text import ascii_only, pad
 from udamon.units import format_size
 
 LABEL = 20
@@ -92,8 +92,9 @@ class Heat(_Lines):
         self._grid = Grid()
 
     def lines(self, detail: Detail, room: int, height: int) -> list[list[Segment]]:
-        rows = self._grid.rows(detail, 2 * (height - 1))
-        columns = self._grid.columns(detail, 2 * (height - 1), room)
+        many = _rows_a_line()
+        rows = self._grid.rows(detail, many * (height - 1))
+        columns = self._grid.columns(detail, many * (height - 1), room)
         blank = segment(" " * (room - len(columns)))
         found = [
             [
@@ -101,7 +102,7 @@ class Heat(_Lines):
                 blank,
                 *_cells(columns, top, len(rows)),
             ]
-            for top in range(0, len(rows), 2)
+            for top in range(0, len(rows), many)
         ]
         found += [[] for _ in range(height - 1 - len(found))]
         return [*found, _times(detail, len(columns), room)]
@@ -110,7 +111,9 @@ class Heat(_Lines):
 def _name(rows: Sequence[PictureRow], top: int) -> str:
     """The name of the band that begins in one of the line's two rows; of two, the larger one's."""
     begins = max(
-        (row for row in rows[top : top + 2] if row.first), key=lambda row: row.band.size, default=None
+        (row for row in rows[top : top + _rows_a_line()] if row.first),
+        key=lambda row: row.band.size,
+        default=None,
     )
     return "" if begins is None else shorten(label_of(begins.band.name), LABEL - 1, begins.band.others)
 
@@ -119,13 +122,18 @@ def _cells(columns: Sequence[Column], top: int, rows: int) -> list[Segment]:
     """The upper row in the colour of the sign, the lower one in that of its background."""
     found: list[Segment] = []
     for column in columns:
-        upper, lower = column[top], column[top + 1] if top + 1 < rows else None
+        upper, lower = column[top], column[top + 1] if top + 1 < rows and _rows_a_line() == 2 else None
         sign, style = _cell(upper, lower)
         if found and found[-1].style is style:
             found[-1] = picture(found[-1].text + sign, style)
         else:
             found.append(picture(sign, style))
     return found
+
+
+def _rows_a_line() -> int:
+    """Half blocks show two rows in a line; where there is only ASCII, a line is a row."""
+    return 1 if ascii_only() else 2
 
 
 _STEPS = 31
@@ -135,6 +143,8 @@ def _cell(upper: float | None, lower: float | None) -> tuple[str, Style]:
     if upper is None and lower is None:
         return " ", _PLAIN
     high, low = _step(upper), _step(lower)
+    if ascii_only():
+        return RAMP[ramp_step(upper or 0.0)], _style(max(high, _STEPS // 4), -1)
     return ("▄" if high < 0 else "▀"), _style(high, low)
 
 

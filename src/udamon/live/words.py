@@ -9,7 +9,7 @@ from rich.style import Style
 from rich.text import Text, TextType
 from textual.app import App
 
-from udamon.text import escape
+from udamon.text import Shown, ascii_only, escape
 
 
 class EscapedText(Text):
@@ -39,12 +39,35 @@ def segment(text: str, style: Style | None = None) -> Segment:
 
 
 def picture(signs: str, style: Style | None = None) -> Segment:
-    """A piece of a picture: block signs, which Textual's own frames need, too, whatever the locale."""
-    return Segment(escape(signs, plain=False), style)
+    """A piece of a picture of block signs; see `blocks`."""
+    return Segment(blocks(signs), style)
+
+
+_ASCII = str.maketrans(
+    {"█": "#", "▀": "#", "▄": "#", **dict.fromkeys("▁▂▃", "."), **dict.fromkeys("▄▅▆▇", "#")}
+)
+
+
+def blocks(signs: str) -> Shown:
+    """Block signs, or what stands for them where there is only ASCII."""
+    return escape(signs.translate(_ASCII) if ascii_only() else signs, plain=False)
+
+
+_FRAMES = """
+Question > Vertical, KeysScreen > Vertical { border: ascii $primary !important; }
+Input, Input:focus { border: ascii $primary !important; }
+Toast { border-left: none !important; }
+"""
+"""Frames without block signs and lines."""
 
 
 class TellingApp(App[None]):
-    """An app whose notices are escaped, and have no markup."""
+    """An app whose notices are escaped, and have no markup; in ASCII alone where there is nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if ascii_only():
+            self.stylesheet.add_source(_FRAMES)
 
     def notify(self, message: str, *, markup: bool = False, **options: object) -> None:
         super().notify(escape(message), markup=False, **options)  # type: ignore[arg-type]

@@ -13,6 +13,12 @@ _LIBRARY = re.compile(r"\.so(\.[0-9.]+)?( \(deleted\))?$")
 _SHARED = re.compile(r"/dev/zero \(deleted\)|/SYSV|/memfd:|/dev/shm/|\[anon_shmem:|/anon_hugepage")
 
 
+def title_of(command: str) -> str:
+    """A command line, or what a process made of it, without the directories of its program."""
+    program, blank, rest = command.strip().partition(" ")
+    return f"{program.rpartition('/')[2] or program}{blank}{rest}"
+
+
 def kind_of(name: str) -> str:
     """One of the seven kinds above, from a name of /proc/PID/maps ("" is anonymous memory)."""
     if name == "[heap]":

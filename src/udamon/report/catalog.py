@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from udamon.model import MAPPING, Event
-from udamon.record.naming import FILE, LIBRARY, SHARED
+from udamon.record.naming import FILE, LIBRARY, SHARED, title_of
 from udamon.record.reader import Recording
 from udamon.report.grain import WORDS, grain_of
 from udamon.report.mappings import MappingTable
+
+TITLE = 28
+"""Columns of a title."""
 
 
 @dataclass(slots=True)
@@ -21,6 +25,8 @@ class TargetInfo:
     target: int
     pid: int | None = None
     comm: str | None = None
+    title: str | None = None
+    """What tells it from other targets of this name: the beginning of its command line; None where no other has it."""
     cmdline: list[str] = field(default_factory=list)
     user: str | None = None
     started_ns: int | None = None
@@ -33,7 +39,8 @@ class TargetInfo:
         """ "pid 12 redis-server", or "target 0" for memory that is no process's."""
         if self.pid is None:
             return f"target {self.target}"
-        return f"pid {self.pid} {self.comm}" if self.comm else f"pid {self.pid}"
+        name = self.title or self.comm
+        return f"pid {self.pid} {name}" if name else f"pid {self.pid}"
 
 
 def upper_bound(via: object, kind: str) -> bool:
@@ -66,6 +73,11 @@ class Catalog:
         for event in recording.events():
             if until_ns is None or event.time_ns <= until_ns:
                 self._apply(event)
+        names = Counter(info.comm for info in self.targets.values())
+        for info in self.targets.values():
+            title = title_of(" ".join(info.cmdline))
+            if names[info.comm] > 1 and title:
+                info.title = title if len(title) <= TITLE else f"{title[: TITLE - 2]}.."
 
     def wall(self, time_ns: float) -> str:
         """The time of day here at `time_ns` on CLOCK_MONOTONIC, in brackets behind a blank; "" where nothing tells."""

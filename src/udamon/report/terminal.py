@@ -21,7 +21,8 @@ _HEAT: tuple[RGB, ...] = (
     (24, 18, 48), (66, 10, 104), (120, 28, 109), (172, 46, 88), (214, 76, 50), (240, 125, 22),
     (250, 190, 60),
 )  # fmt: skip
-_RAMP = ".:-=+*#%@"
+RAMP = ".:-=+*#%@"
+"""Signs for cold to hot, where there are no colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Terminal:
     def heat(self, cells: Sequence[float | None]) -> Shown:
         """A row of cells: each a share 0..1 of how hot it is, or None where no memory is."""
         if not self.colours:
-            return line("".join(" " if cell is None else _RAMP[_step(cell, len(_RAMP))] for cell in cells))
+            return line("".join(" " if cell is None else RAMP[ramp_step(cell)] for cell in cells))
         codes = [
             "\x1b[0m" if cell is None else f"\x1b[{self._background(colour_of(cell))}m" for cell in cells
         ]
@@ -68,7 +69,7 @@ class Terminal:
 
     def legend(self, of: str = "ticks accessed") -> Shown:
         """What the cells of `heat` mean, from cold to hot: shares `of` what."""
-        steps = 16 if self.colours else len(_RAMP) - 1
+        steps = 16 if self.colours else len(RAMP) - 1
         shown = self.heat([0.0, *((step + 0.5) / steps for step in range(steps))])
         return line("0 % ", shown, f" 100 % of {of}")
 
@@ -80,8 +81,8 @@ class Terminal:
         return f"48;5;{16 + 36 * cube[0] + 6 * cube[1] + cube[2]}"
 
 
-def _step(share: float, steps: int) -> int:
-    """0 only for nothing at all; the rest is spread evenly over the other steps."""
+def ramp_step(share: float, steps: int = len(RAMP)) -> int:
+    """The sign of RAMP: 0 only for nothing at all; the rest is spread evenly over the other steps."""
     return 0 if share <= 0 else 1 + min(steps - 2, int(share * (steps - 1)))
 
 

@@ -327,7 +327,7 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> Shown:
     if report.owners is not None:
         lines += ["", *_owners(report)]
     elif len(report.targets) > 1:
-        lines += ["", *_targets(report, catalog)]
+        lines += ["", *_targets(report, catalog, terminal)]
     lines += ["", *(_moments if report.every else _chart)(report, catalog, terminal)]
     return text.lines(lines)
 
@@ -365,12 +365,12 @@ def _told(series: Series, levels: Sequence[str], amount: Callable[[float], str])
     return ["-" if (size := known[name]) is None else amount(size) for name in levels]
 
 
-def _targets(report: WorkingSet, catalog: Catalog) -> list[Shown]:
-    amount = shown(report)
+def _targets(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> list[Shown]:
+    amount, room = shown(report), max(14, terminal.width - 61)
     head = ["target", *(name for name in LEVELS if name in ("min", "p50", "p90", "max")), "snapshots"]
     rows = [
         [
-            catalog.target(one.target or 0).label,
+            shorten(catalog.target(one.target or 0).label, room),
             *_told(one, head[1:-1], amount),
             str(one.snapshots),
         ]

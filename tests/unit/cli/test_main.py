@@ -20,6 +20,8 @@ from udamon.cli.main import main
             "give -p redis-server for processes that are called so, or -- redis-server to run it",
         ),
         ("stat ls", "or -- ls to run it"),
+        ("report ages x --html y", "report ages makes no page; --html goes with heatmap, wss, access,"),
+        ("report right-size x --svg y", "makes no chart; --svg goes with heatmap, wss, access."),
     ],
 )
 def test_what_may_have_been_meant(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
