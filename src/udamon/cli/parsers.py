@@ -50,7 +50,10 @@ class Parser(argparse.ArgumentParser):
         self.color = False  # Python 3.14 would colour help, by sequences that are not udamon.text's
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}{self._meant(message)}; see {self.prog} --help.")
+        meant = self._meant(message)
+        if meant and _CHOICE.search(message):  # nobody needs to read all choices then
+            message = message.partition(" (choose from")[0]
+        raise UsageError(f"{message}{meant}; see {self.prog} --help.")
 
     def _meant(self, message: str) -> str:
         """What may have been meant, in words that end the message."""
