@@ -15,15 +15,21 @@ import traceback
 from typing import TYPE_CHECKING, TextIO
 
 from udamon.errors import UdamonError
-from udamon.text import Shown, cut, escape, lines, pad, width
+from udamon.text import Shown, cut, escape, lines, pad, width, wrapped
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-def out(text: str) -> None:
-    """Print a result on standard output. Raises OSError (see failed_by)."""
-    print(escape(text), flush=True)
+def out(text: str, *, wrap: bool = False) -> None:
+    """Print a result on standard output. Raises OSError (see failed_by).
+
+    `wrap`: on a terminal long lines are broken between words; elsewhere they are for other programs, too.
+    """
+    shown = escape(text)
+    if wrap and sys.stdout.isatty():
+        shown = wrapped(shown, shutil.get_terminal_size().columns)
+    print(shown, flush=True)
 
 
 def document(found: object, indent: int | None = None) -> None:

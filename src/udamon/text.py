@@ -141,6 +141,35 @@ def cut(text: str, room: int, tail: str = "", dots: str = "..") -> Shown:
     return line(*kept, dots, tail)
 
 
+def wrapped(text: Shown, room: int) -> Shown:
+    """Lines that are longer than `room` columns, broken at blanks; what follows stands below the last column of the
+    line that begins in its first half. Coloured pictures, and words that are too long, stay as they are."""
+    return Shown("\n".join(each for one in text.split("\n") for each in _broken(Shown(one), room)))
+
+
+def _broken(line: Shown, room: int) -> list[str]:
+    if "\x1b[48;" in line or width(line) <= room:
+        return [line]
+    shown = without_paint(line)
+    begins = [
+        len(shown) - len(shown.lstrip(" ")),
+        *(gap.end() for gap in re.finditer(r"\S {2,}(?=\S)", shown)),
+    ]
+    indent = " " * max(column for column in begins if column <= room // 2 or column == begins[0])
+    found: list[str] = []
+    kept, used = "", -1
+    for word in line.split(" "):
+        size = width(Shown(word))
+        if used + 1 + size > room and kept.strip():
+            found.append(kept.rstrip())
+            kept, used = indent + word, len(indent) + size
+        elif found and not kept.strip():  # blanks where the line was broken
+            kept, used = indent + word, len(indent) + size
+        else:
+            kept, used = (word if used < 0 else f"{kept} {word}"), used + 1 + size
+    return [*found, kept]
+
+
 def pad(text: str, side: str, room: int) -> Shown:
     """`text`, escaped, filled up to `room` columns; `side` is < or >, where the text goes."""
     shown = escape(text)

@@ -125,3 +125,32 @@ def test_own_signs_without_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
     assert text.ours("a · b … 1–2") == "a - b ... 1-2"
     assert not Terminal.of_stdout().blocks
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("as it is", ["as it is"]),
+        ("some words that are too many", ["some words that are", "too many"]),
+        ("  some words that are too many", ["  some words that", "  are too many"]),
+        ("note  some words that are many", ["note  some words", "      that are many"]),
+        ("a b  some words that are many", ["a b  some words that", "     are many"]),
+        ("averylongwordthatdoesnotfithere", ["averylongwordthatdoesnotfithere"]),
+        ("averylongwordthatdoesnotfithere or so", ["averylongwordthatdoesnotfithere", "or so"]),
+        ("漢漢漢漢漢漢漢 漢漢漢 漢漢", ["漢漢漢漢漢漢漢", "漢漢漢 漢漢"]),
+        ("a  yes  some words of it", ["a  yes  some words", "        of it"]),
+        ("a  \x1b[32myes\x1b[0m  some words of it", ["a  \x1b[32myes\x1b[0m  some words", "        of it"]),
+        ("\x1b[48;5;17m" + "x " * 30, ["\x1b[48;5;17m" + "x " * 30]),
+    ],
+)
+def test_long_lines_are_broken_between_words(line: str, expected: list[str]) -> None:
+    assert text.wrapped(text.Shown(line), 20).split("\n") == expected
+
+
+@given(st.lists(st.text("ab  漢", max_size=60), max_size=4), st.integers(10, 40))
+def test_no_word_is_lost_and_lines_of_short_words_fit(found: list[str], room: int) -> None:
+    before = text.Shown("\n".join(found))
+    broken = text.wrapped(before, room)
+    assert broken.split() == before.split()
+    for line in broken.split("\n"):
+        assert text.width(line) <= room or " " not in line.strip()

@@ -96,5 +96,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         console.document(checks.document(found) | keys)
     else:
-        console.out(lines([checks.render(found), *said]))
+        console.out(lines([checks.render(found), *said]), wrap=True)
     return status

@@ -34,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
         console.document(document(found) | {"configuration": configured}, indent=2)
     else:
         colour = console.wants_colour(sys.stdout)
-        console.out(text.lines([*lines(found, colour=colour), *_defaults(configured, colour=colour)]))
+        console.out(
+            text.lines([*lines(found, colour=colour), *_defaults(configured, colour=colour)]), wrap=True
+        )
     return 0
 
 

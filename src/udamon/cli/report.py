@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     text = _report(args)
     try:
         if text is not None:
-            console.out(text)
+            console.out(text, wrap=not args.json)
     except BrokenPipeError:
         pass  # `| head` has what it wants
     return 0

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             )
     if args.command is not None:
         raise UsageError(f"{args.file} is a recording, and COMMAND would be watched; give one of them.")
-    console.out(_shown(args, args.file, of_file=True))
+    console.out(_shown(args, args.file, of_file=True), wrap=not args.json)
     return 0
 
 
@@ -98,7 +98,10 @@ def _of_target(args: argparse.Namespace) -> int:
                 error.status = OWN_FAILURE  # a 1 of our own could be mistaken for the command's
             raise
         # A COMMAND may have used standard output, and a document is for a program.
-        (console.out if args.json or args.command is None else console.err)(text)
+        if args.json or args.command is None:
+            console.out(text, wrap=not args.json)
+        else:
+            console.err(text)
         return status
 
 

@@ -1,0 +1,69 @@
+"""On a terminal no line of a result is longer than it is wide; elsewhere a sentence stays one line."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.recorder import PATIENCE_S, UDAMON, udamon
+from udamon.text import Shown, width
+
+pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a process with a long command line, whose mappings have long names."""
+    file = tmp_path_factory.mktemp("wide") / "a.udamon"
+    command = ["sleep", "1.0", *(f"0.00{number}" for number in range(40))]
+    how = ["--via", "refs", "--aggr", "50ms", "-q", "-o", file]
+    done = udamon("record", *how, "--", *command)
+    assert done.status == 0, done.stderr
+    return file
+
+
+def on_terminal(*words: str | Path, columns: int) -> str:
+    """What a command shows on a terminal of so many columns."""
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns), "NO_COLOR": ""}
+    process = subprocess.Popen(
+        [*UDAMON, *map(str, words)], stdout=theirs, stderr=subprocess.DEVNULL, env=environment
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 1 << 16)
+        except OSError:  # nobody has the other end
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(ours)
+    assert process.wait(PATIENCE_S) == 0
+    return shown.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("kind", ["info", "size", "access", "doctor"])
+def test_lines_end_where_the_terminal_does(recording: Path, kind: str, columns: int) -> None:
+    words = ["doctor"] if kind == "doctor" else ["report", kind, recording]
+    lines = on_terminal(*words, columns=columns).split("\n")
+    assert len(lines) > 5
+    assert [line for line in lines if width(Shown(line)) > columns and " " in line.strip()] == []
+
+
+def test_a_document_is_one_line(recording: Path) -> None:
+    assert on_terminal("report", "info", recording, "--json", columns=60).count("\n") == 1
+
+
+def test_elsewhere_a_sentence_is_one_line(recording: Path) -> None:
+    done = udamon("report", "info", recording)
+    assert any(
+        line.startswith("Grain: mappings.") and line.endswith("that share.")
+        for line in done.stdout.split("\n")
+    )
