@@ -141,7 +141,9 @@ def _comparison(args: argparse.Namespace, before: RecordingSource) -> str:
     from udamon.report.page import html as page_html
     from udamon.report.source import RecordingSource
 
-    with RecordingSource(open_recording(args.after, limits=reading.limits(args)), before.filters) as after:
+    recording = open_recording(args.after, limits=reading.limits(args))
+    recording.progress = before.recording.progress
+    with RecordingSource(recording, before.filters) as after:
         before.recordings.append(after.recording)
         report = diff.measure(before, after, args.definition)
         return page_html.comparison(comparison.document(report, (before, after)))

@@ -176,7 +176,9 @@ def _diff(args: argparse.Namespace, source: RecordingSource) -> Found:
         raise UsageError(
             "--definition is about working sets, and --by site about allocations; leave one of them out."
         )
-    with RecordingSource(open_recording(args.after, limits=reading.limits(args)), source.filters) as after:
+    recording = open_recording(args.after, limits=reading.limits(args))
+    recording.progress = source.recording.progress
+    with RecordingSource(recording, source.filters) as after:
         source.recordings.append(after.recording)
         if args.by == "site":
             sites = site_diff.measure(source, after)
