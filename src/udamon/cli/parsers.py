@@ -114,8 +114,8 @@ LONG_USAGE = 6
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """As wide as the terminal (COLUMNS), the examples as they are written."""
 
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=26)
+    def __init__(self, prog: str, **more: Any) -> None:
+        super().__init__(prog, max_help_position=26, **more)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if "\n" in text:
