@@ -20,7 +20,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a process with a long command line, whose mappings have long names."""
     file = tmp_path_factory.mktemp("wide") / "a.udamon"
     command = ["sleep", "1.0", *(f"0.00{number}" for number in range(40))]
-    how = ["--via", "refs", "--aggr", "50ms", "-q", "-o", file]
+    how: list[str | Path] = ["--via", "refs", "--aggr", "50ms", "-q", "-o", file]
     done = udamon("record", *how, "--", *command)
     assert done.status == 0, done.stderr
     return file

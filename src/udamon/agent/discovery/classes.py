@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from udamon.agent.discovery.model import Service
+from udamon.configuration.tree import ConfigValue, names
 from udamon.core.idle_time import LABELS, SECONDS
 from udamon.schemes.config.fields import flag, parsed
-from udamon.schemes.config.tree import ConfigValue, names
 from udamon.units import parse_share, parse_time_ns
 
 OFF = "off"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from udamon.agent.discovery.classes import OFF, Patterns, ServiceClass, class_of, read_class, read_classes
 from udamon.agent.discovery.model import Service
+from udamon.configuration.tree import parse
 from udamon.errors import ConfigError
-from udamon.schemes.config.tree import parse
 
 WAYS = ("refs", "idle")
 LABELS = {"namespace": "shop", "pod": "web-0", "container": "redis"}
