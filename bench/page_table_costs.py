@@ -28,8 +28,9 @@ from udamon.linux.procfs import ProcessId, cpu_ns, read_stat
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import PAGE_MAPPED
 from udamon.ops.address_spaces import AddressSpace
+from udamon.ops.clearing_way import Clear
 from udamon.ops.kernel_tables import BACKENDS, SWITCH, Opened, open_tables
-from udamon.ops.pte import Clear, Pte
+from udamon.ops.pte import Pte
 from udamon.ops.tlb import HotSet, hot_set, way
 from udamon.units import GIB, MIB
 
