@@ -21,6 +21,7 @@ _GREEN, _RED, _BOLD = "\033[32m", "\033[31m", "\033[1m"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more, as JSON does")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         console.document(document(found), indent=2)
     else:
-        console.out(text.lines(lines(found, colour=wants_colour(sys.stdout))))
+        console.out(text.lines(lines(found, colour=wants_colour(sys.stdout), details=args.verbose)))
     return 0
 
 
@@ -39,6 +40,8 @@ def document(found: Findings) -> dict[str, object]:
     return {
         "schema": 1,
         "auto": found.auto,
+        "auto_why": found.auto_why,
+        "offered": found.offered,
         "grain": None if found.auto is None else grain(found.auto),
         "primitives": {name: _as_primitive(name, usable) for name, usable in found.primitives.items()},
         "tlb": found.tlb and found.tlb.state,
@@ -59,7 +62,7 @@ def document(found: Findings) -> dict[str, object]:
 
 
 def _as_primitive(name: str, found: Usable) -> dict[str, object]:
-    own = {"grain": grain(name)}
+    own = {"grain": grain(name), "details": found.details}
     return _as_dict(found) | own | ({"backend": found.backend or None} if name == "pte" else {})
 
 
@@ -72,15 +75,21 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def lines(found: Findings, *, colour: bool) -> Iterator[str]:
-    """The findings for people: aligned, a line each, what to do below what is missing."""
+def lines(found: Findings, *, colour: bool, details: bool = False) -> Iterator[str]:
+    """The findings for people: aligned, a line each, what to do below what is missing; with `details` all there is."""
     yield _paint("Ways to see accesses (record --via)", _BOLD, colour)
     for name, usable in found.primitives.items():
         yield from _item(name, usable, colour)
+        if details and usable.details:
+            yield f"  {'':<20}{usable.details}"
         if name == "refs" and found.tlb is not None:
             text = tlb_sentence(found.tlb)
             yield f"  {'':<20}{text[0].upper()}{text[1:]}"
     yield f"  auto means {found.auto} here" if found.auto else "  auto finds nothing to use here"
+    if details:
+        yield f"  {'':<20}{found.auto_why[0].upper()}{found.auto_why[1:].rstrip('.')}."
+    if found.offered is not None:
+        yield f"  {found.offered}"
     yield _paint("In-kernel DAMON", _BOLD, colour)
     yield f"  {found.kernel.why}"
     if found.kernel.ops:

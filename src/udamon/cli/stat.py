@@ -10,7 +10,7 @@ from contextlib import closing
 from udamon import console, text
 from udamon.assembly.child import Child
 from udamon.assembly.follow import follow
-from udamon.availability.primitives import choose
+from udamon.availability.choice import choose
 from udamon.cli import monitor
 from udamon.cli.acting import flags as acting_flags
 from udamon.cli.progress import Progress
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 def settle_intervals(args: argparse.Namespace) -> None:
     """DAMON_STAT tunes its intervals; a census has none to tune, and keeps to --overhead."""
     given = any((args.sample, args.aggr, args.overhead, args.intervals_goal))
-    if not given and (args.sim is not None or choose(args.via) not in CENSUSES):
+    if not given and (args.sim is not None or choose(args.via, physical=args.paddr) not in CENSUSES):
         args.intervals_goal = GOAL
 
 
