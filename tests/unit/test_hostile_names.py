@@ -261,6 +261,7 @@ def findings(name: str) -> Findings:
         HeldLocks({name: name}, False),
         (name,),
         None,
+        usable,
     )
 
 

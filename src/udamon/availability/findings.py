@@ -13,6 +13,7 @@ from udamon.availability.primitives import PROBES, Usable, probe, proved_pte
 from udamon.availability.tlb import Tlb, measured
 from udamon.errors import CannotError
 from udamon.linux.failure import hides_processes
+from udamon.linux.lru_gen import lacks
 from udamon.linux.pid_namespace import foreign
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
@@ -27,7 +28,7 @@ class Findings:
     """What doctor found; `auto` is the primitive `--via auto` means (for small targets), None for none; `auto_why` the
     reason, `offered` a sentence about what would see more and is not allowed; `locks` are targets and their holders.
 
-    `tlb` is of refs, None where that cannot be used.
+    `tlb` is of refs, None where that cannot be used. `lru_gen`: whether `udamon stat` can tell of whole groups by it.
     """
 
     auto: str | None
@@ -39,6 +40,7 @@ class Findings:
     locks: HeldLocks
     conflicts: tuple[str, ...]
     tlb: Tlb | None
+    lru_gen: Usable
 
 
 def examine(roots: Roots) -> Findings:
@@ -49,7 +51,17 @@ def examine(roots: Roots) -> Findings:
     conflicts = tuple(_conflicts(primitives, locks, roots))
     tlb = measured("refs") if primitives["refs"].usable else None
     facts = facts_here(roots)._replace(usable=primitives)
-    return Findings(*_auto(facts), offer(facts), primitives, actions, kernel, locks, conflicts, tlb)
+    return Findings(
+        *_auto(facts), offer(facts), primitives, actions, kernel, locks, conflicts, tlb, _lru_gen(roots)
+    )
+
+
+def _lru_gen(roots: Roots) -> Usable:
+    """Ages of whole control groups: no primitive, for it tells of no address."""
+    if (lacking := lacks(roots.sys)) is None:
+        return Usable(True, "It sees ages of whole control groups: udamon stat.", offered=True)
+    why, fix = (part[0].upper() + part[1:] + "." for part in lacking)
+    return Usable(False, why, fix)
 
 
 def _auto(facts: Facts) -> tuple[str | None, str]:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import kernel_damon
 from udamon.lock import lock_holder
+from udamon.model import primitive
 
 LOSES = frozenset({"idle", "pte", "lru_gen"})
 """Ways of looking that see less where another one has cleared the bits before."""
@@ -61,3 +62,12 @@ def find(via: str, roots: Roots = Roots()) -> Others:  # noqa: B008 (immutable)
 def taken(who: str, via: str) -> str:
     """What it means that somebody clears bits."""
     return f"{who} clears the same accessed bits, so {via} may see less than there is."
+
+
+def reclaimed(via: str) -> str:
+    """The same of reclaim, which goes by those bits: who clears all of a process's makes it take what is warm
+    (docs/limits.md#what-looking-changes-under-pressure)."""
+    found = primitive(via)
+    if found is None or not found.clears:
+        return taken(RECLAIM, via)
+    return f"{taken(RECLAIM, via)[:-1]}; and clearing them makes it take more of what is used seldom."

@@ -44,6 +44,7 @@ def document(found: Findings) -> dict[str, object]:
         "offered": found.offered,
         "grain": None if found.auto is None else grain(found.auto),
         "primitives": {name: _as_primitive(name, usable) for name, usable in found.primitives.items()},
+        "lru_gen": _as_dict(found.lru_gen),
         "tlb": found.tlb and found.tlb.state,
         "tlb_missed_below_bytes": found.tlb and found.tlb.missed_below,
         "actions": {name: _as_dict(usable) for name, usable in found.actions.items()},
@@ -85,6 +86,7 @@ def lines(found: Findings, *, colour: bool, details: bool = False) -> Iterator[s
         if name == "refs" and found.tlb is not None:
             text = tlb_sentence(found.tlb)
             yield f"  {'':<20}{text[0].upper()}{text[1:]}"
+    yield from _item("lru_gen", found.lru_gen, colour)
     yield f"  auto means {found.auto} here" if found.auto else "  auto finds nothing to use here"
     if details:
         yield f"  {'':<20}{found.auto_why[0].upper()}{found.auto_why[1:].rstrip('.')}."

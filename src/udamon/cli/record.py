@@ -13,7 +13,7 @@ from udamon import console
 from udamon.assembly.build import Built
 from udamon.assembly.child import OWN_FAILURE, Child
 from udamon.assembly.follow import follow
-from udamon.availability.others import RECLAIM, taken
+from udamon.availability.others import reclaimed
 from udamon.availability.tlb import Tlb, sentence
 from udamon.cli import monitor, sites
 from udamon.cli.progress import Progress
@@ -247,9 +247,9 @@ class _Recorder:
         cost = cost_of(self._engine, self._progress.snapshots, self._reclaim)
         if cost.data.get("reclaim_pages") and not self._reclaim_told:
             self._reclaim_told = True
-            self._writer.event(Event(time.monotonic_ns(), "note", {"text": taken(RECLAIM, self._via)}))
+            self._writer.event(Event(time.monotonic_ns(), "note", {"text": reclaimed(self._via)}))
             if not self._quiet:
-                self._line.say(taken(RECLAIM, self._via))
+                self._line.say(reclaimed(self._via))
         self._writer.event(cost)
         if self._cached is not None and (event := self._cached.event()) is not None:
             self._writer.event(event)

@@ -11,7 +11,7 @@ from udamon import console, text
 from udamon.assembly.child import Child
 from udamon.assembly.follow import follow
 from udamon.availability.choice import choose
-from udamon.cli import monitor
+from udamon.cli import group_ages, monitor
 from udamon.cli.acting import flags as acting_flags
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
@@ -32,7 +32,7 @@ NOT_COUNTED = "bytes touched in a window are known, and not how often each was"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    monitor.configure(parser)
+    monitor.configure(parser, more_ways=(group_ages.VIA,))
     acting_flags.configure_output(parser)
     acting_flags.configure_module(parser, None, tunable=False)
 
@@ -40,6 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Tell until the target, the duration or the user ends it; passes a COMMAND's status on."""
     check(args)
+    if args.via == group_ages.VIA:
+        return group_ages.run(args)
     settle_intervals(args)
     acting_flags.settle_monitor(args)
     monitor.validate(args)
