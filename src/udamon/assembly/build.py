@@ -294,6 +294,7 @@ class _Builder:
                 max_pause_ns=limit,
                 short=next(filter(None, (shortage(process.pid) for process in processes)), None),
                 needs_sampler=self._needs_sampler(),
+                needs_idle=options.same_cpu,
             )
         return decide(facts), offer(facts)
 

@@ -52,7 +52,7 @@ class Facts(NamedTuple):
     `usable`: whether pte, idle, kernel and refs can be used here by this user, and why not. `consent`: kernel memory
     may be read. `samplers`: what samples single pages. `load`: None where it is not known yet. `overhead`: the share of
     a CPU; None where intervals were given. `max_pause_ns`: None for any. `short`: how memory is short for a target.
-    `needs_sampler`: what was asked for that no census does.
+    `needs_sampler`: what was asked for that no census does; `needs_idle`: nor does any sampler but idle.
     """
 
     usable: Mapping[str, Usable]
@@ -63,6 +63,7 @@ class Facts(NamedTuple):
     max_pause_ns: int | None = None
     short: str | None = None
     needs_sampler: str | None = None
+    needs_idle: bool = False
     physical: bool = False
 
 
@@ -83,7 +84,7 @@ def decide(facts: Facts) -> Choice:
             return Choice(
                 "pte", f"kernel memory may be read, and it tells every page{_windows(facts)}", False
             )
-        if "pte" in facts.samplers:
+        if "pte" in facts.samplers and not facts.needs_idle:
             return Choice("pte", f"it samples pages, for {against}", True)
         if facts.usable["idle"].usable:
             return Choice("idle", f"it samples pages, for {against}", True)

@@ -88,6 +88,9 @@ def test_what_may_not_be_cleared_is_sampled() -> None:
 def test_what_needs_samples_gets_them() -> None:
     wanted = facts(*WAYS, consent=True, needs_sampler="--policy")
     assert decide(wanted).via == "idle"
+    both = wanted._replace(samplers=("idle", "pte"))
+    assert decide(both)[::2] == ("pte", True)
+    assert decide(both._replace(needs_idle=True)).via == "idle"
     assert decide(wanted._replace(usable=usable("pte", "refs"))).via == "refs", (
         "which says what is wrong with it"
     )
