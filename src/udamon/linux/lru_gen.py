@@ -21,7 +21,6 @@ from udamon.linux.roots import SYS
 from udamon.model import PAGE_SIZE
 
 LRU_GEN = Path("/sys/kernel/debug/lru_gen")
-MOST_GENERATIONS = 4
 
 _MEMCG = re.compile(rb"memcg\s+(\d+)(?:\s+(/.*))?\s*$")
 _NODE = re.compile(rb"\s+node\s+(\d+)\s*$")

@@ -9,13 +9,14 @@ import pytest
 
 from udamon.cli import group_ages as command
 from udamon.errors import CannotError
-from udamon.linux.lru_gen import MOST_GENERATIONS, Generation, NodeLru
+from udamon.linux.lru_gen import Generation, NodeLru
 from udamon.modules import group_ages
 from udamon.modules.group_ages import SHORTEST_NS, GroupWatch
 from udamon.ops.base import TOUCH_NS
 
 S = 1_000_000_000
 PAGE = 4096
+MOST_GENERATIONS = 4
 
 
 class Kernel:
