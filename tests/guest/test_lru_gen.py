@@ -138,7 +138,7 @@ def test_the_machine(group: Path) -> None:
     assert found["anon"]["resident_bytes"] >= HOT + COLD
 
 
-@pytest.mark.parametrize("flags", [("--policy", "adaptive"), ("--sample", "5ms"), ("--max-pause", "5ms")])
+@pytest.mark.parametrize("flags", [("--policy", "adaptive"), ("--sample", "5ms"), ("--max-regions", "20")])
 def test_what_it_has_no_use_for(flags: tuple[str, str]) -> None:
     done = udamon("stat", "--via", "lru_gen", "--paddr", *flags)
     assert done.status == 2

@@ -26,10 +26,12 @@ from udamon.units import format_size, format_time
 
 VIA = "lru_gen"
 KINDS = ("anon", "file")
-_NOT_TAKEN = (
-    "sample", "intervals_goal", "policy", "clear", "max_pause", "same_cpu", "range", "ops",
-    "monitor_region_start", "monitor_region_end",
-)  # fmt: skip
+_NOT_TAKEN: dict[str, object] = {
+    **dict.fromkeys(("sample", "intervals_goal", "policy", "clear", "max_pause", "ops")),
+    **dict.fromkeys(("monitor_region_start", "monitor_region_end")),
+    "same_cpu": False, "range": [], "update": "1s", "min_regions": 10, "max_regions": 1000, "addr_unit": 1,
+}  # fmt: skip
+"""Flags of other ways of looking, and what they are where they are not given."""
 WHY = "of what left the oldest generation it is not known how long it had been in it"
 
 
@@ -39,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "lru_gen tells of whole control groups; give --cgroup PATH, or --paddr for the machine."
         )
-    for name in _NOT_TAKEN:
-        if getattr(args, name):
+    for name, default in _NOT_TAKEN.items():
+        if getattr(args, name) != default:
             raise UsageError(
                 f"--{name.replace('_', '-')} is of no use with lru_gen, which has --aggr and --overhead; leave it out."
             )
