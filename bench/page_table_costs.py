@@ -23,13 +23,15 @@ from scripts.stages import ROOT
 from tests.guest.damon import KDAMONDS, engine
 from tests.unit.fakes import Collector
 from udamon.core.attrs import Attrs
+from udamon.linux import lru_gen
 from udamon.linux.clear_refs import clear_referenced
 from udamon.linux.procfs import ProcessId, cpu_ns, read_stat
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import PAGE_MAPPED
 from udamon.ops.address_spaces import AddressSpace
+from udamon.ops.clearing_way import Clear
 from udamon.ops.kernel_tables import BACKENDS, SWITCH, Opened, open_tables
-from udamon.ops.pte import Clear, Pte
+from udamon.ops.pte import Pte
 from udamon.ops.tlb import HotSet, hot_set, way
 from udamon.units import GIB, MIB
 
@@ -95,6 +97,10 @@ def _round(child: HotSet, opened: dict[str, Opened], costs: Costs) -> None:
     census.begin([child.target])
     census.look(child.target)
     measure("look", lambda: census.look(child.target))
+    touched()
+    group = next(one for one in lru_gen.read() if one.path == "/")  # of the process
+    measure("aging", lambda: lru_gen.age(group))
+    touched()
     measure("smaps", Path(f"/proc/{process.pid}/smaps").read_bytes)
     with open(f"/proc/{process.pid}/pagemap", "rb", buffering=0) as page_map:
 
@@ -165,6 +171,7 @@ LOOKS = {
     "tables bpf": "page tables, through BPF",
     "tables kcore": "page tables, through /proc/kcore",
     "look": "`--via pte` in all: mappings, tables through BPF, ranges",
+    "aging": "forced aging by lru_gen, of the control group of the process: look and clear in one",
     "page map": "/proc/PID/pagemap in bulk: no accessed bits, for comparison",
     "smaps": "/proc/PID/smaps: a sum for each mapping",
     "idle": "idle bitmap, words of all its frames",

@@ -69,6 +69,10 @@ BY_MAPPING = frozenset(names_of(lambda one: one.grain == MAPPING))
 CENSUSES = names_of(lambda one: one.kind == "census")
 
 
+ASKED_FOR = "it was asked for"
+"""Why a way of looking was taken that was named."""
+
+
 def grain(via: object) -> str:
     """The finest that a way of looking tells apart: PAGE or MAPPING."""
     return MAPPING if via in BY_MAPPING else PAGE
@@ -205,7 +209,8 @@ class Event:
     | attrs         | sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions, why                |
     | cost          | cpu_ns, max_rss_bytes, checks, snapshots, skipped: totals of the monitor itself;  |
     |               | kdamond_cpu_ns beside them where the kernel watches (checks are estimated there); |
-    |               | else target_cost_ns (an estimate), longest_pause_ns (how long a look stopped one) |
+    |               | else target_cost_ns (an estimate), longest_pause_ns (how long a look stopped one); |
+    |               | reclaim_pages: that reclaim has looked at meanwhile, of the whole machine         |
     | coverage      | processes_seen, processes_missed, bytes_missed (None where not known), exact, why: |
     |               | running totals of the processes that were wanted (targets.coverage)                   |
     | page_cache    | of the control group that is watched: file_bytes (page cache without shared memory),  |

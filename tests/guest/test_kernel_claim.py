@@ -29,7 +29,8 @@ from tests.guest.damon import (
     wait_until,
 )  # fmt: skip
 from tests.guest.memory import MIB, Memory, memory
-from udamon.availability.primitives import choose, probe
+from udamon.availability.choice import choose
+from udamon.availability.primitives import probe
 from udamon.cli.main import main
 from udamon.core.attrs import Attrs
 from udamon.errors import CannotError, TargetBusy

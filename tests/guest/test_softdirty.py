@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.guest.pages import MIB, PAGE, Pages, entries, pages
-from udamon.availability.primitives import choose, probe
+from udamon.availability.choice import choose
+from udamon.availability.primitives import probe
 from udamon.core.target import Target
 from udamon.linux.pagemap_scan import NoScan
 from udamon.linux.procfs import read_stat

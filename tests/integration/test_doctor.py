@@ -49,7 +49,7 @@ def test_refs_is_usable_here(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_text(capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each primitive and action, none with colour when it is no terminal."""
-    assert doctor.run(argparse.Namespace(json=False)) == 0
+    assert doctor.run(argparse.Namespace(json=False, verbose=False)) == 0
     text = capsys.readouterr().out
     assert "\033" not in text
     names = [line.split()[0] for line in text.splitlines() if line.startswith("  ") and line[2] != " "]

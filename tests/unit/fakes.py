@@ -113,6 +113,9 @@ class FakePauses:
     def warning(self, target: Target) -> str | None:
         return f"{target.index} will be stopped for long." if target.index in self.long else None
 
+    def news(self) -> list[str]:
+        return []
+
 
 class FakeCensus:
     """Answers what a test put into `seen`; a target in `gone` has ended."""

@@ -239,7 +239,16 @@ def findings(name: str) -> Findings:
     usable = Usable(False, name, name, True)
     kernel = KernelDamon(True, (name,), (name, name))
     return Findings(
-        name, {name: usable}, {name: usable}, kernel, HeldLocks({name: name}, False), (name,), None
+        name,
+        name,
+        name,
+        {name: usable},
+        {name: usable},
+        kernel,
+        HeldLocks({name: name}, False),
+        (name,),
+        None,
+        usable,
     )
 
 

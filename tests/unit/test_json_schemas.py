@@ -13,7 +13,9 @@ import pytest
 
 from tests.imports import ROOT
 from tests.integration.recorder import held_until
+from tests.unit.modules.test_group_ages import Kernel
 from udamon.availability.primitives import probe
+from udamon.cli import group_ages
 from udamon.cli.main import main
 
 jsonschema = pytest.importorskip("jsonschema", reason="the extra `test` is not installed")
@@ -154,6 +156,18 @@ def test_other_commands(name: str, words: tuple[str, ...], capsys: pytest.Captur
     check(name, told(capsys, *words, "--json"))
 
 
+def test_ages_of_control_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a made-up kernel; tests/guest/test_lru_gen.py has a real one."""
+    kernel = Kernel(monkeypatch, 10)
+    watch = kernel.watch()
+    watch.begin()
+    for accessed in (set(), {1}, {1, 2}):
+        kernel.accessed = accessed
+        kernel.now += 1_500_000_000
+        watch.window()
+        check("stat-groups", json.loads(json.dumps(group_ages.document(watch, "/a", 0.01, "duration"))))
+
+
 def test_the_log_of_a_workload(tmp_path: Path) -> None:
     log = tmp_path / "truth"
     assert main(["workload", "hint", "--truth", str(log), "--duration", "100ms", "--quiet"]) == 0
@@ -165,7 +179,7 @@ def test_every_schema_is_tried_and_described() -> None:
     """A new file needs a document in this test, and a row in docs/schemas/README.md."""
     there = {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
     tried = {name for name, _ in REPORTS} | {"report-diff", "report-diff-sites", "check", "workload-truth"}
-    tried |= {"doctor", "stat", "acting", "eval", "eval-truth", "report-sites"}
+    tried |= {"doctor", "stat", "stat-groups", "acting", "eval", "eval-truth", "report-sites"}
     assert there == tried
     text = (SCHEMAS / "README.md").read_text()
     assert [name for name in sorted(there) if f"({name}.json)" not in text] == []

@@ -9,7 +9,7 @@ from threading import Lock
 from udamon.assembly.build import Built
 from udamon.errors import CannotError
 from udamon.model import Event, Snapshot
-from udamon.record.monitored import cost_of, metadata_of
+from udamon.record.monitored import ReclaimBeside, cost_of, metadata_of
 from udamon.record.state import ValidEvents
 from udamon.record.writer import Writer
 
@@ -26,6 +26,7 @@ class Recorder:
         self._writer: Writer | None = None
         self._next_flush = 0.0
         self._snapshots = 0
+        self._reclaim = ReclaimBeside(built.via)
         attrs = {**built.engine.attrs.as_dict(), "why": "start"}
         self._valid.add(Event(time.monotonic_ns(), "attrs", attrs))
 
@@ -76,4 +77,4 @@ class Recorder:
 
     def _cost(self) -> Event:
         # The process is the caller's own, too: what it takes beside the monitor is counted as well.
-        return cost_of(self._built.engine, self._snapshots)
+        return cost_of(self._built.engine, self._snapshots, self._reclaim)

@@ -13,6 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from udamon.assembly import parts
+from udamon.assembly.load import load_of
 from udamon.assembly.spec import (
     DEFAULT_OVERHEAD,
     NO_OPTIONS,
@@ -22,15 +23,17 @@ from udamon.assembly.spec import (
     max_pause_ns,
     overhead_of,
 )
-from udamon.availability.primitives import choose, sees
+from udamon.availability.choice import Choice, decide, facts_here, offer
+from udamon.availability.others import NOBODY, Others, find
+from udamon.availability.primitives import Usable, require, sees
 from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import make_policy
 from udamon.engine.base import Engine
-from udamon.errors import NotSupported, UsageError
+from udamon.errors import NotPermitted, NotSupported, UsageError
 from udamon.linux import open_files
-from udamon.linux.sysfs_damon import kernel_damon
-from udamon.model import CENSUSES, Range
-from udamon.ops.opening import open_ops, open_sampler
+from udamon.linux.cgroup.shortage import shortage
+from udamon.model import ASKED_FOR, Range
+from udamon.ops.opening import SAMPLERS, open_ops, open_sampler
 from udamon.ops.vaddr import ProcessOperations
 from udamon.targets.processes import process_source
 
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from udamon.engine.tuner import Tuner
     from udamon.linux.held import Held
     from udamon.ops.base import OperationsSet, Sampler
+    from udamon.targets.processes import ProcessSource
 
 DEFAULT_POLICY = "adaptive"
 KERNEL_POLICY = "damon"
@@ -52,17 +56,13 @@ KERNEL_POLICY = "damon"
 RESIDENT_GRAIN = 64 << 10
 """Holes smaller than this are not worth telling apart: the list of resident ranges stays short."""
 
-_MARKED = (
-    "while in-kernel DAMON {} physical memory, pages of files and shared memory count as touched in all processes that "
-    "map them when one touched them: take what refs says of these mappings for an upper bound."
-)
-_MARKED_BY_OTHERS = {"yes": _MARKED.format("watches"), "maybe": _MARKED.format("may be watching")}
-
 
 @dataclass(frozen=True, slots=True)
 class Built:
     """An engine and the words for what it does; `notes` are for whoever reads its recording.
 
+    `why`: why it looks that way, as the rest of a sentence; `offered`: a sentence about what would see more, where that
+    was not allowed; `others`: who clears or sets the same bits.
     `sim_memory` is what is acted on where everything is simulated; with `same_cpu`, processors are visited.
     """
 
@@ -73,8 +73,9 @@ class Built:
     notes: tuple[str, ...] = ()
     sim_memory: SimMemory | None = None
     same_cpu: bool = False
-    marked_by_others: str = "no"
-    """Whether in-kernel DAMON marks pages as referenced for all who map them: "yes", "no" or "maybe"."""
+    why: str = ASKED_FOR
+    offered: str | None = None
+    others: Others = NOBODY
 
     def settle(self) -> None:
         """Nothing more will be opened: have this process give up privileges that only opening took."""
@@ -134,6 +135,7 @@ class _Builder:
         self.cpu_ns = cpu_ns
         self.kernel_schemes = kernel_schemes
         self.patterns_for = patterns_for
+        self.source: ProcessSource | None = None
 
     def build(self) -> Built:
         spec, options = self.spec, self.options
@@ -143,21 +145,34 @@ class _Builder:
             self._refuse_clear("sim")
             return self._simulated(attrs, clock)
         ops = self._open_ops()
-        via = self._choose_via(ops)
+        choice, offered = self._choose(ops)
+        try:
+            built = self._by(choice, ops, attrs, clock)
+        except (NotSupported, NotPermitted) as error:
+            if spec.via != "auto" or choice.via != "pte":
+                raise
+            choice, offered = self._choose(ops, Usable(False, str(error)))  # this kernel is not understood
+            built = self._by(choice, ops, attrs, clock)
+        return replace(built, why=choice.why, offered=offered)
+
+    def _by(self, choice: Choice, ops: OperationsSet, attrs: Attrs, clock: Clock) -> Built:
+        spec, options, via = self.spec, self.options, choice.via
         self._refuse_clear(via)
         if options.same_cpu and via != "idle":
             raise UsageError(f"--same-cpu is of use with idle alone, and this looks via {via}; leave it out.")
         if via == "kernel":
-            self._refuse_max_pause(via)
+            if spec.via == "kernel":  # auto may find it, and it stops nobody
+                self._refuse_max_pause(via)
             return self._in_kernel(ops, attrs, clock)
-        if via in CENSUSES:
+        if not choice.samples:
             return self._by_census(ops, via, attrs, clock)
         sampler = open_sampler(via, same_cpu=options.same_cpu)
         if isinstance(ops, ProcessOperations):
             ops.hold(open_files.room())  # a page map of each
         residents = _residents(ops, clock, max_pause_ns(spec))
-        built = self._by_samples(ops, sampler, via, attrs, clock, Random(), residents, _conflict(via))
-        return replace(built, same_cpu=options.same_cpu)
+        built = self._by_samples(ops, sampler, via, attrs, clock, Random(), residents)
+        others = find(via)
+        return replace(built, same_cpu=options.same_cpu, notes=others.notes(via), others=others)
 
     def _by_census(self, ops: OperationsSet, via: str, attrs: Attrs, clock: Clock) -> Built:
         from udamon.engine.tuner import CensusBudget
@@ -178,16 +193,15 @@ class _Builder:
             clock,
             max_pause_ns=max_pause_ns(self.spec),
             clear=self.options.clear or "auto",
-            allowed=self.spec.via == "pte",  # whoever asks for it by name gives consent
+            allowed=True,  # asked for by name, or chosen by a rule that asks whether it is
         )
         if via == "pte" and isinstance(ops, ProcessOperations):
             ops.hold(open_files.room())  # a page map of each
         budget = overhead_of(self.spec, self.options)
         tuner = None if budget is None else CensusBudget(budget)
-        physical = kernel_damon().physical if via == "refs" else "no"
-        notes = _conflict(via) if via == "pte" else () if physical == "no" else (_MARKED_BY_OTHERS[physical],)
+        others = find(via)
         engine = parts.kdamond(ops, watch, attrs, clock, tuner=tuner, cpu_ns=self.cpu_ns)
-        return Built(engine, ops.name, via, None, notes, marked_by_others=physical)
+        return Built(engine, ops.name, via, None, others.notes(via), others=others)
 
     def _simulated(self, attrs: Attrs, clock: Clock) -> Built:
         from udamon.acting.sim import SimMemory
@@ -199,7 +213,7 @@ class _Builder:
         truth, random = self.options.truth or parts.truth_of((self.spec.command or ("",))[0]), Random()
         memory, seed = SimMemory(truth), random.getrandbits(64)
         sampler, space = parts.sim_sampler(truth, clock, seed, memory), SimSpace(truth, memory)
-        built = self._by_samples(space, sampler, "sim", attrs, clock, random, None, ())
+        built = self._by_samples(space, sampler, "sim", attrs, clock, random, None)
         return replace(built, sim_memory=memory)
 
     def _in_kernel(self, ops: OperationsSet, attrs: Attrs, clock: Clock) -> Built:
@@ -234,7 +248,6 @@ class _Builder:
         clock: Clock,
         random: Random,
         residents: Residents | None,
-        notes: tuple[str, ...],
     ) -> Built:
         from udamon.core.adaptive import AdaptivePolicy
         from udamon.engine.sample_budget import SampleBudget
@@ -251,7 +264,7 @@ class _Builder:
         elif share is not None and self.spec.overhead is not None:
             tuner = IntervalBudget(share, clock.now_ns)
         engine = parts.kdamond(ops, watch, attrs, clock, tuner=tuner, cpu_ns=self.cpu_ns)
-        return Built(engine, ops.name, via, policy.name, notes)
+        return Built(engine, ops.name, via, policy.name)
 
     def _open_ops(self) -> OperationsSet:
         spec = self.spec
@@ -259,17 +272,40 @@ class _Builder:
             return open_ops("paddr", None, self.options.ranges)
         pids = [self.command_pid] if self.command_pid is not None else spec.pids
         exclude = frozenset[int]() if self.own and os.getpid() in pids else None
-        source = process_source(pids, with_children=spec.children, cgroup=spec.cgroup, exclude=exclude)
-        return open_ops(spec.ops, source, self.options.ranges)
+        self.source = process_source(pids, with_children=spec.children, cgroup=spec.cgroup, exclude=exclude)
+        return open_ops(spec.ops, self.source, self.options.ranges)
 
-    def _choose_via(self, ops: OperationsSet) -> str:
-        via = choose(self.spec.via)
-        if ops.name == "paddr" and self.spec.via == "auto" and via in CENSUSES:
-            raise NotSupported(
-                "physical memory needs idle page tracking or in-kernel DAMON, and neither can be used here; "
-                "udamon doctor says what each of them lacks."
+    def _choose(self, ops: OperationsSet, pte: Usable | None = None) -> tuple[Choice, str | None]:
+        """The way of looking; and what pte would see, where it was not allowed. `pte`: why that cannot be used."""
+        spec, options, via = self.spec, self.options, self.spec.via
+        if via != "auto":
+            require(via)
+            return Choice(via, ASKED_FOR, samples=via in SAMPLERS), None
+        facts = facts_here(physical=ops.name == "paddr")
+        if pte is not None:
+            facts = facts._replace(usable={**facts.usable, "pte": pte})
+        if facts.consent and facts.usable["pte"].usable and self.source is not None:
+            limit = max_pause_ns(spec)
+            # A command that was just started has yet to grow.
+            processes = [] if self.command_pid is not None else self.source.processes()
+            facts = facts._replace(
+                load=load_of(processes, pauses=limit is not None) if processes else None,
+                overhead=overhead_of(spec, options),
+                max_pause_ns=limit,
+                short=next(filter(None, (shortage(process.pid) for process in processes)), None),
+                needs_sampler=self._needs_sampler(),
+                needs_idle=options.same_cpu,
             )
-        return via
+        return decide(facts), offer(facts)
+
+    def _needs_sampler(self) -> str | None:
+        named = self.options.named
+        wanted = {
+            named("policy"): self.spec.policy is not None,
+            named("same_cpu"): self.options.same_cpu,
+            named("intervals_goal"): bool(self.options.goal.aggrs),
+        }
+        return next((name for name, given in wanted.items() if given), None)
 
     def _refuse_clear(self, via: str) -> None:
         if self.options.clear is not None and via != "pte":
@@ -280,14 +316,6 @@ class _Builder:
             raise UsageError(
                 f"{via} does not stop a target to look at it: leave {self.options.named('max_pause')} out."
             )
-
-
-def _conflict(via: str) -> tuple[str, ...]:
-    """What a recording via idle or pte must say of a DAMON that is at work beside it."""
-    found = kernel_damon()
-    if not found.busy:
-        return ()
-    return (f"{found.why[:-1]}; it uses up the same accessed bits, so {via} may see less than there is.",)
 
 
 def _residents(ops: OperationsSet, clock: Clock, longest_ns: int | None = None) -> Residents | None:

@@ -49,8 +49,8 @@ class MonitorSpec:
         "sim" the name or path of a workload instead (see `udamon eval`), which is simulated in real time.
     paddr: the physical memory of the machine (needs root).
     ops: the operations set: "vaddr" (processes), "paddr" (implied by `paddr`), or "sim".
-    via: the access-check primitive: "auto", "idle" (needs root), "kernel" (needs root), "refs", "softdirty" or
-        "pte" (needs root; asking for it by name is the consent to read kernel memory).
+    via: the access-check primitive: "auto" (docs/limits.md#what-auto-takes), "idle" (needs root), "kernel" (needs
+        root), "refs", "softdirty" or "pte" (needs root; asking for it by name is the consent to read kernel memory).
     policy: the region policy of sampling primitives, "adaptive" (the default) or "damon".
     sample, aggr: the sampling and the aggregation interval. Left out, both are `FromBudget`: they, and how much is
         looked at, follow from `overhead`. Where one of them is given there is no budget, and the other is 1:20 to it.

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from udamon.availability.actions import ACTIONS, probe_action
-from udamon.availability.primitives import PROBES, Usable, choose, probe, proved_pte
+from udamon.availability.choice import Facts, decide, facts_here, offer
+from udamon.availability.others import find
+from udamon.availability.primitives import PROBES, Usable, probe, proved_pte
 from udamon.availability.tlb import Tlb, measured
 from udamon.errors import CannotError
 from udamon.linux.failure import hides_processes
+from udamon.linux.lru_gen import lacks
 from udamon.linux.pid_namespace import foreign
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
@@ -22,18 +25,22 @@ TOLD = 20
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What doctor found; `auto` is the primitive `--via auto` means, `locks` are targets and their holders.
+    """What doctor found; `auto` is the primitive `--via auto` means (for small targets), None for none; `auto_why` the
+    reason, `offered` a sentence about what would see more and is not allowed; `locks` are targets and their holders.
 
-    `tlb` is of refs, None where that cannot be used.
+    `tlb` is of refs, None where that cannot be used. `lru_gen`: whether `udamon stat` can tell of whole groups by it.
     """
 
     auto: str | None
+    auto_why: str
+    offered: str | None
     primitives: Mapping[str, Usable]
     actions: Mapping[str, Usable]
     kernel: KernelDamon
     locks: HeldLocks
     conflicts: tuple[str, ...]
     tlb: Tlb | None
+    lru_gen: Usable
 
 
 def examine(roots: Roots) -> Findings:
@@ -41,28 +48,40 @@ def examine(roots: Roots) -> Findings:
     primitives = {name: proved_pte(roots) if name == "pte" else probe(name, roots) for name in PROBES}
     actions = {name: probe_action(name, roots) for name in ACTIONS}
     kernel, locks = kernel_damon(roots), held_locks(roots)
-    conflicts = tuple(_conflicts(kernel, primitives["idle"], locks, roots))
+    conflicts = tuple(_conflicts(primitives, locks, roots))
     tlb = measured("refs") if primitives["refs"].usable else None
-    return Findings(_auto(roots), primitives, actions, kernel, locks, conflicts, tlb)
+    facts = facts_here(roots)._replace(usable=primitives)
+    return Findings(
+        *_auto(facts), offer(facts), primitives, actions, kernel, locks, conflicts, tlb, _lru_gen(roots)
+    )
 
 
-def _auto(roots: Roots) -> str | None:
+def _lru_gen(roots: Roots) -> Usable:
+    """Ages of whole control groups: no primitive, for it tells of no address."""
+    if (lacking := lacks(roots.sys)) is None:
+        return Usable(True, "It sees ages of whole control groups: udamon stat.", offered=True)
+    why, fix = (part[0].upper() + part[1:] + "." for part in lacking)
+    return Usable(False, why, fix)
+
+
+def _auto(facts: Facts) -> tuple[str | None, str]:
     try:
-        return choose("auto", roots)
-    except CannotError:
-        return None
+        return decide(facts)[:2]
+    except CannotError as error:
+        return None, str(error)
 
 
-def _conflicts(kernel: KernelDamon, idle: Usable, locks: HeldLocks, roots: Roots) -> Iterator[str]:
+def _conflicts(primitives: Mapping[str, Usable], locks: HeldLocks, roots: Roots) -> Iterator[str]:
     for target, holder in islice(locks.holders.items(), TOLD):
         yield f"Target {target} is already watched by another monitor ({holder})."
     if (others := len(locks.holders) - TOLD) > 0 or locks.more:
         number = f"{'more than ' if locks.more else ''}{max(others, 0)}"
         yield f"So are {number} other targets{'' if locks.more else ' (--json has them)'}."
-    if kernel.busy and idle.offered:
-        yield "In-kernel DAMON and idle page tracking use up the same bits: idle will see less."
-    if kernel.physical != "no":
-        may = "" if kernel.physical == "yes" else "may "
+    for who in find("pte", roots).taking:
+        if names := [name for name in ("idle", "pte") if primitives[name].offered]:
+            yield f"{who[0].upper()}{who[1:]} clears accessed bits: {' and '.join(names)} would see less."
+    if (marking := find("refs", roots).marking) != "no":
+        may = "" if marking == "yes" else "may "
         yield (
             f"In-kernel DAMON {may}watch{'' if may else 'es'} physical memory: refs says too much of files and shared "
             "memory."

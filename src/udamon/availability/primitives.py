@@ -7,23 +7,24 @@ from contextlib import closing
 from typing import NamedTuple
 
 from udamon.claim.damon import free_or_left, holder
+from udamon.configuration.files import SYSTEM
 from udamon.errors import NotSupported, UdamonError, UsageError
 from udamon.linux import features
-from udamon.linux.consent import standing
+from udamon.linux.consent import VARIABLE, standing
 from udamon.linux.lockdown import lockdown
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, READS_AND_WRITES, names_of, primitive
 from udamon.native._native import TABLE_BYTES
 
 ORDER = names_of(lambda one: one.automatic)
-"""What `--via auto` tries, best first."""
+"""What `--via auto` tries where nothing else is allowed, best first."""
 
 
 class Usable(NamedTuple):
     """`usable`: with this version, by this user. `offered`: the machine has what it takes.
 
-    `why` and `fix` are sentences; `fix` is "" when there is nothing to do. `backend` is how pte reads kernel memory, ""
-    where it cannot and for all others.
+    `why` and `fix` are sentences; `fix` is "" when there is nothing to do. `details` are more of them, for who asks.
+    `backend` is how pte reads kernel memory, "" where it cannot and for all others.
     """
 
     usable: bool
@@ -31,6 +32,7 @@ class Usable(NamedTuple):
     fix: str = ""
     offered: bool = False
     backend: str = ""
+    details: str = ""
 
 
 def probe(name: str, roots: Roots = Roots()) -> Usable:  # noqa: B008 (immutable)
@@ -46,17 +48,11 @@ def sees(name: str) -> str:
     return READS_AND_WRITES if found is None else found.sees
 
 
-def choose(via: str, roots: Roots = Roots()) -> str:  # noqa: B008 (immutable)
-    """The primitive `via` means ("auto": the first usable of ORDER). Raises NotSupported or UsageError."""
-    if via != "auto":
-        found = probe(via, roots)
-        if not found.usable:
-            raise NotSupported(f"{via} cannot be used: {sentence(found)}")
-        return via
-    for name in ORDER:
-        if probe(name, roots).usable:
-            return name
-    raise NotSupported("no primitive can be used here; udamon doctor says what each of them lacks.")
+def require(via: str, roots: Roots = Roots()) -> None:  # noqa: B008 (immutable)
+    """Raises NotSupported where the primitive cannot be used, UsageError for an unknown name."""
+    found = probe(via, roots)
+    if not found.usable:
+        raise NotSupported(f"{via} cannot be used: {sentence(found)}")
 
 
 def sentence(found: Usable) -> str:
@@ -160,10 +156,11 @@ def _pte(roots: Roots) -> Usable:
         return Usable(False, "Kernel memory and page frame numbers are kept from you.", "Run as root.", True)
     return Usable(
         True,
-        "It would see single pages of any process, reads and writes, in page tables: kernel memory is read when you "
-        "ask for it only.",
+        "It would see every page, by reading kernel memory.",
         offered=True,
         backend="bpf" if bpf else "kcore",
+        details="Reads and writes of any process, in its page tables. Kernel memory is read only where --via pte asks "
+        f"for it, {SYSTEM} says allow_kernel_memory = true, or {VARIABLE} is 1 in udamon's environment.",
     )
 
 
@@ -176,10 +173,11 @@ def proved_pte(roots: Roots = Roots()) -> Usable:  # noqa: B008 (immutable)
         from udamon.ops.kernel_tables import open_tables
 
         with closing(open_tables(allowed=True, roots=roots)) as opened:
-            why = f"It sees single pages of any process, reads and writes, in page tables ({opened.how})."
+            why = f"It sees every page of any process, in page tables ({opened.backend})."
+            details = f"Reads and writes. Page tables are found by {opened.how}."
             if opened.unproved:
-                why = f"{why[:-1]}; not proved for huge pages: {opened.unproved}."
-            return found._replace(why=why, backend=opened.backend)
+                details += f" Not proved for huge pages: {opened.unproved}."
+            return found._replace(why=why, backend=opened.backend, details=details)
     except UdamonError as error:
         return Usable(False, str(error)[0].upper() + str(error)[1:], "", True)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udamon import console
-from udamon.availability.primitives import choose, probe
+from udamon.availability.choice import choose
+from udamon.availability.primitives import probe
 from udamon.control.kdamonds import Kdamonds
 from udamon.control.mounting import ServedPaths
 from udamon.control.nodes import parse_version, shape_at

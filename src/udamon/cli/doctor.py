@@ -23,6 +23,7 @@ _GREEN, _RED, _BOLD = "\033[32m", "\033[31m", "\033[1m"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more, as JSON does")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +36,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         colour = console.wants_colour(sys.stdout)
         console.out(
-            text.lines([*lines(found, colour=colour), *_defaults(configured, colour=colour)]), wrap=True
+            text.lines(
+                [*lines(found, colour=colour, details=args.verbose), *_defaults(configured, colour=colour)]
+            ),
+            wrap=True,
         )
     return 0
 
@@ -75,8 +79,11 @@ def document(found: Findings) -> dict[str, object]:
     return {
         "schema": 1,
         "auto": found.auto,
+        "auto_why": found.auto_why,
+        "offered": found.offered,
         "grain": None if found.auto is None else grain(found.auto),
         "primitives": {name: _as_primitive(name, usable) for name, usable in found.primitives.items()},
+        "lru_gen": _as_dict(found.lru_gen),
         "tlb": found.tlb and found.tlb.state,
         "tlb_missed_below_bytes": found.tlb and found.tlb.missed_below,
         "actions": {name: _as_dict(usable) for name, usable in found.actions.items()},
@@ -95,7 +102,7 @@ def document(found: Findings) -> dict[str, object]:
 
 
 def _as_primitive(name: str, found: Usable) -> dict[str, object]:
-    own = {"grain": grain(name)}
+    own = {"grain": grain(name), "details": found.details}
     return _as_dict(found) | own | ({"backend": found.backend or None} if name == "pte" else {})
 
 
@@ -103,15 +110,22 @@ def _as_dict(found: Usable) -> dict[str, object]:
     return {"usable": found.usable, "why": found.why, "fix": found.fix, "offered": found.offered}
 
 
-def lines(found: Findings, *, colour: bool) -> Iterator[str]:
-    """The findings for people: aligned, a line each, what to do below what is missing."""
+def lines(found: Findings, *, colour: bool, details: bool = False) -> Iterator[str]:
+    """The findings for people: aligned, a line each, what to do below what is missing; with `details` all there is."""
     yield _paint("Ways to see accesses (record --via)", _BOLD, colour)
     for name, usable in found.primitives.items():
         yield from _item(name, usable, colour)
+        if details and usable.details:
+            yield f"  {'':<20}{usable.details}"
         if name == "refs" and found.tlb is not None:
             text = tlb_sentence(found.tlb)
             yield f"  {'':<20}{text[0].upper()}{text[1:]}"
+    yield from _item("lru_gen", found.lru_gen, colour)
     yield f"  auto means {found.auto} here" if found.auto else "  auto finds nothing to use here"
+    if details:
+        yield f"  {'':<20}{found.auto_why[0].upper()}{found.auto_why[1:].rstrip('.')}."
+    if found.offered is not None:
+        yield f"  {found.offered}"
     yield _paint("In-kernel DAMON", _BOLD, colour)
     yield f"  {found.kernel.why}"
     if found.kernel.ops:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from udamon.engine.acting import PatternsFor
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser, more_ways: tuple[str, ...] = ()) -> None:
+    """`more_ways`: of looking, beside those of a specification."""
     targets.configure(parser)
     group = parser.add_argument_group("how to look")
     group.add_argument("--ops", choices=("vaddr", "fvaddr", "paddr"), help="operations set (default vaddr)")
-    group.add_argument("--via", choices=VIA, default="auto", help="access-check primitive")
+    group.add_argument("--via", choices=(*VIA, *more_ways), default="auto", help="access-check primitive")
     group.add_argument(
         "--policy",
         choices=POLICIES,

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from udamon.availability.primitives import choose
+from udamon.availability.choice import choose
 from udamon.cli.acting import flags as acting_flags
 from udamon.cli.acting import session
 from udamon.cli.acting.session import Job

@@ -14,6 +14,7 @@ from udamon import console
 from udamon.assembly.build import Built
 from udamon.assembly.child import OWN_FAILURE, Child
 from udamon.assembly.follow import follow
+from udamon.availability.others import reclaimed
 from udamon.availability.tlb import Tlb, sentence
 from udamon.cli import json_lines, monitor, sites
 from udamon.cli.progress import Progress
@@ -24,9 +25,9 @@ from udamon.errors import CannotError, UsageError
 from udamon.files import place
 from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identities, shown
 from udamon.files.rotation import RotatedFile
-from udamon.model import WRITES_ONLY, Event, Snapshot
+from udamon.model import ASKED_FOR, WRITES_ONLY, Event, Snapshot
 from udamon.record.metadata import WARMUP
-from udamon.record.monitored import PageCacheOf, cost_of, metadata_of
+from udamon.record.monitored import PageCacheOf, ReclaimBeside, cost_of, metadata_of
 from udamon.record.writer import Writer
 from udamon.sites.collector import Collector
 from udamon.targets.coverage import line
@@ -144,6 +145,7 @@ def watch(
             inputs=inputs(args),
         ) as writer:
             if not args.quiet:
+                _tell_way(built)
                 first.tell()  # now that nothing can refuse it: an error is one sentence
             if built.sees == WRITES_ONLY:  # which the summary says
                 text = f"{built.via} sees {built.sees}: memory that is only read looks untouched."
@@ -153,7 +155,8 @@ def watch(
             progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0, duration=duration)
             bus.subscribe(progress)
             cached = None if args.cgroup is None else PageCacheOf(args.cgroup)
-            recorder = _Recorder(built, writer, progress, child, cached, collector, quiet=args.quiet)
+            reclaim = ReclaimBeside(built.via)
+            recorder = _Recorder(built, writer, progress, child, cached, reclaim, collector, quiet=args.quiet)
             ended_by = recorder.run(duration, stopped, args.windows, check_lines)
             if collector is not None:
                 sites.finish(collector, writer, quiet=args.quiet)
@@ -213,9 +216,11 @@ class _Recorder:
 
     def __init__(
         self, built: Built, writer: Writer, progress: Progress, child: Child | None, cached: PageCacheOf | None,
-        collector: Collector | None, *, quiet: bool,
+        reclaim: ReclaimBeside, collector: Collector | None, *, quiet: bool,
     ) -> None:  # fmt: skip
         self._cached = cached
+        self._reclaim, self._reclaim_told = reclaim, False
+        self._via, self._quiet = built.via, quiet
         self._engine = built.engine
         self._sees = built.sees
         self._writer = writer
@@ -256,7 +261,13 @@ class _Recorder:
         for subscriber, error in self._engine.bus.failures:
             if subscriber is self._writer:
                 raise error
-        self._writer.event(cost_of(self._engine, self._progress.snapshots))
+        cost = cost_of(self._engine, self._progress.snapshots, self._reclaim)
+        if cost.data.get("reclaim_pages") and not self._reclaim_told:
+            self._reclaim_told = True
+            self._writer.event(Event(time.monotonic_ns(), "note", {"text": reclaimed(self._via)}))
+            if not self._quiet:
+                self._line.say(reclaimed(self._via))
+        self._writer.event(cost)
         if self._cached is not None and (event := self._cached.event()) is not None:
             self._writer.event(event)
         self._writer.flush()
@@ -273,6 +284,14 @@ class _Recorder:
             f"each of {format_time(progress.window(attrs.aggr_us / 1e6))}{only}; "
             f"{progress.cost}, and {format_size(rss)}"
         )
+
+
+def _tell_way(built: Built) -> None:
+    """What would see more; and how is looked and why, where nobody has said how."""
+    if built.offered is not None:
+        console.say(built.offered)
+    if built.why != ASKED_FOR:
+        console.say(f"via {built.via}: {built.why}.")
 
 
 def _hidden(tlb: Tlb | None) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from udamon.availability.primitives import choose
+from udamon.availability.choice import choose
 from udamon.cli.acting import flags as acting_flags
 from udamon.cli.acting import session
 from udamon.cli.acting.session import Job

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 from udamon import console
 from udamon.assembly.child import OWN_FAILURE, Child
-from udamon.availability.primitives import choose
+from udamon.availability.choice import choose
 from udamon.cli import monitor, reading, record
 from udamon.cli.running import parse_duration, run_watching, signals
 from udamon.cli.targets import check

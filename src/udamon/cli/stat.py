@@ -10,8 +10,8 @@ from contextlib import closing
 from udamon import console, text
 from udamon.assembly.child import Child
 from udamon.assembly.follow import follow
-from udamon.availability.primitives import choose
-from udamon.cli import json_lines, monitor
+from udamon.availability.choice import choose
+from udamon.cli import group_ages, json_lines, monitor
 from udamon.cli.acting import flags as acting_flags
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
@@ -32,7 +32,7 @@ NOT_COUNTED = "bytes touched in a window are known, and not how often each was"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    monitor.configure(parser)
+    monitor.configure(parser, more_ways=(group_ages.VIA,))
     json_lines.configure(acting_flags.configure_output(parser))
     acting_flags.configure_module(parser, None, tunable=False)
 
@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     """Tell until the target, the duration or the user ends it; passes a COMMAND's status on."""
     check(args)
     json_lines.check(args)
+    if args.via == group_ages.VIA:
+        return group_ages.run(args)
     settle_intervals(args)
     acting_flags.settle_monitor(args)
     monitor.validate(args)
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 def settle_intervals(args: argparse.Namespace) -> None:
     """DAMON_STAT tunes its intervals; a census has none to tune, and keeps to --overhead."""
     given = any((args.sample, args.aggr, args.overhead, args.intervals_goal))
-    if not given and (args.sim is not None or choose(args.via) not in CENSUSES):
+    if not given and (args.sim is not None or choose(args.via, physical=args.paddr) not in CENSUSES):
         args.intervals_goal = GOAL
 
 

@@ -130,11 +130,11 @@ class IdleTimes:
             return _Piece(seen.start, seen.end, None, accessed, accessed)
         self._promote(least, most, seen, begin_ns)
         self.parts = True
-        left = _without(least, seen.most, newest=False)
+        left = without(least, seen.most, newest=False)
         left.append((end_ns, seen.size - sum(size for _, size in left)))
-        kept = _without(most, seen.least, newest=True)
+        kept = without(most, seen.least, newest=True)
         kept.append((end_ns, seen.size - sum(size for _, size in kept)))
-        return _Piece(seen.start, seen.end, None, _fewer(left, newer=True), _fewer(kept, newer=False))
+        return _Piece(seen.start, seen.end, None, fewer(left, newer=True), fewer(kept, newer=False))
 
     def _promote(self, least: list[Part], most: list[Part], seen: Seen, begin_ns: int) -> None:
         """What was accessed, by how long it had been idle when the window began."""
@@ -258,8 +258,8 @@ def _coarser(pieces: Sequence[_Piece]) -> list[_Piece]:
     for at in range(0, len(pieces), 2):
         pair = pieces[at : at + 2]
         ways = [piece.both() for piece in pair]
-        least = _fewer(_joined(sorted(part for one, _ in ways for part in one)), newer=True)
-        most = _fewer(_joined(sorted(part for _, one in ways for part in one)), newer=False)
+        least = fewer(_joined(sorted(part for one, _ in ways for part in one)), newer=True)
+        most = fewer(_joined(sorted(part for _, one in ways for part in one)), newer=False)
         found.append(_Piece(pair[0].start, pair[-1].end, None, least, most))
     return found
 
@@ -286,8 +286,8 @@ def _inherited(seen: Seen, old: Sequence[_Piece], begin_ns: int) -> tuple[list[P
                 continue
             alike = False  # which of its bytes went where is not known
             there = sum(size for _, size in piece.least)
-            least += _without(piece.least, (1 - share) * there, newest=False)
-            most += _without(piece.most, (1 - share) * there, newest=True)
+            least += without(piece.least, (1 - share) * there, newest=False)
+            most += without(piece.most, (1 - share) * there, newest=True)
         least.sort()
         least = _joined(least)
         most = least if alike else _joined(sorted(most))
@@ -301,8 +301,8 @@ def _inherited(seen: Seen, old: Sequence[_Piece], begin_ns: int) -> tuple[list[P
         if least is most and len(least) == 1:
             least = most = [(least[0][0], seen.size)]
         else:
-            least = _without(least, there - seen.size, newest=False)
-            most = _without(most, sum(size for _, size in most) - seen.size, newest=True)
+            least = without(least, there - seen.size, newest=False)
+            most = without(most, sum(size for _, size in most) - seen.size, newest=True)
     return least, most
 
 
@@ -317,7 +317,7 @@ def _joined(parts: Sequence[Part]) -> list[Part]:
     return found
 
 
-def _without(parts: Sequence[Part], size: float, *, newest: bool) -> list[Part]:
+def without(parts: Sequence[Part], size: float, *, newest: bool) -> list[Part]:
     """The parts less so many bytes, taken from the newest or from the oldest ones."""
     kept = list(reversed(parts)) if newest else list(parts)
     at = 0
@@ -335,7 +335,7 @@ def _idle(parts: Sequence[Part], since_ns: int) -> float:
     return sum(size for last, size in parts if last <= since_ns)
 
 
-def _fewer(parts: list[Part], *, newer: bool) -> list[Part]:
+def fewer(parts: list[Part], *, newer: bool) -> list[Part]:
     """Neighbours together where there are many, as if all of them were the newer or the older one; those whose times
     are closest to each other, by how long ago they are."""
     if len(parts) <= _MOST_PARTS:

@@ -221,7 +221,7 @@ class CensusWatch:
         return self._census.pauses.longest_ns
 
     def news(self) -> list[str]:
-        told, self._news = self._news, []
+        told, self._news = [*self._news, *self._census.pauses.news()], []
         return told
 
     def rehearse(self, targets: Sequence[Target]) -> None:

@@ -28,3 +28,10 @@ def parse_some(data: bytes) -> int:
     """The total of the line "some", which is in µs."""
     line = next(line for line in data.splitlines() if line.startswith(b"some "))
     return int(line.rpartition(b"total=")[2])
+
+
+def parse_share(data: bytes) -> float:
+    """Of the last ten seconds the share in which some task waited: avg10 of the line "some". Raises ValueError,
+    StopIteration."""
+    line = next(line for line in data.splitlines() if line.startswith(b"some "))
+    return float(line.partition(b"avg10=")[2].split(b" ")[0]) / 100

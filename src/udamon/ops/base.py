@@ -90,6 +90,9 @@ class TargetCost(Protocol):
     def warning(self, target: Target) -> str | None:
         """What to say before the first look of a target that it will stop for long."""
 
+    def news(self) -> list[str]:
+        """What has changed in how targets are stopped, and was not told yet."""
+
 
 class Census(Protocol):
     """A primitive that prepares a whole address space and answers for all of it at once."""

@@ -10,6 +10,9 @@ from udamon.model import CENSUSES, Range
 from udamon.ops.base import Census, OperationsSet, Sampler
 from udamon.targets.processes import ProcessSource
 
+SAMPLERS = ("idle",)
+"""Ways of looking that `open_sampler` knows."""
+
 
 def open_ops(
     name: str,
@@ -49,8 +52,8 @@ def open_sampler(
     same_cpu: bool = False,
 ) -> Sampler:
     """The sampling primitive `via`. Raises UsageError, NotSupported or NotPermitted."""
-    if via != "idle":
-        raise UsageError(f"{via!r} does not sample pages; choose idle.")
+    if via not in SAMPLERS:
+        raise UsageError(f"{via!r} does not sample pages; choose {' or '.join(SAMPLERS)}.")
     from udamon.ops.idle import IdleSampler
 
     return IdleSampler(roots, same_cpu=same_cpu)

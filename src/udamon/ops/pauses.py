@@ -99,9 +99,7 @@ class Pauses:
         pages = resident // PAGE_SIZE
         if pages * PAGE_NS < _CALIBRATED_FROM_NS:
             return int(pages * PAGE_NS)
-        with suppress(OSError, OutOfFiles, NoScan):
-            pages -= _huge_bytes(process, self._root) // PAGE_SIZE
-        alone = max(pages, 0) * page_ns()
+        alone = small_pages(process, resident, self._root) * page_ns()
         # Who is taken off its processor while it holds the lock keeps the target waiting for as long.
         return int(alone if may_be_urgent() and alone <= HURRY_NS else alone * crowding())
 
@@ -119,6 +117,10 @@ class Pauses:
             "or look via idle."
         )
 
+    def news(self) -> list[str]:
+        """What has changed in how targets are stopped, and was not told yet."""
+        return []
+
     def warning(self, target: Target) -> str | None:
         """What to say before the first look of a target that it will stop for long."""
         forecast = self.forecast_ns(target)
@@ -128,6 +130,14 @@ class Pauses:
             f"each look stops process {target.pid} for about {format_time(round(forecast / 1e9, 3))} (its page faults "
             "and mmap wait), so windows are made longer; --max-pause sets a limit."
         )
+
+
+def small_pages(process: ProcessId, resident: int, root: Path = PROC) -> int:
+    """Of its resident bytes, the pages that are mapped as small ones; all of them where that cannot be told."""
+    huge = 0
+    with suppress(OSError, OutOfFiles, NoScan):
+        huge = _huge_bytes(process, root)
+    return max(resident - huge, 0) // PAGE_SIZE
 
 
 def _huge_bytes(process: ProcessId, root: Path) -> int:

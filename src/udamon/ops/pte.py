@@ -4,7 +4,7 @@ What its answers mean:
 
 - Single pages of each process, reads and writes, joined to a bounded number of ranges (touched_ranges). Huge pages
   count as a whole. What another process touches of a shared page does not count.
-- It reads kernel memory (linux/kernel_memory.py), so it is used with consent only, and never by `auto`. Tables are
+- It reads kernel memory (linux/kernel_memory.py), so it is used with consent only. Tables are
   read without any lock of the target: looking stops it for no moment, clearing does (`clear`).
 - Left out, because nothing clears their bits: hugetlb, the zero page, and what is no RAM. A page whose table changed
   under each of three readings is left out, too: `unseen` has their size.
@@ -16,7 +16,8 @@ Ways to clear: `refs` is clear_refs, all of the process at once, its mapping loc
 displaced after it (ops/tlb.py). `cold` is MADV_COLD of anonymous memory by pieces, the lock held for reading, after
 clear_refs of the rest; it flushes the TLB itself, but deactivates what it clears, which is reclaimed earlier then. It
 does not clear pages that several processes map: a process that has such anonymous pages is cleared by refs. `auto` is
-refs where its pause is allowed, else cold. `idle` is idle page tracking (ops/idle_clearing.py).
+refs where its pause is allowed, else cold unless memory is short (ops/clearing_way.py). `idle` is idle page tracking
+(ops/idle_clearing.py).
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from udamon.core.target import Target
 from udamon.errors import PauseTooLong, UsageError
+from udamon.linux.cgroup.shortage import shortage
 from udamon.linux.failure import process_errors
 from udamon.linux.held import Held
 from udamon.linux.maps import line_range, read_lines
@@ -47,6 +49,7 @@ from udamon.native._native import (
 )
 from udamon.ops.address_spaces import AddressSpace
 from udamon.ops.base import FirstSeen, Touched
+from udamon.ops.clearing_way import Chosen, Clear, Clearing, choose
 from udamon.ops.cold_clearing import ColdClearing
 from udamon.ops.first_looks import FirstLooks, Times
 from udamon.ops.hugetlb import device_of, hugetlb_devices
@@ -58,7 +61,6 @@ from udamon.ops.tlb import Way, displace
 from udamon.ops.touched_ranges import TouchedRanges
 from udamon.ranges import joined, overlap
 
-Clear = Literal["auto", "refs", "cold", "idle"]
 WAYS: tuple[Clear, ...] = get_args(Clear)
 MAX_RANGES = 1000
 
@@ -98,8 +100,9 @@ class Pte:
         self.opened = opened
         self._proc = roots.proc
         self._refs = Refs(roots, tlb=tlb, max_pause_ns=max_pause_ns)
+        self._clearing = Clearing()
         self._refs.pauses = self._pauses = _Pauses(
-            roots.proc, max_pause_ns, self._may_advise, never=clear == "idle"
+            roots.proc, max_pause_ns, self._not_at_all, self._clearing, never=clear == "idle"
         )
         self._cold = ColdClearing(opened.tables, roots.proc)
         self._idle = IdleClearing(opened.tables, roots.sys) if clear == "idle" else None
@@ -127,6 +130,7 @@ class Pte:
             self._spaces.pop(process).close()
         known = {target.index for target in targets}
         self._by_cold &= known
+        self._clearing.keep(known)
         for remembered in (self.unseen, self._grains, self._prepared, self._firsts):
             for index in set(remembered) - known:
                 del remembered[index]
@@ -156,18 +160,34 @@ class Pte:
                 self._idle.clear(space.root, self._wanted(target, process))
                 space.check()
             return
-        too_long = self._pauses.at_once(target)
-        if self._may_advise(target) and (self._clear == "cold" or too_long is not None):
+        chosen = self._way(target)
+        if chosen.way == "cold":
             held = Held()
             with process_errors(process.pid, self._proc, process.start_time):
                 done = self._cold.clear(process, self._space(process), held)
             self._pauses.longest_ns = max(self._pauses.longest_ns, held.longest_ns)
             if done:
                 self._by_cold.add(target.index)
-                return
-        if too_long is not None:
-            raise PauseTooLong(too_long)
-        self._refs.prepare(target)
+            else:
+                chosen = self._way(target)  # it is known now that MADV_COLD does not do
+        self._clearing.chose(target.index, target.pid, chosen)
+        if chosen.way == "left out":
+            raise PauseTooLong(chosen.why)
+        if chosen.way == "refs":
+            self._refs.prepare(target)
+
+    def _way(self, target: Target) -> Chosen:
+        too_long = self._pauses.at_once(target)
+        may_advise = self._clear in {"auto", "cold"} and _process(target) not in self._cold.refused
+        short = None
+        if too_long is not None and may_advise and self._clear == "auto":
+            found = shortage(target.pid or 0, self._proc)
+            short = self._clearing.short(target.index, found, self._now_ns())
+        return choose(self._clear, too_long, short, may_advise=may_advise)
+
+    def _not_at_all(self, target: Target) -> str | None:
+        chosen = self._way(target)
+        return chosen.why if chosen.way == "left out" else None
 
     def expose(self, targets: Sequence[Target]) -> None:
         """Displace what TLBs hold of those that clear_refs has cleared."""
@@ -267,9 +287,6 @@ class Pte:
         wanted = [line_range(line) for line in lines if device_of(line) not in left_out]
         return list(overlap(target.ranges, wanted)) if self._only_ranges else wanted
 
-    def _may_advise(self, target: Target) -> bool:
-        return self._clear in {"auto", "cold"} and _process(target) not in self._cold.refused
-
     def _space(self, process: ProcessId) -> AddressSpace:
         """That of the process now: after an exec it is another one. Raises as AddressSpace."""
         if (space := self._spaces.get(process)) is not None:
@@ -300,13 +317,20 @@ class Pte:
 
 
 class _Pauses(Pauses):
-    """Of clearing at once, or by pieces where that `may_be` and at once would take too long; `never`: by idle."""
+    """Of clearing at once, or by pieces; `not_at_all` says why a target is not cleared by either. `never`: by idle."""
 
     def __init__(
-        self, root: Path, limit_ns: int | None, may_be: Callable[[Target], bool], *, never: bool = False
+        self,
+        root: Path,
+        limit_ns: int | None,
+        not_at_all: Callable[[Target], str | None],
+        clearing: Clearing,
+        *,
+        never: bool = False,
     ) -> None:
         super().__init__(root, limit_ns, Pte.name)
-        self._may_be = may_be
+        self._not_at_all = not_at_all
+        self._clearing = clearing
         self._never = never
 
     def at_once(self, target: Target) -> str | None:
@@ -314,11 +338,13 @@ class _Pauses(Pauses):
         return super().too_long(target)
 
     def too_long(self, target: Target) -> str | None:
-        why = self.at_once(target)
-        return None if self._never or (why is not None and self._may_be(target)) else why
+        return None if self._never else self._not_at_all(target)
 
     def warning(self, target: Target) -> str | None:
         return None if self._never or self.at_once(target) is not None else super().warning(target)
+
+    def news(self) -> list[str]:
+        return self._clearing.news()
 
 
 def clear_way(name: str) -> Clear:

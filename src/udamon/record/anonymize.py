@@ -12,9 +12,9 @@ from typing import Any
 from udamon.record.naming import without_secrets
 
 _METADATA = frozenset(
-    {"version", "udamon", "attrs", "via", "ops", "policy", "sees", "kernel", "machine",
-     "grain", "marked_by_others", "tlb", "tlb_missed_below_bytes", "page_size", "monotonic_ns", "wall_ns",
-     "part", "startup_cpu_ns", "warmup_until_ns"}
+    {"version", "udamon", "attrs", "via", "why", "ops", "policy", "sees", "kernel", "machine",
+     "grain", "marked_by_others", "taken_by_others", "tlb", "tlb_missed_below_bytes", "page_size",
+     "monotonic_ns", "wall_ns", "part", "startup_cpu_ns", "warmup_until_ns"}
 )  # fmt: skip
 _TEXTS = {
     "target_end": frozenset({"why"}),

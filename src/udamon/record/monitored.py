@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import resource
 import time
+from pathlib import Path
 from typing import Protocol
 
+from udamon.availability.others import BY_RECLAIM, Others
 from udamon.availability.tlb import Tlb
 from udamon.engine.base import Engine
 from udamon.errors import CannotError
 from udamon.linux.cgroup.page_cache import page_cache, place_of
+from udamon.linux.roots import PROC
+from udamon.linux.vmstat import scanned_pages
 from udamon.model import Event, grain
 
 
@@ -26,13 +30,16 @@ class Monitored(Protocol):
     def via(self) -> str: ...
 
     @property
+    def why(self) -> str: ...
+
+    @property
     def sees(self) -> str: ...
 
     @property
     def policy(self) -> str | None: ...
 
     @property
-    def marked_by_others(self) -> str: ...
+    def others(self) -> Others: ...
 
 
 def metadata_of(monitored: Monitored, tlb: Tlb | None = None) -> dict[str, object]:
@@ -40,10 +47,12 @@ def metadata_of(monitored: Monitored, tlb: Tlb | None = None) -> dict[str, objec
     return {
         "ops": monitored.ops,
         "via": monitored.via,
+        "why": monitored.why,
         "sees": monitored.sees,
         "policy": monitored.policy,
         "grain": grain(monitored.via),
-        "marked_by_others": monitored.marked_by_others,
+        "marked_by_others": monitored.others.marking,
+        "taken_by_others": list(monitored.others.taking),
         "attrs": monitored.engine.attrs.as_dict(),
         "tlb": tlb and tlb.state,
         "tlb_missed_below_bytes": tlb and tlb.missed_below,
@@ -77,7 +86,21 @@ class PageCacheOf:
         return Event(time.monotonic_ns(), "page_cache", data)
 
 
-def cost_of(engine: Engine, snapshots: int) -> Event:
+class ReclaimBeside:
+    """How many pages reclaim has looked at since this was made: it clears accessed bits of those."""
+
+    def __init__(self, via: str, root: Path = PROC) -> None:
+        self._root = root
+        self._begin = scanned_pages(root) if via in BY_RECLAIM else None
+
+    @property
+    def pages(self) -> int | None:
+        """None where nobody counts, and where it makes no difference."""
+        now = None if self._begin is None else scanned_pages(self._root)
+        return None if now is None or self._begin is None else max(0, now - self._begin)
+
+
+def cost_of(engine: Engine, snapshots: int, reclaim: ReclaimBeside) -> Event:
     """The totals so far (model.Event, `cost`), of this process and of the kernel's monitor."""
     cost: dict[str, object] = {
         "cpu_ns": time.process_time_ns(),
@@ -90,6 +113,7 @@ def cost_of(engine: Engine, snapshots: int) -> Event:
         "kdamond_cpu_ns": engine.kdamond_cpu_ns,
         "target_cost_ns": engine.target_cost_ns,
         "longest_pause_ns": engine.longest_pause_ns,
+        "reclaim_pages": reclaim.pages,
     }
     cost |= {name: value for name, value in where_known.items() if value is not None}
     return Event(time.monotonic_ns(), "cost", cost)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from udamon.availability.others import RECLAIM
 from udamon.model import MAPPING, MIXED, WRITES_ONLY
 from udamon.record.reader import Recording
 from udamon.report.grain import FOREIGN_NOTE, NOTE, grain_of
@@ -17,14 +19,16 @@ UNFINISHED = "its recorder still runs, or was ended before it closed the file"
 def common_keys(source: RecordingSource) -> dict[str, Any]:
     """Keys of every document.
 
-    `sees` says what counts as an access, and `marked_by_others` whether accesses of others may be among them; null
-    where an older recording does not say. `damaged` is what is missing: numbers of snapshots, null where none is or
+    `sees` says what counts as an access, `marked_by_others` whether accesses of others may be among them, and
+    `taken_by_others` who cleared accessed bits beside the monitor, so that more may have been accessed; null where an
+    older recording does not say. `damaged` is what is missing: numbers of snapshots, null where none is or
     nothing tells.
     """
     recording = source.recording
     return {
         "sees": recording.metadata.get("sees"),
         "marked_by_others": recording.metadata.get("marked_by_others"),
+        "taken_by_others": taken_by_others(recording),
         "grain": grain_of(recording),
         "coverage": coverage(recording),
         "warmup_left_out_seconds": source.warmup_ns / 1e9,
@@ -53,6 +57,8 @@ def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
             "In-kernel DAMON watched physical memory beside this, or may have: "
             "files and shared memory are upper bounds."
         )
+    if taken := taken_by_others(recording):
+        lines.append(f"Accessed bits were cleared by {' and '.join(taken)}: more may have been accessed.")
     if recording.truncated:
         lines.append(f"The recording has no end: {UNFINISHED}.")
     if not told and (text := line(coverage(recording))):
@@ -62,6 +68,25 @@ def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
             f"Without the warm-up, the first {format_time(source.warmup_ns / 1e9)} (--include-warmup)."
         )
     return lines
+
+
+def taken_by_others(recording: Recording) -> list[str] | None:
+    """Who cleared accessed bits beside the monitor, in words; None where an older recording does not say."""
+    found = recording.metadata.get("taken_by_others")
+    if not isinstance(found, list):
+        return None
+    reclaimed = bool(_last(recording, "cost").get("reclaim_pages"))
+    return [*map(str, found), *([RECLAIM] if reclaimed else [])]
+
+
+def _last(recording: Recording, name: str) -> Mapping[str, object]:
+    """The data of the last event of that name; {} where there is none."""
+    messages = [place for place in recording.messages() if place[1].events]
+    for at in reversed(messages):
+        found = [event.data for event in recording.events_of([at]) if event.name == name]
+        if found:
+            return found[-1]
+    return {}
 
 
 def coverage(recording: Recording) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from udamon.model import ASKED_FOR
 from udamon.record.metadata import warmup_until
 from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog, TargetInfo
@@ -61,6 +62,7 @@ def document(report: Info) -> dict[str, Any]:
         "schema": 1,
         "attrs": report.catalog.attrs,
         "via": metadata.get("via"),
+        "why": metadata.get("why"),
         "ops": metadata.get("ops"),
         "policy": metadata.get("policy"),
         "tlb": metadata.get("tlb"),
@@ -119,6 +121,7 @@ def facts(report: Info) -> list[list[str]]:
                 if metadata.get(key)
             ),
         ],
+        ["because", _because(metadata)],
         ["attributes", _attrs(report.catalog.attrs, sampled=sampled)],
         [
             "monitor",
@@ -155,6 +158,12 @@ def _when(metadata: dict[str, Any]) -> str:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall / 1e9)) if wall else ""
     where = f"on {metadata['host']}" if metadata.get("host") else ""
     return f"{stamp} {where} (Linux {metadata.get('kernel', '?')})".strip()
+
+
+def _because(metadata: dict[str, Any]) -> str:
+    """Why it looked that way, where nobody asked for it."""
+    why = metadata.get("why")
+    return "" if why in (None, ASKED_FOR) else str(why)
 
 
 def _attrs(attrs: dict[str, Any], *, sampled: bool) -> str:

@@ -1,4 +1,4 @@
-"""What `--via auto` means, and what is said of each primitive, on fake roots."""
+"""What is said of each primitive and action, on fake roots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.unit.linux.test_fake import FakeProc
 from udamon.availability import primitives as available
 from udamon.availability.actions import ACTIONS, probe_action
-from udamon.availability.primitives import PROBES, choose, probe, proved_pte
+from udamon.availability.primitives import PROBES, probe, proved_pte, require
 from udamon.errors import ConfigError, NotSupported, UsageError
 from udamon.linux import features
 from udamon.linux.roots import Roots
@@ -26,21 +26,13 @@ def roots(tmp_path: Path) -> Roots:
     return Roots(fake.root, tmp_path / "sys", ())
 
 
-def test_auto_takes_the_first_usable(roots: Roots) -> None:
-    assert choose("auto", roots) == "refs"
-    assert choose("refs", roots) == "refs"
-    (roots.proc / "self/clear_refs").unlink()
-    with pytest.raises(NotSupported, match="udamon doctor"):
-        choose("auto", roots)
-
-
 def test_an_explicit_wish_is_refused_with_the_reason(roots: Roots) -> None:
     with pytest.raises(
         NotSupported, match=r"idle cannot be used: this kernel does not track idle pages; boot .*\.$"
     ):
-        choose("idle", roots)
+        require("idle", roots)
     with pytest.raises(UsageError, match="no primitive 'magic'"):
-        choose("magic", roots)
+        require("magic", roots)
 
 
 def test_busy_kernel_damon_is_named(roots: Roots) -> None:
@@ -88,7 +80,8 @@ def test_what_pte_would_take(roots: Roots) -> None:
     (roots.proc / "kcore").write_bytes(b"")
     for numbers in ((), (admin,), (raw_io,)):
         capable(roots, *numbers)
-        assert probe("pte", roots)[:1] + probe("pte", roots)[3:] == (False, True, "")
+        found = probe("pte", roots)
+        assert (found.usable, found.offered, found.backend) == (False, True, "")
     capable(roots, admin, raw_io)
     assert probe("pte", roots).backend == "kcore"
     with_bpf(roots)
@@ -101,18 +94,6 @@ def test_what_pte_would_take(roots: Roots) -> None:
     assert probe("pte", roots).usable
     (roots.sys / "kernel/security/lockdown").write_text("none integrity [confidentiality]\n")
     assert "lockdown=confidentiality" in probe("pte", roots).why
-
-
-def test_auto_never_takes_pte(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where reading kernel memory is allowed, and nothing else works."""
-    with_bpf(roots)
-    capable(roots, features.CAP_SYS_ADMIN)
-    monkeypatch.setattr(available, "standing", lambda: True)
-    assert choose("pte", roots) == "pte"
-    assert choose("auto", roots) == "refs"
-    (roots.proc / "self/clear_refs").unlink()
-    with pytest.raises(NotSupported):
-        choose("auto", roots)
 
 
 def test_doctor_reads_kernel_memory_with_consent_only(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:

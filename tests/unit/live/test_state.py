@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.unit.report.test_wss import START, snap
+from udamon.availability.others import NOBODY, Others
 from udamon.availability.tlb import Tlb
 from udamon.core.attrs import Attrs
 from udamon.engine.bus import Bus
@@ -260,7 +261,8 @@ class FakeMonitor:
     via: str = "refs"
     policy: str | None = None
     sees: str = "reads and writes"
-    marked_by_others: str = "no"
+    why: str = "it was asked for"
+    others: Others = NOBODY
     notes: tuple[str, ...] = ("a note",)
 
     def tlb(self) -> Tlb | None:

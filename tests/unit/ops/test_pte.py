@@ -20,10 +20,11 @@ from udamon.linux.process_madvise import COLD
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops import cold_clearing, hugetlb
+from udamon.ops.clearing_way import CALM_NS, Clear
 from udamon.ops.cold_clearing import PIECE
 from udamon.ops.kernel_tables import SWITCH, Opened, open_tables
 from udamon.ops.opening import open_census, open_ops
-from udamon.ops.pte import Clear, Pte, clear_way
+from udamon.ops.pte import Pte, clear_way
 from udamon.targets.processes import process_source
 
 OWN = VALID | USER | 2
@@ -255,14 +256,52 @@ def test_auto_advises_where_the_pause_is_too_long(
     census.prepare(target)
     assert advice.vectors
     assert census.pauses.too_long(target) is None, "it is not refused at the start"
+    (told,) = census.pauses.news()
+    assert "cleared by MADV_COLD" in told
     advice.vectors.clear()
     assert census.look(target)
     census.prepare(target)
     assert advice.vectors, "a short pause by pieces is not taken for one of clear_refs"
+    assert census.pauses.news() == []
     by_refs = machine.census(max_pause_ns=1_000_000, clear="refs")
     monkeypatch.setattr(by_refs.pauses, "forecast_ns", lambda target: 2_000_000)
     with pytest.raises(PauseTooLong, match="pte cannot look at it by pieces"):
         by_refs.prepare(target)
+
+
+def test_auto_does_not_advise_while_memory_is_short(
+    machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says when it does again: a minute after it was short last."""
+    now = [0]
+    advice, census = Advice(monkeypatch), machine.census(max_pause_ns=1_000_000)
+    machine.entries[0x200:0x400] = [PRESENT | EXCLUSIVE | 0x200 + i for i in range(0x200)]
+    machine.write_page_map()
+    monkeypatch.setattr(census, "_now_ns", lambda: now[0])
+    monkeypatch.setattr(census.pauses, "forecast_ns", lambda target: 2_000_000)
+    pressure = machine.proc / "pressure/memory"
+    pressure.parent.mkdir()
+    pressure.write_text("some avg10=1.50 avg60=0.00 avg300=0.00 total=9\n")
+    assert "tasks wait for memory" in str(census.pauses.too_long(target))
+    with pytest.raises(
+        PauseTooLong, match=r"nor is MADV_COLD used while memory is short \(tasks wait for memory\)\."
+    ):
+        census.prepare(target)
+    pressure.write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=9\n")
+    now[0] += CALM_NS - 1
+    with pytest.raises(PauseTooLong):
+        census.prepare(target)
+    assert not advice.vectors
+    assert census.pauses.news() == []
+    now[0] += 1
+    census.prepare(target)
+    assert advice.vectors
+    assert "MADV_COLD" in census.pauses.news()[0]
+    pressure.write_text("some avg10=1.50 avg60=0.00 avg300=0.00 total=9\n")
+    asked = machine.census(max_pause_ns=1_000_000, clear="cold")
+    advice.vectors.clear()
+    asked.prepare(target)
+    assert advice.vectors, "who asks for it gets it"
 
 
 def test_clearing_by_idle_page_tracking(machine: Machine, target: Target, tmp_path: Path) -> None:

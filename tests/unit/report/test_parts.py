@@ -58,7 +58,15 @@ def ask(file: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
 
 
 def without_why(document: dict[str, Any]) -> dict[str, Any]:
-    beside = ("sees", "coverage", "grain", "damaged", "marked_by_others", "warmup_left_out_seconds")
+    beside = (
+        "sees",
+        "coverage",
+        "grain",
+        "damaged",
+        "marked_by_others",
+        "taken_by_others",
+        "warmup_left_out_seconds",
+    )
     return {key: value for key, value in document.items() if key not in beside}
 
 

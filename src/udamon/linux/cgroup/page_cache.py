@@ -8,17 +8,14 @@ than once stays until memory is short.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import NamedTuple
 
 from udamon.linux.cgroup.groups import cgroup_mounts
 from udamon.linux.cgroup.memory import memory_cgroup
+from udamon.linux.lru_gen import LRU_GEN, parse, within
 from udamon.linux.procfs import read_bytes
 from udamon.linux.roots import PROC
-from udamon.model import PAGE_SIZE
-
-LRU_GEN = Path("/sys/kernel/debug/lru_gen")
 
 YOUNGEST = 2
 """Generations that the kernel counts as active (min_lru_gen.h: MIN_NR_GENS)."""
@@ -81,23 +78,5 @@ def page_cache(directory: Path, lru_gen: Path = LRU_GEN, inside: str | None = No
 def youngest_file_bytes(data: bytes, inside: str) -> int | None:
     """File pages of the YOUNGEST generations of a group and all below it, on all nodes, in the text of lru_gen; None
     where the group is not in it."""
-    below = inside.rstrip("/").encode(errors="surrogateescape") + b"/"
-    total, found, here = 0, False, False
-    generations: list[int] = []
-
-    def add() -> None:
-        nonlocal total
-        total += sum(generations[-YOUNGEST:]) * PAGE_SIZE
-        generations.clear()
-
-    for line in data.splitlines():
-        if (memcg := re.match(rb"memcg\s+\d+\s+(/.*)$", line)) is not None:
-            add()
-            here = (memcg[1].rstrip(b"/") + b"/").startswith(below)
-            found |= here
-        elif re.match(rb"\s+node\s", line):
-            add()
-        elif here and (numbers := line.split()) and len(numbers) >= 4 and numbers[3].isdigit():
-            generations.append(int(numbers[3]))
-    add()
-    return total if found else None
+    found = within(parse(data), inside)
+    return sum(one.file for lru in found for one in lru.generations[-YOUNGEST:]) if found else None

@@ -1,0 +1,77 @@
+"""By which way the accessed bits of a target are cleared now, via pte: one rule, and what is said when it changes.
+
+MADV_COLD deactivates what it clears. While memory is short even hot memory is reclaimed then
+(docs/benchmarks.md#what-comes-back-while-somebody-looks). So where nobody asked for it, it is used only
+where clear_refs would stop the target for too long, and not while memory is short; and not before memory has not been
+short for CALM_NS, so that the way does not change with every window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal, NamedTuple
+
+Clear = Literal["auto", "refs", "cold", "idle"]
+Way = Literal["refs", "cold", "left out"]
+
+CALM_NS = 60_000_000_000
+
+
+class Chosen(NamedTuple):
+    """`why`: the rest of a sentence, "" for what needs none."""
+
+    way: Way
+    why: str
+
+
+def choose(asked: Clear, too_long: str | None, short: str | None, *, may_advise: bool) -> Chosen:
+    """`too_long`: a sentence where clear_refs would stop the target for longer than allowed; `short`: how memory is
+    short for it; `may_advise`: MADV_COLD clears all of it."""
+    if asked == "cold" and may_advise:
+        return Chosen("cold", "")
+    if too_long is None:
+        return Chosen("refs", "")
+    if asked != "auto" or not may_advise:
+        return Chosen("left out", too_long)
+    if short is None:
+        return Chosen("cold", "clear_refs would stop it for longer than --max-pause")
+    return Chosen(
+        "left out", f"{too_long.rstrip('.')}; nor is MADV_COLD used while memory is short ({short})."
+    )
+
+
+class Clearing:
+    """What was chosen for each target, and what of that was not told yet."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, Way] = {}
+        self._short: dict[int, tuple[int, str]] = {}  # target index → when it was last, and how
+        self._news: list[str] = []
+
+    def short(self, index: int, found: str | None, now_ns: int) -> str | None:
+        """How memory is short for a target, or was until a moment ago; `found`: how it is now."""
+        if found is not None:
+            self._short[index] = (now_ns, found)
+        last, how = self._short.get(index, (now_ns - CALM_NS, ""))
+        return how if now_ns - last < CALM_NS else None
+
+    def chose(self, index: int, pid: int | None, chosen: Chosen) -> None:
+        """Keep it, and say so where it is another way than before. What was asked for is no news, and what is left
+        out is said by who raises it."""
+        before = self._last.get(index, "refs")
+        self._last[index] = chosen.way
+        if chosen.way == before or chosen.way == "left out" or (chosen.way == "cold" and not chosen.why):
+            return
+        name = {"cold": "MADV_COLD, by pieces", "refs": "clear_refs, all at once"}[chosen.way]
+        why = f": {chosen.why}" if chosen.why else ""
+        self._news.append(f"accessed bits of process {pid} are cleared by {name} from now on{why}.")
+
+    def news(self) -> list[str]:
+        told, self._news = self._news, []
+        return told
+
+    def keep(self, known: Collection[int]) -> None:
+        """Forget the other targets."""
+        for remembered in (self._last, self._short):
+            for index in remembered.keys() - known:
+                del remembered[index]

@@ -1,0 +1,163 @@
+"""What `--via auto` becomes on a real kernel, with consent to read kernel memory and without; and who else clears bits.
+
+It reads kernel memory, drives DAMON_STAT and reclaims: in a guest only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.guest.memory import MIB, Memory, memory
+from tests.integration.recorder import udamon
+from udamon.availability.choice import OFFER
+from udamon.availability.others import RECLAIM
+from udamon.availability.primitives import probe
+from udamon.configuration.files import SYSTEM as CONFIG
+from udamon.linux.consent import VARIABLE
+
+pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.guest_version, pytest.mark.needs("root")]
+
+ALLOWED = ("env", f"{VARIABLE}=1")
+STAT = Path("/sys/module/damon_stat/parameters/enabled")
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[Memory]:
+    with memory() as started:
+        started.map("a", 16 * MIB)
+        yield started
+
+
+def recorded(
+    program: Memory, place: Path, *words: str, prefix: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], str]:
+    """What `report info` says of a recording of the program, and what `record` said."""
+    file = place / "a.udamon"
+    done = udamon(
+        "record",
+        "-p",
+        program.pid,
+        "--aggr",
+        "1s",
+        "--windows",
+        "2",
+        "-o",
+        file,
+        "--force",
+        *words,
+        prefix=prefix,
+    )
+    assert done.status == 0, done.stderr
+    told = udamon("report", "info", file, "--json")
+    assert told.status == 0, told.stderr
+    return json.loads(told.stdout), done.stderr
+
+
+def first_of_three() -> str:
+    return next(name for name in ("idle", "kernel", "refs") if probe(name).usable)
+
+
+def test_without_consent(program: Memory, tmp_path: Path) -> None:
+    found, said = recorded(program, tmp_path)
+    assert found["via"] == first_of_three()
+    assert found["why"].startswith("pte is not allowed")
+    lines = said.splitlines()
+    assert lines[0] == f"udamon: {OFFER}"
+    assert lines[1] == f"udamon: via {found['via']}: {found['why']}."
+    doctor = json.loads(udamon("doctor", "--json").stdout)
+    assert (doctor["auto"], doctor["offered"]) == (found["via"], OFFER)
+
+
+def test_with_consent_in_the_environment(program: Memory, tmp_path: Path) -> None:
+    found, said = recorded(program, tmp_path, prefix=ALLOWED)
+    assert (found["via"], found["grain"]) == ("pte", "page")
+    assert "it tells every page" in found["why"]
+    assert OFFER not in said
+    doctor = json.loads(udamon("doctor", "--json", prefix=ALLOWED).stdout)
+    assert (doctor["auto"], doctor["offered"]) == ("pte", None)
+    assert doctor["primitives"]["pte"]["why"].startswith("It sees every page")
+    sampled, _ = recorded(program, tmp_path, "--policy", "damon", prefix=ALLOWED)
+    assert sampled["via"] == ("idle" if probe("idle").usable else "kernel")
+
+
+def test_with_consent_of_the_administrator(program: Memory, tmp_path: Path) -> None:
+    """A file that others may write is not believed, and said to be wrong."""
+    CONFIG.parent.mkdir(exist_ok=True)
+    CONFIG.write_text("allow_kernel_memory = true\n")
+    try:
+        CONFIG.chmod(0o644)
+        assert recorded(program, tmp_path)[0]["via"] == "pte"
+        CONFIG.chmod(0o666)
+        found, said = recorded(program, tmp_path)
+        assert found["via"] == first_of_three()
+        assert "that root alone can write" in said.splitlines()[0]
+        CONFIG.chmod(0o644)
+        CONFIG.write_text("allow_kernel_memory = false\n")
+        assert recorded(program, tmp_path)[0]["via"] == first_of_three()
+    finally:
+        CONFIG.unlink()
+
+
+def test_large_targets_are_sampled(program: Memory, tmp_path: Path) -> None:
+    """A budget that would make the windows of a census longer than a minute."""
+    if not probe("idle").usable:
+        pytest.skip("this kernel has no idle page tracking")
+    file = tmp_path / "a.udamon"
+    words = ("record", "-p", program.pid, "--overhead", "0.005%", "--duration", "3s", "-o", file)
+    done = udamon(*words, prefix=ALLOWED)
+    assert (
+        "udamon: via idle: it samples pages, for a census of 1 process in windows of at most" in done.stderr
+    )
+
+
+def test_damon_stat_is_named(program: Memory, tmp_path: Path) -> None:
+    if not STAT.exists():
+        pytest.skip("this kernel has no DAMON_STAT")
+    STAT.write_text("Y")
+    try:
+        found, said = recorded(program, tmp_path, "--via", "pte")
+        (who,) = [one for one in found["taken_by_others"] if one != RECLAIM]
+        assert who.startswith("in-kernel DAMON (the module damon_stat is enabled")
+        assert f"{who} clears the same accessed bits, so pte may see less" in said
+    finally:
+        STAT.write_text("N")
+
+
+def test_reclaim_is_named(program: Memory, tmp_path: Path, swap: None) -> None:
+    """While it is recorded, a control group's memory is reclaimed."""
+    group = Path("/sys/fs/cgroup/auto-reclaim")
+    (group.parent / "cgroup.subtree_control").write_text("+memory")
+    group.mkdir()
+    quiet, _ = recorded(program, tmp_path, "--via", "refs")
+    with memory() as other:
+        if not (group / "memory.reclaim").exists():
+            pytest.skip("this kernel has no memory.reclaim")
+        (group / "cgroup.procs").write_text(str(other.pid))
+        other.map("b", 48 * MIB)
+        code = (
+            "import pathlib, time\n"
+            "for _ in range(30):\n"
+            "    time.sleep(0.2)\n"
+            "    try: pathlib.Path('/sys/fs/cgroup/auto-reclaim/memory.reclaim').write_text('1M')\n"
+            "    except BlockingIOError: pass\n"
+        )
+        file = tmp_path / "b.udamon"
+        done = udamon("record", "--via", "refs", "--aggr", "1s", "-o", file, "--", "python3", "-c", code)
+    assert done.status == 0, done.stderr
+    found = json.loads(udamon("report", "wss", file, "--json").stdout)
+    assert RECLAIM in found["taken_by_others"]
+    assert f"{RECLAIM} clears the same accessed bits, so refs may see less" in done.stderr
+    assert "more may have been accessed" in udamon("report", "wss", file).stdout
+    assert RECLAIM not in quiet["taken_by_others"]
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            group.rmdir()
+            return
+        time.sleep(0.1)

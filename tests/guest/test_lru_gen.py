@@ -1,0 +1,156 @@
+"""`udamon stat --via lru_gen` on a real kernel: a group whose pages are touched, or not, on command.
+
+It writes to the kernel's generations of pages: in a guest only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guest.memory import MIB, Memory, memory
+from tests.integration.recorder import udamon
+from udamon.linux.lru_gen import LRU_GEN, read, within
+from udamon.modules.group_ages import GroupWatch
+
+pytestmark = [
+    pytest.mark.guest_boot(smp=1, mem=2048),
+    pytest.mark.guest_version,
+    pytest.mark.guest_pte,
+    pytest.mark.skipif(not LRU_GEN.exists(), reason="this kernel keeps no generations of pages"),
+]
+
+TOP = Path("/sys/fs/cgroup")
+HOT, COLD = 24 * MIB, 40 * MIB
+SLACK = 8 * MIB
+"""The program itself: its interpreter is anonymous memory of the group, too."""
+
+
+@pytest.fixture
+def group(request: pytest.FixtureRequest) -> Iterator[Path]:
+    Path("/sys/kernel/mm/lru_gen/enabled").write_text("7")
+    (TOP / "cgroup.subtree_control").write_text("+memory")
+    directory = TOP / f"lru-{request.node.name[:20]}"
+    directory.mkdir()
+    yield directory
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+            return
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def program(group: Path) -> Iterator[Memory]:
+    with memory() as found:
+        (group / "cgroup.procs").write_text(str(found.pid))  # before it has memory to speak of
+        found.map("hot", HOT)
+        found.map("cold", COLD)
+        yield found
+
+
+def test_touched_and_idle_bytes_of_a_group(group: Path) -> None:
+    """What is touched in a window is told to the size of the program; so is what is not, beyond four generations."""
+    with program(group) as target:
+        watch = GroupWatch(f"/{group.name}")
+        watch.begin()
+        for number in range(1, 8):
+            target.tell("once", "hot")
+            time.sleep(1.5)
+            watch.window()
+            touched = watch.touched("anon")
+            assert HOT <= touched <= HOT + SLACK, f"window {number}: {touched / MIB:.1f} MiB"
+        cold = watch.cold("anon")
+        low, high = cold.low[1], cold.high[1]
+        assert low is not None
+        assert high is not None
+        assert COLD <= low <= high <= COLD + SLACK
+        assert watch.foreign == 0
+        target.tell("once", "cold")
+        watch.window()
+        assert COLD <= watch.touched("anon") <= COLD + SLACK
+
+
+def test_other_groups_are_left_alone(group: Path) -> None:
+    inner = group / "inner"
+    (group / "cgroup.subtree_control").write_text("+memory")
+    inner.mkdir()
+    with program(inner):
+        before = {(one.path, one.node): one.generations[-1].number for one in read()}
+        watch = GroupWatch(f"/{group.name}")
+        watch.begin()
+        watch.window()
+        after = {(one.path, one.node): one.generations[-1].number for one in read()}
+        grown = {
+            path: after[path, node] - before[path, node] for path, node in before if (path, node) in after
+        }
+        ours = {one.path for one in within(read(), f"/{group.name}")}
+        assert f"/{group.name}/inner" in ours
+        assert {path for path, more in grown.items() if more >= 2} == ours
+        assert all(more == 0 for path, more in grown.items() if path not in ours)
+    inner.rmdir()
+
+
+def test_the_command(group: Path) -> None:
+    """In one document, and for people; a group that was never there is one sentence."""
+    with program(group) as target:
+        ended = threading.Event()
+
+        def touch() -> None:
+            while not ended.is_set():
+                target.tell("once", "hot")
+                time.sleep(0.2)
+
+        toucher = threading.Thread(target=touch)
+        toucher.start()
+        words = ("stat", "--via", "lru_gen", "--cgroup", f"/{group.name}", "--aggr", "2s", "--duration", "9s")
+        done, said = udamon(*words, "--json"), udamon(*words)
+        ended.set()
+        toucher.join()
+    assert done.status == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["windows"] == 4
+    assert found["groups"][0]["path"] == f"/{group.name}"
+    assert found["memcg"] == found["groups"][0]["memcg"]
+    assert HOT <= found["anon"]["touched_bytes"] <= HOT + SLACK
+    assert COLD <= found["anon"]["cold_bytes"]["1"] <= COLD + SLACK
+    assert found["anon"]["cold_bytes"]["10"] is None
+    assert found["aging_cpu_seconds"] > 0
+    assert said.status == 0, said.stderr
+    assert "1 control group, 4 windows" in said.stdout
+    none = udamon("stat", "--via", "lru_gen", "--cgroup", "/none", "--duration", "1s")
+    assert (none.status, none.stderr.count("\n")) == (1, 1)
+    assert "no cgroup" in none.stderr
+
+
+def test_the_machine(group: Path) -> None:
+    with program(group):
+        done = udamon("stat", "--via", "lru_gen", "--paddr", "--aggr", "1s", "--duration", "3s", "--json")
+    assert done.status == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {f"/{group.name}", "/"} <= {one["path"] for one in found["groups"]}
+    assert found["anon"]["resident_bytes"] >= HOT + COLD
+
+
+@pytest.mark.parametrize("flags", [("--policy", "adaptive"), ("--sample", "5ms"), ("--max-regions", "20")])
+def test_what_it_has_no_use_for(flags: tuple[str, str]) -> None:
+    done = udamon("stat", "--via", "lru_gen", "--paddr", *flags)
+    assert done.status == 2
+    assert "is of no use with lru_gen" in done.stderr
+
+
+def test_switched_off(group: Path) -> None:
+    enabled = Path("/sys/kernel/mm/lru_gen/enabled")
+    enabled.write_text("0")
+    try:
+        done = udamon("stat", "--via", "lru_gen", "--paddr", "--duration", "1s")
+    finally:
+        enabled.write_text("7")
+    assert done.status == 1
+    assert "switched off" in done.stderr

@@ -1,0 +1,98 @@
+"""The generations of MGLRU from made-up files, and the command that begins a new one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from udamon.linux.lru_gen import Generation, NodeLru, age, lacks, parse, read, within
+
+TEXT = b"""memcg     1 /
+ node     0
+          0      90000          7          9
+          1         50          1          2
+memcg 18446744073709551615 /a
+ node     0
+        670     245000         -3        400
+ node     1
+          1        100       0          1
+memcg    13 /a/b
+ node     0
+          4      18000      10         30
+memcg    14 /ab
+ node     0
+          4      18000      10       1000
+memcg    15 /empty
+ node     0
+"""
+
+
+def test_all_of_it() -> None:
+    found = parse(TEXT)
+    assert [(one.memcg, one.path, one.node) for one in found] == [
+        (1, "/", 0), ((1 << 64) - 1, "/a", 0), ((1 << 64) - 1, "/a", 1), (13, "/a/b", 0), (14, "/ab", 0),
+    ]  # fmt: skip
+    assert found[0].generations == (
+        Generation(0, 90000, 7 * 4096, 9 * 4096), Generation(1, 50, 4096, 2 * 4096)
+    )  # fmt: skip
+    assert found[1].generations[0].anon == 0, "a counter may be negative for a moment"
+    assert [one.path for one in within(found, "/a")] == ["/a", "/a", "/a/b"]
+    assert len(within(found, "/")) == len(found)
+    assert within(found, "/b") == []
+
+
+def test_without_control_groups() -> None:
+    assert parse(b"memcg     0 \n node     0\n  1 5 2 3\n")[0][:3] == (0, "", 0)
+    assert within(parse(b"memcg     0 \n node     0\n  1 5 2 3\n"), "/") != []
+
+
+def test_a_name_cannot_pass_for_another_group() -> None:
+    """All but the end of a line may be in the name of a group."""
+    (only,) = parse(b"memcg 5 /a\rmemcg 6 /b\x0b\xff\n node 0\n 1 5 2 3\n")
+    assert (only.memcg, only.path) == (5, "/a\rmemcg 6 /b\x0b\udcff")
+
+
+@given(st.binary(max_size=200))
+def test_whatever_is_in_it(data: bytes) -> None:
+    for one in parse(b"memcg 5 /a\n node 0\n 1 5 2 3\n" + data):
+        assert one.generations
+
+
+def test_aging(tmp_path: Path) -> None:
+    file = tmp_path / "lru_gen"
+    file.write_bytes(TEXT)
+    one = within(read(file), "/a/b")[0]
+    file.write_bytes(b"")
+    assert age(one, file)
+    assert file.read_bytes() == b"+ 13 0 4 1 1"
+
+
+@pytest.mark.parametrize("number", [17, 22, 34])
+def test_somebody_was_faster_or_the_group_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(fd: int, data: bytes) -> int:
+        raise OSError(number, "refused")
+
+    (tmp_path / "lru_gen").write_bytes(TEXT)
+    monkeypatch.setattr(os, "write", refuse)
+    assert not age(NodeLru(1, "/", 0, (Generation(0, 0, 0, 0),)), tmp_path / "lru_gen")
+
+
+def test_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enabled, file = tmp_path / "kernel/mm/lru_gen/enabled", tmp_path / "kernel/debug/lru_gen"
+    assert "no multi-generational LRU" in str(lacks(tmp_path))
+    enabled.parent.mkdir(parents=True)
+    enabled.write_text("0x0006\n")
+    assert "switched off" in str(lacks(tmp_path))
+    enabled.write_text("0x0007\n")
+    for user, fix in ((1000, "run udamon as root"), (0, "mount -t debugfs none")):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        assert fix in str(lacks(tmp_path))
+    file.parent.mkdir()
+    file.write_bytes(TEXT)
+    assert lacks(tmp_path) is None

@@ -1,0 +1,51 @@
+"""What every report says of a recording: who cleared the same bits beside it, and why it was looked so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.snapshots import recorded, snap
+from udamon.availability.others import RECLAIM
+from udamon.model import ASKED_FOR, Event
+from udamon.report import info
+from udamon.report.catalog import Catalog
+from udamon.report.common import common_keys, common_lines
+from udamon.report.source import RecordingSource
+
+DAMON = "in-kernel DAMON (the module damon_stat is enabled)"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "pages", "told"),
+    [
+        ({}, None, None),
+        ({"taken_by_others": []}, None, []),
+        ({"taken_by_others": []}, 0, []),
+        ({"taken_by_others": [DAMON]}, 0, [DAMON]),
+        ({"taken_by_others": [DAMON]}, 7, [DAMON, RECLAIM]),
+    ],
+)
+def test_who_cleared_the_same_bits(
+    tmp_path: Path, metadata: dict[str, object], pages: int | None, told: list[str] | None
+) -> None:
+    """Of reclaim the last costs tell; an older recording says nothing."""
+    counted = {} if pages is None else {"reclaim_pages": pages}
+    events = [Event(1, "cost", {"cpu_ns": 1}), Event(2, "cost", {"cpu_ns": 2, **counted})]
+    recording = recorded(tmp_path / "a", [snap(0, [(0, 4096, 1, 0)]), *events], via="pte", **metadata)
+    with RecordingSource(recording) as source:
+        assert common_keys(source)["taken_by_others"] == told
+        lines = [line for line in common_lines(source) if "more may have been accessed" in line]
+    assert len(lines) == bool(told)
+    assert all(who in lines[0] for who in told or ())
+
+
+@pytest.mark.parametrize("why", [None, ASKED_FOR, "pte is not allowed"])
+def test_why_it_was_looked_so(tmp_path: Path, why: str | None) -> None:
+    metadata = {} if why is None else {"why": why}
+    recording = recorded(tmp_path / "a", [snap(0, [(0, 4096, 1, 0)])], via="refs", **metadata)
+    with RecordingSource(recording) as source:
+        found = info.measure(source, Catalog(recording))
+    assert info.document(found)["why"] == why
+    assert (["because", why] in info.facts(found)) == (why == "pte is not allowed")
