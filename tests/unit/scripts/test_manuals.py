@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pty
 import re
@@ -42,7 +43,8 @@ def test_the_files_are_where_packages_look_for_them(out: Path) -> None:
 def test_a_page_has_all_flags_and_examples() -> None:
     for one in with_all_below(whole()):
         text = manuals.page(one).replace("\\-", "-")
-        own = [flag for action in one._actions for flag in action.option_strings]
+        shown = [action for action in one._actions if action.help != argparse.SUPPRESS]
+        own = [flag for action in shown for flag in action.option_strings]
         assert [flag for flag in own if rf"\fB{flag}\fR" not in text] == []
         plain = re.sub(r"\s+", " ", text)
         assert [
