@@ -44,6 +44,9 @@ PER_RUN = frozenset(
 INTERVALS = (("overhead",), ("sample", "aggr"), ("intervals_goal",), ("autotune_monitoring_intervals",))
 """Flags that exclude those of the other rows: a default gives way to one that counts before it."""
 
+ENVIRONMENT = 1
+"""The rank of variables; files come after them."""
+
 _BOOLEANS = (argparse._StoreTrueAction, argparse.BooleanOptionalAction)
 
 
@@ -68,6 +71,7 @@ class Default:
 
 @dataclass(frozen=True, slots=True)
 class _Applied:
+    dest: str
     value: object
     before: object
     default: Default
@@ -80,7 +84,7 @@ class Defaults:
     def __init__(self, files: Sequence[ConfigValue], environment: Mapping[str, str] = os.environ) -> None:
         self.files = files
         self._environment = environment
-        self._applied: dict[str, _Applied] = {}
+        self._applied: list[_Applied] = []
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Defaults:
@@ -99,15 +103,15 @@ class Defaults:
                 default = self._find(_path(one), key)
                 if default is not None:
                     value = _value(action, key, default)
-                    self._applied[action.dest] = _Applied(
-                        value, action.default, default, action.option_strings[-1]
-                    )
+                    flag = action.option_strings[-1]
+                    self._applied.append(_Applied(action.dest, value, action.default, default, flag))
                     action.default = value
 
     def settle(self, args: argparse.Namespace) -> None:
         """Take back the defaults that exclude what counts before them."""
+        in_force = {one.dest: one for one in self._in_force(args)}
         ranks = {
-            dest: self._rank(args, dest)
+            dest: in_force[dest].default.rank if dest in in_force else 0
             for row in INTERVALS
             for dest in row
             if getattr(args, dest, None) not in (None, False)
@@ -116,19 +120,16 @@ class Defaults:
             others = [rank for dest, rank in ranks.items() if dest not in row]
             for dest in row:
                 if others and ranks.get(dest, 0) > min(others):
-                    setattr(args, dest, self._applied[dest].before)
-        if getattr(args, "sim", None) and self._rank(args, "via"):  # a simulation has its own
-            args.via = self._applied["via"].before
+                    setattr(args, dest, in_force[dest].before)
+        if getattr(args, "sim", None) and "via" in in_force:  # a simulation has its own
+            args.via = in_force["via"].before
 
     def blamed(self, args: argparse.Namespace, error: UsageError) -> UsageError:
         """`error`, or where it is about a default, the same as an error of the place that this stands at."""
         said = str(error)
-        for dest, applied in self._applied.items():
-            named = (
-                re.search(rf"{re.escape(applied.flag)}(?![\w-])", said) or repr(applied.default.text) in said
-            )
-            if named and getattr(args, dest, None) == applied.value and not isinstance(error, ConfigError):
-                return ConfigError(f"{applied.default.where()}: {said}")
+        for one in () if isinstance(error, ConfigError) else self._in_force(args):
+            if re.search(rf"{re.escape(one.flag)}(?![\w-])", said) or repr(one.default.text) in said:
+                return ConfigError(f"{one.default.where()}: {said}")
         return error
 
     def check(self) -> None:
@@ -159,18 +160,17 @@ class Defaults:
         for depth in range(len(path), 0, -1):
             name = _variable(path[:depth], key)
             if text := self._environment.get(name):
-                return Default({"1": "true", "0": "false"}.get(text, text), 1, name.__str__)
-        for rank, file in enumerate(self.files, start=2):
+                return Default(text, ENVIRONMENT, name.__str__)
+        for rank, file in enumerate(self.files, start=ENVIRONMENT + 1):
             for depth in range(len(path), -1, -1):
                 place = _place(file, (*path[:depth], key))
                 if place is not None and not isinstance(place.value, dict):
                     return Default(place.text(), rank, partial(_where, place))
         return None
 
-    def _rank(self, args: argparse.Namespace, dest: str) -> int:
-        """0 for what was given."""
-        applied, value = self._applied.get(dest), getattr(args, dest, None)
-        return applied.default.rank if applied is not None and value is applied.value else 0
+    def _in_force(self, args: argparse.Namespace) -> Iterator[_Applied]:
+        """Those that no flag has taken the place of, of the command that `args` are of."""
+        return (one for one in self._applied if getattr(args, one.dest, None) is one.value)
 
 
 def keys(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
@@ -200,6 +200,8 @@ def values(place: ConfigValue) -> dict[str, str]:
 def _value(action: argparse.Action, key: str, default: Default) -> Any:
     text = default.text
     if isinstance(action, _BOOLEANS):
+        if default.rank == ENVIRONMENT:
+            text = {"1": "true", "0": "false"}.get(text, text)
         if text not in ("true", "false"):
             default.fail(key, f"{text[:48]!r} is neither true nor false.")
         return text == "true"

@@ -68,6 +68,9 @@ def test_each_kind_of_value(write: Write, monkeypatch: pytest.MonkeyPatch) -> No
     found = args("reclaim -p 1")
     assert (found.skip_anon, found.quiet) == (True, True)
     assert args("reclaim -p 1 --no-skip-anon").skip_anon is False
+    monkeypatch.setenv("UDAMON_RECLAIM_MIN_REGIONS", "3")
+    monkeypatch.setenv("UDAMON_RECLAIM_MAX_REGIONS", "1")  # no switch
+    assert (args("reclaim -p 1").min_regions, args("reclaim -p 1").max_regions) == (3, 1)
 
 
 def test_a_report_has_a_table_of_its_own(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +147,16 @@ def test_what_a_command_finds_wrong_has_its_line_too(
     write("user", text)
     assert main(["record", "-p", NOBODY]) == 2
     assert capsys.readouterr().err.startswith(f"udamon: {tmp_path}/user.toml:{said}")
+
+
+def test_the_place_is_that_of_the_report_that_was_asked_for(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not that of another one with the same flag."""
+    write("user", '[report.heatmap]\nresol = "x"\nmax_memory = "1 XB"\n[report.wss]\n\nmax_memory = "2 XB"\n')
+    for kind, line in (("heatmap", 3), ("wss", 6)):
+        assert main(["report", kind, str(tmp_path / "none")]) == 2
+        assert f"user.toml:{line}: " in capsys.readouterr().err
 
 
 def test_a_wrong_flag_is_not_blamed_on_a_file(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
