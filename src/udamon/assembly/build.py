@@ -29,7 +29,7 @@ from udamon.engine.base import Engine
 from udamon.errors import NotSupported, UsageError
 from udamon.linux import open_files
 from udamon.linux.sysfs_damon import kernel_damon
-from udamon.model import CENSUSES, Range
+from udamon.model import CENSUSES, Range, is_census
 from udamon.ops.opening import open_ops, open_sampler
 from udamon.ops.vaddr import ProcessOperations
 from udamon.targets.processes import process_source
@@ -87,7 +87,7 @@ class Built:
         """What becomes of accesses through a TLB, as measured now (0.1 s); None of a simulation."""
         from udamon.availability.tlb import measured
 
-        return measured(self.via, same_cpu=self.same_cpu)
+        return measured(self.via, same_cpu=self.same_cpu, sampled=not is_census(self.via, self.policy))
 
     @property
     def sees(self) -> str:
@@ -150,11 +150,15 @@ class _Builder:
         if via == "kernel":
             self._refuse_max_pause(via)
             return self._in_kernel(ops, attrs, clock)
-        if via in CENSUSES:
+        if is_census(via, spec.policy):
             return self._by_census(ops, via, attrs, clock)
-        sampler = open_sampler(via, same_cpu=options.same_cpu)
+        if ops.name == "paddr" and via in CENSUSES:
+            raise UsageError(f"{via} sees the memory of processes, not physical memory; use --ops vaddr.")
+        sampler = open_sampler(
+            via, same_cpu=options.same_cpu, max_pause_ns=max_pause_ns(spec), allowed=spec.via == via
+        )
         if isinstance(ops, ProcessOperations):
-            ops.hold(open_files.room())  # a page map of each
+            ops.hold(open_files.room() // (2 if via == "pte" else 1))  # a page map of each, and a pidfd
         residents = _residents(ops, clock, max_pause_ns(spec))
         built = self._by_samples(ops, sampler, via, attrs, clock, Random(), residents, _conflict(via))
         return replace(built, same_cpu=options.same_cpu)
@@ -272,8 +276,15 @@ class _Builder:
         return via
 
     def _refuse_clear(self, via: str) -> None:
-        if self.options.clear is not None and via != "pte":
+        if self.options.clear is None:
+            return
+        if via != "pte":
             raise UsageError(f"--clear is of use with pte alone, and this looks via {via}; leave it out.")
+        if self.spec.policy is not None:
+            raise UsageError(
+                f"--clear is how a census clears, and {self.options.named('policy')} asks for samples; "
+                "leave one of them out."
+            )
 
     def _refuse_max_pause(self, via: str) -> None:
         if self.spec.max_pause is not None:

@@ -47,10 +47,23 @@ def open_sampler(
     roots: Roots = Roots(),  # noqa: B008 (immutable)
     *,
     same_cpu: bool = False,
+    max_pause_ns: int | None = None,
+    allowed: bool = False,
 ) -> Sampler:
-    """The sampling primitive `via`. Raises UsageError, NotSupported or NotPermitted."""
+    """The sampling primitive `via`; pte holds no lock of a target for longer than `max_pause_ns`, and opens where
+    reading kernel memory is `allowed` only. Raises UsageError, NotSupported or NotPermitted."""
+    if via == "pte":
+        from udamon.ops.kernel_tables import open_tables
+        from udamon.ops.pte_sampler import PteSampler
+
+        opened = open_tables(allowed=allowed, roots=roots)
+        try:
+            return PteSampler(opened, roots, max_pause_ns=max_pause_ns)
+        except BaseException:
+            opened.close()
+            raise
     if via != "idle":
-        raise UsageError(f"{via!r} does not sample pages; choose idle.")
+        raise UsageError(f"{via!r} does not sample pages; choose idle or pte.")
     from udamon.ops.idle import IdleSampler
 
     return IdleSampler(roots, same_cpu=same_cpu)
