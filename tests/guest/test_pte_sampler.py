@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.guest.damon import rate
 from tests.guest.memory import MIB, PAGE, Memory, memory
 from tests.guest.test_idle import CHECKS, rates, sample, while_touched
 from tests.guest.test_pte import HAS
@@ -23,6 +26,7 @@ from udamon.model import Range
 from udamon.ops.idle import IdleSampler
 from udamon.ops.kernel_tables import SWITCH, open_tables
 from udamon.ops.pte_sampler import PteSampler
+from udamon.record.reader import Recording
 
 # One processor, as in test_idle.py; test_pte_sampler_tlb.py has two.
 pytestmark = [
@@ -238,6 +242,36 @@ def test_targets_that_exec_and_exit(sampler: PteSampler) -> None:
 def stacks(pid: int) -> list[Range]:
     lines = (Path("/proc") / str(pid) / "maps").read_bytes().splitlines()
     return [line_range(line) for line in lines if line.endswith(b"[stack]")]
+
+
+@pytest.mark.parametrize("policy", ["adaptive", "damon"])
+def test_recordings(program: Memory, tmp_path: Path, policy: str) -> None:
+    """From the command line, after all privileges that opening alone took were given up."""
+    hot, cold = program.map(f"{policy}-hot", 16 * MIB), program.map(f"{policy}-cold", 64 * MIB)
+    program.tell("touch", f"{policy}-hot")
+    words = [
+        "record",
+        "-q",
+        "--via",
+        "pte",
+        "--policy",
+        policy,
+        "--sample",
+        "50ms",
+        "--aggr",
+        "1s",
+        "--duration",
+        "15s",
+    ]
+    file = tmp_path / "recording"
+    command = [sys.executable, "-m", "udamon", *words, "-p", str(program.pid), "-o", str(file)]
+    subprocess.run(command, check=True)
+    program.tell("rest")
+    recording = Recording(file)
+    assert (recording.metadata["via"], recording.metadata["policy"]) == ("pte", policy)
+    last = list(recording.snapshots())[-1]
+    assert rate(last, hot) >= 0.7
+    assert rate(last, cold) <= 0.1
 
 
 def test_who_may_not_advise_is_told(program: Memory) -> None:

@@ -30,7 +30,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Ranges that one call is given. It takes 1024, but the longer it is, the longer the target's mapping lock is held, and
@@ -155,13 +154,6 @@ static size_t set_large_apart(struct sampling *s, struct check **batch, size_t c
     return kept;
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* Advise all of these ranges of one target; owner[i] is the first of the `count` checks in range i. */
 static void advise_ranges(struct sampling *s, const struct iovec *range, struct check **const *owner, size_t ranges,
                           struct check **end)
@@ -248,7 +240,14 @@ static void settle(struct sampling *s, struct check **batch, size_t count)
 /* Advise a batch sorted by (target, address), and see to it that all of it was cleared. */
 static void clear(struct sampling *s, struct check **batch, size_t count)
 {
-    size_t still = 0;
+    size_t kept = 0, still = 0;
+    entries_find(&s->entries, batch, count, s->place, s->shift); /* small pages may have become a huge one since */
+    for (size_t i = 0; i < count; i++)
+        if (s->place[i] == batch[i]->key && s->shift[i] == batch[i]->shift)
+            batch[kept++] = batch[i];
+        else
+            batch[i]->answer = NO_PAGE;
+    count = kept;
     advise(s, batch, count);
     for (size_t i = 0; i < count; i++)
         s->place[i] = batch[i]->key;
@@ -315,9 +314,8 @@ static void confirm(void *self, struct check **batch, size_t count)
     }
 }
 
-static int make(struct sampling *s, size_t checks)
+static int make(struct sampling *s, size_t count)
 {
-    size_t count = checks + 1;
     s->place = calloc(count, sizeof(*s->place));
     s->word = calloc(count, sizeof(*s->word));
     s->shift = calloc(count, sizeof(*s->shift));
@@ -383,7 +381,7 @@ static PyObject *pte_sample(PyObject *module, struct arguments *in)
         return NULL;
     }
     if (stretch_begin(&stretch) == 0) {
-        if (make(&s, stretch.total)) {
+        if (make(&s, stretch.total + 1)) {
             Py_BEGIN_ALLOW_THREADS
             stretch_run(&stretch);
             Py_END_ALLOW_THREADS

@@ -11,16 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 
 enum { LONG_TICK_NS = 20 * 1000 * 1000, LEAST_LEAD_NS = 2 * 1000 * 1000 };
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* Sleep until `deadline`; 1 when the eventfd was written to. */
 static int sleep_until(int event, int64_t deadline)

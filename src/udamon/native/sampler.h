@@ -5,6 +5,8 @@
 #include "check.h"
 #include "visits.h"
 
+#include <time.h>
+
 /* What is asked of a stretch, and what comes of it, as functions that run one say in ARGUMENTS and RESULTS. */
 #define STRETCH_ARGUMENTS(ARRAY, VALUE)                                                                               \
     ARRAY(pagemaps, i, READ, "t") /* descriptors, one a target; GONE, PHYSICAL */                                     \
@@ -67,6 +69,13 @@ struct stretch {
     size_t pending_mask;
     int64_t *late;
 };
+
+static inline int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 /* -1 with ValueError or MemoryError. stretch_end comes in any case. */
 int stretch_begin(struct stretch *s);
