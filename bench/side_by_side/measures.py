@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from statistics import median
 
@@ -23,7 +24,7 @@ class Measures:
 
     `cpu` (the monitor's processes) and `kdamond` (the thread that checks: the kernel's, or udamon's own within
     those) are shares of a core while it watched, `whole_cpu_s` is all that the processes took from start to end.
-    `checks` is per second.
+    `checks` is per second; a census makes none.
     """
 
     snapshots: int
@@ -39,11 +40,11 @@ class Measures:
 
     @property
     def cpu_per_check_us(self) -> float:
-        return self.cpu / self.checks * 1e6
+        return self.cpu / self.checks * 1e6 if self.checks else nan
 
     @property
     def kdamond_per_check_us(self) -> float:
-        return self.kdamond / self.checks * 1e6
+        return self.kdamond / self.checks * 1e6 if self.checks else nan
 
 
 def accesses(place: Path) -> float:

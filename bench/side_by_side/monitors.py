@@ -152,4 +152,11 @@ MONITORS = {
     "idle-adaptive": Monitor(
         "idle, adaptive", _udamon("--via", "idle", "--policy", "adaptive"), _of_udamon, in_kernel=False
     ),
+    "pte": Monitor("pte, census", _udamon("--via", "pte"), _of_udamon, in_kernel=False),
+    "pte-damon": Monitor(
+        "pte, damon", _udamon("--via", "pte", "--policy", "damon"), _of_udamon, in_kernel=False
+    ),
+    "pte-adaptive": Monitor(
+        "pte, adaptive", _udamon("--via", "pte", "--policy", "adaptive"), _of_udamon, in_kernel=False
+    ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from statistics import mean
 
@@ -16,6 +17,10 @@ from udamon.units import format_time
 
 MEASURABLE = 0.02
 """An interval of the slowdown that is wider than this on either side says nothing of use."""
+
+
+SAMPLERS = ("idle", "idle-adaptive", "pte-damon", "pte-adaptive")
+"""Monitors in user space that check single pages."""
 
 
 class Results:
@@ -91,9 +96,9 @@ def _cost(results: Results) -> Figure:
         return [
             Sample([m.checks for m in found]).text(0),
             Sample([m.kdamond * 100 for m in found]).text(2, " %"),
-            Sample([m.kdamond_per_check_us for m in found]).text(1),
+            _per_check([m.kdamond_per_check_us for m in found]),
             Sample([m.cpu * 100 for m in found]).text(2, " %"),
-            Sample([m.cpu_per_check_us for m in found]).text(1),
+            _per_check([m.cpu_per_check_us for m in found]),
             Sample([m.whole_cpu_s for m in found]).text(1, " s"),
             _slowdown(results.slowdown(workload, monitor)),
         ]
@@ -101,13 +106,17 @@ def _cost(results: Results) -> Figure:
     head = ("workload", "monitor", "checks/s", "kdamond", "µs a check", "user space", "µs a check",
             "start to end", "target's accesses/s")  # fmt: skip
     note = (
-        "CPU while it watched, as a share of the emulated core: of kdamond (the kernel's thread; with idle, udamon's "
-        "own, which samples, keeps the regions and makes the snapshots), and of all processes of the monitor (their "
-        "control group: children included, udamon's kdamond too); start to end is all that those processes took. "
-        "Checks of the kernel are estimated from its regions. The target's accesses: the mean change against the "
-        "run alone in the same round, with the 95 % interval of that mean; one processor has to serve both."
+        "CPU while it watched, as a share of the emulated core: of kdamond (the kernel's thread; with idle and pte "
+        "udamon's own, which looks, keeps the regions and makes the snapshots), and of all processes of the monitor "
+        "(their control group: children included, udamon's kdamond too); start to end is all that those processes "
+        "took. Checks of the kernel are estimated from its regions. The target's accesses: the mean change against "
+        "the run alone in the same round, with the 95 % interval of that mean; one processor has to serve both."
     )
     return Figure("What each costs", head, _rows(results, row), note)
+
+
+def _per_check(values: list[float]) -> str:
+    return "" if any(map(isnan, values)) else Sample(values).text(1)
 
 
 def _slowdown(changes: list[float]) -> str:
@@ -123,7 +132,7 @@ def _goals(results: Results) -> Figure:
     rows = []
     for workload in results.workloads:
         row = [workload]
-        for monitor in ("idle", "idle-adaptive"):
+        for monitor in SAMPLERS:
             kernel, idle = results.of(workload, "kernel"), results.of(workload, monitor)
             if kernel and idle:
                 theirs = _median(kernel, lambda m: m.kdamond_per_check_us)
@@ -143,7 +152,7 @@ def _goals(results: Results) -> Figure:
                     row.append(f"{_median(kernel, value) / _median(damo, value):.1%}")
         rows.append(row)
     head = ["workload"]
-    for monitor in ("idle", "idle-adaptive"):
+    for monitor in SAMPLERS:
         if monitor in results.monitors:
             title = MONITORS[monitor].title
             head += [
@@ -158,7 +167,7 @@ def _goals(results: Results) -> Figure:
     note = (
         "Differences and ratios of medians; in parentheses the 95 % interval of the mean difference between two runs "
         "of a round. damo and engine kernel have the same kdamond: what their F1 differs by is luck. CPU a check: of "
-        "udamon's kdamond over the kernel's; of the whole idle monitor over the kernel's kdamond; of the whole over "
+        "udamon's kdamond over the kernel's; of the whole monitor over the kernel's kdamond; of the whole over "
         "kdamond and the recorder beside it (engine kernel). Goals: F1 not below -0.020; CPU a check at most 5 times "
         "kdamond's; engine kernel's processes at most 25 % of damo's CPU."
     )

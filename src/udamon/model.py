@@ -30,7 +30,8 @@ class Primitive(NamedTuple):
 
     `kind`: a "sampler" answers for single pages, a "census" for whole processes; "engine" is in-kernel DAMON, which has
     its own. `automatic`: `--via auto` may choose it; `control`: `udamon control` has kdamonds of it. `clears` accessed
-    bits by page tables, and what of the TLBs (availability/tlb.py). `simulated`: of no memory.
+    bits by page tables, and what of the TLBs (availability/tlb.py). `simulated`: of no memory. `samples`: a census
+    that is a sampler where a region policy is asked for.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Primitive(NamedTuple):
     control: bool = True
     clears: bool = False
     simulated: bool = False
+    samples: bool = False
 
 
 PRIMITIVES = (
@@ -48,7 +50,7 @@ PRIMITIVES = (
     Primitive("kernel", "engine", automatic=True, control=False),
     Primitive("refs", "census", grain=MAPPING, automatic=True, clears=True),
     Primitive("softdirty", "census", sees=WRITES_ONLY),
-    Primitive("pte", "census", control=False, clears=True),
+    Primitive("pte", "census", control=False, clears=True, samples=True),
     Primitive("sim", "sampler", simulated=True),
 )
 """All, best first."""
@@ -69,8 +71,21 @@ BY_MAPPING = frozenset(names_of(lambda one: one.grain == MAPPING))
 CENSUSES = names_of(lambda one: one.kind == "census")
 
 
+SAMPLERS = names_of(lambda one: one.samples or (one.kind == "sampler" and not one.simulated))
+"""Ways of looking at single pages of real memory."""
 ASKED_FOR = "it was asked for"
 """Why a way of looking was taken that was named."""
+
+
+def is_census(via: object, policy: object) -> bool:
+    """Whether all memory is looked at, so that no region policy says where."""
+    one = primitive(via)
+    return one is not None and one.kind == "census" and not (one.samples and policy is not None)
+
+
+def is_sampler(via: str, policy: object) -> bool:
+    """Whether single pages of real memory are looked at, where a region policy says."""
+    return via in SAMPLERS and not is_census(via, policy)
 
 
 def grain(via: object) -> str:

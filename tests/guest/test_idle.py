@@ -15,6 +15,7 @@ from udamon.core.policy import ACCESSED, NO_PAGE, Answers, Slots
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
 from udamon.model import Range
+from udamon.ops.base import Sampler
 from udamon.ops.idle import IdleSampler
 
 # One processor: a context switch lies between the monitor and every access, and flushes the emulated TLB.
@@ -43,7 +44,7 @@ def sampler() -> Iterator[IdleSampler]:
 
 
 def sample(
-    sampler: IdleSampler, target: Target, *areas: Range, ticks: int = 4, checks: int = CHECKS, span: int = 1
+    sampler: Sampler, target: Target, *areas: Range, ticks: int = 4, checks: int = CHECKS, span: int = 1
 ) -> Answers:
     slots = Slots()
     for area in areas:
@@ -63,7 +64,7 @@ def rates(answers: Answers) -> list[float]:
 
 
 def while_touched(
-    sampler: IdleSampler, target: Target, touching: Memory, *areas: Range, ticks: int = 4
+    sampler: Sampler, target: Target, touching: Memory, *areas: Range, ticks: int = 4
 ) -> list[float]:
     """The rates over ticks in which `touching` surely reached all its pages between the first mark and the last look:
     one of three rounds that ended in the tick began and ended in it. Other ticks say nothing, for the processor was

@@ -17,7 +17,7 @@ from statistics import median
 import pytest
 
 from tests.integration.programs import as_nobody
-from udamon.availability.tlb import measured, touched
+from udamon.availability.tlb import Tlb, measured, touched
 from udamon.errors import UsageError
 from udamon.linux import features
 from udamon.ops.opening import open_census, open_ops
@@ -146,8 +146,9 @@ def test_the_way_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_it_says_without_a_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stale, with the size below which sets may be missed; nothing of a simulation."""
+    """Stale, with the size below which sets may be missed; nothing of a simulation, and samples of pte need none."""
     assert measured("sim") is None
+    assert measured("pte", sampled=True) == Tlb("flushed", 0)
     monkeypatch.setenv(SWITCH, "none")
     found = measured("refs")
     assert found is not None

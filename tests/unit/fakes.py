@@ -71,6 +71,7 @@ class FakeSampler:
     """Every check in a hot range hits. Counts its calls; `on_call` may reach into the monitor."""
 
     name = "fake"
+    longest_pause_ns = 0
 
     def __init__(self, clock: ManualClock, hot: Sequence[Range] = ()) -> None:
         self.clock = clock

@@ -32,8 +32,8 @@ from udamon.engine.base import Engine
 from udamon.errors import NotPermitted, NotSupported, UsageError
 from udamon.linux import open_files
 from udamon.linux.cgroup.shortage import shortage
-from udamon.model import ASKED_FOR, Range
-from udamon.ops.opening import SAMPLERS, open_ops, open_sampler
+from udamon.model import ASKED_FOR, CENSUSES, Range, is_census, is_sampler
+from udamon.ops.opening import open_ops, open_sampler
 from udamon.ops.vaddr import ProcessOperations
 from udamon.targets.processes import process_source
 
@@ -88,7 +88,7 @@ class Built:
         """What becomes of accesses through a TLB, as measured now (0.1 s); None of a simulation."""
         from udamon.availability.tlb import measured
 
-        return measured(self.via, same_cpu=self.same_cpu)
+        return measured(self.via, same_cpu=self.same_cpu, sampled=not is_census(self.via, self.policy))
 
     @property
     def sees(self) -> str:
@@ -166,9 +166,16 @@ class _Builder:
             return self._in_kernel(ops, attrs, clock)
         if not choice.samples:
             return self._by_census(ops, via, attrs, clock)
-        sampler = open_sampler(via, same_cpu=options.same_cpu)
+        if ops.name == "paddr" and via in CENSUSES:
+            raise UsageError(f"{via} sees the memory of processes, not physical memory; use --ops vaddr.")
+        sampler = open_sampler(
+            via,
+            same_cpu=options.same_cpu,
+            max_pause_ns=max_pause_ns(spec),
+            allowed=True,  # asked for by name, or chosen by a rule that asks whether it is
+        )
         if isinstance(ops, ProcessOperations):
-            ops.hold(open_files.room())  # a page map of each
+            ops.hold(open_files.room() // (2 if via == "pte" else 1))  # a page map of each, and a pidfd
         residents = _residents(ops, clock, max_pause_ns(spec))
         built = self._by_samples(ops, sampler, via, attrs, clock, Random(), residents)
         others = find(via)
@@ -280,7 +287,7 @@ class _Builder:
         spec, options, via = self.spec, self.options, self.spec.via
         if via != "auto":
             require(via)
-            return Choice(via, ASKED_FOR, samples=via in SAMPLERS), None
+            return Choice(via, ASKED_FOR, samples=is_sampler(via, spec.policy)), None
         facts = facts_here(physical=ops.name == "paddr")
         if pte is not None:
             facts = facts._replace(usable={**facts.usable, "pte": pte})
@@ -308,8 +315,15 @@ class _Builder:
         return next((name for name, given in wanted.items() if given), None)
 
     def _refuse_clear(self, via: str) -> None:
-        if self.options.clear is not None and via != "pte":
+        if self.options.clear is None:
+            return
+        if via != "pte":
             raise UsageError(f"--clear is of use with pte alone, and this looks via {via}; leave it out.")
+        if self.spec.policy is not None:
+            raise UsageError(
+                f"--clear is how a census clears, and {self.options.named('policy')} asks for samples; "
+                "leave one of them out."
+            )
 
     def _refuse_max_pause(self, via: str) -> None:
         if self.spec.max_pause is not None:

@@ -6,11 +6,11 @@ Without consent to read kernel memory it is the first of idle, kernel and refs t
   where the budget pays for windows of at most LONGEST_WINDOW_S: a longer one tells nothing of idle times of a minute.
   And where the target may be cleared at all: not where clear_refs would stop it for longer than `--max-pause` while
   memory is short, for MADV_COLD is not used then (linux/cgroup/shortage.py).
-- Else a sampler of single pages: by pte where that samples, else idle.
+- Else samples of single pages: by pte, or where memory is short by idle, for samples by pte are cleared by MADV_COLD.
 - Else the census all the same, its windows as long as they must be.
 
-What only a sampler does (a region policy, for example) and physical memory are not for a census. What is watched
-decides between pte and idle only: whether auto means in-kernel DAMON or refs never depends on it.
+What only a sampler does (a region policy, for example) is not for a census, and physical memory not for pte. What is
+watched decides between pte and idle only: whether auto means in-kernel DAMON or refs never depends on it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from udamon.availability.primitives import ORDER, Usable, probe, require
 from udamon.errors import ConfigError, NotSupported
 from udamon.linux.consent import standing
 from udamon.linux.roots import Roots
+from udamon.model import SAMPLERS
 from udamon.ops.base import TOUCH_NS
-from udamon.ops.opening import SAMPLERS
 from udamon.ops.pauses import PAGE_NS
 from udamon.units import format_time
 
@@ -50,14 +50,13 @@ class Facts(NamedTuple):
     """What the rule goes by.
 
     `usable`: whether pte, idle, kernel and refs can be used here by this user, and why not. `consent`: kernel memory
-    may be read. `samplers`: what samples single pages. `load`: None where it is not known yet. `overhead`: the share of
-    a CPU; None where intervals were given. `max_pause_ns`: None for any. `short`: how memory is short for a target.
-    `needs_sampler`: what was asked for that no census does; `needs_idle`: nor does any sampler but idle.
+    may be read. `load`: None where it is not known yet. `overhead`: the share of a CPU; None where intervals were
+    given. `max_pause_ns`: None for any. `short`: how memory is short for a target. `needs_sampler`: what was asked for
+    that no census does; `needs_idle`: nor does any sampler but idle.
     """
 
     usable: Mapping[str, Usable]
     consent: bool
-    samplers: tuple[str, ...] = SAMPLERS
     load: Load | None = None
     overhead: float | None = None
     max_pause_ns: int | None = None
@@ -84,7 +83,7 @@ def decide(facts: Facts) -> Choice:
             return Choice(
                 "pte", f"kernel memory may be read, and it tells every page{_windows(facts)}", False
             )
-        if "pte" in facts.samplers and not facts.needs_idle:
+        if not facts.needs_idle and facts.short is None:
             return Choice("pte", f"it samples pages, for {against}", True)
         if facts.usable["idle"].usable:
             return Choice("idle", f"it samples pages, for {against}", True)
@@ -100,7 +99,7 @@ def decide(facts: Facts) -> Choice:
                 "doctor says what each of them lacks."
             )
         if facts.usable[name].usable:
-            return Choice(name, "; ".join(passed) or "it is the best there is", name in facts.samplers)
+            return Choice(name, "; ".join(passed) or "it is the best there is", name in SAMPLERS)
         passed.append(_brief(name, facts.usable[name]))
     raise NotSupported("no primitive can be used here; udamon doctor says what each of them lacks.")
 

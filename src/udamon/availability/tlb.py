@@ -67,15 +67,18 @@ def measure(census: Census, used: Way, sizes: Sequence[int] = SIZES) -> Tlb:
     return Tlb(_STATES[used], 0)
 
 
-def measured(via: str, *, same_cpu: bool = False) -> Tlb | None:
+def measured(via: str, *, same_cpu: bool = False, sampled: bool = False) -> Tlb | None:
     """What becomes of accesses through a TLB when looking so; None where it is no question (a simulation).
 
     What clears accessed bits one page at a time (idle, in-kernel DAMON) is as blind without a visit as clear_refs is,
-    so that is what is measured for it. Takes about 0.1 s. Raises UsageError as `way`.
+    so that is what is measured for it. `sampled`: single pages are cleared, where that is a choice. Takes about 0.1 s.
+    Raises UsageError as `way`.
     """
     found = primitive(via)
     if found is not None and found.simulated:
         return None
+    if sampled and found is not None and found.samples:
+        return Tlb("flushed", 0)  # MADV_COLD flushes what it clears (tests/guest/test_pte_sampler_tlb.py)
     if found is not None and found.kind == "census" and not found.clears:
         return Tlb("flushed", 0)  # or else the kernel would miss writes itself
     used: Way = way() if found is not None and found.clears else "visit" if same_cpu else "none"

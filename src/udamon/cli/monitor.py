@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser, more_ways: tuple[str, ...] = ()) 
     group.add_argument(
         "--policy",
         choices=POLICIES,
-        help=f"region policy, for sampling primitives (default {DEFAULT_POLICY})",
+        help=f"region policy, for primitives that sample (default {DEFAULT_POLICY}); via pte: samples, and no census",
     )
     group.add_argument(
         "--overhead",

@@ -19,7 +19,7 @@ from udamon.cli.running import parse_duration, require_windows, run_watching, si
 from udamon.cli.targets import check
 from udamon.core.ages import Ages, sentence
 from udamon.core.ages import document as ages_document
-from udamon.model import CENSUSES, grain
+from udamon.model import grain, is_census
 from udamon.modules.stat import REFRESH_S, AgeWatch, Idleness, IdleWatch
 from udamon.targets.coverage import line as line_of
 from udamon.text import lines
@@ -54,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
 def settle_intervals(args: argparse.Namespace) -> None:
     """DAMON_STAT tunes its intervals; a census has none to tune, and keeps to --overhead."""
     given = any((args.sample, args.aggr, args.overhead, args.intervals_goal))
-    if not given and (args.sim is not None or choose(args.via, physical=args.paddr) not in CENSUSES):
+    if not given and (
+        args.sim is not None or not is_census(choose(args.via, physical=args.paddr), args.policy)
+    ):
         args.intervals_goal = GOAL
 
 
@@ -63,8 +65,8 @@ def _watch(
 ) -> str:
     built = monitor.build(args, None if child is None else child.pid)
     built.settle()
-    engine, idle = built.engine, IdleWatch(built.via if built.via in CENSUSES else None)
-    ages = AgeWatch(built.via)
+    census = built.via if is_census(built.via, built.policy) else None
+    engine, idle, ages = built.engine, IdleWatch(census), AgeWatch(built.via, built.policy)
     progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0)
     line = ProgressLine(sys.stderr, quiet=args.quiet, shared=child is not None, every=REFRESH_S)
     for subscriber in (idle, ages, progress, line):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from udamon.core.idle_time import LABELS, SECONDS, Cold, IdleTimes, Seen, total
-from udamon.model import CENSUSES, MAPPING, NOWHERE, SUMMED, Snapshot
+from udamon.model import MAPPING, NOWHERE, SUMMED, Snapshot, is_census
 from udamon.units import format_size
 
 SAMPLED = "a region that was accessed at all counts with all of its bytes"
@@ -121,12 +121,12 @@ def sentence(report: Ages) -> str | None:
     return f"not touched for at least {LABELS[at]}: {cold}{more} of {format_size(report.found.size)}"
 
 
-def seen_of(snapshot: Snapshot, via: object) -> list[Seen]:
-    """The regions of a window, as IdleTimes takes them; `via` is the way of looking."""
+def seen_of(snapshot: Snapshot, via: object, policy: object = None) -> list[Seen]:
+    """The regions of a window, as IdleTimes takes them; `via` is the way of looking, `policy` says where."""
     sizes = snapshot.resident or [
         end - start for start, end in zip(snapshot.starts, snapshot.ends, strict=True)
     ]
-    if via not in CENSUSES:  # as DAMON assumes: accessed at all is accessed throughout
+    if not is_census(via, policy):  # as DAMON assumes: accessed at all is accessed throughout
         accessed = [
             float(size) if count else 0.0 for size, count in zip(sizes, snapshot.nr_accesses, strict=True)
         ]

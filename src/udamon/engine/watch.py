@@ -122,7 +122,8 @@ class SampledWatch:
 
     @property
     def longest_pause_ns(self) -> int:
-        return 0 if self._residents is None else self._residents.held.longest_ns
+        of_residents = 0 if self._residents is None else self._residents.held.longest_ns
+        return max(self._sampler.longest_pause_ns, of_residents)
 
     def news(self) -> list[str]:
         return []

@@ -1,8 +1,9 @@
-"""Reading kernel memory by a BPF program: 512 tables in one call, without /proc/kcore.
+"""Reading kernel memory by BPF programs: 512 tables or 1024 words in one call, without /proc/kcore.
 
-A raw tracepoint program that is attached to nothing, run by BPF_PROG_TEST_RUN (Linux 5.10): for each address in an
-array that is mapped here it copies 4 KiB by bpf_probe_read_kernel, which fails on what is no memory. The program is
-put together here. It takes CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN) to load; lockdown=confidentiality refuses it.
+Raw tracepoint programs that are attached to nothing, run by BPF_PROG_TEST_RUN (Linux 5.10): for each address in an
+array that is mapped here one copies 4 KiB, the other 8 bytes, by bpf_probe_read_kernel, which fails on what is no
+memory. The programs are put together here. They take CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN) to load;
+lockdown=confidentiality refuses them.
 
 Where the direct map of RAM begins it does not know: that is found by trial (`bases`), for it begins at a GiB.
 """
@@ -28,6 +29,8 @@ from udamon.native._native import (
     WINDOW_OWN_AT,
     WINDOW_STATUS_AT,
     WINDOW_TABLES_AT,
+    WINDOW_WORDS,
+    WINDOW_WORDS_AT,
 )
 
 _NUMBER = {"x86_64": 321, "aarch64": 280}
@@ -48,20 +51,12 @@ def _instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, numbe
 
 
 def program(map_fd: int) -> bytes:
-    """The program for an array of one value, the window of native/tables.h."""
-    value = 2  # BPF_PSEUDO_MAP_VALUE: the address of what the array of that descriptor holds
+    """The program that reads tables, for an array of one value, the window of native/tables.h."""
     begin = [
-        _instruction(0x18, 6, value, 0, map_fd) + _instruction(0),  # r6 = the window
         _instruction(_CALL, number=_CURRENT_TASK),
         _instruction(_STORE, 6, 0, WINDOW_OWN_AT),
-        _instruction(_MOVE_NUMBER, 7, number=0),  # r7 = the index
     ]
     body = [
-        (_JUMP_AT_LEAST, 7, 0, 0, TABLE_ENTRIES),
-        (_MOVE, 8, 7, 0, 0),
-        (_SHIFT_LEFT, 8, 0, 0, 3),
-        (_MOVE, 9, 6, 0, 0),
-        (_ADD, 9, 8, 0, 0),  # r9 = its place in go[]
         (_LOAD, 3, 9, 0, 0),  # from where
         (_JUMP_EQUAL, 3, 0, 0, 0),
         (_MOVE, 8, 7, 0, 0),
@@ -72,18 +67,56 @@ def program(map_fd: int) -> bytes:
         (_MOVE_NUMBER, 2, 0, 0, TABLE_BYTES),
         (_CALL, 0, 0, 0, _PROBE_READ_KERNEL),
         (_STORE, 9, 0, WINDOW_STATUS_AT, 0),
+    ]
+    return _over_places(map_fd, TABLE_ENTRIES, begin, body)
+
+
+def words_program(map_fd: int) -> bytes:
+    """The program that reads words, for the same array: each takes its place's place. One that fails leaves a 0."""
+    body = [
+        (_ADD_NUMBER, 9, 0, 0, WINDOW_WORDS_AT),
+        (_LOAD, 3, 9, 0, 0),  # from where
+        (_JUMP_EQUAL, 3, 0, 0, 0),
+        (_MOVE, 1, 9, 0, 0),  # to where
+        (_MOVE_NUMBER, 2, 0, 0, 8),
+        (_CALL, 0, 0, 0, _PROBE_READ_KERNEL),
+    ]
+    return _over_places(map_fd, WINDOW_WORDS, [], body)
+
+
+def _over_places(
+    map_fd: int, most: int, begin: Sequence[bytes], each: Sequence[tuple[int, int, int, int, int]]
+) -> bytes:
+    """A loop over at most so many indexes: r6 is the window, r7 the index, r9 the index times 8 from the window on.
+    Where r3 is 0 it ends."""
+    value = 2  # BPF_PSEUDO_MAP_VALUE: the address of what the array of that descriptor holds
+    body = [
+        (_JUMP_AT_LEAST, 7, 0, 0, most),
+        (_MOVE, 8, 7, 0, 0),
+        (_SHIFT_LEFT, 8, 0, 0, 3),
+        (_MOVE, 9, 6, 0, 0),
+        (_ADD, 9, 8, 0, 0),
+        *each,
         (_ADD_NUMBER, 7, 0, 0, 1),
         (_JUMP, 0, 0, 0, 0),
     ]
-    leaves = {0, 6}  # jumps out of the loop; the last one goes back to its beginning
     loop = []
     for at, (code, to, source, offset, number) in enumerate(body):
-        if at in leaves:
-            offset = len(body) - at - 1
+        if code in (_JUMP_AT_LEAST, _JUMP_EQUAL):
+            offset = len(body) - at - 1  # out of the loop
         elif code == _JUMP:
-            offset = -at - 1
+            offset = -at - 1  # to its beginning
         loop.append(_instruction(code, to, source, offset, number))
-    return b"".join([*begin, *loop, _instruction(_MOVE_NUMBER, 0), _instruction(_EXIT)])
+    return b"".join(
+        [
+            _instruction(0x18, 6, value, 0, map_fd) + _instruction(0),
+            *begin,
+            _instruction(_MOVE_NUMBER, 7, number=0),
+            *loop,
+            _instruction(_MOVE_NUMBER, 0),
+            _instruction(_EXIT),
+        ]
+    )
 
 
 def direct_map_bases(ram: Sequence[Range], address: int) -> Iterator[int]:
@@ -103,15 +136,20 @@ class Bpf:
 
     def __init__(self, ram: Sequence[Range]) -> None:
         self._ram = ram
-        self.fd = -1
+        self.fd = self.words_fd = -1
         map_fd = -1
         with _much_locked_memory():
             map_fd = _bpf(_MAP_CREATE, struct.pack("<IIIII", _ARRAY, 4, WINDOW_BYTES, 1, _MAPPABLE))
             try:
                 self._mapped = mmap.mmap(map_fd, WINDOW_BYTES)
                 self.fd = _load(program(map_fd))
+                self.words_fd = _load(words_program(map_fd))
+            except OSError:
+                if self.fd >= 0:
+                    os.close(self.fd)
+                raise
             finally:
-                os.close(map_fd)  # the mapping and the program keep it
+                os.close(map_fd)  # the mapping and the programs keep it
         self.window: bytearray | memoryview = memoryview(self._mapped)
         self.base: int | None = None
         self.segments: array[int] = array("Q")
@@ -162,7 +200,8 @@ class Bpf:
     def close(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
-            self.fd = -1
+            os.close(self.words_fd)
+            self.fd = self.words_fd = -1
             if isinstance(self.window, memoryview):
                 self.window.release()
             self._mapped.close()

@@ -32,10 +32,11 @@ _IMAGE = {62: 0xFFFF_FFFF_8000_0000, 183: 0xFFFF_8000_0000_0000}
 
 
 class KernelMemory(Protocol):
-    """A way to read kernel memory. `fd`, `window` and `segments` are what native/tables.h wants."""
+    """A way to read kernel memory. `fd`, `words_fd`, `window` and `segments` are what native/tables.h wants."""
 
     name: str
     fd: int
+    words_fd: int
     window: bytearray | memoryview
     segments: array[int]
 
@@ -65,7 +66,7 @@ class Kcore:
     name = "kcore"
 
     def __init__(self, path: Path = PROC / "kcore") -> None:
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.fd = self.words_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.window: bytearray | memoryview = bytearray(WINDOW_BYTES)
         try:
             self._loads, self.segments, self._notes = _headers(self.fd)
@@ -121,7 +122,7 @@ class Kcore:
     def close(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
-            self.fd = -1
+            self.fd = self.words_fd = -1
 
 
 def _headers(fd: int) -> tuple[list[tuple[int, int, int]], array[int], Range]:

@@ -11,7 +11,7 @@ from typing import Any
 from udamon.core.ages import Ages, seen_of
 from udamon.core.attrs import IntervalsGoal
 from udamon.core.idle_time import IdleTimes
-from udamon.model import CENSUSES, NOWHERE, Event, Snapshot, grain
+from udamon.model import NOWHERE, Event, Snapshot, grain, is_census
 
 GOAL = IntervalsGoal(access_bp=400, aggrs=3, min_sample_us=5_000, max_sample_us=10_000_000)
 REFRESH_S = 5.0
@@ -143,10 +143,11 @@ def percentiles(weighted: Iterable[tuple[Any, int]]) -> tuple[Any, ...]:
 
 class AgeWatch:
     """Subscribes to a monitor; `last` are the cold ages as of the last windows, None before the first. `via`: the way
-    of looking."""
+    of looking, `policy`: what says where, if anything does."""
 
-    def __init__(self, via: str) -> None:
+    def __init__(self, via: str, policy: str | None = None) -> None:
         self._via = via
+        self._policy = policy
         self._times: dict[int, IdleTimes] = {}
         self._begin_ns: int | None = None
         self._last: Ages | None = None
@@ -157,7 +158,7 @@ class AgeWatch:
         if self._begin_ns is None:
             self._begin_ns = snapshot.begin_ns
         times = self._times.setdefault(snapshot.target, IdleTimes())
-        times.window(snapshot.begin_ns, snapshot.end_ns, seen_of(snapshot, self._via))
+        times.window(snapshot.begin_ns, snapshot.end_ns, seen_of(snapshot, self._via, self._policy))
 
     def event(self, event: Event) -> None:
         if event.name == "target_end":
@@ -168,7 +169,7 @@ class AgeWatch:
     def last(self) -> Ages | None:
         if not self._times or self._begin_ns is None:
             return self._last
-        measured = self._via in CENSUSES
+        measured = is_census(self._via, self._policy)
         return Ages.of(self._times.values(), self._begin_ns, grain(self._via), measured=measured)
 
 

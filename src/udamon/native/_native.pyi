@@ -29,6 +29,7 @@ PHYSICAL: int
 WITHHELD: int  # counted among errnos: a frame number was not told
 ERRNOS: int  # how many are counted
 MOST_TICKS: int  # of a stretch
+MOST_ADVISED: int  # ranges that one call of process_madvise is given
 # Points: their size, bits of their kind, how many kinds there are; and of the tables of a fit.
 POINT_BYTES: int
 HIT: int
@@ -55,6 +56,8 @@ TABLE_BYTES: int
 WINDOW_STATUS_AT: int
 WINDOW_OWN_AT: int
 WINDOW_TABLES_AT: int
+WINDOW_WORDS_AT: int
+WINDOW_WORDS: int  # how many
 WINDOW_BYTES: int
 TABLE_PAGE_SHIFT: int
 TABLE_PART_BYTES: int
@@ -194,6 +197,68 @@ def idle_sample(
     tick's preparations. `flags_fd` is kpageflags, `bitmap_fd` the idle bitmap. A write to the eventfd `event_fd` ends
     the call within one tick. Raises ValueError for slots that make no sense, MemoryError. The interpreter's lock is
     released.
+    """
+
+class PteSampled(NamedTuple):
+    """As Sampled; and words of page tables that were read, ranges that were advised, calls that this took, and the
+    longest time that one of them took."""
+
+    done: int
+    hits: array[int]
+    no_page: array[int]
+    slot: array[int]
+    address: array[int]
+    span: array[int]
+    answer: bytes
+    shift: bytes
+    late_ns: array[int]
+    gone: bytes
+    errnos: array[int]
+    calls: array[int]
+    reads: int
+    advised: int
+    advice_calls: int
+    longest_ns: int
+
+def pte_sample(
+    *,
+    pagemaps: Buffer,
+    slot_target: Buffer,
+    slot_start: Buffer,
+    slot_end: Buffer,
+    slot_checks: Buffer,
+    slot_span: Buffer,
+    visited: Buffer,
+    flags_fd: int,
+    bitmap_fd: int,
+    event_fd: int,
+    begin_ns: int,
+    ticks: int,
+    tick_ns: int,
+    seed: int,
+    pidfds: Buffer,
+    roots: Buffer,
+    anonymous_target: Buffer,
+    anonymous_start: Buffer,
+    anonymous_end: Buffer,
+    large_order: int,
+    most_advised: int,
+    fd: int,
+    bpf: bool,
+    window: Buffer,
+    segments: Buffer,
+    words_fd: int,
+    machine: int,
+    levels: int,
+    mask: int,
+) -> PteSampled:
+    """The same by page tables: `fd` to `mask` as page_tables_look has them, `words_fd` reads single words.
+
+    Of each target `pidfds` has a pidfd and `roots` the physical address of the topmost table; GONE and 0 where there is
+    none. `bitmap_fd` is -1 where idle pages are not tracked. `anonymous_…` are ranges of anonymous memory, sorted by
+    target and address; large pages in it that are mapped in small ones have 2^`large_order` small pages or more, and
+    begin at a multiple of that in memory and in the address space. A call of process_madvise takes at most
+    `most_advised` ranges. Raises OSError where kernel memory cannot be read any more.
     """
 
 def points_take(

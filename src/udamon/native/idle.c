@@ -5,19 +5,23 @@
  * together, and checks whose frames share a word of the bitmap share its reads and writes.
  */
 #include "idle.h"
+#include "sampler.h"
+
+#define ARGUMENTS(ARRAY, VALUE) STRETCH_ARGUMENTS(ARRAY, VALUE)
+#define RESULTS(ARRAY, VALUE) STRETCH_RESULTS(ARRAY, VALUE)
+#define CONSTANTS(C) C(GONE, GONE) C(PHYSICAL, PHYSICAL) C(WITHHELD, WITHHELD) C(ERRNOS, ERRNOS)
+#include "interface.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { NEAR = 32 };  /* pages; reading so many entries costs less than a second call */
-enum { TOGETHER = 512 }; /* pages or frames that one call reads at most */
 /* Frames of the largest compound page that is looked into: as many as a table has entries, with pages of 64 KiB at most. */
 enum { MOST_BLOCK = 8192 };
 #define BLOCK (page_size / 8 < MOST_BLOCK ? (size_t)page_size / 8 : (size_t)MOST_BLOCK)
 
-/* Page map entries */
-#define PRESENT (UINT64_C(1) << 63)
-#define FRAME ((UINT64_C(1) << 55) - 1)
 /* Page flags */
 #define ON_LRU (UINT64_C(1) << 5)
 #define HEAD (UINT64_C(1) << 15)
@@ -25,7 +29,7 @@ enum { MOST_BLOCK = 8192 };
 #define HUGETLB (UINT64_C(1) << 17)
 #define ZERO_PAGE (UINT64_C(1) << 24)
 
-static void count_errno(struct files *files, int number)
+void count_errno(struct files *files, int number)
 {
     files->errnos[number >= 0 && number < ERRNOS - 1 ? number : ERRNOS - 2]++;
 }
@@ -54,8 +58,7 @@ static size_t neighbours(struct check **batch, size_t count)
     return n;
 }
 
-/* entries[i] becomes the page map entry of batch[i], for the neighbours at its start; returns their number. */
-static size_t read_entries(struct files *files, struct check **batch, size_t count, uint64_t *entries)
+size_t read_entries(struct files *files, struct check **batch, size_t count, uint64_t *entries)
 {
     uint64_t items[TOGETHER];
     size_t n = neighbours(batch, count);
@@ -75,15 +78,16 @@ static size_t read_entries(struct files *files, struct check **batch, size_t cou
     return n;
 }
 
-void idle_find(struct files *files, struct check **batch, size_t count)
+static void idle_find(void *self, struct check **batch, size_t count)
 {
+    struct files *files = self;
     uint64_t entries[TOGETHER];
     for (size_t i = 0, n; i < count; i += n) {
         n = read_entries(files, batch + i, count - i < TOGETHER ? count - i : TOGETHER, entries);
         for (size_t k = 0; k < n; k++) {
             struct check *check = batch[i + k];
-            check->frame = check->own_frame = entries[k] & FRAME;
-            int withheld = check->frame == 0 && files->pagemap[check->target] != PHYSICAL;
+            check->key = check->own_frame = entries[k] & FRAME;
+            int withheld = check->key == 0 && files->pagemap[check->target] != PHYSICAL;
             files->errnos[WITHHELD] += (entries[k] & PRESENT) && withheld;
             check->answer = (entries[k] & PRESENT) && !withheld ? NOT_ACCESSED : NO_PAGE;
         }
@@ -102,7 +106,7 @@ static uint64_t find_head(struct check *check, const uint64_t *flags, uint64_t b
         end++;
     while (end - head > (size_t)1 << (check->shift - page_shift))
         check->shift++;
-    check->frame = base + head;
+    check->key = base + head;
     return flags[head];
 }
 
@@ -143,22 +147,6 @@ int idle_classify(struct files *files, struct keyed *batch, size_t count)
     return changed;
 }
 
-void idle_confirm(struct files *files, struct check **batch, size_t count)
-{
-    uint64_t entries[TOGETHER];
-    for (size_t i = 0, n = 1; i < count; i += n) {
-        size_t left = count - i < TOGETHER ? count - i : TOGETHER;
-        if (neighbours(batch + i, left) == 1 && batch[i]->answer == NOT_ACCESSED) {
-            n = 1;
-            continue;
-        }
-        n = read_entries(files, batch + i, left, entries);
-        for (size_t k = 0; k < n; k++)
-            if (!(entries[k] & PRESENT) || (entries[k] & FRAME) != batch[i + k]->own_frame)
-                batch[i + k]->answer = NO_PAGE;
-    }
-}
-
 void idle_set(struct files *files, struct keyed *batch, size_t count)
 {
     for (size_t i = 0; i < count;) {
@@ -175,8 +163,9 @@ void idle_set(struct files *files, struct keyed *batch, size_t count)
     }
 }
 
-void idle_read(struct files *files, struct keyed *batch, size_t count)
+static void idle_read(void *self, struct keyed *batch, size_t count)
 {
+    struct files *files = self;
     for (size_t i = 0; i < count;) {
         uint64_t word = batch[i].key / 64, bits;
         size_t got = read_items(files, READ_BITMAP, files->bitmap, word, &bits, 1);
@@ -191,3 +180,66 @@ void idle_read(struct files *files, struct keyed *batch, size_t count)
         }
     }
 }
+
+/* A check that is NOT_ACCESSED and has no neighbour to share the call with is believed without it: a frame that is freed
+ * loses its idle bit, so its page is still in memory and was not accessed, even should it be unmapped by now. */
+static void idle_confirm(void *self, struct check **batch, size_t count)
+{
+    struct files *files = self;
+    uint64_t entries[TOGETHER];
+    for (size_t i = 0, n = 1; i < count; i += n) {
+        size_t left = count - i < TOGETHER ? count - i : TOGETHER;
+        if (neighbours(batch + i, left) == 1 && batch[i]->answer == NOT_ACCESSED) {
+            n = 1;
+            continue;
+        }
+        n = read_entries(files, batch + i, left, entries);
+        for (size_t k = 0; k < n; k++)
+            if (!(entries[k] & PRESENT) || (entries[k] & FRAME) != batch[i + k]->own_frame)
+                batch[i + k]->answer = NO_PAGE;
+    }
+}
+
+static int classify(void *self, struct keyed *batch, size_t count)
+{
+    return idle_classify(self, batch, count);
+}
+
+static void set(void *self, struct keyed *batch, size_t count)
+{
+    idle_set(self, batch, count);
+}
+
+static PyObject *give(PyObject *module, const struct stretch *s, const struct files *files)
+{
+    struct results out = {STRETCH_COUNTS(s), .errnos.count = ERRNOS, .calls.count = CALLS};
+    if (results_make(&idle_sample_interface, &out) < 0)
+        return NULL;
+    stretch_answers(s, STRETCH_ANSWERS(&out));
+    memcpy(out.gone.at, files->gone, s->targets);
+    memcpy(out.errnos.at, files->errnos, sizeof(files->errnos));
+    memcpy(out.calls.at, files->calls, sizeof(files->calls));
+    return results_give(&idle_sample_interface, module, &out);
+}
+
+static PyObject *idle_sample(PyObject *module, struct arguments *in)
+{
+    struct stretch s = STRETCH_OF(in);
+    struct files files = {.pagemap = in->pagemaps.at, .flags = in->flags_fd, .bitmap = in->bitmap_fd,
+                          .gone = calloc(in->pagemaps.count + 1, 1)};
+    PyObject *result = NULL;
+    s.primitive = (struct primitive){&files, idle_find, classify, set, idle_read, idle_confirm};
+    if (files.gone == NULL) {
+        PyErr_NoMemory();
+    } else if (stretch_begin(&s) == 0) {
+        Py_BEGIN_ALLOW_THREADS
+        stretch_run(&s);
+        Py_END_ALLOW_THREADS
+        result = give(module, &s, &files);
+    }
+    stretch_end(&s);
+    free(files.gone);
+    return result;
+}
+
+INTERFACE(idle_sample, "Sampled", "Checks by idle page tracking; see _native.pyi.")

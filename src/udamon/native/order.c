@@ -9,14 +9,14 @@ static int by_key(const void *a, const void *b)
 }
 
 /* Keys beside the pointers spare the sort a look into every check. */
-size_t sort_by_frame(struct check **batch, size_t count, struct keyed *sorted)
+size_t sort_by_key(struct check **batch, size_t count, struct keyed *sorted)
 {
     size_t kept = 0;
     int ascending = 1;
     for (size_t i = 0; i < count; i++) {
         if (batch[i]->answer == NO_PAGE)
             continue;
-        sorted[kept] = (struct keyed){batch[i]->frame, batch[i]};
+        sorted[kept] = (struct keyed){batch[i]->key, batch[i]};
         ascending &= kept == 0 || sorted[kept - 1].key <= sorted[kept].key;
         kept++;
     }

@@ -1,50 +1,29 @@
 /* The page tables of a process, walked from the root: one byte for each page of a GiB, out of entries that another
  * processor may change meanwhile. Tables are frames that are freed and used anew, so all that was read on the way is
  * read again afterwards: what no longer hangs where it was found is read once more, and then said to be unknown. */
-#include "marks.h"
-#include "tables.h"
+#include "entry.h"
 
-#define ITEM_segment struct segment
-#define FORMAT_segment 'Q'
 #define ARGUMENTS(ARRAY, VALUE)                                                                                       \
-    VALUE(fd, i) VALUE(bpf, p) ARRAY(window, B, WRITE, "") ARRAY(segments, segment, READ, "")                         \
-    VALUE(machine, I) VALUE(levels, I) VALUE(mask, Q) VALUE(root, Q) VALUE(start, Q) VALUE(end, Q)                    \
+    SOURCE_ARGUMENTS(ARRAY, VALUE) VALUE(machine, I) VALUE(levels, I) VALUE(mask, Q) VALUE(root, Q) VALUE(start, Q) VALUE(end, Q)                    \
     ARRAY(states, B, WRITE, "") ARRAY(entries, Q, MAYBE, "")
 #define RESULTS(ARRAY, VALUE) VALUE(first, Q) VALUE(last, Q) VALUE(reads, Q) VALUE(changed, Q) VALUE(unknown, Q)
 #define CONSTANTS(C)                                                                                                  \
-    C(PAGE_MAPPED, SEEN) C(PAGE_ACCESSED, ACCESSED) C(PAGE_DIRTY, DIRTY) C(PAGE_HUGE, HUGE) C(PAGE_GIANT, GIANT)      \
-    C(PAGE_NOT_COUNTED, NOT_COUNTED) C(PAGE_UNKNOWN, UNKNOWN) C(MACHINE_X86, X86) C(MACHINE_ARM, ARM)                 \
+    C(PAGE_MAPPED, STATE_MAPPED) C(PAGE_ACCESSED, STATE_ACCESSED) C(PAGE_DIRTY, STATE_DIRTY) C(PAGE_HUGE, STATE_HUGE) C(PAGE_GIANT, STATE_GIANT)      \
+    C(PAGE_NOT_COUNTED, STATE_NOT_COUNTED) C(PAGE_UNKNOWN, STATE_UNKNOWN) C(MACHINE_X86, X86) C(MACHINE_ARM, ARM)                 \
     C(TABLE_ENTRIES, ENTRIES) C(TABLE_BYTES, TABLE) C(WINDOW_STATUS_AT, STATUS_AT) C(WINDOW_OWN_AT, OWN_AT)           \
-    C(WINDOW_TABLES_AT, TABLES_AT) C(WINDOW_BYTES, WINDOW) C(BLOCK_SHIFT, BLOCK_SHIFT) C(GIB_SHIFT, GIB_SHIFT)        \
+    C(WINDOW_TABLES_AT, TABLES_AT) C(WINDOW_WORDS_AT, WORDS_AT) C(WINDOW_WORDS, WORDS)                              \
+    C(WINDOW_BYTES, WINDOW) C(BLOCK_SHIFT, BLOCK_SHIFT) C(GIB_SHIFT, GIB_SHIFT)        \
     C(TABLE_PAGE_SHIFT, PAGE_SHIFT) C(TABLE_PART_BYTES, PART)
 #include "interface.h"
 
 #include <errno.h>
 #include <string.h>
 
-enum { SEEN = 1, ACCESSED = STATE_ACCESSED, DIRTY = 4, HUGE = 8, GIANT = 16, NOT_COUNTED = 64, UNKNOWN = 128 };
-enum { X86, ARM, MACHINES };
-/* Of tables of 4 KiB, the only ones that are known here: a small page is one of them. */
-enum { TRIES = 3, LEVELS = 5, GIB_SHIFT = 30, BLOCK_SHIFT = 21, PAGE_SHIFT = 12, GROUP = 16, PART = 128 };
-#define X86_USER (1ull << 2)
-#define X86_LEAF (1ull << 7)
-#define X86_INACCESSIBLE (1ull << 8) /* PROT_NONE, where "present" is not set: its frame bits are inverted */
-#define ARM_GROUPED (1ull << 52)     /* 16 entries share one accessed bit: the processor may set it in any of them */
-#define VALID 1ull
-
-struct bits {
-    uint64_t accessed, dirty, special;
-};
-static const struct bits bits_of[MACHINES] = {
-    {1ull << 5, 1ull << 6, 1ull << 9},   /* special: zero page, and what a driver mapped */
-    {1ull << 10, 1ull << 55, 1ull << 56},
-};
+enum { TRIES = 3, GROUP = 16 };
 
 struct walk {
     struct source source;
-    int machine;
-    unsigned levels;
-    uint64_t mask; /* of an entry, the bits of a physical address */
+    struct shape shape;
     uint64_t root; /* physical */
     uint64_t start, end;
     uint64_t first, last; /* what was answered for */
@@ -53,56 +32,13 @@ struct walk {
     uint64_t changed, unknown;
 };
 
-static int is_leaf(const struct walk *w, uint64_t entry)
-{
-    return w->machine == X86 ? (entry & X86_LEAF) != 0 : (entry & 3) == 1;
-}
-
-static int is_table(const struct walk *w, uint64_t entry)
-{
-    return (entry & VALID) && !is_leaf(w, entry);
-}
-
-/* 1 when the entry maps a page. `level` is 0 for a small page, 1 for 2 MiB, 2 for 1 GiB. */
-static int is_page(const struct walk *w, uint64_t entry, int level)
-{
-    if (w->machine == X86) {
-        int there = (entry & VALID) || (entry & X86_INACCESSIBLE);
-        return there && (level == 0 || (entry & X86_LEAF));
-    }
-    return (entry & 3) == (level == 0 ? 3 : 1);
-}
-
-static uint64_t address_in(const struct walk *w, uint64_t entry, int level)
-{
-    if (w->machine == X86 && !(entry & VALID))
-        entry = ~entry;
-    return entry & w->mask & ~((1ull << (PAGE_SHIFT + 9 * level)) - 1);
-}
-
-static uint8_t state_of(struct walk *w, uint64_t entry, int level)
-{
-    static const uint8_t size[] = {0, HUGE, GIANT};
-    const struct bits *b = &bits_of[w->machine];
-    if (w->machine == X86 && (entry & VALID) && !(entry & X86_USER))
-        return UNKNOWN; /* no page of a process: this is no table of one */
-    uint8_t state = SEEN | size[level];
-    if (entry & b->accessed)
-        state |= ACCESSED;
-    if (entry & b->dirty)
-        state |= DIRTY;
-    if ((entry & b->special) || !place_of(&w->source, address_in(w, entry, level), 1))
-        state |= NOT_COUNTED;
-    return state;
-}
-
 static void fill(struct walk *w, uint64_t from, uint64_t to, uint8_t state, uint64_t entry)
 {
     size_t at = (size_t)((from - w->first) >> PAGE_SHIFT), number = (size_t)((to - from) >> PAGE_SHIFT);
     memset(w->out + at, state, number);
     for (size_t i = 0; w->entries != NULL && i < number; i++)
         w->entries[at + i] = entry;
-    if (state & UNKNOWN)
+    if (state & STATE_UNKNOWN)
         w->unknown += number;
 }
 
@@ -123,31 +59,31 @@ static void plain_pages(struct walk *w, uint64_t from, uint64_t to, const uint64
     uint8_t *out = w->out + ((from - w->first) >> PAGE_SHIFT);
     const struct segment *ram = &w->source.segment[w->source.last];
     for (size_t i = 0; i < (size_t)((to - from) >> PAGE_SHIFT); i++) {
-        if ((entry[i] & looked_at) == (VALID | X86_USER) && (entry[i] & w->mask) - ram->physical < ram->size) {
-            out[i] = (uint8_t)(SEEN | (entry[i] >> 4 & (ACCESSED | DIRTY)));
+        if ((entry[i] & looked_at) == (VALID | X86_USER) && (entry[i] & w->shape.mask) - ram->physical < ram->size) {
+            out[i] = (uint8_t)(STATE_MAPPED | (entry[i] >> 4 & (STATE_ACCESSED | STATE_DIRTY)));
             continue;
         }
-        out[i] = is_page(w, entry[i], 0) ? state_of(w, entry[i], 0) : 0;
-        w->unknown += (out[i] & UNKNOWN) != 0;
+        out[i] = is_page(&w->shape, entry[i], 0) ? state_of(&w->shape, &w->source, entry[i], 0) : 0;
+        w->unknown += (out[i] & STATE_UNKNOWN) != 0;
         ram = &w->source.segment[w->source.last];
     }
 }
 
 static void small_pages(struct walk *w, uint64_t from, uint64_t to, const uint64_t *table)
 {
-    if (w->machine == X86 && w->entries == NULL) {
+    if (w->shape.machine == X86 && w->entries == NULL) {
         plain_pages(w, from, to, table);
         return;
     }
-    const struct bits *b = &bits_of[w->machine];
+    const struct bits *b = &bits_of[w->shape.machine];
     for (uint64_t a = from; a < to; a += 1 << PAGE_SHIFT) {
         size_t i = (size_t)(a >> PAGE_SHIFT) & (ENTRIES - 1);
         uint64_t entry = table[i];
-        uint8_t state = is_page(w, entry, 0) ? state_of(w, entry, 0) : 0;
-        if (w->machine == ARM && state && (entry & ARM_GROUPED))
+        uint8_t state = is_page(&w->shape, entry, 0) ? state_of(&w->shape, &w->source, entry, 0) : 0;
+        if (w->shape.machine == ARM && state && (entry & ARM_GROUPED))
             for (size_t k = i / GROUP * GROUP; k < i / GROUP * GROUP + GROUP; k++)
                 if ((table[k] & 3) == 3 && (table[k] & ARM_GROUPED) && (table[k] & b->accessed))
-                    state |= ACCESSED;
+                    state |= STATE_ACCESSED;
         fill(w, a, a + (1 << PAGE_SHIFT), state, entry);
     }
 }
@@ -155,9 +91,9 @@ static void small_pages(struct walk *w, uint64_t from, uint64_t to, const uint64
 /* Whether two readings of an entry mean different things: the accessed and dirty bits may change at any time. */
 static int differ(const struct walk *w, uint64_t before, uint64_t now)
 {
-    if (!is_table(w, before) && !is_table(w, now))
+    if (!is_table(&w->shape, before) && !is_table(&w->shape, now))
         return 0; /* pages themselves come and go; each entry is right on its own */
-    return ((before ^ now) & (w->mask | VALID)) || is_table(w, before) != is_table(w, now);
+    return ((before ^ now) & (w->shape.mask | VALID)) || is_table(&w->shape, before) != is_table(&w->shape, now);
 }
 
 struct chain { /* tables on the way down, [0] is the root's; the last one is that of the GiB */
@@ -169,7 +105,7 @@ struct chain { /* tables on the way down, [0] is the root's; the last one is tha
 static size_t index_of(const struct walk *w, unsigned depth, uint64_t address)
 {
     size_t begin = depth == 0 ? (size_t)(w->root & (TABLE - 1)) / sizeof(uint64_t) : 0;
-    return begin + ((size_t)(address >> (PAGE_SHIFT + 9 * (w->levels - 1 - depth))) & (ENTRIES - 1));
+    return begin + ((size_t)(address >> (PAGE_SHIFT + 9 * (w->shape.levels - 1 - depth))) & (ENTRIES - 1));
 }
 
 /* Go down to the table of `address`' GiB. 1: `chain` is complete; 2: it ends in a page of 1 GiB; 0: nothing is there up
@@ -179,9 +115,9 @@ static int descend(struct walk *w, uint64_t address, struct chain *chain, uint64
     int where;
     chain->number = 0;
     for (uint64_t at = w->root & ~(uint64_t)(TABLE - 1);; chain->number++) {
-        unsigned depth = chain->number, shift = PAGE_SHIFT + 9 * (w->levels - 1 - depth);
+        unsigned depth = chain->number, shift = PAGE_SHIFT + 9 * (w->shape.levels - 1 - depth);
         chain->at[depth] = at;
-        if (depth + 2 == w->levels) {
+        if (depth + 2 == w->shape.levels) {
             chain->number++;
             return 1;
         }
@@ -192,18 +128,18 @@ static int descend(struct walk *w, uint64_t address, struct chain *chain, uint64
         size_t i = index_of(w, depth, address);
         uint64_t entry = table[i];
         *next = ((address >> shift) + 1) << shift;
-        if (shift == GIB_SHIFT && is_page(w, entry, 2) && !is_table(w, entry)) {
+        if (shift == GIB_SHIFT && is_page(&w->shape, entry, 2) && !is_table(&w->shape, entry)) {
             chain->entry[depth] = entry;
             return 2;
         }
-        if (!is_table(w, entry)) {
+        if (!is_table(&w->shape, entry)) {
             /* holes of many entries are passed in this one table */
             while (++i < ENTRIES && *next < w->end && !(table[i] & (VALID | X86_INACCESSIBLE)))
                 *next += 1ull << shift;
             return 0;
         }
         chain->entry[depth] = entry;
-        at = entry & w->mask;
+        at = entry & w->shape.mask;
     }
 }
 
@@ -231,19 +167,19 @@ static void blocks(struct walk *w, uint64_t gib, size_t low, size_t high, const 
         if (!todo[i])
             continue;
         part(w, gib, i, &from, &to);
-        if (is_table(w, middle[i]))
-            at[number++] = middle[i] & w->mask;
+        if (is_table(&w->shape, middle[i]))
+            at[number++] = middle[i] & w->shape.mask;
         else
-            fill(w, from, to, is_page(w, middle[i], 1) ? state_of(w, middle[i], 1) : 0, middle[i]);
+            fill(w, from, to, is_page(&w->shape, middle[i], 1) ? state_of(&w->shape, &w->source, middle[i], 1) : 0, middle[i]);
     }
     fetch(&w->source, at, number, where);
     number = 0;
     for (size_t i = low; i < high; i++) {
-        if (!todo[i] || !is_table(w, middle[i]))
+        if (!todo[i] || !is_table(&w->shape, middle[i]))
             continue;
         part(w, gib, i, &from, &to);
         if (where[number] < 0)
-            fill(w, from, to, UNKNOWN, 0);
+            fill(w, from, to, STATE_UNKNOWN, 0);
         else
             small_pages(w, from, to, fetched(&w->source, where[number]));
         number++;
@@ -278,7 +214,7 @@ static int gib_of_blocks(struct walk *w, uint64_t gib, const struct chain *chain
         if (todo[i]) {
             uint64_t from, to;
             part(w, gib, i, &from, &to);
-            fill(w, from, to, UNKNOWN, 0);
+            fill(w, from, to, STATE_UNKNOWN, 0);
         }
     return 1;
 }
@@ -301,12 +237,12 @@ static void look(struct walk *w)
         w->first = address;
         w->last = end > w->end ? w->end : end;
         if (found == 2)
-            fill(w, w->first, w->last, state_of(w, chain.entry[chain.number], 2), chain.entry[chain.number]);
+            fill(w, w->first, w->last, state_of(&w->shape, &w->source, chain.entry[chain.number], 2), chain.entry[chain.number]);
         else if (found < 0 || !gib_of_blocks(w, gib, &chain)) {
             w->changed++;
             if (++tried < TRIES)
                 continue;
-            fill(w, w->first, w->last, UNKNOWN, 0);
+            fill(w, w->first, w->last, STATE_UNKNOWN, 0);
         }
         return;
     }
@@ -316,20 +252,13 @@ static void look(struct walk *w)
 static int sound(const struct arguments *in)
 {
     const uint64_t page = (1 << PAGE_SHIFT) - 1;
-    const struct segment *segment = in->segments.at;
-    if (in->window.count < WINDOW || in->segments.count == 0 || page_shift != PAGE_SHIFT)
-        return 0;
-    if (in->machine >= MACHINES || in->levels < 3 || in->levels > LEVELS || (in->mask & page) || in->mask == 0)
-        return 0;
     int partial = in->machine == ARM && in->levels == LEVELS; /* 16 entries lead to all of 52 bits */
+    if (!SOURCE_IS_SOUND(in) || !is_sound(in->machine, in->levels, in->mask))
+        return 0;
     if (in->start >= in->end || ((in->start | in->end) & page) || in->end > 1ull << (partial ? 52 : 56))
         return 0;
     if (in->root & (partial ? PART - 1 : page))
         return 0;
-    for (size_t i = 0; i < in->segments.count; i++)
-        if (segment[i].size == 0 || segment[i].physical + segment[i].size < segment[i].physical ||
-            (i > 0 && segment[i].physical < segment[i - 1].physical + segment[i - 1].size))
-            return 0;
     uint64_t size = in->end - in->start < 1ull << GIB_SHIFT ? in->end - in->start : 1ull << GIB_SHIFT;
     return in->states.count >= size >> PAGE_SHIFT && (in->entries.at == NULL || in->entries.count >= size >> PAGE_SHIFT);
 }
@@ -337,9 +266,8 @@ static int sound(const struct arguments *in)
 static PyObject *page_tables_look(PyObject *module, struct arguments *in)
 {
     struct walk w = {
-        .source = {.fd = in->fd, .bpf = in->bpf, .window = (char *)in->window.at, .segment = in->segments.at,
-                   .segments = in->segments.count},
-        .machine = (int)in->machine, .levels = in->levels, .mask = in->mask, .root = in->root, .start = in->start,
+        .source = SOURCE_OF(in),
+        .shape = {(int)in->machine, in->levels, in->mask}, .root = in->root, .start = in->start,
         .end = in->end, .out = in->states.at, .entries = in->entries.at,
     };
     if (!sound(in)) {

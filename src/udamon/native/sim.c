@@ -3,7 +3,7 @@
  * Whether page P is accessed in tick T is a fixed fact: hash(truth seed, P, T) against the chance of P in T.
  * So two checks of one page in one tick agree, and a longer span is the OR of its ticks.
  */
-#include "idle.h"
+#include "check.h"
 
 /* `width` bytes that slide by `step` bytes a tick through [base, base + length) and wrap. A page is inside
  * where the window overlaps it. `position` is where it starts on tick 0. */

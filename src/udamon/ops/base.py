@@ -165,6 +165,10 @@ class Sampler(Protocol):
 
     name: str
 
+    @property
+    def longest_pause_ns(self) -> int:
+        """The longest time so far that a target's mapping lock was held at a time."""
+
     def sample(
         self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int
     ) -> Answers:

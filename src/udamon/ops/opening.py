@@ -6,12 +6,9 @@ from collections.abc import Sequence
 
 from udamon.errors import UsageError
 from udamon.linux.roots import Roots
-from udamon.model import CENSUSES, Range
+from udamon.model import CENSUSES, SAMPLERS, Range
 from udamon.ops.base import Census, OperationsSet, Sampler
 from udamon.targets.processes import ProcessSource
-
-SAMPLERS = ("idle",)
-"""Ways of looking that `open_sampler` knows."""
 
 
 def open_ops(
@@ -50,8 +47,21 @@ def open_sampler(
     roots: Roots = Roots(),  # noqa: B008 (immutable)
     *,
     same_cpu: bool = False,
+    max_pause_ns: int | None = None,
+    allowed: bool = False,
 ) -> Sampler:
-    """The sampling primitive `via`. Raises UsageError, NotSupported or NotPermitted."""
+    """The sampling primitive `via`; pte holds no lock of a target for longer than `max_pause_ns`, and opens where
+    reading kernel memory is `allowed` only. Raises UsageError, NotSupported or NotPermitted."""
+    if via == "pte":
+        from udamon.ops.kernel_tables import open_tables
+        from udamon.ops.pte_sampler import PteSampler
+
+        opened = open_tables(allowed=allowed, roots=roots)
+        try:
+            return PteSampler(opened, roots, max_pause_ns=max_pause_ns)
+        except BaseException:
+            opened.close()
+            raise
     if via not in SAMPLERS:
         raise UsageError(f"{via!r} does not sample pages; choose {' or '.join(SAMPLERS)}.")
     from udamon.ops.idle import IdleSampler

@@ -66,6 +66,7 @@ class SimSampler:
     """
 
     name = "sim"
+    longest_pause_ns = 0
 
     def __init__(
         self, truth: Truth, clock: Clock, origin_ns: int = 0, seed: int = 0, memory: SimMemory | None = None

@@ -17,7 +17,7 @@ from udamon import text
 from udamon.core import ages
 from udamon.core.ages import Ages, sentence
 from udamon.core.idle_time import LABELS, IdleTimes, Seen
-from udamon.model import CENSUSES
+from udamon.model import is_census
 from udamon.report.grain import grain_of
 from udamon.report.groups import sure
 from udamon.report.source import RecordingSource
@@ -38,8 +38,8 @@ ALL_OR_NOTHING = (
 
 def measure(source: RecordingSource) -> Ages:
     """Of the memory that is there at the end. Raises RecordingError when there is no snapshot."""
-    via = source.recording.metadata.get("via")
-    measured = via in CENSUSES
+    metadata = source.recording.metadata
+    measured = is_census(metadata.get("via"), metadata.get("policy"))
     targets: dict[int, IdleTimes] = {}
     newest: dict[int, int] = {}  # target → number of its last window
     for (seq, target, begin_ns, end_ns), rows in _windows(source, measured):

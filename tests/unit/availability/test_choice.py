@@ -64,22 +64,20 @@ def test_with_consent_every_page_is_looked_at() -> None:
 
 
 def test_what_a_census_is_too_dear_for_is_sampled() -> None:
-    """By pte where that samples, else by idle; where nothing does, the census has long windows."""
     assert decide(facts(*WAYS, consent=True, pages=MOST_PAGES)).via == "pte"
     large = facts(*WAYS, consent=True, pages=MOST_PAGES + 1)
-    assert decide(large)[::2] == ("idle", True)
+    assert decide(large)[::2] == ("pte", True)
     assert "windows of at most 1 m 0 s" in decide(large).why
-    assert decide(large._replace(samplers=("idle", "pte")))[::2] == ("pte", True)
-    assert decide(large._replace(usable=usable("pte", "kernel", "refs")))[::2] == ("pte", False)
-    assert decide(large._replace(overhead=None)).via == "pte", "who gives intervals has no budget"
-    assert decide(large._replace(load=None)).via == "pte", "a command has yet to grow"
+    assert not decide(large._replace(overhead=None)).samples, "who gives intervals has no budget"
+    assert not decide(large._replace(load=None)).samples, "a command has yet to grow"
 
 
 def test_what_may_not_be_cleared_is_sampled() -> None:
     stopped = facts(*WAYS, consent=True, pause_ns=20_000_000, max_pause_ns=10_000_000)
     assert decide(stopped).via == "pte", "MADV_COLD clears it"
     short = stopped._replace(short="tasks wait for memory")
-    assert decide(short).via == "idle"
+    assert decide(short)[::2] == ("idle", True), "samples by pte are cleared by MADV_COLD, too"
+    assert decide(short._replace(usable=usable("pte", "kernel", "refs")))[::2] == ("pte", False)
     assert "MADV_COLD is not used while tasks wait for memory" in decide(short).why
     assert decide(short._replace(max_pause_ns=20_000_000)).via == "pte"
     assert decide(short._replace(max_pause_ns=None)).via == "pte"
@@ -87,13 +85,10 @@ def test_what_may_not_be_cleared_is_sampled() -> None:
 
 def test_what_needs_samples_gets_them() -> None:
     wanted = facts(*WAYS, consent=True, needs_sampler="--policy")
-    assert decide(wanted).via == "idle"
-    both = wanted._replace(samplers=("idle", "pte"))
-    assert decide(both)[::2] == ("pte", True)
-    assert decide(both._replace(needs_idle=True)).via == "idle"
-    assert decide(wanted._replace(usable=usable("pte", "refs"))).via == "refs", (
-        "which says what is wrong with it"
-    )
+    assert decide(wanted)[::2] == ("pte", True)
+    alone = wanted._replace(needs_idle=True)
+    assert decide(alone).via == "idle"
+    assert decide(alone._replace(usable=usable("pte", "refs"))).via == "refs", "which says what is wrong"
 
 
 @pytest.mark.parametrize("consent", [False, True])

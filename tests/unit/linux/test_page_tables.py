@@ -30,7 +30,7 @@ from tests.unit.fake_kcore import (
     FakeKcore,
 )
 from udamon.errors import NotSupported
-from udamon.linux.bpf import direct_map_bases, program
+from udamon.linux.bpf import direct_map_bases, program, words_program
 from udamon.linux.kernel_memory import BadMemory, Kcore
 from udamon.linux.page_tables import PageTables, Shape, shapes_of
 from udamon.model import Range
@@ -363,15 +363,16 @@ def test_senseless_arguments_are_refused(fake: FakeKcore) -> None:
             page_tables_look(**dict(zip(NAMES, changed, strict=True)))
 
 
-def test_the_bpf_program() -> None:
-    """Whole instructions, jumps within it, and a loop that ends after 512 rounds."""
-    code = list(struct.iter_unpack("<BBhi", program(7)))
+@pytest.mark.parametrize(("made", "rounds"), [(program(7), 512), (words_program(7), 1024)])
+def test_the_bpf_programs(made: bytes, rounds: int) -> None:
+    """Whole instructions, jumps within them, and loops that end."""
+    code = list(struct.iter_unpack("<BBhi", made))
     assert code[0] == (0x18, 6 | 2 << 4, 0, 7)
     assert code[-1][0] == 0x95
     for at, (operation, _, offset, _) in enumerate(code):
         if operation in (0x05, 0x15, 0x35):
             assert 0 < at + 1 + offset < len(code) - 1
-    assert sum(operation == 0x35 and number == 512 for operation, _, _, number in code) == 1
+    assert sum(operation == 0x35 and number == rounds for operation, _, _, number in code) == 1
 
 
 def test_the_direct_map_of_bpf_has_room_for_all_ram() -> None:

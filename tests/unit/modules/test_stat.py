@@ -186,6 +186,7 @@ def test_cold_ages_by_other_ways_of_looking() -> None:
     partly = replace(snapshot((4096, 20, 0)), touched=array("Q", [1024]), resident=array("Q", [4096]))
     assert seen_of(partly, "idle") == [Seen(0, 4096, 4096, 4096, 4096)]
     assert seen_of(partly, "pte") == [Seen(0, 4096, 4096, 1024, 1024)]
+    assert seen_of(partly, "pte", "adaptive") == [Seen(0, 4096, 4096, 4096, 4096)], "samples"
     assert seen_of(partly, "refs") == [Seen(0, 4096, 4096, 0, 1024)]
     sharing = Sharing.of([[0], [0], [512], [1], [0], [None]])
     assert seen_of(replace(partly, sharing=sharing), "refs") == [Seen(0, 4096, 4096, 512, 1024)]

@@ -1,0 +1,44 @@
+"""How small large pages of anonymous memory may be, by made-up files of the kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from udamon.linux.large_pages import smallest_large_page
+from udamon.model import HUGE_PAGE_SIZE
+
+WORDS = ("always", "inherit", "madvise", "never")
+
+
+def size(root: Path, kib: int, chosen: str, there: int | None = None) -> None:
+    place = root / f"kernel/mm/transparent_hugepage/hugepages-{kib}kB"
+    (place / "stats").mkdir(parents=True)
+    (place / "enabled").write_text(" ".join(f"[{word}]" if word == chosen else word for word in WORDS))
+    if there is not None:
+        (place / "stats/nr_anon").write_text(f"{there}\n")
+
+
+@pytest.mark.parametrize(
+    ("general", "chosen", "smallest"),
+    [
+        ("always", "never", HUGE_PAGE_SIZE),
+        ("always", "inherit", 16 << 10),
+        ("never", "inherit", HUGE_PAGE_SIZE),
+        ("never", "madvise", 16 << 10),
+    ],
+)
+def test_sizes_that_the_kernel_may_give(tmp_path: Path, general: str, chosen: str, smallest: int) -> None:
+    size(tmp_path, 2048, "always")
+    size(tmp_path, 16, chosen)
+    size(tmp_path, 64, "never")
+    (tmp_path / "kernel/mm/transparent_hugepage/enabled").write_text(f"madvise [{general}]")
+    assert smallest_large_page(tmp_path) == smallest
+
+
+def test_sizes_that_memory_has_from_earlier(tmp_path: Path) -> None:
+    assert smallest_large_page(tmp_path) == HUGE_PAGE_SIZE
+    size(tmp_path, 64, "never", there=3)
+    size(tmp_path, 32, "never", there=0)
+    assert smallest_large_page(tmp_path) == 64 << 10
