@@ -44,7 +44,7 @@ WARM = [name for name in SETS if name != "hot"]
 NEW, NEW_A_SECOND = 512 * MIB, 3 * MIB
 TICK_S, SETTLE_S, WORK_S, LOOK_S = 0.1, 20.0, 45.0, 5.0
 PIECE = 32 * MIB
-ROUNDS = 3
+ROUNDS = 2
 LISTS = {"generations": "7", "two lists": "0"}
 
 

@@ -127,11 +127,13 @@ def _command(kernel: Kernel, machine: Machine, place: Path, claims: Path | None)
 def _pace(machine: Machine) -> list[str]:
     """How fast it runs. With one processor, time in the guest is counted in its instructions, 8 ns for each, while it
     has work, and goes on with ours while it waits: what work takes there does not depend on what else this machine
-    does. QEMU cannot do that with two."""
+    does. QEMU cannot do that with two. With UDAMON_GUEST_WAITS=off no time of ours goes by while it waits: then when
+    work is done there does not depend on it, either; nothing that talks to the outside is possible in time."""
     if accelerator := os.environ.get("UDAMON_GUEST_ACCEL"):
         return ["-accel", accelerator]
     if machine.smp == 1:
-        return ["-accel", "tcg,thread=single", "-icount", "shift=3,sleep=on"]
+        waits = os.environ.get("UDAMON_GUEST_WAITS", "on")
+        return ["-accel", "tcg,thread=single", "-icount", f"shift=3,sleep={waits}"]
     return ["-accel", "tcg,thread=multi"]
 
 
