@@ -9,12 +9,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from udamon import extras
 from udamon.assembly import build as assembly
 from udamon.assembly.child import Child
 from udamon.assembly.spec import DEFAULT_AGGR, DEFAULT_SAMPLE
 from udamon.cli import attributes, monitor, targets
 from udamon.core.attrs import IntervalsGoal
-from udamon.errors import MissingExtra, UsageError
+from udamon.errors import UsageError
 from udamon.linux.pid_namespace import require_own
 from udamon.units import parse_share
 
@@ -42,9 +43,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         import textual  # noqa: F401 (told here what is missing, before anything is started)
     except ImportError:
-        raise MissingExtra(
-            "the live view needs Textual, which is not installed; run: pip install 'udamon[live]'"
-        ) from None
+        raise extras.missing("the live view", "live") from None
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the live view needs a terminal; without one, use udamon record and udamon report.")
     child = Child(args.command, args.user) if args.command is not None else None

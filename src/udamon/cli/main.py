@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from udamon import __version__, console
+from udamon import built, console
 from udamon.errors import UdamonError, UsageError
 from udamon.text import lines, ours
 
@@ -113,9 +113,19 @@ class _Parser(argparse.ArgumentParser):
             console.out(lines(ours(message).removesuffix("\n").split("\n")))
 
 
+class _Version(argparse.Action):
+    """Finds out only when it is asked: in a checkout git is."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
+        console.out(built.description())
+        parser.exit()
+
+
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(prog="udamon", description="Which memory of a live Linux system is hot, warm or cold.")
-    parser.add_argument("-V", "--version", action="version", version=f"udamon {__version__}")
+    parser.add_argument(
+        "-V", "--version", action=_Version, nargs=0, help="version, commit and package; then end"
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     asked = next((word for word in words if not word.startswith("-")), None)
     for name, text in COMMANDS.items():
