@@ -43,7 +43,7 @@ def copyright_file(packages: Path) -> str:
 
 def _paragraphs(packages: Path) -> Iterator[str]:
     yield (
-        "udamon\n======\n\nCopyright: the udamon developers\nLicence: Apache-2.0\n"
+        "udamon\n======\n\nCopyright (C) 2026 The udamon developers\nLicence: Apache-2.0\n"
         "On Debian systems its text is in /usr/share/common-licenses/Apache-2.0.\n\n"
         "Libraries below /opt/udamon/lib\n===============================\n"
     )
@@ -54,7 +54,7 @@ def _paragraphs(packages: Path) -> Iterator[str]:
             where = f"Texts:\n{texts}" if texts else ""
             yield f"{one.name} {one.version}\nLicence: {one.licence}\n{where}"
     yield (
-        f"{UNWINDER.name}, in {root}/udamon/native/_sites.abi3.so\nCopyright: Free Software Foundation, Inc.\n"
+        f"{UNWINDER.name}, in {root}/udamon/native/_sites.abi3.so\nCopyright (C) Free Software Foundation, Inc.\n"
         f"Licence: {UNWINDER.licence}\n"
         "On Debian systems the text of the GPL is in /usr/share/common-licenses/GPL-3.\n"
     )

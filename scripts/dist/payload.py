@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from scripts.dist import source, wheels
@@ -38,9 +39,11 @@ def build(wheel: Path, machine: str, python: str, form: str) -> Path:
     `python` is the version of the distribution's Python, "3.11".
     """
     root = source.fresh(f"root-{form}-{machine}-{python}")
-    _environment(root / HOME, wheel, machine, python, form)
+    shutil.copytree(_environment(wheel, machine, python), root / HOME, symlinks=True)
+    for info in packages_of(root).glob("*.dist-info"):
+        (info / "INSTALLER").write_text(f"{form}\n")
     (root / "usr/bin").mkdir(parents=True)
-    (root / "usr/bin/udamon").symlink_to("../../opt/udamon/bin/udamon")
+    (root / "usr/bin/udamon").symlink_to("/opt/udamon/bin/udamon")
     shutil.copytree(ROOT / "packaging" / "root", root, dirs_exist_ok=True)
     _manuals(root)
     settle(root)
@@ -52,7 +55,9 @@ def packages_of(root: Path) -> Path:
     return found
 
 
-def _environment(place: Path, wheel: Path, machine: str, python: str, form: str) -> None:
+@cache
+def _environment(wheel: Path, machine: str, python: str) -> Path:
+    place = source.fresh(f"environment-{machine}-{python}")
     packages = place / "lib" / f"python{python}" / "site-packages"
     command: list[str | Path] = [
         sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-compile",
@@ -65,7 +70,6 @@ def _environment(place: Path, wheel: Path, machine: str, python: str, form: str)
         # These files are the package's: pip is not to change them, and nothing is to tell where they were made.
         for name in ("RECORD", "REQUESTED", "direct_url.json"):
             (info / name).unlink(missing_ok=True)
-        (info / "INSTALLER").write_text(f"{form}\n")
     (place / "bin").mkdir()
     (place / "bin/python").symlink_to(f"/usr/bin/python{python}")
     (place / "bin/udamon").write_text(START)
@@ -76,9 +80,10 @@ def _environment(place: Path, wheel: Path, machine: str, python: str, form: str)
     for path in packages.rglob("*.so*"):
         if path.is_file() and (foreign := wheels.needed(path) - LIBRARIES - _beside(packages)):
             raise Failed(f"{path.name} needs {foreign}: name the Debian package that has it in LIBRARIES")
+    return place
 
 
-LIBRARIES = wheels.LIBRARIES | {"librt.so.1", "libgcc_s.so.1", "libstdc++.so.6"}
+LIBRARIES = wheels.LIBRARIES | {"librt.so.1", "libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"}
 """What files may need that the packages' dependencies bring."""
 
 
@@ -87,9 +92,13 @@ def _beside(packages: Path) -> set[str]:
     return {path.name for place in packages.glob("*.libs") for path in place.iterdir()}
 
 
+def has_manuals() -> bool:
+    return importlib.util.find_spec("scripts.manuals") is not None
+
+
 def _manuals(root: Path) -> None:
     """Man pages and completions, by the module that makes them of the parsers."""
-    if importlib.util.find_spec("scripts.manuals") is None:
+    if not has_manuals():
         return
     made = source.fresh("manuals")
     run([sys.executable, "-m", "scripts.manuals", made], "scripts.manuals", env=source.reproducible())
