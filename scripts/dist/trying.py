@@ -61,8 +61,9 @@ def debian_package(package: Path, release: deb.Release) -> None:
 def rpm_package(package: Path) -> None:
     tools.need("rpm")
     with roots.debian("bookworm", ("python3.11", "libstdc++6", "ca-certificates")) as root:
+        (root.place / "usr/share/licenses").mkdir()  # as distributions with rpm have it
         before = root.files()
-        rpm = ["rpm", "--root", str(root.place), "--nodeps"]
+        rpm = ["rpm", "--root", str(root.place), "--dbpath", "/var/lib/rpm", "--nodeps"]
         begin = time.monotonic()
         run([*rpm, "--install", package], "rpm --install")
         current.notes.append(f"rpm --install {package.name}: {time.monotonic() - begin:.1f} s")
