@@ -15,7 +15,7 @@ from scripts.dist import payload, source, tools
 from scripts.stages import Failed, run
 from udamon import __version__, built
 
-MIRROR_RELEASE, PYTHON = "bookworm", "3.11"
+RELEASE, PYTHON = "bookworm", "3.11"
 LIMIT = 150 << 20
 """Bytes of compressed layers."""
 USER = 65532
@@ -46,10 +46,10 @@ def build(wheel: Path, out: Path, machine: str) -> Path:
         'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/log/* "$1/var/cache"/*',
     ]
     command: list[str | Path] = [
-        "mmdebstrap", "--variant=custom", f"--architectures={MACHINES[machine]}", "--mode=root",
-        f"--include=python{PYTHON},libstdc++6,base-files,libc-bin",
+        "mmdebstrap", "--variant=essential", f"--architectures={MACHINES[machine]}", "--mode=root",
+        f"--include=python{PYTHON},libstdc++6",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in NOT_NEEDED),
-        *(f"--customize-hook={hook}" for hook in hooks), MIRROR_RELEASE, layer,
+        *(f"--customize-hook={hook}" for hook in hooks), RELEASE, layer,
     ]  # fmt: skip
     run(command, "mmdebstrap", env=source.reproducible())
     layout = _image(place, layer, MACHINES[machine])
