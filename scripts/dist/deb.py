@@ -92,7 +92,15 @@ def build(wheel: Path, out: Path, machine: str, release: Release) -> Path:
 def check(package: Path) -> None:
     """lintian finds nothing but what the overrides name."""
     tools.need("lintian")
-    command: list[str | Path] = ["lintian", "--allow-root", "--tag-display-limit", "0", "--fail-on", "error,warning", package]
+    command: list[str | Path] = [
+        "lintian",
+        "--allow-root",
+        "--tag-display-limit",
+        "0",
+        "--fail-on",
+        "error,warning",
+        package,
+    ]
     if not payload.has_manuals():
         command += ["--suppress-tags", "no-manual-page"]
     run(command, "lintian", env=source.reproducible())

@@ -45,7 +45,16 @@ def fresh(name: str) -> Path:
 def archive(out: Path) -> Path:
     """The source archive."""
     place = fresh("sdist")
-    command: list[str | Path] = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", place, ROOT]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "build",
+        "--sdist",
+        "--no-isolation",
+        "--outdir",
+        place,
+        ROOT,
+    ]
     run(command, "python -m build --sdist", env=reproducible())
     name = f"udamon-{__version__}.tar.gz"
     with tarfile.open(place / name) as made:

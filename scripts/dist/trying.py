@@ -40,7 +40,10 @@ def wheel_for_arm(wheel: Path) -> Counts:
     )
     python.chmod(0o755)
     # QEMU has a thread of its own in each process, which runs on any processor.
-    without = ["--deselect", f"{ROOT}/tests/unit/native/test_visits.py::test_a_hot_set_grows_and_is_collected"]
+    without = [
+        "--deselect",
+        f"{ROOT}/tests/unit/native/test_visits.py::test_a_hot_set_grows_and_is_collected",
+    ]
     tests = [str(ROOT / name) for name in NATIVE]
     return pytest("wheel-for-arm", python, *tests, *without, "-p", "no:cacheprovider", cwd=place)
 
@@ -111,7 +114,20 @@ def _unshare(root: Path, words: list[str]) -> None:
     only = [f"--{kind}=-all,{names}" for kind in ("bounding-set", "inh-caps", "ambient-caps")]
     user = [f"--reuid={image.USER}", f"--regid={image.USER}", "--clear-groups", "--no-new-privs"]
     inside = 'mount -t proc proc "$0/proc" && exec chroot "$0" setpriv "$@"'
-    command = ["unshare", "--mount", "--ipc", "--uts", "--net", "sh", "-c", inside, root, *user, *only, *words]
+    command: list[str | Path] = [
+        "unshare",
+        "--mount",
+        "--ipc",
+        "--uts",
+        "--net",
+        "sh",
+        "-c",
+        inside,
+        root,
+        *user,
+        *only,
+        *words,
+    ]
     run(command, f"unshare: {words[1]}", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
 
 
