@@ -2,7 +2,7 @@
 # The work is in scripts/: this file only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint docs bench guest-test guest-test-all guest-shell guest-kernel setup clean
+.PHONY: help demo test test-all lint docs bench guest-test guest-test-all guest-shell guest-kernel dist setup clean
 PYTHON ?= python3
 export PYTHON
 
@@ -47,6 +47,10 @@ guest-shell: ## a root prompt in that guest (KERNEL=PATH, SMP=, MEM=, APPEND=)
 
 guest-kernel: ## build a kernel for the guest from apt's kernel sources (about 20 minutes, kept in ~/.cache/udamon)
 	@scripts/guest/build-kernel
+
+dist: ## what people install, in dist/: archive, wheels, Debian packages, RPMs, image (about 5 minutes)
+	@scripts/setup dev dist
+	@.venv/bin/python -m scripts.dist
 
 setup: ## only make .venv with everything for development
 	@scripts/setup dev

@@ -61,7 +61,7 @@ def _installed() -> Figure:
             [name, *_size(what, requirement)]
             for name, what, requirement in (
                 ("udamon", "base", str(built)),
-                ("udamon[report]", "report", f"udamon[report] @ {built.as_uri()}"),
+                ("udamon[all]", "all", f"udamon[all] @ {built.as_uri()}"),
             )
         ]
     except (Failed, subprocess.CalledProcessError) as error:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from scripts import analysis, changelog, content, interpreters, parallel, passed, sanitizers, wheel
 from scripts.guest import suite
-from scripts.stages import ROOT, WORK, Counts, Failed, Result, Skipped, current, perform, pytest, run
+from scripts.stages import ROOT, WORK, Counts, Failed, Result, Skipped, current, install, perform, pytest, run
 
 PYTHON = Path(sys.executable)
 PARALLEL = ["-n", "2", "--dist", "worksteal"]
@@ -86,6 +86,14 @@ def newer() -> Counts:
     return total
 
 
+def dist() -> Counts:
+    """Packages: built twice and compared, checked by their linters, installed, used and removed in clean roots."""
+    from scripts.dist.__main__ import check
+
+    install([ROOT / "scripts" / "setup", "dist"], "scripts/setup dist")
+    return check()
+
+
 TESTS = ["tests/unit", "tests/property", "tests/integration", "tests/fuzz"]
 STAGES: dict[str, Callable[[], Counts]] = {
     "lint": lint,
@@ -95,7 +103,7 @@ STAGES: dict[str, Callable[[], Counts]] = {
     "sanitizers": sanitized,
     "newer-pythons": newer,
 }
-LONG_STAGES = {**STAGES, "source": source}
+LONG_STAGES = {**STAGES, "source": source, "dist": dist}
 
 
 def _seed() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts import content
@@ -29,13 +30,13 @@ def build() -> Path:
 def install(interpreter: Path) -> Path:
     """An environment of `interpreter` with the wheel and what its tests need; returns its python."""
     built = build()
-    return _environment(interpreter, "test", built, [f"udamon[test] @ {built.as_uri()}"])
+    return _with_wheel(interpreter, "test", built, [f"udamon[test] @ {built.as_uri()}"])
 
 
 def check_base_install(interpreter: Path) -> None:
     """Without extras the command starts."""
     built = build()
-    python = _environment(interpreter, "base", built, [built])
+    python = _with_wheel(interpreter, "base", built, [built])
     command: list[str | Path] = [python.with_name("udamon"), "--help"]
     run(command, "udamon --help in the base install", cwd=WORK, env=environment())
 
@@ -50,20 +51,29 @@ def test(name: str, python: Path, selection: str, *arguments: str | int) -> Coun
     return pytest(name, python, *absolute, cwd=elsewhere, env=env)
 
 
-def _environment(interpreter: Path, what: str, built: Path, packages: list[str | Path]) -> Path:
-    """Kept between runs by what it was made from. The wheel in it is always this one."""
+def environment_of(interpreter: Path, what: str, packages: Sequence[str | Path]) -> Path:
+    """An environment with these packages, kept between runs by what it was made from; returns its python."""
     version = subprocess.run([interpreter, "-VV"], capture_output=True, text=True, check=True).stdout
     key = content.digest([ROOT / "pyproject.toml"], version, str(ROOT), what)
     place = WORK / "venvs" / f"{what}-{key}"
-    python, holds = place / "bin" / "python", place / "holds"
+    python, complete = place / "bin" / "python", place / "complete"
     with content.locked(place.name):
-        if not holds.exists():
+        if not complete.exists():
             shutil.rmtree(place, ignore_errors=True)
             run([interpreter, "-m", "venv", place], f"{interpreter} -m venv")
             _pip(python, *packages)
-        elif holds.read_text() != str(built):
+            complete.touch()
+    return python
+
+
+def _with_wheel(interpreter: Path, what: str, built: Path, packages: Sequence[str | Path]) -> Path:
+    """The same, in which the wheel is always this one."""
+    python = environment_of(interpreter, what, packages)
+    holds = python.parents[1] / "holds"
+    with content.locked(f"{python.parents[1].name}-wheel"):
+        if not holds.exists() or holds.read_text() != str(built):
             _pip(python, "--force-reinstall", "--no-deps", built)
-        holds.write_text(str(built))
+            holds.write_text(str(built))
     return python
 
 

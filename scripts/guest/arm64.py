@@ -37,8 +37,16 @@ PROGRAMS = [
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LIBRARIES = [
     *PROJECT["dependencies"],
-    *PROJECT["optional-dependencies"]["report"],
-    *("pytest", "pytest-timeout", "pluggy", "iniconfig", "packaging", "pygments"),
+    *(
+        "pytest",
+        "pytest-timeout",
+        "pluggy",
+        "iniconfig",
+        "packaging",
+        "pygments",
+        "hypothesis",
+        "sortedcontainers",
+    ),
 ]
 GLIBC = ["manylinux2014", "manylinux_2_17", "manylinux_2_24", "manylinux_2_26", "manylinux_2_28"]
 USERS = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"

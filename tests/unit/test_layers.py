@@ -45,8 +45,10 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"model"}, "the values that cross rooms"),
     ({"native"}, "the C hot path, and what it says of this machine"),
     ({"units"}, "how people write sizes and times"),
+    ({"extras"}, "optional dependencies, and how they are installed"),
     ({"errors"}, "what udamon raises on purpose"),
     ({"text"}, "whatever comes from outside, as text that a terminal shows and does not obey"),
+    ({"built"}, "which udamon this is: version, commit, package"),
     ({"__init__"}, "the version, and the names of the library, which are imported when they are used"),
 ]
 
@@ -57,7 +59,7 @@ CORE_MAY_NOT_IMPORT = {
 CORE_MAY_NOT_CALL = {"open", "print", "input", "exec", "eval"}
 
 BASE_DEPENDENCIES = {"arro3"}
-"""Third-party packages of the base install; every other one is an extra."""
+"""Third-party packages that any file may import at its top. DuckDB is in the base install, too, and takes 60 MiB."""
 
 NEED_AN_EXTRA: dict[str, set[str]] = {
     "live/app.py": {"textual"},

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from udamon.errors import MissingExtra
+from udamon import extras
 from udamon.model import Event, Snapshot
 from udamon.record.opening import open_recording
 from udamon.record.schema import RATE_COLUMNS
@@ -109,7 +109,7 @@ class Recording:
         try:
             import pandas
         except ImportError:
-            raise MissingExtra("pandas is not installed; run: pip install 'udamon[pandas]'") from None
+            raise extras.missing("a DataFrame", "pandas") from None
         columns: dict[str, list[object]] = {name: [] for name in Region._fields}
         for region in self.regions():
             for name, value in zip(Region._fields, region, strict=True):
@@ -120,11 +120,9 @@ class Recording:
 
     def duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
         """The regions as a DuckDB relation, of `connection` or of a new database in memory. Each query streams the file
-        anew. Raises MissingExtra without DuckDB."""
-        try:
-            import duckdb
-        except ImportError:
-            raise MissingExtra("DuckDB is not installed; run: pip install 'udamon[report]'") from None
+        anew."""
+        import duckdb
+
         return (connection or duckdb.connect()).from_arrow(_Stream(self))
 
     def _batches(self) -> Iterator[RecordBatch]:

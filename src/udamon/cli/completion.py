@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from udamon import console
+from udamon import console, extras
 from udamon.cli import parsers
-from udamon.errors import MissingExtra
 from udamon.text import lines
 
 SHELLS = ("bash", "zsh", "fish")
@@ -28,9 +27,7 @@ def script(shell: str) -> str:
     try:
         import shtab
     except ImportError:
-        raise MissingExtra(
-            "the script is made by shtab, which is not installed; run: pip install 'udamon[completion]'"
-        ) from None
+        raise extras.missing("udamon completion", "completion") from None
     whole = parsers.whole()
     for parser in parsers.with_all_below(whole):
         for action in parser._actions:

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from udamon import console
+from udamon import console, extras
 from udamon.assembly import build as assembly
 from udamon.assembly.child import Child
 from udamon.assembly.follow import follow
@@ -19,7 +19,7 @@ from udamon.cli import attributes, json_lines, monitor, targets
 from udamon.cli.progress import Progress
 from udamon.cli.running import require_windows, signals
 from udamon.core.attrs import IntervalsGoal
-from udamon.errors import MissingExtra, UsageError
+from udamon.errors import UsageError
 from udamon.linux.pid_namespace import require_own
 from udamon.units import parse_share
 
@@ -50,9 +50,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         import textual  # noqa: F401 (told here what is missing, before anything is started)
     except ImportError:
-        raise MissingExtra(
-            "the live view needs Textual, which is not installed; run: pip install 'udamon[live]'"
-        ) from None
+        raise extras.missing("the live view", "live") from None
     if console.is_plain():
         raise UsageError("the live view is a picture; for plain text use udamon stat, or live --json-lines.")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from udamon import __version__, console
+from udamon import built, console
 from udamon.cli.examples import epilog
 from udamon.errors import UsageError
 from udamon.text import lines, ours
@@ -93,6 +93,14 @@ class Parser(argparse.ArgumentParser):
             console.out(lines(ours(message).removesuffix("\n").split("\n")))
 
 
+class _Version(argparse.Action):
+    """Finds out only when it is asked: in a checkout git is."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
+        console.out(built.description())
+        parser.exit()
+
+
 def _listed(action: argparse.Action) -> list[argparse.Action]:
     """The commands below a parser as lines of its help, by their names (`dest`)."""
     return list(action._choices_actions) if isinstance(action, argparse._SubParsersAction) else []
@@ -136,7 +144,9 @@ def whole() -> Parser:
 
 def _with(configured: Collection[str]) -> Parser:
     found = Parser(prog="udamon", description="Which memory of a live Linux system is hot, warm or cold.")
-    found.add_argument("-V", "--version", action="version", version=f"udamon {__version__}")
+    found.add_argument(
+        "-V", "--version", action=_Version, nargs=0, help="version, commit and package; then end"
+    )
     commands = found.add_subparsers(metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")

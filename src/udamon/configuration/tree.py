@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from udamon.errors import CannotError, ConfigError, MissingExtra
+from udamon import extras
+from udamon.errors import CannotError, ConfigError
 
 MAX_TEXT = 1 << 18
 MAX_DEPTH, MAX_NODES = 32, 10_000
@@ -220,9 +221,8 @@ def _parse_yaml(text: str, name: str) -> ConfigValue:
     try:
         import yaml
     except ImportError as error:
-        raise MissingExtra(
-            f"{name} is read as YAML, which needs PyYAML: pip install 'udamon[yaml]', or write TOML, which needs "
-            "nothing."
+        raise extras.missing(
+            f"{name} is read as YAML, which", "yaml", "write TOML, which needs nothing"
         ) from error
     try:
         # What it is made of is counted before a tree is made of it.

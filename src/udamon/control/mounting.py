@@ -13,9 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from udamon import extras
 from udamon.control.files import Files
 from udamon.control.served import FuseOperations
-from udamon.errors import CannotError, MissingExtra, NotPermitted, NotSupported
+from udamon.errors import CannotError, NotPermitted, NotSupported
 from udamon.linux.mounts import detach, mount_points
 
 NAME = "udamon"
@@ -44,9 +45,7 @@ def mfusepy() -> ModuleType:
     try:
         import mfusepy as module
     except ImportError:
-        raise MissingExtra(
-            "serving files needs mfusepy, which is not installed: pip install 'udamon[control]'."
-        ) from None
+        raise extras.missing("serving files", "control") from None
     except OSError:
         raise NotSupported("serving files needs libfuse: install libfuse3-3 or fuse3.") from None
     found: ModuleType = module

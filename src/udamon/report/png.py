@@ -7,7 +7,7 @@ from io import BytesIO
 from itertools import pairwise
 from typing import TYPE_CHECKING, assert_never
 
-from udamon.errors import MissingExtra
+from udamon import extras
 from udamon.report.charts.shapes import PAPER, Area, Box, Drawing, Label, Polyline, Raster
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ def png(drawing: Drawing) -> bytes:
     try:
         from PIL import Image, ImageDraw
     except ImportError:
-        raise MissingExtra(
-            "PNG pictures need Pillow, which is not installed; run: pip install 'udamon[png]', or take --svg"
-        ) from None
+        raise extras.missing("a PNG picture", "png", "take --svg") from None
     scale = SCALE * _SMOOTH
     image = Image.new("RGB", (drawing.width * scale, drawing.height * scale), PAPER)
     pen = ImageDraw.Draw(image)

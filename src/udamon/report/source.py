@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
-from udamon.errors import CannotError, MissingExtra, RecordingError, UsageError
+from udamon.errors import CannotError, RecordingError, UsageError
 from udamon.files.temporary import TemporaryDirectory
 from udamon.record.metadata import warmup_until
 from udamon.record.reader import Place, Recording
@@ -55,16 +55,12 @@ class RecordingSource:
 
     `shared_regions` is the same with what is known of others who have the same pages. Each query streams the file
     anew. `some_regions` and `some_shared` are the same views of a few snapshots, the first and the last among them:
-    where memory is can be told from those. Raises MissingExtra without DuckDB.
+    where memory is can be told from those.
     """
 
     def __init__(self, recording: Recording, filters: Filters | None = None) -> None:
-        try:
-            import duckdb
-        except ImportError:
-            raise MissingExtra(
-                "reports need DuckDB, which is not installed; run: pip install 'udamon[report]'"
-            ) from None
+        import duckdb  # 60 MiB: only where a report is made
+
         self.recording, limits = recording, recording.limits
         self.recordings = [recording]
         """This one, and others that the same report is about."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from udamon.errors import MissingExtra
+from udamon import extras
 
 
 def translate(sql: str, dialect: str) -> str:
@@ -14,9 +14,7 @@ def translate(sql: str, dialect: str) -> str:
     try:
         from sqlglot import exp, parse_one
     except ImportError:
-        raise MissingExtra(
-            "translating a report needs SQLGlot, which is not installed; run: pip install 'udamon[engines]'"
-        ) from None
+        raise extras.missing("translating a report", "engines") from None
 
     def wide(node: exp.Expression) -> exp.Expression:
         unsigned = isinstance(node, exp.DataType) and node.this == exp.DataType.Type.UBIGINT

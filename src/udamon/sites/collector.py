@@ -6,6 +6,7 @@ its ring. The kernel says which process that is (SO_PEERCRED).
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import shutil
@@ -35,15 +36,22 @@ Publish = Callable[[Event], None]
 
 
 def library() -> Path:
-    """The preload library. Raises NotSupported where this udamon was built without it."""
+    """The preload library. Raises NotSupported where this udamon was built without it, or the C library is too old."""
     import udamon.native
 
     found = sorted(Path(udamon.native.__file__).parent.glob("_sites.*so"))
-    if not found:
-        raise NotSupported(
-            "--sites needs a library that is built on 64-bit Linux with glibc 2.35 or later only; install udamon there."
-        )
+    if not found or not _finds_code():
+        raise NotSupported("--sites needs 64-bit Linux with glibc 2.35 or later; record without it here.")
     return found[0]
+
+
+def _finds_code() -> bool:
+    """Whether glibc has _dl_find_object, which the library calls."""
+    try:
+        ctypes.CDLL(None)._dl_find_object  # noqa: B018
+    except AttributeError:
+        return False
+    return True
 
 
 class _Process:

@@ -9,12 +9,13 @@ from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from udamon import extras
 from udamon.sites.stacks import NOWHERE
 
 LONGEST_S = 600.0
 """So long it may take: a server for debug files may be slow."""
 
-EXTRA = "names of functions need an extra; run: pip install 'udamon[sites]'"
+EXTRA = f"names of functions need an extra; run: {extras.command('sites')}"
 
 
 class Frame(NamedTuple):

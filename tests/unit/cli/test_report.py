@@ -14,7 +14,7 @@ import pytest
 from tests.unit.report.test_wss import one, record, snap
 from udamon.cli import report
 from udamon.cli.report import STYLES
-from udamon.errors import MissingExtra, RecordingError, UsageError
+from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Snapshot
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
@@ -128,13 +128,6 @@ def test_wrong_usage(file: Path, argv: tuple[str, ...]) -> None:
     """Numbers that make no sense are usage errors."""
     with pytest.raises(UsageError):
         run(argv[0], file, *argv[1:])
-
-
-def test_without_duckdb(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sentence that says what to install."""
-    monkeypatch.setitem(sys.modules, "duckdb", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'udamon\[report\]'"):
-        run("wss", file)
 
 
 _COMMAND = """

@@ -10,7 +10,8 @@ import struct
 import time
 from pathlib import Path
 
-from udamon.errors import CannotError, MissingExtra
+from udamon import extras
+from udamon.errors import CannotError
 
 _HEAD = struct.Struct(">BI")  # whether it is compressed, and its length
 _STREAM = 1
@@ -27,7 +28,7 @@ def call(path: Path, method: str, request: bytes, within_s: float, most: int) ->
         import h2.events
         import h2.exceptions
     except ImportError:
-        raise MissingExtra("h2 is not installed; run: pip install 'udamon[agent]'.") from None
+        raise extras.missing("the kubelet's API", "agent") from None
     end = time.monotonic() + within_s
     http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
     data, status, message = bytearray(), None, ""

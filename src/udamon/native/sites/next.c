@@ -27,6 +27,7 @@ static struct allocator next; /* the same, without what `real` may have around t
 void *(*next_mmap)(void *, size_t, int, int, int, off_t);
 int (*next_munmap)(void *, size_t);
 void *(*next_mremap)(void *, size_t, size_t, int, ...);
+static int (*next_find_object)(void *, struct dl_find_object *);
 static int finding; /* dlsym may allocate: from `early` */
 
 /* For allocations before the real functions are known, and those of dlsym. Never given back. */
@@ -164,6 +165,7 @@ int found(void)
     find(&next_mmap, "mmap");
     find(&next_munmap, "munmap");
     find(&next_mremap, "mremap");
+    find(&next_find_object, "_dl_find_object");
     void *of_malloc, *of_mmap;
     int own = module_of(&all.malloc, &of_malloc) && module_of(&next_mmap, &of_mmap) && of_malloc == of_mmap;
     next = all;
@@ -171,6 +173,18 @@ int found(void)
     __atomic_store_n(&next.malloc, all.malloc, __ATOMIC_RELEASE);
     errno = before;
     return all.malloc != NULL;
+}
+
+/* What stacks.c and the unwinder that is linked in call. glibc has it since 2.35, and this library is also linked for
+ * older ones. */
+int _dl_find_object(void *address, struct dl_find_object *result)
+{
+    return next_find_object == NULL ? -1 : next_find_object(address, result);
+}
+
+int finds_code(void)
+{
+    return next_find_object != NULL;
 }
 
 static void *early_malloc(size_t size)

@@ -65,7 +65,7 @@ void sampling_start(void)
 {
     int before = errno;
     read_settings();
-    if (*where) {
+    if (*where && finds_code()) {
         void *page = real_mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (page == MAP_FAILED || madvise(page, 4096, MADV_WIPEONFORK) != 0)
             *where = 0;

@@ -65,6 +65,8 @@ extern int (*next_munmap)(void *, size_t);
 extern void *(*next_mremap)(void *, size_t, size_t, int, ...);
 /* 0 while they are not known: this very thread, or another one, still finds them. */
 int found(void);
+/* Whether this C library tells code without a lock, so that stacks can be taken; after `found`. */
+int finds_code(void);
 /* Blocks that were handed out before, from memory of this library. */
 int is_early(const void *block);
 size_t early_size(const void *block);

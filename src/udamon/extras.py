@@ -1,0 +1,31 @@
+"""Optional dependencies: what lacks one says the command that installs exactly it."""
+
+from __future__ import annotations
+
+from udamon.errors import MissingExtra
+
+LIBRARIES = {
+    "agent": "h2",
+    "completion": "shtab",
+    "control": "mfusepy",
+    "engines": "SQLGlot",
+    "live": "Textual",
+    "pandas": "pandas",
+    "png": "Pillow",
+    "sites": "symbolic",
+    "yaml": "PyYAML",
+}
+"""Extras of pyproject.toml that commands and the library import, and what each installs."""
+
+
+def command(extra: str) -> str:
+    """What installs `extra`."""
+    return f"pip install 'udamon[{extra}]'"
+
+
+def missing(what: str, extra: str, instead: str = "") -> MissingExtra:
+    """The error for `what`, which needs `extra`; `instead` is what can be done without it."""
+    way_out = f", or {instead}" if instead else ""
+    return MissingExtra(
+        f"{what} needs {LIBRARIES[extra]}, which is not installed; run: {command(extra)}{way_out}"
+    )
