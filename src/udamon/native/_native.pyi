@@ -120,6 +120,38 @@ def hot_set_start(*, control: Buffer, size: int, cpu: int) -> HotSet:
     child. Raises OSError, ValueError.
     """
 
+class ProcessLooks(NamedTuple):
+    """Of each process: an errno or 0; bytes; how long the look and the clearing took, by the wall clock."""
+
+    error: array[int]
+    resident: array[int]
+    proportional: array[int]
+    private: array[int]
+    anonymous: array[int]
+    merged: array[int]
+    huge: array[int]
+    shmem: array[int]
+    swapped: array[int]
+    referenced: array[int]
+    look_ns: array[int]
+    clear_ns: array[int]
+    guest: bytes
+
+LOOK_GUEST: int
+LOOK: int
+LOOK_CLEAR: int
+LOOK_FLUSH: int
+
+def look_processes(*, proc: int, pid: Buffer, start_time: Buffer, what: Buffer) -> ProcessLooks:
+    """Look at processes (pid 'i', start_time 'Q' in ticks), one after the other, the interpreter's lock released.
+
+    `proc` is a descriptor of /proc. `what` ('B') has for each: LOOK_GUEST, tell whether it runs a virtual machine (reads
+    its mappings); LOOK, read smaps_rollup; then LOOK_CLEAR, clear its referenced pages, and LOOK_FLUSH, its soft-dirty
+    bits too unless it was found to run a virtual machine. Errors are those of the system calls; ESRCH: that process has
+    ended. What failed leaves 0 in the results. Bytes are those of the kernel: `proportional` Pss, `private` clean and
+    dirty, `merged` by KSM, `huge` in huge pages of any kind, `shmem` and `swapped` proportional.
+    """
+
 class Simulated(NamedTuple):
     """Per slot the checks answered ACCESSED and NO_PAGE; per check its slot, page, ticks and answer."""
 
