@@ -145,7 +145,7 @@ LOOK_FLUSH: int
 def look_processes(*, proc: int, pid: Buffer, start_time: Buffer, what: Buffer) -> ProcessLooks:
     """Look at processes (pid 'i', start_time 'Q' in ticks), one after the other, the interpreter's lock released.
 
-    `proc` is a descriptor of /proc. `what` ('B') has for each: LOOK_GUEST, tell whether it runs a virtual machine (reads
+    `proc` is a descriptor of /proc. `what` (B) has for each: LOOK_GUEST, tell whether it runs a virtual machine (reads
     its mappings); LOOK, read smaps_rollup; then LOOK_CLEAR, clear its referenced pages, and LOOK_FLUSH, its soft-dirty
     bits too unless it was found to run a virtual machine. Errors are those of the system calls; ESRCH: that process has
     ended. What failed leaves 0 in the results. Bytes are those of the kernel: `proportional` Pss, `private` clean and

@@ -21,6 +21,7 @@ from math import ceil
 from textwrap import wrap
 from typing import Any
 
+from udamon.core.sizing import BUFFER, with_buffer
 from udamon.errors import RecordingError, UsageError
 from udamon.model import MAPPING
 from udamon.record.naming import FILE, LIBRARY
@@ -34,9 +35,6 @@ from udamon.report.right_size import measure as right_size
 from udamon.report.source import RecordingSource, double
 from udamon.text import Shown, lines
 from udamon.units import MIB, format_size
-
-BUFFER = 0.15
-"""Of what was seen: the safety margin of Kubernetes' Vertical Pod Autoscaler for memory."""
 
 WHY_BUFFER = (
     "for page tables and stacks, and for growth that the recording did not see; it is the margin that Kubernetes' "
@@ -107,7 +105,7 @@ class Recommendation:
 
     def _with_buffer(self, size: int) -> int:
         whole = size + self.files + (self.cache.size or 0) + self.cache.kernel
-        return max(1, ceil(whole * (1 + BUFFER) / MIB)) * MIB
+        return with_buffer(whole)
 
 
 def measure(

@@ -122,7 +122,7 @@ def test_a_process_whose_main_thread_ended(proc: int) -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        while not (stat := read_stat(process.pid)).state == "Z":
+        while (stat := read_stat(process.pid)).state != "Z":
             threading.Event().wait(0.001)
         found = look(proc, [stat.id], LOOK)
         process.kill()
@@ -147,7 +147,10 @@ def test_descriptors_that_run_out_are_no_end_of_a_process(proc: int, program: su
 
 def test_made_up_files(tmp_path: Path) -> None:
     """A virtual machine is told by its mappings; the TLB is flushed by soft-dirty bits elsewhere only."""
-    for pid, maps in ((7, b"7f00-7f01 rw-s 0 00:0e 9 anon_inode:kvm-vcpu:0\n"), (8, b"x" * 65530 + b"\n" + b"y")):
+    for pid, maps in (
+        (7, b"7f00-7f01 rw-s 0 00:0e 9 anon_inode:kvm-vcpu:0\n"),
+        (8, b"x" * 65530 + b"\n" + b"y"),
+    ):
         place = tmp_path / str(pid)
         place.mkdir()
         fields = " ".join(["S", *map(str, range(4, 52))])

@@ -1,0 +1,274 @@
+"""All services of the node in turn, under one budget.
+
+A service waits until a cycle of it can be paid for; who has waited longest for the most resident bytes, by what a cycle
+costs, comes first, so all bytes are looked at about as often. What begins together is cleared together, as often as
+making the TLBs' accesses visible may cost. Then it is looked at at the ages of its cycle; between two looks in which
+nothing of its control group ran, it is not looked at at all.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from udamon.agent.budget import Budget
+from udamon.agent.cycles import NS
+from udamon.agent.discovery.model import Discovery, Gone, Service
+from udamon.agent.process import PAUSE, WATCHED
+from udamon.agent.settings import OFF, Settings
+from udamon.agent.watched import Tools, Watched
+from udamon.core.clock import Clock
+from udamon.errors import NotPermitted, OutOfFiles
+
+IDLE_NS = NS
+"""The longest time without asking for changes."""
+_BATCH_NS = 2 * NS
+_EXPOSING = 0.1
+"""Of the budget: what making accesses visible may take."""
+_LATE_WAIT_S = 30
+_EMPTY_S = 30
+
+ReadUsage = Callable[[Service, Sequence[int]], int | None]
+"""CPU time that a service's control group has used, None where that is not known of all of its processes."""
+
+
+class Rotation:
+    """`guard` is held while anything changes; whoever reads takes it, too."""
+
+    def __init__(
+        self,
+        discovery: Discovery,
+        tools: Tools,
+        clock: Clock,
+        budget: Budget,
+        settings: Settings,
+        usage: ReadUsage,
+    ) -> None:
+        self._discovery = discovery
+        self._tools = tools
+        self._clock = clock
+        self._budget = budget
+        self._usage = usage
+        self.settings = settings
+        self.guard = threading.RLock()
+        self.services: dict[str, Watched] = {}
+        self.off: dict[str, Service] = {}
+        """Services of a class that is switched off."""
+        self.dropped: Counter[str] = Counter()
+        """What was not looked at, by reason."""
+        self.steps = 0
+        self.coming: Callable[[Watched], None] = lambda _: None
+        self.going: Callable[[Watched], None] = lambda _: None
+        """Called with each service that comes, and that ends."""
+        self._due: list[tuple[int, int, Watched]] = []
+        self._numbers = count()
+        self._class_budgets: dict[str, Budget] = {}
+        self._next_batch_ns = clock.now_ns()
+
+    def step(self) -> int:
+        """Do what is due now; returns when something will be."""
+        with self.guard:
+            now_ns = self._clock.now_ns()
+            self.steps += 1
+            for budget in (self._budget, *self._class_budgets.values()):
+                budget.advance(now_ns)
+            self._tools.spent.settle()
+            self._take_changes(now_ns)
+            while self._due and self._due[0][0] <= now_ns:
+                _, _, watched = heapq.heappop(self._due)
+                if self.services.get(watched.service.key) is watched:
+                    self._look(watched)
+            self._begin_some(now_ns)
+            self._tools.spent.settle()
+            now_ns = self._clock.now_ns()
+            return min(
+                now_ns + IDLE_NS,
+                self._due[0][0] if self._due else now_ns + IDLE_NS,
+                max(self._next_batch_ns, now_ns + _BATCH_NS // 20) if self._waiting() else now_ns + IDLE_NS,
+            )
+
+    def apply(self, settings: Settings) -> None:
+        """New settings: services of other classes begin anew."""
+        with self.guard:
+            self.settings = settings
+            self._budget.share = settings.budget
+            self._class_budgets.clear()
+            known = [*(one.service for one in self.services.values()), *self.off.values()]
+            for service in known:
+                one = self.services.get(service.key)
+                if one is not None and one.settings == settings.class_of(service):
+                    continue
+                self._end(service.key)
+                self._take(service, self._clock.now_ns())
+
+    def give(self, keys: Sequence[str]) -> None:
+        """Let a recording have these services' processes."""
+        with self.guard:
+            for key in keys:
+                if (one := self.services.get(key)) is not None and not one.given:
+                    one.give()
+                    self.dropped["handover"] += 1
+
+    def take_back(self, keys: Sequence[str]) -> None:
+        with self.guard:
+            for key in keys:
+                if (one := self.services.get(key)) is not None and one.given:
+                    one.take_back(self._clock.now_ns())
+
+    def key_of(self, pid: int) -> str | None:
+        """The service that a process is watched as part of."""
+        with self.guard:
+            return next((key for key, one in self.services.items() if pid in one.processes), None)
+
+    def close(self) -> None:
+        with self.guard:
+            for one in self.services.values():
+                one.close()
+            self.services.clear()
+            self._due.clear()
+
+    def states(self) -> Counter[str]:
+        """Services by what is known of them now, and `off`."""
+        now_ns = self._clock.now_ns()
+        found: Counter[str] = Counter(off=len(self.off))
+        for one in self.services.values():
+            fresh, resident = one.fresh_bytes(now_ns), one.resident
+            if one.given:
+                found["given"] += 1
+            elif resident and fresh >= resident:
+                found["watched"] += 1
+            elif fresh:
+                found["partial"] += 1
+            elif any(each.state == PAUSE for each in one.processes.values()):
+                found["pause"] += 1
+            elif one.processes and not any(each.state == WATCHED for each in one.processes.values()):
+                found["refused"] += 1
+            else:
+                found["waiting"] += 1
+        return found
+
+    def coverage(self) -> float:
+        """The share of resident bytes of all services that were looked at in the last window."""
+        now_ns = self._clock.now_ns()
+        resident = sum(one.resident for one in self.services.values())
+        return sum(one.fresh_bytes(now_ns) for one in self.services.values()) / resident if resident else 1.0
+
+    def _take_changes(self, now_ns: int) -> None:
+        try:
+            changes = self._discovery.changes()
+        except OutOfFiles:
+            self.dropped["descriptors"] += 1
+            return
+        for change in changes:
+            if isinstance(change, Gone):
+                self._end(change.key)
+            elif (
+                known := self.services.get(change.key)
+            ) is not None and known.service.cgroup == change.cgroup:
+                known.service = change  # its name became known
+                known.version += 1
+            else:
+                self._end(change.key)
+                self._take(change, now_ns)
+
+    def _take(self, service: Service, now_ns: int) -> None:
+        settings = self.settings.class_of(service)
+        if settings.via == OFF:
+            self.off[service.key] = service
+            return
+        self.services[service.key] = one = Watched(service, settings, now_ns)
+        if settings.budget is not None and settings.name not in self._class_budgets:
+            self._class_budgets[settings.name] = Budget(settings.budget, now_ns)
+        self.coming(one)
+
+    def _end(self, key: str) -> None:
+        self.off.pop(key, None)
+        one = self.services.pop(key, None)
+        if one is not None:
+            self.going(one)
+            one.close()
+
+    def _look(self, one: Watched) -> None:
+        now_ns = self._clock.now_ns()
+        if one.cycle_ns is None or one.given:
+            return
+        usage = self._usage(one.service, list(one.processes))
+        if one.may_age(usage):
+            one.age(now_ns)
+        elif self._budget.in_debt:
+            self.dropped["budget"] += 1
+            one.end(now_ns)
+            return
+        elif self._refresh(one):
+            one.look(now_ns, self._tools, usage)
+        if not one.at_end(usage):
+            self._plan(one)
+            return
+        one.end(now_ns)
+
+    def _refresh(self, one: Watched) -> bool:
+        try:
+            one.refresh(self._discovery.members(one.service), self._tools, self._clock.now_ns())
+        except OutOfFiles:
+            self.dropped["descriptors"] += 1
+            return False
+        except NotPermitted:
+            self.dropped["permission"] += 1
+            return False
+        return True
+
+    def _plan(self, one: Watched) -> None:
+        due_ns = one.due_ns()
+        if due_ns is not None:
+            heapq.heappush(self._due, (due_ns, next(self._numbers), one))
+
+    def _waiting(self) -> list[Watched]:
+        """Services between cycles, but those that were found empty not long ago."""
+        now_ns = self._clock.now_ns()
+        return [
+            one
+            for one in self.services.values()
+            if one.cycle_ns is None and not one.given and one.empty_until_ns <= now_ns
+        ]
+
+    def _begin_some(self, now_ns: int) -> None:
+        """Begin cycles of those that wait, as far as they can be paid for."""
+        if now_ns < self._next_batch_ns or not (waiting := self._waiting()):
+            return
+        cost_ns = self._tools.looks.expose_ns()
+        self._next_batch_ns = now_ns + max(_BATCH_NS, int(cost_ns / (_EXPOSING * self._budget.share)))
+
+        def urgency(one: Watched) -> float:
+            return (now_ns - one.waits_since_ns + NS) * (one.resident + 1) / one.cost_ns
+
+        late = sum(now_ns - one.waits_since_ns > _LATE_WAIT_S * NS for one in waiting)
+        for one in waiting:
+            if not one.processes and not self._budget.in_debt:
+                self._refresh(one)  # how large it is
+        begun = []
+        for one in sorted(waiting, key=urgency, reverse=True):
+            if not self._budget.allows(one.cost_ns):
+                break
+            if not self._refresh(one):
+                continue
+            if not one.processes:
+                one.empty_until_ns = now_ns + _EMPTY_S * NS
+                continue
+            own = self._class_budgets.get(one.settings.name)
+            if not self._budget.allows(one.cost_ns):
+                break
+            if own is not None:
+                if not own.allows(one.cost_ns):
+                    continue
+                own.charge(int(one.cost_ns))
+            usage = self._usage(one.service, list(one.processes))
+            one.begin(self._clock.now_ns(), self._tools, usage, scarce=late > 1)
+            self._tools.spent.settle()
+            begun.append(one)
+        if begun:
+            self._tools.looks.expose()
+        for one in begun:
+            self._plan(one)
