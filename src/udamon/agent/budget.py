@@ -9,6 +9,9 @@ from udamon.ops.pauses import PAGE_NS
 SAVED_S = 60
 """What was not spent is kept for so long."""
 
+DEBT_S = 600
+"""So much may be spent before it comes in: a cycle that was begun is not given up for less."""
+
 LOOK_NS = 60_000
 """What a look at a process takes, where it was not measured."""
 
@@ -38,8 +41,8 @@ class Budget:
 
     @property
     def in_debt(self) -> bool:
-        """More was spent than comes in for as long as is saved."""
-        return self._left_ns < -self.share * SAVED_S * 1e9
+        """More was spent than comes in for a long time: looks alone cost too much."""
+        return self._left_ns < -self.share * DEBT_S * 1e9
 
 
 def pause_ns(process: Process) -> float:

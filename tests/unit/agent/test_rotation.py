@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.agent.simulated import MIB, NS, Node, Program
+from udamon.agent.budget import DEBT_S, SAVED_S
 from udamon.agent.process import DENIED, LOCKED, PAUSE, WATCHED, Process
 from udamon.agent.settings import ServiceClass, Settings
 from udamon.core.idle_time import SECONDS
@@ -99,8 +100,7 @@ def test_what_cannot_be_paid_is_partial_and_the_budget_holds() -> None:
     assert rotation.states()["waiting"] > 0
     node.run(rotation, 5400)
     spent = node.spent.lost_ns + node.spent.paused_ns + node.cpu_ns
-    one_cycle = 65_536 * (2 * 20 + 300)
-    assert spent <= 0.0002 * (9000 + 60) * NS + one_cycle
+    assert spent <= 0.0002 * (9000 + SAVED_S + DEBT_S) * NS
     measured = [one for one in rotation.services.values() if one.figures.measured]
     assert len(measured) == 60, "each had its turn"
 
