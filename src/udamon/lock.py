@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import stat
 import struct
 import threading
@@ -25,6 +26,7 @@ from pathlib import Path
 
 from udamon.errors import TargetBusy
 from udamon.files.fresh import NewFile
+from udamon.handover import ask_for
 from udamon.linux.roots import Roots
 
 FILE = "monitors.lock"
@@ -49,10 +51,12 @@ class HeldLocks:
 
 
 class Lock:
-    """A held lock; `file` is None where no directory could be written and nothing is locked."""
+    """A held lock; `file` is None where no directory could be written and nothing is locked. `agent` is the connection
+    over which the agent gave the target, and takes it back once that is closed."""
 
     def __init__(self, file: _File | None, offset: int) -> None:
         self._file, self._offset = file, offset
+        self.agent: socket.socket | None = None
 
     @property
     def real(self) -> bool:
@@ -63,6 +67,9 @@ class Lock:
         file, self._file = self._file, None
         if file is not None:
             _files.release(file, self._offset)
+        agent, self.agent = self.agent, None
+        if agent is not None:
+            agent.close()
 
 
 class _File:
@@ -211,10 +218,27 @@ os.register_at_fork(after_in_child=_files.forget)
 
 
 def take_lock(name: str, what: str, roots: Roots) -> Lock:
-    """Lock the target called `name` ("PID-STARTTIME", "paddr", "kernel-damon"); `what` names it in the error.
+    """Lock the target called `name` ("PID-STARTTIME", "paddr", "kernel-damon"); `what` names it in the error. A process
+    that the agent has is asked of it.
 
     Raises TargetBusy, naming the holder.
     """
+    try:
+        return _take(name, what, roots)
+    except TargetBusy:
+        agent = None if name in _NAMED else ask_for(int(name.split("-")[0]), lock_holder(name, roots), roots)
+        if agent is None:
+            raise
+    try:
+        lock = _take(name, what, roots)
+    except BaseException:
+        agent.close()
+        raise
+    lock.agent = agent
+    return lock
+
+
+def _take(name: str, what: str, roots: Roots) -> Lock:
     offset = _offset(name)
     taken = Lock(None, offset)
     for directory in roots.locks:

@@ -36,6 +36,7 @@ LAYERS: list[tuple[set[str], str]] = [
         "which processes; in-kernel DAMON for us alone; numbers for schemes",
     ),
     ({"lock"}, "one monitor for each target"),
+    ({"handover"}, "asking the agent for its targets"),
     ({"workload"}, "workloads with a known truth: really run, or simulated by ops"),
     ({"files"}, "whatever is written, and kept for a time"),
     ({"core", "linux"}, "pure monitoring logic; typed readers of the kernel's files"),

@@ -47,9 +47,9 @@ def measure(processes: Iterable[Process], now_ns: int, age_ns: int) -> Measured:
         resident += one.resident
         if one.cleared_ns and one.cleared_ns <= now_ns - age_ns:
             known += one.resident
-            private_cold += max(0, one.private - one.referenced)
+            private_cold += one.idle
             touched += one.referenced
-            surely += one.surely_touched
+            surely += one.sure
         else:
             touched += one.resident
     accessed = Between(min(surely, resident), min(touched, resident))

@@ -1,8 +1,9 @@
 """Looks at batches of processes: the seam between the agent and the kernel.
 
 One way so far: `refs`. A process's pages are cleared once, and read at each age without clearing again: what is
-referenced then was accessed since, so the rest has been idle for as long. smaps_rollup sums over mappings, so no list
-of mappings is ever read, but once for each process, to know those that run virtual machines.
+referenced then was accessed since, so the rest has been idle for as long. smaps_rollup sums over mappings. These are
+read one by one once for each process, to know those that run virtual machines, and at an age that is told where much of
+what was accessed may be its own memory or libraries.
 
 What a TLB holds when pages are cleared is not seen to be accessed until it falls out. As in ops/tlb.py it is flushed
 where the kernel keeps no soft-dirty bits, else displaced: once for all that are cleared together, by a visit of each
@@ -26,6 +27,7 @@ from udamon.native._native import (
     LOOK_CLEAR,
     LOOK_FLUSH,
     LOOK_GUEST,
+    LOOK_SPLIT,
     ProcessLooks,
     look_processes,
     visit_cpus,
@@ -35,8 +37,8 @@ from udamon.ops.tlb import Way
 AT_ONCE = 128
 """Processes of one call: signals are answered in between."""
 
-READ, CLEAR, NEW = LOOK, LOOK_CLEAR, LOOK | LOOK_GUEST
-"""What is done to a process."""
+READ, CLEAR, NEW, SPLIT = LOOK, LOOK_CLEAR, LOOK | LOOK_GUEST, LOOK | LOOK_SPLIT
+"""What is done to a process. To split is to look mapping by mapping."""
 
 Chunk = tuple[Sequence[Process], ProcessLooks]
 

@@ -11,18 +11,21 @@ WATCHED, NEW, PAUSE, LOCKED, DENIED, GIVEN = "watched", "new", "pause", "locked"
 """States: looked at; not yet; not, for a look would stop it for too long, another monitor has it, the kernel refused,
 or it was handed to a recording."""
 
+VAGUE = 0.02
+"""Of what is resident."""
+
 
 class Process:
     """Bytes are those of its last look. `cleared_ns`: when its referenced pages were cleared, 0 where they were not.
 
-    `private`: mapped by nobody else; `sure`: of those the anonymous ones that KSM does not share, so that whatever is
-    referenced of them was accessed by this process (or read by another one through /proc); `kept`: what can go nowhere
+    `shared`: mapped by others, too; `idle`: of the others, not accessed since then, at least; `sure`: accessed by the
+    process itself, at least, since pages of files and shared ones may be marked by others; `kept`: what can go nowhere
     without swap. `clear_ns` is what clearing took for a small page.
     """
 
     __slots__ = (
-        "clear_ns", "cleared_ns", "guest", "kept", "looked_ns", "pid", "private", "proportional", "referenced",
-        "release", "resident", "shmem", "small_pages", "start_time", "state", "sure", "swapped",
+        "clear_ns", "cleared_ns", "guest", "idle", "kept", "looked_ns", "pid", "proportional", "referenced", "release",
+        "resident", "shared", "shmem", "small_pages", "start_time", "state", "sure", "swapped",
     )  # fmt: skip
 
     def __init__(self, pid: int, start_time: int) -> None:
@@ -33,7 +36,7 @@ class Process:
         """Gives its lock back, where that is held."""
         self.guest = False
         self.cleared_ns = self.looked_ns = 0
-        self.resident = self.proportional = self.private = self.sure = self.kept = 0
+        self.resident = self.proportional = self.shared = self.idle = self.sure = self.kept = 0
         self.shmem = self.swapped = self.referenced = self.small_pages = 0
         self.clear_ns = 0.0
 
@@ -47,11 +50,11 @@ class Process:
             back = max(0, self.swapped - swapped)
             allocated = max(0, resident - self.resident - back)
             grown = max(0, referenced - self.referenced - allocated)
-        anonymous, private = found.anonymous[at], found.private[at]
         self.resident, self.swapped, self.referenced = resident, swapped, referenced
-        self.proportional, self.private, self.shmem = found.proportional[at], private, found.shmem[at]
-        self.sure = max(0, anonymous - found.merged[at] - (resident - private))
-        self.kept = min(resident, anonymous + self.shmem)
+        self.proportional, self.shmem = found.proportional[at], found.shmem[at]
+        self.shared = resident - min(resident, found.private[at])
+        self.idle, self.sure = found.idle[at], found.sure[at]
+        self.kept = min(resident, found.anonymous[at] + self.shmem)
         self.small_pages = (resident - min(resident, found.huge[at])) // PAGE_SIZE
         self.looked_ns = now_ns
         return grown
@@ -59,7 +62,8 @@ class Process:
     def cleared(self, now_ns: int) -> None:
         """Its referenced pages were cleared, right after a look."""
         self.cleared_ns = self.looked_ns = now_ns
-        self.referenced = 0
+        self.referenced = self.sure = 0
+        self.idle = self.resident - self.shared
 
     def forget(self, state: str) -> None:
         """Nobody looks at it, so nothing is known of it from now on."""
@@ -70,7 +74,6 @@ class Process:
             release()
 
     @property
-    def surely_touched(self) -> int:
-        """Bytes that the process itself surely accessed since they were cleared: pages of files and shared ones may be
-        marked by others."""
-        return max(0, self.referenced - (self.resident - self.sure))
+    def vague(self) -> bool:
+        """Whether much of what was accessed may be its own or shared, which a look by mappings would tell apart."""
+        return min(self.referenced, self.shared) > VAGUE * self.resident

@@ -90,6 +90,10 @@ class Rotation:
                 max(self._next_batch_ns, now_ns + _BATCH_NS // 20) if self._waiting() else now_ns + IDLE_NS,
             )
 
+    def now_ns(self) -> int:
+        """By the clock of this rotation."""
+        return self._clock.now_ns()
+
     def apply(self, settings: Settings) -> None:
         """New settings: services of other classes begin anew."""
         with self.guard:

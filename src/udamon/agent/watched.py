@@ -12,7 +12,7 @@ from udamon.agent.budget import LOOK_NS, pause_ns, touch_ns
 from udamon.agent.cycles import WINDOW_S, Cycles
 from udamon.agent.discovery.model import Service
 from udamon.agent.figures import NS, WORKING_SET, Figures, measure
-from udamon.agent.looks import CLEAR, NEW, READ, Looks
+from udamon.agent.looks import CLEAR, NEW, READ, SPLIT, Looks
 from udamon.agent.process import DENIED, GIVEN, LOCKED, PAUSE, WATCHED, Process
 from udamon.agent.settings import ServiceClass
 from udamon.agent.spending import Spending
@@ -167,6 +167,11 @@ class Watched:
                 if again and idle_ns >= NS:
                     highest = bisect_right(SECONDS, idle_ns / NS) - 1
                     grown[highest] = grown.get(highest, 0) + again
+        if self.cycle_ns is not None and self._reached(now_ns):
+            for some, found in tools.looks.look([one for one in active if one.vague], SPLIT):
+                for at, one in enumerate(some):
+                    if not self._ended(one, found.error[at]):
+                        one.take(found, at, now_ns)
         if active:
             self._look_ns += ((tools.spent.cpu_ns() - begin_ns) / len(active) - self._look_ns) / 4
         self._usage = usage
@@ -182,17 +187,22 @@ class Watched:
 
     def _fold(self, now_ns: int) -> None:
         processes = list(self.processes.values())
-        figures, cycle_ns = self.figures, self.cycle_ns
+        figures = self.figures
         figures.told(processes)
         figures.promotions.watched_ns += now_ns - (self.looked_ns or now_ns)
         figures.promotions.advance(now_ns)
-        if cycle_ns is not None:
-            for at in cycles.reached(now_ns - cycle_ns, (self.looked_ns or cycle_ns) - cycle_ns):
+        if self.cycle_ns is not None:
+            for at in self._reached(now_ns):
                 figures.reached(at, measure(processes, now_ns, SECONDS[at] * NS))
                 if at == WORKING_SET:
                     self._need(processes, now_ns)
         self.looked_ns = now_ns
         self.version += 1
+
+    def _reached(self, now_ns: int) -> list[int]:
+        """Ages (indices of SECONDS) that a look now tells of."""
+        cycle_ns = self.cycle_ns or now_ns
+        return cycles.reached(now_ns - cycle_ns, (self.looked_ns or cycle_ns) - cycle_ns)
 
     def _need(self, processes: Sequence[Process], now_ns: int) -> None:
         kept = sum(one.kept for one in processes)

@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "working set, heatmap and more from a recording",
     "check": "assert limits on a recording: working set, cold memory, rates of mappings",
     "convert": "turn recordings into damo's formats, Parquet or CSV, and back",
+    "agent": "watch all services of this node within a budget, and serve what is cold",
     "control": "serve DAMON's own files, for DAMON's own tools",
     "completion": "print what completes udamon's words in a shell",
     "workload": "touch memory as a masim configuration says",

@@ -136,20 +136,25 @@ class ProcessLooks(NamedTuple):
     look_ns: array[int]
     clear_ns: array[int]
     guest: bytes
+    idle: array[int]
+    sure: array[int]
 
 LOOK_GUEST: int
 LOOK: int
 LOOK_CLEAR: int
 LOOK_FLUSH: int
+LOOK_SPLIT: int
 
 def look_processes(*, proc: int, pid: Buffer, start_time: Buffer, what: Buffer) -> ProcessLooks:
     """Look at processes (pid 'i', start_time 'Q' in ticks), one after the other, the interpreter's lock released.
 
-    `proc` is a descriptor of /proc. `what` (B) has for each: LOOK_GUEST, tell whether it runs a virtual machine (reads
-    its mappings); LOOK, read smaps_rollup; then LOOK_CLEAR, clear its referenced pages, and LOOK_FLUSH, its soft-dirty
-    bits too unless it was found to run a virtual machine. Errors are those of the system calls; ESRCH: that process has
-    ended. What failed leaves 0 in the results. Bytes are those of the kernel: `proportional` Pss, `private` clean and
-    dirty, `merged` by KSM, `huge` in huge pages of any kind, `shmem` and `swapped` proportional.
+    `proc` is a descriptor of /proc. `what` ('B') has for each: LOOK_GUEST, tell whether it runs a virtual machine (by
+    its mappings); LOOK, read smaps_rollup, and with LOOK_SPLIT smaps, too; then LOOK_CLEAR, clear its referenced pages,
+    and LOOK_FLUSH, its soft-dirty bits too unless it was found to run a virtual machine. Errors are those of the system
+    calls; ESRCH: that process has ended. What failed leaves 0 in the results. Bytes are those of the kernel:
+    `proportional` Pss, `private` clean and dirty, `merged` by KSM, `huge` in huge pages of any kind, `shmem` and
+    `swapped` proportional. `idle`: private and not referenced, at least; `sure`: private, anonymous, not merged and
+    referenced, at least; both tighter by LOOK_SPLIT.
     """
 
 class Simulated(NamedTuple):

@@ -1,5 +1,5 @@
 /* Many processes in one call: forget which of their pages were accessed (clear_refs), and how much of each was accessed
- * since (smaps_rollup). No mapping is listed, and nothing is opened for longer than the look at one process.
+ * since (smaps_rollup; by mappings only where that is asked for). Nothing is opened for longer than the look at one process.
  *
  * An open directory of /proc belongs to one process for good, so once its start time was compared there a pid that is used
  * again cannot slip in. */
@@ -7,9 +7,10 @@
 #define RESULTS(ARRAY, VALUE)                                                                                         \
     ARRAY(error, i) ARRAY(resident, Q) ARRAY(proportional, Q) ARRAY(private, Q) ARRAY(anonymous, Q) ARRAY(merged, Q)  \
     ARRAY(huge, Q) ARRAY(shmem, Q) ARRAY(swapped, Q) ARRAY(referenced, Q) ARRAY(look_ns, Q) ARRAY(clear_ns, Q)        \
-    ARRAY(guest, B)
-enum { LOOK_GUEST = 1, LOOK = 2, LOOK_CLEAR = 4, LOOK_FLUSH = 8 };
-#define CONSTANTS(C) C(LOOK_GUEST, LOOK_GUEST) C(LOOK, LOOK) C(LOOK_CLEAR, LOOK_CLEAR) C(LOOK_FLUSH, LOOK_FLUSH)
+    ARRAY(guest, B) ARRAY(idle, Q) ARRAY(sure, Q)
+enum { LOOK_GUEST = 1, LOOK = 2, LOOK_CLEAR = 4, LOOK_FLUSH = 8, LOOK_SPLIT = 16 };
+#define CONSTANTS(C)                                                                                                  \
+    C(LOOK_GUEST, LOOK_GUEST) C(LOOK, LOOK) C(LOOK_CLEAR, LOOK_CLEAR) C(LOOK_FLUSH, LOOK_FLUSH) C(LOOK_SPLIT, LOOK_SPLIT)
 #include "interface.h"
 
 #include <ctype.h>
@@ -173,6 +174,79 @@ static void take_amount(struct results *out, size_t i, const char *line)
     }
 }
 
+/* What is summed over mappings. */
+struct mapping {
+    uint64_t resident, private, referenced, anonymous, merged;
+};
+
+/* Private pages that were not accessed, at least, and those that the process itself accessed, at least. */
+static void take_bounds(const struct mapping *m, struct results *out, size_t i)
+{
+    uint64_t shared = m->resident - (m->private < m->resident ? m->private : m->resident), doubtful = shared + m->merged;
+    uint64_t own = m->anonymous > doubtful ? m->anonymous - doubtful : 0, others = m->resident - (own < m->resident ? own : m->resident);
+    out->idle.at[i] += m->private > m->referenced ? m->private - m->referenced : 0;
+    out->sure.at[i] += m->referenced > others ? m->referenced - others : 0;
+}
+
+static void take_line(struct mapping *m, const char *line, struct results *out, size_t i)
+{
+    const struct {
+        const char *name;
+        uint64_t *into;
+    } known[] = {
+        {"Rss:", &m->resident},           {"Private_Clean:", &m->private}, {"Private_Dirty:", &m->private},
+        {"Referenced:", &m->referenced}, {"Anonymous:", &m->anonymous},   {"KSM:", &m->merged},
+    };
+    if (!isupper((unsigned char)line[0])) { /* the next one begins */
+        take_bounds(m, out, i);
+        *m = (struct mapping){0};
+        return;
+    }
+    for (size_t k = 0; k < sizeof(known) / sizeof(*known); k++) {
+        size_t length = strlen(known[k].name);
+        if (strncmp(line, known[k].name, length) == 0) {
+            *known[k].into += strtoull(line + length, NULL, 10) << 10;
+            return;
+        }
+    }
+}
+
+/* The same by mappings: tighter bounds, for pages of one are none of another. */
+static int look_by_mappings(int directory, struct results *out, size_t i)
+{
+    char text[MAPS_BYTES + 1];
+    struct mapping mapping = {0};
+    size_t kept = 0;
+    ssize_t got;
+    int fd = open_at(directory, "smaps", O_RDONLY), whole = 1;
+    if (fd < 0)
+        return -1;
+    out->idle.at[i] = out->sure.at[i] = 0;
+    while ((got = read(fd, text + kept, MAPS_BYTES - kept)) > 0 || (got < 0 && errno == EINTR)) {
+        size_t length = kept + (got > 0 ? (size_t)got : 0);
+        char *line = text, *end;
+        text[length] = 0;
+        while ((end = memchr(line, '\n', length - (size_t)(line - text))) != NULL) {
+            *end = 0;
+            if (whole)
+                take_line(&mapping, line, out, i);
+            whole = 1;
+            line = end + 1;
+        }
+        kept = length - (size_t)(line - text);
+        if (kept == MAPS_BYTES) { /* a name of such length: the rest of its line is none */
+            take_line(&mapping, line, out, i);
+            kept = whole = 0;
+        }
+        memmove(text, line, kept);
+    }
+    int number = errno;
+    close(fd);
+    errno = number;
+    take_bounds(&mapping, out, i);
+    return got < 0 ? -1 : 0;
+}
+
 static int look_at(int directory, struct results *out, size_t i)
 {
     char text[ROLLUP_BYTES];
@@ -187,6 +261,9 @@ static int look_at(int directory, struct results *out, size_t i)
         take_amount(out, i, line + 1);
     if (out->referenced.at[i] > out->resident.at[i])
         out->referenced.at[i] = out->resident.at[i];
+    const struct mapping all = {out->resident.at[i], out->private.at[i], out->referenced.at[i], out->anonymous.at[i],
+                                out->merged.at[i]};
+    take_bounds(&all, out, i);
     return 0;
 }
 
@@ -215,7 +292,7 @@ static int all_of(int directory, struct arguments *in, struct results *out, size
     }
     uint64_t begin = now_ns(), end;
     if (what & LOOK) {
-        if (look_at(directory, out, i) < 0)
+        if (look_at(directory, out, i) < 0 || ((what & LOOK_SPLIT) && look_by_mappings(directory, out, i) < 0))
             return -1;
         end = now_ns();
         out->look_ns.at[i] = end - begin;
@@ -235,7 +312,7 @@ static PyObject *look_processes(PyObject *module, struct arguments *in)
     size_t n = in->pid.count;
     out.error.count = out.resident.count = out.proportional.count = out.private.count = out.anonymous.count = n;
     out.merged.count = out.huge.count = out.shmem.count = out.swapped.count = out.referenced.count = n;
-    out.look_ns.count = out.clear_ns.count = out.guest.count = n;
+    out.look_ns.count = out.clear_ns.count = out.guest.count = out.idle.count = out.sure.count = n;
     if (results_make(&look_processes_interface, &out) < 0)
         return NULL;
     Py_BEGIN_ALLOW_THREADS

@@ -109,8 +109,9 @@ class Node:
         if processes:
             rows = [self._one(one.pid, what) for one in processes]
             columns = list(zip(*rows, strict=True))
-            arrays = [array("i", columns[0]), *(array("Q", column) for column in columns[1:12])]
-            yield processes, ProcessLooks((*arrays, bytes(columns[12])))  # type: ignore[call-arg, arg-type]
+            kinds = "i" + "Q" * 11 + "B" + "Q" * 2
+            arrays = [array(kind, column) for kind, column in zip(kinds, columns, strict=True)]
+            yield processes, ProcessLooks(arrays)  # type: ignore[call-arg, arg-type]
 
     def expose(self) -> None:
         self.exposed += 1
@@ -121,7 +122,7 @@ class Node:
     def _one(self, pid: int, what: int) -> tuple[int, ...]:
         program = self.program(pid)
         if program is None or program.error:
-            return (program.error if program else errno.ESRCH, *[0] * 12)
+            return (program.error if program else errno.ESRCH, *[0] * 14)
         now_s = self.clock.now_ns() / NS
         resident = program.private + program.files + program.shmem
         referenced, look_ns, clear_ns = 0, 0, 0
@@ -140,7 +141,8 @@ class Node:
         proportional = program.private + (program.files + program.shmem) // 2
         return (
             0, resident, proportional, program.private, program.private, 0, 0, program.shmem // 2, 0, referenced,
-            look_ns, clear_ns, program.guest,
+            look_ns, clear_ns, program.guest, max(0, program.private - referenced),
+            max(0, referenced - program.files - program.shmem),
         )  # fmt: skip
 
     # What else there is

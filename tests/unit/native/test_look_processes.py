@@ -20,6 +20,7 @@ from udamon.native._native import (
     LOOK_CLEAR,
     LOOK_FLUSH,
     LOOK_GUEST,
+    LOOK_SPLIT,
     PAGE_SIZE,
     ProcessLooks,
     look_processes,
@@ -91,6 +92,47 @@ def test_what_is_touched_after_clearing_is_referenced(proc: int, program: subpro
     assert again.shmem[0] == expected["Pss_Shmem"]
     assert again.guest[0] == 0
     assert again.look_ns[0] > 0 == again.clear_ns[0]
+
+
+@pytest.mark.needs("clear_refs")
+def test_by_mappings_bounds_are_tighter(proc: int, program: subprocess.Popen[str]) -> None:
+    """What is touched of libraries is told from what is touched of its own memory. It has 16 MiB in one mapping."""
+    process = read_stat(program.pid).id
+    assert program.stdin is not None
+    assert program.stdout is not None
+    look(proc, [process], LOOK_CLEAR)
+    print(8 * MIB, file=program.stdin, flush=True)
+    program.stdout.readline()
+    whole = look(proc, [process], LOOK)
+    split = look(proc, [process], LOOK | LOOK_SPLIT)
+    assert whole.idle[0] <= split.idle[0]
+    assert whole.sure[0] <= split.sure[0]
+    assert 8 * MIB <= split.sure[0] <= split.referenced[0]
+    assert 8 * MIB <= split.idle[0] <= split.private[0] - 8 * MIB
+
+
+def test_bounds_of_made_up_mappings(tmp_path: Path) -> None:
+    """Two mappings, one of a file with a long name; a third that others have in part. Worked out by hand."""
+    place = tmp_path / "7"
+    place.mkdir()
+    fields = " ".join(["S", *map(str, range(4, 52))])
+    (place / "stat").write_text(f"7 (a) {fields}\n")
+    (place / "smaps_rollup").write_text("0-1 [rollup]\nRss: 1 kB\n")
+    amounts = "Rss: {} kB\nPrivate_Clean: 0 kB\nPrivate_Dirty: {} kB\nReferenced: {} kB\nAnonymous: {} kB\nKSM: {} kB\n"
+    (place / "smaps").write_text(
+        "1000-2000 rw-p 0 0:0 0\n"
+        + amounts.format(100, 100, 40, 100, 0)  # idle 60, sure 40
+        + f"2000-3000 r--p 0 8:1 9 /{'x' * 70_000}\n"
+        + amounts.format(50, 10, 30, 0, 0)  # idle 0, sure 0
+        + "3000-4000 rw-p 0 0:0 0\n"
+        + amounts.format(80, 60, 50, 80, 4)  # 24 may be marked by others: idle 10, sure 50 - 24 = 26
+    )
+    fd = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    try:
+        found = look(fd, [ProcessId(7, 22)], LOOK | LOOK_SPLIT)
+    finally:
+        os.close(fd)
+    assert (found.error[0], found.idle[0], found.sure[0]) == (0, 70 << 10, 66 << 10)
 
 
 def test_who_is_gone_or_another_is_an_answer(proc: int, program: subprocess.Popen[str]) -> None:

@@ -1,0 +1,197 @@
+"""The agent: rotation, pages, socket and state put together, until it is told to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from udamon.agent.budget import Budget
+from udamon.agent.config import address_of
+from udamon.agent.control import Answer, Control
+from udamon.agent.discovery.model import Discovery
+from udamon.agent.looks import ProcLooks
+from udamon.agent.metrics import CONTENT_TYPE, Metrics
+from udamon.agent.node import node_figures, own_resident
+from udamon.agent.rotation import Rotation
+from udamon.agent.server import PLAIN, Page, Pages, Server
+from udamon.agent.settings import Settings
+from udamon.agent.spending import Spending
+from udamon.agent.state import State, check_place
+from udamon.agent.status import document
+from udamon.agent.usage import GroupUsage
+from udamon.agent.watched import Tools, Watched
+from udamon.core.clock import MonotonicClock
+from udamon.errors import OutputError, TargetBusy
+from udamon.handover import default_socket
+from udamon.linux.roots import Roots
+from udamon.lock import take_lock
+from udamon.ops.tlb import way
+
+STUCK_NS = 60_000_000_000
+"""A step that takes longer: a look waits for a target that holds its own lock."""
+SAVE_EVERY_NS = 300_000_000_000
+_PATIENCE_S = 5.0
+
+Say = Callable[[str], None]
+
+
+class Agent:
+    """Of the services that `discovery` finds. `say` gets sentences for people.
+
+    Raises CannotError: MissingExtra, no socket, no address, no state.
+    """
+
+    def __init__(self, settings: Settings, discovery: Discovery, say: Say, roots: Roots = Roots()) -> None:  # noqa: B008
+        self._roots = roots
+        self._say = say
+        self._clock = MonotonicClock()
+        self._began_ns = self._stepped_ns = self._saved_ns = self._clock.now_ns()
+        budget = Budget(settings.budget, self._began_ns)
+        self._spent = Spending(budget, time.process_time_ns)
+        self._looks = ProcLooks(roots, way())
+        tools = Tools(self._looks, self._lock, self._spent)
+        self._rotation = Rotation(discovery, tools, self._clock, budget, settings, GroupUsage(roots.proc))
+        self._state = None if settings.state is None else State(settings.state)
+        self._load()
+        metrics = Metrics(self._rotation, self._spent, self._node, self._wall_ns)
+        path = default_socket(roots) if settings.socket is None else Path(settings.socket)
+        self._control = Control(path, self._answer, self._rotation.take_back)
+        try:
+            host, port = address_of(settings.listen)
+            tls = (settings.certificate, settings.key) if settings.certificate and settings.key else None
+            pages = Pages(lambda: self._metrics(metrics), self._healthy, self._ready)
+            self._server = Server(host, port, pages, tls)
+        except BaseException:
+            self._control.close()
+            raise
+        self.listen = f"{f'[{host}]' if ':' in host else host}:{self._server.port}"
+
+    def run(self, stopped: threading.Event, hang_up: threading.Event, reread: Callable[[], Settings]) -> None:
+        """Until `stopped`; `hang_up`: settings are read again."""
+        while not stopped.is_set():
+            if hang_up.is_set():
+                hang_up.clear()
+                self._rotation.apply(reread())
+            due_ns = self._rotation.step()
+            now_ns = self._clock.now_ns()
+            self._stepped_ns = now_ns
+            if now_ns - self._saved_ns >= SAVE_EVERY_NS:
+                self._save()
+            stopped.wait(max(0, due_ns - now_ns) / 1e9)
+
+    def close(self) -> None:
+        """Locks are given back, and what outlives a restart is written."""
+        self._server.close()
+        self._control.close()
+        self._save()
+        self._rotation.close()
+        self._looks.close()
+
+    def status(self) -> dict[str, Any]:
+        return document(
+            self._rotation, self._spent, self.listen, self._began_ns, own_resident(self._roots.proc)
+        )
+
+    def _lock(self, pid: int, start_time: int) -> Callable[[], None] | None:
+        try:
+            return take_lock(f"{pid}-{start_time}", f"process {pid}", self._roots).release
+        except TargetBusy:
+            return None
+
+    def _node(self) -> Any:
+        return node_figures(self._rotation.services.values(), self._roots)
+
+    def _wall_ns(self) -> int:
+        return time.time_ns() - self._clock.now_ns()
+
+    # State
+
+    def _load(self) -> None:
+        state = self._state
+        if state is None:
+            return
+        check_place(state.path)
+        state.load(time.time_ns(), self._clock.now_ns())
+        self._tell_problem(state)
+
+        def coming(one: Watched) -> None:
+            state.came(one, self._clock.now_ns())
+            self._tell_problem(state)
+
+        self._rotation.coming = coming
+        self._rotation.going = lambda one: state.ended(one, self._clock.now_ns())
+
+    def _tell_problem(self, state: State) -> None:
+        problem, state.problem = state.problem, None
+        if problem is not None:
+            self._say(problem)
+
+    def _save(self) -> None:
+        self._saved_ns = self._clock.now_ns()
+        if self._state is None:
+            return
+        with self._rotation.guard:
+            try:
+                self._state.save(self._rotation.services.values(), time.time_ns(), self._saved_ns)
+            except OutputError as error:
+                self._rotation.dropped["state"] += 1
+                self._say(str(error))
+
+    # Pages
+
+    def _metrics(self, metrics: Metrics) -> Page:
+        if not self._rotation.guard.acquire(timeout=_PATIENCE_S):
+            return 503, PLAIN, b"a look at a target takes long\n"
+        try:
+            return 200, CONTENT_TYPE, metrics.text()
+        finally:
+            self._rotation.guard.release()
+
+    def _healthy(self) -> Page:
+        if self._clock.now_ns() - self._stepped_ns > STUCK_NS:
+            return 503, PLAIN, b"a look at a target does not return\n"
+        return 200, PLAIN, b"ok\n"
+
+    def _ready(self) -> Page:
+        if not self._rotation.steps:
+            return 503, PLAIN, b"services are not known yet\n"
+        return 200, PLAIN, b"ok\n"
+
+    # Questions on the socket
+
+    def _answer(self, question: Answer, given: list[str]) -> Answer:
+        what = question.get("do")
+        if what == "status":
+            return self.status()
+        if what == "give":
+            pid = question.get("pid")
+            return self._give(self._rotation.key_of(pid) if isinstance(pid, int) else None, given)
+        if what == "watch":
+            return self._watch(str(question.get("service")), given)
+        return {"error": "there is no such question; known here: status, give, watch."}
+
+    def _watch(self, name: str, given: list[str]) -> Answer:
+        with self._rotation.guard:
+            found = [
+                key
+                for key, one in self._rotation.services.items()
+                if name == key
+                or name in one.service.labels.values()
+                or name == "/".join(one.service.labels.values())
+            ]
+        if len(found) != 1:
+            many = f"{len(found)} services are" if found else "no service is"
+            return {"error": f"{many} called {name}; see udamon agent status, and give its key."}
+        return self._give(found[0], given)
+
+    def _give(self, key: str | None, given: list[str]) -> Answer:
+        with self._rotation.guard:
+            one = None if key is None else self._rotation.services.get(key)
+            if key is None or one is None:
+                return {"given": False}
+            self._rotation.give([key])
+            given.append(key)
+            return {"given": True, "cgroup": str(one.service.cgroup), "via": one.settings.via}

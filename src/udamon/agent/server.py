@@ -1,0 +1,135 @@
+"""The agent's pages by HTTP: /metrics, /-/healthy, /-/ready."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+from udamon.errors import CannotError
+
+AT_ONCE = 8
+"""Connections that are served at a time; others wait to be accepted."""
+PATIENCE_S = 10.0
+
+Page = tuple[int, str, bytes]
+"""Status, content type, body."""
+PLAIN = "text/plain; charset=utf-8"
+
+
+class Pages(NamedTuple):
+    """What is served, by path."""
+
+    metrics: Callable[[], Page]
+    healthy: Callable[[], Page]
+    ready: Callable[[], Page]
+
+
+class Server:
+    """Serves on a thread of its own until `close`. Raises CannotError."""
+
+    def __init__(self, host: str, port: int, pages: Pages, tls: tuple[str, str] | None) -> None:
+        context = None if tls is None else _context(*tls)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            self._http = _Http((host, port), family, pages, context)
+        except OSError as error:
+            raise CannotError(
+                f"cannot listen on {host}:{port}: {error.strerror}; choose another address by --listen."
+            ) from None
+        self.port: int = self._http.server_address[1]
+        self._thread = threading.Thread(target=self._http.serve_forever, name="http", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+
+def _context(certificate: str, key: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise CannotError(
+            f"cannot use the certificate {certificate} with the key {key}: {error}; give PEM files of one pair."
+        ) from None
+    return context
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 32
+    allow_reuse_address = True
+
+    def __init__(
+        self, address: tuple[str, int], family: socket.AddressFamily, pages: Pages, tls: ssl.SSLContext | None
+    ) -> None:
+        self.address_family = family
+        self.pages = pages
+        self._tls = tls
+        self._room = threading.BoundedSemaphore(AT_ONCE)
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()  # without asking for names
+
+    def process_request(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+    ) -> None:
+        self._room.acquire()
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._room.release()
+            raise
+
+    def process_request_thread(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+    ) -> None:
+        try:
+            assert isinstance(request, socket.socket)
+            request.settimeout(PATIENCE_S)
+            if self._tls is not None:
+                request = self._tls.wrap_socket(request, server_side=True)
+            super().process_request_thread(request, client_address)
+        except OSError:
+            self.shutdown_request(request)  # no TLS, or nothing said for too long
+        finally:
+            self._room.release()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is no fault of ours."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Http
+    server_version = "udamon"
+    sys_version = ""
+    timeout = PATIENCE_S
+
+    def do_GET(self) -> None:
+        pages = self.server.pages
+        known = {"/metrics": pages.metrics, "/-/healthy": pages.healthy, "/-/ready": pages.ready}
+        page = known.get(self.path.partition("?")[0])
+        status, kind, body = (
+            page() if page is not None else (404, PLAIN, b"see /metrics, /-/healthy, /-/ready\n")
+        )
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Scrapes are no news."""

@@ -1,0 +1,118 @@
+"""What outlives a restart of the agent: of each service, how often memory came back after an age, and what it needed.
+
+Hours count back from when the file was written. A clock on the wall that went back, or leaps, costs hours, no more.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from udamon.agent.promotions import HOUR_NS, HOURS
+from udamon.agent.watched import Watched
+from udamon.errors import CannotError
+from udamon.files.output import whole_file
+
+FORMAT = 1
+MOST_BYTES = 256 << 20
+MOST_SERVICES = 5_000
+
+
+class State:
+    """Saved figures of services, by their labels; those that have ended are kept for a day."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.problem: str | None = None
+        """Why nothing was taken over; None where all was, or there is no file yet."""
+        self._saved: dict[str, _Saved] = {}
+
+    def load(self, wall_ns: int, now_ns: int) -> None:
+        """Read the file, if it is there. What it says is checked when a service takes it over."""
+        try:
+            with open(self.path, "rb") as file:
+                data = file.read(MOST_BYTES + 1)
+            found = json.loads(data) if len(data) <= MOST_BYTES else None
+            if not isinstance(found, dict) or found.get("format") != FORMAT:
+                raise ValueError("it is no state of this version")
+            hours = max(0, (wall_ns - int(found["wall_ns"])) // HOUR_NS)
+            for name, saved in list(found["services"].items())[:MOST_SERVICES]:
+                ended_ns = now_ns - (hours + max(0, int(saved["hours"]))) * HOUR_NS
+                self._saved[name] = _Saved(ended_ns, _packed(saved["figures"]))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            self._saved.clear()
+            self.problem = f"{self.path} was not taken over: {error}; figures of 24 h begin anew."
+
+    def came(self, one: Watched, now_ns: int) -> None:
+        """A service that came takes over what is known of it."""
+        name = name_of(one.service.key, one.service.labels)
+        saved = self._saved.pop(name, None)
+        if saved is None or (hours := saved.hours(now_ns)) >= HOURS:
+            return
+        try:
+            figures = saved.figures()
+            one.figures.promotions.load(figures["promotions"], now_ns, hours)
+            one.figures.needs.load(figures["needs"], now_ns, hours)
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            self.problem = f"{self.path}: what it says of {name} was not taken over: {error}."
+
+    def ended(self, one: Watched, now_ns: int) -> None:
+        """A service that ended may come again. Who was not there for an hour leaves nothing."""
+        if one.figures.promotions.watched_ns >= HOUR_NS and len(self._saved) < MOST_SERVICES:
+            name = name_of(one.service.key, one.service.labels)
+            self._saved[name] = _Saved(now_ns, _packed(_figures(one)))
+
+    def save(self, services: Iterable[Watched], wall_ns: int, now_ns: int) -> None:
+        """Write the file anew. Raises OutputError."""
+        self._saved = {name: saved for name, saved in self._saved.items() if saved.hours(now_ns) < HOURS}
+        found = {
+            name: {"hours": saved.hours(now_ns), "figures": saved.figures()}
+            for name, saved in self._saved.items()
+        }
+        for one in services:
+            found[name_of(one.service.key, one.service.labels)] = {"hours": 0, "figures": _figures(one)}
+        document = {"format": FORMAT, "wall_ns": wall_ns, "services": found}
+        with whole_file(self.path, force=Path(self.path).exists()) as file:
+            file.write(json.dumps(document, separators=(",", ":")).encode())
+
+    @property
+    def kept(self) -> int:
+        """How many services that are not there now are remembered."""
+        return len(self._saved)
+
+
+class _Saved(NamedTuple):
+    """Figures as of some time, packed: thousands may be kept."""
+
+    as_of_ns: int
+    packed: bytes
+
+    def hours(self, now_ns: int) -> int:
+        return max(0, (now_ns - self.as_of_ns) // HOUR_NS)
+
+    def figures(self) -> Any:
+        return json.loads(zlib.decompress(self.packed))
+
+
+def _packed(figures: object) -> bytes:
+    return zlib.compress(json.dumps(figures, separators=(",", ":")).encode(), 1)
+
+
+def name_of(key: str, labels: Mapping[str, str]) -> str:
+    """What stays the same over restarts: the labels, and the key where they have no more than that."""
+    return " ".join(f"{name}={labels[name]}" for name in sorted(labels)) or key
+
+
+def check_place(path: str) -> None:
+    """Raises CannotError where the directory is not there."""
+    if not Path(path).absolute().parent.is_dir():
+        raise CannotError(f"there is no directory for {path}; make it, or give another state.")
+
+
+def _figures(one: Watched) -> dict[str, Any]:
+    return {"promotions": one.figures.promotions.saved(), "needs": one.figures.needs.saved()}

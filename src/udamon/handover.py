@@ -1,0 +1,88 @@
+"""Asking the agent of this node to let a monitor have its targets: the side of who asks.
+
+The agent (udamon.agent) watches everything, so its locks would refuse every recording. It listens on a socket that only
+its own user and root may use; while a connection over which it gave something away stays open, it leaves that alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+from udamon.linux.roots import Roots
+
+SOCKET = "agent.sock"
+PATIENCE_S = 2.0
+LONGEST = 64 << 20
+"""Bytes of an answer."""
+_CREDENTIALS = struct.Struct("@iii")
+
+
+def default_socket(roots: Roots) -> Path:
+    """Where the agent of this user listens."""
+    if os.geteuid() == 0:
+        return roots.run / SOCKET
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}") / "udamon" / SOCKET
+
+
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """Pid and user of the other end, as they were when it connected or began to listen. Raises OSError."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(data)
+    return pid, uid
+
+
+def connect(path: str | os.PathLike[str]) -> socket.socket:
+    """A connection to the agent there. Raises OSError; PermissionError where another user listens."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        connection.settimeout(PATIENCE_S)
+        connection.connect(os.fspath(path))
+        if peer(connection)[1] not in (0, os.geteuid()):
+            raise PermissionError(f"another user listens on {path}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def ask(connection: socket.socket, **question: Any) -> dict[str, Any]:
+    """The answer to a question. Raises OSError; ValueError for what is no answer."""
+    connection.sendall(json.dumps(question).encode() + b"\n")
+    data = bytearray()
+    while not data.endswith(b"\n"):
+        got = connection.recv(1 << 20)
+        if not got:
+            raise ConnectionResetError("the agent went away")
+        data += got
+        if len(data) > LONGEST:
+            raise ValueError("the answer is too long")
+    found = json.loads(data)
+    if not isinstance(found, dict):
+        raise ValueError("the answer is none")
+    return found
+
+
+def ask_for(pid: int, holder: str, roots: Roots) -> socket.socket | None:
+    """Ask for process `pid`, which `holder` ("process N") has locked: the connection to keep open meanwhile where that
+    is the agent and it gave the process away, else None."""
+    for path in dict.fromkeys((default_socket(roots), roots.run / SOCKET)):
+        connection = None
+        try:
+            connection = connect(path)
+            agent, _ = peer(connection)
+            if agent != os.getpid() and holder == f"process {agent}":
+                answer = ask(connection, do="give", pid=pid)
+                if answer.get("given") is True:
+                    given, connection = connection, None
+                    return given
+        except (OSError, ValueError, RecursionError):
+            continue
+        finally:
+            if connection is not None:
+                connection.close()
+    return None
