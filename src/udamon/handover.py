@@ -16,6 +16,8 @@ from typing import Any
 from udamon.linux.roots import Roots
 
 SOCKET = "agent.sock"
+PLACE = "UDAMON_AGENT"
+"""The environment variable that names the agent's socket, where it is not at its usual place."""
 PATIENCE_S = 2.0
 LONGEST = 64 << 20
 """Bytes of an answer."""
@@ -24,6 +26,8 @@ _CREDENTIALS = struct.Struct("@iii")
 
 def default_socket(roots: Roots) -> Path:
     """Where the agent of this user listens."""
+    if place := os.environ.get(PLACE):
+        return Path(place)
     if os.geteuid() == 0:
         return roots.run / SOCKET
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}") / "udamon" / SOCKET

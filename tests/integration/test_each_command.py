@@ -59,6 +59,7 @@ RUNS: dict[str, Callable[[Path], Done]] = {
 
 
 ELSEWHERE = {
+    "agent": "test_agent.py::test_it_serves_what_it_sees",
     "live": "test_live_terminal.py::test_watch_record_and_leave",
     "control": "test_control_mount.py::test_a_shell_can_write_and_read",
 }

@@ -14,6 +14,9 @@ import pytest
 from tests.imports import ROOT
 from tests.integration.recorder import held_until
 from tests.unit.modules.test_group_ages import Kernel
+from tests.unit.agent.simulated import Node, Program
+from udamon.agent.settings import Settings
+from udamon.agent.status import document as agent_status
 from udamon.availability.primitives import probe
 from udamon.cli import group_ages
 from udamon.cli.main import main
@@ -173,6 +176,19 @@ def test_the_log_of_a_workload(tmp_path: Path) -> None:
     assert main(["workload", "hint", "--truth", str(log), "--duration", "100ms", "--quiet"]) == 0
     for line in log.read_text().splitlines():
         check("workload-truth", json.loads(line))
+
+
+def test_the_status_of_an_agent() -> None:
+    """Of simulated services: one of which much is known, one that has just come."""
+    node = Node()
+    node.add("web", Program({1.0: 1 << 20, 300.0: 1 << 20, 0.0: 1 << 20}))
+    rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, 2 * 3600)
+    node.add("new", Program({0.0: 1 << 20}))
+    node.run(rotation, 3)
+    found = agent_status(rotation, node.spent, "127.0.0.1:9470", 0, 1)
+    assert [one["safe_cold_age_seconds"] is None for one in found["services"]] == [True, False]
+    check("agent-status", json.loads(json.dumps(found, allow_nan=False)))
 
 
 def test_every_schema_is_tried_and_described() -> None:

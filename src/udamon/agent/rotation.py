@@ -30,6 +30,7 @@ _EXPOSING = 0.1
 """Of the budget: what making accesses visible may take."""
 _LATE_WAIT_S = 30
 _EMPTY_S = 30
+_FEW = 64
 
 ReadUsage = Callable[[Service, Sequence[int]], int | None]
 """CPU time that a service's control group has used, None where that is not known of all of its processes."""
@@ -64,6 +65,7 @@ class Rotation:
         self.going: Callable[[Watched], None] = lambda _: None
         """Called with each service that comes, and that ends."""
         self._due: list[tuple[int, int, Watched]] = []
+        self._stale = 0
         self._numbers = count()
         self._class_budgets: dict[str, Budget] = {}
         self._next_batch_ns = clock.now_ns()
@@ -194,6 +196,11 @@ class Rotation:
         if one is not None:
             self.going(one)
             one.close()
+            self._stale += 1
+            if self._stale > _FEW and self._stale > len(self.services):
+                self._due = [due for due in self._due if self.services.get(due[2].service.key) is due[2]]
+                heapq.heapify(self._due)
+                self._stale = 0
 
     def _look(self, one: Watched) -> None:
         now_ns = self._clock.now_ns()

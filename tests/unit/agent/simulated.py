@@ -6,6 +6,7 @@ import errno
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from udamon.agent.budget import Budget
@@ -65,10 +66,10 @@ class Node:
     held: set[int] = field(default_factory=set)
     exposed: int = 0
     labels: Mapping[str, str] | None = None
+    pids: Iterator[int] = field(default_factory=lambda: count(100))
 
     def add(self, key: str, *programs: Program) -> Service:
-        first = sum(map(len, self.programs.values())) + 100
-        self.programs[key] = dict(enumerate(programs, first))
+        self.programs[key] = {next(self.pids): program for program in programs}
         service = Service(key, Path("/nowhere") / key, "cgroup", self.labels or {"service": key}, {}, "path")
         self.told.append(service)
         return service
