@@ -1,6 +1,6 @@
 """The agent on a node with many services of known memory: what it costs, how much of it is covered, how wrong it is.
 
-    python -m bench.agent [--services 300] [--processes 10] [--minutes 5] [--mebibytes 2]
+    python -m bench.agent [--services 300] [--processes 10] [--minutes 5] [--mebibytes 2] [--budget 1%]
 
 makes control groups below one of its own (memory and cpuacct of version 1, or version 2), starts small programs in
 them, runs the agent on that subtree alone, and removes all again. A third of the services is hot (a quarter of each
@@ -67,6 +67,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--mebibytes", type=int, default=2, help="of each program")
+    parser.add_argument("--budget", default="1%", help="of one CPU")
     parser.add_argument("--scrape", type=float, default=15.0, metavar="SECONDS")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="udamon-bench-") as directory:
@@ -157,6 +158,9 @@ def _measure(place: Path, top: Path, args: argparse.Namespace, names: set[str]) 
     private.mkdir(mode=0o700)
     words = [sys.executable, "-m", "udamon", "agent", "--cgroup", str(top), "--listen", "127.0.0.1:0"]
     words += ["--socket", str(private / "agent.sock")]
+    config = place / "agent.toml"
+    config.write_text(f'budget = "{args.budget}"\n')
+    words += ["--config", str(config)]
     agent = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     try:
         assert agent.stderr is not None

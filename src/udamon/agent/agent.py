@@ -34,6 +34,8 @@ STUCK_NS = 60_000_000_000
 """A step that takes longer: a look waits for a target that holds its own lock."""
 SAVE_EVERY_NS = 300_000_000_000
 _PATIENCE_S = 5.0
+_REST_NS = 1_000_000
+"""Between two steps, so that whoever waits for what is guarded gets it."""
 
 Say = Callable[[str], None]
 
@@ -80,7 +82,7 @@ class Agent:
             self._stepped_ns = now_ns
             if now_ns - self._saved_ns >= SAVE_EVERY_NS:
                 self._save()
-            stopped.wait(max(0, due_ns - now_ns) / 1e9)
+            stopped.wait(max(_REST_NS, due_ns - now_ns) / 1e9)
 
     def close(self) -> None:
         """Locks are given back, and what outlives a restart is written."""

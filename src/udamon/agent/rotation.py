@@ -28,6 +28,7 @@ IDLE_NS = NS
 _BATCH_NS = 2 * NS
 _EXPOSING = 0.1
 """Of the budget: what making accesses visible may take."""
+_STEP_NS = 200_000_000
 _LATE_WAIT_S = 30
 _EMPTY_S = 30
 _FEW = 64
@@ -79,7 +80,7 @@ class Rotation:
                 budget.advance(now_ns)
             self._tools.spent.settle()
             self._take_changes(now_ns)
-            while self._due and self._due[0][0] <= now_ns:
+            while self._due and self._due[0][0] <= now_ns and self._has_time(now_ns):
                 _, _, watched = heapq.heappop(self._due)
                 if self.services.get(watched.service.key) is watched:
                     self._look(watched)
@@ -207,14 +208,16 @@ class Rotation:
         if one.cycle_ns is None or one.given:
             return
         usage = self._usage(one.service, list(one.processes))
-        if one.may_age(usage):
-            one.age(now_ns)
-        elif self._budget.in_debt:
+        aged = one.may_age(usage)
+        if self._budget.in_debt and not aged:
             self.dropped["budget"] += 1
             one.end(now_ns)
             return
-        elif self._refresh(one):
-            one.look(now_ns, self._tools, usage)
+        if self._refresh(one):  # who was moved here came without using any CPU
+            if aged:
+                one.age(now_ns)
+            else:
+                one.look(now_ns, self._tools, usage)
         if not one.at_end(usage):
             self._plan(one)
             return
@@ -235,6 +238,10 @@ class Rotation:
         due_ns = one.due_ns()
         if due_ns is not None:
             heapq.heappush(self._due, (due_ns, next(self._numbers), one))
+
+    def _has_time(self, began_ns: int) -> bool:
+        """Whether a step that began then may go on: others want what is guarded."""
+        return self._clock.now_ns() - began_ns < _STEP_NS
 
     def _waiting(self) -> list[Watched]:
         """Services between cycles, but those that were found empty not long ago."""
@@ -257,11 +264,11 @@ class Rotation:
 
         late = sum(now_ns - one.waits_since_ns > _LATE_WAIT_S * NS for one in waiting)
         for one in waiting:
-            if not one.processes and not self._budget.in_debt:
+            if not one.processes and not self._budget.in_debt and self._has_time(now_ns):
                 self._refresh(one)  # how large it is
         begun = []
         for one in sorted(waiting, key=urgency, reverse=True):
-            if not self._budget.allows(one.cost_ns):
+            if not self._budget.allows(one.cost_ns) or not self._has_time(now_ns):
                 break
             if not self._refresh(one):
                 continue

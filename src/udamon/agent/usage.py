@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from udamon.agent.discovery.model import Service
 from udamon.errors import NotSupported
-from udamon.linux.cgroup.groups import CgroupMount, cgroup_mounts
+from udamon.linux.cgroup.groups import cgroup_mounts
 from udamon.linux.procfs import read_bytes
 from udamon.linux.roots import PROC
 
@@ -29,30 +30,36 @@ class GroupUsage:
 
     def __call__(self, service: Service, pids: Sequence[int]) -> int | None:
         try:
-            if found := _USAGE.search(read_bytes(service.cgroup / "cpu.stat")):
+            if found := _USAGE.search(read_bytes(f"{service.cgroup}/cpu.stat")):
                 return int(found[1])
         except OSError:
             pass  # version 1, or the group has gone
-        mount = self._mount_of(service.cgroup)
-        if self._accounts is None or mount is None:
+        if (directory := self._accounted(str(service.cgroup))) is None:
             return None
-        directory = self._accounts.point / service.cgroup.relative_to(mount.point)
         try:
             if not set(pids) <= _members(directory):
                 return None
-            return int(read_bytes(directory / "cpuacct.usage"))
+            return int(read_bytes(f"{directory}/cpuacct.usage"))
         except (OSError, ValueError):
             return None
 
-    def _mount_of(self, directory: Path) -> CgroupMount | None:
-        inside = [mount for mount in self._mounts if directory.is_relative_to(mount.point)]
-        return max(inside, key=lambda mount: len(mount.point.parts), default=None)
+    def _accounted(self, directory: str) -> str | None:
+        """The directory of the same group in the hierarchy of version 1 that counts CPU time."""
+        if self._accounts is None:
+            return None
+        points = [str(mount.point) for mount in self._mounts]
+        points = [point for point in points if f"{directory}/".startswith(f"{point}/")]
+        if not points:
+            return None
+        return f"{self._accounts.point}{directory[len(max(points, key=len)) :]}"
 
 
-def _members(directory: Path) -> set[int]:
+def _members(directory: str) -> set[int]:
     """Pids of the group and of those below it. Raises OSError."""
-    found = set(map(int, read_bytes(directory / "cgroup.procs").split()))
-    for below in directory.iterdir():
-        if below.is_dir():
-            found |= _members(below)
+    found = set(map(int, read_bytes(f"{directory}/cgroup.procs").split()))
+    if os.stat(directory).st_nlink > 2:  # it has directories
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    found |= _members(entry.path)
     return found

@@ -59,32 +59,19 @@ class Watched:
         self._usage: int | None = None
         self._usage_at_clear: int | None = None
         self._look_ns = float(LOOK_NS)
+        self.resident = self._watched_bytes = 0
+        self.cost_ns = float(LOOK_NS)
+        """What a cycle will cost, about: looks, clearing (ours, and the targets' pause) and touching again."""
 
     @property
     def active(self) -> list[Process]:
         """Those that are looked at."""
         return [one for one in self.processes.values() if one.state in (WATCHED, PAUSE)]
 
-    @property
-    def cost_ns(self) -> float:
-        """What a cycle will cost, about: looks, clearing (ours, and the targets' pause) and touching again."""
-        looks = self._look_ns * max(1, len(self.processes)) * 2
-        return looks + sum(
-            2 * pause_ns(one) + touch_ns(one, one.referenced if one.cleared_ns else one.resident // 2)
-            for one in self.processes.values()
-        )
-
-    @property
-    def resident(self) -> int:
-        return sum(one.resident for one in self.processes.values())
-
     def fresh_bytes(self, now_ns: int) -> int:
         """Resident bytes of processes that were watched for a whole window which ended not long ago."""
-        if self.looked_ns is None or now_ns - self.looked_ns > (WINDOW_S + LATE_S) * NS:
-            return 0
-        return sum(
-            one.resident for one in self.active if one.cleared_ns and WORKING_SET in self.figures.measured
-        )
+        late = self.looked_ns is None or now_ns - self.looked_ns > (WINDOW_S + LATE_S) * NS
+        return 0 if late or WORKING_SET not in self.figures.measured else self._watched_bytes
 
     def due_ns(self) -> int | None:
         """When it is to be looked at next; None between cycles."""
@@ -114,6 +101,7 @@ class Watched:
                     _admit(one, tools.lock)
         if self.cycle_ns is not None:
             self.clear([one for one in new if one.pid in self.processes], tools, now_ns)
+        self._count()
 
     def clear(self, processes: Sequence[Process], tools: Tools, now_ns: int) -> None:
         """Clear those that may be."""
@@ -142,6 +130,7 @@ class Watched:
         self._looks = self._plan.next(now_ns, now_ns - self.began_ns, scarce=scarce, longest_s=longest)
         self.cycle_ns = self.looked_ns = now_ns
         self._usage = self._usage_at_clear = usage
+        self._count()
 
     def may_age(self, usage: int | None) -> bool:
         """Whether nothing of it ran since the last look, so that its pages were not accessed: they only became older.
@@ -185,6 +174,18 @@ class Watched:
         self.figures.grown(now_ns, {})
         self._fold(now_ns)
 
+    def _count(self) -> None:
+        """Sums over processes, which are asked for more often than they change."""
+        self.resident = self._watched_bytes = 0
+        self.cost_ns = self._look_ns * max(1, len(self.processes)) * 2
+        for one in self.processes.values():
+            self.resident += one.resident
+            touched = one.resident // 2
+            if one.cleared_ns:
+                self._watched_bytes += one.resident
+                touched = one.referenced
+            self.cost_ns += 2 * pause_ns(one) + touch_ns(one, touched)
+
     def _fold(self, now_ns: int) -> None:
         processes = list(self.processes.values())
         figures = self.figures
@@ -197,6 +198,7 @@ class Watched:
                 if at == WORKING_SET:
                     self._need(processes, now_ns)
         self.looked_ns = now_ns
+        self._count()
         self.version += 1
 
     def _reached(self, now_ns: int) -> list[int]:
@@ -238,6 +240,7 @@ class Watched:
         for one in self.processes.values():
             one.forget(GIVEN)
         self.processes.clear()
+        self._count()
         self.figures.gap()
         self.cycle_ns = None
         self.version += 1

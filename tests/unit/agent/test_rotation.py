@@ -122,6 +122,17 @@ def test_a_service_of_which_nothing_ran_is_not_looked_at() -> None:
     assert rotation.states()["watched"] == 3
 
 
+def test_a_process_that_was_moved_into_an_idle_service_is_seen() -> None:
+    node = Node()
+    node.add("idle", Program({0.0: MIB}))
+    rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, 150)
+    node.programs["idle"][500] = Program({0.0: 2 * MIB})
+    node.run(rotation, 400)
+    assert sorted(rotation.services["idle"].processes) == [100, 500]
+    assert rotation.services["idle"].figures.measured[FIVE].cold.low == MIB
+
+
 def test_files_and_shared_memory_are_bounds() -> None:
     """What is referenced of files may be anybody's: what is accessed lies between bounds."""
     node = Node()
