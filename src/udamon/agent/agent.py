@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class Agent:
         budget = Budget(settings.budget, self._began_ns)
         self._spent = Spending(budget, time.process_time_ns)
         self._looks = ProcLooks(roots, way())
-        tools = Tools(self._looks, self._lock, self._spent)
+        tools = Tools(self._looks, self._lock, self._spent, Counter())
         self._rotation = Rotation(discovery, tools, self._clock, budget, settings, GroupUsage(roots.proc))
         self._state = None if settings.state is None else State(settings.state)
         self._load()

@@ -40,12 +40,12 @@ class Measured(NamedTuple):
 
 
 def measure(processes: Iterable[Process], now_ns: int, age_ns: int) -> Measured:
-    """Of processes as they were looked at last; one whose pages were cleared later than `age_ns` ago is not known."""
+    """Of processes that were looked at now; one that was not, or was cleared later than `age_ns` ago, is not known."""
     proportional = resident = private_cold = touched = surely = known = 0
     for one in processes:
         proportional += one.proportional
         resident += one.resident
-        if one.cleared_ns and one.cleared_ns <= now_ns - age_ns:
+        if one.looked_ns == now_ns and 0 < one.cleared_ns <= now_ns - age_ns:
             known += one.resident
             private_cold += one.idle
             touched += one.referenced

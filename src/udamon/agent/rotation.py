@@ -59,7 +59,7 @@ class Rotation:
         self.services: dict[str, Watched] = {}
         self.off: dict[str, Service] = {}
         """Services of a class that is switched off."""
-        self.dropped: Counter[str] = Counter()
+        self.dropped = tools.dropped
         """What was not looked at, by reason."""
         self.steps = 0
         self.coming: Callable[[Watched], None] = lambda _: None
@@ -213,11 +213,13 @@ class Rotation:
             self.dropped["budget"] += 1
             one.end(now_ns)
             return
-        if self._refresh(one):  # who was moved here came without using any CPU
-            if aged:
-                one.age(now_ns)
-            else:
-                one.look(now_ns, self._tools, usage)
+        if not self._refresh(one):  # who was moved here came without using any CPU
+            heapq.heappush(self._due, (now_ns + NS, next(self._numbers), one))
+            return
+        if aged:
+            one.age(now_ns)
+        else:
+            one.look(now_ns, self._tools, usage)
         if not one.at_end(usage):
             self._plan(one)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from udamon.core.idle_time import SECONDS
 
 GONE = frozenset((errno.ESRCH, errno.ENOENT))
 REFUSED = frozenset((errno.EACCES, errno.EPERM))
+FULL = frozenset((errno.EMFILE, errno.ENFILE))
 
 LATE_S = 12
 """A look may come so late."""
@@ -34,6 +36,8 @@ class Tools(NamedTuple):
     looks: Looks
     lock: TakeLock
     spent: Spending
+    dropped: Counter[str]
+    """What was not looked at, by reason."""
 
 
 class Watched:
@@ -94,7 +98,7 @@ class Watched:
                 new.append(Process(pid, known.start_time))
         for some, found in tools.looks.look(new, NEW):
             for at, one in enumerate(some):
-                if not self._ended(one, found.error[at]):
+                if not self._ended(one, found.error[at], tools):
                     one.guest = bool(found.guest[at])
                     one.take(found, at, now_ns)
                     self.processes[one.pid] = one
@@ -115,7 +119,7 @@ class Watched:
         wanted = [one for one in processes if one.state == WATCHED]
         for some, found in tools.looks.look(wanted, CLEAR):
             for at, one in enumerate(some):
-                if self._ended(one, found.error[at]):
+                if self._ended(one, found.error[at], tools):
                     continue
                 took = found.clear_ns[at]
                 tools.spent.paused(took)
@@ -146,7 +150,7 @@ class Watched:
         active = self.active
         for some, found in tools.looks.look(active, READ):
             for at, one in enumerate(some):
-                if self._ended(one, found.error[at]):
+                if self._ended(one, found.error[at], tools):
                     continue
                 idle_ns = one.looked_ns - one.cleared_ns if one.cleared_ns else 0
                 before = one.referenced
@@ -159,7 +163,7 @@ class Watched:
         if self.cycle_ns is not None and self._reached(now_ns):
             for some, found in tools.looks.look([one for one in active if one.vague], SPLIT):
                 for at, one in enumerate(some):
-                    if not self._ended(one, found.error[at]):
+                    if not self._ended(one, found.error[at], tools):
                         one.take(found, at, now_ns)
         if active:
             self._look_ns += ((tools.spent.cpu_ns() - begin_ns) / len(active) - self._look_ns) / 4
@@ -255,7 +259,7 @@ class Watched:
             one.forget(GIVEN)
         self.processes.clear()
 
-    def _ended(self, one: Process, error: int) -> bool:
+    def _ended(self, one: Process, error: int, tools: Tools) -> bool:
         """Whether a look failed: the process is gone, or may not be looked at."""
         if not error:
             return False
@@ -264,6 +268,8 @@ class Watched:
         elif error in REFUSED:
             one.forget(DENIED)
             self.processes[one.pid] = one
+        else:
+            tools.dropped["descriptors" if error in FULL else "error"] += 1
         return True
 
 

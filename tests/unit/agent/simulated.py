@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -162,7 +163,7 @@ class Node:
         settings = settings or Settings()
         self.budget = Budget(settings.budget, self.clock.now_ns())
         self.spent = Spending(self.budget, lambda: self.cpu_ns)
-        tools = Tools(self, self.lock, self.spent)  # type: ignore[arg-type]
+        tools = Tools(self, self.lock, self.spent, Counter())  # type: ignore[arg-type]
         return Rotation(self, tools, self.clock, self.budget, settings, self.usage)
 
     def run(self, rotation: Rotation, seconds: float) -> None:

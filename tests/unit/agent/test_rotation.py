@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from tests.unit.agent.simulated import MIB, NS, Node, Program
 from udamon.agent.budget import DEBT_S, SAVED_S
+from udamon.agent.discovery.model import Service
 from udamon.agent.process import DENIED, LOCKED, PAUSE, WATCHED, Process
 from udamon.agent.settings import ServiceClass, Settings
 from udamon.core.idle_time import SECONDS
+from udamon.errors import OutOfFiles
 from udamon.native._native import PAGE_SIZE
 
 TWO_MINUTES, FIVE, TEN, HALF_HOUR = (SECONDS.index(age) for age in (120, 300, 600, 1800))
@@ -214,24 +217,42 @@ def test_a_long_pause_is_not_repeated() -> None:
     assert rotation.states()["pause"] == 1
 
 
-def test_descriptors_that_run_out_are_told_and_pass() -> None:
-    from udamon.errors import OutOfFiles
-
+@pytest.mark.parametrize("before_s", [0, 60])
+def test_descriptors_that_run_out_are_told_and_pass(before_s: int) -> None:
+    """At the beginning, and in the middle of a cycle: members cannot be read."""
     node = Node()
     node.add("one", Program({1.0: MIB}))
     rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, before_s)
     members, full = node.members, True
 
-    def refuse(service: object) -> object:
+    def refuse(service: Service) -> Sequence[int]:
         if full:
             raise OutOfFiles("no more")
-        return members(service)  # type: ignore[arg-type]
+        return members(service)
 
-    node.members = refuse  # type: ignore[method-assign, assignment]
-    node.run(rotation, 20)
-    assert rotation.dropped["descriptors"] > 0
+    node.members = refuse  # type: ignore[method-assign]
+    node.run(rotation, 70)
+    assert 0 < rotation.dropped["descriptors"] < 100
     full = False
     node.run(rotation, 150)
+    assert rotation.states()["watched"] == 1
+
+
+def test_a_look_that_fails_for_want_of_descriptors_is_told_and_repeated() -> None:
+    node = Node()
+    program = Program({1.0: MIB})
+    node.add("one", program)
+    rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, 60)
+    program.error = errno.EMFILE
+    node.run(rotation, 70)
+    assert rotation.dropped["descriptors"] > 0
+    assert 100 in rotation.services["one"].processes
+    found = rotation.services["one"].figures.measured[TWO_MINUTES]
+    assert (found.cold.low, found.accessed.high, found.coverage) == (0, MIB, 0)
+    program.error = 0
+    node.run(rotation, 300)
     assert rotation.states()["watched"] == 1
 
 
