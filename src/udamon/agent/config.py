@@ -18,18 +18,17 @@ via = "off"
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from udamon.agent.settings import WAYS, ServiceClass, Settings
-from udamon.errors import ConfigError, UsageError
+from udamon.agent.discovery.classes import ServiceClass, read_class, read_classes
+from udamon.agent.settings import WAYS, Settings
+from udamon.errors import UsageError
+from udamon.schemes.config.fields import parsed
 from udamon.configuration.tree import ConfigValue, load, names, parse
-from udamon.units import parse_duration_ns, parse_share
+from udamon.units import parse_share
 
-T = TypeVar("T")
-MOST_CLASSES = 100
 _BOUNDS_BUDGET = (0.0001, 1.0)
 
 
@@ -87,11 +86,9 @@ def _settings(root: ConfigValue) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in table.items():
         if name == "classes":
-            found[name] = tuple(_class(each) for each in value.items())
-            if len(found[name]) > MOST_CLASSES:
-                value.fail(f"there are more than {MOST_CLASSES} classes; take some together.")
+            found[name] = read_classes(value, WAYS)
         elif name == "default":
-            found[name] = _class(value, "default")
+            found[name] = read_class(value, WAYS, ServiceClass())
         elif name == "budget":
             found[name] = _share(value)
         elif name == "max_series":
@@ -101,42 +98,8 @@ def _settings(root: ConfigValue) -> dict[str, Any]:
     return found
 
 
-def _class(value: ConfigValue, name: str | None = None) -> ServiceClass:
-    table = value.table(names("name", "match", "via", "budget", "max_pause", "longest_age", "always_look"))
-    found: dict[str, Any] = {"name": name or "class"}
-    for key, each in table.items():
-        if key in ("name", "match") and name is not None:
-            each.fail("the default is for all others; write a [[class]] for some.")
-        if key == "match":
-            found[key] = _match(each)
-        elif key == "via" and each.text() not in WAYS:
-            each.fail(f"{each.text()} is no way of looking; known here: {', '.join(WAYS)}.")
-        elif key == "budget":
-            found[key] = _share(each)
-        elif key == "max_pause":
-            found["max_pause_ns"] = _read(each, parse_duration_ns)
-        elif key == "longest_age":
-            found["longest_age_s"] = _read(each, parse_duration_ns) // 1_000_000_000
-        elif key == "always_look":
-            if each.text() not in ("true", "false"):
-                each.fail("this is true or false.")
-            found[key] = each.text() == "true"
-        else:
-            found[key] = each.text()
-    if name is None and "match" not in found:
-        value.fail('a class says which services are in it; write match = { service = "PATTERN" }.')
-    return ServiceClass(**found)
-
-
-def _match(value: ConfigValue) -> dict[str, str]:
-    if not isinstance(value.value, dict) or not value.value:
-        value.fail('this is no table of labels or annotations and patterns, such as { service = "web*" }.')
-    table = value.table(names(*value.value))
-    return {name: each.text() for name, each in table.items()}
-
-
 def _share(value: ConfigValue) -> float:
-    share = _read(value, parse_share)
+    share = parsed(value, parse_share)
     low, high = _BOUNDS_BUDGET
     if not low <= share <= high:
         value.fail(f"a budget is a share of one CPU from {low:.2%} to {high:.0%}.")
@@ -148,12 +111,3 @@ def _whole(value: ConfigValue, low: int, high: int) -> int:
     if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
         value.fail(f"this is no whole number from {low} to {high}.")
     return int(text)
-
-
-def _read(value: ConfigValue, reader: Callable[[str], T]) -> T:
-    try:
-        return reader(value.text())
-    except ConfigError:
-        raise
-    except UsageError as error:
-        value.fail(str(error))

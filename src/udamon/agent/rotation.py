@@ -16,9 +16,10 @@ from itertools import count
 
 from udamon.agent.budget import Budget
 from udamon.agent.cycles import NS
+from udamon.agent.discovery.classes import OFF
 from udamon.agent.discovery.model import Discovery, Gone, Service
 from udamon.agent.process import PAUSE, WATCHED
-from udamon.agent.settings import OFF, Settings
+from udamon.agent.settings import Settings
 from udamon.agent.watched import Tools, Watched
 from udamon.core.clock import Clock
 from udamon.errors import NotPermitted, OutOfFiles

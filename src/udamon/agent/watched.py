@@ -11,11 +11,11 @@ from typing import NamedTuple
 from udamon.agent import cycles
 from udamon.agent.budget import LOOK_NS, pause_ns, touch_ns
 from udamon.agent.cycles import WINDOW_S, Cycles
+from udamon.agent.discovery.classes import ServiceClass
 from udamon.agent.discovery.model import Service
 from udamon.agent.figures import NS, WORKING_SET, Figures, measure
 from udamon.agent.looks import CLEAR, NEW, READ, SPLIT, Looks
 from udamon.agent.process import DENIED, GIVEN, LOCKED, PAUSE, WATCHED, Process
-from udamon.agent.settings import ServiceClass
 from udamon.agent.spending import Spending
 from udamon.core.idle_time import SECONDS
 

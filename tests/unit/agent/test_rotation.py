@@ -11,9 +11,10 @@ import pytest
 
 from tests.unit.agent.simulated import MIB, NS, Node, Program
 from udamon.agent.budget import DEBT_S, SAVED_S
+from udamon.agent.discovery.classes import ServiceClass
 from udamon.agent.discovery.model import Service
 from udamon.agent.process import DENIED, LOCKED, PAUSE, WATCHED, Process
-from udamon.agent.settings import ServiceClass, Settings
+from udamon.agent.settings import Settings
 from udamon.core.idle_time import SECONDS
 from udamon.errors import OutOfFiles
 from udamon.native._native import PAGE_SIZE
