@@ -269,7 +269,7 @@ class Rotation:
         for one in waiting:
             if not one.processes and not self._budget.in_debt and self._has_time(now_ns):
                 self._refresh(one)  # how large it is
-        begun = []
+        begun: list[tuple[Watched, int | None]] = []
         for one in sorted(waiting, key=urgency, reverse=True):
             if not self._budget.allows(one.cost_ns) or not self._has_time(now_ns):
                 break
@@ -286,10 +286,13 @@ class Rotation:
                     continue
                 own.charge(int(one.cost_ns))
             usage = self._usage(one.service, list(one.processes))
-            one.begin(self._clock.now_ns(), self._tools, usage, scarce=late > 1)
+            one.clear(list(one.processes.values()), self._tools, now_ns)
             self._tools.spent.settle()
-            begun.append(one)
+            begun.append((one, usage))
         if begun:
             self._tools.looks.expose()
-        for one in begun:
+        # Ages count from here, when all is cleared: what is said to be idle for a time was idle for no less.
+        now_ns = self._clock.now_ns()
+        for one, usage in begun:
+            one.begin(now_ns, usage, scarce=late > 1)
             self._plan(one)

@@ -127,9 +127,11 @@ class Watched:
                     one.clear_ns = max(took / one.small_pages, one.clear_ns * 0.75)
                 one.cleared(now_ns)
 
-    def begin(self, now_ns: int, tools: Tools, usage: int | None, *, scarce: bool) -> None:
-        """A cycle begins: all pages are cleared."""
-        self.clear(list(self.processes.values()), tools, now_ns)
+    def begin(self, now_ns: int, usage: int | None, *, scarce: bool) -> None:
+        """A cycle begins, after all pages were cleared; `usage`: the group's CPU time before that."""
+        for one in self.processes.values():
+            if one.cleared_ns:
+                one.cleared(now_ns)
         longest = self.settings.longest_age_s
         self._looks = self._plan.next(now_ns, now_ns - self.began_ns, scarce=scarce, longest_s=longest)
         self.cycle_ns = self.looked_ns = now_ns
@@ -223,10 +225,9 @@ class Watched:
         if age_s < self._looks[-1]:
             return False
         idle = usage is not None and usage == self._usage_at_clear and self.may_age(usage)
-        if idle and age_s < SECONDS[-1]:
-            more = range(self._looks[-1] + WINDOW_S, self._looks[-1] + 2 * WINDOW_S, WINDOW_S)
-            ages = [age for age in SECONDS if self._looks[-1] < age <= more[-1]]
-            self._looks = tuple(sorted({*ages, *more}))
+        if idle and age_s < self.settings.longest_age_s:
+            last, end = self._looks[-1], self._looks[-1] + WINDOW_S
+            self._looks = (*(age for age in SECONDS if last < age < end), end)
             return False
         return True
 
