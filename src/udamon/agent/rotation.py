@@ -64,12 +64,13 @@ class Rotation:
         """What was not looked at, by reason."""
         self.steps = 0
         self.coming: Callable[[Watched], None] = lambda _: None
+        """Called with each service that comes."""
         self.going: Callable[[Watched], None] = lambda _: None
-        """Called with each service that comes, and that ends."""
+        """Called with each service that ends."""
         self._due: list[tuple[int, int, Watched]] = []
         self._stale = 0
         self._numbers = count()
-        self._class_budgets: dict[str, Budget] = {}
+        self._class_budgets = _class_budgets(settings, clock.now_ns())
         self._next_batch_ns = clock.now_ns()
 
     def step(self) -> int:
@@ -103,7 +104,7 @@ class Rotation:
         with self.guard:
             self.settings = settings
             self._budget.share = settings.budget
-            self._class_budgets.clear()
+            self._class_budgets = _class_budgets(settings, self._clock.now_ns())
             known = [*(one.service for one in self.services.values()), *self.off.values()]
             for service in known:
                 one = self.services.get(service.key)
@@ -188,8 +189,6 @@ class Rotation:
             self.off[service.key] = service
             return
         self.services[service.key] = one = Watched(service, settings, now_ns)
-        if settings.budget is not None and settings.name not in self._class_budgets:
-            self._class_budgets[settings.name] = Budget(settings.budget, now_ns)
         self.coming(one)
 
     def _end(self, key: str) -> None:
@@ -296,3 +295,9 @@ class Rotation:
         for one, usage in begun:
             one.begin(now_ns, usage, scarce=late > 1)
             self._plan(one)
+
+
+def _class_budgets(settings: Settings, now_ns: int) -> dict[str, Budget]:
+    """Of the classes that have one of their own, by name."""
+    classes = (*settings.classes, settings.default)
+    return {one.name: Budget(one.budget, now_ns) for one in classes if one.budget is not None}

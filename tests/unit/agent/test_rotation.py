@@ -305,6 +305,10 @@ def test_classes_and_their_budgets() -> None:
     assert secret.looks == 0
     assert rotation.states()["off"] == 1
     assert db.clears < web.clears
+    so_far = db.clears
+    rotation.apply(replace(settings, budget=0.9))
+    node.run(rotation, 500)
+    assert db.clears - so_far <= 1, "its budget is its own after settings were read again, too"
     rotation.apply(replace(settings, classes=()))
     node.run(rotation, 150)
     assert secret.clears > 0
