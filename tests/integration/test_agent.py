@@ -219,7 +219,7 @@ def test_check(tmp_path: Path, text: str, status: int, said: str) -> None:
 
 def test_no_heavy_library_is_loaded() -> None:
     code = (
-        "import sys, udamon.agent.agent, udamon.agent.below, udamon.cli.agent, prometheus_client\n"
+        "import sys, udamon.agent.agent, udamon.agent.discovery.node, udamon.cli.agent, prometheus_client\n"
         "from udamon.agent.config import read_settings; read_settings(None)\n"
         "print({name.partition('.')[0] for name in sys.modules} & "
         "{'pyarrow', 'duckdb', 'arro3', 'numpy', 'pandas', 'yaml'})"

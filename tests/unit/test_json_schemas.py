@@ -195,7 +195,7 @@ def test_every_schema_is_tried_and_described() -> None:
     """A new file needs a document in this test, and a row in docs/schemas/README.md."""
     there = {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
     tried = {name for name, _ in REPORTS} | {"report-diff", "report-diff-sites", "check", "workload-truth"}
-    tried |= {"doctor", "stat", "stat-groups", "acting", "eval", "eval-truth", "report-sites"}
+    tried |= {"doctor", "stat", "stat-groups", "acting", "eval", "eval-truth", "report-sites", "agent-status"}
     assert there == tried
     text = (SCHEMAS / "README.md").read_text()
     assert [name for name in sorted(there) if f"({name}.json)" not in text] == []

@@ -61,13 +61,13 @@ def run(args: argparse.Namespace) -> int:
         console.out("the configuration is right" if path is None else f"{path}: right")
         return 0
     from udamon.agent.agent import Agent
-    from udamon.agent.below import Below
+    from udamon.agent.discovery.node import NodeDiscovery
     from udamon.agent.metrics import require
 
     require()
     require_own(Roots().proc)
     open_files.raise_limit()
-    discovery = Below(settings.cgroup or "/")
+    discovery = NodeDiscovery.open(settings.cgroup)
     hang_up = threading.Event()
 
     def reread() -> Any:
