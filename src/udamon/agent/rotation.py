@@ -64,7 +64,7 @@ class Rotation:
         """What was not looked at, by reason."""
         self.steps = 0
         self.coming: Callable[[Watched], None] = lambda _: None
-        """Called with each service that comes."""
+        """Called with each service that comes, and again when its name became known."""
         self.going: Callable[[Watched], None] = lambda _: None
         """Called with each service that ends."""
         self._due: list[tuple[int, int, Watched]] = []
@@ -179,6 +179,7 @@ class Rotation:
             ) is not None and known.service.cgroup == change.cgroup:
                 known.service = change  # its name became known
                 known.version += 1
+                self.coming(known)
             else:
                 self._end(change.key)
                 self._take(change, now_ns)

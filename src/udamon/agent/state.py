@@ -49,7 +49,9 @@ class State:
             self.problem = f"{self.path} was not taken over: {error}; figures of 24 h begin anew."
 
     def came(self, one: Watched, now_ns: int) -> None:
-        """A service that came takes over what is known of it."""
+        """A service that came, or got its name not long after that, takes over what is known of it."""
+        if one.figures.promotions.watched_ns >= HOUR_NS:
+            return
         name = name_of(one.service.key, one.service.labels)
         saved = self._saved.pop(name, None)
         if saved is None or (hours := saved.hours(now_ns)) >= HOURS:

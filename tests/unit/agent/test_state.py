@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,22 @@ def test_figures_that_cannot_be_are_not_taken_over(saved: Path, where: str, valu
     state, rotation = again(saved, WALL, 10)
     assert state.problem is not None
     assert rotation.services["web"].figures.promotions.safe() is None
+
+
+def test_a_name_that_becomes_known_later_counts(saved: Path) -> None:
+    """A container is first called by its id."""
+    state, node = State(str(saved)), Node()
+    state.load(WALL, node.clock.now_ns())
+    node.labels = {"service": "0123456789ab"}
+    service = node.add("x", Program({0.0: 16 * MIB}))
+    rotation = node.rotation(Settings(budget=1.0))
+    rotation.coming = lambda one: state.came(one, node.clock.now_ns())
+    node.run(rotation, 10)
+    assert state.kept == 1
+    node.told.append(replace(service, labels={"service": "web"}))
+    node.run(rotation, 10)
+    assert state.kept == 0
+    assert rotation.services["x"].figures.promotions.watched_ns > HOUR * NS
 
 
 def test_no_more_windows_over_the_limit_than_there_were() -> None:
