@@ -24,9 +24,9 @@ from typing import Any
 
 from udamon.agent.discovery.classes import ServiceClass, read_class, read_classes
 from udamon.agent.settings import WAYS, Settings
+from udamon.configuration.tree import ConfigValue, load, names, parse
 from udamon.errors import UsageError
 from udamon.schemes.config.fields import parsed
-from udamon.configuration.tree import ConfigValue, load, names, parse
 from udamon.units import parse_share
 
 _BOUNDS_BUDGET = (0.0001, 1.0)
