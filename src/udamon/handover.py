@@ -16,7 +16,7 @@ from typing import Any
 from udamon.linux.roots import Roots
 
 SOCKET = "agent.sock"
-PLACE = "UDAMON_AGENT"
+PLACE = "UDAMON_HANDOVER"
 """The environment variable that names the agent's socket, where it is not at its usual place."""
 PATIENCE_S = 2.0
 LONGEST = 64 << 20

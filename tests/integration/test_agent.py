@@ -120,7 +120,7 @@ def test_record_gets_a_target_and_the_agent_takes_it_back(agent: Running, tmp_pa
     agent.until(lambda one: one["resident_bytes"]["high"] > 0, "a look")
     assert agent.holder() == f"process {agent.process.pid}"
     file = tmp_path / "a.udamon"
-    environment = {**os.environ, "UDAMON_AGENT": str(agent.socket)}
+    environment = {**os.environ, "UDAMON_HANDOVER": str(agent.socket)}
     words = ["record", "-p", str(agent.program), "--via", "refs", "-o", str(file)]
     with subprocess.Popen([sys.executable, "-m", "udamon", *words], env=environment) as recorder:
         until(lambda: agent.holder() not in ("", f"process {agent.process.pid}"), "another holder")

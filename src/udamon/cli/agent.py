@@ -32,12 +32,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--socket", metavar="FILE", help="the agent's private socket (default below the runtime directory)"
     )
     commands = parser.add_subparsers(dest="asked", metavar="COMMAND")
-    watch = commands.add_parser("watch", help="record one service; the agent leaves it alone meanwhile")
+    watch = commands.add_parser(
+        "watch",
+        help="record one service; the agent leaves it alone meanwhile",
+        description="Record one service.",
+    )
     watch.add_argument("service", metavar="SERVICE", help="its name, or its key as agent status has it")
     watch.add_argument("--for", dest="duration", metavar="TIME", required=True, help="end after this time")
     watch.add_argument("-o", "--output", metavar="FILE", required=True, help="the recording")
     watch.add_argument("--force", action="store_true", help="replace FILE")
-    status = commands.add_parser("status", help="what it has seen, and what that cost")
+    status = commands.add_parser(
+        "status",
+        help="what it has seen, and what that cost",
+        description="What the agent has seen, and what that cost.",
+    )
     status.add_argument("--json", action="store_true", help="one JSON document")
     for each in (watch, status):
         each.add_argument("--socket", metavar="FILE", default=argparse.SUPPRESS, help="that of the agent")

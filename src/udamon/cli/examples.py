@@ -111,6 +111,18 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("udamon convert r.udamon -o r.parquet", "for other tools; the ending says the format"),
         ("udamon convert damon.data -o r.udamon", "what damo recorded"),
     ),
+    "agent": (
+        ("sudo udamon agent", "all services of this node; metrics at http://127.0.0.1:9470/metrics"),
+        ("udamon agent --config agent.toml --check", "is the configuration right?"),
+    ),
+    "agent watch": (
+        ("sudo udamon agent watch nginx.service --for 10m -o nginx.udamon", "a recording of one service"),
+        ("sudo udamon agent watch web/web-0/app --for 1m -o web.udamon", "of a container of a pod"),
+    ),
+    "agent status": (
+        ("sudo udamon agent status", "services, what is cold of each, and what it costs"),
+        ("sudo udamon agent status --json", "all of it, for programs"),
+    ),
     "control": (
         ("sudo udamon control exec -- damo start", "damo, which takes udamon for the kernel"),
         ("udamon control mount /tmp/damon", "the files at a directory"),

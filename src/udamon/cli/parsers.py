@@ -108,7 +108,7 @@ def _listed(action: argparse.Action) -> list[argparse.Action]:
 
 
 GROUPS = {
-    "watch": ("record", "size", "live", "stat"),
+    "watch": ("record", "size", "live", "stat", "agent"),
     "look at recordings": ("report", "check", "convert"),
     "act on memory": ("reclaim", "lru-sort", "schemes"),
     "this machine, and other tools": ("doctor", "control", "completion"),
