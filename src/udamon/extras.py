@@ -5,7 +5,7 @@ from __future__ import annotations
 from udamon.errors import MissingExtra
 
 LIBRARIES = {
-    "agent": "h2",
+    "agent": "prometheus-client with h2",
     "completion": "shtab",
     "control": "mfusepy",
     "engines": "SQLGlot",

@@ -13,8 +13,8 @@ import pytest
 
 from tests.imports import ROOT
 from tests.integration.recorder import held_until
-from tests.unit.modules.test_group_ages import Kernel
 from tests.unit.agent.simulated import Node, Program
+from tests.unit.modules.test_group_ages import Kernel
 from udamon.agent.settings import Settings
 from udamon.agent.status import document as agent_status
 from udamon.availability.primitives import probe

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from udamon import extras
 from udamon.agent.figures import Between
 from udamon.agent.node import NodeFigures
 from udamon.agent.rotation import Rotation
 from udamon.agent.spending import BOUNDS_NS, Spending
 from udamon.agent.watched import Watched
 from udamon.core.idle_time import SECONDS
-from udamon.errors import MissingExtra
 from udamon.text import escape
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def require() -> None:
     try:
         import prometheus_client  # noqa: F401
     except ImportError:
-        raise MissingExtra("prometheus-client is not installed; run: pip install 'udamon[agent]'.") from None
+        raise extras.missing("udamon agent", "agent") from None
 
 
 class Metrics:
