@@ -228,6 +228,8 @@ OTHERS = [
     (2, "eval {dir}/noregion.masim", "noregion.masim:5:"),
     (2, "eval {dir}/notime.masim", "notime.masim:4:"),
     (2, "eval {dir}/nosize.masim", "nosize.masim:1:"),
+    (2, "eval one demo", "or --together"),
+    (2, "eval one demo --together --truth-only", "one at a time"),
     (2, "eval one --policy nothing", "there is no region policy 'nothing'"),
     (2, "eval one --policy ,", "names no policy"),
     (2, "eval one --seeds 5-1", "is empty"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from udamon import console
 from udamon.cli import attributes
@@ -26,7 +28,12 @@ from udamon.workload.truth import Truth
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="a masim configuration, or a committed shape's name")
+    parser.add_argument(
+        "config", metavar="CONFIG", nargs="+", help="a masim configuration, or a committed shape's name"
+    )
+    parser.add_argument(
+        "--together", action="store_true", help="several configurations: as targets of one context"
+    )
     parser.add_argument(
         "--policy", default="adaptive", metavar="P[,P]", help=f"of {', '.join(POLICIES)} (default adaptive)"
     )
@@ -40,14 +47,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    path = shapes.find(args.config)
-    name = shapes.name_of(path)
-    workload = load(path)
-    truth = Truth(workload, place(workload))
+    paths = [shapes.find(config) for config in args.config]
+    if len(paths) > 1 and not args.together:
+        raise UsageError(
+            f"{len(paths)} workloads; give one, or --together to have them as targets of one context."
+        )
+    names = [shapes.name_of(path) for path in paths]
+    made = {path: _truth(path) for path in dict.fromkeys(paths)}
+    truths = [made[path] for path in paths]
     attrs = attributes.attrs_of(args)
     if args.truth_only:
-        return _print_truth(name, truth, attrs, as_json=args.json)
-    duration = truth.workload.duration_ns if args.duration is None else parse_duration_ns(args.duration)
+        if len(paths) > 1:
+            raise UsageError("--truth-only tells of one workload; give one at a time.")
+        return _print_truth(names[0], truths[0], attrs, as_json=args.json)
+    longest = max(truth.workload.duration_ns for truth in truths)
+    duration = longest if args.duration is None else parse_duration_ns(args.duration)
     if duration < attrs.aggr_us * 1_000:
         raise UsageError("the duration is shorter than one aggregation; nothing could be evaluated.")
     policies = _policies(args.policy)
@@ -63,13 +77,24 @@ def run(args: argparse.Namespace) -> int:
             checks = None if policy in UNBUDGETED else args.checks
             for seed in seeds:
                 progress.show(functools.partial("{}, seed {}".format, policy, seed))
-                runs.append(evaluate(truth, policy, seed, attrs, duration, checks))
+                runs.append(evaluate(truths, policy, seed, attrs, duration, checks))
     if args.json:
-        documents = [document(name, run) for run in runs]
+        documents = [document(names, run, together=args.together) for run in runs]
         console.document(documents[0] if len(documents) == 1 else documents)
     else:
-        console.out(lines([f"{name}: {_conditions(runs)}", "", table(runs)]))
+        console.out(lines([line(_title(names), ": ", _conditions(runs)), "", table(runs, names)]))
     return 0
+
+
+def _title(names: Sequence[str]) -> str:
+    return ", ".join(
+        name if number == 1 else f"{name} ({number} times)" for name, number in Counter(names).items()
+    )
+
+
+def _truth(path: Path) -> Truth:
+    workload = load(path)
+    return Truth(workload, place(workload))
 
 
 def _policies(text: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import insort
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from udamon.core.attrs import Attrs
@@ -14,12 +16,14 @@ FOUND = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A snapshot's score at `t` seconds, after `checks` checks in all, with `regions` regions."""
+    """A snapshot's score at `t` seconds, after `checks` checks in all, with `regions` regions: of the bytes of all
+    targets, and of each of the `targets`."""
 
     t: float
     checks: int
     regions: int
     score: Score
+    targets: tuple[Score, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class Evaluation:
     def summary(self) -> dict[str, float | int | None]:
         """The key figures of `udamon eval` by their names there: f1_mean, t_f1_90 (seconds), wss_err_p50, …
 
-        Means and percentiles are over all snapshots; a time is None where F1 0.9 was never reached.
+        Means and percentiles are over all snapshots; a time is None where F1 0.9 was never reached. Of several
+        targets they are of the bytes of all; `each_target` has those of each.
         """
         errors = [s.score.wss_error for s in self.scored]
         found = reached(self, FOUND)
@@ -59,6 +64,17 @@ class Evaluation:
             "moved_reset_share": self.moved_reset_share,
             "policy_cpu_share": self.policy_cpu_share,
         }
+
+    def each_target(self) -> list[dict[str, float | None]]:
+        """Of each target: `f1`, the mean over all snapshots, `wss_err_p50` and `wss_err_p90`."""
+        return [
+            {
+                "f1": sum(score.f1 for score in scores) / len(scores),
+                "wss_err_p50": percentile([score.wss_error for score in scores], 50),
+                "wss_err_p90": percentile([score.wss_error for score in scores], 90),
+            }
+            for scores in zip(*(s.targets for s in self.scored), strict=True)
+        ]
 
 
 def reached(evaluation: Evaluation, level: float) -> Scored | None:
@@ -81,19 +97,37 @@ def settled_checks(evaluation: Evaluation) -> float | None:
     return (last.checks - first.checks) / (last.t - first.t)
 
 
-def document(workload: str, evaluation: Evaluation) -> dict[str, object]:
-    """The JSON document of one policy and seed (docs/commands.md)."""
+def document(
+    workloads: Sequence[str], evaluation: Evaluation, *, together: bool = False
+) -> dict[str, object]:
+    """The JSON document of one policy and seed (docs/commands.md); `together`: with what it says of each target."""
+    summary: dict[str, object] = {**evaluation.summary()}
+    if together:
+        named = zip(workloads, evaluation.each_target(), strict=True)
+        summary["targets"] = [{"workload": name, **figures} for name, figures in named]
     return {
         "schema": 1,
-        "workload": workload,
+        "workload": ", ".join(workloads),
         "policy": evaluation.policy,
         "seed": evaluation.seed,
         "checks_per_aggregation": evaluation.budget,
         "attrs": evaluation.attrs.as_dict(),
-        "snapshots": [_snapshot(s) for s in evaluation.scored],
-        "summary": evaluation.summary(),
+        "snapshots": list(_snapshots(evaluation.scored, together=together)),
+        "summary": summary,
     }
 
 
-def _snapshot(s: Scored) -> dict[str, object]:
-    return {"t": s.t, "checks": s.checks, "regions": s.regions, **asdict(s.score)}
+def _snapshots(scored: Sequence[Scored], *, together: bool) -> Iterator[dict[str, object]]:
+    errors: list[list[float]] = [[] for _ in scored[0].targets] if scored else []
+    for s in scored:
+        found: dict[str, object] = {
+            "t": s.t, "checks": s.checks, "regions": s.regions, **asdict(s.score),
+        }  # fmt: skip
+        if together:
+            for score, so_far in zip(s.targets, errors, strict=True):
+                insort(so_far, score.wss_error)
+            found["targets"] = [
+                {"f1": score.f1, "wss_err": score.wss_error, "wss_err_p50": percentile(so_far, 50)}
+                for score, so_far in zip(s.targets, errors, strict=True)
+            ]
+        yield found

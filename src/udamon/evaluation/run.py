@@ -17,7 +17,7 @@ from udamon.engine.kdamond import Kdamond
 from udamon.engine.tuner import IntervalGoalTuner
 from udamon.evaluation.ages import Moved, TrueAges
 from udamon.evaluation.results import Evaluation, Scored
-from udamon.evaluation.score import Against
+from udamon.evaluation.score import Against, Sums, together
 from udamon.model import Event, Snapshot
 from udamon.ops.sim import SimSpace
 from udamon.workload.truth import Truth
@@ -65,37 +65,73 @@ class TimedPolicy:
 
 
 @dataclass(slots=True)
-class Scorer:
-    """Subscribes to a simulated monitor and scores what it says."""
+class TargetScorer:
+    """Scores what a simulated monitor says of one target."""
 
     truth: Truth
-    checks: Callable[[], int]
-    scored: list[Scored] = field(default_factory=list)
     last: Snapshot | None = None
     against: Against | None = None
     ages: TrueAges | None = None
     moved: Moved = field(default_factory=Moved)
 
-    def snapshot(self, snapshot: Snapshot) -> None:
+    def score(self, snapshot: Snapshot) -> Sums:
         truth = self.truth.expected(snapshot.begin_ns, snapshot.ticks, snapshot.sample_ns)
         if self.against is None or self.against.truth is not truth:
             self.against = Against(truth)
-        found = self.against.score(snapshot)
-        self.scored.append(Scored(snapshot.end_ns / 1e9, self.checks(), len(snapshot), found))
         if self.ages is None:
             self.ages = TrueAges(snapshot.starts[0], snapshot.ends[-1])
         self.ages.follow(truth, snapshot.begin_ns)
         self.moved += self.ages.moved(snapshot)
         self.last = snapshot
+        return self.against.sums(snapshot)
+
+    def wrong_ages(self) -> tuple[int, int]:
+        """At the end: bytes whose age is wrong, of how many."""
+        return self.ages.wrong(self.last) if self.ages and self.last else (0, 0)
+
+
+class Scorer:
+    """Subscribes to a simulated monitor and scores what it says of all its targets."""
+
+    def __init__(self, truths: Sequence[Truth], checks: Callable[[], int]) -> None:
+        self.scored: list[Scored] = []
+        self.targets = [TargetScorer(truth) for truth in truths]
+        self._checks = checks
+        self._now: list[tuple[int, Sums]] = []  # regions and sums of the targets whose snapshot came
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        self._now.append((len(snapshot), self.targets[snapshot.target].score(snapshot)))
+        if len(self._now) < len(self.targets):
+            return
+        regions = sum(number for number, _ in self._now)
+        sums = [one for _, one in self._now]
+        each = tuple(one.score() for one in sums)
+        self.scored.append(
+            Scored(snapshot.end_ns / 1e9, self._checks(), regions, together(sums).score(), each)
+        )
+        self._now.clear()
 
     def event(self, event: Event) -> None:
         """Events say nothing of accuracy."""
 
+    def age_err(self) -> float:
+        wrong, total = map(sum, zip(*(target.wrong_ages() for target in self.targets), strict=True))
+        return wrong / total if total else 0.0
+
+    def moved(self) -> Moved:
+        return sum((target.moved for target in self.targets), Moved())
+
 
 def evaluate(
-    truth: Truth, policy: str, seed: int, attrs: Attrs, duration_ns: int, checks: int | None = None
+    truths: Truth | Sequence[Truth],
+    policy: str,
+    seed: int,
+    attrs: Attrs,
+    duration_ns: int,
+    checks: int | None = None,
 ) -> Evaluation:
-    """Run `policy` for `duration_ns` of simulated time on the space that `truth` knows.
+    """Run `policy` for `duration_ns` of simulated time on the space that a truth knows; several are targets of one
+    context.
 
     `checks` per aggregation are the budget of a policy that has one; None leaves it to the policy.
     """
@@ -103,11 +139,11 @@ def evaluate(
     def make(random: Random) -> RegionPolicy:
         return make_policy(policy, random, checks=checks)
 
-    return evaluate_made(truth, make, seed, attrs, duration_ns, checks)
+    return evaluate_made(truths, make, seed, attrs, duration_ns, checks)
 
 
 def evaluate_made(
-    truth: Truth,
+    truths: Truth | Sequence[Truth],
     make: Callable[[Random], RegionPolicy],
     seed: int,
     attrs: Attrs,
@@ -115,13 +151,14 @@ def evaluate_made(
     checks: int | None = None,
 ) -> Evaluation:
     """The same for any policy: `make` gets the source of randomness that it shall draw from."""
+    truths = [truths] if isinstance(truths, Truth) else truths
     clock = ManualClock()
     random = Random(seed)
     timed = TimedPolicy(make(random))
-    watch = parts.sampled_watch(timed, parts.sim_sampler(truth, clock, seed), random)
+    watch = parts.sampled_watch(timed, parts.sim_samplers(truths, clock, seed), random)
     tuner = IntervalGoalTuner() if attrs.goal.aggrs else None
-    kdamond = parts.kdamond(SimSpace(truth), watch, attrs, clock, tuner=tuner)
-    scorer = Scorer(truth, lambda: watch.checks)
+    kdamond = parts.kdamond(SimSpace(*truths), watch, attrs, clock, tuner=tuner)
+    scorer = Scorer(truths, lambda: watch.checks)
     kdamond.bus.subscribe(scorer)
     kdamond.bus.subscribe(StopAt(kdamond, duration_ns))
     kdamond.run()
@@ -133,9 +170,9 @@ def evaluate_made(
         attrs=attrs,
         scored=scorer.scored,
         policy_cpu_share=timed.spent_ns / max(clock.now_ns(), 1),
-        age_err=scorer.ages.wrong_share(scorer.last) if scorer.ages and scorer.last else 0.0,
+        age_err=scorer.age_err(),
         budget=checks,
-        moved_reset_share=scorer.moved.reset_share,
+        moved_reset_share=scorer.moved().reset_share,
     )
 
 

@@ -44,14 +44,16 @@ class Row(NamedTuple):
     cells: Sequence[str] = ()
 
 
-def table(evaluations: Sequence[Evaluation]) -> Shown:
-    """All figures of evaluations that differ in policy and seed only; at least one."""
+def table(evaluations: Sequence[Evaluation], workloads: Sequence[str] = ()) -> Shown:
+    """All figures of evaluations that differ in policy and seed only; at least one. Of several workloads, those of each
+    by its name, too."""
     columns = columns_of(evaluations)
     rows = [
         Row("", [column.title for column in columns]),
         *_found(columns),
         *_needed(columns),
         *_right(columns),
+        *(_each_target(columns, workloads) if len(workloads) > 1 else ()),
         *_cost(columns),
     ]
     return lines(line for row in rows for line in _lines(row))
@@ -113,6 +115,16 @@ def _right(columns: Sequence[Column]) -> Iterator[Row]:
     moved = _row("  moved and reset within 1 s", columns, lambda run: run.moved_reset_share, share)
     if any(cell != NOTHING for cell in moved.cells):
         yield moved
+
+
+def _each_target(columns: Sequence[Column], workloads: Sequence[str]) -> Iterator[Row]:
+    figures = [[run.each_target() for run in column.runs] for column in columns]
+    forms = {"mean F1": ("f1", two_digits), "error of its working set, median": ("wss_err_p50", share)}
+    for title, (figure, form) in forms.items():
+        yield Row(f"Each target: {title}")
+        for position, name in enumerate(workloads):
+            cells = [cell([run[position][figure] for run in runs], form) for runs in figures]
+            yield Row(f"  {position}: {name}", cells)
 
 
 def _cost(columns: Sequence[Column]) -> Iterator[Row]:
