@@ -194,10 +194,9 @@ class SimSamplers:
 
 def _some(slots: Slots, chosen: Sequence[int]) -> Slots:
     """The slots with the numbers `chosen`, of a context's only target."""
-    return Slots(
-        array("I", [0]) * len(chosen),
-        *(
-            array(column.typecode, map(column.__getitem__, chosen))
-            for column in (slots.start, slots.end, slots.checks, slots.span)
-        ),
-    )
+
+    def of(column: array[int]) -> array[int]:
+        return array(column.typecode, map(column.__getitem__, chosen))
+
+    first = array("I", [0]) * len(chosen)
+    return Slots(first, of(slots.start), of(slots.end), of(slots.checks), of(slots.span))

@@ -106,9 +106,10 @@ class Parameters:
         32, "checks",
         "Of the first aggregation as long as all of them agree; twice as many in each that follows.",
     )  # fmt: skip
-    least_checks: int = chosen(
-        8, "checks an aggregation",
-        "For a target that is small beside the others.",
+    turn_checks: int = chosen(
+        64, "checks an aggregation",
+        "That a target has, about, when it is looked at: where there are too many for that, they take turns. Planning "
+        "and fitting cost the same however few checks there are.",
     )  # fmt: skip
     least_explored: int = chosen(
         16, "checks an aggregation",

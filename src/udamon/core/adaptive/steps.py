@@ -13,7 +13,7 @@ from udamon.core.adaptive.parameters import LEVELS, Parameters
 from udamon.core.adaptive.space import Space, gaps_of
 from udamon.core.policy import Answers, Slots
 from udamon.model import Range
-from udamon.native._native import POINT_BYTES, points_take, steps_fit
+from udamon.native._native import AGES, POINT_BYTES, points_take, steps_fit
 
 UNKNOWN = 2**64 - 1
 """Of a step: it was nowhere before."""
@@ -50,7 +50,8 @@ class Steps:
         self._expected = (range(0), 0.0, 0.0)
         self._usual = 1.0  # share of the expected accesses that usually fail to come
         self._parameters = parameters
-        self._memory = parameters.memory  # aggregations that a point is kept
+        self._memory = parameters.memory  # looks that a point is kept
+        self._limit = self._memory  # the same in aggregations
         self._stale: list[tuple[int, int, int]] = []  # where points no longer count, and from which age on
 
     def __len__(self) -> int:
@@ -81,14 +82,16 @@ class Steps:
         """The sampling interval changed, so rates will: that is no change of the memory, and no new age."""
         self._unsettled = self._parameters.memory
 
-    def take(self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: bool) -> None:
-        """Add a stretch's answers; `older`: the first of an aggregation of `ticks` ticks."""
+    def take(self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: int) -> None:
+        """Add a stretch's answers; `older`: aggregations of `ticks` ticks that began since the last ones."""
         if older and self.number > self._parameters.max_points:
             self._memory = max(self._memory - 1, 2)
         elif older and self.number < self._parameters.max_points // 2:
             self._memory = min(self._memory + 1, self._parameters.memory)
         self._unsettled = max(self._unsettled - older, 0)
-        self._take(answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=older)
+        # A target that is looked at now and then is remembered for as many looks as one that always is.
+        self._limit = min(self._memory * older, AGES - 1) if older else self._limit
+        self._take(answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=min(older, AGES - 1))
         self._stale = []
         self._compare(answers)
 
@@ -117,7 +120,7 @@ class Steps:
         whole: int,
         drop: Sequence[tuple[int, int, int]],
         *,
-        older: bool = False,
+        older: int = 0,
     ) -> None:
         hole_start, hole_end = self.space.hole_columns
         self.points = points_take(
@@ -125,7 +128,7 @@ class Steps:
             shift=answers.shift, slot_target=slots.target, hole_start=hole_start, hole_end=hole_end,
             drop_start=array("Q", [start for start, _, _ in drop]), drop_end=array("Q", [end for _, end, _ in drop]),
             drop_age=array("B", [age for _, _, age in drop]), target=target, whole=whole, older=older,
-            limit=self._memory, begin=self.space.ranges[0].start, end=self.space.ranges[-1].end,
+            limit=self._limit, begin=self.space.ranges[0].start, end=self.space.ranges[-1].end,
         )  # fmt: skip
 
     def fit(self, ticks: int, now_us: int, aggregation_us: int) -> None:
