@@ -41,6 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="one seed (default 1)")
     parser.add_argument("--duration", metavar="S", help="simulated time (default: the workload's length)")
     parser.add_argument("--checks", type=int, metavar="N", help="per aggregation, for policies with a budget")
+    parser.add_argument(
+        "--bound", action="store_true", help="how much any policy could find with as many checks"
+    )
     parser.add_argument("--truth-only", action="store_true", help="print what there is to be found, and end")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     attributes.configure(parser, sample="5ms")
@@ -52,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"{len(paths)} workloads; give one, or --together to have them as targets of one context."
         )
+    if args.bound and len(paths) > 1:
+        raise UsageError("--bound is of one workload; give one at a time.")
     names = [shapes.name_of(path) for path in paths]
     made = {path: _truth(path) for path in dict.fromkeys(paths)}
     truths = [made[path] for path in paths]
@@ -77,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
             checks = None if policy in UNBUDGETED else args.checks
             for seed in seeds:
                 progress.show(functools.partial("{}, seed {}".format, policy, seed))
-                runs.append(evaluate(truths, policy, seed, attrs, duration, checks))
+                runs.append(evaluate(truths, policy, seed, attrs, duration, checks, bound=args.bound))
     if args.json:
         documents = [document(names, run, together=args.together) for run in runs]
         console.document(documents[0] if len(documents) == 1 else documents)

@@ -16,6 +16,7 @@ from udamon.core.target import Target
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.tuner import IntervalGoalTuner
 from udamon.evaluation.ages import Moved, TrueAges
+from udamon.evaluation.bound import Bound, Island
 from udamon.evaluation.results import Evaluation, Scored
 from udamon.evaluation.score import Against, Sums, together
 from udamon.model import Event, Snapshot
@@ -93,10 +94,15 @@ class TargetScorer:
 class Scorer:
     """Subscribes to a simulated monitor and scores what it says of all its targets."""
 
-    def __init__(self, truths: Sequence[Truth], checks: Callable[[], int]) -> None:
+    def __init__(
+        self, truths: Sequence[Truth], checks: Callable[[], int], bound: Bound | None = None, least: int = 0
+    ) -> None:
+        """`bound` of a single target, from `least` checks an aggregation or as many as were made."""
         self.scored: list[Scored] = []
         self.targets = [TargetScorer(truth) for truth in truths]
         self._checks = checks
+        self._bound = bound
+        self._least = least
         self._now: list[tuple[int, Sums]] = []  # regions and sums of the targets whose snapshot came
 
     def snapshot(self, snapshot: Snapshot) -> None:
@@ -106,13 +112,22 @@ class Scorer:
         regions = sum(number for number, _ in self._now)
         sums = [one for _, one in self._now]
         each = tuple(one.score() for one in sums)
+        checks, bound = self._checks(), None
+        against = self.targets[0].against
+        if self._bound is not None and against is not None:
+            before = self.scored[-1].checks if self.scored else 0
+            bound = self._bound.follow(against.truth, max(checks - before, self._least))
         self.scored.append(
-            Scored(snapshot.end_ns / 1e9, self._checks(), regions, together(sums).score(), each)
+            Scored(snapshot.end_ns / 1e9, checks, regions, together(sums).score(), each, bound)
         )
         self._now.clear()
 
     def event(self, event: Event) -> None:
         """Events say nothing of accuracy."""
+
+    def islands(self) -> Sequence[Island]:
+        """At the end; none without a bound."""
+        return self._bound.islands if self._bound is not None else ()
 
     def age_err(self) -> float:
         wrong, total = map(sum, zip(*(target.wrong_ages() for target in self.targets), strict=True))
@@ -129,17 +144,20 @@ def evaluate(
     attrs: Attrs,
     duration_ns: int,
     checks: int | None = None,
+    *,
+    bound: bool = False,
 ) -> Evaluation:
     """Run `policy` for `duration_ns` of simulated time on the space that a truth knows; several are targets of one
     context.
 
-    `checks` per aggregation are the budget of a policy that has one; None leaves it to the policy.
+    `checks` per aggregation are the budget of a policy that has one; None leaves it to the policy. `bound`: each score
+    has what F1 could be at most, of a single truth.
     """
 
     def make(random: Random) -> RegionPolicy:
         return make_policy(policy, random, checks=checks)
 
-    return evaluate_made(truths, make, seed, attrs, duration_ns, checks)
+    return evaluate_made(truths, make, seed, attrs, duration_ns, checks, bound=bound)
 
 
 def evaluate_made(
@@ -149,6 +167,8 @@ def evaluate_made(
     attrs: Attrs,
     duration_ns: int,
     checks: int | None = None,
+    *,
+    bound: bool = False,
 ) -> Evaluation:
     """The same for any policy: `make` gets the source of randomness that it shall draw from."""
     truths = [truths] if isinstance(truths, Truth) else truths
@@ -158,7 +178,8 @@ def evaluate_made(
     watch = parts.sampled_watch(timed, parts.sim_samplers(truths, clock, seed), random)
     tuner = IntervalGoalTuner() if attrs.goal.aggrs else None
     kdamond = parts.kdamond(SimSpace(*truths), watch, attrs, clock, tuner=tuner)
-    scorer = Scorer(truths, lambda: watch.checks)
+    least = 0 if timed.name in UNBUDGETED else checks or attrs.max_nr_regions
+    scorer = Scorer(truths, lambda: watch.checks, _bound(truths[0], attrs) if bound else None, least)
     kdamond.bus.subscribe(scorer)
     kdamond.bus.subscribe(StopAt(kdamond, duration_ns))
     kdamond.run()
@@ -173,7 +194,13 @@ def evaluate_made(
         age_err=scorer.age_err(),
         budget=checks,
         moved_reset_share=scorer.moved().reset_share,
+        islands=scorer.islands(),
     )
+
+
+def _bound(truth: Truth, attrs: Attrs) -> Bound:
+    resident = sum(r.size for r in truth.resident())
+    return Bound(resident, len(truth.layout.ranges()), attrs.max_nr_regions)
 
 
 class StopAt:
