@@ -44,14 +44,16 @@ class Steps:
         self.height = array("d")
         self.outliers = array("Q")
         self.changing_share = 0.0  # share of the accessed segments that seem to have changed of late
+        self.error = 0.0  # standard error of the working set, as a share of it
         self.changed = 0  # segments that changed with the last answers
         self.appeared = 0  # steps that were not there before
         self._unsettled = 0  # aggregations until all points are of the present intervals
         self._expected = (range(0), 0.0, 0.0)
         self._usual = 1.0  # share of the expected accesses that usually fail to come
         self._parameters = parameters
-        self._memory = parameters.memory  # looks that a point is kept
-        self._limit = self._memory  # the same in aggregations
+        self._memory: float = parameters.memory  # looks that a point is kept
+        self._limit = parameters.memory  # the same in aggregations
+        self._turns = 1  # aggregations from one look to the next
         self._stale: list[tuple[int, int, int]] = []  # where points no longer count, and from which age on
 
     def __len__(self) -> int:
@@ -87,10 +89,12 @@ class Steps:
         if older and self.number > self._parameters.max_points:
             self._memory = max(self._memory - 1, 2)
         elif older and self.number < self._parameters.max_points // 2:
-            self._memory = min(self._memory + 1, self._parameters.memory)
+            longest = self._parameters.memory if self.changed else self._parameters.longest_memory
+            self._memory = max(min(self._memory + 1, longest), self._memory)
         self._unsettled = max(self._unsettled - older, 0)
         # A target that is looked at now and then is remembered for as many looks as one that always is.
-        self._limit = min(self._memory * older, AGES - 1) if older else self._limit
+        self._turns = older or self._turns
+        self._limit = min(int(self._memory) * self._turns, AGES - 1)
         self._take(answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=min(older, AGES - 1))
         self._stale = []
         self._compare(answers)
@@ -146,17 +150,19 @@ class Steps:
             table=likelihood.answer_table(max(ticks, 2), parameters.outlier),
             enter=likelihood.enter_table(parameters.change_nats, round(against, 1)),
             jump=likelihood.jump_table(max(len(before), parameters.steps), max(self.space.total, 1)),
-            weight=likelihood.weight_table(parameters.keep), level=likelihood.STATE_RATES,
-            old_place=before, old_low=self.low, old_high=self.high, old_reach=self.reach, old_height=self.height,
+            weight=likelihood.weight_table(parameters.forgotten, self._limit), level=likelihood.STATE_RATES,
+            old_state=self.state.translate(likelihood.LEVEL_OF), old_place=before,
+            old_low=self.low, old_high=self.high, old_reach=self.reach, old_height=self.height,
             unchanged=len(LEVELS), begin=begin, end=end, ticks=max(ticks, 2), prior=parameters.prior,
             drift=parameters.drift / parameters.resolution, change=against + log(parameters.memory),
             least_change=parameters.least_change, surprise=parameters.surprise_nats,
-            outlier_age=parameters.outlier_age, reach_keep=parameters.reach_keep,
+            outlier_age=parameters.outlier_age, settled=parameters.memory, reach_keep=parameters.reach_keep,
         )  # fmt: skip
         self.state, self.rate, self.touched, self.seen = fit.state, fit.rate, fit.touched, fit.seen
         self.bounds = array("Q", (begin, *fit.place, end))
         self.low, self.high, self.reach, self.outliers = fit.low, fit.high, fit.reach, fit.outliers
         self.height = array("d", map(sub, self.rate[1:], self.rate))
+        self.error = fit.error
         self.appeared = fit.origin.count(UNKNOWN)
         if fit.origin != fit.place and len(self.ages.starts) > 1:
             for was, now in zip(fit.origin, fit.place, strict=True):
@@ -165,6 +171,10 @@ class Steps:
         self.changed = 0
         if any(fit.since):
             self._change(fit.since, now_us, aggregation_us)
+        if self._memory > parameters.memory:
+            accessed = sum(rate > parameters.refresh_rate for rate in self.rate)
+            share = min(max(self.changed / max(accessed, 1), self.changing_share), 1)
+            self._memory = max(self._memory * (1 - share), parameters.memory)
 
     def _change(self, since: bytes, now_us: int, aggregation_us: int) -> None:
         """Ages begin anew where the rate changed, and what was seen there before counts no longer."""

@@ -108,6 +108,28 @@ def test_exploration_calms_down_when_nothing_is_new_and_wakes_when_something_is(
     assert agreement(hot_pages(memory), set(range(7000, 8000))) > 0.97
 
 
+def test_it_does_not_rest_while_the_working_set_is_unknown() -> None:
+    """Two pages in a hundred are touched in an aggregation: some hundred whole checks find about as many accesses as
+    give an error of a third."""
+    memory = Memory(1 << 18, rate=0.001)
+    simulation = Simulation(memory, checks=300)
+    simulation.aggregate(40)
+    assert min(simulation.checks[10:]) > 200
+    assert not simulation.policy.backed_off
+
+
+def test_memory_grows_while_nothing_changes_and_shrinks_by_the_share_that_did() -> None:
+    memory = Memory(SIZE, *(Island(2000 * k, 2000 * k + 500, 0.9) for k in range(1, 5)))
+    simulation = Simulation(memory, checks=300)
+    simulation.aggregate(12)
+    simulation.aggregate(30)
+    steps = simulation.policy._known[0].steps
+    assert steps._memory > 40
+    memory.islands = memory.islands[:2]
+    simulation.aggregate(2)
+    assert 16 <= steps._memory < 30
+
+
 def test_however_small_the_budget_it_goes_on_looking() -> None:
     memory = Memory(SIZE)
     simulation = Simulation(memory, checks=5)
