@@ -106,6 +106,19 @@ class Parameters:
         0.8, "per aggregation",
         "What is left of the share of segments that was seen to change together.",
     )  # fmt: skip
+    newcomer_looks: float = chosen(
+        4.6, "looks",
+        "That an island in quiet memory would have had before it was found, from which on it is new: it would have "
+        "been missed once in a hundred times, e⁻⁴·⁶.",
+    )  # fmt: skip
+    newcomer_waits: int = chosen(
+        1, "aggregations",
+        "Until an island that appeared is asked so: its size must be known.",
+    )  # fmt: skip
+    looks_kept: int = chosen(
+        256, "aggregations",
+        "That it is known of how much was explored.",
+    )  # fmt: skip
     # How much is looked at
     first_checks: int = chosen(
         32, "checks",

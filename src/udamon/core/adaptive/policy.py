@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from udamon.core.adaptive.explorer import Explorer
+from udamon.core.adaptive.newcomers import Newcomers
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.plan import SlotPlan
 from udamon.core.adaptive.shape import shape
@@ -85,7 +86,7 @@ class AdaptivePolicy:
             space = Space(ranges, target.resident, smallest_hole)
             if target.index not in self._known:
                 steps = Steps(space, parameters, self._now_us)
-                self._known[target.index] = TargetModel(steps, Explorer(parameters))
+                self._known[target.index] = TargetModel(steps, Explorer(parameters), Newcomers(parameters))
             elif (known := self._known[target.index]).steps.move(space, self._now_us):
                 known.steps.fit(attrs.max_nr_accesses, self._now_us, attrs.aggr_us)
                 known.shaped = None
@@ -123,9 +124,11 @@ class AdaptivePolicy:
             if last:
                 plan.follow(explorer.turn)
             wanted = explorer.wanted(share)
+            before = plan.left
             if 4 * ticks >= 3 * whole:
                 plan.explore(explorer, wanted * self.parameters.whole_share, ticks)
             plan.explore(explorer, wanted, 1)
+            one.newcomers.explore(before - plan.left)
             left -= share - plan.left
             one.slots = range(one.slots.start, len(slots))
         return slots
@@ -159,6 +162,7 @@ class AdaptivePolicy:
             if due:
                 one.steps.fit(ticks, self._now_us, self._attrs.aggr_us)
                 one.explorer.learn(one.steps)
+                one.newcomers.found(one.steps)
                 one.shaped = None
         if due:
             self._unfitted = 0
@@ -169,6 +173,7 @@ class AdaptivePolicy:
         self._now_us += self._attrs.aggr_us
         for _, one in self._looked_at(targets):
             one.explorer.end()
+            one.newcomers.end(one.steps, self._now_us, self._attrs.aggr_us)
             one.steps.ages.settle(self._now_us, self._attrs.aggr_us, one.steps.bounds)
         known = [(target, self._known[target.index]) for target in targets if target.index in self._known]
         shape(known, self._attrs, self._now_us, self._min_region, self._limit, self.parameters)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
-from math import log, sqrt
+from math import log, sin, sqrt
 from operator import sub
 
 from udamon.core.adaptive import likelihood
@@ -46,6 +47,7 @@ class Steps:
         self.changing_share = 0.0  # share of the accessed segments that seem to have changed of late
         self.error = 0.0  # standard error of the working set, as a share of it
         self.changed = 0  # segments that changed with the last answers
+        self.islands: list[int] = []  # a page of each island that appeared with the last answers
         self.appeared = 0  # steps that were not there before
         self._unsettled = 0  # aggregations until all points are of the present intervals
         self._expected = (range(0), 0.0, 0.0)
@@ -158,12 +160,14 @@ class Steps:
             least_change=parameters.least_change, surprise=parameters.surprise_nats,
             outlier_age=parameters.outlier_age, settled=parameters.memory, reach_keep=parameters.reach_keep,
         )  # fmt: skip
+        bounds, rate = self.bounds, self.rate
         self.state, self.rate, self.touched, self.seen = fit.state, fit.rate, fit.touched, fit.seen
         self.bounds = array("Q", (begin, *fit.place, end))
         self.low, self.high, self.reach, self.outliers = fit.low, fit.high, fit.reach, fit.outliers
         self.height = array("d", map(sub, self.rate[1:], self.rate))
         self.error = fit.error
         self.appeared = fit.origin.count(UNKNOWN)
+        self.islands = self._appeared(fit.origin, bounds, rate) if self.appeared > 1 else []
         if fit.origin != fit.place and len(self.ages.starts) > 1:
             for was, now in zip(fit.origin, fit.place, strict=True):
                 if was != now and was != UNKNOWN:
@@ -175,6 +179,20 @@ class Steps:
             accessed = sum(rate > parameters.refresh_rate for rate in self.rate)
             share = min(max(self.changed / max(accessed, 1), self.changing_share), 1)
             self._memory = max(self._memory * (1 - share), parameters.memory)
+
+    def _appeared(self, origin: Sequence[int], bounds: Sequence[int], before: Sequence[float]) -> list[int]:
+        """A page in each island that is new to the steps, in memory that is quiet on both sides and was quiet there
+        `before`, between `bounds`."""
+        rate, quiet = self.rate, self._parameters.refresh_rate
+        found = [
+            (self.bounds[k + 1] + self.bounds[k + 2]) // 2
+            for k in range(len(origin) - 1)
+            if origin[k] == origin[k + 1] == UNKNOWN
+            and max(rate[k], rate[k + 2]) <= quiet
+            and sqrt(rate[k + 1]) > sin(self._parameters.least_change)
+        ]
+        last = len(before) - 1
+        return [page for page in found if before[min(max(bisect_right(bounds, page) - 1, 0), last)] <= quiet]
 
     def _change(self, since: bytes, now_us: int, aggregation_us: int) -> None:
         """Ages begin anew where the rate changed, and what was seen there before counts no longer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from udamon.core.adaptive.explorer import Explorer
+from udamon.core.adaptive.newcomers import Newcomers
 from udamon.core.adaptive.steps import Steps
 from udamon.model import PAGE_SIZE
 
@@ -20,6 +21,7 @@ class TargetModel:
 
     steps: Steps
     explorer: Explorer
+    newcomers: Newcomers
     waited: int = 0
     slots: range = range(0)
     shaped: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from udamon.core.adaptive.explorer import Explorer
+from udamon.core.adaptive.newcomers import Newcomers
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.shape import shape
 from udamon.core.adaptive.space import Space
@@ -20,7 +21,7 @@ def known(index: int, pages: int, changed: range) -> tuple[Target, TargetModel]:
     steps = Steps(Space([Range(0, pages * PAGE_SIZE)], None, 1), Parameters(), 0)
     for page in changed:
         steps.ages.change(page * PAGE_SIZE, (page + 1) * PAGE_SIZE, 1_000_000 * (page + 1))
-    return Target(index), TargetModel(steps, Explorer(Parameters()))
+    return Target(index), TargetModel(steps, Explorer(Parameters()), Newcomers(Parameters()))
 
 
 @pytest.mark.timeout(60)
