@@ -229,6 +229,7 @@ OTHERS = [
     (2, "eval {dir}/notime.masim", "notime.masim:4:"),
     (2, "eval {dir}/nosize.masim", "nosize.masim:1:"),
     (2, "eval one demo", "or --together"),
+    (2, "eval one --policy damon --find 1M", "is for adaptive"),
     (2, "eval one demo --together --bound", "one at a time"),
     (2, "eval one demo --together --truth-only", "one at a time"),
     (2, "eval one --policy nothing", "there is no region policy 'nothing'"),

@@ -20,7 +20,7 @@ from udamon.evaluation.run import UNBUDGETED, evaluate
 from udamon.evaluation.score import HOT
 from udamon.evaluation.table import table
 from udamon.text import line, lines, ours, pad
-from udamon.units import format_size, format_time, parse_duration_ns
+from udamon.units import format_size, format_time, parse_duration_ns, parse_size
 from udamon.workload import shapes
 from udamon.workload.config import load
 from udamon.workload.layout import place
@@ -41,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="one seed (default 1)")
     parser.add_argument("--duration", metavar="S", help="simulated time (default: the workload's length)")
     parser.add_argument("--checks", type=int, metavar="N", help="per aggregation, for policies with a budget")
+    parser.add_argument("--find", metavar="SIZE", help="smallest island worth finding (default a thousandth)")
     parser.add_argument(
         "--bound", action="store_true", help="how much any policy could find with as many checks"
     )
@@ -74,6 +75,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--checks {args.checks} is no budget; give at least 1 check per aggregation.")
     if args.checks is not None and not set(policies) - UNBUDGETED:
         raise UsageError(f"policy {args.policy} has no budget of checks; leave --checks out.")
+    find = None if args.find is None else parse_size(args.find)
+    if find is not None and (find < 1 or not set(policies) - UNBUDGETED):
+        raise UsageError(f"--find {args.find} is for adaptive, and a size of at least 1.")
     seeds = _seeds(args)
     runs = []
     alone = len(policies) * len(seeds) == 1
@@ -82,7 +86,18 @@ def run(args: argparse.Namespace) -> int:
             checks = None if policy in UNBUDGETED else args.checks
             for seed in seeds:
                 progress.show(functools.partial("{}, seed {}".format, policy, seed))
-                runs.append(evaluate(truths, policy, seed, attrs, duration, checks, bound=args.bound))
+                runs.append(
+                    evaluate(
+                        truths,
+                        policy,
+                        seed,
+                        attrs,
+                        duration,
+                        checks,
+                        bound=args.bound,
+                        find=None if policy in UNBUDGETED else find,
+                    )
+                )
     if args.json:
         documents = [document(names, run, together=args.together) for run in runs]
         console.document(documents[0] if len(documents) == 1 else documents)

@@ -146,16 +146,17 @@ def evaluate(
     checks: int | None = None,
     *,
     bound: bool = False,
+    find: int | None = None,
 ) -> Evaluation:
     """Run `policy` for `duration_ns` of simulated time on the space that a truth knows; several are targets of one
     context.
 
     `checks` per aggregation are the budget of a policy that has one; None leaves it to the policy. `bound`: each score
-    has what F1 could be at most, of a single truth.
+    has what F1 could be at most, of a single truth. `find`: bytes of the smallest island worth finding, for `adaptive`.
     """
 
     def make(random: Random) -> RegionPolicy:
-        return make_policy(policy, random, checks=checks)
+        return make_policy(policy, random, checks=checks, find=find)
 
     return evaluate_made(truths, make, seed, attrs, duration_ns, checks, bound=bound)
 

@@ -46,11 +46,11 @@ class Explorer:
             checks, hits = tally()
             self.awake = 0 < hits < self._parameters.max_mixed_share * checks
 
-    def learn(self, steps: Steps) -> None:
-        """After each fit: was there anything new?"""
+    def learn(self, steps: Steps, *, met: bool) -> None:
+        """After each fit: was there anything new? `met`: what is worth finding would have been met by now."""
         if not self.awake:
             self.awake = len({*steps.state} - {NOTHING}) > 1
-        self._unsure = steps.error > self._parameters.wss_error
+        self._unsure = not met or steps.error > self._parameters.wss_error
         part = self._parameters.new_steps
         if steps.changed or part * steps.appeared > part + len(steps):
             self._found = True

@@ -23,6 +23,11 @@ class Newcomers:
         )  # end (us), explored up to it
         self._young: list[tuple[int, int, int]] = []  # aggregations to wait, an address, explored before
 
+    @property
+    def explored(self) -> int:
+        """All checks so far that looked for what is not known."""
+        return self._explored
+
     def explore(self, checks: int) -> None:
         """So many checks look for what is not known."""
         self._explored += checks

@@ -153,6 +153,14 @@ class Parameters:
         0.05, "of the working set",
         "While its standard error is larger, exploration does not become less.",
     )  # fmt: skip
+    find_part: int = chosen(
+        1000, "part of what is resident",
+        "The smallest island worth finding, where nothing else was asked for.",
+    )  # fmt: skip
+    find_looks: float = chosen(
+        3.0, "looks",
+        "At such an island, before exploration becomes less: so many are none by chance once in twenty times, e⁻³.",
+    )  # fmt: skip
     explore_keep: float = chosen(
         0.85, "per aggregation",
         "What is left of exploration after each that brought nothing new.",

@@ -33,10 +33,14 @@ class AdaptivePolicy:
         min_region: int = PAGE_SIZE,
         checks: int | None = None,
         parameters: Parameters | None = None,
+        find: int | None = None,
     ) -> None:
+        """`find`: bytes of the smallest island that is looked for before exploration becomes less; None: by the
+        parameters."""
         self.parameters = parameters or Parameters()
         self._min_region = min_region
         self._budget = checks
+        self._find = find
         self._attrs = Attrs()
         self._known: dict[int, TargetModel] = {}
         self._turn: list[int] = []  # indices of the targets that are looked at in this aggregation
@@ -161,13 +165,19 @@ class AdaptivePolicy:
             one.explorer.looked(partial(_tally, one.slots, slots, answers))
             if due:
                 one.steps.fit(ticks, self._now_us, self._attrs.aggr_us)
-                one.explorer.learn(one.steps)
+                one.explorer.learn(one.steps, met=self._met(one))
                 one.newcomers.found(one.steps)
                 one.shaped = None
         if due:
             self._unfitted = 0
         self._passed += answers.ticks
         self._made += answers.checks
+
+    def _met(self, one: TargetModel) -> bool:
+        """Whether the smallest island worth finding would hardly have been missed so far."""
+        total = one.steps.space.total
+        smallest = self._find or total / self.parameters.find_part
+        return one.newcomers.explored * smallest >= self.parameters.find_looks * total
 
     def finish_aggregation(self, targets: Sequence[Target]) -> None:
         self._now_us += self._attrs.aggr_us

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.fakes import answers_of
 from tests.unit.points import PAGE
 from tests.unit.simulated import BASE, Island, Memory, Seen, Simulation, agreement, pages_where, seen
+from udamon.core.adaptive import AdaptivePolicy
 from udamon.core.adaptive.steps import Steps
 from udamon.core.attrs import Attrs
 from udamon.model import Range
@@ -116,6 +117,19 @@ def test_it_does_not_rest_while_the_working_set_is_unknown() -> None:
     simulation.aggregate(40)
     assert min(simulation.checks[10:]) > 200
     assert not simulation.policy.backed_off
+
+
+@pytest.mark.parametrize(("find", "rests"), [(None, True), (16 * PAGE, False)])
+def test_it_does_not_rest_before_the_smallest_island_worth_finding_would_have_been_met(
+    find: int | None, rests: bool
+) -> None:
+    """By 3000 checks for a thousandth of the memory, by 12288 for 16 of 65536 pages; at most 7000 are made."""
+    memory = Memory(1 << 16, Island(3000, 9000, 1.0))
+    simulation = Simulation(memory, checks=100)
+    simulation.policy = AdaptivePolicy(checks=100, find=find)
+    simulation.adopt()
+    simulation.aggregate(70)
+    assert simulation.policy.backed_off == rests
 
 
 def test_memory_grows_while_nothing_changes_and_shrinks_by_the_share_that_did() -> None:
@@ -322,6 +336,8 @@ def test_what_a_large_target_does_not_need_reaches_a_small_one() -> None:
     large = Memory(1 << 22, index=0)
     small = Memory(1024, *(Island(16 * k, 16 * k + 16, rate) for k, rate in enumerate(rates)), index=1)
     simulation = Simulation(large, small, checks=400)
+    simulation.policy = AdaptivePolicy(checks=400, find=(1 << 22) * PAGE)
+    simulation.adopt()
     simulation.aggregate(30)
     asked = [0, 0]
     for slots, _ in simulation.plans:
