@@ -116,7 +116,7 @@ def own_tables(ticks: int = 20) -> Tables:
     """What the policy works with."""
     return Tables(
         likelihood.answer_table(ticks, 0.01), likelihood.enter_table(6.0, 6.0),
-        likelihood.jump_table(64, SPACE * PAGE), likelihood.weight_table(0.97), likelihood.STATE_RATES,
+        likelihood.jump_table(64, SPACE * PAGE), likelihood.weight_table(0.4, 16), likelihood.STATE_RATES,
         len(LEVELS),
     )  # fmt: skip
 
@@ -275,12 +275,13 @@ def test_no_bytes_are_too_strange(
 ) -> None:  # fmt: skip
     """Pages beyond the address space, gaps that end before they start: not the contract, but no crash either."""
     buffers = fit_buffers(points, tables)
+    buffers[6] = bytes(len(before) + 1)
     for i, column in enumerate(zip(*before, strict=True)):
-        buffers[6 + i] = array("d" if i == 4 else "Q", column)
+        buffers[7 + i] = array("d" if i == 4 else "Q", column)
     try:
         found = steps_fit(
             **named("steps_fit", buffers), unchanged=tables.unchanged, begin=begin, end=end, ticks=ticks, prior=2.0,
-            drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1, reach_keep=0.5,
+            drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1, settled=5, reach_keep=0.5,
         )  # fmt: skip
     except ValueError:
         return

@@ -88,14 +88,16 @@ def fit(
     least_change: float = 0.21,
     surprise: float = 100.0,
     outlier_age: int = 1,
+    settled: int = 255,
+    levels: Sequence[int] | None = None,
 ) -> Fit:
-    """Fit the space [0, end); `end` in pages."""
+    """Fit the space [0, end); `end` in pages. `levels` of the segments before; the lowest of all unless given."""
     tables = tables or by_hand()
-    buffers = fit_buffers(pack(points), tables, before)
+    buffers = fit_buffers(pack(points), tables, before, levels)
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=tables.unchanged, begin=0, end=end * PAGE, ticks=ticks, prior=prior,
         drift=drift, change=change, least_change=least_change, surprise=surprise, outlier_age=outlier_age,
-        reach_keep=0.5,
+        settled=settled, reach_keep=0.5,
     )  # fmt: skip
     outliers = iter(found.outliers)
     return Fit(
@@ -107,13 +109,14 @@ def fit(
 
 
 def fit_buffers(
-    points: bytes, tables: Tables, before: Sequence[Step] = ()
+    points: bytes, tables: Tables, before: Sequence[Step] = (), levels: Sequence[int] | None = None
 ) -> list[bytes | array[int] | array[float]]:
-    """What steps_fit wants, in its order."""
+    """What steps_fit wants, in its order; `levels` of the segments before."""
     columns = (tables.answers, tables.enter, tables.jump, tables.weight, tables.rate)
     return [
         points,
         *(array("d", column) for column in columns),
+        array("B", levels or [0] * (len(before) + 1)),
         array("Q", [step.place * PAGE for step in before]),
         array("Q", [step.low * PAGE for step in before]),
         array("Q", [step.high * PAGE for step in before]),

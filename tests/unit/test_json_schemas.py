@@ -151,6 +151,8 @@ def test_diff_and_check(recording: Path, capsys: pytest.CaptureFixture[str]) -> 
         ("acting", ("lru-sort", "--sim", "demo", "--cold-only", *SOON)),
         ("eval", ("eval", "one", "--duration", "0.5")),
         ("eval", ("eval", "one", "--policy", "damon,adaptive", "--duration", "0.5")),
+        ("eval", ("eval", "demo", "--bound", "--duration", "0.5")),
+        ("eval", ("eval", "one", "demo", "--together", "--duration", "0.5")),
         ("eval-truth", ("eval", "demo", "--truth-only")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,

@@ -219,7 +219,7 @@ class _Builder:
             raise UsageError("--same-cpu is of use with idle alone, and this looks via sim; leave it out.")
         truth, random = self.options.truth or parts.truth_of((self.spec.command or ("",))[0]), Random()
         memory, seed = SimMemory(truth), random.getrandbits(64)
-        sampler, space = parts.sim_sampler(truth, clock, seed, memory), SimSpace(truth, memory)
+        sampler, space = parts.sim_sampler(truth, clock, seed, memory), SimSpace(truth, memory=memory)
         built = self._by_samples(space, sampler, "sim", attrs, clock, random, None)
         return replace(built, sim_memory=memory)
 

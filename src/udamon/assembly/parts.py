@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -97,6 +97,14 @@ def sim_sampler(truth: Truth, clock: Clock, seed: int, memory: SimMemory | None 
     from udamon.ops.sim import SimSampler
 
     return SimSampler(truth, clock, clock.now_ns(), seed, memory)
+
+
+def sim_samplers(truths: Sequence[Truth], clock: Clock, seed: int) -> Sampler:
+    """The sampler of several workloads, each a target, which begin now. The first is accessed as it would be alone."""
+    from udamon.ops.sim import SimSamplers
+
+    samplers = [sim_sampler(truth, clock, seed + (i << 32)) for i, truth in enumerate(truths)]
+    return samplers[0] if len(samplers) == 1 else SimSamplers(samplers)
 
 
 def truth_of(config: str) -> Truth:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from udamon import console
 from udamon.cli import attributes
@@ -18,7 +20,7 @@ from udamon.evaluation.run import UNBUDGETED, evaluate
 from udamon.evaluation.score import HOT
 from udamon.evaluation.table import table
 from udamon.text import line, lines, ours, pad
-from udamon.units import format_size, format_time, parse_duration_ns
+from udamon.units import format_size, format_time, parse_duration_ns, parse_size
 from udamon.workload import shapes
 from udamon.workload.config import load
 from udamon.workload.layout import place
@@ -26,7 +28,12 @@ from udamon.workload.truth import Truth
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="a masim configuration, or a committed shape's name")
+    parser.add_argument(
+        "config", metavar="CONFIG", nargs="+", help="a masim configuration, or a committed shape's name"
+    )
+    parser.add_argument(
+        "--together", action="store_true", help="several configurations: as targets of one context"
+    )
     parser.add_argument(
         "--policy", default="adaptive", metavar="P[,P]", help=f"of {', '.join(POLICIES)} (default adaptive)"
     )
@@ -34,20 +41,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="one seed (default 1)")
     parser.add_argument("--duration", metavar="S", help="simulated time (default: the workload's length)")
     parser.add_argument("--checks", type=int, metavar="N", help="per aggregation, for policies with a budget")
+    parser.add_argument("--find", metavar="SIZE", help="smallest island worth finding (default a thousandth)")
+    parser.add_argument(
+        "--bound", action="store_true", help="how much any policy could find with as many checks"
+    )
     parser.add_argument("--truth-only", action="store_true", help="print what there is to be found, and end")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     attributes.configure(parser, sample="5ms")
 
 
 def run(args: argparse.Namespace) -> int:
-    path = shapes.find(args.config)
-    name = shapes.name_of(path)
-    workload = load(path)
-    truth = Truth(workload, place(workload))
+    paths = [shapes.find(config) for config in args.config]
+    if len(paths) > 1 and not args.together:
+        raise UsageError(
+            f"{len(paths)} workloads; give one, or --together to have them as targets of one context."
+        )
+    if args.bound and len(paths) > 1:
+        raise UsageError("--bound is of one workload; give one at a time.")
+    names = [shapes.name_of(path) for path in paths]
+    made = {path: _truth(path) for path in dict.fromkeys(paths)}
+    truths = [made[path] for path in paths]
     attrs = attributes.attrs_of(args)
     if args.truth_only:
-        return _print_truth(name, truth, attrs, as_json=args.json)
-    duration = truth.workload.duration_ns if args.duration is None else parse_duration_ns(args.duration)
+        if len(paths) > 1:
+            raise UsageError("--truth-only tells of one workload; give one at a time.")
+        return _print_truth(names[0], truths[0], attrs, as_json=args.json)
+    longest = max(truth.workload.duration_ns for truth in truths)
+    duration = longest if args.duration is None else parse_duration_ns(args.duration)
     if duration < attrs.aggr_us * 1_000:
         raise UsageError("the duration is shorter than one aggregation; nothing could be evaluated.")
     policies = _policies(args.policy)
@@ -55,6 +75,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--checks {args.checks} is no budget; give at least 1 check per aggregation.")
     if args.checks is not None and not set(policies) - UNBUDGETED:
         raise UsageError(f"policy {args.policy} has no budget of checks; leave --checks out.")
+    find = None if args.find is None else parse_size(args.find)
+    if find is not None and (find < 1 or not set(policies) - UNBUDGETED):
+        raise UsageError(f"--find {args.find} is for adaptive, and a size of at least 1.")
     seeds = _seeds(args)
     runs = []
     wanted = [(policy, seed) for policy in policies for seed in seeds]
@@ -63,18 +86,32 @@ def run(args: argparse.Namespace) -> int:
         for number, (policy, seed) in enumerate(wanted):
             checks = None if policy in UNBUDGETED else args.checks
             told = functools.partial(_tell, step, number, len(wanted))
-            runs.append(evaluate(truth, policy, seed, attrs, duration, checks, told))
+            size = None if policy in UNBUDGETED else find
+            runs.append(
+                evaluate(truths, policy, seed, attrs, duration, checks, told, bound=args.bound, find=size)
+            )
     if args.json:
-        documents = [document(name, run) for run in runs]
+        documents = [document(names, run, together=args.together) for run in runs]
         console.document(documents[0] if len(documents) == 1 else documents)
     else:
-        console.out(lines([f"{name}: {_conditions(runs)}", "", table(runs)]))
+        console.out(lines([line(_title(names), ": ", _conditions(runs)), "", table(runs, names)]))
     return 0
 
 
 def _tell(step: Callable[[float], None], number: int, runs: int, share: float) -> None:
     """Tell the share 0..1 of all runs, from that of one of them."""
     step((number + share) / runs)
+
+
+def _title(names: Sequence[str]) -> str:
+    return ", ".join(
+        name if number == 1 else f"{name} ({number} times)" for name, number in Counter(names).items()
+    )
+
+
+def _truth(path: Path) -> Truth:
+    workload = load(path)
+    return Truth(workload, place(workload))
 
 
 def _policies(text: str) -> list[str]:

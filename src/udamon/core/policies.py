@@ -19,14 +19,16 @@ def make_policy(
     min_region: int = PAGE_SIZE,
     checks: int | None = None,
     parameters: Parameters | None = None,
+    find: int | None = None,
 ) -> RegionPolicy:
     """A fresh policy called `name`, drawing from `random`.
 
-    `checks` an aggregation at most, and `parameters`, for those that have them; `damon` has neither. Raises
+    `checks` an aggregation at most, `parameters`, and `find`, the bytes of the smallest island worth finding, for those
+    that have them; `damon` has none. Raises
     UsageError for a name that is unknown, or that they do not go with.
     """
     if name == "adaptive":
-        return AdaptivePolicy(min_region, checks, parameters)
+        return AdaptivePolicy(min_region, checks, parameters, find)
     if name != "damon":
         raise UsageError(f"there is no region policy {name!r}; use {' or '.join(POLICIES)}.")
     if checks is not None or parameters is not None:

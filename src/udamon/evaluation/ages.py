@@ -66,14 +66,14 @@ class TrueAges:
                 result.append(step)
         self._steps = result
 
-    def wrong_share(self, snapshot: Snapshot) -> float:
-        """The share of the snapshot's bytes whose age is off by more than the tolerance."""
+    def wrong(self, snapshot: Snapshot) -> tuple[int, int]:
+        """The snapshot's bytes whose age is off by more than the tolerance, and all of its bytes."""
         wrong = total = 0
         for size, since, seen, aggregation in self._overlay(snapshot):
             truth = snapshot.end_ns - since
             wrong += size * (abs(seen - truth) > max(TOLERANCE * truth, aggregation))
             total += size
-        return wrong / total if total else 0.0
+        return wrong, total
 
     def moved(self, snapshot: Snapshot) -> Moved:
         """The bytes whose rate changed NOTICED_NS before this snapshot's end (or less than an aggregation

@@ -16,8 +16,9 @@ from udamon.core.target import Target
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.tuner import IntervalGoalTuner
 from udamon.evaluation.ages import Moved, TrueAges
+from udamon.evaluation.bound import Bound, Island
 from udamon.evaluation.results import Evaluation, Scored
-from udamon.evaluation.score import Against
+from udamon.evaluation.score import Against, Sums, together
 from udamon.model import Event, Snapshot
 from udamon.ops.sim import SimSpace
 from udamon.workload.truth import Truth
@@ -65,71 +66,124 @@ class TimedPolicy:
 
 
 @dataclass(slots=True)
-class Scorer:
-    """Subscribes to a simulated monitor and scores what it says."""
+class TargetScorer:
+    """Scores what a simulated monitor says of one target."""
 
     truth: Truth
-    checks: Callable[[], int]
-    scored: list[Scored] = field(default_factory=list)
     last: Snapshot | None = None
     against: Against | None = None
     ages: TrueAges | None = None
     moved: Moved = field(default_factory=Moved)
 
-    def snapshot(self, snapshot: Snapshot) -> None:
+    def score(self, snapshot: Snapshot) -> Sums:
         truth = self.truth.expected(snapshot.begin_ns, snapshot.ticks, snapshot.sample_ns)
         if self.against is None or self.against.truth is not truth:
             self.against = Against(truth)
-        found = self.against.score(snapshot)
-        self.scored.append(Scored(snapshot.end_ns / 1e9, self.checks(), len(snapshot), found))
         if self.ages is None:
             self.ages = TrueAges(snapshot.starts[0], snapshot.ends[-1])
         self.ages.follow(truth, snapshot.begin_ns)
         self.moved += self.ages.moved(snapshot)
         self.last = snapshot
+        return self.against.sums(snapshot)
+
+    def wrong_ages(self) -> tuple[int, int]:
+        """At the end: bytes whose age is wrong, of how many."""
+        return self.ages.wrong(self.last) if self.ages and self.last else (0, 0)
+
+
+class Scorer:
+    """Subscribes to a simulated monitor and scores what it says of all its targets."""
+
+    def __init__(
+        self, truths: Sequence[Truth], checks: Callable[[], int], bound: Bound | None = None, least: int = 0
+    ) -> None:
+        """`bound` of a single target, from `least` checks an aggregation or as many as were made."""
+        self.scored: list[Scored] = []
+        self.targets = [TargetScorer(truth) for truth in truths]
+        self._checks = checks
+        self._bound = bound
+        self._least = least
+        self._now: list[tuple[int, Sums]] = []  # regions and sums of the targets whose snapshot came
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        self._now.append((len(snapshot), self.targets[snapshot.target].score(snapshot)))
+        if len(self._now) < len(self.targets):
+            return
+        regions = sum(number for number, _ in self._now)
+        sums = [one for _, one in self._now]
+        each = tuple(one.score() for one in sums)
+        checks, bound = self._checks(), None
+        against = self.targets[0].against
+        if self._bound is not None and against is not None:
+            before = self.scored[-1].checks if self.scored else 0
+            bound = self._bound.follow(against.truth, max(checks - before, self._least))
+        self.scored.append(
+            Scored(snapshot.end_ns / 1e9, checks, regions, together(sums).score(), each, bound)
+        )
+        self._now.clear()
 
     def event(self, event: Event) -> None:
         """Events say nothing of accuracy."""
 
+    def islands(self) -> Sequence[Island]:
+        """At the end; none without a bound."""
+        return self._bound.islands if self._bound is not None else ()
+
+    def age_err(self) -> float:
+        wrong, total = map(sum, zip(*(target.wrong_ages() for target in self.targets), strict=True))
+        return wrong / total if total else 0.0
+
+    def moved(self) -> Moved:
+        return sum((target.moved for target in self.targets), Moved())
+
 
 def evaluate(
-    truth: Truth,
+    truths: Truth | Sequence[Truth],
     policy: str,
     seed: int,
     attrs: Attrs,
     duration_ns: int,
     checks: int | None = None,
     progress: Callable[[float], None] | None = None,
+    *,
+    bound: bool = False,
+    find: int | None = None,
 ) -> Evaluation:
-    """Run `policy` for `duration_ns` of simulated time on the space that `truth` knows.
+    """Run `policy` for `duration_ns` of simulated time on the space that a truth knows; several are targets of one
+    context.
 
     `checks` per aggregation are the budget of a policy that has one; None leaves it to the policy. `progress` is told
-    the share 0..1 that is done.
+    the share 0..1 that is done. `bound`: each score has what F1 could be at most, of a single truth. `find`: bytes of
+    the smallest island worth finding, for `adaptive`.
     """
 
     def make(random: Random) -> RegionPolicy:
-        return make_policy(policy, random, checks=checks)
+        return make_policy(policy, random, checks=checks, find=find)
 
-    return evaluate_made(truth, make, seed, attrs, duration_ns, checks, progress)
+    return evaluate_made(truths, make, seed, attrs, duration_ns, checks, progress, bound=bound)
 
 
 def evaluate_made(
-    truth: Truth,
+    truths: Truth | Sequence[Truth],
     make: Callable[[Random], RegionPolicy],
     seed: int,
     attrs: Attrs,
     duration_ns: int,
     checks: int | None = None,
     progress: Callable[[float], None] | None = None,
+    *,
+    bound: bool = False,
 ) -> Evaluation:
     """The same for any policy: `make` gets the source of randomness that it shall draw from."""
+    truths = [truths] if isinstance(truths, Truth) else truths
     clock = ManualClock()
     random = Random(seed)
     timed = TimedPolicy(make(random))
-    watch = parts.sampled_watch(timed, parts.sim_sampler(truth, clock, seed), random)
+    watch = parts.sampled_watch(timed, parts.sim_samplers(truths, clock, seed), random)
     tuner = IntervalGoalTuner() if attrs.goal.aggrs else None
-    kdamond = parts.kdamond(SimSpace(truth), watch, attrs, clock, tuner=tuner)
-    scorer = Scorer(truth, lambda: watch.checks)
+    kdamond = parts.kdamond(SimSpace(*truths), watch, attrs, clock, tuner=tuner)
+    least = 0 if timed.name in UNBUDGETED else checks or attrs.max_nr_regions
+    scorer = Scorer(truths, lambda: watch.checks, _bound(truths[0], attrs) if bound else None, least)
     kdamond.bus.subscribe(scorer)
     kdamond.bus.subscribe(StopAt(kdamond, duration_ns, progress))
     kdamond.run()
@@ -141,10 +195,16 @@ def evaluate_made(
         attrs=attrs,
         scored=scorer.scored,
         policy_cpu_share=timed.spent_ns / max(clock.now_ns(), 1),
-        age_err=scorer.ages.wrong_share(scorer.last) if scorer.ages and scorer.last else 0.0,
+        age_err=scorer.age_err(),
         budget=checks,
-        moved_reset_share=scorer.moved.reset_share,
+        moved_reset_share=scorer.moved().reset_share,
+        islands=scorer.islands(),
     )
+
+
+def _bound(truth: Truth, attrs: Attrs) -> Bound:
+    resident = sum(r.size for r in truth.resident())
+    return Bound(resident, len(truth.layout.ranges()), attrs.max_nr_regions)
 
 
 class StopAt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from udamon.model import Snapshot
 from udamon.workload.pieces import Expected
@@ -31,6 +32,29 @@ class Score:
         return abs(self.wss_bytes - self.wss_truth_bytes) / self.wss_truth_bytes
 
 
+class Sums(NamedTuple):
+    """What a score is made of, in bytes (`error`: of rates, times bytes), so that those of several targets add up."""
+
+    both: int
+    predicted: int
+    hot: int
+    wss: int
+    wss_truth: int
+    error: float
+    covered: int
+
+    def score(self) -> Score:
+        precision, recall, f1 = agreement(self.both, self.predicted, self.hot)
+        mae = self.error / self.covered if self.covered else 0.0
+        return Score(precision, recall, f1, self.wss, self.wss_truth, mae)
+
+
+def together(parts: Iterable[Sums]) -> Sums:
+    """Of several targets at one time, at least one."""
+    both, predicted, hot, wss, wss_truth, error, covered = map(sum, zip(*parts, strict=True))
+    return Sums(both, predicted, hot, wss, wss_truth, error, covered)
+
+
 class Against:
     """Scores snapshots against one truth, which is put in order once."""
 
@@ -40,8 +64,8 @@ class Against:
         self._hot = sum(e.end - e.start for e in truth if e.mean >= HOT)
         self._wss = round(sum((e.end - e.start) * e.touched for e in truth))
 
-    def score(self, snapshot: Snapshot) -> Score:
-        """How right `snapshot` is. `mae` is over the regions' bytes."""
+    def sums(self, snapshot: Snapshot) -> Sums:
+        """How right `snapshot` is. Errors of rates are over the regions' bytes."""
         both = predicted = 0
         error = 0.0
         for size, rate, mean in self._overlay(snapshot):
@@ -50,10 +74,8 @@ class Against:
                 predicted += size
                 if mean >= HOT:
                     both += size
-        precision, recall, f1 = agreement(both, predicted, self._hot)
         covered = sum(snapshot.ends) - sum(snapshot.starts)
-        mae = error / covered if covered else 0.0
-        return Score(precision, recall, f1, sum(snapshot.touched), self._wss, mae)
+        return Sums(both, predicted, self._hot, sum(snapshot.touched), self._wss, error, covered)
 
     def _overlay(self, snapshot: Snapshot) -> Iterator[tuple[int, float, float]]:
         """(bytes, seen rate, true mean chance) of every stretch on which both are constant and one is not 0.
@@ -82,7 +104,7 @@ class Against:
 
 def score(snapshot: Snapshot, truth: Sequence[Expected]) -> Score:
     """Compare one snapshot with what was to be expected in its window."""
-    return Against(truth).score(snapshot)
+    return Against(truth).sums(snapshot).score()
 
 
 def agreement(both: int, predicted: int, hot: int) -> tuple[float, float, float]:

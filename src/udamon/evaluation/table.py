@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import isinf
+from statistics import median
 from typing import NamedTuple
 
 from udamon.evaluation.compare import at, f1_after, level_of, spread
 from udamon.evaluation.results import FOUND, Evaluation, mean_f1, reached, settled_checks
 from udamon.evaluation.statistics import percentile
 from udamon.text import Shown, lines, ours
+from udamon.units import format_size
 
 MOMENTS = (0.5, 1, 2, 5, 10, 30, 60, 300)
 """Seconds at which the table says how much was found."""
@@ -44,14 +46,16 @@ class Row(NamedTuple):
     cells: Sequence[str] = ()
 
 
-def table(evaluations: Sequence[Evaluation]) -> Shown:
-    """All figures of evaluations that differ in policy and seed only; at least one."""
+def table(evaluations: Sequence[Evaluation], workloads: Sequence[str] = ()) -> Shown:
+    """All figures of evaluations that differ in policy and seed only; at least one. Of several workloads, those of each
+    by its name, too."""
     columns = columns_of(evaluations)
     rows = [
         Row("", [column.title for column in columns]),
         *_found(columns),
         *_needed(columns),
         *_right(columns),
+        *(_each_target(columns, workloads) if len(workloads) > 1 else ()),
         *_cost(columns),
     ]
     return lines(line for row in rows for line in _lines(row))
@@ -74,11 +78,39 @@ def _found(columns: Sequence[Column]) -> Iterator[Row]:
         if moment <= min(ends) + 1e-9 and at(columns[0].runs[0], moment):
             yield _row(f"  {moment:g} s", columns, partial(_f1_at, seconds=moment), two_digits)
     yield _row("  mean of all", columns, mean_f1, two_digits)
+    if all(run.bounded for column in columns for run in column.runs):
+        yield from _bounds(columns, min(ends))
     yield Row("F1 of hot bytes, by checks made")
     for checks in CHECKS:
         row = _row(f"  {count(checks)}", columns, partial(_f1_after, checks=checks), two_digits)
         if any(cell != NOTHING for cell in row.cells):
             yield row
+
+
+def _bounds(columns: Sequence[Column], end: float) -> Iterator[Row]:
+    """Beside it, from what: checks that could be made since the last change, and regions that were there."""
+    yield Row("Bound of F1 (checks since the last change, regions)")
+    for moment in MOMENTS:
+        if moment <= end + 1e-9 and at(columns[0].runs[0], moment):
+            yield Row(f"  {moment:g} s", [_bound_at(column, moment) for column in columns])
+    found = columns[0].runs[0].islands
+    if found:
+        sizes, chances = sorted(one.size for one in found), sorted(one.chance for one in found)
+        yield Row(
+            f"  at the end {len(sizes):,} islands of {format_size(sizes[0])} to {format_size(sizes[-1])}, median "
+            f"{format_size(sizes[len(sizes) // 2])}, accessed with chance {chances[0]:.2f} to {chances[-1]:.2f}"
+        )
+    if not all(run.summary()["bound_proved"] for column in columns for run in column.runs):
+        yield Row(
+            "  more than can be had: it does not count all that makes finding hard here (docs/bound.md)"
+        )
+
+
+def _bound_at(column: Column, seconds: float) -> str:
+    there = [found for run in column.runs if (found := at(run, seconds)) and found.bound]
+    bounds = [found.bound for found in there if found.bound]
+    f1, checks = median(b.f1 for b in bounds), median(b.checks for b in bounds)
+    return f"{two_digits(f1)} ({count(checks)}, {count(median(found.regions for found in there))})"
 
 
 def _needed(columns: Sequence[Column]) -> Iterator[Row]:
@@ -113,6 +145,16 @@ def _right(columns: Sequence[Column]) -> Iterator[Row]:
     moved = _row("  moved and reset within 1 s", columns, lambda run: run.moved_reset_share, share)
     if any(cell != NOTHING for cell in moved.cells):
         yield moved
+
+
+def _each_target(columns: Sequence[Column], workloads: Sequence[str]) -> Iterator[Row]:
+    figures = [[run.each_target() for run in column.runs] for column in columns]
+    forms = {"mean F1": ("f1", two_digits), "error of its working set, median": ("wss_err_p50", share)}
+    for title, (figure, form) in forms.items():
+        yield Row(f"Each target: {title}")
+        for position, name in enumerate(workloads):
+            cells = [cell([run[position][figure] for run in runs], form) for runs in figures]
+            yield Row(f"  {position}: {name}", cells)
 
 
 def _cost(columns: Sequence[Column]) -> Iterator[Row]:

@@ -332,7 +332,7 @@ class Fit(NamedTuple):
     """Per segment its state (NOTHING a hole), for how many aggregations it has had its rate (0 where no change is
     known), its rate, touched share and weight of one-tick checks. Per step its place, low, high, reach, and the place
     that it had before (2^64 - 1: none). And three addresses for each outlier: end of the point before, its own start,
-    start of the point after."""
+    start of the point after. `error` is the standard error of all touched bytes, as a share of them."""
 
     state: bytes
     since: bytes
@@ -345,6 +345,7 @@ class Fit(NamedTuple):
     reach: array[int]
     origin: array[int]
     outliers: array[int]
+    error: float
 
 def steps_fit(
     *,
@@ -354,6 +355,7 @@ def steps_fit(
     jump: Buffer,
     weight: Buffer,
     level: Buffer,
+    old_state: Buffer,
     old_place: Buffer,
     old_low: Buffer,
     old_high: Buffer,
@@ -369,6 +371,7 @@ def steps_fit(
     least_change: float,
     surprise: float,
     outlier_age: int,
+    settled: int,
     reach_keep: float,
 ) -> Fit:
     """The most probable steps behind points (see points_take), by the tables of core.adaptive.likelihood.

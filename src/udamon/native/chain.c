@@ -63,6 +63,7 @@ void fit_chain(struct fit *f)
     memcpy(score_of, f->enter, sizeof(score_of));
     float best = largest_of(top);
     uint8_t from = 0;
+    size_t segment = 0; /* of those before */
     uint64_t end = 0; /* a step before the first point costs the same for every state */
     for (size_t i = 0; i < f->points; i++) {
         while (score_of[from] != best)
@@ -72,7 +73,16 @@ void fit_chain(struct fit *f)
         /* Points of one page have one state, a huge page and single ones of it among them. */
         float jump = p[i].start >= end ? f->jump[gap_index(p[i].start - end + page_size)] : -INFINITY;
         end = end_of(&p[i]) > end ? end_of(&p[i]) : end;
-        const float *row = row_of(f, &p[i]);
+        if (segment < f->in->old_place.count && f->in->old_place.at[segment] <= p[i].start) {
+            while (segment < f->in->old_place.count && f->in->old_place.at[segment] <= p[i].start)
+                segment++;
+            /* A change is one of a single segment: else it would have all steps from before for nothing. */
+#pragma GCC unroll 4
+            for (size_t v = 0; v < VECTORS; v++)
+                score[v] += load(f->barrier + LANES * v);
+        }
+        const float *row = p[i].age < f->in->settled ? f->table[2 * p[i].kind + (p[i].age == 0)]
+                                                     : f->settled[p[i].kind][f->in->old_state.at[segment]];
         float weight = f->weight[p[i].age];
         mask here = {(int)i, (int)i, (int)i, (int)i};
         top = score[0] - INFINITY;

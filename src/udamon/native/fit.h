@@ -15,11 +15,12 @@ enum { STATES = 16 };
     ARRAY(table, d, READ, "10s") ARRAY(enter, d, READ, "s") \
     ARRAY(jump, d, READ, AS_TEXT(GAPS)) ARRAY(weight, d, READ, AS_TEXT(AGES))                                          \
     ARRAY(level, d, READ, "s")                                                                                        \
-    /* The steps before. */                                                                                           \
+    /* The steps before, and the levels between them. */                                                              \
+    ARRAY(old_state, B, READ, "k+1")                                                                                  \
     ARRAY(old_place, Q, READ, "k") ARRAY(old_low, Q, READ, "k") ARRAY(old_high, Q, READ, "k")                         \
     ARRAY(old_reach, Q, READ, "k") ARRAY(old_height, d, READ, "k")                                                    \
     VALUE(unchanged, I) VALUE(begin, Q) VALUE(end, Q) VALUE(ticks, I) VALUE(prior, d) VALUE(drift, d)                 \
-    VALUE(change, d) VALUE(least_change, d) VALUE(surprise, d) VALUE(outlier_age, I) \
+    VALUE(change, d) VALUE(least_change, d) VALUE(surprise, d) VALUE(outlier_age, I) VALUE(settled, I) \
     VALUE(reach_keep, d)
 #include "interface.h"
 
@@ -35,17 +36,16 @@ struct fit {
     size_t points, states;
     float table[2 * KINDS][STATES], enter[STATES], jump[GAPS], weight[AGES];
     double angle[STATES]; /* of each rate, see fit_angle */
+    float settled[KINDS][STATES][STATES]; /* the same of settled points, per level that they were taken for: where a
+                                             segment changed, that answers for them */
+    float barrier[STATES]; /* what it costs to stay where a segment from before ends: nothing, or all of a change */
     double ideal[KINDS]; /* per kind: its largest likelihood under any one level */
     uint32_t *entered; /* per point: where the run began that a jump to this point leaves */
     uint8_t *before;   /* per point: the state of that run */
     struct run *runs;
     size_t runs_count;
+    double *variance; /* per segment, of its touched share; 0 of a hole */
 };
-
-static inline const float *row_of(const struct fit *f, const struct point *p)
-{
-    return f->table[2 * p->kind + (p->age == 0)];
-}
 
 /* Points of a segment by age and kind. */
 struct tally {

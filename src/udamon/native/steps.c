@@ -1,7 +1,7 @@
 /* The most probable steps behind points, with what they say of rates, and of steps that were known before. */
 #define RESULTS(ARRAY, VALUE)                                                                                         \
     ARRAY(state, B) ARRAY(since, B) ARRAY(place, Q) ARRAY(rate, d) ARRAY(touched, d) ARRAY(seen, d)                   \
-    ARRAY(low, Q) ARRAY(high, Q) ARRAY(reach, Q) ARRAY(origin, Q) ARRAY(outliers, Q)
+    ARRAY(low, Q) ARRAY(high, Q) ARRAY(reach, Q) ARRAY(origin, Q) ARRAY(outliers, Q) VALUE(error, d)
 #define CONSTANTS(C) C(STATES, STATES) C(GAPS, GAPS) C(AGES, AGES)
 #include "fit.h"
 
@@ -18,6 +18,31 @@ static void measure(const struct fit *f, const double *sums, uint8_t state, doub
     *rate = (sums[HIT] + f->in->prior * level[state]) / (sums[0] + sums[HIT] + f->in->prior);
     double alike = 1 - pow(1 - *rate, f->in->ticks), whole = sums[WHOLE] + sums[WHOLE + HIT];
     *touched = (sums[WHOLE + HIT] + f->in->prior * alike) / (whole + f->in->prior);
+}
+
+/* Of the touched share: that of a beta distribution. Where no access was seen, the square of the largest share that
+ * chance may have hidden. */
+static double variance(const struct fit *f, const double *sums, double touched)
+{
+    double whole = sums[WHOLE] + sums[WHOLE + HIT];
+    if (touched > 0)
+        return touched * (1 - touched) / (whole + f->in->prior + 1);
+    return 1 / ((whole + sums[0] + 1) * (whole + sums[0] + 1));
+}
+
+/* The standard error of all touched bytes, as a share of them; 0 where there are none. */
+static double error_of(const struct fit *f, const struct results *out)
+{
+    uint64_t start = f->in->begin;
+    double sum = 0, squares = 0;
+    for (size_t k = 0; k < out->state.count; k++) {
+        uint64_t end = k < out->place.count ? out->place.at[k] : f->in->end;
+        double size = (double)(end - start);
+        sum += size * out->touched.at[k];
+        squares += size * size * f->variance[k];
+        start = end;
+    }
+    return sum > 0 ? sqrt(squares) / sum : 0;
 }
 
 static uint64_t distance(uint64_t a, uint64_t b)
@@ -53,7 +78,8 @@ static void fill_segments(const struct fit *f, const struct run *runs, size_t co
             tally.count[p[i].age][p[i].kind]++;
             tally.oldest = p[i].age > tally.oldest ? p[i].age : tally.oldest;
             last = end_of(&p[i]) > last ? end_of(&p[i]) : last;
-            if (p[i].kind != HOLE && p[i].age <= outlier_age && row_of(f, &p[i])[runs[k].state] < least) {
+            const float *row = f->table[2 * p[i].kind + (p[i].age == 0)];
+            if (p[i].kind != HOLE && p[i].age <= outlier_age && row[runs[k].state] < least) {
                 uint64_t *place = out->outliers.at + out->outliers.count;
                 out->outliers.count += 3;
                 place[0] = i > 0 ? end_of(&p[i - 1]) : p[i].start;
@@ -71,6 +97,7 @@ static void fill_segments(const struct fit *f, const struct run *runs, size_t co
                     sums[kind] += tally.count[age][kind] * (double)f->weight[age];
             measure(f, sums, runs[k].state, &out->rate.at[k], &out->touched.at[k]);
             out->seen.at[k] = sums[0] + sums[HIT];
+            f->variance[k] = variance(f, sums, out->touched.at[k]);
             out->since.at[k] = (uint8_t)since;
         }
         if (k + 1 < count) {
@@ -159,18 +186,33 @@ static int take_tables(struct fit *f)
         PyErr_SetString(PyExc_ValueError, "the tables do not fit together");
         return -1;
     }
+    for (size_t i = 0; i < in->old_state.count; i++)
+        if (in->old_state.at[i] >= STATES) {
+            PyErr_SetString(PyExc_ValueError, "a segment had no state that there is");
+            return -1;
+        }
     const struct point *p = in->points.at;
     for (size_t i = 0; i < f->points; i++)
         if (p[i].kind >= KINDS || p[i].pages == 0 || (i && p[i].start < p[i - 1].start)) {
             PyErr_SetString(PyExc_ValueError, "points are unsorted, empty, or of an unknown kind");
             return -1;
         }
+    int settled = 0;
+    for (size_t i = 0; i < f->points && !settled; i++)
+        settled = p[i].kind != HOLE && p[i].age >= in->settled;
     for (size_t s = 0; s < STATES; s++) { /* states that are not asked for cannot be entered */
+        f->barrier[s] = s < in->unchanged || !settled ? 0 : -INFINITY;
         f->angle[s] = s < f->states ? fit_angle(in->level.at[s]) : 0;
         f->enter[s] = s < f->states ? (float)in->enter.at[s] : -INFINITY;
         for (size_t k = 0; k < 2 * KINDS; k++)
             f->table[k][s] = s < f->states ? (float)in->table.at[k * f->states + s] : 0;
     }
+    for (size_t k = 0; k < KINDS; k++)
+        for (size_t before = 0; before < STATES; before++)
+            for (size_t s = 0; s < STATES; s++)
+                f->settled[k][before][s] = s < in->unchanged ? f->table[2 * k][s]
+                    : fabs(f->angle[s] - f->angle[before]) > in->least_change ? f->table[2 * k][before]
+                    : -INFINITY;
     for (size_t k = 0; k < KINDS; k++) {
         f->ideal[k] = (double)f->table[2 * k][0];
         for (size_t s = 1; s < f->states && s < in->unchanged; s++)
@@ -195,8 +237,15 @@ static PyObject *give(PyObject *module, struct fit *f, struct run *runs)
         return PyErr_NoMemory();
     if (results_make(&steps_fit_interface, &out) < 0)
         return NULL;
+    f->variance = calloc(segments, sizeof(*f->variance));
+    if (f->variance == NULL) {
+        results_drop(&steps_fit_interface, &out);
+        return PyErr_NoMemory();
+    }
     fill_segments(f, runs, found, &out);
     places(f, segments, &out);
+    out.error = error_of(f, &out);
+    free(f->variance);
     return results_give(&steps_fit_interface, module, &out);
 }
 

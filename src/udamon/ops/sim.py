@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class SimSpace:
-    """One target: the space that a workload's layout maps."""
+    """A target for each workload: the space that its layout maps."""
 
     name = "sim"
 
-    def __init__(self, truth: Truth, memory: SimMemory | None = None) -> None:
-        """`memory`: where pages are moved out and come back; without it all stay."""
-        self._truth = truth
+    def __init__(self, *truths: Truth, memory: SimMemory | None = None) -> None:
+        """`memory`: where pages of the first are moved out and come back; without it all stay."""
+        self._truths = truths
         self._memory = memory
 
     def update(self, targets: list[Target], emit: Emit) -> None:
@@ -34,12 +34,12 @@ class SimSpace:
             if self._memory is not None:
                 targets[0].resident = self._memory.resident()
             return
-        ranges = self._truth.layout.ranges()
-        targets.append(Target(0, ranges=ranges, resident=self._truth.resident()))
-        emit("target_start", {"target": 0, "pid": None, "comm": "sim", "cmdline": "", "user": ""})
-        placed = self._truth.layout.regions
-        names = [[r.start, r.end, "rw-p", 0, 0, f"[anon:{r.name}]"] for r in placed]
-        emit("mappings", {"target": 0, "add": names, "remove": []})
+        for index, truth in enumerate(self._truths):
+            targets.append(Target(index, ranges=truth.layout.ranges(), resident=truth.resident()))
+            emit("target_start", {"target": index, "pid": None, "comm": "sim", "cmdline": "", "user": ""})
+            placed = truth.layout.regions
+            names = [[r.start, r.end, "rw-p", 0, 0, f"[anon:{r.name}]"] for r in placed]
+            emit("mappings", {"target": index, "add": names, "remove": []})
 
     def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
         return False  # nobody forks in a simulation
@@ -154,3 +154,50 @@ class SimSampler:
                 windows.extend((w.base, w.length, w.width, position, w.speed * tick_ns, w.chance))
             tick += max(-(-(truth.end_ns - now) // tick_ns), 1)
         return from_tick, segment, window, starts, ends, chances, windows
+
+
+class SimSamplers:
+    """One sampler for each target, in the order of the targets' indices, as one."""
+
+    name = "sim"
+
+    def __init__(self, samplers: Sequence[SimSampler]) -> None:
+        self._samplers = samplers
+
+    def sample(
+        self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int
+    ) -> Answers:
+        mine: list[list[int]] = [[] for _ in targets]
+        for slot, position in enumerate(slots.target):
+            mine[position].append(slot)
+        merged = Answers(ticks, array("I", bytes(4 * len(slots))), array("I", bytes(4 * len(slots))))
+        for target, asked in zip(targets, mine, strict=True):
+            found = self._samplers[target.index].sample(
+                [target], _some(slots, asked), begin_ns, ticks, tick_ns, seed + target.index
+            )
+            for slot, hits, no_page in zip(asked, found.hits, found.no_page, strict=True):
+                merged.hits[slot], merged.no_page[slot] = hits, no_page
+            merged.slot.extend(map(asked.__getitem__, found.slot))
+            merged.address += found.address
+            merged.span += found.span
+            merged.answer += found.answer
+            merged.shift += found.shift
+            merged.ticks, merged.late_ns = min(merged.ticks, found.ticks), found.late_ns
+        return merged
+
+    def interrupt(self) -> None:
+        for sampler in self._samplers:
+            sampler.interrupt()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _some(slots: Slots, chosen: Sequence[int]) -> Slots:
+    """The slots with the numbers `chosen`, of a context's only target."""
+
+    def of(column: array[int]) -> array[int]:
+        return array(column.typecode, map(column.__getitem__, chosen))
+
+    first = array("I", [0]) * len(chosen)
+    return Slots(first, of(slots.start), of(slots.end), of(slots.checks), of(slots.span))

@@ -126,7 +126,7 @@ def test_cold_changes_nothing_and_the_rest_is_said_to_mean_nothing() -> None:
 
 def test_the_operations_set_knows_what_is_resident() -> None:
     sim = Sim()
-    space, targets = SimSpace(sim.truth, sim.memory), list[Target]()
+    space, targets = SimSpace(sim.truth, memory=sim.memory), list[Target]()
     space.update(targets, lambda name, data: None)
     sim.pageout(sim.cold)
     space.update(targets, lambda name, data: None)

@@ -63,11 +63,11 @@ def test_ages_count_from_the_last_change_of_a_byte() -> None:
         ages.follow(hot, seq * 10**8)
     right = snapshot((0, 50, 20), (50, 100, 0), seq=19)
     right.ages[0], right.ages[1] = 9, 19
-    assert ages.wrong_share(right) == 0
+    assert ages.wrong(right) == (0, 100)
     right.ages[0] = 19
-    assert ages.wrong_share(right) == 0.5
+    assert ages.wrong(right) == (50, 100)
     right.ages[1] = 10
-    assert ages.wrong_share(right) == 1
+    assert ages.wrong(right) == (100, 100)
 
 
 def test_bytes_that_moved_are_looked_at_a_second_later() -> None:

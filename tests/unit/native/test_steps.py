@@ -285,6 +285,26 @@ def test_a_hole_is_no_suspect() -> None:
     assert outliers([*row(0, 16, HIT), Point(16 * PAGE, HOLE, 0, 8), *row(24, 48, HIT)]) == []
 
 
+def test_a_settled_point_answers_for_the_level_that_its_segment_had() -> None:
+    """Twenty pages were cold to the last fit, and are hot now: old points of any age say so."""
+    old = [Point(page * PAGE, MISS, 30) for page in range(0, 20, 2)]
+    new = [Point(page * PAGE, HIT) for page in range(1, 20, 2)]
+    points = sorted(old + new)
+    assert fit(points, end=20, settled=16).state == [WARMED]
+    assert fit(points, end=20, settled=16, levels=[HOT]).state != [WARMED], "it was hot before, too"
+
+
+def test_a_change_ends_where_a_segment_ended() -> None:
+    """Both halves became hot; one by one, for settled points know of the step between them."""
+    points = sorted(
+        [Point(page * PAGE, MISS, 30) for page in range(0, 20, 2)]
+        + [Point(page * PAGE, HIT) for page in range(1, 20, 2)]
+    )
+    before = [Step(10, 10, 10)]
+    assert fit(points, before=before, end=20, settled=16, levels=[COLD, COLD]).state == [WARMED, WARMED]
+    assert fit(points, before=before, end=20, levels=[COLD, COLD]).state == [WARMED]
+
+
 def test_points_that_make_no_sense_are_refused() -> None:
     good = [Point(0), Point(PAGE, HOLE), Point(PAGE)]
     assert len(fit(good, end=2).state) == 3
@@ -297,7 +317,8 @@ def call(buffers: list[bytes | array[int] | array[float]], unchanged: int = 2) -
     """How many segments come out."""
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=unchanged, begin=0, end=100 * PAGE, ticks=20, prior=2.0, drift=0.0,
-        change=9.0, least_change=0.2, surprise=2.5, outlier_age=1, reach_keep=0.5,
+        change=9.0, least_change=0.2, surprise=2.5, outlier_age=1, settled=255,
+        reach_keep=0.5,
     )  # fmt: skip
     return len(found.state)
 

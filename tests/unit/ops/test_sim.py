@@ -9,8 +9,9 @@ import pytest
 from tests.unit.native_calls import named
 from udamon.core.clock import ManualClock
 from udamon.core.policy import ACCESSED, NO_PAGE, Answers, Slots
+from udamon.core.target import Target
 from udamon.native._native import Simulated, sim_sample
-from udamon.ops.sim import SimSampler
+from udamon.ops.sim import SimSampler, SimSamplers, SimSpace
 from udamon.workload.config import parse
 from udamon.workload.layout import place
 from udamon.workload.truth import Truth
@@ -137,3 +138,25 @@ def test_arrays_that_do_not_fit_are_refused(wrong: int) -> None:
     else:
         with pytest.raises(ValueError, match=r"must have|begin"):
             call(buffers)
+
+
+def test_several_workloads_are_targets_of_one_space_and_each_answers_for_itself() -> None:
+    """Slots of both in turns: those of the first are answered as if it were alone, the second is never accessed."""
+    idle = truth_of("b, 40M\n\nonly\n1000\n")
+    targets: list[Target] = []
+    SimSpace(HALF, idle).update(targets, lambda *_: None)
+    assert [(t.index, t.ranges) for t in targets] == [(0, HALF.layout.ranges()), (1, idle.layout.ranges())]
+    slots, alone = Slots(), Slots()
+    for start in range(BASE, BASE + (40 << 20), 4 << 20):
+        slots.add(1, start, start + (4 << 20), 7)
+        slots.add(0, start, start + (2 << 20), 50, 3)
+        alone.add(0, start, start + (2 << 20), 50, 3)
+    sampler = SimSamplers([SimSampler(HALF, ManualClock(), seed=7), SimSampler(idle, ManualClock(), seed=7)])
+    both, first = sampler.sample(targets, slots, 0, 20, TICK, 1), ask(HALF, alone)
+    assert list(both.hits[1::2]) == list(first.hits)
+    assert sum(both.hits[::2]) == 0
+    mine = [i for i, slot in enumerate(both.slot) if slot % 2]
+    assert [both.address[i] for i in mine] == list(first.address)
+    assert [both.slot[i] // 2 for i in mine] == list(first.slot)
+    assert (both.checks, both.ticks) == (10 * 57, 20)
+    assert all(slots.start[s] <= a < slots.end[s] for s, a in zip(both.slot, both.address, strict=True))

@@ -19,6 +19,11 @@ class Ages:
         self._parameters = parameters
         self._acted: set[int] = set()  # where schemes began and stopped: what lies between is no sliver
 
+    def at(self, address: int) -> tuple[int, int, int]:
+        """Start and end of the bytes that changed together with this one, and since when they are as they are (µs)."""
+        i = max(bisect_right(self.starts, address) - 1, 0)
+        return self.starts[i], self.starts[i + 1] if i + 1 < len(self.starts) else self.end, self.since[i]
+
     def reset(self, start: int, end: int, now_us: int) -> None:
         """A scheme acted on the bytes [start, end), however few they are: they begin anew."""
         self.change(start, end, now_us)

@@ -17,6 +17,7 @@ class Explorer:
         self._cautious = float(parameters.first_checks)
         self._quiet = 0
         self._found = False
+        self._unsure = False
         self._aggregations = 0
         self.awake = False
         """Something differs from the rest."""
@@ -45,10 +46,11 @@ class Explorer:
             checks, hits = tally()
             self.awake = 0 < hits < self._parameters.max_mixed_share * checks
 
-    def learn(self, steps: Steps) -> None:
-        """After each fit: was there anything new?"""
+    def learn(self, steps: Steps, *, met: bool) -> None:
+        """After each fit: was there anything new? `met`: what is worth finding would have been met by now."""
         if not self.awake:
             self.awake = len({*steps.state} - {NOTHING}) > 1
+        self._unsure = not met or steps.error > self._parameters.wss_error
         part = self._parameters.new_steps
         if steps.changed or part * steps.appeared > part + len(steps):
             self._found = True
@@ -56,7 +58,7 @@ class Explorer:
     def end(self) -> None:
         """The aggregation is over."""
         self._aggregations += 1
-        self._quiet = 0 if self._found else self._quiet + 1
+        self._quiet = 0 if self._found or self._unsure else self._quiet + 1
         self._found = False
         if not self.awake:
             self._cautious *= 2

@@ -23,7 +23,16 @@ def chance(rate: float, span: int) -> float:
 
 
 STATE_RATES = array("d", (*LEVELS, *(after for _, after in CHANGES)))
-"""Per state: the rate that holds now."""
+"""Per state: the rate that holds now. The levels are followed by changes to a new level."""
+
+LEVEL_OF = bytes(
+    [
+        *range(len(LEVELS)),
+        *(min(range(len(LEVELS)), key=lambda i: abs(LEVELS[i] - new)) for _, new in CHANGES),
+    ]
+)
+LEVEL_OF += bytes(256 - len(LEVEL_OF))
+"""Of a state as a byte: the level that is nearest to its rate; the lowest where there is no memory."""
 
 
 @lru_cache(maxsize=16)
@@ -33,11 +42,10 @@ def answer_table(ticks: int, outlier: float) -> array[float]:
     States are the levels, then CHANGES. A whole span has `ticks` ticks.
     """
     olds = [*LEVELS, *(before for before, _ in CHANGES)]
-    news = [*LEVELS, *(after for _, after in CHANGES)]
     table = array("d")
     for kind in (MISS, HIT, WHOLE, WHOLE + HIT):
         span = ticks if kind & WHOLE else 1
-        for rates in (olds, news):
+        for rates in (olds, STATE_RATES):
             for rate in rates:
                 hit = outlier / 2 + (1 - outlier) * chance(rate, span)
                 table.append(math.log(hit if kind & HIT else 1 - hit))
@@ -81,7 +89,7 @@ def _distance(index: int) -> int:
 _DISTANCES = [_distance(i) for i in range(GAPS)]
 
 
-@lru_cache(maxsize=16)
-def weight_table(keep: float) -> array[float]:
-    """'d', by age: the weight of a point."""
-    return array("d", [keep**age for age in range(AGES)])
+@lru_cache(maxsize=256)
+def weight_table(forgotten: float, memory: int) -> array[float]:
+    """'d', by age: the weight of a point, that falls to 1 − `forgotten` at the age `memory`."""
+    return array("d", [(1 - forgotten) ** (age / memory) for age in range(AGES)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-LEVELS = (0.0005, 0.006, 0.03, 0.1, 0.25, 0.5, 0.75, 0.96)
+LEVELS = (0.0005, 0.006, 0.03, 0.1, 0.25, 0.42, 0.58, 0.78, 0.96)
 """Rates, in accesses per tick of a page, among which a segment's is chosen. They lie where a few checks tell one from
 the next: evenly in the angle asin(√rate), in which the error of a measured rate is the same everywhere, and closer to
 zero."""
@@ -28,14 +28,19 @@ class Parameters:
     """All that can be tuned; what is in it by name, unit and reason comes from `table`."""
 
     # Points, and how likely answers are
-    keep: float = chosen(
-        0.97, "per aggregation of age",
-        "Weight of a point: what drifted unseen makes old evidence worth less. What is seen to change needs no "
-        "forgetting: there the old points go at once.",
+    forgotten: float = chosen(
+        0.4, "of its weight",
+        "What a point has lost at the end of the memory: what drifted unseen makes old evidence worth less. What is "
+        "seen to change needs no forgetting: there the old points go at once.",
     )  # fmt: skip
     memory: int = chosen(
         16, "aggregations",
-        "After which a point is forgotten: a fit walks through all of them, and 0.97¹⁶ is 0.6.",
+        "After which a point is forgotten while much changes.",
+    )  # fmt: skip
+    longest_memory: int = chosen(
+        64, "aggregations",
+        "The same of memory that stays as it is: one more for each aggregation without a change. Errors of rates are "
+        "half as large as with 16, and a fit takes up to four times as long.",
     )  # fmt: skip
     max_points: int = chosen(
         1 << 16, "points",
@@ -101,14 +106,28 @@ class Parameters:
         0.8, "per aggregation",
         "What is left of the share of segments that was seen to change together.",
     )  # fmt: skip
+    newcomer_looks: float = chosen(
+        4.6, "looks",
+        "That an island in quiet memory would have had before it was found, from which on it is new: it would have "
+        "been missed once in a hundred times, e⁻⁴·⁶.",
+    )  # fmt: skip
+    newcomer_waits: int = chosen(
+        1, "aggregations",
+        "Until an island that appeared is asked so: its size must be known.",
+    )  # fmt: skip
+    looks_kept: int = chosen(
+        256, "aggregations",
+        "That it is known of how much was explored.",
+    )  # fmt: skip
     # How much is looked at
     first_checks: int = chosen(
         32, "checks",
         "Of the first aggregation as long as all of them agree; twice as many in each that follows.",
     )  # fmt: skip
-    least_checks: int = chosen(
-        8, "checks an aggregation",
-        "For a target that is small beside the others.",
+    turn_checks: int = chosen(
+        64, "checks an aggregation",
+        "That a target has, about, when it is looked at: where there are too many for that, they take turns. Planning "
+        "and fitting cost the same however few checks there are.",
     )  # fmt: skip
     least_explored: int = chosen(
         16, "checks an aggregation",
@@ -129,6 +148,18 @@ class Parameters:
     patience: int = chosen(
         10, "aggregations",
         "Without anything new before exploration becomes less.",
+    )  # fmt: skip
+    wss_error: float = chosen(
+        0.05, "of the working set",
+        "While its standard error is larger, exploration does not become less.",
+    )  # fmt: skip
+    find_part: int = chosen(
+        1000, "part of what is resident",
+        "The smallest island worth finding, where nothing else was asked for.",
+    )  # fmt: skip
+    find_looks: float = chosen(
+        3.0, "looks",
+        "At such an island, before exploration becomes less: so many are none by chance once in twenty times, e⁻³.",
     )  # fmt: skip
     explore_keep: float = chosen(
         0.85, "per aggregation",

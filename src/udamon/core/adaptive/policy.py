@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 from udamon.core.adaptive.explorer import Explorer
+from udamon.core.adaptive.newcomers import Newcomers
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.plan import SlotPlan
 from udamon.core.adaptive.shape import shape
 from udamon.core.adaptive.space import Space
 from udamon.core.adaptive.steps import Steps
+from udamon.core.adaptive.target_model import TargetModel
 from udamon.core.attrs import Attrs
 from udamon.core.fit import align_ranges
 from udamon.core.policy import Answers, Slots
@@ -19,13 +20,6 @@ from udamon.core.split import size_limit
 from udamon.core.target import Target
 from udamon.errors import RangesError
 from udamon.model import PAGE_SIZE
-
-
-class TargetModel(NamedTuple):
-    """What is known of a target, and how much is looked for."""
-
-    steps: Steps
-    explorer: Explorer
 
 
 class AdaptivePolicy:
@@ -39,12 +33,18 @@ class AdaptivePolicy:
         min_region: int = PAGE_SIZE,
         checks: int | None = None,
         parameters: Parameters | None = None,
+        find: int | None = None,
     ) -> None:
+        """`find`: bytes of the smallest island that is looked for before exploration becomes less; None: by the
+        parameters."""
         self.parameters = parameters or Parameters()
         self._min_region = min_region
         self._budget = checks
+        self._find = find
         self._attrs = Attrs()
         self._known: dict[int, TargetModel] = {}
+        self._turn: list[int] = []  # indices of the targets that are looked at in this aggregation
+        self._limit = min_region  # of a region's size
         self._now_us = 0
         self._passed = 0  # ticks of this aggregation
         self._made = 0  # checks of this aggregation
@@ -65,10 +65,13 @@ class AdaptivePolicy:
         return bool(self._known) and all(known.explorer.backed_off for known in self._known.values())
 
     def start(self, targets: Sequence[Target], attrs: Attrs) -> None:
-        if attrs.sample_us != self._attrs.sample_us:
-            for known in self._known.values():
+        for known in self._known.values():
+            if attrs.sample_us != self._attrs.sample_us:
                 known.steps.retime()
+            if attrs != self._attrs:
+                known.shaped = None
         self._attrs = attrs
+        self._limit = size_limit(targets, attrs.min_nr_regions, self._min_region)
         here = {target.index for target in targets if target.regions}
         for gone in self._known.keys() - here:
             del self._known[gone]
@@ -87,44 +90,65 @@ class AdaptivePolicy:
             space = Space(ranges, target.resident, smallest_hole)
             if target.index not in self._known:
                 steps = Steps(space, parameters, self._now_us)
-                self._known[target.index] = TargetModel(steps, Explorer(parameters))
-            elif (steps := self._known[target.index].steps).move(space, self._now_us):
-                steps.fit(attrs.max_nr_accesses, self._now_us, attrs.aggr_us)
+                self._known[target.index] = TargetModel(steps, Explorer(parameters), Newcomers(parameters))
+            elif (known := self._known[target.index]).steps.move(space, self._now_us):
+                known.steps.fit(attrs.max_nr_accesses, self._now_us, attrs.aggr_us)
+                known.shaped = None
 
     def plan(self, targets: Sequence[Target], ticks: int) -> Slots:
         slots = Slots()
-        known = [(i, self._known[t.index]) for i, t in enumerate(targets) if t.index in self._known]
+        if not self._turn:
+            self._choose()
+        known = self._looked_at(targets)
         whole = self._attrs.max_nr_accesses
-        first_look = False
-        if any(explorer.learning for _, (_, explorer) in known):
-            # Learn early: a first look with little, and then what it says of where to go on.
-            first_look = self._passed == 0
+        # Learn early: a first look with little, and then what it says of where to go on. Targets that take turns have
+        # too few checks for that.
+        crowd = len(self._turn) < len(self._known)
+        early = not crowd and any(one.explorer.learning for _, one in known)
+        first_look = early and self._passed == 0
+        if early:
             ticks = slots.ticks = 1 if first_look else min(ticks, max(whole // 4, 1))
         last = self._passed + ticks >= whole
         budget = max(self.checks - self._made, 0)
         if not first_look and not last:
             budget = budget * ticks // (whole - self._passed)
-        left, total = budget, sum(steps.space.total for _, (steps, _) in known) or 1
-        for position, (steps, explorer) in known:
-            # In proportion to what is resident; but small targets are looked at, too.
-            share = max(
-                budget * steps.space.total // total, min(self.parameters.least_checks, budget // len(known))
-            )
-            share = min(share, left)
+        left, weights = budget, sum(one.weight for _, one in known)
+        # What one does not need reaches the others: who wants least comes first, and each has its part of what is left.
+        for position, one in sorted(known, key=lambda known: known[1].explorer.wanted(budget)):
+            steps, explorer = one.steps, one.explorer
+            share = left * one.weight // max(weights, 1)
+            weights -= one.weight
+            one.slots = range(len(slots), len(slots))
             if first_look and explorer.awake:
                 share = share * ticks // whole
-            elif explorer.learning and not explorer.awake and not first_look:
+            elif early and explorer.learning and not explorer.awake and not first_look:
                 continue  # all answers agree: that is enough for this aggregation
             plan = SlotPlan(slots, position, steps, share, self.parameters)
             plan.learn()
             if last:
                 plan.follow(explorer.turn)
             wanted = explorer.wanted(share)
+            before = plan.left
             if 4 * ticks >= 3 * whole:
                 plan.explore(explorer, wanted * self.parameters.whole_share, ticks)
             plan.explore(explorer, wanted, 1)
+            one.newcomers.explore(before - plan.left)
             left -= share - plan.left
+            one.slots = range(one.slots.start, len(slots))
         return slots
+
+    def _choose(self) -> None:
+        """Whose turn it is. Where there are too many for all to be looked at: those who have waited longest."""
+        room = max(self.checks // self.parameters.turn_checks, 1)
+        waiting = sorted(self._known, key=lambda index: -self._known[index].waited)
+        self._turn = waiting[:room]
+        for index in waiting[room:]:
+            self._known[index].waited += 1
+
+    def _looked_at(self, targets: Sequence[Target]) -> list[tuple[int, TargetModel]]:
+        """Position and model of the targets whose turn it is, and that are still there."""
+        turn = self._known.keys() & self._turn
+        return [(i, self._known[target.index]) for i, target in enumerate(targets) if target.index in turn]
 
     def fold(self, targets: Sequence[Target], slots: Slots, answers: Answers) -> None:
         ticks = self._attrs.max_nr_accesses
@@ -134,32 +158,39 @@ class AdaptivePolicy:
         due = (
             slots.ticks == 1 or self._unfitted >= max(ticks // 4, 1) or self._passed + answers.ticks >= ticks
         )
-        for position, target in enumerate(targets):
-            if target.index not in self._known:
-                continue
-            steps, explorer = self._known[target.index]
-            steps.take(position, slots, answers, ticks, older=self._passed == 0)
-            explorer.looked(partial(_tally, position, slots, answers))
+        for position, one in self._looked_at(targets):
+            older = one.waited + 1 if self._passed == 0 else 0
+            one.waited = 0
+            one.steps.take(position, slots, answers, ticks, older=older)
+            one.explorer.looked(partial(_tally, one.slots, slots, answers))
             if due:
-                steps.fit(ticks, self._now_us, self._attrs.aggr_us)
-                explorer.learn(steps)
+                one.steps.fit(ticks, self._now_us, self._attrs.aggr_us)
+                one.explorer.learn(one.steps, met=self._met(one))
+                one.newcomers.found(one.steps)
+                one.shaped = None
         if due:
             self._unfitted = 0
         self._passed += answers.ticks
         self._made += answers.checks
 
+    def _met(self, one: TargetModel) -> bool:
+        """Whether the smallest island worth finding would hardly have been missed so far."""
+        total = one.steps.space.total
+        smallest = self._find or total / self.parameters.find_part
+        return one.newcomers.explored * smallest >= self.parameters.find_looks * total
+
     def finish_aggregation(self, targets: Sequence[Target]) -> None:
         self._now_us += self._attrs.aggr_us
-        limit = size_limit(targets, self._attrs.min_nr_regions, self._min_region)
+        for _, one in self._looked_at(targets):
+            one.explorer.end()
+            one.newcomers.end(one.steps, self._now_us, self._attrs.aggr_us)
+            one.steps.ages.settle(self._now_us, self._attrs.aggr_us, one.steps.bounds)
         known = [(target, self._known[target.index]) for target in targets if target.index in self._known]
-        for _, (steps, explorer) in known:
-            explorer.end()
-            steps.ages.settle(self._now_us, self._attrs.aggr_us, steps.bounds)
-        shaped = [(target, steps) for target, (steps, _) in known]
-        shape(shaped, self._attrs, self._now_us, self._min_region, limit, self.parameters)
+        shape(known, self._attrs, self._now_us, self._min_region, self._limit, self.parameters)
 
     def begin_aggregation(self, targets: Sequence[Target]) -> None:
         self._passed = self._made = 0
+        self._turn = []
         for target in targets:
             for r in target.regions:
                 r.last_nr_accesses = r.nr_accesses
@@ -167,10 +198,11 @@ class AdaptivePolicy:
     def reset_age(self, target: Target, start: int, end: int) -> None:
         # The next aggregation is the first that counts, as where a rate changed in this one.
         if target.index in self._known:
-            self._known[target.index].steps.ages.reset(start, end, self._now_us - self._attrs.aggr_us)
+            one = self._known[target.index]
+            one.steps.ages.reset(start, end, self._now_us - self._attrs.aggr_us)
+            one.shaped = None
 
 
-def _tally(position: int, slots: Slots, answers: Answers) -> tuple[int, int]:
-    """Checks made in the slots of one target, and how many of them were answered by accesses."""
-    mine = [i for i, of in enumerate(slots.target) if of == position]
-    return sum(slots.checks[i] for i in mine), sum(answers.hits[i] for i in mine)
+def _tally(mine: range, slots: Slots, answers: Answers) -> tuple[int, int]:
+    """Checks made in the slots `mine`, and how many of them were answered by accesses."""
+    return sum(slots.checks[mine.start : mine.stop]), sum(answers.hits[mine.start : mine.stop])

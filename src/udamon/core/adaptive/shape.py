@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.space import columns_of
 from udamon.core.adaptive.steps import Steps
+from udamon.core.adaptive.target_model import TargetModel
 from udamon.core.attrs import Attrs
 from udamon.core.regions import Region
 from udamon.core.target import Target
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def shape(
-    known: Sequence[tuple[Target, Steps]],
+    known: Sequence[tuple[Target, TargetModel]],
     attrs: Attrs,
     now_us: int,
     min_region: int,
@@ -28,18 +29,29 @@ def shape(
     parameters: Parameters,
 ) -> None:
     """Make the regions of all targets, of at most `limit` bytes, cut where rates or ages differ: together at most
-    max_nr_regions, unless their ranges and the limit take more."""
+    max_nr_regions, unless their ranges and the limit take more. Of a target of which nothing is new they grow older."""
     most = attrs.max_nr_regions
-    cut = [_cut(steps, attrs, now_us, most, min_region, limit, parameters) for _, steps in known]
-    total = sum(len(regions.start) for regions in cut)
+
+    def cut(one: TargetModel, room: int) -> Regions:
+        return _cut(one.steps, attrs, now_us, room, min_region, limit, parameters)
+
+    new = [(target, one) for target, one in known if one.shaped != len(target.regions)]
+    stay = [target for target, one in known if one.shaped == len(target.regions)]
+    made = [cut(one, most) for _, one in new]
+    for (_, one), regions in zip(new, made, strict=True):
+        one.wanted = len(regions.start)
+    total = sum(one.wanted for _, one in known)
     if total > most:
-        shares = (most * len(regions.start) // total for regions in cut)
-        cut = [
-            _cut(steps, attrs, now_us, n, min_region, limit, parameters)
-            for (_, steps), n in zip(known, shares, strict=True)
-        ]
-    for (target, _), regions in zip(known, cut, strict=True):
+        # What the others have may be from a time at which these wanted less: then there is less until it is their turn.
+        room = max(most - sum(len(target.regions) for target in stay), 0)
+        wanted = max(sum(one.wanted for _, one in new), 1)
+        made = [cut(one, min(most * one.wanted // total, room * one.wanted // wanted)) for _, one in new]
+    for target in stay:
+        for region in target.regions:
+            region.age += 1
+    for (target, one), regions in zip(new, made, strict=True):
         target.regions = _objects(regions)
+        one.shaped = len(target.regions)
 
 
 def _cut(

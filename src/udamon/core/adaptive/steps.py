@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
-from math import log, sqrt
+from math import log, sin, sqrt
 from operator import sub
 
 from udamon.core.adaptive import likelihood
@@ -13,7 +14,7 @@ from udamon.core.adaptive.parameters import LEVELS, Parameters
 from udamon.core.adaptive.space import Space, gaps_of
 from udamon.core.policy import Answers, Slots
 from udamon.model import Range
-from udamon.native._native import POINT_BYTES, points_take, steps_fit
+from udamon.native._native import AGES, POINT_BYTES, points_take, steps_fit
 
 UNKNOWN = 2**64 - 1
 """Of a step: it was nowhere before."""
@@ -44,13 +45,17 @@ class Steps:
         self.height = array("d")
         self.outliers = array("Q")
         self.changing_share = 0.0  # share of the accessed segments that seem to have changed of late
+        self.error = 0.0  # standard error of the working set, as a share of it
         self.changed = 0  # segments that changed with the last answers
+        self.islands: list[int] = []  # a page of each island that appeared with the last answers
         self.appeared = 0  # steps that were not there before
         self._unsettled = 0  # aggregations until all points are of the present intervals
         self._expected = (range(0), 0.0, 0.0)
         self._usual = 1.0  # share of the expected accesses that usually fail to come
         self._parameters = parameters
-        self._memory = parameters.memory  # aggregations that a point is kept
+        self._memory: float = parameters.memory  # looks that a point is kept
+        self._limit = parameters.memory  # the same in aggregations
+        self._turns = 1  # aggregations from one look to the next
         self._stale: list[tuple[int, int, int]] = []  # where points no longer count, and from which age on
 
     def __len__(self) -> int:
@@ -81,14 +86,18 @@ class Steps:
         """The sampling interval changed, so rates will: that is no change of the memory, and no new age."""
         self._unsettled = self._parameters.memory
 
-    def take(self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: bool) -> None:
-        """Add a stretch's answers; `older`: the first of an aggregation of `ticks` ticks."""
+    def take(self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: int) -> None:
+        """Add a stretch's answers; `older`: aggregations of `ticks` ticks that began since the last ones."""
         if older and self.number > self._parameters.max_points:
             self._memory = max(self._memory - 1, 2)
         elif older and self.number < self._parameters.max_points // 2:
-            self._memory = min(self._memory + 1, self._parameters.memory)
+            longest = self._parameters.memory if self.changed else self._parameters.longest_memory
+            self._memory = max(min(self._memory + 1, longest), self._memory)
         self._unsettled = max(self._unsettled - older, 0)
-        self._take(answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=older)
+        # A target that is looked at now and then is remembered for as many looks as one that always is.
+        self._turns = older or self._turns
+        self._limit = min(int(self._memory) * self._turns, AGES - 1)
+        self._take(answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=min(older, AGES - 1))
         self._stale = []
         self._compare(answers)
 
@@ -117,7 +126,7 @@ class Steps:
         whole: int,
         drop: Sequence[tuple[int, int, int]],
         *,
-        older: bool = False,
+        older: int = 0,
     ) -> None:
         hole_start, hole_end = self.space.hole_columns
         self.points = points_take(
@@ -125,7 +134,7 @@ class Steps:
             shift=answers.shift, slot_target=slots.target, hole_start=hole_start, hole_end=hole_end,
             drop_start=array("Q", [start for start, _, _ in drop]), drop_end=array("Q", [end for _, end, _ in drop]),
             drop_age=array("B", [age for _, _, age in drop]), target=target, whole=whole, older=older,
-            limit=self._memory, begin=self.space.ranges[0].start, end=self.space.ranges[-1].end,
+            limit=self._limit, begin=self.space.ranges[0].start, end=self.space.ranges[-1].end,
         )  # fmt: skip
 
     def fit(self, ticks: int, now_us: int, aggregation_us: int) -> None:
@@ -143,18 +152,22 @@ class Steps:
             table=likelihood.answer_table(max(ticks, 2), parameters.outlier),
             enter=likelihood.enter_table(parameters.change_nats, round(against, 1)),
             jump=likelihood.jump_table(max(len(before), parameters.steps), max(self.space.total, 1)),
-            weight=likelihood.weight_table(parameters.keep), level=likelihood.STATE_RATES,
-            old_place=before, old_low=self.low, old_high=self.high, old_reach=self.reach, old_height=self.height,
+            weight=likelihood.weight_table(parameters.forgotten, self._limit), level=likelihood.STATE_RATES,
+            old_state=self.state.translate(likelihood.LEVEL_OF), old_place=before,
+            old_low=self.low, old_high=self.high, old_reach=self.reach, old_height=self.height,
             unchanged=len(LEVELS), begin=begin, end=end, ticks=max(ticks, 2), prior=parameters.prior,
             drift=parameters.drift / parameters.resolution, change=against + log(parameters.memory),
             least_change=parameters.least_change, surprise=parameters.surprise_nats,
-            outlier_age=parameters.outlier_age, reach_keep=parameters.reach_keep,
+            outlier_age=parameters.outlier_age, settled=parameters.memory, reach_keep=parameters.reach_keep,
         )  # fmt: skip
+        bounds, rate = self.bounds, self.rate
         self.state, self.rate, self.touched, self.seen = fit.state, fit.rate, fit.touched, fit.seen
         self.bounds = array("Q", (begin, *fit.place, end))
         self.low, self.high, self.reach, self.outliers = fit.low, fit.high, fit.reach, fit.outliers
         self.height = array("d", map(sub, self.rate[1:], self.rate))
+        self.error = fit.error
         self.appeared = fit.origin.count(UNKNOWN)
+        self.islands = self._appeared(fit.origin, bounds, rate) if self.appeared > 1 else []
         if fit.origin != fit.place and len(self.ages.starts) > 1:
             for was, now in zip(fit.origin, fit.place, strict=True):
                 if was != now and was != UNKNOWN:
@@ -162,6 +175,24 @@ class Steps:
         self.changed = 0
         if any(fit.since):
             self._change(fit.since, now_us, aggregation_us)
+        if self._memory > parameters.memory:
+            accessed = sum(rate > parameters.refresh_rate for rate in self.rate)
+            share = min(max(self.changed / max(accessed, 1), self.changing_share), 1)
+            self._memory = max(self._memory * (1 - share), parameters.memory)
+
+    def _appeared(self, origin: Sequence[int], bounds: Sequence[int], before: Sequence[float]) -> list[int]:
+        """A page in each island that is new to the steps, in memory that is quiet on both sides and was quiet there
+        `before`, between `bounds`."""
+        rate, quiet = self.rate, self._parameters.refresh_rate
+        found = [
+            (self.bounds[k + 1] + self.bounds[k + 2]) // 2
+            for k in range(len(origin) - 1)
+            if origin[k] == origin[k + 1] == UNKNOWN
+            and max(rate[k], rate[k + 2]) <= quiet
+            and sqrt(rate[k + 1]) > sin(self._parameters.least_change)
+        ]
+        last = len(before) - 1
+        return [page for page in found if before[min(max(bisect_right(bounds, page) - 1, 0), last)] <= quiet]
 
     def _change(self, since: bytes, now_us: int, aggregation_us: int) -> None:
         """Ages begin anew where the rate changed, and what was seen there before counts no longer."""

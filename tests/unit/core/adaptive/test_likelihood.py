@@ -84,5 +84,6 @@ def test_a_step_is_as_likely_as_the_distance_is_long(distance: int, steps: int, 
 
 
 def test_weights_fall_with_age() -> None:
-    weights = weight_table(0.5)
+    """To 1 - 0.75 at the end of the memory."""
+    weights = weight_table(0.75, 2)
     assert (len(weights), list(weights[:3])) == (256, [1.0, 0.5, 0.25])

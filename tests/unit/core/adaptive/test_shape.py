@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from udamon.core.adaptive.explorer import Explorer
+from udamon.core.adaptive.newcomers import Newcomers
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.shape import shape
 from udamon.core.adaptive.space import Space
 from udamon.core.adaptive.steps import Steps
+from udamon.core.adaptive.target_model import TargetModel
 from udamon.core.attrs import Attrs
 from udamon.core.target import Target
 from udamon.model import PAGE_SIZE, Range
 
 
-def known(index: int, pages: int, changed: range) -> tuple[Target, Steps]:
+def known(index: int, pages: int, changed: range) -> tuple[Target, TargetModel]:
     """A target whose steps say nothing and whose memory changed page by page at these pages, one after the other."""
     steps = Steps(Space([Range(0, pages * PAGE_SIZE)], None, 1), Parameters(), 0)
     for page in changed:
         steps.ages.change(page * PAGE_SIZE, (page + 1) * PAGE_SIZE, 1_000_000 * (page + 1))
-    return Target(index), steps
+    return Target(index), TargetModel(steps, Explorer(Parameters()), Newcomers(Parameters()))
 
 
 @pytest.mark.timeout(60)

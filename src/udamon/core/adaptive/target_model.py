@@ -1,0 +1,33 @@
+"""What the policy keeps of one target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from udamon.core.adaptive.explorer import Explorer
+from udamon.core.adaptive.newcomers import Newcomers
+from udamon.core.adaptive.steps import Steps
+from udamon.model import PAGE_SIZE
+
+
+@dataclass(slots=True)
+class TargetModel:
+    """What is known of a target, and how much is looked for.
+
+    `waited` aggregations since its last turn. `slots` are its slots of the running stretch. `shaped` regions were made
+    of what is known, of the `wanted` ones that there would be without other targets; None where they are to be made
+    anew.
+    """
+
+    steps: Steps
+    explorer: Explorer
+    newcomers: Newcomers
+    waited: int = 0
+    slots: range = range(0)
+    shaped: int | None = None
+    wanted: int = 0
+
+    @property
+    def weight(self) -> int:
+        """Its part of the checks: a step is found to the page in as many halvings as its pages have bits."""
+        return (self.steps.space.total // PAGE_SIZE).bit_length()
