@@ -161,6 +161,8 @@ class SimSamplers:
 
     name = "sim"
 
+    longest_pause_ns = 0
+
     def __init__(self, samplers: Sequence[SimSampler]) -> None:
         self._samplers = samplers
 
