@@ -21,6 +21,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"api"}, "the library: what `from udamon import …` gives"),
     ({"live"}, "the live view: it lays memory out as reports do"),
     ({"report", "metrics", "control", "agent"}, "clients of snapshots and recordings"),
+    ({"fleet"}, "tables of many machines, and what writes, moves and merges their objects"),
     ({"record"}, "writer, reader, converters"),
     ({"sites"}, "allocations of a command, by the code that makes them"),
     ({"evaluation"}, "accuracy and cost against the known truth"),
