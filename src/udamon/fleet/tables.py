@@ -92,7 +92,7 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     order: tuple[str, ...]
-    time: str = "window"
+    time: str = "window_begin"
     """The column that says to which hour and date a row belongs."""
 
     @cached_property
@@ -172,7 +172,7 @@ _WORKLOAD = _required(
 )
 _SERVICE = _required("service", Type.STRING, "", "name of the service: container, unit, or control group")
 _HOST = _required("host", Type.STRING, "", "name of the machine")
-_WINDOW = _required("window", Type.TIME, "", "when the window began, a multiple of 5 minutes")
+_WINDOW = _required("window_begin", Type.TIME, "", "when the window began, a multiple of 5 minutes")
 _WATCHED = _required("seconds", Type.DOUBLE, "s", "how much of the window was watched")
 
 SERVICES = Table(
@@ -200,8 +200,8 @@ SERVICES = Table(
         Column("needed_limit_bytes", Type.INT64, "bytes", "limit that right-size recommends", since=2),
         Column("needed_request_bytes", Type.INT64, "bytes", "request that right-size recommends", since=2),
     ),
-    ("namespace", "workload", "service", "host", "window"),
-    ("namespace", "workload", "service", "window", "host"),
+    ("namespace", "workload", "service", "host", "window_begin"),
+    ("namespace", "workload", "service", "window_begin", "host"),
 )  # fmt: skip
 
 NODES = Table(
@@ -220,8 +220,8 @@ NODES = Table(
         Column("rows_dropped", Type.INT64, "", "rows that were lost since the agent's start, for want of room or time"),
         Column("kernel", Type.STRING, "", "release of the kernel", since=2),
     ),
-    ("host", "window"),
-    ("host", "window"),
+    ("host", "window_begin"),
+    ("host", "window_begin"),
 )  # fmt: skip
 
 REGIONS = Table(
@@ -230,8 +230,8 @@ REGIONS = Table(
     (
         _NAMESPACE, _WORKLOAD, _SERVICE, _HOST, _WINDOW, _WATCHED,
         _required("target", Type.INT64, "", "number of the process within the recording"),
-        _required("start", Type.INT64, "address", "first byte of the region"),
-        _required("end", Type.INT64, "address", "behind its last byte"),
+        _required("start_address", Type.INT64, "address", "first byte of the region"),
+        _required("end_address", Type.INT64, "address", "behind its last byte"),
         Column("resident_bytes", Type.INT64, "bytes", "in memory"),
         Column("touched_bytes", Type.INT64, "bytes", "accessed in the window"),
         Column("nr_accesses", Type.INT64, "ticks", "in which it was accessed"),
@@ -239,8 +239,8 @@ REGIONS = Table(
         Column("age_seconds", Type.DOUBLE, "s", "for how long its access rate has not changed"),
         Column("mapping", Type.STRING, "", "file or kind of memory; null unless names were asked for"),
     ),
-    ("namespace", "workload", "service", "host", "window", "target", "start"),
-    ("namespace", "workload", "service", "window", "host", "target", "start"),
+    ("namespace", "workload", "service", "host", "window_begin", "target", "start_address"),
+    ("namespace", "workload", "service", "window_begin", "host", "target", "start_address"),
 )  # fmt: skip
 
 DEPLOYS = Table(

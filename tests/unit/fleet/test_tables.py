@@ -53,7 +53,9 @@ def test_an_object_has_what_its_rows_have() -> None:
     found = read_parquet(io.BytesIO(data)).read_all()
     assert found.column_names == SERVICES.names
     assert found["service"].to_pylist() == ["api", "web", "web"]  # sorted
-    assert found["window"].cast(DataType.int64()).to_pylist() == [NOON + n * 300_000_000 for n in (3, 2, 3)]
+    assert found["window_begin"].cast(DataType.int64()).to_pylist() == [
+        NOON + n * 300_000_000 for n in (3, 2, 3)
+    ]
     assert found["cold_bytes"].to_pylist()[0] == [5, 5, 5, 5, *[None] * 7]
     assert found["cold_bytes"].to_pylist()[2] is None
     assert found["limit_bytes"].to_pylist() == [None, 7, None]
