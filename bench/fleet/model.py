@@ -8,8 +8,9 @@ after T in a second, as it must be where nothing changes:
     promoted(T) = resident * rest * alpha / tau * (1 + T / tau) ** (-alpha - 1)     a second
 
 Resident bytes are base * host * day * drift * deploy * noise. `host` varies by 10 %, `day` is a sine of +- 20 %,
-`drift` is up to 0.5 % a day, `deploy` a step, `noise` has 5 % and a correlation of 0.8 from window to window. Cold and promoted
-bytes have noise of their own, as strong. The noise is of memory, not of measurement: quantiles that are true have it.
+`drift` is up to 0.5 % a day, `deploy` a step, `noise` has 5 % and a correlation of 0.8 from window to window. Cold
+and promoted bytes have noise of their own, as strong. The noise is of memory, not of measurement: true quantiles have
+it.
 """
 
 from __future__ import annotations

@@ -160,6 +160,28 @@ def test_other_commands(name: str, words: tuple[str, ...], capsys: pytest.Captur
     check(name, told(capsys, *words, "--json"))
 
 
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight nodes for four days, one of which dies."""
+    pytest.importorskip("numpy", reason="the extra `test` is not installed")
+    from bench.fleet.__main__ import main as make
+
+    place = tmp_path_factory.mktemp("fleet")
+    words = ["--nodes", "8", "--services", "2", "--days", "4", "--deploys", "1", "--density", "100%"]
+    assert make([*words, "-o", str(place / "fleet"), "--truth", str(place / "truth")]) == 0
+    return place / "fleet"
+
+
+@pytest.mark.parametrize(
+    "kind", ["cold", "can-shrink", "percentiles", "outliers", "coverage", "after deploy-00"]
+)
+def test_fleet_reports(kind: str, fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+    document = told(capsys, "fleet", "report", *kind.split(), fleet, "--json")
+    assert document["rows"] or kind == "outliers"
+    check("fleet-report", document)
+
+
 def test_the_log_of_a_workload(tmp_path: Path) -> None:
     log = tmp_path / "truth"
     assert main(["workload", "hint", "--truth", str(log), "--duration", "100ms", "--quiet"]) == 0
@@ -171,7 +193,7 @@ def test_every_schema_is_tried_and_described() -> None:
     """A new file needs a document in this test, and a row in docs/schemas/README.md."""
     there = {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
     tried = {name for name, _ in REPORTS} | {"report-diff", "check", "workload-truth"}
-    tried |= {"doctor", "stat", "acting", "eval", "eval-truth", "report-sites"}
+    tried |= {"fleet-report", "doctor", "stat", "acting", "eval", "eval-truth", "report-sites"}
     assert there == tried
     text = (SCHEMAS / "README.md").read_text()
     assert [name for name in sorted(there) if f"({name}.json)" not in text] == []

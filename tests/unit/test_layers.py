@@ -68,6 +68,7 @@ NEED_AN_EXTRA: dict[str, set[str]] = {
     "live/widgets.py": {"textual", "rich"},
     "live/words.py": {"textual", "rich"},
     "pytest_plugin.py": {"pytest"},
+    "report/fleet/spark_source.py": {"pyspark"},
 }
 """Files that may import an extra at their top, because they derive from its classes. Whoever uses such a
 file imports it inside a function (checked here too). Path under src/udamon -> packages."""

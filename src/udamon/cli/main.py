@@ -26,6 +26,7 @@ COMMANDS = {
     "live": "watch, and show it meanwhile: a heatmap that scrolls, the hottest mappings",
     "report": "working set, heatmap and more from a recording",
     "check": "assert limits on a recording: working set, cold memory, rates of mappings",
+    "fleet": "reports over many machines, from the tables that they write",
     "convert": "turn recordings into damo's formats, Parquet or CSV, and back",
     "control": "serve DAMON's own files, for DAMON's own tools",
     "workload": "touch memory as a masim configuration says",

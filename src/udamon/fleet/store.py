@@ -91,24 +91,24 @@ class Directory:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.location = os.fspath(path)
-        self._root = Path(path)
+        self.root = Path(path).absolute()
 
     def list(self, prefix: str) -> Iterator[Stored]:
         try:
-            yield from sorted(_files(self._root, prefix))
+            yield from sorted(_files(self.root, prefix))
         except OSError as error:
             raise self._trouble("read", prefix, error) from error
 
     def read(self, path: str) -> bytes:
         try:
-            return (self._root / path).read_bytes()
+            return (self.root / path).read_bytes()
         except FileNotFoundError:
             raise
         except OSError as error:
             raise self._trouble("read", path, error) from error
 
     def create(self, path: str, data: bytes) -> bool:
-        file = self._root / path
+        file = self.root / path
         if file.exists():
             return False
         self._make_directory(file)
@@ -122,7 +122,7 @@ class Directory:
         return True
 
     def upload(self, path: str, file: Path) -> None:
-        target = self._root / path
+        target = self.root / path
         self._make_directory(target)
         with file.open("rb") as source, whole_file(target) as output:
             while piece := source.read(1 << 20):
@@ -130,7 +130,7 @@ class Directory:
 
     def delete(self, path: str) -> None:
         try:
-            (self._root / path).unlink(missing_ok=True)
+            (self.root / path).unlink(missing_ok=True)
         except OSError as error:
             raise self._trouble("remove", path, error) from error
 
@@ -142,7 +142,7 @@ class Directory:
 
     def _trouble(self, what: str, path: str, error: OSError) -> CannotError:
         return CannotError(
-            f"cannot {what} {self._root / path}: {error.strerror}; give a location that this user can use."
+            f"cannot {what} {self.root / path}: {error.strerror}; give a location that this user can use."
         )
 
 
@@ -164,7 +164,7 @@ class Remote:
     def __init__(self, location: str, patience: float = 60) -> None:
         try:
             import obstore
-            from obstore.store import from_url
+            from obstore import store
         except ImportError:
             raise MissingExtra(
                 f"{location} needs obstore, which is not installed; run: pip install 'udamon[fleet]'"
@@ -172,16 +172,30 @@ class Remote:
         self.location = location.rstrip("/")
         self._obstore = obstore
         wait: Any = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=15), "base": 2}
-        limits: Any = {"backoff": wait, "max_retries": 20, "retry_timeout": timedelta(seconds=patience)}
-        options: Any = {"timeout": timedelta(seconds=30)}
+        self._retry: Any = {
+            "backoff": wait, "max_retries": 20, "retry_timeout": timedelta(seconds=patience),
+        }  # fmt: skip
+        self._client: Any = {"timeout": timedelta(seconds=30)}
         if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
-            options["allow_http"] = True  # a server that was named so
+            self._client["allow_http"] = True  # a server that was named so
         try:
-            self.store: Any = from_url(self.location, retry_config=limits, client_options=options)
+            made: Any = store.from_url  # its overloads have a kind of store each
+            self.store = made(self.location, retry_config=self._retry, client_options=self._client)
         except Exception as error:  # obstore's errors have no common base but Exception
             raise CannotError(
                 f"cannot open {location}: {error}; check the URL and the credentials."
             ) from error
+
+    def filesystem(self) -> Any:
+        """For readers that take fsspec: it opens URLs as that of the location. Raises MissingExtra."""
+        try:
+            from obstore.fsspec import FsspecStore
+        except ImportError:
+            raise MissingExtra(
+                f"{self.location} needs fsspec, which is not installed; run: pip install 'udamon[fleet]'"
+            ) from None
+        made: Any = FsspecStore
+        return made(self.location.partition("://")[0], retry_config=self._retry, client_options=self._client)
 
     def list(self, prefix: str) -> Iterator[Stored]:
         try:

@@ -150,6 +150,8 @@ class Table:
 def _array(values: Sequence[Any], kind: Type) -> Array:
     if kind is Type.TIME:
         return Array(values, DataType.int64()).cast(kind.arrow)
+    if kind is Type.STRING:  # a name may have bytes that are not UTF-8
+        values = [value and value.encode("utf-8", "backslashreplace").decode() for value in values]
     if kind is not Type.INT64_LIST:
         return Array(values, kind.arrow)
     ends = [0, *accumulate(len(value or ()) for value in values)]

@@ -24,7 +24,8 @@ def service(
     """A row of the window-th window after noon; sizes in MiB, the same cold bytes at each age."""
     return {
         "namespace": "shop", "workload": "front", "service": name, "host": host,
-        "window_begin": NOON + window * WINDOW_US, "seconds": 300.0, "via": "pte", "grain": "page", "coverage": 1.0, "resident_bytes": resident * MIB,
+        "window_begin": NOON + window * WINDOW_US, "seconds": 300.0,
+        "via": "pte", "grain": "page", "coverage": 1.0, "resident_bytes": resident * MIB,
         "cold_bytes": None if cold is None else [cold * MIB] * len(AGES),
         "promoted_bytes": None if cold is None else [0] * len(AGES),
     } | more  # fmt: skip
