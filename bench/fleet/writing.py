@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.fleet.model import HOUR_WINDOWS, LATE_OBJECTS, Fleet, Noise, host_of, name_of
 from udamon.fleet.objects import ObjectName, parquet
-from udamon.fleet.store import Store, put_once
+from udamon.fleet.store import Store
 from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, VERSION, WINDOW_SECONDS, Table, Type
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -60,7 +60,8 @@ def write(fleet: Fleet, store: Store, seed: int) -> dict[str, int]:
 def _put(
     store: Store, table: Table, host: str, time_us: int, batch: RecordBatch, version: int = VERSION
 ) -> None:
-    put_once(store, ObjectName.of(table, host, time_us), parquet(table, batch, version))
+    data = parquet(table, batch, version)
+    store.create(ObjectName.of(table, host, time_us, data).path, data)
 
 
 def _services(fleet: Fleet, first: int, noises: list[Noise]) -> dict[str, Ints]:

@@ -182,6 +182,24 @@ def test_fleet_reports(kind: str, fleet: Path, capsys: pytest.CaptureFixture[str
     check("fleet-report", document)
 
 
+def test_fleet_upload_and_compact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+    from tests.unit.fleet.rows import service
+    from udamon.fleet.spool import Spool
+
+    spool = Spool(tmp_path / "spool", "h1")
+    spool.add("services", [service(window=window) for window in (0, 12)])
+    spool.close()
+    where = ("--spool", tmp_path / "spool", tmp_path / "fleet", "--json")
+    uploaded = told(capsys, "fleet", "upload", *where)
+    assert uploaded["objects"] == 2
+    check("fleet-upload", uploaded)
+    compacted = told(
+        capsys, "fleet", "compact", tmp_path / "fleet", "--json", "--grace", "0s", "--closed", "0s"
+    )
+    check("fleet-compact", compacted)
+
+
 def test_the_log_of_a_workload(tmp_path: Path) -> None:
     log = tmp_path / "truth"
     assert main(["workload", "hint", "--truth", str(log), "--duration", "100ms", "--quiet"]) == 0
@@ -193,7 +211,17 @@ def test_every_schema_is_tried_and_described() -> None:
     """A new file needs a document in this test, and a row in docs/schemas/README.md."""
     there = {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
     tried = {name for name, _ in REPORTS} | {"report-diff", "check", "workload-truth"}
-    tried |= {"fleet-report", "doctor", "stat", "acting", "eval", "eval-truth", "report-sites"}
+    tried |= {
+        "fleet-report",
+        "fleet-upload",
+        "fleet-compact",
+        "doctor",
+        "stat",
+        "acting",
+        "eval",
+        "eval-truth",
+        "report-sites",
+    }
     assert there == tried
     text = (SCHEMAS / "README.md").read_text()
     assert [name for name in sorted(there) if f"({name}.json)" not in text] == []

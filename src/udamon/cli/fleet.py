@@ -11,6 +11,9 @@ from udamon import console
 if TYPE_CHECKING:
     from udamon.report.fleet.reports import Asked
 
+LOCATION = "a directory, or a URL with s3://, gs:// or az://"
+SPOOL = "/var/lib/udamon/spool"
+
 REPORTS = {
     "cold": "memory that was not touched for an age, by service",
     "can-shrink": "which services can lose how much of their memory limit",
@@ -30,14 +33,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     kinds = report.add_subparsers(dest="report", required=True, metavar="REPORT")
     for name, about in REPORTS.items():
         _configure_report(kinds.add_parser(name, help=about, description=about), name)
+    _configure_moves(actions)
 
 
 def _configure_report(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "after":
         parser.add_argument("deploy", metavar="DEPLOY", help="its name in the table deploys")
-    parser.add_argument(
-        "location", metavar="LOCATION", help="a directory, or a URL with s3://, gs:// or az://"
-    )
+    parser.add_argument("location", metavar="LOCATION", help=LOCATION)
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--engine", choices=("duckdb", "spark"), default="duckdb",
                         help="what runs the query (default duckdb)")  # fmt: skip
@@ -73,8 +75,99 @@ def _configure_report(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises UdamonError."""
-    return _report(args)
+    """0, or 1 where objects could not be uploaded. Raises UdamonError."""
+    return {"report": _report, "upload": _upload, "compact": _compact}[args.action](args)
+
+
+def _configure_moves(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "bring the objects of a node's spool to LOCATION, each once"
+    upload = actions.add_parser("upload", help=about, description=about)
+    upload.add_argument("--spool", metavar="DIR", default=SPOOL, help=f"where they are (default {SPOOL})")
+    upload.add_argument("--for", dest="patience", metavar="TIME", default="10m",
+                        help="for how long what fails is tried again (default 10m)")  # fmt: skip
+    about = "merge the objects of closed days into few large ones"
+    compact = actions.add_parser("compact", help=about, description=about)
+    compact.add_argument("--closed", metavar="TIME", default="6h",
+                         help="a day is closed so long after its end (default 6h)")  # fmt: skip
+    compact.add_argument("--grace", metavar="TIME", default="1h",
+                         help="objects that were merged stay for so long, for who reads them (default 1h)")  # fmt: skip
+    compact.add_argument("--max-memory", metavar="SIZE", help="what DuckDB may use (default 80%% of memory)")
+    for parser in (upload, compact):
+        parser.add_argument("location", metavar="LOCATION", help=LOCATION)
+        parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _upload(args: argparse.Namespace) -> int:
+    import os
+
+    from udamon.errors import UsageError
+    from udamon.fleet.store import open_store
+    from udamon.fleet.uploading import upload
+    from udamon.units import format_size, parse_duration_ns
+
+    patience = parse_duration_ns(args.patience) / 1e9
+    if not os.path.isdir(args.spool):
+        raise UsageError(f"{args.spool} is no directory; give the agent's spool with --spool.")
+    done = upload(args.spool, open_store(args.location), patience)
+    if args.json:
+        console.document({
+            "schema": 1, "objects": done.objects, "bytes": done.bytes, "left": done.left, "tries": done.tries,
+            "why": done.failure,
+        })  # fmt: skip
+    else:
+        left = f"; {done.left} are left" if done.left else ""
+        console.out(f"{done.objects} objects uploaded, {format_size(done.bytes)}{left}")
+        if done.failure:
+            console.say(done.failure)
+    return 1 if done.left else 0
+
+
+def _compact(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+    from pathlib import Path
+    from time import time
+
+    from udamon.files.ending import removing
+    from udamon.files.temporary import TemporaryDirectory
+    from udamon.fleet import tables
+    from udamon.fleet.compaction import OBJECT_BYTES, Compacted, compact
+    from udamon.fleet.listing import Objects
+    from udamon.fleet.store import open_store
+    from udamon.report.fleet.engines import DuckEngine
+    from udamon.units import format_size, parse_duration_ns
+
+    grace, closed = (parse_duration_ns(each) / 1e9 for each in (args.grace, args.closed))
+    store = open_store(args.location)
+    done: dict[str, Compacted] = {}
+    with removing(), DuckEngine(store, _memory(args)) as engine:
+        for table in (tables.SERVICES, tables.NODES, tables.REGIONS):
+            work = TemporaryDirectory("compact")
+
+            def merge(objects: Objects, place: Path, table: tables.Table = table) -> list[Path]:
+                return engine.merge(table, objects, place, OBJECT_BYTES)
+
+            try:
+                done[table.name] = compact(
+                    store, table, merge, work.path, now=time(), grace_s=grace, closed_s=closed
+                )
+            finally:
+                work.close()
+    if args.json:
+        console.document({"schema": 1, "tables": {name: asdict(each) for name, each in done.items()}})
+    else:
+        for name, each in done.items():
+            console.out(
+                f"{name}: {each.merged_objects} objects of {each.days} days became {each.made_objects} "
+                f"({format_size(each.bytes)}); {each.removed} removed"
+            )
+    return 0
+
+
+def _memory(args: argparse.Namespace) -> str | None:
+    """As DuckDB writes it."""
+    from udamon.units import parse_size
+
+    return None if args.max_memory is None else f"{parse_size(args.max_memory)}B"
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -84,7 +177,6 @@ def _report(args: argparse.Namespace) -> int:
     from udamon.report.fleet import render, reports
     from udamon.report.fleet.engines import open_engine
     from udamon.report.terminal import Terminal
-    from udamon.units import parse_size
 
     asked = _asked(args)
     if args.top < 1:
@@ -92,9 +184,8 @@ def _report(args: argparse.Namespace) -> int:
     if args.sql is not None:
         _print_sql(asked, args.sql)
         return 0
-    memory = None if args.max_memory is None else f"{parse_size(args.max_memory)}B"
     store = open_store(args.location)
-    with removing(), open_engine(args.engine, store, master=args.master, memory=memory) as engine:
+    with removing(), open_engine(args.engine, store, master=args.master, memory=_memory(args)) as engine:
         report = reports.measure(asked, store, engine)
     if args.json:
         console.document(report.document())

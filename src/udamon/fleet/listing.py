@@ -65,6 +65,15 @@ class Day:
         raw = [each for each in self.raw if each.path not in self.manifest.replaces]
         return raw, [there[path] for path in sorted(self.manifest.objects)]
 
+    def divided(self) -> tuple[list[Stored], list[Stored]]:
+        """The objects to read: those whose rows are in no other, and those whose rows may be. Raises as `visible`."""
+        raw, compacted = self.visible()
+        if raw and compacted:  # late ones, whose rows may be among the compacted
+            return [], [*raw, *compacted]
+        often = Counter(map(_host_and_hour, raw))
+        once = [each for each in raw if often[_host_and_hour(each)] == 1]
+        return once + compacted, [each for each in raw if often[_host_and_hour(each)] > 1]
+
 
 @dataclass(frozen=True, slots=True)
 class Objects:
@@ -127,13 +136,9 @@ def visible(store: Store, table: Table, dates: tuple[str | None, str | None] = (
     for date, day in sorted(by_date.items()):
         if (first is not None and date < first) or (last is not None and date > last):
             continue
-        raw, compacted = day.visible()
-        if raw and compacted:  # late ones, whose rows may be among the compacted
-            repeated += [*raw, *compacted]
-            continue
-        often = Counter(map(_host_and_hour, raw))
-        repeated += [each for each in raw if often[_host_and_hour(each)] > 1]
-        once += [each for each in raw if often[_host_and_hour(each)] == 1] + compacted
+        of_day = day.divided()
+        once += of_day[0]
+        repeated += of_day[1]
     if others:  # nothing tells which hosts and hours they have rows of
         once, repeated = [], [*repeated, *once]
     return Objects(_paths(once), _paths(repeated), sum(each.size for each in [*once, *repeated]))

@@ -1,12 +1,12 @@
 """How the objects of the tables are called, and what they are: Parquet with zstd, sorted, of one host and hour.
 
-    services/v1/date=2026-11-29/web-1.20261129T14.parquet
-    services/v1/date=2026-11-29/web-1.20261129T14.0a1b2c3d4e5f.parquet     another object of that host and hour
+    services/v1/date=2026-11-29/web-1.20261129T14.0a1b2c3d4e5f.parquet     a host and hour, and a digest of the bytes
     services/v1/date=2026-11-29/compact.0a1b2c3d4e5f.parquet               many hosts, by `udamon fleet compact`
     services/v1/_manifest/2026-11-29.000001.json                           which objects compacted ones replace
 
-An object is created once and never changed. Its name and bytes follow from its rows, so creating it again changes
-nothing. What begins with _ is passed over by Spark and others that read a directory.
+An object is created once and never changed. Its bytes follow from its rows and its name from both, so creating it again
+changes nothing, and what comes late or again with other rows has another name, also after the first was compacted and
+removed. What begins with _ is passed over by Spark and others that read a directory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import groupby
@@ -29,7 +29,7 @@ HOUR_US = 3_600_000_000
 
 _RAW = re.compile(
     r"(?P<table>[a-z]+)/v(?P<layout>\d+)/date=(?P<date>\d{4}-\d\d-\d\d)/"
-    r"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*)\.(?P<hour>\d{8}T\d\d)(?:\.(?P<digest>[0-9a-f]{12}))?\.parquet"
+    r"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*)\.(?P<hour>\d{8}T\d\d)\.(?P<digest>[0-9a-f]{12})\.parquet"
 )
 _COMPACT = re.compile(r"[a-z]+/v\d+/date=(?P<date>\d{4}-\d\d-\d\d)/compact\.[0-9a-f]{12}\.parquet")
 
@@ -42,19 +42,20 @@ def directory(table: Table) -> str:
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectName:
     """Of the rows of one host and hour. `host` is the host's name as names of objects can have it, `hour` is like
-    20261129T14 (UTC), `digest` tells a second object of the same host and hour from the first, which has none."""
+    20261129T14 (UTC), `digest` is of the object's bytes."""
 
     table: str
     hour: str
     host: str
-    digest: str = ""
+    digest: str
 
     @classmethod
-    def of(cls, table: Table, host: str, time_us: int) -> ObjectName:
-        """Of the first object of a host and the hour of a moment (microseconds since 1970)."""
+    def of(cls, table: Table, host: str, time_us: int, data: bytes) -> ObjectName:
+        """Of these bytes, with rows of a host and the hour of a moment (microseconds since 1970)."""
         hour = datetime.fromtimestamp(time_us // HOUR_US * 3600, UTC).strftime("%Y%m%dT%H")
         plain = re.sub(r"[^A-Za-z0-9.-]", "_", host)[:100]
-        return cls(table.name, hour, plain if re.match("[A-Za-z0-9]", plain) else f"h{plain}")
+        plain = plain if re.match("[A-Za-z0-9]", plain) else f"h{plain}"
+        return cls(table.name, hour, plain, digest_of(data))
 
     @classmethod
     def parse(cls, path: str) -> ObjectName | None:
@@ -62,7 +63,7 @@ class ObjectName:
         found = _RAW.fullmatch(path)
         if found is None or int(found["layout"]) != LAYOUT:
             return None
-        name = cls(found["table"], found["hour"], found["host"], found["digest"] or "")
+        name = cls(found["table"], found["hour"], found["host"], found["digest"])
         return name if name.date == found["date"] else None
 
     @property
@@ -71,12 +72,7 @@ class ObjectName:
 
     @property
     def path(self) -> str:
-        end = f".{self.digest}" if self.digest else ""
-        return f"{self.table}/v{LAYOUT}/date={self.date}/{self.host}.{self.hour}{end}.parquet"
-
-    def told_by(self, data: bytes) -> ObjectName:
-        """The name of a second object of this host and hour, which these bytes are."""
-        return replace(self, digest=digest_of(data))
+        return f"{self.table}/v{LAYOUT}/date={self.date}/{self.host}.{self.hour}.{self.digest}.parquet"
 
 
 def digest_of(data: bytes) -> str:

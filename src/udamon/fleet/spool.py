@@ -21,7 +21,7 @@ from arro3.io import read_parquet
 
 from udamon.errors import UdamonError
 from udamon.fleet.objects import HOUR_US, ObjectName, by_hour, digest_of, parquet
-from udamon.fleet.store import Directory, Stored, put_once
+from udamon.fleet.store import Directory, Stored
 from udamon.fleet.tables import TABLES, Table, Type
 
 OPEN = "_open"
@@ -116,11 +116,8 @@ class Spool:
             table = TABLES[name]
             rows = list(chain.from_iterable(_rows(self._store.read(path), table) for path in paths))
             once = {tuple(row[key] for key in table.key): row for row in rows}
-            put_once(
-                self._store,
-                ObjectName.of(table, self._host, begin),
-                parquet(table, table.batch(once.values())),
-            )
+            data = parquet(table, table.batch(once.values()))
+            self._store.create(ObjectName.of(table, self._host, begin, data).path, data)
             for path in paths:
                 self._store.delete(path)
         self._shrink()

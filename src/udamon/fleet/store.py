@@ -9,12 +9,10 @@ import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from time import time
 from typing import Any, NamedTuple, Protocol
 
 from udamon.errors import CannotError, MissingExtra, OutputError, UsageError
 from udamon.files.output import whole_file
-from udamon.fleet.objects import ObjectName
 
 REMOTE = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 """Schemes of locations that obstore opens."""
@@ -64,26 +62,6 @@ def open_store(location: str) -> Store:
             "s3://, gs:// or az://."
         )
     return Remote(location)
-
-
-def put_once(store: Store, name: ObjectName, data: bytes) -> ObjectName:
-    """Have `data` in the store as an object of its host and hour, once: where the name has another content it gets a
-    second name, which follows from the content. Returns the name it has. Raises CannotError."""
-    if store.create(name.path, data) or _has(store, name.path, data):
-        return name
-    other = name if name.digest else name.told_by(data)
-    if other != name and (store.create(other.path, data) or _has(store, other.path, data)):
-        return other
-    raise CannotError(
-        f"{store.location}/{other.path} is there with another content; look at it, and remove it."
-    )
-
-
-def _has(store: Store, path: str, data: bytes) -> bool:
-    try:
-        return store.read(path) == data
-    except FileNotFoundError:
-        return False
 
 
 class Directory:
@@ -159,9 +137,9 @@ def _files(root: Path, prefix: str) -> Iterator[Stored]:
 
 class Remote:
     """Objects of a bucket below a prefix. What fails for a time is tried again for `patience` seconds, after waits that
-    double."""
+    double; a request has failed after `timeout` seconds."""
 
-    def __init__(self, location: str, patience: float = 60) -> None:
+    def __init__(self, location: str, patience: float = 60, timeout: float = 30) -> None:
         try:
             import obstore
             from obstore import store
@@ -175,7 +153,7 @@ class Remote:
         self._retry: Any = {
             "backoff": wait, "max_retries": 20, "retry_timeout": timedelta(seconds=patience),
         }  # fmt: skip
-        self._client: Any = {"timeout": timedelta(seconds=30)}
+        self._client: Any = {"timeout": timedelta(seconds=timeout)}
         if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
             self._client["allow_http"] = True  # a server that was named so
         try:
@@ -241,8 +219,3 @@ class Remote:
         return CannotError(
             f"cannot {what} {self.location}/{path}: {said}; check that it can be reached, and try again."
         )
-
-
-def age_of(stored: Stored) -> float:
-    """Seconds since an object was created, by this machine's clock."""
-    return max(0.0, time() - stored.created)

@@ -108,6 +108,21 @@ class DuckEngine(_Closing):
             )
         self._run(f"CREATE OR REPLACE TEMP VIEW {table.name} AS {view(table)}")
 
+    def merge(self, table: Table, objects: Objects, directory: Path, object_bytes: int) -> list[Path]:
+        """Their rows, each fact once and in the table's order, as files of about `object_bytes`."""
+        self.table(table, objects)
+        key, value = next(iter(table.metadata().items()))
+        self._run("SET preserve_insertion_order = true")  # or the order would be lost in writing
+        try:
+            self._run(
+                f"COPY (SELECT {', '.join(table.names)} FROM {table.name} ORDER BY {', '.join(table.order)}) "
+                f"TO {_literal(str(directory / 'merged'))} (FORMAT parquet, COMPRESSION zstd, "
+                f"FILE_SIZE_BYTES {object_bytes}, KV_METADATA {{{key}: {_literal(value)}}})"
+            )
+        finally:
+            self._run("SET preserve_insertion_order = false")
+        return sorted((directory / "merged").iterdir())
+
     def rows(self, sql: str) -> list[Row]:
         found = self._run(sql)
         names = [column[0] for column in found.description]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from udamon.fleet.objects import ObjectName, by_hour, parquet
-from udamon.fleet.store import Directory, put_once
+from udamon.fleet.store import Directory
 from udamon.fleet.tables import TABLES, VERSION
 from udamon.report.fleet.engines import DuckEngine
 from udamon.report.fleet.reports import Asked, Report, measure
@@ -22,7 +22,8 @@ def put(place: Path, table: str, rows: Iterable[Mapping[str, Any]], version: int
     ):
         for begin, found in by_hour(kind, of_host):
             batch = kind.batch(found).select(kind.schema_of(version).names)
-            put_once(store, ObjectName.of(kind, host or "all", begin), parquet(kind, batch, version))
+            data = parquet(kind, batch, version)
+            store.create(ObjectName.of(kind, host or "all", begin, data).path, data)
 
 
 def report(place: Path, kind: str, **asked: Any) -> Report:
