@@ -173,7 +173,12 @@ class Remote:
                 f"{self.location} needs fsspec, which is not installed; run: pip install 'udamon[fleet]'"
             ) from None
         made: Any = FsspecStore
-        return made(self.location.partition("://")[0], retry_config=self._retry, client_options=self._client)
+        return made(
+            self.location.partition("://")[0],
+            retry_config=self._retry,
+            client_options=self._client,
+            skip_instance_cache=True,  # the environment may name another server now
+        )
 
     def list(self, prefix: str) -> Iterator[Stored]:
         try:

@@ -188,7 +188,7 @@ class SparkEngine(_Closing):
         ) as error:  # Java is missing, or the master does not answer: py4j and PySpark raise many kinds
             self._spill.close()
             raise CannotError(
-                f"Spark does not start: {_first_line(error)}; it needs Java 17 or newer, and a master that answers."
+                f"Spark does not start: {_line(error)}; it needs Java 17 or newer, and a master that answers."
             ) from error
         self._store = store
 
@@ -237,12 +237,13 @@ def _literal(path: str) -> str:
     return "'" + path.replace("'", "''") + "'"
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).split("\n") if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".;:")
+def _line(error: BaseException) -> str:
+    """What an error says: its first line, or the last one where that begins a trace."""
+    lines = [line for line in str(error).split("\n") if line.strip()] or [type(error).__name__]
+    return lines[-1 if "Traceback" in lines[0] else 0][:300].rstrip(".;:")
 
 
 def _trouble(engine: str, error: BaseException) -> CannotError:
     return CannotError(
-        f"{engine} cannot answer: {_first_line(error)}; check the objects, or give it more memory or fewer days."
+        f"{engine} cannot answer: {_line(error)}; check the objects, or give it more memory or fewer days."
     )
