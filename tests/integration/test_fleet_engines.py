@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -10,14 +11,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from udamon.fleet.store import open_store
-from udamon.fleet.tables import TABLES
-from udamon.report.fleet.engines import open_engine
+from udamon.fleet.compaction import compact
+from udamon.fleet.store import Directory, open_store
+from udamon.fleet.tables import SERVICES, TABLES
+from udamon.report.fleet.engines import DuckEngine, open_engine
 from udamon.report.fleet.queries import view
 from udamon.report.fleet.reports import REPORTS, Asked, measure, sql_of
 from udamon.report.translate import translate
@@ -52,32 +55,40 @@ def test_other_engines_read_the_queries(kind: str, dialect: str) -> None:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Hosts that die, are young or write the version before, and objects that come twice."""
+    """Hosts that are young or write the version before, objects that come twice, and two days that were compacted."""
     pytest.importorskip("numpy", reason="the extra `test` is not installed")
     from bench.fleet.__main__ import main as make
 
     place = tmp_path_factory.mktemp("fleet")
     words = [
         "--nodes",
-        "12",
+        "6",
         "--services",
         "4",
         "--days",
-        "6",
+        "4",
         "--deploys",
-        "2",
+        "1",
         "--density",
-        "80%",
+        "100%",
         "--seed",
         "5",
     ]
     assert make([*words, "-o", str(place / "fleet"), "--truth", str(place / "truth")]) == 0
+    assert json.loads((place / "truth").read_text())["repeated_objects"]
+    store, work = Directory(place / "fleet"), place / "work"
+    work.mkdir()
+    with DuckEngine(store) as engine:
+        compact(
+            store, SERVICES, lambda objects, to: engine.merge(SERVICES, objects, to, 1 << 30), work,
+            now=datetime(2026, 11, 3, tzinfo=UTC).timestamp(), closed_s=0.0,
+        )  # fmt: skip
     return place / "fleet"
 
 
 def answers(engine: Any, location: str) -> dict[str, Any]:
     store = open_store(location)
-    asked = {kind: Asked(kind, deploy="deploy-01", days=3) for kind in REPORTS}
+    asked = {kind: Asked(kind, deploy="deploy-00", days=2) for kind in REPORTS}
     asked["cold at 8 h"] = Asked("cold", age_seconds=28800, price=3.0, dates=("2026-11-01", "2026-11-02"))
     return {name: measure(each, store, engine).document() for name, each in asked.items()}
 

@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 
 from tests.integration.s3_server import BUCKET, FAILURES, STALL_S, environment, failing, server, with_server
-from tests.unit.fleet.rows import service
+from tests.integration.test_fleet_engines import needs_spark
+from tests.unit.fleet.rows import NOON, service
 from udamon.fleet.listing import visible
+from udamon.fleet.objects import ObjectName, parquet
 from udamon.fleet.spool import Spool
 from udamon.fleet.store import Remote, Store, open_store
 from udamon.fleet.tables import SERVICES
 from udamon.fleet.uploading import upload
-from udamon.report.fleet.engines import DuckEngine
+from udamon.report.fleet.engines import DuckEngine, open_engine
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 pytest.importorskip("obstore", reason="the extra `fleet` is not installed")
@@ -136,3 +138,29 @@ def test_killed_compactions_lose_and_repeat_nothing(tmp_path: Path, monkeypatch:
         assert [stored.path for stored in store.list("services") if "/compact." not in stored.path] == [
             "services/v1/_manifest/2026-11-27.000001.json"
         ]
+
+
+@pytest.mark.slow
+@needs_spark
+@pytest.mark.timeout(1800)
+def test_spark_reads_a_bucket_without_a_jar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the Python data source; objects of two versions, of which some rows come twice."""
+    expected = spools(tmp_path, 3)
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    with server() as url:
+        for name, value in environment(url).items():
+            monkeypatch.setenv(name, value)
+        store = open_store(LOCATION)
+        for agent in range(3):
+            assert upload(tmp_path / f"node-{agent}", store).left == 0
+        old = SERVICES.batch(
+            [service("a", "node-0", 12 * hour - 2 * 288, resident=1) for hour in range(HOURS)]
+        )
+        data = parquet(SERVICES, old.select(SERVICES.schema_of(1).names), version=1)
+        store.create(ObjectName.of(SERVICES, "node-0", NOON - 2 * 86_400_000_000, data).path, data)
+        with open_engine("spark", store, master="local[1]") as engine:
+            engine.table(SERVICES, visible(store, SERVICES))
+            rows = engine.rows("SELECT host, service, epoch, resident_bytes FROM services ORDER BY 1, 2, 3")
+        found = [tuple(row.values()) for row in rows]
+        assert [row[:3] for row in found] == [row[:3] for row in expected]
+        assert found == rows_of(store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from udamon.errors import CannotError
@@ -13,6 +14,9 @@ from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, Table
 from udamon.report.fleet import deploys, queries, student
 from udamon.report.fleet.engines import Engine, Row
 from udamon.units import GIB
+
+Dates = tuple[str | None, str | None]
+"""The first and the last day, like 2026-11-29; None for no limit."""
 
 FEWEST_REPLICATES = 3
 """Hosts from which on a change of a service has an uncertainty."""
@@ -30,7 +34,7 @@ class Asked:
     deploy: str = ""
     days: int = 4
     false_discoveries: float = 0.01
-    dates: tuple[str | None, str | None] = (None, None)
+    dates: Dates = (None, None)
 
     @property
     def place(self) -> int:
@@ -72,20 +76,21 @@ def measure(asked: Asked, store: Store, engine: Engine) -> Report:
     """Raises UdamonError."""
     read: list[Objects] = []
 
-    def table(wanted: Table, dates: tuple[str | None, str | None] = asked.dates) -> Objects:
+    def table(wanted: Table, dates: Dates = asked.dates) -> Objects:
         found = visible(store, wanted, dates)
         engine.table(wanted, found)
         read.append(found)
         return found
 
-    services, nodes = table(SERVICES), table(NODES)
-    if not services.all:
-        raise CannotError(
-            f"{store.location} has no objects of services; see docs/fleet.md for where they lie."
-        )
+    dates = asked.dates
     if asked.report == "after":
         table(DEPLOYS, (None, None))
-        _require(asked, engine, store)
+        dates = _around(asked, engine, store)
+    services, nodes = table(SERVICES, dates), table(NODES, dates)
+    if not services.all:
+        raise CannotError(
+            f"{store.location} has no objects of services in these days; see docs/fleet.md for where they lie."
+        )
     rows = [_KINDS[asked.report].row(asked, row) for row in engine.rows(sql_of(asked))]
     if asked.report == "after":
         rows = _judged(rows, asked.false_discoveries)
@@ -101,13 +106,21 @@ def sql_of(asked: Asked) -> str:
     return _KINDS[asked.report].sql(asked)
 
 
-def _require(asked: Asked, engine: Engine, store: Store) -> None:
-    names = [
-        row["deploy"] for row in engine.rows("SELECT DISTINCT deploy FROM deploys ORDER BY deploy LIMIT 1000")
-    ]
-    if asked.deploy not in names:
-        some = ", ".join(names[:5]) or "it has none"
+def _around(asked: Asked, engine: Engine, store: Store) -> Dates:
+    """The days that are compared, within those that were asked for."""
+    sql = "SELECT deploy, MIN(epoch) AS first_epoch, MAX(epoch) AS last_epoch FROM deploys GROUP BY deploy"
+    known = {row["deploy"]: row for row in engine.rows(sql)}
+    if asked.deploy not in known:
+        some = ", ".join(sorted(known)[:5]) or "it has none"
         raise CannotError(f"{store.location} knows no deploy {asked.deploy!r}; there are: {some}.")
+    reach = asked.days * 86400
+    first = _date(known[asked.deploy]["first_epoch"] - reach)
+    last = _date(known[asked.deploy]["last_epoch"] + reach)
+    return max(first, asked.dates[0] or first), min(last, asked.dates[1] or last)
+
+
+def _date(epoch: int) -> str:
+    return datetime.fromtimestamp(epoch, UTC).date().isoformat()
 
 
 @dataclass(frozen=True, slots=True)
