@@ -1,6 +1,6 @@
 """How well the reports answer, against the truth of a made-up fleet.
 
-python -m bench.fleet.judging LOCATION TRUTH [--engine duckdb|spark] [--master URL] [--days N]
+python -m bench.fleet.judging LOCATION TRUTH [--engine duckdb|spark] [--master URL] [--days N] [--deploys N]
 
 Prints one JSON document: errors of cold bytes, precision and recall of can-shrink, and what `after` found of all
 deploys, with the seconds that each report took.
@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--days", type=int, default=4, help="that `after` compares on each side; 0 leaves it out"
     )
+    parser.add_argument("--deploys", type=int, help="so many deploys, not all")
     args = parser.parse_args(argv)
     truth = json.loads(Path(args.truth).read_text())
     store = open_store(args.location)
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
             rows = measure(Asked(name), store, engine).rows
             found[name] = judge(rows, truth["services"]) | {"seconds": round(time.monotonic() - begin, 1)}
         if args.days:
-            found["after"] = after(engine, store, truth, args.days)
+            found["after"] = after(engine, store, truth, args.days, args.deploys)
     found["max_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps(found, indent=1))
     return 0
@@ -68,10 +69,11 @@ def can_shrink(rows: list[dict[str, Any]], truth: dict[str, Any]) -> dict[str, A
     }  # fmt: skip
 
 
-def after(engine: Engine, store: Any, truth: dict[str, Any], days: int) -> dict[str, Any]:
+def after(engine: Engine, store: Any, truth: dict[str, Any], days: int, most: int | None) -> dict[str, Any]:
     """Over all deploys: planted changes that were found, and services that were found without one."""
     begin, found, wrong, tested, errors = time.monotonic(), 0, 0, 0, []
-    for deploy, planted in truth["deploys"].items():
+    judged = list(truth["deploys"].items())[:most]
+    for deploy, planted in judged:
         rows = measure(Asked("after", deploy=deploy, days=days), store, engine).rows
         rows = [row for row in rows if row["figure"] == "resident_bytes"]
         tested += sum(row["changed"] is not None for row in rows)
@@ -80,7 +82,7 @@ def after(engine: Engine, store: Any, truth: dict[str, Any], days: int) -> dict[
         wrong += len(changed - {planted["service"]})
         errors += [row["change"] - planted["effect"] for row in rows if row["service"] == planted["service"]]
     return {
-        "deploys": len(truth["deploys"]), "found": found, "found_wrongly": wrong, "services_tested": tested,
+        "deploys": len(judged), "found": found, "found_wrongly": wrong, "services_tested": tested,
         "false_discovery_share": wrong / (found + wrong) if found + wrong else 0.0,
         "worst_error_of_change": max(errors, key=abs, default=None),
         "seconds": round(time.monotonic() - begin, 1),

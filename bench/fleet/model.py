@@ -132,10 +132,12 @@ class Fleet:
             mean += np.bincount(self.service, self.factor * whole, self.services)
         mean /= self.windows
         random = np.random.default_rng([seed, 1])
+        moments = random.integers(0, self.windows, 400)
+        levels = np.concatenate([self.level(int(at), 1) for at in moments], axis=1)
         found = {}
         for service in range(self.services):
             pairs = np.flatnonzero(self.service == service)
-            age, can_lose = self._shrinks(service, pairs, random)
+            age, can_lose = self._shrinks(service, pairs, levels[service], random)
             found[name_of(service)] = {
                 "resident_bytes": mean[service],
                 "cold_bytes": mean[service] * self.cold[service, AGES.index(120)],
@@ -151,13 +153,13 @@ class Fleet:
         return found
 
     def _shrinks(
-        self, service: int, pairs: NDArray[np.int64], random: np.random.Generator
+        self, service: int, pairs: NDArray[np.int64], level: Floats, random: np.random.Generator
     ) -> tuple[int | None, float | None]:
         """The smallest age whose promotions are within the limit in 98 % of the windows, and the share of the limit
         that is not needed in 98 % of the windows and hosts when all that is idle for so long is gone; from many draws.
+        `level` has the service's at many moments.
         """
         draws = 50_000
-        moments = random.integers(0, self.windows, 400)
         # Promotions of the service are sums over its hosts, so their noise is the smaller the more there are.
         spread = NOISE / np.sqrt(len(pairs))
         promoted = 1 + spread * random.standard_normal(draws)
@@ -167,7 +169,6 @@ class Fleet:
         within = np.flatnonzero(self.promoted[service] * busy <= PROMOTION_LIMIT)
         if not len(within):
             return None, None
-        level = np.concatenate([self.level(int(at), 1)[service] for at in moments])
         resident = random.choice(level, draws) * random.choice(self.factor[pairs], draws)
         resident = resident * (1 + NOISE * random.standard_normal(draws))
         cold = self.cold[service, within[0]] * (1 + NOISE * random.standard_normal(draws))
