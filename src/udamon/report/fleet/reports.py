@@ -33,7 +33,7 @@ class Asked:
     least: float = 0.1
     deploy: str = ""
     days: int = 4
-    false_discoveries: float = 0.01
+    false_discoveries: float = 0.02
     dates: Dates = (None, None)
 
     @property
@@ -224,8 +224,10 @@ def _judged(rows: Sequence[Row], rate: float) -> list[Row]:
             row |= {"low": row["change"] - reach, "high": row["change"] + reach}
             row["p"] = student.two_sided(row["change"] / error, hosts - 1)
             tested.append(row)
-    for row, q in zip(tested, student.adjusted([row["p"] for row in tested]), strict=True):
-        row |= {"q": q, "changed": q <= rate}
+    for figure in deploys.FIGURES:  # each is a question of its own
+        family = [row for row in tested if row["figure"] == figure]
+        for row, q in zip(family, student.adjusted([row["p"] for row in family]), strict=True):
+            row |= {"q": q, "changed": q <= rate}
     keys: Mapping[bool | None, int] = {True: 0, False: 1, None: 2}
     return sorted(rows, key=lambda row: (keys[row["changed"]], 1.0 if row["p"] is None else row["p"]))
 
