@@ -211,7 +211,7 @@ def _after(_asked: Asked, row: Row) -> Row:
 
 def _judged(rows: Sequence[Row], rate: float) -> list[Row]:
     """The rows, each with its 95 % interval, its p-value and whether it counts as changed; those that did first."""
-    tested = []
+    tested: list[tuple[Row, float]] = []
     for row in rows:
         spread, hosts = row.pop("spread"), row["hosts"]
         row |= {"low": None, "high": None, "p": None, "q": None, "changed": None}
@@ -219,14 +219,17 @@ def _judged(rows: Sequence[Row], rate: float) -> list[Row]:
             too_few = f"{hosts} hosts are too few, {FEWEST_REPLICATES} are needed"
             row["why"] = too_few if hosts < FEWEST_REPLICATES else "all its hosts changed by the same share"
         if row["why"] is None:
-            error = student.standard_error(spread, hosts)
-            reach = error * student.quantile(0.95, hosts - 1)
-            row |= {"low": row["change"] - reach, "high": row["change"] + reach}
-            row["p"] = student.two_sided(row["change"] / error, hosts - 1)
-            tested.append(row)
+            tested.append((row, spread))
     for figure in deploys.FIGURES:  # each is a question of its own
-        family = [row for row in tested if row["figure"] == figure]
-        for row, q in zip(family, student.adjusted([row["p"] for row in family]), strict=True):
+        family = [(row, spread) for row, spread in tested if row["figure"] == figure]
+        spreads = student.moderated([spread for _, spread in family], [row["hosts"] - 1 for row, _ in family])
+        for (row, _), (spread, freedom) in zip(family, spreads, strict=True):
+            error = student.standard_error(spread, row["hosts"])
+            reach = error * student.quantile(0.95, freedom)
+            row |= {"low": row["change"] - reach, "high": row["change"] + reach}
+            row["p"] = student.two_sided(row["change"] / error, freedom)
+        found = student.adjusted([row["p"] for row, _ in family])
+        for (row, _), q in zip(family, found, strict=True):
             row |= {"q": q, "changed": q <= rate}
     keys: Mapping[bool | None, int] = {True: 0, False: 1, None: 2}
     return sorted(rows, key=lambda row: (keys[row["changed"]], 1.0 if row["p"] is None else row["p"]))

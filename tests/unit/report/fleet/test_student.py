@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from random import Random
+from statistics import stdev
+
 import pytest
 
-from udamon.report.fleet.student import adjusted, quantile, two_sided
+from udamon.report.fleet.student import adjusted, digamma, moderated, quantile, trigamma, two_sided
 
 
 @pytest.mark.parametrize(
@@ -32,3 +36,30 @@ def test_the_example_of_the_paper() -> None:
     assert found[3] == pytest.approx(0.0095 * 15 / 4)
     assert adjusted(chances[::-1]) == found[::-1]
     assert adjusted([]) == []
+
+
+def test_special_values() -> None:
+    """Euler's constant and pi^2 / 6 (DLMF 5.4.12, 5.15.2), and the recurrences."""
+    assert digamma(1) == pytest.approx(-0.5772156649015329, abs=1e-9)
+    assert trigamma(1) == pytest.approx(math.pi**2 / 6, abs=1e-9)
+    assert digamma(0.5) == pytest.approx(digamma(1) - 2 * math.log(2), abs=1e-9)
+    assert trigamma(0.5) == pytest.approx(math.pi**2 / 2, abs=1e-9)
+
+
+def test_spreads_that_differ_by_chance_alone_become_one() -> None:
+    """Of 400 samples of 5 values with a deviation of 3."""
+    random = Random(2)
+    spreads = [stdev([random.gauss(0, 3) for _ in range(5)]) for _ in range(400)]
+    found = moderated(spreads, [4] * 400)
+    assert all(spread == pytest.approx(3, rel=0.1) for spread, _ in found)
+    assert min(freedom for _, freedom in found) > 40
+
+
+def test_spreads_that_truly_differ_stay_apart() -> None:
+    random = Random(3)
+    true = [0.01, 1.0, 100.0] * 50
+    spreads = [stdev([random.gauss(0, size) for _ in range(30)]) for size in true]
+    for (spread, freedom), plain in zip(moderated(spreads, [29] * 150), spreads, strict=True):
+        assert spread == pytest.approx(plain, rel=0.3)  # others are ten thousand times as large
+        assert 29 < freedom < 31
+    assert moderated([2.0], [4]) == [(2.0, 4.0)]
