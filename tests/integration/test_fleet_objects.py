@@ -153,9 +153,7 @@ def test_spark_reads_a_bucket_without_a_jar(tmp_path: Path, monkeypatch: pytest.
         store = open_store(LOCATION)
         for agent in range(3):
             assert upload(tmp_path / f"node-{agent}", store).left == 0
-        old = SERVICES.batch(
-            [service("a", "node-0", 12 * hour - 2 * 288, resident=1) for hour in range(HOURS)]
-        )
+        old = SERVICES.batch([service("a", "node-0", -2 * 288, resident=1)])
         data = parquet(SERVICES, old.select(SERVICES.schema_of(1).names), version=1)
         store.create(ObjectName.of(SERVICES, "node-0", NOON - 2 * 86_400_000_000, data).path, data)
         with open_engine("spark", store, master="local[1]") as engine:

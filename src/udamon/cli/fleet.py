@@ -70,8 +70,8 @@ def _configure_report(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "after":
         parser.add_argument("--days", metavar="N", type=int, default=4,
                             help="days before and after that are compared (default 4, at least 2)")  # fmt: skip
-        parser.add_argument("--fdr", metavar="SHARE", default="2%",
-                            help="false discovery rate that is kept (default 2%%)")  # fmt: skip
+        parser.add_argument("--fdr", metavar="SHARE", default="1%",
+                            help="false discovery rate that is kept (default 1%%)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:

@@ -33,7 +33,7 @@ class Asked:
     least: float = 0.1
     deploy: str = ""
     days: int = 4
-    false_discoveries: float = 0.02
+    false_discoveries: float = 0.01
     dates: Dates = (None, None)
 
     @property
