@@ -9,10 +9,12 @@ LIBRARIES = {
     "completion": "shtab",
     "control": "mfusepy",
     "engines": "SQLGlot",
+    "fleet": "obstore with fsspec",
     "live": "Textual",
     "pandas": "pandas",
     "png": "Pillow",
     "sites": "symbolic",
+    "spark": "PySpark",
     "yaml": "PyYAML",
 }
 """Extras of pyproject.toml that commands and the library import, and what each installs."""

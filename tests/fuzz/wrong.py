@@ -66,7 +66,7 @@ def _rows(random: Random, seq: int) -> tuple[list[RecordBatch], int]:
     for one in snapshots:
         rows.add_snapshot(one)
     (batch,) = rows.batches()
-    columns: dict[str, list[Any]] = {name: batch[name].to_pylist() for name in COLUMNS}
+    columns: dict[str, list[Any]] = {name: list(batch[name].to_pylist()) for name in COLUMNS}
     count = batch.num_rows
     kind = random.randrange(6)
     if kind <= 2:  # some values of a good snapshot
@@ -96,7 +96,7 @@ def many_rows(count: int) -> bytes:
     rows, stream = PendingRows(), Stream()
     rows.add_snapshot(shot(0, regions=1))
     (batch,) = rows.batches()
-    many = _repeated({name: batch[name].to_pylist() for name in COLUMNS}, count)
+    many = _repeated({name: list(batch[name].to_pylist()) for name in COLUMNS}, count)
     return stream.head(machine() | METADATA) + stream.batch(many, 1) + stream.end()
 
 

@@ -41,6 +41,16 @@ def _acting(command: str, *more: str) -> Callable[[Path], Done]:
     return run
 
 
+def _fleet(recording: Path) -> Done:
+    from tests.unit.fleet.rows import service
+    from udamon.fleet.spool import Spool
+
+    spool = Spool(recording.parent / "spool", "h1")
+    spool.add("services", [service()])
+    spool.close()
+    return udamon("fleet", "report", "cold", recording.parent / "spool", "--json")
+
+
 RUNS: dict[str, Callable[[Path], Done]] = {
     "doctor": lambda _: udamon("doctor", "--json"),
     "record": lambda file: udamon("report", "info", file, "--json"),
@@ -52,6 +62,7 @@ RUNS: dict[str, Callable[[Path], Done]] = {
     "report": lambda file: udamon("report", "wss", file, "--json"),
     "check": lambda file: udamon("check", file, "--max-wss", "1GiB", "--json"),
     "completion": lambda _: udamon("completion", "bash"),
+    "fleet": _fleet,
     "convert": lambda file: udamon("convert", file, "-o", file.with_suffix(".csv"), "--to", "csv"),
     "workload": lambda file: udamon("workload", file.with_suffix(".masim"), "--duration", "100ms", "--quiet"),
     "eval": lambda file: udamon("eval", file.with_suffix(".masim"), "--duration", "1s", "--json"),

@@ -40,6 +40,7 @@ from udamon.lock import HeldLocks
 from udamon.model import Event
 from udamon.modules.dry_run import PassWatch
 from udamon.record.reader import Recording
+from udamon.text import width
 
 HARMLESS = tuple(f"name{at}" for at in range(len(BITS)))
 PAGE = 4096
@@ -74,8 +75,8 @@ REPORTS: dict[str, Sequence[Sequence[str]]] = {
 CHECK = ["--max-wss", "1GiB", "--min-wss", "1TiB", "--max-rate", "*=100%"]
 
 ELSEWHERE = {
-    "doctor", "record", "schemes", "reclaim", "lru-sort", "stat", "size", "live", "convert", "control", "workload",
-    "eval", "completion",
+    "doctor", "record", "schemes", "reclaim", "lru-sort", "stat", "size", "live", "fleet", "convert", "control",
+    "workload", "eval", "completion",
 }  # fmt: skip
 """Commands whose texts have tests of their own below, or are sentences (test_sentences)."""
 
@@ -169,6 +170,30 @@ def test_texts_of_recordings(
     assert hostile.count("\n") == harmless.count("\n")
 
 
+@pytest.mark.parametrize("kind", ["cold", "can-shrink", "percentiles", "outliers", "coverage", "after"])
+def test_texts_of_a_fleet(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of services, namespaces and hosts, in 80 columns whatever they are."""
+    from tests.unit.report.fleet.made import put
+    from tests.unit.report.fleet.test_queries import a_deploy, deployed
+
+    bits = ["".join(BITS[at::3]) for at in range(3)]
+    found = []
+    for at, (service, namespace, host) in enumerate([("web", "shop", "h"), bits]):
+        named = {"service": service, "namespace": namespace}
+        rows = [row | named | {"host": host + row["host"]} for row in deployed(0.05, hosts=6)]
+        for row in rows[:: len(rows) // 6][:1]:
+            row["resident_bytes"] *= 900
+        put(tmp_path / str(at), "services", rows)
+        put(tmp_path / str(at), "deploys", [a_deploy() | named])
+        deploy = ["d1"] if kind == "after" else []
+        assert main(["fleet", "report", kind, *deploy, str(tmp_path / str(at))]) == 0
+        found.append(capsys.readouterr().out)
+    harmless, hostile = found
+    assert not bad_characters(hostile)
+    assert hostile.count("\n") == harmless.count("\n")
+    assert max(map(width, hostile.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("kind", ["info", "mappings", "heatmap", "wss", "phases", "size"])
 def test_ascii_in_the_locale_c(
     kind: str,
@@ -217,6 +242,9 @@ SENTENCES: tuple[tuple[str, ...], ...] = (
     ("size", "{}"), ("size", "-p", "{}"),
     ("report", "{}"), ("report", "wss", "{}"), ("report", "wss", __file__, "--time", "{}"), ("report", "info", "/{}"),
     ("report", "heatmap", __file__, "--resol", "{}"), ("check", __file__, "--max-rate", "{}"), ("check", "{}"),
+    ("fleet", "{}"), ("fleet", "report", "{}"), ("fleet", "report", "cold", "/nowhere/{}"),
+    ("fleet", "report", "after", "{}", "/nowhere"), ("fleet", "report", "cold", "ftp://{}"),
+    ("fleet", "report", "cold", "x", "--from", "{}"), ("fleet", "report", "cold", "x", "--sql", "{}"),
     ("convert", "{}", "--to", "csv", "-o", "/nowhere/{}"), ("convert", "x", "--to", "{}", "-o", "y"),
     ("control", "{}"), ("control", "mount", "{}", "--compat", "{}"), ("workload", "{}"), ("eval", "{}"),
     ("eval", "demo", "--policy", "{}"), ("doctor", "{}"),

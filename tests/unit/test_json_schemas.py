@@ -173,6 +173,46 @@ def test_ages_of_control_groups(monkeypatch: pytest.MonkeyPatch) -> None:
         check("stat-groups", json.loads(json.dumps(group_ages.document(watch, "/a", 0.01, "duration"))))
 
 
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight nodes for four days, one of which dies."""
+    pytest.importorskip("numpy", reason="the extra `test` is not installed")
+    from bench.fleet.__main__ import main as make
+
+    place = tmp_path_factory.mktemp("fleet")
+    words = ["--nodes", "8", "--services", "2", "--days", "4", "--deploys", "1", "--density", "100%"]
+    assert make([*words, "-o", str(place / "fleet"), "--truth", str(place / "truth")]) == 0
+    return place / "fleet"
+
+
+@pytest.mark.parametrize(
+    "kind", ["cold", "can-shrink", "percentiles", "outliers", "coverage", "after deploy-00"]
+)
+def test_fleet_reports(kind: str, fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+    document = told(capsys, "fleet", "report", *kind.split(), fleet, "--json")
+    assert document["rows"] or kind == "outliers"
+    check("fleet-report", document)
+
+
+def test_fleet_upload_and_compact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+    from tests.unit.fleet.rows import service
+    from udamon.fleet.spool import Spool
+
+    spool = Spool(tmp_path / "spool", "h1")
+    spool.add("services", [service(window=window) for window in (0, 12)])
+    spool.close()
+    where = ("--spool", tmp_path / "spool", tmp_path / "fleet", "--json")
+    uploaded = told(capsys, "fleet", "upload", *where)
+    assert uploaded["objects"] == 2
+    check("fleet-upload", uploaded)
+    compacted = told(
+        capsys, "fleet", "compact", tmp_path / "fleet", "--json", "--grace", "0s", "--closed", "0s"
+    )
+    check("fleet-compact", compacted)
+
+
 def test_the_log_of_a_workload(tmp_path: Path) -> None:
     log = tmp_path / "truth"
     assert main(["workload", "hint", "--truth", str(log), "--duration", "100ms", "--quiet"]) == 0
@@ -198,6 +238,7 @@ def test_every_schema_is_tried_and_described() -> None:
     there = {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
     tried = {name for name, _ in REPORTS} | {"report-diff", "report-diff-sites", "check", "workload-truth"}
     tried |= {"doctor", "stat", "stat-groups", "acting", "eval", "eval-truth", "report-sites", "agent-status"}
+    tried |= {"fleet-report", "fleet-upload", "fleet-compact"}
     assert there == tried
     text = (SCHEMAS / "README.md").read_text()
     assert [name for name in sorted(there) if f"({name}.json)" not in text] == []

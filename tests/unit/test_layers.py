@@ -21,6 +21,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"api"}, "the library: what `from udamon import …` gives"),
     ({"live"}, "the live view: it lays memory out as reports do"),
     ({"report", "metrics", "control", "agent"}, "clients of snapshots and recordings"),
+    ({"fleet"}, "tables of many machines, and what writes, moves and merges their objects"),
     ({"record"}, "writer, reader, converters"),
     ({"sites"}, "allocations of a command, by the code that makes them"),
     ({"evaluation"}, "accuracy and cost against the known truth"),
@@ -72,6 +73,7 @@ NEED_AN_EXTRA: dict[str, set[str]] = {
     "live/widgets.py": {"textual", "rich"},
     "live/words.py": {"textual", "rich"},
     "pytest_plugin.py": {"pytest"},
+    "report/fleet/spark_source.py": {"pyspark"},
 }
 """Files that may import an extra at their top, because they derive from its classes. Whoever uses such a
 file imports it inside a function (checked here too). Path under src/udamon -> packages."""

@@ -111,6 +111,46 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("udamon convert r.udamon -o r.parquet", "for other tools; the ending says the format"),
         ("udamon convert damon.data -o r.udamon", "what damo recorded"),
     ),
+    "fleet": (
+        ("udamon fleet report cold /srv/fleet", "cold memory by service"),
+        ("udamon fleet upload s3://bucket/fleet", "what this node's agent has written"),
+    ),
+    "fleet report": (
+        ("udamon fleet report cold /srv/fleet", "cold memory by service"),
+        ("udamon fleet report can-shrink s3://bucket/fleet --json", "whose limits are too large, for programs"),
+    ),
+    "fleet report cold": (
+        ("udamon fleet report cold /srv/fleet --age 10m", "not touched for ten minutes"),
+        ("udamon fleet report cold s3://bucket/fleet --price-gib-month 3.5", "and in money"),
+    ),
+    "fleet report can-shrink": (
+        ("udamon fleet report can-shrink /srv/fleet", "services that can lose a tenth of their limit"),
+        ("udamon fleet report can-shrink /srv/fleet --least 30%", "or a third"),
+    ),
+    "fleet report after": (
+        ("udamon fleet report after web-42 /srv/fleet", "what a deploy changed"),
+        ("udamon fleet report after web-42 /srv/fleet --days 7", "by a week before and after"),
+    ),
+    "fleet report percentiles": (
+        ("udamon fleet report percentiles /srv/fleet", "how hosts differ"),
+        ("udamon fleet report percentiles /srv/fleet --from 2026-11-01 --to 2026-11-07", "in one week"),
+    ),
+    "fleet report outliers": (
+        ("udamon fleet report outliers /srv/fleet", "hosts unlike the others"),
+        ("udamon fleet report outliers /srv/fleet --engine spark --master spark://head:7077", "on a cluster"),
+    ),
+    "fleet report coverage": (
+        ("udamon fleet report coverage /srv/fleet", "what was not seen"),
+        ("udamon fleet report coverage /srv/fleet --sql trino", "the query, for Trino"),
+    ),
+    "fleet upload": (
+        ("udamon fleet upload s3://bucket/fleet", "the spool of this node"),
+        ("udamon fleet upload /srv/fleet --spool /tmp/spool --for 1h", "from elsewhere; patient"),
+    ),
+    "fleet compact": (
+        ("udamon fleet compact s3://bucket/fleet", "closed days into few objects"),
+        ("udamon fleet compact /srv/fleet --max-memory 2GiB", "with less memory"),
+    ),
     "agent": (
         ("sudo udamon agent", "all services of this node; metrics at http://127.0.0.1:9470/metrics"),
         ("udamon agent --config agent.toml --check", "is the configuration right?"),

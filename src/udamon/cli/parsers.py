@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "working set, heatmap and more from a recording",
     "check": "assert limits on a recording: working set, cold memory, rates of mappings",
     "convert": "turn recordings into damo's formats, Parquet or CSV, and back",
+    "fleet": "reports over many machines, from the tables that they write",
     "agent": "watch all services of this node within a budget, and serve what is cold",
     "control": "serve DAMON's own files, for DAMON's own tools",
     "completion": "print what completes udamon's words in a shell",
@@ -110,6 +111,7 @@ def _listed(action: argparse.Action) -> list[argparse.Action]:
 GROUPS = {
     "watch": ("record", "size", "live", "stat", "agent"),
     "look at recordings": ("report", "check", "convert"),
+    "many machines": ("fleet",),
     "act on memory": ("reclaim", "lru-sort", "schemes"),
     "this machine, and other tools": ("doctor", "control", "completion"),
     "try out and judge": ("workload", "eval"),

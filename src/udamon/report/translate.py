@@ -5,7 +5,7 @@ from __future__ import annotations
 from udamon import extras
 
 
-def translate(sql: str, dialect: str) -> str:
+def translate(sql: str, dialect: str, *, pretty: bool = False) -> str:
     """A query or view of udamon.report in SQLGlot's `dialect`: "spark", "trino", "snowflake" and others.
 
     Addresses are unsigned 64-bit numbers, which few engines have: there they are decimals of twenty digits,
@@ -21,4 +21,4 @@ def translate(sql: str, dialect: str) -> str:
         return exp.DataType.build("DECIMAL(20, 0)") if unsigned else node
 
     tree = parse_one(sql, read="duckdb")
-    return (tree if dialect == "duckdb" else tree.transform(wide)).sql(dialect=dialect)
+    return (tree if dialect == "duckdb" else tree.transform(wide)).sql(dialect=dialect, pretty=pretty)

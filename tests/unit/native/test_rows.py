@@ -21,7 +21,7 @@ def columns(*seqs: int, target: int = 0, regions: int = 3) -> dict[str, list[Any
     for seq in seqs:
         rows.add_snapshot(snapshot(seq, regions=regions, target=target, resident=True))
     (batch,) = rows.batches()
-    found = {name: batch[name].to_pylist() for name in COLUMNS}
+    found: dict[str, list[Any]] = {name: list(batch[name].to_pylist()) for name in COLUMNS}
     if regions:
         found |= {name: [0] * len(found["time"]) for name in SHARING_COLUMNS}
         found |= dict(

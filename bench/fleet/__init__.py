@@ -1,0 +1,1 @@
+"""A fleet that is made up, with known truth: what reports over many machines are judged by."""

@@ -1,0 +1,252 @@
+"""Many machines: reports over the tables that their agents write, and moving and merging these."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+from udamon import console
+
+if TYPE_CHECKING:
+    from udamon.report.fleet.reports import Asked
+
+LOCATION = "a directory, or a URL with s3://, gs:// or az://"
+SPOOL = "/var/lib/udamon/spool"
+
+REPORTS = {
+    "cold": "memory that was not touched for an age, by service",
+    "can-shrink": "which services can lose how much of their memory limit",
+    "after": "what changed at a deploy, and how sure that is",
+    "percentiles": "resident and cold bytes of services, as percentiles over hosts",
+    "outliers": "hosts on which a service differs from its other hosts",
+    "coverage": "what was not seen",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `udamon fleet`."""
+    parser.set_defaults(plain=False)  # which only commands without commands of their own get
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    report = actions.add_parser(
+        "report", help="questions about all machines", description="Questions about a fleet."
+    )
+    kinds = report.add_subparsers(dest="report", required=True, metavar="REPORT")
+    for name, about in REPORTS.items():
+        _configure_report(kinds.add_parser(name, help=about, description=about), name)
+    _configure_moves(actions)
+
+
+def _configure_report(parser: argparse.ArgumentParser, name: str) -> None:
+    if name == "after":
+        parser.add_argument("deploy", metavar="DEPLOY", help="its name in the table deploys")
+    parser.add_argument("location", metavar="LOCATION", help=LOCATION)
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--engine", choices=("duckdb", "spark"), default="duckdb",
+                        help="what runs the query (default duckdb)")  # fmt: skip
+    parser.add_argument(
+        "--master", metavar="URL", help="Spark's master, e.g. spark://HOST:7077 (default local[*])"
+    )
+    parser.add_argument(
+        "--max-memory", metavar="SIZE", help="what DuckDB may use, e.g. 4GiB (default 80%% of memory)"
+    )
+    parser.add_argument(
+        "--from", dest="first", metavar="DATE", help="the first day that is read, e.g. 2026-11-01"
+    )
+    parser.add_argument("--to", dest="last", metavar="DATE", help="the last day that is read")
+    parser.add_argument("--sql", metavar="DIALECT",
+                        help="print the query for another engine (spark, trino, …), and read nothing")  # fmt: skip
+    parser.add_argument(
+        "--top", metavar="N", type=int, default=20, help="so many rows in the text (default 20)"
+    )
+    if name != "can-shrink":  # which is about all ages
+        parser.add_argument("--age", metavar="TIME", default="120s",
+                            help="cold is what was not touched for TIME (default 120s)")  # fmt: skip
+    if name == "cold":
+        parser.add_argument("--price-gib-month", metavar="PRICE", type=float,
+                            help="what a GiB costs a month: cold memory in money")  # fmt: skip
+    if name == "can-shrink":
+        parser.add_argument("--least", metavar="SHARE", default="10%",
+                            help="of its limit that a service must be able to lose (default 10%%)")  # fmt: skip
+    if name == "after":
+        parser.add_argument("--days", metavar="N", type=int, default=4,
+                            help="days before and after that are compared (default 4, at least 2)")  # fmt: skip
+        parser.add_argument("--fdr", metavar="SHARE", default="1%",
+                            help="false discovery rate that is kept (default 1%%)")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """0, or 1 where objects could not be uploaded. Raises UdamonError."""
+    return {"report": _report, "upload": _upload, "compact": _compact}[args.action](args)
+
+
+def _configure_moves(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "bring the objects of a node's spool to LOCATION, each once"
+    upload = actions.add_parser("upload", help=about, description=about)
+    upload.add_argument("--spool", metavar="DIR", default=SPOOL, help=f"where they are (default {SPOOL})")
+    upload.add_argument("--for", dest="patience", metavar="TIME", default="10m",
+                        help="for how long what fails is tried again (default 10m)")  # fmt: skip
+    about = "merge the objects of closed days into few large ones"
+    compact = actions.add_parser("compact", help=about, description=about)
+    compact.add_argument("--closed", metavar="TIME", default="6h",
+                         help="a day is closed so long after its end (default 6h)")  # fmt: skip
+    compact.add_argument("--grace", metavar="TIME", default="1h",
+                         help="objects that were merged stay for so long, for who reads them (default 1h)")  # fmt: skip
+    compact.add_argument("--max-memory", metavar="SIZE", help="what DuckDB may use (default 80%% of memory)")
+    for parser in (upload, compact):
+        parser.add_argument("location", metavar="LOCATION", help=LOCATION)
+        parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _upload(args: argparse.Namespace) -> int:
+    import os
+
+    from udamon.errors import UsageError
+    from udamon.fleet.store import open_store
+    from udamon.fleet.uploading import upload
+    from udamon.units import format_size, parse_duration_ns
+
+    patience = parse_duration_ns(args.patience) / 1e9
+    if not os.path.isdir(args.spool):
+        raise UsageError(f"{args.spool} is no directory; give the agent's spool with --spool.")
+    done = upload(args.spool, open_store(args.location), patience)
+    if args.json:
+        console.document({
+            "schema": 1, "objects": done.objects, "bytes": done.bytes, "left": done.left, "tries": done.tries,
+            "why": done.failure,
+        })  # fmt: skip
+    else:
+        left = f"; {done.left} are left" if done.left else ""
+        console.out(f"{done.objects} objects uploaded, {format_size(done.bytes)}{left}")
+        if done.failure:
+            console.say(done.failure)
+    return 1 if done.left else 0
+
+
+def _compact(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+    from pathlib import Path
+    from time import time
+
+    from udamon.files.ending import removing
+    from udamon.files.temporary import TemporaryDirectory
+    from udamon.fleet import tables
+    from udamon.fleet.compaction import OBJECT_BYTES, Compacted, compact
+    from udamon.fleet.listing import Objects
+    from udamon.fleet.store import open_store
+    from udamon.report.fleet.engines import DuckEngine
+    from udamon.units import format_size, parse_duration_ns
+
+    grace, closed = (parse_duration_ns(each) / 1e9 for each in (args.grace, args.closed))
+    store = open_store(args.location)
+    done: dict[str, Compacted] = {}
+    with removing(), DuckEngine(store, _memory(args)) as engine:
+        for table in (tables.SERVICES, tables.NODES, tables.REGIONS):
+            work = TemporaryDirectory("compact")
+
+            def merge(objects: Objects, place: Path, table: tables.Table = table) -> list[Path]:
+                return engine.merge(table, objects, place, OBJECT_BYTES)
+
+            try:
+                done[table.name] = compact(
+                    store, table, merge, work.path, now=time(), grace_s=grace, closed_s=closed
+                )
+            finally:
+                work.close()
+    if args.json:
+        console.document({"schema": 1, "tables": {name: asdict(each) for name, each in done.items()}})
+    else:
+        for name, each in done.items():
+            console.out(
+                f"{name}: {each.merged_objects} objects of {each.days} days became {each.made_objects} "
+                f"({format_size(each.bytes)}); {each.removed} removed"
+            )
+    return 0
+
+
+def _memory(args: argparse.Namespace) -> str | None:
+    """As DuckDB writes it."""
+    from udamon.units import parse_size
+
+    return None if args.max_memory is None else f"{parse_size(args.max_memory)}B"
+
+
+def _report(args: argparse.Namespace) -> int:
+    from udamon.errors import UsageError
+    from udamon.files.ending import removing
+    from udamon.fleet.store import open_store
+    from udamon.report.fleet import render, reports
+    from udamon.report.fleet.engines import open_engine
+    from udamon.report.terminal import Terminal
+
+    asked = _asked(args)
+    if args.top < 1:
+        raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
+    if args.sql is not None:
+        _print_sql(asked, args.sql)
+        return 0
+    store = open_store(args.location)
+    with removing(), open_engine(args.engine, store, master=args.master, memory=_memory(args)) as engine:
+        report = reports.measure(asked, store, engine)
+    if args.json:
+        console.document(report.document())
+    else:
+        console.out(render.render(report, Terminal.of_stdout(), args.top))
+    return 0
+
+
+def _asked(args: argparse.Namespace) -> Asked:
+    from udamon.errors import UsageError
+    from udamon.fleet.tables import AGES, place_of
+    from udamon.report.fleet.reports import Asked
+    from udamon.units import parse_duration_ns, parse_share
+
+    more: dict[str, object] = {}
+    if args.report == "cold" and args.price_gib_month is not None:
+        if not 0 <= args.price_gib_month < float("inf"):
+            raise UsageError(
+                f"--price-gib-month {args.price_gib_month} is no price; give a number from 0 on."
+            )
+        more["price"] = args.price_gib_month
+    if args.report == "can-shrink":
+        more["least"] = parse_share(args.least)
+    if args.report == "after":
+        if not 2 <= args.days <= 366:
+            raise UsageError(f"--days {args.days} cannot be compared; a trend needs 2 days on each side.")
+        more |= {"deploy": args.deploy, "days": args.days, "false_discoveries": parse_share(args.fdr)}
+    age = AGES[place_of(parse_duration_ns(getattr(args, "age", "120s")) / 1e9)]
+    dates = _date(args.first, "--from"), _date(args.last, "--to")
+    return Asked(args.report, age_seconds=age, dates=dates, **more)  # type: ignore[arg-type]
+
+
+def _date(text: str | None, flag: str) -> str | None:
+    from datetime import date
+
+    from udamon.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            raise ValueError
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise UsageError(f"{flag} {text[:40]!r} is no date; write it like 2026-11-01.") from None
+
+
+def _print_sql(asked: Asked, dialect: str) -> None:
+    """The views and the query. The views read TABLE_once and TABLE_repeated, which are the caller's."""
+    from udamon.errors import UsageError
+    from udamon.fleet.tables import DEPLOYS, SERVICES
+    from udamon.report.fleet.queries import view
+    from udamon.report.fleet.reports import sql_of
+    from udamon.report.translate import translate
+    from udamon.text import lines
+
+    tables = (SERVICES, DEPLOYS) if asked.report == "after" else (SERVICES,)
+    statements = [f"CREATE VIEW {table.name} AS {view(table)}" for table in tables] + [sql_of(asked)]
+    try:
+        told = [translate(each, dialect, pretty=True) for each in statements]
+    except ValueError:
+        raise UsageError(f"SQLGlot knows no dialect {dialect[:40]!r}; spark and trino are tested.") from None
+    console.out(lines(line for each in told for line in [*each.split("\n"), ";"]))

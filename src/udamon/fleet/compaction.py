@@ -1,0 +1,136 @@
+"""Many small objects of a closed day into few large ones, published by a manifest (udamon.fleet.listing).
+
+A day is merged in this order, and may be killed after every step: compacted objects are created, which nobody reads;
+the manifest is created, whole or not at all, which puts them in the place of others; after a time of grace, in which
+readers that have listed the old objects end, these are removed. Two at once create the same generation of the
+manifest, and only one of them can: the other's objects are never read, and are removed later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from time import time
+
+from udamon.errors import CannotError
+from udamon.fleet.listing import Day, Manifest, Objects, days, manifest_path
+from udamon.fleet.objects import compacted_path
+from udamon.fleet.store import Store, Stored
+from udamon.fleet.tables import Table
+
+OBJECT_BYTES = 384 << 20
+"""What compacted objects are cut at; a day that has less is one object."""
+
+GRACE_S = 3600.0
+"""For how long objects stay that a manifest has replaced: longer than a query takes."""
+
+CLOSED_S = 6 * 3600.0
+"""After its end a day counts as closed; what comes later is merged by the next run."""
+
+UNPUBLISHED_S = 86400.0
+"""After which time compacted objects without a manifest were left by a run that was killed."""
+
+Merge = Callable[[Objects, Path], list[Path]]
+"""Rows of objects, each fact once and sorted, as files in a directory."""
+
+
+@dataclass(slots=True)
+class Compacted:
+    """What was done to one table. `days` were merged, `removed` counts objects that nobody reads any more."""
+
+    days: int = 0
+    merged_objects: int = 0
+    made_objects: int = 0
+    bytes: int = 0
+    removed: int = 0
+
+
+def compact(
+    store: Store,
+    table: Table,
+    merge: Merge,
+    work: Path,
+    *,
+    now: float,
+    grace_s: float = GRACE_S,
+    closed_s: float = CLOSED_S,
+) -> Compacted:
+    """Merge every closed day that has two objects or more which no manifest replaces, and remove what was replaced
+    `grace_s` ago. `now` is seconds since 1970. Raises CannotError."""
+    done = Compacted()
+    found, _ = days(store, table)
+    for date, day in sorted(found.items()):
+        if _end_of(date) + closed_s <= now:
+            _merge_day(store, table, day, merge, work / date, done)
+    found, _ = days(store, table)
+    for day in found.values():
+        done.removed += _remove(store, day, grace_s)
+    return done
+
+
+def _end_of(date: str) -> float:
+    return datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() + 86400
+
+
+def _merge_day(store: Store, table: Table, day: Day, merge: Merge, work: Path, done: Compacted) -> None:
+    raw, before = day.visible()
+    if len(raw) + len(before) < 2 or not raw:
+        return
+    once, repeated = day.divided()
+    objects = Objects(_paths(once), _paths(repeated), 0)
+    sources = set(objects.all)
+    work.mkdir()
+    made: list[str] = []
+    for file in merge(objects, work):
+        path = compacted_path(table, day.date, _digest(file))
+        made.append(path)
+        done.bytes += file.stat().st_size
+        if path not in {each.path for each in day.compacted}:  # as a run that was killed left it
+            store.upload(path, file)
+        file.unlink()
+    old = day.manifest or Manifest(day.date, 0)
+    manifest = Manifest(day.date, old.generation + 1, tuple(made), (old.replaces | sources) - set(made))
+    if not store.create(manifest_path(table, day.date, manifest.generation), manifest.data):
+        raise CannotError(
+            f"{store.location} is compacted by somebody else at this moment; nothing is lost, run it again later."
+        )
+    done.days += 1
+    done.merged_objects += len(sources)
+    done.made_objects += len(made)
+
+
+def _remove(store: Store, day: Day, grace_s: float) -> int:
+    """Objects that no reader can want: replaced by a manifest that is old enough, or never published."""
+    if day.manifest is None or time() - day.manifest.created < grace_s:
+        return 0
+    gone = [each.path for each in [*day.raw, *day.compacted] if each.path in day.manifest.replaces]
+    # Of a run that ended before its manifest: old enough that it does not run any more.
+    unpublished = [
+        each.path
+        for each in day.compacted
+        if each.path not in {*day.manifest.objects, *gone} and time() - each.created >= UNPUBLISHED_S
+    ]
+    return _delete(store, [*gone, *unpublished, *day.older])
+
+
+def _delete(store: Store, paths: Iterable[str]) -> int:
+    count = 0
+    for path in paths:
+        store.delete(path)
+        count += 1
+    return count
+
+
+def _paths(found: Iterable[Stored]) -> tuple[str, ...]:
+    return tuple(each.path for each in found)
+
+
+def _digest(file: Path) -> str:
+    found = sha256()
+    with file.open("rb") as data:
+        while piece := data.read(1 << 20):
+            found.update(piece)
+    return found.hexdigest()[:12]

@@ -1,0 +1,154 @@
+"""Which objects of a table a reader reads, so that each row is read once.
+
+Compaction is published by a manifest: which compacted objects take the place of which others, for one date. A manifest
+is created whole or not at all, and the newest of a date counts; before it is there compacted objects are not seen, from
+then on those that they replace are not, whether they were removed or not.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from udamon.errors import CannotError
+from udamon.fleet.objects import ObjectName, compacted_date, directory
+from udamon.fleet.store import Store, Stored
+from udamon.fleet.tables import Table
+
+_MANIFEST = re.compile(r".*/_manifest/(?P<date>\d{4}-\d\d-\d\d)\.(?P<generation>\d{6})\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Of one date: the compacted `objects`, and the paths of those that must not be read any more."""
+
+    date: str
+    generation: int
+    objects: tuple[str, ...] = ()
+    replaces: frozenset[str] = frozenset()
+    path: str = ""
+    created: float = 0.0
+
+    @property
+    def data(self) -> bytes:
+        document = {
+            "schema": 1, "date": self.date, "generation": self.generation,
+            "objects": sorted(self.objects), "replaces": sorted(self.replaces),
+        }  # fmt: skip
+        return json.dumps(document, indent=0).encode()
+
+
+@dataclass(slots=True)
+class Day:
+    """What is there of a table and date: objects as nodes wrote them, compacted ones, and the newest manifest."""
+
+    date: str
+    raw: list[Stored] = field(default_factory=list)
+    compacted: list[Stored] = field(default_factory=list)
+    manifest: Manifest | None = None
+    older: list[str] = field(default_factory=list)
+    """Manifests that a newer one has replaced."""
+
+    def visible(self) -> tuple[list[Stored], list[Stored]]:
+        """The objects to read: raw and compacted ones. Raises CannotError where one is missing."""
+        if self.manifest is None:
+            return self.raw, []
+        there = {each.path: each for each in self.compacted}
+        if missing := set(self.manifest.objects) - there.keys():
+            raise CannotError(
+                f"{min(missing)} is missing, which {self.manifest.path} names; bring it back from a copy, or remove "
+                "that manifest where the objects that it replaces are still there."
+            )
+        raw = [each for each in self.raw if each.path not in self.manifest.replaces]
+        return raw, [there[path] for path in sorted(self.manifest.objects)]
+
+    def divided(self) -> tuple[list[Stored], list[Stored]]:
+        """The objects to read: those whose rows are in no other, and those whose rows may be. Raises as `visible`."""
+        raw, compacted = self.visible()
+        if raw and compacted:  # late ones, whose rows may be among the compacted
+            return [], [*raw, *compacted]
+        often = Counter(map(_host_and_hour, raw))
+        once = [each for each in raw if often[_host_and_hour(each)] == 1]
+        return once + compacted, [each for each in raw if often[_host_and_hour(each)] > 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Paths below a location. A row of `once` is in one object alone, a row of `repeated` may be in several."""
+
+    once: tuple[str, ...]
+    repeated: tuple[str, ...]
+    bytes: int
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.once, *self.repeated)
+
+
+def manifest_path(table: Table, date: str, generation: int) -> str:
+    return f"{directory(table)}/_manifest/{date}.{generation:06d}.json"
+
+
+def days(store: Store, table: Table) -> tuple[dict[str, Day], list[Stored]]:
+    """What is there of a table, by date, and Parquet files that are not called as objects are. Raises CannotError."""
+    found: dict[str, Day] = {}
+    others: list[Stored] = []
+    manifests: dict[str, list[tuple[int, Stored]]] = {}
+    for stored in store.list(directory(table)):
+        if match := _MANIFEST.fullmatch(stored.path):
+            manifests.setdefault(match["date"], []).append((int(match["generation"]), stored))
+        elif date := compacted_date(stored.path):
+            found.setdefault(date, Day(date)).compacted.append(stored)
+        elif name := ObjectName.parse(stored.path):
+            found.setdefault(name.date, Day(name.date)).raw.append(stored)
+        elif stored.path.endswith(".parquet"):
+            others.append(stored)
+    for date, known in manifests.items():
+        *older, newest = sorted(known)
+        day = found.setdefault(date, Day(date))
+        day.manifest = _read(store, date, *newest)
+        day.older = [stored.path for _, stored in older]
+    return found, others
+
+
+def _read(store: Store, date: str, generation: int, stored: Stored) -> Manifest:
+    try:
+        document = json.loads(store.read(stored.path))
+        objects, replaces = document["objects"], document["replaces"]
+        if document["schema"] != 1 or not all(isinstance(each, str) for each in [*objects, *replaces]):
+            raise ValueError("it is of another version")
+    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+        raise CannotError(
+            f"{store.location}/{stored.path} is no manifest that can be read ({error}); bring it back from a copy."
+        ) from error
+    return Manifest(date, generation, tuple(objects), frozenset(replaces), stored.path, stored.created)
+
+
+def visible(store: Store, table: Table, dates: tuple[str | None, str | None] = (None, None)) -> Objects:
+    """What a reader reads of the days from the first to the last of `dates` (None: no limit). Raises CannotError."""
+    first, last = dates
+    by_date, others = days(store, table)
+    once: list[Stored] = []
+    repeated: list[Stored] = list(others)
+    for date, day in sorted(by_date.items()):
+        if (first is not None and date < first) or (last is not None and date > last):
+            continue
+        of_day = day.divided()
+        once += of_day[0]
+        repeated += of_day[1]
+    if others:  # nothing tells which hosts and hours they have rows of
+        once, repeated = [], [*repeated, *once]
+    return Objects(_paths(once), _paths(repeated), sum(each.size for each in [*once, *repeated]))
+
+
+def _paths(found: Iterable[Stored]) -> tuple[str, ...]:
+    return tuple(sorted(each.path for each in found))
+
+
+def _host_and_hour(stored: Stored) -> tuple[str, str]:
+    name = ObjectName.parse(stored.path)
+    assert name is not None  # days() has put it among the raw ones
+    return name.host, name.hour

@@ -1,0 +1,157 @@
+"""A node's own objects on disk, until they are uploaded: a ring of bounded size that watching never waits for.
+
+Rows come window by window and are kept as they come (`_open/`), so that a node that is killed loses none but those
+still in the queue. Once an hour is over, its rows become one object of the table, under the path that it has in the
+fleet's location: the directory of a spool is a location itself, and reports read it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+from queue import Full, Queue
+from typing import Any
+
+from arro3.io import read_parquet
+
+from udamon.errors import UdamonError
+from udamon.fleet.objects import HOUR_US, ObjectName, by_hour, digest_of, parquet
+from udamon.fleet.store import Directory, Stored
+from udamon.fleet.tables import TABLES, Table, Type
+
+OPEN = "_open"
+"""The directory of hours that are not over. Others that read a location pass over names with a _."""
+
+MOST_BYTES = 256 << 20
+"""Of all objects that wait: some weeks of 300 services."""
+
+_PART = re.compile(r"(?P<table>[a-z]+)\.(?P<begin>\d+)\.[0-9a-f]{12}\.parquet")
+
+Rows = list[Mapping[str, Any]]
+
+
+class Spool:
+    """Takes rows of tables and writes them on a thread of its own.
+
+    `add` returns at once. What cannot be kept is dropped and counted: the newest rows where the disk is slow or full
+    (`dropped_rows`), the oldest objects where the ring is (`dropped_objects`). Rows that a killed process left are
+    taken over. Raises OutputError where the directory cannot be made.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str], host: str, *, most_bytes: int = MOST_BYTES, queue: int = 64
+    ) -> None:
+        self.dropped_rows = 0
+        self.dropped_objects = 0
+        self.failure: str | None = None
+        """What went wrong last, as a sentence."""
+        self._host, self._most = host, most_bytes
+        self._store = Directory(directory)
+        self._open = Path(directory, OPEN)
+        self._lock = threading.Lock()
+        self._queue: Queue[tuple[Table, Rows] | None] = Queue(queue)
+        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+        self._thread.start()
+
+    def add(self, table: str, rows: Iterable[Mapping[str, Any]]) -> bool:
+        """Rows of one window (see Table.batch); False where there was no room for them."""
+        found = list(rows)
+        try:
+            self._queue.put_nowait((TABLES[table], found))
+        except Full:
+            self._drop(len(found))
+            return False
+        return True
+
+    def close(self) -> None:
+        """Write all that was added, the hours that are not over too, and end. Idempotent."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            table, rows = item
+            if not self._tried(self._keep, table, rows):
+                self._drop(len(rows))
+            newest = max((int(row[table.time]) // HOUR_US for row in rows if table.time in row), default=0)
+            self._tried(self._seal, newest * HOUR_US)
+        self._tried(self._seal, None)
+
+    def _tried(self, work: Callable[..., None], *args: Any) -> bool:
+        """Watching goes on whatever becomes of the spool: what fails is told in `failure`."""
+        try:
+            work(*args)
+        except (UdamonError, OSError) as error:
+            self.failure = str(error)
+            return False
+        except Exception as error:  # of arro3, for a file that somebody has damaged
+            self.failure = f"the spool {self._store.location} has a file that cannot be read: {error}"
+            return False
+        return True
+
+    def _drop(self, rows: int) -> None:
+        with self._lock:
+            self.dropped_rows += rows
+
+    def _keep(self, table: Table, rows: Rows) -> None:
+        """The rows as files of the open hours: one for each hour they belong to."""
+        for begin, found in by_hour(table, rows):
+            data = parquet(table, table.batch(found))
+            self._store.create(f"{OPEN}/{table.name}.{begin}.{digest_of(data)}.parquet", data)
+
+    def _seal(self, before_us: int | None) -> None:
+        """Make objects of the hours before a moment (of all: None), then keep the ring within its size."""
+        parts: dict[tuple[str, int], list[str]] = {}
+        for stored in self._store.list(OPEN):
+            found = _PART.fullmatch(Path(stored.path).name)
+            if found and (before_us is None or int(found["begin"]) < before_us):
+                parts.setdefault((found["table"], int(found["begin"])), []).append(stored.path)
+        for (name, begin), paths in sorted(parts.items()):
+            table = TABLES[name]
+            rows = list(chain.from_iterable(_rows(self._store.read(path), table) for path in paths))
+            once = {tuple(row[key] for key in table.key): row for row in rows}
+            data = parquet(table, table.batch(once.values()))
+            self._store.create(ObjectName.of(table, self._host, begin, data).path, data)
+            for path in paths:
+                self._store.delete(path)
+        self._shrink()
+
+    def _shrink(self) -> None:
+        waiting = list(objects(self._store))
+        size = sum(each.size for each in waiting)
+        for each in waiting:
+            if size <= self._most:
+                return
+            self._store.delete(each.path)
+            size -= each.size
+            self.dropped_objects += 1
+
+
+def objects(store: Directory) -> Iterable[Stored]:
+    """The objects of a spool that wait to be uploaded, the oldest hour first."""
+    found = [
+        (name, stored)
+        for table in TABLES
+        for stored in store.list(table)
+        if (name := ObjectName.parse(stored.path)) is not None
+    ]
+    return [stored for _, stored in sorted(found, key=lambda pair: (pair[0].hour, pair[0]))]
+
+
+def _rows(data: bytes, table: Table) -> Rows:
+    """The rows of a file of the spool, as Table.batch takes them."""
+    columns = {}
+    found = read_parquet(io.BytesIO(data)).read_all()
+    for each in table.columns:
+        if each.name in found.column_names:
+            column = found[each.name]
+            columns[each.name] = (
+                column.cast(Type.INT64.arrow) if each.type is Type.TIME else column
+            ).to_pylist()
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

@@ -1,0 +1,223 @@
+"""Where objects lie: a directory, or S3, Google Cloud Storage and Azure by obstore (extra `fleet`).
+
+Objects are created, read, listed and deleted; none is ever changed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from udamon import extras
+from udamon.errors import CannotError, OutputError, UsageError
+from udamon.files.output import whole_file
+
+REMOTE = ("s3", "s3a", "gs", "az", "abfs", "abfss")
+"""Schemes of locations that obstore opens."""
+
+
+class Stored(NamedTuple):
+    """An object: its path below the location, its size in bytes, and when it was created (seconds since 1970)."""
+
+    path: str
+    size: int
+    created: float
+
+
+class Store(Protocol):
+    """All raise CannotError when the location does not answer, or refuses."""
+
+    location: str
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        """The objects below a directory, by path."""
+
+    def read(self, path: str) -> bytes:
+        """Raises FileNotFoundError where there is no such object."""
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Create an object, all at once; False where there is one of that path, which stays as it is."""
+
+    def upload(self, path: str, file: Path) -> None:
+        """Create an object of a path that nobody else chooses, from a file of any size."""
+
+    def delete(self, path: str) -> None:
+        """Also where it is gone."""
+
+
+def open_store(location: str) -> Store:
+    """A directory (path or file:// URL), or a bucket and a prefix (s3://, gs://, az://).
+
+    Raises UsageError, CannotError, MissingExtra."""
+    scheme, divider, rest = location.partition("://")
+    if not divider:
+        return Directory(location)
+    if scheme == "file":
+        return Directory("/" + rest.lstrip("/"))
+    if scheme not in REMOTE:
+        raise UsageError(
+            f"{location[:100]!r} is no location that objects can lie in; give a directory, or a URL with "
+            "s3://, gs:// or az://."
+        )
+    return Remote(location)
+
+
+class Directory:
+    """Objects as files of mode 0600 below a directory."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.location = os.fspath(path)
+        self.root = Path(path).absolute()
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        try:
+            yield from sorted(_files(self.root, prefix))
+        except OSError as error:
+            raise self._trouble("read", prefix, error) from error
+
+    def read(self, path: str) -> bytes:
+        try:
+            return (self.root / path).read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._trouble("read", path, error) from error
+
+    def create(self, path: str, data: bytes) -> bool:
+        file = self.root / path
+        if file.exists():
+            return False
+        self._make_directory(file)
+        try:
+            with whole_file(file) as output:
+                output.write(data)
+        except OutputError:
+            if file.exists():  # somebody was faster
+                return False
+            raise
+        return True
+
+    def upload(self, path: str, file: Path) -> None:
+        target = self.root / path
+        self._make_directory(target)
+        with file.open("rb") as source, whole_file(target) as output:
+            while piece := source.read(1 << 20):
+                output.write(piece)
+
+    def delete(self, path: str) -> None:
+        try:
+            (self.root / path).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._trouble("remove", path, error) from error
+
+    def _make_directory(self, file: Path) -> None:
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._trouble("make the directory of", str(file), error) from error
+
+    def _trouble(self, what: str, path: str, error: OSError) -> CannotError:
+        return CannotError(
+            f"cannot {what} {self.root / path}: {error.strerror}; give a location that this user can use."
+        )
+
+
+def _files(root: Path, prefix: str) -> Iterator[Stored]:
+    for place, _, names in os.walk(root / prefix):
+        for name in names:
+            file = Path(place, name)
+            try:
+                found = file.stat()
+            except FileNotFoundError:
+                continue  # removed meanwhile
+            yield Stored(str(file.relative_to(root)), found.st_size, found.st_mtime)
+
+
+class Remote:
+    """Objects of a bucket below a prefix. What fails for a time is tried again for `patience` seconds, after waits that
+    double; a request has failed after `timeout` seconds."""
+
+    def __init__(self, location: str, patience: float = 60, timeout: float = 30) -> None:
+        try:
+            import obstore
+            from obstore import store
+        except ImportError:
+            raise extras.missing(location, "fleet") from None
+        self.location = location.rstrip("/")
+        self._obstore = obstore
+        wait: Any = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=15), "base": 2}
+        self._retry: Any = {
+            "backoff": wait, "max_retries": 20, "retry_timeout": timedelta(seconds=patience),
+        }  # fmt: skip
+        self._client: Any = {"timeout": timedelta(seconds=timeout)}
+        if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+            self._client["allow_http"] = True  # a server that was named so
+        try:
+            made: Any = store.from_url  # its overloads have a kind of store each
+            self.store = made(self.location, retry_config=self._retry, client_options=self._client)
+        except Exception as error:  # obstore's errors have no common base but Exception
+            raise CannotError(
+                f"cannot open {location}: {error}; check the URL and the credentials."
+            ) from error
+
+    def filesystem(self) -> Any:
+        """For readers that take fsspec: it opens URLs as that of the location. Raises MissingExtra."""
+        try:
+            from obstore.fsspec import FsspecStore
+        except ImportError:
+            raise extras.missing(self.location, "fleet") from None
+        made: Any = FsspecStore
+        return made(
+            self.location.partition("://")[0],
+            retry_config=self._retry,
+            client_options=self._client,
+            skip_instance_cache=True,  # the environment may name another server now
+        )
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        try:
+            for page in self._obstore.list(self.store, f"{prefix}/"):
+                for each in page:
+                    yield Stored(each["path"], each["size"], each["last_modified"].timestamp())
+        except self._obstore.exceptions.BaseError as error:
+            raise self._trouble("list", prefix, error) from error
+
+    def read(self, path: str) -> bytes:
+        try:
+            return bytes(self._obstore.get(self.store, path).bytes())
+        except (FileNotFoundError, self._obstore.exceptions.NotFoundError):
+            raise FileNotFoundError(path) from None
+        except self._obstore.exceptions.BaseError as error:
+            raise self._trouble("read", path, error) from error
+
+    def create(self, path: str, data: bytes) -> bool:
+        try:
+            self._obstore.put(self.store, path, data, mode="create", use_multipart=False)
+        except self._obstore.exceptions.AlreadyExistsError:
+            return False
+        except self._obstore.exceptions.BaseError as error:
+            raise self._trouble("create", path, error) from error
+        return True
+
+    def upload(self, path: str, file: Path) -> None:
+        try:
+            self._obstore.put(self.store, path, file)
+        except self._obstore.exceptions.BaseError as error:
+            raise self._trouble("create", path, error) from error
+
+    def delete(self, path: str) -> None:
+        try:
+            self._obstore.delete(self.store, path)
+        except (FileNotFoundError, self._obstore.exceptions.NotFoundError):
+            pass
+        except self._obstore.exceptions.BaseError as error:
+            raise self._trouble("delete", path, error) from error
+
+    def _trouble(self, what: str, path: str, error: Exception) -> CannotError:
+        said = str(error).split("\n")[0][:300]
+        return CannotError(
+            f"cannot {what} {self.location}/{path}: {said}; check that it can be reached, and try again."
+        )

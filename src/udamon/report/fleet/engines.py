@@ -1,0 +1,244 @@
+"""Where the queries run: DuckDB in this process, or Spark."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from udamon import extras
+from udamon.errors import CannotError, UsageError
+from udamon.files.temporary import TemporaryDirectory
+from udamon.fleet.listing import Objects
+from udamon.fleet.store import Directory, Remote, Store
+from udamon.fleet.tables import Table, Type
+from udamon.report.fleet.queries import view
+from udamon.report.translate import translate
+
+ENGINES = ("duckdb", "spark")
+
+Row = dict[str, Any]
+
+
+class Engine(Protocol):
+    """Raises CannotError where an object cannot be read, or memory and disk do not do."""
+
+    name: str
+
+    def table(self, table: Table, objects: Objects) -> None:
+        """Have the rows of these objects as a view of the table's name, each fact once."""
+
+    def rows(self, sql: str) -> list[Row]:
+        """All rows of a query, which are few."""
+
+    def close(self) -> None:
+        """Idempotent."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_engine(name: str, store: Store, *, master: str | None = None, memory: str | None = None) -> Engine:
+    """Raises UsageError, MissingExtra, CannotError. `memory`: what DuckDB may use, as it writes sizes."""
+    if name == "duckdb":
+        if master is not None:
+            raise UsageError("--master is for Spark; give --engine spark too, or leave it out.")
+        return DuckEngine(store, memory)
+    if memory is not None:
+        raise UsageError(
+            "--max-memory is for DuckDB; Spark's memory is set by spark-submit or SPARK_DRIVER_MEMORY."
+        )
+    return SparkEngine(store, master)
+
+
+class _Closing:
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class DuckEngine(_Closing):
+    """DuckDB. Objects of a bucket are read by obstore, the parts of them that a query needs."""
+
+    name = "duckdb"
+
+    def __init__(self, store: Store, memory: str | None = None) -> None:
+        import duckdb
+
+        self._error = duckdb.Error
+        self._spill = TemporaryDirectory("fleet")
+        config: dict[str, Any] = {"temp_directory": str(self._spill.path)}
+        self._db = duckdb.connect(config=config | ({"memory_limit": memory} if memory else {}))
+        self._db.execute("SET preserve_insertion_order = false")
+        self._db.execute("SET TimeZone = 'UTC'")
+        self._root = f"{os.path.abspath(store.location)}/"
+        if isinstance(store, Remote):
+            self._root = f"{store.location}/"
+            self._db.register_filesystem(store.filesystem())
+        elif isinstance(store, Directory):
+            self._root = f"{store.root}/"
+
+    def table(self, table: Table, objects: Objects) -> None:
+        empty = ", ".join(f"CAST(NULL AS {each.type.sql}) AS {each.name}" for each in table.columns)
+        for kind, paths in (("once", objects.once), ("repeated", objects.repeated)):
+            rows = f"SELECT {empty} WHERE FALSE"
+            if paths:
+                # By name: what a version lacks is null.
+                files = ", ".join(_literal(f"{self._root}{path}") for path in paths)
+                rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{files}], union_by_name = true, "
+                rows += "hive_partitioning = false)"
+            self._run(
+                f"CREATE OR REPLACE TEMP VIEW {table.name}_{kind} AS SELECT {table.casts()} FROM ({rows})"
+            )
+        self._run(f"CREATE OR REPLACE TEMP VIEW {table.name} AS {view(table)}")
+
+    def merge(self, table: Table, objects: Objects, directory: Path, object_bytes: int) -> list[Path]:
+        """Their rows, each fact once and in the table's order, as files of about `object_bytes`."""
+        self.table(table, objects)
+        key, value = next(iter(table.metadata().items()))
+        self._run("SET preserve_insertion_order = true")  # or the order would be lost in writing
+        try:
+            self._run(
+                f"COPY (SELECT {', '.join(table.names)} FROM {table.name} ORDER BY {', '.join(table.order)}) "
+                f"TO {_literal(str(directory / 'merged'))} (FORMAT parquet, COMPRESSION zstd, "
+                f"FILE_SIZE_BYTES {object_bytes}, KV_METADATA {{{key}: {_literal(value)}}})"
+            )
+        finally:
+            self._run("SET preserve_insertion_order = false")
+        return sorted((directory / "merged").iterdir())
+
+    def rows(self, sql: str) -> list[Row]:
+        found = self._run(sql)
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in self._fetch(found)]
+
+    def close(self) -> None:
+        self._db.close()
+        self._spill.close()
+
+    def _run(self, sql: str) -> Any:
+        try:
+            return self._db.execute(sql)
+        except self._error as error:
+            raise _trouble("DuckDB", error) from error
+
+    def _fetch(self, found: Any) -> list[Sequence[Any]]:
+        try:
+            rows: list[Sequence[Any]] = found.fetchall()
+        except self._error as error:
+            raise _trouble("DuckDB", error) from error
+        return rows
+
+
+class SparkEngine(_Closing):
+    """Spark, in this process (local), on a cluster, or as spark-submit started it.
+
+    Files of a directory are read by Spark itself, which must find them under the same path on every worker. Objects of
+    a bucket are read by udamon's Python data source, so that no jar is needed: workers need udamon[fleet,spark].
+    """
+
+    name = "spark"
+
+    def __init__(self, store: Store, master: str | None = None) -> None:
+        try:
+            from pyspark.sql import SparkSession
+        except ImportError:
+            raise extras.missing("--engine spark", "spark") from None
+        submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        builder = SparkSession.builder.appName("udamon fleet").config("spark.sql.session.timeZone", "UTC")
+        self._spill = TemporaryDirectory("spark")
+        settings = {
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            # Many small files: list them in the driver, not by a task each, and read many in one task.
+            "spark.sql.sources.parallelPartitionDiscovery.threshold": str(1 << 20),
+            "spark.sql.files.openCostInBytes": str(1 << 16),
+            "spark.log.level": "ERROR",
+            "spark.sql.warehouse.dir": str(self._spill.path),
+        }
+        if not submitted:  # what spark-submit was told stands
+            for key, value in settings.items():
+                builder = builder.config(key, value)
+            builder = builder.master(master or "local[*]")
+        elif master is not None:
+            raise UsageError("--master was given to spark-submit already; leave it out here.")
+        try:
+            self._spark = builder.getOrCreate()
+        except (
+            Exception
+        ) as error:  # Java is missing, or the master does not answer: py4j and PySpark raise many kinds
+            self._spill.close()
+            raise CannotError(
+                f"Spark does not start: {_line(error)}; it needs Java 17 or newer, and a master that answers."
+            ) from error
+        self._store = store
+
+    def table(self, table: Table, objects: Objects) -> None:
+        try:
+            for kind, paths in (("once", objects.once), ("repeated", objects.repeated)):
+                rows = self._read(table, paths)
+                rows.createOrReplaceTempView(f"{table.name}_{kind}")
+            self._spark.sql(translate(view(table), "spark")).createOrReplaceTempView(table.name)
+        except Exception as error:
+            raise _trouble("Spark", error) from error
+
+    def rows(self, sql: str) -> list[Row]:
+        try:
+            return [row.asDict() for row in self._spark.sql(translate(sql, "spark")).collect()]
+        except Exception as error:  # what workers raise comes as many kinds
+            raise _trouble("Spark", error) from error
+
+    def close(self) -> None:
+        self._spark.stop()
+        self._spill.close()
+
+    def _read(self, table: Table, paths: Sequence[str]) -> Any:
+        schema = ", ".join(f"{each.name} {_SPARK[each.type]}" for each in table.columns)
+        if not paths:
+            empty = ", ".join(f"CAST(NULL AS {_SPARK[each.type]}) AS {each.name}" for each in table.columns)
+            return self._spark.sql(f"SELECT {empty} WHERE FALSE")
+        if isinstance(self._store, Remote):
+            from udamon.report.fleet import spark_source
+
+            return spark_source.read(self._spark, self._store, table, schema, paths)
+        root = self._store.root if isinstance(self._store, Directory) else Path(self._store.location)
+        return self._spark.read.schema(schema).parquet(*(f"file://{root}/{path}" for path in paths))
+
+
+_SPARK = {
+    Type.INT64: "BIGINT",
+    Type.DOUBLE: "DOUBLE",
+    Type.TIME: "TIMESTAMP",
+    Type.STRING: "STRING",
+    Type.INT64_LIST: "ARRAY<BIGINT>",
+}
+
+
+def _literal(path: str) -> str:
+    return "'" + path.replace("'", "''") + "'"
+
+
+def _line(error: BaseException) -> str:
+    """What an error says: its first line, or the last one where that begins a trace."""
+    lines = [line for line in str(error).split("\n") if line.strip()] or [type(error).__name__]
+    return lines[-1 if "Traceback" in lines[0] else 0][:300].rstrip(".;:")
+
+
+def _trouble(engine: str, error: BaseException) -> CannotError:
+    return CannotError(
+        f"{engine} cannot answer: {_line(error)}; check the objects, or give it more memory or fewer days."
+    )

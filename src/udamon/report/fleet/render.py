@@ -1,0 +1,206 @@
+"""The reports over a fleet as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from udamon.core.idle_time import LABELS
+from udamon.fleet.tables import AGES
+from udamon.report.fleet.engines import Row
+from udamon.report.fleet.reports import Report
+from udamon.report.terminal import Terminal, shorten, table
+from udamon.text import Shown, lines, width
+from udamon.units import format_size
+
+LEAST_NAME = 12
+"""Columns that a name has at least."""
+
+
+class _Column(NamedTuple):
+    title: str
+    cell: Callable[[Row], str]
+
+
+def render(report: Report, terminal: Terminal, top: int) -> Shown:
+    """A table of the first `top` rows, with what it means above and what was not seen below."""
+    said = [*_title(report), ""] if report.rows else _title(report)
+    columns = _COLUMNS[report.asked.report]
+    if report.asked.price is not None:
+        columns = (*columns, _Column("a month", lambda row: _number(row["cold_price_month"], "{:,.2f}")))
+    said += _table(report.rows[:top], columns, terminal.width)
+    if len(report.rows) > top:
+        said.append(f"  and {len(report.rows) - top} more (--top, --json)")
+    return lines([*said, "", *_seen(report)])
+
+
+def _table(rows: Sequence[Row], columns: Sequence[_Column], columns_wide: int) -> list[Shown]:
+    if not rows:
+        return []
+    cells = [
+        [column.title for column in columns],
+        *([column.cell(row) for column in columns] for row in rows),
+    ]
+    taken = sum(max(map(width, column)) + 2 for column in zip(*cells, strict=True))
+    room = max(LEAST_NAME, columns_wide - taken - 2)
+    names = ["service", *(shorten(name_of(row), room) for row in rows)]
+    return table([[name, *found] for name, found in zip(names, cells, strict=True)], "<" + ">" * len(columns))
+
+
+def name_of(row: Row) -> str:
+    """The service, with the namespace where it has one."""
+    return f"{row['namespace']}/{row['service']}" if row["namespace"] else str(row["service"])
+
+
+def age_of(report: Report) -> str:
+    return LABELS[AGES.index(report.asked.age_seconds)]
+
+
+def _title(report: Report) -> list[str]:
+    asked, rows = report.asked, report.rows
+    services, name = f"{len(rows)} services", shorten(asked.deploy, 30)
+    match asked.report:
+        case "cold":
+            cold, resident = (
+                sum(row[name] or 0 for row in rows) for name in ("cold_bytes", "resident_bytes")
+            )
+            share = f" ({cold / resident:.1%})" if resident else ""
+            return [
+                f"Not touched for {age_of(report)}: {format_size(cold)} of {format_size(resident)}{share}, {services}."
+            ]
+        case "can-shrink":
+            able = [row for row in rows if row["can_shrink"]]
+            lost = sum(row["can_lose_bytes"] * row["hosts"] for row in able)
+            return [
+                f"{len(able)} of {services} can lose {asked.least:.0%} of their limit or more: {format_size(lost)},",
+                "promoting at most 0.2 % of the working set a minute in 98 % of the windows.",
+            ]
+        case "percentiles":
+            return [
+                f"Over the hosts of each service: resident bytes, and cold ones (idle for {age_of(report)})."
+            ]
+        case "outliers":
+            return [
+                f"{len(rows)} times a host differs far from the median over the hosts of a service",
+                "(by a modified z-score over 3.5, and by 10 % or more).",
+            ]
+        case "after" if not rows:
+            return [
+                f"No host has 2 whole days before and 2 after {name}:",
+                "nothing can be compared.",
+            ]
+        case "after":
+            found = sum(row["changed"] is True for row in rows)
+            tested = sum(row["changed"] is not None for row in rows)
+            return [
+                f"{found} of {tested} figures changed after {name}, {len(rows) - tested} not decided;",
+                f"{asked.days} days before and after, within hosts; false discoveries {asked.false_discoveries:.0%}.",
+            ]
+    return [f"What was seen of {len(rows)} services, and of their memory idle for {age_of(report)}."]
+
+
+def _seen(report: Report) -> list[str]:
+    seen = report.seen
+    if seen is None:
+        return ["No node told of itself (table nodes): what was missed is not known."]
+    parts = [f"{seen['hosts']} hosts", f"{seen['silent_hosts']} silent at the end"]
+    parts += [
+        f"{_share(seen['windows_share'])} of their windows",
+        f"{_share(seen['services_share'])} of services",
+    ]
+    said = [f"Seen: {', '.join(parts)}."]
+    if seen["processes_missed"] or seen["rows_dropped"]:
+        said.append(
+            f"Missed: {seen['processes_missed'] or 0} processes, {seen['rows_dropped'] or 0} rows dropped."
+        )
+    return said
+
+
+def _size(value: float | None) -> str:
+    return "–" if value is None else format_size(value)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)
+
+
+def _signed(row: Row) -> str:
+    return f"{row['change']:+.1%}"
+
+
+def _interval(row: Row) -> str:
+    return "–" if row["low"] is None else f"{row['low']:+.1%} to {row['high']:+.1%}"
+
+
+def _verdict(row: Row) -> str:
+    return {True: "changed", False: "no change seen", None: "not decided"}[row["changed"]]
+
+
+def _of(name: str, form: Callable[[float | None], str] = _size) -> Callable[[Row], str]:
+    return lambda row: form(row[name])
+
+
+def _count(name: str) -> Callable[[Row], str]:
+    return lambda row: f"{row[name]:,}"
+
+
+def _level(title: str, figure: str, name: str) -> _Column:
+    return _Column(title, lambda row: _size(row[f"{figure}_bytes"][name]))
+
+
+def _age(row: Row) -> str:
+    found = row["safe_age_seconds"]
+    return "none" if found is None else LABELS[AGES.index(found)]
+
+
+def _value(name: str) -> Callable[[Row], str]:
+    return lambda row: _size(row[name]) if row["figure"].endswith("bytes") else _share(row[name])
+
+
+_COLUMNS: dict[str, tuple[_Column, ...]] = {
+    "cold": (
+        _Column("hosts", _count("hosts")),
+        _Column("resident", _of("resident_bytes")),
+        _Column("cold", lambda row: ("≥ " if row["cold_bytes_high"] is not None else "") + _size(row["cold_bytes"])),
+        _Column("share", _of("cold_share", _share)),
+        _Column("seen", _of("telling_share", _share)),
+    ),
+    "can-shrink": (
+        _Column("hosts", _count("hosts")),
+        _Column("limit", _of("limit_bytes")),
+        _Column("can lose", _of("can_lose_bytes")),
+        _Column("share", _of("can_lose_share", _share)),
+        _Column("safe age", _age),
+        _Column("promoted/min", lambda row: _number(row["promotion_share_minute"], "{:.3%}")),
+    ),
+    "percentiles": (
+        _Column("hosts", _count("hosts")),
+        _level("resident p50", "resident", "p50"), _level("p99", "resident", "p99"),
+        _level("cold p50", "cold", "p50"), _level("p99", "cold", "p99"),
+    ),
+    "outliers": (
+        _Column("host", lambda row: shorten(row["host"], 20)),
+        _Column("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
+        _Column("value", _value("value")),
+        _Column("median", _value("median")),
+        _Column("score", lambda row: f"{row['score']:+.1f}"),
+    ),
+    "coverage": (
+        _Column("hosts", _count("hosts")),
+        _Column("silent", _count("silent_hosts")),
+        _Column("rows missing", _count("missing_rows")),
+        _Column("memory seen", _of("coverage", _share)),
+        _Column("age known", _of("telling_share", _share)),
+    ),
+    "after": (
+        _Column("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
+        _Column("hosts", _count("hosts")),
+        _Column("change", _signed),
+        _Column("95 % interval", _interval),
+        _Column("verdict", _verdict),
+    ),
+}  # fmt: skip

@@ -1,0 +1,246 @@
+"""The reports: what each asks for, and its rows as JSON documents have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from udamon.errors import CannotError
+from udamon.fleet.listing import Objects, visible
+from udamon.fleet.store import Store
+from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, Table
+from udamon.report.fleet import deploys, queries, student
+from udamon.report.fleet.engines import Engine, Row
+from udamon.units import GIB
+
+Dates = tuple[str | None, str | None]
+"""The first and the last day, like 2026-11-29; None for no limit."""
+
+FEWEST_REPLICATES = 3
+"""Hosts from which on a change of a service has an uncertainty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a report is asked for. `days` is how many days `after` compares on each side, `dates` which days of the data
+    are read (first and last, both included), `price` what a GiB costs a month."""
+
+    report: str
+    age_seconds: int = 120
+    price: float | None = None
+    least: float = 0.1
+    deploy: str = ""
+    days: int = 4
+    false_discoveries: float = 0.01
+    dates: Dates = (None, None)
+
+    @property
+    def place(self) -> int:
+        return AGES.index(self.age_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`rows` as in JSON. `seen` is the row of queries.seen(), None where no node told of itself."""
+
+    asked: Asked
+    engine: str
+    rows: list[Row]
+    seen: Row | None
+    objects: int
+    repeated: int
+    size: int
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        asked = self.asked
+        return {
+            "schema": 1,
+            "engine": self.engine,
+            "report": asked.report,
+            "age_seconds": asked.age_seconds,
+            "first_date": asked.dates[0],
+            "last_date": asked.dates[1],
+            **({"deploy": asked.deploy, "days": asked.days, "false_discovery_rate": asked.false_discoveries}
+               if asked.report == "after" else {}),
+            **({"least_share": asked.least} if asked.report == "can-shrink" else {}),
+            "objects": {"read": self.objects, "repeated": self.repeated, "bytes": self.size},
+            "seen": self.seen,
+            "rows": self.rows,
+        }  # fmt: skip
+
+
+def measure(asked: Asked, store: Store, engine: Engine) -> Report:
+    """Raises UdamonError."""
+    read: list[Objects] = []
+
+    def table(wanted: Table, dates: Dates = asked.dates) -> Objects:
+        found = visible(store, wanted, dates)
+        engine.table(wanted, found)
+        read.append(found)
+        return found
+
+    dates = asked.dates
+    if asked.report == "after":
+        table(DEPLOYS, (None, None))
+        dates = _around(asked, engine, store)
+    services, nodes = table(SERVICES, dates), table(NODES, dates)
+    if not services.all:
+        raise CannotError(
+            f"{store.location} has no objects of services in these days; see docs/fleet.md for where they lie."
+        )
+    rows = [_KINDS[asked.report].row(asked, row) for row in engine.rows(sql_of(asked))]
+    if asked.report == "after":
+        rows = _judged(rows, asked.false_discoveries)
+    seen = engine.rows(queries.seen())[0] if nodes.all else None
+    return Report(
+        asked, engine.name, rows, seen,
+        sum(len(each.all) for each in read), len(services.repeated), sum(each.bytes for each in read),
+    )  # fmt: skip
+
+
+def sql_of(asked: Asked) -> str:
+    """The report's query over the views `services` and `deploys` (queries.view)."""
+    return _KINDS[asked.report].sql(asked)
+
+
+def _around(asked: Asked, engine: Engine, store: Store) -> Dates:
+    """The days that are compared, within those that were asked for."""
+    sql = "SELECT deploy, MIN(epoch) AS first_epoch, MAX(epoch) AS last_epoch FROM deploys GROUP BY deploy"
+    known = {row["deploy"]: row for row in engine.rows(sql)}
+    if asked.deploy not in known:
+        some = ", ".join(sorted(known)[:5]) or "it has none"
+        raise CannotError(f"{store.location} knows no deploy {asked.deploy!r}; there are: {some}.")
+    reach = asked.days * 86400
+    first = _date(known[asked.deploy]["first_epoch"] - reach)
+    last = _date(known[asked.deploy]["last_epoch"] + reach)
+    return max(first, asked.dates[0] or first), min(last, asked.dates[1] or last)
+
+
+def _date(epoch: int) -> str:
+    return datetime.fromtimestamp(epoch, UTC).date().isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    sql: Callable[[Asked], str]
+    row: Callable[[Asked, Row], Row]
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+def _identity(row: Row) -> Row:
+    return {"service": row["service"], "namespace": row["namespace"], "workload": row["workload"]}
+
+
+def _cold(asked: Asked, row: Row) -> Row:
+    money = None
+    if asked.price is not None and row["cold_bytes"] is not None:
+        money = row["cold_bytes"] / GIB * asked.price
+    exact = row["cold_bytes"] == row["cold_bytes_high"]
+    return _identity(row) | {
+        "hosts": row["hosts"],
+        "windows": row["windows"],
+        "resident_bytes": _whole(row["resident_bytes"]),
+        "cold_bytes": _whole(row["cold_bytes"]),
+        "cold_bytes_high": None if exact else _whole(row["cold_bytes_high"]),
+        "cold_share": row["cold_share"],
+        "telling_share": row["telling_share"],
+        "coverage": row["coverage"],
+        **({} if asked.price is None else {"cold_price_month": money}),
+    }
+
+
+def _can_shrink(asked: Asked, row: Row) -> Row:
+    lose = None if row["needed_share"] is None else 1 - row["needed_share"]
+    limit = row["limit_bytes"]
+    return _identity(row) | {
+        "hosts": row["hosts"],
+        "windows": row["windows"],
+        "safe_age_seconds": row["safe_age_seconds"],
+        "promotion_share_minute": row["promotion_rate"],
+        "offloadable_bytes": _whole(row["offloadable_bytes"]),
+        "limit_bytes": _whole(limit),
+        "can_lose_share": lose,
+        "can_lose_bytes": None if lose is None or limit is None else round(max(0.0, lose) * limit),
+        "can_shrink": lose is not None and lose >= asked.least,
+    }
+
+
+def _percentiles(_asked: Asked, row: Row) -> Row:
+    return _identity(row) | {
+        "hosts": row["hosts"],
+        **{
+            f"{figure}_bytes": {name: _whole(row[f"{figure}_{name}"]) for name in queries.LEVELS}
+            for figure in ("resident", "cold")
+        },
+    }
+
+
+def _outliers(_asked: Asked, row: Row) -> Row:
+    return _identity(row) | {
+        name: row[name] for name in ("host", "hosts", "figure", "value", "median", "score")
+    }
+
+
+def _coverage(_asked: Asked, row: Row) -> Row:
+    names = ("hosts", "silent_hosts", "watched_share", "coverage", "telling_share", "mapping_share")
+    return _identity(row) | {
+        **{name: row[name] for name in names},
+        "rows": int(row["row_count"]),
+        "missing_rows": max(0, int(row["expected_rows"]) - int(row["row_count"])),
+        "silent_hosts": int(row["silent_hosts"]),
+    }
+
+
+def _after(_asked: Asked, row: Row) -> Row:
+    return _identity(row) | {
+        "figure": row["figure"],
+        "hosts": row["hosts"],
+        "before_bytes": _whole(row["before_bytes"]),
+        "step_bytes": _whole(row["step_bytes"]),
+        "change": row["change"],
+        "spread": row["spread"],
+        "why": f"{row['others']} other deploys of it in these days" if row["others"] else None,
+    }
+
+
+def _judged(rows: Sequence[Row], rate: float) -> list[Row]:
+    """The rows, each with its 95 % interval, its p-value and whether it counts as changed; those that did first."""
+    tested: list[tuple[Row, float]] = []
+    for row in rows:
+        spread, hosts = row.pop("spread"), row["hosts"]
+        row |= {"low": None, "high": None, "p": None, "q": None, "changed": None}
+        if row["why"] is None and (hosts < FEWEST_REPLICATES or not spread):
+            too_few = f"{hosts} hosts are too few, {FEWEST_REPLICATES} are needed"
+            row["why"] = too_few if hosts < FEWEST_REPLICATES else "all its hosts changed by the same share"
+        if row["why"] is None:
+            tested.append((row, spread))
+    for figure in deploys.FIGURES:  # each is a question of its own
+        family = [(row, spread) for row, spread in tested if row["figure"] == figure]
+        spreads = student.moderated([spread for _, spread in family], [row["hosts"] - 1 for row, _ in family])
+        for (row, _), (spread, freedom) in zip(family, spreads, strict=True):
+            error = student.standard_error(spread, row["hosts"])
+            reach = error * student.quantile(0.95, freedom)
+            row |= {"low": row["change"] - reach, "high": row["change"] + reach}
+            row["p"] = student.two_sided(row["change"] / error, freedom)
+        found = student.adjusted([row["p"] for row, _ in family])
+        for (row, _), q in zip(family, found, strict=True):
+            row |= {"q": q, "changed": q <= rate}
+    keys: Mapping[bool | None, int] = {True: 0, False: 1, None: 2}
+    return sorted(rows, key=lambda row: (keys[row["changed"]], 1.0 if row["p"] is None else row["p"]))
+
+
+_KINDS = {
+    "cold": _Kind(lambda asked: queries.cold(asked.place), _cold),
+    "can-shrink": _Kind(lambda _: queries.can_shrink(), _can_shrink),
+    "percentiles": _Kind(lambda asked: queries.percentiles(asked.place), _percentiles),
+    "outliers": _Kind(lambda asked: queries.outliers(asked.place), _outliers),
+    "coverage": _Kind(lambda asked: queries.coverage(asked.place), _coverage),
+    "after": _Kind(lambda asked: deploys.after(asked.deploy, asked.place, asked.days), _after),
+}
+REPORTS = tuple(_KINDS)

@@ -1,0 +1,87 @@
+"""The made-up fleet is what its description says: its truth is that of its rows, and its oddities are there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+duckdb = pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+pytest.importorskip("numpy", reason="the extra `test` is not installed")
+
+from bench.fleet.__main__ import main  # noqa: E402
+
+ONCE = """
+SELECT * FROM read_parquet('{0}/services/v1/date=*/*.parquet', union_by_name = true)
+QUALIFY ROW_NUMBER() OVER (PARTITION BY namespace, workload, service, host, window_begin) = 1
+"""
+
+
+def make(place: Path, *words: str) -> dict[str, Any]:
+    truth = place / "truth.json"
+    numbers = ["--nodes", "40", "--services", "15", "--days", "2", "--seed", "7", *words]
+    assert main([*numbers, "-o", str(place / "fleet"), "--truth", str(truth)]) == 0
+    found: dict[str, Any] = json.loads(truth.read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    place = tmp_path_factory.mktemp("fleet")
+    truth = make(place)
+    return place / "fleet", truth
+
+
+def test_the_truth_is_that_of_the_rows(fleet: tuple[Path, dict[str, Any]]) -> None:
+    """Means of what hosts have, each row counted once; noise of 5 % leaves less than 1 % of a service's mean."""
+    place, truth = fleet
+    rows = duckdb.sql(
+        f"""SELECT service, AVG(resident), AVG(cold) FROM (
+            SELECT service, window_begin, SUM(resident_bytes) AS resident, SUM(cold_bytes[4]) AS cold
+            FROM ({ONCE.format(place)}) GROUP BY ALL) GROUP BY ALL"""
+    ).fetchall()
+    assert {row[0] for row in rows} == truth["services"].keys()
+    for service, resident, cold in rows:
+        assert resident == pytest.approx(truth["services"][service]["resident_bytes"], rel=0.01)
+        assert cold == pytest.approx(truth["services"][service]["cold_bytes"], rel=0.01)
+
+
+def test_rows_come_twice_and_objects_are_of_two_versions(fleet: tuple[Path, dict[str, Any]]) -> None:
+    place, truth = fleet
+    files = [str(path) for path in place.glob("services/v1/date=*/*.parquet")]
+    assert len(files) == truth["objects"] + truth["repeated_objects"]
+    every = duckdb.sql(f"SELECT COUNT(*) FROM read_parquet({files}, union_by_name = true)").fetchall()[0][0]
+    once = duckdb.sql(f"SELECT COUNT(*) FROM ({ONCE.format(place)})").fetchall()[0][0]
+    assert truth["repeated_rows"] > 0
+    assert (every, once) == (truth["rows"] + truth["repeated_rows"], truth["rows"])
+    kinds = duckdb.sql(f"SELECT DISTINCT value FROM parquet_kv_metadata({files})").fetchall()
+    assert sorted(json.loads(value)["version"] for (value,) in kinds) == [1, 2]
+
+
+def test_young_hosts_know_no_long_ages(fleet: tuple[Path, dict[str, Any]]) -> None:
+    place, _ = fleet
+    rows = duckdb.sql(
+        f"""SELECT EPOCH(window_begin - MIN(window_begin) OVER ()) + seconds, cold_bytes, promoted_bytes
+        FROM ({ONCE.format(place)})"""
+    ).fetchall()
+    ages = (1, 10, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800)
+    null = [row for row in rows if None in row[1]]
+    assert null
+    for watched, cold, promoted in null:
+        assert [value is not None for value in cold] == [age <= watched for age in ages]
+        assert [value is None for value in promoted] == [value is None for value in cold]
+
+
+def test_the_same_seed_gives_the_same_objects(tmp_path: Path) -> None:
+    small = ["--nodes", "3", "--services", "2", "--days", "1"]
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        make(tmp_path / name, *small)
+    found = [
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
+        for name in ("a", "b")
+    ]
+    assert len(found[0]) > 72
+    assert found[0] == found[1]

@@ -1,0 +1,125 @@
+"""The spool of a node: an object for each hour, nothing lost but what is counted."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arro3.io import read_parquet
+
+from tests.unit.fleet.rows import service
+from udamon.fleet.objects import ObjectName, parquet
+from udamon.fleet.spool import Spool, objects
+from udamon.fleet.store import Directory
+
+
+def read(directory: Path) -> dict[str, list[tuple[str, int]]]:
+    """Of each object, its rows as (service, resident bytes)."""
+    store = Directory(directory)
+    found = {}
+    for stored in objects(store):
+        table = read_parquet(io.BytesIO(store.read(stored.path))).read_all()
+        found[stored.path] = list(
+            zip(table["service"].to_pylist(), table["resident_bytes"].to_pylist(), strict=True)
+        )
+    return found
+
+
+def count(directory: Path) -> int:
+    return sum(map(len, read(directory).values()))
+
+
+def test_one_object_for_each_hour(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "web-1.example")
+    for window in range(25):
+        assert spool.add("services", [service("a", window=window), service("b", window=window)])
+    spool.close()
+    found = read(tmp_path)
+    assert [path.rsplit(".", 2)[0] for path in found] == [
+        f"services/v1/date=2026-11-29/web-1.example.20261129T{hour}" for hour in (12, 13, 14)
+    ]
+    assert [len(rows) for rows in found.values()] == [24, 24, 2]
+    assert spool.dropped_rows == spool.dropped_objects == 0
+    assert not list((tmp_path / "_open").iterdir())
+
+
+def test_rows_of_a_killed_process_are_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written before the end came is in the hour's object, once."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "_seal", lambda self, before: None)  # as if it had been killed before
+        first = Spool(tmp_path, "h1")
+        first.add("services", [service(window=0)])
+        first.close()
+    assert read(tmp_path) == {}
+    second = Spool(tmp_path, "h1")
+    second.add("services", [service(window=1)])
+    second.add("services", [service(window=1)])  # told twice
+    second.close()
+    assert [len(rows) for rows in read(tmp_path).values()] == [2]
+
+
+def test_a_second_part_of_an_hour_keeps_the_first(tmp_path: Path) -> None:
+    for window in (0, 1):
+        spool = Spool(tmp_path, "h1")
+        spool.add("services", [service(window=window)])
+        spool.close()
+    first, second = map(ObjectName.parse, read(tmp_path))
+    assert first is not None
+    assert second is not None
+    assert (first.host, first.hour) == (second.host, second.hour)
+    assert count(tmp_path) == 2
+
+
+def test_the_ring_drops_the_oldest(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "h1")
+    spool.add("services", [service(f"s{n}", window=w) for n in range(50) for w in (0, 12, 24, 36)])
+    spool.close()
+    sizes = [stored.size for stored in objects(Directory(tmp_path))]
+    assert len(sizes) == 4
+    small = Spool(tmp_path, "h1", most_bytes=sum(sizes[-2:]))
+    small.close()
+    assert [path.split(".")[1][-2:] for path in read(tmp_path)] == ["14", "15"]
+    assert small.dropped_objects == 2
+
+
+def test_watching_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk takes nothing, `add` returns, and what does not fit into the queue is counted."""
+    go = threading.Event()
+    monkeypatch.setattr("udamon.fleet.spool.parquet", held(go, parquet))
+    spool = Spool(tmp_path, "h1", queue=3)
+    taken = [spool.add("services", [service(window=window)]) for window in range(10)]
+    go.set()
+    spool.close()
+    assert not all(taken)
+    assert spool.dropped_rows == taken.count(False)
+    assert count(tmp_path) == taken.count(True)
+
+
+def held(go: threading.Event, function: Any) -> Any:
+    def wait(*args: Any) -> Any:
+        go.wait()
+        return function(*args)
+
+    return wait
+
+
+def test_a_disk_that_fails_loses_only_what_it_does_not_take(tmp_path: Path) -> None:
+    (tmp_path / "_open").write_text("in the way")
+    spool = Spool(tmp_path, "h1")
+    spool.add("services", [service(), service("api")])
+    spool.close()
+    assert spool.dropped_rows == 2
+    assert spool.failure is not None
+    assert "_open" in spool.failure
+
+
+@pytest.mark.parametrize("host", ["../../etc/x", "_hidden", "ü b\n", "", "a" * 300])
+def test_hosts_have_harmless_names(tmp_path: Path, host: str) -> None:
+    spool = Spool(tmp_path, host)
+    spool.add("services", [service(host=host)])
+    spool.close()
+    assert count(tmp_path) == 1
+    assert [path for path in tmp_path.rglob("*.parquet") if "date=2026-11-29" not in str(path)] == []
