@@ -5,17 +5,17 @@ from __future__ import annotations
 from udamon.errors import MissingExtra
 
 LIBRARIES = {
-    "agent": "prometheus-client with h2",
-    "completion": "shtab",
-    "control": "mfusepy",
-    "engines": "SQLGlot",
-    "fleet": "obstore with fsspec",
-    "live": "Textual",
-    "pandas": "pandas",
-    "png": "Pillow",
-    "sites": "symbolic",
-    "spark": "PySpark",
-    "yaml": "PyYAML",
+    "agent": ("prometheus-client", "h2"),
+    "completion": ("shtab",),
+    "control": ("mfusepy",),
+    "engines": ("SQLGlot",),
+    "fleet": ("obstore", "fsspec"),
+    "live": ("Textual",),
+    "pandas": ("pandas",),
+    "png": ("Pillow",),
+    "sites": ("symbolic",),
+    "spark": ("PySpark", "pyarrow"),
+    "yaml": ("PyYAML",),
 }
 """Extras of pyproject.toml that commands and the library import, and what each installs."""
 
@@ -27,7 +27,9 @@ def command(extra: str) -> str:
 
 def missing(what: str, extra: str, instead: str = "") -> MissingExtra:
     """The error for `what`, which needs `extra`; `instead` is what can be done without it."""
+    libraries = LIBRARIES[extra]
+    verb = "is" if len(libraries) == 1 else "are"
     way_out = f", or {instead}" if instead else ""
     return MissingExtra(
-        f"{what} needs {LIBRARIES[extra]}, which is not installed; run: {command(extra)}{way_out}"
+        f"{what} needs {' and '.join(libraries)}, which {verb} not installed; run: {command(extra)}{way_out}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,11 +100,15 @@ while line := sys.stdin.readline():
     elif command == "loop":
         start, size = address(areas[name]) + numbers[0] * PAGE, (numbers[1] - numbers[0]) * PAGE
         libc.memset(start, 7, size)
+        passes, made = os.open(f"/run/udamon-passes-{os.getpid()}", os.O_RDWR | os.O_CREAT | os.O_TRUNC), 0
         print(answer, flush=True)
         while not select.select([0], [], [], 0)[0]:
             libc.memset(start, 7, size)
+            made += 1
+            os.pwrite(passes, made.to_bytes(8, "little"), 0)
             if len(numbers) > 2:
                 time.sleep(numbers[2] / 1000)
+        os.close(passes)
         continue
     print(answer, flush=True)
 """
@@ -114,6 +119,16 @@ class Pages(Program):
 
     def write(self, name: str, first: int, last: int, step: int = 1) -> None:
         self.tell("write", name, first, last, step)
+
+    def passes(self) -> int:
+        """How often `loop` has written all of its pages."""
+        return int.from_bytes(Path(f"/run/udamon-passes-{self.pid}").read_bytes(), "little")
+
+    def wait_for_passes(self, number: int) -> None:
+        """Until `loop` has written all of its pages so many times more, the pass that is under way not counted."""
+        wanted = self.passes() + 1 + number
+        while self.passes() < wanted:
+            time.sleep(0.01)
 
     def read(self, name: str, first: int, last: int, step: int = 1) -> None:
         self.tell("read", name, first, last, step)

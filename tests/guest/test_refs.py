@@ -6,7 +6,6 @@ So a working set that the TLB holds would look idle to it while the target stays
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -87,12 +86,12 @@ def test_what_the_tlb_holds_is_displaced(program: Pages, kib: int) -> None:
     program.tell("loop", f"loop{kib}", 0, size // PAGE)
     os.sched_setaffinity(program.pid, {1})
     os.sched_setaffinity(0, {0})
-    time.sleep(0.2)
+    program.wait_for_passes(1)
 
     def share(refs: Refs) -> float:
         refs.prepare(target)
         refs.expose([target])
-        time.sleep(0.5)
+        program.wait_for_passes(2)
         found = at(refs.look(target), area)
         return found.touched / found.resident
 

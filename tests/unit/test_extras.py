@@ -15,16 +15,25 @@ DEVELOPMENT = {"test", "docs", "dev", "dist"}
 def test_extras_install_what_they_are_asked_for() -> None:
     """`pip install udamon[EXTRA]` brings the library that was missing, and only that."""
     installed = {
-        name: [re.match(r"[\w-]+", requirement)[0] for requirement in wanted]  # type: ignore[index]
+        name: [
+            re.match(r"[\w-]+", requirement)[0]  # type: ignore[index]
+            for requirement in wanted
+            if not requirement.startswith("udamon[")
+        ]
         for name, wanted in PROJECT["optional-dependencies"].items()
         if name not in DEVELOPMENT | {"all"}
     }
-    assert installed == {extra: [library.lower()] for extra, library in extras.LIBRARIES.items()}
+    assert installed == {
+        extra: [library.lower() for library in some] for extra, some in extras.LIBRARIES.items()
+    }
 
 
 def test_all_is_all() -> None:
+    """Spark is as large as all others together."""
     (everything,) = PROJECT["optional-dependencies"]["all"]
-    assert set(everything.removeprefix("udamon[").removesuffix("]").split(",")) == set(extras.LIBRARIES)
+    assert set(everything.removeprefix("udamon[").removesuffix("]").split(",")) == set(extras.LIBRARIES) - {
+        "spark"
+    }
 
 
 def test_nobody_else_names_a_command() -> None:

@@ -76,7 +76,7 @@ CHECK = ["--max-wss", "1GiB", "--min-wss", "1TiB", "--max-rate", "*=100%"]
 
 ELSEWHERE = {
     "doctor", "record", "schemes", "reclaim", "lru-sort", "stat", "size", "live", "fleet", "convert", "control",
-    "workload", "eval", "completion",
+    "workload", "eval", "completion", "agent",
 }  # fmt: skip
 """Commands whose texts have tests of their own below, or are sentences (test_sentences)."""
 

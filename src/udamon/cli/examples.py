@@ -117,7 +117,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     ),
     "fleet report": (
         ("udamon fleet report cold /srv/fleet", "cold memory by service"),
-        ("udamon fleet report can-shrink s3://bucket/fleet --json", "whose limits are too large, for programs"),
+        (
+            "udamon fleet report can-shrink s3://bucket/fleet --json",
+            "whose limits are too large, for programs",
+        ),
     ),
     "fleet report cold": (
         ("udamon fleet report cold /srv/fleet --age 10m", "not touched for ten minutes"),
@@ -137,7 +140,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     ),
     "fleet report outliers": (
         ("udamon fleet report outliers /srv/fleet", "hosts unlike the others"),
-        ("udamon fleet report outliers /srv/fleet --engine spark --master spark://head:7077", "on a cluster"),
+        ("udamon fleet report outliers /srv/fleet --engine spark", "by Spark"),
     ),
     "fleet report coverage": (
         ("udamon fleet report coverage /srv/fleet", "what was not seen"),

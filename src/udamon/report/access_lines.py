@@ -9,6 +9,7 @@ from typing import Any
 from udamon.model import Event, Snapshot
 from udamon.report.access import Access, document, line_of
 from udamon.report.catalog import upper_bound
+from udamon.report.common import taken_by
 from udamon.report.mappings import MappingTable
 from udamon.targets import coverage
 
@@ -20,6 +21,7 @@ class AccessDocuments:
         self._metadata = metadata
         self._mappings: dict[int, MappingTable] = {}
         self._coverage: Mapping[str, Any] | None = None
+        self._cost: Mapping[str, Any] = {}
         self._start_ns: int | None = None
 
     def event(self, event: Event) -> None:
@@ -31,6 +33,8 @@ class AccessDocuments:
             self._mappings.pop(data["target"], None)
         elif event.name == "coverage":
             self._coverage = data
+        elif event.name == "cost":
+            self._cost = data
 
     def document(self, snapshot: Snapshot) -> dict[str, Any]:
         """Of the target and the window of this snapshot; `elapsed` is since the first window began."""
@@ -43,6 +47,7 @@ class AccessDocuments:
         return document(found) | {
             "sees": self._metadata.get("sees"),
             "marked_by_others": self._metadata.get("marked_by_others"),
+            "taken_by_others": taken_by(self._metadata, self._cost),
             "grain": self._metadata.get("grain"),
             "coverage": coverage.document(
                 {"exact": True} if self._coverage is None and snapshot.pid is None else self._coverage,

@@ -72,11 +72,15 @@ def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
 
 def taken_by_others(recording: Recording) -> list[str] | None:
     """Who cleared accessed bits beside the monitor, in words; None where an older recording does not say."""
-    found = recording.metadata.get("taken_by_others")
+    return taken_by(recording.metadata, _last(recording, "cost"))
+
+
+def taken_by(metadata: Mapping[str, object], cost: Mapping[str, object]) -> list[str] | None:
+    """The same of a recording's metadata and its last `cost` event."""
+    found = metadata.get("taken_by_others")
     if not isinstance(found, list):
         return None
-    reclaimed = bool(_last(recording, "cost").get("reclaim_pages"))
-    return [*map(str, found), *([RECLAIM] if reclaimed else [])]
+    return [*map(str, found), *([RECLAIM] if cost.get("reclaim_pages") else [])]
 
 
 def _last(recording: Recording, name: str) -> Mapping[str, object]:
