@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from udamon.agent.budget import Budget
 from udamon.agent.config import address_of
@@ -27,9 +27,13 @@ from udamon.agent.watched import Tools, Watched
 from udamon.core.clock import MonotonicClock
 from udamon.errors import OutputError, TargetBusy
 from udamon.handover import default_socket
+from udamon.linux.cgroup.memory import limit_of
 from udamon.linux.roots import Roots
 from udamon.lock import take_lock
 from udamon.ops.tlb import way
+
+if TYPE_CHECKING:
+    from udamon.agent.windows import Windows
 
 STUCK_NS = 60_000_000_000
 """A step that takes longer: a look waits for a target that holds its own lock."""
@@ -59,6 +63,8 @@ class Agent:
         self._rotation = Rotation(discovery, tools, self._clock, budget, settings, GroupUsage(roots.proc))
         self._state = None if settings.state is None else State(settings.state)
         self._load()
+        self._windows: Windows | None = None
+        self._spool_failure: str | None = None
         metrics = Metrics(self._rotation, self._spent, self._node, self._wall_ns)
         path = default_socket(roots) if settings.socket is None else Path(settings.socket)
         self._control = Control(path, self._answer, self._rotation.take_back)
@@ -70,6 +76,12 @@ class Agent:
         except BaseException:
             self._control.close()
             raise
+        if settings.spool is not None:
+            try:
+                self._windows = self._spooling(settings.spool)
+            except BaseException:
+                self.close()
+                raise
         self.listen = f"{f'[{host}]' if ':' in host else host}:{self._server.port}"
 
     def run(self, stopped: threading.Event, hang_up: threading.Event, reread: Callable[[], Settings]) -> None:
@@ -81,6 +93,7 @@ class Agent:
             due_ns = self._rotation.step()
             now_ns = self._clock.now_ns()
             self._stepped_ns = now_ns
+            self._write_windows(now_ns)
             if now_ns - self._saved_ns >= SAVE_EVERY_NS:
                 self._save()
             stopped.wait(max(_REST_NS, due_ns - now_ns) / 1e9)
@@ -90,6 +103,8 @@ class Agent:
         self._server.close()
         self._control.close()
         self._save()
+        if self._windows is not None:
+            self._windows.spool.close()
         self._rotation.close()
         self._looks.close()
 
@@ -142,6 +157,24 @@ class Agent:
             except OutputError as error:
                 self._rotation.dropped["state"] += 1
                 self._say(str(error))
+
+    def _spooling(self, directory: str) -> Windows:
+        """Arrow is loaded only where it is wanted: it takes some 10 MiB."""
+        from udamon.agent.windows import Windows, host_name
+        from udamon.fleet.spool import Spool
+
+        return Windows(Spool(directory, host_name()), host_name(), limit_of)
+
+    def _write_windows(self, now_ns: int) -> None:
+        if self._windows is None:
+            return
+        with self._rotation.guard:
+            self._windows.advance(self._rotation.services.values(), now_ns, time.time_ns())
+            self._rotation.dropped["spool"] = self._windows.spool.dropped_rows
+        failure = self._windows.spool.failure
+        if failure is not None and failure != self._spool_failure:
+            self._say(failure)
+        self._spool_failure = failure
 
     # Pages
 

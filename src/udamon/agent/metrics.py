@@ -151,6 +151,8 @@ def _labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 def _service_families(one: Watched, labels: dict[str, str], now_ns: int, wall_ns: int) -> Iterator[Metric]:
     figures = one.figures
+    if not one.processes and one.looked_ns is None:
+        return  # a group of groups: its services are below it
 
     def by_age(family: str, values: Mapping[int, float], name: str = "age") -> Metric:
         return _metric(family, [({**labels, name: AGES[at]}, values[at]) for at in sorted(values)])

@@ -13,7 +13,8 @@ WAYS = ("refs",)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Of the whole agent. `cgroup`: only services below that path; `state`: a file that outlives a restart."""
+    """Of the whole agent. `cgroup`: only services below that path; `state`: a file that outlives a restart; `spool`: a
+    directory for tables of the fleet."""
 
     listen: str = "127.0.0.1:9470"
     certificate: str | None = None
@@ -22,6 +23,7 @@ class Settings:
     budget: float = 0.01
     socket: str | None = None
     state: str | None = None
+    spool: str | None = None
     max_series: int = 50_000
     classes: tuple[ServiceClass, ...] = ()
     default: ServiceClass = field(default_factory=ServiceClass)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from udamon.linux.procfs import read_bytes
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE
 
+_UNLIMITED = 1 << 62  # version 1 writes about 2**63
 _ON_LRU = {
     b"active_anon": 1, b"inactive_anon": 1, b"active_file": 1, b"inactive_file": 1,
     b"hierarchical_anon": PAGE_SIZE, b"hierarchical_file": PAGE_SIZE,
@@ -34,6 +36,20 @@ def memory_cgroup(path: str, file: str, root: Path = PROC) -> Path:
             "+memory to the parent's cgroup.subtree_control; CONFIG_PSI for memory.pressure)."
         )
     raise CannotError(f"there is no cgroup {path!r}; see /proc/PID/cgroup of a process that should be in it.")
+
+
+def limit_of(directory: Path) -> int | None:
+    """The memory limit of the cgroup itself, in bytes; None where it has none, or nothing tells."""
+    for file in ("memory.max", "memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            return limit_in(directory / file)
+    return None
+
+
+def limit_in(file: Path) -> int | None:
+    """What a file of a limit says; None for no limit. Raises OSError, and ValueError for what is no number."""
+    text = read_bytes(file).strip()
+    return None if text == b"max" or int(text) >= _UNLIMITED else int(text)
 
 
 def lru_bytes(directory: Path, node: int) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from udamon.errors import NotSupported
 from udamon.linux.cgroup.groups import CgroupMount, cgroup_mounts, directory_in
+from udamon.linux.cgroup.memory import limit_in
 from udamon.linux.pressure import parse_share
 from udamon.linux.procfs import read_bytes
 from udamon.linux.roots import PROC
@@ -17,7 +18,6 @@ STALLED = 0.001
 NEAR = 0.9
 """Of its limit, what a group uses where memory is short for it."""
 
-_UNLIMITED = 1 << 62  # version 1 writes about 2**63
 _LIMITS = (
     ("memory.current", "memory.max"),
     ("memory.current", "memory.high"),
@@ -71,10 +71,8 @@ def _near_limit(directory: Path) -> bool:
     """Raises ValueError for what is no number."""
     for used, limit in _LIMITS:
         try:
-            most = read_bytes(directory / limit).strip()
-            if most == b"max" or int(most) >= _UNLIMITED:
-                continue
-            if int(read_bytes(directory / used)) >= NEAR * int(most):
+            most = limit_in(directory / limit)
+            if most is not None and int(read_bytes(directory / used)) >= NEAR * most:
                 return True
         except OSError:
             continue  # of the other version, or the controller is not on here

@@ -1,0 +1,137 @@
+"""Rows of the fleet's table from a simulated node: what each window of five minutes tells, and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.agent.simulated import MIB, NS, Node, Program
+from udamon.agent.rotation import Rotation
+from udamon.agent.settings import Settings
+from udamon.agent.windows import Windows
+from udamon.core.idle_time import SECONDS
+from udamon.fleet.spool import Spool
+from udamon.fleet.tables import SERVICES
+
+WINDOW_S = 300
+TWO_MINUTES = SECONDS.index(120)
+
+
+class Rows(Spool):
+    """Keeps rows, and has no directory."""
+
+    def __init__(self) -> None:
+        self.rows: list[Mapping[str, Any]] = []
+
+    def add(self, table: str, rows: Any) -> bool:
+        assert table == "services"
+        SERVICES.batch(rows)  # as they are written
+        self.rows += rows
+        return True
+
+
+class Watching:
+    """A node that is watched from `start_s`, seconds behind a window's begin."""
+
+    def __init__(self, start_s: float = 0) -> None:
+        self.node = Node()
+        self.rotation: Rotation = self.node.rotation(Settings(budget=1.0))
+        self.spool = Rows()
+        self.windows = Windows(self.spool, "h1", lambda _: 64 * MIB)
+        self.offset_ns = 900_000 * NS + round(start_s * NS) - self.node.clock.now_ns()
+
+    def run(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.node.run(self.rotation, 1)
+            now_ns = self.node.clock.now_ns()
+            self.windows.advance(self.rotation.services.values(), now_ns, now_ns + self.offset_ns)
+
+    @property
+    def rows(self) -> list[Mapping[str, Any]]:
+        return self.spool.rows
+
+
+@pytest.fixture
+def watching() -> Watching:
+    return Watching()
+
+
+def test_a_row_for_each_service_and_window(watching: Watching) -> None:
+    watching.node.add("web", Program({1.0: 4 * MIB, 0.0: 12 * MIB}))
+    watching.node.add("db", Program({0.0: 8 * MIB}))
+    watching.run(3 * WINDOW_S + 5)
+    found = sorted((row["service"], row["window_begin"] // 1_000_000) for row in watching.rows)
+    assert found == [(name, 900_000 + WINDOW_S * n) for name in ("db", "web") for n in range(3)]
+    first, web, _ = (row for row in watching.rows if row["service"] == "web")
+    assert (web["host"], web["via"], web["grain"], web["processes"]) == ("h1", "refs", "mapping", 1)
+    assert (web["resident_bytes"], web["limit_bytes"], web["seconds"]) == (16 * MIB, 64 * MIB, 300)
+    assert (first["cold_bytes"][TWO_MINUTES], first["cold_bytes_high"][TWO_MINUTES]) == (12 * MIB, 12 * MIB)
+    assert first["cold_bytes"][SECONDS.index(28800)] is None, "nobody watched for eight hours"
+    assert (web["cold_bytes"][TWO_MINUTES], web["cold_bytes_high"][TWO_MINUTES]) == (12 * MIB, 16 * MIB), (
+        "five minutes were looked at, so two are known within bounds"
+    )
+
+
+def test_promotions_are_those_of_the_window() -> None:
+    """Four MiB come back every 200 s, idle for two minutes by then: the counter grows, and rows tell by how much."""
+    watching = Watching()
+    watching.node.add("web", Program({200.0: 4 * MIB, 1.0: MIB}))
+    watching.run(12 * WINDOW_S + 5)
+    told = [row["promoted_bytes"][TWO_MINUTES] or 0 for row in watching.rows]
+    total = watching.rotation.services["web"].figures.promoted[TWO_MINUTES]
+    assert sum(told) <= total
+    assert total - sum(told) <= 4 * MIB, "what came back since the last row"
+    assert max(told) <= 8 * MIB
+
+
+def test_the_first_window_was_watched_in_part() -> None:
+    watching = Watching(start_s=120)
+    watching.node.add("web", Program({1.0: 4 * MIB}))
+    watching.run(WINDOW_S)
+    assert watching.rows[0]["seconds"] == pytest.approx(180, abs=2)
+
+
+def test_what_was_measured_before_the_window_is_not_told(watching: Watching) -> None:
+    """Nobody looks for two windows: what the last look said of two minutes is not what is cold now."""
+    watching.node.add("web", Program({1.0: 4 * MIB, 0.0: 12 * MIB}))
+    watching.run(WINDOW_S + 5)
+    assert watching.rows[-1]["cold_bytes"][TWO_MINUTES] == 12 * MIB
+    now_ns = watching.node.clock.now_ns() + 2 * WINDOW_S * NS
+    watching.windows.advance(watching.rotation.services.values(), now_ns, now_ns + watching.offset_ns)
+    row = watching.rows[-1]
+    assert row["window_begin"] == (900_000 + 2 * WINDOW_S) * 1_000_000
+    assert set(row["cold_bytes"]) == {None}
+    assert row["resident_bytes"] == 16 * MIB
+
+
+def test_a_clock_that_is_set_back_tells_no_window_twice(watching: Watching) -> None:
+    watching.node.add("web", Program({1.0: 4 * MIB}))
+    watching.run(2 * WINDOW_S + 5)
+    before = len(watching.rows)
+    watching.offset_ns -= 900 * NS
+    watching.run(WINDOW_S + 5)
+    assert len(watching.rows) == before
+
+
+def test_a_service_that_is_recorded_has_no_row(watching: Watching) -> None:
+    watching.node.add("web", Program({1.0: 4 * MIB}))
+    watching.run(WINDOW_S + 5)
+    watching.rotation.give(["web"])
+    before = len(watching.rows)
+    watching.run(WINDOW_S)
+    assert len(watching.rows) == before
+
+
+def test_rows_become_objects_that_reports_read(tmp_path: Path) -> None:
+    watching = Watching()
+    spool = Spool(tmp_path / "spool", "h1")
+    watching.windows = Windows(spool, "h1", lambda _: None)
+    watching.node.add("web", Program({1.0: 4 * MIB, 0.0: 12 * MIB}))
+    watching.run(3 * WINDOW_S + 5)
+    spool.close()
+    assert spool.failure is None
+    (path,) = (tmp_path / "spool" / "services").rglob("*.parquet")
+    assert path.name.startswith("h1.")
