@@ -163,7 +163,7 @@ class Agent:
         from udamon.agent.windows import Windows, host_name
         from udamon.fleet.spool import Spool
 
-        return Windows(Spool(directory, host_name()), host_name(), limit_of)
+        return Windows(Spool(directory, host_name()), host_name(), limit_of, roots=self._roots)
 
     def _write_windows(self, now_ns: int) -> None:
         if self._windows is None:

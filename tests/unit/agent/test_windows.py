@@ -14,7 +14,7 @@ from udamon.agent.settings import Settings
 from udamon.agent.windows import Windows
 from udamon.core.idle_time import SECONDS
 from udamon.fleet.spool import Spool
-from udamon.fleet.tables import SERVICES
+from udamon.fleet.tables import TABLES
 
 WINDOW_S = 300
 TWO_MINUTES = SECONDS.index(120)
@@ -25,11 +25,12 @@ class Rows(Spool):
 
     def __init__(self) -> None:
         self.rows: list[Mapping[str, Any]] = []
+        self.nodes: list[Mapping[str, Any]] = []
+        self.dropped_rows = 3
 
     def add(self, table: str, rows: Any) -> bool:
-        assert table == "services"
-        SERVICES.batch(rows)  # as they are written
-        self.rows += rows
+        TABLES[table].batch(rows)  # as they are written
+        (self.rows if table == "services" else self.nodes).extend(rows)
         return True
 
 
@@ -40,7 +41,7 @@ class Watching:
         self.node = Node()
         self.rotation: Rotation = self.node.rotation(Settings(budget=1.0))
         self.spool = Rows()
-        self.windows = Windows(self.spool, "h1", lambda _: 64 * MIB)
+        self.windows = Windows(self.spool, "h1", lambda _: 64 * MIB, lambda: self.node.cpu_ns)
         self.offset_ns = 900_000 * NS + round(start_s * NS) - self.node.clock.now_ns()
 
     def run(self, seconds: int) -> None:
@@ -72,6 +73,23 @@ def test_a_row_for_each_service_and_window(watching: Watching) -> None:
     assert first["cold_bytes"][SECONDS.index(28800)] is None, "nobody watched for eight hours"
     assert (web["cold_bytes"][TWO_MINUTES], web["cold_bytes_high"][TWO_MINUTES]) == (12 * MIB, 16 * MIB), (
         "five minutes were looked at, so two are known within bounds"
+    )
+
+
+def test_a_row_of_the_node(watching: Watching) -> None:
+    """What there is to watch, and what watching cost in this window."""
+    watching.node.add("web", Program({1.0: 4 * MIB}))
+    watching.node.add("db", Program({0.0: 8 * MIB}))
+    watching.node.add("empty")
+    watching.run(WINDOW_S + 5)
+    watching.rotation.give(["db"])
+    watching.run(WINDOW_S)
+    first, second = watching.spool.nodes
+    assert (first["services_wanted"], first["services_seen"]) == (2, 2)
+    assert (second["services_wanted"], second["services_seen"]) == (2, 1), "one is being recorded"
+    assert (first["host"], first["seconds"], first["rows_dropped"]) == ("h1", pytest.approx(300, abs=2), 3)
+    assert first["agent_cpu_seconds"] + second["agent_cpu_seconds"] == pytest.approx(
+        watching.node.cpu_ns / NS, rel=0.1
     )
 
 
@@ -133,5 +151,6 @@ def test_rows_become_objects_that_reports_read(tmp_path: Path) -> None:
     watching.run(3 * WINDOW_S + 5)
     spool.close()
     assert spool.failure is None
-    (path,) = (tmp_path / "spool" / "services").rglob("*.parquet")
-    assert path.name.startswith("h1.")
+    paths = list((tmp_path / "spool").rglob("*.parquet"))
+    assert sorted(path.relative_to(tmp_path / "spool").parts[0] for path in paths) == ["nodes", "services"]
+    assert all(path.name.startswith("h1.") for path in paths)
