@@ -56,9 +56,13 @@ def age_of(report: Report) -> str:
     return LABELS[AGES.index(report.asked.age_seconds)]
 
 
+def _services(number: int) -> str:
+    return "1 service" if number == 1 else f"{number} services"
+
+
 def _title(report: Report) -> list[str]:
     asked, rows = report.asked, report.rows
-    services, name = f"{len(rows)} services", shorten(asked.deploy, 30)
+    services, name = _services(len(rows)), shorten(asked.deploy, 30)
     match asked.report:
         case "cold":
             cold, resident = (
@@ -96,7 +100,7 @@ def _title(report: Report) -> list[str]:
                 f"{found} of {tested} figures changed after {name}, {len(rows) - tested} not decided;",
                 f"{asked.days} days before and after, within hosts; false discoveries {asked.false_discoveries:.0%}.",
             ]
-    return [f"What was seen of {len(rows)} services, and of their memory idle for {age_of(report)}."]
+    return [f"What was seen of {_services(len(rows))}, and of their memory idle for {age_of(report)}."]
 
 
 def _seen(report: Report) -> list[str]:
