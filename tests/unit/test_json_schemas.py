@@ -92,8 +92,9 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     if not probe("refs").usable:
         pytest.skip("refs cannot be used here")
     how = ["--via", "refs", "--aggr", "100ms", "--update", "100ms", "--children", "-o", str(file), "-q"]
-    with held_until(file, 30, 31) as (first, second):
-        assert main(["record", *how, "--", "sh", "-c", f"cat {first} & cat {second}; wait"]) == 0
+    with held_until(file, 2, 30, 31) as (begun, first, second):  # what runs while it is watched is seen
+        command = f"cat {begun}; cat {first} & cat {second}; wait"
+        assert main(["record", *how, "--", "sh", "-c", command]) == 0
     return file
 
 
@@ -114,13 +115,29 @@ def test_sites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     (tmp_path / "a.c").write_text(
         "#include <fcntl.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
-        "int main(int n, char **v) { char *p = calloc(9, 1 << 20); return read(open(v[n - 1], O_RDONLY), p, 1); }\n"
+        "int main(int n, char **v) {\n"
+        "    char *p = calloc(9, 1 << 20), *none[] = {0};\n"
+        '    if (!fork()) execle("/bin/cat", "cat", v[n - 1], (char *)0, none);\n'
+        "    return read(open(v[n - 1], O_RDONLY), p, 1);\n"
+        "}\n"
     )
     subprocess.run(["gcc", "-g", "-o", tmp_path / "a", tmp_path / "a.c"], check=True)
     file = tmp_path / "a.udamon"
-    how = ["--sites", "--via", "refs", "--aggr", "200ms", "--children", "-q", "-o", str(file)]
-    with held_until(file, 1) as (pipe,):  # a cleaned environment has no library of ours
-        assert main(["record", *how, "--", "sh", "-c", f"env -i cat {pipe} & {tmp_path / 'a'} {pipe}"]) == 0
+    how = [
+        "--sites",
+        "--via",
+        "refs",
+        "--aggr",
+        "200ms",
+        "--update",
+        "100ms",
+        "--children",
+        "-q",
+        "-o",
+        str(file),
+    ]
+    with held_until(file, 6) as (pipe,):  # a cleaned environment has no library of ours
+        assert main(["record", *how, "--", str(tmp_path / "a"), str(pipe)]) == 0
     document = told(capsys, "report", "sites", file, "--json")
     assert document["sites"][0]["bytes"] == 9 << 20
     assert document["unseen"]
