@@ -13,12 +13,7 @@ import pytest
 
 from tests.imports import ROOT
 from tests.integration.recorder import held_until
-from tests.unit.agent.simulated import Node, Program
-from tests.unit.modules.test_group_ages import Kernel
-from udamon.agent.settings import Settings
-from udamon.agent.status import document as agent_status
 from udamon.availability.primitives import probe
-from udamon.cli import group_ages
 from udamon.cli.main import main
 
 jsonschema = pytest.importorskip("jsonschema", reason="the extra `test` is not installed")
@@ -178,18 +173,6 @@ def test_other_commands(name: str, words: tuple[str, ...], capsys: pytest.Captur
     check(name, told(capsys, *words, "--json"))
 
 
-def test_ages_of_control_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a made-up kernel; tests/guest/test_lru_gen.py has a real one."""
-    kernel = Kernel(monkeypatch, 10)
-    watch = kernel.watch()
-    watch.begin()
-    for accessed in (set(), {1}, {1, 2}):
-        kernel.accessed = accessed
-        kernel.now += 1_500_000_000
-        watch.window()
-        check("stat-groups", json.loads(json.dumps(group_ages.document(watch, "/a", 0.01, "duration"))))
-
-
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight nodes for four days, one of which dies."""
@@ -237,21 +220,10 @@ def test_the_log_of_a_workload(tmp_path: Path) -> None:
         check("workload-truth", json.loads(line))
 
 
-def test_the_status_of_an_agent() -> None:
-    """Of simulated services: one of which much is known, one that has just come."""
-    node = Node()
-    node.add("web", Program({1.0: 1 << 20, 300.0: 1 << 20, 0.0: 1 << 20}))
-    rotation = node.rotation(Settings(budget=1.0))
-    node.run(rotation, 2 * 3600)
-    node.add("new", Program({0.0: 1 << 20}))
-    node.run(rotation, 3)
-    found = agent_status(rotation, node.spent, "127.0.0.1:9470", 0, 1)
-    assert [one["safe_cold_age_seconds"] is None for one in found["services"]] == [True, False]
-    check("agent-status", json.loads(json.dumps(found, allow_nan=False)))
-
-
 def test_every_schema_is_tried_and_described() -> None:
-    """A new file needs a document in this test, and a row in docs/schemas/README.md."""
+    """A new file needs a document in this test (agent-status in agent/test_status.py, stat-groups
+    in cli/test_group_ages.py), and a row in
+    docs/schemas/README.md."""
     there = {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
     tried = {name for name, _ in REPORTS} | {"report-diff", "report-diff-sites", "check", "workload-truth"}
     tried |= {"doctor", "stat", "stat-groups", "acting", "eval", "eval-truth", "report-sites", "agent-status"}

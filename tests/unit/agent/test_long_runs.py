@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import tracemalloc
 
+import pytest
+
 from tests.unit.agent.simulated import MIB, Node, Program
 from udamon.agent.metrics import Metrics
 from udamon.agent.node import NodeFigures
@@ -13,6 +15,7 @@ from udamon.agent.state import State
 from udamon.agent.status import document
 
 
+@pytest.mark.slow
 def test_a_day_does_not_grow() -> None:
     """8 services, one of which is replaced each hour: as much memory after a day as when all ages were reached."""
     node = Node()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 import pytest
 
+from tests.unit.modules.test_group_ages import Kernel
+from tests.unit.test_json_schemas import check
 from udamon.cli import group_ages, main, stat
 
 
@@ -38,3 +41,15 @@ def test_defaults_are_those_of_the_parser() -> None:
     stat.configure(parser)
     args = parser.parse_args(["--via", "lru_gen", "--paddr"])
     assert {name: getattr(args, name) for name in group_ages._NOT_TAKEN} == group_ages._NOT_TAKEN
+
+
+def test_ages_of_control_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a made-up kernel; tests/guest/test_lru_gen.py has a real one."""
+    kernel = Kernel(monkeypatch, 10)
+    watch = kernel.watch()
+    watch.begin()
+    for accessed in (set(), {1}, {1, 2}):
+        kernel.accessed = accessed
+        kernel.now += 1_500_000_000
+        watch.window()
+        check("stat-groups", json.loads(json.dumps(group_ages.document(watch, "/a", 0.01, "duration"))))
