@@ -22,7 +22,7 @@ from udamon.availability.primitives import probe
 from udamon.configuration.files import SYSTEM as CONFIG
 from udamon.linux.consent import VARIABLE
 
-pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.guest_version, pytest.mark.needs("root")]
+pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.guest_612, pytest.mark.needs("root")]
 
 ALLOWED = ("env", f"{VARIABLE}=1")
 STAT = Path("/sys/module/damon_stat/parameters/enabled")
@@ -126,6 +126,7 @@ def test_damon_stat_is_named(program: Memory, tmp_path: Path) -> None:
         STAT.write_text("N")
 
 
+@pytest.mark.guest_long
 def test_reclaim_is_named(program: Memory, tmp_path: Path, swap: None) -> None:
     """While it is recorded, a control group's memory is reclaimed."""
     group = Path("/sys/fs/cgroup/auto-reclaim")

@@ -21,7 +21,7 @@ from udamon.modules.group_ages import GroupWatch
 
 pytestmark = [
     pytest.mark.guest_boot(smp=1, mem=2048),
-    pytest.mark.guest_version,
+    pytest.mark.guest_612,
     pytest.mark.guest_pte,
     pytest.mark.skipif(not LRU_GEN.exists(), reason="this kernel keeps no generations of pages"),
 ]

@@ -244,7 +244,7 @@ def stacks(pid: int) -> list[Range]:
     return [line_range(line) for line in lines if line.endswith(b"[stack]")]
 
 
-@pytest.mark.parametrize("policy", ["adaptive", "damon"])
+@pytest.mark.parametrize("policy", ["adaptive", pytest.param("damon", marks=pytest.mark.guest_long)])
 def test_recordings(program: Memory, tmp_path: Path, policy: str) -> None:
     """From the command line, after all privileges that opening alone took were given up."""
     hot, cold = program.map(f"{policy}-hot", 16 * MIB), program.map(f"{policy}-cold", 64 * MIB)
