@@ -9,7 +9,7 @@ from typing import Any
 from udamon.model import Event, Snapshot
 from udamon.report.access import Access, document, line_of
 from udamon.report.catalog import upper_bound
-from udamon.report.common import taken_by
+from udamon.report.common import keys_of
 from udamon.report.mappings import MappingTable
 from udamon.targets import coverage
 
@@ -44,18 +44,11 @@ class AccessDocuments:
         via = self._metadata.get("via")
         lines = [line_of(row, mappings, lambda kind: upper_bound(via, kind)) for row in _rows(snapshot)]
         found = Access(self._start_ns, snapshot.end_ns, snapshot.seq, lines, len(lines))
-        return document(found) | {
-            "sees": self._metadata.get("sees"),
-            "marked_by_others": self._metadata.get("marked_by_others"),
-            "taken_by_others": taken_by(self._metadata, self._cost),
-            "grain": self._metadata.get("grain"),
-            "coverage": coverage.document(
-                {"exact": True} if self._coverage is None and snapshot.pid is None else self._coverage,
-                complete=snapshot.pid is None,
-            ),
-            "warmup_left_out_seconds": 0.0,
-            "damaged": [],
-        }
+        seen = coverage.document(
+            {"exact": True} if self._coverage is None and snapshot.pid is None else self._coverage,
+            complete=snapshot.pid is None,
+        )
+        return document(found) | keys_of(self._metadata, self._cost, seen)
 
 
 def _rows(one: Snapshot) -> list[tuple[object, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from udamon.availability.others import RECLAIM
@@ -25,23 +25,43 @@ def common_keys(source: RecordingSource) -> dict[str, Any]:
     nothing tells.
     """
     recording = source.recording
+    damaged = [
+        {
+            "file": str(damage.path),
+            "offset": damage.offset,
+            "first_snapshot": damage.first,
+            "last_snapshot": damage.last,
+        }
+        for one in source.recordings
+        for damage in one.damaged
+    ]
+    return keys_of(
+        recording.metadata | {"grain": grain_of(recording)},
+        _last(recording, "cost"),
+        coverage(recording),
+        warmup_s=source.warmup_ns / 1e9,
+        damaged=damaged,
+    )
+
+
+def keys_of(
+    metadata: Mapping[str, object],
+    cost: Mapping[str, object],
+    coverage: Mapping[str, Any],
+    *,
+    warmup_s: float = 0.0,
+    damaged: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """The same keys, from the metadata of a recording, the data of its last `cost` event and the document of its
+    coverage."""
     return {
-        "sees": recording.metadata.get("sees"),
-        "marked_by_others": recording.metadata.get("marked_by_others"),
-        "taken_by_others": taken_by_others(recording),
-        "grain": grain_of(recording),
-        "coverage": coverage(recording),
-        "warmup_left_out_seconds": source.warmup_ns / 1e9,
-        "damaged": [
-            {
-                "file": str(damage.path),
-                "offset": damage.offset,
-                "first_snapshot": damage.first,
-                "last_snapshot": damage.last,
-            }
-            for one in source.recordings
-            for damage in one.damaged
-        ],
+        "sees": metadata.get("sees"),
+        "marked_by_others": metadata.get("marked_by_others"),
+        "taken_by_others": _taken_by(metadata, cost),
+        "grain": metadata.get("grain"),
+        "coverage": coverage,
+        "warmup_left_out_seconds": warmup_s,
+        "damaged": list(damaged),
     }
 
 
@@ -72,10 +92,10 @@ def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
 
 def taken_by_others(recording: Recording) -> list[str] | None:
     """Who cleared accessed bits beside the monitor, in words; None where an older recording does not say."""
-    return taken_by(recording.metadata, _last(recording, "cost"))
+    return _taken_by(recording.metadata, _last(recording, "cost"))
 
 
-def taken_by(metadata: Mapping[str, object], cost: Mapping[str, object]) -> list[str] | None:
+def _taken_by(metadata: Mapping[str, object], cost: Mapping[str, object]) -> list[str] | None:
     """The same of a recording's metadata and its last `cost` event."""
     found = metadata.get("taken_by_others")
     if not isinstance(found, list):
