@@ -31,7 +31,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--socket", metavar="FILE", help="the agent's private socket (default below the runtime directory)"
     )
-    parser.set_defaults(plain=False)  # which only commands without commands of their own get
     commands = parser.add_subparsers(dest="asked", metavar="COMMAND")
     watch = commands.add_parser(
         "watch",

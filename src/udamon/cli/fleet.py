@@ -26,7 +26,6 @@ REPORTS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `udamon fleet`."""
-    parser.set_defaults(plain=False)  # which only commands without commands of their own get
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     report = actions.add_parser(
         "report", help="questions about all machines", description="Questions about a fleet."

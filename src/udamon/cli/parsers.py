@@ -193,7 +193,9 @@ def _configure(sub: argparse.ArgumentParser, name: str) -> None:
     module.configure(sub)
     sub.set_defaults(run=module.run)
     for one in with_all_below(sub):
-        if not subcommands(one):
+        if subcommands(one):
+            one.set_defaults(plain=False)  # where a command of its own may be left out
+        else:
             one.add_argument(
                 "--plain",
                 action="store_true",
