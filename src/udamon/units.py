@@ -77,6 +77,11 @@ def format_size(size: float) -> str:
     return f"{size:.0f} B"
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """ "1 service", "2 services"; `many` where it is not `one` with an s."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def format_time(seconds: float) -> str:
     """A short time: "5 ms", "1.5 s", "2 m 5 s"."""
     if seconds < 1e-3:

@@ -25,7 +25,7 @@ from udamon.linux.roots import Roots
 from udamon.model import SAMPLERS
 from udamon.ops.base import TOUCH_NS
 from udamon.ops.pauses import PAGE_NS
-from udamon.units import format_time
+from udamon.units import counted, format_time
 
 LONGEST_WINDOW_S = 60.0
 
@@ -50,13 +50,15 @@ class Facts(NamedTuple):
     """What the rule goes by.
 
     `usable`: whether pte, idle, kernel and refs can be used here by this user, and why not. `consent`: kernel memory
-    may be read. `load`: None where it is not known yet. `overhead`: the share of a CPU; None where intervals were
-    given. `max_pause_ns`: None for any. `short`: how memory is short for a target. `needs_sampler`: what was asked for
-    that no census does; `needs_idle`: nor does any sampler but idle.
+    may be read; `consent_problem`: what is wrong with the file that might say so. `load`: None where it is not known
+    yet. `overhead`: the share of a CPU; None where intervals were given. `max_pause_ns`: None for any. `short`: how
+    memory is short for a target. `needs_sampler`: what was asked for that no census does; `needs_idle`: nor does any
+    sampler but idle.
     """
 
     usable: Mapping[str, Usable]
     consent: bool
+    consent_problem: str | None = None
     load: Load | None = None
     overhead: float | None = None
     max_pause_ns: int | None = None
@@ -129,7 +131,7 @@ def _windows(facts: Facts) -> str:
     window, load = _window_s(facts), facts.load
     if window is None or load is None:
         return ""
-    processes = "1 process" if load.processes == 1 else f"{load.processes} processes"
+    processes = counted(load.processes, "process", "processes")
     return (
         f" of {processes} in windows of at most {format_time(round(window, 1))} ({load.small_pages} small pages, "
         f"{facts.overhead:.2%} of a CPU)"
@@ -153,8 +155,12 @@ def consent() -> tuple[bool, str | None]:
 
 def facts_here(roots: Roots = Roots(), *, physical: bool = False) -> Facts:  # noqa: B008 (immutable)
     """Of this machine and user, with nothing known of what is to be watched. Reads no kernel memory."""
-    usable = {name: probe(name, roots) for name in ("pte", *ORDER)}
-    return Facts(usable, consent()[0], physical=physical)
+    return facts_of({name: probe(name, roots) for name in ("pte", *ORDER)}, physical=physical)
+
+
+def facts_of(usable: Mapping[str, Usable], *, physical: bool = False) -> Facts:
+    """The same, where it is known already what can be used."""
+    return Facts(usable, *consent(), physical=physical)
 
 
 def choose(via: str, roots: Roots = Roots(), *, physical: bool = False) -> str:  # noqa: B008 (immutable)
@@ -171,4 +177,4 @@ def offer(facts: Facts) -> str | None:
     that might allow it."""
     if facts.consent or facts.physical or not facts.usable["pte"].usable:
         return None
-    return consent()[1] or OFFER
+    return facts.consent_problem or OFFER

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from udamon.availability.actions import ACTIONS, probe_action
-from udamon.availability.choice import Facts, decide, facts_here, offer
+from udamon.availability.choice import Facts, decide, facts_of, offer
 from udamon.availability.others import find
 from udamon.availability.primitives import PROBES, Usable, probe, proved_pte
 from udamon.availability.tlb import Tlb, measured
@@ -50,7 +50,7 @@ def examine(roots: Roots) -> Findings:
     kernel, locks = kernel_damon(roots), held_locks(roots)
     conflicts = tuple(_conflicts(primitives, locks, roots))
     tlb = measured("refs") if primitives["refs"].usable else None
-    facts = facts_here(roots)._replace(usable=primitives)
+    facts = facts_of(primitives)
     return Findings(
         *_auto(facts), offer(facts), primitives, actions, kernel, locks, conflicts, tlb, _lru_gen(roots)
     )

@@ -22,7 +22,7 @@ from udamon.errors import CannotError, NotPermitted, UsageError
 from udamon.linux.cgroup.page_cache import place_of
 from udamon.linux.lru_gen import require
 from udamon.modules.group_ages import GroupWatch
-from udamon.units import format_size, format_time
+from udamon.units import counted, format_size, format_time
 
 VIA = "lru_gen"
 KINDS = ("anon", "file")
@@ -121,7 +121,7 @@ def lines(watch: GroupWatch, cpu_share: float) -> Iterator[str]:
     seconds = (watch.end_ns - watch.begin_ns) / 1e9
     found = [watch.cold(kind) for kind in KINDS]
     groups = len({(part.memcg, part.path) for part in watch.parts})
-    of = "1 control group" if groups == 1 else f"{groups} control groups"
+    of = counted(groups, "control group")
     yield f"{of}, {watch.windows} windows in {format_time(round(seconds, 1))}, by the kernel's generations of pages"
     yield f"{'':<28}{'anonymous':>22}{'file':>22}"
     yield _row("in memory", [format_size(one.size) for one in found])

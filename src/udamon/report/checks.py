@@ -17,7 +17,7 @@ from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import clock
 from udamon.text import Shown, lines
-from udamon.units import format_size, parse_share, parse_size, parse_time_ns
+from udamon.units import counted, format_size, parse_share, parse_size, parse_time_ns
 
 DEFAULT_COLD_AGE = "10s"
 
@@ -181,8 +181,8 @@ def _unseen(found: Mapping[str, Any]) -> Unseen | None:
         return None
     least = "" if found["exact"] else "at least "
     of = "unknown size" if size is None else format_size(size)
-    processes = "process" if count == 1 else "processes"
-    return Unseen(f"{least}{count} {processes} of {of} {'was' if count == 1 else 'were'} not seen", size)
+    were = "was" if count == 1 else "were"
+    return Unseen(f"{least}{counted(count, 'process', 'processes')} of {of} {were} not seen", size)
 
 
 class _Kind(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from udamon.linux.procfs import ProcessId, Stat
 from udamon.model import PAGE_SIZE
-from udamon.units import format_size
+from udamon.units import counted, format_size
 
 NOISE = 256
 """Faults of a control group in one look that may be retries of others, and no process by themselves: 1 MiB."""
@@ -179,8 +179,7 @@ def short(found: Mapping[str, Any]) -> str:
         return ""
     least = "" if found["exact"] else "at least "
     size = "size unknown" if found["bytes_missed"] is None else format_size(found["bytes_missed"])
-    processes = "process" if found["processes_missed"] == 1 else "processes"
-    return f"{least}{found['processes_missed']} {processes} not seen ({size})"
+    return f"{least}{counted(found['processes_missed'], 'process', 'processes')} not seen ({size})"
 
 
 def line(found: Mapping[str, Any]) -> str:

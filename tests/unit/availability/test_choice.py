@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from tests.unit.linux.test_fake import FakeProc
 from udamon.availability import choice as choices
 from udamon.availability.choice import (
     LONGEST_WINDOW_S,
@@ -114,16 +112,6 @@ def test_kernel_and_refs_do_not_depend_on_what_is_watched() -> None:
 def test_nothing_at_all() -> None:
     with pytest.raises(NotSupported, match="udamon doctor"):
         decide(facts())
-
-
-@pytest.fixture
-def roots(tmp_path: Path) -> Roots:
-    (tmp_path / "proc").mkdir()
-    fake = FakeProc(tmp_path / "proc")
-    (fake.root / "self/clear_refs").write_text("")
-    (fake.root / "self/smaps").write_text("1000-2000 rw-p\nRss: 4 kB\nReferenced: 4 kB\n")
-    (fake.root / "self/status").write_text("Tgid:\t1\nUid:\t0\t0\t0\t0\nCapEff:\t00000000\n")
-    return Roots(fake.root, tmp_path / "sys", ())
 
 
 @pytest.fixture

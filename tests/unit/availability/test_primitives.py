@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from tests.unit.linux.test_fake import FakeProc
 from udamon.availability import primitives as available
 from udamon.availability.actions import ACTIONS, probe_action
 from udamon.availability.primitives import PROBES, probe, proved_pte, require
 from udamon.errors import ConfigError, NotSupported, UsageError
 from udamon.linux import features
 from udamon.linux.roots import Roots
-
-
-@pytest.fixture
-def roots(tmp_path: Path) -> Roots:
-    (tmp_path / "proc").mkdir()
-    fake = FakeProc(tmp_path / "proc")
-    (fake.root / "self/clear_refs").write_text("")
-    (fake.root / "self/smaps").write_text("1000-2000 rw-p\nRss: 4 kB\nReferenced: 4 kB\n")
-    (fake.root / "self/status").write_text("Tgid:\t1\nUid:\t0\t0\t0\t0\nCapEff:\t00000000\n")
-    return Roots(fake.root, tmp_path / "sys", ())
 
 
 def test_an_explicit_wish_is_refused_with_the_reason(roots: Roots) -> None:

@@ -11,7 +11,7 @@ from udamon.report.fleet.engines import Row
 from udamon.report.fleet.reports import Report
 from udamon.report.terminal import Terminal, shorten, table
 from udamon.text import Shown, lines, width
-from udamon.units import format_size
+from udamon.units import counted, format_size
 
 LEAST_NAME = 12
 """Columns that a name has at least."""
@@ -56,13 +56,9 @@ def age_of(report: Report) -> str:
     return LABELS[AGES.index(report.asked.age_seconds)]
 
 
-def _services(number: int) -> str:
-    return "1 service" if number == 1 else f"{number} services"
-
-
 def _title(report: Report) -> list[str]:
     asked, rows = report.asked, report.rows
-    services, name = _services(len(rows)), shorten(asked.deploy, 30)
+    services, name = counted(len(rows), "service"), shorten(asked.deploy, 30)
     match asked.report:
         case "cold":
             cold, resident = (
@@ -100,7 +96,9 @@ def _title(report: Report) -> list[str]:
                 f"{found} of {tested} figures changed after {name}, {len(rows) - tested} not decided;",
                 f"{asked.days} days before and after, within hosts; false discoveries {asked.false_discoveries:.0%}.",
             ]
-    return [f"What was seen of {_services(len(rows))}, and of their memory idle for {age_of(report)}."]
+    return [
+        f"What was seen of {counted(len(rows), 'service')}, and of their memory idle for {age_of(report)}."
+    ]
 
 
 def _seen(report: Report) -> list[str]:
