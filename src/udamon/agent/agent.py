@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from udamon.agent.control import Answer, Control
 from udamon.agent.discovery.model import Discovery
 from udamon.agent.looks import ProcLooks
 from udamon.agent.metrics import CONTENT_TYPE, Metrics
-from udamon.agent.node import node_figures, own_resident
+from udamon.agent.node import node_figures
 from udamon.agent.rotation import Rotation
 from udamon.agent.server import PLAIN, Page, Pages, Server
 from udamon.agent.settings import Settings
@@ -28,6 +29,7 @@ from udamon.core.clock import MonotonicClock
 from udamon.errors import OutputError, TargetBusy
 from udamon.handover import default_socket
 from udamon.linux.cgroup.memory import limit_of
+from udamon.linux.procfs import resident_bytes
 from udamon.linux.roots import Roots
 from udamon.lock import take_lock
 from udamon.ops.tlb import way
@@ -110,7 +112,7 @@ class Agent:
 
     def status(self) -> dict[str, Any]:
         return document(
-            self._rotation, self._spent, self.listen, self._began_ns, own_resident(self._roots.proc)
+            self._rotation, self._spent, self.listen, self._began_ns, resident_bytes("self", self._roots.proc)
         )
 
     def _lock(self, pid: int, start_time: int) -> Callable[[], None] | None:
@@ -160,10 +162,11 @@ class Agent:
 
     def _spooling(self, directory: str) -> Windows:
         """Arrow is loaded only where it is wanted: it takes some 10 MiB."""
-        from udamon.agent.windows import Windows, host_name
+        from udamon.agent.windows import Windows
         from udamon.fleet.spool import Spool
 
-        return Windows(Spool(directory, host_name()), host_name(), limit_of, roots=self._roots)
+        host = socket.gethostname()
+        return Windows(Spool(directory, host), host, limit_of, roots=self._roots)
 
     def _write_windows(self, now_ns: int) -> None:
         if self._windows is None:

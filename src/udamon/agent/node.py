@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from udamon.agent.figures import WORKING_SET
 from udamon.agent.watched import Watched
-from udamon.linux.procfs import read_bytes
+from udamon.linux.procfs import read_bytes, resident_bytes
 from udamon.linux.roots import Roots
-from udamon.model import PAGE_SIZE
 
 _STAT = "module/damon_stat/parameters"
 QUANTILES = (0.5, 0.75, 0.9, 0.99)
@@ -34,14 +33,7 @@ def node_figures(services: Iterable[Watched], roots: Roots) -> NodeFigures:
             cold += measured.cold.low
             swapped += one.figures.swapped
     coverage = swapped / (cold + swapped) if cold + swapped else None
-    return NodeFigures(coverage, damon_stat_idle(roots.sys), own_resident(roots.proc))
-
-
-def own_resident(proc: Path) -> int:
-    try:
-        return int(read_bytes(proc / "self/statm").split()[1]) * PAGE_SIZE
-    except (OSError, ValueError, IndexError):
-        return 0
+    return NodeFigures(coverage, damon_stat_idle(roots.sys), resident_bytes("self", roots.proc))
 
 
 def damon_stat_idle(sys: Path) -> dict[float, float]:

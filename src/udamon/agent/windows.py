@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from udamon.agent.figures import NS, Between
-from udamon.agent.node import own_resident
 from udamon.agent.watched import Watched
 from udamon.core.idle_time import SECONDS
 from udamon.fleet.spool import Spool
 from udamon.fleet.tables import WINDOW_SECONDS
 from udamon.linux.meminfo import read_meminfo
+from udamon.linux.procfs import resident_bytes
 from udamon.linux.roots import Roots
 from udamon.model import MAPPING
 
@@ -85,7 +85,7 @@ class Windows:
             "services_wanted": wanted,
             "services_seen": seen,
             "agent_cpu_seconds": (self._cpu_before_ns - before_ns) / NS,
-            "agent_resident_bytes": own_resident(self._roots.proc),
+            "agent_resident_bytes": resident_bytes("self", self._roots.proc),
             "rows_dropped": self.spool.dropped_rows,
             "kernel": os.uname().release,
         }
@@ -140,8 +140,3 @@ def _cold(measured: Mapping[int, Between], resident: int) -> dict[int, Between]:
 
 def _by_age(values: Mapping[int, int]) -> list[int | None]:
     return [values.get(at) for at in range(len(SECONDS))]
-
-
-def host_name() -> str:
-    """Of this machine, as rows and objects have it."""
-    return os.uname().nodename

@@ -119,12 +119,16 @@ def read(file: BinaryIO, name: str, *, toml: bool) -> ConfigValue:
     data = file.read(MAX_TEXT + 1)
     if len(data) > MAX_TEXT or b"\0" in data:
         raise ConfigError(f"{name}:1: this is not a configuration, which is a short text.")
+    return parse(decoded(data, name), name, toml=toml)
+
+
+def decoded(data: bytes, name: str) -> str:
+    """The text of a file, which errors call `name`. Raises ConfigError with the line that is none."""
     try:
-        text = data.decode()
+        return data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{name}:{line}: this is not text in UTF-8.") from error
-    return parse(text, name, toml=toml)
 
 
 def parse(text: str, name: str, *, toml: bool) -> ConfigValue:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from udamon.linux.open_files import list_directory, open_file
 from udamon.linux.roots import PROC
@@ -92,7 +92,7 @@ def read_stat(pid: int, root: Path = PROC) -> Stat:
     )  # fmt: skip
 
 
-def resident_bytes(pid: int, root: Path = PROC) -> int:
+def resident_bytes(pid: int | Literal["self"], root: Path = PROC) -> int:
     """What a process has in memory, shared pages included; 0 where it is gone."""
     try:
         return int(read_bytes(f"{root}/{pid}/statm").split()[1]) * PAGE_SIZE

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from udamon.linux.pid_namespace import require_own
-from udamon.linux.procfs import list_pids, read_bytes, read_cmdline, read_stat, read_status
+from udamon.linux.procfs import list_pids, read_cmdline, read_stat, read_status, resident_bytes
 from udamon.linux.roots import PROC
-from udamon.model import PAGE_SIZE
 
 COUNT = 20
 LEAST = 8 << 20
@@ -40,7 +39,7 @@ def largest(
     require_own(root)
     uid = os.geteuid() if uid is None else uid
     own_pid = os.getpid() if own_pid is None else own_pid
-    sizes = ((_resident(pid, root), pid) for pid in list_pids(root) if pid != own_pid)
+    sizes = ((resident_bytes(pid, root), pid) for pid in list_pids(root) if pid != own_pid)
     found: list[WatchableProcess] = []
     for resident, pid in sorted(((size, pid) for size, pid in sizes if size >= least), reverse=True):
         if len(found) == count:
@@ -49,13 +48,6 @@ def largest(
         if one is not None:
             found.append(one)
     return found
-
-
-def _resident(pid: int, root: Path) -> int:
-    try:
-        return int(read_bytes(f"{root}/{pid}/statm").split()[1]) * PAGE_SIZE
-    except (OSError, IndexError, ValueError):
-        return 0  # it ended meanwhile
 
 
 def _offered(pid: int, resident: int, root: Path, uid: int) -> WatchableProcess | None:

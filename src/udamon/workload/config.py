@@ -31,6 +31,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO
 
+from udamon.configuration.tree import decoded
 from udamon.errors import CannotError, ConfigError
 from udamon.model import PAGE_SIZE
 from udamon.workload.fields import MAX_BYTES, ConfigLine, Fields
@@ -59,12 +60,7 @@ def load(path: Path) -> Workload:
         raise CannotError(f"cannot read the workload {path}: {error.strerror}.") from error
     if len(data) > MAX_TEXT or data.count(b"\n") > MAX_LINES or b"\0" in data:
         raise ConfigError(f"{path}:1: this is not a masim configuration, which is a short text.")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: this is not text in UTF-8.") from error
-    return parse(text, str(path))
+    return parse(decoded(data, str(path)), str(path))
 
 
 def _unpacked(file: BinaryIO, path: Path) -> bytes:
