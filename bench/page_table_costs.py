@@ -18,14 +18,12 @@ from statistics import median
 
 from bench.acting.single import Single, main
 from bench.figures import Figure
+from bench.kdamond_checks import REGIONS, check_ns
 from scripts.guest.machine import Machine
 from scripts.stages import ROOT
-from tests.guest.damon import KDAMONDS, engine
-from tests.unit.fakes import Collector
-from udamon.core.attrs import Attrs
 from udamon.linux import lru_gen
 from udamon.linux.clear_refs import clear_referenced
-from udamon.linux.procfs import ProcessId, cpu_ns, read_stat
+from udamon.linux.procfs import ProcessId
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import PAGE_MAPPED
 from udamon.ops.address_spaces import AddressSpace
@@ -38,7 +36,6 @@ from udamon.units import GIB, MIB
 GUEST = Machine(smp=1, mem=3072)
 SIZE, HOT = GIB, 512 * MIB
 ROUNDS = 5
-KERNEL_S, REGIONS = 10.0, 1000
 BITMAP = "/sys/kernel/mm/page_idle/bitmap"
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 Costs = dict[str, list[float]]
@@ -144,27 +141,12 @@ def _words(opened: Opened, space: AddressSpace, here: Range) -> list[tuple[int, 
 
 def _kernel(child: HotSet, costs: Costs) -> None:
     """In-kernel DAMON: what one check of each page would take, by what its checks took."""
-    here = Range(child.address, child.address + SIZE)
-    attrs = Attrs(20_000, 400_000, 1_000_000, REGIONS, REGIONS)
-    made = engine([child.target.pid or 0], attrs, "tracepoint", ops="fvaddr", ranges=[here])
-    seen = Collector()
-    made.bus.subscribe(seen)
-    made.open()
-    made.start()
-    try:
+
+    def hot() -> Callable[[], object]:
         child.access(HOT)
-        time.sleep(2)
-        pid = int((KDAMONDS / "0/pid").read_text())
-        kdamond = ProcessId(pid, read_stat(pid).start_time)
-        before, spent = len(seen.snapshots), cpu_ns(kdamond)
-        time.sleep(KERNEL_S)
-        spent, after = cpu_ns(kdamond) - spent, len(seen.snapshots)
-    finally:
-        child.rest()
-        made.stop()
-        made.join(60)
-    checks = sum(len(s.starts) * s.ticks for s in seen.snapshots[before:after])
-    costs["kdamond"] = [spent / checks * (SIZE // PAGE_SIZE) / 1e6]
+        return child.rest
+
+    costs["kdamond"] = [check_ns(child, SIZE, hot) * (SIZE // PAGE_SIZE) / 1e6]
 
 
 LOOKS = {

@@ -16,15 +16,12 @@ from statistics import median
 
 from bench.acting.single import Single, main
 from bench.figures import Figure
+from bench.kdamond_checks import KERNEL_S, REGIONS, check_ns
 from scripts.guest.machine import Machine
 from scripts.stages import ROOT
-from tests.guest.damon import KDAMONDS, engine
-from tests.unit.fakes import Collector
-from udamon.core.attrs import Attrs
 from udamon.core.policy import Slots
 from udamon.linux.clear_refs import clear_referenced
-from udamon.linux.procfs import ProcessId, cpu_ns, read_stat
-from udamon.model import Range
+from udamon.linux.procfs import ProcessId
 from udamon.ops.base import Sampler
 from udamon.ops.idle import IdleSampler
 from udamon.ops.kernel_tables import BACKENDS, SWITCH, open_tables
@@ -38,7 +35,6 @@ BATCHES = (1, 16, 128, 1024)
 CHECKS = 4096
 """Of a round: so many for each batch."""
 ROUNDS = 5
-KERNEL_S, REGIONS = 10.0, 1000
 STATES = {"rest": "at rest", "swept": "all touched again and again"}
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 Costs = dict[str, list[float]]
@@ -65,7 +61,9 @@ def inside(place: Path) -> None:
                             _round(child, sampler, batch, state, number)
                         )
                 print(state, number, {key: round(values[-1], 1) for key, values in costs.items()}, flush=True)
-            costs[f"{state} kernel"] = [_kernel(child, state) for _ in range(2)]
+            costs[f"{state} kernel"] = [
+                check_ns(child, SIZE, partial(_in, child, state)) / 1e3 for _ in range(2)
+            ]
             print(state, costs[f"{state} kernel"], flush=True)
     (place / "checks.json").write_text(json.dumps(costs))
 
@@ -97,30 +95,6 @@ def _round(child: HotSet, sampler: Sampler, batch: int, state: str, number: int)
     met = answers.checks - sum(answers.no_page)
     assert met > 0.95 * CHECKS, f"{met} of {CHECKS} checks met a page"
     return took / answers.checks / 1e3
-
-
-def _kernel(child: HotSet, state: str) -> float:
-    """In-kernel DAMON: CPU of its thread by its checks, with as many regions as the largest batch."""
-    here = Range(child.address, child.address + SIZE)
-    attrs = Attrs(20_000, 400_000, 1_000_000, REGIONS, REGIONS)
-    made = engine([child.target.pid or 0], attrs, "tracepoint", ops="fvaddr", ranges=[here])
-    seen = Collector()
-    made.bus.subscribe(seen)
-    made.open()
-    made.start()
-    leave = _in(child, state)
-    try:
-        time.sleep(2)
-        pid = int((KDAMONDS / "0/pid").read_text())
-        kdamond = ProcessId(pid, read_stat(pid).start_time)
-        before, spent = len(seen.snapshots), cpu_ns(kdamond)
-        time.sleep(KERNEL_S)
-        spent, after = cpu_ns(kdamond) - spent, len(seen.snapshots)
-    finally:
-        leave()
-        made.stop()
-        made.join(60)
-    return spent / sum(len(s.starts) * s.ticks for s in seen.snapshots[before:after]) / 1e3
 
 
 NAMES = {"idle": "idle", "bpf": "pte, through BPF", "kcore": "pte, through /proc/kcore"}

@@ -13,7 +13,8 @@ from tests.guest.damon import STAT
 
 @pytest.fixture(scope="session", autouse=True)
 def nobody_else_clears_accessed_bits() -> None:
-    """Debian's 7.2 starts with DAMON_STAT on: its kdamond takes accesses away that tests have just made."""
+    """Debian's 7.2 starts with DAMON_STAT on: its kdamond takes accesses away that tests have just
+    made, and clears without a flush, while samples of pte do not advise (and flush) what is clear already."""
     if inside_guest() and STAT.exists() and STAT.read_text().strip() == "Y":
         STAT.write_text("N")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.guest.damon import STAT
 from tests.guest.memory import MIB, Memory, memory
 from tests.integration.recorder import udamon
 from udamon.availability.choice import OFFER
@@ -25,7 +26,6 @@ from udamon.linux.consent import VARIABLE
 pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.guest_612, pytest.mark.needs("root")]
 
 ALLOWED = ("env", f"{VARIABLE}=1")
-STAT = Path("/sys/module/damon_stat/parameters/enabled")
 
 
 @pytest.fixture(scope="module")

@@ -31,24 +31,11 @@ pytestmark = [
 LARGEST = 16 * MIB
 TRIES = 5
 LONG = 600_000_000_000
-STAT = Path("/sys/module/damon_stat/parameters/enabled")
 CHECKS = 500
 
 
 @pytest.fixture(scope="module")
-def alone() -> Iterator[None]:
-    """Nobody else clears accessed bits: DAMON_STAT, which Debian has on, does so without a flush, and what is clear
-    already is not advised."""
-    before = STAT.read_text() if STAT.exists() else "N"
-    if STAT.exists():
-        STAT.write_text("N")
-    yield
-    if STAT.exists():
-        STAT.write_text(before)
-
-
-@pytest.fixture(scope="module")
-def child(alone: None) -> Iterator[HotSet]:
+def child() -> Iterator[HotSet]:
     """It runs on the second processor, this process on the first."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {0})
