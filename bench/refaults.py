@@ -1,10 +1,12 @@
-"""What of a warm set goes out under pressure because somebody looks: python -m bench.refaults [--kernel 7.2] [--write].
+"""How much of a warm set is reclaimed under memory pressure because its accessed bits are cleared.
+
+python -m bench.refaults [--kernel 7.2] [--write]
 
 In a guest with compressed swap, a program in a group with a limit has a hot set, warm sets whose pages are each touched
 once in 1, 3, 10 and 30 s, and writes new memory all the time that it never touches again: that is what should go out.
-Meanwhile nobody looks, or somebody clears accessed bits every LOOK_S, by clear_refs or MADV_COLD, or has the group aged
-by lru_gen. Both kinds of LRU lists are tried. What comes back is counted by set: major faults of the thread that
-touched it.
+Accessed bits are cleared every LOOK_S by clear_refs or by MADV_COLD, or the group is aged by lru_gen, or nothing is
+done. Each is measured with both kinds of LRU lists. Refaults are counted by set, as major faults of the thread that
+touches it.
 """
 
 from __future__ import annotations
@@ -166,7 +168,7 @@ def figure(left: Path, where: str) -> Figure:
         f"that is never touched again; bits are cleared every {LOOK_S:.0f} s. {where}"
     )
     head = ("lists of the kernel, who looks", "hot", *(f"once in {one}" for one in WARM), "share")
-    return Figure("What comes back while somebody looks", head, rows, note)
+    return Figure("Refaults while accessed bits are cleared", head, rows, note)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """By which way the accessed bits of a target are cleared now, via pte: one rule, and what is said when it changes.
 
 MADV_COLD deactivates what it clears. While memory is short even more hot memory is reclaimed then than after clear_refs
-(docs/benchmarks.md#what-comes-back-while-somebody-looks). So where nobody asked for it, it is used only where
+(docs/benchmarks.md#refaults-while-accessed-bits-are-cleared). So where nobody asked for it, it is used only where
 clear_refs would stop the target for too long, and not while memory is short; and not before memory has not been short
 for CALM_NS, so that the way does not change with every window.
 """

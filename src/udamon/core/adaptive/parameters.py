@@ -126,7 +126,7 @@ class Parameters:
     )  # fmt: skip
     turn_checks: int = chosen(
         64, "checks an aggregation",
-        "That a target has, about, when it is looked at: where there are too many for that, they take turns. Planning "
+        "Roughly what each target gets when there are too few checks for all, so that targets take turns. Planning "
         "and fitting cost the same however few checks there are.",
     )  # fmt: skip
     least_explored: int = chosen(
