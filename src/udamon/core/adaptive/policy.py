@@ -65,13 +65,13 @@ class AdaptivePolicy:
         return bool(self._known) and all(known.explorer.backed_off for known in self._known.values())
 
     def start(self, targets: Sequence[Target], attrs: Attrs) -> None:
+        limit = size_limit(targets, attrs.min_nr_regions, self._min_region)
         for known in self._known.values():
             if attrs.sample_us != self._attrs.sample_us:
                 known.steps.retime()
-            if attrs != self._attrs:
+            if (attrs, limit) != (self._attrs, self._limit):
                 known.shaped = None
-        self._attrs = attrs
-        self._limit = size_limit(targets, attrs.min_nr_regions, self._min_region)
+        self._attrs, self._limit = attrs, limit
         here = {target.index for target in targets if target.regions}
         for gone in self._known.keys() - here:
             del self._known[gone]

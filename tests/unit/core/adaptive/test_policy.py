@@ -376,6 +376,19 @@ def test_targets_that_take_turns_have_no_more_regions_together_than_one() -> Non
         assert sum(len(memory.target.regions) for memory in memories) <= 60
 
 
+def test_those_whose_turn_it_is_not_are_cut_anew_where_regions_have_to_be_smaller() -> None:
+    """A large target shrinks, so the least number of regions makes those of the small ones smaller, too."""
+    memories = [Memory(64, index=0), Memory(64, index=1), Memory(1 << 14, index=2)]
+    simulation = Simulation(*memories, checks=64, attrs=Attrs(min_nr_regions=12, max_nr_regions=12))
+    simulation.aggregate(6)
+    assert [len(seen(memory)) for memory in memories[:2]] == [1, 1]
+    memories[2].target.ranges = [Range(BASE * PAGE, (BASE + 64) * PAGE)]
+    simulation.adopt()
+    for _ in range(3):
+        simulation.aggregate()
+        assert sum(len(memory.target.regions) for memory in memories) >= 11
+
+
 def test_a_target_of_one_page_beside_a_large_one() -> None:
     large, tiny = Memory(1 << 18, index=0), Memory(1, index=1)
     simulation = Simulation(large, tiny, checks=100)
