@@ -16,7 +16,7 @@ import pytest
 
 from tests.guest.damon import STAT
 from tests.guest.memory import MIB, Memory, memory
-from tests.integration.recorder import udamon
+from tests.integration.recorder import forked_udamon, udamon
 from udamon.availability.choice import OFFER
 from udamon.availability.others import RECLAIM
 from udamon.availability.primitives import probe
@@ -25,7 +25,7 @@ from udamon.linux.consent import VARIABLE
 
 pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.guest_612, pytest.mark.needs("root")]
 
-ALLOWED = ("env", f"{VARIABLE}=1")
+ALLOWED = {VARIABLE: "1"}
 
 
 @pytest.fixture(scope="module")
@@ -35,27 +35,13 @@ def program() -> Iterator[Memory]:
         yield started
 
 
-def recorded(
-    program: Memory, place: Path, *words: str, prefix: tuple[str, ...] = ()
-) -> tuple[dict[str, Any], str]:
+def recorded(program: Memory, place: Path, *words: str, **environment: str) -> tuple[dict[str, Any], str]:
     """What `report info` says of a recording of the program, and what `record` said."""
     file = place / "a.udamon"
-    done = udamon(
-        "record",
-        "-p",
-        program.pid,
-        "--aggr",
-        "1s",
-        "--windows",
-        "2",
-        "-o",
-        file,
-        "--force",
-        *words,
-        prefix=prefix,
-    )
+    every = ("--aggr", "1s", "--windows", "2", "-o", file, "--force")
+    done = forked_udamon("record", "-p", program.pid, *every, *words, **environment)
     assert done.status == 0, done.stderr
-    told = udamon("report", "info", file, "--json")
+    told = forked_udamon("report", "info", file, "--json")
     assert told.status == 0, told.stderr
     return json.loads(told.stdout), done.stderr
 
@@ -71,19 +57,19 @@ def test_without_consent(program: Memory, tmp_path: Path) -> None:
     lines = said.splitlines()
     assert lines[0] == f"udamon: {OFFER}"
     assert lines[1] == f"udamon: via {found['via']}: {found['why']}."
-    doctor = json.loads(udamon("doctor", "--json").stdout)
+    doctor = json.loads(forked_udamon("doctor", "--json").stdout)
     assert (doctor["auto"], doctor["offered"]) == (found["via"], OFFER)
 
 
 def test_with_consent_in_the_environment(program: Memory, tmp_path: Path) -> None:
-    found, said = recorded(program, tmp_path, prefix=ALLOWED)
+    found, said = recorded(program, tmp_path, **ALLOWED)
     assert (found["via"], found["grain"]) == ("pte", "page")
     assert "it tells every page" in found["why"]
     assert OFFER not in said
-    doctor = json.loads(udamon("doctor", "--json", prefix=ALLOWED).stdout)
+    doctor = json.loads(udamon("doctor", "--json", prefix=("env", f"{VARIABLE}=1")).stdout)
     assert (doctor["auto"], doctor["offered"]) == ("pte", None)
     assert doctor["primitives"]["pte"]["why"].startswith("It sees every page")
-    sampled, _ = recorded(program, tmp_path, "--policy", "damon", prefix=ALLOWED)
+    sampled, _ = recorded(program, tmp_path, "--policy", "damon", **ALLOWED)
     assert (sampled["via"], sampled["policy"]) == ("pte", "damon")
 
 
@@ -95,7 +81,7 @@ def test_with_consent_of_the_administrator(program: Memory, tmp_path: Path) -> N
         CONFIG.chmod(0o644)
         assert recorded(program, tmp_path)[0]["via"] == "pte"
         CONFIG.chmod(0o666)
-        refused = udamon("record", "-p", program.pid, "--duration", "1s", "-o", tmp_path / "b.udamon")
+        refused = forked_udamon("record", "-p", program.pid, "--duration", "1s", "-o", tmp_path / "b.udamon")
         assert refused.status == 2
         assert "that root alone can write" in refused.stderr
         CONFIG.chmod(0o644)
@@ -109,7 +95,7 @@ def test_large_targets_are_sampled(program: Memory, tmp_path: Path) -> None:
     """A budget that would make the windows of a census longer than a minute."""
     file = tmp_path / "a.udamon"
     words = ("record", "-p", program.pid, "--overhead", "0.005%", "--duration", "3s", "-o", file)
-    done = udamon(*words, prefix=ALLOWED)
+    done = forked_udamon(*words, **ALLOWED)
     assert "udamon: via pte: it samples pages, for a census of 1 process in windows of at most" in done.stderr
 
 
@@ -146,12 +132,14 @@ def test_reclaim_is_named(program: Memory, tmp_path: Path, swap: None) -> None:
             "    except BlockingIOError: pass\n"
         )
         file = tmp_path / "b.udamon"
-        done = udamon("record", "--via", "refs", "--aggr", "1s", "-o", file, "--", "python3", "-c", code)
+        done = forked_udamon(
+            "record", "--via", "refs", "--aggr", "1s", "-o", file, "--", "python3", "-c", code
+        )
     assert done.status == 0, done.stderr
-    found = json.loads(udamon("report", "wss", file, "--json").stdout)
+    found = json.loads(forked_udamon("report", "wss", file, "--json").stdout)
     assert RECLAIM in found["taken_by_others"]
     assert f"{RECLAIM} clears the same accessed bits, so refs may see less" in done.stderr
-    assert "more may have been accessed" in udamon("report", "wss", file).stdout
+    assert "more may have been accessed" in forked_udamon("report", "wss", file).stdout
     assert RECLAIM not in quiet["taken_by_others"]
     for _ in range(100):
         with contextlib.suppress(OSError):

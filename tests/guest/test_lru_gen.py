@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest.memory import MIB, Memory, memory
-from tests.integration.recorder import udamon
+from tests.integration.recorder import forked_udamon, udamon
 from udamon.linux.lru_gen import LRU_GEN, read, within
 from udamon.modules.group_ages import GroupWatch
 
@@ -110,7 +110,7 @@ def test_the_command(group: Path) -> None:
         toucher = threading.Thread(target=touch)
         toucher.start()
         words = ("stat", "--via", "lru_gen", "--cgroup", f"/{group.name}", "--aggr", "2s", "--duration", "9s")
-        done, said = udamon(*words, "--json"), udamon(*words)
+        done, said = udamon(*words, "--json"), forked_udamon(*words)
         ended.set()
         toucher.join()
     assert done.status == 0, done.stderr
@@ -124,14 +124,16 @@ def test_the_command(group: Path) -> None:
     assert found["aging_cpu_seconds"] > 0
     assert said.status == 0, said.stderr
     assert "1 control group, 4 windows" in said.stdout
-    none = udamon("stat", "--via", "lru_gen", "--cgroup", "/none", "--duration", "1s")
+    none = forked_udamon("stat", "--via", "lru_gen", "--cgroup", "/none", "--duration", "1s")
     assert (none.status, none.stderr.count("\n")) == (1, 1)
     assert "no cgroup" in none.stderr
 
 
 def test_the_machine(group: Path) -> None:
     with program(group):
-        done = udamon("stat", "--via", "lru_gen", "--paddr", "--aggr", "1s", "--duration", "3s", "--json")
+        done = forked_udamon(
+            "stat", "--via", "lru_gen", "--paddr", "--aggr", "1s", "--duration", "3s", "--json"
+        )
     assert done.status == 0, done.stderr
     found = json.loads(done.stdout)
     assert {f"/{group.name}", "/"} <= {one["path"] for one in found["groups"]}
@@ -140,7 +142,7 @@ def test_the_machine(group: Path) -> None:
 
 @pytest.mark.parametrize("flags", [("--policy", "adaptive"), ("--sample", "5ms"), ("--max-regions", "20")])
 def test_what_it_has_no_use_for(flags: tuple[str, str]) -> None:
-    done = udamon("stat", "--via", "lru_gen", "--paddr", *flags)
+    done = forked_udamon("stat", "--via", "lru_gen", "--paddr", *flags)
     assert done.status == 2
     assert "is of no use with lru_gen" in done.stderr
 
@@ -149,7 +151,7 @@ def test_switched_off(group: Path) -> None:
     enabled = Path("/sys/kernel/mm/lru_gen/enabled")
     enabled.write_text("0")
     try:
-        done = udamon("stat", "--via", "lru_gen", "--paddr", "--duration", "1s")
+        done = forked_udamon("stat", "--via", "lru_gen", "--paddr", "--duration", "1s")
     finally:
         enabled.write_text("7")
     assert done.status == 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import encodings.ascii
+import importlib
 import json
 import os
+import pkgutil
 import pwd
 import shutil
 import signal
@@ -18,7 +20,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from tests.integration.programs import become_nobody
 from udamon.cli import main as udamon_main
@@ -75,6 +77,23 @@ def udamon(*words: Word, cwd: Path | None = None, prefix: Sequence[str] = ()) ->
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def forked_udamon(*words: Word, **environment: str) -> Done:
+    """The same in a child that is forked, with variables added to its environment: without the start of an interpreter,
+    which takes some ten seconds in an emulated guest."""
+    for name in ("cli", "report", "ops", "assembly", "availability"):  # each child would import them anew
+        package = importlib.import_module(f"udamon.{name}")
+        for found in pkgutil.iter_modules(package.__path__, f"udamon.{name}."):
+            importlib.import_module(found.name)
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary)
+        pid = os.fork()
+        if not pid:
+            os.environ.update(environment)
+            _run_forked(directory, list(map(str, words)))
+        _, status = os.waitpid(pid, 0)
+        return Done(os.waitstatus_to_exitcode(status), *_said(directory))
 
 
 @contextlib.contextmanager
@@ -289,8 +308,11 @@ def as_nobody_runs(directory: Path, *words: Word) -> Iterator[int]:
 def nobody_runs(directory: Path, *words: Word) -> Done:
     """The same, to its end."""
     _, status = os.waitpid(_fork_nobody(directory, list(map(str, words))), 0)
-    said = [(directory / name).read_text() for name in ("out", "err")]
-    return Done(os.waitstatus_to_exitcode(status), *said)
+    return Done(os.waitstatus_to_exitcode(status), *_said(directory))
+
+
+def _said(directory: Path) -> tuple[str, str]:
+    return (directory / "out").read_text(), (directory / "err").read_text()
 
 
 def nobody_records(directory: Path, count: int, *words: Word) -> int:
@@ -307,15 +329,21 @@ def nobody_records(directory: Path, count: int, *words: Word) -> int:
 
 def _fork_nobody(directory: Path, words: list[str]) -> int:
     pid = os.fork()
-    if pid:
-        favour(pid)
-        return pid
+    if not pid:
+        _run_forked(directory, words, as_nobody=True)
+    favour(pid)
+    return pid
+
+
+def _run_forked(directory: Path, words: list[str], as_nobody: bool = False) -> NoReturn:
+    """What a forked child does: one command in `directory`'s place, which says into `out` and `err` there."""
     status = 70
     try:
-        become_nobody()
-        os.chdir(directory)
+        if as_nobody:
+            become_nobody()
+            os.chdir(directory)
         for number, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+            os.dup2(os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
         # pytest has put objects of its own there.
         sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
         status = udamon_main.main(words)

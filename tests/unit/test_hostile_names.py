@@ -170,23 +170,31 @@ def test_texts_of_recordings(
     assert hostile.count("\n") == harmless.count("\n")
 
 
-@pytest.mark.parametrize("kind", ["cold", "can-shrink", "percentiles", "outliers", "coverage", "after"])
-def test_texts_of_a_fleet(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Names of services, namespaces and hosts, in 80 columns whatever they are."""
+@pytest.fixture(scope="module")
+def fleets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same fleet twice: with ordinary names of services, namespaces and hosts, and with hostile ones."""
     from tests.unit.report.fleet.made import put
     from tests.unit.report.fleet.test_queries import a_deploy, deployed
 
     bits = ["".join(BITS[at::3]) for at in range(3)]
-    found = []
-    for at, (service, namespace, host) in enumerate([("web", "shop", "h"), bits]):
+    places = []
+    for service, namespace, host in (["web", "shop", "h"], bits):
         named = {"service": service, "namespace": namespace}
         rows = [row | named | {"host": host + row["host"]} for row in deployed(0.05, hosts=6)]
         for row in rows[:: len(rows) // 6][:1]:
             row["resident_bytes"] *= 900
-        put(tmp_path / str(at), "services", rows)
-        put(tmp_path / str(at), "deploys", [a_deploy() | named])
-        deploy = ["d1"] if kind == "after" else []
-        assert main(["fleet", "report", kind, *deploy, str(tmp_path / str(at))]) == 0
+        places.append(tmp_path_factory.mktemp("fleet"))
+        put(places[-1], "services", rows)
+        put(places[-1], "deploys", [a_deploy() | named])
+    return places[0], places[1]
+
+
+@pytest.mark.parametrize("kind", ["cold", "can-shrink", "percentiles", "outliers", "coverage", "after"])
+def test_texts_of_a_fleet(kind: str, fleets: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of services, namespaces and hosts, in 80 columns whatever they are."""
+    found = []
+    for place in fleets:
+        assert main(["fleet", "report", kind, *(["d1"] if kind == "after" else []), str(place)]) == 0
         found.append(capsys.readouterr().out)
     harmless, hostile = found
     assert not bad_characters(hostile)
