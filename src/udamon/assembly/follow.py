@@ -35,7 +35,7 @@ class _WindowLimit:
             self._seq = snapshot.seq
             self._left -= 1
             if self.reached:
-                self._engine.stop()
+                self._engine.stop(after_window=True)
 
     def event(self, event: Event, /) -> None:
         """Windows alone are counted."""

@@ -52,8 +52,8 @@ class Engine(Protocol):
     def start(self) -> None:
         """Monitor on a thread of its own, until `stop` or until no target is left."""
 
-    def stop(self) -> None:
-        """From any thread: end soon."""
+    def stop(self, *, after_window: bool = False) -> None:
+        """From any thread: end soon. `after_window`: with the window that is being published, and nothing of a next."""
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the end, at most `timeout` seconds; True when it came. Raises what made it end, if an error."""

@@ -51,6 +51,7 @@ class Kdamond(Worker):
         self._opened = False
         self._running = False
         self._stopping = False
+        self._after_window = False
         self._resting = False
 
     @property
@@ -143,8 +144,9 @@ class Kdamond(Worker):
             self.context.ops.finish(self.context.targets, self.bus.emit)
             self.close()
 
-    def stop(self) -> None:
+    def stop(self, *, after_window: bool = False) -> None:
         """From any thread: end within one tick. `join` waits for it."""
+        self._after_window |= after_window
         self._stopping = True
         self.wake()
 
@@ -264,7 +266,8 @@ class Kdamond(Worker):
         passed_ns = self._clock.now_ns() - self._schedule.aggregation_begin_ns
         whole_ns = self.context.attrs.aggr_us * 1_000
         watch = self.context.watch
-        if watch.answers_early and (self._seq == 0 or passed_ns >= whole_ns // 2):
+        fragment = watch.answers_early and not self._after_window
+        if fragment and (self._seq == 0 or passed_ns >= whole_ns // 2):
             watch.finish_aggregation(self.context.targets)
             self._publish()
         if not all(self.context.ops.valid(target) for target in self.context.targets):

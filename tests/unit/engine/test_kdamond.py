@@ -121,6 +121,23 @@ def test_stop_ends_the_stretch_at_once() -> None:
     assert len(rig.seen.snapshots) == 1, "the interrupted aggregation is not reported as a whole one"
 
 
+def test_stopped_with_a_window_it_tells_nothing_of_the_next() -> None:
+    """However long preparing the next one takes: a census answers early, so what is cut short would be published."""
+
+    class Enough(Collector):
+        def snapshot(self, snapshot: Snapshot) -> None:
+            super().snapshot(snapshot)
+            rig.kdamond.stop(after_window=True)
+            for _ in range(2):  # the first wait is the one that stopping interrupts
+                rig.clock.wait_until(rig.clock.now_ns() + 10**9)
+
+    rig = Rig()
+    rig.kdamond.context.watch.answers_early = True  # as a census does
+    rig.kdamond.bus.subscribe(Enough())
+    rig.kdamond.run()
+    assert [s.seq for s in rig.seen.snapshots] == [0]
+
+
 def test_a_subscriber_that_raises_is_dropped_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Collector):
         def snapshot(self, snapshot: Snapshot) -> None:

@@ -238,7 +238,7 @@ class FakeEngine:
     def start(self) -> None:
         self.running = True
 
-    def stop(self) -> None:
+    def stop(self, *, after_window: bool = False) -> None:
         self.running = False
 
     def join(self, timeout: float | None = None) -> bool:

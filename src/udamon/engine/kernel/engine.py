@@ -64,6 +64,7 @@ class KernelEngine(Worker):
         self.schemes.patterns_for = patterns_for
         self._totals = Totals()
         self._stopping = False
+        self._after_window = False
         self._next_read_ns = self._next_update_ns = self._settled_ns = 0
         self._lost = 0
 
@@ -148,7 +149,8 @@ class KernelEngine(Worker):
             self._ops.finish(self.targets, self.bus.emit)
             self.close()
 
-    def stop(self) -> None:
+    def stop(self, *, after_window: bool = False) -> None:
+        self._after_window |= after_window
         self._stopping = True
         self.wake()
 
@@ -190,6 +192,8 @@ class KernelEngine(Worker):
             self._settled_ns = self._clock.now_ns() + SETTLE_AGGREGATIONS * self.attrs.aggr_us * 1_000
 
     def _publish(self) -> None:
+        if self._after_window:
+            return
         for found in self._kernel.source.read():
             if found.time_ns < self._kernel.valid_from_ns:
                 continue  # while the kernel was told of changes: which of them held cannot be known
@@ -197,6 +201,8 @@ class KernelEngine(Worker):
                 self._windows.tune(found)
                 continue
             if found.first:
+                if self._after_window:
+                    return  # one read may bring several windows
                 self._begin(found)
             target = self._kernel.target_at(found.position)
             if target in self.targets:
