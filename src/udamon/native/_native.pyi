@@ -611,6 +611,21 @@ def add_frames(
     frame that is not told (no privilege). Raises OSError, MemoryError, ValueError.
     """
 
+class FlaggedPages(NamedTuple):
+    """Present pages of files and of shared memory, and those of them that smaps may call referenced although nobody
+    accessed them through this page map."""
+
+    pages: int
+    flagged: int
+
+def flagged_pages(
+    *, map: int, flags: int, first: int, last: int, before: object, now: object
+) -> FlaggedPages:
+    """Of the pages [first, last) of a process, by its page map and /proc/kpageflags (open file descriptors), the
+    interpreter's lock released. `before` (Frames) has the frames that were active at the last look, as object 0; those
+    that are go into `now`. Raises OSError, MemoryError, ValueError.
+    """
+
 class TablesLooked(NamedTuple):
     """The pages [first, last) that were answered for, as addresses; tables read, changes met, unknown pages."""
 
