@@ -3,8 +3,8 @@ it gets.
 
 `python -m bench.pauses`: targets of 1 and 4 GiB of small pages, all of them touched for ever, as root and as an
 ordinary user. `python -m bench.pauses slowdown [GiB…]`: rounds that such a target makes in a second, with and without
-`udamon record` at its defaults and at `--overhead 1%` in turn, in pairs of whole windows each: many minutes. What comes
-before the first window is left out. `python -m bench.pauses limit`: how many windows of 1 GiB are seen at
+`udamon record` at its defaults and at `--overhead 1%` in turn, in pairs of whole windows each: many minutes. The first
+window, by which the recorder learns how long they must be, is left out. `python -m bench.pauses limit`: how many windows of 1 GiB are seen at
 --max-pause 20ms, and what is said of 4 GiB at 10 ms.
 """
 
@@ -33,10 +33,8 @@ GIB = 1 << 30
 LOOKS = {1: 100, 4: 40}
 """By GiB of the target."""
 PAIRS = 9
-PAIR_S = 20.0
+PAIR_S = 10.0
 """How long one side of a pair takes at least; more where a window is longer."""
-START_S = 5.0
-"""After so long a recorder is in its first window."""
 WINDOWS = 100
 
 
@@ -96,7 +94,6 @@ def slowdown(gib: int, pairs: int) -> None:
             file = Path(place) / f"{number}.udamon"
             budget = ("--overhead", "1%") if number % 2 else ()
             with subprocess.Popen(record(child, "-q", "-o", str(file), *budget)) as recorder:
-                time.sleep(START_S)
                 window = window_s(file)
                 seconds = window * ceil(PAIR_S / window)
                 watched = speed(child, seconds)
@@ -116,7 +113,10 @@ def slowdown(gib: int, pairs: int) -> None:
 
 
 def window_s(file: Path) -> float:
-    """How long the windows of a recording that runs are."""
+    """How long the windows of a recording that runs are, when its first one has told what a look costs."""
+    while not file.exists() or not any(True for _ in Recording(file).snapshots()):
+        time.sleep(1)
+    time.sleep(1)  # until what follows from it is in the file, too
     recording = Recording(file)
     attrs = [
         recording.metadata["attrs"],
