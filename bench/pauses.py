@@ -4,8 +4,8 @@ it gets.
 `python -m bench.pauses`: targets of 1 and 4 GiB of small pages, all of them touched for ever, as root and as an
 ordinary user. `python -m bench.pauses slowdown [GiB…]`: rounds that such a target makes in a second, with and without
 `udamon record` at its defaults and at `--overhead 1%` in turn, in pairs of whole windows each: many minutes. The first
-window, by which the recorder learns how long they must be, is left out. `python -m bench.pauses limit`: how many windows of 1 GiB are seen at
---max-pause 20ms, and what is said of 4 GiB at 10 ms.
+window, by which the recorder learns how long they must be, is left out. `python -m bench.pauses limit`: how many
+windows of 1 GiB are seen at --max-pause 20ms, and what is said of 4 GiB at 10 ms.
 """
 
 from __future__ import annotations

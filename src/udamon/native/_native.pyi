@@ -196,7 +196,7 @@ def sim_sample(
 class Sampled(NamedTuple):
     """Ticks done; per slot and per check as in Simulated; then the pages' log2 of bytes, per tick lateness in ns, per
     target 1 where the address space ended, failed calls by errno (the last: frame numbers withheld), and calls made:
-    page map reads, flag reads, bitmap writes, bitmap reads."""
+    page map reads, flag reads, bitmap writes, bitmap reads; and the longest time that a page map read took."""
 
     done: int
     hits: array[int]
@@ -210,6 +210,7 @@ class Sampled(NamedTuple):
     gone: bytes
     errnos: array[int]
     calls: array[int]
+    longest_ns: int
 
 def idle_sample(
     *,
@@ -237,8 +238,8 @@ def idle_sample(
     """
 
 class PteSampled(NamedTuple):
-    """As Sampled; and words of page tables that were read, ranges that were advised, calls that this took, and the
-    longest time that one of them took."""
+    """As Sampled; and words of page tables that were read, ranges that were advised, calls that this took. The longest
+    time is that of one of these calls."""
 
     done: int
     hits: array[int]
