@@ -20,6 +20,7 @@ from types import TracebackType
 
 from udamon.errors import NotSupported, OutOfFiles
 from udamon.files.temporary import TemporaryDirectory
+from udamon.linux.open_files import room
 from udamon.model import Event
 from udamon.sites.ring import Allocated, BrokenRing, Freed, Losses, Module, Ring, Stack
 from udamon.sites.stacks import Code, Table
@@ -176,9 +177,11 @@ class Collector:
             os.close(descriptors[0])
             self._note(f"What process {pid} sent about its allocations is not read: {error}.")
             return
-        if len(self._processes) >= MOST_RINGS or pid <= 0:
+        if len(self._processes) >= MOST_RINGS or pid <= 0 or not room():
             ring.close()
-            self._note(f"Allocations of process {pid} are not recorded: there are {MOST_RINGS} already.")
+            self._note(
+                f"Allocations of process {pid} are not recorded: {len(self._processes)} processes are, already."
+            )
             return
         parent = self._by_ring.get(ring.parent) if ring.parent else None
         self._processes.append(_Process(self._images, pid, ring, parent, self._table))

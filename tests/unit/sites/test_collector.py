@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterator
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.unit.sites.rings import FakeRing
 from udamon.errors import NotSupported
+from udamon.linux.open_files import room
 from udamon.model import Event
 from udamon.sites.collector import MOST_NOTES, Collector
 
@@ -69,6 +71,23 @@ def test_as_many_as_a_process_likes(collector: Collector) -> None:
             send(collector, file.fileno())
             polled(collector)
     assert len(collector.notes) == MOST_NOTES
+
+
+def test_rings_leave_descriptors_for_looking(collector: Collector) -> None:
+    """A process that sends as many as it can ends no recording: nobody runs out of files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 60, hard))
+    try:
+        for _ in range(100):
+            ring = FakeRing().sealed()
+            send(collector, ring.fd)
+            os.close(ring.fd)
+            polled(collector)
+        assert room() < 10
+        with open("/proc/self/stat", "rb"):
+            assert "processes are, already" in collector.notes[-1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_who_sends_nothing_holds_nobody_up(collector: Collector) -> None:
