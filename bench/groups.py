@@ -53,6 +53,7 @@ class Looked:
         refs.begin(self.targets)
         begin = time.monotonic_ns()
         for target in self.targets:
+            refs.look(target)  # of the window before this one
             refs.prepare(target)
         refs.expose(self.targets)
         time.sleep(WINDOW_S)

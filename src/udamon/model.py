@@ -134,8 +134,8 @@ class Sharing:
     `private`: bytes resident that nothing else maps. `anonymous`: bytes resident that are no page cache and no
     shared memory. `touched_min`: bytes that this target itself accessed in the
     window, for sure. `objects`: numbers; regions of different ones have no page in common. `file_offsets`: bytes
-    into the object, NOWHERE for anonymous memory. `distinct`: bytes resident that no region before this one (in the
-    snapshots of one `seq`, in their order) of the same object has, NOWHERE where page frames cannot be seen.
+    into the object, NOWHERE for anonymous memory. `distinct`: bytes resident that no region that was looked at before
+    (of those of one `seq`) of the same object has, NOWHERE where page frames cannot be seen.
     `same_as` is the target whose address space this one's is, where that is another target.
     """
 

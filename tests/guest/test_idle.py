@@ -11,6 +11,7 @@ import pytest
 
 from tests.guest.memory import MIB, PAGE, Memory, frames, memory
 from tests.integration.programs import as_nobody
+from tests.integration.recorder import report, udamon
 from udamon.core.policy import ACCESSED, NO_PAGE, Answers, Slots
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
@@ -224,6 +225,25 @@ def test_targets_that_fork_exec_and_exit(sampler: IdleSampler) -> None:
         assert list(sample(sampler, target, area).no_page) == [CHECKS]
         doomed.end()
         assert list(sample(sampler, target, area).answer) == [NO_PAGE] * CHECKS
+
+
+def test_a_limit_of_10_ms_is_kept(program: Memory, tmp_path: Path) -> None:
+    """A look by refs at 384 MiB takes longer and is refused; idle holds its lock for a check at a time."""
+    program.map("large", 384 * MIB)
+    program.tell("once", "large")
+    program.tell("touch", "large")
+    file = tmp_path / "a.udamon"
+    words = ("record", "-p", program.pid, "--max-pause", "10ms", "-o", file)
+    windows = ("--sample", "100ms", "--aggr", "1s", "--windows", "3")
+    refused = udamon(*words, *windows, "--via", "refs")
+    assert refused.status == 1
+    assert "longer than --max-pause 10 ms" in refused.stderr
+    done = udamon(*words, *windows, "--via", "idle")
+    assert done.status == 0, done.stderr
+    found = report("info", file)
+    assert found["snapshots"] == 3
+    assert 0 < found["longest_pause_seconds"] <= 0.010
+    program.tell("unmap", "large")
 
 
 def test_without_privilege_frame_numbers_are_an_error() -> None:

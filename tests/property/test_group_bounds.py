@@ -84,19 +84,20 @@ def _space(random: Random, at: int, inode: int, offset: int, frames: list[Frame 
 
 
 def rows_of(
-    group: list[list[Space]], outside: list[list[Space]], marked: set[Frame], families: int, *, seen: bool
-) -> list[list[Row]]:
-    """What smaps says of the group's mappings, and page frames where they are `seen`."""
+    group: list[list[Space]], outside: list[list[Space]], marked: set[Frame], families: int,
+    order: list[int], *, seen: bool,
+) -> list[list[Row]]:  # fmt: skip
+    """What smaps says of the group's mappings, looked at in any order, and page frames with their flags where they are
+    `seen`."""
     maps: dict[Frame, int] = {}
     for space in (space for spaces in group + outside for space in spaces):
         for frame in space.frames:
             if frame:
                 maps[frame] = maps.get(frame, 0) + 1
     known: set[tuple[int, Frame]] = set()
-    found = []
-    for process, spaces in enumerate(group):
-        rows = []
-        for space in spaces:
+    found: list[list[Row]] = [[] for _ in group]
+    for process in order:
+        for space in group[process]:
             there = [frame for frame in space.frames if frame]
             if not there:
                 continue
@@ -117,9 +118,9 @@ def rows_of(
             if seen:
                 fresh = {(one.object, frame) for frame in there} - known
                 known |= fresh
-                one = one._replace(distinct=PAGE_SIZE * len(fresh))
-            rows.append((space, one, PAGE_SIZE * len(there), PAGE_SIZE * referenced))
-        found.append(rows)
+                sure = sum(1 for page in space.accessed if space.frames[page] not in marked)
+                one = one._replace(distinct=PAGE_SIZE * len(fresh), touched_min=PAGE_SIZE * sure)
+            found[process].append((space, one, PAGE_SIZE * len(there), PAGE_SIZE * referenced))
     return found
 
 
@@ -147,7 +148,8 @@ def check(tmp_path: Path, seed: int, moments: int) -> None:
             f for spaces in everybody for s in spaces for f in s.frames
             if f and f[0] == FILE and random.random() < 0.2
         }  # fmt: skip
-        rows = rows_of(group, outside, marked, families, seen=random.random() < 0.5)
+        order = random.sample(range(size), size)
+        rows = rows_of(group, outside, marked, families, order, seen=random.random() < 0.5)
         items += [snapshot(seq, target, each) for target, each in enumerate(rows)]
         touched = {s.frames[page] for spaces in group for s in spaces for page in s.accessed}
         there = {frame for spaces in group for s in spaces for frame in s.frames if frame}

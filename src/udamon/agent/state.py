@@ -79,7 +79,7 @@ class State:
         for one in services:
             found[name_of(one.service.key, one.service.labels)] = {"hours": 0, "figures": _figures(one)}
         document = {"format": FORMAT, "wall_ns": wall_ns, "services": found}
-        with whole_file(self.path, force=Path(self.path).exists()) as file:
+        with whole_file(self.path, force=True) as file:
             file.write(json.dumps(document, separators=(",", ":")).encode())
 
     @property

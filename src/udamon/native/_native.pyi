@@ -196,7 +196,7 @@ def sim_sample(
 class Sampled(NamedTuple):
     """Ticks done; per slot and per check as in Simulated; then the pages' log2 of bytes, per tick lateness in ns, per
     target 1 where the address space ended, failed calls by errno (the last: frame numbers withheld), and calls made:
-    page map reads, flag reads, bitmap writes, bitmap reads."""
+    page map reads, flag reads, bitmap writes, bitmap reads; and the longest time that a page map read took."""
 
     done: int
     hits: array[int]
@@ -210,6 +210,7 @@ class Sampled(NamedTuple):
     gone: bytes
     errnos: array[int]
     calls: array[int]
+    longest_ns: int
 
 def idle_sample(
     *,
@@ -237,8 +238,8 @@ def idle_sample(
     """
 
 class PteSampled(NamedTuple):
-    """As Sampled; and words of page tables that were read, ranges that were advised, calls that this took, and the
-    longest time that one of them took."""
+    """As Sampled; and words of page tables that were read, ranges that were advised, calls that this took. The longest
+    time is that of one of these calls."""
 
     done: int
     hits: array[int]
@@ -609,6 +610,21 @@ def add_frames(
     """Add the frames behind the pages [first_page, last_page) of a process, the interpreter's lock released. Returns
     how many were not in the set for `object` (a number from 0 up to 2**24 - 2), and how many present pages have a
     frame that is not told (no privilege). Raises OSError, MemoryError, ValueError.
+    """
+
+class FlaggedPages(NamedTuple):
+    """Present pages of files and of shared memory, and those of them that smaps may call referenced although nobody
+    accessed them through this page map."""
+
+    pages: int
+    flagged: int
+
+def flagged_pages(
+    *, map: int, flags: int, first: int, last: int, before: object, now: object
+) -> FlaggedPages:
+    """Of the pages [first, last) of a process, by its page map and /proc/kpageflags (open file descriptors), the
+    interpreter's lock released. `before` (Frames) has the frames that were active at the last look, as object 0; those
+    that are go into `now`. Raises OSError, MemoryError, ValueError.
     """
 
 class TablesLooked(NamedTuple):

@@ -4,26 +4,23 @@
  * keys with open addressing: the frame in the low 40 bits (page maps have at most 55; 2^40 frames are 4 PiB), and
  * the object above them. It grows with the frames that differ, not with the pages that are read.
  */
-#include "native.h"
+#include "frames.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define FRAME_BITS 40
-#define PRESENT (1ull << 63)
-#define FRAME ((1ull << 55) - 1)
 #define CHUNK 4096 /* entries a read */
 #define NAME "udamon.frames"
 
-typedef struct {
+struct frames {
     uint64_t *key; /* 0 is an empty place: no key is 0, for objects are stored from 1 on */
     size_t used, room;
-} Frames;
+};
 
 static void destroy(PyObject *capsule)
 {
-    Frames *set = PyCapsule_GetPointer(capsule, NAME);
+    Frames *set = frames_of(capsule);
     free(set->key);
     free(set);
 }
@@ -46,17 +43,18 @@ static PyObject *new_frames(PyObject *module, PyObject *unused)
     return capsule;
 }
 
-/* 1 when the key is new, 0 when it was there. */
-static int insert(uint64_t *table, size_t room, uint64_t key)
+static uint64_t key_of(uint64_t object, uint64_t frame)
+{
+    return (object + 1) << FRAME_BITS | (frame & ((1ull << FRAME_BITS) - 1));
+}
+
+/* Where the key is, or the empty place where it belongs. */
+static size_t place(const uint64_t *table, size_t room, uint64_t key)
 {
     size_t at = (size_t)mix(key) & (room - 1);
-    while (table[at] != 0) {
-        if (table[at] == key)
-            return 0;
+    while (table[at] != 0 && table[at] != key)
         at = (at + 1) & (room - 1);
-    }
-    table[at] = key;
-    return 1;
+    return at;
 }
 
 static int grow(Frames *set)
@@ -66,11 +64,33 @@ static int grow(Frames *set)
         return -1;
     for (size_t i = 0; i < set->room; i++)
         if (set->key[i] != 0)
-            insert(larger, set->room * 2, set->key[i]);
+            larger[place(larger, set->room * 2, set->key[i])] = set->key[i];
     free(set->key);
     set->key = larger;
     set->room *= 2;
     return 0;
+}
+
+Frames *frames_of(PyObject *capsule)
+{
+    return PyCapsule_GetPointer(capsule, NAME);
+}
+
+int frames_have(const Frames *set, uint64_t object, uint64_t frame)
+{
+    return set->key[place(set->key, set->room, key_of(object, frame))] != 0;
+}
+
+int frames_add(Frames *set, uint64_t object, uint64_t frame)
+{
+    if (set->used * 2 >= set->room && grow(set) < 0)
+        return -1;
+    uint64_t key = key_of(object, frame), *at = &set->key[place(set->key, set->room, key)];
+    if (*at != 0)
+        return 0;
+    *at = key;
+    set->used++;
+    return 1;
 }
 
 /* Pages of which the frame is new to the set; -1 with errno set. `hidden` counts those whose frame is not told. */
@@ -90,21 +110,19 @@ static int64_t add(Frames *set, int map, uint64_t object, uint64_t page, uint64_
         if (count == 0)
             break; /* above the highest address of a process */
         for (size_t i = 0; i < count; i++) {
-            if (!(entry[i] & PRESENT))
+            if (!(entry[i] & MAP_PRESENT))
                 continue;
-            uint64_t frame = entry[i] & FRAME;
+            uint64_t frame = entry[i] & MAP_FRAME;
             if (frame == 0) {
                 ++*hidden;
                 continue;
             }
-            if (set->used * 2 >= set->room && grow(set) < 0) {
+            int added = frames_add(set, object, frame);
+            if (added < 0) {
                 errno = ENOMEM;
                 return -1;
             }
-            if (insert(set->key, set->room, (object + 1) << FRAME_BITS | (frame & ((1ull << FRAME_BITS) - 1)))) {
-                set->used++;
-                fresh++;
-            }
+            fresh += added;
         }
         page += count;
     }
@@ -119,10 +137,10 @@ static PyObject *add_frames(PyObject *module, PyObject *args)
     unsigned long long object, page, last;
     if (!PyArg_ParseTuple(args, "OiKKK", &capsule, &map, &object, &page, &last))
         return NULL;
-    Frames *set = PyCapsule_GetPointer(capsule, NAME);
+    Frames *set = frames_of(capsule);
     if (set == NULL)
         return NULL;
-    if (object >= (1ull << (64 - FRAME_BITS)) - 1 || page > last || last > FRAME) {
+    if (object >= (1ull << (64 - FRAME_BITS)) - 1 || page > last || last > MAP_FRAME) {
         PyErr_SetString(PyExc_ValueError, "an object's number is below 2**24 - 1, and pages are in order");
         return NULL;
     }

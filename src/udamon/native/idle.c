@@ -8,7 +8,7 @@
 #include "sampler.h"
 
 #define ARGUMENTS(ARRAY, VALUE) STRETCH_ARGUMENTS(ARRAY, VALUE)
-#define RESULTS(ARRAY, VALUE) STRETCH_RESULTS(ARRAY, VALUE)
+#define RESULTS(ARRAY, VALUE) STRETCH_RESULTS(ARRAY, VALUE) VALUE(longest_ns, q)
 #define CONSTANTS(C) C(GONE, GONE) C(PHYSICAL, PHYSICAL) C(WITHHELD, WITHHELD) C(ERRNOS, ERRNOS)
 #include "interface.h"
 
@@ -70,7 +70,10 @@ size_t read_entries(struct files *files, struct check **batch, size_t count, uin
             entries[i] = PRESENT | batch[i]->address >> page_shift;
         return n;
     }
+    int64_t began = now_ns();
     size_t got = fd < 0 ? 0 : read_items(files, READ_MAP, fd, first, items, span);
+    int64_t took = now_ns() - began;
+    files->longest_ns = took > files->longest_ns ? took : files->longest_ns;
     if (got == 0)
         files->gone[batch[0]->target] = 1; /* the address space ended: nothing at all can be read */
     for (size_t i = 0; i < n; i++)
@@ -212,7 +215,8 @@ static void set(void *self, struct keyed *batch, size_t count)
 
 static PyObject *give(PyObject *module, const struct stretch *s, const struct files *files)
 {
-    struct results out = {STRETCH_COUNTS(s), .errnos.count = ERRNOS, .calls.count = CALLS};
+    struct results out = {STRETCH_COUNTS(s), .errnos.count = ERRNOS, .calls.count = CALLS,
+                          .longest_ns = files->longest_ns};
     if (results_make(&idle_sample_interface, &out) < 0)
         return NULL;
     stretch_answers(s, STRETCH_ANSWERS(&out));

@@ -20,6 +20,7 @@ struct files {
     int flags, bitmap;
     uint32_t errnos[ERRNOS];
     uint64_t calls[CALLS];
+    int64_t longest_ns; /* of the reads of page maps, which hold the target's mapping lock */
 };
 
 void count_errno(struct files *files, int number);

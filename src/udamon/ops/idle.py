@@ -32,12 +32,12 @@ class IdleSampler(PageSampler):
     """
 
     name = "idle"
-    longest_pause_ns = 0
 
     def __init__(self, roots: Roots = Roots(), *, same_cpu: bool = False) -> None:  # noqa: B008 (immutable)
         self._bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
         self._flags = _open(roots.proc / "kpageflags", os.O_RDONLY)
         super().__init__(roots, same_cpu=same_cpu)
+        self.longest_pause_ns = 0
         self._maps: dict[int, int] = {}  # target index → descriptor of its page map
 
     def close(self) -> None:
@@ -54,7 +54,9 @@ class IdleSampler(PageSampler):
         maps = array("i", [self._page_map(target) for target in targets])
         for index in self._maps.keys() - {target.index for target in targets}:
             self._close_target(index)
-        return idle_sample(pagemaps=maps, flags_fd=self._flags, bitmap_fd=self._bitmap, **stretch)
+        found = idle_sample(pagemaps=maps, flags_fd=self._flags, bitmap_fd=self._bitmap, **stretch)
+        self.longest_pause_ns = max(self.longest_pause_ns, found.longest_ns)
+        return found
 
     def _refuse(self, failed: dict[int, int]) -> None:
         if WITHHELD in failed:

@@ -276,6 +276,7 @@ class Pte:
         self._spaces.clear()
         if self._idle is not None:
             self._idle.close()
+        self._refs.close()
         self.opened.close()
 
     def _wanted(self, target: Target, process: ProcessId) -> list[Range]:

@@ -72,7 +72,7 @@ class Refs:
         self._only_ranges = only_ranges
         self._guests: dict[ProcessId, bool] = {}
         self._spaces = AddressSpaces(roots.proc)
-        self._sharing = SharingProbe(roots.proc)
+        self._sharing = SharingProbe(roots)
         self._shared: dict[int, list[Shared | None]] = {}
         self.unseen: dict[int, int] = {}
         """Bytes of hugetlb pages at the last look, by target index."""
@@ -99,6 +99,7 @@ class Refs:
         with process_errors(process.pid, self._proc, process.start_time):
             # Where it would tear down the page tables of a virtual machine, flushing is not for nothing.
             flush = self._tlb == "flush" and not self._is_guest(process)
+            self._sharing.prepare(process)
             clear_referenced(process, flush=flush, root=self._proc, held=held, hurry=hurry)
         self.pauses.cleared(target, held)
 
@@ -145,7 +146,8 @@ class Refs:
         return self._guests[process]
 
     def close(self) -> None:
-        """Files are opened anew for each look."""
+        """Files of processes are opened anew for each look."""
+        self._sharing.close()
 
 
 def _process(target: Target) -> ProcessId:

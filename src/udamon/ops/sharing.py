@@ -13,18 +13,18 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udamon.linux.failure import process_errors
 from udamon.linux.pagemap import PRESENT, open_page_map
 from udamon.linux.pagemap_scan import NoScan, scan_runs
 from udamon.linux.procfs import ProcessId
-from udamon.linux.roots import PROC
+from udamon.linux.roots import Roots
 from udamon.linux.smaps import MappingPages, Referenced
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import add_frames, new_frames
 from udamon.ops.base import Shared
+from udamon.ops.page_flags import PageFlags
 from udamon.targets.spaces import Family
 
 if TYPE_CHECKING:
@@ -37,9 +37,10 @@ DENSE = 4
 class SharingProbe:
     """Of the processes that are looked at together: `begin`, then `of` each of them."""
 
-    def __init__(self, root: Path = PROC) -> None:
-        self._root = root
+    def __init__(self, roots: Roots = Roots()) -> None:  # noqa: B008 (immutable)
+        self._root = roots.proc
         self._many = False
+        self._flags: PageFlags | None = PageFlags(roots)
         self._frames: Frames | None = None
         self._hidden = False
         self._numbers: dict[int, int] = {}
@@ -49,6 +50,21 @@ class SharingProbe:
         self._numbers.clear()
         self._many = many
         self._frames = None if self._hidden else new_frames()
+        if self._frames is not None and many and self._flags is not None:
+            try:
+                self._flags.begin()
+            except OSError:
+                self._flags = None  # no privilege: it will not come back
+
+    def prepare(self, process: ProcessId) -> None:
+        """Its pages are about to be cleared. Raises OSError."""
+        if self._many and self._flags is not None:
+            self._flags.prepare(process)
+
+    def close(self) -> None:
+        """Release what was opened."""
+        if self._flags is not None:
+            self._flags.close()
 
     def of(
         self,
@@ -70,14 +86,26 @@ class SharingProbe:
         if repeated is not None and not repeated:
             return shared  # each page is in one place alone
         with process_errors(process.pid, self._root, process.start_time):
+            if self._many and self._flags is not None:
+                self._flags.look(process)
             fd = open_page_map(process, self._root)
             try:
                 return [
-                    None if one is None else one._replace(distinct=self._distinct(fd, seen, one, repeated))
-                    for one, (seen, _) in zip(shared, found, strict=True)
+                    one and self._by_frames(process, fd, seen, mapped, one, repeated)
+                    for one, (seen, mapped) in zip(shared, found, strict=True)
                 ]
             finally:
                 os.close(fd)
+
+    def _by_frames(
+        self, process: ProcessId, fd: int, seen: Referenced, mapped: MappingPages | None, shared: Shared,
+        repeated: AbstractSet[int] | None,
+    ) -> Shared:  # fmt: skip
+        cached = seen.rss - shared.anonymous
+        if cached and mapped is not None and self._many and self._flags is not None:
+            doubtful = self._flags.doubtful(process, fd, seen, _resident(fd, seen), cached)
+            shared = shared._replace(touched_min=_sure(seen, doubtful + mapped.merged))
+        return shared._replace(distinct=self._distinct(fd, seen, shared, repeated))
 
     def _distinct(
         self, fd: int, seen: Referenced, shared: Shared, repeated: AbstractSet[int] | None
@@ -121,15 +149,20 @@ def _repeated(
 def _of(seen: Referenced, mapped: MappingPages, family: int, *, alone: bool) -> Shared:
     file = mapped.inode != 0 and not mapped.anonymous
     # Page cache is marked as referenced by whoever reads it, and pages that KSM shares by whoever has them.
-    doubtful = seen.rss - mapped.anonymous + mapped.merged
+    doubtful = max(0, seen.rss - mapped.anonymous) + mapped.merged
     return Shared(
         private=min(mapped.private, seen.rss) if alone else 0,
         anonymous=min(mapped.anonymous, seen.rss),
-        touched_min=max(0, min(seen.referenced, seen.rss) - doubtful),
+        touched_min=_sure(seen, doubtful),
         object=_number(f"file {mapped.device} {mapped.inode}") if file else family,
         file_offset=mapped.offset if file else None,
         distinct=None,
     )
+
+
+def _sure(seen: Referenced, doubtful: int) -> int:
+    """Bytes that the process itself accessed, where so many of the referenced ones may be so because of others."""
+    return max(0, min(seen.referenced, seen.rss) - doubtful)
 
 
 def _number(name: str) -> int:

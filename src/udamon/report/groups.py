@@ -5,7 +5,8 @@ that maps a file more than once. A sum counts such a page for each of them. What
 (udamon.record.schema, from `private` on) gives bounds for the bytes without repetition, for each object apart:
 
 - At least: what is accessed in pages that nobody else has, and the most that one of them surely accessed of the rest.
-  How much of the accesses was in shared pages is not known; as much as can be is taken to be.
+  How much of the accesses was in shared pages is not known; as much as can be is taken to be. Where page frames were
+  seen, or what each surely accessed of pages that none before it has, if that is more.
 - At most: the sum, less what must be repetitions because so many bytes are not there. Of a file there is no more than
   the range of offsets that is mapped; where page frames were seen, the distinct resident bytes are known.
 
@@ -33,6 +34,7 @@ THERE = """
         CASE WHEN private IS NOT NULL AND file_offset IS NULL
             THEN greatest(CAST(resident AS DOUBLE) - CAST(anonymous AS DOUBLE), 0) ELSE 0 END AS cached,
         {sure} AS touched_min,
+        greatest({sure} - (CAST(resident AS DOUBLE) - CAST("distinct" AS DOUBLE)), 0) AS fresh,
         coalesce(object, CAST(0 AS UBIGINT)) AS object, CAST(file_offset AS DOUBLE) AS file_offset,
         CASE WHEN {frames} THEN CAST("distinct" AS DOUBLE) END AS "distinct"
     FROM {rows} WHERE start IS NOT NULL AND {alone}
@@ -55,6 +57,7 @@ MEMBERS = """
     SELECT seq, object, CASE WHEN file_offset IS NULL THEN 0 ELSE island END AS island, target,
         CASE WHEN file_offset IS NULL THEN 0 ELSE start END AS member,
         sum(least(common, touched_min)) AS sure, sum(greatest(touched_min - common, 0)) AS own,
+        sum(coalesce(fresh, 0)) AS fresh,
         sum(touched) AS touched, sum(greatest(touched - private, 0)) AS elsewhere,
         sum(common) AS common, sum(greatest(common - cached, 0)) AS surely,
         sum(cached) AS cached, sum(private) AS private, sum("distinct") AS "distinct",
@@ -64,12 +67,13 @@ MEMBERS = """
 """
 
 OBJECTS = """
-    SELECT seq, sure, own, touched, elsewhere, private, most, hidden, twice,
+    SELECT seq, greatest(sure + own, fresh) AS sure, touched, elsewhere, private, most, hidden, twice,
         greatest(surely, CASE WHEN hidden = 0 THEN "distinct" - private - cached ELSE 0 END) AS there_min,
         greatest(most, least(common, coalesce(range, common),
             CASE WHEN hidden = 0 THEN "distinct" - private ELSE common END)) AS there
     FROM (
-        SELECT seq, max(sure) AS sure, sum(own) AS own, sum(touched) AS touched, sum(elsewhere) AS elsewhere,
+        SELECT seq, max(sure) AS sure, sum(own) AS own, sum(fresh) AS fresh, sum(touched) AS touched,
+            sum(elsewhere) AS elsewhere,
             sum(private) AS private, sum(common) AS common, max(surely) AS surely,
             sum(cached) AS cached, max(common) AS most, sum("distinct") AS "distinct",
             sum(hidden) AS hidden, max(high) - min(low) AS range,
@@ -84,7 +88,7 @@ BOUNDS = """
     FROM (
         SELECT seq, time, 0 AS low, 0 AS high, 0 AS resident_low, 0 AS resident_high, 0 AS hidden, 0 AS twice
         FROM {rows}
-        UNION ALL SELECT seq, CAST(NULL AS BIGINT), least(sure + own, touched - greatest(elsewhere - there, 0)),
+        UNION ALL SELECT seq, CAST(NULL AS BIGINT), least(sure, touched - greatest(elsewhere - there, 0)),
             touched - greatest(elsewhere - there, 0), there_min + private, there + private, hidden, twice
         FROM ({objects}) AS objects
     ) AS bounds GROUP BY seq

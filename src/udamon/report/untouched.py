@@ -54,7 +54,7 @@ WINDOWS = """
         GROUP BY target, seq, name
     )
     SELECT * FROM owned UNION ALL
-    SELECT whole.target, whole.seq, {rest} + whole.target AS name, whole.time, whole.begun, {less}
+    SELECT whole.target, whole.seq, {rest} + CAST(whole.target AS BIGINT) AS name, whole.time, whole.begun, {less}
     FROM ({whole}) AS whole LEFT JOIN (
         SELECT target, seq, {sums} FROM owned GROUP BY target, seq
     ) AS known ON whole.target = known.target AND whole.seq = known.seq

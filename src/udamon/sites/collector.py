@@ -20,6 +20,7 @@ from types import TracebackType
 
 from udamon.errors import NotSupported, OutOfFiles
 from udamon.files.temporary import TemporaryDirectory
+from udamon.linux.open_files import room
 from udamon.model import Event
 from udamon.sites.ring import Allocated, BrokenRing, Freed, Losses, Module, Ring, Stack
 from udamon.sites.stacks import Code, Table
@@ -29,8 +30,12 @@ MEAN = 512 << 10
 """The mean gap between samples, bytes."""
 
 MOST_RINGS = 4096
+MOST_NOTES = 100
+"""What is said of rings that are not read; a process may send as many as it likes."""
 _ROWS = 4096
 """Of one event, at most."""
+_PATIENCE_S = 0.1
+"""For what a process sends when it connects: the library does so at once."""
 
 Publish = Callable[[Event], None]
 
@@ -114,7 +119,7 @@ class Collector:
         for process in list(self._processes):
             alive = os.path.exists(f"/proc/{process.pid}")
             self._drain(process, publish)
-            if not alive:
+            if not alive and process in self._processes:
                 process.ring.close()
                 self._processes.remove(process)
         self.unseen.look()
@@ -143,7 +148,8 @@ class Collector:
         self.close()
 
     def _accept(self) -> None:
-        for _ in range(MOST_RINGS):
+        begin = time.monotonic()
+        while time.monotonic() < begin + _PATIENCE_S:  # whoever sends nothing holds the others up no longer
             try:
                 connection, _ = self._socket.accept()
             except BlockingIOError:
@@ -156,7 +162,7 @@ class Collector:
     def _take_in(self, connection: socket.socket) -> None:
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         pid = struct.unpack("=iII", credentials)[0]
-        connection.settimeout(0.1)  # the library sends at once
+        connection.settimeout(_PATIENCE_S)
         try:
             _, descriptors, _, _ = socket.recv_fds(connection, 1, 1, socket.MSG_CMSG_CLOEXEC)
         except OSError:
@@ -169,12 +175,12 @@ class Collector:
             ring = Ring(descriptors[0])
         except BrokenRing as error:
             os.close(descriptors[0])
-            self.notes.append(f"What process {pid} sent about its allocations is not read: {error}.")
+            self._note(f"What process {pid} sent about its allocations is not read: {error}.")
             return
-        if len(self._processes) >= MOST_RINGS or pid <= 0:
+        if len(self._processes) >= MOST_RINGS or pid <= 0 or not room():
             ring.close()
-            self.notes.append(
-                f"Allocations of process {pid} are not recorded: there are {MOST_RINGS} already."
+            self._note(
+                f"Allocations of process {pid} are not recorded: {len(self._processes)} processes are, already."
             )
             return
         parent = self._by_ring.get(ring.parent) if ring.parent else None
@@ -182,6 +188,10 @@ class Collector:
         self._by_ring[ring.id] = self._images
         self._images += 1
         self._seen.add(pid)
+
+    def _note(self, text: str) -> None:
+        if len(self.notes) < MOST_NOTES:
+            self.notes.append(text)
 
     def _drain(self, process: _Process, publish: Publish) -> None:
         rows: list[list[int]] = []
@@ -199,7 +209,7 @@ class Collector:
                         process.code.add_stack(record)
             losses = process.ring.losses
         except BrokenRing as error:
-            self.notes.append(f"Allocations of process {process.pid} are read no further: {error}.")
+            self._note(f"Allocations of process {process.pid} are read no further: {error}.")
             losses = process.losses or Losses(0, 0, 0)
             process.ring.close()
             self._processes.remove(process)

@@ -143,7 +143,13 @@ class Ring:
                 place += length
                 yield record
         finally:
+            self._tell_taken()
+
+    def _tell_taken(self) -> None:
+        try:
             os.pwrite(self._fd, struct.pack("=Q", self._taken), _READ_AT)
+        except OSError as error:  # it may be sealed against that
+            raise BrokenRing("it cannot be written") from error
 
     def _pread(self, size: int, at: int) -> bytes:
         data = os.pread(self._fd, size, at)

@@ -12,6 +12,7 @@ from tests.unit.fakes import Collector, FakeCensus, FakeSampler, FakeSpace
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
 from udamon.core.damon import DamonPolicy
+from udamon.core.target import Target
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.tuner import CensusBudget
@@ -246,6 +247,25 @@ def test_census_counts_the_touched_share_rounded_up() -> None:
     assert last.resident is not None
     assert list(last.resident) == [1000, 500, 10]
     assert list(last.ages) == [2, 2, 3], "from nothing to something the age begins anew"
+
+
+def test_who_accessed_most_of_its_memory_is_looked_at_first() -> None:
+    """As the last window told; snapshots stay in the order of the targets."""
+    rig = CensusRig(targets=3)
+    for target, touched in enumerate((0, 900, 500)):
+        rig.census.seen[target] = [Touched(0, 1000, 1000, touched)]
+    looked: list[int] = []
+    look = rig.census.look
+
+    def remembered(target: Target) -> list[Touched]:
+        looked.append(target.index)
+        return look(target)
+
+    rig.census.look = remembered  # type: ignore[method-assign]
+    rig.stop_after(2)
+    rig.kdamond.run()
+    assert looked == [0, 1, 2, 1, 2, 0]
+    assert [shot.target for shot in rig.seen.snapshots] == [0, 1, 2, 0, 1, 2]
 
 
 def test_census_keeps_the_age_of_a_mapping_that_grows() -> None:

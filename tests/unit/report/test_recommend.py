@@ -44,6 +44,13 @@ def with_buffer(mib: float) -> int:
     return ceil(mib * 1.15) * MIB
 
 
+def test_the_largest_number_of_a_target(tmp_path: Path) -> None:
+    """Whatever number a file gives its target: what lies beside the mappings with a name counts on from it."""
+    last = (1 << 31) - 1
+    one = found(recorded(tmp_path / "a", [replace(shot(0, 40, 1), target=last)], via="refs"))
+    assert one.peak == (40 + 100 + 5) * MIB
+
+
 def test_without_swap(tmp_path: Path) -> None:
     """20 windows, in the last of which the heap has 60 MiB and 40 before. Kept are 47 and 67; the 90th percentile of
     the windows is 47. Of the file at most 4 * 1 + 3 MiB were accessed in the last minute, 6 in others."""

@@ -9,7 +9,7 @@ import struct
 from udamon.sites.ring import HEAD
 
 CAPACITY = 1 << 16
-F_ADD_SEALS, F_SEAL_SHRINK = 1033, 2
+F_ADD_SEALS, F_SEAL_SHRINK, F_SEAL_WRITE = 1033, 2, 8
 
 
 class FakeRing:
@@ -21,8 +21,8 @@ class FakeRing:
         self.written = 0
         self.put(0, struct.pack("=8s6Q", b"UDMSITE1", CAPACITY, mean, number, parent, parent_ns, 1))
 
-    def sealed(self) -> FakeRing:
-        fcntl.fcntl(self.fd, F_ADD_SEALS, F_SEAL_SHRINK)
+    def sealed(self, seals: int = F_SEAL_SHRINK) -> FakeRing:
+        fcntl.fcntl(self.fd, F_ADD_SEALS, seals)
         return self
 
     def put(self, at: int, data: bytes) -> None:

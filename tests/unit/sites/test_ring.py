@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from tests.unit.sites.rings import CAPACITY, FakeRing
+from tests.unit.sites.rings import CAPACITY, F_SEAL_SHRINK, F_SEAL_WRITE, FakeRing
 from udamon.sites.ring import HEAD, Allocated, BrokenRing, Freed, Losses, Module, Ring, Stack
 
 
@@ -77,6 +77,14 @@ def test_impossible_records(kind: int, body: bytes) -> None:
     fake.record(kind, body)
     with pytest.raises(BrokenRing):
         list(Ring(fake.fd).take())
+
+
+def test_a_ring_that_cannot_be_written() -> None:
+    """Sealed by its process: nobody can say how much of it was taken."""
+    fake = FakeRing()
+    fake.freed(1, 4096)
+    with pytest.raises(BrokenRing, match="cannot be written"):
+        list(Ring(fake.sealed(F_SEAL_SHRINK | F_SEAL_WRITE).fd).take())
 
 
 @pytest.mark.parametrize("length", [8, 12, 17, 1 << 31, CAPACITY])
