@@ -99,7 +99,6 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 def test_reports(
     recording: Path, name: str, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     document = told(capsys, "report", words[0], recording, "--json", *words[1:])
     assert "sees" in document
     check(name, document)
@@ -107,7 +106,6 @@ def test_reports(
 
 @pytest.mark.needs("clear_refs", "compiler")
 def test_sites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     (tmp_path / "a.c").write_text(
         "#include <fcntl.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
         "int main(int n, char **v) {\n"
@@ -141,7 +139,6 @@ def test_sites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_diff_and_check(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     check("report-diff", told(capsys, "report", "diff", recording, recording, "--json"))
     limits = ("--max-wss", "1GiB", "--min-snapshots", "1", "--max-cold-share", "50%", "--cold-age", "1s")
     check("check", told(capsys, "check", recording, *limits, "--json", statuses=(0, 1, 3)))
@@ -189,14 +186,12 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "kind", ["cold", "can-shrink", "percentiles", "outliers", "coverage", "after deploy-00"]
 )
 def test_fleet_reports(kind: str, fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     document = told(capsys, "fleet", "report", *kind.split(), fleet, "--json")
     assert document["rows"] or kind == "outliers"
     check("fleet-report", document)
 
 
 def test_fleet_upload_and_compact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     from tests.unit.fleet.rows import service
     from udamon.fleet.spool import Spool
 

@@ -17,8 +17,6 @@ from udamon.cli.report import STYLES
 from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Snapshot
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 
 def run(*argv: str | Path) -> int:
     parser = argparse.ArgumentParser()
