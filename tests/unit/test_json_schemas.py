@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from scripts import schemas
 from tests.imports import ROOT
 from tests.integration.recorder import held_until
 from udamon.availability.primitives import probe
@@ -220,7 +219,7 @@ def test_the_log_of_a_workload(tmp_path: Path) -> None:
         check("workload-truth", json.loads(line))
 
 
-def test_every_schema_is_tried_and_described() -> None:
+def test_every_schema_is_tried() -> None:
     """A new file needs a document in this test (agent-status in agent/test_status.py, stat-groups in
     cli/test_group_ages.py)."""
     there = {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
@@ -228,7 +227,6 @@ def test_every_schema_is_tried_and_described() -> None:
     tried |= {"doctor", "stat", "stat-groups", "acting", "eval", "eval-truth", "report-sites", "agent-status"}
     tried |= {"fleet-report", "fleet-upload", "fleet-compact"}
     assert there == tried
-    assert schemas.table() in (SCHEMAS / "README.md").read_text(), "python -m scripts.schemas writes it"
     for path in SCHEMAS.glob("*.json"):
         jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text()))
 
