@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from udamon import __version__
@@ -46,6 +45,8 @@ def form(here: Path = _HERE) -> str:
 def _commit_of_checkout(root: Path) -> str:
     if not (root / ".git").exists():  # a file in a worktree
         return ""
+    import subprocess
+
     command = [
         "git",
         "-C",

@@ -29,8 +29,6 @@ from udamon.record.writer import Writer
 from udamon.schemes.config.reading import load_schemes
 from udamon.workload.config import load
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 
 def _fuzz(*words: str) -> None:
     done = subprocess.run(

@@ -10,8 +10,6 @@ import pytest
 from tests.guest.memory import MIB, memory
 from udamon import pytest_plugin
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.needs("root", "idle_bitmap")]
 
 

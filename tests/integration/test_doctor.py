@@ -17,6 +17,7 @@ from udamon.availability.findings import examine
 from udamon.cli import doctor
 from udamon.linux.roots import Roots
 from udamon.lock import take_lock
+from udamon.model import PRIMITIVES
 
 
 def _json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -31,13 +32,13 @@ def test_the_document(capsys: pytest.CaptureFixture[str]) -> None:
     """One JSON document with the keys scripts rely on; nothing unusable without a reason."""
     found = _json(capsys)
     assert found["schema"] == 1
-    assert list(found["primitives"]) == ["idle", "kernel", "refs", "softdirty", "pte", "sim"]
+    assert list(found["primitives"]) == [one.name for one in PRIMITIVES]
     for entry in (*found["primitives"].values(), *found["actions"].values()):
         assert isinstance(entry["usable"], bool)
         assert entry["why"]
         assert entry["usable"] or entry["offered"] or entry["fix"]
     grains = {name: entry["grain"] for name, entry in found["primitives"].items()}
-    assert grains == {**dict.fromkeys(grains, "page"), "refs": "mapping"}
+    assert grains == {one.name: one.grain for one in PRIMITIVES}
     assert found["grain"] == grains.get(found["auto"])
     assert {"present", "busy", "why"} <= set(found["kernel_damon"])
 

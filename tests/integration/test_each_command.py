@@ -13,7 +13,6 @@ from tests.integration.programs import started
 from tests.integration.recorder import Done, udamon
 from udamon.cli.parsers import COMMANDS
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 pytestmark = pytest.mark.each_command
 
 SLEEPER = "import time; area = bytearray(8 << 20); print(0, flush=True); time.sleep(600)"

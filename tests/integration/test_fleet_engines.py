@@ -25,7 +25,6 @@ from udamon.report.fleet.queries import view
 from udamon.report.fleet.reports import REPORTS, Asked, measure, sql_of
 from udamon.report.translate import translate
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 sqlglot = pytest.importorskip("sqlglot", reason="SQLGlot is not installed; pip install 'udamon[fleet]'")
 
 TOLERANCE = 1e-9

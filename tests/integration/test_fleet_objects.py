@@ -25,7 +25,6 @@ from udamon.fleet.tables import SERVICES
 from udamon.fleet.uploading import upload
 from udamon.report.fleet.engines import DuckEngine, open_engine
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 pytest.importorskip("obstore", reason="the extra `fleet` is not installed")
 pytest.importorskip("moto.server", reason="moto is not installed; pip install 'moto[s3,server]'")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 pytest.importorskip("numpy", reason="the extra `test` is not installed")
 
 from bench.fleet.__main__ import main as make

@@ -20,7 +20,6 @@ from tests.integration.programs import MIB
 from udamon.linux import features
 
 pytestmark = pytest.mark.needs("clear_refs")
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
 SLACK = 8 * MIB
 """What the interpreters and libraries of the group touch beside the memory that is known."""

@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.integration.programs import started
 from tests.integration.recorder import PATIENCE_S, UDAMON, udamon, until, until_recorded
 from udamon.record.reader import Recording
@@ -57,7 +55,6 @@ def test_record_finishes_its_file_and_gives_its_target_back(tmp_path: Path) -> N
 
 def test_size_shows_what_is_known_and_keeps_nothing(tmp_path: Path) -> None:
     """Its recording is a temporary one."""
-    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     scratch = tmp_path / "tmp"
 
     def recorded() -> None:

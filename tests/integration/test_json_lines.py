@@ -24,8 +24,6 @@ from tests.integration.recorder import (
 )
 from tests.unit.test_json_schemas import check
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 SIM = ("--sim", "demo", "--aggr", "50ms")
 SLEEPER = "import time; area = bytearray(8 << 20); print(0, flush=True); time.sleep(600)"
 

@@ -15,7 +15,6 @@ from udamon.report.filters import Filters
 from udamon.report.source import RecordingSource
 from udamon.report.translate import translate
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 sqlglot = pytest.importorskip("sqlglot", reason="SQLGlot is not installed; pip install 'udamon[engines]'")
 
 KIB, BASE = 1 << 10, 1 << 46

@@ -17,7 +17,6 @@ from udamon.cli.main import main
 from udamon.model import Event, Snapshot
 
 pytestmark = pytest.mark.needs("chromium")
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
 MOMENTS = 40
 ACTIVE = "document.activeElement"

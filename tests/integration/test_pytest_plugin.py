@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 pytest_plugins = ("pytester",)
 pytestmark = pytest.mark.needs("clear_refs")
 

@@ -258,7 +258,6 @@ def test_ten_sites_of_known_heat(program: Path, tmp_path: Path, capsys: pytest.C
     """Recorded and reported: bytes of each, what is hot and what is cold, functions and lines."""
     import json
 
-    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     pytest.importorskip("symbolic", reason="the extra `sites` is not installed")
     file = tmp_path / "ten.udamon"
     command = [

@@ -15,7 +15,6 @@ import pytest
 from tests.integration.programs import MIB
 
 pytestmark = pytest.mark.needs("clear_refs")
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
 TIB = 1 << 40
 OTHER = 24 * MIB

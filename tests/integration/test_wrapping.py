@@ -12,8 +12,6 @@ import pytest
 from tests.integration.recorder import PATIENCE_S, UDAMON, udamon
 from udamon.text import Shown, width
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:

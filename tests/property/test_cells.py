@@ -20,8 +20,6 @@ from udamon.report.filters import Filters
 from udamon.report.place import AddressPlace
 from udamon.report.source import RecordingSource
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 START_NS, MIB = 10**12, 1 << 20
 SOME = (0x5500_0000_0000, 0x7F00_0000_0000)
 

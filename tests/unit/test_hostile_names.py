@@ -27,7 +27,7 @@ from tests.unit.snapshots import MS, recorded, snap
 from udamon import console
 from udamon.availability.findings import Findings
 from udamon.availability.primitives import Usable
-from udamon.cli import doctor, report
+from udamon.cli import doctor, report, report_kinds
 from udamon.cli.acting import report as acting_report
 from udamon.cli.main import main
 from udamon.cli.parsers import COMMANDS, parser_of, subcommands
@@ -46,7 +46,7 @@ HARMLESS = tuple(f"name{at}" for at in range(len(BITS)))
 PAGE = 4096
 MIB = 1 << 20
 
-REPORTS: dict[str, Sequence[Sequence[str]]] = {
+REPORTS: dict[str, Sequence[Sequence[str]]] = dict.fromkeys(report_kinds.KINDS, ([],)) | {
     "wss": [[], ["--over-time"], ["--by", "mapping"]],
     "footprint": [[], ["--by", "mapping"]],
     "footprints": [],
@@ -62,13 +62,8 @@ REPORTS: dict[str, Sequence[Sequence[str]]] = {
     "mappings": [["--top", "50"]],
     "ages": [[], ["--by", "process"], ["--by", "mapping", "--by-top", "2"]],
     "times": [["--every"], ["--by", "process"]],
-    "phases": [[]],
-    "right-size": [[]],
-    "size": [[]],
     "diff": [[], ["--by", "site"]],
-    "holistic": [[]],
     "sites": [["--top", "50"]],
-    "info": [[]],
 }  # fmt: skip
 """Flags of each kind of report that make another text."""
 

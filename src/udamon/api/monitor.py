@@ -288,12 +288,12 @@ class Monitor:
         return schemes_for_kernel(self._wanted, Attrs(), dry=not self._apply), patterns_for(self._wanted)
 
     def _put_to_work(self, built: Built) -> AnyWork:
-        from udamon.modules.action_backends import hands_for
+        from udamon.modules.action_backends import backend_for
         from udamon.modules.start import start_work
         from udamon.schemes.governor import PressureLimits
 
         def backend() -> ActionBackend:
-            return hands_for(built.ops, dry=not self._apply, sim_memory=built.sim_memory)
+            return backend_for(built.ops, dry=not self._apply, sim_memory=built.sim_memory)
 
         cgroup = self._spec.cgroup
         cgroups = {} if cgroup is None else {f"cgroup {cgroup}": find_cgroup(cgroup)}

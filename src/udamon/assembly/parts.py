@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from udamon.ops.sim import SimSampler
     from udamon.workload.truth import Truth
 
-"""Primitives that answer for single pages and feed a region policy, and those that answer for all memory at once."""
-
 
 def kdamond(
     ops: OperationsSet,

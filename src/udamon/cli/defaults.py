@@ -16,7 +16,6 @@ what to watch, to look at, to write or to do (PER_RUN) is no default.
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
-from udamon.cli.parsers import COMMANDS, parser_of, subcommands, with_all_below
+from udamon.cli.parsers import COMMANDS, nearest, parser_of, subcommands, with_all_below
 from udamon.configuration import files
 from udamon.configuration.tree import ConfigValue
 from udamon.errors import ConfigError, UsageError
@@ -151,8 +150,8 @@ class Defaults:
             if name.startswith(_variable((command,), "")) and text
         }
         for name in sorted(found.keys() - known):
-            near = difflib.get_close_matches(name, known, 1)
-            meant = f"did you mean {near[0]}?" if near else "see docs/environment.md"
+            near = nearest(name, known)
+            meant = f"did you mean {near}?" if near else "see docs/environment.md"
             raise UsageError(f"the environment has {name}, which stands for no flag of {command}: {meant}.")
         return found
 
@@ -253,8 +252,8 @@ def _unknown(place: ConfigValue, what: str, known: Iterable[str]) -> NoReturn:
     name = str(place.path[-1]).replace("-", "_")
     if name in PER_RUN:
         place.fail("this is said on the command line each time, and has no default.")
-    near = difflib.get_close_matches(name, [one.replace("-", "_") for one in known], 1)
-    place.fail(f"there is no such {what}{f': did you mean {near[0]}?' if near else '; leave it out.'}")
+    near = nearest(name, [one.replace("-", "_") for one in known])
+    place.fail(f"there is no such {what}{f': did you mean {near}?' if near else '; leave it out.'}")
 
 
 def _entries(table: ConfigValue) -> Iterator[tuple[str, ConfigValue]]:

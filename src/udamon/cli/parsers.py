@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from udamon import built, console
@@ -40,6 +39,13 @@ _CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
 """What argparse says."""
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """What was probably meant by a misspelt word; None where nothing is like it."""
+    import difflib  # only errors need it
+
+    return next(iter(difflib.get_close_matches(word, list(known), 1)), None)
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, as all of udamon does, where argparse prints the whole usage."""
 
@@ -60,14 +66,14 @@ class Parser(argparse.ArgumentParser):
     def _meant(self, message: str) -> str:
         """What may have been meant, in words that end the message."""
         if choice := _CHOICE.search(message):
-            near = difflib.get_close_matches(choice[1], re.findall(r"[\w-]+", choice[2]), 1)
-            return f": did you mean {near[0]}?" if near else ""
+            near = nearest(choice[1], re.findall(r"[\w-]+", choice[2]))
+            return f": did you mean {near}?" if near else ""
         if not message.startswith(_UNKNOWN):
             return ""
         word = message.removeprefix(_UNKNOWN).split()[0].partition("=")[0]
         if word.startswith("-"):
-            near = difflib.get_close_matches(word, self.flags, 1)
-            return f": did you mean {near[0]}?" if near else ""
+            near = nearest(word, self.flags)
+            return f": did you mean {near}?" if near else ""
         if "--pid" in self.flags:
             return f": give -p {word} for processes that are called so, or -- {word} to run it"
         return ""

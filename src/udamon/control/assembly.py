@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -125,12 +126,7 @@ class Assembly:
             import udamon.ops.sim
 
             return
-        if self.via == "idle":
-            import udamon.ops.idle
-        elif self.via == "refs":
-            import udamon.ops.refs
-        elif self.via == "softdirty":
-            import udamon.ops.softdirty
+        import_module(f"udamon.ops.{self.via}")
         if self.act:
             import udamon.acting.paddr
             import udamon.acting.vaddr  # noqa: F401

@@ -229,7 +229,7 @@ def rows() -> Iterator[tuple[str, str, str, str, str]]:
 
 
 def table() -> str:
-    """All files as a table in Markdown: docs/control.md has it, and a test holds the two together."""
+    """All files as a table in Markdown: docs/control.md has it (scripts/tables.py)."""
     lines = ["| file below admin/ | mode | takes | at first | since |", "|---|---|---|---|---|"]
     for path, mode, word, default, since in rows():
         shown = f"`{default}`" if default else ""

@@ -334,7 +334,7 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
 
 
 def table() -> str:
-    """All keys of a file of schemes as a table in Markdown: docs/acting.md has it, and a test holds both together."""
+    """All keys of a file of schemes as a table in Markdown: docs/acting.md has it (scripts/tables.py)."""
     head = ["| key | value | left out | `--via kernel` from |", "|---|---|---|---|"]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows())]) + "\n"
 

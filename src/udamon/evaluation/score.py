@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,40 +66,34 @@ class Against:
 
     def sums(self, snapshot: Snapshot) -> Sums:
         """How right `snapshot` is. Errors of rates are over the regions' bytes."""
-        both = predicted = 0
-        error = 0.0
-        for size, rate, mean in self._overlay(snapshot):
-            error += size * abs(rate - mean)
-            if rate >= HOT:
-                predicted += size
-                if mean >= HOT:
-                    both += size
-        covered = sum(snapshot.ends) - sum(snapshot.starts)
-        return Sums(both, predicted, self._hot, sum(snapshot.touched), self._wss, error, covered)
-
-    def _overlay(self, snapshot: Snapshot) -> Iterator[tuple[int, float, float]]:
-        """(bytes, seen rate, true mean chance) of every stretch on which both are constant and one is not 0.
-
-        Truth outside all regions counts as seen with rate 0, regions outside all truth as never accessed.
-        """
+        # One pass over the stretches on which rate and truth are both constant. Truth outside all regions counts as
+        # seen with rate 0, regions outside all truth as never accessed.
         rates = [nr / snapshot.ticks for nr in snapshot.nr_accesses]
         left, right = _gapless(zip(snapshot.starts, snapshot.ends, rates, strict=True)), self._means
         last = max(left[-1][0], right[-1][0])
-        end_of_both = (last, 0.0)
+        both = predicted = 0
+        error = 0.0
         at = i = j = 0
         end_left, rate = left[0]
         end_right, mean = right[0]
         while at < last:
             end = end_left if end_left < end_right else end_right
-            if end > at and (rate or mean):
-                yield end - at, rate, mean
+            if rate or mean:
+                size = end - at
+                error += size * abs(rate - mean)
+                if rate >= HOT:
+                    predicted += size
+                    if mean >= HOT:
+                        both += size
             at = end
             if end_left == end:
                 i += 1
-                end_left, rate = left[i] if i < len(left) else end_of_both
+                end_left, rate = left[i] if i < len(left) else (last, 0.0)
             if end_right == end:
                 j += 1
-                end_right, mean = right[j] if j < len(right) else end_of_both
+                end_right, mean = right[j] if j < len(right) else (last, 0.0)
+        covered = sum(snapshot.ends) - sum(snapshot.starts)
+        return Sums(both, predicted, self._hot, sum(snapshot.touched), self._wss, error, covered)
 
 
 def score(snapshot: Snapshot, truth: Sequence[Expected]) -> Score:

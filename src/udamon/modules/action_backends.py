@@ -102,7 +102,7 @@ class SimBackend:
         """The simulation itself knows what came back."""
 
 
-def hands_for(
+def backend_for(
     ops: str, exclusions: Exclusions = LEAVE_ALL, *, dry: bool = False, sim_memory: SimMemory | None = None
 ) -> ActionBackend:
     """For what the operations set `ops` watches; `sim_memory` is where that is simulated. Raises NotSupported."""

@@ -13,6 +13,7 @@ from udamon.errors import CannotError
 from udamon.model import Event, Snapshot
 from udamon.modules.dry_run import PassWatch
 from udamon.modules.fed_goals import FedGoals, as_user_input
+from udamon.modules.short_ages import ShortAges
 from udamon.modules.work import patterns_for, schemes_at, schemes_for_kernel
 from udamon.scheme_metrics.fault_counter import FaultCounter, stalls
 from udamon.schemes.config.pattern import WantedScheme
@@ -66,6 +67,8 @@ class KernelWork:
             SchemeStatus(index, scheme.at(engine.attrs), True, "", 0, None, SchemeStats())
             for index, scheme in enumerate(wanted)
         ]
+        self._short_ages = ShortAges(wanted, engine.bus.emit)
+        engine.bus.subscribe(self._short_ages)
         engine.bus.subscribe(self)
 
     @property
@@ -81,7 +84,7 @@ class KernelWork:
         """Go on with these schemes. From any other thread, while it runs. Raises NotSupported or CannotError."""
         self._fed.commit(schemes_at(wanted, self._engine.attrs))
         self._hand_over(wanted, held=bool(self.held))
-        self._wanted = list(wanted)
+        self._wanted = self._short_ages.wanted = list(wanted)
 
     def keep_up(self) -> None:
         """Let the governor look, and tell the kernel if it has another opinion, or a goal another number. Raises

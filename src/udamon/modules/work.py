@@ -18,6 +18,7 @@ from udamon.modules.dry_run import PassWatch
 from udamon.modules.fed_goals import as_user_input
 from udamon.modules.held import HeldSchemes
 from udamon.modules.resident_sizes import ResidentSizes
+from udamon.modules.short_ages import ShortAges
 from udamon.scheme_metrics.fault_counter import FaultCounter, stalls
 from udamon.scheme_metrics.machine import MachineMetrics
 from udamon.schemes import Schemes
@@ -64,6 +65,8 @@ class Work:
         )
         self._held = HeldSchemes(self._schemes, actor.look)
         engine.context.schemes = self._held
+        self._short_ages = ShortAges(wanted, engine.bus.emit)
+        engine.bus.subscribe(self._short_ages)
         engine.bus.subscribe(RefaultWatch(backend))
 
     def _governed(self, limits: PressureLimits, cgroups: Mapping[str, Path]) -> GovernedActor:
@@ -88,6 +91,7 @@ class Work:
         self._check_goals(wanted)
         engine, schemes = self._engine, self._schemes
         engine.ask(lambda: schemes.commit(schemes_at(wanted, engine.attrs), patterns_for(wanted)))
+        self._short_ages.wanted = wanted
 
     def statuses(self) -> list[SchemeStatus]:
         """How each scheme is doing. From any other thread, while it runs; or after its end."""

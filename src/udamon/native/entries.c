@@ -32,6 +32,13 @@ void entries_read(struct entries *e, const uint64_t *place, size_t count, uint64
         word[i] = !place[i] ? 0 : i > 0 && place[i] == place[i - 1] ? word[i - 1] : e->got[got++];
 }
 
+void entries_of(struct entries *e, const struct keyed *batch, size_t count, uint64_t *word)
+{
+    for (size_t i = 0; i < count; i++)
+        e->at[i] = batch[i].key;
+    entries_read(e, e->at, count, word);
+}
+
 void entries_find(struct entries *e, struct check *const *batch, size_t count, uint64_t *place, uint8_t *shift)
 {
     for (size_t i = 0; i < count; i++) {

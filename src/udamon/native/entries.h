@@ -19,6 +19,9 @@ void entries_end(struct entries *e);
 /* What is at places: 0 for none, or where nothing can be read. Neighbours of one place share it. */
 void entries_read(struct entries *e, const uint64_t *place, size_t count, uint64_t *word);
 
+/* The same for checks whose keys are the places. */
+void entries_of(struct entries *e, const struct keyed *batch, size_t count, uint64_t *word);
+
 /* Go down the tables, a level at a time for all of a batch sorted by (target, address): place[i] becomes where the entry
  * is that maps the page, 0 where there is none, and shift[i] the page's size. */
 void entries_find(struct entries *e, struct check *const *batch, size_t count, uint64_t *place, uint8_t *shift);

@@ -262,9 +262,7 @@ static void set(void *self, struct keyed *batch, size_t count)
 {
     struct sampling *s = self;
     size_t accessed = 0;
-    for (size_t i = 0; i < count; i++)
-        s->place[i] = batch[i].key;
-    entries_read(&s->entries, s->place, count, s->word);
+    entries_of(&s->entries, batch, count, s->word);
     for (size_t i = 0; i < count; i++) {
         struct check *check = batch[i].check;
         uint8_t state = entry_state(&s->entries, check, s->word[i]);
@@ -287,9 +285,7 @@ static void set(void *self, struct keyed *batch, size_t count)
 static void look(void *self, struct keyed *batch, size_t count)
 {
     struct sampling *s = self;
-    for (size_t i = 0; i < count; i++)
-        s->place[i] = batch[i].key;
-    entries_read(&s->entries, s->place, count, s->word);
+    entries_of(&s->entries, batch, count, s->word);
     for (size_t i = 0; i < count; i++) {
         struct check *check = batch[i].check;
         uint8_t state = entry_state(&s->entries, check, s->word[i]);

@@ -7,7 +7,6 @@ from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from udamon.acting.sim import SimMemory
 from udamon.core.clock import Clock
 from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
@@ -16,6 +15,7 @@ from udamon.native._native import sim_sample
 from udamon.workload.truth import Truth
 
 if TYPE_CHECKING:
+    from udamon.acting.sim import SimMemory
     from udamon.native._native import Simulated
 
 

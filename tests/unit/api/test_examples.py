@@ -41,8 +41,6 @@ def test_every_script_is_run() -> None:
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=REFS if n in NEED_REFS else ()) for n in SCRIPTS])
 def test_script(name: str, capfd: pytest.CaptureFixture[str]) -> None:
-    if name == "query":
-        pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     path = EXAMPLES / f"{name}.py"
     assert 5 <= len(path.read_text().splitlines()) <= 20
     runpy.run_path(str(path), run_name="__main__")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from udamon import Recording, Snapshot
@@ -89,7 +90,6 @@ def test_arrow(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_duckdb(path: Path) -> None:
     """A relation is scanned as often as it is asked, also when the recording object is gone."""
-    duckdb = pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     relation = Recording(path).duckdb()
     for _ in range(2):
         assert relation.aggregate("count(*), sum(touched), count(resident)").fetchall() == [(6, 6 * 4096, 5)]

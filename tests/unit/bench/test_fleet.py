@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
-duckdb = pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 pytest.importorskip("numpy", reason="the extra `test` is not installed")
 
-from bench.fleet.__main__ import main  # noqa: E402
+from bench.fleet.__main__ import main
 
 ONCE = """
 SELECT * FROM read_parquet('{0}/services/v1/date=*/*.parquet', union_by_name = true)

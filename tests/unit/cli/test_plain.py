@@ -15,8 +15,6 @@ from udamon.cli.main import main
 from udamon.cli.progress_line import ProgressLine
 from udamon.report.terminal import Terminal, colour_of
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 DRAWN = re.compile(r"[\u2500-\u259f]|##|\x1b|\r|[:=+*#%@.-]{12}|[ \t]$", re.MULTILINE)
 """Boxes, blocks, bars, pictures of signs, sequences of a terminal, and what is left of a bar: blanks at an end."""
 

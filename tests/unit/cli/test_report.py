@@ -12,12 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.report.test_wss import one, record, snap
-from udamon.cli import report
+from udamon.cli import report, report_kinds
 from udamon.cli.report import STYLES
 from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Snapshot
-
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
 
 def run(*argv: str | Path) -> int:
@@ -33,11 +31,8 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "a.udamon"
 
 
-KINDS = [
-    "wss", "heatmap", "access", "info", "footprint", "footprints", "nr-regions", "nr_regions", "mappings", "ages",
-    "times",
-    "phases", "right-size", "size", "holistic",
-]  # fmt: skip
+KINDS = sorted(report_kinds.KINDS - {"diff", "sites"})
+"""What can be made of any one recording."""
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -21,8 +21,6 @@ from udamon.record.reader import Recording
 from udamon.report import size as report_size
 from udamon.report.source import RecordingSource
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 
 def file_of(path: Path, windows: int = 2, pid: int | None = None) -> Recording:
     """A mapping that was touched in part; of the process `pid`."""

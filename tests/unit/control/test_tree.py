@@ -7,8 +7,7 @@ import threading
 
 import pytest
 
-from tests.imports import ROOT
-from udamon.control.nodes import NODES, parse_version, rows, shape_at, table
+from udamon.control.nodes import NODES, parse_version, rows, shape_at
 from udamon.control.tree import MOST_CHILDREN, Directory, Tree
 from udamon.errors import UsageError
 
@@ -352,11 +351,6 @@ def test_the_table_names_every_file_once() -> None:
     by_path = {row[0]: row[1:] for row in rows()}
     assert by_path["kdamonds/K/contexts/C/operations"] == ("600", "vaddr, fvaddr, paddr", "vaddr", "5.18")
     assert by_path["kdamonds/K/contexts/C/schemes/S/quotas/effective_bytes"] == ("400", "ulong", "0", "6.9")
-
-
-def test_the_document_has_the_table_of_all_files() -> None:
-    document = (ROOT / "docs/control.md").read_text()
-    assert table() in document, "put udamon.control.nodes.table() into docs/control.md again"
 
 
 def test_results_that_are_told_anew_are_found_where_the_ones_before_were() -> None:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from tests.imports import ROOT
 from udamon.core.scheme import Destination, Filter, Goal, Quota, Scheme, Watermarks
-from udamon.core.scheme_fields import FIELDS, FILTER_OPERANDS, LISTS, made, of_list, single, table, what_lacks
+from udamon.core.scheme_fields import FIELDS, FILTER_OPERANDS, LISTS, made, of_list, single, what_lacks
 from udamon.model import Range
 
 IN_LISTS = {"quotas.goals", "dests", "core_filters", "ops_filters"}
@@ -59,8 +58,3 @@ def test_operands_of_filters_are_fields() -> None:
         field.file for field in of_list("filters")
     }
     assert len({field.path for field in FIELDS}) == len(FIELDS)
-
-
-def test_the_document_has_the_table() -> None:
-    text = (ROOT / "docs" / "acting.md").read_text()
-    assert table() in text, "put udamon.core.scheme_fields.table() into docs/acting.md again"

@@ -16,8 +16,6 @@ from udamon.fleet.store import Directory
 from udamon.fleet.tables import SERVICES
 from udamon.report.fleet.engines import DuckEngine
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 LATER = NOON / 1e6 + 7 * 86400
 
 

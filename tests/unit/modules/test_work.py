@@ -20,7 +20,7 @@ from udamon.linux.cgroup import memory as cgroup_memory
 from udamon.linux.cgroup.memory import Reclaimed, read_reclaimed
 from udamon.linux.procfs import read_stat
 from udamon.model import PAGE_SIZE, Emit, Snapshot
-from udamon.modules.action_backends import DryRunBackend, hands_for
+from udamon.modules.action_backends import DryRunBackend, backend_for
 from udamon.modules.cgroup_reclaim import CgroupActor
 from udamon.modules.dry_run import DryActor
 from udamon.modules.held import HeldSchemes
@@ -198,6 +198,6 @@ def test_refaults_are_looked_for_once_a_second_at_most() -> None:
 
 
 def test_what_cannot_be_acted_on_can_be_dry() -> None:
-    assert isinstance(hands_for("sim", dry=True), DryRunBackend)
+    assert isinstance(backend_for("sim", dry=True), DryRunBackend)
     with pytest.raises(NotSupported, match="fake cannot be acted on"):
-        hands_for("fake")
+        backend_for("fake")

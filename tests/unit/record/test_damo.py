@@ -267,7 +267,6 @@ def test_a_number_that_is_too_long_is_called_that(tmp_path: Path) -> None:
 
 def test_the_grain_of_another_tools_file_is_not_known(tmp_path: Path) -> None:
     """It does not tell what made it: pages are not claimed."""
-    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     from udamon.model import MIXED
     from udamon.report.grain import grain_of
 

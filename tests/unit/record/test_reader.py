@@ -150,7 +150,6 @@ def test_recordings_of_earlier_versions(tmp_path: Path, columns: int) -> None:
         with (tmp_path / "out").open("wb") as file:
             write(recording, file)
         assert (tmp_path / "out").stat().st_size > 0
-    pytest.importorskip("duckdb", reason="the extra `report` is not installed")
     with RecordingSource(recording) as source:
         report = wss.measure(source)
     assert report.group is not None

@@ -20,8 +20,6 @@ from udamon.report.mappings import MappingTable, label_of
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 
 def lines(
     recording: Recording, filters: Filters | None = None, **options: object

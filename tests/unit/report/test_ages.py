@@ -26,8 +26,6 @@ from udamon.report.filters import Filters
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 S = 1_000_000_000
 MIB = 1 << 20
 PAGE = 4096

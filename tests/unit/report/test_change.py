@@ -21,8 +21,6 @@ from udamon.report.phases import spans
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 MIB = 1 << 20
 
 

@@ -21,8 +21,6 @@ from udamon.report.charts.shapes import Box, Drawing, Label, Plot, Polyline, Ras
 from udamon.report.svg import indexed_png, svg
 from udamon.report.terminal import RGB
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 SVG = "{http://www.w3.org/2000/svg}"
 
 

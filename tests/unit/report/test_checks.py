@@ -20,8 +20,6 @@ from udamon.record.writer import Writer
 from udamon.report import checks, right_size
 from udamon.report.source import RecordingSource
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 MIB = 1 << 20
 
 

@@ -20,8 +20,6 @@ from udamon.report.mappings import NamedMapping
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 MIB = 1 << 20
 HEAP, ANON = 0x5500_0000_0000, 0x7F00_0000_0000
 

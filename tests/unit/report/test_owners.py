@@ -18,8 +18,6 @@ from udamon.report.owners import MALLOC_ARENA, THREAD_STACK, owners_of
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 KIB, MIB = 1 << 10, 1 << 20
 HEAP, LIB, ANON = 0x5500_0000_0000, 0x7F00_0000_0000, 0x7F10_0000_0000
 Row = tuple[int, int, str, int, str]

@@ -29,8 +29,6 @@ from udamon.report.page import document as page
 from udamon.report.page import html as page_html
 from udamon.report.source import RecordingSource
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 SECOND = 1_000_000_000
 
 

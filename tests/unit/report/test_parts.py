@@ -14,8 +14,6 @@ from tests.unit.report.test_wss import START, record, snap
 from udamon.errors import RecordingError, UsageError
 from udamon.model import Event
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 MIB = 1 << 20
 HEAP, LIB, ANON = 0x5500_0000_0000, 0x7E00_0000_0000, 0x7F00_0000_0000
 

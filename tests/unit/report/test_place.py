@@ -13,8 +13,6 @@ from udamon.report import heatmap
 from udamon.report.place import MAX_CLUSTERS, AddressPlace, Axis, sums
 from udamon.report.source import RecordingSource
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 PAGE, MIB, GIB = 4096, 1 << 20, 1 << 30
 
 

@@ -8,8 +8,6 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.unit.report.test_size import MIB, S, census, named
 from tests.unit.snapshots import recorded, snap
 from udamon.model import Event, Sharing, Snapshot
@@ -17,8 +15,6 @@ from udamon.record.reader import Recording
 from udamon.report import recommend, right_size
 from udamon.report.filters import Filters
 from udamon.report.source import RecordingSource
-
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
 NAMES = named(0, (100, "[heap]"), (300, "/data/table"), (500, "/memfd:shared (deleted)"))
 

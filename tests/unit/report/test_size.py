@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from tests.unit.snapshots import recorded, snap
 from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
@@ -17,8 +15,6 @@ from udamon.report.catalog import Catalog
 from udamon.report.size import NextStep
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
-
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
 MIB = 1 << 20
 S = 1_000_000_000

@@ -15,8 +15,6 @@ from udamon.report.filters import Filters
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 MIB = 1 << 20
 ROUND = [(0, MIB, 20, 0, 0), (MIB, 3 * MIB, 0, 5, 0), (3 * MIB, 10 * MIB, 5, 100, 0),
          (10 * MIB, 10 * MIB + 4096, 0, 200, 0), (16 * MIB, 32 * MIB, 1, 7, 0)]  # fmt: skip

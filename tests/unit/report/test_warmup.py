@@ -19,8 +19,6 @@ from udamon.report import heatmap
 from udamon.report.filters import Filters
 from udamon.report.source import RecordingSource
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 WINDOW = 100_000_000
 PAGE = 4096
 EARLY: list[Region] = [(0, 64 * PAGE, 20, 9, 64 * PAGE)]

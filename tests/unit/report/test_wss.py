@@ -19,8 +19,6 @@ from udamon.report.filters import Filters
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 Region = tuple[int, int, int, int, int]
 """start, end, nr_accesses, age, touched."""
 

@@ -29,7 +29,7 @@ from udamon.errors import CannotError, UdamonError, UsageError
 from udamon.linux import features
 from udamon.linux.cgroup.groups import find_cgroup
 from udamon.model import grain
-from udamon.modules.action_backends import ActionBackend, hands_for
+from udamon.modules.action_backends import ActionBackend, backend_for
 from udamon.modules.start import start_work
 from udamon.modules.work import AnyWork, patterns_for, schemes_for_kernel
 from udamon.schemes.config.pattern import WantedScheme
@@ -220,4 +220,4 @@ def _backend(args: argparse.Namespace, job: Job, built: Built) -> ActionBackend:
         from udamon.modules.cgroup_reclaim import CgroupBackend
 
         return CgroupBackend(args.cgroup)
-    return hands_for(built.ops, flags.exclusions(args), dry=job.dry, sim_memory=built.sim_memory)
+    return backend_for(built.ops, flags.exclusions(args), dry=job.dry, sim_memory=built.sim_memory)

@@ -13,8 +13,6 @@ from tests.unit.report.fleet.made import put, report
 from udamon.errors import CannotError, UsageError
 from udamon.fleet.tables import AGES
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-
 DAY = 288
 """Windows."""
 
