@@ -139,11 +139,15 @@ class Rotation:
             self.services.clear()
             self._due.clear()
 
+    def present(self) -> list[Watched]:
+        """All but those that were found to have no process of their own."""
+        return [one for one in self.services.values() if not one.empty]
+
     def states(self) -> Counter[str]:
-        """Services by what is known of them now, and `off`."""
+        """Services by what is known of them now, and `off`; groups without processes of their own are none."""
         now_ns = self._clock.now_ns()
         found: Counter[str] = Counter(off=len(self.off))
-        for one in self.services.values():
+        for one in self.present():
             fresh, resident = one.fresh_bytes(now_ns), one.resident
             if one.given:
                 found["given"] += 1

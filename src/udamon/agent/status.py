@@ -39,8 +39,7 @@ def document(
             "states": dict(rotation.states()),
             "dropped": dict(rotation.dropped),
             "services": [
-                _service(one, now_ns)
-                for _, one in sorted(rotation.services.items(), key=lambda pair: pair[0])
+                _service(one, now_ns) for one in sorted(rotation.present(), key=lambda one: one.service.key)
             ],
         }
 

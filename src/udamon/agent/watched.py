@@ -53,7 +53,7 @@ class Watched:
         """When its pages were cleared; None between cycles."""
         self.looked_ns: int | None = None
         self.empty_until_ns = 0
-        """It had no process, and is not asked again until then."""
+        """It had no process, and is not asked again until then; 0 where it was not asked, or had one."""
         self.given = False
         """Whether a recording has it."""
         self.version = 0
@@ -71,6 +71,11 @@ class Watched:
     def active(self) -> list[Process]:
         """Those that are looked at."""
         return [one for one in self.processes.values() if one.state in (WATCHED, PAUSE)]
+
+    @property
+    def empty(self) -> bool:
+        """Whether it was found to have no process of its own: a group of groups, or one that all have left."""
+        return not self.processes and self.empty_until_ns > 0
 
     def fresh_bytes(self, now_ns: int) -> int:
         """Resident bytes of processes that were watched for a whole window which ended not long ago."""
