@@ -157,7 +157,7 @@ def _service_families(one: Watched, labels: dict[str, str], now_ns: int, wall_ns
     def by_age(family: str, values: Mapping[int, float], name: str = "age") -> Metric:
         return _metric(family, [({**labels, name: AGES[at]}, values[at]) for at in sorted(values)])
 
-    info = {**labels, "grain": "process", "via": one.settings.via}
+    info = {**labels, "grain": one.way.grain, "via": one.way.via}
     yield _metric("udamon_service", [(info, 1)])
     if one.looked_ns is None:
         return

@@ -40,14 +40,14 @@ Patterns = str | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class ServiceClass:
-    """`via`: a way of looking, or OFF. `budget`: share of one CPU that looking at all services of the class may take,
-    None as much as there is. `max_pause_ns`: how long a look may stop a process. `longest_age_s`: up to which age it is
-    told how much was not touched, one of `core.idle_time.SECONDS`. `always_look`: also where no CPU time was used, for
-    others act on its memory."""
+    """`via`: a way of looking (agent/ways/choice.py), or OFF. `budget`: share of one CPU that looking at all services
+    of the class may take, None as much as there is. `max_pause_ns`: how long a look may stop a process.
+    `longest_age_s`: up to which age it is told how much was not touched, one of `core.idle_time.SECONDS`.
+    `always_look`: also where no CPU time was used, for others act on its memory."""
 
     name: str = DEFAULT
     match: Mapping[str, Patterns] = field(default_factory=dict)
-    via: str = "refs"
+    via: str = "auto"
     budget: float | None = None
     max_pause_ns: int = 10_000_000
     longest_age_s: int = SECONDS[-1]
