@@ -51,6 +51,7 @@ def _service(one: Watched, now_ns: int) -> dict[str, Any]:
         "key": one.service.key,
         "labels": dict(one.service.labels),
         "kind": one.service.kind,
+        "cgroup": str(one.service.cgroup),
         "class": one.settings.name,
         "via": one.way.via,
         "grain": one.way.grain,
@@ -61,6 +62,10 @@ def _service(one: Watched, now_ns: int) -> dict[str, Any]:
         "working_set_bytes": None if working_set is None else _bounds(working_set),
         "cold_bytes": {
             str(seconds): _bounds(figures.measured[at].cold) if at in figures.measured else None
+            for at, seconds in enumerate(SECONDS)
+        },
+        "measured_seconds_ago": {
+            str(seconds): (now_ns - figures.measured[at].at_ns) / 1e9 if at in figures.measured else None
             for at, seconds in enumerate(SECONDS)
         },
         "promoted_bytes": {str(seconds): figures.promoted.get(at) for at, seconds in enumerate(SECONDS)},
