@@ -217,6 +217,35 @@ def test_check(tmp_path: Path, text: str, status: int, said: str) -> None:
     assert re.search(said, done.stdout + done.stderr)
 
 
+def test_act_says_what_is_missing(tmp_path: Path) -> None:
+    """No class says what to do; no agent watches."""
+    config = tmp_path / "a.toml"
+    config.write_text('budget = "1%"\n')
+    words = ["agent", "--act", "--config", config, "--socket", tmp_path / "none.sock"]
+    done = udamon(*words)
+    assert (done.status, "none has one" in done.stderr) == (2, True), done.stderr
+    config.write_text('[default]\nreclaim = { min_age = "10m" }\n')
+    done = udamon(*words)
+    assert (done.status, "no agent answers" in done.stderr) == (1, True), done.stderr
+    config.write_text("[default]\nreclaim = { min_age = 7 }\n")
+    done = udamon(*words)
+    assert done.status == 2
+    assert "a.toml:2: default.reclaim.min_age: " in done.stderr
+
+
+def test_act_asks_the_agent_that_watches(agent: Running, tmp_path: Path) -> None:
+    """It takes nothing before a safe age is known, holds no lock, and ends by a signal."""
+    agent.until(lambda one: one["resident_bytes"]["high"] > 0, "a look")
+    config = tmp_path / "act.toml"
+    config.write_text("[default]\nreclaim = { apply = true }\n")
+    with running_udamon("agent", "--act", "--config", config, "--socket", agent.socket) as acting:
+        assert acting.stderr is not None
+        assert "acts on what the agent" in acting.stderr.readline()
+        assert agent.holder() == f"process {agent.process.pid}"
+        acting.send_signal(signal.SIGTERM)
+        assert finish(acting).status == 0
+
+
 def test_no_heavy_library_is_loaded() -> None:
     code = (
         "import sys, udamon.agent.agent, udamon.agent.discovery.node, udamon.cli.agent, prometheus_client\n"

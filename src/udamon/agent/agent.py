@@ -25,8 +25,9 @@ from udamon.agent.state import State, check_place
 from udamon.agent.status import document
 from udamon.agent.usage import GroupUsage
 from udamon.agent.watched import Tools, Watched
+from udamon.agent.ways.choice import check_ways, open_ways
 from udamon.core.clock import MonotonicClock
-from udamon.errors import OutputError, TargetBusy
+from udamon.errors import CannotError, OutputError, TargetBusy
 from udamon.handover import default_socket
 from udamon.linux.cgroup.memory import limit_of
 from udamon.linux.procfs import resident_bytes
@@ -62,7 +63,9 @@ class Agent:
         self._spent = Spending(budget, time.process_time_ns)
         self._looks = ProcLooks(roots, way())
         tools = Tools(self._looks, self._lock, self._spent, Counter())
-        self._rotation = Rotation(discovery, tools, self._clock, budget, settings, GroupUsage(roots.proc))
+        self._ways = open_ways(settings, discovery.groups, roots)
+        usage = GroupUsage(roots.proc)
+        self._rotation = Rotation(discovery, tools, self._clock, budget, settings, usage, self._ways)
         self._state = None if settings.state is None else State(settings.state)
         self._load()
         self._windows: Windows | None = None
@@ -91,7 +94,7 @@ class Agent:
         while not stopped.is_set():
             if hang_up.is_set():
                 hang_up.clear()
-                self._rotation.apply(reread())
+                self._apply(reread())
             due_ns = self._rotation.step()
             now_ns = self._clock.now_ns()
             self._stepped_ns = now_ns
@@ -99,6 +102,14 @@ class Agent:
             if now_ns - self._saved_ns >= SAVE_EVERY_NS:
                 self._save()
             stopped.wait(max(_REST_NS, due_ns - now_ns) / 1e9)
+
+    def _apply(self, settings: Settings) -> None:
+        try:
+            check_ways(settings, self._ways)
+        except CannotError as error:
+            self._say(f"{error} The settings stay as they were.")
+        else:
+            self._rotation.apply(settings)
 
     def close(self) -> None:
         """Locks are given back, and what outlives a restart is written."""
@@ -108,6 +119,7 @@ class Agent:
         if self._windows is not None:
             self._windows.spool.close()
         self._rotation.close()
+        self._ways.close()
         self._looks.close()
 
     def status(self) -> dict[str, Any]:
@@ -233,4 +245,8 @@ class Agent:
                 return {"given": False}
             self._rotation.give([key])
             given.append(key)
-            return {"given": True, "cgroup": str(one.service.cgroup), "via": one.settings.via}
+            return {
+                "given": True,
+                "cgroup": str(one.service.cgroup),
+                "via": "auto" if one.way.via == "lru_gen" else one.way.via,
+            }

@@ -2,8 +2,9 @@
 
 A cycle begins when they are cleared, and has a look at each age up to its length. Short cycles (120 s) and long ones
 take turns. A long one is of 960 s; longer ones, for ages from half an hour on, come when the service has been watched
-for as long as they take and nothing was learned of that age for four times as long. Once an hour a short cycle has the
-ages below 120 s, too. After an age there are looks for five minutes, to see what is accessed again.
+for as long as they take and nothing was learned of that age for four times as long. A cycle has the ages below 120 s,
+too, where they would not be looked at for more than an hour without: only one that lasts longer makes them older. After
+an age there are looks for five minutes, to see what is accessed again.
 """
 
 from __future__ import annotations
@@ -51,12 +52,12 @@ class Cycles:
         """Looks of the next cycle. `scarce`: others wait for what it would cost, so it is a long one: clearing, and
         touching again, is most of that."""
         long, self._long = self._long or scarce, not self._long
-        if long:
-            return looks_of(self._longest(now_ns, watched_ns, longest_s), fine=False)
-        fine = self._fine_ns is None or now_ns - self._fine_ns >= FINE_EVERY_S * NS
+        age_s = self._longest(now_ns, watched_ns, longest_s) if long else WINDOW_S
+        end_ns = now_ns + looks_of(age_s, fine=False)[-1] * NS
+        fine = self._fine_ns is None or end_ns - self._fine_ns > FINE_EVERY_S * NS
         if fine:
             self._fine_ns = now_ns
-        return looks_of(WINDOW_S, fine=fine)
+        return looks_of(age_s, fine=fine)
 
     def learned(self, now_ns: int, age_ns: int) -> None:
         """A cycle ended at that age."""

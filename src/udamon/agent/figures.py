@@ -8,7 +8,7 @@ Of a process that was not watched for an age, nothing is known at that age.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from udamon.agent.needs import Needs
@@ -39,19 +39,29 @@ class Measured(NamedTuple):
     coverage: float
 
 
-def measure(processes: Iterable[Process], now_ns: int, age_ns: int) -> Measured:
-    """Of processes that were looked at now; one that was not, or was cleared later than `age_ns` ago, is not known."""
+class Row(NamedTuple):
+    """What is known of a process at an age, in bytes: proportional and resident size; private ones that were not
+    accessed within it (at least); what was accessed, with what is not known (at most), and by the process itself (at
+    least); and of how much that is known."""
+
+    proportional: int
+    resident: int
+    idle: int
+    touched: int
+    sure: int
+    known: int
+
+
+def measure(rows: Iterable[Row], now_ns: int) -> Measured:
+    """Of a service, from its processes."""
     proportional = resident = private_cold = touched = surely = known = 0
-    for one in processes:
-        proportional += one.proportional
-        resident += one.resident
-        if one.looked_ns == now_ns and 0 < one.cleared_ns <= now_ns - age_ns:
-            known += one.resident
-            private_cold += one.idle
-            touched += one.referenced
-            surely += one.sure
-        else:
-            touched += one.resident
+    for row in rows:
+        proportional += row.proportional
+        resident += row.resident
+        private_cold += row.idle
+        touched += row.touched
+        surely += row.sure
+        known += row.known
     accessed = Between(min(surely, resident), min(touched, resident))
     cold = Between(max(private_cold, proportional - touched), resident - accessed.low)
     return Measured(
@@ -108,6 +118,12 @@ class Figures:
             resident += one.resident
             swapped += one.swapped
         self.resident, self.swapped = Between(proportional, resident), swapped
+
+    def need(self, now_ns: int, processes: Collection[Process]) -> None:
+        """A window has ended: what of it can go nowhere, and the files that were accessed."""
+        kept = sum(one.kept for one in processes)
+        files = sum(min(one.referenced, one.resident - one.kept) for one in processes)
+        self.needs.add(now_ns, kept, files)
 
     @property
     def working_set(self) -> Between | None:

@@ -1,9 +1,9 @@
 """Looks at batches of processes: the seam between the agent and the kernel.
 
-One way so far: `refs`. A process's pages are cleared once, and read at each age without clearing again: what is
-referenced then was accessed since, so the rest has been idle for as long. smaps_rollup sums over mappings. These are
-read one by one once for each process, to know those that run virtual machines, and at an age that is told where much of
-what was accessed may be its own memory or libraries.
+Sizes are read for all ways of looking, `refs` is all here. A process's pages are cleared once, and read at each age
+without clearing again: what is referenced then was accessed since, so the rest has been idle for as long. smaps_rollup
+sums over mappings. These are read one by one once for each process, to know those that run virtual machines, and at an
+age that is told where much of what was accessed may be its own memory or libraries.
 
 What a TLB holds when pages are cleared is not seen to be accessed until it falls out. As in ops/tlb.py it is flushed
 where the kernel keeps no soft-dirty bits, else displaced: once for all that are cleared together, by a visit of each
@@ -52,8 +52,8 @@ class Looks(Protocol):
     def look(self, processes: Sequence[Process], what: int) -> Iterator[Chunk]:
         """Look at them, some at a time, and hand out what was found."""
 
-    def expose(self) -> None:
-        """Make accesses visible that a TLB hides, of all that were cleared since."""
+    def expose(self, *, hidden: bool) -> None:
+        """Make accesses visible that a TLB hides, of all that were cleared since; `hidden`: no clearing flushed it."""
 
     def expose_ns(self) -> int:
         """What `expose` takes of this process's CPU, about."""
@@ -98,8 +98,8 @@ class ProcLooks:
                 )
             yield some, found
 
-    def expose(self) -> None:
-        if self._tlb == "visit":
+    def expose(self, *, hidden: bool) -> None:
+        if self._tlb == "visit" or hidden:
             visit_cpus(cpus=array("i", sorted(os.sched_getaffinity(0))))
 
     def expose_ns(self) -> int:

@@ -92,7 +92,7 @@ class Metrics:
 
     def _services(self) -> dict[str, list[bytes]]:
         rotation = self._rotation
-        services = sorted(rotation.services.values(), key=lambda one: -one.figures.resident.high)
+        services = sorted(rotation.present(), key=lambda one: -one.figures.resident.high)
         texts, self._texts = self._texts, {}
         found: dict[str, list[bytes]] = {}
         seen: set[tuple[tuple[str, str], ...]] = set()
@@ -152,12 +152,12 @@ def _labels(labels: Mapping[str, str]) -> dict[str, str]:
 def _service_families(one: Watched, labels: dict[str, str], now_ns: int, wall_ns: int) -> Iterator[Metric]:
     figures = one.figures
     if not one.processes and one.looked_ns is None:
-        return  # a group of groups: its services are below it
+        return  # nobody has asked yet whether it has any
 
     def by_age(family: str, values: Mapping[int, float], name: str = "age") -> Metric:
         return _metric(family, [({**labels, name: AGES[at]}, values[at]) for at in sorted(values)])
 
-    info = {**labels, "grain": "process", "via": one.settings.via}
+    info = {**labels, "grain": one.way.grain, "via": one.way.via}
     yield _metric("udamon_service", [(info, 1)])
     if one.looked_ns is None:
         return

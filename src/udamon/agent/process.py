@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from udamon.model import PAGE_SIZE
 from udamon.native._native import ProcessLooks
+
+if TYPE_CHECKING:
+    from udamon.agent.pages import PageTimes
 
 WATCHED, NEW, PAUSE, LOCKED, DENIED, GIVEN = "watched", "new", "pause", "locked", "denied", "given"
 """States: looked at; not yet; not, for a look would stop it for too long, another monitor has it, the kernel refused,
@@ -20,12 +24,13 @@ class Process:
 
     `shared`: mapped by others, too; `idle`: of the others, not accessed since then, at least; `sure`: accessed by the
     process itself, at least, since pages of files and shared ones may be marked by others; `kept`: what can go nowhere
-    without swap. `clear_ns` is what clearing took for a small page.
+    without swap; `unknown`: of which a look tells nothing. `clear_ns` is what clearing took for a small page. `pages`:
+    what is known of single pages, where the way of looking tells them apart.
     """
 
     __slots__ = (
-        "clear_ns", "cleared_ns", "guest", "idle", "kept", "looked_ns", "pid", "proportional", "referenced", "release",
-        "resident", "shared", "shmem", "small_pages", "start_time", "state", "sure", "swapped",
+        "clear_ns", "cleared_ns", "guest", "idle", "kept", "looked_ns", "pages", "pid", "proportional", "referenced",
+        "release", "resident", "shared", "shmem", "small_pages", "start_time", "state", "sure", "swapped", "unknown",
     )  # fmt: skip
 
     def __init__(self, pid: int, start_time: int) -> None:
@@ -37,8 +42,14 @@ class Process:
         self.guest = False
         self.cleared_ns = self.looked_ns = 0
         self.resident = self.proportional = self.shared = self.idle = self.sure = self.kept = 0
-        self.shmem = self.swapped = self.referenced = self.small_pages = 0
+        self.shmem = self.swapped = self.referenced = self.small_pages = self.unknown = 0
         self.clear_ns = 0.0
+        self.pages: PageTimes | None = None
+
+    def admit(self, lock: Callable[[int, int], Callable[[], None] | None]) -> None:
+        """Take its lock, which is free unless another monitor has it."""
+        self.release = lock(self.pid, self.start_time)
+        self.state = LOCKED if self.release is None else WATCHED
 
     def take(self, found: ProcessLooks, at: int, now_ns: int) -> int:
         """Fold a look in. Returns how many bytes were accessed since the look before that had not been since the pages
@@ -68,10 +79,17 @@ class Process:
     def forget(self, state: str) -> None:
         """Nobody looks at it, so nothing is known of it from now on."""
         self.state = state
-        self.cleared_ns = 0
+        self.begin_anew()
         release, self.release = self.release, None
         if release is not None:
             release()
+
+    def begin_anew(self) -> None:
+        """Nothing that is known of its pages holds any more."""
+        self.cleared_ns = self.unknown = 0
+        pages, self.pages = self.pages, None
+        if pages is not None:
+            pages.close()
 
     @property
     def vague(self) -> bool:

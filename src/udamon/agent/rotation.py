@@ -21,6 +21,7 @@ from udamon.agent.discovery.model import Discovery, Gone, Service
 from udamon.agent.process import PAUSE, WATCHED
 from udamon.agent.settings import Settings
 from udamon.agent.watched import Tools, Watched
+from udamon.agent.ways.choice import Ways
 from udamon.core.clock import Clock
 from udamon.errors import NotPermitted, OutOfFiles
 
@@ -49,12 +50,14 @@ class Rotation:
         budget: Budget,
         settings: Settings,
         usage: ReadUsage,
+        ways: Ways | None = None,
     ) -> None:
         self._discovery = discovery
         self._tools = tools
         self._clock = clock
         self._budget = budget
         self._usage = usage
+        self._ways = ways or Ways()
         self.settings = settings
         self.guard = threading.RLock()
         self.services: dict[str, Watched] = {}
@@ -139,11 +142,15 @@ class Rotation:
             self.services.clear()
             self._due.clear()
 
+    def present(self) -> list[Watched]:
+        """All but those that were found to have no process of their own."""
+        return [one for one in self.services.values() if not one.empty]
+
     def states(self) -> Counter[str]:
-        """Services by what is known of them now, and `off`."""
+        """Services by what is known of them now, and `off`; groups without processes of their own are none."""
         now_ns = self._clock.now_ns()
         found: Counter[str] = Counter(off=len(self.off))
-        for one in self.services.values():
+        for one in self.present():
             fresh, resident = one.fresh_bytes(now_ns), one.resident
             if one.given:
                 found["given"] += 1
@@ -189,7 +196,8 @@ class Rotation:
         if settings.via == OFF:
             self.off[service.key] = service
             return
-        self.services[service.key] = one = Watched(service, settings, now_ns)
+        one = Watched(service, settings, self._ways.first(settings.via), now_ns)
+        self.services[service.key] = one
         self.coming(one)
 
     def _end(self, key: str) -> None:
@@ -216,6 +224,10 @@ class Rotation:
             return
         if not self._refresh(one):  # who was moved here came without using any CPU
             heapq.heappush(self._due, (now_ns + NS, next(self._numbers), one))
+            return
+        if not one.processes:
+            one.end(now_ns)
+            one.empty_until_ns = now_ns + _EMPTY_S * NS
             return
         if aged:
             one.age(now_ns)
@@ -286,15 +298,17 @@ class Rotation:
                     continue
                 own.charge(int(one.cost_ns))
             usage = self._usage(one.service, list(one.processes))
-            one.clear(list(one.processes.values()), self._tools, now_ns)
+            if (via := self._ways.best(one, self._budget.share)) != one.way.via:
+                one.take_way(self._ways.make(via))
+            one.start(self._tools, now_ns, usage)
             self._tools.spent.settle()
             begun.append((one, usage))
         if begun:
-            self._tools.looks.expose()
+            self._tools.looks.expose(hidden=any(one.way.hides for one, _ in begun))
         # Ages count from here, when all is cleared: what is said to be idle for a time was idle for no less.
         now_ns = self._clock.now_ns()
         for one, usage in begun:
-            one.begin(now_ns, usage, scarce=late > 1)
+            one.begin(self._tools, now_ns, usage, scarce=late > 1)
             self._plan(one)
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from udamon.agent.discovery.classes import ServiceClass, class_of
 from udamon.agent.discovery.model import Service
 
-WAYS = ("refs",)
-"""Ways of looking that there are."""
+AUTO = "auto"
+WAYS = (AUTO, "pte", "idle", "lru_gen", "refs")
+"""Ways of looking that there are; AUTO is the best that can be had."""
 
 
 @dataclass(frozen=True, slots=True)

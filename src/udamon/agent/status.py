@@ -39,8 +39,7 @@ def document(
             "states": dict(rotation.states()),
             "dropped": dict(rotation.dropped),
             "services": [
-                _service(one, now_ns)
-                for _, one in sorted(rotation.services.items(), key=lambda pair: pair[0])
+                _service(one, now_ns) for one in sorted(rotation.present(), key=lambda one: one.service.key)
             ],
         }
 
@@ -52,8 +51,10 @@ def _service(one: Watched, now_ns: int) -> dict[str, Any]:
         "key": one.service.key,
         "labels": dict(one.service.labels),
         "kind": one.service.kind,
+        "cgroup": str(one.service.cgroup),
         "class": one.settings.name,
-        "via": one.settings.via,
+        "via": one.way.via,
+        "grain": one.way.grain,
         "processes": len(one.processes),
         "given": one.given,
         "coverage": one.fresh_bytes(now_ns) / one.resident if one.resident else None,
@@ -61,6 +62,10 @@ def _service(one: Watched, now_ns: int) -> dict[str, Any]:
         "working_set_bytes": None if working_set is None else _bounds(working_set),
         "cold_bytes": {
             str(seconds): _bounds(figures.measured[at].cold) if at in figures.measured else None
+            for at, seconds in enumerate(SECONDS)
+        },
+        "measured_seconds_ago": {
+            str(seconds): (now_ns - figures.measured[at].at_ns) / 1e9 if at in figures.measured else None
             for at, seconds in enumerate(SECONDS)
         },
         "promoted_bytes": {str(seconds): figures.promoted.get(at) for at, seconds in enumerate(SECONDS)},

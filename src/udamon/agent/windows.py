@@ -22,7 +22,7 @@ from udamon.fleet.tables import WINDOW_SECONDS
 from udamon.linux.meminfo import read_meminfo
 from udamon.linux.procfs import resident_bytes
 from udamon.linux.roots import Roots
-from udamon.model import MAPPING
+from udamon.model import MAPPING, PAGE
 
 _WINDOW_NS = WINDOW_SECONDS * NS
 _WHOLE = SECONDS.index(WINDOW_SECONDS)
@@ -106,8 +106,8 @@ class Windows:
             "host": self._host,
             "window_begin": window * WINDOW_SECONDS * 1_000_000,
             "seconds": _seconds(watched_ns),
-            "via": one.settings.via,
-            "grain": MAPPING,
+            "via": one.way.via,
+            "grain": PAGE if one.way.grain == PAGE else MAPPING,
             "instances": 1,
             "processes": len(one.processes),
             "coverage": one.fresh_bytes(now_ns) / one.resident if one.resident else 1.0,

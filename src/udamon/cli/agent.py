@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--check", action="store_true", help="read the configuration, say what is wrong, and end"
+    )
+    parser.add_argument(
+        "--act",
+        action="store_true",
+        help="watch nothing; take out what the agent that runs calls cold, as classes allow (a dry run unless they "
+        "say apply = true)",
     )
     parser.add_argument(
         "--listen", metavar="ADDRESS:PORT", help="where metrics are served (default 127.0.0.1:9470)"
@@ -68,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     if args.check:
         console.out("the configuration is right" if path is None else f"{path}: right")
         return 0
+    if args.act:
+        return _act(args, settings, read)
     from udamon.agent.agent import Agent
     from udamon.agent.discovery.node import NodeDiscovery
     from udamon.agent.metrics import require
@@ -77,30 +86,56 @@ def run(args: argparse.Namespace) -> int:
     open_files.raise_limit()
     discovery = NodeDiscovery.open(settings.cgroup)
     hang_up = threading.Event()
-
-    def reread() -> Any:
-        nonlocal settings
-        try:
-            settings = read()
-        except UdamonError as error:
-            console.say(f"{error} The settings stay as they were.")
-        return settings
-
     with signals(hang_up) as stopped:
         agent = Agent(settings, discovery, console.say)
         try:
             console.say(f"metrics at http{'s' if settings.certificate else ''}://{agent.listen}/metrics")
-            agent.run(stopped, hang_up, reread)
+            agent.run(stopped, hang_up, _rereading(settings, read))
         finally:
             agent.close()
             discovery.close()
     return 0
 
 
+def _act(args: argparse.Namespace, settings: Any, read: Callable[[], Any]) -> int:
+    from udamon.agent.acting.unit import ActingUnit
+
+    path = settings.socket or default_socket(Roots())
+
+    def status() -> Any:
+        with _connected(path) as connection:
+            return _asked(connection, do="status")
+
+    unit = ActingUnit(settings, status, console.say)
+    hang_up = threading.Event()
+    try:
+        with signals(hang_up) as stopped:
+            console.say(f"acts on what the agent at {path} calls cold")
+            unit.run(stopped, hang_up, _rereading(settings, read))
+    finally:
+        unit.close()
+    return 0
+
+
+def _rereading(settings: Any, read: Callable[[], Any]) -> Callable[[], Any]:
+    """Reads settings again; where they are wrong, it says so and gives the last ones."""
+    known = settings
+
+    def reread() -> Any:
+        nonlocal known
+        try:
+            known = read()
+        except UdamonError as error:
+            console.say(f"{error} The settings stay as they were.")
+        return known
+
+    return reread
+
+
 def _status(args: argparse.Namespace) -> int:
     from udamon.agent.status import render
 
-    with _connected(args) as connection:
+    with _connected(args.socket or default_socket(Roots())) as connection:
         found = _asked(connection, do="status")
     if args.json:
         console.document(found)
@@ -112,7 +147,7 @@ def _status(args: argparse.Namespace) -> int:
 def _watch(args: argparse.Namespace) -> int:
     from udamon.cli import record
 
-    with _connected(args) as connection:
+    with _connected(args.socket or default_socket(Roots())) as connection:
         given = _asked(connection, do="watch", service=args.service)
         words = [
             "--cgroup",
@@ -131,8 +166,7 @@ def _watch(args: argparse.Namespace) -> int:
         return record.run(asked)
 
 
-def _connected(args: argparse.Namespace) -> Any:
-    path = args.socket or default_socket(Roots())
+def _connected(path: Any) -> Any:
     try:
         return connect(path)
     except OSError as error:

@@ -49,6 +49,12 @@ class Shape(NamedTuple):
         """What the address of a topmost table is a multiple of: on arm64 with five levels it has 16 entries."""
         return TABLE_PART_BYTES if (self.machine, self.levels) == (MACHINE_ARM, 5) else TABLE_BYTES
 
+    @property
+    def user_bytes(self) -> int:
+        """Where a process's own addresses end: on x86 half of those that the tables have are the kernel's."""
+        bits = self.levels * (TABLE_PAGE_SHIFT - 3) + TABLE_PAGE_SHIFT
+        return 1 << (bits - 1 if self.machine == MACHINE_X86 else min(bits, 52))
+
 
 _ARM_SHAPES: Final = {
     48: Shape(MACHINE_ARM, 4, 0x0000_FFFF_FFFF_F000),

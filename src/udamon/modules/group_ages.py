@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from udamon.core.generations import Born, Cold, Generations, told
 from udamon.errors import CannotError
-from udamon.linux.lru_gen import LRU_GEN, NodeLru, age, read, within
+from udamon.linux.lru_gen import LRU_GEN, NodeLru, age, read
 from udamon.model import PAGE_SIZE
 from udamon.ops.base import TOUCH_NS
 
@@ -37,7 +37,8 @@ class Part(NamedTuple):
 
 
 class GroupWatch:
-    """Of the group called `inside` in its hierarchy and of all below it; "/" is the whole machine.
+    """Of the group called `inside` in its hierarchy and of all below it ("/" is the whole machine), or of those that it
+    says of, by their paths.
 
     `windows` that are complete; `aging_ns`: CPU that the last window's aging and reading took; `target_cost_ns`: what
     those in the group lose by touching pages again, an estimate; `foreign`: generations that others began.
@@ -45,12 +46,13 @@ class GroupWatch:
 
     def __init__(
         self,
-        inside: str,
+        inside: str | Callable[[str], bool],
         path: Path = LRU_GEN,
         now_ns: Callable[[], int] = time.monotonic_ns,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
-        self.inside = inside
+        self.inside = inside if isinstance(inside, str) else ""
+        self.chosen: Callable[[str], bool] = _within(inside) if isinstance(inside, str) else inside
         self.windows = 0
         self.foreign = 0
         self.aging_ns = 0
@@ -62,6 +64,9 @@ class GroupWatch:
         self._costs: list[int] = []
         self._parts: dict[_Key, Part] = {}
         self._newest: dict[_Key, int] = {}  # the generation that our last aging began
+        self._ours = set[
+            tuple[_Key, int]
+        ]()  # generations that our aging has begun, of which the time is not told yet
         self._begun: dict[_Key, dict[int, int]] = {}  # when generations began that were seen, by number
 
     def begin(self) -> None:
@@ -86,32 +91,50 @@ class GroupWatch:
 
     def _age(self) -> int:
         """Age, and take in what there is then. Returns the bytes touched in the window."""
-        cpu, begin = self._cpu_ns(), self.end_ns or self._now_ns()
-        for one in within(read(self._path), self.inside):
+        cpu = self._cpu_ns()
+        self.force(read(self._path))
+        now_ns = self._now_ns()
+        rows = read(self._path)
+        self.aging_ns = self._cpu_ns() - cpu
+        return self.take(rows, now_ns)
+
+    def force(self, rows: Iterable[NodeLru]) -> None:
+        """Age the groups, which are among `rows`, all that there are now. Raises OSError."""
+        for one in rows:
+            if not self.chosen(one.path):
+                continue
             key = _key(one)
             newest = one.generations[-1].number
             self.foreign += max(0, newest - self._newest.get(key, newest))
             if age(one, self._path):
-                self._begun.setdefault(key, {})[newest + 1] = self._now_ns()
-        self.end_ns = self._now_ns()
-        found = {_key(one): one for one in within(read(self._path), self.inside)}
-        self.aging_ns = self._cpu_ns() - cpu
+                self._ours.add((key, newest + 1))
+
+    def take(self, rows: Iterable[NodeLru], now_ns: int) -> int:
+        """Take in what there is at `now_ns`, after that. Returns the bytes touched in the window."""
+        begin, self.end_ns = self.end_ns or now_ns, now_ns
+        found = {_key(one): one for one in rows if self.chosen(one.path)}
         for gone in self._parts.keys() - found.keys():
             del self._parts[gone]
         self._newest = {key: one.generations[-1].number for key, one in found.items()}
         self._begun = {key: self._births(key, one) for key, one in found.items()}
+        self._ours.clear()
         for key, one in found.items():
             part = self._parts.setdefault(key, Part(*key, Generations(begin), Generations(begin)))
             births = self._begun[key]
             for kind, pages in (("anon", part.anon), ("file", part.file)):
-                rows = [Born(g.number, births[g.number], getattr(g, kind)) for g in one.generations]
-                pages.window(rows, self.end_ns)
+                born = [Born(g.number, births[g.number], getattr(g, kind)) for g in one.generations]
+                pages.window(born, self.end_ns)
         return round(sum(part.anon.touched + part.file.touched for part in self._parts.values()))
 
     def _births(self, key: _Key, one: NodeLru) -> dict[int, int]:
         """When each generation began: as seen when it did, else as the kernel tells, to a tick."""
         known = self._begun.get(key, {})
-        return {g.number: known.get(g.number, self.end_ns - g.age_ms * 1_000_000) for g in one.generations}
+        return {
+            g.number: self.end_ns
+            if (key, g.number) in self._ours
+            else known.get(g.number, self.end_ns - g.age_ms * 1_000_000)
+            for g in one.generations
+        }
 
     def pause_ns(self, share: float) -> int:
         """How long the window must be that keeps its cost within the share of a CPU."""
@@ -131,6 +154,11 @@ class GroupWatch:
         """Bytes of that kind that were accessed in the last window, or came in it."""
         found: Iterable[Generations] = (getattr(part, kind) for part in self._parts.values())
         return round(sum(one.touched for one in found))
+
+
+def _within(inside: str) -> Callable[[str], bool]:
+    below = inside.rstrip("/") + "/"
+    return lambda path: (path.rstrip("/") + "/").startswith(below)
 
 
 def _key(one: NodeLru) -> _Key:

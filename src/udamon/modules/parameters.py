@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from udamon.configuration.tree import load
+from udamon.configuration.tree import ConfigValue, load
 from udamon.errors import UsageError
 from udamon.schemes.config.fields import parse_flag, parsed
 
 _P = TypeVar("_P")
-Value = int | bool | str
+Value = int | float | bool | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,18 @@ def with_file(base: _P, path: Path) -> _P:
 
     Raises ConfigError with file and line, CannotError for a file that cannot be read, MissingExtra.
     """
-    root = load(path)
+    return with_table(base, load(path))
+
+
+def with_table(base: _P, table: ConfigValue) -> _P:
+    """`base` with the parameters that a table of a configuration gives. Raises ConfigError with file and line."""
     known = readings(type(base))
-    places = root.table({name: name for name in known})
+    places = table.table({name: name for name in known})
     values = {name: parsed(place, known[name].parse) for name, place in places.items()}
     try:
         return _replaced(base, values)
     except UsageError as error:
-        root.fail(str(error))
+        table.fail(str(error))
 
 
 def _replaced(base: _P, values: Mapping[str, Value]) -> _P:

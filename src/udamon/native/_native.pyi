@@ -703,6 +703,48 @@ MOST_LOOKS: int
 def count_marks(*, marks: Buffer, start: int, end: int) -> Marks:
     """What is known of the pages whose marks are [start, end). Raises ValueError."""
 
+class PageAges(NamedTuple):
+    """The new record; for each time the pages that were accessed last then, and those accessed again now that had been
+    accessed last then, by numbers after `remap`; and resident pages for which there was no room."""
+
+    record: bytes
+    pages: array[int]
+    again: array[int]
+    left_out: int
+
+AGE_TIMES: int
+"""How many times a record tells apart."""
+AGE_GROUP_BYTES: int
+"""Of a record, for 64 pages next to each other of which any is resident; runs of such groups take 4 bytes more."""
+
+def page_ages(
+    *, states: Buffer, kinds: Buffer, record: Buffer, remap: Buffer, newest: int, room: int
+) -> PageAges:
+    """When each page of a GiB was accessed last, as numbers of AGE_TIMES times, in 4 bits a page.
+
+    `states` has a byte for each page from the begin of the GiB on, `kinds` (256 bytes) says of each whether it is
+    nothing (0), RESIDENT, or TOUCHED as well. `record` is what the last look gave, b"" the first time. What was
+    touched, or is new, gets the number `newest`; what else is resident keeps the one that `remap` (16 bytes) gives for
+    its own. Groups of 64 pages that the record has not yet are added as long as there is `room` for so many. Raises
+    ValueError, MemoryError.
+    """
+
+class IdleStates(NamedTuple):
+    """Pages that are present, those of them whose frame is not told, and 1 where the address space has ended."""
+
+    pages: int
+    withheld: int
+    gone: int
+
+def idle_states(
+    *, page_map: int, flags_fd: int, bitmap_fd: int, first: int, pieces: Buffer, states: Buffer, mark: bool
+) -> IdleStates:
+    """What idle page tracking says of the pages of `pieces` (array 'Q': starts and ends in bytes, ascending) from the
+    address `first` on. `states` then has a byte for each page, with bits PAGE_…: mapped, accessed (not idle any more,
+    or never marked), not counted (on no LRU list, where nothing is told). With `mark` they are marked idle after that.
+    The interpreter's lock is released. Raises ValueError, MemoryError.
+    """
+
 def btf_members(data: Buffer, names: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
     """Offsets in bytes of (structure, member) by a kernel's BTF, members of unnamed members too; -1 for what there is
     not. The member "" is the size of the structure. Raises ValueError for what is no BTF."""

@@ -166,7 +166,7 @@ void idle_set(struct files *files, struct keyed *batch, size_t count)
     }
 }
 
-static void idle_read(void *self, struct keyed *batch, size_t count)
+void idle_read(void *self, struct keyed *batch, size_t count)
 {
     struct files *files = self;
     for (size_t i = 0; i < count;) {

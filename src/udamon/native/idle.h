@@ -34,5 +34,7 @@ enum { TOGETHER = 512 }; /* pages or frames that one call reads at most */
 int idle_classify(struct files *files, struct keyed *batch, size_t count);
 /* Set the idle bits of a batch sorted by frame. */
 void idle_set(struct files *files, struct keyed *batch, size_t count);
+/* Of a batch sorted by frame, as a primitive's `read`: ACCESSED where the idle bit is gone. `self` is a struct files. */
+void idle_read(void *self, struct keyed *batch, size_t count);
 
 #endif

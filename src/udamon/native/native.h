@@ -17,8 +17,8 @@ enum { MOST_ITEMS = 1 << 28 };
 #define FUNCTIONS(X)                                                                                                  \
     X(sim_sample) X(idle_sample) X(pte_sample) X(points_take) X(steps_fit) X(steps_gaps) X(regions_cut) X(regions_cuts) X(strata)   \
     X(add_objects) X(overlaps) X(page_tables_look) X(page_runs) X(visit_cpus) X(hot_set_start) X(add_cells) X(check_rows)            \
-    X(trace_scan) X(damo_scan) X(binomial_bounds) X(mark_pages) X(count_marks) X(look_processes)            \
-    X(flagged_pages)
+    X(trace_scan) X(damo_scan) X(binomial_bounds) X(mark_pages) X(count_marks) X(look_processes) X(page_ages)       \
+    X(idle_states) X(flagged_pages)
 
 #define AS_INDEX(function) INDEX_##function,
 enum { FUNCTIONS(AS_INDEX) INDEXES };

@@ -70,6 +70,11 @@ class Clearing:
         told, self._news = self._news, []
         return told
 
+    def forget(self, index: int) -> None:
+        """This target is gone."""
+        self._last.pop(index, None)
+        self._short.pop(index, None)
+
     def keep(self, known: Collection[int]) -> None:
         """Forget the other targets."""
         for remembered in (self._last, self._short):

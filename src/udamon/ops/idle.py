@@ -34,8 +34,7 @@ class IdleSampler(PageSampler):
     name = "idle"
 
     def __init__(self, roots: Roots = Roots(), *, same_cpu: bool = False) -> None:  # noqa: B008 (immutable)
-        self._bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
-        self._flags = _open(roots.proc / "kpageflags", os.O_RDONLY)
+        self._flags, self._bitmap = open_idle(roots)
         super().__init__(roots, same_cpu=same_cpu)
         self.longest_pause_ns = 0
         self._maps: dict[int, int] = {}  # target index → descriptor of its page map
@@ -84,6 +83,16 @@ class IdleSampler(PageSampler):
         fd = self._maps.pop(index, None)
         if fd is not None:
             os.close(fd)
+
+
+def open_idle(roots: Roots) -> tuple[int, int]:
+    """Descriptors of the page flags and of the idle bitmap. Raises NotSupported, NotPermitted, CannotError."""
+    bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
+    try:
+        return _open(roots.proc / "kpageflags", os.O_RDONLY), bitmap
+    except BaseException:
+        os.close(bitmap)
+        raise
 
 
 def _open(path: Path, flags: int) -> int:

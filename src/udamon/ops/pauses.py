@@ -83,6 +83,10 @@ class Pauses:
         if resident:
             self._rates.setdefault(target.index, deque(maxlen=_REMEMBERED)).append(longest / resident)
 
+    def forget_target(self, target: Target) -> None:
+        self._rates.pop(target.index, None)
+        self._last.pop(target.index, None)
+
     def forget(self) -> None:
         self._rates.clear()
         self._last.clear()

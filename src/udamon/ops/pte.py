@@ -34,6 +34,7 @@ from udamon.linux.cgroup.shortage import shortage
 from udamon.linux.failure import process_errors
 from udamon.linux.held import Held
 from udamon.linux.maps import line_range, read_lines
+from udamon.linux.page_tables import Looked
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
@@ -134,6 +135,16 @@ class Pte:
         for remembered in (self.unseen, self._grains, self._prepared, self._firsts):
             for index in set(remembered) - known:
                 del remembered[index]
+
+    def forget(self, target: Target) -> None:
+        """It is not going to be looked at any more."""
+        if (space := self._spaces.pop(_process(target), None)) is not None:
+            space.close()
+        self._by_cold.discard(target.index)
+        self._clearing.forget(target.index)
+        self._refs.forget(target)
+        for remembered in (self.unseen, self._grains, self._prepared, self._firsts):
+            remembered.pop(target.index, None)
 
     def leader(self, target: Target) -> int:
         return self._refs.leader(target)
@@ -268,6 +279,14 @@ class Pte:
         ranges = found.ranges()
         self._grains[target.index] = max(PAGE_SIZE, found.grain // _FINER)
         return ranges
+
+    def states(self, target: Target) -> Iterator[Looked]:
+        """What the tables say of all of its memory, GiB by GiB, each from its begin on. Raises as `prepare`."""
+        process = _process(target)
+        with process_errors(process.pid, self._proc, process.start_time):
+            space = self._space(process)
+            yield from self.opened.tables.look(space.root, 0, self.opened.tables.shape.user_bytes)
+            space.check()  # what was read after its end is another's
 
     def close(self) -> None:
         """Release what was opened. Idempotent."""

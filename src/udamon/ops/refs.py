@@ -136,6 +136,11 @@ class Refs:
         self._shared[target.index] = self._sharing.of(process, family, found, alone=alone)
         return [Touched(seen.start, seen.end, seen.rss, min(seen.referenced, seen.rss)) for seen, _ in found]
 
+    def forget(self, target: Target) -> None:
+        """It is not going to be looked at any more."""
+        self._guests.pop(_process(target), None)
+        self.pauses.forget_target(target)
+
     def shared(self, target: Target) -> Sequence[Shared | None] | None:
         """Of each range of the last look, what is known of others who map it."""
         return self._shared.get(target.index)

@@ -13,14 +13,17 @@ from pathlib import Path
 from udamon.agent.budget import Budget
 from udamon.agent.discovery.model import Gone, Service
 from udamon.agent.looks import CLEAR, READ
+from udamon.agent.pages import Gib
 from udamon.agent.process import Process
 from udamon.agent.rotation import Rotation
 from udamon.agent.settings import Settings
 from udamon.agent.spending import Spending
 from udamon.agent.watched import Tools
+from udamon.agent.ways.choice import Ways
 from udamon.core.clock import ManualClock
+from udamon.errors import CannotError, TargetGone
 from udamon.linux.procfs import ProcessId
-from udamon.native._native import ProcessLooks
+from udamon.native._native import PAGE_ACCESSED, PAGE_MAPPED, ProcessLooks
 
 MIB = 1 << 20
 NS = 1_000_000_000
@@ -94,6 +97,9 @@ class Node:
     def members(self, service: Service) -> Sequence[int]:
         return sorted(self.programs.get(service.key, {}))
 
+    def groups(self, service: Service) -> Sequence[str]:
+        return [f"/{service.key}"]
+
     def fileno(self) -> int:
         raise NotImplementedError
 
@@ -115,7 +121,7 @@ class Node:
             arrays = [array(kind, column) for kind, column in zip(kinds, columns, strict=True)]
             yield processes, ProcessLooks(arrays)  # type: ignore[call-arg, arg-type]
 
-    def expose(self) -> None:
+    def expose(self, *, hidden: bool) -> None:
         self.exposed += 1
 
     def expose_ns(self) -> int:
@@ -159,15 +165,61 @@ class Node:
         some = self.programs.get(service.key, {})
         return self.clock.now_ns() if any(program.busy for program in some.values()) else 5
 
-    def rotation(self, settings: Settings | None = None) -> Rotation:
+    def rotation(self, settings: Settings | None = None, ways: Ways | None = None) -> Rotation:
         settings = settings or Settings()
         self.budget = Budget(settings.budget, self.clock.now_ns())
         self.spent = Spending(self.budget, lambda: self.cpu_ns)
         tools = Tools(self, self.lock, self.spent, Counter())  # type: ignore[arg-type]
-        return Rotation(self, tools, self.clock, self.budget, settings, self.usage)
+        return Rotation(self, tools, self.clock, self.budget, settings, self.usage, ways)
 
     def run(self, rotation: Rotation, seconds: float) -> None:
         end_ns = self.clock.now_ns() + int(seconds * NS)
         while self.clock.now_ns() < end_ns:
             self.clock.wait_until(min(rotation.step(), end_ns))
         rotation.step()
+
+
+class Pages:
+    """Single pages of a node's programs (agent.page_states.PageStates): the parts one after the other, from an address
+    on that is in the middle of a GiB; then the files and shared ones, never accessed."""
+
+    hides = False
+    FIRST = 1 << 17
+
+    def __init__(self, node: Node, via: str = "pte", page_ns: int = 60) -> None:
+        self.node = node
+        self.via = via
+        self.page_ns = page_ns
+        self.held_ns = 0
+        self.clears: dict[int, list[float]] = {}
+        self.failure: CannotError | None = None
+        self.forgotten: list[int] = []
+
+    def look(self, process: ProcessId, max_pause_ns: int, *, clear: bool) -> Iterator[Gib]:
+        program = self.node.program(process.pid)
+        if program is None:
+            raise TargetGone("gone")
+        if self.failure is not None:
+            raise self.failure
+        now_s = self.node.clock.now_ns() / NS
+        clears = self.clears.setdefault(process.pid, [])
+        states = bytearray(1 << 18)
+        at = self.FIRST
+        for period, size in program.parts.items():
+            touched = not clears or (period and now_s // period > clears[-1] // period)
+            state = PAGE_MAPPED | (PAGE_ACCESSED if touched else 0)
+            states[at : at + size // 4096] = bytes([state]) * (size // 4096)
+            at += size // 4096
+        rest = (program.files + program.shmem) // 4096
+        states[at : at + rest] = bytes([PAGE_MAPPED]) * rest
+        self.node.cpu_ns += (at + rest - self.FIRST) * 10
+        yield Gib(3, memoryview(states))
+        if clear:
+            clears.append(now_s)
+            self.held_ns = 5
+
+    def forget(self, process: ProcessId) -> None:
+        self.forgotten.append(process.pid)
+
+    def close(self) -> None:
+        raise NotImplementedError

@@ -55,7 +55,7 @@ def test_labels_cannot_be_taken_by_annotations() -> None:
     settings = parse_settings(
         '[[class]]\nname = "x"\nmatch = { service = "web" }\nvia = "off"\n', "agent.toml"
     )
-    assert settings.class_of(service({"service": "other"}, annotations={"service": "web"})).via == "refs"
+    assert settings.class_of(service({"service": "other"}, annotations={"service": "web"})).via == "auto"
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_labels_cannot_be_taken_by_annotations() -> None:
         ),
         ('[[class]]\nname = "x"\nvai = "off"', r"a\.toml:3: class\[0\]\.vai: there is no such key"),
         (
-            '[[class]]\nname = "x"\nmatch = { a = "b" }\nvia = "pte"',
-            r"a\.toml:4: .*'pte' is no way of looking",
+            '[[class]]\nname = "x"\nmatch = { a = "b" }\nvia = "damon"',
+            r"a\.toml:4: .*'damon' is no way of looking",
         ),
         ('budget = "200%"', r"a\.toml:1: budget: '200%' is not a share"),
         ('budget = "0"', r"a\.toml:1: budget: a budget is a share of one CPU from 0\.01% to 100%"),

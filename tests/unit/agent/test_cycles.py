@@ -45,11 +45,30 @@ def test_short_and_long_ones_take_turns() -> None:
 
     assert following(1000, 0) == (1, 10, 60, 120), "ages below 120 s first"
     assert following(1120, 120) == LONG
-    assert following(2080, 1080) == (120,), "and again after an hour"
-    assert following(2200, 1800)[-1] == 2160, "half an hour, once watched for so long"
+    assert following(2080, 1080) == (120,)
+    half_an_hour = following(2200, 1800)
+    assert half_an_hour[-1] == 2160, "half an hour, once watched for so long"
+    assert half_an_hour[:4] == (120, 240, 300, 360), "those below 120 s are an hour old at its end, no more"
     cycles.learned(4360 * NS, 2160 * NS)
-    assert following(4600, 3600) == (1, 10, 60, 120)
+    assert following(4490, 3490) == (1, 10, 60, 120), "and again within an hour"
     assert following(4720, 3599) == LONG, "half an hour is known, an hour was not watched"
     assert following(5680, 4680, scarce=True)[-1] == 3960, "who saves has long ones only"
-    assert following(9640, 8640, longest_s=600) == LONG
+    assert following(9640, 8640, longest_s=600) == (1, 10, 60, *LONG)
     assert following(9640, 8640, scarce=True, longest_s=120) == (120,)
+
+
+@pytest.mark.parametrize("scarce", [False, True])
+def test_ages_below_two_minutes_are_looked_at_within_the_hour(scarce: bool) -> None:
+    """Whatever the cycles; those for an hour and more last longer themselves."""
+    cycles, now_s = Cycles(), 0
+    looked_s = []
+    while now_s < DAY:
+        looks = cycles.next(now_s * NS, now_s * NS, scarce=scarce, longest_s=1800)
+        if looks[0] == 1:
+            assert looks[:4] == (1, 10, 60, 120)
+            looked_s.append(now_s)
+        now_s += looks[-1]
+        cycles.learned(now_s * NS, looks[-1] * NS)
+    assert looked_s[0] == 0
+    assert max(b - a for a, b in pairwise(looked_s)) <= 3600
+    assert len(looked_s) < 48, "and not much more often"

@@ -315,6 +315,23 @@ def test_classes_and_their_budgets() -> None:
     assert rotation.states()["watched"] == 3
 
 
+def test_a_group_of_groups_is_none_of_the_services() -> None:
+    """It has no processes, and does not wait; when one is moved there, it is looked at."""
+    node = Node()
+    node.add("slice")
+    node.add("slice/web", Program({1.0: MIB}))
+    rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, 130)
+    assert +rotation.states() == {"watched": 1}
+    assert [one.service.key for one in rotation.present()] == ["slice/web"]
+    node.programs["slice"][900] = Program({1.0: MIB})
+    node.run(rotation, 160)
+    assert +rotation.states() == {"watched": 2}
+    del node.programs["slice"][900]
+    node.run(rotation, 1200)
+    assert +rotation.states() == {"watched": 1}, "all have left it"
+
+
 def test_a_process_takes_less_than_a_kibibyte() -> None:
     one = Process(1 << 22, 1 << 40)
     for name in Process.__slots__:

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from udamon.agent.acting.settings import ReclaimSettings, read_reclaim
 from udamon.agent.discovery.model import Service
 from udamon.configuration.tree import ConfigValue, names
 from udamon.core.idle_time import LABELS, SECONDS
@@ -40,18 +41,19 @@ Patterns = str | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class ServiceClass:
-    """`via`: a way of looking, or OFF. `budget`: share of one CPU that looking at all services of the class may take,
-    None as much as there is. `max_pause_ns`: how long a look may stop a process. `longest_age_s`: up to which age it is
-    told how much was not touched, one of `core.idle_time.SECONDS`. `always_look`: also where no CPU time was used, for
-    others act on its memory."""
+    """`via`: a way of looking (agent/ways/choice.py), or OFF. `budget`: share of one CPU that looking at all services
+    of the class may take, None as much as there is. `max_pause_ns`: how long a look may stop a process.
+    `longest_age_s`: up to which age it is told how much was not touched, one of `core.idle_time.SECONDS`.
+    `always_look`: also where no CPU time was used, for others act on its memory. `reclaim`: what `--act` may do."""
 
     name: str = DEFAULT
     match: Mapping[str, Patterns] = field(default_factory=dict)
-    via: str = "refs"
+    via: str = "auto"
     budget: float | None = None
     max_pause_ns: int = 10_000_000
     longest_age_s: int = SECONDS[-1]
     always_look: bool = False
+    reclaim: ReclaimSettings | None = None
 
     def matches(self, service: Service) -> bool:
         return all(_matches(service, key, patterns) for key, patterns in self.match.items())
@@ -84,7 +86,7 @@ def read_class(place: ConfigValue, ways: Sequence[str], default: ServiceClass | 
     Raises ConfigError.
     """
     base = default or ServiceClass()
-    known = ("via", "budget", "max_pause", "longest_age", "always_look")
+    known = ("via", "budget", "max_pause", "longest_age", "always_look", "reclaim")
     keys = place.table(names(*known) if default else names("name", "match", *known))
     if default is None:
         for needed in ("name", "match"):
@@ -98,6 +100,7 @@ def read_class(place: ConfigValue, ways: Sequence[str], default: ServiceClass | 
         max_pause_ns=parsed(keys["max_pause"], parse_time_ns) if "max_pause" in keys else base.max_pause_ns,
         longest_age_s=_age(keys["longest_age"]) if "longest_age" in keys else base.longest_age_s,
         always_look=flag(keys["always_look"]) if "always_look" in keys else base.always_look,
+        reclaim=read_reclaim(keys["reclaim"]) if "reclaim" in keys else base.reclaim,
     )
 
 

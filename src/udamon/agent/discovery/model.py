@@ -55,6 +55,10 @@ class Discovery(Protocol):
         Empty where it has ended. Raises NotPermitted, OutOfFiles.
         """
 
+    def groups(self, service: Service) -> Sequence[str]:
+        """Paths within the hierarchy ("/" is its root) of the groups whose processes are members, as of the last call
+        of `changes`. Empty where it has ended."""
+
     def fileno(self) -> int:
         """A descriptor that is readable when there may be changes."""
 

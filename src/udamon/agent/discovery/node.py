@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,16 +94,26 @@ class NodeDiscovery:
 
     def members(self, service: Service) -> Sequence[int]:
         """See `Discovery`; the groups below are those of the last call of `changes`. Kernel threads are left out."""
-        top = self._tree.group(service.key)
-        left, pids = [top] if top and service.key in self._services else [], set[int]()
-        while left:
-            group = left.pop()
-            pids |= own_pids(self._directory(group.key), self._proc)
-            left += [child for child in group.children.values() if child.key not in self._services]
+        pids = set[int]()
+        for key in self._own(service):
+            pids |= own_pids(self._directory(key), self._proc)
         pids.discard(0)
         if service.key == ROOT:
             pids = {pid for pid in pids if not _kernel_thread(pid, self._proc)}
         return sorted(pids)
+
+    def groups(self, service: Service) -> Sequence[str]:
+        """See `Discovery`."""
+        return [os.path.normpath(f"{self._root.path}/{key}") for key in self._own(service)]
+
+    def _own(self, service: Service) -> Iterator[str]:
+        """Keys of its group and of those below it that are no service of their own."""
+        top = self._tree.group(service.key)
+        left = [top] if top and service.key in self._services else []
+        while left:
+            group = left.pop()
+            yield group.key
+            left += [child for child in group.children.values() if child.key not in self._services]
 
     @property
     def rereads(self) -> int:

@@ -67,12 +67,13 @@ def parse_lru(data: bytes, node: int) -> int:
     return total
 
 
-def reclaim(directory: Path, size: int) -> bool:
+def reclaim(directory: Path, size: int, *, anonymous: bool = True) -> bool:
     """Ask the kernel to reclaim `size` bytes of the cgroup by its own judgement (memory.reclaim, Linux 5.19, version
-    2). False when it got less than that. Raises OSError: EACCES, and ENOENT where there is no such file or cgroup."""
+    2); without `anonymous` memory only where it can be told so (Linux 6.10). False when it got less than that. Raises
+    OSError: EACCES, ENOENT where there is no such file or cgroup, and EINVAL where it cannot be told."""
     with open(directory / "memory.reclaim", "wb", buffering=0) as file:
         try:
-            file.write(b"%d" % size)
+            file.write(b"%d" % size if anonymous else b"%d swappiness=0" % size)
         except BlockingIOError:  # EAGAIN: it reclaimed less
             return False
     return True

@@ -1,0 +1,242 @@
+"""Takes memory out of services, round after round: what the watching agent calls cold, class by class.
+
+Amounts come from the agent's private socket; the kernel chooses the pages (memory.reclaim). Each class has its quota,
+watermarks and a governor that holds it still while its services or the machine wait for memory; a service rests while
+too much of it is wanted back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from udamon.agent.acting.service import Acted, Told
+from udamon.agent.acting.settings import ReclaimSettings
+from udamon.agent.settings import Settings
+from udamon.core.regions import Region
+from udamon.core.target import Target
+from udamon.errors import CannotError, NotPermitted, NotSupported, UsageError
+from udamon.linux.cgroup.memory import memory_cgroup, read_reclaimed, reclaim
+from udamon.linux.roots import Roots
+from udamon.model import PAGE_SIZE
+from udamon.scheme_metrics.fault_counter import cgroup_major_faults, stalls
+from udamon.scheme_metrics.machine import MachineMetrics
+from udamon.schemes.governor import Governor, PressureSample
+from udamon.schemes.quota import ChargedQuota
+from udamon.schemes.watermarks import WatermarkState
+from udamon.units import format_size
+
+ROUND_S = 10.0
+PIECE = 16 << 20
+"""Asked for at a time, so that a governor may hold still in between."""
+_FILE = "memory.reclaim"
+
+Ask = Callable[[], Mapping[str, Any]]
+Say = Callable[[str], None]
+
+
+class ActingUnit:
+    """`ask` gives the watching agent's document and raises CannotError; `say` gets sentences for people.
+
+    Raises UsageError where no class says what to do.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ask: Ask,
+        say: Say,
+        *,
+        roots: Roots = Roots(),  # noqa: B008 (immutable)
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._ask, self._say = ask, say
+        self._roots, self._now_ns = roots, now_ns
+        self._metrics = MachineMetrics(roots)
+        self._services: dict[str, Acted] = {}
+        self._said: dict[str, str] = {}
+        self._classes: dict[str, _Class] = {}
+        self.apply(settings)
+
+    def apply(self, settings: Settings) -> None:
+        """Go on with these. Raises UsageError as when made; all stays as it was then."""
+        wanted = {
+            one.name: one.reclaim for one in (*settings.classes, settings.default) if one.reclaim is not None
+        }
+        if not wanted:
+            raise UsageError(
+                "--act does what classes say in a table `reclaim`, and none has one; write "
+                'reclaim = { min_age = "10m" } into a class, or into [default], and add apply = true when what it '
+                "would take is right."
+            )
+        self._classes = {
+            name: known
+            if (known := self._classes.get(name)) is not None and known.settings == one
+            else _Class(one, self._now_ns)
+            for name, one in wanted.items()
+        }
+
+    def run(self, stopped: threading.Event, hang_up: threading.Event, reread: Callable[[], Settings]) -> None:
+        """Until `stopped`; `hang_up`: settings are read again. Raises CannotError where no agent answers at first."""
+        first = True
+        while not stopped.is_set():
+            if hang_up.is_set():
+                hang_up.clear()
+                try:
+                    self.apply(reread())
+                except UsageError as error:
+                    self._say(f"{error} The settings stay as they were.")
+            try:
+                self.round()
+                self._tell("agent", "")
+            except CannotError as error:
+                if first:
+                    raise
+                self._tell("agent", str(error))
+            first = False
+            stopped.wait(ROUND_S)
+
+    def round(self) -> None:
+        """Ask the agent, and act on what it says. Raises CannotError."""
+        found = self._ask()
+        services = list(self._told(found.get("services")))
+        for gone in self._services.keys() - {one.key for one in services}:
+            del self._services[gone]
+            self._said.pop(gone, None)
+        for name, one in self._classes.items():
+            self._act(name, one, [each for each in services if each.of_class == name])
+
+    def close(self) -> None:
+        self._metrics.close()
+
+    def _told(self, found: object) -> Iterable[Told]:
+        for one in found if isinstance(found, list) else ():
+            try:
+                yield Told.of(one)
+            except (KeyError, TypeError, ValueError):
+                raise CannotError(
+                    "the agent's answer makes no sense; is it of another version? Start both of one."
+                ) from None
+
+    def _act(self, name: str, one: _Class, services: list[Told]) -> None:
+        now_ns = self._now_ns()
+        places = {each.key: place for each in services if (place := self._place(each)) is not None}
+        one.governor.observe(self._suffered(now_ns, places))
+        for each in services:
+            if each.key in places:
+                self._refaults(one, each, places[each.key], now_ns)
+        if one.gate.check(self._metrics.free_mem_permil) or one.governor.why or not one.ready:
+            self._tell(
+                f"class {name}", f"class {name}: {one.gate.why or one.governor.why}." if one.why else ""
+            )
+            one.ready = True  # a governor's first totals say nothing
+            return
+        self._tell(f"class {name}", "")
+        one.quota.window(now_ns, lambda goal: None)
+        wanted = []
+        for each in services:
+            if each.key in places:
+                size, _ = self._acted(each).amount(each, one.settings, now_ns)
+                wanted.append((size, each))
+        for size, each in sorted(wanted, key=lambda pair: -pair[0]):
+            self._take(one, each, places[each.key], size)
+
+    def _take(self, one: _Class, told: Told, place: Path, size: int) -> None:
+        """Within the quota, piece by piece."""
+        asked = moved = 0
+        while asked < size and not one.quota.full:
+            piece = min(size - asked, PIECE, one.quota.room if one.quota.is_set else PIECE)
+            piece -= piece % PAGE_SIZE
+            if piece <= 0:
+                break
+            began_ns, got = self._now_ns(), piece
+            if one.settings.apply:
+                found = self._reclaim(one, told, place, piece)
+                if found is None:
+                    break
+                got = found
+            took_ns = self._now_ns() - began_ns
+            one.quota.charge(one.target, Region(0, piece), piece, got, took_ns)
+            self._acted(told).asked(began_ns, piece, got if one.settings.apply else 0)
+            asked, moved = asked + piece, moved + got
+            if got < piece // 2:
+                break  # the kernel finds no more that it would take
+        if asked:
+            done = "took" if one.settings.apply else "would take"
+            self._say(f"{told.key}: {done} {format_size(moved)} of {format_size(size)} that are cold.")
+
+    def _reclaim(self, one: _Class, told: Told, place: Path, size: int) -> int | None:
+        """Bytes that went; None where nothing can be done to it."""
+        try:
+            before = read_reclaimed(place)
+            reclaim(place, size, anonymous=not one.settings.skip_anon)
+            return max(0, read_reclaimed(place).stolen - before.stolen)
+        except PermissionError:
+            raise NotPermitted(
+                f"{place}/{_FILE} may not be written by you; run udamon agent --act as root."
+            ) from None
+        except OSError as error:
+            if one.settings.skip_anon:
+                self._tell(
+                    told.key, f"{told.key}: {_FILE} failed ({error.strerror}); skip_anon takes Linux 6.10."
+                )
+            return None
+
+    def _refaults(self, one: _Class, told: Told, place: Path, now_ns: int) -> None:
+        try:
+            refaulted = read_reclaimed(place).refaulted
+        except OSError:
+            return
+        share = self._acted(told).refaults(now_ns, refaulted, told, one.settings.max_promotions)
+        if share is not None:
+            self._say(
+                f"{told.key} rests: {share:.2%} of its working set a minute was wanted back, above the limit of "
+                f"{one.settings.max_promotions:.2%}."
+            )
+
+    def _suffered(self, now_ns: int, places: Mapping[str, Path]) -> PressureSample:
+        faults = [found for place in places.values() if (found := cgroup_major_faults(place)) is not None]
+        return PressureSample(now_ns, sum(faults) if faults else None, stalls(places, self._roots))
+
+    def _place(self, told: Told) -> Path | None:
+        """Its directory, once it was seen that it is one of a control group that can be told to give memory back."""
+        try:
+            place = memory_cgroup(str(told.cgroup), _FILE, self._roots.proc)
+        except NotSupported:
+            self._tell(
+                told.key,
+                f"{told.key} has no {_FILE}, which needs Linux 5.19, cgroup version 2 and its memory controller; "
+                "nothing is taken out of it.",
+            )
+            return None
+        except CannotError:
+            return None  # it has ended
+        return place
+
+    def _acted(self, told: Told) -> Acted:
+        return self._services.setdefault(told.key, Acted())
+
+    def _tell(self, about: str, text: str) -> None:
+        """Once, until it is another text."""
+        if text and self._said.get(about) != text:
+            self._say(text)
+        self._said[about] = text
+
+
+class _Class:
+    """Of one class: what it may do, and what it has used up."""
+
+    def __init__(self, settings: ReclaimSettings, now_ns: Callable[[], int]) -> None:
+        self.settings = settings
+        self.quota = ChargedQuota(settings.quota(), PAGE_SIZE)
+        self.gate = WatermarkState(settings.watermarks())
+        self.governor = Governor(settings.limits())
+        self.target = Target(0)
+        self.ready = False
+
+    @property
+    def why(self) -> str:
+        return self.gate.why or self.governor.why
