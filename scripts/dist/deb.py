@@ -56,12 +56,20 @@ if [ "$1" = configure ]; then
     if [ -d /run/systemd/system ] && command -v systemd-tmpfiles >/dev/null; then
         systemd-tmpfiles --create udamon.conf || true
     fi
+    # Who wants the agent enables it. After an upgrade one that runs is of the new version.
+    if [ -d /run/systemd/system ] && [ -n "$2" ]; then
+        systemctl --system daemon-reload || true
+        systemctl try-restart {units} || true
+    fi
 fi
 """
 
 PRERM = """\
 #!/bin/sh
 set -e
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+    systemctl --no-reload disable --now {units} || true
+fi
 find /opt/udamon/lib -depth -name __pycache__ -exec rm -r {} +
 """
 
@@ -69,7 +77,10 @@ POSTRM = """\
 #!/bin/sh
 set -e
 if [ "$1" = purge ]; then
-    rm -rf /run/lock/udamon /run/udamon
+    rm -rf /run/lock/udamon /run/udamon /var/lib/udamon
+fi
+if [ -d /run/systemd/system ]; then
+    systemctl --system daemon-reload || true
 fi
 """
 
@@ -136,8 +147,8 @@ def _control(root: Path, version: str, machine: str, release: Release) -> None:
         "conffiles": "".join(
             f"/{path.relative_to(root)}\n" for path in files if root / "etc" in path.parents
         ),
-        "postinst": POSTINST,
-        "prerm": PRERM,
+        "postinst": POSTINST.replace("{units}", payload.units(root)),
+        "prerm": PRERM.replace("{units}", payload.units(root)),
         "postrm": POSTRM,
     }
     for name, text in texts.items():

@@ -17,10 +17,11 @@ from pathlib import Path
 from scripts.dist import source, wheels
 from scripts.stages import ROOT, Failed, install, run
 
-EXTRAS = "control,live,png,sites,yaml"
+EXTRAS = "agent,control,live,otlp,png,sites,yaml"
 """All that commands may want; the other extras are for programs that import udamon."""
 
-PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
+PLATFORMS = (*(f"manylinux_2_{minor}" for minor in range(28, 16, -1)), "manylinux2014")
+"""pip takes a platform by its name, and no older one in its place."""
 HOME = "opt/udamon"
 
 START = """#!/opt/udamon/bin/python -I
@@ -126,6 +127,11 @@ def settle(root: Path) -> None:
             program = path.is_dir() or (path.stat().st_mode & 0o100 and ".so" not in path.name)
             path.chmod(0o755 if program else 0o644)
         os.utime(path, (source.epoch(), source.epoch()), follow_symlinks=False)
+
+
+def units(root: Path) -> str:
+    """The names of its systemd units, as words."""
+    return " ".join(sorted(path.name for path in (root / "usr/lib/systemd/system").iterdir()))
 
 
 def size(root: Path) -> int:

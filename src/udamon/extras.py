@@ -11,6 +11,7 @@ LIBRARIES = {
     "engines": ("SQLGlot",),
     "fleet": ("obstore", "fsspec"),
     "live": ("Textual",),
+    "otlp": ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"),
     "pandas": ("pandas",),
     "png": ("Pillow",),
     "sites": ("symbolic",),

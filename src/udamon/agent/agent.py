@@ -36,6 +36,7 @@ from udamon.lock import take_lock
 from udamon.ops.tlb import way
 
 if TYPE_CHECKING:
+    from udamon.agent.otlp import Pushing
     from udamon.agent.windows import Windows
 
 STUCK_NS = 60_000_000_000
@@ -81,12 +82,16 @@ class Agent:
         except BaseException:
             self._control.close()
             raise
-        if settings.spool is not None:
-            try:
+        self._pushing: Pushing | None = None
+        self._push_failure: str | None = None
+        try:
+            if settings.spool is not None:
                 self._windows = self._spooling(settings.spool)
-            except BaseException:
-                self.close()
-                raise
+            if settings.otlp is not None:
+                self._pushing = self._pushed(settings.otlp, settings.otlp_interval / 1e9, metrics)
+        except BaseException:
+            self.close()
+            raise
         self.listen = f"{f'[{host}]' if ':' in host else host}:{self._server.port}"
 
     def run(self, stopped: threading.Event, hang_up: threading.Event, reread: Callable[[], Settings]) -> None:
@@ -115,6 +120,8 @@ class Agent:
         """Locks are given back, and what outlives a restart is written."""
         self._server.close()
         self._control.close()
+        if self._pushing is not None:
+            self._pushing.close()
         self._save()
         if self._windows is not None:
             self._windows.spool.close()
@@ -179,6 +186,19 @@ class Agent:
 
         host = socket.gethostname()
         return Windows(Spool(directory, host), host, limit_of, roots=self._roots)
+
+    def _pushed(self, endpoint: str, every_s: float, metrics: Metrics) -> Pushing:
+        """OpenTelemetry is loaded only where it is wanted: it takes some 8 MiB."""
+        from udamon.agent.otlp import Pushing
+
+        return Pushing(endpoint, every_s, metrics.families, self._tell_push)
+
+    def _tell_push(self, failure: str | None) -> None:
+        if failure is not None:
+            self._rotation.dropped["otlp"] += 1
+            if failure != self._push_failure:
+                self._say(failure)
+        self._push_failure = failure
 
     def _write_windows(self, now_ns: int) -> None:
         if self._windows is None:

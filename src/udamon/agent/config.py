@@ -23,13 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from udamon.agent.discovery.classes import ServiceClass, read_class, read_classes
+from udamon.agent.otlp import check_endpoint
 from udamon.agent.settings import WAYS, Settings
 from udamon.configuration.tree import ConfigValue, load, names, parse
 from udamon.errors import UsageError
 from udamon.schemes.config.fields import parsed
-from udamon.units import parse_share
+from udamon.units import parse_share, parse_time_ns
 
 _BOUNDS_BUDGET = (0.0001, 1.0)
+_SHORTEST_PUSH_NS = 1_000_000_000
 
 
 def read_settings(path: Path | None, **given: Any) -> Settings:
@@ -39,16 +41,12 @@ def read_settings(path: Path | None, **given: Any) -> Settings:
         raise UsageError(f"{path} is no configuration of the agent, which is TOML; call it NAME.toml.")
     found = {} if path is None else _settings(load(path))
     found |= {name: value for name, value in given.items() if value is not None}
-    settings = Settings(**found)
-    _check_listen(settings)
-    return settings
+    return _checked(Settings(**found))
 
 
 def parse_settings(text: str, name: str) -> Settings:
     """The settings in a text, which errors call `name`. Raises ConfigError, UsageError."""
-    settings = Settings(**_settings(parse(text, name, toml=True)))
-    _check_listen(settings)
-    return settings
+    return _checked(Settings(**_settings(parse(text, name, toml=True))))
 
 
 def address_of(listen: str) -> tuple[str, int]:
@@ -67,6 +65,13 @@ def address_of(listen: str) -> tuple[str, int]:
         raise UsageError(
             f"--listen {listen} has a name; give an address such as 127.0.0.1, which cannot come to mean another one."
         ) from None
+
+
+def _checked(settings: Settings) -> Settings:
+    _check_listen(settings)
+    if settings.otlp is not None:
+        check_endpoint(settings.otlp)
+    return settings
 
 
 def _check_listen(settings: Settings) -> None:
@@ -91,6 +96,8 @@ def _settings(root: ConfigValue) -> dict[str, Any]:
             found[name] = read_class(value, WAYS, ServiceClass())
         elif name == "budget":
             found[name] = _share(value)
+        elif name == "otlp_interval":
+            found[name] = _interval(value)
         elif name == "max_series":
             found[name] = _whole(value, 100, 10_000_000)
         else:
@@ -104,6 +111,13 @@ def _share(value: ConfigValue) -> float:
     if not low <= share <= high:
         value.fail(f"a budget is a share of one CPU from {low:.2%} to {high:.0%}.")
     return share
+
+
+def _interval(value: ConfigValue) -> int:
+    interval = parsed(value, parse_time_ns)
+    if interval < _SHORTEST_PUSH_NS:
+        value.fail("metrics are pushed once a second at most.")
+    return interval
 
 
 def _whole(value: ConfigValue, low: int, high: int) -> int:

@@ -90,20 +90,42 @@ class Metrics:
                 parts += [self._heads[family], *samples[family]]
         return b"".join([*parts, b"# EOF\n"])
 
-    def _services(self) -> dict[str, list[bytes]]:
-        rotation = self._rotation
-        services = sorted(rotation.present(), key=lambda one: -one.figures.resident.high)
-        texts, self._texts = self._texts, {}
-        found: dict[str, list[bytes]] = {}
+    def families(self) -> list[Metric]:
+        """The same as prometheus-client's families, for other forms than text."""
+        found: dict[str, Metric] = {}
+        with self._rotation.guard:
+            now_ns, wall_ns = self._rotation.now_ns(), self._wall_ns()
+            room = self._rotation.settings.max_series
+            for one, labels in self._distinct():
+                some = list(_service_families(one, labels, now_ns, wall_ns))
+                size = sum(len(family.samples) for family in some)
+                if size > room:
+                    continue
+                room -= size
+                for family in some:
+                    found.setdefault(family.name, _metric(family.name)).samples += family.samples
+            some = list(self._node_families())
+        return [family for family in (*found.values(), *some) if family.samples]
+
+    def _distinct(self) -> Iterator[tuple[Watched, dict[str, str]]]:
+        """Services with their labels, the largest first. Two of one name would be one series."""
+        services = sorted(self._rotation.present(), key=lambda one: -one.figures.resident.high)
         seen: set[tuple[tuple[str, str], ...]] = set()
-        room = rotation.settings.max_series
-        now_ns = rotation.now_ns()
         for one in services:
             labels = _labels(one.service.labels)
-            if tuple(labels.items()) in seen:  # two of one name would be one series
-                rotation.dropped["name"] += 1
+            if tuple(labels.items()) in seen:
+                self._rotation.dropped["name"] += 1
                 continue
             seen.add(tuple(labels.items()))
+            yield one, labels
+
+    def _services(self) -> dict[str, list[bytes]]:
+        rotation = self._rotation
+        texts, self._texts = self._texts, {}
+        found: dict[str, list[bytes]] = {}
+        room = rotation.settings.max_series
+        now_ns = rotation.now_ns()
+        for one, labels in self._distinct():
             known = texts.get(one.service.key)
             state = (id(one), one.version, one.given, one.fresh_bytes(now_ns))
             if known is None or known[0] != state:

@@ -15,7 +15,7 @@ WAYS = (AUTO, "pte", "idle", "lru_gen", "refs")
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Of the whole agent. `cgroup`: only services below that path; `state`: a file that outlives a restart; `spool`: a
-    directory for tables of the fleet."""
+    directory for tables of the fleet; `otlp`: the URL that metrics are pushed to, every `otlp_interval` ns."""
 
     listen: str = "127.0.0.1:9470"
     certificate: str | None = None
@@ -25,6 +25,8 @@ class Settings:
     socket: str | None = None
     state: str | None = None
     spool: str | None = None
+    otlp: str | None = None
+    otlp_interval: int = 60_000_000_000
     max_series: int = 50_000
     classes: tuple[ServiceClass, ...] = ()
     default: ServiceClass = field(default_factory=ServiceClass)

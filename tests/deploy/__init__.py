@@ -1,0 +1,1 @@
+"""What people run the agent with, beside the program: units, rules, dashboards, manifests."""
