@@ -39,7 +39,7 @@ FIGURES = {
     "startup": "start, memory and installed size (1 min)",
     "recordings": "writing, reading and reporting, by row (1 min)",
     "damo": "reports beside damo's on 3.0 M regions (8 min; the first time 20)",
-    "right_size": "real programs under the limit that right-size recommends, and under less (45 min; as root)",
+    "right_size": "real programs under the limit that right-size recommends, and under less (100 min; as root)",
     "sites": "what record --sites costs real programs, in pairs (5 min)",
     "programs": "Redis and PostgreSQL with and without a monitor, in pairs (9 min)",
 }

@@ -11,6 +11,7 @@ import pytest
 from tests.integration.browser import SHIFT, Browser, browser
 from tests.unit.report.test_heatmap import ANON, HEAP, MIB
 from tests.unit.report.test_page import EVIL, evil
+from tests.unit.report.test_sites import CODE, FOUR, WINDOWS, start, told
 from tests.unit.report.test_wss import START, record, snap
 from tests.unit.snapshots import recorded
 from udamon.cli.main import main
@@ -269,3 +270,39 @@ def test_processes_fold(tab: Browser, tmp_path: Path, count: int) -> None:
     box = "document.getElementById('filter')"
     tab.value(f"{box}.value = 'heap', {box}.dispatchEvent(new Event('input'))")
     assert tab.value(shown) == count
+
+
+def test_sites_unfold_in_the_flame_graph(tab: Browser, tmp_path: Path) -> None:
+    """Boxes are as wide as their bytes; a name of the table or a click shows one of them alone; a button all again."""
+    recorded(tmp_path / "s", [start(), *CODE, told(*FOUR), *WINDOWS], via="pte")
+    tab.errors.clear()
+    tab.open(made(tmp_path / "s"))
+    boxes = "[...document.querySelectorAll('#flame > div')]"
+    widths = f"Object.fromEntries({boxes}.map((box) => [box.textContent, Math.round(parseFloat(box.style.width))]))"
+    assert tab.value(widths) == {
+        "all": 100, "main": 82, "hot": 45, "operator new(unsigned long)": 45, "cold": 36,
+        "code made at run time+0x5": 18,
+    }  # fmt: skip
+    rows = "[...document.querySelectorAll('#sites tbody tr')].map((row) => row.cells[0].textContent)"
+    assert tab.value(rows)[:2] == ["hot a.c:3 < main", "cold b.c:5 < main"]
+    tab.value("document.querySelector('#sites [data-column=cold]').click()")
+    assert tab.value(rows)[0] == "cold b.c:5 < main"
+    tab.value("document.querySelector('#sites tbody button').click()")
+    assert tab.value(widths) == {"all": 100, "main": 100, "cold": 100}
+    tab.value(f"{boxes}.find((box) => box.textContent === 'main').click()")
+    assert tab.value(widths) == {
+        "all": 100,
+        "main": 100,
+        "hot": 56,
+        "operator new(unsigned long)": 56,
+        "cold": 44,
+    }
+    tab.value("document.getElementById('flame-all').click()")
+    assert tab.value(widths)["main"] == 82
+    assert tab.errors == []
+
+
+def test_without_sites_there_is_no_section(tab: Browser, page: Path) -> None:
+    tab.open(page)
+    assert tab.value("document.getElementById('sites-section').hidden")
+    assert not tab.value("document.getElementById('ages-section').hidden")

@@ -57,6 +57,11 @@ class Allocations:
         return found
 
 
+def has_some(recording: Recording) -> bool:
+    """Whether allocations were recorded, or that nothing was seen of them."""
+    return any(event.name in ("allocations", "allocations_unseen") for event in recording.events())
+
+
 def read(recording: Recording, ends: dict[int, int]) -> Allocations:
     """The allocations of the targets in `ends`, alive at that time (ns on CLOCK_MONOTONIC) of each.
 

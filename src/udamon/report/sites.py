@@ -10,6 +10,7 @@ object shares its pages with others, and of a mapping by `refs` it is not known 
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from udamon.report.grain import grain_of
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, table
 from udamon.sites.estimate import SURE, Bytes, bytes_of, weight
+from udamon.sites.stacks import PYTHON
 from udamon.sites.state import Image, Live
 from udamon.text import Shown, cut, escape, line, lines
 from udamon.units import format_size, format_time
@@ -44,6 +46,9 @@ SMALL = (
 )
 _WRAPPERS = ("operator new", "std::", "__gnu_cxx::", "void* operator new")
 """Functions that allocate for whoever calls them."""
+
+_INSTALLED = re.compile(r"/(site|dist)-packages/|/lib/python3\.\d+/|^<")
+"""Files of Python code that is not the program's own: of packages, of the standard library, and frozen."""
 
 
 @dataclass(slots=True)
@@ -68,7 +73,11 @@ class Site:
 
     @property
     def call(self) -> Call | None:
-        """The innermost call that does not merely allocate for another."""
+        """The call that names the site: the innermost one of the program's own Python code, else of any Python code,
+        else the innermost that does not merely allocate for another."""
+        python = [one for one in self.calls if one.module == PYTHON]
+        if python:
+            return next((one for one in python if not _INSTALLED.search(one.file or "")), python[0])
         own = (one for one in self.calls if not (one.function or "").startswith(_WRAPPERS))
         return next(own, self.calls[0] if self.calls else None)
 

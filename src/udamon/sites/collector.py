@@ -14,7 +14,7 @@ import socket
 import stat
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -22,8 +22,8 @@ from udamon.errors import NotSupported, OutOfFiles
 from udamon.files.temporary import TemporaryDirectory
 from udamon.linux.open_files import room
 from udamon.model import Event
-from udamon.sites.ring import Allocated, BrokenRing, Freed, Losses, Module, Ring, Stack
-from udamon.sites.stacks import Code, Table
+from udamon.sites.ring import Allocated, BrokenRing, Freed, Losses, Module, PythonCall, Ring, Stack
+from udamon.sites.stacks import PYTHON, Code, Frames, Table
 from udamon.sites.unseen import Unseen
 
 MEAN = 512 << 10
@@ -188,6 +188,13 @@ class Collector:
         self._by_ring[ring.id] = self._images
         self._images += 1
         self._seen.add(pid)
+        if ring.python and not ring.python_told:
+            major, minor = ring.python >> 24 & 0xFF, ring.python >> 16 & 0xFF
+            version = f"Python {major}.{minor}" if major else "a Python before 3.11"
+            self.notes.append(
+                f"Python calls of process {pid} are not told, only those of the interpreter: it is {version}; "
+                "those of releases of CPython 3.11 to 3.13 with the global lock are."
+            )
 
     def _note(self, text: str) -> None:
         if len(self.notes) < MOST_NOTES:
@@ -205,6 +212,8 @@ class Collector:
                         rows.append(list(record))
                     case Module():
                         process.code.add_module(record)
+                    case PythonCall():
+                        process.code.add_python(record)
                     case Stack():
                         process.code.add_stack(record)
             losses = process.ring.losses
@@ -244,15 +253,31 @@ class Collector:
         stacks = [
             [number, [part for frame in frames for part in frame]] for number, frames in table.new_stacks
         ]
-        self.modules |= {number: (path, build_id) for number, path, build_id in table.new_modules}
-        for _, frames in table.new_stacks:
-            for module, address in frames:
-                self.addresses.setdefault(module, set()).add(address)
-        table.new_modules, table.new_stacks = [], []
+        self._to_find(table.new_modules, table.new_stacks)
+        calls = [[number, [_frame(call)]] for number, call in table.new_python]
+        table.new_modules, table.new_stacks, table.new_python = [], [], []
         now = time.monotonic_ns()
+        for at in range(0, len(calls), _ROWS):
+            data = {"module": table.module(PYTHON, b""), "symbols": calls[at : at + _ROWS]}
+            publish(Event(now, "symbols", data))
         for at in range(0, max(1, len(stacks)), _ROWS):
             data = {"modules": modules if at == 0 else [], "stacks": stacks[at : at + _ROWS]}
             publish(Event(now, "allocation_stacks", data))
+
+    def _to_find(
+        self, modules: Iterable[tuple[int, str, bytes]], stacks: Iterable[tuple[int, Frames]]
+    ) -> None:
+        """Note what has names in files of code; those of calls of Python are told."""
+        self.modules |= {number: (path, build_id) for number, path, build_id in modules if path != PYTHON}
+        for _, frames in stacks:
+            for module, address in frames:
+                if module in self.modules:
+                    self.addresses.setdefault(module, set()).add(address)
+
+
+def _frame(call: PythonCall) -> list[object]:
+    """Function, file and line, as `symbols` events have them."""
+    return [call.function, call.file or None, call.line or None]
 
 
 def _reachable(preload: Path, directory: Path) -> Path:

@@ -17,6 +17,9 @@ MOST = 1 << 22
 """Bytes of records in a ring, at most: the library makes 1 MiB."""
 
 MAX_FRAMES, MAX_BUILD_ID, MAX_NAME = 64, 64, 4096
+PYTHON_CALL = 1 << 63
+"""The bit that hashes of calls of Python have, and no address."""
+
 _READ_AT = 192
 _FARTHEST = 1 << 62
 _ADDRESSES = 1 << 57
@@ -46,10 +49,19 @@ class Freed(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """A stack: addresses in code, the innermost first."""
+    """A stack, the innermost call first: addresses in code, and hashes of calls of Python."""
 
     hash: int
     pcs: tuple[int, ...]
+
+
+class PythonCall(NamedTuple):
+    """A call of Python code, which stands in stacks by its hash; `file` is "" and `line` 0 where there is none."""
+
+    hash: int
+    line: int
+    function: str
+    file: str
 
 
 class Module(NamedTuple):
@@ -62,7 +74,7 @@ class Module(NamedTuple):
     path: str
 
 
-Record = Allocated | Freed | Stack | Module
+Record = Allocated | Freed | Stack | Module | PythonCall
 
 
 class Losses(NamedTuple):
@@ -99,6 +111,8 @@ class Ring:
             raise BrokenRing("its head is not what the library writes")
         if max(self.parent_ns, self.begin_ns) >= _FARTHEST:
             raise BrokenRing("its times are impossible")
+        self.python, told = struct.unpack_from("=2Q", head, 80)
+        self.python_told = bool(told)
         self._taken = 0
         self._tries = 0
 
@@ -200,4 +214,14 @@ def _module(body: bytes) -> Record | None:
     return Module(start, end, bias, body[40 : 40 + id_size], name)
 
 
-_KINDS = {1: _allocated, 2: _freed, 3: _stack, 4: _module}
+def _python(body: bytes) -> Record | None:
+    number, line, function, file = struct.unpack_from("=4Q", body)
+    if max(function, file) > MAX_NAME or not 32 + function + file <= len(body):
+        return None
+    if not number & PYTHON_CALL or line >= 1 << 31:
+        return None
+    names = body[32 : 32 + function], body[32 + function : 32 + function + file]
+    return PythonCall(number, line, *(name.decode(errors="replace") for name in names))
+
+
+_KINDS = {1: _allocated, 2: _freed, 3: _stack, 4: _module, 5: _python}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from udamon.sites.ring import Module, Stack
+from udamon.sites.ring import PYTHON_CALL, Module, PythonCall, Stack
 
 NOWHERE = -1
 """The module of code that lies in no file: it was made at run time."""
+
+PYTHON = "[python]"
+"""The path of the module whose addresses are calls of Python: numbers, from 1."""
 
 MOST_STACKS, MOST_MODULES = 1 << 18, 1 << 14
 """Of one recording; what comes beyond is one stack that says so."""
@@ -24,6 +27,8 @@ class Table:
         self._stacks: dict[Frames, int] = {}
         self.new_modules: list[tuple[int, str, bytes]] = []
         self.new_stacks: list[tuple[int, Frames]] = []
+        self._python: dict[tuple[str, str, int], int] = {}
+        self.new_python: list[tuple[int, PythonCall]] = []
 
     def module(self, path: str, build_id: bytes) -> int:
         """The number of a file of code; NOWHERE where there are too many."""
@@ -34,6 +39,17 @@ class Table:
             number = self._modules[path, build_id] = len(self._modules)
             self.new_modules.append((number, path, build_id))
         return number
+
+    def python(self, call: PythonCall) -> tuple[int, int]:
+        """The module and the number of a call of Python; 0 is one without a name, where there are too many."""
+        key = call.function, call.file, call.line
+        number = self._python.get(key)
+        if number is None:
+            if len(self._python) == MOST_STACKS:
+                return self.module(PYTHON, b""), 0
+            number = self._python[key] = len(self._python) + 1
+            self.new_python.append((number, call))
+        return self.module(PYTHON, b""), number
 
     def stack(self, frames: Frames) -> int:
         """The number of a stack."""
@@ -54,6 +70,7 @@ class Code:
         self._starts: list[int] = []
         self._modules: list[tuple[Module, int]] = []
         self._stacks: dict[int, int] = {}
+        self._python: dict[int, tuple[int, int]] = {}
 
     def add_module(self, module: Module) -> None:
         """Take in a module; what lay there before is gone."""
@@ -61,6 +78,11 @@ class Code:
         kept.append((module, self._table.module(module.path, module.build_id)))
         self._modules = sorted(kept, key=lambda one: one[0].start)[:MOST_MODULES]
         self._starts = [one[0].start for one in self._modules]
+
+    def add_python(self, call: PythonCall) -> None:
+        """Take in a call of Python."""
+        if len(self._python) < MOST_STACKS:
+            self._python[call.hash] = self._table.python(call)
 
     def add_stack(self, stack: Stack) -> None:
         """Take in a stack."""
@@ -73,6 +95,8 @@ class Code:
         return self._table.stack(()) if found is None else found
 
     def _frame(self, pc: int) -> tuple[int, int]:
+        if pc & PYTHON_CALL:
+            return self._python.get(pc) or (NOWHERE, 0)
         at = bisect_right(self._starts, pc) - 1
         if at >= 0 and pc < self._modules[at][0].end:
             module, number = self._modules[at]

@@ -85,6 +85,7 @@ class KnownAllocations:
         self._images = Images()
         self._modules: dict[int, list[Any]] = {}
         self._stacks: dict[int, list[Any]] = {}
+        self._symbols: dict[int, dict[int, list[Any]]] = {}
 
     def add(self, event: Event) -> None:
         """Take in the next event of any kind."""
@@ -94,6 +95,8 @@ class KnownAllocations:
         elif event.name == "allocation_stacks":
             self._modules |= {row[0]: row for row in data["modules"]}
             self._stacks |= {row[0]: row for row in data["stacks"]}
+        elif event.name == "symbols":
+            self._symbols.setdefault(data["module"], {}).update({row[0]: row for row in data["symbols"]})
         elif event.name == "target_end":
             gone = [number for number, image in self._images.images.items() if image.pid == data.get("pid")]
             for number in gone:
@@ -106,6 +109,8 @@ class KnownAllocations:
                 "allocation_stacks",
                 {"modules": [*self._modules.values()], "stacks": [*self._stacks.values()]},
             )
+        for module, symbols in self._symbols.items():
+            yield "symbols", {"module": module, "symbols": [*symbols.values()]}
         for image in self._images.images.values():
             rows = [[s.time_ns, address, s.size, s.requested, s.stack] for address, s in image.live.items()]
             allocated, size, freed = image.lost

@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from tests.unit.sites.rings import CAPACITY, F_SEAL_SHRINK, F_SEAL_WRITE, FakeRing
-from udamon.sites.ring import HEAD, Allocated, BrokenRing, Freed, Losses, Module, Ring, Stack
+from udamon.sites.ring import HEAD, Allocated, BrokenRing, Freed, Losses, Module, PythonCall, Ring, Stack
 
 
 def test_records_in_order_and_around_the_end() -> None:
@@ -36,6 +36,15 @@ def test_stacks_modules_and_losses() -> None:
     assert list(ring.take()) == [Stack(9, (100, 200)), Module(4096, 8192, 4096, b"abc", "/a\udcff\udcfeb")]
     assert ring.losses == Losses(1, 2, 1 << 62)
     assert list(ring.take()) == []
+
+
+def test_calls_of_python() -> None:
+    fake = FakeRing().sealed()
+    fake.record(5, struct.pack("=4Q", 1 << 63 | 9, 12, 5, 4) + "zähle.py".encode()[:5] + b"a.p\xff")
+    fake.put(80, struct.pack("=2Q", 0x030B07F0, 1))
+    ring = Ring(fake.fd)
+    assert (ring.python, ring.python_told) == (0x030B07F0, True)
+    assert list(ring.take()) == [PythonCall(1 << 63 | 9, 12, "zähl", "a.p\N{REPLACEMENT CHARACTER}")]
 
 
 def test_a_record_that_is_not_there_yet_is_waited_for() -> None:
@@ -66,6 +75,10 @@ def test_a_record_that_is_not_there_yet_is_waited_for() -> None:
         (3, struct.pack("=3Q", 0, 1, 5)),
         (3, struct.pack("=2Q", 9, 0)),
         (4, struct.pack("=5Q", 4096, 4096, 0, 0, 0)),
+        (5, struct.pack("=4Q", 9, 12, 0, 0)),  # the hash of no call of Python
+        (5, struct.pack("=4Q", 1 << 63, 1 << 31, 0, 0)),
+        (5, struct.pack("=4Q", 1 << 63, 12, 8, 0)),  # longer than the record
+        (5, struct.pack("=4Q", 1 << 63, 12, 1 << 63, 1 << 63)),
         (4, struct.pack("=5Q", 4096, 8192, 0, 64, 4096)),
         (4, struct.pack("=5Q", 4096, 8192, 0, 1 << 60, 0)),
         (5, b""),

@@ -6,8 +6,8 @@ from typing import Any
 
 from udamon.model import Event
 from udamon.record.values import check_event
-from udamon.sites.ring import Module, Stack
-from udamon.sites.stacks import NOWHERE, Code, Table
+from udamon.sites.ring import PYTHON_CALL, Module, PythonCall, Stack
+from udamon.sites.stacks import NOWHERE, PYTHON, Code, Table
 from udamon.sites.state import Images, KnownAllocations, Sample
 
 
@@ -42,18 +42,41 @@ def test_a_new_part_has_what_still_holds() -> None:
     stacks = {"modules": [[0, "/bin/a", "00ff"]], "stacks": [[0, [0, 5]], [1, [0, 6]]]}
     for name, data in (
         ("allocation_stacks", stacks),
+        ("symbols", {"module": 0, "symbols": [[5, [["f", "a.py", 1]]]]}),
+        ("symbols", {"module": 0, "symbols": [[6, [["g", None, None]]]]}),
         ("allocations", told(0, [5, 4096, 64, 64, 1], [6, 8192, 10, 10, 0], [7, 4096])),
         ("allocations", told(1, [5, 4096, 64, 64, 1], pid=8)),
         ("target_end", {"target": 1, "pid": 8}),
     ):
         known.add(Event(1, name, data))
-    first, second = known
+    first, names, second = known
     assert first == ("allocation_stacks", stacks)
+    assert names == (
+        "symbols",
+        {"module": 0, "symbols": [[5, [["f", "a.py", 1]]], [6, [["g", None, None]]]]},
+    )
     assert second == ("allocations", told(0, [6, 8192, 10, 10, 0], whole=True))
     again = Images()
     again.add(told(0, [1, 999, 1, 1, 1]))
     again.add(second[1])
     assert set(again.images[0].live) == {8192}
+
+
+def test_calls_of_python_have_numbers() -> None:
+    """The same in all processes, whatever their hashes; one that was not told has no name."""
+    table = Table()
+    one, other = Code(table), Code(table)
+    one.add_python(PythonCall(PYTHON_CALL | 3, 12, "make", "/a.py"))
+    one.add_stack(Stack(1, (PYTHON_CALL | 3, PYTHON_CALL | 4)))
+    other.add_python(PythonCall(PYTHON_CALL | 7, 12, "make", "/a.py"))
+    other.add_stack(Stack(1, (PYTHON_CALL | 7,)))
+    assert [(path, build_id) for _, path, build_id in table.new_modules] == [(PYTHON, b"")]
+    module = table.module(PYTHON, b"")
+    assert [number for number, _ in table.new_python] == [1]
+    assert dict(table.new_stacks) == {
+        one.number(1): ((module, 1), (NOWHERE, 0)),
+        other.number(1): ((module, 1),),
+    }
 
 
 def test_stacks_are_the_same_in_all_processes() -> None:

@@ -1,4 +1,4 @@
-/* The live samples, by address, and the stacks that the ring has. All of it with the lock held. */
+/* The live samples, by address, and what the ring was told. All of it with the lock held. */
 #include <string.h>
 #include <sys/mman.h>
 #include "sites.h"
@@ -13,8 +13,8 @@ static uint32_t table_bits, table_used;
 static struct live *mapped;
 static uint32_t mapped_used;
 
-static uint64_t *stacks;
-static uint32_t stacks_bits, stacks_used;
+static uint64_t *set;
+static uint32_t set_bits, set_used;
 
 static void *pages(size_t size)
 {
@@ -138,49 +138,53 @@ int mapped_add(const struct live *entry)
     return 1;
 }
 
-static uint32_t place_of(const uint64_t *set, uint32_t bits, uint64_t hash)
+static uint32_t place_of(const uint64_t *in, uint32_t bits, uint64_t hash)
 {
     uint32_t mask = (1u << bits) - 1, at = home(hash, bits);
-    while (set[at] != 0 && set[at] != hash)
+    while (in[at] != 0 && in[at] != hash)
         at = (at + 1) & mask;
     return at;
 }
 
-int stack_add(uint64_t hash)
+int told(uint64_t hash)
 {
-    if (stacks == NULL || stacks_used >= 1u << (stacks_bits - 1)) {
-        uint32_t bits = stacks == NULL ? FIRST_BITS : stacks_bits + 1;
+    return set != NULL && set[place_of(set, set_bits, hash)] == hash;
+}
+
+int told_add(uint64_t hash)
+{
+    if (set == NULL || set_used >= 1u << (set_bits - 1)) {
+        uint32_t bits = set == NULL ? FIRST_BITS : set_bits + 1;
         uint64_t *larger = bits > MOST_BITS ? NULL : pages(sizeof *larger << bits);
         if (larger == NULL)
             return -1;
-        for (uint32_t i = 0; stacks != NULL && i < 1u << stacks_bits; i++)
-            if (stacks[i] != 0)
-                larger[place_of(larger, bits, stacks[i])] = stacks[i];
-        if (stacks != NULL)
-            real_munmap(stacks, sizeof *stacks << stacks_bits);
-        stacks = larger;
-        stacks_bits = bits;
+        for (uint32_t i = 0; set != NULL && i < 1u << set_bits; i++)
+            if (set[i] != 0)
+                larger[place_of(larger, bits, set[i])] = set[i];
+        if (set != NULL)
+            real_munmap(set, sizeof *set << set_bits);
+        set = larger;
+        set_bits = bits;
     }
-    uint32_t at = place_of(stacks, stacks_bits, hash);
-    if (stacks[at] == hash)
+    uint32_t at = place_of(set, set_bits, hash);
+    if (set[at] == hash)
         return 0;
-    stacks[at] = hash;
-    stacks_used++;
+    set[at] = hash;
+    set_used++;
     return 1;
 }
 
-/* The one that was added last: nothing has come behind it. */
-void stack_drop(uint64_t hash)
+void told_drop(uint64_t hash)
 {
-    uint32_t at = place_of(stacks, stacks_bits, hash);
-    if (stacks[at] == hash) {
-        stacks[at] = 0;
-        stacks_used--;
+    uint32_t at = place_of(set, set_bits, hash);
+    if (set[at] == hash) {
+        set[at] = 0;
+        set_used--;
     }
 }
 
-void stacks_clear(void)
+void told_clear(void)
 {
-    stacks = NULL;
-    stacks_bits = stacks_used = 0;
+    set = NULL;
+    set_bits = set_used = 0;
 }

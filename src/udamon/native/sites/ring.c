@@ -26,7 +26,9 @@ struct head {
     uint64_t lost_allocated; /* samples that found no room */
     uint64_t lost_bytes;     /* their size */
     uint64_t lost_freed;     /* ends of samples that found no room */
-    uint64_t unused[6];
+    uint64_t python;         /* version of the interpreter, as PY_VERSION_HEX; 1 before 3.11, 0 without one */
+    uint64_t python_told;    /* whether its calls are told */
+    uint64_t unused[4];
     uint64_t written; /* bytes of records since the start */
     uint64_t unused_too[7];
     uint64_t read; /* the recorder's: bytes that it has taken */
@@ -99,6 +101,8 @@ int ring_make(const char *path, uint64_t mean, uint64_t id, uint64_t parent, uin
         made->parent = parent;
         made->parent_ns = parent_ns;
         made->begin_ns = now_ns();
+        made->python = python_version;
+        made->python_told = (uint64_t)python_told();
         if (hand_over(path, fd)) {
             ring = made;
             ring_last_ns = made->begin_ns;

@@ -66,6 +66,7 @@ void sampling_start(void)
     int before = errno;
     read_settings();
     if (*where && finds_code()) {
+        python_start();
         void *page = real_mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (page == MAP_FAILED || madvise(page, 4096, MADV_WIPEONFORK) != 0)
             *where = 0;
@@ -142,7 +143,7 @@ static void forked(void)
     lock_word = 0;
     ring_abandon();
     modules_clear();
-    stacks_clear();
+    told_clear();
     if (torn)
         live_clear();
     self.random = seed();
@@ -198,9 +199,6 @@ static void uncount(uintptr_t address)
         __atomic_store_n(counter, *counter - 1, __ATOMIC_RELAXED);
 }
 
-/* Room that only records of what was freed may take: what is not known to be freed would look alive for ever. */
-enum { FOR_FREED = 1 << 18 };
-
 static int write_allocated(const struct live *entry)
 {
     uint64_t words[5] = {now_ns(), entry->address, entry->size, entry->requested, entry->stack};
@@ -222,14 +220,15 @@ static void write_freed(uintptr_t address)
 static int write_stack(const struct stack *stack)
 {
     uint64_t words[2 + MAX_FRAMES] = {stack->hash, stack->number};
-    int is_new = stack_add(stack->hash);
-    if (is_new < 0)
+    if (told(stack->hash))
+        return 1;
+    if (!modules_write(stack) || !python_write(stack) || told_add(stack->hash) < 0)
         return 0;
     for (uint32_t i = 0; i < stack->number; i++)
         words[2 + i] = stack->pc[i];
-    if (!is_new || (modules_write(stack) && ring_write(RECORD_STACK, words, 2 + stack->number, NULL, 0, FOR_FREED)))
+    if (ring_write(RECORD_STACK, words, 2 + stack->number, NULL, 0, FOR_FREED))
         return 1;
-    stack_drop(stack->hash);
+    told_drop(stack->hash);
     return 0;
 }
 

@@ -97,24 +97,50 @@ int mapped_add(const struct live *entry);
 /* The first sampled mapping that has a byte in [start, end) is taken out; 0 where there is none. */
 int mapped_take(uintptr_t start, uintptr_t end, struct live *taken);
 void live_clear(void);
-/* 1 when `hash` was not in the set of stacks and now is; 0 when it was, -1 where there is no room. */
-int stack_add(uint64_t hash);
-void stack_drop(uint64_t hash);
-void stacks_clear(void);
+/* What the ring has been told already, stacks and calls of Python, by their hashes. `told_add` is 1 when one was not in
+ * the set and now is, 0 when it was, -1 where there is no room; `told_drop` is for the one that was added last. */
+int told(uint64_t hash);
+int told_add(uint64_t hash);
+void told_drop(uint64_t hash);
+void told_clear(void);
 
 /* stacks.c */
 struct stack {
     uint64_t hash;
     uint32_t number;
-    uintptr_t pc[MAX_FRAMES]; /* within the instruction that called, the innermost first */
+    /* Within the instruction that called, the innermost first; with the bit PYTHON_CALL, the hash of a call of Python. */
+    uintptr_t pc[MAX_FRAMES];
+    const void *code[MAX_FRAMES]; /* of calls of Python, while they last; NULL for small objects */
+    uint32_t line[MAX_FRAMES];    /* of calls of Python, 0 where it is not known */
 };
+#define PYTHON_CALL (1ull << 63) /* no address of a program has it */
 void stack_take(struct stack *stack, void *caller);
 /* Write those modules of the stack that the ring does not have yet; 0 where they did not fit. With the lock held. */
 int modules_write(const struct stack *stack);
 void modules_clear(void);
 
+/* python.c */
+/* Where a thread is in Python: its innermost frame, and an address in the stack frame of the interpreter's loop that
+ * runs it. Zeros: nowhere. */
+struct python {
+    const char *frame;
+    uintptr_t inside;
+};
+extern uint64_t python_version; /* as PY_VERSION_HEX; 1 before 3.11, 0 without an interpreter */
+void python_start(void);
+int python_told(void); /* whether calls are told of this interpreter */
+/* Whether this caller of mmap gets memory for small objects of Python, of any code. */
+int python_arena(const void *caller);
+struct python python_now(void);
+/* Append the calls of Python. */
+void python_calls(struct stack *stack, const struct python *now);
+/* Write those calls that the ring does not have yet; 0 where they did not fit. With the lock held. */
+int python_write(const struct stack *stack);
+
 /* ring.c */
-enum { RECORD_ALLOCATED = 1, RECORD_FREED = 2, RECORD_STACK = 3, RECORD_MODULE = 4 };
+enum { RECORD_ALLOCATED = 1, RECORD_FREED = 2, RECORD_STACK = 3, RECORD_MODULE = 4, RECORD_PYTHON = 5 };
+/* Room that only records of what was freed may take: what is not known to be freed would look alive for ever. */
+enum { FOR_FREED = 1 << 18 };
 extern uint64_t ring_id;
 extern uint64_t ring_last_ns; /* the time of the last record */
 /* Make a ring and hand it to the recorder at `path`. `parent` is the ring of the process this one was forked from, 0

@@ -7,9 +7,19 @@
 #include <unwind.h>
 #include "sites.h"
 
+struct walk {
+    struct stack *stack;
+    uintptr_t inside; /* stop in the function whose stack frame has this address; 0: nowhere */
+};
+
 static _Unwind_Reason_Code frame(struct _Unwind_Context *context, void *into)
 {
-    struct stack *stack = into;
+    struct walk *walk = into;
+    struct stack *stack = walk->stack;
+    if (walk->inside != 0 && _Unwind_GetCFA(context) > walk->inside) {
+        stack->number--; /* the stack frame before had it: the interpreter's loop, which its own calls stand for */
+        return _URC_END_OF_STACK;
+    }
     int before_instruction = 0;
     uintptr_t pc = _Unwind_GetIPInfo(context, &before_instruction);
     if (pc == 0)
@@ -21,8 +31,18 @@ static _Unwind_Reason_Code frame(struct _Unwind_Context *context, void *into)
 
 void stack_take(struct stack *stack, void *caller)
 {
+    if (python_arena(caller)) {
+        stack->number = 1;
+        stack->pc[0] = PYTHON_CALL;
+        stack->code[0] = NULL;
+        stack->line[0] = 0;
+        stack->hash = PYTHON_CALL | 1;
+        return;
+    }
+    struct python now = python_now();
+    struct walk walk = {stack, now.inside > (uintptr_t)&walk ? now.inside : 0};
     stack->number = 0;
-    _Unwind_Backtrace(frame, stack);
+    _Unwind_Backtrace(frame, &walk);
     uint32_t own = 0;
     while (own < stack->number && stack->pc[own] != (uintptr_t)caller - 1)
         own++;
@@ -33,6 +53,8 @@ void stack_take(struct stack *stack, void *caller)
     }
     stack->number -= own;
     memmove(stack->pc, stack->pc + own, stack->number * sizeof *stack->pc);
+    if (now.frame != NULL)
+        python_calls(stack, &now);
     uint64_t hash = stack->number;
     for (uint32_t i = 0; i < stack->number; i++)
         hash = mix64(hash * 0x9E3779B97F4A7C15u + stack->pc[i]);
@@ -105,14 +127,14 @@ static int write_module(const struct dl_find_object *object, const struct link_m
         name_size = 0; /* a path that is too long for anything: its build id tells */
     }
     uint64_t words[5] = {start, end, map->l_addr, id_size, name_size};
-    return ring_write(RECORD_MODULE, words, 5, bytes, id_size + name_size, 1 << 18);
+    return ring_write(RECORD_MODULE, words, 5, bytes, id_size + name_size, FOR_FREED);
 }
 
 int modules_write(const struct stack *stack)
 {
     for (uint32_t i = 0; i < stack->number; i++) {
         struct dl_find_object object;
-        if (_dl_find_object((void *)stack->pc[i], &object) != 0)
+        if ((stack->pc[i] & PYTHON_CALL) || _dl_find_object((void *)stack->pc[i], &object) != 0)
             continue; /* code that was made at run time */
         const struct link_map *map = object.dlfo_link_map;
         if (known(stack->pc[i], map))

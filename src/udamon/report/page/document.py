@@ -12,14 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from udamon.core.ages import Ages
+from udamon.core.idle_time import LABELS
 from udamon.errors import RecordingError
-from udamon.report import hot_cold, info, phases, recommend, right_size, size, wss
+from udamon.report import ages, hot_cold, info, phases, recommend, right_size, size, wss
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.filters import Filters
 from udamon.report.grain import grain_of
 from udamon.report.layout import PictureRow
-from udamon.report.page import cells, curves
+from udamon.report.page import allocations, cells, curves
 from udamon.report.page.cells import Picture
+from udamon.report.sites import Sites
 from udamon.report.source import RecordingSource
 
 ROWS, COLUMNS = 128, 1440
@@ -41,6 +44,9 @@ class PageContents:
     right_size: tuple[right_size.RightSize, recommend.Recommendation] | None
     """None where nothing was accessed."""
     phases: phases.Phases
+    ages: Ages
+    sites: Sites | str | None
+    """None where no allocations were recorded; a sentence where nothing can be told of them."""
     filtered: bool
 
 
@@ -52,9 +58,10 @@ def measure(source: RecordingSource, rows: int = ROWS, columns: int = COLUMNS) -
     histograms = curves.histograms(source)
     mappings = sorted(hot_cold.measure(source).lines, key=lambda line: -line.use.touched)
     about = info.measure(source, Catalog(source.recording))
+    whose = allocations.measure(source, picture.end_ns - picture.begin_ns)
     return PageContents(
         about, picture, curve, working_set, histograms, mappings, size.measure(source), _right_size(source),
-        phases.measure(source), _filtered(source),
+        phases.measure(source), ages.measure(source), whose, _filtered(source),
     )  # fmt: skip
 
 
@@ -102,6 +109,8 @@ def document(page: PageContents) -> dict[str, Any]:
         "size": size.totals(page.size),
         "right_size": None if page.right_size is None else _given(*page.right_size),
         "phases": _phases(page.phases, page.about.catalog),
+        "ages": _ages(page.ages),
+        "sites": allocations.document(page.sites),
         "histograms": {
             "rate": _histogram(curves.RATE_LABELS, page.histograms.by_rate),
             "age": _histogram(curves.AGE_LABELS, page.histograms.by_age),
@@ -123,6 +132,21 @@ def _wall(page: PageContents) -> float | None:
 def _given(report: right_size.RightSize, found: recommend.Recommendation) -> dict[str, Any]:
     curve = right_size.document(report)["curve"]
     return recommend.document(found) | {"curve": curve}
+
+
+def _ages(found: Ages) -> dict[str, Any]:
+    """`rows`: [idle for, bytes at least, bytes at most], as far as is known."""
+    known = zip(LABELS, found.found.cold_low, found.found.cold_high, strict=True)
+    return {
+        "resident_bytes": round(found.found.size),
+        "seconds": found.watched_ns / 1e9,
+        "rows": [
+            [label, round(low), round(high)]
+            for label, low, high in known
+            if low is not None and high is not None
+        ],
+        "why": found.why,
+    }
 
 
 def _phases(found: phases.Phases, catalog: Catalog) -> list[dict[str, Any]]:

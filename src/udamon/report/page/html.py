@@ -15,7 +15,9 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-SCRIPTS = ("units.js", "colours.js", "view.js", "heat.js", "curve.js", "answers.js", "tables.js", "page.js")
+SCRIPTS = (
+    "units.js", "colours.js", "view.js", "heat.js", "curve.js", "answers.js", "tables.js", "sites.js", "page.js",
+)  # fmt: skip
 
 COMPARISON = ("units.js", "colours.js", "view.js", "answers.js", "diff.js")
 

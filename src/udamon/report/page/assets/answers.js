@@ -11,9 +11,9 @@ const legendOf = (keys) => {
 
 const between = ({ low, high }) => (size(low) === size(high) ? size(high) : `${size(low)} to ${size(high)}`);
 
-// Bars of [label, {low, high}, kind]: full up to the lower bound, hatched up to the upper one.
-const boundBars = (rows) => {
-  const most = Math.max(1, ...rows.map(([, bounds]) => bounds.high));
+// Bars of [label, {low, high}, kind], at least `least` bytes long in all: full up to the lower bound, hatched up to the upper one.
+const boundBars = (rows, least = 1) => {
+  const most = Math.max(least, ...rows.map(([, bounds]) => bounds.high));
   const table = element("table", null, { class: "bars bounds" });
   for (const [label, bounds, kind] of rows) {
     const line = element("tr");
@@ -51,6 +51,16 @@ const answers = (data) => {
     legendOf([["hot", "at least"], ["hot perhaps", "up to at most"]]),
     boundBars(right.curve.map((one) => [share(one.serve), one, "hot"])),
   );
+};
+
+const ages = (data) => {
+  find("ages-section").hidden = data.ages.rows.length === 0;
+  const rows = data.ages.rows.map(([label, low, high]) => [label, { low, high }, "idle"]);
+  find("ages").append(legendOf([["idle", "surely not touched for so long"], ["idle perhaps", "perhaps"]]), boundBars(rows, data.ages.resident_bytes));
+  find("ages-words").textContent = [
+    `Of ${size(data.ages.resident_bytes)} resident at the end, watched for ${time(data.ages.seconds)}: of longer times nothing is known.`,
+    data.ages.why === null ? "" : `${data.ages.why[0].toUpperCase()}${data.ages.why.slice(1)}.`,
+  ].filter(Boolean).join(" ");
 };
 
 const phases = (table, data) => {

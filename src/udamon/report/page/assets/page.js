@@ -36,8 +36,8 @@ const tiles = (data) => {
   ];
 };
 
-const legend = () => {
-  const { pen, width, height } = fit(find("legend"));
+const legend = (canvas) => {
+  const { pen, width, height } = fit(canvas);
   const stops = SCALES[dark.matches ? "dark" : "light"];
   const fill = pen.createLinearGradient(0, 0, width, 0);
   stops.forEach((stop, at) => fill.addColorStop(at / (stops.length - 1), stop));
@@ -82,6 +82,8 @@ const start = async () => {
   ]));
   find("curve-words").textContent = `Over all windows: least ${amount(data, "min")}, median ${amount(data, "p50")}, 90 % at most ${amount(data, "p90")}, most ${amount(data, "max")}.`;
   answers(data);
+  ages(data);
+  const sites = drawSites(data, tip);
   phases(find("phases"), data);
   bars(find("rate"), data.histograms.rate);
   bars(find("age"), data.histograms.age);
@@ -104,12 +106,13 @@ const start = async () => {
   find("clock").addEventListener("change", () => {
     clock.on = find("clock").checked;
     mappings.draw();
+    sites?.draw();
     phases(find("phases"), data);
     drawProcesses();
     view.changed();
   });
 
-  const redraw = () => { legend(); view.changed(); };
+  const redraw = () => { document.querySelectorAll(".scale").forEach(legend); view.changed(); };
   addEventListener("resize", redraw);
   dark.addEventListener("change", redraw);
   redraw();

@@ -22,9 +22,51 @@ const bars = (place, rows) => {
 
 const FOLDED_FROM = 4;
 
-class Mappings {
+// Bytes, and a bar of their share of `all`.
+const meterCell = (bytes, all) => {
+  const cell = element("td", size(bytes));
+  const meter = element("span", null, { class: "meter", "aria-hidden": "true" });
+  const part = element("span");
+  part.style.width = `${Math.min(100, (100 * bytes) / Math.max(1, all))}%`;
+  meter.append(part);
+  cell.append(meter);
+  return cell;
+};
+
+// A table whose headings sort; `columns` are [id, heading, key of a row, cell of a row, "text" or nothing].
+class SortedTable {
+  constructor(table, by) { Object.assign(this, { table, by, down: true }); }
+
+  sorted(rows) {
+    const key = this.columns.find(([id]) => id === this.by)[2];
+    return rows.slice().sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) * (this.down ? -1 : 1));
+  }
+
+  head() {
+    const line = element("tr");
+    for (const [id, label, , , kind] of this.columns) {
+      const sort = id === this.by ? (this.down ? "descending" : "ascending") : "none";
+      const cell = element("th", null, { scope: "col", "aria-sort": sort, class: kind ?? "" });
+      const button = element("button", label, { type: "button", "data-column": id });
+      button.addEventListener("click", () => {
+        this.down = id === this.by ? !this.down : kind !== "text";
+        this.by = id;
+        this.draw();
+        this.table.querySelector(`[data-column="${id}"]`).focus();
+      });
+      cell.append(button);
+      line.append(cell);
+    }
+    const head = element("thead");
+    head.append(line);
+    return head;
+  }
+}
+
+class Mappings extends SortedTable {
   constructor(table, data, heat) {
-    Object.assign(this, { table, heat, rows: data.mappings, by: "touched", down: true, folded: new Set() });
+    super(table, "touched");
+    Object.assign(this, { heat, rows: data.mappings, folded: new Set() });
     this.labels = new Map(data.targets.map((one) => [one.target, one.label]));
     this.several = data.targets.length > 1;
     // Of many processes the lines would fill screens: they unfold.
@@ -34,7 +76,7 @@ class Mappings {
       ["kind", "kind", (row) => row.kind, (row) => element("td", row.kind, { class: "text kind" }), "text"],
       ["size", "size", (row) => row.size, (row) => element("td", size(row.size))],
       ["resident", "resident", (row) => row.resident, (row) => element("td", size(row.resident))],
-      ["touched", "touched in a window", (row) => row.touched, (row) => this.touched(row)],
+      ["touched", "touched in a window", (row) => row.touched, (row) => meterCell(row.touched, row.resident || row.size)],
       ["rate", "access rate", (row) => row.rate, (row) => element("td", share(row.rate))],
       ["last", "last accessed at", (row) => row.last ?? -1, (row) => element("td", row.last === null ? "never" : moment(row.last))],
     ];
@@ -56,22 +98,10 @@ class Mappings {
     return cell;
   }
 
-  touched(row) {
-    const cell = element("td", size(row.touched));
-    const meter = element("span", null, { class: "meter", "aria-hidden": "true" });
-    const part = element("span");
-    part.style.width = `${Math.min(100, (100 * row.touched) / Math.max(1, row.resident || row.size))}%`;
-    meter.append(part);
-    cell.append(meter);
-    return cell;
-  }
-
   draw() {
     const wanted = find("filter").value.trim().toLowerCase();
     const text = (row) => `${row.name} ${row.label} ${row.kind} ${this.labels.get(row.target) ?? ""}`.toLowerCase();
-    const key = this.columns.find(([id]) => id === this.by)[2];
-    const shown = this.rows.filter((row) => text(row).includes(wanted))
-      .sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) * (this.down ? -1 : 1));
+    const shown = this.sorted(this.rows.filter((row) => text(row).includes(wanted)));
     const body = element("tbody");
     const groups = new Map();
     for (const row of shown) groups.set(row.target, [...(groups.get(row.target) ?? []), row]);
@@ -103,26 +133,6 @@ class Mappings {
     const line = element("tr", null, { class: "process" });
     line.append(name, ...this.columns.slice(1).map(([id]) => element("td", ["size", "resident", "touched"].includes(id) ? sum(id) : "")));
     return line;
-  }
-
-  head() {
-    const line = element("tr");
-    for (const [id, label, , , kind] of this.columns) {
-      const sort = id === this.by ? (this.down ? "descending" : "ascending") : "none";
-      const cell = element("th", null, { scope: "col", "aria-sort": sort, class: kind ?? "" });
-      const button = element("button", label, { type: "button", "data-column": id });
-      button.addEventListener("click", () => {
-        this.down = id === this.by ? !this.down : kind !== "text";
-        this.by = id;
-        this.draw();
-        this.table.querySelector(`[data-column="${id}"]`).focus();
-      });
-      cell.append(button);
-      line.append(cell);
-    }
-    const head = element("thead");
-    head.append(line);
-    return head;
   }
 }
 

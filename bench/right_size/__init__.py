@@ -13,21 +13,23 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import IO, Any
+from typing import Any
 
 from bench import machine
 from bench.figures import Figure, interval95
 from bench.memory_group import MemoryGroup, groups_missing
+from bench.right_size.files import FILES
+from bench.right_size.jobs import JOBS
+from bench.right_size.servers import SERVERS
+from bench.right_size.workload import Workload
 from udamon.units import format_size
 
 SHARES = (0.8, 0.9, 1.0, 1.25)
@@ -36,21 +38,8 @@ PAIRS = int(os.environ.get("UDAMON_BENCH_PAIRS", "5"))
 
 SECONDS, WARM_S = 6.0, 2.0
 WINDOW_S, WINDOWS = 5, 22
+WORKLOADS = (*FILES, *SERVERS, *JOBS)
 UDAMON = [sys.executable, "-m", "udamon"]
-
-Units = Callable[[float], int]
-"""Work for so many seconds; returns the units that were done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """A real program: `prepare` makes its files in a directory, `start` starts it in a group and yields its work."""
-
-    name: str
-    unit: str
-    program: str
-    prepare: Callable[[Path], Sequence[Path]]
-    start: Callable[[Path, MemoryGroup], Any]
 
 
 def measure() -> list[Figure]:
@@ -191,161 +180,3 @@ def _drop(files: Sequence[Path]) -> None:
     for file in files:
         with file.open("rb") as opened:
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-@contextmanager
-def _running(group: MemoryGroup, words: Sequence[str], **more: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A program in the group, with pipes; it is ended at the end."""
-    process = subprocess.Popen(
-        group.words(words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **more
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        for pipe in (process.stdin, process.stdout):
-            try:
-                if pipe is not None:
-                    pipe.close()
-            except BrokenPipeError:
-                pass
-        process.wait()
-
-
-def _asking(
-    process: subprocess.Popen[bytes],
-    question: Callable[[], bytes],
-    answer: Callable[[IO[bytes]], None],
-    batch: int,
-) -> Units:
-    """Units of question and answer, `batch` at a time."""
-    to, back = process.stdin, process.stdout
-    assert to is not None
-    assert back is not None
-
-    def work(seconds: float) -> int:
-        end, done = time.monotonic() + seconds, 0
-        while time.monotonic() < end:
-            to.write(b"".join(question() for _ in range(batch)))
-            to.flush()
-            for _ in range(batch):
-                answer(back)
-            done += batch
-        return done
-
-    return work
-
-
-def _line(back: IO[bytes]) -> None:
-    if not back.readline():
-        raise BrokenPipeError("the program has ended")
-
-
-ROWS, ROW_BYTES, HOT_ROWS = 160_000, 1000, 64_000
-"""Of the database: about 180 MiB, of which 40 % are asked for after all of it was read once."""
-
-
-def _database(place: Path) -> list[Path]:
-    import sqlite3
-
-    file = place / "data.sqlite"
-    noise = random.Random(1)
-    with sqlite3.connect(file) as base:
-        base.execute("create table t (k integer primary key, v blob)")
-        base.executemany(
-            "insert into t values (?, ?)", ((k, noise.randbytes(ROW_BYTES)) for k in range(ROWS))
-        )
-    base.close()
-    return [file]
-
-
-@contextmanager
-def _sqlite(place: Path, group: MemoryGroup) -> Iterator[Units]:
-    choice = random.Random(2)
-    with _running(group, ["sqlite3", "-batch", str(place / "data.sqlite")]) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(
-            b"pragma mmap_size=1073741824;\npragma cache_size=-200;\nselect sum(length(v)) from t;\n"
-        )
-        process.stdin.flush()
-        _line(process.stdout)  # the size of the mapping
-        _line(process.stdout)
-        yield _asking(
-            process,
-            lambda: b"select hex(substr(v,1,4)) from t where k=%d;\n" % choice.randrange(HOT_ROWS),
-            _line,
-            200,
-        )
-
-
-BLOBS, BLOB_BYTES, HOT_BLOBS = 20_000, 8192, 8_000
-"""Of the repository: about 160 MiB in one pack, of which 40 % are asked for after all of it was read once."""
-
-
-def _repository(place: Path) -> list[Path]:
-    repository = place / "repository"
-    subprocess.run(["git", "init", "-q", "--bare", str(repository)], check=True)
-    noise = random.Random(3)
-    words = ["git", "-C", str(repository), "fast-import", "--quiet", f"--export-marks={place / 'marks'}"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        for mark in range(1, BLOBS + 1):
-            process.stdin.write(
-                b"blob\nmark :%d\ndata %d\n%s\n" % (mark, BLOB_BYTES, noise.randbytes(BLOB_BYTES))
-            )
-    if process.returncode:
-        raise subprocess.SubprocessError("git fast-import failed")
-    return sorted(repository.rglob("*.pack")) + sorted(repository.rglob("*.idx"))
-
-
-@contextmanager
-def _git(place: Path, group: MemoryGroup) -> Iterator[Units]:
-    names = [line.split()[1] for line in (place / "marks").read_text().splitlines()]
-    choice = random.Random(4)
-
-    def answer(back: IO[bytes]) -> None:
-        head = back.readline().split()
-        if len(head) != 3 or len(back.read(int(head[2]) + 1)) != int(head[2]) + 1:
-            raise BrokenPipeError("the program has ended")
-
-    with _running(group, ["git", "-C", str(place / "repository"), "cat-file", "--batch"]) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        for name in names:
-            process.stdin.write(f"{name}\n".encode())
-            process.stdin.flush()
-            answer(process.stdout)
-        work = _asking(process, lambda: f"{names[choice.randrange(HOT_BLOBS)]}\n".encode(), answer, 1)
-        yield work
-
-
-@contextmanager
-def _xz(place: Path, group: MemoryGroup) -> Iterator[Units]:
-    """Anonymous memory alone: without swap, too little of it is death."""
-    noise = random.Random(5)
-    data = noise.randbytes(1 << 20)
-    with _running(group, ["xz", "-6", "-T1", "-c"]) as process, (place / "sink").open("wb") as sink:
-        pump = subprocess.Popen(["cat"], stdin=process.stdout, stdout=sink)
-
-        def work(seconds: float) -> int:
-            assert process.stdin is not None
-            end, done = time.monotonic() + seconds, 0
-            while time.monotonic() < end:
-                process.stdin.write(data[: 1 << 16])
-                process.stdin.flush()
-                done += 1
-            return done
-
-        try:
-            yield work
-        finally:
-            process.kill()
-            pump.wait()
-
-
-WORKLOADS = (
-    Workload("SQLite, mapped database", "queries", "sqlite3", _database, _sqlite),
-    Workload("git cat-file, mapped pack", "objects", "git", _repository, _git),
-    Workload("xz -6, anonymous", "blocks of 64 KiB", "xz", lambda place: [], _xz),
-)

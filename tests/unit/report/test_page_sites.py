@@ -1,0 +1,48 @@
+"""Sites and ages in a page's document, worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.unit.report.test_page import document_of
+from tests.unit.report.test_sites import CODE, FOUR, MIB, WINDOWS, start, told
+from tests.unit.snapshots import recorded
+from udamon.model import Event
+from udamon.report.filters import Filters
+
+
+def test_sites(tmp_path: Path) -> None:
+    """Cold in the last half of four seconds; calls from the outermost on, and which of them names the site."""
+    recording = recorded(tmp_path / "a", [start(), *CODE, told(*FOUR), *WINDOWS], via="pte")
+    found = document_of(recording)["sites"]
+    hot, cold, unnamed = found["sites"]
+    calls = [[found["names"][call] for call in site["calls"]] for site in found["sites"]]
+    assert calls == [
+        ["main", "hot", "operator new(unsigned long)"],
+        ["main", "cold"],
+        ["code made at run time+0x5"],
+    ]
+    assert [site["own"] for site in found["sites"]] == [1, 1, 0]
+    assert (hot["place"], unnamed["place"]) == ("/src/a.c:3", None)
+    assert (hot["touched"], hot["cold"], cold["touched"], cold["cold"]) == (40 * MIB, 0, 0, 32 * MIB)
+    assert (found["why"], found["left_out"], found["idle_seconds"]) == (None, 0, 2)
+
+
+def test_no_sites(tmp_path: Path) -> None:
+    """Not recorded; of no process seen; and where filters choose regions."""
+    unseen = Event(1, "allocations_unseen", {"pid": 7, "comm": "a", "why": "it is a Go program"})
+    assert document_of(recorded(tmp_path / "a", [start(), *WINDOWS], via="pte"))["sites"] is None
+    told_why = document_of(recorded(tmp_path / "b", [start(), unseen, *WINDOWS], via="pte"))["sites"]
+    assert "no allocation was seen in 7 (a): it is a Go program" in told_why["why"]
+    some = recorded(tmp_path / "c", [start(), *CODE, told(*FOUR), *WINDOWS], via="pte")
+    filtered = document_of(some, Filters(size=(1, None)))["sites"]
+    assert "only --time and --target" in filtered["why"]
+    assert filtered["sites"] == []
+
+
+def test_ages(tmp_path: Path) -> None:
+    """Of 72 MiB, 32 were not touched in the last second."""
+    found = document_of(recorded(tmp_path / "a", [start(), *WINDOWS], via="pte"))["ages"]
+    assert found["resident_bytes"] == 72 * MIB
+    assert found["rows"][0] == ["1 s", 32 * MIB, 32 * MIB]
+    assert len(found["rows"]) == 1
