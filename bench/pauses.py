@@ -122,7 +122,7 @@ def window_s(file: Path) -> float:
         recording.metadata["attrs"],
         *(event.data for event in recording.events() if event.name == "attrs"),
     ]
-    return attrs[-1]["aggr_us"] / 1e6
+    return float(attrs[-1]["aggr_us"]) / 1e6
 
 
 def limit() -> None:
@@ -153,8 +153,8 @@ def limit() -> None:
                     flush=True,
                 )
         with busy(4) as child:
-            flags = ("-o", str(file), "--force", "--max-pause", "10ms", "--windows", "1")
-            done = subprocess.run(record(child, *flags), check=False, stderr=subprocess.PIPE, text=True)
+            few = ("-o", str(file), "--force", "--max-pause", "10ms", "--windows", "1")
+            done = subprocess.run(record(child, *few), check=False, stderr=subprocess.PIPE, text=True)
             print(f"4 GiB at 10 ms: status {done.returncode}, {done.stderr.strip()}", flush=True)
 
 
