@@ -107,8 +107,8 @@ def check_group(path: Path, workers: int, *, apart: bool, shared: int, cow: int,
     if features.frame_numbers():
         there = 2 * (shared + cow + workers * own)
         assert group["frames_seen"]
-        # The parent's other memory is there, too: its interpreter, and what the tests loaded.
-        assert there <= group["resident"]["max"] <= there + loaded + SLACK
+        # The parent's other memory is there, too: its interpreter, what the tests loaded, and what workers wrote of it.
+        assert there <= group["resident"]["max"] <= there + loaded + workers * SLACK
         # What other programs touch of the same libraries counts, too.
         lines = report(path, "wss", "--by", "mapping")["targets"]
         files = sum(line["bytes"]["mean"] for line in lines if line["kind"] in ("file", "library"))

@@ -11,7 +11,6 @@
 #include "interface.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "frames.h"
@@ -27,12 +26,6 @@ static ssize_t read_words(int fd, uint64_t *word, uint64_t first, size_t count)
     return got < 0 ? -1 : got / (ssize_t)sizeof *word;
 }
 
-static int ascending(const void *one, const void *other)
-{
-    uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
-    return (a > b) - (a < b);
-}
-
 /* 1 where the frame may be marked, 0 where it is not, -1 for want of memory. */
 static int is_flagged(uint64_t frame, uint64_t word, const Frames *before, Frames *now)
 {
@@ -41,19 +34,36 @@ static int is_flagged(uint64_t frame, uint64_t word, const Frames *before, Frame
     return (word & (REFERENCED | COMPOUND | IDLE)) || ((word & ACTIVE) && !frames_have(before, 0, frame));
 }
 
-/* How many of these sorted frames may be marked; -1 with errno set. */
+struct span {
+    uint64_t first, last;
+};
+
+/* Whether the frame lies so near that one call reads the flags of all of them; then the span reaches to it. Frames of
+ * neighbours follow each other upwards or downwards in most memory, so they need not be sorted. */
+static int reach(struct span *span, uint64_t frame)
+{
+    uint64_t first = frame < span->first ? frame : span->first, last = frame > span->last ? frame : span->last;
+    if (last - first >= CHUNK || span->first - first > GAP || last - span->last > GAP)
+        return 0;
+    span->first = first;
+    span->last = last;
+    return 1;
+}
+
+/* How many of these frames may be marked; -1 with errno set. */
 static int64_t count(int flags, const uint64_t *frame, size_t frames, const Frames *before, Frames *now)
 {
     uint64_t word[CHUNK];
     int64_t found = 0;
     for (size_t at = 0, end; at < frames; at = end) {
-        for (end = at + 1; end < frames && frame[end] - frame[end - 1] <= GAP && frame[end] - frame[at] < CHUNK; end++)
+        struct span span = {frame[at], frame[at]};
+        for (end = at + 1; end < frames && reach(&span, frame[end]); end++)
             ;
-        ssize_t got = read_words(flags, word, frame[at], (size_t)(frame[end - 1] - frame[at]) + 1);
+        ssize_t got = read_words(flags, word, span.first, (size_t)(span.last - span.first) + 1);
         if (got < 0)
             return -1;
         for (size_t i = at; i < end; i++) {
-            uint64_t place = frame[i] - frame[at];
+            uint64_t place = frame[i] - span.first;
             int flagged = place >= (uint64_t)got ? 1 : is_flagged(frame[i], word[place], before, now);
             if (flagged < 0) {
                 errno = ENOMEM;
@@ -76,7 +86,6 @@ static int look(const struct arguments *in, const Frames *before, Frames *now, s
         for (ssize_t i = 0; i < got; i++)
             if ((entry[i] & MAP_PRESENT) && (entry[i] & MAP_FILE) && (entry[i] & MAP_FRAME))
                 entry[frames++] = entry[i] & MAP_FRAME;
-        qsort(entry, frames, sizeof *entry, ascending);
         int64_t flagged = count(in->flags, entry, frames, before, now);
         if (flagged < 0)
             return -1;

@@ -32,6 +32,7 @@ AROUND = 64 << 10
 """Bytes that one fault maps at most, unless a file of debugfs says otherwise."""
 WORTH = 256 << 10
 """Bytes referenced of a mapping from which on its pages are looked at."""
+_REMEMBERED = 10_000
 
 
 class PageFlags:
@@ -61,6 +62,8 @@ class PageFlags:
     def prepare(self, process: ProcessId) -> None:
         """Raises OSError."""
         if self._fd is not None:
+            if len(self._faults) > _REMEMBERED:
+                self._faults.clear()  # those who ended before their look: do not remember them for ever
             self._faults[process] = read_stat(process.pid, self._roots.proc).faults
 
     def look(self, process: ProcessId) -> None:
