@@ -37,7 +37,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
 def test_the_truth_is_that_of_the_rows(fleet: tuple[Path, dict[str, Any]]) -> None:
     """Means of what hosts have, each row counted once; noise of 5 % leaves less than 1 % of a service's mean."""
     place, truth = fleet
-    rows = duckdb.sql(
+    rows = duckdb.execute(
         f"""SELECT service, AVG(resident), AVG(cold) FROM (
             SELECT service, window_begin, SUM(resident_bytes) AS resident, SUM(cold_bytes[4]) AS cold
             FROM ({ONCE.format(place)}) GROUP BY ALL) GROUP BY ALL"""
@@ -52,17 +52,17 @@ def test_rows_come_twice_and_objects_are_of_two_versions(fleet: tuple[Path, dict
     place, truth = fleet
     files = [str(path) for path in place.glob("services/v1/date=*/*.parquet")]
     assert len(files) == truth["objects"] + truth["repeated_objects"]
-    every = duckdb.sql(f"SELECT COUNT(*) FROM read_parquet({files}, union_by_name = true)").fetchall()[0][0]
-    once = duckdb.sql(f"SELECT COUNT(*) FROM ({ONCE.format(place)})").fetchall()[0][0]
+    every = duckdb.execute(f"SELECT COUNT(*) FROM read_parquet({files}, union_by_name = true)").fetchall()[0][0]
+    once = duckdb.execute(f"SELECT COUNT(*) FROM ({ONCE.format(place)})").fetchall()[0][0]
     assert truth["repeated_rows"] > 0
     assert (every, once) == (truth["rows"] + truth["repeated_rows"], truth["rows"])
-    kinds = duckdb.sql(f"SELECT DISTINCT value FROM parquet_kv_metadata({files})").fetchall()
+    kinds = duckdb.execute(f"SELECT DISTINCT value FROM parquet_kv_metadata({files})").fetchall()
     assert sorted(json.loads(value)["version"] for (value,) in kinds) == [1, 2]
 
 
 def test_young_hosts_know_no_long_ages(fleet: tuple[Path, dict[str, Any]]) -> None:
     place, _ = fleet
-    rows = duckdb.sql(
+    rows = duckdb.execute(
         f"""SELECT EPOCH(window_begin - MIN(window_begin) OVER ()) + seconds, cold_bytes, promoted_bytes
         FROM ({ONCE.format(place)})"""
     ).fetchall()
