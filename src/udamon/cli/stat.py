@@ -32,6 +32,7 @@ NOT_COUNTED = "bytes touched in a window are known, and not how often each was"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     monitor.configure(parser, more_ways=(group_ages.VIA,))
     json_lines.configure(acting_flags.configure_output(parser))
     acting_flags.configure_module(parser, None, tunable=False)

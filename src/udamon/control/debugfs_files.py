@@ -33,6 +33,7 @@ PidExists = Callable[[int], bool]
 
 
 def pid_exists(pid: int) -> bool:
+    """Whether there is such a process now."""
     return pid > 0 and os.path.exists(f"/proc/{pid}")
 
 

@@ -211,11 +211,13 @@ def put_stats(kdamond: TreeDirectory, status: Sequence[SchemeStatus]) -> None:
 
 
 def put_quotas(kdamond: TreeDirectory, status: Sequence[SchemeStatus]) -> None:
+    """Show the effective sizes of quotas."""
     for files, scheme in zip(_schemes(kdamond), status, strict=False):
         files.put("quotas/effective_bytes", scheme.effective_bytes)
 
 
 def put_intervals(kdamond: TreeDirectory, intervals: tuple[int, int]) -> None:
+    """Show the sampling and aggregation intervals, µs."""
     context = _context(kdamond)
     for name, value in zip(("sample_us", "aggr_us"), intervals, strict=True):
         context.put(f"monitoring_attrs/intervals/{name}", value)

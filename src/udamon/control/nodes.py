@@ -205,6 +205,7 @@ def shape_at(version: Version = BASELINE) -> NodeShape:
 
 
 def state_words(version: Version) -> tuple[str, ...]:
+    """What the file state takes in a kernel of this version."""
     return tuple(word for word, since in STATE_WORDS.items() if since <= version)
 
 

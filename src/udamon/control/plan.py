@@ -104,6 +104,7 @@ def read_attrs(context: TreeDirectory) -> Attrs:
 
 
 def write_attrs(context: TreeDirectory, attrs: Attrs) -> None:
+    """Show these attributes in the files of a context."""
     files, goal = context.at("monitoring_attrs"), attrs.goal
     values = {
         "intervals/sample_us": attrs.sample_us,

@@ -60,6 +60,7 @@ OPS_TYPES: dict[str, Version] = {
 
 
 def always(values: type[StrEnum]) -> dict[str, Version]:
+    """Words that the first kernel with the tree has."""
     return dict.fromkeys(values, FIRST)
 
 

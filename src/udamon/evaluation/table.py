@@ -199,10 +199,12 @@ def cell(values: Values, form: Form) -> str:
 
 
 def two_digits(value: float) -> str:
+    """With two digits behind the point."""
     return f"{value:.2f}"
 
 
 def one_digit(value: float) -> str:
+    """With one digit behind the point."""
     return f"{value:.1f}"
 
 
@@ -214,10 +216,12 @@ def count(value: float) -> str:
 
 
 def share(value: float) -> str:
+    """As percent with one digit."""
     return f"{value:.1%}"
 
 
 def fine_share(value: float) -> str:
+    """As percent with two digits."""
     return f"{value:.2%}"
 
 

@@ -89,6 +89,7 @@ class ListedObjects:
 
 
 def manifest_path(table: Table, date: str, generation: int) -> str:
+    """Where the manifest of a date and generation lies."""
     return f"{directory(table)}/_manifest/{date}.{generation:06d}.json"
 
 
