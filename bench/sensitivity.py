@@ -2,6 +2,7 @@
 
 python -m bench sensitivity                               all of them, as a figure
 python -m bench.sensitivity [PARAMETER…] [--seeds 1-3]    some of them
+python -m bench.sensitivity --missing                     those that have no row in docs/benchmarks.md
 
 A parameter that was chosen well by its reason hardly moves anything; one on which results hang needs a better
 reason, or a rule that sets it.
@@ -10,6 +11,7 @@ reason, or a rule that sets it.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,10 +22,12 @@ from typing import Any, NamedTuple
 from bench.figures import Figure, as_text
 from bench.runs import Lab, Run, configure
 from bench.shapes import HELD_OUT
+from scripts.stages import ROOT
 from udamon.core.adaptive import Parameters
 from udamon.evaluation.results import Evaluation, mean_f1
 from udamon.evaluation.table import cell
 
+PAGE = ROOT / "docs" / "benchmarks.md"
 SEEDS = (1, 2, 3)
 SECONDS = 12
 SETTINGS = (
@@ -59,6 +63,12 @@ def changes(names: Sequence[str] = ()) -> Iterator[Change]:
             changed: dict[str, Any] = {field.name: scaled(value, factor)}
             what = f"{value:g} → {changed[field.name]:g}"
             yield Change(field.name, what, replace(given, **changed))
+
+
+def without_row(page: str) -> list[str]:
+    """The parameters that no table of the page has halved or doubled."""
+    measured = set(re.findall(r"^\| (\w+) \| [^|]* → ", page, re.MULTILINE))
+    return [field.name for field in fields(Parameters) if field.name not in measured]
 
 
 def scaled(value: float, factor: float) -> float:
@@ -127,13 +137,18 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.sensitivity")
     names = [field.name for field in fields(Parameters)]
     parser.add_argument("names", nargs="*", metavar="PARAMETER", help=", ".join(names))
+    parser.add_argument("--missing", action="store_true", help="those that have no row in docs/benchmarks.md")
     configure(parser, "1-3")
     args = parser.parse_args(argv)
+    asked = args.names + (without_row(PAGE.read_text()) if args.missing else [])
+    if args.missing and not asked:
+        print("Each parameter has a row.")
+        return 0
     if unknown := set(args.names) - set(names):
         parser.error(f"there is no parameter {', '.join(sorted(unknown))}")
     begin = time.monotonic()
     with Lab.of(args) as lab:
-        print(as_text(figure(lab, list(changes(args.names)))))
+        print(as_text(figure(lab, list(changes(asked)))))
     print(f"Took {time.monotonic() - begin:.0f} s.")
     return 0
 

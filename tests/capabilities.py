@@ -236,7 +236,7 @@ def compiler() -> str | None:
 def process_madvise() -> str | None:
     from udamon.linux import features  # the system call has no other name in Python
 
-    if features.process_madvise() is not features.Call.THERE:
+    if features.process_madvise() is not features.SystemCall.THERE:
         return "the kernel has no process_madvise"
     nice = features.has_capability(features.CAP_SYS_NICE)
     return None if nice else "acting on another process needs CAP_SYS_NICE"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from udamon.fleet.store import open_store
-from udamon.report.fleet.engines import Engine, open_engine
+from udamon.report.fleet.engines import FleetEngine, open_engine
 from udamon.report.fleet.reports import Asked, measure
 
 
@@ -69,7 +69,9 @@ def can_shrink(rows: list[dict[str, Any]], truth: dict[str, Any]) -> dict[str, A
     }  # fmt: skip
 
 
-def after(engine: Engine, store: Any, truth: dict[str, Any], days: int, most: int | None) -> dict[str, Any]:
+def after(
+    engine: FleetEngine, store: Any, truth: dict[str, Any], days: int, most: int | None
+) -> dict[str, Any]:
     """Over all deploys: planted changes that were found, and services that were found without one."""
     begin, found, wrong, tested, errors = time.monotonic(), 0, 0, 0, []
     judged = list(truth["deploys"].items())[:most]

@@ -101,6 +101,7 @@ class Fixture:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker `udamon`."""
     config.addinivalue_line("markers", MARKER)
 
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.property.control_oracle import Oracle, Refused
 from udamon.control.kinds import Count
 from udamon.control.nodes import NODES, KeywordVersions
-from udamon.control.tree import Directory, Tree
+from udamon.control.tree import Tree, TreeDirectory
 
 WORDS = sorted({word for node in NODES if isinstance(node.kind, KeywordVersions) for word in node.kind.since})
 NUMBERS = ["0", "1", "2", "00", "x"]
@@ -43,7 +43,7 @@ def files_of(tree: Tree, path: str = "") -> list[str]:
     found: list[str] = []
     for name in tree.names(path):
         below = f"{path}/{name}".lstrip("/")
-        found += files_of(tree, below) if isinstance(tree.find(below), Directory) else [below]
+        found += files_of(tree, below) if isinstance(tree.find(below), TreeDirectory) else [below]
     return sorted(found)
 
 

@@ -60,13 +60,13 @@ def migration_lacks(roots: Roots) -> tuple[str, str] | None:
     return _call_lacks("move_pages", features.move_pages(roots.proc), fix)
 
 
-def _call_lacks(name: str, found: features.Call, fix: str) -> tuple[str, str] | None:
+def _call_lacks(name: str, found: features.SystemCall, fix: str) -> tuple[str, str] | None:
     allow = f"let {name} through its filter (of a container: its seccomp profile)"
-    if found is features.Call.REFUSED:
+    if found is features.SystemCall.REFUSED:
         return f"a seccomp filter refuses {name}", allow
-    if found is features.Call.HIDDEN:
+    if found is features.SystemCall.HIDDEN:
         return f"the kernel has no {name}, or a seccomp filter hides it", f"{allow}, or {fix}"
-    return (f"the kernel has no {name}", fix) if found is features.Call.MISSING else None
+    return (f"the kernel has no {name}", fix) if found is features.SystemCall.MISSING else None
 
 
 def _nodes_lack(request: ActionRequest, roots: Roots) -> tuple[str, str] | None:

@@ -156,6 +156,7 @@ class Views:
 
 
 def process_of(target: Target) -> ProcessId:
+    """The process that a target is. Raises ValueError where it is none."""
     if target.pid is None or target.start_time is None:
         raise ValueError("this acts on processes; the target is none")
     return ProcessId(target.pid, target.start_time)

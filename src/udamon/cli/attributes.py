@@ -15,6 +15,7 @@ LONGEST_US = LONGEST_S * 1_000_000
 def configure(
     parser: argparse.ArgumentParser, update: str = "1s", sample: str = "what --overhead allows"
 ) -> None:
+    """Add the flags."""
     group = parser.add_argument_group("monitoring attributes")
     group.add_argument(
         "--sample",

@@ -37,6 +37,7 @@ SWITCH_S = 0.0005
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     commands = parser.add_subparsers(metavar="WHAT", required=True, dest="what")
     about = "serve the files of /sys/kernel/mm/damon at a directory"
     mount = commands.add_parser("mount", help=about, description=about)
@@ -94,6 +95,7 @@ def _kdamonds_of(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run the command; returns its exit status. Raises UdamonError."""
     return _exec(args) if args.what == "exec" else _mount(args)
 
 

@@ -28,6 +28,7 @@ from udamon.workload.truth import Truth
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument(
         "config", metavar="CONFIG", nargs="+", help="a masim configuration, or a committed shape's name"
     )
@@ -51,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run the command; returns its exit status. Raises UdamonError."""
     paths = [shapes.find(config) for config in args.config]
     if len(paths) > 1 and not args.together:
         raise UsageError(

@@ -131,7 +131,7 @@ def _compact(args: argparse.Namespace) -> int:
     from udamon.files.temporary import TemporaryDirectory
     from udamon.fleet import tables
     from udamon.fleet.compaction import OBJECT_BYTES, Compacted, compact
-    from udamon.fleet.listing import Objects
+    from udamon.fleet.listing import ListedObjects
     from udamon.fleet.store import open_store
     from udamon.report.fleet.engines import DuckEngine
     from udamon.units import format_size, parse_duration_ns
@@ -143,7 +143,7 @@ def _compact(args: argparse.Namespace) -> int:
         for table in (tables.SERVICES, tables.NODES, tables.REGIONS):
             work = TemporaryDirectory("compact")
 
-            def merge(objects: Objects, place: Path, table: tables.Table = table) -> list[Path]:
+            def merge(objects: ListedObjects, place: Path, table: tables.Table = table) -> list[Path]:
                 return engine.merge(table, objects, place, OBJECT_BYTES)
 
             try:

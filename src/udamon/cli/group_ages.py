@@ -16,7 +16,7 @@ from udamon.availability.others import find
 from udamon.cli import monitor
 from udamon.cli.progress_line import ProgressLine
 from udamon.cli.running import parse_duration, signals
-from udamon.core.generations import Cold
+from udamon.core.generations import ColdGenerations
 from udamon.core.idle_time import LABELS, SECONDS
 from udamon.errors import CannotError, NotPermitted, UsageError
 from udamon.linux.cgroup.page_cache import place_of
@@ -179,7 +179,7 @@ def document(watch: GroupWatch, cgroup: str | None, cpu_share: float, ended_by: 
     }
 
 
-def _kind(found: Cold, touched: int) -> dict[str, Any]:
+def _kind(found: ColdGenerations, touched: int) -> dict[str, Any]:
     low, high = (
         [None if value is None else round(value) for value in one] for one in (found.low, found.high)
     )

@@ -18,6 +18,7 @@ from udamon.schemes.config.pattern import WantedScheme
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("--dry-run", action="store_true", help="only say what would be taken out")
     parser.add_argument(
         "--by",

@@ -40,6 +40,7 @@ DEFAULT_FILE = "recording.udamon"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     group = parser.add_argument_group("the recording")
     group.add_argument(
         "-o",

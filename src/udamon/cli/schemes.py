@@ -21,6 +21,7 @@ from udamon.schemes.config.reading import load_schemes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("--apply", action="store_true", help="do it; without this flag nothing is done")
     group = parser.add_argument_group("schemes: a file of them, or one by flags")
     group.add_argument(

@@ -29,6 +29,7 @@ _AT_ONCE = 4096
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     group = parser.add_argument_group("allocations of COMMAND (report sites)")
     group.add_argument(
         "--sites",

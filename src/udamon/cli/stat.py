@@ -17,7 +17,7 @@ from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
 from udamon.cli.running import parse_duration, require_windows, run_watching, signals
 from udamon.cli.targets import check
-from udamon.core.ages import Ages, sentence
+from udamon.core.ages import AgesReport, sentence
 from udamon.core.ages import document as ages_document
 from udamon.model import grain, is_census
 from udamon.modules.stat import REFRESH_S, AgeWatch, Idleness, IdleWatch
@@ -32,6 +32,7 @@ NOT_COUNTED = "bytes touched in a window are known, and not how often each was"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     monitor.configure(parser, more_ways=(group_ages.VIA,))
     json_lines.configure(acting_flags.configure_output(parser))
     acting_flags.configure_module(parser, None, tunable=False)
@@ -133,7 +134,7 @@ def _table(found: Idleness | None, progress: Progress) -> text.Shown:
 
 
 def document(
-    found: Idleness | None, ages: Ages | None, progress: Progress, via: str, ended_by: str
+    found: Idleness | None, ages: AgesReport | None, progress: Progress, via: str, ended_by: str
 ) -> dict[str, object]:
     """What --json prints: DAMON_STAT's parameters by their names; null where nothing was seen."""
     return {

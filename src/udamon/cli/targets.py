@@ -17,6 +17,7 @@ _LISTED = 8
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     group = parser.add_argument_group(
         "target", "One of -p, --cgroup, --service, --container, --paddr, --sim, or -- COMMAND ARGS."
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from udamon.control import debugfs_form
-from udamon.control.files import Opened
+from udamon.control.files import OpenedFile
 from udamon.control.kdamonds import KdamondFactory
 from udamon.control.kinds import refused, text_of
 from udamon.control.nodes import BASELINE
@@ -33,6 +33,7 @@ PidExists = Callable[[int], bool]
 
 
 def pid_exists(pid: int) -> bool:
+    """Whether there is such a process now."""
     return pid > 0 and os.path.exists(f"/proc/{pid}")
 
 
@@ -162,7 +163,7 @@ class DebugfsFiles:
         files = [*CONTEXT_FILES, *(self._static if top else [])]
         return [*((file, False) for file in files), *((each, True) for each in self._named if top)]
 
-    def open(self, path: str) -> Opened:
+    def open(self, path: str) -> OpenedFile:
         context, name = self._find(path)
         if not name:
             raise refused(errno.EISDIR)

@@ -61,6 +61,7 @@ _ATTRS = ("sample_us", "aggr_us", "update_us", "min_nr_regions", "max_nr_regions
 
 
 def show_attrs(attrs: Attrs) -> str:
+    """The line that the file attrs has."""
     return " ".join(str(getattr(attrs, name)) for name in _ATTRS) + "\n"
 
 
@@ -79,6 +80,7 @@ def read_regions(text: str, targets: int) -> list[list[Range]]:
 
 
 def show_regions(ranges: Sequence[Sequence[Range]]) -> str:
+    """Lines of target, start and end."""
     return "".join(f"{target} {r.start} {r.end}\n" for target, own in enumerate(ranges) for r in own)
 
 

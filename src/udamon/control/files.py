@@ -6,10 +6,10 @@ import errno
 from typing import Protocol
 
 from udamon.control.kinds import refused
-from udamon.control.tree import Directory, File, Tree
+from udamon.control.tree import File, Tree, TreeDirectory
 
 
-class Opened(Protocol):
+class OpenedFile(Protocol):
     """An open file."""
 
     mode: int
@@ -31,7 +31,7 @@ class Files(Protocol):
     def entries(self, path: str) -> list[tuple[str, bool]]:
         """What is in a directory: names, and whether each is one itself."""
 
-    def open(self, path: str) -> Opened: ...
+    def open(self, path: str) -> OpenedFile: ...
 
 
 class AdminFiles:
@@ -44,18 +44,18 @@ class AdminFiles:
         if path == "/":
             return -1
         found = self._tree.find(_below_admin(path))
-        return -1 if isinstance(found, Directory) else found.node.mode
+        return -1 if isinstance(found, TreeDirectory) else found.node.mode
 
     def entries(self, path: str) -> list[tuple[str, bool]]:
         if path == "/":
             return [("admin", True)]
         below = _below_admin(path)
         found = self._tree.find(below)
-        if not isinstance(found, Directory):
+        if not isinstance(found, TreeDirectory):
             raise refused(errno.ENOTDIR)
         return [(name, name not in found.shape.files) for name in found.names()]
 
-    def open(self, path: str) -> Opened:
+    def open(self, path: str) -> OpenedFile:
         if path == "/":
             raise refused(errno.EISDIR)
         return _Open(self._tree.file(_below_admin(path)))

@@ -13,7 +13,7 @@ from udamon.control.kinds import Value, refused
 from udamon.control.plan import CgroupExists, ContextPlan, read_plan
 from udamon.control.running import Running, refusal
 from udamon.control.scheme_files import read_goals
-from udamon.control.tree import Directory, Tree
+from udamon.control.tree import Tree, TreeDirectory
 from udamon.core.scheme import SchemeStatus
 from udamon.errors import UdamonError
 from udamon.model import Event, Snapshot
@@ -44,13 +44,13 @@ class Kdamonds:
         self._make = make
         self._cgroup_exists = cgroup_exists
         self._now_ns = now_ns
-        self._known: dict[Directory, Running] = {}
+        self._known: dict[TreeDirectory, Running] = {}
         self._closing = threading.Event()
         self.tree: Tree | None = None
         """Where refresh_ms finds the lock of the structure; set by who makes both."""
         self.excluded: Callable[[], bool] = lambda: False
         """Whether somebody else runs who wants to be alone: the older tree."""
-        self._verbs: dict[str, Callable[[Directory], None]] = {
+        self._verbs: dict[str, Callable[[TreeDirectory], None]] = {
             "on": self._on,
             "off": self._off,
             "commit": self._commit,
@@ -63,18 +63,18 @@ class Kdamonds:
             "update_tuned_intervals": self._update_intervals,
         }
 
-    def running(self, kdamond: Directory) -> bool:
+    def running(self, kdamond: TreeDirectory) -> bool:
         known = self._known.get(kdamond)
         return known is not None and known.alive
 
-    def pid(self, kdamond: Directory) -> int:
+    def pid(self, kdamond: TreeDirectory) -> int:
         known = self._known.get(kdamond)
         return -1 if known is None else known.pid
 
-    def command(self, kdamond: Directory, keyword: str) -> None:
+    def command(self, kdamond: TreeDirectory, keyword: str) -> None:
         self._verbs[keyword](kdamond)
 
-    def forget(self, kdamond: Directory) -> None:
+    def forget(self, kdamond: TreeDirectory) -> None:
         self._known.pop(kdamond, None)
 
     def any_running(self) -> bool:
@@ -87,7 +87,7 @@ class Kdamonds:
             with suppress(OSError):
                 known.stop()
 
-    def _on(self, kdamond: Directory) -> None:
+    def _on(self, kdamond: TreeDirectory) -> None:
         if self.running(kdamond):
             raise refused(errno.EBUSY)
         if self._closing.is_set():
@@ -105,13 +105,13 @@ class Kdamonds:
             raise refusal(error) from error
         self._known[kdamond] = made
 
-    def _off(self, kdamond: Directory) -> None:
+    def _off(self, kdamond: TreeDirectory) -> None:
         known = self._known.get(kdamond)
         if known is None:
             raise refused(errno.EINVAL)
         known.stop()
 
-    def _of(self, kdamond: Directory) -> Running:
+    def _of(self, kdamond: TreeDirectory) -> Running:
         """Raises OSError: EINVAL for one that never ran, ECANCELED for one that has ended."""
         known = self._known.get(kdamond)
         if known is None:
@@ -120,31 +120,31 @@ class Kdamonds:
             raise refused(errno.ECANCELED)
         return known
 
-    def _commit(self, kdamond: Directory) -> None:
+    def _commit(self, kdamond: TreeDirectory) -> None:
         known = self._of(kdamond)
         known.commit(read_plan(_context(kdamond), self._cgroup_exists))
 
-    def _commit_goals(self, kdamond: Directory) -> None:
+    def _commit_goals(self, kdamond: TreeDirectory) -> None:
         known = self._of(kdamond)
         known.commit_goals([read_goals(files, self._cgroup_exists) for files in _schemes(kdamond)])
 
-    def _update_stats(self, kdamond: Directory) -> None:
+    def _update_stats(self, kdamond: TreeDirectory) -> None:
         put_stats(kdamond, self._of(kdamond).status())
 
-    def _update_quotas(self, kdamond: Directory) -> None:
+    def _update_quotas(self, kdamond: TreeDirectory) -> None:
         put_quotas(kdamond, self._of(kdamond).status())
 
-    def _update_intervals(self, kdamond: Directory) -> None:
+    def _update_intervals(self, kdamond: TreeDirectory) -> None:
         known = self._of(kdamond)
         put_intervals(kdamond, known.ask(lambda: (known.attrs.sample_us, known.attrs.aggr_us)))
 
-    def _clear_tried(self, kdamond: Directory) -> None:
+    def _clear_tried(self, kdamond: TreeDirectory) -> None:
         for files in _schemes(kdamond):
             with suppress(KeyError):
                 files.at("tried_regions").resize(0)
                 files.put("tried_regions/total_bytes", 0)
 
-    def _update_tried(self, kdamond: Directory, *, only_bytes: bool) -> None:
+    def _update_tried(self, kdamond: TreeDirectory, *, only_bytes: bool) -> None:
         known = self._known.get(kdamond)
         if known is None:
             raise refused(errno.EINVAL)
@@ -165,7 +165,7 @@ class Kdamonds:
                     ]
                 )
 
-    def refresh(self, kdamond: Directory) -> None:
+    def refresh(self, kdamond: TreeDirectory) -> None:
         """What refresh_ms does, on the kdamond's thread. Leaves it for later when the structure is in use."""
         known = self._known.get(kdamond)
         if self.tree is None or known is None or kdamond.gone:
@@ -186,7 +186,7 @@ class Kdamonds:
 class _Refresher:
     """Keeps the files of one kdamond up to date, if refresh_ms asks for it, once an aggregation at most."""
 
-    def __init__(self, kdamonds: Kdamonds, kdamond: Directory) -> None:
+    def __init__(self, kdamonds: Kdamonds, kdamond: TreeDirectory) -> None:
         self._kdamonds = kdamonds
         self._kdamond = kdamond
         self._next_ns = 0
@@ -202,7 +202,7 @@ class _Refresher:
         """Events change no file."""
 
 
-def put_stats(kdamond: Directory, status: Sequence[SchemeStatus]) -> None:
+def put_stats(kdamond: TreeDirectory, status: Sequence[SchemeStatus]) -> None:
     """Copy stats; a scheme whose directory was removed meanwhile is passed over."""
     for files, scheme in zip(_schemes(kdamond), status, strict=False):
         for name in STATS:
@@ -210,21 +210,23 @@ def put_stats(kdamond: Directory, status: Sequence[SchemeStatus]) -> None:
             files.put(f"stats/{name}", value)
 
 
-def put_quotas(kdamond: Directory, status: Sequence[SchemeStatus]) -> None:
+def put_quotas(kdamond: TreeDirectory, status: Sequence[SchemeStatus]) -> None:
+    """Show the effective sizes of quotas."""
     for files, scheme in zip(_schemes(kdamond), status, strict=False):
         files.put("quotas/effective_bytes", scheme.effective_bytes)
 
 
-def put_intervals(kdamond: Directory, intervals: tuple[int, int]) -> None:
+def put_intervals(kdamond: TreeDirectory, intervals: tuple[int, int]) -> None:
+    """Show the sampling and aggregation intervals, µs."""
     context = _context(kdamond)
     for name, value in zip(("sample_us", "aggr_us"), intervals, strict=True):
         context.put(f"monitoring_attrs/intervals/{name}", value)
 
 
-def _context(kdamond: Directory) -> Directory:
+def _context(kdamond: TreeDirectory) -> TreeDirectory:
     """The one context, which there is: the tree has looked."""
     return kdamond.at("contexts").nth(0)
 
 
-def _schemes(kdamond: Directory) -> Iterator[Directory]:
+def _schemes(kdamond: TreeDirectory) -> Iterator[TreeDirectory]:
     return _context(kdamond).at("schemes").children()

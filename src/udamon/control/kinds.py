@@ -146,4 +146,5 @@ def count(most: int = 2**31 - 1) -> Count:
 
 
 def positive() -> Number:
+    """An unsigned number of 64 bits, at least 1."""
     return Number("ulong ≥ 1", 0, 2**64 - 1, limit=(1, 2**64 - 1))

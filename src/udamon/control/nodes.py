@@ -19,7 +19,7 @@ from udamon.core.scheme_fields import (
     FIRST,
     LISTS,
     SchemeField,
-    Stored,
+    StoredAs,
     Version,
     of_list,
     single,
@@ -84,9 +84,10 @@ def _range(path: str, low: int = 0, high: int = 0, since: Version = FIRST) -> li
     return [Node(f"{path}/min", ULONG, low, since), Node(f"{path}/max", ULONG, high, since)]
 
 
-_KINDS: dict[Stored, Kind] = {
-    Stored.ULONG: kinds.ULONG, Stored.ULONG_EINVAL: kinds.ULONG_EINVAL, Stored.UINT: kinds.UINT,
-    Stored.UINT_EINVAL: kinds.UINT_EINVAL, Stored.INT: kinds.INT, Stored.BOOL: kinds.BOOL, Stored.TEXT: kinds.TEXT,
+_KINDS: dict[StoredAs, Kind] = {
+    StoredAs.ULONG: kinds.ULONG, StoredAs.ULONG_EINVAL: kinds.ULONG_EINVAL, StoredAs.UINT: kinds.UINT,
+    StoredAs.UINT_EINVAL: kinds.UINT_EINVAL, StoredAs.INT: kinds.INT, StoredAs.BOOL: kinds.BOOL,
+    StoredAs.TEXT: kinds.TEXT,
 }  # fmt: skip
 
 
@@ -175,19 +176,19 @@ NODES: tuple[Node, ...] = (
 
 
 @dataclass(slots=True)
-class Shape:
+class NodeShape:
     """What a directory has: files, fixed directories, and what each numbered directory is like (`each`)."""
 
     files: dict[str, Node] = field(default_factory=dict)
-    directories: dict[str, Shape] = field(default_factory=dict)
-    each: Shape | None = None
+    directories: dict[str, NodeShape] = field(default_factory=dict)
+    each: NodeShape | None = None
 
 
-def shape_at(version: Version = BASELINE) -> Shape:
+def shape_at(version: Version = BASELINE) -> NodeShape:
     """The shape of `admin` in the kernel `version`. Raises UsageError for one that had no tree."""
     if version < FIRST:
         raise UsageError(f"Linux {version[0]}.{version[1]} had no such tree; give 5.18 or later.")
-    root = Shape()
+    root = NodeShape()
     for node in NODES:
         if node.since > version:
             continue
@@ -195,15 +196,16 @@ def shape_at(version: Version = BASELINE) -> Shape:
         place = root
         for part in directories:
             if len(part) == 1 and part.isupper():
-                place.each = place.each or Shape()
+                place.each = place.each or NodeShape()
                 place = place.each
             else:
-                place = place.directories.setdefault(part, Shape())
+                place = place.directories.setdefault(part, NodeShape())
         place.files[name] = replace(node, kind=node.kind_at(version))
     return root
 
 
 def state_words(version: Version) -> tuple[str, ...]:
+    """What the file state takes in a kernel of this version."""
     return tuple(word for word, since in STATE_WORDS.items() if since <= version)
 
 

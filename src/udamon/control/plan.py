@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from udamon.control.kinds import refused
 from udamon.control.scheme_files import read_scheme, write_scheme
-from udamon.control.tree import Directory
+from udamon.control.tree import TreeDirectory
 from udamon.core.attrs import Attrs, IntervalsGoal
 from udamon.core.scheme import Scheme
 from udamon.errors import AttrsError
@@ -42,7 +42,7 @@ class ContextPlan:
     pause: bool = False
 
 
-def read_plan(context: Directory, cgroup_exists: CgroupExists) -> ContextPlan:
+def read_plan(context: TreeDirectory, cgroup_exists: CgroupExists) -> ContextPlan:
     """What the files of `context` ask for.
 
     Raises OSError as the kernel answers `on` and `commit`: EINVAL for attributes and targets, ENOMEM for a scheme.
@@ -60,7 +60,7 @@ def read_plan(context: Directory, cgroup_exists: CgroupExists) -> ContextPlan:
     return ContextPlan(operations, attrs, targets, schemes, bool(context.get("pause", False)))
 
 
-def write_plan(context: Directory, plan: ContextPlan) -> None:
+def write_plan(context: TreeDirectory, plan: ContextPlan) -> None:
     """Make the files of `context` say `plan`, as far as the kernel of this tree has the files."""
     context.put("operations", plan.operations)
     context.put("pause", plan.pause)
@@ -77,7 +77,7 @@ def write_plan(context: Directory, plan: ContextPlan) -> None:
         write_scheme(directory, scheme)
 
 
-def read_attrs(context: Directory) -> Attrs:
+def read_attrs(context: TreeDirectory) -> Attrs:
     """Raises OSError EINVAL for what DAMON refuses."""
     files = context.at("monitoring_attrs")
 
@@ -103,7 +103,8 @@ def read_attrs(context: Directory) -> Attrs:
         raise refused(errno.EINVAL) from error
 
 
-def write_attrs(context: Directory, attrs: Attrs) -> None:
+def write_attrs(context: TreeDirectory, attrs: Attrs) -> None:
+    """Show these attributes in the files of a context."""
     files, goal = context.at("monitoring_attrs"), attrs.goal
     values = {
         "intervals/sample_us": attrs.sample_us,
@@ -120,14 +121,14 @@ def write_attrs(context: Directory, attrs: Attrs) -> None:
         files.put(path, value)
 
 
-def _probes(context: Directory) -> bool:
+def _probes(context: TreeDirectory) -> bool:
     try:
         return context.at("monitoring_attrs/probes").count > 0
     except KeyError:
         return False  # that kernel had none
 
 
-def _read_target(target: Directory) -> PlannedTarget:
+def _read_target(target: TreeDirectory) -> PlannedTarget:
     ranges: list[Range] = []
     for region in target.at("regions").children():
         found = Range(int(region["start"]), int(region["end"]))

@@ -31,6 +31,8 @@ class Step(NamedTuple):
 
 
 class Listed(NamedTuple):
+    """An entry of a directory below /sys."""
+
     name: str
     kind: str
     """ "directory", "file" or "link"."""
@@ -131,6 +133,7 @@ def _shown_at(mount: MountInfo, hidden: str) -> str | None:
 
 
 def device_of(path: str) -> int | None:
+    """The number of the device that a path lies on; None where there is no telling."""
     try:
         return os.stat(path).st_dev
     except OSError:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from udamon.control.kinds import Value, refused
-from udamon.control.tree import Directory
+from udamon.control.tree import TreeDirectory
 from udamon.core.scheme import U64_MAX, AccessPattern, Bounds, Filter, FilterType, Goal, GoalMetric, Scheme
 from udamon.core.scheme_fields import SchemeField, made, of_core, of_filter, of_list, single
 from udamon.errors import UsageError
@@ -17,7 +17,7 @@ MATCHES_NOTHING = AccessPattern(sz=Bounds(U64_MAX, U64_MAX))
 _MEMCG_METRICS = (GoalMetric.NODE_MEMCG_USED_BP, GoalMetric.NODE_MEMCG_FREE_BP)
 
 
-def read_scheme(files: Directory, cgroup_exists: Callable[[str], bool]) -> Scheme:
+def read_scheme(files: TreeDirectory, cgroup_exists: Callable[[str], bool]) -> Scheme:
     """Raises OSError ENOMEM for a scheme that is no good, as the kernel does."""
     filters = list(_read_filters(files, cgroup_exists))
     values = _values(files, single())
@@ -40,16 +40,16 @@ def read_scheme(files: Directory, cgroup_exists: Callable[[str], bool]) -> Schem
     return found
 
 
-def _values(files: Directory, fields: Iterable[SchemeField]) -> dict[str, Any]:
+def _values(files: TreeDirectory, fields: Iterable[SchemeField]) -> dict[str, Any]:
     """The fields by their attributes; where the kernel of this tree has no file of one, its default."""
     return {field.name: field.value(files.get(field.file, field.default)) for field in fields}
 
 
-def _made(path: str, files: Directory) -> Any:
+def _made(path: str, files: TreeDirectory) -> Any:
     return made(path, _values(files, of_list(path)))
 
 
-def read_goals(files: Directory, cgroup_exists: Callable[[str], bool]) -> tuple[Goal, ...]:
+def read_goals(files: TreeDirectory, cgroup_exists: Callable[[str], bool]) -> tuple[Goal, ...]:
     """The goals of the scheme at `files`; those without a target value do not count. Raises OSError ENOMEM."""
     goals = []
     for files_of_one in _children(files, "quotas/goals"):
@@ -62,13 +62,13 @@ def read_goals(files: Directory, cgroup_exists: Callable[[str], bool]) -> tuple[
     return tuple(goals)
 
 
-def _read_filters(files: Directory, cgroup_exists: Callable[[str], bool]) -> Iterator[Filter]:
+def _read_filters(files: TreeDirectory, cgroup_exists: Callable[[str], bool]) -> Iterator[Filter]:
     for directory in ("core_filters", "ops_filters", "filters"):
         for each in _children(files, directory):
             yield _read_filter(each, cgroup_exists)
 
 
-def _read_filter(files: Directory, cgroup_exists: Callable[[str], bool]) -> Filter:
+def _read_filter(files: TreeDirectory, cgroup_exists: Callable[[str], bool]) -> Filter:
     """What goes with another type of filter is not read."""
     fields = of_filter(FilterType(str(files["type"])))
     found: Filter = made("filters", _values(files, fields))
@@ -78,7 +78,7 @@ def _read_filter(files: Directory, cgroup_exists: Callable[[str], bool]) -> Filt
     return found
 
 
-def write_scheme(files: Directory, scheme: Scheme) -> None:
+def write_scheme(files: TreeDirectory, scheme: Scheme) -> None:
     """Make the files say `scheme`, as far as the kernel of this tree has them."""
     for field in single():
         files.put(field.path, _stored(field, scheme))
@@ -94,7 +94,7 @@ def write_scheme(files: Directory, scheme: Scheme) -> None:
     _fill(files, "dests", "dests", scheme.dests)
 
 
-def _fill(files: Directory, directory: str, path: str, items: Sequence[object]) -> None:
+def _fill(files: TreeDirectory, directory: str, path: str, items: Sequence[object]) -> None:
     """Make so many numbered directories, where this tree has them."""
     above, _, name = directory.rpartition("/")
     if name in (files.at(above) if above else files).shape.directories:
@@ -107,7 +107,7 @@ def _stored(field: SchemeField, item: object) -> Value:
     return str(value) if isinstance(value, str) else value
 
 
-def _children(files: Directory, path: str) -> Iterator[Directory]:
+def _children(files: TreeDirectory, path: str) -> Iterator[TreeDirectory]:
     try:
         return files.at(path).children()
     except KeyError:

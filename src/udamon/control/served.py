@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from udamon.control.files import Files, Opened
+from udamon.control.files import Files, OpenedFile
 from udamon.control.kinds import refused
 
 SIZE = 4096
@@ -34,7 +34,7 @@ class Handle:
 
     __slots__ = ("file", "lock", "text")
 
-    def __init__(self, file: Opened) -> None:
+    def __init__(self, file: OpenedFile) -> None:
         self.file = file
         self.text = b""
         self.lock = threading.Lock()

@@ -48,7 +48,7 @@ class TargetSpace(Protocol):
     def close(self) -> None: ...
 
 
-class Process:
+class ProcessOfTarget:
     """A process: as three regions that follow its mappings (vaddr), or in fixed ranges (fvaddr).
 
     With vaddr, ranges that the files give hold until the first update after that, as in the kernel.
@@ -165,7 +165,7 @@ def opener(operations: str, roots: Roots, simulated: Sequence[Range] | None = No
         return NoProcessSpace(planned, ram, take_lock("paddr", "the physical memory", roots))
 
     def process(planned: PlannedTarget) -> TargetSpace:
-        return Process(planned, roots, fixed=operations == "fvaddr")
+        return ProcessOfTarget(planned, roots, fixed=operations == "fvaddr")
 
     if simulated is not None:
         return sim

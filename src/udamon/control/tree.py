@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from udamon.control.kinds import Keyword, TextKind, Value, refused, text_of
-from udamon.control.nodes import BASELINE, OPERATIONS, Node, Shape, shape_at, state_words
+from udamon.control.nodes import BASELINE, OPERATIONS, Node, NodeShape, shape_at, state_words
 from udamon.core.scheme_fields import Version
 from udamon.errors import UsageError
 
@@ -24,33 +24,33 @@ WRITE_BYTES = 4096
 """The kernel takes no more of one write."""
 
 
-class Directory:
+class TreeDirectory:
     """A directory: what was written to its files, and its children by name and by number."""
 
     __slots__ = ("count", "fixed", "numbered", "parent", "removed", "shape", "values")
 
-    def __init__(self, shape: Shape, parent: Directory | None = None) -> None:
+    def __init__(self, shape: NodeShape, parent: TreeDirectory | None = None) -> None:
         self.shape = shape
         self.parent = parent
         self.values: dict[str, Value] = {}
-        self.fixed: dict[str, Directory] = {}
-        self.numbered: dict[int, Directory] = {}
+        self.fixed: dict[str, TreeDirectory] = {}
+        self.numbered: dict[int, TreeDirectory] = {}
         self.count = 0
         self.removed = False
 
-    def child(self, name: str) -> Directory | None:
+    def child(self, name: str) -> TreeDirectory | None:
         """The directory called `name`; None when there is none."""
         shape = self.shape.directories.get(name)
         if shape is not None:
             found = self.fixed.get(name)
-            return found if found is not None else self.fixed.setdefault(name, Directory(shape, self))
+            return found if found is not None else self.fixed.setdefault(name, TreeDirectory(shape, self))
         if self.count and name.isdecimal() and (name == "0" or name[0] != "0"):
             number = int(name)
             if number < self.count:
                 return self.nth(number)
         return None
 
-    def at(self, path: str) -> Directory:
+    def at(self, path: str) -> TreeDirectory:
         """The fixed directory at `path` below this one. KeyError when the kernel of this tree has none."""
         place = self
         for name in path.split("/"):
@@ -60,15 +60,17 @@ class Directory:
             place = found
         return place
 
-    def nth(self, number: int) -> Directory:
+    def nth(self, number: int) -> TreeDirectory:
         """The directory called `number`, which there must be."""
         assert self.shape.each is not None
         found = self.numbered.get(number)
         return (
-            found if found is not None else self.numbered.setdefault(number, Directory(self.shape.each, self))
+            found
+            if found is not None
+            else self.numbered.setdefault(number, TreeDirectory(self.shape.each, self))
         )
 
-    def children(self) -> Iterator[Directory]:
+    def children(self) -> Iterator[TreeDirectory]:
         """Those with numbers, in their order."""
         return (self.nth(number) for number in range(self.count))
 
@@ -116,7 +118,7 @@ class Directory:
 
     @property
     def gone(self) -> bool:
-        place: Directory | None = self
+        place: TreeDirectory | None = self
         while place is not None:
             if place.removed:
                 return True
@@ -130,15 +132,15 @@ class Directory:
 class Commands(Protocol):
     """What stands behind `state` and `pid`: see commands.py."""
 
-    def running(self, kdamond: Directory) -> bool: ...
+    def running(self, kdamond: TreeDirectory) -> bool: ...
 
-    def pid(self, kdamond: Directory) -> int:
+    def pid(self, kdamond: TreeDirectory) -> int:
         """−1 while it is off."""
 
-    def command(self, kdamond: Directory, keyword: str) -> None:
+    def command(self, kdamond: TreeDirectory, keyword: str) -> None:
         """Raises OSError with the kernel's error number."""
 
-    def forget(self, kdamond: Directory) -> None:
+    def forget(self, kdamond: TreeDirectory) -> None:
         """The directory is about to go; it does not run."""
 
 
@@ -146,16 +148,16 @@ class NoCommands:
     """A tree with nothing behind it: everything is off, and commands are refused like those of a kdamond
     that never ran."""
 
-    def running(self, kdamond: Directory) -> bool:
+    def running(self, kdamond: TreeDirectory) -> bool:
         return False
 
-    def pid(self, kdamond: Directory) -> int:
+    def pid(self, kdamond: TreeDirectory) -> int:
         return -1
 
-    def command(self, kdamond: Directory, keyword: str) -> None:
+    def command(self, kdamond: TreeDirectory, keyword: str) -> None:
         raise refused(errno.EINVAL)
 
-    def forget(self, kdamond: Directory) -> None:
+    def forget(self, kdamond: TreeDirectory) -> None:
         """Nothing is known of it."""
 
 
@@ -170,12 +172,12 @@ class Tree:
     ) -> None:
         """`operations` are those that avail_operations names. Raises UsageError for a version without a tree."""
         self.version = version
-        self.root = Directory(shape_at(version))
+        self.root = TreeDirectory(shape_at(version))
         self.commands: Commands = commands or NoCommands()
         self._words = state_words(version)
         self._operations = operations
         self._lock = threading.Lock()
-        self._places: dict[str, Directory] = {}
+        self._places: dict[str, TreeDirectory] = {}
         """Directories by path, as they were found last: paths are asked for again and again."""
 
     @contextmanager
@@ -188,7 +190,7 @@ class Tree:
         finally:
             self._lock.release()
 
-    def find(self, path: str) -> Directory | File:
+    def find(self, path: str) -> TreeDirectory | File:
         """What is at `path`. Raises OSError ENOENT or ENOTDIR."""
         head, _, name = path.strip("/").rpartition("/")
         place = self._places.get(head)
@@ -204,7 +206,7 @@ class Tree:
             raise refused(errno.ENOENT)
         return File(self, place, name)
 
-    def _walk(self, path: str) -> Directory:
+    def _walk(self, path: str) -> TreeDirectory:
         place = self.root
         for name in path.split("/") if path else ():
             found = place.child(name)
@@ -216,7 +218,7 @@ class Tree:
     def file(self, path: str) -> File:
         """The file at `path`. Raises OSError ENOENT, ENOTDIR or EISDIR."""
         found = self.find(path)
-        if isinstance(found, Directory):
+        if isinstance(found, TreeDirectory):
             raise refused(errno.EISDIR)
         return found
 
@@ -246,7 +248,7 @@ class Tree:
         """The names that can be written to `operations` with success in the end."""
         return [name for name in self._operations if OPERATIONS[name] <= self.version]
 
-    def kdamonds(self) -> Iterator[Directory]:
+    def kdamonds(self) -> Iterator[TreeDirectory]:
         return self.root.at("kdamonds").children()
 
     def is_command(self, word: str) -> bool:
@@ -258,7 +260,7 @@ class File:
 
     __slots__ = ("_tree", "directory", "name", "node")
 
-    def __init__(self, tree: Tree, directory: Directory, name: str) -> None:
+    def __init__(self, tree: Tree, directory: TreeDirectory, name: str) -> None:
         self._tree = tree
         self.directory = directory
         self.name = name

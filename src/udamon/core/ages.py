@@ -18,7 +18,7 @@ NO_PAGES = "by mapping it is not known whether the bytes accessed in one window 
 
 
 @dataclass(frozen=True, slots=True)
-class Ages:
+class AgesReport:
     """The report. `found` has bytes by idle time; `watched_ns` is the time from the first window's begin to the end.
 
     `measured`: how much of a region was accessed; `parts`: of some it was a part; `gaps`: at times nobody looked. With
@@ -42,7 +42,7 @@ class Ages:
         )  # fmt: skip
 
     @classmethod
-    def of(cls, alive: Iterable[IdleTimes], begin_ns: int, grain: str, *, measured: bool) -> Ages:
+    def of(cls, alive: Iterable[IdleTimes], begin_ns: int, grain: str, *, measured: bool) -> AgesReport:
         """Of the targets that have memory at the end; somebody was watched from `begin_ns` on."""
         targets = list(alive)
         return cls(
@@ -88,7 +88,7 @@ def _by_seconds(values: list[float | None]) -> dict[str, int | None]:
     }
 
 
-def document(report: Ages) -> dict[str, Any]:
+def document(report: AgesReport) -> dict[str, Any]:
     """For JSON: bytes by seconds. Null where nobody watched for so long, and where nothing can be told."""
     found = report.found
     return {
@@ -109,7 +109,7 @@ def document(report: Ages) -> dict[str, Any]:
     }
 
 
-def sentence(report: Ages) -> str | None:
+def sentence(report: AgesReport) -> str | None:
     """One number: of the longest idle time of which half of the time watched has two, or of the shortest where none is
     as short as that. None where nobody watched for any."""
     known = [at for at, value in enumerate(report.cold) if value is not None]

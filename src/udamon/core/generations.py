@@ -25,7 +25,7 @@ class Born(NamedTuple):
     size: float
 
 
-class Cold(NamedTuple):
+class ColdGenerations(NamedTuple):
     """Bytes by idle time, for each of SECONDS: idle for at least so long. None where nobody watched for so long."""
 
     size: float
@@ -81,7 +81,7 @@ def _now(parts: list[Part], size: float, begin_ns: int, *, newest: bool) -> list
     return without(parts, -more, newest=newest)
 
 
-def told(found: Iterable[Generations], end_ns: int) -> Cold:
+def told(found: Iterable[Generations], end_ns: int) -> ColdGenerations:
     """Of several together, as of `end_ns`; they were watched from the earliest of their begins on."""
     every = list(found)
     begin = min((one.begin_ns for one in every), default=end_ns)
@@ -98,4 +98,4 @@ def told(found: Iterable[Generations], end_ns: int) -> Cold:
         return [*sums, *[None] * (len(ages) - known)]
 
     low, high = cold(least for least, _ in ways), cold(most for _, most in ways)
-    return Cold(sum(size for least, _ in ways for _, size in least), low, high)
+    return ColdGenerations(sum(size for least, _ in ways for _, size in least), low, high)

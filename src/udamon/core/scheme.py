@@ -56,11 +56,15 @@ class GoalMetric(StrEnum):
 
 
 class GoalTuner(StrEnum):
+    """How a quota follows its goals (docs/damon.md#goals)."""
+
     CONSIST = "consist"
     TEMPORAL = "temporal"
 
 
 class WatermarkMetric(StrEnum):
+    """What watermarks look at (docs/damon.md#watermarks)."""
+
     NONE = "none"
     FREE_MEM_RATE = "free_mem_rate"
 

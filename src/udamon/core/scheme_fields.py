@@ -60,10 +60,11 @@ OPS_TYPES: dict[str, Version] = {
 
 
 def always(values: type[StrEnum]) -> dict[str, Version]:
+    """Words that the first kernel with the tree has."""
     return dict.fromkeys(values, FIRST)
 
 
-class Stored(Enum):
+class StoredAs(Enum):
     """What the kernel's file holds. Those of quotas answer EINVAL to every mistake."""
 
     ULONG = auto()
@@ -103,7 +104,7 @@ class SchemeField:
     """
 
     path: str
-    stored: Stored
+    stored: StoredAs
     written: Written
     since: Version = FIRST
     default: int | bool | str = 0
@@ -146,7 +147,7 @@ class SchemeField:
     def text(self, item: object) -> str:
         """As the kernel's file takes it."""
         value = self.of(item)
-        if self.stored is Stored.BOOL:
+        if self.stored is StoredAs.BOOL:
             return "NY"[value]
         return str(min(value, self.most) if isinstance(value, int) else value)
 
@@ -154,9 +155,9 @@ class SchemeField:
         """What stands in a file of the tree, as udamon's value."""
         if self.kind is not None:
             return self.kind(str(stored))
-        if self.stored is Stored.BOOL:
+        if self.stored is StoredAs.BOOL:
             return bool(stored)
-        if self.stored is Stored.TEXT:
+        if self.stored is StoredAs.TEXT:
             return str(stored).removesuffix("\n")
         number = int(stored)
         return number & self.most if number > self.most else number
@@ -190,12 +191,12 @@ FILTER_DIRECTORIES: dict[str, tuple[dict[str, Version], Version]] = {
 def _bounds(name: str, written: Written, most: int) -> list[SchemeField]:
     path = f"access_pattern/{name}"
     return [
-        SchemeField(f"{path}/{end}", Stored.ULONG, written, most=most, left_out="no bound")
+        SchemeField(f"{path}/{end}", StoredAs.ULONG, written, most=most, left_out="no bound")
         for end in ("min", "max")
     ]
 
 
-_S, _W = Stored, Written
+_S, _W = StoredAs, Written
 FIELDS: tuple[SchemeField, ...] = (
     SchemeField("action", _S.WORD, _W.WORD, default="stat", words=ACTIONS, kind=Action,
                 needed=f"one of {', '.join(Action)}"),

@@ -32,7 +32,7 @@ Values = Sequence[float | None]
 Form = Callable[[float], str]
 
 
-class Column(NamedTuple):
+class FigureColumn(NamedTuple):
     """All seeds of one policy."""
 
     title: str
@@ -61,17 +61,17 @@ def table(evaluations: Sequence[Evaluation], workloads: Sequence[str] = ()) -> S
     return lines(line for row in rows for line in _lines(row))
 
 
-def columns_of(evaluations: Sequence[Evaluation]) -> list[Column]:
+def columns_of(evaluations: Sequence[Evaluation]) -> list[FigureColumn]:
     """The policies in the order they were run in, each with its budget where it was given one."""
     columns = []
     for policy in dict.fromkeys(run.policy for run in evaluations):
         runs = [run for run in evaluations if run.policy == policy]
         budget = runs[0].budget
-        columns.append(Column(policy if budget is None else f"{policy} --checks {budget}", runs))
+        columns.append(FigureColumn(policy if budget is None else f"{policy} --checks {budget}", runs))
     return columns
 
 
-def _found(columns: Sequence[Column]) -> Iterator[Row]:
+def _found(columns: Sequence[FigureColumn]) -> Iterator[Row]:
     yield Row("F1 of hot bytes, by time")
     ends = [run.scored[-1].t for column in columns for run in column.runs]
     for moment in MOMENTS:
@@ -87,7 +87,7 @@ def _found(columns: Sequence[Column]) -> Iterator[Row]:
             yield row
 
 
-def _bounds(columns: Sequence[Column], end: float) -> Iterator[Row]:
+def _bounds(columns: Sequence[FigureColumn], end: float) -> Iterator[Row]:
     """Beside it, from what: checks that could be made since the last change, and regions that were there."""
     yield Row("Bound of F1 (checks since the last change, regions)")
     for moment in MOMENTS:
@@ -106,14 +106,14 @@ def _bounds(columns: Sequence[Column], end: float) -> Iterator[Row]:
         )
 
 
-def _bound_at(column: Column, seconds: float) -> str:
+def _bound_at(column: FigureColumn, seconds: float) -> str:
     there = [found for run in column.runs if (found := at(run, seconds)) and found.bound]
     bounds = [found.bound for found in there if found.bound]
     f1, checks = median(b.f1 for b in bounds), median(b.checks for b in bounds)
     return f"{two_digits(f1)} ({count(checks)}, {count(median(found.regions for found in there))})"
 
 
-def _needed(columns: Sequence[Column]) -> Iterator[Row]:
+def _needed(columns: Sequence[FigureColumn]) -> Iterator[Row]:
     yield Row(f"To reach F1 {FOUND:g}")
     levels = [FOUND] * len(columns[0].runs)
     yield from _ways(columns, levels)
@@ -126,7 +126,7 @@ def _needed(columns: Sequence[Column]) -> Iterator[Row]:
         yield from _ways(columns, levels)
 
 
-def _ways(columns: Sequence[Column], levels: Sequence[float]) -> Iterator[Row]:
+def _ways(columns: Sequence[FigureColumn], levels: Sequence[float]) -> Iterator[Row]:
     seconds, checks = [], []
     for column in columns:
         found = [reached(run, level) for run, level in zip(column.runs, levels, strict=True)]
@@ -136,7 +136,7 @@ def _ways(columns: Sequence[Column], levels: Sequence[float]) -> Iterator[Row]:
     yield Row("  checks", checks)
 
 
-def _right(columns: Sequence[Column]) -> Iterator[Row]:
+def _right(columns: Sequence[FigureColumn]) -> Iterator[Row]:
     yield Row("Error of the working set")
     yield _row("  median over snapshots", columns, partial(_wss_error, percent=50), share)
     yield _row("  90th percentile", columns, partial(_wss_error, percent=90), share)
@@ -147,7 +147,7 @@ def _right(columns: Sequence[Column]) -> Iterator[Row]:
         yield moved
 
 
-def _each_target(columns: Sequence[Column], workloads: Sequence[str]) -> Iterator[Row]:
+def _each_target(columns: Sequence[FigureColumn], workloads: Sequence[str]) -> Iterator[Row]:
     figures = [[run.each_target() for run in column.runs] for column in columns]
     forms = {"mean F1": ("f1", two_digits), "error of its working set, median": ("wss_err_p50", share)}
     for title, (figure, form) in forms.items():
@@ -157,7 +157,7 @@ def _each_target(columns: Sequence[Column], workloads: Sequence[str]) -> Iterato
             yield Row(f"  {position}: {name}", cells)
 
 
-def _cost(columns: Sequence[Column]) -> Iterator[Row]:
+def _cost(columns: Sequence[FigureColumn]) -> Iterator[Row]:
     yield Row("Cost")
     yield _row("  checks", columns, lambda run: run.scored[-1].checks, count)
     yield _row("  checks/s, last half", columns, settled_checks, count)
@@ -179,7 +179,7 @@ def _wss_error(run: Evaluation, percent: float) -> float | None:
 
 
 def _row(
-    label: str, columns: Sequence[Column], figure: Callable[[Evaluation], float | None], form: Form
+    label: str, columns: Sequence[FigureColumn], figure: Callable[[Evaluation], float | None], form: Form
 ) -> Row:
     """A figure that can be said of a policy only where all seeds have it."""
     cells = []
@@ -199,10 +199,12 @@ def cell(values: Values, form: Form) -> str:
 
 
 def two_digits(value: float) -> str:
+    """With two digits behind the point."""
     return f"{value:.2f}"
 
 
 def one_digit(value: float) -> str:
+    """With one digit behind the point."""
     return f"{value:.1f}"
 
 
@@ -214,10 +216,12 @@ def count(value: float) -> str:
 
 
 def share(value: float) -> str:
+    """As percent with one digit."""
     return f"{value:.1%}"
 
 
 def fine_share(value: float) -> str:
+    """As percent with two digits."""
     return f"{value:.2%}"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import time
 
 from udamon.errors import CannotError
-from udamon.fleet.listing import Day, Manifest, Objects, days, manifest_path
+from udamon.fleet.listing import Day, ListedObjects, Manifest, days, manifest_path
 from udamon.fleet.objects import compacted_path
 from udamon.fleet.store import Store, Stored
 from udamon.fleet.tables import Table
@@ -33,7 +33,7 @@ CLOSED_S = 6 * 3600.0
 UNPUBLISHED_S = 86400.0
 """After which time compacted objects without a manifest were left by a run that was killed."""
 
-Merge = Callable[[Objects, Path], list[Path]]
+Merge = Callable[[ListedObjects, Path], list[Path]]
 """Rows of objects, each fact once and sorted, as files in a directory."""
 
 
@@ -80,7 +80,7 @@ def _merge_day(store: Store, table: Table, day: Day, merge: Merge, work: Path, d
     if len(raw) + len(before) < 2 or not raw:
         return
     once, repeated = day.divided()
-    objects = Objects(_paths(once), _paths(repeated), 0)
+    objects = ListedObjects(_paths(once), _paths(repeated), 0)
     sources = set(objects.all)
     work.mkdir()
     made: list[str] = []

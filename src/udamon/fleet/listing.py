@@ -76,7 +76,7 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
-class Objects:
+class ListedObjects:
     """Paths below a location. A row of `once` is in one object alone, a row of `repeated` may be in several."""
 
     once: tuple[str, ...]
@@ -89,6 +89,7 @@ class Objects:
 
 
 def manifest_path(table: Table, date: str, generation: int) -> str:
+    """Where the manifest of a date and generation lies."""
     return f"{directory(table)}/_manifest/{date}.{generation:06d}.json"
 
 
@@ -127,7 +128,7 @@ def _read(store: Store, date: str, generation: int, stored: Stored) -> Manifest:
     return Manifest(date, generation, tuple(objects), frozenset(replaces), stored.path, stored.created)
 
 
-def visible(store: Store, table: Table, dates: tuple[str | None, str | None] = (None, None)) -> Objects:
+def visible(store: Store, table: Table, dates: tuple[str | None, str | None] = (None, None)) -> ListedObjects:
     """What a reader reads of the days from the first to the last of `dates` (None: no limit). Raises CannotError."""
     first, last = dates
     by_date, others = days(store, table)
@@ -141,7 +142,7 @@ def visible(store: Store, table: Table, dates: tuple[str | None, str | None] = (
         repeated += of_day[1]
     if others:  # nothing tells which hosts and hours they have rows of
         once, repeated = [], [*repeated, *once]
-    return Objects(_paths(once), _paths(repeated), sum(each.size for each in [*once, *repeated]))
+    return ListedObjects(_paths(once), _paths(repeated), sum(each.size for each in [*once, *repeated]))
 
 
 def _paths(found: Iterable[Stored]) -> tuple[str, ...]:

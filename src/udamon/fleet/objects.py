@@ -76,10 +76,12 @@ class ObjectName:
 
 
 def digest_of(data: bytes) -> str:
+    """Twelve hexadecimal digits of SHA-256."""
     return sha256(data).hexdigest()[:12]
 
 
 def compacted_path(table: Table, date: str, digest: str) -> str:
+    """Where a compacted object of a date lies."""
     return f"{directory(table)}/date={date}/compact.{digest}.parquet"
 
 

@@ -82,7 +82,7 @@ def idle_bitmap(root: Path = SYS) -> str:
     return "open"
 
 
-class Call(StrEnum):
+class SystemCall(StrEnum):
     """What becomes of a system call: it is there; a filter (seccomp) refuses it; the kernel has none; or one of the
     last two, where a filter answers as a kernel without it does."""
 
@@ -92,29 +92,29 @@ class Call(StrEnum):
     HIDDEN = "hidden"
 
 
-def process_madvise(root: Path = PROC) -> Call:
+def process_madvise(root: Path = PROC) -> SystemCall:
     """The system call, tried on no process: a kernel that has it says that the descriptor is bad."""
     from udamon.linux.syscall import system_call
 
     return _call(lambda: system_call(_NR_PROCESS_MADVISE, -1, 0, 0, 0, 0), root)
 
 
-def move_pages(root: Path = PROC) -> Call:
+def move_pages(root: Path = PROC) -> SystemCall:
     """The system call, tried on no page of udamon itself."""
     from udamon.linux.move_pages import nodes_of
 
     return _call(lambda: nodes_of(0, []), root)
 
 
-def _call(harmless: Callable[[], object], root: Path) -> Call:
+def _call(harmless: Callable[[], object], root: Path) -> SystemCall:
     """What a call tells that does nothing: EBADF comes from the call itself, as no error does."""
     try:
         harmless()
     except OSError as error:
         if error.errno == errno.ENOSYS:
-            return Call.HIDDEN if _filtered(root) else Call.MISSING
-        return Call.THERE if error.errno == errno.EBADF else Call.REFUSED
-    return Call.THERE
+            return SystemCall.HIDDEN if _filtered(root) else SystemCall.MISSING
+        return SystemCall.THERE if error.errno == errno.EBADF else SystemCall.REFUSED
+    return SystemCall.THERE
 
 
 def _filtered(root: Path) -> bool:

@@ -24,7 +24,7 @@ MAX_INSTANCES = Path("sys/fs/inotify/max_user_instances")
 """Limits of a user, below /proc."""
 
 
-class Event(NamedTuple):
+class InotifyEvent(NamedTuple):
     """A directory `name` was made, removed or renamed in the directory of `watch`, or that one is not watched any more
     (`ignored`: it was removed). `overflow`: events were lost, and all may have changed."""
 
@@ -55,7 +55,7 @@ class Inotify:
         except OSError:
             pass
 
-    def read(self) -> list[Event]:
+    def read(self) -> list[InotifyEvent]:
         """What happened to directories since the last call, or the beginning of it; empty when nothing did."""
         try:
             data = os.read(self._fd, _BUFFER)
@@ -67,7 +67,7 @@ class Inotify:
             at += _HEAD.size + length
             name = os.fsdecode(data[at - length : at].rstrip(b"\0"))
             if mask & (_ISDIR | _IGNORED | _Q_OVERFLOW):  # what happens to files is nobody's concern
-                found.append(Event(watch, name, bool(mask & _IGNORED), bool(mask & _Q_OVERFLOW)))
+                found.append(InotifyEvent(watch, name, bool(mask & _IGNORED), bool(mask & _Q_OVERFLOW)))
         return found
 
     def fileno(self) -> int:

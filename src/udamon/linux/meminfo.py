@@ -26,6 +26,7 @@ def read_node_meminfo(node: int, root: Path = SYS) -> dict[str, int]:
 
 
 def parse_meminfo(data: bytes) -> dict[str, int]:
+    """Bytes by name, from /proc/meminfo or the file of a node."""
     return {name.decode(): int(kib) << 10 for name, kib in _LINE.findall(data)}
 
 

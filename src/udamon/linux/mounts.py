@@ -45,6 +45,7 @@ def mounts(root: Path = PROC) -> list[MountInfo]:
 
 
 def mount_points(root: Path = PROC) -> set[str]:
+    """Paths at which something is mounted. Raises OSError."""
     return {mount.point for mount in mounts(root)}
 
 

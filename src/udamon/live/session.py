@@ -35,7 +35,7 @@ class WatchRequest:
     aggr: str | None = None
 
 
-class Watched(Monitored, Protocol):
+class WatchedMonitor(Monitored, Protocol):
     """What is watched, and what is to be said of it (udamon.assembly.build.Built)."""
 
     def tlb(self) -> Tlb | None: ...
@@ -93,13 +93,13 @@ class Session:
 
     def __init__(
         self,
-        build: Callable[[WatchRequest], Watched],
+        build: Callable[[WatchRequest], WatchedMonitor],
         state: LiveState,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._build, self.state, self._now_ns = build, state, now_ns
         self.watch_request = WatchRequest()
-        self.watched: Watched | None = None
+        self.watched: WatchedMonitor | None = None
         self.recording: str | None = None
         self._tee = _Tee(state)
         self._began_ns = self._began_cpu_ns = 0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from udamon.core.generations import Born, Cold, Generations, told
+from udamon.core.generations import Born, ColdGenerations, Generations, told
 from udamon.errors import CannotError
 from udamon.linux.lru_gen import LRU_GEN, NodeLru, age, read
 from udamon.model import PAGE_SIZE
@@ -146,7 +146,7 @@ class GroupWatch:
         """All groups and nodes, by path."""
         return sorted(self._parts.values(), key=lambda part: (part.path, part.node))
 
-    def cold(self, kind: str) -> Cold:
+    def cold(self, kind: str) -> ColdGenerations:
         """Bytes of "anon" or "file" by idle time."""
         return told((getattr(part, kind) for part in self._parts.values()), self.end_ns)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from udamon.core.ages import Ages, seen_of
+from udamon.core.ages import AgesReport, seen_of
 from udamon.core.attrs import IntervalsGoal
 from udamon.core.idle_time import IdleTimes
 from udamon.model import NOWHERE, Event, Snapshot, grain, is_census
@@ -41,7 +41,7 @@ class Idleness:
     bytes: int
 
 
-class Windows:
+class StatWindows:
     """The windows of one target, to tell how long an age is.
 
     An age counts aggregations of the interval that is set, and is counted anew when that changes. So `_passed` holds
@@ -81,7 +81,7 @@ class Windows:
         return self.latest.end_ns - behind + round((behind - before) * ahead), False
 
 
-def idleness(targets: Iterable[Windows], census: str | None = None) -> Idleness | None:
+def idleness(targets: Iterable[StatWindows], census: str | None = None) -> Idleness | None:
     """Of the latest windows of targets; None where they have no region.
 
     `census`: the way of looking, where it tells bytes touched in a window and counts no accesses.
@@ -150,7 +150,7 @@ class AgeWatch:
         self._policy = policy
         self._times: dict[int, IdleTimes] = {}
         self._begin_ns: int | None = None
-        self._last: Ages | None = None
+        self._last: AgesReport | None = None
 
     def snapshot(self, snapshot: Snapshot) -> None:
         if snapshot.sharing is not None and snapshot.sharing.same_as is not None:
@@ -166,11 +166,11 @@ class AgeWatch:
             self._times.pop(int(str(event.data["target"])), None)
 
     @property
-    def last(self) -> Ages | None:
+    def last(self) -> AgesReport | None:
         if not self._times or self._begin_ns is None:
             return self._last
         measured = is_census(self._via, self._policy)
-        return Ages.of(self._times.values(), self._begin_ns, grain(self._via), measured=measured)
+        return AgesReport.of(self._times.values(), self._begin_ns, grain(self._via), measured=measured)
 
 
 class IdleWatch:
@@ -181,11 +181,11 @@ class IdleWatch:
 
     def __init__(self, census: str | None = None) -> None:
         self._census = census
-        self._windows: dict[int, Windows] = {}
+        self._windows: dict[int, StatWindows] = {}
         self._last: Idleness | None = None
 
     def snapshot(self, snapshot: Snapshot) -> None:
-        self._windows.setdefault(snapshot.target, Windows()).add(snapshot)
+        self._windows.setdefault(snapshot.target, StatWindows()).add(snapshot)
 
     def event(self, event: Event) -> None:
         if event.name == "target_end":

@@ -152,6 +152,7 @@ class RefaultWatch:
 
 
 def schemes_at(wanted: Sequence[WantedScheme], attrs: Attrs) -> list[Scheme]:
+    """The schemes with these attributes."""
     return [scheme.at(attrs) for scheme in wanted]
 
 

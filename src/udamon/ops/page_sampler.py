@@ -18,7 +18,7 @@ STAYS_NS = 100_000_000
 """How long it is believed that a target runs where it ran."""
 
 
-class Sampled(Protocol):
+class SampledPages(Protocol):
     """What a function of native answers for a stretch; see _native.pyi."""
 
     @property
@@ -107,7 +107,7 @@ class PageSampler:
                 os.close(self._event)
             self._event = -1
 
-    def _run(self, targets: Sequence[Target], stretch: dict[str, Any]) -> Sampled:
+    def _run(self, targets: Sequence[Target], stretch: dict[str, Any]) -> SampledPages:
         """A function of native with the keywords of `stretch` and more."""
         raise NotImplementedError
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported, TargetGone
 from udamon.linux.failure import process_errors
-from udamon.linux.features import Call, process_madvise
+from udamon.linux.features import SystemCall, process_madvise
 from udamon.linux.large_pages import smallest_large_page
 from udamon.linux.maps import parse_line, read_lines
 from udamon.linux.open_files import open_file
@@ -62,7 +62,7 @@ class PteSampler(PageSampler):
         max_pause_ns: int | None = None,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        if process_madvise(roots.proc) is Call.MISSING:
+        if process_madvise(roots.proc) is SystemCall.MISSING:
             raise NotSupported(
                 "sampling by page tables needs process_madvise of Linux 5.10; leave --policy out."
             )

@@ -10,7 +10,7 @@ class Malformed(ValueError):
     """Bytes that are not what they should be; the message says what."""
 
 
-class Table:
+class FlatTable:
     """A table in `data`: fields by number, each None or its default when it is missing. Raises Malformed."""
 
     def __init__(self, data: bytes, at: int) -> None:
@@ -36,12 +36,12 @@ class Table:
         at = self.place(field)
         return None if at is None else at + number(self.data, "<I", at)
 
-    def table(self, field: int) -> Table:
+    def table(self, field: int) -> FlatTable:
         """The table that a field leads to."""
         at = self.follow(field)
         if at is None:
             raise Malformed("the head of a message lacks a part")
-        return Table(self.data, at)
+        return FlatTable(self.data, at)
 
     def vector(self, field: int, size: int, most: int) -> tuple[int, int]:
         """Where the items of a vector begin, and how many there are, each of `size` bytes; (0, 0) without one."""
@@ -53,11 +53,11 @@ class Table:
             raise Malformed("the head of a message counts more than it holds")
         return at + 4, count
 
-    def tables(self, field: int, most: int) -> Iterator[Table]:
+    def tables(self, field: int, most: int) -> Iterator[FlatTable]:
         """The tables of a vector, at most so many."""
         at, count = self.vector(field, 4, most)
         for place in range(at, at + 4 * count, 4):
-            yield Table(self.data, place + number(self.data, "<I", place))
+            yield FlatTable(self.data, place + number(self.data, "<I", place))
 
     def text(self, field: int) -> bytes:
         """A string, or nothing."""
@@ -65,9 +65,9 @@ class Table:
         return self.data[at : at + length]
 
 
-def root(data: bytes) -> Table:
+def root(data: bytes) -> FlatTable:
     """The table that a FlatBuffer begins with."""
-    return Table(data, number(data, "<I", 0))
+    return FlatTable(data, number(data, "<I", 0))
 
 
 def number(data: bytes, form: str, at: int) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from arro3.core import Array, DataType, RecordBatch
 
-from udamon.record.flatbuffer import Malformed, Table, root
+from udamon.record.flatbuffer import FlatTable, Malformed, root
 from udamon.record.schema import COLUMNS, METADATA_KEY, TYPES, WIDTHS, schema_of
 from udamon.record.seal import PREFIX
 from udamon.record.stream import whole_stream
@@ -62,7 +62,7 @@ class Head(NamedTuple):
         return self.rows - self.nulls[_EVENT]
 
 
-def kind_and_body(metadata: bytes) -> tuple[int, Table, int]:
+def kind_and_body(metadata: bytes) -> tuple[int, FlatTable, int]:
     """Of any message: what it is, its header, and the length of its body. Raises Malformed."""
     message = root(metadata)
     version, kind, body = message.scalar(0, "<h"), message.scalar(1, "<B"), message.scalar(3, "<q")
@@ -89,7 +89,7 @@ def metadata_text(metadata: bytes) -> tuple[bytes | None, int]:
     return None, count
 
 
-def _is(field: Table, name: str, kind: tuple[int, int | None] | None) -> bool:
+def _is(field: FlatTable, name: str, kind: tuple[int, int | None] | None) -> bool:
     """Whether a column is the one that a recording has there."""
     if field.text(0) != name.encode() or field.place(4) is not None or field.vector(5, 4, 1)[1]:
         return False
@@ -122,7 +122,7 @@ def batch_head(metadata: bytes) -> Head | None:
     return Head(rows, nulls, pairs, body, _compressed(batch))
 
 
-def _compressed(batch: Table) -> bool:
+def _compressed(batch: FlatTable) -> bool:
     if batch.place(3) is None:
         return False
     about = batch.table(3)

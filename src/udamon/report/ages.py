@@ -15,28 +15,27 @@ from typing import Any
 
 from udamon import text
 from udamon.core import ages
-from udamon.core.ages import Ages, sentence
+from udamon.core.ages import AgesReport, sentence
 from udamon.core.idle_time import LABELS, IdleTimes, Seen
 from udamon.model import is_census
 from udamon.report.grain import grain_of
 from udamon.report.groups import sure
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, table
+from udamon.report.untouched import SIZE
 from udamon.text import Shown
 from udamon.units import format_size, format_time
 
 ROWS = 50_000
 """Rows of a part of the recording that is in memory, at most about so many."""
-REGIONS = """
-    SELECT seq, target, "begin", time, start, "end", CAST(coalesce(resident, "end" - start) AS DOUBLE), {least}, {most}
+REGIONS = f"""
+    SELECT seq, target, "begin", time, start, "end", {SIZE}, {{least}}, {{most}}
     FROM shared_regions WHERE same_as IS NULL ORDER BY seq, target, start
 """
-ALL_OR_NOTHING = (
-    """CASE WHEN nr_accesses > 0 THEN CAST(coalesce(resident, "end" - start) AS DOUBLE) ELSE 0 END"""
-)
+ALL_OR_NOTHING = f"CASE WHEN nr_accesses > 0 THEN {SIZE} ELSE 0 END"
 
 
-def measure(source: RecordingSource) -> Ages:
+def measure(source: RecordingSource) -> AgesReport:
     """Of the memory that is there at the end. Raises RecordingError when there is no snapshot."""
     metadata = source.recording.metadata
     measured = is_census(metadata.get("via"), metadata.get("policy"))
@@ -50,10 +49,10 @@ def measure(source: RecordingSource) -> Ages:
     last = max(newest.values())
     alive = [idle for target, idle in targets.items() if newest[target] == last]
     begin = min(idle.begin_ns or 0 for idle in targets.values())
-    return Ages.of(alive, begin, grain_of(source.recording), measured=measured)
+    return AgesReport.of(alive, begin, grain_of(source.recording), measured=measured)
 
 
-def document(report: Ages) -> dict[str, Any]:
+def document(report: AgesReport) -> dict[str, Any]:
     """The JSON document."""
     return {"schema": 1, **ages.document(report)}
 
@@ -74,7 +73,7 @@ def _windows(
             yield key, regions
 
 
-def render(report: Ages, terminal: Terminal) -> Shown:
+def render(report: AgesReport, terminal: Terminal) -> Shown:
     """For people: one number, and a line for each idle time."""
     size = report.found.size
     watched = format_time(report.watched_ns / 1e9)

@@ -16,6 +16,7 @@ from udamon.report.diff import footprint_of
 from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import clock
+from udamon.report.untouched import IDLE, SIZE
 from udamon.text import Shown, lines
 from udamon.units import counted, format_size, parse_share, parse_size, parse_time_ns
 
@@ -23,12 +24,10 @@ DEFAULT_COLD_AGE = "10s"
 
 _T = TypeVar("_T")
 
-COLD = """
+COLD = f"""
     SELECT sum(CASE WHEN cold THEN bytes END), sum(CASE WHEN cold THEN private END), sum(bytes - sure), sum(bytes)
     FROM (
-        SELECT nr_accesses = 0 AND (CAST(age AS DOUBLE) + 1) * ticks * sample_ns >= {age} AS cold,
-            CAST(coalesce(resident, "end" - start) AS DOUBLE) AS bytes, CAST(private AS DOUBLE) AS private,
-            {sure} AS sure
+        SELECT {IDLE} AS cold, {SIZE} AS bytes, CAST(private AS DOUBLE) AS private, {{sure}} AS sure
         FROM shared_regions WHERE start IS NOT NULL
     ) AS there
 """
@@ -141,7 +140,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Unseen:
+class UnseenProcesses:
     """Processes that were wanted and not seen: `why` is a part of a sentence, `size` their bytes, None where those are
     not known."""
 
@@ -155,7 +154,7 @@ class Doubts:
     reads were no accesses to it."""
 
     missing: str | None = None
-    unseen: Unseen | None = None
+    unseen: UnseenProcesses | None = None
     writes_only: bool = False
 
 
@@ -174,7 +173,7 @@ def doubts(source: RecordingSource, *, allow_damaged: bool = False) -> Doubts:
     return Doubts(missing, unseen, writes_only)
 
 
-def _unseen(found: Mapping[str, Any]) -> Unseen | None:
+def _unseen(found: Mapping[str, Any]) -> UnseenProcesses | None:
     """None where nothing was missed, and where nothing tells (a recording of an earlier version)."""
     count, size = found["processes_missed"], found["bytes_missed"]
     if not count:
@@ -182,7 +181,7 @@ def _unseen(found: Mapping[str, Any]) -> Unseen | None:
     least = "" if found["exact"] else "at least "
     of = "unknown size" if size is None else format_size(size)
     were = "was" if count == 1 else "were"
-    return Unseen(f"{least}{counted(count, 'process', 'processes')} of {of} {were} not seen", size)
+    return UnseenProcesses(f"{least}{counted(count, 'process', 'processes')} of {of} {were} not seen", size)
 
 
 class _Kind(NamedTuple):
@@ -202,7 +201,7 @@ class _Kind(NamedTuple):
     whole: float | None = None
     by_reads: int = 0
 
-    def with_unseen(self, low: float, high: float, unseen: Unseen | None) -> tuple[float, float]:
+    def with_unseen(self, low: float, high: float, unseen: UnseenProcesses | None) -> tuple[float, float]:
         """What the figure may be with the memory of processes that were not seen: all of it counts, or none."""
         if unseen is None or self.whole is None:
             return low, high

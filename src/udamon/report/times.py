@@ -32,7 +32,7 @@ LARGEST = f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class WindowTimes:
     """The report, ns: windows (shortest, mean, longest), all gaps and the largest (since, length), and with
     `every` all moments: (seq, begin, end, gap before, targets, regions)."""
 
@@ -46,7 +46,7 @@ class Times:
     every: list[tuple[int, int, int, int, int, int]]
 
 
-def measure(source: RecordingSource, *, every: bool = False) -> Times:
+def measure(source: RecordingSource, *, every: bool = False) -> WindowTimes:
     """Raises RecordingError when there is no snapshot."""
     source.keep("moments", MOMENTS)
     moments, begin, end, shortest, mean, longest, unseen, _ = source.query(SUMMARY)[0]
@@ -55,10 +55,12 @@ def measure(source: RecordingSource, *, every: bool = False) -> Times:
     gaps = [(since, gap) for since, gap in source.query(LARGEST)]
     rows: Sequence[Any] = source.query(LIST) if every else ()
     found = [(seq, low, high, gap, targets, regions) for seq, low, high, gap, targets, regions in rows]
-    return Times(moments, source.start_ns, begin, end, (shortest, mean, longest), int(unseen), gaps, found)
+    return WindowTimes(
+        moments, source.start_ns, begin, end, (shortest, mean, longest), int(unseen), gaps, found
+    )
 
 
-def document(report: Times) -> dict[str, Any]:
+def document(report: WindowTimes) -> dict[str, Any]:
     """The JSON document: seconds; `moments` only with --every."""
     return {
         "schema": 1,
@@ -85,7 +87,7 @@ def document(report: Times) -> dict[str, Any]:
     }
 
 
-def render(report: Times) -> Shown:
+def render(report: WindowTimes) -> Shown:
     """For people."""
     length = report.end_ns - report.begin_ns
     shortest, mean, longest = map(clock, report.window_ns)

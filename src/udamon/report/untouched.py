@@ -25,15 +25,16 @@ from udamon.report.owners import Owner, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import RecordingSource
 
-_IDLE = "nr_accesses = 0 AND (CAST(age AS DOUBLE) + 1) * ticks * sample_ns >= {age}"
-_SIZE = 'CAST(coalesce(resident, "end" - start) AS DOUBLE)'
+IDLE = "nr_accesses = 0 AND (CAST(age AS DOUBLE) + 1) * ticks * sample_ns >= {age}"
+SIZE = 'CAST(coalesce(resident, "end" - start) AS DOUBLE)'
+"""Of a region: whether nothing of it was accessed for so many ns, by its age; and its bytes that are there."""
 _AMOUNTS = {
     "touched": "CAST(touched AS DOUBLE)",
     "sure": "CAST({sure} AS DOUBLE)",
-    "resident": _SIZE,
+    "resident": SIZE,
     "private": "CAST(coalesce(private, 0) AS DOUBLE)",
     "anonymous": "CAST(coalesce(anonymous, 0) AS DOUBLE)",
-    "idle": f"CASE WHEN {_IDLE} THEN {_SIZE} ELSE 0 END",
+    "idle": f"CASE WHEN {IDLE} THEN {SIZE} ELSE 0 END",
 }
 """Of a region, in bytes: touched by anybody, by the target itself for sure, there, mapped by nothing else, neither page
 cache nor shared memory, idle for the time."""

@@ -52,7 +52,9 @@ def test_rows_come_twice_and_objects_are_of_two_versions(fleet: tuple[Path, dict
     place, truth = fleet
     files = [str(path) for path in place.glob("services/v1/date=*/*.parquet")]
     assert len(files) == truth["objects"] + truth["repeated_objects"]
-    every = duckdb.execute(f"SELECT COUNT(*) FROM read_parquet({files}, union_by_name = true)").fetchall()[0][0]
+    every = duckdb.execute(f"SELECT COUNT(*) FROM read_parquet({files}, union_by_name = true)").fetchall()[0][
+        0
+    ]
     once = duckdb.execute(f"SELECT COUNT(*) FROM ({ONCE.format(place)})").fetchall()[0][0]
     assert truth["repeated_rows"] > 0
     assert (every, once) == (truth["rows"] + truth["repeated_rows"], truth["rows"])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.control.test_tree import C, context, error, full
 from udamon.control.plan import ContextPlan, PlannedTarget, read_plan, write_plan
-from udamon.control.tree import Directory, Tree
+from udamon.control.tree import Tree, TreeDirectory
 from udamon.core.attrs import Attrs, IntervalsGoal
 from udamon.core.scheme import (
     U32_MAX,
@@ -35,7 +35,7 @@ from udamon.model import Range
 
 def plan_of(tree: Tree) -> ContextPlan:
     found = tree.find(C)
-    assert isinstance(found, Directory)
+    assert isinstance(found, TreeDirectory)
     return read_plan(found, lambda path: path == "/web")
 
 
@@ -79,7 +79,7 @@ def test_untouched_files_ask_for_the_defaults() -> None:
 def test_a_plan_written_reads_back() -> None:
     tree = context()
     directory = tree.find(C)
-    assert isinstance(directory, Directory)
+    assert isinstance(directory, TreeDirectory)
     write_plan(directory, RICH)
     assert tree.read(f"{C}/schemes/0/quotas/goals/0/target_metric") == "node_mem_used_bp\n"
     assert tree.read(f"{C}/targets/0/regions/1/end") == "12288\n"
@@ -90,7 +90,7 @@ def test_a_plan_written_reads_back() -> None:
 def test_an_older_tree_keeps_what_it_has_files_for() -> None:
     tree = context((6, 12))
     directory = tree.find(C)
-    assert isinstance(directory, Directory)
+    assert isinstance(directory, TreeDirectory)
     kept = Scheme(
         core_filters=(Filter(FilterType.ADDR),), ops_filters=(Filter(FilterType.MEMCG, memcg_path="/web"),)
     )

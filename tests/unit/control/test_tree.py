@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from udamon.control.nodes import NODES, parse_version, rows, shape_at
-from udamon.control.tree import MOST_CHILDREN, Directory, Tree
+from udamon.control.tree import MOST_CHILDREN, Tree, TreeDirectory
 from udamon.errors import UsageError
 
 C = "kdamonds/0/contexts/0"
@@ -21,20 +21,20 @@ class Backend:
         self.on: set[int] = set()
         self.seen: list[str] = []
 
-    def running(self, kdamond: Directory) -> bool:
+    def running(self, kdamond: TreeDirectory) -> bool:
         return id(kdamond) in self.on
 
-    def pid(self, kdamond: Directory) -> int:
+    def pid(self, kdamond: TreeDirectory) -> int:
         return 4242 if self.running(kdamond) else -1
 
-    def command(self, kdamond: Directory, keyword: str) -> None:
+    def command(self, kdamond: TreeDirectory, keyword: str) -> None:
         self.seen.append(keyword)
         if keyword == "on":
             self.on.add(id(kdamond))
         elif keyword == "off":
             self.on.discard(id(kdamond))
 
-    def forget(self, kdamond: Directory) -> None:
+    def forget(self, kdamond: TreeDirectory) -> None:
         self.seen.append("forget")
 
 
@@ -54,7 +54,7 @@ def full(version: tuple[int, int] = (7, 2)) -> Tree:
         for name in tree.names(path):
             below = f"{path}/{name}".strip("/")
             found = tree.find(below)
-            if isinstance(found, Directory):
+            if isinstance(found, TreeDirectory):
                 waiting.append(below)
             elif found.node.counts and tree.read(below) == "0\n":
                 tree.write(below, "1")
@@ -357,7 +357,7 @@ def test_results_that_are_told_anew_are_found_where_the_ones_before_were() -> No
     tree = full()
     path = f"{C}/schemes/0/tried_regions"
     results = tree.find(path)
-    assert isinstance(results, Directory)
+    assert isinstance(results, TreeDirectory)
     results.fill([{"start": 1, "end": 2}, {"start": 2, "end": 3}])
     held = tree.file(f"{path}/0/start")
     assert (tree.read(f"{path}/0/start"), tree.read(f"{path}/1/end")) == ("1\n", "3\n")

@@ -11,7 +11,7 @@ from tests.unit.fleet.rows import NOON, service
 from tests.unit.report.fleet.made import put
 from udamon.errors import CannotError
 from udamon.fleet.compaction import Compacted, compact
-from udamon.fleet.listing import Objects, visible
+from udamon.fleet.listing import ListedObjects, visible
 from udamon.fleet.store import Directory
 from udamon.fleet.tables import SERVICES
 from udamon.report.fleet.engines import DuckEngine
@@ -31,7 +31,7 @@ def run(store: Any, place: Path, *, object_bytes: int = 1 << 30, **how: Any) -> 
     place.mkdir(exist_ok=True)
     with DuckEngine(Directory(store.location)) as engine:
 
-        def merge(objects: Objects, directory: Path) -> list[Path]:
+        def merge(objects: ListedObjects, directory: Path) -> list[Path]:
             return engine.merge(SERVICES, objects, directory, object_bytes)
 
         return compact(store, SERVICES, merge, place, **({"now": LATER, "grace_s": 0.0} | how))

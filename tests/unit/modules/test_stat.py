@@ -11,7 +11,7 @@ from udamon.core.ages import document, seen_of, sentence
 from udamon.core.idle_time import Seen
 from udamon.model import Event, Sharing, Snapshot
 from udamon.modules import stat
-from udamon.modules.stat import AgeWatch, Idleness, IdleWatch, Windows, percentiles
+from udamon.modules.stat import AgeWatch, Idleness, IdleWatch, StatWindows, percentiles
 
 MS = 1_000_000
 
@@ -96,7 +96,7 @@ def test_windows_that_were_missed_count(monkeypatch: pytest.MonkeyPatch) -> None
     assert found is not None
     assert (found.idle_ms[0], found.at_least[0]) == (900, False)
     monkeypatch.setattr(stat, "MOST_WINDOWS", 8)
-    windows = Windows()
+    windows = StatWindows()
     for one in steady(1_000, (4096, 0, 0)):
         windows.add(one)
     assert windows.lasted(499) == (500 * 100 * MS, False)

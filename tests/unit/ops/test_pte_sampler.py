@@ -26,7 +26,7 @@ from tests.unit.ops.test_pte import FakeRoots
 from udamon.core.policy import ACCESSED, NO_PAGE, NOT_ACCESSED, Answers, Slots
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported, UsageError
-from udamon.linux.features import Call
+from udamon.linux.features import SystemCall
 from udamon.linux.kernel_memory import Kcore
 from udamon.linux.page_tables import PageTables, Shape
 from udamon.linux.roots import Roots
@@ -333,7 +333,7 @@ def test_who_may_not_advise(machine: Machine, sampler: PteSampler) -> None:
 
 
 def test_kernels_without_the_call(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pte_sampler, "process_madvise", lambda root: Call.MISSING)
+    monkeypatch.setattr(pte_sampler, "process_madvise", lambda root: SystemCall.MISSING)
     with pytest.raises(NotSupported, match=r"Linux 5\.10"):
         PteSampler(machine.opened, machine.roots)
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.snapshots import recorded, snap
 from udamon.assembly import parts
-from udamon.core.ages import GAPS, NO_PAGES, SAMPLED, Ages
+from udamon.core.ages import GAPS, NO_PAGES, SAMPLED, AgesReport
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
 from udamon.core.policies import make_policy
@@ -43,7 +43,7 @@ def window(seq: int, regions: Sequence[tuple[int, int, int]], *, target: int = 0
     )
 
 
-def measured(recording: Recording, filters: Filters | None = None) -> Ages:
+def measured(recording: Recording, filters: Filters | None = None) -> AgesReport:
     with RecordingSource(recording, filters) as source:
         return ages.measure(source)
 

@@ -16,7 +16,7 @@ from udamon.core.target import Target
 from udamon.engine.kernel import plan
 from udamon.engine.kernel.plan import Entry
 from udamon.engine.kernel.schemes import KernelSchemes
-from udamon.engine.kernel.source import KernelSource, Traced, Tried
+from udamon.engine.kernel.source import KernelSource, Traced, TriedRegionsSource
 from udamon.errors import CannotError, NotSupported
 from udamon.linux.damon_tree import CONTEXT, GOAL, TRIED, Setting
 from udamon.linux.procfs import ProcessId, cpu_ns
@@ -114,7 +114,7 @@ class KernelContext:
                 f"what in-kernel DAMON finds cannot be had: {why}, and this kernel has no tried_regions; "
                 "mount tracefs with: mount -t tracefs tracefs /sys/kernel/tracing."
             )
-        return Tried(self._claim, position=len(self.schemes), tunes=self._tunes)
+        return TriedRegionsSource(self._claim, position=len(self.schemes), tunes=self._tunes)
 
     def start(self, targets: Sequence[Target]) -> None:
         """Start the kdamond for these targets. Raises CannotError where the kernel refuses."""
@@ -193,7 +193,7 @@ class KernelContext:
     def _adopt(self, targets: Sequence[Target]) -> None:
         self.positions = list(targets)
         self.schemes.target = targets[0].index if len(targets) == 1 else None
-        if isinstance(self._source, Tried):
+        if isinstance(self._source, TriedRegionsSource):
             self._source.targets = len(self.positions)
 
     def _entry(self, target: Target) -> Entry:

@@ -20,7 +20,7 @@ from udamon.engine.interval_stretch import IntervalStretch
 from udamon.engine.kernel.context import KernelContext
 from udamon.engine.kernel.rows import Aggregated, KernelTuned
 from udamon.engine.kernel.schemes import KernelSchemes
-from udamon.engine.kernel.windows import Windows
+from udamon.engine.kernel.windows import KernelWindows
 from udamon.engine.resident import Residents
 from udamon.errors import CannotError, NotSupported, TargetGone
 from udamon.linux.roots import Roots
@@ -55,7 +55,7 @@ class KernelEngine(Worker):
         self.bus = Bus(clock.now_ns)
         self.targets: list[Target] = []
         self._ops = ops
-        self._windows = Windows(attrs if budget is None else budget.begin(attrs))
+        self._windows = KernelWindows(attrs if budget is None else budget.begin(attrs))
         self._residents = residents
         self._clock = clock
         self._budget = budget

@@ -88,7 +88,7 @@ class Traced:
         self._trace.close()
 
 
-class Tried:
+class TriedRegionsSource:
     """The regions that a scheme of everything tried (Linux 6.2 and later): some aggregations, at some CPU.
 
     The kernel makes a directory a region for each answer, so large snapshots take longer than short

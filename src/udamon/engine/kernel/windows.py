@@ -18,7 +18,7 @@ PIECES = 2
 """What the kernel mostly cuts a region into after each aggregation."""
 
 
-class Windows:
+class KernelWindows:
     """Knows the attributes that hold, and since when."""
 
     def __init__(self, attrs: Attrs) -> None:

@@ -58,6 +58,7 @@ def lru_bytes(directory: Path, node: int) -> int:
 
 
 def parse_lru(data: bytes, node: int) -> int:
+    """Bytes on the LRU lists of a node, from memory.numa_stat."""
     total = 0
     for line in data.splitlines():
         name = re.match(rb"[a-z_]+", line)

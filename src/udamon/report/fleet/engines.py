@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 from udamon import extras
 from udamon.errors import CannotError, UsageError
 from udamon.files.temporary import TemporaryDirectory
-from udamon.fleet.listing import Objects
+from udamon.fleet.listing import ListedObjects
 from udamon.fleet.store import Directory, Remote, Store
 from udamon.fleet.tables import Table, Type
 from udamon.report.fleet.queries import view
@@ -23,12 +23,12 @@ ENGINES = ("duckdb", "spark")
 Row = dict[str, Any]
 
 
-class Engine(Protocol):
+class FleetEngine(Protocol):
     """Raises CannotError where an object cannot be read, or memory and disk do not do."""
 
     name: str
 
-    def table(self, table: Table, objects: Objects) -> None:
+    def table(self, table: Table, objects: ListedObjects) -> None:
         """Have the rows of these objects as a view of the table's name, each fact once."""
 
     def rows(self, sql: str) -> list[Row]:
@@ -44,7 +44,9 @@ class Engine(Protocol):
     ) -> None: ...
 
 
-def open_engine(name: str, store: Store, *, master: str | None = None, memory: str | None = None) -> Engine:
+def open_engine(
+    name: str, store: Store, *, master: str | None = None, memory: str | None = None
+) -> FleetEngine:
     """Raises UsageError, MissingExtra, CannotError. `memory`: what DuckDB may use, as it writes sizes."""
     if name == "duckdb":
         if master is not None:
@@ -91,7 +93,7 @@ class DuckEngine(_Closing):
         elif isinstance(store, Directory):
             self._root = f"{store.root}/"
 
-    def table(self, table: Table, objects: Objects) -> None:
+    def table(self, table: Table, objects: ListedObjects) -> None:
         empty = ", ".join(f"CAST(NULL AS {each.type.sql}) AS {each.name}" for each in table.columns)
         for kind, paths in (("once", objects.once), ("repeated", objects.repeated)):
             rows = f"SELECT {empty} WHERE FALSE"
@@ -105,7 +107,7 @@ class DuckEngine(_Closing):
             )
         self._run(f"CREATE OR REPLACE TEMP VIEW {table.name} AS {view(table)}")
 
-    def merge(self, table: Table, objects: Objects, directory: Path, object_bytes: int) -> list[Path]:
+    def merge(self, table: Table, objects: ListedObjects, directory: Path, object_bytes: int) -> list[Path]:
         """Their rows, each fact once and in the table's order, as files of about `object_bytes`."""
         self.table(table, objects)
         key, value = next(iter(table.metadata().items()))
@@ -187,7 +189,7 @@ class SparkEngine(_Closing):
             ) from error
         self._store = store
 
-    def table(self, table: Table, objects: Objects) -> None:
+    def table(self, table: Table, objects: ListedObjects) -> None:
         try:
             for kind, paths in (("once", objects.once), ("repeated", objects.repeated)):
                 rows = self._read(table, paths)

@@ -305,8 +305,10 @@ def _names() -> Iterable[str]:
 
 
 def prefixed(table: str) -> str:
+    """The columns that name a service, of one table."""
     return ", ".join(f"{table}.{name}" for name in _names())
 
 
 def same(one: str, other: str) -> str:
+    """The condition that two tables are about the same service."""
     return " AND ".join(f"{one}.{name} = {other}.{name}" for name in _names())

@@ -53,6 +53,7 @@ def name_of(row: Row) -> str:
 
 
 def age_of(report: Report) -> str:
+    """The label of the age that was asked for."""
     return LABELS[AGES.index(report.asked.age_seconds)]
 
 

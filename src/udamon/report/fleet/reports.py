@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from udamon.errors import CannotError
-from udamon.fleet.listing import Objects, visible
+from udamon.fleet.listing import ListedObjects, visible
 from udamon.fleet.store import Store
 from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, Table
 from udamon.report.fleet import deploys, queries, student
-from udamon.report.fleet.engines import Engine, Row
+from udamon.report.fleet.engines import FleetEngine, Row
 from udamon.units import GIB
 
 Dates = tuple[str | None, str | None]
@@ -72,11 +72,11 @@ class Report:
         }  # fmt: skip
 
 
-def measure(asked: Asked, store: Store, engine: Engine) -> Report:
+def measure(asked: Asked, store: Store, engine: FleetEngine) -> Report:
     """Raises UdamonError."""
-    read: list[Objects] = []
+    read: list[ListedObjects] = []
 
-    def table(wanted: Table, dates: Dates = asked.dates) -> Objects:
+    def table(wanted: Table, dates: Dates = asked.dates) -> ListedObjects:
         found = visible(store, wanted, dates)
         engine.table(wanted, found)
         read.append(found)
@@ -106,7 +106,7 @@ def sql_of(asked: Asked) -> str:
     return _KINDS[asked.report].sql(asked)
 
 
-def _around(asked: Asked, engine: Engine, store: Store) -> Dates:
+def _around(asked: Asked, engine: FleetEngine, store: Store) -> Dates:
     """The days that are compared, within those that were asked for."""
     sql = "SELECT deploy, MIN(epoch) AS first_epoch, MAX(epoch) AS last_epoch FROM deploys GROUP BY deploy"
     known = {row["deploy"]: row for row in engine.rows(sql)}

@@ -35,6 +35,8 @@ class ObjectSource(DataSource):
 
 
 class ObjectReader(DataSourceReader):
+    """Reads objects of a table in the tasks of Spark, several in each."""
+
     def __init__(self, location: str, table: str, paths: Sequence[str]) -> None:
         self._location, self._table, self._paths = location, table, list(paths)
 

@@ -83,14 +83,17 @@ def parse_bp(text: str) -> int:
 
 
 def number(place: ConfigValue, most: int = U64_MAX) -> int:
+    """A whole number up to `most`. Raises ConfigError."""
     return parsed(place, lambda text: parse_number(text, most))
 
 
 def u32(place: ConfigValue) -> int:
+    """A whole number of 32 bits. Raises ConfigError."""
     return number(place, U32_MAX)
 
 
 def flag(place: ConfigValue) -> bool:
+    """True or false. Raises ConfigError."""
     return parsed(place, parse_flag)
 
 
@@ -105,14 +108,17 @@ def stall_us(place: ConfigValue) -> int:
 
 
 def time_ms(place: ConfigValue) -> int:
+    """Milliseconds. Raises ConfigError."""
     return parsed(place, parse_ms)
 
 
 def bp(place: ConfigValue) -> int:
+    """Parts of ten thousand. Raises ConfigError."""
     return parsed(place, parse_bp)
 
 
 def permil(place: ConfigValue) -> int:
+    """Parts of a thousand. Raises ConfigError."""
     return parsed(place, parse_permil)
 
 

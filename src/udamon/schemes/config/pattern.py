@@ -23,6 +23,8 @@ _COUNT = re.compile(r"\s*[0-9]{1,20}\s*")
 
 
 class QuantityUnit(Enum):
+    """What a quantity was written in."""
+
     COUNT = auto()
     """Samples or aggregations, as they are."""
     SHARE = auto()

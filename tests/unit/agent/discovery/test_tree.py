@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from udamon.agent.discovery.paths import ROOT
 from udamon.agent.discovery.tree import Group, GroupTree, below
 from udamon.errors import OutOfFiles
-from udamon.linux.inotify import Event, Inotify
+from udamon.linux.inotify import Inotify, InotifyEvent
 
 
 class Followed:
@@ -55,10 +55,10 @@ class Losing(Inotify):
         super().__init__()
         self._share, self._random = share, random.Random(seed)
 
-    def read(self) -> list[Event]:
-        kept: list[Event] = []
+    def read(self) -> list[InotifyEvent]:
+        kept: list[InotifyEvent] = []
         for event in super().read():
-            kept.append(event if self._random.random() > self._share else Event(-1, overflow=True))
+            kept.append(event if self._random.random() > self._share else InotifyEvent(-1, overflow=True))
         return kept
 
 
@@ -81,7 +81,7 @@ class Limited(Inotify):
         self.watched.discard(watch)
         super().forget(watch)
 
-    def read(self) -> list[Event]:
+    def read(self) -> list[InotifyEvent]:
         events = super().read()
         self.watched -= {event.watch for event in events if event.ignored}
         return events
@@ -355,8 +355,8 @@ def _refuse(path: str) -> object:
 class Endless(Inotify):
     """As where somebody makes and removes a group all the time."""
 
-    def read(self) -> list[Event]:
-        return [Event(1, "always")]
+    def read(self) -> list[InotifyEvent]:
+        return [InotifyEvent(1, "always")]
 
 
 def test_an_update_ends_though_events_do_not(root: Path) -> None:

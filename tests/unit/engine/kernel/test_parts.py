@@ -11,7 +11,7 @@ from udamon.engine.interval_stretch import GOAL, IntervalStretch
 from udamon.engine.kernel import plan
 from udamon.engine.kernel.plan import Entry
 from udamon.engine.kernel.rows import Aggregated, KernelTuned
-from udamon.engine.kernel.windows import Windows
+from udamon.engine.kernel.windows import KernelWindows
 from udamon.model import Range
 
 MS = 1_000_000
@@ -50,7 +50,7 @@ def test_every_attribute_is_written(goal: bool) -> None:
 
 
 def spans(*times_ms: int, gapless: bool, since_ms: int = 800) -> list[tuple[int, int]]:
-    windows, found_spans = Windows(Attrs(5_000, 100_000)), []
+    windows, found_spans = KernelWindows(Attrs(5_000, 100_000)), []
     for seq, time_ms in enumerate(times_ms):
         aggregated = found(time_ms, 0, 20)
         windows.begin(aggregated, since_ms * MS, gapless=gapless)
@@ -72,7 +72,7 @@ def test_windows_after_a_gap_have_the_length_asked_for() -> None:
 
 
 def test_no_window_begins_before_it_was_begun_anew() -> None:
-    windows = Windows(Attrs(5_000, 100_000))
+    windows = KernelWindows(Attrs(5_000, 100_000))
     windows.begin(found(1000, 1), 800 * MS, gapless=True)
     again = found(1200, 1)
     windows.begin(again, 1090 * MS, gapless=True)
@@ -80,7 +80,7 @@ def test_no_window_begins_before_it_was_begun_anew() -> None:
 
 
 def test_touched_bytes_are_estimated_as_everywhere_and_never_more_than_resident() -> None:
-    windows = Windows(Attrs(5_000, 100_000))
+    windows = KernelWindows(Attrs(5_000, 100_000))
     aggregated = found(1000, 0, 3, 20, 21)
     windows.begin(aggregated, 0, gapless=True)
     plain = windows.snapshot(aggregated, TARGET, None)
@@ -94,7 +94,7 @@ def test_touched_bytes_are_estimated_as_everywhere_and_never_more_than_resident(
 
 def test_an_interval_the_kernel_chose_holds_from_the_next_window_on() -> None:
     """The tuning is told before the regions that were still watched with the old one."""
-    windows = Windows(Attrs(5_000, 100_000))
+    windows = KernelWindows(Attrs(5_000, 100_000))
     windows.begin(found(1000, 1), 0, gapless=True)
     windows.tune(KernelTuned(1100 * MS, 10_000, one_more=True))
     old = found(1100, 1, age=3)
