@@ -221,7 +221,7 @@ def test_act_says_what_is_missing(tmp_path: Path) -> None:
     """No class says what to do; no agent watches."""
     config = tmp_path / "a.toml"
     config.write_text('budget = "1%"\n')
-    words = ["agent", "--act", "--config", config, "--socket", tmp_path / "none.sock"]
+    words: list[str | Path] = ["agent", "--act", "--config", config, "--socket", tmp_path / "none.sock"]
     done = udamon(*words)
     assert (done.status, "none has one" in done.stderr) == (2, True), done.stderr
     config.write_text('[default]\nreclaim = { min_age = "10m" }\n')
