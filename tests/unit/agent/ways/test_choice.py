@@ -46,6 +46,21 @@ def test_a_way_that_a_class_names_must_be_there(
     check_ways(Settings(default=ServiceClass(via="off")), ways)
 
 
+def test_a_way_does_not_change_to_and_fro() -> None:
+    """Memory in use that is now below, now above what `idle` may cost; ages would begin anew each time."""
+    node = Node()
+    in_use = [200_000]
+    node.add("web", Program({1.0: MIB, 0.0: MIB}))
+    ways = Ways({"idle": Pages(node, "idle", 2500)}, memory_pages=lambda: in_use[0])
+    rotation = node.rotation(Settings(budget=0.01), ways)
+    seen = []
+    for pages in (200_000, 300_000, 200_000, 400_000, 500_000, 300_000):
+        in_use[0] = pages
+        node.run(rotation, 1100)
+        seen.append(rotation.services["web"].way.via)
+    assert seen == ["idle", "idle", "idle", "idle", "refs", "refs"]
+
+
 def test_where_a_pause_would_be_too_long() -> None:
     """Generations of the group, else idle bits whatever they cost; else it is left alone."""
     node = Node()
