@@ -100,7 +100,7 @@ def test_what_is_hot_and_what_is_cold(rotation: Run, group: Path, via: str) -> N
             assert COLD <= one.figures.promoted[FIVE] <= COLD + SLACK
             assert one.figures.measured[TWO_MINUTES].coverage > 0.9
         target.end()
-        after(watched, 30)
+        after(watched, 250)
         assert not any(each.processes for each in watched.services.values())
 
 

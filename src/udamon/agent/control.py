@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from udamon.errors import CannotError
+from udamon.errors import CannotError, UdamonError
 from udamon.handover import PATIENCE_S, connect, peer
 
 MOST_CLIENTS = 64
@@ -112,7 +112,10 @@ class Control:
             question = None
         if not isinstance(question, dict):
             return {"error": "a question is one line with a JSON object."}
-        return self._answer(question, client.given)
+        try:
+            return self._answer(question, client.given)
+        except (OSError, UdamonError) as error:  # no descriptors left: others will be there again
+            return {"error": f"the agent cannot answer now: {error}"}
 
     def _drop(self, connection: socket.socket) -> None:
         client = self._clients.pop(connection)

@@ -107,7 +107,8 @@ class Watched:
         """Take in who came and who went; new ones are looked at, and cleared where the service is in a cycle. Raises
         OutOfFiles."""
         wanted = set(pids)
-        for pid in [pid for pid in self.processes if pid not in wanted]:
+        gone = [pid for pid in self.processes if pid not in wanted]
+        for pid in gone:
             self.processes.pop(pid).forget(GIVEN)
         new = []
         for pid in sorted(wanted - self.processes.keys()):
@@ -123,7 +124,8 @@ class Watched:
                     one.admit(tools.lock)
         if self.cycle_ns is not None:
             self.way.take_in(self, [one for one in new if one.pid in self.processes], tools, now_ns)
-        self.count()
+        if new or gone:
+            self.count()
 
     def start(self, tools: Tools, now_ns: int, usage: int | None) -> None:
         """Clear its pages, and fold what was accessed until then where its way does so. `usage`: the group's CPU time

@@ -33,6 +33,8 @@ from udamon.ops.tlb import way as tlb_way
 PTE, IDLE, LRU_GEN, REFS = "pte", "idle", "lru_gen", "refs"
 _IDLE_SHARE = 0.5
 """Of the budget, what `idle` may take of its own accord."""
+_STAYS = 2
+"""With each change of the way ages begin anew, so a limit must be missed by this factor before there is one back."""
 
 
 class Ways:
@@ -66,18 +68,20 @@ class Ways:
             return asked
         if PTE in self._pages and PTE not in one.unfit:
             return PTE
-        if IDLE in self._pages and IDLE not in one.unfit and self._idle_is_cheap(budget):
+        now = one.way.via
+        if IDLE in self._pages and IDLE not in one.unfit and self._idle_is_cheap(budget, now):
             return IDLE
-        if any(pause_ns(each) > one.settings.max_pause_ns for each in one.processes.values()):
+        longest_ns = one.settings.max_pause_ns / (1 if now == REFS else _STAYS)
+        if any(pause_ns(each) > longest_ns for each in one.processes.values()):
             if self._generations is not None and LRU_GEN not in one.unfit:
                 return LRU_GEN
             if IDLE in self._pages and IDLE not in one.unfit:
                 return IDLE
         return REFS
 
-    def _idle_is_cheap(self, budget: float) -> bool:
+    def _idle_is_cheap(self, budget: float, now: str) -> bool:
         cost_ns = self._memory_pages() * self._pages[IDLE].page_ns
-        return cost_ns <= _IDLE_SHARE * budget * WINDOW_S * 1e9
+        return cost_ns <= _IDLE_SHARE * (_STAYS if now == IDLE else 1) * budget * WINDOW_S * 1e9
 
     def close(self) -> None:
         for one in self._pages.values():

@@ -30,13 +30,13 @@ class Generations:
 
     def __init__(self, groups: Callable[[Service], Sequence[str]]) -> None:
         self.groups = groups
-        self._as_of_ns: int | None = None
+        self._as_of: tuple[int, bool] | None = None
         self._found: list[NodeLru] = []
 
-    def read(self, now_ns: int) -> list[NodeLru]:
-        """Raises OSError."""
-        if self._as_of_ns != now_ns:
-            self._found, self._as_of_ns = read(LRU_GEN), now_ns
+    def read(self, now_ns: int, *, aged: bool) -> list[NodeLru]:
+        """`aged`: after all that begin at `now_ns` were aged, else before that. Raises OSError."""
+        if self._as_of != (now_ns, aged):
+            self._found, self._as_of = read(LRU_GEN), (now_ns, aged)
         return self._found
 
 
@@ -65,7 +65,7 @@ class ByGroup(Way):
             self._watch = GroupWatch(groups.__contains__)
         self._watch.chosen = groups.__contains__
         try:
-            self._watch.force(self._generations.read(now_ns))
+            self._watch.force(self._generations.read(now_ns, aged=False))
             self._aged = True
         except OSError:
             one.unfit.add(self.via)
@@ -74,7 +74,7 @@ class ByGroup(Way):
         watch = self._watch
         if self._aged and watch is not None:
             try:
-                touched = watch.take(self._generations.read(now_ns), now_ns)
+                touched = watch.take(self._generations.read(now_ns, aged=True), now_ns)
             except OSError:
                 one.unfit.add(self.via)
                 return looks_of(WINDOW_S, fine=False)
