@@ -41,6 +41,7 @@ FIGURES = {
     "damo": "reports beside damo's on 3.0 M regions (8 min; the first time 20)",
     "right_size": "real programs under the limit that right-size recommends, and under less (100 min; as root)",
     "sites": "what record --sites costs real programs, in pairs (5 min)",
+    "known_sites": "bytes of ten sites of known bytes, in 200 runs (2 min)",
     "programs": "Redis and PostgreSQL with and without a monitor, in pairs (9 min)",
 }
 """Names and what they show; NAME is the module bench.NAME, whose `measure` returns figures."""

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
+from udamon.core.ages import sentence
 from udamon.live.grid import hottest
 from udamon.live.keys import HELP
 from udamon.live.listing import ListScreen, LiveScreen, LiveView
@@ -123,7 +124,9 @@ class DetailScreen(LiveScreen):
         self.query_one(Heat).show(detail)
         self.query_one("#mappings", Static).update(_mappings(detail, self.app.size.width))
         head = EscapedText(_about(detail)) if detail is not None else EscapedText("nothing is looked at")
-        self.query_one("#about", Static).update(EscapedText.lines([head, self.live.cost_line()]))
+        told = None if detail is None or detail.ages is None else sentence(detail.ages)
+        idle = [] if told is None else [EscapedText(told)]
+        self.query_one("#about", Static).update(EscapedText.lines([head, *idle, self.live.cost_line()]))
 
 
 def _about(detail: Detail) -> str:

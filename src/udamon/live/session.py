@@ -124,7 +124,7 @@ class Session:
 
     def _start(self, chosen: int | None) -> None:
         watched = self._build(self.watch_request)
-        self.state.begin(chosen)
+        self.state.begin(chosen, (watched.via, watched.policy))
         self._tee = _Tee(self.state)
         watched.engine.bus.subscribe(self._tee)
         try:

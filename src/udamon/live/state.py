@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
+from udamon.core.ages import Ages
 from udamon.model import Event, Snapshot
+from udamon.modules.stat import AgeWatch
 from udamon.record.naming import title_of
 from udamon.report.mappings import MappingTable, NamedMapping
 
@@ -57,7 +59,8 @@ class TargetLine:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """The target that is looked at: its windows, oldest first, and its mappings as they are now."""
+    """The target that is looked at: its windows, oldest first, its mappings as they are now, and for how long its
+    memory lies idle, since it is looked at by this monitor."""
 
     index: int
     pid: int | None
@@ -67,6 +70,7 @@ class Detail:
     snapshots: tuple[Snapshot, ...]
     mappings: tuple[NamedMapping, ...]
     mapped: int
+    ages: Ages | None = None
 
 
 class LiveState:
@@ -78,6 +82,8 @@ class LiveState:
         self._chosen: int | None = None
         self._past: deque[Snapshot] = deque(maxlen=history)
         self._notes: deque[str] = deque(maxlen=NOTES)
+        self._way: tuple[str, str | None] | None = None
+        self._ages: AgeWatch | None = None
         self._attrs: Mapping[str, Any] = {}
         self._cost: Mapping[str, Any] = {}
         self._coverage: Mapping[str, Any] = {}
@@ -90,6 +96,8 @@ class LiveState:
             target.last = snapshot
             if snapshot.target == self._chosen:
                 self._past.append(snapshot)
+                if self._ages is not None:
+                    self._ages.snapshot(snapshot)
             self.version += 1
 
     def event(self, event: Event, /) -> None:
@@ -118,14 +126,16 @@ class LiveState:
             self._forget()
             self._chosen = index
             self._past.clear()
+            self._watch_ages()
             if index is not None:
                 target = self._targets.setdefault(index, _Target(index))
                 if target.last is not None:
                     self._past.append(target.last)
             self.version += 1
 
-    def begin(self, index: int | None = None) -> None:
-        """Another monitor begins, whose targets are numbered anew; `index` is who is looked at then.
+    def begin(self, index: int | None = None, way: tuple[str, str | None] | None = None) -> None:
+        """Another monitor begins, whose targets are numbered anew; `index` is who is looked at then, `way` how it looks
+        and what says where (via, policy); None where it is not known, so ages are not told.
 
         The past of who is looked at stays: its memory is the same, only the way of looking changed.
         """
@@ -135,6 +145,8 @@ class LiveState:
             self._chosen = index
             self._past.clear()
             self._past.extend(kept)
+            self._way = way
+            self._watch_ages()
             self._coverage = {}
             self.version += 1
 
@@ -153,6 +165,7 @@ class LiveState:
             return Detail(
                 one.index, one.pid, one.comm or "", " ".join(one.cmdline), one.ended,
                 tuple(self._past), tuple(one.mappings), one.mapped,
+                None if self._ages is None else self._ages.last,
             )  # fmt: skip
 
     @property
@@ -193,6 +206,10 @@ class LiveState:
             target.ended = str(data.get("why", "ended"))
         else:
             self._targets.pop(data["target"], None)
+
+    def _watch_ages(self) -> None:
+        """Of who is looked at from now on: of its past nothing is known."""
+        self._ages = None if self._way is None or self._chosen is None else AgeWatch(*self._way)
 
     def _forget(self) -> None:
         self._targets = {index: one for index, one in self._targets.items() if one.ended is None}

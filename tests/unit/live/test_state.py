@@ -14,6 +14,7 @@ import pytest
 from tests.unit.report.test_wss import START, snap
 from udamon.availability.others import NOBODY, Others
 from udamon.availability.tlb import Tlb
+from udamon.core.ages import sentence
 from udamon.core.attrs import Attrs
 from udamon.engine.bus import Bus
 from udamon.errors import CannotError, RecordingError
@@ -413,3 +414,23 @@ def test_largest_processes(tmp_path: Path) -> None:
     assert [one.pid for one in largest(2, tmp_path, uid=0, own_pid=9)] == [8, 6]
     (tmp_path / "6" / "status").unlink()  # it ended between two reads
     assert [one.pid for one in largest(2, tmp_path, uid=1000, own_pid=9)] == [7, 5]
+
+
+def test_idle_memory_of_who_is_looked_at() -> None:
+    """Heap touched all the time, anonymous memory never: idle for as long as it was looked at, and anew after."""
+    state = LiveState()
+    state.begin(0, ("sim", None))
+    posted(state, *started(0), *(window(seq, 20, 0) for seq in range(30)), *(window(30, 0, 20, 1),))
+    detail = state.detail()
+    assert detail is not None
+    assert detail.ages is not None
+    assert (detail.ages.found.size, detail.ages.cold[:2]) == (4 * MIB, [3 * MIB, None])
+    assert sentence(detail.ages) == "not touched for at least 1 s: 3.0 MiB of 4.0 MiB"
+    state.choose(1)
+    again = state.detail()
+    assert again is not None
+    assert again.ages is None  # no window of it yet
+    state.begin(0)  # a monitor of which it is not known how it looks
+    unknown = state.detail()
+    assert unknown is not None
+    assert unknown.ages is None

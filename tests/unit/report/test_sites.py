@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from array import array
+from math import expm1
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -142,6 +143,41 @@ def test_small_objects_stand_for_many(tmp_path: Path) -> None:
     each = pytest.approx(16 * MIB, rel=1e-3)
     assert touched == {"hot": (0, each), "cold": (each, 0)}
     assert report.total.low < 28 * MIB < 32 * MIB < 36 * MIB < report.total.high
+
+
+def test_two_sites_on_one_page(tmp_path: Path) -> None:
+    """Of 64 pages one site has the first half of each, another one the second of 32: where the first is touched, so
+    seems the second, and what is cold of it are the pages where neither was."""
+    rows = [[1, MIB + 4096 * page, 2048, 2048, 0] for page in range(64)]
+    rows += [[1, MIB + 4096 * page + 2048, 2048, 2048, 1] for page in range(0, 64, 2)]
+    regions = [(MIB + 4096 * page, MIB + 4096 * (page + 1), 4096 * (page % 4 == 0)) for page in range(64)]
+    report = measured(recorded(tmp_path / "a", [start(), *CODE, told(*rows), window(1, *regions)], via="pte"))
+    found = {site.call and site.call.function: (site.touched, site.cold) for site in report.sites}
+    each = 2048 / -expm1(-2048 / MEAN)
+    assert found["hot"] == pytest.approx((16 * each, 48 * each))
+    assert found["cold"] == pytest.approx((16 * each, 16 * each))
+    assert sites.SMALL in report.notes
+
+
+def test_the_programs_own_python_code_names_a_site(tmp_path: Path) -> None:
+    """Not functions of C, of packages or of the standard library; these where there is nothing else."""
+    calls = [
+        [1, [["zeros", "/v/lib/python3.11/site-packages/numpy/core.py", 7]]],
+        [2, [["table", "/home/a/job.py", 12]]],
+        [3, [["run", "/usr/lib/python3.11/threading.py", 4]]],
+    ]
+    code = {
+        "modules": [[0, "/bin/a", "00ff"], [1, "[python]", ""]],
+        "stacks": [[0, [0, 16, 1, 1, 1, 2, 1, 3]], [1, [0, 16, 1, 1, 1, 3]]],
+    }
+    events = [
+        Event(1, "allocation_stacks", code),
+        Event(1, "symbols", SYMBOLS),
+        Event(1, "symbols", {"module": 1, "symbols": calls}),
+    ]
+    report = measured(recorded(tmp_path / "a", [start(), *events, told(*FOUR[:2]), *WINDOWS], via="pte"))
+    assert [site.call and site.call.function for site in report.sites] == ["table", "zeros"]
+    assert "table (job.py:12) < run" in sites.render(report, Terminal(width=80), 5)
 
 
 def test_an_exec_ends_what_was_alive(tmp_path: Path) -> None:
