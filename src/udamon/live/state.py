@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from udamon.core.ages import Ages
+from udamon.core.ages import AgesReport
 from udamon.model import Event, Snapshot
 from udamon.modules.stat import AgeWatch
 from udamon.record.naming import title_of
@@ -70,7 +70,7 @@ class Detail:
     snapshots: tuple[Snapshot, ...]
     mappings: tuple[NamedMapping, ...]
     mapped: int
-    ages: Ages | None = None
+    ages: AgesReport | None = None
 
 
 class LiveState:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from udamon.core.ages import Ages
+from udamon.core.ages import AgesReport
 from udamon.core.idle_time import LABELS
 from udamon.errors import RecordingError
 from udamon.report import ages, hot_cold, info, phases, recommend, right_size, size, wss
@@ -44,7 +44,7 @@ class PageContents:
     right_size: tuple[right_size.RightSize, recommend.Recommendation] | None
     """None where nothing was accessed."""
     phases: phases.Phases
-    ages: Ages
+    ages: AgesReport
     sites: Sites | str | None
     """None where no allocations were recorded; a sentence where nothing can be told of them."""
     filtered: bool
@@ -134,7 +134,7 @@ def _given(report: right_size.RightSize, found: recommend.Recommendation) -> dic
     return recommend.document(found) | {"curve": curve}
 
 
-def _ages(found: Ages) -> dict[str, Any]:
+def _ages(found: AgesReport) -> dict[str, Any]:
     """`rows`: [idle for, bytes at least, bytes at most], as far as is known."""
     known = zip(LABELS, found.found.cold_low, found.found.cold_high, strict=True)
     return {
