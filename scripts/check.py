@@ -86,6 +86,11 @@ def newer() -> Counts:
     return total
 
 
+def deploy() -> Counts:
+    """What the agent is run with: units, rules, dashboards, manifests."""
+    return pytest("deploy", PYTHON, "tests/deploy")
+
+
 def dist() -> Counts:
     """Packages: built twice and compared, checked by their linters, installed, used and removed in clean roots."""
     from scripts.dist.__main__ import check
@@ -102,6 +107,7 @@ STAGES: dict[str, Callable[[], Counts]] = {
     "wheel": built_wheel,
     "sanitizers": sanitized,
     "newer-pythons": newer,
+    "deploy": deploy,
 }
 LONG_STAGES = {**STAGES, "source": source, "dist": dist}
 
