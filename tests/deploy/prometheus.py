@@ -100,7 +100,8 @@ def simulated_hours(hours: float, end: float) -> str:
     rotation = node.rotation(Settings())
     rotation.dropped["handover"] = 0
     figures = NodeFigures(0.25, {0.5: 12.0, 0.99: 800.0}, 30 * MIB)
-    metrics = Metrics(rotation, node.spent, lambda: figures, lambda: 0)
+    wall_ns = int((end - hours * 3600) * 1e9) - node.clock.now_ns()
+    metrics = Metrics(rotation, node.spent, lambda: figures, lambda: wall_ns)
     scrapes = int(hours * 3600 / EVERY_S)
     lines = []
     for number in range(1, scrapes + 1):
