@@ -19,7 +19,7 @@ from scripts.stages import ROOT
 PLACE = ROOT / "packaging" / "grafana"
 SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
 HEIGHT = 8
-KINDS = {"lines": timeseries.Panel, "value": stat.Panel, "table": table.Panel}
+KINDS: dict[str, Any] = {"lines": timeseries.Panel, "value": stat.Panel, "table": table.Panel}
 VARIABLES = {
     "instance": "label_values(udamon_agent_coverage_ratio, instance)",
     "service": 'label_values(udamon_service_info{instance=~"$instance"}, service)',
@@ -76,7 +76,7 @@ def _variable(name: str, query: str) -> builders.QueryVariable:
 
 
 def _panel(panel: Panel, number: int) -> Any:
-    made: Any = KINDS[panel.kind]()
+    made = KINDS[panel.kind]()
     made = (
         made.id(number).title(panel.title).description(panel.text).datasource(SOURCE).unit(panel.unit).min(0)
     )

@@ -84,7 +84,14 @@ def store(text: str, place: Path) -> None:
     file = place / "metrics.txt"
     file.write_text(text + "# EOF\n")
     (place / "data").mkdir()
-    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", file, place / "data"]
+    command: list[str | Path] = [
+        "promtool",
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        file,
+        place / "data",
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -103,7 +110,7 @@ def simulated_hours(hours: float, end: float) -> str:
     wall_ns = int((end - hours * 3600) * 1e9) - node.clock.now_ns()
     metrics = Metrics(rotation, node.spent, lambda: figures, lambda: wall_ns)
     scrapes = int(hours * 3600 / EVERY_S)
-    lines = []
+    lines: list[str] = []
     for number in range(1, scrapes + 1):
         if number > scrapes / 2:
             leak.parts = {**leak.parts, 0.0: leak.parts[0.0] + 4 * MIB}

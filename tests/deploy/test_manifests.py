@@ -18,9 +18,9 @@ kubernetes_validate = pytest.importorskip("kubernetes_validate")
 manifests = pytest.importorskip("scripts.deploy.manifests")
 
 VERSIONS = ["1.30", "1.33", kubernetes_validate.latest_version()]
-TLS = {"tls": {"secretName": "udamon-tls"}}
+TLS: dict[str, Any] = {"tls": {"secretName": "udamon-tls"}}
 MONITORED = TLS | {"podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
-ALL_SET = MONITORED | {
+ALL_SET: dict[str, Any] = MONITORED | {
     "imagePullSecrets": [{"name": "registry"}],
     "priorityClassName": "system-node-critical",
     "podAnnotations": {"a": "b"},

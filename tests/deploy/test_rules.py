@@ -27,8 +27,8 @@ LEAK = "UdamonColdMemoryGrows"
 
 def test_promtool() -> None:
     for words in (
-        ["check", "rules", "--lint=all", RULES],
-        ["test", "rules", RULES.with_name("udamon.test.yml")],
+        ["check", "rules", "--lint=all", str(RULES)],
+        ["test", "rules", str(RULES.with_name("udamon.test.yml"))],
     ):
         done = subprocess.run(["promtool", *words], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
