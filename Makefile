@@ -48,7 +48,7 @@ guest-shell: ## a root prompt in that guest (KERNEL=PATH, SMP=, MEM=, APPEND=)
 guest-kernel: ## build a kernel for the guest from apt's kernel sources (about 20 minutes, kept in ~/.cache/udamon)
 	@scripts/guest/build-kernel
 
-dist: ## what people install, in dist/: archive, wheels, Debian packages, RPMs, image (about 5 minutes)
+dist: ## what people install, in dist/: archive, wheels, Debian packages, RPMs, image (about 7 minutes)
 	@scripts/setup dev dist
 	@.venv/bin/python -m scripts.dist
 

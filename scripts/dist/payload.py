@@ -124,7 +124,9 @@ def settle(root: Path) -> None:
     """Modes and times that do not depend on who built it, and when."""
     for path in [root, *root.rglob("*")]:
         if not path.is_symlink():
-            program = path.is_dir() or (path.stat().st_mode & 0o100 and ".so" not in path.name)
+            program = (
+                path.is_dir() or path.parent.name == "bin"
+            )  # some libraries mark their modules executable
             path.chmod(0o755 if program else 0o644)
         os.utime(path, (source.epoch(), source.epoch()), follow_symlinks=False)
 
