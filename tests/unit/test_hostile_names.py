@@ -46,7 +46,7 @@ HARMLESS = tuple(f"name{at}" for at in range(len(BITS)))
 PAGE = 4096
 MIB = 1 << 20
 
-REPORTS: dict[str, Sequence[Sequence[str]]] = dict.fromkeys(report_kinds.KINDS, ([],)) | {
+REPORTS: dict[str, Sequence[Sequence[str]]] = dict.fromkeys(sorted(report_kinds.KINDS), ([],)) | {
     "wss": [[], ["--over-time"], ["--by", "mapping"]],
     "footprint": [[], ["--by", "mapping"]],
     "footprints": [],
