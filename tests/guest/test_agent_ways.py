@@ -101,7 +101,8 @@ def test_what_is_hot_and_what_is_cold(rotation: Run, group: Path, via: str) -> N
         after(watched, 124)
         assert one.figures.measured[TWO_MINUTES].cold.low <= HOT + SLACK
         if via != "lru_gen":
-            assert COLD <= one.figures.promoted[FIVE] <= COLD + SLACK
+            # A processor holds some pages back from the LRU lists, and these take no idle bits for a while.
+            assert COLD - MIB <= one.figures.promoted[FIVE] <= COLD + SLACK
             assert one.figures.measured[TWO_MINUTES].coverage > 0.9
         target.end()
         after(watched, 250)
