@@ -26,10 +26,14 @@ from udamon.agent.ways.choice import open_ways
 from udamon.core.clock import ManualClock
 from udamon.core.idle_time import SECONDS
 from udamon.linux.consent import VARIABLE
+from udamon.linux.lru_gen import LRU_GEN
 from udamon.linux.roots import Roots
 from udamon.ops.tlb import way
 
-pytestmark = [pytest.mark.guest_boot(smp=1, mem=2048), pytest.mark.guest_pte]
+pytestmark = [
+    pytest.mark.guest_boot(smp=1, mem=2048),
+    pytest.mark.skipif(not LRU_GEN.exists(), reason="this kernel keeps no generations of pages"),
+]
 
 NS = 1_000_000_000
 HOT, COLD = 16 * MIB, 32 * MIB
@@ -97,7 +101,8 @@ def test_what_is_hot_and_what_is_cold(rotation: Run, group: Path, via: str) -> N
         after(watched, 124)
         assert one.figures.measured[TWO_MINUTES].cold.low <= HOT + SLACK
         if via != "lru_gen":
-            assert COLD <= one.figures.promoted[FIVE] <= COLD + SLACK
+            # A processor holds some pages back from the LRU lists, and these take no idle bits for a while.
+            assert COLD - MIB <= one.figures.promoted[FIVE] <= COLD + SLACK
             assert one.figures.measured[TWO_MINUTES].coverage > 0.9
         target.end()
         after(watched, 250)

@@ -52,7 +52,7 @@ class ByPages(Way):
         own = self._cost_ns
         if own is None:
             own = LOOK_NS * max(1, len(processes)) * 3 + pages * self._states.page_ns
-        return own + touched * TOUCH_NS
+        return max(own, LOOK_NS) + touched * TOUCH_NS
 
     def start(self, one: Watched, tools: Tools, now_ns: int, usage: int | None) -> None:
         active = [each for each in one.processes.values() if each.state in (WATCHED, PAUSE)]
