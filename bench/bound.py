@@ -65,10 +65,10 @@ def figure(lab: Lab, chosen: Sequence[str]) -> Figure:
         below += own is not None and other is not None and own < other - 0.02
         print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
     note = (
-        f"Medians of {len(lab.seeds)} seeds (smallest–largest), 5 ms / 100 ms, {SECONDS:g} s or all of a trace, at most "
-        f"1000 regions; adaptive with at most {CHECKS} checks an aggregation, damon with what it makes. At 30 s, or at "
-        f"the end. F1 ≥ 0.85 × bound at 5 s: {reached} of {len(rows)}; ≥ bound − 0.05 at the end: {near}; mean F1 below "
-        f"damon's by more than 0.02: {below}."
+        f"Medians of {len(lab.seeds)} seeds (smallest–largest), 5 ms / 100 ms, {SECONDS:g} s or all of a trace, at "
+        f"most 1000 regions; adaptive with at most {CHECKS} checks an aggregation, damon with what it makes. At 30 s, "
+        f"or at the end. F1 ≥ 0.85 × bound at 5 s: {reached} of {len(rows)}; ≥ bound − 0.05 at the end: {near}; mean "
+        f"F1 below damon's by more than 0.02: {below}."
     )
     return Figure("Held against the bound", HEAD, rows, note)
 

@@ -282,7 +282,8 @@ def test_no_bytes_are_too_strange(
     try:
         found = steps_fit(
             **named("steps_fit", buffers), unchanged=tables.unchanged, begin=begin, end=end, ticks=ticks, prior=2.0,
-            drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1, outlier_room=4096, settled=5, reach_keep=0.5,
+            drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1, outlier_room=4096, settled=5,
+            reach_keep=0.5,
         )  # fmt: skip
     except ValueError:
         return

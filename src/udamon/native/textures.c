@@ -28,7 +28,8 @@ static void choose(const struct arguments *in, struct texture *found, struct res
     double both = 0, hot = 0, predicted = 0;
     size_t count = 0;
     for (size_t k = 0; k < in->rate.count; k++) {
-        double rate = in->rate.at[k], share = in->touched.at[k], bytes = (double)(in->bounds.at[k + 1] - in->bounds.at[k]);
+        double rate = in->rate.at[k], share = in->touched.at[k];
+        double bytes = (double)(in->bounds.at[k + 1] - in->bounds.at[k]);
         out->rate.at[k] = rate;
         if (rate >= in->hot) {
             both += share * bytes;
@@ -42,9 +43,9 @@ static void choose(const struct arguments *in, struct texture *found, struct res
     }
     qsort(found, count, sizeof(*found), falling);
     for (size_t i = 0; i < count && found[i].share * (predicted + hot) > both; i++) {
-        double touched = found[i].share;
-        out->rate.at[found[i].segment] = in->rate.at[found[i].segment] / touched < 1 ? in->rate.at[found[i].segment] / touched : 1;
-        both += touched * found[i].bytes;
+        double rate = in->rate.at[found[i].segment] / found[i].share;
+        out->rate.at[found[i].segment] = rate < 1 ? rate : 1;
+        both += found[i].share * found[i].bytes;
         predicted += found[i].bytes;
     }
 }

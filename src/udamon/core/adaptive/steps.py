@@ -24,11 +24,11 @@ class Steps:
     """The step function of one target, fitted anew with each stretch of answers.
 
     Segment k lies in [bounds[k], bounds[k + 1]) and is accessed alike: `rate` per tick and page, `touched`
-    share in an aggregation, with the standard error `doubt`; `seen` is the weight of the one-tick checks behind it.
-    Step k, at bounds[k + 1], is known to lie in [low[k], high[k]], and may have moved by `reach[k]` bytes meanwhile; there the rate
-    changes by `height[k]`. `outliers` has four addresses for each recent answer that its segment does not
-    explain: where the point before ends, where its own page begins and ends, where the next point begins.
-    `grain` is the size of the pages that most answers speak for.
+    share in an aggregation, with the standard error `doubt`; `seen` is the weight of the one-tick checks behind
+    it. Step k, at bounds[k + 1], is known to lie in [low[k], high[k]], and may have moved by `reach[k]` bytes
+    meanwhile; there the rate changes by `height[k]`. `outliers` has four addresses for each recent answer that its
+    segment does not explain: where the point before ends, where its own page begins and ends, where the next point
+    begins. `grain` is the size of the pages that most answers speak for.
     """
 
     def __init__(self, space: Space, parameters: Parameters, now_us: int) -> None:
