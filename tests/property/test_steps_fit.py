@@ -48,8 +48,8 @@ class Chain:
         gap = self.points[i].start - max(p.end for p in self.points[:i])
         if gap < 0:
             return -math.inf
-        halves = sum((p.end - p.start) // 2 for p in self.points[i - 1 : i + 1])
-        return self.tables.jump[distance_index(gap + halves)] + self.tables.enter[state]
+        sizes = [PAGE if p.kind == HOLE else p.end - p.start for p in self.points[i - 1 : i + 1]]
+        return self.tables.jump[distance_index(gap + sum(sizes) // 2)] + self.tables.enter[state]
 
     def best(self) -> float:
         """The log-chance of the most probable states."""

@@ -71,9 +71,10 @@ void fit_chain(struct fit *f)
         f->before[i] = from;
         f->entered[i] = entered_of[from];
         /* Points of one page have one state, a huge page and single ones of it among them. The distance is that of the
-         * middles: there is one place for a step between two pages, however large they are. */
-        float jump = p[i].start >= end ? f->jump[gap_index(p[i].start - end + (half + size_of(&p[i]) / 2))] : -INFINITY;
-        half = size_of(&p[i]) / 2;
+         * middles: there is one place for a step between two pages, however large they are. A hole counts as one page. */
+        uint64_t before = half;
+        half = p[i].kind == HOLE ? page_size / 2 : size_of(&p[i]) / 2;
+        float jump = p[i].start >= end ? f->jump[gap_index(p[i].start - end + before + half)] : -INFINITY;
         end = end_of(&p[i]) > end ? end_of(&p[i]) : end;
         if (segment < f->in->old_place.count && f->in->old_place.at[segment] <= p[i].start) {
             while (segment < f->in->old_place.count && f->in->old_place.at[segment] <= p[i].start)
