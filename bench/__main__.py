@@ -32,6 +32,7 @@ FIGURES = {
     "regions": "what operations on 1000 regions cost (10 s)",
     "accuracy": "accuracy of the region policies on all shapes (1 min)",
     "goals": "what policy adaptive must show in simulation, goal by goal (4 min)",
+    "bound": "adaptive held against the bound, on all shapes and traces (20 min)",
     "unseen": "the policies on shapes that are held out and on traces of real programs (2 min)",
     "curves": "F1 against checks for every shape, drawn into docs/pictures (7 min)",
     "sensitivity": "policy adaptive with each parameter halved and doubled (6 min, only when it is named)",

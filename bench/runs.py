@@ -24,13 +24,15 @@ ATTRS = Attrs()
 
 
 class Run(NamedTuple):
-    """A policy on a shape for `seconds`; `checks` per aggregation and `parameters` where the policy has such."""
+    """A policy on a shape for `seconds`; `checks` per aggregation and `parameters` where the policy has such.
+    `bound`: with what F1 could be at most."""
 
     shape: str
     policy: str
     checks: int | None = None
     seconds: float = 60
     parameters: Parameters | None = None
+    bound: bool = False
 
 
 def configure(parser: argparse.ArgumentParser, seeds: str) -> None:
@@ -82,4 +84,6 @@ def _evaluate(run: Run, seed: int) -> Evaluation:
     def make(random: Random) -> RegionPolicy:
         return make_policy(run.policy, random, checks=run.checks, parameters=run.parameters)
 
-    return evaluate_made(_truth(run.shape), make, seed, ATTRS, round(run.seconds * 1e9), run.checks)
+    return evaluate_made(
+        _truth(run.shape), make, seed, ATTRS, round(run.seconds * 1e9), run.checks, bound=run.bound
+    )

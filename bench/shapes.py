@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from bench import held_out
+from bench import held_out, other_shapes
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
 from udamon.core.policies import make_policy
@@ -21,12 +21,15 @@ from udamon.workload.truth import Truth
 SHAPES = ("one", "many", "fine", "zipf", "shifting", "sweep", "cold", "tiny", "sparse")
 DEFAULTS = Attrs()
 HELD_OUT = "held-out"
+OTHER = "other"
+_DRAWN = {HELD_OUT: held_out.draw, OTHER: other_shapes.draw}
 
 
 def truth_of(shape: str) -> Truth:
-    """Of a shape or trace that comes with udamon, or, as "held-out NAME N", of draw N of one that does not."""
+    """Of a shape or trace that comes with udamon, or, as "held-out NAME N" or "other NAME N", of draw N of one
+    that does not."""
     kind, _, rest = shape.partition(" ")
-    workload = load(find(shape)) if kind != HELD_OUT else held_out.draw(*_name_and_number(rest))
+    workload = _DRAWN[kind](*_name_and_number(rest)) if kind in _DRAWN else load(find(shape))
     return Truth(workload, place(workload))
 
 

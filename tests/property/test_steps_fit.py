@@ -48,7 +48,8 @@ class Chain:
         gap = self.points[i].start - max(p.end for p in self.points[:i])
         if gap < 0:
             return -math.inf
-        return self.tables.jump[distance_index(gap + PAGE)] + self.tables.enter[state]
+        sizes = [PAGE if p.kind == HOLE else p.end - p.start for p in self.points[i - 1 : i + 1]]
+        return self.tables.jump[distance_index(gap + sum(sizes) // 2)] + self.tables.enter[state]
 
     def best(self) -> float:
         """The log-chance of the most probable states."""
@@ -281,12 +282,13 @@ def test_no_bytes_are_too_strange(
     try:
         found = steps_fit(
             **named("steps_fit", buffers), unchanged=tables.unchanged, begin=begin, end=end, ticks=ticks, prior=2.0,
-            drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1, settled=5, reach_keep=0.5,
+            drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1, outlier_room=4096, settled=5,
+            reach_keep=0.5,
         )  # fmt: skip
     except ValueError:
         return
     segments = len(found.state)
     steps = segments - 1
     assert len(found.since) == segments
-    assert [len(column) for column in found[2:10]] == [steps, *[segments] * 3, *[steps] * 4]
-    assert len(found.outliers) % 3 == 0
+    assert [len(column) for column in found[2:11]] == [steps, *[segments] * 4, *[steps] * 4]
+    assert len(found.outliers) % 4 == 0

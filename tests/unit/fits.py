@@ -67,7 +67,7 @@ class Fit(NamedTuple):
     high: list[int]
     reach: list[int]
     origin: list[int | None]
-    outliers: list[tuple[int, int, int]]
+    outliers: list[tuple[int, int, int, int]]
 
     def gaps(self) -> list[tuple[float, float, float]]:
         """low, place and high of each step, in pages."""
@@ -88,6 +88,7 @@ def fit(
     least_change: float = 0.21,
     surprise: float = 100.0,
     outlier_age: int = 1,
+    outlier_room: int = 0,
     settled: int = 255,
     levels: Sequence[int] | None = None,
 ) -> Fit:
@@ -97,14 +98,14 @@ def fit(
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=tables.unchanged, begin=0, end=end * PAGE, ticks=ticks, prior=prior,
         drift=drift, change=change, least_change=least_change, surprise=surprise, outlier_age=outlier_age,
-        settled=settled, reach_keep=0.5,
+        outlier_room=outlier_room, settled=settled, reach_keep=0.5,
     )  # fmt: skip
     outliers = iter(found.outliers)
     return Fit(
         list(found.state), list(found.since), list(found.place), list(found.rate), list(found.touched),
         list(found.seen), list(found.low), list(found.high), list(found.reach),
         [None if was == 2**64 - 1 else was for was in found.origin],
-        list(zip(outliers, outliers, outliers, strict=True)),
+        list(zip(outliers, outliers, outliers, outliers, strict=True)),
     )  # fmt: skip
 
 

@@ -331,9 +331,10 @@ def points_take(
 
 class Fit(NamedTuple):
     """Per segment its state (NOTHING a hole), for how many aggregations it has had its rate (0 where no change is
-    known), its rate, touched share and weight of one-tick checks. Per step its place, low, high, reach, and the place
-    that it had before (2^64 - 1: none). And three addresses for each outlier: end of the point before, its own start,
-    start of the point after. `error` is the standard error of all touched bytes, as a share of them."""
+    known), its rate, touched share, weight of one-tick checks, and standard error of the touched share. Per step its
+    place, low, high, reach, and the place that it had before (2^64 - 1: none). And four addresses for each outlier: end
+    of the point before, its own start and end, start of the point after. `error` is the standard error of all touched
+    bytes, as a share of them."""
 
     state: bytes
     since: bytes
@@ -341,6 +342,7 @@ class Fit(NamedTuple):
     rate: array[float]
     touched: array[float]
     seen: array[float]
+    doubt: array[float]
     low: array[int]
     high: array[int]
     reach: array[int]
@@ -372,6 +374,7 @@ def steps_fit(
     least_change: float,
     surprise: float,
     outlier_age: int,
+    outlier_room: int,
     settled: int,
     reach_keep: float,
 ) -> Fit:
@@ -385,7 +388,9 @@ def steps_fit(
     Where the points of a segment from before some time speak for a level that differs by more than
     `least_change`, and two levels explain them by more than `change` nats better, only those since count.
     Without points, all is one segment of the first state that is not accessed. Outliers are answers, at most
-    `outlier_age` aggregations old, whose log-chance is below -`surprise`. Raises ValueError, MemoryError.
+    `outlier_age` aggregations old, whose log-chance is below -`surprise`: one of a page that gave no other answer, and
+    whose neighbours are `outlier_room` bytes apart at least, or whose answers together are below 3 times that.
+    Raises ValueError, MemoryError.
     """
 
 class Regions(NamedTuple):
@@ -451,6 +456,16 @@ class Strata(NamedTuple):
 
     start: array[int]
     end: array[int]
+
+def told_rates(
+    *, bounds: Buffer, rate: Buffer, touched: Buffer, error: Buffer, hot: float, least: float, errors: float
+) -> array[float]:
+    """The rates of segments as regions tell them: their own; of a texture that counts as hot, that of what is touched.
+
+    A texture is a segment with a rate below `hot` whose touched pages have a higher one: even if the touched share is
+    `errors` times its standard `error` larger. Those whose touched share is at least `least` count as hot as long as
+    that makes the expected F1 of hot bytes larger. Raises ValueError where bounds descend, MemoryError.
+    """
 
 def strata(*, start: Buffer, end: Buffer, offset: int, cell: int, width: int, inside: int) -> Strata:
     """Places of `width` bytes: one `offset` bytes into the ranges taken together, then one every `cell` bytes. None

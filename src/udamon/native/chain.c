@@ -64,14 +64,17 @@ void fit_chain(struct fit *f)
     float best = largest_of(top);
     uint8_t from = 0;
     size_t segment = 0; /* of those before */
-    uint64_t end = 0; /* a step before the first point costs the same for every state */
+    uint64_t end = 0, half = page_size / 2; /* a step before the first point costs the same for every state */
     for (size_t i = 0; i < f->points; i++) {
         while (score_of[from] != best)
             from = (from + 1) % STATES;
         f->before[i] = from;
         f->entered[i] = entered_of[from];
-        /* Points of one page have one state, a huge page and single ones of it among them. */
-        float jump = p[i].start >= end ? f->jump[gap_index(p[i].start - end + page_size)] : -INFINITY;
+        /* Points of one page have one state, a huge page and single ones of it among them. The distance is that of the
+         * middles: there is one place for a step between two pages, however large they are. A hole counts as one page. */
+        uint64_t before = half;
+        half = p[i].kind == HOLE ? page_size / 2 : size_of(&p[i]) / 2;
+        float jump = p[i].start >= end ? f->jump[gap_index(p[i].start - end + before + half)] : -INFINITY;
         end = end_of(&p[i]) > end ? end_of(&p[i]) : end;
         if (segment < f->in->old_place.count && f->in->old_place.at[segment] <= p[i].start) {
             while (segment < f->in->old_place.count && f->in->old_place.at[segment] <= p[i].start)

@@ -20,7 +20,7 @@ enum { STATES = 16 };
     ARRAY(old_place, Q, READ, "k") ARRAY(old_low, Q, READ, "k") ARRAY(old_high, Q, READ, "k")                         \
     ARRAY(old_reach, Q, READ, "k") ARRAY(old_height, d, READ, "k")                                                    \
     VALUE(unchanged, I) VALUE(begin, Q) VALUE(end, Q) VALUE(ticks, I) VALUE(prior, d) VALUE(drift, d)                 \
-    VALUE(change, d) VALUE(least_change, d) VALUE(surprise, d) VALUE(outlier_age, I) VALUE(settled, I) \
+    VALUE(change, d) VALUE(least_change, d) VALUE(surprise, d) VALUE(outlier_age, I) VALUE(outlier_room, Q) VALUE(settled, I) \
     VALUE(reach_keep, d)
 #include "interface.h"
 
@@ -29,6 +29,11 @@ _Static_assert(2 * KINDS == 10, "the shape of table says so");
 struct run {
     uint32_t first; /* of its points */
     uint8_t state;  /* NOTHING for a hole */
+};
+
+/* Weight of the checks of a segment that spanned the aggregation, and of the accesses among them. */
+struct spanned {
+    double checks, hits;
 };
 
 struct fit {
@@ -44,7 +49,7 @@ struct fit {
     uint8_t *before;   /* per point: the state of that run */
     struct run *runs;
     size_t runs_count;
-    double *variance; /* per segment, of its touched share; 0 of a hole */
+    struct spanned *spanned; /* per segment */
 };
 
 /* Points of a segment by age and kind. */

@@ -14,9 +14,14 @@ struct point {
     uint16_t unused;
 };
 
+static inline uint64_t size_of(const struct point *p)
+{
+    return (uint64_t)p->pages << page_shift;
+}
+
 static inline uint64_t end_of(const struct point *p)
 {
-    return p->start + ((uint64_t)p->pages << page_shift);
+    return p->start + size_of(p);
 }
 
 enum { HIT = 1, WHOLE = 2, HOLE = 4, KINDS = 5 };

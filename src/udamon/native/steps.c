@@ -1,6 +1,6 @@
 /* The most probable steps behind points, with what they say of rates, and of steps that were known before. */
 #define RESULTS(ARRAY, VALUE)                                                                                         \
-    ARRAY(state, B) ARRAY(since, B) ARRAY(place, Q) ARRAY(rate, d) ARRAY(touched, d) ARRAY(seen, d)                   \
+    ARRAY(state, B) ARRAY(since, B) ARRAY(place, Q) ARRAY(rate, d) ARRAY(touched, d) ARRAY(seen, d) ARRAY(doubt, d)                  \
     ARRAY(low, Q) ARRAY(high, Q) ARRAY(reach, Q) ARRAY(origin, Q) ARRAY(outliers, Q) VALUE(error, d)
 #define CONSTANTS(C) C(STATES, STATES) C(GAPS, GAPS) C(AGES, AGES)
 #include "fit.h"
@@ -9,25 +9,74 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rate and touched share of a segment from the weights of its checks, by kind. See core.adaptive.steps. */
-static void measure(const struct fit *f, const double *sums, uint8_t state, double *rate, double *touched)
+/* The touched share if all pages were accessed alike. */
+static double alike(const struct fit *f, double rate)
 {
-    const double *level = f->in->level.at;
-    if (sums[HIT] + sums[WHOLE + HIT] == 0)
-        return; /* never seen accessed: both stay 0 */
-    *rate = (sums[HIT] + f->in->prior * level[state]) / (sums[0] + sums[HIT] + f->in->prior);
-    double alike = 1 - pow(1 - *rate, f->in->ticks), whole = sums[WHOLE] + sums[WHOLE + HIT];
-    *touched = (sums[WHOLE + HIT] + f->in->prior * alike) / (whole + f->in->prior);
+    return 1 - pow(1 - rate, f->in->ticks);
 }
 
-/* Of the touched share: that of a beta distribution. Where no access was seen, the square of the largest share that
- * chance may have hidden. */
-static double variance(const struct fit *f, const double *sums, double touched)
+/* Touched shares, and the standard errors of them. A segment's share lies between its rate (some pages are accessed always)
+ * and what follows if all its pages are alike. The latter is believed until whole spans in the segments of its level say
+ * where. */
+static void touch(const struct fit *f, struct results *out)
 {
-    double whole = sums[WHOLE] + sums[WHOLE + HIT];
-    if (touched > 0)
-        return touched * (1 - touched) / (whole + f->in->prior + 1);
-    return 1 / ((whole + sums[0] + 1) * (whole + sums[0] + 1));
+    double more[STATES], most[STATES]; /* accesses beyond the rate that whole spans saw, and would if pages were alike */
+    for (size_t s = 0; s < STATES; s++) {
+        more[s] = most[s] = f->in->prior;
+    }
+    for (size_t k = 0; k < out->state.count; k++) {
+        if (out->rate.at[k] == 0)
+            continue;
+        const struct spanned *w = &f->spanned[k];
+        size_t state = out->state.at[k];
+        more[state] += w->hits - w->checks * out->rate.at[k];
+        most[state] += w->checks * (alike(f, out->rate.at[k]) - out->rate.at[k]);
+    }
+    for (size_t k = 0; k < out->state.count; k++) {
+        const struct spanned *w = &f->spanned[k];
+        double rate = out->rate.at[k], known = w->checks + f->in->prior;
+        if (rate == 0) { /* the largest share that chance may have hidden */
+            out->doubt.at[k] = out->state.at[k] == NOTHING ? 0 : 1 / (w->checks + out->seen.at[k] + 1);
+            continue;
+        }
+        double part = more[out->state.at[k]] / most[out->state.at[k]];
+        part = part < 0 ? 0 : part > 1 ? 1 : part;
+        double share = (w->hits + f->in->prior * (rate + part * (alike(f, rate) - rate))) / known;
+        out->touched.at[k] = share;
+        out->doubt.at[k] = sqrt(share * (1 - share) / (known + 1)); /* of a beta distribution */
+    }
+}
+
+/* Islands so small that most are never met: each that is met becomes a segment of its own, so that the memory around seems
+ * to have none, though it has those that were missed. Whole spans lie everywhere alike: of them the share that met such
+ * islands is the share of the bytes that all such islands have. What is more than known, and than chance, lies in the
+ * memory of the lowest level. */
+static void add_unmet(const struct fit *f, struct results *out)
+{
+    double checks = 0, met = 0, known = 0, quiet = 0, total = 0;
+    uint64_t start = f->in->begin, end;
+    for (size_t k = 0; k < out->state.count; k++)
+        checks += f->spanned[k].checks;
+    for (size_t k = 0; k < out->state.count; k++, start = end) {
+        end = k < out->place.count ? out->place.at[k] : f->in->end;
+        total += out->state.at[k] == NOTHING ? 0 : (double)(end - start);
+        quiet += out->state.at[k] == 0 ? (double)(end - start) : 0;
+    }
+    start = f->in->begin;
+    for (size_t k = 0; k < out->state.count; k++, start = end) {
+        end = k < out->place.count ? out->place.at[k] : f->in->end;
+        double size = (double)(end - start);
+        if (out->state.at[k] != 0 && out->state.at[k] != NOTHING && checks * size < total / 2) {
+            met += f->spanned[k].hits;
+            known += size * out->touched.at[k];
+        }
+    }
+    double more = met > 0 ? met / checks * total - known : 0;
+    if (quiet == 0 || more <= sqrt(met) / checks * total)
+        return;
+    for (size_t k = 0; k < out->state.count; k++)
+        if (out->state.at[k] == 0)
+            out->touched.at[k] = fmin(out->touched.at[k] + more / quiet, 1);
 }
 
 /* The standard error of all touched bytes, as a share of them; 0 where there are none. */
@@ -37,9 +86,9 @@ static double error_of(const struct fit *f, const struct results *out)
     double sum = 0, squares = 0;
     for (size_t k = 0; k < out->state.count; k++) {
         uint64_t end = k < out->place.count ? out->place.at[k] : f->in->end;
-        double size = (double)(end - start);
+        double size = (double)(end - start), doubt = size * out->doubt.at[k];
         sum += size * out->touched.at[k];
-        squares += size * size * f->variance[k];
+        squares += doubt * doubt;
         start = end;
     }
     return sum > 0 ? sqrt(squares) / sum : 0;
@@ -64,6 +113,32 @@ static uint64_t origin_of(const struct fit *f, uint64_t place, double height, ui
         }
     return origin;
 }
+/* A page with an answer that its segment does not explain, once, and what lies between its neighbours: unless those are
+ * near. Chance makes many: so a page that gave the other answer, too, is none, and near others one counts if it gave such
+ * answers so often that all of them together are no chance. */
+static void add_outlier(const struct fit *f, size_t i, float nats, struct results *out)
+{
+    const struct point *p = f->in->points.at;
+    uint64_t *place = out->outliers.at + out->outliers.count;
+    size_t first = i, last = i;
+    if (out->outliers.count > 0 && place[-3] == p[i].start)
+        return;
+    while (first > 0 && p[first - 1].start == p[i].start)
+        first--;
+    while (last + 1 < f->points && p[last + 1].start == p[i].start)
+        last++;
+    size_t same = 0;
+    for (size_t k = first; k <= last; k++)
+        same += (p[k].kind & HIT) == (p[i].kind & HIT);
+    place[0] = first > 0 && end_of(&p[first - 1]) < p[i].start ? end_of(&p[first - 1]) : p[i].start;
+    place[1] = p[i].start;
+    place[2] = end_of(&p[i]);
+    place[3] = last + 1 < f->points && p[last + 1].start > place[2] ? p[last + 1].start : place[2];
+    int alone = same == last - first + 1, sure = (double)(nats * (float)same) >= 3 * f->in->surprise;
+    if (alone && (sure || place[3] - place[0] >= f->in->outlier_room))
+        out->outliers.count += 4;
+}
+
 /* Sums of each segment, since when it is as it is, and between which points the steps lie. */
 static void fill_segments(const struct fit *f, const struct run *runs, size_t count, struct results *out)
 {
@@ -79,13 +154,8 @@ static void fill_segments(const struct fit *f, const struct run *runs, size_t co
             tally.oldest = p[i].age > tally.oldest ? p[i].age : tally.oldest;
             last = end_of(&p[i]) > last ? end_of(&p[i]) : last;
             const float *row = f->table[2 * p[i].kind + (p[i].age == 0)];
-            if (p[i].kind != HOLE && p[i].age <= outlier_age && row[runs[k].state] < least) {
-                uint64_t *place = out->outliers.at + out->outliers.count;
-                out->outliers.count += 3;
-                place[0] = i > 0 ? end_of(&p[i - 1]) : p[i].start;
-                place[1] = p[i].start;
-                place[2] = i + 1 < f->points ? p[i + 1].start : end_of(&p[i]);
-            }
+            if (p[i].kind != HOLE && p[i].age <= outlier_age && row[runs[k].state] < least)
+                add_outlier(f, i, -row[runs[k].state], out);
         }
         out->state.at[k] = runs[k].state;
         if (runs[k].state != NOTHING) {
@@ -95,9 +165,11 @@ static void fill_segments(const struct fit *f, const struct run *runs, size_t co
             for (unsigned age = 0; age <= newest; age++)
                 for (size_t kind = 0; kind < HOLE; kind++)
                     sums[kind] += tally.count[age][kind] * (double)f->weight[age];
-            measure(f, sums, runs[k].state, &out->rate.at[k], &out->touched.at[k]);
             out->seen.at[k] = sums[0] + sums[HIT];
-            f->variance[k] = variance(f, sums, out->touched.at[k]);
+            f->spanned[k] = (struct spanned){sums[WHOLE] + sums[WHOLE + HIT], sums[WHOLE + HIT]};
+            if (sums[HIT] + sums[WHOLE + HIT] > 0) /* never seen accessed: it stays 0 */
+                out->rate.at[k] = (sums[HIT] + f->in->prior * f->in->level.at[runs[k].state]) /
+                                  (out->seen.at[k] + f->in->prior);
             out->since.at[k] = (uint8_t)since;
         }
         if (k + 1 < count) {
@@ -230,22 +302,24 @@ static PyObject *give(PyObject *module, struct fit *f, struct run *runs)
     size_t found = fit_order(f, runs), segments = found ? found : 1, steps = segments - 1;
     struct results out = {
         .state.count = segments, .since.count = segments, .rate.count = segments, .touched.count = segments,
-        .seen.count = segments, .place.count = steps, .low.count = steps, .high.count = steps, .reach.count = steps,
-        .origin.count = steps, .outliers.at = malloc((f->points + 1) * 3 * sizeof(uint64_t)), /* at most */
+        .seen.count = segments, .doubt.count = segments, .place.count = steps, .low.count = steps, .high.count = steps, .reach.count = steps,
+        .origin.count = steps, .outliers.at = malloc((f->points + 1) * 4 * sizeof(uint64_t)), /* at most */
     };
     if (out.outliers.at == NULL)
         return PyErr_NoMemory();
     if (results_make(&steps_fit_interface, &out) < 0)
         return NULL;
-    f->variance = calloc(segments, sizeof(*f->variance));
-    if (f->variance == NULL) {
+    f->spanned = calloc(segments, sizeof(*f->spanned));
+    if (f->spanned == NULL) {
         results_drop(&steps_fit_interface, &out);
         return PyErr_NoMemory();
     }
     fill_segments(f, runs, found, &out);
     places(f, segments, &out);
+    touch(f, &out);
+    add_unmet(f, &out);
     out.error = error_of(f, &out);
-    free(f->variance);
+    free(f->spanned);
     return results_give(&steps_fit_interface, module, &out);
 }
 

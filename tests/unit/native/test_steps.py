@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from itertools import pairwise
 
 import pytest
 
@@ -120,20 +121,48 @@ def test_weights_are_worth_surprises() -> None:
 
 
 def test_touched_is_what_whole_spans_say_beside_the_rate() -> None:
-    """3 of 4 whole spans touched, and 2 checks' worth of what the rate makes of 20 ticks."""
+    """3 of 4 whole spans touched, and 2 checks' worth of what lies between the rate and what that makes of 4 ticks: how
+    far, the same 4 say, and 2 checks' worth of all of it."""
     points = [*row(0, 24, HIT), *row(24, 48, HIT + WHOLE), Point(48 * PAGE, WHOLE)]
     found = fit(points, end=49, ticks=4)
     rate = (3 + 2 * 0.9) / (3 + 2)
     assert found.rate == pytest.approx([rate])
-    assert found.touched == pytest.approx([(3 + 2 * (1 - (1 - rate) ** 4)) / (4 + 2)])
+    more = (1 - (1 - rate) ** 4) - rate
+    part = max((3 - 4 * rate + 2) / (4 * more + 2), 0)
+    assert found.touched == pytest.approx([(3 + 2 * (rate + part * more)) / (4 + 2)])
     assert found.seen == [3], "of one-tick checks"
 
 
 def test_what_only_whole_spans_saw_accessed_has_its_levels_rate() -> None:
     found = fit(row(0, 40, HIT + WHOLE), end=40, ticks=4, prior=1.0)
     assert found.rate == pytest.approx([0.9])
-    assert found.touched == pytest.approx([(5 + (1 - 0.1**4)) / 6])
+    more = (1 - 0.1**4) - 0.9
+    part = min((5 - 5 * 0.9 + 1) / (5 * more + 1), 1)
+    assert found.touched == pytest.approx([(5 + 0.9 + part * more) / 6])
     assert found.seen == [0]
+
+
+def met_once(page: int) -> list[Point]:
+    """A page that one whole span met, and its cold neighbours."""
+    hits = [Point(page * PAGE, kind) for kind in [HIT + WHOLE, *[HIT] * 60]]
+    return [Point((page + side) * PAGE, MISS) for side in (-1, 1) for _ in range(60)] + hits
+
+
+def test_what_whole_spans_met_too_seldom_is_expected_where_all_is_quiet() -> None:
+    """Whole spans met two pages in a hundred checks: others must be there."""
+    quiet = [Point(page * PAGE, WHOLE) for page in range(0, 5000, 50) if page not in (1000, 3000)]
+    found = fit(sorted(quiet + met_once(1000) + met_once(3000)), end=5000)
+    assert found.state == [COLD, HOT, COLD, HOT, COLD]
+    sizes = [b - a for a, b in pairwise([0, *(place / PAGE for place in found.place), 5000])]
+    assert sum(size * share for size, share in zip(sizes, found.touched, strict=True)) == pytest.approx(100)
+    assert found.touched[0] == found.touched[2] == found.touched[4]
+
+
+def test_what_whole_spans_met_as_often_as_its_bytes_say_is_all_there_is() -> None:
+    quiet = [Point(page * PAGE, WHOLE) for page in range(0, 5000, 50) if page != 1000]
+    found = fit(sorted(quiet + met_once(1000)), end=5000)
+    assert found.state == [COLD, HOT, COLD]
+    assert found.touched[0] == 0, "one may be chance"
 
 
 def test_what_was_never_seen_accessed_is_not_accessed_at_all() -> None:
@@ -260,24 +289,48 @@ def test_what_was_always_alike_never_changed() -> None:
     assert fit([Point(0, MISS, 5), Point(PAGE, HIT, 5)], end=20, change=5).since == [0]
 
 
-def outliers(points: list[Point], surprise: float = 2.5, outlier_age: int = 1) -> list[tuple[float, ...]]:
-    found = fit(points, end=100, surprise=surprise, outlier_age=outlier_age)
+def outliers(
+    points: list[Point], surprise: float = 2.5, outlier_age: int = 1, room: int = 0
+) -> list[tuple[float, ...]]:
+    """In pages; `room`, too."""
+    found = fit(points, end=100, surprise=surprise, outlier_age=outlier_age, outlier_room=room * PAGE)
     return [tuple(place / PAGE for place in suspect) for suspect in found.outliers]
 
 
 def test_an_answer_that_its_segment_does_not_explain_is_a_suspect() -> None:
     points = [*row(0, 16, MISS), Point(16 * PAGE, HIT), *row(24, 48, MISS)]
-    assert outliers(points) == [(9, 16, 24)], "from the end of the point before to the start of the one after"
+    assert outliers(points) == [(9, 16, 17, 24)], (
+        "from the end of the point before to the start of the one after"
+    )
     assert outliers(points, surprise=3.5) == []
-    assert outliers([points[2], *points[3:]]) == [(16, 16, 24)], "the first point has none before it"
-    assert outliers(points[:3]) == [(9, 16, 17)], "and the last none after it"
+    assert outliers([points[2], *points[3:]]) == [(16, 16, 17, 24)], "the first point has none before it"
+    assert outliers(points[:3]) == [(9, 16, 17, 17)], "and the last none after it"
+
+
+def test_a_suspect_whose_neighbours_are_near_is_one_if_it_said_so_often() -> None:
+    cold = row(0, 16, MISS), row(18, 48, MISS)
+    once, thrice = [Point(16 * PAGE, HIT)], [Point(16 * PAGE, HIT, age) for age in (2, 1, 0)]
+    unsure = [Point(16 * PAGE, MISS, 1), Point(16 * PAGE, HIT)]
+    found = [(9, 16, 17, 18)]
+
+    def suspects(middle: list[Point], room: int) -> list[tuple[float, ...]]:
+        return outliers([*cold[0], *middle, *cold[1]], room=room)
+
+    assert [suspects(middle, 9) for middle in (once, thrice, unsure)] == [found, found, []]
+    assert [suspects(middle, 10) for middle in (once, thrice, unsure)] == [[], found, []]
+
+
+def test_a_huge_page_that_surprises_is_one_suspect() -> None:
+    huge = [Point(512 * PAGE, HIT, age, 512) for age in (1, 0)]
+    points = [*[Point(0, MISS, 1, 512)] * 9, *huge, *[Point(1024 * PAGE, MISS, 1, 512)] * 9]
+    assert outliers(points, surprise=1.0, room=1 << 20) == [(512, 512, 1024, 1024)]
 
 
 def test_an_old_answer_is_no_suspect() -> None:
     cold = [row(0, 16, MISS, age=2), row(24, 48, MISS, age=2)]
     points = [*cold[0], Point(16 * PAGE, HIT, 2), *cold[1], Point(64 * PAGE, HIT, 1)]
-    assert outliers(points) == [(41, 64, 65)]
-    assert outliers(points, outlier_age=2) == [(9, 16, 24), (41, 64, 65)]
+    assert outliers(points) == [(41, 64, 65, 65)]
+    assert outliers(points, outlier_age=2) == [(9, 16, 17, 24), (41, 64, 65, 65)]
     assert outliers(points, outlier_age=0) == []
 
 
@@ -317,7 +370,7 @@ def call(buffers: list[bytes | array[int] | array[float]], unchanged: int = 2) -
     """How many segments come out."""
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=unchanged, begin=0, end=100 * PAGE, ticks=20, prior=2.0, drift=0.0,
-        change=9.0, least_change=0.2, surprise=2.5, outlier_age=1, settled=255,
+        change=9.0, least_change=0.2, surprise=2.5, outlier_age=1, outlier_room=0, settled=255,
         reach_keep=0.5,
     )  # fmt: skip
     return len(found.state)

@@ -239,6 +239,16 @@ class Parameters:
         16, "part of a region of mean size",
         "The same in large memory, by the largest number of regions.",
     )  # fmt: skip
+    texture_share: float = chosen(
+        0.2, "share of the pages",
+        "That are touched in memory whose pages are unlike, from which on it may count as hot: with fewer, most of "
+        "what is called hot would not be.",
+    )  # fmt: skip
+    texture_errors: float = chosen(
+        1.0, "standard errors",
+        "By which the touched share of such memory may be larger than it is known to be: its touched pages must be hot "
+        "even so.",
+    )  # fmt: skip
     used_share: float = chosen(
         0.05, "share of a region's bytes",
         "That are touched in an aggregation, from which on it counts as accessed, however seldom each page is: schemes "

@@ -39,7 +39,9 @@ class SlotPlan:
 
     def explore(self, explorer: Explorer, checks: float, span: int) -> None:
         """One place in each of `checks` equal cells of the resident bytes, from another eighth each time."""
-        starts, ends = self._steps.space.strata(min(int(checks), self._left), explorer.turn)
+        starts, ends = self._steps.space.strata(
+            min(int(checks), self._left), explorer.turn, self._steps.grain
+        )
         self._ask_each(starts, ends, span)
 
     @property
@@ -82,13 +84,10 @@ class SlotPlan:
     def _suspects(self) -> None:
         """The page of each surprise again, and both sides of it, unless its surroundings are known well."""
         steps = self._steps
-        spacing = steps.space.total // (steps.number + 1)
-        part = self._parameters.outlier_room
-        columns = zip(steps.outliers[::3], steps.outliers[1::3], steps.outliers[2::3], strict=True)
-        wide = [suspect for suspect in columns if part * (suspect[2] - suspect[0]) >= spacing]
+        suspects = list(zip(*(steps.outliers[i::4] for i in range(4)), strict=True))
         asked: list[tuple[int, int]] = []
-        for before, page, after in wide[: self._room(self._parameters.outlier_share) // 3]:
-            asked += (before, page), (page, page + PAGE_SIZE), (page + PAGE_SIZE, after)
+        for before, page, end, after in suspects[: self._room(self._parameters.outlier_share) // 3]:
+            asked += (before, page), (page, end), (end, after)
         asked = [(start, end) for start, end in asked if start < end]
         self._ask([start for start, _ in asked], [end for _, end in asked], [1] * len(asked))
 

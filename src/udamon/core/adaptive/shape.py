@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from heapq import nlargest
+from operator import sub
 from typing import TYPE_CHECKING
 
 from udamon.core.adaptive.parameters import Parameters
@@ -14,7 +15,7 @@ from udamon.core.adaptive.target_model import TargetModel
 from udamon.core.attrs import Attrs
 from udamon.core.regions import Region
 from udamon.core.target import Target
-from udamon.native._native import regions_cut, regions_cuts
+from udamon.native._native import regions_cut, regions_cuts, told_rates
 
 if TYPE_CHECKING:
     from udamon.native._native import Regions
@@ -62,10 +63,15 @@ def _cut(
     starts, ends = columns_of(ranges)
     age_starts, since = array("Q", steps.ages.starts), array("q", steps.ages.since)
     room = max(most - len(ranges), 0)
+    rate = told_rates(
+        bounds=steps.bounds, rate=steps.rate, touched=steps.touched, error=steps.doubt, hot=parameters.hot_rate,
+        least=parameters.texture_share, errors=parameters.texture_errors,
+    )  # fmt: skip
+    height = array("d", map(sub, rate[1:], rate))
     while True:
-        cuts = _cuts(steps, attrs, room, parameters)
+        cuts = _cuts(steps, height, attrs, room, parameters)
         regions = regions_cut(
-            range_start=starts, range_end=ends, cuts=cuts, bounds=steps.bounds, rate=steps.rate, touched=steps.touched,
+            range_start=starts, range_end=ends, cuts=cuts, bounds=steps.bounds, rate=rate, touched=steps.touched,
             age_start=age_starts, since=since, limit=limit, granularity=min_region, ticks=attrs.max_nr_accesses,
             aggregation=attrs.aggr_us, latest=now_us - attrs.aggr_us, used=parameters.used_share,
         )  # fmt: skip
@@ -88,11 +94,11 @@ def _objects(columns: Regions) -> list[Region]:
     return regions
 
 
-def _cuts(steps: Steps, attrs: Attrs, room: int, parameters: Parameters) -> array[int]:
-    """Where regions end: at most `room` places, sorted, those with most bytes at stake."""
+def _cuts(steps: Steps, height: array[float], attrs: Attrs, room: int, parameters: Parameters) -> array[int]:
+    """Where regions end: at most `room` places, sorted, those with most bytes at stake by `height` of the steps."""
     ages = steps.ages
     places, stakes = regions_cuts(
-        bounds=steps.bounds, state=steps.state, height=steps.height, age_start=array("Q", ages.starts), end=ages.end,
+        bounds=steps.bounds, state=steps.state, height=height, age_start=array("Q", ages.starts), end=ages.end,
         unseen=0.5 / attrs.max_nr_accesses, level=parameters.cut_level,
         age=parameters.cut_age,
     )  # fmt: skip

@@ -25,22 +25,24 @@ class Space:
         self.hole_columns = columns_of(self.holes)
         self._columns = columns_of(self.resident)
 
-    def strata(self, cells: int, phase: int) -> tuple[array[int], array[int]]:
+    def strata(self, cells: int, phase: int, grain: int = PAGE_SIZE) -> tuple[array[int], array[int]]:
         """Starts and ends ('Q') of one place in each of at most `cells` equal cells of the resident bytes.
 
         A place is an eighth of its cell; eight phases, counted on, cover all of it. Where it lies in several
-        ranges, it is one of those parts, each as often as it is large.
+        ranges, it is one of those parts, each as often as it is large. Where pages have `grain` bytes, more than one
+        that is counted in elsewhere, a place is one of them.
         """
         if not self.total or cells < 1:
             return array("Q"), array("Q")
-        cell = -(-self.total // (cells * PAGE_SIZE))  # pages
+        cell = -(-self.total // (cells * grain))  # pages
         width = -(-cell // 8)
         offset = cell * PHASES[phase % 8] // 8
         inside = int(phase // 8 * GOLDEN % 1 * width)
+        if grain > PAGE_SIZE:
+            width, offset, inside = 1, int(phase * GOLDEN % 1 * cell), 0
         start, end = self._columns
         return strata(
-            start=start, end=end, offset=offset * PAGE_SIZE, cell=cell * PAGE_SIZE, width=width * PAGE_SIZE,
-            inside=inside * PAGE_SIZE,
+            start=start, end=end, offset=offset * grain, cell=cell * grain, width=width * grain, inside=inside * grain,
         )  # fmt: skip
 
 

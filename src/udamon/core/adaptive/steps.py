@@ -13,7 +13,7 @@ from udamon.core.adaptive.ages import Ages
 from udamon.core.adaptive.parameters import LEVELS, Parameters
 from udamon.core.adaptive.space import Space, gaps_of
 from udamon.core.policy import Answers, Slots
-from udamon.model import Range
+from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import AGES, POINT_BYTES, points_take, steps_fit
 
 UNKNOWN = 2**64 - 1
@@ -24,10 +24,11 @@ class Steps:
     """The step function of one target, fitted anew with each stretch of answers.
 
     Segment k lies in [bounds[k], bounds[k + 1]) and is accessed alike: `rate` per tick and page, `touched`
-    share in an aggregation; `seen` is the weight of the one-tick checks behind it. Step k, at bounds[k + 1],
-    is known to lie in [low[k], high[k]], and may have moved by `reach[k]` bytes meanwhile; there the rate
-    changes by `height[k]`. `outliers` has three addresses for each recent answer that its segment does not
-    explain: where the point before ends, its own page, where the next point begins.
+    share in an aggregation, with the standard error `doubt`; `seen` is the weight of the one-tick checks behind
+    it. Step k, at bounds[k + 1], is known to lie in [low[k], high[k]], and may have moved by `reach[k]` bytes
+    meanwhile; there the rate changes by `height[k]`. `outliers` has four addresses for each recent answer that its
+    segment does not explain: where the point before ends, where its own page begins and ends, where the next point
+    begins. `grain` is the size of the pages that most answers speak for.
     """
 
     def __init__(self, space: Space, parameters: Parameters, now_us: int) -> None:
@@ -39,11 +40,13 @@ class Steps:
         self.rate = array("d", [0.0])
         self.touched = array("d", [0.0])
         self.seen = array("d", [0.0])
+        self.doubt = array("d", [0.0])
         self.low = array("Q")
         self.high = array("Q")
         self.reach = array("Q")
         self.height = array("d")
         self.outliers = array("Q")
+        self.grain = PAGE_SIZE
         self.changing_share = 0.0  # share of the accessed segments that seem to have changed of late
         self.error = 0.0  # standard error of the working set, as a share of it
         self.changed = 0  # segments that changed with the last answers
@@ -99,6 +102,8 @@ class Steps:
         self._limit = min(int(self._memory) * self._turns, AGES - 1)
         self._take(answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=min(older, AGES - 1))
         self._stale = []
+        if answers.shift:
+            self.grain = 1 << sorted(answers.shift)[len(answers.shift) // 2]
         self._compare(answers)
 
     def _compare(self, answers: Answers) -> None:
@@ -146,6 +151,7 @@ class Steps:
             else parameters.change_nats
         )
         before = self.bounds[1:-1]
+        room = self.space.total // ((self.number + 1) * parameters.outlier_room)
         begin, end = self.space.ranges[0].start, self.space.ranges[-1].end
         fit = steps_fit(
             points=self.points,
@@ -158,10 +164,12 @@ class Steps:
             unchanged=len(LEVELS), begin=begin, end=end, ticks=max(ticks, 2), prior=parameters.prior,
             drift=parameters.drift / parameters.resolution, change=against + log(parameters.memory),
             least_change=parameters.least_change, surprise=parameters.surprise_nats,
-            outlier_age=parameters.outlier_age, settled=parameters.memory, reach_keep=parameters.reach_keep,
+            outlier_age=parameters.outlier_age, outlier_room=room, settled=parameters.memory,
+            reach_keep=parameters.reach_keep,
         )  # fmt: skip
         bounds, rate = self.bounds, self.rate
         self.state, self.rate, self.touched, self.seen = fit.state, fit.rate, fit.touched, fit.seen
+        self.doubt = fit.doubt
         self.bounds = array("Q", (begin, *fit.place, end))
         self.low, self.high, self.reach, self.outliers = fit.low, fit.high, fit.reach, fit.outliers
         self.height = array("d", map(sub, self.rate[1:], self.rate))

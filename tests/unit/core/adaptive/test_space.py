@@ -127,3 +127,15 @@ def test_as_many_samples_as_asked_for_where_pages_go_round() -> None:
         assert {end - start for start, end in zip(starts, ends, strict=True)} == {3 * PAGE}
         first_cell.append(starts[0] // PAGE)
     assert first_cell == [0, 12, 6, 18, 3, 15, 9, 21]
+
+
+def test_huge_pages_are_asked_one_in_a_cell_and_all_of_them_in_time() -> None:
+    """64 huge pages in 8 cells: each place is one, and after a few times eight none was left out."""
+    huge = 512
+    space = Space(pages((0, 64 * huge)), None, 1)
+    seen: Counter[int] = Counter()
+    for turn in range(13):
+        starts, ends = space.strata(8, turn, huge * PAGE)
+        assert [end - start for start, end in zip(starts, ends, strict=True)] == [huge * PAGE] * 8
+        seen.update(start // (huge * PAGE) for start in starts)
+    assert seen.keys() == set(range(64))
