@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from udamon import console
 
 if TYPE_CHECKING:
+    from udamon.files.names import Identity
+    from udamon.fleet.store import Store
     from udamon.report.fleet.reports import Asked
 
 LOCATION = "a directory, or a URL with s3://, gs:// or az://"
@@ -40,7 +42,13 @@ def _configure_report(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "after":
         parser.add_argument("deploy", metavar="DEPLOY", help="its name in the table deploys")
     parser.add_argument("location", metavar="LOCATION", help=LOCATION)
-    parser.add_argument("--json", action="store_true", help="one JSON document")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON document")
+    form.add_argument("--html", metavar="OUT",
+                      help="a page with a chart, for a browser (- for standard output)")  # fmt: skip
+    form.add_argument("--sql", metavar="DIALECT",
+                      help="print the query for another engine (spark, trino, …), and read nothing")  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="replace OUT where it exists")
     parser.add_argument("--engine", choices=("duckdb", "spark"), default="duckdb",
                         help="what runs the query (default duckdb)")  # fmt: skip
     parser.add_argument(
@@ -53,8 +61,6 @@ def _configure_report(parser: argparse.ArgumentParser, name: str) -> None:
         "--from", dest="first", metavar="DATE", help="the first day that is read, e.g. 2026-11-01"
     )
     parser.add_argument("--to", dest="last", metavar="DATE", help="the last day that is read")
-    parser.add_argument("--sql", metavar="DIALECT",
-                        help="print the query for another engine (spark, trino, …), and read nothing")  # fmt: skip
     parser.add_argument(
         "--top", metavar="N", type=int, default=20, help="so many rows in the text (default 20)"
     )
@@ -172,26 +178,54 @@ def _memory(args: argparse.Namespace) -> str | None:
 
 def _report(args: argparse.Namespace) -> int:
     from udamon.errors import UsageError
+    from udamon.files import place
     from udamon.files.ending import removing
+    from udamon.files.names import shown
+    from udamon.files.output import whole_file
     from udamon.fleet.store import open_store
-    from udamon.report.fleet import render, reports
+    from udamon.report.fleet import page, render, reports
     from udamon.report.fleet.engines import open_engine
+    from udamon.report.page import html
     from udamon.report.terminal import Terminal
+    from udamon.units import format_size
 
     asked = _asked(args)
     if args.top < 1:
         raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
+    if args.force and args.html is None:
+        raise UsageError("--force is for files, and none is written; give --html, or leave it out.")
     if args.sql is not None:
         _print_sql(asked, args.sql)
         return 0
     store = open_store(args.location)
+    if args.html is not None:
+        place.check(args.html, force=args.force, inputs=_objects(store))
     with removing(), open_engine(args.engine, store, master=args.master, memory=_memory(args)) as engine:
         report = reports.measure(asked, store, engine)
     if args.json:
         console.document(report.document())
+    elif args.html is not None:
+        page_html = html.fleet(page.document(report)).encode()
+        with whole_file(args.html, force=args.force, inputs=_objects(store)) as file:
+            file.write(page_html)
+        console.err(f"{shown(args.html)}: {format_size(len(page_html))}")
     else:
         console.out(render.render(report, Terminal.of_stdout(), args.top))
     return 0
+
+
+def _objects(store: Store) -> set[Identity]:
+    """The files below a directory that the report may read; none of a bucket."""
+    from udamon.files.names import identities
+    from udamon.fleet.objects import directory
+    from udamon.fleet.store import Directory
+    from udamon.fleet.tables import TABLES
+
+    if not isinstance(store, Directory):
+        return set()
+    return identities(
+        store.root / each.path for table in TABLES.values() for each in store.list(directory(table))
+    )
 
 
 def _asked(args: argparse.Namespace) -> Asked:
