@@ -98,6 +98,8 @@ def _configure_moves(actions: argparse._SubParsersAction[argparse.ArgumentParser
     compact.add_argument("--grace", metavar="TIME", default="1h",
                          help="objects that were merged stay for so long, for who reads them (default 1h)")  # fmt: skip
     compact.add_argument("--max-memory", metavar="SIZE", help="what DuckDB may use (default 80%% of memory)")
+    compact.add_argument("--iceberg", metavar="CATALOG", help="write closed days to the Iceberg tables of a catalog "
+                         "that pyiceberg is configured for, NAME or NAME.NAMESPACE (default NAME.udamon)")  # fmt: skip
     for parser in (upload, compact):
         parser.add_argument("location", metavar="LOCATION", help=LOCATION)
         parser.add_argument("--json", action="store_true", help="one JSON document")
@@ -137,14 +139,17 @@ def _compact(args: argparse.Namespace) -> int:
     from udamon.files.temporary import TemporaryDirectory
     from udamon.fleet import tables
     from udamon.fleet.compaction import OBJECT_BYTES, Compacted, compact
+    from udamon.fleet.iceberg import Lake, Written
     from udamon.fleet.listing import Objects
     from udamon.fleet.store import open_store
     from udamon.report.fleet.engines import DuckEngine
     from udamon.units import format_size, parse_duration_ns
 
     grace, closed = (parse_duration_ns(each) / 1e9 for each in (args.grace, args.closed))
-    store = open_store(args.location)
+    store, now = open_store(args.location), time()
+    lake = None if args.iceberg is None else Lake(args.iceberg)
     done: dict[str, Compacted] = {}
+    written: dict[str, Written] = {}
     with removing(), DuckEngine(store, _memory(args)) as engine:
         for table in (tables.SERVICES, tables.NODES, tables.REGIONS):
             work = TemporaryDirectory("compact")
@@ -154,17 +159,26 @@ def _compact(args: argparse.Namespace) -> int:
 
             try:
                 done[table.name] = compact(
-                    store, table, merge, work.path, now=time(), grace_s=grace, closed_s=closed
+                    store, table, merge, work.path, now=now, grace_s=grace, closed_s=closed
                 )
             finally:
                 work.close()
+            if lake is not None:
+                written[table.name] = lake.write(store, table, engine.stream, now=now, closed_s=closed)
     if args.json:
-        console.document({"schema": 1, "tables": {name: asdict(each) for name, each in done.items()}})
+        iceberg = {} if lake is None else {"iceberg": {name: asdict(each) for name, each in written.items()}}
+        console.document(
+            {"schema": 1, "tables": {name: asdict(each) for name, each in done.items()}, **iceberg}
+        )
     else:
         for name, each in done.items():
             console.out(
                 f"{name}: {each.merged_objects} objects of {each.days} days became {each.made_objects} "
                 f"({format_size(each.bytes)}); {each.removed} removed"
+            )
+        for name, days in written.items():
+            console.out(
+                f"Iceberg, {name}: {days.days} days written ({days.rows:,} rows), {days.unchanged} unchanged"
             )
     return 0
 
