@@ -10,6 +10,7 @@ LIBRARIES = {
     "control": ("mfusepy",),
     "engines": ("SQLGlot",),
     "fleet": ("obstore", "fsspec"),
+    "iceberg": ("pyiceberg",),
     "live": ("Textual",),
     "otlp": ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"),
     "pandas": ("pandas",),

@@ -177,3 +177,25 @@ def test_spark_answers_the_same(
         with cluster(tmp_path) as url, open_engine("spark", open_store(str(fleet)), master=url) as engine:
             found = answers(engine, str(fleet))
     assert not list(differences(expected, found))
+
+
+@pytest.mark.slow
+@needs_spark
+@pytest.mark.timeout(900)
+def test_submitted_to_spark(fleet: Path, tmp_path: Path) -> None:
+    """By spark-submit, with what the wheel brings."""
+    import pyspark
+
+    import udamon
+
+    home = Path(pyspark.__file__).parent
+    submit = [str(home / "bin" / "spark-submit"), "--master", "local[2]", "--conf", "spark.ui.enabled=false"]
+    words = ["fleet", "report", "cold", str(fleet), "--engine", "spark", "--json"]
+    done = subprocess.run(
+        [*submit, str(Path(udamon.__file__).with_name("__main__.py")), *words],
+        env={**os.environ, "SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"},
+        cwd=tmp_path, stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    with open_engine("duckdb", open_store(str(fleet))) as engine:
+        expected = measure(Asked("cold"), open_store(str(fleet)), engine).document()
+    assert not list(differences(expected, json.loads(done.stdout)))

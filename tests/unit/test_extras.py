@@ -29,10 +29,11 @@ def test_extras_install_what_they_are_asked_for() -> None:
 
 
 def test_all_is_all() -> None:
-    """Spark is as large as all others together."""
+    """Spark and Iceberg are as large as all others together."""
     (everything,) = PROJECT["optional-dependencies"]["all"]
     assert set(everything.removeprefix("udamon[").removesuffix("]").split(",")) == set(extras.LIBRARIES) - {
-        "spark"
+        "spark",
+        "iceberg",
     }
 
 

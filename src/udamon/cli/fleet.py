@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from udamon import console
 
 if TYPE_CHECKING:
+    from udamon.files.names import Identity
+    from udamon.fleet.store import Store
     from udamon.report.fleet.reports import Asked
 
 LOCATION = "a directory, or a URL with s3://, gs:// or az://"
@@ -40,7 +42,13 @@ def _configure_report(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "after":
         parser.add_argument("deploy", metavar="DEPLOY", help="its name in the table deploys")
     parser.add_argument("location", metavar="LOCATION", help=LOCATION)
-    parser.add_argument("--json", action="store_true", help="one JSON document")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON document")
+    form.add_argument("--html", metavar="OUT",
+                      help="a page with a chart, for a browser (- for standard output)")  # fmt: skip
+    form.add_argument("--sql", metavar="DIALECT",
+                      help="print the query for another engine (spark, trino, …), and read nothing")  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="replace OUT where it exists")
     parser.add_argument("--engine", choices=("duckdb", "spark"), default="duckdb",
                         help="what runs the query (default duckdb)")  # fmt: skip
     parser.add_argument(
@@ -53,8 +61,6 @@ def _configure_report(parser: argparse.ArgumentParser, name: str) -> None:
         "--from", dest="first", metavar="DATE", help="the first day that is read, e.g. 2026-11-01"
     )
     parser.add_argument("--to", dest="last", metavar="DATE", help="the last day that is read")
-    parser.add_argument("--sql", metavar="DIALECT",
-                        help="print the query for another engine (spark, trino, …), and read nothing")  # fmt: skip
     parser.add_argument(
         "--top", metavar="N", type=int, default=20, help="so many rows in the text (default 20)"
     )
@@ -92,6 +98,8 @@ def _configure_moves(actions: argparse._SubParsersAction[argparse.ArgumentParser
     compact.add_argument("--grace", metavar="TIME", default="1h",
                          help="objects that were merged stay for so long, for who reads them (default 1h)")  # fmt: skip
     compact.add_argument("--max-memory", metavar="SIZE", help="what DuckDB may use (default 80%% of memory)")
+    compact.add_argument("--iceberg", metavar="CATALOG", help="write closed days to the Iceberg tables of a catalog "
+                         "that pyiceberg is configured for, NAME or NAME.NAMESPACE (default NAME.udamon)")  # fmt: skip
     for parser in (upload, compact):
         parser.add_argument("location", metavar="LOCATION", help=LOCATION)
         parser.add_argument("--json", action="store_true", help="one JSON document")
@@ -131,14 +139,17 @@ def _compact(args: argparse.Namespace) -> int:
     from udamon.files.temporary import TemporaryDirectory
     from udamon.fleet import tables
     from udamon.fleet.compaction import OBJECT_BYTES, Compacted, compact
+    from udamon.fleet.iceberg import Lake, Written
     from udamon.fleet.listing import ListedObjects
     from udamon.fleet.store import open_store
     from udamon.report.fleet.engines import DuckEngine
     from udamon.units import format_size, parse_duration_ns
 
     grace, closed = (parse_duration_ns(each) / 1e9 for each in (args.grace, args.closed))
-    store = open_store(args.location)
+    store, now = open_store(args.location), time()
+    lake = None if args.iceberg is None else Lake(args.iceberg)
     done: dict[str, Compacted] = {}
+    written: dict[str, Written] = {}
     with removing(), DuckEngine(store, _memory(args)) as engine:
         for table in (tables.SERVICES, tables.NODES, tables.REGIONS):
             work = TemporaryDirectory("compact")
@@ -148,17 +159,26 @@ def _compact(args: argparse.Namespace) -> int:
 
             try:
                 done[table.name] = compact(
-                    store, table, merge, work.path, now=time(), grace_s=grace, closed_s=closed
+                    store, table, merge, work.path, now=now, grace_s=grace, closed_s=closed
                 )
             finally:
                 work.close()
+            if lake is not None:
+                written[table.name] = lake.write(store, table, engine.stream, now=now, closed_s=closed)
     if args.json:
-        console.document({"schema": 1, "tables": {name: asdict(each) for name, each in done.items()}})
+        iceberg = {} if lake is None else {"iceberg": {name: asdict(each) for name, each in written.items()}}
+        console.document(
+            {"schema": 1, "tables": {name: asdict(each) for name, each in done.items()}, **iceberg}
+        )
     else:
         for name, each in done.items():
             console.out(
                 f"{name}: {each.merged_objects} objects of {each.days} days became {each.made_objects} "
                 f"({format_size(each.bytes)}); {each.removed} removed"
+            )
+        for name, days in written.items():
+            console.out(
+                f"Iceberg, {name}: {days.days} days written ({days.rows:,} rows), {days.unchanged} unchanged"
             )
     return 0
 
@@ -172,26 +192,54 @@ def _memory(args: argparse.Namespace) -> str | None:
 
 def _report(args: argparse.Namespace) -> int:
     from udamon.errors import UsageError
+    from udamon.files import place
     from udamon.files.ending import removing
+    from udamon.files.names import shown
+    from udamon.files.output import whole_file
     from udamon.fleet.store import open_store
-    from udamon.report.fleet import render, reports
+    from udamon.report.fleet import page, render, reports
     from udamon.report.fleet.engines import open_engine
+    from udamon.report.page import html
     from udamon.report.terminal import Terminal
+    from udamon.units import format_size
 
     asked = _asked(args)
     if args.top < 1:
         raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
+    if args.force and args.html is None:
+        raise UsageError("--force is for files, and none is written; give --html, or leave it out.")
     if args.sql is not None:
         _print_sql(asked, args.sql)
         return 0
     store = open_store(args.location)
+    if args.html is not None:
+        place.check(args.html, force=args.force, inputs=_objects(store))
     with removing(), open_engine(args.engine, store, master=args.master, memory=_memory(args)) as engine:
         report = reports.measure(asked, store, engine)
     if args.json:
         console.document(report.document())
+    elif args.html is not None:
+        page_html = html.fleet(page.document(report)).encode()
+        with whole_file(args.html, force=args.force, inputs=_objects(store)) as file:
+            file.write(page_html)
+        console.err(f"{shown(args.html)}: {format_size(len(page_html))}")
     else:
         console.out(render.render(report, Terminal.of_stdout(), args.top))
     return 0
+
+
+def _objects(store: Store) -> set[Identity]:
+    """The files below a directory that the report may read; none of a bucket."""
+    from udamon.files.names import identities
+    from udamon.fleet.objects import directory
+    from udamon.fleet.store import Directory
+    from udamon.fleet.tables import TABLES
+
+    if not isinstance(store, Directory):
+        return set()
+    return identities(
+        store.root / each.path for table in TABLES.values() for each in store.list(directory(table))
+    )
 
 
 def _asked(args: argparse.Namespace) -> Asked:

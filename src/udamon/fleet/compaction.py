@@ -18,7 +18,7 @@ from time import time
 from udamon.errors import CannotError
 from udamon.fleet.listing import Day, ListedObjects, Manifest, days, manifest_path
 from udamon.fleet.objects import compacted_path
-from udamon.fleet.store import Store, Stored
+from udamon.fleet.store import Store
 from udamon.fleet.tables import Table
 
 OBJECT_BYTES = 384 << 20
@@ -61,14 +61,18 @@ def compact(
     """Merge every closed day that has two objects or more which no manifest replaces, and remove what was replaced
     `grace_s` ago. `now` is seconds since 1970. Raises CannotError."""
     done = Compacted()
-    found, _ = days(store, table)
-    for date, day in sorted(found.items()):
-        if _end_of(date) + closed_s <= now:
-            _merge_day(store, table, day, merge, work / date, done)
+    for day in closed_days(store, table, now, closed_s):
+        _merge_day(store, table, day, merge, work / day.date, done)
     found, _ = days(store, table)
     for day in found.values():
         done.removed += _remove(store, day, grace_s)
     return done
+
+
+def closed_days(store: Store, table: Table, now: float, closed_s: float) -> list[Day]:
+    """The days that ended `closed_s` before `now`, from the first on. Raises CannotError."""
+    found, _ = days(store, table)
+    return [day for date, day in sorted(found.items()) if _end_of(date) + closed_s <= now]
 
 
 def _end_of(date: str) -> float:
@@ -79,8 +83,7 @@ def _merge_day(store: Store, table: Table, day: Day, merge: Merge, work: Path, d
     raw, before = day.visible()
     if len(raw) + len(before) < 2 or not raw:
         return
-    once, repeated = day.divided()
-    objects = ListedObjects(_paths(once), _paths(repeated), 0)
+    objects = day.objects()
     sources = set(objects.all)
     work.mkdir()
     made: list[str] = []
@@ -122,10 +125,6 @@ def _delete(store: Store, paths: Iterable[str]) -> int:
         store.delete(path)
         count += 1
     return count
-
-
-def _paths(found: Iterable[Stored]) -> tuple[str, ...]:
-    return tuple(each.path for each in found)
 
 
 def _digest(file: Path) -> str:

@@ -74,6 +74,11 @@ class Day:
         once = [each for each in raw if often[_host_and_hour(each)] == 1]
         return once + compacted, [each for each in raw if often[_host_and_hour(each)] > 1]
 
+    def objects(self) -> ListedObjects:
+        """The same by path. Raises as `visible`."""
+        once, repeated = self.divided()
+        return ListedObjects(_paths(once), _paths(repeated), sum(each.size for each in [*once, *repeated]))
+
 
 @dataclass(frozen=True, slots=True)
 class ListedObjects:

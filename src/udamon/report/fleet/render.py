@@ -17,24 +17,23 @@ LEAST_NAME = 12
 """Columns that a name has at least."""
 
 
-class _Column(NamedTuple):
+class Column(NamedTuple):
+    """What a table shows of each row."""
+
     title: str
     cell: Callable[[Row], str]
 
 
 def render(report: Report, terminal: Terminal, top: int) -> Shown:
     """A table of the first `top` rows, with what it means above and what was not seen below."""
-    said = [*_title(report), ""] if report.rows else _title(report)
-    columns = _COLUMNS[report.asked.report]
-    if report.asked.price is not None:
-        columns = (*columns, _Column("a month", lambda row: _number(row["cold_price_month"], "{:,.2f}")))
-    said += _table(report.rows[:top], columns, terminal.width)
+    said = [*title_of(report), ""] if report.rows else title_of(report)
+    said += _table(report.rows[:top], columns_of(report), terminal.width)
     if len(report.rows) > top:
         said.append(f"  and {len(report.rows) - top} more (--top, --json)")
-    return lines([*said, "", *_seen(report)])
+    return lines([*said, "", *seen_of(report)])
 
 
-def _table(rows: Sequence[Row], columns: Sequence[_Column], columns_wide: int) -> list[Shown]:
+def _table(rows: Sequence[Row], columns: Sequence[Column], columns_wide: int) -> list[Shown]:
     if not rows:
         return []
     cells = [
@@ -57,7 +56,16 @@ def age_of(report: Report) -> str:
     return LABELS[AGES.index(report.asked.age_seconds)]
 
 
-def _title(report: Report) -> list[str]:
+def columns_of(report: Report) -> tuple[Column, ...]:
+    """Those beside the name of the service."""
+    columns = _COLUMNS[report.asked.report]
+    if report.asked.price is None:
+        return columns
+    return (*columns, Column("a month", lambda row: _number(row["cold_price_month"], "{:,.2f}")))
+
+
+def title_of(report: Report) -> list[str]:
+    """What was asked for, and the answer as a whole."""
     asked, rows = report.asked, report.rows
     services, name = counted(len(rows), "service"), shorten(asked.deploy, 30)
     match asked.report:
@@ -65,9 +73,9 @@ def _title(report: Report) -> list[str]:
             cold, resident = (
                 sum(row[name] or 0 for row in rows) for name in ("cold_bytes", "resident_bytes")
             )
-            share = f" ({cold / resident:.1%})" if resident else ""
+            part = f" ({cold / resident:.1%})" if resident else ""
             return [
-                f"Not touched for {age_of(report)}: {format_size(cold)} of {format_size(resident)}{share}, {services}."
+                f"Not touched for {age_of(report)}: {format_size(cold)} of {format_size(resident)}{part}, {services}."
             ]
         case "can-shrink":
             able = [row for row in rows if row["can_shrink"]]
@@ -102,14 +110,15 @@ def _title(report: Report) -> list[str]:
     ]
 
 
-def _seen(report: Report) -> list[str]:
+def seen_of(report: Report) -> list[str]:
+    """What was not seen."""
     seen = report.seen
     if seen is None:
         return ["No node told of itself (table nodes): what was missed is not known."]
     parts = [f"{seen['hosts']} hosts", f"{seen['silent_hosts']} silent at the end"]
     parts += [
-        f"{_share(seen['windows_share'])} of their windows",
-        f"{_share(seen['services_share'])} of services",
+        f"{share(seen['windows_share'])} of their windows",
+        f"{share(seen['services_share'])} of services",
     ]
     said = [f"Seen: {', '.join(parts)}."]
     if seen["processes_missed"] or seen["rows_dropped"]:
@@ -119,11 +128,11 @@ def _seen(report: Report) -> list[str]:
     return said
 
 
-def _size(value: float | None) -> str:
+def size(value: float | None) -> str:
     return "–" if value is None else format_size(value)
 
 
-def _share(value: float | None) -> str:
+def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
@@ -135,7 +144,7 @@ def _signed(row: Row) -> str:
     return f"{row['change']:+.1%}"
 
 
-def _interval(row: Row) -> str:
+def signed_interval(row: Row) -> str:
     return "–" if row["low"] is None else f"{row['low']:+.1%} to {row['high']:+.1%}"
 
 
@@ -143,7 +152,7 @@ def _verdict(row: Row) -> str:
     return {True: "changed", False: "no change seen", None: "not decided"}[row["changed"]]
 
 
-def _of(name: str, form: Callable[[float | None], str] = _size) -> Callable[[Row], str]:
+def _of(name: str, form: Callable[[float | None], str] = size) -> Callable[[Row], str]:
     return lambda row: form(row[name])
 
 
@@ -151,8 +160,8 @@ def _count(name: str) -> Callable[[Row], str]:
     return lambda row: f"{row[name]:,}"
 
 
-def _level(title: str, figure: str, name: str) -> _Column:
-    return _Column(title, lambda row: _size(row[f"{figure}_bytes"][name]))
+def _level(title: str, figure: str, name: str) -> Column:
+    return Column(title, lambda row: size(row[f"{figure}_bytes"][name]))
 
 
 def _age(row: Row) -> str:
@@ -161,49 +170,49 @@ def _age(row: Row) -> str:
 
 
 def _value(name: str) -> Callable[[Row], str]:
-    return lambda row: _size(row[name]) if row["figure"].endswith("bytes") else _share(row[name])
+    return lambda row: size(row[name]) if row["figure"].endswith("bytes") else share(row[name])
 
 
-_COLUMNS: dict[str, tuple[_Column, ...]] = {
+_COLUMNS: dict[str, tuple[Column, ...]] = {
     "cold": (
-        _Column("hosts", _count("hosts")),
-        _Column("resident", _of("resident_bytes")),
-        _Column("cold", lambda row: ("≥ " if row["cold_bytes_high"] is not None else "") + _size(row["cold_bytes"])),
-        _Column("share", _of("cold_share", _share)),
-        _Column("seen", _of("telling_share", _share)),
+        Column("hosts", _count("hosts")),
+        Column("resident", _of("resident_bytes")),
+        Column("cold", lambda row: ("≥ " if row["cold_bytes_high"] is not None else "") + size(row["cold_bytes"])),
+        Column("share", _of("cold_share", share)),
+        Column("seen", _of("telling_share", share)),
     ),
     "can-shrink": (
-        _Column("hosts", _count("hosts")),
-        _Column("limit", _of("limit_bytes")),
-        _Column("can lose", _of("can_lose_bytes")),
-        _Column("share", _of("can_lose_share", _share)),
-        _Column("safe age", _age),
-        _Column("promoted/min", lambda row: _number(row["promotion_share_minute"], "{:.3%}")),
+        Column("hosts", _count("hosts")),
+        Column("limit", _of("limit_bytes")),
+        Column("can lose", _of("can_lose_bytes")),
+        Column("share", _of("can_lose_share", share)),
+        Column("safe age", _age),
+        Column("promoted/min", lambda row: _number(row["promotion_share_minute"], "{:.3%}")),
     ),
     "percentiles": (
-        _Column("hosts", _count("hosts")),
+        Column("hosts", _count("hosts")),
         _level("resident p50", "resident", "p50"), _level("p99", "resident", "p99"),
         _level("cold p50", "cold", "p50"), _level("p99", "cold", "p99"),
     ),
     "outliers": (
-        _Column("host", lambda row: shorten(row["host"], 20)),
-        _Column("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
-        _Column("value", _value("value")),
-        _Column("median", _value("median")),
-        _Column("score", lambda row: f"{row['score']:+.1f}"),
+        Column("host", lambda row: shorten(row["host"], 20)),
+        Column("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
+        Column("value", _value("value")),
+        Column("median", _value("median")),
+        Column("score", lambda row: f"{row['score']:+.1f}"),
     ),
     "coverage": (
-        _Column("hosts", _count("hosts")),
-        _Column("silent", _count("silent_hosts")),
-        _Column("rows missing", _count("missing_rows")),
-        _Column("memory seen", _of("coverage", _share)),
-        _Column("age known", _of("telling_share", _share)),
+        Column("hosts", _count("hosts")),
+        Column("silent", _count("silent_hosts")),
+        Column("rows missing", _count("missing_rows")),
+        Column("memory seen", _of("coverage", share)),
+        Column("age known", _of("telling_share", share)),
     ),
     "after": (
-        _Column("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
-        _Column("hosts", _count("hosts")),
-        _Column("change", _signed),
-        _Column("95 % interval", _interval),
-        _Column("verdict", _verdict),
+        Column("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
+        Column("hosts", _count("hosts")),
+        Column("change", _signed),
+        Column("95 % interval", signed_interval),
+        Column("verdict", _verdict),
     ),
 }  # fmt: skip

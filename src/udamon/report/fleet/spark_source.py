@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
 from udamon.fleet.store import Remote
-from udamon.fleet.tables import TABLES, Table, Type
+from udamon.fleet.tables import TABLES, Table
 
 OBJECTS_A_TASK = 64
 
@@ -51,11 +51,7 @@ class ObjectReader(DataSourceReader):
 
         assert isinstance(partition, Objects)
         table, store = TABLES[self._table], Remote(self._location)
-        kinds = {
-            Type.INT64: pa.int64(), Type.DOUBLE: pa.float64(), Type.STRING: pa.string(),
-            Type.TIME: pa.timestamp("us", tz="UTC"), Type.INT64_LIST: pa.list_(pa.int64()),
-        }  # fmt: skip
-        schema = pa.schema([(each.name, kinds[each.type]) for each in table.columns])
+        schema = pa.schema(table.schema)
         for path in partition.paths:
             found = pq.read_table(io.BytesIO(store.read(path)))
             columns = [

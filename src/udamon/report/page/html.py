@@ -21,6 +21,8 @@ SCRIPTS = (
 
 COMPARISON = ("units.js", "colours.js", "view.js", "answers.js", "diff.js")
 
+FLEET = ("units.js", "answers.js", "fleet.js")
+
 _MARKUP = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
@@ -32,6 +34,11 @@ def html(document: Mapping[str, Any]) -> str:
 def comparison(document: Mapping[str, Any]) -> str:
     """The file of a page of two recordings (udamon.report.page.comparison)."""
     return _file("diff.html", COMPARISON, document)
+
+
+def fleet(document: Mapping[str, Any]) -> str:
+    """The file of a page of a report over a fleet (udamon.report.fleet.page)."""
+    return _file("fleet.html", FLEET, document)
 
 
 def _file(template: str, scripts: Sequence[str], document: Mapping[str, Any]) -> str:
