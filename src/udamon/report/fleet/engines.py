@@ -122,7 +122,7 @@ class DuckEngine(_Closing):
             self._run("SET preserve_insertion_order = false")
         return sorted((directory / "merged").iterdir())
 
-    def stream(self, table: Table, objects: Objects) -> Any:
+    def stream(self, table: Table, objects: ListedObjects) -> Any:
         """Their rows, each fact once and in the table's order, as a stream of Arrow."""
         self.table(table, objects)
         return self._db.sql(
