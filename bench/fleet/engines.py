@@ -53,9 +53,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def make(place: Path, nodes: int, services: int, days: int) -> int:
-    """Rows of `services`, in objects of a day each."""
+    """Rows of `services`, every service on every node, in objects of a day each."""
     truth = place.with_suffix(".json")
-    sizes = ["--nodes", str(nodes), "--services", str(services), "--days", str(days)]
+    sizes = ["--nodes", str(nodes), "--services", str(services), "--days", str(days), "--density", "100%"]
     command = [sys.executable, "-m", "bench.fleet", *sizes, "-o", str(place), "--truth", str(truth)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     merge = [sys.executable, "-m", "udamon", "fleet", "compact", str(place), "--grace", "0s"]
