@@ -1,4 +1,4 @@
-"""Clean root file systems, in which packages are installed, used and removed: with a /proc of their own, without /sys."""
+"""Clean root file systems, in which packages are installed, used and removed: with their own /proc, without /sys."""
 
 from __future__ import annotations
 

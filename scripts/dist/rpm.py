@@ -25,9 +25,11 @@ def build(wheel: Path, out: Path, machine: str) -> Path:
     files = top / "files"
     files.write_text("".join(_files(root)))
     defines = {
-        "_topdir": top, "payload": root, "units": payload.units(root), "file_list": files, "python": PYTHON, "udamon_version": __version__,
+        "_topdir": top, "payload": root, "units": payload.units(root), "file_list": files, "python": PYTHON,
+        "udamon_version": __version__,
         "udamon_license": "Apache-2.0", "packager_name": deb.MAINTAINER,
-        "changelog_date": time.strftime("%a %b %d %Y", time.gmtime(source.epoch())), "_buildhost": "udamon", "use_source_date_epoch_as_buildtime": 1,
+        "changelog_date": time.strftime("%a %b %d %Y", time.gmtime(source.epoch())), "_buildhost": "udamon",
+        "use_source_date_epoch_as_buildtime": 1,
         "clamp_mtime_to_source_date_epoch": 1, "_binary_payload": "w7.zstdio", "_dbpath": top / "db",
     }  # fmt: skip
     command: list[str | Path] = ["rpmbuild", "-bb", "--target", f"{machine}-linux", SPEC]

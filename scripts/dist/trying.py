@@ -1,8 +1,8 @@
 """Each package as people use it: installed by one command in a clean root, used, removed, nothing left.
 
-An RPM needs a root of Fedora or Amazon Linux, which Debian's archive does not have: it is installed by rpm into a Debian
-that has the same Python, without rpm's look at dependencies. So the files, the scripts and the program are tried, the
-names of what it requires are not.
+An RPM needs a root of Fedora or Amazon Linux, which Debian's archive does not have: it is installed by rpm into a
+Debian that has the same Python, without rpm's look at dependencies. So the files, the scripts and the program are
+tried, the names of what it requires are not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scripts.dist import deb, image, roots, source, tools
 from scripts.stages import ROOT, Counts, Failed, current, pytest, run
 
 NATIVE = ("tests/unit/native", "tests/unit/test_built.py")
-"""What is run on the wheel for Arm: what calls the C extension, and little else, since each instruction is translated."""
+"""What is run on the wheel for Arm: what calls the C extension, and little else, as each instruction is translated."""
 
 
 def wheel_for_arm(wheel: Path) -> Counts:
@@ -138,9 +138,9 @@ def _crun(bundle: Path, words: list[str]) -> None:
     process |= {"terminal": False, "args": words, "noNewPrivileges": True}
     if process["user"]["uid"] != image.USER:
         raise Failed(f"the image runs as {process['user']}")
-    process["capabilities"] = {
-        name: CAPABILITIES for name in ("bounding", "effective", "inheritable", "permitted", "ambient")
-    }
+    process["capabilities"] = dict.fromkeys(
+        ("bounding", "effective", "inheritable", "permitted", "ambient"), CAPABILITIES
+    )
     linux["namespaces"] = [
         {"type": name} for name in ("mount", "ipc", "uts", "network")
     ]  # not pid: the host's
