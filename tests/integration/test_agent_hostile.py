@@ -66,6 +66,7 @@ def test_exhausted_descriptors_are_told_and_pass(agent: Running) -> None:  # noq
     agent.until(lambda one: one["resident_bytes"]["high"] > 0, "a look")
     place = Path(agent.service()["cgroup"])
     with connect(agent.socket) as connection, started([sys.executable, "-c", PROGRAM]) as process:
+        assert "error" not in ask(connection, do="status"), "it is accepted"
         limits = resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
         assert "cannot answer now" in ask(connection, do="status")["error"]

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.integration.programs import started
-from tests.integration.recorder import PATIENCE_S, UDAMON, udamon, until, until_recorded
+from tests.integration.recorder import PATIENCE_S, UDAMON, snapshots_in, udamon, until, until_recorded
 from udamon.record.reader import Recording
 
 SLEEPER = "import time; area = bytearray(8 << 20); print(0, flush=True); time.sleep(600)"
@@ -58,7 +58,7 @@ def test_size_shows_what_is_known_and_keeps_nothing(tmp_path: Path) -> None:
     scratch = tmp_path / "tmp"
 
     def recorded() -> None:
-        until(lambda: any(path.stat().st_size > 8192 for path in scratch.rglob("*.udamon")), "a recording")
+        until(lambda: any(snapshots_in(path) for path in scratch.rglob("*.udamon")), "a snapshot")
 
     status, _ = interrupted(["size", "--sim", "demo", "--duration", "600s"], recorded, tmp_path)
     assert status == 0

@@ -67,8 +67,10 @@ def test_three_regions_of_a_real_process(tmp_path: Path) -> None:
 
 def test_exec_is_followed(tmp_path: Path) -> None:
     """The same process with another program: told, and its new mappings taken."""
-    code = "import os, sys; sys.stdin.readline(); os.execvp('sleep', ['sleep', '100'])"
+    code = "import os, sys; print(flush=True); sys.stdin.readline(); os.execvp('sleep', ['sleep', '100'])"
     with started([sys.executable, "-c", code]) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # until then its own start, an exec as well, may be under way
         monitor = Monitor(process_source([process.pid]), tmp_path)
         monitor.update()
         before = monitor.targets[0].ranges

@@ -135,9 +135,12 @@ def discovered(tmp_path: Path) -> Iterator[Discovered]:
 
 def test_pods_name_services_and_tell_their_annotations(kubelet: FakeKubelet, discovered: Discovered) -> None:
     discovered.node.cri(A, "redis")
-    kubelet.pods(WEB)
     discovered.found.changes()
     assert discovered.labels() == [("redis", "containerd"), ("b" * 12, "id")]
+    while discovered.found._in_pods is None:  # the kubelet has no pods yet
+        discovered.found.changes()
+    kubelet.pods(WEB)
+    discovered.now = 1
     discovered.until_told()
     assert discovered.labels() == [("redis", "containerd"), ("side-car", "kubelet")]
     for service in discovered.found.services():
