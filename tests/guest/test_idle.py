@@ -227,6 +227,7 @@ def test_targets_that_fork_exec_and_exit(sampler: IdleSampler) -> None:
         assert list(sample(sampler, target, area).answer) == [NO_PAGE] * CHECKS
 
 
+@pytest.mark.guest_long
 def test_a_limit_of_10_ms_is_kept(program: Memory, tmp_path: Path) -> None:
     """A look by refs at 384 MiB takes longer and is refused; idle holds its lock for a check at a time."""
     program.map("large", 384 * MIB)
