@@ -11,7 +11,7 @@ from udamon.agent.acting.settings import ReclaimSettings
 from udamon.core.idle_time import SECONDS
 
 REST_NS = 300_000_000_000
-"""After more was wanted back than may be."""
+"""After more was refaulted than may be."""
 
 
 @dataclass(frozen=True, slots=True)

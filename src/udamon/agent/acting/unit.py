@@ -2,7 +2,7 @@
 
 Amounts come from the agent's private socket; the kernel chooses the pages (memory.reclaim). Each class has its quota,
 watermarks and a governor that holds it still while its services or the machine wait for memory; a service rests while
-too much of it is wanted back.
+too much of it is refaulted.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class ActingUnit:
         share = self._acted(told).refaults(now_ns, refaulted, told, one.settings.max_promotions)
         if share is not None:
             self._say(
-                f"{told.key} rests: {share:.2%} of its working set a minute was wanted back, above the limit of "
+                f"{told.key} rests: {share:.2%} of its working set a minute was refaulted, above the limit of "
                 f"{one.settings.max_promotions:.2%}."
             )
 
