@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -41,10 +42,14 @@ def require() -> None:
 
 def check_endpoint(url: str) -> None:
     """Raises UsageError for what is no URL that metrics may be pushed to."""
-    found = urlsplit(url)
-    if found.scheme not in ("http", "https") or not found.hostname:
+    scheme, host = "", None
+    with suppress(ValueError):  # half of an IPv6 address, or a port that is none
+        found = urlsplit(url)
+        if found.port != 0:
+            scheme, host = found.scheme, found.hostname
+    if scheme not in ("http", "https") or not host:
         raise UsageError(f"otlp = {url} is no URL; give one such as http://127.0.0.1:4318/v1/metrics.")
-    if found.scheme == "http" and not _loopback(found.hostname):
+    if scheme == "http" and not _loopback(host):
         raise UsageError(
             f"{url} is on another machine, so it takes https; or push to a collector on 127.0.0.1."
         )

@@ -144,7 +144,7 @@ class Watched:
 
     def may_age(self, usage: int | None) -> bool:
         """Whether nothing of it ran since the last look, so that its pages were not accessed: they only became older.
-        Not for virtual machines, whose memory others access, nor where memory is shared with who knows whom."""
+        Not for virtual machines, whose memory others access, nor where memory is shared: others may access it."""
         if usage is None or usage != self.usage or self.settings.always_look:
             return False
         return not any(one.guest or one.shmem for one in self.processes.values())

@@ -76,8 +76,7 @@ class Day:
 
     def objects(self) -> ListedObjects:
         """The same by path. Raises as `visible`."""
-        once, repeated = self.divided()
-        return ListedObjects(_paths(once), _paths(repeated), sum(each.size for each in [*once, *repeated]))
+        return ListedObjects.of(*self.divided())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +86,10 @@ class ListedObjects:
     once: tuple[str, ...]
     repeated: tuple[str, ...]
     bytes: int
+
+    @classmethod
+    def of(cls, once: list[Stored], repeated: list[Stored]) -> ListedObjects:
+        return cls(_paths(once), _paths(repeated), sum(each.size for each in [*once, *repeated]))
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -147,7 +150,7 @@ def visible(store: Store, table: Table, dates: tuple[str | None, str | None] = (
         repeated += of_day[1]
     if others:  # nothing tells which hosts and hours they have rows of
         once, repeated = [], [*repeated, *once]
-    return ListedObjects(_paths(once), _paths(repeated), sum(each.size for each in [*once, *repeated]))
+    return ListedObjects.of(once, repeated)
 
 
 def _paths(found: Iterable[Stored]) -> tuple[str, ...]:

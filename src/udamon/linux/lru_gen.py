@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,10 +73,10 @@ def parse(data: bytes) -> list[NodeLru]:
     return found
 
 
-def within(found: Iterable[NodeLru], inside: str) -> list[NodeLru]:
-    """Those of a group and of all below it."""
-    below = inside.rstrip("/") + "/"
-    return [one for one in found if (one.path.rstrip("/") + "/").startswith(below)]
+def within(group: str) -> Callable[[str], bool]:
+    """Whether a path is that of a group or of one below it."""
+    below = group.rstrip("/") + "/"
+    return lambda path: (path.rstrip("/") + "/").startswith(below)
 
 
 def read(path: Path = LRU_GEN) -> list[NodeLru]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from udamon.core.generations import Born, ColdGenerations, Generations, told
 from udamon.errors import CannotError
-from udamon.linux.lru_gen import LRU_GEN, NodeLru, age, read
+from udamon.linux.lru_gen import LRU_GEN, NodeLru, age, read, within
 from udamon.model import PAGE_SIZE
 from udamon.ops.base import TOUCH_NS
 
@@ -52,7 +52,7 @@ class GroupWatch:
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
         self.inside = inside if isinstance(inside, str) else ""
-        self.chosen: Callable[[str], bool] = _within(inside) if isinstance(inside, str) else inside
+        self.chosen: Callable[[str], bool] = within(inside) if isinstance(inside, str) else inside
         self.windows = 0
         self.foreign = 0
         self.aging_ns = 0
@@ -154,11 +154,6 @@ class GroupWatch:
         """Bytes of that kind that were accessed in the last window, or came in it."""
         found: Iterable[Generations] = (getattr(part, kind) for part in self._parts.values())
         return round(sum(one.touched for one in found))
-
-
-def _within(inside: str) -> Callable[[str], bool]:
-    below = inside.rstrip("/") + "/"
-    return lambda path: (path.rstrip("/") + "/").startswith(below)
 
 
 def _key(one: NodeLru) -> _Key:

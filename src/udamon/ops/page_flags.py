@@ -17,16 +17,12 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.roots import Roots
 from udamon.linux.smaps import Referenced
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import flagged_pages, new_frames
-
-if TYPE_CHECKING:
-    pass
 
 AROUND = 64 << 10
 """Bytes that one fault maps at most, unless a file of debugfs says otherwise."""

@@ -191,7 +191,7 @@ class Collector:
         if ring.python and not ring.python_told:
             major, minor = ring.python >> 24 & 0xFF, ring.python >> 16 & 0xFF
             version = f"Python {major}.{minor}" if major else "a Python before 3.11"
-            self.notes.append(
+            self._note(
                 f"Python calls of process {pid} are not told, only those of the interpreter: it is {version}; "
                 "those of releases of CPython 3.11 to 3.13 with the global lock are."
             )

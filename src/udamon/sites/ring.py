@@ -17,6 +17,9 @@ MOST = 1 << 22
 """Bytes of records in a ring, at most: the library makes 1 MiB."""
 
 MAX_FRAMES, MAX_BUILD_ID, MAX_NAME = 64, 64, 4096
+MAX_FUNCTION, MAX_FILE = 512, 1024
+"""Bytes of the names of a call of Python, at most; the library shortens them."""
+
 PYTHON_CALL = 1 << 63
 """The bit that hashes of calls of Python have, and no address."""
 
@@ -216,7 +219,7 @@ def _module(body: bytes) -> Record | None:
 
 def _python(body: bytes) -> Record | None:
     number, line, function, file = struct.unpack_from("=4Q", body)
-    if max(function, file) > MAX_NAME or not 32 + function + file <= len(body):
+    if function > MAX_FUNCTION or file > MAX_FILE or not 32 + function + file <= len(body):
         return None
     if not number & PYTHON_CALL or line >= 1 << 31:
         return None

@@ -15,6 +15,9 @@ PYTHON = "[python]"
 MOST_STACKS, MOST_MODULES = 1 << 18, 1 << 14
 """Of one recording; what comes beyond is one stack that says so."""
 
+MOST_PYTHON = 1 << 16
+"""Calls of Python; with their names they take 100 MiB at most, whatever a process sends."""
+
 Frames = tuple[tuple[int, int], ...]
 """(module, address in its file), the innermost first."""
 
@@ -45,7 +48,7 @@ class Table:
         key = call.function, call.file, call.line
         number = self._python.get(key)
         if number is None:
-            if len(self._python) == MOST_STACKS:
+            if len(self._python) == MOST_PYTHON:
                 return self.module(PYTHON, b""), 0
             number = self._python[key] = len(self._python) + 1
             self.new_python.append((number, call))
@@ -81,7 +84,7 @@ class Code:
 
     def add_python(self, call: PythonCall) -> None:
         """Take in a call of Python."""
-        if len(self._python) < MOST_STACKS:
+        if len(self._python) < MOST_PYTHON:
             self._python[call.hash] = self._table.python(call)
 
     def add_stack(self, stack: Stack) -> None:

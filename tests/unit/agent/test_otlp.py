@@ -143,6 +143,8 @@ def test_nobody_there() -> None:
     ("written", "why"),
     [
         ('otlp = "collector"', "is no URL"),
+        ('otlp = "http://[::1"', "is no URL"),
+        ('otlp = "https://collector:port/v1/metrics"', "is no URL"),
         ('otlp = "http://collector:4318/v1/metrics"', "takes https"),
         ('otlp_interval = "10ms"', "once a second"),
     ],

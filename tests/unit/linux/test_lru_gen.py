@@ -40,14 +40,16 @@ def test_all_of_it() -> None:
         Generation(0, 90000, 7 * 4096, 9 * 4096), Generation(1, 50, 4096, 2 * 4096)
     )  # fmt: skip
     assert found[1].generations[0].anon == 0, "a counter may be negative for a moment"
-    assert [one.path for one in within(found, "/a")] == ["/a", "/a", "/a/b"]
-    assert len(within(found, "/")) == len(found)
-    assert within(found, "/b") == []
+    paths = [one.path for one in found]
+    assert list(filter(within("/a"), paths)) == ["/a", "/a", "/a/b"]
+    assert list(filter(within("/"), paths)) == paths
+    assert not any(map(within("/b"), paths))
 
 
 def test_without_control_groups() -> None:
-    assert parse(b"memcg     0 \n node     0\n  1 5 2 3\n")[0][:3] == (0, "", 0)
-    assert within(parse(b"memcg     0 \n node     0\n  1 5 2 3\n"), "/") != []
+    (only,) = parse(b"memcg     0 \n node     0\n  1 5 2 3\n")
+    assert only[:3] == (0, "", 0)
+    assert within("/")(only.path)
 
 
 def test_a_name_cannot_pass_for_another_group() -> None:
@@ -65,7 +67,7 @@ def test_whatever_is_in_it(data: bytes) -> None:
 def test_aging(tmp_path: Path) -> None:
     file = tmp_path / "lru_gen"
     file.write_bytes(TEXT)
-    one = within(read(file), "/a/b")[0]
+    one = next(one for one in read(file) if one.path == "/a/b")
     file.write_bytes(b"")
     assert age(one, file)
     assert file.read_bytes() == b"+ 13 0 4 1 1"

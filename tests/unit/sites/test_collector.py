@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import struct
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -70,6 +71,18 @@ def test_as_many_as_a_process_likes(collector: Collector) -> None:
         for _ in range(2 * MOST_NOTES):
             send(collector, file.fileno())
             polled(collector)
+    assert len(collector.notes) == MOST_NOTES
+
+
+def test_as_many_old_pythons_as_a_process_likes(collector: Collector) -> None:
+    """A ring that is read no further leaves room for the next one."""
+    for _ in range(2 * MOST_NOTES):
+        fake = FakeRing().sealed()
+        fake.put(80, struct.pack("=2Q", 0x030A0000, 0))
+        fake.count(3)
+        send(collector, fake.fd)
+        os.close(fake.fd)
+        polled(collector)
     assert len(collector.notes) == MOST_NOTES
 
 

@@ -79,6 +79,8 @@ def test_a_record_that_is_not_there_yet_is_waited_for() -> None:
         (5, struct.pack("=4Q", 1 << 63, 1 << 31, 0, 0)),
         (5, struct.pack("=4Q", 1 << 63, 12, 8, 0)),  # longer than the record
         (5, struct.pack("=4Q", 1 << 63, 12, 1 << 63, 1 << 63)),
+        (5, struct.pack("=4Q", 1 << 63, 12, 513, 0) + bytes(520)),  # longer than the library writes
+        (5, struct.pack("=4Q", 1 << 63, 12, 0, 1025) + bytes(1032)),
         (4, struct.pack("=5Q", 4096, 8192, 0, 64, 4096)),
         (4, struct.pack("=5Q", 4096, 8192, 0, 1 << 60, 0)),
         (5, b""),

@@ -11,25 +11,26 @@ from udamon.agent.acting.settings import ReclaimSettings
 from udamon.core.idle_time import SECONDS
 
 REST_NS = 300_000_000_000
-"""After more was wanted back than may be."""
+"""After more was refaulted than may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the watching agent says of a service. `cold`: bytes at least, by age in seconds; `measured_s`: how long ago
-    that was measured; ages that are not known are missing. `safe_s`, `working_set`: None where they are not known."""
+    """What the watching agent says of a service. `cold`: bytes at least, by age in seconds; `measured_ago_ns`: how long
+    ago that was measured; ages that are not known are missing. `safe_s`, `working_set`: None where not known."""
 
     key: str
     cgroup: Path
     of_class: str
     cold: Mapping[int, int]
-    measured_s: Mapping[int, float]
+    measured_ago_ns: Mapping[int, int]
     safe_s: int | None
     working_set: int | None
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Told:
-        """From the document of `agent status`. Raises KeyError, TypeError or ValueError for what is none."""
+        """From the document of `agent status`. Raises KeyError, TypeError, ValueError or OverflowError for what is
+        none."""
         ages = [str(age) for age in SECONDS if found["cold_bytes"][str(age)] is not None]
         safe, working_set = found["safe_cold_age_seconds"], found["working_set_bytes"]
         return cls(
@@ -37,7 +38,7 @@ class Told:
             Path(found["cgroup"]),
             str(found["class"]),
             {int(age): int(found["cold_bytes"][age]["low"]) for age in ages},
-            {int(age): float(found["measured_seconds_ago"][age]) for age in ages},
+            {int(age): round(found["measured_seconds_ago"][age] * 1e9) for age in ages},
             None if safe is None else int(safe),
             None if working_set is None else int(working_set["high"]),
         )
@@ -53,19 +54,16 @@ class Acted:
         self._since: list[tuple[int, int]] = []  # when, and how much was asked for
         self._refaulted: tuple[int, int] | None = None
 
-    def amount(self, told: Told, settings: ReclaimSettings, now_ns: int) -> tuple[int, str]:
-        """Bytes that are cold by now and were not asked for yet; and why none, "" where there are some."""
-        if told.safe_s is None:
-            return 0, "its safe age is not known yet"
-        if now_ns < self.rests_until_ns:
-            return 0, "too much of it was wanted back"
+    def amount(self, told: Told, settings: ReclaimSettings, now_ns: int) -> int:
+        """Bytes that are cold by now and were not asked for yet; 0 also where that is not known, or while it rests."""
+        if told.safe_s is None or now_ns < self.rests_until_ns:
+            return 0
         age = max(settings.min_age, told.safe_s)
         if age not in told.cold:
-            return 0, f"what is cold for {age} s is not known yet"
-        measured_ns = now_ns - round(told.measured_s[age] * 1e9)
+            return 0
+        measured_ns = now_ns - told.measured_ago_ns[age]
         self._since = [one for one in self._since if one[0] >= measured_ns]
-        left = told.cold[age] - sum(size for _, size in self._since)
-        return (left, "") if left > 0 else (0, "nothing more of it is cold")
+        return max(0, told.cold[age] - sum(size for _, size in self._since))
 
     def asked(self, now_ns: int, size: int, moved: int) -> None:
         """So much was asked for, and `moved` went."""

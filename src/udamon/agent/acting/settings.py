@@ -43,7 +43,7 @@ class ReclaimSettings:
         0.002,
         parse_share,
         "SHARE",
-        "of its working set a minute; rest while more of a service is wanted back",
+        "of its working set a minute; rest while more of a service is refaulted",
     )
     skip_anon: bool = switch("leave anonymous memory alone (Linux 6.10)")
     wmarks_metric: str = parameter("none", parse_metric, "METRIC", "none, or free_mem_rate")

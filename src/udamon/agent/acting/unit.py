@@ -2,11 +2,12 @@
 
 Amounts come from the agent's private socket; the kernel chooses the pages (memory.reclaim). Each class has its quota,
 watermarks and a governor that holds it still while its services or the machine wait for memory; a service rests while
-too much of it is wanted back.
+too much of it is refaulted.
 """
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +19,7 @@ from udamon.agent.acting.settings import ReclaimSettings
 from udamon.agent.settings import Settings
 from udamon.core.regions import Region
 from udamon.core.target import Target
-from udamon.errors import CannotError, NotPermitted, NotSupported, UsageError
+from udamon.errors import CannotError, NotSupported, UsageError
 from udamon.linux.cgroup.memory import memory_cgroup, read_reclaimed, reclaim
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE
@@ -116,7 +117,7 @@ class ActingUnit:
         for one in found if isinstance(found, list) else ():
             try:
                 yield Told.of(one)
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 raise CannotError(
                     "the agent's answer makes no sense; is it of another version? Start both of one."
                 ) from None
@@ -139,8 +140,7 @@ class ActingUnit:
         wanted = []
         for each in services:
             if each.key in places:
-                size, _ = self._acted(each).amount(each, one.settings, now_ns)
-                wanted.append((size, each))
+                wanted.append((self._acted(each).amount(each, one.settings, now_ns), each))
         for size, each in sorted(wanted, key=lambda pair: -pair[0]):
             self._take(one, each, places[each.key], size)
 
@@ -175,15 +175,17 @@ class ActingUnit:
             reclaim(place, size, anonymous=not one.settings.skip_anon)
             return max(0, read_reclaimed(place).stolen - before.stolen)
         except PermissionError:
-            raise NotPermitted(
-                f"{place}/{_FILE} may not be written by you; run udamon agent --act as root."
-            ) from None
+            self._tell(
+                told.key,
+                f"{place}/{_FILE} may not be written by this user, so nothing is taken out of {told.key}; run udamon "
+                "agent --act as its owner.",
+            )
         except OSError as error:
-            if one.settings.skip_anon:
+            if error.errno == errno.EINVAL and one.settings.skip_anon:
                 self._tell(
                     told.key, f"{told.key}: {_FILE} failed ({error.strerror}); skip_anon takes Linux 6.10."
                 )
-            return None
+        return None
 
     def _refaults(self, one: _Class, told: Told, place: Path, now_ns: int) -> None:
         try:
@@ -193,7 +195,7 @@ class ActingUnit:
         share = self._acted(told).refaults(now_ns, refaulted, told, one.settings.max_promotions)
         if share is not None:
             self._say(
-                f"{told.key} rests: {share:.2%} of its working set a minute was wanted back, above the limit of "
+                f"{told.key} rests: {share:.2%} of its working set a minute was refaulted, above the limit of "
                 f"{one.settings.max_promotions:.2%}."
             )
 

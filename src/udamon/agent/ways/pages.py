@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from udamon.agent import cycles
 from udamon.agent.budget import LOOK_NS
 from udamon.agent.cycles import WINDOW_S, Cycles
-from udamon.agent.epochs import Epochs
+from udamon.agent.epochs import UNCHANGED, Epochs
 from udamon.agent.figures import NS, WORKING_SET, Row, measure
 from udamon.agent.looks import READ
 from udamon.agent.page_states import PageStates
@@ -84,16 +84,14 @@ class ByPages(Way):
                     each.take(found, at, now_ns)
                     yield each
 
-    def _fold(
-        self, one: Watched, each: Process, tools: Tools, now_ns: int, remap: bytes | None
-    ) -> Folded | None:
+    def _fold(self, one: Watched, each: Process, tools: Tools, now_ns: int, remap: bytes) -> Folded | None:
         """Look at a process and clear it; None where that cannot be done. `remap`: see PageTimes.fold."""
         process = ProcessId(each.pid, each.start_time)
         if each.pages is None:
             each.pages = PageTimes(self._room, now_ns, lambda: self._states.forget(process))
         gibs = self._states.look(process, one.settings.max_pause_ns, clear=True)
         try:
-            folded = each.pages.fold(gibs, remap or bytes(16), self._epochs.newest)
+            folded = each.pages.fold(gibs, remap, self._epochs.newest)
         except CannotError as error:
             self._failed(one, each, error, tools)
             return None
@@ -147,7 +145,7 @@ class ByPages(Way):
         """Its pages have the newest epoch, which is older than they may be: of ages before `now_ns` nothing is told."""
         for each in new:
             if each.state == WATCHED:
-                self._fold(one, each, tools, now_ns, None)
+                self._fold(one, each, tools, now_ns, UNCHANGED)
 
     def look(self, one: Watched, tools: Tools, now_ns: int) -> None:
         at = _reached(one, now_ns)

@@ -78,5 +78,6 @@ def page_cache(directory: Path, lru_gen: Path = LRU_GEN, inside: str | None = No
 def youngest_file_bytes(data: bytes, inside: str) -> int | None:
     """File pages of the YOUNGEST generations of a group and all below it, on all nodes, in the text of lru_gen; None
     where the group is not in it."""
-    found = within(parse(data), inside)
+    wanted = within(inside)
+    found = [one for one in parse(data) if wanted(one.path)]
     return sum(one.file for lru in found for one in lru.generations[-YOUNGEST:]) if found else None

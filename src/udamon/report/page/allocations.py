@@ -15,7 +15,8 @@ MAX_SITES = 300
 
 
 def measure(source: RecordingSource, length_ns: int) -> Sites | str | None:
-    """None where no allocations were recorded; a sentence where nothing can be told of them.
+    """None where no allocations were recorded; a sentence without its full stop where nothing can be told of
+    them.
 
     Cold is what was not touched in the last 60 s, or half of the recording's length: of all of it, nothing is cold but
     what was never touched.
@@ -25,7 +26,7 @@ def measure(source: RecordingSource, length_ns: int) -> Sites | str | None:
     try:
         return sites.measure(source, min(IDLE_NS, length_ns // 2))
     except (RecordingError, UsageError) as error:
-        return str(error)
+        return str(error).removesuffix(".")
 
 
 def document(found: Sites | str | None) -> dict[str, Any] | None:

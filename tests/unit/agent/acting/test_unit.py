@@ -12,7 +12,7 @@ import udamon.agent.acting.unit as module
 from udamon.agent.acting.unit import ActingUnit
 from udamon.agent.config import parse_settings
 from udamon.agent.settings import Settings
-from udamon.errors import CannotError, ConfigError, NotPermitted, UsageError
+from udamon.errors import CannotError, ConfigError, UsageError
 from udamon.linux.roots import Roots
 
 MIB = 1 << 20
@@ -37,6 +37,7 @@ class Machine:
         self.reclaimable = 1 << 40
         self.stolen: dict[str, int] = {}
         self.failure: OSError | None = None
+        self.refused: str | None = None
         self.stall(0)
         monkeypatch.setattr(module, "reclaim", self._reclaim)
 
@@ -68,6 +69,8 @@ class Machine:
         (self.root / "proc/pressure/memory").write_text(text)
 
     def _reclaim(self, directory: Path, size: int, *, anonymous: bool = True) -> bool:
+        if directory.name == self.refused:
+            raise PermissionError(13, "Permission denied")
         if self.failure is not None:
             raise self.failure
         moved = min(size, self.reclaimable)
@@ -254,12 +257,37 @@ def test_what_is_refused(machine: Machine) -> None:
     machine.add("web")
     unit = machine.unit()
     machine.rounds(unit)
-    machine.failure = PermissionError(13, "Permission denied")
-    with pytest.raises(NotPermitted, match="as root"):
-        machine.rounds(unit)
     machine.services[0]["safe_cold_age_seconds"] = "soon"
     with pytest.raises(CannotError, match="of another version"):
         machine.rounds(unit)
+
+
+@pytest.mark.parametrize("cold", [float("inf"), float("nan"), None, "much"])
+def test_an_answer_that_makes_no_sense(machine: Machine, cold: Any) -> None:
+    machine.add("web", cold_bytes={**_ages(), "120": {"low": cold, "high": cold}})
+    with pytest.raises(CannotError, match="of another version"):
+        machine.rounds(machine.unit())
+
+
+@pytest.mark.parametrize("ago", [float("inf"), float("nan"), None])
+def test_a_time_that_makes_no_sense(machine: Machine, ago: Any) -> None:
+    machine.add("web")
+    found = machine.document()
+    found["services"][0]["measured_seconds_ago"]["120"] = ago
+    machine.document = lambda: found  # type: ignore[method-assign]
+    with pytest.raises(CannotError, match="of another version"):
+        machine.rounds(machine.unit())
+
+
+def test_a_group_that_another_user_owns(machine: Machine) -> None:
+    """Of a delegated group the file may belong to its user: the others are served all the same, and it is said once."""
+    machine.add("delegated", cold_bytes={**_ages(), "120": {"low": 50 * MIB, "high": 50 * MIB}})
+    machine.add("web")
+    machine.refused = "delegated"
+    unit = machine.unit()
+    machine.rounds(unit, 4)
+    assert (machine.taken("delegated"), machine.taken("web")) == (0, 40 * MIB)
+    assert sum("may not be written by this user" in text for text in machine.said) == 1
 
 
 @pytest.mark.parametrize(

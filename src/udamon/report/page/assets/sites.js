@@ -118,7 +118,7 @@ const drawSites = (data, tip) => {
   find("sites-section").hidden = found === null;
   if (found === null) return null;
   const more = found.left_out ? [`${found.left_out} more sites of ${size(found.left_out_bytes)} are left out.`] : [];
-  const about = found.why === null ? [`Bytes that were alive at the end, by estimate. Cold was not touched in the last ${time(found.idle_seconds)}, or since it was allocated.`] : [`${found.why}.`.replace("..", ".")];
+  const about = found.why === null ? [`Bytes that were alive at the end, by estimate. Cold was not touched in the last ${time(found.idle_seconds)}, or since it was allocated.`] : [`${found.why}.`];
   find("sites-words").textContent = [...about, ...more, ...found.notes].join(" ");
   find("sites-shown").hidden = found.sites.length === 0;
   if (!found.sites.length) return null;
