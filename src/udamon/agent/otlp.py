@@ -43,7 +43,7 @@ def check_endpoint(url: str) -> None:
     """Raises UsageError for what is no URL that metrics may be pushed to."""
     found = urlsplit(url)
     if found.scheme not in ("http", "https") or not found.hostname:
-        raise UsageError(f"otlp = {url} is no URL; give one such as http://127.0.0.1:4318/v1/metrics.")
+        raise UsageError(f"{url!r} is no URL; give one such as http://127.0.0.1:4318/v1/metrics.")
     if found.scheme == "http" and not _loopback(found.hostname):
         raise UsageError(
             f"{url} is on another machine, so it takes https; or push to a collector on 127.0.0.1."
