@@ -54,27 +54,18 @@ def address_of(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise UsageError(
-            f"--listen {listen} is no ADDRESS:PORT; give one such as 127.0.0.1:9470 or [::1]:9470."
-        )
+        raise UsageError(f"{listen!r} is no ADDRESS:PORT; give one such as 127.0.0.1:9470 or [::1]:9470.")
     try:
         return str(ipaddress.ip_address(host)), int(port)
     except ValueError:
         if host == "localhost":
             return "127.0.0.1", int(port)
         raise UsageError(
-            f"--listen {listen} has a name; give an address such as 127.0.0.1, which cannot come to mean another one."
+            f"{listen!r} has a name; give an address such as 127.0.0.1, which cannot come to mean another one."
         ) from None
 
 
 def _checked(settings: Settings) -> Settings:
-    _check_listen(settings)
-    if settings.otlp is not None:
-        check_endpoint(settings.otlp)
-    return settings
-
-
-def _check_listen(settings: Settings) -> None:
     host, _ = address_of(settings.listen)
     if (settings.certificate is None) != (settings.key is None):
         raise UsageError("TLS takes both certificate and key; give the file of the other one, too.")
@@ -83,6 +74,7 @@ def _check_listen(settings: Settings) -> None:
             f"{settings.listen} can be reached from elsewhere, so it is served by TLS only; give the files "
             "certificate and key in the configuration, or listen on 127.0.0.1."
         )
+    return settings
 
 
 def _settings(root: ConfigValue) -> dict[str, Any]:
@@ -98,6 +90,12 @@ def _settings(root: ConfigValue) -> dict[str, Any]:
             found[name] = _share(value)
         elif name == "otlp_interval":
             found[name] = _interval(value)
+        elif name == "listen":
+            parsed(value, address_of)
+            found[name] = value.text()
+        elif name == "otlp":
+            parsed(value, check_endpoint)
+            found[name] = value.text()
         elif name == "max_series":
             found[name] = _whole(value, 100, 10_000_000)
         else:

@@ -48,7 +48,7 @@ def check_endpoint(url: str) -> None:
         if found.port != 0:
             scheme, host = found.scheme, found.hostname
     if scheme not in ("http", "https") or not host:
-        raise UsageError(f"otlp = {url} is no URL; give one such as http://127.0.0.1:4318/v1/metrics.")
+        raise UsageError(f"{url!r} is no URL; give one such as http://127.0.0.1:4318/v1/metrics.")
     if scheme == "http" and not _loopback(host):
         raise UsageError(
             f"{url} is on another machine, so it takes https; or push to a collector on 127.0.0.1."

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from math import ceil
 
 from udamon.availability.primitives import ORDER, probe
+from udamon.cli.size import WINDOW_S
 from udamon.linux.procfs import read_stat
 from udamon.model import BY_MAPPING, MAPPING
 from udamon.report.levels import FEWEST
@@ -50,7 +51,9 @@ def _step(
             if command is not None:
                 each = max(1, round(report.length_ns / FEWEST / SPARE / 1e6))
                 return NextStep(_size(target, ["--aggr", f"{each}ms"], command), "For more windows")
-            seconds = max(1, ceil(report.window_ns / 1e9 * FEWEST * SPARE))
+            # What is suggested has windows of its own, whatever those of the recording were.
+            window_s = WINDOW_S if report.grain == MAPPING else report.window_ns / 1e9
+            seconds = max(1, ceil(window_s * FEWEST * SPARE))
             return NextStep(_size(target, ["--duration", f"{seconds}s"]), "For enough windows")
     if report.grain == MAPPING and report.wide and finer is None:
         return NextStep("udamon doctor", "To see which ways tell single pages apart, and what they need")

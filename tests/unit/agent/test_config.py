@@ -76,6 +76,8 @@ def test_labels_cannot_be_taken_by_annotations() -> None:
         ('[default]\nmax_pause = "long"', r"a\.toml:2: default\.max_pause: 'long' is not a time"),
         ("max_series = 1", r"a\.toml:1: max_series: this is no whole number"),
         ("listen = ", r"a\.toml:1: "),
+        ('budget = "1%"\nlisten = 9470', r"a\.toml:2: listen: '9470' is no ADDRESS:PORT"),
+        ('budget = "1%"\notlp = "collector"', r"a\.toml:2: otlp: 'collector' is no URL"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(text: str, said: str) -> None:

@@ -139,6 +139,16 @@ def test_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert step_of(pages).command == "udamon report right-size 'the file'"
 
 
+@pytest.mark.parametrize(("grain", "seconds"), [("mapping", 240), ("page", 48)])
+def test_the_next_step_is_long_enough(grain: str, seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By mapping `size` takes windows of 10 s, also after a recording whose windows had 2 s."""
+    usable(monkeypatch, "refs")
+    report = report_size.Size(grain, (1, 1), 1, 1, None, None, 4, 2 * S, 8 * S, False, (), [], [])
+    args = parser(["size"]).parse_args(["size", "-p", "1"])
+    args.command = None
+    assert next_step.of_target(args, report).command == f"udamon size -p 1 --duration {seconds}s"
+
+
 def test_the_next_step_of_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A number that was given to another process is none of the recording's."""
     usable(monkeypatch, "refs", "idle")

@@ -135,7 +135,9 @@ class ActingUnit:
             )
             one.ready = True  # a governor's first totals say nothing
             return
-        self._tell(f"class {name}", "")
+        waiting = bool(services) and all(each.safe_s is None for each in services)
+        why = f"class {name}: no safe age of its services is known yet, which takes an hour of watching."
+        self._tell(f"class {name}", why if waiting else "")
         one.quota.window(now_ns, lambda goal: None)
         wanted = []
         for each in services:

@@ -9,6 +9,7 @@ from typing import Any
 
 from udamon.errors import CannotError
 from udamon.fleet.listing import ListedObjects, visible
+from udamon.fleet.spool import OPEN
 from udamon.fleet.store import Store
 from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, Table
 from udamon.report.fleet import deploys, queries, student
@@ -72,6 +73,19 @@ class Report:
         }  # fmt: skip
 
 
+def _nothing(store: Store) -> CannotError:
+    """Why there is no object to read."""
+    if any(store.list(OPEN)):
+        return CannotError(
+            f"{store.location} is the spool of an agent and has only rows of an hour that is not over; the agent "
+            "makes objects of them when it is, and when the agent ends."
+        )
+    return CannotError(
+        f"{store.location} has no objects of services in these days; give the location that udamon fleet upload "
+        "fills, or the spool of an agent."
+    )
+
+
 def measure(asked: Asked, store: Store, engine: FleetEngine) -> Report:
     """Raises UdamonError."""
     read: list[ListedObjects] = []
@@ -88,9 +102,7 @@ def measure(asked: Asked, store: Store, engine: FleetEngine) -> Report:
         dates = _around(asked, engine, store)
     services, nodes = table(SERVICES, dates), table(NODES, dates)
     if not services.all:
-        raise CannotError(
-            f"{store.location} has no objects of services in these days; see docs/fleet.md for where they lie."
-        )
+        raise _nothing(store)
     rows = [_KINDS[asked.report].row(asked, row) for row in engine.rows(sql_of(asked))]
     if asked.report == "after":
         rows = _judged(rows, asked.false_discoveries)
@@ -111,8 +123,9 @@ def _around(asked: Asked, engine: FleetEngine, store: Store) -> Dates:
     sql = "SELECT deploy, MIN(epoch) AS first_epoch, MAX(epoch) AS last_epoch FROM deploys GROUP BY deploy"
     known = {row["deploy"]: row for row in engine.rows(sql)}
     if asked.deploy not in known:
-        some = ", ".join(sorted(known)[:5]) or "it has none"
-        raise CannotError(f"{store.location} knows no deploy {asked.deploy!r}; there are: {some}.")
+        some = ", ".join(sorted(known)[:5])
+        there = f"there are: {some}" if some else "there is none; write a row of it to the table deploys"
+        raise CannotError(f"{store.location} knows no deploy {asked.deploy!r}; {there}.")
     reach = asked.days * 86400
     first = _date(known[asked.deploy]["first_epoch"] - reach)
     last = _date(known[asked.deploy]["last_epoch"] + reach)

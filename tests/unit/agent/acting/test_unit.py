@@ -132,6 +132,19 @@ def test_a_dry_run_takes_nothing(machine: Machine) -> None:
     assert machine.said == ["web: would take 40.0 MiB of 40.0 MiB that are cold."]
 
 
+def test_why_nothing_is_taken_at_first_is_told_once(machine: Machine) -> None:
+    """An agent that has just begun knows no safe age, and silence for an hour would look like a fault."""
+    machine.add("web", safe_cold_age_seconds=None)
+    unit = machine.unit()
+    machine.rounds(unit, 4)
+    assert machine.said == [
+        "class batch: no safe age of its services is known yet, which takes an hour of watching."
+    ]
+    machine.services[0]["safe_cold_age_seconds"] = 120
+    machine.rounds(unit)
+    assert machine.said[1:] == ["web: took 40.0 MiB of 40.0 MiB that are cold."]
+
+
 @pytest.mark.parametrize(
     ("reclaim", "told", "taken"),
     [

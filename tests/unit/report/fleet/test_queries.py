@@ -275,3 +275,15 @@ def test_days_are_chosen(tmp_path: Path) -> None:
     assert row["resident_bytes"] == 11 * MIB
     with pytest.raises(CannotError, match="no objects of services"):
         report(tmp_path, "cold", dates=("2027-01-01", None))
+
+
+def test_rows_of_an_hour_that_is_not_over_are_told(tmp_path: Path) -> None:
+    """Of an agent that has just begun there is nothing to read yet; elsewhere there is no spool."""
+    with pytest.raises(CannotError, match="give the location"):
+        report(tmp_path, "cold")
+    with pytest.raises(CannotError, match="knows no deploy 'd1'; there is none; write a row"):
+        report(tmp_path, "after", deploy="d1")
+    (tmp_path / "_open").mkdir()
+    (tmp_path / "_open" / "services.0.0a1b2c3d4e5f.parquet").touch()
+    with pytest.raises(CannotError, match="an hour that is not over"):
+        report(tmp_path, "cold")
