@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from math import ceil
 
 from udamon.availability.primitives import ORDER, probe
-from udamon.cli.size import WINDOW_S
 from udamon.linux.procfs import read_stat
 from udamon.model import BY_MAPPING, MAPPING
-from udamon.report.levels import FEWEST
+from udamon.report.levels import FEWEST, WINDOW_S
 from udamon.report.size import NextStep, Size
 from udamon.report.source import RecordingSource
 

@@ -19,15 +19,12 @@ from udamon.errors import CannotError, UsageError
 from udamon.files import place
 from udamon.files.temporary import TemporaryDirectory
 from udamon.model import BY_MAPPING
+from udamon.report.levels import WINDOW_S
 from udamon.text import Shown
 from udamon.units import format_time
 
 DURATION_S = 20.0
 """Of watching what does not end by itself."""
-
-WINDOW_S = 10.0
-"""Where mappings are the finest that is seen, few long windows tell more than many short ones: of one window it is
-known how much was touched, of several only bounds follow."""
 
 OWN = {*reading.FLAGS, "file", "json", "asked", "run", "command", "quiet", "plain"}
 """What a FILE makes use of; the other flags are about watching."""

@@ -6,6 +6,9 @@ LEVELS = ("min", "p25", "p50", "p75", "p90", "max", "mean")
 PERCENTS = ("p25", "p50", "p75", "p90")
 FEWEST = 20
 """Windows, for percentiles and intervals of confidence: of fewer they say more of chance than of the program."""
+WINDOW_S = 10.0
+"""Where mappings are the finest that is seen, few long windows tell more than many short ones: of one window it is
+known how much was touched, of several only bounds follow."""
 
 
 def told(levels: dict[str, int], snapshots: int) -> dict[str, int | None]:
