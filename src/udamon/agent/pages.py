@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from udamon.linux.page_tables import PAGE_KINDS
 from udamon.model import PAGE_SIZE
 from udamon.native._native import (
     AGE_GROUP_BYTES,
     AGE_TIMES,
-    PAGE_ACCESSED,
-    PAGE_MAPPED,
-    PAGE_NOT_COUNTED,
-    PAGE_UNKNOWN,
     RESIDENT,
     TOUCHED,
     page_ages,
@@ -22,16 +19,6 @@ MOST_BYTES = 40 << 20
 """Of all records together: those of 256 GiB in small pages take 32 MiB."""
 RECORD_BYTES = 200
 """What a record of a GiB takes in Python, beside its bytes."""
-
-COUNTED = bytes(
-    0
-    if not state & PAGE_MAPPED or state & (PAGE_NOT_COUNTED | PAGE_UNKNOWN)
-    else RESIDENT | TOUCHED
-    if state & PAGE_ACCESSED
-    else RESIDENT
-    for state in range(256)
-)
-"""What a page's byte means."""
 
 
 class Gib(NamedTuple):
@@ -91,7 +78,12 @@ class PageTimes:
         for number, states in gibs:
             old = before.pop(number, b"")
             found = page_ages(
-                states=states, kinds=COUNTED, record=old, remap=remap, newest=newest, room=self._room.groups
+                states=states,
+                kinds=PAGE_KINDS,
+                record=old,
+                remap=remap,
+                newest=newest,
+                room=self._room.groups,
             )
             if found.record:
                 self._records[number] = found.record
@@ -120,4 +112,4 @@ def _size(record: bytes) -> int:
 
 def touched_pages(states: memoryview) -> int:
     """Pages that were accessed."""
-    return bytes(states).translate(COUNTED).count(RESIDENT | TOUCHED)
+    return bytes(states).translate(PAGE_KINDS).count(RESIDENT | TOUCHED)

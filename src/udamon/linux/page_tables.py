@@ -21,13 +21,17 @@ from udamon.native._native import (
     GIB_SHIFT,
     MACHINE_ARM,
     MACHINE_X86,
+    PAGE_ACCESSED,
     PAGE_GIANT,
     PAGE_HUGE,
     PAGE_MAPPED,
+    PAGE_NOT_COUNTED,
     PAGE_UNKNOWN,
+    RESIDENT,
     TABLE_BYTES,
     TABLE_PAGE_SHIFT,
     TABLE_PART_BYTES,
+    TOUCHED,
     page_tables_look,
 )
 
@@ -35,6 +39,16 @@ _GIB_PAGES = 1 << GIB_SHIFT - TABLE_PAGE_SHIFT
 _X86_ADDRESS: Final = 0x000F_FFFF_FFFF_F000
 _FRAME = (1 << 55) - 1
 _PRESENT = 1 << 63
+
+PAGE_KINDS: Final = bytes(
+    0
+    if not state & PAGE_MAPPED or state & (PAGE_NOT_COUNTED | PAGE_UNKNOWN)
+    else RESIDENT | TOUCHED
+    if state & PAGE_ACCESSED
+    else RESIDENT
+    for state in range(256)
+)
+"""What the byte of a page means: 0 where nothing is known of it, RESIDENT, or TOUCHED as well."""
 
 
 class Shape(NamedTuple):

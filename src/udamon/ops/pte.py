@@ -34,20 +34,11 @@ from udamon.linux.cgroup.shortage import shortage
 from udamon.linux.failure import process_errors
 from udamon.linux.held import Held
 from udamon.linux.maps import line_range, read_lines
-from udamon.linux.page_tables import Looked
+from udamon.linux.page_tables import PAGE_KINDS, Looked
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
-from udamon.native._native import (
-    MOST_LOOKS,
-    PAGE_ACCESSED,
-    PAGE_MAPPED,
-    PAGE_NOT_COUNTED,
-    PAGE_UNKNOWN,
-    RESIDENT,
-    TOUCHED,
-    page_runs,
-)
+from udamon.native._native import MOST_LOOKS, page_runs
 from udamon.ops.address_spaces import AddressSpace
 from udamon.ops.base import FirstSeen, Touched
 from udamon.ops.clearing_way import Chosen, Clear, Clearing, choose
@@ -67,14 +58,6 @@ MAX_RANGES = 1000
 
 _NEAR = 16 << 20  # mappings this close are looked at in one go: a table more costs less than a call
 _FINER = 2  # each look begins with a grain this much finer than where the last one ended: it may be less scattered now
-_KINDS = bytes(
-    0
-    if not state & PAGE_MAPPED or state & (PAGE_NOT_COUNTED | PAGE_UNKNOWN)
-    else RESIDENT | TOUCHED
-    if state & PAGE_ACCESSED
-    else RESIDENT
-    for state in range(256)
-)
 
 
 class Pte:
@@ -240,7 +223,7 @@ class Pte:
         begin = self._now_ns()
         for r in joined(first.wanted, _NEAR):
             for looked in self.opened.tables.look(first.space.root, r.start, r.end):
-                first.mark(looked, _KINDS, look)
+                first.mark(looked, PAGE_KINDS, look)
         first.space.check()  # what was read after its end is another's
         if look:
             first.looked.append(Times(begin, self._now_ns()))
@@ -327,10 +310,10 @@ class Pte:
             for looked in self.opened.tables.look(space.root, r.start, r.end):
                 if first is not None:
                     look = 0 if first.cleared is None else len(first.looked) + 1
-                    first.mark(looked, _KINDS, look, last=True)
+                    first.mark(looked, PAGE_KINDS, look, last=True)
                 yield from zip(
                     *page_runs(
-                        states=looked.states, first=looked.first, kinds=_KINDS, pieces=pieces, grain=grain
+                        states=looked.states, first=looked.first, kinds=PAGE_KINDS, pieces=pieces, grain=grain
                     ),
                     strict=True,
                 )
