@@ -64,7 +64,7 @@ class Agent:
         self._spent = Spending(budget, time.process_time_ns)
         self._looks = ProcLooks(roots, way())
         tools = Tools(self._looks, self._lock, self._spent, Counter())
-        self._ways = open_ways(settings, discovery.groups, roots)
+        self._ways = open_ways(settings, discovery.groups, roots, say)
         usage = GroupUsage(roots.proc)
         self._rotation = Rotation(discovery, tools, self._clock, budget, settings, usage, self._ways)
         self._state = None if settings.state is None else State(settings.state)

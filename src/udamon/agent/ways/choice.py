@@ -8,7 +8,6 @@ all memory that is in use would take no more than half of the budget; `refs` whe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 
 from udamon.agent.budget import pause_ns
 from udamon.agent.cycles import WINDOW_S
@@ -21,7 +20,7 @@ from udamon.agent.watched import Watched, Way
 from udamon.agent.ways.group import ByGroup, Generations
 from udamon.agent.ways.pages import ByPages
 from udamon.agent.ways.refs import ByRefs
-from udamon.errors import CannotError, ConfigError, NotPermitted, NotSupported
+from udamon.errors import CannotError, NotPermitted, NotSupported
 from udamon.linux import lru_gen
 from udamon.linux.consent import VARIABLE, standing
 from udamon.linux.meminfo import read_meminfo
@@ -88,8 +87,14 @@ class Ways:
             one.close()
 
 
-def open_ways(settings: Settings, groups: Callable[[Service], Sequence[str]], roots: Roots) -> Ways:
-    """Everything that some class asks for, or may get. Raises CannotError where a class names what cannot be had."""
+def open_ways(
+    settings: Settings,
+    groups: Callable[[Service], Sequence[str]],
+    roots: Roots,
+    say: Callable[[str], None] = lambda text: None,
+) -> Ways:
+    """Everything that some class asks for, or may get. Raises CannotError where a class names what cannot be had, and
+    ConfigError where the file of consent may not be believed. What is allowed and cannot be had is said."""
     asked = {one.via: one.name for one in (settings.default, *settings.classes)}
     auto = AUTO in asked
     pages: dict[str, PageStates] = {}
@@ -98,10 +103,13 @@ def open_ways(settings: Settings, groups: Callable[[Service], Sequence[str]], ro
         if PTE in asked:
             with _named(asked, PTE):
                 pages[PTE] = _pte(roots)
-        elif auto:
-            with suppress(CannotError, ConfigError):
-                if standing():
-                    pages[PTE] = _pte(roots)
+        elif auto and standing():
+            try:
+                pages[PTE] = _pte(roots)
+            except CannotError as error:
+                say(
+                    f"Reading kernel memory is allowed, but pte cannot be used: {error} Other ways are taken."
+                )
         if IDLE in asked or auto:
             with _named(asked, IDLE):
                 pages[IDLE] = IdleStates(roots)

@@ -11,7 +11,7 @@ from udamon.agent.discovery.classes import ServiceClass
 from udamon.agent.settings import Settings
 from udamon.agent.ways.choice import Ways, check_ways, open_ways
 from udamon.agent.ways.group import Generations
-from udamon.errors import NotSupported
+from udamon.errors import NotPermitted, NotSupported
 from udamon.linux.consent import VARIABLE
 from udamon.linux.roots import Roots
 
@@ -44,6 +44,19 @@ def test_a_way_that_a_class_names_must_be_there(
     with pytest.raises(NotSupported, match="was not asked for at the start"):
         check_ways(named, ways)
     check_ways(Settings(default=ServiceClass(via="off")), ways)
+
+
+def test_consent_that_is_of_no_use_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(roots: Roots) -> None:
+        raise NotPermitted("it takes CAP_SYS_RAWIO.")
+
+    monkeypatch.setattr("udamon.agent.ways.choice._pte", refuse)
+    monkeypatch.setattr("udamon.agent.ways.choice.standing", lambda: True)
+    said: list[str] = []
+    ways = open_ways(Settings(), lambda _: [], Roots(tmp_path, tmp_path, (tmp_path,)), said.append)
+    assert ways.make("pte").via == "refs"
+    (line,) = said
+    assert "pte cannot be used: it takes CAP_SYS_RAWIO. Other ways are taken." in line
 
 
 def test_a_way_does_not_change_to_and_fro() -> None:
