@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.test_sites import Seen
 from udamon.cli.main import main
+from udamon.record.reader import Recording
 from udamon.sites.stacks import PYTHON
 
 pytestmark = pytest.mark.native
@@ -133,7 +134,7 @@ def test_the_end_of_an_interpreter_and_forks(tmp_path: Path) -> None:
 
 
 NUMPY = """\
-import os, time
+import os, sys, time
 import numpy
 def column(mib):
     return numpy.ones(mib << 17)
@@ -143,6 +144,7 @@ def frame_2(): return column(16)
 def frame_3(): return column(20)
 def main():
     frames = [frame_0(), frame_1(), frame_2(), frame_3()]
+    with open(sys.argv[1], "w") as filled: filled.write(str(time.monotonic_ns()))
     end = time.monotonic() + 4
     while time.monotonic() < end:
         frames[1].sum(), frames[3].sum()
@@ -157,11 +159,16 @@ def test_arrays_of_known_heat(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     """By mappings: numpy's large arrays have one each. Named by the program's own code, not by numpy's."""
     pytest.importorskip("numpy")
     (tmp_path / "c.py").write_text(NUMPY)
-    file = str(tmp_path / "a.udamon")
-    flags = ["--sites", "--via", "refs", "--aggr", "300ms", "--warmup", "1.5s", "-q", "-o", file]
-    assert main(["record", *flags, "--", sys.executable, str(tmp_path / "c.py")]) == 0
+    file, filled = str(tmp_path / "a.udamon"), tmp_path / "filled"
+    flags = ["--sites", "--via", "refs", "--aggr", "300ms", "-q", "-o", file]
+    assert main(["record", *flags, "--", sys.executable, str(tmp_path / "c.py"), str(filled)]) == 0
     capsys.readouterr()
-    assert main(["report", "sites", file, "--json"]) == 0
+    # However long the start took: windows that begin after the arrays were filled.
+    snapshots = list(Recording(file).snapshots())
+    origin, last = snapshots[0].begin_ns, snapshots[-1].end_ns
+    begin = next(one.begin_ns for one in snapshots if one.begin_ns > int(filled.read_text()))
+    span = f"{(begin - origin) / 1e9 + 0.001:.3f}-{(last - origin) / 1e9 + 1:.3f}"
+    assert main(["report", "sites", file, "--json", "--time", span]) == 0
     sites = json.loads(capsys.readouterr().out)["sites"]
     by_caller = {
         site["stack"][-3]["function"]: site

@@ -25,7 +25,7 @@ SCRIPTS = {
     "query": r"(?s).*\[anon:m1\] +. +(0\.[89]|1\.0) .*",
     "record_and_read": r"( *\d+ KiB  .+\n){5}",
     "schemes": r"pageout: \d+ KiB in [1-9]\d* tries\n",
-    "subscribe": r"(?s)target_start\nmappings\n.*0 [1-9]\d* KiB\n.*",
+    "subscribe": r"(?s)target_start\nmappings\n.*\d+ [1-9]\d* KiB\n.*",
 }
 """Name to what it prints."""
 
