@@ -8,7 +8,8 @@ from udamon.agent.discovery.classes import ServiceClass, class_of
 from udamon.agent.discovery.model import Service
 
 AUTO = "auto"
-WAYS = (AUTO, "pte", "idle", "lru_gen", "refs")
+PTE, IDLE, LRU_GEN, REFS = "pte", "idle", "lru_gen", "refs"
+WAYS = (AUTO, PTE, IDLE, LRU_GEN, REFS)
 """Ways of looking that there are; AUTO is the best that can be had."""
 
 

@@ -15,7 +15,7 @@ from udamon.agent.discovery.classes import OFF
 from udamon.agent.discovery.model import Service
 from udamon.agent.page_states import IdleStates, PageStates, PteStates
 from udamon.agent.pages import Room
-from udamon.agent.settings import AUTO, Settings
+from udamon.agent.settings import AUTO, IDLE, LRU_GEN, PTE, REFS, Settings
 from udamon.agent.watched import Watched, Way
 from udamon.agent.ways.group import ByGroup, Generations
 from udamon.agent.ways.pages import ByPages
@@ -29,7 +29,6 @@ from udamon.model import PAGE_SIZE
 from udamon.ops.kernel_tables import open_tables
 from udamon.ops.tlb import way as tlb_way
 
-PTE, IDLE, LRU_GEN, REFS = "pte", "idle", "lru_gen", "refs"
 _IDLE_SHARE = 0.5
 """Of the budget, what `idle` may take of its own accord."""
 _STAYS = 2

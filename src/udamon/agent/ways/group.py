@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+from udamon.agent import settings
 from udamon.agent.budget import LOOK_NS
 from udamon.agent.cycles import WINDOW_S, looks_of
 from udamon.agent.discovery.model import Service
@@ -20,7 +21,6 @@ from udamon.model import PAGE_SIZE
 from udamon.modules.group_ages import GroupWatch
 from udamon.ops.base import TOUCH_NS
 
-VIA = "lru_gen"
 _PAGE_NS = 30
 _KINDS = ("anon", "file")
 
@@ -41,7 +41,7 @@ class Generations:
 
 
 class ByGroup(Way):
-    via = VIA
+    via = settings.LRU_GEN
     grain = "group"
     hides = True
 

@@ -15,14 +15,13 @@ from udamon.agent.cycles import WINDOW_S, Cycles
 from udamon.agent.figures import NS, WORKING_SET, Measured, Row, measure
 from udamon.agent.looks import CLEAR, READ, SPLIT
 from udamon.agent.process import PAUSE, WATCHED, Process
+from udamon.agent.settings import REFS
 from udamon.agent.watched import Tools, Watched, Way
 from udamon.core.idle_time import SECONDS
 
-VIA = "refs"
-
 
 class ByRefs(Way):
-    via = VIA
+    via = REFS
     grain = "process"
 
     def __init__(self) -> None:
