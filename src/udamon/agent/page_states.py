@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from udamon.agent.pages import Gib
+from udamon.agent.settings import IDLE, PTE
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
 from udamon.linux.failure import process_errors
@@ -61,7 +62,7 @@ class PageStates(Protocol):
 class PteStates:
     """By page tables; `opened` is closed with it."""
 
-    via = "pte"
+    via = PTE
     hides = False
     page_ns = 60
 
@@ -118,7 +119,7 @@ class PteStates:
 class IdleStates:
     """By idle page tracking. Raises NotSupported or NotPermitted when made."""
 
-    via = "idle"
+    via = IDLE
     hides = True
     page_ns = 2500
     held_ns = 0
