@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--master", default="local[2]", help="of Spark")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a directory")
     args = parser.parse_args(argv)
-    # Spark's Java outlives its parent: whoever becomes an orphan is ours, and its CPU is counted.
+    # Spark's Java process outlives its parent. As a subreaper this process adopts it, so that its CPU time is counted.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     found = []
     for factor in map(int, args.factors.split(",")):

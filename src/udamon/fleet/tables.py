@@ -183,7 +183,7 @@ SERVICES = Table(
     (
         _NAMESPACE, _WORKLOAD, _SERVICE, _HOST, _WINDOW, _WATCHED,
         _required("via", Type.STRING, "", "how accesses were seen (a primitive); `mixed` for several"),
-        _required("grain", Type.STRING, "", "`page`, or `mapping` where pages were not told apart"),
+        _required("grain", Type.STRING, "", "`page`, or `mapping` if accesses are known for whole mappings only"),
         Column("instances", Type.INT64, "", "control groups that are taken together here"),
         Column("processes", Type.INT64, "", "processes at the end of the window"),
         Column("coverage", Type.DOUBLE, "share", "of the resident bytes that were looked at in the window"),
