@@ -163,7 +163,7 @@ def summarize(
         parts = [("guests", current.left_out), *((e.stage.name, e.result.left_out) for e in ended)]
         where = ", ".join(f"{name} {number}" for name, number in parts if number)
         print(
-            f"left to make test-all: {left} tests{f' ({where})' if where else ''}, and longer property runs"
+            f"left to make test-all: at least {left} tests{f' ({where})' if where else ''}, and longer property runs"
         )
     installs = current.install_seconds + sum(each.result.install_seconds for each in ended)
     largest = max((each.max_rss_bytes for each in ended), default=0)

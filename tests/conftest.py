@@ -52,6 +52,10 @@ def _load_hypothesis_profile() -> None:
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", default))
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return True if selection.passes_over(collection_path) else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:

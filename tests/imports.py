@@ -22,10 +22,11 @@ class Import(NamedTuple):
         return f"{self.path.relative_to(ROOT)}:{self.line} imports {self.module}"
 
 
-def imports_of(path: Path, text: str | None = None) -> list[Import]:
+@functools.cache
+def imports_of(path: Path, text: str | None = None) -> tuple[Import, ...]:
     """Every import, with absolute names. `text` stands for the file's content."""
     tree = ast.parse(path.read_text() if text is None else text, str(path))
-    return list(_walk(tree, path, nested=False))
+    return tuple(_walk(tree, path, nested=False))
 
 
 def _walk(node: ast.AST, path: Path, nested: bool) -> Iterator[Import]:

@@ -8,11 +8,14 @@ short part, nor in a run by hand without UDAMON_TEST_LONG.
 | host | all but slow tests | all |
 | c | what calls the C extension directly, for the sanitizers | whatever reaches the C extension |
 | pythons | what calls the C extension directly, one test for each command | unit and property tests but slow ones |
+
+Files in which the short part of `c` or `pythons` has no test are not imported: that would take longer than the tests.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,9 @@ from tests import imports
 
 DIRECTLY = 2
 """A file calls C directly when it imports the extension itself or something that does."""
+_TEST = re.compile(r"^ *(?:async )?def test_", re.MULTILINE)
+_passed_over: dict[Path, int] = {}
+"""How many test functions of the long part the files have that were not imported."""
 
 
 def _slow(item: pytest.Item) -> bool:
@@ -28,12 +34,15 @@ def _slow(item: pytest.Item) -> bool:
 
 
 def _native(item: pytest.Item) -> bool:
-    marked = item.get_closest_marker("native") is not None
-    return marked or imports.distance_to_native(item.path) <= DIRECTLY
+    return item.get_closest_marker("native") is not None or _directly(item.path)
 
 
-def _in_process(item: pytest.Item) -> bool:
-    return bool({"unit", "property"} & set(item.path.parts))
+def _directly(path: Path) -> bool:
+    return imports.distance_to_native(path) <= DIRECTLY
+
+
+def _in_process(path: Path) -> bool:
+    return bool({"unit", "property"} & set(path.parts))
 
 
 def _short(item: pytest.Item, selection: str) -> bool:
@@ -44,7 +53,7 @@ def _short(item: pytest.Item, selection: str) -> bool:
             return _native(item)
         case "pythons":
             return item.get_closest_marker("each_command") is not None or (
-                _in_process(item) and _native(item)
+                _in_process(item.path) and _native(item)
             )
     return True
 
@@ -52,14 +61,37 @@ def _short(item: pytest.Item, selection: str) -> bool:
 def _long(item: pytest.Item, selection: str) -> bool:
     match selection:
         case "c":
-            return not _slow(item) and imports.distance_to_native(item.path) < imports.NEVER
+            return not _slow(item) and _reaches_c(item.path)
         case "pythons":
-            return (not _slow(item) and _in_process(item)) or _short(item, selection)
+            return (not _slow(item) and _in_process(item.path)) or _short(item, selection)
+    return True
+
+
+def _reaches_c(path: Path) -> bool:
+    return imports.distance_to_native(path) < imports.NEVER
+
+
+def passes_over(path: Path) -> bool:
+    """Whether a file needs not be imported, for its text shows that the selection has no test in it."""
+    selection = os.environ.get("UDAMON_TEST_SELECTION", "")
+    if os.environ.get("UDAMON_TEST_LONG") or selection not in ("c", "pythons") or path.suffix != ".py":
+        return False
+    if not path.name.startswith("test_"):
+        return False
+    text = path.read_text()
+    native = "mark.native" in text or _directly(path)
+    if native and (selection == "c" or _in_process(path)):
+        return False
+    if selection == "pythons" and "mark.each_command" in text:
+        return False
+    in_long = _reaches_c(path) if selection == "c" else _in_process(path)
+    _passed_over[path] = len(_TEST.findall(text)) if in_long else 0
     return True
 
 
 def choose(items: list[pytest.Item]) -> tuple[list[pytest.Item], int]:
-    """The tests to run, and how many more the long part has."""
+    """The tests to run, and how many more the long part has; those of files that were not imported count once each,
+    whatever their parameters."""
     selection = os.environ.get("UDAMON_TEST_SELECTION", "")
     if not selection:
         wanted = [item for item in items if "UDAMON_TEST_LONG" in os.environ or not _slow(item)]
@@ -70,7 +102,7 @@ def choose(items: list[pytest.Item]) -> tuple[list[pytest.Item], int]:
     if os.environ.get("UDAMON_TEST_LONG"):
         return long, 0
     short = [item for item in items if _short(item, selection)]
-    return short, len(set(long) - set(short))
+    return short, len(set(long) - set(short)) + sum(_passed_over.values())
 
 
 def tell(left_out: int) -> None:

@@ -49,7 +49,7 @@ def snap(seq: int, regions: list[Region], target: int = 0) -> Snapshot:
 
 
 def record(path: Path, steps: list[Snapshot | Event]) -> Recording:
-    with Writer(path, {"via": "sim", "policy": "damon"}) as writer:
+    with Writer(path, {"via": "sim", "policy": "damon", "monotonic_ns": START}) as writer:
         for step in steps:
             if isinstance(step, Snapshot):
                 writer.snapshot(step)
