@@ -17,6 +17,10 @@ from udamon.units import parse_share, parse_time_ns, parse_time_us
 
 SHORTEST_S = 120
 
+MEMORY_RECLAIM = "memory.reclaim"
+NEEDS_RECLAIM = "Linux 5.19, control groups of version 2 and their memory controller"
+"""What a control group has MEMORY_RECLAIM by."""
+
 
 def _age(text: str) -> int:
     seconds, rest = divmod(parse_time_ns(text), 1_000_000_000)
