@@ -248,6 +248,8 @@ SENTENCES: tuple[tuple[str, ...], ...] = (
     ("fleet", "{}"), ("fleet", "report", "{}"), ("fleet", "report", "cold", "/nowhere/{}"),
     ("fleet", "report", "after", "{}", "/nowhere"), ("fleet", "report", "cold", "ftp://{}"),
     ("fleet", "report", "cold", "x", "--from", "{}"), ("fleet", "report", "cold", "x", "--sql", "{}"),
+    ("fleet", "deploy", "{}", "/nowhere", "--service", "x"),
+    ("fleet", "deploy", "d1", "/nowhere", "--service", "x", "--time", "{}"),
     ("convert", "{}", "--to", "csv", "-o", "/nowhere/{}"), ("convert", "x", "--to", "{}", "-o", "y"),
     ("control", "{}"), ("control", "mount", "{}", "--compat", "{}"), ("workload", "{}"), ("eval", "{}"),
     ("eval", "demo", "--policy", "{}"), ("doctor", "{}"),

@@ -195,7 +195,7 @@ def test_fleet_reports(kind: str, fleet: Path, capsys: pytest.CaptureFixture[str
     check("fleet-report", document)
 
 
-def test_fleet_upload_and_compact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fleet_upload_compact_and_deploy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from tests.unit.fleet.rows import service
     from udamon.fleet.spool import Spool
 
@@ -210,6 +210,7 @@ def test_fleet_upload_and_compact(tmp_path: Path, capsys: pytest.CaptureFixture[
         capsys, "fleet", "compact", tmp_path / "fleet", "--json", "--grace", "0s", "--closed", "0s"
     )
     check("fleet-compact", compacted)
+    check("fleet-deploy", told(capsys, "fleet", "deploy", "d1", tmp_path / "fleet", "--service", "a", "--json"))
 
 
 def test_the_log_of_a_workload(tmp_path: Path) -> None:

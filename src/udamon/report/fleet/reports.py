@@ -124,7 +124,7 @@ def _around(asked: Asked, engine: FleetEngine, store: Store) -> Dates:
     known = {row["deploy"]: row for row in engine.rows(sql)}
     if asked.deploy not in known:
         some = ", ".join(sorted(known)[:5])
-        there = f"there are: {some}" if some else "there is none; write a row of it to the table deploys"
+        there = f"there are: {some}" if some else "there is none; tell of it by udamon fleet deploy"
         raise CannotError(f"{store.location} knows no deploy {asked.deploy!r}; {there}.")
     reach = asked.days * 86400
     first = _date(known[asked.deploy]["first_epoch"] - reach)

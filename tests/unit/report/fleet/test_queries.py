@@ -281,7 +281,7 @@ def test_rows_of_an_hour_that_is_not_over_are_told(tmp_path: Path) -> None:
     """Of an agent that has just begun there is nothing to read yet; elsewhere there is no spool."""
     with pytest.raises(CannotError, match="give the location"):
         report(tmp_path, "cold")
-    with pytest.raises(CannotError, match="knows no deploy 'd1'; there is none; write a row"):
+    with pytest.raises(CannotError, match="knows no deploy 'd1'; there is none; tell of it"):
         report(tmp_path, "after", deploy="d1")
     (tmp_path / "_open").mkdir()
     (tmp_path / "_open" / "services.0.0a1b2c3d4e5f.parquet").touch()
