@@ -67,6 +67,8 @@ def columns_of(report: Report) -> tuple[Column, ...]:
 def title_of(report: Report) -> list[str]:
     """What was asked for, and the answer as a whole."""
     asked, rows = report.asked, report.rows
+    if report.why:
+        return report.why
     services, name = counted(len(rows), "service"), shorten(asked.deploy, 30)
     match asked.report:
         case "cold":
