@@ -146,6 +146,7 @@ def test_diff_and_check(recording: Path, capsys: pytest.CaptureFixture[str]) -> 
     check("report-diff", told(capsys, "report", "diff", recording, recording, "--json"))
     limits = ("--max-wss", "1GiB", "--min-snapshots", "1", "--max-cold-share", "50%", "--cold-age", "1s")
     check("check", told(capsys, "check", recording, *limits, "--json", statuses=(0, 1, 3)))
+    check("check", told(capsys, "check", recording.parent / "no", *limits, "--json", statuses=(1,)))
 
 
 @pytest.mark.parametrize(
