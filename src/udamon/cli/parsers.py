@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from udamon import built, console
-from udamon.cli.examples import epilog
+from udamon.cli.examples import EXAMPLES, epilog
 from udamon.errors import UsageError
 from udamon.text import lines, ours
 
@@ -35,6 +35,7 @@ COMMANDS = {
 """Command names and their help; the module is `udamon.cli.NAME` (_ for -), imported only when it is asked for."""
 
 _UNKNOWN = "unrecognized arguments: "
+_MISSING = "the following arguments are required: "
 _CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
 """What argparse says."""
 
@@ -61,7 +62,12 @@ class Parser(argparse.ArgumentParser):
         meant = self._meant(message)
         if meant and _CHOICE.search(message):  # nobody needs to read all choices then
             message = message.partition(" (choose from")[0]
-        raise UsageError(f"{message}{meant}; see {self.prog} --help.")
+        raise UsageError(f"{message}{meant or self._example(message)}; see {self.prog} --help.")
+
+    def _example(self, message: str) -> str:
+        """Where something is missing, a command line that has it, in words that end the message."""
+        found = EXAMPLES.get(self.prog.partition(" ")[2])
+        return f", for example: {found[0][0]}" if found and message.startswith(_MISSING) else ""
 
     def _meant(self, message: str) -> str:
         """What may have been meant, in words that end the message."""
