@@ -43,7 +43,7 @@ class ReclaimSettings:
     quota_reset_interval_ms: int = parameter(60_000, parse_ms, "TIME", "the interval that quotas are for")
     max_psi: float = parameter(0.1, parse_share, "SHARE", "rest while somebody waits for memory for longer")
     max_major_faults: int = parameter(100, parse_number, "N", "rest while the services have more a second")
-    max_promotions: float = parameter(
+    max_refaults: float = parameter(
         0.002,
         parse_share,
         "SHARE",

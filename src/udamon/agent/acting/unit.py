@@ -194,11 +194,11 @@ class ActingUnit:
             refaulted = read_reclaimed(place).refaulted
         except OSError:
             return
-        share = self._acted(told).refaults(now_ns, refaulted, told, one.settings.max_promotions)
+        share = self._acted(told).refaults(now_ns, refaulted, told, one.settings.max_refaults)
         if share is not None:
             self._say(
                 f"{told.key} rests: {share:.2%} of its working set a minute was refaulted, above the limit of "
-                f"{one.settings.max_promotions:.2%}."
+                f"{one.settings.max_refaults:.2%}."
             )
 
     def _suffered(self, now_ns: int, places: Mapping[str, Path]) -> PressureSample:
