@@ -39,6 +39,9 @@ _MISSING = "the following arguments are required: "
 _CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
 """What argparse says."""
 
+_FEW = 2
+"""Commands that are named as those that have a flag."""
+
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """What was probably meant by a misspelt word; None where nothing is like it."""
@@ -78,6 +81,8 @@ class Parser(argparse.ArgumentParser):
             return ""
         word = message.removeprefix(_UNKNOWN).split()[0].partition("=")[0]
         if word.startswith("-"):
+            if owners := _owners(word):
+                return f": {word} goes with udamon {' or '.join(owners)}"
             near = nearest(word, self.flags)
             return f": did you mean {near}?" if near else ""
         if "--pid" in self.flags:
@@ -105,6 +110,12 @@ class Parser(argparse.ArgumentParser):
         """Help and version: udamon's own words, with nothing but ASCII where there is nothing else."""
         if message:
             console.out(lines(ours(message).removesuffix("\n").split("\n")))
+
+
+def _owners(flag: str) -> list[str]:
+    """Commands that have the flag, if they are few. Only errors need it: it makes all parsers."""
+    found = [name for name in COMMANDS if flag in flags_of(parser_of(name))]
+    return found if len(found) <= _FEW else []
 
 
 class _Version(argparse.Action):

@@ -14,6 +14,8 @@ from udamon.cli.main import main
         ("report heatmpa x", "did you mean heatmap?"),
         ("record --durration 1s", "did you mean --duration?"),
         ("report wss x --tme 5s-10s", "did you mean --time?"),
+        ("live --sites -- true", ": --sites goes with udamon record;"),
+        ("record -p 1 --max-wss 1GiB", ": --max-wss goes with udamon check;"),
         ("record -p 1 --durration=1s", "did you mean --duration?"),
         (
             "record redis-server",
