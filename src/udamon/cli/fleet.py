@@ -229,7 +229,7 @@ def _report(args: argparse.Namespace) -> int:
             file.write(page_html)
         console.err(f"{shown(args.html)}: {format_size(len(page_html))}")
     else:
-        console.out(render.render(report, Terminal.of_stdout(), args.top))
+        console.out(render.render(report, Terminal.of_stdout(), args.top), wrap=True)
     return 0
 
 

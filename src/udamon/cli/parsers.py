@@ -230,6 +230,8 @@ def _configure(sub: argparse.ArgumentParser, name: str) -> None:
 def _dress(one: argparse.ArgumentParser) -> None:
     """Examples, and a usage line that can be read."""
     words = one.prog.partition(" ")[2]
+    if one.description and not one.description.endswith("."):  # the help of its line, as a sentence
+        one.description = f"{one.description[0].upper()}{one.description[1:]}."
     one.formatter_class = _Formatter
     one.epilog = epilog(words).replace("%", "%%")
     options = [action for action in one._actions if action.option_strings]
@@ -240,9 +242,9 @@ def _dress(one: argparse.ArgumentParser) -> None:
 
 
 def _place(action: argparse.Action) -> str:
-    """A positional argument in a usage line."""
+    """A positional argument in a usage line, or the commands of one."""
     name = action.metavar if isinstance(action.metavar, str) else action.dest
-    return f"[{name}]" if action.nargs == "?" else name
+    return name if action.required and action.nargs != "?" else f"[{name}]"
 
 
 def flags_of(parser: argparse.ArgumentParser) -> list[str]:
