@@ -120,7 +120,9 @@ def test_a_scrape_verifies_the_certificate() -> None:
 
     def tls(**more: Any) -> Any:
         monitor = {"enabled": True, **more}
-        (endpoint,) = documents(TLS | {"podMonitor": monitor})["podmonitor.yaml"]["spec"]["podMetricsEndpoints"]
+        (endpoint,) = documents(TLS | {"podMonitor": monitor})["podmonitor.yaml"]["spec"][
+            "podMetricsEndpoints"
+        ]
         return endpoint["tlsConfig"]
 
     ca = {"secret": {"name": "udamon-tls", "key": "ca.crt"}}

@@ -193,7 +193,9 @@ def test_names_that_try_to_be_markup(tab: Browser, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("report", "element"), [("ages", "ages-title"), ("mappings", "mappings-title")])
 def test_it_opens_at_what_the_report_is_about(tab: Browser, page: Path, report: str, element: str) -> None:
     tab.open(page, width=800, height=300)
-    top = f"Math.round(document.getElementById('{element}').getBoundingClientRect().top) + 0"  # which is no -0
+    top = (
+        f"Math.round(document.getElementById('{element}').getBoundingClientRect().top) + 0"  # which is no -0
+    )
     assert tab.value(top) > 300
     tab.open(made(page.with_suffix(""), report), width=800, height=300)
     assert 0 <= tab.value(top) < 300

@@ -162,7 +162,10 @@ def check(tmp_path: Path, seed: int, moments: int) -> None:
     assert len(found) == moments
     for seq in range(moments):  # what is watched and what was recorded is told alike
         moment = [item for item in items if item.seq == seq]
-        assert group_total(moment, marked_by_others=True) == GroupTotal(*map(round, found[seq][1:])), (seed, seq)
+        assert group_total(moment, marked_by_others=True) == GroupTotal(*map(round, found[seq][1:])), (
+            seed,
+            seq,
+        )
     for (seq, low, high, resident_low, resident_high), (touched_bytes, resident) in zip(
         found, truths, strict=True
     ):

@@ -211,7 +211,9 @@ def test_fleet_upload_compact_and_deploy(tmp_path: Path, capsys: pytest.CaptureF
         capsys, "fleet", "compact", tmp_path / "fleet", "--json", "--grace", "0s", "--closed", "0s"
     )
     check("fleet-compact", compacted)
-    check("fleet-deploy", told(capsys, "fleet", "deploy", "d1", tmp_path / "fleet", "--service", "a", "--json"))
+    check(
+        "fleet-deploy", told(capsys, "fleet", "deploy", "d1", tmp_path / "fleet", "--service", "a", "--json")
+    )
 
 
 def test_the_log_of_a_workload(tmp_path: Path) -> None:

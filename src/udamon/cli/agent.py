@@ -24,7 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", help="settings and classes of services, in TOML (default none)"
     )
     parser.add_argument(
-        "--check", action="store_true", help="read the configuration, say what is wrong or cannot be done on this machine, and end"
+        "--check",
+        action="store_true",
+        help="read the configuration, say what is wrong or cannot be done on this machine, and end",
     )
     parser.add_argument(
         "--act",
@@ -105,7 +107,9 @@ def _check(settings: Any, name: str) -> int:
     for error in impossible(settings):
         console.say(str(error))
         lacking |= isinstance(error, LACKING)
-    console.out(f"{name} is right, but this machine lacks what it asks for" if lacking else f"{name} is right")
+    console.out(
+        f"{name} is right, but this machine lacks what it asks for" if lacking else f"{name} is right"
+    )
     return 1 if lacking else 0
 
 

@@ -68,8 +68,8 @@ def _verdict(found: list[Check], status: int) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the checks; 0 when all hold, 1 when one does not, 3 when one is not decided. Raises UdamonError: CannotError
-    (1, too) where nothing was checked, and says so."""
+    """Print the checks; 0 when all hold, 1 when one does not, 3 when one is not decided. Raises UdamonError, of which
+    CannotError (1, too) says that nothing was checked."""
     from udamon.errors import CannotError
 
     try:

@@ -38,16 +38,32 @@ def run(args: argparse.Namespace) -> int:
     from udamon.units import counted
 
     if not args.service or not all(args.host):
-        raise UsageError("a name of nothing is no service and no host; give names as the table services has them.")
+        raise UsageError(
+            "a name of nothing is no service and no host; give names as the table services has them."
+        )
     moment = time_ns() // 1000 if args.time is None else parse_moment(args.time)
     deploy = Deploy(
-        args.deploy, args.service, moment, args.namespace, args.workload, tuple(args.host), args.before, args.after
+        args.deploy,
+        args.service,
+        moment,
+        args.namespace,
+        args.workload,
+        tuple(args.host),
+        args.before,
+        args.after,
     )
     path, created = tell(open_store(args.location), deploy)
     rows = len(deploy.rows())
     if args.json:
         console.document(
-            {"schema": 1, "deploy": args.deploy, "time_us": moment, "rows": rows, "object": path, "created": created}
+            {
+                "schema": 1,
+                "deploy": args.deploy,
+                "time_us": moment,
+                "rows": rows,
+                "object": path,
+                "created": created,
+            }
         )
         return 0
     when = datetime.fromtimestamp(moment // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -87,7 +87,9 @@ def wanted(args: argparse.Namespace) -> bool:
             flag = "--" + name.replace("_", "-")
             what = "is a file of its own" if name in ("pprof", "flame") else "is for text"
             raise UsageError(f"{flag} {what}, and a picture was asked for; leave one of them out.")
-    if hasattr(args, "pictured") and args.force and not outs and args.report != "sites":  # has files of its own
+    if (
+        hasattr(args, "pictured") and args.force and not outs and args.report != "sites"
+    ):  # has files of its own
         raise UsageError(
             "--force is for files, and none is written; give --html, --svg or --png, or leave it out."
         )

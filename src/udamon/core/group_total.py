@@ -50,12 +50,18 @@ def group_total(snapshots: Iterable[Snapshot], *, marked_by_others: bool) -> Gro
         for number, row in _rows(snapshot, marked_by_others=marked_by_others):
             objects.setdefault(number, []).append(row)
     totals = [_island(island) for rows in objects.values() for island in _islands(rows)]
-    return GroupTotal(*(sum(column) for column in zip(*totals, strict=True))) if totals else GroupTotal(0, 0, 0, 0)
+    return (
+        GroupTotal(*(sum(column) for column in zip(*totals, strict=True)))
+        if totals
+        else GroupTotal(0, 0, 0, 0)
+    )
 
 
 def _rows(snapshot: Snapshot, *, marked_by_others: bool) -> Iterator[tuple[int, _Row]]:
     """Each region with the number of its object; what has none is taken for one object."""
-    for at, (start, end, touched) in enumerate(zip(snapshot.starts, snapshot.ends, snapshot.touched, strict=True)):
+    for at, (start, end, touched) in enumerate(
+        zip(snapshot.starts, snapshot.ends, snapshot.touched, strict=True)
+    ):
         resident = end - start if snapshot.resident is None else snapshot.resident[at]
         known = _known(snapshot.sharing, at)
         if known is None:
@@ -111,7 +117,9 @@ def _island(rows: Sequence[_Row]) -> tuple[int, int, int, int]:
     own = sum(max(row.sure - row.common, 0) for row in rows)
     surely = max(sum(max(row.common - row.cached, 0) for row in each) for each in members.values())
     most = max(sum(row.common for row in each) for each in members.values())
-    touched, private, common = (sum(column) for column in zip(*((r.touched, r.private, r.common) for r in rows), strict=True))
+    touched, private, common = (
+        sum(column) for column in zip(*((r.touched, r.private, r.common) for r in rows), strict=True)
+    )
     elsewhere = sum(max(row.touched - row.private, 0) for row in rows)
     there, there_min = common, surely
     offsets = [(row.offset, row.offset + row.length) for row in rows if row.offset is not None]

@@ -65,7 +65,9 @@ class TargetsScreen(ListScreen):
     def show(self) -> None:
         lines = sorted(self.live.state.lines(), key=self.SORTS[self._sort])
         touched = _together(lines, self.live.state.total())
-        head = EscapedText(ours(f"{counted(len(lines), 'target')}, {touched} · {self.live.how} · by {self._sort}"))
+        head = EscapedText(
+            ours(f"{counted(len(lines), 'target')}, {touched} · {self.live.how} · by {self._sort}")
+        )
         about = EscapedText.lines([head, self.live.cost_line()])
         self.fill(about, [(line.index, _cells(line, self.shown_columns())) for line in lines])
 

@@ -108,7 +108,12 @@ def table(rows: Sequence[Sequence[str]], align: str, indent: str = _GAP) -> list
 
 
 def fitted(
-    rows: Sequence[Sequence[str]], align: str, columns: int, *, spare: Sequence[int] = (), least: int = LEAST_NAME
+    rows: Sequence[Sequence[str]],
+    align: str,
+    columns: int,
+    *,
+    spare: Sequence[int] = (),
+    least: int = LEAST_NAME,
 ) -> tuple[list[Shown], list[str]]:
     """`table` in so many columns of a terminal, and what to say below it.
 

@@ -70,7 +70,9 @@ def test_what_may_come_yet_is_told(tmp_path: Path) -> None:
         assert about in said
 
 
-def test_the_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     config = tmp_path / "a.toml"
     config.write_text("")
     for errors, status, said in (

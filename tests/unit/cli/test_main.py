@@ -39,7 +39,11 @@ def test_what_may_have_been_meant(words: str, said: str, capsys: pytest.CaptureF
         ("size", "there is nothing to read or watch; give FILE (a recording), -p PID", "-p redis-server"),
         ("record", "there is nothing to watch; give -p PID", "-p redis-server"),
         ("report", "there is nothing to report on; give FILE, a recording", "udamon report heatmap r.udamon"),
-        ("report --json", "there is nothing to report on; give FILE, a recording", "udamon report heatmap r.udamon"),
+        (
+            "report --json",
+            "there is nothing to report on; give FILE, a recording",
+            "udamon report heatmap r.udamon",
+        ),
         ("report wss", "required: FILE", "udamon report wss r.udamon"),
         ("report diff a", "required: AFTER", "udamon report diff before.udamon after.udamon"),
         ("fleet report after d", "required: LOCATION", "udamon fleet report after web-42 /srv/fleet"),

@@ -75,8 +75,8 @@ def test_list_of_targets() -> None:
 
 
 def test_the_total_counts_a_page_once() -> None:
-    """Two that map 4 MiB of one file: each has accessed 1 MiB for sure and 3 MiB may have been marked by the other; each
-    has 1 MiB of its own, all of it accessed."""
+    """Two that map 4 MiB of one file: each has accessed 1 MiB of it for sure, and 3 MiB may have been marked by the
+    other; each has 1 MiB of its own, all of it accessed."""
 
     def mapped(seq: int, target: int) -> Snapshot:
         one = snap(seq, [(HEAP, HEAP + MIB, 20, 0, MIB), (ANON, ANON + 4 * MIB, 20, 0, 3 * MIB)], target)

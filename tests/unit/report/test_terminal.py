@@ -23,7 +23,11 @@ def test_a_table_fits(columns: int) -> None:
     titles = shown[0].split()
     assert titles[0] == "service"
     assert "cold" in titles
-    assert titles in (["service", "hosts", "cold", "share"], ["service", "cold", "share"], ["service", "cold"])
+    assert titles in (
+        ["service", "hosts", "cold", "share"],
+        ["service", "cold", "share"],
+        ["service", "cold"],
+    )
     missing = [title for title in ("hosts", "share") if title not in titles]
     assert said == ([f"  left out, as the terminal is narrow: {', '.join(missing)}"] if missing else [])
     if missing:  # with the last of them it would be too wide, however short the names

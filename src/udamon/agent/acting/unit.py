@@ -178,14 +178,14 @@ class ActingUnit:
         except PermissionError:
             self._tell(
                 told.key,
-                f"{place}/{MEMORY_RECLAIM} may not be written by this user, so nothing is taken out of {told.key}; run udamon "
-                "agent --act as its owner.",
+                f"{place}/{MEMORY_RECLAIM} may not be written by this user, so nothing is taken out of {told.key}; run "
+                "udamon agent --act as its owner.",
             )
         except OSError as error:
             if error.errno == errno.EINVAL and one.settings.skip_anon:
                 self._tell(
                     told.key,
-                    f"{told.key}: {MEMORY_RECLAIM} failed ({error.strerror}); skip_anon takes Linux 6.10."
+                    f"{told.key}: {MEMORY_RECLAIM} failed ({error.strerror}); skip_anon takes Linux 6.10.",
                 )
         return None
 
@@ -212,7 +212,8 @@ class ActingUnit:
         except NotSupported:
             self._tell(
                 told.key,
-                f"{told.key} has no {MEMORY_RECLAIM}, which needs {NEEDS_RECLAIM}; nothing is taken out of it.",
+                f"{told.key} has no {MEMORY_RECLAIM}, which needs {NEEDS_RECLAIM}; "
+                "nothing is taken out of it.",
             )
             return None
         except CannotError:

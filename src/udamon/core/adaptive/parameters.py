@@ -66,9 +66,9 @@ class Parameters:
     )  # fmt: skip
     change_between: float = chosen(
         1.5, "times change_nats",
-        "Log-odds against a change to a rate that is neither nearly always nor nearly never: under it single answers in "
-        "a large segment are likely either way, and would soon speak of such a change where there is none. Halved and doubled, it changes no "
-        "mean F1 by more than 0.01.",
+        "Log-odds against a change to a rate that is neither nearly always nor nearly never: under it single answers "
+        "in a large segment are likely either way, and would soon speak of such a change where there is none. Halved "
+        "and doubled, it changes no mean F1 by more than 0.01.",
     )  # fmt: skip
     least_change: float = chosen(
         0.21, "radians of asin(√rate)",

@@ -13,6 +13,7 @@ from udamon.report.terminal import Terminal, fitted, shorten
 from udamon.text import Shown, escape, lines
 from udamon.units import counted, format_size
 
+
 class Column(NamedTuple):
     """What a table shows of each row; `spare`: the largest is left out first where a terminal is narrow, 0 never."""
 
@@ -35,7 +36,9 @@ def _table(rows: Sequence[Row], columns: Sequence[Column], columns_wide: int) ->
         return []
     cells = [["service", *(column.title for column in columns)]]
     cells += [[name_of(row), *(column.cell(row) for column in columns)] for row in rows]
-    spare = sorted((at for at, column in enumerate(columns) if column.spare), key=lambda at: -columns[at].spare)
+    spare = sorted(
+        (at for at, column in enumerate(columns) if column.spare), key=lambda at: -columns[at].spare
+    )
     shown, narrow = fitted(cells, "<" + ">" * len(columns), columns_wide, spare=[at + 1 for at in spare])
     return [*shown, *map(escape, narrow)]
 

@@ -63,7 +63,11 @@ def test_nothing_known_is_null_and_never_0(tmp_path: Path) -> None:
 def test_an_age_that_no_row_tells_of_is_said(tmp_path: Path, kind: str) -> None:
     """With the ages that could be asked for, and never as 0 bytes of 0."""
     young = [*[3 * MIB] * 4, *[None] * 7]
-    put(tmp_path, "services", [service(host=host, window=n, cold_bytes=young) for host in "ab" for n in (0, 9)])
+    put(
+        tmp_path,
+        "services",
+        [service(host=host, window=n, cold_bytes=young) for host in "ab" for n in (0, 9)],
+    )
     put(tmp_path, "deploys", [a_deploy(window=5)])
     asked = {"deploy": "d1"} if kind == "after" else {}
     found = report(tmp_path, kind, age_seconds=600, **asked)
