@@ -26,7 +26,8 @@ RAMP = ".:-=+*#%@"
 
 
 LEAST_NAME = 12
-"""Columns that a name has at least."""
+"""Columns that a name has at least, while there is something else to leave out."""
+_SHORTEST_NAME = 8
 _GAP = "  "
 
 
@@ -117,8 +118,8 @@ def fitted(
 ) -> tuple[list[Shown], list[str]]:
     """`table` in so many columns of a terminal, and what to say below it.
 
-    The cells of the first column are names, which are cut to what the others leave, `least` columns at least. Where
-    that is too wide still, columns of `spare` (their places in `rows`) are left out, in this order.
+    The cells of the first column are names, which are cut to what the others leave. Where that is less than `least`
+    columns, others of `spare` (their places in `rows`) are left out, in this order.
     """
     places, left_out = list(range(len(rows[0]))), []
     widths = [max(width(escape(cell)) for cell in column) for column in zip(*rows, strict=True)]
@@ -131,7 +132,7 @@ def fitted(
             break
         places.remove(place)
         left_out.append(rows[0][place])
-    room = max(least, columns - others())
+    room = max(_SHORTEST_NAME, columns - others())
     shown = [[shorten(row[0], room), *(row[at] for at in places[1:])] for row in rows]
     said = [f"  left out, as the terminal is narrow: {', '.join(left_out)}"] if left_out else []
     return table(shown, "".join(align[at] for at in places), _GAP), said
