@@ -229,7 +229,7 @@ def test_every_schema_is_tried() -> None:
     there = {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
     tried = {name for name, _ in REPORTS} | {"report-diff", "report-diff-sites", "check", "workload-truth"}
     tried |= {"doctor", "stat", "stat-groups", "acting", "eval", "eval-truth", "report-sites", "agent-status"}
-    tried |= {"fleet-report", "fleet-upload", "fleet-compact"}
+    tried |= {"fleet-report", "fleet-upload", "fleet-compact", "fleet-deploy"}
     assert there == tried
     for path in SCHEMAS.glob("*.json"):
         jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text()))
