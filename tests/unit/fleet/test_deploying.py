@@ -42,7 +42,8 @@ def test_a_person_tells_of_a_deploy_and_asks_what_it_changed(
 def test_hosts_have_moments_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Told in turns within one hour; a host that was told of twice counts once."""
     put(tmp_path, "services", deployed(0.05))
-    deploy(tmp_path, capsys, "--time", "2026-12-02T12:00:00Z", "--host", "h0", "--host", "h1", "--host", "h1")
+    hosts = ("--host", "h0", "--host", "h1", "--host", "h1")
+    assert deploy(tmp_path, capsys, "--time", "2026-12-02T12:00:00Z", *hosts)["rows"] == 2
     deploy(tmp_path, capsys, "--time", "2026-12-02T12:30:00Z", "--host", "h2", "--host", "h1")
     rows = report(tmp_path, "after", deploy="d1", days=2).rows
     assert {row["hosts"] for row in rows} == {3}

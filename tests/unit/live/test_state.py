@@ -93,6 +93,13 @@ def test_the_total_counts_a_page_once() -> None:
     assert state.total() == GroupTotal(3 * MIB, 6 * MIB, 6 * MIB, 6 * MIB), "the moment is not whole"
     posted(state, replace(mapped(1, 1), touched=array("Q", [0, 0])))
     assert state.total() == GroupTotal(0, 0, 6 * MIB, 6 * MIB)
+    thread = mapped(2, 2)
+    assert thread.sharing is not None
+    thread = replace(thread, sharing=replace(thread.sharing, same_as=0))
+    posted(state, *started(2), mapped(2, 0), mapped(2, 1), thread)
+    assert state.total() == GroupTotal(3 * MIB, 6 * MIB, 6 * MIB, 6 * MIB), (
+        "that address space is there already"
+    )
     for way in (None, ("sim", None)):
         state.begin(None, way)
         posted(state, mapped(0, 0), mapped(0, 1))
