@@ -115,6 +115,22 @@ def test_names_of_containers_survive_a_scrape() -> None:
     assert endpoint["scheme"] == "https"
 
 
+def test_a_scrape_verifies_the_certificate() -> None:
+    """By the secret's own authority, unless somebody says otherwise."""
+
+    def tls(**more: Any) -> Any:
+        monitor = {"enabled": True, **more}
+        (endpoint,) = documents(TLS | {"podMonitor": monitor})["podmonitor.yaml"]["spec"][
+            "podMetricsEndpoints"
+        ]
+        return endpoint["tlsConfig"]
+
+    ca = {"secret": {"name": "udamon-tls", "key": "ca.crt"}}
+    assert tls() == {"ca": ca, "serverName": "udamon-agent"}
+    assert tls(serverName="a.example") == {"ca": ca, "serverName": "a.example"}
+    assert tls(tlsConfig={"insecureSkipVerify": True}) == {"insecureSkipVerify": True}
+
+
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 def test_kustomize_makes_the_same() -> None:
     done = subprocess.run(

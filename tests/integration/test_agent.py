@@ -205,6 +205,7 @@ def test_nonsense_on_the_socket(agent: Running) -> None:
     ("text", "status", "said"),
     [
         ('budget = "1%"\n', 0, "right"),
+        ('state = "/nowhere/agent.json"\n', 0, r"no directory for /nowhere/agent.json"),
         ('\nbudgets = "1%"\n', 2, r":2: budgets: there is no such key"),
         ("=", 2, ":1: "),
     ],

@@ -208,7 +208,7 @@ def test_record_as_a_process_of_its_own(place: Place) -> None:
 OTHERS = [
     (2, "", "arguments are required: COMMAND"),
     (2, "nonsense", "invalid choice: 'nonsense'"),
-    (2, "report", "arguments are required: REPORT"),
+    (2, "report", "give FILE, a recording, for an overview"),
     (2, "report wss", "arguments are required: FILE"),
     (2, "report nonsense {dir}/whole", "invalid choice: 'nonsense'"),
     (2, "report heatmap {dir}/whole --resol 0x0", "is not a size of a picture"),

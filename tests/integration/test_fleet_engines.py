@@ -21,7 +21,7 @@ from udamon.fleet.compaction import compact
 from udamon.fleet.store import Directory, open_store
 from udamon.fleet.tables import SERVICES, TABLES
 from udamon.report.fleet.engines import DuckEngine, open_engine
-from udamon.report.fleet.queries import view
+from udamon.report.fleet.queries import known, view
 from udamon.report.fleet.reports import REPORTS, Asked, measure, sql_of
 from udamon.report.translate import translate
 
@@ -46,7 +46,7 @@ needs_spark = pytest.mark.skipif(spark_is_missing() is not None, reason=spark_is
 @pytest.mark.parametrize("dialect", ["spark", "trino"])
 @pytest.mark.parametrize("kind", REPORTS)
 def test_other_engines_read_the_queries(kind: str, dialect: str) -> None:
-    for sql in [sql_of(Asked(kind, deploy="d1")), *map(view, TABLES.values())]:
+    for sql in [sql_of(Asked(kind, deploy="d1")), known(), *map(view, TABLES.values())]:
         text = translate(sql, dialect)
         assert sqlglot.parse_one(text, read=dialect)
         assert not {"approx", "decimal", "quantile"} & set(text.lower().replace("(", " ").split())

@@ -46,9 +46,9 @@ def page(tmp_path: Path) -> Path:
     return made(tmp_path / "a")
 
 
-def made(recording: Path) -> Path:
-    out = recording.with_suffix(".html")
-    assert main(["report", "heatmap", str(recording), "--html", str(out)]) == 0
+def made(recording: Path, report: str = "heatmap") -> Path:
+    out = recording.with_suffix(".html" if report == "heatmap" else f".{report}.html")
+    assert main(["report", report, str(recording), "--html", str(out)]) == 0
     return out
 
 
@@ -188,6 +188,17 @@ def test_names_that_try_to_be_markup(tab: Browser, tmp_path: Path) -> None:
     assert EVIL.split("\u2028")[0] in text(tab, "tip")
     assert tab.errors == []
     assert tab.requests == [out.resolve().as_uri()]
+
+
+@pytest.mark.parametrize(("report", "element"), [("ages", "ages-title"), ("mappings", "mappings-title")])
+def test_it_opens_at_what_the_report_is_about(tab: Browser, page: Path, report: str, element: str) -> None:
+    tab.open(page, width=800, height=300)
+    top = (
+        f"Math.round(document.getElementById('{element}').getBoundingClientRect().top) + 0"  # which is no -0
+    )
+    assert tab.value(top) > 300
+    tab.open(made(page.with_suffix(""), report), width=800, height=300)
+    assert 0 <= tab.value(top) < 300
 
 
 def compared(page: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.unit.snapshots import recorded
+from udamon.core.group_total import GroupTotal, group_total
 from udamon.linux.smaps import MappingPages, Referenced
 from udamon.model import PAGE_SIZE, Sharing, Snapshot
 from udamon.ops.base import Shared
@@ -159,6 +160,12 @@ def check(tmp_path: Path, seed: int, moments: int) -> None:
             f"SELECT seq, low, high, resident_low, resident_high FROM ({query_of(source)}) AS b ORDER BY seq"
         )
     assert len(found) == moments
+    for seq in range(moments):  # what is watched and what was recorded is told alike
+        moment = [item for item in items if item.seq == seq]
+        assert group_total(moment, marked_by_others=True) == GroupTotal(*map(round, found[seq][1:])), (
+            seed,
+            seq,
+        )
     for (seq, low, high, resident_low, resident_high), (touched_bytes, resident) in zip(
         found, truths, strict=True
     ):

@@ -146,6 +146,7 @@ def test_diff_and_check(recording: Path, capsys: pytest.CaptureFixture[str]) -> 
     check("report-diff", told(capsys, "report", "diff", recording, recording, "--json"))
     limits = ("--max-wss", "1GiB", "--min-snapshots", "1", "--max-cold-share", "50%", "--cold-age", "1s")
     check("check", told(capsys, "check", recording, *limits, "--json", statuses=(0, 1, 3)))
+    check("check", told(capsys, "check", recording.parent / "no", *limits, "--json", statuses=(1,)))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_fleet_reports(kind: str, fleet: Path, capsys: pytest.CaptureFixture[str
     check("fleet-report", document)
 
 
-def test_fleet_upload_and_compact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fleet_upload_compact_and_deploy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from tests.unit.fleet.rows import service
     from udamon.fleet.spool import Spool
 
@@ -210,6 +211,9 @@ def test_fleet_upload_and_compact(tmp_path: Path, capsys: pytest.CaptureFixture[
         capsys, "fleet", "compact", tmp_path / "fleet", "--json", "--grace", "0s", "--closed", "0s"
     )
     check("fleet-compact", compacted)
+    check(
+        "fleet-deploy", told(capsys, "fleet", "deploy", "d1", tmp_path / "fleet", "--service", "a", "--json")
+    )
 
 
 def test_the_log_of_a_workload(tmp_path: Path) -> None:
@@ -225,7 +229,7 @@ def test_every_schema_is_tried() -> None:
     there = {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
     tried = {name for name, _ in REPORTS} | {"report-diff", "report-diff-sites", "check", "workload-truth"}
     tried |= {"doctor", "stat", "stat-groups", "acting", "eval", "eval-truth", "report-sites", "agent-status"}
-    tried |= {"fleet-report", "fleet-upload", "fleet-compact"}
+    tried |= {"fleet-report", "fleet-upload", "fleet-compact", "fleet-deploy"}
     assert there == tried
     for path in SCHEMAS.glob("*.json"):
         jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text()))

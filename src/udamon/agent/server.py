@@ -32,7 +32,7 @@ class Server:
     """Serves on a thread of its own until `close`. Raises CannotError."""
 
     def __init__(self, host: str, port: int, pages: Pages, tls: tuple[str, str] | None) -> None:
-        context = None if tls is None else _context(*tls)
+        context = None if tls is None else tls_context(*tls)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._http = _Http((host, port), family, pages, context)
@@ -50,7 +50,8 @@ class Server:
         self._http.server_close()
 
 
-def _context(certificate: str, key: str) -> ssl.SSLContext:
+def tls_context(certificate: str, key: str) -> ssl.SSLContext:
+    """Raises CannotError where the files are none, or of no pair."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

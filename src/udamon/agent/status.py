@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from udamon import text
@@ -11,10 +12,14 @@ from udamon.agent.spending import Spending
 from udamon.agent.watched import Watched
 from udamon.core.idle_time import LABELS, SECONDS
 from udamon.text import Shown
-from udamon.units import format_size, format_time
+from udamon.units import counted, format_size, format_time
 
 _SHOWN = (3, 5, 7)
 """Ages of the table: 2 m, 10 m, 1 h."""
+_LEAST_NAME = 12
+"""Columns that a name has at least."""
+_GAP = 2
+"""Columns between two of the table."""
 
 
 def document(
@@ -83,41 +88,64 @@ def _bounds(found: tuple[int, int]) -> dict[str, int]:
     return {"low": found[0], "high": found[1]}
 
 
-def render(found: dict[str, Any]) -> Shown:
-    """For people; `found` is the document."""
-    share = found["share"]
-    share = 0.0 if share is None else share
+def render(found: dict[str, Any], columns: int = 80) -> Shown:
+    """For people, in a terminal of so many columns; `found` is the document."""
+    services = len(found["services"])
+    seen = f", {found['coverage']:.0%} of their memory looked at in the last two minutes" if services else ""
     own, pause = format_size(found["resident_bytes"]), format_time(found["longest_pause_seconds"])
     lines: list[Shown | str] = [
-        f"{len(found['services'])} services, {found['coverage']:.0%} of their memory looked at in the last two minutes",
-        f"cost {share:.2%} of a CPU with targets' loss (budget {found['budget']:.2%}), {own}; longest pause {pause}",
-        "",
+        f"{counted(services, 'service')}{seen}",
+        _cost(found),
+        f"budget {found['budget']:.2%}; {own} resident; longest pause {pause}",
     ]
-    rows = [["service", "resident", *(f"cold {LABELS[at]}" for at in _SHOWN), "safe age"]]
+    if not services:
+        return text.lines(lines)
+    # In a narrow terminal the longest ages give way.
+    for ages in range(len(_SHOWN), 0, -1):
+        shown = _table(_rows(found, _SHOWN[:ages]), columns)
+        if text.width(shown[0]) <= columns:
+            break
+    return text.lines([*lines, "", *shown])
+
+
+def _rows(found: dict[str, Any], shown: Sequence[int]) -> list[list[str]]:
+    rows = [["service", "resident", *(f"cold {LABELS[at]}" for at in shown), "safe age"]]
     for one in found["services"]:
         labels = "/".join(str(value) for value in one["labels"].values())
-        cold = [one["cold_bytes"][str(SECONDS[at])] for at in _SHOWN]
+        cold = [one["cold_bytes"][str(SECONDS[at])] for at in shown]
         safe = one["safe_cold_age_seconds"]
         rows.append(
             [
                 labels,
                 f"≥ {format_size(one['resident_bytes']['low'])}",
                 *("-" if value is None else f"≥ {format_size(value['low'])}" for value in cold),
-                "-" if safe is None else format_time(safe),
+                "-" if safe is None else LABELS[SECONDS.index(safe)],
             ]
         )
-    return text.lines([*lines, *_table(rows)])
+    return rows
 
 
-def _table(rows: list[list[str]]) -> list[Shown]:
-    widths = [max(text.width(text.escape(row[at])) for row in rows) for at in range(len(rows[0]))]
+def _cost(found: dict[str, Any]) -> str:
+    """The mean so far, with the time that it is a mean of: an agent that has just begun is above its budget."""
+    if found["share"] is None:
+        return "cost not known yet"
+    since = format_time(found["seconds"])
+    return f"cost {found['share']:.2%} of a CPU, targets' loss included: mean of {since} since the start"
+
+
+def _table(rows: list[list[str]], columns: int) -> list[Shown]:
+    """Aligned; names are cut where the other cells leave too little room for them."""
+    cells = [[text.escape(cell) for cell in row] for row in rows]
+    widths = [max(map(text.width, column)) for column in zip(*cells, strict=True)]
+    widths[0] = min(widths[0], max(_LEAST_NAME, columns - sum(widths[1:]) - _GAP * len(widths[1:])))
     return [
         text.line(
+            text.pad(text.cut(row[0], widths[0]), "<", widths[0]),
             *(
                 part
-                for at, cell in enumerate(row)
-                for part in (text.pad(cell, "<" if at == 0 else ">", widths[at]), "  ")
-            )
+                for cell, width in zip(row[1:], widths[1:], strict=True)
+                for part in (" " * _GAP, text.pad(cell, ">", width))
+            ),
         )
-        for row in rows
+        for row in cells
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", help="settings and classes of services, in TOML (default none)"
     )
     parser.add_argument(
-        "--check", action="store_true", help="read the configuration, say what is wrong, and end"
+        "--check",
+        action="store_true",
+        help="read the configuration, say what is wrong or cannot be done on this machine, and end",
     )
     parser.add_argument(
         "--act",
@@ -73,8 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
     settings = read()
     if args.check:
-        console.out("the configuration is right" if path is None else f"{path}: right")
-        return 0
+        return _check(settings, "the configuration" if path is None else str(path))
     if args.act:
         return _act(args, settings, read)
     from udamon.agent.agent import Agent
@@ -95,6 +97,20 @@ def run(args: argparse.Namespace) -> int:
             agent.close()
             discovery.close()
     return 0
+
+
+def _check(settings: Any, name: str) -> int:
+    """0, or 1 where the kernel or what is installed lacks something that settings ask for."""
+    from udamon.agent.here import LACKING, impossible
+
+    lacking = False
+    for error in impossible(settings):
+        console.say(str(error))
+        lacking |= isinstance(error, LACKING)
+    console.out(
+        f"{name} is right, but this machine lacks what it asks for" if lacking else f"{name} is right"
+    )
+    return 1 if lacking else 0
 
 
 def _act(args: argparse.Namespace, settings: Any, read: Callable[[], Any]) -> int:
@@ -140,7 +156,7 @@ def _status(args: argparse.Namespace) -> int:
     if args.json:
         console.document(found)
     else:
-        console.out(render(found))
+        console.out(render(found, shutil.get_terminal_size((80, 24)).columns), wrap=True)
     return 0
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from udamon import console
 from udamon.cli import reading
+from udamon.units import counted
+
+if TYPE_CHECKING:
+    from udamon.report.checks import Check
 
 NOT_DECIDED = 3
+NOT_CHECKED = "not checked"
+"""The outcome where the recording could not be read: the status is that of a limit that is broken."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,8 +59,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _verdict(found: list[Check], status: int) -> str:
+    """What a status other than 0 means, with how many limits it is about."""
+    of = sum(check.holds is (False if status == 1 else None) for check in found)
+    verb = "is" if of == 1 else "are"
+    what = "broken" if status == 1 else "not decided, and none is broken"
+    return f"{of} of {counted(len(found), 'limit')} {verb} {what} (status {status})."
+
+
 def run(args: argparse.Namespace) -> int:
-    """Print the checks; 0 when all hold, 1 when one does not, 3 when one is not decided. Raises UdamonError."""
+    """Print the checks; 0 when all hold, 1 when one does not, 3 when one is not decided. Raises UdamonError, of which
+    CannotError (1, too) says that nothing was checked."""
+    from udamon.errors import CannotError
+
+    try:
+        return _checked(args)
+    except CannotError as error:
+        if args.json:
+            console.document(
+                {"schema": 1, "outcome": NOT_CHECKED, "holds": None, "checks": [], "why": str(error)}
+            )
+        raise CannotError(f"nothing was checked: {error}") from None
+
+
+def _checked(args: argparse.Namespace) -> int:
     import sys
 
     from udamon.cli.progress_line import ProgressLine
@@ -97,4 +126,6 @@ def run(args: argparse.Namespace) -> int:
         console.document(checks.document(found) | keys)
     else:
         console.out(lines([checks.render(found), *said]), wrap=True)
+        if status:
+            console.say(_verdict(found, status))
     return status

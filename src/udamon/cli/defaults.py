@@ -34,6 +34,7 @@ PER_RUN = frozenset(
         *("pid", "children", "cgroup", "service", "container", "paddr", "sim", "user", "range", "ops"),
         *("time", "target", "address", "size", "rate", "age", "mapping", "include_warmup", "at"),
         *("output", "force", "html", "svg", "png", "pprof", "flame", "truth", "events", "debugfs", "to"),
+        *("namespace", "workload", "host", "before", "after"),
         *("apply", "action", "all", "include", "config", "no_quota", "no_act", "keep_caps", "truth_only"),
         *("help", "version"),
     }

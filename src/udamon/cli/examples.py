@@ -150,6 +150,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("udamon fleet upload s3://bucket/fleet", "the spool of this node"),
         ("udamon fleet upload /srv/fleet --spool /tmp/spool --for 1h", "from elsewhere; patient"),
     ),
+    "fleet deploy": (
+        ("udamon fleet deploy web-42 /srv/fleet --service web", "just now, on all hosts"),
+        ("udamon fleet deploy web-42 s3://bucket/fleet --service web --host n1", "host by host"),
+    ),
     "fleet compact": (
         ("udamon fleet compact s3://bucket/fleet", "closed days into few objects"),
         ("udamon fleet compact /srv/fleet --max-memory 2GiB", "with less memory"),

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from udamon import console
+from udamon.cli import fleet_deploy
 
 if TYPE_CHECKING:
     from udamon.files.names import Identity
@@ -82,7 +83,8 @@ def _configure_report(parser: argparse.ArgumentParser, name: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0, or 1 where objects could not be uploaded. Raises UdamonError."""
-    return {"report": _report, "upload": _upload, "compact": _compact}[args.action](args)
+    kinds = {"report": _report, "upload": _upload, "compact": _compact, "deploy": fleet_deploy.run}
+    return kinds[args.action](args)
 
 
 def _configure_moves(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -91,6 +93,9 @@ def _configure_moves(actions: argparse._SubParsersAction[argparse.ArgumentParser
     upload.add_argument("--spool", metavar="DIR", default=SPOOL, help=f"where they are (default {SPOOL})")
     upload.add_argument("--for", dest="patience", metavar="TIME", default="10m",
                         help="for how long what fails is tried again (default 10m)")  # fmt: skip
+    fleet_deploy.configure(
+        actions.add_parser("deploy", help=fleet_deploy.ABOUT, description=fleet_deploy.ABOUT), LOCATION
+    )
     about = "merge the objects of closed days into few large ones"
     compact = actions.add_parser("compact", help=about, description=about)
     compact.add_argument("--closed", metavar="TIME", default="6h",
@@ -224,7 +229,7 @@ def _report(args: argparse.Namespace) -> int:
             file.write(page_html)
         console.err(f"{shown(args.html)}: {format_size(len(page_html))}")
     else:
-        console.out(render.render(report, Terminal.of_stdout(), args.top))
+        console.out(render.render(report, Terminal.of_stdout(), args.top), wrap=True)
     return 0
 
 

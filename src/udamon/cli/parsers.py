@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from udamon import built, console
-from udamon.cli.examples import epilog
+from udamon.cli.examples import EXAMPLES, epilog
 from udamon.errors import UsageError
 from udamon.text import lines, ours
 
@@ -35,8 +35,12 @@ COMMANDS = {
 """Command names and their help; the module is `udamon.cli.NAME` (_ for -), imported only when it is asked for."""
 
 _UNKNOWN = "unrecognized arguments: "
+_MISSING = "the following arguments are required: "
 _CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
 """What argparse says."""
+
+_FEW = 2
+"""Commands that are named as those that have a flag."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -61,7 +65,12 @@ class Parser(argparse.ArgumentParser):
         meant = self._meant(message)
         if meant and _CHOICE.search(message):  # nobody needs to read all choices then
             message = message.partition(" (choose from")[0]
-        raise UsageError(f"{message}{meant}; see {self.prog} --help.")
+        raise UsageError(f"{message}{meant or self._example(message)}; see {self.prog} --help.")
+
+    def _example(self, message: str) -> str:
+        """Where something is missing, a command line that has it, in words that end the message."""
+        found = EXAMPLES.get(self.prog.partition(" ")[2])
+        return f", for example: {found[0][0]}" if found and message.startswith(_MISSING) else ""
 
     def _meant(self, message: str) -> str:
         """What may have been meant, in words that end the message."""
@@ -72,6 +81,8 @@ class Parser(argparse.ArgumentParser):
             return ""
         word = message.removeprefix(_UNKNOWN).split()[0].partition("=")[0]
         if word.startswith("-"):
+            if owners := _owners(word):
+                return f": {word} goes with udamon {' or '.join(owners)}"
             near = nearest(word, self.flags)
             return f": did you mean {near}?" if near else ""
         if "--pid" in self.flags:
@@ -99,6 +110,12 @@ class Parser(argparse.ArgumentParser):
         """Help and version: udamon's own words, with nothing but ASCII where there is nothing else."""
         if message:
             console.out(lines(ours(message).removesuffix("\n").split("\n")))
+
+
+def _owners(flag: str) -> list[str]:
+    """Commands that have the flag, if they are few. Only errors need it: it makes all parsers."""
+    found = [name for name in COMMANDS if flag in flags_of(parser_of(name))]
+    return found if len(found) <= _FEW else []
 
 
 class _Version(argparse.Action):
@@ -213,6 +230,8 @@ def _configure(sub: argparse.ArgumentParser, name: str) -> None:
 def _dress(one: argparse.ArgumentParser) -> None:
     """Examples, and a usage line that can be read."""
     words = one.prog.partition(" ")[2]
+    if one.description and not one.description.endswith("."):  # the help of its line, as a sentence
+        one.description = f"{one.description[0].upper()}{one.description[1:]}."
     one.formatter_class = _Formatter
     one.epilog = epilog(words).replace("%", "%%")
     options = [action for action in one._actions if action.option_strings]
@@ -223,9 +242,9 @@ def _dress(one: argparse.ArgumentParser) -> None:
 
 
 def _place(action: argparse.Action) -> str:
-    """A positional argument in a usage line."""
+    """A positional argument in a usage line, or the commands of one."""
     name = action.metavar if isinstance(action.metavar, str) else action.dest
-    return f"[{name}]" if action.nargs == "?" else name
+    return name if action.required and action.nargs != "?" else f"[{name}]"
 
 
 def flags_of(parser: argparse.ArgumentParser) -> list[str]:

@@ -29,8 +29,14 @@ ROWS, COLUMNS = 96, 800
 
 KINDS = ("html", "svg", "png")
 
-PAGES = (*CHARTS, "info", "mappings", "holistic", "size", "right-size", "phases", "diff")
+PAGES = (*CHARTS, "info", "mappings", "holistic", "size", "right-size", "phases", "ages", "sites", "diff")
 """The reports whose --html makes the page; that of `diff` is one of two recordings."""
+
+_OPENS_AT = {
+    "wss": "curve-title", "access": "rate-title", "info": "facts-title", "mappings": "mappings-title",
+    "phases": "phases-title", "ages": "ages-title", "sites": "sites-title",
+}  # fmt: skip
+"""What of the page such a report is about: there it opens. What the others are about stands at its top."""
 
 _FILTERS = ("time", "target", "address", "size", "rate", "age", "mapping")
 _USED = {
@@ -79,8 +85,11 @@ def wanted(args: argparse.Namespace) -> bool:
         used = name in _USED or (name == "definition" and args.report == "diff")
         if not used and value != args.pictured.get_default(name):
             flag = "--" + name.replace("_", "-")
-            raise UsageError(f"{flag} is for text, and a picture was asked for; leave one of them out.")
-    if hasattr(args, "pictured") and args.force and not outs:
+            what = "is a file of its own" if name in ("pprof", "flame") else "is for text"
+            raise UsageError(f"{flag} {what}, and a picture was asked for; leave one of them out.")
+    if (
+        hasattr(args, "pictured") and args.force and not outs and args.report != "sites"
+    ):  # has files of its own
         raise UsageError(
             "--force is for files, and none is written; give --html, --svg or --png, or leave it out."
         )
@@ -104,7 +113,7 @@ def write(args: argparse.Namespace, source: RecordingSource, resolution: tuple[i
     """Write the files and say on stderr what they are; heatmaps have `resolution` cells. Raises UdamonError."""
     read = identities([*_files(args), *source.recording.paths])
     if args.html is not None:
-        page = _comparison(args, source) if args.report == "diff" else _page(source, resolution)
+        page = _comparison(args, source) if args.report == "diff" else _page(args.report, source, resolution)
         _save(args, args.html, page.encode(), read)
     svg_out, png_out = (getattr(args, kind, None) for kind in ("svg", "png"))
     if svg_out is not None or png_out is not None:
@@ -123,11 +132,15 @@ def write(args: argparse.Namespace, source: RecordingSource, resolution: tuple[i
             _save(args, png_out, png(drawing), read)
 
 
-def _page(source: RecordingSource, resolution: tuple[int, int] | None) -> str:
+def _page(report: str, source: RecordingSource, resolution: tuple[int, int] | None) -> str:
+    from udamon.report import sites
     from udamon.report.page import document as page
     from udamon.report.page import html as page_html
 
-    return page_html.html(page.document(page.measure(source, *(resolution or (page.ROWS, page.COLUMNS)))))
+    contents = page.measure(source, *(resolution or (page.ROWS, page.COLUMNS)))
+    if report == "sites" and not isinstance(contents.sites, sites.Sites):
+        sites.measure(source)  # raises what the page would leave out
+    return page_html.html(page.document(contents, _OPENS_AT.get(report)))
 
 
 def _files(args: argparse.Namespace) -> list[str]:

@@ -85,8 +85,16 @@ def _add(
 
 
 def with_kind(words: list[str]) -> list[str]:
-    """Command-line words that begin with "report": where they have a file and no kind, the kind is `size`."""
+    """Command-line words that begin with "report": where they have a file and no kind, the kind is `size`. Raises
+    UsageError where they have neither."""
+    from udamon.errors import UsageError
+
     plain = [word for word in words[1:] if word == "-" or not word.startswith("-")]
+    if not plain and {"-h", "--help"}.isdisjoint(words):
+        raise UsageError(
+            "there is nothing to report on; give FILE, a recording, for an overview, or one of the reports and FILE, "
+            "for example: udamon report heatmap r.udamon; see udamon report --help."
+        )
     if not plain or report_kinds.KINDS.intersection(plain):
         return words
     # What stands where a kind would is one that is not known, unless there is such a file.

@@ -63,7 +63,6 @@ def configure(add: Add) -> None:
     sites.add_argument(
         "--flame", metavar="OUT", help="write a flame graph (SVG): bytes wide, coloured by heat"
     )
-    sites.add_argument("--force", action="store_true", help="replace files that exist")
     add("holistic", "everything at a glance: working set, footprint, phases, mappings, heatmap")
 
 

@@ -118,7 +118,7 @@ def write(args: argparse.Namespace, source: RecordingSource, report: Sites) -> N
     outs = [out for out in (args.pprof, args.flame) if out is not None]
     if args.force and not outs:
         raise UsageError(
-            "--force is for files, and none is written; give --pprof or --flame, or leave it out."
+            "--force is for files, and none is written; give --html, --pprof or --flame, or leave it out."
         )
     read = identities([args.file, *source.recording.paths])
     for out in outs:

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _of_target(args: argparse.Namespace) -> int:
-    check(args)
+    check(args, or_file=True)
     if args.force and args.output is None:
         raise UsageError("--force is for the file of -o, and none is named; leave it out, or add -o FILE.")
     duration = parse_duration(args.duration)

@@ -44,10 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check(args: argparse.Namespace) -> None:
+def check(args: argparse.Namespace, *, or_file: bool = False) -> None:
     """Names in `args.pid` become pids, and a unit or a container `args.cgroup`; says what a name stands for.
 
-    Raises UsageError unless exactly one target is given and its flags fit it, CannotError where it is not there.
+    `or_file`: the command takes a recording as well. Raises UsageError unless exactly one target is given and its flags
+    fit it, CannotError where it is not there.
     """
     given = [
         name
@@ -64,7 +65,9 @@ def check(args: argparse.Namespace) -> None:
     ]
     if not given:
         raise UsageError(
-            "there is nothing to watch; give -p PID, --cgroup PATH, --paddr, --sim or -- COMMAND."
+            f"there is nothing to {'read or ' if or_file else ''}watch; give "
+            f"{'FILE (a recording), ' if or_file else ''}-p PID, --cgroup PATH, "
+            "--service UNIT, --container ID, --paddr, --sim or -- COMMAND, for example -p redis-server."
         )
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other; give one target.")

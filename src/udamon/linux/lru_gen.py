@@ -15,12 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from udamon.errors import NotSupported
+from udamon.errors import NotPermitted, NotSupported
 from udamon.linux.procfs import read_bytes
 from udamon.linux.roots import SYS
 from udamon.model import PAGE_SIZE
 
 LRU_GEN = Path("/sys/kernel/debug/lru_gen")
+
+_AS_ROOT = "run udamon as root"
 
 _MEMCG = re.compile(rb"memcg\s+(\d+)(?:\s+(/.*))?\s*$")
 _NODE = re.compile(rb"\s+node\s+(\d+)\s*$")
@@ -112,11 +114,12 @@ def lacks(sys: Path = SYS, path: Path | None = None) -> tuple[str, str] | None:
     if os.access(path, os.R_OK | os.W_OK):
         return None
     if os.geteuid():
-        return f"{path} is kept from you", "run udamon as root"
+        return f"{path} is kept from you", _AS_ROOT
     return f"{path} cannot be written", f"mount -t debugfs none {path.parent}, and boot without lockdown"
 
 
 def require() -> None:
-    """Raises NotSupported where generations cannot be seen and aged, with what to do."""
+    """Raises NotSupported where generations cannot be seen and aged, NotPermitted where root alone can; with what to
+    do."""
     if (lacking := lacks()) is not None:
-        raise NotSupported("; ".join(lacking) + ".")
+        raise (NotPermitted if lacking[1] == _AS_ROOT else NotSupported)("; ".join(lacking) + ".")

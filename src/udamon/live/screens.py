@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
 from udamon.core.ages import sentence
+from udamon.core.group_total import GroupTotal
 from udamon.live.grid import hottest
 from udamon.live.keys import HELP
 from udamon.live.listing import ListScreen, LiveScreen, LiveView
@@ -19,7 +20,7 @@ from udamon.live.words import EscapedText, blocks
 from udamon.model import SUMMED
 from udamon.report.terminal import clock, shorten
 from udamon.text import ours, pad
-from udamon.units import format_size, format_time
+from udamon.units import counted, format_size, format_time
 
 MAPPINGS = 7
 
@@ -63,14 +64,9 @@ class TargetsScreen(ListScreen):
 
     def show(self) -> None:
         lines = sorted(self.live.state.lines(), key=self.SORTS[self._sort])
-        touched = format_size(sum(line.touched for line in lines))
-        # What processes share could be counted once only where it is known who else has each page.
-        how = f" ({SUMMED})" if len(lines) > 1 else ""
+        touched = _together(lines, self.live.state.total())
         head = EscapedText(
-            ours(
-                f"{len(lines)} targets, {touched} touched in the last window{how} · {self.live.how} · "
-                f"by {self._sort}"
-            )
+            ours(f"{counted(len(lines), 'target')}, {touched} · {self.live.how} · by {self._sort}")
         )
         about = EscapedText.lines([head, self.live.cost_line()])
         self.fill(about, [(line.index, _cells(line, self.shown_columns())) for line in lines])
@@ -79,6 +75,23 @@ class TargetsScreen(ListScreen):
         index = self.under_cursor()
         if index is not None:
             self.live.look(index)
+
+
+def _together(lines: Sequence[TargetLine], total: GroupTotal | None) -> str:
+    """What all of them touched: each page once, between bounds, where that is known."""
+    if total is None:
+        touched = format_size(sum(line.touched for line in lines))
+        return f"{touched} touched in the last window{f' ({SUMMED})' if len(lines) > 1 else ''}"
+    resident = ""
+    if all(line.resident is not None for line in lines):
+        resident = f" of {_between(total.resident_low, total.resident_high)} resident"
+    touched = _between(total.low, total.high)
+    return f"{touched}{resident} touched in the last window (shared memory counted once)"
+
+
+def _between(low: int, high: int) -> str:
+    least, most = format_size(low), format_size(high)
+    return most if least == most else f"{least} to {most}"
 
 
 def _cells(line: TargetLine, columns: Sequence[str]) -> list[EscapedText]:

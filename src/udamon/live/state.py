@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 from udamon.core.ages import AgesReport
+from udamon.core.group_total import GroupTotal, group_total
 from udamon.model import Event, Snapshot
 from udamon.modules.stat import AgeWatch
 from udamon.record.naming import title_of
@@ -21,6 +22,8 @@ from udamon.report.mappings import MappingTable, NamedMapping
 HISTORY = 300
 """Windows that are kept of the target that is looked at: more than a wide terminal has columns."""
 NOTES = 5
+MOST_REGIONS = 5_000
+"""Of all targets together, up to which their total is told with each page once: it takes about 6 us a region."""
 
 
 @dataclass(slots=True)
@@ -81,6 +84,9 @@ class LiveState:
         self._targets: dict[int, _Target] = {}
         self._chosen: int | None = None
         self._past: deque[Snapshot] = deque(maxlen=history)
+        self._moment: dict[int, Snapshot] = {}  # of one seq, by target
+        self._whole: tuple[Snapshot, ...] = ()  # the last moment of which every target was told
+        self._total: tuple[tuple[Snapshot, ...], GroupTotal | None] = ((), None)
         self._notes: deque[str] = deque(maxlen=NOTES)
         self._way: tuple[str, str | None] | None = None
         self._ages: AgeWatch | None = None
@@ -94,6 +100,7 @@ class LiveState:
             target = self._targets.setdefault(snapshot.target, _Target(snapshot.target))
             target.pid = snapshot.pid
             target.last = snapshot
+            self._gather(snapshot)
             if snapshot.target == self._chosen:
                 self._past.append(snapshot)
                 if self._ages is not None:
@@ -142,6 +149,7 @@ class LiveState:
         with self._lock:
             kept = self._past.copy() if index is not None and self._chosen is not None else ()
             self._targets.clear()
+            self._moment, self._whole = {}, ()
             self._chosen = index
             self._past.clear()
             self._past.extend(kept)
@@ -155,6 +163,16 @@ class LiveState:
         with self._lock:
             found = [_line(target) for target in self._targets.values() if target.ended is None]
         return sorted(found, key=lambda line: (-line.touched, -line.size, line.index))
+
+    def total(self) -> GroupTotal | None:
+        """Of all targets in their last window in common, each page once; None for a single one, for simulated memory,
+        while it is not known how they are watched, and where that would take too long (MOST_REGIONS)."""
+        with self._lock:
+            whole, via = self._whole, None if self._way is None else self._way[0]
+        if whole is not self._total[0]:
+            told = via not in (None, "sim") and len(whole) > 1 and sum(map(len, whole)) <= MOST_REGIONS
+            self._total = whole, group_total(whole, marked_by_others=via == "refs") if told else None
+        return self._total[1]
 
     def detail(self) -> Detail | None:
         """The target that is looked at; None when there is none."""
@@ -189,6 +207,14 @@ class LiveState:
         """The latest, oldest first."""
         with self._lock:
             return list(self._notes)
+
+    def _gather(self, snapshot: Snapshot) -> None:
+        """A moment is whole when each living target is in it, or the next one begins."""
+        if self._moment and next(iter(self._moment.values())).seq != snapshot.seq:
+            self._whole, self._moment = tuple(self._moment.values()), {}
+        self._moment[snapshot.target] = snapshot
+        if all(index in self._moment for index, one in self._targets.items() if one.ended is None):
+            self._whole = tuple(self._moment.values())
 
     def _describe(self, name: str, data: Mapping[str, Any]) -> None:
         target = self._targets.setdefault(data["target"], _Target(data["target"]))

@@ -745,9 +745,8 @@ def page_ages(
     """
 
 class IdleStates(NamedTuple):
-    """Pages that are present, those of them whose frame is not told, and 1 where the address space has ended."""
+    """Pages that are present and whose frame is not told, and 1 where the address space has ended."""
 
-    pages: int
     withheld: int
     gone: int
 

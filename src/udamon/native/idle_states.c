@@ -8,7 +8,7 @@
 #define ARGUMENTS(ARRAY, VALUE)                                                                                       \
     VALUE(page_map, i) VALUE(flags_fd, i) VALUE(bitmap_fd, i) VALUE(first, Q) ARRAY(pieces, Q, READ, "")               \
     ARRAY(states, B, WRITE, "") VALUE(mark, p)
-#define RESULTS(ARRAY, VALUE) VALUE(pages, Q) VALUE(withheld, Q) VALUE(gone, i)
+#define RESULTS(ARRAY, VALUE) VALUE(withheld, Q) VALUE(gone, i)
 #include "interface.h"
 
 #include <stdlib.h>
@@ -20,7 +20,6 @@ struct look {
     struct files files;
     struct arguments *in;
     size_t count;
-    uint64_t pages;
     int page_map;
     uint8_t gone;
     struct check check[BATCH], *batch[BATCH];
@@ -48,7 +47,6 @@ static void flush(struct look *l)
     tell(l);
     if (l->in->mark)
         idle_set(&l->files, l->keyed, number);
-    l->pages += l->count;
     l->count = 0;
 }
 
@@ -119,7 +117,7 @@ static PyObject *idle_states(PyObject *module, struct arguments *in)
     memset(in->states.at, 0, in->states.count);
     look(l);
     Py_END_ALLOW_THREADS
-    struct results out = {l->pages, l->files.errnos[WITHHELD], l->gone};
+    struct results out = {l->files.errnos[WITHHELD], l->gone};
     free(l);
     return results_give(&idle_states_interface, module, &out);
 }

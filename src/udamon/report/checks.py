@@ -366,6 +366,7 @@ def document(checks: list[Check]) -> dict[str, Any]:
     where the figure is not exact."""
     return {
         "schema": 1,
+        "outcome": OUTCOMES[verdict(checks)],
         "holds": verdict(checks),
         "checks": [
             {
@@ -383,6 +384,7 @@ def document(checks: list[Check]) -> dict[str, Any]:
     }
 
 
+OUTCOMES = {True: "holds", False: "broken", None: "not decided"}
 _WORDS = {True: "ok  ", False: "FAIL", None: "?   "}
 
 

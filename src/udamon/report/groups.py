@@ -221,10 +221,14 @@ def measure(
     )  # fmt: skip
 
 
+_WORDS = len("between 1023.9 MiB and 1023.9 MiB")
+_BEFORE_BARS = len("  mean  ") + _WORDS + len("  ")
+
+
 def distribution(group: GroupBounds, snapshots: int, terminal: Terminal) -> list[str]:
     """A line for each level: the bar is full up to the lower bound and light up to the upper one."""
     top = max(group.high["max"], 1)
-    room = max(10, terminal.width - 40)
+    room = max(10, terminal.width - _BEFORE_BARS)
     lines = []
     for name, most in told(group.high, snapshots).items():
         if most is None:
@@ -234,7 +238,7 @@ def distribution(group: GroupBounds, snapshots: int, terminal: Terminal) -> list
         sure = terminal.bar(least / top, room)
         light = "" if terminal.plain else "░" if terminal.blocks else "."
         rest = light * (round(most / top * room) - len(sure))
-        lines.append(f"  {name:4}  {words:>31}  {sure}{rest}".rstrip())
+        lines.append(f"  {name:4}  {words:>{_WORDS}}  {sure}{rest}".rstrip())
     return [*lines, *_why(group)]
 
 

@@ -24,7 +24,7 @@ from udamon.report.allocations import Allocations, Call, read, resolve
 from udamon.report.filters import Filters
 from udamon.report.grain import grain_of
 from udamon.report.source import RecordingSource
-from udamon.report.terminal import Terminal, clock, table
+from udamon.report.terminal import Terminal, clock, fitted
 from udamon.sites.estimate import SURE, Bytes, bytes_of, weight
 from udamon.sites.stacks import PYTHON
 from udamon.sites.state import Image, Live
@@ -319,7 +319,7 @@ def render(report: Sites, terminal: Terminal, top: int) -> Shown:
         return lines(["nothing that was sampled was alive at the end", "", *_said(report, terminal.width)])
     rows = [["bytes", "95 %", "touched", "cold", "last touched", "samples"]]
     rows += [_row(site) for site in report.sites[:top]]
-    head, *figures = table(rows, "><>>>>")
+    (head, *figures), narrow = fitted(rows, "><>>>>", terminal.width, spare=(5, 4))
     found: list[str] = [
         f"{_interval(report.total)} of allocations alive at the end, {format_size(report.total.estimate)} by estimate;",
         f"cold: not touched for {clock(report.idle_ns)}, or since it was allocated",
@@ -331,6 +331,7 @@ def render(report: Sites, terminal: Terminal, top: int) -> Shown:
     if len(report.sites) > top:
         rest = bytes_left(report.sites[top:])
         found.append(f"  {len(report.sites) - top} more sites, {format_size(rest)} (--top)")
+    found += narrow
     return lines([*found, "", *_said(report, terminal.width)])
 
 

@@ -22,7 +22,7 @@ from udamon.report.diff import footprint_of
 from udamon.report.grain import grain_of
 from udamon.report.levels import FEWEST
 from udamon.report.source import RecordingSource
-from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.report.terminal import Terminal, clock, fitted
 from udamon.report.untouched import OwnerBounds
 from udamon.text import Shown, line, lines, ours
 from udamon.units import format_size
@@ -32,6 +32,8 @@ WIDE = 1.25
 
 HIGH, MEDIUM, LOW = "high", "medium", "low"
 
+_LEAST_NAME = 17
+"""Columns of a mapping's name at least: an anonymous one is told by its address."""
 TOP = 8
 """Lines of a table on the screen."""
 
@@ -262,17 +264,17 @@ def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -
     many = len(report.targets) > 1
     if many:
         rows = [
-            [shorten(catalog.target(one.target).label, 22), *_cells(one.resident, one.needed, one.cold)]
+            [catalog.target(one.target).label, *_cells(one.resident, one.needed, one.cold)]
             for one in report.targets
         ]
-        said += ["", *_top([["process", "resident", "needs", cold], *rows], "processes")]
+        said += ["", *_top([["process", "resident", "needs", cold], *rows], "processes", terminal.width)]
     rows = []
     for one in report.owners:
         whose = catalog.target(one.target)
         pid = "" if not many else f"{whose.label if whose.pid is None else whose.pid} "
         name = "no known mapping" if one.owner is None else one.owner.place
-        rows.append([shorten(f"{pid}{name}", 22), *_cells(round(one.resident), one.used, one.cold)])
-    said += ["", *_top([["mapping", "resident", "needs", cold], *rows], "mappings")]
+        rows.append([f"{pid}{name}", *_cells(round(one.resident), one.used, one.cold)])
+    said += ["", *_top([["mapping", "resident", "needs", cold], *rows], "mappings", terminal.width)]
     if any(one.owner and one.owner.guess for one in report.owners[:TOP]):
         said.append("  ? a guess from the shape of the memory: the kernel does not name it")
     said += ["", *wrap(f"{step.why}:", terminal.width), line("  ", step.command)]
@@ -283,10 +285,12 @@ def _cells(resident: int, needed: tuple[float, float], cold: tuple[float, float]
     return [format_size(resident), _range(needed), "-" if cold is None else _range(cold)]
 
 
-def _top(rows: Sequence[Sequence[str]], what: str) -> Iterator[str]:
-    yield from table(rows[: TOP + 1], "<>>>")
+def _top(rows: Sequence[Sequence[str]], what: str, columns: int) -> Iterator[str]:
+    shown, narrow = fitted(rows[: TOP + 1], "<>>>", columns, spare=(1,), least=_LEAST_NAME)
+    yield from shown
     if len(rows) > TOP + 1:
         yield ours(f"  … and {len(rows) - TOP - 1} smaller {what}")
+    yield from narrow
 
 
 def _range(bounds: tuple[float, float]) -> str:

@@ -25,6 +25,12 @@ RAMP = ".:-=+*#%@"
 """Signs for cold to hot, where there are no colours."""
 
 
+LEAST_NAME = 12
+"""Columns that a name has at least, while there is something else to leave out."""
+_SHORTEST_NAME = 8
+_GAP = "  "
+
+
 @dataclass(frozen=True, slots=True)
 class Terminal:
     """What can be shown: width in columns, `colours` 0, 256 or 2**24, and whether block signs can be."""
@@ -95,16 +101,46 @@ def colour_of(share: float) -> RGB:
     return red, green, blue
 
 
-def table(rows: Sequence[Sequence[str]], align: str, indent: str = "  ") -> list[Shown]:
+def table(rows: Sequence[Sequence[str]], align: str, indent: str = _GAP) -> list[Shown]:
     """Lines of aligned columns, their cells escaped; `align` has one of < > for each; no line ends with spaces."""
     cells = [[escape(cell) for cell in row] for row in rows]
     widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
     return [line(indent, _joined(map(pad, row, align, widths))).rstrip() for row in cells]
 
 
+def fitted(
+    rows: Sequence[Sequence[str]],
+    align: str,
+    columns: int,
+    *,
+    spare: Sequence[int] = (),
+    least: int = LEAST_NAME,
+) -> tuple[list[Shown], list[str]]:
+    """`table` in so many columns of a terminal, and what to say below it.
+
+    The cells of the first column are names, which are cut to what the others leave. Where that is less than `least`
+    columns, others of `spare` (their places in `rows`) are left out, in this order.
+    """
+    places, left_out = list(range(len(rows[0]))), []
+    widths = [max(width(escape(cell)) for cell in column) for column in zip(*rows, strict=True)]
+
+    def others() -> int:
+        return sum(widths[at] + len(_GAP) for at in places[1:]) + len(_GAP)
+
+    for place in spare:
+        if others() + min(least, widths[0]) <= columns:
+            break
+        places.remove(place)
+        left_out.append(rows[0][place])
+    room = max(_SHORTEST_NAME, columns - others())
+    shown = [[shorten(row[0], room), *(row[at] for at in places[1:])] for row in rows]
+    said = [f"  left out, as the terminal is narrow: {', '.join(left_out)}"] if left_out else []
+    return table(shown, "".join(align[at] for at in places), _GAP), said
+
+
 def _joined(cells: Iterable[Shown]) -> Shown:
     first, *others = cells
-    return line(first, *(part for cell in others for part in ("  ", cell)))
+    return line(first, *(part for cell in others for part in (_GAP, cell)))
 
 
 def clock(time_ns: float) -> str:

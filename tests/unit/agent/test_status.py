@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.unit.agent.simulated import Node, Program
 from tests.unit.test_json_schemas import check
 from udamon.agent.settings import Settings
 from udamon.agent.status import document as agent_status
+from udamon.agent.status import render
 
 
 def test_the_status_of_an_agent() -> None:
@@ -21,3 +24,21 @@ def test_the_status_of_an_agent() -> None:
     found = agent_status(rotation, node.spent, "127.0.0.1:9470", 0, 1)
     assert [one["safe_cold_age_seconds"] is None for one in found["services"]] == [True, False]
     check("agent-status", json.loads(json.dumps(found, allow_nan=False)))
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_status_for_people(columns: int) -> None:
+    """A name gives way, then long ages; the cost is told with the time that it is a mean of."""
+    node = Node()
+    node.add("w" * 200, Program({1.0: 1 << 30, 300.0: 1 << 30, 0.0: 1 << 30}))
+    rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, 30)
+    found = agent_status(rotation, node.spent, "127.0.0.1:9470", 0, 1) | {"share": 0.123, "seconds": 5.0}
+    shown = str(render(found, columns))
+    lines = shown.splitlines()
+    assert "cost 12.30% of a CPU, targets' loss included: mean of 5 s since the start" in lines
+    assert max(map(len, lines[3:])) <= columns
+    assert "wwwww" in shown
+    assert ("cold 1 h" in shown, "cold 2 m" in shown, "safe age" in shown) == (columns > 60, True, True)
+    found |= {"share": None, "services": []}
+    assert render(found, columns).splitlines()[:2] == ["0 services", "cost not known yet"]

@@ -162,7 +162,6 @@ def test_writer_and_command_line_import_no_heavy_library() -> None:
         (["report", "-", "--time", "1s-"], ["report", "size", "-", "--time", "1s-"]),
         (["report", "wss", "a file"], ["report", "wss", "a file"]),
         (["report", "wsss", "a file"], ["report", "wsss", "a file"]),
-        (["report"], ["report"]),
         (["report", "--help"], ["report", "--help"]),
     ],
 )

@@ -105,7 +105,7 @@ def test_what_was_missed_and_the_grain_are_shown() -> None:
     missed = {"processes_seen": 1, "processes_missed": 36, "bytes_missed": 267 << 20, "exact": True}
     posted(session.state, window(0, 1, 0), Event(0, "coverage", missed))
     app = app_of(session.state, session, several=True)
-    summed = "(sum over processes, shared memory counted in each)"
+    summed = "0 B to 102.4 KiB touched in the last window (shared memory counted once)"
 
     async def do(pilot: Pilot) -> None:
         for keys in ((), ("enter",)):

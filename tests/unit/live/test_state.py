@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -16,13 +17,14 @@ from udamon.availability.others import NOBODY, Others
 from udamon.availability.tlb import Tlb
 from udamon.core.ages import sentence
 from udamon.core.attrs import Attrs
+from udamon.core.group_total import GroupTotal
 from udamon.engine.bus import Bus
 from udamon.errors import CannotError, RecordingError
 from udamon.live.grid import Grid, hottest
 from udamon.live.largest import WatchableProcess, largest
 from udamon.live.session import Session, WatchRequest
 from udamon.live.state import HISTORY, LiveState
-from udamon.model import Event, Snapshot
+from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
 
@@ -70,6 +72,46 @@ def test_list_of_targets() -> None:
     ]  # fmt: skip
     assert lines[0].command == "b -x"
     assert lines[0].size == 4 * MIB
+
+
+def test_the_total_counts_a_page_once() -> None:
+    """Two that map 4 MiB of one file: each has accessed 1 MiB of it for sure, and 3 MiB may have been marked by the
+    other; each has 1 MiB of its own, all of it accessed."""
+
+    def mapped(seq: int, target: int) -> Snapshot:
+        one = snap(seq, [(HEAP, HEAP + MIB, 20, 0, MIB), (ANON, ANON + 4 * MIB, 20, 0, 3 * MIB)], target)
+        columns = [MIB, 0], [MIB, 0], [MIB, MIB], [100 + target, 7], [None, 0], [None, None]
+        return replace(one, resident=array("Q", [MIB, 4 * MIB]), sharing=Sharing.of(columns))
+
+    state = LiveState()
+    state.begin(None, ("refs", "none"))
+    posted(state, *started(0), *started(1), mapped(0, 0))
+    assert state.total() is None, "of the other one nothing is known yet"
+    posted(state, mapped(0, 1))
+    assert state.total() == GroupTotal(3 * MIB, 6 * MIB, 6 * MIB, 6 * MIB)
+    posted(state, replace(mapped(1, 0), touched=array("Q", [0, 0])))
+    assert state.total() == GroupTotal(3 * MIB, 6 * MIB, 6 * MIB, 6 * MIB), "the moment is not whole"
+    posted(state, replace(mapped(1, 1), touched=array("Q", [0, 0])))
+    assert state.total() == GroupTotal(0, 0, 6 * MIB, 6 * MIB)
+    thread = mapped(2, 2)
+    assert thread.sharing is not None
+    thread = replace(thread, sharing=replace(thread.sharing, same_as=0))
+    posted(state, *started(2), mapped(2, 0), mapped(2, 1), thread)
+    assert state.total() == GroupTotal(3 * MIB, 6 * MIB, 6 * MIB, 6 * MIB), (
+        "that address space is there already"
+    )
+    for way in (None, ("sim", None)):
+        state.begin(None, way)
+        posted(state, mapped(0, 0), mapped(0, 1))
+        assert state.total() is None
+
+
+def test_a_total_that_would_take_long_is_a_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("udamon.live.state.MOST_REGIONS", 3)
+    state = LiveState()
+    state.begin(None, ("refs", "none"))
+    posted(state, window(0, 1, 1), window(0, 1, 1, 1))
+    assert state.total() is None
 
 
 def test_what_ended_is_forgotten() -> None:

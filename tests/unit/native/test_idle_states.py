@@ -52,10 +52,10 @@ def pages(tmp_path: Path) -> Iterator[Pages]:
 
 def test_marked_pages_are_idle_until_they_are_accessed(pages: Pages) -> None:
     pages.map(PRESENT | 64, SWAPPED, 0, PRESENT | 640, PRESENT | 128)
-    assert pages.look(mark=True).pages == 3
+    pages.look(mark=True)
     assert list(pages.states[:5]) == [USED, 0, 0, USED, USED], "nobody has marked them yet"
     pages.fake.access([640])
-    assert pages.look(mark=False).pages == 3
+    pages.look(mark=False)
     assert list(pages.states[:5]) == [IDLE, 0, 0, USED, IDLE]
     assert not pages.fake.is_idle(640), "looking alone marks nothing"
     pages.look(mark=True)
@@ -96,7 +96,7 @@ def test_a_huge_page_answers_by_its_head(pages: Pages) -> None:
 def test_pieces_frames_that_are_not_told_and_the_end(pages: Pages) -> None:
     pages.map(*(PRESENT | 64 * at for at in range(16)))
     found = pages.look(mark=True, pieces=(0, 3, 5, 7))
-    assert (found.pages, found.withheld, found.gone) == (5, 1, 0)
+    assert (found.withheld, found.gone) == (1, 0)
     assert [at for at in range(16) if pages.states[at]] == [0, 1, 2, 5, 6]
     os.truncate(pages.fake.roots.proc / str(PID) / "pagemap", 0)
     assert pages.look(mark=True).gone == 1

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.report.test_wss import START, record, snap
 from tests.unit.snapshots import recorded
 from udamon.cli import check
-from udamon.errors import UsageError
+from udamon.errors import CannotError, UsageError
 from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
@@ -69,12 +69,32 @@ def test_limits(
         assert run(file, *limit, value, "--json") == status
         document = json.loads(capsys.readouterr().out)
         assert (document["schema"], document["holds"], len(document["checks"])) == (1, status == 0, 1)
+        assert document["outcome"] == ("holds" if status == 0 else "broken")
 
 
 def test_several(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One that does not hold is enough; all are told."""
     assert run(file, "--max-wss", "1GiB", "--max-footprint", "1KiB", "--min-snapshots", "1") == 1
-    assert [line[:4] for line in capsys.readouterr().out.splitlines()] == ["ok  ", "ok  ", "FAIL"]
+    said = capsys.readouterr()
+    assert [line[:4] for line in said.out.splitlines()] == ["ok  ", "ok  ", "FAIL"]
+    assert said.err == "udamon: 1 of 3 limits is broken (status 1).\n"
+
+
+@pytest.mark.parametrize("name", ["missing", "text"])
+def test_a_file_that_cannot_be_read_is_no_limit_that_is_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """The status is the same by contract, so the sentence and the document say which it is."""
+    (tmp_path / "text").write_text("no recording")
+    with pytest.raises(CannotError, match="^nothing was checked: .*") as raised:
+        run(tmp_path / name, "--max-wss", "1GiB", "--json")
+    assert raised.value.status == 1
+    document = json.loads(capsys.readouterr().out)
+    assert (document["outcome"], document["holds"], document["checks"]) == ("not checked", None, [])
+    assert str(raised.value) == f"nothing was checked: {document['why']}"
+    with pytest.raises(CannotError):
+        run(tmp_path / name, "--max-wss", "1GiB")
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
@@ -95,7 +115,9 @@ def test_wrong_usage(file: Path, words: tuple[str, ...], sentence: str) -> None:
 def test_too_short_to_tell(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A recording shorter than what counts as cold does not pass for it, and a percentile needs windows."""
     assert run(file, "--max-cold-share", "10%") == 3
-    assert "2 s long, so nothing can have been cold for 10 s" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "2 s long, so nothing can have been cold for 10 s" in said.out
+    assert said.err == "udamon: 1 of 1 limit is not decided, and none is broken (status 3).\n"
     assert run(file, "--time", "1s-max", "--level", "p90", "--max-wss", "1GiB", "--json") == 3
     (check,) = json.loads(capsys.readouterr().out)["checks"]
     assert (check["holds"], check["value"], check["low"], check["high"]) == (None, None, None, None)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.unit.report.test_page import document_of
 from tests.unit.report.test_sites import CODE, FOUR, MIB, WINDOWS, start, told
 from tests.unit.snapshots import recorded
+from udamon.cli.main import main
 from udamon.model import Event
 from udamon.report.filters import Filters
 
@@ -46,3 +49,43 @@ def test_ages(tmp_path: Path) -> None:
     assert found["resident_bytes"] == 72 * MIB
     assert found["rows"][0] == ["1 s", 32 * MIB, 32 * MIB]
     assert len(found["rows"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["sites", "ages"])
+def test_the_page_is_made_and_opens_there(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "a"
+    recorded(file, [start(), *CODE, told(*FOUR), *WINDOWS], via="pte")
+    assert main(["report", kind, str(file), "--html", str(tmp_path / "p.html")]) == 0
+    page = (tmp_path / "p.html").read_text()
+    assert f'"opens_at":"{kind}-title"' in page
+    assert f'id="{kind}-title"' in page
+    assert main(["report", "heatmap", str(file), "--html", str(tmp_path / "q.html")]) == 0
+    assert '"opens_at":null' in (tmp_path / "q.html").read_text()
+
+
+def test_where_there_is_nothing_to_open_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the text says; no page without the sites that were asked for."""
+    recorded(tmp_path / "a", [start(), *WINDOWS], via="pte")
+    said = []
+    for more in ([], ["--html", str(tmp_path / "p.html")]):
+        assert main(["report", "sites", str(tmp_path / "a"), *more]) == 1
+        said.append(capsys.readouterr().err)
+    assert "has no allocations" in said[0]
+    assert said[1] == said[0]
+    assert not (tmp_path / "p.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--idle", "1s", "--html", "p"), "--idle is for text"),
+        (("--flame", "f", "--html", "p"), "--flame is a file of its own"),
+        (("--force",), "give --html, --pprof or --flame"),
+    ],
+)
+def test_flags_of_sites_beside_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str
+) -> None:
+    recorded(tmp_path / "a", [start(), *CODE, told(*FOUR), *WINDOWS], via="pte")
+    assert main(["report", "sites", str(tmp_path / "a"), *words]) == 2
+    assert sentence in capsys.readouterr().err

@@ -17,6 +17,10 @@ from udamon.units import parse_share, parse_time_ns, parse_time_us
 
 SHORTEST_S = 120
 
+MEMORY_RECLAIM = "memory.reclaim"
+NEEDS_RECLAIM = "Linux 5.19, control groups of version 2 and their memory controller"
+"""What a control group has MEMORY_RECLAIM by."""
+
 
 def _age(text: str) -> int:
     seconds, rest = divmod(parse_time_ns(text), 1_000_000_000)
@@ -39,7 +43,7 @@ class ReclaimSettings:
     quota_reset_interval_ms: int = parameter(60_000, parse_ms, "TIME", "the interval that quotas are for")
     max_psi: float = parameter(0.1, parse_share, "SHARE", "rest while somebody waits for memory for longer")
     max_major_faults: int = parameter(100, parse_number, "N", "rest while the services have more a second")
-    max_promotions: float = parameter(
+    max_refaults: float = parameter(
         0.002,
         parse_share,
         "SHARE",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from udamon.agent.acting.service import Acted, Told
-from udamon.agent.acting.settings import ReclaimSettings
+from udamon.agent.acting.settings import MEMORY_RECLAIM, NEEDS_RECLAIM, ReclaimSettings
 from udamon.agent.settings import Settings
 from udamon.core.regions import Region
 from udamon.core.target import Target
@@ -33,7 +33,6 @@ from udamon.units import format_size
 ROUND_S = 10.0
 PIECE = 16 << 20
 """Asked for at a time, so that a governor may hold still in between."""
-_FILE = "memory.reclaim"
 
 Ask = Callable[[], Mapping[str, Any]]
 Say = Callable[[str], None]
@@ -179,13 +178,14 @@ class ActingUnit:
         except PermissionError:
             self._tell(
                 told.key,
-                f"{place}/{_FILE} may not be written by this user, so nothing is taken out of {told.key}; run udamon "
-                "agent --act as its owner.",
+                f"{place}/{MEMORY_RECLAIM} may not be written by this user, so nothing is taken out of {told.key}; run "
+                "udamon agent --act as its owner.",
             )
         except OSError as error:
             if error.errno == errno.EINVAL and one.settings.skip_anon:
                 self._tell(
-                    told.key, f"{told.key}: {_FILE} failed ({error.strerror}); skip_anon takes Linux 6.10."
+                    told.key,
+                    f"{told.key}: {MEMORY_RECLAIM} failed ({error.strerror}); skip_anon takes Linux 6.10.",
                 )
         return None
 
@@ -194,11 +194,11 @@ class ActingUnit:
             refaulted = read_reclaimed(place).refaulted
         except OSError:
             return
-        share = self._acted(told).refaults(now_ns, refaulted, told, one.settings.max_promotions)
+        share = self._acted(told).refaults(now_ns, refaulted, told, one.settings.max_refaults)
         if share is not None:
             self._say(
                 f"{told.key} rests: {share:.2%} of its working set a minute was refaulted, above the limit of "
-                f"{one.settings.max_promotions:.2%}."
+                f"{one.settings.max_refaults:.2%}."
             )
 
     def _suffered(self, now_ns: int, places: Mapping[str, Path]) -> PressureSample:
@@ -208,11 +208,11 @@ class ActingUnit:
     def _place(self, told: Told) -> Path | None:
         """Its directory, once it was seen that it is one of a control group that can be told to give memory back."""
         try:
-            place = memory_cgroup(str(told.cgroup), _FILE, self._roots.proc)
+            place = memory_cgroup(str(told.cgroup), MEMORY_RECLAIM, self._roots.proc)
         except NotSupported:
             self._tell(
                 told.key,
-                f"{told.key} has no {_FILE}, which needs Linux 5.19, cgroup version 2 and its memory controller; "
+                f"{told.key} has no {MEMORY_RECLAIM}, which needs {NEEDS_RECLAIM}; "
                 "nothing is taken out of it.",
             )
             return None

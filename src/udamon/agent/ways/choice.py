@@ -7,7 +7,8 @@ all memory that is in use would take no more than half of the budget; `refs` whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from udamon.agent.budget import pause_ns
 from udamon.agent.cycles import WINDOW_S
@@ -137,7 +138,19 @@ class _named:
             return False
         if self._who is None:
             return True
-        raise NotSupported(f"class {self._who}, via {self._via}: {error}") from None
+        kind = NotPermitted if isinstance(error, NotPermitted) else NotSupported
+        raise kind(f"class {self._who}, via {self._via}: {error}") from None
+
+
+def unavailable(settings: Settings, roots: Roots) -> Iterator[CannotError]:
+    """What `open_ways` would fail with, for each way that a class names and that cannot be had. Nothing stays open.
+    Raises ConfigError."""
+    named = {one.via: one for one in (*settings.classes, settings.default) if one.via in (PTE, IDLE, LRU_GEN)}
+    for one in named.values():
+        try:
+            open_ways(replace(settings, classes=(), default=one), lambda _: (), roots).close()
+        except CannotError as error:
+            yield error
 
 
 def check_ways(settings: Settings, ways: Ways) -> None:

@@ -64,6 +64,12 @@ class Parameters:
         "Log-odds against a change of a segment's rate since the last aggregation, while all is quiet: a false one in "
         "a minute of 100 segments. What the checks of all segments together say of changes lowers it.",
     )  # fmt: skip
+    change_between: float = chosen(
+        1.5, "times change_nats",
+        "Log-odds against a change to a rate that is neither nearly always nor nearly never: under it single answers "
+        "in a large segment are likely either way, and would soon speak of such a change where there is none. Halved "
+        "and doubled, it changes no mean F1 by more than 0.01.",
+    )  # fmt: skip
     least_change: float = chosen(
         0.21, "radians of asin(√rate)",
         "A smaller difference of rates is no new age: from 0.5 to 0.7, and from 0 to 0.04.",

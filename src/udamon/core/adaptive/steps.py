@@ -156,7 +156,9 @@ class Steps:
         fit = steps_fit(
             points=self.points,
             table=likelihood.answer_table(max(ticks, 2), parameters.outlier),
-            enter=likelihood.enter_table(parameters.change_nats, round(against, 1)),
+            enter=likelihood.enter_table(
+                parameters.change_between * parameters.change_nats, round(against, 1)
+            ),
             jump=likelihood.jump_table(max(len(before), parameters.steps), max(self.space.total, 1)),
             weight=likelihood.weight_table(parameters.forgotten, self._limit), level=likelihood.STATE_RATES,
             old_state=self.state.translate(likelihood.LEVEL_OF), old_place=before,

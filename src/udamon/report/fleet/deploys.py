@@ -5,7 +5,7 @@ docs/fleet.md#the-questions names the method and its sources.
 
 from __future__ import annotations
 
-from udamon.errors import UsageError
+from udamon.fleet.deploying import check_name
 from udamon.fleet.tables import WINDOW_SECONDS
 from udamon.report.fleet.queries import IDENTITY, prefixed, same
 
@@ -93,7 +93,6 @@ def after(deploy: str, place: int, days: int) -> str:
 
 
 def _literal(value: str) -> str:
-    """A literal. Backslashes and quotes mean different things to different engines, so they are refused."""
-    if not value or any(sign in value for sign in "'\\") or not value.isprintable():
-        raise UsageError(f"{value[:60]!r} is no name of a deploy: quotes and backslashes cannot be in it.")
+    """A literal of a deploy's name, in which nothing needs escaping."""
+    check_name(value)
     return f"'{value}'"

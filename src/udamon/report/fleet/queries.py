@@ -173,6 +173,11 @@ def can_shrink(promotion_limit: float = PROMOTION_LIMIT, within: float = WITHIN)
     """
 
 
+def known() -> str:
+    """How many rows tell of each age, as one row."""
+    return f"SELECT {', '.join(f'COUNT(cold_bytes[{n}]) AS age_{n}' for n in range(1, len(AGES) + 1))} FROM services"
+
+
 LEVELS = {"p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
 

@@ -9,19 +9,17 @@ from udamon.core.idle_time import LABELS
 from udamon.fleet.tables import AGES
 from udamon.report.fleet.engines import Row
 from udamon.report.fleet.reports import Report
-from udamon.report.terminal import Terminal, shorten, table
-from udamon.text import Shown, lines, width
+from udamon.report.terminal import Terminal, fitted, shorten
+from udamon.text import Shown, escape, lines
 from udamon.units import counted, format_size
-
-LEAST_NAME = 12
-"""Columns that a name has at least."""
 
 
 class Column(NamedTuple):
-    """What a table shows of each row."""
+    """What a table shows of each row; `spare`: the largest is left out first where a terminal is narrow, 0 never."""
 
     title: str
     cell: Callable[[Row], str]
+    spare: int = 0
 
 
 def render(report: Report, terminal: Terminal, top: int) -> Shown:
@@ -36,14 +34,13 @@ def render(report: Report, terminal: Terminal, top: int) -> Shown:
 def _table(rows: Sequence[Row], columns: Sequence[Column], columns_wide: int) -> list[Shown]:
     if not rows:
         return []
-    cells = [
-        [column.title for column in columns],
-        *([column.cell(row) for column in columns] for row in rows),
-    ]
-    taken = sum(max(map(width, column)) + 2 for column in zip(*cells, strict=True))
-    room = max(LEAST_NAME, columns_wide - taken - 2)
-    names = ["service", *(shorten(name_of(row), room) for row in rows)]
-    return table([[name, *found] for name, found in zip(names, cells, strict=True)], "<" + ">" * len(columns))
+    cells = [["service", *(column.title for column in columns)]]
+    cells += [[name_of(row), *(column.cell(row) for column in columns)] for row in rows]
+    spare = sorted(
+        (at for at, column in enumerate(columns) if column.spare), key=lambda at: -columns[at].spare
+    )
+    shown, narrow = fitted(cells, "<" + ">" * len(columns), columns_wide, spare=[at + 1 for at in spare])
+    return [*shown, *map(escape, narrow)]
 
 
 def name_of(row: Row) -> str:
@@ -67,6 +64,8 @@ def columns_of(report: Report) -> tuple[Column, ...]:
 def title_of(report: Report) -> list[str]:
     """What was asked for, and the answer as a whole."""
     asked, rows = report.asked, report.rows
+    if report.why:
+        return report.why
     services, name = counted(len(rows), "service"), shorten(asked.deploy, 30)
     match asked.report:
         case "cold":
@@ -81,8 +80,9 @@ def title_of(report: Report) -> list[str]:
             able = [row for row in rows if row["can_shrink"]]
             lost = sum(row["can_lose_bytes"] * row["hosts"] for row in able)
             return [
-                f"{len(able)} of {services} can lose {asked.least:.0%} of their limit or more: {format_size(lost)},",
-                "promoting at most 0.2 % of the working set a minute in 98 % of the windows.",
+                f"{len(able)} of {services} can lose {asked.least:.0%} of their limit or more,",
+                "promoting at most 0.2 % of the working set a minute in 98 % of the windows:",
+                f"{format_size(lost)} over all hosts. Limits and losses below are those of one host.",
             ]
         case "percentiles":
             return [
@@ -175,44 +175,44 @@ def _value(name: str) -> Callable[[Row], str]:
 
 _COLUMNS: dict[str, tuple[Column, ...]] = {
     "cold": (
-        Column("hosts", _count("hosts")),
+        Column("hosts", _count("hosts"), 2),
         Column("resident", _of("resident_bytes")),
         Column("cold", lambda row: ("≥ " if row["cold_bytes_high"] is not None else "") + size(row["cold_bytes"])),
         Column("share", _of("cold_share", share)),
-        Column("seen", _of("telling_share", share)),
+        Column("age known", _of("telling_share", share), 1),
     ),
     "can-shrink": (
-        Column("hosts", _count("hosts")),
+        Column("hosts", _count("hosts"), 1),
         Column("limit", _of("limit_bytes")),
         Column("can lose", _of("can_lose_bytes")),
-        Column("share", _of("can_lose_share", share)),
+        Column("share", lambda row: share(row["can_lose_share"] and max(0.0, row["can_lose_share"]))),
         Column("safe age", _age),
-        Column("promoted/min", lambda row: _number(row["promotion_share_minute"], "{:.3%}")),
+        Column("promoted/min", lambda row: _number(row["promotion_share_minute"], "{:.3%}"), 2),
     ),
     "percentiles": (
-        Column("hosts", _count("hosts")),
+        Column("hosts", _count("hosts"), 2),
         _level("resident p50", "resident", "p50"), _level("p99", "resident", "p99"),
-        _level("cold p50", "cold", "p50"), _level("p99", "cold", "p99"),
+        _level("cold p50", "cold", "p50"), _level("p99", "cold", "p99")._replace(spare=1),
     ),
     "outliers": (
         Column("host", lambda row: shorten(row["host"], 20)),
         Column("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
         Column("value", _value("value")),
-        Column("median", _value("median")),
-        Column("score", lambda row: f"{row['score']:+.1f}"),
+        Column("median", _value("median"), 1),
+        Column("score", lambda row: f"{row['score']:+.1f}", 2),
     ),
     "coverage": (
         Column("hosts", _count("hosts")),
-        Column("silent", _count("silent_hosts")),
+        Column("silent", _count("silent_hosts"), 1),
         Column("rows missing", _count("missing_rows")),
         Column("memory seen", _of("coverage", share)),
         Column("age known", _of("telling_share", share)),
     ),
     "after": (
         Column("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
-        Column("hosts", _count("hosts")),
+        Column("hosts", _count("hosts"), 2),
         Column("change", _signed),
-        Column("95 % interval", signed_interval),
+        Column("95 % interval", signed_interval, 1),
         Column("verdict", _verdict),
     ),
 }  # fmt: skip

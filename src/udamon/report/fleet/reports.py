@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from udamon.core.idle_time import LABELS
 from udamon.errors import CannotError
 from udamon.fleet.listing import ListedObjects, visible
 from udamon.fleet.spool import OPEN
@@ -53,6 +54,21 @@ class Report:
     objects: int
     repeated: int
     size: int
+    known_ages: tuple[int, ...] | None = None
+    """Where no row tells of the age that was asked for (of any, where none was): those that rows tell of, s."""
+
+    @property
+    def why(self) -> list[str]:
+        """Why there are no figures, as sentences; empty where there are."""
+        if self.known_ages is None:
+            return []
+        if not self.known_ages:
+            return ["No row tells of any age: nobody has watched for long enough yet."]
+        known = ", ".join(LABELS[AGES.index(age)] for age in self.known_ages)
+        return [
+            f"No row tells what was not touched for {LABELS[self.asked.place]}.",
+            f"Known ages (--age): {known.replace(' ', '').replace(',', ', ')}.",
+        ]
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -68,6 +84,8 @@ class Report:
                if asked.report == "after" else {}),
             **({"least_share": asked.least} if asked.report == "can-shrink" else {}),
             "objects": {"read": self.objects, "repeated": self.repeated, "bytes": self.size},
+            "known_ages_seconds": self.known_ages,
+            "why": " ".join(self.why) or None,
             "seen": self.seen,
             "rows": self.rows,
         }  # fmt: skip
@@ -107,9 +125,10 @@ def measure(asked: Asked, store: Store, engine: FleetEngine) -> Report:
     if asked.report == "after":
         rows = _judged(rows, asked.false_discoveries)
     seen = engine.rows(queries.seen())[0] if nodes.all else None
+    known = None if _KINDS[asked.report].tells(rows) else _known_ages(asked, engine)
     return Report(
         asked, engine.name, rows, seen,
-        sum(len(each.all) for each in read), len(services.repeated), sum(each.bytes for each in read),
+        sum(len(each.all) for each in read), len(services.repeated), sum(each.bytes for each in read), known,
     )  # fmt: skip
 
 
@@ -124,12 +143,20 @@ def _around(asked: Asked, engine: FleetEngine, store: Store) -> Dates:
     known = {row["deploy"]: row for row in engine.rows(sql)}
     if asked.deploy not in known:
         some = ", ".join(sorted(known)[:5])
-        there = f"there are: {some}" if some else "there is none; write a row of it to the table deploys"
+        there = f"there are: {some}" if some else "there is none; tell of it by udamon fleet deploy"
         raise CannotError(f"{store.location} knows no deploy {asked.deploy!r}; {there}.")
     reach = asked.days * 86400
     first = _date(known[asked.deploy]["first_epoch"] - reach)
     last = _date(known[asked.deploy]["last_epoch"] + reach)
     return max(first, asked.dates[0] or first), min(last, asked.dates[1] or last)
+
+
+def _known_ages(asked: Asked, engine: FleetEngine) -> tuple[int, ...] | None:
+    """Ages of which some row tells; None where that which was asked for is among them."""
+    (row,) = engine.rows(queries.known())
+    known = tuple(age for n, age in enumerate(AGES, 1) if row[f"age_{n}"])
+    wanted = AGES if asked.report == "can-shrink" else (asked.age_seconds,)
+    return None if set(wanted) & set(known) else known
 
 
 def _date(epoch: int) -> str:
@@ -138,8 +165,11 @@ def _date(epoch: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
+    """`tells`: whether rows show that some row of the tables tells of the age that was asked for."""
+
     sql: Callable[[Asked], str]
     row: Callable[[Asked, Row], Row]
+    tells: Callable[[Sequence[Row]], bool] = bool
 
 
 def _whole(value: float | None) -> int | None:
@@ -248,12 +278,20 @@ def _judged(rows: Sequence[Row], rate: float) -> list[Row]:
     return sorted(rows, key=lambda row: (keys[row["changed"]], 1.0 if row["p"] is None else row["p"]))
 
 
+def _told(rows: Sequence[Row]) -> bool:
+    return any(row["telling_share"] for row in rows)
+
+
+def _safe(rows: Sequence[Row]) -> bool:
+    return any(row["safe_age_seconds"] is not None for row in rows)
+
+
 _KINDS = {
-    "cold": _Kind(lambda asked: queries.cold(asked.place), _cold),
-    "can-shrink": _Kind(lambda _: queries.can_shrink(), _can_shrink),
+    "cold": _Kind(lambda asked: queries.cold(asked.place), _cold, _told),
+    "can-shrink": _Kind(lambda _: queries.can_shrink(), _can_shrink, _safe),
     "percentiles": _Kind(lambda asked: queries.percentiles(asked.place), _percentiles),
     "outliers": _Kind(lambda asked: queries.outliers(asked.place), _outliers),
-    "coverage": _Kind(lambda asked: queries.coverage(asked.place), _coverage),
+    "coverage": _Kind(lambda asked: queries.coverage(asked.place), _coverage, _told),
     "after": _Kind(lambda asked: deploys.after(asked.deploy, asked.place, asked.days), _after),
 }
 REPORTS = tuple(_KINDS)

@@ -87,14 +87,15 @@ def title_of(page: PageContents) -> str:
     return f"{len(targets)} processes" + (f": {', '.join(names[:3])}" if names else "")
 
 
-def document(page: PageContents) -> dict[str, Any]:
-    """The JSON document."""
+def document(page: PageContents, opens_at: str | None = None) -> dict[str, Any]:
+    """The JSON document. `opens_at`: the element that a browser is to show first (None: the top)."""
     start = page.picture.start_ns
     return {
         "schema": 1,
         "title": title_of(page),
         "facts": info.facts(page.about),
         "filtered": page.filtered,
+        "opens_at": opens_at,
         "grain": grain_of(page.about.recording),
         "rate_of": page.about.catalog.rate_of,
         "writes_only": page.about.recording.metadata.get("sees") == "writes only",

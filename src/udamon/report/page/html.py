@@ -45,7 +45,7 @@ def _file(template: str, scripts: Sequence[str], document: Mapping[str, Any]) ->
     style = _asset("page.css")
     # One scope for all files of the script: nothing of it becomes a global.
     script = '"use strict";\n{\n' + "\n".join(map(_asset, scripts)) + "\n}\n"
-    return Template(_asset("head.html") + _asset(template)).substitute(
+    return Template("".join(map(_asset, ("head.html", template, "tail.html")))).substitute(
         title=escape(document["title"]),
         style=style,
         style_hash=_hash(style),

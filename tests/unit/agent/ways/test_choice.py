@@ -11,21 +11,21 @@ from udamon.agent.discovery.classes import ServiceClass
 from udamon.agent.settings import Settings
 from udamon.agent.ways.choice import Ways, check_ways, open_ways
 from udamon.agent.ways.group import Generations
-from udamon.errors import NotPermitted, NotSupported
+from udamon.errors import CannotError, NotPermitted, NotSupported
 from udamon.linux.consent import VARIABLE
 from udamon.linux.roots import Roots
 
 
 @pytest.mark.parametrize(
-    ("via", "said"),
+    ("via", "said", "kind"),
     [
-        ("pte", "administrator's consent only"),
-        ("idle", "CONFIG_IDLE_PAGE_TRACKING"),
-        ("lru_gen", "multi-generational"),
+        ("pte", "administrator's consent only", NotPermitted),
+        ("idle", "CONFIG_IDLE_PAGE_TRACKING", NotSupported),
+        ("lru_gen", "multi-generational", NotSupported),
     ],
 )
 def test_a_way_that_a_class_names_must_be_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: str, said: str, kind: type[CannotError]
 ) -> None:
     """With `auto` it is left out."""
     monkeypatch.delenv(VARIABLE, raising=False)
@@ -37,7 +37,7 @@ def test_a_way_that_a_class_names_must_be_there(
     named = Settings(
         classes=(ServiceClass("db", {"service": "a"}, via=via),), default=ServiceClass(via="refs")
     )
-    with pytest.raises(NotSupported, match=f"class db, via {via}: .*{said}"):
+    with pytest.raises(kind, match=f"class db, via {via}: .*{said}"):
         open_ways(named, lambda _: [], roots)
     ways = open_ways(Settings(), lambda _: [], roots)
     assert [ways.make(name).via for name in ("pte", "idle", "lru_gen", "refs")] == ["refs"] * 4

@@ -12,6 +12,8 @@ from tests.unit.fleet.rows import MIB, NOON, WINDOW_US, service
 from tests.unit.report.fleet.made import put, report
 from udamon.errors import CannotError, UsageError
 from udamon.fleet.tables import AGES
+from udamon.report.fleet import page, render
+from udamon.report.terminal import Terminal
 
 DAY = 288
 """Windows."""
@@ -55,6 +57,39 @@ def test_nothing_known_is_null_and_never_0(tmp_path: Path) -> None:
     assert row["telling_share"] == 0
     row = only(report(tmp_path, "can-shrink").rows)
     assert (row["safe_age_seconds"], row["can_lose_bytes"], row["can_shrink"]) == (None, None, False)
+
+
+@pytest.mark.parametrize("kind", ["cold", "percentiles", "outliers", "coverage", "after"])
+def test_an_age_that_no_row_tells_of_is_said(tmp_path: Path, kind: str) -> None:
+    """With the ages that could be asked for, and never as 0 bytes of 0."""
+    young = [*[3 * MIB] * 4, *[None] * 7]
+    put(
+        tmp_path,
+        "services",
+        [service(host=host, window=n, cold_bytes=young) for host in "ab" for n in (0, 9)],
+    )
+    put(tmp_path, "deploys", [a_deploy(window=5)])
+    asked = {"deploy": "d1"} if kind == "after" else {}
+    found = report(tmp_path, kind, age_seconds=600, **asked)
+    said = ["No row tells what was not touched for 10 m.", "Known ages (--age): 1s, 10s, 1m, 2m."]
+    assert render.title_of(found) == said
+    document = found.document()
+    assert (document["why"], document["known_ages_seconds"]) == (" ".join(said), (1, 10, 60, 120))
+    text = render.render(found, Terminal(80), 20)
+    assert text.splitlines()[:2] == said
+    assert "0 B" not in text
+    assert page.document(found)["answer"] == " ".join(said)
+    found = report(tmp_path, kind, age_seconds=120, **asked)
+    assert (found.document()["why"], found.document()["known_ages_seconds"]) == (None, None)
+    assert render.title_of(found) != said
+
+
+@pytest.mark.parametrize("kind", ["cold", "can-shrink"])
+def test_where_no_age_is_known_at_all(tmp_path: Path, kind: str) -> None:
+    put(tmp_path, "services", [service(cold=None)])
+    found = report(tmp_path, kind)
+    assert found.document()["why"] == "No row tells of any age: nobody has watched for long enough yet."
+    assert found.document()["known_ages_seconds"] == ()
 
 
 def test_bounds_are_told(tmp_path: Path) -> None:
@@ -281,7 +316,7 @@ def test_rows_of_an_hour_that_is_not_over_are_told(tmp_path: Path) -> None:
     """Of an agent that has just begun there is nothing to read yet; elsewhere there is no spool."""
     with pytest.raises(CannotError, match="give the location"):
         report(tmp_path, "cold")
-    with pytest.raises(CannotError, match="knows no deploy 'd1'; there is none; write a row"):
+    with pytest.raises(CannotError, match="knows no deploy 'd1'; there is none; tell of it"):
         report(tmp_path, "after", deploy="d1")
     (tmp_path / "_open").mkdir()
     (tmp_path / "_open" / "services.0.0a1b2c3d4e5f.parquet").touch()

@@ -116,6 +116,7 @@ const start = async () => {
   addEventListener("resize", redraw);
   dark.addEventListener("change", redraw);
   redraw();
+  if (data.opens_at !== null) find(data.opens_at).scrollIntoView();
   document.documentElement.dataset.ready = "yes";
 };
 
