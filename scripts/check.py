@@ -19,7 +19,20 @@ from pathlib import Path
 
 from scripts import analysis, changelog, content, interpreters, parallel, passed, sanitizers, wheel
 from scripts.guest import suite
-from scripts.stages import ROOT, WORK, Counts, Failed, Result, Skipped, current, install, perform, pytest, run
+from scripts.stages import (
+    ROOT,
+    WORK,
+    Counts,
+    Failed,
+    Result,
+    Skipped,
+    current,
+    environment,
+    install,
+    perform,
+    pytest,
+    run,
+)
 
 PYTHON = Path(sys.executable)
 PARALLEL = ["-n", "2", "--dist", "worksteal"]
@@ -64,8 +77,10 @@ def built_wheel() -> Counts:
 
 
 def source() -> Counts:
-    """The package as it lies here, installed in place."""
-    return pytest("source", PYTHON, *TESTS, *_seed(), *PARALLEL)
+    """The package as it lies here, installed in place; the slow tests are run on the wheel."""
+    env = environment(UDAMON_TEST_SELECTION="host")
+    env.pop("UDAMON_TEST_LONG", None)
+    return pytest("source", PYTHON, *TESTS, *_seed(), *PARALLEL, env=env)
 
 
 def sanitized() -> Counts:
