@@ -17,6 +17,7 @@ from udamon.core.target import Target
 from udamon.errors import PauseTooLong
 from udamon.linux.held import Held
 from udamon.linux.urgent import urgent
+from udamon.model import Snapshot
 from udamon.ops.pauses import Pauses
 from udamon.ops.tlb import hot_set
 
@@ -148,7 +149,7 @@ def test_stat_tells_what_was_seen_until_then(
 
 
 def test_the_library_raises_it(hot: int, grows: None) -> None:
-    seen = []
+    seen: list[Snapshot] = []
     spec = MonitorSpec(pids=(hot,), via="refs", max_pause=30.0, aggr=0.02, sample=0.01)
     with (
         pytest.raises(PauseTooLong, match="was not allowed for 10 windows in a row"),
