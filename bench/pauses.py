@@ -24,7 +24,8 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from tests.integration.programs import become_nobody
-from udamon.ops.pauses import Pauses, page_ns
+from udamon.ops.calibration import crowding, page_ns
+from udamon.ops.pauses import Pauses
 from udamon.ops.refs import Refs
 from udamon.ops.tlb import HotSet, hot_set, way
 from udamon.record.reader import Recording
@@ -179,6 +180,7 @@ def main(words: list[str]) -> int:
         if (pid := os.fork()) == 0:
             become_nobody()
             page_ns.cache_clear()
+            crowding.cache_clear()
             table("an ordinary user")
             os._exit(0)
         os.waitpid(pid, 0)

@@ -2,38 +2,32 @@
 
 clear_refs holds the target's mapping lock for writing while it walks all pages: page faults, mmap and munmap wait.
 smaps and PAGEMAP_SCAN hold it for reading: mmap and munmap wait, and page faults behind them. Small pages are nearly
-all of that: some 40 ns each on the machine that it was measured on, by either (docs/benchmarks.md).
+all of that: some 40 ns each on the machine that it was measured on, at times 80, by either (docs/benchmarks.md).
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from statistics import median_low
 
 from udamon.core.target import Target
-from udamon.errors import CannotError, OutOfFiles
-from udamon.linux.clear_refs import clear_referenced
+from udamon.errors import OutOfFiles
 from udamon.linux.held import Held
 from udamon.linux.maps import line_range, read_lines
 from udamon.linux.pagemap import PRESENT, open_page_map
 from udamon.linux.pagemap_scan import NoScan, scan_runs
 from udamon.linux.procfs import ProcessId, rss_bytes
 from udamon.linux.roots import PROC
-from udamon.linux.smaps import read_smaps
-from udamon.linux.urgent import crowding, may_be_urgent
+from udamon.linux.urgent import may_be_urgent
 from udamon.model import PAGE_SIZE
 from udamon.ops.allowance import WINDOWS, Allowance
 from udamon.ops.base import TOUCH_NS
-from udamon.ops.tlb import hot_set
+from udamon.ops.calibration import PAGE_NS, crowding, page_ns
 from udamon.units import counted, format_time
-
-PAGE_NS = 50.0
-"""What a walk takes for a small page, where it was not measured."""
 
 TOLD_NS = 10_000_000
 """A longer pause is told before the first look."""
@@ -42,8 +36,6 @@ HURRY_NS = 100_000_000
 """Shorter ones are gone through without letting anybody else on that processor, for the target waits meanwhile."""
 
 _CALIBRATED_FROM_NS = 5_000_000
-_CALIBRATION = 64 << 20
-_TRIES = 5
 _REMEMBERED = 5
 _ENOUGH = 3
 """Looks after which what was calibrated before them counts no more."""
@@ -213,25 +205,3 @@ def _huge_bytes(process: ProcessId, root: Path) -> int:
         return sum(run.end - run.start for run in runs if run.categories & _IS_HUGE)
     finally:
         os.close(fd)
-
-
-@cache
-def page_ns() -> float:
-    """What a walk takes here for a small page: the slower of clear_refs and smaps, on a child of 64 MiB."""
-    with suppress(OSError, CannotError), hot_set(_CALIBRATION) as child:
-        if child.access(_CALIBRATION):
-            child.rest()
-            process = ProcessId(child.target.pid or 0, child.target.start_time or 0)
-            return max(_measured(clear_referenced, process), _measured(read_smaps, process))
-    return PAGE_NS
-
-
-def _measured(walk: Callable[..., object], process: ProcessId) -> float:
-    """Nanoseconds a page, by the shortest of some tries: the one that nobody disturbed."""
-    found = []
-    for _ in range(_TRIES):
-        held = Held()
-        walk(process, held=held, hurry=True)
-        found.append(held.longest_ns)
-    pages = rss_bytes(process) // PAGE_SIZE  # it has those of this program, too
-    return min(found) / pages

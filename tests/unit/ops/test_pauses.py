@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,11 +13,12 @@ from tests.unit.linux.test_fake import FakeProc
 from udamon.core.target import Target
 from udamon.linux.held import Held
 from udamon.linux.procfs import ProcessId
-from udamon.linux.urgent import crowding, urgent
-from udamon.ops import pauses
+from udamon.linux.urgent import urgent
+from udamon.ops import calibration, pauses
 from udamon.ops.base import TOUCH_NS
-from udamon.ops.pauses import Pauses, page_ns
-from udamon.ops.tlb import hot_set
+from udamon.ops.calibration import page_ns
+from udamon.ops.pauses import Pauses
+from udamon.ops.tlb import HotSet, hot_set
 
 GIB = 1 << 30
 
@@ -47,7 +50,9 @@ def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_forecast_follows_what_is_resident(fake: FakeProc) -> None:
     found = Pauses(fake.root)
-    assert found.forecast_ns(process(fake, 64 << 20)) == int(16384 * pauses.PAGE_NS), "not worth calibrating"
+    assert found.forecast_ns(process(fake, 64 << 20)) == int(16384 * calibration.PAGE_NS), (
+        "not worth calibrating"
+    )
     assert found.forecast_ns(process(fake, GIB)) == 262144 * 40
 
 
@@ -61,17 +66,39 @@ def test_who_may_not_hurry_waits_for_others(fake: FakeProc, monkeypatch: pytest.
     assert Pauses(fake.root).forecast_ns(process(fake, GIB)) == 3 * alone
 
 
-def test_how_crowded_it_is(tmp_path: Path) -> None:
-    (tmp_path / "self").mkdir()
-    assert crowding(tmp_path) == 1
-    (tmp_path / "self/schedstat").write_text("2000 500 3\n")
-    assert crowding(tmp_path) == 1.25
-    (tmp_path / "self/schedstat").write_text("0 500 3\n")
-    assert crowding(tmp_path) == 1
-    cpus = len(os.sched_getaffinity(0))
-    (tmp_path / "loadavg").write_text(f"0.1 0.1 0.1 {6 * cpus}/100 99\n")
-    assert crowding(tmp_path) == 6
-    assert crowding() >= 1
+@pytest.mark.parametrize(("share", "expected"), [(3.0, 3.0), (1.0, 1.0), (0.5, 1.0)])
+def test_how_crowded_it_is(share: float, expected: float) -> None:
+    """By clocks: who gets a third of a processor takes three times as long, and nobody takes less than alone."""
+    worked = [0]
+    found = calibration.slowed(
+        lambda: worked.append(1_000_000), lambda: int(share * sum(worked)), lambda: sum(worked)
+    )
+    assert found == pytest.approx(expected)
+    assert calibration.crowding() >= 1
+
+
+def test_a_walk_that_was_disturbed_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each kind the shortest, and each with its pages touched and our caches displaced just before."""
+    done: list[str] = []
+
+    class Child:
+        def rounds(self) -> bool:
+            done.append("touched")
+            return True
+
+    def walk(name: str, *took: int) -> Callable[..., None]:
+        left = list(took)
+
+        def run(*, held: Held, hurry: bool) -> None:
+            done.append(name)
+            held.longest_ns = left.pop(0)
+
+        return run
+
+    monkeypatch.setattr(calibration, "_read", lambda others: done.append("displaced"))
+    walks = walk("clear", 900, 30, 31, 800, 33), walk("smaps", 44, 40, 41, 42, 700)
+    assert calibration._shortest(cast("HotSet", Child()), *walks) == [30, 40]
+    assert done == ["displaced", "touched", "clear", "displaced", "touched", "smaps"] * 5
 
 
 def test_the_forecast_follows_what_was_measured(fake: FakeProc) -> None:
