@@ -5,7 +5,7 @@ it gets.
 ordinary user. `python -m bench.pauses slowdown [GiB…]`: rounds that such a target makes in a second, with and without
 `udamon record` at its defaults and at `--overhead 1%` in turn, in pairs of whole windows each: many minutes. The first
 window, by which the recorder learns how long they must be, is left out. `python -m bench.pauses limit`: how many
-windows of 1 GiB are seen at --max-pause 20ms, and what is said of 4 GiB at 10 ms.
+windows of 1 GiB are seen and kept at --max-pause 20ms, and what is said of 4 GiB at 10 ms.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from tests.integration.programs import become_nobody
+from udamon.errors import PauseTooLong
 from udamon.ops.calibration import crowding, page_ns
 from udamon.ops.pauses import Pauses
 from udamon.ops.refs import Refs
@@ -37,6 +38,7 @@ PAIRS = 9
 PAIR_S = 10.0
 """How long one side of a pair takes at least; more where a window is longer."""
 WINDOWS = 100
+WINDOW_S = 0.5
 
 
 def pauses(size: int, looks: int) -> tuple[float, list[float]]:
@@ -57,7 +59,7 @@ def pauses(size: int, looks: int) -> tuple[float, list[float]]:
 
 
 def table(who: str) -> None:
-    print(f"a look by refs as {who}: its longest pause, ms")
+    print(f"a look by refs as {who}, at a load of {os.getloadavg()[0]:.1f}: its longest pause, ms")
     head = f"{'target':<8}{'looks':>6}{'forecast':>10}{'median':>9}{'p90':>9}{'longest':>9}"
     print(f"{head}{'forecast / median':>20}{'<= 20 ms':>10}")
     for gib, looks in LOOKS.items():
@@ -126,8 +128,37 @@ def window_s(file: Path) -> float:
     return float(attrs[-1]["aggr_us"]) / 1e6
 
 
+def kept(gib: int, limit_ns: int) -> None:
+    """Windows as `record` has them, and how long each look was. Who is left out is not stopped."""
+    refs, looked, left_out = Refs(tlb=way(), max_pause_ns=limit_ns), [], 0
+    with busy(gib) as child:
+        target = child.target
+        forecast = refs.pauses.forecast_ns(target) / 1e6
+        for _ in range(WINDOWS):
+            refs.pauses.longest_ns = 0
+            try:
+                refs.prepare(target)
+            except PauseTooLong:
+                left_out += 1
+            else:
+                refs.expose([target])
+            time.sleep(WINDOW_S)
+            refs.pauses.window_over({target.index})
+            if refs.pauses.longest_ns:
+                refs.look(target)
+                looked.append(refs.pauses.longest_ns / 1e6)
+    over = sum(pause > limit_ns / 1e6 for pause in looked)
+    print(
+        f"{gib} GiB at {limit_ns / 1e6:.0f} ms, forecast {forecast:.1f} ms: {len(looked)} windows with a look, "
+        f"{left_out} left out, longer than allowed in {over}: median {median(looked):.1f} ms, the longest "
+        f"{max(looked):.1f} ms",
+        flush=True,
+    )
+
+
 def limit() -> None:
     """What is kept and refused of --max-pause."""
+    kept(1, 20_000_000)
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "a.udamon"
         with busy(1) as child:

@@ -98,7 +98,7 @@ def test_a_walk_that_was_disturbed_does_not_count(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(calibration, "_read", lambda others: done.append("displaced"))
     walks = walk("clear", 900, 30, 31, 800, 33), walk("smaps", 44, 40, 41, 42, 700)
     assert calibration._shortest(cast("HotSet", Child()), *walks) == [30, 40]
-    assert done == ["displaced", "touched", "clear", "displaced", "touched", "smaps"] * 5
+    assert done == ["touched", "displaced", "clear", "touched", "displaced", "smaps"] * 5
 
 
 def test_the_forecast_follows_what_was_measured(fake: FakeProc) -> None:
