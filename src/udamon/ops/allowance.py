@@ -1,9 +1,9 @@
 """What `--max-pause` promises of a target: in 99 of 100 windows no look stops it for longer.
 
-No forecast is that sure, so one look in WINDOWS may take longer. Each that did uses WINDOWS windows up. While more than
-those of one look are used up, the target rests: after two such looks close to each other it is not looked at until
-the first one's windows have passed. So of N windows at most N / WINDOWS + 2 are longer than allowed, and one look that
-was disturbed leaves no window out.
+No forecast is that sure, so one look in WINDOWS may take longer. Each that did uses WINDOWS windows up, and while those
+of more than one look are in use, the target rests. A new target is taken for one with a look in use: its first one that
+took too long is followed by a rest until its first WINDOWS windows are over. Who has had that many without one may have
+one at any time, and does not rest. So of N windows no more than N / WINDOWS, rounded up, are longer than allowed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ WINDOWS = 100
 
 
 class Allowance:
-    """Of one target. Windows are numbered."""
+    """Of a target that is new in the window `first`. Windows are numbered."""
 
-    def __init__(self) -> None:
-        self._used_until = 0
+    def __init__(self, first: int) -> None:
+        self._used_until = first + WINDOWS
         self._last: int | None = None
 
     def use(self, window: int) -> None:

@@ -37,16 +37,18 @@ HURRY_NS = 100_000_000
 
 _CALIBRATED_FROM_NS = 5_000_000
 _REMEMBERED = 5
-_ENOUGH = 3
+_ENOUGH = 2
 """Looks after which what was calibrated before them counts no more."""
+_IN_A_ROW = 3
+"""Looks in a row that took too long are taken for the rule."""
 _IS_HUGE = 1 << 6  # PAGE_IS_HUGE of linux/fs.h
 
 
 class _Looks:
     """What is known of looking at one target."""
 
-    def __init__(self) -> None:
-        self.allowance = Allowance()
+    def __init__(self, window: int) -> None:
+        self.allowance = Allowance(window)
         self.calibrated: float | None = None  # ns for a resident byte, before any look
         self.rates: deque[float] = deque(maxlen=_REMEMBERED)  # the same, of the last looks
         self.cleared_ns = self.window = 0  # what clearing took, and for which window
@@ -99,7 +101,7 @@ class Pauses:
         return over
 
     def _looks_at(self, target: Target) -> _Looks:
-        return self._looks.setdefault(target.index, _Looks())
+        return self._looks.setdefault(target.index, _Looks(self._window))
 
     def window_over(self, here: Collection[int]) -> None:
         """A window is over, and these are the indices of the targets now: forget the others."""
@@ -131,7 +133,7 @@ class Pauses:
             rates.insert(0, self._before_looks(looks, process, resident))
         if not rates:
             return 0
-        return int((min(rates[-_ENOUGH:]) if looks.over else median_low(rates)) * resident)
+        return int((min(rates[-_IN_A_ROW:]) if looks.over else median_low(rates)) * resident)
 
     def _before_looks(self, looks: _Looks, process: ProcessId, resident: int) -> float:
         """Nanoseconds for a resident byte."""
@@ -160,8 +162,8 @@ class Pauses:
             )
         if rest := self._rest(target):
             return (
-                f"two looks at process {target.pid} took {longer} within {WINDOWS} windows; the next one is after "
-                f"{counted(rest, 'window')}."
+                f"a look at process {target.pid} took {longer}, and only one in {WINDOWS} windows may; "
+                f"the next one is after {counted(rest, 'window')}."
             )
         return None
 

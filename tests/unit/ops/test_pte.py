@@ -281,11 +281,10 @@ def test_after_pauses_that_were_too_long_it_rests_or_advises(
     long.longest_ns = long.total_ns = 2_000_000
     for clear in ("refs", "auto"):
         census = machine.census(max_pause_ns=1_000_000, clear=clear)
-        for _ in range(2):
-            census.pauses.cleared(target, long)
-            census.pauses.window_over({target.index})
+        census.pauses.cleared(target, long)
+        census.pauses.window_over({target.index})
         if clear == "refs":
-            with pytest.raises(PauseTooLong, match=r"two looks at process 9 took longer") as refused:
+            with pytest.raises(PauseTooLong, match=r"a look at process 9 took longer") as refused:
                 census.prepare(target)
             assert refused.value.passing
             assert not advice.vectors

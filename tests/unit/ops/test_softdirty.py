@@ -69,12 +69,11 @@ def test_after_pauses_that_were_too_long_it_rests(fake: FakeProc, target: Target
     census = SoftDirty(Roots(fake.root), max_pause_ns=1_000_000)
     long = Held()
     long.longest_ns = long.total_ns = 2_000_000
-    for _ in range(2):
-        census.prepare(target)
-        census.pauses.cleared(target, long)
-        census.pauses.window_over({target.index})
+    census.prepare(target)
+    census.pauses.cleared(target, long)
+    census.pauses.window_over({target.index})
     (fake.root / "9/clear_refs").write_text("")
-    with pytest.raises(PauseTooLong, match="two looks at process 9 took longer") as refused:
+    with pytest.raises(PauseTooLong, match="a look at process 9 took longer") as refused:
         census.prepare(target)
     assert refused.value.passing
     assert (fake.root / "9/clear_refs").read_text() == ""
