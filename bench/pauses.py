@@ -5,7 +5,7 @@ it gets.
 ordinary user. `python -m bench.pauses slowdown [GiB…]`: rounds that such a target makes in a second, with and without
 `udamon record` at its defaults and at `--overhead 1%` in turn, in pairs of whole windows each: many minutes. The first
 window, by which the recorder learns how long they must be, is left out. `python -m bench.pauses limit`: how many
-windows of 1 GiB are seen at --max-pause 20ms, and what is said of 4 GiB at 10 ms.
+windows of 1 GiB are seen and kept at --max-pause 20ms, and what is said of 4 GiB at 10 ms.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from tests.integration.programs import become_nobody
-from udamon.ops.pauses import Pauses, page_ns
+from udamon.errors import PauseTooLong
+from udamon.ops.calibration import crowding, page_ns
+from udamon.ops.pauses import Pauses
 from udamon.ops.refs import Refs
 from udamon.ops.tlb import HotSet, hot_set, way
 from udamon.record.reader import Recording
@@ -36,6 +38,7 @@ PAIRS = 9
 PAIR_S = 10.0
 """How long one side of a pair takes at least; more where a window is longer."""
 WINDOWS = 100
+WINDOW_S = 0.5
 
 
 def pauses(size: int, looks: int) -> tuple[float, list[float]]:
@@ -44,19 +47,21 @@ def pauses(size: int, looks: int) -> tuple[float, list[float]]:
     with hot_set(size, max(os.sched_getaffinity(0))) as child:
         while not child.access(size):
             pass
-        forecast = Pauses().forecast_ns(child.target) / 1e6
+        page_ns.cache_clear()
+        crowding.cache_clear()
+        forecast = Pauses().forecast_ns(child.target) / 1e6  # as a monitor that starts now
         for _ in range(looks):
             refs = Refs(tlb=way())  # one that remembers no pause yet
             refs.prepare(child.target)
             refs.expose([child.target])
-            child.rounds()
+            time.sleep(WINDOW_S)
             refs.look(child.target)
             found.append(refs.pauses.longest_ns / 1e6)
     return forecast, sorted(found)
 
 
 def table(who: str) -> None:
-    print(f"a look by refs as {who}: its longest pause, ms")
+    print(f"a look by refs as {who}, at a load of {os.getloadavg()[0]:.1f}: its longest pause, ms")
     head = f"{'target':<8}{'looks':>6}{'forecast':>10}{'median':>9}{'p90':>9}{'longest':>9}"
     print(f"{head}{'forecast / median':>20}{'<= 20 ms':>10}")
     for gib, looks in LOOKS.items():
@@ -125,8 +130,40 @@ def window_s(file: Path) -> float:
     return float(attrs[-1]["aggr_us"]) / 1e6
 
 
+def kept(gib: int, limit_ns: int) -> None:
+    """Windows as `record` has them, and how long each look was. Who is left out is not stopped."""
+    refs, looked, left_out = Refs(tlb=way(), max_pause_ns=limit_ns), [], 0
+    with busy(gib) as child:
+        target = child.target
+        forecast = refs.pauses.forecast_ns(target) / 1e6
+        for _ in range(WINDOWS):
+            refs.pauses.longest_ns = 0
+            try:
+                refs.prepare(target)
+            except PauseTooLong:
+                left_out += 1
+            else:
+                refs.expose([target])
+            time.sleep(WINDOW_S)
+            refs.pauses.window_over({target.index})
+            if refs.pauses.longest_ns:
+                refs.look(target)
+                looked.append(refs.pauses.longest_ns / 1e6)
+    if not looked:
+        print(f"{gib} GiB at {limit_ns / 1e6:.0f} ms, forecast {forecast:.1f} ms: refused", flush=True)
+        return
+    over = sum(pause > limit_ns / 1e6 for pause in looked)
+    print(
+        f"{gib} GiB at {limit_ns / 1e6:.0f} ms, forecast {forecast:.1f} ms: {len(looked)} windows with a look, "
+        f"{left_out} left out, longer than allowed in {over}: median {median(looked):.1f} ms, the longest "
+        f"{max(looked):.1f} ms",
+        flush=True,
+    )
+
+
 def limit() -> None:
     """What is kept and refused of --max-pause."""
+    kept(1, 20_000_000)
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "a.udamon"
         with busy(1) as child:
@@ -178,7 +215,6 @@ def main(words: list[str]) -> int:
         sys.stdout.flush()
         if (pid := os.fork()) == 0:
             become_nobody()
-            page_ns.cache_clear()
             table("an ordinary user")
             os._exit(0)
         os.waitpid(pid, 0)

@@ -71,7 +71,14 @@ class NotPermitted(CannotError):
 
 
 class PauseTooLong(CannotError):
-    """A look would stop the target for longer than --max-pause allows."""
+    """A look would stop the target for longer than --max-pause allows.
+
+    `passing`: after some windows it may be looked at again as it is.
+    """
+
+    def __init__(self, text: str, *, passing: bool = False) -> None:
+        super().__init__(text)
+        self.passing = passing
 
 
 class NotSupported(CannotError):

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, NoReturn
 from tests.integration.programs import become_nobody
 from udamon.cli import main as udamon_main
 from udamon.cli import monitor, record, workload
-from udamon.engine import kdamond, resident, tuner, watch
+from udamon.engine import census_watch, kdamond, resident, tuner, watch
 from udamon.errors import RecordingError
 from udamon.evaluation.statistics import percentile
 from udamon.linux import residency
@@ -48,6 +48,7 @@ _IMPORTED = (
     resident,
     tuner,
     watch,
+    census_watch,
     refs,
     residency,
     vaddr,

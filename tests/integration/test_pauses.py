@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,14 @@ import pytest
 
 from tests.integration.programs import become_nobody, in_child
 from tests.integration.recorder import report, udamon
+from udamon import Monitor, MonitorSpec
+from udamon.cli.main import main
+from udamon.core.target import Target
+from udamon.errors import PauseTooLong
+from udamon.linux.held import Held
 from udamon.linux.urgent import urgent
+from udamon.model import Snapshot
+from udamon.ops.pauses import Pauses
 from udamon.ops.tlb import hot_set
 
 pytestmark = pytest.mark.needs("clear_refs")
@@ -73,6 +81,82 @@ def test_a_recording_holds_what_it_cost_the_target(hot: int, tmp_path: Path) -> 
     assert found["target_cost_seconds"] >= 0.9 * windows * 16384 * 300e-9
     assert 0 < found["longest_pause_seconds"] < 30
     assert "by an estimate, stopped for" in udamon("report", "info", file).stdout
+
+
+@pytest.fixture
+def grows(hot: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After three looks at it a forecast says that the target has grown beyond any limit."""
+    looks = []
+    looked, forecast = Pauses.looked, Pauses.forecast_ns
+
+    def count(self: Pauses, target: Target, held: Held, resident: int, touched_pages: int) -> None:
+        if target.pid == hot:
+            looks.append(target.index)
+        looked(self, target, held, resident, touched_pages)
+
+    def grown(self: Pauses, target: Target) -> int:
+        return forecast(self, target) if len(looks) < 3 else 1 << 60
+
+    monkeypatch.setattr(Pauses, "looked", count)
+    monkeypatch.setattr(Pauses, "forecast_ns", grown)
+
+
+SHORT = ("--max-pause", "30s", "--aggr", "20ms", "--sample", "10ms")
+
+
+@pytest.mark.parametrize("via", ["refs", pytest.param("softdirty", marks=pytest.mark.needs("soft_dirty"))])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("record", "-q", "--windows", "100", "-o", "a.udamon"),
+        ("record", "-o", "a.udamon"),
+        ("stat",),
+        ("live", "--json-lines"),
+        ("size", "-q", "--duration", "1h"),
+        ("reclaim", "--dry-run"),
+        ("schemes", "--action", "stat"),
+    ],
+    ids=" ".join,
+)
+def test_when_no_target_may_be_looked_at_any_more_a_command_ends_and_says_why(
+    hot: int,
+    words: tuple[str, ...],
+    via: str,
+    grows: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "-p", str(hot), "--via", via, *SHORT]) == 1
+    said = capfd.readouterr().err
+    assert "udamon: a look at the target was not allowed for 10 windows in a row: " in said
+    assert f"a look would stop process {hot} for about " in said
+    assert "longer than --max-pause 30 s" in said
+    assert "allow more, or look via idle" in said
+    if "a.udamon" in words:
+        assert report("info", tmp_path / "a.udamon")["snapshots"] == 3
+    if words[0] == "record" and "-q" not in words:
+        assert "a.udamon: 3 of 13 windows in " in said
+
+
+def test_stat_tells_what_was_seen_until_then(
+    hot: int, grows: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stat", "--json", "-p", str(hot), "--via", "refs", *SHORT]) == 1
+    found = json.loads(capfd.readouterr().out)
+    assert (found["snapshots"], found["stopped_by"]) == (3, "pause")
+
+
+def test_the_library_raises_it(hot: int, grows: None) -> None:
+    seen: list[Snapshot] = []
+    spec = MonitorSpec(pids=(hot,), via="refs", max_pause=30.0, aggr=0.02, sample=0.01)
+    with (
+        pytest.raises(PauseTooLong, match="was not allowed for 10 windows in a row"),
+        Monitor(spec) as monitor,
+    ):
+        seen.extend(monitor)
+    assert len(seen) == 3
 
 
 @pytest.mark.needs("second_user")

@@ -42,9 +42,10 @@ from udamon.core.scheme import (
 )  # fmt: skip
 from udamon.core.target import Target
 from udamon.engine.acting import ResetAges
+from udamon.engine.census_watch import CensusWatch
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
-from udamon.engine.watch import CensusWatch, SampledWatch, Watch
+from udamon.engine.watch import SampledWatch, Watch
 from udamon.model import Emit, Event, Range, Snapshot
 from udamon.ops.base import Touched
 from udamon.schemes import MatchingBytes, Schemes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from udamon.core.clock import ManualClock
 from udamon.core.policy import Answers, Slots
@@ -106,7 +106,10 @@ class FakePauses:
         self.longest_ns = 0
         self.cost_ns = 0
         self.forbidden: set[int] = set()
+        self.resting: set[int] = set()
+        """Of those in `forbidden`, who may be looked at again later as they are."""
         self.long: set[int] = set()
+        self.windows = 0
 
     def too_long(self, target: Target) -> str | None:
         return f"{target.index} would be stopped for too long." if target.index in self.forbidden else None
@@ -116,6 +119,9 @@ class FakePauses:
 
     def news(self) -> list[str]:
         return []
+
+    def window_over(self, here: Collection[int]) -> None:
+        self.windows += 1
 
 
 class FakeCensus:
@@ -151,7 +157,7 @@ class FakeCensus:
     def prepare(self, target: Target) -> None:
         self._check(target)
         if (why := self.pauses.too_long(target)) is not None:
-            raise PauseTooLong(why)
+            raise PauseTooLong(why, passing=target.index in self.pauses.resting)
         self.prepared.append(target.index)
 
     def look(self, target: Target) -> list[Touched]:

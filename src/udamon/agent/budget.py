@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from udamon.agent.process import Process
 from udamon.ops.base import TOUCH_NS
-from udamon.ops.pauses import PAGE_NS
+from udamon.ops.calibration import PAGE_NS
 
 SAVED_S = 60
 """What was not spent is kept for so long."""

@@ -13,9 +13,9 @@ from udamon.model import Event, Snapshot
 LOOK_S = 0.2
 """How soon the end of a command or a signal is noticed."""
 
-TARGET, DURATION, WINDOWS, SIGNAL = "target", "duration", "windows", "signal"
-"""What a monitor was ended by: its targets are gone, its time was up, it had as many windows as were wanted, or the
-user said so."""
+TARGET, DURATION, WINDOWS, SIGNAL, PAUSE = "target", "duration", "windows", "signal", "pause"
+"""What a monitor was ended by: its targets are gone, its time was up, it had as many windows as were wanted, the
+user said so, or a look would stop each of the targets for too long (PauseTooLong has been raised)."""
 
 
 class _WindowLimit:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from udamon.core.clock import Clock
     from udamon.core.policy import RegionPolicy
     from udamon.engine.acting import Acting
+    from udamon.engine.census_watch import CensusWatch
     from udamon.engine.kdamond import Kdamond
     from udamon.engine.resident import Residents
     from udamon.engine.tuner import Tuner
-    from udamon.engine.watch import CensusWatch, SampledWatch, Watch
+    from udamon.engine.watch import SampledWatch, Watch
     from udamon.ops.base import OperationsSet, Sampler
     from udamon.ops.sim import SimSampler
     from udamon.workload.truth import Truth
@@ -61,7 +62,7 @@ def census_watch(
 ) -> CensusWatch:
     """Watches what `ops` has by the census `via`. `clear` is how pte clears bits; `allowed`, that kernel memory may be
     read for it. Raises UsageError for physical memory."""
-    from udamon.engine.watch import CensusWatch
+    from udamon.engine.census_watch import CensusWatch
     from udamon.ops.base import tells_rates
     from udamon.ops.opening import open_census
 

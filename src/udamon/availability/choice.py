@@ -24,7 +24,7 @@ from udamon.linux.consent import standing
 from udamon.linux.roots import Roots
 from udamon.model import SAMPLERS
 from udamon.ops.base import TOUCH_NS
-from udamon.ops.pauses import PAGE_NS
+from udamon.ops.calibration import PAGE_NS
 from udamon.units import counted, format_time
 
 LONGEST_WINDOW_S = 60.0

@@ -19,9 +19,9 @@ from udamon.availability.tlb import Tlb, sentence
 from udamon.cli import json_lines, monitor, sites
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
-from udamon.cli.running import parse_duration, require_windows, run_watching, signals
+from udamon.cli.running import parse_duration, require_windows, run_to_end, run_watching, signals
 from udamon.cli.targets import check
-from udamon.errors import CannotError, UsageError
+from udamon.errors import CannotError, PauseTooLong, UsageError
 from udamon.files import place
 from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identities, shown
 from udamon.files.rotation import RotatedFile
@@ -158,14 +158,14 @@ def watch(
             cached = None if args.cgroup is None else PageCacheOf(args.cgroup)
             reclaim = ReclaimBeside(built.via)
             recorder = _Recorder(built, writer, progress, child, cached, reclaim, collector, quiet=args.quiet)
-            ended_by = recorder.run(duration, stopped, args.windows, check_lines)
+            ended_by, refused = recorder.run(duration, stopped, args.windows, check_lines)
             if collector is not None:
                 sites.finish(collector, writer, quiet=args.quiet)
     if summary and not args.quiet:
         console.err(recorder.summary(shown(args.output)))
         if text := line(progress.coverage_document()):
             console.say(text)
-    require_windows(progress, engine.skipped, child, ended_by)
+    require_windows(progress, engine.skipped, child, ended_by, refused)
     return ended_by
 
 
@@ -240,17 +240,17 @@ class _Recorder:
         stopped: threading.Event,
         windows: int | None,
         check_lines: Callable[[], None],
-    ) -> str:
-        """Returns what ended it. `check_lines` is called some times a second, and what it raises ends it, too."""
+    ) -> tuple[str, PauseTooLong | None]:
+        """As run_to_end. `check_lines` is called some times a second, and what it raises ends it, too."""
 
         def keep_up() -> None:
             self._keep_up_in_time()
             check_lines()
 
         with self._line:  # it goes after it was told last: what follows begins on an empty one
-            ended_by = follow(self._engine, self._child, duration, stopped, keep_up, windows)
+            ended = run_to_end(lambda: follow(self._engine, self._child, duration, stopped, keep_up, windows))
             self._keep_up()
-        return ended_by
+        return ended
 
     def _keep_up_in_time(self) -> None:
         if self._collector is not None:

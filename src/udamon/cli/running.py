@@ -11,9 +11,9 @@ from types import FrameType
 
 from udamon import console
 from udamon.assembly.child import GRACE_S, OWN_FAILURE, Child
-from udamon.assembly.follow import SIGNAL, TARGET
+from udamon.assembly.follow import PAUSE, SIGNAL, TARGET
 from udamon.cli.progress import Progress
-from udamon.errors import CannotError, TargetGone, UsageError
+from udamon.errors import CannotError, PauseTooLong, TargetGone, UsageError
 from udamon.units import format_time, parse_duration_ns
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
@@ -75,8 +75,21 @@ def _watch_command(
     return 0 if ended_by_us and status - 128 in ENDING else status
 
 
-def require_windows(progress: Progress, skipped: int, child: Child | None, ended_by: str) -> None:
-    """Raises CannotError where nothing was watched. A COMMAND's status is its own, and who ends a monitor knows it."""
+def run_to_end(engine: Callable[[], str]) -> tuple[str, PauseTooLong | None]:
+    """What ended `engine`, and what to raise when the rest was told: where no target may be looked at any more."""
+    try:
+        return engine(), None
+    except PauseTooLong as refused:
+        return PAUSE, refused
+
+
+def require_windows(
+    progress: Progress, skipped: int, child: Child | None, ended_by: str, refused: PauseTooLong | None = None
+) -> None:
+    """Raises `refused`, or CannotError where nothing was watched. A COMMAND's status is its own, and who ends a monitor
+    knows it."""
+    if refused is not None:
+        raise refused
     if progress.snapshots or child is not None or ended_by == SIGNAL:
         return
     of = f" (0 of {skipped} windows)" if skipped else ""

@@ -15,7 +15,7 @@ from udamon.cli import group_ages, json_lines, monitor
 from udamon.cli.acting import flags as acting_flags
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
-from udamon.cli.running import parse_duration, require_windows, run_watching, signals
+from udamon.cli.running import parse_duration, require_windows, run_to_end, run_watching, signals
 from udamon.cli.targets import check
 from udamon.core.ages import AgesReport, sentence
 from udamon.core.ages import document as ages_document
@@ -82,7 +82,7 @@ def _watch(
             engine.open()
             for text in built.notes:
                 line.say(text)
-            ended_by = follow(engine, child, duration, stopped, keep_up)
+            ended_by, refused = run_to_end(lambda: follow(engine, child, duration, stopped, keep_up))
     finally:
         line.clear()
     if args.json:
@@ -92,7 +92,7 @@ def _watch(
         found = [_table(idle.last, progress), cold, line_of(progress.coverage_document())]
         text = lines(filter(None, found))
         (console.out if child is None and not args.json_lines else console.err)(text)
-    require_windows(progress, engine.skipped, child, ended_by)
+    require_windows(progress, engine.skipped, child, ended_by, refused)
     return ended_by
 
 

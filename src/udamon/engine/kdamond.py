@@ -16,7 +16,7 @@ from udamon.engine.base import Worker
 from udamon.engine.bus import Bus
 from udamon.engine.context import Context
 from udamon.engine.tuner import TunedAttrs, Tuner
-from udamon.errors import CannotError
+from udamon.errors import CannotError, PauseTooLong
 from udamon.model import Sharing, Snapshot
 from udamon.ops.base import Shared
 
@@ -95,7 +95,10 @@ class Kdamond(Worker):
             raise
 
     def run(self) -> None:
-        """Monitor until stopped or no target is left (docs/damon.md#iteration)."""
+        """Monitor until stopped or no target is left (docs/damon.md#iteration).
+
+        Raises PauseTooLong where no target may be looked at any more.
+        """
         context = self.context
         watch, schemes = context.watch, context.schemes
         self._schedule = schedule = Schedule(context.attrs, self._clock.now_ns())
@@ -136,6 +139,9 @@ class Kdamond(Worker):
                 elif aggregated and context.ops.follow_forks(context.targets, self.bus.emit):
                     self._adopt()
             self._finish()
+        except PauseTooLong as refused:
+            self.bus.emit("note", {"text": str(refused)})  # what was seen until then is all there is
+            raise
         finally:
             self._running = False
             if schemes is not None:

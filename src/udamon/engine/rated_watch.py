@@ -14,7 +14,7 @@ from udamon.core.clock import Clock
 from udamon.core.rates import Pool, estimate, sample
 from udamon.core.regions import Region
 from udamon.core.target import Target
-from udamon.engine.watch import CensusWatch
+from udamon.engine.census_watch import CensusWatch
 from udamon.errors import NotPermitted, OutOfFiles, PauseTooLong, TargetGone
 from udamon.model import PAGE_SIZE, Range, Rates
 from udamon.ops.base import FirstSeen, RateCensus, Touched

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-
-from udamon.linux.procfs import read_bytes
-from udamon.linux.roots import PROC
+from contextlib import contextmanager
 
 
 def may_be_urgent() -> bool:
@@ -27,19 +23,6 @@ def _set_urgent() -> bool:
     except OSError:
         return False
     return True
-
-
-def crowding(root: Path = PROC) -> float:
-    """How many times as long as alone everything takes a thread here: by the time that this process has waited for a
-    processor so far, or by the threads that want one now, whatever is more; at least 1."""
-    longer = 1.0
-    with suppress(OSError, ValueError, ZeroDivisionError):
-        ran, waited = map(int, read_bytes(root / "self/schedstat").split()[:2])
-        longer = 1 + waited / ran
-    with suppress(OSError, ValueError, IndexError):
-        running = int(read_bytes(root / "loadavg").split()[3].split(b"/")[0])
-        longer = max(longer, running / len(os.sched_getaffinity(0)))
-    return longer
 
 
 @contextmanager

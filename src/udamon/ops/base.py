@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol, TypeGuard
 
 from udamon.core.policy import Answers, Slots
@@ -92,6 +92,9 @@ class TargetCost(Protocol):
 
     def news(self) -> list[str]:
         """What has changed in how targets are stopped, and was not told yet."""
+
+    def window_over(self, here: Collection[int]) -> None:
+        """A window is over, and these are the indices of the targets now: forget the others."""
 
 
 class Census(Protocol):

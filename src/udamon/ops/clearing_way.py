@@ -18,26 +18,28 @@ CALM_NS = 60_000_000_000
 
 
 class Chosen(NamedTuple):
-    """`why`: the rest of a sentence, "" for what needs none."""
+    """`why`: the rest of a sentence, "" for what needs none; `passing`: the target may be cleared later as it is."""
 
     way: Way
     why: str
+    passing: bool = False
 
 
-def choose(asked: Clear, too_long: str | None, short: str | None, *, may_advise: bool) -> Chosen:
-    """`too_long`: a sentence where clear_refs would stop the target for longer than allowed; `short`: how memory is
-    short for it; `may_advise`: MADV_COLD clears all of it."""
+def choose(
+    asked: Clear, too_long: str | None, short: str | None, *, may_advise: bool, rests: bool = False
+) -> Chosen:
+    """`too_long`: a sentence where clear_refs would stop the target for longer than allowed, or (`rests`) has done so
+    and is tried again later; `short`: how memory is short for it; `may_advise`: MADV_COLD clears all of it."""
     if asked == "cold" and may_advise:
         return Chosen("cold", "")
     if too_long is None:
         return Chosen("refs", "")
     if asked != "auto" or not may_advise:
-        return Chosen("left out", too_long)
+        return Chosen("left out", too_long, rests)
     if short is None:
         return Chosen("cold", "clear_refs would stop it for longer than --max-pause")
-    return Chosen(
-        "left out", f"{too_long.rstrip('.')}; nor is MADV_COLD used while memory is short ({short})."
-    )
+    why = f"{too_long.rstrip('.')}; nor is MADV_COLD used while memory is short ({short})."
+    return Chosen("left out", why, passing=True)
 
 
 class Clearing:

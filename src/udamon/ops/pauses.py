@@ -2,37 +2,32 @@
 
 clear_refs holds the target's mapping lock for writing while it walks all pages: page faults, mmap and munmap wait.
 smaps and PAGEMAP_SCAN hold it for reading: mmap and munmap wait, and page faults behind them. Small pages are nearly
-all of that: some 40 ns each on the machine that it was measured on, by either (docs/benchmarks.md).
+all of that: some 40 ns each on the machine that it was measured on, at times 80, by either (docs/benchmarks.md).
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Collection
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from statistics import median
+from statistics import median_low
 
 from udamon.core.target import Target
-from udamon.errors import CannotError, OutOfFiles
-from udamon.linux.clear_refs import clear_referenced
+from udamon.errors import OutOfFiles
 from udamon.linux.held import Held
 from udamon.linux.maps import line_range, read_lines
 from udamon.linux.pagemap import PRESENT, open_page_map
 from udamon.linux.pagemap_scan import NoScan, scan_runs
 from udamon.linux.procfs import ProcessId, rss_bytes
 from udamon.linux.roots import PROC
-from udamon.linux.smaps import read_smaps
-from udamon.linux.urgent import crowding, may_be_urgent
+from udamon.linux.urgent import may_be_urgent
 from udamon.model import PAGE_SIZE
+from udamon.ops.allowance import WINDOWS, Allowance
 from udamon.ops.base import TOUCH_NS
-from udamon.ops.tlb import hot_set
-from udamon.units import format_time
-
-PAGE_NS = 50.0
-"""What a walk takes for a small page, where it was not measured."""
+from udamon.ops.calibration import PAGE_NS, crowding, page_ns
+from udamon.units import counted, format_time
 
 TOLD_NS = 10_000_000
 """A longer pause is told before the first look."""
@@ -41,10 +36,23 @@ HURRY_NS = 100_000_000
 """Shorter ones are gone through without letting anybody else on that processor, for the target waits meanwhile."""
 
 _CALIBRATED_FROM_NS = 5_000_000
-_CALIBRATION = 64 << 20
-_TRIES = 5
 _REMEMBERED = 5
+_ENOUGH = 2
+"""Looks after which what was calibrated before them counts no more."""
+_IN_A_ROW = 3
+"""Looks in a row that took too long are taken for the rule."""
 _IS_HUGE = 1 << 6  # PAGE_IS_HUGE of linux/fs.h
+
+
+class _Looks:
+    """What is known of looking at one target."""
+
+    def __init__(self, window: int) -> None:
+        self.allowance = Allowance(window)
+        self.calibrated: float | None = None  # ns for a resident byte, before any look
+        self.rates: deque[float] = deque(maxlen=_REMEMBERED)  # the same, of the last looks
+        self.cleared_ns = self.window = 0  # what clearing took, and for which window
+        self.over = False  # the last look took too long
 
 
 class Pauses:
@@ -61,8 +69,8 @@ class Pauses:
         self.touch_ns = TOUCH_NS
         self._way = way
         self._root = root
-        self._rates: dict[int, deque[float]] = {}  # target index → ns for a resident byte, of the last looks
-        self._last: dict[int, int] = {}
+        self._window = 0
+        self._looks: dict[int, _Looks] = {}
 
     @property
     def cost_ns(self) -> int:
@@ -73,53 +81,99 @@ class Pauses:
         """The accessed state of `target` was cleared."""
         self.longest_ns = max(self.longest_ns, held.longest_ns)
         self.cleared_ns += held.total_ns
-        self._last[target.index] = held.longest_ns
+        looks = self._looks_at(target)
+        looks.cleared_ns, looks.window = held.longest_ns, self._window
+        looks.over = self._took_too_long(looks, held.longest_ns)
 
     def looked(self, target: Target, held: Held, resident: int, touched_pages: int) -> None:
         """It was looked at; so many bytes are resident, and so many small pages were touched."""
         self.longest_ns = max(self.longest_ns, held.longest_ns)
         self.touched_pages += touched_pages
-        longest = max(held.longest_ns, self._last.get(target.index, 0))
+        looks = self._looks_at(target)
         if resident:
-            self._rates.setdefault(target.index, deque(maxlen=_REMEMBERED)).append(longest / resident)
+            looks.rates.append(max(held.longest_ns, looks.cleared_ns) / resident)
+            looks.over = self._took_too_long(looks, held.longest_ns) or looks.over
+
+    def _took_too_long(self, looks: _Looks, took_ns: int) -> bool:
+        over = self.limit_ns is not None and took_ns > self.limit_ns
+        if over:
+            looks.allowance.use(looks.window)
+        return over
+
+    def _looks_at(self, target: Target) -> _Looks:
+        return self._looks.setdefault(target.index, _Looks(self._window))
+
+    def window_over(self, here: Collection[int]) -> None:
+        """A window is over, and these are the indices of the targets now: forget the others."""
+        self._window += 1
+        for gone in self._looks.keys() - here:
+            del self._looks[gone]
 
     def forget_target(self, target: Target) -> None:
-        self._rates.pop(target.index, None)
-        self._last.pop(target.index, None)
+        self._looks.pop(target.index, None)
 
     def forget(self) -> None:
-        self._rates.clear()
-        self._last.clear()
+        self._looks.clear()
 
     def forecast_ns(self, target: Target) -> int:
-        """How long a look will stop `target`; 0 where that cannot be known (it ended, or may not be read)."""
+        """How long a look will stop `target`; 0 where that cannot be known (it ended, or may not be read).
+
+        By the last looks, and as long as they are few by what was calibrated: one that was disturbed does not count.
+        When the last one took longer than the limit, the least of them decides whether it may be tried again, and the
+        allowance how soon.
+        """
         process = ProcessId(target.pid or 0, target.start_time or 0)
         try:
             resident = rss_bytes(process, self._root)
         except (OSError, OutOfFiles):
             return 0
-        if rates := self._rates.get(target.index):
-            return int(median(rates) * resident)
+        looks = self._looks_at(target)
+        rates = list(looks.rates)
+        if len(rates) < _ENOUGH and resident:
+            rates.insert(0, self._before_looks(looks, process, resident))
+        if not rates:
+            return 0
+        return int((min(rates[-_IN_A_ROW:]) if looks.over else median_low(rates)) * resident)
+
+    def _before_looks(self, looks: _Looks, process: ProcessId, resident: int) -> float:
+        """Nanoseconds for a resident byte."""
         pages = resident // PAGE_SIZE
         if pages * PAGE_NS < _CALIBRATED_FROM_NS:
-            return int(pages * PAGE_NS)
-        alone = small_pages(process, resident, self._root) * page_ns()
+            return pages * PAGE_NS / resident
+        if looks.calibrated is None:
+            looks.calibrated = small_pages(process, resident, self._root) * page_ns() / resident
+        alone = looks.calibrated
         # Who is taken off its processor while it holds the lock keeps the target waiting for as long.
-        return int(alone if may_be_urgent() and alone <= HURRY_NS else alone * crowding())
+        return alone if may_be_urgent() and alone * resident <= HURRY_NS else alone * crowding()
 
     def hurry(self, target: Target) -> bool:
         """Whether the pause is so short that nobody else needs the processor meanwhile."""
         return self.forecast_ns(target) <= HURRY_NS
 
     def too_long(self, target: Target) -> str | None:
-        """One sentence when a look would stop `target` for longer than allowed."""
-        if self.limit_ns is None or (forecast := self.forecast_ns(target)) <= self.limit_ns:
+        """One sentence when a look would stop `target` for longer than allowed, or it rests after looks that did."""
+        if self.limit_ns is None:
             return None
-        return (
-            f"a look would stop process {target.pid} for about {format_time(round(forecast / 1e9, 3))}, longer than "
-            f"--max-pause {format_time(self.limit_ns / 1e9)}, and {self._way} cannot look at it by pieces; allow more, "
-            "or look via idle."
-        )
+        longer = f"longer than --max-pause {format_time(self.limit_ns / 1e9)}"
+        if (forecast := self.forecast_ns(target)) > self.limit_ns:
+            return (
+                f"a look would stop process {target.pid} for about {format_time(round(forecast / 1e9, 3))}, {longer}, "
+                f"and {self._way} cannot look at it by pieces; allow more, or look via idle."
+            )
+        if rest := self._rest(target):
+            return (
+                f"a look at process {target.pid} took {longer}, and only one in {WINDOWS} windows may; "
+                f"the next one is after {counted(rest, 'window')}."
+            )
+        return None
+
+    def rests(self, target: Target) -> bool:
+        """Whether it is for some windows only that `too_long` says no."""
+        return self._rest(target) > 0 and self.forecast_ns(target) <= (self.limit_ns or 0)
+
+    def _rest(self, target: Target) -> int:
+        looks = self._looks.get(target.index)
+        return 0 if looks is None else looks.allowance.rests_for(self._window)
 
     def news(self) -> list[str]:
         """What has changed in how targets are stopped, and was not told yet."""
@@ -153,25 +207,3 @@ def _huge_bytes(process: ProcessId, root: Path) -> int:
         return sum(run.end - run.start for run in runs if run.categories & _IS_HUGE)
     finally:
         os.close(fd)
-
-
-@cache
-def page_ns() -> float:
-    """What a walk takes here for a small page: the slower of clear_refs and smaps, on a child of 64 MiB."""
-    with suppress(OSError, CannotError), hot_set(_CALIBRATION) as child:
-        if child.access(_CALIBRATION):
-            child.rest()
-            process = ProcessId(child.target.pid or 0, child.target.start_time or 0)
-            return max(_measured(clear_referenced, process), _measured(read_smaps, process))
-    return PAGE_NS
-
-
-def _measured(walk: Callable[..., object], process: ProcessId) -> float:
-    """Nanoseconds a page, by the shortest of some tries: the one that nobody disturbed."""
-    found = []
-    for _ in range(_TRIES):
-        held = Held()
-        walk(process, held=held, hurry=True)
-        found.append(held.longest_ns)
-    pages = rss_bytes(process) // PAGE_SIZE  # it has those of this program, too
-    return min(found) / pages

@@ -166,7 +166,7 @@ class Pte:
                 chosen = self._way(target)  # it is known now that MADV_COLD does not do
         self._clearing.chose(target.index, target.pid, chosen)
         if chosen.way == "left out":
-            raise PauseTooLong(chosen.why)
+            raise PauseTooLong(chosen.why, passing=chosen.passing)
         if chosen.way == "refs":
             self._refs.prepare(target)
 
@@ -177,7 +177,8 @@ class Pte:
         if too_long is not None and may_advise and self._clear == "auto":
             found = shortage(target.pid or 0, self._proc)
             short = self._clearing.short(target.index, found, self._now_ns())
-        return choose(self._clear, too_long, short, may_advise=may_advise)
+        rests = too_long is not None and self._pauses.rests(target)
+        return choose(self._clear, too_long, short, may_advise=may_advise, rests=rests)
 
     def _not_at_all(self, target: Target) -> str | None:
         chosen = self._way(target)

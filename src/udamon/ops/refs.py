@@ -94,7 +94,7 @@ class Refs:
         """
         process = _process(target)
         if (why := self.pauses.too_long(target)) is not None:
-            raise PauseTooLong(why)
+            raise PauseTooLong(why, passing=self.pauses.rests(target))
         held, hurry = Held(), self.pauses.hurry(target)
         with process_errors(process.pid, self._proc, process.start_time):
             # Where it would tear down the page tables of a virtual machine, flushing is not for nothing.

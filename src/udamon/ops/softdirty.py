@@ -98,7 +98,7 @@ class SoftDirty:
         """
         process = _process(target)
         if (why := self.pauses.too_long(target)) is not None:
-            raise PauseTooLong(why)
+            raise PauseTooLong(why, passing=self.pauses.rests(target))
         held = Held()
         if len(self._known) > _REMEMBERED:
             for known in (self._known, self.unsure, self.unseen):

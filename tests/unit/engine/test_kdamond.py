@@ -13,10 +13,12 @@ from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
 from udamon.core.damon import DamonPolicy
 from udamon.core.target import Target
+from udamon.engine.census_watch import CensusWatch
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
+from udamon.engine.refusals import PATIENCE
 from udamon.engine.tuner import CensusBudget
-from udamon.engine.watch import CensusWatch, SampledWatch
+from udamon.engine.watch import SampledWatch
 from udamon.errors import CannotError, NotPermitted, OutOfFiles, PauseTooLong
 from udamon.model import Event, Range, Snapshot
 from udamon.ops.base import Touched
@@ -410,6 +412,79 @@ def test_a_target_that_grows_beyond_the_limit_is_left_alone_and_told_once() -> N
     assert [s.seq for s in rig.seen.snapshots if s.target == 1] == list(range(30))
     assert rig.kdamond.skipped == 28
     assert notes(rig) == ["0 would be stopped for too long."]
+
+
+def forbid(rig: CensusRig, *indices: int, resting: bool = False) -> Then:
+    """After the second window these may not be looked at."""
+
+    def say() -> None:
+        rig.census.pauses.forbidden.update(indices)
+        if resting:
+            rig.census.pauses.resting.update(indices)
+
+    return Then(say)
+
+
+def test_a_monitor_whose_targets_may_not_be_looked_at_any_more_ends_with_a_sentence() -> None:
+    """Some windows after the last one of them, and the recording has it, too."""
+    rig = CensusRig(targets=2)
+    rig.kdamond.bus.subscribe(forbid(rig, 0, 1))
+    with pytest.raises(
+        PauseTooLong,
+        match=r"^a look at any of 2 targets was not allowed for 10 windows in a row: 0 would be stopped",
+    ):
+        rig.kdamond.run()
+    assert len(rig.seen.snapshots) == 2 * 2
+    assert rig.kdamond.skipped == PATIENCE * 2
+    assert notes(rig)[-1].startswith("a look at any of 2 targets was not allowed")
+    assert rig.space.closed
+
+
+def test_it_goes_on_while_one_of_them_may_be_looked_at_or_may_be_later() -> None:
+    """Whoever rests for some windows is looked at again as it is."""
+    rig = CensusRig(targets=2)
+    rig.kdamond.bus.subscribe(forbid(rig, 0))
+    rig.stop_after(5 * PATIENCE)
+    rig.kdamond.run()
+    assert len(rig.seen.snapshots) == 5 * PATIENCE + 2
+    resting = CensusRig()
+    resting.kdamond.bus.subscribe(forbid(resting, 0, resting=True))
+    ticks = []
+    sleep = resting.clock.wait_until
+
+    def wait(deadline_ns: int) -> bool:
+        ticks.append(deadline_ns)
+        if len(ticks) == 5 * PATIENCE:
+            resting.kdamond.stop()
+        return sleep(deadline_ns)
+
+    resting.clock.wait_until = wait  # type: ignore[method-assign]
+    resting.kdamond.run()
+    assert len(resting.seen.snapshots) == 2
+    assert resting.kdamond.skipped > 3 * PATIENCE
+
+
+def test_a_target_that_was_too_large_for_some_windows_is_looked_at_again() -> None:
+    rig = CensusRig()
+    pauses = rig.census.pauses
+
+    def too_long(target: Target) -> str | None:
+        return "too large." if 3 <= pauses.windows < 3 + PATIENCE - 1 else None
+
+    pauses.too_long = too_long  # type: ignore[method-assign]
+    rig.stop_after(3 + PATIENCE + 5)
+    rig.kdamond.run()
+    assert [s.seq for s in rig.seen.snapshots] == [0, 1, 2, *range(3 + PATIENCE - 1, 3 + PATIENCE + 5)]
+    assert notes(rig) == ["too large."]
+    assert rig.kdamond.skipped == PATIENCE - 1
+
+
+def test_that_a_target_is_left_out_is_said_again_after_some_time() -> None:
+    rig = CensusRig(targets=2)
+    rig.kdamond.bus.subscribe(forbid(rig, 0))
+    rig.stop_after(250)
+    rig.kdamond.run()
+    assert notes(rig) == ["0 would be stopped for too long."] * 3
 
 
 def test_events_carry_the_clock_of_the_monitor() -> None:

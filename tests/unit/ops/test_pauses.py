@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,11 +13,12 @@ from tests.unit.linux.test_fake import FakeProc
 from udamon.core.target import Target
 from udamon.linux.held import Held
 from udamon.linux.procfs import ProcessId
-from udamon.linux.urgent import crowding, urgent
-from udamon.ops import pauses
+from udamon.linux.urgent import urgent
+from udamon.ops import calibration, pauses
 from udamon.ops.base import TOUCH_NS
-from udamon.ops.pauses import Pauses, page_ns
-from udamon.ops.tlb import hot_set
+from udamon.ops.calibration import page_ns
+from udamon.ops.pauses import Pauses
+from udamon.ops.tlb import HotSet, hot_set
 
 GIB = 1 << 30
 
@@ -47,7 +50,9 @@ def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_forecast_follows_what_is_resident(fake: FakeProc) -> None:
     found = Pauses(fake.root)
-    assert found.forecast_ns(process(fake, 64 << 20)) == int(16384 * pauses.PAGE_NS), "not worth calibrating"
+    assert found.forecast_ns(process(fake, 64 << 20)) == int(16384 * calibration.PAGE_NS), (
+        "not worth calibrating"
+    )
     assert found.forecast_ns(process(fake, GIB)) == 262144 * 40
 
 
@@ -61,17 +66,39 @@ def test_who_may_not_hurry_waits_for_others(fake: FakeProc, monkeypatch: pytest.
     assert Pauses(fake.root).forecast_ns(process(fake, GIB)) == 3 * alone
 
 
-def test_how_crowded_it_is(tmp_path: Path) -> None:
-    (tmp_path / "self").mkdir()
-    assert crowding(tmp_path) == 1
-    (tmp_path / "self/schedstat").write_text("2000 500 3\n")
-    assert crowding(tmp_path) == 1.25
-    (tmp_path / "self/schedstat").write_text("0 500 3\n")
-    assert crowding(tmp_path) == 1
-    cpus = len(os.sched_getaffinity(0))
-    (tmp_path / "loadavg").write_text(f"0.1 0.1 0.1 {6 * cpus}/100 99\n")
-    assert crowding(tmp_path) == 6
-    assert crowding() >= 1
+@pytest.mark.parametrize(("share", "expected"), [(3.0, 3.0), (1.0, 1.0), (0.5, 1.0)])
+def test_how_crowded_it_is(share: float, expected: float) -> None:
+    """By clocks: who gets a third of a processor takes three times as long, and nobody takes less than alone."""
+    worked = [0]
+    found = calibration.slowed(
+        lambda: worked.append(1_000_000), lambda: int(share * sum(worked)), lambda: sum(worked)
+    )
+    assert found == pytest.approx(expected)
+    assert calibration.crowding() >= 1
+
+
+def test_a_walk_that_was_disturbed_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each kind the shortest, and each with its pages touched and our caches displaced just before."""
+    done: list[str] = []
+
+    class Child:
+        def rounds(self) -> bool:
+            done.append("touched")
+            return True
+
+    def walk(name: str, *took: int) -> Callable[..., None]:
+        left = list(took)
+
+        def run(*, held: Held, hurry: bool) -> None:
+            done.append(name)
+            held.longest_ns = left.pop(0)
+
+        return run
+
+    monkeypatch.setattr(calibration, "_read", lambda others: done.append("displaced"))
+    walks = walk("clear", 900, 30, 31, 800, 33), walk("smaps", 44, 40, 41, 42, 700)
+    assert calibration._shortest(cast("HotSet", Child()), *walks) == [30, 40]
+    assert done == ["touched", "displaced", "clear", "touched", "displaced", "smaps"] * 5
 
 
 def test_the_forecast_follows_what_was_measured(fake: FakeProc) -> None:
@@ -99,6 +126,91 @@ def test_a_limit(fake: FakeProc) -> None:
     said = Pauses(fake.root, 10_000_000).too_long(process(fake, 4 * GIB))
     assert said is not None
     assert "for about 42 ms, longer than --max-pause 10 ms, and refs cannot look at it by pieces" in said
+
+
+class Looked:
+    """Windows of one target at a limit of 20 ms, each with a look that takes what a test says."""
+
+    def __init__(self, fake: FakeProc, resident: int = GIB) -> None:
+        self.pauses = Pauses(fake.root, 20_000_000)
+        self.target = process(fake, resident)
+        self._fake = fake
+
+    def resident(self, size: int) -> None:
+        self.target = process(self._fake, size)
+
+    def window(self, took_ns: int, *, look_ns: int | None = None, size: int = GIB) -> bool:
+        """Clear and look, where that is allowed; returns whether it was."""
+        allowed = self.pauses.too_long(self.target) is None
+        if allowed:
+            self.pauses.cleared(self.target, held(took_ns))
+        self.pauses.window_over({self.target.index})
+        if allowed:
+            self.pauses.looked(self.target, held(took_ns if look_ns is None else look_ns), size, 0)
+        return allowed
+
+
+def test_one_look_that_was_disturbed_refuses_nobody_for_ever(fake: FakeProc) -> None:
+    """Be it the first, and be it ten times as long; later, none is even left out for it."""
+    looked = Looked(fake)
+    assert looked.window(200_000_000)
+    said = looked.pauses.too_long(looked.target)
+    assert said == (
+        "a look at process 9 took longer than --max-pause 20 ms, and only one in 100 windows may; the next one is "
+        "after 99 windows."
+    )
+    assert looked.pauses.rests(looked.target)
+    assert [looked.window(12_000_000) for _ in range(99)] == [False] * 99
+    assert not looked.pauses.rests(looked.target)
+    assert all(looked.window(12_000_000) for _ in range(150))
+    assert looked.window(200_000_000)
+    assert all(looked.window(12_000_000) for _ in range(150))
+    assert looked.pauses.longest_ns == 200_000_000
+
+
+def test_clearing_and_looking_that_take_too_long_are_one_window(fake: FakeProc) -> None:
+    looked = Looked(fake)
+    assert all(looked.window(12_000_000) for _ in range(101))
+    assert looked.window(30_000_000, look_ns=25_000_000)
+    assert all(looked.window(12_000_000) for _ in range(99))
+
+
+def test_who_is_always_stopped_for_longer_than_forecast_is_refused_in_the_end(fake: FakeProc) -> None:
+    """After looks enough that it is no disturbance; and looked at again when it has shrunk."""
+    for good in (0, 150):
+        looked = Looked(fake)
+        assert all(looked.window(12_000_000) for _ in range(good))
+        tried = [looked.window(25_000_000) for _ in range(1000)]
+        assert tried.count(True) == (3 if good else 2)
+        said = looked.pauses.too_long(looked.target)
+        assert said is not None
+        assert "would stop process 9 for about 25 ms, longer than --max-pause 20 ms" in said
+        assert not looked.pauses.rests(looked.target)
+        looked.resident(GIB // 2)
+        assert looked.pauses.too_long(looked.target) is None
+
+
+def test_who_has_grown_is_not_looked_at_to_try(fake: FakeProc) -> None:
+    """Neither when its looks were short, nor when the last one was disturbed."""
+    for last_ns in (12_000_000, 200_000_000):
+        looked = Looked(fake)
+        assert all(looked.window(12_000_000) for _ in range(101))
+        assert looked.window(last_ns)
+        looked.resident(4 * GIB)
+        said = looked.pauses.too_long(looked.target)
+        assert said is not None
+        assert "would stop process 9" in said
+        assert not looked.pauses.rests(looked.target)
+        looked.resident(GIB)
+        assert looked.pauses.too_long(looked.target) is None
+
+
+def test_what_is_known_of_targets_that_are_gone_is_forgotten(fake: FakeProc) -> None:
+    looked = Looked(fake)
+    looked.window(25_000_000)
+    assert looked.pauses.rests(looked.target)
+    looked.pauses.window_over(set())
+    assert looked.pauses.too_long(looked.target) is None
 
 
 def test_a_process_that_ended_stops_nobody(fake: FakeProc) -> None:

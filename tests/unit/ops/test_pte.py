@@ -14,6 +14,7 @@ from tests.unit.fake_kcore import ACCESSED, LEAF, SPECIAL, USER, VALID, FakeKcor
 from tests.unit.linux.test_fake import FakeProc
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported, PauseTooLong, TargetGone, UsageError
+from udamon.linux.held import Held
 from udamon.linux.kernel_memory import Kcore
 from udamon.linux.page_tables import PageTables, Shape
 from udamon.linux.process_madvise import COLD
@@ -265,8 +266,31 @@ def test_auto_advises_where_the_pause_is_too_long(
     assert census.pauses.news() == []
     by_refs = machine.census(max_pause_ns=1_000_000, clear="refs")
     monkeypatch.setattr(by_refs.pauses, "forecast_ns", lambda target: 2_000_000)
-    with pytest.raises(PauseTooLong, match="pte cannot look at it by pieces"):
+    with pytest.raises(PauseTooLong, match="pte cannot look at it by pieces") as refused:
         by_refs.prepare(target)
+    assert not refused.value.passing
+
+
+def test_after_pauses_that_were_too_long_it_rests_or_advises(
+    machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advice = Advice(monkeypatch)
+    machine.entries[0x200:0x400] = [PRESENT | EXCLUSIVE | 0x200 + i for i in range(0x200)]
+    machine.write_page_map()
+    long = Held()
+    long.longest_ns = long.total_ns = 2_000_000
+    for clear in ("refs", "auto"):
+        census = machine.census(max_pause_ns=1_000_000, clear=clear)
+        census.pauses.cleared(target, long)
+        census.pauses.window_over({target.index})
+        if clear == "refs":
+            with pytest.raises(PauseTooLong, match=r"a look at process 9 took longer") as refused:
+                census.prepare(target)
+            assert refused.value.passing
+            assert not advice.vectors
+        else:
+            census.prepare(target)
+            assert advice.vectors
 
 
 def test_auto_does_not_advise_while_memory_is_short(
@@ -285,8 +309,9 @@ def test_auto_does_not_advise_while_memory_is_short(
     assert "tasks wait for memory" in str(census.pauses.too_long(target))
     with pytest.raises(
         PauseTooLong, match=r"nor is MADV_COLD used while memory is short \(tasks wait for memory\)\."
-    ):
+    ) as refused:
         census.prepare(target)
+    assert refused.value.passing
     pressure.write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=9\n")
     now[0] += CALM_NS - 1
     with pytest.raises(PauseTooLong):

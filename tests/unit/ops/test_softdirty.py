@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.unit.linux.test_fake import FakeProc, smaps_entry
 from udamon.core.target import Target
-from udamon.errors import TargetGone, UsageError
+from udamon.errors import PauseTooLong, TargetGone, UsageError
+from udamon.linux.held import Held
 from udamon.linux.residency import resident, swapped
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
@@ -62,6 +63,20 @@ def test_look(fake: FakeProc, target: Target) -> None:
     assert census.look(target) == FOUND
     assert census.unsure == {4: 0}
     assert census.unseen == {4: 0}
+
+
+def test_after_pauses_that_were_too_long_it_rests(fake: FakeProc, target: Target) -> None:
+    census = SoftDirty(Roots(fake.root), max_pause_ns=1_000_000)
+    long = Held()
+    long.longest_ns = long.total_ns = 2_000_000
+    census.prepare(target)
+    census.pauses.cleared(target, long)
+    census.pauses.window_over({target.index})
+    (fake.root / "9/clear_refs").write_text("")
+    with pytest.raises(PauseTooLong, match="a look at process 9 took longer") as refused:
+        census.prepare(target)
+    assert refused.value.passing
+    assert (fake.root / "9/clear_refs").read_text() == ""
 
 
 def test_a_mapping_that_changed_is_unsure_unless_a_clean_page_speaks_for_it(

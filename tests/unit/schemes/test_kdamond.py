@@ -31,9 +31,10 @@ from udamon.core.scheme import (
     Watermarks,
 )  # fmt: skip
 from udamon.core.tried import TriedRegions
+from udamon.engine.census_watch import CensusWatch
 from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
-from udamon.engine.watch import CensusWatch, SampledWatch, Watch
+from udamon.engine.watch import SampledWatch, Watch
 from udamon.errors import CannotError, UsageError
 from udamon.model import Range, Snapshot
 from udamon.ops.base import Touched

@@ -21,7 +21,7 @@ from udamon.cli.half_used import HalfUsed
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
 from udamon.cli.rereading import Rereading
-from udamon.cli.running import parse_duration, require_windows, run_watching, signals
+from udamon.cli.running import parse_duration, require_windows, run_to_end, run_watching, signals
 from udamon.cli.targets import check
 from udamon.core.attrs import Attrs
 from udamon.core.scheme import Action, SchemeStatus
@@ -117,12 +117,14 @@ class _Session:
                 engine.open()
                 for text in (*self._built.notes, *self._impossible(), *self._hopeless()):
                     self._line.say(text)
-                ended_by = follow(engine, self._child, duration, stopped, self._keep_up)
+                ended_by, refused = run_to_end(
+                    lambda: follow(engine, self._child, duration, stopped, self._keep_up)
+                )
         finally:
             self._work.end()
             self._line.clear()
         self._tell(ended_by)
-        require_windows(self._progress, engine.skipped, self._child, ended_by)
+        require_windows(self._progress, engine.skipped, self._child, ended_by, refused)
         return ended_by
 
     def _impossible(self) -> list[str]:
