@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
@@ -10,15 +11,15 @@ from typing import Protocol
 
 from udamon.core.attrs import Attrs
 from udamon.core.clock import Clock
-from udamon.core.fit import fit
 from udamon.core.merge import age
 from udamon.core.policy import RegionPolicy
 from udamon.core.target import Target
 from udamon.core.tuning import rescale
 from udamon.engine.acting import ResetAges
+from udamon.engine.coverage import Coverage
 from udamon.engine.resident import Residents, overlaps
 from udamon.engine.successors import NO_CUTS, resident_bytes, shared_of, successors
-from udamon.errors import NotPermitted, OutOfFiles, PauseTooLong, RangesError, TargetGone
+from udamon.errors import NotPermitted, OutOfFiles, PauseTooLong, TargetGone
 from udamon.model import PAGE_SIZE, Rates
 from udamon.ops.base import TOUCH_NS, Census, Sampler, Shared, Touched
 
@@ -64,7 +65,7 @@ class Watch(Protocol):
     def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:
         """When `target` was really watched within the aggregation; None when it was not."""
 
-    def resident(self, target: Target) -> list[int] | None:
+    def resident(self, target: Target) -> Sequence[int] | None:
         """Resident bytes of each region, where known."""
 
     def shared(self, target: Target) -> tuple[list[Shared | None], int | None] | None:
@@ -113,7 +114,7 @@ class SampledWatch:
         self._cpu_ns = cpu_ns
         self._sampler = sampler
         self._random = random
-        self._min_region = min_region
+        self._coverage = Coverage(min_region)
         self._residents = residents
 
     @property
@@ -132,10 +133,7 @@ class SampledWatch:
         """Samples are cheap one by one: nothing to rehearse."""
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
-        for target in targets:
-            # Ranges that make no sense leave the regions as they are, like the kernel's EINVAL.
-            with suppress(RangesError):
-                target.regions = fit(target.regions, target.ranges, self._min_region)
+        self._coverage.fit(targets)
         if self._residents is not None:
             self._residents.refresh(targets)
         self.policy.start(targets, attrs)
@@ -164,8 +162,11 @@ class SampledWatch:
     def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:
         return begin_ns, end_ns
 
-    def resident(self, target: Target) -> list[int] | None:
-        return None if target.resident is None else overlaps(target.regions, target.resident)
+    def resident(self, target: Target) -> array[int] | None:
+        if target.resident is None:
+            return None
+        columns = target.columns
+        return overlaps(columns.starts, columns.ends, target.resident)
 
     def shared(self, target: Target) -> None: ...
 
@@ -390,8 +391,7 @@ class CensusWatch:
 
     def begin_aggregation(self, targets: Sequence[Target]) -> None:
         for target in targets:
-            for r in target.regions:
-                r.last_nr_accesses = r.nr_accesses
+            target.begin_aggregation()
 
     def interrupt(self) -> None:
         self._clock.interrupt()

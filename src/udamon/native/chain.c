@@ -8,6 +8,9 @@
 
 #include <math.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* Index of a distance in a table: its logarithm, in eighths. */
 static size_t gap_index(uint64_t bytes)
@@ -32,42 +35,60 @@ static four load(const float *from)
 
 static four larger(four a, four b)
 {
-#ifdef __SSE__
-    return __builtin_ia32_maxps(a, b);
+#ifdef __SSE2__
+    return _mm_max_ps(a, b);
 #else
     mask m = a > b;
     return (four)((m & (mask)a) | (~m & (mask)b));
 #endif
 }
 
-static float largest_of(four a)
+static float largest_of(const four *score)
 {
+    four a = larger(larger(score[0], score[1]), larger(score[2], score[3]));
+#ifdef __SSE2__
+    a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
+#else
     float left = a[0] > a[1] ? a[0] : a[1], right = a[2] > a[3] ? a[2] : a[3];
     return left > right ? left : right;
+#endif
+}
+
+/* The first state from `from` on, round about, whose score is the best. The best one changes often and at random: a search
+ * would mispredict its branches. Inlined, as scores stay in registers. */
+static inline __attribute__((always_inline)) uint8_t state_of(const four *score, float best, uint8_t from)
+{
+#ifdef __SSE2__
+    __m128i low = _mm_packs_epi32((__m128i)(score[0] == best), (__m128i)(score[1] == best));
+    __m128i high = _mm_packs_epi32((__m128i)(score[2] == best), (__m128i)(score[3] == best));
+    unsigned equal = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(low, high));
+#else
+    unsigned equal = 0;
+    for (size_t s = 0; s < STATES; s++)
+        equal |= (unsigned)(score[s / LANES][s % LANES] == best) << s;
+#endif
+    equal |= equal << STATES;
+    return (uint8_t)((from + (unsigned)__builtin_ctz(equal >> from)) % STATES);
 }
 
 /* The costliest lines of the policy: what goes from one point to the next stays in registers, so indices of
- * `score` and `entered` must be constants; `score_of` and `entered_of` are copies for the others. */
+ * `score` and `entered` must be constants; `entered_of` is a copy for the others. */
 void fit_chain(struct fit *f)
 {
     const struct point *p = f->in->points.at;
-    float score_of[STATES];
     uint32_t entered_of[STATES] = {0};
-    four score[VECTORS], enter[VECTORS], top = load(f->enter);
+    four score[VECTORS], enter[VECTORS];
     mask entered[VECTORS] = {{0}};
 #pragma GCC unroll 4
-    for (size_t v = 0; v < VECTORS; v++) {
+    for (size_t v = 0; v < VECTORS; v++)
         score[v] = enter[v] = load(f->enter + LANES * v);
-        top = larger(top, score[v]);
-    }
-    memcpy(score_of, f->enter, sizeof(score_of));
-    float best = largest_of(top);
+    float best = largest_of(score);
     uint8_t from = 0;
     size_t segment = 0; /* of those before */
     uint64_t end = 0, half = page_size / 2; /* a step before the first point costs the same for every state */
     for (size_t i = 0; i < f->points; i++) {
-        while (score_of[from] != best)
-            from = (from + 1) % STATES;
+        from = state_of(score, best, from);
         f->before[i] = from;
         f->entered[i] = entered_of[from];
         /* Points of one page have one state, a huge page and single ones of it among them. The distance is that of the
@@ -88,23 +109,19 @@ void fit_chain(struct fit *f)
                                                      : f->settled[p[i].kind][f->in->old_state.at[segment]];
         float weight = f->weight[p[i].age];
         mask here = {(int)i, (int)i, (int)i, (int)i};
-        top = score[0] - INFINITY;
 #pragma GCC unroll 4
         for (size_t v = 0; v < VECTORS; v++) {
             four stay = score[v] - best, jumped = enter[v] + jump;
             mask jumps = jumped > stay;
             entered[v] = (jumps & here) | (~jumps & entered[v]);
             score[v] = larger(jumped, stay) + load(row + LANES * v) * weight;
-            top = larger(top, score[v]);
-            memcpy(score_of + LANES * v, &score[v], sizeof(score[v]));
             memcpy(entered_of + LANES * v, &entered[v], sizeof(entered[v]));
         }
-        best = largest_of(top);
+        best = largest_of(score);
     }
     if (f->points == 0)
         return;
-    while (score_of[from] != best)
-        from = (from + 1) % STATES;
+    from = state_of(score, best, from);
     /* Backwards from run to run; they come out last first. */
     uint32_t first = entered_of[from];
     for (size_t last = f->points; last > 0; last = first, from = f->before[first], first = f->entered[first])

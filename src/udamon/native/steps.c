@@ -1,7 +1,4 @@
 /* The most probable steps behind points, with what they say of rates, and of steps that were known before. */
-#define RESULTS(ARRAY, VALUE)                                                                                         \
-    ARRAY(state, B) ARRAY(since, B) ARRAY(place, Q) ARRAY(rate, d) ARRAY(touched, d) ARRAY(seen, d) ARRAY(doubt, d)                  \
-    ARRAY(low, Q) ARRAY(high, Q) ARRAY(reach, Q) ARRAY(origin, Q) ARRAY(outliers, Q) VALUE(error, d)
 #define CONSTANTS(C) C(STATES, STATES) C(GAPS, GAPS) C(AGES, AGES)
 #include "fit.h"
 
@@ -9,110 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The touched share if all pages were accessed alike. */
-static double alike(const struct fit *f, double rate)
-{
-    return 1 - pow(1 - rate, f->in->ticks);
-}
-
-/* Touched shares, and the standard errors of them. A segment's share lies between its rate (some pages are accessed always)
- * and what follows if all its pages are alike. The latter is believed until whole spans in the segments of its level say
- * where. */
-static void touch(const struct fit *f, struct results *out)
-{
-    double more[STATES], most[STATES]; /* accesses beyond the rate that whole spans saw, and would if pages were alike */
-    for (size_t s = 0; s < STATES; s++) {
-        more[s] = most[s] = f->in->prior;
-    }
-    for (size_t k = 0; k < out->state.count; k++) {
-        if (out->rate.at[k] == 0)
-            continue;
-        const struct spanned *w = &f->spanned[k];
-        size_t state = out->state.at[k];
-        more[state] += w->hits - w->checks * out->rate.at[k];
-        most[state] += w->checks * (alike(f, out->rate.at[k]) - out->rate.at[k]);
-    }
-    for (size_t k = 0; k < out->state.count; k++) {
-        const struct spanned *w = &f->spanned[k];
-        double rate = out->rate.at[k], known = w->checks + f->in->prior;
-        if (rate == 0) { /* the largest share that chance may have hidden */
-            out->doubt.at[k] = out->state.at[k] == NOTHING ? 0 : 1 / (w->checks + out->seen.at[k] + 1);
-            continue;
-        }
-        double part = more[out->state.at[k]] / most[out->state.at[k]];
-        part = part < 0 ? 0 : part > 1 ? 1 : part;
-        double share = (w->hits + f->in->prior * (rate + part * (alike(f, rate) - rate))) / known;
-        out->touched.at[k] = share;
-        out->doubt.at[k] = sqrt(share * (1 - share) / (known + 1)); /* of a beta distribution */
-    }
-}
-
-/* Islands so small that most are never met: each that is met becomes a segment of its own, so that the memory around seems
- * to have none, though it has those that were missed. Whole spans lie everywhere alike: of them the share that met such
- * islands is the share of the bytes that all such islands have. What is more than known, and than chance, lies in the
- * memory of the lowest level. */
-static void add_unmet(const struct fit *f, struct results *out)
-{
-    double checks = 0, met = 0, known = 0, quiet = 0, total = 0;
-    uint64_t start = f->in->begin, end;
-    for (size_t k = 0; k < out->state.count; k++)
-        checks += f->spanned[k].checks;
-    for (size_t k = 0; k < out->state.count; k++, start = end) {
-        end = k < out->place.count ? out->place.at[k] : f->in->end;
-        total += out->state.at[k] == NOTHING ? 0 : (double)(end - start);
-        quiet += out->state.at[k] == 0 ? (double)(end - start) : 0;
-    }
-    start = f->in->begin;
-    for (size_t k = 0; k < out->state.count; k++, start = end) {
-        end = k < out->place.count ? out->place.at[k] : f->in->end;
-        double size = (double)(end - start);
-        if (out->state.at[k] != 0 && out->state.at[k] != NOTHING && checks * size < total / 2) {
-            met += f->spanned[k].hits;
-            known += size * out->touched.at[k];
-        }
-    }
-    double more = met > 0 ? met / checks * total - known : 0;
-    if (quiet == 0 || more <= sqrt(met) / checks * total)
-        return;
-    for (size_t k = 0; k < out->state.count; k++)
-        if (out->state.at[k] == 0)
-            out->touched.at[k] = fmin(out->touched.at[k] + more / quiet, 1);
-}
-
-/* The standard error of all touched bytes, as a share of them; 0 where there are none. */
-static double error_of(const struct fit *f, const struct results *out)
-{
-    uint64_t start = f->in->begin;
-    double sum = 0, squares = 0;
-    for (size_t k = 0; k < out->state.count; k++) {
-        uint64_t end = k < out->place.count ? out->place.at[k] : f->in->end;
-        double size = (double)(end - start), doubt = size * out->doubt.at[k];
-        sum += size * out->touched.at[k];
-        squares += doubt * doubt;
-        start = end;
-    }
-    return sum > 0 ? sqrt(squares) / sum : 0;
-}
-
-static uint64_t distance(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : b - a;
-}
-
-/* Where a step that was not there before may have come from: the nearest one of its direction, if the smaller
- * segment beside it is longer than the way; else UINT64_MAX. */
-static uint64_t origin_of(const struct fit *f, uint64_t place, double height, uint64_t smaller, size_t near)
-{
-    const uint64_t *old = f->in->old_place.at;
-    const double *old_height = f->in->old_height.at;
-    uint64_t origin = UINT64_MAX;
-    for (size_t k = near > 1 ? near - 2 : 0; k < near + 2 && k < f->in->old_place.count; k++)
-        if (old_height[k] * height > 0 && distance(old[k], place) < smaller) {
-            smaller = distance(old[k], place);
-            origin = old[k];
-        }
-    return origin;
-}
 /* A page with an answer that its segment does not explain, once, and what lies between its neighbours: unless those are
  * near. Chance makes many: so a page that gave the other answer, too, is none, and near others one counts if it gave such
  * answers so often that all of them together are no chance. */
@@ -151,6 +44,8 @@ static void fill_segments(const struct fit *f, const struct run *runs, size_t co
         uint64_t last = 0;
         for (size_t i = runs[k].first; i < end; i++) {
             tally.count[p[i].age][p[i].kind]++;
+            tally.kinds[p[i].kind]++;
+            tally.has[p[i].age / 64] |= (uint64_t)1 << p[i].age % 64;
             tally.oldest = p[i].age > tally.oldest ? p[i].age : tally.oldest;
             last = end_of(&p[i]) > last ? end_of(&p[i]) : last;
             const float *row = f->table[2 * p[i].kind + (p[i].age == 0)];
@@ -162,11 +57,12 @@ static void fill_segments(const struct fit *f, const struct run *runs, size_t co
             unsigned since = runs[k].state < f->in->unchanged ? fit_since_change(f, &tally, runs[k].state) : 1;
             unsigned newest = since ? since - 1 : tally.oldest;
             double sums[KINDS] = {0};
-            for (unsigned age = 0; age <= newest; age++)
+            for (unsigned age = age_from(&tally, 0); age <= newest && age < AGES; age = age_from(&tally, age + 1))
                 for (size_t kind = 0; kind < HOLE; kind++)
                     sums[kind] += tally.count[age][kind] * (double)f->weight[age];
             out->seen.at[k] = sums[0] + sums[HIT];
-            f->spanned[k] = (struct spanned){sums[WHOLE] + sums[WHOLE + HIT], sums[WHOLE + HIT]};
+            f->spanned[k].checks = sums[WHOLE] + sums[WHOLE + HIT];
+            f->spanned[k].hits = sums[WHOLE + HIT];
             if (sums[HIT] + sums[WHOLE + HIT] > 0) /* never seen accessed: it stays 0 */
                 out->rate.at[k] = (sums[HIT] + f->in->prior * f->in->level.at[runs[k].state]) /
                                   (out->seen.at[k] + f->in->prior);
@@ -176,65 +72,11 @@ static void fill_segments(const struct fit *f, const struct run *runs, size_t co
             out->low.at[k] = runs[k].state != NOTHING && runs[k + 1].state == NOTHING ? p[end].start : last;
             out->high.at[k] = runs[k].state == NOTHING ? last : p[end].start; /* it is known where a hole ends */
         }
-        memset(tally.count, 0, (tally.oldest + 1) * sizeof(tally.count[0]));
+        for (unsigned age = age_from(&tally, 0); age < AGES; age = age_from(&tally, age + 1))
+            memset(tally.count[age], 0, sizeof(tally.count[age]));
+        memset(tally.kinds, 0, sizeof(tally.kinds));
+        memset(tally.has, 0, sizeof(tally.has));
         tally.oldest = 0;
-    }
-}
-
-/* Where the steps are. What was known of one stays known for a while after the points that said so are gone:
- * its gap is the part that it shares with the gap from before, which widens slowly. */
-static void places(const struct fit *f, size_t count, struct results *out)
-{
-    const uint64_t *old = f->in->old_place.at, *old_reach = f->in->old_reach.at;
-    const uint64_t *old_low = f->in->old_low.at, *old_high = f->in->old_high.at;
-    const double *old_height = f->in->old_height.at;
-    size_t olds = f->in->old_place.count, at = 0;
-    uint64_t before = f->in->begin; /* where the segment to the left begins at the earliest */
-    for (size_t k = 0; k + 1 < count; k++) {
-        uint64_t low = out->low.at[k], high = out->high.at[k], after = k + 2 < count ? out->high.at[k + 1] : f->in->end;
-        uint64_t left = high - before, right = after - low;
-        uint64_t drift = (uint64_t)((double)(left < right ? left : right) * f->in->drift);
-        double height = out->rate.at[k + 1] - out->rate.at[k];
-        before = low;
-        while (at < olds && old_high[at] + drift < low)
-            at++;
-        size_t same = olds;
-        for (size_t i = at; i < olds && old_low[i] < high + drift; i++)
-            if (old_height[i] * height > 0) {
-                same = i;
-                break;
-            }
-        if (same < olds) {
-            low = old_low[same] > low + drift ? old_low[same] - drift : low;
-            high = old_high[same] + drift < high ? old_high[same] + drift : high;
-        }
-        int stays = same < olds && old[same] >= low && old[same] <= high;
-        uint64_t middle = (low + (high - low) / 2) >> page_shift << page_shift;
-        out->low.at[k] = low;
-        out->high.at[k] = high;
-        out->place.at[k] = stays ? old[same] : middle > low ? middle : low;
-        out->origin.at[k] = same < olds ? old[same] : UINT64_MAX;
-        out->reach.at[k] = stays ? (uint64_t)((double)old_reach[same] * f->in->reach_keep) : 0;
-    }
-    at = 0;
-    for (size_t k = 0; k + 1 < count; k++) {
-        uint64_t place = out->place.at[k];
-        uint64_t left = place - (k > 0 ? out->place.at[k - 1] : f->in->begin);
-        uint64_t right = (k + 2 < count ? out->place.at[k + 1] : f->in->end) - place;
-        while (at < olds && old[at] < place)
-            at++;
-        uint64_t smaller = left < right ? left : right;
-        if (out->state.at[k] == NOTHING || out->state.at[k + 1] == NOTHING) {
-            out->origin.at[k] = place;
-            out->reach.at[k] = 0;
-            continue;
-        }
-        if (out->origin.at[k] == UINT64_MAX)
-            out->origin.at[k] = origin_of(f, place, out->rate.at[k + 1] - out->rate.at[k], smaller, at);
-        if (out->origin.at[k] != place)
-            out->reach.at[k] = out->origin.at[k] == UINT64_MAX ? smaller : distance(out->origin.at[k], place);
-        if (out->reach.at[k] < page_size)
-            out->reach.at[k] = 0;
     }
 }
 
@@ -290,6 +132,9 @@ static int take_tables(struct fit *f)
         for (size_t s = 1; s < f->states && s < in->unchanged; s++)
             f->ideal[k] = (double)f->table[2 * k][s] > f->ideal[k] ? (double)f->table[2 * k][s] : f->ideal[k];
     }
+    for (size_t k = 0; k < KINDS; k++)
+        for (size_t s = 0; s < STATES; s++)
+            f->likely[k][s] = (double)f->table[2 * k][s];
     for (size_t i = 0; i < GAPS; i++)
         f->jump[i] = (float)in->jump.at[i];
     for (size_t i = 0; i < AGES; i++)
@@ -302,24 +147,29 @@ static PyObject *give(PyObject *module, struct fit *f, struct run *runs)
     size_t found = fit_order(f, runs), segments = found ? found : 1, steps = segments - 1;
     struct results out = {
         .state.count = segments, .since.count = segments, .rate.count = segments, .touched.count = segments,
-        .seen.count = segments, .doubt.count = segments, .place.count = steps, .low.count = steps, .high.count = steps, .reach.count = steps,
-        .origin.count = steps, .outliers.at = malloc((f->points + 1) * 4 * sizeof(uint64_t)), /* at most */
+        .seen.count = segments, .doubt.count = segments, .bounds.count = segments + 1, .low.count = steps,
+        .high.count = steps, .reach.count = steps, .height.count = steps, .was.count = steps, .now.count = steps,
+        .islands.count = steps, .outliers.at = malloc((f->points + 1) * 4 * sizeof(uint64_t)), /* at most */
     };
     if (out.outliers.at == NULL)
         return PyErr_NoMemory();
     if (results_make(&steps_fit_interface, &out) < 0)
         return NULL;
     f->spanned = calloc(segments, sizeof(*f->spanned));
-    if (f->spanned == NULL) {
+    f->origin = malloc(segments * sizeof(*f->origin));
+    if (f->spanned == NULL || f->origin == NULL) {
+        free(f->spanned);
+        free(f->origin);
         results_drop(&steps_fit_interface, &out);
         return PyErr_NoMemory();
     }
     fill_segments(f, runs, found, &out);
-    places(f, segments, &out);
-    touch(f, &out);
-    add_unmet(f, &out);
-    out.error = error_of(f, &out);
+    fit_places(f, &out);
+    fit_touched(f, &out);
+    for (size_t k = 0; k < segments; k++)
+        out.accessed += out.rate.at[k] > f->in->quiet;
     free(f->spanned);
+    free(f->origin);
     return results_give(&steps_fit_interface, module, &out);
 }
 

@@ -80,7 +80,7 @@ class KernelWindows:
         here = (
             None
             if resident is None
-            else overlaps([Range(s, e) for s, e in zip(starts, ends, strict=True)], resident)
+            else overlaps(array("Q", starts), array("Q", ends), resident)
         )
         if here is not None:
             touched = [min(estimate, there) for estimate, there in zip(touched, here, strict=True)]
