@@ -566,6 +566,29 @@ def segments_refresh(
     Where these are more than `room`, one check in some of them, and in others each `turn`.
     """
 
+class Agreement(NamedTuple):
+    """Bytes of regions that are hot and truly so, bytes of those that are hot, and errors of rates times bytes."""
+
+    both: int
+    predicted: int
+    error: float
+
+def agreement(
+    *,
+    start: Buffer,
+    end: Buffer,
+    count: Buffer,
+    true_start: Buffer,
+    true_end: Buffer,
+    mean: Buffer,
+    ticks: int,
+    hot: float,
+) -> Agreement:
+    """Regions, accessed in `count` of `ticks`, held against ranges with a `mean` rate; both sorted and disjoint.
+
+    From `hot` on a rate is hot. Outside of either a rate is 0. Raises ValueError.
+    """
+
 def overlaps(*, start: Buffer, end: Buffer, other_start: Buffer, other_end: Buffer) -> array[int]:
     """Bytes that each of some ranges shares with others; both are sorted and disjoint. Raises ValueError."""
 

@@ -56,8 +56,10 @@ struct fit {
                                              segment changed, that answers for them */
     float barrier[STATES]; /* what it costs to stay where a segment from before ends: nothing, or all of a change */
     double ideal[KINDS]; /* per kind: its largest likelihood under any one level */
-    uint32_t *entered; /* per point: where the run began that a jump to this point leaves */
-    uint8_t *before;   /* per point: the state of that run */
+    uint8_t *before;   /* per point: the most probable state before it */
+    uint16_t *jumped;  /* per point: a bit for each state that was jumped into there rather than stayed in */
+    int has_holes;
+    int has_settled;   /* points that are old enough to answer for what they were taken for */
     struct run *runs;
     size_t runs_count;
     struct spanned *spanned; /* per segment */

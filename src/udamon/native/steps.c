@@ -32,51 +32,71 @@ static void add_outlier(const struct fit *f, size_t i, float nats, struct result
         out->outliers.count += 4;
 }
 
-/* Sums of each segment, since when it is as it is, and between which points the steps lie. */
-static void fill_segments(const struct fit *f, const struct run *runs, size_t count, struct results *out)
+/* Count the points first..end - 1 of a segment; where the last of them ends. */
+static uint64_t count_points(const struct fit *f, size_t first, size_t end, uint8_t state, struct tally *t,
+                             struct results *out)
 {
     const struct point *p = f->in->points.at;
     const double least = -f->in->surprise;
     const unsigned outlier_age = f->in->outlier_age;
+    uint64_t last = 0;
+    for (size_t i = first; i < end; i++) {
+        t->count[p[i].age][p[i].kind]++;
+        t->kinds[p[i].kind]++;
+        t->has[p[i].age / 64] |= (uint64_t)1 << p[i].age % 64;
+        t->oldest = p[i].age > t->oldest ? p[i].age : t->oldest;
+        last = end_of(&p[i]) > last ? end_of(&p[i]) : last;
+        if (p[i].age > outlier_age || p[i].kind == HOLE)
+            continue;
+        float nats = f->table[2 * p[i].kind + (p[i].age == 0)][state];
+        if (nats < least)
+            add_outlier(f, i, -nats, out);
+    }
+    return last;
+}
+
+static void forget_points(struct tally *t)
+{
+    for (unsigned age = age_from(t, 0); age < AGES; age = age_from(t, age + 1))
+        memset(t->count[age], 0, sizeof(t->count[age]));
+    memset(t->kinds, 0, sizeof(t->kinds));
+    memset(t->has, 0, sizeof(t->has));
+    t->oldest = 0;
+}
+
+/* The rate of segment k, what is known of it, and since when it is so. */
+static void sum_points(const struct fit *f, const struct tally *t, size_t k, uint8_t state, struct results *out)
+{
+    unsigned since = state < f->in->unchanged ? fit_since_change(f, t, state) : 1;
+    unsigned newest = since ? since - 1 : t->oldest;
+    double sums[KINDS] = {0};
+    for (unsigned age = age_from(t, 0); age <= newest && age < AGES; age = age_from(t, age + 1))
+        for (size_t kind = 0; kind < HOLE; kind++)
+            sums[kind] += t->count[age][kind] * (double)f->weight[age];
+    out->seen.at[k] = sums[0] + sums[HIT];
+    f->spanned[k].checks = sums[WHOLE] + sums[WHOLE + HIT];
+    f->spanned[k].hits = sums[WHOLE + HIT];
+    if (sums[HIT] + sums[WHOLE + HIT] > 0) /* never seen accessed: it stays 0 */
+        out->rate.at[k] = (sums[HIT] + f->in->prior * f->in->level.at[state]) / (out->seen.at[k] + f->in->prior);
+    out->since.at[k] = (uint8_t)since;
+}
+
+/* Sums of each segment, since when it is as it is, and between which points the steps lie. */
+static void fill_segments(const struct fit *f, const struct run *runs, size_t count, struct results *out)
+{
+    const struct point *p = f->in->points.at;
     struct tally tally = {0};
     for (size_t k = 0; k < count; k++) {
         size_t end = k + 1 < count ? runs[k + 1].first : f->points;
-        uint64_t last = 0;
-        for (size_t i = runs[k].first; i < end; i++) {
-            tally.count[p[i].age][p[i].kind]++;
-            tally.kinds[p[i].kind]++;
-            tally.has[p[i].age / 64] |= (uint64_t)1 << p[i].age % 64;
-            tally.oldest = p[i].age > tally.oldest ? p[i].age : tally.oldest;
-            last = end_of(&p[i]) > last ? end_of(&p[i]) : last;
-            const float *row = f->table[2 * p[i].kind + (p[i].age == 0)];
-            if (p[i].kind != HOLE && p[i].age <= outlier_age && row[runs[k].state] < least)
-                add_outlier(f, i, -row[runs[k].state], out);
-        }
+        uint64_t last = count_points(f, runs[k].first, end, runs[k].state, &tally, out);
         out->state.at[k] = runs[k].state;
-        if (runs[k].state != NOTHING) {
-            unsigned since = runs[k].state < f->in->unchanged ? fit_since_change(f, &tally, runs[k].state) : 1;
-            unsigned newest = since ? since - 1 : tally.oldest;
-            double sums[KINDS] = {0};
-            for (unsigned age = age_from(&tally, 0); age <= newest && age < AGES; age = age_from(&tally, age + 1))
-                for (size_t kind = 0; kind < HOLE; kind++)
-                    sums[kind] += tally.count[age][kind] * (double)f->weight[age];
-            out->seen.at[k] = sums[0] + sums[HIT];
-            f->spanned[k].checks = sums[WHOLE] + sums[WHOLE + HIT];
-            f->spanned[k].hits = sums[WHOLE + HIT];
-            if (sums[HIT] + sums[WHOLE + HIT] > 0) /* never seen accessed: it stays 0 */
-                out->rate.at[k] = (sums[HIT] + f->in->prior * f->in->level.at[runs[k].state]) /
-                                  (out->seen.at[k] + f->in->prior);
-            out->since.at[k] = (uint8_t)since;
-        }
+        if (runs[k].state != NOTHING)
+            sum_points(f, &tally, k, runs[k].state, out);
         if (k + 1 < count) {
             out->low.at[k] = runs[k].state != NOTHING && runs[k + 1].state == NOTHING ? p[end].start : last;
             out->high.at[k] = runs[k].state == NOTHING ? last : p[end].start; /* it is known where a hole ends */
         }
-        for (unsigned age = age_from(&tally, 0); age < AGES; age = age_from(&tally, age + 1))
-            memset(tally.count[age], 0, sizeof(tally.count[age]));
-        memset(tally.kinds, 0, sizeof(tally.kinds));
-        memset(tally.has, 0, sizeof(tally.has));
-        tally.oldest = 0;
+        forget_points(&tally);
     }
 }
 
@@ -89,14 +109,30 @@ static int sound(const double *table, size_t count)
     return i == count;
 }
 
-static int take_tables(struct fit *f)
+/* One look at all points: -1 with ValueError where they make no sense. */
+static int take_points(struct fit *f)
 {
-    const struct arguments *in = f->in;
-    f->points = in->points.count;
-    f->states = in->enter.count;
-    if (f->states == 0 || f->states > STATES || in->unchanged > f->states || f->points > UINT32_MAX ||
-        !sound(in->table.at, in->table.count) || !sound(in->enter.at, f->states) || !sound(in->jump.at, GAPS) ||
-        !sound(in->weight.at, AGES)) {
+    const struct point *p = f->in->points.at;
+    uint64_t before = 0;
+    int good = f->in->points.count <= UINT32_MAX;
+    f->points = f->in->points.count;
+    for (size_t i = 0; i < f->points; i++) {
+        good &= (p[i].kind < KINDS) & (p[i].pages != 0) & (p[i].start >= before);
+        f->has_holes |= p[i].kind == HOLE;
+        f->has_settled |= (p[i].kind != HOLE) & (p[i].age >= f->in->settled);
+        before = p[i].start;
+    }
+    if (!good)
+        PyErr_SetString(PyExc_ValueError, "points are unsorted, empty, or of an unknown kind");
+    return good ? 0 : -1;
+}
+
+/* -1 with ValueError where tables or states of segments make no sense. */
+static int check_tables(const struct arguments *in)
+{
+    size_t states = in->enter.count;
+    if (states == 0 || states > STATES || in->unchanged > states || !sound(in->table.at, in->table.count) ||
+        !sound(in->enter.at, states) || !sound(in->jump.at, GAPS) || !sound(in->weight.at, AGES)) {
         PyErr_SetString(PyExc_ValueError, "the tables do not fit together");
         return -1;
     }
@@ -105,41 +141,36 @@ static int take_tables(struct fit *f)
             PyErr_SetString(PyExc_ValueError, "a segment had no state that there is");
             return -1;
         }
-    const struct point *p = in->points.at;
-    for (size_t i = 0; i < f->points; i++)
-        if (p[i].kind >= KINDS || p[i].pages == 0 || (i && p[i].start < p[i - 1].start)) {
-            PyErr_SetString(PyExc_ValueError, "points are unsorted, empty, or of an unknown kind");
-            return -1;
-        }
-    int settled = 0;
-    for (size_t i = 0; i < f->points && !settled; i++)
-        settled = p[i].kind != HOLE && p[i].age >= in->settled;
+    return 0;
+}
+
+static void take_tables(struct fit *f)
+{
+    const struct arguments *in = f->in;
+    f->states = in->enter.count;
     for (size_t s = 0; s < STATES; s++) { /* states that are not asked for cannot be entered */
-        f->barrier[s] = s < in->unchanged || !settled ? 0 : -INFINITY;
+        f->barrier[s] = s < in->unchanged || !f->has_settled ? 0 : -INFINITY;
         f->angle[s] = s < f->states ? fit_angle(in->level.at[s]) : 0;
         f->enter[s] = s < f->states ? (float)in->enter.at[s] : -INFINITY;
         for (size_t k = 0; k < 2 * KINDS; k++)
             f->table[k][s] = s < f->states ? (float)in->table.at[k * f->states + s] : 0;
     }
-    for (size_t k = 0; k < KINDS; k++)
-        for (size_t before = 0; before < STATES; before++)
-            for (size_t s = 0; s < STATES; s++)
-                f->settled[k][before][s] = s < in->unchanged ? f->table[2 * k][s]
-                    : fabs(f->angle[s] - f->angle[before]) > in->least_change ? f->table[2 * k][before]
-                    : -INFINITY;
     for (size_t k = 0; k < KINDS; k++) {
-        f->ideal[k] = (double)f->table[2 * k][0];
-        for (size_t s = 1; s < f->states && s < in->unchanged; s++)
-            f->ideal[k] = (double)f->table[2 * k][s] > f->ideal[k] ? (double)f->table[2 * k][s] : f->ideal[k];
+        const float *old = f->table[2 * k];
+        f->ideal[k] = (double)old[0];
+        for (size_t s = 0; s < STATES; s++) {
+            f->likely[k][s] = (double)old[s];
+            if (s < in->unchanged)
+                f->ideal[k] = fmax(f->ideal[k], f->likely[k][s]);
+            for (size_t before = 0; before < STATES; before++)
+                f->settled[k][before][s] = s < in->unchanged ? old[s]
+                    : fabs(f->angle[s] - f->angle[before]) > in->least_change ? old[before] : -INFINITY;
+        }
     }
-    for (size_t k = 0; k < KINDS; k++)
-        for (size_t s = 0; s < STATES; s++)
-            f->likely[k][s] = (double)f->table[2 * k][s];
     for (size_t i = 0; i < GAPS; i++)
         f->jump[i] = (float)in->jump.at[i];
     for (size_t i = 0; i < AGES; i++)
         f->weight[i] = (float)in->weight.at[i];
-    return 0;
 }
 
 static PyObject *give(PyObject *module, struct fit *f, struct run *runs)
@@ -177,13 +208,14 @@ static PyObject *steps_fit(PyObject *module, struct arguments *in)
 {
     struct fit f = {.in = in};
     PyObject *result = NULL;
-    if (take_tables(&f) < 0)
+    if (check_tables(in) < 0 || take_points(&f) < 0)
         return NULL;
-    f.entered = PyMem_Malloc((f.points + 1) * sizeof(*f.entered));
+    take_tables(&f);
+    f.jumped = PyMem_Malloc((f.points + 1) * sizeof(*f.jumped));
     f.before = PyMem_Malloc(f.points + 1);
     f.runs = PyMem_Malloc((f.points + 1) * sizeof(*f.runs));
     struct run *runs = PyMem_Malloc((f.points + 1) * sizeof(*runs));
-    if (f.entered && f.before && f.runs && runs) {
+    if (f.jumped && f.before && f.runs && runs) {
         Py_BEGIN_ALLOW_THREADS
         fit_chain(&f);
         Py_END_ALLOW_THREADS
@@ -191,7 +223,7 @@ static PyObject *steps_fit(PyObject *module, struct arguments *in)
     } else {
         PyErr_NoMemory();
     }
-    PyMem_Free(f.entered);
+    PyMem_Free(f.jumped);
     PyMem_Free(f.before);
     PyMem_Free(f.runs);
     PyMem_Free(runs);
