@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 
@@ -48,8 +48,7 @@ class Region:
 class RegionColumns:
     """Regions as parallel arrays, in address order, as snapshots have them: nobody changes one.
 
-    `nr_accesses_bp` is None where it is nr_accesses × 10 000. `begun`: these are counts of the aggregation before the
-    running one, the regions' last_nr_accesses; else that is 0.
+    `nr_accesses_bp` is None where it is nr_accesses × 10 000.
     """
 
     starts: array[int]  # 'Q'
@@ -58,7 +57,6 @@ class RegionColumns:
     ages: array[int]  # 'I'
     touched: array[int]  # 'Q'
     nr_accesses_bp: array[int] | None = None  # 'Q'
-    begun: bool = False
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -76,14 +74,11 @@ class RegionColumns:
 
     def older(self) -> RegionColumns:
         """The same an aggregation later."""
-        return replace(self, ages=array("I", [age + 1 for age in self.ages]), begun=False)
+        return replace(self, ages=array("I", [age + 1 for age in self.ages]))
 
-    def begin(self) -> RegionColumns:
-        """The same when the next aggregation has begun."""
-        return replace(self, begun=True)
-
-    def objects(self) -> list[Region]:
-        """Regions with these numbers, which may be changed."""
+    def objects(self, *, begun: bool) -> list[Region]:
+        """Regions with these numbers, which may be changed. `begun`: an aggregation has begun since, so these counts are
+        the last ones; else the last ones are 0."""
         regions = list(map(Region, self.starts, self.ends))
         columns = zip(self.nr_accesses, self.ages, self.touched, strict=True)
         for region, (count, age, touched) in zip(regions, columns, strict=True):
@@ -91,7 +86,7 @@ class RegionColumns:
             region.nr_accesses_bp = count * 10_000
             region.age = age
             region.touched = touched
-            if self.begun:
+            if begun:
                 region.last_nr_accesses = count
         if self.nr_accesses_bp is not None:
             for region, moving in zip(regions, self.nr_accesses_bp, strict=True):
@@ -131,8 +126,3 @@ def fold(left: Region, right: Region) -> None:
     left.absent = (left.absent * a + right.absent * b) // size
     left.nr_accesses_bp = left.nr_accesses * 10_000
     left.end = right.end
-
-
-def total_size(regions: Iterable[Region]) -> int:
-    """Bytes of all regions."""
-    return sum(r.end - r.start for r in regions)

@@ -17,6 +17,7 @@ class Target:
     """
 
     __slots__ = (
+        "_begun",
         "_columns",
         "_regions",
         "index",
@@ -44,6 +45,7 @@ class Target:
         self.snapshots = 0
         self._regions = list(regions)
         self._columns: RegionColumns | None = None  # in place of the list, as long as nobody has asked for that
+        self._begun = False  # an aggregation, since there are columns
 
     def __repr__(self) -> str:
         return f"Target({self.index}, pid={self.pid}, {self.nr_regions} regions)"
@@ -52,7 +54,7 @@ class Target:
     def regions(self) -> list[Region]:
         """Its regions as objects, which may be changed: made of the columns when they are asked for."""
         if self._columns is not None:
-            self._regions, self._columns = self._columns.objects(), None
+            self._regions, self._columns = self._columns.objects(begun=self._begun), None
         return self._regions
 
     @regions.setter
@@ -66,15 +68,21 @@ class Target:
 
     @columns.setter
     def columns(self, columns: RegionColumns) -> None:
-        self._regions, self._columns = [], columns
+        self._regions, self._columns, self._begun = [], columns, False
 
     @property
     def nr_regions(self) -> int:
         return len(self._regions) if self._columns is None else len(self._columns)
 
+    @property
+    def covered_bytes(self) -> int:
+        """Of all its regions."""
+        if self._columns is not None:
+            return sum(self._columns.ends) - sum(self._columns.starts)
+        return sum(region.end - region.start for region in self._regions)
+
     def begin_aggregation(self) -> None:
         """What was counted up to now is of the last aggregation."""
-        if self._columns is not None:
-            self._columns = self._columns.begin()
+        self._begun = True
         for region in self._regions:
             region.last_nr_accesses = region.nr_accesses

@@ -20,13 +20,14 @@ def numbers(region: Region) -> tuple[int, ...]:
 def test_columns_are_handed_on_until_somebody_asks_for_objects() -> None:
     target = Target(0)
     target.columns = COLUMNS
-    assert target.nr_regions == 2
+    assert (target.nr_regions, target.covered_bytes) == (2, 30)
     assert target.columns.starts is COLUMNS.starts, "not even copied"
     regions = target.regions
     assert [numbers(region) for region in regions] == [(0, 10, 3, 5, 8), (10, 30, 1, 0, 2)]
     assert target.regions is regions, "the same ones from now on"
     regions[0].nr_accesses = 4
     del regions[1]
+    assert target.covered_bytes == 10
     assert (target.nr_regions, list(target.columns.nr_accesses)) == (1, [4])
     assert list(COLUMNS.nr_accesses) == [3, 1], "snapshots that have them stay as they are"
 
@@ -42,10 +43,10 @@ def test_columns_take_the_place_of_objects_and_the_other_way_round() -> None:
 
 def test_a_moving_sum_is_at_least_what_is_counted() -> None:
     """Little is not nothing: a count of 1 may stand for less than one access."""
-    assert [region.nr_accesses_bp for region in COLUMNS.objects()] == [35_000, 10_000]
-    without = RegionColumns.of(COLUMNS.objects())
+    assert [region.nr_accesses_bp for region in COLUMNS.objects(begun=False)] == [35_000, 10_000]
+    without = RegionColumns.of(COLUMNS.objects(begun=False))
     assert without.nr_accesses_bp is None
-    assert [region.nr_accesses_bp for region in without.objects()] == [30_000, 10_000]
+    assert [region.nr_accesses_bp for region in without.objects(begun=False)] == [30_000, 10_000]
 
 
 def test_objects_and_columns_of_an_aggregation_that_began_say_the_same() -> None:
