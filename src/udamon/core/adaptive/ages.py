@@ -53,6 +53,10 @@ class Ages:
         """A step was taken to be at `was` and is at `now`: the bytes between have the age of its other side."""
         if not self.starts[0] < was < self.end:
             return
+        before, after = (was - 1, now - 1) if was < now else (now, was)
+        at = bisect_right(self.starts, before)
+        if at == len(self.starts) or self.starts[at] > after:
+            return  # the bytes between have it already
         start, end = (was, now) if was < now else (now, was)
         first, last = bisect_right(self.starts, start), bisect_right(self.starts, end - 1)
         since = self.since[bisect_right(self.starts, was - 1 if was < now else was) - 1]
