@@ -77,8 +77,9 @@ class RegionColumns:
         return replace(self, ages=array("I", [age + 1 for age in self.ages]))
 
     def objects(self, *, begun: bool) -> list[Region]:
-        """Regions with these numbers, which may be changed. `begun`: an aggregation has begun since, so these counts are
-        the last ones; else the last ones are 0."""
+        """Regions with these numbers, which may be changed.
+
+        `begun`: an aggregation has begun since, so these counts are the last ones; else the last ones are 0."""
         regions = list(map(Region, self.starts, self.ends))
         columns = zip(self.nr_accesses, self.ages, self.touched, strict=True)
         for region, (count, age, touched) in zip(regions, columns, strict=True):

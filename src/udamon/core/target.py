@@ -44,7 +44,9 @@ class Target:
         self.resident = None if resident is None else list(resident)
         self.snapshots = 0
         self._regions = list(regions)
-        self._columns: RegionColumns | None = None  # in place of the list, as long as nobody has asked for that
+        self._columns: RegionColumns | None = (
+            None  # in place of the list, as long as nobody has asked for that
+        )
         self._begun = False  # an aggregation, since there are columns
 
     def __repr__(self) -> str:

@@ -332,10 +332,11 @@ def points_take(
 class Fit(NamedTuple):
     """Per segment its state (NOTHING a hole), for how many aggregations it has had its rate (0 where no change is
     known), its rate, touched share, weight of one-tick checks, and standard error of the touched share; `bounds` has
-    the ends of all of them. Per step its low, high, reach, and the difference of the rates. Of steps that were elsewhere
-    before: where, and where they are `now`; a page of each island that appeared. Four addresses for each outlier: end of
-    the point before, its own start and end, start of the point after. `appeared` steps were nowhere before, `accessed`
-    segments have a rate above `quiet`; `error` is the standard error of all touched bytes, as a share of them."""
+    the ends of all of them. Per step its low, high, reach, and the difference of the rates. Of steps that were
+    elsewhere before: where, and where they are `now`; a page of each island that appeared. Four addresses for each
+    outlier: end of the point before, its own start and end, start of the point after. `appeared` steps were nowhere
+    before, `accessed` segments have a rate above `quiet`; `error` is the standard error of all touched bytes, as a
+    share of them."""
 
     state: bytes
     since: bytes
@@ -395,9 +396,9 @@ def steps_fit(
 
     Where the points of a segment from before some time speak for a level that differs by more than
     `least_change`, and two levels explain them by more than `change` nats better, only those since count.
-    Without points, all is one segment of the first state that is not accessed. An island appeared where both its steps
-    were nowhere, beside it no rate is above `quiet`, nor one before where it is, and its own is by `least_change` above 0.
-    Outliers are answers, at most
+    Without points, all is one segment of the first state that is not accessed. An island appeared where
+    both its steps were nowhere, beside it no rate is above `quiet`, nor one before where it is, and its own is above 0
+    by `least_change`. Outliers are answers, at most
     `outlier_age` aggregations old, whose log-chance is below -`surprise`: one of a page that gave no other answer, and
     whose neighbours are `outlier_room` bytes apart at least, or whose answers together are below 3 times that.
     Raises ValueError, MemoryError.
@@ -456,8 +457,8 @@ def regions_cuts(
     age: float,
     room: int,
 ) -> Cuts:
-    """Where regions may be cut: at the steps between segments, and where ages begin, the last of which ends at `end`; of
-    these the `room` places with most at stake, and of places with as much the first ones.
+    """Where regions may be cut: at the steps between segments, and where ages begin, the last of which ends at `end`.
+    Of these it is the `room` places with most at stake, and of places with as much the first ones.
 
     At a step that is the smaller of the segments beside it, times its height and `level`; beside a hole one lower than
     `unseen` is no place to cut. Where only ages differ it is the smaller of those, times `age`. Raises ValueError.
@@ -541,7 +542,7 @@ def segments_doubtful(
     """
 
 class Refresh(NamedTuple):
-    """Starts and ends; checks in each; how many of the first are known, the accesses expected there and their variance."""
+    """Starts and ends; checks in each; how many of the first are known; accesses expected there, and their variance."""
 
     start: array[int]
     end: array[int]

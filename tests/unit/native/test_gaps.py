@@ -116,18 +116,24 @@ def test_no_bytes_are_too_strange(
     st.integers(1, 3),
     st.integers(0, 120),
 )
-def test_those_with_most_at_stake_are_asked(
-    steps: list[tuple[float, bool]], once: int, room: int
-) -> None:
+def test_those_with_most_at_stake_are_asked(steps: list[tuple[float, bool]], once: int, room: int) -> None:
     """As many as there is room for, the first ones of those with as much at stake, in the order of addresses."""
     number = len(steps)
     bounds = array("Q", [64 * PAGE * k for k in range(number + 2)])
     low = array("Q", [(64 * k + 64 - k % 5) * PAGE for k in range(number)])
     high = array("Q", [(64 * k + 90) * PAGE for k in range(number)])
     reach = array("Q", [PAGE * moved for _, moved in steps])
-    columns = [bounds, low, high, reach, array("d", [height for height, _ in steps])]
+    columns: list[array[int] | array[float]] = [
+        bounds,
+        low,
+        high,
+        reach,
+        array("d", [height for height, _ in steps]),
+    ]
     every = list(zip(*call(columns, PAGE, FINEST, once), strict=True))
     order = sorted(every, key=lambda gap: gap[2], reverse=True)
-    taken = takewhile(lambda known: known[1] <= room, zip(order, accumulate(gap[3] for gap in order), strict=False))
+    taken = takewhile(
+        lambda known: known[1] <= room, zip(order, accumulate(gap[3] for gap in order), strict=False)
+    )
     found = list(zip(*call(columns, PAGE, FINEST, once, room), strict=True))
     assert found == sorted(gap for gap, _ in taken)

@@ -69,8 +69,9 @@ def _cut(
         cuts = _cuts(steps, told.height, attrs, room, parameters)
         regions = regions_cut(
             range_start=starts, range_end=ends, cuts=cuts, bounds=steps.bounds, rate=told.rate, touched=steps.touched,
-            age_start=steps.ages.starts, since=steps.ages.since, limit=limit, granularity=min_region, ticks=attrs.max_nr_accesses,
-            aggregation=attrs.aggr_us, latest=now_us - attrs.aggr_us, used=parameters.used_share,
+            age_start=steps.ages.starts, since=steps.ages.since, limit=limit, granularity=min_region,
+            ticks=attrs.max_nr_accesses, aggregation=attrs.aggr_us, latest=now_us - attrs.aggr_us,
+            used=parameters.used_share,
         )  # fmt: skip
         number = len(regions.start)
         # What the limit divides are more than there are cuts.

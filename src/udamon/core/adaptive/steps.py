@@ -14,6 +14,7 @@ from udamon.core.policy import Answers, Slots
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import AGES, POINT_BYTES, points_take, steps_fit
 
+
 class Steps:
     """The step function of one target, fitted anew with each stretch of answers.
 
@@ -187,10 +188,9 @@ class Steps:
 
 
 def _median(shifts: bytes) -> int:
-    """Of many numbers that are hardly ever different."""
+    """Of many numbers, at least one, that are hardly ever different."""
+    kinds = sorted(set(shifts))
     left = len(shifts) // 2
-    for shift in sorted({*shifts}):
-        left -= shifts.count(shift)
-        if left < 0:
-            return shift
-    raise ValueError("there are no numbers")
+    while (left := left - shifts.count(kinds[0])) >= 0:
+        del kinds[0]
+    return kinds[0]
