@@ -65,11 +65,9 @@ static inline unsigned bits_of(mask a, mask b, mask c, mask d)
     __m128i low = _mm_packs_epi32((__m128i)a, (__m128i)b), high = _mm_packs_epi32((__m128i)c, (__m128i)d);
     return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(low, high));
 #else
-    const mask all[VECTORS] = {a, b, c, d};
-    unsigned bits = 0;
-    for (size_t s = 0; s < STATES; s++)
-        bits |= (unsigned)(all[s / LANES][s % LANES] != 0) << s;
-    return bits;
+    mask bits = (a & (mask){1, 2, 4, 8}) | (b & (mask){16, 32, 64, 128}) | (c & (mask){256, 512, 1024, 2048}) |
+                (d & (mask){4096, 8192, 16384, 32768});
+    return (unsigned)(bits[0] | bits[1] | bits[2] | bits[3]);
 #endif
 }
 
