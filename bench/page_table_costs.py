@@ -99,6 +99,17 @@ def _round(child: HotSet, opened: dict[str, Opened], costs: Costs) -> None:
     measure("aging", lambda: lru_gen.age(group))
     touched()
     measure("smaps", Path(f"/proc/{process.pid}/smaps").read_bytes)
+    _round_by_files(opened["bpf"], process, here, measure, touched)
+
+
+def _round_by_files(
+    opened: Opened,
+    process: ProcessId,
+    here: Range,
+    measure: Callable[[str, Callable[[], object]], None],
+    touched: Callable[[], None],
+) -> None:
+    """The page map, and the bitmap of idle pages."""
     with open(f"/proc/{process.pid}/pagemap", "rb", buffering=0) as page_map:
 
         def in_bulk() -> None:
@@ -107,7 +118,7 @@ def _round(child: HotSet, opened: dict[str, Opened], costs: Costs) -> None:
                 page_map.read(64 * MIB // PAGE_SIZE * 8)
 
         measure("page map", in_bulk)
-    words = _words(opened["bpf"], AddressSpace(opened["bpf"], process), here)
+    words = _words(opened, AddressSpace(opened, process), here)
     with open(BITMAP, "r+b", buffering=0) as bitmap:
 
         def mark() -> None:

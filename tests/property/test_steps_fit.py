@@ -171,15 +171,20 @@ def test_what_was_known_of_steps_narrows_gaps_and_never_widens_them(
     assert all(a <= b for a, b in zip(afresh.low, found.low, strict=True))
     assert all(a >= b for a, b in zip(afresh.high, found.high, strict=True))
     bounds = [0, *found.place, SPACE * PAGE]
-    for k, (place, origin, reach) in enumerate(zip(found.place, found.origin, found.reach, strict=True)):
+    moved = {now: was for was, now in found.moved}
+    old = {step.place * PAGE for step in before}
+    unmoved: list[int] = []
+    for k, (place, reach) in enumerate(zip(found.place, found.reach, strict=True)):
         smaller = min(place - bounds[k], bounds[k + 2] - place)
         if NOTHING in found.state[k : k + 2]:
-            assert (origin, reach) == (place, 0)
-        elif origin is None:
-            assert reach == (smaller if smaller >= PAGE else 0)
+            assert reach == 0
+        elif place in moved:
+            assert moved[place] in old
+            assert reach in (abs(moved[place] - place), 0)
         else:
-            assert origin in {step.place * PAGE for step in before}
-            assert origin == place or reach in (abs(origin - place), 0)
+            unmoved.append(place)
+            assert place in old or reach == (smaller if smaller >= PAGE else 0)
+    assert sum(place not in old for place in unmoved) <= found.appeared <= len(unmoved)
 
 
 def differ(rate: float, other: float) -> bool:
@@ -277,18 +282,20 @@ def test_no_bytes_are_too_strange(
     """Pages beyond the address space, gaps that end before they start: not the contract, but no crash either."""
     buffers = fit_buffers(points, tables)
     buffers[6] = bytes(len(before) + 1)
+    buffers[7] = array("d", [0.0] * (len(before) + 1))
     for i, column in enumerate(zip(*before, strict=True)):
-        buffers[7 + i] = array("d" if i == 4 else "Q", column)
+        buffers[8 + i] = array("d" if i == 4 else "Q", column)
     try:
         found = steps_fit(
             **named("steps_fit", buffers), unchanged=tables.unchanged, begin=begin, end=end, ticks=ticks, prior=2.0,
             drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1, outlier_room=4096, settled=5,
-            reach_keep=0.5,
+            reach_keep=0.5, quiet=0.02,
         )  # fmt: skip
     except ValueError:
         return
     segments = len(found.state)
     steps = segments - 1
     assert len(found.since) == segments
-    assert [len(column) for column in found[2:11]] == [steps, *[segments] * 4, *[steps] * 4]
+    assert [len(column) for column in found[2:11]] == [*[segments] * 4, segments + 1, *[steps] * 4]
+    assert len(found.was) == len(found.now) <= steps - found.appeared
     assert len(found.outliers) % 4 == 0

@@ -66,8 +66,11 @@ class Fit(NamedTuple):
     low: list[int]
     high: list[int]
     reach: list[int]
-    origin: list[int | None]
+    moved: list[tuple[int, int]]
+    islands: list[int]
     outliers: list[tuple[int, int, int, int]]
+    appeared: int
+    accessed: int
 
     def gaps(self) -> list[tuple[float, float, float]]:
         """low, place and high of each step, in pages."""
@@ -91,33 +94,41 @@ def fit(
     outlier_room: int = 0,
     settled: int = 255,
     levels: Sequence[int] | None = None,
+    rates: Sequence[float] | None = None,
+    quiet: float = 0.02,
 ) -> Fit:
-    """Fit the space [0, end); `end` in pages. `levels` of the segments before; the lowest of all unless given."""
+    """Fit the space [0, end); `end` in pages. `levels` and `rates` of the segments before; the lowest of all, and 0,
+    unless given."""
     tables = tables or by_hand()
-    buffers = fit_buffers(pack(points), tables, before, levels)
+    buffers = fit_buffers(pack(points), tables, before, levels, rates)
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=tables.unchanged, begin=0, end=end * PAGE, ticks=ticks, prior=prior,
         drift=drift, change=change, least_change=least_change, surprise=surprise, outlier_age=outlier_age,
-        outlier_room=outlier_room, settled=settled, reach_keep=0.5,
+        outlier_room=outlier_room, settled=settled, reach_keep=0.5, quiet=quiet,
     )  # fmt: skip
     outliers = iter(found.outliers)
     return Fit(
-        list(found.state), list(found.since), list(found.place), list(found.rate), list(found.touched),
+        list(found.state), list(found.since), list(found.bounds[1:-1]), list(found.rate), list(found.touched),
         list(found.seen), list(found.low), list(found.high), list(found.reach),
-        [None if was == 2**64 - 1 else was for was in found.origin],
-        list(zip(outliers, outliers, outliers, outliers, strict=True)),
+        list(zip(found.was, found.now, strict=True)), list(found.islands),
+        list(zip(outliers, outliers, outliers, outliers, strict=True)), found.appeared, found.accessed,
     )  # fmt: skip
 
 
 def fit_buffers(
-    points: bytes, tables: Tables, before: Sequence[Step] = (), levels: Sequence[int] | None = None
+    points: bytes,
+    tables: Tables,
+    before: Sequence[Step] = (),
+    levels: Sequence[int] | None = None,
+    rates: Sequence[float] | None = None,
 ) -> list[bytes | array[int] | array[float]]:
-    """What steps_fit wants, in its order; `levels` of the segments before."""
+    """What steps_fit wants, in its order; `levels` and `rates` of the segments before."""
     columns = (tables.answers, tables.enter, tables.jump, tables.weight, tables.rate)
     return [
         points,
         *(array("d", column) for column in columns),
         array("B", levels or [0] * (len(before) + 1)),
+        array("d", rates or [0.0] * (len(before) + 1)),
         array("Q", [step.place * PAGE for step in before]),
         array("Q", [step.low * PAGE for step in before]),
         array("Q", [step.high * PAGE for step in before]),

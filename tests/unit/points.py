@@ -46,7 +46,7 @@ def pack(points: Iterable[Point]) -> bytes:
     return b"".join(LAYOUT.pack(p.start, p.pages, p.kind, p.age, 0) for p in points)
 
 
-def unpack(packed: bytes) -> list[Point]:
+def unpack(packed: bytes | bytearray) -> list[Point]:
     return [Point(start, kind, age, pages) for start, pages, kind, age, _ in LAYOUT.iter_unpack(packed)]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 
 class Region:
@@ -42,6 +44,57 @@ class Region:
         return f"Region({self.start:#x}-{self.end:#x}: {self.nr_accesses} {self.age})"
 
 
+@dataclass(frozen=True, slots=True)
+class RegionColumns:
+    """Regions as parallel arrays, in address order, as snapshots have them: nobody changes one.
+
+    `nr_accesses_bp` is None where it is nr_accesses × 10 000.
+    """
+
+    starts: array[int]  # 'Q'
+    ends: array[int]  # 'Q'
+    nr_accesses: array[int]  # 'I'
+    ages: array[int]  # 'I'
+    touched: array[int]  # 'Q'
+    nr_accesses_bp: array[int] | None = None  # 'Q'
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @classmethod
+    def of(cls, regions: Sequence[Region]) -> RegionColumns:
+        """What snapshots tell of them."""
+        return cls(
+            array("Q", [r.start for r in regions]),
+            array("Q", [r.end for r in regions]),
+            array("I", [r.nr_accesses for r in regions]),
+            array("I", [r.age for r in regions]),
+            array("Q", [r.touched for r in regions]),
+        )
+
+    def older(self) -> RegionColumns:
+        """The same an aggregation later."""
+        return replace(self, ages=array("I", [age + 1 for age in self.ages]))
+
+    def objects(self, *, begun: bool) -> list[Region]:
+        """Regions with these numbers, which may be changed.
+
+        `begun`: an aggregation has begun since, so these counts are the last ones; else the last ones are 0."""
+        regions = list(map(Region, self.starts, self.ends))
+        columns = zip(self.nr_accesses, self.ages, self.touched, strict=True)
+        for region, (count, age, touched) in zip(regions, columns, strict=True):
+            region.nr_accesses = count
+            region.nr_accesses_bp = count * 10_000
+            region.age = age
+            region.touched = touched
+            if begun:
+                region.last_nr_accesses = count
+        if self.nr_accesses_bp is not None:
+            for region, moving in zip(regions, self.nr_accesses_bp, strict=True):
+                region.nr_accesses_bp = max(moving, region.nr_accesses_bp)
+        return regions
+
+
 def cut(region: Region, size: int) -> Region:
     """Shorten `region` to its first `size` bytes and return the rest, which inherits all counters."""
     # __init__ would set every counter twice; splitting is the hottest path of the policy.
@@ -74,8 +127,3 @@ def fold(left: Region, right: Region) -> None:
     left.absent = (left.absent * a + right.absent * b) // size
     left.nr_accesses_bp = left.nr_accesses * 10_000
     left.end = right.end
-
-
-def total_size(regions: Iterable[Region]) -> int:
-    """Bytes of all regions."""
-    return sum(r.end - r.start for r in regions)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from udamon.core.regions import Region, cut, total_size
+from udamon.core.regions import Region, cut
 from udamon.core.target import Target
 from udamon.model import Range
 
@@ -97,7 +97,7 @@ class Splitter:
 
 def size_limit(targets: Sequence[Target], min_nr_regions: int, min_region: int) -> int:
     """The largest size a region may have, in bytes, so that at least `min_nr_regions` exist."""
-    total = sum(total_size(target.regions) for target in targets)
+    total = sum(target.covered_bytes for target in targets)
     limit = max(total // min_nr_regions, min_region)
     return -(-limit // min_region) * min_region
 

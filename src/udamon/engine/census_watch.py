@@ -223,8 +223,7 @@ class CensusWatch:
 
     def begin_aggregation(self, targets: Sequence[Target]) -> None:
         for target in targets:
-            for r in target.regions:
-                r.last_nr_accesses = r.nr_accesses
+            target.begin_aggregation()
 
     def interrupt(self) -> None:
         self._clock.interrupt()

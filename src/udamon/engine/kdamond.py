@@ -243,12 +243,12 @@ class Kdamond(Worker):
         self._seq += 1
 
     def _snapshot(self, target: Target, begin_ns: int, end_ns: int) -> Snapshot:
-        regions = target.regions
+        columns = target.columns
         resident = self.context.watch.resident(target)
-        touched = [r.touched for r in regions]
+        touched = columns.touched
         if resident is not None:
             # An estimate cannot exceed what is there; the residency may be one update old.
-            touched = [min(estimate, there) for estimate, there in zip(touched, resident, strict=True)]
+            touched = array("Q", map(min, touched, resident))
         return Snapshot(
             target=target.index,
             pid=target.pid,
@@ -257,11 +257,11 @@ class Kdamond(Worker):
             end_ns=end_ns,
             sample_ns=self._schedule.tick_ns,
             ticks=self.context.attrs.max_nr_accesses,
-            starts=array("Q", [r.start for r in regions]),
-            ends=array("Q", [r.end for r in regions]),
-            nr_accesses=array("I", [r.nr_accesses for r in regions]),
-            ages=array("I", [r.age for r in regions]),
-            touched=array("Q", touched),
+            starts=columns.starts,
+            ends=columns.ends,
+            nr_accesses=columns.nr_accesses,
+            ages=columns.ages,
+            touched=touched,
             resident=None if resident is None else array("Q", resident),
             sharing=_sharing(*known) if (known := self.context.watch.shared(target)) is not None else None,
             rates=self.context.watch.rates(target),

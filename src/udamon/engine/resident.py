@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from udamon.core.regions import Region
 from udamon.core.target import Target
 from udamon.errors import CannotError
 from udamon.linux.held import Held
@@ -46,11 +45,12 @@ class Residents:
                 self._next_ns[target.index] = self._now_ns() + int(cost / SHARE)
 
 
-def overlaps(regions: Sequence[Region] | Sequence[Range], ranges: Sequence[Range]) -> list[int]:
-    """Bytes that each region shares with `ranges`; both sorted and disjoint."""
+def overlaps(starts: array[int], ends: array[int], ranges: Sequence[Range]) -> array[int]:
+    """Bytes ('Q') that each of the regions from `starts` to `ends` ('Q') shares with `ranges`; all of them are sorted
+    and disjoint."""
     return shared_bytes(
-        start=array("Q", [region.start for region in regions]),
-        end=array("Q", [region.end for region in regions]),
+        start=starts,
+        end=ends,
         other_start=array("Q", [start for start, _ in ranges]),
         other_end=array("Q", [end for _, end in ranges]),
-    ).tolist()
+    )

@@ -4,19 +4,18 @@ other way)."""
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from random import Random
 from typing import Protocol
 
 from udamon.core.attrs import Attrs
-from udamon.core.fit import fit
 from udamon.core.policy import RegionPolicy
 from udamon.core.target import Target
 from udamon.core.tuning import rescale
 from udamon.engine.acting import ResetAges
+from udamon.engine.coverage import Coverage
 from udamon.engine.resident import Residents, overlaps
-from udamon.errors import RangesError
 from udamon.model import PAGE_SIZE, Rates
 from udamon.ops.base import TOUCH_NS, Sampler, Shared
 
@@ -63,7 +62,7 @@ class Watch(Protocol):
     def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:
         """When `target` was really watched within the aggregation; None when it was not."""
 
-    def resident(self, target: Target) -> list[int] | None:
+    def resident(self, target: Target) -> Sequence[int] | None:
         """Resident bytes of each region, where known."""
 
     def shared(self, target: Target) -> tuple[list[Shared | None], int | None] | None:
@@ -112,7 +111,7 @@ class SampledWatch:
         self._cpu_ns = cpu_ns
         self._sampler = sampler
         self._random = random
-        self._min_region = min_region
+        self._coverage = Coverage(min_region)
         self._residents = residents
 
     @property
@@ -131,10 +130,7 @@ class SampledWatch:
         """Samples are cheap one by one: nothing to rehearse."""
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
-        for target in targets:
-            # Ranges that make no sense leave the regions as they are, like the kernel's EINVAL.
-            with suppress(RangesError):
-                target.regions = fit(target.regions, target.ranges, self._min_region)
+        self._coverage.fit(targets)
         if self._residents is not None:
             self._residents.refresh(targets)
         self.policy.start(targets, attrs)
@@ -163,8 +159,11 @@ class SampledWatch:
     def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:
         return begin_ns, end_ns
 
-    def resident(self, target: Target) -> list[int] | None:
-        return None if target.resident is None else overlaps(target.regions, target.resident)
+    def resident(self, target: Target) -> array[int] | None:
+        if target.resident is None:
+            return None
+        columns = target.columns
+        return overlaps(columns.starts, columns.ends, target.resident)
 
     def shared(self, target: Target) -> None: ...
 

@@ -1,6 +1,7 @@
 """The most that the F1 of any policy can be expected to be, after so many checks and with so many regions.
 
-docs/bound.md derives what is here and says what it assumes: that a policy knows everything but the places of islands.
+docs/bound.md derives what is here and says what it assumes: that a policy knows everything but the places of islands,
+and of those that lie together everything but where all of them are.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from itertools import pairwise
 from math import exp, inf, lgamma, sqrt
 from typing import NamedTuple
 
+from udamon.evaluation.clusters import Clusters, clusters
 from udamon.evaluation.score import HOT
-from udamon.model import PAGE_SIZE
+from udamon.model import PAGE_SIZE, Range
 from udamon.workload.pieces import Expected
 
 NEAR = 0.1
@@ -44,11 +46,21 @@ class Island(NamedTuple):
 
 class Bounded(NamedTuple):
     """`f1`: the expected F1 is at most that. `checks`: so many could have met the newest island.
-    `proved`: there is nothing that makes finding harder and that the bound does not count."""
+    `proved`: there is nothing that makes finding harder or easier and that the bound does not count."""
 
     f1: float
     checks: int
     proved: bool
+
+
+class Hidden(NamedTuple):
+    """Bytes of an island, or of one and all up to another that lie together, and how many of them are hot; checks that
+    could meet it, and the chance that one of its pages answers."""
+
+    size: int
+    hot: int
+    checks: int
+    chance: float
 
 
 @dataclass(slots=True)
@@ -62,14 +74,15 @@ class _Seen:
 class Bound:
     """Follows the truth of one aggregation after the other."""
 
-    def __init__(self, resident: int, ranges: int, most_regions: int) -> None:
-        """`resident` bytes in `ranges` mappings, of which at most `most_regions` regions are made."""
+    def __init__(self, resident: Sequence[Range], ranges: int, most_regions: int) -> None:
+        """`resident` memory in `ranges` mappings, of which at most `most_regions` regions are made."""
         self._resident = resident
         # Each mapping takes a region, and every other region of it may be hot.
         self._runs = max(most_regions - ranges, 0) // 2 + ranges
         self._last: Sequence[Expected] | None = None
         self._known: dict[tuple[int, int], _Seen] = {}
         self._here: list[_Seen] = []
+        self._clusters = Clusters([], 1, even=False)
         self._of_regions = 1.0
         self._alone = True  # nothing else is accessed
         self._plain = True  # see Bounded.proved
@@ -111,18 +124,32 @@ class Bound:
         hot = sum(island.size for island in found)
         near = sum(e.end - e.start for e in truth if abs(e.mean - HOT) < NEAR)
         self._alone = all(e.mean >= HOT for e in truth)
-        self._plain = near <= FEW * hot and 2 * moved < max(hot, 1)
+        self._clusters = clusters([island[:2] for island in found], self._resident)
+        self._plain = near <= FEW * hot and 2 * moved < max(hot, 1) and not self._clusters.even
         self._of_regions = best_of_runs(found, self._runs)
 
     def _bounded(self) -> Bounded:
         if not self._here:
             return Bounded(1.0, 0, self._plain)
         found = [
-            (seen.island.size, seen.checks, seen.island.chance if self._alone else 1.0) for seen in self._here
+            _hidden(self._here[one.first : one.last], one.pages, alone=self._alone)
+            for one in self._clusters.found
         ]
         checks = min(seen.checks for seen in self._here)
-        bound = min(best_of_checks(found, self._resident), self._of_regions)
+        total = sum(r.size for r in self._resident)
+        bound = min(best_of_checks(found, total, self._clusters.apart), self._of_regions)
         return Bounded(bound, checks, self._plain)
+
+
+def _hidden(seen: Sequence[_Seen], pages: int, *, alone: bool) -> Hidden:
+    """Islands that lie together within `pages` resident pages: whoever meets one knows all. Not all may be resident."""
+    hot = sum(one.island.size for one in seen)
+    return Hidden(
+        max(pages * PAGE_SIZE, hot),
+        hot,
+        max(one.checks for one in seen),
+        max(one.island.chance for one in seen) if alone else 1.0,
+    )
 
 
 def islands(truth: Sequence[Expected]) -> list[Island]:
@@ -138,26 +165,27 @@ def islands(truth: Sequence[Expected]) -> list[Island]:
     return found
 
 
-def best_of_checks(found: Sequence[tuple[int, int, float]], total: int) -> float:
-    """The bound by islands (size, checks that could meet it, chance that one is answered by an access) in `total`
-    bytes: docs/bound.md#islands."""
-    pages = [max(size // PAGE_SIZE, 1) for size, _, _ in found]
-    hot, number = sum(pages), len(pages)
-    free = max(total // PAGE_SIZE - hot, 0)
+def best_of_checks(found: Sequence[Hidden], total: int, apart: int = 0) -> float:
+    """The bound by what is hidden in `total` bytes, at least `apart` pages between one and the next:
+    docs/bound.md#islands."""
+    pages = [max(one.size // PAGE_SIZE, 1) for one in found]
+    hot_pages = [max(one.hot // PAGE_SIZE, 1) for one in found]
+    hot, number, all_pages = sum(hot_pages), len(pages), max(total // PAGE_SIZE, sum(pages))
+    free = max(all_pages - sum(pages) - apart * (number - 1), 0)
     weight = {size: _place_weight(size, free, number) for size in set(pages)}
     met = [
-        min(1.0, checks * chance * size * weight[size])
-        for size, (_, checks, chance) in zip(pages, found, strict=True)
+        min(1.0, one.checks * one.chance * size * weight[size])
+        for size, one in zip(pages, found, strict=True)
     ]
     best = 1.0
     for given in GIVEN:
         share, density = 0.0, 0.0
-        for size, chance in zip(pages, met, strict=True):
+        for size, inside, chance in zip(pages, hot_pages, met, strict=True):
             few = _few_places(size, weight[size], number)
             known = min(1.0, few * chance) >= given
-            share += size * (1.0 if known else chance) / hot
-            density += 0.0 if known else size * weight[size] * few / (1 - few * chance)
-        best = min(best, _envelope(min(share, 1.0), max(min(density, 1.0), hot / (hot + free))))
+            share += inside * (1.0 if known else chance) / hot
+            density += 0.0 if known else inside * weight[size] * few / (1 - few * chance)
+        best = min(best, _envelope(min(share, 1.0), max(min(density, 1.0), hot / all_pages)))
     return best
 
 

@@ -203,8 +203,7 @@ def evaluate_made(
 
 
 def _bound(truth: Truth, attrs: Attrs) -> Bound:
-    resident = sum(r.size for r in truth.resident())
-    return Bound(resident, len(truth.layout.ranges()), attrs.max_nr_regions)
+    return Bound(truth.resident(), len(truth.layout.ranges()), attrs.max_nr_regions)
 
 
 class StopAt:

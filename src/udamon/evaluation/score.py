@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from udamon.model import Snapshot
+from udamon.native._native import agreement as native_agreement
 from udamon.workload.pieces import Expected
 
 HOT = 0.5
@@ -60,38 +62,19 @@ class Against:
 
     def __init__(self, truth: Sequence[Expected]) -> None:
         self.truth = truth
-        self._means = _gapless((e.start, e.end, e.mean) for e in truth)
+        self._starts = array("Q", [e.start for e in truth])
+        self._ends = array("Q", [e.end for e in truth])
+        self._means = array("d", [e.mean for e in truth])
         self._hot = sum(e.end - e.start for e in truth if e.mean >= HOT)
         self._wss = round(sum((e.end - e.start) * e.touched for e in truth))
 
     def sums(self, snapshot: Snapshot) -> Sums:
         """How right `snapshot` is. Errors of rates are over the regions' bytes."""
-        # One pass over the stretches on which rate and truth are both constant. Truth outside all regions counts as
-        # seen with rate 0, regions outside all truth as never accessed.
-        rates = [nr / snapshot.ticks for nr in snapshot.nr_accesses]
-        left, right = _gapless(zip(snapshot.starts, snapshot.ends, rates, strict=True)), self._means
-        last = max(left[-1][0], right[-1][0])
-        both = predicted = 0
-        error = 0.0
-        at = i = j = 0
-        end_left, rate = left[0]
-        end_right, mean = right[0]
-        while at < last:
-            end = end_left if end_left < end_right else end_right
-            if rate or mean:
-                size = end - at
-                error += size * abs(rate - mean)
-                if rate >= HOT:
-                    predicted += size
-                    if mean >= HOT:
-                        both += size
-            at = end
-            if end_left == end:
-                i += 1
-                end_left, rate = left[i] if i < len(left) else (last, 0.0)
-            if end_right == end:
-                j += 1
-                end_right, mean = right[j] if j < len(right) else (last, 0.0)
+        # Truth outside all regions counts as seen with rate 0, regions outside all truth as never accessed.
+        both, predicted, error = native_agreement(
+            start=snapshot.starts, end=snapshot.ends, count=snapshot.nr_accesses, true_start=self._starts,
+            true_end=self._ends, mean=self._means, ticks=snapshot.ticks, hot=HOT,
+        )  # fmt: skip
         covered = sum(snapshot.ends) - sum(snapshot.starts)
         return Sums(both, predicted, self._hot, sum(snapshot.touched), self._wss, error, covered)
 
@@ -107,13 +90,3 @@ def agreement(both: int, predicted: int, hot: int) -> tuple[float, float, float]
     recall = both / hot if hot else float(predicted == 0)
     total = predicted + hot
     return precision, recall, 2 * both / total if total else 1.0
-
-
-def _gapless(steps: Iterable[tuple[int, int, float]]) -> list[tuple[int, float]]:
-    """(end, value) of sorted steps from address 0 on, gaps filled with 0."""
-    filled = [(0, 0.0)]
-    for start, end, value in steps:
-        if filled[-1][0] < start:
-            filled.append((start, 0.0))
-        filled.append((end, value))
-    return filled

@@ -102,7 +102,7 @@ def _bounds(columns: Sequence[FigureColumn], end: float) -> Iterator[Row]:
         )
     if not all(run.summary()["bound_proved"] for column in columns for run in column.runs):
         yield Row(
-            "  more than can be had: it does not count all that makes finding hard here (docs/bound.md)"
+            "  not proved: something here makes finding harder or easier that it does not count (docs/bound.md)"
         )
 
 

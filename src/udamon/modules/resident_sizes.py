@@ -20,7 +20,7 @@ from udamon.model import Range
 _ABSENT = (Action.WILLNEED,)
 """Actions on memory that is not resident: for them every address counts."""
 
-Table = tuple[list[int], list[int], list[int]]
+Table = tuple[Sequence[int], Sequence[int], Sequence[int]]
 """Starts, ends and resident bytes of regions."""
 
 
@@ -30,7 +30,7 @@ class ResidentSizes:
 
     def __init__(
         self,
-        resident: Callable[[Target], list[int] | None],
+        resident: Callable[[Target], Sequence[int] | None],
         roots: Roots = Roots(),  # noqa: B008 (immutable)
         first: Callable[..., tuple[int, int]] = first_resident,
     ) -> None:
@@ -43,9 +43,9 @@ class ResidentSizes:
         self._tables = {}
         for target in targets:
             sizes = self._resident(target)
-            if sizes is not None and len(sizes) == len(target.regions):
-                starts = [region.start for region in target.regions]
-                self._tables[target.index] = starts, [region.end for region in target.regions], sizes
+            if sizes is not None and len(sizes) == target.nr_regions:
+                columns = target.columns
+                self._tables[target.index] = columns.starts, columns.ends, sizes
 
     def known(self, target: Target, start: int, end: int, action: Action) -> int:
         table = self._tables.get(target.index)

@@ -319,7 +319,7 @@ def points_take(
     limit: int,
     begin: int,
     end: int,
-) -> bytes:
+) -> bytearray:
     """Points sorted by address, with new answers among them. `points` are those before, packed as in native/points.h;
     answers name slots, and `slot_target` each slot's target; in the ranges to drop, points that are at least so old
     are dropped.
@@ -331,23 +331,30 @@ def points_take(
 
 class Fit(NamedTuple):
     """Per segment its state (NOTHING a hole), for how many aggregations it has had its rate (0 where no change is
-    known), its rate, touched share, weight of one-tick checks, and standard error of the touched share. Per step its
-    place, low, high, reach, and the place that it had before (2^64 - 1: none). And four addresses for each outlier: end
-    of the point before, its own start and end, start of the point after. `error` is the standard error of all touched
-    bytes, as a share of them."""
+    known), its rate, touched share, weight of one-tick checks, and standard error of the touched share; `bounds` has
+    the ends of all of them. Per step its low, high, reach, and the difference of the rates. Of steps that were
+    elsewhere before: where, and where they are `now`; a page of each island that appeared. Four addresses for each
+    outlier: end of the point before, its own start and end, start of the point after. `appeared` steps were nowhere
+    before, `accessed` segments have a rate above `quiet`; `error` is the standard error of all touched bytes, as a
+    share of them."""
 
     state: bytes
     since: bytes
-    place: array[int]
     rate: array[float]
     touched: array[float]
     seen: array[float]
     doubt: array[float]
+    bounds: array[int]
     low: array[int]
     high: array[int]
     reach: array[int]
-    origin: array[int]
+    height: array[float]
+    was: array[int]
+    now: array[int]
+    islands: array[int]
     outliers: array[int]
+    appeared: int
+    accessed: int
     error: float
 
 def steps_fit(
@@ -359,6 +366,7 @@ def steps_fit(
     weight: Buffer,
     level: Buffer,
     old_state: Buffer,
+    old_rate: Buffer,
     old_place: Buffer,
     old_low: Buffer,
     old_high: Buffer,
@@ -377,6 +385,7 @@ def steps_fit(
     outlier_room: int,
     settled: int,
     reach_keep: float,
+    quiet: float,
 ) -> Fit:
     """The most probable steps behind points (see points_take), by the tables of core.adaptive.likelihood.
 
@@ -387,7 +396,9 @@ def steps_fit(
 
     Where the points of a segment from before some time speak for a level that differs by more than
     `least_change`, and two levels explain them by more than `change` nats better, only those since count.
-    Without points, all is one segment of the first state that is not accessed. Outliers are answers, at most
+    Without points, all is one segment of the first state that is not accessed. An island appeared where
+    both its steps were nowhere, beside it no rate is above `quiet`, nor one before where it is, and its own is above 0
+    by `least_change`. Outliers are answers, at most
     `outlier_age` aggregations old, whose log-chance is below -`surprise`: one of a page that gave no other answer, and
     whose neighbours are `outlier_room` bytes apart at least, or whose answers together are below 3 times that.
     Raises ValueError, MemoryError.
@@ -444,8 +455,10 @@ def regions_cuts(
     unseen: float,
     level: float,
     age: float,
+    room: int,
 ) -> Cuts:
     """Where regions may be cut: at the steps between segments, and where ages begin, the last of which ends at `end`.
+    Of these it is the `room` places with most at stake, and of places with as much the first ones.
 
     At a step that is the smaller of the segments beside it, times its height and `level`; beside a hole one lower than
     `unseen` is no place to cut. Where only ages differ it is the smaller of those, times `age`. Raises ValueError.
@@ -457,9 +470,15 @@ class Strata(NamedTuple):
     start: array[int]
     end: array[int]
 
+class Told(NamedTuple):
+    """Rates of segments, and differences between one and the next."""
+
+    rate: array[float]
+    height: array[float]
+
 def told_rates(
     *, bounds: Buffer, rate: Buffer, touched: Buffer, error: Buffer, hot: float, least: float, errors: float
-) -> array[float]:
+) -> Told:
     """The rates of segments as regions tell them: their own; of a texture that counts as hot, that of what is touched.
 
     A texture is a segment with a rate below `hot` whose touched pages have a higher one: even if the touched share is
@@ -474,20 +493,101 @@ def strata(*, start: Buffer, end: Buffer, offset: int, cell: int, width: int, in
     """
 
 class Gaps(NamedTuple):
-    """Starts and ends, height times bytes, and 1 where the step may have moved."""
+    """Starts and ends, height times bytes, and how many checks to make there."""
 
     start: array[int]
     end: array[int]
     stake: array[float]
-    moved: bytes
+    checks: array[int]
 
 def steps_gaps(
-    *, bounds: Buffer, low: Buffer, high: Buffer, reach: Buffer, height: Buffer, exact: int, finest: float
+    *,
+    bounds: Buffer,
+    low: Buffer,
+    high: Buffer,
+    reach: Buffer,
+    height: Buffer,
+    exact: int,
+    finest: float,
+    once: int,
+    room: int,
 ) -> Gaps:
-    """The gaps of steps that are not known well enough (see core.adaptive.steps.Steps).
+    """The gaps of steps that are not known well enough (see core.adaptive.steps.Steps), `once` checks in each, twice as
+    many where the step may have moved; together at most `room`: those with most at stake, in the order of addresses.
 
     A gap is [low - reach, high + reach], cut to the segments beside it. It is known well enough when it is at
     most `exact` bytes, or `finest` times smaller than the smaller of them. Raises ValueError.
+    """
+
+class Asked(NamedTuple):
+    """Starts and ends, and how many checks to make there."""
+
+    start: array[int]
+    end: array[int]
+    checks: array[int]
+
+def segments_doubtful(
+    *,
+    bounds: Buffer,
+    rate: Buffer,
+    seen: Buffer,
+    hot: float,
+    least: float,
+    errors: float,
+    room: int,
+    most: int,
+) -> Asked:
+    """Segments whose rate, measured by `seen` checks, is above `least` and within `errors` standard errors of `hot`:
+    each has its part of `room` checks by its bytes, and at most `most`. Raises ValueError where bounds descend.
+    """
+
+class Refresh(NamedTuple):
+    """Starts and ends; checks in each; how many of the first are known; accesses expected there, and their variance."""
+
+    start: array[int]
+    end: array[int]
+    each: int
+    known: int
+    hits: float
+    variance: float
+
+def segments_refresh(
+    *,
+    bounds: Buffer,
+    rate: Buffer,
+    seen: Buffer,
+    least: float,
+    enough: float,
+    checks: int,
+    room: int,
+    turn: int,
+) -> Refresh:
+    """Segments with a rate above `least`, first those that `enough` checks or more were seen of; `checks` in each.
+
+    Where these are more than `room`, one check in some of them, and in others each `turn`.
+    """
+
+class Agreement(NamedTuple):
+    """Bytes of regions that are hot and truly so, bytes of those that are hot, and errors of rates times bytes."""
+
+    both: int
+    predicted: int
+    error: float
+
+def agreement(
+    *,
+    start: Buffer,
+    end: Buffer,
+    count: Buffer,
+    true_start: Buffer,
+    true_end: Buffer,
+    mean: Buffer,
+    ticks: int,
+    hot: float,
+) -> Agreement:
+    """Regions, accessed in `count` of `ticks`, held against ranges with a `mean` rate; both sorted and disjoint.
+
+    From `hot` on a rate is hot. Outside of either a rate is 0. Raises ValueError.
     """
 
 def overlaps(*, start: Buffer, end: Buffer, other_start: Buffer, other_end: Buffer) -> array[int]:

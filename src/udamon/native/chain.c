@@ -8,6 +8,9 @@
 
 #include <math.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* Index of a distance in a table: its logarithm, in eighths. */
 static size_t gap_index(uint64_t bytes)
@@ -22,54 +25,85 @@ static size_t gap_index(uint64_t bytes)
 typedef float four __attribute__((vector_size(16)));
 typedef int32_t mask __attribute__((vector_size(16)));
 enum { LANES = 4, VECTORS = STATES / LANES };
+_Static_assert(VECTORS == 4, "bits_of and best_of say so");
 
-static four load(const float *from)
+static inline four load(const float *from)
 {
     four to;
     memcpy(&to, from, sizeof(to));
     return to;
 }
 
-static four larger(four a, four b)
+static inline four larger(four a, four b)
 {
-#ifdef __SSE__
-    return __builtin_ia32_maxps(a, b);
+#ifdef __SSE2__
+    return _mm_max_ps(a, b);
 #else
     mask m = a > b;
     return (four)((m & (mask)a) | (~m & (mask)b));
 #endif
 }
 
-static float largest_of(four a)
+/* The largest score, in all lanes. */
+static inline four best_of(four a, four b, four c, four d)
 {
-    float left = a[0] > a[1] ? a[0] : a[1], right = a[2] > a[3] ? a[2] : a[3];
-    return left > right ? left : right;
+    four most = larger(larger(a, b), larger(c, d));
+#ifdef __SSE2__
+    most = larger(most, _mm_shuffle_ps(most, most, _MM_SHUFFLE(1, 0, 3, 2)));
+    return larger(most, _mm_shuffle_ps(most, most, _MM_SHUFFLE(2, 3, 0, 1)));
+#else
+    float left = most[0] > most[1] ? most[0] : most[1], right = most[2] > most[3] ? most[2] : most[3];
+    float best = left > right ? left : right;
+    return (four){best, best, best, best};
+#endif
 }
 
-/* The costliest lines of the policy: what goes from one point to the next stays in registers, so indices of
- * `score` and `entered` must be constants; `score_of` and `entered_of` are copies for the others. */
+/* A bit for each state: whether it holds there. */
+static inline unsigned bits_of(mask a, mask b, mask c, mask d)
+{
+#ifdef __SSE2__
+    __m128i low = _mm_packs_epi32((__m128i)a, (__m128i)b), high = _mm_packs_epi32((__m128i)c, (__m128i)d);
+    return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(low, high));
+#else
+    mask bits = (a & (mask){1, 2, 4, 8}) | (b & (mask){16, 32, 64, 128}) | (c & (mask){256, 512, 1024, 2048}) |
+                (d & (mask){4096, 8192, 16384, 32768});
+    return (unsigned)(bits[0] | bits[1] | bits[2] | bits[3]);
+#endif
+}
+
+/* The first state with a bit from `from` on, round about. The best one changes often and at random: a search would
+ * mispredict its branches. */
+static inline uint8_t state_of(unsigned bits, uint8_t from)
+{
+    return (uint8_t)((from + (unsigned)__builtin_ctz((bits | bits << STATES) >> from)) % STATES);
+}
+
+/* Backwards from run to run; they come out last first. `from` is the state of the last one. */
+static void find_runs(struct fit *f, uint8_t from)
+{
+    for (size_t i = f->points; i-- > 0;)
+        if (i == 0 || (f->jumped[i] >> from & 1)) {
+            f->runs[f->runs_count++] = (struct run){(uint32_t)i, from};
+            from = f->before[i];
+        }
+}
+
+/* The costliest lines of the policy: what goes from one point to the next stays in registers, so indices of `score` must be
+ * constants. */
 void fit_chain(struct fit *f)
 {
     const struct point *p = f->in->points.at;
-    float score_of[STATES];
-    uint32_t entered_of[STATES] = {0};
-    four score[VECTORS], enter[VECTORS], top = load(f->enter);
-    mask entered[VECTORS] = {{0}};
+    four score[VECTORS], enter[VECTORS];
 #pragma GCC unroll 4
-    for (size_t v = 0; v < VECTORS; v++) {
+    for (size_t v = 0; v < VECTORS; v++)
         score[v] = enter[v] = load(f->enter + LANES * v);
-        top = larger(top, score[v]);
-    }
-    memcpy(score_of, f->enter, sizeof(score_of));
-    float best = largest_of(top);
+    four best = best_of(score[0], score[1], score[2], score[3]);
     uint8_t from = 0;
     size_t segment = 0; /* of those before */
     uint64_t end = 0, half = page_size / 2; /* a step before the first point costs the same for every state */
     for (size_t i = 0; i < f->points; i++) {
-        while (score_of[from] != best)
-            from = (from + 1) % STATES;
+        from = state_of(bits_of(score[0] == best, score[1] == best, score[2] == best, score[3] == best), from);
         f->before[i] = from;
-        f->entered[i] = entered_of[from];
         /* Points of one page have one state, a huge page and single ones of it among them. The distance is that of the
          * middles: there is one place for a step between two pages, however large they are. A hole counts as one page. */
         uint64_t before = half;
@@ -87,28 +121,17 @@ void fit_chain(struct fit *f)
         const float *row = p[i].age < f->in->settled ? f->table[2 * p[i].kind + (p[i].age == 0)]
                                                      : f->settled[p[i].kind][f->in->old_state.at[segment]];
         float weight = f->weight[p[i].age];
-        mask here = {(int)i, (int)i, (int)i, (int)i};
-        top = score[0] - INFINITY;
+        mask jumps[VECTORS];
 #pragma GCC unroll 4
         for (size_t v = 0; v < VECTORS; v++) {
             four stay = score[v] - best, jumped = enter[v] + jump;
-            mask jumps = jumped > stay;
-            entered[v] = (jumps & here) | (~jumps & entered[v]);
+            jumps[v] = jumped > stay;
             score[v] = larger(jumped, stay) + load(row + LANES * v) * weight;
-            top = larger(top, score[v]);
-            memcpy(score_of + LANES * v, &score[v], sizeof(score[v]));
-            memcpy(entered_of + LANES * v, &entered[v], sizeof(entered[v]));
         }
-        best = largest_of(top);
+        f->jumped[i] = (uint16_t)bits_of(jumps[0], jumps[1], jumps[2], jumps[3]);
+        best = best_of(score[0], score[1], score[2], score[3]);
     }
-    if (f->points == 0)
-        return;
-    while (score_of[from] != best)
-        from = (from + 1) % STATES;
-    /* Backwards from run to run; they come out last first. */
-    uint32_t first = entered_of[from];
-    for (size_t last = f->points; last > 0; last = first, from = f->before[first], first = f->entered[first])
-        f->runs[f->runs_count++] = (struct run){first, from};
+    find_runs(f, state_of(bits_of(score[0] == best, score[1] == best, score[2] == best, score[3] == best), from));
 }
 
 size_t fit_order(const struct fit *f, struct run *out)
@@ -116,6 +139,10 @@ size_t fit_order(const struct fit *f, struct run *out)
     const struct point *p = f->in->points.at;
     size_t made = 0;
     for (size_t k = f->runs_count; k-- > 0;) {
+        if (!f->has_holes) {
+            out[made++] = f->runs[k];
+            continue;
+        }
         size_t end = k > 0 ? f->runs[k - 1].first : f->points;
         for (size_t i = f->runs[k].first; i < end; i++) {
             uint8_t state = p[i].kind == HOLE ? NOTHING : f->runs[k].state;

@@ -4,12 +4,22 @@
 
 #include <math.h>
 
-static size_t best_level(const struct fit *f, const double *likelihood)
+/* The largest likelihood under any one level. */
+static double best_of(const struct fit *f, const double *likelihood)
 {
-    size_t best = 0;
+    double best = likelihood[0];
     for (size_t s = 1; s < f->in->unchanged; s++)
-        best = likelihood[s] > likelihood[best] ? s : best;
+        best = likelihood[s] > best ? likelihood[s] : best;
     return best;
+}
+
+/* The first level that has it. */
+static size_t level_of(const double *likelihood, double best)
+{
+    size_t level = 0;
+    while (likelihood[level] != best)
+        level++;
+    return level;
 }
 
 /* Rates are compared by the angle asin(sqrt(rate)): what chance makes of a measured one is as large everywhere in it. So
@@ -25,7 +35,7 @@ double fit_angle(double rate)
 static int differs(const struct fit *f, const struct tally *t, unsigned newest)
 {
     double checks[2] = {0}, hits[2] = {0};
-    for (unsigned age = 0; age <= t->oldest; age++) {
+    for (unsigned age = age_from(t, 0); age < AGES; age = age_from(t, age + 1)) {
         checks[age > newest] += t->count[age][0] + t->count[age][HIT];
         hits[age > newest] += t->count[age][HIT];
     }
@@ -38,30 +48,31 @@ static int differs(const struct fit *f, const struct tally *t, unsigned newest)
 unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t state)
 {
     const double *angle = f->angle;
-    double all[STATES] = {0}, new[STATES] = {0}, old[STATES], best = f->in->change;
-    uint64_t kinds[KINDS] = {0};
-    for (unsigned age = 0; age <= t->oldest; age++)
-        for (size_t kind = 0; kind < HOLE; kind++)
-            kinds[kind] += t->count[age][kind];
+    double all[STATES] = {0}, new[STATES] = {0}, old[STATES], best = f->in->change, ideal = 0, own = 0;
+    for (size_t kind = 0; kind < HOLE; kind++) {
+        ideal += f->ideal[kind] * t->kinds[kind];
+        own += t->kinds[kind] * f->likely[kind][state];
+    }
+    if (ideal - own <= best) /* no split could be that much better than the own level */
+        return 0;
     for (size_t kind = 0; kind < HOLE; kind++)
-        for (size_t s = 0; kinds[kind] && s < f->in->unchanged; s++)
-            all[s] += (double)kinds[kind] * (double)f->table[2 * kind][s];
-    double one = all[best_level(f, all)], ideal = 0;
-    for (size_t kind = 0; kind < HOLE; kind++)
-        ideal += f->ideal[kind] * (double)kinds[kind];
-    if (ideal - one <= best) /* no split could be that much better */
+        for (size_t s = 0; s < STATES; s++)
+            all[s] += t->kinds[kind] * f->likely[kind][s];
+    double one = best_of(f, all);
+    if (ideal - one <= best)
         return 0;
     unsigned found = 0;
-    for (unsigned age = 0; age < t->oldest; age++) {
+    for (unsigned age = age_from(t, 0); age < t->oldest; age = age_from(t, age + 1)) {
         for (size_t kind = 0; kind < HOLE; kind++)
-            for (size_t s = 0; t->count[age][kind] && s < f->in->unchanged; s++)
-                new[s] += t->count[age][kind] * (double)f->table[2 * kind][s];
-        for (size_t s = 0; s < f->in->unchanged; s++)
+            for (size_t s = 0; t->count[age][kind] && s < STATES; s++)
+                new[s] += t->count[age][kind] * f->likely[kind][s];
+        for (size_t s = 0; s < STATES; s++)
             old[s] = all[s] - new[s];
-        size_t before = best_level(f, old), after = best_level(f, new);
-        double gain = old[before] + new[after] - one;
-        if (gain > best && fabs(angle[before] - angle[after]) > f->in->least_change &&
-            angle[after] - angle[state] <= f->in->least_change && differs(f, t, age)) {
+        double before = best_of(f, old), after = best_of(f, new), gain = before + after - one;
+        if (gain <= best)
+            continue;
+        double from = angle[level_of(old, before)], to = angle[level_of(new, after)];
+        if (fabs(from - to) > f->in->least_change && to - angle[state] <= f->in->least_change && differs(f, t, age)) {
             best = gain;
             found = age + 1;
         }

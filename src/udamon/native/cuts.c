@@ -5,9 +5,11 @@
     VALUE(end, Q)    /* of the last age */                                                                            \
     VALUE(unseen, d) /* what is lower beside a hole needs no cut */                                                   \
     VALUE(level, d)  /* worth of a byte whatever the height */                                                        \
-    VALUE(age, d)    /* worth of a byte whose age alone differs */
+    VALUE(age, d)    /* worth of a byte whose age alone differs */                                                    \
+    VALUE(room, Q)   /* most places that are wanted */
 #define RESULTS(ARRAY, VALUE) ARRAY(place, Q) ARRAY(stake, d)
 #include "interface.h"
+#include "largest.h"
 #include "points.h"
 
 #include <math.h>
@@ -61,7 +63,20 @@ static PyObject *regions_cuts(PyObject *module, struct arguments *in)
     }
     if (results_make(&regions_cuts_interface, &out) < 0)
         return NULL;
-    out.place.count = out.stake.count = cuts(in, &out);
+    size_t made = cuts(in, &out);
+    uint8_t *chosen = largest(out.stake.at, made, in->room);
+    if (chosen == NULL) {
+        results_drop(&regions_cuts_interface, &out);
+        return PyErr_NoMemory();
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < made; i++)
+        if (chosen[i]) {
+            out.place.at[kept] = out.place.at[i];
+            out.stake.at[kept++] = out.stake.at[i];
+        }
+    PyMem_Free(chosen);
+    out.place.count = out.stake.count = kept;
     return results_give(&regions_cuts_interface, module, &out);
 }
 

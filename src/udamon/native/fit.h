@@ -5,6 +5,7 @@
 #include "points.h"
 
 enum { STATES = 16 };
+#define NOWHERE UINT64_MAX /* of a step: it was not there before */
 #define GAPS 512
 #define AGES 256
 
@@ -16,12 +17,20 @@ enum { STATES = 16 };
     ARRAY(jump, d, READ, AS_TEXT(GAPS)) ARRAY(weight, d, READ, AS_TEXT(AGES))                                          \
     ARRAY(level, d, READ, "s")                                                                                        \
     /* The steps before, and the levels between them. */                                                              \
-    ARRAY(old_state, B, READ, "k+1")                                                                                  \
+    ARRAY(old_state, B, READ, "k+1") ARRAY(old_rate, d, READ, "k+1")                                                  \
     ARRAY(old_place, Q, READ, "k") ARRAY(old_low, Q, READ, "k") ARRAY(old_high, Q, READ, "k")                         \
     ARRAY(old_reach, Q, READ, "k") ARRAY(old_height, d, READ, "k")                                                    \
     VALUE(unchanged, I) VALUE(begin, Q) VALUE(end, Q) VALUE(ticks, I) VALUE(prior, d) VALUE(drift, d)                 \
     VALUE(change, d) VALUE(least_change, d) VALUE(surprise, d) VALUE(outlier_age, I) VALUE(outlier_room, Q) VALUE(settled, I) \
-    VALUE(reach_keep, d)
+    VALUE(reach_keep, d) VALUE(quiet, d)
+#define RESULTS(ARRAY, VALUE)                                                                                         \
+    /* Per segment, of which there is one more than steps; `bounds` has all their ends. */                            \
+    ARRAY(state, B) ARRAY(since, B) ARRAY(rate, d) ARRAY(touched, d) ARRAY(seen, d) ARRAY(doubt, d) ARRAY(bounds, Q)  \
+    /* Per step. */                                                                                                   \
+    ARRAY(low, Q) ARRAY(high, Q) ARRAY(reach, Q) ARRAY(height, d)                                                     \
+    /* Of steps that were elsewhere before: where, and where they are. A page of each island that appeared. */        \
+    ARRAY(was, Q) ARRAY(now, Q) ARRAY(islands, Q) ARRAY(outliers, Q)                                                  \
+    VALUE(appeared, Q) VALUE(accessed, Q) VALUE(error, d)
 #include "interface.h"
 
 _Static_assert(2 * KINDS == 10, "the shape of table says so");
@@ -34,6 +43,7 @@ struct run {
 /* Weight of the checks of a segment that spanned the aggregation, and of the accesses among them. */
 struct spanned {
     double checks, hits;
+    double alike; /* the touched share if all pages were accessed alike; 0 where none was */
 };
 
 struct fit {
@@ -41,22 +51,38 @@ struct fit {
     size_t points, states;
     float table[2 * KINDS][STATES], enter[STATES], jump[GAPS], weight[AGES];
     double angle[STATES]; /* of each rate, see fit_angle */
+    double likely[KINDS][STATES]; /* table, of old points */
     float settled[KINDS][STATES][STATES]; /* the same of settled points, per level that they were taken for: where a
                                              segment changed, that answers for them */
     float barrier[STATES]; /* what it costs to stay where a segment from before ends: nothing, or all of a change */
     double ideal[KINDS]; /* per kind: its largest likelihood under any one level */
-    uint32_t *entered; /* per point: where the run began that a jump to this point leaves */
-    uint8_t *before;   /* per point: the state of that run */
+    uint8_t *before;   /* per point: the most probable state before it */
+    uint16_t *jumped;  /* per point: a bit for each state that was jumped into there rather than stayed in */
+    int has_holes;
+    int has_settled;   /* points that are old enough to answer for what they were taken for */
     struct run *runs;
     size_t runs_count;
     struct spanned *spanned; /* per segment */
+    uint64_t *origin;        /* per step: where it was before, or NOWHERE */
 };
 
-/* Points of a segment by age and kind. */
+/* Points of a segment by age and kind and by kind alone, and a bit for each age that has some: most segments have points of few ages. */
 struct tally {
-    uint32_t count[AGES][KINDS];
+    uint32_t count[AGES][KINDS], kinds[KINDS];
+    uint64_t has[AGES / 64];
     unsigned oldest;
 };
+
+/* The first age from `age` on that has points; AGES where there is none. */
+static inline unsigned age_from(const struct tally *t, unsigned age)
+{
+    for (; age < AGES; age = (age / 64 + 1) * 64) {
+        uint64_t left = t->has[age / 64] >> (age % 64);
+        if (left != 0)
+            return age + (unsigned)__builtin_ctzll(left);
+    }
+    return AGES;
+}
 
 /* chain.c: the most probable states of all points, as runs from the last to the first. */
 void fit_chain(struct fit *f);
@@ -66,5 +92,9 @@ size_t fit_order(const struct fit *f, struct run *out);
 double fit_angle(double rate);
 /* change.c: for how many aggregations a segment of that state has had its rate; 0 when no change is known. */
 unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t state);
+/* places.c: from the gaps of the steps and the rates between them, bounds and all that is told per step. */
+void fit_places(const struct fit *f, struct results *out);
+/* touched.c: touched shares, their standard errors, and that of all touched bytes together. */
+void fit_touched(struct fit *f, struct results *out);
 
 #endif

@@ -126,12 +126,14 @@ PyObject *results_give(const struct interface *about, PyObject *module, void *ou
 struct arguments {
     ARGUMENTS(AS_MEMBER, AS_VALUE_MEMBER)
 };
-#ifndef INTERFACE_TYPES_ONLY
-static const struct field argument_fields[] = {ARGUMENTS(AS_FIELD, AS_VALUE_FIELD)};
 #ifdef RESULTS
 struct results {
     RESULTS(AS_RESULT_MEMBER, AS_VALUE_MEMBER)
 };
+#endif
+#ifndef INTERFACE_TYPES_ONLY
+static const struct field argument_fields[] = {ARGUMENTS(AS_FIELD, AS_VALUE_FIELD)};
+#ifdef RESULTS
 static const struct field result_fields[] = {RESULTS(AS_RESULT_FIELD, AS_RESULT_VALUE_FIELD)};
 enum { RESULTS_COUNT = sizeof(result_fields) / sizeof(*result_fields) };
 #else

@@ -26,10 +26,14 @@ static PyObject *fields_of(const struct field *field, int number)
 /* The type of a function's results, as a member of the module. */
 static int add_result_type(PyObject *module, const struct interface *about, PyObject **type)
 {
-    enum { MOST = 16 };
+    enum { MOST = 32 };
     char name[80];
     PyStructSequence_Field fields[MOST + 1] = {{NULL, NULL}};
-    for (int i = 0; i < about->results && i < MOST; i++)
+    if (about->results > MOST) {
+        PyErr_Format(PyExc_SystemError, "%s has too many results", about->name);
+        return -1;
+    }
+    for (int i = 0; i < about->results; i++)
         fields[i] = (PyStructSequence_Field){about->result[i].name, NULL};
     snprintf(name, sizeof(name), "udamon.native._native.%s", about->result_name);
     PyStructSequence_Desc description = {name, about->doc, fields, about->results};

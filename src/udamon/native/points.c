@@ -9,7 +9,7 @@
     ARRAY(hole_start, Q, READ, "h") ARRAY(hole_end, Q, READ, "h")                                                     \
     ARRAY(drop_start, Q, READ, "d") ARRAY(drop_end, Q, READ, "d") ARRAY(drop_age, B, READ, "d")                       \
     VALUE(target, I) VALUE(whole, I) VALUE(older, B) VALUE(limit, B) VALUE(begin, Q) VALUE(end, Q)
-#define RESULTS(ARRAY, VALUE) ARRAY(points, point)
+#define RESULTS(ARRAY, VALUE) VALUE(points, O) /* a bytearray */
 #define CONSTANTS(C)                                                                                                  \
     C(POINT_BYTES, sizeof(struct point)) C(HIT, HIT) C(WHOLE, WHOLE) C(HOLE, HOLE) C(KINDS, KINDS) C(NOTHING, NOTHING)
 #include "interface.h"
@@ -22,10 +22,8 @@ struct walk {
     size_t at, count;
 };
 
-static int inside(struct walk *w, uint64_t address)
+static inline int inside(struct walk *w, uint64_t address)
 {
-    if (w->count == 0)
-        return 0;
     while (w->at < w->count && w->end[w->at] <= address)
         w->at++;
     return w->at < w->count && w->start[w->at] <= address;
@@ -98,12 +96,13 @@ static size_t merge(const struct arguments *t, const struct point *new, size_t n
     const uint8_t *drop_age = t->drop_age.at;
     struct walk drop = {t->drop_start.at, t->drop_end.at, 0, t->drop_start.count};
     struct walk hole = {t->hole_start.at, t->hole_end.at, 0, t->hole_start.count};
+    const size_t old_count = t->points.count, drops = drop.count, holes = hole.count;
     size_t i = 0, k = 0, h = 0, made = 0;
     for (;;) {
-        while (i < t->points.count && (old[i].kind == HOLE || old[i].age + t->older > t->limit ||
-                                     (inside(&drop, old[i].start) && old[i].age >= drop_age[drop.at])))
+        while (i < old_count && (old[i].kind == HOLE || old[i].age + t->older > t->limit ||
+                                 (drops && inside(&drop, old[i].start) && old[i].age >= drop_age[drop.at])))
             i++;
-        int has_old = i < t->points.count, has_new = k < new_count;
+        int has_old = i < old_count, has_new = k < new_count;
         if (!has_old && !has_new)
             break;
         struct point next;
@@ -113,9 +112,9 @@ static size_t merge(const struct arguments *t, const struct point *new, size_t n
         } else {
             next = new[k++];
         }
-        for (; h < hole.count && hole.start[h] <= next.start; h++)
+        for (; h < holes && hole.start[h] <= next.start; h++)
             out[made++] = hole_at(&hole, h);
-        if (!inside(&hole, next.start))
+        if (!holes || !inside(&hole, next.start))
             out[made++] = next;
     }
     for (; h < hole.count; h++)
@@ -140,15 +139,19 @@ static PyObject *points_take(PyObject *module, struct arguments *t)
         return NULL;
     struct point *new = PyMem_Malloc((t->slot.count + 1) * sizeof(*new));
     struct point *spare = PyMem_Malloc((t->slot.count + 1) * sizeof(*spare));
-    struct results out = {.points.at = malloc((most + 1) * sizeof(struct point))};
+    /* What may be made shorter, so that nothing is copied once more. */
+    struct results out = {PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(most * sizeof(struct point)))};
     PyObject *result = NULL;
-    if (new == NULL || spare == NULL || out.points.at == NULL) {
-        PyErr_NoMemory();
+    if (new == NULL || spare == NULL) {
         results_drop(&points_take_interface, &out);
-    } else {
+        PyErr_NoMemory();
+    } else if (out.points != NULL) {
         size_t count = new_points(t, new);
-        out.points.count = merge(t, sort(new, spare, count), count, out.points.at);
-        result = results_give(&points_take_interface, module, &out);
+        count = merge(t, sort(new, spare, count), count, (struct point *)(void *)PyByteArray_AsString(out.points));
+        if (PyByteArray_Resize(out.points, (Py_ssize_t)(count * sizeof(struct point))) < 0)
+            results_drop(&points_take_interface, &out);
+        else
+            result = results_give(&points_take_interface, module, &out);
     }
     PyMem_Free(new);
     PyMem_Free(spare);

@@ -7,7 +7,7 @@
     VALUE(latest, q) /* when the last aggregation began */                                                            \
     VALUE(used, d)   /* share of touched bytes from which on a region counts as accessed */
 #define RESULTS(ARRAY, VALUE)                                                                                         \
-    ARRAY(start, Q) ARRAY(end, Q) ARRAY(count_bp, Q) ARRAY(touched, Q) ARRAY(count, Q) ARRAY(age, Q)
+    ARRAY(start, Q) ARRAY(end, Q) ARRAY(count_bp, Q) ARRAY(touched, Q) ARRAY(count, I) ARRAY(age, I)
 #include "interface.h"
 
 struct cut {
@@ -15,6 +15,11 @@ struct cut {
     struct results *out;       /* NULL while they are counted */
     size_t segment, age, made; /* where the walk is */
 };
+
+static uint32_t at_most(uint64_t number)
+{
+    return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
+}
 
 static void add(struct cut *c, uint64_t start, uint64_t end)
 {
@@ -46,8 +51,10 @@ static void add(struct cut *c, uint64_t start, uint64_t end)
         out->touched.at[c->made] = (uint64_t)bytes;
         /* Rounded down, so that hot is what is accessed in half of the ticks or more; but little is not nothing:
          * a count of 0 says that nothing is lost without these bytes. */
-        out->count.at[c->made] = bp >= 10000 ? bp / 10000 : bp >= 5000 || bytes >= in->used * (double)(end - start);
-        out->age.at[c->made] = since < in->latest ? ((uint64_t)in->latest - (uint64_t)since) / in->aggregation : 0;
+        int little = bp >= 5000 || bytes >= in->used * (double)(end - start);
+        out->count.at[c->made] = bp >= 10000 ? at_most(bp / 10000) : (uint32_t)little;
+        uint64_t age = since < in->latest ? ((uint64_t)in->latest - (uint64_t)since) / in->aggregation : 0;
+        out->age.at[c->made] = at_most(age);
     }
     c->made++;
 }

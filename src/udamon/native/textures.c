@@ -3,7 +3,7 @@
     ARRAY(bounds, Q, READ, "n+1") ARRAY(rate, d, READ, "n") ARRAY(touched, d, READ, "n")                              \
     ARRAY(error, d, READ, "n") /* standard error of the touched share */                                              \
     VALUE(hot, d) VALUE(least, d) VALUE(errors, d)
-#define RESULTS(ARRAY, VALUE) ARRAY(rate, d)
+#define RESULTS(ARRAY, VALUE) ARRAY(rate, d) ARRAY(height, d) /* of the steps between them */
 #include "interface.h"
 
 #include <stdlib.h>
@@ -48,11 +48,14 @@ static void choose(const struct arguments *in, struct texture *found, struct res
         both += found[i].share * found[i].bytes;
         predicted += found[i].bytes;
     }
+    for (size_t k = 0; k < out->height.count; k++)
+        out->height.at[k] = out->rate.at[k + 1] - out->rate.at[k];
 }
 
 static PyObject *told_rates(PyObject *module, struct arguments *in)
 {
-    struct results out = {.rate.count = in->rate.count};
+    size_t steps = in->rate.count > 0 ? in->rate.count - 1 : 0;
+    struct results out = {.rate.count = in->rate.count, .height.count = steps};
     for (size_t k = 0; k < in->rate.count; k++)
         if (in->bounds.at[k] > in->bounds.at[k + 1]) {
             PyErr_SetString(PyExc_ValueError, "steps make no sense");

@@ -62,34 +62,24 @@ def has_some(recording: Recording) -> bool:
     return any(event.name in ("allocations", "allocations_unseen") for event in recording.events())
 
 
+@dataclass(slots=True)
+class _Rings:
+    """By image its first event; by target its process, and when it executed programs (ns)."""
+
+    first: dict[int, dict[str, Any]] = field(default_factory=dict)
+    pids: dict[int, int] = field(default_factory=dict)
+    executed: dict[int, list[int]] = field(default_factory=dict)
+
+
 def read(recording: Recording, ends: dict[int, int]) -> Allocations:
     """The allocations of the targets in `ends`, alive at that time (ns on CLOCK_MONOTONIC) of each.
 
     Raises RecordingError where the recording has none.
     """
     found = Allocations()
-    pids: dict[int, int] = {}
-    executed: dict[int, list[int]] = {}
-    first: dict[int, dict[str, Any]] = {}
-    for event in recording.events():
-        data: Any = event.data
-        match event.name:
-            case "allocations":
-                first.setdefault(data["image"], data)
-            case "allocation_stacks":
-                found.modules |= {number: (path, build_id) for number, path, build_id in data["modules"]}
-                for number, parts in data["stacks"]:
-                    found.stacks[number] = tuple(zip(parts[::2], parts[1::2], strict=True))
-            case "symbols":
-                known = found.symbols.setdefault(data["module"], {})
-                for address, calls in data["symbols"]:
-                    known[address] = tuple(Frame(*call) for call in calls)
-            case "allocations_unseen":
-                found.unseen.append((data["pid"], data["comm"], data["why"]))
-            case "target_start" if data.get("pid") is not None:
-                pids[data["target"]] = data["pid"]
-            case "target_exec":
-                executed.setdefault(data["target"], []).append(event.time_ns)
+    rings = _Rings()
+    _read_events(recording, found, rings)
+    first, pids = rings.first, rings.pids
     if not first and not found.unseen:
         raise RecordingError(
             f"{recording.path} has no allocations; record them with udamon record --sites -- COMMAND."
@@ -100,7 +90,7 @@ def read(recording: Recording, ends: dict[int, int]) -> Allocations:
         target: image
         for target, end in ends.items()
         if pids.get(target) not in gone
-        if (image := _image_of(first, pids.get(target), executed.get(target, ()), end)) is not None
+        if (image := _image_of(first, pids.get(target), rings.executed.get(target, ()), end)) is not None
     }
     if not chosen and found.unseen:
         raise RecordingError(f"{recording.path}: {'; '.join(unseen_lines(found.unseen))}.")
@@ -123,6 +113,29 @@ def read(recording: Recording, ends: dict[int, int]) -> Allocations:
     lost = [image.lost for image in images.images.values()]
     found.lost = (sum(one[0] for one in lost), sum(one[1] for one in lost), sum(one[2] for one in lost))
     return found
+
+
+def _read_events(recording: Recording, found: Allocations, rings: _Rings) -> None:
+    """All but the allocations themselves: which images there are is known only afterwards."""
+    for event in recording.events():
+        data: Any = event.data
+        match event.name:
+            case "allocations":
+                rings.first.setdefault(data["image"], data)
+            case "allocation_stacks":
+                found.modules |= {number: (path, build_id) for number, path, build_id in data["modules"]}
+                for number, parts in data["stacks"]:
+                    found.stacks[number] = tuple(zip(parts[::2], parts[1::2], strict=True))
+            case "symbols":
+                known = found.symbols.setdefault(data["module"], {})
+                for address, calls in data["symbols"]:
+                    known[address] = tuple(Frame(*call) for call in calls)
+            case "allocations_unseen":
+                found.unseen.append((data["pid"], data["comm"], data["why"]))
+            case "target_start" if data.get("pid") is not None:
+                rings.pids[data["target"]] = data["pid"]
+            case "target_exec":
+                rings.executed.setdefault(data["target"], []).append(event.time_ns)
 
 
 def _image_of(

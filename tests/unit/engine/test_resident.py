@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from random import Random
 
 from tests.unit.fakes import Collector, FakeSampler, FakeSpace
@@ -22,9 +23,9 @@ MIB = 1 << 20
 
 
 def test_overlaps() -> None:
-    regions = [Region(0, 10), Region(10, 20), Region(30, 40)]
-    assert overlaps(regions, []) == [0, 0, 0]
-    assert overlaps(regions, [Range(5, 12), Range(14, 16), Range(18, 32), Range(39, 90)]) == [5, 6, 3]
+    regions = array("Q", [0, 10, 30]), array("Q", [10, 20, 40])
+    assert list(overlaps(*regions, [])) == [0, 0, 0]
+    assert list(overlaps(*regions, [Range(5, 12), Range(14, 16), Range(18, 32), Range(39, 90)])) == [5, 6, 3]
 
 
 def test_a_look_is_put_off_until_the_last_one_has_paid_for_itself() -> None:

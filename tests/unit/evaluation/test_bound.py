@@ -10,8 +10,8 @@ from statistics import mean, stdev
 
 import pytest
 
-from udamon.evaluation.bound import Bound, Island, best_of_checks, best_of_runs, islands
-from udamon.model import PAGE_SIZE
+from udamon.evaluation.bound import Bound, Hidden, Island, best_of_checks, best_of_runs, islands
+from udamon.model import PAGE_SIZE, Range
 from udamon.workload import shapes
 from udamon.workload.config import load
 from udamon.workload.layout import place
@@ -23,6 +23,10 @@ Spans = list[tuple[int, int]]
 
 Oracle = Callable[[Spans, int, int, Random], float]
 """F1 of a policy on islands in so many pages, after so many checks."""
+
+
+def hidden(pages: int, checks: int) -> Hidden:
+    return Hidden(pages * PAGE_SIZE, pages * PAGE_SIZE, checks, 1.0)
 
 
 def placed(rng: Random, sizes: Sequence[int], total: int) -> Spans:
@@ -113,7 +117,7 @@ def test_no_policy_is_above_the_bound(name: str, share: float) -> None:
     """`share` of the checks that would meet nearly all; beyond three standard errors, one in 700 would by chance."""
     sizes, total = CASES[name]
     checks = max(1, round(share * total / max(sizes)))
-    bound = best_of_checks([(size * PAGE_SIZE, checks, 1.0) for size in sizes], total * PAGE_SIZE)
+    bound = best_of_checks([hidden(size, checks) for size in sizes], total * PAGE_SIZE)
     rng = Random(f"{name} {share}")
     draws = [placed(rng, sizes, total) for _ in range(max(30, min(200, 12_000 // len(sizes))))]
     for oracle in ORACLES:
@@ -132,7 +136,7 @@ def test_of_one_island_the_bound_is_what_the_best_places_have(size: int, total: 
         left = {page for s in missed for page in range(s, s + size)}
         guess = f1(size, len(left), size) * len(missed) if missed else 0.0
         best = max(best, (hits + guess) / len(starts))
-    bound = best_of_checks([(size * PAGE_SIZE, checks, 1.0)], total * PAGE_SIZE)
+    bound = best_of_checks([hidden(size, checks)], total * PAGE_SIZE)
     assert best <= bound + 1e-9
     if size == 1:
         # Two of six pages were checked; one of four is guessed, or all of them: 2/6 + 4/6 · 2/5.
@@ -143,7 +147,7 @@ def test_the_simple_formula_would_be_too_low() -> None:
     """min(1, n s / S), without the room that an island cannot begin in: half of the memory is met by one check."""
     assert even([(300, 1324)], 2048, 1, Random(1)) in (0.0, 1.0)
     assert met([(700, 1724)], [1024]) == 1024, "wherever it lies"
-    assert best_of_checks([(1024 * PAGE_SIZE, 1, 1.0)], 2048 * PAGE_SIZE) > 0.99
+    assert best_of_checks([hidden(1024, 1)], 2048 * PAGE_SIZE) > 0.99
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
@@ -176,7 +180,7 @@ def _runs(text: str) -> list[tuple[int, str]]:
 
 def test_checks_count_while_an_island_is_there() -> None:
     """It comes back to a place where it was, and so do its checks; one that goes on a bit is no surprise."""
-    bound = Bound(1 << 30, 1, 1000)
+    bound = Bound([Range(0, 1 << 30)], 1, 1000)
     here, there = [Expected(0, 1 << 20, 1.0, 1.0)], [Expected(1 << 25, 1 << 26, 1.0, 1.0)]
     assert [bound.follow(truth, 10).checks for truth in (here, there, here)] == [10, 10, 20]
     grown = bound.follow([Expected(0, 1 << 21, 1.0, 1.0)], 10)
@@ -186,7 +190,7 @@ def test_checks_count_while_an_island_is_there() -> None:
 
 
 def test_rates_near_to_hot_are_hard_in_a_way_that_is_not_counted() -> None:
-    bound = Bound(1 << 30, 1, 1000)
+    bound = Bound([Range(0, 1 << 30)], 1, 1000)
     assert bound.follow([Expected(0, 1 << 20, 0.9, 1.0)], 10).proved
     assert not bound.follow(
         [Expected(0, 1 << 20, 0.9, 1.0), Expected(1 << 20, 1 << 22, 0.45, 1.0)], 10

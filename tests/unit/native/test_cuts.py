@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from heapq import nlargest
 
 import pytest
 from hypothesis import given
@@ -22,10 +23,13 @@ def cuts(
     heights: Sequence[float],
     ages: Sequence[int],
     end: int = 1000,
+    room: int = 1 << 40,
 ) -> list[tuple[int, float]]:
     """With a worth of `LEVEL` and `AGE`."""
     columns = (array("Q", bounds), bytes(states), array("d", heights), array("Q", ages))
-    found = regions_cuts(**named("regions_cuts", columns), end=end, unseen=UNSEEN, level=LEVEL, age=AGE)
+    found = regions_cuts(
+        **named("regions_cuts", columns), end=end, unseen=UNSEEN, level=LEVEL, age=AGE, room=room
+    )
     return list(zip(*found, strict=True))
 
 
@@ -76,6 +80,15 @@ def test_what_makes_no_sense_is_refused(
 
 
 WORDS = st.lists(st.integers(1, 999), max_size=8, unique=True).map(sorted)
+
+
+@given(WORDS, WORDS, st.integers(0, 20))
+def test_of_too_many_those_with_most_at_stake(steps: list[int], ages: list[int], room: int) -> None:
+    """And of those with as much the first ones."""
+    states, heights = [COLD] * (len(steps) + 1), [0.5] * len(steps)
+    every = cuts([0, *steps, 1000], states, heights, [0, *ages])
+    most = nlargest(room, every, key=lambda cut: cut[1])
+    assert cuts([0, *steps, 1000], states, heights, [0, *ages], room=room) == sorted(most)
 
 
 @given(WORDS, WORDS, st.data())

@@ -68,7 +68,7 @@ def test_a_hole_is_a_segment_of_its_own_that_nothing_hot_reaches_over() -> None:
     assert found.state == [HOT, NOTHING, HOT]
     assert found.gaps() == [(64, 64, 64), (164, 164, 164)], "known to the page, whatever the points beside it"
     assert (found.rate[1], found.touched[1], found.seen[1]) == (0, 0, 0)
-    assert (found.reach, found.origin) == ([0, 0], found.place), (
+    assert (found.reach, found.moved, found.appeared) == ([0, 0], [], 0), (
         "and that they ever lay elsewhere says nothing"
     )
 
@@ -189,7 +189,7 @@ def test_a_step_that_stays_keeps_its_place_and_its_gap_widens_by_the_drift() -> 
         ((low, place, high),) = found.gaps()
         gaps.append((low, place, high))
         step = Step(int(place), int(low), int(high))
-        assert (found.reach, found.origin) == ([0], [125 * PAGE])
+        assert (found.reach, found.moved, found.appeared) == ([0], [], 0)
     assert gaps == [(123, 125, 127), (122, 125, 128), (121, 125, 128), (121, 125, 128), (121, 125, 128)]
 
 
@@ -198,7 +198,7 @@ def test_a_step_that_moved_keeps_what_was_known_of_its_gap() -> None:
     And as it came from 119, it may have come as far again."""
     found = one_step(Step(119, 117, 120), drift=2 / 128)
     assert found.gaps() == [(121, 121, 122)]
-    assert (found.reach, found.origin) == ([2 * PAGE], [119 * PAGE])
+    assert (found.reach, found.moved) == ([2 * PAGE], [(119 * PAGE, 121 * PAGE)])
 
 
 def test_the_reach_of_a_step_that_stays_is_halved_until_it_is_less_than_a_page() -> None:
@@ -214,7 +214,7 @@ def test_a_step_that_came_from_afar_may_have_come_as_far_again() -> None:
     """It is between 121 and 128 now, so at 124; the nearest step of its direction was at 110."""
     found = one_step(Step(60, 59, 61), Step(110, 109, 111))
     assert found.gaps() == [(121, 124, 128)]
-    assert (found.reach, found.origin) == ([14 * PAGE], [110 * PAGE])
+    assert (found.reach, found.moved) == ([14 * PAGE], [(110 * PAGE, 124 * PAGE)])
 
 
 def test_a_step_of_another_direction_is_another_step() -> None:
@@ -222,14 +222,14 @@ def test_a_step_of_another_direction_is_another_step() -> None:
     for steps in ((), (Step(110, 109, 111, height=-1.0),), (Step(125, 124, 126, height=-1.0),)):
         found = one_step(*steps)
         assert found.gaps() == [(121, 124, 128)]
-        assert (found.reach, found.origin) == ([124 * PAGE], [None])
+        assert (found.reach, found.moved, found.appeared) == ([124 * PAGE], [], 1)
 
 
 def test_a_step_farther_away_than_the_smaller_segment_is_long_is_another_step() -> None:
     """The island is 64 pages long; the step at 48 is 76 away from its beginning, at 124."""
     points = [*row(0, 128, MISS), *row(128, 192, HIT), *row(192, 320, MISS)]
     found = fit(points, before=[Step(48, 48, 49)], end=320)
-    assert (found.place[0], found.origin[0]) == (124 * PAGE, None)
+    assert (found.place[0], found.moved, found.appeared) == (124 * PAGE, [], 2)
     assert found.reach[0] == found.place[1] - found.place[0]
 
 
@@ -371,7 +371,7 @@ def call(buffers: list[bytes | array[int] | array[float]], unchanged: int = 2) -
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=unchanged, begin=0, end=100 * PAGE, ticks=20, prior=2.0, drift=0.0,
         change=9.0, least_change=0.2, surprise=2.5, outlier_age=1, outlier_room=0, settled=255,
-        reach_keep=0.5,
+        reach_keep=0.5, quiet=0.02,
     )  # fmt: skip
     return len(found.state)
 
@@ -417,7 +417,7 @@ def test_more_unchanged_states_than_states_are_refused(unchanged: int) -> None:
         call(buffers, unchanged)
 
 
-@pytest.mark.parametrize("longer", range(6, 11))
+@pytest.mark.parametrize("longer", range(6, 13))
 def test_steps_before_of_different_lengths_are_refused(longer: int) -> None:
     buffers = fit_buffers(pack([Point(0)]), by_hand(), [Step(1, 1, 1)])
     column = buffers[longer]
@@ -430,3 +430,15 @@ def test_steps_before_of_different_lengths_are_refused(longer: int) -> None:
 def test_a_part_of_a_point_is_no_point() -> None:
     with pytest.raises(ValueError, match="points must have whole records of 16 bytes, not 24 bytes"):
         call(fit_buffers(pack([Point(0), Point(PAGE)])[: LAYOUT.size + 8], by_hand()))
+
+
+def test_an_island_in_quiet_memory_is_told_where_nothing_was_before() -> None:
+    points = [*row(0, 128, MISS), *row(128, 192, HIT), *row(192, 320, MISS)]
+    found = fit(points, end=320)
+    assert [page // PAGE for page in found.islands] == [(found.place[0] + found.place[1]) // 2 // PAGE]
+    assert (found.appeared, found.accessed) == (2, 1)
+    assert fit(points, end=320, rates=[0.5]).islands == [], "it was not quiet there"
+    assert fit(points, end=320, before=[Step(300, 300, 301)], rates=[0.0, 0.5]).islands == found.islands
+    assert fit(points, end=320, before=[Step(100, 99, 101)], rates=[0.0, 0.5]).islands == []
+    beside = [*row(0, 128, MISS), *row(128, 192, HIT)]
+    assert fit(beside, end=192).islands == [], "it goes on to the end"

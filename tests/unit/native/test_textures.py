@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -22,7 +23,8 @@ def told(*segments: Segment, error: float = 0.0, least: float = 0.2) -> list[flo
         touched=array("d", [touched for _, _, touched in segments]), error=array("d", [error] * len(segments)),
         hot=0.5, least=least, errors=1.0,
     )  # fmt: skip
-    return list(found)
+    assert list(found.height) == [right - left for left, right in pairwise(found.rate)]
+    return list(found.rate)
 
 
 def test_of_a_texture_it_is_the_rate_of_its_touched_pages() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 from udamon.core.adaptive.parameters import Parameters
 
@@ -12,8 +14,8 @@ class Ages:
     """`starts[i]` up to the next one (the last: up to `end`) has not changed since `since[i]` (µs)."""
 
     def __init__(self, start: int, end: int, now_us: int, parameters: Parameters) -> None:
-        self.starts = [start]
-        self.since = [now_us]
+        self.starts = array("Q", [start])  # arrays, as C wants them in each aggregation
+        self.since = array("q", [now_us])
         self.end = end
         self._passed = 0
         self._parameters = parameters
@@ -37,7 +39,7 @@ class Ages:
         left = bisect_left(self.starts, start)
         right = bisect_right(self.starts, end) - 1
         tail = self.since[right]
-        starts, since = [start], [now_us]
+        starts, since = array("Q", [start]), array("q", [now_us])
         if end < self.end and self.starts[right] < end:
             starts.append(end)
             since.append(tail)
@@ -51,6 +53,10 @@ class Ages:
         """A step was taken to be at `was` and is at `now`: the bytes between have the age of its other side."""
         if not self.starts[0] < was < self.end:
             return
+        before, after = (was - 1, now - 1) if was < now else (now, was)
+        at = bisect_right(self.starts, before)
+        if at == len(self.starts) or self.starts[at] > after:
+            return  # the bytes between have it already
         start, end = (was, now) if was < now else (now, was)
         first, last = bisect_right(self.starts, start), bisect_right(self.starts, end - 1)
         since = self.since[bisect_right(self.starts, was - 1 if was < now else was) - 1]
@@ -77,7 +83,7 @@ class Ages:
 
     def _join(self, now_us: int, slack_us: int, steps: set[int]) -> None:
         starts, since = self.starts[:1], self.since[:1]
-        sizes = [b - a for a, b in zip(self.starts, [*self.starts[1:], self.end], strict=True)]
+        sizes = [b - a for a, b in pairwise([*self.starts, self.end])]
         size = sizes[0]
         for start, when, length in zip(self.starts[1:], self.since[1:], sizes[1:], strict=True):
             older = now_us - min(when, since[-1])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import pairwise
 
 from udamon.core.adaptive.explorer import Explorer
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.steps import Steps
 from udamon.core.policy import Slots
 from udamon.model import PAGE_SIZE
-from udamon.native._native import steps_gaps
+from udamon.native._native import segments_doubtful, segments_refresh, steps_gaps
 
 
 class SlotPlan:
@@ -62,69 +62,41 @@ class SlotPlan:
 
     def _gaps(self) -> None:
         """Every step that is not known well enough; those with most bytes at stake first."""
-        steps = self._steps
-        lows, highs, stake, moved = steps_gaps(
+        steps, parameters = self._steps, self._parameters
+        gaps = steps_gaps(
             bounds=steps.bounds, low=steps.low, high=steps.high, reach=steps.reach, height=steps.height,
-            exact=PAGE_SIZE, finest=self._parameters.resolution,
+            exact=PAGE_SIZE, finest=parameters.resolution, once=parameters.gap_checks,
+            room=self._room(parameters.gap_share),
         )  # fmt: skip
-        parameters = self._parameters
-        once = parameters.gap_checks
-        checks = array("I", [2 * once if may_have else once for may_have in moved])
-        room = self._room(parameters.gap_share)
-        if sum(checks) <= room:
-            self._ask(lows, highs, checks)
-            return
-        order = sorted(range(len(stake)), key=stake.__getitem__, reverse=True)
-        taken = accumulate(map(checks.__getitem__, order))
-        order = sorted(order[: next(i for i, made in enumerate(taken) if made > room)])
-        for column in (lows, highs, checks):
-            column[:] = array(column.typecode, map(column.__getitem__, order))
-        self._ask(lows, highs, checks)
+        self._ask(gaps.start, gaps.end, gaps.checks)
 
     def _suspects(self) -> None:
         """The page of each surprise again, and both sides of it, unless its surroundings are known well."""
         steps = self._steps
-        suspects = list(zip(*(steps.outliers[i::4] for i in range(4)), strict=True))
-        asked: list[tuple[int, int]] = []
-        for before, page, end, after in suspects[: self._room(self._parameters.outlier_share) // 3]:
-            asked += (before, page), (page, end), (end, after)
+        four = steps.outliers[: 4 * (self._room(self._parameters.outlier_share) // 3)]
+        asked = [(start, end) for i in range(0, len(four), 4) for start, end in pairwise(four[i : i + 4])]
         asked = [(start, end) for start, end in asked if start < end]
         self._ask([start for start, _ in asked], [end for _, end in asked], [1] * len(asked))
 
     def _doubtful(self) -> None:
         """Segments whose rate may lie on either side of what is hot: the larger, the more."""
         steps, parameters = self._steps, self._parameters
-        bounds = steps.bounds
-        found = [
-            (bounds[k], bounds[k + 1])
-            for k, (rate, seen) in enumerate(zip(steps.rate, steps.seen, strict=True))
-            if rate > parameters.hot_least_rate
-            # within so many standard errors of a share, which are largest for one half: 0.5 / √seen
-            and 4 * (rate - parameters.hot_rate) ** 2 * seen < parameters.chance_errors**2
-        ]
-        room = self._room(parameters.hot_share)
-        total = sum(end - start for start, end in found)
-        for start, end in found:
-            if checks := min(room * (end - start) // total, parameters.hot_checks):
-                self._ask([start], [end], [checks])
+        asked = segments_doubtful(
+            bounds=steps.bounds, rate=steps.rate, seen=steps.seen, hot=parameters.hot_rate,
+            least=parameters.hot_least_rate, errors=parameters.chance_errors,
+            room=self._room(parameters.hot_share), most=parameters.hot_checks,
+        )  # fmt: skip
+        self._ask(asked.start, asked.end, asked.checks)
 
     def _refresh(self, turn: int) -> None:
         """Some checks in every segment that is accessed, so that a change is noticed at once."""
         steps, parameters = self._steps, self._parameters
-        enough = parameters.known_checks
-        alive = [k for k, rate in enumerate(steps.rate) if rate > parameters.refresh_rate]
-        # Those that are known well come first: only what they say can be held against what was expected.
-        seen = steps.seen
-        alive = [k for k in alive if seen[k] >= enough] + [k for k in alive if seen[k] < enough]
-        checks, room = parameters.refresh_checks, self._room(parameters.refresh_share)
-        if not alive or not room:
-            return
-        if checks * len(alive) > room:
-            checks, stride = 1, -(-len(alive) // room)
-            alive = alive[turn % stride :: stride]
-        first = len(self._slots)
-        bounds = steps.bounds
-        self._ask([bounds[k] for k in alive], [bounds[k + 1] for k in alive], [checks] * len(alive))
-        known = [steps.rate[k] for k in alive if seen[k] >= enough]
-        variance = checks * sum(rate * (1 - rate) for rate in known)
-        steps.expect(range(first, first + len(known)), checks * sum(known), variance)
+        asked = segments_refresh(
+            bounds=steps.bounds, rate=steps.rate, seen=steps.seen, least=parameters.refresh_rate,
+            enough=parameters.known_checks, checks=parameters.refresh_checks,
+            room=self._room(parameters.refresh_share), turn=turn,
+        )  # fmt: skip
+        if len(asked.start):
+            first = len(self._slots)
+            self._ask(asked.start, asked.end, array("I", [asked.each]) * len(asked.start))
+            steps.expect(range(first, first + asked.known), asked.hits, asked.variance)

@@ -72,11 +72,11 @@ class AdaptivePolicy:
             if (attrs, limit) != (self._attrs, self._limit):
                 known.shaped = None
         self._attrs, self._limit = attrs, limit
-        here = {target.index for target in targets if target.regions}
+        here = {target.index for target in targets if target.nr_regions}
         for gone in self._known.keys() - here:
             del self._known[gone]
         for target in targets:
-            if not target.regions:
+            if not target.nr_regions:
                 continue
             try:
                 ranges = align_ranges(target.ranges, self._min_region)
@@ -192,8 +192,7 @@ class AdaptivePolicy:
         self._passed = self._made = 0
         self._turn = []
         for target in targets:
-            for r in target.regions:
-                r.last_nr_accesses = r.nr_accesses
+            target.begin_aggregation()
 
     def reset_age(self, target: Target, start: int, end: int) -> None:
         # The next aggregation is the first that counts, as where a rate changed in this one.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
 from collections.abc import Sequence
-from math import log, sin, sqrt
-from operator import sub
+from math import log, sqrt
 
 from udamon.core.adaptive import likelihood
 from udamon.core.adaptive.ages import Ages
@@ -15,9 +13,6 @@ from udamon.core.adaptive.space import Space, gaps_of
 from udamon.core.policy import Answers, Slots
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import AGES, POINT_BYTES, points_take, steps_fit
-
-UNKNOWN = 2**64 - 1
-"""Of a step: it was nowhere before."""
 
 
 class Steps:
@@ -33,7 +28,7 @@ class Steps:
 
     def __init__(self, space: Space, parameters: Parameters, now_us: int) -> None:
         self.space = space
-        self.points = b""
+        self.points = bytearray()
         self.ages = Ages(space.ranges[0].start, space.ranges[-1].end, now_us, parameters)
         self.bounds = array("Q", (space.ranges[0].start, space.ranges[-1].end))
         self.state = bytes([0])
@@ -50,7 +45,7 @@ class Steps:
         self.changing_share = 0.0  # share of the accessed segments that seem to have changed of late
         self.error = 0.0  # standard error of the working set, as a share of it
         self.changed = 0  # segments that changed with the last answers
-        self.islands: list[int] = []  # a page of each island that appeared with the last answers
+        self.islands = array("Q")  # a page of each island that appeared with the last answers
         self.appeared = 0  # steps that were not there before
         self._unsettled = 0  # aggregations until all points are of the present intervals
         self._expected = (range(0), 0.0, 0.0)
@@ -103,7 +98,7 @@ class Steps:
         self._take(answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=min(older, AGES - 1))
         self._stale = []
         if answers.shift:
-            self.grain = 1 << sorted(answers.shift)[len(answers.shift) // 2]
+            self.grain = 1 << _median(answers.shift)
         self._compare(answers)
 
     def _compare(self, answers: Answers) -> None:
@@ -161,48 +156,27 @@ class Steps:
             ),
             jump=likelihood.jump_table(max(len(before), parameters.steps), max(self.space.total, 1)),
             weight=likelihood.weight_table(parameters.forgotten, self._limit), level=likelihood.STATE_RATES,
-            old_state=self.state.translate(likelihood.LEVEL_OF), old_place=before,
+            old_state=self.state.translate(likelihood.LEVEL_OF), old_rate=self.rate, old_place=before,
             old_low=self.low, old_high=self.high, old_reach=self.reach, old_height=self.height,
             unchanged=len(LEVELS), begin=begin, end=end, ticks=max(ticks, 2), prior=parameters.prior,
             drift=parameters.drift / parameters.resolution, change=against + log(parameters.memory),
             least_change=parameters.least_change, surprise=parameters.surprise_nats,
             outlier_age=parameters.outlier_age, outlier_room=room, settled=parameters.memory,
-            reach_keep=parameters.reach_keep,
+            reach_keep=parameters.reach_keep, quiet=parameters.refresh_rate,
         )  # fmt: skip
-        bounds, rate = self.bounds, self.rate
         self.state, self.rate, self.touched, self.seen = fit.state, fit.rate, fit.touched, fit.seen
-        self.doubt = fit.doubt
-        self.bounds = array("Q", (begin, *fit.place, end))
+        self.doubt, self.bounds, self.height = fit.doubt, fit.bounds, fit.height
         self.low, self.high, self.reach, self.outliers = fit.low, fit.high, fit.reach, fit.outliers
-        self.height = array("d", map(sub, self.rate[1:], self.rate))
-        self.error = fit.error
-        self.appeared = fit.origin.count(UNKNOWN)
-        self.islands = self._appeared(fit.origin, bounds, rate) if self.appeared > 1 else []
-        if fit.origin != fit.place and len(self.ages.starts) > 1:
-            for was, now in zip(fit.origin, fit.place, strict=True):
-                if was != now and was != UNKNOWN:
-                    self.ages.shift(was, now)
+        self.error, self.appeared, self.islands = fit.error, fit.appeared, fit.islands
+        if len(self.ages.starts) > 1:
+            for was, now in zip(fit.was, fit.now, strict=True):
+                self.ages.shift(was, now)
         self.changed = 0
         if any(fit.since):
             self._change(fit.since, now_us, aggregation_us)
         if self._memory > parameters.memory:
-            accessed = sum(rate > parameters.refresh_rate for rate in self.rate)
-            share = min(max(self.changed / max(accessed, 1), self.changing_share), 1)
+            share = min(max(self.changed / max(fit.accessed, 1), self.changing_share), 1)
             self._memory = max(self._memory * (1 - share), parameters.memory)
-
-    def _appeared(self, origin: Sequence[int], bounds: Sequence[int], before: Sequence[float]) -> list[int]:
-        """A page in each island that is new to the steps, in memory that is quiet on both sides and was quiet there
-        `before`, between `bounds`."""
-        rate, quiet = self.rate, self._parameters.refresh_rate
-        found = [
-            (self.bounds[k + 1] + self.bounds[k + 2]) // 2
-            for k in range(len(origin) - 1)
-            if origin[k] == origin[k + 1] == UNKNOWN
-            and max(rate[k], rate[k + 2]) <= quiet
-            and sqrt(rate[k + 1]) > sin(self._parameters.least_change)
-        ]
-        last = len(before) - 1
-        return [page for page in found if before[min(max(bisect_right(bounds, page) - 1, 0), last)] <= quiet]
 
     def _change(self, since: bytes, now_us: int, aggregation_us: int) -> None:
         """Ages begin anew where the rate changed, and what was seen there before counts no longer."""
@@ -213,3 +187,12 @@ class Steps:
                 if not self._unsettled:
                     self.ages.change(start, end, now_us - (aggregations - 1) * aggregation_us)
                 self._stale.append((start, end, aggregations))
+
+
+def _median(shifts: bytes) -> int:
+    """Of many numbers, at least one, that are hardly ever different."""
+    kinds = sorted(set(shifts))
+    left = len(shifts) // 2
+    while (left := left - shifts.count(kinds[0])) >= 0:
+        del kinds[0]
+    return kinds[0]

@@ -77,11 +77,7 @@ class KernelWindows:
             int((end - start) * share(n)) if n else 0
             for start, end, n in zip(starts, ends, nr_accesses, strict=True)
         ]
-        here = (
-            None
-            if resident is None
-            else overlaps([Range(s, e) for s, e in zip(starts, ends, strict=True)], resident)
-        )
+        here = None if resident is None else overlaps(array("Q", starts), array("Q", ends), resident)
         if here is not None:
             touched = [min(estimate, there) for estimate, there in zip(touched, here, strict=True)]
         self._count_checks(len(rows))

@@ -31,30 +31,7 @@ def after(deploy: str, place: int, days: int) -> str:
         for what, value in (("n", "1.0e0"), ("t", "t"), ("tt", "t * t"), ("y", "y"), ("ty", "t * y"))
     )
     return f"""
-        WITH everywhere AS (
-            SELECT MIN(epoch) AS epoch FROM deploys WHERE deploy = {_literal(deploy)} AND host = ''
-        ),
-        local AS (
-            SELECT host, MIN(epoch) AS epoch FROM deploys WHERE deploy = {_literal(deploy)} AND host <> '' GROUP BY host
-        ),
-        timed AS (
-            SELECT {prefixed("services")}, services.host,
-                services.epoch - COALESCE(local.epoch, everywhere.epoch) AS since,
-                CAST(resident_bytes AS DOUBLE) AS resident, CAST(cold_bytes[{age}] AS DOUBLE) AS cold
-            FROM services LEFT JOIN local ON services.host = local.host CROSS JOIN everywhere
-        ),
-        hours AS (
-            SELECT {IDENTITY}, host, FLOOR(CAST(since AS DOUBLE) / 3.6e3) AS hour,
-                AVG(resident) AS resident, AVG(cold) AS cold
-            FROM timed
-            WHERE cold IS NOT NULL AND since >= -{seconds} AND since < {seconds}
-                AND (since >= 0 OR since <= -{WINDOW_SECONDS})
-            GROUP BY {IDENTITY}, host, FLOOR(CAST(since AS DOUBLE) / 3.6e3)
-        ),
-        days AS (
-            SELECT {IDENTITY}, host, FLOOR(hour / 2.4e1) AS number, AVG(resident) AS resident, AVG(cold) AS cold
-            FROM hours GROUP BY {IDENTITY}, host, FLOOR(hour / 2.4e1) HAVING COUNT(*) = 24
-        ),
+        {_days(deploy, age, seconds)},
         points AS (
             SELECT {IDENTITY}, host, figure, number, number + 5.0e-1 AS t,
                 CASE figure WHEN 'resident_bytes' THEN resident WHEN 'cold_bytes' THEN cold
@@ -90,6 +67,35 @@ def after(deploy: str, place: int, days: int) -> str:
         FROM changes LEFT JOIN busy ON {same("changes", "busy")}
         ORDER BY {prefixed("changes")}, changes.figure
     """
+
+
+def _days(deploy: str, age: int, seconds: int) -> str:
+    """The view `days`, after WITH: the means of each host over the whole days since the deploy, `number`ed from it."""
+    return f"""
+        WITH everywhere AS (
+            SELECT MIN(epoch) AS epoch FROM deploys WHERE deploy = {_literal(deploy)} AND host = ''
+        ),
+        local AS (
+            SELECT host, MIN(epoch) AS epoch FROM deploys WHERE deploy = {_literal(deploy)} AND host <> '' GROUP BY host
+        ),
+        timed AS (
+            SELECT {prefixed("services")}, services.host,
+                services.epoch - COALESCE(local.epoch, everywhere.epoch) AS since,
+                CAST(resident_bytes AS DOUBLE) AS resident, CAST(cold_bytes[{age}] AS DOUBLE) AS cold
+            FROM services LEFT JOIN local ON services.host = local.host CROSS JOIN everywhere
+        ),
+        hours AS (
+            SELECT {IDENTITY}, host, FLOOR(CAST(since AS DOUBLE) / 3.6e3) AS hour,
+                AVG(resident) AS resident, AVG(cold) AS cold
+            FROM timed
+            WHERE cold IS NOT NULL AND since >= -{seconds} AND since < {seconds}
+                AND (since >= 0 OR since <= -{WINDOW_SECONDS})
+            GROUP BY {IDENTITY}, host, FLOOR(CAST(since AS DOUBLE) / 3.6e3)
+        ),
+        days AS (
+            SELECT {IDENTITY}, host, FLOOR(hour / 2.4e1) AS number, AVG(resident) AS resident, AVG(cold) AS cold
+            FROM hours GROUP BY {IDENTITY}, host, FLOOR(hour / 2.4e1) HAVING COUNT(*) = 24
+        )"""
 
 
 def _literal(value: str) -> str:

@@ -96,29 +96,61 @@ def can_shrink(promotion_limit: float = PROMOTION_LIMIT, within: float = WITHIN)
     share `within` of the windows. What is needed is resident bytes without what is cold at that age, as a share of the
     limit, in the share `within` of the windows of its hosts, rounded up to a thousandth.
     """
+    cold_there = " ".join(f"WHEN {age} THEN cold_bytes[{n}]" for n, age in enumerate(AGES, 1))
+    need = "CAST(CEIL(1000.0e0 * (resident - cold) / NULLIF(limit_bytes, 0.0e0)) AS BIGINT)"
+    known = "SUM(CASE WHEN need IS NOT NULL THEN row_count ELSE 0 END)"
+    return f"""
+        {_safe_ages(promotion_limit, within)},
+        needs AS (
+            SELECT {prefixed("safe")}, safe.hosts, safe.windows, safe.safe_age, safe.promotion_rate,
+                CAST(services.limit_bytes AS DOUBLE) AS limit_bytes,
+                CAST(CASE safe_age {cold_there} END AS DOUBLE) AS cold,
+                CAST(services.resident_bytes AS DOUBLE) AS resident
+            FROM services JOIN safe ON {same("services", "safe")}
+        ),
+        counted AS (
+            SELECT {IDENTITY}, hosts, windows, safe_age, promotion_rate, {need} AS need,
+                COUNT(*) AS row_count, SUM(limit_bytes) AS limits, SUM(cold) AS cold, COUNT(cold) AS telling
+            FROM needs GROUP BY {IDENTITY}, hosts, windows, safe_age, promotion_rate, {need}
+        ),
+        placed AS (
+            SELECT counted.*,
+                {known} OVER (
+                    PARTITION BY {IDENTITY} ORDER BY need NULLS LAST ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+                ) AS up_to,
+                {known} OVER (PARTITION BY {IDENTITY}) AS total
+            FROM counted
+        )
+        SELECT {IDENTITY}, hosts, windows, safe_age AS safe_age_seconds, promotion_rate,
+            SUM(cold) / NULLIF(CAST(SUM(telling) AS DOUBLE), 0.0e0) AS offloadable_bytes,
+            SUM(limits) / CAST(SUM(CASE WHEN limits IS NOT NULL THEN row_count END) AS DOUBLE) AS limit_bytes,
+            CAST(MIN(CASE WHEN CAST(up_to AS DOUBLE) >= {double(within)} * CAST(total AS DOUBLE)
+                THEN need END) AS DOUBLE) / 1000.0e0 AS needed_share
+        FROM placed GROUP BY {IDENTITY}, hosts, windows, safe_age, promotion_rate
+        ORDER BY needed_share NULLS LAST, {IDENTITY}
+    """
+
+
+def _safe_ages(promotion_limit: float, within: float) -> str:
+    """The view `safe`, after WITH: of each service hosts, windows, its safe age and the promotion rate there."""
     places = range(1, len(AGES) + 1)
-    working = AGES.index(WORKING_SET_AGE) + 1
 
     def each(text: str) -> str:
-        return ", ".join(text.format(n=n, age=AGES[n - 1]) for n in places)
+        return ", ".join(text.format(n=n) for n in places)
 
-    told = "CASE WHEN promoted_bytes[{n}] IS NOT NULL"
-    held = f"CAST(resident_bytes - cold_bytes[{working}] AS DOUBLE)"
-    first = "CASE " + " ".join(f"WHEN within_{n} >= {double(within)} THEN {{{n}}}" for n in places) + " END"
-    ages = first.format("", *(f"CAST({age} AS BIGINT)" for age in AGES))
-    rates = first.format("", *(f"rate_{n}" for n in places))
-    cold_there = (
-        "CASE safe_age " + " ".join(f"WHEN {AGES[n - 1]} THEN cold_bytes[{n}]" for n in places) + " END"
-    )
+    def first(values: Iterable[str]) -> str:
+        cases = (f"WHEN within_{n} >= {double(within)} THEN {value}" for n, value in enumerate(values, 1))
+        return f"CASE {' '.join(cases)} END"
+
+    told = "CASE WHEN promoted_bytes[{n}] IS NOT NULL THEN"
+    held = f"CAST(resident_bytes - cold_bytes[{AGES.index(WORKING_SET_AGE) + 1}] AS DOUBLE)"
+    promoted = "CAST(promoted_bytes[{n}] AS DOUBLE) * 60.0e0 / seconds"
+    keeps = f"promoted_{{n}} <= {double(promotion_limit)} * working_{{n}}"
     return f"""
         WITH moments AS (
             SELECT {IDENTITY}, window_begin, COUNT(*) AS hosts,
-                {
-        each(
-            f"SUM({told} THEN CAST(promoted_bytes[{{n}}] AS DOUBLE) * 60.0e0 / seconds END) AS promoted_{{n}}"
-        )
-    },
-                {each(f"SUM({told} THEN {held} END) AS working_{{n}}")}
+                {each(f"SUM({told} {promoted} END) AS promoted_{{n}}")},
+                {each(f"SUM({told} {held} END) AS working_{{n}}")}
             FROM services WHERE seconds > 0 GROUP BY {IDENTITY}, window_begin
         ),
         rates AS (
@@ -126,51 +158,16 @@ def can_shrink(promotion_limit: float = PROMOTION_LIMIT, within: float = WITHIN)
                 {each("AVG(promoted_{n} / NULLIF(working_{n}, 0.0e0)) AS rate_{n}")},
                 {
         each(
-            f"AVG(CASE WHEN promoted_{{n}} <= {double(promotion_limit)} * working_{{n}} THEN 1.0e0 "
+            f"AVG(CASE WHEN {keeps} THEN 1.0e0 "
             "WHEN promoted_{n} IS NOT NULL THEN 0.0e0 END) AS within_{n}"
         )
     }
             FROM moments GROUP BY {IDENTITY}
         ),
         safe AS (
-            SELECT {IDENTITY}, hosts, windows, {ages} AS safe_age, {rates} AS promotion_rate FROM rates
-        ),
-        needs AS (
-            SELECT {prefixed("safe")}, safe.hosts, safe.windows, safe.safe_age, safe.promotion_rate,
-                CAST(services.limit_bytes AS DOUBLE) AS limit_bytes,
-                CAST({cold_there} AS DOUBLE) AS cold,
-                CAST(services.resident_bytes AS DOUBLE) AS resident
-            FROM services JOIN safe ON {same("services", "safe")}
-        ),
-        counted AS (
-            SELECT {IDENTITY}, hosts, windows, safe_age, promotion_rate,
-                CAST(CEIL(1000.0e0 * (resident - cold) / NULLIF(limit_bytes, 0.0e0)) AS BIGINT) AS need,
-                COUNT(*) AS row_count, SUM(limit_bytes) AS limits, SUM(cold) AS cold, COUNT(cold) AS telling
-            FROM needs GROUP BY {IDENTITY}, hosts, windows, safe_age, promotion_rate,
-                CAST(CEIL(1000.0e0 * (resident - cold) / NULLIF(limit_bytes, 0.0e0)) AS BIGINT)
-        ),
-        placed AS (
-            SELECT counted.*,
-                SUM(CASE WHEN need IS NOT NULL THEN row_count ELSE 0 END) OVER (
-                    PARTITION BY {
-        IDENTITY
-    } ORDER BY need NULLS LAST ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-                ) AS up_to,
-                SUM(CASE WHEN need IS NOT NULL THEN row_count ELSE 0 END) OVER (PARTITION BY {
-        IDENTITY
-    }) AS total
-            FROM counted
-        )
-        SELECT {IDENTITY}, hosts, windows, safe_age AS safe_age_seconds, promotion_rate,
-            SUM(cold) / NULLIF(CAST(SUM(telling) AS DOUBLE), 0.0e0) AS offloadable_bytes,
-            SUM(limits) / CAST(SUM(CASE WHEN limits IS NOT NULL THEN row_count END) AS DOUBLE) AS limit_bytes,
-            CAST(MIN(CASE WHEN CAST(up_to AS DOUBLE) >= {
-        double(within)
-    } * CAST(total AS DOUBLE) THEN need END) AS DOUBLE)
-                / 1000.0e0 AS needed_share
-        FROM placed GROUP BY {IDENTITY}, hosts, windows, safe_age, promotion_rate
-        ORDER BY needed_share NULLS LAST, {IDENTITY}
-    """
+            SELECT {IDENTITY}, hosts, windows, {first(f"CAST({age} AS BIGINT)" for age in AGES)} AS safe_age,
+                {first(f"rate_{n}" for n in places)} AS promotion_rate FROM rates
+        )"""
 
 
 def known() -> str:

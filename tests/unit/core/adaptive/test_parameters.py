@@ -14,7 +14,6 @@ PAGE = (ROOT / "docs" / "adaptive.md").read_text()
 ELSEWHERE = {
     "likelihood.py": {"MISS", "NEVER"},
     "space.py": {"PHASES", "GOLDEN"},
-    "steps.py": {"UNKNOWN"},
     "parameters.py": {"LEVELS", "COARSE_LEVELS"},
 }
 """Numbers that nobody chose: codes, and constants of mathematics; and two lists of rates."""

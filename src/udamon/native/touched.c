@@ -1,0 +1,96 @@
+/* What is touched of each segment in an aggregation, and how well that is known. */
+#define INTERFACE_TYPES_ONLY
+#include "fit.h"
+
+#include <math.h>
+
+static double size_at(const struct results *out, size_t k)
+{
+    return (double)(out->bounds.at[k + 1] - out->bounds.at[k]);
+}
+
+/* The touched share if all pages were accessed alike. */
+static double alike(const struct fit *f, double rate)
+{
+    return 1 - pow(1 - rate, f->in->ticks);
+}
+
+/* Touched shares, and the standard errors of them. A segment's share lies between its rate (some pages are accessed always)
+ * and what follows if all its pages are alike. The latter is believed until whole spans in the segments of its level say
+ * where. */
+static void touched_shares(struct fit *f, struct results *out)
+{
+    double more[STATES], most[STATES]; /* accesses beyond the rate that whole spans saw, and would if pages were alike */
+    for (size_t s = 0; s < STATES; s++) {
+        more[s] = most[s] = f->in->prior;
+    }
+    for (size_t k = 0; k < out->state.count; k++) {
+        if (out->rate.at[k] == 0)
+            continue;
+        struct spanned *w = &f->spanned[k];
+        w->alike = alike(f, out->rate.at[k]);
+        size_t state = out->state.at[k];
+        more[state] += w->hits - w->checks * out->rate.at[k];
+        most[state] += w->checks * (w->alike - out->rate.at[k]);
+    }
+    for (size_t k = 0; k < out->state.count; k++) {
+        const struct spanned *w = &f->spanned[k];
+        double rate = out->rate.at[k], known = w->checks + f->in->prior;
+        if (rate == 0) { /* the largest share that chance may have hidden */
+            out->doubt.at[k] = out->state.at[k] == NOTHING ? 0 : 1 / (w->checks + out->seen.at[k] + 1);
+            continue;
+        }
+        double part = more[out->state.at[k]] / most[out->state.at[k]];
+        part = part < 0 ? 0 : part > 1 ? 1 : part;
+        double share = (w->hits + f->in->prior * (rate + part * (w->alike - rate))) / known;
+        out->touched.at[k] = share;
+        out->doubt.at[k] = sqrt(share * (1 - share) / (known + 1)); /* of a beta distribution */
+    }
+}
+
+/* Islands so small that most are never met: each that is met becomes a segment of its own, so that the memory around seems
+ * to have none, though it has those that were missed. Whole spans lie everywhere alike: of them the share that met such
+ * islands is the share of the bytes that all such islands have. What is more than known, and than chance, lies in the
+ * memory of the lowest level. */
+static void add_unmet(const struct fit *f, struct results *out)
+{
+    double checks = 0, met = 0, known = 0, quiet = 0, total = 0;
+    for (size_t k = 0; k < out->state.count; k++) {
+        double size = size_at(out, k);
+        checks += f->spanned[k].checks;
+        total += out->state.at[k] == NOTHING ? 0 : size;
+        quiet += out->state.at[k] == 0 ? size : 0;
+    }
+    for (size_t k = 0; k < out->state.count; k++) {
+        double size = size_at(out, k);
+        if (out->state.at[k] != 0 && out->state.at[k] != NOTHING && checks * size < total / 2) {
+            met += f->spanned[k].hits;
+            known += size * out->touched.at[k];
+        }
+    }
+    double more = met > 0 ? met / checks * total - known : 0;
+    if (quiet == 0 || more <= sqrt(met) / checks * total)
+        return;
+    for (size_t k = 0; k < out->state.count; k++)
+        if (out->state.at[k] == 0)
+            out->touched.at[k] = fmin(out->touched.at[k] + more / quiet, 1);
+}
+
+/* The standard error of all touched bytes, as a share of them; 0 where there are none. */
+static double error_of(const struct results *out)
+{
+    double sum = 0, squares = 0;
+    for (size_t k = 0; k < out->state.count; k++) {
+        double size = size_at(out, k), doubt = size * out->doubt.at[k];
+        sum += size * out->touched.at[k];
+        squares += doubt * doubt;
+    }
+    return sum > 0 ? sqrt(squares) / sum : 0;
+}
+
+void fit_touched(struct fit *f, struct results *out)
+{
+    touched_shares(f, out);
+    add_unmet(f, out);
+    out->error = error_of(out);
+}
