@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from udamon import console
+from udamon.cli.pictures import refuse_one_for_two
 from udamon.errors import UsageError
 from udamon.files import place
 from udamon.files.names import identities, shown
@@ -120,6 +121,7 @@ def write(args: argparse.Namespace, source: RecordingSource, report: Sites) -> N
         raise UsageError(
             "--force is for files, and none is written; give --pprof or --flame, or leave it out."
         )
+    refuse_one_for_two(outs)
     read = identities([args.file, *source.recording.paths])
     for out in outs:
         place.check(out, force=args.force, inputs=read)
