@@ -147,6 +147,7 @@ def test_summary(tmp_path: Path) -> None:
     assert found["snapshots"] == 2
     assert found["working_set"]["max"] == MIB
     assert found["monitor"] == {"share": None}
+    assert ["length", "200 ms, 2 snapshots, 2 regions each"] in found["facts"]
     assert not found["filtered"]
     assert document_of(two_bands(tmp_path / "b"), Filters.parse(time="0s-"))["filtered"]
 
@@ -155,7 +156,18 @@ def test_cost_of_the_monitor(tmp_path: Path) -> None:
     """2 ms of CPU in 100 ms."""
     cost = Event(START, "cost", {"cpu_ns": 2_000_000})
     steps: list[Snapshot | Event] = [snap(0, [(0, MIB, 1, 0, 0)]), cost]
-    assert document_of(record(tmp_path / "a", steps))["monitor"] == {"share": 0.02}
+    recording = recorded(tmp_path / "a", steps, monotonic_ns=START)
+    assert document_of(recording)["monitor"] == {"share": 0.02}
+
+
+def test_notes_are_those_of_texts(tmp_path: Path) -> None:
+    """Whatever must be said beside a figure is said beside those of a page."""
+    about = {"via": "refs", "marked_by_others": "yes", "taken_by_others": ["DAMON_STAT"], "sees": "writes only"}
+    recording = recorded(tmp_path / "a", [snap(0, [(0, MIB, 1, 0, 0)])], **about)
+    notes = document_of(recording)["notes"]
+    assert [note.split()[0] for note in notes] == ["Grain:", "Writes", "In-kernel", "Accessed"]
+    other = recorded(tmp_path / "b", [snap(0, [(0, MIB, 1, 0, 0)])], read_from="damo's json")
+    assert document_of(other)["notes"][0].startswith("Grain: regions of another tool's file")
 
 
 def test_what_it_answers(tmp_path: Path) -> None:

@@ -255,6 +255,18 @@ def coverage(place: int) -> str:
     """
 
 
+def grains(place: int) -> str:
+    """How what is told was seen, as one row: the least and the last name of a grain, and the share of the rows whose
+    cold bytes are a lower bound."""
+    age = place + 1
+    return f"""
+        SELECT MIN(grain) AS first_grain, MAX(grain) AS last_grain,
+            AVG(CASE WHEN cold_bytes_high[{age}] > cold_bytes[{age}] THEN 1.0e0
+                WHEN cold_bytes[{age}] IS NOT NULL THEN 0.0e0 END) AS bounded_share
+        FROM services
+    """
+
+
 def seen() -> str:
     """What nodes tell of themselves, as one row: how much was watched, and what was missed."""
     return f"""

@@ -12,6 +12,7 @@ from udamon.fleet.listing import ListedObjects, visible
 from udamon.fleet.spool import OPEN
 from udamon.fleet.store import Store
 from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, Table
+from udamon.model import MIXED
 from udamon.report.fleet import deploys, queries, student
 from udamon.report.fleet.engines import FleetEngine, Row
 from udamon.units import GIB
@@ -44,12 +45,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`rows` as in JSON. `seen` is the row of queries.seen(), None where no node told of itself."""
+    """`rows` as in JSON. `seen` is the row of queries.seen(), None where no node told of itself; `grain` is PAGE, MAPPING,
+    or MIXED, and `bounded_share` the share of rows whose cold bytes are a lower bound, None where none tells."""
 
     asked: Asked
     engine: str
     rows: list[Row]
     seen: Row | None
+    grain: str | None
+    bounded_share: float | None
     objects: int
     repeated: int
     size: int
@@ -69,6 +73,8 @@ class Report:
             **({"least_share": asked.least} if asked.report == "can-shrink" else {}),
             "objects": {"read": self.objects, "repeated": self.repeated, "bytes": self.size},
             "seen": self.seen,
+            "grain": self.grain,
+            "bounded_share": self.bounded_share,
             "rows": self.rows,
         }  # fmt: skip
 
@@ -107,8 +113,10 @@ def measure(asked: Asked, store: Store, engine: FleetEngine) -> Report:
     if asked.report == "after":
         rows = _judged(rows, asked.false_discoveries)
     seen = engine.rows(queries.seen())[0] if nodes.all else None
+    (grains,) = engine.rows(queries.grains(asked.place))
+    same = grains["first_grain"] == grains["last_grain"]
     return Report(
-        asked, engine.name, rows, seen,
+        asked, engine.name, rows, seen, grains["first_grain"] if same else MIXED, grains["bounded_share"],
         sum(len(each.all) for each in read), len(services.repeated), sum(each.bytes for each in read),
     )  # fmt: skip
 
