@@ -117,10 +117,10 @@ def write(args: argparse.Namespace, source: RecordingSource, resolution: tuple[i
     svg_out, png_out = (getattr(args, kind, None) for kind in ("svg", "png"))
     if svg_out is not None or png_out is not None:
         from udamon.report.charts.shapes import with_notes
-        from udamon.report.common import common_lines
+        from udamon.report.common import common_lines, damage_lines
 
         drawing = _drawing(args.report, source, resolution or (ROWS, COLUMNS))
-        drawing = with_notes(drawing, common_lines(source))
+        drawing = with_notes(drawing, [*common_lines(source), *damage_lines(source)])
         if svg_out is not None:
             from udamon.report.svg import svg
 

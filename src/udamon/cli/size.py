@@ -149,6 +149,7 @@ def _shown(args: argparse.Namespace, file: str, *, of_file: bool) -> Shown:
         removing(),
         ProgressLine.of_work(sys.stderr) as line,
         RecordingSource(open_recording(file, line.step, reading.limits(args)), Filters()) as source,
+        reading.telling_damage(source.recordings),
     ):
         found, catalog = size.measure(source), Catalog(source.recording)
         step = next_step.of_file(file, source, found) if of_file else next_step.of_target(args, found)
