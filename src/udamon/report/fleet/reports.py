@@ -12,7 +12,7 @@ from udamon.fleet.listing import ListedObjects, visible
 from udamon.fleet.spool import OPEN
 from udamon.fleet.store import Store
 from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, Table
-from udamon.model import MIXED
+from udamon.model import MAPPING, MIXED, PAGE
 from udamon.report.fleet import deploys, queries, student
 from udamon.report.fleet.engines import FleetEngine, Row
 from udamon.units import GIB
@@ -114,9 +114,10 @@ def measure(asked: Asked, store: Store, engine: FleetEngine) -> Report:
         rows = _judged(rows, asked.false_discoveries)
     seen = engine.rows(queries.seen())[0] if nodes.all else None
     (grains,) = engine.rows(queries.grains(asked.place))
-    same = grains["first_grain"] == grains["last_grain"]
+    first, last = grains["first_grain"], grains["last_grain"]
+    grain = first if first == last and first in (None, PAGE, MAPPING) else MIXED
     return Report(
-        asked, engine.name, rows, seen, grains["first_grain"] if same else MIXED, grains["bounded_share"],
+        asked, engine.name, rows, seen, grain, grains["bounded_share"],
         sum(len(each.all) for each in read), len(services.repeated), sum(each.bytes for each in read),
     )  # fmt: skip
 
