@@ -155,7 +155,12 @@ def document(watch: GroupWatch, cgroup: str | None, cpu_share: float, ended_by: 
         "via": VIA,
         "grain": "group",
         "coverage": coverage.document(
-            {"processes_missed": 0, "bytes_missed": 0, "exact": True, "why": "groups count, not their processes"}
+            {
+                "processes_missed": 0,
+                "bytes_missed": 0,
+                "exact": True,
+                "why": "groups count, not their processes",
+            }
         ),
         "cgroup": cgroup,
         "memcg": own,

@@ -154,7 +154,7 @@ def shown(
     as_json: bool,
     told: bool,
 ) -> Shown:
-    """A report as it is printed, with what every report says; of coverage the text says nothing where that was `told`."""
+    """A report as it is printed, with what every report says; of coverage the text says nothing where it was `told`."""
     from udamon.report.common import common_lines
 
     text = _json(document, source) if as_json else render()

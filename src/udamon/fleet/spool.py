@@ -141,7 +141,9 @@ class Spool:
         data = self._store.read(path)
         try:
             found = read_parquet(io.BytesIO(data)).read_all()
-        except BaseException as error:  # arro3 raises bare exceptions, and panics where the end of a file is missing
+        except (
+            BaseException
+        ) as error:  # arro3 raises bare exceptions, and panics where the end of a file is missing
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
             raise CannotError(

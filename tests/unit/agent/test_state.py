@@ -77,7 +77,8 @@ def test_a_clock_that_went_back_loses_nothing(saved: Path) -> None:
     "data",
     [
         b"", b'{"format"', b'{"format": 2}', b'{"format": 1}', b'{"format": 1, "wall_ns": 1, "services": 3}',
-        b'{"format": 1, "wall_ns": 1, "services": {"service=web": 1}}', b'{"format":' + b"[" * 100_000, b'{"format":\xff\xfe',
+        b'{"format": 1, "wall_ns": 1, "services": {"service=web": 1}}', b'{"format":' + b"[" * 100_000,
+        b'{"format":\xff\xfe',
         b'{"format": 1, "wall_ns": "x", "services": {}}',
     ],
 )  # fmt: skip
@@ -90,7 +91,9 @@ def test_what_is_no_state_is_told_and_left(tmp_path: Path, data: bytes) -> None:
     assert rotation.services["web"].figures.resident.high
 
 
-@pytest.mark.parametrize("data", [b"{", b"[]", b"null", b'{"name": 1}', b"root:x:0:0\n", b"\xff\xfe", b"\0" * 9])
+@pytest.mark.parametrize(
+    "data", [b"{", b"[]", b"null", b'{"name": 1}', b"root:x:0:0\n", b"\xff\xfe", b"\0" * 9]
+)
 def test_a_file_that_no_agent_wrote_is_not_replaced(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "precious"
     path.write_bytes(data)

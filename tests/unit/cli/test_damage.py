@@ -60,9 +60,7 @@ def test_reports(kind: str, file: Path, capsys: pytest.CaptureFixture[str]) -> N
     ],
     ids=lambda one: " ".join(one) if isinstance(one, list) else "",
 )  # fmt: skip
-def test_others(
-    words: Sequence[str], status: int, file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_others(words: Sequence[str], status: int, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     at = 2 if words[0] == "report" else 1
     assert main([*words[:at], str(file), *words[at:]]) == status
     assert capsys.readouterr().err.count(WORDS) == 1
@@ -78,7 +76,10 @@ def test_where_nothing_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str
         first, second = capsys.readouterr().err.splitlines()
         assert WORDS in first
         assert "no snapshot" in second
-    for words in (["check", str(path), "--max-wss", "1GiB"], ["convert", str(path), "--to", "damo-json", "-o", "-"]):
+    for words in (
+        ["check", str(path), "--max-wss", "1GiB"],
+        ["convert", str(path), "--to", "damo-json", "-o", "-"],
+    ):
         main(words)
         assert WORDS in capsys.readouterr().err
 
@@ -100,6 +101,8 @@ def test_a_flame_graph_says_it(tmp_path: Path) -> None:
     path = tmp_path / "file"
     recording_of(path, HARMLESS)
     data = path.read_bytes()
-    path.write_bytes(data[:-8] + b"\0" * 4 + data[-8:])  # before the end mark: nothing is missing, but it is not whole
+    path.write_bytes(
+        data[:-8] + b"\0" * 4 + data[-8:]
+    )  # before the end mark: nothing is missing, but it is not whole
     assert main(["report", "sites", str(path), "--flame", str(tmp_path / "out")]) == 0
     assert WORDS in (tmp_path / "out").read_text()

@@ -40,7 +40,9 @@ WRITING: dict[str, Sequence[str]] = {
 
 OUTPUTS = {"-o", "--output", "--html", "--svg", "--png", "--pprof", "--flame", "--truth"}
 
-ELSEWHERE = {"agent watch": "it is `record`: tests/integration/test_agent.py::test_watch_makes_an_ordinary_recording"}
+ELSEWHERE = {
+    "agent watch": "it is `record`: tests/integration/test_agent.py::test_watch_makes_an_ordinary_recording"
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +59,7 @@ def words(what: str, made: Path, out: Path | str) -> list[str]:
     return [each.format(**places) for each in WRITING[what]]
 
 
-def parsers(
-    parser: argparse.ArgumentParser, name: str = ""
-) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+def parsers(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
     yield name, parser
     for each, below in subcommands(parser).items():
         yield from parsers(below, f"{name} {each}".strip())
@@ -79,9 +79,7 @@ def test_every_parser_with_an_output_has_force_and_is_tried() -> None:
 
 
 @pytest.mark.parametrize("what", WRITING)
-def test_a_link_is_refused(
-    what: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_link_is_refused(what: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever it leads to, and with --force."""
     (tmp_path / "file").write_text("mine")
     for target in ("file", "nothing"):

@@ -38,7 +38,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception | None], None]:
 
 
 def test_what_a_catalog_raises_is_one_sentence(told: Callable[[Exception | None], None]) -> None:
-    for error in (RuntimeError("no\nsuch table"), KeyError("uri"), TypeError()):  # from lines that are not udamon's
+    for error in (
+        RuntimeError("no\nsuch table"),
+        KeyError("uri"),
+        TypeError(),
+    ):  # from lines that are not udamon's
         with pytest.raises(CannotError, match="lake cannot be written: .*check the catalog"):
             told(error)
 

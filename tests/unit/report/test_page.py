@@ -162,7 +162,12 @@ def test_cost_of_the_monitor(tmp_path: Path) -> None:
 
 def test_notes_are_those_of_texts(tmp_path: Path) -> None:
     """Whatever must be said beside a figure is said beside those of a page."""
-    about = {"via": "refs", "marked_by_others": "yes", "taken_by_others": ["DAMON_STAT"], "sees": "writes only"}
+    about = {
+        "via": "refs",
+        "marked_by_others": "yes",
+        "taken_by_others": ["DAMON_STAT"],
+        "sees": "writes only",
+    }
     recording = recorded(tmp_path / "a", [snap(0, [(0, MIB, 1, 0, 0)])], **about)
     notes = document_of(recording)["notes"]
     assert [note.split()[0] for note in notes] == ["Grain:", "Writes", "In-kernel", "Accessed"]

@@ -121,7 +121,9 @@ def seen_of(report: Report) -> list[str]:
     """What was not seen, and how exact the rest is."""
     said = [*_not_seen(report), *([_GRAINS[report.grain]] if report.grain in _GRAINS else [])]
     if report.bounded_share:
-        said.append(f"Cold bytes are at least these: in {share(report.bounded_share)} of the rows it may be more.")
+        said.append(
+            f"Cold bytes are at least these: in {share(report.bounded_share)} of the rows it may be more."
+        )
     return said
 
 

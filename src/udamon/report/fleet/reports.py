@@ -45,8 +45,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`rows` as in JSON. `seen` is the row of queries.seen(), None where no node told of itself; `grain` is PAGE, MAPPING,
-    or MIXED, and `bounded_share` the share of rows whose cold bytes are a lower bound, None where none tells."""
+    """`rows` as in JSON. `seen` is the row of queries.seen(), None where no node told of itself; `grain` is PAGE,
+    MAPPING or MIXED, and `bounded_share` the share of rows whose cold bytes are a lower bound, None where none tells.
+    """
 
     asked: Asked
     engine: str

@@ -1,7 +1,8 @@
 """A page as one HTML file: style, script and data inside, no network, and nothing of a recording is markup.
 
-Texts are escaped as those for terminals are, so that no name turns a line around or hides a part of it. The content security policy allows this script and this style by their hashes and nothing else, so that even a
-mistake in escaping could neither run a script nor reach a network.
+Texts are escaped as those for terminals are, so that no name turns a line around or hides a part of it. The content
+security policy allows this script and this style by their hashes and nothing else, so that even a mistake in escaping
+could neither run a script nor reach a network.
 """
 
 from __future__ import annotations

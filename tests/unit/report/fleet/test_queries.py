@@ -70,7 +70,9 @@ def test_what_is_no_number_is_not_known(kind: str, value: float, tmp_path: Path)
     found = report(tmp_path, kind, deploy="d1" if kind == "after" else "").document()
     json.dumps(found, allow_nan=False)
     assert found["grain"] == "mixed"
-    assert [row["coverage"] for row in found["rows"]] == [None, None] if kind in ("cold", "coverage") else True
+    assert (
+        [row["coverage"] for row in found["rows"]] == [None, None] if kind in ("cold", "coverage") else True
+    )
 
 
 def test_bounds_are_told(tmp_path: Path) -> None:
