@@ -99,3 +99,17 @@ class OutputError(RecordingError):
 
 class MissingExtra(CannotError):
     """An optional dependency is not installed."""
+
+
+def is_defect(error: BaseException) -> bool:
+    """Whether a line of udamon's own made a mistake, which is to be seen as one and not told as a library's answer.
+
+    Libraries that have no common base of what they raise may raise any kind, but then from lines of their own.
+    """
+    kinds = (TypeError, AttributeError, NameError, LookupError, AssertionError, ArithmeticError)
+    trace = error.__traceback__
+    if trace is None or not isinstance(error, kinds):
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == "udamon"

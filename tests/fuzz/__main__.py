@@ -32,7 +32,9 @@ _REPORTS = (
     "report info {0} --json", "report mappings {0}", "report times {0} --every", "report phases {0} --json",
     "report right-size {0}", "report holistic {0}", "report nr-regions {0} --json --over-time", "report footprint {0}",
     "report heatmap {0} --by mapping", "report diff {0} {0}", "report heatmap {0} --html {1}",
-    "report wss {0} --svg {1}",
+    "report wss {0} --svg {1}", "report access {0} --png {1}", "report diff {0} {0} --html {1}",
+    "size {0}", "report size {0} --json", "report sites {0}", "report sites {0} --json", "report sites {0} --flame {1}",
+    "report sites {0} --pprof {1}", "report diff {0} {0} --by site",
     "report wss {0} --mapping heap --json", "check {0} --max-wss 1GiB --min-snapshots 1 --json",
     "check {0} --max-cold-share 50% --cold-age 1s --max-rate heap=50% --level p50 --max-footprint 1M",
 )  # fmt: skip
@@ -139,7 +141,8 @@ def fuzz(kind: str, cases: int, seed: str, share: float, only: int | None = None
         if kind == "flips":
             return flips.run(place, cases, seed)
         one, two = bases.recording(place / "base"), bases.recording(place / "base", targets=3, flushes=4)
-        base = [one, one, two, bases.unsealed(one), bases.earlier(place / "base")]
+        sites = bases.recording(place / "base", flushes=3, sites=True)
+        base = [one, one, two, sites, bases.unsealed(one), bases.earlier(place / "base")]
         for number in range(cases) if only is None else [only]:
             case, action = case_of(kind, place, f"{seed}/{kind}/{number}", base, share)
             outcome = worker.run(action, place / "said")

@@ -69,6 +69,37 @@ def events(target: int) -> list[Event]:
     ]
 
 
+def allocations() -> list[Event]:
+    """What `record --sites` and `--cgroup` write beside: two stacks, one of which calls Python, and what lives."""
+    start = 1 << 40
+    about = {"image": 0, "pid": 100, "mean": 4096, "begin": start, "parent": None, "parent_ns": None}
+    lost = {"lost_allocated": 1, "lost_bytes": 4096, "lost_freed": 0}
+    rows = [[start + 1, (1 << 30) + 64, 8192, 8192, 0], [start + 2, (1 << 30) + 16384, 4096, 4096, 1],
+            [start + 3, (1 << 30) + 16384]]  # fmt: skip
+    modules = [[0, "/usr/bin/x", "ab"], [1, "[python]", ""]]
+    cache = {
+        "file_bytes": 8192,
+        "mapped_bytes": 4096,
+        "hot_bytes": 4096,
+        "only_read_bytes": 0,
+        "kernel_bytes": 0,
+    }
+    return [
+        Event(
+            start,
+            "allocation_stacks",
+            {"modules": modules, "stacks": [[0, [0, 16, 1, 32, -1, 8]], [1, [0, 64]]]},
+        ),
+        Event(
+            start, "symbols", {"module": 0, "symbols": [[16, [["f", "/f.c", 5]]], [64, [["g", None, None]]]]}
+        ),
+        Event(start, "symbols", {"module": 1, "symbols": [[32, [["h", "/h.py", 7]]]]}),
+        Event(start, "allocations", {**about, **lost, "rows": rows, "whole": True}),
+        Event(start, "allocations_unseen", {"pid": 101, "comm": "y", "why": "it is static"}),
+        Event(start, "page_cache", {**cache, "source": "memory.stat"}),
+    ]
+
+
 ATTRS = {
     "sample_us": 5000,
     "aggr_us": 100000,
@@ -86,12 +117,14 @@ METADATA: dict[str, object] = {
 }  # fmt: skip
 
 
-def recording(path: Path, targets: int = 1, flushes: int = FLUSHES) -> bytes:
-    """A recording of so many flushes with a snapshot of each target in each."""
+def recording(path: Path, targets: int = 1, flushes: int = FLUSHES, *, sites: bool = False) -> bytes:
+    """A recording of so many flushes with a snapshot of each target in each; with `sites`, of allocations, too."""
     with Writer(path, METADATA, force=True) as writer:
         for target in range(targets):
             for event in events(target):
                 writer.event(event)
+        for event in allocations() if sites else ():
+            writer.event(event)
         for seq in range(flushes):
             for target in range(targets):
                 writer.snapshot(shot(seq, target))

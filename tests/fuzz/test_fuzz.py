@@ -329,3 +329,14 @@ def test_no_pipe_is_waited_for(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(RecordingError, match="no regular file"):
         Recording(path)
+
+
+def test_everything_that_can_be_in_a_recording_and_everything_that_reads_one_is_fuzzed() -> None:
+    from tests.fuzz.__main__ import _REPORTS
+    from tests.unit.test_hostile_names import REPORTS
+
+    read = {words.split()[1] for words in _REPORTS if words.startswith("report ")}
+    assert read == {kind for kind, flags in REPORTS.items() if flags}
+    assert {"size", "check"} <= {words.split()[0] for words in _REPORTS}
+    for flag in ("--html", "--svg", "--png", "--flame", "--pprof"):
+        assert any(flag in words for words in _REPORTS)

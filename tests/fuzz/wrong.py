@@ -8,7 +8,7 @@ from typing import Any
 
 from arro3.core import Array, RecordBatch
 
-from tests.fuzz.bases import ATTRS, COVERAGE, METADATA, events, shot
+from tests.fuzz.bases import ATTRS, COVERAGE, METADATA, allocations, events, shot
 from tests.fuzz.mutate import NUMBERS
 from udamon.model import Snapshot
 from udamon.record.buffer import PendingRows
@@ -29,6 +29,10 @@ _JSON: tuple[Any, ...] = (
 )  # fmt: skip
 _RAW = ("", "{", "[]", "null", "NaN", '{"a": NaN}', '{"target": 1e999}', "[" * 5000, '{"a":' * 500 + "1" + "}" * 500,
         "9" * 5000, '{"pid": ' + "9" * 5000 + "}", '{"text": "' + "\\u0000" * 50 + '"}')  # fmt: skip
+
+
+COSTS = ("cpu_ns", "kdamond_cpu_ns", "max_rss_bytes", "checks", "snapshots", "skipped", "target_cost_ns",
+         "longest_pause_ns", "reclaim_pages")  # fmt: skip
 
 
 _SHARES = (
@@ -102,8 +106,8 @@ def many_rows(count: int) -> bytes:
 
 def _event(random: Random) -> tuple[str, str]:
     """A name, and data that is wrong somewhere."""
-    known: dict[str, dict[str, Any]] = {event.name: dict(event.data) for event in events(0)} | {
-        "target_end": {"target": 0, "pid": 1, "why": "exited"}, "cost": {"cpu_ns": 1, "max_rss_bytes": 1, "checks": 0},
+    known: dict[str, dict[str, Any]] = {event.name: dict(event.data) for event in (*events(0), *allocations())} | {
+        "target_end": {"target": 0, "pid": 1, "why": "exited"}, "cost": dict.fromkeys(COSTS, 1),
         "attrs": dict(ATTRS), "note": {"text": "x"}, "subscriber": {"what": "x", "why": "y"},
         "coverage": {**COVERAGE, "processes_seen": 1},
         "target_exec": {"target": 0, "pid": 1, "comm": "x", "cmdline": []}, "schemes": {"schemes": [{"scheme": 0}]},
@@ -129,7 +133,7 @@ def recording(random: Random) -> bytes:
     stream = Stream(random.choice((0, 0, 0, 5, 1 << 63)))
     parts = [stream.head(metadata)]
     begin = PendingRows()
-    for event in events(0):
+    for event in (*events(0), *(allocations() if random.random() < 0.5 else ())):
         begin.add_event(event.time_ns, 0, event.name, to_json(dict(event.data)))
     parts.append(stream.flush(begin))
     for seq in range(random.randrange(1, 5)):

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -195,6 +197,54 @@ def test_texts_of_a_fleet(kind: str, fleets: tuple[Path, Path], capsys: pytest.C
     assert not bad_characters(hostile)
     assert hostile.count("\n") == harmless.count("\n")
     assert max(map(width, hostile.splitlines())) <= 80
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """All texts of a JSON document but the names of its keys."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for each in value.values():
+                yield from texts_in(each)
+        case list():
+            for each in value:
+                yield from texts_in(each)
+
+
+DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
+
+
+@pytest.mark.parametrize("kind", ["heatmap", "diff"])
+def test_pages(kind: str, recordings: tuple[Path, Path], tmp_path: Path) -> None:
+    """In what the page's script shows, and in the title, no character turns a line around, hides or begins one."""
+    files = [str(recordings[1])] * (2 if kind == "diff" else 1)
+    assert main(["report", kind, *files, "--html", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    data = DATA.search(page)
+    assert data is not None
+    found = "".join(texts_in(json.loads(data[1])))
+    assert "\\u202e" in found
+    assert "漢字" in found
+    assert not [char for char in found if bad_characters(char) or char == "\n"]
+    assert not bad_characters(page)
+
+
+@pytest.mark.parametrize("kind", ["heatmap", "wss", "access"])
+def test_charts(kind: str, recordings: tuple[Path, Path], tmp_path: Path) -> None:
+    svg = tmp_path / "a.svg"
+    assert main(["report", kind, str(recordings[1]), "--svg", str(svg)]) == 0
+    drawn = svg.read_text()
+    assert not bad_characters(drawn)
+    assert "\ufffd" not in drawn
+    assert ("\\x1b[2J" in drawn) == (kind == "heatmap")
+
+
+def test_a_flame_graph(recordings: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "a.svg"
+    assert main(["report", "sites", str(recordings[1]), "--flame", str(out)]) == 0
+    assert not bad_characters(out.read_text())
+    assert "\\u202e" in out.read_text()
 
 
 @pytest.mark.parametrize("kind", ["info", "mappings", "heatmap", "wss", "phases", "size"])

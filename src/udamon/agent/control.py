@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from udamon.errors import CannotError, UdamonError
-from udamon.handover import PATIENCE_S, connect, peer
+from udamon.files.sockets import SocketName
+from udamon.handover import PATIENCE_S, peer
 
 MOST_CLIENTS = 64
 LONGEST_QUESTION = 1 << 16
@@ -27,7 +28,7 @@ class Control:
     """Listens on a thread of its own until `close`.
 
     `answer` gets a question and a list to which it appends what it gave away; `back` gets such a list. Raises
-    CannotError: another agent listens there, or the place cannot be used.
+    CannotError: another agent listens there, something else is there, or the place cannot be used.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Control:
     ) -> None:
         self.path = path
         self._answer, self._back = answer, back
-        self._listener = _listen(path)
+        self._listener, self._name = _listen(path)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._wake, self._woken = socket.socketpair()
@@ -52,7 +53,7 @@ class Control:
         for each in (self._listener, self._wake, self._woken):
             each.close()
         self._selector.close()
-        self.path.unlink(missing_ok=True)
+        self._name.remove()
 
     def _run(self) -> None:
         while True:
@@ -131,7 +132,8 @@ class _Client:
         self.given: list[str] = []
 
 
-def _listen(path: Path) -> socket.socket:
+def _listen(path: Path) -> tuple[socket.socket, SocketName]:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = os.lstat(path.parent)
@@ -139,29 +141,18 @@ def _listen(path: Path) -> socket.socket:
             raise CannotError(
                 f"others may write to {path.parent}, where the agent's socket is; choose another one."
             )
-        _remove_stale(path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        before = os.umask(0o177)
-        try:
-            listener.bind(os.fspath(path))
-        finally:
-            os.umask(before)
+        name = SocketName(
+            listener, path,
+            f"an agent runs already and listens on {path}; end that one, or choose another socket.",
+        )  # fmt: skip
         listener.listen(MOST_CLIENTS)
         listener.setblocking(False)
+    except CannotError:
+        listener.close()
+        raise
     except OSError as error:
+        listener.close()
         raise CannotError(
             f"cannot listen on {path}: {error.strerror or error}; choose another socket."
         ) from None
-    return listener
-
-
-def _remove_stale(path: Path) -> None:
-    """A socket that nobody listens on. Raises CannotError where somebody does."""
-    try:
-        connect(path).close()
-    except FileNotFoundError:
-        return
-    except ConnectionRefusedError:
-        path.unlink(missing_ok=True)
-        return
-    raise CannotError(f"an agent runs already and listens on {path}; end that one, or choose another socket.")
+    return listener, name

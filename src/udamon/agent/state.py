@@ -6,6 +6,8 @@ Hours count back from when the file was written. A clock on the wall that went b
 from __future__ import annotations
 
 import json
+import os
+import stat
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,9 +16,13 @@ from typing import Any, NamedTuple
 from udamon.agent.promotions import HOUR_NS, HOURS
 from udamon.agent.watched import Watched
 from udamon.errors import CannotError
+from udamon.files import place
 from udamon.files.output import whole_file
 
 FORMAT = 1
+_BEGINNING = b'{"format"'
+"""Of every file that this module writes, whatever the format."""
+
 MOST_BYTES = 256 << 20
 MOST_SERVICES = 5_000
 
@@ -31,10 +37,16 @@ class State:
         self._saved: dict[str, _Saved] = {}
 
     def load(self, wall_ns: int, now_ns: int) -> None:
-        """Read the file, if it is there. What it says is checked when a service takes it over."""
+        """Read the file, if it is there. What it says is checked when a service takes it over.
+
+        Raises CannotError for a file that no agent wrote: saving would replace it.
+        """
         try:
-            with open(self.path, "rb") as file:
-                data = file.read(MOST_BYTES + 1)
+            data = self._read()
+            if data and not data.startswith(_BEGINNING):
+                raise CannotError(
+                    f"{self.path} is no agent's state, and would be replaced by one; give another state."
+                )
             found = json.loads(data) if len(data) <= MOST_BYTES else None
             if not isinstance(found, dict) or found.get("format") != FORMAT:
                 raise ValueError("it is no state of this version")
@@ -47,6 +59,14 @@ class State:
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             self._saved.clear()
             self.problem = f"{self.path} was not taken over: {error}; figures of 24 h begin anew."
+
+    def _read(self) -> bytes:
+        """Raises OSError; CannotError for what is no regular file."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise CannotError(f"{self.path} is no regular file; give another state.")
+            return file.read(MOST_BYTES + 1)
 
     def came(self, one: Watched, now_ns: int) -> None:
         """A service that came, or got its name not long after that, takes over what is known of it."""
@@ -111,9 +131,10 @@ def name_of(key: str, labels: Mapping[str, str]) -> str:
 
 
 def check_place(path: str) -> None:
-    """Raises CannotError where the directory is not there."""
+    """Raises CannotError where the directory is not there, or no file can be written to."""
     if not Path(path).absolute().parent.is_dir():
         raise CannotError(f"there is no directory for {path}; make it, or give another state.")
+    place.check(path, force=True)
 
 
 def _figures(one: Watched) -> dict[str, Any]:

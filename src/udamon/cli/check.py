@@ -116,10 +116,10 @@ def _checked(args: argparse.Namespace) -> int:
         removing(),
         ProgressLine.of_work(sys.stderr) as line,
         RecordingSource(open_recording(args.file, line.step, reading.limits(args)), filters) as source,
+        reading.telling_damage(source.recordings),
     ):
         found = checks.measure(source, limits, allow_damaged=args.allow_damaged)
         keys, said = common_keys(source), common_lines(source)
-        reading.tell_damage(source.recordings)
     status = {True: 0, False: 1, None: NOT_DECIDED}[checks.verdict(found)]
     console.answer(status)
     if args.json:

@@ -57,17 +57,17 @@ def run(args: argparse.Namespace) -> int:
     with removing(), ProgressLine.of_work(sys.stderr) as line:
         recording = open_recording(args.file, line.step, limits)
         warm = warmup_until(recording.metadata, recording.path) is not None
-        convert(
-            recording,
-            args.output,
-            args.to,
-            compress=args.compress,
-            force=args.force,
-            raw=args.raw,
-            inputs=identities([args.file]),
-            progress=line.step("writing"),
-        )
-    reading.tell_damage([recording])
+        with reading.telling_damage([recording]):
+            convert(
+                recording,
+                args.output,
+                args.to,
+                compress=args.compress,
+                force=args.force,
+                raw=args.raw,
+                inputs=identities([args.file]),
+                progress=line.step("writing"),
+            )
     if args.to in RANGES_ALONE and (found := largest(recording)) is not None:
         size, resident, touched = map(format_size, found)
         console.say(

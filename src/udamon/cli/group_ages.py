@@ -22,6 +22,7 @@ from udamon.errors import CannotError, NotPermitted, UsageError
 from udamon.linux.cgroup.page_cache import place_of
 from udamon.linux.lru_gen import require
 from udamon.modules.group_ages import GroupWatch
+from udamon.targets import coverage
 from udamon.units import counted, format_size, format_time
 
 VIA = "lru_gen"
@@ -153,6 +154,14 @@ def document(watch: GroupWatch, cgroup: str | None, cpu_share: float, ended_by: 
         "schema": 1,
         "via": VIA,
         "grain": "group",
+        "coverage": coverage.document(
+            {
+                "processes_missed": 0,
+                "bytes_missed": 0,
+                "exact": True,
+                "why": "groups count, not their processes",
+            }
+        ),
         "cgroup": cgroup,
         "memcg": own,
         **{kind: _kind(watch.cold(kind), watch.touched(kind)) for kind in KINDS},

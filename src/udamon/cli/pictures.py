@@ -93,8 +93,7 @@ def wanted(args: argparse.Namespace) -> bool:
         raise UsageError(
             "--force is for files, and none is written; give --html, --svg or --png, or leave it out."
         )
-    if len({_same_for_same(out) for out in outs}) < len(outs):
-        raise UsageError("two pictures go to one file; give each a name of its own.")
+    refuse_one_for_two(outs)
     for out in outs:
         place.check(out, force=args.force, inputs=identities(_files(args)))
     return bool(outs)
@@ -104,6 +103,12 @@ def _outs(args: argparse.Namespace) -> list[str]:
     return [out for kind in KINDS if (out := getattr(args, kind, None)) is not None]
 
 
+def refuse_one_for_two(outs: list[str]) -> None:
+    """Raises UsageError where two of the files are one."""
+    if len({_same_for_same(out) for out in outs}) < len(outs):
+        raise UsageError("two outputs go to one file; give each a name of its own.")
+
+
 def _same_for_same(out: str) -> int | str:
     number = descriptor_of(out)
     return os.path.realpath(out) if number is None else number
@@ -111,17 +116,20 @@ def _same_for_same(out: str) -> int | str:
 
 def write(args: argparse.Namespace, source: RecordingSource, resolution: tuple[int, int] | None) -> None:
     """Write the files and say on stderr what they are; heatmaps have `resolution` cells. Raises UdamonError."""
-    read = identities([*_files(args), *source.recording.paths])
+    page = None
     if args.html is not None:
         page = _comparison(args, source) if args.report == "diff" else _page(args.report, source, resolution)
+    # By now it is known which parts there are, of the second recording of a comparison, too.
+    read = identities([*_files(args), *(path for one in source.recordings for path in one.paths)])
+    if page is not None:
         _save(args, args.html, page.encode(), read)
     svg_out, png_out = (getattr(args, kind, None) for kind in ("svg", "png"))
     if svg_out is not None or png_out is not None:
         from udamon.report.charts.shapes import with_notes
-        from udamon.report.common import common_lines
+        from udamon.report.common import common_lines, damage_lines
 
         drawing = _drawing(args.report, source, resolution or (ROWS, COLUMNS))
-        drawing = with_notes(drawing, common_lines(source))
+        drawing = with_notes(drawing, [*common_lines(source), *damage_lines(source)])
         if svg_out is not None:
             from udamon.report.svg import svg
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from udamon import console
@@ -43,8 +44,13 @@ def limits(args: argparse.Namespace) -> ReadLimits:
     )
 
 
-def tell_damage(recordings: Iterable[Recording]) -> None:
-    """Say on stderr what of them is damaged: a sentence for each place."""
-    for recording in recordings:
-        for damage in recording.damaged:
-            console.say(damage.sentence)
+@contextmanager
+def telling_damage(recordings: Iterable[Recording]) -> Iterator[None]:
+    """At the end say on stderr what of them is damaged, a sentence for each place; also where the block raises, for
+    what is missing may be why. `recordings` may grow meanwhile."""
+    try:
+        yield
+    finally:
+        for recording in recordings:
+            for damage in recording.damaged:
+                console.say(damage.sentence)

@@ -145,10 +145,10 @@ def _report(args: argparse.Namespace) -> Shown | None:
         removing(),
         ProgressLine.of_work(sys.stderr) as line,
         RecordingSource(open_recording(args.file, line.step, limits), filters) as source,
+        reading.telling_damage(source.recordings),
     ):
         if drawn:
             pictures.write(args, source, _resolution(getattr(args, "resol", None)))
-            reading.tell_damage(source.recordings)
             return None
         document, render = make(args, source) if by is None else parts.make(args, source, by, make)
         return shown(document, render, source, as_json=args.json, told=args.report == "info")
@@ -162,14 +162,10 @@ def shown(
     as_json: bool,
     told: bool,
 ) -> Shown:
-    """A report as it is printed, with what every report says; of coverage the text says nothing where that was `told`.
-
-    Damage is told on standard error.
-    """
+    """A report as it is printed, with what every report says; of coverage the text says nothing where it was `told`."""
     from udamon.report.common import common_lines
 
     text = _json(document, source) if as_json else render()
-    reading.tell_damage(source.recordings)
     if as_json:
         return text
     said = common_lines(source, told=told)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from udamon import console
+from udamon.cli.pictures import refuse_one_for_two
 from udamon.errors import UsageError
 from udamon.files import place
 from udamon.files.names import identities, shown
@@ -120,6 +121,7 @@ def write(args: argparse.Namespace, source: RecordingSource, report: Sites) -> N
         raise UsageError(
             "--force is for files, and none is written; give --html, --pprof or --flame, or leave it out."
         )
+    refuse_one_for_two(outs)
     read = identities([args.file, *source.recording.paths])
     for out in outs:
         place.check(out, force=args.force, inputs=read)
@@ -129,7 +131,7 @@ def write(args: argparse.Namespace, source: RecordingSource, report: Sites) -> N
         from udamon.report.allocations import unseen_lines
         from udamon.report.charts import flame
         from udamon.report.charts.shapes import with_notes
-        from udamon.report.common import common_lines
+        from udamon.report.common import common_lines, damage_lines
         from udamon.report.sites import require_some
         from udamon.report.svg import svg
 
@@ -142,7 +144,8 @@ def write(args: argparse.Namespace, source: RecordingSource, report: Sites) -> N
             files.append((args.pprof, pprof.profile(report, max(0, wall))))
         if args.flame is not None:
             unseen = [f"N{text[1:]}." for text in unseen_lines(report.allocations.unseen)]
-            drawing = with_notes(flame.drawing(report), [*common_lines(source), *report.notes, *unseen])
+            notes = [*common_lines(source), *damage_lines(source), *report.notes, *unseen]
+            drawing = with_notes(flame.drawing(report), notes)
             files.append((args.flame, svg(drawing).encode()))
     for out, data in files:
         with whole_file(out, force=args.force, inputs=read) as file:

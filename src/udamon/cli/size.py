@@ -16,7 +16,7 @@ from udamon.cli import monitor, reading, record
 from udamon.cli.running import parse_duration, run_watching, signals
 from udamon.cli.targets import check
 from udamon.errors import CannotError, UsageError
-from udamon.files import place
+from udamon.files.place import OutputPlace
 from udamon.files.temporary import TemporaryDirectory
 from udamon.model import BY_MAPPING
 from udamon.report.levels import WINDOW_S
@@ -82,7 +82,12 @@ def _of_target(args: argparse.Namespace) -> int:
             args.output = str(stack.enter_context(TemporaryDirectory("size")).path / "recording.udamon")
         args.max_size, args.windows = None, None
         args.anonymize = args.json_lines = False
-        place.check(args.output, force=args.force, inputs=record.inputs(args))
+        with OutputPlace(args.output, force=args.force, inputs=record.inputs(args)) as place:
+            if place.as_it_is:
+                raise UsageError(
+                    f"{place.shown} is no regular file, and the recording is read again for its size; give the name "
+                    "of a file, or udamon record."
+                )
         with signals() as stopped:
             status = run_watching(
                 args, lambda child: _watch(args, child, duration, stopped, warm_ns, kept=asked is not None)
@@ -144,6 +149,7 @@ def _shown(args: argparse.Namespace, file: str, *, of_file: bool) -> Shown:
         removing(),
         ProgressLine.of_work(sys.stderr) as line,
         RecordingSource(open_recording(file, line.step, reading.limits(args)), Filters()) as source,
+        reading.telling_damage(source.recordings),
     ):
         found, catalog = size.measure(source), Catalog(source.recording)
         step = next_step.of_file(file, source, found) if of_file else next_step.of_target(args, found)

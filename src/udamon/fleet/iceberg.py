@@ -19,7 +19,7 @@ from hashlib import sha256
 from typing import Any
 
 from udamon import extras
-from udamon.errors import CannotError, UdamonError
+from udamon.errors import CannotError, UdamonError, is_defect
 from udamon.fleet.compaction import closed_days
 from udamon.fleet.listing import ListedObjects
 from udamon.fleet.store import Store
@@ -127,6 +127,8 @@ def _told(name: str, what: str) -> Iterator[None]:
             "run it again later."
         ) from error
     except Exception as error:
+        if is_defect(error):
+            raise
         said = (str(error) or type(error).__name__).split("\n")[0][:300].rstrip(".")
         raise CannotError(
             f"the Iceberg tables of {name} cannot be {what}: {said}; check the catalog's configuration, "

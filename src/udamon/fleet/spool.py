@@ -12,14 +12,13 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
 from pathlib import Path
 from queue import Full, Queue
 from typing import Any
 
 from arro3.io import read_parquet
 
-from udamon.errors import UdamonError
+from udamon.errors import CannotError, UdamonError
 from udamon.fleet.objects import HOUR_US, ObjectName, by_hour, digest_of, parquet
 from udamon.fleet.store import Directory, Stored
 from udamon.fleet.tables import TABLES, Table, Type
@@ -90,8 +89,8 @@ class Spool:
         except (UdamonError, OSError) as error:
             self.failure = str(error)
             return False
-        except Exception as error:  # of arro3, for a file that somebody has damaged
-            self.failure = f"the spool {self._store.location} has a file that cannot be read: {error}"
+        except Exception as error:
+            self.failure = f"the spool {self._store.location} failed: {type(error).__name__}: {error}"
             return False
         return True
 
@@ -114,13 +113,49 @@ class Spool:
                 parts.setdefault((found["table"], int(found["begin"])), []).append(stored.path)
         for (name, begin), paths in sorted(parts.items()):
             table = TABLES[name]
-            rows = list(chain.from_iterable(_rows(self._store.read(path), table) for path in paths))
+            paths, rows = self._whole(paths, table)
+            if not rows:
+                continue
             once = {tuple(row[key] for key in table.key): row for row in rows}
             data = parquet(table, table.batch(once.values()))
             self._store.create(ObjectName.of(table, self._host, begin, data).path, data)
             for path in paths:
                 self._store.delete(path)
         self._shrink()
+
+    def _whole(self, paths: list[str], table: Table) -> tuple[list[str], Rows]:
+        """Those of its files that can be read, and their rows; others stay, and keep none from their object."""
+        whole, rows = [], []
+        for path in paths:
+            try:
+                rows += self._rows(path, table)
+            except CannotError as error:
+                self.failure = str(error)
+            else:
+                whole.append(path)
+        return whole, rows
+
+    def _rows(self, path: str, table: Table) -> Rows:
+        """The rows of one of its files, as Table.batch takes them. Raises CannotError."""
+        columns = {}
+        data = self._store.read(path)
+        try:
+            found = read_parquet(io.BytesIO(data)).read_all()
+        except (
+            BaseException
+        ) as error:  # arro3 raises bare exceptions, and panics where the end of a file is missing
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise CannotError(
+                f"the spool {self._store.location} has a file that cannot be read, {path}: {error}; remove it."
+            ) from error
+        for each in table.columns:
+            if each.name in found.column_names:
+                column = found[each.name]
+                columns[each.name] = (
+                    column.cast(Type.INT64.arrow) if each.type is Type.TIME else column
+                ).to_pylist()
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
     def _shrink(self) -> None:
         waiting = list(objects(self._store))
@@ -142,16 +177,3 @@ def objects(store: Directory) -> Iterable[Stored]:
         if (name := ObjectName.parse(stored.path)) is not None
     ]
     return [stored for _, stored in sorted(found, key=lambda pair: (pair[0].hour, pair[0]))]
-
-
-def _rows(data: bytes, table: Table) -> Rows:
-    """The rows of a file of the spool, as Table.batch takes them."""
-    columns = {}
-    found = read_parquet(io.BytesIO(data)).read_all()
-    for each in table.columns:
-        if each.name in found.column_names:
-            column = found[each.name]
-            columns[each.name] = (
-                column.cast(Type.INT64.arrow) if each.type is Type.TIME else column
-            ).to_pylist()
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

@@ -158,7 +158,7 @@ class Remote:
         try:
             made: Any = store.from_url  # its overloads have a kind of store each
             self.store = made(self.location, retry_config=self._retry, client_options=self._client)
-        except Exception as error:  # obstore's errors have no common base but Exception
+        except (obstore.exceptions.BaseError, ValueError) as error:  # of the store, and of what parses URLs
             raise CannotError(
                 f"cannot open {location}: {error}; check the URL and the credentials."
             ) from error

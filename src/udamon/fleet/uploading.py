@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from time import monotonic, sleep
 
-from udamon.errors import CannotError
+from udamon.errors import CannotError, UsageError
 from udamon.fleet.spool import objects
 from udamon.fleet.store import Directory, Store
 
@@ -38,9 +38,12 @@ def upload(
 
     An object is removed only after the store has it, and creating one again changes nothing: so whenever this is
     killed, nothing is lost and nothing is there twice. What fails is tried again for `patience_s` seconds, after waits
-    that double, with a random part so that a fleet does not come back in step.
+    that double, with a random part so that a fleet does not come back in step. Raises UsageError where the store is the
+    spool or lies in it: what is there already would be removed.
     """
     done, source, begin = Uploaded(), Directory(spool), monotonic()
+    if isinstance(store, Directory) and _lies_in(store, source):
+        raise UsageError(f"{store.location} is the spool itself, or lies in it; give another location.")
     random = Random() if random is None else random
     pause = FIRST_WAIT_S
     while True:
@@ -54,7 +57,7 @@ def upload(
                 continue
             done.tries += 1
             try:
-                store.create(stored.path, data)
+                _put(store, stored.path, data)
             except CannotError as error:
                 done.failure = str(error)
                 break
@@ -67,3 +70,23 @@ def upload(
             return done
         wait(pause * random.uniform(0.5, 1.0))
         pause = min(2 * pause, LONGEST_WAIT_S)
+
+
+def _put(store: Store, path: str, data: bytes) -> None:
+    """Raises CannotError, also where something else has that path: the digest in it does not prove what is there."""
+    if store.create(path, data):
+        return
+    try:
+        same = store.read(path) == data
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise CannotError(
+            f"{store.location} has something else at {path}, which is no whole object; remove it there."
+        )
+
+
+def _lies_in(inner: Directory, outer: Directory) -> bool:
+    place = inner.root.resolve()
+    known = outer.root.stat()
+    return any(each.exists() and os.path.samestat(each.stat(), known) for each in (place, *place.parents))

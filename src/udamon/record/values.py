@@ -117,7 +117,13 @@ _EVENTS: Mapping[str, Mapping[str, Check]] = {
     "target_end": {"target": _INDEX, "pid": _PID, "why": _maybe(_text)},
     "mappings": {"target": _INDEX, "add": _mappings,
                  "remove": lambda value: isinstance(value, list) and all(map(_ADDRESS, value))},
-    "cost": {key: _maybe(_amount) for key in ("cpu_ns", "kdamond_cpu_ns", "max_rss_bytes", "checks", "snapshots")},
+    "cost": {
+        "cpu_ns": _amount,
+        **{key: _maybe(_amount) for key in ("kdamond_cpu_ns", "max_rss_bytes", "checks", "snapshots", "skipped",
+                                            "target_cost_ns", "longest_pause_ns", "reclaim_pages")},
+    },
+    "note": {"text": _text},
+    "subscriber": {"what": _text, "why": _text},
     "coverage": {**{key: _maybe(_amount) for key in ("processes_seen", "processes_missed", "bytes_missed")},
                  "exact": _maybe(lambda value: isinstance(value, bool)), "why": _maybe(_text)},
     "page_cache": {
@@ -132,8 +138,11 @@ _EVENTS: Mapping[str, Mapping[str, Check]] = {
 _METADATA: Mapping[str, Check] = {
     "monotonic_ns": _maybe(_TIME), "wall_ns": _maybe(_TIME), "startup_cpu_ns": _maybe(_amount),
     "part": _int(1, 1 << 31), "attrs": _maybe(_attrs), "page_size": _maybe(_int(1, 1 << 30)),
+    "tlb_missed_below_bytes": _maybe(_amount), "taken_by_others": _maybe(_texts),
     **dict.fromkeys(
-        ("via", "sees", "ops", "policy", "host", "kernel", "machine", "boot_id", "read_from"), _maybe(_text)
+        ("why", "tlb", "marked_by_others", "grain", "via", "sees", "ops", "policy", "host", "kernel", "machine",
+         "boot_id", "read_from"),
+        _maybe(_text)
     ),
 }  # fmt: skip
 

@@ -90,6 +90,12 @@ def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
     return lines
 
 
+def damage_lines(source: RecordingSource) -> list[str]:
+    """What is missing, a sentence for each place. Commands say it on standard error, so it is for files that outlive
+    them."""
+    return [damage.sentence for damage in source.recording.damaged]
+
+
 def taken_by_others(recording: Recording) -> list[str] | None:
     """Who cleared accessed bits beside the monitor, in words; None where an older recording does not say."""
     return _taken_by(recording.metadata, _last(recording, "cost"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from udamon import extras
 from udamon.report.charts.shapes import PAPER, Area, Box, Drawing, Label, Polyline, Raster
+from udamon.text import escape
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -109,7 +110,7 @@ def _write(pen: ImageDraw, words: Label) -> None:
     place = (words.x * SCALE, words.y * SCALE)
     pen.text(
         place,
-        words.text.translate(_SIGNS).encode("ascii", "replace").decode(),
+        escape(words.text, plain=False).translate(_SIGNS).encode("ascii", "replace").decode(),
         fill=words.colour,
         font=font,
         anchor=_ANCHORS[words.anchor],

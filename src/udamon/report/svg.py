@@ -23,6 +23,7 @@ from udamon.report.charts.shapes import (
     Shape,
 )
 from udamon.report.terminal import RGB
+from udamon.text import escape as shown
 
 FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
 
@@ -100,8 +101,8 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped, and without what XML 1.0 cannot hold (control characters, lone surrogates)."""
-    return escape("".join(sign if sign.isprintable() else "\ufffd" for sign in text))
+    """No markup, and printable characters alone: no name turns a line around, and XML 1.0 holds no others."""
+    return escape(shown(text, plain=False))
 
 
 def indexed_png(columns: int, codes: bytes, palette: Sequence[RGB]) -> bytes:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import socket
-import stat
 from pathlib import Path
 
 from udamon.errors import CannotError
+from udamon.files.sockets import SocketName
 from udamon.scheme_metrics.command_number import number_in
 
 _LARGEST = 4096
@@ -23,14 +20,12 @@ class SocketNumber:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self.last: int | None = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            _clear(path)
-            os.fchmod(self._socket.fileno(), 0o600)  # before bind: nobody else can ever open it
-            self._socket.bind(str(path))
-            self._made = os.stat(path).st_ino
+            self._name = SocketName(
+                self._socket, path, f"somebody listens at {path} already; name another path."
+            )
         except CannotError:
             self._socket.close()
             raise
@@ -56,25 +51,4 @@ class SocketNumber:
         if self._socket.fileno() < 0:
             return
         self._socket.close()
-        with contextlib.suppress(OSError):
-            if os.stat(self._path).st_ino == self._made:  # else it is another's by now
-                self._path.unlink()
-
-
-def _clear(path: Path) -> None:
-    """Remove a socket that nobody listens to."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise CannotError(f"{path} is no socket; name a path where nothing is.")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
-        try:
-            other.connect(str(path))
-        except OSError as error:
-            if error.errno != errno.ECONNREFUSED:
-                raise
-            path.unlink()
-            return
-    raise CannotError(f"somebody listens at {path} already; name another path.")
+        self._name.remove()

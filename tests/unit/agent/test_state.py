@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from tests.unit.agent.simulated import MIB, NS, Node, Program
 from udamon.agent.promotions import Promotions
 from udamon.agent.rotation import Rotation
 from udamon.agent.settings import Settings
-from udamon.agent.state import State
+from udamon.agent.state import State, check_place
 from udamon.core.idle_time import SECONDS
+from udamon.errors import CannotError
 
 TEN = SECONDS.index(600)
 HOUR = 3600
@@ -74,8 +76,9 @@ def test_a_clock_that_went_back_loses_nothing(saved: Path) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"{", b"[]", b"null", b'{"format": 2}', b'{"format": 1}', b'{"format": 1, "wall_ns": 1, "services": 3}',
-        b'{"format": 1, "wall_ns": 1, "services": {"service=web": 1}}', b"[" * 100_000, b"\xff\xfe",
+        b"", b'{"format"', b'{"format": 2}', b'{"format": 1}', b'{"format": 1, "wall_ns": 1, "services": 3}',
+        b'{"format": 1, "wall_ns": 1, "services": {"service=web": 1}}', b'{"format":' + b"[" * 100_000,
+        b'{"format":\xff\xfe',
         b'{"format": 1, "wall_ns": "x", "services": {}}',
     ],
 )  # fmt: skip
@@ -86,6 +89,28 @@ def test_what_is_no_state_is_told_and_left(tmp_path: Path, data: bytes) -> None:
     assert state.problem is not None
     assert str(path) in state.problem
     assert rotation.services["web"].figures.resident.high
+
+
+@pytest.mark.parametrize(
+    "data", [b"{", b"[]", b"null", b'{"name": 1}', b"root:x:0:0\n", b"\xff\xfe", b"\0" * 9]
+)
+def test_a_file_that_no_agent_wrote_is_not_replaced(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "precious"
+    path.write_bytes(data)
+    with pytest.raises(CannotError, match="is no agent's state"):
+        State(str(path)).load(WALL, 0)
+    assert path.read_bytes() == data
+
+
+def test_a_place_where_no_file_can_be(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("link", "none/file"):
+        with pytest.raises(CannotError):
+            check_place(str(tmp_path / name))
+    with pytest.raises(CannotError, match="no regular file"):
+        State(str(tmp_path / "fifo")).load(WALL, 0)
+    check_place(str(tmp_path / "file"))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from arro3.io import read_parquet
 
-from tests.unit.fleet.rows import service
-from udamon.fleet.objects import ObjectName, parquet
+from tests.unit.fleet.rows import NOON, service
+from udamon.fleet.objects import HOUR_US, ObjectName, parquet
 from udamon.fleet.spool import Spool, objects
 from udamon.fleet.store import Directory
 
@@ -114,6 +114,31 @@ def test_a_disk_that_fails_loses_only_what_it_does_not_take(tmp_path: Path) -> N
     assert spool.dropped_rows == 2
     assert spool.failure is not None
     assert "_open" in spool.failure
+
+
+def test_a_damaged_file_keeps_no_other_from_its_object(tmp_path: Path) -> None:
+    """As a machine leaves one that lost its power; it stays, and is named."""
+    broken = tmp_path / "_open" / f"services.{NOON - HOUR_US}.0123456789ab.parquet"
+    broken.parent.mkdir()
+    broken.write_bytes(b"PAR1")
+    spool = Spool(tmp_path, "h1")
+    spool.add("services", [service()])
+    spool.close()
+    assert len([path for path in tmp_path.rglob("*.parquet") if path != broken]) == 1
+    assert count(tmp_path) == 1
+    assert broken.exists()
+    assert broken.name in (spool.failure or "")
+
+
+def test_a_mistake_is_not_told_as_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: Any) -> None:
+        raise TypeError("mistaken")
+
+    monkeypatch.setattr("udamon.fleet.spool.by_hour", mistaken)
+    spool = Spool(tmp_path, "h1")
+    spool.add("services", [service()])
+    spool.close()
+    assert "TypeError" in (spool.failure or "")
 
 
 @pytest.mark.parametrize("host", ["../../etc/x", "_hidden", "ü b\n", "", "a" * 300])

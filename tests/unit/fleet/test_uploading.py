@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from tests.unit.fleet.rows import service
-from udamon.errors import CannotError
+from udamon.errors import CannotError, UsageError
 from udamon.fleet.spool import Spool
 from udamon.fleet.store import Directory
 from udamon.fleet.uploading import upload
@@ -76,3 +76,29 @@ def test_an_object_that_the_ring_dropped_is_left_out(spool: Path, tmp_path: Path
 
     done = upload(spool, Dropping(tmp_path / "fleet"))
     assert (done.objects, done.left, done.failure) == (2, 0, None)
+
+
+@pytest.mark.parametrize("location", ["spool", "spool/../spool", "link", "spool/services", "spool/new/place"])
+def test_a_spool_is_no_place_for_its_own_objects(location: str, spool: Path, tmp_path: Path) -> None:
+    """They would be there already, and be removed."""
+    (tmp_path / "link").symlink_to(spool)
+    before = names(spool)
+    with pytest.raises(UsageError, match="the spool itself, or lies in it"):
+        upload(spool, Directory(tmp_path / location))
+    assert names(spool) == before
+    assert len(before) == 3
+
+
+def test_what_only_has_the_name_of_an_object_is_not_taken_for_it(spool: Path, tmp_path: Path) -> None:
+    fleet = Directory(tmp_path / "fleet")
+    before = names(spool)
+    (file,) = (path for path in spool.rglob("*.parquet") if path.name == before[0])
+    broken = tmp_path / "fleet" / file.relative_to(spool)
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(file.read_bytes()[:-1])
+    done = upload(spool, fleet)
+    assert (done.objects, done.left) == (0, 3)
+    assert "something else" in (done.failure or "")
+    assert names(spool) == before
+    broken.write_bytes(file.read_bytes())
+    assert (upload(spool, fleet).objects, names(spool)) == (3, [])

@@ -92,6 +92,14 @@ def test_png(kind: str, tmp_path: Path) -> None:
         assert len(picture.getcolors(1 << 24)) > 10
 
 
+def test_a_name_of_several_lines_is_one_line_of_a_png() -> None:
+    pytest.importorskip("PIL", reason="the extra `png` is not installed")
+    from udamon.report.png import png
+
+    raw, shown = (png(Drawing("t", 300, 60, [Label(5, 40, text)])) for text in ("a\nb", r"a\x0ab"))
+    assert raw == shown
+
+
 def test_cells_of_a_png_keep_their_colours(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image", reason="the extra `png` is not installed")
     from io import BytesIO

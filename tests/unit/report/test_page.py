@@ -147,6 +147,7 @@ def test_summary(tmp_path: Path) -> None:
     assert found["snapshots"] == 2
     assert found["working_set"]["max"] == MIB
     assert found["monitor"] == {"share": None}
+    assert ["length", "200 ms, 2 snapshots, 2 regions each"] in found["facts"]
     assert not found["filtered"]
     assert document_of(two_bands(tmp_path / "b"), Filters.parse(time="0s-"))["filtered"]
 
@@ -155,7 +156,23 @@ def test_cost_of_the_monitor(tmp_path: Path) -> None:
     """2 ms of CPU in 100 ms."""
     cost = Event(START, "cost", {"cpu_ns": 2_000_000})
     steps: list[Snapshot | Event] = [snap(0, [(0, MIB, 1, 0, 0)]), cost]
-    assert document_of(record(tmp_path / "a", steps))["monitor"] == {"share": 0.02}
+    recording = recorded(tmp_path / "a", steps, monotonic_ns=START)
+    assert document_of(recording)["monitor"] == {"share": 0.02}
+
+
+def test_notes_are_those_of_texts(tmp_path: Path) -> None:
+    """Whatever must be said beside a figure is said beside those of a page."""
+    about = {
+        "via": "refs",
+        "marked_by_others": "yes",
+        "taken_by_others": ["DAMON_STAT"],
+        "sees": "writes only",
+    }
+    recording = recorded(tmp_path / "a", [snap(0, [(0, MIB, 1, 0, 0)])], **about)
+    notes = document_of(recording)["notes"]
+    assert [note.split()[0] for note in notes] == ["Grain:", "Writes", "In-kernel", "Accessed"]
+    other = recorded(tmp_path / "b", [snap(0, [(0, MIB, 1, 0, 0)])], read_from="damo's json")
+    assert document_of(other)["notes"][0].startswith("Grain: regions of another tool's file")
 
 
 def test_what_it_answers(tmp_path: Path) -> None:
@@ -213,7 +230,7 @@ def test_nothing_of_two_recordings_is_markup(tmp_path: Path) -> None:
     harmless = page_html.comparison(compared(two_bands(tmp_path / "c"), two_bands(tmp_path / "d")))
     assert Elements(text).names == Elements(harmless).names
     assert (
-        EVIL.rsplit("/", 1)[-1]
+        EVIL.rsplit("/", 1)[-1].replace("\u2028", "\\u2028")
         in json.loads(
             re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1]  # type: ignore[index]
         )["moved"][0]["label"]
@@ -262,8 +279,9 @@ def test_nothing_of_a_recording_is_markup(tmp_path: Path) -> None:
     harmless = page_html.html(document_of(two_bands(tmp_path / "b")))
     assert Elements(text).names == Elements(harmless).names
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
-    assert data["mappings"][0]["name"] == EVIL
-    assert data["targets"][0]["command"].startswith(EVIL)
+    shown = EVIL.replace("\u2028", "\\u2028")
+    assert data["mappings"][0]["name"] == shown
+    assert data["targets"][0]["command"] == rf"{shown} \xff"
     text.encode()  # a name that is no UTF-8 does not keep the page from being written
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from udamon.report.charts.shapes import SOFT, Box, Drawing, Label, Shape, palette
 from udamon.report.sites import Sites, name_of
+from udamon.text import escape
 from udamon.units import format_size
 
 WIDTH, ROW, MARGIN, HEAD = 1200, 18, 10, 60
@@ -37,7 +38,7 @@ def drawing(report: Sites) -> Drawing:
     root = _Node()
     for site in report.sites:
         node = root
-        for name in (None, *(name_of(call) for call in reversed(site.calls))):
+        for name in (None, *(escape(name_of(call), plain=False) for call in reversed(site.calls))):
             if name is not None:
                 node = node.below.setdefault(name, _Node())
             node.size += site.size.estimate

@@ -12,6 +12,7 @@ from textwrap import wrap
 from typing import NamedTuple
 
 from udamon.report.terminal import RGB, clock
+from udamon.text import escape
 from udamon.units import format_size
 
 INK, SOFT, LINE, PAPER = "#1d1d24", "#5a5a66", "#d9d9e0", "#ffffff"
@@ -144,7 +145,8 @@ def size_axis(plot: Plot, top: float) -> Iterator[Shape]:
 
 
 def fitting(text: str, width: float, size: int = FONT_SIZE) -> str:
-    """As much of the text as surely fits into `width`."""
+    """As much of the text, as it is shown (udamon.text), as surely fits into `width`."""
+    text = escape(text, plain=False)
     room = max(1, int(width / (size * 0.6)))
     return text if len(text) <= room else text[: room - 1] + "…"
 

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, NoReturn, Protocol, Self
 
 from udamon import extras
-from udamon.errors import CannotError, UsageError
+from udamon.errors import CannotError, UdamonError, UsageError, is_defect
 from udamon.files.temporary import TemporaryDirectory
 from udamon.fleet.listing import ListedObjects
 from udamon.fleet.store import Directory, Remote, Store
@@ -125,9 +125,11 @@ class DuckEngine(_Closing):
     def stream(self, table: Table, objects: ListedObjects) -> Any:
         """Their rows, each fact once and in the table's order, as a stream of Arrow."""
         self.table(table, objects)
-        return self._db.sql(
-            f"SELECT {', '.join(table.names)} FROM {table.name} ORDER BY {', '.join(table.order)}"
-        )
+        sql = f"SELECT {', '.join(table.names)} FROM {table.name} ORDER BY {', '.join(table.order)}"
+        try:
+            return self._db.sql(sql)
+        except self._error as error:
+            raise _trouble("DuckDB", error) from error
 
     def rows(self, sql: str) -> list[Row]:
         found = self._run(sql)
@@ -202,14 +204,14 @@ class SparkEngine(_Closing):
                 rows = self._read(table, paths)
                 rows.createOrReplaceTempView(f"{table.name}_{kind}")
             self._spark.sql(translate(view(table), "spark")).createOrReplaceTempView(table.name)
-        except Exception as error:
-            raise _trouble("Spark", error) from error
+        except Exception as error:  # py4j and PySpark raise many kinds, and those of workers, too
+            _tell_of_spark(error)
 
     def rows(self, sql: str) -> list[Row]:
         try:
             return [row.asDict() for row in self._spark.sql(translate(sql, "spark")).collect()]
-        except Exception as error:  # what workers raise comes as many kinds
-            raise _trouble("Spark", error) from error
+        except Exception as error:
+            _tell_of_spark(error)
 
     def close(self) -> None:
         self._spark.stop()
@@ -245,6 +247,13 @@ def _line(error: BaseException) -> str:
     """What an error says: its first line, or the last one where that begins a trace."""
     lines = [line for line in str(error).split("\n") if line.strip()] or [type(error).__name__]
     return lines[-1 if "Traceback" in lines[0] else 0][:300].rstrip(".;:")
+
+
+def _tell_of_spark(error: Exception) -> NoReturn:
+    """Raise what it raised as one sentence, but for mistakes of our own."""
+    if is_defect(error) or isinstance(error, UdamonError):
+        raise error
+    raise _trouble("Spark", error) from error
 
 
 def _trouble(engine: str, error: BaseException) -> CannotError:

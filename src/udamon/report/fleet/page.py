@@ -1,8 +1,4 @@
-"""The page of a report over a fleet as data: what the text says, the chart of the question, and all rows.
-
-Texts are escaped as those for terminals are, so that a name cannot turn a line around; the page shows them as text,
-never as markup (udamon.report.page.html).
-"""
+"""The page of a report over a fleet as data: what the text says, the chart of the question, and all rows."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ from typing import Any
 
 from udamon.report.fleet import bars, render
 from udamon.report.fleet.reports import Report
-from udamon.text import escape
 
 MAX_BARS = 40
 """Rows that the chart shows; the page says how many are left out."""
@@ -26,22 +21,18 @@ def document(report: Report) -> dict[str, Any]:
     return {
         "schema": 1,
         "title": f"Fleet: {report.asked.report}",
-        "answer": _escaped(" ".join([answer, *more])),
-        "seen": _escaped(" ".join(render.seen_of(report))),
-        "facts": [[name, _escaped(text)] for name, text in _facts(report)],
+        "answer": " ".join([answer, *more]),
+        "seen": " ".join(render.seen_of(report)),
+        "facts": [[name, text] for name, text in _facts(report)],
         "chart": _chart(bars.chart(report, MAX_BARS)),
         "bars_left_out": max(0, len(rows) - MAX_BARS),
         "columns": ["service", *(column.title for column in columns)],
         "rows": [
-            [_escaped(render.name_of(row)), *(_escaped(column.cell(row)) for column in columns)]
+            [render.name_of(row), *(column.cell(row) for column in columns)]
             for row in rows[:MAX_ROWS]
         ],
         "rows_left_out": max(0, len(rows) - MAX_ROWS),
     }  # fmt: skip
-
-
-def _escaped(text: str) -> str:
-    return str(escape(text, plain=False))
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
@@ -66,8 +57,8 @@ def _chart(chart: bars.Chart) -> dict[str, Any]:
         "zero": -low / length,
         "bars": [
             {
-                "label": _escaped(bar.label),
-                "value": _escaped(bar.value),
+                "label": bar.label,
+                "value": bar.value,
                 "parts": [
                     [part.kind, (part.low - low) / length, (part.high - part.low) / length]
                     for part in bar.parts

@@ -35,6 +35,9 @@ OUTLIER_SHARE = 0.1
 FEWEST_HOSTS = 5
 """From which on a service has outliers."""
 
+MOST = 1e15
+"""No double of the tables (seconds, shares) is beyond it in either direction."""
+
 SILENT_SECONDS = 3600
 """A host that has told nothing for so long before the end of the data is silent."""
 
@@ -43,22 +46,30 @@ def view(table: Table) -> str:
     """The rows of a table, each fact once: all of TABLE_once, and of TABLE_repeated those that tell most.
 
     Of rows with one key, the one of which more of the window was watched counts; among equals, what is the same on
-    every engine: the largest values, column by column.
+    every engine: the largest values, column by column. A double that is no number, or none that a machine has, is not
+    known.
     """
     plain = [each.name for each in table.columns if each.name not in table.key]
     scalars = [each.name for each in table.columns if each.name in plain and each.type is not Type.INT64_LIST]
     first = [name for name in ("seconds", "coverage") if name in scalars]
     order = ", ".join(f"{name} DESC NULLS LAST" for name in [*first, *(n for n in scalars if n not in first)])
     names = ", ".join(table.names)
+    known = ", ".join(_known(each.name) if each.type is Type.DOUBLE else each.name for each in table.columns)
     epoch = f"CAST(EPOCH({table.time}) AS BIGINT) AS epoch"
     return dedent(f"""
-        SELECT {names}, {epoch} FROM {table.name}_once
+        SELECT {known}, {epoch} FROM {table.name}_once
         UNION ALL
-        SELECT {names}, {epoch} FROM (
+        SELECT {known}, {epoch} FROM (
             SELECT {names}, ROW_NUMBER() OVER (PARTITION BY {", ".join(table.key)} ORDER BY {order}) AS telling
             FROM {table.name}_repeated
         ) AS ranked WHERE telling = 1
     """)
+
+
+def _known(name: str) -> str:
+    """The statistics of Parquet leave NaN out, so DuckDB takes a comparison with a bound for true without looking; a
+    difference it does compute."""
+    return f"CASE WHEN {name} - {name} = 0.0e0 AND ABS({name}) <= {double(MOST)} THEN {name} END AS {name}"
 
 
 def cold(place: int) -> str:
@@ -254,6 +265,18 @@ def coverage(place: int) -> str:
             CAST(SUM(coarse) AS DOUBLE) / CAST(SUM(row_count) AS DOUBLE) AS mapping_share
         FROM hosts CROSS JOIN fleet GROUP BY {IDENTITY}
         ORDER BY silent_hosts DESC, telling_share, {IDENTITY}
+    """
+
+
+def grains(place: int) -> str:
+    """How what is told was seen, as one row: the least and the last name of a grain, and the share of the rows whose
+    cold bytes are a lower bound."""
+    age = place + 1
+    return f"""
+        SELECT MIN(grain) AS first_grain, MAX(grain) AS last_grain,
+            AVG(CASE WHEN cold_bytes_high[{age}] > cold_bytes[{age}] THEN 1.0e0
+                WHEN cold_bytes[{age}] IS NOT NULL THEN 0.0e0 END) AS bounded_share
+        FROM services
     """
 
 

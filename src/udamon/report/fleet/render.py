@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from udamon.core.idle_time import LABELS
 from udamon.fleet.tables import AGES
+from udamon.model import MAPPING, MIXED
 from udamon.report.fleet.engines import Row
 from udamon.report.fleet.reports import Report
 from udamon.report.terminal import Terminal, fitted, shorten
@@ -110,8 +111,23 @@ def title_of(report: Report) -> list[str]:
     ]
 
 
+_GRAINS = {
+    MAPPING: "Grain: mappings, of which it is known how much was touched and not which pages.",
+    MIXED: "Grain: pages on some hosts, mappings on others.",
+}
+
+
 def seen_of(report: Report) -> list[str]:
-    """What was not seen."""
+    """What was not seen, and how exact the rest is."""
+    said = [*_not_seen(report), *([_GRAINS[report.grain]] if report.grain in _GRAINS else [])]
+    if report.bounded_share:
+        said.append(
+            f"Cold bytes are at least these: in {share(report.bounded_share)} of the rows it may be more."
+        )
+    return said
+
+
+def _not_seen(report: Report) -> list[str]:
     seen = report.seen
     if seen is None:
         return ["No node told of itself (table nodes): what was missed is not known."]

@@ -13,6 +13,7 @@ from udamon.fleet.listing import ListedObjects, visible
 from udamon.fleet.spool import OPEN
 from udamon.fleet.store import Store
 from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, Table
+from udamon.model import MAPPING, MIXED, PAGE
 from udamon.report.fleet import deploys, queries, student
 from udamon.report.fleet.engines import FleetEngine, Row
 from udamon.units import GIB
@@ -45,12 +46,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`rows` as in JSON. `seen` is the row of queries.seen(), None where no node told of itself."""
+    """`rows` as in JSON. `seen` is the row of queries.seen(), None where no node told of itself; `grain` is PAGE,
+    MAPPING or MIXED, and `bounded_share` the share of rows whose cold bytes are a lower bound, None where none tells.
+    """
 
     asked: Asked
     engine: str
     rows: list[Row]
     seen: Row | None
+    grain: str | None
+    bounded_share: float | None
     objects: int
     repeated: int
     size: int
@@ -87,6 +92,8 @@ class Report:
             "known_ages_seconds": self.known_ages,
             "why": " ".join(self.why) or None,
             "seen": self.seen,
+            "grain": self.grain,
+            "bounded_share": self.bounded_share,
             "rows": self.rows,
         }  # fmt: skip
 
@@ -126,8 +133,11 @@ def measure(asked: Asked, store: Store, engine: FleetEngine) -> Report:
         rows = _judged(rows, asked.false_discoveries)
     seen = engine.rows(queries.seen())[0] if nodes.all else None
     known = None if _KINDS[asked.report].tells(rows) else _known_ages(asked, engine)
+    (grains,) = engine.rows(queries.grains(asked.place))
+    first, last = grains["first_grain"], grains["last_grain"]
+    grain = first if first == last and first in (None, PAGE, MAPPING) else MIXED
     return Report(
-        asked, engine.name, rows, seen,
+        asked, engine.name, rows, seen, grain, grains["bounded_share"],
         sum(len(each.all) for each in read), len(services.repeated), sum(each.bytes for each in read), known,
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from udamon.core.idle_time import LABELS
 from udamon.errors import RecordingError
 from udamon.report import ages, hot_cold, info, phases, recommend, right_size, size, wss
 from udamon.report.catalog import Catalog, TargetInfo
+from udamon.report.common import common_lines
 from udamon.report.filters import Filters
 from udamon.report.grain import grain_of
 from udamon.report.layout import PictureRow
@@ -48,6 +49,8 @@ class PageContents:
     sites: Sites | str | None
     """None where no allocations were recorded; a sentence where nothing can be told of them."""
     filtered: bool
+    notes: list[str]
+    """What must be said beside any figure of the recording, as beside texts."""
 
 
 def measure(source: RecordingSource, rows: int = ROWS, columns: int = COLUMNS) -> PageContents:
@@ -62,6 +65,7 @@ def measure(source: RecordingSource, rows: int = ROWS, columns: int = COLUMNS) -
     return PageContents(
         about, picture, curve, working_set, histograms, mappings, size.measure(source), _right_size(source),
         phases.measure(source), ages.measure(source), whose, _filtered(source),
+        common_lines(source, told=True),  # coverage is among the facts
     )  # fmt: skip
 
 
@@ -98,7 +102,7 @@ def document(page: PageContents, opens_at: str | None = None) -> dict[str, Any]:
         "opens_at": opens_at,
         "grain": grain_of(page.about.recording),
         "rate_of": page.about.catalog.rate_of,
-        "writes_only": page.about.recording.metadata.get("sees") == "writes only",
+        "notes": page.notes,
         "targets": [_target(*target, start) for target in page.about.targets],
         "picture": _picture(page.picture),
         "curve": _curve(page.curve),

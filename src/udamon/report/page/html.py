@@ -1,7 +1,8 @@
 """A page as one HTML file: style, script and data inside, no network, and nothing of a recording is markup.
 
-The content security policy allows this script and this style by their hashes and nothing else, so that even a
-mistake in escaping could neither run a script nor reach a network.
+Texts are escaped as those for terminals are, so that no name turns a line around or hides a part of it. The content
+security policy allows this script and this style by their hashes and nothing else, so that even a mistake in escaping
+could neither run a script nor reach a network.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any
+
+from udamon.text import escape as shown
 
 SCRIPTS = (
     "units.js", "colours.js", "view.js", "heat.js", "curve.js", "answers.js", "tables.js", "sites.js", "page.js",
@@ -43,6 +46,7 @@ def fleet(document: Mapping[str, Any]) -> str:
 
 def _file(template: str, scripts: Sequence[str], document: Mapping[str, Any]) -> str:
     style = _asset("page.css")
+    document = _shown(document)
     # One scope for all files of the script: nothing of it becomes a global.
     script = '"use strict";\n{\n' + "\n".join(map(_asset, scripts)) + "\n}\n"
     return Template("".join(map(_asset, ("head.html", template, "tail.html")))).substitute(
@@ -58,6 +62,21 @@ def _file(template: str, scripts: Sequence[str], document: Mapping[str, Any]) ->
 def embedded(document: Mapping[str, Any]) -> str:
     """JSON that may stand in a script element: no sign in it can end the element or begin another."""
     return json.dumps(document, separators=(",", ":"), allow_nan=False).translate(_MARKUP)
+
+
+def _shown(value: Any) -> Any:
+    """The same document with every text in it, names of keys apart, as printable characters in one line.
+
+    What has to find its way back to a text of the recording goes by numbers, not by names.
+    """
+    match value:
+        case str():
+            return str(shown(value, plain=False))
+        case dict():
+            return {key: _shown(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_shown(each) for each in value]
+    return value
 
 
 def _asset(name: str) -> str:

@@ -111,3 +111,28 @@ def test_a_page_replaces_files_by_force_alone_and_never_what_it_reads(tmp_path: 
     assert main([*words, str(tmp_path / read.path), "--force"]) == 2
     assert (tmp_path / read.path).read_bytes() == before
     assert main(["fleet", "report", "cold", str(tmp_path), "--force"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("grains", "high", "grain", "bounded", "said"),
+    [
+        (["page"], None, "page", 0.0, None),
+        (["mapping"], 5, "mapping", 1.0, "Grain: mappings"),
+        (["page", "mapping"], 5, "mixed", 1.0, "pages on some hosts, mappings on others"),
+        (["page"], 4, "page", 0.0, None),  # as exact as without
+    ],
+)  # fmt: skip
+def test_how_exact_the_rows_are(
+    grains: list[str], high: int | None, grain: str, bounded: float, said: str | None, tmp_path: Path
+) -> None:
+    highs = None if high is None else [high * MIB] * len(AGES)
+    put(tmp_path, "services", [
+        service(host=f"h{at}", grain=one, cold=4, cold_bytes_high=highs) for at, one in enumerate(grains)
+    ])  # fmt: skip
+    for kind in ("cold", "percentiles"):
+        found = report(tmp_path, kind)
+        told = found.document()
+        assert (told["grain"], told["bounded_share"]) == (grain, bounded)
+        seen = page.document(found)["seen"]
+        assert (said in seen) if said else "Grain" not in seen
+        assert ("at least" in seen) == bool(bounded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,6 +14,7 @@ from tests.unit.report.fleet.made import put, report
 from udamon.errors import CannotError, UsageError
 from udamon.fleet.tables import AGES
 from udamon.report.fleet import page, render
+from udamon.report.fleet.reports import REPORTS
 from udamon.report.terminal import Terminal
 
 DAY = 288
@@ -90,6 +92,22 @@ def test_where_no_age_is_known_at_all(tmp_path: Path, kind: str) -> None:
     found = report(tmp_path, kind)
     assert found.document()["why"] == "No row tells of any age: nobody has watched for long enough yet."
     assert found.document()["known_ages_seconds"] == ()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("kind", REPORTS)
+def test_what_is_no_number_is_not_known(kind: str, value: float, tmp_path: Path) -> None:
+    """Whoever may write to the location may write that; a JSON document could not hold it."""
+    rows = [row | {"coverage": value} for row in deployed(0.05, hosts=6)]
+    rows += [service("odd", coverage=value, seconds=value, grain="odd")]
+    put(tmp_path, "services", rows)
+    put(tmp_path, "deploys", [a_deploy()])
+    found = report(tmp_path, kind, deploy="d1" if kind == "after" else "").document()
+    json.dumps(found, allow_nan=False)
+    assert found["grain"] == "mixed"
+    assert (
+        [row["coverage"] for row in found["rows"]] == [None, None] if kind in ("cold", "coverage") else True
+    )
 
 
 def test_bounds_are_told(tmp_path: Path) -> None:

@@ -65,8 +65,7 @@ const start = async () => {
 
   find("command").textContent = data.targets.length === 1 ? data.targets[0].command : "";
   find("notes").textContent = [
-    data.grain === "page" ? "" : "Grain: mappings. Of each it is known how much was touched in a window, and not which pages; its rate is that share.",
-    data.writes_only ? "Writes only: memory that was merely read counts as not accessed." : "",
+    ...data.notes,
     data.group !== null ? "Pages that several mappings have count once: totals lie between two bounds." : "",
     data.filtered ? "Filters were given: this is not all that was recorded." : "",
   ].filter(Boolean).join(" ");
