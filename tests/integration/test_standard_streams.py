@@ -61,10 +61,10 @@ def test_standard_output_that_is_full(tmp_path: Path) -> None:
 
 def test_no_temporary_directory(recording: Path, tmp_path: Path) -> None:
     """Where no file may grow, none for a time can be had: one sentence, from a file and through a pipe."""
-    for words, given in (
-        (["report", "wss", str(recording)], "</dev/null"),
-        (["report", "heatmap", "-"], f"<{recording}"),
-        (["check", "-", "--max-wss", "1GiB"], f"<{recording}"),
+    for words, given, first in (
+        (["report", "wss", str(recording)], "</dev/null", ""),
+        (["report", "heatmap", "-"], f"<{recording}", ""),
+        (["check", "-", "--max-wss", "1GiB"], f"<{recording}", "nothing was checked: "),
     ):
         done = subprocess.run(
             ["sh", "-c", f'ulimit -f 0; exec "$@" {given}', "sh", *UDAMON, *words],
@@ -72,7 +72,7 @@ def test_no_temporary_directory(recording: Path, tmp_path: Path) -> None:
         )  # fmt: skip
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
-            "udamon: there is no directory for temporary files that can be written; set TMPDIR to one.\n"
+            f"udamon: {first}there is no directory for temporary files that can be written; set TMPDIR to one.\n"
         )
 
 

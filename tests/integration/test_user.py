@@ -62,13 +62,13 @@ def test_a_file_of_another_user_is_not_called_something_else(content: bytes) -> 
         file = place / "a.udamon"
         file.write_bytes(content)
         file.chmod(0o600)
-        commands: tuple[list[str | Path], ...] = (
-            ["check", file, "--max-wss", "1GiB"],
-            ["convert", file, "--to", "arrow", "-o", place / "b"],
+        commands: tuple[tuple[list[str | Path], str], ...] = (
+            (["check", file, "--max-wss", "1GiB"], "nothing was checked: "),
+            (["convert", file, "--to", "arrow", "-o", place / "b"], ""),
         )
-        for words in commands:
+        for words, first in commands:
             done = nobody_runs(place, *words)
             assert done.status == 1
             assert done.stderr == (
-                f"udamon: cannot read {file}: Permission denied; recordings are private: read it as root.\n"
+                f"udamon: {first}cannot read {file}: Permission denied; recordings are private: read it as root.\n"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -177,7 +178,28 @@ def test_record_marks_it_from_the_start_of_the_command(tmp_path: Path) -> None:
         "--anonymize",
     ]
     before = time.monotonic_ns()
-    assert main([*words, "--", "sleep", "1"]) == 0
+    enough = tmp_path / "enough"
+
+    def wait_for_windows() -> None:
+        """The command runs until two windows after the warm-up are in the file, however long that takes here."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not enough.exists():
+            time.sleep(0.1)
+            if path.exists():
+                recording = Recording(path)
+                until = warmup_until(recording.metadata, path)
+                begins = {snapshot.begin_ns for snapshot in recording.snapshots()}
+                if until is not None and sum(begin >= until for begin in begins) >= 2:
+                    break
+        enough.touch()
+
+    waiting = Thread(target=wait_for_windows)
+    waiting.start()
+    try:
+        assert main([*words, "--", "sh", "-c", 'until [ -e "$0" ]; do sleep 0.1; done', str(enough)]) == 0
+    finally:
+        enough.touch()
+        waiting.join()
     recording = Recording(path)
     until = warmup_until(recording.metadata, path)
     assert until is not None
