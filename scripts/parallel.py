@@ -68,11 +68,14 @@ class Run:
         ]
         for worker in workers:
             worker.start()
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
             self._wait(workers)
         except BaseException:
             self._end_all()
             raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     def _wait(self, workers: list[threading.Thread]) -> None:
         """Until all have ended; a line now and then, so that a log tells what it waits for."""
