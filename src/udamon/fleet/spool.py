@@ -23,6 +23,7 @@ from udamon.errors import UdamonError
 from udamon.fleet.objects import HOUR_US, ObjectName, by_hour, digest_of, parquet
 from udamon.fleet.store import Directory, Stored
 from udamon.fleet.tables import TABLES, Table, Type
+from udamon.units import format_size
 
 OPEN = "_open"
 """The directory of hours that are not over. Others that read a location pass over names with a _."""
@@ -38,16 +39,15 @@ Rows = list[Mapping[str, Any]]
 class Spool:
     """Takes rows of tables and writes them on a thread of its own.
 
-    `add` returns at once. What cannot be kept is dropped and counted: the newest rows where the disk is slow or full
-    (`dropped_rows`), the oldest objects where the ring is (`dropped_objects`). Rows that a killed process left are
-    taken over. Raises OutputError where the directory cannot be made.
+    `add` returns at once. What cannot be kept is dropped, and its rows are counted (`dropped_rows`): the newest where
+    the disk is slow or full, the oldest objects where the ring is. Rows that a killed process left are taken over.
+    Raises OutputError where the directory cannot be made.
     """
 
     def __init__(
         self, directory: str | os.PathLike[str], host: str, *, most_bytes: int = MOST_BYTES, queue: int = 64
     ) -> None:
         self.dropped_rows = 0
-        self.dropped_objects = 0
         self.failure: str | None = None
         """What went wrong last, as a sentence."""
         self._host, self._most = host, most_bytes
@@ -90,7 +90,7 @@ class Spool:
         except (UdamonError, OSError) as error:
             self.failure = str(error)
             return False
-        except Exception as error:  # of arro3, for a file that somebody has damaged
+        except Exception as error:  # of arro3, for rows that a file has in another form
             self.failure = f"the spool {self._store.location} has a file that cannot be read: {error}"
             return False
         return True
@@ -110,17 +110,32 @@ class Spool:
         parts: dict[tuple[str, int], list[str]] = {}
         for stored in self._store.list(OPEN):
             found = _PART.fullmatch(Path(stored.path).name)
-            if found and (before_us is None or int(found["begin"]) < before_us):
+            if found and found["table"] in TABLES and (before_us is None or int(found["begin"]) < before_us):
                 parts.setdefault((found["table"], int(found["begin"])), []).append(stored.path)
         for (name, begin), paths in sorted(parts.items()):
             table = TABLES[name]
-            rows = list(chain.from_iterable(_rows(self._store.read(path), table) for path in paths))
+            rows = list(chain.from_iterable(self._read(path, table) for path in paths))
             once = {tuple(row[key] for key in table.key): row for row in rows}
-            data = parquet(table, table.batch(once.values()))
-            self._store.create(ObjectName.of(table, self._host, begin, data).path, data)
+            if once:
+                data = parquet(table, table.batch(once.values()))
+                self._store.create(ObjectName.of(table, self._host, begin, data).path, data)
             for path in paths:
                 self._store.delete(path)
         self._shrink()
+
+    def _read(self, path: str, table: Table) -> Rows:
+        """The rows of a file; none, which is told, of one that is damaged, as by a loss of power."""
+        data = self._store.read(path)
+        try:
+            rows = _rows(data, table)
+            if rows and not rows[0].keys() >= set(table.key):
+                raise ValueError(f"it has not all columns of {table.name}")
+            return rows
+        except BaseException as error:  # arro3 panics, which is no Exception
+            self.failure = (
+                f"{path} of the spool {self._store.location} is damaged, and its rows are lost: {error}"
+            )
+            return []
 
     def _shrink(self) -> None:
         waiting = list(objects(self._store))
@@ -128,9 +143,17 @@ class Spool:
         for each in waiting:
             if size <= self._most:
                 return
-            self._store.delete(each.path)
             size -= each.size
-            self.dropped_objects += 1
+            try:
+                table = TABLES[each.path.partition("/")[0]]
+                self._drop(len(self._read(each.path, table)))
+            except FileNotFoundError:
+                continue  # it was uploaded meanwhile
+            self._store.delete(each.path)
+            self.failure = (
+                f"the spool {self._store.location} holds {format_size(self._most)}, which is all that it may: its "
+                "oldest rows are dropped; see why udamon fleet upload does not take them away."
+            )
 
 
 def objects(store: Directory) -> Iterable[Stored]:
