@@ -21,6 +21,11 @@ _CREDENTIALS = {
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
 """Variables that obstore reads."""
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+"""Variables that name another server; of Google's a file of credentials does, for tests only."""
 REMOTE = {"s3": "s3", "s3a": "s3", "gs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
 """Schemes of locations that obstore opens, and whose they are."""
 
@@ -165,8 +170,8 @@ class Remote:
             "backoff": wait, "max_retries": 20, "retry_timeout": timedelta(seconds=patience),
         }  # fmt: skip
         self._client: Any = {"timeout": timedelta(seconds=timeout)}
-        if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
-            self._client["allow_http"] = True  # a server that was named so
+        if _plain_http(location.partition("://")[0]):
+            self._client["allow_http"] = True
         try:
             made: Any = store.from_url  # its overloads have a kind of store each
             self.store = made(self.location, retry_config=self._retry, client_options=self._client)
@@ -233,6 +238,12 @@ class Remote:
         return CannotError(
             f"cannot {what} {self.location}/{path}: {_first_line(error)}; check that it can be reached, and try again."
         )
+
+
+def _plain_http(scheme: str) -> bool:
+    """Whether a variable names a server without TLS, for locations of this scheme."""
+    names = _ENDPOINTS.get(REMOTE[scheme], ())
+    return any(os.environ.get(name, "").startswith("http://") for name in names)
 
 
 def _first_line(error: Exception) -> str:
