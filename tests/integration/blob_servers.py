@@ -82,7 +82,7 @@ class _Blobs(BaseHTTPRequestHandler):
         if name in self.blobs and self.conditional():
             return self._answer(self.exists, x_ms_error_code="BlobAlreadyExists")
         self.blobs[name] = data
-        return self._answer(self.created, **self._of(data))
+        return self._answer(self.created, b"", **self._of(data))
 
     def do_GET(self) -> None:
         name, query = self._name(), parse_qs(urlsplit(self.path).query)
