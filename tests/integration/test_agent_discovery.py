@@ -53,6 +53,22 @@ def remove(directory: Path) -> None:
 
 
 @pytest.mark.needs("cgroup")
+def test_the_watched_group_is_removed_and_made_again(root: Path) -> None:
+    """The kernel tells nobody; what is below the new one is found all the same."""
+    (root / "before").mkdir()
+    found = NodeDiscovery(Watched(root))
+    assert {change.key for change in found.changes()} == {".", "before"}
+    remove(root / "before")
+    remove(root)
+    assert {change.key for change in found.changes() if isinstance(change, Gone)} == {".", "before"}
+    assert ["is gone" in remark for remark in found.remarks()] == [True]
+    (root / "after").mkdir(parents=True)
+    assert {change.key for change in found.changes()} == {".", "after"}
+    assert found.remarks() == []
+    found.close()
+
+
+@pytest.mark.needs("cgroup")
 def test_services_of_real_groups(root: Path) -> None:
     (root / "system.slice/a.service/worker").mkdir(parents=True)
     found = NodeDiscovery(Watched(root))

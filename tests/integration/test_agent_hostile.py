@@ -61,6 +61,15 @@ def _removed(place: Path) -> bool:
     return True
 
 
+def test_it_says_when_what_it_watches_is_gone(agent: Running, group: Path) -> None:  # noqa: F811
+    agent.until(lambda one: one["resident_bytes"]["high"] > 0, "a look")
+    os.kill(agent.program, signal.SIGKILL)
+    until(lambda: _removed(group), "the group is free")
+    assert agent.process.stderr is not None
+    assert "is gone, and with it all services below it" in agent.process.stderr.readline()
+    assert agent.status()["services"] == []
+
+
 def test_exhausted_descriptors_are_told_and_pass(agent: Running) -> None:  # noqa: F811
     """A connection that is open already still gets answers."""
     agent.until(lambda one: one["resident_bytes"]["high"] > 0, "a look")

@@ -17,6 +17,7 @@ from udamon.agent.discovery.model import Discovery
 from udamon.agent.looks import ProcLooks
 from udamon.agent.metrics import CONTENT_TYPE, Metrics
 from udamon.agent.node import node_figures
+from udamon.agent.remarks import Remarks
 from udamon.agent.rotation import Rotation
 from udamon.agent.server import PLAIN, Page, Pages, Server
 from udamon.agent.settings import Settings
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 STUCK_NS = 60_000_000_000
 """A step that takes longer: a look waits for a target that holds its own lock."""
 SAVE_EVERY_NS = 300_000_000_000
+REMARK_EVERY_NS = 10_000_000_000
 _PATIENCE_S = 5.0
 _REST_NS = 1_000_000
 """Between two steps, so that whoever waits for what is guarded gets it."""
@@ -58,8 +60,9 @@ class Agent:
     def __init__(self, settings: Settings, discovery: Discovery, say: Say, roots: Roots = Roots()) -> None:  # noqa: B008
         self._roots = roots
         self._say = say
+        self._discovery, self._remarks = discovery, Remarks(say)
         self._clock = MonotonicClock()
-        self._began_ns = self._stepped_ns = self._saved_ns = self._clock.now_ns()
+        self._began_ns = self._stepped_ns = self._saved_ns = self._remarked_ns = self._clock.now_ns()
         budget = Budget(settings.budget, self._began_ns)
         self._spent = Spending(budget, time.process_time_ns)
         self._looks = ProcLooks(roots, way())
@@ -104,6 +107,9 @@ class Agent:
             now_ns = self._clock.now_ns()
             self._stepped_ns = now_ns
             self._write_windows(now_ns)
+            if now_ns - self._remarked_ns >= REMARK_EVERY_NS:
+                self._remarked_ns = now_ns
+                self._remarks.tell(self._discovery.remarks())
             if now_ns - self._saved_ns >= SAVE_EVERY_NS:
                 self._save()
             stopped.wait(max(_REST_NS, due_ns - now_ns) / 1e9)

@@ -96,7 +96,10 @@ class Figures:
                     self._close(at, now_ns)
 
     def reached(self, at: int, found: Measured) -> None:
-        """A look at an age."""
+        """A look at an age. Where it knows of nothing that was watched for so long, the age has no figure."""
+        if not found.coverage:
+            self.measured.pop(at, None)
+            return
         self.measured[at] = found
         self.promoted.setdefault(at, 0)
         self._open[at] = [found.at_ns, 0]
@@ -120,7 +123,10 @@ class Figures:
         self.resident, self.swapped = Between(proportional, resident), swapped
 
     def need(self, now_ns: int, processes: Collection[Process]) -> None:
-        """A window has ended: what of it can go nowhere, and the files that were accessed."""
+        """A window has ended: what of it can go nowhere, and the files that were accessed. Nothing where the age of a
+        window is not known."""
+        if WORKING_SET not in self.measured:
+            return
         kept = sum(one.kept for one in processes)
         files = sum(min(one.referenced, one.resident - one.kept) for one in processes)
         self.needs.add(now_ns, kept, files)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from udamon.agent.process import Process
-from udamon.linux.procfs import ProcessId, read_stat
+from udamon.linux.procfs import ProcessId, read_stat, resident_bytes
 from udamon.linux.roots import Roots
 from udamon.linux.urgent import urgent
 from udamon.native._native import (
@@ -51,6 +51,9 @@ class Looks(Protocol):
 
     def look(self, processes: Sequence[Process], what: int) -> Iterator[Chunk]:
         """Look at them, some at a time, and hand out what was found."""
+
+    def resident(self, pid: int) -> int:
+        """Resident bytes of a process that may not be looked at, which anybody may know; 0 where it has ended."""
 
     def expose(self, *, hidden: bool) -> None:
         """Make accesses visible that a TLB hides, of all that were cleared since; `hidden`: no clearing flushed it."""
@@ -97,6 +100,9 @@ class ProcLooks:
                     what=flags,
                 )
             yield some, found
+
+    def resident(self, pid: int) -> int:
+        return resident_bytes(pid, self._root)
 
     def expose(self, *, hidden: bool) -> None:
         if self._tlb == "visit" or hidden:

@@ -184,7 +184,8 @@ def _service_families(one: Watched, labels: dict[str, str], now_ns: int, wall_ns
     if one.looked_ns is None:
         return
     measured = figures.measured
-    yield _metric("udamon_service_resident_bytes", [(labels, figures.resident.low)])
+    seen = [(labels, figures.resident.low)] if figures.resident.low else []  # else it could not be looked at
+    yield _metric("udamon_service_resident_bytes", seen)
     yield by_age(
         "udamon_service_accessed_bytes", {at: m.accessed.high for at, m in measured.items()}, "window"
     )

@@ -70,6 +70,14 @@ class Process:
         self.looked_ns = now_ns
         return grown
 
+    def refused(self, resident: int) -> None:
+        """The kernel lets nobody look at it. Its size is known, and nothing of what is in it: all of it may be shared,
+        and all of it may be needed."""
+        self.forget(DENIED)
+        self.resident = self.kept = resident
+        self.proportional = self.shared = self.idle = self.sure = self.shmem = 0
+        self.swapped = self.referenced = self.small_pages = 0
+
     def cleared(self, now_ns: int) -> None:
         """Its referenced pages were cleared, right after a look."""
         self.cleared_ns = self.looked_ns = now_ns

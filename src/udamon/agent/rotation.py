@@ -25,6 +25,15 @@ from udamon.agent.ways.choice import Ways
 from udamon.core.clock import Clock
 from udamon.errors import NotPermitted, OutOfFiles
 
+STATES = ("watched", "partial", "waiting", "pause", "refused", "given", "off")
+"""What a service may be in."""
+
+REASONS = (
+    "budget", "descriptors", "memory", "permission", "error", "handover", "series", "name", "state", "spool", "otlp",
+)  # fmt: skip
+"""For which something was not looked at, or not told. All are counted from 0 on: of a counter that was not there before
+nobody sees the first step."""
+
 IDLE_NS = NS
 """The longest time without asking for changes."""
 _BATCH_NS = 2 * NS
@@ -64,6 +73,7 @@ class Rotation:
         self.off: dict[str, Service] = {}
         """Services of a class that is switched off."""
         self.dropped = tools.dropped
+        self.dropped.update(dict.fromkeys(REASONS, 0))
         """What was not looked at, by reason."""
         self.steps = 0
         self.coming: Callable[[Watched], None] = lambda _: None
@@ -149,7 +159,8 @@ class Rotation:
     def states(self) -> Counter[str]:
         """Services by what is known of them now, and `off`; groups without processes of their own are none."""
         now_ns = self._clock.now_ns()
-        found: Counter[str] = Counter(off=len(self.off))
+        found: Counter[str] = Counter(dict.fromkeys(STATES, 0))
+        found["off"] = len(self.off)
         for one in self.present():
             fresh, resident = one.fresh_bytes(now_ns), one.resident
             if one.given:

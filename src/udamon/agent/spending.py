@@ -21,18 +21,26 @@ class Spending:
         self.pauses = [0] * (len(BOUNDS_NS) + 1)
         """How many were as long as each of BOUNDS_NS at most, and longer than the one before; the last: longer."""
         self.paused_ns = self.longest_ns = self.lost_ns = 0
+        self.recent_pause_ns = 0
+        """The longest since somebody set it to 0."""
 
     def paused(self, took_ns: int) -> None:
         """A target was stopped: its page faults waited."""
         self.pauses[bisect_left(BOUNDS_NS, took_ns)] += 1
         self.paused_ns += took_ns
         self.longest_ns = max(self.longest_ns, took_ns)
+        self.recent_pause_ns = max(self.recent_pause_ns, took_ns)
         self._budget.charge(took_ns)
 
     def lost(self, took_ns: int) -> None:
         """A target touched pages again that were cleared."""
         self.lost_ns += took_ns
         self._budget.charge(took_ns)
+
+    @property
+    def total_ns(self) -> int:
+        """The agent's CPU so far, and what targets lost."""
+        return self.cpu_ns() + self.lost_ns + self.paused_ns
 
     def settle(self) -> None:
         """Charge the CPU that this process has taken since the last time."""

@@ -100,11 +100,13 @@ def render(found: dict[str, Any], columns: int = 80) -> Shown:
     ]
     if not services:
         return text.lines(lines)
-    # In a narrow terminal the longest ages give way.
+    # In a narrow terminal the longest ages give way, which is said.
     for ages in range(len(_SHOWN), 0, -1):
         shown = _table(_rows(found, _SHOWN[:ages]), columns)
         if text.width(shown[0]) <= columns:
             break
+    if left_out := [f"cold {LABELS[at]}" for at in _SHOWN[ages:]]:
+        shown.append(text.line(f"left out, as the terminal is narrow: {', '.join(left_out)}"))
     return text.lines([*lines, "", *shown])
 
 
@@ -117,7 +119,7 @@ def _rows(found: dict[str, Any], shown: Sequence[int]) -> list[list[str]]:
         rows.append(
             [
                 labels,
-                f"≥ {format_size(one['resident_bytes']['low'])}",
+                f"≥ {format_size(low)}" if (low := one["resident_bytes"]["low"]) else "-",
                 *("-" if value is None else f"≥ {format_size(value['low'])}" for value in cold),
                 "-" if safe is None else LABELS[SECONDS.index(safe)],
             ]

@@ -9,7 +9,8 @@ import errno
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from udamon.agent.cycles import WINDOW_S
@@ -23,6 +24,9 @@ from udamon.agent.spending import Spending
 GONE = frozenset((errno.ESRCH, errno.ENOENT))
 REFUSED = frozenset((errno.EACCES, errno.EPERM))
 FULL = frozenset((errno.EMFILE, errno.ENFILE))
+
+GROUP = "group"
+"""The grain of a way that looks at whole control groups."""
 
 LATE_S = 12
 """A look may come so late."""
@@ -68,6 +72,9 @@ class Watched:
         self.usage_at_clear: int | None = None
         """The CPU time that its group had used before the last look, and before its pages were cleared."""
         self.resident = self._watched_bytes = 0
+        self.spent_ns = self.longest_pause_ns = 0
+        """What looking has cost so far, us and its processes; how long one look stopped a process, at most, since
+        somebody set this to 0."""
         self.cost_ns = way.cost_ns(())
         """What a cycle will cost, about: looks, clearing (ours, and the targets' pause) and touching again."""
 
@@ -106,6 +113,10 @@ class Watched:
     def refresh(self, pids: Iterable[int], tools: Tools, now_ns: int) -> None:
         """Take in who came and who went; new ones are looked at, and cleared where the service is in a cycle. Raises
         OutOfFiles."""
+        with self._charged(tools.spent):
+            self._refresh(pids, tools, now_ns)
+
+    def _refresh(self, pids: Iterable[int], tools: Tools, now_ns: int) -> None:
         wanted = set(pids)
         gone = [pid for pid in self.processes if pid not in wanted]
         for pid in gone:
@@ -127,12 +138,27 @@ class Watched:
         if new or gone:
             self.count()
 
+    @contextmanager
+    def _charged(self, spent: Spending) -> Iterator[None]:
+        before_ns, spent.recent_pause_ns = spent.total_ns, 0
+        try:
+            yield
+        finally:
+            self.spent_ns += spent.total_ns - before_ns
+            self.longest_pause_ns = max(self.longest_pause_ns, spent.recent_pause_ns)
+
     def start(self, tools: Tools, now_ns: int, usage: int | None) -> None:
         """Clear its pages, and fold what was accessed until then where its way does so. `usage`: the group's CPU time
         before that."""
+        with self._charged(tools.spent):
+            self._start(tools, now_ns, usage)
+
+    def _start(self, tools: Tools, now_ns: int, usage: int | None) -> None:
         for one in self.processes.values():
             if one.state == LOCKED:
                 one.admit(tools.lock)
+            elif one.state == DENIED:
+                one.refused(tools.looks.resident(one.pid))
         self.way.start(self, tools, now_ns, usage)
 
     def begin(self, tools: Tools, now_ns: int, usage: int | None, *, scarce: bool) -> None:
@@ -151,7 +177,8 @@ class Watched:
 
     def look(self, now_ns: int, tools: Tools, usage: int | None) -> None:
         """Look at all that are watched, and fold what is seen. `usage`: the group's CPU time before."""
-        self.way.look(self, tools, now_ns)
+        with self._charged(tools.spent):
+            self.way.look(self, tools, now_ns)
         self.usage = usage
         self._looked(now_ns)
 
@@ -230,7 +257,8 @@ class Watched:
         if error in GONE:
             self.processes.pop(one.pid, one).forget(GIVEN)
         elif error in REFUSED:
-            one.forget(DENIED)
+            one.refused(tools.looks.resident(one.pid))
+            tools.dropped["permission"] += 1
             self.processes[one.pid] = one
         else:
             tools.dropped["descriptors" if error in FULL else "error"] += 1

@@ -1,5 +1,5 @@
 """Rows of the fleet's tables (udamon/fleet/tables.py): of each window of five minutes one for each service, and one for
-the node.
+the node. Containers of one name in pods of one workload are one service there, however many of them are on this host.
 
 A row tells what is known at the end of its window, from looks within the window: what an earlier look said of an age is
 not what is cold now. While a long cycle goes on, short ages are not looked at; what is idle for longer than an age is
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from udamon.agent.figures import NS, Between
-from udamon.agent.watched import Watched
+from udamon.agent.discovery.workloads import workload_of
+from udamon.agent.figures import NS, Between, Measured
+from udamon.agent.process import DENIED, LOCKED, PAUSE, Process
+from udamon.agent.watched import GROUP, Watched
 from udamon.core.idle_time import SECONDS
 from udamon.fleet.spool import Spool
 from udamon.fleet.tables import WINDOW_SECONDS
@@ -26,6 +28,16 @@ from udamon.model import MAPPING, PAGE
 
 _WINDOW_NS = WINDOW_SECONDS * NS
 _WHOLE = SECONDS.index(WINDOW_SECONDS)
+
+
+class _Before(NamedTuple):
+    """What a service had at the end of the window before: bytes promoted after each age, and what looking had cost."""
+
+    promoted: Mapping[int, int]
+    spent_ns: int
+
+
+_NOTHING = _Before({}, 0)
 
 
 class Windows:
@@ -48,7 +60,7 @@ class Windows:
         self._roots = roots
         self._began_ns: int | None = None
         self._window: int | None = None
-        self._promoted: dict[str, dict[int, int]] = {}
+        self._before: dict[str, _Before] = {}
 
     def advance(self, services: Iterable[Watched], now_ns: int, wall_ns: int) -> None:
         """Once a window is over, its rows. `now_ns` is by the rotation's clock, `wall_ns` since 1970.
@@ -61,18 +73,29 @@ class Windows:
             return
         ended, self._window = window - 1, window
         over_ns = wall_ns - window * _WINDOW_NS  # since the window's end
-        before, self._promoted = self._promoted, {}
-        wanted, rows = 0, []
+        before, self._before = self._before, {}
+        wanted, missed = 0, 0
+        told: dict[tuple[str, str, str], list[Watched]] = {}
         for one in services:
             wanted += bool(one.processes) or one.given
-            self._promoted[one.service.key] = dict(one.figures.promoted)
+            missed += 0 if one.way.grain == GROUP else sum(map(_missed, one.processes.values()))
+            self._before[one.service.key] = _Before(dict(one.figures.promoted), one.spent_ns)
             if one.processes and one.looked_ns is not None and not one.given:
-                rows.append(self._row(one, ended, now_ns, over_ns, before.get(one.service.key, {})))
+                told.setdefault(self._identity(one.service.labels), []).append(one)
+        rows = [self._row(*item, ended, now_ns, over_ns, before) for item in told.items()]
         if rows:
             self.spool.add("services", rows)
-        self.spool.add("nodes", [self._node(ended, now_ns - over_ns - self._began_ns, wanted, len(rows))])
+        seen = sum(map(len, told.values()))
+        watched_ns = now_ns - over_ns - self._began_ns
+        self.spool.add("nodes", [self._node(ended, watched_ns, wanted, seen, missed)])
 
-    def _node(self, window: int, watched_ns: int, wanted: int, seen: int) -> dict[str, Any]:
+    def _identity(self, labels: Mapping[str, str]) -> tuple[str, str, str]:
+        """Namespace, workload and service: pods of one workload are one service, whatever they are called."""
+        pod = labels.get("pod")
+        workload = "" if pod is None else workload_of(pod, self._host)
+        return labels.get("namespace", ""), workload, labels.get("service") or labels.get("container", "")
+
+    def _node(self, window: int, watched_ns: int, wanted: int, seen: int, missed: int) -> dict[str, Any]:
         memory = read_meminfo(self._roots.proc)
         before_ns, self._cpu_before_ns = self._cpu_before_ns, self._cpu_ns()
         return {
@@ -84,6 +107,7 @@ class Windows:
             "far_bytes": memory["SwapTotal"] - memory["SwapFree"] if "SwapFree" in memory else None,
             "services_wanted": wanted,
             "services_seen": seen,
+            "processes_missed": missed,
             "agent_cpu_seconds": (self._cpu_before_ns - before_ns) / NS,
             "agent_resident_bytes": resident_bytes("self", self._roots.proc),
             "rows_dropped": self.spool.dropped_rows,
@@ -91,35 +115,85 @@ class Windows:
         }
 
     def _row(
-        self, one: Watched, window: int, now_ns: int, over_ns: int, before: Mapping[int, int]
+        self,
+        identity: tuple[str, str, str],
+        some: Sequence[Watched],
+        window: int,
+        now_ns: int,
+        over_ns: int,
+        before: Mapping[str, _Before],
     ) -> dict[str, Any]:
-        figures, labels = one.figures, one.service.labels
+        """Of all instances of a service: sums, where all of them know; of `cold_bytes` and `promoted_bytes` where one
+        does, the rest being unknown within their bounds."""
         begin_ns = now_ns - over_ns - _WINDOW_NS
-        measured = {at: found for at, found in figures.measured.items() if found.at_ns >= begin_ns}
-        cold = _cold({at: found.cold for at, found in measured.items()}, figures.resident.high)
-        watched_ns = now_ns - over_ns - max(begin_ns, one.began_ns)
-        promoted = {at: total - before.get(at, 0) for at, total in figures.promoted.items()}
+        measured = [
+            {at: found for at, found in one.figures.measured.items() if found.at_ns >= begin_ns}
+            for one in some
+        ]
+        cold = _cold_of(some, measured)
+        accessed = [found[_WHOLE].accessed.high if _WHOLE in found else None for found in measured]
+        last = [before.get(one.service.key, _NOTHING) for one in some]
+        resident = sum(one.resident for one in some)
+        pauses = [one.longest_pause_ns for one in some]
+        for one in some:
+            one.longest_pause_ns = 0
+        ways = {one.way.via for one in some}
         return {
-            "namespace": labels.get("namespace", ""),
-            "workload": labels.get("pod", ""),
-            "service": labels.get("service") or labels.get("container", ""),
+            **dict(zip(("namespace", "workload", "service"), identity, strict=True)),
             "host": self._host,
             "window_begin": window * WINDOW_SECONDS * 1_000_000,
-            "seconds": _seconds(watched_ns),
-            "via": one.way.via,
-            "grain": PAGE if one.way.grain == PAGE else MAPPING,
-            "instances": 1,
-            "processes": len(one.processes),
-            "coverage": one.fresh_bytes(now_ns) / one.resident if one.resident else 1.0,
-            "resident_bytes": figures.resident.low,
-            "accessed_bytes": measured[_WHOLE].accessed.high if _WHOLE in measured else None,
-            "cold_bytes": _by_age({at: low for at, (low, _) in cold.items()}),
-            "cold_bytes_high": _by_age({at: high for at, (_, high) in cold.items()}),
-            "promoted_bytes": _by_age(promoted),
-            "limit_bytes": self._limit(one.service.cgroup),
-            "needed_limit_bytes": figures.needs.limit,
-            "needed_request_bytes": figures.needs.request,
+            "seconds": max(_seconds(now_ns - over_ns - max(begin_ns, one.began_ns)) for one in some),
+            "via": ways.pop() if len(ways) == 1 else "mixed",
+            "grain": PAGE if all(one.way.grain == PAGE for one in some) else MAPPING,
+            "instances": len(some),
+            "processes": sum(len(one.processes) for one in some),
+            "coverage": sum(one.fresh_bytes(now_ns) for one in some) / resident if resident else 1.0,
+            "resident_bytes": sum(one.figures.resident.low for one in some) or None,
+            "accessed_bytes": _sum(accessed),
+            "cold_bytes": [None if each is None else each.low for each in cold],
+            "cold_bytes_high": [None if each is None else each.high for each in cold],
+            "promoted_bytes": _promoted(some, last),
+            "limit_bytes": _sum([self._limit(one.service.cgroup) for one in some]),
+            "cpu_seconds": sum(one.spent_ns - was.spent_ns for one, was in zip(some, last, strict=True)) / NS,
+            "pause_seconds": max(pauses) / NS,
+            "needed_limit_bytes": _sum([one.figures.needs.limit for one in some]),
+            "needed_request_bytes": _sum([one.figures.needs.request for one in some]),
         }
+
+
+def _missed(one: Process) -> bool:
+    return one.state in (DENIED, LOCKED, PAUSE)
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    """None where one is not known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _cold_of(some: Sequence[Watched], measured: Sequence[Mapping[int, Measured]]) -> list[Between | None]:
+    """Of each age, over instances: one that does not know it may be cold or hot throughout. None where none knows."""
+    each = [
+        _cold({at: found.cold for at, found in told.items()}, one.figures.resident.high)
+        for one, told in zip(some, measured, strict=True)
+    ]
+    found: list[Between | None] = []
+    for at in range(len(SECONDS)):
+        bounds = [
+            told.get(at, Between(0, one.figures.resident.high)) for one, told in zip(some, each, strict=True)
+        ]
+        lows, highs = zip(*bounds, strict=True)
+        found.append(Between(sum(lows), sum(highs)) if any(at in told for told in each) else None)
+    return found
+
+
+def _promoted(some: Sequence[Watched], last: Sequence[_Before]) -> list[int | None]:
+    """In the window, of the instances that know of an age."""
+    found: list[int | None] = [None] * len(SECONDS)
+    for one, was in zip(some, last, strict=True):
+        for at, total in one.figures.promoted.items():
+            found[at] = (found[at] or 0) + total - was.promoted.get(at, 0)
+    return found
 
 
 def _seconds(watched_ns: int) -> float:
@@ -136,7 +210,3 @@ def _cold(measured: Mapping[int, Between], resident: int) -> dict[int, Between]:
         idle = max(idle, own.low)
         found[at] = Between(idle, max(idle, own.high))
     return found
-
-
-def _by_age(values: Mapping[int, int]) -> list[int | None]:
-    return [values.get(at) for at in range(len(SECONDS))]

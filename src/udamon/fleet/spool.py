@@ -12,16 +12,18 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from queue import Full, Queue
 from typing import Any
 
 from arro3.io import read_parquet
 
-from udamon.errors import CannotError, UdamonError
+from udamon.errors import UdamonError
 from udamon.fleet.objects import HOUR_US, ObjectName, by_hour, digest_of, parquet
 from udamon.fleet.store import Directory, Stored
 from udamon.fleet.tables import TABLES, Table, Type
+from udamon.units import format_size
 
 OPEN = "_open"
 """The directory of hours that are not over. Others that read a location pass over names with a _."""
@@ -37,16 +39,15 @@ Rows = list[Mapping[str, Any]]
 class Spool:
     """Takes rows of tables and writes them on a thread of its own.
 
-    `add` returns at once. What cannot be kept is dropped and counted: the newest rows where the disk is slow or full
-    (`dropped_rows`), the oldest objects where the ring is (`dropped_objects`). Rows that a killed process left are
-    taken over. Raises OutputError where the directory cannot be made.
+    `add` returns at once. What cannot be kept is dropped, and its rows are counted (`dropped_rows`): the newest where
+    the disk is slow or full, the oldest objects where the ring is. Rows that a killed process left are taken over.
+    Raises OutputError where the directory cannot be made.
     """
 
     def __init__(
         self, directory: str | os.PathLike[str], host: str, *, most_bytes: int = MOST_BYTES, queue: int = 64
     ) -> None:
         self.dropped_rows = 0
-        self.dropped_objects = 0
         self.failure: str | None = None
         """What went wrong last, as a sentence."""
         self._host, self._most = host, most_bytes
@@ -109,53 +110,34 @@ class Spool:
         parts: dict[tuple[str, int], list[str]] = {}
         for stored in self._store.list(OPEN):
             found = _PART.fullmatch(Path(stored.path).name)
-            if found and (before_us is None or int(found["begin"]) < before_us):
+            if found and found["table"] in TABLES and (before_us is None or int(found["begin"]) < before_us):
                 parts.setdefault((found["table"], int(found["begin"])), []).append(stored.path)
         for (name, begin), paths in sorted(parts.items()):
             table = TABLES[name]
-            paths, rows = self._whole(paths, table)
-            if not rows:
-                continue
+            rows = list(chain.from_iterable(self._read(path, table) for path in paths))
             once = {tuple(row[key] for key in table.key): row for row in rows}
-            data = parquet(table, table.batch(once.values()))
-            self._store.create(ObjectName.of(table, self._host, begin, data).path, data)
+            if once:
+                data = parquet(table, table.batch(once.values()))
+                self._store.create(ObjectName.of(table, self._host, begin, data).path, data)
             for path in paths:
                 self._store.delete(path)
         self._shrink()
 
-    def _whole(self, paths: list[str], table: Table) -> tuple[list[str], Rows]:
-        """Those of its files that can be read, and their rows; others stay, and keep none from their object."""
-        whole, rows = [], []
-        for path in paths:
-            try:
-                rows += self._rows(path, table)
-            except CannotError as error:
-                self.failure = str(error)
-            else:
-                whole.append(path)
-        return whole, rows
-
-    def _rows(self, path: str, table: Table) -> Rows:
-        """The rows of one of its files, as Table.batch takes them. Raises CannotError."""
-        columns = {}
+    def _read(self, path: str, table: Table) -> Rows:
+        """The rows of a file; none, which is told, of one that is damaged, as by a loss of power."""
         data = self._store.read(path)
         try:
-            found = read_parquet(io.BytesIO(data)).read_all()
-        except (
-            BaseException
-        ) as error:  # arro3 raises bare exceptions, and panics where the end of a file is missing
+            rows = _rows(data, table)
+            if rows and not rows[0].keys() >= set(table.key):
+                raise ValueError(f"it has not all columns of {table.name}")
+            return rows
+        except BaseException as error:  # arro3 raises bare exceptions, and panics, which is no Exception
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
-            raise CannotError(
-                f"the spool {self._store.location} has a file that cannot be read, {path}: {error}; remove it."
-            ) from error
-        for each in table.columns:
-            if each.name in found.column_names:
-                column = found[each.name]
-                columns[each.name] = (
-                    column.cast(Type.INT64.arrow) if each.type is Type.TIME else column
-                ).to_pylist()
-        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+            self.failure = (
+                f"{path} of the spool {self._store.location} is damaged, and its rows are lost: {error}"
+            )
+            return []
 
     def _shrink(self) -> None:
         waiting = list(objects(self._store))
@@ -163,9 +145,17 @@ class Spool:
         for each in waiting:
             if size <= self._most:
                 return
-            self._store.delete(each.path)
             size -= each.size
-            self.dropped_objects += 1
+            try:
+                table = TABLES[each.path.partition("/")[0]]
+                self._drop(len(self._read(each.path, table)))
+            except FileNotFoundError:
+                continue  # it was uploaded meanwhile
+            self._store.delete(each.path)
+            self.failure = (
+                f"the spool {self._store.location} holds {format_size(self._most)}, which is all that it may: its "
+                "oldest rows are dropped; see why udamon fleet upload does not take them away."
+            )
 
 
 def objects(store: Directory) -> Iterable[Stored]:
@@ -177,3 +167,16 @@ def objects(store: Directory) -> Iterable[Stored]:
         if (name := ObjectName.parse(stored.path)) is not None
     ]
     return [stored for _, stored in sorted(found, key=lambda pair: (pair[0].hour, pair[0]))]
+
+
+def _rows(data: bytes, table: Table) -> Rows:
+    """The rows of a file of the spool, as Table.batch takes them."""
+    columns = {}
+    found = read_parquet(io.BytesIO(data)).read_all()
+    for each in table.columns:
+        if each.name in found.column_names:
+            column = found[each.name]
+            columns[each.name] = (
+                column.cast(Type.INT64.arrow) if each.type is Type.TIME else column
+            ).to_pylist()
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

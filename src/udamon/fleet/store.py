@@ -15,8 +15,19 @@ from udamon import extras
 from udamon.errors import CannotError, OutputError, UsageError
 from udamon.files.output import whole_file
 
-REMOTE = ("s3", "s3a", "gs", "az", "abfs", "abfss")
-"""Schemes of locations that obstore opens."""
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+"""Variables that obstore reads."""
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+"""Variables that name another server; of Google's a file of credentials does, for tests only."""
+REMOTE = {"s3": "s3", "s3a": "s3", "gs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
+"""Schemes of locations that obstore opens, and whose they are."""
 
 
 class Stored(NamedTuple):
@@ -54,6 +65,12 @@ def open_store(location: str) -> Store:
     Raises UsageError, CannotError, MissingExtra."""
     scheme, divider, rest = location.partition("://")
     if not divider:
+        scheme, colon, _ = location.partition(":")
+        if colon and scheme in (*REMOTE, "file"):
+            raise UsageError(
+                f"{location[:100]!r} is neither a URL nor a directory's usual name; write {scheme}://, or ./{scheme}: "
+                "for a directory of that name."
+            )
         return Directory(location)
     if scheme == "file":
         return Directory("/" + rest.lstrip("/"))
@@ -153,14 +170,15 @@ class Remote:
             "backoff": wait, "max_retries": 20, "retry_timeout": timedelta(seconds=patience),
         }  # fmt: skip
         self._client: Any = {"timeout": timedelta(seconds=timeout)}
-        if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
-            self._client["allow_http"] = True  # a server that was named so
+        if _plain_http(location.partition("://")[0]):
+            self._client["allow_http"] = True
         try:
             made: Any = store.from_url  # its overloads have a kind of store each
             self.store = made(self.location, retry_config=self._retry, client_options=self._client)
         except (obstore.exceptions.BaseError, ValueError) as error:  # of the store, and of what parses URLs
+            said, variables = _first_line(error), _CREDENTIALS[REMOTE[location.partition("://")[0]]]
             raise CannotError(
-                f"cannot open {location}: {error}; check the URL and the credentials."
+                f"cannot open {location}: {said}; check the URL, and credentials such as {variables}."
             ) from error
 
     def filesystem(self) -> Any:
@@ -217,7 +235,17 @@ class Remote:
             raise self._trouble("delete", path, error) from error
 
     def _trouble(self, what: str, path: str, error: Exception) -> CannotError:
-        said = str(error).split("\n")[0][:300]
         return CannotError(
-            f"cannot {what} {self.location}/{path}: {said}; check that it can be reached, and try again."
+            f"cannot {what} {self.location}/{path}: {_first_line(error)}; check that it can be reached, and try again."
         )
+
+
+def _plain_http(scheme: str) -> bool:
+    """Whether a variable names a server without TLS, for locations of this scheme."""
+    names = _ENDPOINTS.get(REMOTE[scheme], ())
+    return any(os.environ.get(name, "").startswith("http://") for name in names)
+
+
+def _first_line(error: Exception) -> str:
+    """What obstore says goes on with its own insides."""
+    return str(error).split("\n")[0][:300].rstrip(".")

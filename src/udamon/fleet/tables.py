@@ -170,7 +170,7 @@ def _required(name: str, kind: Type, unit: str, meaning: str) -> Column:
 
 _NAMESPACE = _required("namespace", Type.STRING, "", "Kubernetes namespace; empty elsewhere")
 _WORKLOAD = _required(
-    "workload", Type.STRING, "", "what the service belongs to: deployment, slice; may be empty"
+    "workload", Type.STRING, "", "what the service belongs to, such as a Deployment; may be empty"
 )
 _SERVICE = _required("service", Type.STRING, "", "name of the service: container, unit, or control group")
 _HOST = _required("host", Type.STRING, "", "name of the machine")
@@ -216,7 +216,7 @@ NODES = Table(
         Column("far_bytes", Type.INT64, "bytes", "swapped out or compressed"),
         Column("services_wanted", Type.INT64, "", "services that were to be watched"),
         Column("services_seen", Type.INT64, "", "of these, services with a row in the same window"),
-        Column("processes_missed", Type.INT64, "", "processes that could not be watched, or ended too soon"),
+        Column("processes_missed", Type.INT64, "", "processes that could not be watched, at the end of the window"),
         Column("agent_cpu_seconds", Type.DOUBLE, "s", "CPU of the agent in the window"),
         Column("agent_resident_bytes", Type.INT64, "bytes", "memory of the agent"),
         Column("rows_dropped", Type.INT64, "", "rows that were lost since the agent's start, for want of room or time"),

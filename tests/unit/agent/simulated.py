@@ -100,6 +100,9 @@ class Node:
     def groups(self, service: Service) -> Sequence[str]:
         return [f"/{service.key}"]
 
+    def remarks(self) -> Sequence[str]:
+        raise NotImplementedError
+
     def fileno(self) -> int:
         raise NotImplementedError
 
@@ -120,6 +123,10 @@ class Node:
             kinds = "i" + "Q" * 11 + "B" + "Q" * 2
             arrays = [array(kind, column) for kind, column in zip(kinds, columns, strict=True)]
             yield processes, ProcessLooks(arrays)  # type: ignore[call-arg, arg-type]
+
+    def resident(self, pid: int) -> int:
+        program = self.program(pid)
+        return program.private + program.files + program.shmem if program else 0
 
     def expose(self, *, hidden: bool) -> None:
         self.exposed += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from tests.hostile import BITS
@@ -10,6 +12,7 @@ from udamon.agent.metrics import Metrics
 from udamon.agent.node import NodeFigures
 from udamon.agent.rotation import Rotation
 from udamon.agent.settings import Settings
+from udamon.agent.status import document
 
 parser = pytest.importorskip(
     "prometheus_client.openmetrics.parser", reason="the extra `agent` is not installed"
@@ -72,6 +75,58 @@ def test_what_was_not_watched_is_absent() -> None:
         "udamon_service_working_set_bytes", "udamon_service_safe_cold_age_seconds", "udamon_service_offloadable_bytes",
         "udamon_service_needed_bytes", "udamon_node_far_memory_coverage_ratio", "udamon_node_idle_seconds",
     }  # fmt: skip
+
+
+def test_who_cannot_be_looked_at_has_no_figures() -> None:
+    """The kernel refuses one, another monitor has one: how large they are at most, that nothing was seen, never 0."""
+    node = Node()
+    node.add("refused", Program({1.0: 4 * MIB}, files=MIB, error=errno.EACCES))
+    node.add("elsewhere", Program({1.0: 2 * MIB}))
+    node.locked.add(101)
+    rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, 700)
+    found = samples(served(node, rotation))
+    told = {(name, dict(labels).get("service")) for name, labels in found}
+    for service, resident in (("refused", 5 * MIB), ("elsewhere", 2 * MIB)):
+        assert value(found, "udamon_service_coverage_ratio", service=service) == 0
+        bound = {"figure": "resident", "side": "high", "service": service}
+        assert value(found, "udamon_service_bytes_bound", **bound) == resident
+        for absent in (
+            "accessed_bytes",
+            "cold_bytes",
+            "working_set_bytes",
+            "promoted_bytes_total",
+            "needed_bytes",
+        ):
+            assert (f"udamon_service_{absent}", service) not in told
+    assert ("udamon_service_resident_bytes", "refused") not in told
+    assert value(found, "udamon_agent_dropped_total", reason="permission") == 1
+    assert value(found, "udamon_agent_targets", state="refused") == 2
+    assert value(found, "udamon_agent_targets", state="watched") == 0, "what may come is there from the start"
+    assert value(found, "udamon_agent_dropped_total", reason="spool") == 0
+    assert value(found, "udamon_agent_coverage_ratio") == 0
+    one = document(rotation, node.spent, "127.0.0.1:1", 0, 1)["services"][1]
+    assert (one["key"], one["coverage"], set(one["cold_bytes"].values())) == ("refused", 0, {None})
+
+
+def test_bounds_hold_where_one_of_several_is_refused() -> None:
+    """All of it may be hot or cold; of the others it is known."""
+    node = Node()
+    node.add("both", Program({1.0: 4 * MIB}, error=errno.EACCES), Program({0.0: 12 * MIB}))
+    rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, 130)
+    found = samples(served(node, rotation))
+    both = {"service": "both"}
+    assert value(found, "udamon_service_coverage_ratio", **both) == 12 / 16
+    assert value(found, "udamon_service_resident_bytes", **both) == 12 * MIB
+    sides = [
+        [
+            value(found, "udamon_service_bytes_bound", figure=figure, side=side, **both)
+            for side in ("low", "high")
+        ]
+        for figure in ("resident", "working_set", "cold")
+    ]
+    assert sides == [[12 * MIB, 16 * MIB], [0, 4 * MIB], [12 * MIB, 16 * MIB]]
 
 
 def test_what_is_kept_as_text_is_renewed() -> None:

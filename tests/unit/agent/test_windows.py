@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,63 @@ def test_a_row_of_the_node(watching: Watching) -> None:
     assert first["agent_cpu_seconds"] + second["agent_cpu_seconds"] == pytest.approx(
         watching.node.cpu_ns / NS, rel=0.1
     )
+
+
+def pods(watching: Watching, *programs: Program, container: str = "app") -> None:
+    """A pod of the Deployment front for each, with one container."""
+    for number, program in enumerate(programs):
+        pod = f"front-7d9f8b6c5-x2x4{number + 4}"
+        watching.node.labels = {"namespace": "shop", "pod": pod, "container": container}
+        watching.node.add(f"{pod}/{container}", program)
+
+
+def test_pods_of_one_workload_are_one_service(watching: Watching) -> None:
+    """Whatever a roll-out calls them: their bytes are added up, and no row is taken for another one told twice."""
+    pods(watching, Program({1.0: 4 * MIB, 0.0: 12 * MIB}), Program({0.0: 8 * MIB}))
+    pods(watching, Program({1.0: 2 * MIB}), container="sidecar")
+    watching.run(WINDOW_S + 5)
+    app, sidecar = sorted(watching.rows, key=lambda row: str(row["service"]))
+    assert [app[name] for name in ("namespace", "workload", "service")] == ["shop", "front", "app"]
+    assert (app["instances"], app["processes"], app["coverage"]) == (2, 2, 1)
+    assert (app["resident_bytes"], app["limit_bytes"]) == (24 * MIB, 128 * MIB)
+    assert (app["cold_bytes"][TWO_MINUTES], app["cold_bytes_high"][TWO_MINUTES]) == (20 * MIB, 20 * MIB)
+    assert (sidecar["service"], sidecar["instances"], sidecar["resident_bytes"]) == ("sidecar", 1, 2 * MIB)
+
+
+def test_an_instance_that_is_new_makes_bounds(watching: Watching) -> None:
+    """Of two minutes only the first pod knows: of the other all, or nothing, may be cold."""
+    pods(watching, Program({0.0: 8 * MIB}))
+    watching.run(WINDOW_S - 30)
+    watching.node.labels = {"namespace": "shop", "pod": "front-7d9f8b6c5-zzzzz", "container": "app"}
+    watching.node.add("new", Program({0.0: 4 * MIB}))
+    watching.run(35)
+    (row,) = watching.rows
+    assert (row["instances"], row["seconds"]) == (2, 300)
+    assert (row["cold_bytes"][TWO_MINUTES], row["cold_bytes_high"][TWO_MINUTES]) == (8 * MIB, 12 * MIB)
+    assert row["coverage"] == pytest.approx(8 / 12)
+    assert row["accessed_bytes"] is None, "the other was not watched for a whole window"
+
+
+def test_who_cannot_be_looked_at_has_a_row_without_figures(watching: Watching) -> None:
+    watching.node.add("refused", Program({1.0: MIB}, error=errno.EACCES))
+    watching.run(WINDOW_S + 5)
+    (row,), (node,) = watching.rows, watching.spool.nodes
+    assert (row["coverage"], row["resident_bytes"], row["accessed_bytes"]) == (0, None, None)
+    assert set(row["cold_bytes"]) == set(row["promoted_bytes"]) == {None}
+    assert (node["services_wanted"], node["processes_missed"]) == (1, 1)
+
+
+def test_the_cost_of_a_service(watching: Watching) -> None:
+    """What rows tell adds up to what all was charged, and the longest pause is that of the larger one."""
+    watching.node.add("large", Program({1.0: 64 * MIB}))
+    watching.node.add("small", Program({1.0: MIB}))
+    watching.run(3 * WINDOW_S)
+    spent = watching.node.spent
+    told = sum(row["cpu_seconds"] for row in watching.rows)
+    assert told == pytest.approx(spent.total_ns / NS, rel=0.1)
+    large = [row for row in watching.rows if row["service"] == "large"]
+    assert large[0]["pause_seconds"] == spent.longest_ns / NS
+    assert all(row["cpu_seconds"] > 0 for row in watching.rows)
 
 
 def test_promotions_are_those_of_the_window() -> None:

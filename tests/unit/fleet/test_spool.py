@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def test_one_object_for_each_hour(tmp_path: Path) -> None:
         f"services/v1/date=2026-11-29/web-1.example.20261129T{hour}" for hour in (12, 13, 14)
     ]
     assert [len(rows) for rows in found.values()] == [24, 24, 2]
-    assert spool.dropped_rows == spool.dropped_objects == 0
+    assert spool.dropped_rows == 0
     assert not list((tmp_path / "_open").iterdir())
 
 
@@ -82,7 +83,42 @@ def test_the_ring_drops_the_oldest(tmp_path: Path) -> None:
     small = Spool(tmp_path, "h1", most_bytes=sum(sizes[-2:]))
     small.close()
     assert [path.split(".")[1][-2:] for path in read(tmp_path)] == ["14", "15"]
-    assert small.dropped_objects == 2
+    assert small.dropped_rows == 2 * 50
+    assert small.failure is not None
+    assert "oldest rows are dropped" in small.failure
+
+
+def test_a_damaged_part_of_an_hour_loses_that_part_alone(tmp_path: Path) -> None:
+    """It is told, and neither keeps the hour open nor ends the thread that writes."""
+    spool = Spool(tmp_path, "h1")
+    spool.add("services", [service("lost", window=0)])
+    spool.add("services", [service("kept", window=1)])
+    until_written(tmp_path, 2)
+    damaged = next(path for path in (tmp_path / "_open").iterdir() if b"lost" in path.read_bytes())
+    damaged.write_bytes(damaged.read_bytes()[:-9] + b"PAR1")
+    spool.add("services", [service("later", window=12)])
+    spool.close()
+    assert sorted(name for rows in read(tmp_path).values() for name, _ in rows) == ["kept", "later"]
+    assert spool.failure is not None
+    assert "is damaged" in spool.failure
+
+
+def until_written(place: Path, parts: int) -> None:
+    while len(list((place / "_open").glob("*.parquet"))) < parts:
+        sleep(0.01)
+
+
+def test_a_damaged_object_leaves_the_ring(tmp_path: Path) -> None:
+    """It is dropped as any other, and the ring stays within its size."""
+    spool = Spool(tmp_path, "h1")
+    spool.add("services", [service(window=w) for w in (0, 12)])
+    spool.close()
+    oldest, newest = objects(Directory(tmp_path))
+    (tmp_path / oldest.path).write_bytes(b"PAR1" * 100)
+    small = Spool(tmp_path, "h1", most_bytes=newest.size)
+    small.close()
+    assert [stored.path for stored in objects(Directory(tmp_path))] == [newest.path]
+    assert small.dropped_rows == 0
 
 
 def test_watching_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,16 +153,15 @@ def test_a_disk_that_fails_loses_only_what_it_does_not_take(tmp_path: Path) -> N
 
 
 def test_a_damaged_file_keeps_no_other_from_its_object(tmp_path: Path) -> None:
-    """As a machine leaves one that lost its power; it stays, and is named."""
+    """As a machine leaves one that lost its power; it is named and removed."""
     broken = tmp_path / "_open" / f"services.{NOON - HOUR_US}.0123456789ab.parquet"
     broken.parent.mkdir()
     broken.write_bytes(b"PAR1")
     spool = Spool(tmp_path, "h1")
     spool.add("services", [service()])
     spool.close()
-    assert len([path for path in tmp_path.rglob("*.parquet") if path != broken]) == 1
+    assert len(list(tmp_path.rglob("*.parquet"))) == 1
     assert count(tmp_path) == 1
-    assert broken.exists()
     assert broken.name in (spool.failure or "")
 
 

@@ -59,6 +59,9 @@ class Discovery(Protocol):
         """Paths within the hierarchy ("/" is its root) of the groups whose processes are members, as of the last call
         of `changes`. Empty where it has ended."""
 
+    def remarks(self) -> Sequence[str]:
+        """What is not as it should be now, each in one sentence; as of the last call of `changes`."""
+
     def fileno(self) -> int:
         """A descriptor that is readable when there may be changes."""
 

@@ -48,6 +48,7 @@ class GroupTree:
         self._inotify = inotify
         self._most = most
         self._top: Group | None = None
+        self._top_inode: int | None = None
         self._by_watch: dict[int, Group] = {}
         self._unwatched: dict[str, Group] = {}
         self._count = 0
@@ -64,6 +65,9 @@ class GroupTree:
         self._full = False
         try:
             self._read_events()
+            # The kernel tells the removal of a control group to who watches its parent, not to who watches itself.
+            if self._top is not None and _inode(str(self.root)) != self._top_inode:
+                self._look_again(self._top)
             if self._top is None:
                 self._look_for_root()
             elif self._stale or (self._too_many and self._count < self._most * 7 // 8):
@@ -101,6 +105,7 @@ class GroupTree:
         return self._too_many
 
     def _look_for_root(self) -> None:
+        self._top_inode = _inode(str(self.root))  # first: one that is replaced meanwhile is looked at again
         found = self._identify(str(self.root), None)
         if found is not None:
             self._top = self._add(ROOT, *found)

@@ -14,7 +14,7 @@ from udamon.agent.cycles import WINDOW_S, looks_of
 from udamon.agent.discovery.model import Service
 from udamon.agent.figures import WORKING_SET, Between, Measured
 from udamon.agent.process import LOCKED, Process
-from udamon.agent.watched import Tools, Watched, Way
+from udamon.agent.watched import GROUP, Tools, Watched, Way
 from udamon.core.idle_time import SECONDS
 from udamon.linux.lru_gen import LRU_GEN, NodeLru, read
 from udamon.model import PAGE_SIZE
@@ -42,7 +42,7 @@ class Generations:
 
 class ByGroup(Way):
     via = settings.LRU_GEN
-    grain = "group"
+    grain = GROUP
     hides = True
 
     def __init__(self, generations: Generations) -> None:

@@ -17,7 +17,7 @@ from udamon.agent.figures import NS, WORKING_SET, Row, measure
 from udamon.agent.looks import READ
 from udamon.agent.page_states import PageStates
 from udamon.agent.pages import Folded, PageTimes, Room, touched_pages
-from udamon.agent.process import GIVEN, PAUSE, WATCHED, Process
+from udamon.agent.process import DENIED, GIVEN, PAUSE, WATCHED, Process
 from udamon.agent.watched import LATE_S, Tools, Watched, Way
 from udamon.core.idle_time import SECONDS
 from udamon.errors import CannotError, NotPermitted, NotSupported, OutOfFiles, PauseTooLong, TargetGone
@@ -45,9 +45,14 @@ class ByPages(Way):
         self._cost_ns: float | None = None
 
     def cost_ns(self, processes: Collection[Process]) -> float:
-        pages = sum(one.resident for one in processes) // PAGE_SIZE
+        pages = sum(one.resident for one in processes if one.state != DENIED) // PAGE_SIZE
         touched = (
-            sum(one.referenced if one.cleared_ns else one.resident // 2 for one in processes) // PAGE_SIZE
+            sum(
+                one.referenced if one.cleared_ns else one.resident // 2
+                for one in processes
+                if one.state != DENIED
+            )
+            // PAGE_SIZE
         )
         own = self._cost_ns
         if own is None:

@@ -286,7 +286,7 @@ def seen() -> str:
         WITH hosts AS (
             SELECT host, MIN(epoch) AS first_epoch, MAX(epoch) AS last_epoch, COUNT(*) AS row_count,
                 SUM(seconds) AS watched, SUM(services_wanted) AS wanted, SUM(services_seen) AS seen,
-                SUM(processes_missed) AS missed, MAX(rows_dropped) AS dropped
+                MAX(processes_missed) AS missed, MAX(rows_dropped) AS dropped
             FROM nodes GROUP BY host
         ),
         fleet AS (SELECT MAX(last_epoch) AS end_epoch FROM hosts)

@@ -137,10 +137,13 @@ def _not_seen(report: Report) -> list[str]:
         f"{share(seen['services_share'])} of services",
     ]
     said = [f"Seen: {', '.join(parts)}."]
-    if seen["processes_missed"] or seen["rows_dropped"]:
-        said.append(
-            f"Missed: {seen['processes_missed'] or 0} processes, {seen['rows_dropped'] or 0} rows dropped."
-        )
+    missed = []
+    if seen["processes_missed"]:
+        missed.append(f"up to {counted(seen['processes_missed'], 'process', 'processes')} at a time")
+    if seen["rows_dropped"]:
+        missed.append(f"{counted(seen['rows_dropped'], 'row')} dropped")
+    if missed:
+        said.append(f"Missed: {', '.join(missed)}.")
     return said
 
 
