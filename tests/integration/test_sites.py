@@ -111,6 +111,19 @@ def test_what_moves(program: Path) -> None:
     assert (seen.status, seen.told()[seen.pid]) == (0, said)
 
 
+def test_the_stack_of_each_way(program: Path) -> None:
+    """Two functions call each other in 64 ways, of which many have the same places on the stack, three times over in
+    two threads: every way has one stack, and no two have the same."""
+    seen = Seen([program, "ways"])
+    (image,) = seen.all
+    ways: dict[int, set[tuple[int, ...]]] = {}
+    for address, size in seen.said()[seen.pid].items():
+        ways.setdefault(size, set()).add(tuple(seen.stacks[image.live[address].stack]))
+    assert len(ways) == 128
+    assert {len(stacks) for stacks in ways.values()} == {1}
+    assert len(set.union(*ways.values())) == 128
+
+
 def test_exec_begins_anew(program: Path) -> None:
     seen = Seen([program, "exec"])
     first, second = seen.all

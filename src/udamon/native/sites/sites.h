@@ -119,6 +119,15 @@ void stack_take(struct stack *stack, void *caller);
 int modules_write(const struct stack *stack);
 void modules_clear(void);
 
+/* rules.c */
+/* A function at work: where it goes on, where its part of the stack ends then, and its rbp. */
+struct frame {
+    uintptr_t ip, sp, bp;
+};
+enum { NOT_KNOWN = 0, FRAME_FOUND = 1, STACK_ENDS = 2 };
+/* Make it the one outside of it. NOT_KNOWN: it takes more than the rules have. */
+int frame_outside(struct frame *frame);
+
 /* python.c */
 /* Where a thread is in Python: its innermost frame, and an address in the stack frame of the interpreter's loop that
  * runs it. Zeros: nowhere. */
