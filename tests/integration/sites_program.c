@@ -1,5 +1,6 @@
 /* Allocates in known ways for tests of record --sites, and prints what is alive: "live ADDRESS SIZE" lines. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -248,6 +249,34 @@ static void ways(void)
         pthread_join(thread, NULL);
 }
 
+SITE static void allocate(size_t size)
+{
+    live(malloc(size), size);
+}
+
+SITE static void *somewhere(void)
+{
+    return __builtin_return_address(0);
+}
+
+/* One library and then another at its place, whose function has more on the stack, and has code of this program there. */
+static int reload(char **paths)
+{
+    void *before = NULL;
+    for (int i = 0; i < 2; i++) {
+        void (*call)(void (*)(size_t), size_t, void *);
+        void *library = dlopen(paths[i], RTLD_NOW), *found = library ? dlsym(library, "call") : NULL;
+        if (found == NULL || (before != NULL && found != before))
+            return 3;
+        before = found;
+        memcpy(&call, &found, sizeof call);
+        for (int round = 0; round < 3; round++)
+            call(allocate, MIB + (size_t)i * 4096, somewhere());
+        dlclose(library);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "";
@@ -257,6 +286,8 @@ int main(int argc, char **argv)
         moves();
     else if (strcmp(mode, "ways") == 0)
         ways();
+    else if (strcmp(mode, "reload") == 0)
+        return reload(argv + 2);
     else if (strcmp(mode, "threads") == 0) {
         churns = argc > 2 ? atoi(argv[2]) : churns;
         threads();

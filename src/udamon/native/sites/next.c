@@ -237,6 +237,17 @@ static int early_posix_memalign(void **block, size_t alignment, size_t size)
     return 0;
 }
 
+int real_dlclose(void *library)
+{
+    static int (*next_dlclose)(void *);
+    int (*close)(void *) = __atomic_load_n(&next_dlclose, __ATOMIC_RELAXED);
+    if (close == NULL) {
+        find(&close, "dlclose");
+        __atomic_store_n(&next_dlclose, close, __ATOMIC_RELAXED);
+    }
+    return close == NULL ? 0 : close(library); /* it stays where it is */
+}
+
 void *real_mmap(void *address, size_t size, int protection, int flags, int fd, long offset)
 {
     return (void *)syscall(SYS_mmap, address, size, protection, flags, fd, offset);

@@ -5,8 +5,8 @@
  * right below, and rbp is as it was or was saved at a number from there. These are the rules here, and they are
  * followed in some ns. Whatever else tables say is left to libgcc. The tables are those that it finds itself.
  *
- * A rule is that of the code that was there: where a library is unloaded, another one may come to its place. So the
- * bytes before the instruction, its call, are compared each time. */
+ * A rule is that of the code that was there: where a library is unloaded, another one may come to its place. So all are
+ * forgotten then; and as the C library unloads some by itself, the bytes of the call are compared each time, too. */
 #include <string.h>
 #include "sites.h"
 
@@ -306,10 +306,21 @@ int frame_outside(struct frame *frame)
     frame->sp = sp;
     return frame->ip == 0 ? STACK_ENDS : FRAME_FOUND;
 }
+
+void rules_clear(void)
+{
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (rules[i].ip != 0)
+            __atomic_store_n(&rules[i].ip, 0, __ATOMIC_RELAXED);
+}
 #else /* elsewhere tables have other forms */
 int frame_outside(struct frame *frame)
 {
     (void)frame;
     return NOT_KNOWN;
+}
+
+void rules_clear(void)
+{
 }
 #endif

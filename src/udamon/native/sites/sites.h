@@ -73,6 +73,7 @@ size_t early_size(const void *block);
 /* System calls: nothing that is interposed. */
 void *real_mmap(void *address, size_t size, int protection, int flags, int fd, long offset);
 void real_munmap(void *address, size_t size);
+int real_dlclose(void *library);
 
 /* sampling.c */
 void sampling_start(void);
@@ -127,6 +128,7 @@ struct frame {
 enum { NOT_KNOWN = 0, FRAME_FOUND = 1, STACK_ENDS = 2 };
 /* Make it the one outside of it. NOT_KNOWN: it takes more than the rules have. */
 int frame_outside(struct frame *frame);
+void rules_clear(void);
 
 /* python.c */
 /* Where a thread is in Python: its innermost frame, and an address in the stack frame of the interpreter's loop that
