@@ -77,7 +77,11 @@ def measure(source: RecordingSource) -> AgesReport:
         always = measured and not any(idle.gaps for idle in targets.values())
         known = _together(source, [lone[target] for target in alive], measured=measured, always=always)
     return AgesReport.of(
-        (targets[target] for target in alive), begin, grain_of(source.recording), measured=measured, together=known
+        (targets[target] for target in alive),
+        begin,
+        grain_of(source.recording),
+        measured=measured,
+        together=known,
     )
 
 

@@ -212,7 +212,9 @@ def test_the_truth_of_a_group_lies_between_the_bounds(tmp_path: Path, seed: int)
         for page in {page for own in accessed for page in own}:
             if seq > 0:
                 for age in again:
-                    again[age] += seq - 1 - last[page] >= age  # idle from the end of that window to this one's begin
+                    again[age] += (
+                        seq - 1 - last[page] >= age
+                    )  # idle from the end of that window to this one's begin
             last[page] = seq
         for target, (own, touched) in enumerate(zip(mapped, accessed, strict=True)):
             private = sum(owners[page] == 1 for page in own)
