@@ -120,7 +120,8 @@ def fitted(
     """`table` in so many columns of a terminal, and what to say below it.
 
     The cells of the first column are names, which are cut to what the others leave, and so that different ones still
-    look different, if that can be. Where that is less than `least` columns, others of `spare` (their places in `rows`) are left out, in this order.
+    look different, if that can be. Where that is less than `least` columns, others of `spare` (their places in `rows`)
+    are left out, in this order.
     """
     places, left_out = list(range(len(rows[0]))), []
     widths = [max(width(escape(cell)) for cell in column) for column in zip(*rows, strict=True)]
