@@ -17,7 +17,7 @@ from math import fsum
 from typing import Any
 
 from udamon.errors import RecordingError, UsageError
-from udamon.model import MAPPING, Snapshot
+from udamon.model import MAPPING, NOWHERE, Snapshot
 from udamon.report.allocations import Allocations, Call, read, resolve
 from udamon.report.filters import Filters
 from udamon.report.grain import grain_of
@@ -83,7 +83,8 @@ class Site:
 @dataclass(frozen=True, slots=True)
 class Sites:
     """The report: the largest site first. `idle_ns` is how long what is cold was not touched: as asked for, or as long
-    as was recorded. `notes` are what must be said of it."""
+    as was recorded. `notes` are what must be said of it. `anonymous`: bytes of such memory that were there at the end,
+    of any origin; None where that is not known."""
 
     sites: list[Site]
     allocations: Allocations
@@ -92,6 +93,7 @@ class Sites:
     mean: int
     grain: str
     notes: list[str]
+    anonymous: int | None
 
 
 def measure(source: RecordingSource, idle_ns: int = IDLE_NS) -> Sites:
@@ -113,7 +115,10 @@ def measure(source: RecordingSource, idle_ns: int = IDLE_NS) -> Sites:
         target: objects_of(image, live, spans[target][1], spans[target][0])
         for target, (image, live) in found.live.items()
     }
+    there: dict[int, int | None] = {}
     for snapshot in _windows(source, spans):
+        if snapshot.target in objects:
+            there[snapshot.target] = _anonymous(snapshot)
         if (of := objects.get(snapshot.target)) is not None:
             of.add(snapshot, alike=grain != MAPPING, idle_ns=idle_ns, several=len(objects) > 1)
     by_stack: dict[int, dict[tuple[int, int], Inherited]] = {}
@@ -128,7 +133,23 @@ def measure(source: RecordingSource, idle_ns: int = IDLE_NS) -> Sites:
     every = [one for some in by_stack.values() for one in some.values()]
     total = bytes_of(_samples(every)) if every else Bytes(0, 0, 0)
     mean = max(image.mean for image in found.images.values())
-    return Sites(sites, found, total, idle_ns, mean, grain, _notes(source, found, objects, grain, missing))
+    notes = _notes(source, found, objects, grain, missing)
+    known = [size for size in there.values() if size is not None]
+    anonymous = sum(known) if len(known) == len(there) > 0 else None
+    resident = fsum(site.resident for site in sites)
+    if anonymous is not None and resident < anonymous / 2:
+        notes.append(
+            f"{format_size(anonymous)} of anonymous memory were there at the end, {format_size(resident)} of it "
+            "of these sites: the rest was taken otherwise (heaps of JavaScript, stacks of threads, brk, system calls)."
+        )
+    return Sites(sites, found, total, idle_ns, mean, grain, notes, anonymous)
+
+
+def _anonymous(snapshot: Snapshot) -> int | None:
+    """Bytes of anonymous memory that are there; None where that is not known."""
+    if snapshot.sharing is None or NOWHERE in snapshot.sharing.anonymous:
+        return None
+    return sum(snapshot.sharing.anonymous)
 
 
 def _windows(source: RecordingSource, spans: dict[int, tuple[int, int]]) -> Iterable[Snapshot]:
@@ -210,6 +231,7 @@ def document(report: Sites) -> dict[str, Any]:
         "confidence": SURE,
         "idle_seconds": report.idle_ns / 1e9,
         "mean_bytes": report.mean,
+        "anonymous_bytes": report.anonymous,
         "unseen": [{"pid": pid, "comm": comm, "why": why} for pid, comm, why in report.allocations.unseen],
         "unwatched_processes": report.allocations.unwatched,
         "lost": dict(zip(("samples", "bytes", "freed"), report.allocations.lost, strict=True)),

@@ -147,7 +147,7 @@ def shares(seq: int, target: int, common: tuple[int, int], own: tuple[int, int])
     """A window: bytes and bytes touched of a file that others map, too, and of memory that nothing else maps."""
     (size, touched), (alone, used) = common, own
     shot = window(seq, [(0, size, touched), (64 * MIB, 64 * MIB + alone, used)], target=target)
-    rows = [[0, alone], [0, alone], [touched, used], [7, 8], [0, None], [None, None]]
+    rows: list[list[int | None]] = [[0, alone], [0, alone], [touched, used], [7, 8], [0, None], [None, None]]
     return replace(shot, sharing=Sharing.of(rows))
 
 
@@ -219,7 +219,14 @@ def test_the_truth_of_a_group_lies_between_the_bounds(tmp_path: Path, seed: int)
         for target, (own, touched) in enumerate(zip(mapped, accessed, strict=True)):
             private = sum(owners[page] == 1 for page in own)
             shot = window(seq, [(own.start * PAGE, own.stop * PAGE, len(touched) * PAGE)], target=target)
-            row = [[private * PAGE], [0], [len(touched) * PAGE], [7], [own.start * PAGE], [None]]
+            row: list[list[int | None]] = [
+                [private * PAGE],
+                [0],
+                [len(touched) * PAGE],
+                [7],
+                [own.start * PAGE],
+                [None],
+            ]
             shots.append(replace(shot, sharing=Sharing.of(row)))
     report = measured(recorded(tmp_path / "a", shots, via="pte"))
     known = list(zip(SECONDS, report.found.cold_low, report.found.cold_high, strict=True))[:2]
