@@ -22,7 +22,7 @@ SITES = Extension(
     "udamon.native._sites",
     sources=[
         f"src/udamon/native/sites/{name}.c"
-        for name in ("hooks", "next", "sampling", "live", "stacks", "python", "ring")
+        for name in ("hooks", "next", "sampling", "live", "stacks", "rules", "python", "ring")
     ],
     depends=["src/udamon/native/sites/sites.h", "src/udamon/native/sites/exports.map"],
     define_macros=[("_GNU_SOURCE", "1")],

@@ -1,5 +1,6 @@
 /* Allocates in known ways for tests of record --sites, and prints what is alive: "live ADDRESS SIZE" lines. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -200,6 +201,82 @@ static void ten(double seconds)
     } while (now.tv_sec + now.tv_nsec / 1e9 < end);
 }
 
+/* A size says by which way an allocation came: of the six lowest bits of `way` each chooses the function that calls on,
+ * one of which has more on the stack from time to time. */
+enum { WAYS = 64, BITS = 6, FIRST = 1 << 16 };
+
+SITE static void changing(unsigned way, unsigned at);
+
+SITE static void steady(unsigned way, unsigned at)
+{
+    volatile char room[64];
+    room[0] = 0;
+    if (at == BITS)
+        live(malloc(FIRST + 16 * way), FIRST + 16 * way);
+    else if (way >> at & 1)
+        changing(way, at + 1);
+    else
+        steady(way, at + 1);
+    room[1] = 0;
+}
+
+SITE static void changing(unsigned way, unsigned at)
+{
+    volatile char *room = __builtin_alloca(16 + (way + at) % 5 * 16);
+    room[0] = 0;
+    if (at == BITS)
+        live(malloc(FIRST + 16 * way), FIRST + 16 * way);
+    else if (way >> at & 1)
+        changing(way, at + 1);
+    else
+        steady(way, at + 1);
+    room[1] = 0;
+}
+
+static void *all_ways(void *from)
+{
+    for (int round = 0; round < 3; round++)
+        for (unsigned way = 0; way < WAYS; way++)
+            steady(way + (unsigned)(size_t)from, 0);
+    return NULL;
+}
+
+static void ways(void)
+{
+    pthread_t thread;
+    all_ways(NULL);
+    if (pthread_create(&thread, NULL, all_ways, (void *)(size_t)WAYS) == 0)
+        pthread_join(thread, NULL);
+}
+
+SITE static void allocate(size_t size)
+{
+    live(malloc(size), size);
+}
+
+SITE static void *somewhere(void)
+{
+    return __builtin_return_address(0);
+}
+
+/* One library and then another at its place, whose function has more on the stack, and has code of this program there. */
+static int reload(char **paths)
+{
+    void *before = NULL;
+    for (int i = 0; i < 2; i++) {
+        void (*call)(void (*)(size_t), size_t, void *);
+        void *library = dlopen(paths[i], RTLD_NOW), *found = library ? dlsym(library, "call") : NULL;
+        if (found == NULL || (before != NULL && found != before))
+            return 3;
+        before = found;
+        memcpy(&call, &found, sizeof call);
+        for (int round = 0; round < 3; round++)
+            call(allocate, MIB + (size_t)i * 4096, somewhere());
+        dlclose(library);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "";
@@ -207,6 +284,10 @@ int main(int argc, char **argv)
         kinds();
     else if (strcmp(mode, "moves") == 0)
         moves();
+    else if (strcmp(mode, "ways") == 0)
+        ways();
+    else if (strcmp(mode, "reload") == 0)
+        return reload(argv + 2);
     else if (strcmp(mode, "threads") == 0) {
         churns = argc > 2 ? atoi(argv[2]) : churns;
         threads();

@@ -111,6 +111,46 @@ def test_what_moves(program: Path) -> None:
     assert (seen.status, seen.told()[seen.pid]) == (0, said)
 
 
+def test_the_stack_of_each_way(program: Path) -> None:
+    """Two functions call each other in 64 ways, of which many have the same places on the stack, three times over in
+    two threads: every way has one stack, and no two have the same."""
+    seen = Seen([program, "ways"])
+    (image,) = seen.all
+    ways: dict[int, set[tuple[int, ...]]] = {}
+    for address, size in seen.said()[seen.pid].items():
+        ways.setdefault(size, set()).add(tuple(seen.stacks[image.live[address].stack]))
+    assert len(ways) == 128
+    assert {len(stacks) for stacks in ways.values()} == {1}
+    assert len(set.union(*ways.values())) == 128
+
+
+RELOADED = """
+void call(void (*back)(unsigned long), unsigned long size, void *elsewhere)
+{
+    void *volatile room[ROOM];
+    for (int i = 0; i < ROOM; i++)
+        room[i] = elsewhere;
+    back(size);
+    room[0] = 0;
+}
+"""
+
+
+def test_a_library_at_the_place_of_another(program: Path, tmp_path: Path) -> None:
+    """What was known of the first one's code does not hold for the second one's."""
+    libraries = []
+    for room in (200, 400):  # code of the same length
+        place = tmp_path / f"{room}"
+        place.mkdir()
+        (place / "reloaded.c").write_text(RELOADED)
+        libraries.append(built(place, place / "reloaded.c", f"-DROOM={room}", "-shared", "-fPIC"))
+    seen = Seen([program, "reload", *libraries])
+    (image,) = seen.all
+    assert seen.status == 0
+    stacks = {tuple(seen.stacks[image.live[at].stack][4:]) for at in seen.said()[seen.pid]}
+    assert len(stacks) == 1, "outside of the libraries all of them are the same"
+
+
 def test_exec_begins_anew(program: Path) -> None:
     seen = Seen([program, "exec"])
     first, second = seen.all

@@ -136,6 +136,7 @@ class FakeCensus:
         self.prepared: list[int] = []
         self.leaders: dict[int, int] = {}
         self.known: dict[int, list[Shared | None]] = {}
+        self.advice: dict[int, list[tuple[int, int, str]]] = {}
         self.pauses = FakePauses()
         self.exposed: list[list[int]] = []
 
@@ -147,6 +148,9 @@ class FakeCensus:
 
     def shared(self, target: Target) -> Sequence[Shared | None] | None:
         return self.known.get(target.index)
+
+    def advised(self, target: Target) -> Sequence[tuple[int, int, str]] | None:
+        return self.advice.get(target.index)
 
     def close(self) -> None:
         """Nothing was opened."""

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from udamon.core.idle_time import LABELS, SECONDS, Cold, IdleTimes, Seen, total
-from udamon.model import MAPPING, NOWHERE, SUMMED, Snapshot, is_census
+from udamon.core.idle_time import LABELS, SECONDS, Cold, IdleTimes, Seen, Together, once, total
+from udamon.model import MAPPING, NOWHERE, Snapshot, is_census
 from udamon.units import format_size
 
 SAMPLED = "a region that was accessed at all counts with all of its bytes"
 PARTS = "of regions that were accessed in part it is not known which part that was"
 GAPS = "there were times that nobody looked"
+ONCE = "pages that several mappings have count once, and which of them were accessed is not always known"
 NO_PAGES = "by mapping it is not known whether the bytes accessed in one window are those of another"
 
 
@@ -21,17 +22,18 @@ NO_PAGES = "by mapping it is not known whether the bytes accessed in one window 
 class AgesReport:
     """The report. `found` has bytes by idle time; `watched_ns` is the time from the first window's begin to the end.
 
-    `measured`: how much of a region was accessed; `parts`: of some it was a part; `gaps`: at times nobody looked. With
-    neither, lower and upper bounds are the same.
+    `measured`: how much of a region was accessed; `parts`: of some it was a part; `gaps`: at times nobody looked;
+    `shared`: mappings may have pages in common, each of which counts once, and there are at most `found.size` bytes.
+    With none of them, lower and upper bounds are the same.
     """
 
     found: Cold
-    targets: int
     watched_ns: int
     grain: str
     measured: bool
     parts: bool
     gaps: bool
+    shared: bool
 
     @property
     def exact(self) -> bool:
@@ -42,17 +44,22 @@ class AgesReport:
         )  # fmt: skip
 
     @classmethod
-    def of(cls, alive: Iterable[IdleTimes], begin_ns: int, grain: str, *, measured: bool) -> AgesReport:
-        """Of the targets that have memory at the end; somebody was watched from `begin_ns` on."""
+    def of(
+        cls, alive: Iterable[IdleTimes], begin_ns: int, grain: str, *, measured: bool,
+        together: Together | None = None,
+    ) -> AgesReport:  # fmt: skip
+        """Of the targets that have memory at the end; somebody was watched from `begin_ns` on. `together`: where they
+        may have pages in common."""
         targets = list(alive)
+        summed = total(one.told() for one in targets)
         return cls(
-            total(one.told() for one in targets),
-            len(targets),
+            summed if together is None else once(summed, together),
             max((one.end_ns for one in targets), default=begin_ns) - begin_ns,
             grain,
             measured,
             any(one.parts for one in targets),
             any(one.gaps for one in targets),
+            together is not None,
         )
 
     @property
@@ -72,12 +79,12 @@ class AgesReport:
         found = []
         if not self.measured:
             found.append(SAMPLED)
-        elif self.parts or not (self.exact or self.gaps):
+        elif self.parts or not (self.exact or self.gaps or self.shared):
             found.append(NO_PAGES if self.grain == MAPPING else PARTS)
         if self.gaps:
             found.append(GAPS)
-        if self.targets > 1:
-            found.append(SUMMED)
+        if self.shared and not self.exact:
+            found.append(ONCE)
         return "; ".join(found) or None
 
 
@@ -94,6 +101,7 @@ def document(report: AgesReport) -> dict[str, Any]:
     return {
         "seconds": report.watched_ns / 1e9,
         "resident_bytes": round(found.size),
+        "shared": report.shared,
         "cold_bytes": _by_seconds(report.cold),
         "promoted_bytes": _by_seconds(report.promoted),
         "bounds": None
@@ -118,7 +126,8 @@ def sentence(report: AgesReport) -> str | None:
     if at is None:
         return None
     cold, more = format_size(report.cold[at] or 0.0), "" if report.exact else " or more"
-    return f"not touched for at least {LABELS[at]}: {cold}{more} of {format_size(report.found.size)}"
+    size = f"{'at most ' if report.shared else ''}{format_size(report.found.size)}"
+    return f"not touched for at least {LABELS[at]}: {cold}{more} of {size}"
 
 
 def seen_of(snapshot: Snapshot, via: object, policy: object = None) -> list[Seen]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 from typing import NamedTuple
 
 SECONDS = (1, 10, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800)
@@ -52,6 +53,17 @@ class Cold(NamedTuple):
     cold_high: list[float | None]
     promoted_low: list[float | None]
     promoted_high: list[float | None]
+
+
+class Together(NamedTuple):
+    """What is known of several address spaces beside their sum: of the memory that only one of them has; and of all
+    pages, each once: at most how many bytes are there at the end, and how many of them were not accessed, at least and
+    at most, for each of SECONDS."""
+
+    alone: Cold
+    size: float = inf
+    least: Sequence[float] = (0.0,) * len(SECONDS)
+    most: Sequence[float] = (inf,) * len(SECONDS)
 
 
 class _Piece:
@@ -197,6 +209,32 @@ def total(found: Iterable[Cold]) -> Cold:
         added(one.promoted_low for one in every),
         added(one.promoted_high for one in every),
     )
+
+
+def alone(seen: Seen, private: float) -> Seen:
+    """Of a region, the `private` bytes that nothing else maps: as few of the accesses as can be were in them, or as
+    many. They are taken to be the same bytes from window to window."""
+    size = min(private, seen.size)
+    return Seen(seen.start, seen.end, size, max(0.0, seen.least - (seen.size - size)), min(seen.most, size))
+
+
+def once(summed: Cold, together: Together) -> Cold:
+    """Bytes of several address spaces, what they have in common counted once, from their sum. Idle is what none of them
+    accessed; accessed again is what one of them had left idle and accessed, once or for each of them."""
+    size = min(summed.size, together.size)
+    low: list[float | None] = []
+    high: list[float | None] = []
+    for lone, most, least, cap in zip(
+        together.alone.cold_low, summed.cold_high, together.least, together.most, strict=True
+    ):
+        known = None if most is None else max(0.0, min(most, cap, size))
+        high.append(known)
+        low.append(None if known is None else min(known, max(lone or 0.0, least)))
+    again = [
+        None if most is None else min(lone or 0.0, most)
+        for lone, most in zip(together.alone.promoted_low, summed.promoted_high, strict=True)
+    ]
+    return Cold(size, low, high, again, summed.promoted_high)
 
 
 def _overlapping(regions: Iterable[Seen], old: Sequence[_Piece]) -> Iterator[tuple[Seen, Sequence[_Piece]]]:

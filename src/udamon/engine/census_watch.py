@@ -211,6 +211,9 @@ class CensusWatch:
             return None
         return shared_of(target.regions, seen, shared), self._same.get(target.index)
 
+    def advised(self, target: Target) -> Sequence[tuple[int, int, str]] | None:
+        return self._census.advised(target)
+
     def rates(self, target: Target) -> Rates | None:
         return None
 

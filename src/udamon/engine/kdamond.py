@@ -47,6 +47,7 @@ class Kdamond(Worker):
         self._cpu_ns = cpu_ns
         self._cpu_before = 0
         self._seq = 0
+        self._advised: dict[int, Sequence[tuple[int, int, str]]] = {}
         self._schedule = Schedule(context.attrs, 0)
         self._opened = False
         self._running = False
@@ -239,8 +240,15 @@ class Kdamond(Worker):
             window = self.context.watch.window(target, begin, end)
             if window is not None:
                 target.snapshots += 1
+                self._tell_advice(target)
                 self.bus.snapshot(self._snapshot(target, *window))
         self._seq += 1
+
+    def _tell_advice(self, target: Target) -> None:
+        advised = self.context.watch.advised(target)
+        if advised is not None and advised != self._advised.get(target.index, []):
+            self._advised[target.index] = advised
+            self.bus.emit("advice", {"target": target.index, "mappings": [list(one) for one in advised]})
 
     def _snapshot(self, target: Target, begin_ns: int, end_ns: int) -> Snapshot:
         columns = target.columns

@@ -69,6 +69,9 @@ class Watch(Protocol):
         """Of each region, what is known of others who map its pages; and the index of the target whose address
         space this one's is, where that is another. None where nothing of that is known."""
 
+    def advised(self, target: Target) -> Sequence[tuple[int, int, str]] | None:
+        """What ops.base.Census has of that name."""
+
     def rates(self, target: Target) -> Rates | None:
         """How often the pages of each region are accessed, where that is known."""
 
@@ -166,6 +169,8 @@ class SampledWatch:
         return overlaps(columns.starts, columns.ends, target.resident)
 
     def shared(self, target: Target) -> None: ...
+
+    def advised(self, target: Target) -> None: ...
 
     def rates(self, target: Target) -> None: ...
 

@@ -24,6 +24,8 @@ _AMOUNTS = re.compile(
     rb"(?:KSM: +([0-9]+) kB\n)?"
 )
 _HUGE = re.compile(rb"\n(?:AnonHugePages|ShmemPmdMapped|FilePmdMapped): +([1-9][0-9]*) kB\n")
+_ADVISED = re.compile(rb"\nVmFlags:[^\n]* (rr|sr)\b")
+_ADVICE = {b"rr": "random", b"sr": "sequential"}
 _HUGETLB = re.compile(
     rb"^[0-9a-f]+-[0-9a-f]+ [^\n]*\n(?:(?!Shared_Hugetlb:)[A-Z][^\n]*\n)*"
     rb"Shared_Hugetlb: +([0-9]+) kB\nPrivate_Hugetlb: +([0-9]+) kB\n",
@@ -115,6 +117,19 @@ def _mapped_around(data: bytes, position: int) -> MappingPages | None:
     return MappingPages(
         clean + dirty, anonymous, merged, fields[3].decode(), int(fields[4]), int(fields[2], 16)
     )
+
+
+def advised(data: bytes) -> list[tuple[int, int, str]]:
+    """Start, end and advice of the mappings for which MADV_RANDOM or MADV_SEQUENTIAL holds, in address order."""
+    if b" rr" not in data and b" sr" not in data:
+        return []
+    found = []
+    for match in _ADVISED.finditer(data):
+        head_end = data.rindex(b"\nSize:", 0, match.start())
+        head = data[data.rfind(b"\n", 0, head_end) + 1 : head_end]
+        start, end = head[: head.index(b" ")].split(b"-")
+        found.append((int(start, 16), int(end, 16), _ADVICE[match[1]]))
+    return found
 
 
 def huge_bytes(data: bytes) -> dict[int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from udamon.core.ages import AgesReport, seen_of
 from udamon.core.attrs import IntervalsGoal
-from udamon.core.idle_time import IdleTimes
+from udamon.core.idle_time import IdleTimes, Together, alone, total
 from udamon.model import NOWHERE, Event, Snapshot, grain, is_census
 
 GOAL = IntervalsGoal(access_bp=400, aggrs=3, min_sample_us=5_000, max_sample_us=10_000_000)
@@ -149,6 +149,7 @@ class AgeWatch:
         self._via = via
         self._policy = policy
         self._times: dict[int, IdleTimes] = {}
+        self._alone: dict[int, IdleTimes] = {}  # of what nothing else maps, once there are several
         self._begin_ns: int | None = None
         self._last: AgesReport | None = None
 
@@ -158,19 +159,37 @@ class AgeWatch:
         if self._begin_ns is None:
             self._begin_ns = snapshot.begin_ns
         times = self._times.setdefault(snapshot.target, IdleTimes())
-        times.window(snapshot.begin_ns, snapshot.end_ns, seen_of(snapshot, self._via, self._policy))
+        seen = seen_of(snapshot, self._via, self._policy)
+        times.window(snapshot.begin_ns, snapshot.end_ns, seen)
+        if len(self._times) > 1:
+            lone = self._alone.setdefault(snapshot.target, IdleTimes())
+            lone.window(snapshot.begin_ns, snapshot.end_ns, map(alone, seen, _private(snapshot)))
 
     def event(self, event: Event) -> None:
         if event.name == "target_end":
             self._last = self.last
             self._times.pop(int(str(event.data["target"])), None)
+            self._alone.pop(int(str(event.data["target"])), None)
 
     @property
     def last(self) -> AgesReport | None:
         if not self._times or self._begin_ns is None:
             return self._last
         measured = is_census(self._via, self._policy)
-        return AgesReport.of(self._times.values(), self._begin_ns, grain(self._via), measured=measured)
+        together = None
+        if len(self._times) > 1 and self._via != "sim":  # simulated memory is nobody else's
+            lone = (self._alone.get(target, IdleTimes()) for target in self._times)
+            together = Together(total(one.told() for one in lone))
+        return AgesReport.of(
+            self._times.values(), self._begin_ns, grain(self._via), measured=measured, together=together
+        )
+
+
+def _private(snapshot: Snapshot) -> list[float]:
+    """Of each region, the bytes that surely nothing else maps."""
+    if snapshot.sharing is None:
+        return [0.0] * len(snapshot)
+    return [0.0 if size == NOWHERE else float(size) for size in snapshot.sharing.private]
 
 
 class IdleWatch:

@@ -125,6 +125,10 @@ class Census(Protocol):
     def shared(self, target: Target) -> Sequence[Shared | None] | None:
         """Of each range of the last look at a target, what is known of others who map it; None for nothing."""
 
+    def advised(self, target: Target) -> Sequence[tuple[int, int, str]] | None:
+        """Start, end and advice of the mappings that were, at the last look, not to be kept as others are ("random",
+        "sequential"); None for nothing known."""
+
     def close(self) -> None:
         """Release what was opened. Idempotent."""
 

@@ -132,6 +132,9 @@ class Pte:
     def leader(self, target: Target) -> int:
         return self._refs.leader(target)
 
+    def advised(self, target: Target) -> None:
+        """Nothing is read that tells."""
+
     def shared(self, target: Target) -> None:
         """It does not tell who else maps a page."""
 

@@ -32,6 +32,7 @@ from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.linux.smaps import (
     Referenced,
+    advised,
     huge_bytes,
     hugetlb_bytes,
     parse_mapped,
@@ -74,6 +75,7 @@ class Refs:
         self._spaces = AddressSpaces(roots.proc)
         self._sharing = SharingProbe(roots)
         self._shared: dict[int, list[Shared | None]] = {}
+        self._advised: dict[int, list[tuple[int, int, str]]] = {}
         self.unseen: dict[int, int] = {}
         """Bytes of hugetlb pages at the last look, by target index."""
 
@@ -81,6 +83,7 @@ class Refs:
         """These are going to be looked at together."""
         self._spaces.update(targets)
         self._shared.clear()
+        self._advised.clear()
         self._sharing.begin(many=len(targets) > 1)
 
     def leader(self, target: Target) -> int:
@@ -124,6 +127,7 @@ class Refs:
             self.pauses.forget()
         self._guests[process] = _GUEST in data
         self.unseen[target.index] = hugetlb_bytes(data)
+        self._advised[target.index] = advised(data)
         resident = parse_referenced(data)
         huge = huge_bytes(data)
         touched = sum(min(m.referenced, max(m.rss - huge.get(m.start, 0), 0)) for m in resident)
@@ -144,6 +148,10 @@ class Refs:
     def shared(self, target: Target) -> Sequence[Shared | None] | None:
         """Of each range of the last look, what is known of others who map it."""
         return self._shared.get(target.index)
+
+    def advised(self, target: Target) -> Sequence[tuple[int, int, str]] | None:
+        """As of the last look (smaps)."""
+        return self._advised.get(target.index)
 
     def _is_guest(self, process: ProcessId) -> bool:
         if process not in self._guests:

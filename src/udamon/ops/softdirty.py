@@ -88,6 +88,9 @@ class SoftDirty:
     def leader(self, target: Target) -> int:
         return target.index
 
+    def advised(self, target: Target) -> None:
+        """Nothing is read that tells."""
+
     def shared(self, target: Target) -> None:
         """See `begin`."""
 

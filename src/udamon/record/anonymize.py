@@ -33,6 +33,8 @@ def event_data(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
     if name == "mappings":
         added = [_mapping(row) for row in data.get("add", ())]
         return {"target": data.get("target"), "add": added, "remove": list(data.get("remove", ()))}
+    if name == "advice":
+        return {"target": data.get("target"), "mappings": list(data.get("mappings", ()))}
     if name == "schemes":
         return {"schemes": [_numbers(row, frozenset({"action"})) for row in data.get("schemes", ())]}
     return _numbers(data, _TEXTS.get(name, frozenset()))

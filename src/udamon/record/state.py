@@ -8,7 +8,7 @@ from typing import Any
 from udamon.model import Event
 from udamon.sites.state import KnownAllocations
 
-_OF_TARGET = ("target_start", "target_exec")
+_OF_TARGET = ("target_start", "target_exec", "advice")
 _LATEST = ("attrs", "cost", "schemes", "coverage")
 
 

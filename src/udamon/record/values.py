@@ -104,10 +104,18 @@ def _intervals(value: Any) -> bool:
     return all(0 < time < _FARTHEST for time in times)
 
 
+def _advice(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, list) and len(one) == 3 and all(map(_ADDRESS, one[:2])) and one[2] in _ADVICE
+        for one in value
+    )
+
+
 def _schemes(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
+_ADVICE = ("random", "sequential")
 _WHO: Mapping[str, Check] = {
     "target": _INDEX, "pid": _PID, "comm": _maybe(_text), "cmdline": _maybe(_texts), "user": _maybe(_text),
 }  # fmt: skip
@@ -117,6 +125,7 @@ _EVENTS: Mapping[str, Mapping[str, Check]] = {
     "target_end": {"target": _INDEX, "pid": _PID, "why": _maybe(_text)},
     "mappings": {"target": _INDEX, "add": _mappings,
                  "remove": lambda value: isinstance(value, list) and all(map(_ADDRESS, value))},
+    "advice": {"target": _INDEX, "mappings": _advice},
     "cost": {
         "cpu_ns": _amount,
         **{key: _maybe(_amount) for key in ("kdamond_cpu_ns", "max_rss_bytes", "checks", "snapshots", "skipped",

@@ -3,12 +3,19 @@
 The cold-age and promotion histograms of far memory (Lagar-Cavilla et al. 2019), from windows: udamon.core.idle_time. A
 census says how many bytes of a region were accessed. Of samples, and of other tools' files, a region counts as accessed
 with all of its bytes where it was at all, as DAMON assumes.
+
+Pages that several mappings have count once (udamon.report.groups). Of the group's bytes were idle for a time
+
+- at least: of each process the idle ones that nothing else maps; or what was there at the end less all that was
+  accessed in the windows that cover the time, if that is more.
+- at most: their sum, what was there at the end, and the least that was there and not accessed in any window within it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
+from math import inf
 from operator import itemgetter
 from textwrap import wrap
 from typing import Any
@@ -16,10 +23,10 @@ from typing import Any
 from udamon import text
 from udamon.core import ages
 from udamon.core.ages import AgesReport, sentence
-from udamon.core.idle_time import LABELS, IdleTimes, Seen
+from udamon.core.idle_time import LABELS, SECONDS, IdleTimes, Seen, Together, alone, total
 from udamon.model import is_census
+from udamon.report import groups
 from udamon.report.grain import grain_of
-from udamon.report.groups import sure
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, table
 from udamon.report.untouched import SIZE
@@ -29,9 +36,20 @@ from udamon.units import format_size, format_time
 ROWS = 50_000
 """Rows of a part of the recording that is in memory, at most about so many."""
 REGIONS = f"""
-    SELECT seq, target, "begin", time, start, "end", {SIZE}, {{least}}, {{most}}
+    SELECT seq, target, "begin", time, start, "end", {SIZE}, {{least}}, {{most}},
+        CAST(coalesce(private, 0) AS DOUBLE)
     FROM shared_regions WHERE same_as IS NULL ORDER BY seq, target, start
 """
+MOMENTS = """
+    SELECT bounds.seq, begun, ended, low, high, resident_low, resident_high FROM ({bounds}) AS bounds JOIN (
+        SELECT seq, min("begin") AS begun, max(time) AS ended FROM regions GROUP BY seq
+    ) AS windows ON bounds.seq = windows.seq ORDER BY bounds.seq
+"""
+"""Of all targets together in each window: bytes accessed and there, at least and at most."""
+
+Windows = Iterator[tuple[tuple[int, int, int, int], list[tuple[Seen, float]]]]
+"""(seq, target, begin, end) of each, and its regions with the bytes that nothing else maps."""
+
 ALL_OR_NOTHING = f"CASE WHEN nr_accesses > 0 THEN {SIZE} ELSE 0 END"
 
 
@@ -39,17 +57,49 @@ def measure(source: RecordingSource) -> AgesReport:
     """Of the memory that is there at the end. Raises RecordingError when there is no snapshot."""
     metadata = source.recording.metadata
     measured = is_census(metadata.get("via"), metadata.get("policy"))
+    together = groups.needed(source)
     targets: dict[int, IdleTimes] = {}
+    lone: dict[int, IdleTimes] = {}  # of what nothing else maps
     newest: dict[int, int] = {}  # target → number of its last window
     for (seq, target, begin_ns, end_ns), rows in _windows(source, measured):
-        targets.setdefault(target, IdleTimes()).window(begin_ns, end_ns, rows)
+        targets.setdefault(target, IdleTimes()).window(begin_ns, end_ns, (seen for seen, _ in rows))
+        if together:
+            private = (alone(seen, size) for seen, size in rows)
+            lone.setdefault(target, IdleTimes()).window(begin_ns, end_ns, private)
         newest[target] = seq
     if not targets:
         raise source.nothing()
     last = max(newest.values())
-    alive = [idle for target, idle in targets.items() if newest[target] == last]
+    alive = [target for target in targets if newest[target] == last]
     begin = min(idle.begin_ns or 0 for idle in targets.values())
-    return AgesReport.of(alive, begin, grain_of(source.recording), measured=measured)
+    known = None
+    if together:
+        always = measured and not any(idle.gaps for idle in targets.values())
+        known = _together(source, [lone[target] for target in alive], measured=measured, always=always)
+    return AgesReport.of(
+        (targets[target] for target in alive),
+        begin,
+        grain_of(source.recording),
+        measured=measured,
+        together=known,
+    )
+
+
+def _together(
+    source: RecordingSource, lone: Sequence[IdleTimes], *, measured: bool, always: bool
+) -> Together:
+    """`measured`: how much of a region was accessed; `always`: and every access was seen."""
+    moments = source.query(MOMENTS.format(bounds=groups.query_of(source)))
+    end = max(ended for _, _, ended, *_ in moments)
+    *_, there, size = moments[-1]
+    least, most = [], []
+    for seconds in SECONDS:
+        edge = end - seconds * 1_000_000_000
+        accessed = sum(high for _, _, ended, _, high, _, _ in moments if ended > edge)
+        left = [most_there - low for _, begun, _, low, _, _, most_there in moments if begun >= edge]
+        least.append(max(0.0, there - accessed) if always else 0.0)
+        most.append(min(left, default=inf) if measured else inf)
+    return Together(total(one.told() for one in lone), size, least, most)
 
 
 def document(report: AgesReport) -> dict[str, Any]:
@@ -57,19 +107,17 @@ def document(report: AgesReport) -> dict[str, Any]:
     return {"schema": 1, **ages.document(report)}
 
 
-def _windows(
-    source: RecordingSource, measured: bool
-) -> Iterator[tuple[tuple[int, int, int, int], list[Seen]]]:
-    """(seq, target, begin, end) of each window, and its regions."""
+def _windows(source: RecordingSource, measured: bool) -> Windows:
     most = "CAST(touched AS DOUBLE)" if measured else ALL_OR_NOTHING
-    least = f"least({sure(source)}, CAST(touched AS DOUBLE))" if measured else ALL_OR_NOTHING
+    least = f"least({groups.sure(source)}, CAST(touched AS DOUBLE))" if measured else ALL_OR_NOTHING
     for part in source.in_parts(REGIONS.format(least=least, most=most), ROWS):
         for key, rows in groupby(part, key=itemgetter(0, 1, 2, 3)):
             regions = []
             for row in rows:
                 if row[4] is not None:
                     size = row[6]
-                    regions.append(Seen(row[4], row[5], size, min(row[7], size), min(row[8], size)))
+                    seen = Seen(row[4], row[5], size, min(row[7], size), min(row[8], size))
+                    regions.append((seen, row[9]))
             yield key, regions
 
 
@@ -99,6 +147,6 @@ def render(report: AgesReport, terminal: Terminal) -> Shown:
     if longer is not None:
         lines += ["", f"Watched for {watched}: nothing is known of {longer} or longer."]
     if report.why is not None:
-        why = f"{'Lower bounds' if report.parts else 'Note'}: {report.why}."
+        why = f"{'Lower bounds' if report.parts or report.shared else 'Note'}: {report.why}."
         lines += ["", *wrap(why, max(40, terminal.width))]
     return text.lines(lines)

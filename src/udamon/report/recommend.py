@@ -25,7 +25,8 @@ from udamon.core.sizing import BUFFER, with_buffer
 from udamon.errors import RecordingError, UsageError
 from udamon.model import MAPPING
 from udamon.record.naming import FILE, LIBRARY
-from udamon.report import untouched, wss
+from udamon.report import advice, untouched, wss
+from udamon.report.advice import Advised
 from udamon.report.common import coverage
 from udamon.report.diff import footprint_of
 from udamon.report.grain import grain_of
@@ -89,6 +90,7 @@ class Recommendation:
     cache: RecordedCache
     swap: bool
     doubts: list[str]
+    advised: list[Advised]
 
     @property
     def limit(self) -> int:
@@ -134,7 +136,13 @@ def measure(
         peak, usual = min(ceil(most), there), min(ceil(nine), there)
         files = _files(source, reuse_s)
     return Recommendation(
-        peak, usual if report.moments >= FEWEST else None, min(files, report.resident), cache, swap, doubts
+        peak,
+        usual if report.moments >= FEWEST else None,
+        min(files, report.resident),
+        cache,
+        swap,
+        doubts,
+        advice.measure(source),
     )
 
 
@@ -190,6 +198,7 @@ def document(found: Recommendation) -> dict[str, Any]:
         },
         "recommendation_why": "; ".join(found.doubts) or None,
         "page_cache": {"included": found.cache.size is not None, "why": found.cache.why},
+        "advised": advice.document(found.advised),
     }
 
 
@@ -204,6 +213,7 @@ def render(found: Recommendation, width: int) -> Shown:
         f"Page cache: {found.cache.why}.",
         f"Buffer: {BUFFER:.0%} {WHY_BUFFER}.",
         *([f"Less sure: {'; '.join(found.doubts)}."] if found.doubts else []),
+        *advice.sentences(found.advised),
     ]
     wrapped = (each for one in text for each in wrap(one, width, initial_indent="  ", subsequent_indent="  "))
     return lines([

@@ -11,23 +11,21 @@ object shares its pages with others, and of a mapping by `refs` it is not known 
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum
 from typing import Any
 
 from udamon.errors import RecordingError, UsageError
-from udamon.model import MAPPING, Snapshot
-from udamon.native._native import add_objects
+from udamon.model import MAPPING, NOWHERE, Snapshot
 from udamon.report.allocations import Allocations, Call, read, resolve
 from udamon.report.filters import Filters
 from udamon.report.grain import grain_of
+from udamon.report.objects import Inherited, Objects, objects_of, once
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, fitted
 from udamon.sites.estimate import SURE, Bytes, bytes_of, weight
 from udamon.sites.stacks import PYTHON
-from udamon.sites.state import Image, Live
 from udamon.text import Shown, cut, escape, line, lines
 from udamon.units import format_size, format_time
 
@@ -85,7 +83,8 @@ class Site:
 @dataclass(frozen=True, slots=True)
 class Sites:
     """The report: the largest site first. `idle_ns` is how long what is cold was not touched: as asked for, or as long
-    as was recorded. `notes` are what must be said of it."""
+    as was recorded. `notes` are what must be said of it. `anonymous`: bytes of such memory that were there at the end,
+    of any origin; None where that is not known."""
 
     sites: list[Site]
     allocations: Allocations
@@ -94,45 +93,7 @@ class Sites:
     mean: int
     grain: str
     notes: list[str]
-
-
-@dataclass(slots=True)
-class _Objects:
-    """The live samples of a target in the order of their addresses, and what is summed up of each."""
-
-    image: Image
-    begin_ns: int
-    end_ns: int
-    starts: array[int]
-    ends: array[int]
-    since: array[int]
-    requested: list[int]
-    stacks: list[int]
-    most: array[float]
-    least: array[float]
-    resident: array[float]
-    last: array[int]
-
-    def add(self, snapshot: Snapshot, *, alike: bool, idle_ns: int) -> None:
-        """Add what a window tells."""
-        sizes = (high - low for low, high in zip(snapshot.starts, snapshot.ends, strict=True))
-        add_objects(
-            start=self.starts,
-            end=self.ends,
-            since=self.since,
-            most=self.most,
-            least=self.least,
-            resident=self.resident,
-            last=self.last,
-            region_start=snapshot.starts,
-            region_end=snapshot.ends,
-            touched=snapshot.touched,
-            there=array("Q", sizes) if snapshot.resident is None else snapshot.resident,
-            begin_ns=max(0, snapshot.begin_ns),
-            end_ns=max(0, snapshot.end_ns),
-            alike=alike,
-            counted=snapshot.end_ns > self.end_ns - idle_ns,
-        )
+    anonymous: int | None
 
 
 def measure(source: RecordingSource, idle_ns: int = IDLE_NS) -> Sites:
@@ -151,22 +112,44 @@ def measure(source: RecordingSource, idle_ns: int = IDLE_NS) -> Sites:
     grain = grain_of(source.recording)
     idle_ns = min(idle_ns, max(end - begin for end, begin in spans.values()))
     objects = {
-        target: _objects(image, live, spans[target][1], spans[target][0])
+        target: objects_of(image, live, spans[target][1], spans[target][0])
         for target, (image, live) in found.live.items()
     }
+    there: dict[int, int | None] = {}
     for snapshot in _windows(source, spans):
+        if snapshot.target in objects:
+            there[snapshot.target] = _anonymous(snapshot)
         if (of := objects.get(snapshot.target)) is not None:
-            of.add(snapshot, alike=grain != MAPPING, idle_ns=idle_ns)
-    by_stack: dict[int, list[tuple[_Objects, int]]] = {}
+            of.add(snapshot, alike=grain != MAPPING, idle_ns=idle_ns, several=len(objects) > 1)
+    by_stack: dict[int, dict[tuple[int, int], Inherited]] = {}
     for of in objects.values():
         for place, stack in enumerate(of.stacks):
-            by_stack.setdefault(stack, []).append((of, place))
+            allocation = (of.starts[place], of.since[place])
+            by_stack.setdefault(stack, {}).setdefault(allocation, []).append((of, place))
     missing = resolve(found, by_stack)
-    sites = sorted((_site(found.calls(stack), some) for stack, some in by_stack.items()), key=_order)
-    every = [one for some in by_stack.values() for one in some]
+    sites = sorted(
+        (_site(found.calls(stack), list(some.values())) for stack, some in by_stack.items()), key=_order
+    )
+    every = [one for some in by_stack.values() for one in some.values()]
     total = bytes_of(_samples(every)) if every else Bytes(0, 0, 0)
     mean = max(image.mean for image in found.images.values())
-    return Sites(sites, found, total, idle_ns, mean, grain, _notes(source, found, objects, grain, missing))
+    notes = _notes(source, found, objects, grain, missing)
+    known = [size for size in there.values() if size is not None]
+    anonymous = sum(known) if len(known) == len(there) > 0 else None
+    resident = fsum(site.resident for site in sites)
+    if anonymous is not None and resident < anonymous / 2:
+        notes.append(
+            f"{format_size(anonymous)} of anonymous memory were there at the end, {format_size(resident)} of it "
+            "of these sites: the rest was taken otherwise (heaps of JavaScript, stacks of threads, brk, system calls)."
+        )
+    return Sites(sites, found, total, idle_ns, mean, grain, notes, anonymous)
+
+
+def _anonymous(snapshot: Snapshot) -> int | None:
+    """Bytes of anonymous memory that are there; None where that is not known."""
+    if snapshot.sharing is None or NOWHERE in snapshot.sharing.anonymous:
+        return None
+    return sum(snapshot.sharing.anonymous)
 
 
 def _windows(source: RecordingSource, spans: dict[int, tuple[int, int]]) -> Iterable[Snapshot]:
@@ -181,54 +164,29 @@ def _windows(source: RecordingSource, spans: dict[int, tuple[int, int]]) -> Iter
             yield snapshot
 
 
-def _objects(image: Image, live: Live, begin_ns: int, end_ns: int) -> _Objects:
-    """The samples of a target; of two at one place the later one."""
-    starts, ends, since = array("Q"), array("Q"), array("Q")
-    requested: list[int] = []
-    stacks: list[int] = []
-    for address, sample in sorted(live.items()):
-        end = address + sample.size
-        while ends and ends[-1] > address and since[-1] <= sample.time_ns:
-            for numbers in (starts, ends, since):
-                numbers.pop()
-            requested.pop()
-            stacks.pop()
-        if ends and ends[-1] > address:
-            continue
-        starts.append(address)
-        ends.append(end)
-        since.append(sample.time_ns)
-        requested.append(sample.requested)
-        stacks.append(sample.stack)
-    zeros = bytes(8 * len(starts))
-    most, least, resident = array("d", zeros), array("d", zeros), array("d", zeros)
-    last = array("Q", zeros)
-    return _Objects(
-        image, begin_ns, end_ns, starts, ends, since, requested, stacks, most, least, resident, last
-    )  # fmt: skip
+def _samples(some: Iterable[Inherited]) -> Iterable[tuple[int, int, int]]:
+    return ((of.ends[at] - of.starts[at], of.requested[at], of.image.mean) for (of, at), *_ in some)
 
 
-def _samples(some: Iterable[tuple[_Objects, int]]) -> Iterable[tuple[int, int, int]]:
-    return ((of.ends[at] - of.starts[at], of.requested[at], of.image.mean) for of, at in some)
-
-
-def _site(calls: list[Call], some: Sequence[tuple[_Objects, int]]) -> Site:
-    weights = [weight(of.requested[at], of.image.mean) for of, at in some]
+def _site(calls: list[Call], some: Sequence[Inherited]) -> Site:
+    weights = [weight(of.requested[at], of.image.mean) for (of, at), *_ in some]
+    found = [once(one) for one in some]
 
     def summed(values: Iterable[float]) -> float:
         return fsum(each * value for each, value in zip(weights, values, strict=True))
 
-    last = [of.end_ns - of.last[at] for of, at in some if of.last[at]]
-    ages = last or [of.end_ns - max(of.since[at], of.begin_ns) for of, at in some]
+    members = [member for one in some for member in one]
+    last = [of.end_ns - of.last[at] for of, at in members if of.last[at]]
+    ages = last or [of.end_ns - max(of.since[at], of.begin_ns) for of, at in members]
     return Site(
         calls,
         len(some),
         bytes_of(_samples(some)),
-        summed(of.resident[at] for of, at in some),
-        summed(min(of.most[at], of.resident[at]) for of, at in some),
-        summed(min(of.least[at], of.resident[at]) for of, at in some),
-        summed(max(0.0, of.resident[at] - of.most[at]) for of, at in some),
-        summed(max(0.0, of.resident[at] - of.least[at]) for of, at in some),
+        summed(one.resident for one in found),
+        summed(one.touched for one in found),
+        summed(one.touched_low for one in found),
+        summed(one.resident - one.touched for one in found),
+        summed(one.resident - one.touched_low for one in found),
         max(0, min(last) if last else max(ages)),
         bool(last),
     )
@@ -239,16 +197,18 @@ def _order(site: Site) -> tuple[float, str]:
 
 
 def _notes(
-    source: RecordingSource, found: Allocations, objects: dict[int, _Objects], grain: str, missing: list[str]
+    source: RecordingSource, found: Allocations, objects: dict[int, Objects], grain: str, missing: list[str]
 ) -> list[str]:
     notes = [APART if grain == MAPPING else SMALL]
     if found.unwatched:
         notes.append(
-            f"Allocations of {found.unwatched} more processes were recorded, whose accesses were not: watch them "
-            "with --children."
+            f"Allocations of {found.unwatched} more processes were recorded, whose accesses were not: without "
+            "--children they are not watched, and with it not those that end before a first look."
         )
     if len(objects) > 1:
-        notes.append("Sum over processes: what forked processes share counts in each.")
+        notes.append(
+            "What forked processes inherited counts once; of its memory, what they share once, and each copy."
+        )
     allocated, size, freed = found.lost
     if allocated or freed:
         notes.append(
@@ -271,6 +231,7 @@ def document(report: Sites) -> dict[str, Any]:
         "confidence": SURE,
         "idle_seconds": report.idle_ns / 1e9,
         "mean_bytes": report.mean,
+        "anonymous_bytes": report.anonymous,
         "unseen": [{"pid": pid, "comm": comm, "why": why} for pid, comm, why in report.allocations.unseen],
         "unwatched_processes": report.allocations.unwatched,
         "lost": dict(zip(("samples", "bytes", "freed"), report.allocations.lost, strict=True)),

@@ -28,6 +28,7 @@ RAMP = ".:-=+*#%@"
 LEAST_NAME = 12
 """Columns that a name has at least, while there is something else to leave out."""
 _SHORTEST_NAME = 8
+_SHORTEST_BEGIN = 3  # a letter, and dots
 _GAP = "  "
 
 
@@ -118,8 +119,9 @@ def fitted(
 ) -> tuple[list[Shown], list[str]]:
     """`table` in so many columns of a terminal, and what to say below it.
 
-    The cells of the first column are names, which are cut to what the others leave. Where that is less than `least`
-    columns, others of `spare` (their places in `rows`) are left out, in this order.
+    The cells of the first column are names, which are cut to what the others leave, and so that different ones still
+    look different, if that can be. Where that is less than `least` columns, others of `spare` (their places in `rows`)
+    are left out, in this order.
     """
     places, left_out = list(range(len(rows[0]))), []
     widths = [max(width(escape(cell)) for cell in column) for column in zip(*rows, strict=True)]
@@ -133,9 +135,25 @@ def fitted(
         places.remove(place)
         left_out.append(rows[0][place])
     room = max(_SHORTEST_NAME, columns - others())
-    shown = [[shorten(row[0], room), *(row[at] for at in places[1:])] for row in rows]
+    names = _cut_apart([row[0] for row in rows], room)
+    shown = [[name, *(row[at] for at in places[1:])] for name, row in zip(names, rows, strict=True)]
     said = [f"  left out, as the terminal is narrow: {', '.join(left_out)}"] if left_out else []
     return table(shown, "".join(align[at] for at in places), _GAP), said
+
+
+def _cut_apart(names: Sequence[str], room: int) -> list[Shown]:
+    """Of names that their beginnings do not tell apart, the shortest end is kept that does."""
+    shown = {name: shorten(name, room) for name in names}
+    alike: dict[str, list[str]] = {}
+    for name, cut_name in shown.items():
+        alike.setdefault(str(cut_name), []).append(name)
+    for group in alike.values():
+        for kept in range(1, room - _SHORTEST_BEGIN) if len(group) > 1 else ():
+            found = {name: shorten(name[:-kept], room, name[-kept:]) for name in group}
+            if len({str(one) for one in found.values()}) == len(group):
+                shown |= found
+                break
+    return [shown[name] for name in names]
 
 
 def _joined(cells: Iterable[Shown]) -> Shown:

@@ -491,3 +491,22 @@ def test_events_carry_the_clock_of_the_monitor() -> None:
     rig = Rig()
     rig.run(1)
     assert rig.seen.events[0] == Event(5_000, "target_start", {"target": 0})
+
+
+def test_advice_is_told_when_it_changes() -> None:
+    rig = CensusRig()
+    rig.census.seen[0] = [Touched(0, MIB, MIB, 0)]
+    advice = [(0, MIB, "random")]
+
+    class Advise(Collector):
+        def snapshot(self, snapshot: Snapshot) -> None:
+            if snapshot.seq == 2:
+                rig.census.advice[0] = advice
+            elif snapshot.seq == 5:
+                rig.census.advice[0] = []
+
+    rig.kdamond.bus.subscribe(Advise())
+    rig.stop_after(9)
+    rig.kdamond.run()
+    told = [event.data for event in rig.seen.events if event.name == "advice"]
+    assert told == [{"target": 0, "mappings": [[0, MIB, "random"]]}, {"target": 0, "mappings": []}]

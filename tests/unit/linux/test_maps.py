@@ -115,3 +115,14 @@ def test_own_memory() -> None:
     assert all(entry.referenced <= entry.rss <= entry.end - entry.start for entry in found)
     starts = {maps.line_range(line).start for line in lines}
     assert sum(entry.start in starts for entry in found) >= len(found) - 2
+
+
+def test_advised_mappings() -> None:
+    """Those with rr or sr among their flags; a file whose name looks like them is none."""
+    entry = b"%x-%x r--p 00000000 fe:00 7 /srv/a rr sr\nSize: 8 kB\nRss: 0 kB\nVmFlags: rd mr %b \n"
+    data = b"".join(
+        entry % (start, start + 0x2000, flags)
+        for start, flags in ((0x1000, b"rr sd"), (0x5000, b"mw"), (0x9000, b"sr"), (0xD000, b"srx"))
+    )
+    assert smaps.advised(data) == [(0x1000, 0x3000, "random"), (0x9000, 0xB000, "sequential")]
+    assert smaps.advised(entry % (1, 2, b"mw")) == []

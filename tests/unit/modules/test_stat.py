@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from udamon.core.ages import document, seen_of, sentence
+from udamon.core.ages import ONCE, document, seen_of, sentence
 from udamon.core.idle_time import Seen
 from udamon.model import Event, Sharing, Snapshot
 from udamon.modules import stat
@@ -179,6 +179,30 @@ def test_cold_ages() -> None:
     assert sentence(watch.last) == "not touched for at least 10 s: 2.0 KiB of 3.0 KiB"
     watch.event(Event(0, "target_end", {"target": 0}))
     assert watch.last.found.size == 3072, "the last that was seen"
+
+
+def test_cold_ages_of_several_count_what_they_share_once() -> None:
+    """Two of 4 KiB each, idle after the first window: 3 KiB of each are nobody else's, 1 KiB both may have."""
+    watch, simulated = AgeWatch("pte"), AgeWatch("sim")
+    for seq in range(30):
+        one = snapshot((4096, 20 * (seq == 0), seq), seq=seq, window=(1000 * seq, 1000 * seq + 1000))
+        one = replace(one, sharing=Sharing.of([[3072], [4096], [4096 * (seq == 0)], [1], [None], [None]]))
+        for target in (0, 1):
+            watch.snapshot(replace(one, target=target))
+            simulated.snapshot(replace(one, target=target))
+    assert watch.last is not None
+    found = document(watch.last)
+    assert (found["resident_bytes"], found["shared"], found["why"]) == (8192, True, ONCE)
+    assert found["bounds"]["cold_bytes"]["high"]["10"] == 8192
+    # Of the first nothing was followed apart before the second came, after its first window.
+    assert found["cold_bytes"]["10"] == 6144
+    assert sentence(watch.last) == "not touched for at least 10 s: 6.0 KiB or more of at most 8.0 KiB"
+    assert simulated.last is not None
+    assert document(simulated.last)["why"] is not None
+    assert (document(simulated.last)["shared"], simulated.last.found.size) == (False, 8192)
+    watch.event(Event(0, "target_end", {"target": 0}))
+    assert watch.last is not None
+    assert document(watch.last)["shared"] is False
 
 
 def test_cold_ages_by_other_ways_of_looking() -> None:

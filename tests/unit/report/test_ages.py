@@ -12,13 +12,14 @@ import pytest
 
 from tests.unit.snapshots import recorded, snap
 from udamon.assembly import parts
-from udamon.core.ages import GAPS, NO_PAGES, SAMPLED, AgesReport
+from udamon.core.ages import GAPS, NO_PAGES, ONCE, SAMPLED, AgesReport
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
+from udamon.core.idle_time import SECONDS
 from udamon.core.policies import make_policy
 from udamon.errors import RecordingError
 from udamon.evaluation.run import StopAt
-from udamon.model import SUMMED, Event, Sharing, Snapshot
+from udamon.model import Event, Sharing, Snapshot
 from udamon.ops.sim import SimSpace
 from udamon.record.reader import Recording
 from udamon.report import ages
@@ -135,9 +136,110 @@ def test_processes_together(tmp_path: Path) -> None:
         shots.append(replace(window(seq, [(0, MIB, 0)], target=3), sharing=same))
     report = measured(recorded(tmp_path / "a", shots, via="pte"))
     found = ages.document(report)
-    assert found["resident_bytes"] == 3 * MIB
-    assert (found["cold_bytes"]["1"], found["cold_bytes"]["10"]) == (3 * MIB, 3 * MIB)
-    assert found["why"] == SUMMED
+    assert (found["resident_bytes"], found["shared"]) == (3 * MIB, True)
+    # Whether the two that are left have pages in common is not known: the larger one's 2 MiB, or both.
+    assert (found["cold_bytes"]["1"], found["cold_bytes"]["10"]) == (2 * MIB, 2 * MIB)
+    assert found["bounds"]["cold_bytes"]["high"]["10"] == 3 * MIB
+    assert found["why"] == ONCE
+
+
+def shares(seq: int, target: int, common: tuple[int, int], own: tuple[int, int]) -> Snapshot:
+    """A window: bytes and bytes touched of a file that others map, too, and of memory that nothing else maps."""
+    (size, touched), (alone, used) = common, own
+    shot = window(seq, [(0, size, touched), (64 * MIB, 64 * MIB + alone, used)], target=target)
+    rows: list[list[int | None]] = [[0, alone], [0, alone], [touched, used], [7, 8], [0, None], [None, None]]
+    return replace(shot, sharing=Sharing.of(rows))
+
+
+def test_memory_that_two_have_counts_once(tmp_path: Path) -> None:
+    """Both map the same 4 MiB that nobody touches after the first window; 1 MiB is of each alone."""
+    shots = []
+    for seq in range(12):
+        for target in (0, 1):
+            shots.append(shares(seq, target, (4 * MIB, 4 * MIB * (seq == 0)), (MIB, MIB * (seq == 0))))
+    report = measured(recorded(tmp_path / "a", shots, via="pte"))
+    found = ages.document(report)
+    assert (found["resident_bytes"], found["shared"]) == (6 * MIB, True)
+    # In the windows of the last 10 s nothing was accessed, and 6 MiB were there.
+    assert (found["bounds"], found["why"]) == (None, None)
+    assert (found["cold_bytes"]["10"], found["promoted_bytes"]["10"]) == (6 * MIB, 0)
+    text = ages.render(report, Terminal())
+    assert text.splitlines()[0] == "not touched for at least 1 s: 6.0 MiB of at most 6.0 MiB"
+
+
+def test_what_one_left_idle_and_another_accessed(tmp_path: Path) -> None:
+    """2 MiB that both map, read by the second alone in each window; 1 MiB of the first alone that nobody reads."""
+    shots = []
+    for seq in range(12):
+        shots.append(shares(seq, 0, (2 * MIB, 0), (MIB, 0)))
+        shots.append(shares(seq, 1, (2 * MIB, 2 * MIB), (MIB, MIB)))
+    report = measured(recorded(tmp_path / "a", shots, via="pte"))
+    found = ages.document(report)
+    assert (found["resident_bytes"], found["cold_bytes"]["10"]) == (4 * MIB, MIB)
+    assert (found["bounds"], found["why"]) == (None, None)
+
+
+def test_of_what_is_shared_it_may_not_be_known_which(tmp_path: Path) -> None:
+    """Each of two reads 2 of the same 4 MiB in every window: the same ones, or one half each."""
+    shots = [shares(seq, target, (4 * MIB, 2 * MIB), (MIB, 0)) for seq in range(12) for target in (0, 1)]
+    report = measured(recorded(tmp_path / "a", shots, via="pte"))
+    found = ages.document(report)
+    assert found["cold_bytes"]["10"] == 2 * MIB
+    assert found["bounds"]["cold_bytes"]["high"]["10"] == 4 * MIB
+    assert ONCE in found["why"]
+    assert "of at most 6.0 MiB" in ages.render(report, Terminal())
+
+
+def test_simulated_memory_is_nobody_elses(tmp_path: Path) -> None:
+    shots = [window(seq, [(0, MIB, 0)], target=target) for seq in range(12) for target in (0, 1)]
+    found = ages.document(measured(recorded(tmp_path / "a", shots, via="sim")))
+    assert (found["shared"], found["cold_bytes"]["10"], found["why"]) == (False, 2 * MIB, SAMPLED)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_truth_of_a_group_lies_between_the_bounds(tmp_path: Path, seed: int) -> None:
+    """Three processes map a part of 24 pages each; every page is followed by itself."""
+    random, pages, processes = Random(seed), 24, 3
+    spans = [sorted(random.sample(range(pages + 1), 2)) for _ in range(processes)]
+    mapped = [range(low, high) for low, high in spans]
+    owners = [sum(page in own for own in mapped) for page in range(pages)]
+    last = dict.fromkeys({page for own in mapped for page in own}, -1)
+    again = {1: 0, 10: 0}
+    windows, busy = 30, random.choice([0.0, 0.01, 0.1])
+    shots = []
+    for seq in range(windows):
+        accessed = [[page for page in own if random.random() < busy or seq == 0] for own in mapped]
+        for page in {page for own in accessed for page in own}:
+            if seq > 0:
+                for age in again:
+                    again[age] += (
+                        seq - 1 - last[page] >= age
+                    )  # idle from the end of that window to this one's begin
+            last[page] = seq
+        for target, (own, touched) in enumerate(zip(mapped, accessed, strict=True)):
+            private = sum(owners[page] == 1 for page in own)
+            shot = window(seq, [(own.start * PAGE, own.stop * PAGE, len(touched) * PAGE)], target=target)
+            row: list[list[int | None]] = [
+                [private * PAGE],
+                [0],
+                [len(touched) * PAGE],
+                [7],
+                [own.start * PAGE],
+                [None],
+            ]
+            shots.append(replace(shot, sharing=Sharing.of(row)))
+    report = measured(recorded(tmp_path / "a", shots, via="pte"))
+    known = list(zip(SECONDS, report.found.cold_low, report.found.cold_high, strict=True))[:2]
+    assert report.found.size >= len(last) * PAGE
+    for age, low, high in known:
+        truth = PAGE * sum(windows - 1 - seen >= age for seen in last.values())
+        assert low is not None
+        assert high is not None
+        assert low <= truth <= high <= report.found.size
+    low, high = report.found.promoted_low[1], report.found.promoted_high[1]
+    assert low is not None
+    assert high is not None
+    assert low <= again[10] * PAGE <= high
 
 
 def test_a_pause_of_the_monitor(tmp_path: Path) -> None:

@@ -8,10 +8,13 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.unit.report.test_size import MIB, S, census, named
 from tests.unit.snapshots import recorded, snap
 from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
+from udamon.record.values import check_event
 from udamon.report import recommend, right_size
 from udamon.report.filters import Filters
 from udamon.report.source import RecordingSource
@@ -149,3 +152,28 @@ def test_shared_memory_counts_once(tmp_path: Path) -> None:
             sharing = Sharing.of([[0], [60 * MIB], [20 * MIB], [7], [None], [distinct * MIB]])
             shots.append(replace(one, sharing=sharing))
     assert found(recorded(tmp_path / "a", shots, via="refs")).peak == 60 * MIB
+
+
+def test_mappings_that_the_kernel_does_not_protect(tmp_path: Path) -> None:
+    """Files with MADV_RANDOM or SEQUENTIAL at any time; of the heap, which is no file, nothing is said."""
+    low, high = 300 * MIB, 400 * MIB
+    told = [
+        Event(
+            1, "advice", {"target": 0, "mappings": [[100 * MIB, 101 * MIB, "random"], [low, high, "random"]]}
+        ),
+        Event(2, "advice", {"target": 0, "mappings": []}),
+    ]
+    one = found(recorded(tmp_path / "a", [NAMES, *told, shot(0, 40, 1)], via="refs"))
+    assert recommend.document(one)["advised"] == [
+        {"pid": None, "mapping": "table", "bytes": 100 * MIB, "advice": "random"}
+    ]
+    assert "table (100.0 MiB, random)" in recommend.render(one, 200)
+    none = found(recorded(tmp_path / "b", [NAMES, shot(0, 40, 1)], via="refs"))
+    assert recommend.document(none)["advised"] == []
+    assert "MADV" not in recommend.render(none, 200)
+
+
+@pytest.mark.parametrize("mappings", [7, [[0, 1]], [[0, 1, "kept"]], [["a", 1, "random"]]])
+def test_advice_that_no_recording_has(mappings: object) -> None:
+    with pytest.raises(ValueError, match="advice"):
+        check_event("advice", {"target": 0, "mappings": mappings})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from array import array
+from dataclasses import replace
 from math import expm1
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from tests.unit.snapshots import recorded
 from udamon.errors import RecordingError, UsageError
-from udamon.model import Event, Snapshot
+from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
 from udamon.report import pprof, sites
 from udamon.report.charts import flame
@@ -204,6 +205,62 @@ def test_processes_that_were_not_watched_are_told(tmp_path: Path) -> None:
     report = measured(recorded(tmp_path / "a", [start(), *CODE, told(*FOUR), other, *WINDOWS], via="pte"))
     assert report.allocations.unwatched == 1
     assert any("--children" in note for note in report.notes)
+
+
+def shared(shot: Snapshot, private: int) -> Snapshot:
+    """One region, so many bytes of which nothing else maps."""
+    size = shot.ends[0] - shot.starts[0]
+    rows: list[list[int | None]] = [[private], [size], [shot.touched[0]], [1], [None], [None]]
+    return replace(shot, sharing=Sharing.of(rows))
+
+
+@pytest.mark.parametrize(
+    ("private", "resident", "touched"),
+    [((0, 0), 32, 16), ((8, 12), 32 - 8 + 8 + 12, 16), ((32, 32), 64, 16)],
+    ids=["shared", "copied in part", "copied"],
+)
+def test_what_a_forked_process_inherited_counts_once(
+    tmp_path: Path, private: tuple[int, int], resident: int, touched: int
+) -> None:
+    """32 MiB, of which the parent touched 4 and the child 12, and 16 MiB of the child alone. They share what is not
+    copied: at least as much as the parent has of that."""
+    own = told([1, 16 * MIB, 32 * MIB, 32 * MIB, 0])
+    child = told([3, 64 * MIB, 16 * MIB, 16 * MIB, 1], image=1, pid=8, begin=2, parent=0, parent_ns=2)
+    shots = [
+        shared(window(4, (16 * MIB, 48 * MIB, 4 * MIB)), private[0] * MIB),
+        shared(window(4, (16 * MIB, 48 * MIB, 12 * MIB), target=1, pid=8), private[1] * MIB),
+    ]
+    events = [start(), start(1, 8), *CODE, own, child]
+    report = measured(recorded(tmp_path / "a", [*events, *shots], via="pte"))
+    inherited = next(site for site in report.sites if site.size.estimate == 32 * MIB)
+    assert (inherited.samples, inherited.resident, inherited.touched) == (1, resident * MIB, touched * MIB)
+    assert (inherited.touched_low, inherited.cold) == (12 * MIB, (resident - touched) * MIB)
+    assert report.total.estimate == pytest.approx(48 * MIB)
+    assert any("counts once" in note for note in report.notes)
+    alone = measured(recorded(tmp_path / "b", [*events, *shots], via="pte"), filters=Filters(targets=(1,)))
+    assert alone.total.estimate == pytest.approx(48 * MIB)
+    assert alone.sites[0].touched == 12 * MIB
+
+
+@pytest.mark.parametrize(("sizes", "said"), [((40, 41), True), ((40, 40), False)])
+def test_most_memory_may_be_of_no_site(tmp_path: Path, sizes: tuple[int, int], said: bool) -> None:
+    """40 MiB of a site are there, and 41 or 40 MiB of nobody's."""
+    low, high = 16 * MIB, 256 * MIB
+    regions = [(low, low + sizes[0] * MIB, 0), (high, high + sizes[1] * MIB, 0)]
+    shot = window(4, *regions)
+    rows: list[list[int | None]] = [
+        [0, 0],
+        [size * MIB for size in sizes],
+        [0, 0],
+        [1, 1],
+        [None, None],
+        [None, None],
+    ]
+    own = told([1, low, 40 * MIB, 40 * MIB, 0])
+    events: list[Event | Snapshot] = [start(), *CODE, own, replace(shot, sharing=Sharing.of(rows))]
+    report = measured(recorded(tmp_path / "a", events, via="pte"))
+    assert sites.document(report)["anonymous_bytes"] == sum(sizes) * MIB
+    assert any("of no site" in note or "taken otherwise" in note for note in report.notes) is said
 
 
 def test_filters_of_regions_make_no_sense(recording: Recording) -> None:

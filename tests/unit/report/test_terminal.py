@@ -50,3 +50,13 @@ def test_bars_of_bounds_end_where_the_terminal_does(columns: int) -> None:
     bars = [each for each in found if "between" in each]
     assert len(bars) == 2
     assert {width(each) for each in bars} == {columns}
+
+
+def test_names_that_begin_alike_stay_different() -> None:
+    """Two stretches of anonymous memory, and one name that is alone: its beginning is shown, as ever."""
+    names = ["29691 anonymous 7f567d000000", "29691 anonymous 7f567e000000", "29691 libpython3.11.so.1.0"]
+    shown, _ = fitted([["mapping", "x"], *([name, "1"] for name in names)], "<>", 20)
+    cells = [str(line)[2:].rsplit(" ", 1)[0].strip() for line in shown[1:]]
+    assert cells == ["29691 ..d000000", "29691 ..e000000", "29691 libpyth.."]
+    narrow, _ = fitted([["mapping", "x"], *([name, "1"] for name in names)], "<>", 10)
+    assert len(set(map(str, narrow[1:]))) == 1, "there is no room for so long an end"

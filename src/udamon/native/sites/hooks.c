@@ -228,3 +228,11 @@ EXPORT void *mremap(void *old, size_t old_size, size_t size, int flags, ...)
     }
     return mapped;
 }
+
+/* Other code may come to the place of what is unloaded. */
+EXPORT int dlclose(void *library)
+{
+    int failed = real_dlclose(library);
+    rules_clear();
+    return failed;
+}

@@ -133,15 +133,21 @@ static void find(void *function, const char *name)
     memcpy(function, &found, sizeof found);
 }
 
-static int module_of(const void *pointer_to_function, void **base)
+/* Not by dladdr where that can be spared: it looks at all names of the C library, at each start of a program. */
+static int module_of(const void *pointer_to_function, const void **base)
 {
     void *address;
     Dl_info info;
+    struct dl_find_object object;
     memcpy(&address, pointer_to_function, sizeof address);
-    if (address == NULL || !dladdr(address, &info))
+    if (address == NULL)
         return 0;
-    *base = info.dli_fbase;
-    return 1;
+    if (next_find_object != NULL) {
+        *base = next_find_object(address, &object) == 0 ? object.dlfo_map_start : NULL;
+        return *base != NULL;
+    }
+    *base = dladdr(address, &info) ? info.dli_fbase : NULL;
+    return *base != NULL;
 }
 
 /* 0 while this very thread, or another one, still finds them. */
@@ -166,7 +172,7 @@ int found(void)
     find(&next_munmap, "munmap");
     find(&next_mremap, "mremap");
     find(&next_find_object, "_dl_find_object");
-    void *of_malloc, *of_mmap;
+    const void *of_malloc, *of_mmap;
     int own = module_of(&all.malloc, &of_malloc) && module_of(&next_mmap, &of_mmap) && of_malloc == of_mmap;
     next = all;
     real = own ? all : foreign;
@@ -229,6 +235,17 @@ static int early_posix_memalign(void **block, size_t alignment, size_t size)
         return ENOMEM;
     *block = made;
     return 0;
+}
+
+int real_dlclose(void *library)
+{
+    static int (*next_dlclose)(void *);
+    int (*close)(void *) = __atomic_load_n(&next_dlclose, __ATOMIC_RELAXED);
+    if (close == NULL) {
+        find(&close, "dlclose");
+        __atomic_store_n(&next_dlclose, close, __ATOMIC_RELAXED);
+    }
+    return close == NULL ? 0 : close(library); /* it stays where it is */
 }
 
 void *real_mmap(void *address, size_t size, int protection, int flags, int fd, long offset)

@@ -73,6 +73,7 @@ size_t early_size(const void *block);
 /* System calls: nothing that is interposed. */
 void *real_mmap(void *address, size_t size, int protection, int flags, int fd, long offset);
 void real_munmap(void *address, size_t size);
+int real_dlclose(void *library);
 
 /* sampling.c */
 void sampling_start(void);
@@ -118,6 +119,16 @@ void stack_take(struct stack *stack, void *caller);
 /* Write those modules of the stack that the ring does not have yet; 0 where they did not fit. With the lock held. */
 int modules_write(const struct stack *stack);
 void modules_clear(void);
+
+/* rules.c */
+/* A function at work: where it goes on, where its part of the stack ends then, and its rbp. */
+struct frame {
+    uintptr_t ip, sp, bp;
+};
+enum { NOT_KNOWN = 0, FRAME_FOUND = 1, STACK_ENDS = 2 };
+/* Make it the one outside of it. NOT_KNOWN: it takes more than the rules have. */
+int frame_outside(struct frame *frame);
+void rules_clear(void);
 
 /* python.c */
 /* Where a thread is in Python: its innermost frame, and an address in the stack frame of the interpreter's loop that

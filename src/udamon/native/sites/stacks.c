@@ -7,26 +7,55 @@
 #include <unwind.h>
 #include "sites.h"
 
+enum { MOST_OWN = 8 };
+
 struct walk {
     struct stack *stack;
+    uintptr_t caller; /* what called the hook: frames before it are this library's */
     uintptr_t inside; /* stop in the function whose stack frame has this address; 0: nowhere */
 };
 
-static _Unwind_Reason_Code frame(struct _Unwind_Context *context, void *into)
+/* Append a frame, and say whether others may follow. `exact`: its instruction was interrupted, and called nothing. */
+static int append(const struct walk *walk, uintptr_t ip, uintptr_t sp, int exact)
 {
-    struct walk *walk = into;
     struct stack *stack = walk->stack;
-    if (walk->inside != 0 && _Unwind_GetCFA(context) > walk->inside) {
-        stack->number--; /* the stack frame before had it: the interpreter's loop, which its own calls stand for */
-        return _URC_END_OF_STACK;
+    if (walk->inside != 0 && sp > walk->inside) {
+        if (stack->number > 0)
+            stack->number--; /* the stack frame before had it: the interpreter's loop, which its own calls stand for */
+        return 0;
     }
-    int before_instruction = 0;
-    uintptr_t pc = _Unwind_GetIPInfo(context, &before_instruction);
-    if (pc == 0)
-        return _URC_END_OF_STACK;
     /* A return address lies behind the call, perhaps in the next line or function. */
-    stack->pc[stack->number++] = before_instruction ? pc : pc - 1;
-    return stack->number == MAX_FRAMES ? _URC_END_OF_STACK : _URC_NO_REASON;
+    stack->pc[stack->number++] = exact ? ip : ip - 1;
+    return stack->number < MAX_FRAMES;
+}
+
+static _Unwind_Reason_Code unwound(struct _Unwind_Context *context, void *into)
+{
+    const struct walk *walk = into;
+    int exact = 0;
+    uintptr_t ip = _Unwind_GetIPInfo(context, &exact);
+    if (walk->stack->number == 0 && ip != walk->caller)
+        return _URC_NO_REASON;
+    return ip != 0 && append(walk, ip, _Unwind_GetCFA(context), exact) ? _URC_NO_REASON : _URC_END_OF_STACK;
+}
+
+/* From this function outwards; 0 where the rules do not suffice. */
+static inline __attribute__((always_inline)) int by_rules(const struct walk *walk)
+{
+    struct frame frame = {0, 0, 0};
+#ifdef __x86_64__
+    __asm__ volatile("lea 1f(%%rip), %0\n1:\tmov %%rsp, %1\n\tmov %%rbp, %2"
+                     : "=&r"(frame.ip), "=&r"(frame.sp), "=&r"(frame.bp));
+#endif
+    for (int own = 0; frame.ip != walk->caller; own++)
+        if (own == MOST_OWN || frame_outside(&frame) != FRAME_FOUND)
+            return 0;
+    while (append(walk, frame.ip, frame.sp, 0)) {
+        int found = frame_outside(&frame);
+        if (found != FRAME_FOUND)
+            return found == STACK_ENDS;
+    }
+    return 1;
 }
 
 void stack_take(struct stack *stack, void *caller)
@@ -40,19 +69,16 @@ void stack_take(struct stack *stack, void *caller)
         return;
     }
     struct python now = python_now();
-    struct walk walk = {stack, now.inside > (uintptr_t)&walk ? now.inside : 0};
+    struct walk walk = {stack, (uintptr_t)caller, now.inside > (uintptr_t)&walk ? now.inside : 0};
     stack->number = 0;
-    _Unwind_Backtrace(frame, &walk);
-    uint32_t own = 0;
-    while (own < stack->number && stack->pc[own] != (uintptr_t)caller - 1)
-        own++;
-    if (own == stack->number) { /* the unwinder did not get as far: the caller at least is known */
+    if (!by_rules(&walk)) {
+        stack->number = 0;
+        _Unwind_Backtrace(unwound, &walk);
+    }
+    if (stack->number == 0) { /* the unwinder did not get as far: the caller at least is known */
         stack->pc[0] = (uintptr_t)caller - 1;
         stack->number = 1;
-        own = 0;
     }
-    stack->number -= own;
-    memmove(stack->pc, stack->pc + own, stack->number * sizeof *stack->pc);
     if (now.frame != NULL)
         python_calls(stack, &now);
     uint64_t hash = stack->number;

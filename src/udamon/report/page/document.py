@@ -144,6 +144,7 @@ def _ages(found: AgesReport) -> dict[str, Any]:
     known = zip(LABELS, found.found.cold_low, found.found.cold_high, strict=True)
     return {
         "resident_bytes": round(found.found.size),
+        "shared": found.shared,
         "seconds": found.watched_ns / 1e9,
         "rows": [
             [label, round(low), round(high)]

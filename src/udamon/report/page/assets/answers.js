@@ -58,7 +58,7 @@ const ages = (data) => {
   const rows = data.ages.rows.map(([label, low, high]) => [label, { low, high }, "idle"]);
   find("ages").append(legendOf([["idle", "surely not touched for so long"], ["idle perhaps", "perhaps"]]), boundBars(rows, data.ages.resident_bytes));
   find("ages-words").textContent = [
-    `Of ${size(data.ages.resident_bytes)} resident at the end, watched for ${time(data.ages.seconds)}: of longer times nothing is known.`,
+    `Of ${data.ages.shared ? "at most " : ""}${size(data.ages.resident_bytes)} resident at the end, watched for ${time(data.ages.seconds)}: of longer times nothing is known.`,
     data.ages.why === null ? "" : `${data.ages.why[0].toUpperCase()}${data.ages.why.slice(1)}.`,
   ].filter(Boolean).join(" ");
 };
