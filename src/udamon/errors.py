@@ -73,12 +73,12 @@ class NotPermitted(CannotError):
 class PauseTooLong(CannotError):
     """A look would stop the target for longer than --max-pause allows.
 
-    `passing`: after some windows it may be looked at again as it is.
+    `temporary`: the target may be looked at again after some windows, although it has not changed.
     """
 
-    def __init__(self, text: str, *, passing: bool = False) -> None:
+    def __init__(self, text: str, *, temporary: bool = False) -> None:
         super().__init__(text)
-        self.passing = passing
+        self.temporary = temporary
 
 
 class NotSupported(CannotError):

@@ -102,14 +102,14 @@ def paint(code: str, text: str, end: str = "\x1b[0m") -> Shown:
     return Shown(f"{code}{escape(text)}{end}")
 
 
-def without_paint(text: str) -> str:
+def without_colour(text: str) -> str:
     """`text` without the sequences that `paint` makes."""
     return _PAINT.sub("", text)
 
 
 def width(text: str) -> int:
     """Columns that escaped text takes in a terminal: wide characters take two, combining ones none, colours none."""
-    text = without_paint(text) if isinstance(text, Shown) and "\x1b" in text else text
+    text = without_colour(text) if isinstance(text, Shown) and "\x1b" in text else text
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
@@ -150,7 +150,7 @@ def wrapped(text: Shown, room: int) -> Shown:
 def _broken(line: Shown, room: int) -> list[str]:
     if "\x1b[48;" in line or width(line) <= room:
         return [line]
-    shown = without_paint(line)
+    shown = without_colour(line)
     begins = [
         len(shown) - len(shown.lstrip(" ")),
         *(gap.end() for gap in re.finditer(r"\S {2,}(?=\S)", shown)),

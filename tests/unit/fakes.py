@@ -157,7 +157,7 @@ class FakeCensus:
     def prepare(self, target: Target) -> None:
         self._check(target)
         if (why := self.pauses.too_long(target)) is not None:
-            raise PauseTooLong(why, passing=target.index in self.pauses.resting)
+            raise PauseTooLong(why, temporary=target.index in self.pauses.resting)
         self.prepared.append(target.index)
 
     def look(self, target: Target) -> list[Touched]:

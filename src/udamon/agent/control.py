@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from udamon.errors import CannotError, UdamonError
-from udamon.handover import PATIENCE_S, connect, peer
+from udamon.handover import WAIT_LIMIT_S, connect, peer
 
 MOST_CLIENTS = 64
 LONGEST_QUESTION = 1 << 16
@@ -98,7 +98,7 @@ class Control:
             line, _, client.data = client.data.partition(b"\n")
             answer = json.dumps(self._answered(line, client)).encode() + b"\n"
             try:
-                connection.settimeout(PATIENCE_S)
+                connection.settimeout(WAIT_LIMIT_S)
                 connection.sendall(answer)
                 connection.setblocking(False)
             except OSError:

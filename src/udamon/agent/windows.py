@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from udamon.agent.figures import NS, Between
-from udamon.agent.watched import Watched
+from udamon.agent.watched import WatchedService
 from udamon.core.idle_time import SECONDS
 from udamon.fleet.spool import Spool
 from udamon.fleet.tables import WINDOW_SECONDS
@@ -50,7 +50,7 @@ class Windows:
         self._window: int | None = None
         self._promoted: dict[str, dict[int, int]] = {}
 
-    def advance(self, services: Iterable[Watched], now_ns: int, wall_ns: int) -> None:
+    def advance(self, services: Iterable[WatchedService], now_ns: int, wall_ns: int) -> None:
         """Once a window is over, its rows. `now_ns` is by the rotation's clock, `wall_ns` since 1970.
 
         A clock that was set back begins no window anew: a row is written for a window once."""
@@ -91,7 +91,7 @@ class Windows:
         }
 
     def _row(
-        self, one: Watched, window: int, now_ns: int, over_ns: int, before: Mapping[int, int]
+        self, one: WatchedService, window: int, now_ns: int, over_ns: int, before: Mapping[int, int]
     ) -> dict[str, Any]:
         figures, labels = one.figures, one.service.labels
         begin_ns = now_ns - over_ns - _WINDOW_NS

@@ -24,7 +24,7 @@ from udamon.assembly.spec import (
     overhead_of,
 )
 from udamon.availability.choice import Choice, decide, facts_here, offer
-from udamon.availability.others import NOBODY, Others, find
+from udamon.availability.others import NOBODY, OtherMonitors, find
 from udamon.availability.primitives import Usable, require, sees
 from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import make_policy
@@ -75,7 +75,7 @@ class Built:
     same_cpu: bool = False
     why: str = ASKED_FOR
     offered: str | None = None
-    others: Others = NOBODY
+    others: OtherMonitors = NOBODY
 
     def settle(self) -> None:
         """Nothing more will be opened: have this process give up privileges that only opening took."""

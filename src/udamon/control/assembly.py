@@ -127,6 +127,8 @@ class Assembly:
 
             return
         import_module(f"udamon.ops.{self.via}")
+        if self.via in CENSUSES:
+            import udamon.engine.census_watch
         if self.act:
             import udamon.acting.paddr
             import udamon.acting.vaddr  # noqa: F401

@@ -77,7 +77,7 @@ class StoredAs(Enum):
     WORD = auto()
 
 
-class Written(Enum):
+class FieldSyntax(Enum):
     """How people write it in a file of schemes; the value says so in documents."""
 
     NUMBER = "a number"
@@ -105,7 +105,7 @@ class SchemeField:
 
     path: str
     stored: StoredAs
-    written: Written
+    written: FieldSyntax
     since: Version = FIRST
     default: int | bool | str = 0
     what: str = ""
@@ -188,7 +188,7 @@ FILTER_DIRECTORIES: dict[str, tuple[dict[str, Version], Version]] = {
 """Where filters are: the types there, and since when. Each has the files of `filters`."""
 
 
-def _bounds(name: str, written: Written, most: int) -> list[SchemeField]:
+def _bounds(name: str, written: FieldSyntax, most: int) -> list[SchemeField]:
     path = f"access_pattern/{name}"
     return [
         SchemeField(f"{path}/{end}", StoredAs.ULONG, written, most=most, left_out="no bound")
@@ -196,7 +196,7 @@ def _bounds(name: str, written: Written, most: int) -> list[SchemeField]:
     ]
 
 
-_S, _W = StoredAs, Written
+_S, _W = StoredAs, FieldSyntax
 FIELDS: tuple[SchemeField, ...] = (
     SchemeField("action", _S.WORD, _W.WORD, default="stat", words=ACTIONS, kind=Action,
                 needed=f"one of {', '.join(Action)}"),

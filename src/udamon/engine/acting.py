@@ -79,8 +79,8 @@ class SchemesControl(Protocol):
         (docs/damon.md#tried-regions). Raises UsageError when busy."""
 
 
-TOLD_EVERY_NS = 1_000_000_000
-"""At most so often is there an event with the totals of schemes."""
+MIN_STATS_INTERVAL_NS = 1_000_000_000
+"""The shortest time between two events with the totals of schemes."""
 
 
 class Totals:
@@ -91,7 +91,7 @@ class Totals:
         self._told_ns: int | None = None  # when it was last looked whether there is anything to tell
 
     def due(self, now_ns: int) -> bool:
-        return self._told_ns is None or now_ns - self._told_ns >= TOLD_EVERY_NS
+        return self._told_ns is None or now_ns - self._told_ns >= MIN_STATS_INTERVAL_NS
 
     def tell(self, statuses: Sequence[SchemeStatus], now_ns: int, emit: Emit) -> None:
         totals: list[dict[str, object]] = [

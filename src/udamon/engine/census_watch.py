@@ -55,7 +55,7 @@ class CensusWatch:
         told, self._news = [*self._news, *self._census.pauses.news()], []
         return told
 
-    def rehearse(self, targets: Sequence[Target]) -> None:
+    def measure_cost(self, targets: Sequence[Target]) -> None:
         self._begin(targets)
         leaders = self._leaders(targets)
         for target in leaders:
@@ -152,7 +152,7 @@ class CensusWatch:
 
     def _density(self, target: Target) -> float:
         """How much of its memory it accessed in the last window. Accesses to pages in common count for whoever is
-        looked at first: it shall not be a parent that has all of them and rests."""
+        looked at first: it must not be an inactive parent that maps all of them."""
         seen = self._seen.get(target.index, ())
         return sum(one.touched for one in seen) / max(1, sum(one.resident for one in seen))
 

@@ -20,8 +20,8 @@ from udamon.errors import CannotError, PauseTooLong
 from udamon.model import Sharing, Snapshot
 from udamon.ops.base import Shared
 
-NAP_NS = 1_000_000_000
-"""While schemes rest, it is looked this often whether a target is left."""
+INACTIVE_POLL_NS = 1_000_000_000
+"""Polling interval for the targets while all schemes are inactive."""
 
 
 class Kdamond(Worker):
@@ -186,20 +186,20 @@ class Kdamond(Worker):
 
     def _needed(self, schemes: Acting) -> bool:
         """Wait until some scheme is active (docs/damon.md#iteration), serving requests; False when it is over."""
-        rested = False
+        skip_time = False
         while wait_us := schemes.wait_us():
-            rested = self._resting = True
+            skip_time = self._resting = True
             end_ns = self._clock.now_ns() + wait_us * 1_000
             while self._clock.now_ns() < end_ns:
                 if self._serve_requests():
                     break  # which may have changed what is waited for
                 if self._stopping or not self.context.valid():
                     return False
-                self._clock.wait_until(min(end_ns, self._clock.now_ns() + NAP_NS))
-        if rested:
+                self._clock.wait_until(min(end_ns, self._clock.now_ns() + INACTIVE_POLL_NS))
+        if skip_time:
             self._resting = False
             self.context.watch.discard_window()
-            self._schedule.rested(self._clock.now_ns())
+            self._schedule.skip_time(self._clock.now_ns())
         return True
 
     def _update(self) -> None:

@@ -105,7 +105,7 @@ class CensusBudget:
     def begin(self, context: Context, cpu_ns: Callable[[], int]) -> TunedAttrs | None:
         """Measure one census before the first window, which then has the length of the others."""
         before = cpu_ns()
-        context.watch.rehearse(context.targets)
+        context.watch.measure_cost(context.targets)
         cost = cpu_ns() - before
         return TunedAttrs(self.attrs(context.attrs, cost), self.why(cost))
 

@@ -44,7 +44,7 @@ class Watch(Protocol):
     def news(self) -> list[str]:
         """What people should know, and were not told yet."""
 
-    def rehearse(self, targets: Sequence[Target]) -> None:
+    def measure_cost(self, targets: Sequence[Target]) -> None:
         """Do once what an aggregation will cost, without a result, so that it can be measured."""
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
@@ -127,8 +127,8 @@ class SampledWatch:
     def news(self) -> list[str]:
         return []
 
-    def rehearse(self, targets: Sequence[Target]) -> None:
-        """Samples are cheap one by one: nothing to rehearse."""
+    def measure_cost(self, targets: Sequence[Target]) -> None:
+        """Samples are cheap one by one: no cost to measure."""
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
         for target in targets:

@@ -150,7 +150,7 @@ class RateCensus(Census, Protocol):
     def clear_again(self, target: Target) -> None:
         """Keep what was accessed since `prepare`, and clear. `expose` comes next. Raises as `prepare`."""
 
-    def glance(self, target: Target) -> None:
+    def look_midway(self, target: Target) -> None:
         """Look which pages were accessed since `clear_again`. Raises TargetGone or NotPermitted."""
 
     def first_seen(self, target: Target, pieces: Sequence[Range]) -> list[FirstSeen] | None:

@@ -7,7 +7,7 @@ from operator import add
 from typing import NamedTuple
 
 from udamon.core.rates import Look
-from udamon.linux.page_tables import Looked
+from udamon.linux.page_tables import PageBytes
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import MOST_LOOKS, count_marks, mark_pages
 from udamon.ops.address_spaces import AddressSpace
@@ -57,7 +57,7 @@ class FirstLooks:
         self.looked: list[Times] = []
         self._marks: dict[int, bytearray] = {}
 
-    def mark(self, looked: Looked, kinds: bytes, look: int, *, last: bool = False) -> None:
+    def mark(self, looked: PageBytes, kinds: bytes, look: int, *, last: bool = False) -> None:
         """Mark what was looked at; the last time, its states become those of all of the window."""
         number = looked.first // _CHUNK
         if number not in self._marks:

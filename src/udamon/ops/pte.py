@@ -34,7 +34,7 @@ from udamon.linux.cgroup.shortage import shortage
 from udamon.linux.failure import process_errors
 from udamon.linux.held import Held
 from udamon.linux.maps import line_range, read_lines
-from udamon.linux.page_tables import PAGE_KINDS, Looked
+from udamon.linux.page_tables import PAGE_KINDS, PageBytes
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
@@ -166,7 +166,7 @@ class Pte:
                 chosen = self._way(target)  # it is known now that MADV_COLD does not do
         self._clearing.chose(target.index, target.pid, chosen)
         if chosen.way == "left out":
-            raise PauseTooLong(chosen.why, passing=chosen.passing)
+            raise PauseTooLong(chosen.why, temporary=chosen.temporary)
         if chosen.way == "refs":
             self._refs.prepare(target)
 
@@ -177,8 +177,8 @@ class Pte:
         if too_long is not None and may_advise and self._clear == "auto":
             found = shortage(target.pid or 0, self._proc)
             short = self._clearing.short(target.index, found, self._now_ns())
-        rests = too_long is not None and self._pauses.rests(target)
-        return choose(self._clear, too_long, short, may_advise=may_advise, rests=rests)
+        backed_off = too_long is not None and self._pauses.backed_off(target)
+        return choose(self._clear, too_long, short, may_advise=may_advise, backed_off=backed_off)
 
     def _not_at_all(self, target: Target) -> str | None:
         chosen = self._way(target)
@@ -212,7 +212,7 @@ class Pte:
         self._clear_all(target)
         first.cleared = Times(begin, self._now_ns())
 
-    def glance(self, target: Target) -> None:
+    def look_midway(self, target: Target) -> None:
         """Look which pages were accessed since `clear_again`. Raises TargetGone or NotPermitted."""
         process, first = _process(target), self._firsts.get(target.index)
         if first is None or first.cleared is None or len(first.looked) == MOST_LOOKS - 1:
@@ -264,7 +264,7 @@ class Pte:
         self._grains[target.index] = max(PAGE_SIZE, found.grain // _FINER)
         return ranges
 
-    def states(self, target: Target) -> Iterator[Looked]:
+    def states(self, target: Target) -> Iterator[PageBytes]:
         """What the tables say of all of its memory, GiB by GiB, each from its begin on. Raises as `prepare`."""
         process = _process(target)
         with process_errors(process.pid, self._proc, process.start_time):

@@ -39,7 +39,7 @@ Way = Literal["flush", "visit", "none"]
 SWITCH = "UDAMON_TLB"
 """For tests: an environment variable that names the way to take, whatever the kernel is."""
 
-_PATIENCE_S = 3.0
+_WAIT_LIMIT_S = 3.0
 _SPIN_S = 0.0005
 
 
@@ -97,7 +97,7 @@ class HotSet:
         begin = time.monotonic()
         while self._words[1] < last:
             waited = time.monotonic() - begin
-            if waited > _PATIENCE_S:
+            if waited > _WAIT_LIMIT_S:
                 return False
             if waited > _SPIN_S:
                 time.sleep(_SPIN_S)

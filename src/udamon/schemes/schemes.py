@@ -57,7 +57,7 @@ class Schemes:
         self._sis = 0
         self._cuts = Cuts()
         self._walk: TriedRegionsPass | None = None
-        self._emit: Emit = _nobody
+        self._emit: Emit = _ignore_event
         self._complained: set[str] = set()
         self._totals = Totals()
         self.observers = list(observers)
@@ -210,7 +210,7 @@ class Schemes:
             ]
             return self._metrics.eligible_bp(goal, matching)
         except Exception as error:  # a monitor outlives a number that it cannot have
-            self._complain(
+            self._report_problem(
                 f"the goal {goal.target_metric} of scheme {installed.index} cannot be read: {error}"
             )
             return None
@@ -219,10 +219,12 @@ class Schemes:
         try:
             return self._metrics.free_mem_permil()
         except Exception as error:
-            self._complain(f"free memory cannot be read, so watermarks hold their schemes back: {error}")
+            self._report_problem(
+                f"free memory cannot be read, so watermarks hold their schemes back: {error}"
+            )
             return None
 
-    def _complain(self, text: str) -> None:
+    def _report_problem(self, text: str) -> None:
         if text not in self._complained:
             self._complained.add(text)
             self._note(text)
@@ -241,5 +243,5 @@ class Schemes:
             self._totals.tell(self.status(), now, self._emit)
 
 
-def _nobody(name: str, data: Mapping[str, object]) -> None:
+def _ignore_event(name: str, data: Mapping[str, object]) -> None:
     """Before the start there is nobody to tell."""

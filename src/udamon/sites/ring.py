@@ -188,15 +188,19 @@ def _record(kind: int, body: bytes) -> Record:
 def _allocated(body: bytes) -> Record | None:
     found = Allocated(*struct.unpack("=5Q", body))
     possible = found.size > 0 and 0 < found.requested < _ADDRESSES and found.stack
-    return found if possible and _lies(found.address, found.address + found.size, found.time_ns) else None
+    return (
+        found
+        if possible and _is_valid_range(found.address, found.address + found.size, found.time_ns)
+        else None
+    )
 
 
 def _freed(body: bytes) -> Record | None:
     found = Freed(*struct.unpack("=2Q", body))
-    return found if _lies(found.address, found.address + 1, found.time_ns) else None
+    return found if _is_valid_range(found.address, found.address + 1, found.time_ns) else None
 
 
-def _lies(start: int, end: int, time_ns: int) -> bool:
+def _is_valid_range(start: int, end: int, time_ns: int) -> bool:
     return 0 < start < end <= _ADDRESSES and time_ns < _FARTHEST
 
 
@@ -211,7 +215,7 @@ def _module(body: bytes) -> Record | None:
     start, end, bias, id_size, name_size = struct.unpack_from("=5Q", body)
     if id_size > MAX_BUILD_ID or name_size > MAX_NAME or not 40 + id_size + name_size <= len(body):
         return None
-    if not _lies(start, end, 0):
+    if not _is_valid_range(start, end, 0):
         return None
     name = os.fsdecode(body[40 + id_size : 40 + id_size + name_size])
     return Module(start, end, bias, body[40 : 40 + id_size], name)

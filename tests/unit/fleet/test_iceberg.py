@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from udamon.errors import MissingExtra
-from udamon.fleet.iceberg import Lake
+from udamon.fleet.iceberg import IcebergCatalog
 
 
 @pytest.mark.parametrize("library", ["pyarrow", "pyiceberg.catalog"])
 def test_the_extra_is_named(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(MissingExtra, match=r"pip install 'udamon\[iceberg\]'"):
-        Lake("lake")
+        IcebergCatalog("lake")

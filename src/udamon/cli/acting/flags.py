@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"act on these, too, which are left alone otherwise: {', '.join(KINDS)} (locked memory, pages that "
         "other processes share, executable mappings)",
     )
-    group = parser.add_argument_group("when to hold still")
+    group = parser.add_argument_group("when to stop acting")
     group.add_argument(
         "--max-major-faults",
         metavar="RATE",

@@ -84,9 +84,9 @@ class SlotPlan:
     def _suspects(self) -> None:
         """The page of each surprise again, and both sides of it, unless its surroundings are known well."""
         steps = self._steps
-        suspects = list(zip(*(steps.outliers[i::4] for i in range(4)), strict=True))
+        unexplained = list(zip(*(steps.outliers[i::4] for i in range(4)), strict=True))
         asked: list[tuple[int, int]] = []
-        for before, page, end, after in suspects[: self._room(self._parameters.outlier_share) // 3]:
+        for before, page, end, after in unexplained[: self._room(self._parameters.outlier_share) // 3]:
             asked += (before, page), (page, end), (end, after)
         asked = [(start, end) for start, end in asked if start < end]
         self._ask([start for start, _ in asked], [end for _, end in asked], [1] * len(asked))
