@@ -129,11 +129,11 @@ class Schemes:
             installed.schedule(sis, attrs)
 
     def next_due(self) -> int | None:
-        return min((s.next_apply for s in self.installed if s.gate.active), default=None)
+        return min((s.next_apply for s in self.installed if s.watermark.active), default=None)
 
     def wait_us(self) -> int:
-        waits = [installed.gate.check(self._free_mem) for installed in self.installed]
-        if not any(installed.gate.active for installed in self.installed):
+        waits = [installed.watermark.check(self._free_mem) for installed in self.installed]
+        if not any(installed.watermark.active for installed in self.installed):
             self._cancel_walk()
             self._tell()
         return min(waits, default=0)

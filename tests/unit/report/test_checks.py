@@ -124,7 +124,7 @@ def test_too_short_to_tell(file: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert check["why"] == "11 windows are too few for percentiles, which take 20"
 
 
-KIND = checks._Kind("max-x", "x", str, most=True, final=False)
+KIND = checks._LimitKind("max-x", "x", str, most=True, final=False)
 
 
 @pytest.mark.parametrize(

@@ -128,9 +128,9 @@ class ActingUnit:
         for each in services:
             if each.key in places:
                 self._refaults(one, each, places[each.key], now_ns)
-        if one.gate.check(self._metrics.free_mem_permil) or one.governor.why or not one.ready:
+        if one.watermark.check(self._metrics.free_mem_permil) or one.governor.why or not one.ready:
             self._tell(
-                f"class {name}", f"class {name}: {one.gate.why or one.governor.why}." if one.why else ""
+                f"class {name}", f"class {name}: {one.watermark.why or one.governor.why}." if one.why else ""
             )
             one.ready = True  # a governor's first totals say nothing
             return
@@ -236,11 +236,11 @@ class _Class:
     def __init__(self, settings: ReclaimSettings, now_ns: Callable[[], int]) -> None:
         self.settings = settings
         self.quota = ChargedQuota(settings.quota(), PAGE_SIZE)
-        self.gate = WatermarkState(settings.watermarks())
+        self.watermark = WatermarkState(settings.watermarks())
         self.governor = Governor(settings.limits())
         self.target = Target(0)
         self.ready = False
 
     @property
     def why(self) -> str:
-        return self.gate.why or self.governor.why
+        return self.watermark.why or self.governor.why
