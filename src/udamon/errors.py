@@ -27,7 +27,7 @@ from udamon.text import escape
 class UdamonError(Exception):
     """Base of all; `status` is the exit status of the command that ends with it.
 
-    As text it is one line that a terminal can show: what its message quotes is escaped, whoever prints it.
+    `str()` gives one line that is safe to print: text quoted in the message is escaped.
     """
 
     status = 1

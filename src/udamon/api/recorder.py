@@ -1,4 +1,5 @@
-"""Writes down what a Monitor sees, from any moment on: a recording begins with the events that still hold."""
+"""Writes what a Monitor sees to a recording. It may start at any time, so it first writes the events that still
+hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The fields of a scheme in one table: DAMON's files of them and since when, how people write them, what they mean.
+"""The fields of a scheme in one table: DAMON's files, the kernel versions, the syntax in files of schemes, the
+defaults.
 
 From it come the tree of `udamon control` (control/nodes.py, scheme_files.py), what is written to in-kernel DAMON
 (engine/kernel/scheme_plan.py), the reader of YAML and TOML (schemes/config/reading.py) and the table of docs/acting.md.
@@ -78,7 +79,7 @@ class StoredAs(Enum):
 
 
 class FieldSyntax(Enum):
-    """How people write it in a file of schemes; the value says so in documents."""
+    """The syntax of a field in a file of schemes; the values are the words in documents."""
 
     NUMBER = "a number"
     U32 = "a number up to 4294967295"
@@ -303,7 +304,8 @@ def _made(at: str, values: Mapping[tuple[str, ...], Any]) -> Any:
 
 
 def what_lacks(path: str) -> tuple[str, Version] | None:
-    """What a kernel that has no file at `path` (below the scheme, numbers as they are) lacks, and since when it is."""
+    """What a kernel without a file at `path` (below the scheme, with real numbers) lacks, and which version brought
+    it."""
     parts = path.split("/")
     for directory in FILTER_DIRECTORIES:
         if parts[0] == directory:

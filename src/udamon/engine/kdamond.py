@@ -79,14 +79,16 @@ class Kdamond(Worker):
         return self.context.watch.longest_pause_ns
 
     def charge(self, cpu_ns: Callable[[], int]) -> None:
-        """Before the start: whose CPU time the budget is kept by, where this process does more than monitor."""
+        """Before the start: set the function that returns the CPU time for the budget, if this process does more than
+        monitor."""
         self._cpu_ns = cpu_ns
 
     def valid(self) -> bool:
         return self.context.valid()
 
     def open(self) -> None:
-        """Find the targets. `run` does it, too; who does it before learns here what cannot be watched."""
+        """Find the targets. `run` does it as well; call it before to get the errors of targets that cannot be
+        watched."""
         self._opened = True
         try:
             self._update()
@@ -128,7 +130,7 @@ class Kdamond(Worker):
                     self._publish()
                     self._tune()
                 if schemes is not None:
-                    # Acting takes time: hurrying through the ticks that were missed meanwhile would see nothing.
+                    # Acting takes time. Making up for the ticks missed in that time would see nothing.
                     schedule.passed(0, self._clock.now_ns())
                 if aggregated:
                     schedule.begin_aggregation()

@@ -1,4 +1,4 @@
-"""Targets that a look would stop for longer than is allowed: what is said of them, and when that ends the monitor."""
+"""Targets that a look would stop for longer than allowed: the notes about them, and when they end the monitor."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Refusals:
                 del known[gone]
 
     def refuse(self, index: int, refused: PauseTooLong) -> str | None:
-        """This target may not be looked at; returns what is to be said of it, None where it was said."""
+        """This target may not be looked at. Returns the note about it, None if it was given already."""
         if refused.temporary:
             self._refused.pop(index, None)
         else:

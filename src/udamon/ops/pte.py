@@ -5,11 +5,11 @@ What its answers mean:
 - Single pages of each process, reads and writes, joined to a bounded number of ranges (touched_ranges). Huge pages
   count as a whole. What another process touches of a shared page does not count.
 - It reads kernel memory (linux/kernel_memory.py), so it is used with consent only. Tables are
-  read without any lock of the target: looking stops it for no moment, clearing does (`clear`).
+  read without any lock of the target: looking never stops it, clearing does (`clear`).
 - Left out, because nothing clears their bits: hugetlb, the zero page, and what is no RAM. A page whose table changed
   under each of three readings is left out, too: `unseen` has their size.
 - Accesses by devices and by guests that the target runs are not seen; fork clears the bits of the child.
-- Whoever else clears the same bits takes accesses away: in-kernel DAMON, aging of MGLRU while memory is short,
+- Other programs that clear the same bits hide accesses: in-kernel DAMON, aging of MGLRU while memory is short,
   another monitor's clear_refs.
 
 Ways to clear: `refs` is clear_refs, all of the process at once, its mapping lock held for writing, the TLB flushed or
@@ -265,7 +265,8 @@ class Pte:
         return ranges
 
     def states(self, target: Target) -> Iterator[PageBytes]:
-        """What the tables say of all of its memory, GiB by GiB, each from its begin on. Raises as `prepare`."""
+        """The state of all of its pages by the page tables, one GiB after the other, each from its start. Raises as
+        `prepare`."""
         process = _process(target)
         with process_errors(process.pid, self._proc, process.start_time):
             space = self._space(process)
@@ -352,7 +353,7 @@ class _Pauses(Pauses):
 
 
 def clear_way(name: str) -> Clear:
-    """That of a name that was given. Raises UsageError."""
+    """The way with that name. Raises UsageError."""
     for way in WAYS:
         if way == name:
             return way

@@ -3,7 +3,7 @@ one's own processes, and sees reads and writes alike.
 
 What its answers mean:
 
-- A mapping is the finest it can tell. A transparent huge page counts as touched or not as a whole.
+- The grain is the mapping. A transparent huge page counts as touched or untouched as a whole.
 - The page itself has a "referenced" flag beside the accessed bits of each process. So page cache read
   with read(2), by this or another process, counts as touched wherever it is mapped and resident; so does,
   when another process unmaps a file or ends, what it had touched of it. While others merely go on touching
@@ -97,7 +97,7 @@ class Refs:
             raise PauseTooLong(why, temporary=self.pauses.backed_off(target))
         held, prioritized = Held(), self.pauses.prioritized(target)
         with process_errors(process.pid, self._proc, process.start_time):
-            # Where it would tear down the page tables of a virtual machine, flushing is not for nothing.
+            # Flushing has a cost where it tears down the page tables of a virtual machine.
             flush = self._tlb == "flush" and not self._is_guest(process)
             self._sharing.prepare(process)
             clear_referenced(process, flush=flush, root=self._proc, held=held, prioritized=prioritized)

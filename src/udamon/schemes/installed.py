@@ -1,4 +1,4 @@
-"""A scheme at work: what was asked for, and everything that it has come to meanwhile."""
+"""A scheme in use: its definition, and its state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All schemes of one context at work: what the kdamond asks of them, and what people ask about them."""
+"""All schemes of one context: applied by the kdamond, inspected and changed by users."""
 
 from __future__ import annotations
 
