@@ -1,4 +1,4 @@
-"""What is printed: the one way of all commands to standard output and standard error.
+"""Output to standard output and standard error: all commands print through this module.
 
 A `Shown` (udamon.text) is printed as it is; any other text is escaped as one line, newlines included.
 """

@@ -39,7 +39,7 @@ def ascii_only(environ: Mapping[str, str] | None = None, encoding: str | None = 
     """True where nothing but ASCII may be printed: standard output is not UTF-8, or the locale is C by name.
 
     Python speaks UTF-8 in the locale C, and then sets LC_CTYPE itself; who asked for C gets it all the same. No
-    locale at all is nobody's wish, and Python's choice holds.
+    locale at all expresses no choice, so Python's default applies.
     """
     environ = os.environ if environ is None else environ
     if encoding is None:

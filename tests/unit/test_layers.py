@@ -20,7 +20,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"cli", "pytest_plugin"}, "commands: parse, call, print; the same from a test"),
     ({"api"}, "the library: what `from udamon import …` gives"),
     ({"live"}, "the live view: it lays memory out as reports do"),
-    ({"report", "metrics", "control", "agent"}, "clients of snapshots and recordings"),
+    ({"report", "control", "agent"}, "clients of snapshots and recordings"),
     ({"fleet"}, "tables of many machines, and what writes, moves and merges their objects"),
     ({"record"}, "writer, reader, converters"),
     ({"sites"}, "allocations of a command, by the code that makes them"),

@@ -61,7 +61,8 @@ class Refaults:
         return sum(total(batch.ranges) for batch in self._batches)
 
     def moved(self, process: ProcessId, ranges: Sequence[Range]) -> None:
-        """These (sorted, disjoint) are out now. What was watched of them must have come back in between."""
+        """These (sorted, disjoint) are out now. Parts of them that were already watched must have come back in
+        between."""
         if not ranges:
             return
         self._count_refaults(process, ranges)

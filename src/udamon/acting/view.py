@@ -2,7 +2,7 @@
 
 Refreshing costs one read of maps and one of status (0.6 ms for 60 mappings). smaps, which walks all resident
 memory (20 ms a GiB), is read only where status says that something is locked or of hugetlb pages and that has changed.
-What was mapped since is not known, and so not acted on.
+Later mappings are unknown, and not acted on.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def measure(rows: Iterable[ProcessAge], now_ns: int) -> Measured:
 
 
 class Figures:
-    """Of one service, by index of SECONDS. What was not watched for an age has no figure of it."""
+    """The figures of one service, by index of SECONDS; None for ages that it was not watched for."""
 
     def __init__(self) -> None:
         self.measured: dict[int, Measured] = {}

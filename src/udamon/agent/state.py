@@ -64,7 +64,8 @@ class SavedFigures:
             self.problem = f"{self.path}: what it says of {name} was not taken over: {error}."
 
     def ended(self, one: WatchedService, now_ns: int) -> None:
-        """A service that ended may come again. Who was not there for an hour leaves nothing."""
+        """Keep the figures of a service that ended, for it may return; but not of one that was watched for less than an
+        hour."""
         if one.figures.promotions.watched_ns >= HOUR_NS and len(self._saved) < MOST_SERVICES:
             name = name_of(one.service.key, one.service.labels)
             self._saved[name] = _Saved(now_ns, _packed(_figures(one)))

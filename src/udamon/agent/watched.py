@@ -38,7 +38,7 @@ class Tools(NamedTuple):
     lock: TakeLock
     spent: Spending
     dropped: Counter[str]
-    """What was not looked at, by reason."""
+    """Counts of services and processes that were not looked at, by reason."""
 
 
 class WatchedService:

@@ -1,4 +1,4 @@
-"""Who else clears or sets the bits that a monitor looks at: what can be found out before it starts, and in words.
+"""Other programs that clear or set the bits that a monitor reads: what is known before it starts, and in words.
 
 In-kernel DAMON (its modules, too: DAMON_STAT is on by default in some distributions) and another udamon on the physical
 memory clear accessed bits one page at a time. Reclaim does while memory is short, with aging of MGLRU: that shows while
@@ -46,7 +46,7 @@ NOBODY = OtherMonitors()
 
 
 def find(via: str, roots: Roots = Roots()) -> OtherMonitors:  # noqa: B008 (immutable)
-    """Who else is at work as a monitor via `via` begins. Changes nothing and never raises."""
+    """Other programs that are active as a monitor via `via` begins. Changes nothing and never raises."""
     if via != "refs" and via not in NEED_UNCLEARED_BITS:
         return NOBODY
     kernel = kernel_damon(roots)

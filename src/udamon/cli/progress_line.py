@@ -115,7 +115,7 @@ class ProgressLine:
         self._stream.flush()
 
     def snapshot(self, snapshot: Snapshot) -> None:
-        """Whoever calls `show` knows what there is to tell."""
+        """Callers of `show` supply the text."""
 
     def event(self, event: Event) -> None:
         if event.name == "note":

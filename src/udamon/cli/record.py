@@ -288,7 +288,7 @@ class _Recorder:
 
 
 def _tell_way(built: Built) -> None:
-    """What would see more; and how is looked and why, where nobody has said how."""
+    """Notes about a primitive that would see more, and about the choice of `--via auto`."""
     if built.offered is not None:
         console.say(built.offered)
     if built.why != ASKED_FOR:

@@ -73,7 +73,7 @@ class Assembly:
     act: bool = True
     truth: Truth | None = None
     listener: Listener | None = None
-    """Who hears the tracepoints."""
+    """Receives the tracepoints."""
     roots: Roots = Roots()  # noqa: RUF009 (immutable)
     random: Random = field(default_factory=Random)
 

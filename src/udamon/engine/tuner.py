@@ -1,4 +1,4 @@
-"""Who may change the intervals while monitoring: the kernel's goal, or a budget of CPU time."""
+"""Tuning of the intervals while monitoring: by the kernel's goal, or by a budget of CPU time."""
 
 from __future__ import annotations
 

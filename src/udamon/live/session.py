@@ -28,7 +28,7 @@ FLUSH_S = 0.9
 
 @dataclass(frozen=True, slots=True)
 class WatchRequest:
-    """What differs from the command line: `pid` alone is looked at, at that share of a CPU or that interval."""
+    """Changes to the command line: watch only `pid`, with this budget or this interval."""
 
     pid: int | None = None
     overhead: str | None = None
@@ -36,7 +36,7 @@ class WatchRequest:
 
 
 class WatchedMonitor(Monitored, Protocol):
-    """What is watched, and what is to be said of it (udamon.assembly.build.Built)."""
+    """The running monitor, and its description (udamon.assembly.build.Built)."""
 
     def tlb(self) -> Tlb | None: ...
 

@@ -141,10 +141,10 @@ class LiveState:
             self.version += 1
 
     def begin(self, index: int | None = None, way: tuple[str, str | None] | None = None) -> None:
-        """Another monitor begins, whose targets are numbered anew; `index` is who is looked at then, `way` how it looks
+        """Another monitor begins, with new numbers of targets; `index` is the selected target, `way` how it looks
         and what says where (via, policy); None where it is not known, so ages are not told.
 
-        The past of who is looked at stays: its memory is the same, only the way of looking changed.
+        The history of the selected target stays: its memory is the same, only the way of looking changed.
         """
         with self._lock:
             kept = self._past.copy() if index is not None and self._chosen is not None else ()
@@ -175,7 +175,7 @@ class LiveState:
         return self._total[1]
 
     def detail(self) -> Detail | None:
-        """The target that is looked at; None when there is none."""
+        """The selected target; None when there is none."""
         with self._lock:
             if self._chosen is None:
                 return None
@@ -234,7 +234,7 @@ class LiveState:
             self._targets.pop(data["target"], None)
 
     def _watch_ages(self) -> None:
-        """Of who is looked at from now on: of its past nothing is known."""
+        """Select a target, whose history is unknown."""
         self._ages = None if self._way is None or self._chosen is None else AgeWatch(*self._way)
 
     def _forget(self) -> None:

@@ -46,7 +46,7 @@ def choose(
 
 
 class Clearing:
-    """What was chosen for each target, and what of that was not told yet."""
+    """The choice for each target, and the notes about changes."""
 
     def __init__(self) -> None:
         self._last: dict[int, Way] = {}
@@ -61,8 +61,8 @@ class Clearing:
         return how if now_ns - last < SHORTAGE_HOLD_NS else None
 
     def chose(self, index: int, pid: int | None, chosen: Chosen) -> None:
-        """Keep it, and say so where it is another way than before. What was asked for is no news, and what is left
-        out is said by who raises it."""
+        """Keep the choice, and add a note if it differs from the one before. There is no note about a way that the user
+        asked for, nor about a skipped target, which PauseTooLong reports."""
         before = self._last.get(index, "refs")
         self._last[index] = chosen.way
         if chosen.way == before or chosen.way == "left out" or (chosen.way == "cold" and not chosen.why):

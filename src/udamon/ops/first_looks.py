@@ -43,7 +43,7 @@ class _Counted(NamedTuple):
 class FirstLooks:
     """Of one address space in one window.
 
-    `prepared` is when it was cleared first. Whoever uses it marks with look 0 before the second clear, then with 1,
+    `prepared` is the time of the first clear. Callers mark with look 0 before the second clear, then with 1,
     2, … after it, and says in `cleared`, `exposed_ns` and `looked` when it was cleared, until when a TLB may have
     hidden an access, and when it was looked at.
     """

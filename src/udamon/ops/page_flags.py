@@ -7,7 +7,7 @@ There are two reasons why it may:
 - The entry is new: the kernel maps pages around one that is read for the first time, and all are marked as accessed.
   How many can be new follows from the page faults of the process, and from what became resident.
 
-What is left, the process accessed itself. Not seen are two deeds within the few milliseconds of a look: a frame marked
+What is left, the process accessed itself. Two events within the few milliseconds of a look are missed: a frame marked
 twice, and active only afterwards; and pages that are dropped and mapped again by somebody from outside the process.
 """
 

@@ -1,4 +1,4 @@
-"""What is done about accesses that a TLB hides, and a child to measure on (availability.tlb).
+"""Remedies for accesses that a TLB hides, and a child process to measure them with (availability.tlb).
 
 A processor sets the accessed bit of a page when it walks the page table. While it holds the translation in its TLB it
 does not walk, so after the bit was cleared behind its back an access is seen only when the entry was flushed or

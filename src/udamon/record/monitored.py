@@ -43,7 +43,7 @@ class Monitored(Protocol):
 
 
 def metadata_of(monitored: Monitored, tlb: Tlb | None = None) -> dict[str, object]:
-    """What is known of a monitor before it starts. `tlb`: what is hidden by one, where that was measured."""
+    """The metadata of a monitor before it starts. `tlb`: which accesses a TLB hides, if that was measured."""
     return {
         "ops": monitored.ops,
         "via": monitored.via,

@@ -91,7 +91,7 @@ def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
 
 
 def taken_by_others(recording: Recording) -> list[str] | None:
-    """Who cleared accessed bits beside the monitor, in words; None where an older recording does not say."""
+    """Which other programs cleared accessed bits, in words; None if an older recording does not say."""
     return _taken_by(recording.metadata, _last(recording, "cost"))
 
 

@@ -31,7 +31,7 @@ MEAN = 512 << 10
 
 MOST_RINGS = 4096
 MOST_NOTES = 100
-"""What is said of rings that are not read; a process may send as many as it likes."""
+"""The note about rings that are not read: a process may send any number of them."""
 _ROWS = 4096
 """Of one event, at most."""
 _WAIT_LIMIT_S = 0.1
@@ -81,7 +81,7 @@ class Collector:
         self._directory = TemporaryDirectory("sites")
         path = self._directory.path / secrets.token_hex(12)
         try:
-            # Whoever knows the name may connect: programs that become another user, too.
+            # Any process that knows the name may connect, so that programs that change their user can, too.
             os.chmod(self._directory.path, 0o711)
             self._preload = _reachable(preload, self._directory.path)
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)

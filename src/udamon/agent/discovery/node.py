@@ -124,7 +124,7 @@ class NodeDiscovery:
         return self._tree.rereads
 
     def remarks(self) -> list[str]:
-        """What is not as it should be now, each in one sentence."""
+        """Current problems, a sentence each."""
         found = []
         if not self._tree.there:
             found.append(f"{self._root.directory} is gone, and with it all services below it.")

@@ -164,7 +164,7 @@ def exclusions(args: argparse.Namespace) -> Exclusions:
 
 
 def limits(args: argparse.Namespace) -> PressureLimits:
-    """What targets may suffer. Raises UsageError."""
+    """The limits of memory pressure. Raises UsageError."""
     faults, psi = args.max_major_faults.strip(), args.max_psi.strip()
     if faults != "off" and not faults.isdecimal():
         raise UsageError(f"--max-major-faults {faults} is no number of faults a second; give 100, or off.")

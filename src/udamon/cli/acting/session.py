@@ -42,7 +42,7 @@ from udamon.text import lines
 class Job:
     """What a command wants done.
 
-    `read` gives the schemes as they are wanted now; it is asked again when `file` changes, and raises UdamonError.
+    `read` returns the current schemes; it is called again when `file` changes, and raises UdamonError.
     `dry`: only tell what would be done. `by_cgroup`: to the cgroup as a whole. `more` are the command's own keys of
     the document.
     """
