@@ -35,9 +35,9 @@ class KernelBackend:
 class KernelWork:
     """What schemes do on in-kernel DAMON, from before its start; see modules.work.Work.
 
-    The governor looks when `keep_up` is called, some times a second on another thread than the engine's. While it
-    holds still, the kernel has the schemes with the action `stat`. Goals that the kernel cannot read are fed to it
-    then, too. Raises NotSupported for one that cannot be read here.
+    The governor runs in `keep_up`, several times a second, on another thread than the engine. While it
+    has stopped acting, the kernel has the schemes with the action `stat`. Goals that the kernel cannot read are fed to
+    it then, too. Raises NotSupported for one that cannot be read here.
     """
 
     def __init__(
