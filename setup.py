@@ -24,7 +24,11 @@ SITES = Extension(
         f"src/udamon/native/sites/{name}.c"
         for name in ("hooks", "next", "sampling", "live", "stacks", "rules", "python", "ring")
     ],
-    depends=["src/udamon/native/sites/sites.h", "src/udamon/native/sites/exports.map"],
+    depends=[
+        "src/udamon/native/sites/format.h",
+        "src/udamon/native/sites/sites.h",
+        "src/udamon/native/sites/exports.map",
+    ],
     define_macros=[("_GNU_SOURCE", "1")],
     extra_compile_args=[
         "-std=c11",
@@ -79,7 +83,7 @@ setup(
         Extension(
             "udamon.native._native",
             sources=sorted(glob("src/udamon/native/*.c")),
-            depends=sorted(glob("src/udamon/native/*.h")),
+            depends=[*sorted(glob("src/udamon/native/*.h")), "src/udamon/native/sites/format.h"],
             define_macros=[("Py_LIMITED_API", "0x030B0000"), ("_GNU_SOURCE", "1")],
             extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],
             py_limited_api=True,

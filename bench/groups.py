@@ -44,7 +44,7 @@ REFERENCED, ACTIVE = 1 << 2, 1 << 6
 FRAME, FILE = (1 << 55) - 1, 1 << 61
 
 
-class Looked:
+class PageBytes:
     """One window of a group, its processes stopped at the end of it."""
 
     def __init__(self, pids: Sequence[int]) -> None:
@@ -197,7 +197,7 @@ def backends() -> Iterator[list[int]]:
 
 
 def row(name: str, pids: list[int], known: int | None = None) -> list[str]:
-    looked = Looked(pids)
+    looked = PageBytes(pids)
     low, high = looked.bounds()
     alone, private = looked.private()
     looked.end()

@@ -25,7 +25,7 @@ from statistics import median, quantiles
 
 from tests.integration.programs import become_nobody
 from udamon.errors import PauseTooLong
-from udamon.ops.calibration import crowding, page_ns
+from udamon.ops.calibration import contention, page_ns
 from udamon.ops.pauses import Pauses
 from udamon.ops.refs import Refs
 from udamon.ops.tlb import HotSet, hot_set, way
@@ -48,7 +48,7 @@ def pauses(size: int, looks: int) -> tuple[float, list[float]]:
         while not child.access(size):
             pass
         page_ns.cache_clear()
-        crowding.cache_clear()
+        contention.cache_clear()
         forecast = Pauses().forecast_ns(child.target) / 1e6  # as a monitor that starts now
         for _ in range(looks):
             refs = Refs(tlb=way())  # one that remembers no pause yet

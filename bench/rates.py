@@ -12,7 +12,7 @@ from math import exp, log1p
 from random import Random
 from typing import NamedTuple
 
-from udamon.core.rates import Look, Pool, Rate, Sample, estimate, sample
+from udamon.core.rates import Look, Pool, Rate, RateSample, estimate, sample
 
 INTERVAL = 5_000_000
 TICKS = 20
@@ -96,7 +96,7 @@ def sweep(dwell: int, period: int, pages: int, part: float) -> Kind:
     )
 
 
-def window(accesses: Next, pages: Sequence[int], begin: int, random: Random, late: float = 1.0) -> Sample:
+def window(accesses: Next, pages: Sequence[int], begin: int, random: Random, late: float = 1.0) -> RateSample:
     """What one window tells: cleared at its begin, and again at a random moment. The first look comes `late` intervals
     after that."""
     again = random.randrange(WINDOW - round(INTERVAL * late))

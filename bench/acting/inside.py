@@ -37,7 +37,7 @@ from udamon.model import PAGE_SIZE, Range
 PARAMETERS = Path("/sys/module/damon_reclaim/parameters")
 COUNTS = ("bytes_reclaim_tried_regions", "bytes_reclaimed_regions", "nr_quota_exceeds")
 LOOK_S = 0.5
-PATIENCE_S = 120.0
+WAIT_LIMIT_S = 120.0
 SWAP = "1G"
 
 
@@ -74,7 +74,7 @@ def carry_out(who: str) -> dict[str, Any]:
             with acting(who, target.pid, place) as spent:
                 looks = list(looked(target, truth))
                 found = {"who": who, "looks": looks, "truth": truth.read_text(), **spent()}
-            target.wait(PATIENCE_S)
+            target.wait(WAIT_LIMIT_S)
         found["said"] = (place / "said").read_text()
         if (place / "acted").exists():
             found["acted"] = (place / "acted").read_text()
@@ -103,7 +103,7 @@ def acting(who: str, pid: int, place: Path) -> Iterator[Callable[[], dict[str, f
         finally:
             if process is not None:
                 process.terminate()
-                process.wait(PATIENCE_S)
+                process.wait(WAIT_LIMIT_S)
             elif who == MODULE:
                 (PARAMETERS / "enabled").write_text("N")
             look.stop()
@@ -163,7 +163,7 @@ def status(pid: int, name: str) -> int:
 
 
 def _until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_LIMIT_S
     while not condition():
         assert time.monotonic() < deadline, f"never came: {what}"
         time.sleep(0.05)

@@ -14,7 +14,7 @@ from bench.memory_group import MemoryGroup
 from bench.right_size.workload import Units, Workload
 from tests.integration.servers import free_port
 
-PATIENCE_S = 30.0
+WAIT_LIMIT_S = 30.0
 KEYS, HOT_KEYS, VALUE = 60_000, 24_000, 2048
 """About 120 MiB, of which 40 % are asked for after all were written once."""
 
@@ -27,7 +27,7 @@ class Client:
     BATCH = 100
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+        self._socket = socket.create_connection(("127.0.0.1", port), WAIT_LIMIT_S)
         self._back = self._socket.makefile("rb")
 
     def ask(self, requests: Sequence[bytes], answer: Callable[[Client], object]) -> None:
@@ -81,7 +81,7 @@ def _serving(group: MemoryGroup, words: Sequence[str], port: int) -> Iterator[Cl
 
 
 def _connected(process: subprocess.Popen[bytes], port: int) -> Client:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_LIMIT_S
     while True:
         try:
             return Client(port)

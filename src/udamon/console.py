@@ -1,4 +1,4 @@
-"""What is printed: the one way of all commands to standard output and standard error.
+"""Output to standard output and standard error: all commands print through this module.
 
 A `Shown` (udamon.text) is printed as it is; any other text is escaped as one line, newlines included.
 """
@@ -46,7 +46,7 @@ def out_unbuffered(data: bytes) -> None:
         while data:
             data = data[os.write(1, data) :]
     except OSError as error:
-        _Output.failure = error
+        _StandardOutput.failure = error
         raise
 
 
@@ -61,7 +61,7 @@ def _write_err(text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
     except OSError:
-        _to_nowhere(2)
+        _to_devnull(2)
 
 
 def say(text: str) -> None:
@@ -142,11 +142,11 @@ def begin() -> None:
     root = logging.getLogger()
     if _LOG not in root.handlers:
         root.addHandler(_LOG)
-    _Output.answer = 0
+    _StandardOutput.answer = 0
     _open_streams()
 
 
-class _Output(io.FileIO):
+class _StandardOutput(io.FileIO):
     """Standard output, which knows what its own error was: any other OSError would be a fault of ours."""
 
     failure: OSError | None = None
@@ -156,23 +156,23 @@ class _Output(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            _Output.failure = error
+            _StandardOutput.failure = error
             raise
 
 
 def answer(status: int) -> None:
     """The exit status of a command that is asked for it, also where the reader of its output has gone (`| head`)."""
-    _Output.answer = status
+    _StandardOutput.answer = status
 
 
 def answered() -> int:
     """The status given to `answer`; 0 by default."""
-    return _Output.answer
+    return _StandardOutput.answer
 
 
 def failed_by(error: OSError) -> bool:
     """Whether it is standard output that failed with this error."""
-    return error is _Output.failure
+    return error is _StandardOutput.failure
 
 
 def flush() -> None:
@@ -182,10 +182,10 @@ def flush() -> None:
 
 def give_up() -> None:
     """Let the rest of the output go nowhere: what is still to be flushed must not fail again at the end."""
-    _to_nowhere(1)
+    _to_devnull(1)
 
 
-def _to_nowhere(descriptor: int) -> None:
+def _to_devnull(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
@@ -207,13 +207,13 @@ def _open_streams() -> None:
         sys.stderr = open(2, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
     before = sys.stdout
     if before is None:
-        sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Output(1, "w", closefd=False)))
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(_StandardOutput(1, "w", closefd=False)))
     elif before is sys.__stdout__ and isinstance(
         before, io.TextIOWrapper
     ):  # not one that a test has put there
         before.flush()
         sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(_Output(before.fileno(), "w", closefd=False)),
+            io.BufferedWriter(_StandardOutput(before.fileno(), "w", closefd=False)),
             encoding=before.encoding,
             errors=before.errors,
             line_buffering=before.line_buffering,

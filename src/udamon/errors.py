@@ -27,7 +27,7 @@ from udamon.text import escape
 class UdamonError(Exception):
     """Base of all; `status` is the exit status of the command that ends with it.
 
-    As text it is one line that a terminal can show: what its message quotes is escaped, whoever prints it.
+    `str()` gives one line that is safe to print: text quoted in the message is escaped.
     """
 
     status = 1
@@ -73,12 +73,12 @@ class NotPermitted(CannotError):
 class PauseTooLong(CannotError):
     """A look would stop the target for longer than --max-pause allows.
 
-    `passing`: after some windows it may be looked at again as it is.
+    `temporary`: the target may be looked at again after some windows, although it has not changed.
     """
 
-    def __init__(self, text: str, *, passing: bool = False) -> None:
+    def __init__(self, text: str, *, temporary: bool = False) -> None:
         super().__init__(text)
-        self.passing = passing
+        self.temporary = temporary
 
 
 class NotSupported(CannotError):

@@ -18,7 +18,7 @@ from udamon.linux.roots import Roots
 SOCKET = "agent.sock"
 PLACE = "UDAMON_HANDOVER"
 """The environment variable that names the agent's socket, where it is not at its usual place."""
-PATIENCE_S = 2.0
+WAIT_LIMIT_S = 2.0
 LONGEST = 64 << 20
 """Bytes of an answer."""
 _CREDENTIALS = struct.Struct("@iii")
@@ -44,7 +44,7 @@ def connect(path: str | os.PathLike[str]) -> socket.socket:
     """A connection to the agent there. Raises OSError; PermissionError where another user listens."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        connection.settimeout(PATIENCE_S)
+        connection.settimeout(WAIT_LIMIT_S)
         connection.connect(os.fspath(path))
         if peer(connection)[1] not in (0, os.geteuid()):
             raise PermissionError(f"another user listens on {path}")

@@ -44,7 +44,7 @@ anybody can take any number of them."""
 
 @dataclass(frozen=True, slots=True)
 class HeldLocks:
-    """Who holds which targets, by name ("process 123"), and whether there are more that are not listed."""
+    """The holders of targets by name ("process 123"), and whether there are more that are not listed."""
 
     holders: dict[str, str]
     more: bool
@@ -94,7 +94,7 @@ class _File:
             return ""
 
     def holder(self, offset: int) -> str:
-        """Who holds a byte, "" when nobody does."""
+        """The holder of a byte, "" if it is free."""
         if offset in self.held:
             return f"process {os.getpid()}"
         found, _ = _foreign(self.fds[0], offset, offset + 1)
@@ -133,7 +133,7 @@ class _Files:
             self._close_unused(file)
 
     def holder(self, directory: Path, offset: int) -> str:
-        """Who holds a byte, "" when nobody does or that cannot be told."""
+        """The holder of a byte, "" if it is free or the holder is unknown."""
         with self._guard:
             file = self._opened(directory, writing=False)
             if file is None:
@@ -267,7 +267,7 @@ def held_locks(roots: Roots) -> HeldLocks:
 
 
 def lock_holder(name: str, roots: Roots) -> str:
-    """Who holds the target called `name` now ("process 123"), "" when nobody does."""
+    """The current holder of the target `name` ("process 123"), "" if it is free."""
     return next(filter(None, (_files.holder(directory, _offset(name)) for directory in roots.locks)), "")
 
 
@@ -287,7 +287,7 @@ def _foreign(fd: int, start: int, end: int) -> tuple[list[tuple[int, int, str]],
     """(start, end, holder) of locked ranges in [start, end), in no order, and whether there are more than LISTED.
     Raises OSError.
 
-    The kernel tells of one lock in a range; it is asked again for what lies before and behind that.
+    The kernel reports one lock in a range, so the parts before and behind that lock are queried again.
     """
     found: list[tuple[int, int, str]] = []
     waiting = [(start, end)]

@@ -1,4 +1,4 @@
-"""The values that cross rooms: ranges, mappings, snapshots and events. All are immutable by contract."""
+"""Values that several packages share: ranges, mappings, snapshots and events. All are immutable by contract."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ HUGE_PAGE_SIZE = PAGE_SIZE // 8 * PAGE_SIZE
 """Bytes of a transparent huge page: as many pages as a page has entries of 8 bytes (2 MiB with pages of 4 KiB)."""
 
 READS_AND_WRITES, WRITES_ONLY = "reads and writes", "writes only"
-"""What a way of looking takes for an access."""
+"""What a primitive counts as an access."""
 
 SUMMED = "sum over processes, shared memory counted in each"
-"""What is said of a total that may count a page more than once."""
+"""The label of a total that may count a page more than once."""
 
 PAGE, MAPPING, MIXED = "page", "mapping", "mixed"
-"""The finest that is told apart: single pages; mappings, of which only that much is known how much of each was
-accessed; both, in one document."""
+"""The grain, the smallest unit that is told apart: single pages; mappings, of which only the accessed bytes are known;
+both in one document."""
 
 
 class Primitive(NamedTuple):
-    """An access-check primitive, as every part of udamon must know it.
+    """An access-check primitive, with everything that several parts of udamon must know about it.
 
     `kind`: a "sampler" answers for single pages, a "census" for whole processes; "engine" is in-kernel DAMON, which has
-    its own. `automatic`: `--via auto` may choose it; `control`: `udamon control` has kdamonds of it. `clears` accessed
-    bits by page tables, and what of the TLBs (availability/tlb.py). `simulated`: of no memory. `samples`: a census
-    that is a sampler where a region policy is asked for.
+    its own. `automatic`: `--via auto` may choose it; `control`: `udamon control` has kdamonds of it. `clears`: it
+    clears accessed bits in page tables, so TLBs matter (availability/tlb.py). `simulated`: there is no real memory.
+    `samples`: a census that becomes a sampler if a region policy is given.
     """
 
     name: str
@@ -67,29 +67,29 @@ def names_of(wanted: Callable[[Primitive], bool]) -> tuple[str, ...]:
 
 
 BY_MAPPING = frozenset(names_of(lambda one: one.grain == MAPPING))
-"""The ways of looking that tell mappings apart, and nothing finer."""
+"""Primitives whose grain is the mapping."""
 CENSUSES = names_of(lambda one: one.kind == "census")
 
 
 SAMPLERS = names_of(lambda one: one.samples or (one.kind == "sampler" and not one.simulated))
-"""Ways of looking at single pages of real memory."""
+"""Primitives that sample single pages of real memory."""
 ASKED_FOR = "it was asked for"
-"""Why a way of looking was taken that was named."""
+"""The reason for a primitive that the user named."""
 
 
 def is_census(via: object, policy: object) -> bool:
-    """Whether all memory is looked at, so that no region policy says where."""
+    """Whether all memory is looked at, without a region policy."""
     one = primitive(via)
     return one is not None and one.kind == "census" and not (one.samples and policy is not None)
 
 
 def is_sampler(via: str, policy: object) -> bool:
-    """Whether single pages of real memory are looked at, where a region policy says."""
+    """Whether single pages of real memory are sampled, chosen by a region policy."""
     return via in SAMPLERS and not is_census(via, policy)
 
 
 def grain(via: object) -> str:
-    """The finest that a way of looking tells apart: PAGE or MAPPING."""
+    """The grain of a primitive: PAGE or MAPPING."""
     return MAPPING if via in BY_MAPPING else PAGE
 
 
@@ -129,14 +129,14 @@ NOWHERE = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """What is known of others who map the pages of a snapshot's regions: parallel arrays of 'Q'.
+    """Sharing of the pages of a snapshot's regions with other mappings: parallel arrays of 'Q'.
 
-    `private`: bytes resident that nothing else maps. `anonymous`: bytes resident that are no page cache and no
-    shared memory. `touched_min`: bytes that this target itself accessed in the
-    window, for sure. `objects`: numbers; regions of different ones have no page in common. `file_offsets`: bytes
-    into the object, NOWHERE for anonymous memory. `distinct`: bytes resident that no region that was looked at before
-    (of those of one `seq`) of the same object has, NOWHERE where page frames cannot be seen.
-    `same_as` is the target whose address space this one's is, where that is another target.
+    `private`: resident bytes that nothing else maps. `anonymous`: resident bytes that are neither page cache nor shared
+    memory. `touched_min`: bytes that this target itself certainly accessed in the window. `objects`: numbers; regions
+    of different ones have no page in common. `file_offsets`: bytes into the object, NOWHERE for anonymous memory.
+    `distinct`: bytes resident that no region that was looked at before (of those of one `seq`) of the same object has,
+    NOWHERE where page frames cannot be seen. `same_as` is the target whose address space this one's is, where that is
+    another target.
     """
 
     private: array[int]

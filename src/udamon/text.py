@@ -39,7 +39,7 @@ def ascii_only(environ: Mapping[str, str] | None = None, encoding: str | None = 
     """True where nothing but ASCII may be printed: standard output is not UTF-8, or the locale is C by name.
 
     Python speaks UTF-8 in the locale C, and then sets LC_CTYPE itself; who asked for C gets it all the same. No
-    locale at all is nobody's wish, and Python's choice holds.
+    locale at all expresses no choice, so Python's default applies.
     """
     environ = os.environ if environ is None else environ
     if encoding is None:
@@ -102,14 +102,14 @@ def paint(code: str, text: str, end: str = "\x1b[0m") -> Shown:
     return Shown(f"{code}{escape(text)}{end}")
 
 
-def without_paint(text: str) -> str:
+def without_colour(text: str) -> str:
     """`text` without the sequences that `paint` makes."""
     return _PAINT.sub("", text)
 
 
 def width(text: str) -> int:
     """Columns that escaped text takes in a terminal: wide characters take two, combining ones none, colours none."""
-    text = without_paint(text) if isinstance(text, Shown) and "\x1b" in text else text
+    text = without_colour(text) if isinstance(text, Shown) and "\x1b" in text else text
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
@@ -150,7 +150,7 @@ def wrapped(text: Shown, room: int) -> Shown:
 def _broken(line: Shown, room: int) -> list[str]:
     if "\x1b[48;" in line or width(line) <= room:
         return [line]
-    shown = without_paint(line)
+    shown = without_colour(line)
     begins = [
         len(shown) - len(shown.lstrip(" ")),
         *(gap.end() for gap in re.finditer(r"\S {2,}(?=\S)", shown)),

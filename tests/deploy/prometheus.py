@@ -17,7 +17,7 @@ from typing import Any
 from scripts.stages import ROOT
 from tests.integration.recorder import until
 from tests.unit.agent.simulated import MIB, Node, Program
-from udamon.agent.metrics import Metrics
+from udamon.agent.metrics import MetricsPage
 from udamon.agent.node import NodeFigures
 from udamon.agent.settings import Settings
 
@@ -108,7 +108,7 @@ def simulated_hours(hours: float, end: float) -> str:
     rotation.dropped["handover"] = 0
     figures = NodeFigures(0.25, {0.5: 12.0, 0.99: 800.0}, 30 * MIB)
     wall_ns = int((end - hours * 3600) * 1e9) - node.clock.now_ns()
-    metrics = Metrics(rotation, node.spent, lambda: figures, lambda: wall_ns)
+    metrics = MetricsPage(rotation, node.spent, lambda: figures, lambda: wall_ns)
     scrapes = int(hours * 3600 / EVERY_S)
     lines: list[str] = []
     for number in range(1, scrapes + 1):

@@ -23,12 +23,12 @@ pytestmark = [
 
 EXEC = [sys.executable, "-m", "udamon", "control", "exec", "--via", "idle"]
 TRACING = Path("/sys/kernel/tracing")
-PATIENCE_S = 100
+WAIT_LIMIT_S = 100
 
 
 def execute(script: str, *options: str, cwd: str = "/") -> subprocess.CompletedProcess[str]:
     command = [*EXEC, *options, "--", "sh", "-c", script]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_S)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=WAIT_LIMIT_S)
 
 
 @pytest.mark.guest_612
@@ -86,7 +86,7 @@ def served(directory: Path) -> Iterator[Path]:
         yield directory / "admin/kdamonds"
     finally:
         server.terminate()
-        server.wait(PATIENCE_S)
+        server.wait(WAIT_LIMIT_S)
 
 
 def test_schemes_of_paddr_act(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_schemes_of_paddr_act(tmp_path: Path) -> None:
         for name in ("sz", "nr_accesses", "age"):
             put(scheme / f"access_pattern/{name}/max", str(2**64 - 1))
         put(kdamonds / "0/state", "on")
-        applied, end = 0, time.monotonic() + PATIENCE_S
+        applied, end = 0, time.monotonic() + WAIT_LIMIT_S
         while not applied and time.monotonic() < end:
             put(kdamonds / "0/state", "update_schemes_stats")
             applied = int((scheme / "stats/sz_applied").read_text())
@@ -143,7 +143,7 @@ def test_events_are_tracepoints_that_ftrace_reads(tmp_path: Path) -> None:
 
 def first_line(word: str) -> str:
     """The first line of the trace with this word in it."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + WAIT_LIMIT_S
     lines: list[str] = []
 
     def read() -> None:

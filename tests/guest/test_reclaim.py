@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 HOT, COLD = 32 * MIB, 48 * MIB
-PATIENCE_S = 120.0
+WAIT_LIMIT_S = 120.0
 HOW = ("--via", "idle", "--sample", "100ms", "--aggr", "1s", "--quota-ms", "0", "--max-psi", "off")
 """Emulated, everything takes twenty times as long: the quota of time and the limit of pressure are not tested here."""
 
@@ -62,7 +62,7 @@ def when(condition: Callable[[], bool], then: Callable[[], object]) -> Iterator[
     over = threading.Event()
 
     def watch() -> None:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + WAIT_LIMIT_S
         while not condition() and time.monotonic() < deadline and not over.is_set():
             over.wait(0.5)
         if not over.is_set():

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 60.0
+WAIT_LIMIT_S = 60.0
 
 KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Escape": 27, "Tab": 9, "Home": 36}
 SHIFT, CTRL = 8, 2
@@ -70,7 +70,7 @@ class Browser:
 
     def until(self, expression: str) -> None:
         """Wait until the expression is true."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + WAIT_LIMIT_S
         while not self.value(expression):
             assert time.monotonic() < deadline, f"{expression} did not come true; {self.errors}"
             time.sleep(0.02)
@@ -124,7 +124,7 @@ class Browser:
 
     def _message(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._back], [], [], PATIENCE_S)
+            ready, _, _ = select.select([self._back], [], [], WAIT_LIMIT_S)
             assert ready, "the browser says nothing"
             data = os.read(self._back, 1 << 16)
             assert data, f"the browser ended with status {self._process.poll()}"

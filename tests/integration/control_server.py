@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 UDAMON = [sys.executable, "-m", "udamon"]
-PATIENCE_S = 60.0
+WAIT_LIMIT_S = 60.0
 
 
 class Server:
@@ -36,7 +36,7 @@ class Server:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(WAIT_LIMIT_S)
 
 
 @contextlib.contextmanager
@@ -51,7 +51,7 @@ def serving(directory: Path, *words: str) -> Iterator[Server]:
         yield Server(process, directory)
     finally:
         process.terminate()
-        process.wait(PATIENCE_S)
+        process.wait(WAIT_LIMIT_S)
         for name in words:
             if Path(name).is_absolute():
                 unmount(Path(name))
@@ -67,7 +67,7 @@ def mounted(directory: Path) -> bool:
     return any(line.split()[1] == str(directory) for line in Path("/proc/mounts").read_text().splitlines())
 
 
-def settle(condition: object, seconds: float = PATIENCE_S) -> None:
+def settle(condition: object, seconds: float = WAIT_LIMIT_S) -> None:
     """Wait until `condition()` holds."""
     assert callable(condition)
     end = time.monotonic() + seconds

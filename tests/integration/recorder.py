@@ -37,7 +37,7 @@ from udamon.workload.config import load
 from udamon.workload.spec import format_workload
 
 UDAMON = [sys.executable, "-m", "udamon"]
-PATIENCE_S = 60.0
+WAIT_LIMIT_S = 60.0
 
 # What a forked child runs as nobody must be imported before: interpreter and checkout may be closed to it.
 _IMPORTED = (
@@ -116,7 +116,7 @@ def running_udamon(*words: Word, session: bool = False) -> Iterator[subprocess.P
 
 
 def finish(process: subprocess.Popen[str]) -> Done:
-    stdout, stderr = process.communicate(timeout=PATIENCE_S)
+    stdout, stderr = process.communicate(timeout=WAIT_LIMIT_S)
     return Done(process.returncode, stdout, stderr)
 
 
@@ -127,7 +127,7 @@ def report(name: str, file: Path, *words: Word) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+def until(condition: Callable[[], bool], what: str, patience_s: float = WAIT_LIMIT_S) -> None:
     deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, f"never came: {what}"

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE_S = 60.0
+WAIT_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ def _postgres_programs() -> Path:
 
 
 def _until_listening(port: int, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_LIMIT_S
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import started
-from udamon.agent.discovery.hierarchy import Watched
-from udamon.agent.discovery.model import Gone
+from udamon.agent.discovery.hierarchy import WatchedGroup
+from udamon.agent.discovery.model import ServiceEnded
 from udamon.agent.discovery.node import NodeDiscovery
 from udamon.linux.cgroup.groups import cgroup_mounts, directory_in
 
@@ -56,11 +56,11 @@ def remove(directory: Path) -> None:
 def test_the_watched_group_is_removed_and_made_again(root: Path) -> None:
     """The kernel tells nobody; what is below the new one is found all the same."""
     (root / "before").mkdir()
-    found = NodeDiscovery(Watched(root))
+    found = NodeDiscovery(WatchedGroup(root))
     assert {change.key for change in found.changes()} == {".", "before"}
     remove(root / "before")
     remove(root)
-    assert {change.key for change in found.changes() if isinstance(change, Gone)} == {".", "before"}
+    assert {change.key for change in found.changes() if isinstance(change, ServiceEnded)} == {".", "before"}
     assert ["is gone" in remark for remark in found.remarks()] == [True]
     (root / "after").mkdir(parents=True)
     assert {change.key for change in found.changes()} == {".", "after"}
@@ -71,7 +71,7 @@ def test_the_watched_group_is_removed_and_made_again(root: Path) -> None:
 @pytest.mark.needs("cgroup")
 def test_services_of_real_groups(root: Path) -> None:
     (root / "system.slice/a.service/worker").mkdir(parents=True)
-    found = NodeDiscovery(Watched(root))
+    found = NodeDiscovery(WatchedGroup(root))
     waiting = select.poll()
     waiting.register(found, select.POLLIN)
     try:
@@ -88,7 +88,7 @@ def test_services_of_real_groups(root: Path) -> None:
         remove(container)
         remove(container.parent)
         assert waiting.poll(10_000)
-        assert found.changes() == [Gone(f"docker/{A}")]
+        assert found.changes() == [ServiceEnded(f"docker/{A}")]
     finally:
         found.close()
 
@@ -96,7 +96,7 @@ def test_services_of_real_groups(root: Path) -> None:
 @pytest.mark.needs("cgroup")
 def test_real_groups_that_come_and_go(root: Path) -> None:
     """The kernel tells of every one: nothing is read twice, and what is left is what is there."""
-    found = NodeDiscovery(Watched(root))
+    found = NodeDiscovery(WatchedGroup(root))
     known: set[str] = set()
     try:
         for number in range(300):
@@ -106,9 +106,9 @@ def test_real_groups_that_come_and_go(root: Path) -> None:
                 (root / f"{number}.service").rmdir()
             if number % 7 == 0:
                 for change in found.changes():
-                    (known.remove if isinstance(change, Gone) else known.add)(change.key)
+                    (known.remove if isinstance(change, ServiceEnded) else known.add)(change.key)
         for change in found.changes():
-            (known.remove if isinstance(change, Gone) else known.add)(change.key)
+            (known.remove if isinstance(change, ServiceEnded) else known.add)(change.key)
         assert known == {".", *(f"{number}.service" for number in range(0, 300, 10))}
         assert found.remarks() == []
     finally:

@@ -13,7 +13,7 @@ from tests.unit.fleet.rows import service
 from udamon.errors import CannotError
 from udamon.fleet.listing import visible
 from udamon.fleet.spool import Spool
-from udamon.fleet.store import Remote, open_store
+from udamon.fleet.store import BucketStore, open_store
 from udamon.fleet.tables import SERVICES
 from udamon.fleet.uploading import upload
 from udamon.report.fleet.engines import DuckEngine
@@ -60,4 +60,4 @@ def test_uploads(scheme: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(
             CannotError, match=f"^cannot create {scheme}://{CONTAINER}/tables/a: .*; check that it can"
         ):
-            Remote(f"{scheme}://{CONTAINER}/tables", patience=0.5).create("a", b"x")
+            BucketStore(f"{scheme}://{CONTAINER}/tables", patience=0.5).create("a", b"x")

@@ -18,7 +18,7 @@ from tests.unit.fleet.rows import NOON, WINDOW_US, service
 from tests.unit.report.fleet.made import put
 from udamon.cli.main import main
 from udamon.errors import CannotError
-from udamon.fleet.iceberg import DATE, Lake
+from udamon.fleet.iceberg import DATE, IcebergCatalog
 from udamon.fleet.listing import ListedObjects
 from udamon.fleet.store import Directory
 from udamon.fleet.tables import SERVICES, Table
@@ -118,11 +118,11 @@ def test_of_two_at_once_one_says_so(before: bool, fleet: Path) -> None:
     with DuckEngine(store) as one, DuckEngine(store) as other:
 
         def read(wanted: Table, objects: ListedObjects) -> Any:
-            Lake("lake").write(store, SERVICES, other.stream, **times)
+            IcebergCatalog("lake").write(store, SERVICES, other.stream, **times)
             return one.stream(wanted, objects)
 
         with pytest.raises(CannotError, match="written by somebody else"):
-            Lake("lake").write(store, SERVICES, read, **times)
+            IcebergCatalog("lake").write(store, SERVICES, read, **times)
     assert rows() == expected(*((("late", at) for at in WINDOWS) if before else ()))
 
 
@@ -135,7 +135,7 @@ def test_a_run_that_ends_while_it_reads_leaves_the_day_as_it_was(fleet: Path) ->
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Lake("lake").write(Directory(fleet), SERVICES, read, now=LATER, closed_s=0.0)
+        IcebergCatalog("lake").write(Directory(fleet), SERVICES, read, now=LATER, closed_s=0.0)
     assert rows() == before
 
 

@@ -20,7 +20,7 @@ from tests.unit.fleet.rows import NOON, service
 from udamon.fleet.listing import visible
 from udamon.fleet.objects import ObjectName, parquet
 from udamon.fleet.spool import Spool
-from udamon.fleet.store import Remote, Store, open_store
+from udamon.fleet.store import BucketStore, Store, open_store
 from udamon.fleet.tables import SERVICES
 from udamon.fleet.uploading import upload
 from udamon.report.fleet.engines import DuckEngine, open_engine
@@ -78,7 +78,7 @@ def test_many_agents_upload_through_failures(tmp_path: Path, monkeypatch: pytest
             monkeypatch.setenv(name, value)
 
         def run(agent: int) -> None:
-            store = Remote(LOCATION, patience=0.5, timeout=STALL_S / 3)
+            store = BucketStore(LOCATION, patience=0.5, timeout=STALL_S / 3)
             done.append(upload(tmp_path / f"node-{agent}", store, 600, random=Random(agent)))
 
         done: list[Any] = []

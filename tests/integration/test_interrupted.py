@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.integration.programs import started
-from tests.integration.recorder import PATIENCE_S, UDAMON, snapshots_in, udamon, until, until_recorded
+from tests.integration.recorder import UDAMON, WAIT_LIMIT_S, snapshots_in, udamon, until, until_recorded
 from udamon.record.reader import Recording
 
 SLEEPER = "import time; area = bytearray(8 << 20); print(0, flush=True); time.sleep(600)"
@@ -27,7 +27,7 @@ def interrupted(words: list[str], when: object, place: Path) -> tuple[int, str]:
         assert callable(when)
         when()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=PATIENCE_S)
+        _, said = process.communicate(timeout=WAIT_LIMIT_S)
     finally:
         process.kill()
         process.wait()

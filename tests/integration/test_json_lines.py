@@ -13,8 +13,8 @@ import pytest
 
 from tests.integration.programs import started
 from tests.integration.recorder import (
-    PATIENCE_S,
     UDAMON,
+    WAIT_LIMIT_S,
     finish,
     report,
     running_udamon,
@@ -90,7 +90,7 @@ def test_a_reader_that_goes_ends_it_quietly(command: str, tmp_path: Path) -> Non
         assert process.stdout is not None
         assert process.stdout.readline().endswith("}\n")
         process.stdout.close()
-        assert process.wait(PATIENCE_S) == 0
+        assert process.wait(WAIT_LIMIT_S) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
     if command == "record":
@@ -108,7 +108,7 @@ def test_a_reader_that_sleeps_delays_no_recording(tmp_path: Path) -> None:
         try:
             until_recorded(file, 100)  # of more than 3 KiB each, and a pipe has 64
             process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE_S) == 0
+            assert process.wait(WAIT_LIMIT_S) == 0
         finally:
             process.kill()
             process.communicate()
@@ -136,6 +136,6 @@ def test_a_recording_streams_to_standard_output() -> None:
     """`-o -`, into a report that reads it from a pipe."""
     command = f"{' '.join(UDAMON)} record {' '.join(SIM)} --windows 5 -q -o - | {' '.join(UDAMON)} report wss - --json"
     done = subprocess.run(
-        ["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE_S, check=True
+        ["sh", "-c", command], capture_output=True, text=True, timeout=WAIT_LIMIT_S, check=True
     )
     assert json.loads(done.stdout)["snapshots"] == 5

@@ -17,7 +17,7 @@ from udamon.record.reader import Recording
 
 pytest.importorskip("textual", reason="the extra `live` is not installed")
 
-PATIENCE_S = 60.0
+WAIT_LIMIT_S = 60.0
 
 
 class OnTerminal:
@@ -35,7 +35,7 @@ class OnTerminal:
 
     def until(self, text: str) -> None:
         """Read until the terminal was sent `text`."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + WAIT_LIMIT_S
         while text.encode() not in self.seen:
             ready, _, _ = select.select([self._main], [], [], deadline - time.monotonic())
             assert ready, f"{text!r} did not come: {self.seen[-2000:]!r}"
@@ -47,7 +47,7 @@ class OnTerminal:
 
     def wait(self) -> int:
         """The exit status; what is written meanwhile is read, so that nobody waits for us."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + WAIT_LIMIT_S
         while self.process.poll() is None and time.monotonic() < deadline:
             ready, _, _ = select.select([self._main], [], [], 0.1)
             if ready:
@@ -55,7 +55,7 @@ class OnTerminal:
                     self.seen += os.read(self._main, 1 << 16)
                 except OSError:
                     break  # closed by the other side
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(WAIT_LIMIT_S)
 
     def close(self) -> None:
         self.process.kill()

@@ -235,7 +235,7 @@ def test_it_says_when_a_watermark_keeps_it_at_rest() -> None:
         line = command.stderr.readline()
         done = ended(command)
     assert "of memory is free, above the high watermark of 0.0 %)" in line
-    assert "resting:" in line
+    assert "inactive:" in line
     assert (done.status, "tried 0 B" in done.stderr) == (0, True)
 
 

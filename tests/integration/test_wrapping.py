@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.recorder import PATIENCE_S, UDAMON, udamon
+from tests.integration.recorder import UDAMON, WAIT_LIMIT_S, udamon
 from udamon.text import Shown, width
 
 
@@ -42,7 +42,7 @@ def on_terminal(*words: str | Path, columns: int) -> str:
             break
         shown += piece
     os.close(ours)
-    assert process.wait(PATIENCE_S) == 0
+    assert process.wait(WAIT_LIMIT_S) == 0
     return shown.decode().replace("\r\n", "\n")
 
 

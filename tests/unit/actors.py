@@ -83,7 +83,7 @@ def _given(number: int | Exception | None) -> int | None:
     return number
 
 
-class Told:
+class ReportedService:
     """An observer that keeps everything."""
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ class Bench:
     ) -> None:
         self.clock = ManualClock()
         self.attrs = attrs or Attrs(min_nr_regions=3)
-        self.actor, self.numbers, self.told = Recorder(), numbers or Numbers(), Told()
+        self.actor, self.numbers, self.told = Recorder(), numbers or Numbers(), ReportedService()
         self.schemes = Schemes(
             schemes,
             self.actor,

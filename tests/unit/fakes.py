@@ -106,7 +106,7 @@ class FakePauses:
         self.longest_ns = 0
         self.cost_ns = 0
         self.forbidden: set[int] = set()
-        self.resting: set[int] = set()
+        self.backed_off: set[int] = set()
         """Of those in `forbidden`, who may be looked at again later as they are."""
         self.long: set[int] = set()
         self.windows = 0
@@ -161,7 +161,7 @@ class FakeCensus:
     def prepare(self, target: Target) -> None:
         self._check(target)
         if (why := self.pauses.too_long(target)) is not None:
-            raise PauseTooLong(why, passing=target.index in self.pauses.resting)
+            raise PauseTooLong(why, temporary=target.index in self.pauses.backed_off)
         self.prepared.append(target.index)
 
     def look(self, target: Target) -> list[Touched]:

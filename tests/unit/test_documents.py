@@ -146,3 +146,20 @@ def test_every_page_can_be_found() -> None:
                 left.append(target)
     lost = [str(page.relative_to(ROOT)) for page in pages() if page not in seen]
     assert not lost, f"no link leads to these pages: {lost}"
+
+
+PRIVATE_EXAMPLES = {"docs/reports.md"}
+"""Pages whose Python uses private modules, and says so."""
+
+
+def test_examples_of_pages_use_the_public_library() -> None:
+    """Code that readers copy must not break when a private module changes."""
+    public = {"udamon", "udamon.errors"}
+    for page in pages():
+        name = str(page.relative_to(ROOT))
+        blocks = re.findall(r"^```python$(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+        used = {
+            found for block in blocks for found in re.findall(r"^(?:from|import) (udamon[\w.]*)", block, re.M)
+        }
+        assert used <= public or name in PRIVATE_EXAMPLES, f"{name}: {used - public}"
+        assert name not in PRIVATE_EXAMPLES or not used <= public, f"{name} uses public names alone"

@@ -20,7 +20,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"cli", "pytest_plugin"}, "commands: parse, call, print; the same from a test"),
     ({"api"}, "the library: what `from udamon import …` gives"),
     ({"live"}, "the live view: it lays memory out as reports do"),
-    ({"report", "metrics", "control", "agent"}, "clients of snapshots and recordings"),
+    ({"report", "control", "agent"}, "clients of snapshots and recordings"),
     ({"fleet"}, "tables of many machines, and what writes, moves and merges their objects"),
     ({"record"}, "writer, reader, converters"),
     ({"sites"}, "allocations of a command, by the code that makes them"),
@@ -293,3 +293,19 @@ def test_the_walk_itself(where: str, text: str, expected: bool) -> None:
     """The rules above catch what they should, on sources made up for it."""
     found = imports_of(SOURCE / where, text)
     assert any(points_up(each) for each in found) is expected
+
+
+SAME_NAME = {"Recording", "Region", "Scheme"}
+"""Class names that two modules have: the library's class, and the internal one that it stands for."""
+
+
+def test_class_names_are_unique() -> None:
+    """A reader who finds a class by its name finds one."""
+    found: dict[str, list[str]] = {}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
+    twice = {name: places for name, places in found.items() if len(places) > 1}
+    assert twice.keys() == SAME_NAME, {name: twice[name] for name in twice.keys() - SAME_NAME}
+    assert all(any(place.startswith("api/") for place in twice[name]) for name in SAME_NAME)

@@ -26,7 +26,7 @@ def advise_all(
     """Those of `vectors`, in part or whole, that took the advice, in the order of the calls.
 
     The next call begins behind a vector that failed. `cut_again` says what is mapped of such a vector now: where
-    that has changed, what is left of it is tried once more. Raises OSError for what concerns all of the
+    that has changed, the rest of it is tried once more. Raises OSError for what concerns all of the
     process: ESRCH (gone) and EPERM.
     """
     waiting = list(_split(vectors, HUGE_PAGE_SIZE if advice == COLLAPSE else STRETCH))

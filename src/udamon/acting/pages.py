@@ -58,7 +58,7 @@ class TopByteTest:
         return entries[_TOP::ENTRY].translate(self._table)
 
 
-class Judged:
+class PageVerdicts:
     """What was found, in address order.
 
     `taken` are runs of pages to be taken, `left` runs of those that are not. `vectors` cover the taken pages with
@@ -95,9 +95,9 @@ class Judged:
             self._apart = False
 
 
-def judge(page_map: int, pieces: Iterable[Range], test: PageTest) -> Judged:
+def judge(page_map: int, pieces: Iterable[Range], test: PageTest) -> PageVerdicts:
     """What may be done with the pages of `pieces` (whole pages, sorted, disjoint). Raises OSError."""
-    found = Judged()
+    found = PageVerdicts()
     for piece in pieces:
         found.begin()
         for part in [piece] if piece.size <= _SMALL else joined(present(page_map, [piece]), _JOIN):

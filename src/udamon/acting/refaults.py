@@ -61,10 +61,11 @@ class Refaults:
         return sum(total(batch.ranges) for batch in self._batches)
 
     def moved(self, process: ProcessId, ranges: Sequence[Range]) -> None:
-        """These (sorted, disjoint) are out now. What was watched of them must have come back in between."""
+        """These (sorted, disjoint) are out now. Parts of them that were already watched must have come back in
+        between."""
         if not ranges:
             return
-        self._came_back(process, ranges)
+        self._count_refaults(process, ranges)
         if len(ranges) + sum(len(batch.ranges) for batch in self._batches) > MOST_RANGES:
             self.unwatched += total(ranges)
             return
@@ -81,13 +82,15 @@ class Refaults:
         for process in {batch.process for batch in self._batches}:
             mine = [batch for batch in self._batches if batch.process == process]
             try:
-                self._came_back(process, self._present(process, (r for batch in mine for r in batch.ranges)))
+                self._count_refaults(
+                    process, self._present(process, (r for batch in mine for r in batch.ranges))
+                )
             except OSError:  # it has ended, or may not be read any more
                 self._batches = [batch for batch in self._batches if batch.process != process]
         self._batches = [b for b in self._batches if b.ranges and now - b.begin_ns < self._window_ns]
         return self.bytes - before
 
-    def _came_back(self, process: ProcessId, back: Sequence[Range]) -> None:
+    def _count_refaults(self, process: ProcessId, back: Sequence[Range]) -> None:
         for batch in self._batches:
             if batch.process == process:
                 self.bytes += total(overlap(batch.ranges, back))

@@ -1,4 +1,4 @@
-"""Who maps which page frame: the page maps of all processes, inverted.
+"""Which processes map a page frame: the page maps of all processes, inverted.
 
 Making it reads an entry for each page that is present in any process: 0.2 s of CPU a GiB that is mapped (measured:
 4.5 GiB in 0.92 s), and 12 bytes a run of neighbouring frames. It may be old: who acts by it compares the frames again.

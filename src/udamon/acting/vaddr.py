@@ -24,8 +24,8 @@ from udamon.acting.pages import (  # fmt: skip
     REJECTED,
     SHARED,
     TAKE,
-    Judged,
     PageTest,
+    PageVerdicts,
     huge,
     huge_bytes,
     judge,
@@ -44,7 +44,7 @@ from udamon.linux.roots import Roots
 from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE, Range
 from udamon.ranges import joined, minus, overlap, total  # fmt: skip
 
-_TAKES_AWAY = (Action.PAGEOUT, Action.COLD, Action.LRU_DEPRIO, *MIGRATIONS)
+_RECLAIMING_ACTIONS = (Action.PAGEOUT, Action.COLD, Action.LRU_DEPRIO, *MIGRATIONS)
 _ADVICE = {
     Action.PAGEOUT: process_madvise.PAGEOUT,
     Action.COLD: process_madvise.COLD,
@@ -136,7 +136,7 @@ class VaddrActor:
         wanted = [Range(piece.start, piece.end) for piece in pieces]
         if request.action is Action.WILLNEED:
             return Applied(total(self._advise(view, wanted, request.action)), total(wanted))
-        spare_shared = request.action in _TAKES_AWAY and self._exclusions.shared
+        spare_shared = request.action in _RECLAIMING_ACTIONS and self._exclusions.shared
         found = judge(view.page_map, wanted, only(self._filters.test(request, spare_shared=spare_shared)))
         self.left["shared"] += found.bytes[SHARED]
         self.left["filtered"] += found.bytes[REJECTED]
@@ -153,7 +153,7 @@ class VaddrActor:
     def _in_reach(self, pieces: Sequence[MappingPiece], action: Action) -> list[MappingPiece]:
         if action is Action.COLLAPSE:
             return [p for p in pieces if p.private]
-        if action not in _TAKES_AWAY:
+        if action not in _RECLAIMING_ACTIONS:
             return list(pieces)
         kept = []
         for piece in pieces:
@@ -179,7 +179,12 @@ class VaddrActor:
         return done
 
     def _moved(
-        self, view: View, found: Judged, done: Sequence[Range], action: Action, pieces: Sequence[MappingPiece]
+        self,
+        view: View,
+        found: PageVerdicts,
+        done: Sequence[Range],
+        action: Action,
+        pieces: Sequence[MappingPiece],
     ) -> int | None:
         if action is not Action.PAGEOUT:
             return None
@@ -193,7 +198,7 @@ class VaddrActor:
             self._refaults.moved(view.process, gone)
         return total(gone)
 
-    def _collapse(self, view: View, pieces: Sequence[MappingPiece], found: Judged) -> Applied:
+    def _collapse(self, view: View, pieces: Sequence[MappingPiece], found: PageVerdicts) -> Applied:
         """Huge-page ranges that lie in one mapping whole, have a page that is taken and none that is left."""
         ranges = [
             Range(at, at + HUGE_PAGE_SIZE)
@@ -214,7 +219,7 @@ class VaddrActor:
         return Applied(total(done), 0, moved)
 
     def _migrate(
-        self, view: View, pieces: Sequence[MappingPiece], found: Judged, request: ActionRequest
+        self, view: View, pieces: Sequence[MappingPiece], found: PageVerdicts, request: ActionRequest
     ) -> Applied:
         wholes = huge(view.page_map, found.taken)
         moved = migrate(

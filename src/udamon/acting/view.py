@@ -2,7 +2,7 @@
 
 Refreshing costs one read of maps and one of status (0.6 ms for 60 mappings). smaps, which walks all resident
 memory (20 ms a GiB), is read only where status says that something is locked or of hugetlb pages and that has changed.
-What was mapped since is not known, and so not acted on.
+Later mappings are unknown, and not acted on.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class View:
             return {}
         began = self._now_ns()
         if (sums, lines) != self._flags_of and began >= self._next_smaps_ns:
-            self._flags = _odd(read_smaps(self.process, self._root))
+            self._flags = _special_mappings(read_smaps(self.process, self._root))
             self._flags_of = sums, lines
             self._next_smaps_ns = began + int((self._now_ns() - began) / SMAPS_SHARE)
         return self._flags
@@ -162,7 +162,7 @@ def process_of(target: Target) -> ProcessId:
     return ProcessId(target.pid, target.start_time)
 
 
-def _odd(smaps: bytes) -> dict[int, bytes]:
+def _special_mappings(smaps: bytes) -> dict[int, bytes]:
     """Flags of the mappings that are locked or of hugetlb pages, by start."""
     flags = {int(start, 16): words + b" " for start, words in _FLAGS.findall(smaps)}
     return {start: words for start, words in flags.items() if b" lo " in words or b" ht " in words}

@@ -15,17 +15,17 @@ from udamon.agent.config import address_of
 from udamon.agent.control import Answer, Control
 from udamon.agent.discovery.model import Discovery
 from udamon.agent.looks import ProcLooks
-from udamon.agent.metrics import CONTENT_TYPE, Metrics
+from udamon.agent.metrics import CONTENT_TYPE, MetricsPage
 from udamon.agent.node import node_figures
 from udamon.agent.remarks import Remarks
 from udamon.agent.rotation import Rotation
 from udamon.agent.server import PLAIN, Page, Pages, Server
 from udamon.agent.settings import Settings
 from udamon.agent.spending import Spending
-from udamon.agent.state import State, check_place
+from udamon.agent.state import SavedFigures, check_place
 from udamon.agent.status import document
 from udamon.agent.usage import GroupUsage
-from udamon.agent.watched import Tools, Watched
+from udamon.agent.watched import Tools, WatchedService
 from udamon.agent.ways.choice import check_ways, open_ways
 from udamon.core.clock import MonotonicClock
 from udamon.errors import CannotError, OutputError, TargetBusy
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from udamon.agent.otlp import Pushing
     from udamon.agent.windows import Windows
 
-STUCK_NS = 60_000_000_000
-"""A step that takes longer: a look waits for a target that holds its own lock."""
+MAX_STEP_NS = 60_000_000_000
+"""After a longer step the agent counts as unhealthy: a look waits for a target that holds its own lock."""
 SAVE_EVERY_NS = 300_000_000_000
 REMARK_EVERY_NS = 10_000_000_000
-_PATIENCE_S = 5.0
-_REST_NS = 1_000_000
-"""Between two steps, so that whoever waits for what is guarded gets it."""
+_WAIT_LIMIT_S = 5.0
+_MIN_SLEEP_NS = 1_000_000
+"""Between two steps, so that threads that wait for the lock get it."""
 
 Say = Callable[[str], None]
 
@@ -70,11 +70,11 @@ class Agent:
         self._ways = open_ways(settings, discovery.groups, roots, say)
         usage = GroupUsage(roots.proc)
         self._rotation = Rotation(discovery, tools, self._clock, budget, settings, usage, self._ways)
-        self._state = None if settings.state is None else State(settings.state)
+        self._state = None if settings.state is None else SavedFigures(settings.state)
         self._load()
         self._windows: Windows | None = None
         self._spool_failure: str | None = None
-        metrics = Metrics(self._rotation, self._spent, self._node, self._wall_ns)
+        metrics = MetricsPage(self._rotation, self._spent, self._node, self._wall_ns)
         path = default_socket(roots) if settings.socket is None else Path(settings.socket)
         self._control = Control(path, self._answer, self._rotation.take_back)
         try:
@@ -112,7 +112,7 @@ class Agent:
                 self._remarks.tell(self._discovery.remarks())
             if now_ns - self._saved_ns >= SAVE_EVERY_NS:
                 self._save()
-            stopped.wait(max(_REST_NS, due_ns - now_ns) / 1e9)
+            stopped.wait(max(_MIN_SLEEP_NS, due_ns - now_ns) / 1e9)
 
     def _apply(self, settings: Settings) -> None:
         try:
@@ -162,14 +162,14 @@ class Agent:
         state.load(time.time_ns(), self._clock.now_ns())
         self._tell_problem(state)
 
-        def coming(one: Watched) -> None:
+        def coming(one: WatchedService) -> None:
             state.came(one, self._clock.now_ns())
             self._tell_problem(state)
 
         self._rotation.coming = coming
         self._rotation.going = lambda one: state.ended(one, self._clock.now_ns())
 
-    def _tell_problem(self, state: State) -> None:
+    def _tell_problem(self, state: SavedFigures) -> None:
         problem, state.problem = state.problem, None
         if problem is not None:
             self._say(problem)
@@ -193,7 +193,7 @@ class Agent:
         host = socket.gethostname()
         return Windows(Spool(directory, host), host, limit_of, roots=self._roots)
 
-    def _pushed(self, endpoint: str, every_s: float, metrics: Metrics) -> Pushing:
+    def _pushed(self, endpoint: str, every_s: float, metrics: MetricsPage) -> Pushing:
         """OpenTelemetry is loaded only where it is wanted: it takes some 8 MiB."""
         from udamon.agent.otlp import Pushing
 
@@ -219,8 +219,8 @@ class Agent:
 
     # Pages
 
-    def _metrics(self, metrics: Metrics) -> Page:
-        if not self._rotation.guard.acquire(timeout=_PATIENCE_S):
+    def _metrics(self, metrics: MetricsPage) -> Page:
+        if not self._rotation.guard.acquire(timeout=_WAIT_LIMIT_S):
             return 503, PLAIN, b"a look at a target takes long\n"
         try:
             return 200, CONTENT_TYPE, metrics.text()
@@ -228,7 +228,7 @@ class Agent:
             self._rotation.guard.release()
 
     def _healthy(self) -> Page:
-        if self._clock.now_ns() - self._stepped_ns > STUCK_NS:
+        if self._clock.now_ns() - self._stepped_ns > MAX_STEP_NS:
             return 503, PLAIN, b"a look at a target does not return\n"
         return 200, PLAIN, b"ok\n"
 

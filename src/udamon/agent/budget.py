@@ -7,7 +7,7 @@ from udamon.ops.base import TOUCH_NS
 from udamon.ops.calibration import PAGE_NS
 
 SAVED_S = 60
-"""What was not spent is kept for so long."""
+"""How long unspent budget is kept."""
 
 DEBT_S = 600
 """So much may be spent before it comes in: a cycle that was begun is not given up for less."""

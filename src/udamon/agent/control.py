@@ -16,7 +16,7 @@ from typing import Any
 
 from udamon.errors import CannotError, UdamonError
 from udamon.files.sockets import SocketName
-from udamon.handover import PATIENCE_S, peer
+from udamon.handover import WAIT_LIMIT_S, peer
 
 MOST_CLIENTS = 64
 LONGEST_QUESTION = 1 << 16
@@ -99,7 +99,7 @@ class Control:
             line, _, client.data = client.data.partition(b"\n")
             answer = json.dumps(self._answered(line, client)).encode() + b"\n"
             try:
-                connection.settimeout(PATIENCE_S)
+                connection.settimeout(WAIT_LIMIT_S)
                 connection.sendall(answer)
                 connection.setblocking(False)
             except OSError:

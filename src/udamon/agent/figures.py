@@ -39,7 +39,7 @@ class Measured(NamedTuple):
     coverage: float
 
 
-class Row(NamedTuple):
+class ProcessAge(NamedTuple):
     """What is known of a process at an age, in bytes: proportional and resident size; private ones that were not
     accessed within it (at least); what was accessed, with what is not known (at most), and by the process itself (at
     least); and of how much that is known."""
@@ -52,7 +52,7 @@ class Row(NamedTuple):
     known: int
 
 
-def measure(rows: Iterable[Row], now_ns: int) -> Measured:
+def measure(rows: Iterable[ProcessAge], now_ns: int) -> Measured:
     """Of a service, from its processes."""
     proportional = resident = private_cold = touched = surely = known = 0
     for row in rows:
@@ -70,7 +70,7 @@ def measure(rows: Iterable[Row], now_ns: int) -> Measured:
 
 
 class Figures:
-    """Of one service, by index of SECONDS. What was not watched for an age has no figure of it."""
+    """The figures of one service, by index of SECONDS; None for ages that it was not watched for."""
 
     def __init__(self) -> None:
         self.measured: dict[int, Measured] = {}

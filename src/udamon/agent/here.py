@@ -16,7 +16,7 @@ from udamon.linux.cgroup.groups import cgroup_mounts
 from udamon.linux.roots import Roots
 
 LACKING = (NotSupported, MissingExtra)
-"""Errors that no other user of this machine would be spared: the kernel or what is installed lacks something."""
+"""Errors that every user of this machine would get: the kernel or the installation lacks something."""
 
 
 def impossible(settings: Settings, roots: Roots = Roots()) -> Iterator[CannotError]:  # noqa: B008 (immutable)

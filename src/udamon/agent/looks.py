@@ -38,7 +38,7 @@ AT_ONCE = 128
 """Processes of one call: signals are answered in between."""
 
 READ, CLEAR, NEW, SPLIT = LOOK, LOOK_CLEAR, LOOK | LOOK_GUEST, LOOK | LOOK_SPLIT
-"""What is done to a process. To split is to look mapping by mapping."""
+"""Operations on a process. SPLIT looks mapping by mapping."""
 
 Chunk = tuple[Sequence[Process], ProcessLooks]
 

@@ -14,7 +14,7 @@ from udamon.agent.figures import Between
 from udamon.agent.node import NodeFigures
 from udamon.agent.rotation import Rotation
 from udamon.agent.spending import BOUNDS_NS, Spending
-from udamon.agent.watched import Watched
+from udamon.agent.watched import WatchedService
 from udamon.core.idle_time import SECONDS
 from udamon.text import escape
 
@@ -63,7 +63,7 @@ def require() -> None:
         raise extras.missing("udamon agent", "agent") from None
 
 
-class Metrics:
+class MetricsPage:
     """`wall_ns` is the time on the wall less that of the rotation's clock. Raises MissingExtra."""
 
     def __init__(
@@ -107,7 +107,7 @@ class Metrics:
             some = list(self._node_families())
         return [family for family in (*found.values(), *some) if family.samples]
 
-    def _distinct(self) -> Iterator[tuple[Watched, dict[str, str]]]:
+    def _distinct(self) -> Iterator[tuple[WatchedService, dict[str, str]]]:
         """Services with their labels, the largest first. Two of one name would be one series."""
         services = sorted(self._rotation.present(), key=lambda one: -one.figures.resident.high)
         seen: set[tuple[tuple[str, str], ...]] = set()
@@ -171,7 +171,9 @@ def _labels(labels: Mapping[str, str]) -> dict[str, str]:
     return {name: str(escape(value, plain=False))[:LONGEST_VALUE] for name, value in labels.items()}
 
 
-def _service_families(one: Watched, labels: dict[str, str], now_ns: int, wall_ns: int) -> Iterator[Metric]:
+def _service_families(
+    one: WatchedService, labels: dict[str, str], now_ns: int, wall_ns: int
+) -> Iterator[Metric]:
     figures = one.figures
     if not one.processes and one.looked_ns is None:
         return  # nobody has asked yet whether it has any

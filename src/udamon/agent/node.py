@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from udamon.agent.figures import WORKING_SET
-from udamon.agent.watched import Watched
+from udamon.agent.watched import WatchedService
 from udamon.linux.procfs import read_bytes, resident_bytes
 from udamon.linux.roots import Roots
 
@@ -24,7 +24,7 @@ class NodeFigures(NamedTuple):
     own_resident: int
 
 
-def node_figures(services: Iterable[Watched], roots: Roots) -> NodeFigures:
+def node_figures(services: Iterable[WatchedService], roots: Roots) -> NodeFigures:
     """Of these services now."""
     cold = swapped = 0
     for one in services:

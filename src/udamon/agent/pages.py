@@ -1,4 +1,4 @@
-"""What is kept of the single pages of processes: 4 bits for each resident one, within a bound on all of it together."""
+"""The state of single pages of processes: 4 bits for each resident page, within a bound on the total."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ WATCHED, NEW, PAUSE, LOCKED, DENIED, GIVEN = "watched", "new", "pause", "locked"
 """States: looked at; not yet; not, for a look would stop it for too long, another monitor has it, the kernel refused,
 or it was handed to a recording."""
 
-VAGUE = 0.02
-"""Of what is resident."""
+MAX_UNKNOWN_SHARE = 0.02
+"""Share of the resident bytes. Where more were accessed that may be private or shared, mappings are read one by one."""
 
 
 class Process:
@@ -87,12 +87,12 @@ class Process:
     def forget(self, state: str) -> None:
         """Nobody looks at it, so nothing is known of it from now on."""
         self.state = state
-        self.begin_anew()
+        self.restart_cycle()
         release, self.release = self.release, None
         if release is not None:
             release()
 
-    def begin_anew(self) -> None:
+    def restart_cycle(self) -> None:
         """Nothing that is known of its pages holds any more."""
         self.cleared_ns = self.unknown = 0
         pages, self.pages = self.pages, None
@@ -100,6 +100,6 @@ class Process:
             pages.close()
 
     @property
-    def vague(self) -> bool:
-        """Whether much of what was accessed may be its own or shared, which a look by mappings would tell apart."""
-        return min(self.referenced, self.shared) > VAGUE * self.resident
+    def needs_mappings(self) -> bool:
+        """Whether many accessed bytes may be private or shared: only a look by mappings tells them apart."""
+        return min(self.referenced, self.shared) > MAX_UNKNOWN_SHARE * self.resident

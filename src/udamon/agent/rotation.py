@@ -17,10 +17,10 @@ from itertools import count
 from udamon.agent.budget import Budget
 from udamon.agent.cycles import NS
 from udamon.agent.discovery.classes import OFF
-from udamon.agent.discovery.model import Discovery, Gone, Service
+from udamon.agent.discovery.model import Discovery, Service, ServiceEnded
 from udamon.agent.process import PAUSE, WATCHED
 from udamon.agent.settings import Settings
-from udamon.agent.watched import Tools, Watched
+from udamon.agent.watched import Tools, WatchedService
 from udamon.agent.ways.choice import Ways
 from udamon.core.clock import Clock
 from udamon.errors import NotPermitted, OutOfFiles
@@ -69,18 +69,18 @@ class Rotation:
         self._ways = ways or Ways()
         self.settings = settings
         self.guard = threading.RLock()
-        self.services: dict[str, Watched] = {}
+        self.services: dict[str, WatchedService] = {}
         self.off: dict[str, Service] = {}
         """Services of a class that is switched off."""
         self.dropped = tools.dropped
         self.dropped.update(dict.fromkeys(REASONS, 0))
         """What was not looked at, by reason."""
         self.steps = 0
-        self.coming: Callable[[Watched], None] = lambda _: None
+        self.coming: Callable[[WatchedService], None] = lambda _: None
         """Called with each service that comes, and again when its name became known."""
-        self.going: Callable[[Watched], None] = lambda _: None
+        self.going: Callable[[WatchedService], None] = lambda _: None
         """Called with each service that ends."""
-        self._due: list[tuple[int, int, Watched]] = []
+        self._due: list[tuple[int, int, WatchedService]] = []
         self._stale = 0
         self._numbers = count()
         self._class_budgets = _class_budgets(settings, clock.now_ns())
@@ -152,7 +152,7 @@ class Rotation:
             self.services.clear()
             self._due.clear()
 
-    def present(self) -> list[Watched]:
+    def present(self) -> list[WatchedService]:
         """All but those that were found to have no process of their own."""
         return [one for one in self.services.values() if not one.empty]
 
@@ -190,7 +190,7 @@ class Rotation:
             self.dropped["descriptors"] += 1
             return
         for change in changes:
-            if isinstance(change, Gone):
+            if isinstance(change, ServiceEnded):
                 self._end(change.key)
             elif (
                 known := self.services.get(change.key)
@@ -207,7 +207,7 @@ class Rotation:
         if settings.via == OFF:
             self.off[service.key] = service
             return
-        one = Watched(service, settings, self._ways.first(settings.via), now_ns)
+        one = WatchedService(service, settings, self._ways.first(settings.via), now_ns)
         self.services[service.key] = one
         self.coming(one)
 
@@ -223,7 +223,7 @@ class Rotation:
                 heapq.heapify(self._due)
                 self._stale = 0
 
-    def _look(self, one: Watched) -> None:
+    def _look(self, one: WatchedService) -> None:
         now_ns = self._clock.now_ns()
         if one.cycle_ns is None or one.given:
             return
@@ -249,7 +249,7 @@ class Rotation:
             return
         one.end(now_ns)
 
-    def _refresh(self, one: Watched) -> bool:
+    def _refresh(self, one: WatchedService) -> bool:
         try:
             one.refresh(self._discovery.members(one.service), self._tools, self._clock.now_ns())
         except OutOfFiles:
@@ -260,7 +260,7 @@ class Rotation:
             return False
         return True
 
-    def _plan(self, one: Watched) -> None:
+    def _plan(self, one: WatchedService) -> None:
         due_ns = one.due_ns()
         if due_ns is not None:
             heapq.heappush(self._due, (due_ns, next(self._numbers), one))
@@ -269,7 +269,7 @@ class Rotation:
         """Whether a step that began then may go on: others want what is guarded."""
         return self._clock.now_ns() - began_ns < _STEP_NS
 
-    def _waiting(self) -> list[Watched]:
+    def _waiting(self) -> list[WatchedService]:
         """Services between cycles, but those that were found empty not long ago."""
         now_ns = self._clock.now_ns()
         return [
@@ -285,14 +285,14 @@ class Rotation:
         cost_ns = self._tools.looks.expose_ns()
         self._next_batch_ns = now_ns + max(_BATCH_NS, int(cost_ns / (_EXPOSING * self._budget.share)))
 
-        def urgency(one: Watched) -> float:
+        def urgency(one: WatchedService) -> float:
             return (now_ns - one.waits_since_ns + NS) * (one.resident + 1) / one.cost_ns
 
         late = sum(now_ns - one.waits_since_ns > _LATE_WAIT_S * NS for one in waiting)
         for one in waiting:
             if not one.processes and not self._budget.in_debt and self._has_time(now_ns):
                 self._refresh(one)  # how large it is
-        begun: list[tuple[Watched, int | None]] = []
+        begun: list[tuple[WatchedService, int | None]] = []
         for one in sorted(waiting, key=urgency, reverse=True):
             if not self._budget.allows(one.cost_ns) or not self._has_time(now_ns):
                 break

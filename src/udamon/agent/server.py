@@ -13,7 +13,7 @@ from udamon.errors import CannotError
 
 AT_ONCE = 8
 """Connections that are served at a time; others wait to be accepted."""
-PATIENCE_S = 10.0
+WAIT_LIMIT_S = 10.0
 
 Page = tuple[int, str, bytes]
 """Status, content type, body."""
@@ -97,7 +97,7 @@ class _Http(ThreadingHTTPServer):
     ) -> None:
         try:
             assert isinstance(request, socket.socket)
-            request.settimeout(PATIENCE_S)
+            request.settimeout(WAIT_LIMIT_S)
             if self._tls is not None:
                 request = self._tls.wrap_socket(request, server_side=True)
             super().process_request_thread(request, client_address)
@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Http
     server_version = "udamon"
     sys_version = ""
-    timeout = PATIENCE_S
+    timeout = WAIT_LIMIT_S
 
     def do_GET(self) -> None:
         pages = self.server.pages

@@ -1,4 +1,4 @@
-"""What is decided before any service is looked at."""
+"""Settings that are fixed before any service is looked at."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from udamon.agent.promotions import HOUR_NS, HOURS
-from udamon.agent.watched import Watched
+from udamon.agent.watched import WatchedService
 from udamon.errors import CannotError
 from udamon.files import place
 from udamon.files.output import whole_file
@@ -27,7 +27,7 @@ MOST_BYTES = 256 << 20
 MOST_SERVICES = 5_000
 
 
-class State:
+class SavedFigures:
     """Saved figures of services, by their labels; those that have ended are kept for a day."""
 
     def __init__(self, path: str) -> None:
@@ -68,7 +68,7 @@ class State:
                 raise CannotError(f"{self.path} is no regular file; give another state.")
             return file.read(MOST_BYTES + 1)
 
-    def came(self, one: Watched, now_ns: int) -> None:
+    def came(self, one: WatchedService, now_ns: int) -> None:
         """A service that came, or got its name not long after that, takes over what is known of it."""
         if one.figures.promotions.watched_ns >= HOUR_NS:
             return
@@ -83,13 +83,14 @@ class State:
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             self.problem = f"{self.path}: what it says of {name} was not taken over: {error}."
 
-    def ended(self, one: Watched, now_ns: int) -> None:
-        """A service that ended may come again. Who was not there for an hour leaves nothing."""
+    def ended(self, one: WatchedService, now_ns: int) -> None:
+        """Keep the figures of a service that ended, for it may return; but not of one that was watched for less than an
+        hour."""
         if one.figures.promotions.watched_ns >= HOUR_NS and len(self._saved) < MOST_SERVICES:
             name = name_of(one.service.key, one.service.labels)
             self._saved[name] = _Saved(now_ns, _packed(_figures(one)))
 
-    def save(self, services: Iterable[Watched], wall_ns: int, now_ns: int) -> None:
+    def save(self, services: Iterable[WatchedService], wall_ns: int, now_ns: int) -> None:
         """Write the file anew. Raises OutputError."""
         self._saved = {name: saved for name, saved in self._saved.items() if saved.hours(now_ns) < HOURS}
         found = {
@@ -137,5 +138,5 @@ def check_place(path: str) -> None:
     place.check(path, force=True)
 
 
-def _figures(one: Watched) -> dict[str, Any]:
+def _figures(one: WatchedService) -> dict[str, Any]:
     return {"promotions": one.figures.promotions.saved(), "needs": one.figures.needs.saved()}

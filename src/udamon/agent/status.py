@@ -9,7 +9,7 @@ from udamon import text
 from udamon.agent.figures import Figures
 from udamon.agent.rotation import Rotation
 from udamon.agent.spending import Spending
-from udamon.agent.watched import Watched
+from udamon.agent.watched import WatchedService
 from udamon.core.idle_time import LABELS, SECONDS
 from udamon.text import Shown
 from udamon.units import counted, format_size, format_time
@@ -49,7 +49,7 @@ def document(
         }
 
 
-def _service(one: Watched, now_ns: int) -> dict[str, Any]:
+def _service(one: WatchedService, now_ns: int) -> dict[str, Any]:
     figures, working_set = one.figures, one.figures.working_set
     safe = figures.safe
     return {

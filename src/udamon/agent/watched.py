@@ -42,10 +42,10 @@ class Tools(NamedTuple):
     lock: TakeLock
     spent: Spending
     dropped: Counter[str]
-    """What was not looked at, by reason."""
+    """Counts of services and processes that were not looked at, by reason."""
 
 
-class Watched:
+class WatchedService:
     """One service. Not safe for several threads."""
 
     def __init__(self, service: Service, settings: ServiceClass, way: Way, now_ns: int) -> None:
@@ -104,7 +104,7 @@ class Watched:
     def take_way(self, way: Way) -> None:
         """Look at it in another way from now on, between two cycles; ages begin anew."""
         for one in self.processes.values():
-            one.begin_anew()
+            one.restart_cycle()
         self.way = way
         self.figures.gap()
         self.figures.measured.clear()
@@ -282,23 +282,23 @@ class Way(ABC):
         """What a cycle will cost, about: looks, clearing (ours, and the targets' pause) and touching again."""
 
     @abstractmethod
-    def start(self, one: Watched, tools: Tools, now_ns: int, usage: int | None) -> None:
-        """See Watched.start."""
+    def start(self, one: WatchedService, tools: Tools, now_ns: int, usage: int | None) -> None:
+        """See WatchedService.start."""
 
     @abstractmethod
-    def begin(self, one: Watched, tools: Tools, now_ns: int, *, scarce: bool) -> Sequence[int]:
+    def begin(self, one: WatchedService, tools: Tools, now_ns: int, *, scarce: bool) -> Sequence[int]:
         """The cycle begins now. Returns the seconds after which it looks, ascending."""
 
     @abstractmethod
-    def take_in(self, one: Watched, new: Sequence[Process], tools: Tools, now_ns: int) -> None:
+    def take_in(self, one: WatchedService, new: Sequence[Process], tools: Tools, now_ns: int) -> None:
         """Processes that came within a cycle."""
 
     @abstractmethod
-    def look(self, one: Watched, tools: Tools, now_ns: int) -> None:
+    def look(self, one: WatchedService, tools: Tools, now_ns: int) -> None:
         """Look, and fold what is seen into the service's figures."""
 
     @abstractmethod
-    def age(self, one: Watched, now_ns: int) -> None:
+    def age(self, one: WatchedService, now_ns: int) -> None:
         """The same where nothing was accessed since the last look."""
 
     def more_looks(self, looks: Sequence[int]) -> Sequence[int]:
@@ -306,7 +306,7 @@ class Way(ABC):
         return ()
 
     @abstractmethod
-    def end(self, one: Watched, now_ns: int) -> None:
+    def end(self, one: WatchedService, now_ns: int) -> None:
         """The cycle is over."""
 
     @abstractmethod

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from udamon.agent.discovery.workloads import workload_of
 from udamon.agent.figures import NS, Between, Measured
 from udamon.agent.process import DENIED, LOCKED, PAUSE, Process
-from udamon.agent.watched import GROUP, Watched
+from udamon.agent.watched import GROUP, WatchedService
 from udamon.core.idle_time import SECONDS
 from udamon.fleet.spool import Spool
 from udamon.fleet.tables import WINDOW_SECONDS
@@ -62,7 +62,7 @@ class Windows:
         self._window: int | None = None
         self._before: dict[str, _Before] = {}
 
-    def advance(self, services: Iterable[Watched], now_ns: int, wall_ns: int) -> None:
+    def advance(self, services: Iterable[WatchedService], now_ns: int, wall_ns: int) -> None:
         """Once a window is over, its rows. `now_ns` is by the rotation's clock, `wall_ns` since 1970.
 
         A clock that was set back begins no window anew: a row is written for a window once."""
@@ -75,7 +75,7 @@ class Windows:
         over_ns = wall_ns - window * _WINDOW_NS  # since the window's end
         before, self._before = self._before, {}
         wanted, missed = 0, 0
-        told: dict[tuple[str, str, str], list[Watched]] = {}
+        told: dict[tuple[str, str, str], list[WatchedService]] = {}
         for one in services:
             wanted += bool(one.processes) or one.given
             missed += 0 if one.way.grain == GROUP else sum(map(_missed, one.processes.values()))
@@ -117,7 +117,7 @@ class Windows:
     def _row(
         self,
         identity: tuple[str, str, str],
-        some: Sequence[Watched],
+        some: Sequence[WatchedService],
         window: int,
         now_ns: int,
         over_ns: int,
@@ -171,7 +171,9 @@ def _sum(values: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(values) else None
 
 
-def _cold_of(some: Sequence[Watched], measured: Sequence[Mapping[int, Measured]]) -> list[Between | None]:
+def _cold_of(
+    some: Sequence[WatchedService], measured: Sequence[Mapping[int, Measured]]
+) -> list[Between | None]:
     """Of each age, over instances: one that does not know it may be cold or hot throughout. None where none knows."""
     each = [
         _cold({at: found.cold for at, found in told.items()}, one.figures.resident.high)
@@ -187,7 +189,7 @@ def _cold_of(some: Sequence[Watched], measured: Sequence[Mapping[int, Measured]]
     return found
 
 
-def _promoted(some: Sequence[Watched], last: Sequence[_Before]) -> list[int | None]:
+def _promoted(some: Sequence[WatchedService], last: Sequence[_Before]) -> list[int | None]:
     """In the window, of the instances that know of an age."""
     found: list[int | None] = [None] * len(SECONDS)
     for one, was in zip(some, last, strict=True):

@@ -23,14 +23,14 @@ def evaluate(
     duration: float | None = None,
     checks: int | None = None,
 ) -> Evaluation:
-    """Run a region policy on a simulated workload whose truth is known, in simulated time, and score each snapshot.
+    """Run a region policy on a simulated workload with known truth, in simulated time, and score each snapshot.
 
     `workload` is a masim configuration file, or the name of one that comes with udamon. `sample`, `aggr` and
     `duration` are seconds of simulated time; `duration` None is the workload's length. `checks` is the budget of
     access checks per aggregation, for the policy adaptive; None leaves it to the policy.
 
-    Raises UsageError for a workload, policy or number that does not exist or fit, ConfigError for a workload that does
-    not parse. Uses one CPU until it returns.
+    Raises UsageError for an unknown workload or policy and for a number out of range, and ConfigError for a workload
+    that does not parse. Keeps one CPU busy until it returns.
     """
     from udamon.assembly.parts import truth_of
     from udamon.assembly.spec import MonitorSpec, attrs_of

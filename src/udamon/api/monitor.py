@@ -38,25 +38,25 @@ _REGIONS = {"min_regions": "min_nr_regions", "max_regions": "max_nr_regions"}
 
 
 class Monitor:
-    """Watches what a MonitorSpec says, while its `with` or `async with` block runs; usable once.
+    """Watches the targets of a MonitorSpec while its `with` or `async with` block runs. Usable once.
 
         with Monitor(MonitorSpec(pids=(1234,), via="refs")) as monitor:
             for snapshot in monitor:
                 print(snapshot.pid, sum(snapshot.touched))
 
-    Iteration ends when the targets have ended, after `duration`, or after `stop`. It raises what made the monitor end,
-    if that was an error. Snapshots wait in a queue of `queue`: where they are not taken in time, the oldest are dropped
-    and `dropped` counts them. Several loops over one monitor share what there is.
+    Iteration ends when the targets have ended, after `duration`, or after `stop`. If an error ended the monitor,
+    iteration raises it. Up to `queue` snapshots are queued: if the consumer is too slow, the oldest are dropped, and
+    `dropped` counts them. If several loops iterate over one monitor, each snapshot goes to one of them.
 
-    The monitor runs on threads of this process, two of them, that end with the block. It installs no signal handlers,
-    changes no limits, and starts no process but `command`. A budget (`overhead`) is kept by the CPU time of the
-    monitor's own thread.
+    The monitor runs on two threads of this process, which end with the block. It installs no signal handlers, changes
+    no resource limits, and starts no process except `command`. The budget (`overhead`) covers the CPU time of the
+    monitor's thread.
 
-    With `schemes`, a sequence of Scheme or the path of a file of them, memory that matches is counted, and with `apply`
-    acted on; see `schemes`.
+    `schemes` is a sequence of Scheme, or the path of a file of them. Matching memory is counted, and with `apply` the
+    actions are carried out; the property `schemes` has the results.
 
-    Raises UsageError for a specification that makes no sense; and when the block is entered UdamonError for what
-    cannot be watched: TargetGone, TargetBusy, NotPermitted, NotSupported, …
+    Raises UsageError for an invalid specification. Entering the block raises a UdamonError if the targets cannot be
+    watched: TargetGone, TargetBusy, NotPermitted, NotSupported, …
     """
 
     def __init__(
@@ -91,27 +91,29 @@ class Monitor:
 
     @property
     def spec(self) -> MonitorSpec:
-        """What was asked for, with what `update` has changed."""
+        """The specification, including changes by `update`."""
         return self._spec
 
     @property
     def via(self) -> str:
-        """The access-check primitive that is used: what "auto" has become. Raises UsageError before the block."""
+        """The access-check primitive in use: the choice, if the specification has "auto". Raises UsageError before the
+        block is entered."""
         return self._running().via
 
     @property
     def sample(self) -> float:
-        """The sampling interval that holds now, in seconds. Raises UsageError before the block is entered."""
+        """The current sampling interval, in seconds. Raises UsageError before the block is entered."""
         return self._running().engine.attrs.sample_us / 1e6
 
     @property
     def aggr(self) -> float:
-        """The aggregation interval that holds now, in seconds: how long a snapshot's window is."""
+        """The current aggregation interval, in seconds: the length of a snapshot's window. Raises UsageError before the
+        block is entered."""
         return self._running().engine.attrs.aggr_us / 1e6
 
     @property
     def dropped(self) -> int:
-        """Snapshots that iteration will not give, because they were not taken in time."""
+        """How many snapshots were dropped from the queue, because the consumer was too slow."""
         return self._queue.dropped
 
     @property
@@ -121,8 +123,8 @@ class Monitor:
 
     @property
     def schemes(self) -> list[SchemeStatus]:
-        """How each scheme is doing: `active` and `why` not, and `stats` with `nr_tried`, `sz_tried`, `sz_applied`
-        (bytes) and so on, since the start."""
+        """The status of each scheme: `active`, `why` (the reason if it does not act), and `stats` since the start:
+        `nr_tried`, `sz_tried` and `sz_applied` (bytes), and so on."""
         if self._work is None:
             return []
         return [replace(status, stats=replace(status.stats)) for status in self._work.statuses()]
@@ -130,10 +132,11 @@ class Monitor:
     def subscribe(
         self, function: Callable[[Snapshot], object], *, events: Callable[[Event], object] | None = None
     ) -> Callable[[], None]:
-        """Have `function` called with each snapshot, and `events` with each event; returns what ends that.
+        """Have `function` called with each snapshot, and `events` with each event. Returns a function that
+        unsubscribes.
 
-        They are called on the monitor's thread, which waits for them. One that raises is logged, and not called again.
-        May be called before the block, and from any thread.
+        Both are called on the monitor's thread, which waits for them. A function that raises is logged and not called
+        again. `subscribe` may be called before the block is entered, and from any thread.
         """
         subscriber = _Subscriber(function, events)
         self._subscribers.append(subscriber)
@@ -150,11 +153,11 @@ class Monitor:
         return unsubscribe
 
     def update(self, **attrs: float) -> None:
-        """Change `sample`, `aggr`, `update` (seconds), `min_regions` or `max_regions`; what is not named stays.
+        """Change `sample`, `aggr`, `update` (seconds), `min_regions` or `max_regions`; the others keep their values.
 
-        Giving `sample` or `aggr` ends the budget that chose them. From any thread; inside of a subscriber the change is
-        made when that has returned. Raises UsageError or AttrsError for values that make no sense, and nothing has
-        changed then; NotSupported via kernel; CannotError when the monitor has ended.
+        Changing `sample` or `aggr` ends the budget that chose them. May be called from any thread; a call from a
+        subscriber takes effect after the subscriber has returned. Raises UsageError or AttrsError for invalid values,
+        without changing anything; NotSupported via kernel; CannotError if the monitor has ended.
         """
         from udamon.engine.kdamond import Kdamond
 
@@ -182,17 +185,19 @@ class Monitor:
         self._spec = spec
 
     def record(self, path: str | PathLike[str], *, force: bool = False) -> None:
-        """Write what is seen from now on to a recording at `path`, which ends with the monitor.
+        """Record from now on to a new file at `path`, until the monitor ends.
 
-        Raises OutputError where the file exists and not `force`, or cannot be written; UsageError before the block is
-        entered. When writing fails later, the monitor ends with OutputError.
+        Raises OutputError if the file exists and `force` is false, or if it cannot be written; CannotError if a
+        recording is already being written; UsageError before the block is entered. If writing fails later, the monitor
+        ends with OutputError.
         """
         self._running()
         assert self._recorder is not None
         self._recorder.begin(path, force=force)
 
     def stop(self) -> None:
-        """End the monitor soon: within a sampling interval. From any thread, any number of times; does not wait."""
+        """End the monitor within about a sampling interval. May be called from any thread and repeatedly; does not
+        wait."""
         self._stopped.set()
         if self._built is not None:
             self._built.engine.stop()
@@ -280,7 +285,7 @@ class Monitor:
             engine.bus.emit("note", {"text": text})
 
     def _kernel_schemes(self) -> tuple[Sequence[DamosScheme], PatternsFor | None]:
-        """What in-kernel DAMON is handed, if that is what watches."""
+        """The schemes for in-kernel DAMON, if that is the engine."""
         if not self._wanted:
             return (), None
         from udamon.modules.work import patterns_for, schemes_for_kernel

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SnapshotQueue:
-    """Keeps the newest `limit` snapshots: the oldest one is dropped, and counted, when another comes."""
+    """Keeps the newest `limit` snapshots. When it is full, a new snapshot replaces the oldest one, which is counted."""
 
     def __init__(self, limit: int) -> None:
         self.dropped = 0
@@ -33,7 +33,7 @@ class SnapshotQueue:
             self._wake()
 
     def close(self) -> None:
-        """No more will come: who takes gets what is left, and then None. Idempotent."""
+        """No more snapshots will come. Consumers get those that are left, and then None. Idempotent."""
         with self._changed:
             self._closed = True
             self._wake()
@@ -45,7 +45,7 @@ class SnapshotQueue:
             return self._snapshots.popleft() if self._snapshots else None
 
     async def take_async(self) -> Snapshot | None:
-        """As `take`, without blocking the loop. Cancelled meanwhile it has taken nothing."""
+        """Like `take`, without blocking the event loop. If it is cancelled, it has taken nothing."""
         import asyncio
 
         while True:

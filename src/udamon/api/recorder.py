@@ -1,4 +1,5 @@
-"""Writes down what a Monitor sees, from any moment on: a recording begins with the events that still hold."""
+"""Writes what a Monitor sees to a recording. It may start at any time, so it first writes the events that still
+hold."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from threading import Lock
 from udamon.assembly.build import Built
 from udamon.errors import CannotError
 from udamon.model import Event, Snapshot
-from udamon.record.monitored import ReclaimBeside, cost_of, metadata_of
+from udamon.record.monitored import ReclaimProbe, cost_of, metadata_of
 from udamon.record.state import ValidEvents
 from udamon.record.writer import Writer
 
@@ -26,7 +27,7 @@ class Recorder:
         self._writer: Writer | None = None
         self._next_flush = 0.0
         self._snapshots = 0
-        self._reclaim = ReclaimBeside(built.via)
+        self._reclaim = ReclaimProbe(built.via)
         attrs = {**built.engine.attrs.as_dict(), "why": "start"}
         self._valid.add(Event(time.monotonic_ns(), "attrs", attrs))
 

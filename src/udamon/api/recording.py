@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 class Region(NamedTuple):
     """One region of one snapshot.
 
-    `time` is the end of its window and `window` the length, in seconds on CLOCK_MONOTONIC; `rate` is the fraction of
-    samples in which it was accessed, `age` how many aggregations it has been like that. `touched` and `resident` are
-    bytes, `resident` None where it is not known. `mapping` is what /proc/PID/maps calls the mapping that the region
-    shares most bytes with ("" for anonymous memory), None where none is known. `access_rate` is the chance that a page
-    is accessed within a sampling interval, not rounded, and is in at least 95 of 100 cases between `rate_low` and
-    `rate_high`; None where that is not known (docs/rates.md).
+    `time` is the end of its window and `window` the length, in seconds on CLOCK_MONOTONIC. `rate` is the fraction of
+    samples in which it was accessed, `age` the number of aggregations for which the rate has been like that. `touched`
+    and `resident` are bytes; `resident` is None if unknown. `mapping` is the name in /proc/PID/maps of the mapping that
+    the region shares most bytes with ("" for anonymous memory), None if unknown. `access_rate` is the chance that a
+    page is accessed within a sampling interval, not rounded; in at least 95 of 100 cases it is between `rate_low` and
+    `rate_high`. All three are None if unknown (docs/rates.md).
     """
 
     time: float
@@ -59,10 +59,10 @@ _FLOATS, _WORDS, _INTS = (
 class Recording:
     """A recording on disk, finished or still being written, as it was when it was opened.
 
-    Files of DAMON's other tools (damo's JSON, perf script's text) are read as well; `path` "-" is standard input.
-    Every method reads from the beginning, and memory does not grow with the length of the recording, save for `pandas`.
+    Reads files of other tools too (damo's JSON, text of perf script); `path` "-" is standard input. Every method reads
+    from the beginning. Memory use does not grow with the length of the recording, except for `pandas`.
 
-    Raises RecordingError when the file is no recording, or cannot be read; damaged parts are left out, and `damaged`
+    Raises RecordingError if the file is not a recording or cannot be read. Damaged parts are skipped, and `damaged`
     counts them.
     """
 
@@ -72,17 +72,17 @@ class Recording:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What was known at the start: via, ops, policy, grain, attrs (intervals in microseconds), host, …"""
+        """The metadata of the start: via, ops, policy, grain, attrs (intervals in microseconds), host, …"""
         return dict(self._recording.metadata)
 
     @property
     def truncated(self) -> bool:
-        """The recorder was killed or still runs: the last flush is the end."""
+        """Whether the end mark is missing, because the recorder was killed or still runs."""
         return self._recording.truncated
 
     @property
     def damaged(self) -> int:
-        """How many parts are not as they were written, as far as is known until now."""
+        """How many damaged parts were found so far."""
         return len(self._recording.damaged)
 
     def snapshots(self) -> Iterator[Snapshot]:
@@ -99,7 +99,7 @@ class Recording:
 
     def arrow(self) -> RecordBatchReader:
         """The regions as a stream of Arrow record batches, for any library that reads the Arrow C stream interface:
-        `pyarrow.table(recording.arrow())`, `polars.DataFrame(recording.arrow())`. To be read once."""
+        `pyarrow.table(recording.arrow())`, `polars.DataFrame(recording.arrow())`. It can be read once."""
         from arro3.core import RecordBatchReader
 
         return RecordBatchReader.from_batches(_schema(), self._batches())

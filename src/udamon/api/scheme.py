@@ -17,19 +17,20 @@ from udamon.schemes.config.pattern import MAX, NONE, Quantity, QuantityBounds, Q
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """Which memory, and what to do about it (DAMON's operation schemes). Handed to `Monitor`, which applies it.
+    """A rule: which memory, and the action on it (DAMON's operation schemes). `Monitor` applies it.
 
     action: "pageout", "cold", "willneed", "hugepage", "nohugepage", "collapse", "lru_prio", "lru_deprio" or "stat"
-        (only count). Migration between nodes, goals, watermarks and filters are for a file of schemes, whose path
-        `Monitor` takes as well (docs/acting.md).
+        (only count). Migration between nodes, goals, watermarks and filters need a file of schemes, whose path
+        `Monitor` accepts as well (docs/acting.md).
     min_size, max_size: bytes of a region.
     min_accesses, max_accesses: a fraction of the samples of an aggregation.
-    min_age, max_age: for how many seconds it has been like that.
-    quota_bytes, quota_time: at most so many bytes, and so many seconds of CPU time, in each `quota_reset` seconds;
-        0 is no limit. Where both are left out, as `udamon reclaim`: 128 MiB and 10 ms a second.
-    apply_interval: seconds between two looks; None: each aggregation.
+    min_age, max_age: for how many seconds the access rate has been like that.
+    quota_bytes, quota_time: the limits of bytes and of seconds of CPU time in each `quota_reset` seconds; 0 is no
+    limit. If both are left out, they are those of `udamon reclaim`: 128 MiB and 10 ms a second.
+    apply_interval: seconds between two passes; None: each aggregation.
 
-    A bound that is None bounds nothing. Raises UsageError.
+    A bound that is None does not restrict anything. Raises UsageError for an unknown action, and for values that are
+    out of range or contradict each other.
     """
 
     action: str
@@ -65,7 +66,7 @@ class Scheme:
 
     @property
     def bounded(self) -> bool:
-        """Whether anything says which memory."""
+        """Whether any bound restricts the memory."""
         bounds = (
             self.min_size,
             self.max_size,
@@ -83,10 +84,10 @@ class Scheme:
 
 
 def read(schemes: str | PathLike[str] | Sequence[Scheme], *, apply: bool, sparse: bool) -> list[WantedScheme]:
-    """What `Monitor` was given: schemes, or the path of a file of them. Raises UsageError, ConfigError, MissingExtra,
-    and CannotError for a file that cannot be read.
+    """The internal schemes for the argument of `Monitor`: schemes, or the path of a file of them. Raises UsageError,
+    ConfigError, MissingExtra, and CannotError for a file that cannot be read.
 
-    `sparse`: a default quota is charged for what is really taken (ReclaimParameters.schemes).
+    `sparse`: a default quota is charged only for memory that is really reclaimed (ReclaimParameters.schemes).
     """
     if isinstance(schemes, str | PathLike):
         from udamon.schemes.config.reading import load_schemes

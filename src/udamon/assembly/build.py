@@ -1,6 +1,7 @@
 """From a specification to an engine that is ready to run.
 
-What only one kind of monitor needs is imported where that is made: half of a short recording's cost is its start.
+Modules that only one kind of monitor needs are imported when that kind is made: half of the cost of a short recording
+is its start.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from udamon.assembly.spec import (
     overhead_of,
 )
 from udamon.availability.choice import Choice, decide, facts_here, offer
-from udamon.availability.others import NOBODY, Others, find
+from udamon.availability.others import NOBODY, OtherMonitors, find
 from udamon.availability.primitives import Usable, require, sees
 from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import make_policy
@@ -52,18 +53,18 @@ if TYPE_CHECKING:
 
 DEFAULT_POLICY = "adaptive"
 KERNEL_POLICY = "damon"
-"""The region policy that in-kernel DAMON has: asking for it there is no mistake."""
+"""The region policy of in-kernel DAMON, which may be named there."""
 RESIDENT_GRAIN = 64 << 10
-"""Holes smaller than this are not worth telling apart: the list of resident ranges stays short."""
+"""Smaller holes (bytes) are ignored, so that the list of resident ranges stays short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An engine and the words for what it does; `notes` are for whoever reads its recording.
+    """An engine and its description; `notes` are for readers of its recording.
 
-    `why`: why it looks that way, as the rest of a sentence; `offered`: a sentence about what would see more, where that
-    was not allowed; `others`: who clears or sets the same bits.
-    `sim_memory` is what is acted on where everything is simulated; with `same_cpu`, processors are visited.
+    `why`: the reason for the choice of `via`, as the rest of a sentence; `offered`: a sentence about a primitive that
+    would see more but is not allowed; `others`: other programs that clear or set the same bits. `sim_memory`: the
+    memory that schemes act on in a simulation; with `same_cpu`, processors are visited.
     """
 
     engine: Engine
@@ -75,17 +76,17 @@ class Built:
     same_cpu: bool = False
     why: str = ASKED_FOR
     offered: str | None = None
-    others: Others = NOBODY
+    others: OtherMonitors = NOBODY
 
     def settle(self) -> None:
-        """Nothing more will be opened: have this process give up privileges that only opening took."""
+        """Nothing more will be opened: drop the privileges that were only needed for opening."""
         if self.via == "pte":
             from udamon.ops.kernel_tables import give_up_privileges
 
             give_up_privileges()
 
     def tlb(self) -> Tlb | None:
-        """What becomes of accesses through a TLB, as measured now (0.1 s); None of a simulation."""
+        """Whether accesses through a TLB are seen, as measured now (takes 0.1 s); None for a simulation."""
         from udamon.availability.tlb import measured
 
         return measured(self.via, same_cpu=self.same_cpu, sampled=not is_census(self.via, self.policy))
@@ -108,9 +109,9 @@ def build(
 ) -> Built:
     """The monitor that `spec` describes. Raises UdamonError.
 
-    `command_pid` is the started command's. With `own`, the process that runs this may be named as a target. A budget
-    is kept by `cpu_ns`, the CPU time of what monitors. `kernel_schemes` are handed to in-kernel DAMON, if that is what
-    watches; the kdamond of this process gets its own by modules.work.
+    `command_pid` is that of the started command. With `own`, the calling process may be a target. `cpu_ns` returns the
+    CPU time of the monitor, for the budget. `kernel_schemes` are for in-kernel DAMON, if that is the engine; a kdamond
+    of this process gets its schemes from modules.work.
     """
     return _Builder(spec, options, command_pid, own, cpu_ns, kernel_schemes, patterns_for).build()
 
@@ -283,7 +284,8 @@ class _Builder:
         return open_ops(spec.ops, self.source, self.options.ranges)
 
     def _choose(self, ops: OperationsSet, pte: Usable | None = None) -> tuple[Choice, str | None]:
-        """The way of looking; and what pte would see, where it was not allowed. `pte`: why that cannot be used."""
+        """The chosen primitive, and a sentence about pte if that was not allowed. `pte`: the reason why it is not
+        usable."""
         spec, options, via = self.spec, self.options, self.spec.via
         if via != "auto":
             require(via)

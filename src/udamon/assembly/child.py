@@ -26,7 +26,7 @@ class ChildError(CannotError):
 
 
 _KEPT = ("TERM", "COLORTERM", "LANG", "TZ")
-"""What a command of another user keeps of our environment, beside LC_…: of the terminal and of the place, not of us."""
+"""Variables of our environment that a command of another user keeps, beside LC_…: about the terminal and the locale."""
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _ROOTS_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -112,7 +112,7 @@ class Child:
         return self.status()
 
     def end(self) -> None:
-        """End it if it still runs: politely first, and collect it."""
+        """End it if it still runs (SIGTERM, then SIGKILL), and wait for it."""
         if self.ended():
             return
         self._process.send_signal(signal.SIGTERM)

@@ -14,7 +14,7 @@ LOOK_S = 0.2
 """How soon the end of a command or a signal is noticed."""
 
 TARGET, DURATION, WINDOWS, SIGNAL, PAUSE = "target", "duration", "windows", "signal", "pause"
-"""What a monitor was ended by: its targets are gone, its time was up, it had as many windows as were wanted, the
+"""What ended a monitor: its targets are gone, its time was up, it had as many windows as were wanted, the
 user said so, or a look would stop each of the targets for too long (PauseTooLong has been raised)."""
 
 
@@ -51,7 +51,7 @@ def follow(
 ) -> str:
     """Run an opened engine on its thread until it, `duration` (seconds), `windows`, `child` or `stopped` ends it.
 
-    Meanwhile `keep_up` is called some times a second; what it raises ends the engine, too. Returns what ended it.
+    `keep_up` is called several times a second; an exception from it ends the engine, too. Returns what ended it.
     """
     end = None if duration is None else time.monotonic() + duration
     why = TARGET

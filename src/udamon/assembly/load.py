@@ -1,4 +1,4 @@
-"""How much there is to watch, before anything is looked at: what the rule of `--via auto` goes by."""
+"""The size of the targets before monitoring: the input of the rule of `--via auto`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from udamon.model import PAGE_SIZE
 from udamon.ops.pauses import Pauses, small_pages
 
 FINE_FROM = 512 << 20
-"""Resident bytes from which on it is asked which of the pages are huge ones: that takes a walk."""
+"""From this many resident bytes on, the number of huge pages is read, which takes a walk."""
 
 
 def load_of(
@@ -22,7 +22,7 @@ def load_of(
     *,
     pauses: bool = False,
 ) -> Load:
-    """Of those that still run. How long clearing would stop one of them is forecast with `pauses` alone."""
+    """The load of those that still run. Only with `pauses` the longest pause of clearing is forecast."""
     number = pages = longest_ns = 0
     forecast = Pauses(roots.proc)
     for process in processes:

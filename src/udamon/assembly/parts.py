@@ -39,7 +39,7 @@ def kdamond(
     name: str = "kdamond.0",
     cpu_ns: Callable[[], int] | None = None,
 ) -> Kdamond:
-    """The loop over a context of these; the budget is kept by `cpu_ns` (None: the CPU time of its thread)."""
+    """A kdamond over these parts; `cpu_ns` returns the CPU time for the budget (None: that of its thread)."""
     from udamon.engine.context import Context
     from udamon.engine.kdamond import Kdamond
 
@@ -120,7 +120,7 @@ def truth_of(config: str) -> Truth:
 def actor(
     ops: str, roots: Roots, exclusions: Exclusions = LEAVE_ALL, refaults: Refaults | None = None
 ) -> PaddrActor | VaddrActor:
-    """Who acts on what the operations set `ops` watches: on the memory of processes, or on frames."""
+    """The actor for the operations set `ops`: on the memory of processes, or on frames."""
     if ops == "paddr":
         from udamon.acting.paddr import PaddrActor
 

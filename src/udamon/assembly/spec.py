@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from udamon.workload.truth import Truth
 
 DEFAULT_OVERHEAD = 0.01
-"""Of one CPU: the budget where neither an interval nor a budget is given."""
+"""The budget, a share of one CPU, where neither an interval nor a budget is given."""
 OPERATIONS = ("vaddr", "fvaddr", "paddr", "sim")
 VIA = ("auto", *names_of(lambda one: not one.simulated))
-"""What may be asked for by name where memory is real."""
+"""The primitives that may be named for real memory."""
 LONGEST_S = 30 * 86_400
-"""No interval is longer: 30 days. The clocks' 64 bits of nanoseconds end somewhere above."""
+"""The longest interval: 30 days. Clocks are 64-bit nanoseconds, so there must be some limit."""
 
 
 class FromBudget(float):
-    """An interval in seconds that was left out, so that it follows from the budget (`overhead`), as on the command
-    line. It compares equal to a float of the same value, which is where the monitor starts from."""
+    """The type of an interval (seconds) that was left out. It then follows from the budget (`overhead`), as on the
+    command line; the float is the value that the monitor starts with, and compares equal to other floats."""
 
     __slots__ = ()
 
@@ -40,26 +40,27 @@ DEFAULT_SAMPLE, DEFAULT_AGGR = FromBudget(0.005), FromBudget(0.1)
 class MonitorSpec:
     """What a monitor watches, and how. Exactly one target: `pids`, `cgroup`, `command` or `paddr`.
 
-    Times are in seconds and shares are fractions of one CPU. Checked when a `Monitor` is made of it.
+    Times are in seconds, shares are fractions of one CPU. `Monitor` checks the specification.
 
-    pids: processes, by their numbers; one's own may be among them. A single number may be given as such.
-    children: their descendants too, as they come and go; also those of `command`.
+    pids: process ids; the caller's own is allowed. A single number is accepted as well.
+    children: also watch their descendants, as they start and end; also those of `command`.
     cgroup: the path of a control group: every process in it and below.
-    command: a program and its arguments, which the monitor starts and, where it still runs then, ends. With `ops`
-        "sim" the name or path of a workload instead (see `udamon eval`), which is simulated in real time.
+    command: a program and its arguments. The monitor starts it, and ends it with the block if it still runs. With `ops`
+        "sim", the name or path of a workload (see `udamon eval`), which is simulated in real time.
     paddr: the physical memory of the machine (needs root).
     ops: the operations set: "vaddr" (processes), "paddr" (implied by `paddr`), or "sim".
     via: the access-check primitive: "auto" (docs/limits.md#what-auto-takes), "idle" (needs root), "kernel" (needs
         root), "refs", "softdirty" or "pte" (needs root; asking for it by name is the consent to read kernel memory).
-    policy: the region policy of sampling primitives, "adaptive" (the default) or "damon". With via "pte" it asks for
+    policy: the region policy of sampling primitives, "adaptive" (the default) or "damon". With via "pte" it selects
         samples instead of a census.
-    sample, aggr: the sampling and the aggregation interval. Left out, both are `FromBudget`: they, and how much is
-        looked at, follow from `overhead`. Where one of them is given there is no budget, and the other is 1:20 to it.
-    update: how often it is looked where the memory of the targets is, and whether there are more of them.
+    sample, aggr: the sampling and the aggregation interval. If both are left out they are `FromBudget`: they, and the
+        number of checks, follow from `overhead`. If one of them is given there is no budget, and the other is chosen so
+        that their ratio is 1:20.
+    update: the interval between updates of the list of targets and of their mappings.
     min_regions, max_regions: bounds on the number of regions of all targets.
-    overhead: the budget, a share of one CPU; 0.01 where it and both intervals are left out.
-    duration: the monitor ends after this time; None: with its targets.
-    max_pause: the longest that a look may stop a target; None: as long as it takes.
+    overhead: the budget, a share of one CPU; 0.01 if it and both intervals are left out.
+    duration: the monitor ends after this time; None: when its targets have ended.
+    max_pause: the longest time for which a look may stop a target; None: no limit.
     """
 
     pids: tuple[int, ...] = ()
@@ -85,7 +86,7 @@ class MonitorSpec:
             object.__setattr__(self, name, value)
 
     def __eq__(self, other: object) -> bool:
-        """Equal values, left out or given alike: an interval that was given is not the default of the same length."""
+        """Equal values; an interval that was given differs from a default of the same length."""
         return self._key() == other._key() if isinstance(other, MonitorSpec) else NotImplemented
 
     def __hash__(self) -> int:
@@ -100,10 +101,9 @@ class MonitorSpec:
 class Options:
     """What the command line has beyond MonitorSpec.
 
-    `ranges` go with fvaddr and paddr. `same_cpu`: with idle, visit the processor where the target runs. `clear`: how
-    pte clears accessed bits. `goal`: tune
-    the intervals as the kernel does. `truth`: the simulated workload, where that was read already. `flags`: call
-    things in messages by the names of flags.
+    `ranges` are for fvaddr and paddr. `same_cpu`: with idle, visit the processor where the target runs. `clear`: how
+    pte clears accessed bits. `goal`: tune the intervals as the kernel does. `truth`: the simulated workload, if it was
+    already read. `flags`: messages use the names of flags.
     """
 
     ranges: tuple[Range, ...] = ()
@@ -170,7 +170,7 @@ def max_pause_ns(spec: MonitorSpec) -> int | None:
 
 
 def check(spec: MonitorSpec) -> None:
-    """What can be told wrong of a specification without looking at the machine. Raises UsageError."""
+    """Check a specification, without looking at the machine. Raises UsageError."""
     targets = {
         "pids": bool(spec.pids),
         "cgroup": spec.cgroup is not None,

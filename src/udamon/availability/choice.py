@@ -46,7 +46,7 @@ class Load(NamedTuple):
     pause_ns: int
 
 
-class Facts(NamedTuple):
+class ChoiceInputs(NamedTuple):
     """What the rule goes by.
 
     `usable`: whether pte, idle, kernel and refs can be used here by this user, and why not. `consent`: kernel memory
@@ -76,7 +76,7 @@ class Choice(NamedTuple):
     samples: bool
 
 
-def decide(facts: Facts) -> Choice:
+def decide(facts: ChoiceInputs) -> Choice:
     """The rule. Raises NotSupported where nothing can be used."""
     passed = []
     if facts.consent and facts.usable["pte"].usable and not facts.physical:
@@ -106,7 +106,7 @@ def decide(facts: Facts) -> Choice:
     raise NotSupported("no primitive can be used here; udamon doctor says what each of them lacks.")
 
 
-def _against_census(facts: Facts) -> str | None:
+def _against_census(facts: ChoiceInputs) -> str | None:
     """What speaks against a census by pte; None for nothing."""
     if facts.needs_sampler is not None:
         return f"{facts.needs_sampler} needs samples"
@@ -120,14 +120,14 @@ def _against_census(facts: Facts) -> str | None:
     return None
 
 
-def _window_s(facts: Facts) -> float | None:
+def _window_s(facts: ChoiceInputs) -> float | None:
     """How long the windows of a census by pte may have to be; None where there is no budget, or no telling."""
     if facts.load is None or facts.overhead is None:
         return None
     return facts.load.small_pages * WINDOW_NS / 1e9 / facts.overhead
 
 
-def _windows(facts: Facts) -> str:
+def _windows(facts: ChoiceInputs) -> str:
     window, load = _window_s(facts), facts.load
     if window is None or load is None:
         return ""
@@ -153,14 +153,14 @@ def consent() -> tuple[bool, str | None]:
         return False, str(error)
 
 
-def facts_here(roots: Roots = Roots(), *, physical: bool = False) -> Facts:  # noqa: B008 (immutable)
+def facts_here(roots: Roots = Roots(), *, physical: bool = False) -> ChoiceInputs:  # noqa: B008 (immutable)
     """Of this machine and user, with nothing known of what is to be watched. Reads no kernel memory."""
     return facts_of({name: probe(name, roots) for name in ("pte", *ORDER)}, physical=physical)
 
 
-def facts_of(usable: Mapping[str, Usable], *, physical: bool = False) -> Facts:
+def facts_of(usable: Mapping[str, Usable], *, physical: bool = False) -> ChoiceInputs:
     """The same, where it is known already what can be used."""
-    return Facts(usable, *consent(), physical=physical)
+    return ChoiceInputs(usable, *consent(), physical=physical)
 
 
 def choose(via: str, roots: Roots = Roots(), *, physical: bool = False) -> str:  # noqa: B008 (immutable)
@@ -172,7 +172,7 @@ def choose(via: str, roots: Roots = Roots(), *, physical: bool = False) -> str: 
     return via
 
 
-def offer(facts: Facts) -> str | None:
+def offer(facts: ChoiceInputs) -> str | None:
     """What pte would see and how to allow it, where it would work and is not allowed; or what is wrong with the file
     that might allow it."""
     if facts.consent or facts.physical or not facts.usable["pte"].usable:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from udamon.availability.actions import ACTIONS, probe_action
-from udamon.availability.choice import Facts, decide, facts_of, offer
+from udamon.availability.choice import ChoiceInputs, decide, facts_of, offer
 from udamon.availability.others import find
 from udamon.availability.primitives import PROBES, Usable, probe, proved_pte
 from udamon.availability.tlb import Tlb, measured
@@ -64,7 +64,7 @@ def _lru_gen(roots: Roots) -> Usable:
     return Usable(False, why, fix)
 
 
-def _auto(facts: Facts) -> tuple[str | None, str]:
+def _auto(facts: ChoiceInputs) -> tuple[str | None, str]:
     try:
         return decide(facts)[:2]
     except CannotError as error:

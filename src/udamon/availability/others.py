@@ -1,4 +1,4 @@
-"""Who else clears or sets the bits that a monitor looks at: what can be found out before it starts, and in words.
+"""Other programs that clear or set the bits that a monitor reads: what is known before it starts, and in words.
 
 In-kernel DAMON (its modules, too: DAMON_STAT is on by default in some distributions) and another udamon on the physical
 memory clear accessed bits one page at a time. Reclaim does while memory is short, with aging of MGLRU: that shows while
@@ -16,10 +16,10 @@ from udamon.linux.sysfs_damon import kernel_damon
 from udamon.lock import lock_holder
 from udamon.model import primitive
 
-LOSES = frozenset({"idle", "pte", "lru_gen"})
-"""Ways of looking that see less where another one has cleared the bits before."""
+NEED_UNCLEARED_BITS = frozenset({"idle", "pte", "lru_gen"})
+"""Primitives that miss accesses when another monitor has cleared the bits."""
 BY_RECLAIM = frozenset({"idle", "kernel", "refs", "pte", "lru_gen"})
-"""Ways of looking that see less where reclaim has."""
+"""Primitives that miss accesses when reclaim has cleared the bits."""
 RECLAIM = "reclaim (memory is short)"
 
 _MARKED = (
@@ -28,7 +28,7 @@ _MARKED = (
 )
 
 
-class Others(NamedTuple):
+class OtherMonitors(NamedTuple):
     """`marking`: whether pages count as touched in all processes that map them when one touched them. `taking`: who
     clears accessed bits beside this monitor, so that it may see less than there is."""
 
@@ -42,21 +42,21 @@ class Others(NamedTuple):
         return (*notes, *(taken(who, via) for who in self.taking))
 
 
-NOBODY = Others()
+NOBODY = OtherMonitors()
 
 
-def find(via: str, roots: Roots = Roots()) -> Others:  # noqa: B008 (immutable)
-    """Who else is at work as a monitor via `via` begins. Changes nothing and never raises."""
-    if via != "refs" and via not in LOSES:
+def find(via: str, roots: Roots = Roots()) -> OtherMonitors:  # noqa: B008 (immutable)
+    """Other programs that are active as a monitor via `via` begins. Changes nothing and never raises."""
+    if via != "refs" and via not in NEED_UNCLEARED_BITS:
         return NOBODY
     kernel = kernel_damon(roots)
     if via == "refs":
-        return Others(marking=kernel.physical)
+        return OtherMonitors(marking=kernel.physical)
     taking = [f"in-kernel DAMON ({'; '.join(kernel.users)})"] if kernel.busy else []
     holder = lock_holder("paddr", roots)
     if holder not in ("", f"process {os.getpid()}"):  # it may be this one that watches it
         taking.append(f"another udamon on the physical memory ({holder})")
-    return Others(taking=tuple(taking))
+    return OtherMonitors(taking=tuple(taking))
 
 
 def taken(who: str, via: str) -> str:

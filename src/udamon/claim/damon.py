@@ -109,14 +109,14 @@ class DamonClaim:
         assert self._note is not None, "the claim is not held"
         return self._note
 
-    def still_ours(self) -> bool:
-        """True while the tree is the one that was made by `take`: nobody has written over it."""
+    def owns_kdamond(self) -> bool:
+        """Whether the tree is still the one that `take` made, and nobody has replaced it."""
         return self._note is not None and self._note.node is not None and self.tree.node() == self._note.node
 
     def release(self) -> None:
         """Give everything back as it was found. Idempotent. A tree that somebody else made anew is left alone."""
         try:
-            if self.still_ours():
+            if self.owns_kdamond():
                 with _sentences("given back"):
                     self.tree.turn_off()
                     self.tree.remove()

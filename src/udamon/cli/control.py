@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SIM = "demo"
 SWITCH_S = 0.0005
-"""Who reads a file waits at most so long for a kdamond that computes; Python's own 5 ms would be felt in each file."""
+"""The switch interval of threads, in seconds: how long a reader of a file waits for a computing kdamond. With Python's
+5 ms each read would be noticeably slow."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -124,8 +124,8 @@ class Defaults:
         if getattr(args, "sim", None) and "via" in in_force:  # a simulation has its own
             args.via = in_force["via"].before
 
-    def blamed(self, args: argparse.Namespace, error: UsageError) -> UsageError:
-        """`error`, or where it is about a default, the same as an error of the place that this stands at."""
+    def attributed_to(self, args: argparse.Namespace, error: UsageError) -> UsageError:
+        """`error`; where a default from a file or the environment caused it, a ConfigError that names that place."""
         said = str(error)
         for one in () if isinstance(error, ConfigError) else self._in_force(args):
             if re.search(rf"{re.escape(one.flag)}(?![\w-])", said) or repr(one.default.text) in said:

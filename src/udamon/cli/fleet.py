@@ -144,7 +144,7 @@ def _compact(args: argparse.Namespace) -> int:
     from udamon.files.temporary import TemporaryDirectory
     from udamon.fleet import tables
     from udamon.fleet.compaction import OBJECT_BYTES, Compacted, compact
-    from udamon.fleet.iceberg import Lake, Written
+    from udamon.fleet.iceberg import IcebergCatalog, TableChange
     from udamon.fleet.listing import ListedObjects
     from udamon.fleet.store import open_store
     from udamon.report.fleet.engines import DuckEngine
@@ -152,9 +152,9 @@ def _compact(args: argparse.Namespace) -> int:
 
     grace, closed = (parse_duration_ns(each) / 1e9 for each in (args.grace, args.closed))
     store, now = open_store(args.location), time()
-    lake = None if args.iceberg is None else Lake(args.iceberg)
+    lake = None if args.iceberg is None else IcebergCatalog(args.iceberg)
     done: dict[str, Compacted] = {}
-    written: dict[str, Written] = {}
+    written: dict[str, TableChange] = {}
     with removing(), DuckEngine(store, _memory(args)) as engine:
         for table in (tables.SERVICES, tables.NODES, tables.REGIONS):
             work = TemporaryDirectory("compact")

@@ -121,16 +121,16 @@ def session_of(args: argparse.Namespace, state: LiveState, command_pid: int | No
     def build(watch_request: WatchRequest) -> Built:
         # What the screen takes is not the monitor's: else a budget would pay for the picture.
         return assembly.build(
-            *_as_wished(spec, options, watch_request), command_pid=command_pid, cpu_ns=time.thread_time_ns
+            *_with_request(spec, options, watch_request), command_pid=command_pid, cpu_ns=time.thread_time_ns
         )
 
     return Session(build, state)
 
 
-def _as_wished(
+def _with_request(
     spec: MonitorSpec, options: Options, watch_request: WatchRequest
 ) -> tuple[MonitorSpec, Options]:
-    """What the command line asks for, with what was changed inside. Raises UsageError."""
+    """The specification of the command line, with the changes made in the live view. Raises UsageError."""
     if watch_request.pid is not None:
         spec = replace(spec, pids=(watch_request.pid,))
     if watch_request.aggr is None and watch_request.overhead is None:

@@ -52,7 +52,7 @@ def _run(words: list[str]) -> int:
         try:
             return int(args.run(args))
         except UsageError as error:
-            raise defaults.blamed(args, error) from None
+            raise defaults.attributed_to(args, error) from None
     except UdamonError as error:
         console.say(str(error))
         return error.status

@@ -179,7 +179,7 @@ def _with(configured: Collection[str]) -> Parser:
         if name in configured:
             _configure(sub, name)
             found.flags = flags_of(sub)
-    _dress(found)
+    _complete_help(found)
     found.groups = GROUPS
     return found
 
@@ -224,11 +224,11 @@ def _configure(sub: argparse.ArgumentParser, name: str) -> None:
                 action="store_true",
                 help="for screen readers: no pictures, bars, colours or lines that are written again",
             )
-        _dress(one)
+        _complete_help(one)
 
 
-def _dress(one: argparse.ArgumentParser) -> None:
-    """Examples, and a usage line that can be read."""
+def _complete_help(one: argparse.ArgumentParser) -> None:
+    """Add examples, and a readable usage line."""
     words = one.prog.partition(" ")[2]
     if one.description and not one.description.endswith("."):  # the help of its line, as a sentence
         one.description = f"{one.description[0].upper()}{one.description[1:]}."

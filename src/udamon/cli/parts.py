@@ -36,7 +36,7 @@ _ALSO = {"access": ("region",), "diff": ("site",)}
 """What else a kind may be divided by; its own function makes that."""
 
 _ONE = "leave --by out"
-_SENSELESS = {
+_INDIVISIBLE = {
     ("info", "process"): f"info has a line for each process already; {_ONE}",
     ("info", "mapping"): "info is about how it was recorded, and mappings have no part in that; see report mappings",
     ("size", "process"): f"the report is by process already; {_ONE}",
@@ -86,8 +86,8 @@ def divided(args: argparse.Namespace) -> str | None:
     Raises UsageError where it makes no sense, with the reason.
     """
     kind = {"footprints": "footprint", "nr_regions": "nr-regions"}.get(args.report, str(args.report))
-    if (kind, args.by) in _SENSELESS:
-        raise UsageError(f"{kind} --by {args.by}: {_SENSELESS[kind, args.by]}.")
+    if (kind, args.by) in _INDIVISIBLE:
+        raise UsageError(f"{kind} --by {args.by}: {_INDIVISIBLE[kind, args.by]}.")
     if kind == "access":
         own = args.by == "region" or (args.style == "detailed" and args.top is None)
     else:

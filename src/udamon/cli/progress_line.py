@@ -19,7 +19,7 @@ SHOW_S, LINE_S = 1.0, 5.0
 """How often progress is told: on a terminal, and elsewhere."""
 
 
-STEP_S, PATIENCE_S = 0.1, 1.0
+STEP_S, WAIT_LIMIT_S = 0.1, 1.0
 """How often the share of a step of work is told, and after how long first: what is done by then needs no line."""
 
 
@@ -54,8 +54,8 @@ class ProgressLine:
 
     @classmethod
     def of_work(cls, stream: TextIO, now: Callable[[], float] = time.monotonic) -> ProgressLine:
-        """For the shares of work that may be done at once: on a terminal alone, after PATIENCE_S."""
-        return cls(stream, terminal_only=True, every=STEP_S, first=PATIENCE_S, now=now)
+        """For the shares of work that may be done at once: on a terminal alone, after WAIT_LIMIT_S."""
+        return cls(stream, terminal_only=True, every=STEP_S, first=WAIT_LIMIT_S, now=now)
 
     def show(self, line: Callable[[], str]) -> None:
         """Show what `line` returns, if it is time."""
@@ -83,7 +83,7 @@ class ProgressLine:
                 begun = self._now()
             before = share
             taken = self._now() - begun
-            left = ceil(taken * (1 - share) / share) if share and taken >= PATIENCE_S else 0
+            left = ceil(taken * (1 - share) / share) if share and taken >= WAIT_LIMIT_S else 0
             about = f", about {format_time(left)} more" if left else ""
             self.show(lambda: f"{what} {share:.0%}{about}")
 
@@ -115,7 +115,7 @@ class ProgressLine:
         self._stream.flush()
 
     def snapshot(self, snapshot: Snapshot) -> None:
-        """Whoever calls `show` knows what there is to tell."""
+        """Callers of `show` supply the text."""
 
     def event(self, event: Event) -> None:
         if event.name == "note":

@@ -27,7 +27,7 @@ from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identit
 from udamon.files.rotation import RotatedFile
 from udamon.model import ASKED_FOR, WRITES_ONLY, Event, Snapshot
 from udamon.record.metadata import WARMUP
-from udamon.record.monitored import PageCacheOf, ReclaimBeside, cost_of, metadata_of
+from udamon.record.monitored import PageCacheOf, ReclaimProbe, cost_of, metadata_of
 from udamon.record.writer import Writer
 from udamon.sites.collector import Collector
 from udamon.targets.coverage import line
@@ -156,7 +156,7 @@ def watch(
             progress = Progress(kdamond_cpu_ns=lambda: engine.kdamond_cpu_ns or 0, duration=duration)
             bus.subscribe(progress)
             cached = None if args.cgroup is None else PageCacheOf(args.cgroup)
-            reclaim = ReclaimBeside(built.via)
+            reclaim = ReclaimProbe(built.via)
             recorder = _Recorder(built, writer, progress, child, cached, reclaim, collector, quiet=args.quiet)
             ended_by, refused = recorder.run(duration, stopped, args.windows, check_lines)
             if collector is not None:
@@ -217,7 +217,7 @@ class _Recorder:
 
     def __init__(
         self, built: Built, writer: Writer, progress: Progress, child: Child | None, cached: PageCacheOf | None,
-        reclaim: ReclaimBeside, collector: Collector | None, *, quiet: bool,
+        reclaim: ReclaimProbe, collector: Collector | None, *, quiet: bool,
     ) -> None:  # fmt: skip
         self._cached = cached
         self._reclaim, self._reclaim_told = reclaim, False
@@ -288,7 +288,7 @@ class _Recorder:
 
 
 def _tell_way(built: Built) -> None:
-    """What would see more; and how is looked and why, where nobody has said how."""
+    """Notes about a primitive that would see more, and about the choice of `--via auto`."""
     if built.offered is not None:
         console.say(built.offered)
     if built.why != ASKED_FOR:

@@ -9,7 +9,7 @@ from udamon import console
 from udamon.errors import UsageError
 from udamon.linux.cgroup.names import find_container, find_unit
 from udamon.model import Range
-from udamon.targets.named import Found, find
+from udamon.targets.named import NameMatch, find
 from udamon.units import parse_size
 
 _LISTED = 8
@@ -89,7 +89,7 @@ def check(args: argparse.Namespace, *, or_file: bool = False) -> None:
                     console.say(_several(one))
 
 
-def _several(found: Found) -> str:
+def _several(found: NameMatch) -> str:
     shown = ", ".join(map(str, found.pids[:_LISTED]))
     more = f" and {len(found.pids) - _LISTED} more" if len(found.pids) > _LISTED else ""
     return f"{len(found.pids)} processes are called {found.word}: {shown}{more}."

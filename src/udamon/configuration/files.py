@@ -17,9 +17,9 @@ from udamon.configuration.tree import ConfigValue, read
 from udamon.errors import ConfigError
 
 SYSTEM = Path("/etc/udamon/config.toml")
-INSTEAD = "UDAMON_CONFIG"
+CONFIG_VARIABLE = "UDAMON_CONFIG"
 """An environment variable that names another file than the user's; empty: none."""
-_WAY_OUT = f"use sudo -H, or name another file by {INSTEAD}"
+_REMEDY = f"use sudo -H, or name another file by {CONFIG_VARIABLE}"
 
 
 def of_system(path: Path | None = None, owner: int = 0) -> ConfigValue | None:
@@ -39,12 +39,12 @@ def of_user(environment: Mapping[str, str] = os.environ, user: int | None = None
     """
     user = os.geteuid() if user is None else user
     path = user_path(environment)
-    return None if path is None else _loaded(path, 0, 0 if user == 0 else None, _WAY_OUT)
+    return None if path is None else _loaded(path, 0, 0 if user == 0 else None, _REMEDY)
 
 
 def user_path(environment: Mapping[str, str] = os.environ) -> Path | None:
     """Where the user's file would be; None where there is no such place."""
-    if (instead := environment.get(INSTEAD)) is not None:
+    if (instead := environment.get(CONFIG_VARIABLE)) is not None:
         return Path(instead) if instead else None
     base = environment.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(base):  # which the specification of these directories says not to follow

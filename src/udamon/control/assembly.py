@@ -73,7 +73,7 @@ class Assembly:
     act: bool = True
     truth: Truth | None = None
     listener: Listener | None = None
-    """Who hears the tracepoints."""
+    """Receives the tracepoints."""
     roots: Roots = Roots()  # noqa: RUF009 (immutable)
     random: Random = field(default_factory=Random)
 
@@ -127,6 +127,8 @@ class Assembly:
 
             return
         import_module(f"udamon.ops.{self.via}")
+        if self.via in CENSUSES:
+            import udamon.engine.census_watch
         if self.act:
             import udamon.acting.paddr
             import udamon.acting.vaddr  # noqa: F401

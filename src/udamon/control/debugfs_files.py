@@ -167,7 +167,7 @@ class DebugfsFiles:
         context, name = self._find(path)
         if not name:
             raise refused(errno.EISDIR)
-        return _Open(self, context, name)
+        return _DebugfsHandle(self, context, name)
 
     def _contexts(self) -> list[DebugfsContext]:
         return [self._top, *self._named.values()]
@@ -278,7 +278,7 @@ class DebugfsFiles:
             context.settle()
 
 
-class _Open:
+class _DebugfsHandle:
     """A file of debugfs: only what is written at its beginning counts."""
 
     def __init__(self, files: DebugfsFiles, context: DebugfsContext | None, name: str) -> None:

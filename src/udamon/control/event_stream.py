@@ -21,7 +21,7 @@ LOOK_EVERY_NS = 100_000_000
 """So often is it looked whether a reader has come to a FIFO."""
 PIPE_BYTES = 1 << 20
 """Room for an aggregation of ten thousand regions while the reader is busy."""
-PATIENCE_S = 0.5
+WAIT_LIMIT_S = 0.5
 """A reader that takes nothing for so long loses events, and is told how many."""
 
 
@@ -93,7 +93,7 @@ class EventStream:
         """All of it, or whole lines of it: what a slow reader leaves of a line comes first the next time."""
         waiting = memoryview(self._rest + data)
         self._rest = b""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + WAIT_LIMIT_S
         while waiting and self._fd >= 0:
             try:
                 waiting = waiting[os.write(self._fd, waiting) :]

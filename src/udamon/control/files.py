@@ -58,10 +58,10 @@ class AdminFiles:
     def open(self, path: str) -> OpenedFile:
         if path == "/":
             raise refused(errno.EISDIR)
-        return _Open(self._tree.file(_below_admin(path)))
+        return _SysfsHandle(self._tree.file(_below_admin(path)))
 
 
-class _Open:
+class _SysfsHandle:
     """A file of sysfs: where in it is written makes no difference."""
 
     __slots__ = ("_file", "mode")

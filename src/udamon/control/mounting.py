@@ -93,7 +93,7 @@ def serve(mounts: Sequence[Mount], ready: Callable[[], None] = lambda: None) -> 
         prepare(mount.point)
     *others, last = mounts
     # libfuse's signals go to the file system that came last: it must be the one of this thread.
-    sessions = [_Session(module, mount, lambda: unmount(last.point)) for mount in others]
+    sessions = [_MountSession(module, mount, lambda: unmount(last.point)) for mount in others]
     failed = [session.failure for session in sessions if session.failure is not None]
     try:
         if not failed:
@@ -101,7 +101,9 @@ def serve(mounts: Sequence[Mount], ready: Callable[[], None] = lambda: None) -> 
     except RuntimeError as error:
         failed.append(error)
     finally:
-        quiet = _Quiet()  # libfuse thinks of its signals as one file system's and says so when others end
+        quiet = (
+            _CapturedMessages()
+        )  # libfuse thinks of its signals as one file system's and says so when others end
         for session in sessions:
             session.end()
         quiet.end()
@@ -109,7 +111,7 @@ def serve(mounts: Sequence[Mount], ready: Callable[[], None] = lambda: None) -> 
         raise CannotError(f"nothing could be mounted at {last.point}: {failed[0]}.")
 
 
-class _Session:
+class _MountSession:
     """A file system on a thread of its own; made when it answers, or has failed."""
 
     def __init__(self, module: ModuleType, mount: Mount, ended: Callable[[], None]) -> None:
@@ -141,7 +143,7 @@ class _Session:
 
 def _run(module: ModuleType, mount: Mount, ready: Callable[[], None]) -> None:
     """Serve one tree. Raises RuntimeError with what libfuse said, if it never came to answer."""
-    quiet = _Quiet()
+    quiet = _CapturedMessages()
 
     def answers() -> None:
         quiet.end()
@@ -194,7 +196,7 @@ def _file_system(module: ModuleType) -> Callable[..., object]:
     return FileSystem
 
 
-class _Quiet:
+class _CapturedMessages:
     """What libfuse has to say meanwhile is kept: of its complaints only those matter that come with a failure
     (version 3.14 complains of its own default each time)."""
 

@@ -118,8 +118,8 @@ def document(report: AgesReport) -> dict[str, Any]:
 
 
 def sentence(report: AgesReport) -> str | None:
-    """One number: of the longest idle time of which half of the time watched has two, or of the shortest where none is
-    as short as that. None where nobody watched for any."""
+    """One figure: for the longest idle time that is at most half of the time watched, or for the shortest if none is.
+    None if the time watched is shorter than all of them."""
     known = [at for at, value in enumerate(report.cold) if value is not None]
     short = [at for at in known if SECONDS[at] * 2e9 <= report.watched_ns]
     at = max(short, default=min(known, default=None))

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from udamon.core.idle_time import SECONDS, Part, fewer, without
 
 
-class Born(NamedTuple):
+class PageGeneration(NamedTuple):
     """A generation of pages: its number, when it began (ns), and the bytes in it."""
 
     number: int
@@ -47,7 +47,7 @@ class Generations:
         self._least: list[Part] = []
         self._most: list[Part] = []
 
-    def window(self, found: Sequence[Born], end_ns: int) -> None:
+    def window(self, found: Sequence[PageGeneration], end_ns: int) -> None:
         """All generations, the oldest first, at the end of the next window, when the newest had just begun."""
         begin_ns, before = self.end_ns, self._newest
         ends = [*(born.begin_ns for born in found[1:]), end_ns]

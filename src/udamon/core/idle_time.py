@@ -253,7 +253,7 @@ def _overlapping(regions: Iterable[Seen], old: Sequence[_Piece]) -> Iterator[tup
 
 
 def _accessed_meanwhile(piece: _Piece, now_ns: int) -> _Piece:
-    """What is known of a piece after nobody looked: all of it may have been accessed."""
+    """The state of a piece after a gap in monitoring: all of it may have been accessed."""
     least, most = piece.both()
     return _Piece(piece.start, piece.end, None, [(now_ns, sum(size for _, size in least))], most)
 

@@ -1,4 +1,4 @@
-"""The seam of region policies: which pages to look at next, and what the answers say of the rest.
+"""The interface of region policies: which pages to check next, and what the answers imply for all others.
 
 A policy plans *slots*; a sampler turns them into *answers*; the policy folds those into regions:
 

@@ -49,7 +49,7 @@ class Look(NamedTuple):
     accessed: int
 
 
-class Sample(NamedTuple):
+class RateSample(NamedTuple):
     """What one window told of a region.
 
     `touched` is the share of its pages accessed at all; `share` estimates S(δ), which lies between `low` and `high`
@@ -93,7 +93,7 @@ _IDLE = Rate(0.0, 0.0, 0.0)
 
 def sample(
     pages: int, touched: int, before: tuple[int, int], looks: Sequence[Look], interval_ns: int, ticks: int
-) -> Sample:
+) -> RateSample:
     """One window of a region of `pages` pages; `touched` were accessed within its `ticks` intervals.
 
     The window was cleared a second time at a random moment. `before` is how long after the first clear that was (ns),
@@ -111,7 +111,7 @@ def sample(
     idle += (pages - accessed) * max(0, before_ns // interval_ns - 1)
     idle -= untouched * (max(0, span_before // interval_ns - 1) + max(0, before_ns // interval_ns - 1))
     busy = pages - untouched
-    return Sample(
+    return RateSample(
         pages,
         touched / pages,
         share,
@@ -197,13 +197,13 @@ class Pool:
         mixture._wide, mixture._before = largest._wide, largest._before
         return mixture
 
-    def add(self, window: Sample) -> None:
+    def add(self, window: RateSample) -> None:
         """Take one more window in."""
         new, kept = _Mean(*window[1:6]), 1.0
         if self._before is not None and not self._before._differs(new):
             self._join(self._before)
         elif self.windows and self._differs(new):
-            self._start_anew()
+            self._restart_pool()
         elif self.windows >= _WAIT:
             self._before = None
         if self.enough or self.windows >= MOST_WINDOWS:
@@ -237,7 +237,7 @@ class Pool:
         ]
         self._mean = mean
 
-    def _start_anew(self) -> None:
+    def _restart_pool(self) -> None:
         old = Pool.mixed([(1.0, self)])
         old._before = None
         self._before = old

@@ -53,8 +53,8 @@ class Schedule:
         if behind > REBASE_TICKS * self.tick_ns:
             self._base_ns += behind
 
-    def rested(self, now_ns: int) -> None:
-        """Time went by that was not watched: go on from now. An aggregation that had not begun begins now."""
+    def skip_time(self, now_ns: int) -> None:
+        """Continue from now after time that was not watched. An aggregation that had not begun begins now."""
         untouched = self.sis + self.attrs.max_nr_accesses == self.next_aggr
         self._base_ns += max(now_ns - self.begin_ns, 0)
         if untouched:

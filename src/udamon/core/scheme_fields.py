@@ -1,4 +1,5 @@
-"""The fields of a scheme in one table: DAMON's files of them and since when, how people write them, what they mean.
+"""The fields of a scheme in one table: DAMON's files, the kernel versions, the syntax in files of schemes, the
+defaults.
 
 From it come the tree of `udamon control` (control/nodes.py, scheme_files.py), what is written to in-kernel DAMON
 (engine/kernel/scheme_plan.py), the reader of YAML and TOML (schemes/config/reading.py) and the table of docs/acting.md.
@@ -77,8 +78,8 @@ class StoredAs(Enum):
     WORD = auto()
 
 
-class Written(Enum):
-    """How people write it in a file of schemes; the value says so in documents."""
+class FieldSyntax(Enum):
+    """The syntax of a field in a file of schemes; the values are the words in documents."""
 
     NUMBER = "a number"
     U32 = "a number up to 4294967295"
@@ -105,7 +106,7 @@ class SchemeField:
 
     path: str
     stored: StoredAs
-    written: Written
+    written: FieldSyntax
     since: Version = FIRST
     default: int | bool | str = 0
     what: str = ""
@@ -188,7 +189,7 @@ FILTER_DIRECTORIES: dict[str, tuple[dict[str, Version], Version]] = {
 """Where filters are: the types there, and since when. Each has the files of `filters`."""
 
 
-def _bounds(name: str, written: Written, most: int) -> list[SchemeField]:
+def _bounds(name: str, written: FieldSyntax, most: int) -> list[SchemeField]:
     path = f"access_pattern/{name}"
     return [
         SchemeField(f"{path}/{end}", StoredAs.ULONG, written, most=most, left_out="no bound")
@@ -196,7 +197,7 @@ def _bounds(name: str, written: Written, most: int) -> list[SchemeField]:
     ]
 
 
-_S, _W = StoredAs, Written
+_S, _W = StoredAs, FieldSyntax
 FIELDS: tuple[SchemeField, ...] = (
     SchemeField("action", _S.WORD, _W.WORD, default="stat", words=ACTIONS, kind=Action,
                 needed=f"one of {', '.join(Action)}"),
@@ -303,7 +304,8 @@ def _made(at: str, values: Mapping[tuple[str, ...], Any]) -> Any:
 
 
 def what_lacks(path: str) -> tuple[str, Version] | None:
-    """What a kernel that has no file at `path` (below the scheme, numbers as they are) lacks, and since when it is."""
+    """What a kernel without a file at `path` (below the scheme, with real numbers) lacks, and which version brought
+    it."""
     parts = path.split("/")
     for directory in FILTER_DIRECTORIES:
         if parts[0] == directory:

@@ -1,4 +1,4 @@
-"""What is added to the memory that something was seen to need."""
+"""The buffer that is added to memory that was seen to be needed."""
 
 from __future__ import annotations
 

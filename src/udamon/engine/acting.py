@@ -1,4 +1,4 @@
-"""The seams of schemes: what the kdamond asks of whoever acts on what it finds, and what people ask of any engine."""
+"""The interfaces of schemes: `Acting` for the kdamond, `SchemesControl` for users of any engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from udamon.model import Emit
 
 
 class ResetAges(NamedTuple):
-    """Bytes of a target whose age begins anew, because something was done to them."""
+    """Bytes of a target whose age is reset, because a scheme acted on them."""
 
     target: Target
     start: int
@@ -24,7 +24,7 @@ class ResetAges(NamedTuple):
 class Acting(Protocol):
     """Called on the kdamond's thread only; `sis` are the sampling intervals that passed since its start.
 
-    Nothing of it raises: what could not be done is told as an event.
+    Nothing here raises: failures become events.
     """
 
     def start(self, attrs: Attrs, emit: Emit) -> None:
@@ -34,10 +34,10 @@ class Acting(Protocol):
         """Attributes changed: everything is due one interval from now."""
 
     def wait_us(self) -> int:
-        """For how many µs the kdamond is not needed at all; 0 when it is."""
+        """For how many µs no scheme is active, so that the kdamond may sleep; 0 while one is."""
 
     def next_due(self) -> int | None:
-        """At which `sis` there is something to apply; None when nothing ever is."""
+        """The next `sis` at which a scheme is due; None if none ever is."""
 
     def apply(
         self, targets: Sequence[Target], sis: int, valid: Callable[[Target], bool]
@@ -60,7 +60,7 @@ PatternsFor = Callable[[Attrs], Sequence[AccessPattern]]
 
 
 class SchemesControl(Protocol):
-    """What people ask about the schemes of an engine, and tell them: the same in user space and in the kernel.
+    """Status and changes of the schemes of an engine, the same in user space and in the kernel.
 
     From other threads only through `ask` of the engine, save for `check`.
     """
@@ -79,8 +79,8 @@ class SchemesControl(Protocol):
         (docs/damon.md#tried-regions). Raises UsageError when busy."""
 
 
-TOLD_EVERY_NS = 1_000_000_000
-"""At most so often is there an event with the totals of schemes."""
+MIN_STATS_INTERVAL_NS = 1_000_000_000
+"""The shortest time between two events with the totals of schemes."""
 
 
 class Totals:
@@ -91,7 +91,7 @@ class Totals:
         self._told_ns: int | None = None  # when it was last looked whether there is anything to tell
 
     def due(self, now_ns: int) -> bool:
-        return self._told_ns is None or now_ns - self._told_ns >= TOLD_EVERY_NS
+        return self._told_ns is None or now_ns - self._told_ns >= MIN_STATS_INTERVAL_NS
 
     def tell(self, statuses: Sequence[SchemeStatus], now_ns: int, emit: Emit) -> None:
         totals: list[dict[str, object]] = [

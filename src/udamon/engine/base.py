@@ -1,4 +1,4 @@
-"""The seam of engines: whatever yields snapshots and events, in user space or in the kernel."""
+"""The interface of engines: sources of snapshots and events, in user space or in the kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A census: every range is asked at the end of the aggregation."""
+"""A watch by a census: every range is looked at, at the end of the aggregation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from udamon.ops.base import Census, Shared, Touched
 
 
 class CensusWatch:
-    """Every range is asked at the end of the aggregation: no policy, no sampling error.
+    """Looks at every range at the end of the aggregation: no policy, no sampling error.
 
     nr_accesses of a range is the touched share of its resident bytes × ticks, rounded up.
     """
@@ -55,7 +55,7 @@ class CensusWatch:
         told, self._news = [*self._news, *self._census.pauses.news()], []
         return told
 
-    def rehearse(self, targets: Sequence[Target]) -> None:
+    def measure_cost(self, targets: Sequence[Target]) -> None:
         self._begin(targets)
         leaders = self._leaders(targets)
         for target in leaders:
@@ -76,7 +76,7 @@ class CensusWatch:
         self._forecast(targets)
 
     def _forecast(self, targets: Sequence[Target]) -> None:
-        """Say of targets that came what a look will do to them, or that it will not be done."""
+        """Note for new targets how long a look will stop them, or that they will not be looked at."""
         pauses = self._census.pauses
         first, refusals = not self._known, []
         for target in self._leaders(targets):
@@ -115,7 +115,7 @@ class CensusWatch:
     def finish_aggregation(self, targets: Sequence[Target]) -> None:
         """Look at every target, at once prepare it for the next window, then count and age.
 
-        Preparing is the next thing after looking so that as little as possible goes unseen in between. Raises
+        Preparing follows looking at once, so that the unobserved time in between is as short as possible. Raises
         PauseTooLong where none of them may be looked at any more.
         """
         self._looked.clear()
@@ -151,8 +151,8 @@ class CensusWatch:
         self._refusals.window_over([] if self._looked else [target.index for target in leaders])
 
     def _density(self, target: Target) -> float:
-        """How much of its memory it accessed in the last window. Accesses to pages in common count for whoever is
-        looked at first: it shall not be a parent that has all of them and rests."""
+        """The share of its memory that it accessed in the last window. Accesses to shared pages count for the target
+        that is looked at first, which must not be an inactive parent that maps all of them."""
         seen = self._seen.get(target.index, ())
         return sum(one.touched for one in seen) / max(1, sum(one.resident for one in seen))
 

@@ -20,8 +20,8 @@ from udamon.errors import CannotError, PauseTooLong
 from udamon.model import Sharing, Snapshot
 from udamon.ops.base import Shared
 
-NAP_NS = 1_000_000_000
-"""While schemes rest, it is looked this often whether a target is left."""
+INACTIVE_POLL_NS = 1_000_000_000
+"""Polling interval for the targets while all schemes are inactive."""
 
 
 class Kdamond(Worker):
@@ -80,14 +80,16 @@ class Kdamond(Worker):
         return self.context.watch.longest_pause_ns
 
     def charge(self, cpu_ns: Callable[[], int]) -> None:
-        """Before the start: whose CPU time the budget is kept by, where this process does more than monitor."""
+        """Before the start: set the function that returns the CPU time for the budget, if this process does more than
+        monitor."""
         self._cpu_ns = cpu_ns
 
     def valid(self) -> bool:
         return self.context.valid()
 
     def open(self) -> None:
-        """Find the targets. `run` does it, too; who does it before learns here what cannot be watched."""
+        """Find the targets. `run` does it as well; call it before to get the errors of targets that cannot be
+        watched."""
         self._opened = True
         try:
             self._update()
@@ -129,7 +131,7 @@ class Kdamond(Worker):
                     self._publish()
                     self._tune()
                 if schemes is not None:
-                    # Acting takes time: hurrying through the ticks that were missed meanwhile would see nothing.
+                    # Acting takes time. Making up for the ticks missed in that time would see nothing.
                     schedule.passed(0, self._clock.now_ns())
                 if aggregated:
                     schedule.begin_aggregation()
@@ -187,20 +189,20 @@ class Kdamond(Worker):
 
     def _needed(self, schemes: Acting) -> bool:
         """Wait until some scheme is active (docs/damon.md#iteration), serving requests; False when it is over."""
-        rested = False
+        skip_time = False
         while wait_us := schemes.wait_us():
-            rested = self._resting = True
+            skip_time = self._resting = True
             end_ns = self._clock.now_ns() + wait_us * 1_000
             while self._clock.now_ns() < end_ns:
                 if self._serve_requests():
                     break  # which may have changed what is waited for
                 if self._stopping or not self.context.valid():
                     return False
-                self._clock.wait_until(min(end_ns, self._clock.now_ns() + NAP_NS))
-        if rested:
+                self._clock.wait_until(min(end_ns, self._clock.now_ns() + INACTIVE_POLL_NS))
+        if skip_time:
             self._resting = False
             self.context.watch.discard_window()
-            self._schedule.rested(self._clock.now_ns())
+            self._schedule.skip_time(self._clock.now_ns())
         return True
 
     def _update(self) -> None:

@@ -20,7 +20,7 @@ from udamon.model import PAGE_SIZE, Range, Rates
 from udamon.ops.base import FirstSeen, RateCensus, Touched
 
 _Pooled = tuple[int, int, Pool]  # start, end
-_MOST_GLANCES = 14
+_MAX_MIDWAY_LOOKS = 14
 
 
 class RatedWatch(CensusWatch):
@@ -44,16 +44,16 @@ class RatedWatch(CensusWatch):
         self._pools: dict[int, list[_Pooled]] = {}
         self._rates: dict[int, Rates] = {}
 
-    def rehearse(self, targets: Sequence[Target]) -> None:
+    def measure_cost(self, targets: Sequence[Target]) -> None:
         self._begin(targets)
         leaders = self._leaders(targets)
-        glances = max(1, min(_MOST_GLANCES, self._ticks.bit_length() - 1))
+        glances = max(1, min(_MAX_MIDWAY_LOOKS, self._ticks.bit_length() - 1))
         for target in leaders:
             with suppress(TargetGone, NotPermitted, OutOfFiles, PauseTooLong):
                 self._census.prepare(target)
                 self._rate_census.clear_again(target)
                 for _ in range(glances):
-                    self._rate_census.glance(target)
+                    self._rate_census.look_midway(target)
                 self._census.look(target)
         for _ in range(2):
             self._census.expose(leaders)
@@ -101,7 +101,7 @@ class RatedWatch(CensusWatch):
             if self._again is None:
                 self._clear_again()
             else:
-                self._glance(self._again)
+                self._look_midway(self._again)
         return super()._wait(deadline_ns)
 
     def _clear_again(self) -> None:
@@ -115,14 +115,14 @@ class RatedWatch(CensusWatch):
         now, span = (begin + self._clock.now_ns()) // 2, self._interval_ns
         self._census.expose(self._again)
         # The last look is that at the end of the window; it takes the place of one that would come close before it.
-        while now + span + self._interval_ns // 2 < self._end_ns and len(self._due) < _MOST_GLANCES:
+        while now + span + self._interval_ns // 2 < self._end_ns and len(self._due) < _MAX_MIDWAY_LOOKS:
             self._due.append(now + span)
             span *= 2
 
-    def _glance(self, targets: Sequence[Target]) -> None:
+    def _look_midway(self, targets: Sequence[Target]) -> None:
         for target in targets:
             with suppress(TargetGone, NotPermitted, OutOfFiles):
-                self._rate_census.glance(target)
+                self._rate_census.look_midway(target)
         now = self._clock.now_ns()
         while self._due and self._due[0] <= now:
             del self._due[0]  # looking takes longer than that

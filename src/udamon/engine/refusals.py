@@ -1,4 +1,4 @@
-"""Targets that a look would stop for longer than is allowed: what is said of them, and when that ends the monitor."""
+"""Targets that a look would stop for longer than allowed: the notes about them, and when they end the monitor."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from udamon.errors import PauseTooLong
 PATIENCE = 10
 """Windows in a row in which no target may be looked at, and none only for some time: then the monitor ends."""
 
-TOLD_AGAIN = 100
-"""Windows after which it is said again that a target is left out."""
+REPEAT_AFTER_WINDOWS = 100
+"""Windows after which the note that a target is left out is repeated."""
 
 
 class Refusals:
@@ -29,12 +29,12 @@ class Refusals:
                 del known[gone]
 
     def refuse(self, index: int, refused: PauseTooLong) -> str | None:
-        """This target may not be looked at; returns what is to be said of it, None where it was said."""
-        if refused.passing:
+        """This target may not be looked at. Returns the note about it, None if it was given already."""
+        if refused.temporary:
             self._refused.pop(index, None)
         else:
             self._refused[index] = str(refused)
-        if self._window - self._told.get(index, -TOLD_AGAIN) < TOLD_AGAIN:
+        if self._window - self._told.get(index, -REPEAT_AFTER_WINDOWS) < REPEAT_AFTER_WINDOWS:
             return None
         self._told[index] = self._window
         return str(refused)

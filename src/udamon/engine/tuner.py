@@ -1,4 +1,4 @@
-"""Who may change the intervals while monitoring: the kernel's goal, or a budget of CPU time."""
+"""Tuning of the intervals while monitoring: by the kernel's goal, or by a budget of CPU time."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class CensusBudget:
     def begin(self, context: Context, cpu_ns: Callable[[], int]) -> TunedAttrs | None:
         """Measure one census before the first window, which then has the length of the others."""
         before = cpu_ns()
-        context.watch.rehearse(context.targets)
+        context.watch.measure_cost(context.targets)
         cost = cpu_ns() - before
         return TunedAttrs(self.attrs(context.attrs, cost), self.why(cost))
 

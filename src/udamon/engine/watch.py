@@ -1,5 +1,5 @@
-"""Watching accesses, as the kdamond asks for it; and by samples that feed a region policy (engine.census_watch is the
-other way)."""
+"""The interface between the kdamond and access checks, and its implementation by samples that feed a region policy.
+engine.census_watch is the other implementation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from udamon.ops.base import TOUCH_NS, Sampler, Shared
 
 
 class Watch(Protocol):
-    """What the kdamond asks of its access checks; see engine.kdamond for the order of the calls."""
+    """The access checks of one context; see engine.kdamond for the order of the calls."""
 
     checks: int
     """Access checks made so far (a census counts none)."""
@@ -30,7 +30,7 @@ class Watch(Protocol):
     """Windows of targets that were wanted and could not be watched so far, other than because the target ended."""
 
     answers_early: bool
-    """An aggregation that is cut short still has an answer."""
+    """Whether an aggregation that ends early still has a result."""
 
     @property
     def target_cost_ns(self) -> int:
@@ -41,10 +41,10 @@ class Watch(Protocol):
         """The longest time so far that a target's mapping lock was held at a time."""
 
     def news(self) -> list[str]:
-        """What people should know, and were not told yet."""
+        """New notes for the user since the last call."""
 
-    def rehearse(self, targets: Sequence[Target]) -> None:
-        """Do once what an aggregation will cost, without a result, so that it can be measured."""
+    def measure_cost(self, targets: Sequence[Target]) -> None:
+        """Do the work of one aggregation once, without a result, so that its cost can be measured."""
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
         """Targets came, went or changed their ranges. Raises PauseTooLong where none of them may be looked at."""
@@ -66,8 +66,8 @@ class Watch(Protocol):
         """Resident bytes of each region, where known."""
 
     def shared(self, target: Target) -> tuple[list[Shared | None], int | None] | None:
-        """Of each region, what is known of others who map its pages; and the index of the target whose address
-        space this one's is, where that is another. None where nothing of that is known."""
+        """For each region, its sharing with other mappings; and the index of the target that has the same address
+        space, if there is one. None if nothing is known."""
 
     def advised(self, target: Target) -> Sequence[tuple[int, int, str]] | None:
         """What ops.base.Census has of that name."""
@@ -76,10 +76,10 @@ class Watch(Protocol):
         """How often the pages of each region are accessed, where that is known."""
 
     def acted(self, acted: Sequence[ResetAges]) -> None:
-        """Schemes have cut regions, and begun the ages of these anew."""
+        """Schemes have split regions, and reset the ages of `acted`."""
 
     def discard_window(self) -> None:
-        """Nothing was watched for some time: what was prepared before says nothing now."""
+        """Nothing was watched for some time: discard what was prepared before."""
 
     def begin_aggregation(self, targets: Sequence[Target]) -> None:
         """The snapshot was taken: a new aggregation begins."""
@@ -92,7 +92,7 @@ class Watch(Protocol):
 
 
 class SampledWatch:
-    """Samples answer for single pages; `policy` decides which, and what the answers say of the rest."""
+    """Samples single pages; `policy` decides which, and infers the rest from the answers."""
 
     answers_early = False
 
@@ -129,8 +129,8 @@ class SampledWatch:
     def news(self) -> list[str]:
         return []
 
-    def rehearse(self, targets: Sequence[Target]) -> None:
-        """Samples are cheap one by one: nothing to rehearse."""
+    def measure_cost(self, targets: Sequence[Target]) -> None:
+        """Samples are cheap one by one: no cost to measure."""
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
         self._coverage.fit(targets)

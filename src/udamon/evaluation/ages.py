@@ -14,8 +14,8 @@ CHANGE = 0.2
 TOLERANCE = 0.1
 """An age counts as right within this share of the truth (or one aggregation, where that is more)."""
 
-NOTICED_NS = 1_000_000_000
-"""So long after a byte's rate changed, an age is due that is no older than that."""
+NOTICE_DEADLINE_NS = 1_000_000_000
+"""A change counts as noticed if, this long after it, the reported age is no older than the change."""
 
 Steps = list[tuple[int, int, float, int]]  # start, end, rate when it last changed, when that was
 
@@ -76,13 +76,15 @@ class TrueAges:
         return wrong, total
 
     def moved(self, snapshot: Snapshot) -> Moved:
-        """The bytes whose rate changed NOTICED_NS before this snapshot's end (or less than an aggregation
+        """The bytes whose rate changed NOTICE_DEADLINE_NS before this snapshot's end (or less than an aggregation
         more), and not since; and those of them whose age is at most that and one aggregation.
 
         That all rates become known at the start is no change.
         """
         aggregation = snapshot.ticks * snapshot.sample_ns
-        due = range(snapshot.end_ns - NOTICED_NS - aggregation + 1, snapshot.end_ns - NOTICED_NS + 1)
+        due = range(
+            snapshot.end_ns - NOTICE_DEADLINE_NS - aggregation + 1, snapshot.end_ns - NOTICE_DEADLINE_NS + 1
+        )
         if not any(change in due for change in self._changes):
             return Moved()
         self._changes = {change for change in self._changes if change >= due.stop}
@@ -90,7 +92,7 @@ class TrueAges:
         for size, since, seen, _ in self._overlay(snapshot):
             if since in due and since != self._first_ns:
                 moved += size
-                reset += size * (seen <= NOTICED_NS + aggregation)
+                reset += size * (seen <= NOTICE_DEADLINE_NS + aggregation)
         return Moved(moved, reset)
 
     def _overlay(self, snapshot: Snapshot) -> Iterator[tuple[int, int, int, int]]:

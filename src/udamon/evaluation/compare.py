@@ -9,7 +9,7 @@ from typing import NamedTuple
 from udamon.evaluation.results import Evaluation, Scored
 
 ENOUGH = 0.95
-"""Whatever the other policy found, more than this need not be reached."""
+"""F1 that counts as reached, even where the other policy reaches more."""
 
 
 class Spread(NamedTuple):

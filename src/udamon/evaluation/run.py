@@ -18,7 +18,7 @@ from udamon.engine.tuner import IntervalGoalTuner
 from udamon.evaluation.ages import Moved, TrueAges
 from udamon.evaluation.bound import Bound, Island
 from udamon.evaluation.results import Evaluation, Scored
-from udamon.evaluation.score import Against, Sums, together
+from udamon.evaluation.score import Sums, TruthScorer, together
 from udamon.model import Event, Snapshot
 from udamon.ops.sim import SimSpace
 from udamon.workload.truth import Truth
@@ -71,14 +71,14 @@ class TargetScorer:
 
     truth: Truth
     last: Snapshot | None = None
-    against: Against | None = None
+    against: TruthScorer | None = None
     ages: TrueAges | None = None
     moved: Moved = field(default_factory=Moved)
 
     def score(self, snapshot: Snapshot) -> Sums:
         truth = self.truth.expected(snapshot.begin_ns, snapshot.ticks, snapshot.sample_ns)
         if self.against is None or self.against.truth is not truth:
-            self.against = Against(truth)
+            self.against = TruthScorer(truth)
         if self.ages is None:
             self.ages = TrueAges(snapshot.starts[0], snapshot.ends[-1])
         self.ages.follow(truth, snapshot.begin_ns)

@@ -57,7 +57,7 @@ def together(parts: Iterable[Sums]) -> Sums:
     return Sums(both, predicted, hot, wss, wss_truth, error, covered)
 
 
-class Against:
+class TruthScorer:
     """Scores snapshots against one truth, which is put in order once."""
 
     def __init__(self, truth: Sequence[Expected]) -> None:
@@ -81,7 +81,7 @@ class Against:
 
 def score(snapshot: Snapshot, truth: Sequence[Expected]) -> Score:
     """Compare one snapshot with what was to be expected in its window."""
-    return Against(truth).sums(snapshot).score()
+    return TruthScorer(truth).sums(snapshot).score()
 
 
 def agreement(both: int, predicted: int, hot: int) -> tuple[float, float, float]:

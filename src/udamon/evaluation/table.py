@@ -39,7 +39,7 @@ class FigureColumn(NamedTuple):
     runs: Sequence[Evaluation]
 
 
-class Row(NamedTuple):
+class FigureRow(NamedTuple):
     """A figure, by policy. A row without cells is a heading."""
 
     label: str
@@ -51,7 +51,7 @@ def table(evaluations: Sequence[Evaluation], workloads: Sequence[str] = ()) -> S
     by its name, too."""
     columns = columns_of(evaluations)
     rows = [
-        Row("", [column.title for column in columns]),
+        FigureRow("", [column.title for column in columns]),
         *_found(columns),
         *_needed(columns),
         *_right(columns),
@@ -71,8 +71,8 @@ def columns_of(evaluations: Sequence[Evaluation]) -> list[FigureColumn]:
     return columns
 
 
-def _found(columns: Sequence[FigureColumn]) -> Iterator[Row]:
-    yield Row("F1 of hot bytes, by time")
+def _found(columns: Sequence[FigureColumn]) -> Iterator[FigureRow]:
+    yield FigureRow("F1 of hot bytes, by time")
     ends = [run.scored[-1].t for column in columns for run in column.runs]
     for moment in MOMENTS:
         if moment <= min(ends) + 1e-9 and at(columns[0].runs[0], moment):
@@ -80,28 +80,28 @@ def _found(columns: Sequence[FigureColumn]) -> Iterator[Row]:
     yield _row("  mean of all", columns, mean_f1, two_digits)
     if all(run.bounded for column in columns for run in column.runs):
         yield from _bounds(columns, min(ends))
-    yield Row("F1 of hot bytes, by checks made")
+    yield FigureRow("F1 of hot bytes, by checks made")
     for checks in CHECKS:
         row = _row(f"  {count(checks)}", columns, partial(_f1_after, checks=checks), two_digits)
         if any(cell != NOTHING for cell in row.cells):
             yield row
 
 
-def _bounds(columns: Sequence[FigureColumn], end: float) -> Iterator[Row]:
+def _bounds(columns: Sequence[FigureColumn], end: float) -> Iterator[FigureRow]:
     """Beside it, from what: checks that could be made since the last change, and regions that were there."""
-    yield Row("Bound of F1 (checks since the last change, regions)")
+    yield FigureRow("Bound of F1 (checks since the last change, regions)")
     for moment in MOMENTS:
         if moment <= end + 1e-9 and at(columns[0].runs[0], moment):
-            yield Row(f"  {moment:g} s", [_bound_at(column, moment) for column in columns])
+            yield FigureRow(f"  {moment:g} s", [_bound_at(column, moment) for column in columns])
     found = columns[0].runs[0].islands
     if found:
         sizes, chances = sorted(one.size for one in found), sorted(one.chance for one in found)
-        yield Row(
+        yield FigureRow(
             f"  at the end {len(sizes):,} islands of {format_size(sizes[0])} to {format_size(sizes[-1])}, median "
             f"{format_size(sizes[len(sizes) // 2])}, accessed with chance {chances[0]:.2f} to {chances[-1]:.2f}"
         )
     if not all(run.summary()["bound_proved"] for column in columns for run in column.runs):
-        yield Row(
+        yield FigureRow(
             "  not proved: something here makes finding harder or easier that it does not count (docs/bound.md)"
         )
 
@@ -113,8 +113,8 @@ def _bound_at(column: FigureColumn, seconds: float) -> str:
     return f"{two_digits(f1)} ({count(checks)}, {count(median(found.regions for found in there))})"
 
 
-def _needed(columns: Sequence[FigureColumn]) -> Iterator[Row]:
-    yield Row(f"To reach F1 {FOUND:g}")
+def _needed(columns: Sequence[FigureColumn]) -> Iterator[FigureRow]:
+    yield FigureRow(f"To reach F1 {FOUND:g}")
     levels = [FOUND] * len(columns[0].runs)
     yield from _ways(columns, levels)
     reference = next((c for c in columns if c.runs[0].policy == REFERENCE), columns[0])
@@ -122,43 +122,43 @@ def _needed(columns: Sequence[FigureColumn]) -> Iterator[Row]:
     middle = spread(levels)
     if len(columns) > 1 and middle and middle.median > 0:
         name = reference.runs[0].policy
-        yield Row(f"To reach F1 {middle.median:.2f}, which {name} has at the end (at most 0.95)")
+        yield FigureRow(f"To reach F1 {middle.median:.2f}, which {name} has at the end (at most 0.95)")
         yield from _ways(columns, levels)
 
 
-def _ways(columns: Sequence[FigureColumn], levels: Sequence[float]) -> Iterator[Row]:
+def _ways(columns: Sequence[FigureColumn], levels: Sequence[float]) -> Iterator[FigureRow]:
     seconds, checks = [], []
     for column in columns:
         found = [reached(run, level) for run, level in zip(column.runs, levels, strict=True)]
         seconds.append(cell([s.t if s else None for s in found], one_digit))
         checks.append(cell([s.checks if s else None for s in found], count))
-    yield Row("  seconds", seconds)
-    yield Row("  checks", checks)
+    yield FigureRow("  seconds", seconds)
+    yield FigureRow("  checks", checks)
 
 
-def _right(columns: Sequence[FigureColumn]) -> Iterator[Row]:
-    yield Row("Error of the working set")
+def _right(columns: Sequence[FigureColumn]) -> Iterator[FigureRow]:
+    yield FigureRow("Error of the working set")
     yield _row("  median over snapshots", columns, partial(_wss_error, percent=50), share)
     yield _row("  90th percentile", columns, partial(_wss_error, percent=90), share)
-    yield Row("Ages")
+    yield FigureRow("Ages")
     yield _row("  bytes wrong at the end", columns, lambda run: run.age_err, share)
     moved = _row("  moved and reset within 1 s", columns, lambda run: run.moved_reset_share, share)
     if any(cell != NOTHING for cell in moved.cells):
         yield moved
 
 
-def _each_target(columns: Sequence[FigureColumn], workloads: Sequence[str]) -> Iterator[Row]:
+def _each_target(columns: Sequence[FigureColumn], workloads: Sequence[str]) -> Iterator[FigureRow]:
     figures = [[run.each_target() for run in column.runs] for column in columns]
     forms = {"mean F1": ("f1", two_digits), "error of its working set, median": ("wss_err_p50", share)}
     for title, (figure, form) in forms.items():
-        yield Row(f"Each target: {title}")
+        yield FigureRow(f"Each target: {title}")
         for position, name in enumerate(workloads):
             cells = [cell([run[position][figure] for run in runs], form) for runs in figures]
-            yield Row(f"  {position}: {name}", cells)
+            yield FigureRow(f"  {position}: {name}", cells)
 
 
-def _cost(columns: Sequence[FigureColumn]) -> Iterator[Row]:
-    yield Row("Cost")
+def _cost(columns: Sequence[FigureColumn]) -> Iterator[FigureRow]:
+    yield FigureRow("Cost")
     yield _row("  checks", columns, lambda run: run.scored[-1].checks, count)
     yield _row("  checks/s, last half", columns, settled_checks, count)
     yield _row("  regions at the end", columns, lambda run: run.scored[-1].regions, count)
@@ -180,13 +180,13 @@ def _wss_error(run: Evaluation, percent: float) -> float | None:
 
 def _row(
     label: str, columns: Sequence[FigureColumn], figure: Callable[[Evaluation], float | None], form: Form
-) -> Row:
+) -> FigureRow:
     """A figure that can be said of a policy only where all seeds have it."""
     cells = []
     for column in columns:
         values = [figure(run) for run in column.runs]
         cells.append(NOTHING if None in values else cell(values, form))
-    return Row(label, cells)
+    return FigureRow(label, cells)
 
 
 def cell(values: Values, form: Form) -> str:
@@ -225,7 +225,7 @@ def fine_share(value: float) -> str:
     return f"{value:.2%}"
 
 
-def _lines(row: Row) -> list[str]:
+def _lines(row: FigureRow) -> list[str]:
     if not row.cells:
         return ["", row.label] if row.label else [""]
     return [(row.label.ljust(LABEL) + "".join(cell.ljust(COLUMN) for cell in row.cells)).rstrip()]

@@ -77,7 +77,7 @@ class OutputPlace:
         return fd
 
     def trouble(self, error: OSError) -> OutputError:
-        """The sentence for what the system said to opening or making it."""
+        """The OutputError for a failed open or create."""
         if error.errno == errno.EEXIST:
             return OutputError(f"{self.path} exists already; give another name or --force to replace it.")
         return OutputError(f"cannot create {self.path}: {error.strerror}; choose another place.")

@@ -27,7 +27,7 @@ class TemporaryDirectory:
     def __init__(self, purpose: str) -> None:
         self._fd = -1
         base = _base()
-        _sweep(base)
+        _remove_stale_files(base)
         try:
             while not self._make(base, purpose):
                 pass
@@ -75,7 +75,7 @@ class TemporaryDirectory:
 def unnamed_file(purpose: str) -> int:
     """A descriptor of a new file without a name, to write and read (also as /proc/self/fd/N). Raises OutputError."""
     base = _base()
-    _sweep(base)
+    _remove_stale_files(base)
     try:
         try:
             return os.open(base, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -102,7 +102,7 @@ def _no_room(base: str, error: OSError) -> OutputError:
     )
 
 
-def _sweep(base: str) -> None:
+def _remove_stale_files(base: str) -> None:
     """Remove this user's directories that killed processes have left."""
     with contextlib.suppress(OSError):
         with os.scandir(base) as entries:

@@ -35,7 +35,7 @@ Read = Callable[[Table, ListedObjects], Any]
 
 
 @dataclass(slots=True)
-class Written:
+class TableChange:
     """What was done to one table. `unchanged` days were there already."""
 
     days: int = 0
@@ -43,7 +43,7 @@ class Written:
     unchanged: int = 0
 
 
-class Lake:
+class IcebergCatalog:
     """A catalog's tables. `catalog` is NAME or NAME.NAMESPACE. Raises MissingExtra, CannotError."""
 
     def __init__(self, catalog: str) -> None:
@@ -58,9 +58,9 @@ class Lake:
             self._catalog = load_catalog(name)
             self._catalog.create_namespace_if_not_exists(self._namespace)
 
-    def write(self, store: Store, table: Table, read: Read, *, now: float, closed_s: float) -> Written:
+    def write(self, store: Store, table: Table, read: Read, *, now: float, closed_s: float) -> TableChange:
         """Each closed day that the table has not, or has of other objects. `now` is seconds since 1970."""
-        done = Written()
+        done = TableChange()
         with _told(self._name, "written"):
             target = self._table(table)
             there = _written(target)

@@ -79,7 +79,7 @@ def open_store(location: str) -> Store:
             f"{location[:100]!r} is no location that objects can lie in; give a directory, or a URL with "
             "s3://, gs:// or az://."
         )
-    return Remote(location)
+    return BucketStore(location)
 
 
 class Directory:
@@ -153,7 +153,7 @@ def _files(root: Path, prefix: str) -> Iterator[Stored]:
             yield Stored(str(file.relative_to(root)), found.st_size, found.st_mtime)
 
 
-class Remote:
+class BucketStore:
     """Objects of a bucket below a prefix. What fails for a time is tried again for `patience` seconds, after waits that
     double; a request has failed after `timeout` seconds."""
 

@@ -18,9 +18,11 @@ KEY = "allow_kernel_memory"
 
 
 def standing(environment: Mapping[str, str] = os.environ, config: Path | None = None, owner: int = 0) -> bool:
-    """Whether it is allowed without being asked for. `config` and `owner` are as in configuration.files.of_system.
+    """Whether reading kernel memory is allowed without an explicit `--via pte`.
 
-    Raises ConfigError for a file that cannot be taken at its word.
+    `config` and `owner` are as in configuration.files.of_system.
+
+    Raises ConfigError for a file that is damaged or that others may write.
     """
     return environment.get(VARIABLE) == "1" or _configured(config, owner)
 

@@ -44,7 +44,7 @@ def untouched(path: str) -> set[str]:
 
 
 class DamonTree:
-    """The tree, present or not. Who writes must have made sure that nobody else uses it: see claim.damon."""
+    """The tree, present or not. Before writing, a caller must claim it: see claim.damon."""
 
     def __init__(self, roots: Roots = Roots()) -> None:  # noqa: B008 (immutable)
         self.admin = roots.sys / "kernel/mm/damon/admin/kdamonds"

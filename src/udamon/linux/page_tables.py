@@ -78,7 +78,7 @@ _ARM_SHAPES: Final = {
 """By bits of an address."""
 
 
-class Looked(NamedTuple):
+class PageBytes(NamedTuple):
     """The pages [first, last), a byte each; the bytes are the caller's until it asks for the next."""
 
     first: int
@@ -96,7 +96,7 @@ class PageTables:
         """Tables that were read, changes that were met, pages that stayed unknown."""
         self._states = bytearray(_GIB_PAGES)
 
-    def look(self, root: int, start: int, end: int, entries: array[int] | None = None) -> Iterator[Looked]:
+    def look(self, root: int, start: int, end: int, entries: array[int] | None = None) -> Iterator[PageBytes]:
         """All pages in [start, end) where anything is mapped, in address order; `root` is a physical address.
 
         `entries` takes the leaf entries of the pages answered for. Raises OSError.
@@ -113,7 +113,7 @@ class PageTables:
             self.unknown += found.unknown
             first, last = found.first, found.last
             if first < last:
-                yield Looked(first, last, memoryview(self._states)[: (last - first) // PAGE_SIZE])
+                yield PageBytes(first, last, memoryview(self._states)[: (last - first) // PAGE_SIZE])
             start = last
 
     def page(self, root: int, address: int) -> tuple[int, int]:

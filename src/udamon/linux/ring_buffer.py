@@ -71,7 +71,7 @@ class BufferPage(NamedTuple):
 
 
 def parse_page(page: bytes, layout: PageLayout) -> BufferPage:
-    """Take a page apart. What is torn ends it: no exception, whatever the bytes (little-endian machines)."""
+    """Parse a page, up to the first malformed record. Never raises, for any bytes (little-endian machines)."""
     if len(page) < layout.data:
         return BufferPage([], 0)
     header = layout.commit

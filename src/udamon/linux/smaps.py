@@ -61,18 +61,18 @@ class MappingPages(NamedTuple):
 
 
 def read_smaps(
-    process: ProcessId, root: Path = PROC, *, held: Held | None = None, hurry: bool = False
+    process: ProcessId, root: Path = PROC, *, held: Held | None = None, prioritized: bool = False
 ) -> bytes:
     """The file as it is; the kernel walks every resident page for it. Raises OSError.
 
-    Each read holds the target's mapping lock for as many mappings as fit into it (one at least): `held` counts that,
-    and in a `hurry` the thread is not taken off its processor meanwhile.
+    Each read holds the target's mapping lock for as many mappings as fit into it (one at least): `held` counts that;
+    `prioritized`: as a real-time thread, which nothing preempts.
     """
     held = held or Held()
     fd = open_of(process, "smaps", os.O_RDONLY, root)
     chunks: list[bytes] = []
     try:
-        with urgent(hurry):
+        with urgent(prioritized):
             while True:
                 with held.call():
                     chunk = os.read(fd, 1 << 16)

@@ -1,4 +1,4 @@
-"""A short time in which a thread is not taken off its processor: whoever holds somebody else's lock should not be."""
+"""Short sections that run as a real-time thread, so that nothing preempts a thread that holds a lock of the target."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 
 def may_be_urgent() -> bool:
-    """Real-time threads are permitted (CAP_SYS_NICE, or a resource limit): tried each time, as privilege may be given
-    up in between."""
+    """Whether real-time threads are permitted (CAP_SYS_NICE, or a resource limit). Tried on each call, because
+    privileges may have been dropped since."""
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     if not _set_urgent():
         return False
@@ -29,7 +29,7 @@ def _set_urgent() -> bool:
 def urgent(wanted: bool = True) -> Iterator[None]:
     """Run the block as a real-time thread where that is permitted (CAP_SYS_NICE), else as before.
 
-    For some milliseconds at most: nothing ordinary runs on that processor meanwhile.
+    Keep it to some milliseconds: no ordinary thread runs on that processor until the block ends.
     """
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     if (

@@ -28,7 +28,7 @@ FLUSH_S = 0.9
 
 @dataclass(frozen=True, slots=True)
 class WatchRequest:
-    """What differs from the command line: `pid` alone is looked at, at that share of a CPU or that interval."""
+    """Changes to the command line: watch only `pid`, with this budget or this interval."""
 
     pid: int | None = None
     overhead: str | None = None
@@ -36,7 +36,7 @@ class WatchRequest:
 
 
 class WatchedMonitor(Monitored, Protocol):
-    """What is watched, and what is to be said of it (udamon.assembly.build.Built)."""
+    """The running monitor, and its description (udamon.assembly.build.Built)."""
 
     def tlb(self) -> Tlb | None: ...
 
@@ -44,7 +44,7 @@ class WatchedMonitor(Monitored, Protocol):
     def notes(self) -> tuple[str, ...]: ...
 
 
-class _Tee:
+class _SnapshotTee:
     """What the engine's bus gets: the view's state, and the writer while there is one."""
 
     def __init__(self, state: LiveState) -> None:
@@ -101,7 +101,7 @@ class Session:
         self.watch_request = WatchRequest()
         self.watched: WatchedMonitor | None = None
         self.recording: str | None = None
-        self._tee = _Tee(state)
+        self._tee = _SnapshotTee(state)
         self._began_ns = self._began_cpu_ns = 0
         self._next_flush = 0.0
 
@@ -125,7 +125,7 @@ class Session:
     def _start(self, chosen: int | None) -> None:
         watched = self._build(self.watch_request)
         self.state.begin(chosen, (watched.via, watched.policy))
-        self._tee = _Tee(self.state)
+        self._tee = _SnapshotTee(self.state)
         watched.engine.bus.subscribe(self._tee)
         try:
             watched.engine.open()

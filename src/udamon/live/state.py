@@ -27,7 +27,7 @@ MOST_REGIONS = 5_000
 
 
 @dataclass(slots=True)
-class _Target:
+class _LiveTarget:
     """A target that lives, or that ended while it was looked at."""
 
     index: int
@@ -81,7 +81,7 @@ class LiveState:
 
     def __init__(self, history: int = HISTORY) -> None:
         self._lock = Lock()
-        self._targets: dict[int, _Target] = {}
+        self._targets: dict[int, _LiveTarget] = {}
         self._chosen: int | None = None
         self._past: deque[Snapshot] = deque(maxlen=history)
         self._moment: dict[int, Snapshot] = {}  # of one seq, by target
@@ -97,7 +97,7 @@ class LiveState:
 
     def snapshot(self, snapshot: Snapshot, /) -> None:
         with self._lock:
-            target = self._targets.setdefault(snapshot.target, _Target(snapshot.target))
+            target = self._targets.setdefault(snapshot.target, _LiveTarget(snapshot.target))
             target.pid = snapshot.pid
             target.last = snapshot
             self._gather(snapshot)
@@ -135,16 +135,16 @@ class LiveState:
             self._past.clear()
             self._watch_ages()
             if index is not None:
-                target = self._targets.setdefault(index, _Target(index))
+                target = self._targets.setdefault(index, _LiveTarget(index))
                 if target.last is not None:
                     self._past.append(target.last)
             self.version += 1
 
     def begin(self, index: int | None = None, way: tuple[str, str | None] | None = None) -> None:
-        """Another monitor begins, whose targets are numbered anew; `index` is who is looked at then, `way` how it looks
+        """Another monitor begins, with new numbers of targets; `index` is the selected target, `way` how it looks
         and what says where (via, policy); None where it is not known, so ages are not told.
 
-        The past of who is looked at stays: its memory is the same, only the way of looking changed.
+        The history of the selected target stays: its memory is the same, only the way of looking changed.
         """
         with self._lock:
             kept = self._past.copy() if index is not None and self._chosen is not None else ()
@@ -175,11 +175,11 @@ class LiveState:
         return self._total[1]
 
     def detail(self) -> Detail | None:
-        """The target that is looked at; None when there is none."""
+        """The selected target; None when there is none."""
         with self._lock:
             if self._chosen is None:
                 return None
-            one = self._targets.setdefault(self._chosen, _Target(self._chosen))
+            one = self._targets.setdefault(self._chosen, _LiveTarget(self._chosen))
             return Detail(
                 one.index, one.pid, one.comm or "", " ".join(one.cmdline), one.ended,
                 tuple(self._past), tuple(one.mappings), one.mapped,
@@ -217,7 +217,7 @@ class LiveState:
             self._whole = tuple(self._moment.values())
 
     def _describe(self, name: str, data: Mapping[str, Any]) -> None:
-        target = self._targets.setdefault(data["target"], _Target(data["target"]))
+        target = self._targets.setdefault(data["target"], _LiveTarget(data["target"]))
         if name == "mappings":
             target.mappings.apply(data)
             target.mapped += 1
@@ -234,14 +234,14 @@ class LiveState:
             self._targets.pop(data["target"], None)
 
     def _watch_ages(self) -> None:
-        """Of who is looked at from now on: of its past nothing is known."""
+        """Select a target, whose history is unknown."""
         self._ages = None if self._way is None or self._chosen is None else AgeWatch(*self._way)
 
     def _forget(self) -> None:
         self._targets = {index: one for index, one in self._targets.items() if one.ended is None}
 
 
-def _line(target: _Target) -> TargetLine:
+def _line(target: _LiveTarget) -> TargetLine:
     last = target.last
     comm, command = target.comm or "?", " ".join(target.cmdline)
     if last is None:

@@ -16,7 +16,7 @@ from udamon.modules.dry_run import DryActor
 
 
 class WorkTotals(Protocol):
-    """What is counted beside the stats of schemes."""
+    """Counts beside the stats of schemes."""
 
     @property
     def refaulted(self) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from udamon.core.generations import Born, ColdGenerations, Generations, told
+from udamon.core.generations import ColdGenerations, Generations, PageGeneration, told
 from udamon.errors import CannotError
 from udamon.linux.lru_gen import LRU_GEN, NodeLru, age, read, within
 from udamon.model import PAGE_SIZE
@@ -26,7 +26,7 @@ HISTORY = 5
 _Key = tuple[int, str, int]
 
 
-class Part(NamedTuple):
+class AgedGroup(NamedTuple):
     """A group or a node of it: its pages of both kinds."""
 
     memcg: int
@@ -62,7 +62,7 @@ class GroupWatch:
         self._now_ns = now_ns
         self._cpu_ns = cpu_ns
         self._costs: list[int] = []
-        self._parts: dict[_Key, Part] = {}
+        self._parts: dict[_Key, AgedGroup] = {}
         self._newest: dict[_Key, int] = {}  # the generation that our last aging began
         self._ours = set[
             tuple[_Key, int]
@@ -119,10 +119,10 @@ class GroupWatch:
         self._begun = {key: self._births(key, one) for key, one in found.items()}
         self._ours.clear()
         for key, one in found.items():
-            part = self._parts.setdefault(key, Part(*key, Generations(begin), Generations(begin)))
+            part = self._parts.setdefault(key, AgedGroup(*key, Generations(begin), Generations(begin)))
             births = self._begun[key]
             for kind, pages in (("anon", part.anon), ("file", part.file)):
-                born = [Born(g.number, births[g.number], getattr(g, kind)) for g in one.generations]
+                born = [PageGeneration(g.number, births[g.number], getattr(g, kind)) for g in one.generations]
                 pages.window(born, self.end_ns)
         return round(sum(part.anon.touched + part.file.touched for part in self._parts.values()))
 
@@ -142,7 +142,7 @@ class GroupWatch:
         return min(max(round(cost / share), SHORTEST_NS), LONGEST_NS)
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[AgedGroup]:
         """All groups and nodes, by path."""
         return sorted(self._parts.values(), key=lambda part: (part.path, part.node))
 

@@ -1,4 +1,4 @@
-"""Schemes that a governor holds still: nothing is tried, so no age and no quota is used up in vain."""
+"""Schemes that a governor has stopped: nothing is tried, so no age is reset and no quota is charged."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ class KernelBackend:
 class KernelWork:
     """What schemes do on in-kernel DAMON, from before its start; see modules.work.Work.
 
-    The governor looks when `keep_up` is called, some times a second on another thread than the engine's. While it
-    holds still, the kernel has the schemes with the action `stat`. Goals that the kernel cannot read are fed to it
-    then, too. Raises NotSupported for one that cannot be read here.
+    The governor runs in `keep_up`, several times a second, on another thread than the engine. While it
+    has stopped acting, the kernel has the schemes with the action `stat`. Goals that the kernel cannot read are fed to
+    it then, too. Raises NotSupported for one that cannot be read here.
     """
 
     def __init__(
@@ -51,7 +51,8 @@ class KernelWork:
         now_ns: Callable[[], int] = time.monotonic_ns,
         read: Read | None = None,
     ) -> None:
-        """`read` tells what targets suffer, if not by what the kernel says of targets and `cgroups`."""
+        """`read` returns the memory pressure; default: that of the targets and of `cgroups`, from the kernel's
+        files."""
         self.passes = PassWatch()
         self.backend = KernelBackend()
         self._engine = engine
@@ -95,7 +96,7 @@ class KernelWork:
             if self._fed.look():
                 self._feed()
         except CannotError:
-            if not self._engine.join(0):  # else it has ended just now, and holds still for good
+            if not self._engine.join(0):  # else it has ended just now, so nothing acts any more
                 raise
 
     def _govern(self) -> None:

@@ -46,11 +46,11 @@ class LruSortParameters:
         "none", parse_metric, "METRIC", "none, or free_mem_rate (with --paddr: free_mem_rate)"
     )
     wmarks_interval: int = parameter(
-        5_000_000, parse_time_us, "TIME", "how often to look at free memory at rest (5s)"
+        5_000_000, parse_time_us, "TIME", "how often to check free memory while inactive (5s)"
     )
-    wmarks_high: int = parameter(200, parse_permil, "PERMIL", "rest while more is free (200, or 20%%)")
+    wmarks_high: int = parameter(200, parse_permil, "PERMIL", "be inactive while more is free (200, or 20%%)")
     wmarks_mid: int = parameter(150, parse_permil, "PERMIL", "begin again below it (150)")
-    wmarks_low: int = parameter(50, parse_permil, "PERMIL", "rest while less is free (50)")
+    wmarks_low: int = parameter(50, parse_permil, "PERMIL", "be inactive while less is free (50)")
 
     def __post_init__(self) -> None:
         if self.active_mem_bp > 10_000:

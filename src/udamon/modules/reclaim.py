@@ -60,11 +60,11 @@ class ReclaimParameters:
         "none", parse_metric, "METRIC", "none, or free_mem_rate (with --paddr: free_mem_rate)"
     )
     wmarks_interval: int = parameter(
-        5_000_000, parse_time_us, "TIME", "how often to look at free memory at rest (5s)"
+        5_000_000, parse_time_us, "TIME", "how often to check free memory while inactive (5s)"
     )
-    wmarks_high: int = parameter(500, parse_permil, "PERMIL", "rest while more is free (500, or 50%%)")
+    wmarks_high: int = parameter(500, parse_permil, "PERMIL", "be inactive while more is free (500, or 50%%)")
     wmarks_mid: int = parameter(400, parse_permil, "PERMIL", "begin again below it (400)")
-    wmarks_low: int = parameter(200, parse_permil, "PERMIL", "rest while less is free (200)")
+    wmarks_low: int = parameter(200, parse_permil, "PERMIL", "be inactive while less is free (200)")
     skip_anon: bool = switch("leave anonymous memory alone")
 
     def __post_init__(self) -> None:

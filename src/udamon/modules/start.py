@@ -31,7 +31,7 @@ def start_work(
 
     engine = built.engine
     if dry or built.sim_memory is not None:
-        limits = PressureLimits(None, None)  # what this machine suffers says nothing of these
+        limits = PressureLimits(None, None)  # the pressure of this machine says nothing about a simulation
     if isinstance(engine, KernelEngine):
         from udamon.modules.kernel_work import KernelWork
 

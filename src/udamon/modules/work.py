@@ -148,7 +148,7 @@ class RefaultWatch:
             self._next_ns = now + max(LOOK_NS, int((now - began) / LOOK_SHARE))
 
     def event(self, event: Event) -> None:
-        """What was moved of a target that ended is of no more interest."""
+        """Forget the moved memory of a target that has ended."""
 
 
 def schemes_at(wanted: Sequence[WantedScheme], attrs: Attrs) -> list[Scheme]:

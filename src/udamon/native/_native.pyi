@@ -63,6 +63,20 @@ TABLE_PAGE_SHIFT: int
 TABLE_PART_BYTES: int
 BLOCK_SHIFT: int
 GIB_SHIFT: int
+# Of the ring of allocations: see native/sites/format.h.
+RING_HEAD: int
+RING_READ_AT: int
+RING_MAX_FRAMES: int
+RING_MAX_BUILD_ID: int
+RING_MAX_NAME: int
+RING_MAX_FUNCTION: int
+RING_MAX_FILE: int
+RING_PYTHON_CALL_BIT: int
+RING_ALLOCATED: int
+RING_FREED: int
+RING_STACK: int
+RING_MODULE: int
+RING_PYTHON: int
 # Bits of the kinds of page_runs.
 RESIDENT: int
 TOUCHED: int

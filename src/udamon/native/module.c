@@ -1,5 +1,6 @@
 /* The extension module: it gathers the functions of the other files, and tells Python what they say of themselves. */
 #include "interface.h"
+#include "sites/format.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -72,6 +73,14 @@ static int add_function(PyObject *module, PyObject *interfaces, const struct int
     return failed ? -1 : 0;
 }
 
+/* Of the ring that the preload library writes, which is no part of this extension. */
+static int add_ring_constants(PyObject *module)
+{
+#define ADD(name, value) PyModule_AddIntConstant(module, "RING_" #name, value) < 0 ||
+    return RING_CONSTANTS(ADD) 0 ? -1 : 0;
+#undef ADD
+}
+
 static int exec_module(PyObject *module)
 {
     PyMethodDef *tables[] = {touch_methods, frames_methods, btf_methods};
@@ -80,7 +89,7 @@ static int exec_module(PyObject *module)
     PyObject *array = PyImport_ImportModule("array"), *interfaces = PyDict_New();
     state->array_type = array != NULL ? PyObject_GetAttrString(array, "array") : NULL;
     int failed = state->array_type == NULL || interfaces == NULL ||
-                 PyModule_AddIntConstant(module, "PAGE_SIZE", (long)page_size) < 0;
+                 PyModule_AddIntConstant(module, "PAGE_SIZE", (long)page_size) < 0 || add_ring_constants(module) < 0;
     for (size_t i = 0; !failed && i < sizeof(tables) / sizeof(*tables); i++)
         failed = PyModule_AddFunctions(module, tables[i]) < 0;
     for (int i = 0; !failed && i < INDEXES; i++)

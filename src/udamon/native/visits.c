@@ -67,8 +67,8 @@ size_t visits_make(const struct visits *visits)
 {
     if (visits->size == 0)
         return 0;
-    /* Until it has been there only: an ordinary thread would wait for the end of a time slice (3 ms). Who may not be
-     * urgent waits. */
+    /* Only until the visit is over: an ordinary thread would wait for the end of a time slice (3 ms). A thread without
+     * the permission for a real-time priority waits. */
     const struct sched_param urgent = {.sched_priority = 1};
     sched_setscheduler(0, SCHED_FIFO, &urgent);
     uint64_t there[MOST_CPUS / 64] = {0}, away[MOST_CPUS / 64], others = 0;

@@ -1,4 +1,4 @@
-"""The seams of this room: operations sets (where is memory?) and primitives (was it touched?)."""
+"""The interfaces of this package: operations sets (where is memory?) and primitives (was it touched?)."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class OperationsSet(Protocol):
 
 
 class Shared(NamedTuple):
-    """What a census knows of others who map a range's pages, in bytes.
+    """The sharing of a range's pages with other mappings, in bytes.
 
     `private`: resident, and mapped here only. `anonymous`: resident, and no page cache or shared memory.
-    `touched_min`: accessed since `prepare` by this target itself, for sure. `object`: ranges of another one have no
-    page in common. `file_offset`: where in the object the range begins, None for anonymous memory. `distinct`:
+    `touched_min`: certainly accessed since `prepare` by this target itself. `object`: ranges of different objects have
+    no page in common. `file_offset`: where in the object the range begins, None for anonymous memory. `distinct`:
     resident, and in no range before this one (of those looked at since `begin`) of the same object; None where page
     frames cannot be seen.
     """
@@ -107,10 +107,10 @@ class Census(Protocol):
         """What it costs the targets."""
 
     def begin(self, targets: Sequence[Target]) -> None:
-        """These are going to be looked at together."""
+        """Start of a look at all of these together."""
 
     def leader(self, target: Target) -> int:
-        """The index of the target whose address space this one's is: its own, where no other has it."""
+        """The index of the first target with the same address space: its own, if no other has it."""
 
     def prepare(self, target: Target) -> None:
         """Clear the accessed state. Raises TargetGone or NotPermitted, or PauseTooLong where a limit forbids it."""
@@ -134,7 +134,7 @@ class Census(Protocol):
 
 
 class FirstSeen(NamedTuple):
-    """Of a range, what its pages told in one window that was cleared a second time (core.rates.sample).
+    """What was seen of a range in one window that was cleared a second time (core.rates.sample).
 
     `before`: how long after `prepare` that was, ns, and the pages accessed by then.
     """
@@ -148,13 +148,13 @@ class FirstSeen(NamedTuple):
 class RateCensus(Census, Protocol):
     """A census that can be cleared again within a window and looked at after growing spans: it tells rates.
 
-    `look` answers for all of the window all the same.
+    `look` still covers the whole window.
     """
 
     def clear_again(self, target: Target) -> None:
         """Keep what was accessed since `prepare`, and clear. `expose` comes next. Raises as `prepare`."""
 
-    def glance(self, target: Target) -> None:
+    def look_midway(self, target: Target) -> None:
         """Look which pages were accessed since `clear_again`. Raises TargetGone or NotPermitted."""
 
     def first_seen(self, target: Target, pieces: Sequence[Range]) -> list[FirstSeen] | None:
@@ -163,7 +163,7 @@ class RateCensus(Census, Protocol):
 
 
 def tells_rates(census: Census) -> TypeGuard[RateCensus]:
-    """Whether it can be cleared again within a window."""
+    """Whether `census` can be cleared again within a window."""
     return hasattr(census, "clear_again")
 
 

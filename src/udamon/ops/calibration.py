@@ -35,7 +35,7 @@ def page_ns() -> float:
     By the slower of clear_refs and smaps, on a child of 64 MiB; takes some tenths of a second, once. The child touches
     its pages meanwhile, on another processor where there is one: their accessed bits are set, and that processor's
     caches have the page tables last. Ours have nothing of them, as after the time between two looks, or where a target
-    is larger than they are. A child at rest whose pages were walked just before takes half as long.
+    is larger than they are. An idle child whose pages were walked just before takes half as long.
     """
     with suppress(OSError, CannotError), hot_set(_SIZE, _elsewhere()) as child:
         if child.access(_SIZE):
@@ -47,13 +47,14 @@ def page_ns() -> float:
 
 
 @cache
-def crowding() -> float:
-    """How many times as long as alone a walk takes a thread that may be taken off its processor; at least 1."""
+def contention() -> float:
+    """By which factor other work on the processors slows down a walk in a preemptible thread; at least 1."""
     return slowed(partial(_read, _others()), time.monotonic_ns, time.thread_time_ns)
 
 
 def slowed(work: Callable[[], None], wall_ns: Callable[[], int], cpu_ns: Callable[[], int]) -> float:
-    """By as much work as a walk of some GiB is, without a break: who has slept before is preferred for a moment."""
+    """Wall time by CPU time of as much work as a walk of some GiB, without a break: the scheduler prefers a thread that
+    has just slept, which would hide the effect."""
     begin, cpu = wall_ns(), cpu_ns()
     while (took := cpu_ns() - cpu) < _WORK_NS:
         work()
@@ -77,7 +78,7 @@ def _shortest(child: HotSet, *walks: Callable[..., object]) -> list[int]:
             child.rounds()  # which sleeps: the walk does not begin when our time on the processor is used up
             _read(others)  # a millisecond
             held = Held()
-            walk(held=held, hurry=True)
+            walk(held=held, prioritized=True)
             found.append(held.longest_ns)
     return [min(found) for found in took]
 

@@ -1,9 +1,9 @@
-"""By which way the accessed bits of a target are cleared now, via pte: one rule, and what is said when it changes.
+"""Which system call clears the accessed bits of a target now, via pte: one rule, and a note when the answer changes.
 
-MADV_COLD deactivates what it clears. While memory is short even more hot memory is reclaimed then than after clear_refs
-(docs/benchmarks.md#refaults-while-accessed-bits-are-cleared). So where nobody asked for it, it is used only where
-clear_refs would stop the target for too long, and not while memory is short; and not before memory has not been short
-for CALM_NS, so that the way does not change with every window.
+MADV_COLD deactivates what it clears. While memory is short, more hot memory is reclaimed after it than after clear_refs
+(docs/benchmarks.md#refaults-while-accessed-bits-are-cleared). So unless the user asked for it, it is used only where
+clear_refs would stop the target for too long, and only once memory has not been short for SHORTAGE_HOLD_NS, so that
+the way does not change with every window.
 """
 
 from __future__ import annotations
@@ -14,36 +14,39 @@ from typing import Literal, NamedTuple
 Clear = Literal["auto", "refs", "cold", "idle"]
 Way = Literal["refs", "cold", "left out"]
 
-CALM_NS = 60_000_000_000
+SHORTAGE_HOLD_NS = 60_000_000_000
 
 
 class Chosen(NamedTuple):
-    """`why`: the rest of a sentence, "" for what needs none; `passing`: the target may be cleared later as it is."""
+    """`why`: the rest of a sentence, "" for what needs none; `temporary`: the target may be cleared later as it is."""
 
     way: Way
     why: str
-    passing: bool = False
+    temporary: bool = False
 
 
 def choose(
-    asked: Clear, too_long: str | None, short: str | None, *, may_advise: bool, rests: bool = False
+    asked: Clear, too_long: str | None, short: str | None, *, may_advise: bool, backed_off: bool = False
 ) -> Chosen:
-    """`too_long`: a sentence where clear_refs would stop the target for longer than allowed, or (`rests`) has done so
-    and is tried again later; `short`: how memory is short for it; `may_advise`: MADV_COLD clears all of it."""
+    """How to clear a target.
+
+    `too_long`: a sentence where clear_refs would stop the target for longer than allowed, or has done so and is tried
+    again later (`backed_off`); `short`: how memory is short for it; `may_advise`: MADV_COLD clears all of it.
+    """
     if asked == "cold" and may_advise:
         return Chosen("cold", "")
     if too_long is None:
         return Chosen("refs", "")
     if asked != "auto" or not may_advise:
-        return Chosen("left out", too_long, rests)
+        return Chosen("left out", too_long, backed_off)
     if short is None:
         return Chosen("cold", "clear_refs would stop it for longer than --max-pause")
     why = f"{too_long.rstrip('.')}; nor is MADV_COLD used while memory is short ({short})."
-    return Chosen("left out", why, passing=True)
+    return Chosen("left out", why, temporary=True)
 
 
 class Clearing:
-    """What was chosen for each target, and what of that was not told yet."""
+    """The choice for each target, and the notes about changes."""
 
     def __init__(self) -> None:
         self._last: dict[int, Way] = {}
@@ -54,12 +57,12 @@ class Clearing:
         """How memory is short for a target, or was until a moment ago; `found`: how it is now."""
         if found is not None:
             self._short[index] = (now_ns, found)
-        last, how = self._short.get(index, (now_ns - CALM_NS, ""))
-        return how if now_ns - last < CALM_NS else None
+        last, how = self._short.get(index, (now_ns - SHORTAGE_HOLD_NS, ""))
+        return how if now_ns - last < SHORTAGE_HOLD_NS else None
 
     def chose(self, index: int, pid: int | None, chosen: Chosen) -> None:
-        """Keep it, and say so where it is another way than before. What was asked for is no news, and what is left
-        out is said by who raises it."""
+        """Keep the choice, and add a note if it differs from the one before. There is no note about a way that the user
+        asked for, nor about a skipped target, which PauseTooLong reports."""
         before = self._last.get(index, "refs")
         self._last[index] = chosen.way
         if chosen.way == before or chosen.way == "left out" or (chosen.way == "cold" and not chosen.why):

@@ -7,7 +7,7 @@ from operator import add
 from typing import NamedTuple
 
 from udamon.core.rates import Look
-from udamon.linux.page_tables import Looked
+from udamon.linux.page_tables import PageBytes
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import MOST_LOOKS, count_marks, mark_pages
 from udamon.ops.address_spaces import AddressSpace
@@ -43,7 +43,7 @@ class _Counted(NamedTuple):
 class FirstLooks:
     """Of one address space in one window.
 
-    `prepared` is when it was cleared first. Whoever uses it marks with look 0 before the second clear, then with 1,
+    `prepared` is the time of the first clear. Callers mark with look 0 before the second clear, then with 1,
     2, … after it, and says in `cleared`, `exposed_ns` and `looked` when it was cleared, until when a TLB may have
     hidden an access, and when it was looked at.
     """
@@ -57,7 +57,7 @@ class FirstLooks:
         self.looked: list[Times] = []
         self._marks: dict[int, bytearray] = {}
 
-    def mark(self, looked: Looked, kinds: bytes, look: int, *, last: bool = False) -> None:
+    def mark(self, looked: PageBytes, kinds: bytes, look: int, *, last: bool = False) -> None:
         """Mark what was looked at; the last time, its states become those of all of the window."""
         number = looked.first // _CHUNK
         if number not in self._marks:

@@ -1,7 +1,8 @@
 """Clearing accessed bits by idle page tracking: frame by frame, of the accessed pages only, no lock of the target held.
 
 To mark a frame idle clears the accessed bits of all who map it, so other processes' bits go, too. A frame that is on
-no LRU list yet does not take the mark and goes on reading as accessed. It is dear: who maps a frame is looked up.
+no LRU list yet does not take the mark and goes on reading as accessed. It is expensive, because the kernel looks up
+all mappings of a frame.
 """
 
 from __future__ import annotations

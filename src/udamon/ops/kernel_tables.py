@@ -79,7 +79,7 @@ class Opened(NamedTuple):
         self.tables.memory.close()
 
 
-class _Off(Exception):
+class _ProofFailed(Exception):
     """A step of the proof failed; the message says which and how."""
 
 
@@ -107,7 +107,7 @@ def open_tables(*, allowed: bool, roots: Roots = Roots()) -> Opened:  # noqa: B0
             continue
         try:
             return _proved(memory, roots)
-        except (_Off, OSError) as error:
+        except (_ProofFailed, OSError) as error:
             memory.close()
             denied &= isinstance(error, PermissionError)
             problems.append(f"through {name}: {_words(error)}")
@@ -153,7 +153,7 @@ def _refused(name: str, error: OSError, roots: Roots) -> str:
 
 
 def _proved(memory: KernelMemory, roots: Roots) -> Opened:
-    """Raises _Off, OSError or NotSupported."""
+    """Raises _ProofFailed, OSError or NotSupported."""
     shapes = shapes_of(memory, platform.machine(), PAGE_SIZE, roots.proc)
     tables = PageTables(memory, shapes[0])
     page_map = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
@@ -174,7 +174,7 @@ def _proved(memory: KernelMemory, roots: Roots) -> Opened:
 def _physical(memory: KernelMemory, address: int) -> int:
     physical = memory.physical(address)
     if physical is None:
-        raise _Off("roots: the topmost table is not in RAM")
+        raise _ProofFailed("roots: the topmost table is not in RAM")
     return physical
 
 
@@ -221,7 +221,7 @@ def _find(
     try:
         return ByCalibration(memory, proves, roots.proc)
     except BadMemory as error:
-        raise _Off(f"roots: {why}, and by calibration {_words(error)}") from None
+        raise _ProofFailed(f"roots: {why}, and by calibration {_words(error)}") from None
 
 
 def _prove_small(tables: PageTables, root: int, page_map: int, pages: mmap.mmap, addresses: range) -> None:
@@ -279,7 +279,7 @@ def _several_times(step: Callable[[], None]) -> None:
     for tried in range(_TRIES):
         try:
             step()
-        except _Off:
+        except _ProofFailed:
             if tried + 1 == _TRIES:
                 raise
         else:
@@ -288,7 +288,7 @@ def _several_times(step: Callable[[], None]) -> None:
 
 def _require(right: bool, words: str) -> None:
     if not right:
-        raise _Off(words)
+        raise _ProofFailed(words)
 
 
 def _states(tables: PageTables, root: int, addresses: range, bit: int) -> list[bool]:

@@ -7,7 +7,7 @@ There are two reasons why it may:
 - The entry is new: the kernel maps pages around one that is read for the first time, and all are marked as accessed.
   How many can be new follows from the page faults of the process, and from what became resident.
 
-What is left, the process accessed itself. Not seen are two deeds within the few milliseconds of a look: a frame marked
+What is left, the process accessed itself. Two events within the few milliseconds of a look are missed: a frame marked
 twice, and active only afterwards; and pages that are dropped and mapped again by somebody from outside the process.
 """
 
@@ -26,8 +26,8 @@ from udamon.native._native import flagged_pages, new_frames
 
 AROUND = 64 << 10
 """Bytes that one fault maps at most, unless a file of debugfs says otherwise."""
-WORTH = 256 << 10
-"""Bytes referenced of a mapping from which on its pages are looked at."""
+MIN_REFERENCED_BYTES = 256 << 10
+"""Pages of a mapping are read only where at least this many of its bytes are referenced."""
 _REMEMBERED = 10_000
 
 
@@ -72,7 +72,7 @@ class PageFlags:
     ) -> int:
         """Bytes of a mapping that may be called referenced for another reason, of the `cached` resident ones of files
         and of shared memory. `runs`: where in it pages are. Raises OSError."""
-        if self._fd is None or min(seen.referenced, cached) < WORTH:
+        if self._fd is None or min(seen.referenced, cached) < MIN_REFERENCED_BYTES:
             return cached
         key = process, seen.start
         self._seen[key], last = seen, self._last_seen.get(key)

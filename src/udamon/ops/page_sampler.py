@@ -14,8 +14,8 @@ from udamon.core.target import Target
 from udamon.linux.procfs import last_cpus
 from udamon.linux.roots import Roots
 
-STAYS_NS = 100_000_000
-"""How long it is believed that a target runs where it ran."""
+CPU_REREAD_NS = 100_000_000
+"""For how long the last known processors of a target are used before they are read again."""
 
 
 class SampledPages(Protocol):
@@ -61,14 +61,14 @@ class PageSampler:
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock = threading.Lock()
         self._visited = array("i")
-        self._visited_ns = -STAYS_NS
+        self._visited_ns = -CPU_REREAD_NS
         self.calls = [0, 0, 0, 0]
 
     def sample(
         self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int
     ) -> Answers:
         """See ops.base. Raises what the subclass says."""
-        if self._same_cpu and begin_ns >= self._visited_ns + STAYS_NS:
+        if self._same_cpu and begin_ns >= self._visited_ns + CPU_REREAD_NS:
             self._visited, self._visited_ns = array("i", sorted(self._last_cpus(targets))), begin_ns
         found = self._run(
             targets,

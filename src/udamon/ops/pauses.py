@@ -26,14 +26,14 @@ from udamon.linux.urgent import may_be_urgent
 from udamon.model import PAGE_SIZE
 from udamon.ops.allowance import WINDOWS, Allowance
 from udamon.ops.base import TOUCH_NS
-from udamon.ops.calibration import PAGE_NS, crowding, page_ns
+from udamon.ops.calibration import PAGE_NS, contention, page_ns
 from udamon.units import counted, format_time
 
-TOLD_NS = 10_000_000
-"""A longer pause is told before the first look."""
+MIN_REPORTED_PAUSE_NS = 10_000_000
+"""A longer pause is announced before the first look."""
 
-HURRY_NS = 100_000_000
-"""Shorter ones are gone through without letting anybody else on that processor, for the target waits meanwhile."""
+MAX_PRIORITIZED_NS = 100_000_000
+"""Looks with a shorter pause run as a real-time thread, because the target waits until they are over."""
 
 _CALIBRATED_FROM_NS = 5_000_000
 _REMEMBERED = 5
@@ -143,15 +143,15 @@ class Pauses:
         if looks.calibrated is None:
             looks.calibrated = small_pages(process, resident, self._root) * page_ns() / resident
         alone = looks.calibrated
-        # Who is taken off its processor while it holds the lock keeps the target waiting for as long.
-        return alone if may_be_urgent() and alone * resident <= HURRY_NS else alone * crowding()
+        # The target also waits while the thread that holds the lock is preempted.
+        return alone if may_be_urgent() and alone * resident <= MAX_PRIORITIZED_NS else alone * contention()
 
-    def hurry(self, target: Target) -> bool:
-        """Whether the pause is so short that nobody else needs the processor meanwhile."""
-        return self.forecast_ns(target) <= HURRY_NS
+    def prioritized(self, target: Target) -> bool:
+        """Whether the pause is short enough to run the look as a real-time thread."""
+        return self.forecast_ns(target) <= MAX_PRIORITIZED_NS
 
     def too_long(self, target: Target) -> str | None:
-        """One sentence when a look would stop `target` for longer than allowed, or it rests after looks that did."""
+        """One sentence where a look would stop `target` for longer than allowed, or it is backed off; else None."""
         if self.limit_ns is None:
             return None
         longer = f"longer than --max-pause {format_time(self.limit_ns / 1e9)}"
@@ -160,20 +160,20 @@ class Pauses:
                 f"a look would stop process {target.pid} for about {format_time(round(forecast / 1e9, 3))}, {longer}, "
                 f"and {self._way} cannot look at it by pieces; allow more, or look via idle."
             )
-        if rest := self._rest(target):
+        if windows := self._backoff_windows(target):
             return (
                 f"a look at process {target.pid} took {longer}, and only one in {WINDOWS} windows may; "
-                f"the next one is after {counted(rest, 'window')}."
+                f"the next one is after {counted(windows, 'window')}."
             )
         return None
 
-    def rests(self, target: Target) -> bool:
-        """Whether it is for some windows only that `too_long` says no."""
-        return self._rest(target) > 0 and self.forecast_ns(target) <= (self.limit_ns or 0)
+    def backed_off(self, target: Target) -> bool:
+        """Whether the reason that `too_long` gives ends after some windows."""
+        return self._backoff_windows(target) > 0 and self.forecast_ns(target) <= (self.limit_ns or 0)
 
-    def _rest(self, target: Target) -> int:
+    def _backoff_windows(self, target: Target) -> int:
         looks = self._looks.get(target.index)
-        return 0 if looks is None else looks.allowance.rests_for(self._window)
+        return 0 if looks is None else looks.allowance.backoff_windows(self._window)
 
     def news(self) -> list[str]:
         """What has changed in how targets are stopped, and was not told yet."""
@@ -182,7 +182,7 @@ class Pauses:
     def warning(self, target: Target) -> str | None:
         """What to say before the first look of a target that it will stop for long."""
         forecast = self.forecast_ns(target)
-        if forecast <= TOLD_NS:
+        if forecast <= MIN_REPORTED_PAUSE_NS:
             return None
         return (
             f"each look stops process {target.pid} for about {format_time(round(forecast / 1e9, 3))} (its page faults "

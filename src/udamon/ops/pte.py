@@ -5,11 +5,11 @@ What its answers mean:
 - Single pages of each process, reads and writes, joined to a bounded number of ranges (touched_ranges). Huge pages
   count as a whole. What another process touches of a shared page does not count.
 - It reads kernel memory (linux/kernel_memory.py), so it is used with consent only. Tables are
-  read without any lock of the target: looking stops it for no moment, clearing does (`clear`).
+  read without any lock of the target: looking never stops it, clearing does (`clear`).
 - Left out, because nothing clears their bits: hugetlb, the zero page, and what is no RAM. A page whose table changed
   under each of three readings is left out, too: `unseen` has their size.
 - Accesses by devices and by guests that the target runs are not seen; fork clears the bits of the child.
-- Whoever else clears the same bits takes accesses away: in-kernel DAMON, aging of MGLRU while memory is short,
+- Other programs that clear the same bits hide accesses: in-kernel DAMON, aging of MGLRU while memory is short,
   another monitor's clear_refs.
 
 Ways to clear: `refs` is clear_refs, all of the process at once, its mapping lock held for writing, the TLB flushed or
@@ -34,7 +34,7 @@ from udamon.linux.cgroup.shortage import shortage
 from udamon.linux.failure import process_errors
 from udamon.linux.held import Held
 from udamon.linux.maps import line_range, read_lines
-from udamon.linux.page_tables import PAGE_KINDS, Looked
+from udamon.linux.page_tables import PAGE_KINDS, PageBytes
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
@@ -169,7 +169,7 @@ class Pte:
                 chosen = self._way(target)  # it is known now that MADV_COLD does not do
         self._clearing.chose(target.index, target.pid, chosen)
         if chosen.way == "left out":
-            raise PauseTooLong(chosen.why, passing=chosen.passing)
+            raise PauseTooLong(chosen.why, temporary=chosen.temporary)
         if chosen.way == "refs":
             self._refs.prepare(target)
 
@@ -180,8 +180,8 @@ class Pte:
         if too_long is not None and may_advise and self._clear == "auto":
             found = shortage(target.pid or 0, self._proc)
             short = self._clearing.short(target.index, found, self._now_ns())
-        rests = too_long is not None and self._pauses.rests(target)
-        return choose(self._clear, too_long, short, may_advise=may_advise, rests=rests)
+        backed_off = too_long is not None and self._pauses.backed_off(target)
+        return choose(self._clear, too_long, short, may_advise=may_advise, backed_off=backed_off)
 
     def _not_at_all(self, target: Target) -> str | None:
         chosen = self._way(target)
@@ -215,7 +215,7 @@ class Pte:
         self._clear_all(target)
         first.cleared = Times(begin, self._now_ns())
 
-    def glance(self, target: Target) -> None:
+    def look_midway(self, target: Target) -> None:
         """Look which pages were accessed since `clear_again`. Raises TargetGone or NotPermitted."""
         process, first = _process(target), self._firsts.get(target.index)
         if first is None or first.cleared is None or len(first.looked) == MOST_LOOKS - 1:
@@ -267,8 +267,9 @@ class Pte:
         self._grains[target.index] = max(PAGE_SIZE, found.grain // _FINER)
         return ranges
 
-    def states(self, target: Target) -> Iterator[Looked]:
-        """What the tables say of all of its memory, GiB by GiB, each from its begin on. Raises as `prepare`."""
+    def states(self, target: Target) -> Iterator[PageBytes]:
+        """The state of all of its pages by the page tables, one GiB after the other, each from its start. Raises as
+        `prepare`."""
         process = _process(target)
         with process_errors(process.pid, self._proc, process.start_time):
             space = self._space(process)
@@ -355,7 +356,7 @@ class _Pauses(Pauses):
 
 
 def clear_way(name: str) -> Clear:
-    """That of a name that was given. Raises UsageError."""
+    """The way with that name. Raises UsageError."""
     for way in WAYS:
         if way == name:
             return way

@@ -39,7 +39,7 @@ _MAPPINGS_SHARE = 100  # of the time, at most one part in so many goes into read
 _ADVICE_NS = 10_000  # what one range of a call takes at most: four times what was measured
 
 
-class _Open(NamedTuple):
+class _OpenProcess(NamedTuple):
     space: AddressSpace
     pidfd: int
 
@@ -75,7 +75,7 @@ class PteSampler(PageSampler):
         self._flags = _open(roots.proc / "kpageflags", os.O_RDONLY)
         self._bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
         self._most = MOST_ADVISED if max_pause_ns is None else max(1, max_pause_ns // _ADVICE_NS)
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, _OpenProcess] = {}
         self._anonymous: dict[int, list[Range]] = {}
         self._large_order = 0
         self._now_ns = now_ns
@@ -122,7 +122,7 @@ class PteSampler(PageSampler):
                 "pages of other processes may not be cleared by you (CAP_SYS_NICE, CAP_SYS_PTRACE); run udamon as root."
             )
 
-    def _opened(self, target: Target) -> _Open | None:
+    def _opened(self, target: Target) -> _OpenProcess | None:
         """What is open of a target; None where it has ended, or may not be looked at."""
         if (one := self._open.get(target.index)) is not None:
             try:
@@ -137,7 +137,7 @@ class PteSampler(PageSampler):
         ):
             pidfd = open_process(process, self._proc)
             try:
-                self._open[target.index] = _Open(AddressSpace(self.opened, process, self._proc), pidfd)
+                self._open[target.index] = _OpenProcess(AddressSpace(self.opened, process, self._proc), pidfd)
             except BaseException:
                 os.close(pidfd)
                 raise

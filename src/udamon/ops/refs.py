@@ -3,7 +3,7 @@ one's own processes, and sees reads and writes alike.
 
 What its answers mean:
 
-- A mapping is the finest it can tell. A transparent huge page counts as touched or not as a whole.
+- The grain is the mapping. A transparent huge page counts as touched or untouched as a whole.
 - The page itself has a "referenced" flag beside the accessed bits of each process. So page cache read
   with read(2), by this or another process, counts as touched wherever it is mapped and resident; so does,
   when another process unmaps a file or ends, what it had touched of it. While others merely go on touching
@@ -97,13 +97,13 @@ class Refs:
         """
         process = _process(target)
         if (why := self.pauses.too_long(target)) is not None:
-            raise PauseTooLong(why, passing=self.pauses.rests(target))
-        held, hurry = Held(), self.pauses.hurry(target)
+            raise PauseTooLong(why, temporary=self.pauses.backed_off(target))
+        held, prioritized = Held(), self.pauses.prioritized(target)
         with process_errors(process.pid, self._proc, process.start_time):
-            # Where it would tear down the page tables of a virtual machine, flushing is not for nothing.
+            # Flushing has a cost where it tears down the page tables of a virtual machine.
             flush = self._tlb == "flush" and not self._is_guest(process)
             self._sharing.prepare(process)
-            clear_referenced(process, flush=flush, root=self._proc, held=held, hurry=hurry)
+            clear_referenced(process, flush=flush, root=self._proc, held=held, prioritized=prioritized)
         self.pauses.cleared(target, held)
 
     def expose(self, targets: Sequence[Target]) -> None:
@@ -116,9 +116,9 @@ class Refs:
     def look(self, target: Target) -> list[Touched]:
         """Mappings with anything resident, in address order. Raises as `prepare`."""
         process = _process(target)
-        held, hurry = Held(), self.pauses.hurry(target)
+        held, prioritized = Held(), self.pauses.prioritized(target)
         with process_errors(process.pid, self._proc, process.start_time):
-            data = read_smaps(process, self._proc, held=held, hurry=hurry)
+            data = read_smaps(process, self._proc, held=held, prioritized=prioritized)
             if not data:
                 raise ProcessLookupError  # its memory went while we read
         if len(self._guests) > _REMEMBERED:
@@ -136,7 +136,7 @@ class Refs:
         if self._only_ranges:
             kept = set(_intersecting([seen for seen, _ in found], target.ranges))
             found = [one for one in found if one[0] in kept]
-        family, alone = self._spaces.family(target), not self._spaces.unsure(target)
+        family, alone = self._spaces.family(target), not self._spaces.maybe_same_space(target)
         self._shared[target.index] = self._sharing.of(process, family, found, alone=alone)
         return [Touched(seen.start, seen.end, seen.rss, min(seen.referenced, seen.rss)) for seen, _ in found]
 

@@ -1,4 +1,4 @@
-"""Who else has the pages that a census saw: what smaps tells, and page frames where they may be seen.
+"""Which other processes map the pages that a census saw: by smaps, and by page frames if those are readable.
 
 An *object* is what two mappings must have in common to have a page in common: a file or a piece of shared memory
 (its device and inode), or, for anonymous memory, the family of processes that were forked from one another. A

@@ -76,7 +76,7 @@ class SoftDirty:
         self._only_ranges = only_ranges
         self._budget = budget
         self._known: dict[int, frozenset[Range]] = {}
-        self.unsure: dict[int, int] = {}
+        self.maybe_same_space: dict[int, int] = {}
         """Touched bytes, at the last look, of mappings that read written throughout and are new or have
         changed since `prepare`; by target index."""
         self.unseen: dict[int, int] = {}
@@ -101,15 +101,15 @@ class SoftDirty:
         """
         process = _process(target)
         if (why := self.pauses.too_long(target)) is not None:
-            raise PauseTooLong(why, passing=self.pauses.rests(target))
+            raise PauseTooLong(why, temporary=self.pauses.backed_off(target))
         held = Held()
         if len(self._known) > _REMEMBERED:
-            for known in (self._known, self.unsure, self.unseen):
+            for known in (self._known, self.maybe_same_space, self.unseen):
                 known.clear()  # processes come and go: do not remember them for ever
             self.pauses.forget()
         with process_errors(process.pid, self._proc, process.start_time):
             self._known[target.index] = frozenset(map(line_range, read_lines(process, self._proc)))
-            clear_soft_dirty(process, self._proc, held=held, hurry=self.pauses.hurry(target))
+            clear_soft_dirty(process, self._proc, held=held, prioritized=self.pauses.prioritized(target))
         self.pauses.cleared(target, held)
 
     def expose(self, targets: Sequence[Target]) -> None:
@@ -156,7 +156,7 @@ class SoftDirty:
                     written[wanted[number]] = written.get(wanted[number], 0) + end - start
             if dirty or categories & PRESENT:
                 found.add(number, start, end, end - start, end - start if dirty else 0)
-        self.unsure[index] = sum(size for piece, size in written.items() if piece not in sure)
+        self.maybe_same_space[index] = sum(size for piece, size in written.items() if piece not in sure)
         return found.ranges()
 
     def _affordable(self, process: ProcessId, wanted: Sequence[Range], held: Held) -> tuple[list[Range], int]:

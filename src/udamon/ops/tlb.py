@@ -1,4 +1,4 @@
-"""What is done about accesses that a TLB hides, and a child to measure on (availability.tlb).
+"""Remedies for accesses that a TLB hides, and a child process to measure them with (availability.tlb).
 
 A processor sets the accessed bit of a page when it walks the page table. While it holds the translation in its TLB it
 does not walk, so after the bit was cleared behind its back an access is seen only when the entry was flushed or
@@ -39,7 +39,7 @@ Way = Literal["flush", "visit", "none"]
 SWITCH = "UDAMON_TLB"
 """For tests: an environment variable that names the way to take, whatever the kernel is."""
 
-_PATIENCE_S = 3.0
+_WAIT_LIMIT_S = 3.0
 _SPIN_S = 0.0005
 
 
@@ -97,7 +97,7 @@ class HotSet:
         begin = time.monotonic()
         while self._words[1] < last:
             waited = time.monotonic() - begin
-            if waited > _PATIENCE_S:
+            if waited > _WAIT_LIMIT_S:
                 return False
             if waited > _SPIN_S:
                 time.sleep(_SPIN_S)

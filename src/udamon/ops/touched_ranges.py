@@ -11,7 +11,7 @@ _ALIKE = 10  # neighbours whose touched shares differ by at most a tenth: DAMON'
 _SLACK = 4  # times as many as wanted may wait to be joined, so that joining is rare
 
 
-class _Part:
+class _JoinedRange:
     """A range of one mapping while more may be joined to it."""
 
     __slots__ = ("end", "mapping", "resident", "start", "touched")
@@ -23,7 +23,7 @@ class _Part:
         self.resident = resident
         self.touched = touched
 
-    def take(self, other: _Part) -> None:
+    def take(self, other: _JoinedRange) -> None:
         self.end = other.end
         self.resident += other.resident
         self.touched += other.touched
@@ -43,13 +43,13 @@ class TouchedRanges:
         """`grain`, bytes: what to begin with, where it is known that a page each would be too many."""
         self._limit = limit
         self.grain = grain
-        self._parts: list[_Part] = []
-        self._newest: _Part | None = None  # may still grow, so it is none of the parts yet
+        self._parts: list[_JoinedRange] = []
+        self._newest: _JoinedRange | None = None  # may still grow, so it is none of the parts yet
         self._room = _SLACK * limit
 
     def add(self, mapping: int, start: int, end: int, resident: int, touched: int) -> None:
         """The next run: [start, end) in bytes within the mapping number `mapping`; `resident` is above 0."""
-        part, newest = _Part(mapping, start, end, resident, touched), self._newest
+        part, newest = _JoinedRange(mapping, start, end, resident, touched), self._newest
         if newest is not None:
             alike = touched * newest.resident == newest.touched * resident
             if mapping == newest.mapping and start == newest.end and alike:
@@ -58,7 +58,7 @@ class TouchedRanges:
             self._keep(newest)
         self._newest = part
 
-    def _keep(self, part: _Part) -> None:
+    def _keep(self, part: _JoinedRange) -> None:
         if self._parts:
             last = self._parts[-1]
             if part.mapping == last.mapping and self._in_one_block(last, part):
@@ -87,8 +87,8 @@ class TouchedRanges:
             self._join(self._in_one_block)
             self._join(self._alike)
 
-    def _join(self, belong: Callable[[_Part, _Part], bool]) -> None:
-        joined: list[_Part] = []
+    def _join(self, belong: Callable[[_JoinedRange, _JoinedRange], bool]) -> None:
+        joined: list[_JoinedRange] = []
         for part in self._parts:
             if joined and joined[-1].mapping == part.mapping and belong(joined[-1], part):
                 joined[-1].take(part)
@@ -96,7 +96,7 @@ class TouchedRanges:
                 joined.append(part)
         self._parts = joined
 
-    def _in_one_block(self, last: _Part, part: _Part) -> bool:
+    def _in_one_block(self, last: _JoinedRange, part: _JoinedRange) -> bool:
         grain = self.grain
         return (
             last.start // grain == part.start // grain
@@ -104,7 +104,7 @@ class TouchedRanges:
             and part.end - part.start < grain
         )
 
-    def _alike(self, last: _Part, part: _Part) -> bool:
+    def _alike(self, last: _JoinedRange, part: _JoinedRange) -> bool:
         difference = abs(last.touched * part.resident - part.touched * last.resident)
         return part.start - last.end < self.grain and difference * _ALIKE <= last.resident * part.resident
 

@@ -17,7 +17,7 @@ MOST_RATIO, LEAST_UNPACKED = 250, 1 << 30
 again and again; regions that never change, with the spaces of damo, reach about 120."""
 
 Progress = Callable[[float], None]
-"""Told from time to time which share of a file has been read, 0..1."""
+"""Called from time to time with the share of the file that was read, 0..1."""
 
 
 Steps = Callable[[str], Progress]

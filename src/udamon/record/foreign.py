@@ -102,8 +102,8 @@ def _is_trace(path: Path, head: bytes) -> bool:
     """Whether this is text with DAMON's trace lines; those of other events may come first."""
     if not head or b"\0" in head:
         return False
-    return any(word in head for word in _TRACE) or _somewhere(path)
+    return any(word in head for word in _TRACE) or _has_trace_lines(path)
 
 
-def _somewhere(path: Path) -> bool:
+def _has_trace_lines(path: Path) -> bool:
     return any(perf_script.has(path, word) for word in _TRACE)

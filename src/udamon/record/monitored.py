@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from udamon.availability.others import BY_RECLAIM, Others
+from udamon.availability.others import BY_RECLAIM, OtherMonitors
 from udamon.availability.tlb import Tlb
 from udamon.engine.base import Engine
 from udamon.errors import CannotError
@@ -39,11 +39,11 @@ class Monitored(Protocol):
     def policy(self) -> str | None: ...
 
     @property
-    def others(self) -> Others: ...
+    def others(self) -> OtherMonitors: ...
 
 
 def metadata_of(monitored: Monitored, tlb: Tlb | None = None) -> dict[str, object]:
-    """What is known of a monitor before it starts. `tlb`: what is hidden by one, where that was measured."""
+    """The metadata of a monitor before it starts. `tlb`: which accesses a TLB hides, if that was measured."""
     return {
         "ops": monitored.ops,
         "via": monitored.via,
@@ -86,7 +86,7 @@ class PageCacheOf:
         return Event(time.monotonic_ns(), "page_cache", data)
 
 
-class ReclaimBeside:
+class ReclaimProbe:
     """How many pages reclaim has looked at since this was made: it clears accessed bits of those."""
 
     def __init__(self, via: str, root: Path = PROC) -> None:
@@ -100,7 +100,7 @@ class ReclaimBeside:
         return None if now is None or self._begin is None else max(0, now - self._begin)
 
 
-def cost_of(engine: Engine, snapshots: int, reclaim: ReclaimBeside) -> Event:
+def cost_of(engine: Engine, snapshots: int, reclaim: ReclaimProbe) -> Event:
     """The totals so far (model.Event, `cost`), of this process and of the kernel's monitor."""
     cost: dict[str, object] = {
         "cpu_ns": time.process_time_ns(),

@@ -72,7 +72,7 @@ def metadata() -> dict[str, object]:
 def read(path: Path, progress: Progress = silent, limits: ReadLimits = DEFAULT) -> Iterator[Snapshot | Event]:
     """The snapshots and events of a file, about in the order of their ends. Raises RecordingError with the line."""
     event = AGGREGATED if has(path, AGGREGATED) else BEFORE_APPLY
-    return _Reader(path, event, limits).all(progress)
+    return _ScriptReader(path, event, limits).all(progress)
 
 
 def has(path: Path, word: bytes) -> bool:
@@ -121,7 +121,7 @@ def _no_rows() -> RegionColumns:
 
 
 @dataclass(slots=True)
-class _Open:
+class _PendingSnapshot:
     """A snapshot whose lines still come. Times in ns."""
 
     end_ns: int
@@ -131,22 +131,22 @@ class _Open:
 
 
 @dataclass(slots=True)
-class _Target:
+class _ScriptTarget:
     """One target of one kdamond: `first` waits for a second snapshot, which tells how long it was."""
 
     index: int
-    open: _Open | None = None
-    first: _Open | None = None
+    open: _PendingSnapshot | None = None
+    first: _PendingSnapshot | None = None
     last_ns: int | None = None
 
 
-class _Reader:
+class _ScriptReader:
     def __init__(self, path: Path, event: bytes, limits: ReadLimits) -> None:
         self._path, self._event, self._limits = path, event, limits
         self._waiting = 0  # regions of snapshots that are not complete
         self._pattern = _AGGREGATED if event == AGGREGATED else _BEFORE_APPLY
         self._numbers, self._timeline = Targets(), Timeline()
-        self._targets: dict[tuple[bytes, tuple[int, ...]], _Target] = {}
+        self._targets: dict[tuple[bytes, tuple[int, ...]], _ScriptTarget] = {}
         self._kdamonds: dict[bytes, int] = {}
         self._sample_ns: dict[bytes, int] = {}
         self._lost = 0
@@ -251,7 +251,9 @@ class _Reader:
                 yield from self._close(target)
                 regions = None
             if regions is None:
-                regions = target.open = _Open(rows.times[at], self._sample_ns.get(key[0]), expected)
+                regions = target.open = _PendingSnapshot(
+                    rows.times[at], self._sample_ns.get(key[0]), expected
+                )
             until = min(end, at + max(1, expected - len(regions.rows.starts)))
             for mine, more in zip(regions.rows, rows, strict=True):
                 mine.extend(more[at:until])
@@ -267,15 +269,15 @@ class _Reader:
     def _impossible(self, what: str) -> RecordingError:
         return RecordingError(f"{self._path}: {what}; give the text that perf script prints, as it is.")
 
-    def _new(self, key: tuple[bytes, tuple[int, ...]]) -> _Target:
+    def _new(self, key: tuple[bytes, tuple[int, ...]]) -> _ScriptTarget:
         thread, ids = key
         if len(self._targets) == MOST_TARGETS:
             raise self._impossible(f"there are more than {MOST_TARGETS:,} targets")
         self._kdamonds.setdefault(thread, _kdamond(thread, len(self._kdamonds)))
-        target = self._targets[key] = _Target(self._numbers.index(key, ids[-1]))
+        target = self._targets[key] = _ScriptTarget(self._numbers.index(key, ids[-1]))
         return target
 
-    def _event_of(self, target: _Target, key: tuple[bytes, tuple[int, ...]], time_ns: int) -> Event:
+    def _event_of(self, target: _ScriptTarget, key: tuple[bytes, tuple[int, ...]], time_ns: int) -> Event:
         thread, ids = key
         context, scheme = (ids[0], ids[1]) if len(ids) == 3 else (0, None)
         about = {"kdamond_idx": self._kdamonds[thread], "context_idx": context, "scheme_idx": scheme}
@@ -286,7 +288,7 @@ class _Reader:
             raise self._impossible(str(error)) from error
         return Event(time_ns, "damo_record", data)
 
-    def _close(self, target: _Target) -> Iterator[Snapshot]:
+    def _close(self, target: _ScriptTarget) -> Iterator[Snapshot]:
         regions, target.open = target.open, None
         assert regions is not None
         self._waiting -= len(regions.rows.starts)
@@ -300,7 +302,7 @@ class _Reader:
         yield self._snapshot(target, regions, target.last_ns)
         target.last_ns = regions.end_ns
 
-    def _snapshot(self, target: _Target, regions: _Open, begin_ns: int) -> Snapshot:
+    def _snapshot(self, target: _ScriptTarget, regions: _PendingSnapshot, begin_ns: int) -> Snapshot:
         window = max(1, regions.end_ns - begin_ns)
         sample, rows = regions.sample_ns, regions.rows
         least = DEFAULT_TICKS if sample is None else max(1, round(window / sample))

@@ -1,4 +1,4 @@
-"""The reader of a recording: streams batches, events or snapshots; names what is damaged and reads what is not."""
+"""The reader of a recording: streams batches, events or snapshots, skips damaged parts and reports them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Recording:
     """
 
     progress: Progress = staticmethod(silent)
-    """Told how far each scan by a query is."""
+    """Called with the progress of each scan by a query."""
 
     def __init__(
         self, path: str | PathLike[str], *, whole: bool = True, limits: ReadLimits = DEFAULT
@@ -64,7 +64,7 @@ class Recording:
         self.files, self.metadata = open_parts(self.path, limits, whole=whole)
         self.truncated = not self.files[-1].closed
         self.checksums = all(file.checksums for file in self.files)
-        """Whether every message has a checksum; else damage may pass unseen."""
+        """Whether every message has a checksum; without, damage may go unnoticed."""
         self.knows_sharing = all(file.columns >= WIDTHS[1] for file in self.files)
         rows = sum(message.rows for _, message in self.messages())
         limits.check_rows(rows, sum(file.size for file in self.files), self.path)
@@ -78,7 +78,7 @@ class Recording:
 
     @property
     def damaged(self) -> list[Damage]:
-        """What is not as it was written, as far as is known: all that checksums tell, and what was read until now."""
+        """The damaged parts found so far: all that checksums reveal, and those that reading has met."""
         return [damage for file in self.files for damage in sorted(file.damaged, key=lambda one: one.offset)]
 
     def messages(self) -> list[Place]:

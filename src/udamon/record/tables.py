@@ -26,7 +26,7 @@ FORMULA = frozenset("=+-@\t\r")
 def parquet(recording: Recording, file: BinaryIO) -> None:
     """All rows, compressed with zstd. The metadata is the file's own, under `udamon`, and Arrow's."""
     schema = schema_with(recording.metadata)
-    output = _Output(file)
+    output = _ParquetOutput(file)
     write_parquet(
         RecordBatchReader.from_batches(schema, output.until_it_fails(recording.batches())),
         cast(IO[bytes], output),
@@ -37,7 +37,7 @@ def parquet(recording: Recording, file: BinaryIO) -> None:
     output.check()
 
 
-class _Output(io.RawIOBase):
+class _ParquetOutput(io.RawIOBase):
     """Keeps what went wrong with a file from arro3's Parquet writer, which would abort."""
 
     def __init__(self, file: BinaryIO) -> None:

@@ -85,7 +85,7 @@ class Writer:
             self._flush_if_much()
 
     def flush(self) -> None:
-        """Hand everything so far to the kernel: a reader sees it now. Call it at least once a second."""
+        """Write everything so far, so that readers see it. Call it at least once a second."""
         with self._lock:
             self._flush()
 

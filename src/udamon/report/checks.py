@@ -149,7 +149,7 @@ class UnseenProcesses:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubts:
+class RecordingGaps:
     """What the whole recording lacks: `missing` says which part of it was not read, None for none; `writes_only`, that
     reads were no accesses to it."""
 
@@ -158,7 +158,7 @@ class Doubts:
     writes_only: bool = False
 
 
-def doubts(source: RecordingSource, *, allow_damaged: bool = False) -> Doubts:
+def doubts(source: RecordingSource, *, allow_damaged: bool = False) -> RecordingGaps:
     """What keeps limits from being decided, whatever their figures are."""
     unseen = None if source.filters.targets else _unseen(coverage(source.recording))
     writes_only = source.recording.metadata.get("sees") == WRITES_ONLY
@@ -170,7 +170,7 @@ def doubts(source: RecordingSource, *, allow_damaged: bool = False) -> Doubts:
         missing = f"{damaged[0].path.name} is damaged at byte {damaged[0].offset:,}{more}"
     elif cut and not allow_damaged:
         missing = f"{cut[0]} has no end: {UNFINISHED}"
-    return Doubts(missing, unseen, writes_only)
+    return RecordingGaps(missing, unseen, writes_only)
 
 
 def _unseen(found: Mapping[str, Any]) -> UnseenProcesses | None:
@@ -184,7 +184,7 @@ def _unseen(found: Mapping[str, Any]) -> UnseenProcesses | None:
     return UnseenProcesses(f"{least}{counted(count, 'process', 'processes')} of {of} {were} not seen", size)
 
 
-class _Kind(NamedTuple):
+class _LimitKind(NamedTuple):
     """A limit: `name` with a bound above (`most`) or below; words before its figure, format and `unit` of it.
 
     `final` is the verdict that more snapshots could not change, None where they could change either. `whole`: the bytes
@@ -213,7 +213,7 @@ class _Kind(NamedTuple):
         return low * self.whole / total, (high * self.whole + unseen.size) / total
 
 
-def _judged(kind: _Kind, figure: Figure, limit: float, doubt: Doubts) -> Check:
+def _judged(kind: _LimitKind, figure: Figure, limit: float, doubt: RecordingGaps) -> Check:
     """Broken only where all of the figure's interval is beyond the limit, and not decided where it straddles it."""
     bound = f"at {'most' if kind.most else 'least'} {kind.form(limit)}"
     low, high, why = figure.low, figure.high, figure.why
@@ -237,7 +237,7 @@ def _judged(kind: _Kind, figure: Figure, limit: float, doubt: Doubts) -> Check:
     return Check(kind.name, holds, figure, limit, f"{kind.words} {amount}{kind.unit}, {bound}".strip(), why)
 
 
-def _holds(kind: _Kind, low: float, high: float, limit: float) -> bool | None:
+def _holds(kind: _LimitKind, low: float, high: float, limit: float) -> bool | None:
     near, far = (high <= limit, low > limit) if kind.most else (low >= limit, high < limit)
     return True if near else False if far else None
 
@@ -245,7 +245,7 @@ def _holds(kind: _Kind, low: float, high: float, limit: float) -> bool | None:
 def measure(source: RecordingSource, limits: CheckLimits, *, allow_damaged: bool = False) -> list[Check]:
     """Each assertion that is asked for, in a fixed order. Raises RecordingError when there is no snapshot, and
     UsageError for a mapping that is not there."""
-    found: list[tuple[_Kind, Figure, float]] = []
+    found: list[tuple[_LimitKind, Figure, float]] = []
     if limits.min_length_ns is not None or limits.min_snapshots is not None:
         found += _length(source, limits)
     if limits.max_wss is not None or limits.min_wss is not None:
@@ -266,21 +266,21 @@ def _percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def _length(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Kind, Figure, float]]:
+def _length(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_LimitKind, Figure, float]]:
     length, count = source.query(LENGTH)[0]
     if not count:
         raise source.nothing()
     if (least := limits.min_length_ns) is not None:
-        kind = _Kind("min-length", "length", lambda ns: clock(round(ns)), most=False, final=True)
+        kind = _LimitKind("min-length", "length", lambda ns: clock(round(ns)), most=False, final=True)
         yield kind, Figure.exact(length), least
     if (fewest := limits.min_snapshots) is not None:
-        kind = _Kind("min-snapshots", "", lambda n: f"{n:.0f} snapshots", most=False, final=True)
+        kind = _LimitKind("min-snapshots", "", lambda n: f"{n:.0f} snapshots", most=False, final=True)
         yield kind, Figure.exact(count), fewest
 
 
 def _sizes(
     name: str, words: str, report: wss.WorkingSet, level: str, most: int | None, least: int | None
-) -> Iterator[tuple[_Kind, Figure, float]]:
+) -> Iterator[tuple[_LimitKind, Figure, float]]:
     by_reads = int(report.definition == "touched")
     figure = Figure.between(*report.bounds(level), wss.OTHERS if report.group is None else right_size.SHARED)
     if level in PERCENTS and report.why is not None:
@@ -290,7 +290,7 @@ def _sizes(
             # A larger maximum cannot be undone by snapshots that are missing.
             final = False if level == extreme else None
             words_of = f"{words} {level}"
-            kind = _Kind(
+            kind = _LimitKind(
                 f"{prefix}-{name}",
                 words_of,
                 format_size,
@@ -302,9 +302,9 @@ def _sizes(
             yield kind, figure, limit
 
 
-def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_Kind, Figure, float]:
+def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_LimitKind, Figure, float]:
     words = f"cold for {clock(age_ns)} or longer:"
-    kind = _Kind("max-cold-share", words, _percent, most=True, unit=" of memory", by_reads=-1)
+    kind = _LimitKind("max-cold-share", words, _percent, most=True, unit=" of memory", by_reads=-1)
     length, count = source.query(LENGTH)[0]
     if not count:
         raise source.nothing()
@@ -328,7 +328,7 @@ def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_Kind, Fig
     return kind._replace(whole=total / count), Figure.between(low, high, why), most
 
 
-def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Kind, Figure, float]]:
+def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_LimitKind, Figure, float]]:
     from fnmatch import fnmatchcase
 
     lines = hot_cold.measure(source, offsets=False).lines
@@ -346,7 +346,7 @@ def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Kind
                 raise UsageError(
                     f"no mapping of {source.recording.path} is called {name!r}; udamon report mappings lists them."
                 )
-            kind = _Kind(
+            kind = _LimitKind(
                 f"{prefix}-rate {name}", f"access rate of {name}", _percent, prefix == "max",
                 whole=use.resident or None, by_reads=1,
             )  # fmt: skip

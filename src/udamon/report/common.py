@@ -97,7 +97,7 @@ def damage_lines(source: RecordingSource) -> list[str]:
 
 
 def taken_by_others(recording: Recording) -> list[str] | None:
-    """Who cleared accessed bits beside the monitor, in words; None where an older recording does not say."""
+    """Which other programs cleared accessed bits, in words; None if an older recording does not say."""
     return _taken_by(recording.metadata, _last(recording, "cost"))
 
 

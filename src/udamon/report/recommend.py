@@ -66,7 +66,7 @@ FILES = """
     ) AS stretches
 """
 REUSE_S = 60.0
-"""What is accessed of files again within so long should stay; what comes back less often may be read again."""
+"""Pages of files that are reused within this time should stay in memory; others may be read again."""
 
 
 @dataclass(frozen=True, slots=True)

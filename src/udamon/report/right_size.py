@@ -86,7 +86,7 @@ class RightSize:
 
     @property
     def saved(self) -> tuple[int, int]:
-        """What is left of `resident` beyond what is needed: at least, and at most."""
+        """`resident` minus the needed bytes: lower and upper bound."""
         return max(0, self.resident - self.high), max(0, self.resident - self.low)
 
 

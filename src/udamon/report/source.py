@@ -24,7 +24,7 @@ SOME_ROWS = 200_000
 """Rows of `some_regions`, at most about so many."""
 
 
-class _Some:
+class _SampledBatches:
     """A few snapshots of the time that filters leave, for DuckDB to read; all of them when a target is chosen,
     which may have lived for a short time only."""
 
@@ -40,7 +40,7 @@ class _Some:
         return self._recording.some(SOME_ROWS, begin, end).__arrow_c_stream__(requested_schema)
 
 
-class _Part:
+class _BatchPart:
     """Some batches of a recording, for DuckDB to read."""
 
     def __init__(self, recording: Recording, part: Sequence[Place]) -> None:
@@ -80,7 +80,7 @@ class RecordingSource:
         self.start_ns = self._start()
         if self.filters.cuts:
             self.table("wanted_mappings", "target INTEGER, low UBIGINT, high UBIGINT", self._wanted())
-        self._db.register("some_rows", _Some(recording, self.filters, self.start_ns))
+        self._db.register("some_rows", _SampledBatches(recording, self.filters, self.start_ns))
         for view, rows, sharing in (
             ("regions", "recording", False), ("some_regions", "some_rows", False),
             ("shared_regions", "recording", True), ("some_shared", "some_rows", True),
@@ -135,7 +135,7 @@ class RecordingSource:
             return
         try:
             for part in parts:
-                self._db.register("recording", _Part(self.recording, part))
+                self._db.register("recording", _BatchPart(self.recording, part))
                 yield self.query(sql)
         finally:
             self._db.register("recording", self.recording)

@@ -40,7 +40,7 @@ class Terminal:
     colours: int = 0
     blocks: bool = True
     plain: bool = False
-    """What is printed is to be read aloud: figures, and no pictures of them."""
+    """Whether output is for a screen reader: numbers instead of pictures."""
 
     @classmethod
     def of_stdout(cls, color: str = "auto") -> Terminal:

@@ -1,4 +1,4 @@
-"""What was used of every owner of memory in all windows together, and what was not touched at the end for some time.
+"""Bytes of every owner of memory that were used in all windows together, and that were untouched at the end.
 
 Where mappings are the finest that was seen, a window tells how much of one was touched and not which pages, and only
 bounds follow for several windows:

@@ -1,4 +1,4 @@
-"""What targets suffer: major faults, and time spent waiting for memory. The input of the governor."""
+"""Memory pressure of targets: major faults, and time spent waiting for memory. The input of the governor."""
 
 from __future__ import annotations
 

@@ -10,14 +10,14 @@ from udamon.core.target import Target
 from udamon.schemes.governor import Governor, PressureSample
 
 Read = Callable[[], PressureSample]
-"""Reads what the targets suffer, now."""
+"""Reads the memory pressure of the targets."""
 
 
 class GovernedActor:
-    """Hands on to `actor` while the governor lets it; otherwise nothing is done: 0 bytes, all passed over.
+    """Forwards to `actor` while the governor allows it; else applies 0 bytes and counts all of them as left out.
 
-    The totals are read at most once a second, by whoever comes first: `look` (call it before each pass, so that a
-    rest may end) or `apply`. `tell` gets a sentence when acting stops and when it goes on. `stat` does nothing to any
+    The totals are read at most once a second, in the next `look` (call it before each pass, so that a backoff can
+    end) or `apply`. `tell` gets a sentence when acting stops and when it resumes. The action `stat` does nothing to a
     target, so it is never stopped.
     """
 
@@ -38,7 +38,7 @@ class GovernedActor:
         """Bytes that were not acted on."""
 
     def look(self) -> str:
-        """Why nothing may be done now; "" when it may."""
+        """The reason why acting is stopped now; "" while it is allowed."""
         if self.governor.wants(self._now_ns()):
             before = self.governor.why
             self.governor.observe(self._read())

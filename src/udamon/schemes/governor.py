@@ -1,19 +1,19 @@
-"""The governor: stops acting while the target suffers, and tries again later. Pure: it is told times and totals."""
+"""The governor: stops acting under memory pressure, and tries again later. Pure: callers pass in times and totals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 SECOND_NS = 1_000_000_000
-FIRST_REST_NS = 5 * SECOND_NS
-LONGEST_REST_NS = 300 * SECOND_NS
-CALM_NS = 60 * SECOND_NS
-"""Acting for so long without suffering makes the next rest a short one again."""
+MIN_BACKOFF_NS = 5 * SECOND_NS
+MAX_BACKOFF_NS = 300 * SECOND_NS
+BACKOFF_RESET_NS = 60 * SECOND_NS
+"""After acting for this long without exceeding a limit, the next backoff is MIN_BACKOFF_NS again."""
 
 
 @dataclass(frozen=True, slots=True)
 class PressureLimits:
-    """What a target may suffer, None for no limit.
+    """How much memory pressure targets may be under; None: no limit.
 
     `max_major_faults`: of all targets together, a second; 100 cost a target about 1 % of its time from an SSD, less
     from zram. `max_psi`: share of the time in which some task waits for memory, of the system and of each cgroup that
@@ -35,20 +35,20 @@ class PressureSample:
 
 
 class Governor:
-    """Judges by totals that are a second or more apart. `why` says why nothing may be done now; "" when it may.
+    """Compares totals that are a second or more apart. `why`: the reason why acting is stopped; "" while it is allowed.
 
-    A rest lasts 5 s, then twice as long each time, up to 5 min; it goes on while the target still suffers. A minute of
-    acting without suffering forgets that.
+    A backoff lasts 5 s, then twice as long each time, up to 5 min, and is extended while a limit is exceeded. After a
+    minute of acting without exceeding a limit, the next backoff lasts 5 s again.
     """
 
     def __init__(self, limits: PressureLimits = PressureLimits()) -> None:
         self.limits = limits
         self.why = ""
         self.stops = 0
-        """How often acting was stopped."""
+        """How many times acting was stopped."""
         self._last: PressureSample | None = None
-        self._rest_ns = FIRST_REST_NS
-        self._resting_until_ns = 0
+        self._backoff_ns = MIN_BACKOFF_NS
+        self._backoff_until_ns = 0
         self._resumed_ns = 0
 
     @property
@@ -56,22 +56,22 @@ class Governor:
         return not self.why
 
     def wants(self, now_ns: int) -> bool:
-        """True when there is something to judge again: only then need totals be read."""
+        """Whether new totals are due. Callers read totals only then."""
         return self._last is None or now_ns - self._last.time_ns >= SECOND_NS
 
     def observe(self, now: PressureSample) -> None:
-        """Take in new totals. The first say nothing: rates need two."""
+        """Compare new totals with the previous ones. The first call decides nothing: a rate needs two."""
         before, self._last = self._last, now
         if before is None or now.time_ns <= before.time_ns:
             return
-        complaint = self._complaint(before, now)
-        if complaint:
-            self._stop(complaint, now.time_ns)
-        elif self.why and now.time_ns >= self._resting_until_ns:
+        reason = self._reason(before, now)
+        if reason:
+            self._stop(reason, now.time_ns)
+        elif self.why and now.time_ns >= self._backoff_until_ns:
             self.why = ""
             self._resumed_ns = now.time_ns
 
-    def _complaint(self, before: PressureSample, now: PressureSample) -> str:
+    def _reason(self, before: PressureSample, now: PressureSample) -> str:
         seconds = (now.time_ns - before.time_ns) / SECOND_NS
         limits = self.limits
         if limits.max_major_faults is not None and None not in (before.major_faults, now.major_faults):
@@ -85,13 +85,13 @@ class Governor:
                     return f"{name} waits for memory {share:.1%} of the time, above the limit of {limits.max_psi:.1%}"
         return ""
 
-    def _stop(self, complaint: str, now_ns: int) -> None:
+    def _stop(self, reason: str, now_ns: int) -> None:
         if not self.why:
             self.stops += 1
-            calm = now_ns - self._resumed_ns >= CALM_NS
-            self._rest_ns = (
-                FIRST_REST_NS if calm or self.stops == 1 else min(self._rest_ns * 2, LONGEST_REST_NS)
+            recovered = now_ns - self._resumed_ns >= BACKOFF_RESET_NS
+            self._backoff_ns = (
+                MIN_BACKOFF_NS if recovered or self.stops == 1 else min(self._backoff_ns * 2, MAX_BACKOFF_NS)
             )
-            self._resting_until_ns = now_ns + self._rest_ns
-        self._resting_until_ns = max(self._resting_until_ns, now_ns + SECOND_NS)
-        self.why = f"the governor holds still: {complaint}"
+            self._backoff_until_ns = now_ns + self._backoff_ns
+        self._backoff_until_ns = max(self._backoff_until_ns, now_ns + SECOND_NS)
+        self.why = f"stopped by the governor: {reason}"

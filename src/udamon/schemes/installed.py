@@ -1,4 +1,4 @@
-"""A scheme at work: what was asked for, and everything that it has come to meanwhile."""
+"""A scheme in use: its definition, and its state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Installed:
         self.next_apply = next_apply
         self.stats = SchemeStats()
         self.quota = ChargedQuota(scheme.quotas, min_region)
-        self.gate = WatermarkState(scheme.watermarks)
+        self.watermark = WatermarkState(scheme.watermarks)
         self.refused: dict[int, str] = {}
         """Why nothing is tried on a target any more, by its index: acting on it has failed for good."""
         self._min_region = min_region
@@ -40,7 +40,7 @@ class Installed:
         """Become another scheme, and keep what was charged, the effective size and the stats
         (docs/damon.md#commits)."""
         self.quota.commit(scheme.quotas)
-        self.gate.commit(scheme.watermarks)
+        self.watermark.commit(scheme.watermarks)
         self.refused.clear()
         self._take(scheme)
 
@@ -56,7 +56,7 @@ class Installed:
         self.next_apply = sis + interval // (attrs.sample_us or 1)
 
     def due(self, sis: int) -> bool:
-        return self.gate.active and sis >= self.next_apply
+        return self.watermark.active and sis >= self.next_apply
 
     @property
     def exhausted(self) -> bool:
@@ -65,7 +65,7 @@ class Installed:
         return 0 < self.scheme.max_nr_snapshots <= self.stats.nr_snapshots
 
     def status(self) -> SchemeStatus:
-        why = self.gate.why
+        why = self.watermark.why
         if not why and self.exhausted:
             why = f"it has looked at its {self.scheme.max_nr_snapshots} snapshots"
         if not why and self.quota.begun and self.quota.full:
@@ -75,7 +75,7 @@ class Installed:
         return SchemeStatus(
             self.index,
             self.scheme,
-            self.gate.active,
+            self.watermark.active,
             why,
             self.quota.esz,
             self.quota.charged_sz,

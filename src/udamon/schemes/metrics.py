@@ -1,4 +1,4 @@
-"""The seam of numbers: what schemes want to know of the machine, whoever reads it."""
+"""The interface of metrics: numbers of the machine that schemes depend on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class MatchingBytes(NamedTuple):
 
 
 class Metrics(Protocol):
-    """Tells numbers. Only the kdamond asks, at most once a charge window and goal.
+    """Supplies numbers. Only the kdamond calls it, at most once per charge window and goal.
 
-    Whatever cannot be read is None (and may be an exception, which is taken for None and told once): the goal then
-    does not count, and a watermark holds its scheme back.
+    A number that cannot be read is None; an exception counts as None and is reported once. The goal is then ignored,
+    and a watermark makes its scheme inactive.
     """
 
     def value(self, goal: Goal) -> int | None:

@@ -23,8 +23,7 @@ NOTHING = Applied(0, 0)
 
 
 class Observer(Protocol):
-    """What the kernel's tracepoints tell (docs/damon.md#tracepoints), for who wants every single event.
-    Must be quick."""
+    """Receives every single event of the kernel's tracepoints (docs/damon.md#tracepoints). Must be quick."""
 
     def before_apply(self, scheme: int, target: Target, region: Region) -> None:
         """damos_before_apply: just before an action. `target.regions` has the number of regions."""
@@ -70,7 +69,7 @@ class ApplyPass:
         self._sizes = sizes
 
     def run(self, targets: Sequence[Target], valid: Callable[[Target], bool]) -> None:
-        """Show all regions of all valid targets to all due schemes."""
+        """Offer all regions of all valid targets to all due schemes."""
         for position, target in enumerate(targets):
             if not valid(target):
                 continue

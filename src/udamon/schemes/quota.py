@@ -106,8 +106,9 @@ class ChargedQuota:
     def _bytes_per_ms(self) -> int:
         """Of all windows, or of the last one if that was faster.
 
-        The kernel takes all. From outside a region costs about a millisecond whatever its size, so after a few small
-        ones the average allows only pieces, which then are as slow. It can be hopeful: `full` measures time itself.
+        The kernel uses all windows. From user space, a region costs about a millisecond regardless of its size, so
+        after a few small ones the average would only allow small pieces, which are as slow. An estimate that is too
+        high does no harm, because `full` measures time itself.
         """
         if not self.total_charged_ns:
             return FIRST_BYTES_PER_MS
@@ -136,6 +137,6 @@ class ChargedQuota:
             self.resume = target, region.end
 
     def forget_lost(self, targets: Sequence[Target]) -> None:
-        """A target that is gone is not where to go on."""
+        """Do not resume at a target that is gone."""
         if self.resume is not None and not any(self.resume[0] is target for target in targets):
             self.resume = None

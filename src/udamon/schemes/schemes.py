@@ -1,4 +1,4 @@
-"""All schemes of one context at work: what the kdamond asks of them, and what people ask about them."""
+"""All schemes of one context: applied by the kdamond, inspected and changed by users."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Schemes:
         self._sis = 0
         self._cuts = Cuts()
         self._walk: TriedRegionsPass | None = None
-        self._emit: Emit = _nobody
+        self._emit: Emit = _ignore_event
         self._complained: set[str] = set()
         self._totals = Totals()
         self.observers = list(observers)
@@ -129,11 +129,11 @@ class Schemes:
             installed.schedule(sis, attrs)
 
     def next_due(self) -> int | None:
-        return min((s.next_apply for s in self.installed if s.gate.active), default=None)
+        return min((s.next_apply for s in self.installed if s.watermark.active), default=None)
 
     def wait_us(self) -> int:
-        waits = [installed.gate.check(self._free_mem) for installed in self.installed]
-        if not any(installed.gate.active for installed in self.installed):
+        waits = [installed.watermark.check(self._free_mem) for installed in self.installed]
+        if not any(installed.watermark.active for installed in self.installed):
             self._cancel_walk()
             self._tell()
         return min(waits, default=0)
@@ -210,7 +210,7 @@ class Schemes:
             ]
             return self._metrics.eligible_bp(goal, matching)
         except Exception as error:  # a monitor outlives a number that it cannot have
-            self._complain(
+            self._report_problem(
                 f"the goal {goal.target_metric} of scheme {installed.index} cannot be read: {error}"
             )
             return None
@@ -219,10 +219,12 @@ class Schemes:
         try:
             return self._metrics.free_mem_permil()
         except Exception as error:
-            self._complain(f"free memory cannot be read, so watermarks hold their schemes back: {error}")
+            self._report_problem(
+                f"free memory cannot be read, so watermarks hold their schemes back: {error}"
+            )
             return None
 
-    def _complain(self, text: str) -> None:
+    def _report_problem(self, text: str) -> None:
         if text not in self._complained:
             self._complained.add(text)
             self._note(text)
@@ -241,5 +243,5 @@ class Schemes:
             self._totals.tell(self.status(), now, self._emit)
 
 
-def _nobody(name: str, data: Mapping[str, object]) -> None:
+def _ignore_event(name: str, data: Mapping[str, object]) -> None:
     """Before the start there is nobody to tell."""

@@ -1,4 +1,4 @@
-"""How many bytes of a range count for a scheme: for its quota, its priorities, and what it is said to have tried."""
+"""How many bytes of a range count for a scheme: for its quota, its priorities, and its tried bytes."""
 
 from __future__ import annotations
 

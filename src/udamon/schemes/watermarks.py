@@ -1,4 +1,4 @@
-"""When a scheme rests because there is too much or too little free memory (docs/damon.md#watermarks)."""
+"""When a scheme is inactive because there is too much or too little free memory (docs/damon.md#watermarks)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from udamon.sites.ring import MAX_FRAMES
+from udamon.native._native import RING_MAX_FRAMES
 
 _NUMBER, _TIME, _ADDRESS, _BYTES = (1 << 31) - 1, 1 << 62, (1 << 64) - 1, 1 << 57
 _LONGEST = 1 << 16
@@ -56,7 +56,7 @@ def _stack(row: Any) -> bool:
     parts = row[1]
     return (
         len(parts) % 2 == 0
-        and len(parts) <= 2 * MAX_FRAMES
+        and len(parts) <= 2 * RING_MAX_FRAMES
         and all(_whole(module, _NUMBER, -1) for module in parts[::2])
         and all(_whole(address, _ADDRESS) for address in parts[1::2])
     )

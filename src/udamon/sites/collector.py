@@ -23,7 +23,7 @@ from udamon.files.temporary import TemporaryDirectory
 from udamon.linux.open_files import room
 from udamon.model import Event
 from udamon.sites.ring import Allocated, BrokenRing, Freed, Losses, Module, PythonCall, Ring, Stack
-from udamon.sites.stacks import PYTHON, Code, Frames, Table
+from udamon.sites.stacks import PYTHON, Code, Frames, StackNumbers
 from udamon.sites.unseen import Unseen
 
 MEAN = 512 << 10
@@ -31,10 +31,10 @@ MEAN = 512 << 10
 
 MOST_RINGS = 4096
 MOST_NOTES = 100
-"""What is said of rings that are not read; a process may send as many as it likes."""
+"""The note about rings that are not read: a process may send any number of them."""
 _ROWS = 4096
 """Of one event, at most."""
-_PATIENCE_S = 0.1
+_WAIT_LIMIT_S = 0.1
 """For what a process sends when it connects: the library does so at once."""
 
 Publish = Callable[[Event], None]
@@ -62,7 +62,7 @@ def _finds_code() -> bool:
 class _Process:
     """A ring with the process that sent it."""
 
-    def __init__(self, image: int, pid: int, ring: Ring, parent: int | None, table: Table) -> None:
+    def __init__(self, image: int, pid: int, ring: Ring, parent: int | None, table: StackNumbers) -> None:
         self.image, self.pid, self.ring, self.parent = image, pid, ring, parent
         self.code = Code(table)
         self.told = False
@@ -81,7 +81,7 @@ class Collector:
         self._directory = TemporaryDirectory("sites")
         path = self._directory.path / secrets.token_hex(12)
         try:
-            # Whoever knows the name may connect: programs that become another user, too.
+            # Any process that knows the name may connect, so that programs that change their user can, too.
             os.chmod(self._directory.path, 0o711)
             self._preload = _reachable(preload, self._directory.path)
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -99,7 +99,7 @@ class Collector:
         self._processes: list[_Process] = []
         self._images = 0
         self._by_ring: dict[int, int] = {}
-        self._table = Table()
+        self._table = StackNumbers()
         self.modules: dict[int, tuple[str, bytes]] = {}
         self.addresses: dict[int, set[int]] = {}
         """Addresses of stacks by module."""
@@ -149,7 +149,7 @@ class Collector:
 
     def _accept(self) -> None:
         begin = time.monotonic()
-        while time.monotonic() < begin + _PATIENCE_S:  # whoever sends nothing holds the others up no longer
+        while time.monotonic() < begin + _WAIT_LIMIT_S:  # whoever sends nothing holds the others up no longer
             try:
                 connection, _ = self._socket.accept()
             except BlockingIOError:
@@ -162,7 +162,7 @@ class Collector:
     def _take_in(self, connection: socket.socket) -> None:
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         pid = struct.unpack("=iII", credentials)[0]
-        connection.settimeout(_PATIENCE_S)
+        connection.settimeout(_WAIT_LIMIT_S)
         try:
             _, descriptors, _, _ = socket.recv_fds(connection, 1, 1, socket.MSG_CMSG_CLOEXEC)
         except OSError:

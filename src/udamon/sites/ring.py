@@ -11,19 +11,29 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-HEAD = 4096
+from udamon.native._native import (
+    RING_ALLOCATED,
+    RING_FREED,
+    RING_HEAD,
+    RING_MAX_BUILD_ID,
+    RING_MAX_FILE,
+    RING_MAX_FRAMES,
+    RING_MAX_FUNCTION,
+    RING_MAX_NAME,
+    RING_MODULE,
+    RING_PYTHON,
+    RING_PYTHON_CALL_BIT,
+    RING_READ_AT,
+    RING_STACK,
+)
+
 MAGIC = b"UDMSITE1"
-MOST = 1 << 22
-"""Bytes of records in a ring, at most: the library makes 1 MiB."""
+SMALLEST, MOST = 1 << 12, 1 << 22
+"""Bytes of records that a ring may have: the library makes 1 MiB."""
 
-MAX_FRAMES, MAX_BUILD_ID, MAX_NAME = 64, 64, 4096
-MAX_FUNCTION, MAX_FILE = 512, 1024
-"""Bytes of the names of a call of Python, at most; the library shortens them."""
-
-PYTHON_CALL = 1 << 63
+PYTHON_CALL = 1 << RING_PYTHON_CALL_BIT
 """The bit that hashes of calls of Python have, and no address."""
 
-_READ_AT = 192
 _FARTHEST = 1 << 62
 _ADDRESSES = 1 << 57
 """Addresses of a process end here on every machine that is supported (five levels of page tables)."""
@@ -102,15 +112,15 @@ class Ring:
             if not fcntl.fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK:
                 raise BrokenRing("it is no memory that stays")
             os.set_blocking(fd, False)
-            head = self._pread(HEAD, 0)
+            head = self._pread(RING_HEAD, 0)
         except OSError as error:
             raise BrokenRing("it is no memory") from error
         magic, self._capacity, self.mean, self.id, self.parent, self.parent_ns, self.begin_ns = (
             struct.unpack_from("=8s6Q", head)
         )
         size = os.fstat(fd).st_size
-        known = magic == MAGIC and self._capacity % 8 == 0 and 4096 <= self._capacity <= MOST
-        if not known or size != HEAD + self._capacity or not 0 < self.mean < 1 << 50:
+        known = magic == MAGIC and self._capacity % 8 == 0 and SMALLEST <= self._capacity <= MOST
+        if not known or size != RING_HEAD + self._capacity or not 0 < self.mean < 1 << 50:
             raise BrokenRing("its head is not what the library writes")
         if max(self.parent_ns, self.begin_ns) >= _FARTHEST:
             raise BrokenRing("its times are impossible")
@@ -140,7 +150,7 @@ class Ring:
             return
         at = self._taken % self._capacity
         first = min(size, self._capacity - at)
-        data = self._pread(first, HEAD + at) + self._pread(size - first, HEAD)
+        data = self._pread(first, RING_HEAD + at) + self._pread(size - first, RING_HEAD)
         place = 0
         try:
             while place < size:
@@ -164,7 +174,7 @@ class Ring:
 
     def _tell_taken(self) -> None:
         try:
-            os.pwrite(self._fd, struct.pack("=Q", self._taken), _READ_AT)
+            os.pwrite(self._fd, struct.pack("=Q", self._taken), RING_READ_AT)
         except OSError as error:  # it may be sealed against that
             raise BrokenRing("it cannot be written") from error
 
@@ -188,30 +198,34 @@ def _record(kind: int, body: bytes) -> Record:
 def _allocated(body: bytes) -> Record | None:
     found = Allocated(*struct.unpack("=5Q", body))
     possible = found.size > 0 and 0 < found.requested < _ADDRESSES and found.stack
-    return found if possible and _lies(found.address, found.address + found.size, found.time_ns) else None
+    return (
+        found
+        if possible and _is_valid_range(found.address, found.address + found.size, found.time_ns)
+        else None
+    )
 
 
 def _freed(body: bytes) -> Record | None:
     found = Freed(*struct.unpack("=2Q", body))
-    return found if _lies(found.address, found.address + 1, found.time_ns) else None
+    return found if _is_valid_range(found.address, found.address + 1, found.time_ns) else None
 
 
-def _lies(start: int, end: int, time_ns: int) -> bool:
+def _is_valid_range(start: int, end: int, time_ns: int) -> bool:
     return 0 < start < end <= _ADDRESSES and time_ns < _FARTHEST
 
 
 def _stack(body: bytes) -> Record | None:
     number, count = struct.unpack_from("=2Q", body)
-    if not 0 < count <= MAX_FRAMES or len(body) != 16 + 8 * count or number == 0:
+    if not 0 < count <= RING_MAX_FRAMES or len(body) != 16 + 8 * count or number == 0:
         return None
     return Stack(number, struct.unpack_from(f"={count}Q", body, 16))
 
 
 def _module(body: bytes) -> Record | None:
     start, end, bias, id_size, name_size = struct.unpack_from("=5Q", body)
-    if id_size > MAX_BUILD_ID or name_size > MAX_NAME or not 40 + id_size + name_size <= len(body):
+    if id_size > RING_MAX_BUILD_ID or name_size > RING_MAX_NAME or not 40 + id_size + name_size <= len(body):
         return None
-    if not _lies(start, end, 0):
+    if not _is_valid_range(start, end, 0):
         return None
     name = os.fsdecode(body[40 + id_size : 40 + id_size + name_size])
     return Module(start, end, bias, body[40 : 40 + id_size], name)
@@ -219,7 +233,7 @@ def _module(body: bytes) -> Record | None:
 
 def _python(body: bytes) -> Record | None:
     number, line, function, file = struct.unpack_from("=4Q", body)
-    if function > MAX_FUNCTION or file > MAX_FILE or not 32 + function + file <= len(body):
+    if function > RING_MAX_FUNCTION or file > RING_MAX_FILE or not 32 + function + file <= len(body):
         return None
     if not number & PYTHON_CALL or line >= 1 << 31:
         return None
@@ -227,4 +241,10 @@ def _python(body: bytes) -> Record | None:
     return PythonCall(number, line, *(name.decode(errors="replace") for name in names))
 
 
-_KINDS = {1: _allocated, 2: _freed, 3: _stack, 4: _module, 5: _python}
+_KINDS = {
+    RING_ALLOCATED: _allocated,
+    RING_FREED: _freed,
+    RING_STACK: _stack,
+    RING_MODULE: _module,
+    RING_PYTHON: _python,
+}

@@ -22,7 +22,7 @@ Frames = tuple[tuple[int, int], ...]
 """(module, address in its file), the innermost first."""
 
 
-class Table:
+class StackNumbers:
     """Numbers for modules and stacks, the same for all processes; what is new waits to be taken."""
 
     def __init__(self) -> None:
@@ -66,9 +66,9 @@ class Table:
 
 
 class Code:
-    """The code of one process, as far as it was told: turns its stacks into numbers of a Table."""
+    """The code of one process, as far as it was told: turns its stacks into numbers of a StackNumbers."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: StackNumbers) -> None:
         self._table = table
         self._starts: list[int] = []
         self._modules: list[tuple[Module, int]] = []

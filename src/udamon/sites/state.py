@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from udamon.model import Event
 
 
-class Sample(NamedTuple):
+class AllocationSample(NamedTuple):
     """A sampled allocation that was alive: when it was made, bytes, the bytes its weight follows from, its stack."""
 
     time_ns: int
@@ -18,7 +18,7 @@ class Sample(NamedTuple):
     stack: int
 
 
-Live = dict[int, Sample]
+Live = dict[int, AllocationSample]
 """By address."""
 
 
@@ -61,7 +61,7 @@ class Images:
             if len(row) == 2:
                 image.live.pop(row[1], None)
             else:
-                image.live[row[1]] = Sample(row[0], row[2], row[3], row[4])
+                image.live[row[1]] = AllocationSample(row[0], row[2], row[3], row[4])
 
     def at(self, image: int, time_ns: int) -> Live:
         """What was alive in `image` at a time that was wanted."""

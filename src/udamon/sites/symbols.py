@@ -26,7 +26,7 @@ class Frame(NamedTuple):
     line: int | None
 
 
-class Found(NamedTuple):
+class SymbolTable(NamedTuple):
     """What was found: frames of addresses by module, and what was not, a sentence each."""
 
     frames: dict[int, dict[int, tuple[Frame, ...]]]
@@ -38,10 +38,10 @@ def available() -> bool:
     return find_spec("symbolic") is not None
 
 
-def find(modules: Mapping[int, tuple[str, bytes]], addresses: Mapping[int, Collection[int]]) -> Found:
+def find(modules: Mapping[int, tuple[str, bytes]], addresses: Mapping[int, Collection[int]]) -> SymbolTable:
     """Look up `addresses` (of each module) in the files of `modules`: (path, build id)."""
     if not available():
-        return Found({}, [EXTRA])
+        return SymbolTable({}, [EXTRA])
     requests = [
         {
             "module": number,
@@ -53,7 +53,7 @@ def find(modules: Mapping[int, tuple[str, bytes]], addresses: Mapping[int, Colle
         if number != NOWHERE and number in modules
     ]
     if not requests:
-        return Found({}, [])
+        return SymbolTable({}, [])
     text = "".join(json.dumps(request) + "\n" for request in requests)
     command = [sys.executable, "-m", "udamon.sites.symbolizing"]
     try:
@@ -75,4 +75,4 @@ def find(modules: Mapping[int, tuple[str, bytes]], addresses: Mapping[int, Colle
     for request in requests:
         if request["module"] not in frames:
             missing.append(f"no functions of {request['path']}: reading it took too much time or memory")
-    return Found(frames, missing)
+    return SymbolTable(frames, missing)

@@ -13,7 +13,7 @@ from udamon.linux.procfs import read_bytes
 from udamon.units import format_size
 
 _LOOKS = 5
-"""A process is looked at in so many polls after it was found, or has executed a program; then it is left alone."""
+"""In how many polls a process is examined after it was found, or has executed a program."""
 
 _PT_INTERP, _PT_NOTE, _PT_DYNAMIC = 3, 4, 2
 

@@ -78,16 +78,16 @@ class Coverage:
         missed = len(ended) - seen + births.unseen + self._gone
         self._gone = 0
         self._exact &= births.exact
-        sure, unsure = self._by_children(living, ended)
+        sure, maybe_same_space = self._by_children(living, ended)
         if births.faults is not None:
-            sure, unsure = self._by_group(living, births.faults, bool(seen))
+            sure, maybe_same_space = self._by_group(living, births.faults, bool(seen))
         if sure and not missed and not self._pending and (not births.exact or births.faults is not None):
             missed = 1  # at least; into a group processes also come from elsewhere, of which no fork tells
             self._exact = False
         self._seen += seen
         self._missed += missed
         if missed or self._pending:
-            faults = sure + unsure
+            faults = sure + maybe_same_space
             self._bytes += faults * PAGE_SIZE
             self._sized |= faults > 0
             self._pending = not faults
@@ -116,7 +116,7 @@ class Coverage:
                 self._known[stat.ppid] += stat.faults + stat.child_faults
         before, self._child_faults = self._child_faults, {}
         parents = {stat.pid for stat in living}
-        sure = unsure = 0
+        sure = maybe_same_space = 0
         collecting = {stat.ppid for stat, was_seen in ended if was_seen}
         for stat in living:
             self._child_faults[stat.id] = stat.child_faults
@@ -127,13 +127,13 @@ class Coverage:
             taken = min(self._known[stat.pid], grown)
             self._known[stat.pid] -= taken
             if taken or stat.pid in collecting:
-                unsure += grown - taken
+                maybe_same_space += grown - taken
             else:
                 sure += grown
         self._known = Counter(
             {pid: faults for pid, faults in self._known.items() if faults and pid in parents}
         )
-        return sure, unsure
+        return sure, maybe_same_space
 
     def _by_group(self, living: Collection[Stat], faults: int, some_ended: bool) -> tuple[int, int]:
         now = {stat.id: stat.faults for stat in living}

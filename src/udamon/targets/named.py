@@ -19,14 +19,14 @@ _COMM_BYTES = 15
 """What the kernel keeps of a thread's name."""
 
 
-class Found(NamedTuple):
+class NameMatch(NamedTuple):
     """The processes that one word stands for."""
 
     word: str
     pids: tuple[int, ...]
 
 
-def find(texts: Sequence[str], root: Path = PROC) -> list[Found]:
+def find(texts: Sequence[str], root: Path = PROC) -> list[NameMatch]:
     """Each word of `texts`, which are divided by commas, blanks and line ends, with its processes in the order of
     their pids. A name is that of the program file, of the first argument, or of the main thread, and has to agree
     whole; this process is not found by its name, and kernel threads have no memory to watch. `self` is the process that
@@ -40,11 +40,11 @@ def find(texts: Sequence[str], root: Path = PROC) -> list[Found]:
     found = []
     for word in words:
         if _is_pid(word):
-            found.append(Found(word, (int(word),)))
+            found.append(NameMatch(word, (int(word),)))
         elif word == SELF:
-            found.append(Found(word, (os.getppid(),)))
+            found.append(NameMatch(word, (os.getppid(),)))
         elif pids := by_name.get(word):
-            found.append(Found(word, tuple(pids)))
+            found.append(NameMatch(word, tuple(pids)))
         else:
             raise UsageError(
                 f"{word!r} is not a pid, and no process is called so; give a number or a name as ps -e shows."

@@ -167,12 +167,12 @@ class CgroupProcesses:
         return found
 
     def forked(self) -> list[ProcessId]:
-        """Who came into the group otherwise than by a fork is found at the next update."""
+        """Processes that entered the group without a fork are found at the next update."""
         born = self._forks.look(self._members, self._exclude)
         if not born:
             return []
         here = set(cgroup_pids(self._directory, self._root))
-        # Who is not in the list any more has ended, and is counted as missed then, or went to another group.
+        # A process that is not in the list any more has ended (and counts as missed) or has changed its group.
         found = [process for process in born if process.pid in here or not _lives(process, self._root)]
         self._members |= {process.pid for process in found}
         return found

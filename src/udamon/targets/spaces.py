@@ -78,7 +78,7 @@ class AddressSpaces:
         """None for a target that was not there at the last update."""
         return self._families.get(target.index)
 
-    def unsure(self, target: Target) -> bool:
-        """Whether another target of its family may be the same address space, for all that the kernel tells."""
+    def maybe_same_space(self, target: Target) -> bool:
+        """Whether another target of its family may have the same address space: the kernel does not tell."""
         family = self._families.get(target.index)
         return family in self._unsure and len(self._spaces.get(family, ())) > 1

@@ -21,7 +21,7 @@ from udamon.targets.processes import ProcessSource
 
 @dataclass(slots=True)
 class _Entry:
-    """What is remembered of a target: `image` tells one program from the next (exec changes it)."""
+    """State of a target: `image` tells one program from the next (exec changes it)."""
 
     process: ProcessId
     lock: Lock

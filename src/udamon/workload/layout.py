@@ -15,7 +15,7 @@ SIMULATED_BASE = 1 << 44
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedRegion:
     """A region at its addresses [start, end); pages are in [start, resident_end) only."""
 
     name: str
@@ -31,7 +31,7 @@ class Layout:
 
     kind: Kind
     base: int
-    regions: tuple[Placed, ...]
+    regions: tuple[PlacedRegion, ...]
 
     @property
     def span(self) -> Range:
@@ -66,6 +66,6 @@ def place(workload: Workload, kind: Kind = "one", base: int = SIMULATED_BASE) ->
     start = base
     for region in workload.regions:
         end = start + region.size
-        placed.append(Placed(region.name, start, end, start + region.resident_bytes))
+        placed.append(PlacedRegion(region.name, start, end, start + region.resident_bytes))
         start = end + (PAGE_SIZE if kind == "separate" else 0)
     return Layout(kind, base, tuple(placed))

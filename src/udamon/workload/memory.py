@@ -9,7 +9,7 @@ from pathlib import Path
 from udamon.errors import CannotError
 from udamon.native import _native
 from udamon.units import format_size
-from udamon.workload.layout import Kind, Layout, Placed, place
+from udamon.workload.layout import Kind, Layout, PlacedRegion, place
 from udamon.workload.spec import Workload, WorkRegion
 
 _FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
@@ -22,7 +22,7 @@ class Memory:
     buffer: mmap.mmap
     layout: Layout
 
-    def offset(self, region: Placed) -> int:
+    def offset(self, region: PlacedRegion) -> int:
         """Bytes from the start of `buffer` to the start of `region`."""
         return region.start - self.layout.base
 
@@ -64,7 +64,7 @@ def initialise(memory: Memory, workload: Workload) -> None:
             _fill(memory, region, placed)
 
 
-def _fill(memory: Memory, region: WorkRegion, placed: Placed) -> None:
+def _fill(memory: Memory, region: WorkRegion, placed: PlacedRegion) -> None:
     """The file's bytes, over and over, to the end of the resident part."""
     path = Path(region.init or "")
     try:

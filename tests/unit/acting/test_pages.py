@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from udamon.acting.page_filters import PageFilters
-from udamon.acting.pages import NOT_MEANT, REJECTED, SHARED, TAKE, Judged, judge
+from udamon.acting.pages import NOT_MEANT, REJECTED, SHARED, TAKE, PageVerdicts, judge
 from udamon.core.scheme import Action, ActionRequest, Filter, FilterType
 from udamon.model import Range
 from udamon.ranges import minus
@@ -26,7 +26,7 @@ class PageMap:
         self.all = Range(0, len(entries) * PAGE)
 
 
-def found(page_map: PageMap, request: ActionRequest, *, spare_shared: bool = True) -> Judged:
+def found(page_map: PageMap, request: ActionRequest, *, spare_shared: bool = True) -> PageVerdicts:
     return judge(
         page_map.file.fileno(), [page_map.all], PageFilters().test(request, spare_shared=spare_shared)
     )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.capabilities import _address_of
 from udamon.acting import view as module
-from udamon.acting.view import FRESH_NS, MappingPiece, Views, _odd, _piece
+from udamon.acting.view import FRESH_NS, MappingPiece, Views, _piece, _special_mappings
 from udamon.core.target import Target
 from udamon.linux.procfs import read_stat
 from udamon.linux.smaps import read_smaps
@@ -57,7 +57,7 @@ def test_flags_of_locked_and_hugetlb_mappings_are_found() -> None:
         b"2000-3000 rw-p 00000000 00:00 0 [heap]\nSize: 4 kB\nVmFlags: rd wr ac \n"
         b"3000-4000 rw-p 00000000 00:00 0 \nSize: 4 kB\nVmFlags: rd ht\n"
     )
-    assert set(_odd(smaps)) == {0x1000, 0x3000}
+    assert set(_special_mappings(smaps)) == {0x1000, 0x3000}
 
 
 def test_pieces_are_cut_to_the_range_and_refreshed_after_a_second() -> None:

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from udamon.agent.budget import Budget
-from udamon.agent.discovery.model import Gone, Service
+from udamon.agent.discovery.model import Service, ServiceEnded
 from udamon.agent.looks import CLEAR, READ
 from udamon.agent.pages import Gib
 from udamon.agent.process import Process
@@ -64,7 +64,7 @@ class Node:
 
     clock: ManualClock = field(default_factory=lambda: ManualClock(1200 * NS))
     programs: dict[str, dict[int, Program]] = field(default_factory=dict)
-    told: list[Service | Gone] = field(default_factory=list)
+    told: list[Service | ServiceEnded] = field(default_factory=list)
     cpu_ns: int = 0
     locked: set[int] = field(default_factory=set)
     held: set[int] = field(default_factory=set)
@@ -80,7 +80,7 @@ class Node:
 
     def remove(self, key: str) -> None:
         del self.programs[key]
-        self.told.append(Gone(key))
+        self.told.append(ServiceEnded(key))
 
     def program(self, pid: int) -> Program | None:
         return next((some[pid] for some in self.programs.values() if pid in some), None)
@@ -90,7 +90,7 @@ class Node:
     def services(self) -> Sequence[Service]:
         raise NotImplementedError
 
-    def changes(self) -> Sequence[Service | Gone]:
+    def changes(self) -> Sequence[Service | ServiceEnded]:
         told, self.told = self.told, []
         return told
 

@@ -8,10 +8,10 @@ import tracemalloc
 import pytest
 
 from tests.unit.agent.simulated import MIB, Node, Program
-from udamon.agent.metrics import Metrics
+from udamon.agent.metrics import MetricsPage
 from udamon.agent.node import NodeFigures
 from udamon.agent.settings import Settings
-from udamon.agent.state import State
+from udamon.agent.state import SavedFigures
 from udamon.agent.status import document
 
 
@@ -22,10 +22,10 @@ def test_a_day_does_not_grow() -> None:
     for number in range(8):
         node.add(f"s{number}", Program({1.0: MIB, 300.0: MIB, 0.0: 2 * MIB}))
     rotation = node.rotation()
-    state = State("/nowhere")
+    state = SavedFigures("/nowhere")
     rotation.coming = lambda one: state.came(one, node.clock.now_ns())
     rotation.going = lambda one: state.ended(one, node.clock.now_ns())
-    metrics = Metrics(rotation, node.spent, lambda: NodeFigures(None, {}, 1), lambda: 0)
+    metrics = MetricsPage(rotation, node.spent, lambda: NodeFigures(None, {}, 1), lambda: 0)
     sizes = []
     tracemalloc.start()
     try:
@@ -51,7 +51,7 @@ def test_a_storm_of_groups() -> None:
     node = Node()
     node.add("stays", Program({1.0: MIB, 0.0: MIB}))
     rotation = node.rotation()
-    state = State("/nowhere")
+    state = SavedFigures("/nowhere")
     rotation.going = lambda one: state.ended(one, node.clock.now_ns())
     for minute in range(6):
         for part in range(20):

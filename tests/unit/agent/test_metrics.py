@@ -8,7 +8,7 @@ import pytest
 
 from tests.hostile import BITS
 from tests.unit.agent.simulated import MIB, Node, Program
-from udamon.agent.metrics import Metrics
+from udamon.agent.metrics import MetricsPage
 from udamon.agent.node import NodeFigures
 from udamon.agent.rotation import Rotation
 from udamon.agent.settings import Settings
@@ -21,11 +21,11 @@ parser = pytest.importorskip(
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def served(node: Node, rotation: Rotation, figures: NodeFigures | None = None) -> Metrics:
-    return Metrics(rotation, node.spent, lambda: figures or NodeFigures(None, {}, 1), lambda: 0)
+def served(node: Node, rotation: Rotation, figures: NodeFigures | None = None) -> MetricsPage:
+    return MetricsPage(rotation, node.spent, lambda: figures or NodeFigures(None, {}, 1), lambda: 0)
 
 
-def samples(metrics: Metrics) -> Samples:
+def samples(metrics: MetricsPage) -> Samples:
     families = list(parser.text_string_to_metric_families(metrics.text().decode()))
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value

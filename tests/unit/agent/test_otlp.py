@@ -13,7 +13,7 @@ import pytest
 from tests.unit.agent.simulated import MIB, Node, Program
 from tests.unit.agent.test_metrics import samples, served, value
 from udamon.agent.config import parse_settings
-from udamon.agent.metrics import NODE, SERVICE, Metrics
+from udamon.agent.metrics import NODE, SERVICE, MetricsPage
 from udamon.agent.node import NodeFigures
 from udamon.agent.otlp import UNITS, Pushing
 from udamon.agent.settings import Settings
@@ -53,7 +53,7 @@ def receiver() -> Iterator[tuple[str, Requests]]:
         thread.join()
 
 
-def watched() -> Metrics:
+def watched() -> MetricsPage:
     node = Node()
     node.add("web", Program({1.0: 4 * MIB, 0.0: 12 * MIB}))
     rotation = node.rotation(Settings(budget=1.0))

@@ -13,7 +13,7 @@ from tests.unit.agent.simulated import MIB, NS, Node, Program
 from udamon.agent.promotions import Promotions
 from udamon.agent.rotation import Rotation
 from udamon.agent.settings import Settings
-from udamon.agent.state import State, check_place
+from udamon.agent.state import SavedFigures, check_place
 from udamon.core.idle_time import SECONDS
 from udamon.errors import CannotError
 
@@ -30,9 +30,9 @@ def watched(seconds: float) -> tuple[Node, Rotation]:
     return node, rotation
 
 
-def again(path: Path, wall_ns: int, watch_s: float = 1200) -> tuple[State, Rotation]:
+def again(path: Path, wall_ns: int, watch_s: float = 1200) -> tuple[SavedFigures, Rotation]:
     """Another agent, at another time."""
-    state = State(str(path))
+    state = SavedFigures(str(path))
     node = Node()
     state.load(wall_ns, node.clock.now_ns())
     node.add("web", Program({0.0: 16 * MIB}))
@@ -48,7 +48,7 @@ def saved(tmp_path: Path) -> Path:
     node, rotation = watched(4 * HOUR)
     path = tmp_path / "state.json"
     for _ in range(2):  # the second time it is replaced
-        State(str(path)).save(rotation.services.values(), WALL, node.clock.now_ns())
+        SavedFigures(str(path)).save(rotation.services.values(), WALL, node.clock.now_ns())
     assert path.stat().st_mode & 0o777 == 0o600
     return path
 
@@ -98,7 +98,7 @@ def test_a_file_that_no_agent_wrote_is_not_replaced(tmp_path: Path, data: bytes)
     path = tmp_path / "precious"
     path.write_bytes(data)
     with pytest.raises(CannotError, match="is no agent's state"):
-        State(str(path)).load(WALL, 0)
+        SavedFigures(str(path)).load(WALL, 0)
     assert path.read_bytes() == data
 
 
@@ -109,7 +109,7 @@ def test_a_place_where_no_file_can_be(tmp_path: Path) -> None:
         with pytest.raises(CannotError):
             check_place(str(tmp_path / name))
     with pytest.raises(CannotError, match="no regular file"):
-        State(str(tmp_path / "fifo")).load(WALL, 0)
+        SavedFigures(str(tmp_path / "fifo")).load(WALL, 0)
     check_place(str(tmp_path / "file"))
 
 
@@ -134,7 +134,7 @@ def test_figures_that_cannot_be_are_not_taken_over(saved: Path, where: str, valu
 
 def test_a_name_that_becomes_known_later_counts(saved: Path) -> None:
     """A container is first called by its id."""
-    state, node = State(str(saved)), Node()
+    state, node = SavedFigures(str(saved)), Node()
     state.load(WALL, node.clock.now_ns())
     node.labels = {"service": "0123456789ab"}
     service = node.add("x", Program({0.0: 16 * MIB}))
@@ -161,7 +161,7 @@ def test_no_more_windows_over_the_limit_than_there_were() -> None:
 
 def test_a_service_that_ended_is_remembered_for_a_day(tmp_path: Path) -> None:
     node, rotation = watched(2 * HOUR)
-    state = State(str(tmp_path / "state.json"))
+    state = SavedFigures(str(tmp_path / "state.json"))
     rotation.going = lambda one: state.ended(one, node.clock.now_ns())
     rotation.coming = lambda one: state.came(one, node.clock.now_ns())
     node.remove("web")

@@ -11,7 +11,7 @@ from udamon.availability.choice import (
     LONGEST_WINDOW_S,
     OFFER,
     WINDOW_NS,
-    Facts,
+    ChoiceInputs,
     Load,
     choose,
     decide,
@@ -33,8 +33,10 @@ def usable(*names: str) -> dict[str, Usable]:
     return {name: CAN if name in names else Usable(False, f"No {name} here: really.") for name in WAYS}
 
 
-def facts(*names: str, consent: bool = False, pages: int = 1000, pause_ns: int = 0, **more: object) -> Facts:
-    found = Facts(usable(*names), consent, load=Load(1, pages, pause_ns), overhead=0.01)
+def facts(
+    *names: str, consent: bool = False, pages: int = 1000, pause_ns: int = 0, **more: object
+) -> ChoiceInputs:
+    found = ChoiceInputs(usable(*names), consent, load=Load(1, pages, pause_ns), overhead=0.01)
     return found._replace(**more)  # type: ignore[arg-type]
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.linux.test_fake import FakeProc
-from udamon.availability.others import NOBODY, RECLAIM, Others, find
+from udamon.availability.others import NOBODY, RECLAIM, OtherMonitors, find
 from udamon.linux.roots import Roots
 from udamon.linux.vmstat import scanned_pages
 from udamon.lock import take_lock
-from udamon.record.monitored import ReclaimBeside
+from udamon.record.monitored import ReclaimProbe
 
 VMSTAT = "nr_free_pages 9\npgscan_kswapd 1\npgscan_direct 2\npgscan_anon {}\npgscan_file 5\npgscan_skip 7\n"
 
@@ -45,7 +45,7 @@ def test_damon_stat_takes_from_some_and_marks_for_others(roots: Roots) -> None:
         assert found.marking == "no"
         (note,) = found.notes(via)
         assert f"so {via} may see less" in note
-    assert find("refs", roots) == Others(marking="yes")
+    assert find("refs", roots) == OtherMonitors(marking="yes")
     assert "upper bound" in find("refs", roots).notes("refs")[0]
     assert find("softdirty", roots) == NOBODY
 
@@ -65,13 +65,13 @@ def test_reclaim_is_seen_while_it_happens(roots: Roots) -> None:
     vmstat = roots.proc / "vmstat"
     vmstat.write_text(VMSTAT.format(10))
     assert scanned_pages(roots.proc) == 15
-    beside, unmoved = ReclaimBeside("refs", roots.proc), ReclaimBeside("softdirty", roots.proc)
+    beside, unmoved = ReclaimProbe("refs", roots.proc), ReclaimProbe("softdirty", roots.proc)
     assert beside.pages == 0
     vmstat.write_text(VMSTAT.format(14))
     assert (beside.pages, unmoved.pages) == (4, None)
     vmstat.write_text("pgscan_kswapd 1\n")
     assert scanned_pages(roots.proc) is None
-    assert ReclaimBeside("refs", roots.proc).pages is None
+    assert ReclaimProbe("refs", roots.proc).pages is None
     vmstat.unlink()
     assert beside.pages is None
     assert "memory is short" in RECLAIM

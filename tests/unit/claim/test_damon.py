@@ -233,7 +233,7 @@ def test_what_somebody_else_made_anew_is_not_given_back(left: Left) -> None:
     claim = claimed(left)
     left.tree.root.rename(left.tree.root.with_name("before"))
     left.write_all({**SETTINGS, "state": "on", "pid": str(KDAMOND)})
-    assert not claim.still_ours()
+    assert not claim.owns_kdamond()
     claim.release()
     assert (left.count(), left.tree.read("state")) == ("1", "on")
     assert ClaimNote.read(left.roots) is None

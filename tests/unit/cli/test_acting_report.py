@@ -58,7 +58,7 @@ def test_the_line_says_what_keeps_a_scheme_from_acting() -> None:
     full = status(Action.PAGEOUT, why="the quota of this window is used up")
     assert "moved 5.0 MiB (waiting: the quota of this window is used up)" in line(account(full))
     backed_off = status(Action.PAGEOUT, why="60.0 % of memory is free", active=False)
-    assert "(resting: 60.0 % of memory is free)" in line(account(backed_off))
+    assert "(inactive: 60.0 % of memory is free)" in line(account(backed_off))
     held = replace(account(status(Action.PAGEOUT)), held="300 major faults a second")
     assert "held back: 300 major faults a second" in line(held)
 

@@ -63,7 +63,7 @@ def test_without_textual(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wishes_replace_what_the_command_line_says(
     watch_request: WatchRequest, aggr: float | None, overhead: float | None, pid: tuple[int, ...]
 ) -> None:
-    spec, options = live._as_wished(*monitor.spec_of(args_of("--overhead", "2%")), watch_request)
+    spec, options = live._with_request(*monitor.spec_of(args_of("--overhead", "2%")), watch_request)
     assert (given(spec.sample), given(spec.aggr)) == (False, aggr is not None)
     assert (spec.aggr, spec.overhead, spec.pids) == (aggr or 0.1, overhead, pid)
     assert not options.goal.aggrs

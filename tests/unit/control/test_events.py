@@ -171,7 +171,7 @@ def test_a_fifo_without_a_reader_wants_nothing(tmp_path: Path) -> None:
 def test_a_reader_too_slow_loses_whole_lines_and_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("udamon.control.event_stream.PATIENCE_S", 0.01)
+    monkeypatch.setattr("udamon.control.event_stream.WAIT_LIMIT_S", 0.01)
     stream = EventStream(tmp_path / "events")
     reader = os.open(tmp_path / "events", os.O_RDONLY | os.O_NONBLOCK)
     try:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udamon.core.generations import Born, Generations, told
+from udamon.core.generations import Generations, PageGeneration, told
 
 S = 1_000_000_000
 
 
-def shown(accessed: list[int], window: int, most: int = 4) -> list[Born]:
+def shown(accessed: list[int], window: int, most: int = 4) -> list[PageGeneration]:
     """What a kernel shows at the end of window `window` of one second each (numbered from 1), where page i was accessed
     last in window accessed[i] (0: before): generation k has those of window k, and the newest none; the oldest of
     `most` has all before it."""
     oldest = max(0, window + 2 - most)
     return [
-        Born(k, max(k - 1, 0) * S, sum(max(last, oldest) == k for last in accessed))
+        PageGeneration(k, max(k - 1, 0) * S, sum(max(last, oldest) == k for last in accessed))
         for k in range(oldest, window + 2)
     ]
 
@@ -61,8 +61,8 @@ def test_what_comes_into_the_oldest_is_new() -> None:
     """Pages that are read and not mapped begin there."""
     one = Generations(0)
     for window in range(12):
-        one.window([Born(k, k * S, 0) for k in range(window, window + 4)], window * S)
-    one.window([Born(12, 12 * S, 5), *(Born(k, k * S, 0) for k in (13, 14, 15))], 12 * S)
+        one.window([PageGeneration(k, k * S, 0) for k in range(window, window + 4)], window * S)
+    one.window([PageGeneration(12, 12 * S, 5), *(PageGeneration(k, k * S, 0) for k in (13, 14, 15))], 12 * S)
     assert cold(one, 10) == (0, 0)
     assert cold(one, 1) == (5, 5)
 

@@ -7,7 +7,7 @@ from math import exp
 
 import pytest
 
-from udamon.core.rates import MISS, Look, Pool, Rate, Sample, estimate, sample
+from udamon.core.rates import MISS, Look, Pool, Rate, RateSample, estimate, sample
 from udamon.native._native import MOST_LOOKS, binomial_bounds, count_marks, mark_pages
 
 DELTA = 5_000_000
@@ -58,17 +58,17 @@ def test_a_late_look_gives_bounds_and_names_its_model() -> None:
     found = sample(40, 40, (DELTA, 0), [Look(4 * DELTA, 4 * DELTA, 4 * DELTA, 20)], DELTA, TICKS)
     assert (found.low, found.high) == (0.125, 0.5)
     assert found.share == pytest.approx(1 - 0.5**0.25)
-    unsure = sample(40, 40, (DELTA, 0), [Look(2 * DELTA, 3 * DELTA, 4 * DELTA, 20)], DELTA, TICKS)
-    assert (unsure.low, unsure.high) == (0.125, 0.5)
+    maybe_same_space = sample(40, 40, (DELTA, 0), [Look(2 * DELTA, 3 * DELTA, 4 * DELTA, 20)], DELTA, TICKS)
+    assert (maybe_same_space.low, maybe_same_space.high) == (0.125, 0.5)
     early = sample(40, 40, (DELTA, 0), [Look(DELTA // 2, DELTA // 2, DELTA // 2, 10)], DELTA, TICKS)
     assert (early.low, early.high) == (0.25, 0.5)
 
 
-def plain(share: float, touched: float = 1.0, pages: int = 1000) -> Sample:
-    return Sample(pages, touched, share, share, share, 1.0, ())
+def plain(share: float, touched: float = 1.0, pages: int = 1000) -> RateSample:
+    return RateSample(pages, touched, share, share, share, 1.0, ())
 
 
-def pooled(*windows: Sample) -> tuple[Pool, Rate]:
+def pooled(*windows: RateSample) -> tuple[Pool, Rate]:
     pool, found = Pool(), [Rate(0.0, 0.0, 0.0)]
     for window in windows:
         pool.add(window)

@@ -414,13 +414,13 @@ def test_a_target_that_grows_beyond_the_limit_is_left_alone_and_told_once() -> N
     assert notes(rig) == ["0 would be stopped for too long."]
 
 
-def forbid(rig: CensusRig, *indices: int, resting: bool = False) -> Then:
+def forbid(rig: CensusRig, *indices: int, backed_off: bool = False) -> Then:
     """After the second window these may not be looked at."""
 
     def say() -> None:
         rig.census.pauses.forbidden.update(indices)
-        if resting:
-            rig.census.pauses.resting.update(indices)
+        if backed_off:
+            rig.census.pauses.backed_off.update(indices)
 
     return Then(say)
 
@@ -447,21 +447,21 @@ def test_it_goes_on_while_one_of_them_may_be_looked_at_or_may_be_later() -> None
     rig.stop_after(5 * PATIENCE)
     rig.kdamond.run()
     assert len(rig.seen.snapshots) == 5 * PATIENCE + 2
-    resting = CensusRig()
-    resting.kdamond.bus.subscribe(forbid(resting, 0, resting=True))
+    backed_off = CensusRig()
+    backed_off.kdamond.bus.subscribe(forbid(backed_off, 0, backed_off=True))
     ticks = []
-    sleep = resting.clock.wait_until
+    sleep = backed_off.clock.wait_until
 
     def wait(deadline_ns: int) -> bool:
         ticks.append(deadline_ns)
         if len(ticks) == 5 * PATIENCE:
-            resting.kdamond.stop()
+            backed_off.kdamond.stop()
         return sleep(deadline_ns)
 
-    resting.clock.wait_until = wait  # type: ignore[method-assign]
-    resting.kdamond.run()
-    assert len(resting.seen.snapshots) == 2
-    assert resting.kdamond.skipped > 3 * PATIENCE
+    backed_off.clock.wait_until = wait  # type: ignore[method-assign]
+    backed_off.kdamond.run()
+    assert len(backed_off.seen.snapshots) == 2
+    assert backed_off.kdamond.skipped > 3 * PATIENCE
 
 
 def test_a_target_that_was_too_large_for_some_windows_is_looked_at_again() -> None:

@@ -66,7 +66,7 @@ class PagesCensus(FakeCensus):
         self.before = self._clock.now_ns() - self.since
         self.again = self.since = self._clock.now_ns()
 
-    def glance(self, target: Target) -> None:
+    def look_midway(self, target: Target) -> None:
         assert self.again is not None
         self.glances.append(self._clock.now_ns() - self.again)
         for address in self._accessed(self.since):
@@ -75,7 +75,7 @@ class PagesCensus(FakeCensus):
     def look(self, target: Target) -> list[Touched]:
         self._check(target)
         if self.again is not None:
-            self.glance(target)
+            self.look_midway(target)
         accessed = self._accessed(self.since) | self._early
         self.all_accessed = accessed
         found = TouchedRanges(1000)

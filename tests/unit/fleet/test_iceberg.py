@@ -10,14 +10,14 @@ import pytest
 
 from udamon.errors import CannotError, MissingExtra
 from udamon.fleet import iceberg
-from udamon.fleet.iceberg import Lake
+from udamon.fleet.iceberg import IcebergCatalog
 
 
 @pytest.mark.parametrize("library", ["pyarrow", "pyiceberg.catalog"])
 def test_the_extra_is_named(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(MissingExtra, match=r"pip install 'udamon\[iceberg\]'"):
-        Lake("lake")
+        IcebergCatalog("lake")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from udamon.errors import CannotError, UdamonError, UsageError
-from udamon.fleet.store import Directory, Remote, open_store
+from udamon.fleet.store import BucketStore, Directory, open_store
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_urls_of_object_stores(location: str, kind: str, container: str, prefix: str | None) -> None:
     pytest.importorskip("obstore", reason="the extra `fleet` is not installed")
     store = open_store(location)
-    assert isinstance(store, Remote)
+    assert isinstance(store, BucketStore)
     assert type(store.store).__name__ == kind
     config = store.store.config
     assert config.get("bucket") == container or config.get("container_name") == container
@@ -47,7 +47,7 @@ def test_a_container_of_azure_needs_an_account(monkeypatch: pytest.MonkeyPatch) 
         open_store("az://box/a")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
     store = open_store("az://box/a")
-    assert isinstance(store, Remote)
+    assert isinstance(store, BucketStore)
     assert type(store.store).__name__ == "AzureStore"
 
 

@@ -102,7 +102,7 @@ def test_huge_pages_of_mappings() -> None:
 
 def test_reading_counts_how_long_it_took() -> None:
     held = Held()
-    assert smaps.read_smaps(procfs.read_stat(os.getpid()).id, held=held, hurry=True)
+    assert smaps.read_smaps(procfs.read_stat(os.getpid()).id, held=held, prioritized=True)
     assert 0 < held.longest_ns <= held.total_ns
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.unit.report.test_wss import START, snap
-from udamon.availability.others import NOBODY, Others
+from udamon.availability.others import NOBODY, OtherMonitors
 from udamon.availability.tlb import Tlb
 from udamon.core.ages import sentence
 from udamon.core.attrs import Attrs
@@ -305,7 +305,7 @@ class FakeMonitor:
     policy: str | None = None
     sees: str = "reads and writes"
     why: str = "it was asked for"
-    others: Others = NOBODY
+    others: OtherMonitors = NOBODY
     notes: tuple[str, ...] = ("a note",)
 
     def tlb(self) -> Tlb | None:

@@ -18,7 +18,7 @@ from udamon.errors import NotSupported
 from udamon.modules.kernel_work import KernelWork
 from udamon.modules.work import schemes_for_kernel
 from udamon.schemes.config.pattern import NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
-from udamon.schemes.governor import FIRST_REST_NS, PressureLimits, PressureSample
+from udamon.schemes.governor import MIN_BACKOFF_NS, PressureLimits, PressureSample
 
 SECOND = 1_000_000_000
 COLD = WantedScheme(
@@ -96,7 +96,7 @@ def test_the_governor_holds_the_kernel_still_by_stat() -> None:
     (held,) = bench.engine.committed.pop()
     assert held.action is Action.STAT
     assert held.access_pattern == COLD.at(bench.engine.attrs).access_pattern
-    for _ in range(FIRST_REST_NS // SECOND):
+    for _ in range(MIN_BACKOFF_NS // SECOND):
         bench.second(faults=0)
     assert bench.work.held == ""
     assert bench.engine.committed == [[COLD.at(bench.engine.attrs)]]
@@ -108,7 +108,7 @@ def test_what_is_committed_meanwhile_is_held_too() -> None:
     bench.engine.committed.clear()
     bench.work.commit([COLD, COLD])
     assert [s.action for s in bench.engine.committed.pop()] == [Action.STAT, Action.STAT]
-    for _ in range(FIRST_REST_NS // SECOND):
+    for _ in range(MIN_BACKOFF_NS // SECOND):
         bench.second(faults=0)
     assert [s.action for s in bench.engine.committed.pop()] == [Action.PAGEOUT, Action.PAGEOUT]
 

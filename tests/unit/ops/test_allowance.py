@@ -16,7 +16,7 @@ def windows(number: int, too_long: Callable[[int], bool]) -> tuple[list[int], li
     allowance = Allowance(0)
     looked, over = [], []
     for window in range(number):
-        if allowance.rests_for(window):
+        if allowance.backoff_windows(window):
             continue
         looked.append(window)
         if too_long(window):
@@ -53,7 +53,7 @@ def test_a_window_counts_once() -> None:
     allowance = Allowance(7)
     for window in (107, 107):
         allowance.use(window)
-    assert allowance.rests_for(108) == 0
+    assert allowance.backoff_windows(108) == 0
 
 
 @pytest.mark.parametrize("share", [0.005, 0.02, 0.3, 0.9])

@@ -58,7 +58,7 @@ def test_the_forecast_follows_what_is_resident(fake: FakeProc) -> None:
 
 def test_who_may_not_hurry_waits_for_others(fake: FakeProc, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as this process has waited so far, for what it ran; and so does who would hurry for too long."""
-    monkeypatch.setattr(pauses, "crowding", lambda: 3.0)
+    monkeypatch.setattr(pauses, "contention", lambda: 3.0)
     alone = 262144 * 40
     assert Pauses(fake.root).forecast_ns(process(fake, GIB)) == alone
     assert Pauses(fake.root).forecast_ns(process(fake, 16 * GIB)) == 3 * 16 * alone
@@ -74,7 +74,7 @@ def test_how_crowded_it_is(share: float, expected: float) -> None:
         lambda: worked.append(1_000_000), lambda: int(share * sum(worked)), lambda: sum(worked)
     )
     assert found == pytest.approx(expected)
-    assert calibration.crowding() >= 1
+    assert calibration.contention() >= 1
 
 
 def test_a_walk_that_was_disturbed_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_a_walk_that_was_disturbed_does_not_count(monkeypatch: pytest.MonkeyPatc
     def walk(name: str, *took: int) -> Callable[..., None]:
         left = list(took)
 
-        def run(*, held: Held, hurry: bool) -> None:
+        def run(*, held: Held, prioritized: bool) -> None:
             done.append(name)
             held.longest_ns = left.pop(0)
 
@@ -128,7 +128,7 @@ def test_a_limit(fake: FakeProc) -> None:
     assert "for about 42 ms, longer than --max-pause 10 ms, and refs cannot look at it by pieces" in said
 
 
-class Looked:
+class PageBytes:
     """Windows of one target at a limit of 20 ms, each with a look that takes what a test says."""
 
     def __init__(self, fake: FakeProc, resident: int = GIB) -> None:
@@ -152,16 +152,16 @@ class Looked:
 
 def test_one_look_that_was_disturbed_refuses_nobody_for_ever(fake: FakeProc) -> None:
     """Be it the first, and be it ten times as long; later, none is even left out for it."""
-    looked = Looked(fake)
+    looked = PageBytes(fake)
     assert looked.window(200_000_000)
     said = looked.pauses.too_long(looked.target)
     assert said == (
         "a look at process 9 took longer than --max-pause 20 ms, and only one in 100 windows may; the next one is "
         "after 99 windows."
     )
-    assert looked.pauses.rests(looked.target)
+    assert looked.pauses.backed_off(looked.target)
     assert [looked.window(12_000_000) for _ in range(99)] == [False] * 99
-    assert not looked.pauses.rests(looked.target)
+    assert not looked.pauses.backed_off(looked.target)
     assert all(looked.window(12_000_000) for _ in range(150))
     assert looked.window(200_000_000)
     assert all(looked.window(12_000_000) for _ in range(150))
@@ -169,7 +169,7 @@ def test_one_look_that_was_disturbed_refuses_nobody_for_ever(fake: FakeProc) -> 
 
 
 def test_clearing_and_looking_that_take_too_long_are_one_window(fake: FakeProc) -> None:
-    looked = Looked(fake)
+    looked = PageBytes(fake)
     assert all(looked.window(12_000_000) for _ in range(101))
     assert looked.window(30_000_000, look_ns=25_000_000)
     assert all(looked.window(12_000_000) for _ in range(99))
@@ -178,14 +178,14 @@ def test_clearing_and_looking_that_take_too_long_are_one_window(fake: FakeProc) 
 def test_who_is_always_stopped_for_longer_than_forecast_is_refused_in_the_end(fake: FakeProc) -> None:
     """After looks enough that it is no disturbance; and looked at again when it has shrunk."""
     for good in (0, 150):
-        looked = Looked(fake)
+        looked = PageBytes(fake)
         assert all(looked.window(12_000_000) for _ in range(good))
         tried = [looked.window(25_000_000) for _ in range(1000)]
         assert tried.count(True) == (3 if good else 2)
         said = looked.pauses.too_long(looked.target)
         assert said is not None
         assert "would stop process 9 for about 25 ms, longer than --max-pause 20 ms" in said
-        assert not looked.pauses.rests(looked.target)
+        assert not looked.pauses.backed_off(looked.target)
         looked.resident(GIB // 2)
         assert looked.pauses.too_long(looked.target) is None
 
@@ -193,22 +193,22 @@ def test_who_is_always_stopped_for_longer_than_forecast_is_refused_in_the_end(fa
 def test_who_has_grown_is_not_looked_at_to_try(fake: FakeProc) -> None:
     """Neither when its looks were short, nor when the last one was disturbed."""
     for last_ns in (12_000_000, 200_000_000):
-        looked = Looked(fake)
+        looked = PageBytes(fake)
         assert all(looked.window(12_000_000) for _ in range(101))
         assert looked.window(last_ns)
         looked.resident(4 * GIB)
         said = looked.pauses.too_long(looked.target)
         assert said is not None
         assert "would stop process 9" in said
-        assert not looked.pauses.rests(looked.target)
+        assert not looked.pauses.backed_off(looked.target)
         looked.resident(GIB)
         assert looked.pauses.too_long(looked.target) is None
 
 
 def test_what_is_known_of_targets_that_are_gone_is_forgotten(fake: FakeProc) -> None:
-    looked = Looked(fake)
+    looked = PageBytes(fake)
     looked.window(25_000_000)
-    assert looked.pauses.rests(looked.target)
+    assert looked.pauses.backed_off(looked.target)
     looked.pauses.window_over(set())
     assert looked.pauses.too_long(looked.target) is None
 

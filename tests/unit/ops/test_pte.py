@@ -21,7 +21,7 @@ from udamon.linux.process_madvise import COLD
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops import cold_clearing, hugetlb
-from udamon.ops.clearing_way import CALM_NS, Clear
+from udamon.ops.clearing_way import SHORTAGE_HOLD_NS, Clear
 from udamon.ops.cold_clearing import PIECE
 from udamon.ops.kernel_tables import SWITCH, Opened, open_tables
 from udamon.ops.opening import open_census, open_ops
@@ -268,7 +268,7 @@ def test_auto_advises_where_the_pause_is_too_long(
     monkeypatch.setattr(by_refs.pauses, "forecast_ns", lambda target: 2_000_000)
     with pytest.raises(PauseTooLong, match="pte cannot look at it by pieces") as refused:
         by_refs.prepare(target)
-    assert not refused.value.passing
+    assert not refused.value.temporary
 
 
 def test_after_pauses_that_were_too_long_it_rests_or_advises(
@@ -286,7 +286,7 @@ def test_after_pauses_that_were_too_long_it_rests_or_advises(
         if clear == "refs":
             with pytest.raises(PauseTooLong, match=r"a look at process 9 took longer") as refused:
                 census.prepare(target)
-            assert refused.value.passing
+            assert refused.value.temporary
             assert not advice.vectors
         else:
             census.prepare(target)
@@ -311,9 +311,9 @@ def test_auto_does_not_advise_while_memory_is_short(
         PauseTooLong, match=r"nor is MADV_COLD used while memory is short \(tasks wait for memory\)\."
     ) as refused:
         census.prepare(target)
-    assert refused.value.passing
+    assert refused.value.temporary
     pressure.write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=9\n")
-    now[0] += CALM_NS - 1
+    now[0] += SHORTAGE_HOLD_NS - 1
     with pytest.raises(PauseTooLong):
         census.prepare(target)
     assert not advice.vectors

@@ -62,10 +62,10 @@ def window(rig: Clocked) -> None:
     rig.census.expose([rig.target])
     rig.now = 45 * MS
     rig.accessed(2)
-    rig.census.glance(rig.target)
+    rig.census.look_midway(rig.target)
     rig.now = 50 * MS
     rig.accessed(1)
-    rig.census.glance(rig.target)
+    rig.census.look_midway(rig.target)
     rig.now = 100 * MS
     rig.accessed(3)
     place = rig.machine.kcore.place(rig.machine.root, 0x200000, 1)
@@ -135,7 +135,7 @@ def test_spans_from_the_clear_to_the_look(rig: Clocked) -> None:
         return look(*args)  # type: ignore[arg-type]
 
     tables.look = looking  # type: ignore[method-assign, assignment]
-    census.glance(rig.target)
+    census.look_midway(rig.target)
     (first,) = first_seen(rig, SMALL)
     # Cleared from 10 to 22 ms, until 23 ms perhaps hidden; looked at from 30 ms on, in one go for all that is near.
     assert first.looks[0][:3] == (7 * MS, (30 * MS + rig.now) // 2 - 16 * MS, rig.now - 10 * MS)
@@ -154,7 +154,7 @@ def test_a_clear_that_is_refused(rig: Clocked, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(rig.census, "_clear_all", refuse)
     with pytest.raises(PauseTooLong):
         rig.census.clear_again(rig.target)
-    rig.census.glance(rig.target)
+    rig.census.look_midway(rig.target)
     rig.accessed(2)
     assert sum(one.touched for one in rig.census.look(rig.target)) == 2 * PAGE_SIZE
     assert rig.census.first_seen(rig.target, [SMALL]) is None

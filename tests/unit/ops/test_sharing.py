@@ -32,7 +32,7 @@ def test_one_address_space_and_one_family() -> None:
         spaces.update([me, again, other])
         assert [spaces.leader(one) for one in (me, again, other)] == [0, 0, 2]
         assert spaces.family(me) == spaces.family(other) is not None
-        assert not spaces.unsure(other)
+        assert not spaces.maybe_same_space(other)
         spaces.update([again, other])  # the first has left
         assert [spaces.leader(one) for one in (again, other)] == [1, 2]
 
@@ -47,7 +47,7 @@ def test_where_the_kernel_cannot_tell() -> None:
         spaces = AddressSpaces(compare=compare)
         both = [target(0, os.getpid()), target(1, child)]
         spaces.update(both)
-        assert all(spaces.unsure(one) for one in both)
+        assert all(spaces.maybe_same_space(one) for one in both)
     seen = Referenced(0, 4 * PAGE, 4 * PAGE, 2 * PAGE)
     mapped = MappingPages(3 * PAGE, 4 * PAGE, 0, "00:00", 0, 0)
     assert [_of(seen, mapped, 5, alone=alone).private for alone in (True, False)] == [3 * PAGE, 0]

@@ -61,7 +61,7 @@ def test_look(fake: FakeProc, target: Target) -> None:
     census.prepare(target)
     assert (fake.root / "9/clear_refs").read_text() == "4"
     assert census.look(target) == FOUND
-    assert census.unsure == {4: 0}
+    assert census.maybe_same_space == {4: 0}
     assert census.unseen == {4: 0}
 
 
@@ -75,7 +75,7 @@ def test_after_pauses_that_were_too_long_it_rests(fake: FakeProc, target: Target
     (fake.root / "9/clear_refs").write_text("")
     with pytest.raises(PauseTooLong, match="a look at process 9 took longer") as refused:
         census.prepare(target)
-    assert refused.value.passing
+    assert refused.value.temporary
     assert (fake.root / "9/clear_refs").read_text() == ""
 
 
@@ -87,11 +87,11 @@ def test_a_mapping_that_changed_is_unsure_unless_a_clean_page_speaks_for_it(
     census.prepare(target)
     fake.process(9, start_time=100, maps=MAPS, smaps=SMAPS)
     assert census.look(target) == FOUND
-    assert census.unsure == {4: 0}, "its own pages differ, so its bits are theirs"
+    assert census.maybe_same_space == {4: 0}, "its own pages differ, so its bits are theirs"
     entries = [*ENTRIES[:9], *[HERE | DIRTY] * 3, OUT | DIRTY]
     (fake.root / "9/pagemap").write_bytes(struct.pack(f"={len(entries)}Q", *entries))
     assert census.look(target)[-1] == (0x9000, 0xC000, 0x3000, 0x3000)
-    assert census.unsure == {4: 0x3000}
+    assert census.maybe_same_space == {4: 0x3000}
 
 
 def test_look_within_ranges(fake: FakeProc, target: Target) -> None:

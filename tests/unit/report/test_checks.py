@@ -124,7 +124,7 @@ def test_too_short_to_tell(file: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert check["why"] == "11 windows are too few for percentiles, which take 20"
 
 
-KIND = checks._Kind("max-x", "x", str, most=True, final=False)
+KIND = checks._LimitKind("max-x", "x", str, most=True, final=False)
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,14 @@ KIND = checks._Kind("max-x", "x", str, most=True, final=False)
 def test_bounds(low: float | None, high: float | None, most: float, holds: bool | None) -> None:
     """A limit is broken only where all of the interval is beyond it; the other side is its mirror image."""
     why = "two answers fit"
-    found = checks._judged(KIND, checks.Figure(low, high, why), most, checks.Doubts())
+    found = checks._judged(KIND, checks.Figure(low, high, why), most, checks.RecordingGaps())
     assert (found.holds, found.why) == (holds, None if holds is not None else why)
     if low is not None and high is not None:
         kind = KIND._replace(most=False)
-        assert checks._judged(kind, checks.Figure(-high, -low, why), -most, checks.Doubts()).holds is holds
+        assert (
+            checks._judged(kind, checks.Figure(-high, -low, why), -most, checks.RecordingGaps()).holds
+            is holds
+        )
 
 
 def test_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,5 +129,5 @@ def test_a_governed_actor_does_nothing_while_it_is_held() -> None:
     assert actor.look() == ""
     assert actor.apply(target, 0, 4096, pageout).applied == 4096
     assert len(told) == 2
-    assert told[0].startswith("the governor holds still: 1000 major faults")
+    assert told[0].startswith("stopped by the governor: 1000 major faults")
     assert "again" in told[1]

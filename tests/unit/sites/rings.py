@@ -6,7 +6,7 @@ import fcntl
 import os
 import struct
 
-from udamon.sites.ring import HEAD
+from udamon.native._native import RING_HEAD
 
 CAPACITY = 1 << 16
 F_ADD_SEALS, F_SEAL_SHRINK, F_SEAL_WRITE = 1033, 2, 8
@@ -17,7 +17,7 @@ class FakeRing:
 
     def __init__(self, *, mean: int = 4096, number: int = 5, parent: int = 0, parent_ns: int = 0) -> None:
         self.fd = os.memfd_create("ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.fd, HEAD + CAPACITY)
+        os.ftruncate(self.fd, RING_HEAD + CAPACITY)
         self.written = 0
         self.put(0, struct.pack("=8s6Q", b"UDMSITE1", CAPACITY, mean, number, parent, parent_ns, 1))
 
@@ -37,8 +37,8 @@ class FakeRing:
         data = struct.pack("=IIQ", kind, size if length is None else length, where) + body
         at = self.written % CAPACITY
         first = min(size, CAPACITY - at)
-        self.put(HEAD + at, data[:first])
-        self.put(HEAD, data[first:])
+        self.put(RING_HEAD + at, data[:first])
+        self.put(RING_HEAD, data[first:])
         self.written += size
         self.count(self.written)
 

@@ -9,7 +9,8 @@ import struct
 import pytest
 
 from tests.unit.sites.rings import CAPACITY, F_SEAL_SHRINK, F_SEAL_WRITE, FakeRing
-from udamon.sites.ring import HEAD, Allocated, BrokenRing, Freed, Losses, Module, PythonCall, Ring, Stack
+from udamon.native._native import RING_HEAD
+from udamon.sites.ring import Allocated, BrokenRing, Freed, Losses, Module, PythonCall, Ring, Stack
 
 
 def test_records_in_order_and_around_the_end() -> None:
@@ -124,7 +125,7 @@ def test_what_is_no_ring() -> None:
     wrong = FakeRing()
     wrong.put(8, struct.pack("=Q", 1 << 60))
     short = FakeRing()
-    os.ftruncate(short.fd, HEAD)
+    os.ftruncate(short.fd, RING_HEAD)
     for fd in (
         FakeRing().fd,
         os.open("/proc/self/exe", os.O_RDONLY),
@@ -147,7 +148,7 @@ def test_any_bytes(seed: int) -> None:
             fake.allocated(number, 4096 * number, 64, 64, 7)
             fake.record(3, struct.pack("=3Q", number, 1, 5))
         for _ in range(dice.randint(1, 6)):
-            at = dice.choice([dice.randrange(200), HEAD + dice.randrange(4000)])
+            at = dice.choice([dice.randrange(200), RING_HEAD + dice.randrange(4000)])
             fake.put(at, bytes([dice.randrange(256)]))
         try:
             ring = Ring(fake.sealed().fd)

@@ -7,8 +7,8 @@ from typing import Any
 from udamon.model import Event
 from udamon.record.values import check_event
 from udamon.sites.ring import PYTHON_CALL, Module, PythonCall, Stack
-from udamon.sites.stacks import NOWHERE, PYTHON, Code, Table
-from udamon.sites.state import Images, KnownAllocations, Sample
+from udamon.sites.stacks import NOWHERE, PYTHON, Code, StackNumbers
+from udamon.sites.state import AllocationSample, Images, KnownAllocations
 
 
 def told(image: int, *rows: list[int], pid: int = 7, **more: Any) -> dict[str, Any]:
@@ -23,10 +23,10 @@ def test_alive_at_times_that_were_wanted() -> None:
     images = Images({0: [25, 10]})
     images.add(told(0, [5, 4096, 64, 64, 1], [20, 8192, 10, 10, 2]))
     images.add(told(0, [30, 4096], [40, 4096, 5, 5, 3]))
-    first, second = Sample(5, 64, 64, 1), Sample(20, 10, 10, 2)
+    first, second = AllocationSample(5, 64, 64, 1), AllocationSample(20, 10, 10, 2)
     assert images.at(0, 10) == {4096: first}
     assert images.at(0, 25) == {4096: first, 8192: second}
-    assert images.images[0].live == {4096: Sample(40, 5, 5, 3), 8192: second}
+    assert images.images[0].live == {4096: AllocationSample(40, 5, 5, 3), 8192: second}
 
 
 def test_a_fork_has_what_its_parent_had_then() -> None:
@@ -34,7 +34,7 @@ def test_a_fork_has_what_its_parent_had_then() -> None:
     images = Images({0: [20]})
     images.add(told(0, [5, 4096, 64, 64, 1], [20, 8192, 10, 10, 2], [21, 4096], [22, 12288, 1, 1, 1]))
     images.add(told(1, [30, 8192], pid=8, parent=0, parent_ns=20))
-    assert images.images[1].live == {4096: Sample(5, 64, 64, 1)}
+    assert images.images[1].live == {4096: AllocationSample(5, 64, 64, 1)}
 
 
 def test_a_new_part_has_what_still_holds() -> None:
@@ -64,7 +64,7 @@ def test_a_new_part_has_what_still_holds() -> None:
 
 def test_calls_of_python_have_numbers() -> None:
     """The same in all processes, whatever their hashes; one that was not told has no name."""
-    table = Table()
+    table = StackNumbers()
     one, other = Code(table), Code(table)
     one.add_python(PythonCall(PYTHON_CALL | 3, 12, "make", "/a.py"))
     one.add_stack(Stack(1, (PYTHON_CALL | 3, PYTHON_CALL | 4)))
@@ -81,7 +81,7 @@ def test_calls_of_python_have_numbers() -> None:
 
 def test_stacks_are_the_same_in_all_processes() -> None:
     """By modules and addresses within them, wherever they are loaded; the module that came last counts."""
-    table = Table()
+    table = StackNumbers()
     first, second = Code(table), Code(table)
     first.add_module(Module(0x1000, 0x2000, 0x1000, b"x", "/a"))
     second.add_module(Module(0x7000, 0x9000, 0x7000, b"x", "/a"))

@@ -13,7 +13,7 @@ import pytest
 from udamon.cli import targets
 from udamon.cli.main import main
 from udamon.errors import UsageError
-from udamon.targets.named import Found, find
+from udamon.targets.named import NameMatch, find
 
 NAME = f"udamon-named-{os.getpid()}"
 
@@ -34,9 +34,12 @@ def pair() -> Iterator[tuple[int, ...]]:
 def test_pids_names_and_lines(pair: tuple[int, ...]) -> None:
     """As $(pgrep NAME) gives them: a line each; a word is looked up once."""
     first, second = pair
-    assert find([f"{first}\n{second}"]) == [Found(str(first), (first,)), Found(str(second), (second,))]
-    assert find([f"{NAME}, {first} {NAME}"]) == [Found(NAME, pair), Found(str(first), (first,))]
-    assert find(["self"]) == [Found("self", (os.getppid(),))]
+    assert find([f"{first}\n{second}"]) == [
+        NameMatch(str(first), (first,)),
+        NameMatch(str(second), (second,)),
+    ]
+    assert find([f"{NAME}, {first} {NAME}"]) == [NameMatch(NAME, pair), NameMatch(str(first), (first,))]
+    assert find(["self"]) == [NameMatch("self", (os.getppid(),))]
 
 
 def test_the_program_file_is_a_name() -> None:
@@ -72,6 +75,6 @@ def test_several_are_listed(pair: tuple[int, ...], capsys: pytest.CaptureFixture
 
 
 def test_many_are_listed_in_part() -> None:
-    assert targets._several(Found("x", tuple(range(1, 11)))) == (
+    assert targets._several(NameMatch("x", tuple(range(1, 11)))) == (
         "10 processes are called x: 1, 2, 3, 4, 5, 6, 7, 8 and 2 more."
     )

@@ -1,4 +1,4 @@
-"""How much of a service may be taken out now: what the watching agent says, less what was taken since it looked."""
+"""How much of a service may be reclaimed now: what the watching agent reports, less what was reclaimed since."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Any
 from udamon.agent.acting.settings import ReclaimSettings
 from udamon.core.idle_time import SECONDS
 
-REST_NS = 300_000_000_000
-"""After more was refaulted than may be."""
+BACKOFF_NS = 300_000_000_000
+"""How long a service is left alone after its refaults exceeded the limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the watching agent says of a service. `cold`: bytes at least, by age in seconds; `measured_ago_ns`: how long
-    ago that was measured; ages that are not known are missing. `safe_s`, `working_set`: None where not known."""
+class ReportedService:
+    """What the watching agent reports of a service.
+
+    `cold`: a lower bound in bytes, by age in seconds; `measured_ago_ns`: how long ago that was measured. Unknown ages
+    are missing. `safe_s`, `working_set`: None where unknown.
+    """
 
     key: str
     cgroup: Path
@@ -28,7 +31,7 @@ class Told:
     working_set: int | None
 
     @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Told:
+    def of(cls, found: Mapping[str, Any]) -> ReportedService:
         """From the document of `agent status`. Raises KeyError, TypeError, ValueError or OverflowError for what is
         none."""
         ages = [str(age) for age in SECONDS if found["cold_bytes"][str(age)] is not None]
@@ -44,19 +47,19 @@ class Told:
         )
 
 
-class Acted:
-    """What was done to one service, and how it took that."""
+class ReclaimAccount:
+    """What was reclaimed from one service, and its refaults since."""
 
     def __init__(self) -> None:
         self.taken = 0
         """Bytes in all."""
-        self.rests_until_ns = 0
+        self.backed_off_until_ns = 0
         self._since: list[tuple[int, int]] = []  # when, and how much was asked for
         self._refaulted: tuple[int, int] | None = None
 
-    def amount(self, told: Told, settings: ReclaimSettings, now_ns: int) -> int:
-        """Bytes that are cold by now and were not asked for yet; 0 also where that is not known, or while it rests."""
-        if told.safe_s is None or now_ns < self.rests_until_ns:
+    def amount(self, told: ReportedService, settings: ReclaimSettings, now_ns: int) -> int:
+        """Cold bytes that were not requested yet; 0 also where that is unknown, and while it is backed off."""
+        if told.safe_s is None or now_ns < self.backed_off_until_ns:
             return 0
         age = max(settings.min_age, told.safe_s)
         if age not in told.cold:
@@ -66,17 +69,18 @@ class Acted:
         return max(0, told.cold[age] - sum(size for _, size in self._since))
 
     def asked(self, now_ns: int, size: int, moved: int) -> None:
-        """So much was asked for, and `moved` went."""
+        """Record that `size` bytes were requested and `moved` bytes left memory."""
         self._since.append((now_ns, size))
         self.taken += moved
 
-    def refaults(self, now_ns: int, refaulted: int, told: Told, limit: float) -> float | None:
-        """What its group took back so far. The share of its working set a minute, where that is too much: it rests."""
+    def refaults(self, now_ns: int, refaulted: int, told: ReportedService, limit: float) -> float | None:
+        """Record the group's refaults so far. Where they exceed `limit` (share of the working set a minute), back the
+        service off and return that share; else None."""
         before, self._refaulted = self._refaulted, (now_ns, refaulted)
         if before is None or now_ns <= before[0] or not told.working_set or not self.taken:
             return None
         share = (refaulted - before[1]) / told.working_set * 60e9 / (now_ns - before[0])
         if share <= limit:
             return None
-        self.rests_until_ns = now_ns + REST_NS
+        self.backed_off_until_ns = now_ns + BACKOFF_NS
         return share

@@ -41,22 +41,22 @@ class ReclaimSettings:
     quota_sz: int = parameter(64 << 20, parse_bytes, "SIZE", "of the class, in each reset interval (0: any)")
     quota_ms: int = parameter(1_000, parse_ms, "TIME", "to spend on it in each reset interval (0: any)")
     quota_reset_interval_ms: int = parameter(60_000, parse_ms, "TIME", "the interval that quotas are for")
-    max_psi: float = parameter(0.1, parse_share, "SHARE", "rest while somebody waits for memory for longer")
-    max_major_faults: int = parameter(100, parse_number, "N", "rest while the services have more a second")
+    max_psi: float = parameter(0.1, parse_share, "SHARE", "stop while some task waits for memory for longer")
+    max_major_faults: int = parameter(100, parse_number, "N", "stop while the services have more a second")
     max_refaults: float = parameter(
         0.002,
         parse_share,
         "SHARE",
-        "of its working set a minute; rest while more of a service is refaulted",
+        "of its working set a minute; back a service off when more of it is refaulted",
     )
     skip_anon: bool = switch("leave anonymous memory alone (Linux 6.10)")
     wmarks_metric: str = parameter("none", parse_metric, "METRIC", "none, or free_mem_rate")
     wmarks_interval: int = parameter(
-        5_000_000, parse_time_us, "TIME", "how often to look at free memory at rest"
+        5_000_000, parse_time_us, "TIME", "how often to check free memory while inactive"
     )
-    wmarks_high: int = parameter(500, parse_permil, "PERMIL", "rest while more is free")
+    wmarks_high: int = parameter(500, parse_permil, "PERMIL", "be inactive while more is free")
     wmarks_mid: int = parameter(400, parse_permil, "PERMIL", "begin again below it")
-    wmarks_low: int = parameter(200, parse_permil, "PERMIL", "rest while less is free")
+    wmarks_low: int = parameter(200, parse_permil, "PERMIL", "be inactive while less is free")
 
     def __post_init__(self) -> None:
         self.watermarks()

@@ -1,8 +1,8 @@
-"""Takes memory out of services, round after round: what the watching agent calls cold, class by class.
+"""Reclaims cold memory from services in rounds: the memory that the watching agent reports as cold, class by class.
 
 Amounts come from the agent's private socket; the kernel chooses the pages (memory.reclaim). Each class has its quota,
-watermarks and a governor that holds it still while its services or the machine wait for memory; a service rests while
-too much of it is refaulted.
+its watermarks and a governor, which stops it while its services or the machine wait for memory. A service is backed
+off for BACKOFF_NS when too much of it is refaulted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from udamon.agent.acting.service import Acted, Told
+from udamon.agent.acting.service import ReclaimAccount, ReportedService
 from udamon.agent.acting.settings import MEMORY_RECLAIM, NEEDS_RECLAIM, ReclaimSettings
 from udamon.agent.settings import Settings
 from udamon.core.regions import Region
@@ -32,7 +32,7 @@ from udamon.units import format_size
 
 ROUND_S = 10.0
 PIECE = 16 << 20
-"""Asked for at a time, so that a governor may hold still in between."""
+"""Bytes of one request. The governor is asked between two requests."""
 
 Ask = Callable[[], Mapping[str, Any]]
 Say = Callable[[str], None]
@@ -56,7 +56,7 @@ class ActingUnit:
         self._ask, self._say = ask, say
         self._roots, self._now_ns = roots, now_ns
         self._metrics = MachineMetrics(roots)
-        self._services: dict[str, Acted] = {}
+        self._services: dict[str, ReclaimAccount] = {}
         self._said: dict[str, str] = {}
         self._classes: dict[str, _Class] = {}
         self.apply(settings)
@@ -112,25 +112,25 @@ class ActingUnit:
     def close(self) -> None:
         self._metrics.close()
 
-    def _told(self, found: object) -> Iterable[Told]:
+    def _told(self, found: object) -> Iterable[ReportedService]:
         for one in found if isinstance(found, list) else ():
             try:
-                yield Told.of(one)
+                yield ReportedService.of(one)
             except (KeyError, TypeError, ValueError, OverflowError):
                 raise CannotError(
                     "the agent's answer makes no sense; is it of another version? Start both of one."
                 ) from None
 
-    def _act(self, name: str, one: _Class, services: list[Told]) -> None:
+    def _act(self, name: str, one: _Class, services: list[ReportedService]) -> None:
         now_ns = self._now_ns()
         places = {each.key: place for each in services if (place := self._place(each)) is not None}
-        one.governor.observe(self._suffered(now_ns, places))
+        one.governor.observe(self._pressure_sample(now_ns, places))
         for each in services:
             if each.key in places:
                 self._refaults(one, each, places[each.key], now_ns)
-        if one.gate.check(self._metrics.free_mem_permil) or one.governor.why or not one.ready:
+        if one.watermark.check(self._metrics.free_mem_permil) or one.governor.why or not one.ready:
             self._tell(
-                f"class {name}", f"class {name}: {one.gate.why or one.governor.why}." if one.why else ""
+                f"class {name}", f"class {name}: {one.watermark.why or one.governor.why}." if one.why else ""
             )
             one.ready = True  # a governor's first totals say nothing
             return
@@ -145,7 +145,7 @@ class ActingUnit:
         for size, each in sorted(wanted, key=lambda pair: -pair[0]):
             self._take(one, each, places[each.key], size)
 
-    def _take(self, one: _Class, told: Told, place: Path, size: int) -> None:
+    def _take(self, one: _Class, told: ReportedService, place: Path, size: int) -> None:
         """Within the quota, piece by piece."""
         asked = moved = 0
         while asked < size and not one.quota.full:
@@ -169,7 +169,7 @@ class ActingUnit:
             done = "took" if one.settings.apply else "would take"
             self._say(f"{told.key}: {done} {format_size(moved)} of {format_size(size)} that are cold.")
 
-    def _reclaim(self, one: _Class, told: Told, place: Path, size: int) -> int | None:
+    def _reclaim(self, one: _Class, told: ReportedService, place: Path, size: int) -> int | None:
         """Bytes that went; None where nothing can be done to it."""
         try:
             before = read_reclaimed(place)
@@ -189,7 +189,7 @@ class ActingUnit:
                 )
         return None
 
-    def _refaults(self, one: _Class, told: Told, place: Path, now_ns: int) -> None:
+    def _refaults(self, one: _Class, told: ReportedService, place: Path, now_ns: int) -> None:
         try:
             refaulted = read_reclaimed(place).refaulted
         except OSError:
@@ -197,15 +197,15 @@ class ActingUnit:
         share = self._acted(told).refaults(now_ns, refaulted, told, one.settings.max_refaults)
         if share is not None:
             self._say(
-                f"{told.key} rests: {share:.2%} of its working set a minute was refaulted, above the limit of "
+                f"{told.key} is backed off: {share:.2%} of its working set a minute was refaulted, above the limit of "
                 f"{one.settings.max_refaults:.2%}."
             )
 
-    def _suffered(self, now_ns: int, places: Mapping[str, Path]) -> PressureSample:
+    def _pressure_sample(self, now_ns: int, places: Mapping[str, Path]) -> PressureSample:
         faults = [found for place in places.values() if (found := cgroup_major_faults(place)) is not None]
         return PressureSample(now_ns, sum(faults) if faults else None, stalls(places, self._roots))
 
-    def _place(self, told: Told) -> Path | None:
+    def _place(self, told: ReportedService) -> Path | None:
         """Its directory, once it was seen that it is one of a control group that can be told to give memory back."""
         try:
             place = memory_cgroup(str(told.cgroup), MEMORY_RECLAIM, self._roots.proc)
@@ -220,8 +220,8 @@ class ActingUnit:
             return None  # it has ended
         return place
 
-    def _acted(self, told: Told) -> Acted:
-        return self._services.setdefault(told.key, Acted())
+    def _acted(self, told: ReportedService) -> ReclaimAccount:
+        return self._services.setdefault(told.key, ReclaimAccount())
 
     def _tell(self, about: str, text: str) -> None:
         """Once, until it is another text."""
@@ -236,11 +236,11 @@ class _Class:
     def __init__(self, settings: ReclaimSettings, now_ns: Callable[[], int]) -> None:
         self.settings = settings
         self.quota = ChargedQuota(settings.quota(), PAGE_SIZE)
-        self.gate = WatermarkState(settings.watermarks())
+        self.watermark = WatermarkState(settings.watermarks())
         self.governor = Governor(settings.limits())
         self.target = Target(0)
         self.ready = False
 
     @property
     def why(self) -> str:
-        return self.gate.why or self.governor.why
+        return self.watermark.why or self.governor.why

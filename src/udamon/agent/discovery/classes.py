@@ -43,7 +43,7 @@ Patterns = str | tuple[str, ...]
 class ServiceClass:
     """`via`: a way of looking (agent/ways/choice.py), or OFF. `budget`: share of one CPU that looking at all services
     of the class may take, None as much as there is. `max_pause_ns`: how long a look may stop a process.
-    `longest_age_s`: up to which age it is told how much was not touched, one of `core.idle_time.SECONDS`.
+    `longest_age_s`: the longest age for which untouched memory is reported, one of `core.idle_time.SECONDS`.
     `always_look`: also where no CPU time was used, for others act on its memory. `reclaim`: what `--act` may do."""
 
     name: str = DEFAULT

@@ -13,14 +13,14 @@ from udamon.linux.roots import PROC
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchedGroup:
     """A group's directory, and its path within its hierarchy."""
 
     directory: Path
     path: str = "/"
 
 
-def watched(cgroup: str | None = None, proc: Path = PROC) -> Watched:
+def watched(cgroup: str | None = None, proc: Path = PROC) -> WatchedGroup:
     """The group `cgroup`, or the root of the best hierarchy. Raises NotSupported, CannotError."""
     mounts = by_use(cgroup_mounts(proc))
     for mount in mounts if cgroup is not None else mounts[:1]:
@@ -29,7 +29,7 @@ def watched(cgroup: str | None = None, proc: Path = PROC) -> Watched:
             resolved = directory.resolve()
             inside = os.path.relpath(resolved, mount.point.resolve())
             top = "/" if mount.top.startswith("/..") else mount.top  # above what this namespace sees
-            return Watched(resolved, os.path.normpath(f"///{top}/{inside}"))
+            return WatchedGroup(resolved, os.path.normpath(f"///{top}/{inside}"))
     raise CannotError(
         f"there is no control group {cgroup!r}; see /proc/PID/cgroup of a process that should be in it."
     )

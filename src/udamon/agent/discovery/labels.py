@@ -42,7 +42,7 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Unique:
-    """Who has which labels. The first service that wants some has them as they are; others get a mark at the last
+    """Labels by service. The first service that wants some labels gets them unchanged; others get a mark at the last
     label until they are free, so that no two series of metrics are one, and a copy takes no name away."""
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class ServiceEnded:
     """The service with this key has ended. A service that comes with the same key later is another one."""
 
     key: str
@@ -41,7 +41,7 @@ class Discovery(Protocol):
     def services(self) -> Sequence[Service]:
         """All there are now, in order of their keys; from memory, without a system call."""
 
-    def changes(self) -> Sequence[Service | Gone]:
+    def changes(self) -> Sequence[Service | ServiceEnded]:
         """What happened since the last call, in order; the first call tells all there were at the start.
 
         Never blocks. A Service with the key of one that lives replaces it: its name became known. A Gone is told for

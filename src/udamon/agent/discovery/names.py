@@ -19,7 +19,7 @@ from typing import NamedTuple
 from udamon.agent.discovery.kubelet import PodContainer
 from udamon.agent.discovery.labels import bounded, selectable
 from udamon.agent.discovery.paths import full_path, kind_of, label_of, short_id
-from udamon.agent.discovery.state import SANDBOX, Found, State
+from udamon.agent.discovery.state import SANDBOX, ContainerLabels, ContainerLookup
 from udamon.linux.cgroup.names import GroupName, parse
 
 
@@ -34,7 +34,7 @@ class Naming(NamedTuple):
 
 
 def name_of(
-    key: str, state: State | None, pods: Mapping[str, PodContainer] | None = None, top: str = "/"
+    key: str, state: ContainerLookup | None, pods: Mapping[str, PodContainer] | None = None, top: str = "/"
 ) -> Naming:
     """Of the service with this key, below the group `top` of its hierarchy.
 
@@ -46,7 +46,9 @@ def name_of(
     found = _look_up(said, state) if state else None
     told = pods.get(said.container or "") if pods else None
     if told and not _named(found):
-        found = Found("kubelet", told.name, told.namespace, told.pod, labels=found.labels if found else {})
+        found = ContainerLabels(
+            "kubelet", told.name, told.namespace, told.pod, labels=found.labels if found else {}
+        )
     if kind == "cgroup" and found is not None:
         kind = "kubernetes" if found.pod else found.by
     own = {
@@ -71,12 +73,12 @@ def name_of(
     return Naming(kind, {key: bounded(text) for key, text in labels.items()}, annotations, by, complete)
 
 
-def _named(found: Found | None) -> bool:
+def _named(found: ContainerLabels | None) -> bool:
     """As a container of a pod."""
     return bool(found and found.name and found.pod)
 
 
-def _look_up(said: GroupName, state: State) -> Found | None:
+def _look_up(said: GroupName, state: ContainerLookup) -> ContainerLabels | None:
     if not said.container:
         return None
     found = state.container(said.container)
@@ -85,7 +87,7 @@ def _look_up(said: GroupName, state: State) -> Found | None:
     return found
 
 
-def _of_pod(uid: str, container: str, found: Found | None) -> dict[str, str]:
+def _of_pod(uid: str, container: str, found: ContainerLabels | None) -> dict[str, str]:
     """A namespace that is not known is empty, and the pod then called by its UID."""
     return {
         "namespace": (found.namespace if found else None) or "",

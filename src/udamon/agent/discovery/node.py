@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from udamon.agent.discovery.hierarchy import Watched, watched
+from udamon.agent.discovery.hierarchy import WatchedGroup, watched
 from udamon.agent.discovery.kubelet import PodContainer, Pods
 from udamon.agent.discovery.labels import Unique
-from udamon.agent.discovery.model import Gone, Service
+from udamon.agent.discovery.model import Service, ServiceEnded
 from udamon.agent.discovery.names import name_of
 from udamon.agent.discovery.paths import ROOT, key_of_service
 from udamon.agent.discovery.places import configured
-from udamon.agent.discovery.state import State
+from udamon.agent.discovery.state import ContainerLookup
 from udamon.agent.discovery.tree import MOST_GROUPS, GroupTree
 from udamon.errors import OutOfFiles
 from udamon.linux.cgroup.groups import own_pids
@@ -37,8 +37,8 @@ class NodeDiscovery:
 
     def __init__(
         self,
-        root: Watched,
-        state: State | None = None,
+        root: WatchedGroup,
+        state: ContainerLookup | None = None,
         pods: Pods | None = None,
         *,
         proc: Path = PROC,
@@ -46,7 +46,7 @@ class NodeDiscovery:
         most: int = MOST_GROUPS,
     ) -> None:
         self._root = root
-        self._state = state or State()
+        self._state = state or ContainerLookup()
         self._pods = pods or Pods()
         self._in_pods: dict[str, PodContainer] | None = None
         self._proc = proc
@@ -68,7 +68,7 @@ class NodeDiscovery:
 
         Raises CannotError (NotSupported, OutOfFiles).
         """
-        return cls(watched(cgroup, proc), State(configured()), proc=proc)
+        return cls(watched(cgroup, proc), ContainerLookup(configured()), proc=proc)
 
     def services(self) -> Sequence[Service]:
         """See `Discovery`; as of the last call of `changes`."""
@@ -76,7 +76,7 @@ class NodeDiscovery:
             self._sorted = [self._services[key] for key in sorted(self._services)]
         return self._sorted
 
-    def changes(self) -> Sequence[Service | Gone]:
+    def changes(self) -> Sequence[Service | ServiceEnded]:
         """See `Discovery`."""
         for key, came in self._tree.update():
             if key_of_service(key, self._root.path) == key:
@@ -85,7 +85,10 @@ class NodeDiscovery:
         now = self._clock()
         for key in [key for key, (due, _) in self._retries.items() if due <= now]:
             self._name(key)
-        told: list[Service | Gone] = [*map(Gone, self._gone), *(self._services[key] for key in self._come)]
+        told: list[Service | ServiceEnded] = [
+            *map(ServiceEnded, self._gone),
+            *(self._services[key] for key in self._come),
+        ]
         self._told = (self._told - self._gone.keys()) | self._come.keys()
         self._gone, self._come = {}, {}
         if told:
@@ -121,7 +124,7 @@ class NodeDiscovery:
         return self._tree.rereads
 
     def remarks(self) -> list[str]:
-        """What is not as it should be now, each in one sentence."""
+        """Current problems, a sentence each."""
         found = []
         if not self._tree.there:
             found.append(f"{self._root.directory} is gone, and with it all services below it.")

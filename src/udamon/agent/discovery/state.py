@@ -29,7 +29,7 @@ SANDBOX = "POD"
 _LOG = re.compile(r"(?P<pod>[^_]+)_(?P<namespace>[^_]+)_(?P<container>[^_]+)-(?P<id>[0-9a-f]{64})\.log")
 
 
-class Found(NamedTuple):
+class ContainerLabels(NamedTuple):
     """What is known of a container. `by`: which runtime keeps it. `labels`: that people or the image gave it."""
 
     by: str
@@ -41,30 +41,30 @@ class Found(NamedTuple):
 
 
 @dataclass(slots=True)
-class State:
+class ContainerLookup:
     """Looks containers up, by id. `denied`: there was a file that may not be read, or may be one."""
 
     places: Places = field(default_factory=Places)
     denied: bool = False
     _lists: dict[Path, tuple[tuple[int, ...], dict[str, str]]] = field(default_factory=dict)
 
-    def container(self, container: str) -> Found | None:
+    def container(self, container: str) -> ContainerLabels | None:
         """Raises OutOfFiles."""
         return self._docker(container) or self._containerd(container) or self._storage(container)
 
-    def logs(self, container: str, pod: str | None) -> Found | None:
+    def logs(self, container: str, pod: str | None) -> ContainerLabels | None:
         """By the kubelet's log files; without a name where only the pod is known. Raises OutOfFiles."""
         for entry in _list(self.places.logs / "containers"):
             if entry.endswith(f"-{container}.log") and (found := _LOG.fullmatch(entry)):
-                return Found("logs", found["container"], found["namespace"], found["pod"])
+                return ContainerLabels("logs", found["container"], found["namespace"], found["pod"])
         for entry in _list(self.places.logs / "pods") if pod else ():
             namespace, _, rest = entry.partition("_")
             name, _, uid = rest.rpartition("_")
             if uid == pod and namespace and name:
-                return Found("logs", None, namespace, name)
+                return ContainerLabels("logs", None, namespace, name)
         return None
 
-    def _docker(self, container: str) -> Found | None:
+    def _docker(self, container: str) -> ContainerLabels | None:
         for place in self.places.docker:
             document = self._read(place / "containers" / container / "config.v2.json")
             config = _table(document.get("Config"))
@@ -75,16 +75,16 @@ class State:
             if pod:
                 name = _text(labels, "io.kubernetes.container.name")
                 namespace = _text(labels, "io.kubernetes.pod.namespace")
-                return Found("docker", name, namespace, pod, name == SANDBOX, labels)
+                return ContainerLabels("docker", name, namespace, pod, name == SANDBOX, labels)
             name = _text(document, "Name")
             task = _text(labels, "com.amazonaws.ecs.task-definition-family")
             if task:
                 name = f"{task}/{_text(labels, 'com.amazonaws.ecs.container-name') or name}"
             labels = {**labels, "image": config.get("Image")}
-            return Found("docker", name and name.removeprefix("/"), labels=labels)
+            return ContainerLabels("docker", name and name.removeprefix("/"), labels=labels)
         return None
 
-    def _containerd(self, container: str) -> Found | None:
+    def _containerd(self, container: str) -> ContainerLabels | None:
         for place in self.places.containerd:
             tasks = place / "io.containerd.runtime.v2.task"
             for namespace in _list(tasks)[:_MOST_NAMESPACES]:
@@ -94,14 +94,14 @@ class State:
                     sandbox = said.get(f"{cri}container-type") == "sandbox"
                     name = SANDBOX if sandbox else _text(said, f"{cri}container-name")
                     labels = {**said, "image": said.get(f"{cri}image-name")}
-                    return Found(
+                    return ContainerLabels(
                         "containerd", name, _text(said, f"{cri}sandbox-namespace"), pod, sandbox, labels
                     )
                 if name := _text(said, "nerdctl/name"):
-                    return Found("containerd", name, labels=said)
+                    return ContainerLabels("containerd", name, labels=said)
         return None
 
-    def _storage(self, container: str) -> Found | None:
+    def _storage(self, container: str) -> ContainerLabels | None:
         for place in self.places.storage:
             for driver in _list(place):
                 if not driver.endswith("-containers"):
@@ -115,12 +115,12 @@ class State:
                     name = SANDBOX if sandbox else _text(said, "io.kubernetes.container.name")
                     labels = {**_inside(said, f"{crio}Labels"), **_inside(said, f"{crio}Annotations"), **said}
                     labels["image"] = said.get(f"{crio}ImageName")
-                    return Found(
+                    return ContainerLabels(
                         "crio", name, _text(said, "io.kubernetes.pod.namespace"), pod, sandbox, labels
                     )
                 for file in ("containers.json", "volatile-containers.json"):
                     if name := self._names(place / driver / file).get(container):
-                        return Found("podman", name)
+                        return ContainerLabels("podman", name)
         return None
 
     def _names(self, path: Path) -> dict[str, str]:

@@ -17,8 +17,8 @@ from udamon.agent.discovery.model import Service
 from udamon.agent.page_states import IdleStates, PageStates, PteStates
 from udamon.agent.pages import Room
 from udamon.agent.settings import AUTO, IDLE, LRU_GEN, PTE, REFS, Settings
-from udamon.agent.watched import Watched, Way
-from udamon.agent.ways.group import ByGroup, Generations
+from udamon.agent.watched import WatchedService, Way
+from udamon.agent.ways.group import ByGroup, GroupReadings
 from udamon.agent.ways.pages import ByPages
 from udamon.agent.ways.refs import ByRefs
 from udamon.errors import CannotError, NotPermitted, NotSupported
@@ -42,7 +42,7 @@ class Ways:
     def __init__(
         self,
         pages: Mapping[str, PageStates] = {},
-        generations: Generations | None = None,
+        generations: GroupReadings | None = None,
         memory_pages: Callable[[], int] = lambda: 0,
         room: Room | None = None,
     ) -> None:
@@ -60,7 +60,7 @@ class Ways:
         """For a service of which nothing is known yet."""
         return self.make(REFS if asked == AUTO else asked)
 
-    def best(self, one: Watched, budget: float) -> str:
+    def best(self, one: WatchedService, budget: float) -> str:
         """That of a service whose sizes are known."""
         asked = one.settings.via
         if asked != AUTO:
@@ -116,7 +116,7 @@ def open_ways(
         if LRU_GEN in asked or auto:
             with _named(asked, LRU_GEN):
                 lru_gen.require()
-                generations = Generations(groups)
+                generations = GroupReadings(groups)
     except BaseException:
         for one in pages.values():
             one.close()

@@ -14,7 +14,7 @@ from udamon.agent.cycles import WINDOW_S, looks_of
 from udamon.agent.discovery.model import Service
 from udamon.agent.figures import WORKING_SET, Between, Measured
 from udamon.agent.process import LOCKED, Process
-from udamon.agent.watched import GROUP, Tools, Watched, Way
+from udamon.agent.watched import GROUP, Tools, WatchedService, Way
 from udamon.core.idle_time import SECONDS
 from udamon.linux.lru_gen import LRU_GEN, NodeLru, read
 from udamon.model import PAGE_SIZE
@@ -25,7 +25,7 @@ _PAGE_NS = 30
 _KINDS = ("anon", "file")
 
 
-class Generations:
+class GroupReadings:
     """What the kernel tells of all groups, read once for all that are asked for at one time."""
 
     def __init__(self, groups: Callable[[Service], Sequence[str]]) -> None:
@@ -45,7 +45,7 @@ class ByGroup(Way):
     grain = GROUP
     hides = True
 
-    def __init__(self, generations: Generations) -> None:
+    def __init__(self, generations: GroupReadings) -> None:
         self._generations = generations
         self._watch: GroupWatch | None = None
         self._began_ns: int | None = None
@@ -55,7 +55,7 @@ class ByGroup(Way):
         pages = sum(one.resident for one in processes) // PAGE_SIZE
         return LOOK_NS * 10 + pages * (_PAGE_NS + TOUCH_NS // 4)
 
-    def start(self, one: Watched, tools: Tools, now_ns: int, usage: int | None) -> None:
+    def start(self, one: WatchedService, tools: Tools, now_ns: int, usage: int | None) -> None:
         """Ages the group, unless another monitor watches a process of it, whose bits that would clear."""
         self._aged = False
         if any(each.state == LOCKED for each in one.processes.values()):
@@ -70,7 +70,7 @@ class ByGroup(Way):
         except OSError:
             one.unfit.add(self.via)
 
-    def begin(self, one: Watched, tools: Tools, now_ns: int, *, scarce: bool) -> Sequence[int]:
+    def begin(self, one: WatchedService, tools: Tools, now_ns: int, *, scarce: bool) -> Sequence[int]:
         watch = self._watch
         if self._aged and watch is not None:
             try:
@@ -89,7 +89,7 @@ class ByGroup(Way):
                 self._tell(one, watch, now_ns)
         return looks_of(WINDOW_S, fine=False)
 
-    def _tell(self, one: Watched, watch: GroupWatch, now_ns: int) -> None:
+    def _tell(self, one: WatchedService, watch: GroupWatch, now_ns: int) -> None:
         found = [watch.cold(kind) for kind in _KINDS]
         size = round(sum(each.size for each in found))
         figures = one.figures
@@ -111,18 +111,18 @@ class ByGroup(Way):
         one.looked_ns = now_ns
         one.version += 1
 
-    def take_in(self, one: Watched, new: Sequence[Process], tools: Tools, now_ns: int) -> None:
+    def take_in(self, one: WatchedService, new: Sequence[Process], tools: Tools, now_ns: int) -> None:
         """The group has them already."""
         for each in new:
             each.cleared_ns = each.looked_ns = now_ns
 
-    def look(self, one: Watched, tools: Tools, now_ns: int) -> None:
+    def look(self, one: WatchedService, tools: Tools, now_ns: int) -> None:
         """The next aging tells."""
 
-    def age(self, one: Watched, now_ns: int) -> None:
+    def age(self, one: WatchedService, now_ns: int) -> None:
         """The next aging tells."""
 
-    def end(self, one: Watched, now_ns: int) -> None:
+    def end(self, one: WatchedService, now_ns: int) -> None:
         """What clears for the next cycle tells of this one."""
 
     def gap(self) -> None:

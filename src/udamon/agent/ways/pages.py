@@ -13,12 +13,12 @@ from udamon.agent import cycles
 from udamon.agent.budget import LOOK_NS
 from udamon.agent.cycles import WINDOW_S, Cycles
 from udamon.agent.epochs import UNCHANGED, Epochs
-from udamon.agent.figures import NS, WORKING_SET, Row, measure
+from udamon.agent.figures import NS, WORKING_SET, ProcessAge, measure
 from udamon.agent.looks import READ
 from udamon.agent.page_states import PageStates
 from udamon.agent.pages import Folded, PageTimes, Room, touched_pages
 from udamon.agent.process import DENIED, GIVEN, PAUSE, WATCHED, Process
-from udamon.agent.watched import LATE_S, Tools, Watched, Way
+from udamon.agent.watched import LATE_S, Tools, WatchedService, Way
 from udamon.core.idle_time import SECONDS
 from udamon.errors import CannotError, NotPermitted, NotSupported, OutOfFiles, PauseTooLong, TargetGone
 from udamon.linux.procfs import ProcessId
@@ -59,7 +59,7 @@ class ByPages(Way):
             own = LOOK_NS * max(1, len(processes)) * 3 + pages * self._states.page_ns
         return max(own, LOOK_NS) + touched * TOUCH_NS
 
-    def start(self, one: Watched, tools: Tools, now_ns: int, usage: int | None) -> None:
+    def start(self, one: WatchedService, tools: Tools, now_ns: int, usage: int | None) -> None:
         active = [each for each in one.processes.values() if each.state in (WATCHED, PAUSE)]
         known = all(each.pages is not None for each in active)
         if known and usage == one.usage_at_clear and one.may_age(usage):
@@ -80,7 +80,7 @@ class ByPages(Way):
         self._cleared_ns, self._cleared_now = now_ns, True
 
     def _sized(
-        self, one: Watched, processes: Sequence[Process], tools: Tools, now_ns: int
+        self, one: WatchedService, processes: Sequence[Process], tools: Tools, now_ns: int
     ) -> Iterator[Process]:
         """Those that can be looked at, their sizes known as of now."""
         for some, found in tools.looks.look(processes, READ):
@@ -89,7 +89,9 @@ class ByPages(Way):
                     each.take(found, at, now_ns)
                     yield each
 
-    def _fold(self, one: Watched, each: Process, tools: Tools, now_ns: int, remap: bytes) -> Folded | None:
+    def _fold(
+        self, one: WatchedService, each: Process, tools: Tools, now_ns: int, remap: bytes
+    ) -> Folded | None:
         """Look at a process and clear it; None where that cannot be done. `remap`: see PageTimes.fold."""
         process = ProcessId(each.pid, each.start_time)
         if each.pages is None:
@@ -113,8 +115,8 @@ class ByPages(Way):
             tools.spent.paused(self._states.held_ns)
         return folded
 
-    def _failed(self, one: Watched, each: Process, error: CannotError, tools: Tools) -> None:
-        each.begin_anew()
+    def _failed(self, one: WatchedService, each: Process, error: CannotError, tools: Tools) -> None:
+        each.restart_cycle()
         if isinstance(error, TargetGone):
             one.processes.pop(each.pid, each).forget(GIVEN)
         elif isinstance(error, PauseTooLong):
@@ -135,7 +137,7 @@ class ByPages(Way):
                 highest = bisect_right(SECONDS, idle_ns / NS) - 1
                 again[highest] = again.get(highest, 0) + pages * PAGE_SIZE
 
-    def begin(self, one: Watched, tools: Tools, now_ns: int, *, scarce: bool) -> Sequence[int]:
+    def begin(self, one: WatchedService, tools: Tools, now_ns: int, *, scarce: bool) -> Sequence[int]:
         if self._cleared_now:
             # What a TLB hid until now is not seen: it may have been accessed until now.
             self._epochs.cleared(now_ns)
@@ -146,13 +148,13 @@ class ByPages(Way):
         self._began_ns = self._began_ns or now_ns
         return self._plan.next(now_ns, now_ns - one.began_ns, scarce=False, longest_s=WINDOW_S)
 
-    def take_in(self, one: Watched, new: Sequence[Process], tools: Tools, now_ns: int) -> None:
+    def take_in(self, one: WatchedService, new: Sequence[Process], tools: Tools, now_ns: int) -> None:
         """Its pages have the newest epoch, which is older than they may be: of ages before `now_ns` nothing is told."""
         for each in new:
             if each.state == WATCHED:
                 self._fold(one, each, tools, now_ns, UNCHANGED)
 
-    def look(self, one: Watched, tools: Tools, now_ns: int) -> None:
+    def look(self, one: WatchedService, tools: Tools, now_ns: int) -> None:
         at = _reached(one, now_ns)
         if not at:
             return  # the look that clears tells all
@@ -175,14 +177,14 @@ class ByPages(Way):
         for each_age in at:
             one.figures.reached(each_age, measure(rows, now_ns))
 
-    def age(self, one: Watched, now_ns: int) -> None:
+    def age(self, one: WatchedService, now_ns: int) -> None:
         for at in _reached(one, now_ns):
             rows = [
                 _row(each, size, size, size) for each in one.processes.values() for size in [_counted(each)]
             ]
             one.figures.reached(at, measure(rows, now_ns))
 
-    def _tell(self, one: Watched, now_ns: int, again: dict[int, int]) -> None:
+    def _tell(self, one: WatchedService, now_ns: int, again: dict[int, int]) -> None:
         """All ages that are known at the end of a window."""
         figures, processes = one.figures, list(one.processes.values())
         figures.told(processes)
@@ -200,13 +202,13 @@ class ByPages(Way):
             if at == WORKING_SET:
                 figures.need(now_ns, processes)
 
-    def _known(self, each: Process, now_ns: int, age_ns: int) -> Row:
+    def _known(self, each: Process, now_ns: int, age_ns: int) -> ProcessAge:
         if each.pages is None or each.looked_ns != now_ns or now_ns - each.pages.since_ns < age_ns:
             return _row(each, 0, 0, 0)
         low, high = self._epochs.idle(each.pages.pages, now_ns, age_ns, LATE_S * NS)
         return _row(each, each.pages.counted, low * PAGE_SIZE, high * PAGE_SIZE)
 
-    def end(self, one: Watched, now_ns: int) -> None:
+    def end(self, one: WatchedService, now_ns: int) -> None:
         """What clears for the next cycle tells of this one."""
 
     def gap(self) -> None:
@@ -214,7 +216,7 @@ class ByPages(Way):
         self._began_ns = None
 
 
-def _reached(one: Watched, now_ns: int) -> list[int]:
+def _reached(one: WatchedService, now_ns: int) -> list[int]:
     """Ages below a window (indices of SECONDS) that a look within a cycle tells of."""
     if one.cycle_ns is None:
         return []
@@ -226,10 +228,10 @@ def _counted(each: Process) -> int:
     return 0 if each.pages is None else each.pages.counted
 
 
-def _row(each: Process, counted: int, low: int, high: int) -> Row:
+def _row(each: Process, counted: int, low: int, high: int) -> ProcessAge:
     """Of `counted` bytes of a process's pages, what was not accessed: at least and at most."""
     counted = min(counted, each.resident)
-    return Row(
+    return ProcessAge(
         each.proportional, each.resident, max(0, low - each.shared), each.resident - min(low, counted),
         max(0, counted - high - each.shared), counted,
     )  # fmt: skip

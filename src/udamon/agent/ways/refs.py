@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from udamon.agent import cycles
 from udamon.agent.budget import LOOK_NS, pause_ns, touch_ns
 from udamon.agent.cycles import WINDOW_S, Cycles
-from udamon.agent.figures import NS, WORKING_SET, Measured, Row, measure
+from udamon.agent.figures import NS, WORKING_SET, Measured, ProcessAge, measure
 from udamon.agent.looks import CLEAR, READ, SPLIT
 from udamon.agent.process import PAUSE, WATCHED, Process
 from udamon.agent.settings import REFS
-from udamon.agent.watched import Tools, Watched, Way
+from udamon.agent.watched import Tools, WatchedService, Way
 from udamon.core.idle_time import SECONDS
 
 
@@ -34,13 +34,13 @@ class ByRefs(Way):
             cost += 2 * pause_ns(one) + touch_ns(one, one.referenced if one.cleared_ns else one.resident // 2)
         return cost
 
-    def start(self, one: Watched, tools: Tools, now_ns: int, usage: int | None) -> None:
+    def start(self, one: WatchedService, tools: Tools, now_ns: int, usage: int | None) -> None:
         self._clear(one, list(one.processes.values()), tools, now_ns)
 
-    def take_in(self, one: Watched, new: Sequence[Process], tools: Tools, now_ns: int) -> None:
+    def take_in(self, one: WatchedService, new: Sequence[Process], tools: Tools, now_ns: int) -> None:
         self._clear(one, new, tools, now_ns)
 
-    def _clear(self, one: Watched, processes: Sequence[Process], tools: Tools, now_ns: int) -> None:
+    def _clear(self, one: WatchedService, processes: Sequence[Process], tools: Tools, now_ns: int) -> None:
         """Clear those that may be."""
         for each in processes:
             if each.state == PAUSE and pause_ns(each) <= one.settings.max_pause_ns:
@@ -58,14 +58,14 @@ class ByRefs(Way):
                     each.clear_ns = max(took / each.small_pages, each.clear_ns * 0.75)
                 each.cleared(now_ns)
 
-    def begin(self, one: Watched, tools: Tools, now_ns: int, *, scarce: bool) -> Sequence[int]:
+    def begin(self, one: WatchedService, tools: Tools, now_ns: int, *, scarce: bool) -> Sequence[int]:
         for each in one.processes.values():
             if each.cleared_ns:
                 each.cleared(now_ns)
         longest = one.settings.longest_age_s
         return self._plan.next(now_ns, now_ns - one.began_ns, scarce=scarce, longest_s=longest)
 
-    def look(self, one: Watched, tools: Tools, now_ns: int) -> None:
+    def look(self, one: WatchedService, tools: Tools, now_ns: int) -> None:
         begin_ns = tools.spent.cpu_ns()
         grown: dict[int, int] = {}
         active = one.active
@@ -82,7 +82,7 @@ class ByRefs(Way):
                     highest = bisect_right(SECONDS, idle_ns / NS) - 1
                     grown[highest] = grown.get(highest, 0) + again
         if one.cycle_ns is not None and _reached(one, now_ns):
-            for some, found in tools.looks.look([each for each in active if each.vague], SPLIT):
+            for some, found in tools.looks.look([each for each in active if each.needs_mappings], SPLIT):
                 for at, each in enumerate(some):
                     if not one.ended(each, found.error[at], tools):
                         each.take(found, at, now_ns)
@@ -90,10 +90,10 @@ class ByRefs(Way):
             self._look_ns += ((tools.spent.cpu_ns() - begin_ns) / len(active) - self._look_ns) / 4
         self._fold(one, now_ns, grown)
 
-    def age(self, one: Watched, now_ns: int) -> None:
+    def age(self, one: WatchedService, now_ns: int) -> None:
         self._fold(one, now_ns, {})
 
-    def _fold(self, one: Watched, now_ns: int, grown: dict[int, int]) -> None:
+    def _fold(self, one: WatchedService, now_ns: int, grown: dict[int, int]) -> None:
         processes = list(one.processes.values())
         figures = one.figures
         figures.grown(now_ns, grown)
@@ -111,13 +111,13 @@ class ByRefs(Way):
     def gap(self) -> None:
         """Nothing is kept of pages."""
 
-    def end(self, one: Watched, now_ns: int) -> None:
+    def end(self, one: WatchedService, now_ns: int) -> None:
         if one.cycle_ns is not None:
             self._plan.learned(now_ns, now_ns - one.cycle_ns)
         one.figures.cycle_ended(now_ns)
 
 
-def _reached(one: Watched, now_ns: int) -> list[int]:
+def _reached(one: WatchedService, now_ns: int) -> list[int]:
     """Ages (indices of SECONDS) that a look now tells of."""
     if one.cycle_ns is None:
         return []
@@ -127,11 +127,13 @@ def _reached(one: Watched, now_ns: int) -> list[int]:
 def _measured(processes: Iterable[Process], now_ns: int, age_ns: int) -> Measured:
     """Of processes that were looked at now; one that was not, or was cleared later than `age_ns` ago, is not known."""
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[ProcessAge]:
         for one in processes:
             if one.looked_ns == now_ns and 0 < one.cleared_ns <= now_ns - age_ns:
-                yield Row(one.proportional, one.resident, one.idle, one.referenced, one.sure, one.resident)
+                yield ProcessAge(
+                    one.proportional, one.resident, one.idle, one.referenced, one.sure, one.resident
+                )
             else:
-                yield Row(one.proportional, one.resident, 0, one.resident, 0, 0)
+                yield ProcessAge(one.proportional, one.resident, 0, one.resident, 0, 0)
 
     return measure(rows(), now_ns)

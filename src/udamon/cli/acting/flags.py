@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"act on these, too, which are left alone otherwise: {', '.join(KINDS)} (locked memory, pages that "
         "other processes share, executable mappings)",
     )
-    group = parser.add_argument_group("when to hold still")
+    group = parser.add_argument_group("when to stop acting")
     group.add_argument(
         "--max-major-faults",
         metavar="RATE",
@@ -164,7 +164,7 @@ def exclusions(args: argparse.Namespace) -> Exclusions:
 
 
 def limits(args: argparse.Namespace) -> PressureLimits:
-    """What targets may suffer. Raises UsageError."""
+    """The limits of memory pressure. Raises UsageError."""
     faults, psi = args.max_major_faults.strip(), args.max_psi.strip()
     if faults != "off" and not faults.isdecimal():
         raise UsageError(f"--max-major-faults {faults} is no number of faults a second; give 100, or off.")

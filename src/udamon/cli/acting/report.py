@@ -78,7 +78,7 @@ def _one(account: ActingReport, status: SchemeStatus, *, named: bool) -> str:
         if stats.sz_moved is not None:
             text += f", moved {format_size(stats.sz_moved)}"
     if status.why:
-        text += f" ({'resting' if not status.active else 'waiting'}: {status.why})"
+        text += f" ({'waiting' if status.active else 'inactive'}: {status.why})"
     elif why := _half_used(account, status):
         text += f" ({why})"
     return text

@@ -42,7 +42,7 @@ from udamon.text import lines
 class Job:
     """What a command wants done.
 
-    `read` gives the schemes as they are wanted now; it is asked again when `file` changes, and raises UdamonError.
+    `read` returns the current schemes; it is called again when `file` changes, and raises UdamonError.
     `dry`: only tell what would be done. `by_cgroup`: to the cgroup as a whole. `more` are the command's own keys of
     the document.
     """
@@ -66,13 +66,13 @@ def run(args: argparse.Namespace, job: Job) -> int:
     with signals(hang_up) as stopped:
 
         def watch(child: Child | None) -> str:
-            session = _Session(args, job, wanted, child, hang_up)
+            session = _ActingSession(args, job, wanted, child, hang_up)
             return session.run(duration, stopped)
 
         return run_watching(args, watch)
 
 
-class _Session:
+class _ActingSession:
     """One run: a monitor with schemes, progress beside it, and the account at its end."""
 
     def __init__(
@@ -115,7 +115,7 @@ class _Session:
         try:
             with closing(engine):
                 engine.open()
-                for text in (*self._built.notes, *self._impossible(), *self._hopeless()):
+                for text in (*self._built.notes, *self._impossible(), *self._limitations()):
                     self._line.say(text)
                 ended_by, refused = run_to_end(
                     lambda: follow(engine, self._child, duration, stopped, self._keep_up)
@@ -142,8 +142,8 @@ class _Session:
             actor.close()
         return [f"scheme {index} could not be applied here: {why}" for index, why in found if why is not None]
 
-    def _hopeless(self) -> list[str]:
-        """What will move less than the schemes say, for a reason that is known."""
+    def _limitations(self) -> list[str]:
+        """Known reasons why schemes will move less memory than they match."""
         pages_out = any(scheme.scheme.action is Action.PAGEOUT for scheme in self._wanted)
         if not pages_out or self._args.sim is not None or features.has_swap():
             return []

@@ -31,11 +31,11 @@ class Explorer:
     @property
     def backed_off(self) -> bool:
         """Little is explored, because nothing was found for some time."""
-        return self._eagerness < 0.5
+        return self._explore_share < 0.5
 
     @property
-    def _eagerness(self) -> float:
-        """1 while something is found, and less and less from the end of patience on."""
+    def _explore_share(self) -> float:
+        """The share of full exploration: 1 until `patience` aggregations brought nothing new, then less in each."""
         return self._parameters.explore_keep ** max(self._quiet - self._parameters.patience, 0)
 
     def looked(self, tally: Callable[[], tuple[int, int]]) -> None:
@@ -65,6 +65,6 @@ class Explorer:
 
     def wanted(self, budget: int) -> float:
         """Checks for exploration in an aggregation with `budget` checks."""
-        share = max(self._eagerness, self._parameters.idle_share)
+        share = max(self._explore_share, self._parameters.idle_share)
         wanted = max(budget * share, min(budget, self._parameters.least_explored))
         return wanted if self.awake else min(self._cautious, wanted)

@@ -55,13 +55,13 @@ def answer_table(ticks: int, outlier: float) -> array[float]:
 
 
 @lru_cache(maxsize=16)
-def enter_table(between_nats: float, unrest_nats: float) -> array[float]:
+def enter_table(between_nats: float, change_nats: float) -> array[float]:
     """'d', per state: the log of its chance after a step.
 
-    `unrest_nats` are the odds against a change to nearly always or nearly never, `between_nats` against one to anything
+    `change_nats` are the odds against a change to nearly always or nearly never, `between_nats` against one to anything
     between.
     """
-    changes = [-between_nats if after == COARSE_LEVELS[1] else -unrest_nats for _, after in CHANGES]
+    changes = [-between_nats if after == COARSE_LEVELS[1] else -change_nats for _, after in CHANGES]
     return array("d", [-math.log(len(LEVELS))] * len(LEVELS) + changes)
 
 

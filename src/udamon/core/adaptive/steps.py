@@ -1,4 +1,4 @@
-"""What is known of one target: its points, the steps fitted to them, and since when rates are what they are."""
+"""The points of one target, the steps fitted to them, and the times of the last changes of rates."""
 
 from __future__ import annotations
 

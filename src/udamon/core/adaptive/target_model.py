@@ -12,7 +12,7 @@ from udamon.model import PAGE_SIZE
 
 @dataclass(slots=True)
 class TargetModel:
-    """What is known of a target, and how much is looked for.
+    """The model of a target: its steps, ages, and amount of exploration.
 
     `waited` aggregations since its last turn. `slots` are its slots of the running stretch. `shaped` regions were made
     of what is known, of the `wanted` ones that there would be without other targets; None where they are to be made

@@ -23,7 +23,7 @@ from udamon.linux.procfs import ProcessId, cpu_ns
 from udamon.linux.roots import Roots
 from udamon.linux.tracefs import tracefs_root
 
-BEGUN_ANEW = (
+RESTART_NOTE = (
     "this kernel cannot take a target off a running DAMON: it was begun anew for the ones that came, "
     "so ages start again."
 )
@@ -61,7 +61,7 @@ class KernelContext:
     @property
     def ours(self) -> bool:
         """False once somebody else has written over what was set up here."""
-        return self._claim.still_ours()
+        return self._claim.owns_kdamond()
 
     @property
     def cpu_ns(self) -> int:
@@ -146,7 +146,7 @@ class KernelContext:
             except OSError:
                 pass  # an old kernel, or a target that ended just now
         self._restart(targets)
-        return BEGUN_ANEW
+        return RESTART_NOTE
 
     def _commit(self, new: Sequence[Target], gone: Sequence[Target]) -> None:
         # A process that ended has no pid that the kernel would take; whose it is does not matter, it goes.
@@ -168,7 +168,7 @@ class KernelContext:
     def _restart(self, targets: Sequence[Target]) -> None:
         self.schemes.status()  # what the one that ends has counted
         self.turn_off()
-        self.schemes.begun_anew()
+        self.schemes.restarted()
         self.start(targets)
 
     def change(self, attrs: Attrs) -> None:
@@ -179,15 +179,15 @@ class KernelContext:
 
     def _command_commit(self, settings: Iterable[Setting]) -> None:
         """Raises OSError where the kernel refuses, or would not answer."""
-        if self.schemes.deaf:
-            raise OSError(errno.EBUSY, "this kernel takes no commits while schemes may rest")
+        if self.schemes.commits_blocked:
+            raise OSError(errno.EBUSY, "this kernel takes no commits while schemes may be inactive")
         self._claim.command("commit", settings)
 
     def turn_off(self) -> None:
         """End the kdamond; what it found can still be read. Raises OSError."""
         self._cpu_before_ns, self._cpu_ns = self.cpu_ns, 0
         self._kdamond = None
-        if self._claim.still_ours():
+        if self._claim.owns_kdamond():
             self._claim.tree.turn_off()
 
     def _adopt(self, targets: Sequence[Target]) -> None:

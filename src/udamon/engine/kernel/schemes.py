@@ -91,9 +91,9 @@ class KernelSchemes:
 
     def commit(self, schemes: Sequence[Scheme], patterns_for: PatternsFor | None = None) -> None:
         """Where the kernel refuses, what was there before goes on. Raises NotSupported or CannotError."""
-        if self.deaf and self._claim.tree.on:
+        if self.commits_blocked and self._claim.tree.on:
             raise NotSupported(
-                "this kernel's DAMON takes no other schemes while those it has may rest by their watermarks; stop, and "
+                "this kernel's DAMON takes no other schemes while watermarks may deactivate those it has; stop, and "
                 "start again with the new ones."
             )
         self.status()
@@ -133,9 +133,9 @@ class KernelSchemes:
         ]
         if not settings:
             return
-        if self.deaf:
+        if self.commits_blocked:
             raise NotSupported(
-                "this kernel's DAMON takes no numbers for goals while its schemes may rest by their watermarks; leave "
+                "this kernel's DAMON takes no numbers for goals while watermarks may deactivate its schemes; leave "
                 "the goal or the watermarks out, or use --via idle or refs."
             )
         self._claim.set_up(settings)
@@ -162,13 +162,13 @@ class KernelSchemes:
         return [replace(s, access_pattern=p) for s, p in zip(self.schemes, patterns, strict=False)]
 
     @property
-    def deaf(self) -> bool:
-        """This kernel takes commits only after an aggregation, and while its schemes rest there is none: who commits
-        then is never answered. Kernels that tune intervals have commits served at any time (6.14 and later)."""
-        may_rest = any(s.watermarks.metric is not WatermarkMetric.NONE for s in self.schemes)
-        return may_rest and not self._claim.tree.has(GOAL)
+    def commits_blocked(self) -> bool:
+        """Whether a commit could block forever. This kernel handles commits only after an aggregation; there is none
+        while all schemes are inactive. Kernels that tune intervals (6.14 and later) handle commits at any time."""
+        may_deactivate = any(s.watermarks.metric is not WatermarkMetric.NONE for s in self.schemes)
+        return may_deactivate and not self._claim.tree.has(GOAL)
 
-    def begun_anew(self) -> None:
+    def restarted(self) -> None:
         """Another kdamond will count from 0."""
         for before, last in zip(self._before, self._last, strict=True):
             _add(before, last)
@@ -221,7 +221,7 @@ class KernelSchemes:
         self._ask("clear_schemes_tried_regions")
 
     def _ask(self, keyword: str) -> bool:
-        """Give a command; False where the kdamond has ended or rests."""
+        """Give a command; False where the kdamond has ended or its schemes are inactive."""
         try:
             self._claim.tree.command(keyword)
         except OSError as error:

@@ -208,18 +208,18 @@ EXPORT void *mremap(void *old, size_t old_size, size_t size, int flags, ...)
 {
     va_list rest;
     va_start(rest, flags);
-    void *wish = flags & MREMAP_FIXED ? va_arg(rest, void *) : NULL;
+    void *fixed_address = flags & MREMAP_FIXED ? va_arg(rest, void *) : NULL;
     va_end(rest);
     if (!found() || next_mremap == NULL)
-        return (void *)syscall(SYS_mremap, old, old_size, size, flags, wish);
+        return (void *)syscall(SYS_mremap, old, old_size, size, flags, fixed_address);
     if (self.busy)
-        return next_mremap(old, old_size, size, flags, wish);
+        return next_mremap(old, old_size, size, flags, fixed_address);
     int wanted = !fits(whole_pages(size)) && chosen(whole_pages(size));
     if (flags & MREMAP_FIXED)
-        forget_mapped((uintptr_t)wish, (uintptr_t)wish + whole_pages(size), NULL);
+        forget_mapped((uintptr_t)fixed_address, (uintptr_t)fixed_address + whole_pages(size), NULL);
     struct live taken;
     int was_sampled = forget_mapped((uintptr_t)old, (uintptr_t)old + whole_pages(old_size), &taken);
-    void *mapped = next_mremap(old, old_size, size, flags, wish);
+    void *mapped = next_mremap(old, old_size, size, flags, fixed_address);
     if (mapped == MAP_FAILED) {
         if (was_sampled)
             restore_mapped(&taken);

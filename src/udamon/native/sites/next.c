@@ -224,7 +224,7 @@ static void *early_memalign(size_t alignment, size_t size)
 }
 static void *early_valloc(size_t size)
 {
-    return found() ? real.valloc(size) : from_early(4096, size);
+    return found() ? real.valloc(size) : from_early((size_t)getpagesize(), size);
 }
 static int early_posix_memalign(void **block, size_t alignment, size_t size)
 {

@@ -23,7 +23,8 @@ static const struct layout {
 };
 enum { OWNED_BY_C_STACK = 3, TYPE_OF_OBJECT = 8 };
 enum { OLDER = 1 }; /* a version before 3.11, which does not export it as a number */
-enum { FUNCTION_LETTERS = 128, FILE_LETTERS = 256, BYTES_OF_LETTER = 4 };
+enum { BYTES_OF_LETTER = 4, FUNCTION_LETTERS = RING_MAX_FUNCTION / BYTES_OF_LETTER };
+enum { FILE_LETTERS = RING_MAX_FILE / BYTES_OF_LETTER };
 
 static const struct layout *layout; /* NULL: no calls are told */
 static const void *code_type, *text_type, *arenas;
@@ -136,7 +137,7 @@ static uint64_t id_of(const void *code, int line)
 
 void python_calls(struct stack *stack, const struct python *now)
 {
-    for (const char *frame = now->frame; frame != NULL && stack->number < MAX_FRAMES;
+    for (const char *frame = now->frame; frame != NULL && stack->number < RING_MAX_FRAMES;
          frame = pointer_at(frame, layout->previous)) {
         if (on_c_stack(frame))
             continue;
@@ -188,7 +189,7 @@ static int write_call(uint64_t id, const void *code, uint32_t line)
         file = copy_text(bytes + function, pointer_at(code, layout->file_name), FILE_LETTERS, 1);
     }
     uint64_t words[4] = {id, line, function, file};
-    return ring_write(RECORD_PYTHON, words, 4, bytes, function + file, FOR_FREED);
+    return ring_write(RING_PYTHON, words, 4, bytes, function + file, FOR_FREED);
 }
 
 int python_write(const struct stack *stack)

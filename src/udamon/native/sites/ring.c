@@ -12,12 +12,12 @@
 #include <unistd.h>
 #include "sites.h"
 
-enum { HEAD = 4096, CAPACITY = 1 << 20, HIGH_DESCRIPTOR = 500 };
+enum { CAPACITY = 1 << 20, HIGH_DESCRIPTOR = 500 };
 
 /* All in the machine's byte order. udamon.sites.ring reads it. */
 struct head {
     char magic[8];
-    uint64_t capacity; /* bytes of records, behind the head's 4096 */
+    uint64_t capacity; /* bytes of records, behind the head */
     uint64_t mean;     /* of the gaps between samples, bytes */
     uint64_t id;
     uint64_t parent; /* the ring of the process this one was forked from, 0 without one */
@@ -33,6 +33,8 @@ struct head {
     uint64_t unused_too[7];
     uint64_t read; /* the recorder's: bytes that it has taken */
 };
+_Static_assert(offsetof(struct head, read) == RING_READ_AT, "the recorder writes there");
+_Static_assert(sizeof(struct head) <= RING_HEAD, "records follow");
 
 static struct head *ring;
 uint64_t ring_id, ring_last_ns;
@@ -90,8 +92,8 @@ int ring_make(const char *path, uint64_t mean, uint64_t id, uint64_t parent, uin
     if (fd < 0)
         return 0;
     void *memory = MAP_FAILED;
-    if (ftruncate(fd, HEAD + CAPACITY) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
-        memory = real_mmap(NULL, HEAD + CAPACITY, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (ftruncate(fd, RING_HEAD + CAPACITY) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+        memory = real_mmap(NULL, RING_HEAD + CAPACITY, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory != MAP_FAILED) {
         struct head *made = memory;
         memcpy(made->magic, "UDMSITE1", 8);
@@ -107,7 +109,7 @@ int ring_make(const char *path, uint64_t mean, uint64_t id, uint64_t parent, uin
             ring = made;
             ring_last_ns = made->begin_ns;
         } else {
-            real_munmap(memory, HEAD + CAPACITY);
+            real_munmap(memory, RING_HEAD + CAPACITY);
             memory = MAP_FAILED;
         }
     }
@@ -118,13 +120,13 @@ int ring_make(const char *path, uint64_t mean, uint64_t id, uint64_t parent, uin
 void ring_abandon(void)
 {
     if (ring != NULL)
-        real_munmap(ring, HEAD + CAPACITY);
+        real_munmap(ring, RING_HEAD + CAPACITY);
     ring = NULL;
 }
 
 static void copy_in(uint64_t position, const void *from, size_t size)
 {
-    char *records = (char *)ring + HEAD;
+    char *records = (char *)ring + RING_HEAD;
     size_t at = position % CAPACITY, first = size < CAPACITY - at ? size : CAPACITY - at;
     memcpy(records + at, from, first);
     memcpy(records, (const char *)from + first, size - first);

@@ -202,7 +202,7 @@ static void uncount(uintptr_t address)
 static int write_allocated(const struct live *entry)
 {
     uint64_t words[5] = {now_ns(), entry->address, entry->size, entry->requested, entry->stack};
-    if (!ring_write(RECORD_ALLOCATED, words, 5, NULL, 0, FOR_FREED))
+    if (!ring_write(RING_ALLOCATED, words, 5, NULL, 0, FOR_FREED))
         return 0;
     ring_last_ns = words[0];
     return 1;
@@ -211,7 +211,7 @@ static int write_allocated(const struct live *entry)
 static void write_freed(uintptr_t address)
 {
     uint64_t words[2] = {now_ns(), address};
-    if (ring_write(RECORD_FREED, words, 2, NULL, 0, 0))
+    if (ring_write(RING_FREED, words, 2, NULL, 0, 0))
         ring_last_ns = words[0];
     else
         ring_lost(0);
@@ -219,14 +219,14 @@ static void write_freed(uintptr_t address)
 
 static int write_stack(const struct stack *stack)
 {
-    uint64_t words[2 + MAX_FRAMES] = {stack->hash, stack->number};
+    uint64_t words[2 + RING_MAX_FRAMES] = {stack->hash, stack->number};
     if (told(stack->hash))
         return 1;
     if (!modules_write(stack) || !python_write(stack) || told_add(stack->hash) < 0)
         return 0;
     for (uint32_t i = 0; i < stack->number; i++)
         words[2 + i] = stack->pc[i];
-    if (ring_write(RECORD_STACK, words, 2 + stack->number, NULL, 0, FOR_FREED))
+    if (ring_write(RING_STACK, words, 2 + stack->number, NULL, 0, FOR_FREED))
         return 1;
     told_drop(stack->hash);
     return 0;

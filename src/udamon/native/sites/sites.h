@@ -8,18 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "format.h"
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define EXPORT __attribute__((visibility("default")))
 
-enum {
-    MAX_FRAMES = 64,
-    PAGE_BITS = 12,
-    FILTER_BITS = 18,
-    MAX_NAME = 4096,
-    MAX_BUILD_ID = 64,
-};
+enum { PAGE_BITS = 12, FILTER_BITS = 18 };
 
 /* What a thread keeps. All zeros is a new thread. */
 struct thread {
@@ -110,11 +105,11 @@ struct stack {
     uint64_t hash;
     uint32_t number;
     /* Within the instruction that called, the innermost first; with the bit PYTHON_CALL, the hash of a call of Python. */
-    uintptr_t pc[MAX_FRAMES];
-    const void *code[MAX_FRAMES]; /* of calls of Python, while they last; NULL for small objects */
-    uint32_t line[MAX_FRAMES];    /* of calls of Python, 0 where it is not known */
+    uintptr_t pc[RING_MAX_FRAMES];
+    const void *code[RING_MAX_FRAMES]; /* of calls of Python, while they last; NULL for small objects */
+    uint32_t line[RING_MAX_FRAMES];    /* of calls of Python, 0 where it is not known */
 };
-#define PYTHON_CALL (1ull << 63) /* no address of a program has it */
+#define PYTHON_CALL (1ull << RING_PYTHON_CALL_BIT) /* no address of a program has it */
 void stack_take(struct stack *stack, void *caller);
 /* Write those modules of the stack that the ring does not have yet; 0 where they did not fit. With the lock held. */
 int modules_write(const struct stack *stack);
@@ -149,7 +144,6 @@ void python_calls(struct stack *stack, const struct python *now);
 int python_write(const struct stack *stack);
 
 /* ring.c */
-enum { RECORD_ALLOCATED = 1, RECORD_FREED = 2, RECORD_STACK = 3, RECORD_MODULE = 4, RECORD_PYTHON = 5 };
 /* Room that only records of what was freed may take: what is not known to be freed would look alive for ever. */
 enum { FOR_FREED = 1 << 18 };
 extern uint64_t ring_id;

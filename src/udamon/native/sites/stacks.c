@@ -26,7 +26,7 @@ static int append(const struct walk *walk, uintptr_t ip, uintptr_t sp, int exact
     }
     /* A return address lies behind the call, perhaps in the next line or function. */
     stack->pc[stack->number++] = exact ? ip : ip - 1;
-    return stack->number < MAX_FRAMES;
+    return stack->number < RING_MAX_FRAMES;
 }
 
 static _Unwind_Reason_Code unwound(struct _Unwind_Context *context, void *into)
@@ -125,7 +125,7 @@ static size_t build_id(uintptr_t start, uintptr_t end, uintptr_t bias, const uns
             if (name + size > stop - at - sizeof *note)
                 break;
             if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(note + 1, "GNU", 4) == 0 &&
-                note->n_descsz <= MAX_BUILD_ID) {
+                note->n_descsz <= RING_MAX_BUILD_ID) {
                 *id = (const unsigned char *)(note + 1) + name;
                 return note->n_descsz;
             }
@@ -137,7 +137,7 @@ static size_t build_id(uintptr_t start, uintptr_t end, uintptr_t bias, const uns
 
 static int write_module(const struct dl_find_object *object, const struct link_map *map)
 {
-    char bytes[MAX_BUILD_ID + 512];
+    char bytes[RING_MAX_BUILD_ID + 512];
     const unsigned char *id = NULL;
     uintptr_t start = (uintptr_t)object->dlfo_map_start, end = (uintptr_t)object->dlfo_map_end;
     size_t id_size = build_id(start, end, map->l_addr, &id);
@@ -153,7 +153,7 @@ static int write_module(const struct dl_find_object *object, const struct link_m
         name_size = 0; /* a path that is too long for anything: its build id tells */
     }
     uint64_t words[5] = {start, end, map->l_addr, id_size, name_size};
-    return ring_write(RECORD_MODULE, words, 5, bytes, id_size + name_size, FOR_FREED);
+    return ring_write(RING_MODULE, words, 5, bytes, id_size + name_size, FOR_FREED);
 }
 
 int modules_write(const struct stack *stack)

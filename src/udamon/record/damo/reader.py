@@ -53,7 +53,7 @@ def read(
     path: Path, *, compressed: bool, progress: Progress = silent, limits: ReadLimits = DEFAULT
 ) -> Iterator[Snapshot | Event]:
     """The snapshots and events of a file, record by record. Raises RecordingError with the place."""
-    return _Reader(path, compressed, progress, limits).all()
+    return _DamoReader(path, compressed, progress, limits).all()
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class _Record:
             self.ticks = max(1, round(time_in(US, intervals["aggr_us"]) / self.sample_ns))
 
 
-class _Reader:
+class _DamoReader:
     def __init__(self, path: Path, compressed: bool, progress: Progress, limits: ReadLimits) -> None:
         self._path, self._compressed, self._limits = path, compressed, limits
         self._text = DamoText(path, compressed=compressed, progress=progress, limits=limits)

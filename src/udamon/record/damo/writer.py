@@ -43,7 +43,7 @@ def _text(recording: Recording, progress: Progress) -> Iterator[str]:
     rows = max(1, sum(message.rows for _, message in recording.messages()) * len(targets))
     done, records = 0, 0
     for index, about in targets.items():
-        writer = _Target(index, about, update_us)
+        writer = _DamoTarget(index, about, update_us)
         for snapshot in recording.snapshots():
             done += len(snapshot) or 1
             if snapshot.target == index:
@@ -77,7 +77,7 @@ def _about(recording: Recording) -> tuple[dict[int, list[dict[str, Any]]], int]:
     return found, int(update_us)
 
 
-class _Target:
+class _DamoTarget:
     """The text of one target's records; damo's own layout."""
 
     def __init__(self, index: int, about: Sequence[dict[str, Any]], update_us: int) -> None:

@@ -17,7 +17,7 @@ HOT, COLD, SECOND, BAND, PERHAPS, MARK = "hot", "idle", "second", "band", "perha
 """Kinds of parts; the page's style has a colour or pattern for each."""
 
 
-class Part(NamedTuple):
+class BarPart(NamedTuple):
     kind: str
     low: float
     high: float
@@ -28,7 +28,7 @@ class Bar:
     """`value` is what it shows, in words."""
 
     label: str
-    parts: tuple[Part, ...]
+    parts: tuple[BarPart, ...]
     value: str
 
 
@@ -58,8 +58,10 @@ def chart(report: Report, most: int) -> Chart:
     )
 
 
-def _parts(*parts: tuple[str, float | None, float | None]) -> tuple[Part, ...]:
-    return tuple(Part(kind, low, high) for kind, low, high in parts if low is not None and high is not None)
+def _parts(*parts: tuple[str, float | None, float | None]) -> tuple[BarPart, ...]:
+    return tuple(
+        BarPart(kind, low, high) for kind, low, high in parts if low is not None and high is not None
+    )
 
 
 def _cold(row: Row) -> Iterable[Bar]:

@@ -13,7 +13,7 @@ from udamon import extras
 from udamon.errors import CannotError, UdamonError, UsageError, is_defect
 from udamon.files.temporary import TemporaryDirectory
 from udamon.fleet.listing import ListedObjects
-from udamon.fleet.store import Directory, Remote, Store
+from udamon.fleet.store import BucketStore, Directory, Store
 from udamon.fleet.tables import Table, Type
 from udamon.report.fleet.queries import view
 from udamon.report.translate import translate
@@ -87,7 +87,7 @@ class DuckEngine(_Closing):
         self._db.execute("SET preserve_insertion_order = false")
         self._db.execute("SET TimeZone = 'UTC'")
         self._root = f"{os.path.abspath(store.location)}/"
-        if isinstance(store, Remote):
+        if isinstance(store, BucketStore):
             self._root = f"{store.location}/"
             self._db.register_filesystem(store.filesystem())
         elif isinstance(store, Directory):
@@ -222,7 +222,7 @@ class SparkEngine(_Closing):
         if not paths:
             empty = ", ".join(f"CAST(NULL AS {_SPARK[each.type]}) AS {each.name}" for each in table.columns)
             return self._spark.sql(f"SELECT {empty} WHERE FALSE")
-        if isinstance(self._store, Remote):
+        if isinstance(self._store, BucketStore):
             from udamon.report.fleet import spark_source
 
             return spark_source.read(self._spark, self._store, table, schema, paths)

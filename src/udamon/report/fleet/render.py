@@ -15,7 +15,7 @@ from udamon.text import Shown, escape, lines
 from udamon.units import counted, format_size
 
 
-class Column(NamedTuple):
+class TextColumn(NamedTuple):
     """What a table shows of each row; `spare`: the largest is left out first where a terminal is narrow, 0 never."""
 
     title: str
@@ -32,7 +32,7 @@ def render(report: Report, terminal: Terminal, top: int) -> Shown:
     return lines([*said, "", *seen_of(report)])
 
 
-def _table(rows: Sequence[Row], columns: Sequence[Column], columns_wide: int) -> list[Shown]:
+def _table(rows: Sequence[Row], columns: Sequence[TextColumn], columns_wide: int) -> list[Shown]:
     if not rows:
         return []
     cells = [["service", *(column.title for column in columns)]]
@@ -54,12 +54,12 @@ def age_of(report: Report) -> str:
     return LABELS[AGES.index(report.asked.age_seconds)]
 
 
-def columns_of(report: Report) -> tuple[Column, ...]:
+def columns_of(report: Report) -> tuple[TextColumn, ...]:
     """Those beside the name of the service."""
     columns = _COLUMNS[report.asked.report]
     if report.asked.price is None:
         return columns
-    return (*columns, Column("a month", lambda row: _number(row["cold_price_month"], "{:,.2f}")))
+    return (*columns, TextColumn("a month", lambda row: _number(row["cold_price_month"], "{:,.2f}")))
 
 
 def title_of(report: Report) -> list[str]:
@@ -179,8 +179,8 @@ def _count(name: str) -> Callable[[Row], str]:
     return lambda row: f"{row[name]:,}"
 
 
-def _level(title: str, figure: str, name: str) -> Column:
-    return Column(title, lambda row: size(row[f"{figure}_bytes"][name]))
+def _level(title: str, figure: str, name: str) -> TextColumn:
+    return TextColumn(title, lambda row: size(row[f"{figure}_bytes"][name]))
 
 
 def _age(row: Row) -> str:
@@ -192,46 +192,46 @@ def _value(name: str) -> Callable[[Row], str]:
     return lambda row: size(row[name]) if row["figure"].endswith("bytes") else share(row[name])
 
 
-_COLUMNS: dict[str, tuple[Column, ...]] = {
+_COLUMNS: dict[str, tuple[TextColumn, ...]] = {
     "cold": (
-        Column("hosts", _count("hosts"), 2),
-        Column("resident", _of("resident_bytes")),
-        Column("cold", lambda row: ("≥ " if row["cold_bytes_high"] is not None else "") + size(row["cold_bytes"])),
-        Column("share", _of("cold_share", share)),
-        Column("age known", _of("telling_share", share), 1),
+        TextColumn("hosts", _count("hosts"), 2),
+        TextColumn("resident", _of("resident_bytes")),
+        TextColumn("cold", lambda row: ("≥ " if row["cold_bytes_high"] is not None else "") + size(row["cold_bytes"])),
+        TextColumn("share", _of("cold_share", share)),
+        TextColumn("age known", _of("telling_share", share), 1),
     ),
     "can-shrink": (
-        Column("hosts", _count("hosts"), 1),
-        Column("limit", _of("limit_bytes")),
-        Column("can lose", _of("can_lose_bytes")),
-        Column("share", lambda row: share(row["can_lose_share"] and max(0.0, row["can_lose_share"]))),
-        Column("safe age", _age),
-        Column("promoted/min", lambda row: _number(row["promotion_share_minute"], "{:.3%}"), 2),
+        TextColumn("hosts", _count("hosts"), 1),
+        TextColumn("limit", _of("limit_bytes")),
+        TextColumn("can lose", _of("can_lose_bytes")),
+        TextColumn("share", lambda row: share(row["can_lose_share"] and max(0.0, row["can_lose_share"]))),
+        TextColumn("safe age", _age),
+        TextColumn("promoted/min", lambda row: _number(row["promotion_share_minute"], "{:.3%}"), 2),
     ),
     "percentiles": (
-        Column("hosts", _count("hosts"), 2),
+        TextColumn("hosts", _count("hosts"), 2),
         _level("resident p50", "resident", "p50"), _level("p99", "resident", "p99"),
         _level("cold p50", "cold", "p50"), _level("p99", "cold", "p99")._replace(spare=1),
     ),
     "outliers": (
-        Column("host", lambda row: shorten(row["host"], 20)),
-        Column("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
-        Column("value", _value("value")),
-        Column("median", _value("median"), 1),
-        Column("score", lambda row: f"{row['score']:+.1f}", 2),
+        TextColumn("host", lambda row: shorten(row["host"], 20)),
+        TextColumn("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
+        TextColumn("value", _value("value")),
+        TextColumn("median", _value("median"), 1),
+        TextColumn("score", lambda row: f"{row['score']:+.1f}", 2),
     ),
     "coverage": (
-        Column("hosts", _count("hosts")),
-        Column("silent", _count("silent_hosts"), 1),
-        Column("rows missing", _count("missing_rows")),
-        Column("memory seen", _of("coverage", share)),
-        Column("age known", _of("telling_share", share)),
+        TextColumn("hosts", _count("hosts")),
+        TextColumn("silent", _count("silent_hosts"), 1),
+        TextColumn("rows missing", _count("missing_rows")),
+        TextColumn("memory seen", _of("coverage", share)),
+        TextColumn("age known", _of("telling_share", share)),
     ),
     "after": (
-        Column("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
-        Column("hosts", _count("hosts"), 2),
-        Column("change", _signed),
-        Column("95 % interval", signed_interval, 1),
-        Column("verdict", _verdict),
+        TextColumn("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
+        TextColumn("hosts", _count("hosts"), 2),
+        TextColumn("change", _signed),
+        TextColumn("95 % interval", signed_interval, 1),
+        TextColumn("verdict", _verdict),
     ),
 }  # fmt: skip

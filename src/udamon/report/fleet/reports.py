@@ -174,7 +174,7 @@ def _date(epoch: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _FleetKind:
     """`tells`: whether rows show that some row of the tables tells of the age that was asked for."""
 
     sql: Callable[[Asked], str]
@@ -297,11 +297,11 @@ def _safe(rows: Sequence[Row]) -> bool:
 
 
 _KINDS = {
-    "cold": _Kind(lambda asked: queries.cold(asked.place), _cold, _told),
-    "can-shrink": _Kind(lambda _: queries.can_shrink(), _can_shrink, _safe),
-    "percentiles": _Kind(lambda asked: queries.percentiles(asked.place), _percentiles),
-    "outliers": _Kind(lambda asked: queries.outliers(asked.place), _outliers),
-    "coverage": _Kind(lambda asked: queries.coverage(asked.place), _coverage, _told),
-    "after": _Kind(lambda asked: deploys.after(asked.deploy, asked.place, asked.days), _after),
+    "cold": _FleetKind(lambda asked: queries.cold(asked.place), _cold, _told),
+    "can-shrink": _FleetKind(lambda _: queries.can_shrink(), _can_shrink, _safe),
+    "percentiles": _FleetKind(lambda asked: queries.percentiles(asked.place), _percentiles),
+    "outliers": _FleetKind(lambda asked: queries.outliers(asked.place), _outliers),
+    "coverage": _FleetKind(lambda asked: queries.coverage(asked.place), _coverage, _told),
+    "after": _FleetKind(lambda asked: deploys.after(asked.deploy, asked.place, asked.days), _after),
 }
 REPORTS = tuple(_KINDS)

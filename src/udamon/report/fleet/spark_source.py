@@ -8,7 +8,7 @@ from typing import Any
 
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
-from udamon.fleet.store import Remote
+from udamon.fleet.store import BucketStore
 from udamon.fleet.tables import TABLES, Table
 
 OBJECTS_A_TASK = 64
@@ -50,7 +50,7 @@ class ObjectReader(DataSourceReader):
         import pyarrow.parquet as pq
 
         assert isinstance(partition, Objects)
-        table, store = TABLES[self._table], Remote(self._location)
+        table, store = TABLES[self._table], BucketStore(self._location)
         schema = pa.schema(table.schema)
         for path in partition.paths:
             found = pq.read_table(io.BytesIO(store.read(path)))
@@ -62,7 +62,7 @@ class ObjectReader(DataSourceReader):
             yield from pa.table(columns, schema=schema).to_batches()
 
 
-def read(spark: Any, store: Remote, table: Table, schema: str, paths: Sequence[str]) -> Any:
+def read(spark: Any, store: BucketStore, table: Table, schema: str, paths: Sequence[str]) -> Any:
     """A data frame of the rows of these objects."""
     spark.dataSource.register(ObjectSource)
     options = {"location": store.location, "table": table.name, "paths": "\n".join(paths)}

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from udamon.configuration.tree import ConfigValue, names
 from udamon.core.scheme import U32_MAX, U64_MAX
-from udamon.core.scheme_fields import SchemeField, Written
+from udamon.core.scheme_fields import FieldSyntax, SchemeField
 from udamon.errors import UsageError
 from udamon.schemes.config.pattern import parse_bytes, parse_percent
 from udamon.units import parse_time_ns, parse_time_us
@@ -131,15 +131,15 @@ def choice(place: ConfigValue, kinds: type[_E]) -> _E:
         place.fail(f"{text[:48]!r} is none of {', '.join(kinds)}.")
 
 
-_READ: dict[Written, Callable[[ConfigValue], object]] = {
-    Written.NUMBER: number,
-    Written.U32: u32,
-    Written.FLAG: flag,
-    Written.TEXT: ConfigValue.text,
-    Written.BYTES: lambda place: parsed(place, parse_bytes),
-    Written.TIME_US: time_us,
-    Written.TIME_MS: time_ms,
-    Written.PERMIL: permil,
+_READ: dict[FieldSyntax, Callable[[ConfigValue], object]] = {
+    FieldSyntax.NUMBER: number,
+    FieldSyntax.U32: u32,
+    FieldSyntax.FLAG: flag,
+    FieldSyntax.TEXT: ConfigValue.text,
+    FieldSyntax.BYTES: lambda place: parsed(place, parse_bytes),
+    FieldSyntax.TIME_US: time_us,
+    FieldSyntax.TIME_MS: time_ms,
+    FieldSyntax.PERMIL: permil,
 }
 
 

@@ -29,7 +29,7 @@ from udamon.core.scheme import (
     Quota,
     Watermarks,
 )
-from udamon.core.scheme_fields import MIGRATIONS, Written, in_table, made, of_list
+from udamon.core.scheme_fields import MIGRATIONS, FieldSyntax, in_table, made, of_list
 from udamon.schemes.config.fields import (
     bp,
     choice,
@@ -151,7 +151,7 @@ def _goal(place: ConfigValue) -> Goal:
     if metric in _NEED_PATH and "path" not in table:
         place.fail(f"the metric {metric} needs path: {_NEED_PATH[metric]}.")
     value = bp if metric.endswith("_bp") else stall_us if metric.endswith("_us") else number
-    of_metric = [field for field in fields if field.written is Written.OF_METRIC]
+    of_metric = [field for field in fields if field.written is FieldSyntax.OF_METRIC]
     values = values_of(table, [field for field in fields if field not in of_metric])
     values |= {
         field.name: value(table[field.written_key]) for field in of_metric if field.written_key in table

@@ -214,7 +214,7 @@ def test_a_service_of_which_much_is_wanted_back_rests(machine: Machine) -> None:
     machine.rounds(unit, 3)
     assert machine.taken(name) == 10 * MIB
     assert machine.taken("other" if name == "web" else "web") > 0
-    assert any(text.startswith(f"{name} rests: 6.00%") for text in machine.said)
+    assert any(text.startswith(f"{name} is backed off: 6.00%") for text in machine.said)
 
 
 def test_watermarks(machine: Machine) -> None:

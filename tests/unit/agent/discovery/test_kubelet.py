@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tests.unit.agent.discovery.fake_kubelet import FakeKubelet, field, framed, pod
 from tests.unit.agent.discovery.runtimes import Node
 from udamon.agent.discovery.grpc import call
-from udamon.agent.discovery.hierarchy import Watched
+from udamon.agent.discovery.hierarchy import WatchedGroup
 from udamon.agent.discovery.kubelet import LIST_PODS, PodContainer, Pods, read_pods
 from udamon.agent.discovery.node import NodeDiscovery
-from udamon.agent.discovery.state import State
+from udamon.agent.discovery.state import ContainerLookup
 from udamon.errors import CannotError, MissingExtra
 
 A, B = "a" * 64, "b" * 64
@@ -111,7 +111,10 @@ class Discovered:
         self.pods = Pods(place / "socket", at_least_s=0, again_s=60)
         self.now = 0.0
         self.found = NodeDiscovery(
-            Watched(place / "cgroup"), State(self.node.places), self.pods, clock=lambda: self.now
+            WatchedGroup(place / "cgroup"),
+            ContainerLookup(self.node.places),
+            self.pods,
+            clock=lambda: self.now,
         )
 
     def labels(self) -> list[tuple[str, str]]:

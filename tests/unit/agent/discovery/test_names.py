@@ -13,7 +13,7 @@ from tests import hostile
 from tests.unit.agent.discovery.runtimes import UID, Node
 from udamon.agent.discovery.labels import MOST, MOST_ANNOTATIONS, Unique, bounded, selectable
 from udamon.agent.discovery.names import Naming, name_of
-from udamon.agent.discovery.state import State
+from udamon.agent.discovery.state import ContainerLookup
 
 A, B = "a" * 64, "0123456789abcdef" * 4
 POD = f"kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
@@ -27,7 +27,7 @@ def node(tmp_path: Path) -> Node:
 
 
 def named(node: Node, key: str) -> Naming:
-    return name_of(key, State(node.places))
+    return name_of(key, ContainerLookup(node.places))
 
 
 def pod_labels(container: str, pod: str = "web-0", namespace: str = "shop") -> dict[str, str]:
@@ -91,7 +91,7 @@ def test_podman(node: Node, file: str) -> None:
 
 
 def test_podmans_list_is_read_again_when_it_has_changed(node: Node) -> None:
-    state = State(node.places)
+    state = ContainerLookup(node.places)
     node.podman({A: "db"})
     path = f"machine.slice/libpod-{A}.scope"
     assert name_of(path, state).labels == {"service": "db"}
@@ -210,7 +210,7 @@ def test_state_that_may_not_be_read(node: Node, monkeypatch: pytest.MonkeyPatch)
         raise PermissionError
 
     monkeypatch.setattr("udamon.agent.discovery.state.open_file", refuse)
-    state = State(node.places)
+    state = ContainerLookup(node.places)
     assert name_of(f"docker/{A}", state).named_by == "id"
     assert state.denied
 

@@ -14,12 +14,12 @@ import pytest
 
 from tests import hostile
 from tests.unit.agent.discovery.runtimes import Node
-from udamon.agent.discovery.hierarchy import Watched, watched
+from udamon.agent.discovery.hierarchy import WatchedGroup, watched
 from udamon.agent.discovery.labels import MOST
-from udamon.agent.discovery.model import Discovery, Gone, Service
+from udamon.agent.discovery.model import Discovery, Service, ServiceEnded
 from udamon.agent.discovery.node import NodeDiscovery
 from udamon.agent.discovery.paths import ROOT
-from udamon.agent.discovery.state import State
+from udamon.agent.discovery.state import ContainerLookup
 from udamon.errors import CannotError, OutOfFiles
 from udamon.linux.inotify import Inotify
 
@@ -75,8 +75,8 @@ def discover(groups: Groups, clock: Clock) -> Iterator[Callable[..., NodeDiscove
     made: list[NodeDiscovery] = []
 
     def discover(path: str = "/", most: int = 1000) -> NodeDiscovery:
-        state = State(groups.node.places)
-        root = Watched(groups.root, path)
+        state = ContainerLookup(groups.node.places)
+        root = WatchedGroup(groups.root, path)
         made.append(NodeDiscovery(root, state, proc=groups.proc, clock=clock, most=most))
         return made[-1]
 
@@ -91,7 +91,7 @@ def keys(found: Discovery) -> set[str]:
 
 def told(found: Discovery) -> list[str]:
     """Changes in short: a key, or -key for one that has ended."""
-    return [f"-{one.key}" if isinstance(one, Gone) else one.key for one in found.changes()]
+    return [f"-{one.key}" if isinstance(one, ServiceEnded) else one.key for one in found.changes()]
 
 
 def test_services_come_and_go(groups: Groups, discover: Callable[..., NodeDiscovery]) -> None:
@@ -388,7 +388,7 @@ def test_a_storm(groups: Groups, discover: Callable[..., NodeDiscovery]) -> None
     while waiting.poll(100) or running:
         running = making.is_alive()  # before the changes are read, so that the last ones are
         for change in found.changes():
-            if isinstance(change, Gone):
+            if isinstance(change, ServiceEnded):
                 del known[change.key]
             else:
                 known[change.key] = change
@@ -439,6 +439,6 @@ def test_which_hierarchy(
     lines = [f"30 23 0:26 {line.format(**places)}" for line in MOUNTS[mounts]]
     (tmp_path / "self/mountinfo").write_text("\n".join(lines))
     wanted = cgroup and cgroup.format(**places)
-    assert watched(wanted, tmp_path) == Watched(tmp_path / expected[0], expected[1])
+    assert watched(wanted, tmp_path) == WatchedGroup(tmp_path / expected[0], expected[1])
     with pytest.raises(CannotError, match="there is no control group '/no/such'"):
         watched("/no/such", tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.agent.discovery.runtimes import Node
 from udamon.agent.discovery.names import name_of
 from udamon.agent.discovery.places import Places, configured
-from udamon.agent.discovery.state import State
+from udamon.agent.discovery.state import ContainerLookup
 
 A = "a" * 64
 
@@ -29,7 +29,7 @@ def test_docker_that_was_moved(node: Node) -> None:
     node.docker(A, "web")
     (node.root / "data").mkdir()
     (node.root / "var/lib/docker").rename(node.root / "data/docker")
-    assert name_of(f"docker/{A}", State(configured(node.root))).labels == {"service": "web"}
+    assert name_of(f"docker/{A}", ContainerLookup(configured(node.root))).labels == {"service": "web"}
 
 
 def test_podman_that_was_moved(node: Node) -> None:
@@ -37,7 +37,7 @@ def test_podman_that_was_moved(node: Node) -> None:
     node.podman({A: "db"})
     (node.root / "data").mkdir()
     (node.root / "var/lib/containers/storage").rename(node.root / "data/pods")
-    assert name_of(f"machine.slice/libpod-{A}.scope", State(configured(node.root))).labels == {
+    assert name_of(f"machine.slice/libpod-{A}.scope", ContainerLookup(configured(node.root))).labels == {
         "service": "db"
     }
 

@@ -10,7 +10,7 @@ from tests.unit.agent.simulated import MIB, Node, Pages, Program
 from udamon.agent.discovery.classes import ServiceClass
 from udamon.agent.settings import Settings
 from udamon.agent.ways.choice import Ways, check_ways, open_ways
-from udamon.agent.ways.group import Generations
+from udamon.agent.ways.group import GroupReadings
 from udamon.errors import CannotError, NotPermitted, NotSupported
 from udamon.linux.consent import VARIABLE
 from udamon.linux.roots import Roots
@@ -75,9 +75,9 @@ def test_a_way_does_not_change_to_and_fro() -> None:
 
 
 def test_where_a_pause_would_be_too_long() -> None:
-    """Generations of the group, else idle bits whatever they cost; else it is left alone."""
+    """MGLRU generations of the group, else idle bits whatever they cost; else it is left alone."""
     node = Node()
-    generations = Generations(lambda _: [])
+    generations = GroupReadings(lambda _: [])
     settings = Settings(budget=1.0, default=ServiceClass(max_pause_ns=1000))
     for ways, via in (
         (Ways({}, generations), "lru_gen"),

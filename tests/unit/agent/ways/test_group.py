@@ -11,7 +11,7 @@ from udamon.agent.rotation import Rotation
 from udamon.agent.settings import Settings
 from udamon.agent.ways import group
 from udamon.agent.ways.choice import Ways
-from udamon.agent.ways.group import Generations
+from udamon.agent.ways.group import GroupReadings
 from udamon.core.idle_time import SECONDS
 
 TWO_MINUTES, TEN = (SECONDS.index(age) for age in (120, 600))
@@ -28,7 +28,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
 def watched(kernel: Kernel, node: Node) -> Rotation:
     kernel.now = node.clock.now_ns()
     settings = Settings(budget=1.0, default=ServiceClass(via="lru_gen"))
-    return node.rotation(settings, Ways({}, Generations(node.groups)))
+    return node.rotation(settings, Ways({}, GroupReadings(node.groups)))
 
 
 def run(kernel: Kernel, node: Node, rotation: Rotation, seconds: int) -> None:

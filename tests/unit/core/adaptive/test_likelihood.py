@@ -59,7 +59,7 @@ def test_a_hole_is_of_the_lowest_level_and_nothing_else() -> None:
 
 
 def test_levels_are_alike_at_first_and_changes_as_rare_as_they_are_said_to_be() -> None:
-    """A change to anything between nearly never and nearly always is rarer, and so it is while there is unrest."""
+    """A change to anything between nearly never and nearly always is rarer, also while many segments change."""
     table = enter_table(16.5, 0.5)
     assert sum(map(exp, table[: len(LEVELS)])) == pytest.approx(1)
     odds = dict(zip(CHANGES, table[len(LEVELS) :], strict=True))

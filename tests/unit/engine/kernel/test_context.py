@@ -10,7 +10,7 @@ import pytest
 from udamon.core.attrs import Attrs
 from udamon.core.target import Target
 from udamon.engine.interval_stretch import GOAL
-from udamon.engine.kernel.context import BEGUN_ANEW, KernelContext
+from udamon.engine.kernel.context import RESTART_NOTE, KernelContext
 from udamon.errors import CannotError, NotSupported
 from udamon.linux.damon_tree import Setting
 from udamon.linux.procfs import ProcessId
@@ -43,7 +43,7 @@ class FakeDamon:
     def release(self) -> None:
         self.log.append("release")
 
-    def still_ours(self) -> bool:
+    def owns_kdamond(self) -> bool:
         return True
 
     def set_up(self, settings: Iterable[Setting]) -> None:
@@ -141,7 +141,7 @@ def test_without_removal_the_dead_stay_until_somebody_comes() -> None:
     assert damon.log == []
     assert made.target_at(0) is gone
     targets.append(Target(2, 12))
-    assert made.follow(targets) == BEGUN_ANEW
+    assert made.follow(targets) == RESTART_NOTE
     assert damon.log == ["off", "start"]
     assert in_step(made, damon, targets)
 
@@ -150,7 +150,7 @@ def test_a_kernel_that_cannot_commit_is_begun_anew() -> None:
     damon = FakeDamon(commits=False)
     made, targets = opened(damon, 10)
     targets.append(Target(1, 11))
-    assert made.follow(targets) == BEGUN_ANEW
+    assert made.follow(targets) == RESTART_NOTE
     assert in_step(made, damon, targets)
 
 

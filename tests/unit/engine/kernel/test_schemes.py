@@ -237,7 +237,7 @@ def test_stats_and_sizes_are_read_and_go_on_where_a_kdamond_was_begun_anew() -> 
     assert tree.commands == ["update_schemes_stats", "update_schemes_effective_quotas"]
     assert (status.stats.nr_tried, status.stats.sz_tried, status.effective_bytes) == (3, 12_288, 8)
     assert status.stats.sz_moved is None
-    schemes.begun_anew()
+    schemes.restarted()
     tell(tree, 0, nr_tried=2, sz_tried=0, qt_exceeds=0)
     assert schemes.status()[0].stats.nr_tried == 5
     tree.on = False
@@ -250,7 +250,7 @@ def test_a_commit_keeps_what_was_counted_of_those_it_overwrites() -> None:
     schemes = made(tree, Scheme(), Scheme(action=Action.COLD))
     tell(tree, 0, nr_tried=3)
     schemes.status()
-    schemes.begun_anew()
+    schemes.restarted()
     schemes.commit([Scheme(action=Action.PAGEOUT)])
     assert tree.commands[-1] == "commit"
     tell(tree, 0, nr_tried=1)
@@ -307,11 +307,11 @@ def test_an_old_kernel_is_asked_for_no_commit_that_it_may_never_answer() -> None
     backed_off = Scheme(watermarks=Watermarks(WatermarkMetric.FREE_MEM_RATE, 1, 3, 2, 1))
     tree = Tree()
     schemes = made(tree, backed_off)
-    assert schemes.deaf
+    assert schemes.commits_blocked
     with pytest.raises(NotSupported, match="stop, and start again"):
         schemes.commit([Scheme()])
     assert "commit" not in tree.commands
     tree.files[GOAL] = ""
     schemes.commit([Scheme()])
     assert "commit" in tree.commands
-    assert not made(Tree(), Scheme()).deaf
+    assert not made(Tree(), Scheme()).commits_blocked

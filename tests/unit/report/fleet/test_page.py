@@ -47,9 +47,9 @@ def test_what_is_not_known_is_not_drawn(tmp_path: Path) -> None:
 
 
 def test_changes_lie_on_both_sides_of_0() -> None:
-    parts = (bars.Part("band", -0.1, 0.1), bars.Part("hot mark", 0.0, 0.0))
+    parts = (bars.BarPart("band", -0.1, 0.1), bars.BarPart("hot mark", 0.0, 0.0))
     assert bars.Chart("", (), (bars.Bar("", parts, ""),), "").span == (-0.1, 0.1)
-    assert bars.Chart("", (), (bars.Bar("", (bars.Part("band", 0.2, 0.3),), ""),), "").span == (0.0, 0.3)
+    assert bars.Chart("", (), (bars.Bar("", (bars.BarPart("band", 0.2, 0.3),), ""),), "").span == (0.0, 0.3)
 
 
 def test_rows_beyond_the_chart_are_counted(tmp_path: Path) -> None:
