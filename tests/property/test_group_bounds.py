@@ -173,10 +173,11 @@ def check(tmp_path: Path, seed: int, moments: int) -> None:
         assert resident_low <= resident <= resident_high, (seed, seq)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_truth_lies_within_the_bounds(tmp_path: Path, seed: int) -> None:
+# The last one has, at its end, a page of a file that is mapped twice, once beside pages that were written.
+@pytest.mark.parametrize(("seed", "moments"), [(1, 150), (2, 150), (899609981, 1189)])
+def test_the_truth_lies_within_the_bounds(tmp_path: Path, seed: int, moments: int) -> None:
     """Whatever is shared by whom, and whoever else maps and reads it."""
-    check(tmp_path, seed, 150)
+    check(tmp_path, seed, moments)
 
 
 @pytest.mark.slow

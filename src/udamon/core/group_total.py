@@ -25,7 +25,8 @@ class GroupTotal:
 
 class _Row(NamedTuple):
     """A region. `common`: resident bytes that others may have, too; `cached`: of these, what may be pages of another
-    object; `sure`: accessed by the target itself; `fresh`: of these, in pages that none before it has."""
+    object, and count there; `sure`: accessed by the target itself; `fresh`: of these, in pages that none before it has.
+    """
 
     target: int
     start: int
@@ -113,7 +114,10 @@ def _island(rows: Sequence[_Row]) -> tuple[int, int, int, int]:
     members: dict[tuple[int, int], list[_Row]] = {}
     for row in rows:  # one mapping of a file has no page twice; of anonymous memory a whole process has none
         members.setdefault((row.target, 0 if row.offset is None else row.start), []).append(row)
-    sure = max(sum(min(row.common, row.sure) for row in each) for each in members.values())
+    sure = max(
+        sum(max(min(row.common, row.sure) - min(row.cached, row.common), 0) for row in each)
+        for each in members.values()
+    )
     own = sum(max(row.sure - row.common, 0) for row in rows)
     surely = max(sum(max(row.common - row.cached, 0) for row in each) for each in members.values())
     most = max(sum(row.common for row in each) for each in members.values())
@@ -131,5 +135,6 @@ def _island(rows: Sequence[_Row]) -> tuple[int, int, int, int]:
         there_min = max(there_min, distinct - private - sum(row.cached for row in rows))
     there = max(most, there)
     high = touched - max(elsewhere - there, 0)
-    low = min(max(sure + own, sum(row.fresh for row in rows)), high)
+    fresh = sum(max(row.fresh - min(row.cached, row.common), 0) for row in rows)
+    low = min(max(sure + own, fresh), high)
     return low, high, there_min + private, there + private

@@ -52,12 +52,15 @@ ISLANDS = """
     ) AS begun
 """
 
-# One mapping of a file has no page twice; of anonymous memory a whole process has none.
+# One mapping of a file has no page twice; of anonymous memory a whole process has none. A private mapping of a file of
+# which some pages were written counts as anonymous memory: the others (cached) may be mapped as pages of the file, too,
+# and count there.
 MEMBERS = """
     SELECT seq, object, CASE WHEN file_offset IS NULL THEN 0 ELSE island END AS island, target,
         CASE WHEN file_offset IS NULL THEN 0 ELSE start END AS member,
-        sum(least(common, touched_min)) AS sure, sum(greatest(touched_min - common, 0)) AS own,
-        sum(coalesce(fresh, 0)) AS fresh,
+        sum(greatest(least(common, touched_min) - least(cached, common), 0)) AS sure,
+        sum(greatest(touched_min - common, 0)) AS own,
+        sum(greatest(coalesce(fresh, 0) - least(cached, common), 0)) AS fresh,
         sum(touched) AS touched, sum(greatest(touched - private, 0)) AS elsewhere,
         sum(common) AS common, sum(greatest(common - cached, 0)) AS surely,
         sum(cached) AS cached, sum(private) AS private, sum("distinct") AS "distinct",
