@@ -20,11 +20,12 @@ from tests.integration.recorder import forked_udamon, udamon
 from udamon.availability.choice import OFFER
 from udamon.availability.others import RECLAIM
 from udamon.availability.primitives import probe
-from udamon.configuration.files import SYSTEM as CONFIG
+from udamon.configuration.files import SYSTEM
 from udamon.linux.consent import VARIABLE
 
 pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.guest_612, pytest.mark.needs("root")]
 
+CONFIG = Path(SYSTEM)
 ALLOWED = {VARIABLE: "1"}
 
 

@@ -19,9 +19,8 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from udamon.cli.parsers import COMMANDS, nearest, parser_of, subcommands, with_all_below
 from udamon.configuration import files
@@ -56,8 +55,7 @@ class Configured(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Default:
+class Default(NamedTuple):
     """The text of a default. `rank` is smaller for what counts first; `where` tells file and line, or the variable."""
 
     text: str
@@ -69,8 +67,7 @@ class Default:
         raise ConfigError(f"{self.where()}: {key}: {message}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Applied:
+class _Applied(NamedTuple):
     dest: str
     value: object
     before: object

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from udamon import extras
 from udamon.errors import CannotError, ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_TEXT = 1 << 18
 MAX_DEPTH, MAX_NODES = 32, 10_000

@@ -14,7 +14,7 @@ from udamon.core.policy import RegionPolicy
 from udamon.core.target import Target
 from udamon.core.tuning import rescale
 from udamon.engine.acting import ResetAges
-from udamon.engine.coverage import Coverage
+from udamon.engine.region_fitting import RegionFitting
 from udamon.engine.resident import Residents, overlaps
 from udamon.model import PAGE_SIZE, Rates
 from udamon.ops.base import TOUCH_NS, Sampler, Shared
@@ -114,7 +114,7 @@ class SampledWatch:
         self._cpu_ns = cpu_ns
         self._sampler = sampler
         self._random = random
-        self._coverage = Coverage(min_region)
+        self._fitting = RegionFitting(min_region)
         self._residents = residents
 
     @property
@@ -133,7 +133,7 @@ class SampledWatch:
         """Samples are cheap one by one: no cost to measure."""
 
     def adopt(self, targets: Sequence[Target], attrs: Attrs) -> None:
-        self._coverage.fit(targets)
+        self._fitting.fit(targets)
         if self._residents is not None:
             self._residents.refresh(targets)
         self.policy.start(targets, attrs)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from udamon.configuration import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 VARIABLE = "UDAMON_ALLOW_KERNEL_MEMORY"
 KEY = "allow_kernel_memory"

@@ -105,7 +105,7 @@ def _whole_lines(path: Path, progress: Progress) -> Iterator[bytes]:
 CODES = "qQQIIQ"
 
 
-class RegionColumns(NamedTuple):
+class ScriptRows(NamedTuple):
     """Columns of regions; times in ns."""
 
     times: array[int]
@@ -116,8 +116,8 @@ class RegionColumns(NamedTuple):
     touched: array[int]
 
 
-def _no_rows() -> RegionColumns:
-    return RegionColumns(*(array(code) for code in CODES))
+def _no_rows() -> ScriptRows:
+    return ScriptRows(*(array(code) for code in CODES))
 
 
 @dataclass(slots=True)
@@ -127,7 +127,7 @@ class _PendingSnapshot:
     end_ns: int
     sample_ns: int | None
     expected: int
-    rows: RegionColumns = field(default_factory=_no_rows)
+    rows: ScriptRows = field(default_factory=_no_rows)
 
 
 @dataclass(slots=True)
@@ -157,7 +157,7 @@ class _ScriptReader:
         count = 0
         for text in _whole_lines(self._path, progress):
             scan = trace_scan(text=text, event=event)
-            rows = RegionColumns(scan.time, scan.start, scan.end, scan.nr_accesses, scan.age, scan.touched)
+            rows = ScriptRows(scan.time, scan.start, scan.end, scan.nr_accesses, scan.age, scan.touched)
             at = 0
             for what, number, expected, ids in scan.runs:
                 if number:
@@ -183,9 +183,7 @@ class _ScriptReader:
                 if start >= end:
                     raise OverflowError
                 values = (time_ns, start, end, nr, age, end - start if nr else 0)
-                rows = RegionColumns(
-                    *(array(code, [value]) for code, value in zip(CODES, values, strict=True))
-                )
+                rows = ScriptRows(*(array(code, [value]) for code, value in zip(CODES, values, strict=True)))
             except OverflowError:
                 raise self._wrong(count, "a region or a count of it is not possible") from None
             yield from self._regions((thread, tuple(ids)), expected, rows, 0, 1)
@@ -234,7 +232,7 @@ class _ScriptReader:
         return thread if pid is None else self._named.get(pid[0], thread)
 
     def _regions(
-        self, key: tuple[bytes, tuple[int, ...]], expected: int, rows: RegionColumns, at: int, end: int
+        self, key: tuple[bytes, tuple[int, ...]], expected: int, rows: ScriptRows, at: int, end: int
     ) -> Iterator[Snapshot | Event]:
         """Take in ascending regions; what is complete with them."""
         target = self._targets.get(key)

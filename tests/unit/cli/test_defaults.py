@@ -25,7 +25,7 @@ NOBODY = str(1 << 22)
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes the machine's file ("system") or the user's ("user")."""
     system, user = tmp_path / "system.toml", tmp_path / "user.toml"
-    monkeypatch.setattr(files, "SYSTEM", system)
+    monkeypatch.setattr(files, "SYSTEM", str(system))
     monkeypatch.setenv("UDAMON_CONFIG", str(user))
     load = files.of_system
     monkeypatch.setattr(files, "of_system", lambda path=None, owner=0: load(path, os.getuid()))

@@ -18,10 +18,12 @@ def test_where_the_user_has_it(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path))
-        assert user_path(home) == tmp_path / ".config/udamon/config.toml"
-        assert user_path(home | {"XDG_CONFIG_HOME": "relative"}) == tmp_path / ".config/udamon/config.toml"
-        assert user_path(home | {"XDG_CONFIG_HOME": "/x"}) == Path("/x/udamon/config.toml")
-        assert user_path(home | {"XDG_CONFIG_HOME": "/x", "UDAMON_CONFIG": "/y.toml"}) == Path("/y.toml")
+        assert user_path(home) == str(tmp_path / ".config/udamon/config.toml")
+        assert user_path(home | {"XDG_CONFIG_HOME": "relative"}) == str(
+            tmp_path / ".config/udamon/config.toml"
+        )
+        assert user_path(home | {"XDG_CONFIG_HOME": "/x"}) == "/x/udamon/config.toml"
+        assert user_path(home | {"XDG_CONFIG_HOME": "/x", "UDAMON_CONFIG": "/y.toml"}) == "/y.toml"
         assert user_path(home | {"UDAMON_CONFIG": ""}) is None
 
 

@@ -14,7 +14,7 @@ from udamon.fleet.tables import TABLES, Table
 OBJECTS_A_TASK = 64
 
 
-class Objects(InputPartition):
+class ObjectPaths(InputPartition):
     """What one task reads."""
 
     def __init__(self, paths: Sequence[str]) -> None:
@@ -42,14 +42,14 @@ class ObjectReader(DataSourceReader):
 
     def partitions(self) -> list[InputPartition]:
         starts = range(0, len(self._paths), OBJECTS_A_TASK)
-        return [Objects(self._paths[at : at + OBJECTS_A_TASK]) for at in starts]
+        return [ObjectPaths(self._paths[at : at + OBJECTS_A_TASK]) for at in starts]
 
     def read(self, partition: InputPartition) -> Iterator[Any]:
         """Record batches of pyarrow, with null for columns that an object has not."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        assert isinstance(partition, Objects)
+        assert isinstance(partition, ObjectPaths)
         table, store = TABLES[self._table], BucketStore(self._location)
         schema = pa.schema(table.schema)
         for path in partition.paths:

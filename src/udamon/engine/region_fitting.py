@@ -10,7 +10,7 @@ from udamon.errors import RangesError
 from udamon.model import Range
 
 
-class Coverage:
+class RegionFitting:
     """Fits regions into ranges where these have changed: no policy lets regions cover anything else meanwhile."""
 
     def __init__(self, min_region: int) -> None:
