@@ -81,7 +81,7 @@ def test_a_dry_run_takes_nothing(group: Path) -> None:  # noqa: F811
         acting.unit.close()
 
 
-def test_it_takes_what_is_cold_and_rests_when_it_comes_back(group: Path) -> None:  # noqa: F811
+def test_it_takes_what_is_cold_and_backs_off_when_it_comes_back(group: Path) -> None:  # noqa: F811
     """As much as the agent calls cold and not again; then all of it is accessed, so the service rests."""
     with program(group) as target:
         target.tell("touch", "hot")
@@ -96,5 +96,5 @@ def test_it_takes_what_is_cold_and_rests_when_it_comes_back(group: Path) -> None
         target.tell("once", "cold")
         target.tell("once", "hot")
         acting.rounds(1)
-        assert any(said.startswith(f"{group.name} rests: ") for said in acting.said), acting.said
+        assert any(said.startswith(f"{group.name} is backed off: ") for said in acting.said), acting.said
         acting.unit.close()
