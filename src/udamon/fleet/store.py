@@ -21,11 +21,6 @@ _CREDENTIALS = {
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
 """Variables that obstore reads."""
-_ENDPOINTS = {
-    "s3": ("AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
-    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
-}
-"""Variables that name another server; of Google's a file of credentials does, for tests only."""
 REMOTE = {"s3": "s3", "s3a": "s3", "gs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
 """Schemes of locations that obstore opens, and whose they are."""
 
@@ -241,9 +236,14 @@ class BucketStore:
 
 
 def _plain_http(scheme: str) -> bool:
-    """Whether a variable names a server without TLS, for locations of this scheme."""
-    names = _ENDPOINTS.get(REMOTE[scheme], ())
-    return any(os.environ.get(name, "").startswith("http://") for name in names)
+    """Whether a variable names a server without TLS, for locations of this scheme. Google's has no such variable."""
+    named: tuple[str | None, ...] = ()
+    match REMOTE[scheme]:
+        case "s3":
+            named = os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_ENDPOINT")
+        case "az":
+            named = os.environ.get("AZURE_STORAGE_ENDPOINT"), os.environ.get("AZURE_ENDPOINT")
+    return any(url.startswith("http://") for url in named if url)
 
 
 def _first_line(error: Exception) -> str:

@@ -175,7 +175,7 @@ def test_files_are_private_and_whole(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "p.html"]
     with pytest.raises(UsageError, match="the file that is read"):
         run("heatmap", tmp_path / "a", "--svg", tmp_path / "a", "--force")
-    with pytest.raises(UsageError, match="two pictures go to one file"):
+    with pytest.raises(UsageError, match="two outputs go to one file"):
         run("heatmap", tmp_path / "a", "--svg", tmp_path / "b", "--html", tmp_path / "." / "b")
     with pytest.raises(UsageError, match="--force is for files"):
         run("heatmap", tmp_path / "a", "--force")
