@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts import content
+from scripts import content, packages
 from scripts.stages import ROOT, WORK, Counts, Failed, environment, pytest, run
 from scripts.stages import install as install_packages
 
@@ -19,8 +19,17 @@ def build() -> Path:
     with content.locked("dist"):
         if not list(place.glob("*.whl")):
             shutil.rmtree(place.parent, ignore_errors=True)
-            command: list[str | Path] = [sys.executable, "-m", "build", "--outdir", place, ROOT]
-            install_packages(command, "python -m build")
+            command: list[str | Path] = [
+                sys.executable,
+                "-m",
+                "build",
+                "--installer",
+                "uv",
+                "--outdir",
+                place,
+                ROOT,
+            ]
+            install_packages(packages.with_settings(*command), "python -m build")
     wheels = list(place.glob("*.whl"))
     if len(wheels) != 1 or "-cp311-abi3-" not in wheels[0].name:
         raise Failed(f"expected one cp311-abi3 wheel, got {[wheel.name for wheel in wheels]}")
@@ -51,7 +60,7 @@ def test(name: str, python: Path, selection: str, *arguments: str | int) -> Coun
     return pytest(name, python, *absolute, cwd=elsewhere, env=env)
 
 
-def environment_of(interpreter: Path, what: str, packages: Sequence[str | Path]) -> Path:
+def environment_of(interpreter: Path, what: str, wanted: Sequence[str | Path]) -> Path:
     """An environment with these packages, kept between runs by what it was made from; returns its python."""
     version = subprocess.run([interpreter, "-VV"], capture_output=True, text=True, check=True).stdout
     key = content.digest([ROOT / "pyproject.toml"], version, str(ROOT), what)
@@ -60,33 +69,22 @@ def environment_of(interpreter: Path, what: str, packages: Sequence[str | Path])
     with content.locked(place.name):
         if not complete.exists():
             shutil.rmtree(place, ignore_errors=True)
-            run([interpreter, "-m", "venv", place], f"{interpreter} -m venv")
-            _pip(python, *packages)
+            run([interpreter, "-m", "venv", "--without-pip", place], f"{interpreter} -m venv")
+            _install(python, *wanted)
             complete.touch()
     return python
 
 
-def _with_wheel(interpreter: Path, what: str, built: Path, packages: Sequence[str | Path]) -> Path:
+def _with_wheel(interpreter: Path, what: str, built: Path, wanted: Sequence[str | Path]) -> Path:
     """The same, in which the wheel is always this one."""
-    python = environment_of(interpreter, what, packages)
+    python = environment_of(interpreter, what, wanted)
     holds = python.parents[1] / "holds"
     with content.locked(f"{python.parents[1].name}-wheel"):
         if not holds.exists() or holds.read_text() != str(built):
-            _pip(python, "--force-reinstall", "--no-deps", built)
+            _install(python, "--reinstall", "--no-deps", built)
             holds.write_text(str(built))
     return python
 
 
-def _pip(python: Path, *arguments: str | Path) -> None:
-    # Of what is installed a test imports little: that is compiled when it is.
-    command = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "-qq",
-        "--no-compile",
-        "--disable-pip-version-check",
-        *arguments,
-    ]
-    install_packages(command, "pip install")
+def _install(python: Path, *arguments: str | Path) -> None:
+    install_packages(packages.install(python, *arguments), "uv pip install")

@@ -149,11 +149,20 @@ def _stock(long: bool, plans: Plans) -> tuple[list[Kernel], list[StageEnded]]:
     return found, absent
 
 
+_IMPORT_ALL = """
+import contextlib, duckdb, importlib, numpy, pkgutil, pytest_timeout, udamon
+for found in pkgutil.walk_packages(udamon.__path__, "udamon."):
+    if not found.name.endswith("__main__"):
+        with contextlib.suppress(ImportError):  # of libraries that are not installed
+            importlib.import_module(found.name)
+"""
+
+
 def _compile() -> None:
     """Compile what guests import once out here: each would do so again at its start, some twenty times slower. `Plans`
-    does the same for the tests, as pytest compiles them."""
-    command = [sys.executable, "-m", "compileall", "-q", "src", "tests", "scripts"]
-    run(command, "compileall")
+    does the same for the tests and for pytest, which compiles them in its own way."""
+    run([sys.executable, "-m", "compileall", "-q", "src", "tests", "scripts"], "compileall")
+    run([sys.executable, "-c", _IMPORT_ALL], "importing all of udamon", env=environment())
 
 
 class Plans:
