@@ -26,7 +26,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +34,8 @@ from typing import Any
 import pytest
 
 from scripts.guest.machine import Machine
+
+ROOT = Path(__file__).parents[2]
 
 
 def boot_of(item: pytest.Item) -> Machine:
@@ -86,11 +87,17 @@ def taken_here(file: Path) -> bool:
 
 
 def write(items: Iterable[pytest.Item]) -> None:
-    """With UDAMON_GUEST_PLAN=FILE, write the boots that the collected guest tests need."""
+    """With UDAMON_GUEST_PLAN=FILE, write the boots that the collected guest tests need, each with the files of its
+    tests: to import the others would take it seconds."""
     target = os.environ.get("UDAMON_GUEST_PLAN")
     if not target:
         return
     wanted = [item for item in items if item.get_closest_marker("guest") and _in_suite(item)]
-    counts = Counter(boot_of(item) for item in wanted)
-    document = [{**asdict(boot), "name": boot.name, "tests": counts[boot]} for boot in sorted(counts)]
+    boots: dict[Machine, list[str]] = {}
+    for item in wanted:
+        boots.setdefault(boot_of(item), []).append(str(item.path.relative_to(ROOT)))
+    document = [
+        {**asdict(boot), "tests": len(files), "files": list(dict.fromkeys(files))}
+        for boot, files in sorted(boots.items())
+    ]
     Path(target).write_text(json.dumps(document))
