@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.guest.stat import STAT as STAT
 from tests.unit.fakes import Collector
 from udamon.cli.main import main
 from udamon.core.attrs import Attrs
@@ -26,7 +27,6 @@ from udamon.targets.processes import process_source
 
 DAMON = Path("/sys/kernel/mm/damon")
 KDAMONDS = DAMON / "admin/kdamonds"
-STAT = Path("/sys/module/damon_stat/parameters/enabled")
 RUN = Path("/run/udamon")
 ATTRS = Attrs(50_000, 1_000_000, 1_000_000, 10, 100)
 SOURCES = ["tracepoint", "tried_regions"]
