@@ -118,7 +118,7 @@ def served(directory: Path) -> Iterator[Path]:
 def test_schemes_of_paddr_act(tmp_path: Path) -> None:
     """On frames that processes map; `cold` asks for no swap."""
     with memory() as program, served(tmp_path) as kdamonds:
-        program.map("area", 64 << 20, "small")
+        program.map("area", 16 << 20, "small")
         put(kdamonds / "nr_kdamonds", "1")
         put(kdamonds / "0/contexts/nr_contexts", "1")
         context = kdamonds / "0/contexts/0"
