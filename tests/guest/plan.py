@@ -14,11 +14,11 @@ Other markers say how often and where a guest test runs:
     guest_stock    on Debian's stock kernels alone: it needs what they have and ours lack (lockdown)
     guest_long     only with `make test-all`
 
-Outside, the harness collects with UDAMON_GUEST_PLAN=FILE to learn which boots are needed and how many tests
-each must run; inside, UDAMON_GUEST holds the boot's name and selects the tests, UDAMON_GUEST_SUITE is "default" or
-"all" (newest kernel), "version" or "612" (older ones), "stock-version", "stock-612" or "stock-pte". Several guests may
-share a boot's tests: each takes a file when it comes to it, by creating a claim in the directory UDAMON_GUEST_CLAIMS
-that is common to them.
+Outside, the harness collects with UDAMON_GUEST_PLAN=FILE to learn which boots are needed, how many tests each must
+run, and from which files; inside, UDAMON_GUEST holds the boot's name and selects the tests, UDAMON_GUEST_SUITE is
+"default" or "all" (newest kernel), "version" or "612" (older ones), "stock-version", "stock-612" or "stock-pte".
+Several guests may share a boot's tests: each takes a file when it comes to it, by creating a claim in the directory
+UDAMON_GUEST_CLAIMS that is common to them.
 """
 
 from __future__ import annotations
