@@ -122,8 +122,8 @@ def jobs(long: bool = False, only: Sequence[str] = (), wanted: str = "") -> Plan
         twin = not kernel.newest and not kernel.stock and any(s.series == kernel.series for s in stocks)
         suite = "" if twin and not long and not wanted else kernel.suite_of(long)
         tests_of = plans.of(suite) if suite else {}
-        current.left_out += sum(each.count for each in longer.values())
-        current.left_out -= sum(each.count for each in tests_of.values())
+        current.left_out += sum(each.number for each in longer.values())
+        current.left_out -= sum(each.number for each in tests_of.values())
         for machine, (tests, files) in tests_of.items():
             if kernel.processor != "max" and machine != Machine(smp=1):
                 continue  # a second processor for what pages read as, not for all there is
@@ -146,7 +146,7 @@ def _stock(long: bool, plans: Plans) -> tuple[list[Kernel], list[StageEnded]]:
             found += stock.guests(wanted)
         except NotOffered as why:
             suite = kernels.stock(Path(wanted.name), wanted.requires).suite_of(long)
-            skipped = sum(each.count for each in plans.of(suite).values())
+            skipped = sum(each.number for each in plans.of(suite).values())
             result = Result("not run", f"{wanted.name}: {why}", Counts(skipped=skipped))
             absent.append(StageEnded(Stage(f"guest-{wanted.release}-{wanted.machine}", []), result, 0, 0, 0))
     current.install_seconds += time.monotonic() - begin
@@ -163,7 +163,7 @@ def _compile() -> None:
 class Tests(NamedTuple):
     """What a boot runs: how many tests, and their files."""
 
-    count: int
+    number: int
     files: tuple[str, ...]
 
 

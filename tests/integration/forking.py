@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -17,6 +17,7 @@ from tests.integration.programs import become_nobody
 from udamon.cli import main as udamon_main
 
 Word = str | int | Path
+NOTHING: Mapping[str, str] = {}
 
 
 class Done(NamedTuple):
@@ -59,7 +60,9 @@ class Forked:
 
 
 @contextlib.contextmanager
-def running_forked(*words: Word, cwd: Path | None = None, **environment: str) -> Iterator[Forked]:
+def running_forked(
+    *words: Word, cwd: Path | None = None, environment: Mapping[str, str] = NOTHING
+) -> Iterator[Forked]:
     """A command that runs meanwhile, with variables added to its environment; killed when left, if it still does. What
     the test has not imported is imported by each child anew."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -77,9 +80,9 @@ def running_forked(*words: Word, cwd: Path | None = None, **environment: str) ->
             command.end(signal.SIGKILL)
 
 
-def udamon(*words: Word, cwd: Path | None = None, **environment: str) -> Done:
+def udamon(*words: Word, cwd: Path | None = None, environment: Mapping[str, str] = NOTHING) -> Done:
     """One command, to its end."""
-    with running_forked(*words, cwd=cwd, **environment) as command:
+    with running_forked(*words, cwd=cwd, environment=environment) as command:
         return command.finish()
 
 

@@ -76,7 +76,7 @@ def forked_udamon(*words: Word, **environment: str) -> Done:
         package = importlib.import_module(f"udamon.{name}")
         for found in pkgutil.iter_modules(package.__path__, f"udamon.{name}."):
             importlib.import_module(found.name)
-    return forking.udamon(*words, **environment)
+    return forking.udamon(*words, environment=environment)
 
 
 @contextlib.contextmanager
