@@ -108,6 +108,8 @@ def run_forked(
         # pytest has put objects of its own there.
         sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
         status = udamon_main.main(words)
+    except SystemExit as ended:  # argparse's, which prints the reason itself
+        status = int(ended.code or 0)
     except BaseException:
         os.write(2, traceback.format_exc().encode())
     finally:
