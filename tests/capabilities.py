@@ -184,10 +184,13 @@ def damon_free() -> str | None:
 @capability
 def fuse() -> str | None:
     """This user can mount file systems of their own."""
+    from udamon.control.mounting import mfusepy
+    from udamon.errors import CannotError
+
     try:
-        import mfusepy  # noqa: F401
-    except (ImportError, OSError) as error:
-        return f"mfusepy: {error}"
+        mfusepy()
+    except CannotError as error:
+        return str(error)
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return "/dev/fuse may not be opened"
     mounts = os.geteuid() == 0 or shutil.which("fusermount3")

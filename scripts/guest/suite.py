@@ -56,7 +56,8 @@ PLACE = WORK / "guest"
 
 @dataclass(frozen=True)
 class Job:
-    """One boot. `group` names those that share tests, `tests` is how many they run together."""
+    """One boot. `group` names those that share tests, `tests` is how many they run together; `arguments` are for
+    pytest."""
 
     kernel: Kernel
     machine: Machine
@@ -64,7 +65,7 @@ class Job:
     group: str
     tests: int
     copy: int
-    only: tuple[str, ...] = ()
+    arguments: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -90,7 +91,7 @@ class Job:
         kernel["modules"] = Path(kernel["modules"]) if kernel["modules"] else None
         kernel["system"] = Path(kernel["system"])
         document |= {"kernel": Kernel(**kernel), "machine": Machine(**document["machine"])}
-        return cls(**{**document, "only": tuple(document["only"])})
+        return cls(**{**document, "arguments": tuple(document["arguments"])})
 
 
 class Planned(NamedTuple):
@@ -121,13 +122,15 @@ def jobs(long: bool = False, only: Sequence[str] = (), wanted: str = "") -> Plan
         twin = not kernel.newest and not kernel.stock and any(s.series == kernel.series for s in stocks)
         suite = "" if twin and not long and not wanted else kernel.suite_of(long)
         tests_of = plans.of(suite) if suite else {}
-        current.left_out += sum(longer.values()) - sum(tests_of.values())
-        for machine, tests in tests_of.items():
+        current.left_out += sum(each.number for each in longer.values())
+        current.left_out -= sum(each.number for each in tests_of.values())
+        for machine, (tests, files) in tests_of.items():
             if kernel.processor != "max" and machine != Machine(smp=1):
                 continue  # a second processor for what pages read as, not for all there is
             group = f"{kernel.name}-{machine.name}".replace(" ", "_").replace("/", "_")
             copies = 2 if tests >= SHARED_FROM else 1
-            made += [Job(kernel, machine, suite, group, tests, copy, tuple(only)) for copy in range(copies)]
+            arguments = tuple(only) or files
+            made += [Job(kernel, machine, suite, group, tests, copy, arguments) for copy in range(copies)]
     for job in made:
         job.write()
     # Two processors first: those boots take long for their tests, and no other can help them to an end.
@@ -143,7 +146,8 @@ def _stock(long: bool, plans: Plans) -> tuple[list[Kernel], list[StageEnded]]:
             found += stock.guests(wanted)
         except NotOffered as why:
             suite = kernels.stock(Path(wanted.name), wanted.requires).suite_of(long)
-            result = Result("not run", f"{wanted.name}: {why}", Counts(skipped=sum(plans.of(suite).values())))
+            skipped = sum(each.number for each in plans.of(suite).values())
+            result = Result("not run", f"{wanted.name}: {why}", Counts(skipped=skipped))
             absent.append(StageEnded(Stage(f"guest-{wanted.release}-{wanted.machine}", []), result, 0, 0, 0))
     current.install_seconds += time.monotonic() - begin
     return found, absent
@@ -165,20 +169,27 @@ def _compile() -> None:
     run([sys.executable, "-c", _IMPORT_ALL], "importing all of udamon", env=environment())
 
 
+class Tests(NamedTuple):
+    """What a boot runs: how many tests, and their files."""
+
+    number: int
+    files: tuple[str, ...]
+
+
 class Plans:
-    """What pytest says, out here where it is fast: which boots the tests of a suite need, and how many each has."""
+    """What pytest says, out here where it is fast: which boots the tests of a suite need, and which each has."""
 
     def __init__(self, only: Sequence[str] = ()) -> None:
         self._only = only
-        self._known: dict[str, dict[Machine, int]] = {}
+        self._known: dict[str, dict[Machine, Tests]] = {}
 
-    def of(self, suite: str) -> dict[Machine, int]:
+    def of(self, suite: str) -> dict[Machine, Tests]:
         """Raises Failed when the tests cannot be collected."""
         if suite not in self._known:
             self._known[suite] = self._ask(suite)
         return self._known[suite]
 
-    def _ask(self, suite: str) -> dict[Machine, int]:
+    def _ask(self, suite: str) -> dict[Machine, Tests]:
         target = PLACE / "plan.json"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
@@ -190,7 +201,7 @@ class Plans:
             print(done.stdout + done.stderr)
             raise Failed("the guest tests cannot be collected")
         return {
-            Machine(entry["smp"], entry["mem"], entry["append"]): entry["tests"]
+            Machine(entry["smp"], entry["mem"], entry["append"]): Tests(entry["tests"], tuple(entry["files"]))
             for entry in json.loads(target.read_text())
         }
 
@@ -270,7 +281,7 @@ def _script(job: Job) -> str:
     command = [
         python, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "pytest_timeout",
         f"--timeout={TEST_TIMEOUT}", "--durations=5", f"--junitxml={JOB_INSIDE}/junit.xml",
-        *(job.only or ["tests/guest"]),
+        *job.arguments,
     ]  # fmt: skip
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     lines += [f"cd {shlex.quote(str(ROOT))}"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.capabilities import inside_guest
-from tests.guest.damon import STAT
+from tests.guest.stat import STAT
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,6 +27,6 @@ def swap() -> None:
     size = Path("/sys/block/zram0/disksize")
     if not size.exists():
         pytest.skip("this kernel has no zram built in")
-    size.write_text("256M")
+    size.write_text("128M")
     subprocess.run(["mkswap", "/dev/zram0"], check=True, capture_output=True)
     subprocess.run(["swapon", "/dev/zram0"], check=True)

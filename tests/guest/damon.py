@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.guest.stat import STAT as STAT
 from tests.unit.fakes import Collector
 from udamon.cli.main import main
 from udamon.core.attrs import Attrs
@@ -26,7 +27,6 @@ from udamon.targets.processes import process_source
 
 DAMON = Path("/sys/kernel/mm/damon")
 KDAMONDS = DAMON / "admin/kdamonds"
-STAT = Path("/sys/module/damon_stat/parameters/enabled")
 RUN = Path("/run/udamon")
 ATTRS = Attrs(50_000, 1_000_000, 1_000_000, 10, 100)
 SOURCES = ["tracepoint", "tried_regions"]
@@ -117,16 +117,18 @@ def run_until(
     limit_s: float = 100,
 ) -> Collector:
     """What an engine saw until it had published so many snapshots, and until `enough` says so, however long that
-    takes on a busy machine."""
+    takes on a busy machine. On one processor each look lets go of what the emulated TLB knows of the program."""
     seen = Collector()
     made.bus.subscribe(seen)
     made.open()
     made.start()
     try:
-        end = time.monotonic() + limit_s
-        while not (len(seen.snapshots) >= snapshots and enough(seen)):
-            if made.join(0.1) or time.monotonic() > end:
-                break  # the caller's assertions say what is missing
+        end, asked = time.monotonic() + limit_s, 0
+        while not made.join(0.02) and time.monotonic() < end:  # the caller's assertions say what is missing
+            count = len(seen.snapshots)
+            if count > asked and count >= snapshots and enough(seen):
+                break
+            asked = count
     finally:
         made.stop()
         assert made.join(60)
@@ -161,9 +163,17 @@ def record_until(
 ) -> int:
     """Run `record` in a child until its file has so many snapshots and so much time has passed, and then send it a
     signal; returns its status, negative where the signal ended it."""
-    pid, begin = forked(record), time.monotonic()
+    pid, begin, size = forked(record), time.monotonic(), 0
+
+    def enough() -> bool:
+        nonlocal size
+        if time.monotonic() < begin + at_least_s or not file.exists() or file.stat().st_size == size:
+            return False  # it is read anew only when it has grown
+        size = file.stat().st_size
+        return snapshots_in(file) >= snapshots
+
     try:
-        wait_until(lambda: time.monotonic() >= begin + at_least_s and snapshots_in(file) >= snapshots, 130)
+        wait_until(enough, 130)
     finally:
         os.kill(pid, number)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

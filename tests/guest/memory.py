@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import udamon
 from tests.guest.program import Program
 from udamon.model import Range
 
@@ -21,15 +22,15 @@ PAGE = 4096
 # to be seen depends on it, for a guest may stand still. Kinds: small and huge (anonymous, without and with
 # transparent huge pages), file (shared, of a file on the disk), hugetlb, and fresh (mapped, not yet touched).
 PROGRAM = r"""
-import ctypes, mmap, os, select, sys, time
+import mmap, os, select, sys, time
 from array import array
+sys.path.append(sys.argv[1])
 from udamon.native._native import touch, address_of
 
 areas = {}
 descriptor = os.open("/run/udamon-test-sweeps-%d" % os.getpid(), os.O_RDWR | os.O_CREAT | os.O_TRUNC)
 os.ftruncate(descriptor, 8)
 sweeps = memoryview(mmap.mmap(descriptor, 8)).cast("Q")
-libc = ctypes.CDLL(None, use_errno=True)
 
 def say(*words):
     print(*words, flush=True)
@@ -88,7 +89,7 @@ while True:
         say("done")
     elif command == "exec":
         say("done")
-        os.execv(sys.executable, [sys.executable, "-c", "import sys; sys.stdin.read()"])
+        os.execv(sys.executable, [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"])
     elif command == "fork":
         pid = os.fork()
         if pid == 0:
@@ -115,7 +116,10 @@ class Memory(Program):
 @contextlib.contextmanager
 def memory() -> Iterator[Memory]:
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-S", "-c", PROGRAM, str(Path(udamon.__file__).parents[1])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             yield Memory(process)

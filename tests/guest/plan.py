@@ -14,11 +14,11 @@ Other markers say how often and where a guest test runs:
     guest_stock    on Debian's stock kernels alone: it needs what they have and ours lack (lockdown)
     guest_long     only with `make test-all`
 
-Outside, the harness collects with UDAMON_GUEST_PLAN=FILE to learn which boots are needed and how many tests
-each must run; inside, UDAMON_GUEST holds the boot's name and selects the tests, UDAMON_GUEST_SUITE is "default" or
-"all" (newest kernel), "version" or "612" (older ones), "stock-version", "stock-612" or "stock-pte". Several guests may
-share a boot's tests: each takes a file when it comes to it, by creating a claim in the directory UDAMON_GUEST_CLAIMS
-that is common to them.
+Outside, the harness collects with UDAMON_GUEST_PLAN=FILE to learn which boots are needed, how many tests each must
+run, and from which files; inside, UDAMON_GUEST holds the boot's name and selects the tests, UDAMON_GUEST_SUITE is
+"default" or "all" (newest kernel), "version" or "612" (older ones), "stock-version", "stock-612" or "stock-pte".
+Several guests may share a boot's tests: each takes a file when it comes to it, by creating a claim in the directory
+UDAMON_GUEST_CLAIMS that is common to them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +34,8 @@ from typing import Any
 import pytest
 
 from scripts.guest.machine import Machine
+
+ROOT = Path(__file__).parents[2]
 
 
 def boot_of(item: pytest.Item) -> Machine:
@@ -86,11 +87,17 @@ def taken_here(file: Path) -> bool:
 
 
 def write(items: Iterable[pytest.Item]) -> None:
-    """With UDAMON_GUEST_PLAN=FILE, write the boots that the collected guest tests need."""
+    """With UDAMON_GUEST_PLAN=FILE, write the boots that the collected guest tests need, each with the files of its
+    tests: to import the others would take it seconds."""
     target = os.environ.get("UDAMON_GUEST_PLAN")
     if not target:
         return
     wanted = [item for item in items if item.get_closest_marker("guest") and _in_suite(item)]
-    counts = Counter(boot_of(item) for item in wanted)
-    document = [{**asdict(boot), "name": boot.name, "tests": counts[boot]} for boot in sorted(counts)]
+    boots: dict[Machine, list[str]] = {}
+    for item in wanted:
+        boots.setdefault(boot_of(item), []).append(str(item.path.relative_to(ROOT)))
+    document = [
+        {**asdict(boot), "tests": len(files), "files": list(dict.fromkeys(files))}
+        for boot, files in sorted(boots.items())
+    ]
     Path(target).write_text(json.dumps(document))

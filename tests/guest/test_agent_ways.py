@@ -36,7 +36,7 @@ pytestmark = [
 ]
 
 NS = 1_000_000_000
-HOT, COLD = 16 * MIB, 32 * MIB
+HOT, COLD = 8 * MIB, 20 * MIB
 SLACK = 10 * MIB
 """The program itself: its interpreter and libraries."""
 TWO_MINUTES, FIVE = SECONDS.index(120), SECONDS.index(300)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,31 +15,57 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.damon import KDAMONDS, put
+from tests.guest.damon import KDAMONDS, put, wait_until
 from tests.guest.memory import memory
+from tests.integration.forking import Done, running_forked
 
 pytestmark = [
     pytest.mark.guest_boot(smp=2, mem=1024, append="numa=fake=2"),
     pytest.mark.needs("fuse", "idle_bitmap"),
 ]
 
-EXEC = [sys.executable, "-m", "udamon", "control", "exec", "--via", "idle"]
+UDAMON = [sys.executable, "-m", "udamon"]
+EXEC = ["control", "exec", "--via", "idle"]
+IMPORTED = [
+    "udamon.acting.paddr",
+    "udamon.acting.vaddr",
+    "udamon.assembly.child",
+    "udamon.cli.control",
+    "udamon.control.assembly",
+    "udamon.control.debugfs_files",
+    "udamon.control.event_stream",
+    "udamon.control.executing",
+    "udamon.control.files",
+    "udamon.control.user_tracepoints",
+    "udamon.ops.idle",
+]
 TRACING = Path("/sys/kernel/tracing")
 WAIT_LIMIT_S = 100
 
 
-def execute(script: str, *options: str, cwd: str = "/") -> subprocess.CompletedProcess[str]:
-    command = [*EXEC, *options, "--", "sh", "-c", script]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=WAIT_LIMIT_S)
+@pytest.fixture(scope="module", autouse=True)
+def imported() -> None:
+    """What each forked command would import anew otherwise."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+
+
+def execute(script: str, *options: str, cwd: str = "/") -> Done:
+    with running_forked(*EXEC, *options, "--", "sh", "-c", script, cwd=Path(cwd)) as command:
+        wait_until(command.ended, WAIT_LIMIT_S)
+        return command.finish()
 
 
 @pytest.mark.guest_612
 @pytest.mark.needs("damon_free")
 def test_a_command_sees_our_tree_and_the_kernels_stays_as_it_was() -> None:
-    done = execute(
+    """As a user starts it; the other tests fork it, without the start of an interpreter."""
+    script = (
         "echo 3 > /sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds; cd /sys/kernel/mm/damon/admin/kdamonds; ls; "
         "grep CapBnd /proc/self/status; cat /sys/kernel/mm/page_idle/bitmap | head -c 8 | wc -c; exit 7"
     )
+    command = [*UDAMON, *EXEC, "--", "sh", "-c", script]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=WAIT_LIMIT_S)
     assert done.returncode == 7, done.stderr
     lines = done.stdout.split()
     assert lines[:4] == ["0", "1", "2", "nr_kdamonds"]
@@ -58,7 +86,7 @@ def test_nothing_is_run_where_another_way_leads_to_the_kernels_tree(tmp_path: Pa
     subprocess.run(["mount", "-t", "sysfs", "again", str(tmp_path)], check=True)
     try:
         done = execute("echo ran")
-        assert done.returncode == 125
+        assert done.status == 125
         assert done.stdout == ""
         assert f"{tmp_path}/kernel/mm/damon would still lead to the kernel's DAMON" in done.stderr
     finally:
@@ -78,21 +106,19 @@ def test_capabilities_can_be_kept() -> None:
 @contextmanager
 def served(directory: Path) -> Iterator[Path]:
     """A tree for kdamonds that look via idle; yields its `kdamonds`."""
-    command = [sys.executable, "-m", "udamon", "control", "mount", str(directory), "--via", "idle"]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stderr is not None
-        assert "serving" in server.stderr.readline()
-        yield directory / "admin/kdamonds"
-    finally:
-        server.terminate()
-        server.wait(WAIT_LIMIT_S)
+    with running_forked("control", "mount", directory, "--via", "idle") as server:
+        wait_until(lambda: server.ended() or server.said()[1] != "")
+        assert "serving" in server.said()[1]
+        try:
+            yield directory / "admin/kdamonds"
+        finally:
+            server.end(signal.SIGTERM)
 
 
 def test_schemes_of_paddr_act(tmp_path: Path) -> None:
     """On frames that processes map; `cold` asks for no swap."""
     with memory() as program, served(tmp_path) as kdamonds:
-        program.map("area", 64 << 20, "small")
+        program.map("area", 16 << 20, "small")
         put(kdamonds / "nr_kdamonds", "1")
         put(kdamonds / "0/contexts/nr_contexts", "1")
         context = kdamonds / "0/contexts/0"
@@ -180,5 +206,5 @@ def test_the_kernels_selftests(name: str) -> None:
     directory = SELFTESTS / "7.2/damon"
     if not (directory / "access_memory").exists():
         pytest.skip(f"no selftests in {directory}: python -m bench.selftests --fetch")
-    done = subprocess.run([*EXEC, "--", f"./{name}"], cwd=directory, capture_output=True, text=True)
+    done = subprocess.run([*UDAMON, *EXEC, "--", f"./{name}"], cwd=directory, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

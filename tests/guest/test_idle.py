@@ -11,7 +11,6 @@ import pytest
 
 from tests.guest.memory import MIB, PAGE, Memory, frames, memory
 from tests.integration.programs import as_nobody
-from tests.integration.recorder import report, udamon
 from udamon.core.policy import ACCESSED, NO_PAGE, Answers, Slots
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
@@ -230,6 +229,8 @@ def test_targets_that_fork_exec_and_exit(sampler: IdleSampler) -> None:
 @pytest.mark.guest_long
 def test_a_limit_of_10_ms_is_kept(program: Memory, tmp_path: Path) -> None:
     """A look by refs at 384 MiB takes longer and is refused; idle holds its lock for a check at a time."""
+    from tests.integration.recorder import report, udamon  # which other boots need not import
+
     program.map("large", 384 * MIB)
     program.tell("once", "large")
     program.tell("touch", "large")

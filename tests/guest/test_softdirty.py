@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest.pages import MIB, PAGE, Pages, entries, pages
+from tests.integration import forking
 from udamon.availability.choice import choose
 from udamon.availability.primitives import probe
 from udamon.core.target import Target
@@ -240,24 +239,10 @@ def test_a_recording_says_writes_only(program: Pages, tmp_path: Path) -> None:
     area = program.map("hot", 4 * N * PAGE)
     program.write("hot", 0, 4 * N)
     file = tmp_path / "r.udamon"
-    command = [
-        sys.executable,
-        "-m",
-        "udamon",
-        "record",
-        "-p",
-        str(program.pid),
-        "--via",
-        "softdirty",
-        "-o",
-        str(file),
-    ]
+    words = ("record", "-p", program.pid, "--via", "softdirty", "-o", file)
     with looping(program, "hot", 0, N):
-        done = subprocess.run(
-            [*command, "--sample", "50ms", "--aggr", "1s", "--duration", "4s"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+        done = forking.udamon(*words, "--sample", "50ms", "--aggr", "1s", "--duration", "4s")
+    assert done.status == 0, done.stderr
     assert "writes only" in done.stderr
 
     from udamon.record.reader import Recording

@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.integration.control_server import mounted, settle
 from tests.integration.programs import become_nobody
 from udamon.cli import main as udamon_main
+from udamon.control import mounting
 from udamon.linux.namespaces import bind, private_mounts
 
 DEVICE = Path("/dev/fuse")
@@ -92,7 +93,7 @@ def everything_is_imported() -> None:
     ):
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
             importlib.import_module(module.name)
-    importlib.import_module("mfusepy")
+    mounting.mfusepy()
 
 
 if __name__ == "__main__":

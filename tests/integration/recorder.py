@@ -16,14 +16,13 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
-from tests.integration.programs import become_nobody
-from udamon.cli import main as udamon_main
+from tests.integration import forking
+from tests.integration.forking import Done, Word, run_forked, said
 from udamon.cli import monitor, record, workload
 from udamon.engine import census_watch, kdamond, resident, tuner, watch
 from udamon.errors import RecordingError
@@ -55,16 +54,6 @@ _IMPORTED = (
     encodings.ascii,
 )
 
-Word = str | int | Path
-
-
-class Done(NamedTuple):
-    """How a command ended, and what it said."""
-
-    status: int
-    stdout: str
-    stderr: str
-
 
 def udamon(*words: Word, cwd: Path | None = None, prefix: Sequence[str] = ()) -> Done:
     """Run one command to its end, under `prefix` (a wrapper such as unshare)."""
@@ -87,14 +76,7 @@ def forked_udamon(*words: Word, **environment: str) -> Done:
         package = importlib.import_module(f"udamon.{name}")
         for found in pkgutil.iter_modules(package.__path__, f"udamon.{name}."):
             importlib.import_module(found.name)
-    with tempfile.TemporaryDirectory() as temporary:
-        directory = Path(temporary)
-        pid = os.fork()
-        if not pid:
-            os.environ.update(environment)
-            _run_forked(directory, list(map(str, words)))
-        _, status = os.waitpid(pid, 0)
-        return Done(os.waitstatus_to_exitcode(status), *_said(directory))
+    return forking.udamon(*words, environment=environment)
 
 
 @contextlib.contextmanager
@@ -309,11 +291,7 @@ def as_nobody_runs(directory: Path, *words: Word) -> Iterator[int]:
 def nobody_runs(directory: Path, *words: Word) -> Done:
     """The same, to its end."""
     _, status = os.waitpid(_fork_nobody(directory, list(map(str, words))), 0)
-    return Done(os.waitstatus_to_exitcode(status), *_said(directory))
-
-
-def _said(directory: Path) -> tuple[str, str]:
-    return (directory / "out").read_text(), (directory / "err").read_text()
+    return Done(os.waitstatus_to_exitcode(status), *said(directory))
 
 
 def nobody_records(directory: Path, count: int, *words: Word) -> int:
@@ -331,24 +309,6 @@ def nobody_records(directory: Path, count: int, *words: Word) -> int:
 def _fork_nobody(directory: Path, words: list[str]) -> int:
     pid = os.fork()
     if not pid:
-        _run_forked(directory, words, as_nobody=True)
+        run_forked(directory, words, as_nobody=True)
     favour(pid)
     return pid
-
-
-def _run_forked(directory: Path, words: list[str], as_nobody: bool = False) -> NoReturn:
-    """What a forked child does: one command in `directory`'s place, which says into `out` and `err` there."""
-    status = 70
-    try:
-        if as_nobody:
-            become_nobody()
-            os.chdir(directory)
-        for number, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
-        # pytest has put objects of its own there.
-        sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
-        status = udamon_main.main(words)
-    except BaseException:
-        os.write(2, traceback.format_exc().encode())
-    finally:
-        os._exit(status)

@@ -54,7 +54,7 @@ def test_a_guest_that_counted_nothing_failed(tmp_path: Path) -> None:
 
 def job(copy: int, tests: int = 3) -> Job:
     kernel = kernels.Kernel("7.2.13", Path("bzImage"), True, kernels.FULL)
-    return Job(kernel, SMALL, "default", "7.2.13-small", tests, copy)
+    return Job(kernel, SMALL, "default", "7.2.13-small", tests, copy, ("tests/guest",))
 
 
 def ended(copy: int, counts: Counts) -> parallel.Ended:

@@ -69,7 +69,7 @@ while line := sys.stdin.readline():
         answer = libc.munmap(ctypes.addressof(areas[words[0]]) + first * PAGE, (last - first) * PAGE)
     elif command == "exec":
         print("done", flush=True)
-        os.execv(sys.executable, [sys.executable, "-c", "import sys; sys.stdin.read()"])
+        os.execv(sys.executable, [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"])
     elif command == "fork":
         answer = os.fork()
         if not answer:

@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -23,6 +24,9 @@ NAME = "udamon"
 """/proc/mounts calls it udamon, of the type fuse.udamon."""
 
 NAMES_S = 3600
+
+_LIBRARY = "FUSE_LIBRARY_NAME"
+"""The variable that tells mfusepy what to look for."""
 
 
 class Mount(NamedTuple):
@@ -41,15 +45,29 @@ class ServedPaths(NamedTuple):
 
 
 def mfusepy() -> ModuleType:
-    """Raises MissingExtra, or NotSupported where the machine has no FUSE."""
+    """Raises MissingExtra, or NotSupported where the machine has no libfuse3."""
     try:
-        import mfusepy as module
+        with _looks_for_libfuse3():
+            import mfusepy as module
     except ImportError:
         raise extras.missing("serving files", "control") from None
     except OSError:
         raise NotSupported("serving files needs libfuse: install libfuse3-3 or fuse3.") from None
     found: ModuleType = module
     return found
+
+
+@contextmanager
+def _looks_for_libfuse3() -> Iterator[None]:
+    """It would prefer libfuse 2, and where that is not installed start a compiler and a linker to look for it."""
+    if _LIBRARY in os.environ:
+        yield
+        return
+    os.environ[_LIBRARY] = "fuse3"
+    try:
+        yield
+    finally:
+        del os.environ[_LIBRARY]  # not for commands that are started
 
 
 def prepare(point: Path) -> None:

@@ -16,6 +16,7 @@ ONE = Machine(smp=1)
 NEWEST = Kernel("7.2.13", Path("a"), True, kernels.FULL)
 OLDER = Kernel("6.12.117", Path("b"), False, kernels.FULL)
 TESTS = {"all": 9, "default": 5, "612": 4, "version": 2, "stock-612": 3, "stock-version": 1, "stock-pte": 7}
+FILES = ("tests/guest/test_smoke.py",)
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +26,13 @@ def outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(kernels, "find", lambda: [NEWEST, OLDER])
     monkeypatch.setattr(suite, "_compile", lambda: None)
     monkeypatch.setattr(suite, "PLACE", tmp_path)
-    monkeypatch.setattr(suite.Plans, "of", lambda self, name: {ONE: TESTS[name]} if name else {})
+    monkeypatch.setattr(suite.Plans, "of", planned)
     monkeypatch.setattr(current, "left_out", 0)
     monkeypatch.setattr(stock, "guests", had)
+
+
+def planned(self: suite.Plans, name: str) -> dict[Machine, suite.Tests]:
+    return {ONE: suite.Tests(TESTS[name], FILES)} if name else {}
 
 
 def had(wanted: stock.Wanted) -> list[Kernel]:
@@ -62,6 +67,11 @@ def test_in_long_all_of_them() -> None:
     others = [("5.10.0-amd64", "stock-pte"), ("6.1.0-amd64", "stock-pte"), ("6.1.0-arm64", "stock-pte")]
     others += [("6.12.0-amd64", "stock-612"), ("6.12.0-arm64", "stock-pte"), ("6.12.117", "612")]
     assert booted(suite.jobs(long=True)) == [*others, ("7.0-amd64", "stock-pte"), ("7.2.13", "all")]
+
+
+def test_a_boot_is_given_the_files_of_its_tests_or_what_was_asked_for() -> None:
+    assert {job.arguments for job in suite.jobs().jobs} == {FILES}
+    assert {job.arguments for job in suite.jobs(only=["-k", "a"]).jobs} == {("-k", "a")}
 
 
 def test_a_job_is_read_as_it_was_written() -> None:

@@ -140,6 +140,9 @@ class KernelEngine(Worker):
             self._tell(at_last=True)
             self._kernel.turn_off()
             self._publish()
+            if not all(self._ops.valid(target) for target in self.targets):
+                with suppress(CannotError):  # only to say which targets have ended
+                    self._ops.update(self.targets, self.bus.emit)
         except OSError as error:
             raise CannotError(
                 f"in-kernel DAMON does not answer as it should: {error}; udamon doctor says how it is."
