@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.integration.forking import Done
 from tests.integration.programs import full_device, running
-from tests.integration.recorder import Done, nobody_runs, place_of_nobody, udamon
+from tests.integration.recorder import nobody_runs, place_of_nobody, udamon
 from udamon.cli.main import main
 
 REPORTS = ("wss", "heatmap", "access", "info")

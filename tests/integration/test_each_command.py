@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.forking import Done
 from tests.integration.programs import started
-from tests.integration.recorder import Done, udamon
+from tests.integration.recorder import udamon
 from udamon.cli.parsers import COMMANDS
 
 pytestmark = pytest.mark.each_command

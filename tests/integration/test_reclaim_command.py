@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.integration.forking import Done
 from tests.integration.programs import started
-from tests.integration.recorder import Done, finish, running_udamon, udamon, until
+from tests.integration.recorder import finish, running_udamon, udamon, until
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.residency import resident
 from udamon.model import Range
