@@ -199,12 +199,14 @@ class ByCalibration:
             raise BadMemory("not the own task")
         found: set[int] = set()
         at = first
-        for _ in range(_MOST_TASKS):
-            if at == back:
-                return own - offset, found
+        passed: set[int] = set()
+        while at != back:
+            if at in passed or len(passed) == _MOST_TASKS:
+                raise BadMemory("no end")  # or a circle that the own task is not in
+            passed.add(at)
             found.add(self._word(at - offset + id_at) >> 32)
             at = self._word(at)
-        raise BadMemory("no end")
+        return own - offset, found
 
     def _task(self, pid: int) -> int:
         task = self._leader
