@@ -199,12 +199,11 @@ class ByCalibration:
             raise BadMemory("not the own task")
         found: set[int] = set()
         at = first
-        passed: set[int] = set()
         while at != back:
-            if at in passed or len(passed) == _MOST_TASKS:
-                raise BadMemory("no end")  # or a circle that the own task is not in
-            passed.add(at)
-            found.add(self._word(at - offset + id_at) >> 32)
+            number = self._word(at - offset + id_at) >> 32
+            if number in found or len(found) == _MOST_TASKS:
+                raise BadMemory("not processes, or a circle without the own task")
+            found.add(number)
             at = self._word(at)
         return own - offset, found
 

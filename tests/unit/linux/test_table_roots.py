@@ -166,8 +166,10 @@ def test_calibration_never_guesses(tasks: FakeTasks, tmp_path: Path) -> None:
         ByCalibration(memory, is_own(tasks), tmp_path / "proc")
 
 
-def test_calibration_leaves_a_circle_that_it_is_not_in(tasks: FakeTasks, tmp_path: Path) -> None:
-    """A list that leads from the own task into a circle of others has no end: it is seen as soon as it is closed."""
+@pytest.mark.parametrize("length", [1, 5000])
+def test_calibration_leaves_a_circle_that_it_is_not_in(tasks: FakeTasks, tmp_path: Path, length: int) -> None:
+    """A list that leads from the own task into a circle of others has no end, and they are no processes: each of those
+    has a number of its own."""
 
     class Counting(Kcore):
         reads = 0
@@ -177,9 +179,15 @@ def test_calibration_leaves_a_circle_that_it_is_not_in(tasks: FakeTasks, tmp_pat
             return super().read(address, size)
 
     fake = tasks.kcore
-    first, second, own = fake.frame(), fake.frame(), fake.virtual(tasks.own_at + 32)
-    fake.put(first, struct.pack("<QQ", fake.virtual(second), own))
-    fake.put(second, struct.pack("<QQ", fake.virtual(second), fake.virtual(first)))
+    first = fake.frame()
+    fake.put(first, struct.pack("<QQ", fake.virtual(first), fake.virtual(tasks.own_at + 32)))
+    below = fake.frame()
+    for _ in range(length * 256 // 4096):
+        fake.frame()
+    nodes = [fake.virtual(below + 256 * n) for n in range(length)]
+    for node, after in zip(nodes, [*nodes[1:], nodes[0]], strict=True):
+        fake.put_word(node - fake.base, after)
+    fake.put_word(first, nodes[0])
     fake.put_word(tasks.own_at + 32, fake.virtual(first))
     task = bytearray(fake.task)
     struct.pack_into("<Q", task, 32, fake.virtual(first))
