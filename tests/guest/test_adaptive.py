@@ -25,7 +25,8 @@ Areas = tuple[int, list[Range], list[Range]]
 def program() -> Iterator[Areas]:
     """Its pid, islands of 4 MiB that are touched all the time, and 24 MiB beside each that are not."""
     with memory() as started:
-        cold, hot = [], []
+        cold: list[Range] = []
+        hot: list[Range] = []
         for number in range(ISLANDS):
             cold.append(started.map(f"cold{number}", 24 * MIB))
             hot.append(started.map(f"hot{number}", 4 * MIB))
