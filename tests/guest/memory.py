@@ -16,11 +16,12 @@ from udamon.model import Range
 MIB = 1 << 20
 PAGE = 4096
 
-# Commands, one a line: `map NAME BYTES KIND`, `touch NAME…` (again and again until the next line), `once NAME`,
-# `advise NAME N`, `unmap NAME`, `exec`, `fork`, `rest`. Each is answered when done (touch: when all was
-# touched once) with one line. Memory.sweeps tells how many rounds of `touch` reached every page: what a test expects
-# to be seen depends on it, for a guest may stand still. Kinds: small and huge (anonymous, without and with
-# transparent huge pages), file (shared, of a file on the disk), hugetlb, and fresh (mapped, not yet touched).
+# Commands, one a line: `map NAME BYTES KIND`, `touch NAME…` (again and again until the next line), `every MS NAME…`
+# (the same with pauses), `once NAME`, `advise NAME N`, `unmap NAME`, `exec`, `fork`, `rest`. Each is answered when done
+# (touch and every: when all was touched once) with one line. Memory.sweeps tells how many rounds of `touch` reached
+# every page: what a test expects to be seen depends on it, for a guest may stand still. Kinds: small and huge
+# (anonymous, without and with transparent huge pages), file (shared, of a file on the disk), hugetlb, and fresh
+# (mapped, not yet touched).
 PROGRAM = r"""
 import mmap, os, select, sys, time
 from array import array
@@ -48,20 +49,20 @@ def map_area(name, size, kind):
             area.madvise(mmap.MADV_HUGEPAGE if kind == "huge" else mmap.MADV_NOHUGEPAGE)
     areas[name] = area
     if kind != "fresh":
-        access([name], once=True)
+        write_once([name])
     say(address_of(area))
 
-def access(names, once=False):
+def write_once(names):
+    for name in names:
+        areas[name][::4096] = b"\1" * (len(areas[name]) // 4096)
+
+def access(names):
     for name in names:
         area = areas[name]
-        if once:
-            for page in range(0, len(area), 4096):
-                area[page] = 1
-        else:
-            pattern = ((0, len(area), 0, 4096, 1.0, False, 2),)
-            done, cursor = 0, array("Q", [0])
-            while done < len(area) // 4096:
-                done += touch(area, pattern, cursor, time.monotonic_ns() + 3_000_000, 0.0, 1)[0]
+        pattern = ((0, len(area), 0, 4096, 1.0, False, 2),)
+        done, cursor = 0, array("Q", [0])
+        while done < len(area) // 4096:
+            done += touch(area, pattern, cursor, time.monotonic_ns() + 3_000_000, 0.0, 1)[0]
 
 while True:
     words = sys.stdin.readline().split()
@@ -71,7 +72,7 @@ while True:
     if command == "map":
         map_area(names[0], int(names[1]), names[2])
     elif command == "once":
-        access(names, once=True)
+        write_once(names)
         say("done")
     elif command == "touch":
         first = True
@@ -81,6 +82,13 @@ while True:
             if first:
                 say("touching")
                 first = False
+    elif command == "every":
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
+        pause = int(names.pop(0)) / 1000
+        write_once(names)
+        say("touching")
+        while not select.select([0], [], [], pause)[0]:
+            write_once(names)
     elif command == "advise":
         areas[names[0]].madvise(int(names[1]))
         say("done")
@@ -103,6 +111,15 @@ while True:
 
 class Memory(Program):
     """The running program."""
+
+    def touch_every(self, milliseconds: int, *names: str) -> None:
+        """Touch all of these areas, pause, and again, until the next command: for who looks more seldom than that.
+
+        Touching without pauses takes all that the processor gives, and each second of that is emulated. With them, too,
+        a round lies between any two looks where there is one processor, however late that wakes: the rounds and looks
+        that are due then are made one after the other, rounds first, for this process goes before others.
+        """
+        self.tell("every", milliseconds, *names)
 
     def sweeps(self) -> int:
         """How many rounds of `touch` reached all pages so far."""

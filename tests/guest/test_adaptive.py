@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.guest.damon import record_until
-from tests.guest.memory import MIB
+from tests.guest.memory import MIB, memory
 from udamon.cli.main import main
 from udamon.model import Range, Snapshot
 from udamon.record.reader import Recording
@@ -20,35 +16,22 @@ from udamon.record.reader import Recording
 pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.needs("root", "idle_bitmap")]
 
 ISLANDS = 6
+PAUSE_MS = 20
+"""Less than a sampling interval: 50 ms where it is given, and 25 ms where a budget begins."""
 Areas = tuple[int, list[Range], list[Range]]
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Areas]:
-    """Its pid, islands of 4 MiB that are touched all the time, and 24 MiB before each that are not."""
-    place = tmp_path_factory.mktemp("workload")
-    config, log = place / "islands.masim", place / "truth"
-    regions = "".join(f"cold{i}, {24 * MIB}\nhot{i}, {4 * MIB}\n" for i in range(ISLANDS))
-    patterns = "".join(f"hot{i}, 0, 4096, 1, wo\n" for i in range(ISLANDS))
-    config.write_text(f"{regions}\nall\n600000\n{patterns}")
-    command = [sys.executable, "-m", "udamon", "workload", str(config), "--truth", str(log)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        try:
-            yield process.pid, *_areas(log)
-        finally:
-            process.kill()
-
-
-def _areas(log: Path) -> tuple[list[Range], list[Range]]:
-    """What is hot, and what is not, as soon as the log says so."""
-    for _ in range(300):
-        lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        for line in lines:
-            if line["kind"] == "phase":
-                known = [(region["hot"], Range(region["start"], region["end"])) for region in line["regions"]]
-                return [area for hot, area in known if hot], [area for hot, area in known if not hot]
-        time.sleep(0.1)
-    raise AssertionError("the workload did not begin")
+def program() -> Iterator[Areas]:
+    """Its pid, islands of 4 MiB that are touched all the time, and 24 MiB beside each that are not."""
+    with memory() as started:
+        cold: list[Range] = []
+        hot: list[Range] = []
+        for number in range(ISLANDS):
+            cold.append(started.map(f"cold{number}", 24 * MIB))
+            hot.append(started.map(f"hot{number}", 4 * MIB))
+        started.touch_every(PAUSE_MS, *(f"hot{number}" for number in range(ISLANDS)))
+        yield started.pid, hot, cold
 
 
 def record(file: Path, pid: int, *flags: str, snapshots: int, at_least_s: float = 0) -> Recording:
@@ -67,7 +50,7 @@ def hot_bytes(snapshot: Snapshot, areas: list[Range]) -> int:
 
 def test_it_finds_every_island(program: Areas, tmp_path: Path) -> None:
     pid, hot, cold = program
-    recording = record(tmp_path / "a", pid, "--sample", "50ms", "--aggr", "1s", snapshots=12)
+    recording = record(tmp_path / "a", pid, "--sample", "50ms", "--aggr", "1s", snapshots=12, at_least_s=12)
     last = list(recording.snapshots())[-1]
     assert hot_bytes(last, hot) >= 0.95 * ISLANDS * 4 * MIB
     assert hot_bytes(last, cold) <= 0.05 * ISLANDS * 4 * MIB

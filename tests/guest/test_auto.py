@@ -16,12 +16,13 @@ import pytest
 
 from tests.guest.damon import STAT
 from tests.guest.memory import MIB, Memory, memory
-from tests.integration.recorder import forked_udamon, udamon
+from tests.integration.recorder import forked_udamon
 from udamon.availability.choice import OFFER
 from udamon.availability.others import RECLAIM
 from udamon.availability.primitives import probe
 from udamon.configuration.files import SYSTEM
 from udamon.linux.consent import VARIABLE
+from udamon.record.reader import Recording
 
 pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.guest_612, pytest.mark.needs("root")]
 
@@ -37,14 +38,19 @@ def program() -> Iterator[Memory]:
 
 
 def recorded(program: Memory, place: Path, *words: str, **environment: str) -> tuple[dict[str, Any], str]:
-    """What `report info` says of a recording of the program, and what `record` said."""
+    """What a recording of the program says of itself, and what `record` said."""
     file = place / "a.udamon"
     every = ("--aggr", "1s", "--windows", "2", "-o", file, "--force")
     done = forked_udamon("record", "-p", program.pid, *every, *words, **environment)
     assert done.status == 0, done.stderr
-    told = forked_udamon("report", "info", file, "--json")
+    return Recording(file).metadata, done.stderr
+
+
+def info(place: Path) -> dict[str, Any]:
+    """What `report info` says of the last recording."""
+    told = forked_udamon("report", "info", place / "a.udamon", "--json")
     assert told.status == 0, told.stderr
-    return json.loads(told.stdout), done.stderr
+    return dict(json.loads(told.stdout))
 
 
 def first_of_three() -> str:
@@ -67,7 +73,9 @@ def test_with_consent_in_the_environment(program: Memory, tmp_path: Path) -> Non
     assert (found["via"], found["grain"]) == ("pte", "page")
     assert "it tells every page" in found["why"]
     assert OFFER not in said
-    doctor = json.loads(udamon("doctor", "--json", prefix=("env", f"{VARIABLE}=1")).stdout)
+    told = info(tmp_path)
+    assert all(told[name] == found[name] for name in ("via", "why", "policy", "grain"))
+    doctor = json.loads(forked_udamon("doctor", "--json", **ALLOWED).stdout)
     assert (doctor["auto"], doctor["offered"]) == ("pte", None)
     assert doctor["primitives"]["pte"]["why"].startswith("It sees every page")
     sampled, _ = recorded(program, tmp_path, "--policy", "damon", **ALLOWED)
@@ -105,8 +113,8 @@ def test_damon_stat_is_named(program: Memory, tmp_path: Path) -> None:
         pytest.skip("this kernel has no DAMON_STAT")
     STAT.write_text("Y")
     try:
-        found, said = recorded(program, tmp_path, "--via", "pte")
-        (who,) = [one for one in found["taken_by_others"] if one != RECLAIM]
+        _, said = recorded(program, tmp_path, "--via", "pte")
+        (who,) = [one for one in info(tmp_path)["taken_by_others"] if one != RECLAIM]
         assert who.startswith("in-kernel DAMON (the module damon_stat is enabled")
         assert f"{who} clears the same accessed bits, so pte may see less" in said
     finally:
@@ -119,7 +127,8 @@ def test_reclaim_is_named(program: Memory, tmp_path: Path, swap: None) -> None:
     group = Path("/sys/fs/cgroup/auto-reclaim")
     (group.parent / "cgroup.subtree_control").write_text("+memory")
     group.mkdir()
-    quiet, _ = recorded(program, tmp_path, "--via", "refs")
+    recorded(program, tmp_path, "--via", "refs")
+    quiet = info(tmp_path)
     with memory() as other:
         if not (group / "memory.reclaim").exists():
             pytest.skip("this kernel has no memory.reclaim")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest.memory import MIB, Memory, memory
-from tests.integration.recorder import forked_udamon, udamon
+from tests.integration.recorder import forked_udamon
 from udamon.linux.lru_gen import LRU_GEN, read, within
 from udamon.modules.group_ages import GroupWatch
 
@@ -32,11 +31,11 @@ SLACK = 8 * MIB
 """The program itself: its interpreter is anonymous memory of the group, too."""
 
 
-@pytest.fixture
-def group(request: pytest.FixtureRequest) -> Iterator[Path]:
+@contextlib.contextmanager
+def made_group(name: str) -> Iterator[Path]:
     Path("/sys/kernel/mm/lru_gen/enabled").write_text("7")
     (TOP / "cgroup.subtree_control").write_text("+memory")
-    directory = TOP / f"lru-{request.node.name[:20]}"
+    directory = TOP / name
     directory.mkdir()
     yield directory
     for _ in range(100):
@@ -44,6 +43,13 @@ def group(request: pytest.FixtureRequest) -> Iterator[Path]:
             directory.rmdir()
             return
         time.sleep(0.1)
+
+
+@pytest.fixture
+def group(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """One in which there is nothing."""
+    with made_group(f"lru-{request.node.name[:20]}") as directory:
+        yield directory
 
 
 @contextlib.contextmanager
@@ -55,26 +61,34 @@ def program(group: Path) -> Iterator[Memory]:
         yield found
 
 
-def test_touched_and_idle_bytes_of_a_group(group: Path) -> None:
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[Path, Memory]]:
+    """A group and the program in it."""
+    with made_group("lru-running") as directory, program(directory) as found:
+        yield directory, found
+
+
+def test_touched_and_idle_bytes_of_a_group(running: tuple[Path, Memory]) -> None:
     """What is touched in a window is told to the size of the program; so is what is not, beyond four generations."""
-    with program(group) as target:
-        watch = GroupWatch(f"/{group.name}")
-        watch.begin()
-        for number in range(1, 8):
-            target.tell("once", "hot")
-            time.sleep(1.5)
-            watch.window()
-            touched = watch.touched("anon")
-            assert HOT <= touched <= HOT + SLACK, f"window {number}: {touched / MIB:.1f} MiB"
-        cold = watch.cold("anon")
-        low, high = cold.low[1], cold.high[1]
-        assert low is not None
-        assert high is not None
-        assert COLD <= low <= high <= COLD + SLACK
-        assert watch.foreign == 0
-        target.tell("once", "cold")
+    group, target = running
+    target.tell("once", "hot", "cold")
+    watch = GroupWatch(f"/{group.name}")
+    watch.begin()
+    for number in range(1, 8):
+        target.tell("once", "hot")
+        time.sleep(1.5)
         watch.window()
-        assert COLD <= watch.touched("anon") <= COLD + SLACK
+        touched = watch.touched("anon")
+        assert HOT <= touched <= HOT + SLACK, f"window {number}: {touched / MIB:.1f} MiB"
+    cold = watch.cold("anon")
+    low, high = cold.low[1], cold.high[1]
+    assert low is not None
+    assert high is not None
+    assert COLD <= low <= high <= COLD + SLACK
+    assert watch.foreign == 0
+    target.tell("once", "cold")
+    watch.window()
+    assert COLD <= watch.touched("anon") <= COLD + SLACK
 
 
 def test_other_groups_are_left_alone(group: Path) -> None:
@@ -97,22 +111,13 @@ def test_other_groups_are_left_alone(group: Path) -> None:
     inner.rmdir()
 
 
-def test_the_command(group: Path) -> None:
+def test_the_command(running: tuple[Path, Memory]) -> None:
     """In one document, and for people; a group that was never there is one sentence."""
-    with program(group) as target:
-        ended = threading.Event()
-
-        def touch() -> None:
-            while not ended.is_set():
-                target.tell("once", "hot")
-                time.sleep(0.2)
-
-        toucher = threading.Thread(target=touch)
-        toucher.start()
-        words = ("stat", "--via", "lru_gen", "--cgroup", f"/{group.name}", "--aggr", "2s", "--duration", "9s")
-        done, said = udamon(*words, "--json"), forked_udamon(*words)
-        ended.set()
-        toucher.join()
+    group, target = running
+    target.touch_every(200, "hot")
+    words = ("stat", "--via", "lru_gen", "--cgroup", f"/{group.name}", "--aggr", "2s", "--duration", "9s")
+    done, said = forked_udamon(*words, "--json"), forked_udamon(*words)
+    target.tell("rest")
     assert done.status == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["windows"] == 4
@@ -129,11 +134,9 @@ def test_the_command(group: Path) -> None:
     assert "no cgroup" in none.stderr
 
 
-def test_the_machine(group: Path) -> None:
-    with program(group):
-        done = forked_udamon(
-            "stat", "--via", "lru_gen", "--paddr", "--aggr", "1s", "--duration", "3s", "--json"
-        )
+def test_the_machine(running: tuple[Path, Memory]) -> None:
+    group, _ = running
+    done = forked_udamon("stat", "--via", "lru_gen", "--paddr", "--aggr", "1s", "--duration", "3s", "--json")
     assert done.status == 0, done.stderr
     found = json.loads(done.stdout)
     assert {f"/{group.name}", "/"} <= {one["path"] for one in found["groups"]}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from tests.guest.memory import MIB, PAGE, Memory, memory
 from tests.guest.test_idle import CHECKS, rates, sample, while_touched
 from tests.guest.test_pte import HAS
 from tests.integration.privileged import as_user_with
+from tests.integration.recorder import forked_udamon
 from udamon.core.policy import ACCESSED, NO_PAGE, NOT_ACCESSED, Slots
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
@@ -248,24 +247,11 @@ def stacks(pid: int) -> list[Range]:
 def test_recordings(program: Memory, tmp_path: Path, policy: str) -> None:
     """From the command line, after all privileges that opening alone took were given up."""
     hot, cold = program.map(f"{policy}-hot", 16 * MIB), program.map(f"{policy}-cold", 64 * MIB)
-    program.tell("touch", f"{policy}-hot")
-    words = [
-        "record",
-        "-q",
-        "--via",
-        "pte",
-        "--policy",
-        policy,
-        "--sample",
-        "50ms",
-        "--aggr",
-        "1s",
-        "--duration",
-        "15s",
-    ]
+    program.touch_every(20, f"{policy}-hot")
     file = tmp_path / "recording"
-    command = [sys.executable, "-m", "udamon", *words, "-p", str(program.pid), "-o", str(file)]
-    subprocess.run(command, check=True)
+    how = ("--via", "pte", "--policy", policy, "--sample", "50ms", "--aggr", "1s", "--duration", "15s")
+    done = forked_udamon("record", "-q", "-p", program.pid, *how, "-o", file)
+    assert done.status == 0, done.stderr
     program.tell("rest")
     recording = Recording(file)
     assert (recording.metadata["via"], recording.metadata["policy"]) == ("pte", policy)

@@ -30,6 +30,7 @@ pytestmark = [
 
 HOT, COLD = 32 * MIB, 48 * MIB
 WAIT_LIMIT_S = 120.0
+PAUSE_MS = 50
 HOW = ("--via", "idle", "--sample", "100ms", "--aggr", "1s", "--quota-ms", "0", "--max-psi", "off")
 """Emulated, everything takes twenty times as long: the quota of time and the limit of pressure are not tested here."""
 
@@ -41,7 +42,7 @@ def program() -> Iterator[tuple[Memory, Range, Range]]:
     """It touches the hot area all the time, and has touched the cold one once."""
     with memory() as started:
         hot, cold = started.map("hot", HOT), started.map("cold", COLD)
-        started.tell("touch", "hot")
+        started.touch_every(PAUSE_MS, "hot")
         yield started, hot, cold
 
 
@@ -216,7 +217,7 @@ def test_a_cgroup_as_a_whole(cgroup: Path, run: Run) -> None:
         (cgroup / "cgroup.procs").write_text(str(started.pid))
         started.map("hot", HOT)
         cold = started.map("cold", COLD)
-        started.tell("touch", "hot")
+        started.touch_every(PAUSE_MS, "hot")
         how = ("--cgroup", cgroup, "--by", "cgroup", *HOW, "--min-age", "2s")
         with when(lambda: out(started, cold) >= 0.8 * COLD, terminate):
             found = run("reclaim", *how)

@@ -74,7 +74,7 @@ def swapped(pid: int, area: Range) -> int:
 )
 def test_the_kernel_pages_out_what_is_cold_within_its_quota(program: Memory, source: str) -> None:
     hot, cold = program.map(f"hot-{source}", 8 * MIB), program.map(f"cold-{source}", 48 * MIB)
-    program.tell("touch", f"hot-{source}")
+    program.touch_every(20, f"hot-{source}")
     quota = Quota(bytes=4 * MIB, reset_interval_ms=1_000, weights=Weights(0, 1, 1))
     found: list[SchemeStatus] = []
     # Only these two: a region that has a hole in it is advised as a whole, and fails.

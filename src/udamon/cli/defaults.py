@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
-from udamon.cli.parsers import COMMANDS, nearest, parser_of, subcommands, with_all_below
+from udamon.cli.parsers import COMMANDS, nearest, subcommands, whole, with_all_below
 from udamon.configuration import files
 from udamon.configuration.tree import ConfigValue
 from udamon.errors import ConfigError, UsageError
@@ -129,13 +129,19 @@ class Defaults:
                 return ConfigError(f"{one.default.where()}: {said}")
         return error
 
-    def check(self) -> None:
-        """Everything, also what is about other commands. Raises ConfigError."""
-        parsers = {name: parser_of(name) for name in COMMANDS}
+    def check(self) -> dict[str, str]:
+        """Everything, also what is about other commands; returns the environment's variables of them all.
+
+        Raises ConfigError, and UsageError as `variables`.
+        """
+        parsers = subcommands(whole())
         for file in self.files:
             _check_file(file, parsers)
+        found: dict[str, str] = {}
         for parser in parsers.values():
+            found |= self.variables(parser)
             Defaults(self.files, self._environment).apply(parser)
+        return found
 
     def variables(self, parser: argparse.ArgumentParser) -> dict[str, str]:
         """The environment's variables of one command. Raises UsageError for one that stands for no flag."""
@@ -268,7 +274,7 @@ def _entries(table: ConfigValue) -> Iterator[tuple[str, ConfigValue]]:
 
 
 def _all_keys() -> frozenset[str]:
-    return frozenset(key for name in COMMANDS for one in with_all_below(parser_of(name)) for key in keys(one))
+    return frozenset(key for one in with_all_below(whole()) for key in keys(one))
 
 
 def _where(place: ConfigValue) -> str:

@@ -12,7 +12,6 @@ from udamon.availability.findings import Findings, examine
 from udamon.availability.primitives import Usable
 from udamon.availability.tlb import sentence as tlb_sentence
 from udamon.cli.defaults import Defaults, values
-from udamon.cli.parsers import COMMANDS, parser_of
 from udamon.configuration import files
 from udamon.linux.roots import Roots
 from udamon.model import grain
@@ -29,8 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look, changing nothing, and print what was found."""
     defaults = Defaults.read()
-    defaults.check()
-    found, configured = examine(Roots()), configuration(defaults)
+    variables = defaults.check()
+    found, configured = examine(Roots()), configuration(defaults, variables)
     if args.json:
         console.document(document(found) | {"configuration": configured}, indent=2)
     else:
@@ -59,16 +58,12 @@ class ConfigurationFile(TypedDict):
     values: dict[str, str]
 
 
-def configuration(defaults: Defaults) -> Configuration:
-    """Where defaults of flags come from: files in the order in which they count, after the environment."""
+def configuration(defaults: Defaults, variables: dict[str, str]) -> Configuration:
+    """Where defaults of flags come from: files in the order in which they count, after the environment's variables."""
     read = {file.name: values(file) for file in defaults.files}
     places = [str(path) for path in (files.user_path(), files.SYSTEM) if path is not None]
     return {
-        "environment": {
-            name: value
-            for command in COMMANDS
-            for name, value in defaults.variables(parser_of(command)).items()
-        },
+        "environment": variables,
         "files": [{"file": place, "read": place in read, "values": read.get(place, {})} for place in places],
     }
 

@@ -199,12 +199,13 @@ class ByCalibration:
             raise BadMemory("not the own task")
         found: set[int] = set()
         at = first
-        for _ in range(_MOST_TASKS):
-            if at == back:
-                return own - offset, found
-            found.add(self._word(at - offset + id_at) >> 32)
+        while at != back:
+            number = self._word(at - offset + id_at) >> 32
+            if number in found or len(found) == _MOST_TASKS:
+                raise BadMemory("not processes, or a circle without the own task")
+            found.add(number)
             at = self._word(at)
-        raise BadMemory("no end")
+        return own - offset, found
 
     def _task(self, pid: int) -> int:
         task = self._leader

@@ -58,6 +58,7 @@ class FakeTasks:
             fake.put(pids[n] + 64, struct.pack("<IIQ", n, 0, fake.virtual(namespace)))
             if n == self.own:
                 fake.task = bytes(task)
+                self.own_at = tasks[n]
         # struct idr at 8 of the namespace: base at 4, root at 8; nodes: shift at 0, slots at 16
         base = 1
         fake.put(namespace + 8, struct.pack("<II", 0, base))
@@ -163,6 +164,39 @@ def test_calibration_never_guesses(tasks: FakeTasks, tmp_path: Path) -> None:
         (tmp_path / "proc" / str(n)).mkdir()
     with pytest.raises(BadMemory, match="list of all tasks"):
         ByCalibration(memory, is_own(tasks), tmp_path / "proc")
+
+
+@pytest.mark.parametrize("length", [1, 5000])
+def test_calibration_leaves_a_circle_that_it_is_not_in(tasks: FakeTasks, tmp_path: Path, length: int) -> None:
+    """A list that leads from the own task into a circle of others has no end, and they are no processes: each of those
+    has a number of its own."""
+
+    class Counting(Kcore):
+        reads = 0
+
+        def read(self, address: int, size: int) -> bytes:
+            self.reads += 1
+            return super().read(address, size)
+
+    fake = tasks.kcore
+    first = fake.frame()
+    fake.put(first, struct.pack("<QQ", fake.virtual(first), fake.virtual(tasks.own_at + 32)))
+    below = fake.frame()
+    for _ in range(length * 256 // 4096):
+        fake.frame()
+    nodes = [fake.virtual(below + 256 * n) for n in range(length)]
+    for node, after in zip(nodes, [*nodes[1:], nodes[0]], strict=True):
+        fake.put_word(node - fake.base, after)
+    fake.put_word(first, nodes[0])
+    fake.put_word(tasks.own_at + 32, fake.virtual(first))
+    task = bytearray(fake.task)
+    struct.pack_into("<Q", task, 32, fake.virtual(first))
+    fake.task = bytes(task)
+    fake.write_headers()
+    memory = Counting(fake.path)
+    found = ByCalibration(memory, is_own(tasks), tmp_path / "proc")
+    assert found.of(77) == fake.virtual(tasks.pgd[77])
+    assert memory.reads < 1000
 
 
 def test_memory_that_is_freed_meanwhile(tasks: FakeTasks, tmp_path: Path) -> None:
