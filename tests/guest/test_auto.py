@@ -16,7 +16,7 @@ import pytest
 
 from tests.guest.damon import STAT
 from tests.guest.memory import MIB, Memory, memory
-from tests.integration.recorder import forked_udamon, udamon
+from tests.integration.recorder import forked_udamon, started_udamon
 from udamon.availability.choice import OFFER
 from udamon.availability.others import RECLAIM
 from udamon.availability.primitives import probe
@@ -67,7 +67,7 @@ def test_with_consent_in_the_environment(program: Memory, tmp_path: Path) -> Non
     assert (found["via"], found["grain"]) == ("pte", "page")
     assert "it tells every page" in found["why"]
     assert OFFER not in said
-    doctor = json.loads(udamon("doctor", "--json", prefix=("env", f"{VARIABLE}=1")).stdout)
+    doctor = json.loads(started_udamon("doctor", "--json", prefix=("env", f"{VARIABLE}=1")).stdout)
     assert (doctor["auto"], doctor["offered"]) == ("pte", None)
     assert doctor["primitives"]["pte"]["why"].startswith("It sees every page")
     sampled, _ = recorded(program, tmp_path, "--policy", "damon", **ALLOWED)
