@@ -8,7 +8,8 @@ from statistics import median
 from typing import Any
 
 from bench.figures import Figure
-from tests.integration.recorder import Accuracy, accuracy, favour, hot_and_cold, report, running_udamon
+from tests.integration.recorder import favour, hot_and_cold, report, running_udamon
+from tests.integration.truth import Accuracy, accuracy
 from udamon.units import MIB
 from udamon.workload.shapes import find
 

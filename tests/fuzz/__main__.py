@@ -1,19 +1,21 @@
 """Fuzzes what udamon reads: python -m tests.fuzz [--kind KIND]… [--cases N] [--seed S] [--only N]
 
-Each case is a file that is read by the commands that read such files, in a process of its own with 512 MiB more than
-its parent has and 10 s of CPU time. It must end with a status of udamon's and a sentence: no traceback, no abort, no
-hang. A case that does not is kept, and the words that run it again are printed.
+Each case is a file that is read by the commands that read such files, in a process with 512 MiB more than its parent
+has and 10 s of CPU time for each case: a command in a process of its own, what is only read with others. It must end
+with a status of udamon's and a sentence: no traceback, no abort, no hang. A case that does not is kept, and the words
+that run it again are printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
@@ -43,8 +45,12 @@ _CONVERSIONS = tuple(
 )
 
 
+TOGETHER = 20
+"""Cases that are only read, in one process."""
+
+
 class Case:
-    """A file and what reads it."""
+    """A file in a directory of its own, and what reads it."""
 
     def __init__(self, place: Path, seed: str) -> None:
         self.random = Random(seed)
@@ -109,11 +115,9 @@ class Case:
 
 def case_of(
     kind: str, place: Path, seed: str, base: list[bytes], share: float
-) -> tuple[Case, Callable[[], int]]:
-    """The case with its file written, and what to run on it: a command for about a `share` of them."""
+) -> tuple[Case, Callable[[], int], bool]:
+    """The case with its file written, what to run on it, and whether that is a command: for about a `share` of them."""
     case = Case(place, seed)
-    for old in place.glob("case*"):  # ext4 waits for the disk when a file that was emptied is closed
-        old.unlink()
     if kind == "recording":
         case.spoiled_recording(base)
     elif kind == "values":
@@ -127,10 +131,38 @@ def case_of(
     else:
         case.spoiled_text(lambda _: bases.TOML if kind == "toml" else bases.YAML, f".{kind}")
     if kind in ("masim", "toml", "yaml"):
-        return case, partial(case.load, kind)
+        return case, partial(case.load, kind), False
     if case.random.random() >= share:
-        return case, case.read
-    return case, partial(case.command, case.random.choice((*_REPORTS, *_CONVERSIONS)))
+        return case, case.read, False
+    return case, partial(case.command, case.random.choice((*_REPORTS, *_CONVERSIONS))), True
+
+
+def _judged(
+    kind: str, numbers: Iterable[int], place: Path, seed: str, share: float
+) -> Iterator[tuple[int, Case, worker.Outcome]]:
+    """Each case and how it ended; its file is there until the next is asked for."""
+    one, two = bases.recording(place / "base"), bases.recording(place / "base", targets=3, flushes=4)
+    sites = bases.recording(place / "base", flushes=3, sites=True)
+    base = [one, one, two, sites, bases.unsealed(one), bases.earlier(place / "base")]
+    waiting = list[tuple[int, Case, Callable[[], int]]]()
+
+    def run() -> Iterator[tuple[int, Case, worker.Outcome]]:
+        outcomes = worker.run_all([action for _, _, action in waiting], place / "said")
+        for (number, case, _), outcome in zip(waiting, outcomes, strict=True):
+            yield number, case, outcome
+            shutil.rmtree(case.place)
+        waiting.clear()
+
+    for number in numbers:
+        own = place / str(number)
+        own.mkdir()
+        case, action, command = case_of(kind, own, f"{seed}/{kind}/{number}", base, share)
+        if command or len(waiting) == TOGETHER:
+            yield from run()
+        waiting.append((number, case, action))
+        if command:
+            yield from run()
+    yield from run()
 
 
 def fuzz(kind: str, cases: int, seed: str, share: float, only: int | None = None) -> int:
@@ -140,12 +172,8 @@ def fuzz(kind: str, cases: int, seed: str, share: float, only: int | None = None
         place = Path(directory)
         if kind == "flips":
             return flips.run(place, cases, seed)
-        one, two = bases.recording(place / "base"), bases.recording(place / "base", targets=3, flushes=4)
-        sites = bases.recording(place / "base", flushes=3, sites=True)
-        base = [one, one, two, sites, bases.unsealed(one), bases.earlier(place / "base")]
-        for number in range(cases) if only is None else [only]:
-            case, action = case_of(kind, place, f"{seed}/{kind}/{number}", base, share)
-            outcome = worker.run(action, place / "said")
+        numbers = range(cases) if only is None else [only]
+        for number, case, outcome in _judged(kind, numbers, place, seed, share):
             statuses[outcome.status] += 1
             if outcome.wrong is not None:
                 failures += 1

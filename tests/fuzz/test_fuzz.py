@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from itertools import pairwise
@@ -75,6 +76,42 @@ def test_a_case_that_takes_too_much_is_seen(tmp_path: Path) -> None:
     for case, wrong in cases:
         assert worker.run(case, tmp_path / "said").wrong == wrong
     assert worker.run(lambda: 3, tmp_path / "said").wrong is None
+
+
+def test_cases_that_share_a_process_are_told_apart(tmp_path: Path) -> None:
+    """Each has the status and the words that are its own, also behind one that ends the process."""
+
+    def says(word: str, status: int = 1) -> Callable[[], int]:
+        return lambda: print(word) or status
+
+    def killed() -> int:
+        print("killed", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    cases = [says("a"), says("panicked at b"), says("c", 2), killed, says("d"), says("e", 77)]
+    assert list(worker.run_all(cases, tmp_path / "said")) == [
+        (1, None, "a\n"), (1, "status 1", "panicked at b\n"), (2, None, "c\n"), (-9, "signal SIGKILL", "killed\n"),
+        (1, None, "d\n"), (77, "status 77", "e\n"),
+    ]  # fmt: skip
+
+
+def test_time_is_counted_for_each_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cases that take little do not add up to a hang; the one that hangs is named."""
+    monkeypatch.setattr(worker, "CPU_S", 1)
+
+    def computes() -> int:
+        begin = time.process_time()
+        while time.process_time() < begin + 0.8:
+            pass
+        return 0
+
+    def hangs() -> int:
+        while True:
+            pass
+
+    cases = [computes, computes, computes, hangs, lambda: 3]
+    assert [one.wrong for one in worker.run_all(cases, tmp_path / "said")] == [None, None, None, "hang", None]
 
 
 @pytest.mark.parametrize("computes", [True, False])

@@ -16,7 +16,7 @@ import pytest
 
 from tests.guest.damon import STAT
 from tests.guest.memory import MIB, Memory, memory
-from tests.integration.recorder import forked_udamon
+from tests.integration.recorder import forked_udamon, started_udamon
 from udamon.availability.choice import OFFER
 from udamon.availability.others import RECLAIM
 from udamon.availability.primitives import probe
@@ -75,7 +75,7 @@ def test_with_consent_in_the_environment(program: Memory, tmp_path: Path) -> Non
     assert OFFER not in said
     told = info(tmp_path)
     assert all(told[name] == found[name] for name in ("via", "why", "policy", "grain"))
-    doctor = json.loads(forked_udamon("doctor", "--json", **ALLOWED).stdout)
+    doctor = json.loads(started_udamon("doctor", "--json", prefix=("env", f"{VARIABLE}=1")).stdout)
     assert (doctor["auto"], doctor["offered"]) == ("pte", None)
     assert doctor["primitives"]["pte"]["why"].startswith("It sees every page")
     sampled, _ = recorded(program, tmp_path, "--policy", "damon", **ALLOWED)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest.pages import MIB, PAGE, Pages, entries, pages
-from tests.integration import forking
+from tests.integration.recorder import forked_udamon
 from udamon.availability.choice import choose
 from udamon.availability.primitives import probe
 from udamon.core.target import Target
@@ -241,7 +241,7 @@ def test_a_recording_says_writes_only(program: Pages, tmp_path: Path) -> None:
     file = tmp_path / "r.udamon"
     words = ("record", "-p", program.pid, "--via", "softdirty", "-o", file)
     with looping(program, "hot", 0, N):
-        done = forking.udamon(*words, "--sample", "50ms", "--aggr", "1s", "--duration", "4s")
+        done = forked_udamon(*words, "--sample", "50ms", "--aggr", "1s", "--duration", "4s")
     assert done.status == 0, done.stderr
     assert "writes only" in done.stderr
 

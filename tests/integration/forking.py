@@ -18,6 +18,8 @@ from udamon.cli import main as udamon_main
 
 Word = str | int | Path
 NOTHING: Mapping[str, str] = {}
+NOT_RUN = 70
+"""The status of a child that failed where no command does."""
 
 
 class Done(NamedTuple):
@@ -80,12 +82,6 @@ def running_forked(
             command.end(signal.SIGKILL)
 
 
-def udamon(*words: Word, cwd: Path | None = None, environment: Mapping[str, str] = NOTHING) -> Done:
-    """One command, to its end."""
-    with running_forked(*words, cwd=cwd, environment=environment) as command:
-        return command.finish()
-
-
 def said(directory: Path) -> tuple[str, str]:
     """What `run_forked` wrote there."""
     return (directory / "out").read_text(), (directory / "err").read_text()
@@ -96,7 +92,6 @@ def run_forked(
 ) -> NoReturn:
     """What a forked child does: one command, which says into `out` and `err` in `directory`; as the user nobody, it
     runs there, too."""
-    status = 70
     try:
         if as_nobody:
             become_nobody()
@@ -105,8 +100,20 @@ def run_forked(
             os.chdir(cwd)
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+        run_command(words)
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(NOT_RUN)
+
+
+def run_command(words: list[str]) -> NoReturn:
+    """What a forked child does that has its standard streams."""
+    status = NOT_RUN
+    try:
         # pytest has put objects of its own there.
-        sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
+        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", errors="backslashreplace")  # noqa: SIM115
+        sys.stderr.reconfigure(line_buffering=True)
         status = udamon_main.main(words)
     except SystemExit as ended:  # argparse's, which prints the reason itself
         status = int(ended.code or 0)

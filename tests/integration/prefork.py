@@ -60,7 +60,7 @@ def work(own: mmap.mmap, own_hot: int, *inherited: tuple[mmap.mmap, int, int]) -
         for memory, begin, end in inherited:
             read(memory, begin, end)
         fill(own, 0, own_hot)
-        time.sleep(0.005)
+        time.sleep(0.05)
     os._exit(0)
 
 

@@ -18,9 +18,10 @@ from typing import IO, NamedTuple
 MIB = 1 << 20
 
 # A and B between inaccessible guard pages, so that each is a mapping of its own; both made resident, then
-# only A touched, page by page, for ever. Without huge pages and larger than any TLB.
+# only A touched, page by page, for ever, with rests: more than once in any window of a test, and other processes
+# have the processor, too. Without huge pages and larger than any TLB.
 PROGRAM = """
-import ctypes, mmap, os, sys
+import ctypes, mmap, os, sys, time
 size, mode = int(sys.argv[1]), sys.argv[2]
 libc = ctypes.CDLL(None)
 libc.mmap.restype = ctypes.c_void_p
@@ -37,6 +38,7 @@ for area in (a, b):
 print(a, b, flush=True)
 while mode == "touch":
     libc.memset(a, 2, size)
+    time.sleep(0.005)
 sys.stdin.read()
 """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import encodings.ascii
+import functools
+import gc
 import importlib
 import json
 import os
@@ -16,19 +18,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
-from tests.integration import forking
-from tests.integration.forking import Done, Word, run_forked, said
+from tests.integration.forking import Done, Word, run_command, run_forked, said
 from udamon.cli import monitor, record, workload
 from udamon.engine import census_watch, kdamond, resident, tuner, watch
 from udamon.errors import RecordingError
-from udamon.evaluation.statistics import percentile
 from udamon.linux import residency
-from udamon.model import Snapshot
 from udamon.ops import refs, vaddr
 from udamon.record.reader import Recording
 from udamon.workload import shapes
@@ -55,46 +54,98 @@ _IMPORTED = (
 )
 
 
-def udamon(*words: Word, cwd: Path | None = None, prefix: Sequence[str] = ()) -> Done:
-    """Run one command to its end, under `prefix` (a wrapper such as unshare)."""
-    done = subprocess.run(
-        [*prefix, *UDAMON, *map(str, words)],
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        cwd=cwd,
-        timeout=120,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+def udamon(*words: Word, cwd: Path | None = None) -> Done:
+    """Run one command to its end."""
+    return _to_its_end(_forked(words, cwd=cwd))
 
 
 def forked_udamon(*words: Word, **environment: str) -> Done:
-    """The same in a child that is forked, with variables added to its environment: without the start of an interpreter,
-    which takes some ten seconds in an emulated guest."""
-    for name in ("cli", "report", "ops", "assembly", "availability"):  # each child would import them anew
-        package = importlib.import_module(f"udamon.{name}")
-        for found in pkgutil.iter_modules(package.__path__, f"udamon.{name}."):
-            importlib.import_module(found.name)
-    return forking.udamon(*words, environment=environment)
+    """The same with variables added to its environment."""
+    return _to_its_end(_forked(words, environment=environment))
+
+
+def started_udamon(*words: Word, cwd: Path | None = None, prefix: Sequence[str] = ()) -> Done:
+    """The same with an interpreter of its own, as a user starts it, under `prefix` (a wrapper such as unshare)."""
+    return _to_its_end(_started(words, cwd=cwd, prefix=prefix))
 
 
 @contextlib.contextmanager
 def running_udamon(*words: Word, session: bool = False) -> Iterator[subprocess.Popen[str]]:
     """A command that runs meanwhile; killed when left, if it still does."""
-    process = subprocess.Popen(
-        [*UDAMON, *map(str, words)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=session,
-    )
+    process = _forked(words, session=session)
     try:
         yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def _to_its_end(process: subprocess.Popen[str]) -> Done:
+    with process:
+        try:
+            stdout, stderr = process.communicate(timeout=120)
+        except BaseException:
+            process.kill()
+            raise
+    return Done(process.returncode, stdout, stderr)
+
+
+def _started(
+    words: Sequence[Word],
+    *,
+    cwd: Path | None = None,
+    session: bool = False,
+    prefix: Sequence[str] = (),
+    instead: Callable[[], NoReturn] | None = None,
+) -> subprocess.Popen[str]:
+    """`instead` is what the child does in place of executing the command, if anything."""
+    return subprocess.Popen(
+        [*prefix, *UDAMON, *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        start_new_session=session,
+        restore_signals=instead is None,
+        preexec_fn=instead,
+    )
+
+
+def _forked(
+    words: Sequence[Word],
+    *,
+    cwd: Path | None = None,
+    session: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[str]:
+    """A command in a child that does not execute an interpreter, which costs more than most commands do, and some ten
+    seconds in an emulated guest. While other threads run, whose locks a fork might keep for ever, it does."""
+    if threading.active_count() > 1 and not environment:
+        return _started(words, cwd=cwd, session=session)
+    _load_commands()
+
+    def run() -> NoReturn:
+        gc.enable()  # which subprocess has turned off
+        gc.freeze()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number in map(int, os.listdir("/proc/self/fd")):
+            # They are closed, but not free: objects that own the numbers may close them again.
+            if number > 2 and number != nothing:
+                os.dup2(nothing, number, inheritable=False)
+        os.environ.update(environment or {})
+        run_command(list(map(str, words)))
+
+    return _started(words, cwd=cwd, session=session, instead=run)
+
+
+@functools.cache
+def _load_commands() -> None:
+    """What each forked child would import anew."""
+    for name in ("cli", "report", "ops", "assembly", "availability"):
+        package = importlib.import_module(f"udamon.{name}")
+        for found in pkgutil.iter_modules(package.__path__, f"udamon.{name}."):
+            importlib.import_module(found.name)
 
 
 def finish(process: subprocess.Popen[str]) -> Done:
@@ -206,61 +257,6 @@ def favour(pid: int) -> None:
     """Where it is permitted, let nothing else on the machine keep this process from touching its memory."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, -15)
-
-
-class Truth:
-    """A truth log, asked for the bytes that were hot at any time in a window."""
-
-    def __init__(self, log: Path) -> None:
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
-        ends = [line["t"] for line in lines[1:]] + [float("inf")]
-        regions = [(r["start"], r["end"]) for r in lines[0]["regions"]]
-        self.span = min(regions)[0], max(regions)[1]
-        self._phases = [
-            (line["t"], end, line["kind"], {(r["start"], r["end"]) for r in line["regions"] if r["hot"]})
-            for line, end in zip(lines, ends, strict=True)
-        ]
-
-    def bytes_in(self, begin: float, end: float) -> int | None:
-        """The union over the phases that the window meets; None when it is not within phases alone."""
-        met = [phase for phase in self._phases if phase[0] < end and phase[1] > begin]
-        if not met or any(kind != "phase" for _, _, kind, _ in met):
-            return None
-        hot: set[tuple[int, int]] = set().union(*(hot for _, _, _, hot in met))
-        return sum(high - low for low, high in hot)
-
-
-class Accuracy(NamedTuple):
-    """A recording against the truth of each snapshot's own window: relative errors, and percentiles.
-
-    Only the workload's own regions are compared: a page of a library counts as referenced for all who have
-    it mapped when any program that used it ends, so the rest depends on what else the machine does.
-    `own` are arguments that make reports do the same.
-    """
-
-    errors: list[float]
-    truth: list[int]
-    own: tuple[str, str]
-
-    def percentile(self, level: float) -> float:
-        found = percentile([float(size) for size in self.truth], level)
-        assert found is not None
-        return found
-
-
-def accuracy(file: Path, log: Path) -> Accuracy:
-    truth = Truth(log)
-    errors, sizes = [], []
-    for snapshot in Recording(file).snapshots():
-        size = truth.bytes_in(snapshot.begin_ns / 1e9, snapshot.end_ns / 1e9)
-        if size:
-            errors.append(abs(_touched_bytes(snapshot, *truth.span) - size) / size)
-            sizes.append(size)
-    return Accuracy(errors, sizes, ("--address", f"{truth.span[0]:#x}-{truth.span[1]:#x}"))
-
-
-def _touched_bytes(snapshot: Snapshot, low: int, high: int) -> int:
-    return sum(t for start, t in zip(snapshot.starts, snapshot.touched, strict=True) if low <= start < high)
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ def main() -> None:
         print(base, base + size, flush=True)
     while True:
         touch(again, unit)
-        time.sleep(0.005)
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":

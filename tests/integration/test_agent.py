@@ -20,6 +20,7 @@ import pytest
 from tests.integration.programs import started
 from tests.integration.recorder import finish, report, running_udamon, udamon, until, until_recorded
 from tests.integration.test_targets import group  # noqa: F401
+from udamon.handover import ask, connect
 from udamon.linux.procfs import read_stat
 from udamon.linux.roots import Roots
 from udamon.lock import lock_holder
@@ -63,7 +64,8 @@ class Running:
 
     def until(self, condition: Callable[[Status], bool], what: str) -> None:
         def holds() -> bool:
-            services = self.status()["services"]
+            with connect(self.socket) as connection:  # as often as this; the command asks the same
+                services = ask(connection, do="status")["services"]
             return bool(services) and condition(services[0])
 
         until(holds, what)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.forking import Done
 from tests.integration.programs import full_device, running
-from tests.integration.recorder import nobody_runs, place_of_nobody, udamon
+from tests.integration.recorder import nobody_runs, place_of_nobody, started_udamon, udamon
 from udamon.cli.main import main
 
 REPORTS = ("wss", "heatmap", "access", "info")
@@ -282,10 +282,10 @@ def test_proc_is_not_mounted(tmp_path: Path) -> None:
     if subprocess.run([*hidden, "true"], capture_output=True, check=False).returncode:
         pytest.skip("mounts cannot be made here")
     why = "/proc is not mounted; mount it with: mount -t proc proc /proc"
-    check(udamon("record", "-p", os.getpid(), prefix=hidden, cwd=tmp_path), 1, why)
-    check(udamon("record", "--", "sleep", "1", prefix=hidden, cwd=tmp_path), 125, why)
+    check(started_udamon("record", "-p", os.getpid(), prefix=hidden, cwd=tmp_path), 1, why)
+    check(started_udamon("record", "--", "sleep", "1", prefix=hidden, cwd=tmp_path), 125, why)
     assert not list(tmp_path.iterdir())
-    assert udamon("doctor", prefix=hidden).status == 0
+    assert started_udamon("doctor", prefix=hidden).status == 0
 
 
 @pytest.mark.needs("second_user", "clear_refs")
@@ -308,7 +308,7 @@ def test_a_read_only_file_system(tmp_path: Path) -> None:
     closed = ["unshare", "-m", "sh", "-c", mounted + ' && exec "$@"', "sh"]
     if subprocess.run([*closed, "true"], capture_output=True, check=False).returncode:
         pytest.skip("mounts cannot be made here")
-    done = udamon("record", "--sim", "one", "-o", tmp_path / "a.udamon", prefix=closed)
+    done = started_udamon("record", "--sim", "one", "-o", tmp_path / "a.udamon", prefix=closed)
     check(done, 1, "cannot create")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.integration.programs import MIB
-from tests.integration.recorder import UDAMON
+from tests.integration.recorder import UDAMON, udamon
 from udamon.linux.proc_events import ForkEvents
 from udamon.record.reader import Recording
 
@@ -82,9 +82,9 @@ def _recorded(path: Path, *before: str) -> tuple[dict[str, Any], str]:
 
 
 def _report(*words: str | Path) -> str:
-    return subprocess.run(
-        [*UDAMON, "report", *map(str, words)], capture_output=True, text=True, check=True
-    ).stdout
+    done = udamon("report", *words)
+    assert done.status == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.skipif(not _events(), reason="the kernel's process events are not there, or not for us")
@@ -100,11 +100,12 @@ def test_forks_are_followed_by_events(tmp_path: Path) -> None:
     for report in ("wss", "heatmap", "access", "info"):
         assert f"Not seen: {coverage['processes_missed']} of" in _report(report, tmp_path / "r")
         assert json.loads(_report(report, tmp_path / "r", "--json"))["coverage"] == coverage
-    check = [*UDAMON, "check", str(tmp_path / "r"), "--max-wss", "1GiB"]
-    assert subprocess.run([*check[:-1], "100MiB"], check=False, capture_output=True).returncode == 3
-    told = subprocess.run([*check, "--json"], capture_output=True, text=True, check=True)
-    assert json.loads(told.stdout)["coverage"] == coverage
-    assert "Not seen: " in subprocess.run(check, capture_output=True, text=True, check=True).stdout
+    check = ("check", tmp_path / "r", "--max-wss")
+    assert udamon(*check, "100MiB").status == 3
+    told = udamon(*check, "1GiB", "--json")
+    assert (told.status, json.loads(told.stdout)["coverage"]) == (0, coverage)
+    told = udamon(*check, "1GiB")
+    assert (told.status, "Not seen: " in told.stdout) == (0, True)
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="there is no setpriv(1)")
@@ -157,8 +158,7 @@ def test_children_that_live_a_few_windows_are_seen(tmp_path: Path) -> None:
 
 
 def test_memory_of_no_process_is_seen_whole(tmp_path: Path) -> None:
-    words = [*UDAMON, "record", "-q", "--sim", "demo", "--duration", "1s", "-o", str(tmp_path / "r")]
-    subprocess.run(words, check=True)
+    assert udamon("record", "-q", "--sim", "demo", "--duration", "1s", "-o", tmp_path / "r").status == 0
     coverage = json.loads(_report("wss", tmp_path / "r", "--json"))["coverage"]
     assert [coverage[key] for key in ("processes_seen", "processes_missed", "bytes_missed", "exact")] == [
         0, 0, 0, True,

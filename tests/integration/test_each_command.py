@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.forking import Done
 from tests.integration.programs import started
-from tests.integration.recorder import udamon
+from tests.integration.recorder import started_udamon
 from udamon.cli.parsers import COMMANDS
 
 pytestmark = pytest.mark.each_command
@@ -25,7 +25,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("recording")
     config, file = place / "small.masim", place / "small.udamon"
     config.write_text("hot, 4194304\ncold, 8388608\n\nall\n1000\nhot, 0, 4096, 1, rw\n")
-    done = udamon("record", "-q", "--sim", config, "--duration", "1s", "-o", file)
+    done = started_udamon("record", "-q", "--sim", config, "--duration", "1s", "-o", file)
     assert done.status == 0, done.stderr
     return file
 
@@ -36,7 +36,7 @@ def _acting(command: str, *more: str) -> Callable[[Path], Done]:
             assert process.stdout is not None
             process.stdout.readline()
             words = ["-p", str(process.pid), "--via", "refs", "--duration", "1s", "--json"]
-            return udamon(command, *words, *more)
+            return started_udamon(command, *words, *more)
 
     return run
 
@@ -48,24 +48,26 @@ def _fleet(recording: Path) -> Done:
     spool = Spool(recording.parent / "spool", "h1")
     spool.add("services", [service()])
     spool.close()
-    return udamon("fleet", "report", "cold", recording.parent / "spool", "--json")
+    return started_udamon("fleet", "report", "cold", recording.parent / "spool", "--json")
 
 
 RUNS: dict[str, Callable[[Path], Done]] = {
-    "doctor": lambda _: udamon("doctor", "--json"),
-    "record": lambda file: udamon("report", "info", file, "--json"),
+    "doctor": lambda _: started_udamon("doctor", "--json"),
+    "record": lambda file: started_udamon("report", "info", file, "--json"),
     "schemes": _acting("schemes", "--action", "stat"),
     "reclaim": _acting("reclaim", "--dry-run"),
     "lru-sort": _acting("lru-sort", "--dry-run"),
     "stat": _acting("stat"),
-    "size": lambda file: udamon("size", file, "--json"),
-    "report": lambda file: udamon("report", "wss", file, "--json"),
-    "check": lambda file: udamon("check", file, "--max-wss", "1GiB", "--json"),
-    "completion": lambda _: udamon("completion", "bash"),
+    "size": lambda file: started_udamon("size", file, "--json"),
+    "report": lambda file: started_udamon("report", "wss", file, "--json"),
+    "check": lambda file: started_udamon("check", file, "--max-wss", "1GiB", "--json"),
+    "completion": lambda _: started_udamon("completion", "bash"),
     "fleet": _fleet,
-    "convert": lambda file: udamon("convert", file, "-o", file.with_suffix(".csv"), "--to", "csv"),
-    "workload": lambda file: udamon("workload", file.with_suffix(".masim"), "--duration", "100ms", "--quiet"),
-    "eval": lambda file: udamon("eval", file.with_suffix(".masim"), "--duration", "1s", "--json"),
+    "convert": lambda file: started_udamon("convert", file, "-o", file.with_suffix(".csv"), "--to", "csv"),
+    "workload": lambda file: started_udamon(
+        "workload", file.with_suffix(".masim"), "--duration", "100ms", "--quiet"
+    ),
+    "eval": lambda file: started_udamon("eval", file.with_suffix(".masim"), "--duration", "1s", "--json"),
 }
 
 

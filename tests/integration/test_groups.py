@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import mmap
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.integration.forking import Word
 from tests.integration.programs import MIB
+from tests.integration.recorder import report, udamon
 from udamon.linux import features
 
 pytestmark = pytest.mark.needs("clear_refs")
@@ -43,18 +43,11 @@ def prefork(
             parent.stdin.close()
 
 
-def report(path: Path, kind: str, *flags: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "udamon", "report", kind, str(path), "--json", *flags]
-    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    return found
-
-
 def record(path: Path, pids: list[int], seconds: float = 2.0) -> None:
-    command = [sys.executable, "-m", "udamon", "record", "-o", str(path), "--force", "--via", "refs"]
-    command += ["--sample", "25ms", "--aggr", "500ms", "--duration", f"{seconds}s"]
-    subprocess.run(
-        command + [word for pid in pids for word in ("-p", str(pid))], check=True, capture_output=True
-    )
+    words: list[Word] = ["-o", path, "--force", "--via", "refs"]
+    words += ["--sample", "25ms", "--aggr", "500ms", "--duration", f"{seconds}s"]
+    done = udamon("record", *words, *(word for pid in pids for word in ("-p", pid)))
+    assert done.status == 0, done.stderr
 
 
 def check_group(path: Path, workers: int, *, apart: bool, shared: int, cow: int, own: int) -> None:
@@ -63,7 +56,7 @@ def check_group(path: Path, workers: int, *, apart: bool, shared: int, cow: int,
         record(path, pids)
     step = mmap.PAGESIZE * workers
     truth = workers * own + (sum(size // step * step for size in (shared, cow)) if apart else shared + cow)
-    found = report(path, "wss")
+    found = report("wss", path)
     assert found["bytes"] is None
     group = found["group"]
     assert group["low"]["mean"] <= truth + SLACK
@@ -71,7 +64,7 @@ def check_group(path: Path, workers: int, *, apart: bool, shared: int, cow: int,
     # What nobody shares, and what fork left shared and one of them touched, is certain.
     assert group["low"]["mean"] >= workers * own + (cow // workers if apart else cow) - MIB
     assert group["high"]["mean"] <= sum(one["bytes"]["mean"] for one in found["targets"]) + MIB
-    size = report(path, "right-size", "--serve", "100%")
+    size = report("right-size", path, "--serve", "100%")
     assert size["group"]["low"] <= truth + SLACK
     assert truth <= size["group"]["high"]
     if features.frame_numbers():
@@ -81,7 +74,7 @@ def check_group(path: Path, workers: int, *, apart: bool, shared: int, cow: int,
         # The parent's other memory is there, too: its interpreter, what the tests loaded, and what workers wrote of it.
         assert there <= group["resident"]["max"] <= there + loaded + workers * SLACK
         # What other programs touch of the same libraries counts, too.
-        lines = report(path, "wss", "--by", "mapping")["targets"]
+        lines = report("wss", path, "--by", "mapping")["targets"]
         files = sum(line["bytes"]["mean"] for line in lines if line["kind"] in ("file", "library"))
         assert group["high"]["mean"] <= workers * own + 2 * (shared + cow) + files + workers * SLACK
 
@@ -130,7 +123,7 @@ int main(int count, char **words)
     fflush(stdout);
     for (;;) {
         memset(memory, 2, SIZE);
-        usleep(5000);
+        usleep(50000);
     }
 }
 """
@@ -147,7 +140,7 @@ def test_two_processes_in_one_address_space(tmp_path: Path) -> None:
             record(tmp_path / "a", [process.pid, child], 2.0)
         finally:
             process.kill()
-    found = report(tmp_path / "a", "wss")
+    found = report("wss", tmp_path / "a")
     for target in found["targets"]:
         assert 16 * MIB <= target["bytes"]["max"] <= 18 * MIB
     assert 16 * MIB <= found["group"]["low"]["max"] <= found["group"]["high"]["max"] <= 18 * MIB
@@ -165,7 +158,7 @@ while True:
     for area in areas:
         for page in range(0, size, 4096):
             area[page] = 1
-    time.sleep(0.005)
+    time.sleep(0.05)
 """
 
 
@@ -180,7 +173,7 @@ def test_one_file_mapped_three_times(tmp_path: Path) -> None:
             record(tmp_path / "a", [process.pid])
         finally:
             process.kill()
-    found = report(tmp_path / "a", "wss")
+    found = report("wss", tmp_path / "a")
     assert found["targets"][0]["bytes"]["mean"] >= 24 * MIB
     assert found["bytes"] is None
     assert found["group"]["low"]["mean"] <= 8 * MIB <= found["group"]["high"]["mean"] <= 8 * MIB + SLACK

@@ -29,9 +29,10 @@ def tab() -> Iterator[Browser]:
         yield opened
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A heap that is always hot beside anonymous memory that is hot in the second half."""
+    file = tmp_path_factory.mktemp("page") / "a"
     rows = [[HEAP, HEAP + MIB, "rw-p", 0, 0, "[heap]"], [ANON, ANON + 3 * MIB, "rw-p", 0, 0, ""]]
     steps: list[Snapshot | Event] = [
         Event(START, "target_start", {"target": 0, "pid": 7, "comm": "redis", "cmdline": ["redis", "-x"]}),
@@ -42,8 +43,16 @@ def page(tmp_path: Path) -> Path:
         steps.append(
             snap(seq, [(HEAP, HEAP + MIB, 20, seq, MIB), (ANON, ANON + 3 * MIB, hot, 0, hot * MIB // 8)])
         )
-    record(tmp_path / "a", steps)
-    return made(tmp_path / "a")
+    record(file, steps)
+    return made(file)
+
+
+@pytest.fixture(scope="module")
+def compared(page: Path) -> Path:
+    """The page of that recording against itself."""
+    file, out = str(page.with_suffix("")), page.with_suffix(".diff.html")
+    assert main(["report", "diff", file, file, "--html", str(out)]) == 0
+    return out
 
 
 def made(recording: Path, report: str = "heatmap") -> Path:
@@ -203,26 +212,18 @@ def test_it_opens_at_what_the_report_is_about(tab: Browser, page: Path, report: 
     assert 0 <= tab.value(top) < 300
 
 
-def compared(page: Path) -> Path:
-    """The page of a recording against itself."""
-    file, out = str(page.with_suffix("")), page.with_suffix(".diff.html")
-    assert main(["report", "diff", file, file, "--html", str(out)]) == 0
-    return out
-
-
 @pytest.mark.parametrize("width", [360, 400, 800])
-def test_it_fits_a_narrow_window(tab: Browser, page: Path, width: int) -> None:
-    for each in (page, compared(page)):
+def test_it_fits_a_narrow_window(tab: Browser, page: Path, compared: Path, width: int) -> None:
+    for each in (page, compared):
         tab.open(each, width=width, height=800)
         assert tab.value("document.documentElement.scrollWidth") <= width
 
 
-def test_a_page_of_two(tab: Browser, page: Path) -> None:
+def test_a_page_of_two(tab: Browser, compared: Path) -> None:
     """It draws, throws nothing, asks nothing, and filters what moved."""
-    out = compared(page)
     tab.errors.clear()
     tab.requests.clear()
-    tab.open(out)
+    tab.open(compared)
     rows = "[...document.querySelectorAll('#moved td:first-child')].map((cell) => cell.textContent)"
     assert sorted(tab.value(rows)) == ["anonymous", "heap"]
     box = "document.getElementById('filter')"
@@ -234,7 +235,7 @@ def test_a_page_of_two(tab: Browser, page: Path) -> None:
     })()"""
     assert tab.value(drawn)
     assert tab.errors == []
-    assert tab.requests == [out.resolve().as_uri()]
+    assert tab.requests == [compared.resolve().as_uri()]
 
 
 def test_times_on_the_wall(tab: Browser, tmp_path: Path) -> None:

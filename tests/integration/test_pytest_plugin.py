@@ -22,6 +22,7 @@ def touch(mib: int, seconds: float = 3.0) -> None:
     while time.monotonic() < end:
         for page in range(0, mib << 20, 4096):
             memory[page] = 1
+        time.sleep(0.02)
 """
 
 
@@ -59,7 +60,8 @@ def test_fixture(pytester: pytest.Pytester) -> None:
 import subprocess, sys
 
 def test_other(udamon) -> None:
-    code = "import time; memory = bytearray(32 << 20)\\nwhile True:\\n  memory[::4096] = memory[::4096]"
+    loop = "while True:\\n  memory[::4096] = memory[::4096]\\n  time.sleep(0.02)"
+    code = "import time\\nmemory = bytearray(32 << 20)\\n" + loop
     child = subprocess.Popen([sys.executable, "-c", code])
     try:
         for _ in range(2):

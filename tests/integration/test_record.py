@@ -18,8 +18,6 @@ import pytest
 from tests.integration.programs import running
 from tests.integration.recorder import (
     UDAMON,
-    Accuracy,
-    accuracy,
     as_nobody_runs,
     finish,
     held_until,
@@ -40,6 +38,7 @@ from tests.integration.recorder import (
 from tests.integration.test_targets import _enter as enter
 from tests.integration.test_targets import _remove as remove
 from tests.integration.test_targets import group  # noqa: F401 (a fixture)
+from tests.integration.truth import Accuracy, accuracy
 from udamon.model import Event
 from udamon.record.reader import Recording
 
@@ -408,10 +407,14 @@ def test_the_file_is_private_and_not_overwritten(file: Path, sleeper: int) -> No
 
 def test_max_size_rotates(file: Path) -> None:
     """FILE and FILE.1 together stay below it, and each reads by itself."""
-    words = ("--sample", "1ms", "--aggr", "5ms", "--duration", "5s", "--max-size", "128KiB")
-    assert udamon("record", "--sim", "wss", *words, "-o", file).status == 0
+    words = ("--sample", "1ms", "--aggr", "5ms", "--max-size", "128KiB")
     old = file.with_name("a.udamon.1")
-    assert old.exists()
+    with running_udamon("record", "--sim", "wss", *words, "-o", file) as recorder:
+        until(old.exists, "a second file")
+        first = old.stat().st_ino
+        until(lambda: old.stat().st_ino != first, "a third file")
+        recorder.send_signal(signal.SIGINT)
+        assert finish(recorder).status == 0
     assert file.stat().st_size + old.stat().st_size <= 128 << 10
     assert is_whole(old)
     assert is_whole(file)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import MIB, Watched, as_nobody, forked, running
-from tests.integration.recorder import report, udamon
+from tests.integration.recorder import report, udamon, until
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, TargetGone
 from udamon.linux import procfs
@@ -39,6 +39,12 @@ def census(refs: Refs, target: Target, seconds: float = 0.2) -> list[Touched]:
     return refs.look(target)
 
 
+def rests(pid: int) -> int:
+    """How often it has slept: PROGRAM does after each time that it touched all of A."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
 def at(found: list[Touched], address: int) -> Touched:
     return next(entry for entry in found if entry.start <= address < entry.end)
 
@@ -53,7 +59,10 @@ def test_touched_and_untouched(watched: Watched) -> None:
     """All of A, nothing of B, window after window."""
     target, refs = target_of(watched.pid), Refs()
     for _ in range(3):
-        found = census(refs, target)
+        refs.prepare(target)
+        begun = rests(watched.pid)
+        until(lambda begun=begun: rests(watched.pid) >= begun + 2, "all of A touched")  # type: ignore[misc]
+        found = refs.look(target)
         a, b = at(found, watched.a), at(found, watched.b)
         assert (a.start, a.end) == (watched.a, watched.a + watched.size)
         assert a.touched >= 0.95 * watched.size

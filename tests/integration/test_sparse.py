@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.integration.forking import Word
 from tests.integration.programs import MIB
+from tests.integration.recorder import report, udamon
 
 pytestmark = pytest.mark.needs("clear_refs")
 
@@ -34,19 +35,15 @@ def program(*words: object) -> Iterator[tuple[int, int, int]]:
             process.kill()
 
 
-def udamon(*words: object) -> str:
-    command = [sys.executable, "-m", "udamon", *map(str, words)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-def report(path: Path, kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(udamon("report", kind, path, "--json"))
-    return found
+def said(*words: Word) -> str:
+    done = udamon(*words)
+    assert done.status == 0, done.stderr
+    return done.stdout
 
 
 def record(path: Path, pid: int) -> None:
     flags = ("--via", "refs", "--sample", "25ms", "--aggr", "500ms", "--duration", "2s", "--force")
-    udamon("record", "-p", pid, "-o", path, *flags)
+    said("record", "-p", pid, "-o", path, *flags)
 
 
 @pytest.mark.parametrize(
@@ -59,25 +56,25 @@ def test_reports_speak_of_what_is_there(
     path = tmp_path / "a"
     with program(*words) as (pid, start, end):
         record(path, pid)
-    picture = report(path, "heatmap")
+    picture = report("heatmap", path)
     total = sum(row["bytes"] for row in picture["rows"])
     assert size * MIB <= total <= size * MIB + OTHER
     if end > start:
         rows = sum(1 for row in picture["rows"] if start <= row["start"] < end)
         share = rows / len(picture["rows"])
         assert share == pytest.approx(size * MIB / total, abs=0.25)
-    heats = [phase["hot_bytes"] for phase in report(path, "phases")["phases"]]
+    heats = [phase["hot_bytes"] for phase in report("phases", path)["phases"]]
     assert 0.5 * hot * MIB <= max(heats) <= hot * MIB + OTHER
-    mappings = report(path, "mappings")["mappings"]
+    mappings = report("mappings", path)["mappings"]
     assert sum(one["resident_bytes"] for one in mappings) <= size * MIB + OTHER
     assert not any(one["offsets"] for one in mappings)  # refs knows no offsets
     if end > start:
         assert mappings[0]["start"] == start
-    regions = report(path, "access")["regions"]
+    regions = report("access", path)["regions"]
     assert sum(one["resident_bytes"] for one in regions) <= size * MIB + OTHER
     with program(*words) as (pid, *_):
         flags = ("--via", "refs", "--sample", "25ms", "--aggr", "500ms", "--duration", "2s", "--json")
-        last = json.loads(udamon("stat", "-p", pid, *flags).splitlines()[-1])
+        last = json.loads(said("stat", "-p", pid, *flags).splitlines()[-1])
     # Each byte once in a window of 500 ms.
     assert last["estimated_memory_bandwidth"] is None
     assert 0 < last["memory_bandwidth_low"] <= (hot * MIB + OTHER) / 0.4
@@ -101,7 +98,7 @@ def take_out(tmp_path: Path, size: int, resident: int, run: int, quota: int, sec
         flags = ("--via", "refs", "--sample", "25ms", "--aggr", "500ms", "--min-age", "500ms")
         quotas = ("--quota-ms", 0, "--quota-sz", quota)
         found = json.loads(
-            udamon("reclaim", "-p", pid, *flags, *quotas, "--duration", f"{seconds}s", "--json").splitlines()[
+            said("reclaim", "-p", pid, *flags, *quotas, "--duration", f"{seconds}s", "--json").splitlines()[
                 -1
             ]
         )

@@ -50,10 +50,11 @@ class FakeIdle:
                 file.seek(page * 8)
                 file.write(struct.pack("<Q", entry))
 
-    def flag(self, frame: int, flags: int) -> None:
+    def flag(self, frame: int, *flags: int) -> None:
+        """Flags of the frame, and of those that follow it."""
         with self.flags.open("r+b") as file:
             file.seek(frame * 8)
-            file.write(struct.pack("<Q", flags))
+            file.write(struct.pack(f"<{len(flags)}Q", *flags))
 
     def is_idle(self, frame: int) -> bool:
         with self.bitmap.open("rb") as file:

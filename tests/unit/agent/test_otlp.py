@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.agent.simulated import MIB, Node, Program
 from tests.unit.agent.test_metrics import samples, served, value
+from udamon.agent import otlp
 from udamon.agent.config import parse_settings
 from udamon.agent.metrics import NODE, SERVICE, MetricsPage
 from udamon.agent.node import NodeFigures
@@ -130,7 +131,8 @@ def test_services_beyond_the_limit_are_left_out() -> None:
     assert len(told) == len(resident.samples)
 
 
-def test_nobody_there() -> None:
+def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp, "TIMEOUT_S", 1)  # it tries again until then
     told: Queue[str | None] = Queue()
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         url = f"http://127.0.0.1:{server.server_port}/v1/metrics"
