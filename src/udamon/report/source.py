@@ -75,6 +75,7 @@ class RecordingSource:
         # queries are written with the small table on the right, and that is kept.
         self._db.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         self._db.execute("SET preserve_insertion_order = false")
+        self._db.execute("SET enable_progress_bar = false")  # on standard output, in notebooks and python -c
         self._db.register("recording", recording)
         self._kept = False
         self.start_ns = self._start()
