@@ -14,6 +14,7 @@ pytest.importorskip("numpy", reason="the extra `test` is not installed")
 
 from bench.fleet.__main__ import main
 
+
 def make(place: Path, *words: str) -> dict[str, Any]:
     truth = place / "truth.json"
     numbers = ["--nodes", "40", "--services", "15", "--days", "2", "--seed", "7", *words]
@@ -67,9 +68,7 @@ def test_rows_come_twice_and_objects_are_of_two_versions(fleet: MadeFleet) -> No
     ).fetchall()[0]
     assert truth["repeated_rows"] > 0
     assert (every, once) == (truth["rows"] + truth["repeated_rows"], truth["rows"])
-    kinds = fleet.tables.execute(
-        f"SELECT DISTINCT value FROM parquet_kv_metadata({fleet.files})"
-    ).fetchall()
+    kinds = fleet.tables.execute(f"SELECT DISTINCT value FROM parquet_kv_metadata({fleet.files})").fetchall()
     assert sorted(json.loads(value)["version"] for (value,) in kinds) == [1, 2]
 
 

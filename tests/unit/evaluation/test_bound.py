@@ -161,9 +161,7 @@ def test_the_best_of_few_runs_is_found(most: int) -> None:
             for i, run in _runs("".join("ch"[pattern >> page & 1] for page in range(10)))
         ]
         hot = pattern.bit_count()
-        best = max(
-            f1((pattern & predicted).bit_count(), predicted.bit_count(), hot) for predicted in tried
-        )
+        best = max(f1((pattern & predicted).bit_count(), predicted.bit_count(), hot) for predicted in tried)
         assert best_of_runs(found, most) == pytest.approx(best), f"{pattern:b}"
 
 
