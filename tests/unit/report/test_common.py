@@ -14,6 +14,7 @@ from udamon.model import ASKED_FOR, Event
 from udamon.report import info
 from udamon.report.catalog import Catalog
 from udamon.report.common import common_keys, common_lines
+from udamon.report.filters import Filters
 from udamon.report.fleet.engines import DuckEngine
 from udamon.report.source import RecordingSource
 
@@ -62,3 +63,16 @@ def test_standard_output_has_no_progress_bar(tmp_path: Path, monkeypatch: pytest
         assert source.query(asked) == [(False,)]
     with DuckEngine(Directory(tmp_path)) as engine:
         assert engine.rows(asked) == [{"drawn": False}]
+
+
+def test_a_source_beside_another_has_its_settings_and_its_own_tables(tmp_path: Path) -> None:
+    recording = recorded(tmp_path / "a", [snap(0, [(0, 4096, 1, 0)])])
+    settings = "SELECT name, value FROM duckdb_settings() ORDER BY name"
+    with RecordingSource(recording) as source:
+        with RecordingSource(recording, Filters(targets=(9,)), source) as other:
+            assert other.query(settings) == source.query(settings)
+            source.keep("kept", "SELECT 1 AS of")
+            other.keep("kept", "SELECT 2 AS of")
+            assert other.query("SELECT count(*) FROM regions") == [(0,)]
+        assert source.query("SELECT of FROM kept") == [(1,)]
+        assert source.query("SELECT count(*) FROM regions") == [(1,)]
