@@ -170,7 +170,7 @@ def test_texts_of_recordings(
 @pytest.fixture(scope="module")
 def fleets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same fleet twice: with ordinary names of services, namespaces and hosts, and with hostile ones."""
-    from tests.unit.report.fleet.made import put
+    from tests.unit.report.fleet.made import put, put_days
     from tests.unit.report.fleet.test_queries import a_deploy, deployed
 
     bits = ["".join(BITS[at::3]) for at in range(3)]
@@ -181,7 +181,7 @@ def fleets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         for row in rows[:: len(rows) // 6][:1]:
             row["resident_bytes"] *= 900
         places.append(tmp_path_factory.mktemp("fleet"))
-        put(places[-1], "services", rows)
+        put_days(places[-1], "services", rows)
         put(places[-1], "deploys", [a_deploy() | named])
     return places[0], places[1]
 

@@ -111,7 +111,7 @@ def make(args: argparse.Namespace, source: RecordingSource, by: str, make_one: M
     found: list[tuple[ReportPart, Found | RecordingError]] = []
     for part in _parts(args, source, by):
         try:
-            with RecordingSource(source.recording, part.filters) as one:
+            with RecordingSource(source.recording, part.filters, source) as one:
                 found.append((part, make_one(args, one)))
         except (
             RecordingError

@@ -164,7 +164,7 @@ def _comparison(args: argparse.Namespace, before: RecordingSource) -> str:
 
     recording = open_recording(args.after, limits=reading.limits(args))
     recording.progress = before.recording.progress
-    with RecordingSource(recording, before.filters) as after:
+    with RecordingSource(recording, before.filters, before) as after:
         before.recordings.append(after.recording)
         report = diff.measure(before, after, args.definition)
         return page_html.comparison(comparison.document(report, (before, after)))

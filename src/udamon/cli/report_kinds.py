@@ -177,7 +177,7 @@ def _diff(args: argparse.Namespace, source: RecordingSource) -> Found:
         )
     recording = open_recording(args.after, limits=reading.limits(args))
     recording.progress = source.recording.progress
-    with RecordingSource(recording, source.filters) as after:
+    with RecordingSource(recording, source.filters, source) as after:
         source.recordings.append(after.recording)
         if args.by == "site":
             sites = site_diff.measure(source, after)

@@ -155,7 +155,7 @@ def _files(source: RecordingSource, reuse_s: float) -> int:
     for kind in (FILE, LIBRARY):
         filters = replace(source.filters, mapping=kind)
         # None was accessed, or there is none.
-        with suppress(RecordingError, UsageError), RecordingSource(source.recording, filters) as one:
+        with suppress(RecordingError, UsageError), RecordingSource(source.recording, filters, source) as one:
             total += right_size(one, 1.0).high
     return total
 

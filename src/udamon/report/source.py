@@ -58,7 +58,11 @@ class RecordingSource:
     where memory is can be told from those.
     """
 
-    def __init__(self, recording: Recording, filters: Filters | None = None) -> None:
+    def __init__(
+        self, recording: Recording, filters: Filters | None = None, beside: RecordingSource | None = None
+    ) -> None:
+        """`beside`: the source whose DuckDB it uses, and with it the memory that this one is given; it must stay open
+        for longer."""
         import duckdb  # 60 MiB: only where a report is made
 
         self.recording, limits = recording, recording.limits
@@ -66,15 +70,22 @@ class RecordingSource:
         """This one, and others that the same report is about."""
         self.filters = (filters or Filters()).past_warmup(warmup_until(recording.metadata, recording.path))
         self._full = duckdb.OutOfMemoryException
-        # Private, and not the working directory that DuckDB would spill to by itself.
-        self._spill = TemporaryDirectory("report")
-        self._db = duckdb.connect(
-            config={"memory_limit": f"{limits.query}B", "threads": 2, "temp_directory": str(self._spill.path)}
-        )
-        # A stream has no statistics, so the optimizer would build its hash tables from the wrong side: the
-        # queries are written with the small table on the right, and that is kept.
-        self._db.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
-        self._db.execute("SET preserve_insertion_order = false")
+        self._spill: TemporaryDirectory | None = None
+        if beside is None:
+            # Private, and not the working directory that DuckDB would spill to by itself.
+            self._spill = TemporaryDirectory("report")
+            self._db = duckdb.connect(
+                config={
+                    "memory_limit": f"{limits.query}B", "threads": 2, "temp_directory": str(self._spill.path),
+                }
+            )  # fmt: skip
+            # A stream has no statistics, so the optimizer would build its hash tables from the wrong side: the
+            # queries are written with the small table on the right, and that is kept.
+            self._db.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+            self._db.execute("SET preserve_insertion_order = false")
+        else:
+            self._db = beside._db.cursor()  # tables and views are its own
+        self._db.execute("SET enable_progress_bar = false")  # on standard output, in notebooks and python -c
         self._db.register("recording", recording)
         self._kept = False
         self.start_ns = self._start()
@@ -175,7 +186,8 @@ class RecordingSource:
     def close(self) -> None:
         """Give DuckDB's memory and disk back."""
         self._db.close()
-        self._spill.close()
+        if self._spill is not None:
+            self._spill.close()
 
     def __enter__(self) -> RecordingSource:
         return self

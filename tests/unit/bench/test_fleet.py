@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pytest
@@ -12,11 +13,6 @@ import pytest
 pytest.importorskip("numpy", reason="the extra `test` is not installed")
 
 from bench.fleet.__main__ import main
-
-ONCE = """
-SELECT * FROM read_parquet('{0}/services/v1/date=*/*.parquet', union_by_name = true)
-QUALIFY ROW_NUMBER() OVER (PARTITION BY namespace, workload, service, host, window_begin) = 1
-"""
 
 
 def make(place: Path, *words: str) -> dict[str, Any]:
@@ -27,46 +23,59 @@ def make(place: Path, *words: str) -> dict[str, Any]:
     return found
 
 
+class MadeFleet(NamedTuple):
+    """`tables` has `every`, all rows of all objects of services, and `once`, each row once; they are read here, for to
+    open the objects takes far longer than to look at their rows."""
+
+    files: list[str]
+    truth: dict[str, Any]
+    tables: duckdb.DuckDBPyConnection
+
+
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MadeFleet]:
     place = tmp_path_factory.mktemp("fleet")
     truth = make(place)
-    return place / "fleet", truth
+    files = [str(path) for path in (place / "fleet").glob("services/v1/date=*/*.parquet")]
+    with duckdb.connect() as tables:
+        tables.execute(f"CREATE TABLE every AS SELECT * FROM read_parquet({files}, union_by_name = true)")
+        tables.execute(
+            """CREATE TABLE once AS SELECT * FROM every
+            QUALIFY ROW_NUMBER() OVER (PARTITION BY namespace, workload, service, host, window_begin) = 1"""
+        )
+        yield MadeFleet(files, truth, tables)
 
 
-def test_the_truth_is_that_of_the_rows(fleet: tuple[Path, dict[str, Any]]) -> None:
+def test_the_truth_is_that_of_the_rows(fleet: MadeFleet) -> None:
     """Means of what hosts have, each row counted once; noise of 5 % leaves less than 1 % of a service's mean."""
-    place, truth = fleet
-    rows = duckdb.execute(
-        f"""SELECT service, AVG(resident), AVG(cold) FROM (
+    rows = fleet.tables.execute(
+        """SELECT service, AVG(resident), AVG(cold) FROM (
             SELECT service, window_begin, SUM(resident_bytes) AS resident, SUM(cold_bytes[4]) AS cold
-            FROM ({ONCE.format(place)}) GROUP BY ALL) GROUP BY ALL"""
+            FROM once GROUP BY ALL) GROUP BY ALL"""
     ).fetchall()
-    assert {row[0] for row in rows} == truth["services"].keys()
+    services = fleet.truth["services"]
+    assert {row[0] for row in rows} == services.keys()
     for service, resident, cold in rows:
-        assert resident == pytest.approx(truth["services"][service]["resident_bytes"], rel=0.01)
-        assert cold == pytest.approx(truth["services"][service]["cold_bytes"], rel=0.01)
+        assert resident == pytest.approx(services[service]["resident_bytes"], rel=0.01)
+        assert cold == pytest.approx(services[service]["cold_bytes"], rel=0.01)
 
 
-def test_rows_come_twice_and_objects_are_of_two_versions(fleet: tuple[Path, dict[str, Any]]) -> None:
-    place, truth = fleet
-    files = [str(path) for path in place.glob("services/v1/date=*/*.parquet")]
-    assert len(files) == truth["objects"] + truth["repeated_objects"]
-    every = duckdb.execute(f"SELECT COUNT(*) FROM read_parquet({files}, union_by_name = true)").fetchall()[0][
-        0
-    ]
-    once = duckdb.execute(f"SELECT COUNT(*) FROM ({ONCE.format(place)})").fetchall()[0][0]
+def test_rows_come_twice_and_objects_are_of_two_versions(fleet: MadeFleet) -> None:
+    truth = fleet.truth
+    assert len(fleet.files) == truth["objects"] + truth["repeated_objects"]
+    every, once = fleet.tables.execute(
+        "SELECT (SELECT COUNT(*) FROM every), (SELECT COUNT(*) FROM once)"
+    ).fetchall()[0]
     assert truth["repeated_rows"] > 0
     assert (every, once) == (truth["rows"] + truth["repeated_rows"], truth["rows"])
-    kinds = duckdb.execute(f"SELECT DISTINCT value FROM parquet_kv_metadata({files})").fetchall()
+    kinds = fleet.tables.execute(f"SELECT DISTINCT value FROM parquet_kv_metadata({fleet.files})").fetchall()
     assert sorted(json.loads(value)["version"] for (value,) in kinds) == [1, 2]
 
 
-def test_young_hosts_know_no_long_ages(fleet: tuple[Path, dict[str, Any]]) -> None:
-    place, _ = fleet
-    rows = duckdb.execute(
-        f"""SELECT EPOCH(window_begin - MIN(window_begin) OVER ()) + seconds, cold_bytes, promoted_bytes
-        FROM ({ONCE.format(place)})"""
+def test_young_hosts_know_no_long_ages(fleet: MadeFleet) -> None:
+    rows = fleet.tables.execute(
+        """SELECT EPOCH(window_begin - MIN(window_begin) OVER ()) + seconds, cold_bytes, promoted_bytes
+        FROM once"""
     ).fetchall()
     ages = (1, 10, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800)
     null = [row for row in rows if None in row[1]]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.fleet.rows import NOON, WINDOW_US
-from tests.unit.report.fleet.made import put, report
+from tests.unit.report.fleet.made import put_days, report
 from tests.unit.report.fleet.test_queries import DAY, deployed
 from udamon.cli.main import main
 from udamon.errors import CannotError, UsageError
@@ -29,7 +29,7 @@ def deploy(place: Path, capsys: pytest.CaptureFixture[str], *words: str, name: s
 def test_a_person_tells_of_a_deploy_and_asks_what_it_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    put(tmp_path, "services", deployed(0.05))
+    put_days(tmp_path, "services", deployed(0.05))
     with pytest.raises(CannotError, match="tell of it by udamon fleet deploy"):
         report(tmp_path, "after", deploy="d1", days=3)
     found = deploy(tmp_path, capsys, "--time", "2026-12-02T13:00+01:00", "--before", "1", "--after", "2")
@@ -41,7 +41,7 @@ def test_a_person_tells_of_a_deploy_and_asks_what_it_changed(
 
 def test_hosts_have_moments_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Told in turns within one hour; a host that was told of twice counts once."""
-    put(tmp_path, "services", deployed(0.05))
+    put_days(tmp_path, "services", deployed(0.05))
     hosts = ("--host", "h0", "--host", "h1", "--host", "h1")
     assert deploy(tmp_path, capsys, "--time", "2026-12-02T12:00:00Z", *hosts)["rows"] == 2
     deploy(tmp_path, capsys, "--time", "2026-12-02T12:30:00Z", "--host", "h2", "--host", "h1")
@@ -50,7 +50,7 @@ def test_hosts_have_moments_of_their_own(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_another_deploy_of_the_service_is_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put(tmp_path, "services", deployed(0.05))
+    put_days(tmp_path, "services", deployed(0.05))
     for name in ("d1", "d2"):
         deploy(tmp_path, capsys, "--time", "2026-12-02T12:00:00Z", name=name)
     rows = report(tmp_path, "after", deploy="d1", days=3).rows

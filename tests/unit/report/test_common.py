@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.unit.snapshots import recorded, snap
 from udamon.availability.others import RECLAIM
+from udamon.fleet.store import Directory
 from udamon.model import ASKED_FOR, Event
 from udamon.report import info
 from udamon.report.catalog import Catalog
 from udamon.report.common import common_keys, common_lines
+from udamon.report.filters import Filters
+from udamon.report.fleet.engines import DuckEngine
 from udamon.report.source import RecordingSource
 
 DAMON = "in-kernel DAMON (the module damon_stat is enabled)"
@@ -49,3 +53,26 @@ def test_why_it_was_looked_so(tmp_path: Path, why: str | None) -> None:
         found = info.measure(source, Catalog(recording))
     assert info.document(found)["why"] == why
     assert (["because", why] in info.facts(found)) == (why == "pte is not allowed")
+
+
+def test_standard_output_has_no_progress_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB draws one where the main module has no file: a notebook, python -c."""
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    asked = "SELECT current_setting('enable_progress_bar') AS drawn"
+    with RecordingSource(recorded(tmp_path / "a", [snap(0, [(0, 4096, 1, 0)])])) as source:
+        assert source.query(asked) == [(False,)]
+    with DuckEngine(Directory(tmp_path)) as engine:
+        assert engine.rows(asked) == [{"drawn": False}]
+
+
+def test_a_source_beside_another_has_its_settings_and_its_own_tables(tmp_path: Path) -> None:
+    recording = recorded(tmp_path / "a", [snap(0, [(0, 4096, 1, 0)])])
+    settings = "SELECT name, value FROM duckdb_settings() ORDER BY name"
+    with RecordingSource(recording) as source:
+        with RecordingSource(recording, Filters(targets=(9,)), source) as other:
+            assert other.query(settings) == source.query(settings)
+            source.keep("kept", "SELECT 1 AS of")
+            other.keep("kept", "SELECT 2 AS of")
+            assert other.query("SELECT count(*) FROM regions") == [(0,)]
+        assert source.query("SELECT of FROM kept") == [(1,)]
+        assert source.query("SELECT count(*) FROM regions") == [(1,)]

@@ -86,6 +86,7 @@ class DuckEngine(_Closing):
         self._db = duckdb.connect(config=config | ({"memory_limit": memory} if memory else {}))
         self._db.execute("SET preserve_insertion_order = false")
         self._db.execute("SET TimeZone = 'UTC'")
+        self._db.execute("SET enable_progress_bar = false")  # on standard output, in notebooks and python -c
         self._root = f"{os.path.abspath(store.location)}/"
         if isinstance(store, BucketStore):
             self._root = f"{store.location}/"
@@ -95,6 +96,7 @@ class DuckEngine(_Closing):
 
     def table(self, table: Table, objects: ListedObjects) -> None:
         empty = ", ".join(f"CAST(NULL AS {each.type.sql}) AS {each.name}" for each in table.columns)
+        parts = []
         for kind, paths in (("once", objects.once), ("repeated", objects.repeated)):
             rows = f"SELECT {empty} WHERE FALSE"
             if paths:
@@ -102,10 +104,11 @@ class DuckEngine(_Closing):
                 files = ", ".join(_literal(f"{self._root}{path}") for path in paths)
                 rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{files}], union_by_name = true, "
                 rows += "hive_partitioning = false)"
-            self._run(
-                f"CREATE OR REPLACE TEMP VIEW {table.name}_{kind} AS SELECT {table.casts()} FROM ({rows})"
-            )
-        self._run(f"CREATE OR REPLACE TEMP VIEW {table.name} AS {view(table)}")
+            parts.append(f"{table.name}_{kind} AS NOT MATERIALIZED (SELECT {table.casts()} FROM ({rows}))")
+        # One view, not three: for each view that it makes DuckDB opens all objects.
+        self._run(
+            f"CREATE OR REPLACE TEMP VIEW {table.name} AS WITH {', '.join(parts)} SELECT * FROM ({view(table)})"
+        )
 
     def merge(self, table: Table, objects: ListedObjects, directory: Path, object_bytes: int) -> list[Path]:
         """Their rows, each fact once and in the table's order, as files of about `object_bytes`."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.hostile import BITS, bad_characters
 from tests.unit.fleet.rows import MIB, service
-from tests.unit.report.fleet.made import put, report
+from tests.unit.report.fleet.made import put, put_days, report
 from tests.unit.report.fleet.test_queries import a_deploy, deployed
 from udamon.cli.main import main
 from udamon.fleet.store import Directory
@@ -68,7 +68,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [row | named | {"host": bits[2] + row["host"]} for row in deployed(0.05, hosts=6)]
     for row in rows[: len(rows) // 6]:
         row["resident_bytes"] *= 100
-    put(place, "services", rows)
+    put_days(place, "services", rows)
     put(place, "deploys", [a_deploy() | named])
     return place
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.fleet.rows import MIB, NOON, WINDOW_US, service
-from tests.unit.report.fleet.made import put, report
+from tests.unit.report.fleet.made import put, put_days, report
 from udamon.errors import CannotError, UsageError
 from udamon.fleet.tables import AGES
 from udamon.report.fleet import page, render
@@ -99,7 +99,7 @@ def test_what_is_no_number_is_not_known(value: float, tmp_path: Path) -> None:
     """Whoever may write to the location may write that; a JSON document could not hold it."""
     rows = [row | {"coverage": value} for row in deployed(0.05, hosts=6)]
     rows += [service("odd", coverage=value, seconds=value, grain="odd")]
-    put(tmp_path, "services", rows)
+    put_days(tmp_path, "services", rows)
     put(tmp_path, "deploys", [a_deploy()])
     for kind in REPORTS:
         found = report(tmp_path, kind, deploy="d1" if kind == "after" else "").document()
@@ -253,7 +253,7 @@ def a_deploy(name: str = "d1", host: str = "", window: int = 3 * DAY, of: str = 
 
 
 def test_a_step_at_a_deploy_is_told_from_trend_and_time_of_day(tmp_path: Path) -> None:
-    put(tmp_path, "services", deployed(0.05))
+    put_days(tmp_path, "services", deployed(0.05))
     put(tmp_path, "deploys", [a_deploy()])
     rows = {row["figure"]: row for row in report(tmp_path, "after", deploy="d1", days=3).rows}
     row = rows["resident_bytes"]
@@ -270,7 +270,7 @@ def test_no_step_is_no_change(tmp_path: Path) -> None:
     rows = deployed(-0.0015)
     for row in rows:
         row["resident_bytes"] += random.randrange(MIB)
-    put(tmp_path, "services", rows)
+    put_days(tmp_path, "services", rows)
     put(tmp_path, "deploys", [a_deploy()])
     assert [row["changed"] for row in report(tmp_path, "after", deploy="d1", days=3).rows] == [False, False]
 
@@ -278,14 +278,14 @@ def test_no_step_is_no_change(tmp_path: Path) -> None:
 def test_hosts_have_their_own_time(tmp_path: Path) -> None:
     """A deploy that reached a host a day later is compared there from that time on; others are not compared."""
     rows = deployed(0.05, hosts=5)
-    put(tmp_path, "services", rows)
+    put_days(tmp_path, "services", rows)
     put(tmp_path, "deploys", [a_deploy(host=f"h{host}") for host in range(4)])
     row = report(tmp_path, "after", deploy="d1", days=3).rows[0]
     assert row["hosts"] == 4
 
 
 def test_what_cannot_be_decided_says_why(tmp_path: Path) -> None:
-    put(tmp_path, "services", deployed(0.05, hosts=2))
+    put_days(tmp_path, "services", deployed(0.05, hosts=2))
     put(tmp_path, "deploys", [a_deploy(), a_deploy("d2", window=2 * DAY)])
     row = report(tmp_path, "after", deploy="d1", days=3).rows[0]
     assert (row["changed"], row["why"]) == (None, "1 other deploys of it in these days")
@@ -297,7 +297,7 @@ def test_what_cannot_be_decided_says_why(tmp_path: Path) -> None:
 
 
 def test_few_hosts_have_no_uncertainty(tmp_path: Path) -> None:
-    put(tmp_path, "services", deployed(0.05, hosts=2))
+    put_days(tmp_path, "services", deployed(0.05, hosts=2))
     put(tmp_path, "deploys", [a_deploy()])
     row = report(tmp_path, "after", deploy="d1", days=3).rows[0]
     assert (row["p"], row["changed"], row["why"]) == (None, None, "2 hosts are too few, 3 are needed")
@@ -306,7 +306,7 @@ def test_few_hosts_have_no_uncertainty(tmp_path: Path) -> None:
 
 def test_days_that_lack_hours_are_left_out(tmp_path: Path) -> None:
     rows = [row for row in deployed(0.05) if not DAY <= (row["window_begin"] - NOON) / WINDOW_US < DAY + 12]
-    put(tmp_path, "services", rows)
+    put_days(tmp_path, "services", rows)
     put(tmp_path, "deploys", [a_deploy()])
     rows = report(tmp_path, "after", deploy="d1", days=3).rows
     assert rows[0]["hosts"] == 4  # two days are left before
