@@ -107,7 +107,9 @@ class Pairs:
         """A recorder that has chosen its interval, so that its start is not what is measured."""
         with tempfile.TemporaryDirectory() as place:
             file = Path(place, "a.udamon")
-            with running_udamon("record", "--via", "refs", "-q", "-o", file, *self._target) as recorder:
+            with running_udamon(
+                "record", "--via", "refs", "-q", "-o", file, *self._target, forked=False
+            ) as recorder:
                 until(lambda: _has_begun(file), "the interval in the recording")
                 yield
                 recorder.send_signal(signal.SIGINT)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import machine
 from bench.figures import Figure, Sample
-from tests.integration.recorder import hot_and_cold, report, udamon
+from tests.integration.recorder import hot_and_cold, report, started_udamon
 from udamon.record.reader import Recording
 from udamon.units import GIB, MIB, format_size
 
@@ -52,7 +52,9 @@ def _row(size: int, seconds: int, pid: int) -> list[str]:
     for _ in range(RUNS):
         with tempfile.TemporaryDirectory() as place:
             file = Path(place, "a.udamon")
-            done = udamon("record", "--via", "refs", "-p", pid, "--duration", f"{seconds}s", "-o", file)
+            done = started_udamon(
+                "record", "--via", "refs", "-p", pid, "--duration", f"{seconds}s", "-o", file
+            )
             assert done.status == 0, done.stderr
             info = report("info", file)
             begun = Recording(file).metadata["startup_cpu_ns"] / 1e9

@@ -70,9 +70,12 @@ def started_udamon(*words: Word, cwd: Path | None = None, prefix: Sequence[str] 
 
 
 @contextlib.contextmanager
-def running_udamon(*words: Word, session: bool = False) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs meanwhile; killed when left, if it still does."""
-    process = _forked(words, session=session)
+def running_udamon(
+    *words: Word, session: bool = False, forked: bool = True
+) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs meanwhile; killed when left, if it still does. Not `forked`: with an interpreter of its own,
+    for its memory or its CPU time is the subject."""
+    process = _forked(words, session=session) if forked else _started(words, session=session)
     try:
         yield process
     finally:
@@ -229,7 +232,7 @@ def scaled(shape: str, size: float, seconds: dict[str, float], path: Path) -> Pa
 def hot_and_cold(config: Path, truth: Path) -> Iterator[subprocess.Popen[str]]:
     """`udamon workload`, its regions filled and its first phase begun; it runs on until left."""
     words = ("workload", config, "--layout", "separate", "--truth", truth, "--quiet", "--duration", "1h")
-    with running_udamon(*words) as process:
+    with running_udamon(*words, forked=False) as process:
         favour(process.pid)
         until_phase(truth)
         yield process
