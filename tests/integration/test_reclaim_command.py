@@ -106,7 +106,7 @@ def ended(process: Any, number: int = signal.SIGTERM) -> Done:
 
 def told(command: Any, wanted: Callable[[str], bool]) -> str:
     """The first line of progress that is wanted: what it is about takes longer on a busy machine."""
-    return next(line for line in command.stderr if wanted(line))
+    return str(next(line for line in command.stderr if wanted(line)))
 
 
 def moved(line: str) -> float:

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+SETTLED_S = 0.5
+"""A change is read when the file has stayed alike for this long: many programs empty a file before they write it, and
+what is read in between would lack limits that the whole file sets."""
 
 
 class Rereading:
-    """Says when to read `path` anew: when `hang_up` is set, or its time, size or inode is another than before."""
+    """Says when to read `path` anew: when `hang_up` is set, or its time, size or inode is another than before and has
+    been so for SETTLED_S. `clock` gives seconds."""
 
-    def __init__(self, path: Path | None, hang_up: threading.Event) -> None:
+    def __init__(
+        self, path: Path | None, hang_up: threading.Event, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._path = path
         self._hang_up = hang_up
-        self._seen = self._look()
+        self._clock = clock
+        self._read = self._seen = self._look()
+        self._since = 0.0
 
     def due(self) -> bool:
         """True once for each reason."""
-        seen = self._look()
-        changed = seen is not None and seen != self._seen
-        if seen is not None:
-            self._seen = seen
+        now, seen = self._clock(), self._look()
+        if seen != self._seen:
+            self._seen, self._since = seen, now
         if self._hang_up.is_set():
             self._hang_up.clear()
+            self._read = seen or self._read
             return self._path is not None
-        return changed
+        if seen is None or seen == self._read or now - self._since < SETTLED_S:
+            return False
+        self._read = seen
+        return True
 
     def _look(self) -> tuple[int, int, int] | None:
         """None while it is away: editors replace a file."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from udamon.cli.acting.report import ActingReport, document, line, summary
 from udamon.cli.half_used import HalfUsed
 from udamon.cli.progress_line import LINE_S, SHOW_S, ProgressLine
-from udamon.cli.rereading import Rereading
+from udamon.cli.rereading import SETTLED_S, Rereading
 from udamon.core.regions import Region
 from udamon.core.scheme import AccessPattern, Action, Bounds, Scheme, SchemeStats, SchemeStatus
 from udamon.core.target import Target
@@ -213,20 +213,62 @@ def test_quiet_says_nothing() -> None:
     assert stream.getvalue() == ""
 
 
+class Seconds:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def settled(reread: Rereading, clock: Seconds) -> bool:
+    """Whether the file is read some time after a change, and not before."""
+    assert not reread.due()
+    clock.now += SETTLED_S / 2
+    assert not reread.due()
+    clock.now += SETTLED_S / 2
+    return reread.due()
+
+
 def test_a_file_is_read_again_when_it_changes_or_when_asked(tmp_path: Path) -> None:
-    file, hang_up = tmp_path / "parameters.toml", threading.Event()
+    file, hang_up, clock = tmp_path / "parameters.toml", threading.Event(), Seconds()
     file.write_text("a = 1")
-    reread = Rereading(file, hang_up)
-    assert not reread.due()
+    reread = Rereading(file, hang_up, clock)
+    assert not settled(reread, clock)
     file.write_text("a = 12")
-    assert reread.due()
-    assert not reread.due()
+    assert settled(reread, clock)
+    assert not settled(reread, clock)
     hang_up.set()
     assert reread.due()
-    assert not reread.due()
+    assert not settled(reread, clock)
     file.unlink()
-    assert not reread.due(), "an editor is replacing it"
+    assert not settled(reread, clock), "an editor is replacing it"
     file.write_text("a = 12")
-    assert reread.due()
+    assert settled(reread, clock)
     hang_up.set()
     assert not Rereading(None, hang_up).due()
+
+
+def test_a_file_that_is_being_written_is_not_read(tmp_path: Path) -> None:
+    """Emptied, and then written bit by bit, each within the time in which it may still change."""
+    file, clock = tmp_path / "parameters.toml", Seconds()
+    file.write_text('min_age = "1h"\nquota_sz = "1M"\n')
+    reread = Rereading(file, threading.Event(), clock)
+    for text in ("", 'min_age = "1h"\n', 'min_age = "1h"\nquota_sz = "2M"\n'):
+        file.write_text(text)
+        assert not reread.due()
+        clock.now += 0.9 * SETTLED_S
+    clock.now += 0.1 * SETTLED_S
+    assert reread.due()
+
+
+def test_a_change_that_was_asked_for_is_read_at_once_and_once(tmp_path: Path) -> None:
+    file, hang_up, clock = tmp_path / "parameters.toml", threading.Event(), Seconds()
+    file.write_text("a = 1")
+    reread = Rereading(file, hang_up, clock)
+    file.write_text("a = 12")
+    hang_up.set()
+    assert reread.due()
+    assert not settled(reread, clock)
