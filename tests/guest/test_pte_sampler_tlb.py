@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest.pages import MIB
+from tests.guest.test_pte import HAS
 from tests.guest.test_pte_sampler import BITMAP
 from tests.guest.test_pte_tlb import patiently
 from udamon.core.policy import Answers, Slots
@@ -26,6 +27,8 @@ pytestmark = [
     pytest.mark.guest_pte,
     pytest.mark.guest_boot(smp=2),
     pytest.mark.needs("root"),
+    pytest.mark.skipif(not any(HAS.values()), reason="this kernel has neither BPF nor kcore"),
+    pytest.mark.timeout(500),  # two emulated processors take as long as the machine needs
 ]
 
 LARGEST = 16 * MIB
