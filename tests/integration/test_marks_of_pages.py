@@ -179,7 +179,9 @@ def test_what_is_read_again_is_sure(share: int) -> None:
         wait()
         found = group.look()
     sure = [shared.touched_min for _, shared in found]
-    assert 0.9 * SIZE / share <= sure[0] <= SIZE / share
+    # Of what is seen: how much a processor's TLB hides is the subject of test_tlb.py.
+    assert found[0][0].touched >= SIZE / share / 2
+    assert 0.9 * found[0][0].touched <= sure[0] <= SIZE / share
     assert sure[1] == 0
 
 
