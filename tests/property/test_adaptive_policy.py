@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -15,6 +16,8 @@ from udamon.core.fit import fit
 from udamon.core.policy import Slots
 from udamon.core.target import Target
 from udamon.model import Range
+
+pytestmark = pytest.mark.native
 
 SPACE = 40_000  # pages
 

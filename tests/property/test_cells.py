@@ -20,6 +20,8 @@ from udamon.report.filters import Filters
 from udamon.report.place import AddressPlace
 from udamon.report.source import RecordingSource
 
+pytestmark = pytest.mark.native
+
 START_NS, MIB = 10**12, 1 << 20
 SOME = (0x5500_0000_0000, 0x7F00_0000_0000)
 

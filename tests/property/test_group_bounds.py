@@ -18,6 +18,8 @@ from udamon.ops.sharing import _of
 from udamon.report.groups import query_of
 from udamon.report.source import RecordingSource
 
+pytestmark = pytest.mark.native
+
 Frame = tuple[object, ...]
 FILE, OWN = "file", "own"
 

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.points import PAGE
@@ -83,6 +83,7 @@ def test_bounds_that_descend_are_refused() -> None:
         )
 
 
+@example([Segment(1, 0.5, 9.0)] * 5, 1, 2, 1)  # two of five: the second and the fifth
 @given(SEGMENTS, st.integers(1, 3), CHECKS, st.integers(0, 1 << 40))
 def test_what_is_accessed_is_asked_again(segments: list[Segment], checks: int, room: int, turn: int) -> None:
     bounds = columns(segments)["bounds"]
