@@ -48,8 +48,8 @@ TEST_TIMEOUT = 150  # seconds for one test: emulation is about twenty times slow
 SILENCE = 600
 """Seconds without a word, longer than any test may take: past it the guest itself has stalled. On a busy machine a test
 takes several times as long outside as in the guest (`_pace` in boot.py)."""
-SHARED_FROM = 80
-"""As many tests are worth a second boot of the same machine."""
+SHARED_FROM = 120
+"""As many tests are worth a second boot of the same machine, which takes twenty seconds to its first test."""
 
 PLACE = WORK / "guest"
 
