@@ -20,6 +20,7 @@ RULES = """\
 [run]
 source = {root}/src/udamon
 parallel = true
+patch = fork, _exit
 data_file = {data}
 context = ${{{context}-}}
 disable_warnings = no-data-collected, module-not-imported, couldnt-parse
