@@ -17,7 +17,7 @@ test: ## the check: lint, types, tests on the wheel, newer Pythons, sanitizers, 
 	@scripts/setup dev browser
 	@.venv/bin/python -m scripts.check
 
-test-all: ## all there is: slow tests, long property runs, every kernel and interpreter; about an hour
+test-all: ## all there is: slow tests, long property runs, every kernel and interpreter; about 90 minutes
 	@scripts/setup dev browser
 	@.venv/bin/python -m scripts.check --all
 
