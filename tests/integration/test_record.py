@@ -146,7 +146,7 @@ def test_the_default_interval_follows_the_cost(file: Path) -> None:
 
 def test_a_simulated_workload_in_real_time(file: Path) -> None:
     """--sim needs no process: the region policy watches a model of one."""
-    done = udamon("record", "--sim", "zigzag", "--duration", "1.5s", "-o", file)
+    done = record_snapshots(file, 2, "--sim", "zigzag")
     assert done.status == 0, done.stderr
     info = report("info", file)
     assert (info["via"], info["ops"], info["policy"]) == ("sim", "sim", "adaptive")
