@@ -19,17 +19,8 @@ def build() -> Path:
     with content.locked("dist"):
         if not list(place.glob("*.whl")):
             shutil.rmtree(place.parent, ignore_errors=True)
-            command: list[str | Path] = [
-                sys.executable,
-                "-m",
-                "build",
-                "--installer",
-                "uv",
-                "--outdir",
-                place,
-                ROOT,
-            ]
-            install_packages(packages.with_settings(*command), "python -m build")
+            words = ("-m", "build", "--installer", "uv", "--outdir", place, ROOT)
+            install_packages(packages.with_settings(sys.executable, *words), "python -m build")
     wheels = list(place.glob("*.whl"))
     if len(wheels) != 1 or "-cp311-abi3-" not in wheels[0].name:
         raise Failed(f"expected one cp311-abi3 wheel, got {[wheel.name for wheel in wheels]}")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.guest.stat import STAT as STAT
 from tests.unit.fakes import Collector
 from udamon.cli.main import main
 from udamon.core.attrs import Attrs

@@ -253,7 +253,7 @@ def without_swap() -> Iterator[None]:
 
 @contextlib.contextmanager
 def reserved(node: int, size: int) -> Iterator[None]:
-    """Take about so much of a node's free memory by huge pages, which nobody fills."""
+    """Reserve about `size` bytes of a node's free memory as huge pages that no process uses."""
     pages = Path(f"/sys/devices/system/node/node{node}/hugepages/hugepages-2048kB/nr_hugepages")
     pages.write_text(str(max(size, 0) >> 21))
     try:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.guest.damon import STAT
 from tests.guest.memory import MIB, Memory, memory
+from tests.guest.stat import STAT
 from tests.integration.recorder import forked_udamon, started_udamon
 from udamon.availability.choice import OFFER
 from udamon.availability.others import RECLAIM

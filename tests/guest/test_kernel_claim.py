@@ -16,7 +16,6 @@ from tests.guest.damon import (
     DAMON,
     KDAMONDS,
     RUN,
-    STAT,
     engine,
     files,
     forked,
@@ -29,6 +28,7 @@ from tests.guest.damon import (
     wait_until,
 )  # fmt: skip
 from tests.guest.memory import MIB, Memory, memory
+from tests.guest.stat import STAT
 from udamon.availability.choice import choose
 from udamon.availability.primitives import probe
 from udamon.cli.main import main

@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -17,7 +17,6 @@ from tests.integration.programs import become_nobody
 from udamon.cli import main as udamon_main
 
 Word = str | int | Path
-NOTHING: Mapping[str, str] = {}
 NOT_RUN = 70
 """The status of a child that failed where no command does."""
 
@@ -62,18 +61,14 @@ class Forked:
 
 
 @contextlib.contextmanager
-def running_forked(
-    *words: Word, cwd: Path | None = None, environment: Mapping[str, str] = NOTHING
-) -> Iterator[Forked]:
-    """A command that runs meanwhile, with variables added to its environment; killed when left, if it still does. What
-    the test has not imported is imported by each child anew."""
+def running_forked(*words: Word, cwd: Path | None = None) -> Iterator[Forked]:
+    """A command that runs meanwhile; killed when left, if it still does. Each child imports what the test has not."""
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
         for name in ("out", "err"):
             (directory / name).touch()
         pid = os.fork()
         if not pid:
-            os.environ.update(environment)
             run_forked(directory, list(map(str, words)), cwd=cwd)
         command = Forked(pid, directory)
         try:
@@ -90,8 +85,8 @@ def said(directory: Path) -> tuple[str, str]:
 def run_forked(
     directory: Path, words: list[str], as_nobody: bool = False, cwd: Path | None = None
 ) -> NoReturn:
-    """What a forked child does: one command, which says into `out` and `err` in `directory`; as the user nobody, it
-    runs there, too."""
+    """Run one command in a forked child and end it. It writes to the files `out` and `err` in `directory`. The user
+    nobody also has `directory` as working directory."""
     try:
         if as_nobody:
             become_nobody()
