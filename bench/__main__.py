@@ -1,8 +1,8 @@
-"""The figures of docs/benchmarks.md.
+"""The figures of docs/benchmarks.md and the pages beside it.
 
 python -m bench [NAME…]          measure all, or the named ones, and print a table for each
 python -m bench --list           what there is
-python -m bench --write [NAME…]  put the tables into docs/benchmarks.md, too
+python -m bench --write [NAME…]  put the tables into their pages, too
 
 Each figure is kept in .work/bench as well. Comparisons are ratios within one run; medians come with the
 smallest and the largest value. The load of the machine is printed beside each, because it decides how much a
@@ -50,15 +50,21 @@ FIGURES = {
 ONLY_NAMED = {"sensitivity", "damo", "right_size"}
 """What changes only with the policy itself, damo or the recommendation, and takes long."""
 
-ELSEWHERE = {"damo": "interop.md"}
-"""What has its place on another page than the benchmarks'."""
+PAGES = {
+    **dict.fromkeys(("working_sets", "known_sets", "known_sites", "right_size"), "benchmarks-accuracy.md"),
+    **dict.fromkeys(
+        ("accuracy", "goals", "curves", "unseen", "bound", "sensitivity"), "benchmarks-policies.md"
+    ),
+    "damo": "interop.md",
+}
+"""Pages of the figures that are not on benchmarks.md."""
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what the documents state.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FIGURES))
     parser.add_argument("--list", action="store_true", help="say what there is")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
+    parser.add_argument("--write", action="store_true", help="put the tables into their pages in docs/")
     args = parser.parse_args(argv)
     unknown = set(args.names) - FIGURES.keys()
     if unknown:
@@ -86,7 +92,7 @@ def _show(name: str, *, write: bool) -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     (KEPT / f"{name}.md").write_text(text + "\n")
     if write:
-        put(DOCUMENT.with_name(ELSEWHERE.get(name, DOCUMENT.name)), name, text)
+        put(DOCUMENT.with_name(PAGES.get(name, DOCUMENT.name)), name, text)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ GUEST = Machine(smp=1, mem=3072)
 SIZE, HOT = GIB, 512 * MIB
 ROUNDS = 5
 BITMAP = "/sys/kernel/mm/page_idle/bitmap"
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
+DOCUMENT = ROOT / "docs" / "benchmarks-checks.md"
 Costs = dict[str, list[float]]
 
 

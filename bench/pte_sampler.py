@@ -36,7 +36,7 @@ CHECKS = 4096
 """Of a round: so many for each batch."""
 ROUNDS = 5
 STATES = {"rest": "at rest", "swept": "all touched again and again"}
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
+DOCUMENT = ROOT / "docs" / "benchmarks-checks.md"
 Costs = dict[str, list[float]]
 
 

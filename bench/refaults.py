@@ -36,7 +36,7 @@ from udamon.model import PAGE_SIZE, Range
 from udamon.units import MIB
 
 GUEST = Machine(smp=1, mem=1024)
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
+DOCUMENT = ROOT / "docs" / "benchmarks-checks.md"
 ENABLED, AGING = Path("/sys/kernel/mm/lru_gen/enabled"), Path("/sys/kernel/debug/lru_gen")
 LIMIT = 128 * MIB
 SETS = {"hot": (32 * MIB, 0.1), "1 s": (12 * MIB, 1.0), "3 s": (12 * MIB, 3.0), "10 s": (12 * MIB, 10.0),

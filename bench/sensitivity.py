@@ -2,7 +2,7 @@
 
 python -m bench sensitivity                               all of them, as a figure
 python -m bench.sensitivity [PARAMETER…] [--seeds 1-3]    some of them
-python -m bench.sensitivity --missing                     those that have no row in docs/benchmarks.md
+python -m bench.sensitivity --missing                     those that have no row in docs/benchmarks-policies.md
 
 A parameter that was chosen well by its reason hardly moves anything; one on which results hang needs a better
 reason, or a rule that sets it.
@@ -27,7 +27,7 @@ from udamon.core.adaptive import Parameters
 from udamon.evaluation.results import Evaluation, mean_f1
 from udamon.evaluation.table import cell
 
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGE = ROOT / "docs" / "benchmarks-policies.md"
 SEEDS = (1, 2, 3)
 SECONDS = 12
 SETTINGS = (
@@ -137,7 +137,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.sensitivity")
     names = [field.name for field in fields(Parameters)]
     parser.add_argument("names", nargs="*", metavar="PARAMETER", help=", ".join(names))
-    parser.add_argument("--missing", action="store_true", help="those that have no row in docs/benchmarks.md")
+    parser.add_argument("--missing", action="store_true", help="those that have no row in docs/benchmarks-policies.md")
     configure(parser, "1-3")
     args = parser.parse_args(argv)
     asked = args.names + (without_row(PAGE.read_text()) if args.missing else [])

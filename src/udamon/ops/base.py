@@ -12,7 +12,8 @@ from udamon.model import Emit, Range
 
 TOUCH_NS = 300
 """What a target loses for a small page that it touches again after its accessed bit was cleared: a walk of the page
-table in hardware, which sets the bit. Measured: 300 ns where they are scattered (docs/benchmarks.md)."""
+table in hardware, which sets the bit. Measured: 300 ns where they are scattered
+(docs/benchmarks-checks.md#touching-pages-again)."""
 
 
 class OperationsSet(Protocol):

@@ -2,7 +2,8 @@
 
 clear_refs holds the target's mapping lock for writing while it walks all pages: page faults, mmap and munmap wait.
 smaps and PAGEMAP_SCAN hold it for reading: mmap and munmap wait, and page faults behind them. Small pages are nearly
-all of that: some 40 ns each on the machine that it was measured on, at times 80, by either (docs/benchmarks.md).
+all of that: some 40 ns each on the machine that it was measured on, at times 80, by either
+(docs/benchmarks-checks.md#what-the-target-pays).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the policy `adaptive` goes by: every number that was chosen, with its unit and its reason.
 
-docs/adaptive.md has the formulas that they are in, by the names here, and this table; docs/benchmarks.md how results
-move when each is halved and doubled (`python -m bench sensitivity`).
+docs/adaptive.md has the formulas that they are in, by the names here, and this table;
+docs/benchmarks-policies.md#when-parameters-move how results move when each is halved and doubled
+(`python -m bench sensitivity`).
 """
 
 from __future__ import annotations
