@@ -1,9 +1,9 @@
 """Which system call clears the accessed bits of a target now, via pte: one rule, and a note when the answer changes.
 
 MADV_COLD deactivates what it clears. While memory is short, more hot memory is reclaimed after it than after clear_refs
-(docs/benchmarks-checks.md#refaults-while-accessed-bits-are-cleared). So unless the user asked for it, it is used only where
-clear_refs would stop the target for too long, and only once memory has not been short for SHORTAGE_HOLD_NS, so that
-the way does not change with every window.
+(docs/benchmarks-checks.md#refaults-while-accessed-bits-are-cleared). So unless the user asked for it, it is used only
+where clear_refs would stop the target for too long, and only once memory has not been short for SHORTAGE_HOLD_NS, so
+that the way does not change with every window.
 """
 
 from __future__ import annotations
