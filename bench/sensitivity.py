@@ -137,7 +137,9 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.sensitivity")
     names = [field.name for field in fields(Parameters)]
     parser.add_argument("names", nargs="*", metavar="PARAMETER", help=", ".join(names))
-    parser.add_argument("--missing", action="store_true", help="those that have no row in docs/benchmarks-policies.md")
+    parser.add_argument(
+        "--missing", action="store_true", help="those that have no row in docs/benchmarks-policies.md"
+    )
     configure(parser, "1-3")
     args = parser.parse_args(argv)
     asked = args.names + (without_row(PAGE.read_text()) if args.missing else [])

@@ -3,9 +3,10 @@
 Without consent to read kernel memory it is the first of idle, kernel and refs that can be used. With it:
 
 - `pte` as a census, which tells every page for less CPU than any other way
-  (docs/benchmarks-checks.md#a-look-by-page-tables), where the budget pays for windows of at most LONGEST_WINDOW_S: a longer one tells nothing of idle times of a minute.
-  And where the target may be cleared at all: not where clear_refs would stop it for longer than `--max-pause` while
-  memory is short, for MADV_COLD is not used then (linux/cgroup/shortage.py).
+  (docs/benchmarks-checks.md#a-look-by-page-tables), where the budget pays for windows of at most LONGEST_WINDOW_S: a
+  longer one tells nothing of idle times of a minute. And where the target may be cleared at all: not where clear_refs
+  would stop it for longer than `--max-pause` while memory is short, for MADV_COLD is not used then
+  (linux/cgroup/shortage.py).
 - Else samples of single pages: by pte, or where memory is short by idle, for samples by pte are cleared by MADV_COLD.
 - Else the census all the same, its windows as long as they must be.
 
