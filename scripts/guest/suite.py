@@ -44,7 +44,8 @@ from scripts.stages import (
 )
 
 LIMIT = float(os.environ.get("UDAMON_GUEST_LIMIT", 2400))
-TEST_TIMEOUT = 150  # seconds for one test: emulation is about twenty times slower
+TEST_TIMEOUT = 500
+"""Seconds after which a test hangs: emulation is about twenty times slower, and a machine may have other work."""
 SILENCE = 600
 """Seconds without a word, longer than any test may take: past it the guest itself has stalled. On a busy machine a test
 takes several times as long outside as in the guest (`_pace` in boot.py)."""

@@ -191,7 +191,6 @@ SELFTESTS = Path(os.environ.get("UDAMON_SELFTESTS", Path.home() / ".cache/udamon
 
 
 @pytest.mark.guest_long
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "name",
     [

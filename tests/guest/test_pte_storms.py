@@ -113,7 +113,6 @@ def census(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.mark.guest_boot(smp=2)
-@pytest.mark.timeout(500)  # so many tables take as long as the machine needs
 def test_no_garbage(census: Pte) -> None:
     """Every entry that is told as a page is one: its user bit is set, its frame is RAM."""
     tables = census.opened.tables

@@ -20,7 +20,6 @@ pytestmark = [
     pytest.mark.guest_boot(smp=2),
     pytest.mark.needs("root"),
     pytest.mark.skipif(not any(HAS.values()), reason="this kernel has neither BPF nor kcore"),
-    pytest.mark.timeout(500),  # two emulated processors take as long as the machine needs
 ]
 
 LARGEST = 64 * MIB
