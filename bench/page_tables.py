@@ -16,14 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from tests.unit.fake_kcore import ACCESSED, RAM_AT, TABLE, USER, VALID, FakeKcore
-from udamon.linux.kernel_memory import Kcore
-from udamon.linux.page_tables import PageTables, Shape
-from udamon.model import PAGE_SIZE
+from tests.unit.fake_kcore import ACCESSED, RAM_AT, USER, VALID, FakeKcore, opened
+from udamon.linux.page_tables import PageTables
+from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE
 from udamon.native._native import page_runs
 from udamon.ops.touched_ranges import TouchedRanges
 
-GIB, BLOCK = 1 << 30, 2 << 20
+GIB = 1 << 30
 KINDS = bytes(3 if state & 2 else state & 1 for state in range(256))
 LOOKS = 15
 RANDOM = random.Random(1)
@@ -38,14 +37,12 @@ def made(path: Path, accessed: Callable[[int], bool]) -> tuple[PageTables, int]:
     """The tables, and the root of those of 1 GiB."""
     fake = FakeKcore(path, frames=2048)
     root = fake.frame()
-    for block in range(GIB // BLOCK):
-        at, table = fake.place(root, block * BLOCK, 1), fake.frame()
-        fake.put_word(at, table | TABLE)
+    for block in range(GIB // HUGE_PAGE_SIZE):
         frames = [RAM_AT + RANDOM.randrange(2048) * PAGE_SIZE for _ in range(512)]
         bits = [ACCESSED if accessed(512 * block + i) else 0 for i in range(512)]
         entries = [frame | VALID | USER | 2 | bit for frame, bit in zip(frames, bits, strict=True)]
-        fake.put(table, struct.pack("<512Q", *entries))
-    return PageTables(Kcore(path), Shape(0, 4, 0x000F_FFFF_FFFF_F000)), root
+        fake.map_table(root, block * HUGE_PAGE_SIZE, struct.pack("<512Q", *entries))
+    return opened(path, fake.virtual(root)).tables, root
 
 
 def took(what: Callable[[], object]) -> str:

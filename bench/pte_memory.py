@@ -22,13 +22,12 @@ from unittest.mock import patch
 
 from bench.figures import Figure, as_text
 from bench.machine import describe, load
-from tests.unit.fake_kcore import ACCESSED, RAM_AT, TABLE, USER, VALID, FakeKcore
-from udamon.linux.kernel_memory import Kcore
-from udamon.linux.page_tables import PageTables, Shape
+from tests.unit.fake_kcore import ACCESSED, RAM_AT, USER, VALID, FakeKcore, opened
+from udamon.linux.page_tables import PageTables
+from udamon.model import HUGE_PAGE_SIZE
 from udamon.ops import kernel_tables
 from udamon.units import GIB
 
-BLOCK = 2 << 20
 OVERHEAD = "25%"
 """So that windows of large targets do not take minutes; windows take as long as this share allows."""
 ACCESSED_SHARE = 0.05
@@ -46,21 +45,6 @@ sys.stdin.read()
 """
 
 
-class MadeUpRoots:
-    """The same table for every process."""
-
-    name = "made up"
-
-    def __init__(self, root: int) -> None:
-        self._root = root
-
-    def own(self) -> int:
-        return self._root
-
-    def of(self, pid: int) -> int:
-        return self._root
-
-
 @contextlib.contextmanager
 def reserving(size: int) -> Iterator[tuple[int, int]]:
     """A process with `size` bytes of untouched memory: its pid and their address."""
@@ -74,23 +58,18 @@ def reserving(size: int) -> Iterator[tuple[int, int]]:
 
 
 def make_tables(path: Path, address: int, size: int) -> int:
-    """Tables in which each page of that memory is present; the physical address of the topmost one."""
+    """Tables in which each page of that memory is present; the virtual address of the topmost one."""
     numbers = random.Random(1)
-    first = address // BLOCK * BLOCK
-    blocks = range(first, address + size, BLOCK)
+    blocks = range(address // HUGE_PAGE_SIZE * HUGE_PAGE_SIZE, address + size, HUGE_PAGE_SIZE)
     fake = FakeKcore(path, frames=len(blocks) + len(blocks) // 256 + 64)
     root = fake.frame()
+    page = RAM_AT | VALID | USER | 2
     kinds = [
-        struct.pack(
-            "<512Q",
-            *(RAM_AT | VALID | USER | 2 | ACCESSED * (numbers.random() < ACCESSED_SHARE) for _ in range(512)),
-        )
+        struct.pack("<512Q", *(page | ACCESSED * (numbers.random() < ACCESSED_SHARE) for _ in range(512)))
         for _ in range(64)
     ]
     for block in blocks:
-        table = fake.frame()
-        fake.map(root, block, table | TABLE, 1)
-        fake.put(table, numbers.choice(kinds))
+        fake.map_table(root, block, numbers.choice(kinds))
     return fake.virtual(root)
 
 
@@ -98,15 +77,8 @@ def run(place: Path, command: str, size: int) -> float:
     """Peak resident MiB of the command that watches a target of `size` bytes."""
     with reserving(size) as (target, address):
         root = make_tables(place / "kcore", address, size)
-        words = [
-            *COMMANDS[command],
-            "-p",
-            str(target),
-            "--duration",
-            f"{20 + 2 * size // GIB}s",
-            "--overhead",
-            OVERHEAD,
-        ]
+        duration = f"{20 + 2 * size // GIB}s"
+        words = [*COMMANDS[command], "-p", str(target), "--duration", duration, "--overhead", OVERHEAD]
         words += ["-o", str(place / "out.udamon")] if command == "record" else []
         module = [sys.executable, "-m", "bench.pte_memory"]
         watching = [*module, "--watch", str(place / "kcore"), str(root), *words]
@@ -119,15 +91,10 @@ def run(place: Path, command: str, size: int) -> float:
 
 
 def _watch(kcore: Path, root: int, words: list[str]) -> int:
-    def opened(**_: object) -> kernel_tables.Opened:
-        tables = PageTables(Kcore(kcore), Shape(0, 4, 0x000F_FFFF_FFFF_F000))
-        return kernel_tables.Opened(tables, MadeUpRoots(root), "kcore", "made up", "")
-
     from udamon.cli.main import main as udamon
 
     with (
-        patch.object(kernel_tables, "open_tables", opened),
-        patch.object(kernel_tables, "give_up_privileges", lambda: None),
+        patch.object(kernel_tables, "open_tables", lambda **_: opened(kcore, root)),
         patch.object(PageTables, "agrees", lambda *_: True),
     ):
         return udamon(words)

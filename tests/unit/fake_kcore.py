@@ -6,6 +6,10 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
+from udamon.linux.kernel_memory import Kcore
+from udamon.linux.page_tables import PageTables, Shape
+from udamon.ops.kernel_tables import Opened
+
 PAGE = 4096
 BASE = 0xFFFF_8880_0000_0000
 RAM_AT = 0x10_0000  # physical
@@ -13,6 +17,7 @@ DATA_AT = 0x4000  # in the file
 X86, ARM = 62, 183
 VALID, USER, ACCESSED, DIRTY, LEAF, SPECIAL = 1, 4, 0x20, 0x40, 0x80, 0x200
 TABLE = VALID | USER | 2 | ACCESSED
+FRAME = 0x000F_FFFF_FFFF_F000
 
 
 class FakeKcore:
@@ -85,7 +90,7 @@ class FakeKcore:
             if not entry & VALID:
                 entry = self.frame() | (TABLE if self.machine == X86 else 3)
                 self.put_word(at, entry)
-            table = entry & 0x000F_FFFF_FFFF_F000
+            table = entry & FRAME
         return table + (address >> (12 + 9 * level) & 511) * 8
 
     def map(self, root: int, address: int, entry: int, level: int = 0) -> int:
@@ -93,6 +98,33 @@ class FakeKcore:
         at = self.place(root, address, level)
         self.put_word(at, entry)
         return at
+
+    def map_table(self, root: int, address: int, entries: bytes) -> None:
+        """The 512 entries of a new table for the small pages of the 2 MiB at `address`."""
+        table = self.frame()
+        self.map(root, address, table | TABLE, 1)
+        self.put(table, entries)
+
+
+class FakeRoots:
+    """One topmost table for every process."""
+
+    name = "made up"
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+
+    def own(self) -> int:
+        return self.root
+
+    def of(self, pid: int) -> int:
+        return self.root
+
+
+def opened(path: Path, root: int) -> Opened:
+    """What is opened where a FakeKcore for x86 with four levels is at `path`; `root` is a virtual address."""
+    tables = PageTables(Kcore(path), Shape(0, 4, FRAME))
+    return Opened(tables, FakeRoots(root), "kcore", "made up", "")
 
 
 def _note(name: bytes, kind: int, data: bytes) -> bytes:

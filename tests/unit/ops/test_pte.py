@@ -10,20 +10,18 @@ from typing import NoReturn
 
 import pytest
 
-from tests.unit.fake_kcore import ACCESSED, LEAF, SPECIAL, USER, VALID, FakeKcore
+from tests.unit.fake_kcore import ACCESSED, LEAF, SPECIAL, USER, VALID, FakeKcore, opened
 from tests.unit.linux.test_fake import FakeProc
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported, PauseTooLong, TargetGone, UsageError
 from udamon.linux.held import Held
-from udamon.linux.kernel_memory import Kcore
-from udamon.linux.page_tables import PageTables, Shape
 from udamon.linux.process_madvise import COLD
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops import cold_clearing, hugetlb
 from udamon.ops.clearing_way import SHORTAGE_HOLD_NS, Clear
 from udamon.ops.cold_clearing import PIECE
-from udamon.ops.kernel_tables import SWITCH, Opened, open_tables
+from udamon.ops.kernel_tables import SWITCH, open_tables
 from udamon.ops.opening import open_census, open_ops
 from udamon.ops.pte import Pte, clear_way
 from udamon.targets.processes import process_source
@@ -48,19 +46,6 @@ BITS = {
 }
 
 
-class FakeRoots:
-    name = "made up"
-
-    def __init__(self, root: int) -> None:
-        self.root = root
-
-    def own(self) -> int:
-        return self.root
-
-    def of(self, pid: int) -> int:
-        return self.root
-
-
 class Machine:
     """A process with page tables, and a page map that agrees with them."""
 
@@ -79,8 +64,7 @@ class Machine:
         self.entries = entries
         self.write_page_map()
         self.proc = self.fake.root
-        tables = PageTables(Kcore(self.kcore.path), Shape(0, 4, 0x000F_FFFF_FFFF_F000))
-        self.opened = Opened(tables, FakeRoots(self.kcore.virtual(self.root)), "kcore", "made up", "")
+        self.opened = opened(self.kcore.path, self.kcore.virtual(self.root))
 
     def write_page_map(self) -> None:
         (self.fake.root / "9/pagemap").write_bytes(struct.pack(f"={len(self.entries)}Q", *self.entries))

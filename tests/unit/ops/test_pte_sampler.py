@@ -20,20 +20,16 @@ import pytest
 
 from tests.unit.fake_idle import HEAD, LRU, TAIL
 from tests.unit.fake_kcore import ACCESSED as SET
-from tests.unit.fake_kcore import LEAF, RAM_AT, SPECIAL, USER, VALID, FakeKcore
+from tests.unit.fake_kcore import LEAF, RAM_AT, SPECIAL, USER, VALID, FakeKcore, opened
 from tests.unit.linux.test_fake import FakeProc
-from tests.unit.ops.test_pte import FakeRoots
 from udamon.core.policy import ACCESSED, NO_PAGE, NOT_ACCESSED, Answers, Slots
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported, UsageError
 from udamon.linux.features import SystemCall
-from udamon.linux.kernel_memory import Kcore
-from udamon.linux.page_tables import PageTables, Shape
 from udamon.linux.roots import Roots
 from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE
 from udamon.native._native import address_of
 from udamon.ops import pte_sampler
-from udamon.ops.kernel_tables import Opened
 from udamon.ops.opening import open_sampler
 from udamon.ops.pte_sampler import PteSampler
 
@@ -63,8 +59,7 @@ class Machine:
         self.flags = place / "proc/kpageflags"
         self.bitmap = place / "sys/kernel/mm/page_idle/bitmap"
         self.roots = Roots(place / "proc", place / "sys")
-        tables = PageTables(Kcore(self.kcore.path), Shape(0, 4, 0x000F_FFFF_FFFF_F000))
-        self.opened = Opened(tables, FakeRoots(self.kcore.virtual(self.root)), "kcore", "made up", "")
+        self.opened = opened(self.kcore.path, self.kcore.virtual(self.root))
         monkeypatch.setattr(pte_sampler, "open_process", lambda process, root: os.pidfd_open(os.getpid()))
         self.map(PROBE, 0)  # it proves that the tables are the process's own
 
