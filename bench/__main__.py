@@ -21,7 +21,6 @@ from bench import machine
 from bench.figures import Figure, as_markdown, as_text, put
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
 KEPT = ROOT / ".work" / "bench"
 
 FIGURES = {
@@ -49,15 +48,6 @@ FIGURES = {
 
 ONLY_NAMED = {"sensitivity", "damo", "right_size"}
 """What changes only with the policy itself, damo or the recommendation, and takes long."""
-
-PAGES = {
-    **dict.fromkeys(("working_sets", "known_sets", "known_sites", "right_size"), "benchmarks-accuracy.md"),
-    **dict.fromkeys(
-        ("accuracy", "goals", "curves", "unseen", "bound", "sensitivity"), "benchmarks-policies.md"
-    ),
-    "damo": "interop.md",
-}
-"""Pages of the figures that are not on benchmarks.md."""
 
 
 def main(argv: list[str]) -> int:
@@ -92,7 +82,7 @@ def _show(name: str, *, write: bool) -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     (KEPT / f"{name}.md").write_text(text + "\n")
     if write:
-        put(DOCUMENT.with_name(PAGES.get(name, DOCUMENT.name)), name, text)
+        put(name, text)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from math import sqrt
 from pathlib import Path
 from statistics import mean, median, stdev
 
+DOCUMENTS = Path(__file__).resolve().parents[1] / "docs"
+
 # Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond 30 that of 30 is close and too wide.
 _T95 = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
@@ -69,12 +71,21 @@ def as_markdown(figure: Figure) -> str:
     return "\n".join([f"**{figure.title}**", "", *lines, *note])
 
 
-def put(document: Path, name: str, text: str) -> None:
-    """Replace what stands between the marks for `name` on a page."""
-    begin, end = f"<!-- bench {name} -->", f"<!-- end {name} -->"
-    page = document.read_text()
-    if begin not in page:
-        print(f"{document.name} has no place for {name}", file=sys.stderr)
+def page_of(name: str, pages: Path = DOCUMENTS) -> Path | None:
+    """The document that has the marks for `name`; None where none has them."""
+    return next((page for page in sorted(pages.glob("*.md")) if _mark(name) in page.read_text()), None)
+
+
+def put(name: str, text: str, pages: Path = DOCUMENTS) -> None:
+    """Replace what stands between the marks for `name`, on the page that has them."""
+    page = page_of(name, pages)
+    if page is None:
+        print(f"no page of docs/ has a place for {name}", file=sys.stderr)
         return
+    begin, end = _mark(name), f"<!-- end {name} -->"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    document.write_text(pattern.sub(lambda _: f"{begin}\n\n{text}\n\n{end}", page))
+    page.write_text(pattern.sub(lambda _: f"{begin}\n\n{text}\n\n{end}", page.read_text()))
+
+
+def _mark(name: str) -> str:
+    return f"<!-- bench {name} -->"

@@ -20,7 +20,6 @@ from bench.acting.single import Single, main
 from bench.figures import Figure
 from bench.kdamond_checks import REGIONS, check_ns
 from scripts.guest.machine import Machine
-from scripts.stages import ROOT
 from udamon.linux import lru_gen
 from udamon.linux.clear_refs import clear_referenced
 from udamon.linux.procfs import ProcessId
@@ -37,7 +36,6 @@ GUEST = Machine(smp=1, mem=3072)
 SIZE, HOT = GIB, 512 * MIB
 ROUNDS = 5
 BITMAP = "/sys/kernel/mm/page_idle/bitmap"
-DOCUMENT = ROOT / "docs" / "benchmarks-checks.md"
 Costs = dict[str, list[float]]
 
 
@@ -196,7 +194,5 @@ def figure(left: Path, where: str) -> Figure:
 
 
 if __name__ == "__main__":
-    single = Single(
-        "bench.page_table_costs", "page_table_costs", __doc__, GUEST, inside, figure, document=DOCUMENT
-    )
+    single = Single("bench.page_table_costs", "page_table_costs", __doc__, GUEST, inside, figure)
     sys.exit(main(single, sys.argv[1:]))

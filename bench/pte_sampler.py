@@ -18,7 +18,6 @@ from bench.acting.single import Single, main
 from bench.figures import Figure
 from bench.kdamond_checks import KERNEL_S, REGIONS, check_ns
 from scripts.guest.machine import Machine
-from scripts.stages import ROOT
 from udamon.core.policy import Slots
 from udamon.linux.clear_refs import clear_referenced
 from udamon.linux.procfs import ProcessId
@@ -36,7 +35,6 @@ CHECKS = 4096
 """Of a round: so many for each batch."""
 ROUNDS = 5
 STATES = {"rest": "at rest", "swept": "all touched again and again"}
-DOCUMENT = ROOT / "docs" / "benchmarks-checks.md"
 Costs = dict[str, list[float]]
 
 
@@ -124,5 +122,5 @@ def figure(left: Path, where: str) -> Figure:
 
 
 if __name__ == "__main__":
-    single = Single("bench.pte_sampler", "pte_sampler", __doc__, GUEST, inside, figure, document=DOCUMENT)
+    single = Single("bench.pte_sampler", "pte_sampler", __doc__, GUEST, inside, figure)
     sys.exit(main(single, sys.argv[1:]))

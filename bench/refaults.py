@@ -27,7 +27,6 @@ from bench.acting.single import Single, main
 from bench.figures import Figure, Sample
 from bench.memory_group import MemoryGroup
 from scripts.guest.machine import Machine
-from scripts.stages import ROOT
 from udamon.linux.clear_refs import clear_referenced
 from udamon.linux.maps import parse_line, read_lines
 from udamon.linux.process_madvise import COLD, advise, open_process
@@ -36,7 +35,6 @@ from udamon.model import PAGE_SIZE, Range
 from udamon.units import MIB
 
 GUEST = Machine(smp=1, mem=1024)
-DOCUMENT = ROOT / "docs" / "benchmarks-checks.md"
 ENABLED, AGING = Path("/sys/kernel/mm/lru_gen/enabled"), Path("/sys/kernel/debug/lru_gen")
 LIMIT = 128 * MIB
 SETS = {"hot": (32 * MIB, 0.1), "1 s": (12 * MIB, 1.0), "3 s": (12 * MIB, 3.0), "10 s": (12 * MIB, 10.0),
@@ -175,5 +173,5 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["worker"]:
         worker()
     else:
-        single = Single("bench.refaults", "refaults", __doc__, GUEST, inside, figure, document=DOCUMENT)
+        single = Single("bench.refaults", "refaults", __doc__, GUEST, inside, figure)
         sys.exit(main(single, sys.argv[1:]))

@@ -2,7 +2,7 @@
 
 python -m bench sensitivity                               all of them, as a figure
 python -m bench.sensitivity [PARAMETER…] [--seeds 1-3]    some of them
-python -m bench.sensitivity --missing                     those that have no row in docs/benchmarks-policies.md
+python -m bench.sensitivity --missing                     those that have no row in its table in docs/
 
 A parameter that was chosen well by its reason hardly moves anything; one on which results hang needs a better
 reason, or a rule that sets it.
@@ -19,15 +19,13 @@ from dataclasses import fields, replace
 from statistics import median
 from typing import Any, NamedTuple
 
-from bench.figures import Figure, as_text
+from bench.figures import Figure, as_text, page_of
 from bench.runs import Lab, Run, configure
 from bench.shapes import HELD_OUT
-from scripts.stages import ROOT
 from udamon.core.adaptive import Parameters
 from udamon.evaluation.results import Evaluation, mean_f1
 from udamon.evaluation.table import cell
 
-PAGE = ROOT / "docs" / "benchmarks-policies.md"
 SEEDS = (1, 2, 3)
 SECONDS = 12
 SETTINGS = (
@@ -137,12 +135,11 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.sensitivity")
     names = [field.name for field in fields(Parameters)]
     parser.add_argument("names", nargs="*", metavar="PARAMETER", help=", ".join(names))
-    parser.add_argument(
-        "--missing", action="store_true", help="those that have no row in docs/benchmarks-policies.md"
-    )
+    parser.add_argument("--missing", action="store_true", help="those that have no row in its table in docs/")
     configure(parser, "1-3")
     args = parser.parse_args(argv)
-    asked = args.names + (without_row(PAGE.read_text()) if args.missing else [])
+    page = page_of("sensitivity")
+    asked = args.names + (without_row(page.read_text() if page else "") if args.missing else [])
     if args.missing and not asked:
         print("Each parameter has a row.")
         return 0

@@ -16,7 +16,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from bench import machine
-from bench.acting.reclaim import DOCUMENT
 from bench.figures import Figure, Sample, as_markdown, as_text, put
 from udamon.native._native import populate, touch
 from udamon.units import MIB
@@ -143,7 +142,7 @@ def main(arguments: Sequence[str]) -> int:
     figure = measure()
     print(as_text(figure))
     if "--write" in arguments:
-        put(DOCUMENT, "collapse", as_markdown(figure))
+        put("collapse", as_markdown(figure))
     return 0
 
 

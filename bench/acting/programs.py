@@ -19,7 +19,6 @@ from statistics import mean, median
 from typing import Any
 
 from bench import machine
-from bench.acting.reclaim import DOCUMENT
 from bench.figures import Figure, as_markdown, as_text, interval95, put
 from tests.integration.servers import Postgres, Redis, postgres, redis
 from udamon.units import format_size
@@ -137,7 +136,7 @@ def main(arguments: Sequence[str]) -> int:
     figure = measure()
     print(as_text(figure))
     if "--write" in arguments:
-        put(DOCUMENT, "programs", as_markdown(figure))
+        put("acting programs", as_markdown(figure))
     return 0
 
 

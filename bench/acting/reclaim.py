@@ -21,10 +21,9 @@ from bench.figures import Figure, Sample, as_markdown, as_text, interval95, put
 from bench.side_by_side import guest
 from scripts.guest.kernels import Kernel
 from scripts.guest.machine import Machine
-from scripts.stages import ROOT, WORK
+from scripts.stages import WORK
 from udamon.units import MIB
 
-DOCUMENT = ROOT / "docs" / "acting.md"
 GUEST = Machine(smp=1, mem=2048)
 RATE = re.compile(r"^work: ([\d.]+) s, ([\d.]+) M accesses/s$", re.MULTILINE)
 BOOTS = 5
@@ -35,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kernel", default="", help="a part of its release (default: the newest)")
     parser.add_argument("--runs", type=int, default=5, help="of each (default 5)")
     parser.add_argument("--again", action="store_true", help="only the table, of what was kept")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {DOCUMENT.name}")
+    parser.add_argument("--write", action="store_true", help="put the table into its page in docs/")
     args = parser.parse_args(argv)
     kernel = guest.kernel(args.kernel)
     place = WORK / "acting" / kernel.release
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(as_text(figure))
     if args.write:
         series = ".".join(map(str, kernel.version[:2]))
-        put(DOCUMENT, f"reclaim {series}", as_markdown(figure))
+        put(f"reclaim {series}", as_markdown(figure))
     return 0
 
 

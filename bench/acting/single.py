@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import machine
-from bench.acting.reclaim import DOCUMENT
 from bench.figures import Figure, as_markdown, as_text, put
 from bench.side_by_side import guest
 from scripts.guest.machine import Machine
@@ -34,7 +33,6 @@ class Single(NamedTuple):
     inside: Callable[[Path], None]
     figure: Callable[[Path, str], Figure]
     write: Callable[[Path], object] = lambda _: None
-    document: Path = DOCUMENT
 
 
 def start_workload(
@@ -66,6 +64,6 @@ def main(single: Single, arguments: Sequence[str]) -> int:
     figure = single.figure(left, f"Linux {kernel.release}, emulated on {machine.describe()}.")
     print(as_text(figure))
     if args.write:
-        put(single.document, single.name, as_markdown(figure))
+        put(single.name, as_markdown(figure))
         single.write(left)
     return 0

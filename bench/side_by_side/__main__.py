@@ -20,9 +20,7 @@ from bench.side_by_side.guest import KEPT
 from bench.side_by_side.monitors import DAMO, MONITORS
 from bench.side_by_side.plan import WORKLOADS, Run, runs
 from scripts.guest.kernels import Kernel
-from scripts.stages import ROOT
 
-DOCUMENT = ROOT / "docs" / "side-by-side.md"
 BOOTS = 5
 """An emulated machine stalls now and then; what is missing is run in another boot."""
 
@@ -38,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workloads", default=",".join(WORKLOADS), help="some of them")
     parser.add_argument("--name", default="", help="keep the results under this name (default: the release)")
     parser.add_argument("--again", action="store_true", help="only the tables, of what was kept")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
+    parser.add_argument("--write", action="store_true", help="put the tables into their page in docs/")
     args = parser.parse_args(argv)
     monitors, workloads = args.monitors.split(","), args.workloads.split(",")
     if unknown := (set(monitors) - MONITORS.keys()) | (set(workloads) - WORKLOADS.keys()):
@@ -122,7 +120,7 @@ def _show(figures: Sequence[Figure], name: str, about: dict[str, object], *, wri
     text = "\n\n".join([*map(as_markdown, figures), state])
     (KEPT / f"{name}.md").write_text(text + "\n")
     if write:
-        put(DOCUMENT, f"side_by_side {name}", text)
+        put(f"side_by_side {name}", text)
 
 
 if __name__ == "__main__":
