@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import udamon
+from tests.guest.pages import entries
 from tests.guest.program import Program
 from udamon.model import Range
 
@@ -146,8 +147,4 @@ def memory() -> Iterator[Memory]:
 
 def frames(pid: int, area: Range) -> list[int]:
     """The frame of each page of `area`, 0 where there is none."""
-    with (Path("/proc") / str(pid) / "pagemap").open("rb", buffering=0) as file:
-        file.seek(area.start // PAGE * 8)
-        data = file.read(area.size // PAGE * 8)
-    entries = memoryview(data).cast("Q")
-    return [entry & ((1 << 55) - 1) if entry >> 63 else 0 for entry in entries]
+    return [entry & ((1 << 55) - 1) if entry >> 63 else 0 for entry in entries(pid, area)]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.guest.memory import frames
 from tests.guest.pages import entries
 from tests.integration.worker import MIB, Worker, working
 from udamon.acting.exclusions import Exclusions
@@ -44,7 +45,6 @@ def there(worker: Worker, area: Range) -> int:
     return sum(entry >> 63 for entry in entries(worker.pid, area)) * PAGE_SIZE
 
 
-FRAME = (1 << 55) - 1
 ENOUGH = 0.9
 """Pages that wait in a processor's batch for the LRU cannot be paged out: at most 31 a processor."""
 
@@ -155,20 +155,18 @@ def test_pages_are_told_by_their_cgroup(worker: Worker, actor: VaddrActor) -> No
 
 @pytest.mark.needs("frame_numbers")
 def test_physical_memory_through_the_process_that_maps_it(worker: Worker, tmp_path: Path) -> None:
-    """The very frames of a child of ours, and nobody else's. The kernel may move pages to other frames meanwhile, to
-    make room for huge ones (compaction): these are not in the ranges any more."""
+    """Exactly the frames of a child process. Compaction may move pages to other frames before they are acted on; those
+    are no longer in the ranges."""
     area = worker.area("f", 4 * MIB, "private", tmp_path / "f")
-    frames = [entry & FRAME for entry in entries(worker.pid, area)]
-    ranges = joined(sorted(Range(f * PAGE_SIZE, (f + 1) * PAGE_SIZE) for f in frames))
+    before = frames(worker.pid, area)
+    ranges = joined(sorted(Range(f * PAGE_SIZE, (f + 1) * PAGE_SIZE) for f in before))
     wanted = ActionRequest(Action.PAGEOUT, (Filter(FilterType.YOUNG),) if idle_bitmap() == "open" else ())
     actor = PaddrActor()
     assert actor.missing(wanted) is None
     moved = sum(actor.apply(Target(0), *r, wanted).moved or 0 for r in ranges)
-    after = entries(worker.pid, area)
-    present = sum(entry >> 63 for entry in after) * PAGE_SIZE
-    pairs = zip(frames, after, strict=True)
-    elsewhere = sum(entry >> 63 and entry & FRAME != frame for frame, entry in pairs) * PAGE_SIZE
-    assert moved == area.size - present
+    pairs = zip(before, frames(worker.pid, area), strict=True)
+    elsewhere = sum(now not in (0, frame) for frame, now in pairs) * PAGE_SIZE
+    assert moved == area.size - there(worker, area)
     assert moved >= ENOUGH * (area.size - elsewhere)
     assert actor.left["out of reach"] <= elsewhere
     assert worker.intact("f", area)
