@@ -111,7 +111,7 @@ def by_aging(process: ProcessId, group: MemoryGroup) -> None:
 
 
 LOOKS: dict[str, Callable[[ProcessId, MemoryGroup], None] | None] = {
-    "nobody": None, "clear_refs": by_refs, "MADV_COLD": by_cold, "aging": by_aging,
+    "no monitor": None, "clear_refs": by_refs, "MADV_COLD": by_cold, "aging": by_aging,
 }  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def figure(left: Path, where: str) -> Figure:
         f"{LIMIT // MIB} MiB: {warm} MiB of hot and warm sets, and {NEW_A_SECOND // MIB} MiB a second of new memory "
         f"that is never touched again; bits are cleared every {LOOK_S:.0f} s. {where}"
     )
-    head = ("lists of the kernel, who looks", "hot", *(f"once in {one}" for one in WARM), "share")
+    head = ("lists of the kernel, monitor", "hot", *(f"once in {one}" for one in WARM), "share")
     return Figure("Refaults while accessed bits are cleared", head, rows, note)
 
 

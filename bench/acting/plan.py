@@ -17,7 +17,7 @@ RATE = "200k"
 
 ALONE, UDAMON, HANDED, MODULE = "alone", "udamon", "handed", "kernel"
 WHO = {
-    ALONE: "nobody",
+    ALONE: "without",
     UDAMON: "`udamon reclaim`",
     HANDED: "`udamon reclaim --via kernel`",
     MODULE: "DAMON_RECLAIM",

@@ -1,7 +1,7 @@
 """What actions do to real programs here: the same answers, the same exit status, and how fast they answer.
 
 python -m bench.acting.programs [--write]: `udamon schemes --apply` with one action at a time on all memory of Redis
-and PostgreSQL, once a second, beside nobody, in pairs.
+and PostgreSQL, once a second, in pairs of runs with and without it.
 """
 
 from __future__ import annotations

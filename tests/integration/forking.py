@@ -85,8 +85,8 @@ def said(directory: Path) -> tuple[str, str]:
 def run_forked(
     directory: Path, words: list[str], as_nobody: bool = False, cwd: Path | None = None
 ) -> NoReturn:
-    """Run one command in a forked child and end it. It writes to the files `out` and `err` in `directory`. The user
-    nobody also has `directory` as working directory."""
+    """Run one command in a forked child and end it. It writes to the files `out` and `err` in `directory`. With
+    `as_nobody` it runs as the user `nobody`, with `directory` as its working directory."""
     try:
         if as_nobody:
             become_nobody()
