@@ -24,6 +24,13 @@ LRU_GEN = Path("/sys/kernel/debug/lru_gen")
 
 _AS_ROOT = "run udamon as root"
 
+_ENABLED = "kernel/mm/lru_gen/enabled"
+_SWITCH_ON = f"echo y > /sys/{_ENABLED}"
+_ON, _WALK = 0x1, 0x2
+"""Bits of `enabled`: generations are kept; aging looks at the accessed bits of page tables. The kernel shows the second
+one only where the processor sets accessed bits itself (not on Arm before 8.1). Without it aging begins generations and
+moves no page into them."""
+
 _MEMCG = re.compile(rb"memcg\s+(\d+)(?:\s+(/.*))?\s*$")
 _NODE = re.compile(rb"\s+node\s+(\d+)\s*$")
 _GENERATION = re.compile(rb"\s+(\d+)\s+(\d+)\s+(-?\d+)\s+(-?\d+)\s*$")
@@ -106,11 +113,17 @@ def lacks(sys: Path = SYS, path: Path | None = None) -> tuple[str, str] | None:
     """What is missing to see and age generations, and what to do about it, as parts of a sentence; None for nothing."""
     path = sys / "kernel/debug/lru_gen" if path is None else path
     try:
-        enabled = int(read_bytes(sys / "kernel/mm/lru_gen/enabled"), 16)
+        enabled = int(read_bytes(sys / _ENABLED), 16)
     except (OSError, ValueError):
         return "this kernel has no multi-generational LRU", "boot one built with CONFIG_LRU_GEN=y (Linux 6.1)"
-    if not enabled & 1:
-        return "the multi-generational LRU is switched off", "echo y > /sys/kernel/mm/lru_gen/enabled"
+    if not enabled & _ON:
+        return "the multi-generational LRU is switched off", _SWITCH_ON
+    if not enabled & _WALK:
+        why = (
+            "aging of the multi-generational LRU does not look at page tables, so all memory would seem idle"
+        )
+        never = "the processor does not set accessed bits, and this way cannot be used"
+        return why, f"{_SWITCH_ON}; if {sys / _ENABLED} does not have the bit 0x0002 then, {never}"
     if os.access(path, os.R_OK | os.W_OK):
         return None
     if os.geteuid():

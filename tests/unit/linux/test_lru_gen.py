@@ -91,7 +91,10 @@ def test_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     enabled.parent.mkdir(parents=True)
     enabled.write_text("0x0006\n")
     assert "switched off" in str(lacks(tmp_path))
-    enabled.write_text("0x0007\n")
+    enabled.write_text("0x0005\n")
+    assert "all memory would seem idle" in str(lacks(tmp_path)), "no accessed bit is set by the processor"
+    enabled.write_text("0x0003\n")
+    assert "seem idle" not in str(lacks(tmp_path)), "entries of upper tables may be without accessed bits"
     for user, fix in ((1000, "run udamon as root"), (0, "mount -t debugfs none")):
         monkeypatch.setattr(os, "geteuid", lambda user=user: user)
         assert fix in str(lacks(tmp_path))
