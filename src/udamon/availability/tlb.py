@@ -64,7 +64,8 @@ def measure(census: Census, used: Way, sizes: Sequence[int] = SIZES) -> Tlb:
         return Tlb("stale", None)
     if unseen:
         return Tlb("stale", 4 * unseen)  # the next larger one was seen
-    return Tlb(_STATES[used], 0)
+    # Where nothing flushes TLBs, that they were displaced by chance says nothing about sets smaller than those tried.
+    return Tlb(_STATES[used], sizes[0] if used == "none" else 0)
 
 
 def measured(via: str, *, same_cpu: bool = False, sampled: bool = False) -> Tlb | None:
