@@ -13,7 +13,7 @@ import pytest
 from tests.guest.damon import rate
 from tests.guest.memory import MIB, PAGE, Memory, memory
 from tests.guest.test_idle import CHECKS, rates, sample, while_touched
-from tests.guest.test_pte import HAS
+from tests.guest.test_pte import HAS, needs_tables
 from tests.integration.privileged import as_user_with
 from tests.integration.recorder import forked_udamon
 from udamon.core.policy import ACCESSED, NO_PAGE, NOT_ACCESSED, Slots
@@ -243,6 +243,7 @@ def stacks(pid: int) -> list[Range]:
     return [line_range(line) for line in lines if line.endswith(b"[stack]")]
 
 
+@needs_tables
 @pytest.mark.parametrize("policy", ["adaptive", pytest.param("damon", marks=pytest.mark.guest_long)])
 def test_recordings(program: Memory, tmp_path: Path, policy: str) -> None:
     """From the command line, after all privileges that opening alone took were given up."""

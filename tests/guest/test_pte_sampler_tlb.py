@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest.pages import MIB
-from tests.guest.test_pte import HAS
+from tests.guest.test_pte import needs_tables
 from tests.guest.test_pte_sampler import BITMAP
 from tests.guest.test_pte_tlb import patiently
 from udamon.core.policy import Answers, Slots
@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.guest_pte,
     pytest.mark.guest_boot(smp=2),
     pytest.mark.needs("root"),
-    pytest.mark.skipif(not any(HAS.values()), reason="this kernel has neither BPF nor kcore"),
+    needs_tables,
 ]
 
 LARGEST = 16 * MIB

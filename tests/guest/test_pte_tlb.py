@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.guest.pages import MIB
-from tests.guest.test_pte import EXACT, HAS
+from tests.guest.test_pte import EXACT, needs_tables
 from udamon.ops.kernel_tables import open_tables
 from udamon.ops.pte import Pte
 from udamon.ops.tlb import HotSet, hot_set, way
@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.guest_pte,
     pytest.mark.guest_boot(smp=2),
     pytest.mark.needs("root"),
-    pytest.mark.skipif(not any(HAS.values()), reason="this kernel has neither BPF nor kcore"),
+    needs_tables,
 ]
 
 LARGEST = 64 * MIB
