@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from udamon.availability import tlb
-from udamon.availability.tlb import BEYOND, SIZES, Tlb, measure, sentence
+from udamon.availability.tlb import BEYOND, SIZES, State, Tlb, measure, sentence
 from udamon.ops.refs import Refs
 from udamon.ops.tlb import Way
 
@@ -30,11 +30,11 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 @pytest.mark.parametrize(("used", "state"), [("flush", "flushed"), ("visit", "displaced")])
 def test_what_is_flushed_or_displaced_is_seen_whatever_its_size(
-    seen: Callable[[int], None], used: Way, state: str
+    seen: Callable[[int], None], used: Way, state: State
 ) -> None:
     seen(0)
     found = measure(Refs(tlb=used), used)
-    assert found == (state, 0)
+    assert found == Tlb(state, 0)
     assert "are seen" in sentence(found)
 
 
@@ -42,7 +42,7 @@ def test_without_a_flush_smaller_sets_than_were_tried_may_be_missed(seen: Callab
     """They were seen by chance: other work displaced the TLB."""
     seen(0)
     found = measure(Refs(tlb="none"), "none")
-    assert found == ("stale", min(SIZES))
+    assert found == Tlb("stale", min(SIZES))
     assert "below 256.0 KiB may be missed" in sentence(found)
 
 
@@ -52,7 +52,7 @@ def test_the_smallest_that_was_seen_is_the_limit(
     seen: Callable[[int], None], used: Way, least: int, missed: int
 ) -> None:
     seen(least)
-    assert measure(Refs(tlb=used), used) == ("stale", missed)
+    assert measure(Refs(tlb=used), used) == Tlb("stale", missed)
 
 
 def test_where_nothing_is_seen_there_is_no_limit(seen: Callable[[int], None]) -> None:
