@@ -7,7 +7,10 @@ stay as the kernel prints them: a newline is "\\012", a file that was removed en
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 from udamon.linux.procfs import ProcessId, open_of, read_fd
 from udamon.linux.roots import PROC
@@ -17,8 +20,41 @@ _KERNEL_HALF = 1 << 63
 """Lines from here on are no memory of the process: [vsyscall] is one page of the kernel's own."""
 
 
+class _Extent(Protocol):
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+
+
+def replaced(found: Sequence[_Extent]) -> list[int]:
+    """Numbers of the entries, which the kernel gave in address order, that a later one overlaps. Between two reads, and
+    from Linux 6.17 on within one, a mapping may grow over one that was given before: then the kernel gives it again, in
+    its new extent."""
+    if not any(one.end > after.start for one, after in pairwise(found)):
+        return []
+    old: list[int] = []
+    kept: list[int] = []
+    for number, one in enumerate(found):
+        while kept and found[kept[-1]].end > one.start:
+            old.append(kept.pop())
+        kept.append(number)
+    return old
+
+
+def current(lines: list[bytes]) -> list[bytes]:
+    """Without lines of mappings that a later line replaces."""
+    old = set(replaced([line_range(line) for line in lines]))
+    return [line for number, line in enumerate(lines) if number not in old] if old else lines
+
+
 def read_lines(process: ProcessId, root: Path = PROC) -> list[bytes]:
-    """The lines of mappings of a process, in address order, [vsyscall] left out. Raises OSError."""
+    """The lines of mappings of a process, in address order and without overlap, [vsyscall] left out. Raises OSError."""
+    return current(read_raw_lines(process, root))
+
+
+def read_raw_lines(process: ProcessId, root: Path = PROC) -> list[bytes]:
+    """The same with lines that later ones replace, for who compares them with those of before. Raises OSError."""
     fd = open_of(process, "maps", os.O_RDONLY, root)
     try:
         return split_lines(read_fd(fd))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from udamon.linux.held import Held
+from udamon.linux.maps import replaced
 from udamon.linux.procfs import ProcessId, open_of
 from udamon.linux.roots import PROC
 from udamon.linux.urgent import urgent
@@ -84,7 +85,14 @@ def read_smaps(
 
 
 def parse_referenced(data: bytes) -> list[Referenced]:
-    """Mappings with anything resident, in address order."""
+    """Mappings with anything resident, in address order and without overlap."""
+    found = _resident(data)
+    old = set(replaced(found))
+    return [one for number, one in enumerate(found) if number not in old] if old else found
+
+
+def _resident(data: bytes) -> list[Referenced]:
+    """All that have anything resident, those that a later one replaces, too."""
     return [_entry_around(data, match.start(), int(match[1])) for match in _RESIDENT.finditer(data)]
 
 
@@ -98,9 +106,12 @@ def _entry_around(data: bytes, position: int, rss_kib: int) -> Referenced:
     return Referenced(int(start, 16), int(end, 16), rss_kib << 10, referenced_kib << 10)
 
 
-def parse_mapped(data: bytes) -> list[MappingPages | None]:
-    """Of each mapping that `parse_referenced` finds, in its order; None where a kernel does not say."""
-    return [_mapped_around(data, match.start()) for match in _RESIDENT.finditer(data)]
+def parse_mapped(data: bytes) -> list[tuple[Referenced, MappingPages | None]]:
+    """Each mapping that `parse_referenced` finds, with what its pages are; None where a kernel does not say."""
+    found = _resident(data)
+    old = set(replaced(found))
+    pages = (_mapped_around(data, match.start()) for match in _RESIDENT.finditer(data))
+    return [both for number, both in enumerate(zip(found, pages, strict=True)) if number not in old]
 
 
 def _mapped_around(data: bytes, position: int) -> MappingPages | None:

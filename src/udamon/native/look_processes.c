@@ -177,6 +177,7 @@ static void take_amount(struct results *out, size_t i, const char *line)
 /* What is summed over mappings. */
 struct mapping {
     uint64_t resident, private, referenced, anonymous, merged;
+    uint64_t start, end;
 };
 
 /* Private pages that were not accessed, at least, and those that the process itself accessed, at least. */
@@ -198,8 +199,14 @@ static void take_line(struct mapping *m, const char *line, struct results *out, 
         {"Referenced:", &m->referenced}, {"Anonymous:", &m->anonymous},   {"KSM:", &m->merged},
     };
     if (!isupper((unsigned char)line[0])) { /* the next one begins */
-        take_bounds(m, out, i);
-        *m = (struct mapping){0};
+        char *dash = NULL;
+        struct mapping next = {.start = strtoull(line, &dash, 16)};
+        next.end = *dash == '-' ? strtoull(dash + 1, NULL, 16) : 0;
+        if (next.start >= m->end)
+            take_bounds(m, out, i);
+        else if (next.start < m->start) /* what was counted already grew, too: 0 is a lower bound of both */
+            out->idle.at[i] = out->sure.at[i] = 0;
+        *m = next; /* in between, the last one grew while it was read, and comes again */
         return;
     }
     for (size_t k = 0; k < sizeof(known) / sizeof(*known); k++) {
@@ -262,7 +269,7 @@ static int look_at(int directory, struct results *out, size_t i)
     if (out->referenced.at[i] > out->resident.at[i])
         out->referenced.at[i] = out->resident.at[i];
     const struct mapping all = {out->resident.at[i], out->private.at[i], out->referenced.at[i], out->anonymous.at[i],
-                                out->merged.at[i]};
+                                out->merged.at[i], 0, 0};
     take_bounds(&all, out, i);
     return 0;
 }

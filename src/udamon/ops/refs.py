@@ -36,7 +36,6 @@ from udamon.linux.smaps import (
     huge_bytes,
     hugetlb_bytes,
     parse_mapped,
-    parse_referenced,
     read_smaps,
 )
 from udamon.model import PAGE_SIZE, Range
@@ -128,13 +127,13 @@ class Refs:
         self._guests[process] = _GUEST in data
         self.unseen[target.index] = hugetlb_bytes(data)
         self._advised[target.index] = advised(data)
-        resident = parse_referenced(data)
+        found = parse_mapped(data)
+        resident = [seen for seen, _ in found]
         huge = huge_bytes(data)
         touched = sum(min(m.referenced, max(m.rss - huge.get(m.start, 0), 0)) for m in resident)
         self.pauses.looked(target, held, sum(m.rss for m in resident), touched // PAGE_SIZE)
-        found = list(zip(resident, parse_mapped(data), strict=True))
         if self._only_ranges:
-            kept = set(_intersecting([seen for seen, _ in found], target.ranges))
+            kept = set(_intersecting(resident, target.ranges))
             found = [one for one in found if one[0] in kept]
         family, alone = self._spaces.family(target), not self._spaces.maybe_same_space(target)
         self._shared[target.index] = self._sharing.of(process, family, found, alone=alone)

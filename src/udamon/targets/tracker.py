@@ -10,7 +10,7 @@ from udamon.core.target import Target
 from udamon.errors import CannotError, NotPermitted, OutOfFiles, TargetGone
 from udamon.linux import open_files
 from udamon.linux.failure import owner, process_errors
-from udamon.linux.maps import line_range, parse_line, read_lines
+from udamon.linux.maps import current, line_range, parse_line, read_raw_lines
 from udamon.linux.procfs import ProcessId, Stat, is_running, read_cmdline, read_exe, read_stat, resident_bytes
 from udamon.linux.roots import Roots
 from udamon.lock import Lock, take_lock
@@ -28,7 +28,8 @@ class _Entry:
     image: tuple[object, ...]
     stat: Stat
     nameless: bool = False  # another program, which had no command line yet
-    lines: list[bytes] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)  # lines of its mappings as they were read
+    lines: list[bytes] = field(default_factory=list)  # those that hold
     ranges: list[Range] = field(default_factory=list)
 
 
@@ -172,7 +173,7 @@ class TargetTracker:
     def _add(self, process: ProcessId, targets: list[Target], emit: Emit) -> None:
         pid, proc = process.pid, self._roots.proc
         with process_errors(pid, proc, process.start_time):
-            lines = read_lines(process, proc)  # first: it tells whether we may
+            lines = read_raw_lines(process, proc)  # first: it tells whether we may
             stat = read_stat(pid, proc)
             cmdline = read_cmdline(pid, proc)
             image = self._image(process, stat)
@@ -195,7 +196,7 @@ class TargetTracker:
         proc = self._roots.proc
         try:
             with process_errors(entry.process.pid, proc, entry.process.start_time):
-                lines = read_lines(entry.process, proc)
+                lines = read_raw_lines(entry.process, proc)
                 self._notice_exec(target, entry, emit)
         except TargetGone:
             return self._end(target, targets, "exited", emit)
@@ -239,8 +240,9 @@ class TargetTracker:
 
     def _take_mappings(self, target: Target, lines: list[bytes], emit: Emit) -> None:
         entry = self._entries[target.index]
-        if lines == entry.lines:
+        if lines == entry.raw:
             return
+        entry.raw, lines = lines, current(lines)
         old, old_ranges = set(entry.lines), entry.ranges
         entry.lines, entry.ranges = lines, [line_range(line) for line in lines]
         self._changed.append(target)

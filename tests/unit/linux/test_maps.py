@@ -91,6 +91,37 @@ def test_the_pattern_agrees_with_a_plain_reader(entries: list[tuple[int, int, st
     assert smaps.parse_referenced(data) == _slow(data)
 
 
+@st.composite
+def _grown(draw: st.DrawFn) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Page numbers of mappings as the kernel gives them while some grow over what it gave before, as it does from
+    Linux 6.17 on, and as they are in the end."""
+    given: list[tuple[int, int]] = []
+    final: list[tuple[int, int]] = []
+    at = 1
+    for gap, size, over in draw(
+        st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), st.integers(0, 3)), max_size=12)
+    ):
+        start = at + gap
+        at = start + size
+        if over and final:  # it begins where one of those before it began
+            final, start = final[:-over], final[-over:][0][0]
+        given.append((start, at))
+        final.append((start, at))
+    return given, final
+
+
+@given(_grown())
+def test_mappings_that_grow_while_they_are_read_count_once(
+    both: tuple[list[tuple[int, int]], list[tuple[int, int]]],
+) -> None:
+    heads, expected = ([f"{a << 12:x}-{b << 12:x} rw-p 0 00:00 0" for a, b in pages] for pages in both)
+    assert maps.current([head.encode() for head in heads]) == [head.encode() for head in expected]
+    data = "".join(smaps_entry(head, rss=4, referenced=4) for head in heads).encode()
+    found = smaps.parse_referenced(data)
+    assert [(one.start >> 12, one.end >> 12) for one in found] == both[1]
+    assert [seen for seen, _ in smaps.parse_mapped(data)] == found
+
+
 def test_huge_pages_of_mappings() -> None:
     """By the start of the mapping, of all three kinds together; small pages say nothing."""
     small = smaps_entry("1000-9000 rw-p 0 00:00 0", rss=8)

@@ -119,28 +119,55 @@ def test_by_mappings_bounds_are_tighter(proc: int, program: subprocess.Popen[str
     assert 8 * MIB <= split.idle[0] <= split.private[0] - 8 * MIB
 
 
-def test_bounds_of_made_up_mappings(tmp_path: Path) -> None:
-    """Two mappings, one of a file with a long name; a third that others have in part. Worked out by hand."""
-    place = tmp_path / "7"
-    place.mkdir()
+AMOUNTS = (
+    "Rss: {} kB\nPrivate_Clean: 0 kB\nPrivate_Dirty: {} kB\nReferenced: {} kB\nAnonymous: {} kB\nKSM: {} kB\n"
+)
+
+
+def bounds_of(place: Path, smaps: str) -> tuple[int, int, int]:
+    """(error, idle, sure) in KiB of a made-up process with these mappings."""
+    (place / "7").mkdir()
     fields = " ".join(["S", *map(str, range(4, 52))])
-    (place / "stat").write_text(f"7 (a) {fields}\n")
-    (place / "smaps_rollup").write_text("0-1 [rollup]\nRss: 1 kB\n")
-    amounts = "Rss: {} kB\nPrivate_Clean: 0 kB\nPrivate_Dirty: {} kB\nReferenced: {} kB\nAnonymous: {} kB\nKSM: {} kB\n"
-    (place / "smaps").write_text(
-        "1000-2000 rw-p 0 0:0 0\n"
-        + amounts.format(100, 100, 40, 100, 0)  # idle 60, sure 40
-        + f"2000-3000 r--p 0 8:1 9 /{'x' * 70_000}\n"
-        + amounts.format(50, 10, 30, 0, 0)  # idle 0, sure 0
-        + "3000-4000 rw-p 0 0:0 0\n"
-        + amounts.format(80, 60, 50, 80, 4)  # 24 may be marked by others: idle 10, sure 50 - 24 = 26
-    )
-    fd = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    (place / "7" / "stat").write_text(f"7 (a) {fields}\n")
+    (place / "7" / "smaps_rollup").write_text("0-1 [rollup]\nRss: 1 kB\n")
+    (place / "7" / "smaps").write_text(smaps)
+    fd = os.open(place, os.O_PATH | os.O_DIRECTORY)
     try:
         found = look(fd, [ProcessId(7, 22)], LOOK | LOOK_SPLIT)
     finally:
         os.close(fd)
-    assert (found.error[0], found.idle[0], found.sure[0]) == (0, 70 << 10, 66 << 10)
+    return found.error[0], found.idle[0] >> 10, found.sure[0] >> 10
+
+
+def test_bounds_of_made_up_mappings(tmp_path: Path) -> None:
+    """Two mappings, one of a file with a long name; a third that others have in part. Worked out by hand."""
+    smaps = (
+        "1000-2000 rw-p 0 0:0 0\n"
+        + AMOUNTS.format(100, 100, 40, 100, 0)  # idle 60, sure 40
+        + f"2000-3000 r--p 0 8:1 9 /{'x' * 70_000}\n"
+        + AMOUNTS.format(50, 10, 30, 0, 0)  # idle 0, sure 0
+        + "3000-4000 rw-p 0 0:0 0\n"
+        + AMOUNTS.format(80, 60, 50, 80, 4)  # 24 may be marked by others: idle 10, sure 50 - 24 = 26
+    )
+    assert bounds_of(tmp_path, smaps) == (0, 70, 66)
+
+
+@pytest.mark.parametrize(
+    ("again", "idle", "sure"),
+    [("2000-4000", 60 + 10, 40 + 30), ("1000-4000", 10, 30), ("2000-3000", 60 + 10, 40 + 30)],
+    ids=["grew", "grew over two", "as before"],
+)
+def test_a_mapping_that_comes_again_counts_once(tmp_path: Path, again: str, idle: int, sure: int) -> None:
+    """It grew while it was read. Where it covers what was counted before, bounds of that are given up."""
+    smaps = (
+        "1000-2000 rw-p 0 0:0 0\n"
+        + AMOUNTS.format(100, 100, 40, 100, 0)
+        + "2000-3000 rw-p 0 0:0 0\n"
+        + AMOUNTS.format(20, 20, 15, 20, 0)
+        + f"{again} rw-p 0 0:0 0\n"
+        + AMOUNTS.format(40, 40, 30, 40, 0)
+    )
+    assert bounds_of(tmp_path, smaps) == (0, idle, sure)
 
 
 def test_who_is_gone_or_another_is_an_answer(proc: int, program: subprocess.Popen[str]) -> None:

@@ -71,14 +71,13 @@ def test_smaps_tells_whose_pages_are() -> None:
     area.write(b"x" * (64 * PAGE))
     me = target(0, os.getpid())
     data = read_smaps(ProcessId(me.pid or 0, me.start_time or 0))
-    seen, mapped = parse_referenced(data), parse_mapped(data)
-    assert len(seen) == len(mapped)
-    at = next(n for n, one in enumerate(seen) if one.start <= address_of(area) < one.end)
-    found = mapped[at]
+    mapped = parse_mapped(data)
+    assert [seen for seen, _ in mapped] == parse_referenced(data)
+    seen, found = next(both for both in mapped if both[0].start <= address_of(area) < both[0].end)
     assert found is not None
-    assert found.private == found.anonymous == seen[at].rss >= 64 * PAGE
+    assert found.private == found.anonymous == seen.rss >= 64 * PAGE
     assert found.inode == 0
-    assert all(one is not None and one.private <= two.rss for one, two in zip(mapped, seen, strict=True))
+    assert all(one is not None and one.private <= seen.rss for seen, one in mapped)
 
 
 def test_frames_count_once_for_each_object() -> None:
@@ -124,7 +123,7 @@ def test_one_process_that_maps_a_file_again(tmp_path: Path, times: int, counted:
     spaces = AddressSpaces()
     spaces.update([me])
     data = read_smaps(process)
-    found = list(zip(parse_referenced(data), parse_mapped(data), strict=True))
+    found = parse_mapped(data)
     inode = path.stat().st_ino
     found = [one for one in found if one[1] is not None and one[1].inode == inode]
     probe = SharingProbe()

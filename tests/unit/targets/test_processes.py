@@ -499,17 +499,17 @@ def test_a_child_in_the_middle_of_an_exec_is_tried_again(
     def executing(process: ProcessId, root: Path) -> list[bytes]:
         if process.pid == 10:
             raise ProcessLookupError
-        return maps.read_lines(process, root)
+        return maps.read_raw_lines(process, root)
 
     fake.process(9, start_time=100)
     ops, targets = Vaddr(Family([9], fake.root, events), roots), list[Target]()
     ops.update(targets, log)
     fake.process(10, start_time=200)
     events.forks = [Fork(9, 10)]
-    monkeypatch.setattr(tracker, "read_lines", executing)
+    monkeypatch.setattr(tracker, "read_raw_lines", executing)
     ops.follow_forks(targets, log)
     assert [target.pid for target in targets] == [9]
-    monkeypatch.setattr(tracker, "read_lines", maps.read_lines)
+    monkeypatch.setattr(tracker, "read_raw_lines", maps.read_raw_lines)
     ops.follow_forks(targets, log)
     assert [target.pid for target in targets] == [9, 10]
 
