@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from udamon.core.attrs import Attrs
 
+MAX_LOST_SHARE = 0.1
+"""Of an aggregation, how much may pass before its first tick. What looks at all memory clears it at the end of the
+aggregation before: if that takes longer, the rest would be too short to be called a window of that length."""
 REBASE_TICKS = 2
 """Falling this many ticks behind (a suspended machine, an overloaded one) moves the schedule, not the past."""
 
@@ -11,7 +14,7 @@ REBASE_TICKS = 2
 class Schedule:
     """Counts passed sampling intervals ("sis") and knows on which of them something is due.
 
-    Deadlines are absolute: tick k begins at base + k × sample, so lateness never adds up.
+    Deadlines are absolute: tick k begins at base + k × sample, so small lateness never adds up.
     """
 
     def __init__(self, attrs: Attrs, now_ns: int) -> None:
@@ -51,6 +54,12 @@ class Schedule:
         self.sis += ticks
         behind = now_ns - self.begin_ns
         if behind > REBASE_TICKS * self.tick_ns:
+            self._base_ns += behind
+
+    def keep_length(self, now_ns: int) -> None:
+        """Between two aggregations: move the next one where too much of it would have passed already."""
+        behind = now_ns - self.begin_ns
+        if behind > MAX_LOST_SHARE * self.attrs.aggr_us * 1_000:
             self._base_ns += behind
 
     def skip_time(self, now_ns: int) -> None:

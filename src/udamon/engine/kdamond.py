@@ -134,6 +134,7 @@ class Kdamond(Worker):
                     # Acting takes time. Making up for the ticks missed in that time would see nothing.
                     schedule.passed(0, self._clock.now_ns())
                 if aggregated:
+                    schedule.keep_length(self._clock.now_ns())
                     schedule.begin_aggregation()
                     watch.begin_aggregation(context.targets)
                 if schedule.update_due():

@@ -251,6 +251,30 @@ def test_census_counts_the_touched_share_rounded_up() -> None:
     assert list(last.ages) == [2, 2, 3], "from nothing to something the age begins anew"
 
 
+@pytest.mark.parametrize("look_ms", [0, 5, 10, 11, 60, 99, 250])
+@pytest.mark.parametrize("targets", [1, 3])
+def test_windows_are_nine_tenths_of_the_aggregation_however_long_looking_takes(
+    look_ms: int, targets: int
+) -> None:
+    """ATTRS has 100 ms. Where it takes little, the schedule stays as it is."""
+    rig = CensusRig(targets)
+    look = rig.census.look
+
+    def long(target: Target) -> list[Touched]:
+        rig.clock.wait_until(rig.clock.now_ns() + look_ms * 10**6 // targets)
+        return look(target)
+
+    rig.census.look = long  # type: ignore[method-assign]
+    rig.stop_after(5)
+    rig.kdamond.run()
+    windows = [snapshot.end_ns - snapshot.begin_ns for snapshot in rig.seen.snapshots]
+    assert len(windows) == 5 * targets
+    assert min(windows) >= 90 * 10**6
+    begins = [one.begin_ns for one in rig.seen.snapshots if one.target == 0]
+    period = (begins[-1] - begins[1]) / 3
+    assert period == pytest.approx((100 if look_ms <= 10 else 100 + look_ms) * 10**6, abs=10)
+
+
 def test_who_accessed_most_of_its_memory_is_looked_at_first() -> None:
     """As the last window told; snapshots stay in the order of the targets."""
     rig = CensusRig(targets=3)
