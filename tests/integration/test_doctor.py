@@ -15,6 +15,7 @@ from tests.unit.linux.test_fake import FakeProc
 from udamon import console
 from udamon.availability.findings import examine
 from udamon.cli import doctor
+from udamon.linux import sysfs_damon
 from udamon.linux.roots import Roots
 from udamon.lock import take_lock
 from udamon.model import PRIMITIVES
@@ -98,6 +99,26 @@ def test_conflicts_are_named(tmp_path: Path) -> None:
     assert "hidepid" in text
     assert "kdamond.0 runs (pid 71)" in text
     assert doctor.document(found)["locks"] == [{"target": "5-9", "holder": found.locks.holders["5-9"]}]
+
+
+def test_the_state_of_damon_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes, actions and conflicts go by the same look: what changes meanwhile cannot make them disagree."""
+    fake = FakeProc(tmp_path / "proc")
+    fake.process(71, comm="kdamond.0", flags=0x00208040)
+    looks: list[Path] = []
+    threads = sysfs_damon._threads
+
+    def counted(proc: Path) -> list[str]:
+        looks.append(proc)
+        return threads(proc) if len(looks) == 1 else []
+
+    monkeypatch.setattr(sysfs_damon, "_threads", counted)
+    found = examine(Roots(fake.root, tmp_path / "sys", (tmp_path / "locks",), tmp_path / "run"))
+    assert len(looks) == 1
+    assert found.kernel.busy
+    assert "kdamond.0 runs (pid 71)" in found.primitives["kernel"].why
+    assert not found.actions["hugepage"].usable
+    assert any("DAMON may watch physical memory" in conflict for conflict in found.conflicts)
 
 
 @pytest.mark.needs("second_user")

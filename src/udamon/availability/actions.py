@@ -13,11 +13,16 @@ ACTIONS = tuple(action.value for action in Action)
 """In the order doctor shows them."""
 
 
-def probe_action(name: str, roots: Roots = Roots()) -> Usable:  # noqa: B008 (immutable)
-    """Whether udamon could apply the action to another process; does nothing to any memory."""
+def probe_action(
+    name: str,
+    roots: Roots = Roots(),  # noqa: B008 (immutable)
+    kernel: Usable | None = None,
+) -> Usable:
+    """Whether udamon could apply the action to another process; does nothing to any memory. `kernel`: in-kernel DAMON
+    as it was probed; None: it is now, where that matters."""
     action = Action(name)
     if action in NEEDS_KERNEL:
-        return _by_kernel(action, roots)
+        return _by_kernel(action, probe("kernel", roots) if kernel is None else kernel)
     if action is Action.STAT:
         return Usable(True, "It only counts, and needs nothing.", offered=True)
     lacking = migration_lacks(roots) if action in MIGRATIONS else advice_lacks(action, roots)
@@ -44,9 +49,8 @@ def whose(roots: Roots = Roots()) -> str:  # noqa: B008 (immutable)
     return "any process" if others else "your own processes"
 
 
-def _by_kernel(action: Action, roots: Roots) -> Usable:
+def _by_kernel(action: Action, kernel: Usable) -> Usable:
     reason = NEEDS_KERNEL[action]
-    kernel = probe("kernel", roots)
     if kernel.usable:
         return Usable(True, f"Only with --via kernel: {reason}.", offered=True)
     why = f"{reason[0].upper()}{reason[1:]}; in-kernel DAMON does, and --via kernel cannot be used here."

@@ -9,7 +9,7 @@ from itertools import islice
 from udamon.availability.actions import ACTIONS, probe_action
 from udamon.availability.choice import ChoiceInputs, decide, facts_of, offer
 from udamon.availability.others import find
-from udamon.availability.primitives import PROBES, Usable, probe, proved_pte
+from udamon.availability.primitives import PROBES, Usable, kernel_of, probe, proved_pte
 from udamon.availability.tlb import Tlb, measured
 from udamon.errors import CannotError
 from udamon.linux.failure import hides_processes
@@ -45,10 +45,11 @@ class Findings:
 
 def examine(roots: Roots) -> Findings:
     """Look at the machine. Changes nothing and touches no process but a child of its own."""
-    primitives = {name: proved_pte(roots) if name == "pte" else probe(name, roots) for name in PROBES}
-    actions = {name: probe_action(name, roots) for name in ACTIONS}
     kernel, locks = kernel_damon(roots), held_locks(roots)
-    conflicts = tuple(_conflicts(primitives, locks, roots))
+    own = {"pte": proved_pte, "kernel": lambda roots: kernel_of(roots, kernel)}
+    primitives = {name: own[name](roots) if name in own else probe(name, roots) for name in PROBES}
+    actions = {name: probe_action(name, roots, primitives["kernel"]) for name in ACTIONS}
+    conflicts = tuple(_conflicts(primitives, locks, kernel, roots))
     tlb = measured("refs") if primitives["refs"].usable else None
     facts = facts_of(primitives)
     return Findings(
@@ -71,16 +72,18 @@ def _auto(facts: ChoiceInputs) -> tuple[str | None, str]:
         return None, str(error)
 
 
-def _conflicts(primitives: Mapping[str, Usable], locks: HeldLocks, roots: Roots) -> Iterator[str]:
+def _conflicts(
+    primitives: Mapping[str, Usable], locks: HeldLocks, kernel: KernelDamon, roots: Roots
+) -> Iterator[str]:
     for target, holder in islice(locks.holders.items(), TOLD):
         yield f"Target {target} is already watched by another monitor ({holder})."
     if (others := len(locks.holders) - TOLD) > 0 or locks.more:
         number = f"{'more than ' if locks.more else ''}{max(others, 0)}"
         yield f"So are {number} other targets{'' if locks.more else ' (--json has them)'}."
-    for who in find("pte", roots).taking:
+    for who in find("pte", roots, kernel).taking:
         if names := [name for name in ("idle", "pte") if primitives[name].offered]:
             yield f"{who[0].upper()}{who[1:]} clears accessed bits: {' and '.join(names)} would see less."
-    if (marking := find("refs", roots).marking) != "no":
+    if (marking := find("refs", roots, kernel).marking) != "no":
         may = "" if marking == "yes" else "may "
         yield (
             f"In-kernel DAMON {may}watch{'' if may else 'es'} physical memory: refs says too much of files and shared "

@@ -12,7 +12,7 @@ import os
 from typing import Literal, NamedTuple
 
 from udamon.linux.roots import Roots
-from udamon.linux.sysfs_damon import kernel_damon
+from udamon.linux.sysfs_damon import KernelDamon, kernel_damon
 from udamon.lock import lock_holder
 from udamon.model import primitive
 
@@ -45,11 +45,16 @@ class OtherMonitors(NamedTuple):
 NOBODY = OtherMonitors()
 
 
-def find(via: str, roots: Roots = Roots()) -> OtherMonitors:  # noqa: B008 (immutable)
-    """Other programs that are active as a monitor via `via` begins. Changes nothing and never raises."""
+def find(
+    via: str,
+    roots: Roots = Roots(),  # noqa: B008 (immutable)
+    kernel: KernelDamon | None = None,
+) -> OtherMonitors:
+    """Other programs that are active as a monitor via `via` begins. Changes nothing and never raises. `kernel`: the
+    state of in-kernel DAMON; None: it is read now."""
     if via != "refs" and via not in NEED_UNCLEARED_BITS:
         return NOBODY
-    kernel = kernel_damon(roots)
+    kernel = kernel_damon(roots) if kernel is None else kernel
     if via == "refs":
         return OtherMonitors(marking=kernel.physical)
     taking = [f"in-kernel DAMON ({'; '.join(kernel.users)})"] if kernel.busy else []

@@ -13,6 +13,7 @@ from udamon.linux import features
 from udamon.linux.consent import VARIABLE, standing
 from udamon.linux.lockdown import lockdown
 from udamon.linux.roots import Roots
+from udamon.linux.sysfs_damon import KernelDamon
 from udamon.model import PAGE_SIZE, READS_AND_WRITES, names_of, primitive
 from udamon.native._native import TABLE_BYTES
 
@@ -76,8 +77,9 @@ def _idle(roots: Roots) -> Usable:
     return Usable(True, "It sees single pages of any process, reads and writes.", offered=True)
 
 
-def _kernel(roots: Roots) -> Usable:
-    kernel = free_or_left(roots)
+def kernel_of(roots: Roots, state: KernelDamon | None = None) -> Usable:
+    """`probe` of in-kernel DAMON, by its state; None: it is read now."""
+    kernel = free_or_left(roots, state)
     if not kernel.present:
         return Usable(
             False, kernel.why, "Boot a kernel built with CONFIG_DAMON_SYSFS=y and CONFIG_DAMON_VADDR=y."
@@ -149,7 +151,7 @@ def _pte(roots: Roots) -> Usable:
     if not bpf and not kcore:
         return Usable(
             False,
-            "This kernel has neither BPF nor /proc/kcore.",
+            "This kernel offers no way to read its memory: it has neither BPF nor /proc/kcore.",
             "Boot a kernel built with CONFIG_BPF_EVENTS=y or CONFIG_PROC_KCORE=y.",
         )
     if features.CAP_SYS_ADMIN not in capable or not (bpf or features.CAP_SYS_RAWIO in capable):
@@ -186,5 +188,12 @@ def _sim(roots: Roots) -> Usable:
     return Usable(True, "A simulated address space needs nothing (udamon eval).", offered=True)
 
 
-PROBES = {"idle": _idle, "kernel": _kernel, "refs": _refs, "softdirty": _softdirty, "pte": _pte, "sim": _sim}
+PROBES = {
+    "idle": _idle,
+    "kernel": kernel_of,
+    "refs": _refs,
+    "softdirty": _softdirty,
+    "pte": _pte,
+    "sim": _sim,
+}
 """In the order doctor shows them."""

@@ -151,9 +151,10 @@ def recover(roots: Roots) -> bool:
     return cleaned
 
 
-def free_or_left(roots: Roots) -> KernelDamon:
-    """How in-kernel DAMON is, where what a killed run left counts as free: the next claim removes it."""
-    found = kernel_damon(roots)
+def free_or_left(roots: Roots, found: KernelDamon | None = None) -> KernelDamon:
+    """How in-kernel DAMON is, where what a killed run left counts as free: the next claim removes it. `found`: its
+    state; None: it is read now."""
+    found = kernel_damon(roots) if found is None else found
     note = ClaimNote.read(roots)
     if not found.busy or note is None or is_running(note.owner, roots.proc):
         return found

@@ -5,7 +5,8 @@ array that is mapped here one copies 4 KiB, the other 8 bytes, by bpf_probe_read
 memory. The programs are put together here. They take CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN) to load;
 lockdown=confidentiality refuses them.
 
-Where the direct map of RAM begins it does not know: that is found by trial (`bases`), for it begins at a GiB.
+BPF does not tell where the direct map of RAM begins. It is found by trying the few possible addresses (`bases`), since
+it begins at a multiple of 1 GiB.
 """
 
 from __future__ import annotations
@@ -120,8 +121,8 @@ def _over_places(
 
 
 def direct_map_bases(ram: Sequence[Range], address: int) -> Iterator[int]:
-    """Where the direct map may begin for a kernel address to be in it, were it that of any GiB of RAM, in ascending
-    order of RAM; all of RAM must have room behind it."""
+    """Addresses at which the direct map may begin, in ascending order: `address` may lie in any GiB of RAM, and the
+    map of all of RAM must fit below the end of the address space."""
     last = max(r.end for r in ram)
     for gib in sorted({at // _GIB for r in ram for at in (*range(r.start, r.end, _GIB), r.end - 1)}):
         base = address - address % _GIB - gib * _GIB
@@ -130,7 +131,8 @@ def direct_map_bases(ram: Sequence[Range], address: int) -> Iterator[int]:
 
 
 class Bpf:
-    """Kernel memory by BPF; `ram` is where RAM is. Raises OSError when made."""
+    """Reads kernel memory by BPF programs. `ram`: the physical addresses that are RAM, as ranges. Making one raises
+    OSError where the kernel refuses the programs, BadMemory on other machines than x86-64 and arm64."""
 
     name = "bpf"
 
@@ -155,11 +157,11 @@ class Bpf:
         self.segments: array[int] = array("Q")
 
     def bases(self, address: int) -> Iterator[int]:
-        """Where the direct map may begin, given a kernel address that is in it: one for each GiB of RAM."""
+        """Addresses at which the direct map may begin, if `address` lies in it: one for each GiB of RAM."""
         return direct_map_bases(self._ram, address)
 
     def begin_at(self, base: int) -> None:
-        """The direct map begins there, for all we know."""
+        """Take `base` for the address at which the direct map begins."""
         self.base = base
         self.segments = checked_segments([(r.start, r.size, r.start + base) for r in self._ram])
 
@@ -220,7 +222,7 @@ def _load(code: bytes) -> int:
 def _bpf(command: int, attributes: bytes) -> int:
     number = _NUMBER.get(os.uname().machine)
     if number is None:
-        raise BadMemory("BPF is known on x86-64 and arm64 alone")
+        raise BadMemory("BPF can be used on x86-64 and arm64 only")
     buffer = ctypes.create_string_buffer(attributes, 128)
     return system_call(number, command, ctypes.addressof(buffer), 128)
 

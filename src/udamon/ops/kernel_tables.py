@@ -131,7 +131,7 @@ def _open(name: str, roots: Roots) -> KernelMemory:
     if name == "kcore":
         return Kcore(roots.proc / "kcore")
     if roots.proc != PROC:  # it would read another machine's tables than those of these roots
-        raise BadMemory("BPF reads this machine's own memory alone")
+        raise BadMemory("BPF can only read the memory of the machine that udamon runs on")
     return Bpf(system_ram(roots.proc))
 
 

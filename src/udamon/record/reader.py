@@ -37,6 +37,9 @@ _STATE = ROW_STATE_BYTES * _TARGETS_KNOWN
 Place = tuple[OpenFile, StoredBatch]
 """A record batch and the file it is in."""
 
+_Unpacked = tuple[Place, RecordBatch, int]
+"""The same with the batch itself, and how many snapshots it has."""
+
 
 class Recording:
     """A recording on disk, finished or still being written, as it was when it was opened. Every iterator starts at
@@ -70,6 +73,7 @@ class Recording:
         limits.check_rows(rows, sum(file.size for file in self.files), self.path)
         # Other tools know regions that are no pages, and begin anew in one file.
         self._strict = self.metadata.get("read_from") is None
+        self._kept: dict[tuple[OpenFile, int], _Unpacked] | None = None
 
     @property
     def paths(self) -> list[Path]:
@@ -85,6 +89,19 @@ class Recording:
         """What `chosen` may be asked for: every record batch with its file, without unpacking any."""
         return [(file, message) for file in self.files for message in file.messages]
 
+    def keep(self, most_rows: int, most_bytes: int) -> bool:
+        """Read it now and keep its batches in memory for all later reads, unless they are more than that. Whether they
+        are kept."""
+        if self._kept is None and sum(message.rows for _, message in self.messages()) <= most_rows:
+            found, size = {}, 0
+            for one in self._unpacked(self.messages()):
+                (file, message), batch, _ = one
+                if (size := size + batch.nbytes) > most_bytes:
+                    return False
+                found[file, message.offset] = one
+            self._kept = found
+        return self._kept is not None
+
     def batches(self) -> Iterator[RecordBatch]:
         """Record batches in the schema of udamon.record.schema that are whole and possible, in order."""
         return self.chosen(self.messages())
@@ -99,8 +116,12 @@ class Recording:
         for _, batch, _ in self._unpacked(wanted):
             yield batch
 
-    def _unpacked(self, wanted: Sequence[Place]) -> Iterator[tuple[Place, RecordBatch, int]]:
+    def _unpacked(self, wanted: Sequence[Place]) -> Iterator[_Unpacked]:
         """The batches with how many snapshots each has; one that is not possible is named and left out."""
+        if self._kept is not None:
+            places = ((file, message.offset) for file, message in wanted)
+            yield from (self._kept[place] for place in places if place in self._kept)
+            return
         state = bytearray(_STATE)
         left = deque(wanted)
         while left:

@@ -62,9 +62,10 @@ MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
 class RightSize:
     """The report: what serves `serve` (0..1) of accesses, in bytes at least and at most; alike where it is known.
 
-    `interval` is what chance makes of it, with 95 % confidence; None where there is no one answer, or too little of
-    a recording, and `why` says which. `resident` is what was in memory on average, at most for a group. `curve` has
-    (share served, bytes at least, at most) for other shares. `blocks` of `block_ns` each were drawn from.
+    `interval` is what chance makes of it, with 95 % confidence; None where it was not asked for, or there is no one
+    answer, or too little of a recording, and `why` says which of the latter two. `resident` is what was in memory on
+    average, at most for a group. `curve` has (share served, bytes at least, at most) for other shares. `blocks` of
+    `block_ns` each were drawn from.
     """
 
     serve: float
@@ -90,8 +91,11 @@ class RightSize:
         return max(0, self.resident - self.high), max(0, self.resident - self.low)
 
 
-def measure(source: RecordingSource, serve: float = 0.99, *, seed: int = 1) -> RightSize:
-    """Raises RecordingError when there is no snapshot or nothing was accessed, UsageError for a senseless share."""
+def measure(source: RecordingSource, serve: float = 0.99, *, seed: int | None = None) -> RightSize:
+    """`seed`: of the draws behind the interval; None where none is wanted, for they cost more than all the rest.
+
+    Raises RecordingError when there is no snapshot or nothing was accessed, UsageError for a senseless share.
+    """
     if not 0 < serve <= 1:
         raise UsageError(f"--serve {serve:g} is no share of accesses; give one above 0 and up to 100%.")
     begin, end = span(source)
@@ -129,7 +133,7 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int = 1) -> R
         why = SHARED if group is not None else ALIKE if least == mean else f"{ALIKE}; {wss.OTHERS}"
     elif moments < FEWEST:
         why = f"{moments} windows are too few for an interval of confidence, which takes {FEWEST}"
-    else:
+    elif seed is not None:
         interval = _interval(touched, sizes, serve, Random(seed))
     return RightSize(
         serve, low, high, interval, why, there,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +23,11 @@ BYTES_A_RESULT = 400
 
 SOME_ROWS = 200_000
 """Rows of `some_regions`, at most about so many."""
+
+SHORT_ROWS, SHORT_BYTES = 50_000, 16 << 20
+"""A recording of at most so many rows, and bytes once unpacked, is read once and kept in memory."""
+
+_number = count()
 
 
 class _SampledBatches:
@@ -54,8 +60,8 @@ class RecordingSource:
     """A recording with filters, ready for queries over the view `regions` (udamon.report.filters).
 
     `shared_regions` is the same with what is known of others who have the same pages. Each query streams the file
-    anew. `some_regions` and `some_shared` are the same views of a few snapshots, the first and the last among them:
-    where memory is can be told from those.
+    anew; a short recording is read once. `some_regions` and `some_shared` are the same views of a few snapshots, the
+    first and the last among them: where memory is can be told from those.
     """
 
     def __init__(
@@ -87,14 +93,17 @@ class RecordingSource:
             self._db = beside._db.cursor()  # tables and views are its own
         self._db.execute("SET enable_progress_bar = false")  # on standard output, in notebooks and python -c
         self._db.register("recording", recording)
-        self._kept = False
+        self._short = recording.keep(min(SHORT_ROWS, SOME_ROWS, PART_ROWS), SHORT_BYTES)
+        self._rows = self._rows_of(recording, beside)
+        self._kept = self._short
         self.start_ns = self._start()
         if self.filters.cuts:
             self.table("wanted_mappings", "target INTEGER, low UBIGINT, high UBIGINT", self._wanted())
+        some = self._rows if self._short else "some_rows"
         self._db.register("some_rows", _SampledBatches(recording, self.filters, self.start_ns))
         for view, rows, sharing in (
-            ("regions", "recording", False), ("some_regions", "some_rows", False),
-            ("shared_regions", "recording", True), ("some_shared", "some_rows", True),
+            ("regions", self._rows, False), ("some_regions", some, False),
+            ("shared_regions", self._rows, True), ("some_shared", some, True),
         ):  # fmt: skip
             shown = self.filters.view(self.start_ns, rows, sharing=sharing)
             if self.filters.cuts:
@@ -130,8 +139,11 @@ class RecordingSource:
 
     def in_parts(self, sql: str, most_rows: int | None = None) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of a query over `regions`, for each part of the recording by itself: at most `most_rows` rows
-        (default PART_ROWS), whole batches, so that what a query groups does not grow with the recording. Raises as
-        `query`."""
+        (default PART_ROWS), whole batches, so that what a query groups does not grow with the recording. A short
+        recording is one part. Raises as `query`."""
+        if self._short:
+            yield self.query(sql)
+            return
         most = PART_ROWS if most_rows is None else most_rows
         parts: list[list[Place]] = [[]]
         rows = 0
@@ -207,6 +219,16 @@ class RecordingSource:
                 "lists them, and * stands for any letters."
             )
         return wanted
+
+    def _rows_of(self, recording: Recording, beside: RecordingSource | None) -> str:
+        """What the views are views of: the stream, or a table of all rows of a short recording."""
+        if not self._short:
+            return "recording"
+        if beside is not None and beside.recording is recording:
+            return beside._rows
+        name = f"short_{next(_number)}"  # seen by all that use this DuckDB
+        self.query(f"CREATE TABLE {name} AS SELECT * FROM recording WHERE event IS NULL")
+        return name
 
     def _start(self) -> int:
         """When the recording began, ns on CLOCK_MONOTONIC: the begin of its first window."""
