@@ -255,7 +255,8 @@ def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -
     ]
     if report.cold is None or report.age_s is None:
         said += wrap(
-            f"not touched: unknown, as only {clock(report.length_ns)} were watched; it takes 1 s or more", terminal.width
+            f"not touched: unknown, as only {clock(report.length_ns)} were watched; it takes 1 s or more",
+            terminal.width,
         )
     else:
         said.append(f"not touched for at least {clock(report.age_s * 1e9)}: {_range(report.cold)}")
