@@ -123,7 +123,8 @@ def lines(watch: GroupWatch, cpu_share: float) -> Iterator[str]:
     found = [watch.cold(kind) for kind in KINDS]
     groups = len({(part.memcg, part.path) for part in watch.parts})
     of = counted(groups, "control group")
-    yield f"{of}, {watch.windows} windows in {format_time(round(seconds, 1))}, by the kernel's generations of pages"
+    windows = f"{counted(watch.windows, 'window')} in {format_time(round(seconds, 1))}"
+    yield f"{of}, {windows}, by the kernel's generations of pages"
     yield f"{'':<28}{'anonymous':>22}{'file':>22}"
     yield _row("in memory", [format_size(one.size) for one in found])
     yield _row("touched in the last window", [format_size(watch.touched(kind)) for kind in KINDS])

@@ -79,7 +79,7 @@ def _print(args: argparse.Namespace, *, given: bool) -> int:
             for note in built.notes:
                 console.say(note)
             ended_by = follow(built.engine, None, None, stopped, check_lines)
-        require_windows(progress, built.engine.skipped, None, ended_by)
+        require_windows(progress, built.engine, None, ended_by)
     return 0
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from udamon import console
-from udamon.cli import parsers
+from udamon.cli import mistakes, parsers
 from udamon.cli.defaults import Defaults
 from udamon.errors import UdamonError, UsageError
 
@@ -42,6 +42,7 @@ def _run(words: list[str]) -> int:
     if own[:1] == ["help"]:
         own = [*own[1:2], "--help"]
     try:
+        mistakes.refuse(own, parsers.COMMANDS)
         if own[:1] == ["report"]:
             from udamon.cli.report import with_kind
 

@@ -12,14 +12,12 @@ from collections.abc import Sequence
 from math import ceil
 
 from udamon.availability.primitives import ORDER, probe
+from udamon.cli.running import shorter
 from udamon.linux.procfs import read_stat
 from udamon.model import BY_MAPPING, MAPPING
-from udamon.report.levels import FEWEST, WINDOW_S
+from udamon.report.levels import FEWEST, SPARE, WINDOW_S
 from udamon.report.size import NextStep, Size
 from udamon.report.source import RecordingSource
-
-SPARE = 1.2
-"""Windows may take longer than is planned, and the first is not always complete."""
 
 
 def of_file(file: str, source: RecordingSource, report: Size) -> NextStep:
@@ -48,8 +46,8 @@ def _step(
             return NextStep(_size(target, ["--via", finer], command), "To tell single pages apart")
         if report.windows < FEWEST:
             if command is not None:
-                each = max(1, round(report.length_ns / FEWEST / SPARE / 1e6))
-                return NextStep(_size(target, ["--aggr", f"{each}ms"], command), "For more windows")
+                each = shorter(report.length_ns / 1e9)
+                return NextStep(_size(target, ["--aggr", each], command), "For more windows")
             # What is suggested has windows of its own, whatever those of the recording were.
             window_s = WINDOW_S if report.grain == MAPPING else report.window_ns / 1e9
             seconds = max(1, ceil(window_s * FEWEST * SPARE))

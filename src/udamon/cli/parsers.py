@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from udamon import built, console
 from udamon.cli.examples import EXAMPLES, epilog
+from udamon.cli.mistakes import nearest, short_flag, unknown_words
 from udamon.errors import UsageError
 from udamon.text import lines, ours
 
@@ -43,13 +44,6 @@ _FEW = 2
 """Commands that are named as those that have a flag."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """What was probably meant by a misspelt word; None where nothing is like it."""
-    import difflib  # only errors need it
-
-    return next(iter(difflib.get_close_matches(word, list(known), 1)), None)
-
-
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, as all of udamon does, where argparse prints the whole usage."""
 
@@ -79,15 +73,14 @@ class Parser(argparse.ArgumentParser):
             return f": did you mean {near}?" if near else ""
         if not message.startswith(_UNKNOWN):
             return ""
-        word = message.removeprefix(_UNKNOWN).split()[0].partition("=")[0]
+        words = message.removeprefix(_UNKNOWN).split()
+        word = words[0].partition("=")[0]
         if word.startswith("-"):
             if owners := _owners(word):
                 return f": {word} goes with udamon {' or '.join(owners)}"
-            near = nearest(word, self.flags)
+            near = short_flag(word, self.flags) or nearest(word, self.flags)
             return f": did you mean {near}?" if near else ""
-        if "--pid" in self.flags:
-            return f": give -p {word} for processes that are called so, or -- {word} to run it"
-        return ""
+        return unknown_words(words) if "--pid" in self.flags else ""
 
     def format_help(self) -> str:
         if not self.groups:

@@ -8,7 +8,7 @@ from typing import Any
 
 from udamon.model import SUMMED, Event, Snapshot
 from udamon.targets.coverage import document, short
-from udamon.units import format_size, format_time
+from udamon.units import counted, format_size, format_time
 
 
 class Progress:
@@ -84,7 +84,7 @@ class Progress:
         """How many snapshots there are: of many targets, as windows. `skipped` windows could not be watched."""
         if self.most_targets <= 1:
             watched = self.snapshots
-            return f"{watched} of {watched + skipped} windows" if skipped else f"{watched} snapshots"
+            return f"{watched} of {watched + skipped} windows" if skipped else counted(watched, "snapshot")
         some = "" if self.snapshots == self.windows * self.most_targets else "up to "
         left = f" ({skipped} of {self.snapshots + skipped} of a target skipped)" if skipped else ""
         return f"{self.windows} windows of {some}{self.most_targets} targets{left}"

@@ -119,8 +119,10 @@ def watch(
     collector: Collector | None = None,
     *,
     summary: bool = True,
+    required: bool = False,
 ) -> str:
-    """Record into `args.output`, and say what that gave unless `summary` is False; returns what ended it."""
+    """Record into `args.output`, and say what that gave unless `summary` is False; returns what ended it. Raises
+    CannotError where nothing was watched; of a COMMAND only where that is `required`."""
     max_size = None if args.max_size is None else parse_size(args.max_size)
     built = monitor.build(args, None if child is None else child.pid)
     built.settle()
@@ -165,7 +167,7 @@ def watch(
         console.err(recorder.summary(shown(args.output)))
         if text := line(progress.coverage_document()):
             console.say(text)
-    require_windows(progress, engine.skipped, child, ended_by, refused)
+    require_windows(progress, engine, child, ended_by, refused, quiet=args.quiet, required=required)
     return ended_by
 
 
@@ -280,9 +282,9 @@ class _Recorder:
         attrs = self._engine.attrs
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         only = f", {self._sees}" if self._sees == WRITES_ONLY else ""
+        each = f", each of {format_time(progress.window(attrs.aggr_us / 1e6))}" if progress.snapshots else ""
         return (
-            f"{path}: {progress.count(self._engine.skipped)} in {format_time(round(progress.seconds, 1))}, "
-            f"each of {format_time(progress.window(attrs.aggr_us / 1e6))}{only}; "
+            f"{path}: {progress.count(self._engine.skipped)} in {format_time(round(progress.seconds, 1))}{each}{only}; "
             f"{progress.cost}, and {format_size(rss)}"
         )
 

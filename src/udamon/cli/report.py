@@ -95,10 +95,10 @@ def with_kind(words: list[str]) -> list[str]:
             "there is nothing to report on; give FILE, a recording, for an overview, or one of the reports and FILE, "
             "for example: udamon report heatmap r.udamon; see udamon report --help."
         )
-    if not plain or report_kinds.KINDS.intersection(plain):
-        return words
     # What stands where a kind would is one that is not known, unless there is such a file.
     possible = plain if words[1].startswith("-") and words[1] != "-" else plain[:1]
+    if not plain or report_kinds.KINDS.intersection(possible):
+        return words
     if len(plain) == 1 or any(word == "-" or os.path.exists(word) for word in possible):
         return ["report", "size", *words[1:]]
     return words

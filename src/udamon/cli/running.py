@@ -13,8 +13,13 @@ from udamon import console
 from udamon.assembly.child import GRACE_S, OWN_FAILURE, Child
 from udamon.assembly.follow import PAUSE, SIGNAL, TARGET
 from udamon.cli.progress import Progress
+from udamon.engine.base import Engine
 from udamon.errors import CannotError, PauseTooLong, TargetGone, UsageError
+from udamon.report.levels import FEWEST, SPARE
 from udamon.units import format_time, parse_duration_ns
+
+_WATCHABLE_S = 0.03
+"""A command that ended sooner has no windows in which anything can be seen."""
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 """The signals a COMMAND ends by when it is the user or udamon who ends it: no failure of its own."""
@@ -84,19 +89,38 @@ def run_to_end(engine: Callable[[], str]) -> tuple[str, PauseTooLong | None]:
 
 
 def require_windows(
-    progress: Progress, skipped: int, child: Child | None, ended_by: str, refused: PauseTooLong | None = None
-) -> None:
-    """Raises `refused`, or CannotError where nothing was watched. A COMMAND's status is its own, and who ends a monitor
-    knows it."""
+    progress: Progress, engine: Engine, child: Child | None, ended_by: str, refused: PauseTooLong | None = None,
+    *, quiet: bool = False, required: bool = False,
+) -> None:  # fmt: skip
+    """Raises `refused`, or CannotError where nothing was watched. A COMMAND's status is its own, so of one it is only
+    said, unless windows are `required`; and who ends a monitor knows it."""
     if refused is not None:
         raise refused
-    if progress.snapshots or child is not None or ended_by == SIGNAL:
+    if progress.snapshots or ended_by == SIGNAL:
         return
+    if child is not None:
+        window = format_time(engine.attrs.aggr_us / 1e6)
+        able = progress.seconds >= _WATCHABLE_S
+        text = (
+            f"nothing was watched, for the command ended before the first window of {window} was over; "
+            f"{f'give shorter windows: --aggr {shorter(progress.seconds)}' if able else 'it ends too soon for any'}."
+        )
+        if required:
+            raise CannotError(text)
+        if not quiet:
+            console.say(text)
+        return
+    skipped = engine.skipped
     of = f" (0 of {skipped} windows)" if skipped else ""
     raise CannotError(
         f"nothing was watched in {format_time(round(progress.seconds, 1))}{of}: no window of any target was complete; "
         "watch longer, or a target that lives longer."
     )
+
+
+def shorter(seconds: float) -> str:
+    """A length of windows, as --aggr takes it, of which `seconds` hold as many as percentiles take."""
+    return f"{max(1, round(seconds * 1000 / FEWEST / SPARE))}ms"
 
 
 @contextmanager

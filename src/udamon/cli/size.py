@@ -6,6 +6,7 @@ Of a TARGET it makes a short recording first, which `-o` keeps.
 from __future__ import annotations
 
 import argparse
+import os
 import threading
 from contextlib import ExitStack
 
@@ -92,6 +93,10 @@ def _of_target(args: argparse.Namespace) -> int:
             status = run_watching(
                 args, lambda child: _watch(args, child, duration, stopped, warm_ns, kept=asked is not None)
             )
+        if not os.path.exists(args.output):  # it ended too early, which was said
+            unknown = CannotError("its size is not known; run something that lives for a second or longer.")
+            unknown.status = OWN_FAILURE
+            raise unknown
         try:
             file, args.output = args.output, asked
             text = _shown(args, file, of_file=False)
@@ -129,7 +134,7 @@ def _watch(
     if not args.quiet:
         how_long = "until it ends" if duration is None else f"for {format_time(duration)}"
         console.say(f"watching {how_long}; Ctrl-C shows what is known by then.")
-    return record.watch(args, child, duration, stopped, warm_ns, summary=kept)
+    return record.watch(args, child, duration, stopped, warm_ns, summary=kept, required=True)
 
 
 def _shown(args: argparse.Namespace, file: str, *, of_file: bool) -> Shown:

@@ -92,7 +92,7 @@ def _watch(
         found = [_table(idle.last, progress), cold, line_of(progress.coverage_document())]
         text = lines(filter(None, found))
         (console.out if child is None and not args.json_lines else console.err)(text)
-    require_windows(progress, engine.skipped, child, ended_by, refused)
+    require_windows(progress, engine, child, ended_by, refused, quiet=args.quiet)
     return ended_by
 
 

@@ -195,10 +195,19 @@ def _use(use: Use) -> dict[str, Any]:
 def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10) -> Shown:
     """For people: the hottest and the coldest, with bars of how much of each is touched."""
     if not report.lines:
-        return text.lines(["no mapping is known: this recording has no names of memory"])
+        seen = catalog.mappings_seen
+        why = (
+            f"{seen} were, and not where memory was looked at"
+            if seen
+            else "this recording has no names of memory"
+        )
+        return text.lines([f"no mapping is known: {why}"])
     many = len({line.owner.target for line in report.lines}) > 1
     parts: list[str] = []
     for title, lines in (("hottest", report.hottest(top)), ("coldest", report.coldest(top))):
+        if not lines:
+            parts += [f"{title}: nothing was accessed" if title == "hottest" else f"{title}: none", ""]
+            continue
         rows = [["mapping", *(["target"] if many else []), "resident", "touched", "rate", "idle", ""]]
         for line in lines:
             owner = catalog.target(line.owner.target)

@@ -16,7 +16,7 @@ from udamon.report.source import RecordingSource
 from udamon.report.terminal import clock, table
 from udamon.targets.coverage import line as coverage_line
 from udamon.text import Shown, lines, ours
-from udamon.units import format_size, format_time
+from udamon.units import counted, format_size, format_time
 
 TARGETS = """
     SELECT target, max(pid), count(DISTINCT seq), min("begin"), max(time), count(start)
@@ -111,7 +111,10 @@ def facts(report: Info) -> list[list[str]]:
     sampled = metadata.get("policy") is not None
     rows = [
         ["recorded", _when(metadata)],
-        ["length", f"{clock(report.end_ns - report.begin_ns)}, {report.snapshots} snapshots{mean}"],
+        [
+            "length",
+            f"{clock(report.end_ns - report.begin_ns)}, {counted(report.snapshots, 'snapshot')}{mean}",
+        ],
         ["warm-up", _warmup(report)],
         [
             "looked",

@@ -87,13 +87,16 @@ class PictureRow:
 
 
 def memory(islands: Sequence[Range], mappings: Sequence[NamedMapping]) -> Iterator[Area]:
-    """Where the monitored ranges and accessible mappings meet; all of the ranges when no mapping is known.
+    """Where the monitored ranges and accessible mappings meet; all of the ranges when no mapping is known that does:
+    of a program that has just executed another, those of the former may be all that there is.
 
     Both are sorted. Mappings that nobody may access (a reservation, a guard) are no memory.
     """
-    if not mappings:
-        yield from ((island, "[memory]") for island in islands)
-        return
+    met = list(_met(islands, mappings))
+    yield from met or ((island, "[memory]") for island in islands)
+
+
+def _met(islands: Sequence[Range], mappings: Sequence[NamedMapping]) -> Iterator[Area]:
     at = 0
     for mapped in mappings:
         if mapped.perms.startswith("---"):

@@ -35,7 +35,7 @@ from udamon.report.right_size import RightSize
 from udamon.report.right_size import measure as right_size
 from udamon.report.source import RecordingSource, double
 from udamon.text import Shown, lines
-from udamon.units import MIB, format_size
+from udamon.units import MIB, counted, format_size
 
 WHY_BUFFER = (
     "for page tables and stacks, and for growth that the recording did not see; it is the margin that Kubernetes' "
@@ -115,7 +115,9 @@ def measure(
 ) -> Recommendation:
     """`swap`: anonymous memory that is not accessed may be swapped out. Raises as right_size.measure."""
     doubts = (
-        [f"{report.moments} windows, so the request is for the peak, too"] if report.moments < FEWEST else []
+        [f"{counted(report.moments, 'window')}, so the request is for the peak, too"]
+        if report.moments < FEWEST
+        else []
     )
     if missed := 0 if source.filters.targets else coverage(source.recording)["processes_missed"] or 0:
         doubts.append(

@@ -30,16 +30,16 @@ from random import Random
 from textwrap import wrap
 from typing import Any
 
-from udamon.errors import UsageError
+from udamon.errors import RecordingError, UsageError
 from udamon.report import wss
 from udamon.report.groups import between
 from udamon.report.heatmap import lines_of, span
-from udamon.report.levels import FEWEST
+from udamon.report.levels import FEWEST, too_few
 from udamon.report.place import AddressPlace, Axis, sums
 from udamon.report.source import RecordingSource, double
 from udamon.report.terminal import Terminal, clock, table
 from udamon.text import Shown, lines
-from udamon.units import format_size
+from udamon.units import counted, format_size
 
 ROWS, BLOCKS, DRAWS = 512, 32, 500
 SURE = 0.95
@@ -113,7 +113,10 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int | None = 
     sizes = [size / moments for size in resident]
     total = [sum(column) for column in zip(*touched, strict=True)]
     if sum(total) <= 0:
-        raise source.nothing()
+        raise RecordingError(
+            f"{source.recording.path}: nothing was accessed in {counted(moments, 'window')}, so no size serves "
+            "accesses; record a program at work."
+        )
     working_set = wss.measure(source, bins=1)
     group = working_set.group
     census = source.recording.metadata.get("via") == "refs"
@@ -132,8 +135,13 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int | None = 
     if low != high:
         why = SHARED if group is not None else ALIKE if least == mean else f"{ALIKE}; {wss.OTHERS}"
     elif moments < FEWEST:
+<<<<<<< HEAD
         why = f"{moments} windows are too few for an interval of confidence, which takes {FEWEST}"
     elif seed is not None:
+=======
+        why = too_few(moments, "an interval of confidence")
+    else:
+>>>>>>> s15user
         interval = _interval(touched, sizes, serve, Random(seed))
     return RightSize(
         serve, low, high, interval, why, there,

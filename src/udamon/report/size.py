@@ -134,9 +134,9 @@ def measure(source: RecordingSource) -> Size:
         at_end = min(at_end, round(source.query(GROUP_END.format(bounds=bounds))[0][0]))
         if cold is not None:
             edge = end - round((age_s or 0) * 1e9)
-            within = source.query(GROUP_COLD.format(bounds=bounds, edge=edge))[0][0] or 0
+            within = source.query(GROUP_COLD.format(bounds=bounds, edge=edge))[0][0]
             # What one of them leaves alone another may touch: sure is only what nobody else has.
-            upper = min(cold[1], at_end, round(within))
+            upper = min(cold[1], at_end) if within is None else min(cold[1], at_end, round(within))
             cold = min(round(sum(one.cold_alone for one in owners)), upper), upper
     targets = _targets(owners)
     if len(targets) == 1 and not shared:
@@ -250,12 +250,16 @@ def _mapping(one: OwnerBounds, catalog: Catalog) -> dict[str, Any]:
 def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -> Shown:
     """For people, on one screen; the command is one line, however long, so that it can be copied."""
     at_most = "at most " if report.shared else ""
-    said = [
-        f"needs {_range(report.needed)} (grain: {report.grain}), resident {at_most}{format_size(report.resident)}",
-        "not touched: it was watched for less than a second, so that nothing can be told"
-        if report.cold is None or report.age_s is None
-        else f"not touched for at least {clock(report.age_s * 1e9)}: {_range(report.cold)}",
+    said: list[Shown | str] = [
+        f"needs {_range(report.needed)} (grain: {report.grain}), resident {at_most}{format_size(report.resident)}"
     ]
+    if report.cold is None or report.age_s is None:
+        said += wrap(
+            f"not touched: unknown, as only {clock(report.length_ns)} were watched; it takes 1 s or more",
+            terminal.width,
+        )
+    else:
+        said.append(f"not touched for at least {clock(report.age_s * 1e9)}: {_range(report.cold)}")
     if report.shared:
         said.append("shared memory counted once")
     doubts = f": {', '.join(report.doubts)}" if report.doubts else ""

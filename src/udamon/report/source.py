@@ -26,6 +26,8 @@ SOME_ROWS = 200_000
 
 SHORT_ROWS, SHORT_BYTES = 50_000, 16 << 20
 """A recording of at most so many rows, and bytes once unpacked, is read once and kept in memory."""
+ALL_MOMENTS = 'SELECT count(DISTINCT seq), min("begin"), max(time) FROM recording WHERE "begin" IS NOT NULL'
+"""Snapshots of the recording, whatever the filters leave, and the time that they are of."""
 
 _number = count()
 
@@ -186,7 +188,18 @@ class RecordingSource:
                 f"{self.recording.path}: no snapshot begins after its warm-up of {format_time(self.warmup_ns / 1e9)}; "
                 "record longer, or look at that with --include-warmup."
             )
-        why = "is left by the filters; widen them" if self.filters != Filters() else "is in it; record longer"
+        count, begin, end = self.query(ALL_MOMENTS)[0]
+        if count:
+            why = f"is left by the filters, of {count} in {format_time((end - begin) / 1e9)}; widen them"
+        else:
+            window_us = (self.recording.metadata.get("attrs") or {}).get("aggr_us")
+            window = (
+                f"before its first window of {format_time(window_us / 1e6)} was over"
+                if window_us
+                else "too soon"
+            )
+            how = "ended" if not self.recording.truncated else "ends, or its recorder still runs,"
+            why = f"is in it: it {how} {window}; record longer, or with shorter windows (--aggr)"
         return RecordingError(f"{self.recording.path}: no snapshot {why}.")
 
     @property

@@ -10,6 +10,7 @@ from udamon import text
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import clock, table
 from udamon.text import Shown
+from udamon.units import counted
 
 MOMENTS = """
     SELECT seq, min("begin") AS "begin", max(time) AS time, count(DISTINCT target) AS targets, count(start) AS regions
@@ -92,7 +93,7 @@ def render(report: WindowTimes) -> Shown:
     length = report.end_ns - report.begin_ns
     shortest, mean, longest = map(clock, report.window_ns)
     lines: list[str] = [
-        f"{report.moments} snapshots in {clock(length)}: windows of {mean} ({shortest} to {longest})",
+        f"{counted(report.moments, 'snapshot')} in {clock(length)}: windows of {mean} ({shortest} to {longest})",
         f"not seen between windows: {clock(report.unseen_ns)} ({report.unseen_ns / (length or 1):.1%})",
     ]
     if report.gaps:

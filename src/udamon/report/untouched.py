@@ -7,7 +7,8 @@ bounds follow for several windows:
   windows, and no more than was resident.
 - Not touched for a time, at least: what is resident at the end, less the sum of what was touched in the windows that
   cover that time. At most: the least that was resident and not touched in any window within that time, for memory that
-  was not touched all along was there and not touched in each of them.
+  was not touched all along was there and not touched in each of them. A window that began before that time bounds
+  nothing: all that was touched in it may have been before. So where no window lies within, at most all that is there.
 
 Where single pages were seen, what was not touched for a time is what has had no access for so long by its age.
 """
@@ -75,7 +76,7 @@ TARGETS = """
         count(DISTINCT seq) FILTER (WHERE "begin" >= {edge}) AS within
     FROM regions GROUP BY target
 """
-SPAN = 'SELECT min("begin"), max(time) FROM regions'
+SPAN = 'SELECT min("begin"), max(time), max("begin") FROM regions'
 
 AGES_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400)
 """Of a time watched, the longest of these that it holds."""
@@ -98,18 +99,22 @@ class OwnerBounds:
 
 
 def age_of(source: RecordingSource) -> float | None:
-    """The longest age of AGES_S that was watched, seconds; None where that is less than the first of them. Raises
-    RecordingError where there is no snapshot."""
-    begin, end = source.query(SPAN)[0]
+    """The longest age of AGES_S that was watched, seconds; None where that is less than the first of them. Where
+    mappings are the finest that was seen and no window is that short, the length of the last one, which does bound
+    something. Raises RecordingError where there is no snapshot."""
+    begin, end, last = source.query(SPAN)[0]
     if begin is None:
         raise source.nothing()
-    return max((age for age in AGES_S if age * 1e9 <= end - begin), default=None)
+    age = max((age for age in AGES_S if age * 1e9 <= end - begin), default=None)
+    if age is not None and grain_of(source.recording) == MAPPING and end - last > age * 1e9:
+        return float(end - last) / 1e9
+    return age
 
 
 def measure(source: RecordingSource, age_s: float | None) -> list[OwnerBounds]:
     """Every owner of memory, and for each target what lies beside them; `age_s` as `age_of` has it. Raises
     RecordingError where there is no snapshot."""
-    _, end = source.query(SPAN)[0]
+    _, end, _ = source.query(SPAN)[0]
     if end is None:
         raise source.nothing()
     census = grain_of(source.recording) == MAPPING
@@ -130,8 +135,8 @@ def measure(source: RecordingSource, age_s: float | None) -> list[OwnerBounds]:
         at_end, untouched = (0.0, 0.0) if target in gone else (at_end, untouched)
         cold, cold_alone = None, 0.0
         if age_s is not None:
-            # What was not there in one of the windows was touched since, when it came.
-            high = min(untouched, at_end) if seen and seen == within else 0.0
+            # What was not there in one of the windows was touched since, when it came. Without a window, all may be.
+            high = at_end if not within else min(untouched, at_end) if seen == within else 0.0
             cold = (min(max(at_end - lately, 0.0), high), high) if census else (min(idle, at_end),) * 2
             cold_alone = min(max(alone - lately, 0.0), high) if census else 0.0
         found.append(

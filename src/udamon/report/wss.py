@@ -23,13 +23,13 @@ from udamon.errors import RecordingError
 from udamon.report import groups
 from udamon.report.catalog import Catalog
 from udamon.report.groups import GroupBounds, between, distribution
-from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told
+from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told, too_few
 from udamon.report.owners import Owner, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.text import Shown
-from udamon.units import format_size
+from udamon.units import counted, format_size
 
 DEFINITIONS = {
     "touched": "touched",
@@ -157,9 +157,7 @@ class WorkingSet:
     def why(self) -> str | None:
         """Why there are no percentiles; None where there are."""
         count = self.total.snapshots
-        return (
-            None if count >= FEWEST else f"{count} windows are too few for percentiles, which take {FEWEST}"
-        )
+        return None if count >= FEWEST else too_few(count, "percentiles")
 
     @property
     def group_document(self) -> dict[str, Any] | None:
@@ -312,7 +310,7 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> Shown:
     what = "mappings" if report.owners is not None else "targets"
     many = f" of {len(report.targets)} {what}" if len(report.targets) > 1 else ""
     lines: list[str] = [
-        f"{WORDS[report.definition]} per snapshot{many}, {report.total.snapshots} snapshots",
+        f"{WORDS[report.definition]} per snapshot{many}, {counted(report.total.snapshots, 'snapshot')}",
         "",
     ]
     if report.group is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from udamon.cli.main import main
@@ -22,6 +24,20 @@ from udamon.cli.main import main
             "give -p redis-server for processes that are called so, or -- redis-server to run it",
         ),
         ("stat ls", "or -- ls to run it"),
+        ("record sleep 3", "or -- sleep 3 to run it"),
+        ("live 1234", 'give pids to -p, several with commas (-p 1234) or quoted (-p "$(pgrep NAME)")'),
+        ("record -p 12 34 56", "several with commas (-p 34,56)"),
+        ("record -d 5 ls", "did you mean --duration?"),
+        ("report x wss --json", "the kind of report stands before FILE; give: udamon report wss x --json"),
+        ("report x heatmpa", "give: udamon report heatmap x"),
+        ("fleet report s3://x cold", "before LOCATION; give: udamon fleet report cold s3://x"),
+        ("fleet report /x after web-42", "give: udamon fleet report after web-42 /x"),
+        ("fleet report s3://x --json", "give: udamon fleet report cold s3://x --json"),
+        ("fleet cold /x", "cold is a report of the fleet; give: udamon fleet report cold /x"),
+        ("cold /x", "give: udamon fleet report cold /x"),
+        ("wss x", "wss is a report; give: udamon report wss x"),
+        ("heatmap", "give: udamon report heatmap FILE"),
+        ("version", "give: udamon --version"),
         ("report times x --html y", "report times makes no page; --html goes with heatmap, wss, access,"),
         ("report right-size x --svg y", "makes no chart; --svg goes with heatmap, wss, access."),
     ],
@@ -58,6 +74,27 @@ def test_what_is_missing_comes_with_an_example(
     assert (told.out, told.err.count("\n")) == ("", 1)
     assert said in told.err
     assert example in told.err.partition("for example")[2]
+
+
+def test_files_where_words_belong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A recording in place of a command is reported on; two where one belongs are compared."""
+    for name in "ab":
+        (tmp_path / name).touch()
+    first, second = str(tmp_path / "a"), str(tmp_path / "b")
+    for words, meant in (
+        ([first], ["report", first]),
+        (["report", first, second], ["report", "diff", first, second]),
+        (["report", "wss", first, second], ["report", "diff", first, second]),
+    ):
+        assert main(words) == 2
+        assert capsys.readouterr().err.endswith(f"give: {' '.join(['udamon', *meant])}\n")
+
+
+def test_a_value_like_a_kind_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It comes to reading the file, which is empty."""
+    (tmp_path / "r.udamon").touch()
+    assert main(["report", str(tmp_path / "r.udamon"), "--mapping", "heatmap"]) == 1
+    assert "invalid choice" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", ["zzzz", "record --zzzz", "doctor nonsense", "report wss x nonsense"])

@@ -35,6 +35,16 @@ def moving(path: Path, *lengths: int) -> Recording:
     return record(path, [hot_at(seq, place) for seq, place in enumerate(hot)])
 
 
+def test_nothing_accessed_has_no_right_size(tmp_path: Path) -> None:
+    """It is said as it is: there is a snapshot."""
+    recording = record(tmp_path / "a", [snap(0, [(0, 4096, 0, 3, 0)])])
+    with (
+        RecordingSource(recording) as source,
+        pytest.raises(RecordingError, match="nothing was accessed in 1 window,"),
+    ):
+        right_size.measure(source)
+
+
 def test_phases_begin_where_the_pattern_changes(tmp_path: Path) -> None:
     """Twenty, ten and thirty windows: three phases, their edges to a column, and what moved."""
     with RecordingSource(moving(tmp_path / "a", 20, 10, 30)) as source:

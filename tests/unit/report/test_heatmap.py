@@ -94,6 +94,12 @@ def test_memory_is_where_ranges_and_mappings_meet() -> None:
     assert list(areas) == [(Range(5, 10), "a"), (Range(20, 25), "b"), (Range(30, 40), "b")]
 
 
+def test_memory_of_which_no_mapping_is_known() -> None:
+    """Of a program that executed another, the mappings of the former are known; what is there is shown all the same."""
+    former = [NamedMapping(0x1000, 0x2000, "rw-p", "[heap]")]
+    assert list(memory([Range(0x9000, 0xA000)], former)) == [(Range(0x9000, 0xA000), "[memory]")]
+
+
 def test_small_bands_are_joined_and_heap_is_not() -> None:
     """A hundred small libraries share rows; heap and stack stay visible; rows cover all bytes once."""
     names = ["[heap]", *(f"/lib/l{n}.so" for n in range(100)), "", "[stack]"]

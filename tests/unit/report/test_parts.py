@@ -121,12 +121,12 @@ def test_what_has_nothing_to_tell(ask: Ask, file: Path, capsys: pytest.CaptureFi
     first, second = ask("right-size", "--by", "process")["parts"]
     assert first["report"]["bytes"] > 0
     assert second["report"] is None
-    assert "no snapshot" in second["why"]
+    assert "nothing was accessed in 4 windows" in second["why"]
     assert run("right-size", file, "--by", "process") == 0
     text = capsys.readouterr().out
     assert "== pid 100 a\n\nrecommended limit" in text
     assert "== pid 101 b\n\nnothing to tell: " in text
-    with pytest.raises(RecordingError, match="no snapshot"):
+    with pytest.raises(RecordingError, match="nothing was accessed"):
         run("right-size", file, "--by", "process", "--target", "1")
 
 

@@ -94,8 +94,32 @@ def test_no_age_longer_than_the_time_watched(tmp_path: Path) -> None:
     recording = recorded(tmp_path / "b", short, via="refs")
     report = measured(recording)
     assert (report.age_s, report.cold) == (None, None)
-    assert "nothing can be told" in size.render(report, Catalog(recording), Terminal(80, 0, False), STEP)
+    assert "unknown, as only" in size.render(report, Catalog(recording), Terminal(80, 0, False), STEP)
     assert size.document(report, Catalog(recording), STEP)["cold_bytes"] is None
+
+
+def test_one_window_tells_of_its_own_length(tmp_path: Path) -> None:
+    """100 MiB, of which 40 were touched within the only window of 10.002 s: the other 60 were left alone for so long,
+    and no round number of seconds is said of which nothing follows."""
+    shots = [replace(census(0, [(100, 100, 40)]), begin_ns=0, end_ns=10 * S + 2_000_000)]
+    recording = recorded(tmp_path / "a", shots, via="refs")
+    report = measured(recording)
+    assert (report.age_s, report.cold) == (10.002, (60 * MIB, 60 * MIB))
+    text = size.render(report, Catalog(recording), Terminal(80, 0, False), STEP)
+    assert "not touched for at least 10 s: 60.0 MiB" in text
+
+
+def test_a_window_that_began_earlier_bounds_nothing_above(tmp_path: Path) -> None:
+    """29 s were watched. The second process has one window of 25 s: of its last 20 s nothing is known but that 30 of
+    80 MiB are left. The first one has two windows within them, and left 55 of 60 MiB alone in each."""
+    shots = [
+        replace(census(0, [(100, 60, 5)], target=0), begin_ns=S),
+        *(census(seq, [(100, 60, 5)], target=0) for seq in (1, 2)),
+        replace(census(2, [(300, 80, 50)], target=1), begin_ns=5 * S, end_ns=30 * S),
+    ]
+    report = measured(recorded(tmp_path / "a", shots, via="refs"))
+    cold = {one.target: one.cold for one in report.targets}
+    assert (report.age_s, cold) == (20, {0: (50 * MIB, 55 * MIB), 1: (30 * MIB, 80 * MIB)})
 
 
 def test_pages_are_cold_by_their_age(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ class _ActingSession:
             self._work.end()
             self._line.clear()
         self._tell(ended_by)
-        require_windows(self._progress, engine.skipped, self._child, ended_by, refused)
+        require_windows(self._progress, engine, self._child, ended_by, refused, quiet=self._args.quiet)
         return ended_by
 
     def _impossible(self) -> list[str]:
