@@ -10,9 +10,11 @@ import json
 import os
 import socket
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
+from udamon import plain_json
 from udamon.linux.roots import Roots
 
 SOCKET = "agent.sock"
@@ -55,20 +57,22 @@ def connect(path: str | os.PathLike[str]) -> socket.socket:
 
 
 def ask(connection: socket.socket, **question: Any) -> dict[str, Any]:
-    """The answer to a question. Raises OSError; ValueError for what is no answer."""
+    """The answer to a question, within WAIT_LIMIT_S. Raises OSError; ValueError for what is no answer."""
+    end = time.monotonic() + WAIT_LIMIT_S
     connection.sendall(json.dumps(question).encode() + b"\n")
     data = bytearray()
     while not data.endswith(b"\n"):
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the agent answers too slowly")
+        connection.settimeout(left)
         got = connection.recv(1 << 20)
         if not got:
             raise ConnectionResetError("the agent went away")
         data += got
         if len(data) > LONGEST:
             raise ValueError("the answer is too long")
-    found = json.loads(data)
-    if not isinstance(found, dict):
-        raise ValueError("the answer is none")
-    return found
+    return plain_json.read_object(bytes(data))
 
 
 def ask_for(pid: int, holder: str, roots: Roots) -> socket.socket | None:
@@ -84,7 +88,7 @@ def ask_for(pid: int, holder: str, roots: Roots) -> socket.socket | None:
                 if answer.get("given") is True:
                     given, connection = connection, None
                     return given
-        except (OSError, ValueError, RecursionError):
+        except (OSError, ValueError):
             continue
         finally:
             if connection is not None:

@@ -251,7 +251,7 @@ REGION = '{"start":4096,"end":8192,"nr_accesses":0}'
     [
         (f'[{{"scheme_filters": {DEEP}, "snapshots": []}}]'.encode(), "nested deeper than 32 .--max-depth"),
         (f'[{{"x": {"[" * 100000}'.encode(), "nested too deeply"),
-        (f'[{{"x": {"9" * 10000}}}]'.encode(), "too many digits"),
+        (f'[{{"x": {"9" * 10000}}}]'.encode(), "more than 39 digits"),
         (b'[{"x": NaN}]', "no value where one should be"),
         (b'[{"x": "' + b"x" * (2 << 20) + b'"}]', "does not end"),
         (zlib.compress(b" " * (1 << 20) + b"[", 9) + b"", "not .* recording|as damo writes"),

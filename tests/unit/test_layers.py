@@ -46,6 +46,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"ranges"}, "arithmetic on lists of address ranges"),
     ({"model"}, "the values that cross rooms"),
     ({"native"}, "the C hot path, and what it says of this machine"),
+    ({"plain_json"}, "JSON that anybody may have written"),
     ({"units"}, "how people write sizes and times"),
     ({"extras"}, "optional dependencies, and how they are installed"),
     ({"errors"}, "what udamon raises on purpose"),

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from udamon import plain_json
 from udamon.errors import CannotError, UdamonError
 from udamon.files.sockets import SocketName
 from udamon.handover import WAIT_LIMIT_S, peer
+from udamon.plain_json import JsonError
 
 MOST_CLIENTS = 64
 LONGEST_QUESTION = 1 << 16
@@ -108,10 +110,8 @@ class Control:
 
     def _answered(self, line: bytes, client: _Client) -> Answer:
         try:
-            question = json.loads(line)
-        except (ValueError, RecursionError):
-            question = None
-        if not isinstance(question, dict):
+            question = plain_json.read_object(line)
+        except JsonError:
             return {"error": "a question is one line with a JSON object."}
         try:
             return self._answer(question, client.given)

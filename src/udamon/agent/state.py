@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from udamon import plain_json
 from udamon.agent.promotions import HOUR_NS, HOURS
 from udamon.agent.watched import WatchedService
 from udamon.errors import CannotError
@@ -47,8 +48,8 @@ class SavedFigures:
                 raise CannotError(
                     f"{self.path} is no agent's state, and would be replaced by one; give another state."
                 )
-            found = json.loads(data) if len(data) <= MOST_BYTES else None
-            if not isinstance(found, dict) or found.get("format") != FORMAT:
+            found = plain_json.read_object(data) if len(data) <= MOST_BYTES else {}
+            if found.get("format") != FORMAT:
                 raise ValueError("it is no state of this version")
             hours = max(0, (wall_ns - int(found["wall_ns"])) // HOUR_NS)
             for name, saved in list(found["services"].items())[:MOST_SERVICES]:
@@ -56,7 +57,7 @@ class SavedFigures:
                 self._saved[name] = _Saved(ended_ns, _packed(saved["figures"]))
         except FileNotFoundError:
             return
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             self._saved.clear()
             self.problem = f"{self.path} was not taken over: {error}; figures of 24 h begin anew."
 
@@ -119,7 +120,7 @@ class _Saved(NamedTuple):
         return max(0, (now_ns - self.as_of_ns) // HOUR_NS)
 
     def figures(self) -> Any:
-        return json.loads(zlib.decompress(self.packed))
+        return plain_json.read(zlib.decompress(self.packed))
 
 
 def _packed(figures: object) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from udamon import plain_json
 from udamon.errors import CannotError
 from udamon.files.fresh import NewFile, remove_left
 from udamon.files.output import write_all
@@ -59,7 +60,7 @@ class ClaimNote:
             found = path.lstat()
             if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
                 return None
-            data = json.loads(read_bytes(path))
+            data = plain_json.read_object(read_bytes(path))
             note = cls(path, str(data["boot_id"]), ProcessId(*map(int, data["owner"])))
             note.node = None if data["node"] is None else int(data["node"])
             note.kdamond = None if data["kdamond"] is None else ProcessId(*map(int, data["kdamond"]))

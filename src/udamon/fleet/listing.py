@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from udamon import plain_json
 from udamon.errors import CannotError
 from udamon.fleet.objects import ObjectName, compacted_date, directory
 from udamon.fleet.store import Store, Stored
@@ -125,7 +126,7 @@ def days(store: Store, table: Table) -> tuple[dict[str, Day], list[Stored]]:
 
 def _read(store: Store, date: str, generation: int, stored: Stored) -> Manifest:
     try:
-        document = json.loads(store.read(stored.path))
+        document = plain_json.read_object(store.read(stored.path))
         objects, replaces = document["objects"], document["replaces"]
         if document["schema"] != 1 or not all(isinstance(each, str) for each in [*objects, *replaces]):
             raise ValueError("it is of another version")

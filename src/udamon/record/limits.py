@@ -75,21 +75,3 @@ def check_size(text: str, limits: ReadLimits) -> None:
     items = text.count("{") + text.count("[") + text.count(",")
     if len(text) + JSON_ITEM * items > limits.piece:
         raise ValueError("a JSON document in it is larger than --max-memory allows")
-
-
-def check_nested(value: object, depth: int) -> None:
-    """Raise ValueError for a value of JSON that is nested deeper, or has a whole number of 40 digits or more."""
-    level: list[object] = [value]
-    for _ in range(depth + 1):
-        below: list[object] = []
-        for one in level:
-            if isinstance(one, dict):
-                below += one.values()
-            elif isinstance(one, list):
-                below += one
-            elif isinstance(one, int) and one.bit_length() > 130:
-                raise ValueError("a number has more than 39 digits")
-        if not below:
-            return
-        level = below
-    raise ValueError(f"values are nested deeper than {depth} (--max-depth)")

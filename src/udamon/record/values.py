@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from udamon import plain_json
+from udamon.plain_json import JsonError, TooDeep
 from udamon.record.damo.values import time_in
-from udamon.record.limits import ReadLimits, check_nested, check_size
+from udamon.record.limits import ReadLimits, check_size
 from udamon.sites.checks import wrong_key
 
 _FARTHEST = 1 << 61
@@ -18,35 +18,15 @@ _LONGEST = 1 << 16
 Check = Callable[[Any], bool]
 
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"a JSON document in it has the number {text[:20]}")
-    return value
-
-
-def _constant(text: str) -> float:
-    raise ValueError(f"a JSON document in it has the number {text}")
-
-
-DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_constant)
-"""Reads JSON without what JSON has not: infinite numbers. Raises ValueError."""
-
-
 def document(text: str, limits: ReadLimits) -> dict[str, Any]:
     """The object that JSON text is. Raises ValueError with what is wrong."""
     check_size(text, limits)
     try:
-        found = DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        raise ValueError("a JSON document in it does not parse") from error
-    if not isinstance(found, dict):
-        raise ValueError("a JSON document in it is no object")
-    try:
-        check_nested(found, limits.depth)
-    except ValueError as error:
-        raise ValueError(f"in a JSON document in it {error}") from error
-    return found
+        return plain_json.read_object(text, limits.depth)
+    except TooDeep as error:
+        raise ValueError(f"a JSON document in it {error} (--max-depth)") from error
+    except JsonError as error:
+        raise ValueError(f"a JSON document in it {error}") from error
 
 
 def _int(low: int, high: int) -> Check:

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from udamon import plain_json
+
 MEMORY, CPU_S = 6 << 30, 120
 DEBUG_FILES = "/usr/lib/debug/.build-id"
 LARGEST = 4 << 30
@@ -28,7 +30,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     demangle = _demangler()
     for line in sys.stdin:
-        request = json.loads(line)
+        request = plain_json.read_object(line)
         found = symbols(request["path"], request["build_id"], request["addresses"], demangle)
         _answer(json.dumps({"module": request["module"], **found}) + "\n")
     return 0

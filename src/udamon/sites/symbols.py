@@ -7,9 +7,10 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from udamon import extras
+from udamon import extras, plain_json
+from udamon.plain_json import JsonError
 from udamon.sites.stacks import NOWHERE
 
 LONGEST_S = 600.0
@@ -66,7 +67,10 @@ def find(modules: Mapping[int, tuple[str, bytes]], addresses: Mapping[int, Colle
     frames: dict[int, dict[int, tuple[Frame, ...]]] = {}
     missing = []
     for answer in answers:
-        found: dict[str, Any] = json.loads(answer)
+        try:
+            found = plain_json.read_object(answer)
+        except JsonError:  # cut off where it ended: said of the module below
+            continue
         frames[found["module"]] = {
             address: tuple(Frame(*frame) for frame in calls) for address, calls in found["symbols"]
         }

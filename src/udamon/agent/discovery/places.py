@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from udamon import plain_json
 
 _MOST_BYTES = 1 << 18
 """Of a configuration."""
@@ -44,7 +45,7 @@ def configured(root: Path = Path("/")) -> Places:
     """Of the host whose root directory is `root`: before the usual places, those that Docker (daemon.json) and podman
     and CRI-O (storage.conf) were told to take. A configuration that cannot be read says nothing."""
     usual = Places()
-    docker = _read(root / "etc/docker/daemon.json", json.loads)
+    docker = _read(root / "etc/docker/daemon.json", plain_json.read)
     storage = _read(root / "etc/containers/storage.conf", tomllib.loads).get("storage")
     storage = storage if isinstance(storage, dict) else {}
     return Places(

@@ -6,7 +6,6 @@ is not of the expected form is not there.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -15,14 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from udamon import plain_json
 from udamon.agent.discovery.places import Places
 from udamon.linux.open_files import list_directory, open_file
+from udamon.plain_json import JsonError
 
 _MOST_BYTES = 1 << 20
 """Of a file of one container, which has some 10 KiB."""
 
 _MOST_LIST_BYTES = 8 << 20
 _MOST_NAMESPACES = 64
+_DEPTH = 64
+"""Of their JSON: what people give a container lies some levels below what the runtime says of it."""
 SANDBOX = "POD"
 """What the container that holds a pod's namespaces is called, as by cAdvisor."""
 
@@ -148,8 +151,8 @@ class ContainerLookup:
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode) or len(data := _at_most(fd, most + 1)) > most:
                 return None
-            return json.loads(data)
-        except (OSError, ValueError, RecursionError):
+            return plain_json.read(data, _DEPTH)
+        except (OSError, JsonError):
             return None
         finally:
             os.close(fd)
@@ -181,8 +184,8 @@ def _text(table: Mapping[object, object], key: str) -> str | None:
 def _inside(table: Mapping[object, object], key: str) -> Mapping[object, object]:
     """A table that is written as JSON in a text."""
     try:
-        return _table(json.loads(_text(table, key) or "{}"))
-    except (ValueError, RecursionError):
+        return plain_json.read_object(_text(table, key) or "{}", _DEPTH)
+    except JsonError:
         return {}
 
 

@@ -15,9 +15,10 @@ from udamon.native._native import damo_scan
 
 if TYPE_CHECKING:
     from udamon.native._native import DamoRegions
+from udamon import plain_json
+from udamon.plain_json import JsonError, TooDeep
 from udamon.record.chunks import Progress, chunks, silent
-from udamon.record.limits import DEFAULT, ReadLimits, check_nested
-from udamon.record.values import DECODER
+from udamon.record.limits import DEFAULT, ReadLimits
 
 _CODES = "QQIIQ"
 LARGEST_VALUE = 1 << 20
@@ -101,22 +102,18 @@ class DamoText:
         """Take the next value, which must be whole within LARGEST_VALUE characters."""
         while True:
             try:
-                value, end = DECODER.raw_decode(self._text, self._at)
-            except RecursionError:
-                raise self.wrong("values are nested too deeply") from None
+                value, end = plain_json.read_within(self._text, self._at, self._limits.depth)
+            except TooDeep as error:
+                raise self.wrong(f"a value {error} (--max-depth)") from error
+            except JsonError as error:
+                raise self.wrong(f"a value {error}") from error
             except JSONDecodeError as error:
                 # Tokens are whole: a value that lacks something lacks it at the very end.
                 if error.pos < len(self._text) - 1 or len(self._text) - self._at > LARGEST_VALUE:
                     raise self.wrong(error.msg) from error
-            except ValueError as error:  # an endless number
-                raise self.wrong("a number has too many digits or is not finite") from error
             else:
                 self._charge(end - self._at)
                 self._at = end
-                try:
-                    check_nested(value, self._limits.depth)
-                except ValueError as error:
-                    raise self.wrong(str(error)) from error
                 return value
             self._more()
 
@@ -203,10 +200,14 @@ def members(text: DamoText) -> Iterator[str]:
     text.sign("{")
     if text.peek("}"):
         return
+    seen = set[str]()
     while True:
         key = text.value()
         if not isinstance(key, str):
             raise text.wrong(f"{json.dumps(key)} is no key")
+        if key in seen:
+            raise text.wrong(f"it says {key[:40]!a} twice")
+        seen.add(key)
         text.sign(":")
         yield key
         if text.sign(",}") == "}":
