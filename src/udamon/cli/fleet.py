@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from udamon import console
@@ -11,6 +12,9 @@ from udamon.cli import fleet_deploy
 
 if TYPE_CHECKING:
     from udamon.files.names import Identity
+    from udamon.fleet.compaction import Compacted
+    from udamon.fleet.iceberg import TableChange
+    from udamon.fleet.listing import DamagedObject
     from udamon.fleet.store import Store
     from udamon.report.fleet.reports import Asked
 
@@ -136,19 +140,18 @@ def _upload(args: argparse.Namespace) -> int:
 
 
 def _compact(args: argparse.Namespace) -> int:
-    from dataclasses import asdict
     from pathlib import Path
     from time import time
 
     from udamon.files.ending import removing
     from udamon.files.temporary import TemporaryDirectory
     from udamon.fleet import tables
-    from udamon.fleet.compaction import OBJECT_BYTES, Compacted, compact
-    from udamon.fleet.iceberg import IcebergCatalog, TableChange
+    from udamon.fleet.compaction import OBJECT_BYTES, compact
+    from udamon.fleet.iceberg import IcebergCatalog
     from udamon.fleet.listing import ListedObjects
     from udamon.fleet.store import open_store
     from udamon.report.fleet.engines import DuckEngine
-    from udamon.units import format_size, parse_duration_ns
+    from udamon.units import parse_duration_ns
 
     grace, closed = (parse_duration_ns(each) / 1e9 for each in (args.grace, args.closed))
     store, now = open_store(args.location), time()
@@ -169,12 +172,27 @@ def _compact(args: argparse.Namespace) -> int:
             finally:
                 work.close()
             if lake is not None:
-                written[table.name] = lake.write(store, table, engine.stream, now=now, closed_s=closed)
-    if args.json:
-        iceberg = {} if lake is None else {"iceberg": {name: asdict(each) for name, each in written.items()}}
-        console.document(
-            {"schema": 1, "tables": {name: asdict(each) for name, each in done.items()}, **iceberg}
-        )
+                written[table.name] = lake.write(
+                    store, table, engine.stream, now=now, closed_s=closed,
+                    damaged=list(done[table.name].damaged.values()),
+                )  # fmt: skip
+    _say_compacted(done, written, json=args.json)
+    return 0
+
+
+def _say_compacted(done: Mapping[str, Compacted], written: Mapping[str, TableChange], *, json: bool) -> None:
+    """What was done to each table; `written` are those of Iceberg, which has none without --iceberg."""
+    from udamon.units import format_size
+
+    damaged: dict[str, DamagedObject] = {}
+    for found in [*(each.damaged for each in done.values()), *(each.damaged for each in written.values())]:
+        damaged |= found
+    if json:
+        iceberg = {} if not written else {"iceberg": {name: _figures(each) for name, each in written.items()}}
+        console.document({
+            "schema": 1, "tables": {name: _figures(each) for name, each in done.items()}, **iceberg,
+            "damaged": [each.document for _, each in sorted(damaged.items())],
+        })  # fmt: skip
     else:
         for name, each in done.items():
             console.out(
@@ -185,7 +203,15 @@ def _compact(args: argparse.Namespace) -> int:
             console.out(
                 f"Iceberg, {name}: {days.days} days written ({days.rows:,} rows), {days.unchanged} unchanged"
             )
-    return 0
+        for path, object_ in sorted(damaged.items()):
+            console.say(f"{path} {object_.why}; it stays where it is.")
+
+
+def _figures(change: Compacted | TableChange) -> dict[str, int]:
+    """The counts of what was done, for JSON."""
+    from dataclasses import asdict
+
+    return {name: value for name, value in asdict(change).items() if name != "damaged"}
 
 
 def _memory(args: argparse.Namespace) -> str | None:

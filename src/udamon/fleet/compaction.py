@@ -4,20 +4,26 @@ A day is merged in this order, and may be killed after every step: compacted obj
 the manifest is created, whole or not at all, which puts them in the place of others; after a time of grace, in which
 readers that have listed the old objects end, these are removed. Two at once create the same generation of the
 manifest, and only one of them can: the other's objects are never read, and are removed later.
+
+Objects that cannot be read stay where they are, and no manifest replaces them. While a compacted object that the
+manifest names is damaged or missing, its day stays as it is: what it replaced may be the only copy of its rows, and
+rows that come late may be among those that cannot be read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from time import time
 
 from udamon.errors import CannotError
-from udamon.fleet.listing import Day, ListedObjects, Manifest, days, manifest_path
-from udamon.fleet.objects import compacted_path
+from udamon.fleet.damage import EngineFailed, footers_of, read_through, sound
+from udamon.fleet.listing import DamagedObject, Day, ListedObjects, Manifest, days, manifest_path
+from udamon.fleet.objects import compacted_date, compacted_path
 from udamon.fleet.store import Store
 from udamon.fleet.tables import Table
 
@@ -46,6 +52,8 @@ class Compacted:
     made_objects: int = 0
     bytes: int = 0
     removed: int = 0
+    damaged: dict[str, DamagedObject] = field(default_factory=dict)
+    """By path: what cannot be read, or not all of it."""
 
 
 def compact(
@@ -65,7 +73,7 @@ def compact(
         _merge_day(store, table, day, merge, work / day.date, done)
     found, _ = days(store, table)
     for day in found.values():
-        done.removed += _remove(store, day, grace_s)
+        done.removed += _remove(store, table, day, grace_s, done)
     return done
 
 
@@ -80,14 +88,14 @@ def _end_of(date: str) -> float:
 
 
 def _merge_day(store: Store, table: Table, day: Day, merge: Merge, work: Path, done: Compacted) -> None:
-    raw, before = day.visible()
-    if len(raw) + len(before) < 2 or not raw:
+    if not day.visible()[0]:
         return
-    objects = day.objects()
-    sources = set(objects.all)
-    work.mkdir()
+    found = _merged(store, table, day, merge, work, done)
+    if found is None:
+        return
+    sources, files = found
     made: list[str] = []
-    for file in merge(objects, work):
+    for file in files:
         path = compacted_path(table, day.date, _digest(file))
         made.append(path)
         done.bytes += file.stat().st_size
@@ -95,7 +103,10 @@ def _merge_day(store: Store, table: Table, day: Day, merge: Merge, work: Path, d
             store.upload(path, file)
         file.unlink()
     old = day.manifest or Manifest(day.date, 0)
-    manifest = Manifest(day.date, old.generation + 1, tuple(made), (old.replaces | sources) - set(made))
+    # What was replaced before and is gone needs no mention: if it comes again, its rows are found twice and count once.
+    there = {each.path for each in [*day.raw, *day.compacted]}
+    replaces = (old.replaces & there | sources) - set(made)
+    manifest = Manifest(day.date, old.generation + 1, tuple(made), replaces)
     if not store.create(manifest_path(table, day.date, manifest.generation), manifest.data):
         raise CannotError(
             f"{store.location} is compacted by somebody else at this moment; nothing is lost, run it again later."
@@ -105,7 +116,36 @@ def _merge_day(store: Store, table: Table, day: Day, merge: Merge, work: Path, d
     done.made_objects += len(made)
 
 
-def _remove(store: Store, day: Day, grace_s: float) -> int:
+def _merged(
+    store: Store, table: Table, day: Day, merge: Merge, work: Path, done: Compacted
+) -> tuple[set[str], list[Path]] | None:
+    """The objects that were merged and the files they became; None where there is nothing to merge."""
+    day = sound(store, table, day)
+    work.mkdir()
+    for attempt in count():
+        # Also objects of which some rows can be read stay as they are.
+        whole = day.without([replace(each, left_out=True) for each in day.damaged])
+        done.damaged |= {each.object: each for each in day.amiss()}
+        raw, compacted = whole.visible()
+        if (
+            not raw
+            or len(raw) + len(compacted) < 2
+            or any(compacted_date(each.object) for each in day.amiss())
+        ):
+            return None
+        objects, place = whole.objects(), work / str(attempt)
+        place.mkdir()
+        try:
+            return set(objects.all), merge(objects, place)
+        except EngineFailed:
+            found = read_through(store, table, objects.stored)
+            if not found:
+                raise
+            day = day.without(found)
+    raise AssertionError  # count() has no end
+
+
+def _remove(store: Store, table: Table, day: Day, grace_s: float, done: Compacted) -> int:
     """Objects that no reader can want: replaced by a manifest that is old enough, or never published."""
     if day.manifest is None or time() - day.manifest.created < grace_s:
         return 0
@@ -116,15 +156,20 @@ def _remove(store: Store, day: Day, grace_s: float) -> int:
         for each in day.compacted
         if each.path not in {*day.manifest.objects, *gone} and time() - each.created >= UNPUBLISHED_S
     ]
+    if not gone and not unpublished and not day.older:
+        return 0
+    if broken := day.without(footers_of(store, table, day.visible()[1])).amiss():
+        done.damaged |= {each.object: each for each in broken}
+        return 0
     return _delete(store, [*gone, *unpublished, *day.older])
 
 
 def _delete(store: Store, paths: Iterable[str]) -> int:
-    count = 0
+    removed = 0
     for path in paths:
         store.delete(path)
-        count += 1
-    return count
+        removed += 1
+    return removed
 
 
 def _digest(file: Path) -> str:

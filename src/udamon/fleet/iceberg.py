@@ -11,9 +11,9 @@ The catalog is one that pyiceberg is configured for (PYICEBERG_CATALOG__NAME__UR
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -21,7 +21,8 @@ from typing import Any
 from udamon import extras
 from udamon.errors import CannotError, UdamonError, is_defect
 from udamon.fleet.compaction import closed_days
-from udamon.fleet.listing import ListedObjects
+from udamon.fleet.damage import sound
+from udamon.fleet.listing import DamagedObject, ListedObjects
 from udamon.fleet.store import Store
 from udamon.fleet.tables import Table
 
@@ -36,11 +37,13 @@ Read = Callable[[Table, ListedObjects], Any]
 
 @dataclass(slots=True)
 class TableChange:
-    """What was done to one table. `unchanged` days were there already."""
+    """What was done to one table. `unchanged` days were there already. `damaged` are objects, by path, that cannot be
+    read, or not all of them."""
 
     days: int = 0
     rows: int = 0
     unchanged: int = 0
+    damaged: dict[str, DamagedObject] = field(default_factory=dict)
 
 
 class IcebergCatalog:
@@ -58,18 +61,33 @@ class IcebergCatalog:
             self._catalog = load_catalog(name)
             self._catalog.create_namespace_if_not_exists(self._namespace)
 
-    def write(self, store: Store, table: Table, read: Read, *, now: float, closed_s: float) -> TableChange:
-        """Each closed day that the table has not, or has of other objects. `now` is seconds since 1970."""
+    def write(
+        self,
+        store: Store,
+        table: Table,
+        read: Read,
+        *,
+        now: float,
+        closed_s: float,
+        damaged: Collection[DamagedObject] = (),
+    ) -> TableChange:
+        """Each closed day that the table has not, or has of other objects. `now` is seconds since 1970, `damaged` are
+        objects that are known not to be read to their end.
+
+        A day that the table has stays where objects of it have become damaged: its rows are in the table."""
         done = TableChange()
         with _told(self._name, "written"):
             target = self._table(table)
             there = _written(target)
             for day in closed_days(store, table, now, closed_s):
-                objects = day.objects()
-                digest = sha256("\n".join(sorted(objects.all)).encode()).hexdigest()[:16]
+                objects = sound(store, table, day).without(damaged).objects()
+                done.damaged |= {each.object: each for each in objects.damaged}
+                digest = _digest(objects.all)
+                # As if nothing were damaged: then the table has rows that cannot be read any more.
+                known = (digest, _digest({*objects.all, *(each.object for each in objects.damaged)}))
                 if not objects.all:
                     continue
-                if there.get(day.date) == digest:
+                if there.get(day.date) in known:
                     done.unchanged += 1
                     continue
                 done.rows += self._write_day(target, table, day.date, digest, read(table, objects))
@@ -110,6 +128,10 @@ class IcebergCatalog:
                 snapshot_properties={DATE: date, OBJECTS: digest},
             )
         return count
+
+
+def _digest(paths: Iterable[str]) -> str:
+    return sha256("\n".join(sorted(paths)).encode()).hexdigest()[:16]
 
 
 @contextmanager

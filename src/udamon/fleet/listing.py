@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from udamon import plain_json
 from udamon.errors import CannotError
@@ -20,6 +20,10 @@ from udamon.fleet.store import Store, Stored
 from udamon.fleet.tables import Table
 
 _MANIFEST = re.compile(r".*/_manifest/(?P<date>\d{4}-\d\d-\d\d)\.(?P<generation>\d{6})\.json")
+
+
+Dates = tuple[str | None, str | None]
+"""The first and the last day, like 2026-11-29; None for no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,21 @@ class Manifest:
         return json.dumps(document, indent=0).encode()
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class DamagedObject:
+    """An object that cannot be read, or not all of it. `why` is a clause that continues its path. Where it is not
+    `left_out`, its rows are read but for those that `why` says."""
+
+    object: str
+    why: str
+    left_out: bool = True
+
+    @property
+    def document(self) -> dict[str, str]:
+        """For JSON."""
+        return {"object": self.object, "why": self.why}
+
+
 @dataclass(slots=True)
 class Day:
     """What is there of a table and date: objects as nodes wrote them, compacted ones, and the newest manifest."""
@@ -52,22 +71,43 @@ class Day:
     manifest: Manifest | None = None
     older: list[str] = field(default_factory=list)
     """Manifests that a newer one has replaced."""
+    damaged: tuple[DamagedObject, ...] = ()
+    """What was found by reading; those that are left out are neither in `raw` nor in `compacted`."""
 
     def visible(self) -> tuple[list[Stored], list[Stored]]:
-        """The objects to read: raw and compacted ones. Raises CannotError where one is missing."""
+        """The objects to read: raw and compacted ones."""
         if self.manifest is None:
             return self.raw, []
         there = {each.path: each for each in self.compacted}
-        if missing := set(self.manifest.objects) - there.keys():
-            raise CannotError(
-                f"{min(missing)} is missing, which {self.manifest.path} names; bring it back from a copy, or remove "
-                "that manifest where the objects that it replaces are still there."
-            )
         raw = [each for each in self.raw if each.path not in self.manifest.replaces]
-        return raw, [there[path] for path in sorted(self.manifest.objects)]
+        return raw, [there[path] for path in sorted(self.manifest.objects) if path in there]
+
+    def amiss(self) -> list[DamagedObject]:
+        """What is damaged, and the compacted objects that the manifest names and that are not there."""
+        if self.manifest is None:
+            return list(self.damaged)
+        known = {each.path for each in self.compacted} | {each.object for each in self.damaged}
+        why = (
+            f"is missing, which {self.manifest.path} names; bring it back from a copy, or remove that manifest where "
+            "the objects that it replaces are still there"
+        )
+        gone = sorted(set(self.manifest.objects) - known)
+        return [*self.damaged, *(DamagedObject(path, why) for path in gone)]
+
+    def without(self, damaged: Iterable[DamagedObject]) -> Day:
+        """The same without damaged objects; those that a reader would not read do not matter."""
+        wanted = {each.path for part in self.visible() for each in part}
+        found = [each for each in damaged if each.object in wanted]
+        out = {each.object for each in found if each.left_out}
+        return replace(
+            self,
+            raw=[each for each in self.raw if each.path not in out],
+            compacted=[each for each in self.compacted if each.path not in out],
+            damaged=(*self.damaged, *found),
+        )
 
     def divided(self) -> tuple[list[Stored], list[Stored]]:
-        """The objects to read: those whose rows are in no other, and those whose rows may be. Raises as `visible`."""
+        """The objects to read: those whose rows are in no other, and those whose rows may be."""
         raw, compacted = self.visible()
         if raw and compacted:  # late ones, whose rows may be among the compacted
             return [], [*raw, *compacted]
@@ -76,25 +116,33 @@ class Day:
         return once + compacted, [each for each in raw if often[_host_and_hour(each)] > 1]
 
     def objects(self) -> ListedObjects:
-        """The same by path. Raises as `visible`."""
-        return ListedObjects.of(*self.divided())
+        """The same by path, with what is damaged."""
+        return ListedObjects.of(*self.divided(), self.amiss())
 
 
 @dataclass(frozen=True, slots=True)
 class ListedObjects:
-    """Paths below a location. A row of `once` is in one object alone, a row of `repeated` may be in several."""
+    """Paths below a location. A row of `once` is in one object alone, a row of `repeated` may be in several. `stored`
+    has both; `damaged` are objects that are not read, or not all of them."""
 
     once: tuple[str, ...]
     repeated: tuple[str, ...]
-    bytes: int
+    stored: tuple[Stored, ...]
+    damaged: tuple[DamagedObject, ...] = ()
 
     @classmethod
-    def of(cls, once: list[Stored], repeated: list[Stored]) -> ListedObjects:
-        return cls(_paths(once), _paths(repeated), sum(each.size for each in [*once, *repeated]))
+    def of(
+        cls, once: list[Stored], repeated: list[Stored], damaged: Sequence[DamagedObject] = ()
+    ) -> ListedObjects:
+        return cls(_paths(once), _paths(repeated), (*once, *repeated), tuple(sorted(damaged)))
 
     @property
     def all(self) -> tuple[str, ...]:
         return (*self.once, *self.repeated)
+
+    @property
+    def bytes(self) -> int:
+        return sum(each.size for each in self.stored)
 
 
 def manifest_path(table: Table, date: str, generation: int) -> str:
@@ -137,21 +185,39 @@ def _read(store: Store, date: str, generation: int, stored: Stored) -> Manifest:
     return Manifest(date, generation, tuple(objects), frozenset(replaces), stored.path, stored.created)
 
 
-def visible(store: Store, table: Table, dates: tuple[str | None, str | None] = (None, None)) -> ListedObjects:
-    """What a reader reads of the days from the first to the last of `dates` (None: no limit). Raises CannotError."""
+Check = Callable[[Sequence[Stored]], Sequence[DamagedObject]]
+"""Which of some objects are damaged."""
+
+
+def visible(
+    store: Store,
+    table: Table,
+    dates: Dates = (None, None),
+    check: Check = lambda _: (),
+) -> ListedObjects:
+    """What a reader reads of the days from the first to the last of `dates` (None: no limit), without what `check`
+    finds damaged. Raises CannotError."""
     first, last = dates
     by_date, others = days(store, table)
+    wanted = [
+        day
+        for date, day in sorted(by_date.items())
+        if (first is None or date >= first) and (last is None or date <= last)
+    ]
+    found = check([*others, *(each for day in wanted for part in day.visible() for each in part)])
+    out = {each.object for each in found if each.left_out}
     once: list[Stored] = []
-    repeated: list[Stored] = list(others)
-    for date, day in sorted(by_date.items()):
-        if (first is not None and date < first) or (last is not None and date > last):
-            continue
-        of_day = day.divided()
+    repeated = [each for each in others if each.path not in out]
+    damaged = [each for each in found if each.object in {other.path for other in others}]
+    for day in wanted:
+        sound = day.without(found)
+        of_day = sound.divided()
         once += of_day[0]
         repeated += of_day[1]
-    if others:  # nothing tells which hosts and hours they have rows of
+        damaged += sound.amiss()
+    if any(each.path not in out for each in others):  # nothing tells which hosts and hours they have rows of
         once, repeated = [], [*repeated, *once]
-    return ListedObjects.of(once, repeated)
+    return ListedObjects.of(once, repeated, damaged)
 
 
 def _paths(found: Iterable[Stored]) -> tuple[str, ...]:

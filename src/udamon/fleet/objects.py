@@ -21,7 +21,7 @@ from itertools import groupby
 from typing import Any
 
 from arro3.core import RecordBatch, RecordBatchReader
-from arro3.io import write_parquet
+from arro3.io import read_parquet, write_parquet
 
 from udamon.fleet.tables import LAYOUT, VERSION, Table
 
@@ -112,3 +112,19 @@ def parquet(table: Table, batch: RecordBatch, version: int = VERSION) -> bytes:
         skip_arrow_metadata=True,  # the Parquet types say it all
     )
     return file.getvalue()
+
+
+class UnreadableParquet(Exception):
+    """A file that arro3 cannot read. The message is the reason."""
+
+
+def batches(source: bytes | str) -> Iterator[RecordBatch]:
+    """The record batches of a Parquet file, of its bytes or its path. Raises UnreadableParquet."""
+    try:
+        yield from read_parquet(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except BaseException as error:  # arro3 raises bare exceptions, and panics, which is no Exception
+        if type(error).__name__ == "PanicException":
+            raise UnreadableParquet("it breaks the reader") from error
+        if not isinstance(error, Exception):
+            raise
+        raise UnreadableParquet(str(error).split("\n")[0][:200].rstrip(".")) from error

@@ -5,14 +5,16 @@ Objects are created, read, listed and deleted; none is ever changed.
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from udamon import extras
-from udamon.errors import CannotError, OutputError, UsageError
+from udamon.errors import CannotError, OutOfFiles, OutputError, UsageError
 from udamon.files.output import whole_file
 
 _CREDENTIALS = {
@@ -33,6 +35,14 @@ class Stored(NamedTuple):
     created: float
 
 
+class ObjectUnreadable(CannotError):
+    """One object that cannot be read, though its location answers. `why` is a clause that continues its path."""
+
+    def __init__(self, location: str, path: str, why: str) -> None:
+        super().__init__(f"{location}/{path} {why}; see who may read it, or bring it back from a copy.")
+        self.why = why
+
+
 class Store(Protocol):
     """All raise CannotError when the location does not answer, or refuses."""
 
@@ -42,7 +52,10 @@ class Store(Protocol):
         """The objects below a directory, by path."""
 
     def read(self, path: str) -> bytes:
-        """Raises FileNotFoundError where there is no such object."""
+        """Raises FileNotFoundError where there is no such object, ObjectUnreadable where it alone cannot be read."""
+
+    def part(self, path: str, begin: int, length: int) -> bytes:
+        """So many bytes of an object, fewer where it ends before. Raises as `read`."""
 
     def create(self, path: str, data: bytes) -> bool:
         """Create an object, all at once; False where there is one of that path, which stays as it is."""
@@ -91,12 +104,24 @@ class Directory:
             raise self._trouble("read", prefix, error) from error
 
     def read(self, path: str) -> bytes:
+        return self.part(path, 0, None)
+
+    def part(self, path: str, begin: int, length: int | None) -> bytes:
         try:
-            return (self.root / path).read_bytes()
+            # Without waiting for who would write to a pipe of that name.
+            with open(os.open(self.root / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", 0) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise ObjectUnreadable(self.location, path, "is no regular file")
+                file.seek(begin)
+                return file.read(-1 if length is None else length) or b""
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise self._trouble("read", path, error) from error
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise OutOfFiles(
+                    f"cannot read {self.root / path}: {error.strerror}; raise the limit of open files (ulimit -n)."
+                ) from error
+            raise ObjectUnreadable(self.location, path, f"cannot be read: {error.strerror}") from error
 
     def create(self, path: str, data: bytes) -> bool:
         file = self.root / path
@@ -138,14 +163,23 @@ class Directory:
 
 
 def _files(root: Path, prefix: str) -> Iterator[Stored]:
-    for place, _, names in os.walk(root / prefix):
+    for place, _, names in os.walk(root / prefix, onerror=_unless_gone):
         for name in names:
             file = Path(place, name)
             try:
                 found = file.stat()
-            except FileNotFoundError:
-                continue  # removed meanwhile
+            except OSError:
+                try:
+                    found = file.lstat()  # a link that leads nowhere is an object that cannot be read
+                except FileNotFoundError:
+                    continue  # removed meanwhile
             yield Stored(str(file.relative_to(root)), found.st_size, found.st_mtime)
+
+
+def _unless_gone(error: OSError) -> None:
+    """A directory that cannot be listed is not passed over: what is in it would be missing without a word."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
 
 
 class BucketStore:
@@ -199,10 +233,18 @@ class BucketStore:
             raise self._trouble("list", prefix, error) from error
 
     def read(self, path: str) -> bytes:
+        return self._got(path, lambda: self._obstore.get(self.store, path).bytes())
+
+    def part(self, path: str, begin: int, length: int) -> bytes:
+        return self._got(path, lambda: self._obstore.get_range(self.store, path, start=begin, length=length))
+
+    def _got(self, path: str, get: Callable[[], Any]) -> bytes:
         try:
-            return bytes(self._obstore.get(self.store, path).bytes())
+            return bytes(get())
         except (FileNotFoundError, self._obstore.exceptions.NotFoundError):
             raise FileNotFoundError(path) from None
+        except (self._obstore.exceptions.PermissionDeniedError, PermissionError) as error:
+            raise ObjectUnreadable(self.location, path, "cannot be read: permission denied") from error
         except self._obstore.exceptions.BaseError as error:
             raise self._trouble("read", path, error) from error
 

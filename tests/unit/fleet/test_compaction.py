@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.fleet.damages import DAMAGES, name
 from tests.unit.fleet.rows import NOON, service
 from tests.unit.report.fleet.made import put
 from udamon.errors import CannotError
 from udamon.fleet.compaction import Compacted, compact
+from udamon.fleet.damage import checked
 from udamon.fleet.listing import ListedObjects, visible
 from udamon.fleet.store import Directory
 from udamon.fleet.tables import SERVICES
@@ -187,3 +190,90 @@ def test_rows_are_sorted_and_described(store: Directory, tmp_path: Path) -> None
         kinds = {row[0]: row[1] for row in asked(f"DESCRIBE SELECT * FROM read_parquet({file})")}
         assert kinds["window_begin"] == "TIMESTAMP WITH TIME ZONE"
         assert kinds["cold_bytes"] == "BIGINT[]"
+
+
+def broken(store: Directory, path: str) -> bytes:
+    """Cut an object off; its bytes of before."""
+    file = store.root / path
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    return whole
+
+
+def test_damaged_objects_stay_and_are_merged_when_they_are_whole(store: Directory, tmp_path: Path) -> None:
+    before = rows_of(store)
+    path = files(store)[0]
+    whole = broken(store, path)
+    done = run(store, tmp_path / "one")
+    assert set(done.damaged) == {path}
+    assert (done.days, done.merged_objects) == (2, 9)
+    assert run(store, tmp_path / "two").days == 0  # a late object that cannot be read is nothing to merge
+    assert path in files(store)
+    (store.root / path).write_bytes(whole)
+    assert rows_of(store) == before
+    assert run(store, tmp_path / "three").days == 1
+    assert rows_of(store) == before
+    assert len(files(store)) == 2
+
+
+def test_objects_that_are_damaged_inside_stay(store: Directory, tmp_path: Path) -> None:
+    """The merge itself finds them."""
+    assert store.create(name(0), DAMAGES["torn"][0]())
+    done = run(store, tmp_path / "work")
+    assert [(each.object, each.why[:18]) for each in done.damaged.values()] == [
+        (name(0), "is damaged inside:")
+    ]
+    assert (done.days, done.merged_objects) == (2, 10)
+    assert name(0) in files(store)
+
+
+def test_nothing_is_removed_while_what_replaces_it_is_damaged(store: Directory, tmp_path: Path) -> None:
+    """And late rows are not merged: they may be among those that cannot be read."""
+    before = rows_of(store)
+    run(store, tmp_path / "one", grace_s=3600.0)
+    paths = files(store)
+    for damage in ("broken", "gone"):
+        compacted = next(path for path in paths if "/compact." in path and "-29/" in path)
+        whole = broken(store, compacted)
+        if damage == "gone":
+            store.delete(compacted)
+        put(tmp_path / "fleet", "services", [service("late", "z", 5)])
+        late = files(store)
+        done = run(store, tmp_path / damage)
+        assert (done.days, set(done.damaged)) == (0, {compacted})
+        assert [path for path in files(store) if "-29/" in path] == [path for path in late if "-29/" in path]
+        assert set(checked(store, SERVICES).damaged) == set(done.damaged.values())
+        (store.root / compacted).write_bytes(whole)
+        assert len(rows_of(store)) == len(before) + 1
+    assert run(store, tmp_path / "last").days == 1
+    assert len(rows_of(store)) == len(before) + 1
+    assert len(files(store)) == 2
+
+
+def test_a_manifest_forgets_what_is_gone(store: Directory, tmp_path: Path) -> None:
+    """Of a day that gets late objects again and again, it has no more than the last run replaced."""
+    counts = []
+    for n in range(6):
+        put(tmp_path / "fleet", "services", [service(f"late-{n}", "z", n)])
+        before = rows_of(store)
+        run(store, tmp_path / f"work-{n}")
+        assert rows_of(store) == before
+        (newest,) = (store.root / "services/v1/_manifest").glob("2026-11-29.*.json")
+        counts.append(len(json.loads(newest.read_text())["replaces"]))
+    assert counts[0] == 3 * 2 + 1 + 1  # hosts and hours, one of which came twice, and the late one
+    assert counts[1:] == [2] * 5  # the compacted one, and the late one
+
+
+def test_what_a_manifest_has_forgotten_and_comes_again_counts_once(store: Directory, tmp_path: Path) -> None:
+    """An upload of long ago that is repeated, since its node never heard that it had been done."""
+    path = files(store)[0]
+    again = (store.root / path).read_bytes()
+    for n in range(2):
+        put(tmp_path / "fleet", "services", [service("late", "z", n)])
+        run(store, tmp_path / f"work-{n}")
+    before = rows_of(store)
+    assert store.create(path, again)
+    assert rows_of(store) == before
+    run(store, tmp_path / "last")
+    assert rows_of(store) == before
+    assert path not in files(store)

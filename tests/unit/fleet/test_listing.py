@@ -88,11 +88,19 @@ def test_days_can_be_chosen(store: Directory) -> None:
     assert visible(store, SERVICES, ("2026-12-01", None)).all == ()
 
 
-def test_what_is_missing_or_damaged_is_an_error(store: Directory) -> None:
+def test_a_compacted_object_that_is_missing_is_named(store: Directory) -> None:
+    compacted = compacted_path(SERVICES, DATE, "0" * 12)
+    put(store, A, B)
+    publish(store, 1, [compacted], [A.path])
+    found = visible(store, SERVICES)
+    assert found.all == (B.path,)
+    (damaged,) = found.damaged
+    assert (damaged.object, damaged.left_out) == (compacted, True)
+    assert damaged.why.startswith(f"is missing, which services/v1/_manifest/{DATE}.000001.json names; ")
+
+
+def test_a_damaged_manifest_is_an_error(store: Directory) -> None:
     put(store, A)
-    publish(store, 1, [compacted_path(SERVICES, DATE, "0" * 12)], [A.path])
-    with pytest.raises(CannotError, match=r"compact\.0+\.parquet is missing"):
-        visible(store, SERVICES)
     store.create(manifest_path(SERVICES, DATE, 2), b"{}")
     with pytest.raises(CannotError, match="no manifest that can be read"):
         visible(store, SERVICES)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Protocol, Self
 from udamon import extras
 from udamon.errors import CannotError, UdamonError, UsageError, is_defect
 from udamon.files.temporary import TemporaryDirectory
+from udamon.fleet.damage import EngineFailed
 from udamon.fleet.listing import ListedObjects
 from udamon.fleet.store import BucketStore, Directory, Store
 from udamon.fleet.tables import Table, Type
@@ -24,7 +25,7 @@ Row = dict[str, Any]
 
 
 class FleetEngine(Protocol):
-    """Raises CannotError where an object cannot be read, or memory and disk do not do."""
+    """Raises EngineFailed where an object cannot be read, CannotError where memory or disk do not do."""
 
     name: str
 
@@ -80,7 +81,7 @@ class DuckEngine(_Closing):
     def __init__(self, store: Store, memory: str | None = None) -> None:
         import duckdb
 
-        self._error = duckdb.Error
+        self._error, self._no_room = duckdb.Error, (duckdb.OutOfMemoryException, duckdb.InterruptException)
         self._spill = TemporaryDirectory("fleet")
         config: dict[str, Any] = {"temp_directory": str(self._spill.path)}
         self._db = duckdb.connect(config=config | ({"memory_limit": memory} if memory else {}))
@@ -132,7 +133,7 @@ class DuckEngine(_Closing):
         try:
             return self._db.sql(sql)
         except self._error as error:
-            raise _trouble("DuckDB", error) from error
+            raise self._failed(error) from error
 
     def rows(self, sql: str) -> list[Row]:
         found = self._run(sql)
@@ -147,14 +148,17 @@ class DuckEngine(_Closing):
         try:
             return self._db.execute(sql)
         except self._error as error:
-            raise _trouble("DuckDB", error) from error
+            raise self._failed(error) from error
 
     def _fetch(self, found: Any) -> list[Sequence[Any]]:
         try:
             rows: list[Sequence[Any]] = found.fetchall()
         except self._error as error:
-            raise _trouble("DuckDB", error) from error
+            raise self._failed(error) from error
         return rows
+
+    def _failed(self, error: Exception) -> CannotError:
+        return _trouble("DuckDB", error, CannotError if isinstance(error, self._no_room) else EngineFailed)
 
 
 class SparkEngine(_Closing):
@@ -256,10 +260,10 @@ def _tell_of_spark(error: Exception) -> NoReturn:
     """Raise what it raised as one sentence, but for mistakes of our own."""
     if is_defect(error) or isinstance(error, UdamonError):
         raise error
-    raise _trouble("Spark", error) from error
+    raise _trouble("Spark", error, EngineFailed) from error
 
 
-def _trouble(engine: str, error: BaseException) -> CannotError:
-    return CannotError(
+def _trouble(engine: str, error: BaseException, kind: type[CannotError]) -> CannotError:
+    return kind(
         f"{engine} cannot answer: {_line(error)}; check the objects, or give it more memory or fewer days."
     )

@@ -47,7 +47,7 @@ def view(table: Table) -> str:
 
     Of rows with one key, the one of which more of the window was watched counts; among equals, what is the same on
     every engine: the largest values, column by column. A double that is no number, or none that a machine has, is not
-    known.
+    known. A row without a key is of nothing that a report could name.
     """
     plain = [each.name for each in table.columns if each.name not in table.key]
     scalars = [each.name for each in table.columns if each.name in plain and each.type is not Type.INT64_LIST]
@@ -56,12 +56,13 @@ def view(table: Table) -> str:
     names = ", ".join(table.names)
     known = ", ".join(_known(each.name) if each.type is Type.DOUBLE else each.name for each in table.columns)
     epoch = f"CAST(EPOCH({table.time}) AS BIGINT) AS epoch"
+    keyed = " AND ".join(f"{name} IS NOT NULL" for name in table.key)
     return dedent(f"""
-        SELECT {known}, {epoch} FROM {table.name}_once
+        SELECT {known}, {epoch} FROM {table.name}_once WHERE {keyed}
         UNION ALL
         SELECT {known}, {epoch} FROM (
             SELECT {names}, ROW_NUMBER() OVER (PARTITION BY {", ".join(table.key)} ORDER BY {order}) AS telling
-            FROM {table.name}_repeated
+            FROM {table.name}_repeated WHERE {keyed}
         ) AS ranked WHERE telling = 1
     """)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from udamon.core.idle_time import LABELS
+from udamon.fleet.listing import DamagedObject
 from udamon.fleet.tables import AGES
 from udamon.model import MAPPING, MIXED
 from udamon.report.fleet.engines import Row
@@ -119,11 +120,32 @@ _GRAINS = {
 
 def seen_of(report: Report) -> list[str]:
     """What was not seen, and how exact the rest is."""
-    said = [*_not_seen(report), *([_GRAINS[report.grain]] if report.grain in _GRAINS else [])]
+    said = [
+        *damaged_lines(report.damaged),
+        *_not_seen(report),
+        *([_GRAINS[report.grain]] if report.grain in _GRAINS else []),
+    ]
     if report.bounded_share:
         said.append(
             f"Cold bytes are at least these: in {share(report.bounded_share)} of the rows it may be more."
         )
+    return said
+
+
+MOST_DAMAGED = 5
+"""Damaged objects that are named one by one; JSON has all."""
+
+
+def damaged_lines(damaged: Sequence[DamagedObject]) -> list[str]:
+    """Which objects could not be read, or not all of them, and why."""
+    if not damaged:
+        return []
+    out = sum(each.left_out for each in damaged)
+    left_out = "" if out == len(damaged) else f", {out} left out"
+    said = [f"Damaged: {counted(len(damaged), 'object')}{left_out}. What is in them is missing here."]
+    said += [f"  {each.object} {each.why}." for each in damaged[:MOST_DAMAGED]]
+    if len(damaged) > MOST_DAMAGED:
+        said.append(f"  and {len(damaged) - MOST_DAMAGED} more (--json)")
     return said
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from udamon.core.idle_time import LABELS
 from udamon.errors import CannotError
-from udamon.fleet.listing import ListedObjects, visible
+from udamon.fleet.damage import EngineFailed, checked, read_through
+from udamon.fleet.listing import DamagedObject, Dates, ListedObjects
 from udamon.fleet.spool import OPEN
 from udamon.fleet.store import Store
 from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, Table
@@ -17,9 +18,6 @@ from udamon.model import MAPPING, MIXED, PAGE
 from udamon.report.fleet import deploys, queries, student
 from udamon.report.fleet.engines import FleetEngine, Row
 from udamon.units import GIB
-
-Dates = tuple[str | None, str | None]
-"""The first and the last day, like 2026-11-29; None for no limit."""
 
 FEWEST_REPLICATES = 3
 """Hosts from which on a change of a service has an uncertainty."""
@@ -48,6 +46,7 @@ class Asked:
 class Report:
     """`rows` as in JSON. `seen` is the row of queries.seen(), None where no node told of itself; `grain` is PAGE,
     MAPPING or MIXED, and `bounded_share` the share of rows whose cold bytes are a lower bound, None where none tells.
+    `objects`, `repeated` and `size` are of what was read, `damaged` what was not, or not all of it.
     """
 
     asked: Asked
@@ -59,6 +58,7 @@ class Report:
     objects: int
     repeated: int
     size: int
+    damaged: tuple[DamagedObject, ...] = ()
     known_ages: tuple[int, ...] | None = None
     """Where no row tells of the age that was asked for (of any, where none was): those that rows tell of, s."""
 
@@ -67,6 +67,8 @@ class Report:
         """Why there are no figures, as sentences; empty where there are."""
         if self.known_ages is None:
             return []
+        if not self.objects:
+            return ["No object could be read, so nothing is known."]
         if not self.known_ages:
             return ["No row tells of any age: nobody has watched for long enough yet."]
         known = ", ".join(LABELS[AGES.index(age)] for age in self.known_ages)
@@ -89,6 +91,7 @@ class Report:
                if asked.report == "after" else {}),
             **({"least_share": asked.least} if asked.report == "can-shrink" else {}),
             "objects": {"read": self.objects, "repeated": self.repeated, "bytes": self.size},
+            "damaged": [each.document for each in self.damaged],
             "known_ages_seconds": self.known_ages,
             "why": " ".join(self.why) or None,
             "seen": self.seen,
@@ -112,21 +115,41 @@ def _nothing(store: Store) -> CannotError:
 
 
 def measure(asked: Asked, store: Store, engine: FleetEngine) -> Report:
-    """Raises UdamonError."""
-    read: list[ListedObjects] = []
+    """Objects that cannot be read are left out, and named in `damaged`. Raises UdamonError."""
+    found: list[DamagedObject] = []
+    while True:
+        read: list[tuple[Table, ListedObjects]] = []
+        try:
+            return _measured(asked, store, engine, found, read)
+        except EngineFailed:
+            known = {each.object for each in found}
+            more = [each for table, objects in read for each in read_through(store, table, objects.stored)]
+            if not {each.object for each in more} - known:
+                raise  # it is not the objects
+            found += more
+
+
+def _measured(
+    asked: Asked,
+    store: Store,
+    engine: FleetEngine,
+    damaged: Sequence[DamagedObject],
+    read: list[tuple[Table, ListedObjects]],
+) -> Report:
+    """Without objects that are known to be damaged. What is read is added to `read`."""
 
     def table(wanted: Table, dates: Dates = asked.dates) -> ListedObjects:
-        found = visible(store, wanted, dates)
+        found = checked(store, wanted, dates, damaged)
+        read.append((wanted, found))
         engine.table(wanted, found)
-        read.append(found)
         return found
 
     dates = asked.dates
     if asked.report == "after":
         table(DEPLOYS, (None, None))
-        dates = _around(asked, engine, store)
+        dates = _around(asked, engine, store, read[0][1].damaged)
     services, nodes = table(SERVICES, dates), table(NODES, dates)
-    if not services.all:
+    if not services.all and not services.damaged:
         raise _nothing(store)
     rows = [_KINDS[asked.report].row(asked, row) for row in engine.rows(sql_of(asked))]
     if asked.report == "after":
@@ -136,9 +159,11 @@ def measure(asked: Asked, store: Store, engine: FleetEngine) -> Report:
     (grains,) = engine.rows(queries.grains(asked.place))
     first, last = grains["first_grain"], grains["last_grain"]
     grain = first if first == last and first in (None, PAGE, MAPPING) else MIXED
+    all_of = [objects for _, objects in read]
     return Report(
         asked, engine.name, rows, seen, grain, grains["bounded_share"],
-        sum(len(each.all) for each in read), len(services.repeated), sum(each.bytes for each in read), known,
+        sum(len(each.all) for each in all_of), len(services.repeated), sum(each.bytes for each in all_of),
+        tuple(damage for each in all_of for damage in each.damaged), known,
     )  # fmt: skip
 
 
@@ -147,13 +172,15 @@ def sql_of(asked: Asked) -> str:
     return _KINDS[asked.report].sql(asked)
 
 
-def _around(asked: Asked, engine: FleetEngine, store: Store) -> Dates:
-    """The days that are compared, within those that were asked for."""
+def _around(asked: Asked, engine: FleetEngine, store: Store, damaged: Sequence[DamagedObject]) -> Dates:
+    """The days that are compared, within those that were asked for. `damaged` is of the table deploys."""
     sql = "SELECT deploy, MIN(epoch) AS first_epoch, MAX(epoch) AS last_epoch FROM deploys GROUP BY deploy"
     known = {row["deploy"]: row for row in engine.rows(sql)}
     if asked.deploy not in known:
         some = ", ".join(sorted(known)[:5])
         there = f"there are: {some}" if some else "there is none; tell of it by udamon fleet deploy"
+        if damaged:
+            there += f"; damaged objects of deploys: {len(damaged)}, such as {damaged[0].object}"
         raise CannotError(f"{store.location} knows no deploy {asked.deploy!r}; {there}.")
     reach = asked.days * 86400
     first = _date(known[asked.deploy]["first_epoch"] - reach)
