@@ -135,13 +135,8 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int | None = 
     if low != high:
         why = SHARED if group is not None else ALIKE if least == mean else f"{ALIKE}; {wss.OTHERS}"
     elif moments < FEWEST:
-<<<<<<< HEAD
-        why = f"{moments} windows are too few for an interval of confidence, which takes {FEWEST}"
-    elif seed is not None:
-=======
         why = too_few(moments, "an interval of confidence")
-    else:
->>>>>>> s15user
+    elif seed is not None:
         interval = _interval(touched, sizes, serve, Random(seed))
     return RightSize(
         serve, low, high, interval, why, there,
