@@ -112,7 +112,7 @@ def target(size: int) -> Iterator[int]:
     with tempfile.TemporaryDirectory() as place:
         truth = Path(place, "truth")
         words = ("--truth", truth, "--quiet", "--duration", "1h", "--rate", RATE)
-        with running_udamon("workload", config(size, Path(place)), *words, forked=False) as process:
+        with running_udamon("workload", config(size, Path(place)), *words, fork=False) as process:
             until(lambda: process.poll() is not None or phase_begun(truth), "the workload", FILLED_S)
             yield process.pid
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.figures import Figure
-from tests.integration.recorder import UDAMON
+from tests.integration.forking import UDAMON
 from udamon.units import MIB, format_size
 
 SOURCE = Path(__file__).with_suffix(".c")

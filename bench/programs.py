@@ -108,7 +108,7 @@ class Pairs:
         with tempfile.TemporaryDirectory() as place:
             file = Path(place, "a.udamon")
             with running_udamon(
-                "record", "--via", "refs", "-q", "-o", file, *self._target, forked=False
+                "record", "--via", "refs", "-q", "-o", file, *self._target, fork=False
             ) as recorder:
                 until(lambda: _has_begun(file), "the interval in the recording")
                 yield

@@ -47,7 +47,7 @@ def _rows(shape: str, seconds: int, place: Path) -> list[list[str]]:
             "-o",
             file,
         )
-        with running_udamon("record", *words, forked=False) as recorder:
+        with running_udamon("record", *words, fork=False) as recorder:
             favour(recorder.pid)
             recorder.communicate()
     found = accuracy(file, log)

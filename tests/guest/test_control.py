@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,16 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.damon import KDAMONDS, put, wait_until
+from tests.guest.damon import KDAMONDS, put
 from tests.guest.memory import memory
-from tests.integration.forking import Done, running_forked
+from tests.integration.forking import UDAMON, Done, forked, to_its_end
 
 pytestmark = [
     pytest.mark.guest_boot(smp=2, mem=1024, append="numa=fake=2"),
     pytest.mark.needs("fuse", "idle_bitmap"),
 ]
 
-UDAMON = [sys.executable, "-m", "udamon"]
 EXEC = ["control", "exec", "--via", "idle"]
 IMPORTED = [
     "udamon.acting.paddr",
@@ -51,9 +48,7 @@ def imported() -> None:
 
 
 def execute(script: str, *options: str, cwd: str = "/") -> Done:
-    with running_forked(*EXEC, *options, "--", "sh", "-c", script, cwd=Path(cwd)) as command:
-        wait_until(command.ended, WAIT_LIMIT_S)
-        return command.finish()
+    return to_its_end(forked([*EXEC, *options, "--", "sh", "-c", script], cwd=Path(cwd)), WAIT_LIMIT_S)
 
 
 @pytest.mark.guest_612
@@ -106,13 +101,14 @@ def test_capabilities_can_be_kept() -> None:
 @contextmanager
 def served(directory: Path) -> Iterator[Path]:
     """A tree for kdamonds that look via idle; yields its `kdamonds`."""
-    with running_forked("control", "mount", directory, "--via", "idle") as server:
-        wait_until(lambda: server.ended() or server.said()[1] != "")
-        assert "serving" in server.said()[1]
+    with forked(["control", "mount", directory, "--via", "idle"]) as server:
         try:
+            assert server.stderr is not None
+            assert "serving" in server.stderr.readline()
             yield directory / "admin/kdamonds"
         finally:
-            server.end(signal.SIGTERM)
+            server.terminate()
+            server.communicate()
 
 
 def test_schemes_of_paddr_act(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-UDAMON = [sys.executable, "-m", "udamon"]
+from tests.integration.forking import UDAMON
+
 WAIT_LIMIT_S = 60.0
 
 

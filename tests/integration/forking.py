@@ -1,24 +1,25 @@
-"""`udamon` in a child that is forked from the test: without the start of an interpreter, which takes some ten seconds
-in an emulated guest."""
+"""`udamon` in a process of its own: with an interpreter that is started, or forked from the test without one, whose
+start takes longer than most commands, and some ten seconds in an emulated guest."""
 
 from __future__ import annotations
 
-import contextlib
+import gc
 import os
-import signal
+import subprocess
 import sys
-import tempfile
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from tests.integration.programs import become_nobody
 from udamon.cli import main as udamon_main
 
 Word = str | int | Path
+UDAMON = [sys.executable, "-m", "udamon"]
 NOT_RUN = 70
 """The status of a child that failed where no command does."""
+PATIENCE_S = 120.0
 
 
 class Done(NamedTuple):
@@ -29,83 +30,74 @@ class Done(NamedTuple):
     stderr: str
 
 
-class Forked:
-    """A command in a forked child."""
-
-    def __init__(self, pid: int, directory: Path) -> None:
-        self.pid = pid
-        self._directory = directory
-        self._status: int | None = None
-
-    def ended(self) -> bool:
-        if self._status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self._status = os.waitstatus_to_exitcode(status) if pid else None
-        return self._status is not None
-
-    def said(self) -> tuple[str, str]:
-        """What it wrote to stdout and to stderr so far."""
-        return said(self._directory)
-
-    def finish(self) -> Done:
-        """Wait for its end."""
-        if self._status is None:
-            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        return Done(self._status, *self.said())
-
-    def end(self, number: int) -> None:
-        """Send a signal if it still runs, and wait for its end."""
-        if not self.ended():
-            os.kill(self.pid, number)
-            self.finish()
+def started(
+    words: Sequence[Word],
+    *,
+    cwd: Path | None = None,
+    session: bool = False,
+    prefix: Sequence[str] = (),
+    instead: Callable[[], NoReturn] | None = None,
+) -> subprocess.Popen[str]:
+    """A command with an interpreter of its own, under `prefix` (a wrapper such as unshare). `instead` is what the child
+    does in place of executing that, if anything."""
+    return subprocess.Popen(
+        [*prefix, *UDAMON, *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        start_new_session=session,
+        restore_signals=instead is None,
+        preexec_fn=instead,
+    )
 
 
-@contextlib.contextmanager
-def running_forked(*words: Word, cwd: Path | None = None) -> Iterator[Forked]:
-    """A command that runs meanwhile; killed when left, if it still does. Each child imports what the test has not."""
-    with tempfile.TemporaryDirectory() as temporary:
-        directory = Path(temporary)
-        for name in ("out", "err"):
-            (directory / name).touch()
-        pid = os.fork()
-        if not pid:
-            run_forked(directory, list(map(str, words)), cwd=cwd)
-        command = Forked(pid, directory)
+def forked(
+    words: Sequence[Word],
+    *,
+    cwd: Path | None = None,
+    session: bool = False,
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+) -> subprocess.Popen[str]:
+    """A command in a child that executes no interpreter, with more variables in its `environment`, and after `before`.
+    It imports what this process has not. While other threads run, whose locks a fork might keep for ever, it is started
+    instead, unless it takes one of these."""
+    if threading.active_count() > 1 and not environment and before is None:
+        return started(words, cwd=cwd, session=session)
+
+    def run() -> NoReturn:
+        gc.enable()  # which subprocess has turned off
+        gc.freeze()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number in map(int, os.listdir("/proc/self/fd")):
+            # They are closed, but not free: objects that own the numbers may close them again.
+            if number > 2 and number != nothing:
+                os.dup2(nothing, number, inheritable=False)
+        os.environ.update(environment or {})
+        _run_command(list(map(str, words)), before)
+
+    return started(words, cwd=cwd, session=session, instead=run)
+
+
+def to_its_end(process: subprocess.Popen[str], patience_s: float = PATIENCE_S) -> Done:
+    """Wait for it, and kill it where that takes too long."""
+    with process:
         try:
-            yield command
-        finally:
-            command.end(signal.SIGKILL)
+            stdout, stderr = process.communicate(timeout=patience_s)
+        except BaseException:
+            process.kill()
+            raise
+    return Done(process.returncode, stdout, stderr)
 
 
-def said(directory: Path) -> tuple[str, str]:
-    """What `run_forked` wrote there."""
-    return (directory / "out").read_text(), (directory / "err").read_text()
-
-
-def run_forked(
-    directory: Path, words: list[str], as_nobody: bool = False, cwd: Path | None = None
-) -> NoReturn:
-    """Run one command in a forked child and end it. It writes to the files `out` and `err` in `directory`. With
-    `as_nobody` it runs as the user `nobody`, with `directory` as its working directory."""
-    try:
-        if as_nobody:
-            become_nobody()
-            cwd = directory
-        if cwd is not None:
-            os.chdir(cwd)
-        for number, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
-        run_command(words)
-    except BaseException:
-        os.write(2, traceback.format_exc().encode())
-    finally:
-        os._exit(NOT_RUN)
-
-
-def run_command(words: list[str]) -> NoReturn:
-    """What a forked child does that has its standard streams."""
+def _run_command(words: list[str], before: Callable[[], None] | None) -> NoReturn:
+    """What a forked child does, whose standard streams are pipes."""
     status = NOT_RUN
     try:
+        if before is not None:
+            before()
         # pytest has put objects of its own there.
         sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", errors="backslashreplace")  # noqa: SIM115
         sys.stderr.reconfigure(line_buffering=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import encodings.ascii
 import functools
-import gc
 import importlib
 import json
 import os
@@ -14,16 +13,16 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from tests.integration.forking import Done, Word, run_command, run_forked, said
+from tests.integration.forking import Done, Word, forked, started, to_its_end
+from tests.integration.programs import become_nobody
 from udamon.cli import monitor, record, workload
 from udamon.engine import census_watch, kdamond, resident, tuner, watch
 from udamon.errors import RecordingError
@@ -34,7 +33,6 @@ from udamon.workload import shapes
 from udamon.workload.config import load
 from udamon.workload.spec import format_workload
 
-UDAMON = [sys.executable, "-m", "udamon"]
 WAIT_LIMIT_S = 60.0
 
 # What a forked child runs as nobody must be imported before: interpreter and checkout may be closed to it.
@@ -56,63 +54,29 @@ _IMPORTED = (
 
 def udamon(*words: Word, cwd: Path | None = None) -> Done:
     """Run one command to its end."""
-    return _to_its_end(_forked(words, cwd=cwd))
+    return to_its_end(_forked(words, cwd=cwd))
 
 
 def forked_udamon(*words: Word, **environment: str) -> Done:
     """The same with variables added to its environment."""
-    return _to_its_end(_forked(words, environment=environment))
+    return to_its_end(_forked(words, environment=environment))
 
 
 def started_udamon(*words: Word, cwd: Path | None = None, prefix: Sequence[str] = ()) -> Done:
     """The same with an interpreter of its own, as a user starts it, under `prefix` (a wrapper such as unshare)."""
-    return _to_its_end(_started(words, cwd=cwd, prefix=prefix))
+    return to_its_end(started(words, cwd=cwd, prefix=prefix))
 
 
 @contextlib.contextmanager
-def running_udamon(
-    *words: Word, session: bool = False, forked: bool = True
-) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs meanwhile; killed when left, if it still does. Not `forked`: with an interpreter of its own,
-    for its memory or its CPU time is the subject."""
-    process = _forked(words, session=session) if forked else _started(words, session=session)
+def running_udamon(*words: Word, session: bool = False, fork: bool = True) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs meanwhile; killed when left, if it still does. Without `fork` it has an interpreter of its
+    own, for its memory or its CPU time is the subject."""
+    process = _forked(words, session=session) if fork else started(words, session=session)
     try:
         yield process
     finally:
         process.kill()
         process.communicate()
-
-
-def _to_its_end(process: subprocess.Popen[str]) -> Done:
-    with process:
-        try:
-            stdout, stderr = process.communicate(timeout=120)
-        except BaseException:
-            process.kill()
-            raise
-    return Done(process.returncode, stdout, stderr)
-
-
-def _started(
-    words: Sequence[Word],
-    *,
-    cwd: Path | None = None,
-    session: bool = False,
-    prefix: Sequence[str] = (),
-    instead: Callable[[], NoReturn] | None = None,
-) -> subprocess.Popen[str]:
-    """`instead` is what the child does in place of executing the command, if anything."""
-    return subprocess.Popen(
-        [*prefix, *UDAMON, *map(str, words)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        start_new_session=session,
-        restore_signals=instead is None,
-        preexec_fn=instead,
-    )
 
 
 def _forked(
@@ -122,24 +86,8 @@ def _forked(
     session: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
-    """A command in a child that does not execute an interpreter, which costs more than most commands do, and some ten
-    seconds in an emulated guest. While other threads run, whose locks a fork might keep for ever, it does."""
-    if threading.active_count() > 1 and not environment:
-        return _started(words, cwd=cwd, session=session)
     _load_commands()
-
-    def run() -> NoReturn:
-        gc.enable()  # which subprocess has turned off
-        gc.freeze()
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for number in map(int, os.listdir("/proc/self/fd")):
-            # They are closed, but not free: objects that own the numbers may close them again.
-            if number > 2 and number != nothing:
-                os.dup2(nothing, number, inheritable=False)
-        os.environ.update(environment or {})
-        run_command(list(map(str, words)))
-
-    return _started(words, cwd=cwd, session=session, instead=run)
+    return forked(words, cwd=cwd, session=session, environment=environment)
 
 
 @functools.cache
@@ -232,7 +180,7 @@ def scaled(shape: str, size: float, seconds: dict[str, float], path: Path) -> Pa
 def hot_and_cold(config: Path, truth: Path) -> Iterator[subprocess.Popen[str]]:
     """`udamon workload`, its regions filled and its first phase begun; it runs on until left."""
     words = ("workload", config, "--layout", "separate", "--truth", truth, "--quiet", "--duration", "1h")
-    with running_udamon(*words, forked=False) as process:
+    with running_udamon(*words, fork=False) as process:
         favour(process.pid)
         until_phase(truth)
         yield process
@@ -275,39 +223,26 @@ def place_of_nobody() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def as_nobody_runs(directory: Path, *words: Word) -> Iterator[int]:
-    """The pid of a process of the user nobody that runs `udamon WORDS`; stdout and stderr go to files
-    `out` and `err` in `directory`. Killed when left, if it still runs."""
-    pid = _fork_nobody(directory, list(map(str, words)))
+def as_nobody_runs(directory: Path, *words: Word) -> Iterator[subprocess.Popen[str]]:
+    """A process of the user nobody that runs `udamon WORDS` in `directory`. Killed when left, if it still runs."""
+    process = forked(words, cwd=directory, before=become_nobody)
+    favour(process.pid)
     try:
-        yield pid
+        yield process
     finally:
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        process.kill()
+        process.communicate()
 
 
 def nobody_runs(directory: Path, *words: Word) -> Done:
     """The same, to its end."""
-    _, status = os.waitpid(_fork_nobody(directory, list(map(str, words))), 0)
-    return Done(os.waitstatus_to_exitcode(status), *said(directory))
+    return to_its_end(forked(words, cwd=directory, before=become_nobody))
 
 
 def nobody_records(directory: Path, count: int, *words: Word) -> int:
     """`udamon record WORDS` as the user nobody until `count` snapshots are in a.udamon in `directory`, then ended as
     Ctrl-C does; returns its status."""
-    pid = _fork_nobody(directory, ["record", *map(str, words)])
-    try:
+    with as_nobody_runs(directory, "record", *words) as process:
         until(lambda: snapshots_in(directory / "a.udamon") >= count, f"{count} snapshots")
-    finally:
-        os.kill(pid, signal.SIGINT)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return status
-
-
-def _fork_nobody(directory: Path, words: list[str]) -> int:
-    pid = os.fork()
-    if not pid:
-        run_forked(directory, words, as_nobody=True)
-    favour(pid)
-    return pid
+        process.send_signal(signal.SIGINT)
+        return finish(process).status

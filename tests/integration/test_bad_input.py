@@ -319,4 +319,4 @@ def test_somebody_elses_process() -> None:
         why = f"process {watched.pid} (python"
         check(nobody_runs(place, "record", "-p", watched.pid), 1, why)
         check(nobody_runs(place, "record", "-p", f"{watched.pid},1"), 1, "belongs to root and you are nobody")
-        assert sorted(path.name for path in place.iterdir()) == ["err", "out"]
+        assert not list(place.iterdir())

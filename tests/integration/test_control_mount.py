@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.control_server import UDAMON, Server, mounted, serving, settle
+from tests.integration.control_server import Server, mounted, serving, settle
+from tests.integration.forking import UDAMON
 
 pytestmark = pytest.mark.needs("fuse")
 

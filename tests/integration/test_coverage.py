@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.forking import UDAMON
 from tests.integration.programs import MIB
-from tests.integration.recorder import UDAMON, udamon
+from tests.integration.recorder import udamon
 from udamon.linux.proc_events import ForkEvents
 from udamon.record.reader import Recording
 

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.integration.forking import UDAMON
 from tests.integration.programs import started
-from tests.integration.recorder import UDAMON, WAIT_LIMIT_S, snapshots_in, udamon, until, until_recorded
+from tests.integration.recorder import WAIT_LIMIT_S, snapshots_in, udamon, until, until_recorded
 from udamon.record.reader import Recording
 
 SLEEPER = "import time; area = bytearray(8 << 20); print(0, flush=True); time.sleep(600)"

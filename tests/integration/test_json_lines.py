@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.forking import UDAMON
 from tests.integration.programs import started
 from tests.integration.recorder import (
-    UDAMON,
     WAIT_LIMIT_S,
     finish,
     report,

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.recorder import UDAMON, held_until
+from tests.integration.forking import UDAMON
+from tests.integration.recorder import held_until
 from udamon.errors import OutOfFiles
 from udamon.linux import open_files, procfs
 from udamon.linux.failure import proc_mounted

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.recorder import UDAMON, held_until
+from tests.integration.forking import UDAMON
+from tests.integration.recorder import held_until
 from tests.unit.linux.test_fake import FakeProc
 from udamon.acting.paddr import PaddrActor
 from udamon.acting.vaddr import VaddrActor

@@ -15,9 +15,9 @@ from statistics import median
 
 import pytest
 
+from tests.integration.forking import UDAMON
 from tests.integration.programs import running
 from tests.integration.recorder import (
-    UDAMON,
     as_nobody_runs,
     finish,
     held_until,
@@ -113,9 +113,9 @@ def test_an_ordinary_user_records_its_own_process() -> None:
         config = scaled("wss", 0.2, {"small": 1.0, "large": 1.0}, place / "wss.masim")
         config.chmod(0o644)
         words = ("workload", config, "--layout", "separate", "--truth", "truth", "--duration", "60s")
-        with as_nobody_runs(place, *words) as pid:
+        with as_nobody_runs(place, *words) as process:
             until_phase(place / "truth")
-            assert nobody_records(place, 30, "-p", pid, *REFS, "-o", place / "a.udamon") == 0
+            assert nobody_records(place, 30, "-p", process.pid, *REFS, "-o", place / "a.udamon") == 0
         check_accuracy(place / "a.udamon", accuracy(place / "a.udamon", place / "truth"))
         assert Recording(place / "a.udamon").metadata["via"] == "refs"
 

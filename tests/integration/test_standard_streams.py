@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.forking import UDAMON
 from tests.integration.programs import running
-from tests.integration.recorder import UDAMON, held_until
+from tests.integration.recorder import held_until
 from udamon.record.reader import Recording
 
 

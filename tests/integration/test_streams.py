@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.forking import UDAMON
 from tests.integration.programs import full_device
-from tests.integration.recorder import UDAMON, udamon
+from tests.integration.recorder import udamon
 from tests.unit.report.test_heatmap import two_bands
 from udamon.record.reader import Recording
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.recorder import UDAMON, WAIT_LIMIT_S, udamon
+from tests.integration.forking import UDAMON
+from tests.integration.recorder import WAIT_LIMIT_S, udamon
 from udamon.text import Shown, width
 
 

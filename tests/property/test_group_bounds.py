@@ -188,3 +188,24 @@ def test_the_truth_lies_within_the_bounds_of_many(tmp_path: Path) -> None:
     for seed in (first := Random().randrange(1 << 32), first + 1):
         print("seed", seed)
         check(tmp_path, seed, 3000)
+
+
+def test_pages_of_a_file_that_are_private_are_no_other_object(tmp_path: Path) -> None:
+    """Each of two processes has four pages that others outside of the group have, too; one has ten pages more that are
+    its own, nine of them of a file: all 18 are there for sure."""
+
+    def shared(private: int, anonymous: int, distinct: int) -> Shared:
+        sizes = [PAGE_SIZE * pages for pages in (private, anonymous, 0, distinct)]
+        return Shared(sizes[0], sizes[1], sizes[2], object=1, file_offset=None, distinct=sizes[3])
+
+    space = Space(PAGE_SIZE, 0, 0, [None] * 10, set())
+    other = Space(20 * PAGE_SIZE, 0, 0, [None] * 4, set())
+    items = [
+        snapshot(
+            0, 0, [(space, shared(10, 1, 10), 10 * PAGE_SIZE, 0), (other, shared(0, 4, 4), 4 * PAGE_SIZE, 0)]
+        ),
+        snapshot(0, 1, [(other, shared(0, 4, 4), 4 * PAGE_SIZE, 0)]),
+    ]
+    assert group_total(items, marked_by_others=True).resident_low == 18 * PAGE_SIZE
+    with RecordingSource(recorded(tmp_path / "a.udamon", items, via="refs")) as source:
+        assert source.query(f"SELECT resident_low FROM ({query_of(source)}) AS b") == [(18 * PAGE_SIZE,)]

@@ -74,7 +74,7 @@ def _rows(snapshot: Snapshot, *, marked_by_others: bool) -> Iterator[tuple[int, 
         yield number, _Row(
             snapshot.target, start, end - start, touched, private,
             common=max(resident - private, 0),
-            cached=max(resident - anonymous, 0) if offset is None else 0,
+            cached=max(resident - max(anonymous, private), 0) if offset is None else 0,
             sure=sure,
             fresh=0 if distinct is None else max(sure - (resident - distinct), 0),
             offset=offset, distinct=distinct,
@@ -115,11 +115,10 @@ def _island(rows: Sequence[_Row]) -> tuple[int, int, int, int]:
     for row in rows:  # one mapping of a file has no page twice; of anonymous memory a whole process has none
         members.setdefault((row.target, 0 if row.offset is None else row.start), []).append(row)
     sure = max(
-        sum(max(min(row.common, row.sure) - min(row.cached, row.common), 0) for row in each)
-        for each in members.values()
+        sum(max(min(row.common, row.sure) - row.cached, 0) for row in each) for each in members.values()
     )
     own = sum(max(row.sure - row.common, 0) for row in rows)
-    surely = max(sum(max(row.common - row.cached, 0) for row in each) for each in members.values())
+    surely = max(sum(row.common - row.cached for row in each) for each in members.values())
     most = max(sum(row.common for row in each) for each in members.values())
     touched, private, common = (
         sum(column) for column in zip(*((r.touched, r.private, r.common) for r in rows), strict=True)
@@ -135,6 +134,6 @@ def _island(rows: Sequence[_Row]) -> tuple[int, int, int, int]:
         there_min = max(there_min, distinct - private - sum(row.cached for row in rows))
     there = max(most, there)
     high = touched - max(elsewhere - there, 0)
-    fresh = sum(max(row.fresh - min(row.cached, row.common), 0) for row in rows)
+    fresh = sum(max(row.fresh - row.cached, 0) for row in rows)
     low = min(max(sure + own, fresh), high)
     return low, high, there_min + private, there + private

@@ -10,7 +10,6 @@
 #include "largest.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 /* Called twice: without results to count, then to fill. */
 static size_t gaps(const struct arguments *in, struct results *out)
@@ -36,19 +35,6 @@ static size_t gaps(const struct arguments *in, struct results *out)
     return made;
 }
 
-struct ranked {
-    double stake;
-    size_t gap;
-};
-
-static int falling(const void *a, const void *b)
-{
-    const struct ranked *x = a, *y = b;
-    if (x->stake != y->stake)
-        return x->stake < y->stake ? 1 : -1;
-    return x->gap < y->gap ? -1 : x->gap > y->gap; /* the same order everywhere */
-}
-
 /* Clear what is `chosen` beyond the room, those with least at stake. */
 static int fit_into(const struct arguments *in, const struct results *out, uint8_t *chosen)
 {
@@ -59,11 +45,11 @@ static int fit_into(const struct arguments *in, const struct results *out, uint8
     for (size_t k = 0; k < out->stake.count; k++)
         if (chosen[k])
             ranked[count++] = (struct ranked){out->stake.at[k], k};
-    qsort(ranked, count, sizeof(*ranked), falling);
+    sort_falling(ranked, count);
     uint64_t checks = 0;
     for (size_t i = 0; i < count; i++) {
-        checks += out->checks.at[ranked[i].gap];
-        chosen[ranked[i].gap] = checks <= in->room;
+        checks += out->checks.at[ranked[i].at];
+        chosen[ranked[i].at] = checks <= in->room;
     }
     PyMem_Free(ranked);
     return 0;

@@ -1,5 +1,6 @@
 #include "largest.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void swap(double *a, double *b)
@@ -59,4 +60,17 @@ uint8_t *largest(const double *number, size_t count, size_t wanted)
     }
     PyMem_Free(spare);
     return chosen;
+}
+
+static int falling(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+    if (x->number != y->number)
+        return x->number < y->number ? 1 : -1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+void sort_falling(struct ranked *ranked, size_t count)
+{
+    qsort(ranked, count, sizeof(*ranked), falling);
 }

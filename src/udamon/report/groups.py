@@ -32,7 +32,8 @@ THERE = """
         greatest(CAST(coalesce(resident, "end" - start) AS DOUBLE) - coalesce(CAST(private AS DOUBLE), 0), 0) AS common,
         coalesce(CAST(private AS DOUBLE), 0) AS private,
         CASE WHEN private IS NOT NULL AND file_offset IS NULL
-            THEN greatest(CAST(resident AS DOUBLE) - CAST(anonymous AS DOUBLE), 0) ELSE 0 END AS cached,
+            THEN greatest(CAST(resident AS DOUBLE) - CAST(greatest(anonymous, private) AS DOUBLE), 0) ELSE 0
+        END AS cached,
         {sure} AS touched_min,
         greatest({sure} - (CAST(resident AS DOUBLE) - CAST("distinct" AS DOUBLE)), 0) AS fresh,
         coalesce(object, CAST(0 AS UBIGINT)) AS object, CAST(file_offset AS DOUBLE) AS file_offset,
@@ -58,11 +59,11 @@ ISLANDS = """
 MEMBERS = """
     SELECT seq, object, CASE WHEN file_offset IS NULL THEN 0 ELSE island END AS island, target,
         CASE WHEN file_offset IS NULL THEN 0 ELSE start END AS member,
-        sum(greatest(least(common, touched_min) - least(cached, common), 0)) AS sure,
+        sum(greatest(least(common, touched_min) - cached, 0)) AS sure,
         sum(greatest(touched_min - common, 0)) AS own,
-        sum(greatest(coalesce(fresh, 0) - least(cached, common), 0)) AS fresh,
+        sum(greatest(coalesce(fresh, 0) - cached, 0)) AS fresh,
         sum(touched) AS touched, sum(greatest(touched - private, 0)) AS elsewhere,
-        sum(common) AS common, sum(greatest(common - cached, 0)) AS surely,
+        sum(common) AS common, sum(common - cached) AS surely,
         sum(cached) AS cached, sum(private) AS private, sum("distinct") AS "distinct",
         sum(CASE WHEN "distinct" IS NULL THEN 1 ELSE 0 END) AS hidden,
         min(file_offset) AS low, max(file_offset + length) AS high, sum(length) AS length
