@@ -11,6 +11,7 @@ from udamon.files.temporary import TemporaryDirectory
 from udamon.record.metadata import warmup_until
 from udamon.record.reader import Place, Recording
 from udamon.report.filters import Filters, cut
+from udamon.report.grain import rate_of
 from udamon.report.mappings import pieces_of
 from udamon.units import format_time
 
@@ -94,12 +95,13 @@ class RecordingSource:
         self.start_ns = self._start()
         if self.filters.cuts:
             self.table("wanted_mappings", "target INTEGER, low UBIGINT, high UBIGINT", self._wanted())
+        rate = rate_of(recording.metadata)
         self._db.register("some_rows", _SampledBatches(recording, self.filters, self.start_ns))
         for view, rows, sharing in (
             ("regions", "recording", False), ("some_regions", "some_rows", False),
             ("shared_regions", "recording", True), ("some_shared", "some_rows", True),
         ):  # fmt: skip
-            shown = self.filters.view(self.start_ns, rows, sharing=sharing)
+            shown = self.filters.view(self.start_ns, rows, sharing=sharing, rate=rate)
             if self.filters.cuts:
                 shown = cut(shown, sharing=sharing)
             self._db.execute(f"CREATE TEMP VIEW {view} AS {shown}")
