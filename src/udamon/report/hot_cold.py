@@ -233,7 +233,7 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
     return text.lines(parts).rstrip()
 
 
-def at_most_note() -> Shown:
+def at_most_note() -> str:
     """What the sign of upper bounds means, below a table."""
     return ours("≤ at most: what other processes did to files and shared memory counts, too.")
 
