@@ -306,7 +306,7 @@ def render(report: Sites, terminal: Terminal, top: int) -> Shown:
     cold = f"cold: not touched for {clock(report.idle_ns)}{_of_length(report)}, or since it was allocated"
     found: list[str] = [
         f"{_interval(report.total)} of allocations alive at the end, {format_size(report.total.estimate)} by estimate;",
-        *cold,
+        *wrap(cold, terminal.width),
         "",
         head,
     ]

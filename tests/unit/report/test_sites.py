@@ -121,7 +121,7 @@ def test_the_usual_time_is_one_that_the_recording_can_tell_of(recording: Recordi
         report = sites.measure(source)
     assert (report.idle_ns, [site.cold for site in report.sites]) == (2 * S, [0, 32 * MIB, 0])
     text = sites.render(report, Terminal(80, 0, False), 9)
-    assert "cold: not touched for 2 s (--idle TIME: up to 4 s), or since it was allocated" in text
+    assert "cold: not touched for 2 s (--idle TIME: up to 4 s), or since it was allocated\n" in text
     assert "within the\ninterval of the column 95 %" in text
     assert "all that was recorded" in sites.render(measured(recording), Terminal(80, 0, False), 9)
     assert [sites.usual_idle(round(length * S)) for length in (0.8, 2, 9, 119, 120, 9000)] == [
