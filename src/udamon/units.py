@@ -77,6 +77,11 @@ def format_size(size: float) -> str:
     return f"{size:.0f} B"
 
 
+def format_share(share: float) -> str:
+    """A share 0..1 in whole percents; what is above none is never shown as none."""
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
 def counted(number: int, one: str, many: str | None = None) -> str:
     """ "1 service", "2 services"; `many` where it is not `one` with an s."""
     return f"{number} {one if number == 1 else many or f'{one}s'}"

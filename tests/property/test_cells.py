@@ -53,15 +53,15 @@ def recordings(draw: st.DrawFn) -> list[Snapshot]:
                 starts=array("Q", [start for start, _ in regions]), ends=array("Q", [end for _, end in regions]),
                 nr_accesses=array("I", draw(st.lists(st.integers(0, ticks), min_size=count, max_size=count))),
                 ages=array("I", draw(st.lists(st.integers(0, 2**32 - 1), min_size=count, max_size=count))),
-                touched=array("Q", [0] * count),
+                touched=array("Q", [draw(st.integers(0, end - start)) for start, end in regions]),
                 resident=draw(st.none() | st.just(array("Q", [(end - start) // 3 for start, end in regions]))),
             )
         )  # fmt: skip
     return found
 
 
-def written(path: Path, snapshots: Sequence[Snapshot]) -> Recording:
-    with Writer(path, {"via": "sim"}) as writer:
+def written(path: Path, snapshots: Sequence[Snapshot], via: str = "sim") -> Recording:
+    with Writer(path, {"via": via}) as writer:
         writer.event(Event(START_NS, "note", {"text": "first"}))
         for number, snapshot in enumerate(snapshots):
             writer.snapshot(snapshot)
@@ -73,12 +73,17 @@ def written(path: Path, snapshots: Sequence[Snapshot]) -> Recording:
 spans = st.sampled_from([None, "0s-", "100ms-1.5s", "-700ms", "3s-"])
 
 
-@given(recordings(), stretches(1), st.integers(1, 9), spans, st.sampled_from([("rate",), ("rate", "age")]))
+@given(
+    recordings(), stretches(1), st.integers(1, 9), spans, st.sampled_from([("rate",), ("rate", "age")]),
+    st.sampled_from(["sim", "softdirty"]),
+)  # fmt: skip
 @settings(deadline=None, max_examples=min(40, settings().max_examples))
 def test_the_same_cells(
-    snapshots: list[Snapshot], stretch: list[tuple[int, int]], columns: int, time: str | None, values: tuple[str, ...]
+    snapshots: list[Snapshot], stretch: list[tuple[int, int]], columns: int, time: str | None, values: tuple[str, ...],
+    via: str,
 ) -> None:  # fmt: skip
-    """Whatever windows, regions and rows there are, columns of any width, and with a filter by time."""
+    """Whatever windows, regions and rows there are, columns of any width, with a filter by time, and where the rate is
+    the share that was touched."""
     begin, end = snapshots[0].begin_ns, snapshots[-1].end_ns
     places = [
         AddressPlace(target, *pair, line // 2 + target)
@@ -88,7 +93,7 @@ def test_the_same_cells(
     width = (end - begin) / columns
     with (
         tempfile.TemporaryDirectory() as place,
-        RecordingSource(written(Path(place) / "a", snapshots), Filters.parse(time=time)) as source,
+        RecordingSource(written(Path(place) / "a", snapshots, via), Filters.parse(time=time)) as source,
     ):
         quick = cells.by_batches(source, places, begin, width, columns, values)
         defined = cells.by_query(source, places, begin, width, columns, values)

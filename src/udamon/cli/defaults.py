@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
-from udamon.cli.parsers import COMMANDS, nearest, subcommands, whole, with_all_below
+from udamon.cli.mistakes import nearest
+from udamon.cli.parsers import COMMANDS, subcommands, whole, with_all_below
 from udamon.configuration import files
 from udamon.configuration.tree import ConfigValue
 from udamon.errors import ConfigError, UsageError

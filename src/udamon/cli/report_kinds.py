@@ -57,7 +57,9 @@ def configure(add: Add) -> None:
         "--top", metavar="N", type=int, default=20, help="so many sites in the table (default 20)"
     )
     sites.add_argument(
-        "--idle", metavar="TIME", default="60s", help="cold is what was not touched for TIME (default 60s)"
+        "--idle",
+        metavar="TIME",
+        help="cold is what was not touched for TIME (default: 1s to 60s, at most half of what was recorded)",
     )
     sites.add_argument("--pprof", metavar="OUT", help="write them in pprof's format, for other viewers")
     sites.add_argument(
@@ -219,7 +221,8 @@ def _sites(args: argparse.Namespace, source: RecordingSource) -> Found:
 
     if args.top < 1:
         raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
-    if (idle_ns := parse_duration_ns(args.idle)) == 0:
+    idle_ns = None if args.idle is None else parse_duration_ns(args.idle)
+    if idle_ns == 0:
         raise UsageError(f"--idle {args.idle} is no time at all; give at least 1ms.")
     report = sites.measure(source, idle_ns)
     write(args, source, report)

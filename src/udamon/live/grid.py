@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from udamon.live.state import Detail
 from udamon.model import Range, Snapshot
+from udamon.report.catalog import upper_bound
+from udamon.report.grain import has_shares
 from udamon.report.layout import Area, PictureRow, bands_of, memory, rows_of
 from udamon.report.mappings import NamedMapping
 
@@ -25,6 +27,8 @@ class Hottest:
     size: int
     touched: int
     rate: float
+    at_most: bool = False
+    """Others may have touched it, so that these are upper bounds."""
 
 
 class Grid:
@@ -50,8 +54,10 @@ class Grid:
     def columns(self, detail: Detail, height: int, count: int) -> list[Column]:
         """The last `count` windows, oldest first."""
         rows = self.rows(detail, height)
-        wanted = detail.snapshots[-count:]
-        kept = {one.end_ns: self._columns.get(one.end_ns) or _column(one, rows) for one in wanted}
+        wanted, shares = detail.snapshots[-count:], has_shares({"via": detail.via})
+        kept = {
+            one.end_ns: self._columns.get(one.end_ns) or _column(one, rows, shares=shares) for one in wanted
+        }
         self._columns = kept
         return list(kept.values())
 
@@ -108,9 +114,21 @@ def _islands(snapshot: Snapshot) -> Iterator[Range]:
         yield Range(start, end)
 
 
-def _column(snapshot: Snapshot, rows: Sequence[PictureRow]) -> Column:
+def _rates(snapshot: Snapshot, *, shares: bool) -> list[float]:
+    """Of each region its access rate 0..1; with `shares` the share that was touched of what is there."""
+    ticks = max(snapshot.ticks, 1)
+    rates = [count / ticks for count in snapshot.nr_accesses]
+    if not shares or snapshot.resident is None:
+        return rates
+    return [
+        min(1.0, touched / there) if there else rate
+        for rate, touched, there in zip(rates, snapshot.touched, snapshot.resident, strict=True)
+    ]
+
+
+def _column(snapshot: Snapshot, rows: Sequence[PictureRow], *, shares: bool) -> Column:
     """Rates weighted by bytes that are there. Pieces and regions are sorted both, so that one walk does."""
-    ticks, dense = max(snapshot.ticks, 1), _sizes(snapshot)
+    rates, dense = _rates(snapshot, shares=shares), _sizes(snapshot)
     at, count = 0, len(snapshot)
     found: list[float | None] = []
     for row in rows:
@@ -122,10 +140,10 @@ def _column(snapshot: Snapshot, rows: Sequence[PictureRow]) -> Column:
             while look < count and snapshot.starts[look] < piece.end:
                 bytes = min(snapshot.ends[look], piece.end) - max(snapshot.starts[look], piece.start)
                 share = bytes * dense[look]
-                heat += share * snapshot.nr_accesses[look]
+                heat += share * rates[look]
                 size += share
                 look += 1
-        found.append(heat / size / ticks if size else None)
+        found.append(heat / size if size else None)
     return tuple(found)
 
 
@@ -158,17 +176,23 @@ def hottest(detail: Detail, count: int) -> list[Hottest]:
     sums: dict[str, list[float]] = {}
     mapped = iter(detail.mappings)
     one = next(mapped, None)
-    columns = (last.starts, last.ends, last.nr_accesses, last.touched, _sizes(last))
-    for start, end, nr, touched, dense in zip(*columns, strict=True):
+    rates = _rates(last, shares=has_shares({"via": detail.via}))
+    bounded: set[str] = set()
+    columns = (last.starts, last.ends, rates, last.touched, _sizes(last))
+    for start, end, rate, touched, dense in zip(*columns, strict=True):
         while one is not None and one.end <= start:
             one = next(mapped, None)
-        label = labels[one.start] if one is not None and one.start < end else "memory"
+        label = "memory"
+        if one is not None and one.start < end:
+            label = labels[one.start]
+            if touched and upper_bound(detail.via, one.kind):
+                bounded.add(label)
         total = sums.setdefault(label, [0.0, 0.0, 0.0])
         total[0] += (end - start) * dense
         total[1] += touched
-        total[2] += (end - start) * dense * nr / max(last.ticks, 1)
+        total[2] += (end - start) * dense * rate
     found = [
-        Hottest(name, int(size), int(hit), heat / size if size else 0.0)
+        Hottest(name, int(size), int(hit), heat / size if size else 0.0, name in bounded)
         for name, (size, hit, heat) in sums.items()
     ]
     return sorted(found, key=lambda each: (-each.touched, -each.rate, each.label))[:count]

@@ -18,9 +18,10 @@ from udamon.live.state import Detail, TargetLine
 from udamon.live.widgets import LABEL, Curve, Heat
 from udamon.live.words import EscapedText, blocks
 from udamon.model import SUMMED
+from udamon.report.grain import has_shares
 from udamon.report.terminal import clock, shorten
 from udamon.text import ours, pad
-from udamon.units import counted, format_size, format_time
+from udamon.units import counted, format_share, format_size, format_time
 
 MAPPINGS = 7
 
@@ -165,12 +166,15 @@ def _mappings(detail: Detail | None, width: int) -> EscapedText:
         return EscapedText()
     figures, named = 30, max(8, min(LABEL + 8, width - 40))
     bar = max(0, min(20, width - named - figures - 1))
-    head = f"{'hottest mappings':>{named}.{named}} {'touched':>10} {'size':>10} {'rate':>6} "
+    word = "share" if detail is not None and has_shares({"via": detail.via}) else "rate"
+    head = f"{'hottest mappings':>{named}.{named}} {'touched':>10} {'size':>10} {word:>6} "
     found = [EscapedText(head, "dim")]
     for line in lines:
         name = pad(shorten(line.label, named), ">", named)
         filled = round(line.touched / max(line.size, 1) * bar)
-        row = f"{name} {format_size(line.touched):>10} {format_size(line.size):>10} {line.rate:>6.0%} "
+        most = ours("≤") if line.at_most else ""
+        touched, rate = most + format_size(line.touched), most + format_share(line.rate)
+        row = f"{name} {touched:>10} {format_size(line.size):>10} {rate:>6} "
         found.append(EscapedText(row).append(blocks("█" * filled), style="#56b4e9"))
     return EscapedText.lines(found)
 

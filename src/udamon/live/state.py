@@ -74,6 +74,8 @@ class Detail:
     mappings: tuple[NamedMapping, ...]
     mapped: int
     ages: AgesReport | None = None
+    via: str | None = None
+    """The way of looking; None while it is not known."""
 
 
 class LiveState:
@@ -184,6 +186,7 @@ class LiveState:
                 one.index, one.pid, one.comm or "", " ".join(one.cmdline), one.ended,
                 tuple(self._past), tuple(one.mappings), one.mapped,
                 None if self._ages is None else self._ages.last,
+                None if self._way is None else self._way[0],
             )  # fmt: skip
 
     @property

@@ -648,6 +648,7 @@ def add_cells(
     cells: Buffer,
     columns: int,
     amounts: int,
+    shares: int,
     begin_ns: int,
     width_ns: float,
     first_ns: int,
@@ -658,10 +659,10 @@ def add_cells(
     `schema` and `batch` are the capsules of Arrow's C data interface, with columns as in udamon.record.schema.
     Places have a target, addresses [low, high) and a line; they are sorted by target and address and disjoint within a
     target. `cells` (changed) has for each of `columns` columns of each line, line after line, `amounts` sums over all
-    regions: bytes, bytes times access rate (nr_accesses / ticks), and with three of them bytes times age (ns); each
-    times the ns that the region's window has in the column. Column k is the time from begin_ns + k * width_ns on;
-    windows that end before `first_ns` or after `last_ns` are left out. Rows without a region (events) or ticks count
-    nothing. Raises ValueError.
+    regions: bytes, bytes times access rate (nr_accesses / ticks; with `shares` touched / resident, where something is
+    resident), and with three of them bytes times age (ns); each times the ns that the region's window has in the
+    column. Column k is the time from begin_ns + k * width_ns on; windows that end before `first_ns` or after `last_ns`
+    are left out. Rows without a region (events) or ticks count nothing. Raises ValueError.
     """
 
 class RowsChecked(NamedTuple):

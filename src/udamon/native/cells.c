@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TIME, BEGIN, TARGET, START, END, NR_ACCESSES, TICKS, AGE, SAMPLE_NS, RESIDENT, COLUMNS };
+enum { TIME, BEGIN, TARGET, START, END, NR_ACCESSES, TICKS, AGE, SAMPLE_NS, RESIDENT, TOUCHED, COLUMNS };
 static const Wanted wanted[COLUMNS] = {
     {"time", "l"}, {"begin", "l"}, {"target", "i"}, {"start", "L"}, {"end", "L"},
     {"nr_accesses", "I"}, {"ticks", "I"}, {"age", "I"}, {"sample_ns", "l"},
-    {"resident", "L"},
+    {"resident", "L"}, {"touched", "L"},
 };
 
 enum { BYTES, RATE, AGES, MOST };
@@ -19,7 +19,7 @@ enum { BYTES, RATE, AGES, MOST };
     VALUE(schema, O) VALUE(batch, O) /* capsules of Arrow's C data interface */                                       \
     ARRAY(target, i, READ, "n") ARRAY(low, Q, READ, "n") ARRAY(high, Q, READ, "n") ARRAY(line, i, READ, "n")          \
     ARRAY(cells, d, WRITE, "")                                                                                        \
-    VALUE(columns, i) VALUE(amounts, i) VALUE(begin_ns, q) VALUE(width_ns, d) VALUE(first_ns, q) VALUE(last_ns, q)
+    VALUE(columns, i) VALUE(amounts, i) VALUE(shares, i) VALUE(begin_ns, q) VALUE(width_ns, d) VALUE(first_ns, q) VALUE(last_ns, q)
 #define CONSTANTS(C) C(MOST_AMOUNTS, MOST)
 #include "interface.h"
 
@@ -137,7 +137,18 @@ static void region(const Places *places, Window *window, uint64_t start, uint64_
     }
 }
 
-static void all_rows(const Column *column, int64_t rows, const Places *places, const Grid *grid, double *sum)
+/* The share of a region that was touched, where that is known of what is there; else of ticks. */
+static double rate_of(const Column *column, int64_t row, uint32_t ticks, int shares)
+{
+    if (shares && column_has(&column[TOUCHED], row) && column_has(&column[RESIDENT], row)) {
+        double there = (double)COLUMN_AT(&column[RESIDENT], uint64_t, row);
+        if (there > 0)
+            return fmin(1.0, (double)COLUMN_AT(&column[TOUCHED], uint64_t, row) / there);
+    }
+    return (double)COLUMN_AT(&column[NR_ACCESSES], uint32_t, row) / ticks;
+}
+
+static void all_rows(const Column *column, int64_t rows, const Places *places, const Grid *grid, int shares, double *sum)
 {
     Window window = {.sum = sum};
     for (int64_t row = 0; row < rows; row++) {
@@ -156,7 +167,7 @@ static void all_rows(const Column *column, int64_t rows, const Places *places, c
         }
         if (!window.inside)
             continue;
-        double rate = (double)COLUMN_AT(&column[NR_ACCESSES], uint32_t, row) / ticks, age = 0;
+        double rate = rate_of(column, row, ticks, shares), age = 0;
         if (grid->amounts > AGES && column_has(&column[AGE], row) && column_has(&column[SAMPLE_NS], row))
             age = (double)COLUMN_AT(&column[AGE], uint32_t, row) * ticks *
                   (double)COLUMN_AT(&column[SAMPLE_NS], int64_t, row);
@@ -203,7 +214,7 @@ static PyObject *add_cells(PyObject *Py_UNUSED(module), struct arguments *in)
     if (sum == NULL)
         return PyErr_NoMemory();
     Py_BEGIN_ALLOW_THREADS
-    all_rows(column, rows, &places, &grid, sum);
+    all_rows(column, rows, &places, &grid, in->shares, sum);
     Py_END_ALLOW_THREADS
     free(sum);
     Py_RETURN_NONE;

@@ -11,12 +11,14 @@ from udamon import text
 from udamon.record.schema import RATE_COLUMNS
 from udamon.report.catalog import Catalog
 from udamon.report.filters import ALL
+from udamon.report.grain import has_shares
+from udamon.report.hot_cold import at_most_note
 from udamon.report.mappings import MappingTable, NamedMapping
 from udamon.report.source import RecordingSource
 from udamon.report.temperature import WEIGHTS, temperature_of
 from udamon.report.terminal import Terminal, clock, shorten, table
-from udamon.text import Shown, lines
-from udamon.units import format_size
+from udamon.text import Shown, lines, ours
+from udamon.units import format_share, format_size
 
 MOMENT = "SELECT max(seq), max(time) FROM regions WHERE time <= {until}"
 FIRST = "SELECT min(seq), min(time) FROM regions"
@@ -96,9 +98,9 @@ def measure(
     seq = moment(source, at_ns)
     rows = source.query(REGIONS.format(seq=seq))
     time = max(row[9] for row in rows)
-    catalog = Catalog(source.recording, until_ns=time)
+    catalog, shares = Catalog(source.recording, until_ns=time), has_shares(source.recording.metadata)
     made = (
-        line_of(row, catalog.target(row[0], row[1]).mappings, catalog.upper_bound, weights)
+        line_of(row, catalog.target(row[0], row[1]).mappings, catalog.upper_bound, weights, shares=shares)
         for row in rows
         if row[2] is not None
     )
@@ -125,14 +127,18 @@ def line_of(
     mappings: MappingTable,
     upper_bound: Callable[[str], bool],
     weights: tuple[int, int, int] = WEIGHTS,
+    *,
+    shares: bool = False,
 ) -> RegionLine:
-    """A row of REGIONS; `mappings` are those of its target, and `upper_bound` is as in catalog."""
+    """A row of REGIONS; `mappings` are those of its target, `upper_bound` is as in catalog, `shares` as has_shares."""
     target, pid, start, end, nr_accesses, age, touched, ticks, sample_ns, _, resident, *rates = row
     mapped = mappings.largest_overlap(start, end)
+    known = None if resident is None else round(resident)
     rate = nr_accesses / ticks if ticks else 0.0
+    if shares and known:
+        rate = min(1.0, touched / known)
     window = ticks * sample_ns
     heat = temperature_of(end - start, nr_accesses, ticks, age * window, weights)
-    known = None if resident is None else round(resident)
     bound = mapped is not None and upper_bound(mapped.kind)
     return RegionLine(
         target,
@@ -189,27 +195,51 @@ def render(report: Access, catalog: Catalog) -> Shown:
         f"{len(report.lines)} of {report.found}" if len(report.lines) < report.found else str(report.found)
     )
     many = len({line.target for line in report.lines}) > 1
-    head = f"at {elapsed}: {shown} regions, {format_size(total)}, {format_size(touched)} touched"
+    bounded = any(line.upper_bound and line.touched for line in report.lines)
+    head = (
+        f"at {elapsed}: {shown} regions, {format_size(total)}, {'at most ' if bounded else ''}{format_size(touched)} "
+        "touched"
+    )
     if not report.lines:
         return lines([head])
     rated = any(line.rates[0] is not None for line in report.lines)
     between = ["between"] if rated else []
-    rows = [["start", "size", "rate", *between, "age", "touched", *(["target"] if many else []), "mapping"]]
+    rows = [
+        [
+            "start",
+            "size",
+            catalog.rate_word,
+            *between,
+            "age",
+            "touched",
+            *(["target"] if many else []),
+            "mapping",
+        ]
+    ]
     rows += [_cells(line, catalog if many else None, rated=rated) for line in report.lines]
     owner = "" if many else f"{catalog.target(report.lines[0].target).label}, "
-    return lines([owner + head, "", *table(rows, ">" * (6 if rated else 5) + ("<<" if many else "<"))])
+    note = ["", at_most_note()] if bounded else []
+    return lines(
+        [
+            owner + head,
+            "",
+            *table(rows, ">" * (6 if rated else 5) + ("<<" if many else "<")),
+            *note,
+        ]
+    )
 
 
 def _cells(line: RegionLine, catalog: Catalog | None, *, rated: bool) -> list[str]:
     rate, low, high = line.rates
     known = rate is not None and low is not None and high is not None
+    at_most = ours("≤") if line.upper_bound and line.touched else ""
     return [
         f"{line.start:x}",
         format_size(line.size),
-        f"{line.rate if rate is None else rate:.0%}",
+        at_most + format_share(line.rate if rate is None else rate),
         *([f"{low:.0%}-{high:.0%}" if known else "-"] if rated else []),
         clock(line.age * line.window_ns),
-        format_size(line.touched),
+        at_most + format_size(line.touched),
         *([catalog.target(line.target).label] if catalog else []),
         line.mapped.label if line.mapped else "-",
     ]

@@ -10,6 +10,7 @@ from udamon.model import Event, Snapshot
 from udamon.report.access import Access, document, line_of
 from udamon.report.catalog import upper_bound
 from udamon.report.common import keys_of
+from udamon.report.grain import has_shares
 from udamon.report.mappings import MappingTable
 from udamon.targets import coverage
 
@@ -42,7 +43,11 @@ class AccessDocuments:
             self._start_ns = snapshot.begin_ns
         mappings = self._mappings.setdefault(snapshot.target, MappingTable())
         via = self._metadata.get("via")
-        lines = [line_of(row, mappings, lambda kind: upper_bound(via, kind)) for row in _rows(snapshot)]
+        shares = has_shares(self._metadata)
+        lines = [
+            line_of(row, mappings, lambda kind: upper_bound(via, kind), shares=shares)
+            for row in _rows(snapshot)
+        ]
         found = Access(self._start_ns, snapshot.end_ns, snapshot.seq, lines, len(lines))
         seen = coverage.document(
             {"exact": True} if self._coverage is None and snapshot.pid is None else self._coverage,

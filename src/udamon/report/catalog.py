@@ -11,7 +11,7 @@ from typing import Any
 from udamon.model import MAPPING, Event
 from udamon.record.naming import FILE, LIBRARY, SHARED, title_of
 from udamon.record.reader import Recording
-from udamon.report.grain import WORDS, grain_of
+from udamon.report.grain import WORDS, grain_of, has_shares
 from udamon.report.mappings import MappingTable
 
 TITLE = 28
@@ -56,8 +56,11 @@ class Catalog:
 
     def __init__(self, recording: Recording, until_ns: int | None = None) -> None:
         """Replay the events up to `until_ns` on CLOCK_MONOTONIC, by default all."""
-        self.rate_of = WORDS[grain_of(recording)]
+        shares = has_shares(recording.metadata)
+        self.rate_of = WORDS[MAPPING] if shares else WORDS[grain_of(recording)]
         """What rates are shares of, for people."""
+        self.rate_word = "share" if shares else "rate"
+        """How a column of them is called."""
         self.by_mapping = grain_of(recording) == MAPPING
         """Mappings are all that was told apart."""
         self.attrs: dict[str, Any] = dict(recording.metadata.get("attrs") or {})

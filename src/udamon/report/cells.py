@@ -14,6 +14,7 @@ from typing import Any
 
 from udamon.native._native import add_cells
 from udamon.report.filters import Filters
+from udamon.report.grain import has_shares, rate_of
 from udamon.report.layout import PictureRow
 from udamon.report.place import AddressPlace, Axis, sums
 from udamon.report.source import RecordingSource, double
@@ -54,7 +55,7 @@ CELLS = """
 IN_SLOT = "CASE WHEN slot = early THEN {name} WHEN slot = late THEN {name}_end ELSE {name}_all * {width} END"
 
 VALUES = {
-    "rate": "CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0)",
+    "rate": "{rate}",
     "age": "CAST(age AS DOUBLE) * ticks * sample_ns",
 }
 """What a cell may tell of a region: its access rate 0..1, and its age in ns."""
@@ -87,10 +88,10 @@ def by_query(
     values: Sequence[str],
 ) -> list[Cell]:
     """The definition, for any filters. Memory does not grow with the recording's length."""
-    axis = Axis(source, "heatmap", places)
+    axis, rate = Axis(source, "heatmap", places), rate_of(source.recording.metadata)
     timed = TIMED.format(
         begin=begin, width=double(width), half=double(0.5), names=", ".join(values),
-        values=", ".join(f"{VALUES[name]} AS {name}" for name in values),
+        values=", ".join(f"{VALUES[name].format(rate=rate)} AS {name}" for name in values),
     )  # fmt: skip
     # Of each amount: its sum in a window's first column, in its last one, and between them, for a ns.
     factors = {"bytes": "there"} | {f"{name}_sum": f"there * {name}" for name in values}
@@ -131,6 +132,7 @@ def by_batches(
     amounts = 1 + len(values)
     count = (1 + max((place.name or 0 for place in known), default=-1)) * columns
     cells = array("d", bytes(8 * amounts * count))
+    shares = int(has_shares(source.recording.metadata))
     low, high = source.filters.time
     first = _FIRST if low is None else int(low) + source.start_ns
     last = _LAST if high is None else int(high) + source.start_ns
@@ -138,7 +140,7 @@ def by_batches(
         schema, capsule = batch.__arrow_c_array__()
         add_cells(
             schema=schema, batch=capsule, target=target, low=lows, high=highs, line=line, cells=cells, columns=columns,
-            amounts=amounts, begin_ns=begin, width_ns=width, first_ns=first, last_ns=last,
+            amounts=amounts, shares=shares, begin_ns=begin, width_ns=width, first_ns=first, last_ns=last,
         )  # fmt: skip
     return [
         (*divmod(cell, columns), *(total / weight for total in cells[at + 1 : at + amounts]))

@@ -12,6 +12,9 @@ from udamon.units import parse_duration_ns, parse_share, parse_size, parse_time_
 Span = tuple[int | float | None, int | float | None]
 """A closed interval; None is open on that side."""
 
+TICKS = "CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0)"
+"""A region's share of ticks with an access."""
+
 ALL: Span = (None, None)
 
 
@@ -104,9 +107,12 @@ class Filters:
         """These filters for a recording whose warm-up lasts until then; None where it has none."""
         return replace(self, since_ns=None if self.include_warmup else until_ns)
 
-    def view(self, start_ns: int, rows: str = "recording", *, sharing: bool = False) -> str:
+    def view(
+        self, start_ns: int, rows: str = "recording", *, sharing: bool = False, rate: str = TICKS
+    ) -> str:
         """The query behind the view `regions`; `start_ns` is the recording's start on CLOCK_MONOTONIC, and
-        `rows` what it is a view of; with `sharing`, also what is known of others who have the same pages.
+        `rows` what it is a view of; with `sharing`, also what is known of others who have the same pages. `rate` is
+        the SQL of a region's access rate.
 
         Columns as in udamon.record.schema without the events'; a row whose `start` is null is a snapshot
         in which no region is left.
@@ -115,7 +121,7 @@ class Filters:
         start = "start" if low is None else f"greatest(start, CAST({low} AS UBIGINT))"
         end = '"end"' if high is None else f'least("end", CAST({high} AS UBIGINT))'
         share = "" if self.address == ALL else f' * (CAST({end} AS DOUBLE) - {start}) / ("end" - start)'
-        keep = self._keep(start, end)
+        keep = self._keep(start, end, rate)
         more = (
             ""
             if not sharing
@@ -150,10 +156,10 @@ class Filters:
             tests.append(f"target IN ({', '.join(map(str, self.targets))})")
         return " AND ".join(tests) or "TRUE"
 
-    def _keep(self, start: str, end: str) -> str:
+    def _keep(self, start: str, end: str, rate: str) -> str:
         tests = [] if self.address == ALL else [f"{start} < {end}"]
         tests += _between('"end" - start', *self.size)
-        tests += _between("CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0)", *self.rate)
+        tests += _between(rate, *self.rate)
         tests += _between("CAST(age AS DOUBLE) * ticks * sample_ns", *self.age)
         return " AND ".join(tests) or "TRUE"
 

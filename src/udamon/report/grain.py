@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from udamon.model import MAPPING, MIXED, PAGE, grain
+from collections.abc import Mapping
+
+from udamon.model import MAPPING, MIXED, PAGE, grain, primitive
 from udamon.record.reader import Recording
+from udamon.report.filters import TICKS
 
 WORDS = {
     PAGE: "ticks accessed",
@@ -22,6 +25,25 @@ FOREIGN_NOTE = (
     "Grain: regions of another tool's file, which does not tell what was resident or touched of them: "
     "a region that was accessed at all counts with all of its addresses."
 )
+
+
+_SHARE = f"""
+    CASE WHEN coalesce(ticks, 0) = 0 THEN NULL WHEN touched >= resident AND resident > 0 THEN CAST(1 AS DOUBLE)
+        WHEN touched < resident THEN CAST(touched AS DOUBLE) / resident ELSE {TICKS} END
+"""
+"""Without least(), which differs between engines in what it makes of nulls."""
+
+
+def has_shares(metadata: Mapping[str, object]) -> bool:
+    """Whether nr_accesses only repeats which share of a region was touched, rounded up to a tick: of a census that
+    measures no rates. What was touched itself says more."""
+    one = primitive(metadata.get("via"))
+    return one is not None and one.kind == "census" and not one.samples
+
+
+def rate_of(metadata: Mapping[str, object]) -> str:
+    """SQL: the access rate 0..1 of a region, null where it has no ticks: of ticks, or the share that was touched."""
+    return _SHARE if has_shares(metadata) else TICKS
 
 
 def grain_of(recording: Recording) -> str:

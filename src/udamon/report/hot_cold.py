@@ -13,12 +13,13 @@ from typing import Any
 
 from udamon import text
 from udamon.report.catalog import Catalog
+from udamon.report.grain import rate_of
 from udamon.report.owners import Owner, OwnerPart, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import RecordingSource, double
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.text import Shown, ours
-from udamon.units import format_size
+from udamon.units import format_share, format_size
 
 WATCHED = """
     SELECT target, sum(ns), max(time) FROM (
@@ -30,7 +31,7 @@ WATCHED = """
 SUMMED = """
     SELECT first, last, {sums}, max(accessed) AS accessed FROM (
         SELECT first, last, "into", over, CAST(time - "begin" AS DOUBLE) AS ns,
-            CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0) AS rate,
+            {rate} AS rate,
             CAST(touched AS DOUBLE) / NULLIF("end" - start, 0) AS touched,
             CAST(coalesce(resident, "end" - start) AS DOUBLE) / NULLIF("end" - start, 0) AS resident,
             CASE WHEN nr_accesses > 0 THEN time END AS accessed
@@ -136,7 +137,10 @@ def measure(source: RecordingSource, *, offsets: bool = True) -> Mappings:
 def _uses(source: RecordingSource, axis: Axis) -> dict[int, Use]:
     columns = ("start", '"end"', "time", '"begin"', "nr_accesses", "ticks", "touched", "resident")
     columns_of = ", ".join(sums(name, f"coalesce({value}, {double(0)})") for name, value in AMOUNTS.items())
-    source.keep("mapping_sums", SUMMED.format(sums=columns_of, placed=axis.placed(columns)))
+    source.keep(
+        "mapping_sums",
+        SUMMED.format(sums=columns_of, placed=axis.placed(columns), rate=rate_of(source.recording.metadata)),
+    )
     found = {
         name: Use(*amounts)
         for name, *amounts in source.query(axis.spread((), tuple(AMOUNTS), "mapping_sums"))
@@ -208,13 +212,15 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
         if not lines:
             parts += [f"{title}: nothing was accessed" if title == "hottest" else f"{title}: none", ""]
             continue
-        rows = [["mapping", *(["target"] if many else []), "resident", "touched", "rate", "idle", ""]]
+        rows = [
+            ["mapping", *(["target"] if many else []), "resident", "touched", catalog.rate_word, "idle", ""]
+        ]
         for line in lines:
-            owner = catalog.target(line.owner.target)
+            owner, at_most = catalog.target(line.owner.target), _at_most(line, catalog)
             rows.append([
                 shorten(line.owner.place, 26), *([shorten(owner.label, 14)] if many else []),
-                format_size(line.use.resident), _touched(line, catalog), f"{line.use.rate:.0%}",
-                _idle(line, report), terminal.bar(line.use.rate, 10),
+                format_size(line.use.resident), at_most + format_size(line.use.touched),
+                at_most + format_share(line.use.rate), _idle(line, report), terminal.bar(line.use.rate, 10),
             ])  # fmt: skip
         align = "<<>>>><" if many else "<>>>><"
         parts += [f"{title} {len(lines)} of {len(report.lines)} mappings", *table(rows, align), ""]
@@ -223,13 +229,17 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
     if any(line.owner.guess for line in (*report.hottest(top), *report.coldest(top))):
         parts.append("? a guess from the shape of the memory: the kernel does not name it.")
     if any(catalog.upper_bound(line.owner.kind) for line in (*report.hottest(top), *report.coldest(top))):
-        parts.append(ours("≤ at most: what other processes did to files and shared memory counts, too."))
+        parts.append(at_most_note())
     return text.lines(parts).rstrip()
 
 
-def _touched(line: OwnerUse, catalog: Catalog) -> str:
-    at_most = ours("≤") if catalog.upper_bound(line.owner.kind) and line.use.touched >= 1 else ""
-    return at_most + format_size(line.use.touched)
+def at_most_note() -> str:
+    """What the sign of upper bounds means, below a table."""
+    return ours("≤ at most: what other processes did to files and shared memory counts, too.")
+
+
+def _at_most(line: OwnerUse, catalog: Catalog) -> str:
+    return ours("≤") if catalog.upper_bound(line.owner.kind) and line.use.touched >= 1 else ""
 
 
 def _idle(line: OwnerUse, report: Mappings) -> str:

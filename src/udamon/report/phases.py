@@ -27,6 +27,7 @@ from udamon.record.naming import kind_of
 from udamon.report import groups, heatmap
 from udamon.report.catalog import Catalog
 from udamon.report.grain import grain_of
+from udamon.report.hot_cold import at_most_note
 from udamon.report.layout import PictureRow
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, shorten, table
@@ -281,7 +282,7 @@ def render(report: Phases, catalog: Catalog, terminal: Terminal) -> Shown:
     if bounded and many:
         notes.append("pages that several targets have count once: hence the bounds")
     if marked:
-        notes.append("≤ at most: what other processes did to files and shared memory counts, too.")
+        notes.append(at_most_note())
     return lines([head, "", *table(rows, ">>>><<" if bounded else ">>><<"), "", *notes])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from udamon.report.allocations import Call
 from udamon.report.diff import share, signed
 from udamon.report.grain import grain_of
-from udamon.report.sites import IDLE_NS, Site, Sites, chain_of
+from udamon.report.sites import LENGTH, Site, Sites, chain_of, usual_idle
 from udamon.report.sites import measure as measure_sites
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, table
@@ -61,7 +61,11 @@ class SiteDiff:
 
 def measure(before: RecordingSource, after: RecordingSource) -> SiteDiff:
     """Raises RecordingError when one of the two has no snapshot or no allocation."""
-    found = [measure_sites(source, IDLE_NS) for source in (before, after)]
+    lengths = [source.query(LENGTH)[0][0] for source in (before, after)]
+    idle_ns = usual_idle(
+        min((length for length in lengths if length is not None), default=0)
+    )  # the same for both
+    found = [measure_sites(source, idle_ns) for source in (before, after)]
     changes: dict[Key, SiteChange] = {}
     for side, report in zip(("before", "after"), found, strict=True):
         for site in report.sites:

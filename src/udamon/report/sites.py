@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum
+from textwrap import wrap
 from typing import Any
 
 from udamon.errors import RecordingError, UsageError
@@ -24,15 +25,23 @@ from udamon.report.grain import grain_of
 from udamon.report.objects import Inherited, Objects, objects_of, once
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, fitted
+from udamon.report.untouched import AGES_S
 from udamon.sites.estimate import SURE, Bytes, bytes_of, weight
 from udamon.sites.stacks import PYTHON
-from udamon.text import Shown, cut, escape, line, lines
+from udamon.text import Shown, cut, escape, line, lines, ours
 from udamon.units import format_size, format_time
 
 IDLE_NS = 60_000_000_000
-"""Memory that was not touched for so long is cold, unless --idle says otherwise."""
+"""Memory that was not touched for so long is cold at most, unless --idle says otherwise."""
 
 ENDS = 'SELECT target, max(time), min("begin") FROM regions GROUP BY target ORDER BY target'
+
+LENGTH = """
+    SELECT max(ended - begun) FROM (
+        SELECT max(time) AS ended, min("begin") AS begun FROM regions GROUP BY target
+    ) AS spans
+"""
+"""ns for which one was watched, at most; null where there is no snapshot."""
 
 APART = (
     "refs sees mappings, so sites with memory in one mapping cannot be told apart: touched is at most, cold at least. "
@@ -41,6 +50,10 @@ APART = (
 SMALL = (
     "A page of which any byte was touched counts whole: what is cold of objects smaller than a page is at least so "
     "much."
+)
+SAMPLED = (
+    f"Allocations are sampled: bytes are estimates, and the true ones lie within the interval of the column 95 % in "
+    f"{SURE:.0%} of cases."
 )
 _WRAPPERS = ("operator new", "std::", "__gnu_cxx::", "void* operator new")
 """Functions that allocate for whoever calls them."""
@@ -82,23 +95,31 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """The report: the largest site first. `idle_ns` is how long what is cold was not touched: as asked for, or as long
-    as was recorded. `notes` are what must be said of it. `anonymous`: bytes of such memory that were there at the end,
-    of any origin; None where that is not known."""
+    """The report: the largest site first. `idle_ns` is how long what is cold was not touched, at most the `length_ns`
+    that were recorded. `notes` are what must be said of it. `anonymous`: bytes of such memory that were there at the
+    end, of any origin; None where that is not known."""
 
     sites: list[Site]
     allocations: Allocations
     total: Bytes
     idle_ns: int
+    length_ns: int
     mean: int
     grain: str
     notes: list[str]
     anonymous: int | None
 
 
-def measure(source: RecordingSource, idle_ns: int = IDLE_NS) -> Sites:
-    """Raises RecordingError where there is no snapshot, or no allocation was recorded; UsageError for filters that
-    choose regions."""
+def usual_idle(length_ns: int) -> int:
+    """How long memory is not touched that is cold, of a recording of that length: up to IDLE_NS, and a round time of at
+    most half of it, for over all of its time nearly everything was touched once."""
+    half = length_ns // 2
+    return max((round(age * 1e9) for age in AGES_S if age * 1e9 <= min(half, IDLE_NS)), default=half)
+
+
+def measure(source: RecordingSource, idle_ns: int | None = None) -> Sites:
+    """`idle_ns` is by default `usual_idle`. Raises RecordingError where there is no snapshot, or no allocation was
+    recorded; UsageError for filters that choose regions."""
     if source.filters != Filters(
         time=source.filters.time, targets=source.filters.targets, since_ns=source.filters.since_ns
     ):
@@ -110,7 +131,8 @@ def measure(source: RecordingSource, idle_ns: int = IDLE_NS) -> Sites:
         raise source.nothing()
     found = read(source.recording, {target: end for target, (end, _) in spans.items()})
     grain = grain_of(source.recording)
-    idle_ns = min(idle_ns, max(end - begin for end, begin in spans.values()))
+    length_ns = max(end - begin for end, begin in spans.values())
+    idle_ns = usual_idle(length_ns) if idle_ns is None else min(idle_ns, length_ns)
     objects = {
         target: objects_of(image, live, spans[target][1], spans[target][0])
         for target, (image, live) in found.live.items()
@@ -142,7 +164,7 @@ def measure(source: RecordingSource, idle_ns: int = IDLE_NS) -> Sites:
             f"{format_size(anonymous)} of anonymous memory were there at the end, {format_size(resident)} of it "
             "of these sites: the rest was taken otherwise (heaps of JavaScript, stacks of threads, brk, system calls)."
         )
-    return Sites(sites, found, total, idle_ns, mean, grain, notes, anonymous)
+    return Sites(sites, found, total, idle_ns, length_ns, mean, grain, notes, anonymous)
 
 
 def _anonymous(snapshot: Snapshot) -> int | None:
@@ -281,9 +303,10 @@ def render(report: Sites, terminal: Terminal, top: int) -> Shown:
     rows = [["bytes", "95 %", "touched", "cold", "last touched", "samples"]]
     rows += [_row(site) for site in report.sites[:top]]
     (head, *figures), narrow = fitted(rows, "><>>>>", terminal.width, spare=(5, 4))
+    cold = f"cold: not touched for {clock(report.idle_ns)}{_of_length(report)}, or since it was allocated"
     found: list[str] = [
         f"{_interval(report.total)} of allocations alive at the end, {format_size(report.total.estimate)} by estimate;",
-        f"cold: not touched for {clock(report.idle_ns)}, or since it was allocated",
+        *wrap(cold, terminal.width),
         "",
         head,
     ]
@@ -306,11 +329,27 @@ def _row(site: Site) -> list[str]:
     return [
         format_size(site.size.estimate),
         _interval(site.size),
-        format_size(site.touched),
-        format_size(site.cold),
+        _signed("≤", site.touched, site.touched_low),
+        _signed("≥", site.cold, site.cold_high),
         f"{age} ago" if site.accessed else f"not in {age}",
         str(site.samples),
     ]
+
+
+def _of_length(report: Sites) -> str:
+    """What --idle may be."""
+    recorded = clock(report.length_ns)
+    return (
+        ", all that was recorded"
+        if report.idle_ns == report.length_ns
+        else f" (--idle TIME: up to {recorded})"
+    )
+
+
+def _signed(sign: str, told: float, other: float) -> str:
+    """A bound, with its sign where the other one looks different."""
+    shown = format_size(told)
+    return shown if shown == format_size(other) else ours(sign) + shown
 
 
 def _interval(size: Bytes) -> str:
@@ -337,9 +376,8 @@ def chain_of(own: Call | None, calls: list[Call], *, places: bool = True) -> str
 
 def _said(report: Sites, width: int) -> list[str]:
     """What must be said, in lines; a process that nothing was seen of has one for its name."""
-    from textwrap import wrap
-
-    found: list[str] = [row for note in report.notes for row in wrap(note, width)]
+    notes = [SAMPLED, *report.notes] if report.sites else report.notes
+    found: list[str] = [row for note in notes for row in wrap(note, width)]
     for pid, comm, why in report.allocations.unseen:
         found.append(cut(f"No allocation was seen in {pid} ({comm}):", width))
         found += wrap(escape(why), width, initial_indent="  ", subsequent_indent="  ") or [""]

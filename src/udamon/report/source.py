@@ -12,6 +12,7 @@ from udamon.files.temporary import TemporaryDirectory
 from udamon.record.metadata import warmup_until
 from udamon.record.reader import Place, Recording
 from udamon.report.filters import Filters, cut
+from udamon.report.grain import rate_of
 from udamon.report.mappings import pieces_of
 from udamon.units import format_time
 
@@ -102,12 +103,13 @@ class RecordingSource:
         if self.filters.cuts:
             self.table("wanted_mappings", "target INTEGER, low UBIGINT, high UBIGINT", self._wanted())
         some = self._rows if self._short else "some_rows"
+        rate = rate_of(recording.metadata)
         self._db.register("some_rows", _SampledBatches(recording, self.filters, self.start_ns))
         for view, rows, sharing in (
             ("regions", self._rows, False), ("some_regions", some, False),
             ("shared_regions", self._rows, True), ("some_shared", some, True),
         ):  # fmt: skip
-            shown = self.filters.view(self.start_ns, rows, sharing=sharing)
+            shown = self.filters.view(self.start_ns, rows, sharing=sharing, rate=rate)
             if self.filters.cuts:
                 shown = cut(shown, sharing=sharing)
             self._db.execute(f"CREATE TEMP VIEW {view} AS {shown}")

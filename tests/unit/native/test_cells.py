@@ -62,7 +62,7 @@ def add(
     schema, capsule = batch if isinstance(batch, tuple) else batch.__arrow_c_array__()
     add_cells(
         schema=schema, batch=capsule, **named("add_cells", [*places, cells]), columns=columns, amounts=amounts,
-        begin_ns=BEGIN, width_ns=width, first_ns=first, last_ns=last,
+        shares=0, begin_ns=BEGIN, width_ns=width, first_ns=first, last_ns=last,
     )  # fmt: skip
 
 

@@ -114,6 +114,36 @@ def test_cold_is_of_the_time_that_was_asked_for(recording: Recording) -> None:
     assert [site.cold for site in measured(recording, 0.5).sites] == [0, 32 * MIB, 0]
 
 
+def test_the_usual_time_is_one_that_the_recording_can_tell_of(recording: Recording) -> None:
+    """4 s were recorded: 2 s is the longest round time of at most half of it, in which only what is hot was touched.
+    That is said, and how long it may be."""
+    with RecordingSource(recording) as source:
+        report = sites.measure(source)
+    assert (report.idle_ns, [site.cold for site in report.sites]) == (2 * S, [0, 32 * MIB, 0])
+    text = sites.render(report, Terminal(80, 0, False), 9)
+    assert "cold: not touched for 2 s (--idle TIME: up to 4 s), or since it was allocated\n" in text
+    assert "within the\ninterval of the column 95 %" in text
+    assert "all that was recorded" in sites.render(measured(recording), Terminal(80, 0, False), 9)
+    assert [sites.usual_idle(round(length * S)) for length in (0.8, 2, 9, 119, 120, 9000)] == [
+        0.4 * S, S, 2 * S, 30 * S, 60 * S, 60 * S,
+    ]  # fmt: skip
+
+
+def test_bounds_have_signs(tmp_path: Path) -> None:
+    """By refs, 16 of 64 MiB were touched, by either of two sites; what has a mapping of its own is exact."""
+    rows = [
+        [1, 16 * MIB, 32 * MIB, 32 * MIB, 0], [1, 48 * MIB, 32 * MIB, 32 * MIB, 0], [1, 128 * MIB, 8 * MIB, 8 * MIB, 1]
+    ]  # fmt: skip
+    regions = [window(1, (16 * MIB, 80 * MIB, 16 * MIB), (128 * MIB, 136 * MIB, 0))]
+    report = measured(recorded(tmp_path / "a", [start(), *CODE, told(*rows), *regions], via="refs"))
+    text = sites.render(report, Terminal(80, 0, False), 9)
+    assert "≤32.0 MiB" in text
+    assert "≥32.0 MiB" in text
+    assert [row.split()[4:8] for row in text.splitlines() if row.strip().startswith("8.0 MiB")] == [
+        ["0", "B", "8.0", "MiB"]
+    ]
+
+
 def test_an_earlier_moment(recording: Recording) -> None:
     """--time: what was alive then, though it was freed since."""
     early = recorded(recording.path.with_name("b"), [start(), *CODE, told([1, 4096, MIB, MIB, 0], [3 * S, 4096]),

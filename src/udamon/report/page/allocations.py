@@ -7,24 +7,21 @@ from typing import Any
 from udamon.errors import RecordingError, UsageError
 from udamon.report import sites
 from udamon.report.allocations import has_some
-from udamon.report.sites import IDLE_NS, Site, Sites, bytes_left, name_of
+from udamon.report.sites import Site, Sites, bytes_left, name_of
 from udamon.report.source import RecordingSource
 
 MAX_SITES = 300
 """Table and flame graph end here; both say so."""
 
 
-def measure(source: RecordingSource, length_ns: int) -> Sites | str | None:
+def measure(source: RecordingSource) -> Sites | str | None:
     """None where no allocations were recorded; a sentence without its full stop where nothing can be told of
     them.
-
-    Cold is what was not touched in the last 60 s, or half of the recording's length: of all of it, nothing is cold but
-    what was never touched.
     """
     if not has_some(source.recording):
         return None
     try:
-        return sites.measure(source, min(IDLE_NS, length_ns // 2))
+        return sites.measure(source)
     except (RecordingError, UsageError) as error:
         return str(error).removesuffix(".")
 

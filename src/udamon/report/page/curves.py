@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from udamon.report import groups
+from udamon.report.grain import rate_of
 from udamon.report.source import RecordingSource
 
 # A moment's sum over all targets, then the moments of each bin: its least, mean and most.
@@ -51,7 +52,7 @@ _AGE_STEP = " ".join(f"WHEN age < {edge} THEN {step}" for step, edge in enumerat
 STEPS = f"""
     SELECT rate, CASE {_AGE_STEP} ELSE {len(AGE_STEPS)} END AS step, sum(bytes) FROM (
         SELECT CASE WHEN nr_accesses = 0 OR ticks = 0 THEN 0
-                ELSE 1 + least(9, CAST(floor(CAST(nr_accesses AS DOUBLE) * 10 / ticks) AS INTEGER)) END AS rate,
+                ELSE 1 + least(9, CAST(floor({{rate}} * 10) AS INTEGER)) END AS rate,
             CAST(age AS DOUBLE) * ticks * sample_ns / 1e9 AS age,
             CAST(coalesce(resident, "end" - start) AS DOUBLE) AS bytes
         FROM regions WHERE start IS NOT NULL
@@ -96,7 +97,7 @@ def histograms(source: RecordingSource) -> Histograms:
     count = source.query(SNAPSHOTS)[0][0] or 1
     by_rate = [[0.0, 0.0] for _ in RATE_LABELS]
     by_age = [[0.0, 0.0] for _ in AGE_LABELS]
-    for rate, age, size in source.query(STEPS):
+    for rate, age, size in source.query(STEPS.format(rate=rate_of(source.recording.metadata))):
         by_rate[rate][rate > 0] += size / count
         by_age[age][rate > 0] += size / count
     return Histograms([(idle, hot) for idle, hot in by_rate], [(idle, hot) for idle, hot in by_age])

@@ -61,7 +61,7 @@ def measure(source: RecordingSource, rows: int = ROWS, columns: int = COLUMNS) -
     histograms = curves.histograms(source)
     mappings = sorted(hot_cold.measure(source).lines, key=lambda line: -line.use.touched)
     about = info.measure(source, Catalog(source.recording))
-    whose = allocations.measure(source, picture.end_ns - picture.begin_ns)
+    whose = allocations.measure(source)
     return PageContents(
         about, picture, curve, working_set, histograms, mappings, size.measure(source), _right_size(source),
         phases.measure(source), ages.measure(source), whose, _filtered(source),

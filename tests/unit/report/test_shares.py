@@ -1,0 +1,73 @@
+"""Of a census that measures no rates: a rate is the share that was touched, not rounded up to a tick, at most where
+others may have touched it, and called what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.report.test_size import MIB, census
+from tests.unit.snapshots import recorded
+from udamon.live.grid import Grid, hottest
+from udamon.live.state import Detail
+from udamon.model import Event
+from udamon.record.reader import Recording
+from udamon.report import access, heatmap, hot_cold
+from udamon.report.catalog import Catalog
+from udamon.report.filters import Filters
+from udamon.report.mappings import MappingTable
+from udamon.report.source import RecordingSource
+from udamon.report.terminal import Terminal
+
+MAPPED = Event(0, "mappings", {"target": 0, "remove": [], "add": [
+    [100 * MIB, 200 * MIB, "rw-p", 0, 0, "[heap]"], [300 * MIB, 400 * MIB, "r--p", 0, 7, "/data"],
+]})  # fmt: skip
+WINDOW = census(0, [(100, 100, 1), (300, 100, 2)])
+"""1 of 100 MiB of the heap was touched, and 2 of 100 of a file; nr_accesses is 1 tick of 20, which is 5 %."""
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Recording:
+    return recorded(tmp_path / "a", [MAPPED, WINDOW], via="refs")
+
+
+def test_mappings_and_regions(recording: Recording) -> None:
+    with RecordingSource(recording) as source:
+        mappings, regions = hot_cold.measure(source), access.measure(source)
+    assert [(one.owner.label, one.use.rate) for one in mappings.lines] == [("data", 0.02), ("heap", 0.01)]
+    assert [one.rate for one in regions.lines] == [0.01, 0.02]
+    catalog = Catalog(recording)
+    text = hot_cold.render(mappings, catalog, Terminal(80, 0, False))
+    assert text.splitlines()[1].split() == ["mapping", "resident", "touched", "share", "idle"]
+    assert [row.split()[1:6] for row in text.splitlines()[2:4]] == [
+        ["100.0", "MiB", "≤2.0", "MiB", "≤2%"], ["100.0", "MiB", "1.0", "MiB", "1%"],
+    ]  # fmt: skip
+    head, _, columns, heap, data, _, note = access.render(regions, catalog).splitlines()
+    assert "at most 3.0 MiB touched" in head
+    assert columns.split()[2] == "share"
+    assert ("1%" in heap.split(), "≤2%" in data.split(), "≤2.0" in data.split()) == (True, True, True)
+    assert note.startswith("≤ at most")
+
+
+@pytest.mark.parametrize("filters", [Filters(), Filters.parse(size="1MiB-")])
+def test_heatmap(recording: Recording, filters: Filters) -> None:
+    """By both ways to its cells."""
+    with RecordingSource(recording, filters) as source:
+        assert heatmap.measure(source, 2, 1).cells == [[pytest.approx(0.01)], [pytest.approx(0.02)]]
+
+
+def test_filter_by_rate(recording: Recording) -> None:
+    """It goes by what is shown."""
+    with RecordingSource(recording, Filters.parse(rate="2%-3%")) as source:
+        assert [one.start for one in access.measure(source).lines] == [300 * MIB]
+
+
+def test_live() -> None:
+    known = MappingTable()
+    known.apply(MAPPED.data)
+    detail = Detail(0, 1, "a", "a", None, (WINDOW,), tuple(known), 1, None, "refs")
+    assert [(one.label, one.rate, one.at_most) for one in hottest(detail, 9)] == [
+        ("data", 0.02, True), ("heap", 0.01, False),
+    ]  # fmt: skip
+    assert Grid().columns(detail, 2, 1) == [(0.01, 0.02)]
