@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from udamon import console
 from udamon.cli import fleet_deploy
+from udamon.cli.numbers import decimal, whole
 
 if TYPE_CHECKING:
     from udamon.files.names import Identity
@@ -63,19 +64,19 @@ def _configure_report(parser: argparse.ArgumentParser, name: str) -> None:
     )
     parser.add_argument("--to", dest="last", metavar="DATE", help="the last day that is read")
     parser.add_argument(
-        "--top", metavar="N", type=int, default=20, help="so many rows in the text (default 20)"
+        "--top", metavar="N", type=whole, default=20, help="so many rows in the text (default 20)"
     )
     if name != "can-shrink":  # which is about all ages
         parser.add_argument("--age", metavar="TIME", default="120s",
                             help="cold is what was not touched for TIME (default 120s)")  # fmt: skip
     if name == "cold":
-        parser.add_argument("--price-gib-month", metavar="PRICE", type=float,
+        parser.add_argument("--price-gib-month", metavar="PRICE", type=decimal,
                             help="what a GiB costs a month: cold memory in money")  # fmt: skip
     if name == "can-shrink":
         parser.add_argument("--least", metavar="SHARE", default="10%",
                             help="of its limit that a service must be able to lose (default 10%%)")  # fmt: skip
     if name == "after":
-        parser.add_argument("--days", metavar="N", type=int, default=4,
+        parser.add_argument("--days", metavar="N", type=whole, default=4,
                             help="days before and after that are compared (default 4, at least 2)")  # fmt: skip
         parser.add_argument("--fdr", metavar="SHARE", default="1%",
                             help="false discovery rate that is kept (default 1%%)")  # fmt: skip
@@ -189,10 +190,16 @@ def _compact(args: argparse.Namespace) -> int:
 
 
 def _memory(args: argparse.Namespace) -> str | None:
-    """As DuckDB writes it."""
-    from udamon.units import parse_size
+    """As DuckDB writes it. Raises UsageError."""
+    from udamon.errors import UsageError
+    from udamon.units import GIB, MIB, parse_size
 
-    return None if args.max_memory is None else f"{parse_size(args.max_memory)}B"
+    if args.max_memory is None:
+        return None
+    memory = parse_size(args.max_memory)
+    if not 64 * MIB <= memory <= 1024 * 1024 * GIB:
+        raise UsageError(f"--max-memory {args.max_memory} is no memory of a query; give 64MiB to 1024TiB.")
+    return f"{memory}B"
 
 
 def _report(args: argparse.Namespace) -> int:
