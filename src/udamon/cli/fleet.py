@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from udamon import console
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 LOCATION = "a directory, or a URL with s3://, gs:// or az://"
 SPOOL = "/var/lib/udamon/spool"
+_SOME = 5
+"""Files that are named where many cannot be read."""
 
 REPORTS = {
     "cold": "memory that was not touched for an age, by service",
@@ -156,7 +160,7 @@ def _compact(args: argparse.Namespace) -> int:
     lake = None if args.iceberg is None else IcebergCatalog(args.iceberg)
     done: dict[str, Compacted] = {}
     written: dict[str, TableChange] = {}
-    with removing(), DuckEngine(store, _memory(args)) as engine:
+    with removing(), DuckEngine(store, _memory(args)) as engine, _telling_passed_over(store):
         for table in (tables.SERVICES, tables.NODES, tables.REGIONS):
             work = TemporaryDirectory("compact")
 
@@ -226,7 +230,11 @@ def _report(args: argparse.Namespace) -> int:
     store = open_store(args.location)
     if args.html is not None:
         place.check(args.html, force=args.force, inputs=_objects(store))
-    with removing(), open_engine(args.engine, store, master=args.master, memory=_memory(args)) as engine:
+    with (
+        removing(),
+        open_engine(args.engine, store, master=args.master, memory=_memory(args)) as engine,
+        _telling_passed_over(store),
+    ):
         report = reports.measure(asked, store, engine)
     if args.json:
         console.document(report.document())
@@ -238,6 +246,18 @@ def _report(args: argparse.Namespace) -> int:
     else:
         console.out(render.render(report, Terminal.of_stdout(), args.top), wrap=True)
     return 0
+
+
+@contextmanager
+def _telling_passed_over(store: Store) -> Iterator[None]:
+    """At the end say on stderr what the location's listings could not look into, also where the block raises."""
+    try:
+        yield
+    finally:
+        for path, why in sorted(store.passed_over.items())[:_SOME]:
+            console.say(f"{store.location}/{path} is left out: {why}.")
+        if (more := len(store.passed_over) - _SOME) > 0:
+            console.say(f"{more} more files and directories of {store.location} are left out.")
 
 
 def _objects(store: Store) -> set[Identity]:

@@ -59,6 +59,8 @@ class Report:
     objects: int
     repeated: int
     size: int
+    passed_over: int = 0
+    """Directories and files of the location that could not be looked into."""
     known_ages: tuple[int, ...] | None = None
     """Where no row tells of the age that was asked for (of any, where none was): those that rows tell of, s."""
 
@@ -88,7 +90,8 @@ class Report:
             **({"deploy": asked.deploy, "days": asked.days, "false_discovery_rate": asked.false_discoveries}
                if asked.report == "after" else {}),
             **({"least_share": asked.least} if asked.report == "can-shrink" else {}),
-            "objects": {"read": self.objects, "repeated": self.repeated, "bytes": self.size},
+            "objects": {"read": self.objects, "repeated": self.repeated, "bytes": self.size,
+                        "passed_over": self.passed_over},
             "known_ages_seconds": self.known_ages,
             "why": " ".join(self.why) or None,
             "seen": self.seen,
@@ -138,7 +141,8 @@ def measure(asked: Asked, store: Store, engine: FleetEngine) -> Report:
     grain = first if first == last and first in (None, PAGE, MAPPING) else MIXED
     return Report(
         asked, engine.name, rows, seen, grain, grains["bounded_share"],
-        sum(len(each.all) for each in read), len(services.repeated), sum(each.bytes for each in read), known,
+        sum(len(each.all) for each in read), len(services.repeated), sum(each.bytes for each in read),
+        len(store.passed_over), known,
     )  # fmt: skip
 
 
