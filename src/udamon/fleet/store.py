@@ -101,13 +101,13 @@ class Directory:
                     found = os.stat(file)
                 except OSError as error:
                     if os.path.lexists(file):  # else it was removed meanwhile
-                        self._pass_over(file, error.strerror)
+                        self._pass_over(file, error.strerror or str(error))
                     continue
                 yield Stored(os.path.relpath(file, self.root), found.st_size, found.st_mtime)
 
     def _not_listed(self, error: OSError) -> None:
         if os.path.lexists(error.filename):
-            self._pass_over(error.filename, error.strerror)
+            self._pass_over(error.filename, error.strerror or str(error))
 
     def _pass_over(self, path: str, why: str) -> None:
         self.passed_over[os.path.relpath(path, self.root)] = why
