@@ -28,7 +28,7 @@ def out(text: str, *, wrap: bool = False) -> None:
     """
     shown = escape(text)
     if wrap and sys.stdout.isatty():
-        shown = wrapped(shown, shutil.get_terminal_size().columns)
+        shown = wrapped(shown, columns())
     print(shown, flush=True)
 
 
@@ -96,6 +96,15 @@ def wants_colour(stream: TextIO) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
+_NARROWEST, _WIDEST = 10, 1000
+
+
+def columns() -> int:
+    """Columns of the terminal, or COLUMNS; 80 where neither says so. Both may be anything: a picture of so many
+    columns is made, so they are taken for 10 to 1000."""
+    return min(_WIDEST, max(_NARROWEST, shutil.get_terminal_size((80, 24)).columns))
+
+
 class OneLine:
     """A line of a terminal that is written again and again, until `clear` takes it away."""
 
@@ -105,7 +114,7 @@ class OneLine:
 
     def show(self, text: str) -> None:
         """Write `text` over the line, cut where the terminal ends."""
-        shown = cut(text, shutil.get_terminal_size().columns - 1, dots="")
+        shown = cut(text, columns() - 1, dots="")
         self._write(Shown("\r" + pad(shown, "<", self._width)))
         self._width = width(shown)
 

@@ -141,6 +141,16 @@ def cut(text: str, room: int, tail: str = "", dots: str = "..") -> Shown:
     return line(*kept, dots, tail)
 
 
+_LONG_WORD = re.compile(r"\S{600,}")
+_LONGEST_SENTENCE = 3000
+
+
+def sentence(said: str) -> str:
+    """What an error says, without the middle of what is too long: a value that it quotes may have any length."""
+    said = _LONG_WORD.sub(lambda found: f"{found[0][:300]}..{found[0][-200:]}", said)
+    return said if len(said) <= _LONGEST_SENTENCE else f"{said[:2000]} .. {said[-500:]}"
+
+
 def wrapped(text: Shown, room: int) -> Shown:
     """Lines that are longer than `room` columns, broken at blanks; what follows stands below the last column of the
     line that begins in its first half. Coloured pictures, and words that are too long, stay as they are."""

@@ -20,6 +20,17 @@ _TIMES_NS = {
 _NUMBER = re.compile(r"\s*([0-9][0-9,]{0,39}(?:\.[0-9]{1,40})?|\.[0-9]{1,40})\s*([A-Za-zµ%]{0,20})\s*")
 
 
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+
+
+def whole_number(text: str) -> int | None:
+    """The number that up to 18 digits 0 to 9 are, with or without a minus; None for all else.
+
+    str.isdigit is true of digits that int does not take, and int raises for more than 4300 of them.
+    """
+    return int(text) if _WHOLE.fullmatch(text) else None
+
+
 def _split(text: str, what: str, example: str) -> tuple[float | int, str]:
     match = _NUMBER.fullmatch(text)
     if match is None:

@@ -20,30 +20,11 @@ from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 
-from tests.fuzz import bases, flips, mutate, worker, wrong
+from tests.fuzz import bases, fields, flips, mutate, worker, wrong
+from tests.fuzz.commands import CONVERSIONS, REPORTS
 
 FULL = {"recording": 20_000, "values": 5_000, "damo": 6_000, "perf": 6_000, "toml": 6_000, "yaml": 6_000,
-        "masim": 6_000, "flips": 2_000}  # fmt: skip
-
-_REPORTS = (
-    "report wss {0} --json", "report wss {0} --by mapping", "report heatmap {0}",
-    "report heatmap {0} --json --address 0-1T",
-    "report access {0} --json", "report access {0} --by process", "report access {0} --style hot", "report info {0}",
-    "report ages {0}", "report ages {0} --json", "report ages {0} --by mapping",
-    "report access {0} --whole --style temperature-percentiles", "report access {0} --whole --style recency-sz-hist",
-    "report info {0} --json", "report mappings {0}", "report times {0} --every", "report phases {0} --json",
-    "report right-size {0}", "report holistic {0}", "report nr-regions {0} --json --over-time", "report footprint {0}",
-    "report heatmap {0} --by mapping", "report diff {0} {0}", "report heatmap {0} --html {1}",
-    "report wss {0} --svg {1}", "report access {0} --png {1}", "report diff {0} {0} --html {1}",
-    "size {0}", "report size {0} --json", "report sites {0}", "report sites {0} --json", "report sites {0} --flame {1}",
-    "report sites {0} --pprof {1}", "report diff {0} {0} --by site",
-    "report wss {0} --mapping heap --json", "check {0} --max-wss 1GiB --min-snapshots 1 --json",
-    "check {0} --max-cold-share 50% --cold-age 1s --max-rate heap=50% --level p50 --max-footprint 1M",
-)  # fmt: skip
-_CONVERSIONS = tuple(
-    f"convert {{0}} -o {{1}} --to {to}" for to in ("damo-json", "perf-script", "parquet", "csv", "arrow")
-)
-
+        "masim": 6_000, "flips": 2_000, "fields": 6_000}  # fmt: skip
 
 TOGETHER = 20
 """Cases that are only read, in one process."""
@@ -134,7 +115,7 @@ def case_of(
         return case, partial(case.load, kind), False
     if case.random.random() >= share:
         return case, case.read, False
-    return case, partial(case.command, case.random.choice((*_REPORTS, *_CONVERSIONS))), True
+    return case, partial(case.command, case.random.choice((*REPORTS, *CONVERSIONS))), True
 
 
 def _judged(
@@ -170,6 +151,8 @@ def fuzz(kind: str, cases: int, seed: str, share: float, only: int | None = None
     begin, statuses, failures = time.monotonic(), Counter[int](), 0
     with tempfile.TemporaryDirectory(prefix="udamon-fuzz-") as directory:
         place = Path(directory)
+        if kind == "fields":
+            return fields.run(place, cases, seed, only)
         if kind == "flips":
             return flips.run(place, cases, seed)
         numbers = range(cases) if only is None else [only]
@@ -210,7 +193,8 @@ def main() -> int:
     worker.warm()
     failures = 0
     for kind in args.kind or FULL:
-        failures += fuzz(kind, args.cases or FULL[kind], args.seed, args.share, args.only)
+        cases = FULL[kind] if args.cases is None else args.cases // (2 if kind == "fields" else 1)
+        failures += fuzz(kind, cases, args.seed, args.share, args.only)
     return min(1, failures)
 
 

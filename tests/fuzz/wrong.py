@@ -51,7 +51,8 @@ _SHARES = (
 )
 
 
-def _value(name: str, random: Random) -> Any:
+def value(name: str, random: Random) -> Any:
+    """A value of the column's type that is on the edge of it, or null."""
     if name in RATE_COLUMNS:
         return random.choice((None, *_SHARES))
     kind = _KINDS[name]
@@ -76,14 +77,13 @@ def _rows(random: Random, seq: int) -> tuple[list[RecordBatch], int]:
     if kind <= 2:  # some values of a good snapshot
         for _ in range(random.choice((1, 1, 3, 10))):
             name = random.choice(COLUMNS)
-            columns[name][random.randrange(count)] = _value(name, random)
+            columns[name][random.randrange(count)] = value(name, random)
     elif kind == 3:  # a whole column
         name = random.choice(COLUMNS)
-        value = _value(name, random)
-        columns[name] = [value] * count
+        columns[name] = [value(name, random)] * count
     elif kind == 4:  # nothing is right
         count = random.choice((1, 3, 50))
-        columns = {name: [_value(name, random) for _ in range(count)] for name in COLUMNS}
+        columns = {name: [value(name, random) for _ in range(count)] for name in COLUMNS}
     elif random.random() < 0.1:  # very many rows of the same, which a few bytes tell
         return [_repeated(columns, random.choice((1000, 100_000, 1_200_000)))], len(snapshots)
     arrays = [Array(columns[name], TYPES[name]) for name in COLUMNS]
@@ -107,15 +107,21 @@ def many_rows(count: int) -> bytes:
     return stream.head(machine() | METADATA) + stream.batch(many, 1) + stream.end()
 
 
-def _event(random: Random) -> tuple[str, str]:
-    """A name, and data that is wrong somewhere."""
-    known: dict[str, dict[str, Any]] = {event.name: dict(event.data) for event in (*events(0), *allocations())} | {
+def known_events() -> dict[str, dict[str, Any]]:
+    """Data of an event of every name that recordings have."""
+    return {event.name: dict(event.data) for event in (*events(0), *allocations())} | {
+        "advice": {"target": 0, "mappings": [[1 << 30, (1 << 30) + 4096, "random"]]},
         "target_end": {"target": 0, "pid": 1, "why": "exited"}, "cost": dict.fromkeys(COSTS, 1),
         "attrs": dict(ATTRS), "note": {"text": "x"}, "subscriber": {"what": "x", "why": "y"},
         "coverage": {**COVERAGE, "processes_seen": 1},
         "target_exec": {"target": 0, "pid": 1, "comm": "x", "cmdline": []}, "schemes": {"schemes": [{"scheme": 0}]},
         "damo_record": {"target": 0, "kdamond_idx": 0, "intervals": {"sample_us": "5 ms", "aggr_us": "100 ms"}},
     }  # fmt: skip
+
+
+def _event(random: Random) -> tuple[str, str]:
+    """A name, and data that is wrong somewhere."""
+    known = known_events()
     name = random.choice([*known, "unknown"])
     if random.random() < 0.2:
         return name, random.choice(_RAW)

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -114,15 +114,18 @@ def test_of_two_at_once_one_says_so(before: bool, fleet: Path) -> None:
         assert main(command(fleet)) == 0
         put(fleet, "services", [service(host="late", window=at) for at in WINDOWS])
     store = Directory(fleet)
-    times = {"now": LATER, "closed_s": 0.0}
+
+    def write(read: Callable[[Table, ListedObjects], Any]) -> None:
+        IcebergCatalog("lake").write(store, SERVICES, read, now=LATER, closed_s=0.0)
+
     with DuckEngine(store) as one, DuckEngine(store) as other:
 
         def read(wanted: Table, objects: ListedObjects) -> Any:
-            IcebergCatalog("lake").write(store, SERVICES, other.stream, **times)
+            write(other.stream)
             return one.stream(wanted, objects)
 
         with pytest.raises(CannotError, match="written by somebody else"):
-            IcebergCatalog("lake").write(store, SERVICES, read, **times)
+            write(read)
     assert rows() == expected(*((("late", at) for at in WINDOWS) if before else ()))
 
 

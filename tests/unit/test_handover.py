@@ -10,6 +10,7 @@ import pytest
 
 from udamon import handover
 from udamon.handover import ask
+from udamon.plain_json import JsonError
 
 
 def _sent(parts: Iterator[bytes] | list[bytes], pause_s: float = 0.0) -> socket.socket:
@@ -46,7 +47,7 @@ def test_an_answer_that_comes_by_bytes_ends(monkeypatch: pytest.MonkeyPatch) -> 
     ids=lambda parts: repr(parts[0][:20]),
 )  # fmt: skip
 def test_what_is_no_answer(parts: list[bytes]) -> None:
-    with _sent(parts) as connection, pytest.raises(ValueError):
+    with _sent(parts) as connection, pytest.raises(JsonError):
         ask(connection, do="status")
 
 

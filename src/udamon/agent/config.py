@@ -28,7 +28,7 @@ from udamon.agent.settings import WAYS, Settings
 from udamon.configuration.tree import ConfigValue, load, names, parse
 from udamon.errors import UsageError
 from udamon.schemes.config.fields import parsed
-from udamon.units import parse_share, parse_time_ns
+from udamon.units import parse_share, parse_time_ns, whole_number
 
 _BOUNDS_BUDGET = (0.0001, 1.0)
 _SHORTEST_PUSH_NS = 1_000_000_000
@@ -53,10 +53,11 @@ def address_of(listen: str) -> tuple[str, int]:
     """Host and port of ADDRESS:PORT, with [] around an address of version 6. Raises UsageError."""
     host, _, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    number = whole_number(port)
+    if not host or number is None or not 0 <= number <= 65535:
         raise UsageError(f"{listen!r} is no ADDRESS:PORT; give one such as 127.0.0.1:9470 or [::1]:9470.")
     try:
-        return str(ipaddress.ip_address(host)), int(port)
+        return str(ipaddress.ip_address(host)), number
     except ValueError:
         if host == "localhost":
             return "127.0.0.1", int(port)
@@ -119,7 +120,7 @@ def _interval(value: ConfigValue) -> int:
 
 
 def _whole(value: ConfigValue, low: int, high: int) -> int:
-    text = value.text()
-    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+    number = whole_number(value.text())
+    if number is None or not low <= number <= high:
         value.fail(f"this is no whole number from {low} to {high}.")
-    return int(text)
+    return number

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -156,7 +155,7 @@ def _status(args: argparse.Namespace) -> int:
     if args.json:
         console.document(found)
     else:
-        console.out(render(found, shutil.get_terminal_size((80, 24)).columns), wrap=True)
+        console.out(render(found, console.columns()), wrap=True)
     return 0
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 
 from udamon.assembly.spec import LONGEST_S
+from udamon.cli.numbers import whole
 from udamon.core.attrs import Attrs, IntervalsGoal
 from udamon.errors import UsageError
-from udamon.units import parse_share, parse_time_us
+from udamon.units import parse_share, parse_time_us, whole_number
 
 LONGEST_US = LONGEST_S * 1_000_000
 
@@ -32,8 +33,8 @@ def configure(
         help="tune the intervals as the kernel does: SHARE of the possible accesses seen, looked at every AGGRS "
         "aggregations, with sampling intervals from MIN to MAX; DAMON's documents recommend 4%%,3,5ms,10s",
     )
-    group.add_argument("--min-regions", type=int, default=10, metavar="N", help="default 10")
-    group.add_argument("--max-regions", type=int, default=1000, metavar="N", help="default 1000")
+    group.add_argument("--min-regions", type=whole, default=10, metavar="N", help="default 10")
+    group.add_argument("--max-regions", type=whole, default=1000, metavar="N", help="default 1000")
 
 
 def attrs_of(args: argparse.Namespace) -> Attrs:
@@ -56,7 +57,7 @@ def goal_of(text: str | None) -> IntervalsGoal:
     if text is None:
         return IntervalsGoal()
     parts = text.split(",")
-    if len(parts) != 4 or not parts[1].strip().isdecimal() or int(parts[1]) == 0:
+    if len(parts) != 4 or (whole_number(parts[1].strip()) or 0) < 1:
         raise UsageError(f"--intervals-goal {text} has not four parts; write it like 4%,3,5ms,10s.")
     share = parse_share(parts[0])
     if share == 0:

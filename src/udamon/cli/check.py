@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from udamon import console
 from udamon.cli import reading
+from udamon.cli.numbers import whole
 from udamon.units import counted
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--min-rate", metavar="MAPPING=RATE", action="append", default=[],
                        help="a mapping's mean access rate is at least this")  # fmt: skip
     group.add_argument("--min-length", metavar="TIME", help="the recording is at least so long")
-    group.add_argument("--min-snapshots", metavar="N", type=int, help="and has so many snapshots")
+    group.add_argument("--min-snapshots", metavar="N", type=whole, help="and has so many snapshots")
     parser.add_argument("--level", choices=("min", "p25", "p50", "p75", "p90", "max", "mean"), default="max",
                         help="of working set and footprint, over all snapshots (default max)")  # fmt: skip
     parser.add_argument(
@@ -49,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--time", metavar="MIN-MAX", help="look only at this time since the start, e.g. 5s-max"
     )
     parser.add_argument(
-        "--target", metavar="N", type=int, action="append", default=[], help="only at this target"
+        "--target", metavar="N", type=whole, action="append", default=[], help="only at this target"
     )
     parser.add_argument(
         "--mapping", metavar="NAME", help="only at mappings of this name, label or kind; * and ?"

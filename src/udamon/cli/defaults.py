@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
+from udamon.cli import numbers
 from udamon.cli.mistakes import nearest
 from udamon.cli.parsers import COMMANDS, subcommands, whole, with_all_below
 from udamon.configuration import files
@@ -217,10 +218,11 @@ def _value(action: argparse.Action, key: str, default: Default) -> Any:
             "pte reads kernel memory, and a default is no consent to that: give --via pte, or set "
             f"{consent.KEY} = true in {files.SYSTEM}.",
         )
-    if action.type is int:
-        if re.fullmatch(r"-?[0-9]{1,18}", text) is None:
-            default.fail(key, f"{text[:48]!r} is not a whole number.")
-        return int(text)
+    if action.type in (numbers.whole, numbers.decimal):
+        try:
+            return action.type(text)
+        except argparse.ArgumentTypeError as error:
+            default.fail(key, f"{error}.")
     return Configured(text)
 
 

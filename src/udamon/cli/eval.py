@@ -11,6 +11,7 @@ from pathlib import Path
 
 from udamon import console
 from udamon.cli import attributes
+from udamon.cli.numbers import whole
 from udamon.cli.progress_line import ProgressLine
 from udamon.core.attrs import Attrs
 from udamon.core.policies import POLICIES
@@ -20,11 +21,14 @@ from udamon.evaluation.run import UNBUDGETED, evaluate
 from udamon.evaluation.score import HOT
 from udamon.evaluation.table import table
 from udamon.text import line, lines, ours, pad
-from udamon.units import format_size, format_time, parse_duration_ns, parse_size
+from udamon.units import format_size, format_time, parse_duration_ns, parse_size, whole_number
 from udamon.workload import shapes
 from udamon.workload.config import load
 from udamon.workload.layout import place
 from udamon.workload.truth import Truth
+
+MOST_SEEDS = 10_000
+"""Of one command; its results are kept until its end."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--policy", default="adaptive", metavar="P[,P]", help=f"of {', '.join(POLICIES)} (default adaptive)"
     )
     parser.add_argument("--seeds", metavar="A-B", help="run every seed from A to B")
-    parser.add_argument("--seed", type=int, metavar="N", help="one seed (default 1)")
+    parser.add_argument("--seed", type=whole, metavar="N", help="one seed (default 1)")
     parser.add_argument("--duration", metavar="S", help="simulated time (default: the workload's length)")
-    parser.add_argument("--checks", type=int, metavar="N", help="per aggregation, for policies with a budget")
+    parser.add_argument(
+        "--checks", type=whole, metavar="N", help="per aggregation, for policies with a budget"
+    )
     parser.add_argument("--find", metavar="SIZE", help="smallest island worth finding (default a thousandth)")
     parser.add_argument(
         "--bound", action="store_true", help="how much any policy could find with as many checks"
@@ -129,12 +135,17 @@ def _policies(text: str) -> list[str]:
 def _seeds(args: argparse.Namespace) -> range:
     if args.seeds is not None and args.seed is not None:
         raise UsageError("--seed and --seeds exclude each other; give one of them.")
-    first, dash, last = (args.seeds or str(1 if args.seed is None else args.seed)).partition("-")
-    if not first.isdigit() or (dash and not last.isdigit()):
+    first, dash, last = (args.seeds or "").partition("-")
+    if args.seeds is None:
+        return range(1, 2) if args.seed is None else range(args.seed, args.seed + 1)
+    least, most = whole_number(first), whole_number(last if dash else first)
+    if least is None or most is None:
         raise UsageError(f"--seeds {args.seeds} is no range of seeds; write it like 1-5.")
-    seeds = range(int(first), int(last or first) + 1)
+    seeds = range(least, most + 1)
     if not seeds:
         raise UsageError(f"--seeds {args.seeds} is empty; write the smaller number first.")
+    if len(seeds) > MOST_SEEDS:
+        raise UsageError(f"--seeds {args.seeds} are {len(seeds):,} runs; give at most {MOST_SEEDS:,} seeds.")
     return seeds
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from udamon import console
 from udamon.cli import fleet_deploy
+from udamon.cli.numbers import decimal, whole
 
 if TYPE_CHECKING:
     from udamon.files.names import Identity
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 LOCATION = "a directory, or a URL with s3://, gs:// or az://"
 SPOOL = "/var/lib/udamon/spool"
+_SOME = 5
+"""Files that are named where many cannot be read."""
 
 REPORTS = {
     "cold": "memory that was not touched for an age, by service",
@@ -67,19 +71,19 @@ def _configure_report(parser: argparse.ArgumentParser, name: str) -> None:
     )
     parser.add_argument("--to", dest="last", metavar="DATE", help="the last day that is read")
     parser.add_argument(
-        "--top", metavar="N", type=int, default=20, help="so many rows in the text (default 20)"
+        "--top", metavar="N", type=whole, default=20, help="so many rows in the text (default 20)"
     )
     if name != "can-shrink":  # which is about all ages
         parser.add_argument("--age", metavar="TIME", default="120s",
                             help="cold is what was not touched for TIME (default 120s)")  # fmt: skip
     if name == "cold":
-        parser.add_argument("--price-gib-month", metavar="PRICE", type=float,
+        parser.add_argument("--price-gib-month", metavar="PRICE", type=decimal,
                             help="what a GiB costs a month: cold memory in money")  # fmt: skip
     if name == "can-shrink":
         parser.add_argument("--least", metavar="SHARE", default="10%",
                             help="of its limit that a service must be able to lose (default 10%%)")  # fmt: skip
     if name == "after":
-        parser.add_argument("--days", metavar="N", type=int, default=4,
+        parser.add_argument("--days", metavar="N", type=whole, default=4,
                             help="days before and after that are compared (default 4, at least 2)")  # fmt: skip
         parser.add_argument("--fdr", metavar="SHARE", default="1%",
                             help="false discovery rate that is kept (default 1%%)")  # fmt: skip
@@ -158,7 +162,7 @@ def _compact(args: argparse.Namespace) -> int:
     lake = None if args.iceberg is None else IcebergCatalog(args.iceberg)
     done: dict[str, Compacted] = {}
     written: dict[str, TableChange] = {}
-    with removing(), DuckEngine(store, _memory(args)) as engine:
+    with removing(), DuckEngine(store, _memory(args)) as engine, _telling_passed_over(store):
         for table in (tables.SERVICES, tables.NODES, tables.REGIONS):
             work = TemporaryDirectory("compact")
 
@@ -215,10 +219,16 @@ def _figures(change: Compacted | TableChange) -> dict[str, int]:
 
 
 def _memory(args: argparse.Namespace) -> str | None:
-    """As DuckDB writes it."""
-    from udamon.units import parse_size
+    """As DuckDB writes it. Raises UsageError."""
+    from udamon.errors import UsageError
+    from udamon.units import GIB, MIB, parse_size
 
-    return None if args.max_memory is None else f"{parse_size(args.max_memory)}B"
+    if args.max_memory is None:
+        return None
+    memory = parse_size(args.max_memory)
+    if not 64 * MIB <= memory <= 1024 * 1024 * GIB:
+        raise UsageError(f"--max-memory {args.max_memory} is no memory of a query; give 64MiB to 1024TiB.")
+    return f"{memory}B"
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -245,7 +255,11 @@ def _report(args: argparse.Namespace) -> int:
     store = open_store(args.location)
     if args.html is not None:
         place.check(args.html, force=args.force, inputs=_objects(store))
-    with removing(), open_engine(args.engine, store, master=args.master, memory=_memory(args)) as engine:
+    with (
+        removing(),
+        open_engine(args.engine, store, master=args.master, memory=_memory(args)) as engine,
+        _telling_passed_over(store),
+    ):
         report = reports.measure(asked, store, engine)
     if args.json:
         console.document(report.document())
@@ -257,6 +271,18 @@ def _report(args: argparse.Namespace) -> int:
     else:
         console.out(render.render(report, Terminal.of_stdout(), args.top), wrap=True)
     return 0
+
+
+@contextmanager
+def _telling_passed_over(store: Store) -> Iterator[None]:
+    """At the end say on stderr what the location's listings could not look into, also where the block raises."""
+    try:
+        yield
+    finally:
+        for path, why in sorted(store.passed_over.items())[:_SOME]:
+            console.say(f"{store.location}/{path} is left out: {why}.")
+        if (more := len(store.passed_over) - _SOME) > 0:
+            console.say(f"{more} more directories of {store.location} are left out.")
 
 
 def _objects(store: Store) -> set[Identity]:

@@ -16,6 +16,7 @@ from udamon.assembly.child import Child
 from udamon.assembly.follow import follow
 from udamon.assembly.spec import DEFAULT_AGGR, DEFAULT_SAMPLE
 from udamon.cli import attributes, json_lines, monitor, targets
+from udamon.cli.numbers import whole
 from udamon.cli.progress import Progress
 from udamon.cli.running import require_windows, signals
 from udamon.core.attrs import IntervalsGoal
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `udamon live`."""
-    parser.add_argument("--count", type=int, default=20, metavar="N",
+    parser.add_argument("--count", type=whole, default=20, metavar="N",
                         help="without a target: offer the N largest processes of this user (default 20)")  # fmt: skip
     json_lines.configure(parser)
     monitor.configure(parser)

@@ -11,6 +11,7 @@ from udamon import console
 from udamon.cli import mistakes, parsers
 from udamon.cli.defaults import Defaults
 from udamon.errors import UdamonError, UsageError
+from udamon.text import sentence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +56,7 @@ def _run(words: list[str]) -> int:
         except UsageError as error:
             raise defaults.attributed_to(args, error) from None
     except UdamonError as error:
-        console.say(str(error))
+        console.say(sentence(str(error)))
         return error.status
 
 

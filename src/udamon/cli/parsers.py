@@ -61,6 +61,12 @@ class Parser(argparse.ArgumentParser):
             message = message.partition(" (choose from")[0]
         raise UsageError(f"{message}{meant or self._example(message)}; see {self.prog} --help.")
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Of `--flag=--` argparse makes a list of nothing."""
+        if action.option_strings and arg_strings == ["--"]:
+            raise argparse.ArgumentError(action, "'--' is no value")
+        return super()._get_values(action, arg_strings)
+
     def _example(self, message: str) -> str:
         """Where something is missing, a command line that has it, in words that end the message."""
         found = EXAMPLES.get(self.prog.partition(" ")[2])

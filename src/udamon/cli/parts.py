@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from udamon.cli.numbers import whole
 from udamon.errors import RecordingError, UsageError
 from udamon.text import Shown, lines
 
@@ -75,7 +76,7 @@ def configure(parser: argparse.ArgumentParser, kind: str) -> None:
         group.add_argument(
             "--by-top",
             metavar="N",
-            type=int,
+            type=whole,
             help=f"with --by mapping: for so many, the hottest first (default {TOP})",
         )
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from udamon import console
+from udamon.cli.numbers import whole
 
 if TYPE_CHECKING:
     from udamon.record.limits import ReadLimits
@@ -23,9 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-memory", metavar="SIZE", help="for queries and one flush of the file (default 400MiB)"
     )
-    group.add_argument("--max-rows", metavar="N", type=int,
+    group.add_argument("--max-rows", metavar="N", type=whole,
                        help="rows of the recording (default 20 million, or 16 a byte where that is more)")  # fmt: skip
-    group.add_argument("--max-depth", metavar="N", type=int, help="nesting of JSON in it (default 32)")
+    group.add_argument("--max-depth", metavar="N", type=whole, help="nesting of JSON in it (default 32)")
     group.add_argument(
         "--max-copy", metavar="SIZE", help="a recording through a pipe, copied to TMPDIR (default 1GiB)"
     )

@@ -17,6 +17,7 @@ from udamon.assembly.follow import follow
 from udamon.availability.others import reclaimed
 from udamon.availability.tlb import Tlb, sentence
 from udamon.cli import json_lines, monitor, sites
+from udamon.cli.numbers import whole
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
 from udamon.cli.running import parse_duration, require_windows, run_to_end, run_watching, signals
@@ -54,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--windows",
         metavar="N",
-        type=int,
+        type=whole,
         help="end after N windows (aggregations) in which a target was watched",
     )
     group.add_argument(

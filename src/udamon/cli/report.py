@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from udamon import console
 from udamon.cli import parts, pictures, reading, report_kinds
+from udamon.cli.numbers import whole
 from udamon.cli.parts import Found
 from udamon.text import Shown, escape, lines
 
@@ -38,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     access.add_argument("--sort", choices=("address", "size", "rate", "age", "touched", "hot", "cold"),
                         default="address",
                         help="the largest first, or by temperature the hottest or the coldest")  # fmt: skip
-    access.add_argument("--top", metavar="N", type=int, help="only the first N regions")
+    access.add_argument("--top", metavar="N", type=whole, help="only the first N regions")
     access.add_argument(
         "--style",
         choices=STYLES,
@@ -66,7 +67,7 @@ def _add(
     group = parser.add_argument_group("filters (MIN-MAX; one side may be left out)")
     group.add_argument("--time", metavar="MIN-MAX", help="since the start, e.g. 5s-10s")
     group.add_argument(
-        "--target", metavar="N", type=int, action="append", default=[], help="only this target"
+        "--target", metavar="N", type=whole, action="append", default=[], help="only this target"
     )
     group.add_argument("--address", metavar="MIN-MAX", help="e.g. 7f0000000000-7f0000200000")
     group.add_argument("--size", metavar="MIN-MAX", help="size of a region, e.g. 4KiB-1MiB")
@@ -197,16 +198,22 @@ def _heatmap(args: argparse.Namespace, source: RecordingSource) -> Found:
     return heatmap.document(report), lambda: heatmap.render(report, Catalog(source.recording), terminal)
 
 
+MOST_CELLS = 1_000_000
+"""Of a heatmap: more than a screen has, and few enough to be kept."""
+
+
 def _resolution(text: str | None) -> tuple[int, int] | None:
     import re
 
     from udamon.errors import UsageError
 
-    match = re.fullmatch(r"(\d+)[x,](\d+)", text or "")
+    match = re.fullmatch(r"([0-9]{1,5})[x,]([0-9]{1,5})", text or "")
     if text is None:
         return None
     if match is None or not (0 < int(match[1]) <= 10_000 and 0 < int(match[2]) <= 10_000):
         raise UsageError(f"{text!r} is not a size of a picture; write ROWSxCOLS, like 40x80.")
+    if int(match[1]) * int(match[2]) > MOST_CELLS:
+        raise UsageError(f"{text} are more than {MOST_CELLS:,} cells; give fewer rows or columns.")
     return int(match[1]), int(match[2])
 
 
@@ -268,7 +275,7 @@ def _weights(text: str) -> tuple[int, int, int]:
 
     from udamon.errors import UsageError
 
-    match = re.fullmatch(r"(\d{1,6}),(\d{1,6}),(\d{1,6})", text)
+    match = re.fullmatch(r"([0-9]{1,6}),([0-9]{1,6}),([0-9]{1,6})", text)
     if match is None:
         raise UsageError(
             f"{text!r} are no weights; write three numbers, of size, rate and age, like 0,100,100."

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import FrameType
 
 from udamon import console
+from udamon.cli.numbers import whole
 from udamon.errors import UsageError
 from udamon.files import place
 from udamon.files.names import identities
@@ -41,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="one",
         help="all regions in one mapping (default), or each a mapping of its own",
     )
-    parser.add_argument("--repeat", metavar="N", type=int, help="run all phases N times (default 1)")
+    parser.add_argument("--repeat", metavar="N", type=whole, help="run all phases N times (default 1)")
     parser.add_argument(
         "--duration", metavar="TIME", help="stop after this time, repeating phases until then"
     )

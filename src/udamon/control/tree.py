@@ -17,6 +17,7 @@ from udamon.control.kinds import Keyword, TextKind, Value, refused, text_of
 from udamon.control.nodes import BASELINE, OPERATIONS, Node, NodeShape, shape_at, state_words
 from udamon.core.scheme_fields import Version
 from udamon.errors import UsageError
+from udamon.units import whole_number
 
 MOST_CHILDREN = 512 << 10
 """The kernel keeps its children in one array of pointers, and gives no more than 4 MiB for it: ENOMEM above."""
@@ -44,9 +45,9 @@ class TreeDirectory:
         if shape is not None:
             found = self.fixed.get(name)
             return found if found is not None else self.fixed.setdefault(name, TreeDirectory(shape, self))
-        if self.count and name.isdecimal() and (name == "0" or name[0] != "0"):
-            number = int(name)
-            if number < self.count:
+        if self.count and (name == "0" or name[:1] not in ("0", "-")):
+            number = whole_number(name)
+            if number is not None and number < self.count:
                 return self.nth(number)
         return None
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 
 from udamon import plain_json
 from udamon.errors import CannotError
-from udamon.fleet.objects import ObjectName, compacted_date, directory
+from udamon.fleet.objects import ObjectName, compacted_date, directory, is_hour
 from udamon.fleet.store import Store, Stored
 from udamon.fleet.tables import Table
 
-_MANIFEST = re.compile(r".*/_manifest/(?P<date>\d{4}-\d\d-\d\d)\.(?P<generation>\d{6})\.json")
+_MANIFEST = re.compile(r".*/_manifest/(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})\.(?P<generation>[0-9]{6})\.json")
 
 
 Dates = tuple[str | None, str | None]
@@ -156,7 +156,8 @@ def days(store: Store, table: Table) -> tuple[dict[str, Day], list[Stored]]:
     others: list[Stored] = []
     manifests: dict[str, list[tuple[int, Stored]]] = {}
     for stored in store.list(directory(table)):
-        if match := _MANIFEST.fullmatch(stored.path):
+        match = _MANIFEST.fullmatch(stored.path)
+        if match and is_hour(match["date"]):
             manifests.setdefault(match["date"], []).append((int(match["generation"]), stored))
         elif date := compacted_date(stored.path):
             found.setdefault(date, Day(date)).compacted.append(stored)

@@ -28,10 +28,12 @@ from udamon.fleet.tables import LAYOUT, VERSION, Table
 HOUR_US = 3_600_000_000
 
 _RAW = re.compile(
-    r"(?P<table>[a-z]+)/v(?P<layout>\d+)/date=(?P<date>\d{4}-\d\d-\d\d)/"
-    r"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*)\.(?P<hour>\d{8}T\d\d)\.(?P<digest>[0-9a-f]{12})\.parquet"
+    r"(?P<table>[a-z]+)/v(?P<layout>[0-9]{1,6})/date=(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})/"
+    r"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*)\.(?P<hour>[0-9]{8}T[0-9]{2})\.(?P<digest>[0-9a-f]{12})\.parquet"
 )
-_COMPACT = re.compile(r"[a-z]+/v\d+/date=(?P<date>\d{4}-\d\d-\d\d)/compact\.[0-9a-f]{12}\.parquet")
+_COMPACT = re.compile(
+    r"[a-z]+/v[0-9]{1,6}/date=(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})/compact\.[0-9a-f]{12}\.parquet"
+)
 
 
 def directory(table: Table) -> str:
@@ -64,7 +66,7 @@ class ObjectName:
         if found is None or int(found["layout"]) != LAYOUT:
             return None
         name = cls(found["table"], found["hour"], found["host"], found["digest"])
-        return name if name.date == found["date"] else None
+        return name if name.date == found["date"] and is_hour(found["date"], found["hour"][-2:]) else None
 
     @property
     def date(self) -> str:
@@ -88,7 +90,15 @@ def compacted_path(table: Table, date: str, digest: str) -> str:
 def compacted_date(path: str) -> str | None:
     """The date of a compacted object; None for the path of anything else."""
     found = _COMPACT.fullmatch(path)
-    return found["date"] if found else None
+    return found["date"] if found and is_hour(found["date"]) else None
+
+
+def is_hour(date: str, hour: str = "00") -> bool:
+    """Whether there is such a date, with such an hour, from 1970 on."""
+    try:
+        return datetime.fromisoformat(f"{date}T{hour}").year >= 1970
+    except ValueError:
+        return False
 
 
 def by_hour(table: Table, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[Mapping[str, Any]]]]:

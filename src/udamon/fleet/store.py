@@ -47,6 +47,8 @@ class Store(Protocol):
     """All raise CannotError when the location does not answer, or refuses."""
 
     location: str
+    passed_over: dict[str, str]
+    """Paths that a listing could not look into, and why: what lies there is in no report."""
 
     def list(self, prefix: str) -> Iterator[Stored]:
         """The objects below a directory, by path."""
@@ -96,12 +98,33 @@ class Directory:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.location = os.fspath(path)
         self.root = Path(path).absolute()
+        self.passed_over: dict[str, str] = {}
 
     def list(self, prefix: str) -> Iterator[Stored]:
-        try:
-            yield from sorted(_files(self.root, prefix))
-        except OSError as error:
-            raise self._trouble("read", prefix, error) from error
+        yield from sorted(self._files(prefix))
+
+    def _files(self, prefix: str) -> Iterator[Stored]:
+        for place, directories, names in os.walk(self.root / prefix, onerror=self._not_listed):
+            for name in directories:
+                if os.path.islink(path := os.path.join(place, name)):
+                    self._pass_over(path, "a link to a directory is not followed")
+            for name in names:
+                file = os.path.join(place, name)
+                try:
+                    found = os.stat(file)
+                except OSError:
+                    try:
+                        found = os.lstat(file)  # a link that leads nowhere is an object that cannot be read
+                    except OSError:
+                        continue  # removed meanwhile
+                yield Stored(os.path.relpath(file, self.root), found.st_size, found.st_mtime)
+
+    def _not_listed(self, error: OSError) -> None:
+        if os.path.lexists(error.filename):
+            self._pass_over(error.filename, error.strerror or str(error))
+
+    def _pass_over(self, path: str, why: str) -> None:
+        self.passed_over[os.path.relpath(path, self.root)] = why
 
     def read(self, path: str) -> bytes:
         return self.part(path, 0, None)
@@ -162,26 +185,6 @@ class Directory:
         )
 
 
-def _files(root: Path, prefix: str) -> Iterator[Stored]:
-    for place, _, names in os.walk(root / prefix, onerror=_unless_gone):
-        for name in names:
-            file = Path(place, name)
-            try:
-                found = file.stat()
-            except OSError:
-                try:
-                    found = file.lstat()  # a link that leads nowhere is an object that cannot be read
-                except FileNotFoundError:
-                    continue  # removed meanwhile
-            yield Stored(str(file.relative_to(root)), found.st_size, found.st_mtime)
-
-
-def _unless_gone(error: OSError) -> None:
-    """A directory that cannot be listed is not passed over: what is in it would be missing without a word."""
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        raise error
-
-
 class BucketStore:
     """Objects of a bucket below a prefix. What fails for a time is tried again for `patience` seconds, after waits that
     double; a request has failed after `timeout` seconds."""
@@ -193,6 +196,7 @@ class BucketStore:
         except ImportError:
             raise extras.missing(location, "fleet") from None
         self.location = location.rstrip("/")
+        self.passed_over: dict[str, str] = {}
         self._obstore = obstore
         wait: Any = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=15), "base": 2}
         self._retry: Any = {

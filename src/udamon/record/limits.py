@@ -10,6 +10,8 @@ MIB = 1 << 20
 BYTES_A_ROW = 148
 """A row of a recording in memory: 136 bytes of numbers, what says which are null, offsets of two texts."""
 
+MOST_MEMORY = 1 << 50
+"""Bytes that a limit may be; DuckDB takes no more than 63 bits."""
 JSON_ITEM = 80
 """An object, a list or a long number of JSON as Python keeps it, with the place that leads to it."""
 
@@ -32,6 +34,10 @@ class ReadLimits:
         if self.memory < 64 * MIB:
             raise UsageError(
                 f"--max-memory {self.memory} is too little to read anything; give at least 64MiB."
+            )
+        if self.memory > MOST_MEMORY:
+            raise UsageError(
+                f"--max-memory {self.memory:.3g} is more than any machine has; give at most 1024TiB."
             )
         if self.depth < 8 or self.depth > 500:
             raise UsageError(f"--max-depth {self.depth} is no depth of a recording; give 8 to 500.")

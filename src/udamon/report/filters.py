@@ -22,7 +22,7 @@ def parse_span(text: str, parse: Callable[[str], int | float], example: str) -> 
     """MIN-MAX with units, e.g. "4KiB-1MiB"; "min", "max" or nothing leaves a side open. Raises UsageError."""
     low, dash, high = text.partition("-")
     low, high = low.strip(), high.strip()
-    if not dash:
+    if not dash or not (low or high):
         raise UsageError(f"{text!r} is not a range; write it MIN-MAX, like {example}.")
     span = (
         None if low in ("", "min") else parse(low),
@@ -35,9 +35,10 @@ def parse_span(text: str, parse: Callable[[str], int | float], example: str) -> 
 
 def parse_address(text: str) -> int:
     """An address: 0x…, or hexadecimal digits as /proc/PID/maps has them; or a size (4GiB). UsageError."""
-    if re.fullmatch(r"[0-9a-fA-F]{6,16}", text):
-        return int(text, 16)
-    return parse_size(text)
+    address = int(text, 16) if re.fullmatch(r"[0-9a-fA-F]{6,16}", text) else parse_size(text)
+    if address > 1 << 64:
+        raise UsageError(f"{text!r} is behind the last address, 0xffffffffffffffff.")
+    return min(address, (1 << 64) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,13 @@ class Filters:
     ) -> Filters:
         """From what people write. Raises UsageError."""
         return cls(
-            time=parse_span(time, parse_duration_ns, "5s-10s") if time else ALL,
-            address=parse_span(address, parse_address, "0x7f0000000000-0x7f0000200000") if address else ALL,
-            size=parse_span(size, parse_size, "4KiB-1MiB") if size else ALL,
-            rate=parse_span(rate, parse_share, "50%-100%") if rate else ALL,
-            age=parse_span(age, parse_time_ns, "1s-10s") if age else ALL,
+            time=parse_span(time, parse_duration_ns, "5s-10s") if time is not None else ALL,
+            address=parse_span(address, parse_address, "0x7f0000000000-0x7f0000200000")
+            if address is not None
+            else ALL,
+            size=parse_span(size, parse_size, "4KiB-1MiB") if size is not None else ALL,
+            rate=parse_span(rate, parse_share, "50%-100%") if rate is not None else ALL,
+            age=parse_span(age, parse_time_ns, "1s-10s") if age is not None else ALL,
             targets=targets,
             mapping=mapping,
             include_warmup=include_warmup,

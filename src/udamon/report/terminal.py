@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -49,7 +48,7 @@ class Terminal:
         wanted = not plain and (color == "always" or (color == "auto" and console.wants_colour(sys.stdout)))
         true = os.environ.get("COLORTERM", "") in ("truecolor", "24bit")
         return cls(
-            width=shutil.get_terminal_size((80, 24)).columns,
+            width=console.columns(),
             colours=(1 << 24 if true else 256) if wanted else 0,
             blocks=not ascii_only(),
             plain=plain,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from udamon.errors import UsageError
 from udamon.linux.procfs import list_pids, read_cmdline, read_exe, read_stat
 from udamon.linux.roots import PROC
+from udamon.units import whole_number
 
 SELF = "self"
 _SEPARATORS = re.compile(r"[,\s]+")
@@ -53,7 +54,7 @@ def find(texts: Sequence[str], root: Path = PROC) -> list[NameMatch]:
 
 
 def _is_pid(word: str) -> bool:
-    return word.isascii() and word.isdecimal()
+    return word.isdecimal() and whole_number(word) is not None
 
 
 def _by_name(names: set[str], root: Path) -> dict[str, list[int]]:

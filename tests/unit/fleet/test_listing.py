@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 from pathlib import Path
 
 import pytest
 
 from udamon.errors import CannotError
-from udamon.fleet.listing import Manifest, manifest_path, visible
+from udamon.fleet.listing import Manifest, days, manifest_path, visible
 from udamon.fleet.objects import ObjectName, compacted_path
 from udamon.fleet.store import Directory
 from udamon.fleet.tables import SERVICES
@@ -104,3 +107,70 @@ def test_a_damaged_manifest_is_an_error(store: Directory) -> None:
     store.create(manifest_path(SERVICES, DATE, 2), b"{}")
     with pytest.raises(CannotError, match="no manifest that can be read"):
         visible(store, SERVICES)
+
+
+def test_what_cannot_be_looked_into_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that may not be read, and a link to one; what is gone is not. Links that lead nowhere are objects."""
+    day = tmp_path / "services/v1/date=2026-11-29"
+    for name in (day, day.with_name("date=2026-11-30"), day.with_name("date=2026-11-28")):
+        name.mkdir(parents=True)
+    (day / "web-1.20261129T14.0a1b2c3d4e5f.parquet").write_bytes(b"x")
+    (day / "web-2.20261129T14.0a1b2c3d4e5f.parquet").symlink_to("web-2.20261129T14.0a1b2c3d4e5f.parquet")
+    (day / "web-3.20261129T14.0a1b2c3d4e5f.parquet").symlink_to("missing")
+    (day.parent / "date=2026-11-27").symlink_to(day)
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path).endswith("30"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        if str(path).endswith("28"):
+            Path(path).rmdir()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    store = Directory(tmp_path)
+    assert [one.path for one in store.list("services/v1")] == [
+        f"services/v1/date=2026-11-29/web-{number}.20261129T14.0a1b2c3d4e5f.parquet" for number in (1, 2, 3)
+    ]
+    assert store.passed_over == {
+        "services/v1/date=2026-11-30": "Permission denied",
+        "services/v1/date=2026-11-27": "a link to a directory is not followed",
+    }
+
+
+@pytest.mark.parametrize("date", ["2026-13-01", "2026-02-30", "0000-00-00", "1969-12-31", "\u0662026-11-29"])
+def test_dates_that_are_none(date: str, tmp_path: Path) -> None:
+    """Objects below such a date are read as any others whose names say nothing: no row is lost or counted twice."""
+    digits = date.replace("-", "")
+    paths = [f"services/v1/date={date}/{name}.0a1b2c3d4e5f.parquet" for name in ("compact", f"h.{digits}T14")]
+    for path in (*paths, f"services/v1/_manifest/{date}.000001.json"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"x")
+    by_date, others = days(Directory(tmp_path), SERVICES)
+    assert by_date == {}
+    assert sorted(each.path for each in others) == sorted(paths)
+    assert ObjectName.parse("services/v1/date=2026-11-29/h.20261129T25.0a1b2c3d4e5f.parquet") is None
+
+
+def test_a_report_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Links that lead to themselves cost their own rows, and links to directories theirs, not the report."""
+    from tests.unit.fleet.rows import service
+    from tests.unit.report.fleet.made import put as put_rows
+    from udamon.cli.main import main
+
+    put_rows(tmp_path, "services", [service(host="a")])
+    (found,) = tmp_path.rglob("*.parquet")
+    for number in range(7):
+        name = f"\x1b[2J{number}.parquet"
+        found.with_name(name).symlink_to(name)
+        found.parent.with_name(f"\x1b[2J{number}").symlink_to(tmp_path)
+    assert main(["fleet", "report", "cold", "--json", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert document["objects"] == {"read": 1, "repeated": 0, "bytes": found.stat().st_size, "passed_over": 7}
+    assert sorted(each["object"].rpartition("/")[2] for each in document["damaged"]) == [
+        f"\x1b[2J{number}.parquet" for number in range(7)
+    ]
+    assert err.count("is left out: a link to a directory is not followed.") == 5
+    assert "2 more directories" in err
+    assert "\x1b" not in err

@@ -184,7 +184,7 @@ def _text(table: Mapping[object, object], key: str) -> str | None:
 def _inside(table: Mapping[object, object], key: str) -> Mapping[object, object]:
     """A table that is written as JSON in a text."""
     try:
-        return plain_json.read_object(_text(table, key) or "{}", _DEPTH)
+        return _table(plain_json.read(_text(table, key) or "{}", _DEPTH))
     except JsonError:
         return {}
 

@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from udamon.acting.exclusions import Exclusions
 from udamon.cli import monitor
+from udamon.cli.numbers import whole
 from udamon.core.scheme import WatermarkMetric
 from udamon.errors import UsageError
 from udamon.modules.parameters import readings, with_file, with_texts
 from udamon.schemes.governor import PressureLimits
-from udamon.units import parse_share, parse_size
+from udamon.units import parse_share, parse_size, whole_number
 
 _P = TypeVar("_P")
 KINDS = ("locked", "shared", "text")
@@ -81,7 +82,7 @@ def configure_module(
         )  # fmt: skip
     names.add_argument("--monitor-region-start", metavar="ADDRESS", help="with --paddr: watch from here")
     names.add_argument("--monitor-region-end", metavar="ADDRESS", help="with --paddr: watch up to here")
-    names.add_argument("--addr-unit", type=int, default=1, metavar="BYTES", help="of these two (default 1)")
+    names.add_argument("--addr-unit", type=whole, default=1, metavar="BYTES", help="of these two (default 1)")
     if tunable:
         names.add_argument(
             "--autotune-monitoring-intervals",
@@ -166,7 +167,7 @@ def exclusions(args: argparse.Namespace) -> Exclusions:
 def limits(args: argparse.Namespace) -> PressureLimits:
     """The limits of memory pressure. Raises UsageError."""
     faults, psi = args.max_major_faults.strip(), args.max_psi.strip()
-    if faults != "off" and not faults.isdecimal():
+    if faults != "off" and ((found := whole_number(faults)) is None or found < 0):
         raise UsageError(f"--max-major-faults {faults} is no number of faults a second; give 100, or off.")
     return PressureLimits(
         max_major_faults=None if faults == "off" else float(faults),

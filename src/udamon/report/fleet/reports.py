@@ -59,6 +59,8 @@ class Report:
     repeated: int
     size: int
     damaged: tuple[DamagedObject, ...] = ()
+    passed_over: int = 0
+    """Directories of the location that could not be looked into."""
     known_ages: tuple[int, ...] | None = None
     """Where no row tells of the age that was asked for (of any, where none was): those that rows tell of, s."""
 
@@ -90,7 +92,8 @@ class Report:
             **({"deploy": asked.deploy, "days": asked.days, "false_discovery_rate": asked.false_discoveries}
                if asked.report == "after" else {}),
             **({"least_share": asked.least} if asked.report == "can-shrink" else {}),
-            "objects": {"read": self.objects, "repeated": self.repeated, "bytes": self.size},
+            "objects": {"read": self.objects, "repeated": self.repeated, "bytes": self.size,
+                        "passed_over": self.passed_over},
             "damaged": [each.document for each in self.damaged],
             "known_ages_seconds": self.known_ages,
             "why": " ".join(self.why) or None,
@@ -163,7 +166,7 @@ def _measured(
     return Report(
         asked, engine.name, rows, seen, grain, grains["bounded_share"],
         sum(len(each.all) for each in all_of), len(services.repeated), sum(each.bytes for each in all_of),
-        tuple(damage for each in all_of for damage in each.damaged), known,
+        tuple(damage for each in all_of for damage in each.damaged), len(store.passed_over), known,
     )  # fmt: skip
 
 

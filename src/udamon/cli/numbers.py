@@ -1,0 +1,26 @@
+"""Numbers of flags: what a parser takes for one. Python's own int and float also take 1_000, other digits than 0 to 9,
+nan and inf, and quote thousands of digits in what they raise."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from udamon.units import whole_number
+
+_DECIMAL = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18}")
+
+
+def whole(text: str) -> int:
+    """A whole number of at most 18 digits. Raises ArgumentTypeError, of which a parser makes a sentence."""
+    number = whole_number(text)
+    if number is None:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number")
+    return number
+
+
+def decimal(text: str) -> float:
+    """A number from 0 on, with or without a fraction. Raises as `whole`."""
+    if not _DECIMAL.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from 0 on")
+    return float(text)
