@@ -31,6 +31,7 @@ from udamon.schemes.config.fields import parsed
 from udamon.units import parse_share, parse_time_ns
 
 _BOUNDS_BUDGET = (0.0001, 1.0)
+_LONGEST_MACHINE = 64
 _SHORTEST_PUSH_NS = 1_000_000_000
 
 
@@ -96,6 +97,8 @@ def _settings(root: ConfigValue) -> dict[str, Any]:
         elif name == "otlp":
             parsed(value, check_endpoint)
             found[name] = value.text()
+        elif name == "machine":
+            found[name] = _machine(value)
         elif name == "max_series":
             found[name] = _whole(value, 100, 10_000_000)
         else:
@@ -109,6 +112,13 @@ def _share(value: ConfigValue) -> float:
     if not low <= share <= high:
         value.fail(f"a budget is a share of one CPU from {low:.2%} to {high:.0%}.")
     return share
+
+
+def _machine(value: ConfigValue) -> str:
+    text = value.text()
+    if len(text) > _LONGEST_MACHINE or not text.isprintable():
+        value.fail(f"a machine's name is at most {_LONGEST_MACHINE} characters that can be printed.")
+    return text
 
 
 def _interval(value: ConfigValue) -> int:

@@ -41,8 +41,8 @@ _NOTHING = _Before({}, 0)
 
 
 class Windows:
-    """Writes them into a spool. `limit` reads the memory limit of a control group's directory, None for none; `cpu_ns`
-    is the agent's CPU time."""
+    """Writes them into a spool; `machine` says which machine of the name `host` this is. `limit` reads the memory limit
+    of a control group's directory, None for none; `cpu_ns` is the agent's CPU time."""
 
     def __init__(
         self,
@@ -51,8 +51,10 @@ class Windows:
         limit: Callable[[Path], int | None],
         cpu_ns: Callable[[], int] = time.process_time_ns,
         roots: Roots = Roots(),  # noqa: B008 (immutable)
+        machine: str | None = None,
     ) -> None:
         self.spool = spool
+        self._machine = machine
         self._host = host
         self._limit = limit
         self._cpu_ns = cpu_ns
@@ -100,6 +102,7 @@ class Windows:
         before_ns, self._cpu_before_ns = self._cpu_before_ns, self._cpu_ns()
         return {
             "host": self._host,
+            "machine": self._machine,
             "window_begin": window * WINDOW_SECONDS * 1_000_000,
             "seconds": _seconds(watched_ns),
             "memory_bytes": memory.get("MemTotal"),
@@ -141,6 +144,7 @@ class Windows:
         return {
             **dict(zip(("namespace", "workload", "service"), identity, strict=True)),
             "host": self._host,
+            "machine": self._machine,
             "window_begin": window * WINDOW_SECONDS * 1_000_000,
             "seconds": max(_seconds(now_ns - over_ns - max(begin_ns, one.began_ns)) for one in some),
             "via": ways.pop() if len(ways) == 1 else "mixed",

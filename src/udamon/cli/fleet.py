@@ -322,7 +322,8 @@ def _print_sql(asked: Asked, dialect: str) -> None:
     from udamon.text import lines
 
     tables = (SERVICES, DEPLOYS) if asked.report == "after" else (SERVICES,)
-    statements = [f"CREATE VIEW {table.name} AS {view(table)}" for table in tables] + [sql_of(asked)]
+    # Which hosts share a name is asked of the table nodes, by another query: here they count as one host.
+    statements = [f"CREATE VIEW {table.name} AS {view(table, ())}" for table in tables] + [sql_of(asked)]
     try:
         told = [translate(each, dialect, pretty=True) for each in statements]
     except ValueError:

@@ -115,7 +115,7 @@ class Spool:
         for (name, begin), paths in sorted(parts.items()):
             table = TABLES[name]
             rows = list(chain.from_iterable(self._read(path, table) for path in paths))
-            once = {tuple(row[key] for key in table.key): row for row in rows}
+            once = {tuple(row.get(name) for name in table.identity): row for row in rows}
             if once:
                 data = parquet(table, table.batch(once.values()))
                 self._store.create(ObjectName.of(table, self._host, begin, data).path, data)

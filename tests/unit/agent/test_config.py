@@ -15,6 +15,7 @@ listen = "[::1]:9471"
 budget = "0.5%"
 max_series = 1000
 state = "/var/lib/udamon/agent.json"
+machine = "rack 7"
 
 [default]
 max_pause = "5ms"
@@ -42,6 +43,7 @@ def service(
 def test_a_whole_file() -> None:
     settings = parse_settings(WHOLE, "agent.toml")
     assert (settings.listen, settings.budget, settings.max_series) == ("[::1]:9471", 0.005, 1000)
+    assert settings.machine == "rack 7"
     assert (settings.default.max_pause_ns, settings.default.longest_age_s) == (5_000_000, 3600)
     database = settings.class_of(service({"service": "postgresql.service"}))
     assert (database.name, database.budget, database.always_look) == ("db", 0.002, True)
@@ -70,6 +72,7 @@ def test_labels_cannot_be_taken_by_annotations() -> None:
             '[[class]]\nname = "x"\nmatch = { a = "b" }\nvia = "damon"',
             r"a\.toml:4: .*'damon' is no way of looking",
         ),
+        ('\nmachine = "a\\nb"', r"a\.toml:2: machine: a machine's name is at most 64 characters that can be"),
         ('budget = "200%"', r"a\.toml:1: budget: '200%' is not a share"),
         ('budget = "0"', r"a\.toml:1: budget: a budget is a share of one CPU from 0\.01% to 100%"),
         ('[default]\nmatch = { a = "b" }', r"a\.toml:2: default\.match: there is no such key"),

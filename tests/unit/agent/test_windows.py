@@ -42,7 +42,7 @@ class Watching:
         self.node = Node()
         self.rotation: Rotation = self.node.rotation(Settings(budget=1.0))
         self.spool = Rows()
-        self.windows = Windows(self.spool, "h1", lambda _: 64 * MIB, lambda: self.node.cpu_ns)
+        self.windows = Windows(self.spool, "h1", lambda _: 64 * MIB, lambda: self.node.cpu_ns, machine="m1")
         self.offset_ns = 900_000 * NS + round(start_s * NS) - self.node.clock.now_ns()
 
     def run(self, seconds: int) -> None:
@@ -69,6 +69,7 @@ def test_a_row_for_each_service_and_window(watching: Watching) -> None:
     assert found == [(name, 900_000 + WINDOW_S * n) for name in ("db", "web") for n in range(3)]
     first, web, _ = (row for row in watching.rows if row["service"] == "web")
     assert (web["host"], web["via"], web["grain"], web["processes"]) == ("h1", "refs", "mapping", 1)
+    assert {row["machine"] for row in [*watching.rows, *watching.spool.nodes]} == {"m1"}
     assert (web["resident_bytes"], web["limit_bytes"], web["seconds"]) == (16 * MIB, 64 * MIB, 300)
     assert (first["cold_bytes"][TWO_MINUTES], first["cold_bytes_high"][TWO_MINUTES]) == (12 * MIB, 12 * MIB)
     assert first["cold_bytes"][SECONDS.index(28800)] is None, "nobody watched for eight hours"

@@ -50,6 +50,11 @@ def name_of(row: Row) -> str:
     return f"{row['namespace']}/{row['service']}" if row["namespace"] else str(row["service"])
 
 
+def host_of(row: Row) -> str:
+    """The host, with its machine where several have its name."""
+    return f"{row['host']}/{row['machine']}" if row["machine"] else str(row["host"])
+
+
 def age_of(report: Report) -> str:
     """The label of the age that was asked for."""
     return LABELS[AGES.index(report.asked.age_seconds)]
@@ -159,6 +164,14 @@ def _not_seen(report: Report) -> list[str]:
         f"{share(seen['services_share'])} of services",
     ]
     said = [f"Seen: {', '.join(parts)}."]
+    if report.shared_hosts:
+        names = ", ".join(shorten(name, 30) for name in report.shared_hosts[:MOST_DAMAGED])
+        more = (
+            f" and {len(report.shared_hosts) - MOST_DAMAGED} more"
+            if report.shared_hosts[MOST_DAMAGED:]
+            else ""
+        )
+        said.append(f"Names that several machines have at once, which count each: {names}{more}.")
     missed = []
     if seen["processes_missed"]:
         missed.append(f"up to {counted(seen['processes_missed'], 'process', 'processes')} at a time")
@@ -236,7 +249,7 @@ _COLUMNS: dict[str, tuple[TextColumn, ...]] = {
         _level("cold p50", "cold", "p50"), _level("p99", "cold", "p99")._replace(spare=1),
     ),
     "outliers": (
-        TextColumn("host", lambda row: shorten(row["host"], 20)),
+        TextColumn("host", lambda row: shorten(host_of(row), 24)),
         TextColumn("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
         TextColumn("value", _value("value")),
         TextColumn("median", _value("median"), 1),

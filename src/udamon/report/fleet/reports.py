@@ -59,6 +59,8 @@ class Report:
     repeated: int
     size: int
     damaged: tuple[DamagedObject, ...] = ()
+    shared_hosts: tuple[str, ...] = ()
+    """Names of hosts that several machines have at once; each of these counts as a host."""
     known_ages: tuple[int, ...] | None = None
     """Where no row tells of the age that was asked for (of any, where none was): those that rows tell of, s."""
 
@@ -92,6 +94,7 @@ class Report:
             **({"least_share": asked.least} if asked.report == "can-shrink" else {}),
             "objects": {"read": self.objects, "repeated": self.repeated, "bytes": self.size},
             "damaged": [each.document for each in self.damaged],
+            "shared_hosts": self.shared_hosts,
             "known_ages_seconds": self.known_ages,
             "why": " ".join(self.why) or None,
             "seen": self.seen,
@@ -138,23 +141,25 @@ def _measured(
 ) -> Report:
     """Without objects that are known to be damaged. What is read is added to `read`."""
 
-    def table(wanted: Table, dates: Dates = asked.dates) -> ListedObjects:
+    def table(wanted: Table, dates: Dates, shared: Sequence[str] | None = None) -> ListedObjects:
         found = checked(store, wanted, dates, damaged)
         read.append((wanted, found))
-        engine.table(wanted, found)
+        engine.table(wanted, found, shared)
         return found
 
     dates = asked.dates
     if asked.report == "after":
         table(DEPLOYS, (None, None))
         dates = _around(asked, engine, store, read[0][1].damaged)
-    services, nodes = table(SERVICES, dates), table(NODES, dates)
+    nodes = table(NODES, dates)
+    shared = [row["host"] for row in engine.rows(queries.shared_hosts())] if nodes.all else []
+    services = table(SERVICES, dates, shared)
     if not services.all and not services.damaged:
         raise _nothing(store)
     rows = [_KINDS[asked.report].row(asked, row) for row in engine.rows(sql_of(asked))]
     if asked.report == "after":
         rows = _judged(rows, asked.false_discoveries)
-    seen = engine.rows(queries.seen())[0] if nodes.all else None
+    seen = engine.rows(queries.seen(shared))[0] if nodes.all else None
     known = None if _KINDS[asked.report].tells(rows) else _known_ages(asked, engine)
     (grains,) = engine.rows(queries.grains(asked.place))
     first, last = grains["first_grain"], grains["last_grain"]
@@ -163,7 +168,7 @@ def _measured(
     return Report(
         asked, engine.name, rows, seen, grain, grains["bounded_share"],
         sum(len(each.all) for each in all_of), len(services.repeated), sum(each.bytes for each in all_of),
-        tuple(damage for each in all_of for damage in each.damaged), known,
+        tuple(damage for each in all_of for damage in each.damaged), tuple(shared), known,
     )  # fmt: skip
 
 
@@ -263,7 +268,8 @@ def _percentiles(_asked: Asked, row: Row) -> Row:
 
 def _outliers(_asked: Asked, row: Row) -> Row:
     return _identity(row) | {
-        name: row[name] for name in ("host", "hosts", "figure", "value", "median", "score")
+        "machine": row["machine"] or None,
+        **{name: row[name] for name in ("host", "hosts", "figure", "value", "median", "score")},
     }
 
 
