@@ -178,7 +178,8 @@ def _safe_ages(promotion_limit: float, within: float) -> str:
         cases = (f"WHEN within_{n} >= {double(within)} THEN {value}" for n, value in enumerate(values, 1))
         return f"CASE {' '.join(cases)} END"
 
-    told = "CASE WHEN promoted_bytes[{n}] IS NOT NULL THEN"
+    # Less than nothing is not known: the counter of an agent of a version before began anew.
+    told = "CASE WHEN promoted_bytes[{n}] >= 0 THEN"
     held = f"CAST(resident_bytes - cold_bytes[{AGES.index(WORKING_SET_AGE) + 1}] AS DOUBLE)"
     promoted = "CAST(promoted_bytes[{n}] AS DOUBLE) * 60.0e0 / seconds"
     keeps = f"promoted_{{n}} <= {double(promotion_limit)} * working_{{n}}"

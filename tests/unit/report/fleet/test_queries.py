@@ -86,6 +86,19 @@ def test_an_age_that_no_row_tells_of_is_said(tmp_path: Path, kind: str) -> None:
     assert render.title_of(found) != said
 
 
+def test_less_than_nothing_promoted_is_not_known(tmp_path: Path) -> None:
+    """A counter that began anew, as agents of versions before told it: it must hide no promotions of others."""
+    much = [20 * MIB] * len(AGES)
+    rows = [service(host="a", window=n, limit_bytes=20 * MIB, promoted_bytes=much) for n in range(10)]
+    put(tmp_path, "services", rows)
+    expected = only(report(tmp_path, "can-shrink").rows)
+    assert expected["safe_age_seconds"] is None
+    less = [-40 * MIB] * len(AGES)
+    rows = [service(host="b", window=n, limit_bytes=20 * MIB, promoted_bytes=less) for n in range(10)]
+    put(tmp_path, "services", rows)
+    assert only(report(tmp_path, "can-shrink").rows)["safe_age_seconds"] is None
+
+
 @pytest.mark.parametrize("kind", ["cold", "can-shrink"])
 def test_where_no_age_is_known_at_all(tmp_path: Path, kind: str) -> None:
     put(tmp_path, "services", [service(cold=None)])
