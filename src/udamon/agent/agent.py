@@ -137,9 +137,11 @@ class Agent:
         self._looks.close()
 
     def status(self) -> dict[str, Any]:
+        damaged = None if self._windows is None else self._windows.spool.damaged
         return document(
-            self._rotation, self._spent, self.listen, self._began_ns, resident_bytes("self", self._roots.proc)
-        )
+            self._rotation, self._spent, self.listen, self._began_ns,
+            resident_bytes("self", self._roots.proc), damaged,
+        )  # fmt: skip
 
     def _lock(self, pid: int, start_time: int) -> Callable[[], None] | None:
         try:

@@ -129,13 +129,15 @@ def _upload(args: argparse.Namespace) -> int:
     if args.json:
         console.document({
             "schema": 1, "objects": done.objects, "bytes": done.bytes, "left": done.left, "tries": done.tries,
-            "why": done.failure,
+            "why": done.failure, "damaged": [each.document for each in done.damaged],
         })  # fmt: skip
     else:
         left = f"; {done.left} are left" if done.left else ""
         console.out(f"{done.objects} objects uploaded, {format_size(done.bytes)}{left}")
         if done.failure:
             console.say(done.failure)
+        for each in done.damaged:
+            console.say(f"{each.object} {each.why}.")
     return 1 if done.left else 0
 
 
