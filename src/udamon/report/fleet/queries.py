@@ -23,6 +23,10 @@ WITHIN the share of windows in which it must hold: Lagar-Cavilla et al., Softwar
 Computers, ASPLOS 2019."""
 WITHIN = 0.98
 
+FEWEST_WINDOWS = 12
+"""Windows that tell of promotions after an age, from which on it may be a service's safe age: an hour, as for the one
+that the agent serves. In fewer nearly any service keeps within the limit."""
+
 WORKING_SET_AGE = 120
 """The working set is what was touched within so many seconds (ibid.)."""
 
@@ -138,16 +142,16 @@ def can_shrink(promotion_limit: float = PROMOTION_LIMIT, within: float = WITHIN)
     return f"""
         {_safe_ages(promotion_limit, within)},
         needs AS (
-            SELECT {prefixed("safe")}, safe.hosts, safe.windows, safe.safe_age, safe.promotion_rate,
+            SELECT {prefixed("safe")}, safe.hosts, safe.windows, safe.told, safe.safe_age, safe.promotion_rate,
                 CAST(services.limit_bytes AS DOUBLE) AS limit_bytes,
                 CAST(CASE safe_age {cold_there} END AS DOUBLE) AS cold,
                 CAST(services.resident_bytes AS DOUBLE) AS resident
             FROM services JOIN safe ON {same("services", "safe")}
         ),
         counted AS (
-            SELECT {IDENTITY}, hosts, windows, safe_age, promotion_rate, {need} AS need,
+            SELECT {IDENTITY}, hosts, windows, told, safe_age, promotion_rate, {need} AS need,
                 COUNT(*) AS row_count, SUM(limit_bytes) AS limits, SUM(cold) AS cold, COUNT(cold) AS telling
-            FROM needs GROUP BY {IDENTITY}, hosts, windows, safe_age, promotion_rate, {need}
+            FROM needs GROUP BY {IDENTITY}, hosts, windows, told, safe_age, promotion_rate, {need}
         ),
         placed AS (
             SELECT counted.*,
@@ -157,12 +161,12 @@ def can_shrink(promotion_limit: float = PROMOTION_LIMIT, within: float = WITHIN)
                 {known} OVER (PARTITION BY {IDENTITY}) AS total
             FROM counted
         )
-        SELECT {IDENTITY}, hosts, windows, safe_age AS safe_age_seconds, promotion_rate,
+        SELECT {IDENTITY}, hosts, windows, told, safe_age AS safe_age_seconds, promotion_rate,
             SUM(cold) / NULLIF(CAST(SUM(telling) AS DOUBLE), 0.0e0) AS offloadable_bytes,
             SUM(limits) / CAST(SUM(CASE WHEN limits IS NOT NULL THEN row_count END) AS DOUBLE) AS limit_bytes,
             CAST(MIN(CASE WHEN CAST(up_to AS DOUBLE) >= {double(within)} * CAST(total AS DOUBLE)
                 THEN need END) AS DOUBLE) / 1000.0e0 AS needed_share
-        FROM placed GROUP BY {IDENTITY}, hosts, windows, safe_age, promotion_rate
+        FROM placed GROUP BY {IDENTITY}, hosts, windows, told, safe_age, promotion_rate
         ORDER BY needed_share NULLS LAST, {IDENTITY}
     """
 
@@ -175,7 +179,10 @@ def _safe_ages(promotion_limit: float, within: float) -> str:
         return ", ".join(text.format(n=n) for n in places)
 
     def first(values: Iterable[str]) -> str:
-        cases = (f"WHEN within_{n} >= {double(within)} THEN {value}" for n, value in enumerate(values, 1))
+        cases = (
+            f"WHEN within_{n} >= {double(within)} AND told_{n} >= {FEWEST_WINDOWS} THEN {value}"
+            for n, value in enumerate(values, 1)
+        )
         return f"CASE {' '.join(cases)} END"
 
     # Less than nothing is not known: the counter of an agent of a version before began anew.
@@ -192,6 +199,7 @@ def _safe_ages(promotion_limit: float, within: float) -> str:
         ),
         rates AS (
             SELECT {IDENTITY}, MAX(hosts) AS hosts, COUNT(*) AS windows,
+                {each("COUNT(promoted_{n}) AS told_{n}")},
                 {each("AVG(promoted_{n} / NULLIF(working_{n}, 0.0e0)) AS rate_{n}")},
                 {
         each(
@@ -202,7 +210,8 @@ def _safe_ages(promotion_limit: float, within: float) -> str:
             FROM moments GROUP BY {IDENTITY}
         ),
         safe AS (
-            SELECT {IDENTITY}, hosts, windows, {first(f"CAST({age} AS BIGINT)" for age in AGES)} AS safe_age,
+            SELECT {IDENTITY}, hosts, windows, GREATEST({each("told_{n}")}) AS told,
+                {first(f"CAST({age} AS BIGINT)" for age in AGES)} AS safe_age,
                 {first(f"rate_{n}" for n in places)} AS promotion_rate FROM rates
         )"""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import NamedTuple
 
 from udamon.core.idle_time import LABELS
@@ -10,7 +11,8 @@ from udamon.fleet.listing import DamagedObject
 from udamon.fleet.tables import AGES
 from udamon.model import MAPPING, MIXED
 from udamon.report.fleet.engines import Row
-from udamon.report.fleet.reports import Report
+from udamon.report.fleet.queries import FEWEST_WINDOWS
+from udamon.report.fleet.reports import ASSUMED, SHORT, Report
 from udamon.report.terminal import Terminal, fitted, shorten
 from udamon.text import Shown, escape, lines
 from udamon.units import counted, format_size
@@ -130,10 +132,27 @@ def seen_of(report: Report) -> list[str]:
         *_not_seen(report),
         *([_GRAINS[report.grain]] if report.grain in _GRAINS else []),
     ]
+    if report.asked.report == "after" and report.rows:
+        said += wrap(ASSUMED, 79)
+    if report.asked.report == "can-shrink":
+        said += _doubts(report)
     if report.bounded_share:
         said.append(
             f"Cold bytes are at least these: in {share(report.bounded_share)} of the rows it may be more."
         )
+    return said
+
+
+def _doubts(report: Report) -> list[str]:
+    few = sum(row["why"] is not None and "too few" in row["why"] for row in report.rows)
+    short = sum(row["why"] == SHORT for row in report.rows)
+    said = []
+    if few:
+        said.append(
+            f"Not decided, as fewer than {FEWEST_WINDOWS} windows tell of promotions: {counted(few, 'service')}."
+        )
+    if short:
+        said.append(f"Of {counted(short, 'service')} {SHORT}.")
     return said
 
 

@@ -13,11 +13,19 @@ from udamon.fleet.damage import EngineFailed, checked, read_through
 from udamon.fleet.listing import DamagedObject, Dates, ListedObjects
 from udamon.fleet.spool import OPEN
 from udamon.fleet.store import Store
-from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, Table
+from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, WINDOW_SECONDS, Table
 from udamon.model import MAPPING, MIXED, PAGE
 from udamon.report.fleet import deploys, queries, student
 from udamon.report.fleet.engines import FleetEngine, Row
 from udamon.units import GIB
+
+SHORT = "less than a day was seen, so a daily peak may be missing"
+
+ASSUMED = (
+    "The intervals are from differences between hosts: what changed on all hosts at that moment for another reason, "
+    "such as traffic, counts as the deploy's."
+)
+"""Of `after`."""
 
 FEWEST_REPLICATES = 3
 """Hosts from which on a change of a service has an uncertainty."""
@@ -89,7 +97,8 @@ class Report:
             "age_seconds": asked.age_seconds,
             "first_date": asked.dates[0],
             "last_date": asked.dates[1],
-            **({"deploy": asked.deploy, "days": asked.days, "false_discovery_rate": asked.false_discoveries}
+            **({"deploy": asked.deploy, "days": asked.days, "false_discovery_rate": asked.false_discoveries,
+                "assumed": ASSUMED}
                if asked.report == "after" else {}),
             **({"least_share": asked.least} if asked.report == "can-shrink" else {}),
             "objects": {"read": self.objects, "repeated": self.repeated, "bytes": self.size},
@@ -253,7 +262,21 @@ def _can_shrink(asked: Asked, row: Row) -> Row:
         "can_lose_share": lose,
         "can_lose_bytes": None if lose is None or limit is None else round(max(0.0, lose) * limit),
         "can_shrink": lose is not None and lose >= asked.least,
+        "why": _doubt(row),
     }
+
+
+def _doubt(row: Row) -> str | None:
+    """Why nothing is decided of a service, or what is to be known of what is; None where there is nothing to say."""
+    if row["told"] < queries.FEWEST_WINDOWS:
+        return (
+            f"{row['told']} windows tell of promotions, which is too few: {queries.FEWEST_WINDOWS} are needed"
+        )
+    if row["safe_age_seconds"] is None:
+        return "promotions are above the limit at every age"
+    if row["limit_bytes"] is None:
+        return "it has no limit"
+    return SHORT if row["windows"] * WINDOW_SECONDS < 86400 else None
 
 
 def _percentiles(_asked: Asked, row: Row) -> Row:
