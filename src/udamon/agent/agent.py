@@ -20,7 +20,7 @@ from udamon.agent.node import node_figures
 from udamon.agent.remarks import Remarks
 from udamon.agent.rotation import Rotation
 from udamon.agent.server import PLAIN, Page, Pages, Server
-from udamon.agent.settings import Settings
+from udamon.agent.settings import NO_MACHINE, Settings
 from udamon.agent.spending import Spending
 from udamon.agent.state import SavedFigures, check_place
 from udamon.agent.status import document
@@ -31,6 +31,7 @@ from udamon.core.clock import MonotonicClock
 from udamon.errors import CannotError, OutputError, TargetBusy
 from udamon.handover import default_socket
 from udamon.linux.cgroup.memory import limit_of
+from udamon.linux.machine_id import machine_digest
 from udamon.linux.procfs import resident_bytes
 from udamon.linux.roots import Roots
 from udamon.lock import take_lock
@@ -136,9 +137,11 @@ class Agent:
         self._looks.close()
 
     def status(self) -> dict[str, Any]:
+        damaged = None if self._windows is None else self._windows.spool.damaged
         return document(
-            self._rotation, self._spent, self.listen, self._began_ns, resident_bytes("self", self._roots.proc)
-        )
+            self._rotation, self._spent, self.listen, self._began_ns,
+            resident_bytes("self", self._roots.proc), damaged,
+        )  # fmt: skip
 
     def _lock(self, pid: int, start_time: int) -> Callable[[], None] | None:
         try:
@@ -190,8 +193,9 @@ class Agent:
         from udamon.agent.windows import Windows
         from udamon.fleet.spool import Spool
 
-        host = socket.gethostname()
-        return Windows(Spool(directory, host), host, limit_of, roots=self._roots)
+        host, named = socket.gethostname(), self._rotation.settings.machine
+        machine = machine_digest() if named is None else None if named == NO_MACHINE else named
+        return Windows(Spool(directory, host), host, limit_of, roots=self._roots, machine=machine)
 
     def _pushed(self, endpoint: str, every_s: float, metrics: MetricsPage) -> Pushing:
         """OpenTelemetry is loaded only where it is wanted: it takes some 8 MiB."""

@@ -31,6 +31,7 @@ from udamon.schemes.config.fields import parsed
 from udamon.units import parse_share, parse_time_ns, whole_number
 
 _BOUNDS_BUDGET = (0.0001, 1.0)
+_LONGEST_MACHINE = 64
 _SHORTEST_PUSH_NS = 1_000_000_000
 
 
@@ -39,14 +40,16 @@ def read_settings(path: Path | None, **given: Any) -> Settings:
     UsageError."""
     if path is not None and path.suffix != ".toml":
         raise UsageError(f"{path} is no configuration of the agent, which is TOML; call it NAME.toml.")
-    found = {} if path is None else _settings(load(path))
+    if path is not None and path.is_fifo():  # whose reader waits, at SIGHUP for ever
+        raise UsageError(f"{path} is a pipe, which cannot be read again; give a file.")
+    found = {} if path is None else _settings(load(path), listening=given.get("listen") is None)
     found |= {name: value for name, value in given.items() if value is not None}
     return _checked(Settings(**found))
 
 
 def parse_settings(text: str, name: str) -> Settings:
     """The settings in a text, which errors call `name`. Raises ConfigError, UsageError."""
-    return _checked(Settings(**_settings(parse(text, name, toml=True))))
+    return _checked(Settings(**_settings(parse(text, name, toml=True), listening=True)))
 
 
 def address_of(listen: str) -> tuple[str, int]:
@@ -67,21 +70,30 @@ def address_of(listen: str) -> tuple[str, int]:
 
 
 def _checked(settings: Settings) -> Settings:
-    host, _ = address_of(settings.listen)
-    if (settings.certificate is None) != (settings.key is None):
-        raise UsageError("TLS takes both certificate and key; give the file of the other one, too.")
-    if settings.certificate is None and not ipaddress.ip_address(host).is_loopback:
-        raise UsageError(
-            f"{settings.listen} can be reached from elsewhere, so it is served by TLS only; give the files "
-            "certificate and key in the configuration, or listen on 127.0.0.1."
-        )
+    if settings.certificate is None and (reason := _open_to_others(settings.listen)):
+        raise UsageError(reason)
     return settings
 
 
-def _settings(root: ConfigValue) -> dict[str, Any]:
+def _open_to_others(listen: str) -> str | None:
+    """Why this address takes TLS; None where it is on loopback. Raises UsageError."""
+    host, _ = address_of(listen)
+    if ipaddress.ip_address(host).is_loopback:
+        return None
+    return (
+        f"{listen} can be reached from elsewhere, so it is served by TLS only; give the files certificate and key in "
+        "the configuration, or listen on 127.0.0.1."
+    )
+
+
+def _settings(root: ConfigValue, *, listening: bool) -> dict[str, Any]:
+    """`listening`: at the address that the file names, if it names one, and not at one that a flag gives."""
     known = [field.name for field in fields(Settings) if field.name not in ("classes", "default")]
     table = root.table(names(*known, "default", **{"class": "classes"}))
     found: dict[str, Any] = {}
+    tls = [table[name] for name in ("certificate", "key") if name in table]
+    if len(tls) == 1:
+        tls[0].fail("TLS takes both certificate and key; give the file of the other one, too.")
     for name, value in table.items():
         if name == "classes":
             found[name] = read_classes(value, WAYS)
@@ -94,9 +106,13 @@ def _settings(root: ConfigValue) -> dict[str, Any]:
         elif name == "listen":
             parsed(value, address_of)
             found[name] = value.text()
+            if listening and not tls and (reason := _open_to_others(found[name])):
+                value.fail(reason)
         elif name == "otlp":
             parsed(value, check_endpoint)
             found[name] = value.text()
+        elif name == "machine":
+            found[name] = _machine(value)
         elif name == "max_series":
             found[name] = _whole(value, 100, 10_000_000)
         else:
@@ -110,6 +126,13 @@ def _share(value: ConfigValue) -> float:
     if not low <= share <= high:
         value.fail(f"a budget is a share of one CPU from {low:.2%} to {high:.0%}.")
     return share
+
+
+def _machine(value: ConfigValue) -> str:
+    text = value.text()
+    if len(text) > _LONGEST_MACHINE or not text.isprintable():
+        value.fail(f"a machine's name is at most {_LONGEST_MACHINE} characters that can be printed.")
+    return text
 
 
 def _interval(value: ConfigValue) -> int:

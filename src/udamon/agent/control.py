@@ -10,6 +10,7 @@ import os
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from udamon.plain_json import JsonError
 
 MOST_CLIENTS = 64
 LONGEST_QUESTION = 1 << 16
+ACCEPT_AGAIN_S = 0.25
+"""After a connection could not be accepted: it waits and can be read all the time while no descriptor is left, so to
+try again at once would take a whole CPU."""
 
 Answer = dict[str, Any]
 
@@ -44,6 +48,8 @@ class Control:
         self._wake, self._woken = socket.socketpair()
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._clients: dict[socket.socket, _Client] = {}
+        self._accept_at: float | None = None
+        """When to listen again (time.monotonic); None while it listens."""
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._thread.start()
 
@@ -59,7 +65,7 @@ class Control:
 
     def _run(self) -> None:
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(self._until_accepting()):
                 where = key.fileobj
                 if where is self._woken:
                     return
@@ -69,11 +75,24 @@ class Control:
                 else:
                     self._read(where)
 
+    def _until_accepting(self) -> float | None:
+        """For how long to wait for others, s; None without a limit."""
+        if self._accept_at is None:
+            return None
+        left = self._accept_at - time.monotonic()
+        if left > 0:
+            return left
+        self._accept_at = None
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        return None
+
     def _accept(self) -> None:
         try:
             connection, _ = self._listener.accept()
-        except OSError:
-            return  # it went away, or there are no descriptors left
+        except OSError:  # it went away, or there are no descriptors left
+            self._selector.unregister(self._listener)
+            self._accept_at = time.monotonic() + ACCEPT_AGAIN_S
+            return
         try:
             allowed = len(self._clients) < MOST_CLIENTS and peer(connection)[1] in (0, os.geteuid())
         except OSError:

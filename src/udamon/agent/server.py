@@ -5,15 +5,19 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from udamon.errors import CannotError
 
 AT_ONCE = 8
 """Connections that are served at a time; others wait to be accepted."""
 WAIT_LIMIT_S = 10.0
+ACCEPT_AGAIN_S = 0.25
+"""After a connection could not be accepted: it waits and can be read all the time while no descriptor is left, so to
+try again at once would take a whole CPU."""
 
 Page = tuple[int, str, bytes]
 """Status, content type, body."""
@@ -81,6 +85,13 @@ class _Http(ThreadingHTTPServer):
     def server_bind(self) -> None:
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()  # without asking for names
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(ACCEPT_AGAIN_S)
+            raise
 
     def process_request(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object

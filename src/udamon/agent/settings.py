@@ -11,12 +11,15 @@ AUTO = "auto"
 PTE, IDLE, LRU_GEN, REFS = "pte", "idle", "lru_gen", "refs"
 WAYS = (AUTO, PTE, IDLE, LRU_GEN, REFS)
 """Ways of looking that there are; AUTO is the best that can be had."""
+NO_MACHINE = "none"
+"""In place of a machine's name: rows do not tell which it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Of the whole agent. `cgroup`: only services below that path; `state`: a file that outlives a restart; `spool`: a
-    directory for tables of the fleet; `otlp`: the URL that metrics are pushed to, every `otlp_interval` ns."""
+    directory for tables of the fleet; `machine`: which machine of its name this is, in these tables (None: a digest of
+    its machine-id, NO_MACHINE: unknown); `otlp`: the URL that metrics are pushed to, every `otlp_interval` ns."""
 
     listen: str = "127.0.0.1:9470"
     certificate: str | None = None
@@ -26,6 +29,7 @@ class Settings:
     socket: str | None = None
     state: str | None = None
     spool: str | None = None
+    machine: str | None = None
     otlp: str | None = None
     otlp_interval: int = 60_000_000_000
     max_series: int = 50_000

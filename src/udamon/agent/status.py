@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from udamon import text
@@ -23,9 +23,15 @@ _GAP = 2
 
 
 def document(
-    rotation: Rotation, spent: Spending, listen: str, began_ns: int, own_resident: int
+    rotation: Rotation,
+    spent: Spending,
+    listen: str,
+    began_ns: int,
+    own_resident: int,
+    damaged: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """For JSON. Null is what is not known; ages that were not watched are null."""
+    """For JSON. Null is what is not known; ages that were not watched are null. `damaged` are files of the spool, by
+    path, each with a clause that continues it."""
     with rotation.guard:
         now_ns = rotation.now_ns()
         watched_s = (now_ns - began_ns) / 1e9
@@ -43,6 +49,7 @@ def document(
             "coverage": rotation.coverage(),
             "states": dict(rotation.states()),
             "dropped": dict(rotation.dropped),
+            "damaged": [{"object": path, "why": why} for path, why in sorted(dict(damaged or {}).items())],
             "services": [
                 _service(one, now_ns) for one in sorted(rotation.present(), key=lambda one: one.service.key)
             ],
@@ -98,6 +105,7 @@ def render(found: dict[str, Any], columns: int = 80) -> Shown:
         _cost(found),
         f"budget {found['budget']:.2%}; {own} resident; longest pause {pause}",
     ]
+    lines += [f"damaged in the spool: {each['object']} {each['why']}" for each in found.get("damaged", ())]
     if not services:
         return text.lines(lines)
     # In a narrow terminal the longest ages give way, which is said.

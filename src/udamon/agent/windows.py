@@ -27,22 +27,27 @@ from udamon.linux.roots import Roots
 from udamon.model import MAPPING, PAGE
 
 _WINDOW_NS = WINDOW_SECONDS * NS
+_HOUR = 3600 // WINDOW_SECONDS
+"""Windows."""
+_SLACK_NS = _WINDOW_NS // 4
+"""By which the time between two rows may differ from a window: a look may come late."""
 _WHOLE = SECONDS.index(WINDOW_SECONDS)
 
 
 class _Before(NamedTuple):
     """What a service had at the end of the window before: bytes promoted after each age, and what looking had cost."""
 
+    of: WatchedService | None
     promoted: Mapping[int, int]
     spent_ns: int
 
 
-_NOTHING = _Before({}, 0)
+_NOTHING = _Before(None, {}, 0)
 
 
 class Windows:
-    """Writes them into a spool. `limit` reads the memory limit of a control group's directory, None for none; `cpu_ns`
-    is the agent's CPU time."""
+    """Writes them into a spool; `machine` says which machine of the name `host` this is. `limit` reads the memory limit
+    of a control group's directory, None for none; `cpu_ns` is the agent's CPU time."""
 
     def __init__(
         self,
@@ -51,8 +56,10 @@ class Windows:
         limit: Callable[[Path], int | None],
         cpu_ns: Callable[[], int] = time.process_time_ns,
         roots: Roots = Roots(),  # noqa: B008 (immutable)
+        machine: str | None = None,
     ) -> None:
         self.spool = spool
+        self._machine = machine
         self._host = host
         self._limit = limit
         self._cpu_ns = cpu_ns
@@ -61,33 +68,42 @@ class Windows:
         self._began_ns: int | None = None
         self._window: int | None = None
         self._before: dict[str, _Before] = {}
+        self._told_ns: int | None = None
+        """When the last rows were made, by the rotation's clock."""
 
     def advance(self, services: Iterable[WatchedService], now_ns: int, wall_ns: int) -> None:
         """Once a window is over, its rows. `now_ns` is by the rotation's clock, `wall_ns` since 1970.
 
-        A clock that was set back begins no window anew: a row is written for a window once."""
+        A clock that was set back by an hour or less begins no window anew: a row is written for a window once. Where
+        it was set back further, as one that was years ahead when the machine started, windows count from its new time
+        on; of a window that is told a second time, readers take one row."""
         window = wall_ns // _WINDOW_NS
         if self._window is None or self._began_ns is None:
             self._window, self._began_ns = window, now_ns
+        if window < self._window - _HOUR:
+            self._window = window
         if window <= self._window:
             return
         ended, self._window = window - 1, window
         over_ns = wall_ns - window * _WINDOW_NS  # since the window's end
         before, self._before = self._before, {}
+        # Otherwise what has grown since the last rows has not grown in this window.
+        whole = self._told_ns is None or abs(now_ns - over_ns - self._told_ns - _WINDOW_NS) <= _SLACK_NS
+        self._told_ns = now_ns - over_ns
         wanted, missed = 0, 0
         told: dict[tuple[str, str, str], list[WatchedService]] = {}
         for one in services:
             wanted += bool(one.processes) or one.given
             missed += 0 if one.way.grain == GROUP else sum(map(_missed, one.processes.values()))
-            self._before[one.service.key] = _Before(dict(one.figures.promoted), one.spent_ns)
+            self._before[one.service.key] = _Before(one, dict(one.figures.promoted), one.spent_ns)
             if one.processes and one.looked_ns is not None and not one.given:
                 told.setdefault(self._identity(one.service.labels), []).append(one)
-        rows = [self._row(*item, ended, now_ns, over_ns, before) for item in told.items()]
+        rows = [self._row(*item, ended, now_ns, over_ns, before if whole else None) for item in told.items()]
         if rows:
             self.spool.add("services", rows)
         seen = sum(map(len, told.values()))
         watched_ns = now_ns - over_ns - self._began_ns
-        self.spool.add("nodes", [self._node(ended, watched_ns, wanted, seen, missed)])
+        self.spool.add("nodes", [self._node(ended, watched_ns, wanted, seen, missed, whole=whole)])
 
     def _identity(self, labels: Mapping[str, str]) -> tuple[str, str, str]:
         """Namespace, workload and service: pods of one workload are one service, whatever they are called."""
@@ -95,11 +111,14 @@ class Windows:
         workload = "" if pod is None else workload_of(pod, self._host)
         return labels.get("namespace", ""), workload, labels.get("service") or labels.get("container", "")
 
-    def _node(self, window: int, watched_ns: int, wanted: int, seen: int, missed: int) -> dict[str, Any]:
+    def _node(
+        self, window: int, watched_ns: int, wanted: int, seen: int, missed: int, *, whole: bool
+    ) -> dict[str, Any]:
         memory = read_meminfo(self._roots.proc)
         before_ns, self._cpu_before_ns = self._cpu_before_ns, self._cpu_ns()
         return {
             "host": self._host,
+            "machine": self._machine,
             "window_begin": window * WINDOW_SECONDS * 1_000_000,
             "seconds": _seconds(watched_ns),
             "memory_bytes": memory.get("MemTotal"),
@@ -108,7 +127,7 @@ class Windows:
             "services_wanted": wanted,
             "services_seen": seen,
             "processes_missed": missed,
-            "agent_cpu_seconds": (self._cpu_before_ns - before_ns) / NS,
+            "agent_cpu_seconds": (self._cpu_before_ns - before_ns) / NS if whole else None,
             "agent_resident_bytes": resident_bytes("self", self._roots.proc),
             "rows_dropped": self.spool.dropped_rows,
             "kernel": os.uname().release,
@@ -121,10 +140,11 @@ class Windows:
         window: int,
         now_ns: int,
         over_ns: int,
-        before: Mapping[str, _Before],
+        before: Mapping[str, _Before] | None,
     ) -> dict[str, Any]:
         """Of all instances of a service: sums, where all of them know; of `cold_bytes` and `promoted_bytes` where one
-        does, the rest being unknown within their bounds."""
+        does, the rest being unknown within their bounds. `before`: what they had a window ago, None where it is not
+        known."""
         begin_ns = now_ns - over_ns - _WINDOW_NS
         measured = [
             {at: found for at, found in one.figures.measured.items() if found.at_ns >= begin_ns}
@@ -132,7 +152,7 @@ class Windows:
         ]
         cold = _cold_of(some, measured)
         accessed = [found[_WHOLE].accessed.high if _WHOLE in found else None for found in measured]
-        last = [before.get(one.service.key, _NOTHING) for one in some]
+        last = None if before is None else [_had(one, before) for one in some]
         resident = sum(one.resident for one in some)
         pauses = [one.longest_pause_ns for one in some]
         for one in some:
@@ -141,6 +161,7 @@ class Windows:
         return {
             **dict(zip(("namespace", "workload", "service"), identity, strict=True)),
             "host": self._host,
+            "machine": self._machine,
             "window_begin": window * WINDOW_SECONDS * 1_000_000,
             "seconds": max(_seconds(now_ns - over_ns - max(begin_ns, one.began_ns)) for one in some),
             "via": ways.pop() if len(ways) == 1 else "mixed",
@@ -152,13 +173,23 @@ class Windows:
             "accessed_bytes": _sum(accessed),
             "cold_bytes": [None if each is None else each.low for each in cold],
             "cold_bytes_high": [None if each is None else each.high for each in cold],
-            "promoted_bytes": _promoted(some, last),
+            "promoted_bytes": None if last is None else _promoted(some, last),
             "limit_bytes": _sum([self._limit(one.service.cgroup) for one in some]),
-            "cpu_seconds": sum(one.spent_ns - was.spent_ns for one, was in zip(some, last, strict=True)) / NS,
+            "cpu_seconds": None if last is None else _spent(some, last) / NS,
             "pause_seconds": max(pauses) / NS,
             "needed_limit_bytes": _sum([one.figures.needs.limit for one in some]),
             "needed_request_bytes": _sum([one.figures.needs.request for one in some]),
         }
+
+
+def _had(one: WatchedService, before: Mapping[str, _Before]) -> _Before:
+    """Nothing where it is another service than the one that had its name: a group that was removed and made again."""
+    was = before.get(one.service.key, _NOTHING)
+    return was if was.of is one else _NOTHING
+
+
+def _spent(some: Sequence[WatchedService], last: Sequence[_Before]) -> int:
+    return sum(one.spent_ns - was.spent_ns for one, was in zip(some, last, strict=True))
 
 
 def _missed(one: Process) -> bool:

@@ -133,13 +133,15 @@ def _upload(args: argparse.Namespace) -> int:
     if args.json:
         console.document({
             "schema": 1, "objects": done.objects, "bytes": done.bytes, "left": done.left, "tries": done.tries,
-            "why": done.failure,
+            "why": done.failure, "damaged": [each.document for each in done.damaged],
         })  # fmt: skip
     else:
         left = f"; {done.left} are left" if done.left else ""
         console.out(f"{done.objects} objects uploaded, {format_size(done.bytes)}{left}")
         if done.failure:
             console.say(done.failure)
+        for each in done.damaged:
+            console.say(f"{each.object} {each.why}.")
     return 1 if done.left else 0
 
 
@@ -348,7 +350,8 @@ def _print_sql(asked: Asked, dialect: str) -> None:
     from udamon.text import lines
 
     tables = (SERVICES, DEPLOYS) if asked.report == "after" else (SERVICES,)
-    statements = [f"CREATE VIEW {table.name} AS {view(table)}" for table in tables] + [sql_of(asked)]
+    # Which hosts share a name is asked of the table nodes, by another query: here they count as one host.
+    statements = [f"CREATE VIEW {table.name} AS {view(table, ())}" for table in tables] + [sql_of(asked)]
     try:
         told = [translate(each, dialect, pretty=True) for each in statements]
     except ValueError:

@@ -8,7 +8,6 @@ where an engine fails all the same, `read_through` reads objects whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from udamon.errors import CannotError
 from udamon.fleet.footers import FooterColumn, NotParquet, columns
@@ -66,6 +65,8 @@ def _each(
     store: Store, objects: Sequence[Stored], check: Callable[[Stored], DamagedObject | None]
 ) -> list[DamagedObject]:
     if isinstance(store, BucketStore) and len(objects) > 1:
+        from concurrent.futures import ThreadPoolExecutor  # not in an agent, whose spool is a directory
+
         with ThreadPoolExecutor(min(AT_ONCE, len(objects))) as pool:
             return list(filter(None, pool.map(check, objects)))
     return list(filter(None, map(check, objects)))

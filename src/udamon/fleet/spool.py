@@ -7,21 +7,28 @@ fleet's location: the directory of a spool is a location itself, and reports rea
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from queue import Full, Queue
 from typing import Any
 
-from arro3.io import read_parquet
-
 from udamon.errors import UdamonError
-from udamon.fleet.objects import HOUR_US, ObjectName, by_hour, digest_of, parquet
-from udamon.fleet.store import Directory, Stored
+from udamon.fleet.damage import footers_of
+from udamon.fleet.objects import (
+    HOUR_US,
+    ObjectName,
+    UnreadableParquet,
+    batches,
+    by_hour,
+    digest_of,
+    directory,
+    parquet,
+)
+from udamon.fleet.store import Directory, ObjectUnreadable, Stored
 from udamon.fleet.tables import TABLES, Table, Type
 from udamon.units import format_size
 
@@ -30,6 +37,8 @@ OPEN = "_open"
 
 MOST_BYTES = 256 << 20
 """Of all objects that wait: some weeks of 300 services."""
+
+MOST_DAMAGED = 100
 
 _PART = re.compile(r"(?P<table>[a-z]+)\.(?P<begin>\d+)\.[0-9a-f]{12}\.parquet")
 
@@ -45,14 +54,15 @@ class Spool:
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str], host: str, *, most_bytes: int = MOST_BYTES, queue: int = 64
+        self, place: str | os.PathLike[str], host: str, *, most_bytes: int = MOST_BYTES, queue: int = 64
     ) -> None:
         self.dropped_rows = 0
         self.failure: str | None = None
         """What went wrong last, as a sentence."""
+        self.damaged: dict[str, str] = {}
+        """Files of the spool that could not be read, by path: a clause that continues it. The first MOST_DAMAGED."""
         self._host, self._most = host, most_bytes
-        self._store = Directory(directory)
-        self._open = Path(directory, OPEN)
+        self._store = Directory(place)
         self._lock = threading.Lock()
         self._queue: Queue[tuple[Table, Rows] | None] = Queue(queue)
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
@@ -75,6 +85,7 @@ class Spool:
             self._thread.join()
 
     def _run(self) -> None:
+        self._tried(self._check)
         while (item := self._queue.get()) is not None:
             table, rows = item
             if not self._tried(self._keep, table, rows):
@@ -99,6 +110,17 @@ class Spool:
         with self._lock:
             self.dropped_rows += rows
 
+    def _check(self) -> None:
+        """Look for objects that an earlier run left and that cannot be read: uploading leaves them here."""
+        for table in TABLES.values():
+            for found in footers_of(self._store, table, list(self._store.list(directory(table)))):
+                self._name(found.object, found.why)
+
+    def _name(self, path: str, why: str) -> None:
+        if len(self.damaged) < MOST_DAMAGED:
+            self.damaged[path] = why
+        self.failure = f"{path} of the spool {self._store.location} {why}."
+
     def _keep(self, table: Table, rows: Rows) -> None:
         """The rows as files of the open hours: one for each hour they belong to."""
         for begin, found in by_hour(table, rows):
@@ -113,30 +135,39 @@ class Spool:
             if found and found["table"] in TABLES and (before_us is None or int(found["begin"]) < before_us):
                 parts.setdefault((found["table"], int(found["begin"])), []).append(stored.path)
         for (name, begin), paths in sorted(parts.items()):
-            table = TABLES[name]
-            rows = list(chain.from_iterable(self._read(path, table) for path in paths))
-            once = {tuple(row[key] for key in table.key): row for row in rows}
-            if once:
-                data = parquet(table, table.batch(once.values()))
-                self._store.create(ObjectName.of(table, self._host, begin, data).path, data)
-            for path in paths:
-                self._store.delete(path)
+            self._tried(
+                self._seal_hour, TABLES[name], begin, paths
+            )  # one that fails keeps no other from its object
         self._shrink()
 
-    def _read(self, path: str, table: Table) -> Rows:
-        """The rows of a file; none, which is told, of one that is damaged, as by a loss of power."""
-        data = self._store.read(path)
+    def _seal_hour(self, table: Table, begin: int, paths: Sequence[str]) -> None:
+        read = {path: rows for path in paths if (rows := self._read(path, table)) is not None}
+        once = {
+            tuple(row.get(name) for name in table.identity): row for row in chain.from_iterable(read.values())
+        }
+        if once:
+            data = parquet(table, table.batch(once.values()))
+            self._store.create(ObjectName.of(table, self._host, begin, data).path, data)
+        for path in read:
+            self._store.delete(path)
+
+    def _read(self, path: str, table: Table) -> Rows | None:
+        """The rows of a file; none, which is told, of one that is damaged, as by a loss of power. None where it is gone
+        or may not be read: then its rows are not lost."""
+        try:
+            data = self._store.read(path)
+        except FileNotFoundError:
+            return None
+        except ObjectUnreadable as error:
+            self._name(path, error.why)
+            return None
         try:
             rows = _rows(data, table)
             if rows and not rows[0].keys() >= set(table.key):
-                raise ValueError(f"it has not all columns of {table.name}")
+                raise UnreadableParquet(f"it has not all columns of {table.name}")
             return rows
-        except BaseException as error:  # arro3 raises bare exceptions, and panics, which is no Exception
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            self.failure = (
-                f"{path} of the spool {self._store.location} is damaged, and its rows are lost: {error}"
-            )
+        except UnreadableParquet as error:
+            self._name(path, f"is damaged, and its rows are lost: {error}")
             return []
 
     def _shrink(self) -> None:
@@ -146,16 +177,19 @@ class Spool:
             if size <= self._most:
                 return
             size -= each.size
-            try:
-                table = TABLES[each.path.partition("/")[0]]
-                self._drop(len(self._read(each.path, table)))
-            except FileNotFoundError:
+            rows = self._read(each.path, TABLES[each.path.partition("/")[0]])
+            if rows is None and not self._there(each.path):
                 continue  # it was uploaded meanwhile
+            self._drop(len(rows or ()))
             self._store.delete(each.path)
+            self.damaged.pop(each.path, None)
             self.failure = (
                 f"the spool {self._store.location} holds {format_size(self._most)}, which is all that it may: its "
                 "oldest rows are dropped; see why udamon fleet upload does not take them away."
             )
+
+    def _there(self, path: str) -> bool:
+        return os.path.lexists(self._store.root / path)
 
 
 def objects(store: Directory) -> Iterable[Stored]:
@@ -170,13 +204,15 @@ def objects(store: Directory) -> Iterable[Stored]:
 
 
 def _rows(data: bytes, table: Table) -> Rows:
-    """The rows of a file of the spool, as Table.batch takes them."""
-    columns = {}
-    found = read_parquet(io.BytesIO(data)).read_all()
-    for each in table.columns:
-        if each.name in found.column_names:
-            column = found[each.name]
-            columns[each.name] = (
-                column.cast(Type.INT64.arrow) if each.type is Type.TIME else column
-            ).to_pylist()
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    """The rows of a file of the spool, as Table.batch takes them. Raises UnreadableParquet."""
+    found: Rows = []
+    for batch in batches(data):
+        columns = {}
+        for each in table.columns:
+            if each.name in batch.schema.names:
+                column = batch[each.name]
+                columns[each.name] = (
+                    column.cast(Type.INT64.arrow) if each.type is Type.TIME else column
+                ).to_pylist()
+        found += [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return found

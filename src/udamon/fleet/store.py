@@ -5,7 +5,6 @@ Objects are created, read, listed and deleted; none is ever changed.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from udamon import extras
-from udamon.errors import CannotError, OutOfFiles, OutputError, UsageError
+from udamon.errors import CannotError, OutputError, UsageError
 from udamon.files.output import whole_file
+from udamon.linux import open_files
 
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -140,10 +140,7 @@ class Directory:
         except FileNotFoundError:
             raise
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                raise OutOfFiles(
-                    f"cannot read {self.root / path}: {error.strerror}; raise the limit of open files (ulimit -n)."
-                ) from error
+            open_files.refuse_if_full(error)
             raise ObjectUnreadable(self.location, path, f"cannot be read: {error.strerror}") from error
 
     def create(self, path: str, data: bytes) -> bool:

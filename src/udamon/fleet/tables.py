@@ -26,7 +26,7 @@ AGES = SECONDS
 LAYOUT = 1
 """Of the paths: another number would be tables with another meaning."""
 
-VERSION = 2
+VERSION = 3
 """Of the columns: one more with each addition."""
 
 WINDOW_SECONDS = 300
@@ -85,13 +85,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """`key`: two rows that agree in these are one fact, told twice. `order`: how the rows of an object are sorted."""
+    """`key`: two rows that agree in these, and in `apart`, are one fact, told twice. `apart` are columns that may be
+    null, as they are in objects of versions before. `order`, then `apart`: how the rows of an object are sorted."""
 
     name: str
     meaning: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     order: tuple[str, ...]
+    apart: tuple[str, ...] = ()
     time: str = "window_begin"
     """The column that says to which hour and date a row belongs."""
 
@@ -120,7 +122,13 @@ class Table:
     def batch(self, rows: Iterable[Mapping[str, Any]]) -> RecordBatch:
         """The rows, sorted as objects are; each a mapping from names of columns, what is left out is null. Times are
         microseconds since 1970. Raises UsageError for a column that is not there, or a null that may not be."""
-        found = sorted(rows, key=lambda row: tuple(row[name] for name in self.order))
+        found = sorted(
+            rows,
+            key=lambda row: (
+                *(row[name] for name in self.order),
+                *(row.get(name) or "" for name in self.apart),
+            ),
+        )
         for row in found:
             if unknown := row.keys() - set(self.names):
                 raise UsageError(f"the table {self.name} has no column {min(unknown)!r}; see docs/fleet.md.")
@@ -131,6 +139,11 @@ class Table:
                 raise UsageError(f"{each.name} of the table {self.name} is null; every row needs it.")
             arrays.append(_array(values, each.type))
         return RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns of `key` and `apart`."""
+        return (*self.key, *self.apart)
 
     def casts(self) -> str:
         """The columns of a SELECT over an object's rows, each cast to its type."""
@@ -174,6 +187,13 @@ _WORKLOAD = _required(
 )
 _SERVICE = _required("service", Type.STRING, "", "name of the service: container, unit, or control group")
 _HOST = _required("host", Type.STRING, "", "name of the machine")
+_MACHINE = Column(
+    "machine",
+    Type.STRING,
+    "",
+    "which machine of that name: a digest of its identity; null where it has none",
+    since=3,
+)
 _WINDOW = _required("window_begin", Type.TIME, "", "when the window began, a multiple of 5 minutes")
 _WATCHED = _required("seconds", Type.DOUBLE, "s", "how much of the window was watched")
 
@@ -201,9 +221,11 @@ SERVICES = Table(
                since=2),
         Column("needed_limit_bytes", Type.INT64, "bytes", "limit that right-size recommends", since=2),
         Column("needed_request_bytes", Type.INT64, "bytes", "request that right-size recommends", since=2),
+        _MACHINE,
     ),
     ("namespace", "workload", "service", "host", "window_begin"),
     ("namespace", "workload", "service", "window_begin", "host"),
+    ("machine",),
 )  # fmt: skip
 
 NODES = Table(
@@ -221,9 +243,11 @@ NODES = Table(
         Column("agent_resident_bytes", Type.INT64, "bytes", "memory of the agent"),
         Column("rows_dropped", Type.INT64, "", "rows that were lost since the agent's start, for want of room or time"),
         Column("kernel", Type.STRING, "", "release of the kernel", since=2),
+        _MACHINE,
     ),
     ("host", "window_begin"),
     ("host", "window_begin"),
+    ("machine",),
 )  # fmt: skip
 
 REGIONS = Table(
@@ -240,9 +264,11 @@ REGIONS = Table(
         Column("ticks", Type.INT64, "ticks", "of the window"),
         Column("age_seconds", Type.DOUBLE, "s", "for how long its access rate has not changed"),
         Column("mapping", Type.STRING, "", "file or kind of memory; null unless names were asked for"),
+        _MACHINE,
     ),
     ("namespace", "workload", "service", "host", "window_begin", "target", "start_address"),
     ("namespace", "workload", "service", "window_begin", "host", "target", "start_address"),
+    ("machine",),
 )  # fmt: skip
 
 DEPLOYS = Table(

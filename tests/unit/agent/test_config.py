@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ listen = "[::1]:9471"
 budget = "0.5%"
 max_series = 1000
 state = "/var/lib/udamon/agent.json"
+machine = "rack 7"
 
 [default]
 max_pause = "5ms"
@@ -42,6 +44,7 @@ def service(
 def test_a_whole_file() -> None:
     settings = parse_settings(WHOLE, "agent.toml")
     assert (settings.listen, settings.budget, settings.max_series) == ("[::1]:9471", 0.005, 1000)
+    assert settings.machine == "rack 7"
     assert (settings.default.max_pause_ns, settings.default.longest_age_s) == (5_000_000, 3600)
     database = settings.class_of(service({"service": "postgresql.service"}))
     assert (database.name, database.budget, database.always_look) == ("db", 0.002, True)
@@ -70,6 +73,9 @@ def test_labels_cannot_be_taken_by_annotations() -> None:
             '[[class]]\nname = "x"\nmatch = { a = "b" }\nvia = "damon"',
             r"a\.toml:4: .*'damon' is no way of looking",
         ),
+        ('\ncertificate = "a"', r"a\.toml:2: certificate: TLS takes both certificate and key"),
+        ('\nlisten = "0.0.0.0:1"', r"a\.toml:2: listen: 0\.0\.0\.0:1 can be reached from elsewhere, so"),
+        ('\nmachine = "a\\nb"', r"a\.toml:2: machine: a machine's name is at most 64 characters that can be"),
         ('budget = "200%"', r"a\.toml:1: budget: '200%' is not a share"),
         ('budget = "0"', r"a\.toml:1: budget: a budget is a share of one CPU from 0\.01% to 100%"),
         ('[default]\nmatch = { a = "b" }', r"a\.toml:2: default\.match: there is no such key"),
@@ -119,3 +125,18 @@ def test_flags_come_before_the_file(tmp_path: Path) -> None:
     assert (settings.listen, settings.cgroup) == ("127.0.0.1:2", "/a")
     with pytest.raises(UsageError, match=r"NAME\.toml"):
         read_settings(tmp_path / "a.yaml")
+
+
+def test_an_address_that_a_flag_gives_stands(tmp_path: Path) -> None:
+    """Over one in the file that would take TLS."""
+    (tmp_path / "a.toml").write_text('listen = "0.0.0.0:1"')
+    assert read_settings(tmp_path / "a.toml", listen="127.0.0.1:2").listen == "127.0.0.1:2"
+    with pytest.raises(UsageError, match=r"0\.0\.0\.0:3 can be reached from elsewhere"):
+        read_settings(tmp_path / "a.toml", listen="0.0.0.0:3")
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """To read it again would wait for ever."""
+    os.mkfifo(tmp_path / "a.toml")
+    with pytest.raises(UsageError, match="is a pipe, which cannot be read again"):
+        read_settings(tmp_path / "a.toml")

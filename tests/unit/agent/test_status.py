@@ -22,8 +22,20 @@ def test_the_status_of_an_agent() -> None:
     node.add("new", Program({0.0: 1 << 20}))
     node.run(rotation, 3)
     found = agent_status(rotation, node.spent, "127.0.0.1:9470", 0, 1)
+    assert found["damaged"] == []
     assert [one["safe_cold_age_seconds"] is None for one in found["services"]] == [True, False]
     check("agent-status", json.loads(json.dumps(found, allow_nan=False)))
+
+
+def test_what_is_damaged_in_the_spool() -> None:
+    node = Node()
+    rotation = node.rotation(Settings(budget=1.0))
+    why = {"services/v1/date=2026-11-29/a.parquet": "is empty", "_open/\x1b.parquet": "is damaged"}
+    found = agent_status(rotation, node.spent, "127.0.0.1:9470", 0, 1, why)
+    check("agent-status", json.loads(json.dumps(found, allow_nan=False)))
+    shown = str(render(found)).splitlines()
+    assert "damaged in the spool: services/v1/date=2026-11-29/a.parquet is empty" in shown
+    assert "damaged in the spool: _open/\\x1b.parquet is damaged" in shown
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])

@@ -42,7 +42,7 @@ class Watching:
         self.node = Node()
         self.rotation: Rotation = self.node.rotation(Settings(budget=1.0))
         self.spool = Rows()
-        self.windows = Windows(self.spool, "h1", lambda _: 64 * MIB, lambda: self.node.cpu_ns)
+        self.windows = Windows(self.spool, "h1", lambda _: 64 * MIB, lambda: self.node.cpu_ns, machine="m1")
         self.offset_ns = 900_000 * NS + round(start_s * NS) - self.node.clock.now_ns()
 
     def run(self, seconds: int) -> None:
@@ -69,6 +69,7 @@ def test_a_row_for_each_service_and_window(watching: Watching) -> None:
     assert found == [(name, 900_000 + WINDOW_S * n) for name in ("db", "web") for n in range(3)]
     first, web, _ = (row for row in watching.rows if row["service"] == "web")
     assert (web["host"], web["via"], web["grain"], web["processes"]) == ("h1", "refs", "mapping", 1)
+    assert {row["machine"] for row in [*watching.rows, *watching.spool.nodes]} == {"m1"}
     assert (web["resident_bytes"], web["limit_bytes"], web["seconds"]) == (16 * MIB, 64 * MIB, 300)
     assert (first["cold_bytes"][TWO_MINUTES], first["cold_bytes_high"][TWO_MINUTES]) == (12 * MIB, 12 * MIB)
     assert first["cold_bytes"][SECONDS.index(28800)] is None, "nobody watched for eight hours"
@@ -190,6 +191,47 @@ def test_a_clock_that_is_set_back_tells_no_window_twice(watching: Watching) -> N
     watching.offset_ns -= 900 * NS
     watching.run(WINDOW_S + 5)
     assert len(watching.rows) == before
+
+
+def test_what_has_grown_since_a_clock_was_set_back_is_of_no_window(watching: Watching) -> None:
+    """The rows after it are of one window again, and so is what they say was promoted."""
+    watching.node.add("web", Program({400.0: 4 * MIB}))
+    watching.run(3 * WINDOW_S + 5)
+    watching.offset_ns -= 900 * NS
+    watching.run(5 * WINDOW_S)
+    known = [row["promoted_bytes"] is not None for row in watching.rows]
+    assert known == [True] * 3 + [False, True]
+    assert [row["cpu_seconds"] is not None for row in watching.rows] == known
+    assert [row["agent_cpu_seconds"] is not None for row in watching.spool.nodes] == known
+    windows = [row["window_begin"] for row in watching.rows]
+    assert windows == sorted(set(windows))
+
+
+def test_a_clock_that_was_years_ahead(watching: Watching) -> None:
+    """When the machine started: windows count from its right time on, not years later."""
+    watching.node.add("web", Program({1.0: 4 * MIB}))
+    watching.offset_ns += 10**9 * NS
+    watching.run(2 * WINDOW_S + 5)
+    watching.offset_ns -= 10**9 * NS
+    watching.run(2 * WINDOW_S)
+    begins = [row["window_begin"] // 1_000_000 for row in watching.rows]
+    assert [begin < 10**9 for begin in begins] == [False, False, True, True]
+    assert begins[3] - begins[2] == WINDOW_S
+
+
+def test_a_group_that_is_made_again_begins_anew(watching: Watching) -> None:
+    """Removed and made again with the same name between two rows: what it had before was of another one."""
+    watching.node.add("web", Program({400.0: 64 * MIB}))
+    watching.run(4 * WINDOW_S + 5)
+    assert any(each for row in watching.rows for each in row["promoted_bytes"])
+    watching.node.remove("web")
+    watching.run(20)
+    watching.node.add("web", Program({400.0: 4 * MIB}))
+    watching.run(2 * WINDOW_S)
+    for row in watching.rows:
+        assert all(each is None or each >= 0 for each in row["promoted_bytes"])
+        assert row["cpu_seconds"] >= 0
+    assert len(watching.rows) == 6
 
 
 def test_a_service_that_is_recorded_has_no_row(watching: Watching) -> None:

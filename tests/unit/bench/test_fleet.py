@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("numpy", reason="the extra `test` is not installed")
 
 from bench.fleet.__main__ import main
+from udamon.fleet.tables import VERSION
 
 
 def make(place: Path, *words: str) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def test_rows_come_twice_and_objects_are_of_two_versions(fleet: MadeFleet) -> No
     assert truth["repeated_rows"] > 0
     assert (every, once) == (truth["rows"] + truth["repeated_rows"], truth["rows"])
     kinds = fleet.tables.execute(f"SELECT DISTINCT value FROM parquet_kv_metadata({fleet.files})").fetchall()
-    assert sorted(json.loads(value)["version"] for (value,) in kinds) == [1, 2]
+    assert sorted(json.loads(value)["version"] for (value,) in kinds) == [1, VERSION]
 
 
 def test_young_hosts_know_no_long_ages(fleet: MadeFleet) -> None:

@@ -15,6 +15,7 @@ from tests.unit.fleet.rows import NOON, service
 from udamon.fleet.objects import HOUR_US, ObjectName, parquet
 from udamon.fleet.spool import Spool, objects
 from udamon.fleet.store import Directory
+from udamon.fleet.tables import SERVICES
 
 
 def read(directory: Path) -> dict[str, list[tuple[str, int]]]:
@@ -183,3 +184,44 @@ def test_hosts_have_harmless_names(tmp_path: Path, host: str) -> None:
     spool.close()
     assert count(tmp_path) == 1
     assert [path for path in tmp_path.rglob("*.parquet") if "date=2026-11-29" not in str(path)] == []
+
+
+def test_a_part_that_may_not_be_read_keeps_no_other_from_its_object(tmp_path: Path) -> None:
+    """It stays, is named, and becomes an object when it can be read."""
+    place = tmp_path / "_open" / f"services.{NOON - HOUR_US}.0123456789ab.parquet"
+    place.parent.mkdir()
+    place.symlink_to(place.name)
+    spool = Spool(tmp_path, "h1")
+    spool.add("services", [service()])
+    spool.close()
+    assert count(tmp_path) == 1
+    assert place.is_symlink()
+    path = str(place.relative_to(tmp_path))
+    assert spool.damaged == {path: "cannot be read: Too many levels of symbolic links"}
+    place.unlink()
+    place.write_bytes(parquet(SERVICES, SERVICES.batch([service(window=-12)])))
+    Spool(tmp_path, "h1").close()
+    assert count(tmp_path) == 2
+
+
+def test_an_hour_that_cannot_be_written_keeps_no_other_from_its_object(tmp_path: Path) -> None:
+    (tmp_path / "nodes").write_text("in the way")
+    spool = Spool(tmp_path, "h1")
+    spool.add("nodes", [{"host": "h1", "window_begin": NOON, "seconds": 300.0}])
+    spool.add("services", [service()])
+    spool.close()
+    assert count(tmp_path) == 1
+    assert "nodes" in (spool.failure or "")
+
+
+def test_objects_that_an_earlier_run_left_damaged_are_named(tmp_path: Path) -> None:
+    """They stay: who looks after the node may bring them back, and the ring drops them in the end."""
+    first = Spool(tmp_path, "h1")
+    first.add("services", [service(window=w) for w in (0, 12)])
+    first.close()
+    oldest, _ = objects(Directory(tmp_path))
+    (tmp_path / oldest.path).write_bytes(b"")
+    spool = Spool(tmp_path, "h1")
+    spool.close()
+    assert spool.damaged == {oldest.path: "is empty"}
+    assert (tmp_path / oldest.path).exists()

@@ -34,6 +34,7 @@ def test_types_are_those_that_every_engine_reads(table: Table) -> None:
 def test_keys_are_columns_that_are_never_null(table: Table) -> None:
     required = {each.name for each in table.columns if each.required}
     assert {*table.key, *table.order, table.time} <= required
+    assert set(table.apart) <= {*table.names} - required
     assert set(table.key) <= {*table.order}
 
 

@@ -96,9 +96,44 @@ def test_what_only_has_the_name_of_an_object_is_not_taken_for_it(spool: Path, tm
     broken = tmp_path / "fleet" / file.relative_to(spool)
     broken.parent.mkdir(parents=True)
     broken.write_bytes(file.read_bytes()[:-1])
-    done = upload(spool, fleet)
-    assert (done.objects, done.left) == (0, 3)
-    assert "something else" in (done.failure or "")
-    assert names(spool) == before
+    done = upload(spool, fleet, 3600)  # which does not wait: to try again would not help
+    assert (done.objects, done.left) == (2, 1)
+    (damaged,) = done.damaged
+    assert damaged.why.startswith("is something else in ")
+    assert "damaged objects stay in the spool (1)" in (done.failure or "")
+    assert names(spool) == before[:1]
     broken.write_bytes(file.read_bytes())
-    assert (upload(spool, fleet).objects, names(spool)) == (3, [])
+    assert (upload(spool, fleet).objects, names(spool)) == (1, [])
+
+
+def test_what_is_damaged_in_the_spool_keeps_no_other_from_its_place(spool: Path, tmp_path: Path) -> None:
+    files = sorted(spool.rglob("*.parquet"))
+    files[0].write_bytes(files[0].read_bytes()[:-1])  # as after a loss of power
+    files[1].unlink()
+    files[1].symlink_to(files[1].name)  # as one that may not be read
+    done = upload(spool, Directory(tmp_path / "fleet"), 3600)
+    assert (done.objects, done.left) == (1, 2)
+    assert [each.why for each in done.damaged] == [
+        "has other bytes than its name says; remove it from the spool",
+        "cannot be read: Too many levels of symbolic links",
+    ]
+    assert names(tmp_path / "fleet") == [files[2].name]
+    assert names(spool) == [file.name for file in files[:2]]
+
+
+def test_a_spool_that_may_not_be_written_to_loses_nothing(
+    spool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Objects are in the location, and said to be left in the spool."""
+    before = names(spool)
+    with monkeypatch.context() as patched:
+        patched.setattr(Directory, "delete", refused)
+        done = upload(spool, Directory(tmp_path / "fleet"))
+    assert (done.objects, done.left, done.failure) == (0, 3, "read-only")
+    assert names(spool) == before
+    assert upload(spool, Directory(tmp_path / "fleet")).objects == 3
+    assert names(tmp_path / "fleet") == before
+
+
+def refused(*_: object) -> None:
+    raise CannotError("read-only")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from udamon.report.fleet.engines import Row
-from udamon.report.fleet.render import age_of, name_of, share, signed_interval, size
+from udamon.report.fleet.render import age_of, host_of, name_of, share, signed_interval, size
 from udamon.report.fleet.reports import Report
 
 HOT, COLD, SECOND, BAND, PERHAPS, MARK = "hot", "idle", "second", "band", "perhaps", "mark"
@@ -90,7 +90,7 @@ def _percentiles(row: Row) -> Iterable[Bar]:
 
 def _outliers(row: Row) -> Iterable[Bar]:
     form = size if row["figure"].endswith("bytes") else share
-    label = f"{name_of(row)} on {row['host']}, {row['figure'].removesuffix('_bytes').replace('_', ' ')}"
+    label = f"{name_of(row)} on {host_of(row)}, {row['figure'].removesuffix('_bytes').replace('_', ' ')}"
     ends = sorted((0.0, row["score"]))
     value = f"{row['score']:+.1f}: {form(row['value'])}, median {form(row['median'])}"
     yield Bar(label, _parts((SECOND, *ends)), value)

@@ -33,12 +33,14 @@ def after(deploy: str, place: int, days: int) -> str:
     return f"""
         {_days(deploy, age, seconds)},
         points AS (
-            SELECT {IDENTITY}, host, figure, number, number + 5.0e-1 AS t,
+            SELECT {IDENTITY}, host, machine, figure, number, number + 5.0e-1 AS t,
                 CASE figure WHEN 'resident_bytes' THEN resident WHEN 'cold_bytes' THEN cold
                     ELSE resident - cold END AS y
             FROM days CROSS JOIN ({" UNION ALL ".join(f"SELECT '{name}' AS figure" for name in FIGURES)}) AS names
         ),
-        sums AS (SELECT {IDENTITY}, host, figure, {sums} FROM points GROUP BY {IDENTITY}, host, figure),
+        sums AS (
+            SELECT {IDENTITY}, host, machine, figure, {sums} FROM points GROUP BY {IDENTITY}, host, machine, figure
+        ),
         slopes AS (
             SELECT sums.*,
                 ((b_ty - b_t * b_y / b_n) + (a_ty - a_t * a_y / a_n))
@@ -46,7 +48,7 @@ def after(deploy: str, place: int, days: int) -> str:
             FROM sums WHERE a_n >= 2 AND b_n >= 2
         ),
         steps AS (
-            SELECT {IDENTITY}, host, figure, b_y / b_n AS before_bytes,
+            SELECT {IDENTITY}, host, machine, figure, b_y / b_n AS before_bytes,
                 (a_y / a_n - b_y / b_n) - slope * (a_t / a_n - b_t / b_n) AS step
             FROM slopes WHERE b_y > 0
         ),
@@ -79,22 +81,23 @@ def _days(deploy: str, age: int, seconds: int) -> str:
             SELECT host, MIN(epoch) AS epoch FROM deploys WHERE deploy = {_literal(deploy)} AND host <> '' GROUP BY host
         ),
         timed AS (
-            SELECT {prefixed("services")}, services.host,
+            SELECT {prefixed("services")}, services.host, services.machine,
                 services.epoch - COALESCE(local.epoch, everywhere.epoch) AS since,
                 CAST(resident_bytes AS DOUBLE) AS resident, CAST(cold_bytes[{age}] AS DOUBLE) AS cold
             FROM services LEFT JOIN local ON services.host = local.host CROSS JOIN everywhere
         ),
         hours AS (
-            SELECT {IDENTITY}, host, FLOOR(CAST(since AS DOUBLE) / 3.6e3) AS hour,
+            SELECT {IDENTITY}, host, machine, FLOOR(CAST(since AS DOUBLE) / 3.6e3) AS hour,
                 AVG(resident) AS resident, AVG(cold) AS cold
             FROM timed
             WHERE cold IS NOT NULL AND since >= -{seconds} AND since < {seconds}
                 AND (since >= 0 OR since <= -{WINDOW_SECONDS})
-            GROUP BY {IDENTITY}, host, FLOOR(CAST(since AS DOUBLE) / 3.6e3)
+            GROUP BY {IDENTITY}, host, machine, FLOOR(CAST(since AS DOUBLE) / 3.6e3)
         ),
         days AS (
-            SELECT {IDENTITY}, host, FLOOR(hour / 2.4e1) AS number, AVG(resident) AS resident, AVG(cold) AS cold
-            FROM hours GROUP BY {IDENTITY}, host, FLOOR(hour / 2.4e1) HAVING COUNT(*) = 24
+            SELECT {IDENTITY}, host, machine, FLOOR(hour / 2.4e1) AS number,
+                AVG(resident) AS resident, AVG(cold) AS cold
+            FROM hours GROUP BY {IDENTITY}, host, machine, FLOOR(hour / 2.4e1) HAVING COUNT(*) = 24
         )"""
 
 

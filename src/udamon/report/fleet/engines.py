@@ -16,7 +16,7 @@ from udamon.fleet.damage import EngineFailed
 from udamon.fleet.listing import ListedObjects
 from udamon.fleet.store import BucketStore, Directory, Store
 from udamon.fleet.tables import Table, Type
-from udamon.report.fleet.queries import view
+from udamon.report.fleet.queries import literal, view
 from udamon.report.translate import translate
 
 ENGINES = ("duckdb", "spark")
@@ -29,8 +29,8 @@ class FleetEngine(Protocol):
 
     name: str
 
-    def table(self, table: Table, objects: ListedObjects) -> None:
-        """Have the rows of these objects as a view of the table's name, each fact once."""
+    def table(self, table: Table, objects: ListedObjects, shared: Sequence[str] | None = None) -> None:
+        """Have the rows of these objects as a view of the table's name (queries.view), each fact once."""
 
     def rows(self, sql: str) -> list[Row]:
         """All rows of a query, which are few."""
@@ -95,20 +95,20 @@ class DuckEngine(_Closing):
         elif isinstance(store, Directory):
             self._root = f"{store.root}/"
 
-    def table(self, table: Table, objects: ListedObjects) -> None:
+    def table(self, table: Table, objects: ListedObjects, shared: Sequence[str] | None = None) -> None:
         empty = ", ".join(f"CAST(NULL AS {each.type.sql}) AS {each.name}" for each in table.columns)
         parts = []
         for kind, paths in (("once", objects.once), ("repeated", objects.repeated)):
             rows = f"SELECT {empty} WHERE FALSE"
             if paths:
                 # By name: what a version lacks is null.
-                files = ", ".join(_literal(f"{self._root}{path}") for path in paths)
+                files = ", ".join(literal(f"{self._root}{path}") for path in paths)
                 rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{files}], union_by_name = true, "
                 rows += "hive_partitioning = false)"
             parts.append(f"{table.name}_{kind} AS NOT MATERIALIZED (SELECT {table.casts()} FROM ({rows}))")
         # One view, not three: for each view that it makes DuckDB opens all objects.
         self._run(
-            f"CREATE OR REPLACE TEMP VIEW {table.name} AS WITH {', '.join(parts)} SELECT * FROM ({view(table)})"
+            f"CREATE OR REPLACE TEMP VIEW {table.name} AS WITH {', '.join(parts)} SELECT * FROM ({view(table, shared)})"
         )
 
     def merge(self, table: Table, objects: ListedObjects, directory: Path, object_bytes: int) -> list[Path]:
@@ -118,9 +118,9 @@ class DuckEngine(_Closing):
         self._run("SET preserve_insertion_order = true")  # or the order would be lost in writing
         try:
             self._run(
-                f"COPY (SELECT {', '.join(table.names)} FROM {table.name} ORDER BY {', '.join(table.order)}) "
-                f"TO {_literal(str(directory / 'merged'))} (FORMAT parquet, COMPRESSION zstd, "
-                f"FILE_SIZE_BYTES {object_bytes}, KV_METADATA {{{key}: {_literal(value)}}})"
+                f"COPY (SELECT {', '.join(table.names)} FROM {table.name} ORDER BY {_order(table)}) "
+                f"TO {literal(str(directory / 'merged'))} (FORMAT parquet, COMPRESSION zstd, "
+                f"FILE_SIZE_BYTES {object_bytes}, KV_METADATA {{{key}: {literal(value)}}})"
             )
         finally:
             self._run("SET preserve_insertion_order = false")
@@ -129,7 +129,7 @@ class DuckEngine(_Closing):
     def stream(self, table: Table, objects: ListedObjects) -> Any:
         """Their rows, each fact once and in the table's order, as a stream of Arrow."""
         self.table(table, objects)
-        sql = f"SELECT {', '.join(table.names)} FROM {table.name} ORDER BY {', '.join(table.order)}"
+        sql = f"SELECT {', '.join(table.names)} FROM {table.name} ORDER BY {_order(table)}"
         try:
             return self._db.sql(sql)
         except self._error as error:
@@ -205,12 +205,12 @@ class SparkEngine(_Closing):
             ) from error
         self._store = store
 
-    def table(self, table: Table, objects: ListedObjects) -> None:
+    def table(self, table: Table, objects: ListedObjects, shared: Sequence[str] | None = None) -> None:
         try:
             for kind, paths in (("once", objects.once), ("repeated", objects.repeated)):
                 rows = self._read(table, paths)
                 rows.createOrReplaceTempView(f"{table.name}_{kind}")
-            self._spark.sql(translate(view(table), "spark")).createOrReplaceTempView(table.name)
+            self._spark.sql(translate(view(table, shared), "spark")).createOrReplaceTempView(table.name)
         except Exception as error:  # py4j and PySpark raise many kinds, and those of workers, too
             _tell_of_spark(error)
 
@@ -246,8 +246,8 @@ _SPARK = {
 }
 
 
-def _literal(path: str) -> str:
-    return "'" + path.replace("'", "''") + "'"
+def _order(table: Table) -> str:
+    return ", ".join([*table.order, *(f"{name} NULLS FIRST" for name in table.apart)])
 
 
 def _line(error: BaseException) -> str:

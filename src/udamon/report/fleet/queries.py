@@ -9,10 +9,10 @@ asked for (nobody watched for so long) count neither as cold nor as resident, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from textwrap import dedent
 
-from udamon.fleet.tables import AGES, WINDOW_SECONDS, Table, Type
+from udamon.fleet.tables import AGES, WINDOW_SECONDS, Column, Table, Type
 from udamon.report.source import double
 
 IDENTITY = "namespace, workload, service"
@@ -22,6 +22,10 @@ PROMOTION_LIMIT = 0.002
 WITHIN the share of windows in which it must hold: Lagar-Cavilla et al., Software-Defined Far Memory in Warehouse-Scale
 Computers, ASPLOS 2019."""
 WITHIN = 0.98
+
+FEWEST_WINDOWS = 12
+"""Windows that tell of promotions after an age, from which on it may be a service's safe age: an hour, as for the one
+that the agent serves. In fewer nearly any service keeps within the limit."""
 
 WORKING_SET_AGE = 120
 """The working set is what was touched within so many seconds (ibid.)."""
@@ -42,29 +46,53 @@ SILENT_SECONDS = 3600
 """A host that has told nothing for so long before the end of the data is silent."""
 
 
-def view(table: Table) -> str:
+def view(table: Table, shared: Sequence[str] | None = None) -> str:
     """The rows of a table, each fact once: all of TABLE_once, and of TABLE_repeated those that tell most.
 
     Of rows with one key, the one of which more of the window was watched counts; among equals, what is the same on
     every engine: the largest values, column by column. A double that is no number, or none that a machine has, is not
     known. A row without a key is of nothing that a report could name.
+
+    `shared` are names of hosts that several machines have at once: `machine` is '' for all others, of which it does not
+    matter, and which may have had several in the course of time. None: `machine` as it is in the objects.
     """
-    plain = [each.name for each in table.columns if each.name not in table.key]
+    plain = [each.name for each in table.columns if each.name not in table.identity]
     scalars = [each.name for each in table.columns if each.name in plain and each.type is not Type.INT64_LIST]
     first = [name for name in ("seconds", "coverage") if name in scalars]
     order = ", ".join(f"{name} DESC NULLS LAST" for name in [*first, *(n for n in scalars if n not in first)])
     names = ", ".join(table.names)
-    known = ", ".join(_known(each.name) if each.type is Type.DOUBLE else each.name for each in table.columns)
+    known = ", ".join(_shown(each, shared) for each in table.columns)
     epoch = f"CAST(EPOCH({table.time}) AS BIGINT) AS epoch"
     keyed = " AND ".join(f"{name} IS NOT NULL" for name in table.key)
     return dedent(f"""
         SELECT {known}, {epoch} FROM {table.name}_once WHERE {keyed}
         UNION ALL
         SELECT {known}, {epoch} FROM (
-            SELECT {names}, ROW_NUMBER() OVER (PARTITION BY {", ".join(table.key)} ORDER BY {order}) AS telling
+            SELECT {names}, ROW_NUMBER() OVER (PARTITION BY {", ".join(table.identity)} ORDER BY {order}) AS telling
             FROM {table.name}_repeated WHERE {keyed}
         ) AS ranked WHERE telling = 1
     """)
+
+
+def _shown(column: Column, shared: Sequence[str] | None) -> str:
+    if column.name == "machine" and shared is not None:
+        return f"{machine_of(shared)} AS machine"
+    return _known(column.name) if column.type is Type.DOUBLE else column.name
+
+
+def machine_of(shared: Sequence[str]) -> str:
+    """The machine of a row whose host is one of `shared`, '' of another."""
+    names = ", ".join(map(literal, shared))
+    return f"CASE WHEN host IN ({names}) THEN COALESCE(machine, '') ELSE '' END" if shared else "''"
+
+
+def shared_hosts() -> str:
+    """Names of hosts that several machines have in the same window, over the table nodes."""
+    return """
+        SELECT host FROM (
+            SELECT host, window_begin FROM nodes GROUP BY host, window_begin HAVING MIN(machine) <> MAX(machine)
+        ) AS twice GROUP BY host ORDER BY host
+    """
 
 
 def _known(name: str) -> str:
@@ -114,16 +142,16 @@ def can_shrink(promotion_limit: float = PROMOTION_LIMIT, within: float = WITHIN)
     return f"""
         {_safe_ages(promotion_limit, within)},
         needs AS (
-            SELECT {prefixed("safe")}, safe.hosts, safe.windows, safe.safe_age, safe.promotion_rate,
+            SELECT {prefixed("safe")}, safe.hosts, safe.windows, safe.told, safe.safe_age, safe.promotion_rate,
                 CAST(services.limit_bytes AS DOUBLE) AS limit_bytes,
                 CAST(CASE safe_age {cold_there} END AS DOUBLE) AS cold,
                 CAST(services.resident_bytes AS DOUBLE) AS resident
             FROM services JOIN safe ON {same("services", "safe")}
         ),
         counted AS (
-            SELECT {IDENTITY}, hosts, windows, safe_age, promotion_rate, {need} AS need,
+            SELECT {IDENTITY}, hosts, windows, told, safe_age, promotion_rate, {need} AS need,
                 COUNT(*) AS row_count, SUM(limit_bytes) AS limits, SUM(cold) AS cold, COUNT(cold) AS telling
-            FROM needs GROUP BY {IDENTITY}, hosts, windows, safe_age, promotion_rate, {need}
+            FROM needs GROUP BY {IDENTITY}, hosts, windows, told, safe_age, promotion_rate, {need}
         ),
         placed AS (
             SELECT counted.*,
@@ -133,12 +161,12 @@ def can_shrink(promotion_limit: float = PROMOTION_LIMIT, within: float = WITHIN)
                 {known} OVER (PARTITION BY {IDENTITY}) AS total
             FROM counted
         )
-        SELECT {IDENTITY}, hosts, windows, safe_age AS safe_age_seconds, promotion_rate,
+        SELECT {IDENTITY}, hosts, windows, told, safe_age AS safe_age_seconds, promotion_rate,
             SUM(cold) / NULLIF(CAST(SUM(telling) AS DOUBLE), 0.0e0) AS offloadable_bytes,
             SUM(limits) / CAST(SUM(CASE WHEN limits IS NOT NULL THEN row_count END) AS DOUBLE) AS limit_bytes,
             CAST(MIN(CASE WHEN CAST(up_to AS DOUBLE) >= {double(within)} * CAST(total AS DOUBLE)
                 THEN need END) AS DOUBLE) / 1000.0e0 AS needed_share
-        FROM placed GROUP BY {IDENTITY}, hosts, windows, safe_age, promotion_rate
+        FROM placed GROUP BY {IDENTITY}, hosts, windows, told, safe_age, promotion_rate
         ORDER BY needed_share NULLS LAST, {IDENTITY}
     """
 
@@ -151,10 +179,14 @@ def _safe_ages(promotion_limit: float, within: float) -> str:
         return ", ".join(text.format(n=n) for n in places)
 
     def first(values: Iterable[str]) -> str:
-        cases = (f"WHEN within_{n} >= {double(within)} THEN {value}" for n, value in enumerate(values, 1))
+        cases = (
+            f"WHEN within_{n} >= {double(within)} AND told_{n} >= {FEWEST_WINDOWS} THEN {value}"
+            for n, value in enumerate(values, 1)
+        )
         return f"CASE {' '.join(cases)} END"
 
-    told = "CASE WHEN promoted_bytes[{n}] IS NOT NULL THEN"
+    # Less than nothing is not known: the counter of an agent of a version before began anew.
+    told = "CASE WHEN promoted_bytes[{n}] >= 0 THEN"
     held = f"CAST(resident_bytes - cold_bytes[{AGES.index(WORKING_SET_AGE) + 1}] AS DOUBLE)"
     promoted = "CAST(promoted_bytes[{n}] AS DOUBLE) * 60.0e0 / seconds"
     keeps = f"promoted_{{n}} <= {double(promotion_limit)} * working_{{n}}"
@@ -167,6 +199,7 @@ def _safe_ages(promotion_limit: float, within: float) -> str:
         ),
         rates AS (
             SELECT {IDENTITY}, MAX(hosts) AS hosts, COUNT(*) AS windows,
+                {each("COUNT(promoted_{n}) AS told_{n}")},
                 {each("AVG(promoted_{n} / NULLIF(working_{n}, 0.0e0)) AS rate_{n}")},
                 {
         each(
@@ -177,7 +210,8 @@ def _safe_ages(promotion_limit: float, within: float) -> str:
             FROM moments GROUP BY {IDENTITY}
         ),
         safe AS (
-            SELECT {IDENTITY}, hosts, windows, {first(f"CAST({age} AS BIGINT)" for age in AGES)} AS safe_age,
+            SELECT {IDENTITY}, hosts, windows, GREATEST({each("told_{n}")}) AS told,
+                {first(f"CAST({age} AS BIGINT)" for age in AGES)} AS safe_age,
                 {first(f"rate_{n}" for n in places)} AS promotion_rate FROM rates
         )"""
 
@@ -204,8 +238,8 @@ def percentiles(place: int) -> str:
         WITH hosts AS ({_of_hosts(age)}),
         placed AS (
             SELECT {IDENTITY}, resident, cold,
-                ROW_NUMBER() OVER (PARTITION BY {IDENTITY} ORDER BY resident, host) - 1 AS resident_place,
-                ROW_NUMBER() OVER (PARTITION BY {IDENTITY} ORDER BY cold, host) - 1 AS cold_place,
+                ROW_NUMBER() OVER (PARTITION BY {IDENTITY} ORDER BY resident, host, machine) - 1 AS resident_place,
+                ROW_NUMBER() OVER (PARTITION BY {IDENTITY} ORDER BY cold, host, machine) - 1 AS cold_place,
                 COUNT(*) OVER (PARTITION BY {IDENTITY}) AS hosts
             FROM hosts
         )
@@ -221,27 +255,28 @@ def outliers(place: int) -> str:
     return f"""
         WITH hosts AS ({_of_hosts(age)}),
         figures AS (
-            SELECT {IDENTITY}, host, figure,
+            SELECT {IDENTITY}, host, machine, figure,
                 CASE figure WHEN 'resident_bytes' THEN resident ELSE cold / NULLIF(resident, 0.0e0) END AS found
             FROM hosts CROSS JOIN (SELECT 'resident_bytes' AS figure UNION ALL SELECT 'cold_share' AS figure) AS names
         ),
         known AS (SELECT * FROM figures WHERE found IS NOT NULL),
         middles AS ({_median("known", "found")}),
         distances AS (
-            SELECT {prefixed("known")}, known.figure, known.host, known.found, middles.median, middles.hosts,
+            SELECT {prefixed("known")}, known.figure, known.host, known.machine, known.found,
+                middles.median, middles.hosts,
                 ABS(known.found - middles.median) AS distance
             FROM known JOIN middles ON {same("known", "middles")} AND known.figure = middles.figure
             WHERE middles.hosts >= {FEWEST_HOSTS}
         ),
         spreads AS ({_median("distances", "distance")})
-        SELECT {prefixed("distances")}, distances.figure, distances.host, distances.hosts,
+        SELECT {prefixed("distances")}, distances.figure, distances.host, distances.machine, distances.hosts,
             distances.found AS value, distances.median AS median,
             6.745e-1 * (distances.found - distances.median) / spreads.median AS score
         FROM distances JOIN spreads ON {same("distances", "spreads")} AND distances.figure = spreads.figure
         WHERE spreads.median > 0 AND 6.745e-1 * distances.distance > {double(OUTLIER)} * spreads.median
             AND distances.distance >= {double(OUTLIER_SHARE)} * ABS(distances.median)
         ORDER BY ABS(6.745e-1 * (distances.found - distances.median) / spreads.median) DESC,
-            distances.figure, {prefixed("distances")}, distances.host
+            distances.figure, {prefixed("distances")}, distances.host, distances.machine
     """
 
 
@@ -250,10 +285,11 @@ def coverage(place: int) -> str:
     age = place + 1
     return f"""
         WITH hosts AS (
-            SELECT {IDENTITY}, host, MIN(epoch) AS first_epoch, MAX(epoch) AS last_epoch, COUNT(*) AS row_count,
+            SELECT {IDENTITY}, host, machine, MIN(epoch) AS first_epoch, MAX(epoch) AS last_epoch,
+                COUNT(*) AS row_count,
                 SUM(coverage) AS covered, SUM(seconds) AS watched, COUNT(cold_bytes[{age}]) AS telling,
                 SUM(CASE WHEN grain = 'mapping' THEN 1 ELSE 0 END) AS coarse
-            FROM services GROUP BY {IDENTITY}, host
+            FROM services GROUP BY {IDENTITY}, host, machine
         ),
         fleet AS (SELECT MAX(last_epoch) AS end_epoch FROM hosts)
         SELECT {IDENTITY}, COUNT(*) AS hosts,
@@ -281,14 +317,14 @@ def grains(place: int) -> str:
     """
 
 
-def seen() -> str:
-    """What nodes tell of themselves, as one row: how much was watched, and what was missed."""
+def seen(shared: Sequence[str]) -> str:
+    """What nodes tell of themselves, as one row: how much was watched, and what was missed. `shared` as in `view`."""
     return f"""
         WITH hosts AS (
             SELECT host, MIN(epoch) AS first_epoch, MAX(epoch) AS last_epoch, COUNT(*) AS row_count,
                 SUM(seconds) AS watched, SUM(services_wanted) AS wanted, SUM(services_seen) AS seen,
                 MAX(processes_missed) AS missed, MAX(rows_dropped) AS dropped
-            FROM nodes GROUP BY host
+            FROM nodes GROUP BY host, {machine_of(shared)}
         ),
         fleet AS (SELECT MAX(last_epoch) AS end_epoch FROM hosts)
         SELECT COUNT(*) AS hosts,
@@ -304,10 +340,10 @@ def seen() -> str:
 
 def _of_hosts(age: int) -> str:
     return f"""
-        SELECT {IDENTITY}, host, AVG(CAST(resident_bytes AS DOUBLE)) AS resident,
+        SELECT {IDENTITY}, host, machine, AVG(CAST(resident_bytes AS DOUBLE)) AS resident,
             AVG(CAST(cold_bytes[{age}] AS DOUBLE)) AS cold
         FROM services WHERE cold_bytes[{age}] IS NOT NULL AND resident_bytes IS NOT NULL
-        GROUP BY {IDENTITY}, host
+        GROUP BY {IDENTITY}, host, machine
     """
 
 
@@ -319,11 +355,16 @@ def _median(table: str, column: str) -> str:
             SUM(GREATEST(0.0e0, 1.0e0 - ABS(CAST(place AS DOUBLE) - {at})) * {column}) AS median
         FROM (
             SELECT {IDENTITY}, figure, {column},
-                ROW_NUMBER() OVER (PARTITION BY {IDENTITY}, figure ORDER BY {column}, host) - 1 AS place,
+                ROW_NUMBER() OVER (PARTITION BY {IDENTITY}, figure ORDER BY {column}, host, machine) - 1 AS place,
                 COUNT(*) OVER (PARTITION BY {IDENTITY}, figure) AS hosts
             FROM {table}
         ) AS ranked GROUP BY {IDENTITY}, figure, hosts
     """
+
+
+def literal(text: str) -> str:
+    """A string of SQL."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _names() -> Iterable[str]:

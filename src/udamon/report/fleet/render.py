@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import NamedTuple
 
 from udamon.core.idle_time import LABELS
@@ -10,7 +11,8 @@ from udamon.fleet.listing import DamagedObject
 from udamon.fleet.tables import AGES
 from udamon.model import MAPPING, MIXED
 from udamon.report.fleet.engines import Row
-from udamon.report.fleet.reports import Report
+from udamon.report.fleet.queries import FEWEST_WINDOWS
+from udamon.report.fleet.reports import ASSUMED, SHORT, Report
 from udamon.report.terminal import Terminal, fitted, shorten
 from udamon.text import Shown, escape, lines
 from udamon.units import counted, format_size
@@ -48,6 +50,11 @@ def _table(rows: Sequence[Row], columns: Sequence[TextColumn], columns_wide: int
 def name_of(row: Row) -> str:
     """The service, with the namespace where it has one."""
     return f"{row['namespace']}/{row['service']}" if row["namespace"] else str(row["service"])
+
+
+def host_of(row: Row) -> str:
+    """The host, with its machine where several have its name."""
+    return f"{row['host']}/{row['machine']}" if row["machine"] else str(row["host"])
 
 
 def age_of(report: Report) -> str:
@@ -125,10 +132,27 @@ def seen_of(report: Report) -> list[str]:
         *_not_seen(report),
         *([_GRAINS[report.grain]] if report.grain in _GRAINS else []),
     ]
+    if report.asked.report == "after" and report.rows:
+        said += wrap(ASSUMED, 79)
+    if report.asked.report == "can-shrink":
+        said += _doubts(report)
     if report.bounded_share:
         said.append(
             f"Cold bytes are at least these: in {share(report.bounded_share)} of the rows it may be more."
         )
+    return said
+
+
+def _doubts(report: Report) -> list[str]:
+    few = sum(row["why"] is not None and "too few" in row["why"] for row in report.rows)
+    short = sum(row["why"] == SHORT for row in report.rows)
+    said = []
+    if few:
+        said.append(
+            f"Not decided, as fewer than {FEWEST_WINDOWS} windows tell of promotions: {counted(few, 'service')}."
+        )
+    if short:
+        said.append(f"Of {counted(short, 'service')} {SHORT}.")
     return said
 
 
@@ -159,6 +183,14 @@ def _not_seen(report: Report) -> list[str]:
         f"{share(seen['services_share'])} of services",
     ]
     said = [f"Seen: {', '.join(parts)}."]
+    if report.shared_hosts:
+        names = ", ".join(shorten(name, 30) for name in report.shared_hosts[:MOST_DAMAGED])
+        more = (
+            f" and {len(report.shared_hosts) - MOST_DAMAGED} more"
+            if report.shared_hosts[MOST_DAMAGED:]
+            else ""
+        )
+        said.append(f"Names that several machines have at once, which count each: {names}{more}.")
     missed = []
     if seen["processes_missed"]:
         missed.append(f"up to {counted(seen['processes_missed'], 'process', 'processes')} at a time")
@@ -236,7 +268,7 @@ _COLUMNS: dict[str, tuple[TextColumn, ...]] = {
         _level("cold p50", "cold", "p50"), _level("p99", "cold", "p99")._replace(spare=1),
     ),
     "outliers": (
-        TextColumn("host", lambda row: shorten(row["host"], 20)),
+        TextColumn("host", lambda row: shorten(host_of(row), 24)),
         TextColumn("figure", lambda row: row["figure"].removesuffix("_bytes").replace("_", " ")),
         TextColumn("value", _value("value")),
         TextColumn("median", _value("median"), 1),

@@ -13,11 +13,19 @@ from udamon.fleet.damage import EngineFailed, checked, read_through
 from udamon.fleet.listing import DamagedObject, Dates, ListedObjects
 from udamon.fleet.spool import OPEN
 from udamon.fleet.store import Store
-from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, Table
+from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, WINDOW_SECONDS, Table
 from udamon.model import MAPPING, MIXED, PAGE
 from udamon.report.fleet import deploys, queries, student
 from udamon.report.fleet.engines import FleetEngine, Row
 from udamon.units import GIB
+
+SHORT = "less than a day was seen, so a daily peak may be missing"
+
+ASSUMED = (
+    "The intervals are from differences between hosts: what changed on all hosts at that moment for another reason, "
+    "such as traffic, counts as the deploy's."
+)
+"""Of `after`."""
 
 FEWEST_REPLICATES = 3
 """Hosts from which on a change of a service has an uncertainty."""
@@ -61,6 +69,8 @@ class Report:
     damaged: tuple[DamagedObject, ...] = ()
     passed_over: int = 0
     """Directories of the location that could not be looked into."""
+    shared_hosts: tuple[str, ...] = ()
+    """Names of hosts that several machines have at once; each of these counts as a host."""
     known_ages: tuple[int, ...] | None = None
     """Where no row tells of the age that was asked for (of any, where none was): those that rows tell of, s."""
 
@@ -89,12 +99,14 @@ class Report:
             "age_seconds": asked.age_seconds,
             "first_date": asked.dates[0],
             "last_date": asked.dates[1],
-            **({"deploy": asked.deploy, "days": asked.days, "false_discovery_rate": asked.false_discoveries}
+            **({"deploy": asked.deploy, "days": asked.days, "false_discovery_rate": asked.false_discoveries,
+                "assumed": ASSUMED}
                if asked.report == "after" else {}),
             **({"least_share": asked.least} if asked.report == "can-shrink" else {}),
             "objects": {"read": self.objects, "repeated": self.repeated, "bytes": self.size,
                         "passed_over": self.passed_over},
             "damaged": [each.document for each in self.damaged],
+            "shared_hosts": self.shared_hosts,
             "known_ages_seconds": self.known_ages,
             "why": " ".join(self.why) or None,
             "seen": self.seen,
@@ -141,23 +153,25 @@ def _measured(
 ) -> Report:
     """Without objects that are known to be damaged. What is read is added to `read`."""
 
-    def table(wanted: Table, dates: Dates = asked.dates) -> ListedObjects:
+    def table(wanted: Table, dates: Dates, shared: Sequence[str] | None = None) -> ListedObjects:
         found = checked(store, wanted, dates, damaged)
         read.append((wanted, found))
-        engine.table(wanted, found)
+        engine.table(wanted, found, shared)
         return found
 
     dates = asked.dates
     if asked.report == "after":
         table(DEPLOYS, (None, None))
         dates = _around(asked, engine, store, read[0][1].damaged)
-    services, nodes = table(SERVICES, dates), table(NODES, dates)
+    nodes = table(NODES, dates)
+    shared = [row["host"] for row in engine.rows(queries.shared_hosts())] if nodes.all else []
+    services = table(SERVICES, dates, shared)
     if not services.all and not services.damaged:
         raise _nothing(store)
     rows = [_KINDS[asked.report].row(asked, row) for row in engine.rows(sql_of(asked))]
     if asked.report == "after":
         rows = _judged(rows, asked.false_discoveries)
-    seen = engine.rows(queries.seen())[0] if nodes.all else None
+    seen = engine.rows(queries.seen(shared))[0] if nodes.all else None
     known = None if _KINDS[asked.report].tells(rows) else _known_ages(asked, engine)
     (grains,) = engine.rows(queries.grains(asked.place))
     first, last = grains["first_grain"], grains["last_grain"]
@@ -166,7 +180,7 @@ def _measured(
     return Report(
         asked, engine.name, rows, seen, grain, grains["bounded_share"],
         sum(len(each.all) for each in all_of), len(services.repeated), sum(each.bytes for each in all_of),
-        tuple(damage for each in all_of for damage in each.damaged), len(store.passed_over), known,
+        tuple(damage for each in all_of for damage in each.damaged), len(store.passed_over), tuple(shared), known,
     )  # fmt: skip
 
 
@@ -251,7 +265,21 @@ def _can_shrink(asked: Asked, row: Row) -> Row:
         "can_lose_share": lose,
         "can_lose_bytes": None if lose is None or limit is None else round(max(0.0, lose) * limit),
         "can_shrink": lose is not None and lose >= asked.least,
+        "why": _doubt(row),
     }
+
+
+def _doubt(row: Row) -> str | None:
+    """Why nothing is decided of a service, or what is to be known of what is; None where there is nothing to say."""
+    if row["told"] < queries.FEWEST_WINDOWS:
+        return (
+            f"{row['told']} windows tell of promotions, which is too few: {queries.FEWEST_WINDOWS} are needed"
+        )
+    if row["safe_age_seconds"] is None:
+        return "promotions are above the limit at every age"
+    if row["limit_bytes"] is None:
+        return "it has no limit"
+    return SHORT if row["windows"] * WINDOW_SECONDS < 86400 else None
 
 
 def _percentiles(_asked: Asked, row: Row) -> Row:
@@ -266,7 +294,8 @@ def _percentiles(_asked: Asked, row: Row) -> Row:
 
 def _outliers(_asked: Asked, row: Row) -> Row:
     return _identity(row) | {
-        name: row[name] for name in ("host", "hosts", "figure", "value", "median", "score")
+        "machine": row["machine"] or None,
+        **{name: row[name] for name in ("host", "hosts", "figure", "value", "median", "score")},
     }
 
 

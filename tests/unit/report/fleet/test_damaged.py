@@ -84,8 +84,8 @@ def test_an_object_that_vanishes_while_the_engine_reads(
     a, _ = sorted((tmp_path / "services").rglob("*.parquet"))
     asked_before = engines.DuckEngine.table
 
-    def vanishing(self: Any, table: Any, objects: Any) -> None:
-        asked_before(self, table, objects)
+    def vanishing(self: Any, *given: Any) -> None:
+        asked_before(self, *given)
         a.unlink(missing_ok=True)
 
     monkeypatch.setattr(engines.DuckEngine, "table", vanishing)

@@ -14,7 +14,7 @@ from tests.unit.report.fleet.made import put, put_days, report
 from udamon.errors import CannotError, UsageError
 from udamon.fleet.tables import AGES
 from udamon.report.fleet import page, render
-from udamon.report.fleet.reports import REPORTS
+from udamon.report.fleet.reports import ASSUMED, REPORTS
 from udamon.report.terminal import Terminal
 
 DAY = 288
@@ -84,6 +84,19 @@ def test_an_age_that_no_row_tells_of_is_said(tmp_path: Path, kind: str) -> None:
     found = report(tmp_path, kind, age_seconds=120, **asked)
     assert (found.document()["why"], found.document()["known_ages_seconds"]) == (None, None)
     assert render.title_of(found) != said
+
+
+def test_less_than_nothing_promoted_is_not_known(tmp_path: Path) -> None:
+    """A counter that began anew, as agents of versions before told it: it must hide no promotions of others."""
+    much = [20 * MIB] * len(AGES)
+    rows = [service(host="a", window=n, limit_bytes=20 * MIB, promoted_bytes=much) for n in range(20)]
+    put(tmp_path, "services", rows)
+    expected = only(report(tmp_path, "can-shrink").rows)
+    assert expected["safe_age_seconds"] is None
+    less = [-40 * MIB] * len(AGES)
+    rows = [service(host="b", window=n, limit_bytes=20 * MIB, promoted_bytes=less) for n in range(20)]
+    put(tmp_path, "services", rows)
+    assert only(report(tmp_path, "can-shrink").rows)["safe_age_seconds"] is None
 
 
 @pytest.mark.parametrize("kind", ["cold", "can-shrink"])
@@ -164,6 +177,41 @@ def test_the_safe_age_is_the_smallest_within_the_limit(tmp_path: Path) -> None:
     assert row["can_lose_bytes"] == 135 * MIB
     assert row["can_shrink"] is True
     assert only(report(tmp_path, "can-shrink", least=0.7).rows)["can_shrink"] is False
+
+
+def test_few_windows_decide_nothing(tmp_path: Path) -> None:
+    """Of an hour, in which no promotion was seen, a safe age is known; and that a day has more than that."""
+    put(tmp_path, "services", [shrinking([0] * 11, n, host=host) for n in range(11) for host in "abcd"])
+    found = report(tmp_path, "can-shrink")
+    row = only(found.rows)
+    assert (row["safe_age_seconds"], row["can_shrink"]) == (None, False)
+    assert row["why"] == "11 windows tell of promotions, which is too few: 12 are needed"
+    said = "Not decided, as fewer than 12 windows tell of promotions: 1 service."
+    assert said in render.render(found, Terminal(100), 20)
+    put(tmp_path, "services", [shrinking([0] * 11, 11)])
+    found = report(tmp_path, "can-shrink")
+    row = only(found.rows)
+    assert (row["safe_age_seconds"], row["can_shrink"]) == (AGES[0], True)
+    assert row["why"] == "less than a day was seen, so a daily peak may be missing"
+    put(tmp_path, "services", [shrinking([0] * 11, n) for n in range(12, DAY)])
+    assert only(report(tmp_path, "can-shrink").rows)["why"] is None
+
+
+def test_windows_that_do_not_tell_of_an_age_do_not_count_for_it(tmp_path: Path) -> None:
+    young: list[int | None] = [MIB] * 5 + [None] * 6
+    rows = [shrinking([MIB] * 5 + [0] * 6 if n < 11 else young, n) for n in range(100)]  # type: ignore[arg-type]
+    put(tmp_path, "services", rows)
+    row = only(report(tmp_path, "can-shrink").rows)
+    assert (row["safe_age_seconds"], row["why"]) == (None, "promotions are above the limit at every age")
+
+
+def test_after_says_what_it_cannot_tell_apart(tmp_path: Path) -> None:
+    put_days(tmp_path, "services", deployed(0.05))
+    put(tmp_path, "deploys", [a_deploy()])
+    found = report(tmp_path, "after", deploy="d1", days=3)
+    assert found.document()["assumed"] == ASSUMED
+    assert ASSUMED in " ".join(render.render(found, Terminal(80), 20).split())
+    assert ASSUMED in page.document(found)["seen"]
 
 
 @pytest.mark.parametrize(("busy", "age"), [(2, AGES[0]), (3, AGES[1])])
