@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -28,19 +27,6 @@ from udamon.report.translate import translate
 sqlglot = pytest.importorskip("sqlglot", reason="SQLGlot is not installed; pip install 'udamon[fleet]'")
 
 TOLERANCE = 1e-9
-
-
-def spark_is_missing() -> str | None:
-    if shutil.which("java") is None:
-        return "Spark needs Java, which is not installed"
-    try:
-        import pyspark  # noqa: F401
-    except ImportError:
-        return "PySpark is not installed; pip install 'udamon[spark]'"
-    return None
-
-
-needs_spark = pytest.mark.skipif(spark_is_missing() is not None, reason=spark_is_missing() or "")
 
 
 @pytest.mark.parametrize("dialect", ["spark", "trino"])
@@ -159,7 +145,7 @@ def cluster(place: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-@needs_spark
+@pytest.mark.needs("spark")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("where", ["local", "cluster"])
 def test_spark_answers_the_same(
@@ -180,7 +166,7 @@ def test_spark_answers_the_same(
 
 
 @pytest.mark.slow
-@needs_spark
+@pytest.mark.needs("spark")
 @pytest.mark.timeout(900)
 def test_submitted_to_spark(fleet: Path, tmp_path: Path) -> None:
     """By spark-submit, with what the wheel brings."""

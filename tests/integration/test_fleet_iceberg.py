@@ -24,9 +24,7 @@ from udamon.fleet.store import Directory
 from udamon.fleet.tables import SERVICES, Table
 from udamon.report.fleet.engines import DuckEngine
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-pytest.importorskip("pyarrow", reason="pyarrow is not installed; pip install 'udamon[iceberg]'")
-pyiceberg = pytest.importorskip("pyiceberg.catalog", reason="pip install 'udamon[iceberg]'")
+pytestmark = pytest.mark.needs("iceberg")
 
 LATER = NOON / 1e6 + 7 * 86400
 WINDOWS = (-864, -576, -575, -376)
@@ -40,9 +38,11 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def configure(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
     """Of the catalog `lake`, for processes and for this one, where pyiceberg has read the environment already."""
+    import pyiceberg.catalog
+
     for name, value in settings.items():
         monkeypatch.setenv(f"PYICEBERG_CATALOG__LAKE__{name}", value)
-    monkeypatch.setattr(pyiceberg, "_ENV_CONFIG", pyiceberg.Config())
+    monkeypatch.setattr(pyiceberg.catalog, "_ENV_CONFIG", pyiceberg.catalog.Config())
 
 
 @pytest.fixture
@@ -59,7 +59,9 @@ def expected(*more: tuple[str, int]) -> list[tuple[str, int]]:
 
 
 def table() -> Any:
-    return pyiceberg.load_catalog("lake").load_table("udamon.services")
+    from pyiceberg.catalog import load_catalog
+
+    return load_catalog("lake").load_table("udamon.services")
 
 
 def rows() -> list[tuple[str, int]]:

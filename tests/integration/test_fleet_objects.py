@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from tests.integration.s3_server import BUCKET, FAILURES, STALL_S, environment, failing, server, with_server
-from tests.integration.test_fleet_engines import needs_spark
 from tests.unit.fleet.rows import NOON, service
 from udamon.fleet.listing import visible
 from udamon.fleet.objects import ObjectName, parquet
@@ -140,7 +139,7 @@ def test_killed_compactions_lose_and_repeat_nothing(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.slow
-@needs_spark
+@pytest.mark.needs("spark")
 @pytest.mark.timeout(1800)
 def test_spark_reads_a_bucket_without_a_jar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the Python data source; objects of two versions, of which some rows come twice."""
