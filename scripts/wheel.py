@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts import content, packages
@@ -41,17 +41,13 @@ def check_base_install(interpreter: Path) -> None:
     run(command, "udamon --help in the base install", cwd=WORK, env=environment())
 
 
-def test(
-    name: str, python: Path, selection: str, *arguments: str | int, required: Iterable[str] = ()
-) -> Counts:
-    """Tests of the checkout against the installed wheel; `selection` is a name of tests/selection.py. `required`:
-    capabilities that the environment has, so that a test which lacks one fails (tests/capabilities.py)."""
+def test(name: str, python: Path, selection: str, *arguments: str | int) -> Counts:
+    """Tests of the checkout against the installed wheel; `selection` is a name of tests/selection.py."""
     elsewhere = WORK / "elsewhere"
     elsewhere.mkdir(parents=True, exist_ok=True)
     words = [str(word) for word in arguments]
     absolute = [str(ROOT / word) if word.startswith("tests/") else word for word in words]
     env = environment(UDAMON_TEST_INSTALLED="1", UDAMON_TEST_SELECTION=selection)
-    env["UDAMON_REQUIRE"] = ",".join(filter(None, [env.get("UDAMON_REQUIRE"), *required]))
     return pytest(name, python, *absolute, cwd=elsewhere, env=env)
 
 

@@ -11,7 +11,9 @@ from tests import capabilities, selection
 NATIVE = "from udamon.native import _native\n\ndef test_a() -> None: ...\n"
 MARKED = "import pytest\n\n@pytest.mark.native\ndef test_a() -> None: ...\n"
 COMMAND = "import pytest\n\n@pytest.mark.each_command\ndef test_a() -> None: ...\n"
-ENGINE = "import pytest\n\n@pytest.mark.slow\n@pytest.mark.needs('root', \"spark\")\ndef test_a() -> None: ...\n"
+ENGINE = (
+    "import pytest\n\n@pytest.mark.slow\n@pytest.mark.needs('root', \"spark\")\ndef test_a() -> None: ...\n"
+)
 NEITHER = "def test_a() -> None: ...\n\nclass TestB:\n    async def test_c(self) -> None: ...\n"
 
 
@@ -46,7 +48,9 @@ def test_files_without_a_selected_test_are_passed_over(
     assert not selection.passes_over(file)
 
 
-@pytest.mark.parametrize("text", [NEITHER, NATIVE, 'import pytest\n\nneeds = pytest.mark.needs("root")\nspark = 1\n'])
+@pytest.mark.parametrize(
+    "text", [NEITHER, NATIVE, 'import pytest\n\nneeds = pytest.mark.needs("root")\nspark = 1\n']
+)
 def test_files_that_need_no_engine_are_passed_over(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
