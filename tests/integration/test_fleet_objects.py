@@ -16,7 +16,16 @@ from typing import Any
 import pytest
 
 from tests.integration import spark_cluster
-from tests.integration.s3_server import BUCKET, FAILURES, STALL_S, environment, failing, server, with_server
+from tests.integration.s3_server import (
+    BUCKET,
+    FAILURES,
+    STALL_S,
+    environment,
+    failing,
+    refusing,
+    server,
+    with_server,
+)
 from tests.unit.fleet.rows import NOON, service
 from udamon.errors import CannotError
 from udamon.fleet.listing import visible
@@ -220,8 +229,8 @@ def test_what_a_worker_cannot_read_is_named(tmp_path: Path, monkeypatch: pytest.
         store = open_store(LOCATION)
         assert upload(tmp_path / "node-0", store).left == 0
         objects = visible(store, SERVICES)
-        with open_engine("spark", store, master="local[1]") as engine:
-            monkeypatch.setenv("AWS_ENDPOINT_URL", f"{url}/nowhere")
+        with open_engine("spark", store, master="local[1]") as engine, refusing() as elsewhere:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", elsewhere)
             engine.table(SERVICES, objects)
             with pytest.raises(
                 CannotError, match=f"^Spark cannot answer: cannot read {LOCATION}/services/[^\n]*$"

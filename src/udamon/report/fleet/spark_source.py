@@ -63,7 +63,7 @@ class ObjectReader(DataSourceReader):
         table = TABLES[self._table]
         with with_variables(self._location, self._variables):
             store = BucketStore(self._location)
-        schema = pa.schema(table.schema)
+        schema = pa.schema([(field.name, _as_spark_has_it(field.type)) for field in pa.schema(table.schema)])
         for path in partition.paths:
             found = pq.read_table(io.BytesIO(store.read(path)))
             columns = [
@@ -72,6 +72,14 @@ class ObjectReader(DataSourceReader):
                 for field in schema
             ]  # fmt: skip
             yield from pa.table(columns, schema=schema).to_batches()
+
+
+def _as_spark_has_it(kind: Any) -> Any:
+    """PySpark compares the whole schema from 4.3 on, names within types included, and takes every column as one that
+    may be null."""
+    import pyarrow as pa
+
+    return pa.list_(pa.field("element", kind.value_type)) if pa.types.is_list(kind) else kind
 
 
 def variables(location: str, environment: Mapping[str, str]) -> dict[str, str]:
