@@ -15,12 +15,13 @@ def cost(engine: str, factor: int, cpu: float) -> Cost:
 
 def test_a_line_through_points_that_lie_on_one() -> None:
     line = Line.through([cost("spark", factor, 30 + 2.0 * factor) for factor in (1, 4, 16)])
-    assert (line.fixed, line.each) == (pytest.approx(30), pytest.approx(2e-6))
+    assert line.fixed == pytest.approx(30)
+    assert line.each == pytest.approx(2e-6)
     assert line.seconds(32e6, 16) == pytest.approx(34)
 
 
 def test_nothing_costs_less_than_nothing() -> None:
-    assert Line.through([cost("spark", 1, 30), cost("spark", 4, 29)]) == Line(pytest.approx(29.5), 0.0)
+    assert Line.through([cost("spark", 1, 30), cost("spark", 4, 29)]).each == 0
     assert Line.through([cost("duckdb", 1, 1), cost("duckdb", 4, 5)]).fixed == 0
 
 
