@@ -33,6 +33,7 @@ from scripts.stages import (
     pytest,
     run,
 )
+from tests.selection import ENGINES
 
 PYTHON = Path(sys.executable)
 PARALLEL = ["-n", "2", "--dist", "worksteal"]
@@ -101,6 +102,19 @@ def newer() -> Counts:
     return total
 
 
+def engines() -> Counts:
+    """The tables on engines that are no part of an installation: the same wheel beside Spark, Iceberg and others."""
+    if not shutil.which("java"):
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            raise Skipped("no Java, which Spark needs; install the Debian package default-jre-headless")
+        install([ROOT / "scripts" / "setup", "java"], "scripts/setup java")
+    python = wheel.install(PYTHON, "readers")
+    # What the environment was made with: a test that lacks one of these fails there, wherever it runs.
+    os.environ["UDAMON_REQUIRE"] = ",".join(filter(None, [os.environ.get("UDAMON_REQUIRE"), *ENGINES]))
+    # One process: Spark and its cluster are several, and have the processors to themselves for minutes.
+    return wheel.test("engines", python, "engines", *TESTS)
+
+
 def deploy() -> Counts:
     """What the agent is run with: units, rules, dashboards, manifests."""
     return pytest("deploy", PYTHON, "tests/deploy")
@@ -124,7 +138,7 @@ STAGES: dict[str, Callable[[], Counts]] = {
     "newer-pythons": newer,
     "deploy": deploy,
 }
-LONG_STAGES = {**STAGES, "source": source, "dist": dist}
+LONG_STAGES = {**STAGES, "source": source, "dist": dist, "engines": engines}
 
 
 def _seed() -> list[str]:

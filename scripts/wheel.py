@@ -27,10 +27,10 @@ def build() -> Path:
     return wheels[0]
 
 
-def install(interpreter: Path) -> Path:
-    """An environment of `interpreter` with the wheel and what its tests need; returns its python."""
-    built = build()
-    return _with_wheel(interpreter, "test", built, [f"udamon[test] @ {built.as_uri()}"])
+def install(interpreter: Path, *extras: str) -> Path:
+    """An environment of `interpreter` with the wheel, what its tests need, and further extras; returns its python."""
+    built, names = build(), ("test", *extras)
+    return _with_wheel(interpreter, "-".join(names), built, [f"udamon[{','.join(names)}] @ {built.as_uri()}"])
 
 
 def check_base_install(interpreter: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import importlib
 import mmap
 import os
 import pwd
@@ -243,3 +244,36 @@ def process_madvise() -> str | None:
         return "the kernel has no process_madvise"
     nice = features.has_capability(features.CAP_SYS_NICE)
     return None if nice else "acting on another process needs CAP_SYS_NICE"
+
+
+def _imported(*modules: str) -> str | None:
+    """None where all can be imported, else what cannot, and the extra of a checkout that brings it."""
+    for each in modules:
+        try:
+            importlib.import_module(each)
+        except ImportError as error:
+            return f"{each} cannot be imported ({error}); pip install '.[test,readers]'"
+    return None
+
+
+@capability
+def spark() -> str | None:
+    """PySpark with a Java that it can start."""
+    if shutil.which("java") is None:
+        return "Spark needs Java, which is not installed"
+    return _imported("pyspark.sql", "pyarrow")
+
+
+@capability
+def iceberg() -> str | None:
+    return _imported("pyiceberg.catalog", "pyarrow")
+
+
+@capability
+def pandas() -> str | None:
+    return _imported("pandas")
+
+
+@capability
+def polars() -> str | None:
+    return _imported("polars")

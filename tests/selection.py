@@ -8,8 +8,10 @@ short part, nor in a run by hand without UDAMON_TEST_LONG.
 | host | all but slow tests | all |
 | c | what calls the C extension directly, for the sanitizers | whatever reaches the C extension |
 | pythons | what calls the C extension directly, one test for each command | unit and property tests but slow ones |
+| engines | nothing | what needs one of ENGINES |
 
-Files in which the short part of `c` or `pythons` has no test are not imported: that would take longer than the tests.
+Files in which the short part of `c` or `pythons`, or the long one of `engines`, has no test are not imported: that
+would take longer than the tests.
 """
 
 from __future__ import annotations
@@ -25,9 +27,16 @@ from tests import imports
 DIRECTLY = 1
 """A file calls C directly when it imports the extension itself. Together with the tests that are marked `native` these
 execute every line of the C that all unit and property tests do (by gcov: 3668 of 3815)."""
+ENGINES = ("spark", "iceberg", "pandas", "polars")
+"""Capabilities that only an environment with the extra `readers` has."""
 _TEST = re.compile(r"^ *(?:async )?def test_", re.MULTILINE)
+_NEEDS_ENGINE = re.compile(rf"""\bneeds\([^)]*["'](?:{"|".join(ENGINES)})["']""")
 _passed_over: dict[Path, int] = {}
 """How many test functions of the long part the files have that were not imported."""
+
+
+def _on_engines(item: pytest.Item) -> bool:
+    return any(not set(ENGINES).isdisjoint(marker.args) for marker in item.iter_markers("needs"))
 
 
 def _slow(item: pytest.Item) -> bool:
@@ -47,7 +56,7 @@ def _in_process(path: Path) -> bool:
 
 
 def _short(item: pytest.Item, selection: str) -> bool:
-    if _slow(item):
+    if _slow(item) or selection == "engines":
         return False
     match selection:
         case "c":
@@ -61,6 +70,8 @@ def _short(item: pytest.Item, selection: str) -> bool:
 
 def _long(item: pytest.Item, selection: str) -> bool:
     match selection:
+        case "engines":
+            return _on_engines(item)
         case "c":
             return not _slow(item) and _reaches_c(item.path)
         case "pythons":
@@ -75,9 +86,11 @@ def _reaches_c(path: Path) -> bool:
 def passes_over(path: Path) -> bool:
     """Whether a file needs not be imported, for its text shows that the selection has no test in it."""
     selection = os.environ.get("UDAMON_TEST_SELECTION", "")
-    if os.environ.get("UDAMON_TEST_LONG") or selection not in ("c", "pythons") or path.suffix != ".py":
+    if not path.name.startswith("test_") or path.suffix != ".py":
         return False
-    if not path.name.startswith("test_"):
+    if selection == "engines":
+        return not _NEEDS_ENGINE.search(path.read_text())
+    if os.environ.get("UDAMON_TEST_LONG") or selection not in ("c", "pythons"):
         return False
     text = path.read_text()
     native = "mark.native" in text or _directly(path)
@@ -97,8 +110,8 @@ def choose(items: list[pytest.Item]) -> tuple[list[pytest.Item], int]:
     if not selection:
         wanted = [item for item in items if "UDAMON_TEST_LONG" in os.environ or not _slow(item)]
         return wanted, len(items) - len(wanted)
-    if selection not in ("host", "c", "pythons"):
-        raise pytest.UsageError(f"UDAMON_TEST_SELECTION={selection}: there are host, c and pythons")
+    if selection not in ("host", "c", "pythons", "engines"):
+        raise pytest.UsageError(f"UDAMON_TEST_SELECTION={selection}: there are host, c, pythons and engines")
     long = [item for item in items if _long(item, selection)]
     if os.environ.get("UDAMON_TEST_LONG"):
         return long, 0

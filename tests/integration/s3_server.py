@@ -114,6 +114,30 @@ def failing(url: str, share: float, seed: int) -> Iterator[tuple[str, dict[str, 
         proxy.server_close()
 
 
+@contextmanager
+def refusing() -> Iterator[str]:
+    """A server that permits nothing; its URL."""
+
+    class Refusal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(403)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_PUT = do_HEAD = do_POST = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    refusal = ThreadingHTTPServer(("127.0.0.1", 0), Refusal)
+    threading.Thread(target=refusal.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{refusal.server_address[1]}"
+    finally:
+        refusal.shutdown()
+        refusal.server_close()
+
+
 def environment(url: str) -> dict[str, str]:
     """For obstore to use this server."""
     return {

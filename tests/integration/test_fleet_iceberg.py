@@ -24,9 +24,7 @@ from udamon.fleet.store import Directory
 from udamon.fleet.tables import SERVICES, Table
 from udamon.report.fleet.engines import DuckEngine
 
-pytest.importorskip("duckdb", reason="the extra `report` is not installed")
-pytest.importorskip("pyarrow", reason="pyarrow is not installed; pip install 'udamon[iceberg]'")
-pyiceberg = pytest.importorskip("pyiceberg.catalog", reason="pip install 'udamon[iceberg]'")
+pytestmark = pytest.mark.needs("iceberg")
 
 LATER = NOON / 1e6 + 7 * 86400
 WINDOWS = (-864, -576, -575, -376)
@@ -40,9 +38,11 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def configure(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
     """Of the catalog `lake`, for processes and for this one, where pyiceberg has read the environment already."""
+    import pyiceberg.catalog
+
     for name, value in settings.items():
         monkeypatch.setenv(f"PYICEBERG_CATALOG__LAKE__{name}", value)
-    monkeypatch.setattr(pyiceberg, "_ENV_CONFIG", pyiceberg.Config())
+    monkeypatch.setattr(pyiceberg.catalog, "_ENV_CONFIG", pyiceberg.catalog.Config())
 
 
 @pytest.fixture
@@ -59,7 +59,9 @@ def expected(*more: tuple[str, int]) -> list[tuple[str, int]]:
 
 
 def table() -> Any:
-    return pyiceberg.load_catalog("lake").load_table("udamon.services")
+    from pyiceberg.catalog import load_catalog
+
+    return load_catalog("lake").load_table("udamon.services")
 
 
 def rows() -> list[tuple[str, int]]:
@@ -197,3 +199,45 @@ def test_a_catalog_that_is_not_configured(fleet: Path, capsys: pytest.CaptureFix
     words[words.index("lake")] = "nowhere"
     assert main(words) == 1
     assert "the Iceberg tables of nowhere cannot be opened" in capsys.readouterr().err
+
+
+@pytest.mark.needs("polars")
+def test_polars_reads_the_table(fleet: Path) -> None:
+    """By its own reader of Iceberg, from the metadata alone."""
+    import polars
+
+    assert main(command(fleet)) == 0
+    put(fleet, "services", [service(host="late", window=-575)])
+    assert main(command(fleet)) == 0
+    found = polars.scan_iceberg(table().metadata_location, reader_override="native").select(
+        "host", "window_begin"
+    )
+    assert sorted(found.with_columns(polars.col("window_begin").dt.epoch("us")).collect().rows()) == expected(
+        ("late", -575)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.needs("spark")
+@pytest.mark.timeout(900)
+def test_spark_reads_the_files_of_the_newest_snapshot(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PySpark has no reader of Iceberg, and its jar is not among Python's packages. Days are written by replacing
+    whole files, so that the files of a snapshot are the table."""
+    from pyspark.sql import SparkSession
+
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    assert main(command(fleet)) == 0
+    put(fleet, "services", [service(host="late", window=-575)])
+    assert main(command(fleet)) == 0
+    tasks = list(table().scan().plan_files())
+    assert not [task for task in tasks if task.delete_files]
+    spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+    try:
+        found = spark.read.parquet(*(task.file.file_path for task in tasks))
+        types = dict(found.dtypes)
+        got = sorted(tuple(row) for row in found.selectExpr("host", "unix_micros(window_begin)").collect())
+    finally:
+        spark.stop()
+    assert got == expected(("late", -575))
+    assert (types["resident_bytes"], types["cold_bytes"]) == ("bigint", "array<bigint>")
+    assert (types["window_begin"], types["coverage"]) == ("timestamp", "double")

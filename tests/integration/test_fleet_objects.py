@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,9 +15,19 @@ from typing import Any
 
 import pytest
 
-from tests.integration.s3_server import BUCKET, FAILURES, STALL_S, environment, failing, server, with_server
-from tests.integration.test_fleet_engines import needs_spark
+from tests.integration import spark_cluster
+from tests.integration.s3_server import (
+    BUCKET,
+    FAILURES,
+    STALL_S,
+    environment,
+    failing,
+    refusing,
+    server,
+    with_server,
+)
 from tests.unit.fleet.rows import NOON, service
+from udamon.errors import CannotError
 from udamon.fleet.listing import visible
 from udamon.fleet.objects import ObjectName, parquet
 from udamon.fleet.spool import Spool
@@ -140,7 +151,7 @@ def test_killed_compactions_lose_and_repeat_nothing(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.slow
-@needs_spark
+@pytest.mark.needs("spark")
 @pytest.mark.timeout(1800)
 def test_spark_reads_a_bucket_without_a_jar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the Python data source; objects of two versions, of which some rows come twice."""
@@ -161,3 +172,67 @@ def test_spark_reads_a_bucket_without_a_jar(tmp_path: Path, monkeypatch: pytest.
         found = [tuple(row.values()) for row in rows]
         assert [row[:3] for row in found] == [row[:3] for row in expected]
         assert found == rows_of(store)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("spark")
+@pytest.mark.timeout(1800)
+def test_workers_of_a_cluster_read_a_bucket_as_the_driver_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have no variables of their own. The driver's secret is in no log, in no list of settings and in no plan."""
+    secret = "not-to-be-shown"
+    spools(tmp_path, 3)
+    for name in ("cluster", "events", "settings"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "settings" / "spark-defaults.conf").write_text(
+        "spark.eventLog.enabled true\nspark.eventLog.compress false\n"
+        f"spark.eventLog.dir file://{tmp_path}/events\nspark.executor.memory 1g\n"
+    )
+    with server() as url:
+        for name, value in (environment(url) | {"AWS_SECRET_ACCESS_KEY": secret}).items():
+            monkeypatch.setenv(name, value)
+        for agent in range(3):
+            assert upload(tmp_path / f"node-{agent}", open_store(LOCATION)).left == 0
+        words = [sys.executable, "-m", "udamon", "fleet", "report", "cold", LOCATION, "--json"]
+        with spark_cluster.cluster(tmp_path / "cluster") as master:
+            done = subprocess.run(
+                [*words, "--engine", "spark", "--master", master],
+                env=spark_cluster.environment() | {"SPARK_CONF_DIR": str(tmp_path / "settings")},
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        expected = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
+    assert json.loads(done.stdout)["rows"] == expected["rows"]
+    shown = {
+        str(file.relative_to(tmp_path)): file.read_text(errors="replace")
+        for place in ("cluster", "events")
+        for file in (tmp_path / place).rglob("*")
+        if file.is_file() and file.suffix not in (".jar",)
+    }
+    assert any(name.endswith("/stderr") for name in shown)  # of executors
+    assert any(LOCATION in text for name, text in shown.items() if name.startswith("events"))
+    shown["standard error"] = done.stderr
+    assert not [name for name, text in shown.items() if secret in text]
+
+
+@pytest.mark.slow
+@pytest.mark.needs("spark")
+@pytest.mark.timeout(900)
+def test_what_a_worker_cannot_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own sentence, and not as a trace."""
+    spools(tmp_path, 1)
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    with server() as url:
+        for name, value in environment(url).items():
+            monkeypatch.setenv(name, value)
+        store = open_store(LOCATION)
+        assert upload(tmp_path / "node-0", store).left == 0
+        objects = visible(store, SERVICES)
+        with open_engine("spark", store, master="local[1]") as engine, refusing() as elsewhere:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", elsewhere)
+            engine.table(SERVICES, objects)
+            with pytest.raises(
+                CannotError, match=f"^Spark cannot answer: cannot read {LOCATION}/services/[^\n]*$"
+            ):
+                engine.rows("SELECT host FROM services")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from random import Random
 
@@ -72,18 +71,8 @@ def test_translates_without_approximation(dialect: str) -> None:
     assert sqlglot.parse_one(text, read=dialect)
 
 
-def _spark_is_missing() -> str | None:
-    if shutil.which("java") is None:
-        return "Spark needs Java, which is not installed"
-    try:
-        import pyspark  # noqa: F401
-    except ImportError:
-        return "PySpark is not installed; pip install pyspark"
-    return None
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(_spark_is_missing() is not None, reason=_spark_is_missing() or "")
+@pytest.mark.needs("spark")
 def test_spark_finds_the_same(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parquet that convert wrote, the filters' view and the query, all translated, in Spark's local mode."""
     from pyspark.sql import SparkSession

@@ -9,7 +9,7 @@ from tests.imports import SOURCE
 from udamon import extras
 
 PROJECT = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text())["project"]
-DEVELOPMENT = {"test", "docs", "dev", "dist", "deploy"}
+DEVELOPMENT = {"test", "docs", "dev", "dist", "deploy", "readers"}
 
 
 def test_extras_install_what_they_are_asked_for() -> None:

@@ -242,6 +242,7 @@ def _report(args: argparse.Namespace) -> int:
     from udamon.fleet.store import open_store
     from udamon.report.fleet import page, render, reports
     from udamon.report.fleet.engines import open_engine
+    from udamon.report.fleet.spark_submit import separate_standard_error
     from udamon.report.page import html
     from udamon.report.terminal import Terminal
     from udamon.units import format_size
@@ -254,6 +255,8 @@ def _report(args: argparse.Namespace) -> int:
     if args.sql is not None:
         _print_sql(asked, args.sql)
         return 0
+    if args.engine == "spark":
+        separate_standard_error()
     store = open_store(args.location)
     if args.html is not None:
         place.check(args.html, force=args.force, inputs=_objects(store))

@@ -100,8 +100,10 @@ def test_duckdb(path: Path) -> None:
     mine.close()
 
 
+@pytest.mark.needs("pandas")
 def test_pandas(path: Path) -> None:
-    pandas = pytest.importorskip("pandas", reason="the extra `pandas` is not installed")
+    import pandas
+
     frame = Recording(path).pandas()
     assert list(frame.columns) == list(Region._fields)
     assert frame["touched"].sum() == 6 * 4096

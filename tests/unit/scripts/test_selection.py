@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests import selection
+from tests import capabilities, selection
 
 NATIVE = "from udamon.native import _native\n\ndef test_a() -> None: ...\n"
 MARKED = "import pytest\n\n@pytest.mark.native\ndef test_a() -> None: ...\n"
 COMMAND = "import pytest\n\n@pytest.mark.each_command\ndef test_a() -> None: ...\n"
+ENGINE = (
+    "import pytest\n\n@pytest.mark.slow\n@pytest.mark.needs('root', \"spark\")\ndef test_a() -> None: ...\n"
+)
 NEITHER = "def test_a() -> None: ...\n\nclass TestB:\n    async def test_c(self) -> None: ...\n"
 
 
@@ -26,6 +29,7 @@ NEITHER = "def test_a() -> None: ...\n\nclass TestB:\n    async def test_c(self)
         ("pythons", "integration", NATIVE, False),
         ("pythons", "integration", COMMAND, True),
         ("pythons", "unit", NEITHER, False),
+        ("engines", "integration", ENGINE, True),
         ("host", "unit", NEITHER, True),
         ("", "unit", NEITHER, True),
     ],
@@ -42,6 +46,25 @@ def test_files_without_a_selected_test_are_passed_over(
     assert selection.passes_over(file) is not imported
     monkeypatch.setenv("UDAMON_TEST_LONG", "1")
     assert not selection.passes_over(file)
+
+
+@pytest.mark.parametrize(
+    "text", [NEITHER, NATIVE, 'import pytest\n\nneeds = pytest.mark.needs("root")\nspark = 1\n']
+)
+def test_files_that_need_no_engine_are_passed_over(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the long part, too: the stage has no other."""
+    monkeypatch.setenv("UDAMON_TEST_SELECTION", "engines")
+    monkeypatch.setenv("UDAMON_TEST_LONG", "1")
+    file = tmp_path / "test_it.py"
+    file.write_text(text)
+    assert selection.passes_over(file)
+
+
+def test_engines_are_capabilities() -> None:
+    """Or nothing would tell a test that has lost its engine."""
+    assert set(selection.ENGINES) <= set(capabilities.names())
 
 
 def test_what_is_passed_over_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

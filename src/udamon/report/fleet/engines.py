@@ -17,6 +17,7 @@ from udamon.fleet.listing import ListedObjects
 from udamon.fleet.store import BucketStore, Directory, Store
 from udamon.fleet.tables import Table, Type
 from udamon.report.fleet.queries import literal, view
+from udamon.report.fleet.spark_submit import GATEWAY
 from udamon.report.translate import translate
 
 ENGINES = ("duckdb", "spark")
@@ -175,7 +176,7 @@ class SparkEngine(_Closing):
             from pyspark.sql import SparkSession
         except ImportError:
             raise extras.missing("--engine spark", "spark") from None
-        submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+        submitted = GATEWAY in os.environ
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         builder = SparkSession.builder.appName("udamon fleet").config("spark.sql.session.timeZone", "UTC")
         self._spill = TemporaryDirectory("spark")
@@ -251,15 +252,20 @@ def _order(table: Table) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """What an error says: its first line, or the last one where that begins a trace."""
+    """What an error says: its first line, or where it has a trace of a Python worker, what that ends with."""
     lines = [line for line in str(error).split("\n") if line.strip()] or [type(error).__name__]
-    return lines[-1 if "Traceback" in lines[0] else 0][:300].rstrip(".;:")
+    frames = [at for at, line in enumerate(lines) if line.startswith('  File "')]
+    after = [line for line in lines[frames[-1] :] if not line.startswith("  ")] if frames else lines
+    return (after or lines)[0][:300].rstrip(".;:")
 
 
 def _tell_of_spark(error: Exception) -> NoReturn:
     """Raise what it raised as one sentence, but for mistakes of our own."""
     if is_defect(error) or isinstance(error, UdamonError):
         raise error
+    _, own, said = _line(error).partition(f"{CannotError.__module__}.{CannotError.__name__}: ")
+    if own:  # of a worker, which says itself what to do
+        raise CannotError(f"Spark cannot answer: {said}.") from error
     raise _trouble("Spark", error, EngineFailed) from error
 
 
