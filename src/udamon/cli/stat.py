@@ -23,7 +23,7 @@ from udamon.model import grain, is_census
 from udamon.modules.stat import REFRESH_S, AgeWatch, Idleness, IdleWatch
 from udamon.targets.coverage import line as line_of
 from udamon.text import lines
-from udamon.units import format_size, format_time
+from udamon.units import format_length, format_size, format_time
 
 SHOWN = (0, 25, 50, 75, 90, 99, 100)
 GOAL = "4%,3,5ms,10s"
@@ -97,7 +97,7 @@ def _watch(
 
 
 def _line(found: Idleness | None, progress: Progress) -> str:
-    time = format_time(round(progress.seconds, 1))
+    time = format_length(progress.seconds)
     if found is None:
         return f"{time}  nothing was seen yet  monitor {progress.cpu_share:.1%} CPU"
     idle = ", ".join(f"{p}% {_idle(found, p)}" for p in (25, 50, 75, 99))
@@ -121,7 +121,7 @@ def _bandwidth(found: Idleness) -> str:
 
 def _table(found: Idleness | None, progress: Progress) -> text.Shown:
     if found is None:
-        return text.line(f"nothing was seen in {format_time(round(progress.seconds, 1))}")
+        return text.line(f"nothing was seen in {format_length(progress.seconds)}")
     lines = [f"of {format_size(found.bytes)}, idle for (negative: accessed for)"]
     lines += [f"{p:4} %  {_idle(found, p)}" for p in SHOWN]
     if found.bandwidth is None:
