@@ -21,6 +21,9 @@ UdamonError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from udamon.text import escape
 
 
@@ -113,3 +116,17 @@ def is_defect(error: BaseException) -> bool:
     while trace.tb_next is not None:
         trace = trace.tb_next
     return str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == "udamon"
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raises KeyboardInterrupt where a library that calls back here, or imports another, made an error of its own of
+    one."""
+    try:
+        yield
+    except Exception as error:
+        if KeyboardInterrupt.__name__ in str(error) or isinstance(
+            error.__cause__ or error.__context__, KeyboardInterrupt
+        ):
+            raise KeyboardInterrupt from error
+        raise

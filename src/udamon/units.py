@@ -98,6 +98,11 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
+def format_length(seconds: float) -> str:
+    """A time as format_time has it, to tenths of a second where it is as long."""
+    return format_time(round(seconds, 1) if seconds >= 0.1 else seconds)
+
+
 def format_time(seconds: float) -> str:
     """A short time: "5 ms", "1.5 s", "2 m 5 s"."""
     if seconds < 1e-3:

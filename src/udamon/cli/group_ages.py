@@ -23,7 +23,7 @@ from udamon.linux.cgroup.page_cache import place_of
 from udamon.linux.lru_gen import require
 from udamon.modules.group_ages import GroupWatch
 from udamon.targets import coverage
-from udamon.units import counted, format_size, format_time
+from udamon.units import counted, format_length, format_size, format_time
 
 VIA = "lru_gen"
 KINDS = ("anon", "file")
@@ -123,7 +123,7 @@ def lines(watch: GroupWatch, cpu_share: float) -> Iterator[str]:
     found = [watch.cold(kind) for kind in KINDS]
     groups = len({(part.memcg, part.path) for part in watch.parts})
     of = counted(groups, "control group")
-    windows = f"{counted(watch.windows, 'window')} in {format_time(round(seconds, 1))}"
+    windows = f"{counted(watch.windows, 'window')} in {format_length(seconds)}"
     yield f"{of}, {windows}, by the kernel's generations of pages"
     yield f"{'':<28}{'anonymous':>22}{'file':>22}"
     yield _row("in memory", [format_size(one.size) for one in found])

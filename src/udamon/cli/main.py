@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from udamon import console
 from udamon.cli import mistakes, parsers
 from udamon.cli.defaults import Defaults
-from udamon.errors import UdamonError, UsageError
+from udamon.errors import UdamonError, UsageError, interruptible
 from udamon.text import sentence
 
 
@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.begin()
     try:
         try:
-            return _run(list(sys.argv[1:] if argv is None else argv))
+            with interruptible():
+                return _run(list(sys.argv[1:] if argv is None else argv))
         finally:
             console.flush()  # what it says of a full disk is told here, not by the interpreter at its end
     except BrokenPipeError as error:

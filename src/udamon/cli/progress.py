@@ -8,7 +8,7 @@ from typing import Any
 
 from udamon.model import SUMMED, Event, Snapshot
 from udamon.targets.coverage import document, short
-from udamon.units import counted, format_size, format_time
+from udamon.units import counted, format_length, format_size, format_time
 
 
 class Progress:
@@ -100,6 +100,6 @@ class Progress:
         summed = f" ({SUMMED})" if len(self._latest) > 1 else ""
         missed = f"  {text}" if (text := short(self.coverage_document())) else ""
         return (
-            f"{format_time(round(self.seconds, 1))}{self._of}  {self.count()}  {regions} regions  "
+            f"{format_length(self.seconds)}{self._of}  {self.count()}  {regions} regions  "
             f"hot {format_size(hot)}{summed}  monitor {self.cpu_share:.1%} CPU{missed}"
         )

@@ -32,7 +32,7 @@ from udamon.record.monitored import PageCacheOf, ReclaimProbe, cost_of, metadata
 from udamon.record.writer import Writer
 from udamon.sites.collector import Collector
 from udamon.targets.coverage import line
-from udamon.units import format_size, format_time, parse_duration_ns, parse_size
+from udamon.units import format_length, format_size, format_time, parse_duration_ns, parse_size
 from udamon.workload.shapes import find
 
 FLUSH_S = 0.9  # a killed recorder loses less than a second; each flush costs about a millisecond
@@ -285,7 +285,7 @@ class _Recorder:
         only = f", {self._sees}" if self._sees == WRITES_ONLY else ""
         each = f", each of {format_time(progress.window(attrs.aggr_us / 1e6))}" if progress.snapshots else ""
         return (
-            f"{path}: {progress.count(self._engine.skipped)} in {format_time(round(progress.seconds, 1))}{each}{only}; "
+            f"{path}: {progress.count(self._engine.skipped)} in {format_length(progress.seconds)}{each}{only}; "
             f"{progress.cost}, and {format_size(rss)}"
         )
 

@@ -23,7 +23,7 @@ from udamon.model import grain, is_census
 from udamon.modules.stat import REFRESH_S, AgeWatch, Idleness, IdleWatch
 from udamon.targets.coverage import line as line_of
 from udamon.text import lines
-from udamon.units import format_size, format_time
+from udamon.units import format_length, format_size, format_time
 
 SHOWN = (0, 25, 50, 75, 90, 99, 100)
 GOAL = "4%,3,5ms,10s"
@@ -97,20 +97,21 @@ def _watch(
 
 
 def _line(found: Idleness | None, progress: Progress) -> str:
-    time = format_time(round(progress.seconds, 1))
+    time = format_length(progress.seconds)
     if found is None:
         return f"{time}  nothing was seen yet  monitor {progress.cpu_share:.1%} CPU"
     idle = ", ".join(f"{p}% {_idle(found, p)}" for p in (25, 50, 75, 99))
     return (
-        f"{time}  idle: {idle}  {_bandwidth(found)}  "
+        f"{time}  {idle}  {_bandwidth(found)}  "
         f"aggregations of {format_time(found.aggr_us / 1e6)}  monitor {progress.cpu_share:.1%} CPU"
     )
 
 
 def _idle(found: Idleness, percent: int) -> str:
+    """For how long, in words: a negative idle time is DAMON_STAT's for memory that is accessed."""
     ms = found.idle_ms[percent]
-    time = f"-{format_time(-ms / 1e3)}" if ms < 0 else format_time(ms / 1e3)
-    return f"at least {time}" if found.at_least[percent] else time
+    most = "at least " if found.at_least[percent] else ""
+    return f"{'accessed' if ms < 0 else 'idle'} for {most}{format_time(abs(ms) / 1e3)}"
 
 
 def _bandwidth(found: Idleness) -> str:
@@ -121,8 +122,8 @@ def _bandwidth(found: Idleness) -> str:
 
 def _table(found: Idleness | None, progress: Progress) -> text.Shown:
     if found is None:
-        return text.line(f"nothing was seen in {format_time(round(progress.seconds, 1))}")
-    lines = [f"of {format_size(found.bytes)}, idle for (negative: accessed for)"]
+        return text.line(f"nothing was seen in {format_length(progress.seconds)}")
+    lines = [f"of {format_size(found.bytes)}, from what is accessed for longest to what is idle for longest:"]
     lines += [f"{p:4} %  {_idle(found, p)}" for p in SHOWN]
     if found.bandwidth is None:
         lines.append(f"memory bandwidth: {_bandwidth(found)} ({NOT_COUNTED})")

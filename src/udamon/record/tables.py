@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 from arro3.core import Array, DataType, RecordBatch, RecordBatchReader
 from arro3.io import write_csv, write_parquet
 
+from udamon.errors import interruptible
 from udamon.record.reader import Recording
 from udamon.record.schema import COLUMNS, METADATA_KEY, SCHEMA, TYPES, schema_with, to_json
 
@@ -27,13 +28,14 @@ def parquet(recording: Recording, file: BinaryIO) -> None:
     """All rows, compressed with zstd. The metadata is the file's own, under `udamon`, and Arrow's."""
     schema = schema_with(recording.metadata)
     output = _ParquetOutput(file)
-    write_parquet(
-        RecordBatchReader.from_batches(schema, output.until_it_fails(recording.batches())),
-        cast(IO[bytes], output),
-        compression="zstd(3)",
-        max_row_group_size=ROW_GROUP,
-        key_value_metadata={METADATA_KEY.decode(): to_json(recording.metadata)},
-    )
+    with interruptible():
+        write_parquet(
+            RecordBatchReader.from_batches(schema, output.until_it_fails(recording.batches())),
+            cast(IO[bytes], output),
+            compression="zstd(3)",
+            max_row_group_size=ROW_GROUP,
+            key_value_metadata={METADATA_KEY.decode(): to_json(recording.metadata)},
+        )
     output.check()
 
 
@@ -72,7 +74,8 @@ def csv(recording: Recording, file: BinaryIO, *, raw: bool = False) -> None:
     """
     batches = _with_metadata(recording)
     batches = batches if raw else map(_without_formulas, batches)
-    write_csv(RecordBatchReader.from_batches(SCHEMA, batches), file, header=True)
+    with interruptible():
+        write_csv(RecordBatchReader.from_batches(SCHEMA, batches), file, header=True)
 
 
 def _without_formulas(batch: RecordBatch) -> RecordBatch:

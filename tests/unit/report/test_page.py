@@ -118,6 +118,22 @@ def test_histograms(tmp_path: Path) -> None:
     assert found.by_age == [(MIB, 0.0), (0.0, 0.0), (0.0, MIB / 2), *[(0.0, 0.0)] * 4]
 
 
+def test_a_page_by_mappings_says_so(tmp_path: Path) -> None:
+    """What its scripts call a rate, of which mappings it is at most, and why there are no percentiles."""
+    from tests.unit.report.test_shares import MAPPED, WINDOW
+    from tests.unit.snapshots import recorded
+
+    found = document_of(recorded(tmp_path / "a", [MAPPED, WINDOW], via="refs"))
+    assert (found["rate_word"], found["few"], found["fewest"]) == (
+        "share", "1 window is too few for percentiles, which take 20", 20,
+    )  # fmt: skip
+    assert [(one["label"], one["upper_bound"], one["rate"]) for one in found["mappings"]] == [
+        ("data", True, 0.02), ("heap", False, 0.01),
+    ]  # fmt: skip
+    pages = document_of(two_bands(tmp_path / "b"))
+    assert (pages["rate_word"], {one["upper_bound"] for one in pages["mappings"]}) == ("rate", {False})
+
+
 def test_mappings(tmp_path: Path) -> None:
     """As report mappings has them, those that touched most first, of these the hottest."""
     anon, heap = document_of(two_bands(tmp_path / "a"))["mappings"]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from udamon.core.scheme import Action, SchemeStatus
 from udamon.modules.dry_run import PassWatch
 from udamon.text import Shown, lines
-from udamon.units import format_size, format_time
+from udamon.units import format_length, format_size, format_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def line(account: ActingReport) -> str:
         parts.append(f"refaulted {format_size(account.refaulted)}")
     if account.held:
         parts.append(f"held back: {account.held}")
-    time = format_time(round(account.seconds, 1))
+    time = format_length(account.seconds)
     return "  ".join([time, *parts, f"monitor {account.cpu_share:.1%} CPU"])
 
 
@@ -96,7 +96,7 @@ def _half_used(account: ActingReport, status: SchemeStatus) -> str:
 
 def summary(account: ActingReport, stopped_by: str) -> Shown:
     """The totals, in some lines."""
-    found = [f"{format_time(round(account.seconds, 1))}, ended by {stopped_by}; {_cost(account)}"]
+    found = [f"{format_length(account.seconds)}, ended by {stopped_by}; {_cost(account)}"]
     found += [f"scheme {_totals(account, status)}" for status in account.statuses]
     for status in account.statuses:
         if why := _half_used(account, status):

@@ -21,6 +21,7 @@ from udamon.report.common import common_lines
 from udamon.report.filters import Filters
 from udamon.report.grain import grain_of
 from udamon.report.layout import PictureRow
+from udamon.report.levels import FEWEST
 from udamon.report.page import allocations, cells, curves
 from udamon.report.page.cells import Picture
 from udamon.report.sites import Sites
@@ -102,6 +103,9 @@ def document(page: PageContents, opens_at: str | None = None) -> dict[str, Any]:
         "opens_at": opens_at,
         "grain": grain_of(page.about.recording),
         "rate_of": page.about.catalog.rate_of,
+        "rate_word": page.about.catalog.rate_word,
+        "few": page.working_set.why,
+        "fewest": FEWEST,
         "notes": page.notes,
         "targets": [_target(*target, start) for target in page.about.targets],
         "picture": _picture(page.picture),
@@ -120,7 +124,7 @@ def document(page: PageContents, opens_at: str | None = None) -> dict[str, Any]:
             "rate": _histogram(curves.RATE_LABELS, page.histograms.by_rate),
             "age": _histogram(curves.AGE_LABELS, page.histograms.by_age),
         },
-        "mappings": [_mapping(row, start) for row in page.mappings[:MAX_MAPPINGS]],
+        "mappings": [_mapping(row, start, page.about.catalog) for row in page.mappings[:MAX_MAPPINGS]],
         "mappings_left_out": max(0, len(page.mappings) - MAX_MAPPINGS),
     }  # fmt: skip
 
@@ -240,7 +244,7 @@ def _target(
     }
 
 
-def _mapping(line: hot_cold.OwnerUse, start_ns: int) -> dict[str, Any]:
+def _mapping(line: hot_cold.OwnerUse, start_ns: int, catalog: Catalog) -> dict[str, Any]:
     owner, use = line.owner, line.use
     used = [(low, high) for low, high, part in line.offsets if part.heat > 0]
     return {
@@ -254,6 +258,7 @@ def _mapping(line: hot_cold.OwnerUse, start_ns: int) -> dict[str, Any]:
         "resident": round(use.resident),
         "touched": round(use.touched),
         "rate": round(use.rate, 4),
+        "upper_bound": catalog.upper_bound(owner.kind),
         "last": None if use.last_ns is None else (use.last_ns - start_ns) / 1e9,
         "offsets": [[low, high] for low, high in _joined(used)] if len(used) < len(line.offsets) else [],
     }

@@ -66,7 +66,7 @@ const ages = (data) => {
 const phases = (table, data) => {
   const most = Math.max(1, ...data.phases.map((one) => one.hot_bytes));
   const head = element("tr");
-  head.append(...["from", "to", "accessed, bytes times rate", "what changed"].map((text) => element("th", text, { scope: "col", class: "text" })));
+  head.append(...["from", "to", data.grain === "mapping" ? "touched in a window" : "accessed, bytes times rate", "what changed"].map((text) => element("th", text, { scope: "col", class: "text" })));
   table.replaceChildren(head);
   for (const one of data.phases) {
     const line = element("tr");

@@ -20,6 +20,7 @@ class Tip {
 }
 
 const told = (bytes) => bytes === null ? "–" : size(bytes);  // a percentile of too few windows is not
+const fewest = (data, level) => data.few !== null && amount(data, level) === "–" ? `– (${data.snapshots} of ${data.fewest} windows)` : amount(data, level);
 const amount = (data, level) => data.group === null || data.group.high[level] === null
   ? told((data.group === null ? data.working_set : data.group.high)[level])
   : `${size(data.group.low[level])} to ${size(data.group.high[level])}`;
@@ -29,7 +30,7 @@ const tiles = (data) => {
   const resident = known.length ? known.reduce((sum, one) => sum + one, 0) / known.length : null;
   const cost = data.monitor;
   return [
-    ["working set, median", amount(data, "p50")], ["working set, p90", amount(data, "p90")], ["working set, most", amount(data, "max")],
+    ["working set, median", fewest(data, "p50")], ["working set, p90", fewest(data, "p90")], ["working set, most", amount(data, "max")],
     ...(resident === null ? [] : [["resident, mean", size(resident)]]),
     ["recorded", `${time(data.picture.end - data.picture.begin)}`], ["windows", data.snapshots.toLocaleString("en")],
     ...(cost.share === null ? [] : [["monitor, of one CPU", share(cost.share)]]),
@@ -79,7 +80,9 @@ const start = async () => {
     ["line hot", data.group === null ? "mean of a column" : "mean of a column, upper bound"], ["band", "least to most"],
     ...(data.curve.resident.some((one) => one !== null) ? [["line second dashed", "resident"]] : []),
   ]));
-  find("curve-words").textContent = `Over all windows: least ${amount(data, "min")}, median ${amount(data, "p50")}, 90 % at most ${amount(data, "p90")}, most ${amount(data, "max")}.`;
+  find("curve-words").textContent = data.few !== null ? `Over all windows: least ${amount(data, "min")}, most ${amount(data, "max")}; ${data.few}.`
+    : `Over all windows: least ${amount(data, "min")}, median ${amount(data, "p50")}, 90 % at most ${amount(data, "p90")}, most ${amount(data, "max")}.`;
+  if (data.rate_word === "share") find("rate-title").textContent = "Memory by share touched in a window";
   answers(data);
   ages(data);
   const sites = drawSites(data, tip);

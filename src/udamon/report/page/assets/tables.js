@@ -23,8 +23,8 @@ const bars = (place, rows) => {
 const FOLDED_FROM = 4;
 
 // Bytes, and a bar of their share of `all`.
-const meterCell = (bytes, all) => {
-  const cell = element("td", size(bytes));
+const meterCell = (bytes, all, sign = "") => {
+  const cell = element("td", `${sign}${size(bytes)}`);
   const meter = element("span", null, { class: "meter", "aria-hidden": "true" });
   const part = element("span");
   part.style.width = `${Math.min(100, (100 * bytes) / Math.max(1, all))}%`;
@@ -63,6 +63,9 @@ class SortedTable {
   }
 }
 
+// Others may have touched files and shared memory.
+const atMost = (row) => row.upper_bound && row.touched >= 1 ? "≤" : "";
+
 class Mappings extends SortedTable {
   constructor(table, data, heat) {
     super(table, "touched");
@@ -76,8 +79,8 @@ class Mappings extends SortedTable {
       ["kind", "kind", (row) => row.kind, (row) => element("td", row.kind, { class: "text kind" }), "text"],
       ["size", "size", (row) => row.size, (row) => element("td", size(row.size))],
       ["resident", "resident", (row) => row.resident, (row) => element("td", size(row.resident))],
-      ["touched", "touched in a window", (row) => row.touched, (row) => meterCell(row.touched, row.resident || row.size)],
-      ["rate", "access rate", (row) => row.rate, (row) => element("td", share(row.rate))],
+      ["touched", "touched in a window", (row) => row.touched, (row) => meterCell(row.touched, row.resident || row.size, atMost(row))],
+      ["rate", data.rate_word === "share" ? "share touched" : "access rate", (row) => row.rate, (row) => element("td", `${atMost(row)}${share(row.rate)}`)],
       ["last", "last accessed at", (row) => row.last ?? -1, (row) => element("td", row.last === null ? "never" : moment(row.last))],
     ];
     find("filter").addEventListener("input", () => this.draw());
