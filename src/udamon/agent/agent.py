@@ -245,7 +245,8 @@ class Agent:
             return self.status()
         if what == "give":
             pid = question.get("pid")
-            return self._give(self._rotation.key_of(pid) if isinstance(pid, int) else None, given)
+            process = type(pid) is int and 0 < pid < 1 << 31  # `true` is an int, too, and not process 1
+            return self._give(self._rotation.key_of(pid) if process else None, given)
         if what == "watch":
             return self._watch(str(question.get("service")), given)
         return {"error": "there is no such question; known here: status, give, watch."}
