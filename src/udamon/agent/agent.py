@@ -249,7 +249,9 @@ class Agent:
             return self.status()
         if what == "give":
             pid = question.get("pid")
-            return self._give(self._rotation.key_of(pid) if isinstance(pid, int) else None, given)
+            if not isinstance(pid, int) or isinstance(pid, bool) or not 0 < pid < 1 << 31:  # `true` is no process 1
+                return self._give(None, given)
+            return self._give(self._rotation.key_of(pid), given)
         if what == "watch":
             return self._watch(str(question.get("service")), given)
         return {"error": "there is no such question; known here: status, give, watch."}

@@ -92,6 +92,15 @@ def open_store(location: str) -> Store:
     return BucketStore(location)
 
 
+def is_text(name: str) -> bool:
+    """Whether a name is UTF-8, as names of objects are, and what reads them wants."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Directory:
     """Objects as files of mode 0600 below a directory."""
 
@@ -106,10 +115,17 @@ class Directory:
     def _files(self, prefix: str) -> Iterator[Stored]:
         for place, directories, names in os.walk(self.root / prefix, onerror=self._not_listed):
             for name in directories:
-                if os.path.islink(path := os.path.join(place, name)):
+                path = os.path.join(place, name)
+                if os.path.islink(path):
                     self._pass_over(path, "a link to a directory is not followed")
+                elif not is_text(name):
+                    self._pass_over(path, "its name is not UTF-8")
+            directories[:] = filter(is_text, directories)
             for name in names:
                 file = os.path.join(place, name)
+                if not is_text(name):
+                    self._pass_over(file, "its name is not UTF-8")
+                    continue
                 try:
                     found = os.stat(file)
                 except OSError:

@@ -154,7 +154,7 @@ class DamonTree:
     def _write(path: Path, value: str) -> None:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.write(fd, value.encode())
+            os.write(fd, value.encode(errors="surrogateescape"))
         except OSError as error:
             error.filename = str(path)
             raise

@@ -174,3 +174,43 @@ def test_a_report_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFi
     assert err.count("is left out: a link to a directory is not followed.") == 5
     assert "2 more directories" in err
     assert "\x1b" not in err
+
+
+@pytest.mark.parametrize("name", ["f*", "f?", "[fg]", "f[1]", "f[", "f'x", "{f,g}", "f\\x"])
+def test_a_location_is_no_pattern(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside it lie others that its name would choose as a pattern: their rows are not in its report."""
+    from tests.unit.fleet.rows import service
+    from tests.unit.report.fleet.made import put as put_rows
+    from udamon.cli.main import main
+
+    for place in (name, "f1", "f", "g", "fx"):
+        put_rows(tmp_path / place, "services", [service(place if place == name else "other", host="a")])
+    (found,) = (tmp_path / name).rglob("*.parquet")
+    for place in {"f1", "f", "g", "fx"} - {name}:  # objects of the same name, of other rows
+        (other,) = (tmp_path / place).rglob("*.parquet")
+        other.rename(other.with_name(found.name))
+    if "\\" not in name:  # which DuckDB takes for a divider, in a path that it must look for as a pattern
+        found.with_name("h?.parquet").write_bytes(found.read_bytes())
+    assert main(["fleet", "report", "cold", "--json", str(tmp_path / name)]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert (row["service"], row["hosts"], row["windows"]) == (name, 1, 1)
+
+
+def test_names_that_are_not_utf8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of them costs its own rows; a location of such a name is one sentence."""
+    from tests.unit.fleet.rows import service
+    from tests.unit.report.fleet.made import put as put_rows
+    from udamon.cli.main import main
+
+    put_rows(tmp_path / "f", "services", [service(host="a")])
+    (found,) = (tmp_path / "f").rglob("*.parquet")
+    found.with_name("a\udcffb.parquet").write_bytes(found.read_bytes())
+    found.parent.with_name("date=\udcff").mkdir()
+    assert main(["fleet", "report", "cold", "--json", str(tmp_path / "f")]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["objects"]["passed_over"] == 2
+    assert err.count("is left out: its name is not UTF-8.") == 2
+    assert r"a\xffb.parquet" in err
+    (tmp_path / "f").rename(tmp_path / "a\udcffb")
+    assert main(["fleet", "report", "cold", str(tmp_path / "a\udcffb")]) == 2
+    assert r"a\xffb is not UTF-8, which DuckDB needs" in capsys.readouterr().err

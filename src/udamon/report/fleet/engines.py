@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from udamon.errors import CannotError, UdamonError, UsageError, is_defect
 from udamon.files.temporary import TemporaryDirectory
 from udamon.fleet.damage import EngineFailed
 from udamon.fleet.listing import ListedObjects
-from udamon.fleet.store import BucketStore, Directory, Store
+from udamon.fleet.store import BucketStore, Directory, Store, is_text
 from udamon.fleet.tables import Table, Type
 from udamon.report.fleet.queries import literal, view
 from udamon.report.fleet.spark_submit import GATEWAY
@@ -61,6 +62,11 @@ def open_engine(
     return SparkEngine(store, master)
 
 
+def _no_pattern(path: str) -> str:
+    """A path as DuckDB reads it: * ? [ would be patterns, by which it reads other files, or another location's."""
+    return re.sub(r"[*?[]", r"[\g<0>]", path)
+
+
 class _Closing:
     def close(self) -> None:
         raise NotImplementedError
@@ -82,6 +88,10 @@ class DuckEngine(_Closing):
     def __init__(self, store: Store, memory: str | None = None) -> None:
         import duckdb
 
+        if not store.location.isascii() and not is_text(store.location):
+            raise UsageError(
+                f"the name of {store.location} is not UTF-8, which DuckDB needs; give a link to it with another name."
+            )
         self._error, self._no_room = duckdb.Error, (duckdb.OutOfMemoryException, duckdb.InterruptException)
         self._spill = TemporaryDirectory("fleet")
         config: dict[str, Any] = {"temp_directory": str(self._spill.path)}
@@ -103,7 +113,7 @@ class DuckEngine(_Closing):
             rows = f"SELECT {empty} WHERE FALSE"
             if paths:
                 # By name: what a version lacks is null.
-                files = ", ".join(literal(f"{self._root}{path}") for path in paths)
+                files = ", ".join(literal(_no_pattern(f"{self._root}{path}")) for path in paths)
                 rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{files}], union_by_name = true, "
                 rows += "hive_partitioning = false)"
             parts.append(f"{table.name}_{kind} AS NOT MATERIALIZED (SELECT {table.casts()} FROM ({rows}))")
