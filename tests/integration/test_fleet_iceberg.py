@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.integration.s3_server import BUCKET, environment, server
+from tests.unit.fleet import damages
 from tests.unit.fleet.rows import NOON, WINDOW_US, service
 from tests.unit.report.fleet.made import put
 from udamon.cli.main import main
@@ -86,6 +88,45 @@ def test_every_row_once_and_days_that_changed_again(fleet: Path, capsys: pytest.
     assert rows() == expected(("late", -575))
 
 
+def test_rows_of_objects_that_become_damaged_stay(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where others come late for that day; all are written when the object is whole again."""
+    assert main(command(fleet)) == 0
+    (day, *_) = {path.parent for path in fleet.rglob("date=*/compact.*") if "services" in path.parts}
+    (file,) = day.glob("compact.*")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    at = next(
+        at
+        for at in WINDOWS
+        if datetime.fromtimestamp(NOON / 1e6 + at * 300, UTC).date().isoformat() in day.name
+    )
+    put(fleet, "services", [service(host="late", window=at), service(host="later", window=at)])
+    capsys.readouterr()
+    assert main(command(fleet)) == 0
+    said = capsys.readouterr()
+    assert "services: 0 days written (0 rows), 3 unchanged" in said.out
+    assert f"{file.relative_to(fleet)} does not end as Parquet does" in said.err
+    assert rows() == expected()
+    file.write_bytes(whole)
+    assert main(command(fleet)) == 0
+    assert rows() == expected(("late", at), ("later", at))
+
+
+def test_a_new_day_is_written_without_what_is_damaged(fleet: Path) -> None:
+    damages.put_damaged(fleet)
+    assert main(command(fleet)) == 0
+    assert rows() == expected()
+
+
+def test_one_that_is_damaged_inside_and_alone(fleet: Path) -> None:
+    """No merge has met it: there is nothing to merge it with."""
+    store = Directory(fleet)
+    assert store.create(damages.name(0), damages.DAMAGES["torn"][0]())
+    put(fleet, "services", [service(host="late", window=-864)])
+    assert main(command(fleet)) == 0
+    assert rows() == expected(("late", -864))
+
+
 def test_types_and_values(fleet: Path) -> None:
     assert main(command(fleet)) == 0
     found = table().scan(row_filter="host == 'b'").to_arrow().to_pylist()
@@ -114,7 +155,7 @@ def test_of_two_at_once_one_says_so(before: bool, fleet: Path) -> None:
         assert main(command(fleet)) == 0
         put(fleet, "services", [service(host="late", window=at) for at in WINDOWS])
     store = Directory(fleet)
-    times = {"now": LATER, "closed_s": 0.0}
+    times: dict[str, Any] = {"now": LATER, "closed_s": 0.0}
     with DuckEngine(store) as one, DuckEngine(store) as other:
 
         def read(wanted: Table, objects: ListedObjects) -> Any:
