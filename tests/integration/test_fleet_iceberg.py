@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.integration.s3_server import BUCKET, environment, server
+from tests.unit.fleet import damages
 from tests.unit.fleet.rows import NOON, WINDOW_US, service
 from tests.unit.report.fleet.made import put
 from udamon.cli.main import main
@@ -24,7 +26,9 @@ from udamon.fleet.store import Directory
 from udamon.fleet.tables import SERVICES, Table
 from udamon.report.fleet.engines import DuckEngine
 
-pytestmark = pytest.mark.needs("iceberg")
+pytest.importorskip("duckdb", reason="the extra `report` is not installed")
+pytest.importorskip("pyarrow", reason="pyarrow is not installed; pip install 'udamon[iceberg]'")
+pyiceberg = pytest.importorskip("pyiceberg.catalog", reason="pip install 'udamon[iceberg]'")
 
 LATER = NOON / 1e6 + 7 * 86400
 WINDOWS = (-864, -576, -575, -376)
@@ -38,11 +42,9 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def configure(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
     """Of the catalog `lake`, for processes and for this one, where pyiceberg has read the environment already."""
-    import pyiceberg.catalog
-
     for name, value in settings.items():
         monkeypatch.setenv(f"PYICEBERG_CATALOG__LAKE__{name}", value)
-    monkeypatch.setattr(pyiceberg.catalog, "_ENV_CONFIG", pyiceberg.catalog.Config())
+    monkeypatch.setattr(pyiceberg, "_ENV_CONFIG", pyiceberg.Config())
 
 
 @pytest.fixture
@@ -59,9 +61,7 @@ def expected(*more: tuple[str, int]) -> list[tuple[str, int]]:
 
 
 def table() -> Any:
-    from pyiceberg.catalog import load_catalog
-
-    return load_catalog("lake").load_table("udamon.services")
+    return pyiceberg.load_catalog("lake").load_table("udamon.services")
 
 
 def rows() -> list[tuple[str, int]]:
@@ -86,6 +86,45 @@ def test_every_row_once_and_days_that_changed_again(fleet: Path, capsys: pytest.
     assert main(command(fleet)) == 0
     assert "services: 1 days written (8 rows), 2 unchanged" in capsys.readouterr().out
     assert rows() == expected(("late", -575))
+
+
+def test_rows_of_objects_that_become_damaged_stay(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where others come late for that day; all are written when the object is whole again."""
+    assert main(command(fleet)) == 0
+    (day, *_) = {path.parent for path in fleet.rglob("date=*/compact.*") if "services" in path.parts}
+    (file,) = day.glob("compact.*")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    at = next(
+        at
+        for at in WINDOWS
+        if datetime.fromtimestamp(NOON / 1e6 + at * 300, UTC).date().isoformat() in day.name
+    )
+    put(fleet, "services", [service(host="late", window=at), service(host="later", window=at)])
+    capsys.readouterr()
+    assert main(command(fleet)) == 0
+    said = capsys.readouterr()
+    assert "services: 0 days written (0 rows), 3 unchanged" in said.out
+    assert f"{file.relative_to(fleet)} does not end as Parquet does" in said.err
+    assert rows() == expected()
+    file.write_bytes(whole)
+    assert main(command(fleet)) == 0
+    assert rows() == expected(("late", at), ("later", at))
+
+
+def test_a_new_day_is_written_without_what_is_damaged(fleet: Path) -> None:
+    damages.put_damaged(fleet)
+    assert main(command(fleet)) == 0
+    assert rows() == expected()
+
+
+def test_one_that_is_damaged_inside_and_alone(fleet: Path) -> None:
+    """No merge has met it: there is nothing to merge it with."""
+    store = Directory(fleet)
+    assert store.create(damages.name(0), damages.DAMAGES["torn"][0]())
+    put(fleet, "services", [service(host="late", window=-864)])
+    assert main(command(fleet)) == 0
+    assert rows() == expected(("late", -864))
 
 
 def test_types_and_values(fleet: Path) -> None:
@@ -116,18 +155,15 @@ def test_of_two_at_once_one_says_so(before: bool, fleet: Path) -> None:
         assert main(command(fleet)) == 0
         put(fleet, "services", [service(host="late", window=at) for at in WINDOWS])
     store = Directory(fleet)
-
-    def write(read: Callable[[Table, ListedObjects], Any]) -> None:
-        IcebergCatalog("lake").write(store, SERVICES, read, now=LATER, closed_s=0.0)
-
+    times: dict[str, Any] = {"now": LATER, "closed_s": 0.0}
     with DuckEngine(store) as one, DuckEngine(store) as other:
 
         def read(wanted: Table, objects: ListedObjects) -> Any:
-            write(other.stream)
+            IcebergCatalog("lake").write(store, SERVICES, other.stream, **times)
             return one.stream(wanted, objects)
 
         with pytest.raises(CannotError, match="written by somebody else"):
-            write(read)
+            IcebergCatalog("lake").write(store, SERVICES, read, **times)
     assert rows() == expected(*((("late", at) for at in WINDOWS) if before else ()))
 
 
@@ -199,45 +235,3 @@ def test_a_catalog_that_is_not_configured(fleet: Path, capsys: pytest.CaptureFix
     words[words.index("lake")] = "nowhere"
     assert main(words) == 1
     assert "the Iceberg tables of nowhere cannot be opened" in capsys.readouterr().err
-
-
-@pytest.mark.needs("polars")
-def test_polars_reads_the_table(fleet: Path) -> None:
-    """By its own reader of Iceberg, from the metadata alone."""
-    import polars
-
-    assert main(command(fleet)) == 0
-    put(fleet, "services", [service(host="late", window=-575)])
-    assert main(command(fleet)) == 0
-    found = polars.scan_iceberg(table().metadata_location, reader_override="native").select(
-        "host", "window_begin"
-    )
-    assert sorted(found.with_columns(polars.col("window_begin").dt.epoch("us")).collect().rows()) == expected(
-        ("late", -575)
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.needs("spark")
-@pytest.mark.timeout(900)
-def test_spark_reads_the_files_of_the_newest_snapshot(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PySpark has no reader of Iceberg, and its jar is not among Python's packages. Days are written by replacing
-    whole files, so that the files of a snapshot are the table."""
-    from pyspark.sql import SparkSession
-
-    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-    assert main(command(fleet)) == 0
-    put(fleet, "services", [service(host="late", window=-575)])
-    assert main(command(fleet)) == 0
-    tasks = list(table().scan().plan_files())
-    assert not [task for task in tasks if task.delete_files]
-    spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
-    try:
-        found = spark.read.parquet(*(task.file.file_path for task in tasks))
-        types = dict(found.dtypes)
-        got = sorted(tuple(row) for row in found.selectExpr("host", "unix_micros(window_begin)").collect())
-    finally:
-        spark.stop()
-    assert got == expected(("late", -575))
-    assert (types["resident_bytes"], types["cold_bytes"]) == ("bigint", "array<bigint>")
-    assert (types["window_begin"], types["coverage"]) == ("timestamp", "double")

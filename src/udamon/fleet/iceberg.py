@@ -11,7 +11,7 @@ The catalog is one that pyiceberg is configured for (PYICEBERG_CATALOG__NAME__UR
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,8 +21,8 @@ from typing import Any
 from udamon import extras
 from udamon.errors import CannotError, UdamonError, is_defect
 from udamon.fleet.compaction import closed_days
-from udamon.fleet.damage import sound
-from udamon.fleet.listing import DamagedObject, ListedObjects
+from udamon.fleet.damage import read_through, sound
+from udamon.fleet.listing import DamagedObject, Day, ListedObjects
 from udamon.fleet.store import Store
 from udamon.fleet.tables import Table
 
@@ -74,25 +74,48 @@ class IcebergCatalog:
         """Each closed day that the table has not, or has of other objects. `now` is seconds since 1970, `damaged` are
         objects that are known not to be read to their end.
 
-        A day that the table has stays where objects of it have become damaged: its rows are in the table."""
+        A day that the table has stays as it is while objects of it are damaged."""
         done = TableChange()
         with _told(self._name, "written"):
             target = self._table(table)
             there = _written(target)
             for day in closed_days(store, table, now, closed_s):
-                objects = sound(store, table, day).without(damaged).objects()
-                done.damaged |= {each.object: each for each in objects.damaged}
-                digest = _digest(objects.all)
-                # As if nothing were damaged: then the table has rows that cannot be read any more.
-                known = (digest, _digest({*objects.all, *(each.object for each in objects.damaged)}))
-                if not objects.all:
-                    continue
-                if there.get(day.date) in known:
-                    done.unchanged += 1
-                    continue
-                done.rows += self._write_day(target, table, day.date, digest, read(table, objects))
-                done.days += 1
+                day = sound(store, table, day).without(damaged)
+                while not self._tried(store, target, table, day, there.get(day.date), read, done):
+                    day = day.without(read_through(store, table, day.objects().stored))
         return done
+
+    def _tried(
+        self,
+        store: Store,
+        target: Any,
+        table: Table,
+        day: Day,
+        there: str | None,
+        read: Read,
+        done: TableChange,
+    ) -> bool:
+        """Write a day, unless the table has it; `there` is the digest of what it was written from. False where an
+        object turned out to be damaged inside."""
+        objects = day.objects()
+        done.damaged |= {each.object: each for each in objects.damaged}
+        digest = sha256("\n".join(sorted(objects.all)).encode()).hexdigest()[:16]
+        if not objects.all:
+            return True
+        # The rows of what cannot be read any more are in the table: to write the day again would lose them.
+        kept = there is not None and any(each.left_out for each in objects.damaged)
+        if kept or there == digest:
+            done.unchanged += 1
+            return True
+        try:
+            rows = self._write_day(target, table, day.date, digest, read(table, objects))
+        except Exception as error:  # of DuckDB, through a stream of Arrow, or of the catalog
+            if is_defect(error) or not read_through(store, table, objects.stored):
+                raise
+            return False
+        done.rows += rows
+        done.days += 1
+        return True
 
     def _table(self, table: Table) -> Any:
         import pyarrow
@@ -128,10 +151,6 @@ class IcebergCatalog:
                 snapshot_properties={DATE: date, OBJECTS: digest},
             )
         return count
-
-
-def _digest(paths: Iterable[str]) -> str:
-    return sha256("\n".join(sorted(paths)).encode()).hexdigest()[:16]
 
 
 @contextmanager
