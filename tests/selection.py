@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -30,46 +31,52 @@ _passed_over: dict[Path, int] = {}
 """How many test functions of the long part the files have that were not imported."""
 
 
-def _slow(item: pytest.Item) -> bool:
-    return item.get_closest_marker("slow") is not None
+class _Traits(NamedTuple):
+    """What selections go by: of a test, or of a file what any of its tests may have."""
 
+    path: Path
+    slow: bool
+    native: bool
+    each_command: bool
 
-def _native(item: pytest.Item) -> bool:
-    return item.get_closest_marker("native") is not None or _directly(item.path)
+    @classmethod
+    def of_test(cls, item: pytest.Item) -> _Traits:
+        slow, native, each_command = (
+            item.get_closest_marker(name) is not None for name in ("slow", "native", "each_command")
+        )
+        return cls(item.path, slow, native or _directly(item.path), each_command)
+
+    @classmethod
+    def of_file(cls, path: Path, text: str) -> _Traits:
+        """As its text shows them, without importing it."""
+        native, each_command = (f"mark.{name}" in text for name in ("native", "each_command"))
+        return cls(path, False, native or _directly(path), each_command)
+
+    @property
+    def in_process(self) -> bool:
+        return bool({"unit", "property"} & set(self.path.parts))
+
+    def in_short(self, selection: str) -> bool:
+        if self.slow:
+            return False
+        match selection:
+            case "c":
+                return self.native
+            case "pythons":
+                return self.each_command or (self.in_process and self.native)
+        return True
+
+    def in_long(self, selection: str) -> bool:
+        match selection:
+            case "c":
+                return not self.slow and imports.distance_to_native(self.path) < imports.NEVER
+            case "pythons":
+                return (not self.slow and self.in_process) or self.in_short(selection)
+        return True
 
 
 def _directly(path: Path) -> bool:
     return imports.distance_to_native(path) <= DIRECTLY
-
-
-def _in_process(path: Path) -> bool:
-    return bool({"unit", "property"} & set(path.parts))
-
-
-def _short(item: pytest.Item, selection: str) -> bool:
-    if _slow(item):
-        return False
-    match selection:
-        case "c":
-            return _native(item)
-        case "pythons":
-            return item.get_closest_marker("each_command") is not None or (
-                _in_process(item.path) and _native(item)
-            )
-    return True
-
-
-def _long(item: pytest.Item, selection: str) -> bool:
-    match selection:
-        case "c":
-            return not _slow(item) and _reaches_c(item.path)
-        case "pythons":
-            return (not _slow(item) and _in_process(item.path)) or _short(item, selection)
-    return True
-
-
-def _reaches_c(path: Path) -> bool:
-    return imports.distance_to_native(path) < imports.NEVER
 
 
 def passes_over(path: Path) -> bool:
@@ -80,13 +87,10 @@ def passes_over(path: Path) -> bool:
     if not path.name.startswith("test_"):
         return False
     text = path.read_text()
-    native = "mark.native" in text or _directly(path)
-    if native and (selection == "c" or _in_process(path)):
+    traits = _Traits.of_file(path, text)
+    if traits.in_short(selection):
         return False
-    if selection == "pythons" and "mark.each_command" in text:
-        return False
-    in_long = _reaches_c(path) if selection == "c" else _in_process(path)
-    _passed_over[path] = len(_TEST.findall(text)) if in_long else 0
+    _passed_over[path] = len(_TEST.findall(text)) if traits.in_long(selection) else 0
     return True
 
 
@@ -94,15 +98,16 @@ def choose(items: list[pytest.Item]) -> tuple[list[pytest.Item], int]:
     """The tests to run, and how many more the long part has; those of files that were not imported count once each,
     whatever their parameters."""
     selection = os.environ.get("UDAMON_TEST_SELECTION", "")
+    every = [(item, _Traits.of_test(item)) for item in items]
     if not selection:
-        wanted = [item for item in items if "UDAMON_TEST_LONG" in os.environ or not _slow(item)]
+        wanted = [item for item, traits in every if "UDAMON_TEST_LONG" in os.environ or not traits.slow]
         return wanted, len(items) - len(wanted)
     if selection not in ("host", "c", "pythons"):
         raise pytest.UsageError(f"UDAMON_TEST_SELECTION={selection}: there are host, c and pythons")
-    long = [item for item in items if _long(item, selection)]
+    long = [item for item, traits in every if traits.in_long(selection)]
     if os.environ.get("UDAMON_TEST_LONG"):
         return long, 0
-    short = [item for item in items if _short(item, selection)]
+    short = [item for item, traits in every if traits.in_short(selection)]
     return short, len(set(long) - set(short)) + sum(_passed_over.values())
 
 
