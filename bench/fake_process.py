@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -27,6 +27,7 @@ from udamon.engine.sample_budget import SampleBudget
 from udamon.engine.watch import SampledWatch
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Emit, Range
+from udamon.ops.base import WholeTargets
 from udamon.ops.idle import IdleSampler
 from udamon.record.writer import Writer
 from udamon.units import parse_share
@@ -37,7 +38,7 @@ TOUCH_EVERY_S = 0.002
 FLUSH_S = 0.9
 
 
-class FakeSpace:
+class FakeSpace(WholeTargets):
     """One target of `size` bytes that is always there."""
 
     name = "vaddr"
@@ -49,21 +50,6 @@ class FakeSpace:
         if not targets:
             targets.append(Target(0, PID, START_TIME, ranges=[Range(0, self._size)]))
             emit("target_start", {"target": 0, "pid": PID, "start_time": START_TIME, "comm": "fake"})
-
-    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
-        return False
-
-    def valid(self, target: Target) -> bool:
-        return True
-
-    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
-        """Nothing is missed."""
-
-    def expecting(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def hot_pages(pages: int, parts: int) -> list[int]:

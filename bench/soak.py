@@ -24,6 +24,7 @@ from udamon.engine.context import Context
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.watch import SampledWatch
 from udamon.model import Emit, Event, Range, Snapshot
+from udamon.ops.base import WholeTargets
 from udamon.ops.idle import IdleSampler
 from udamon.record.writer import Writer
 
@@ -32,7 +33,7 @@ PIDS = range(5_000, 5_020)
 PAGES = 256
 
 
-class ComingAndGoing:
+class ComingAndGoing(WholeTargets):
     """Three targets at a time out of twenty fake processes; each update one ends and another comes."""
 
     name = "soak"
@@ -54,21 +55,6 @@ class ComingAndGoing:
             )
             targets.append(target)
             self._next += 1
-
-    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
-        return False
-
-    def valid(self, target: Target) -> bool:
-        return True
-
-    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
-        """Nothing is missed."""
-
-    def expecting(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -35,71 +36,77 @@ _passed_over: dict[Path, int] = {}
 """How many test functions of the long part the files have that were not imported."""
 
 
-def _on_engines(item: pytest.Item) -> bool:
-    return any(not set(ENGINES).isdisjoint(marker.args) for marker in item.iter_markers("needs"))
+class _Traits(NamedTuple):
+    """What selections go by: of a test, or of a file what any of its tests may have."""
 
+    path: Path
+    slow: bool
+    native: bool
+    each_command: bool
+    on_engines: bool
 
-def _slow(item: pytest.Item) -> bool:
-    return item.get_closest_marker("slow") is not None
+    @classmethod
+    def of_test(cls, item: pytest.Item) -> _Traits:
+        slow, native, each_command = (
+            item.get_closest_marker(name) is not None for name in ("slow", "native", "each_command")
+        )
+        on_engines = any(not set(ENGINES).isdisjoint(marker.args) for marker in item.iter_markers("needs"))
+        return cls(item.path, slow, native or _directly(item.path), each_command, on_engines)
 
+    @classmethod
+    def of_file(cls, path: Path, text: str) -> _Traits:
+        """As its text shows them, without importing it."""
+        native, each_command = (f"mark.{name}" in text for name in ("native", "each_command"))
+        on_engines = _NEEDS_ENGINE.search(text) is not None
+        return cls(path, False, native or _directly(path), each_command, on_engines)
 
-def _native(item: pytest.Item) -> bool:
-    return item.get_closest_marker("native") is not None or _directly(item.path)
+    @property
+    def in_process(self) -> bool:
+        return bool({"unit", "property"} & set(self.path.parts))
+
+    def in_short(self, selection: str) -> bool:
+        if self.slow:
+            return False
+        match selection:
+            case "c":
+                return self.native
+            case "pythons":
+                return self.each_command or (self.in_process and self.native)
+            case "engines":
+                return False
+        return True
+
+    def in_long(self, selection: str) -> bool:
+        match selection:
+            case "c":
+                return not self.slow and imports.distance_to_native(self.path) < imports.NEVER
+            case "pythons":
+                return (not self.slow and self.in_process) or self.in_short(selection)
+            case "engines":
+                return self.on_engines
+        return True
 
 
 def _directly(path: Path) -> bool:
     return imports.distance_to_native(path) <= DIRECTLY
 
 
-def _in_process(path: Path) -> bool:
-    return bool({"unit", "property"} & set(path.parts))
-
-
-def _short(item: pytest.Item, selection: str) -> bool:
-    if _slow(item) or selection == "engines":
-        return False
-    match selection:
-        case "c":
-            return _native(item)
-        case "pythons":
-            return item.get_closest_marker("each_command") is not None or (
-                _in_process(item.path) and _native(item)
-            )
-    return True
-
-
-def _long(item: pytest.Item, selection: str) -> bool:
-    match selection:
-        case "engines":
-            return _on_engines(item)
-        case "c":
-            return not _slow(item) and _reaches_c(item.path)
-        case "pythons":
-            return (not _slow(item) and _in_process(item.path)) or _short(item, selection)
-    return True
-
-
-def _reaches_c(path: Path) -> bool:
-    return imports.distance_to_native(path) < imports.NEVER
-
-
 def passes_over(path: Path) -> bool:
     """Whether a file needs not be imported, for its text shows that the selection has no test in it."""
     selection = os.environ.get("UDAMON_TEST_SELECTION", "")
-    if not path.name.startswith("test_") or path.suffix != ".py":
+    if (
+        selection not in ("c", "pythons", "engines")
+        or path.suffix != ".py"
+        or not path.name.startswith("test_")
+    ):
         return False
-    if selection == "engines":
-        return not _NEEDS_ENGINE.search(path.read_text())
-    if os.environ.get("UDAMON_TEST_LONG") or selection not in ("c", "pythons"):
+    if os.environ.get("UDAMON_TEST_LONG") and selection != "engines":
         return False
     text = path.read_text()
-    native = "mark.native" in text or _directly(path)
-    if native and (selection == "c" or _in_process(path)):
+    traits = _Traits.of_file(path, text)
+    if traits.in_long(selection) if selection == "engines" else traits.in_short(selection):
         return False
-    if selection == "pythons" and "mark.each_command" in text:
-        return False
-    in_long = _reaches_c(path) if selection == "c" else _in_process(path)
-    _passed_over[path] = len(_TEST.findall(text)) if in_long else 0
+    _passed_over[path] = len(_TEST.findall(text)) if traits.in_long(selection) else 0
     return True
 
 
@@ -107,15 +114,16 @@ def choose(items: list[pytest.Item]) -> tuple[list[pytest.Item], int]:
     """The tests to run, and how many more the long part has; those of files that were not imported count once each,
     whatever their parameters."""
     selection = os.environ.get("UDAMON_TEST_SELECTION", "")
+    every = [(item, _Traits.of_test(item)) for item in items]
     if not selection:
-        wanted = [item for item in items if "UDAMON_TEST_LONG" in os.environ or not _slow(item)]
+        wanted = [item for item, traits in every if "UDAMON_TEST_LONG" in os.environ or not traits.slow]
         return wanted, len(items) - len(wanted)
     if selection not in ("host", "c", "pythons", "engines"):
         raise pytest.UsageError(f"UDAMON_TEST_SELECTION={selection}: there are host, c, pythons and engines")
-    long = [item for item in items if _long(item, selection)]
+    long = [item for item, traits in every if traits.in_long(selection)]
     if os.environ.get("UDAMON_TEST_LONG"):
         return long, 0
-    short = [item for item in items if _short(item, selection)]
+    short = [item for item, traits in every if traits.in_short(selection)]
     return short, len(set(long) - set(short)) + sum(_passed_over.values())
 
 

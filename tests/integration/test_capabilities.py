@@ -74,23 +74,19 @@ def advise(target: Target, area: Range) -> None:
 
 def count_pages(target: Target, area: Range) -> None:
     """stat with a page filter."""
-    actor = VaddrActor()
-    request = ActionRequest(
-        Action.STAT, (Filter(FilterType.ANON, matching=True, allow=True),), pages_allowed_by_default=False
-    )
-    try:
-        assert actor.apply(target, *area, request).passed == SIZE
-    finally:
-        actor.close()
+    _count(target, area, FilterType.ANON, by_default=False)
 
 
 def count_active(target: Target, area: Range) -> None:
     """The page filters that look at frames."""
+    _count(target, area, FilterType.ACTIVE, by_default=True)
+
+
+def _count(target: Target, area: Range, kind: FilterType, *, by_default: bool) -> None:
     actor = VaddrActor()
-    request = ActionRequest(
-        Action.STAT, (Filter(FilterType.ACTIVE, matching=True, allow=True),), pages_allowed_by_default=True
-    )
+    filters = (Filter(kind, matching=True, allow=True),)
     try:
+        request = ActionRequest(Action.STAT, filters, pages_allowed_by_default=by_default)
         assert actor.apply(target, *area, request).passed == SIZE
     finally:
         actor.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.forking import UDAMON
-from tests.integration.recorder import WAIT_LIMIT_S, udamon
+from tests.integration.recorder import WAIT_LIMIT_S, held_until, udamon
 from udamon.text import Shown, width
 
 
@@ -18,9 +18,10 @@ from udamon.text import Shown, width
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a process with a long command line, whose mappings have long names."""
     file = tmp_path_factory.mktemp("wide") / "a.udamon"
-    command = ["sleep", "1.0", *(f"0.00{number}" for number in range(40))]
     how: list[str | Path] = ["--via", "refs", "--aggr", "50ms", "-q", "-o", file]
-    done = udamon("record", *how, "--", *command)
+    with held_until(file, 10) as (pipe,):
+        command = ["sh", "-c", f"read line < {pipe}; true", *(f"0.00{number}" for number in range(40))]
+        done = udamon("record", *how, "--", *command)
     assert done.status == 0, done.stderr
     return file
 

@@ -47,6 +47,26 @@ class OperationsSet(Protocol):
         """Release what was opened (pidfds, locks). Idempotent."""
 
 
+class WholeTargets:
+    """What those operations sets do that know all of their targets at each update: memory that is there as long as the
+    monitor runs, whoever has it. Nothing is missed, and nothing is open."""
+
+    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
+        return False
+
+    def valid(self, target: Target) -> bool:
+        return True
+
+    def expecting(self) -> bool:
+        return False
+
+    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
+        """No process was missed."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Shared(NamedTuple):
     """The sharing of a range's pages with other mappings, in bytes.
 

@@ -9,10 +9,11 @@ from udamon.linux.iomem import system_ram
 from udamon.linux.roots import Roots
 from udamon.lock import Lock, take_lock
 from udamon.model import Emit, Range
+from udamon.ops.base import WholeTargets
 from udamon.ops.fvaddr import whole_pages
 
 
-class Paddr:
+class Paddr(WholeTargets):
     """All System RAM, or the physical ranges given, in bytes.
 
     Raises, when made, NotPermitted, NotSupported or RangesError.
@@ -37,18 +38,6 @@ class Paddr:
         targets.append(Target(0, ranges=list(self._ranges)))
         nobody: dict[str, object] = {"start_time": None, "comm": "", "cmdline": [], "user": ""}
         emit("target_start", {"target": 0, "pid": None, **nobody})
-
-    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
-        return False  # all of the memory is watched, whoever has it
-
-    def valid(self, target: Target) -> bool:
-        return True
-
-    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
-        """All of the memory is watched, whoever has it."""
-
-    def expecting(self) -> bool:
-        return False
 
     def close(self) -> None:
         if self._lock is not None:

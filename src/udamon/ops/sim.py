@@ -12,6 +12,7 @@ from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
 from udamon.model import PAGE_SIZE, Emit
 from udamon.native._native import sim_sample
+from udamon.ops.base import WholeTargets
 from udamon.workload.truth import Truth
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from udamon.native._native import Simulated
 
 
-class SimSpace:
+class SimSpace(WholeTargets):
     """A target for each workload: the space that its layout maps."""
 
     name = "sim"
@@ -40,21 +41,6 @@ class SimSpace:
             placed = truth.layout.regions
             names = [[r.start, r.end, "rw-p", 0, 0, f"[anon:{r.name}]"] for r in placed]
             emit("mappings", {"target": index, "add": names, "remove": []})
-
-    def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
-        return False  # nobody forks in a simulation
-
-    def valid(self, target: Target) -> bool:
-        return True
-
-    def finish(self, targets: Sequence[Target], emit: Emit) -> None:
-        """All of a simulation is seen."""
-
-    def expecting(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class SimSampler:

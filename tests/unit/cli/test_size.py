@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.recorder import held_until
 from tests.unit.report.test_size import MIB, S, census, named
 from tests.unit.snapshots import recorded, snap
 from udamon.cli import next_step, size
@@ -70,16 +71,19 @@ def test_a_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert os.listdir(tmp_path) == ["kept"]
 
 
-def test_a_command(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Its status is passed on; standard output is its own, but for a document."""
     flags = ["--via", "refs", "--aggr", "100ms"]
-    assert main(["size", *flags, "--", "sh", "-c", "echo its own; sleep 1.5; exit 7"]) == 7
+    with held_until(tmp_path / "a", 3) as (pipe,):
+        command = ["sh", "-c", f"echo its own; cat {pipe}; exit 7"]
+        assert main(["size", *flags, "-o", str(tmp_path / "a"), "--", *command]) == 7
     said = capfd.readouterr()
     assert said.out == "its own\n"
     assert "\nneeds " in said.err
     # A command that ended cannot be watched longer: more windows are shorter ones.
     assert "\n  udamon size --aggr " in said.err
-    assert main(["size", *flags, "--json", "-q", "--", "sleep", "1.5"]) == 0
+    with held_until(tmp_path / "b", 3) as (pipe,):
+        assert main(["size", *flags, "-o", str(tmp_path / "b"), "--json", "-q", "--", "cat", str(pipe)]) == 0
     assert json.loads(capfd.readouterr().out)["windows"] > 0
 
 
