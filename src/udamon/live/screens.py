@@ -152,8 +152,10 @@ def _about(detail: Detail) -> str:
         return ours(" · ").join([*words, "the first window is not over yet"])
     last = detail.snapshots[-1]
     there = "" if last.resident is None else f" of {format_size(sum(last.resident))} resident"
+    # What others did to files and shared memory counts, too, where it cannot be told from the target's own.
+    most = "at most " if any(one.at_most for one in hottest(detail, len(last))) else ""
     words.append(
-        f"{format_size(sum(last.touched))}{there} touched in a window of {clock(last.end_ns - last.begin_ns)}"
+        f"{most}{format_size(sum(last.touched))}{there} touched in a window of {clock(last.end_ns - last.begin_ns)}"
     )
     words.append(f"{len(last)} regions")
     return ours(" · ").join(words)

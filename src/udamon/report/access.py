@@ -21,6 +21,7 @@ from udamon.text import Shown, lines, ours
 from udamon.units import format_share, format_size
 
 MOMENT = "SELECT max(seq), max(time) FROM regions WHERE time <= {until}"
+AFTER = 'SELECT min(time) FROM recording WHERE "begin" IS NOT NULL AND time > {time}'
 FIRST = "SELECT min(seq), min(time) FROM regions"
 
 REGIONS = """
@@ -98,12 +99,22 @@ def measure(
     seq = moment(source, at_ns)
     rows = source.query(REGIONS.format(seq=seq))
     time = max(row[9] for row in rows)
-    catalog, shares = Catalog(source.recording, until_ns=time), has_shares(source.recording.metadata)
-    made = (
-        line_of(row, catalog.target(row[0], row[1]).mappings, catalog.upper_bound, weights, shares=shares)
-        for row in rows
-        if row[2] is not None
-    )
+    shares = has_shares(source.recording.metadata)
+
+    def named(rows: Sequence[Sequence[Any]], until_ns: int | None) -> list[RegionLine]:
+        catalog = Catalog(source.recording, until_ns=until_ns)
+        return [
+            line_of(row, catalog.target(row[0], row[1]).mappings, catalog.upper_bound, weights, shares=shares)
+            for row in rows
+        ]
+
+    there = [row for row in rows if row[2] is not None]
+    made = named(there, time)
+    # Names come with the next update: what is not known yet may be so by the end of the next window.
+    if missing := [at for at, one in enumerate(made) if one.mapped is None]:
+        after = source.query(AFTER.format(time=time))[0][0]
+        for at, one in zip(missing, named([there[at] for at in missing], after), strict=True):
+            made[at] = one
     found = sorted(made, key=_KEYS[sort])
     return Access(source.start_ns, time, seq, found[:top], len(found))
 

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.report.test_wss import START, record, snap
 from tests.unit.snapshots import recorded
 from tests.unit.snapshots import snap as snapshot
-from udamon.model import Event, Rates
+from udamon.model import Event, Rates, Snapshot
 from udamon.record.naming import kind_of
 from udamon.record.reader import Recording
 from udamon.report import access, access_groups, info
@@ -55,6 +55,20 @@ def recording(tmp_path: Path) -> Recording:
 def test_last_moment_with_its_mappings(recording: Recording) -> None:
     """The last snapshot by default; each region with the mapping it shares most bytes with."""
     assert lines(recording) == [(0x1000, "/lib/b.so"), (0x3000, "[heap]"), (0x8000, None)]
+
+
+def test_a_name_that_comes_after_the_window(tmp_path: Path) -> None:
+    """What was mapped within a window is named by the next update; what came later than that is another's."""
+    regions = [(0x1000, 0x3000, 20, 1, 100), (0x8000, 0x9000, 5, 3, 700)]
+    add = [[0x1000, 0x3000, "r--p", 0, 1, "/data"]], [[0x8000, 0x9000, "r--p", 0, 2, "/later"]]
+    steps: list[Snapshot | Event] = [
+        snap(0, regions), Event(START + 150_000_000, "mappings", {"target": 0, "add": add[0], "remove": []}),
+        snap(1, regions), Event(START + 250_000_000, "mappings", {"target": 0, "add": add[1], "remove": []}),
+        snap(2, regions),
+    ]  # fmt: skip
+    recording = record(tmp_path / "b", steps)
+    assert lines(recording, at_ns=100_000_000) == [(0x1000, "/data"), (0x8000, None)]
+    assert lines(recording) == [(0x1000, "/data"), (0x8000, "/later")]
 
 
 @pytest.mark.parametrize(

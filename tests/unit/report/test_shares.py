@@ -3,6 +3,7 @@ others may have touched it, and called what it is."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.unit.report.test_size import MIB, census
 from tests.unit.snapshots import recorded
 from udamon.live.grid import Grid, hottest
+from udamon.live.screens import _about
 from udamon.live.state import Detail
 from udamon.model import Event
 from udamon.record.reader import Recording
@@ -71,3 +73,6 @@ def test_live() -> None:
         ("data", 0.02, True), ("heap", 0.01, False),
     ]  # fmt: skip
     assert Grid().columns(detail, 2, 1) == [(0.01, 0.02)]
+    assert "at most 3.0 MiB of 200.0 MiB resident touched" in _about(detail)
+    own = census(0, [(100, 100, 1), (300, 100, 0)])
+    assert " 1.0 MiB of 200.0 MiB resident touched" in _about(replace(detail, snapshots=(own,)))
