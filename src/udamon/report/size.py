@@ -226,6 +226,10 @@ def document(report: Size, catalog: Catalog, step: NextStep) -> dict[str, Any]:
     }
 
 
+_SHRUNK = 0.9
+"""Where less than this share of the resident bytes was left at the end, that is said."""
+
+
 def _document(bounds: tuple[float, float] | None) -> dict[str, int] | None:
     return None if bounds is None else {"low": round(bounds[0]), "high": round(bounds[1])}
 
@@ -259,7 +263,9 @@ def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -
             terminal.width,
         )
     else:
-        said.append(f"not touched for at least {clock(report.age_s * 1e9)}: {_range(report.cold)}")
+        # A program that ended, say, gave memory back: what is cold is of what was left.
+        left = f", of {at_most}{format_size(report.at_end)} at the end" if _has_shrunk(report) else ""
+        said.append(f"not touched for at least {clock(report.age_s * 1e9)}: {_range(report.cold)}{left}")
     if report.shared:
         said.append("shared memory counted once")
     doubts = f": {', '.join(report.doubts)}" if report.doubts else ""
@@ -283,6 +289,10 @@ def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -
         said.append("  ? a guess from the shape of the memory: the kernel does not name it")
     said += ["", *wrap(f"{step.why}:", terminal.width), line("  ", step.command)]
     return lines(said)
+
+
+def _has_shrunk(report: Size) -> bool:
+    return report.at_end < _SHRUNK * report.resident
 
 
 def _cells(resident: int, needed: tuple[float, float], cold: tuple[float, float] | None) -> list[str]:

@@ -80,8 +80,11 @@ def test_bounds_of_a_census(tmp_path: Path) -> None:
 def test_what_was_freed_is_not_cold(tmp_path: Path) -> None:
     """100 MiB were there and untouched, and 90 of them were given back before the second window."""
     shots = [census(0, [(100, 100, 0)]), census(1, [(100, 10, 0)])]
-    report = measured(recorded(tmp_path / "a", shots, via="refs"))
+    recording = recorded(tmp_path / "a", shots, via="refs")
+    report = measured(recording)
     assert (report.resident, report.at_end, report.cold) == (100 * MIB, 10 * MIB, (10 * MIB, 10 * MIB))
+    text = size.render(report, Catalog(recording), Terminal(80, 0, False), STEP)
+    assert "not touched for at least 20 s: 10.0 MiB, of 10.0 MiB at the end\n" in text
 
 
 def test_no_age_longer_than_the_time_watched(tmp_path: Path) -> None:
