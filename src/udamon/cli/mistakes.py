@@ -57,7 +57,7 @@ def _two_files(first: str, second: str) -> UsageError:
 
 def _fleet_report(words: Sequence[str]) -> None:
     reports = _fleet_reports()
-    if not words or words[0].startswith("-") or nearest(words[0], reports):
+    if not words or words[0].startswith("-") or words[0] in reports or nearest(words[0], reports):
         return
     place, *rest = words
     if rest and not rest[0].startswith("-"):

@@ -252,7 +252,9 @@ def _access(args: argparse.Namespace, source: RecordingSource) -> Found:
     if args.style == "simple-boxes" and not console.is_plain():
         of = Catalog(source.recording).rate_of
         return access.document(report), lambda: access.boxes(report, Terminal.of_stdout(), of)
-    return access.document(report), lambda: access.render(report, Catalog(source.recording))
+    return access.document(report), lambda: access.render(
+        report, Catalog(source.recording), Terminal.of_stdout().width
+    )
 
 
 def _by_heat(args: argparse.Namespace, source: RecordingSource, at: int | None) -> Found:

@@ -31,6 +31,10 @@ REGIONS = """
 """
 
 
+_LEAST_NAME = 12
+"""Columns of a mapping's name at least."""
+
+
 @dataclass(frozen=True, slots=True)
 class RegionLine:
     """One region with its mapping; `age` in aggregations, `window_ns` the length of one, `rate` 0..1."""
@@ -198,8 +202,8 @@ def document(report: Access) -> dict[str, Any]:
     }
 
 
-def render(report: Access, catalog: Catalog) -> Shown:
-    """For people: one line a region."""
+def render(report: Access, catalog: Catalog, columns: int = 80) -> Shown:
+    """For people: one line a region; its name is cut to what the other cells leave of so many columns."""
     elapsed = f"{clock(report.time_ns - report.start_ns)}{catalog.wall(report.time_ns)}"
     total, touched = sum(line.there for line in report.lines), sum(line.touched for line in report.lines)
     shown = (
@@ -228,6 +232,8 @@ def render(report: Access, catalog: Catalog) -> Shown:
         ]
     ]
     rows += [_cells(line, catalog if many else None, rated=rated) for line in report.lines]
+    beside = sum(2 + max(len(row[at]) for row in rows) for at in range(len(rows[0]) - 1))
+    rows = [[*row[:-1], shorten(row[-1], max(_LEAST_NAME, columns - beside - 4))] for row in rows]
     owner = "" if many else f"{catalog.target(report.lines[0].target).label}, "
     note = ["", at_most_note()] if bounded else []
     return lines(

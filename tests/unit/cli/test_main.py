@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from udamon.cli import mistakes
 from udamon.cli.main import main
+from udamon.cli.parsers import COMMANDS
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,17 @@ def test_files_where_words_belong(tmp_path: Path, capsys: pytest.CaptureFixture[
     ):
         assert main(words) == 2
         assert capsys.readouterr().err.endswith(f"give: {' '.join(['udamon', *meant])}\n")
+
+
+@pytest.mark.parametrize("words", ["fleet report cold /x", "report wss x", "record -p 1", "report x --json"])
+def test_right_words_are_not_compared_with_others(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a library that only mistakes need."""
+
+    def nearest(word: str, known: object) -> str | None:
+        raise AssertionError(word)
+
+    monkeypatch.setattr(mistakes, "nearest", nearest)
+    mistakes.refuse(words.split(), COMMANDS)
 
 
 def test_a_value_like_a_kind_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,22 @@ def test_last_moment_with_its_mappings(recording: Recording) -> None:
     assert lines(recording) == [(0x1000, "/lib/b.so"), (0x3000, "[heap]"), (0x8000, None)]
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_rows_end_where_the_terminal_does(tmp_path: Path, columns: int) -> None:
+    """A long name is cut; where there is room it is whole."""
+    name = "/usr/lib/python3.11/lib-dynload/mmap.cpython-311-x86_64-linux-gnu.so"
+    add = [[0x7F0000001000, 0x7F0000003000, "r-xp", 0, 1, name]]
+    steps: list[Snapshot | Event] = [
+        Event(START, "mappings", {"target": 0, "add": add, "remove": []}),
+        snap(0, [(0x7F0000001000, 0x7F0000003000, 20, 1, 8192)]),
+    ]
+    recording = record(tmp_path / "b", steps)
+    with RecordingSource(recording) as source:
+        row = access.render(access.measure(source), Catalog(recording), columns).splitlines()[3]
+    assert len(row) <= columns
+    assert row.endswith("mmap.cpython-311-x86_64-linux-gnu.so") == (columns == 120)
+
+
 def test_a_name_that_comes_after_the_window(tmp_path: Path) -> None:
     """What was mapped within a window is named by the next update; what came later than that is another's."""
     regions = [(0x1000, 0x3000, 20, 1, 100), (0x8000, 0x9000, 5, 3, 700)]
