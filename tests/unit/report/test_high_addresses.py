@@ -25,18 +25,8 @@ KINDS = [
     ["heatmap", "--by", "mapping"], ["mappings"], ["phases"], ["holistic"], ["footprint"], ["ages"], ["right-size"],
     ["size"], ["times"], ["nr-regions"],
 ]  # fmt: skip
-_ELSE = {
-    "start",
-    "end",
-    "address",
-    "recording",
-    "file",
-    "ranges",
-    "addresses",
-    "pieces",
-    "next",
-    "start_address",
-}
+_ELSE = {"start", "end", "address", "recording", "file", "ranges", "pieces", "next", "metadata"}
+"""What says where it is, or of which file."""
 
 
 def recorded(path: Path, base: int) -> str:
