@@ -245,7 +245,9 @@ class Agent:
             return self.status()
         if what == "give":
             pid = question.get("pid")
-            if not isinstance(pid, int) or isinstance(pid, bool) or not 0 < pid < 1 << 31:  # `true` is no process 1
+            if (
+                not isinstance(pid, int) or isinstance(pid, bool) or not 0 < pid < 1 << 31
+            ):  # `true` is no process 1
                 return self._give(None, given)
             return self._give(self._rotation.key_of(pid), given)
         if what == "watch":

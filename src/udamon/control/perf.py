@@ -51,7 +51,11 @@ def _record(words: Sequence[str]) -> int:
     parser.add_argument("command", nargs="*")
     own, rest = _split(words)
     args = parser.parse_args(own)
-    wanted = {f"{name.strip()}:".encode(errors="surrogateescape") for names in args.event for name in names.split(",")}
+    wanted = {
+        f"{name.strip()}:".encode(errors="surrogateescape")
+        for names in args.event
+        for name in names.split(",")
+    }
     command = rest or args.command
     stream = os.environ.get(STREAM)
     if stream is None:
