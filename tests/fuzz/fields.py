@@ -152,6 +152,10 @@ def _column(field: Field, random: Random, place: Path, base: Path) -> Ready:
     stream, begin = Stream(), PendingRows()
     for event in bases.events(0):
         begin.add_event(event.time_ns, 0, event.name, to_json(dict(event.data)))
+    low, high = columns["start"][0], columns["end"][-1]
+    if isinstance(low, int) and isinstance(high, int) and low < high:  # reports look where mappings are
+        add = [[low, high, "rw-p", 0, 0, "[stack]"]]
+        begin.add_event(1 << 40, 0, "mappings", to_json({"target": 0, "add": add, "remove": []}))
     made = RecordBatch.from_arrays([Array(columns[each], TYPES[each]) for each in COLUMNS], schema=SCHEMA)
     parts = [
         stream.head(machine() | bases.METADATA),

@@ -27,6 +27,8 @@ from udamon.workload.config import load
 from udamon.workload.layout import place
 from udamon.workload.truth import Truth
 
+MOST_AGGREGATIONS = 1_000_000
+"""Of one run: 28 hours at 100 ms."""
 MOST_SEEDS = 10_000
 """Of one command; its results are kept until its end."""
 
@@ -78,6 +80,10 @@ def run(args: argparse.Namespace) -> int:
     duration = longest if args.duration is None else parse_duration_ns(args.duration)
     if duration < attrs.aggr_us * 1_000:
         raise UsageError("the duration is shorter than one aggregation; nothing could be evaluated.")
+    if (count := duration // (attrs.aggr_us * 1_000)) > MOST_AGGREGATIONS:
+        raise UsageError(
+            f"the duration has {float(count):.3g} aggregations; give a shorter one, of at most {MOST_AGGREGATIONS:,}."
+        )
     policies = _policies(args.policy)
     if args.checks is not None and args.checks < 1:
         raise UsageError(f"--checks {args.checks} is no budget; give at least 1 check per aggregation.")

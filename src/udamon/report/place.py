@@ -60,7 +60,7 @@ class Axis:
         of places, and `into` and `over`: bytes from the low edge of the first place to the region's start,
         and from the low edge of the last one to its end.
         """
-        start, end = self._clusters.sql("r.start"), self._clusters.sql(f'(r."end" - {_address(1)})')
+        start, end = self._clusters.sql("r.start"), self._clusters.sql('r."end"', end=True)
         return f"""
             SELECT {", ".join(f"r.{column}" for column in columns)},
                 a.place AS first, coalesce(b.place, a.place) AS last,
@@ -163,19 +163,23 @@ class _Clusters:
             last = found
             at = edge if gap is not None else min(edge, (at >> self._shift) + 1 << self._shift)
 
-    def sql(self, address: str) -> str:
-        """The same as SQL. Only shifts and comparisons: subtractions of unsigned numbers are slow."""
-        return self._sql(address, 0, len(self._edges))
+    def sql(self, address: str, *, end: bool = False) -> str:
+        """The same as SQL, of an address, or of the last byte before it where it is an `end`. Only shifts and
+        comparisons: subtractions of unsigned numbers are slow, and of `x - 1 < constant` DuckDB makes `x < constant +
+        1` with signed numbers, which fails for addresses from 2**63 on."""
+        below, last = ("<=", f"({address} - {_address(1)})") if end else ("<", address)
 
-    def _sql(self, address: str, begin: int, end: int) -> str:
-        if end - begin == 1:
-            gap = self._edges[begin][1]
-            return f"{address} >> {_address(self._shift)}" if gap is None else _address(gap)
-        middle = (begin + end) // 2
-        return (
-            f"CASE WHEN {address} < {_address(self._edges[middle - 1][0])} "
-            f"THEN {self._sql(address, begin, middle)} ELSE {self._sql(address, middle, end)} END"
-        )
+        def within(first: int, behind: int) -> str:
+            if behind - first == 1:
+                gap = self._edges[first][1]
+                return f"{last} >> {_address(self._shift)}" if gap is None else _address(gap)
+            middle = (first + behind) // 2
+            return (
+                f"CASE WHEN {address} {below} {_address(self._edges[middle - 1][0])} "
+                f"THEN {within(first, middle)} ELSE {within(middle, behind)} END"
+            )
+
+        return within(0, len(self._edges))
 
 
 def _address(value: int) -> str:

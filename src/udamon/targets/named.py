@@ -11,7 +11,6 @@ from typing import NamedTuple
 from udamon.errors import UsageError
 from udamon.linux.procfs import list_pids, read_cmdline, read_exe, read_stat
 from udamon.linux.roots import PROC
-from udamon.units import whole_number
 
 SELF = "self"
 _SEPARATORS = re.compile(r"[,\s]+")
@@ -25,6 +24,10 @@ class NameMatch(NamedTuple):
 
     word: str
     pids: tuple[int, ...]
+
+
+_LONGEST_PID = 40
+"""Digits; int takes 4300 at most."""
 
 
 def find(texts: Sequence[str], root: Path = PROC) -> list[NameMatch]:
@@ -54,7 +57,7 @@ def find(texts: Sequence[str], root: Path = PROC) -> list[NameMatch]:
 
 
 def _is_pid(word: str) -> bool:
-    return word.isdecimal() and whole_number(word) is not None
+    return word.isascii() and word.isdecimal() and len(word) <= _LONGEST_PID
 
 
 def _by_name(names: set[str], root: Path) -> dict[str, list[int]]:

@@ -69,6 +69,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("fleet report cold . --price-gib-month nan", "is not a number from 0 on"),
         ("fleet report cold . --price-gib-month 1_0", "is not a number from 0 on"),
         ("eval square --seeds 0-99999999999999", "give at most 10,000 seeds"),
+        ("eval square --duration 99999999d", "has 8.64e+13 aggregations"),
+        ("eval square --duration 1h --sample 1us --aggr 1us", "aggregations; give a shorter one"),
         ("eval square --seeds \xb2", "no range of seeds"), ("eval square --seeds " + "9" * 5000, "no range of seeds"),
         ("eval square --intervals-goal 4%,\u0663,5ms,10s", "has not four parts"),
         ("eval square --intervals-goal 4%," + "9" * 5000 + ",5ms,10s", "has not four parts"),
