@@ -43,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
                         help="of the nodes that a service runs on, on average (default 20%%)")  # fmt: skip
     parser.add_argument("--effect", metavar="SHARE", default="5%",
                         help="by which a deploy raises the service's memory (default 5%%)")  # fmt: skip
+    parser.add_argument("--shared", metavar="SHARE", default="0%",
+                        help="spread from day to day that all hosts of a service share (default 0%%)")  # fmt: skip
     parser.add_argument(
         "-o", "--output", metavar="LOCATION", required=True, help="a directory or URL, as fleet takes"
     )
@@ -52,15 +54,16 @@ def main(argv: list[str] | None = None) -> int:
         if getattr(args, name) < 1:
             parser.error(f"--{name} {getattr(args, name)} is none; give at least 1")
     try:
-        shares = parse_share(args.density), parse_share(args.effect)
+        shares = parse_share(args.density), parse_share(args.effect), parse_share(args.shared)
         store = open_store(args.output)
     except UdamonError as error:
         parser.error(str(error))
     begin = time.monotonic()
     deploys = max(1, args.services // 10) if args.deploys is None else args.deploys
     fleet = model.Fleet.draw(
-        args.nodes, args.services, args.days, args.seed, density=shares[0], deploys=deploys, effect=shares[1]
-    )
+        args.nodes, args.services, args.days, args.seed,
+        density=shares[0], deploys=deploys, effect=shares[1], shared=shares[2],
+    )  # fmt: skip
     told = write(fleet, store, args.seed)
     document = {
         "schema": 1,

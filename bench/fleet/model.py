@@ -7,10 +7,10 @@ after T in a second, as it must be where nothing changes:
     cold(T)     = resident * (never + rest * (1 + T / tau) ** -alpha)
     promoted(T) = resident * rest * alpha / tau * (1 + T / tau) ** (-alpha - 1)     a second
 
-Resident bytes are base * host * day * drift * deploy * noise. `host` varies by 10 %, `day` is a sine of +- 20 %,
-`drift` is up to 0.5 % a day, `deploy` a step, `noise` has 5 % and a correlation of 0.8 from window to window. Cold
-and promoted bytes have noise of their own, as strong. The noise is of memory, not of measurement: true quantiles have
-it.
+Resident bytes are base * host * day * drift * shared * deploy * noise. `host` varies by 10 %, `day` is a sine of
++- 20 %, `drift` is up to 0.5 % a day, `shared` (1 unless asked for) is drawn anew each day for all hosts of a service,
+`deploy` is a step, `noise` has 5 % and a correlation of 0.8 from window to window. Cold and promoted bytes have noise
+of their own, as strong. The noise is of memory, not of measurement: true quantiles have it.
 """
 
 from __future__ import annotations
@@ -65,13 +65,16 @@ class Fleet:
     """Of each pair."""
     death: NDArray[np.int64]
     """Window from which on a host writes nothing."""
+    shared: Floats
+    """S x days: a factor that a service's memory has on all of its hosts."""
     new: NDArray[np.bool_]
     old: NDArray[np.bool_]
 
     @classmethod
     def draw(
-        cls, nodes: int, services: int, days: int, seed: int, *, density: float, deploys: int, effect: float
-    ) -> Fleet:
+        cls, nodes: int, services: int, days: int, seed: int, *,
+        density: float, deploys: int, effect: float, shared: float = 0.0,
+    ) -> Fleet:  # fmt: skip
         """A service runs on `density` of the nodes on average, and on 8 at least where there are so many."""
         random = np.random.default_rng(seed)
         windows = days * DAY_WINDOWS
@@ -106,6 +109,7 @@ class Fleet:
             host=host[order],
             factor=np.clip(1 + HOST_SPREAD * random.standard_normal(len(host)), 0.5, 1.5),
             death=np.where(died, random.integers(1, max(2, windows), nodes), windows),
+            shared=1 + shared * np.random.default_rng([seed, 2]).standard_normal((services, days)),
             new=random.random(nodes) < NEW_HOSTS,
             old=random.random(nodes) < OLD_HOSTS,
         )  # fmt: skip
@@ -115,7 +119,7 @@ class Fleet:
         time = np.arange(first, first + count)
         day = 1 + DAY_SWING * np.sin(2 * np.pi * time[None, :] / DAY_WINDOWS + self.phase[:, None])
         drift = 1 + self.drift[:, None] * time[None, :] / DAY_WINDOWS
-        found = self.base[:, None] * day * drift
+        found = self.base[:, None] * day * drift * self.shared[:, time // DAY_WINDOWS]
         for service, moment in self.deploys:
             found[service] *= np.where(time >= moment, 1 + self.effect, 1.0)
         return found

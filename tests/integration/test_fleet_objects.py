@@ -26,6 +26,7 @@ from tests.integration.s3_server import (
     server,
     with_server,
 )
+from tests.unit.fleet import damages
 from tests.unit.fleet.rows import NOON, service
 from udamon.errors import CannotError
 from udamon.fleet.listing import visible
@@ -35,6 +36,7 @@ from udamon.fleet.store import BucketStore, Store, open_store
 from udamon.fleet.tables import SERVICES
 from udamon.fleet.uploading import upload
 from udamon.report.fleet.engines import DuckEngine, open_engine
+from udamon.report.fleet.reports import Asked, measure
 
 pytest.importorskip("obstore", reason="the extra `fleet` is not installed")
 pytest.importorskip("moto.server", reason="moto is not installed; pip install 'moto[s3,server]'")
@@ -148,6 +150,33 @@ def test_killed_compactions_lose_and_repeat_nothing(tmp_path: Path, monkeypatch:
         assert [stored.path for stored in store.list("services") if "/compact." not in stored.path] == [
             "services/v1/_manifest/2026-11-27.000001.json"
         ]
+
+
+def test_damaged_objects_of_a_bucket_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many at a time, by the ends of objects alone; compaction leaves them where they are."""
+    expected = spools(tmp_path, 3)
+    with server() as url:
+        for name, value in environment(url).items():
+            monkeypatch.setenv(name, value)
+        store = open_store(LOCATION)
+        for agent in range(3):
+            assert upload(tmp_path / f"node-{agent}", store).left == 0
+        reasons = {}
+        for number, (make, reason) in enumerate(damages.DAMAGES.values()):
+            path = damages.name(number).replace("2026-11-29", "2026-11-27").replace("20261129", "20261127")
+            assert store.create(path, make())
+            reasons[path] = reason
+        with DuckEngine(store) as engine:
+            found = measure(Asked("coverage"), store, engine)
+        assert {each.object for each in found.damaged} == set(reasons)
+        assert all(reasons[each.object] in each.why for each in found.damaged)
+        assert sum(row["rows"] for row in found.rows) == len(expected)
+        assert udamon("compact", LOCATION, "--grace", "0s", "--closed", "0s", url=url).wait() == 0
+        left = {stored.path for stored in store.list("services") if "/bad." in stored.path}
+        assert left == set(reasons)
+        with DuckEngine(store) as engine:
+            again = measure(Asked("coverage"), store, engine)
+        assert again.rows == found.rows
 
 
 @pytest.mark.slow

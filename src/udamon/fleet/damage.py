@@ -7,6 +7,7 @@ where an engine fails all the same, `read_through` reads objects whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from udamon.errors import CannotError
@@ -18,6 +19,10 @@ from udamon.fleet.tables import Table, Type
 
 AT_ONCE = 32
 """Requests to a remote store at a time: each waits far longer than it computes."""
+
+_UNUSUAL = re.compile(r"[][{}*?\\\x00-\x1f\x7f\ud800-\udfff]")
+"""In a path: what Spark takes as a pattern, control characters, and bytes that are not UTF-8. No object is called so,
+but copies may be that somebody put beside them."""
 
 _KINDS = {
     Type.INT64: "int64",
@@ -77,6 +82,8 @@ _GONE = "is not there: it was removed after it was listed, or is a link that lea
 
 def _of_footer(store: Store, table: Table, stored: Stored, *, whole: bool = False) -> DamagedObject | None:
     path = stored.path
+    if _UNUSUAL.search(path):
+        return DamagedObject(path, "has a name that not every engine can open; give it another one")
     try:
         found = columns(
             stored.size, lambda begin, length: store.part(path, begin, length), table.key, whole=whole

@@ -112,8 +112,10 @@ class Spool:
 
     def _check(self) -> None:
         """Look for objects that an earlier run left and that cannot be read: uploading leaves them here."""
+        waiting = list(objects(self._store))
         for table in TABLES.values():
-            for found in footers_of(self._store, table, list(self._store.list(directory(table)))):
+            own = [each for each in waiting if each.path.startswith(f"{directory(table)}/")]
+            for found in footers_of(self._store, table, own):
                 self._name(found.object, found.why)
 
     def _name(self, path: str, why: str) -> None:

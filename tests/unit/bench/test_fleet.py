@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("numpy", reason="the extra `test` is not installed")
 
 from bench.fleet.__main__ import main
+from bench.fleet.model import DAY_WINDOWS, Fleet
 from udamon.fleet.tables import VERSION
 
 
@@ -97,3 +98,16 @@ def test_the_same_seed_gives_the_same_objects(tmp_path: Path) -> None:
     ]
     assert len(found[0]) > 72
     assert found[0] == found[1]
+
+
+def test_noise_that_hosts_share_changes_no_other_draw() -> None:
+    """A seed means the same fleet with it; days have one factor each, on all hosts alike."""
+    how: dict[str, Any] = {"density": 1.0, "deploys": 2, "effect": 0.05}
+    plain, shared = (Fleet.draw(5, 20, 4, 7, **how, shared=spread) for spread in (0.0, 0.01))
+    assert (plain.base == shared.base).all()
+    assert (plain.factor == shared.factor).all()
+    assert plain.deploys == shared.deploys
+    ratio = shared.level(0, 4 * DAY_WINDOWS) / plain.level(0, 4 * DAY_WINDOWS)
+    days = ratio.reshape(20, 4, DAY_WINDOWS)
+    assert abs(days - days[:, :, :1]).max() < 1e-12
+    assert 0.007 < days[:, :, 0].std() < 0.013

@@ -221,6 +221,7 @@ def test_objects_that_an_earlier_run_left_damaged_are_named(tmp_path: Path) -> N
     first.close()
     oldest, _ = objects(Directory(tmp_path))
     (tmp_path / oldest.path).write_bytes(b"")
+    (tmp_path / oldest.path).with_name(".half-written").write_bytes(b"")  # is no object
     spool = Spool(tmp_path, "h1")
     spool.close()
     assert spool.damaged == {oldest.path: "is empty"}

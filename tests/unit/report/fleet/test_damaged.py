@@ -93,6 +93,23 @@ def test_an_object_that_vanishes_while_the_engine_reads(
     assert row["hosts"] == 1
 
 
+@pytest.mark.parametrize("called", ["copy[1]", "a*", "what?", "{a,b}", "a\x1b[31m\n", "a\udcff", "a\\b"])
+def test_names_that_not_every_engine_opens(called: str, tmp_path: Path) -> None:
+    """Of copies that somebody put beside the objects; others are read, whatever they are called."""
+    put(tmp_path, "services", [service(host=host) for host in "ab"])
+    (file,) = tmp_path.rglob("a.*.parquet")
+    file.with_name(f"{called}.parquet").write_bytes(file.read_bytes())
+    file.rename(file.with_name("it's a copy, 20% \u00fc.parquet"))
+    found = report(tmp_path, "cold")
+    assert [row["hosts"] for row in found.rows] == [2]
+    (damaged,) = found.damaged
+    assert damaged.why == "has a name that not every engine can open; give it another one"
+    assert "\x1b" not in render.render(found, Terminal(80), 20)
+    done = udamon("fleet", "report", "cold", tmp_path, "--json")
+    assert (done.status, len(json.loads(done.stdout)["damaged"])) == (0, 1)
+    assert udamon("fleet", "report", "cold", tmp_path).status == 0
+
+
 def test_where_no_object_can_be_read(tmp_path: Path) -> None:
     put_damaged(tmp_path)
     for kind in REPORTS:
