@@ -40,17 +40,21 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Seconds of CPU: `fixed`, and of each row."""
+    """Seconds of CPU, or MiB of memory: `fixed`, and of each row."""
 
     fixed: float
     each: float
 
     @classmethod
     def through(cls, found: Sequence[Cost]) -> Line:
+        """Of CPU."""
+        return cls.fitted([one.rows for one in found], [one.cpu_seconds for one in found])
+
+    @classmethod
+    def fitted(cls, rows: Sequence[int], values: Sequence[float]) -> Line:
         """Least squares; two sizes at least. Neither part is below 0."""
-        rows, cpu = [float(one.rows) for one in found], [one.cpu_seconds for one in found]
-        centre, height = mean(rows), mean(cpu)
-        each = sum((x - centre) * (y - height) for x, y in zip(rows, cpu, strict=True))
+        centre, height = mean(rows), mean(values)
+        each = sum((x - centre) * (y - height) for x, y in zip(rows, values, strict=True))
         each = max(0.0, each / sum((x - centre) ** 2 for x in rows))
         return cls(max(0.0, height - each * centre), each)
 
@@ -98,18 +102,30 @@ def paying(found: Iterable[Cost]) -> Figure:
     for report, engines in runs.items():
         duckdb, spark = (Line.through(engines[name]) for name in ("duckdb", "spark"))
         at = equal_at(duckdb, spark, WORKERS)
+        memory = Line.fitted(
+            [one.rows for one in engines["duckdb"]], [one.largest_process_mib for one in engines["duckdb"]]
+        )
         many = [NODES * SERVICES * WINDOWS * days for days in DAYS]
         rows.append([
             f"`{report}`", _line(duckdb), _line(spark), "never" if at is None else f"{at / 1e6:,.0f} M",
             *(f"{_time(duckdb.seconds(each, CORES))}, {_time(spark.seconds(each, CORES * WORKERS))}" for each in many),
+            f"{(memory.fixed + memory.each * many[0]) / 1024:,.0f} GiB",
         ])  # fmt: skip
     of_row = [one.bytes / one.rows for report in runs.values() for one in report["duckdb"]]
-    head = ["report", "DuckDB", "Spark", "equal at", *(f"{days} d of {NODES:,} nodes" for days in DAYS)]
+    head = [
+        "report",
+        "DuckDB",
+        "Spark",
+        "equal at",
+        *(f"{days} d of {NODES:,} nodes" for days in DAYS),
+        "DuckDB's memory, 1 d",
+    ]
     return Figure(
         "Where Spark begins to pay, by extrapolation", head, rows,
         "CPU as a line through the sizes above: seconds, and seconds for each million rows. Then time by the clock, "
         f"DuckDB on one machine of {CORES} cores, Spark on {WORKERS} of them, all idle: what does not depend on the "
-        "rows on one core, the rest, reading included, divided by the cores, with no cost of exchanging rows. A day "
+        "rows on one core, the rest, reading included, divided by the cores, with no cost of exchanging rows. "
+        "Memory as a line, too: what the machine has not, DuckDB spills to disk, which no time here has in it. A day "
         f"of {NODES:,} nodes with {SERVICES} services each is "
         f"{NODES * SERVICES * WINDOWS / 1e6:,.0f} M rows, {mean(of_row):.0f} bytes each as measured.",
     )  # fmt: skip

@@ -7,9 +7,9 @@ import pytest
 from bench.fleet.paying import CORES, Cost, Line, costs, equal_at, paying
 
 
-def cost(engine: str, factor: int, cpu: float) -> Cost:
+def cost(engine: str, factor: int, cpu: float, mib: int = 100) -> Cost:
     return Cost(
-        "cold", factor, engine, factor * 1_000_000, factor * 50_000_000, "a machine", 9.0, cpu, 100, 3.0
+        "cold", factor, engine, factor * 1_000_000, factor * 50_000_000, "a machine", 9.0, cpu, mib, 3.0
     )
 
 
@@ -44,4 +44,10 @@ def test_tables() -> None:
     ]
     # A day is 864 M rows: 1 + 864 * 1.6 / 16 = 87.4 s, 31 + 864 * 3.2 / 160 = 48.3 s.
     (row,) = paying(found).rows
-    assert row == ["`cold`", "1.0 + 1.60", "31.0 + 3.20", "375 M", "87 s, 48 s", "43 min, 549 s"]
+    assert row == ["`cold`", "1.0 + 1.60", "31.0 + 3.20", "375 M", "87 s, 48 s", "43 min, 549 s", "0 GiB"]
+
+
+def test_memory_of_a_large_fleet() -> None:
+    """64 MiB for each million rows: 54 GiB for 864 M."""
+    found = [cost("duckdb", n, 1.0, 100 + 64 * n) for n in (1, 4)] + [cost("spark", n, 30.0) for n in (1, 4)]
+    assert paying(found).rows[0][-1] == "54 GiB"
