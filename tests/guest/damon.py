@@ -6,8 +6,10 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import pytest
 
 from tests.unit.fakes import Collector
 from udamon.cli.main import main
@@ -39,6 +41,14 @@ def free() -> list[str]:
     wrong += [f"{path.name} is left" for path in (root / "instances").iterdir()]
     wrong += [f"{path} is left" for path in RUN.glob("*")]
     return wrong
+
+
+@pytest.fixture(autouse=True)
+def found_free() -> Iterator[None]:
+    """Each test of a module that imports this finds DAMON free and leaves it so."""
+    assert free() == []
+    yield
+    assert free() == []
 
 
 def files(*roots: Path) -> dict[str, str]:

@@ -19,6 +19,7 @@ from tests.guest.damon import (
     engine,
     files,
     forked,
+    found_free,  # noqa: F401
     free,
     put,
     read,
@@ -52,13 +53,6 @@ def program() -> Iterator[Memory]:
     with memory() as started:
         started.map("a", 8 * MIB)
         yield started
-
-
-@pytest.fixture(autouse=True)
-def found_free() -> Iterator[None]:
-    assert free() == []
-    yield
-    assert free() == []
 
 
 @contextmanager

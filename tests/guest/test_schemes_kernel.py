@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.guest.damon import KDAMONDS, engine, free, rate, read, run
+from tests.guest.damon import KDAMONDS, engine, found_free, rate, read, run  # noqa: F401
 from tests.guest.memory import MIB, PAGE, Memory, memory
 from udamon.core.scheme import (
     ANY_COUNT,
@@ -50,14 +50,6 @@ OLD = AccessPattern(ANY_SIZE, Bounds(0, 0), Bounds(2, ANY_COUNT.max))
 def program() -> Iterator[Memory]:
     with memory() as started:
         yield started
-
-
-@pytest.fixture(autouse=True)
-def found_free() -> Iterator[None]:
-    """Each test finds DAMON free and leaves it so."""
-    assert free() == []
-    yield
-    assert free() == []
 
 
 def swapped(pid: int, area: Range) -> int:

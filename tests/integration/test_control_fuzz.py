@@ -15,7 +15,7 @@ import pytest
 from tests.integration.control_fuzz import CONTEXT, COUNT, NUMBERS
 from tests.integration.control_server import Server, serving
 from tests.property.control_oracle import Oracle, Refused
-from tests.property.test_control_tree import WORDS
+from tests.property.test_control_tree import DRAWN
 from udamon.control.kinds import Count
 
 pytestmark = pytest.mark.needs("fuse")
@@ -54,19 +54,6 @@ def resident_kib(pid: int) -> int:
 
 def test_alone(tmp_path: Path) -> None:
     chance, oracle = random.Random(8), Oracle()
-    texts = [
-        "0",
-        "1",
-        "2",
-        "3\n",
-        "0x1f",
-        "Y",
-        "n",
-        "-1",
-        "junk",
-        *WORDS,
-        *(str(2**n) for n in (16, 31, 32, 64)),
-    ]
     with serving(tmp_path) as server:
         for path, text in (("nr_kdamonds", "1"), ("0/contexts/nr_contexts", "1")):
             assert through(server, path, text) == expected(oracle, path, text)
@@ -75,7 +62,7 @@ def test_alone(tmp_path: Path) -> None:
             path = chance.choice(list(oracle.files)).removeprefix("kdamonds/")
             node = oracle.node(f"kdamonds/{path}")
             counts = node is not None and isinstance(node.kind, Count)
-            text = chance.choice(("0", "1", "2", "-1", "junk")) if counts else chance.choice(texts)
+            text = chance.choice(("0", "1", "2", "-1", "junk")) if counts else chance.choice(DRAWN)
             if counts and path.count("/") < 3:
                 text = "1"  # else the tree is empty most of the time
             if path.endswith("/state"):

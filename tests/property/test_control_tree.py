@@ -18,6 +18,8 @@ from udamon.control.nodes import NODES, KeywordVersions
 from udamon.control.tree import Tree, TreeDirectory
 
 WORDS = sorted({word for node in NODES if isinstance(node.kind, KeywordVersions) for word in node.kind.since})
+DRAWN = ["0", "1", "2", "3\n", "0x1f", "Y", "n", "-1", "junk", *WORDS, *(str(2**n) for n in (16, 31, 32, 64))]
+"""Written to files at random."""
 NUMBERS = ["0", "1", "2", "00", "x"]
 TEXTS = st.one_of(
     st.sampled_from(
@@ -131,20 +133,7 @@ def test_bytes_of_any_kind_are_taken_or_refused(data: bytes, name: str) -> None:
 def test_long_random_walk(operations: int) -> None:
     """UDAMON_FUZZ=100000 for the long one. Compared as a whole now and then, and file by file all the time."""
     chance, both = random.Random(8), Both()
-    texts = [
-        "0",
-        "1",
-        "2",
-        "3\n",
-        "0x1f",
-        "Y",
-        "n",
-        "-1",
-        "",
-        "junk",
-        *WORDS,
-        *(str(2**n) for n in (16, 31, 32, 64)),
-    ]
+    texts = [*DRAWN, ""]
     for step in range(operations):
         paths = list(both.oracle.files)
         path = chance.choice(paths)

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from itertools import islice
+from time import monotonic
 
 from udamon.files import ending
 from udamon.linux import renaming
@@ -20,10 +21,29 @@ _SPARE = re.compile(r"\.udamon-[0-9a-f]{16}\.part")
 _MOST = 20_000
 """Names of a directory that are looked at for what is left in it: some milliseconds."""
 
+_AGAIN_S = 10.0
+_looked_at: dict[tuple[int, int], float] = {}
+"""When this process last looked in a directory, by device and inode; of the latest _DIRECTORIES."""
+_DIRECTORIES = 1000
+
 
 def spare_name() -> str:
     """A name that is in nobody's way; _SPARE tells it."""
     return f".udamon-{os.urandom(8).hex()}.part"
+
+
+def remove_left_now_and_then(directory: int) -> None:
+    """`remove_left`, unless this process did so in the last _AGAIN_S: who writes thousands of files into a directory
+    would look at all of them for each."""
+    with contextlib.suppress(OSError):
+        found, now = os.fstat(directory), monotonic()
+        key = found.st_dev, found.st_ino
+        if (last := _looked_at.get(key)) is not None and now - last < _AGAIN_S:
+            return
+        if len(_looked_at) >= _DIRECTORIES:
+            del _looked_at[min(_looked_at, key=_looked_at.__getitem__)]
+        _looked_at[key] = now
+        remove_left(directory)
 
 
 def remove_left(directory: int) -> None:

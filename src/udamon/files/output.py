@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, NoReturn
 
 from udamon.errors import OutputError
-from udamon.files.fresh import NewFile, remove_left
+from udamon.files.fresh import NewFile, remove_left_now_and_then
 from udamon.files.names import Identity
 from udamon.files.place import OutputPlace
 
@@ -95,7 +95,7 @@ class OutputFile:
             self._fd = self.place.open_as_it_is()
             self.append(head)
             return
-        remove_left(self.place.directory)
+        remove_left_now_and_then(self.place.directory)
         fresh = self._fresh(head)
         try:
             fresh.give(self.place.name, replace=self.place.force)
@@ -151,7 +151,7 @@ def whole_file(
             with _writing(place, place.open_as_it_is()) as file:
                 yield file
             return
-        remove_left(place.directory)
+        remove_left_now_and_then(place.directory)
         try:
             fresh = NewFile(place.directory)
         except OSError as error:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.integration.programs import as_nobody
 from udamon.errors import OutputError, RecordingError, UsageError
+from udamon.files import fresh
 from udamon.files.fresh import NewFile, remove_left
 from udamon.files.inputs import copied_stream
 from udamon.files.names import descriptor_of, identities
@@ -333,6 +334,35 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
     assert set(names(tmp_path)) == {*kept, "out"}
     living.discard()
     os.close(place)
+
+
+def test_a_directory_is_looked_at_once_for_many_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again after a while; another directory at once, and the first one not again because of it."""
+    looks: list[int] = []
+    times = [100.0]
+    monkeypatch.setattr(fresh, "_looked_at", {})
+    monkeypatch.setattr(fresh, "_DIRECTORIES", 2)
+    monkeypatch.setattr(fresh, "remove_left", lambda directory: looks.append(os.fstat(directory).st_ino))
+    monkeypatch.setattr(fresh, "monotonic", lambda: times[-1])
+    places = [tmp_path / name for name in "abc"]
+    for place in places:
+        place.mkdir()
+    a, b, c = (place.stat().st_ino for place in places)
+
+    def write(place: Path, at: float) -> list[int]:
+        times.append(at)
+        looks.clear()
+        for number in range(3):
+            with whole_file(place / f"{number}", force=True) as file:
+                file.write(b"x")
+        OutputFile(place / "out", b"head", force=True).close()
+        return list(looks)
+
+    assert [write(places[0], at) for at in (100.0, 109.9, 110.0, 111.0)] == [[a], [], [a], []]
+    assert [write(places[1], 112.0), write(places[0], 119.9), write(places[0], 120.0)] == [[b], [], [a]]
+    assert [write(places[2], 121.0), write(places[0], 121.0), write(places[1], 121.0)] == [[c], [], [b]]
 
 
 def test_a_file_is_never_without_lock_under_its_temporary_name(
