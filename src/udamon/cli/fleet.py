@@ -124,7 +124,7 @@ def _upload(args: argparse.Namespace) -> int:
     from udamon.errors import UsageError
     from udamon.fleet.store import open_store
     from udamon.fleet.uploading import upload
-    from udamon.units import format_size, parse_duration_ns
+    from udamon.units import counted, format_size, parse_duration_ns
 
     patience = parse_duration_ns(args.patience) / 1e9
     if not os.path.isdir(args.spool):
@@ -137,7 +137,7 @@ def _upload(args: argparse.Namespace) -> int:
         })  # fmt: skip
     else:
         left = f"; {done.left} are left" if done.left else ""
-        console.out(f"{done.objects} objects uploaded, {format_size(done.bytes)}{left}")
+        console.out(f"{counted(done.objects, 'object')} uploaded, {format_size(done.bytes)}{left}")
         if done.failure:
             console.say(done.failure)
         for each in done.damaged:
@@ -188,7 +188,7 @@ def _compact(args: argparse.Namespace) -> int:
 
 def _say_compacted(done: Mapping[str, Compacted], written: Mapping[str, TableChange], *, json: bool) -> None:
     """What was done to each table; `written` are those of Iceberg, which has none without --iceberg."""
-    from udamon.units import format_size
+    from udamon.units import counted, format_size
 
     damaged: dict[str, DamagedObject] = {}
     for found in [*(each.damaged for each in done.values()), *(each.damaged for each in written.values())]:
@@ -201,14 +201,12 @@ def _say_compacted(done: Mapping[str, Compacted], written: Mapping[str, TableCha
         })  # fmt: skip
     else:
         for name, each in done.items():
-            console.out(
-                f"{name}: {each.merged_objects} objects of {each.days} days became {each.made_objects} "
-                f"({format_size(each.bytes)}); {each.removed} removed"
-            )
+            merged = f"{counted(each.merged_objects, 'object')} of {counted(each.days, 'day')}"
+            became = f"{each.made_objects} ({format_size(each.bytes)})"
+            console.out(f"{name}: {merged} became {became}; {each.removed} removed")
         for name, days in written.items():
-            console.out(
-                f"Iceberg, {name}: {days.days} days written ({days.rows:,} rows), {days.unchanged} unchanged"
-            )
+            new = f"{counted(days.days, 'day')} written ({counted(days.rows, 'row')})"
+            console.out(f"Iceberg, {name}: {new}, {days.unchanged} unchanged")
         for path, object_ in sorted(damaged.items()):
             console.say(f"{path} {object_.why}; it stays where it is.")
 

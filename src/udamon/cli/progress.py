@@ -87,7 +87,7 @@ class Progress:
             return f"{watched} of {watched + skipped} windows" if skipped else counted(watched, "snapshot")
         some = "" if self.snapshots == self.windows * self.most_targets else "up to "
         left = f" ({skipped} of {self.snapshots + skipped} of a target skipped)" if skipped else ""
-        return f"{self.windows} windows of {some}{self.most_targets} targets{left}"
+        return f"{counted(self.windows, 'window')} of {some}{self.most_targets} targets{left}"
 
     def window(self, wanted_s: float) -> float:
         """Seconds of a window: `wanted_s` unless their mean is another, as where intervals were tuned."""
@@ -100,6 +100,6 @@ class Progress:
         summed = f" ({SUMMED})" if len(self._latest) > 1 else ""
         missed = f"  {text}" if (text := short(self.coverage_document())) else ""
         return (
-            f"{format_length(self.seconds)}{self._of}  {self.count()}  {regions} regions  "
+            f"{format_length(self.seconds)}{self._of}  {self.count()}  {counted(regions, 'region')}  "
             f"hot {format_size(hot)}{summed}  monitor {self.cpu_share:.1%} CPU{missed}"
         )

@@ -16,7 +16,7 @@ from udamon.cli.progress import Progress
 from udamon.engine.base import Engine
 from udamon.errors import CannotError, PauseTooLong, TargetGone, UsageError
 from udamon.report.levels import FEWEST, SPARE
-from udamon.units import format_length, format_time, parse_duration_ns
+from udamon.units import counted, format_length, format_time, parse_duration_ns
 
 _WATCHABLE_S = 0.03
 """A command that ended sooner has no windows in which anything can be seen."""
@@ -111,7 +111,7 @@ def require_windows(
             console.say(text)
         return
     skipped = engine.skipped
-    of = f" (0 of {skipped} windows)" if skipped else ""
+    of = f" (0 of {counted(skipped, 'window')})" if skipped else ""
     raise CannotError(
         f"nothing was watched in {format_length(progress.seconds)}{of}: no window of any target was complete; "
         "watch longer, or a target that lives longer."

@@ -157,7 +157,7 @@ def _about(detail: Detail) -> str:
     words.append(
         f"{most}{format_size(sum(last.touched))}{there} touched in a window of {clock(last.end_ns - last.begin_ns)}"
     )
-    words.append(f"{len(last)} regions")
+    words.append(counted(len(last), "region"))
     return ours(" · ").join(words)
 
 

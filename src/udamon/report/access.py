@@ -18,7 +18,7 @@ from udamon.report.source import RecordingSource
 from udamon.report.temperature import WEIGHTS, temperature_of
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.text import Shown, lines, ours
-from udamon.units import format_share, format_size
+from udamon.units import counted, format_share, format_size
 
 MOMENT = "SELECT max(seq), max(time) FROM regions WHERE time <= {until}"
 AFTER = 'SELECT min(time) FROM recording WHERE "begin" IS NOT NULL AND time > {time}'
@@ -264,7 +264,7 @@ def _cells(line: RegionLine, catalog: Catalog | None, *, rated: bool) -> list[st
 
 def boxes(report: Access, terminal: Terminal, rate_of: str) -> Shown:
     """For people: a box a region, as long as its age (a step for each doubling), as dark as its rate."""
-    head = f"at {clock(report.time_ns - report.start_ns)}: {len(report.lines)} regions; boxes grow with age"
+    head = f"at {clock(report.time_ns - report.start_ns)}: {counted(len(report.lines), 'region')}; boxes grow with age"
     room = max(8, terminal.width - 46)
     longest = max((line.age for line in report.lines), default=0)
     rows = []

@@ -10,7 +10,7 @@ from udamon.report.access import Access, RegionLine
 from udamon.report.catalog import Catalog
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.text import Shown, lines
-from udamon.units import format_size
+from udamon.units import counted, format_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def document(report: Access, found: Sequence[RegionGroup]) -> dict[str, Any]:
 
 def render(report: Access, found: Sequence[RegionGroup], terminal: Terminal) -> Shown:
     """For people: a line a group, with a bar of its rate."""
-    head = f"at {clock(report.time_ns - report.start_ns)}: {len(report.lines)} regions, summed up"
+    head = f"at {clock(report.time_ns - report.start_ns)}: {counted(len(report.lines), 'region')}, summed up"
     rows = [["", "regions", "size", "touched", "rate", "age", ""]]
     rows += [
         [

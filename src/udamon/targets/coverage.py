@@ -190,4 +190,4 @@ def line(found: Mapping[str, Any]) -> str:
     least = "" if found["exact"] else "at least "
     of = "of unknown size" if size is None else f"of {format_size(size)}"
     why = f" ({found['why']})" if found["why"] else ""
-    return f"Not seen: {least}{missed} of {least}{missed + (seen or 0)} processes, {of}{why}."
+    return f"Not seen: {least}{missed} of {least}{counted(missed + (seen or 0), 'process', 'processes')}, {of}{why}."

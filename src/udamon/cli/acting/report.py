@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from udamon.core.scheme import Action, SchemeStatus
 from udamon.modules.dry_run import PassWatch
 from udamon.text import Shown, lines
-from udamon.units import format_length, format_size, format_time
+from udamon.units import counted, format_length, format_size, format_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +121,13 @@ def _totals(account: ActingReport, status: SchemeStatus) -> str:
     stats, index = status.stats, status.index
     nothing_done = account.dry or status.scheme.action is Action.STAT
     size = _met_words(account, status) if nothing_done else format_size(stats.sz_tried)
-    tried = f"{index} {status.scheme.action}: tried {size} in {stats.nr_tried} regions"
+    tried = f"{index} {status.scheme.action}: tried {size} in {counted(stats.nr_tried, 'region')}"
     if (passes := account.passes.passes.get(index, 0)) > 0:
-        tried += f" and {passes} passes (at most {format_size(account.passes.most[index])} in one)"
+        tried += f" and {counted(passes, 'pass', 'passes')} (at most {format_size(account.passes.most[index])} in one)"
     if nothing_done:
         return tried
     moved = "" if stats.sz_moved is None else f", moved {format_size(stats.sz_moved)}"
-    full = f", quota used up {stats.qt_exceeds} times" if stats.qt_exceeds else ""
+    full = f", quota used up {counted(stats.qt_exceeds, 'time')}" if stats.qt_exceeds else ""
     return f"{tried}, advised {format_size(stats.sz_applied)}{moved}{full}"
 
 

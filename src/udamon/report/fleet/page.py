@@ -6,6 +6,7 @@ from typing import Any
 
 from udamon.report.fleet import bars, render
 from udamon.report.fleet.reports import Report
+from udamon.units import counted
 
 MAX_BARS = 40
 """Rows that the chart shows; the page says how many are left out."""
@@ -42,7 +43,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     again += f"; {report.passed_over} could not be looked into" if report.passed_over else ""
     facts = [
         ("days", days),
-        ("read", f"{report.objects:,} objects, {render.size(report.size)}{again}"),
+        ("read", f"{counted(report.objects, 'object')}, {render.size(report.size)}{again}"),
         ("engine", report.engine),
     ]
     return [("deploy", report.asked.deploy), *facts] if report.asked.report == "after" else facts

@@ -110,9 +110,10 @@ def title_of(report: Report) -> list[str]:
         case "after":
             found = sum(row["changed"] is True for row in rows)
             tested = sum(row["changed"] is not None for row in rows)
+            how = f"false discoveries {asked.false_discoveries:.0%}"
             return [
                 f"{found} of {tested} figures changed after {name}, {len(rows) - tested} not decided;",
-                f"{asked.days} days before and after, within hosts; false discoveries {asked.false_discoveries:.0%}.",
+                f"{counted(asked.days, 'day')} before and after, within hosts; {how}.",
             ]
     return [
         f"What was seen of {counted(len(rows), 'service')}, and of their memory idle for {age_of(report)}."
@@ -177,7 +178,7 @@ def _not_seen(report: Report) -> list[str]:
     seen = report.seen
     if seen is None:
         return ["No node told of itself (table nodes): what was missed is not known."]
-    parts = [f"{seen['hosts']} hosts", f"{seen['silent_hosts']} silent at the end"]
+    parts = [counted(seen["hosts"], "host"), f"{seen['silent_hosts']} silent at the end"]
     parts += [
         f"{share(seen['windows_share'])} of their windows",
         f"{share(seen['services_share'])} of services",
