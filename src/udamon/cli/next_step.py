@@ -1,7 +1,7 @@
 """The command that would tell more of how much memory a target needs than a report of its size does.
 
 Nothing that a recording says becomes part of a command, but for numbers of processes that still run: whoever wrote the
-file could have chosen what is pasted into a shell.
+file could have chosen what is pasted into a shell. Where none runs any more, PID or COMMAND stands in its place.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from math import ceil
 
 from udamon.availability.primitives import ORDER, probe
-from udamon.cli.running import shorter
+from udamon.cli.running import WATCHABLE_S, shorter
 from udamon.linux.procfs import read_stat
 from udamon.model import BY_MAPPING, MAPPING
 from udamon.report.levels import FEWEST, SPARE, WINDOW_S
@@ -22,8 +22,13 @@ from udamon.report.source import RecordingSource
 
 def of_file(file: str, source: RecordingSource, report: Size) -> NextStep:
     """After a recording that is read from `file`."""
-    pids = _living(source)
-    return _step(report, ["-p", ",".join(map(str, pids))] if pids else None, file)
+    watched = _watched(source)
+    pids = sorted({pid for pid, started in watched if _runs(pid, started)})
+    if pids:
+        return _step(report, ["-p", ",".join(map(str, pids))], file)
+    if watched and (few := _of_ended(source, report)) is not None:
+        return few
+    return _step(report, None, file)
 
 
 def of_target(args: argparse.Namespace, report: Size) -> NextStep:
@@ -65,6 +70,19 @@ def _step(
     return NextStep("udamon report --help", "Other reports of a recording")
 
 
+def _of_ended(source: RecordingSource, report: Size) -> NextStep | None:
+    """What to do when such a program runs again, where the windows were too few; None where they were not, or where
+    it lived too shortly for more of them."""
+    seconds = report.length_ns / 1e9
+    if report.windows >= FEWEST or seconds < WATCHABLE_S:
+        return None
+    of_command = bool(source.recording.metadata.get("command"))
+    target, command = ([], ["COMMAND"]) if of_command else (["-p", "PID"], None)
+    return NextStep(
+        _size(target, ["--aggr", shorter(seconds)], command), "For more windows, when it runs again"
+    )
+
+
 def _size(target: Sequence[str], flags: Sequence[str], command: Sequence[str] | None = None) -> str:
     return _joined(["udamon", "size", *target, *flags], command)
 
@@ -78,17 +96,20 @@ def _page_granular() -> str | None:
     return next((name for name in ORDER if name not in BY_MAPPING and probe(name).usable), None)
 
 
-def _living(source: RecordingSource) -> list[int]:
-    """Processes of the recording, of its targets that were looked at, that still run: same number, same start."""
+def _watched(source: RecordingSource) -> list[tuple[int, object]]:
+    """Pids and start times of the recording's processes, of its targets that were looked at."""
     wanted = {target for (target,) in source.query("SELECT DISTINCT target FROM regions")}
     found = []
     for event in source.recording.events():
-        pid, started = event.data.get("pid"), event.data.get("start_time")
-        if event.name != "target_start" or event.data.get("target") not in wanted or not isinstance(pid, int):
-            continue
-        try:
-            if read_stat(pid).start_time == started:
-                found.append(pid)
-        except OSError:
-            continue
-    return sorted(set(found))
+        pid = event.data.get("pid")
+        if event.name == "target_start" and event.data.get("target") in wanted and isinstance(pid, int):
+            found.append((pid, event.data.get("start_time")))
+    return found
+
+
+def _runs(pid: int, started: object) -> bool:
+    """Whether it is still the process that was watched: same number, same start."""
+    try:
+        return read_stat(pid).start_time == started
+    except OSError:
+        return False

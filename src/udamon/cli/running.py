@@ -18,7 +18,7 @@ from udamon.errors import CannotError, PauseTooLong, TargetGone, UsageError
 from udamon.report.levels import FEWEST, SPARE
 from udamon.units import counted, format_length, format_time, parse_duration_ns
 
-_WATCHABLE_S = 0.03
+WATCHABLE_S = 0.03
 """A command that ended sooner has no windows in which anything can be seen."""
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
@@ -100,7 +100,7 @@ def require_windows(
         return
     if child is not None:
         window = format_time(engine.attrs.aggr_us / 1e6)
-        able = progress.seconds >= _WATCHABLE_S
+        able = progress.seconds >= WATCHABLE_S
         text = (
             f"nothing was watched, for the command ended before the first window of {window} was over; "
             f"{f'give shorter windows: --aggr {shorter(progress.seconds)}' if able else 'it ends too soon for any'}."

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,8 +160,35 @@ def test_the_next_step_of_another_process(tmp_path: Path, monkeypatch: pytest.Mo
     recording = file_of(tmp_path / "a", pid=os.getpid())
     shots = [census(0, [(100, 60, 20)])]
     other = Event(0, "target_start", {"target": 0, "pid": os.getpid(), "start_time": 1})
-    assert "-p" not in step_of(recorded(tmp_path / "b", [other, *shots], via="refs")).command
-    assert "-p" in step_of(recording).command
+    found = step_of(recorded(tmp_path / "b", [other, *shots], via="refs")).command
+    assert str(os.getpid()) not in found.split()
+    assert str(os.getpid()) in step_of(recording).command.split()
+
+
+@pytest.mark.parametrize(
+    ("windows", "words"),
+    [(4, "--aggr 1667ms -- COMMAND"), (19, "--aggr 7917ms -- COMMAND"), (20, None)],
+)
+def test_the_next_step_of_a_command_that_ended(
+    windows: int, words: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shorter windows, since it will not live longer: 24 of them in the time it ran. Its words are not repeated."""
+    usable(monkeypatch, "refs")
+    ended = Event(0, "target_start", {"target": 0, "pid": os.getpid(), "start_time": 1, "comm": "; reboot"})
+    shots = [ended, named(0, (100, "[heap]")), *(census(seq, [(100, 60, 20)]) for seq in range(windows))]
+    step = step_of(recorded(tmp_path / "a", shots, via="refs", command=["; reboot"]))
+    assert step.command == (f"udamon size {words}" if words else "udamon doctor")
+    other = step_of(recorded(tmp_path / "b", shots, via="refs"))
+    assert other.command == (f"udamon size -p PID {words.split(' -- ')[0]}" if words else "udamon doctor")
+
+
+def test_the_next_step_of_what_lived_too_shortly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of a millisecond are no advice."""
+    usable(monkeypatch, "refs")
+    ended = Event(0, "target_start", {"target": 0, "pid": os.getpid(), "start_time": 1})
+    shot = replace(census(0, [(100, 60, 20)]), end_ns=20_000_000)
+    recording = recorded(tmp_path / "a", [ended, shot], via="refs", command=["true"])
+    assert step_of(recording).command == "udamon report right-size 'the file'"
 
 
 def test_the_next_step_of_a_command_is_quoted() -> None:
