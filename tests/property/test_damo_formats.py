@@ -95,7 +95,7 @@ def test_perf_script(items: list[Snapshot]) -> None:
 @given(recordings())
 def test_arrow_parquet_and_csv(items: list[Snapshot]) -> None:
     """All of it: rows, order, events, nulls, metadata."""
-    note = Event(1, "note", {"text": 'a "b", \n\u00e9 \ud800'})
+    note = Event(1, "note", {"text": 'a "b", \n\u00e9 \udcff'})
     with tempfile.TemporaryDirectory() as place:
         own = recorded(Path(place, "own"), [*items, note], via="sim")
         rows = [row for batch in own.batches() for row in batch.to_struct_array().to_pylist()]
