@@ -285,7 +285,7 @@ def _telling_passed_over(store: Store) -> Iterator[None]:
         for path, why in sorted(store.passed_over.items())[:_SOME]:
             console.say(f"{store.location}/{path} is left out: {why}.")
         if (more := len(store.passed_over) - _SOME) > 0:
-            console.say(f"{more} more directories of {store.location} are left out.")
+            console.say(f"{more} more files and directories of {store.location} are left out.")
 
 
 def _objects(store: Store) -> set[Identity]:

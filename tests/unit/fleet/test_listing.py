@@ -172,7 +172,7 @@ def test_a_report_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFi
         f"\x1b[2J{number}.parquet" for number in range(7)
     ]
     assert err.count("is left out: a link to a directory is not followed.") == 5
-    assert "2 more directories" in err
+    assert "2 more files and directories" in err
     assert "\x1b" not in err
 
 

@@ -68,7 +68,7 @@ class Report:
     size: int
     damaged: tuple[DamagedObject, ...] = ()
     passed_over: int = 0
-    """Directories of the location that could not be looked into."""
+    """Directories of the location that could not be looked into, and names that are not UTF-8."""
     shared_hosts: tuple[str, ...] = ()
     """Names of hosts that several machines have at once; each of these counts as a host."""
     known_ages: tuple[int, ...] | None = None
