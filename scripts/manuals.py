@@ -74,7 +74,7 @@ def _lines(parser: argparse.ArgumentParser) -> Iterator[str]:
             yield from (line for one in actions for line in _flag(one))
     yield ".SH EXAMPLES"
     for command, what in EXAMPLES[parser.prog.partition(" ")[2]]:
-        yield from (".TP", rf"\fB{_text(command)}\fR", _text(what[:1].upper() + what[1:] + "."))
+        yield from (".TP", rf"\fB{_text(command)}\fR", _text(_sentence(what)))
     yield from (".SH EXIT STATUS", *(line for one in _statuses(parser) for line in _item(*one)))
     yield from (".SH FILES", *(line for one in FILES for line in _item(rf"\fI{_text(one[0])}\fR", one[1])))
     yield ".SH ENVIRONMENT"
@@ -109,6 +109,10 @@ def _flag(action: argparse.Action) -> Iterator[str]:
         words = action.metavar or "|".join(map(str, action.choices or (action.dest.upper(),)))
         value = rf" \fI{_text(str(words))}\fR"
     yield from _item(", ".join(names) + value, _help(action))
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + ("" if words.endswith(("?", ".")) else ".")
 
 
 def _item(head: str, text: str) -> tuple[str, str, str]:

@@ -236,3 +236,7 @@ def test_the_usage_of_report_has_the_form_without_a_kind() -> None:
     assert parser_of("report").prog == "udamon report"
     kinds = [one.prog for one in with_all_below(found)][1:]
     assert "udamon report wss" in kinds
+
+
+def test_a_question_in_the_examples_has_no_full_stop_behind_it() -> None:
+    assert not [one.prog for one in with_all_below(whole()) if "?." in manuals.page(one)]
