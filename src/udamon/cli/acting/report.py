@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from udamon.core.scheme import Action, SchemeStatus
 from udamon.modules.dry_run import PassWatch
 from udamon.text import Shown, lines
-from udamon.units import format_length, format_size, format_time
+from udamon.units import counted, format_length, format_size, format_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _totals(account: ActingReport, status: SchemeStatus) -> str:
     if nothing_done:
         return tried
     moved = "" if stats.sz_moved is None else f", moved {format_size(stats.sz_moved)}"
-    full = f", quota used up {stats.qt_exceeds} times" if stats.qt_exceeds else ""
+    full = f", quota used up {counted(stats.qt_exceeds, 'time')}" if stats.qt_exceeds else ""
     return f"{tried}, advised {format_size(stats.sz_applied)}{moved}{full}"
 
 
