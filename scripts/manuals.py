@@ -30,6 +30,14 @@ STATUSES = (
     ("3", "udamon\\-check(1) alone: not decided."),
     ("128+n", "Ended by signal n."),
 )
+OF_COMMAND = (
+    (
+        "with \\-\\- COMMAND",
+        "That of COMMAND, or 128+n where signal n ended it; 0 where you or a flag ended it.",
+    ),
+    ("125", "With COMMAND: udamon could not."),
+    ("126, 127", "With COMMAND: it cannot be executed; it was not found."),
+)
 FILES = (
     ("/etc/udamon/config.toml", "Defaults of flags for all users, and consent to read kernel memory."),
     ("~/.config/udamon/config.toml", "Defaults of flags of one user."),
@@ -66,8 +74,8 @@ def _lines(parser: argparse.ArgumentParser) -> Iterator[str]:
             yield from (line for one in actions for line in _flag(one))
     yield ".SH EXAMPLES"
     for command, what in EXAMPLES[parser.prog.partition(" ")[2]]:
-        yield from (".TP", rf"\fB{_text(command)}\fR", _text(what[:1].upper() + what[1:] + "."))
-    yield from (".SH EXIT STATUS", *(line for one in STATUSES for line in _item(*one)))
+        yield from (".TP", rf"\fB{_text(command)}\fR", _text(_sentence(what)))
+    yield from (".SH EXIT STATUS", *(line for one in _statuses(parser) for line in _item(*one)))
     yield from (".SH FILES", *(line for one in FILES for line in _item(rf"\fI{_text(one[0])}\fR", one[1])))
     yield ".SH ENVIRONMENT"
     yield _text(
@@ -75,6 +83,12 @@ def _lines(parser: argparse.ArgumentParser) -> Iterator[str]:
         "TERM, LC_ALL, LC_CTYPE and LANG say how text is shown."
     )
     yield from (".SH SEE ALSO", ", ".join(_others(parser)))
+
+
+def _statuses(parser: argparse.ArgumentParser) -> tuple[tuple[str, str], ...]:
+    """What a command ends with; those that watch a COMMAND pass its status on (`live` ends with the screen's)."""
+    watches = any("--pid" in action.option_strings for action in parser._actions)
+    return STATUSES + (OF_COMMAND if watches and parser.prog != "udamon live" else ())
 
 
 def _commands(parser: argparse.ArgumentParser, below: dict[str, argparse.ArgumentParser]) -> Iterator[str]:
@@ -95,6 +109,10 @@ def _flag(action: argparse.Action) -> Iterator[str]:
         words = action.metavar or "|".join(map(str, action.choices or (action.dest.upper(),)))
         value = rf" \fI{_text(str(words))}\fR"
     yield from _item(", ".join(names) + value, _help(action))
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + ("" if words.endswith(("?", ".")) else ".")
 
 
 def _item(head: str, text: str) -> tuple[str, str, str]:

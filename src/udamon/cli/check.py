@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--min-rate", metavar="MAPPING=RATE", action="append", default=[],
                        help="a mapping's mean access rate is at least this")  # fmt: skip
     group.add_argument("--min-length", metavar="TIME", help="the recording is at least so long")
-    group.add_argument("--min-snapshots", metavar="N", type=whole, help="and has so many snapshots")
+    group.add_argument("--min-snapshots", metavar="N", type=whole, help="and has N snapshots or more")
     parser.add_argument("--level", choices=("min", "p25", "p50", "p75", "p90", "max", "mean"), default="max",
                         help="of working set and footprint, over all snapshots (default max)")  # fmt: skip
     parser.add_argument(

@@ -71,7 +71,7 @@ def _configure_report(parser: argparse.ArgumentParser, name: str) -> None:
     )
     parser.add_argument("--to", dest="last", metavar="DATE", help="the last day that is read")
     parser.add_argument(
-        "--top", metavar="N", type=whole, default=20, help="so many rows in the text (default 20)"
+        "--top", metavar="N", type=whole, default=20, help="number of rows in the text (default 20)"
     )
     if name != "can-shrink":  # which is about all ages
         parser.add_argument("--age", metavar="TIME", default="120s",

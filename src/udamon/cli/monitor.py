@@ -27,7 +27,11 @@ def configure(parser: argparse.ArgumentParser, more_ways: tuple[str, ...] = ()) 
     targets.configure(parser)
     group = parser.add_argument_group("how to look")
     group.add_argument("--ops", choices=("vaddr", "fvaddr", "paddr"), help="operations set (default vaddr)")
-    group.add_argument("--via", choices=(*VIA, *more_ways), default="auto", help="access-check primitive")
+    group.add_argument(
+        "--via", choices=(*VIA, *more_ways), default="auto",
+        help="how accesses are seen (default auto; udamon doctor has the ways); naming pte is the consent to read "
+        "kernel memory",
+    )  # fmt: skip
     group.add_argument(
         "--policy",
         choices=POLICIES,

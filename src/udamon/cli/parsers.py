@@ -27,7 +27,7 @@ COMMANDS = {
     "check": "assert limits on a recording: working set, cold memory, rates of mappings",
     "convert": "turn recordings into damo's formats, Parquet or CSV, and back",
     "fleet": "reports over many machines, from the tables that they write",
-    "agent": "watch all services of this node within a budget, and serve what is cold",
+    "agent": "watch all services of this node within a budget, and serve metrics of what is cold",
     "control": "serve DAMON's own files, for DAMON's own tools",
     "completion": "print what completes udamon's words in a shell",
     "workload": "touch memory as a masim configuration says",

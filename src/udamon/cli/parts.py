@@ -77,7 +77,7 @@ def configure(parser: argparse.ArgumentParser, kind: str) -> None:
             "--by-top",
             metavar="N",
             type=whole,
-            help=f"with --by mapping: for so many, the hottest first (default {TOP})",
+            help=f"with --by mapping: number of mappings, the hottest first (default {TOP})",
         )
 
 

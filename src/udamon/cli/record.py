@@ -51,7 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"the recording (default {DEFAULT_FILE}); - is standard output",
     )
     group.add_argument("--force", action="store_true", help="replace FILE")
-    group.add_argument("--duration", metavar="TIME", help="end after this time (default: with the target)")
+    group.add_argument(
+        "--duration", metavar="TIME", help="end after this time (default: when the target ends)"
+    )
     group.add_argument(
         "--windows",
         metavar="N",

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `udamon report`."""
     reports = parser.add_subparsers(dest="report", required=True, metavar="REPORT")
+    parser.usage = (
+        "udamon report [REPORT] FILE [options]"  # after the above, which would take it for their names
+    )
     wss = _add(reports, "wss", "working set: percentiles over all snapshots, and over time")
     wss.add_argument("--definition", choices=("touched", "damo"), default="touched",
                      help="touched: bytes accessed (default); damo: sizes of regions accessed at all")  # fmt: skip

@@ -29,7 +29,9 @@ def configure(add: Add) -> None:
     _over_time(footprint)
     _over_time(add("nr-regions", "how many regions a snapshot has", aliases=("nr_regions",)))
     mappings = add("mappings", "the hottest and the coldest mappings, and which offsets of files are used")
-    mappings.add_argument("--top", metavar="N", type=whole, default=10, help="so many of each (default 10)")
+    mappings.add_argument(
+        "--top", metavar="N", type=whole, default=10, help="number of mappings in each table (default 10)"
+    )
     add("ages", "for how long memory lies idle, and what was touched again after that")
     times = add("times", "when it was looked: windows, and gaps between them")
     times.add_argument("--every", action="store_true", help="list every moment")
@@ -55,7 +57,7 @@ def configure(add: Add) -> None:
     add("size", "how much memory is needed, on one screen; what `udamon report FILE` prints")
     sites = add("sites", "hot and cold bytes by the code that allocated them (record --sites)")
     sites.add_argument(
-        "--top", metavar="N", type=whole, default=20, help="so many sites in the table (default 20)"
+        "--top", metavar="N", type=whole, default=20, help="number of sites in the table (default 20)"
     )
     sites.add_argument(
         "--idle",

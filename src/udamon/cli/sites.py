@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--sites-mean",
         metavar="SIZE",
-        help=f"one sample for so many allocated bytes on average (default {format_size(MEAN)}, 4KiB to 1TiB)",
+        help=f"one sample for SIZE allocated bytes on average, 4KiB to 1TiB (default {format_size(MEAN)})",
     )
 
 

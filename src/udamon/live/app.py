@@ -106,18 +106,18 @@ class LiveApp(TellingApp):
             self._tell(error)
 
     def cost_line(self) -> EscapedText:
-        """The monitor's cost and grain, what it missed, the recording, the pause, and the latest note."""
-        words = cost_words(dict(self.state.cost), dict(self.state.attrs))
+        """The grain, what was missed, the recording, the pause, what it costs, and the latest note: on a narrow screen
+        the end is cut, so what the figures mean comes first."""
         watched = None if self.session is None else self.session.watched
-        if watched is not None:
-            words = ", ".join(filter(None, [words, f"grain: {grain(watched.via)}s"]))
-        text = EscapedText(words, style="dim")
+        text = EscapedText("" if watched is None else f"grain: {grain(watched.via)}s", style="dim")
         if missed := short(document(self.state.coverage)):
             text.append(f"  {missed}", style="bold not dim")
         if self.session is not None and self.session.recording is not None:
             text.append(f"{ours('  ● recording')} {self.session.recording}", style="bold red not dim")
         if self.paused:
             text.append(ours("  ❚❚ paused"), style="bold not dim")
+        if words := cost_words(dict(self.state.cost), dict(self.state.attrs)):
+            text.append(f"  {words}" if text.plain else words)
         notes = self.state.notes
         return text.append(f"  {notes[-1]}") if notes else text
 

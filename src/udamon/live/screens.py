@@ -112,7 +112,7 @@ class DetailScreen(LiveScreen):
     """One target: its working set, its memory over time, and its hottest mappings."""
 
     CSS = """
-    DetailScreen #about { height: auto; min-height: 2; max-height: 5; padding: 0 1; }
+    DetailScreen #about { height: auto; min-height: 2; max-height: 6; padding: 0 1; }
     DetailScreen #curve { height: 4; }
     DetailScreen #heat { height: 1fr; min-height: 4; }
     DetailScreen #mappings { height: 9; padding-top: 1; }

@@ -364,7 +364,7 @@ def verdict(checks: list[Check]) -> bool | None:
 
 
 def document(checks: list[Check]) -> dict[str, Any]:
-    """The JSON document: figures and limits in bytes, shares, ns or snapshots, as the name says. `value` is None
+    """The JSON document: figures and limits in bytes, shares, seconds or snapshots, as the name says. `value` is None
     where the figure is not exact."""
     return {
         "schema": 1,
@@ -374,16 +374,20 @@ def document(checks: list[Check]) -> dict[str, Any]:
             {
                 "name": check.name,
                 "holds": check.holds,
-                "value": check.figure.value,
-                "low": check.figure.low,
-                "high": check.figure.high,
-                "limit": check.limit,
+                "value": _shown(check, check.figure.value),
+                "low": _shown(check, check.figure.low),
+                "high": _shown(check, check.figure.high),
+                "limit": _shown(check, check.limit),
                 "why": check.why,
                 "text": check.text,
             }
             for check in checks
         ],
     }
+
+
+def _shown(check: Check, figure: float | None) -> float | None:
+    return figure / 1e9 if figure is not None and check.name == "min-length" else figure
 
 
 OUTCOMES = {True: "holds", False: "broken", None: "not decided"}

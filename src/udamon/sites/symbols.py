@@ -16,7 +16,7 @@ from udamon.sites.stacks import NOWHERE
 LONGEST_S = 600.0
 """So long it may take: a server for debug files may be slow."""
 
-EXTRA = f"names of functions need an extra; run: {extras.command('sites')}"
+EXTRA = f"no names of functions, which need an extra; run: {extras.command('sites')}"
 
 
 class Frame(NamedTuple):

@@ -166,6 +166,12 @@ def test_the_summary() -> None:
     ]
 
 
+def test_a_quota_that_was_used_up_once() -> None:
+    once = status(Action.PAGEOUT)
+    once.stats.qt_exceeds = 1
+    assert "quota used up 1 time\n" in summary(account(once), "target")
+
+
 def test_the_document() -> None:
     found = document(account(status(Action.PAGEOUT), status(Action.COLD, 1)), "signal", {"via": "refs"})
     assert {

@@ -175,11 +175,8 @@ def test_the_next_step_of_a_command_that_ended(
     """Shorter windows, since it will not live longer: 24 of them in the time it ran. Its words are not repeated."""
     usable(monkeypatch, "refs")
     ended = Event(0, "target_start", {"target": 0, "pid": os.getpid(), "start_time": 1, "comm": "; reboot"})
-    shots: list[Snapshot | Event] = [
-        ended,
-        named(0, (100, "[heap]")),
-        *(census(seq, [(100, 60, 20)]) for seq in range(windows)),
-    ]
+    shots: list[Snapshot | Event] = [ended, named(0, (100, "[heap]"))]
+    shots += [census(seq, [(100, 60, 20)]) for seq in range(windows)]
     step = step_of(recorded(tmp_path / "a", shots, via="refs", command=["; reboot"]))
     assert step.command == (f"udamon size {words}" if words else "udamon doctor")
     other = step_of(recorded(tmp_path / "b", shots, via="refs"))

@@ -98,6 +98,24 @@ def test_list() -> None:
     on_screen(app, do)
 
 
+def test_a_narrow_screen_has_the_grain_and_what_was_missed() -> None:
+    """Costs, which are longer, were before these, and the end of the lines is cut."""
+    session, _ = session_with(FakeEngine(), FakeEngine())
+    session.start(WatchRequest())
+    missed = {"processes_seen": 1, "processes_missed": 36, "bytes_missed": 267 << 20, "exact": True}
+    cost = {"monitor_cpu_ns": 10**7, "cpu_ns": 2 * 10**7, "elapsed_ns": 10**9, "max_rss_bytes": 55 << 20}
+    posted(session.state, window(0, 1, 0), Event(0, "coverage", missed), Event(0, "cost", cost))
+    app = app_of(session.state, session)
+
+    async def do(pilot: Pilot) -> None:
+        first = app.cost_line().plain[:60]
+        assert first.startswith("grain: mappings")
+        assert "36 processes not seen (267.0 MiB)" in first
+
+    on_screen(app, do, (60, 24))
+    session.stop()
+
+
 def test_what_was_missed_and_the_grain_are_shown() -> None:
     """On both screens, and not of the monitor before; a total over processes says what it is."""
     session, _ = session_with(FakeEngine(), FakeEngine())

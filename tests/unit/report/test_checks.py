@@ -308,3 +308,10 @@ def test_bounds_decide_or_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert run(tmp_path / "b", limit, value) == status, (limit, value)
     # One that is broken is broken, whatever is not decided beside it.
     assert run(tmp_path / "b", "--max-wss", "1MiB", "--min-snapshots", "21") == 1
+
+
+def test_a_length_in_a_document_is_in_seconds(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As every time in a document; it was in nanoseconds."""
+    run(file, "--min-length", "1500ms", "--json")
+    (check,) = json.loads(capsys.readouterr().out)["checks"]
+    assert (check["value"], check["low"], check["high"], check["limit"]) == (2.0, 2.0, 2.0, 1.5)

@@ -218,3 +218,25 @@ def test_what_zsh_completes(zsh: int, typed: str, shown: str) -> None:
 
 def test_a_script_for_each_shell_is_printed() -> None:
     assert set(manuals.COMPLETIONS) == set(SHELLS)
+
+
+@pytest.mark.parametrize(("command", "passes_on"), [
+    ("record", True), ("size", True), ("stat", True), ("schemes", True), ("live", False), ("report", False),
+])  # fmt: skip
+def test_a_page_has_the_statuses_of_its_command(command: str, passes_on: bool) -> None:
+    """Those that watch a COMMAND end with its status, and with 125 to 127 where it did not come to that."""
+    found = manuals.page(parser_of(command)).partition(".SH EXIT STATUS")[2].partition(".SH FILES")[0]
+    assert ("\n125\n" in found, "\n126, 127\n" in found) == (passes_on, passes_on)
+
+
+def test_the_usage_of_report_has_the_form_without_a_kind() -> None:
+    """`udamon report FILE` is the overview; the usage had a kind alone. Those of the kinds follow from their own."""
+    found = parser_of("report")
+    assert found.format_usage().strip() == "usage: udamon report [REPORT] FILE [options]"
+    assert parser_of("report").prog == "udamon report"
+    kinds = [one.prog for one in with_all_below(found)][1:]
+    assert "udamon report wss" in kinds
+
+
+def test_a_question_in_the_examples_has_no_full_stop_behind_it() -> None:
+    assert not [one.prog for one in with_all_below(whole()) if "?." in manuals.page(one)]

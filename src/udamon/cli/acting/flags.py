@@ -55,7 +55,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def configure_output(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Returns the group, for what else a command prints."""
     group = parser.add_argument_group("output")
-    group.add_argument("--duration", metavar="TIME", help="end after this time (default: with the target)")
+    group.add_argument(
+        "--duration", metavar="TIME", help="end after this time (default: when the target ends)"
+    )
     group.add_argument("--json", action="store_true", help="print one JSON document at the end")
     group.add_argument(
         "-q", "--quiet", action="store_true", help="say nothing but errors and what --json prints"
