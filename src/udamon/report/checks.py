@@ -274,9 +274,7 @@ def _length(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Lim
         kind = _LimitKind("min-length", "length", lambda ns: clock(round(ns)), most=False, final=True)
         yield kind, Figure.exact(length), least
     if (fewest := limits.min_snapshots) is not None:
-        kind = _LimitKind(
-            "min-snapshots", "", lambda n: counted(round(n), "snapshot"), most=False, final=True
-        )
+        kind = _LimitKind("min-snapshots", "", lambda n: counted(int(n), "snapshot"), most=False, final=True)
         yield kind, Figure.exact(count), fewest
 
 
