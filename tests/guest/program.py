@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from pathlib import Path
 
 from udamon.core.target import Target
 from udamon.linux.procfs import read_stat
@@ -21,6 +23,11 @@ class Program:
 
     def target(self, index: int = 0) -> Target:
         return Target(index, self.pid, read_stat(self.pid).start_time)
+
+    def huge_bytes(self) -> int:
+        """Of transparent huge pages, anonymous ones."""
+        found = re.findall(r"AnonHugePages: +(\d+) kB", Path(f"/proc/{self.pid}/smaps").read_text())
+        return sum(map(int, found)) << 10
 
     def tell(self, *words: object) -> str:
         """Give a command and wait for its answer."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,12 +68,6 @@ def without_idle(sampler: PteSampler) -> Iterator[PteSampler]:
     sampler._bitmap = bitmap
 
 
-def huge_bytes(pid: int) -> int:
-    """Of transparent huge pages, anonymous ones."""
-    found = re.findall(r"AnonHugePages: +(\d+) kB", (Path("/proc") / str(pid) / "smaps").read_text())
-    return sum(map(int, found)) << 10
-
-
 def test_hot_is_hot_and_cold_is_cold_and_phases_are_followed(program: Memory, sampler: PteSampler) -> None:
     a, b = program.map("a", 8 * MIB), program.map("b", 8 * MIB)
     for hot in ("a", "b", "a"):
@@ -124,7 +117,7 @@ def test_transparent_huge_pages_answer_as_wholes_and_stay_whole(
     program: Memory, without_idle: PteSampler
 ) -> None:
     hot, cold = program.map("huge", 8 * MIB, "huge"), program.map("huge-cold", 8 * MIB, "huge")
-    before = huge_bytes(program.pid)
+    before = program.huge_bytes()
     program.tell("touch", "huge")
     answers = sample(without_idle, program.target(), hot, cold)
     assert list(answers.shift).count(21) >= answers.checks // 2, (
@@ -134,7 +127,7 @@ def test_transparent_huge_pages_answer_as_wholes_and_stay_whole(
     program.tell("rest")
     assert warm >= 0.95
     assert cool <= 0.01
-    assert huge_bytes(program.pid) >= before > 0
+    assert program.huge_bytes() >= before > 0
 
 
 def test_pages_of_a_file_that_one_process_maps(program: Memory, without_idle: PteSampler) -> None:
