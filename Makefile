@@ -13,7 +13,7 @@ demo: ## record a workload whose hot memory moves; print its working set and hea
 	@scripts/setup demo
 	@scripts/demo
 
-test: ## the check: lint, types, tests on the wheel, newer Pythons, sanitizers, guests; about 20 minutes
+test: ## the check: lint, types, tests on the wheel, newer Pythons, sanitizers, guests; 10 to 14 minutes
 	@scripts/setup dev browser
 	@.venv/bin/python -m scripts.check
 
