@@ -83,4 +83,11 @@ static inline uint8_t state_of(const struct shape *s, struct source *source, uin
     return state;
 }
 
+/* Of the state that an entry gave: whether no table of a process has such an entry, a page without the user bit or of a
+ * frame that is no RAM and that no driver mapped. The table was freed and used for something else. */
+static inline int is_odd(const struct shape *s, uint8_t state, uint64_t entry)
+{
+    return (state & STATE_UNKNOWN) || ((state & STATE_NOT_COUNTED) && !(entry & bits_of[s->machine].special));
+}
+
 #endif

@@ -1,6 +1,8 @@
 /* The page tables of a process, walked from the root: one byte for each page of a GiB, out of entries that another
  * processor may change meanwhile. Tables are frames that are freed and used anew, so all that was read on the way is
- * read again afterwards: what no longer hangs where it was found is read once more, and then said to be unknown. */
+ * read again afterwards: what no longer hangs where it was found is read once more, and then said to be unknown. A frame
+ * may also come back as the table that it was, after it held something else when it was read: so few are read before
+ * that check where each takes a system call, and those with entries that no table has are read once more, too. */
 #include "entry.h"
 
 #define ARGUMENTS(ARRAY, VALUE)                                                                                       \
@@ -19,7 +21,8 @@
 #include <errno.h>
 #include <string.h>
 
-enum { TRIES = 3, GROUP = 16 };
+enum { TRIES = 3, GROUP = 16, STRETCH = 64 };
+enum { CHANGED = 1, ODD = 2 }; /* why a block is read once more */
 
 struct walk {
     struct source source;
@@ -52,8 +55,9 @@ static void part(const struct walk *w, uint64_t gib, size_t index, uint64_t *fro
 
 /* Nearly all of a look: plain pages of x86-64 in the stretch of RAM that the last one was in are told in a few steps, all
  * others by `state_of`. Accessed and dirty lie side by side in an entry and in a state. */
-static void plain_pages(struct walk *w, uint64_t from, uint64_t to, const uint64_t *table)
+static int plain_pages(struct walk *w, uint64_t from, uint64_t to, const uint64_t *table)
 {
+    int odd = 0;
     const uint64_t *entry = table + ((from >> PAGE_SHIFT) & (ENTRIES - 1));
     const uint64_t looked_at = VALID | X86_USER | bits_of[X86].special;
     uint8_t *out = w->out + ((from - w->first) >> PAGE_SHIFT);
@@ -65,16 +69,18 @@ static void plain_pages(struct walk *w, uint64_t from, uint64_t to, const uint64
         }
         out[i] = is_page(&w->shape, entry[i], 0) ? state_of(&w->shape, &w->source, entry[i], 0) : 0;
         w->unknown += (out[i] & STATE_UNKNOWN) != 0;
+        odd |= is_odd(&w->shape, out[i], entry[i]);
         ram = &w->source.segment[w->source.last];
     }
+    return odd;
 }
 
-static void small_pages(struct walk *w, uint64_t from, uint64_t to, const uint64_t *table)
+/* Returns whether there are odd ones. */
+static int small_pages(struct walk *w, uint64_t from, uint64_t to, const uint64_t *table)
 {
-    if (w->shape.machine == X86 && w->entries == NULL) {
-        plain_pages(w, from, to, table);
-        return;
-    }
+    if (w->shape.machine == X86 && w->entries == NULL)
+        return plain_pages(w, from, to, table);
+    int odd = 0;
     const struct bits *b = &bits_of[w->shape.machine];
     for (uint64_t a = from; a < to; a += 1 << PAGE_SHIFT) {
         size_t i = (size_t)(a >> PAGE_SHIFT) & (ENTRIES - 1);
@@ -84,8 +90,10 @@ static void small_pages(struct walk *w, uint64_t from, uint64_t to, const uint64
             for (size_t k = i / GROUP * GROUP; k < i / GROUP * GROUP + GROUP; k++)
                 if ((table[k] & 3) == 3 && (table[k] & ARM_GROUPED) && (table[k] & b->accessed))
                     state |= STATE_ACCESSED;
+        odd |= is_odd(&w->shape, state, entry);
         fill(w, a, a + (1 << PAGE_SHIFT), state, entry);
     }
+    return odd;
 }
 
 /* Whether two readings of an entry mean different things: the accessed and dirty bits may change at any time. */
@@ -156,14 +164,17 @@ static int still_there(struct walk *w, const struct chain *chain, uint64_t addre
     return 1;
 }
 
-/* The blocks [low, high) of a GiB, once: those of `todo` are answered for. */
-static void blocks(struct walk *w, uint64_t gib, size_t low, size_t high, const uint8_t *todo, const uint64_t *middle)
+/* The blocks [low, high) of a GiB, once: those of `todo` are answered for. `odd`: which have entries that no table has.
+ * Returns how many tables were read for them. */
+static size_t blocks(struct walk *w, uint64_t gib, size_t low, size_t high, const uint8_t *todo, const uint64_t *middle,
+                     uint8_t *odd)
 {
     static _Thread_local uint64_t at[ENTRIES];
     static _Thread_local int where[ENTRIES];
     uint64_t from, to;
-    size_t number = 0;
+    size_t number = 0, asked;
     for (size_t i = low; i < high; i++) {
+        odd[i] = 0;
         if (!todo[i])
             continue;
         part(w, gib, i, &from, &to);
@@ -172,7 +183,7 @@ static void blocks(struct walk *w, uint64_t gib, size_t low, size_t high, const 
         else
             fill(w, from, to, is_page(&w->shape, middle[i], 1) ? state_of(&w->shape, &w->source, middle[i], 1) : 0, middle[i]);
     }
-    fetch(&w->source, at, number, where);
+    fetch(&w->source, at, asked = number, where);
     number = 0;
     for (size_t i = low; i < high; i++) {
         if (!todo[i] || !is_table(&w->shape, middle[i]))
@@ -181,41 +192,74 @@ static void blocks(struct walk *w, uint64_t gib, size_t low, size_t high, const 
         if (where[number] < 0)
             fill(w, from, to, STATE_UNKNOWN, 0);
         else
-            small_pages(w, from, to, fetched(&w->source, where[number]));
+            odd[i] = (uint8_t)small_pages(w, from, to, fetched(&w->source, where[number]));
         number++;
     }
+    return asked;
 }
 
-/* All of the GiB that was asked for; 0 where its chain has changed meanwhile. */
-static int gib_of_blocks(struct walk *w, uint64_t gib, const struct chain *chain)
+static void count_unknown(struct walk *w, uint64_t gib, size_t low, size_t high)
 {
-    static _Thread_local uint64_t middle[ENTRIES], now[ENTRIES];
-    static _Thread_local uint8_t todo[ENTRIES];
-    size_t low = (size_t)((w->first - gib) >> BLOCK_SHIFT), high = (size_t)((w->last - 1 - gib) >> BLOCK_SHIFT) + 1;
-    int where, left = 1;
-    fetch(&w->source, &chain->at[chain->number - 1], 1, &where);
-    if (where < 0)
-        return 0;
-    memcpy(middle, fetched(&w->source, where), TABLE);
-    memset(todo, 1, sizeof todo);
-    for (int tried = 0; tried < TRIES && left; tried++) {
-        blocks(w, gib, low, high, todo, middle);
+    uint64_t from, to, ignored;
+    part(w, gib, low, &from, &ignored);
+    part(w, gib, high - 1, &ignored, &to);
+    for (uint64_t a = from; a < to; a += 1 << PAGE_SHIFT)
+        w->unknown += (w->out[(a - w->first) >> PAGE_SHIFT] & STATE_UNKNOWN) != 0;
+}
+
+/* Blocks [low, high) of a GiB whose table was read as `middle`, which is read anew: 0 where its chain has changed. */
+static int stretch(struct walk *w, uint64_t gib, size_t low, size_t high, const struct chain *chain, uint64_t *middle,
+                   int is_last)
+{
+    static _Thread_local uint64_t now[ENTRIES];
+    static _Thread_local uint8_t todo[ENTRIES], odd[ENTRIES];
+    size_t left = 1;
+    uint64_t unknown = w->unknown;
+    int tried;
+    memset(todo + low, 1, high - low);
+    for (tried = 0; tried < TRIES && left; tried++) {
+        if (blocks(w, gib, low, high, todo, middle, odd) == 0 && !is_last)
+            return 1; /* no table was read; that of the GiB is read again in the end */
         if (!still_there(w, chain, gib, now))
             return 0;
         left = 0;
         for (size_t i = low; i < high; i++) {
-            todo[i] = todo[i] && differ(w, middle[i], now[i]);
-            left += todo[i];
+            if (todo[i])
+                todo[i] = differ(w, middle[i], now[i]) ? CHANGED : odd[i] ? ODD : 0;
+            left += todo[i] != 0;
         }
         w->changed += (uint64_t)left;
         memcpy(middle, now, TABLE);
     }
     for (size_t i = low; left && i < high; i++)
-        if (todo[i]) {
+        if (todo[i] == CHANGED) { /* those that stay odd are told as they are: memory of a device, say */
             uint64_t from, to;
             part(w, gib, i, &from, &to);
             fill(w, from, to, STATE_UNKNOWN, 0);
         }
+    if (tried > 1) { /* what was read again counts once */
+        w->unknown = unknown;
+        count_unknown(w, gib, low, high);
+    }
+    return 1;
+}
+
+/* All of the GiB that was asked for; 0 where its chain has changed meanwhile. */
+static int gib_of_blocks(struct walk *w, uint64_t gib, const struct chain *chain)
+{
+    static _Thread_local uint64_t middle[ENTRIES];
+    size_t low = (size_t)((w->first - gib) >> BLOCK_SHIFT), high = (size_t)((w->last - 1 - gib) >> BLOCK_SHIFT) + 1;
+    size_t step = w->source.bpf ? ENTRIES : STRETCH;
+    int where;
+    fetch(&w->source, &chain->at[chain->number - 1], 1, &where);
+    if (where < 0)
+        return 0;
+    memcpy(middle, fetched(&w->source, where), TABLE);
+    for (; low < high; low += step) {
+        size_t end = high - low < step ? high : low + step;
+        if (!stretch(w, gib, low, end, chain, middle, end == high))
+            return 0;
+    }
     return 1;
 }
 

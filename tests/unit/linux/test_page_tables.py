@@ -244,6 +244,58 @@ def test_tables_that_come_and_go(fake: FakeKcore) -> None:
 TABLE_BITS = VALID | USER | 2 | ACCESSED
 
 
+@pytest.mark.parametrize("told", [False, True], ids=["states", "entries"])
+def test_a_frame_that_comes_back_as_the_same_table(fake: FakeKcore, told: bool) -> None:
+    """Between two readings it held something else: entries of frames that are no RAM, which no driver mapped."""
+    root, blocks = fake.frame(), 64
+    places, tables_at = (
+        [fake.place(root, i * BLOCK, 1) for i in range(blocks)],
+        [fake.frame() for _ in range(blocks)],
+    )
+    page = struct.pack("<512Q", *[RAM_AT | OWN | ACCESSED] * 512)
+    for place, table in zip(places, tables_at, strict=True):
+        fake.put(table, page)
+        fake.put_word(place, table | TABLE_BITS)
+    stop = threading.Event()
+    rng = random.Random(1)
+
+    def churn() -> None:
+        with fake.path.open("r+b", buffering=0) as file:
+            while not stop.is_set():
+                i = rng.randrange(blocks)
+                for at, data in ((places[i], bytes(8)), (tables_at[i], b"\x25" * PAGE), (tables_at[i], page),
+                                 (places[i], struct.pack("<Q", tables_at[i] | TABLE_BITS))):  # fmt: skip
+                    os.pwrite(file.fileno(), data, DATA_AT + at - RAM_AT)
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    entries = array("Q", bytes(8 * blocks * 512)) if told else None
+    try:
+        tables, odd = opened(fake), 0
+        for _ in range(20_000):
+            if tables.changed >= 500:
+                break
+            for looked in tables.look(root, 0, blocks * BLOCK, entries):
+                odd += sum(state & PAGE_NOT_COUNTED != 0 for state in looked.states[::512])
+    finally:
+        stop.set()
+        thread.join()
+    assert tables.changed > 0, "nothing changed meanwhile; nothing is proved"
+    assert odd == 0
+
+
+def test_a_device_stays_in_its_table(fake: FakeKcore) -> None:
+    """Entries of frames that are no RAM and stay are told as they are: not counted, and the others beside them too."""
+    root = fake.frame()
+    beyond = 1 << 45
+    fake.map(root, 0, beyond | OWN)
+    fake.map(root, PAGE, RAM_AT | OWN | ACCESSED)
+    found = states(opened(fake), root, 0, BLOCK)
+    assert found[0] & PAGE_NOT_COUNTED
+    assert not found[0] & PAGE_UNKNOWN
+    assert not found[PAGE] & (PAGE_NOT_COUNTED | PAGE_UNKNOWN)
+
+
 def test_a_table_outside_of_ram_is_not_read(fake: FakeKcore) -> None:
     """Entries that lead anywhere are no pages, and lead to no reading there."""
     root = fake.frame()
