@@ -261,7 +261,6 @@ def test_what_a_worker_cannot_read_is_named(tmp_path: Path, monkeypatch: pytest.
         with open_engine("spark", store, master="local[1]") as engine, refusing() as elsewhere:
             monkeypatch.setenv("AWS_ENDPOINT_URL", elsewhere)
             engine.table(SERVICES, objects)
-            with pytest.raises(
-                CannotError, match=f"^Spark cannot answer: cannot read {LOCATION}/services/[^\n]*$"
-            ):
+            said = "cannot be read: permission denied; see who may read it, or bring it back from a copy\\.$"
+            with pytest.raises(CannotError, match=f"^Spark cannot answer: {LOCATION}/services/[^\n]* {said}"):
                 engine.rows("SELECT host FROM services")

@@ -15,7 +15,7 @@ from udamon.errors import CannotError, UdamonError, UsageError, is_defect
 from udamon.files.temporary import TemporaryDirectory
 from udamon.fleet.damage import EngineFailed
 from udamon.fleet.listing import ListedObjects
-from udamon.fleet.store import BucketStore, Directory, Store, is_text
+from udamon.fleet.store import BucketStore, Directory, ObjectUnreadable, Store, is_text
 from udamon.fleet.tables import Table, Type
 from udamon.report.fleet.queries import literal, view
 from udamon.report.fleet.spark_submit import GATEWAY
@@ -269,13 +269,18 @@ def _line(error: BaseException) -> str:
     return (after or lines)[0][:300].rstrip(".;:")
 
 
+_OF_WORKER = re.compile(r"\budamon\.(?:errors|fleet\.store)\.(\w+): ")
+"""In the text of an exception of Spark: the class of an error that a worker raised on purpose."""
+
+
 def _tell_of_spark(error: Exception) -> NoReturn:
     """Raise what it raised as one sentence, but for mistakes of our own."""
     if is_defect(error) or isinstance(error, UdamonError):
         raise error
-    _, own, said = _line(error).partition(f"{CannotError.__module__}.{CannotError.__name__}: ")
-    if own:  # of a worker, which says itself what to do
-        raise CannotError(f"Spark cannot answer: {said}.") from error
+    line = _line(error)
+    if (own := _OF_WORKER.search(line)) is not None:  # which says itself what to do
+        kind = EngineFailed if own[1] == ObjectUnreadable.__name__ else CannotError
+        raise kind(f"Spark cannot answer: {line[own.end() :]}.") from error
     raise _trouble("Spark", error, EngineFailed) from error
 
 

@@ -106,7 +106,7 @@ class Report:
             "objects": {"read": self.objects, "repeated": self.repeated, "bytes": self.size,
                         "passed_over": self.passed_over},
             "damaged": [each.document for each in self.damaged],
-            "shared_hosts": self.shared_hosts,
+            "shared_hosts": list(self.shared_hosts),
             "known_ages_seconds": self.known_ages,
             "why": " ".join(self.why) or None,
             "seen": self.seen,

@@ -35,6 +35,10 @@ org.apache.spark.api.python.PythonException: Traceback"""
             "Spark cannot answer: cannot read s3://a/b: refused; try again.",
         ),
         (
+            "udamon.fleet.store.ObjectUnreadable: s3://a/b cannot be read: permission denied; see who may read it.",
+            "Spark cannot answer: s3://a/b cannot be read: permission denied; see who may read it.",
+        ),
+        (
             "pyarrow.lib.ArrowInvalid: no magic bytes",
             (
                 "Spark cannot answer: pyarrow.lib.ArrowInvalid: no magic bytes; check the objects, or give it more "
