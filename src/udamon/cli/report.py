@@ -248,9 +248,10 @@ def _access(args: argparse.Namespace, source: RecordingSource) -> Found:
     if args.by != "region" and parts.divided(args) is None:
         from udamon.report import access_groups
 
-        found = access_groups.groups(report, Catalog(source.recording, until_ns=report.time_ns), args.by)
+        catalog = Catalog(source.recording, until_ns=report.time_ns)
+        found = access_groups.groups(report, catalog, args.by)
         return access_groups.document(report, found), lambda: access_groups.render(
-            report, found, Terminal.of_stdout()
+            report, found, catalog, Terminal.of_stdout()
         )
     if args.style == "simple-boxes" and not console.is_plain():
         of = Catalog(source.recording).rate_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log2
-from typing import Any
+from typing import Any, Protocol
 
 from udamon import text
 from udamon.record.schema import RATE_COLUMNS
@@ -210,7 +210,7 @@ def render(report: Access, catalog: Catalog, columns: int = 80) -> Shown:
         f"{len(report.lines)} of {report.found}" if len(report.lines) < report.found else str(report.found)
     )
     many = len({line.target for line in report.lines}) > 1
-    bounded = any(line.upper_bound and line.touched for line in report.lines)
+    bounded = any(map(sign, report.lines))
     head = (
         f"at {elapsed}: {shown} regions, {format_size(total)}, {'at most ' if bounded else ''}{format_size(touched)} "
         "touched"
@@ -246,10 +246,22 @@ def render(report: Access, catalog: Catalog, columns: int = 80) -> Shown:
     )
 
 
+class _Touched(Protocol):
+    @property
+    def upper_bound(self) -> bool: ...
+    @property
+    def touched(self) -> int: ...
+
+
+def sign(line: _Touched) -> str:
+    """What stands before touched bytes and shares of a region, or of a group of them."""
+    return ours("≤") if line.upper_bound and line.touched else ""
+
+
 def _cells(line: RegionLine, catalog: Catalog | None, *, rated: bool) -> list[str]:
     rate, low, high = line.rates
     known = rate is not None and low is not None and high is not None
-    at_most = ours("≤") if line.upper_bound and line.touched else ""
+    at_most = sign(line)
     return [
         f"{line.start:x}",
         format_size(line.size),
@@ -265,13 +277,15 @@ def _cells(line: RegionLine, catalog: Catalog | None, *, rated: bool) -> list[st
 def boxes(report: Access, terminal: Terminal, rate_of: str) -> Shown:
     """For people: a box a region, as long as its age (a step for each doubling), as dark as its rate."""
     head = f"at {clock(report.time_ns - report.start_ns)}: {counted(len(report.lines), 'region')}; boxes grow with age"
-    room = max(8, terminal.width - 46)
+    room = max(8, terminal.width - 47)
     longest = max((line.age for line in report.lines), default=0)
     rows = []
     for line in report.lines:
         width = max(1, round(room * log2(line.age + 1) / max(log2(longest + 1), 1)))
         box = terminal.heat([line.rate] * width)
-        figures = f"  {format_size(line.there):>10} {line.rate:>5.0%} {clock(line.age * line.window_ns):>9} |"
+        rate = sign(line) + format_share(line.rate)
+        figures = f"  {format_size(line.there):>10} {rate:>6} {clock(line.age * line.window_ns):>9} |"
         name = "" if line.mapped is None else f" {shorten(line.mapped.label, 14)}"
         rows.append(text.line(figures, box, "|", name))
-    return lines([head, "", *rows, "", text.line("  ", terminal.legend(rate_of))])
+    note = ["", at_most_note()] if any(map(sign, report.lines)) else []
+    return lines([head, "", *rows, "", text.line("  ", terminal.legend(rate_of)), *note])

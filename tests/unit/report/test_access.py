@@ -244,7 +244,7 @@ def test_by_mapping_and_by_process(recording: Recording) -> None:
     assert process.rate == pytest.approx((0x2000 + 0x8000 / 4) / 0xB000)
     assert process.age_ns == 100_000_000
     assert access_groups.document(report, found)["groups"][1]["mapping"] == "/lib/b.so"
-    text = access_groups.render(report, found, Terminal(80, 0, False))
+    text = access_groups.render(report, found, catalog, Terminal(80, 0, False))
     assert text.isascii()
     assert max(map(len, text.splitlines())) <= 80
 

@@ -15,7 +15,7 @@ from udamon.live.screens import _about
 from udamon.live.state import Detail
 from udamon.model import Event
 from udamon.record.reader import Recording
-from udamon.report import access, heatmap, hot_cold
+from udamon.report import access, access_groups, heatmap, hot_cold
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
 from udamon.report.mappings import MappingTable
@@ -49,6 +49,29 @@ def test_mappings_and_regions(recording: Recording) -> None:
     assert "at most 3.0 MiB touched" in head
     assert columns.split()[2] == "share"
     assert ("1%" in heap.split(), "≤2%" in data.split(), "≤2.0" in data.split()) == (True, True, True)
+    assert note.startswith("≤ at most")
+
+
+def test_sums_and_boxes_of_a_moment(recording: Recording) -> None:
+    """The same bounds as those of the single regions; of a process, too, that has some of such memory."""
+    catalog, terminal = Catalog(recording), Terminal(80, 0, False)
+    with RecordingSource(recording) as source:
+        regions = access.measure(source)
+    for by, expected in (
+        ("mapping", [("data", True, "≤2.0", "≤2%"), ("heap", False, "1.0", "1%")]),
+        ("process", [("target", True, "≤3.0", "≤2%")]),
+    ):
+        found = access_groups.groups(regions, catalog, by)
+        text = access_groups.render(regions, found, catalog, terminal).splitlines()
+        assert text[2].split() == ["regions", "size", "touched", "share", "age"]
+        for line, row, (name, bound, touched, rate) in zip(found, text[3:], expected, strict=False):
+            assert (line.label.split()[0], line.upper_bound) == (name, bound)
+            assert {touched, rate} <= set(row.split())
+        assert text[-1].startswith("≤ at most")
+        bounds = [one["upper_bound"] for one in access_groups.document(regions, found)["groups"]]
+        assert bounds == [bound for _, bound, _, _ in expected]
+    heap, data, *_, note = access.boxes(regions, terminal, catalog.rate_of).splitlines()[2:]
+    assert (heap.split()[2], data.split()[2]) == ("1%", "≤2%")
     assert note.startswith("≤ at most")
 
 
