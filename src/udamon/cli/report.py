@@ -74,7 +74,8 @@ def _add(
     )
     group.add_argument("--address", metavar="MIN-MAX", help="e.g. 7f0000000000-7f0000200000")
     group.add_argument("--size", metavar="MIN-MAX", help="size of a region, e.g. 4KiB-1MiB")
-    group.add_argument("--rate", metavar="MIN-MAX", help="share of ticks accessed, e.g. 50%%-100%%")
+    group.add_argument("--rate", metavar="MIN-MAX",
+                       help="share of ticks accessed, by refs of bytes touched; e.g. 50%%-100%%")  # fmt: skip
     group.add_argument("--age", metavar="MIN-MAX", help="unchanged for, e.g. 1s-10s")
     group.add_argument(
         "--mapping", metavar="NAME", help="only memory of mappings of this name, label or kind; * and ?"

@@ -61,6 +61,8 @@ class Catalog:
         """What rates are shares of, for people."""
         self.rate_word = "share" if shares else "rate"
         """How a column of them is called."""
+        self.rate_title = "share touched" if shares else "access rate"
+        """What they are, in a title."""
         self.by_mapping = grain_of(recording) == MAPPING
         """Mappings are all that was told apart."""
         self.attrs: dict[str, Any] = dict(recording.metadata.get("attrs") or {})
