@@ -140,7 +140,7 @@ def moment(source: RecordingSource, at_ns: int | None = None) -> int:
 def line_of(
     row: Sequence[Any],
     mappings: MappingTable,
-    upper_bound: Callable[[str], bool],
+    upper_bound: Callable[[str | None], bool],
     weights: tuple[int, int, int] = WEIGHTS,
     *,
     shares: bool = False,
@@ -154,7 +154,7 @@ def line_of(
         rate = min(1.0, touched / known)
     window = ticks * sample_ns
     heat = temperature_of(end - start, nr_accesses, ticks, age * window, weights)
-    bound = mapped is not None and upper_bound(mapped.kind)
+    bound = upper_bound(None if mapped is None else mapped.kind)
     return RegionLine(
         target,
         pid,

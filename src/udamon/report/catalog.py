@@ -43,12 +43,13 @@ class TargetInfo:
         return f"pid {self.pid} {name}" if name else f"pid {self.pid}"
 
 
-def upper_bound(via: object, kind: str) -> bool:
-    """What is touched of memory of this kind is at most what was measured, and may be nothing.
+def upper_bound(via: object, kind: str | None) -> bool:
+    """What is touched of memory of this kind (None: of no known mapping) is at most what was measured, and may be
+    nothing.
 
     refs counts pages that carry the kernel's own "referenced" flag, too, which the reads of any process set.
     """
-    return via == "refs" and kind in (FILE, LIBRARY, SHARED)
+    return via == "refs" and kind in (FILE, LIBRARY, SHARED, None)
 
 
 class Catalog:
@@ -90,7 +91,7 @@ class Catalog:
             return ""
         return time.strftime(" (%H:%M:%S)", time.localtime((self._wall_ns + time_ns) / 1e9))
 
-    def upper_bound(self, kind: str) -> bool:
+    def upper_bound(self, kind: str | None) -> bool:
         """See `upper_bound`."""
         return upper_bound(self._via, kind)
 

@@ -15,14 +15,14 @@ from udamon.live.screens import _about
 from udamon.live.state import Detail
 from udamon.model import Event
 from udamon.record.reader import Recording
-from udamon.report import access, access_groups, diff, heatmap, hot_cold
+from udamon.report import access, access_groups, diff, heatmap, hot_cold, size
 from udamon.report.catalog import Catalog
 from udamon.report.charts import bars
 from udamon.report.charts import heatmap as heatmap_chart
 from udamon.report.charts.shapes import Label
 from udamon.report.filters import Filters
 from udamon.report.mappings import MappingTable
-from udamon.report.page import cells, curves
+from udamon.report.page import cells, comparison, curves
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 
@@ -79,6 +79,21 @@ def test_sums_and_boxes_of_a_moment(recording: Recording) -> None:
     assert note.startswith("≤ at most")
 
 
+def test_memory_of_no_known_mapping(tmp_path: Path) -> None:
+    """It may be a file's."""
+    unknown = recorded(tmp_path / "b", [WINDOW], via="refs")
+    with RecordingSource(unknown) as source:
+        regions = access.measure(source)
+        (owner,) = size.document(size.measure(source), Catalog(unknown), size.NextStep("command", ""))[
+            "mappings"
+        ]
+    assert [(line.touched, line.upper_bound) for line in regions.lines] == [(MIB, True), (2 * MIB, True)]
+    assert "at most 3.0 MiB touched" in access.render(regions, Catalog(unknown))
+    assert owner["upper_bound"] is True
+    (line,) = hottest(Detail(0, 1, "a", "a", None, (WINDOW,), (), 1, None, "refs"), 9)
+    assert (line.label, line.at_most) == ("memory", True)
+
+
 @pytest.mark.parametrize("filters", [Filters(), Filters.parse(size="1MiB-")])
 def test_heatmap(recording: Recording, filters: Filters) -> None:
     """By both ways to its cells."""
@@ -101,11 +116,15 @@ def test_two_recordings(recording: Recording, tmp_path: Path) -> None:
     ):
         with RecordingSource(recording) as one, RecordingSource(other) as two:
             found = diff.measure(one, two)
+            page = comparison.document(found, (one, two))
         data = next(each for each in diff.document(found)["mappings"] if each["label"] == "data")
         assert [data[side]["upper_bound"] for side in ("before", "after")] == bounds
         text = diff.render(found, Terminal(80, 0, False))
         row = next(line.split() for line in text.splitlines() if line.split()[:1] == ["data"])
         assert set(figures) <= set(row)
+        assert next(each for each in page["moved"] if each["label"] == "data")["upper_bounds"] == tuple(
+            bounds
+        )
         assert next(line.split()[-1] for line in text.splitlines() if "what moved" in line) == word
         assert text.splitlines()[-2].startswith("≤ at most")
 
