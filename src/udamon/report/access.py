@@ -206,13 +206,12 @@ def render(report: Access, catalog: Catalog, columns: int = 80) -> Shown:
     """For people: one line a region; its name is cut to what the other cells leave of so many columns."""
     elapsed = f"{clock(report.time_ns - report.start_ns)}{catalog.wall(report.time_ns)}"
     total, touched = sum(line.there for line in report.lines), sum(line.touched for line in report.lines)
-    shown = (
-        f"{len(report.lines)} of {report.found}" if len(report.lines) < report.found else str(report.found)
-    )
+    some = f"{len(report.lines)} of " if len(report.lines) < report.found else ""
+    shown = f"{some}{counted(report.found, 'region')}"
     many = len({line.target for line in report.lines}) > 1
     bounded = any(map(sign, report.lines))
     head = (
-        f"at {elapsed}: {shown} regions, {format_size(total)}, {'at most ' if bounded else ''}{format_size(touched)} "
+        f"at {elapsed}: {shown}, {format_size(total)}, {'at most ' if bounded else ''}{format_size(touched)} "
         "touched"
     )
     if not report.lines:
@@ -265,7 +264,7 @@ def _cells(line: RegionLine, catalog: Catalog | None, *, rated: bool) -> list[st
     return [
         f"{line.start:x}",
         format_size(line.size),
-        at_most + format_share(line.rate if rate is None else rate),
+        format_share(line.rate if rate is None else rate, at_most),
         *([f"{low:.0%}-{high:.0%}" if known else "-"] if rated else []),
         clock(line.age * line.window_ns),
         at_most + format_size(line.touched),
@@ -283,7 +282,7 @@ def boxes(report: Access, terminal: Terminal, rate_of: str) -> Shown:
     for line in report.lines:
         width = max(1, round(room * log2(line.age + 1) / max(log2(longest + 1), 1)))
         box = terminal.heat([line.rate] * width)
-        rate = sign(line) + format_share(line.rate)
+        rate = format_share(line.rate, sign(line))
         figures = f"  {format_size(line.there):>10} {rate:>6} {clock(line.age * line.window_ns):>9} |"
         name = "" if line.mapped is None else f" {shorten(line.mapped.label, 14)}"
         rows.append(text.line(figures, box, "|", name))

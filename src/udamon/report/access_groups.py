@@ -94,7 +94,7 @@ def render(report: Access, found: Sequence[RegionGroup], catalog: Catalog, termi
         at_most = sign(group)
         rows.append([
             shorten(group.label, 24), str(group.regions), format_size(group.size),
-            at_most + format_size(group.touched), at_most + format_share(group.rate), clock(group.age_ns),
+            at_most + format_size(group.touched), format_share(group.rate, at_most), clock(group.age_ns),
             terminal.bar(group.rate, 8),
         ])  # fmt: skip
     note = ["", at_most_note()] if any(map(sign, found)) else []

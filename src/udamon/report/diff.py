@@ -155,7 +155,7 @@ def _moved(moved: Sequence[LabelChange], rate_word: str, terminal: Terminal) -> 
         then, now = _signs(one)
         rows.append([
             one.label, then + format_size(one.before.touched), now + format_size(one.after.touched),
-            signed(one.change), f"{then}{format_share(one.before.rate)} to {now}{format_share(one.after.rate)}",
+            signed(one.change), f"{format_share(one.before.rate, then)} to {format_share(one.after.rate, now)}",
             terminal.bar(abs(one.change) / most, 8),
         ])  # fmt: skip
     beside = sum(2 + max(len(row[at]) for row in rows) for at in range(1, len(rows[0])))

@@ -20,11 +20,13 @@ from udamon.report.catalog import Catalog
 from udamon.report.charts import bars
 from udamon.report.charts import heatmap as heatmap_chart
 from udamon.report.charts.shapes import Label
+from udamon.report.common import common_lines
 from udamon.report.filters import Filters
 from udamon.report.mappings import MappingTable
 from udamon.report.page import cells, comparison, curves
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
+from udamon.units import format_share
 
 MAPPED = Event(0, "mappings", {"target": 0, "remove": [], "add": [
     [100 * MIB, 200 * MIB, "rw-p", 0, 0, "[heap]"], [300 * MIB, 400 * MIB, "r--p", 0, 7, "/data"],
@@ -142,6 +144,24 @@ def test_two_recordings_fit_in_a_terminal(tmp_path: Path) -> None:
         text = diff.render(diff.measure(one, two), Terminal(80, 0, False))
     assert "≤1000.0 MiB  ≤999.0 MiB" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_part_of_a_mapping(recording: Recording, tmp_path: Path) -> None:
+    """Which of its pages were touched is not known, so what is said of a part is no bound, and that is said."""
+    part = Filters.parse(address=f"{100 * MIB:#x}-{150 * MIB:#x}")
+    for told, filters, said in (
+        (recording, part, True),
+        (recording, Filters(), False),
+        (recorded(tmp_path / "pages", [MAPPED, WINDOW], via="idle"), part, False),
+    ):
+        with RecordingSource(told, filters) as source:
+            assert any("are estimates, and no bounds" in line for line in common_lines(source)) == said
+    with RecordingSource(recording, part) as source:
+        assert ": 1 region, 50.0 MiB, " in access.render(access.measure(source), Catalog(recording))
+
+
+def test_less_than_a_percent_has_no_second_sign() -> None:
+    assert [format_share(share, "≤") for share in (0.0, 0.004, 0.02)] == ["≤0%", "<1%", "≤2%"]
 
 
 @pytest.mark.parametrize(("via", "title"), [("refs", "share touched"), ("idle", "access rate")])
