@@ -171,6 +171,10 @@ def test_info(recording: Recording) -> None:
     assert found["targets"][0]["ended"] == "exited"
     text = info.render(report)
     assert "3 snapshots, 3 regions each" in text
+    (length,) = (
+        words for name, words in info.facts(replace(report, snapshots=1, regions=5)) if name == "length"
+    )
+    assert length.endswith("1 snapshot, 5 regions")
     assert "60 checks" in text
 
 
