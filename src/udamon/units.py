@@ -88,9 +88,10 @@ def format_size(size: float) -> str:
     return f"{size:.0f} B"
 
 
-def format_share(share: float) -> str:
-    """A share 0..1 in whole percents; what is above none is never shown as none."""
-    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+def format_share(share: float, sign: str = "") -> str:
+    """A share 0..1 in whole percents; what is above none is never shown as none. `sign`: that of an upper bound, which
+    "<1%" has already."""
+    return "<1%" if 0 < share < 0.005 else f"{sign}{share:.0%}"
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

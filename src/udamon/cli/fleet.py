@@ -182,11 +182,13 @@ def _compact(args: argparse.Namespace) -> int:
                     store, table, engine.stream, now=now, closed_s=closed,
                     damaged=list(done[table.name].damaged.values()),
                 )  # fmt: skip
-    _say_compacted(done, written, json=args.json)
+    _say_compacted(done, written, passed_over=len(store.passed_over), json=args.json)
     return 0
 
 
-def _say_compacted(done: Mapping[str, Compacted], written: Mapping[str, TableChange], *, json: bool) -> None:
+def _say_compacted(
+    done: Mapping[str, Compacted], written: Mapping[str, TableChange], *, passed_over: int, json: bool
+) -> None:
     """What was done to each table; `written` are those of Iceberg, which has none without --iceberg."""
     from udamon.units import counted, format_size
 
@@ -197,7 +199,7 @@ def _say_compacted(done: Mapping[str, Compacted], written: Mapping[str, TableCha
         iceberg = {} if not written else {"iceberg": {name: _figures(each) for name, each in written.items()}}
         console.document({
             "schema": 1, "tables": {name: _figures(each) for name, each in done.items()}, **iceberg,
-            "damaged": [each.document for _, each in sorted(damaged.items())],
+            "damaged": [each.document for _, each in sorted(damaged.items())], "passed_over": passed_over,
         })  # fmt: skip
     else:
         for name, each in done.items():
@@ -208,7 +210,9 @@ def _say_compacted(done: Mapping[str, Compacted], written: Mapping[str, TableCha
             new = f"{counted(days.days, 'day')} written ({counted(days.rows, 'row')})"
             console.out(f"Iceberg, {name}: {new}, {days.unchanged} unchanged")
         for path, object_ in sorted(damaged.items()):
-            console.say(f"{path} {object_.why}; it stays where it is.")
+            console.say(f"{path} {object_.why}.")
+        if damaged:
+            console.say("Nothing of these objects is merged or removed.")
 
 
 def _figures(change: Compacted | TableChange) -> dict[str, int]:

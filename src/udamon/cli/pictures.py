@@ -187,7 +187,7 @@ def _drawing(report: str, source: RecordingSource, resolution: tuple[int, int]) 
         raise source.nothing()
     whose = _whose(catalog)
     if report == "access":
-        return charts_bars.drawing(page_curves.histograms(source), whose, catalog.rate_of)
+        return charts_bars.drawing(page_curves.histograms(source), whose, catalog)
     count = min(COLUMNS, source.query(page_cells.MOMENTS)[0][0])
     bins = page_curves.over_time(source, begin, end, count)
     since = source.start_ns

@@ -74,7 +74,8 @@ def _add(
     )
     group.add_argument("--address", metavar="MIN-MAX", help="e.g. 7f0000000000-7f0000200000")
     group.add_argument("--size", metavar="MIN-MAX", help="size of a region, e.g. 4KiB-1MiB")
-    group.add_argument("--rate", metavar="MIN-MAX", help="share of ticks accessed, e.g. 50%%-100%%")
+    group.add_argument("--rate", metavar="MIN-MAX",
+                       help="share of ticks accessed, by refs of bytes touched; e.g. 50%%-100%%")  # fmt: skip
     group.add_argument("--age", metavar="MIN-MAX", help="unchanged for, e.g. 1s-10s")
     group.add_argument(
         "--mapping", metavar="NAME", help="only memory of mappings of this name, label or kind; * and ?"
@@ -248,9 +249,10 @@ def _access(args: argparse.Namespace, source: RecordingSource) -> Found:
     if args.by != "region" and parts.divided(args) is None:
         from udamon.report import access_groups
 
-        found = access_groups.groups(report, Catalog(source.recording, until_ns=report.time_ns), args.by)
+        catalog = Catalog(source.recording, until_ns=report.time_ns)
+        found = access_groups.groups(report, catalog, args.by)
         return access_groups.document(report, found), lambda: access_groups.render(
-            report, found, Terminal.of_stdout()
+            report, found, catalog, Terminal.of_stdout()
         )
     if args.style == "simple-boxes" and not console.is_plain():
         of = Catalog(source.recording).rate_of

@@ -72,8 +72,10 @@ def columns(size: int, read: Read, counted: Collection[str], *, whole: bool = Fa
         tail = read(size - _END - length, length + _END)
     try:
         return _columns(tail[len(tail) - _END - length : len(tail) - _END], counted, whole=whole)
-    except _UNLIKE as error:
+    except ValueError as error:  # said here
         raise NotParquet(f"has a damaged footer ({error})") from error
+    except _UNLIKE as error:  # of Python, about its own values
+        raise NotParquet("has a damaged footer (a field is missing, or is something else)") from error
 
 
 def _columns(footer: bytes, counted: Collection[str], *, whole: bool) -> list[FooterColumn]:

@@ -182,11 +182,10 @@ def hottest(detail: Detail, count: int) -> list[Hottest]:
     for start, end, rate, touched, dense in zip(*columns, strict=True):
         while one is not None and one.end <= start:
             one = next(mapped, None)
-        label = "memory"
-        if one is not None and one.start < end:
-            label = labels[one.start]
-            if touched and upper_bound(detail.via, one.kind):
-                bounded.add(label)
+        known = None if one is None or one.start >= end else one
+        label = "memory" if known is None else labels[known.start]
+        if touched and upper_bound(detail.via, None if known is None else known.kind):
+            bounded.add(label)
         total = sums.setdefault(label, [0.0, 0.0, 0.0])
         total[0] += (end - start) * dense
         total[1] += touched

@@ -175,7 +175,7 @@ def _mappings(detail: Detail | None, width: int) -> EscapedText:
         name = pad(shorten(line.label, named), ">", named)
         filled = round(line.touched / max(line.size, 1) * bar)
         most = ours("≤") if line.at_most else ""
-        touched, rate = most + format_size(line.touched), most + format_share(line.rate)
+        touched, rate = most + format_size(line.touched), format_share(line.rate, most)
         row = f"{name} {touched:>10} {format_size(line.size):>10} {rate:>6} "
         found.append(EscapedText(row).append(blocks("█" * filled), style="#56b4e9"))
     return EscapedText.lines(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log2
-from typing import Any
+from typing import Any, Protocol
 
 from udamon import text
 from udamon.record.schema import RATE_COLUMNS
@@ -140,7 +140,7 @@ def moment(source: RecordingSource, at_ns: int | None = None) -> int:
 def line_of(
     row: Sequence[Any],
     mappings: MappingTable,
-    upper_bound: Callable[[str], bool],
+    upper_bound: Callable[[str | None], bool],
     weights: tuple[int, int, int] = WEIGHTS,
     *,
     shares: bool = False,
@@ -154,7 +154,7 @@ def line_of(
         rate = min(1.0, touched / known)
     window = ticks * sample_ns
     heat = temperature_of(end - start, nr_accesses, ticks, age * window, weights)
-    bound = mapped is not None and upper_bound(mapped.kind)
+    bound = upper_bound(None if mapped is None else mapped.kind)
     return RegionLine(
         target,
         pid,
@@ -206,13 +206,12 @@ def render(report: Access, catalog: Catalog, columns: int = 80) -> Shown:
     """For people: one line a region; its name is cut to what the other cells leave of so many columns."""
     elapsed = f"{clock(report.time_ns - report.start_ns)}{catalog.wall(report.time_ns)}"
     total, touched = sum(line.there for line in report.lines), sum(line.touched for line in report.lines)
-    shown = (
-        f"{len(report.lines)} of {report.found}" if len(report.lines) < report.found else str(report.found)
-    )
+    some = f"{len(report.lines)} of " if len(report.lines) < report.found else ""
+    shown = f"{some}{counted(report.found, 'region')}"
     many = len({line.target for line in report.lines}) > 1
-    bounded = any(line.upper_bound and line.touched for line in report.lines)
+    bounded = any(map(sign, report.lines))
     head = (
-        f"at {elapsed}: {shown} regions, {format_size(total)}, {'at most ' if bounded else ''}{format_size(touched)} "
+        f"at {elapsed}: {shown}, {format_size(total)}, {'at most ' if bounded else ''}{format_size(touched)} "
         "touched"
     )
     if not report.lines:
@@ -246,14 +245,26 @@ def render(report: Access, catalog: Catalog, columns: int = 80) -> Shown:
     )
 
 
+class _Touched(Protocol):
+    @property
+    def upper_bound(self) -> bool: ...
+    @property
+    def touched(self) -> int: ...
+
+
+def sign(line: _Touched) -> str:
+    """What stands before touched bytes and shares of a region, or of a group of them."""
+    return ours("≤") if line.upper_bound and line.touched else ""
+
+
 def _cells(line: RegionLine, catalog: Catalog | None, *, rated: bool) -> list[str]:
     rate, low, high = line.rates
     known = rate is not None and low is not None and high is not None
-    at_most = ours("≤") if line.upper_bound and line.touched else ""
+    at_most = sign(line)
     return [
         f"{line.start:x}",
         format_size(line.size),
-        at_most + format_share(line.rate if rate is None else rate),
+        format_share(line.rate if rate is None else rate, at_most),
         *([f"{low:.0%}-{high:.0%}" if known else "-"] if rated else []),
         clock(line.age * line.window_ns),
         at_most + format_size(line.touched),
@@ -265,13 +276,15 @@ def _cells(line: RegionLine, catalog: Catalog | None, *, rated: bool) -> list[st
 def boxes(report: Access, terminal: Terminal, rate_of: str) -> Shown:
     """For people: a box a region, as long as its age (a step for each doubling), as dark as its rate."""
     head = f"at {clock(report.time_ns - report.start_ns)}: {counted(len(report.lines), 'region')}; boxes grow with age"
-    room = max(8, terminal.width - 46)
+    room = max(8, terminal.width - 47)
     longest = max((line.age for line in report.lines), default=0)
     rows = []
     for line in report.lines:
         width = max(1, round(room * log2(line.age + 1) / max(log2(longest + 1), 1)))
         box = terminal.heat([line.rate] * width)
-        figures = f"  {format_size(line.there):>10} {line.rate:>5.0%} {clock(line.age * line.window_ns):>9} |"
+        rate = format_share(line.rate, sign(line))
+        figures = f"  {format_size(line.there):>10} {rate:>6} {clock(line.age * line.window_ns):>9} |"
         name = "" if line.mapped is None else f" {shorten(line.mapped.label, 14)}"
         rows.append(text.line(figures, box, "|", name))
-    return lines([head, "", *rows, "", text.line("  ", terminal.legend(rate_of))])
+    note = ["", at_most_note()] if any(map(sign, report.lines)) else []
+    return lines([head, "", *rows, "", text.line("  ", terminal.legend(rate_of)), *note])

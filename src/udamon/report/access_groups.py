@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from udamon.report.access import Access, RegionLine
+from udamon.report.access import Access, RegionLine, sign
 from udamon.report.catalog import Catalog
+from udamon.report.hot_cold import at_most_note
 from udamon.report.terminal import Terminal, clock, shorten, table
 from udamon.text import Shown, lines
-from udamon.units import counted, format_size
+from udamon.units import counted, format_share, format_size
 
 
 @dataclass(frozen=True, slots=True)
 class RegionGroup:
     """Regions of one mapping name, or of one process (`mapping` None): bytes; `rate` 0..1 is their mean by bytes,
-    `age_ns` that of the youngest."""
+    `age_ns` that of the youngest. `upper_bound`: of some of them what others touched may be in `touched` and `rate`."""
 
     target: int
     mapping: str | None
@@ -27,6 +28,7 @@ class RegionGroup:
     touched: int
     rate: float
     age_ns: int
+    upper_bound: bool
 
 
 def groups(report: Access, catalog: Catalog, by: str) -> list[RegionGroup]:
@@ -56,6 +58,7 @@ def _group(target: int, lines: Sequence[RegionLine], catalog: Catalog, by: str) 
         touched=sum(line.touched for line in lines),
         rate=sum(line.rate * line.there for line in lines) / size if size else 0.0,
         age_ns=min(line.age * line.window_ns for line in lines),
+        upper_bound=any(line.upper_bound for line in lines),
     )
 
 
@@ -75,6 +78,7 @@ def document(report: Access, found: Sequence[RegionGroup]) -> dict[str, Any]:
                 "bytes": group.size,
                 "touched_bytes": group.touched,
                 "rate": group.rate,
+                "upper_bound": group.upper_bound,
                 "age_seconds": group.age_ns / 1e9,
             }
             for group in found
@@ -82,15 +86,16 @@ def document(report: Access, found: Sequence[RegionGroup]) -> dict[str, Any]:
     }
 
 
-def render(report: Access, found: Sequence[RegionGroup], terminal: Terminal) -> Shown:
+def render(report: Access, found: Sequence[RegionGroup], catalog: Catalog, terminal: Terminal) -> Shown:
     """For people: a line a group, with a bar of its rate."""
     head = f"at {clock(report.time_ns - report.start_ns)}: {counted(len(report.lines), 'region')}, summed up"
-    rows = [["", "regions", "size", "touched", "rate", "age", ""]]
-    rows += [
-        [
-            shorten(group.label, 24), str(group.regions), format_size(group.size), format_size(group.touched),
-            f"{group.rate:.0%}", clock(group.age_ns), terminal.bar(group.rate, 8),
-        ]
-        for group in found
-    ]  # fmt: skip
-    return lines([head, "", *table(rows, "<>>>>><")])
+    rows = [["", "regions", "size", "touched", catalog.rate_word, "age", ""]]
+    for group in found:
+        at_most = sign(group)
+        rows.append([
+            shorten(group.label, 24), str(group.regions), format_size(group.size),
+            at_most + format_size(group.touched), format_share(group.rate, at_most), clock(group.age_ns),
+            terminal.bar(group.rate, 8),
+        ])  # fmt: skip
+    note = ["", at_most_note()] if any(map(sign, found)) else []
+    return lines([head, "", *table(rows, "<>>>>><"), *note])

@@ -43,12 +43,13 @@ class TargetInfo:
         return f"pid {self.pid} {name}" if name else f"pid {self.pid}"
 
 
-def upper_bound(via: object, kind: str) -> bool:
-    """What is touched of memory of this kind is at most what was measured, and may be nothing.
+def upper_bound(via: object, kind: str | None) -> bool:
+    """What is touched of memory of this kind (None: of no known mapping) is at most what was measured, and may be
+    nothing.
 
     refs counts pages that carry the kernel's own "referenced" flag, too, which the reads of any process set.
     """
-    return via == "refs" and kind in (FILE, LIBRARY, SHARED)
+    return via == "refs" and kind in (FILE, LIBRARY, SHARED, None)
 
 
 class Catalog:
@@ -61,6 +62,8 @@ class Catalog:
         """What rates are shares of, for people."""
         self.rate_word = "share" if shares else "rate"
         """How a column of them is called."""
+        self.rate_title = "share touched" if shares else "access rate"
+        """What they are, in a title."""
         self.by_mapping = grain_of(recording) == MAPPING
         """Mappings are all that was told apart."""
         self.attrs: dict[str, Any] = dict(recording.metadata.get("attrs") or {})
@@ -88,7 +91,7 @@ class Catalog:
             return ""
         return time.strftime(" (%H:%M:%S)", time.localtime((self._wall_ns + time_ns) / 1e9))
 
-    def upper_bound(self, kind: str) -> bool:
+    def upper_bound(self, kind: str | None) -> bool:
         """See `upper_bound`."""
         return upper_bound(self._via, kind)
 

@@ -8,10 +8,16 @@ from typing import Any
 from udamon.availability.others import RECLAIM
 from udamon.model import MAPPING, MIXED, WRITES_ONLY
 from udamon.record.reader import Recording
+from udamon.report.filters import ALL
 from udamon.report.grain import FOREIGN_NOTE, NOTE, grain_of
 from udamon.report.source import RecordingSource
 from udamon.targets.coverage import document, line
 from udamon.units import format_time
+
+CUT = (
+    "Where --address cuts a mapping, what was touched of it is taken to be spread evenly: figures of the part are "
+    "estimates, and no bounds."
+)
 
 UNFINISHED = "its recorder still runs, or was ended before it closed the file"
 
@@ -70,6 +76,8 @@ def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
     recording = source.recording
     notes = {MAPPING: NOTE, MIXED: FOREIGN_NOTE}
     lines = [notes[grain]] if (grain := grain_of(recording)) in notes else []
+    if grain == MAPPING and source.filters.address != ALL:
+        lines.append(CUT)
     if recording.metadata.get("sees") == WRITES_ONLY:
         lines.append("Writes only: memory that was merely read counts as not accessed.")
     if recording.metadata.get("marked_by_others") in ("yes", "maybe"):

@@ -6,17 +6,24 @@ however many there are and whoever's they are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from udamon import text
 from udamon.report import hot_cold, wss
-from udamon.report.hot_cold import Use, amounts
+from udamon.report.catalog import upper_bound
+from udamon.report.grain import has_shares
+from udamon.report.hot_cold import Use, amounts, at_most_note
 from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, shorten, table
-from udamon.text import Shown
-from udamon.units import format_size
+from udamon.text import Shown, ours
+from udamon.units import format_share, format_size
+
+_NAME, _LEAST_NAME = 22, 12
+"""Columns of a mapping's name."""
 
 
 @dataclass(slots=True)
@@ -27,6 +34,8 @@ class LabelChange:
     kind: str
     before: Use = field(default_factory=Use)
     after: Use = field(default_factory=Use)
+    upper_bounds: tuple[bool, bool] = (False, False)
+    """Before and after: what others touched may be in the figures."""
 
     @property
     def change(self) -> float:
@@ -43,6 +52,8 @@ class Diff:
     footprints: tuple[wss.WorkingSet, wss.WorkingSet]
     moved: list[LabelChange]
     seconds_ns: tuple[int, int]
+    rate_word: str = "rate"
+    """"share" where rates of both are shares of what was resident."""
 
 
 def measure(before: RecordingSource, after: RecordingSource, definition: str = "touched") -> Diff:
@@ -50,14 +61,18 @@ def measure(before: RecordingSource, after: RecordingSource, definition: str = "
     sets = [wss.measure(source, definition) for source in (before, after)]
     footprints = [wss.measure(source, footprint_of(source)) for source in (before, after)]
     moved: dict[tuple[str, str], LabelChange] = {}
+    bounds = [partial(upper_bound, source.recording.metadata.get("via")) for source in (before, after)]
     for side, source in (("before", before), ("after", after)):
         for line in hot_cold.measure(source, offsets=False).lines:
             key = (line.owner.kind, line.owner.label)
             one = moved.setdefault(key, LabelChange(line.owner.label, line.owner.kind))
+            one.upper_bounds = (bounds[0](one.kind), bounds[1](one.kind))
             (one.before if side == "before" else one.after).add(line.use)
     order = sorted(moved.values(), key=lambda one: (-abs(one.change), one.label))
     lengths = [one.over_time[-1][0] - one.start_ns for one in sets]
-    return Diff(sets[0], sets[1], (footprints[0], footprints[1]), order, (lengths[0], lengths[1]))
+    shares = all(has_shares(source.recording.metadata) for source in (before, after))
+    word = "share" if shares else "rate"
+    return Diff(sets[0], sets[1], (footprints[0], footprints[1]), order, (lengths[0], lengths[1]), word)
 
 
 def footprint_of(source: RecordingSource) -> str:
@@ -74,7 +89,12 @@ def document(report: Diff) -> dict[str, Any]:
         "wss": _sides(report.before, report.after),
         "footprint": {"what": report.footprints[0].definition, **_sides(*report.footprints)},
         "mappings": [
-            {"label": one.label, "kind": one.kind, "before": amounts(one.before), "after": amounts(one.after)}
+            {
+                "label": one.label,
+                "kind": one.kind,
+                "before": amounts(one.before) | {"upper_bound": one.upper_bounds[0]},
+                "after": amounts(one.after) | {"upper_bound": one.upper_bounds[1]},
+            }
             for one in report.moved
         ],
     }
@@ -119,19 +139,38 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> Shown:
     moved = [one for one in report.moved if abs(one.change) >= 1][:top]
     lines: list[str] = [f"before: {first} recorded, after: {second}", "", *table(rows, "<>>>>")]
     if moved:
-        most = max(abs(one.change) for one in moved)
-        rows = [["what moved", "before", "after", "change", "rate", ""]]
-        for one in moved:
-            bar = terminal.bar(abs(one.change) / most, 8)
-            rate = f"{one.before.rate:.0%} to {one.after.rate:.0%}"
-            rows.append([
-                shorten(one.label, 22), format_size(one.before.touched), format_size(one.after.touched),
-                signed(one.change), rate, bar,
-            ])  # fmt: skip
-        lines += ["", "bytes touched in a window, by mapping", *table(rows, "<>>>><")]
+        lines += ["", "bytes touched in a window, by mapping", *_moved(moved, report.rate_word, terminal)]
     if any(one.label.endswith("?") for one in moved):
         lines.append("? a guess from the shape of the memory")
+    if any(map(any, map(_signs, moved))):
+        lines += [at_most_note(), "Changes of these may be of others, too."]
     return text.lines(lines)
+
+
+def _moved(moved: Sequence[LabelChange], rate_word: str, terminal: Terminal) -> Sequence[str]:
+    """A table; names are cut to what the other cells leave of the terminal."""
+    most = max(abs(one.change) for one in moved)
+    rows = [["what moved", "before", "after", "change", rate_word, ""]]
+    for one in moved:
+        then, now = _signs(one)
+        rows.append([
+            one.label, then + format_size(one.before.touched), now + format_size(one.after.touched),
+            signed(one.change), f"{format_share(one.before.rate, then)} to {format_share(one.after.rate, now)}",
+            terminal.bar(abs(one.change) / most, 8),
+        ])  # fmt: skip
+    beside = sum(2 + max(len(row[at]) for row in rows) for at in range(1, len(rows[0])))
+    room = min(_NAME, max(_LEAST_NAME, terminal.width - beside - 2))
+    return table([[shorten(row[0], room), *row[1:]] for row in rows], "<>>>><")
+
+
+def _signs(one: LabelChange) -> tuple[str, str]:
+    """What stands before the figures of before and after."""
+    then, now = one.upper_bounds
+    at_most = ours("≤")
+    return (
+        at_most if then and one.before.touched >= 1 else "",
+        at_most if now and one.after.touched >= 1 else "",
+    )
 
 
 def _less(one: int | None, other: int | None) -> int | None:

@@ -13,7 +13,7 @@ Span = tuple[int | float | None, int | float | None]
 """A closed interval; None is open on that side."""
 
 TICKS = "CAST(nr_accesses AS DOUBLE) / NULLIF(ticks, 0)"
-"""A region's share of ticks with an access."""
+"""A region's share of ticks with an access (by a census without rates: udamon.report.grain)."""
 
 ALL: Span = (None, None)
 

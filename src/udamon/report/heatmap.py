@@ -189,7 +189,9 @@ def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> Shown:
     """For people: address downwards, time to the right, each band's name beside its first row."""
     size = sum(row.size for row in report.rows)
     length = clock(report.end_ns - report.begin_ns)
-    lines: list[str] = [f"access rate of {format_size(size)} over {length} (gaps between memory left out)"]
+    lines: list[str] = [
+        f"{catalog.rate_title} of {format_size(size)} over {length} (gaps between memory left out)"
+    ]
     targets = {row.band.target for row in report.rows}
     last = None
     for row, cells in zip(report.rows, report.cells, strict=True):

@@ -220,7 +220,7 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
             rows.append([
                 shorten(line.owner.place, 26), *([shorten(owner.label, 14)] if many else []),
                 format_size(line.use.resident), at_most + format_size(line.use.touched),
-                at_most + format_share(line.use.rate), _idle(line, report), terminal.bar(line.use.rate, 10),
+                format_share(line.use.rate, at_most), _idle(line, report), terminal.bar(line.use.rate, 10),
             ])  # fmt: skip
         align = "<<>>>><" if many else "<>>>><"
         parts += [f"{title} {len(lines)} of {len(report.lines)} mappings", *table(rows, align), ""]

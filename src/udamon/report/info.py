@@ -106,7 +106,8 @@ def _target(info: TargetInfo, snapshots: int, begin: int, end: int, regions: int
 def facts(report: Info) -> list[list[str]]:
     """What, when, how and at which cost, for people: [word, text] each."""
     seconds = (report.end_ns - report.begin_ns) / 1e9
-    mean = f", {counted(round(report.regions / report.snapshots), 'region')} each" if report.snapshots else ""
+    mean = f", {counted(round(report.regions / report.snapshots), 'region')}" if report.snapshots else ""
+    mean += " each" if report.snapshots > 1 else ""
     metadata = report.recording.metadata
     sampled = metadata.get("policy") is not None
     rows = [

@@ -54,6 +54,16 @@ KEPT = """
         FROM owner_windows LEFT JOIN file_owners AS files ON owner_windows.name = files.name GROUP BY seq
     ) AS moments
 """
+# Owners are numbered from 0; what lies beside them has larger numbers.
+BESIDE = """
+    SELECT max(there) FROM (
+        SELECT seq, sum(resident) AS there FROM owner_windows WHERE name >= {owners} GROUP BY seq
+    ) AS windows
+"""
+
+_WORTH_SAYING = 0.05
+"""A share of what must stay, from which on it is said that its mappings are not known."""
+
 # Of each file in each stretch of time no more than was there; then the stretch in which that is most of all files.
 FILES = """
     SELECT max(used) FROM (
@@ -137,6 +147,11 @@ def measure(
         there = wss.measure(source, footprint_of(source), bins=1).bounds("max")[1]  # shared memory once
         peak, usual = min(ceil(most), there), min(ceil(nine), there)
         files = _files(source, reuse_s)
+        beside = source.query(BESIDE.format(owners=len(owners)))[0][0] or 0
+        if beside >= _WORTH_SAYING * peak and beside:
+            doubts.append(
+                f"{format_size(beside)} were in no known mapping and count as anonymous; files among them are unknown"
+            )
     return Recommendation(
         peak,
         usual if report.moments >= FEWEST else None,
@@ -208,7 +223,7 @@ def render(found: Recommendation, width: int) -> Shown:
     """For people, ready to paste."""
     what = "accessed memory" if found.swap else "anonymous and shared memory"
     usual = "" if found.usual is None else f", {format_size(found.usual)} in nine of ten windows"
-    files = "" if found.swap else f"; {format_size(found.files)} of mapped files were accessed, at most"
+    files = "" if found.swap else f"; {format_size(found.files)} of known mapped files were accessed, at most"
     swap = "" if found.swap else " (without swap it cannot be dropped; with swap: --swap)"
     text = [
         f"{what}: {format_size(found.peak)} at the peak{usual}{swap}{files}.",

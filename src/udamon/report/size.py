@@ -247,7 +247,7 @@ def _mapping(one: OwnerBounds, catalog: Catalog) -> dict[str, Any]:
         "resident_bytes": round(one.resident),
         "needed_bytes": _document(one.used),
         "cold_bytes": _document(one.cold),
-        "upper_bound": owner is not None and catalog.upper_bound(owner.kind),
+        "upper_bound": catalog.upper_bound(None if owner is None else owner.kind),
     }
 
 

@@ -53,9 +53,10 @@ DAMAGES: dict[str, tuple[Callable[[], bytes], str]] = {
     "text": (lambda: b"host,service\n" * 100, "does not end as Parquet does: it was cut off"),
     "footer too long": (lambda: GOOD[:-8] + b"\xff\xff\xff\x7fPAR1", "would be longer than the file"),
     "footer of zeros": (lambda: GOOD[:-FOOTER] + bytes(FOOTER - 8) + GOOD[-8:], "has a damaged footer (it ends"),
-    "rows of zeros": (lambda: GOOD[:-2000] + bytes(1992) + GOOD[-8:], "has a damaged footer ("),
+    "rows of zeros": (lambda: GOOD[:-2000] + bytes(1992) + GOOD[-8:], "has a damaged footer (a field is"),
     "footer of noise": (
-        lambda: GOOD[:-FOOTER] + bytes(7 * n % 256 for n in range(FOOTER - 8)) + GOOD[-8:], "has a damaged footer (",
+        lambda: GOOD[:-FOOTER] + bytes(7 * n % 256 for n in range(FOOTER - 8)) + GOOD[-8:],
+        "has a damaged footer (",
     ),
     "encrypted": (lambda: GOOD[:-4] + b"PARE", "is encrypted"),
     "other columns": (lambda: written("1 AS a"), "has no column namespace, which every row of services needs"),

@@ -174,6 +174,11 @@ def test_a_report_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFi
     assert err.count("is left out: a link to a directory is not followed.") == 5
     assert "2 more files and directories" in err
     assert "\x1b" not in err
+    assert main(["fleet", "report", "cold", "--html", str(tmp_path / "page"), str(tmp_path)]) == 0
+    assert "; left out: 7 directories and files" in (tmp_path / "page").read_text()
+    capsys.readouterr()
+    assert main(["fleet", "compact", "--closed", "1s", "--json", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out)["passed_over"] == 7
 
 
 @pytest.mark.parametrize("name", ["f*", "f?", "[fg]", "f[1]", "f[", "f'x", "{f,g}", "f\\x"])

@@ -48,6 +48,9 @@ def test_the_largest_number_of_a_target(tmp_path: Path) -> None:
     last = (1 << 31) - 1
     one = found(recorded(tmp_path / "a", [replace(shot(0, 40, 1), target=last)], via="refs"))
     assert one.peak == (40 + 100 + 5) * MIB
+    assert any(doubt.startswith("145.0 MiB were in no known mapping") for doubt in one.doubts)
+    named_ones = found(recorded(tmp_path / "b", [NAMES, shot(0, 40, 1)], via="refs"))
+    assert not any("no known mapping" in doubt for doubt in named_ones.doubts)
 
 
 def test_without_swap(tmp_path: Path) -> None:

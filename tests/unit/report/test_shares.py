@@ -15,12 +15,18 @@ from udamon.live.screens import _about
 from udamon.live.state import Detail
 from udamon.model import Event
 from udamon.record.reader import Recording
-from udamon.report import access, heatmap, hot_cold
+from udamon.report import access, access_groups, diff, heatmap, hot_cold, size
 from udamon.report.catalog import Catalog
+from udamon.report.charts import bars
+from udamon.report.charts import heatmap as heatmap_chart
+from udamon.report.charts.shapes import Label
+from udamon.report.common import common_lines
 from udamon.report.filters import Filters
 from udamon.report.mappings import MappingTable
+from udamon.report.page import cells, comparison, curves
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
+from udamon.units import format_share
 
 MAPPED = Event(0, "mappings", {"target": 0, "remove": [], "add": [
     [100 * MIB, 200 * MIB, "rw-p", 0, 0, "[heap]"], [300 * MIB, 400 * MIB, "r--p", 0, 7, "/data"],
@@ -52,11 +58,125 @@ def test_mappings_and_regions(recording: Recording) -> None:
     assert note.startswith("≤ at most")
 
 
+def test_sums_and_boxes_of_a_moment(recording: Recording) -> None:
+    """The same bounds as those of the single regions; of a process, too, that has some of such memory."""
+    catalog, terminal = Catalog(recording), Terminal(80, 0, False)
+    with RecordingSource(recording) as source:
+        regions = access.measure(source)
+    for by, expected in (
+        ("mapping", [("data", True, "≤2.0", "≤2%"), ("heap", False, "1.0", "1%")]),
+        ("process", [("target", True, "≤3.0", "≤2%")]),
+    ):
+        found = access_groups.groups(regions, catalog, by)
+        text = access_groups.render(regions, found, catalog, terminal).splitlines()
+        assert text[2].split() == ["regions", "size", "touched", "share", "age"]
+        for line, row, (name, bound, touched, rate) in zip(found, text[3:], expected, strict=False):
+            assert (line.label.split()[0], line.upper_bound) == (name, bound)
+            assert {touched, rate} <= set(row.split())
+        assert text[-1].startswith("≤ at most")
+        bounds = [one["upper_bound"] for one in access_groups.document(regions, found)["groups"]]
+        assert bounds == [bound for _, bound, _, _ in expected]
+    heap, data, *_, note = access.boxes(regions, terminal, catalog.rate_of).splitlines()[2:]
+    assert (heap.split()[2], data.split()[2]) == ("1%", "≤2%")
+    assert note.startswith("≤ at most")
+
+
+def test_memory_of_no_known_mapping(tmp_path: Path) -> None:
+    """It may be a file's."""
+    unknown = recorded(tmp_path / "b", [WINDOW], via="refs")
+    with RecordingSource(unknown) as source:
+        regions = access.measure(source)
+        (owner,) = size.document(size.measure(source), Catalog(unknown), size.NextStep("command", ""))[
+            "mappings"
+        ]
+    assert [(line.touched, line.upper_bound) for line in regions.lines] == [(MIB, True), (2 * MIB, True)]
+    assert "at most 3.0 MiB touched" in access.render(regions, Catalog(unknown))
+    assert owner["upper_bound"] is True
+    (line,) = hottest(Detail(0, 1, "a", "a", None, (WINDOW,), (), 1, None, "refs"), 9)
+    assert (line.label, line.at_most) == ("memory", True)
+
+
 @pytest.mark.parametrize("filters", [Filters(), Filters.parse(size="1MiB-")])
 def test_heatmap(recording: Recording, filters: Filters) -> None:
     """By both ways to its cells."""
     with RecordingSource(recording, filters) as source:
-        assert heatmap.measure(source, 2, 1).cells == [[pytest.approx(0.01)], [pytest.approx(0.02)]]
+        found = heatmap.measure(source, 2, 1)
+    assert found.cells == [[pytest.approx(0.01)], [pytest.approx(0.02)]]
+    assert heatmap.render(found, Catalog(recording), Terminal(80, 0, False)).startswith(
+        "share touched of 200.0 MiB"
+    )
+
+
+def test_two_recordings(recording: Recording, tmp_path: Path) -> None:
+    """Bounds are of each; the change of what is a bound on one side may be of others."""
+    more = census(0, [(100, 100, 1), (300, 100, 50)])
+    after = recorded(tmp_path / "b", [MAPPED, more], via="idle")
+    again = recorded(tmp_path / "c", [MAPPED, more], via="refs")
+    for other, word, bounds, figures in (
+        (after, "rate", [True, False], ["≤2.0", "50.0", "≤2%"]),
+        (again, "share", [True, True], ["≤2.0", "≤50.0", "≤2%", "≤50%"]),
+    ):
+        with RecordingSource(recording) as one, RecordingSource(other) as two:
+            found = diff.measure(one, two)
+            page = comparison.document(found, (one, two))
+        data = next(each for each in diff.document(found)["mappings"] if each["label"] == "data")
+        assert [data[side]["upper_bound"] for side in ("before", "after")] == bounds
+        text = diff.render(found, Terminal(80, 0, False))
+        row = next(line.split() for line in text.splitlines() if line.split()[:1] == ["data"])
+        assert set(figures) <= set(row)
+        assert next(each for each in page["moved"] if each["label"] == "data")["upper_bounds"] == tuple(
+            bounds
+        )
+        assert next(line.split()[-1] for line in text.splitlines() if "what moved" in line) == word
+        assert text.splitlines()[-2].startswith("≤ at most")
+
+
+def test_two_recordings_fit_in_a_terminal(tmp_path: Path) -> None:
+    """With the longest figures: names have what is left."""
+    name = f"/usr/lib/{'x' * 40}.so"
+    add = [[at * 200 * MIB, (at * 200 + 100) * MIB, "r--p", 0, 7, name] for at in range(1, 11)]
+    mapped = Event(0, "mappings", {"target": 0, "remove": [], "add": add})
+    windows = [
+        census(0, [(at * 200, 100, least if at == 1 else 100) for at in range(1, 11)]) for least in (100, 99)
+    ]
+    both = [recorded(tmp_path / str(at), [mapped, window], via="refs") for at, window in enumerate(windows)]
+    with RecordingSource(both[0]) as one, RecordingSource(both[1]) as two:
+        text = diff.render(diff.measure(one, two), Terminal(80, 0, False))
+    assert "≤1000.0 MiB  ≤999.0 MiB" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_part_of_a_mapping(recording: Recording, tmp_path: Path) -> None:
+    """Which of its pages were touched is not known, so what is said of a part is no bound, and that is said."""
+    part = Filters.parse(address=f"{100 * MIB:#x}-{150 * MIB:#x}")
+    for told, filters, said in (
+        (recording, part, True),
+        (recording, Filters(), False),
+        (recorded(tmp_path / "pages", [MAPPED, WINDOW], via="idle"), part, False),
+    ):
+        with RecordingSource(told, filters) as source:
+            assert any("are estimates, and no bounds" in line for line in common_lines(source)) == said
+    with RecordingSource(recording, part) as source:
+        assert ": 1 region, 50.0 MiB, " in access.render(access.measure(source), Catalog(recording))
+
+
+def test_less_than_a_percent_has_no_second_sign() -> None:
+    assert [format_share(share, "≤") for share in (0.0, 0.004, 0.02)] == ["≤0%", "<1%", "≤2%"]
+
+
+@pytest.mark.parametrize(("via", "title"), [("refs", "share touched"), ("idle", "access rate")])
+def test_titles_of_drawings(tmp_path: Path, via: str, title: str) -> None:
+    told = recorded(tmp_path / "a", [MAPPED, WINDOW], via=via)
+    catalog = Catalog(told)
+    with RecordingSource(told) as source:
+        picture, histograms = cells.measure(source, 2, 1), curves.histograms(source)
+    assert heatmap_chart.drawing(picture, catalog).title.startswith(f"{title.capitalize()} of ")
+    drawing = bars.drawing(histograms, "x", catalog)
+    assert drawing.title.startswith(f"Memory of x by {title} and by age")
+    words = {shape.text for shape in drawing.shapes if isinstance(shape, Label)}
+    assert ("share of resident bytes touched" in words, "access rate, share of ticks accessed" in words) == (
+        via == "refs", via == "idle",
+    )  # fmt: skip
 
 
 def test_filter_by_rate(recording: Recording) -> None:

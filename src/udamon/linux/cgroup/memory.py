@@ -80,14 +80,6 @@ def reclaim(directory: Path, size: int, *, anonymous: bool = True) -> bool:
     return True
 
 
-def current_bytes(directory: Path) -> int:
-    """Bytes charged to the cgroup. Raises OSError."""
-    for name in ("memory.current", "memory.usage_in_bytes"):
-        if (directory / name).exists():
-            return int(read_bytes(directory / name))
-    return int(read_bytes(directory / "memory.current"))
-
-
 def page_faults(directory: Path) -> int | None:
     """Page faults, minor and major, of all that ever ran in the cgroup and below it; None where nobody counts."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from udamon.report.catalog import Catalog
 from udamon.report.charts.shapes import ACCENT, IDLE, SOFT, Box, Drawing, Label, Shape, fitting
 from udamon.report.page.curves import AGE_LABELS, RATE_LABELS, Histograms
 from udamon.units import format_size
@@ -12,13 +13,14 @@ WIDTH, HALF, TOP, STEP = 1000, 500, 66, 20
 LABEL, BAR = 100, 290
 
 
-def drawing(histograms: Histograms, whose: str, rate_of: str) -> Drawing:
+def drawing(histograms: Histograms, whose: str, catalog: Catalog) -> Drawing:
     """Both histograms, with what their colours mean."""
-    title = f"Memory of {whose} by access rate and by age, mean of all windows"
+    title = f"Memory of {whose} by {catalog.rate_title} and by age, mean of all windows"
+    of = f"{'' if catalog.rate_word == 'share' else 'access rate, '}share of {catalog.rate_of}"
     shapes: list[Shape] = [
         Label(14, 24, fitting(title, WIDTH - 28, 14), bold=True, size=14),
         *_key(WIDTH - 230),
-        *_bars(14, f"access rate, share of {rate_of}", RATE_LABELS, histograms.by_rate),
+        *_bars(14, of, RATE_LABELS, histograms.by_rate),
         *_bars(HALF + 14, "age: unchanged for", AGE_LABELS, histograms.by_age),
     ]
     return Drawing(title, WIDTH, TOP + STEP * len(RATE_LABELS) + 12, shapes)

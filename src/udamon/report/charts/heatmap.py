@@ -47,7 +47,8 @@ def _title(picture: Picture, catalog: Catalog) -> str:
     targets = {row.band.target for row in picture.rows}
     whose = catalog.target(min(targets)).label if len(targets) == 1 else f"{len(targets)} targets"
     size = format_size(sum(row.size for row in picture.rows))
-    return f"Access rate of {whose}: {size} over {clock(picture.end_ns - picture.begin_ns)}"
+    what = catalog.rate_title.capitalize()
+    return f"{what} of {whose}: {size} over {clock(picture.end_ns - picture.begin_ns)}"
 
 
 def _names(picture: Picture, catalog: Catalog, plot: Plot) -> Iterator[Shape]:

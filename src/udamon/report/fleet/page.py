@@ -40,7 +40,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     first, last = report.asked.dates
     days = "all" if first is None and last is None else f"{first or 'the first'} to {last or 'the last'}"
     again = f", {report.repeated} of them with rows that came twice or late" if report.repeated else ""
-    again += f"; {report.passed_over} could not be looked into" if report.passed_over else ""
+    if report.passed_over:
+        again += f"; left out: {counted(report.passed_over, 'directory or file', 'directories and files')}"
     facts = [
         ("days", days),
         ("read", f"{counted(report.objects, 'object')}, {render.size(report.size)}{again}"),
