@@ -39,7 +39,7 @@ def test_each_counts(tmp_path: Path, host: str) -> None:
     found = report(clones(tmp_path, host), "cold")
     (row,) = found.rows
     assert (row["hosts"], row["resident_bytes"]) == (6, (100 + 20 + 19 + 20 + 21 + 22) * MIB)
-    assert found.document()["shared_hosts"] == (host,)
+    assert found.document()["shared_hosts"] == [host]
     assert found.seen is not None
     assert found.seen["hosts"] == 6
     assert "Names that several machines have at once, which count each: " in render.render(
@@ -86,4 +86,4 @@ def test_a_host_that_was_installed_anew_is_the_same_host(tmp_path: Path) -> None
     for kind in ("cold", "percentiles", "coverage"):
         found = report(tmp_path, kind)
         assert [row["hosts"] for row in found.rows] == [1]
-        assert found.document()["shared_hosts"] == ()
+        assert found.document()["shared_hosts"] == []
