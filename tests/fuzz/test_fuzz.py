@@ -98,12 +98,13 @@ def test_cases_that_share_a_process_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_time_is_counted_for_each_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cases that take little do not add up to a hang; the one that hangs is named."""
+    """Cases that take half of the limit do not add up to a hang; the one that hangs is named. Half, since a virtual
+    machine may count what others took from it as CPU time of the case."""
     monkeypatch.setattr(worker, "CPU_S", 1)
 
     def computes() -> int:
         begin = time.process_time()
-        while time.process_time() < begin + 0.8:
+        while time.process_time() < begin + 0.5:
             pass
         return 0
 
