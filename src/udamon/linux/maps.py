@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from udamon.linux.procfs import ProcessId, open_of, read_fd
 from udamon.linux.roots import PROC
@@ -20,6 +20,9 @@ _KERNEL_HALF = 1 << 63
 """Lines from here on are no memory of the process: [vsyscall] is one page of the kernel's own."""
 
 
+_T = TypeVar("_T")
+
+
 class _Extent(Protocol):
     @property
     def start(self) -> int: ...
@@ -27,25 +30,23 @@ class _Extent(Protocol):
     def end(self) -> int: ...
 
 
-def replaced(found: Sequence[_Extent]) -> list[int]:
-    """Numbers of the entries, which the kernel gave in address order, that a later one overlaps. Between two reads, and
-    from Linux 6.17 on within one, a mapping may grow over one that was given before: then the kernel gives it again, in
-    its new extent."""
-    if not any(one.end > after.start for one, after in pairwise(found)):
-        return []
-    old: list[int] = []
+def newest(entries: Sequence[_T], extents: Sequence[_Extent]) -> list[_T]:
+    """The entries, which the kernel gave in address order, without those that a later one overlaps; `extents` has the
+    range of each. Between two reads, and from Linux 6.17 on within one, a mapping may grow over one that was given
+    before: then the kernel gives it again, in its new extent."""
+    if not any(one.end > after.start for one, after in pairwise(extents)):
+        return list(entries)
     kept: list[int] = []
-    for number, one in enumerate(found):
-        while kept and found[kept[-1]].end > one.start:
-            old.append(kept.pop())
+    for number, one in enumerate(extents):
+        while kept and extents[kept[-1]].end > one.start:
+            kept.pop()
         kept.append(number)
-    return old
+    return [entries[number] for number in kept]
 
 
 def current(lines: list[bytes]) -> list[bytes]:
     """Without lines of mappings that a later line replaces."""
-    old = set(replaced([line_range(line) for line in lines]))
-    return [line for number, line in enumerate(lines) if number not in old] if old else lines
+    return newest(lines, [line_range(line) for line in lines])
 
 
 def read_lines(process: ProcessId, root: Path = PROC) -> list[bytes]:
@@ -54,7 +55,7 @@ def read_lines(process: ProcessId, root: Path = PROC) -> list[bytes]:
 
 
 def read_raw_lines(process: ProcessId, root: Path = PROC) -> list[bytes]:
-    """The same with lines that later ones replace, for who compares them with those of before. Raises OSError."""
+    """The same with the lines that later ones replace, for comparison with an earlier reading. Raises OSError."""
     fd = open_of(process, "maps", os.O_RDONLY, root)
     try:
         return split_lines(read_fd(fd))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from udamon.linux.held import Held
-from udamon.linux.maps import replaced
+from udamon.linux.maps import newest
 from udamon.linux.procfs import ProcessId, open_of
 from udamon.linux.roots import PROC
 from udamon.linux.urgent import urgent
@@ -87,8 +87,7 @@ def read_smaps(
 def parse_referenced(data: bytes) -> list[Referenced]:
     """Mappings with anything resident, in address order and without overlap."""
     found = _resident(data)
-    old = set(replaced(found))
-    return [one for number, one in enumerate(found) if number not in old] if old else found
+    return newest(found, found)
 
 
 def _resident(data: bytes) -> list[Referenced]:
@@ -109,9 +108,8 @@ def _entry_around(data: bytes, position: int, rss_kib: int) -> Referenced:
 def parse_mapped(data: bytes) -> list[tuple[Referenced, MappingPages | None]]:
     """Each mapping that `parse_referenced` finds, with what its pages are; None where a kernel does not say."""
     found = _resident(data)
-    old = set(replaced(found))
     pages = (_mapped_around(data, match.start()) for match in _RESIDENT.finditer(data))
-    return [both for number, both in enumerate(zip(found, pages, strict=True)) if number not in old]
+    return newest(list(zip(found, pages, strict=True)), found)
 
 
 def _mapped_around(data: bytes, position: int) -> MappingPages | None:
