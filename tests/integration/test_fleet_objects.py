@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from time import sleep
@@ -66,6 +68,18 @@ def spools(place: Path, agents: int) -> list[tuple[Any, ...]]:
             ]
         spool.close()
     return sorted(rows)
+
+
+@contextmanager
+def uploaded(agents: int, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Store]]:
+    """A server, whose variables this process has, and the location on it with what is in the agents' spools."""
+    with server() as url:
+        for name, value in environment(url).items():
+            monkeypatch.setenv(name, value)
+        store = open_store(LOCATION)
+        for agent in range(agents):
+            assert upload(place / f"node-{agent}", store).left == 0
+        yield url, store
 
 
 def rows_of(store: Store) -> list[tuple[Any, ...]]:
@@ -129,12 +143,7 @@ def test_killed_compactions_lose_and_repeat_nothing(tmp_path: Path, monkeypatch:
     """SIGKILL at random moments of a compaction; readers see the same after each."""
     expected = spools(tmp_path, 8)
     random = Random(7)
-    with server() as url:
-        for name, value in environment(url).items():
-            monkeypatch.setenv(name, value)
-        store = open_store(LOCATION)
-        for agent in range(8):
-            assert upload(tmp_path / f"node-{agent}", store).left == 0
+    with uploaded(8, tmp_path, monkeypatch) as (url, store):
         words = ("compact", LOCATION, "--grace", "0s", "--closed", "0s")
         for _ in range(20 if long() else 3):
             process = udamon(*words, url=url)
@@ -155,12 +164,7 @@ def test_killed_compactions_lose_and_repeat_nothing(tmp_path: Path, monkeypatch:
 def test_damaged_objects_of_a_bucket_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many at a time, by the ends of objects alone; compaction leaves them where they are."""
     expected = spools(tmp_path, 3)
-    with server() as url:
-        for name, value in environment(url).items():
-            monkeypatch.setenv(name, value)
-        store = open_store(LOCATION)
-        for agent in range(3):
-            assert upload(tmp_path / f"node-{agent}", store).left == 0
+    with uploaded(3, tmp_path, monkeypatch) as (url, store):
         reasons = {}
         for number, (make, reason) in enumerate(damages.DAMAGES.values()):
             path = damages.name(number).replace("2026-11-29", "2026-11-27").replace("20261129", "20261127")
@@ -186,12 +190,7 @@ def test_spark_reads_a_bucket_without_a_jar(tmp_path: Path, monkeypatch: pytest.
     """By the Python data source; objects of two versions, of which some rows come twice."""
     expected = spools(tmp_path, 3)
     monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-    with server() as url:
-        for name, value in environment(url).items():
-            monkeypatch.setenv(name, value)
-        store = open_store(LOCATION)
-        for agent in range(3):
-            assert upload(tmp_path / f"node-{agent}", store).left == 0
+    with uploaded(3, tmp_path, monkeypatch) as (_, store):
         old = SERVICES.batch([service("a", "node-0", -2 * 288, resident=1)])
         data = parquet(SERVICES, old.select(SERVICES.schema_of(1).names), version=1)
         store.create(ObjectName.of(SERVICES, "node-0", NOON - 2 * 86_400_000_000, data).path, data)
@@ -252,11 +251,7 @@ def test_what_a_worker_cannot_read_is_named(tmp_path: Path, monkeypatch: pytest.
     """By its own sentence, and not as a trace."""
     spools(tmp_path, 1)
     monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-    with server() as url:
-        for name, value in environment(url).items():
-            monkeypatch.setenv(name, value)
-        store = open_store(LOCATION)
-        assert upload(tmp_path / "node-0", store).left == 0
+    with uploaded(1, tmp_path, monkeypatch) as (_, store):
         objects = visible(store, SERVICES)
         with open_engine("spark", store, master="local[1]") as engine, refusing() as elsewhere:
             monkeypatch.setenv("AWS_ENDPOINT_URL", elsewhere)

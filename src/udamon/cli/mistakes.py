@@ -62,20 +62,11 @@ def _fleet_report(words: Sequence[str]) -> None:
     place, *rest = words
     if rest and not rest[0].startswith("-"):
         kind = nearest(rest[0], reports)
-        if kind == "after" and rest[1:]:  # which has a DEPLOY before the location
-            raise _meant(
-                "the kind of report stands before LOCATION",
-                "fleet",
-                "report",
-                kind,
-                rest[1],
-                place,
-                *rest[2:],
-            )
-        if kind is not None and kind != "after":
-            raise _meant(
-                "the kind of report stands before LOCATION", "fleet", "report", kind, place, *rest[1:]
-            )
+        behind = [place, *rest[1:]]
+        if kind == "after":  # which has a DEPLOY before the location
+            behind = [rest[1], place, *rest[2:]] if rest[1:] else []
+        if kind is not None and behind:
+            raise _meant("the kind of report stands before LOCATION", "fleet", "report", kind, *behind)
     elif "/" in place or ":" in place or os.path.exists(place):
         kinds = ", ".join(one for one in reports if one != "cold")
         raise _meant(f"the kind of report is missing before LOCATION; besides cold: {kinds}", "fleet", "report", "cold",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from udamon.fleet.deploying import check_name
 from udamon.fleet.tables import WINDOW_SECONDS
-from udamon.report.fleet.queries import IDENTITY, prefixed, same
+from udamon.report.fleet.queries import IDENTITY, literal, prefixed, same
 
 FIGURES = ("resident_bytes", "working_set_bytes", "cold_bytes")
 """What `after` compares."""
@@ -102,6 +102,6 @@ def _days(deploy: str, age: int, seconds: int) -> str:
 
 
 def _literal(value: str) -> str:
-    """A literal of a deploy's name, in which nothing needs escaping."""
+    """A literal of a deploy's name."""
     check_name(value)
-    return f"'{value}'"
+    return literal(value)
