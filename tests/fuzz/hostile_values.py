@@ -1,4 +1,4 @@
-"""Values that somebody chose to break what reads them: words of a command line, and raw JSON."""
+"""Values chosen to break the code that reads them: words of a command line, and raw JSON."""
 
 from __future__ import annotations
 

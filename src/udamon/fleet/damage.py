@@ -21,8 +21,8 @@ AT_ONCE = 32
 """Requests to a remote store at a time: each waits far longer than it computes."""
 
 _UNUSUAL = re.compile(r"[][{}*?\\\x00-\x1f\x7f\ud800-\udfff]")
-"""In a path: what Spark takes as a pattern, control characters, and bytes that are not UTF-8. No object is called so,
-but copies may be that somebody put beside them."""
+"""In a path: what Spark takes as a pattern, control characters, and bytes that are not UTF-8. Names of objects
+have none of these. Names of copies that a person made beside them may."""
 
 _KINDS = {
     Type.INT64: "int64",

@@ -48,8 +48,8 @@ class OperationsSet(Protocol):
 
 
 class WholeTargets:
-    """What those operations sets do that know all of their targets at each update: memory that is there as long as the
-    monitor runs, whoever has it. Nothing is missed, and nothing is open."""
+    """Common part of operations sets that know all of their targets at each update, such as physical and simulated
+    memory, which exist as long as the monitor runs. No target is missed, and no file is kept open."""
 
     def follow_forks(self, targets: list[Target], emit: Emit) -> bool:
         return False

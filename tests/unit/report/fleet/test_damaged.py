@@ -95,7 +95,7 @@ def test_an_object_that_vanishes_while_the_engine_reads(
 
 @pytest.mark.parametrize("called", ["copy[1]", "a*", "what?", "{a,b}", "a\x1b[31m\n", "a\\b"])
 def test_names_that_not_every_engine_opens(called: str, tmp_path: Path) -> None:
-    """Of copies that somebody put beside the objects; others are read, whatever they are called."""
+    """Copies with such names beside the objects are named as damaged. Copies with other names are read."""
     put(tmp_path, "services", [service(host=host) for host in "ab"])
     (file,) = tmp_path.rglob("a.*.parquet")
     file.with_name(f"{called}.parquet").write_bytes(file.read_bytes())
