@@ -17,9 +17,9 @@ test: ## the check: lint, types, tests on the wheel, newer Pythons, sanitizers, 
 	@scripts/setup dev browser
 	@.venv/bin/python -m scripts.check
 
-test-all: ## all there is: slow tests, long property runs, every kernel and interpreter; about 90 minutes
+test-all: ## all there is: slow tests, every kernel and interpreter; RESUME=1 goes on with a run that was interrupted
 	@scripts/setup dev browser
-	@.venv/bin/python -m scripts.check --all
+	@.venv/bin/python -m scripts.check --all $(if $(RESUME),--resume)
 
 lint: ## ruff, mypy, gcc's analyser, the changelog and the site alone
 	@scripts/setup dev

@@ -1,6 +1,7 @@
 """`make test` and `make test-all`: every check of this checkout, several at a time, with one summary.
 
 python -m scripts.check [--all] [STAGE…]      the stages, or the named ones; a prefix names several (guest)
+python -m scripts.check --all --resume        without those that have ended on this commit, whatever their verdict
 
 `--all` runs everything there is: the source tree and the wheel, all kernels, all interpreters, slow tests and long
 property runs. Without it each stage runs what tests/selection.py calls its short part.
@@ -151,7 +152,8 @@ def _seed() -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    match arguments:
+    resume = arguments == ["--all", "--resume"]
+    match arguments[:-1] if resume else arguments:
         case ["--one", name]:
             return perform(LONG_STAGES[name], parallel.RESULTS / f"{name}.json", _must_run(name))
         case ["--all", *wanted]:
@@ -167,14 +169,19 @@ def main(arguments: list[str]) -> int:
     if os.environ.get("CI"):
         os.environ.setdefault("UDAMON_REQUIRE", CI_REQUIRES)
     with content.locked("check"):
-        return _check(stages, wanted, long)
+        return _check(stages, wanted, long, resume)
 
 
-def _check(stages: list[str], wanted: list[str], long: bool) -> int:
+def _check(stages: list[str], wanted: list[str], long: bool, resume: bool) -> int:
     begin = time.monotonic()
     host = [_host(name) for name in stages if not wanted or any(name.startswith(w) for w in wanted)]
     guests, ended = _guests(long) if not wanted or any(w.startswith("guest") for w in wanted) else ([], [])
     whole = parallel.Run(_ordered(host, [job.stage for job in guests]), WORKERS, ended)
+    if long and not wanted:
+        before = suite.complete(guests, passed.begin({stage.name: stage for stage in whole.stages}, resume))
+        whole.ended += before
+        whole.stages = [stage for stage in whole.stages if stage.name not in {e.stage.name for e in before}]
+        whole.on_end = passed.remember
     whole.run()
     ok = parallel.summarize(whole.ended, time.monotonic() - begin, suite.problems(guests, whole.ended), long)
     if long and not wanted:

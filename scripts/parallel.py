@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,11 +50,15 @@ class Ended:
 
 @dataclass
 class Run:
-    """The stages in the order to begin them, `workers` of them at a time. `ended`: in the order in which they ended."""
+    """The stages in the order to begin them, `workers` of them at a time. `ended`: in the order in which they ended.
+
+    `on_end` gets each stage that ended by itself, one at a time.
+    """
 
     stages: list[Stage]
     workers: int
     ended: list[Ended] = field(default_factory=list)
+    on_end: Callable[[Ended], None] = lambda ended: None
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: bool = False
@@ -115,10 +119,13 @@ class Run:
         seconds = time.monotonic() - begin
         result = _result(stage, process.returncode)
         cpu, rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10
+        ended = Ended(stage, result, seconds, cpu, rss)
         with self._lock:
             del self._running[stage.name]
-            self.ended.append(Ended(stage, result, seconds, cpu, rss))
+            self.ended.append(ended)
             self._tell(stage, result, seconds)
+            if not self._stop:
+                self.on_end(ended)
 
     def _tell(self, stage: Stage, result: Result, seconds: float) -> None:
         lines = stage.log.read_text(errors="replace").splitlines()

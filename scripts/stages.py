@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".work"
@@ -69,10 +70,14 @@ class Result:
 
     @classmethod
     def read(cls, path: Path) -> Result:
-        document = json.loads(path.read_text())
-        document["counts"] = Counts(**document["counts"])
-        document["slowest"] = [(seconds, name) for seconds, name in document["slowest"]]
-        return cls(**document)
+        return cls.of(json.loads(path.read_text()))
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Result:
+        """What `write` wrote, as JSON reads it."""
+        counts = Counts(**document["counts"])
+        slowest = [(seconds, name) for seconds, name in document["slowest"]]
+        return cls(**{**document, "counts": counts, "slowest": slowest})
 
 
 current = Result()

@@ -253,6 +253,15 @@ NOTHING_LEFT = 5
 """pytest's status when no test ran: another boot took them all. `problems` notices if none did."""
 
 
+def complete(made: Sequence[Job], ended: Sequence[StageEnded]) -> list[StageEnded]:
+    """Those of `ended` without boots that passed in a group of which another boot has not ended: which tests that one
+    had taken is not known, so the group is run again. What failed stays."""
+    names = {each.stage.name for each in ended}
+    open_groups = {job.group for job in made if job.name not in names}
+    again = {job.name for job in made if job.group in open_groups}
+    return [each for each in ended if each.stage.name not in again or each.result.verdict == "FAILED"]
+
+
 def problems(made: Sequence[Job], ended: Sequence[StageEnded]) -> list[str]:
     """Groups whose boots together did not run the tests that were planned."""
     results = {each.stage.name: each.result for each in ended}
