@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from udamon.control.kinds import refused
-from udamon.control.scheme_files import read_scheme, write_scheme
+from udamon.control.scheme_files import read_scheme
 from udamon.control.tree import TreeDirectory
 from udamon.core.attrs import Attrs, IntervalsGoal
 from udamon.core.scheme import Scheme
@@ -60,23 +60,6 @@ def read_plan(context: TreeDirectory, cgroup_exists: CgroupExists) -> ContextPla
     return ContextPlan(operations, attrs, targets, schemes, bool(context.get("pause", False)))
 
 
-def write_plan(context: TreeDirectory, plan: ContextPlan) -> None:
-    """Make the files of `context` say `plan`, as far as the kernel of this tree has the files."""
-    context.put("operations", plan.operations)
-    context.put("pause", plan.pause)
-    write_attrs(context, plan.attrs)
-    targets = context.at("targets")
-    targets.resize(len(plan.targets))
-    for directory, target in zip(targets.children(), plan.targets, strict=True):
-        directory.put("pid_target", target.pid)
-        directory.put("obsolete_target", target.obsolete)
-        directory.at("regions").fill([{"start": r.start, "end": r.end} for r in target.ranges])
-    schemes = context.at("schemes")
-    schemes.resize(len(plan.schemes))
-    for directory, scheme in zip(schemes.children(), plan.schemes, strict=True):
-        write_scheme(directory, scheme)
-
-
 def read_attrs(context: TreeDirectory) -> Attrs:
     """Raises OSError EINVAL for what DAMON refuses."""
     files = context.at("monitoring_attrs")
@@ -101,24 +84,6 @@ def read_attrs(context: TreeDirectory) -> Attrs:
         )
     except AttrsError as error:
         raise refused(errno.EINVAL) from error
-
-
-def write_attrs(context: TreeDirectory, attrs: Attrs) -> None:
-    """Show these attributes in the files of a context."""
-    files, goal = context.at("monitoring_attrs"), attrs.goal
-    values = {
-        "intervals/sample_us": attrs.sample_us,
-        "intervals/aggr_us": attrs.aggr_us,
-        "intervals/update_us": attrs.update_us,
-        "nr_regions/min": attrs.min_nr_regions,
-        "nr_regions/max": attrs.max_nr_regions,
-        "intervals/intervals_goal/access_bp": goal.access_bp,
-        "intervals/intervals_goal/aggrs": goal.aggrs,
-        "intervals/intervals_goal/min_sample_us": goal.min_sample_us,
-        "intervals/intervals_goal/max_sample_us": goal.max_sample_us,
-    }
-    for path, value in values.items():
-        files.put(path, value)
 
 
 def _probes(context: TreeDirectory) -> bool:

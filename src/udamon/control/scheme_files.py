@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from udamon.control.kinds import Value, refused
+from udamon.control.kinds import refused
 from udamon.control.tree import TreeDirectory
 from udamon.core.scheme import U64_MAX, AccessPattern, Bounds, Filter, FilterType, Goal, GoalMetric, Scheme
 from udamon.core.scheme_fields import SchemeField, made, of_core, of_filter, of_list, single
@@ -76,35 +76,6 @@ def _read_filter(files: TreeDirectory, cgroup_exists: Callable[[str], bool]) -> 
     if missing or found.addr.start > found.addr.end or found.size.min > found.size.max:
         raise refused(errno.ENOMEM)
     return found
-
-
-def write_scheme(files: TreeDirectory, scheme: Scheme) -> None:
-    """Make the files say `scheme`, as far as the kernel of this tree has them."""
-    for field in single():
-        files.put(field.path, _stored(field, scheme))
-    split = "core_filters" in files.shape.directories
-    groups = (
-        {"core_filters": scheme.core_filters, "ops_filters": scheme.ops_filters, "filters": ()}
-        if split
-        else {"filters": (*scheme.core_filters, *scheme.ops_filters)}
-    )
-    for directory, filters in groups.items():
-        _fill(files, directory, "filters", filters)
-    _fill(files, "quotas/goals", "quotas/goals", scheme.quotas.goals)
-    _fill(files, "dests", "dests", scheme.dests)
-
-
-def _fill(files: TreeDirectory, directory: str, path: str, items: Sequence[object]) -> None:
-    """Make so many numbered directories, where this tree has them."""
-    above, _, name = directory.rpartition("/")
-    if name in (files.at(above) if above else files).shape.directories:
-        fields = of_list(path)
-        files.at(directory).fill([{field.file: _stored(field, item) for field in fields} for item in items])
-
-
-def _stored(field: SchemeField, item: object) -> Value:
-    value: Value = field.of(item)
-    return str(value) if isinstance(value, str) else value
 
 
 def _children(files: TreeDirectory, path: str) -> Iterator[TreeDirectory]:

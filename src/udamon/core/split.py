@@ -8,7 +8,6 @@ from random import Random
 
 from udamon.core.regions import Region, cut
 from udamon.core.target import Target
-from udamon.model import Range
 
 
 def split_randomly(regions: list[Region], pieces: int, min_region: int, random: Random) -> None:
@@ -114,15 +113,3 @@ def enforce_limit(regions: list[Region], limit: int) -> None:
             rest = cut(rest, limit)
         result.append(rest)
     regions[:] = result
-
-
-def split_evenly(span: Range, pieces: int, min_region: int) -> list[Range]:
-    """`span` in `pieces` equal ranges, the width aligned down, the last taking the remainder (6.12).
-
-    Returns [span] where no piece would be as large as `min_region`, as that kernel leaves it unsplit.
-    """
-    width = (span.size // pieces) // min_region * min_region if pieces else 0
-    if width == 0:
-        return [span]
-    starts = [span.start + i * width for i in range(pieces)]
-    return [Range(s, s + width) for s in starts[:-1]] + [Range(starts[-1], span.end)]

@@ -86,8 +86,3 @@ def parse_line(line: bytes) -> MemoryMapping:
     return MemoryMapping(
         int(start, 16), int(end, 16), fields[1].decode(), int(fields[2], 16), int(fields[4]), name
     )
-
-
-def parse_maps(data: bytes) -> list[MemoryMapping]:
-    """All mappings of a maps file, in address order, [vsyscall] left out."""
-    return [parse_line(line) for line in split_lines(data)]

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests.unit.control.plan_files import write_plan
 from tests.unit.control.test_tree import C, context, error, full
-from udamon.control.plan import ContextPlan, PlannedTarget, read_plan, write_plan
+from udamon.control.plan import ContextPlan, PlannedTarget, read_plan
 from udamon.control.tree import Tree, TreeDirectory
 from udamon.core.attrs import Attrs, IntervalsGoal
 from udamon.core.scheme import (

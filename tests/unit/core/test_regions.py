@@ -9,7 +9,7 @@ import pytest
 from udamon.core.fit import fit
 from udamon.core.merge import age, merge_similar, merge_targets
 from udamon.core.regions import Region, cut, fold
-from udamon.core.split import Splitter, enforce_limit, size_limit, split_evenly, split_randomly
+from udamon.core.split import Splitter, enforce_limit, size_limit, split_randomly
 from udamon.core.target import Target
 from udamon.errors import RangesError
 from udamon.model import Range
@@ -184,17 +184,3 @@ def test_fit_refuses_and_changes_nothing(ranges: list[tuple[int, int]]) -> None:
     with pytest.raises(RangesError):
         fit(old, [Range(*r) for r in ranges], 4096)
     assert spans(old) == [(0, 100)]
-
-
-@pytest.mark.parametrize(
-    ("span", "pieces", "expected"),
-    [
-        ((0, 100), 0, [(0, 100)]),
-        ((0, 100), 10, [(i * 10, i * 10 + 10) for i in range(10)]),
-        ((5, 59), 5, [(5, 15), (15, 25), (25, 35), (35, 45), (45, 59)]),
-        ((0, 3), 2, [(0, 1), (1, 3)]),
-        ((5, 6), 2, [(5, 6)]),
-    ],
-)
-def test_split_evenly(span: tuple[int, int], pieces: int, expected: list[tuple[int, int]]) -> None:
-    assert [tuple(r) for r in split_evenly(Range(*span), pieces, 1)] == expected

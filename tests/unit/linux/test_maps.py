@@ -17,7 +17,7 @@ from udamon.model import Range
 
 def test_maps_of_a_process() -> None:
     """[vsyscall] is the kernel's; names are what the kernel prints."""
-    found = maps.parse_maps(MAPS.encode())
+    found = [maps.parse_line(line) for line in maps.split_lines(MAPS.encode())]
     assert [m.name for m in found] == ["/usr/bin/sleep", "[heap]", "", "[stack]"]
     assert found[0].range == Range(0x55D000000000, 0x55D000002000)
     assert (found[0].perms, found[0].offset, found[0].inode) == ("r-xp", 0, 131)
@@ -36,13 +36,13 @@ def test_maps_of_a_process() -> None:
 def test_names(name: str) -> None:
     """Blanks inside and at the end belong to the name; newlines come escaped."""
     line = f"7fffffffe000-7ffffffff000 rw-s 00001000 fe:00 18446744073709551615        {name}\n"
-    (found,) = maps.parse_maps(line.encode())
+    (found,) = map(maps.parse_line, maps.split_lines(line.encode()))
     assert (found.name, found.offset, found.end) == (name, 4096, 0x7FFFFFFFF000)
     assert found.inode == 2**64 - 1
 
 
 def test_empty_maps() -> None:
-    assert maps.parse_maps(b"") == []
+    assert maps.split_lines(b"") == []
     assert smaps.parse_referenced(b"") == []
 
 
