@@ -275,7 +275,7 @@ def render(report: Phases, catalog: Catalog, terminal: Terminal) -> Shown:
     count = len(report.phases)
     head = "one phase: the pattern did not change" if count == 1 else f"{count} phases"
     head += f", from 0 s{catalog.wall(report.start_ns)} on" if catalog.wall(report.start_ns) else ""
-    what = "bytes touched in a window" if catalog.by_mapping else "bytes times access rate"
+    what = "bytes touched in a window" if catalog.by_mapping else f"bytes times {catalog.rate_title}"
     notes = [
         f"{'at least, at most' if bounded else 'heat'}: {what}; changes are found to {clock(report.column_ns)}"
     ]

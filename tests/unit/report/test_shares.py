@@ -3,6 +3,7 @@ others may have touched it, and called what it is."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from tests.unit.report.test_size import MIB, census
 from tests.unit.snapshots import recorded
+from udamon.cli.main import main
+from udamon.cli.report_kinds import KINDS
 from udamon.live.grid import Grid, hottest
 from udamon.live.screens import _about
 from udamon.live.state import Detail
@@ -177,6 +180,21 @@ def test_titles_of_drawings(tmp_path: Path, via: str, title: str) -> None:
     assert ("share of resident bytes touched" in words, "access rate, share of ticks accessed" in words) == (
         via == "refs", via == "idle",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("via", ["refs", "softdirty"])
+@pytest.mark.parametrize("kind", sorted(KINDS - {"sites"}))
+def test_no_text_calls_a_share_a_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, via: str
+) -> None:
+    """Columns are called share, and so notes below them have no other word."""
+    windows = [census(at, [(100, 100, 1 if at < 10 else 90), (300, 100, 2)]) for at in range(20)]
+    recorded(tmp_path / "a", [MAPPED, *windows], via=via)
+    files = [str(tmp_path / "a")] * (2 if kind == "diff" else 1)
+    assert main(["report", kind, *files]) == 0
+    text = capsys.readouterr().out
+    assert ("which share of its resident bytes" in text) == (via == "refs")
+    assert re.search(r"\brates?\b", text) is None
 
 
 def test_filter_by_rate(recording: Recording) -> None:
