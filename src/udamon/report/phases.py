@@ -23,7 +23,6 @@ from statistics import median
 from typing import Any
 
 from udamon.model import MAPPING
-from udamon.record.naming import kind_of
 from udamon.report import groups, heatmap
 from udamon.report.catalog import Catalog
 from udamon.report.grain import grain_of
@@ -31,8 +30,8 @@ from udamon.report.hot_cold import at_most_note
 from udamon.report.layout import PictureRow
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, shorten, table
-from udamon.text import Shown, lines
-from udamon.units import format_size
+from udamon.text import Shown, lines, ours
+from udamon.units import format_share, format_size
 
 ROWS, COLUMNS = 48, 240
 SHORTEST = 3
@@ -236,18 +235,13 @@ def document(report: Phases, catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _upper_bound(row: PictureRow, catalog: Catalog) -> bool:
-    """Whether what others did counts in the rates of a row, too."""
-    return any(catalog.upper_bound(kind_of(name)) for name in row.band.names)
-
-
 def _row(row: PictureRow, catalog: Catalog) -> dict[str, Any]:
     return {
         "target": row.band.target,
         "start": row.range.start,
         "end": row.range.end,
         "label": row.band.label,
-        "upper_bound": _upper_bound(row, catalog),
+        "upper_bound": catalog.upper_bound_of(row.band.names),
     }
 
 
@@ -261,11 +255,12 @@ def render(report: Phases, catalog: Catalog, terminal: Terminal) -> Shown:
     for number, phase in enumerate(report.phases):
         changes = []
         for row, before, now in report.moved(number, 2) if number else []:
-            at_most = "≤" if _upper_bound(row, catalog) else ""
+            at_most = ours("≤") if catalog.upper_bound_of(row.band.names) else ""
             marked |= bool(at_most)
             arrow = "→" if terminal.blocks else "->"
             name = _name(row, catalog if many else None)
-            changes.append(f"{name} {at_most}{before:.0%}{arrow}{at_most}{now:.0%}")
+            shares = [format_share(share, at_most if share else "") for share in (before, now)]
+            changes.append(f"{name} {arrow.join(shares)}")
         heat = [format_size(phase.sure), format_size(phase.heat)] if bounded else [format_size(phase.heat)]
         rows.append([
             clock(phase.begin_ns - report.start_ns),

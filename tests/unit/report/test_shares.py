@@ -18,7 +18,7 @@ from udamon.live.screens import _about
 from udamon.live.state import Detail
 from udamon.model import Event
 from udamon.record.reader import Recording
-from udamon.report import access, access_groups, diff, heatmap, hot_cold, size
+from udamon.report import access, access_groups, diff, heatmap, hot_cold, phases, size
 from udamon.report.catalog import Catalog
 from udamon.report.charts import bars
 from udamon.report.charts import heatmap as heatmap_chart
@@ -27,6 +27,7 @@ from udamon.report.common import common_lines
 from udamon.report.filters import Filters
 from udamon.report.mappings import MappingTable
 from udamon.report.page import cells, comparison, curves
+from udamon.report.page import document as page
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 from udamon.units import format_share
@@ -108,6 +109,52 @@ def test_heatmap(recording: Recording, filters: Filters) -> None:
     assert heatmap.render(found, Catalog(recording), Terminal(80, 0, False)).startswith(
         "share touched of 200.0 MiB"
     )
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_rows_of_pictures_have_the_sign(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch, ascii_only: bool
+) -> None:
+    """Those of the file alone: in the picture, in words, in JSON, in the drawing, on the page."""
+    monkeypatch.setattr("udamon.text.ascii_only", lambda *_: ascii_only)
+    mark, catalog = "<=" if ascii_only else "≤", Catalog(recording)
+    with RecordingSource(recording) as source:
+        found = heatmap.measure(source, 2, 4)
+        drawing = heatmap_chart.drawing(cells.measure(source, 2, 4), catalog)
+        rows = page.document(page.measure(source, 2, 4))["picture"]["rows"]
+    text = heatmap.render(found, catalog, Terminal(80, 0, blocks=not ascii_only)).splitlines()
+    assert [line.split()[1:] for line in text[2:4]] == [["heap", "::::"], ["data", f"{mark}::::"]]
+    assert len({line.index("::::") for line in text[2:4]}) == 1
+    assert text[-1].startswith(f"{mark} at most")
+    heap, data, _, note = heatmap.render(found, catalog, Terminal(plain=True)).splitlines()[2:]
+    assert heap.endswith("mean 1%, highest 1% at 0 s")
+    assert data.endswith(f"mean {mark}2%, highest {mark}2% at 0 s")
+    assert note.startswith(f"{mark} at most")
+    for made in (heatmap.document(found, catalog)["rows"], rows):
+        assert [(one["label"], one["upper_bound"]) for one in made] == [("heap", False), ("data", True)]
+    words = [shape.text for shape in drawing.shapes if isinstance(shape, Label)]
+    assert {"heap", f"{mark} data"} <= set(words)
+    assert any(word.startswith(f"{mark} at most") for word in words)
+
+
+def test_rows_without_an_access_have_no_sign(tmp_path: Path) -> None:
+    quiet = recorded(tmp_path / "b", [MAPPED, census(0, [(100, 100, 1), (300, 100, 0)])], via="refs")
+    catalog = Catalog(quiet)
+    with RecordingSource(quiet) as source:
+        text = heatmap.render(heatmap.measure(source, 2, 4), catalog, Terminal(80, 0, False))
+        drawing = heatmap_chart.drawing(cells.measure(source, 2, 4), catalog)
+    assert "≤" not in text
+    assert not any("≤" in shape.text for shape in drawing.shapes if isinstance(shape, Label))
+
+
+def test_rows_of_no_known_mapping_are_upper_bounds(tmp_path: Path) -> None:
+    unknown = recorded(tmp_path / "b", [WINDOW], via="refs")
+    catalog = Catalog(unknown)
+    with RecordingSource(unknown) as source:
+        found, moved = heatmap.measure(source, 2, 1), phases.measure(source)
+    assert all(row["upper_bound"] for row in heatmap.document(found, catalog)["rows"])
+    (phase,) = phases.document(moved, catalog)["phases"]
+    assert all(row["upper_bound"] for row in phase["hot"])
 
 
 def test_two_recordings(recording: Recording, tmp_path: Path) -> None:
