@@ -23,7 +23,7 @@ from udamon.report.layout import Area, PictureRow, bands_of, memory, rows_of
 from udamon.report.mappings import NamedMapping, label_of
 from udamon.report.place import AddressPlace, Axis, sums
 from udamon.report.source import RecordingSource
-from udamon.report.terminal import Terminal, clock, shorten
+from udamon.report.terminal import LEAST_NAME, Terminal, clock, shorten
 from udamon.text import Shown, ours
 from udamon.units import format_share, format_size
 
@@ -204,12 +204,14 @@ def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> Shown:
         at_most = sign(row, cells, catalog)
         marked |= bool(at_most)
         lines.append(
-            _figures(report, row, cells, at_most) if terminal.plain else _line(row, cells, at_most, terminal)
+            _figures(report, row, cells, at_most, terminal)
+            if terminal.plain
+            else _line(row, cells, at_most, terminal)
         )
     if not terminal.plain:
         lines += [
             *_axis(report, len(report.cells[0]), catalog),
-            text.line(" " * LABEL, terminal.legend(catalog.rate_of)),
+            _legend(terminal, catalog),
         ]
     return text.lines([*lines, *(["", at_most_note()] if marked else [])])
 
@@ -219,21 +221,28 @@ def sign(row: PictureRow, cells: Iterable[float | None], catalog: Catalog) -> st
     return ours("≤") if any(cells) and catalog.upper_bound_of(row.band.names) else ""
 
 
-def _figures(report: Heatmap, row: PictureRow, cells: Sequence[float | None], at_most: str) -> Shown:
+def _figures(
+    report: Heatmap, row: PictureRow, cells: Sequence[float | None], at_most: str, terminal: Terminal
+) -> Shown:
     """A row in words: its mean rate, and its highest one with the time."""
-    name = shorten(label_of(row.band.name), 26, row.band.others)
     known = [(rate, column) for column, rate in enumerate(cells) if rate is not None]
-    head = text.line(f"{row.range.start:012x}, {format_size(row.size)} of ", name, ": ")
     if not known:
-        return text.line(head, "not there")
+        return _named(row, "not there", terminal)
     most, column = max(known, key=lambda one: (one[0], -one[1]))
     mean = sum(rate for rate, _ in known) / len(known)
     step = (report.end_ns - report.begin_ns) / len(cells)
     at = clock(report.begin_ns - report.start_ns + step * column)
     if not most:
-        return text.line(head, "never accessed")
+        return _named(row, "never accessed", terminal)
     shares = format_share(mean, at_most), format_share(most, at_most)
-    return text.line(head, f"mean {shares[0]}, highest {shares[1]} at {at}")
+    return _named(row, f"mean {shares[0]}, highest {shares[1]} at {at}", terminal)
+
+
+def _named(row: PictureRow, said: str, terminal: Terminal) -> Shown:
+    """What is said of a row; its name is cut to the room that is left."""
+    head = f"{row.range.start:012x}, {format_size(row.size)} of "
+    room = max(LEAST_NAME, terminal.width - len(head) - len(said) - 2)
+    return text.line(head, shorten(label_of(row.band.name), room, row.band.others), ": ", said)
 
 
 def _line(row: PictureRow, cells: Sequence[float | None], at_most: str, terminal: Terminal) -> Shown:
@@ -243,6 +252,12 @@ def _line(row: PictureRow, cells: Sequence[float | None], at_most: str, terminal
     return text.line(
         f"{address:12} ", text.pad(name, "<", room), at_most or " ", terminal.heat(cells)
     ).rstrip()
+
+
+def _legend(terminal: Terminal, catalog: Catalog) -> Shown:
+    """What cells mean, below them, or further left where it would not end in the terminal."""
+    shown = terminal.legend(catalog.rate_of)
+    return text.line(" " * max(0, min(LABEL, terminal.width - text.width(shown))), shown)
 
 
 def _axis(report: Heatmap, columns: int, catalog: Catalog) -> list[str]:
