@@ -88,6 +88,15 @@ def format_size(size: float) -> str:
     return f"{size:.0f} B"
 
 
+def format_range(low: float, high: float) -> str:
+    """Two sizes as "27.0 to 150.0 MiB"; one where both look alike."""
+    least, most = format_size(low), format_size(high)
+    if least == most:
+        return most
+    size, unit = least.split(" ")
+    return f"{size if most.endswith(f' {unit}') else least} to {most}"
+
+
 def format_share(share: float, sign: str = "") -> str:
     """A share 0..1 in whole percents; what is above none is never shown as none. `sign`: that of an upper bound, which
     "<1%" has already."""

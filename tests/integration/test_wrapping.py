@@ -64,6 +64,6 @@ def test_a_document_is_one_line(recording: Path) -> None:
 def test_elsewhere_a_sentence_is_one_line(recording: Path) -> None:
     done = udamon("report", "info", recording)
     assert any(
-        line.startswith("Grain: mappings.") and line.endswith("that share.")
+        line.startswith("Grain: mappings.") and line.endswith("not which pages.")
         for line in done.stdout.split("\n")
     )

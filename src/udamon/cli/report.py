@@ -199,7 +199,8 @@ def _heatmap(args: argparse.Namespace, source: RecordingSource) -> Found:
         32 if args.by is None else 8, max(10, terminal.width - heatmap.LABEL - 1)
     )  # fmt: skip
     report = heatmap.measure(source, rows, columns)
-    return heatmap.document(report), lambda: heatmap.render(report, Catalog(source.recording), terminal)
+    catalog = Catalog(source.recording)
+    return heatmap.document(report, catalog), lambda: heatmap.render(report, catalog, terminal)
 
 
 MOST_CELLS = 1_000_000

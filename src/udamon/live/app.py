@@ -23,7 +23,7 @@ from udamon.live.words import EscapedText, TellingApp
 from udamon.model import grain
 from udamon.targets.coverage import document, short
 from udamon.text import ours
-from udamon.units import parse_share, parse_time_us
+from udamon.units import counted, parse_share, parse_time_us
 
 REDRAW_S = 0.25
 KEEP_UP_S = 1.0
@@ -119,6 +119,8 @@ class LiveApp(TellingApp):
         if words := cost_words(dict(self.state.cost), dict(self.state.attrs)):
             text.append(f"  {words}" if text.plain else words)
         notes = self.state.notes
+        if len(notes) > 1:
+            text.append(f"  {counted(len(notes), 'note')} (key ?), the latest:")
         return text.append(f"  {notes[-1]}") if notes else text
 
     def offered(self) -> Sequence[WatchableProcess]:
@@ -160,7 +162,7 @@ class LiveApp(TellingApp):
 
     def action_keys(self) -> None:
         """Show the keys of the screen on top."""
-        self.push_screen(KeysScreen(self.screen.BINDINGS))
+        self.push_screen(KeysScreen(self.screen.BINDINGS, self.state.notes))
 
     def action_pause(self) -> None:
         """Hold the picture; the monitor goes on, and so does a recording."""

@@ -58,7 +58,7 @@ class ListScreen(LiveScreen):
     """Lines of text above a table with `COLUMNS`, one row a process."""
 
     CSS = """
-    #about { height: auto; min-height: 2; max-height: 4; padding: 0 1; }
+    #about { height: auto; min-height: 2; max-height: 50%; padding: 0 1; }
     DataTable { height: 1fr; overflow-x: hidden; }
     """
     COLUMNS: ClassVar[tuple[str, ...]]

@@ -24,6 +24,8 @@ from udamon.text import ours, pad
 from udamon.units import counted, format_share, format_size, format_time
 
 MAPPINGS = 7
+_OTHERS = 11
+"""Lines of a screen with one target beside its head and the rows of mappings: curve, heatmap, titles, keys."""
 
 OF_A_MONITOR = (
     Binding("q", "app.quit", "quit"), Binding("space", "app.pause", "pause", key_display="space"),
@@ -112,7 +114,7 @@ class DetailScreen(LiveScreen):
     """One target: its working set, its memory over time, and its hottest mappings."""
 
     CSS = """
-    DetailScreen #about { height: auto; min-height: 2; max-height: 6; padding: 0 1; }
+    DetailScreen #about { height: auto; min-height: 2; max-height: 50%; padding: 0 1; }
     DetailScreen #curve { height: 4; }
     DetailScreen #heat { height: 1fr; min-height: 4; }
     DetailScreen #mappings { height: 9; padding-top: 1; }
@@ -136,11 +138,17 @@ class DetailScreen(LiveScreen):
         detail = self.live.state.detail()
         self.query_one(Curve).show(detail)
         self.query_one(Heat).show(detail)
-        self.query_one("#mappings", Static).update(_mappings(detail, self.app.size.width))
         head = EscapedText(_about(detail)) if detail is not None else EscapedText("nothing is looked at")
         told = None if detail is None or detail.ages is None else sentence(detail.ages)
         idle = [] if told is None else [EscapedText(told)]
-        self.query_one("#about", Static).update(EscapedText.lines([head, *idle, self.live.cost_line()]))
+        about = EscapedText.lines([head, *idle, self.live.cost_line()])
+        self.query_one("#about", Static).update(about)
+        size, mappings = self.app.size, self.query_one("#mappings", Static)
+        # What is said of the figures has its lines first.
+        said = min(size.height // 2, len(about.wrap(self.app.console, max(1, size.width - 2))))
+        count = min(MAPPINGS, max(1, size.height - said - _OTHERS))
+        mappings.styles.height = count + 2
+        mappings.update(_mappings(detail, size.width, count))
 
 
 def _about(detail: Detail) -> str:
@@ -161,9 +169,9 @@ def _about(detail: Detail) -> str:
     return ours(" · ").join(words)
 
 
-def _mappings(detail: Detail | None, width: int) -> EscapedText:
-    """A line each, with a bar where there is room for one."""
-    lines = [] if detail is None else hottest(detail, MAPPINGS)
+def _mappings(detail: Detail | None, width: int, count: int) -> EscapedText:
+    """At most `count` lines, with a bar where there is room for one."""
+    lines = [] if detail is None else hottest(detail, count)
     if not lines:
         return EscapedText()
     figures, named = 30, max(8, min(LABEL + 8, width - 40))

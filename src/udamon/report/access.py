@@ -9,15 +9,15 @@ from typing import Any, Protocol
 
 from udamon import text
 from udamon.record.schema import RATE_COLUMNS
-from udamon.report.catalog import Catalog
+from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.filters import ALL
 from udamon.report.grain import has_shares
 from udamon.report.hot_cold import at_most_note
 from udamon.report.mappings import MappingTable, NamedMapping
 from udamon.report.source import RecordingSource
 from udamon.report.temperature import WEIGHTS, temperature_of
-from udamon.report.terminal import Terminal, clock, shorten, table
-from udamon.text import Shown, lines, ours
+from udamon.report.terminal import Terminal, clock, fitted, shorten
+from udamon.text import Shown, escape, lines, ours, width
 from udamon.units import counted, format_share, format_size
 
 MOMENT = "SELECT max(seq), max(time) FROM regions WHERE time <= {until}"
@@ -31,8 +31,10 @@ REGIONS = """
 """
 
 
-_LEAST_NAME = 12
-"""Columns of a mapping's name at least."""
+_LEAST_NAME = 10
+"""Columns of a mapping's name at least, while there is something else to leave out."""
+_NAME = 20
+"""Columns that mappings' names have before titles of processes have any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,18 +233,31 @@ def render(report: Access, catalog: Catalog, columns: int = 80) -> Shown:
         ]
     ]
     rows += [_cells(line, catalog if many else None, rated=rated) for line in report.lines]
-    beside = sum(2 + max(len(row[at]) for row in rows) for at in range(len(rows[0]) - 1))
-    rows = [[*row[:-1], shorten(row[-1], max(_LEAST_NAME, columns - beside - 4))] for row in rows]
+    spare = (rows[0].index("age"), 1)
+    align = ">" * (6 if rated else 5) + ("<<" if many else "<")
+    if many:
+        _shorten_targets(rows, [catalog.target(line.target) for line in report.lines], columns)
+    shown_rows, narrow = fitted(rows, align, columns, spare=spare, least=_LEAST_NAME, name=len(rows[0]) - 1)
     owner = "" if many else f"{catalog.target(report.lines[0].target).label}, "
     note = ["", at_most_note()] if bounded else []
     return lines(
         [
             owner + head,
             "",
-            *table(rows, ">" * (6 if rated else 5) + ("<<" if many else "<")),
+            *shown_rows,
+            *narrow,
             *note,
         ]
     )
+
+
+def _shorten_targets(rows: list[list[str]], targets: Sequence[TargetInfo], columns: int) -> None:
+    """Cut titles of processes to what the other cells leave, and their mappings; at least pids are left."""
+    widths = [max(width(escape(cell)) for cell in column) for column in zip(*rows, strict=True)]
+    room = columns - sum(2 + size for size in widths[:-2]) - min(_NAME, widths[-1]) - 4
+    for row, target in zip(rows[1:], targets, strict=True):
+        least = target.label if target.pid is None else f"pid {target.pid}"
+        row[-2] = shorten(row[-2], room) if room > width(least) + 4 else least
 
 
 class _Touched(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 from udamon.report.access import Access, RegionLine, sign
 from udamon.report.catalog import Catalog
 from udamon.report.hot_cold import at_most_note
-from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.report.terminal import Terminal, clock, fitted
 from udamon.text import Shown, lines
 from udamon.units import counted, format_share, format_size
 
@@ -93,9 +93,10 @@ def render(report: Access, found: Sequence[RegionGroup], catalog: Catalog, termi
     for group in found:
         at_most = sign(group)
         rows.append([
-            shorten(group.label, 24), str(group.regions), format_size(group.size),
+            group.label, str(group.regions), format_size(group.size),
             at_most + format_size(group.touched), format_share(group.rate, at_most), clock(group.age_ns),
             terminal.bar(group.rate, 8),
         ])  # fmt: skip
     note = ["", at_most_note()] if any(map(sign, found)) else []
-    return lines([head, "", *table(rows, "<>>>>><"), *note])
+    shown, narrow = fitted(rows, "<>>>>><", terminal.width, spare=(6, 1))
+    return lines([head, "", *shown, *narrow, *note])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from udamon.model import MAPPING, Event
-from udamon.record.naming import FILE, LIBRARY, SHARED, title_of
+from udamon.record.naming import FILE, LIBRARY, SHARED, kind_of, title_of
 from udamon.record.reader import Recording
 from udamon.report.grain import WORDS, grain_of, has_shares
-from udamon.report.mappings import MappingTable
+from udamon.report.mappings import NO_MAPPING, MappingTable
 
 TITLE = 28
 """Columns of a title."""
@@ -94,6 +94,10 @@ class Catalog:
     def upper_bound(self, kind: str | None) -> bool:
         """See `upper_bound`."""
         return upper_bound(self._via, kind)
+
+    def upper_bound_of(self, names: Iterable[str]) -> bool:
+        """Whether `upper_bound` holds for one of the mappings of these names, as the rows of a heatmap have them."""
+        return any(self.upper_bound(None if name == NO_MAPPING else kind_of(name)) for name in names)
 
     def target(self, index: int, pid: int | None = None) -> TargetInfo:
         """A target by index; one that no event told of is made up from its index and pid."""

@@ -18,12 +18,12 @@ from udamon.report.grain import has_shares
 from udamon.report.hot_cold import Use, amounts, at_most_note
 from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import RecordingSource
-from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.report.terminal import Terminal, clock, fitted
 from udamon.text import Shown, ours
-from udamon.units import format_share, format_size
+from udamon.units import format_range, format_share, format_size
 
-_NAME, _LEAST_NAME = 22, 12
-"""Columns of a mapping's name."""
+_LEVEL = len("working set p50")
+"""Columns of the name of a figure."""
 
 
 @dataclass(slots=True)
@@ -135,9 +135,10 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> Shown:
                     ]
                 )
             else:  # a difference of bounds says little
-                rows.append([f"{name} {level}", _range(low, then), _range(least, now), "", ""])
+                rows.append([f"{name} {level}", format_range(low, then), format_range(least, now), "", ""])
+    shown, narrow = fitted(rows, "<>>>>", terminal.width, spare=(3, 4), least=_LEVEL)
     moved = [one for one in report.moved if abs(one.change) >= 1][:top]
-    lines: list[str] = [f"before: {first} recorded, after: {second}", "", *table(rows, "<>>>>")]
+    lines: list[str] = [f"before: {first} recorded, after: {second}", "", *shown, *narrow]
     if moved:
         lines += ["", "bytes touched in a window, by mapping", *_moved(moved, report.rate_word, terminal)]
     if any(one.label.endswith("?") for one in moved):
@@ -158,9 +159,8 @@ def _moved(moved: Sequence[LabelChange], rate_word: str, terminal: Terminal) -> 
             signed(one.change), f"{format_share(one.before.rate, then)} to {format_share(one.after.rate, now)}",
             terminal.bar(abs(one.change) / most, 8),
         ])  # fmt: skip
-    beside = sum(2 + max(len(row[at]) for row in rows) for at in range(1, len(rows[0])))
-    room = min(_NAME, max(_LEAST_NAME, terminal.width - beside - 2))
-    return table([[shorten(row[0], room), *row[1:]] for row in rows], "<>>>><")
+    shown, narrow = fitted(rows, "<>>>><", terminal.width, spare=(5, 3))
+    return [*shown, *narrow]
 
 
 def _signs(one: LabelChange) -> tuple[str, str]:
@@ -175,11 +175,6 @@ def _signs(one: LabelChange) -> tuple[str, str]:
 
 def _less(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else one - other
-
-
-def _range(low: float, high: float) -> str:
-    least, most = format_size(low), format_size(high)
-    return most if least == most else f"{least} to {most}"
 
 
 def signed(size: float) -> str:

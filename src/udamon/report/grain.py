@@ -16,8 +16,8 @@ WORDS = {
 """What a rate is a share of."""
 
 NOTE = (
-    "Grain: mappings. Of each it is known how much was touched in a window, and not which pages; "
-    "its rate is that share."
+    "Grain: mappings. Of each it is known which share of its resident bytes was touched in a window, and not "
+    "which pages."
 )
 
 

@@ -6,7 +6,7 @@ where they are known) and time; None where no memory was there then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -18,13 +18,14 @@ from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog
 from udamon.report.cells import cells_of
 from udamon.report.filters import ALL
+from udamon.report.hot_cold import at_most_note
 from udamon.report.layout import Area, PictureRow, bands_of, memory, rows_of
 from udamon.report.mappings import NamedMapping, label_of
 from udamon.report.place import AddressPlace, Axis, sums
 from udamon.report.source import RecordingSource
-from udamon.report.terminal import Terminal, clock, shorten
-from udamon.text import Shown
-from udamon.units import format_size
+from udamon.report.terminal import LEAST_NAME, Terminal, clock, shorten
+from udamon.text import Shown, ours
+from udamon.units import format_share, format_size
 
 SPAN = 'SELECT min("begin"), max(time) FROM regions'
 
@@ -155,7 +156,7 @@ def _disjoint(known: dict[int, NamedMapping]) -> Iterator[NamedMapping]:
             at = mapped.end
 
 
-def document(report: Heatmap) -> dict[str, Any]:
+def document(report: Heatmap, catalog: Catalog) -> dict[str, Any]:
     """The JSON document: `cells` has a list of rates (0..1 or null) per row; times in seconds."""
     columns = len(report.cells[0])
     return {
@@ -174,6 +175,7 @@ def document(report: Heatmap) -> dict[str, Any]:
                 "mapping": row.band.name or "[anon]",
                 "kind": kind_of(row.band.name),
                 "label": row.band.label,
+                "upper_bound": catalog.upper_bound_of(row.band.names),
             }
             for row in report.rows
         ],
@@ -182,7 +184,8 @@ def document(report: Heatmap) -> dict[str, Any]:
 
 
 LABEL = 27
-"""Columns left of the picture: address, name, a space each."""
+"""Columns left of the picture: address, name, a space each; the sign of an upper bound stands in the last one."""
+_NAME = 13
 
 
 def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> Shown:
@@ -193,41 +196,68 @@ def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> Shown:
         f"{catalog.rate_title} of {format_size(size)} over {length} (gaps between memory left out)"
     ]
     targets = {row.band.target for row in report.rows}
-    last = None
+    last, marked = None, False
     for row, cells in zip(report.rows, report.cells, strict=True):
         if row.band.target != last:
             last = row.band.target
             lines.append(catalog.target(last).label if len(targets) > 1 or catalog.targets else "")
-        lines.append((_figures if terminal.plain else _line)(report, row, cells, terminal))
-    if terminal.plain:
-        return text.lines(lines)
-    return text.lines(
-        [
-            *lines,
+        at_most = sign(row, cells, catalog)
+        marked |= bool(at_most)
+        lines.append(
+            _figures(report, row, cells, at_most, terminal)
+            if terminal.plain
+            else _line(row, cells, at_most, terminal)
+        )
+    if not terminal.plain:
+        lines += [
             *_axis(report, len(report.cells[0]), catalog),
-            text.line(" " * LABEL, terminal.legend(catalog.rate_of)),
+            _legend(terminal, catalog),
         ]
-    )
+    return text.lines([*lines, *(["", at_most_note()] if marked else [])])
 
 
-def _figures(report: Heatmap, row: PictureRow, cells: Sequence[float | None], terminal: Terminal) -> Shown:
+def sign(row: PictureRow, cells: Iterable[float | None], catalog: Catalog) -> str:
+    """What stands before the rates of a row: of what others did, too, where it was accessed at all."""
+    return ours("≤") if any(cells) and catalog.upper_bound_of(row.band.names) else ""
+
+
+def _figures(
+    report: Heatmap, row: PictureRow, cells: Sequence[float | None], at_most: str, terminal: Terminal
+) -> Shown:
     """A row in words: its mean rate, and its highest one with the time."""
-    name = shorten(label_of(row.band.name), 26, row.band.others)
     known = [(rate, column) for column, rate in enumerate(cells) if rate is not None]
-    head = text.line(f"{row.range.start:012x}, {format_size(row.size)} of ", name, ": ")
     if not known:
-        return text.line(head, "not there")
+        return _named(row, "not there", terminal)
     most, column = max(known, key=lambda one: (one[0], -one[1]))
     mean = sum(rate for rate, _ in known) / len(known)
     step = (report.end_ns - report.begin_ns) / len(cells)
     at = clock(report.begin_ns - report.start_ns + step * column)
-    return text.line(head, f"mean {mean:.0%}, highest {most:.0%} at {at}" if most else "never accessed")
+    if not most:
+        return _named(row, "never accessed", terminal)
+    shares = format_share(mean, at_most), format_share(most, at_most)
+    return _named(row, f"mean {shares[0]}, highest {shares[1]} at {at}", terminal)
 
 
-def _line(report: Heatmap, row: PictureRow, cells: Sequence[float | None], terminal: Terminal) -> Shown:
-    name = shorten(label_of(row.band.name), 13, row.band.others) if row.first else ""
+def _named(row: PictureRow, said: str, terminal: Terminal) -> Shown:
+    """What is said of a row; its name is cut to the room that is left."""
+    head = f"{row.range.start:012x}, {format_size(row.size)} of "
+    room = max(LEAST_NAME, terminal.width - len(head) - len(said) - 2)
+    return text.line(head, shorten(label_of(row.band.name), room, row.band.others), ": ", said)
+
+
+def _line(row: PictureRow, cells: Sequence[float | None], at_most: str, terminal: Terminal) -> Shown:
+    room = _NAME - max(0, len(at_most) - 1)  # "<=" where there is only ASCII
+    name = shorten(label_of(row.band.name), room - bool(at_most), row.band.others) if row.first else ""
     address = f"{row.range.start:012x}" if row.first else ""
-    return text.line(f"{address:12} ", text.pad(name, "<", 13), " ", terminal.heat(cells)).rstrip()
+    return text.line(
+        f"{address:12} ", text.pad(name, "<", room), at_most or " ", terminal.heat(cells)
+    ).rstrip()
+
+
+def _legend(terminal: Terminal, catalog: Catalog) -> Shown:
+    """What cells mean, below them, or further left where it would not end in the terminal."""
+    shown = terminal.legend(catalog.rate_of)
+    return text.line(" " * max(0, min(LABEL, terminal.width - text.width(shown))), shown)
 
 
 def _axis(report: Heatmap, columns: int, catalog: Catalog) -> list[str]:

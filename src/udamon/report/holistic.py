@@ -46,7 +46,7 @@ def document(report: Holistic, catalog: Catalog) -> dict[str, Any]:
         "footprint": wss.document(report.footprint, catalog),
         "phases": phases.document(report.phases, catalog),
         "mappings": hot_cold.document(report.mappings, catalog),
-        "heatmap": heatmap.document(report.heatmap),
+        "heatmap": heatmap.document(report.heatmap, catalog),
     }
 
 

@@ -17,7 +17,7 @@ from udamon.report.grain import rate_of
 from udamon.report.owners import Owner, OwnerPart, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import RecordingSource, double
-from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.report.terminal import Terminal, clock, fitted, shorten
 from udamon.text import Shown, ours
 from udamon.units import format_share, format_size
 
@@ -218,12 +218,13 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
         for line in lines:
             owner, at_most = catalog.target(line.owner.target), _at_most(line, catalog)
             rows.append([
-                shorten(line.owner.place, 26), *([shorten(owner.label, 14)] if many else []),
+                line.owner.place, *([shorten(owner.label, 14)] if many else []),
                 format_size(line.use.resident), at_most + format_size(line.use.touched),
                 format_share(line.use.rate, at_most), _idle(line, report), terminal.bar(line.use.rate, 10),
             ])  # fmt: skip
-        align = "<<>>>><" if many else "<>>>><"
-        parts += [f"{title} {len(lines)} of {len(report.lines)} mappings", *table(rows, align), ""]
+        idle, bar = len(rows[0]) - 2, len(rows[0]) - 1
+        shown, narrow = fitted(rows, "<<>>>><" if many else "<>>>><", terminal.width, spare=(bar, idle))
+        parts += [f"{title} {len(lines)} of {len(report.lines)} mappings", *shown, *narrow, ""]
         if title == "hottest":
             parts += _offsets(lines)
     if any(line.owner.guess for line in (*report.hottest(top), *report.coldest(top))):

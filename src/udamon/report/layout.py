@@ -17,7 +17,7 @@ from itertools import pairwise
 from udamon.model import Range
 from udamon.native._native import SMALLEST_PAGE
 from udamon.record.naming import HEAP, STACK, kind_of
-from udamon.report.mappings import NamedMapping, label_of
+from udamon.report.mappings import NO_MAPPING, NamedMapping, label_of
 
 MAX_PIECES = 8
 """A row spans at most this many pieces of memory: of more, the smallest gaps between them are kept in."""
@@ -93,7 +93,7 @@ def memory(islands: Sequence[Range], mappings: Sequence[NamedMapping]) -> Iterat
     Both are sorted. Mappings that nobody may access (a reservation, a guard) are no memory.
     """
     met = list(_met(islands, mappings))
-    yield from met or ((island, "[memory]") for island in islands)
+    yield from met or ((island, NO_MAPPING) for island in islands)
 
 
 def _met(islands: Sequence[Range], mappings: Sequence[NamedMapping]) -> Iterator[Area]:

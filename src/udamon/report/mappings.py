@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 from udamon.record.naming import ANONYMOUS, FILE, LIBRARY, SHARED, kind_of
 from udamon.record.reader import Recording
 
+NO_MAPPING = "[memory]"
+"""Stands for the name of memory of which no mapping is known."""
+
 
 class NamedMapping(NamedTuple):
     """A mapping of a target: [start, end) in bytes, and the kernel's words for it."""

@@ -23,16 +23,16 @@ from statistics import median
 from typing import Any
 
 from udamon.model import MAPPING
-from udamon.record.naming import kind_of
 from udamon.report import groups, heatmap
 from udamon.report.catalog import Catalog
 from udamon.report.grain import grain_of
 from udamon.report.hot_cold import at_most_note
 from udamon.report.layout import PictureRow
 from udamon.report.source import RecordingSource
-from udamon.report.terminal import Terminal, clock, shorten, table
-from udamon.text import Shown, lines
-from udamon.units import format_size
+from udamon.report.terminal import Terminal, clock, cut_apart, fitted, table
+from udamon.text import Shown, escape, lines, ours
+from udamon.text import width as text_width
+from udamon.units import format_share, format_size
 
 ROWS, COLUMNS = 48, 240
 SHORTEST = 3
@@ -236,18 +236,13 @@ def document(report: Phases, catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _upper_bound(row: PictureRow, catalog: Catalog) -> bool:
-    """Whether what others did counts in the rates of a row, too."""
-    return any(catalog.upper_bound(kind_of(name)) for name in row.band.names)
-
-
 def _row(row: PictureRow, catalog: Catalog) -> dict[str, Any]:
     return {
         "target": row.band.target,
         "start": row.range.start,
         "end": row.range.end,
         "label": row.band.label,
-        "upper_bound": _upper_bound(row, catalog),
+        "upper_bound": catalog.upper_bound_of(row.band.names),
     }
 
 
@@ -256,26 +251,29 @@ def render(report: Phases, catalog: Catalog, terminal: Terminal) -> Shown:
     many = len({row.band.target for row in report.rows}) > 1
     most = max(phase.heat for phase in report.phases) or 1
     bounded = any(phase.bounds for phase in report.phases)
-    rows = [["from", "to", *(["at least", "at most"] if bounded else ["heat"]), "", "what changed"]]
+    rows = [["from", "to", *(["at least", "at most"] if bounded else ["heat"]), ""]]
+    moved: list[list[tuple[str, str]]] = []
     marked = False
+    arrow = "→" if terminal.blocks else " -> "
     for number, phase in enumerate(report.phases):
-        changes = []
+        changes: list[tuple[str, str]] = []
         for row, before, now in report.moved(number, 2) if number else []:
-            at_most = "≤" if _upper_bound(row, catalog) else ""
+            at_most = ours("≤") if catalog.upper_bound_of(row.band.names) else ""
             marked |= bool(at_most)
-            arrow = "→" if terminal.blocks else "->"
-            name = _name(row, catalog if many else None)
-            changes.append(f"{name} {at_most}{before:.0%}{arrow}{at_most}{now:.0%}")
+            shares = [format_share(share, at_most if share else "") for share in (before, now)]
+            changes.append((_name(row, catalog if many else None), arrow.join(shares)))
         heat = [format_size(phase.sure), format_size(phase.heat)] if bounded else [format_size(phase.heat)]
         rows.append([
             clock(phase.begin_ns - report.start_ns),
             clock(phase.end_ns - report.start_ns),
-            *heat, f"{terminal.bar(phase.heat / most, 8):8}", ", ".join(changes) or "-",
+            *heat, terminal.bar(phase.heat / most, 8),
         ])  # fmt: skip
+        moved.append(changes)
+    shown, said = _table(rows, moved, terminal)
     count = len(report.phases)
     head = "one phase: the pattern did not change" if count == 1 else f"{count} phases"
     head += f", from 0 s{catalog.wall(report.start_ns)} on" if catalog.wall(report.start_ns) else ""
-    what = "bytes touched in a window" if catalog.by_mapping else "bytes times access rate"
+    what = "bytes touched in a window" if catalog.by_mapping else f"bytes times {catalog.rate_title}"
     notes = [
         f"{'at least, at most' if bounded else 'heat'}: {what}; changes are found to {clock(report.column_ns)}"
     ]
@@ -283,9 +281,42 @@ def render(report: Phases, catalog: Catalog, terminal: Terminal) -> Shown:
         notes.append("pages that several targets have count once: hence the bounds")
     if marked:
         notes.append(at_most_note())
-    return lines([head, "", *table(rows, ">>>><<" if bounded else ">>><<"), "", *notes])
+    return lines([head, "", *shown, "", *said, *notes])
 
 
-def _name(row: PictureRow, catalog: Catalog | None) -> Shown:
-    whose = f"{catalog.target(row.band.target).label} " if catalog else ""
-    return shorten(f"{whose}{row.band.label} {row.range.start:x}", 30)
+_BESIDE = 28
+"""Columns that the names of what changed have at least, to stand beside the figures and not below them."""
+
+
+def _table(
+    rows: list[list[str]], moved: Sequence[Sequence[tuple[str, str]]], terminal: Terminal
+) -> tuple[list[Shown], list[str]]:
+    """A line a phase, and what changed (its name, and how) beside it; below it where there is no room. Also what to say
+    of that."""
+    align = ">" * (len(rows[0]) - 1) + "<"
+    bare = table(rows, align)
+    names, how = (
+        [text_width(escape(change[at])) for changes in moved for change in changes] for at in (0, 1)
+    )
+    beside = 2 + min(_BESIDE, max(names, default=0)) + 2 + max(how, default=0)
+    if max(map(text_width, bare)) + beside <= terminal.width:
+        full = [[*rows[0], "what changed", ""]]
+        for row, changes in zip(rows[1:], moved, strict=True):
+            first, *others = changes or [("-", "")]
+            full += [[*row, *first], *([*[""] * len(row), *other] for other in others)]
+        return fitted(full, align + "<<", terminal.width, name=len(rows[0]))
+    found = [bare[0]]
+    for line, changes in zip(bare[1:], moved, strict=True):
+        found.append(line)
+        if changes:
+            room = terminal.width - max(how) - 8
+            cells = zip(cut_apart([name for name, _ in changes], room), changes, strict=True)
+            found += table([[name, what] for name, (_, what) in cells], "<<", "      ")
+    return found, ["below a phase: what changed most as it began"] if any(moved) else []
+
+
+def _name(row: PictureRow, catalog: Catalog | None) -> str:
+    """The memory, and with `catalog` the pid, since a process's title would leave the mapping no room."""
+    target = catalog.target(row.band.target) if catalog else None
+    whose = "" if target is None else f"{target.label if target.pid is None else f'pid {target.pid}'} "
+    return f"{whose}{row.band.label} {row.range.start:x}"

@@ -25,7 +25,7 @@ from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, fitted
 from udamon.report.untouched import OwnerBounds
 from udamon.text import Shown, line, lines, ours
-from udamon.units import format_size
+from udamon.units import format_range, format_size
 
 WIDE = 1.25
 """Bounds further apart than by this factor leave the answer open."""
@@ -254,9 +254,8 @@ def _mapping(one: OwnerBounds, catalog: Catalog) -> dict[str, Any]:
 def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -> Shown:
     """For people, on one screen; the command is one line, however long, so that it can be copied."""
     at_most = "at most " if report.shared else ""
-    said: list[Shown | str] = [
-        f"needs {_range(report.needed)} (grain: {report.grain}), resident {at_most}{format_size(report.resident)}"
-    ]
+    resident = f"resident {at_most}{format_size(report.resident)}"
+    said: list[Shown | str] = [f"needs {format_range(*report.needed)} (grain: {report.grain}), {resident}"]
     if report.cold is None or report.age_s is None:
         said += wrap(
             f"not touched: unknown, as only {clock(report.length_ns)} were watched; it takes 1 s or more",
@@ -265,7 +264,9 @@ def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -
     else:
         # A program that ended, say, gave memory back: what is cold is of what was left.
         left = f", of {at_most}{format_size(report.at_end)} at the end" if _has_shrunk(report) else ""
-        said.append(f"not touched for at least {clock(report.age_s * 1e9)}: {_range(report.cold)}{left}")
+        said.append(
+            f"not touched for at least {clock(report.age_s * 1e9)}: {format_range(*report.cold)}{left}"
+        )
     if report.shared:
         said.append("shared memory counted once")
     doubts = f": {', '.join(report.doubts)}" if report.doubts else ""
@@ -296,7 +297,7 @@ def _has_shrunk(report: Size) -> bool:
 
 
 def _cells(resident: int, needed: tuple[float, float], cold: tuple[float, float] | None) -> list[str]:
-    return [format_size(resident), _range(needed), "-" if cold is None else _range(cold)]
+    return [format_size(resident), format_range(*needed), "-" if cold is None else format_range(*cold)]
 
 
 def _top(rows: Sequence[Sequence[str]], what: str, columns: int) -> Iterator[str]:
@@ -305,12 +306,3 @@ def _top(rows: Sequence[Sequence[str]], what: str, columns: int) -> Iterator[str
     if len(rows) > TOP + 1:
         yield ours(f"  … and {len(rows) - TOP - 1} smaller {what}")
     yield from narrow
-
-
-def _range(bounds: tuple[float, float]) -> str:
-    """ "27.0 to 150.0 MiB"; one size where both look alike."""
-    low, high = map(format_size, bounds)
-    if low == high:
-        return high
-    (size, unit), (_, other) = low.split(" "), high.split(" ")
-    return f"{size if unit == other else low} to {high}"

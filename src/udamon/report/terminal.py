@@ -26,6 +26,8 @@ RAMP = ".:-=+*#%@"
 
 LEAST_NAME = 12
 """Columns that a name has at least, while there is something else to leave out."""
+_WHOLE_NAME = 24
+"""Columns of a name that leave room for a bar."""
 _SHORTEST_NAME = 8
 _SHORTEST_BEGIN = 3  # a letter, and dots
 _GAP = "  "
@@ -115,32 +117,34 @@ def fitted(
     *,
     spare: Sequence[int] = (),
     least: int = LEAST_NAME,
+    name: int = 0,
 ) -> tuple[list[Shown], list[str]]:
     """`table` in so many columns of a terminal, and what to say below it.
 
-    The cells of the first column are names, which are cut to what the others leave, and so that different ones still
-    look different, if that can be. Where that is less than `least` columns, others of `spare` (their places in `rows`)
-    are left out, in this order.
+    The cells of the column `name` (its place in `rows`) are names, which are cut to what the others leave, and so that
+    different ones still look different, if that can be. Where that is less than `least` columns, others of `spare`
+    (their places) are left out, in this order. Bars, which have no title, give way to most names as a whole, and that
+    is not said.
     """
     places, left_out = list(range(len(rows[0]))), []
     widths = [max(width(escape(cell)) for cell in column) for column in zip(*rows, strict=True)]
 
     def others() -> int:
-        return sum(widths[at] + len(_GAP) for at in places[1:]) + len(_GAP)
+        return sum(widths[at] + len(_GAP) for at in places if at != name) + len(_GAP)
 
     for place in spare:
-        if others() + min(least, widths[0]) <= columns:
+        if others() + min(least if rows[0][place] else max(least, _WHOLE_NAME), widths[name]) <= columns:
             break
         places.remove(place)
-        left_out.append(rows[0][place])
+        left_out += [rows[0][place]] if rows[0][place] else []
     room = max(_SHORTEST_NAME, columns - others())
-    names = _cut_apart([row[0] for row in rows], room)
-    shown = [[name, *(row[at] for at in places[1:])] for name, row in zip(names, rows, strict=True)]
+    names = cut_apart([row[name] for row in rows], room)
+    shown = [[one if at == name else row[at] for at in places] for one, row in zip(names, rows, strict=True)]
     said = [f"  left out, as the terminal is narrow: {', '.join(left_out)}"] if left_out else []
     return table(shown, "".join(align[at] for at in places), _GAP), said
 
 
-def _cut_apart(names: Sequence[str], room: int) -> list[Shown]:
+def cut_apart(names: Sequence[str], room: int) -> list[Shown]:
     """Of names that their beginnings do not tell apart, the shortest end is kept that does."""
     shown = {name: shorten(name, room) for name in names}
     alike: dict[str, list[str]] = {}

@@ -27,7 +27,7 @@ from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told, too_few
 from udamon.report.owners import Owner, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import RecordingSource
-from udamon.report.terminal import Terminal, clock, shorten, table
+from udamon.report.terminal import Terminal, clock, fitted
 from udamon.text import Shown
 from udamon.units import counted, format_size
 
@@ -323,7 +323,7 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> Shown:
     if report.why is not None:
         lines.append(f"  {report.why}")
     if report.owners is not None:
-        lines += ["", *_owners(report)]
+        lines += ["", *_owners(report, terminal)]
     elif len(report.targets) > 1:
         lines += ["", *_targets(report, catalog, terminal)]
     lines += ["", *(_moments if report.every else _chart)(report, catalog, terminal)]
@@ -335,17 +335,17 @@ def shown(report: WorkingSet) -> Callable[[float], str]:
     return (lambda amount: f"{amount:,.0f}") if report.definition == "regions" else format_size
 
 
-def _owners(report: WorkingSet, top: int = 20) -> list[str]:
+def _owners(report: WorkingSet, terminal: Terminal, top: int = 20) -> list[str]:
     owners, amount = report.owners or [], shown(report)
     first = sorted(report.targets, key=lambda one: (-one.bytes["mean"], one.target or 0))
     rows = [["mapping", "min", "p50", "p90", "max", "mean"]]
-    rows += [
-        [shorten(owners[one.target or 0].place, 26), *_told(one, rows[0][1:], amount)] for one in first[:top]
-    ]
+    rows += [[owners[one.target or 0].place, *_told(one, rows[0][1:], amount)] for one in first[:top]]
     rest = len(first) - top
     guessed = any(owners[one.target or 0].guess for one in first[:top])
+    found, narrow = fitted(rows, "<>>>>>", terminal.width, spare=(1, 4, 2))
     return [
-        *table(rows, "<>>>>>"),
+        *found,
+        *narrow,
         *([text.ours(f"  … and {rest} smaller ones")] if rest > 0 else []),
         *(["  ? a guess from the shape of the memory"] if guessed else []),
     ]
@@ -363,18 +363,19 @@ def _told(series: Series, levels: Sequence[str], amount: Callable[[float], str])
     return ["-" if (size := known[name]) is None else amount(size) for name in levels]
 
 
-def _targets(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> list[Shown]:
-    amount, room = shown(report), max(14, terminal.width - 61)
+def _targets(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> list[str]:
+    amount = shown(report)
     head = ["target", *(name for name in LEVELS if name in ("min", "p50", "p90", "max")), "snapshots"]
     rows = [
         [
-            shorten(catalog.target(one.target or 0).label, room),
+            catalog.target(one.target or 0).label,
             *_told(one, head[1:-1], amount),
             str(one.snapshots),
         ]
         for one in report.targets
     ]
-    return table([head, *rows], "<>>>>>")
+    found, narrow = fitted([head, *rows], "<>>>>>", terminal.width, spare=(1, 5, 2))
+    return [*found, *narrow]
 
 
 def _moments(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> list[str]:

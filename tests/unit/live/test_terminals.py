@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.live.test_app import Pilot, app_of, detail_state, on_screen, text_of
 from tests.unit.live.test_state import FakeEngine, posted, session_with, started, window
+from udamon.availability.others import OtherMonitors
 from udamon.live.largest import WatchableProcess
 from udamon.live.session import WatchRequest
 from udamon.live.state import LiveState
@@ -17,6 +18,8 @@ from udamon.model import Event
 pytest.importorskip("textual", reason="the extra `live` is not installed")
 
 SIZES = [(60, 24), (80, 24)]
+(NOTE,) = OtherMonitors("maybe").notes("refs")
+"""The longest that is about what is shown."""
 
 
 def ten_postgres() -> LiveState:
@@ -42,6 +45,41 @@ def test_no_line_of_one_target_wraps_or_is_cut(size: tuple[int, int]) -> None:
         rows = [line for line in lines if re.search(r"MiB +\d+\.\d MiB +\d+%", line)]
         assert len(rows) == 2
         assert next(line for line in lines if "rate" in line).split()[-3:] == ["touched", "size", "rate"]
+
+    on_screen(app, do, size)
+
+
+@pytest.mark.parametrize("size", [(60, 24), (80, 24), (80, 16)])
+@pytest.mark.parametrize("several", [False, True], ids=["one", "list"])
+def test_the_longest_note_is_whole(size: tuple[int, int], several: bool) -> None:
+    """Mappings have what it leaves, and a picture its least height."""
+    state = detail_state()
+    posted(state, Event(0, "note", {"text": NOTE}))
+    app = app_of(state, several=several)
+
+    async def do(pilot: Pilot) -> None:
+        lines = text_of(app)
+        assert NOTE in " ".join(" ".join(lines).split())
+        if not several:
+            assert any(re.search(r"MiB +\d+\.\d MiB +\d+%", line) for line in lines) or size[1] < 24
+            assert lines[-1].split()[:2] == ["?", "keys"]
+
+    on_screen(app, do, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_help_has_the_notes_that_a_later_one_replaced(size: tuple[int, int]) -> None:
+    state = detail_state()
+    posted(state, Event(0, "note", {"text": NOTE}), Event(0, "note", {"text": "a later one"}))
+    app = app_of(state)
+
+    async def do(pilot: Pilot) -> None:
+        assert "2 notes (key ?), the latest: a later one" in " ".join(" ".join(text_of(app)).split())
+        await pilot.press("question_mark")
+        await pilot.pause()
+        shown = " ".join(" ".join(line.strip(" │") for line in text_of(app)).split())
+        assert "a later one" in shown
+        assert NOTE in shown
 
     on_screen(app, do, size)
 

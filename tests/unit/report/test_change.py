@@ -98,7 +98,7 @@ def test_phases_of_mappings_have_bounds(tmp_path: Path) -> None:
     assert rows == {"heap": False, "data": True}
     text = phases.render(report, catalog, Terminal(100, 0, False))
     assert "at least  at most" in text.replace("   ", "  ")
-    assert "≤100%->≤0%" in text
+    assert "≤100% -> 0%" in text
     assert "bytes touched in a window" in text
 
 

@@ -156,13 +156,14 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_document(tmp_path: Path) -> None:
     """With --json: the matrix, its rows and its columns."""
-    found = heatmap.document(measured(two_bands(tmp_path / "a"), 4, 2))
+    recording = two_bands(tmp_path / "a")
+    found = heatmap.document(measured(recording, 4, 2), Catalog(recording))
     assert found["schema"] == 1
     assert found["cells"][0] == [1.0, 0.0]
     assert found["column_seconds"] == 0.1
     assert found["rows"][0] == {
         "target": 0, "start": HEAP, "end": HEAP + MIB, "bytes": MIB, "mapping": "[heap]", "kind": "heap",
-        "label": "heap",
+        "label": "heap", "upper_bound": False,
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@ others may have touched it, and called what it is."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 
 from tests.unit.report.test_size import MIB, census
 from tests.unit.snapshots import recorded
+from udamon.cli.main import main
+from udamon.cli.report_kinds import KINDS
 from udamon.live.grid import Grid, hottest
 from udamon.live.screens import _about
 from udamon.live.state import Detail
 from udamon.model import Event
 from udamon.record.reader import Recording
-from udamon.report import access, access_groups, diff, heatmap, hot_cold, size
+from udamon.report import access, access_groups, diff, heatmap, hot_cold, phases, size
 from udamon.report.catalog import Catalog
 from udamon.report.charts import bars
 from udamon.report.charts import heatmap as heatmap_chart
@@ -24,6 +27,7 @@ from udamon.report.common import common_lines
 from udamon.report.filters import Filters
 from udamon.report.mappings import MappingTable
 from udamon.report.page import cells, comparison, curves
+from udamon.report.page import document as page
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 from udamon.units import format_share
@@ -107,6 +111,52 @@ def test_heatmap(recording: Recording, filters: Filters) -> None:
     )
 
 
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_rows_of_pictures_have_the_sign(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch, ascii_only: bool
+) -> None:
+    """Those of the file alone: in the picture, in words, in JSON, in the drawing, on the page."""
+    monkeypatch.setattr("udamon.text.ascii_only", lambda *_: ascii_only)
+    mark, catalog = "<=" if ascii_only else "≤", Catalog(recording)
+    with RecordingSource(recording) as source:
+        found = heatmap.measure(source, 2, 4)
+        drawing = heatmap_chart.drawing(cells.measure(source, 2, 4), catalog)
+        rows = page.document(page.measure(source, 2, 4))["picture"]["rows"]
+    text = heatmap.render(found, catalog, Terminal(80, 0, blocks=not ascii_only)).splitlines()
+    assert [line.split()[1:] for line in text[2:4]] == [["heap", "::::"], ["data", f"{mark}::::"]]
+    assert len({line.index("::::") for line in text[2:4]}) == 1
+    assert text[-1].startswith(f"{mark} at most")
+    heap, data, _, note = heatmap.render(found, catalog, Terminal(plain=True)).splitlines()[2:]
+    assert heap.endswith("mean 1%, highest 1% at 0 s")
+    assert data.endswith(f"mean {mark}2%, highest {mark}2% at 0 s")
+    assert note.startswith(f"{mark} at most")
+    for made in (heatmap.document(found, catalog)["rows"], rows):
+        assert [(one["label"], one["upper_bound"]) for one in made] == [("heap", False), ("data", True)]
+    words = [shape.text for shape in drawing.shapes if isinstance(shape, Label)]
+    assert {"heap", f"{mark} data"} <= set(words)
+    assert any(word.startswith(f"{mark} at most") for word in words)
+
+
+def test_rows_without_an_access_have_no_sign(tmp_path: Path) -> None:
+    quiet = recorded(tmp_path / "b", [MAPPED, census(0, [(100, 100, 1), (300, 100, 0)])], via="refs")
+    catalog = Catalog(quiet)
+    with RecordingSource(quiet) as source:
+        text = heatmap.render(heatmap.measure(source, 2, 4), catalog, Terminal(80, 0, False))
+        drawing = heatmap_chart.drawing(cells.measure(source, 2, 4), catalog)
+    assert "≤" not in text
+    assert not any("≤" in shape.text for shape in drawing.shapes if isinstance(shape, Label))
+
+
+def test_rows_of_no_known_mapping_are_upper_bounds(tmp_path: Path) -> None:
+    unknown = recorded(tmp_path / "b", [WINDOW], via="refs")
+    catalog = Catalog(unknown)
+    with RecordingSource(unknown) as source:
+        found, moved = heatmap.measure(source, 2, 1), phases.measure(source)
+    assert all(row["upper_bound"] for row in heatmap.document(found, catalog)["rows"])
+    (phase,) = phases.document(moved, catalog)["phases"]
+    assert all(row["upper_bound"] for row in phase["hot"])
+
+
 def test_two_recordings(recording: Recording, tmp_path: Path) -> None:
     """Bounds are of each; the change of what is a bound on one side may be of others."""
     more = census(0, [(100, 100, 1), (300, 100, 50)])
@@ -177,6 +227,21 @@ def test_titles_of_drawings(tmp_path: Path, via: str, title: str) -> None:
     assert ("share of resident bytes touched" in words, "access rate, share of ticks accessed" in words) == (
         via == "refs", via == "idle",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("via", ["refs", "softdirty"])
+@pytest.mark.parametrize("kind", sorted(KINDS - {"sites"}))
+def test_no_text_calls_a_share_a_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, via: str
+) -> None:
+    """Columns are called share, and so notes below them have no other word."""
+    windows = [census(at, [(100, 100, 1 if at < 10 else 90), (300, 100, 2)]) for at in range(20)]
+    recorded(tmp_path / "a", [MAPPED, *windows], via=via)
+    files = [str(tmp_path / "a")] * (2 if kind == "diff" else 1)
+    assert main(["report", kind, *files]) == 0
+    text = capsys.readouterr().out
+    assert ("which share of its resident bytes" in text) == (via == "refs")
+    assert re.search(r"\brates?\b", text) is None
 
 
 def test_filter_by_rate(recording: Recording) -> None:

@@ -108,7 +108,7 @@ def document(page: PageContents, opens_at: str | None = None) -> dict[str, Any]:
         "fewest": FEWEST,
         "notes": page.notes,
         "targets": [_target(*target, start) for target in page.about.targets],
-        "picture": _picture(page.picture),
+        "picture": _picture(page.picture, page.about.catalog),
         "curve": _curve(page.curve),
         "working_set": page.working_set.exact,
         "group": None if page.working_set.exact is not None else page.working_set.group_document,
@@ -172,6 +172,7 @@ def _phases(found: phases.Phases, catalog: Catalog) -> list[dict[str, Any]]:
                     "start": f"{row['start']:x}",
                     "before": row["rate_before"],
                     "rate": row["rate"],
+                    "upper_bound": row["upper_bound"],
                 }
                 for row in phase["moved"]
             ],
@@ -191,19 +192,19 @@ def _histogram(labels: Sequence[str], sizes: Sequence[tuple[float, float]]) -> l
     return [[label, round(idle), round(hot)] for label, (idle, hot) in zip(labels, sizes, strict=True)]
 
 
-def _picture(picture: Picture) -> dict[str, Any]:
+def _picture(picture: Picture, catalog: Catalog) -> dict[str, Any]:
     begin, end = picture.begin_ns - picture.start_ns, picture.end_ns - picture.start_ns
     return {
         "columns": picture.columns,
         "begin": begin / 1e9,
         "end": end / 1e9,
-        "rows": [_row(row) for row in picture.rows],
+        "rows": [_row(row, catalog) for row in picture.rows],
         "rates": _packed(picture.rates),
         "ages": _packed(picture.ages),
     }
 
 
-def _row(row: PictureRow) -> dict[str, Any]:
+def _row(row: PictureRow, catalog: Catalog) -> dict[str, Any]:
     return {
         "target": row.band.target,
         "start": f"{row.range.start:x}",
@@ -212,6 +213,7 @@ def _row(row: PictureRow) -> dict[str, Any]:
         "first": row.first,
         "label": row.band.label,
         "name": row.band.name or "[anon]",
+        "upper_bound": catalog.upper_bound_of(row.band.names),
     }
 
 

@@ -63,10 +63,13 @@ const ages = (data) => {
   ].filter(Boolean).join(" ");
 };
 
+// What others did may be in it.
+const shareOf = (row, part) => `${row.upper_bound && part > 0 ? "≤" : ""}${share(part)}`;
+
 const phases = (table, data) => {
   const most = Math.max(1, ...data.phases.map((one) => one.hot_bytes));
   const head = element("tr");
-  head.append(...["from", "to", data.grain === "mapping" ? "touched in a window" : "accessed, bytes times rate", "what changed"].map((text) => element("th", text, { scope: "col", class: "text" })));
+  head.append(...["from", "to", data.grain === "mapping" ? "touched in a window" : data.rate_word === "share" ? "touched, bytes times share" : "accessed, bytes times rate", "what changed"].map((text) => element("th", text, { scope: "col", class: "text" })));
   table.replaceChildren(head);
   for (const one of data.phases) {
     const line = element("tr");
@@ -76,7 +79,7 @@ const phases = (table, data) => {
     part.style.width = `${(100 * one.hot_bytes) / most}%`;
     meter.append(part);
     heat.append(meter);
-    const moved = one.moved.map((row) => `${row.label} ${row.start} from ${share(row.before)} to ${share(row.rate)}`).join(", ");
+    const moved = one.moved.map((row) => `${row.label} ${row.start} from ${shareOf(row, row.before)} to ${shareOf(row, row.rate)}`).join(", ");
     line.append(element("td", moment(one.begin), { class: "text" }), element("td", moment(one.end), { class: "text" }), heat, element("td", moved || "–", { class: "text wrapped" }));
     table.append(line);
   }

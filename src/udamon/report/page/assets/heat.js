@@ -1,7 +1,7 @@
 // The heatmap: one byte a cell; a pixel that shows several cells shows the hottest of them.
 class Heat {
-  constructor(canvas, picture, targets, view, tip, grain) {
-    Object.assign(this, { canvas, picture, targets, view, tip, grain, colours: palette() });
+  constructor(canvas, picture, targets, view, tip, rateWord) {
+    Object.assign(this, { canvas, picture, targets, view, tip, rateWord, colours: palette() });
     this.many = targets.length > 1;
     this.labelOf = new Map(targets.map((one) => [one.target, one.label]));
     view.watch(() => this.draw());
@@ -103,8 +103,9 @@ class Heat {
     const line = picture.rows[row];
     const at = row * picture.columns + column;
     const code = picture.rates[at];
+    const most = line.upper_bound ? "at most " : "";  // what others did may be in it
     const rate = code === 255 ? "no memory here, or not watched then"
-      : code === 0 ? "not accessed" : this.grain === "mapping" ? `${share((code - 1) / 253)} of what is resident touched`
+      : code === 0 ? "not accessed" : this.rateWord === "share" ? `${most}${share((code - 1) / 253)} of what is resident touched`
       : `accessed in ${share((code - 1) / 253)} of ticks`;
     const age = code === 255 ? [] : [`age ${picture.ages[at] === 0 ? "0 s" : time(2 ** ((picture.ages[at] - 1) / 8) / 1000)}`];
     const who = this.many ? [this.labelOf.get(line.target)] : [];

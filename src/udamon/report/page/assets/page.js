@@ -61,7 +61,7 @@ const start = async () => {
   [picture.rates, picture.ages] = await Promise.all([unpack(picture.rates), unpack(picture.ages)]);
   const tip = new Tip(find("tip"));
   const view = new View(picture.columns, picture.rows.length);
-  const heat = new Heat(find("heat"), picture, data.targets, view, tip, data.grain);
+  const heat = new Heat(find("heat"), picture, data.targets, view, tip, data.rate_word);
   new Curve(find("curve"), picture, data.curve, view, tip);
 
   find("command").textContent = data.targets.length === 1 ? data.targets[0].command : "";
