@@ -6,6 +6,7 @@ Objects are created, read, listed and deleted; none is ever changed.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -91,7 +92,17 @@ def open_store(location: str) -> Store:
             f"{location[:100]!r} is no location that objects can lie in; give a directory, or a URL with "
             "s3://, gs:// or az://."
         )
+    if (odd := _NOT_LITERAL.search(rest)) is not None:
+        raise UsageError(
+            f"{location[:100]!r} has {odd[0].strip('/')!r} in its name, which URLs or patterns take for something "
+            "else; give a prefix without it, under which objects are found again."
+        )
     return BucketStore(location)
+
+
+_NOT_LITERAL = re.compile(r"[][*?#]|%[0-9A-Fa-f]{2}|/\.{1,2}(?=/|$)")
+"""In the URL of a bucket: what ends its path, stands for other characters or for steps, or is a pattern for DuckDB and
+fsspec, between which it cannot be given for itself."""
 
 
 def is_text(name: str) -> bool:

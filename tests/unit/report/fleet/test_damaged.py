@@ -94,7 +94,9 @@ def test_an_object_that_vanishes_while_the_engine_reads(
     assert row["hosts"] == 1
 
 
-@pytest.mark.parametrize("called", ["copy[1]", "a*", "what?", "{a,b}", "a\x1b[31m\n", "a\\b"])
+@pytest.mark.parametrize(
+    "called", ["copy[1]", "a*", "what?", "{a,b}", "a\x1b[31m\n", "a\\b", "_a", ".a", "a:b"]
+)
 def test_names_that_not_every_engine_opens(called: str, tmp_path: Path) -> None:
     """Copies with such names beside the objects are named as damaged. Copies with other names are read."""
     put(tmp_path, "services", [service(host=host) for host in "ab"])
