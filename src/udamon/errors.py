@@ -130,3 +130,8 @@ def interruptible() -> Iterator[None]:
         ):
             raise KeyboardInterrupt from error
         raise
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust has broken off, which it raises as no Exception."""
+    return type(error).__name__ == "PanicException"

@@ -196,13 +196,25 @@ def fleet(name: str, random: Random, place: Path, base: Path) -> list[str]:
 
 
 def _manifest(location: Path, random: Random) -> None:
+    """With a hostile value, with faults in its bytes, or a link in its place."""
     date = "2026-11-29"
-    good: dict[str, Any] = {"schema": 1, "date": date, "generation": 1, "objects": [], "replaces": []}
-    path = location / "services" / "v1" / "_manifest" / f"{date}.000001.json"
+    paths = [str(each.relative_to(location)) for each in sorted((location / "services").rglob("*.parquet"))]
+    compacted = f"services/v1/date={date}/compact.0a1b2c3d4e5f.parquet"
+    (location / compacted).write_bytes((location / paths[0]).read_bytes())
+    good: dict[str, Any] = {
+        "schema": 1, "date": date, "generation": 1, "objects": random.choice(([], [compacted], [compacted] * 2)),
+        "replaces": random.choice(([], paths, [compacted], ["../x"])),
+    }  # fmt: skip
+    path = location / "services" / "v1" / "_manifest" / f"{date}.{random.choice(('000001', '999999'))}.json"
     path.parent.mkdir()
-    path.write_bytes(
-        object_with(good, random.choice((*good, "new")), random).encode("utf-8", "surrogatepass")
-    )
+    kind = random.randrange(4)
+    if kind == 0:
+        path.symlink_to(random.choice((path.name, "missing", ".", "/proc/self/mem")))
+    elif kind == 1:
+        path.write_bytes(mutate.data(json.dumps(good).encode(), random))
+    else:
+        text = object_with(good, random.choice((*good, "new")), random)
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
 
 
 def _object(location: Path, random: Random) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.integration.spark_cluster import cluster, environment, home
+from tests.unit.fleet import damages
 from tests.unit.fleet.rows import MIB, service
 from tests.unit.report.fleet.made import put
 from udamon.fleet.compaction import compact
@@ -183,6 +184,57 @@ def test_cases_have_something_to_differ_in(fleet: Path) -> None:
     assert odd["large"]["resident_bytes"] == LARGE
     assert found["cold, the odd day"]["grain"] == "mixed"
     assert found["cold, no row tells"]["why"]
+
+
+@pytest.mark.slow
+@pytest.mark.needs("spark")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["f*", "f?", "[fg]", "f[1]", "f[", "{f,g}", "f\\x", "f\\", "a:b", "a#%41'"])
+def test_a_location_is_no_pattern_of_spark(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside it lie others, with objects of the same names, that its name would choose as a pattern."""
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    for place in (name, "f1", "f", "g", "fx"):
+        put(tmp_path / place, "services", [service(place if place == name else "other", host="a")])
+    (found,) = (tmp_path / name).rglob("*.parquet")
+    for place in ("f1", "f", "g", "fx"):
+        (other,) = (tmp_path / place).rglob("*.parquet")
+        other.rename(other.with_name(found.name))
+    store = Directory(tmp_path / name)
+    with open_engine("spark", store, master="local[1]") as engine:
+        (row,) = measure(Asked("cold"), store, engine).rows
+    assert (row["service"], row["hosts"], row["windows"]) == (name, 1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("spark")
+@pytest.mark.timeout(900)
+def test_damaged_objects_on_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on DuckDB: each is named with its reason, also those that only the engine finds, and the others are read."""
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    put(tmp_path, "services", [service("web", host, window) for host in "ab" for window in (0, 12)])
+    reasons = damages.put_damaged(tmp_path)
+    for number, called in enumerate(("_a", ".a", "a:b", "a[1]"), len(reasons)):
+        path = damages.name(number).rpartition("/")[0] + f"/{called}.parquet"
+        (tmp_path / path).write_bytes(damages.GOOD)
+        reasons[path] = "has a name that not every engine can open"
+    manifest = tmp_path / "services/v1/_manifest/2026-11-29.000001.json"
+    manifest.parent.mkdir()
+    manifest.symlink_to(manifest.name)
+    reasons["services/v1/_manifest/2026-11-29.000001.json"] = (
+        "cannot be read: Too many levels of symbolic links"
+    )
+    store, documents = Directory(tmp_path), []
+    for name in ("duckdb", "spark"):
+        with open_engine(name, store, master="local[1]" if name == "spark" else None) as engine:
+            documents.append(measure(Asked("cold"), store, engine).document())
+    assert not list(differences(*documents))
+    (row,) = documents[1]["rows"]
+    assert (row["hosts"], row["windows"]) == (2, 2)
+    damaged = {each["object"]: each["why"] for each in documents[1]["damaged"]}
+    assert damaged.keys() == reasons.keys()
+    assert {path: why for path, why in damaged.items() if reasons[path] not in why} == {}
 
 
 @pytest.mark.slow

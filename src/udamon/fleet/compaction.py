@@ -5,9 +5,9 @@ the manifest is created, whole or not at all, which puts them in the place of ot
 readers that have listed the old objects end, these are removed. Two at once create the same generation of the
 manifest, and only one of them can: the other's objects are never read, and are removed later.
 
-Objects that cannot be read stay where they are, and no manifest replaces them. While a compacted object that the
-manifest names is damaged or missing, its day stays as it is: what it replaced may be the only copy of its rows, and
-rows that come late may be among those that cannot be read.
+Objects that cannot be read stay where they are, and no manifest replaces them. While a manifest cannot be read, or a
+compacted object that it names is damaged or missing, its day stays as it is: what it replaced may be the only copy of
+its rows, and rows that come late may be among those that cannot be read.
 """
 
 from __future__ import annotations
@@ -88,6 +88,9 @@ def _end_of(date: str) -> float:
 
 
 def _merge_day(store: Store, table: Table, day: Day, merge: Merge, work: Path, done: Compacted) -> None:
+    if day.unknown:
+        done.damaged |= {each.object: each for each in day.amiss()}
+        return
     if not day.visible()[0]:
         return
     found = _merged(store, table, day, merge, work, done)

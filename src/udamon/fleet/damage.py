@@ -20,9 +20,10 @@ from udamon.fleet.tables import Table, Type
 AT_ONCE = 32
 """Requests to a remote store at a time: each waits far longer than it computes."""
 
-_UNUSUAL = re.compile(r"[][{}*?\\\x00-\x1f\x7f\ud800-\udfff]")
-"""In a path: what Spark takes as a pattern, control characters, and bytes that are not UTF-8. Names of objects
-have none of these. Names of copies that a person made beside them may."""
+_UNUSUAL = re.compile(r"[][{}*?\\\x00-\x1f\x7f\ud800-\udfff]|(?:^|/)[._][^/]*$|:[^/]*$")
+"""In a path: what Spark takes as a pattern, control characters, and bytes that are not UTF-8; in a name: what Spark
+passes over as hidden (. and _), or cannot open in a directory (colons). Names of objects have none of these. Names of
+copies that a person made beside them may."""
 
 _KINDS = {
     Type.INT64: "int64",

@@ -103,7 +103,7 @@ class IcebergCatalog:
         if not objects.all:
             return True
         # The rows of what cannot be read any more are in the table: to write the day again would lose them.
-        kept = there is not None and any(each.left_out for each in objects.damaged)
+        kept = there is not None and (day.unknown or any(each.left_out for each in objects.damaged))
         if kept or there == digest:
             done.unchanged += 1
             return True

@@ -3,6 +3,11 @@
 Compaction is published by a manifest: which compacted objects take the place of which others, for one date. A manifest
 is created whole or not at all, and the newest of a date counts; before it is there compacted objects are not seen, from
 then on those that they replace are not, whether they were removed or not.
+
+Where the newest manifest of a date cannot be read, or names an object that is not there, all objects of that date are
+read, as such whose rows may be in several: compacted ones have nothing but rows of the others, and of equal rows one
+counts. So no row counts twice, and none is lost whose object is there. Whether an object is missing is not known where
+no manifest can be read, so it is named as damaged.
 """
 
 from __future__ import annotations
@@ -10,17 +15,25 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from udamon import plain_json
-from udamon.errors import CannotError
 from udamon.fleet.objects import ObjectName, compacted_date, directory, is_hour
-from udamon.fleet.store import Store, Stored
+from udamon.fleet.store import ObjectUnreadable, Store, Stored
 from udamon.fleet.tables import Table
 
-_MANIFEST = re.compile(r".*/_manifest/(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})\.(?P<generation>[0-9]{6})\.json")
-
+_MANIFEST = re.compile(r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})\.(?P<generation>[0-9]{6})\.json")
+_MOST_BYTES = 256 << 20
+"""Of a manifest: a day of 80,000 hosts, an object an hour of each."""
+_LAST_GENERATION = 999_999
+"""None follows it, so compaction could not publish another one."""
+_UNKNOWN = (
+    "which objects of its day take the place of others is not known, so all are read, each row once, and none is "
+    "merged or removed; bring it back from a copy"
+)
+"""What a manifest that cannot be read has for a consequence, and what to do; behind the reason."""
 
 Dates = tuple[str | None, str | None]
 """The first and the last day, like 2026-11-29; None for no limit."""
@@ -49,11 +62,12 @@ class Manifest:
 @dataclass(frozen=True, slots=True, order=True)
 class DamagedObject:
     """An object that cannot be read, or not all of it. `why` is a clause that continues its path. Where it is not
-    `left_out`, its rows are read but for those that `why` says."""
+    `left_out`, its rows are read but for those that `why` says. A manifest has no rows of its own (`has_rows`)."""
 
     object: str
     why: str
     left_out: bool = True
+    has_rows: bool = True
 
     @property
     def document(self) -> dict[str, str]:
@@ -71,11 +85,16 @@ class Day:
     manifest: Manifest | None = None
     older: list[str] = field(default_factory=list)
     """Manifests that a newer one has replaced."""
+    unknown: bool = False
+    """A manifest may say which objects to read, and it cannot be read (it is among `damaged`, `manifest` is None), or
+    names an object that is not there."""
     damaged: tuple[DamagedObject, ...] = ()
     """What was found by reading; those that are left out are neither in `raw` nor in `compacted`."""
 
     def visible(self) -> tuple[list[Stored], list[Stored]]:
         """The objects to read: raw and compacted ones."""
+        if self.unknown:
+            return self.raw, self.compacted
         if self.manifest is None:
             return self.raw, []
         there = {each.path: each for each in self.compacted}
@@ -109,7 +128,7 @@ class Day:
     def divided(self) -> tuple[list[Stored], list[Stored]]:
         """The objects to read: those whose rows are in no other, and those whose rows may be."""
         raw, compacted = self.visible()
-        if raw and compacted:  # late ones, whose rows may be among the compacted
+        if self.unknown or (raw and compacted):  # late ones, whose rows may be among the compacted
             return [], [*raw, *compacted]
         often = Counter(map(_host_and_hour, raw))
         once = [each for each in raw if often[_host_and_hour(each)] == 1]
@@ -134,7 +153,7 @@ class ListedObjects:
     def of(
         cls, once: list[Stored], repeated: list[Stored], damaged: Sequence[DamagedObject] = ()
     ) -> ListedObjects:
-        return cls(_paths(once), _paths(repeated), (*once, *repeated), tuple(sorted(damaged)))
+        return cls(_paths(once), _paths(repeated), (*once, *repeated), tuple(sorted(set(damaged))))
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -147,7 +166,11 @@ class ListedObjects:
 
 def manifest_path(table: Table, date: str, generation: int) -> str:
     """Where the manifest of a date and generation lies."""
-    return f"{directory(table)}/_manifest/{date}.{generation:06d}.json"
+    return f"{_manifests(table)}/{date}.{generation:06d}.json"
+
+
+def _manifests(table: Table) -> str:
+    return f"{directory(table)}/_manifest"
 
 
 def days(store: Store, table: Table) -> tuple[dict[str, Day], list[Stored]]:
@@ -156,9 +179,8 @@ def days(store: Store, table: Table) -> tuple[dict[str, Day], list[Stored]]:
     others: list[Stored] = []
     manifests: dict[str, list[tuple[int, Stored]]] = {}
     for stored in store.list(directory(table)):
-        match = _MANIFEST.fullmatch(stored.path)
-        if match and is_hour(match["date"]):
-            manifests.setdefault(match["date"], []).append((int(match["generation"]), stored))
+        if generation := _generation(table, stored.path):
+            manifests.setdefault(generation[0], []).append((generation[1], stored))
         elif date := compacted_date(stored.path):
             found.setdefault(date, Day(date)).compacted.append(stored)
         elif name := ObjectName.parse(stored.path):
@@ -166,24 +188,91 @@ def days(store: Store, table: Table) -> tuple[dict[str, Day], list[Stored]]:
         elif stored.path.endswith(".parquet"):
             others.append(stored)
     for date, known in manifests.items():
-        *older, newest = sorted(known)
+        *older, (number, newest) = sorted(known)
         day = found.setdefault(date, Day(date))
-        day.manifest = _read(store, date, *newest)
         day.older = [stored.path for _, stored in older]
+        try:
+            day.manifest = _read(store, table, date, number, newest)
+            # What it replaces may be there still.
+            day.unknown = not {each.path for each in day.compacted}.issuperset(day.manifest.objects)
+        except _Unreadable as error:
+            _not_known(day, newest.path, str(error))
+    _mark_not_listed(store, table, found)
     return found, others
 
 
-def _read(store: Store, date: str, generation: int, stored: Stored) -> Manifest:
+def _generation(table: Table, path: str) -> tuple[str, int] | None:
+    """Date and generation of a manifest; None for the path of anything else."""
+    place, _, name = path.rpartition("/")
+    match = _MANIFEST.fullmatch(name) if place == _manifests(table) else None
+    return (match["date"], int(match["generation"])) if match and is_hour(match["date"]) else None
+
+
+def _not_known(day: Day, path: str, why: str) -> None:
+    day.manifest, day.unknown = None, True
+    day.damaged = (*day.damaged, DamagedObject(path, f"{why}; {_UNKNOWN}", left_out=False, has_rows=False))
+
+
+def _mark_not_listed(store: Store, table: Table, found: dict[str, Day]) -> None:
+    """Days whose manifest may be in what could not be listed."""
+    for path, why in store.passed_over.items():
+        if path == _manifests(table):
+            for day in found.values():
+                if day.compacted:
+                    _not_known(day, path, f"cannot be listed ({why})")
+        elif (generation := _generation(table, path)) and generation[0] in found:
+            _not_known(found[generation[0]], path, f"cannot be read ({why})")
+
+
+class _Unreadable(Exception):
+    """A manifest that cannot be believed. The message is the reason, a clause that continues its path."""
+
+
+def _read(store: Store, table: Table, date: str, generation: int, stored: Stored) -> Manifest:
+    """Raises _Unreadable; CannotError where the location does not answer."""
     try:
+        if stored.size > _MOST_BYTES:
+            raise ValueError("is larger than any that compaction writes")
+        if generation >= _LAST_GENERATION:
+            raise ValueError("has the last number there is")
         document = plain_json.read_object(store.read(stored.path))
-        objects, replaces = document["objects"], document["replaces"]
-        if document["schema"] != 1 or not all(isinstance(each, str) for each in [*objects, *replaces]):
-            raise ValueError("it is of another version")
-    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
-        raise CannotError(
-            f"{store.location}/{stored.path} is no manifest that can be read ({error}); bring it back from a copy."
+        objects, replaces = _contents(document, table, date, generation)
+    except FileNotFoundError as error:
+        raise _Unreadable(
+            "is not there: it is a link that leads nowhere, or was removed meanwhile"
         ) from error
+    except ObjectUnreadable as error:
+        raise _Unreadable(error.why) from error
+    except ValueError as error:
+        raise _Unreadable(f"cannot be believed: it {error}") from error
     return Manifest(date, generation, tuple(objects), frozenset(replaces), stored.path, stored.created)
+
+
+def _contents(
+    document: Mapping[str, Any], table: Table, date: str, generation: int
+) -> tuple[list[str], list[str]]:
+    """The objects that a manifest names, and those that it replaces. Raises ValueError, with a clause."""
+    found = [document.get(key) for key in ("schema", "date", "generation")]
+    if type(found[0]) is not int or found[0] != 1:
+        raise ValueError("is of another version")
+    if type(found[2]) is not int or found[1:] != [date, generation]:
+        raise ValueError("is of another date or generation than its name says")
+    lists = [document.get(key) for key in ("objects", "replaces")]
+    for paths in lists:
+        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+            raise ValueError("lacks a list of objects")
+    objects, replaces = lists[0] or [], lists[1] or []
+    begin = f"{directory(table)}/date={date}/"
+    if not all(path.startswith(begin) and compacted_date(path) for path in objects):
+        raise ValueError("names something else than compacted objects of its day")
+    # Compaction removes what is replaced: nothing that is to be read, and nothing of another day or table.
+    if not all(
+        path.startswith(begin) and (ObjectName.parse(path) or compacted_date(path)) for path in replaces
+    ):
+        raise ValueError("replaces something else than objects of its day")
+    if len({*objects, *replaces}) < len(objects) + len(replaces):
+        raise ValueError("names an object twice")
+    return objects, replaces
 
 
 Check = Callable[[Sequence[Stored]], Sequence[DamagedObject]]

@@ -23,6 +23,7 @@ from typing import Any
 from arro3.core import RecordBatch, RecordBatchReader
 from arro3.io import read_parquet, write_parquet
 
+from udamon.errors import is_panic
 from udamon.fleet.tables import LAYOUT, VERSION, Table
 
 HOUR_US = 3_600_000_000
@@ -133,7 +134,7 @@ def batches(source: bytes | str) -> Iterator[RecordBatch]:
     try:
         yield from read_parquet(io.BytesIO(source) if isinstance(source, bytes) else source)
     except BaseException as error:  # arro3 raises bare exceptions, and panics, which is no Exception
-        if type(error).__name__ == "PanicException":
+        if is_panic(error):
             raise UnreadableParquet("it breaks the reader") from error
         if not isinstance(error, Exception):
             raise

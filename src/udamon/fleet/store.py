@@ -6,15 +6,18 @@ Objects are created, read, listed and deleted; none is ever changed.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from udamon import extras
-from udamon.errors import CannotError, OutputError, UsageError
+from udamon.errors import CannotError, OutputError, UsageError, is_panic
 from udamon.files.output import whole_file
+from udamon.fleet import settings
 from udamon.linux import open_files
 
 _CREDENTIALS = {
@@ -89,7 +92,17 @@ def open_store(location: str) -> Store:
             f"{location[:100]!r} is no location that objects can lie in; give a directory, or a URL with "
             "s3://, gs:// or az://."
         )
+    if (odd := _NOT_LITERAL.search(rest)) is not None:
+        raise UsageError(
+            f"{location[:100]!r} has {odd[0].strip('/')!r} in its name, which URLs or patterns take for something "
+            "else; give a prefix without it, under which objects are found again."
+        )
     return BucketStore(location)
+
+
+_NOT_LITERAL = re.compile(r"[][*?#]|%[0-9A-Fa-f]{2}|/\.{1,2}(?=/|$)")
+"""In the URL of a bucket: what ends its path, stands for other characters or for steps, or is a pattern for DuckDB and
+fsspec, between which it cannot be given for itself."""
 
 
 def is_text(name: str) -> bool:
@@ -216,15 +229,19 @@ class BucketStore:
             "backoff": wait, "max_retries": 20, "retry_timeout": timedelta(seconds=patience),
         }  # fmt: skip
         self._client: Any = {"timeout": timedelta(seconds=timeout)}
-        if _plain_http(location.partition("://")[0]):
+        self._kind = REMOTE[location.partition("://")[0]]
+        settings.check(self._kind, os.environ)
+        if _plain_http(self._kind):
             self._client["allow_http"] = True
+        made: Any = store.from_url  # its overloads have a kind of store each
         try:
-            made: Any = store.from_url  # its overloads have a kind of store each
             self.store = made(self.location, retry_config=self._retry, client_options=self._client)
-        except (obstore.exceptions.BaseError, ValueError) as error:  # of the store, and of what parses URLs
-            said, variables = _first_line(error), _CREDENTIALS[REMOTE[location.partition("://")[0]]]
+        except BaseException as error:
+            if not is_panic(error) and not isinstance(error, (obstore.exceptions.BaseError, ValueError)):
+                raise
             raise CannotError(
-                f"cannot open {location}: {said}; check the URL, and credentials such as {variables}."
+                f"cannot open {location}: {self._said(error)}; check the URL, and credentials such as "
+                f"{_CREDENTIALS[self._kind]}."
             ) from error
 
     def filesystem(self) -> Any:
@@ -242,12 +259,10 @@ class BucketStore:
         )
 
     def list(self, prefix: str) -> Iterator[Stored]:
-        try:
+        with self._asked("list", prefix):
             for page in self._obstore.list(self.store, f"{prefix}/"):
                 for each in page:
                     yield Stored(each["path"], each["size"], each["last_modified"].timestamp())
-        except self._obstore.exceptions.BaseError as error:
-            raise self._trouble("list", prefix, error) from error
 
     def read(self, path: str) -> bytes:
         return self._got(path, lambda: self._obstore.get(self.store, path).bytes())
@@ -256,55 +271,57 @@ class BucketStore:
         return self._got(path, lambda: self._obstore.get_range(self.store, path, start=begin, length=length))
 
     def _got(self, path: str, get: Callable[[], Any]) -> bytes:
-        try:
-            return bytes(get())
-        except (FileNotFoundError, self._obstore.exceptions.NotFoundError):
-            raise FileNotFoundError(path) from None
-        except (self._obstore.exceptions.PermissionDeniedError, PermissionError) as error:
-            raise ObjectUnreadable(self.location, path, "cannot be read: permission denied") from error
-        except self._obstore.exceptions.BaseError as error:
-            raise self._trouble("read", path, error) from error
+        with self._asked("read", path):
+            try:
+                return bytes(get())
+            except (FileNotFoundError, self._obstore.exceptions.NotFoundError):
+                raise FileNotFoundError(path) from None
+            except (self._obstore.exceptions.PermissionDeniedError, PermissionError) as error:
+                raise ObjectUnreadable(self.location, path, "cannot be read: permission denied") from error
 
     def create(self, path: str, data: bytes) -> bool:
-        try:
-            self._obstore.put(self.store, path, data, mode="create", use_multipart=False)
-        except self._obstore.exceptions.AlreadyExistsError:
-            return False
-        except self._obstore.exceptions.BaseError as error:
-            raise self._trouble("create", path, error) from error
+        with self._asked("create", path):
+            try:
+                self._obstore.put(self.store, path, data, mode="create", use_multipart=False)
+            except self._obstore.exceptions.AlreadyExistsError:
+                return False
         return True
 
     def upload(self, path: str, file: Path) -> None:
-        try:
+        with self._asked("create", path):
             self._obstore.put(self.store, path, file)
-        except self._obstore.exceptions.BaseError as error:
-            raise self._trouble("create", path, error) from error
 
     def delete(self, path: str) -> None:
-        try:
+        with self._asked("delete", path), suppress(FileNotFoundError, self._obstore.exceptions.NotFoundError):
             self._obstore.delete(self.store, path)
-        except (FileNotFoundError, self._obstore.exceptions.NotFoundError):
-            pass
-        except self._obstore.exceptions.BaseError as error:
-            raise self._trouble("delete", path, error) from error
 
-    def _trouble(self, what: str, path: str, error: Exception) -> CannotError:
-        return CannotError(
-            f"cannot {what} {self.location}/{path}: {_first_line(error)}; check that it can be reached, and try again."
-        )
+    @contextmanager
+    def _asked(self, what: str, path: str) -> Iterator[None]:
+        """What obstore raises as one sentence, its panics too."""
+        try:
+            yield
+        except BaseException as error:
+            if not is_panic(error) and not isinstance(error, self._obstore.exceptions.BaseError):
+                raise
+            raise CannotError(
+                f"cannot {what} {self.location}/{path}: {self._said(error)}; check that it can be reached, and try "
+                "again."
+            ) from error
+
+    def _said(self, error: BaseException) -> str:
+        """What obstore says goes on with its own insides."""
+        said = str(error).split("\n")[0][:300].rstrip(".")
+        if not is_panic(error):
+            return said
+        return f"obstore breaks off ({said}), as by one of its variables ({settings.named(self._kind, os.environ)})"
 
 
-def _plain_http(scheme: str) -> bool:
-    """Whether a variable names a server without TLS, for locations of this scheme. Google's has no such variable."""
+def _plain_http(kind: str) -> bool:
+    """Whether a variable names a server without TLS, for this kind of store. Google's has no such variable."""
     named: tuple[str | None, ...] = ()
-    match REMOTE[scheme]:
+    match kind:
         case "s3":
             named = os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_ENDPOINT")
         case "az":
             named = os.environ.get("AZURE_STORAGE_ENDPOINT"), os.environ.get("AZURE_ENDPOINT")
     return any(url.startswith("http://") for url in named if url)
-
-
-def _first_line(error: Exception) -> str:
-    """What obstore says goes on with its own insides."""
-    return str(error).split("\n")[0][:300].rstrip(".")

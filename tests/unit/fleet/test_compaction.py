@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random, SystemRandom
 from typing import Any
 
 import pytest
 
+from tests.fuzz import mutate
 from tests.unit.fleet.damages import DAMAGES, name
 from tests.unit.fleet.rows import NOON, service
 from tests.unit.report.fleet.made import put
@@ -277,3 +279,29 @@ def test_what_a_manifest_has_forgotten_and_comes_again_counts_once(store: Direct
     run(store, tmp_path / "last")
     assert rows_of(store) == before
     assert path not in files(store)
+
+
+def test_days_whose_manifest_is_damaged_stay(store: Directory, tmp_path: Path) -> None:
+    """Whatever its bytes are: readers see every row once, or the manifest is as it was; nothing is merged or removed
+    until it is back."""
+    before = rows_of(store)
+    run(store, tmp_path / "one", grace_s=3600.0)
+    put(tmp_path / "fleet", "services", [service("late", "z", 5)])
+    (manifest,) = (store.root / "services/v1/_manifest").glob("2026-11-29.*.json")
+    good, paths, seed = manifest.read_bytes(), files(store), SystemRandom().randrange(1 << 32)
+    of_other_day = {path for path in paths if "date=2026-11-30" in path}
+    print("seed", seed)
+    random = Random(seed)
+    spoiled = [b"", good[: len(good) // 2], *(mutate.data(good, random) for _ in range(12))]
+    for number, data in enumerate(spoiled):
+        manifest.write_bytes(data)
+        found = visible(store, SERVICES)
+        if found.damaged:
+            done = run(store, tmp_path / f"bad-{number}")
+            assert (done.days, set(done.damaged.values())) == (0, set(found.damaged)), data
+            assert set(paths) - set(files(store)) <= of_other_day
+        assert len(rows_of(store)) == len(before) + 1, data
+    manifest.write_bytes(good)
+    assert run(store, tmp_path / "last").days == 1
+    assert len(rows_of(store)) == len(before) + 1
+    assert len(files(store)) == 2

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from udamon.errors import CannotError
 from udamon.fleet.listing import Manifest, days, manifest_path, visible
 from udamon.fleet.objects import ObjectName, compacted_path
 from udamon.fleet.store import Directory
@@ -96,17 +97,100 @@ def test_a_compacted_object_that_is_missing_is_named(store: Directory) -> None:
     put(store, A, B)
     publish(store, 1, [compacted], [A.path])
     found = visible(store, SERVICES)
-    assert found.all == (B.path,)
+    assert (found.once, found.repeated) == ((), (A.path, B.path))  # what it replaced is still there
     (damaged,) = found.damaged
     assert (damaged.object, damaged.left_out) == (compacted, True)
     assert damaged.why.startswith(f"is missing, which services/v1/_manifest/{DATE}.000001.json names; ")
 
 
-def test_a_damaged_manifest_is_an_error(store: Directory) -> None:
-    put(store, A)
-    store.create(manifest_path(SERVICES, DATE, 2), b"{}")
-    with pytest.raises(CannotError, match="no manifest that can be read"):
-        visible(store, SERVICES)
+COMPACTED = compacted_path(SERVICES, DATE, "0" * 12)
+
+
+def manifest(**changed: Any) -> bytes:
+    """Of generation 2: COMPACTED takes the place of A."""
+    good = {"schema": 1, "date": DATE, "generation": 2, "objects": [COMPACTED], "replaces": [A.path]}
+    return json.dumps(good | changed).encode()
+
+
+LAYOUT = f"services/v1/date={DATE}"
+WRONG: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "cannot be believed: it does not parse"),
+    "cut off": (manifest()[:-9], "cannot be believed: it does not parse"),
+    "no JSON": (b"\xff\x00" * 50, "cannot be believed: it is not UTF-8"),
+    "deep": (b"[" * 100_000, "cannot be believed: it is nested too deeply"),
+    "a list": (b"[]", "cannot be believed: it is no object"),
+    "nothing": (b"{}", "is of another version"),
+    "schema 2": (manifest(schema=2), "is of another version"),
+    "schema true": (manifest(schema=True), "is of another version"),
+    "other date": (manifest(date="2026-11-28"), "is of another date or generation than its name says"),
+    "other generation": (manifest(generation=1), "is of another date or generation"),
+    "a text": (manifest(objects=COMPACTED), "lacks a list of objects"),
+    "numbers": (manifest(replaces=[1]), "lacks a list of objects"),
+    "null": (manifest(replaces=None), "lacks a list of objects"),
+    "other day": (manifest(objects=[COMPACTED.replace("-29", "-28")]), "names something else than compacted"),
+    "raw": (manifest(objects=[B.path]), "names something else than compacted objects of its day"),
+    "out of it": (manifest(replaces=["../../etc/passwd"]), "replaces something else than objects of its day"),
+    "other table": (manifest(replaces=[A.path.replace("services", "nodes")]), "replaces something else"),
+    "twice": (manifest(objects=[COMPACTED, COMPACTED]), "names an object twice"),
+    "itself": (manifest(replaces=[COMPACTED]), "names an object twice"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_day_whose_manifest_cannot_be_read(kind: str, store: Directory) -> None:
+    """All its objects are read as such whose rows may be in several; those of other days as ever."""
+    other = ObjectName("services", "20261130T01", "a", "0" * 12)
+    put(store, A, B, COMPACTED, other)
+    publish(store, 1, [COMPACTED], [A.path])
+    data, why = WRONG[kind]
+    path = manifest_path(SERVICES, DATE, 2)
+    store.create(path, data)
+    found = visible(store, SERVICES)
+    assert found.once == (other.path,)
+    assert found.repeated == (A.path, B.path, COMPACTED)
+    (damaged,) = found.damaged
+    assert (damaged.object, damaged.left_out) == (path, False)
+    assert why in damaged.why
+    assert damaged.why.endswith("; bring it back from a copy")
+    assert visible(store, SERVICES, ("2026-11-30", None)).damaged == ()
+
+
+def test_manifests_that_cannot_be_opened(store: Directory) -> None:
+    """Links that lead to themselves or nowhere, pipes, and a directory that is a link."""
+    put(store, A, COMPACTED)
+    path = manifest_path(SERVICES, DATE, 2)
+    file = store.root / path
+    file.parent.mkdir()
+    kinds: list[tuple[Callable[[], Any], str]] = [
+        (lambda: file.symlink_to(file.name), "cannot be read: Too many levels of symbolic links; which objects"),
+        (lambda: file.symlink_to("missing"), "is not there: it is a link that leads nowhere"),
+        (lambda: file.symlink_to("."), "cannot be read (a link to a directory is not followed); which objects"),
+        (lambda: os.mkfifo(file), "is no regular file; which objects"),
+        (lambda: os.truncate(os.open(file, os.O_CREAT | os.O_RDWR), 1 << 40), "is larger than any that compaction"),
+    ]  # fmt: skip
+    for make, why in kinds:
+        make()
+        store.passed_over.clear()
+        found = visible(store, SERVICES)
+        assert (found.once, found.repeated) == ((), (A.path, COMPACTED)), why
+        assert [each.object for each in found.damaged] == [path]
+        assert why in found.damaged[0].why
+        file.unlink()
+    file.parent.rmdir()
+    file.parent.symlink_to(store.root)
+    found = visible(store, SERVICES)
+    assert found.repeated == (A.path, COMPACTED)
+    assert [each.object for each in found.damaged] == ["services/v1/_manifest"]
+
+
+def test_manifests_of_numbers_and_places_that_compaction_does_not_give(store: Directory) -> None:
+    """The last number has no successor. Below another directory there are none."""
+    put(store, A, COMPACTED, f"{LAYOUT}/_manifest/{DATE}.000009.json")
+    assert visible(store, SERVICES).once == (A.path,)
+    publish(store, 999_999, [COMPACTED], [A.path])
+    found = visible(store, SERVICES)
+    assert found.repeated == (A.path, COMPACTED)
+    assert "it has the last number there is" in found.damaged[0].why
 
 
 def test_what_cannot_be_looked_into_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

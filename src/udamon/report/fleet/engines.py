@@ -67,6 +67,27 @@ def _no_pattern(path: str) -> str:
     return re.sub(r"[*?[]", r"[\g<0>]", path)
 
 
+_SPARK_PATTERN = re.compile(r"[][{}*?\\]")
+
+
+def no_pattern_of_spark(path: str) -> str:
+    """A path of a directory as Spark reads it: Hadoop's globs, in which a backslash takes what follows it for itself.
+    Raises UsageError where there is none: in a glob Hadoop takes what is before a colon for the scheme of a URL."""
+    if ":" in path and _SPARK_PATTERN.search(path):
+        raise UsageError(
+            f"Spark cannot open {path}, which has a colon and one of []{{}}*?\\ in its name; give a link to the "
+            "location with another name, or use --engine duckdb."
+        )
+    return _SPARK_PATTERN.sub(r"\\\g<0>", path)
+
+
+def _refuse_bytes(store: Store, engine: str) -> None:
+    if not is_text(store.location):
+        raise UsageError(
+            f"the name of {store.location} is not UTF-8, which {engine} needs; give a link to it with another name."
+        )
+
+
 class _Closing:
     def close(self) -> None:
         raise NotImplementedError
@@ -88,10 +109,7 @@ class DuckEngine(_Closing):
     def __init__(self, store: Store, memory: str | None = None) -> None:
         import duckdb
 
-        if not store.location.isascii() and not is_text(store.location):
-            raise UsageError(
-                f"the name of {store.location} is not UTF-8, which DuckDB needs; give a link to it with another name."
-            )
+        _refuse_bytes(store, "DuckDB")
         self._error, self._no_room = duckdb.Error, (duckdb.OutOfMemoryException, duckdb.InterruptException)
         self._spill = TemporaryDirectory("fleet")
         config: dict[str, Any] = {"temp_directory": str(self._spill.path)}
@@ -186,6 +204,7 @@ class SparkEngine(_Closing):
             from pyspark.sql import SparkSession
         except ImportError:
             raise extras.missing("--engine spark", "spark") from None
+        _refuse_bytes(store, "Spark")
         submitted = GATEWAY in os.environ
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         builder = SparkSession.builder.appName("udamon fleet").config("spark.sql.session.timeZone", "UTC")
@@ -245,7 +264,8 @@ class SparkEngine(_Closing):
 
             return spark_source.read(self._spark, self._store, table, schema, paths)
         root = self._store.root if isinstance(self._store, Directory) else Path(self._store.location)
-        return self._spark.read.schema(schema).parquet(*(f"file://{root}/{path}" for path in paths))
+        files = (f"file://{no_pattern_of_spark(f'{root}/{path}')}" for path in paths)
+        return self._spark.read.schema(schema).parquet(*files)
 
 
 _SPARK = {

@@ -165,9 +165,15 @@ def damaged_lines(damaged: Sequence[DamagedObject]) -> list[str]:
     """Which objects could not be read, or not all of them, and why."""
     if not damaged:
         return []
-    out = sum(each.left_out for each in damaged)
-    left_out = "" if out == len(damaged) else f", {out} left out"
-    said = [f"Damaged: {counted(len(damaged), 'object')}{left_out}. What is in them is missing here."]
+    said, objects = [], [each for each in damaged if each.has_rows]
+    if manifests := len(damaged) - len(objects):
+        said.append(
+            f"Damaged: {counted(manifests, 'manifest')}. Whether objects of these days are missing is not known."
+        )
+    if objects:
+        out = sum(each.left_out for each in objects)
+        left_out = "" if out == len(objects) else f", {out} left out"
+        said.append(f"Damaged: {counted(len(objects), 'object')}{left_out}. What is in them is missing here.")
     said += [f"  {each.object} {each.why}." for each in damaged[:MOST_DAMAGED]]
     if len(damaged) > MOST_DAMAGED:
         said.append(f"  and {len(damaged) - MOST_DAMAGED} more (--json)")

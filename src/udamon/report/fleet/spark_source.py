@@ -15,12 +15,11 @@ from typing import Any, ClassVar
 
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
+from udamon.fleet.settings import PREFIXES
 from udamon.fleet.store import REMOTE, BucketStore
 from udamon.fleet.tables import TABLES, Table
 
 OBJECTS_A_TASK = 64
-VARIABLES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
-"""How the variables begin that obstore reads for a kind of store."""
 
 
 class ObjectPaths(InputPartition):
@@ -84,7 +83,7 @@ def _as_spark_has_it(kind: Any) -> Any:
 
 def variables(location: str, environment: Mapping[str, str]) -> dict[str, str]:
     """Those of an environment that are for the location's kind of store."""
-    prefix = VARIABLES[REMOTE[location.partition("://")[0]]]
+    prefix = PREFIXES[REMOTE[location.partition("://")[0]]]
     return {name: value for name, value in environment.items() if name.startswith(prefix)}
 
 

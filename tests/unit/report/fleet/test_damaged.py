@@ -15,6 +15,7 @@ from tests.unit.report.fleet.made import put, put_days, report
 from tests.unit.report.fleet.test_queries import a_deploy, deployed
 from udamon.errors import CannotError
 from udamon.fleet.damage import EngineFailed
+from udamon.fleet.objects import compacted_path
 from udamon.fleet.store import Directory
 from udamon.fleet.tables import SERVICES
 from udamon.report.fleet import engines, page, render
@@ -93,7 +94,9 @@ def test_an_object_that_vanishes_while_the_engine_reads(
     assert row["hosts"] == 1
 
 
-@pytest.mark.parametrize("called", ["copy[1]", "a*", "what?", "{a,b}", "a\x1b[31m\n", "a\\b"])
+@pytest.mark.parametrize(
+    "called", ["copy[1]", "a*", "what?", "{a,b}", "a\x1b[31m\n", "a\\b", "_a", ".a", "a:b"]
+)
 def test_names_that_not_every_engine_opens(called: str, tmp_path: Path) -> None:
     """Copies with such names beside the objects are named as damaged. Copies with other names are read."""
     put(tmp_path, "services", [service(host=host) for host in "ab"])
@@ -108,6 +111,32 @@ def test_names_that_not_every_engine_opens(called: str, tmp_path: Path) -> None:
     done = udamon("fleet", "report", "cold", tmp_path, "--json")
     assert (done.status, len(json.loads(done.stdout)["damaged"])) == (0, 1)
     assert udamon("fleet", "report", "cold", tmp_path).status == 0
+
+
+@pytest.mark.parametrize("kind", REPORTS)
+def test_a_manifest_that_cannot_be_read_changes_no_figure(kind: str, tmp_path: Path) -> None:
+    """Those of two days, one of which had been merged while what it replaced is there still."""
+    place = fleet(tmp_path)
+    expected = report(place, kind, **asked(kind)).document()
+    first, second, *_ = sorted((place / "services/v1/_manifest").iterdir())
+    (compacted,) = json.loads(first.read_bytes())["objects"]
+    copy = compacted_path(SERVICES, first.name[:10], "0" * 12)
+    (place / copy).write_bytes((place / compacted).read_bytes())
+    first.write_bytes(b"{}")
+    second.unlink()
+    second.symlink_to(second.name)
+    found = report(place, kind, **asked(kind))
+    document = found.document()
+    assert [each["object"] for each in document["damaged"]] == [
+        str(each.relative_to(place)) for each in (first, second)
+    ]
+    for key in expected.keys() - {"damaged", "objects"}:
+        assert alike(document[key], expected[key]), key
+    text = render.render(found, Terminal(80), 20)
+    assert "Damaged: 2 manifests. Whether objects of these days are missing is not known." in " ".join(
+        text.split()
+    )
+    assert "What is in them is missing here" not in text
 
 
 def test_where_no_object_can_be_read(tmp_path: Path) -> None:

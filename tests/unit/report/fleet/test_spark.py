@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from udamon.errors import CannotError
-from udamon.report.fleet.engines import _tell_of_spark
+from udamon.errors import CannotError, UsageError
+from udamon.report.fleet.engines import _tell_of_spark, no_pattern_of_spark
 from udamon.report.fleet.spark_submit import GATEWAY, separate_standard_error
 
 TRACE = """An exception was thrown from the Python worker:
@@ -51,6 +52,44 @@ def test_what_a_worker_says_is_one_sentence(said: str, sentence: str) -> None:
     with pytest.raises(CannotError) as found:
         _tell_of_spark(RuntimeError(TRACE.format(said=said)))
     assert str(found.value) == sentence
+
+
+def taken_literally(pattern: str) -> str | None:
+    """What Hadoop's globs (GlobPattern, GlobExpander) read where each character with a meaning has a backslash before
+    it; None where one has not."""
+    found = re.fullmatch(r"(?:\\.|[^][{}*?\\])*", pattern, re.DOTALL)
+    return None if found is None else re.sub(r"\\(.)", r"\1", pattern, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/f*",
+        "/f?/a",
+        "/[fg]/a",
+        "/f[",
+        "/f]",
+        "/{f,g}",
+        "/f\\x",
+        "/f\\",
+        "/\\*",
+        "/f[^x]",
+        "/f[!a-b]",
+        "/f x\n'#%41",
+    ],
+)
+def test_a_path_is_no_pattern_of_spark(path: str) -> None:
+    assert taken_literally(no_pattern_of_spark(path)) == path
+    if not set("[]{}*?\\") & set(path):
+        assert no_pattern_of_spark(path) == path
+
+
+def test_a_path_that_spark_cannot_be_given() -> None:
+    assert no_pattern_of_spark("/a:b/c") == "/a:b/c"
+    with pytest.raises(
+        UsageError, match=r"Spark cannot open /a:b\[1\], which has a colon and one of .*; give a link"
+    ):
+        no_pattern_of_spark("/a:b[1]")
 
 
 @pytest.fixture
