@@ -83,6 +83,8 @@ def _finish(woken: asyncio.Future[None]) -> None:
 
 async def to_its_end(function: Callable[[], T]) -> T:
     """Run `function` on another thread, and wait for its end also when this is cancelled meanwhile."""
+    import asyncio
+
     running = asyncio.ensure_future(asyncio.to_thread(function))
     try:
         return await asyncio.shield(running)
