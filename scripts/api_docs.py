@@ -8,6 +8,7 @@ import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ForwardRef
 
 import udamon
 from udamon import errors
@@ -34,7 +35,7 @@ def page() -> str:
         parts += _entry(name, getattr(udamon, name))
         if name == "Recording":
             parts += _entry("Region", Region)
-    parts += ["## Errors\n", _code(inspect.getdoc(errors) or "")]
+    parts += ["## Errors\n", _code(inspect.getdoc(errors) or "", "text")]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -81,7 +82,7 @@ class _Plain:
         self._text = text
 
     def __repr__(self) -> str:
-        return str(self._text)
+        return self._text.__forward_arg__ if isinstance(self._text, ForwardRef) else str(self._text)
 
 
 def _signature(thing: object) -> str:
@@ -98,8 +99,8 @@ def _signature(thing: object) -> str:
     return str(signature.replace(parameters=kept, return_annotation=_Plain(returned)))
 
 
-def _code(text: str) -> str:
-    return f"```python\n{text}\n```\n"
+def _code(text: str, language: str = "python") -> str:
+    return f"```{language}\n{text}\n```\n"
 
 
 def _text(doc: str) -> str:
@@ -108,11 +109,9 @@ def _text(doc: str) -> str:
     inside = False  # of an item
     for line in doc.splitlines():
         word = line.split(":")[0]
-        item = (
-            ":" in line and not line.startswith(" ") and all(one.isidentifier() for one in word.split(", "))
-        )
-        if item and not inside and lines and lines[-1]:
-            lines.append("")
+        begins = inside or not lines or not lines[-1]  # what stands within a sentence is none
+        named = ":" in line and not line.startswith(" ")
+        item = begins and named and all(one.isidentifier() for one in word.split(", "))
         inside = item or (inside and line.startswith("    "))
         if item:
             lines.append(f"- `{word}`{line[len(word) :]}")

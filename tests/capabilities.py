@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import importlib
+import importlib.util
 import mmap
 import os
 import pwd
@@ -277,3 +278,15 @@ def pandas() -> str | None:
 @capability
 def polars() -> str | None:
     return _imported("polars")
+
+
+@capability
+def pyarrow() -> str | None:
+    return _imported("pyarrow")
+
+
+@capability
+def sqlglot() -> str | None:
+    return (
+        None if importlib.util.find_spec("sqlglot") else "SQLGlot is missing; pip install 'udamon[engines]'"
+    )

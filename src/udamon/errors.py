@@ -1,6 +1,7 @@
 """Everything udamon raises on purpose. Each message is one sentence: what, why, and what to do.
 
-Messages name flags of the command line. A field of MonitorSpec has the name of its flag: `--max-pause` is `max_pause`.
+Messages name flags of the command line. Those of the library name fields and arguments instead: `max_pause` for
+`--max-pause`, `pids` for `-p PID` (udamon.api.words).
 
 UdamonError
 ├── UsageError            the request itself is wrong (exit status 2)

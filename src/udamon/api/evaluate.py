@@ -5,12 +5,14 @@ from __future__ import annotations
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
+from udamon.api.words import in_library_words
 from udamon.errors import UsageError
 
 if TYPE_CHECKING:
     from udamon.evaluation.results import Evaluation
 
 
+@in_library_words()
 def evaluate(
     workload: str | PathLike[str],
     policy: str = "adaptive",

@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import replace
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from udamon.api.queue import SnapshotQueue
+from udamon.api.queue import SnapshotQueue, to_its_end
+from udamon.api.words import in_library_words, rephrase
 from udamon.assembly.build import Built, build
 from udamon.assembly.child import Child
 from udamon.assembly.follow import LOOK_S, TARGET, follow
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from udamon.modules.work import AnyWork
     from udamon.schemes.config.pattern import WantedScheme
 
-T = TypeVar("T")
 QUEUE = 1024
 _ATTRS = {"sample": "sample_us", "aggr": "aggr_us", "update": "update_us"}
 _REGIONS = {"min_regions": "min_nr_regions", "max_regions": "max_nr_regions"}
@@ -59,6 +59,7 @@ class Monitor:
     watched: TargetGone, TargetBusy, NotPermitted, NotSupported, …
     """
 
+    @in_library_words()
     def __init__(
         self,
         spec: MonitorSpec,
@@ -152,6 +153,7 @@ class Monitor:
 
         return unsubscribe
 
+    @in_library_words()
     def update(self, **attrs: float) -> None:
         """Change `sample`, `aggr`, `update` (seconds), `min_regions` or `max_regions`; the others keep their values.
 
@@ -184,6 +186,7 @@ class Monitor:
             engine.ask(request)
         self._spec = spec
 
+    @in_library_words()
     def record(self, path: str | PathLike[str], *, force: bool = False) -> None:
         """Record from now on to a new file at `path`, until the monitor ends.
 
@@ -202,6 +205,7 @@ class Monitor:
         if self._built is not None:
             self._built.engine.stop()
 
+    @in_library_words()
     def __enter__(self) -> Monitor:
         if self._entered:
             raise UsageError("a Monitor is used once; make another one of its spec.")
@@ -232,9 +236,9 @@ class Monitor:
         import asyncio
 
         try:
-            await _to_its_end(self.__enter__)
+            await to_its_end(self.__enter__)
         except asyncio.CancelledError:
-            await _to_its_end(self._leave)
+            await to_its_end(self._leave)
             raise
         return self
 
@@ -242,7 +246,7 @@ class Monitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        await _to_its_end(self._leave)
+        await to_its_end(self._leave)
         if kind is None:
             self._raise_failure()
 
@@ -358,6 +362,7 @@ class Monitor:
         """Once: what a loop has raised, the end of the block need not raise again."""
         failure, self._failure = self._failure, None
         if failure is not None:
+            rephrase(failure)
             raise failure
 
 
@@ -382,18 +387,3 @@ class _Subscriber:
 
 def _changed(attrs: Attrs, changed: dict[str, int]) -> Attrs:
     return replace(attrs, **changed)  # type: ignore[arg-type]
-
-
-async def _to_its_end(function: Callable[[], T]) -> T:
-    """Run `function` on another thread, and wait for its end also when this is cancelled meanwhile."""
-    import asyncio
-
-    running = asyncio.ensure_future(asyncio.to_thread(function))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        if not running.done():
-            await asyncio.wait([running])
-        if not running.cancelled():
-            running.exception()  # it was looked at: the cancellation is what counts
-        raise

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from udamon.model import Snapshot
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 
 class SnapshotQueue:
@@ -76,3 +79,18 @@ class SnapshotQueue:
 def _finish(woken: asyncio.Future[None]) -> None:
     if not woken.done():
         woken.set_result(None)
+
+
+async def to_its_end(function: Callable[[], T]) -> T:
+    """Run `function` on another thread, and wait for its end also when this is cancelled meanwhile."""
+    import asyncio
+
+    running = asyncio.ensure_future(asyncio.to_thread(function))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        if not running.done():
+            await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # it was looked at: the cancellation is what counts
+        raise

@@ -26,7 +26,7 @@ class Scheme:
     min_accesses, max_accesses: a fraction of the samples of an aggregation.
     min_age, max_age: for how many seconds the access rate has been like that.
     quota_bytes, quota_time: the limits of bytes and of seconds of CPU time in each `quota_reset` seconds; 0 is no
-    limit. If both are left out, they are those of `udamon reclaim`: 128 MiB and 10 ms a second.
+        limit. If both are left out, they are those of `udamon reclaim`: 128 MiB and 10 ms a second.
     apply_interval: seconds between two passes; None: each aggregation.
 
     A bound that is None does not restrict anything. Raises UsageError for an unknown action, and for values that are

@@ -294,9 +294,10 @@ def _weights(text: str) -> tuple[int, int, int]:
 def _info(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report import info
     from udamon.report.catalog import Catalog
+    from udamon.report.terminal import Terminal
 
     report = info.measure(source, Catalog(source.recording))
-    return info.document(report), lambda: info.render(report)
+    return info.document(report), lambda: info.render(report, Terminal.of_stdout())
 
 
 def _json(document: dict[str, object], source: RecordingSource) -> Shown:

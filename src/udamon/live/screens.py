@@ -83,7 +83,8 @@ class TargetsScreen(ListScreen):
 def _together(lines: Sequence[TargetLine], total: GroupTotal | None) -> str:
     """What all of them touched: each page once, between bounds, where that is known."""
     if total is None:
-        touched = format_size(sum(line.touched for line in lines))
+        most = "at most " if any(line.at_most for line in lines) else ""
+        touched = most + format_size(sum(line.touched for line in lines))
         return f"{touched} touched in the last window{f' ({SUMMED})' if len(lines) > 1 else ''}"
     resident = ""
     if all(line.resident is not None for line in lines):
@@ -97,6 +98,11 @@ def _between(low: int, high: int) -> str:
     return most if least == most else f"{least} to {most}"
 
 
+def _sign(line: TargetLine, name: str, size: int) -> str:
+    """What stands before what others may have touched."""
+    return ours("≤") if line.at_most and size and name in ("touched", "hot") else ""
+
+
 def _cells(line: TargetLine, columns: Sequence[str]) -> list[EscapedText]:
     sizes = {"touched": line.touched, "hot": line.hot, "resident": line.resident, "size": line.size}
     cells = {
@@ -104,7 +110,7 @@ def _cells(line: TargetLine, columns: Sequence[str]) -> list[EscapedText]:
         "process": EscapedText(line.comm),
         "command": EscapedText(line.title),
     } | {
-        name: EscapedText("-" if size is None else format_size(size), right=True)
+        name: EscapedText("-" if size is None else _sign(line, name, size) + format_size(size), right=True)
         for name, size in sizes.items()
     }
     return [cells[name] for name in columns]

@@ -17,6 +17,7 @@ from udamon.core.group_total import GroupTotal, group_total
 from udamon.model import Event, Snapshot
 from udamon.modules.stat import AgeWatch
 from udamon.record.naming import title_of
+from udamon.report.catalog import upper_bound
 from udamon.report.mappings import MappingTable, NamedMapping
 
 HISTORY = 300
@@ -43,7 +44,7 @@ class _LiveTarget:
 @dataclass(frozen=True, slots=True)
 class TargetLine:
     """One target in its last window; bytes. `hot` are those touched in regions accessed in at least half of the
-    ticks."""
+    ticks. `at_most`: others may have touched some of `touched`, so that both are upper bounds."""
 
     index: int
     pid: int | None
@@ -53,6 +54,7 @@ class TargetLine:
     touched: int
     resident: int | None
     size: int
+    at_most: bool = False
 
     @property
     def title(self) -> str:
@@ -163,7 +165,8 @@ class LiveState:
     def lines(self) -> list[TargetLine]:
         """All living targets, those that touched most first."""
         with self._lock:
-            found = [_line(target) for target in self._targets.values() if target.ended is None]
+            via = None if self._way is None else self._way[0]
+            found = [_line(target, via) for target in self._targets.values() if target.ended is None]
         return sorted(found, key=lambda line: (-line.touched, -line.size, line.index))
 
     def total(self) -> GroupTotal | None:
@@ -244,7 +247,19 @@ class LiveState:
         self._targets = {index: one for index, one in self._targets.items() if one.ended is None}
 
 
-def _line(target: _LiveTarget) -> TargetLine:
+def _at_most(target: _LiveTarget, via: str | None) -> bool:
+    """Whether others may have touched some of what was touched in the last window."""
+    last = target.last
+    if last is None or not upper_bound(via, None):
+        return False  # by this way nothing is
+    for start, end, touched in zip(last.starts, last.ends, last.touched, strict=True):
+        mapped = target.mappings.largest_overlap(start, end) if touched else None
+        if touched and upper_bound(via, None if mapped is None else mapped.kind):
+            return True
+    return False
+
+
+def _line(target: _LiveTarget, via: str | None) -> TargetLine:
     last = target.last
     comm, command = target.comm or "?", " ".join(target.cmdline)
     if last is None:
@@ -254,5 +269,5 @@ def _line(target: _LiveTarget) -> TargetLine:
     resident = None if last.resident is None else sum(last.resident)
     return TargetLine(
         target.index, last.pid, comm, command, hot, sum(last.touched), resident,
-        sum(last.ends) - sum(last.starts),
+        sum(last.ends) - sum(last.starts), _at_most(target, via),
     )  # fmt: skip

@@ -53,7 +53,7 @@ def document(report: Holistic, catalog: Catalog) -> dict[str, Any]:
 def render(report: Holistic, catalog: Catalog, terminal: Terminal) -> Shown:
     """For people: one after the other."""
     first, *others = (
-        info.render(report.about),
+        info.render(report.about, terminal),
         wss.render(report.working_set, catalog, terminal),
         wss.render(report.footprint, catalog, terminal),
         phases.render(report.phases, catalog, terminal),

@@ -13,9 +13,9 @@ from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.common import coverage
 from udamon.report.source import RecordingSource
-from udamon.report.terminal import clock, table
+from udamon.report.terminal import Terminal, clock, fitted, table
 from udamon.targets.coverage import line as coverage_line
-from udamon.text import Shown, lines, ours
+from udamon.text import Shown, escape, line, lines, ours, width
 from udamon.units import counted, format_size, format_time
 
 TARGETS = """
@@ -142,9 +142,9 @@ def facts(report: Info) -> list[list[str]]:
     return [row for row in rows if row[1]]
 
 
-def render(report: Info) -> Shown:
+def render(report: Info, terminal: Terminal) -> Shown:
     """For people: the facts, then whom."""
-    return lines([*table(facts(report), "<<", ""), "", *_targets(report.targets)]).rstrip()
+    return lines([*table(facts(report), "<<", ""), "", *_targets(report.targets, terminal)]).rstrip()
 
 
 def _warmup_ns(report: Info) -> int:
@@ -208,7 +208,11 @@ def _target_cost(cost: Any, seconds: float) -> str:
     return ", ".join(parts)
 
 
-def _targets(targets: Sequence[tuple[TargetInfo, int, int, int, int]]) -> list[Shown]:
+_LEAST_COMMAND = 20
+"""Columns of a command line beside the figures; where there are fewer, it stands below them."""
+
+
+def _targets(targets: Sequence[tuple[TargetInfo, int, int, int, int]], terminal: Terminal) -> list[str]:
     if not targets:
         return []
     rows = [["target", "snapshots", "length", "mappings", "ended", "command"]]
@@ -217,4 +221,11 @@ def _targets(targets: Sequence[tuple[TargetInfo, int, int, int, int]]) -> list[S
             [info.label, str(snapshots), clock(end - begin), str(len(info.mappings)),
              info.ended_why or "-", " ".join(info.cmdline)]
         )  # fmt: skip
-    return table(rows, "<>>><<", "")
+    *figures, command = (max(width(escape(cell)) for cell in column) for column in zip(*rows, strict=True))
+    if sum(2 + size for size in figures) + min(command, _LEAST_COMMAND) <= terminal.width:
+        return list(table(rows, "<>>><<", ""))
+    (head, *shown), said = fitted([row[:-1] for row in rows], "<>>><", terminal.width, spare=(3,))
+    found: list[str] = [head]
+    for figure, row in zip(shown, rows[1:], strict=True):
+        found += [figure, line("      ", row[-1])]
+    return [*found, *said]

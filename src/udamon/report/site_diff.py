@@ -18,7 +18,7 @@ from udamon.report.grain import grain_of
 from udamon.report.sites import LENGTH, Site, Sites, chain_of, usual_idle
 from udamon.report.sites import measure as measure_sites
 from udamon.report.source import RecordingSource
-from udamon.report.terminal import Terminal, clock, table
+from udamon.report.terminal import Terminal, clock, fitted
 from udamon.sites.estimate import SURE
 from udamon.text import Shown, cut, line, lines
 from udamon.units import format_size
@@ -152,10 +152,11 @@ def render(report: SiteDiff, terminal: Terminal, top: int = 15) -> Shown:
             format_size(now["cold_bytes"]) if now else "",
             "" if one.certain else "perhaps",
         ])  # fmt: skip
-    head, *figures = table(rows, ">>>>>><")
+    (head, *figures), narrow = fitted(rows, ">>>>>><", terminal.width, spare=(3, 4), name=6)
     found: list[str] = ["bytes of allocations alive at the end, by estimate", "", head]
     for text, one in zip(figures, shown, strict=True):
         found += [text, line("      ", cut(chain_of(one.call, one.calls, places=False), terminal.width - 6))]
+    found += narrow
     if not shown:
         found.append("no site changed")
     if rest := sum(abs(one.change) >= 1 for one in report.changes) - len(shown):

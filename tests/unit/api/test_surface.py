@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import re
 import subprocess
 import sys
 
@@ -58,6 +59,16 @@ def test_every_name_is_what_type_checkers_see() -> None:
 
 def test_the_reference_is_up_to_date() -> None:
     assert api_docs.PAGE.read_text() == api_docs.page(), "run: python -m scripts.api_docs"
+
+
+def test_items_of_the_reference_are_fields() -> None:
+    """A word with a colon within a sentence is none; annotations are as they are in the source."""
+    page = api_docs.page()
+    items = [name for names in re.findall(r"^- `([^`]+)`:", page, re.MULTILINE) for name in names.split(", ")]
+    fields = {field.name for cls in (MonitorSpec, udamon.Scheme) for field in dataclasses.fields(cls)}
+    assert fields <= set(items) | {"_", "quota_reset"}  # which is told beside quota_bytes
+    assert set(items) <= fields | set(udamon.Snapshot.__dataclass_fields__)
+    assert "ForwardRef" not in page
 
 
 def test_everything_public_is_documented() -> None:

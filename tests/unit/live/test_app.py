@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.live.test_state import FakeEngine, posted, session_with, started, window
+from tests.unit.live.test_state import ANON, HEAP, MIB, FakeEngine, posted, session_with, started, window
 from udamon.live.largest import WatchableProcess
 from udamon.live.session import WatchRequest
 from udamon.live.state import LiveState
@@ -114,6 +114,29 @@ def test_a_narrow_screen_has_the_grain_and_what_was_missed() -> None:
 
     on_screen(app, do, (60, 24))
     session.stop()
+
+
+@pytest.mark.parametrize("via", ["refs", "idle"])
+def test_the_list_marks_upper_bounds(via: str) -> None:
+    """Of the process that touched its file, by refs; not of the one that touched its heap alone."""
+    state = LiveState()
+    state.begin(way=(via, None))
+    for index, name in enumerate(("own", "both")):
+        rows = [[HEAP, HEAP + 4 * MIB, "rw-p", 0, 0, "[heap]"], [ANON, ANON + 4 * MIB, "r--p", 0, 7, "/data"]]
+        posted(
+            state,
+            Event(0, "target_start", {"target": index, "pid": 100 + index, "comm": name}),
+            Event(0, "mappings", {"target": index, "remove": [], "add": rows}),
+            window(0, 20, 20 * index, index),
+        )
+    app = app_of(state, several=True)
+
+    async def do(pilot: Pilot) -> None:
+        lines = text_of(app)
+        marked = {name: "≤" in line for name in ("own", "both") for line in lines if name in line.split()}
+        assert marked == {"own": False, "both": via == "refs"}
+
+    on_screen(app, do)
 
 
 def test_what_was_missed_and_the_grain_are_shown() -> None:

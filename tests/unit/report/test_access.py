@@ -169,7 +169,7 @@ def test_info(recording: Recording) -> None:
     assert found["truncated"] is False
     assert found["targets"][0]["cmdline"] == ["x", "-y"]
     assert found["targets"][0]["ended"] == "exited"
-    text = info.render(report)
+    text = info.render(report, Terminal())
     assert "3 snapshots, 3 regions each" in text
     (length,) = (
         words for name, words in info.facts(replace(report, snapshots=1, regions=5)) if name == "length"
@@ -191,7 +191,7 @@ def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
         part=7,
     )
     with RecordingSource(recording) as source:
-        text = info.render(info.measure(source, Catalog(recording)))
+        text = info.render(info.measure(source, Catalog(recording)), Terminal())
     assert "6.2 s of CPU, 200 ms of it to start (1.00% of one CPU after that), 1.0 MiB resident" in text
 
 
@@ -201,7 +201,7 @@ def test_info_of_nothing(tmp_path: Path) -> None:
     with RecordingSource(recording) as source:
         report = info.measure(source, Catalog(recording))
     assert info.document(report)["snapshots"] == 0
-    assert "nothing to see" in info.render(report)
+    assert "nothing to see" in info.render(report, Terminal())
 
 
 def test_largest_overlap() -> None:

@@ -87,3 +87,6 @@ def test_few_small_samples_are_no_certain_change(tmp_path: Path) -> None:
     text = site_diff.render(report, Terminal(width=80))
     assert "perhaps" in text
     assert "sampling alone may explain" in text
+    narrow = site_diff.render(report, Terminal(width=50)).splitlines()
+    assert any(line.endswith("perhaps") for line in narrow)
+    assert max(map(len, narrow[:5])) <= 50
