@@ -126,8 +126,11 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if KeyboardInterrupt.__name__ in str(error) or isinstance(
-            error.__cause__ or error.__context__, KeyboardInterrupt
+        said = str(error)
+        if (
+            KeyboardInterrupt.__name__ in said
+            or (type(error) is RuntimeError and said == "Query interrupted")  # of DuckDB
+            or isinstance(error.__cause__ or error.__context__, KeyboardInterrupt)
         ):
             raise KeyboardInterrupt from error
         raise

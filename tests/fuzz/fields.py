@@ -17,8 +17,8 @@ from arro3.core import Array, RecordBatch
 
 from tests.fuzz import bases, documents, outputs, worker, wrong
 from tests.fuzz.commands import CONVERSIONS, REPORTS
-from tests.fuzz.flags import flag_fields, words_of
-from tests.fuzz.hostile_values import TERMINAL, object_with, word
+from tests.fuzz.flags import flag_fields, words_of, working_fields, working_words
+from tests.fuzz.hostile_values import LARGE, TERMINAL, object_with, word
 from udamon.record.buffer import PendingRows
 from udamon.record.metadata import machine
 from udamon.record.schema import COLUMNS, METADATA_KEY, SCHEMA, TYPES, to_json
@@ -67,6 +67,7 @@ def all_fields() -> list[Field]:
         *(Field("document", (key,)) for key in documents.READERS),
         *(Field("fleet", (key,)) for key in documents.FLEET_FIELDS),
         *(Field("flag", one) for one in flag_fields()),
+        *(Field("work", one) for one in working_fields()),
         *(Field("variable", one) for one in flag_fields()),
         *(Field("terminal", (name,)) for name in TERMINALS),
         *(Field("file", (name,)) for name in ("recording", "output", "missing", "directory")),
@@ -199,6 +200,14 @@ def _flag(field: Field, random: Random, place: Path, base: Path) -> Ready:
     return _command([*words, *given, *more], place)
 
 
+def _work(field: Field, random: Random, place: Path, base: Path) -> Ready:
+    """A number by which the work of a command may grow, with work that is short without it."""
+    *path, flag = field.name
+    value = random.choice(LARGE)
+    given = [f"{flag}={value}"] if flag.startswith("--") else [flag, value]
+    return _command([*working_words(path, base, place), *given], place)
+
+
 def _variable(field: Field, random: Random, place: Path, base: Path) -> Ready:
     *path, flag = field.name
     key = flag.lstrip("-").replace("-", "_")
@@ -244,7 +253,7 @@ def _file(field: Field, random: Random, place: Path, base: Path) -> Ready:
 
 _MAKE: dict[str, Callable[[Field, Random, Path, Path], Ready]] = {
     "event": _event, "head": _head, "column": _column, "damo": _damo, "perf": _perf, "document": _document,
-    "fleet": _fleet, "flag": _flag, "variable": _variable, "terminal": _terminal, "file": _file,
+    "fleet": _fleet, "flag": _flag, "work": _work, "variable": _variable, "terminal": _terminal, "file": _file,
 }  # fmt: skip
 
 

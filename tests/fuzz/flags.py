@@ -75,3 +75,21 @@ def words_of(path: Sequence[str], base: Path, place: Path) -> list[str]:
     assert command in _WATCHING, f"give {command} words, or a reason in _LEFT_OUT"
     words = [*path, "--sim", missing]
     return [*words, "-o", str(place / "out")] if command == "record" else words
+
+
+_ENDLESS = frozenset({"--duration", "--interval", "--for", "--patience"})
+"""Flags that may ask for long work, and say so."""
+
+
+def working_fields() -> list[tuple[str, ...]]:
+    """As `flag_fields`, of commands that can do their work on a simulated workload, and flags that do not end it."""
+    working = {*_WATCHING, "workload"} - {"live"}
+    return [field for field in flag_fields() if field[0] in working and field[-1] not in _ENDLESS]
+
+
+def working_words(path: Sequence[str], base: Path, place: Path) -> list[str]:
+    """A command line that does a little work, to which a flag may be added."""
+    workload = str(base / "short.masim")
+    words = [workload if word.endswith("missing.masim") else word for word in words_of(path, base, place)]
+    action = ["--action", "stat"] if path[0] == "schemes" else []
+    return [*words, *action, "--duration", "300ms"]

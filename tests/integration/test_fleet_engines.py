@@ -229,8 +229,7 @@ def test_damaged_objects_on_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name in ("duckdb", "spark"):
         with open_engine(name, store, master="local[1]" if name == "spark" else None) as engine:
             documents.append(measure(Asked("cold"), store, engine).document())
-    first, second = documents
-    assert not list(differences(first, second))
+    assert not list(differences(documents[0], documents[1]))
     (row,) = documents[1]["rows"]
     assert (row["hosts"], row["windows"]) == (2, 2)
     damaged = {each["object"]: each["why"] for each in documents[1]["damaged"]}

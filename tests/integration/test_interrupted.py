@@ -6,11 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from tests.integration.forking import UDAMON
 from tests.integration.programs import started
 from tests.integration.recorder import WAIT_LIMIT_S, snapshots_in, udamon, until, until_recorded
+from tests.unit.fleet.rows import service
+from tests.unit.report.fleet.made import put
+from tests.unit.snapshots import recorded, snap
 from udamon.record.reader import Recording
 
 SLEEPER = "import time; area = bytearray(8 << 20); print(0, flush=True); time.sleep(600)"
@@ -76,3 +82,31 @@ def test_a_truth_log_ends_with_a_whole_line(tmp_path: Path) -> None:
     assert status in (0, 130)
     assert left_in(tmp_path) == {"truth.jsonl"}
     assert log.read_text().endswith("\n")
+
+
+STARTING = "import os, sys; from udamon.__main__ import main; os.write(1, b'.'); sys.exit(main())"
+
+
+@pytest.mark.parametrize(
+    "words", ["report wss {0}", "report wss {0} --json", "fleet report cold {1}", "convert {0} --to csv -o b"]
+)
+def test_at_any_moment_from_the_start_on(words: str, tmp_path: Path) -> None:
+    """No traceback, no abort: the command ends by the signal, with status 130, or had done its work. (While the
+    interpreter itself starts, its own traceback cannot be helped.)"""
+    recorded(tmp_path / "a", [snap(seq, [(4096, 8192, 3, 1)]) for seq in range(3)])
+    put(tmp_path / "fleet", "services", [service()])
+    own = [sys.executable, "-c", STARTING, *words.format(tmp_path / "a", tmp_path / "fleet").split()]
+    ended = set()
+    for delay in range(0, 700, 50 if "UDAMON_TEST_LONG" not in os.environ else 3):
+        with subprocess.Popen(
+            own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.read(1) == "."
+            time.sleep(delay / 1000)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=WAIT_LIMIT_S)
+        assert process.returncode in (0, 1, 130, -signal.SIGINT), (delay, said)
+        assert "Traceback" not in said, delay
+        ended.add(process.returncode)
+    assert ended & {130, -signal.SIGINT}

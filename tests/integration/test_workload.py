@@ -173,7 +173,7 @@ def test_regions_filled_from_a_file_and_left_alone(tmp_path: Path) -> None:
     [
         (["nope"], 2, "no workload 'nope'"),
         (["demo", "--duration", "-1"], 2, "not a time"),
-        (["demo", "--duration", "0"], 2, "above 0"),
+        (["demo", "--duration", "0"], 2, "is no time at all"),
         (["demo", "--repeat", "0"], 2, "at least 1"),
         (["demo", "--rate", "0"], 2, "the rate"),
         (["demo", "--truth", "/no/such/file"], 1, "cannot create /no/such/file: No such file or directory"),

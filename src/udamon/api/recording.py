@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from udamon import extras
+from udamon.files.ending import uninterrupted
 from udamon.model import Event, Snapshot
 from udamon.record.opening import open_recording
 from udamon.record.schema import RATE_COLUMNS
@@ -121,7 +122,8 @@ class Recording:
     def duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
         """The regions as a DuckDB relation, of `connection` or of a new database in memory. Each query streams the file
         anew."""
-        import duckdb
+        with uninterrupted():
+            import duckdb
 
         return (connection or duckdb.connect()).from_arrow(_Stream(self))
 

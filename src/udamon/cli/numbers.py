@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 import re
 
-from udamon.units import whole_number
+from udamon.errors import UsageError
+from udamon.units import parse_duration_ns, whole_number
 
 _DECIMAL = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18}")
 
@@ -24,3 +25,17 @@ def decimal(text: str) -> float:
     if not _DECIMAL.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from 0 on")
     return float(text)
+
+
+LONGEST_NS = 1 << 60
+"""36 years: clocks of 64 bits, and what is added to them, go further."""
+
+
+def some_time(flag: str, text: str) -> int:
+    """A duration in nanoseconds, above 0 and at most 36 years. Raises UsageError."""
+    duration = parse_duration_ns(text)
+    if duration == 0:
+        raise UsageError(f"{flag} {text} is no time at all; give at least 1ms, or leave it out.")
+    if duration > LONGEST_NS:
+        raise UsageError(f"{flag} {text} is more than 36 years; give less, or leave it out.")
+    return duration

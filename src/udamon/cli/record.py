@@ -17,7 +17,7 @@ from udamon.assembly.follow import follow
 from udamon.availability.others import reclaimed
 from udamon.availability.tlb import Tlb, sentence
 from udamon.cli import json_lines, monitor, sites
-from udamon.cli.numbers import whole
+from udamon.cli.numbers import some_time, whole
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
 from udamon.cli.running import parse_duration, require_windows, run_to_end, run_watching, signals
@@ -32,7 +32,7 @@ from udamon.record.monitored import PageCacheOf, ReclaimProbe, cost_of, metadata
 from udamon.record.writer import Writer
 from udamon.sites.collector import Collector
 from udamon.targets.coverage import line
-from udamon.units import format_length, format_size, format_time, parse_duration_ns, parse_size
+from udamon.units import format_length, format_size, format_time, parse_size
 from udamon.workload.shapes import find
 
 FLUSH_S = 0.9  # a killed recorder loses less than a second; each flush costs about a millisecond
@@ -178,9 +178,7 @@ def warmed_up(text: str | None, duration: float | None) -> int | None:
     """When the warm-up that begins now is over, ns on CLOCK_MONOTONIC; None without one. Raises UsageError."""
     if text is None:
         return None
-    warmup = parse_duration_ns(text)
-    if warmup == 0:
-        raise UsageError(f"--warmup {text} is no time at all; give at least 1ms, or leave it out.")
+    warmup = some_time("--warmup", text)
     if duration is not None and warmup >= duration * 1e9:
         raise UsageError(
             f"--warmup {text} leaves nothing of --duration {format_time(duration)}; make it shorter, or record longer."

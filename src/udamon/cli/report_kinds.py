@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from udamon.cli import reading
-from udamon.cli.numbers import whole
+from udamon.cli.numbers import some_time, whole
 from udamon.cli.parts import Found
 from udamon.text import Shown, lines
 
@@ -151,15 +151,12 @@ def _phases(args: argparse.Namespace, source: RecordingSource) -> Found:
 
 
 def _right_size(args: argparse.Namespace, source: RecordingSource) -> Found:
-    from udamon.errors import UsageError
     from udamon.report import recommend, right_size
     from udamon.report.terminal import Terminal
-    from udamon.units import parse_duration_ns, parse_share
+    from udamon.units import parse_share
 
     report = right_size.measure(source, parse_share(args.serve), seed=args.seed)
-    reuse = recommend.REUSE_S if args.reuse is None else parse_duration_ns(args.reuse) / 1e9
-    if reuse <= 0:
-        raise UsageError(f"--reuse {args.reuse} is no time at all; give at least 1ms, or leave it out.")
+    reuse = recommend.REUSE_S if args.reuse is None else some_time("--reuse", args.reuse) / 1e9
     found = recommend.measure(source, report, swap=args.swap, reuse_s=reuse)
 
     def render() -> Shown:
@@ -220,13 +217,10 @@ def _sites(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.errors import UsageError
     from udamon.report import sites
     from udamon.report.terminal import Terminal
-    from udamon.units import parse_duration_ns
 
     if args.top < 1:
         raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
-    idle_ns = None if args.idle is None else parse_duration_ns(args.idle)
-    if idle_ns == 0:
-        raise UsageError(f"--idle {args.idle} is no time at all; give at least 1ms.")
+    idle_ns = None if args.idle is None else some_time("--idle", args.idle)
     report = sites.measure(source, idle_ns)
     write(args, source, report)
     return sites.document(report), lambda: sites.render(report, Terminal.of_stdout(), args.top)

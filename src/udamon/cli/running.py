@@ -12,11 +12,12 @@ from types import FrameType
 from udamon import console
 from udamon.assembly.child import GRACE_S, OWN_FAILURE, Child
 from udamon.assembly.follow import PAUSE, SIGNAL, TARGET
+from udamon.cli.numbers import some_time
 from udamon.cli.progress import Progress
 from udamon.engine.base import Engine
-from udamon.errors import CannotError, PauseTooLong, TargetGone, UsageError
+from udamon.errors import CannotError, PauseTooLong, TargetGone
 from udamon.report.levels import FEWEST, SPARE
-from udamon.units import counted, format_length, format_time, parse_duration_ns
+from udamon.units import counted, format_length, format_time
 
 WATCHABLE_S = 0.03
 """A command that ended sooner has no windows in which anything can be seen."""
@@ -29,10 +30,7 @@ def parse_duration(text: str | None) -> float | None:
     """Seconds; None where there is no end. Raises UsageError."""
     if text is None:
         return None
-    duration = parse_duration_ns(text)
-    if duration == 0:
-        raise UsageError(f"--duration {text} is no time at all; give at least 1ms.")
-    return duration / 1e9
+    return some_time("--duration", text) / 1e9
 
 
 Environment = Callable[[str | None], Mapping[str, str]]

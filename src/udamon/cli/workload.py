@@ -10,11 +10,11 @@ from dataclasses import replace
 from types import FrameType
 
 from udamon import console
-from udamon.cli.numbers import whole
+from udamon.cli.numbers import LONGEST_NS, some_time, whole
 from udamon.errors import UsageError
 from udamon.files import place
 from udamon.files.names import identities
-from udamon.units import format_size, parse_duration_ns
+from udamon.units import format_size, format_time
 from udamon.workload.config import load
 from udamon.workload.fields import parse_rate
 from udamon.workload.memory import initialise, map_memory
@@ -58,12 +58,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the workload. Returns 0, or 128 + n after signal n."""
     rate = 0.0 if args.rate is None else parse_rate(args.rate)
-    duration = None if args.duration is None else _duration_ns(args.duration)
+    duration = None if args.duration is None else some_time("--duration", args.duration)
     if args.repeat is not None and args.repeat < 1:
         raise UsageError(f"--repeat {args.repeat} must be at least 1.")
     repeat = args.repeat if args.repeat or duration is not None else 1
     config = find(args.config)
     workload = load(config)
+    if repeat is not None and duration is None:
+        _check_rounds(workload, repeat)
     if args.truth is not None:
         place.check(args.truth, force=args.force, inputs=identities([config]))
     elif args.force:
@@ -100,12 +102,15 @@ def _at_rate(workload: Workload, rate: float) -> Workload:
     return replace(workload, rate=rate, phases=tuple(replace(phase, rate=None) for phase in workload.phases))
 
 
-def _duration_ns(text: str) -> int:
-    """Nanoseconds from "10s" or, as other workloads take it, from a bare number of seconds."""
-    duration = parse_duration_ns(text)
-    if not 0 < duration <= 1 << 60:
-        raise UsageError(f"--duration {text} must be above 0 and below 36 years.")
-    return duration
+def _check_rounds(workload: Workload, repeat: int) -> None:
+    """Raises UsageError where the rounds together are longer than clocks go on."""
+    round_ns = sum(phase.duration_ns for phase in workload.phases)
+    if repeat * round_ns > LONGEST_NS:
+        most = max(LONGEST_NS // max(round_ns, 1), 1)
+        raise UsageError(
+            f"{repeat} times all phases, of {format_time(round_ns / 1e9)} together, are more than 36 years; give "
+            f"--repeat of at most {most}, or --duration."
+        )
 
 
 def _nothing(done: PhaseDone) -> None:

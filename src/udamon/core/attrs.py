@@ -6,6 +6,10 @@ from dataclasses import asdict, dataclass
 
 from udamon.errors import AttrsError
 
+MOST_REGIONS = 1_000_000
+"""That may be asked for: each costs a check in every sampling interval, and memory in proportion. The kernel has no
+limit, and values that are read from it, or written to its files, may be larger."""
+
 
 @dataclass(frozen=True, slots=True)
 class IntervalsGoal:
@@ -74,6 +78,11 @@ class Attrs:
             aggr = sample * 20
         if min(min_regions, max_regions) < 0:
             raise AttrsError("a number of regions is negative; give numbers of at least 3.")
+        if max(min_regions, max_regions) > MOST_REGIONS:
+            raise AttrsError(
+                f"a number of regions is above {MOST_REGIONS:,}, and each is checked in every sampling interval; give "
+                "a smaller one."
+            )
         if goal.aggrs and sample_us is None and aggr_us is None:
             sample = min(max(sample, goal.min_sample_us), goal.max_sample_us)
             aggr = sample * 20

@@ -52,6 +52,24 @@ def removing() -> Iterator[None]:
         os.close(read)
 
 
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """SIGINT waits until the block has ended: for imports of libraries in C++ that import others, in which an exception
+    of Python's handler ends the process by SIGABRT. On the main thread; elsewhere it changes nothing."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    held: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if held:
+            signal.raise_signal(signal.SIGINT)
+
+
 def _leave_it_to_the_thread(_number: int, _frame: object) -> None:
     """The bytes of the wake-up descriptor are written for signals with a handler only."""
 

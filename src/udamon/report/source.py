@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from udamon.errors import CannotError, RecordingError, UsageError
+from udamon.files.ending import uninterrupted
 from udamon.files.temporary import TemporaryDirectory
 from udamon.record.metadata import warmup_until
 from udamon.record.reader import Place, Recording
@@ -72,7 +73,8 @@ class RecordingSource:
     ) -> None:
         """`beside`: the source whose DuckDB it uses, and with it the memory that this one is given; it must stay open
         for longer."""
-        import duckdb  # 60 MiB: only where a report is made
+        with uninterrupted():
+            import duckdb  # 60 MiB: only where a report is made
 
         self.recording, limits = recording, recording.limits
         self.recordings = [recording]

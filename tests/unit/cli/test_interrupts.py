@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+import re
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,8 +20,17 @@ import pytest
 from tests.unit.snapshots import recorded, snap
 from udamon import __main__
 from udamon.cli import main as cli
+from udamon.files.ending import uninterrupted
 from udamon.record import tables
 from udamon.units import format_length
+
+
+@pytest.fixture(autouse=True)
+def handler() -> Iterator[None]:
+    """That of the tests, which the entry point leaves at its end."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_while_udamon_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +54,28 @@ def test_while_a_library_imports_another(error: Exception, monkeypatch: pytest.M
     assert cli.main([]) == 130
 
 
+def test_while_duckdb_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes an error of its own of a signal that comes within a query."""
+    import duckdb
+
+    def run(words: list[str]) -> int:
+        def interrupt() -> None:
+            time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        sender = threading.Thread(target=interrupt)
+        sender.start()
+        try:
+            endless = "SELECT SUM(a.range * b.range) FROM range(10000000) AS a, range(100000) AS b"
+            duckdb.connect(config={"threads": 1}).execute(endless)
+        finally:
+            sender.join()
+        return 0
+
+    monkeypatch.setattr(cli, "_run", run)
+    assert cli.main([]) == 130
+
+
 @pytest.mark.parametrize("convert", [tables.parquet, tables.csv])
 def test_while_a_library_reads_batches(convert: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recording = recorded(tmp_path / "a", [snap(0, [(0, 4096, 1, 0)])], via="idle")
@@ -57,3 +94,52 @@ def test_while_a_library_reads_batches(convert: Any, tmp_path: Path, monkeypatch
 )
 def test_a_length_is_never_rounded_to_nothing(seconds: float, shown: str) -> None:
     assert format_length(seconds) == shown
+
+
+def test_a_library_is_imported_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the import Python's own handler would raise; behind it, it does."""
+    steps: list[str] = []
+
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("imported")
+        steps.append("behind")
+    assert steps == ["imported"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_duckdb_is_imported_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every place of udamon that imports it."""
+    from tests.imports import SOURCE
+
+    found = [
+        f"{path.relative_to(SOURCE)}:{number}"
+        for path in sorted(SOURCE.rglob("*.py"))
+        for number, (before, line) in enumerate(pairwise(path.read_text().splitlines()), 2)
+        if re.match(r"\s+import duckdb", line) and not re.search("uninterrupted|TYPE_CHECKING", before)
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_what_a_signal_does_around_a_command(monkeypatch: pytest.MonkeyPatch, ignored: bool) -> None:
+    """While udamon is imported and behind its work, what it does to any process; where it is ignored, nothing."""
+    seen = []
+
+    class Main(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            seen.append(signal.getsignal(signal.SIGINT))
+
+            def run() -> int:
+                seen.append(signal.getsignal(signal.SIGINT))
+                return 3
+
+            return run
+
+    monkeypatch.setitem(sys.modules, "udamon.cli.main", Main("udamon.cli.main"))
+    signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    assert __main__.main() == 3
+    seen.append(signal.getsignal(signal.SIGINT))
+    default = [signal.SIG_DFL, signal.default_int_handler, signal.SIG_DFL]
+    assert [seen[0], *seen[-2:]] == ([signal.SIG_IGN] * 3 if ignored else default)

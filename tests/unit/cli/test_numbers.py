@@ -135,3 +135,45 @@ def test_no_parser_takes_pythons_numbers() -> None:
         for match in re.finditer(r"type=(?:int|float)\b", path.read_text())
     ]
     assert not found, f"use udamon.cli.numbers: {found}"
+
+
+@pytest.mark.parametrize("flag", ["--max-regions", "--min-regions", "--max-nr-regions", "--min-nr-regions"])
+@pytest.mark.parametrize(
+    "number", ["1000001", "9" * 18, "1" + "0" * 30, "9" * 10_000, "\u0663\u0663", "1_000", "-1", "nan"]
+)
+def test_numbers_of_regions_have_a_limit(
+    flag: str, number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each is checked in every sampling interval: 10^12 of them ran out of memory."""
+    (tmp_path / "a.masim").write_text("a, 1M\n\none\n200\na, 1, 64, 1\n")
+    words = ["stat", "--sim", str(tmp_path / "a.masim"), "--duration", "1ms", f"{flag}={number}"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert len(said) < 2000
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", ["stat", "record -o out", "reclaim", "lru-sort", "size", "workload"])
+@pytest.mark.parametrize("time", ["1152921505s", "9999999d", "9" * 39 + "h"])
+def test_times_end_before_clocks_do(
+    command: str,
+    time: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.masim").write_text("a, 1M\n\none\n200\na, 1, 64, 1\n")
+    target = ["a.masim"] if command == "workload" else ["--sim", "a.masim"]
+    assert main([*command.split(), *target, "--duration", time]) == 2
+    assert f"--duration {time} is more than 36 years" in capsys.readouterr().err
+
+
+def test_rounds_end_before_clocks_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """2^60 ns by 200 ms, rounded down."""
+    workload = tmp_path / "a.masim"
+    workload.write_text("a, 4K\n\none\n200\na, 1, 64, 1\n")
+    assert main(["workload", str(workload), "--repeat", "9" * 18]) == 2
+    said = capsys.readouterr().err
+    assert "are more than 36 years; give --repeat of at most 5764607523, or --duration." in said
+    assert main(["workload", str(workload), "--quiet", "--repeat", "9" * 18, "--duration", "1ms"]) == 0

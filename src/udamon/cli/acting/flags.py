@@ -76,10 +76,10 @@ def configure_module(
         ("min-nr-regions", "min_regions"),
         ("max-nr-regions", "max_regions"),
     ):
-        kind = int if target.endswith("regions") else str
+        kind = whole if target.endswith("regions") else str
         flag = "--" + target.replace("_", "-")
         names.add_argument(
-            f"--{name}", dest=target, type=kind, metavar="N" if kind is int else "TIME",
+            f"--{name}", dest=target, type=kind, metavar="N" if kind is whole else "TIME",
             default=argparse.SUPPRESS, help=f"the same as {flag}",
         )  # fmt: skip
     names.add_argument("--monitor-region-start", metavar="ADDRESS", help="with --paddr: watch from here")

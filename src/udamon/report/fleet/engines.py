@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Protocol, Self
 
 from udamon import extras
 from udamon.errors import CannotError, UdamonError, UsageError, is_defect
+from udamon.files.ending import uninterrupted
 from udamon.files.temporary import TemporaryDirectory
 from udamon.fleet.damage import EngineFailed
 from udamon.fleet.listing import ListedObjects
@@ -107,7 +108,8 @@ class DuckEngine(_Closing):
     name = "duckdb"
 
     def __init__(self, store: Store, memory: str | None = None) -> None:
-        import duckdb
+        with uninterrupted():
+            import duckdb
 
         _refuse_bytes(store, "DuckDB")
         self._error, self._no_room = duckdb.Error, (duckdb.OutOfMemoryException, duckdb.InterruptException)

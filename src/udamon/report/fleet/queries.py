@@ -95,6 +95,18 @@ def shared_hosts() -> str:
     """
 
 
+def shared_machines() -> str:
+    """Machines, by their identity, that several names of hosts have in the same window, and these names, over the table
+    nodes: disks that were copied with their identity."""
+    return """
+        SELECT machine, host FROM nodes WHERE machine IN (
+            SELECT machine FROM (
+                SELECT machine, window_begin FROM nodes GROUP BY machine, window_begin HAVING MIN(host) <> MAX(host)
+            ) AS twice
+        ) GROUP BY machine, host ORDER BY machine, host
+    """
+
+
 def _known(name: str) -> str:
     """The statistics of Parquet leave NaN out, so DuckDB takes a comparison with a bound for true without looking; a
     difference it does compute."""

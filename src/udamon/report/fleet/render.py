@@ -191,13 +191,15 @@ def _not_seen(report: Report) -> list[str]:
     ]
     said = [f"Seen: {', '.join(parts)}."]
     if report.shared_hosts:
-        names = ", ".join(shorten(name, 30) for name in report.shared_hosts[:MOST_DAMAGED])
-        more = (
-            f" and {len(report.shared_hosts) - MOST_DAMAGED} more"
-            if report.shared_hosts[MOST_DAMAGED:]
-            else ""
+        said.append(
+            f"Names that several machines have at once, which count each: {_some(report.shared_hosts)}."
         )
-        said.append(f"Names that several machines have at once, which count each: {names}{more}.")
+    if report.shared_machines:
+        names = sorted({name for hosts in report.shared_machines.values() for name in hosts})
+        said.append(
+            f"Machines that have one machine-id (clones), which their names alone tell apart: {_some(names)}; give "
+            "each one of its own."
+        )
     missed = []
     if seen["processes_missed"]:
         missed.append(f"up to {counted(seen['processes_missed'], 'process', 'processes')} at a time")
@@ -296,3 +298,11 @@ _COLUMNS: dict[str, tuple[TextColumn, ...]] = {
         TextColumn("verdict", _verdict),
     ),
 }  # fmt: skip
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of these names, and how many more there are."""
+    more = len(names) - MOST_DAMAGED
+    return ", ".join(shorten(name, 30) for name in names[:MOST_DAMAGED]) + (
+        f" and {more} more" if more > 0 else ""
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -71,6 +71,8 @@ class Report:
     """Directories of the location that could not be looked into, and names that are not UTF-8."""
     shared_hosts: tuple[str, ...] = ()
     """Names of hosts that several machines have at once; each of these counts as a host."""
+    shared_machines: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Identities that machines of several names have at once, and these names, by which alone they are known apart."""
     known_ages: tuple[int, ...] | None = None
     """Where no row tells of the age that was asked for (of any, where none was): those that rows tell of, s."""
 
@@ -107,6 +109,9 @@ class Report:
                         "passed_over": self.passed_over},
             "damaged": [each.document for each in self.damaged],
             "shared_hosts": list(self.shared_hosts),
+            "shared_machines": [
+                {"machine": name, "hosts": list(hosts)} for name, hosts in self.shared_machines.items()
+            ],
             "known_ages_seconds": self.known_ages,
             "why": " ".join(self.why) or None,
             "seen": self.seen,
@@ -165,6 +170,9 @@ def _measured(
         dates = _around(asked, engine, store, read[0][1].damaged)
     nodes = table(NODES, dates)
     shared = [row["host"] for row in engine.rows(queries.shared_hosts())] if nodes.all else []
+    cloned: dict[str, list[str]] = {}
+    for row in engine.rows(queries.shared_machines()) if nodes.all else []:
+        cloned.setdefault(row["machine"], []).append(row["host"])
     services = table(SERVICES, dates, shared)
     if not services.all and not services.damaged:
         raise _nothing(store)
@@ -180,7 +188,8 @@ def _measured(
     return Report(
         asked, engine.name, rows, seen, grain, grains["bounded_share"],
         sum(len(each.all) for each in all_of), len(services.repeated), sum(each.bytes for each in all_of),
-        tuple(damage for each in all_of for damage in each.damaged), len(store.passed_over), tuple(shared), known,
+        tuple(damage for each in all_of for damage in each.damaged), len(store.passed_over), tuple(shared),
+        cloned, known,
     )  # fmt: skip
 
 

@@ -87,3 +87,24 @@ def test_a_host_that_was_installed_anew_is_the_same_host(tmp_path: Path) -> None
         found = report(tmp_path, kind)
         assert [row["hosts"] for row in found.rows] == [1]
         assert found.document()["shared_hosts"] == []
+
+
+def test_machines_of_one_identity_are_named(tmp_path: Path) -> None:
+    """Clones of different names: no row is lost or counted twice, and reports say who they are."""
+    found = report(clones(tmp_path), "coverage")
+    assert found.document()["shared_machines"] == [{"machine": "ccc", "hosts": ["h0", "h1", "h2", "h3"]}]
+    (row,) = found.rows
+    assert (row["hosts"], row["rows"], row["missing_rows"]) == (6, 18, 0)
+    assert "which their names alone tell apart: h0, h1, h2, h3; give each one of its own." in render.render(
+        found, Terminal(200), 20
+    )
+
+
+def test_a_machine_that_got_another_name_is_no_clone(tmp_path: Path) -> None:
+    """Nor are machines whose identity is not known."""
+    for window, host in enumerate(("old", "old", "new")):
+        put(tmp_path, "services", [service(host=host, window=window, machine="aaa")])
+        put(tmp_path, "nodes", [node(host, window, "aaa"), node(f"{host}-2", window, None)])
+    found = report(tmp_path, "cold")
+    assert found.document()["shared_machines"] == []
+    assert "machine-id" not in render.render(found, Terminal(200), 20)
