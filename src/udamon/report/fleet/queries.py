@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import dedent
 
-from udamon.fleet.tables import AGES, WINDOW_SECONDS, Column, Table, Type
+from udamon.fleet.tables import AGES, NODES, WINDOW_SECONDS, Column, Table, Type
+from udamon.report.fleet.machines import doubled
 from udamon.report.source import double
 
 IDENTITY = "namespace, workload, service"
@@ -64,11 +65,14 @@ def view(table: Table, shared: Sequence[str] | None = None) -> str:
     known = ", ".join(_shown(each, shared) for each in table.columns)
     epoch = f"CAST(EPOCH({table.time}) AS BIGINT) AS epoch"
     keyed = " AND ".join(f"{name} IS NOT NULL" for name in table.key)
+    same = f"OVER (PARTITION BY {', '.join(table.identity)}"
+    at_once = f", {doubled(same)} AS doubled" if table is NODES else ""
+    once, again = (", FALSE AS doubled", ", doubled") if table is NODES else ("", "")
     return dedent(f"""
-        SELECT {known}, {epoch} FROM {table.name}_once WHERE {keyed}
+        SELECT {known}, {epoch}{once} FROM {table.name}_once WHERE {keyed}
         UNION ALL
-        SELECT {known}, {epoch} FROM (
-            SELECT {names}, ROW_NUMBER() OVER (PARTITION BY {", ".join(table.identity)} ORDER BY {order}) AS telling
+        SELECT {known}, {epoch}{again} FROM (
+            SELECT {names}{at_once}, ROW_NUMBER() {same} ORDER BY {order}) AS telling
             FROM {table.name}_repeated WHERE {keyed}
         ) AS ranked WHERE telling = 1
     """)
@@ -84,27 +88,6 @@ def machine_of(shared: Sequence[str]) -> str:
     """The machine of a row whose host is one of `shared`, '' of another."""
     names = ", ".join(map(literal, shared))
     return f"CASE WHEN host IN ({names}) THEN COALESCE(machine, '') ELSE '' END" if shared else "''"
-
-
-def shared_hosts() -> str:
-    """Names of hosts that several machines have in the same window, over the table nodes."""
-    return """
-        SELECT host FROM (
-            SELECT host, window_begin FROM nodes GROUP BY host, window_begin HAVING MIN(machine) <> MAX(machine)
-        ) AS twice GROUP BY host ORDER BY host
-    """
-
-
-def shared_machines() -> str:
-    """Machines, by their identity, that several names of hosts have in the same window, and these names, over the table
-    nodes: disks that were copied with their identity."""
-    return """
-        SELECT machine, host FROM nodes WHERE machine IN (
-            SELECT machine FROM (
-                SELECT machine, window_begin FROM nodes GROUP BY machine, window_begin HAVING MIN(host) <> MAX(host)
-            ) AS twice
-        ) GROUP BY machine, host ORDER BY machine, host
-    """
 
 
 def _known(name: str) -> str:

@@ -200,6 +200,11 @@ def _not_seen(report: Report) -> list[str]:
             f"Machines that have one machine-id (clones), which their names alone tell apart: {_some(names)}; give "
             "each one of its own."
         )
+    if report.doubled_hosts:
+        said.append(
+            "Hosts of which two agents wrote rows of the same windows (clones of one name and machine-id, or a clock "
+            f"that was set back), of which one counts: {_some(report.doubled_hosts)}; give clones a name of their own."
+        )
     missed = []
     if seen["processes_missed"]:
         missed.append(f"up to {counted(seen['processes_missed'], 'process', 'processes')} at a time")

@@ -15,7 +15,7 @@ from udamon.fleet.spool import OPEN
 from udamon.fleet.store import Store
 from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, WINDOW_SECONDS, Table
 from udamon.model import MAPPING, MIXED, PAGE
-from udamon.report.fleet import deploys, queries, student
+from udamon.report.fleet import deploys, machines, queries, student
 from udamon.report.fleet.engines import FleetEngine, Row
 from udamon.units import GIB
 
@@ -73,6 +73,8 @@ class Report:
     """Names of hosts that several machines have at once; each of these counts as a host."""
     shared_machines: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Identities that machines of several names have at once, and these names, by which alone they are known apart."""
+    doubled_hosts: tuple[str, ...] = ()
+    """Hosts of which two agents at once wrote rows of one key, of which one counts."""
     known_ages: tuple[int, ...] | None = None
     """Where no row tells of the age that was asked for (of any, where none was): those that rows tell of, s."""
 
@@ -112,6 +114,7 @@ class Report:
             "shared_machines": [
                 {"machine": name, "hosts": list(hosts)} for name, hosts in self.shared_machines.items()
             ],
+            "doubled_hosts": list(self.doubled_hosts),
             "known_ages_seconds": self.known_ages,
             "why": " ".join(self.why) or None,
             "seen": self.seen,
@@ -169,10 +172,11 @@ def _measured(
         table(DEPLOYS, (None, None))
         dates = _around(asked, engine, store, read[0][1].damaged)
     nodes = table(NODES, dates)
-    shared = [row["host"] for row in engine.rows(queries.shared_hosts())] if nodes.all else []
+    shared = [row["host"] for row in engine.rows(machines.shared_hosts())] if nodes.all else []
     cloned: dict[str, list[str]] = {}
-    for row in engine.rows(queries.shared_machines()) if nodes.all else []:
+    for row in engine.rows(machines.shared_machines()) if nodes.all else []:
         cloned.setdefault(row["machine"], []).append(row["host"])
+    doubled = [row["host"] for row in engine.rows(machines.doubled_hosts())] if nodes.all else []
     services = table(SERVICES, dates, shared)
     if not services.all and not services.damaged:
         raise _nothing(store)
@@ -189,7 +193,7 @@ def _measured(
         asked, engine.name, rows, seen, grain, grains["bounded_share"],
         sum(len(each.all) for each in all_of), len(services.repeated), sum(each.bytes for each in all_of),
         tuple(damage for each in all_of for damage in each.damaged), len(store.passed_over), tuple(shared),
-        cloned, known,
+        cloned, tuple(doubled), known,
     )  # fmt: skip
 
 

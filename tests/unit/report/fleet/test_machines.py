@@ -108,3 +108,28 @@ def test_a_machine_that_got_another_name_is_no_clone(tmp_path: Path) -> None:
     found = report(tmp_path, "cold")
     assert found.document()["shared_machines"] == []
     assert "machine-id" not in render.render(found, Terminal(200), 20)
+
+
+def test_clones_of_one_name_and_identity_are_named(tmp_path: Path) -> None:
+    """Each window counts once. A copy of an object is no clone, nor are two halves of a window of an agent that began
+    anew."""
+    for free in (1, 2):
+        for host, seconds in (("clone", 300.0), ("anew", (180.0, 110.0)[free - 1])):
+            put(tmp_path, "services", [service(host=host, resident=free, machine="aaa")])
+            own = {
+                "machine": host,
+                "seconds": seconds,
+                "available_bytes": free << 30,
+                "agent_resident_bytes": 1,
+            }
+            put(tmp_path, "nodes", [node(host, 0, host) | own])
+    put(tmp_path, "nodes", [node("copy", 0, "ccc") | {"available_bytes": 1}])
+    put(tmp_path, "services", [service(host="copy")])
+    (original,) = (tmp_path / "nodes").rglob("copy.*.parquet")
+    original.with_name("a copy.parquet").write_bytes(original.read_bytes())
+    found = report(tmp_path, "coverage")
+    assert found.document()["doubled_hosts"] == ["clone"]
+    assert [(row["hosts"], row["rows"]) for row in found.rows] == [(3, 3)]
+    assert "of which one counts: clone; give clones a name of their own." in render.render(
+        found, Terminal(400), 20
+    )
