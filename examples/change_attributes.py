@@ -5,8 +5,9 @@ from udamon import Monitor, MonitorSpec
 
 with Monitor(MonitorSpec(ops="sim", command=("one",), sample=0.01, aggr=0.2)) as monitor:
     for snapshot in monitor:
-        print(f"a window of {monitor.aggr} s: {len(snapshot)} regions")
+        window = snapshot.ticks * snapshot.sample_ns / 1e9
+        print(f"a window of {window:g} s: {len(snapshot)} regions")
         if snapshot.seq == 0:
             monitor.update(sample=0.002, aggr=0.04, max_regions=200)
-        elif snapshot.seq == 4:
-            monitor.stop()
+        elif window < 0.2:
+            break
