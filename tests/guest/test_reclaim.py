@@ -156,7 +156,15 @@ def test_the_target_dies_while_it_is_acted_on(program: tuple[Memory, Range, Rang
     assert 0 < found["moved_bytes"] <= found["advised_bytes"]
 
 
+@pytest.fixture
+def compacted() -> None:
+    """Free memory in large blocks, so that areas mapped next lie in few pieces of physical memory, whatever other tests
+    left: areas that are mixed in small pieces take minutes (docs/acting.md#actions)."""
+    Path("/proc/sys/vm/compact_memory").write_text("1")
+
+
 @pytest.mark.guest_long
+@pytest.mark.usefixtures("compacted")
 def test_of_the_whole_machine_too_cold_memory_goes_and_hot_memory_stays(
     program: tuple[Memory, Range, Range], run: Run
 ) -> None:
