@@ -97,6 +97,23 @@ def read_object(data: str | bytes, depth: int = DEPTH) -> dict[str, Any]:
     return found
 
 
+def written(value: object) -> str:
+    """Compact ASCII JSON of `value` that `read` takes: halves of UTF-16 pairs in texts, which no name of a file or
+    process has, become U+FFFD. Raises ValueError for numbers that are not finite."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    if _SURROGATE.search(text):
+        text = json.dumps(_whole(value), separators=(",", ":"), ensure_ascii=True)
+    return text
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, str):
+        return _ALONE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {_whole(key): _whole(one) for key, one in value.items()}
+    return [_whole(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
 def check(value: object, depth: int = DEPTH, *, texts: bool = True) -> None:
     """Raise JsonError (TooDeep) for a value that is nested deeper, has a whole number of 40 digits or more, or (unless
     `texts` is False) half of a character in a text."""

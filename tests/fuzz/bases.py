@@ -15,7 +15,7 @@ from udamon.record import seal
 from udamon.record.limits import DEFAULT
 from udamon.record.messages import OpenFile
 from udamon.record.reader import Recording
-from udamon.record.schema import FIRST_COLUMNS, METADATA_KEY, schema_of, to_json
+from udamon.record.schema import FIRST_COLUMNS, METADATA_KEY, schema_of
 from udamon.record.seal import PREFIX
 from udamon.record.stream import whole_stream
 from udamon.record.writer import Writer
@@ -157,7 +157,7 @@ def unsealed(data: bytes) -> bytes:
 def earlier(path: Path) -> bytes:
     """The recording as it was written before anything was known of what is shared, and without checksums."""
     found = Recording(path)
-    schema = schema_of(len(FIRST_COLUMNS)).with_metadata({METADATA_KEY: to_json(found.metadata).encode()})
+    schema = schema_of(len(FIRST_COLUMNS)).with_metadata({METADATA_KEY: json.dumps(found.metadata).encode()})
     names = list(FIRST_COLUMNS)
     return whole_stream(
         schema,

@@ -21,7 +21,7 @@ from tests.fuzz.flags import flag_fields, words_of, working_fields, working_word
 from tests.fuzz.hostile_values import LARGE, TERMINAL, object_with, word
 from udamon.record.buffer import PendingRows
 from udamon.record.metadata import machine
-from udamon.record.schema import COLUMNS, METADATA_KEY, SCHEMA, TYPES, to_json
+from udamon.record.schema import COLUMNS, METADATA_KEY, SCHEMA, TYPES
 from udamon.record.stream import Stream, whole_stream
 from udamon.record.values import _METADATA
 
@@ -111,7 +111,7 @@ def _event(field: Field, random: Random, place: Path, base: Path) -> Ready:
         if event.name == name and random.random() < 0.7:
             begin.add_event(event.time_ns, 0, name, data)
         else:
-            begin.add_event(event.time_ns, 0, event.name, to_json(dict(event.data)))
+            begin.add_event(event.time_ns, 0, event.name, json.dumps(dict(event.data)))
     shown = random.choice((TERMINAL, "x" * 70_000, "")) if name == "unknown" else name
     begin.add_event(1 << 40, 0, shown.encode("utf-8", "backslashreplace").decode(), data)
     parts.append(stream.flush(begin))
@@ -152,11 +152,11 @@ def _column(field: Field, random: Random, place: Path, base: Path) -> Ready:
         columns["end"] = [top + 8192 * at + 4096 for at in range(count)]
     stream, begin = Stream(), PendingRows()
     for event in bases.events(0):
-        begin.add_event(event.time_ns, 0, event.name, to_json(dict(event.data)))
+        begin.add_event(event.time_ns, 0, event.name, json.dumps(dict(event.data)))
     low, high = columns["start"][0], columns["end"][-1]
     if isinstance(low, int) and isinstance(high, int) and low < high:  # reports look where mappings are
         add = [[low, high, "rw-p", 0, 0, "[stack]"]]
-        begin.add_event(1 << 40, 0, "mappings", to_json({"target": 0, "add": add, "remove": []}))
+        begin.add_event(1 << 40, 0, "mappings", json.dumps({"target": 0, "add": add, "remove": []}))
     made = RecordBatch.from_arrays([Array(columns[each], TYPES[each]) for each in COLUMNS], schema=SCHEMA)
     parts = [
         stream.head(machine() | bases.METADATA),

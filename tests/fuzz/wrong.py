@@ -13,7 +13,7 @@ from tests.fuzz.mutate import NUMBERS
 from udamon.model import Snapshot
 from udamon.record.buffer import PendingRows
 from udamon.record.metadata import machine
-from udamon.record.schema import COLUMNS, RATE_COLUMNS, SCHEMA, TYPES, to_json
+from udamon.record.schema import COLUMNS, RATE_COLUMNS, SCHEMA, TYPES
 from udamon.record.stream import Stream
 
 _BOUNDS = {"int64": (-(1 << 63), (1 << 63) - 1), "int32": (-(1 << 31), (1 << 31) - 1),
@@ -143,7 +143,7 @@ def recording(random: Random) -> bytes:
     parts = [stream.head(metadata)]
     begin = PendingRows()
     for event in (*events(0), *(allocations() if random.random() < 0.5 else ())):
-        begin.add_event(event.time_ns, 0, event.name, to_json(dict(event.data)))
+        begin.add_event(event.time_ns, 0, event.name, json.dumps(dict(event.data)))
     parts.append(stream.flush(begin))
     for seq in range(random.randrange(1, 5)):
         if random.random() < 0.4:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from udamon.errors import RecordingError
@@ -41,15 +41,16 @@ def snapshots(draw: st.DrawFn, seq: int, begin: int) -> Snapshot:
     )  # fmt: skip
 
 
+BYTES = [chr(0xDC00 + byte) for byte in range(0x80, 0x100)]
+"""What stands in a name for bytes that are not UTF-8 (os.fsdecode)."""
+texts = st.text(st.characters(codec="utf-8") | st.sampled_from(BYTES))
 json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters()),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers(-(2**129), 2**129)
+    | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip
-events = st.builds(
-    Event, NS, st.text(st.characters(codec="utf-8"), min_size=1), st.dictionaries(st.text(), json)
-)
+events = st.builds(Event, NS, st.text(st.characters(codec="utf-8"), min_size=1), st.dictionaries(texts, json))
 FLUSH = "flush"
 
 
@@ -69,6 +70,23 @@ def play(path: Path, script: list[Snapshot | Event | str]) -> None:
                 writer.event(step)
             else:
                 writer.flush()
+
+
+@given(st.text(), st.text())
+@example("\ud800", "a\udd00\ud83d")
+@settings(deadline=None)
+def test_no_text_loses_an_event(key: str, value: str) -> None:
+    """Half of a UTF-16 pair, which no name has, does not come back, and all the rest does."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "a"
+        play(path, [Event(1, "a", {key: [value]}), Event(2, "b", {})])
+        first, second = Recording(path).events()
+
+    def without_halves(text: str) -> str:
+        return "".join(c if c in BYTES or not "\ud800" <= c <= "\udfff" else "\ufffd" for c in text)
+
+    assert first == Event(1, "a", {without_halves(key): [without_halves(value)]})
+    assert second == Event(2, "b", {})
 
 
 @given(scripts())

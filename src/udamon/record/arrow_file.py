@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 
+from udamon import plain_json
 from udamon.model import Event, Snapshot
 from udamon.record.buffer import PendingRows
 from udamon.record.reader import Recording
-from udamon.record.schema import to_json
 from udamon.record.stream import Stream
 from udamon.record.writer import MAX_ROWS
 
@@ -24,7 +24,7 @@ def write(items: Iterable[Snapshot | Event], metadata: Mapping[str, object], fil
         else:
             target = item.data.get("target")
             known = target if isinstance(target, int) else None
-            rows.add_event(item.time_ns, known, item.name, to_json(dict(item.data)))
+            rows.add_event(item.time_ns, known, item.name, plain_json.written(dict(item.data)))
         if len(rows) >= MAX_ROWS:
             file.write(stream.flush(rows))
             rows = PendingRows()

@@ -44,10 +44,11 @@ The schema's metadata has JSON under "udamon": `version` of this schema, and wha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from arro3.core import DataType, Field, Schema
+
+from udamon import plain_json
 
 VERSION = 1
 METADATA_KEY = b"udamon"
@@ -95,14 +96,9 @@ TYPES: Mapping[str, DataType] = _TYPES
 SCHEMA = Schema([Field(name, kind, nullable=name != "time") for name, kind in _TYPES.items()])
 
 
-def to_json(value: object) -> str:
-    """Compact ASCII JSON: a file name that is not UTF-8 (lone surrogates) survives. NaN is refused."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-
-
 def schema_with(metadata: Mapping[str, object]) -> Schema:
     """The schema that heads a file with this metadata."""
-    return SCHEMA.with_metadata({METADATA_KEY: to_json(dict(metadata)).encode()})
+    return SCHEMA.with_metadata({METADATA_KEY: plain_json.written(dict(metadata)).encode()})
 
 
 def schema_of(columns: int) -> Schema:

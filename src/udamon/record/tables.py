@@ -10,9 +10,10 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 from arro3.core import Array, DataType, RecordBatch, RecordBatchReader
 from arro3.io import write_csv, write_parquet
 
+from udamon import plain_json
 from udamon.errors import interruptible
 from udamon.record.reader import Recording
-from udamon.record.schema import COLUMNS, METADATA_KEY, SCHEMA, TYPES, schema_with, to_json
+from udamon.record.schema import COLUMNS, METADATA_KEY, SCHEMA, TYPES, schema_with
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -34,7 +35,7 @@ def parquet(recording: Recording, file: BinaryIO) -> None:
             cast(IO[bytes], output),
             compression="zstd(3)",
             max_row_group_size=ROW_GROUP,
-            key_value_metadata={METADATA_KEY.decode(): to_json(recording.metadata)},
+            key_value_metadata={METADATA_KEY.decode(): plain_json.written(recording.metadata)},
         )
     output.check()
 
@@ -95,7 +96,7 @@ def _with_metadata(recording: Recording) -> Iterator[RecordBatch]:
     row = {
         "time": recording.metadata.get("monotonic_ns") or 0,
         "event": "metadata",
-        "data": to_json(recording.metadata),
+        "data": plain_json.written(recording.metadata),
     }
     yield RecordBatch.from_arrays([Array([row.get(name)], TYPES[name]) for name in COLUMNS], schema=SCHEMA)
     yield from recording.batches()

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from types import TracebackType
 
+from udamon import plain_json
 from udamon.errors import UsageError
 from udamon.files.names import Identity
 from udamon.files.output import OutputFile
@@ -17,7 +18,6 @@ from udamon.model import Event, Snapshot
 from udamon.record import anonymize as anonymous
 from udamon.record.buffer import PendingRows
 from udamon.record.metadata import machine
-from udamon.record.schema import to_json
 from udamon.record.state import ValidEvents
 from udamon.record.stream import END_SIZE, Stream
 
@@ -157,5 +157,8 @@ class Writer:
 def _add(rows: PendingRows, event: Event) -> None:
     target = event.data.get("target")
     rows.add_event(
-        event.time_ns, target if isinstance(target, int) else None, event.name, to_json(dict(event.data))
+        event.time_ns,
+        target if isinstance(target, int) else None,
+        event.name,
+        plain_json.written(dict(event.data)),
     )
