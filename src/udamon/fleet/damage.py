@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Sequence
 
 from udamon.errors import CannotError
+from udamon.fleet.apart import nulls_in
 from udamon.fleet.footers import FooterColumn, NotParquet, columns
 from udamon.fleet.listing import DamagedObject, Dates, Day, ListedObjects, visible
-from udamon.fleet.objects import UnreadableParquet, batches
+from udamon.fleet.objects import UnreadableParquet
 from udamon.fleet.store import BucketStore, Directory, ObjectUnreadable, Store, Stored
 from udamon.fleet.tables import Table, Type
 
@@ -124,12 +125,9 @@ def _of_nulls(path: str, nulls: dict[str, int]) -> DamagedObject | None:
 
 
 def _of_rows(store: Store, table: Table, path: str) -> DamagedObject | None:
-    nulls = dict.fromkeys(table.key, 0)
     try:
         source = str(store.root / path) if isinstance(store, Directory) else store.read(path)
-        for batch in batches(source):
-            for name in nulls:
-                nulls[name] += batch[name].null_count
+        nulls = nulls_in(source, table.key)
     except FileNotFoundError:
         return DamagedObject(path, _GONE)
     except ObjectUnreadable as error:

@@ -164,6 +164,9 @@ class Spool:
             self._name(path, error.why)
             return None
         try:
+            # All names end in the digest. Of damaged bytes the library that reads them may abort the process.
+            if path.split(".")[-2:-1] != [digest_of(data)]:
+                raise UnreadableParquet("its bytes are not those that it was named after")
             rows = _rows(data, table)
             if rows and not rows[0].keys() >= set(table.key):
                 raise UnreadableParquet(f"it has not all columns of {table.name}")

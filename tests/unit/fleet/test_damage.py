@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random, SystemRandom
 
 import pytest
 
@@ -14,7 +15,7 @@ from udamon.fleet.damage import checked, read_through
 from udamon.fleet.footers import columns
 from udamon.fleet.listing import visible
 from udamon.fleet.objects import parquet
-from udamon.fleet.store import Directory, ObjectUnreadable
+from udamon.fleet.store import Directory, ObjectUnreadable, Stored
 from udamon.fleet.tables import SERVICES, TABLES, Type
 
 
@@ -169,3 +170,23 @@ def test_a_location_that_does_not_answer_is_no_damage(tmp_path: Path) -> None:
     store = Refusing(tmp_path, a, CannotError("the network is gone."))
     with pytest.raises(CannotError, match="the network is gone"):
         checked(store, SERVICES)
+
+
+def test_no_damage_breaks_the_process_that_reads(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of footers with some other bytes the library that reads Parquet panics, and aborts of some."""
+    seed = SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    random, stored = Random(seed), []
+    for number in range(60):
+        damaged = bytearray(GOOD)
+        for _ in range(random.randint(1, 3)):
+            at = len(damaged) - FOOTER + random.randrange(FOOTER - 8)
+            damaged[at] = random.choice((damaged[at] ^ 1 << random.randrange(8), random.randrange(256)))
+        path = name(number)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(damaged)
+        stored.append(Stored(path, len(damaged), 0))
+    found = read_through(Directory(tmp_path), SERVICES, stored)
+    assert {each.object for each in found} <= {each.path for each in stored}
+    assert len(found) > 15
+    assert capfd.readouterr().err == ""

@@ -12,7 +12,7 @@ import pytest
 from arro3.io import read_parquet
 
 from tests.unit.fleet.rows import NOON, service
-from udamon.fleet.objects import HOUR_US, ObjectName, parquet
+from udamon.fleet.objects import HOUR_US, ObjectName, digest_of, parquet
 from udamon.fleet.spool import Spool, objects
 from udamon.fleet.store import Directory
 from udamon.fleet.tables import SERVICES
@@ -188,7 +188,8 @@ def test_hosts_have_harmless_names(tmp_path: Path, host: str) -> None:
 
 def test_a_part_that_may_not_be_read_keeps_no_other_from_its_object(tmp_path: Path) -> None:
     """It stays, is named, and becomes an object when it can be read."""
-    place = tmp_path / "_open" / f"services.{NOON - HOUR_US}.0123456789ab.parquet"
+    earlier = parquet(SERVICES, SERVICES.batch([service(window=-12)]))
+    place = tmp_path / "_open" / f"services.{NOON - HOUR_US}.{digest_of(earlier)}.parquet"
     place.parent.mkdir()
     place.symlink_to(place.name)
     spool = Spool(tmp_path, "h1")
@@ -199,7 +200,7 @@ def test_a_part_that_may_not_be_read_keeps_no_other_from_its_object(tmp_path: Pa
     path = str(place.relative_to(tmp_path))
     assert spool.damaged == {path: "cannot be read: Too many levels of symbolic links"}
     place.unlink()
-    place.write_bytes(parquet(SERVICES, SERVICES.batch([service(window=-12)])))
+    place.write_bytes(earlier)
     Spool(tmp_path, "h1").close()
     assert count(tmp_path) == 2
 
