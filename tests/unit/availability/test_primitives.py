@@ -113,7 +113,7 @@ def test_doctor_reads_kernel_memory_with_consent_only(roots: Roots, monkeypatch:
 
 
 def on(machine: str, page_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(available.platform, "machine", lambda: machine)
+    monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr(available, "PAGE_SIZE", page_size)
     monkeypatch.setattr(features, "soft_dirty", lambda: False)
 

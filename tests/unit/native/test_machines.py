@@ -21,7 +21,7 @@ pytestmark = [
 @pytest.mark.parametrize("other", [BIG, HALF])
 def test_other_machines_are_refused_in_a_sentence(other: str) -> None:
     undefined = "-U" + other[2:].partition("=")[0]
-    words = ["gcc", "-E", "-nostdinc", undefined, other, HEADER]
+    words = ["gcc", "-E", "-nostdinc", undefined, other, str(HEADER)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode
     assert "little-endian machines with 64 bits alone" in done.stderr
