@@ -18,6 +18,7 @@ from udamon.model import Range
 from udamon.ranges import joined, overlap
 
 pytestmark = [
+    pytest.mark.guest_arm64,
     pytest.mark.guest_version,
     pytest.mark.guest_boot(smp=1),
     pytest.mark.needs("root", "pagemap_scan"),
