@@ -16,8 +16,11 @@ from typing import Any
 
 import pytest
 
-from tests.guest.pages import MIB, PAGE, Pages, pages
+from tests.guest.pages import MIB, PAGE, Pages, entries, pages
 from tests.integration.recorder import forked_udamon, report
+from udamon.acting.refaults import Refaults
+from udamon.acting.vaddr import VaddrActor
+from udamon.core.scheme import Action, ActionRequest
 from udamon.model import Range
 from udamon.record.reader import Recording
 
@@ -188,8 +191,22 @@ def test_by_the_kernel_hot_and_cold_memory_are_told_apart(
 
     def heat(area: Range) -> float:
         parts = [(min(one["end"], area.end) - max(one["start"], area.start), one["rate"]) for one in found]
-        return sum(size * rate for size, rate in parts if size > 0) / area.size
+        return float(sum(size * rate for size, rate in parts if size > 0) / area.size)
 
     print({name: heat(area) for name, area in areas.items()})
     assert heat(areas["hot"]) > 0.2
     assert heat(areas["cold"]) < 0.05
+
+
+@pytest.mark.needs("process_madvise", "frame_numbers")
+def test_what_is_paged_out_is_as_much_as_is_said(program: Pages, swap: None) -> None:
+    """By the number of the system call and in the pages of this machine. Up to 31 pages that are new may be in no list
+    of the kernel yet, of which it pages out."""
+    area = program.map("out", 512 * PAGE)
+    program.write("out", 0, 512)
+    with contextlib.closing(VaddrActor(refaults=Refaults())) as actor:
+        applied = actor.apply(program.target(), *area, ActionRequest(Action.PAGEOUT))
+    out = sum(entry >> 62 & 1 for entry in entries(program.pid, area)) * PAGE
+    assert applied.applied == area.size
+    assert applied.moved == out
+    assert out >= area.size - 31 * PAGE

@@ -131,7 +131,7 @@ def test_a_terabyte_without_scan_is_taken_whole(program: Pages, no_scan: None) -
 
 
 def test_grain_bounds_the_answer(program: Pages) -> None:
-    area = program.map("grain", 2 * MIB)
+    area = program.map("grain", 512 * PAGE)
     program.write("grain", 0, 512, 4)
     assert len(resident(process(program), [area])) == 128
     assert resident(process(program), [area], grain=4 * PAGE) == [Range(area.start, area.end - 3 * PAGE)]
