@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from tests.guest.pages import MIB, PAGE, Pages, entries, pages
+from tests.guest.pages import PAGE, Pages, entries, pages
 from udamon.linux import residency
 from udamon.linux.pagemap_scan import NoScan
 from udamon.linux.procfs import ProcessId, read_stat
