@@ -157,6 +157,16 @@ def pagemap_scan() -> str | None:
 
 
 @capability
+def pages_of_4k() -> str | None:
+    return None if mmap.PAGESIZE == 4 << 10 else f"small pages have {mmap.PAGESIZE >> 10} KiB here"
+
+
+@capability
+def pages_of_16k() -> str | None:
+    return None if mmap.PAGESIZE == 16 << 10 else f"small pages have {mmap.PAGESIZE >> 10} KiB here"
+
+
+@capability
 def swap() -> str | None:
     return None if len(Path("/proc/swaps").read_text().splitlines()) > 1 else "no swap is on"
 

@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["UDAMON_CONFIG"] = ""  # defaults of whoever runs the tests are none of theirs
     if os.environ.get("UDAMON_TEST_INSTALLED"):
         _refuse_source_tree()
-    if not capabilities.inside_guest():  # importing hypothesis takes seconds under emulation
+    if plan.needs_hypothesis():
         _load_hypothesis_profile()
 
 

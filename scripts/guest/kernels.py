@@ -22,6 +22,10 @@ FULL = STOCK + ",idle_bitmap"
 OLD = "root,second_user,clear_refs,soft_dirty,frame_numbers,thp"
 """Of stock kernels that may have no in-kernel DAMON."""
 ARM = "root,second_user,clear_refs,frame_numbers,thp"
+ARM_612 = ARM + ",pagemap_scan,damon_free"
+ARM_16K = ARM_612 + ",pages_of_16k"
+ARMS = {ARM: "stock-arm64-units", ARM_612: "stock-arm64", ARM_16K: "stock-16k"}
+"""Suites of Arm's kernels. Unit tests once for each size of pages: what they try differs by nothing else."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,13 @@ class Kernel:
             return "all" if long else "default"
         if not self.stock:
             return "612" if long else "version"
-        if self.requires in {OLD, ARM}:
+        if self.requires == OLD:
             return "stock-pte" if long else ""
+        if self.requires in ARMS:
+            fast = self.processor != "max"  # to emulate, of the two
+            if not long:
+                return "stock-arm64-smoke" if fast else ""
+            return "stock-arm64" if fast else ARMS[self.requires]
         return "stock-612" if long else "stock-version"
 
     @property

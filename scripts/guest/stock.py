@@ -20,7 +20,7 @@ from pathlib import Path
 
 from scripts.guest import arm64, kernels
 from scripts.guest.debian import NotOffered, packages
-from scripts.guest.kernels import ARM, CACHE, OLD, STOCK, Kernel
+from scripts.guest.kernels import ARM, ARM_16K, ARM_612, CACHE, OLD, STOCK, Kernel
 
 MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "zram"]
 
@@ -37,10 +37,11 @@ class Wanted:
     series: tuple[int, ...]
     requires: str = OLD
     machine: str = "amd64"
+    flavour: str = ""  # "-16k": pages of 16 KiB
 
     @property
     def name(self) -> str:
-        return f"Debian {self.release}'s {'.'.join(map(str, self.series))} for {self.machine}"
+        return f"Debian {self.release}'s {'.'.join(map(str, self.series))} for {self.machine}{self.flavour}"
 
 
 WANTED = [
@@ -49,33 +50,46 @@ WANTED = [
     Wanted("bookworm", (6, 1)),
     Wanted("sid", (7,)),
     Wanted("bookworm", (6, 1), ARM, "arm64"),
-    Wanted("trixie", (6, 12), ARM, "arm64"),
+    Wanted("trixie", (6, 12), ARM_612, "arm64"),
+    Wanted("trixie", (6, 12), ARM_16K, "arm64", "-16k"),
 ]
-"""The first one in `make test`, too."""
+IN_SHORT = [WANTED[0], WANTED[4]]
+"""Those that `make test` boots, too."""
 
 
 def ensure(wanted: Wanted) -> Path:
     """The directory with vmlinuz and modules/, of the newest that was ever fetched. Raises NotOffered."""
-    have = [place.parent for place in CACHE.glob(f"debian-*-{wanted.machine}/vmlinuz")]
+    have = [place.parent for place in CACHE.glob(f"debian-*-{wanted.machine}{wanted.flavour}/vmlinuz")]
     have = [place for place in have if _is_of(_release(place), wanted)]
     return max(have, key=lambda place: _numbers(_release(place))) if have else _fetched(wanted)
 
 
 def guests(wanted: Wanted) -> list[Kernel]:
-    """That kernel, ready to be booted; on Arm once for each of two processors. Raises NotOffered."""
+    """That kernel, ready to be booted; on Arm once for each processor. Raises NotOffered."""
     if wanted.machine != "arm64":
-        return [kernels.stock(ensure(wanted), wanted.requires)]
+        return machines(wanted, ensure(wanted))
     if missing := arm64.absent():
         raise NotOffered(f"it needs {' and '.join(missing)}; scripts/setup guest-arm64 installs them")
-    system, kernel = arm64.root(), kernels.stock(ensure(wanted), wanted.requires)
+    system = arm64.root()
+    found = machines(wanted, ensure(wanted), system)
     arm64.extension(system)
-    return [replace(kernel, arm64=True, system=system, processor=each) for each in ARM_PROCESSORS]
+    return found
+
+
+def machines(wanted: Wanted, place: Path, system: Path = Path("/")) -> list[Kernel]:
+    """What is booted of the kernel that lies in `place`."""
+    kernel = kernels.stock(place, wanted.requires)
+    if wanted.machine != "arm64":
+        return [kernel]
+    # A Cortex-A72 has no pages of 16 KiB.
+    processors = ARM_PROCESSORS[:1] if wanted.flavour else ARM_PROCESSORS
+    return [replace(kernel, arm64=True, system=system, processor=each) for each in processors]
 
 
 def _fetched(wanted: Wanted) -> Path:
     with packages(wanted.release, wanted.machine) as offered, tempfile.TemporaryDirectory() as name:
         prefix = "linux-image-"
-        images = offered.names(rf"^{prefix}[0-9].*[0-9a-z]-{wanted.machine}$")
+        images = offered.names(rf"^{prefix}[0-9].*[0-9a-z]-{wanted.machine}{wanted.flavour}$")
         releases = [image.removeprefix(prefix) for image in images if not re.search("-(cloud|rt)-", image)]
         # Meta packages (linux-image-6.12-amd64) have no patch level and no kernel in them.
         releases = [release for release in releases if len(_numbers(release)) > 2 and _is_of(release, wanted)]

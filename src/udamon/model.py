@@ -14,6 +14,10 @@ from udamon.native._native import PAGE_SIZE as PAGE_SIZE
 HUGE_PAGE_SIZE = PAGE_SIZE // 8 * PAGE_SIZE
 """Bytes of a transparent huge page: as many pages as a page has entries of 8 bytes (2 MiB with pages of 4 KiB)."""
 
+USER_END = 1 << 56
+"""No address of a process is as high: x86-64 has at most 56 bits of them, arm64 52. Of higher ones arm64's kernel
+leaves out the topmost byte, where a program may have a tag, and answers for another address."""
+
 READS_AND_WRITES, WRITES_ONLY = "reads and writes", "writes only"
 """What a primitive counts as an access."""
 

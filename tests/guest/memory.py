@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import struct
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from tests.guest.program import Program
 from udamon.model import Range
 
 MIB = 1 << 20
-PAGE = 4096
+PAGE = mmap.PAGESIZE
 
 # Commands, one a line: `map NAME BYTES KIND`, `touch NAME…` (again and again until the next line), `every MS NAME…`
 # (the same with pauses), `once NAME`, `advise NAME N`, `unmap NAME`, `exec`, `fork`, `rest`. Each is answered when done
@@ -55,14 +56,14 @@ def map_area(name, size, kind):
 
 def write_once(names):
     for name in names:
-        areas[name][::4096] = b"\1" * (len(areas[name]) // 4096)
+        areas[name][::mmap.PAGESIZE] = b"\1" * (len(areas[name]) // mmap.PAGESIZE)
 
 def access(names):
     for name in names:
         area = areas[name]
-        pattern = ((0, len(area), 0, 4096, 1.0, False, 2),)
+        pattern = ((0, len(area), 0, mmap.PAGESIZE, 1.0, False, 2),)
         done, cursor = 0, array("Q", [0])
-        while done < len(area) // 4096:
+        while done < len(area) // mmap.PAGESIZE:
             done += touch(area, pattern, cursor, time.monotonic_ns() + 3_000_000, 0.0, 1)[0]
 
 while True:

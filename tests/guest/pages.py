@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import subprocess
 import sys
 import time
@@ -13,13 +14,14 @@ from tests.guest.program import Program
 from udamon.model import Range
 
 MIB = 1 << 20
-PAGE = 4096
+PAGE = mmap.PAGESIZE
 
 # Commands, one a line, each answered with one line when done:
 #   map NAME BYTES KIND       small, huge (anonymous), file (shared), private (of a file), scattered (a file's
 #                             pages in another order, each a mapping), memfd, or the path of what is mapped shared,
 #                             brk (heap; from then on the process gets no huge pages)
 #   write|read NAME A B STEP  one byte of each page from page A up to B, by STEP
+#   where NAME                its address
 #   advise NAME N             madvise
 #   grow NAME BYTES           sbrk
 #   fork                      the child rests
@@ -34,7 +36,7 @@ libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_i
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
-PAGE, GAP, areas = 4096, 1 << 18, {}
+PAGE, GAP, areas = mmap.PAGESIZE, 1 << 18, {}
 
 def map_area(size, kind):
     if kind == "brk":
@@ -88,6 +90,8 @@ while line := sys.stdin.readline():
         area = areas[name]
         for page in range(*numbers):
             area[page * PAGE]
+    elif command == "where":
+        answer = address(areas[name])
     elif command == "advise":
         libc.madvise(address(areas[name]), len(areas[name]), numbers[0])
     elif command == "grow":

@@ -32,9 +32,12 @@ from udamon.ranges import joined
 from udamon.scheme_metrics.machine import MachineMetrics
 
 pytestmark = [
+    pytest.mark.guest_arm64,
     pytest.mark.guest_612,
     pytest.mark.guest_boot(smp=2, mem=1024, append="numa=fake=2"),
-    pytest.mark.needs("root", "process_madvise"),
+    pytest.mark.needs(
+        "root", "process_madvise", "pages_of_4k"
+    ),  # counted in these, and in huge pages of 2 MiB
 ]
 
 SWAPPED, PRESENT, FRAME = 1 << 62, 1 << 63, (1 << 55) - 1

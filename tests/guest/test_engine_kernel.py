@@ -35,6 +35,7 @@ from udamon.model import Range
 from udamon.record.reader import Recording
 
 pytestmark = [
+    pytest.mark.guest_arm64,
     pytest.mark.guest_612,
     pytest.mark.guest_boot(smp=1),
     pytest.mark.needs("root", "damon_free"),

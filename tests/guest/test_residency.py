@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from tests.guest.pages import MIB, PAGE, Pages, entries, pages
+from tests.guest.pages import PAGE, Pages, entries, pages
 from udamon.linux import residency
 from udamon.linux.pagemap_scan import NoScan
 from udamon.linux.procfs import ProcessId, read_stat
@@ -18,6 +18,7 @@ from udamon.model import Range
 from udamon.ranges import joined, overlap
 
 pytestmark = [
+    pytest.mark.guest_arm64,
     pytest.mark.guest_version,
     pytest.mark.guest_boot(smp=1),
     pytest.mark.needs("root", "pagemap_scan"),
@@ -130,7 +131,7 @@ def test_a_terabyte_without_scan_is_taken_whole(program: Pages, no_scan: None) -
 
 
 def test_grain_bounds_the_answer(program: Pages) -> None:
-    area = program.map("grain", 2 * MIB)
+    area = program.map("grain", 512 * PAGE)
     program.write("grain", 0, 512, 4)
     assert len(resident(process(program), [area])) == 128
     assert resident(process(program), [area], grain=4 * PAGE) == [Range(area.start, area.end - 3 * PAGE)]

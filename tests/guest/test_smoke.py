@@ -11,20 +11,25 @@ from pathlib import Path
 import pytest
 
 from scripts.guest.machine import Machine
+from scripts.stages import ROOT
 from tests import capabilities
 
 pytestmark = pytest.mark.guest_boot(smp=1)  # a machine that every kernel is booted on anyway
+HAS = ("soft_dirty", "frame_numbers", "pagemap_scan", "clear_refs", "thp", "damon_free", "pages_of_16k")
 everywhere = pytest.mark.guest_version
 """On the older kernels too."""
 
 
 @everywhere
 @pytest.mark.guest_pte
+@pytest.mark.guest_arm64
+@pytest.mark.guest_smoke
 def test_the_kernel_is_the_one_asked_for() -> None:
     assert os.uname().release.startswith(os.environ["UDAMON_GUEST_KERNEL"])
 
 
 @everywhere
+@pytest.mark.guest_arm64
 def test_root() -> None:
     assert os.geteuid() == 0
 
@@ -50,7 +55,8 @@ def test_the_idle_bitmap_takes_writes() -> None:
 
 @everywhere
 @pytest.mark.guest_pte
-@pytest.mark.parametrize("name", ["soft_dirty", "frame_numbers", "pagemap_scan", "clear_refs", "thp"])
+@pytest.mark.guest_arm64
+@pytest.mark.parametrize("name", [*HAS])
 def test_the_kernel_has(name: str) -> None:
     """Through the same probes that decide whether a test is skipped: a probe that is wrong shows here."""
     required = os.environ["UDAMON_REQUIRE"].split(",")
@@ -77,9 +83,21 @@ def test_two_processors() -> None:
 
 
 @everywhere
+@pytest.mark.guest_arm64
 @pytest.mark.needs("second_user")
 def test_another_user_can_run_udamon() -> None:
     """Wherever the checkout lies outside: the guest opens the way to it."""
     nobody = pwd.getpwnam("nobody")
     command = [sys.executable, "-c", "import udamon.native._native"]
-    subprocess.run(command, user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], cwd="/", check=True)
+    where = {
+        "PYTHONPATH": str(ROOT / "src")
+    }  # on arm64 nothing is installed, and PYTHONPATH is no absolute one
+    subprocess.run(
+        command,
+        user=nobody.pw_uid,
+        group=nobody.pw_gid,
+        extra_groups=[],
+        cwd="/",
+        check=True,
+        env=os.environ | where,
+    )

@@ -6,9 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from tests.unit.snapshots import recorded, snap
+from udamon.cli.report_kinds import KINDS
+from udamon.model import Event, Sharing, Snapshot
+from udamon.record.reader import Recording
+from udamon.report import groups
+from udamon.report.source import RecordingSource
 
 pytestmark = pytest.mark.needs("compiler")
 
@@ -16,12 +25,14 @@ SHIM = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <unistd.h>
+static int truly;
 long sysconf(int name)
 {
     long (*next)(int) = (long (*)(int))dlsym(RTLD_NEXT, "sysconf");
-    return name == _SC_PAGESIZE ? SIZE : next(name);
+    return name == _SC_PAGESIZE && !truly ? SIZE : next(name);
 }
-int getpagesize(void) { return SIZE; }
+int getpagesize(void) { return (int)sysconf(_SC_PAGESIZE); }
+void as_it_is(void) { truly = 1; }
 """
 
 WORKLOAD = """hot, 8 MiB
@@ -95,3 +106,93 @@ def test_regions_are_whole_pages_and_what_is_hot_is_found(
     right = sum(max(0, min(end, last) - max(start, first)) for start, end in hot)
     assert right >= 0.9 * (last - first)
     assert sum(end - start for start, end in hot) - right <= 0.1 * (last - first)
+
+
+READER = """
+import contextlib, ctypes, io, json, mmap, sys
+from udamon.model import PAGE_SIZE
+ctypes.CDLL(None).as_it_is()  # DuckDB's memory is in pages of the size that it was compiled for
+from udamon.cli.main import main
+
+found = {}
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        status = main(words)
+    found[" ".join(words[:-1])] = [status, out.getvalue()]
+print(json.dumps([PAGE_SIZE, found]))
+"""
+REPORTS = sorted(KINDS - {"diff", "sites"})
+
+
+def made_elsewhere(path: Path, page_size: int, targets: int = 2) -> Path:
+    """Of processes, on a machine with pages of that size: their heaps, and a library of which each maps two pieces
+    whose offsets have one page in common, as the segments of a program have it."""
+    heap, library = 1 << 30, 0x7F00_0000_0000
+    items: list[Snapshot | Event] = []
+    for target in range(targets):
+        pieces = [
+            [library, library + 8 * page_size, "r--p", 0, 7, "/lib/libm.so"],
+            [library + 64 * page_size, library + 72 * page_size, "r-xp", 7 * page_size, 7, "/lib/libm.so"],
+        ]
+        rows = [[heap, heap + 100 * page_size, "rw-p", 0, 0, "[heap]"], *pieces]
+        items.append(Event(0, "target_start", {"target": target, "pid": 100 + target, "comm": "a"}))
+        items.append(Event(0, "mappings", {"target": target, "remove": [], "add": rows}))
+    for seq in range(24):
+        for target in range(targets):
+            there = [100 * page_size, 8 * page_size, 8 * page_size]
+            used = [(seq % 5 + target) * page_size, 3 * page_size, 0]
+            starts = [heap, library, library + 64 * page_size]
+            regions = [
+                (at, at + size, int(some > 0), 0) for at, size, some in zip(starts, there, used, strict=True)
+            ]
+            made = snap(seq, regions, target=target, window=10**9, sample=10**9 // 2)
+            sharing = Sharing.of(
+                [[there[0], 0, 0], [there[0], 0, 0], [used[0], 0, 0], [7 + target, 1, 1],
+                 [None, 0, 7 * page_size], [None] * 3]
+            )  # fmt: skip
+            more = {
+                "touched": array("Q", used),
+                "resident": array("Q", there),
+                "sharing": sharing,
+                "pid": 100 + target,
+            }
+            items.append(replace(made, **more))  # type: ignore[arg-type]
+    recorded(path, items, via="refs", page_size=page_size, wall_ns=1, monotonic_ns=0, machine="aarch64")
+    return path
+
+
+@pytest.mark.parametrize("kib", [4, 16])
+def test_a_recording_reads_the_same_wherever_it_was_made(kib: int, tmp_path: Path) -> None:
+    """Every report, `check` and `convert`, on machines with pages of 4 and 64 KiB: to the letter."""
+    file = str(made_elsewhere(tmp_path / "r.udamon", kib << 10))
+    commands = [["report", kind, *more, file] for kind in REPORTS for more in ([], ["--json"])]
+    commands += [
+        ["report", "access", "--by", "mapping", "--json", file],
+        ["check", "--max-wss", "1GiB", file],
+    ]
+    forms = ("csv", "damo-json", "perf-script")
+    answers = {}
+    for here in (4, 64):
+        (tmp_path / str(here)).mkdir()
+        converted = [["convert", "--to", form, "-o", f"{tmp_path}/{here}/{form}", file] for form in forms]
+        page, found = json.loads(
+            with_pages(
+                here << 10, tmp_path, sys.executable, "-c", READER, json.dumps([*converted, *commands])
+            )
+        )
+        assert page == here << 10
+        assert {words: status for words, (status, _) in found.items() if status} == {}
+        answers[here] = [(tmp_path / str(here) / form).read_text() for form in forms]
+        answers[here] += [found[" ".join(words[:-1])] for words in commands]
+    assert answers[4] == answers[64]
+
+
+@pytest.mark.parametrize("kib", [4, 16, 64])
+def test_a_page_that_two_pieces_have_in_common_is_one_page_of_that_machine(kib: int, tmp_path: Path) -> None:
+    """Where offsets overlap by a page, as those of a program's segments do, sums are plain: the library is not taken
+    for one that is mapped twice. Four such pages would be smaller than one of the machine with 16 KiB."""
+    page = kib << 10
+    with RecordingSource(Recording(made_elsewhere(tmp_path / "r.udamon", page, targets=1))) as source:
+        assert not groups.needed(source)
+        source.recording.metadata["page_size"] = page // 4
+        assert groups.needed(source)

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from udamon.linux.roots import Roots
+from udamon.model import PAGE_SIZE
 
-PAGE = 4096
+PAGE = PAGE_SIZE
 PRESENT, SWAPPED = 1 << 63, 1 << 62
 LRU, HEAD, TAIL, HUGETLB, ZERO_PAGE = 1 << 5, 1 << 15, 1 << 16, 1 << 17, 1 << 24
 FRAMES = 1 << 16

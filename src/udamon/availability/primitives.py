@@ -121,7 +121,9 @@ def _softdirty(roots: Roots) -> Usable:
         return Usable(
             False,
             "This kernel does not keep soft-dirty bits.",
-            "Boot a kernel built with CONFIG_MEM_SOFT_DIRTY=y.",
+            "Use another way to look: Linux has no such bits on arm64."
+            if platform.machine() == "aarch64"
+            else "Boot a kernel built with CONFIG_MEM_SOFT_DIRTY=y.",
         )
     whose = "any process" if features.has_capability(features.CAP_SYS_PTRACE) else "your own processes"
     return Usable(
@@ -133,8 +135,11 @@ def _softdirty(roots: Roots) -> Usable:
 
 def _pte(roots: Roots) -> Usable:
     """What is there for it, without reading any kernel memory."""
-    if platform.machine() not in {"x86_64", "aarch64"} or PAGE_SIZE != TABLE_BYTES:
+    if platform.machine() not in {"x86_64", "aarch64"}:
         return Usable(False, "The page tables of this machine are not known.", "Use another way to look.")
+    if PAGE_SIZE != TABLE_BYTES:
+        why = f"Page tables with pages of {PAGE_SIZE >> 10} KiB are not known, only those with {TABLE_BYTES >> 10} KiB."
+        return Usable(False, why, "Use another way to look.")
     if lockdown(roots.sys) == "confidentiality":
         return Usable(
             False,

@@ -22,7 +22,7 @@ from udamon.linux.process_madvise import open_process
 from udamon.linux.procfs import ProcessId, is_alive, read_cmdline, read_stat
 from udamon.linux.roots import Roots
 from udamon.lock import Lock, take_lock
-from udamon.model import PAGE_SIZE, Emit, Range
+from udamon.model import PAGE_SIZE, USER_END, Emit, Range
 from udamon.ops.fvaddr import whole_pages
 from udamon.ops.three_regions import three_regions
 from udamon.targets.processes import named_process, self_only
@@ -75,7 +75,7 @@ class ProcessOfTarget:
 
     def replan(self, planned: PlannedTarget) -> None:
         if planned.ranges:
-            self._ranges = whole_pages(planned.ranges)
+            self._ranges = whole_pages(planned.ranges, USER_END)
 
     def ranges(self) -> list[Range] | None:
         if self._fixed:

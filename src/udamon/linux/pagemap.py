@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from udamon.linux.procfs import ProcessId, open_of
 from udamon.linux.roots import PROC
-from udamon.model import PAGE_SIZE, Range
+from udamon.model import PAGE_SIZE, USER_END, Range
 
 PRESENT, SWAPPED, SOFT_DIRTY = 1 << 3, 1 << 4, 1 << 7
 """PAGE_IS_PRESENT, PAGE_IS_SWAPPED and PAGE_IS_SOFT_DIRTY of linux/fs.h."""
@@ -57,7 +57,7 @@ def read_runs(fd: int, ranges: Iterable[Range]) -> Iterator[Run]:
     Reads an entry for every page, holes too. Neighbouring runs may be alike where a read ended. Raises OSError.
     """
     for start, end in ranges:
-        page, last = start // PAGE_SIZE, -(-end // PAGE_SIZE)
+        page, last = start // PAGE_SIZE, -(-min(end, USER_END) // PAGE_SIZE)
         while page < last:
             data = os.pread(fd, min(last - page, _CHUNK) * _ENTRY, page * _ENTRY)
             if len(data) < _ENTRY:

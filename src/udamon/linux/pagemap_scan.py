@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from udamon.linux.held import Held
 from udamon.linux.pagemap import Run
-from udamon.model import PAGE_SIZE, Range
+from udamon.model import PAGE_SIZE, USER_END, Range
 
 _REQUEST = 0xC060_6610  # _IOWR('f', 16, struct pm_scan_arg), 96 bytes
 _ARGUMENT = struct.Struct("12Q")
@@ -51,6 +51,8 @@ def scan_runs(
     address = found.buffer_info()[0]
     for start, end in ranges:
         position, last = start - start % PAGE_SIZE, -(-end // PAGE_SIZE) * PAGE_SIZE
+        if last > USER_END:
+            raise OSError(errno.EFAULT, "no process has such addresses")
         while position < last:
             before = held.total_ns
             with held.call():

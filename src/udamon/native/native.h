@@ -2,6 +2,11 @@
 #ifndef UDAMON_NATIVE_H
 #define UDAMON_NATIVE_H
 
+/* Before any header: files and the kernel's words are read as they lie in memory. */
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || __SIZEOF_POINTER__ != 8
+#error "udamon runs on little-endian machines with 64 bits alone; take one of them (x86-64 or arm64)."
+#endif
+
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>

@@ -110,3 +110,33 @@ def test_doctor_reads_kernel_memory_with_consent_only(roots: Roots, monkeypatch:
     monkeypatch.setattr(available, "standing", bad)
     assert "root alone" in proved_pte(roots).why
     assert opened == [True]
+
+
+def on(machine: str, page_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(available, "PAGE_SIZE", page_size)
+    monkeypatch.setattr(features, "soft_dirty", lambda: False)
+
+
+def test_on_arm64_no_kernel_is_advised_that_cannot_be_had(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux has soft-dirty bits on some machines only: there, and not here, a kernel may be built with them."""
+    on("x86_64", 4096, monkeypatch)
+    assert "CONFIG_MEM_SOFT_DIRTY=y" in str(probe("softdirty", roots).fix)
+    on("aarch64", 4096, monkeypatch)
+    with pytest.raises(NotSupported, match=r"use another way to look: Linux has no such bits on arm64\.$"):
+        require("softdirty", roots)
+
+
+@pytest.mark.parametrize("kib", [16, 64])
+def test_page_tables_with_larger_pages_are_refused_by_their_size(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch, kib: int
+) -> None:
+    on("aarch64", kib << 10, monkeypatch)
+    with pytest.raises(
+        NotSupported, match=rf"page tables with pages of {kib} KiB are not known, only those with 4 KiB;"
+    ):
+        require("pte", roots)
+    on("riscv64", kib << 10, monkeypatch)
+    assert probe("pte", roots).why == "The page tables of this machine are not known."

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from udamon.linux.large_pages import smallest_large_page
-from udamon.model import HUGE_PAGE_SIZE
+from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE
 
 WORDS = ("always", "inherit", "madvise", "never")
 
@@ -24,21 +24,21 @@ def size(root: Path, kib: int, chosen: str, there: int | None = None) -> None:
     ("general", "chosen", "smallest"),
     [
         ("always", "never", HUGE_PAGE_SIZE),
-        ("always", "inherit", 16 << 10),
+        ("always", "inherit", 4 * PAGE_SIZE),
         ("never", "inherit", HUGE_PAGE_SIZE),
-        ("never", "madvise", 16 << 10),
+        ("never", "madvise", 4 * PAGE_SIZE),
     ],
 )
 def test_sizes_that_the_kernel_may_give(tmp_path: Path, general: str, chosen: str, smallest: int) -> None:
-    size(tmp_path, 2048, "always")
-    size(tmp_path, 16, chosen)
-    size(tmp_path, 64, "never")
+    size(tmp_path, HUGE_PAGE_SIZE >> 10, "always")
+    size(tmp_path, PAGE_SIZE >> 8, chosen)
+    size(tmp_path, PAGE_SIZE >> 6, "never")
     (tmp_path / "kernel/mm/transparent_hugepage/enabled").write_text(f"madvise [{general}]")
     assert smallest_large_page(tmp_path) == smallest
 
 
 def test_sizes_that_memory_has_from_earlier(tmp_path: Path) -> None:
     assert smallest_large_page(tmp_path) == HUGE_PAGE_SIZE
-    size(tmp_path, 64, "never", there=3)
-    size(tmp_path, 32, "never", there=0)
-    assert smallest_large_page(tmp_path) == 64 << 10
+    size(tmp_path, PAGE_SIZE >> 6, "never", there=3)
+    size(tmp_path, PAGE_SIZE >> 7, "never", there=0)
+    assert smallest_large_page(tmp_path) == 16 * PAGE_SIZE

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udamon.linux.lru_gen import Generation, NodeLru, age, lacks, parse, read, within
+from udamon.model import PAGE_SIZE
 
 TEXT = b"""memcg     1 /
  node     0
@@ -37,7 +38,7 @@ def test_all_of_it() -> None:
         (1, "/", 0), ((1 << 64) - 1, "/a", 0), ((1 << 64) - 1, "/a", 1), (13, "/a/b", 0), (14, "/ab", 0),
     ]  # fmt: skip
     assert found[0].generations == (
-        Generation(0, 90000, 7 * 4096, 9 * 4096), Generation(1, 50, 4096, 2 * 4096)
+        Generation(0, 90000, 7 * PAGE_SIZE, 9 * PAGE_SIZE), Generation(1, 50, PAGE_SIZE, 2 * PAGE_SIZE)
     )  # fmt: skip
     assert found[1].generations[0].anon == 0, "a counter may be negative for a moment"
     paths = [one.path for one in found]

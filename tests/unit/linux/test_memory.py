@@ -16,7 +16,7 @@ from udamon.linux.meminfo import node_memory, parse_meminfo
 from udamon.linux.pressure import parse_some
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.roots import Roots
-from udamon.model import Range
+from udamon.model import PAGE_SIZE, Range
 from udamon.scheme_metrics.fault_counter import FaultCounter, stalls
 from udamon.scheme_metrics.machine import MachineMetrics
 
@@ -78,15 +78,15 @@ def test_meminfo_of_the_system_and_of_a_node_have_the_same_names() -> None:
 
 
 def test_the_memory_of_a_node_is_what_its_zones_span(roots: Roots) -> None:
-    assert node_memory(0, roots.proc) == [Range(4096, 4096 * 4096)]
-    assert node_memory(1, roots.proc) == [Range(8192 * 4096, 9216 * 4096)]
+    assert node_memory(0, roots.proc) == [Range(PAGE_SIZE, 4096 * PAGE_SIZE)]
+    assert node_memory(1, roots.proc) == [Range(8192 * PAGE_SIZE, 9216 * PAGE_SIZE)]
     assert node_memory(2, roots.proc) == []
 
 
 def test_lru_pages_of_a_cgroup_in_both_versions() -> None:
     assert parse_lru(b"active_anon N0=10 N1=20\ninactive_file N1=5\nunevictable N1=7\n", 1) == 25
     old = b"total=9 N0=9\nfile=1 N0=1\nhierarchical_file=2 N0=2\nhierarchical_anon=3 N0=3\n"
-    assert parse_lru(old, 0) == 5 * 4096, "version 1 counts pages"
+    assert parse_lru(old, 0) == 5 * PAGE_SIZE, "version 1 counts pages"
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,13 @@ class Bytes:
 
 def test_how_much_of_what_matches_lies_on_a_node(roots: Roots) -> None:
     metrics, goal = MachineMetrics(roots), Goal(GoalMetric.NODE_ELIGIBLE_MEM_BP, 1, nid=1)
-    memory, first = Target(0), 8192 * 4096
+    memory, first = Target(0), 8192 * PAGE_SIZE
     assert metrics.eligible_bp(goal, []) == 0
-    assert metrics.eligible_bp(goal, [Bytes(memory, first, first + 4096)]) == 10_000
-    both = [Bytes(memory, 4096, 4 * 4096), Bytes(memory, first, first + 4096)]
+    assert metrics.eligible_bp(goal, [Bytes(memory, first, first + PAGE_SIZE)]) == 10_000
+    both = [Bytes(memory, PAGE_SIZE, 4 * PAGE_SIZE), Bytes(memory, first, first + PAGE_SIZE)]
     assert metrics.eligible_bp(goal, both) == 2500
     with pytest.raises(NotSupported, match="paddr"):
-        metrics.eligible_bp(goal, [Bytes(Target(0, pid=1), 0, 4096)])
+        metrics.eligible_bp(goal, [Bytes(Target(0, pid=1), 0, PAGE_SIZE)])
 
 
 def test_major_faults_of_cgroups_and_processes(roots: Roots, tmp_path: Path) -> None:

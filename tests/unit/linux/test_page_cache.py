@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from udamon.linux.cgroup.page_cache import PageCache, page_cache, youngest_file_bytes
+from udamon.model import PAGE_SIZE
 
 LRU_GEN = b"""memcg     1 /
  node     0
@@ -56,9 +57,9 @@ def test_lru_gen(tmp_path: Path) -> None:
     (tmp_path / "memory.stat").write_text("file 900000\nactive_file 1\n")
     (tmp_path / "lru_gen").write_bytes(LRU_GEN)
     found = page_cache(tmp_path, tmp_path / "lru_gen", "/a")
-    assert found == PageCache(900000, 0, (20 + 5 + 1 + 30) * 4096, 0, "lru_gen")
-    assert youngest_file_bytes(LRU_GEN, "/a/b") == 30 * 4096
-    assert youngest_file_bytes(LRU_GEN, "/") == (9 + 2 + 26 + 30 + 1000) * 4096
+    assert found == PageCache(900000, 0, (20 + 5 + 1 + 30) * PAGE_SIZE, 0, "lru_gen")
+    assert youngest_file_bytes(LRU_GEN, "/a/b") == 30 * PAGE_SIZE
+    assert youngest_file_bytes(LRU_GEN, "/") == (9 + 2 + 26 + 30 + 1000) * PAGE_SIZE
     assert youngest_file_bytes(LRU_GEN, "/c") is None
     assert page_cache(tmp_path, tmp_path / "lru_gen", "/c").source == "memory.stat"
 

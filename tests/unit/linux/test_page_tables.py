@@ -48,6 +48,8 @@ from udamon.native._native import (
 
 MASK = 0x000F_FFFF_FFFF_F000
 OWN = VALID | USER | 2
+pytestmark = pytest.mark.needs("pages_of_4k")  # the only tables that are known: others are refused
+
 GIB, BLOCK = 1 << 30, 2 << 20
 SEEN = PAGE_MAPPED
 

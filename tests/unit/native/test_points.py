@@ -30,6 +30,9 @@ from tests.unit.points import (
 )
 from udamon.native._native import points_take
 
+PAGE_SHIFT, HUGE_SHIFT = PAGE.bit_length() - 1, HUGE.bit_length() - 1
+MANY = HUGE // PAGE
+
 
 def at(*pages: int, age: int = 0) -> list[Point]:
     return [Point(page * PAGE, age=age) for page in pages]
@@ -59,12 +62,12 @@ def test_an_address_anywhere_in_its_page_speaks_for_the_page() -> None:
     assert take([], [Answer(5 * PAGE + 4095, 1)]) == [Point(5 * PAGE, HIT)]
 
 
-def test_a_huge_page_is_one_aligned_point_of_512_pages() -> None:
-    assert take([], [Answer(3 * HUGE + 77 * PAGE, 1, shift=21)]) == [Point(3 * HUGE, HIT, 0, 512)]
+def test_a_huge_page_is_one_aligned_point_of_all_its_pages() -> None:
+    assert take([], [Answer(3 * HUGE + 77 * PAGE, 1, shift=HUGE_SHIFT)]) == [Point(3 * HUGE, HIT, 0, MANY)]
 
 
 def test_of_a_huge_page_only_what_lies_in_the_space_is_a_point() -> None:
-    answers = [Answer(HUGE - PAGE, 1, shift=21), Answer(4 * HUGE + PAGE, 1, shift=21)]
+    answers = [Answer(HUGE - PAGE, 1, shift=HUGE_SHIFT), Answer(4 * HUGE + PAGE, 1, shift=HUGE_SHIFT)]
     found = take([], answers, begin=HUGE - 3 * PAGE, end=4 * HUGE + 2 * PAGE)
     assert found == [Point(HUGE - 3 * PAGE, HIT, 0, 3), Point(4 * HUGE, HIT, 0, 2)]
     assert take([], answers, begin=HUGE, end=4 * HUGE) == []
@@ -148,7 +151,7 @@ def test_holes_are_those_of_now_only() -> None:
 
 
 def test_a_hole_larger_than_a_point_can_say_is_as_large_as_it_can() -> None:
-    assert take([], holes=[(0, 1 << 45)]) == [Point(0, HOLE, pages=2**32 - 1)]
+    assert take([], holes=[(0, PAGE << 33)]) == [Point(0, HOLE, pages=2**32 - 1)]
 
 
 def model(
@@ -185,7 +188,7 @@ def page_ranges(draw: st.DrawFn) -> list[tuple[int, int]]:
 
 SPACE = st.integers(0, 1200 * PAGE)
 OLD = st.builds(
-    lambda page, kind, age, huge: Point(page // 512 * HUGE if huge else page * PAGE, kind, age, 512 if huge else 1),
+    lambda page, kind, age, huge: Point(page // MANY * HUGE if huge else page * PAGE, kind, age, MANY if huge else 1),
     st.integers(0, 1200), st.sampled_from([0, 1, 2, 3, 4]), st.integers(0, 20), st.booleans(),
 )  # fmt: skip
 ANSWER = st.builds(
@@ -194,7 +197,7 @@ ANSWER = st.builds(
     st.integers(0, 2),
     st.integers(0, 2),
     st.sampled_from([1, 14, 15, 20]),
-    st.sampled_from([12, 21]),
+    st.sampled_from([PAGE_SHIFT, HUGE_SHIFT]),
 )
 
 

@@ -77,7 +77,7 @@ def test_a_hot_set_grows_and_is_collected() -> None:
     with hot_set(4 * MIB, cpu) as child:
         pid = child.target.pid
         assert pid is not None
-        for size in (4096, MIB, 1 << 40):  # never more than there is
+        for size in (mmap.PAGESIZE, MIB, 1 << 40):  # never more than there is
             assert child.access(size)
         assert allowed_cpus(pid) == {cpu} == last_cpus(pid)
         assert thread_ids(pid) == [pid]
@@ -93,8 +93,8 @@ def test_a_hot_set_runs_no_handler_of_its_parent() -> None:
     old = signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
     try:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-        with hot_set(4096) as child:
-            assert child.access(4096)
+        with hot_set(mmap.PAGESIZE) as child:
+            assert child.access(mmap.PAGESIZE)
             assert child.target.pid is not None
             os.kill(child.target.pid, signal.SIGUSR1)
             assert child.rounds()

@@ -16,6 +16,7 @@ ONE = Machine(smp=1)
 NEWEST = Kernel("7.2.13", Path("a"), True, kernels.FULL)
 OLDER = Kernel("6.12.117", Path("b"), False, kernels.FULL)
 TESTS = {"all": 9, "default": 5, "612": 4, "version": 2, "stock-612": 3, "stock-version": 1, "stock-pte": 7}
+TESTS |= {"stock-arm64": 8, "stock-arm64-units": 20, "stock-16k": 15, "stock-arm64-smoke": 3}
 FILES = ("tests/guest/test_smoke.py",)
 
 
@@ -37,7 +38,7 @@ def planned(self: suite.Plans, name: str) -> dict[Machine, suite.Tests]:
 
 def had(wanted: stock.Wanted) -> list[Kernel]:
     version = ".".join(map(str, wanted.series))
-    return [kernels.stock(Path(f"debian-{version}.0-{wanted.machine}"), wanted.requires)]
+    return stock.machines(wanted, Path(f"debian-{version}.0-{wanted.machine}{wanted.flavour}"))
 
 
 def not_had(wanted: stock.Wanted) -> list[Kernel]:
@@ -49,24 +50,40 @@ def booted(planned: suite.Planned) -> list[tuple[str, str]]:
 
 
 def test_in_short_of_two_kernels_of_a_series_debians() -> None:
-    assert booted(suite.jobs()) == [("6.12.0-amd64", "stock-version"), ("7.2.13", "default")]
-    assert current.left_out == (9 - 5) + 4 + (3 - 1)
+    """And of arm64 the processor that is emulated in less time, with few tests."""
+    arm = ("6.1.0-arm64", "stock-arm64-smoke")
+    assert booted(suite.jobs()) == [arm, ("6.12.0-amd64", "stock-version"), ("7.2.13", "default")]
+    assert current.left_out == (9 - 5) + 4 + (3 - 1) + 20 + (8 - 3)
 
 
 def test_in_short_ours_where_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stock, "guests", not_had)
     planned = suite.jobs()
     assert booted(planned) == [("6.12.117", "version"), ("7.2.13", "default")]
-    (absent,) = planned.absent
+    absent, arm = planned.absent
     assert absent.result.verdict == "not run"
     assert absent.result.detail == "Debian trixie's 6.12 for amd64: it is too old"
     assert absent.result.counts.skipped == TESTS["stock-version"]
+    assert arm.result.counts.skipped == TESTS["stock-arm64-smoke"]
 
 
 def test_in_long_all_of_them() -> None:
-    others = [("5.10.0-amd64", "stock-pte"), ("6.1.0-amd64", "stock-pte"), ("6.1.0-arm64", "stock-pte")]
-    others += [("6.12.0-amd64", "stock-612"), ("6.12.0-arm64", "stock-pte"), ("6.12.117", "612")]
-    assert booted(suite.jobs(long=True)) == [*others, ("7.0-amd64", "stock-pte"), ("7.2.13", "all")]
+    assert booted(suite.jobs(long=True)) == [
+        ("5.10.0-amd64", "stock-pte"), ("6.1.0-amd64", "stock-pte"), ("6.1.0-arm64", "stock-arm64"),
+        ("6.1.0-arm64", "stock-arm64-units"), ("6.12.0-amd64", "stock-612"), ("6.12.0-arm64", "stock-arm64"),
+        ("6.12.0-arm64", "stock-arm64"), ("6.12.0-arm64-16k", "stock-16k"), ("6.12.117", "612"),
+        ("7.0-amd64", "stock-pte"), ("7.2.13", "all"),
+    ]  # fmt: skip
+
+
+def test_unit_tests_run_once_for_each_size_of_pages() -> None:
+    """Of a kernel for Arm with the processor that sets accessed bits, in one guest; a Cortex-A72 has no 16 KiB."""
+    arms = [wanted for wanted in stock.WANTED if wanted.machine == "arm64"]
+    made = [(kernel.processor, kernel.suite_of(True)) for wanted in arms for kernel in had(wanted)]
+    assert made == [
+        ("max", "stock-arm64-units"), ("cortex-a72", "stock-arm64"),
+        ("max", "stock-arm64"), ("cortex-a72", "stock-arm64"), ("max", "stock-16k"),
+    ]  # fmt: skip
 
 
 def test_a_boot_is_given_the_files_of_its_tests_or_what_was_asked_for() -> None:
@@ -95,7 +112,17 @@ def test_the_series_of_a_release(release: str, wanted: tuple[int, ...], is_of: b
 
 def test_the_newest_that_was_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(stock, "CACHE", tmp_path)
-    for release in ("5.10.0-9-amd64", "5.10.0-32-amd64", "5.10.0-99-arm64", "6.1.0-50-amd64"):
+    releases = (
+        "5.10.0-9-amd64",
+        "5.10.0-32-amd64",
+        "5.10.0-99-arm64",
+        "5.10.0-7-arm64-16k",
+        "6.1.0-50-amd64",
+    )
+    for release in releases:
         (tmp_path / f"debian-{release}").mkdir()
         (tmp_path / f"debian-{release}" / "vmlinuz").touch()
     assert stock.ensure(stock.Wanted("bullseye", (5, 10))).name == "debian-5.10.0-32-amd64"
+    assert stock.ensure(stock.Wanted("bullseye", (5, 10), machine="arm64")).name == "debian-5.10.0-99-arm64"
+    sixteen = stock.Wanted("bullseye", (5, 10), machine="arm64", flavour="-16k")
+    assert stock.ensure(sixteen).name == "debian-5.10.0-7-arm64-16k"

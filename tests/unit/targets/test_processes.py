@@ -355,6 +355,20 @@ def test_ranges_damon_refuses(ranges: list[tuple[int, int]]) -> None:
         whole_pages([Range(*pair) for pair in ranges])
 
 
+def test_fvaddr_refuses_what_no_process_can_have(fake: FakeProc, roots: Roots) -> None:
+    """With a topmost byte that arm64's kernel leaves out, it would answer for memory at another address."""
+    fake.process(9)
+    for end in (1 << 56, (1 << 56) + 0x2000):
+        source = NamedProcesses([9], fake.root)
+        if end > 1 << 56:
+            with pytest.raises(
+                RangesError, match="0x100000000001000-0x100000000002000 is empty or no user memory"
+            ):
+                Fvaddr(source, [Range(end - 0x1000, end)], roots)
+        else:
+            Fvaddr(source, [Range(end - 0x1000, end)], roots)
+
+
 def test_paddr(fake: FakeProc, roots: Roots, log: Log) -> None:
     """One target without a pid, valid for ever; one monitor of it at a time."""
     (fake.root / "iomem").write_text("00100000-001fffff : System RAM\n")
