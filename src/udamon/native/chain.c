@@ -71,11 +71,12 @@ static inline unsigned bits_of(mask a, mask b, mask c, mask d)
 #endif
 }
 
-/* The first state with a bit from `from` on, round about. The best one changes often and at random: a search would
- * mispredict its branches. */
+/* The first state with a bit from `from` on, round about; any state where no bit is set, as of scores that are no numbers.
+ * The best one changes often and at random: a search would mispredict its branches. */
 static inline uint8_t state_of(unsigned bits, uint8_t from)
 {
-    return (uint8_t)((from + (unsigned)__builtin_ctz((bits | bits << STATES) >> from)) % STATES);
+    const unsigned last = 1u << (2 * STATES - 1);
+    return (uint8_t)((from + (unsigned)__builtin_ctz((bits | bits << STATES) >> from | last)) % STATES);
 }
 
 /* Backwards from run to run; they come out last first. `from` is the state of the last one. */
