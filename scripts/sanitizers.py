@@ -12,6 +12,8 @@ from scripts import content
 from scripts.stages import ROOT, WORK, Counts, Failed, Skipped, environment, pytest, run
 
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
+TIMEOUT = "--timeout=1200"
+"""What is sanitized takes four times as long, and long property runs beside other stages more than 300 s."""
 NOT_SOURCE = shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info")
 
 
@@ -33,7 +35,7 @@ def test(python: Path, *arguments: str) -> Counts:
         PYTHONMALLOC="malloc",
     )
     _prove_it_bites(python, env)
-    return pytest("sanitizers", python, "tests/unit", "tests/property", *arguments, env=env)
+    return pytest("sanitizers", python, "tests/unit", "tests/property", TIMEOUT, *arguments, env=env)
 
 
 def _runtime(name: str) -> str:

@@ -109,7 +109,8 @@ def test_reports(
 
 
 @pytest.mark.needs("clear_refs", "compiler")
-def test_sites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sites(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LD_PRELOAD", raising=False)  # a sanitizer's, which wants to be first in the program
     (tmp_path / "a.c").write_text(
         "#include <fcntl.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
         "int main(int n, char **v) {\n"
