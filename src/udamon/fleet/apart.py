@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 from collections.abc import Sequence
 
+from udamon import plain_json
 from udamon.fleet.objects import UnreadableParquet, batches
 from udamon.linux.procfs import read_bytes
 from udamon.linux.roots import PROC
@@ -29,7 +29,7 @@ def nulls_in(source: bytes | str, columns: Sequence[str]) -> dict[str, int]:
     _, status = os.waitpid(pid, 0)
     if status or not said:
         raise UnreadableParquet("it breaks the reader")
-    found = json.loads(said)
+    found = plain_json.read(said)
     if isinstance(found, str):
         raise UnreadableParquet(found)
     return dict(found)
@@ -44,7 +44,7 @@ def _child(source: bytes | str, columns: Sequence[str], writing: int) -> None:
         size = int(read_bytes(PROC / "self/statm").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        os.write(writing, json.dumps(_counted(source, columns)).encode())
+        os.write(writing, plain_json.written(_counted(source, columns)).encode())
         os._exit(0)
     finally:
         os._exit(1)
