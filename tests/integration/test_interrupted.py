@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -84,7 +85,25 @@ def test_a_truth_log_ends_with_a_whole_line(tmp_path: Path) -> None:
     assert log.read_text().endswith("\n")
 
 
-STARTING = "import os, sys; from udamon.__main__ import main; os.write(1, b'.'); sys.exit(main())"
+STARTING = """
+import os, sys
+from udamon.__main__ import main
+
+class Begun:
+    def find_spec(self, name, path=None, target=None):
+        if name == "udamon.cli.main":
+            os.write(1, b".")
+
+sys.meta_path.insert(0, Begun())
+sys.exit(main())
+"""
+"""A command that says when it begins to import its modules: from there on what a Ctrl-C does is up to udamon."""
+
+
+OF_PYTHON = re.compile(
+    r"Exception ignored in: <function _get_module_lock\b.*?KeyboardInterrupt: ?\n", re.DOTALL
+)
+"""What Python says of a Ctrl-C within a callback of its import locks, which loses it. udamon cannot prevent that."""
 
 
 @pytest.mark.parametrize(
@@ -107,6 +126,6 @@ def test_at_any_moment_from_the_start_on(words: str, tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=WAIT_LIMIT_S)
         assert process.returncode in (0, 1, 130, -signal.SIGINT), (delay, said)
-        assert "Traceback" not in said, delay
+        assert "Traceback" not in OF_PYTHON.sub("", said), (delay, said)
         ended.add(process.returncode)
     assert ended & {130, -signal.SIGINT}
