@@ -185,3 +185,12 @@ def pad(text: str, side: str, room: int) -> Shown:
     shown = escape(text)
     fill = " " * (room - width(shown))
     return line(fill, shown) if side == ">" else line(shown, fill)
+
+
+def is_text(name: str) -> bool:
+    """Whether a text can be written as UTF-8: bytes of a name that are not UTF-8 cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

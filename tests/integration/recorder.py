@@ -224,7 +224,7 @@ def place_of_nobody() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def as_nobody_runs(directory: Path, *words: Word) -> Iterator[subprocess.Popen[str]]:
-    """`udamon WORDS` in `directory`, run by the user nobody. It is killed at the end of the block if it still runs."""
+    """`udamon WORDS` in `directory` under the account "nobody". The process is killed when the block ends."""
     process = forked(words, cwd=directory, before=become_nobody)
     favour(process.pid)
     try:

@@ -25,14 +25,14 @@ SHIM = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <unistd.h>
-static int truly;
+static int disabled;
 long sysconf(int name)
 {
     long (*next)(int) = (long (*)(int))dlsym(RTLD_NEXT, "sysconf");
-    return name == _SC_PAGESIZE && !truly ? SIZE : next(name);
+    return name == _SC_PAGESIZE && !disabled ? SIZE : next(name);
 }
 int getpagesize(void) { return (int)sysconf(_SC_PAGESIZE); }
-void as_it_is(void) { truly = 1; }
+void disable_shim(void) { disabled = 1; }
 """
 
 WORKLOAD = """hot, 8 MiB
@@ -111,7 +111,7 @@ def test_regions_are_whole_pages_and_what_is_hot_is_found(
 READER = """
 import contextlib, ctypes, io, json, mmap, sys
 from udamon.model import PAGE_SIZE
-ctypes.CDLL(None).as_it_is()  # DuckDB's memory is in pages of the size that it was compiled for
+ctypes.CDLL(None).disable_shim()  # DuckDB's memory is in pages of the size that it was compiled for
 from udamon.cli.main import main
 
 found = {}

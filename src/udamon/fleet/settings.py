@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from udamon.errors import UsageError
+from udamon.text import is_text
 
 PREFIXES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 """How the variables begin that obstore reads for a kind of store."""
@@ -57,7 +58,7 @@ def check(kind: str, environment: Mapping[str, str]) -> None:
                 f"the variable {name} has the control character {found[0]!r}, which no request can have; set it "
                 "without, or unset it."
             )
-        if _is_not_text(value):
+        if not is_text(value):
             raise UsageError(
                 f"the variable {name} is not UTF-8; set it to what the store gave you, or unset it."
             )
@@ -79,11 +80,3 @@ def named(kind: str, environment: Mapping[str, str]) -> str:
     """Names of the variables that are set for a kind of store, for a sentence."""
     found = sorted(name for name in environment if name.startswith(PREFIXES[kind]))
     return ", ".join(found[:12]) or f"none of {PREFIXES[kind]}… is set"
-
-
-def _is_not_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return True
-    return False

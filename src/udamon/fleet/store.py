@@ -19,6 +19,7 @@ from udamon.errors import CannotError, OutputError, UsageError, is_panic
 from udamon.files.output import whole_file
 from udamon.fleet import settings
 from udamon.linux import open_files
+from udamon.text import is_text
 
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -103,15 +104,6 @@ def open_store(location: str) -> Store:
 _NOT_LITERAL = re.compile(r"[][*?#]|%[0-9A-Fa-f]{2}|/\.{1,2}(?=/|$)")
 """In the URL of a bucket: what ends its path, stands for other characters or for steps, or is a pattern for DuckDB and
 fsspec, between which it cannot be given for itself."""
-
-
-def is_text(name: str) -> bool:
-    """Whether a name is UTF-8, as names of objects are, and what reads them wants."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class Directory:

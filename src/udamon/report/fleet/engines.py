@@ -16,11 +16,12 @@ from udamon.files.ending import uninterrupted
 from udamon.files.temporary import TemporaryDirectory
 from udamon.fleet.damage import EngineFailed
 from udamon.fleet.listing import ListedObjects
-from udamon.fleet.store import BucketStore, Directory, ObjectUnreadable, Store, is_text
+from udamon.fleet.store import BucketStore, Directory, ObjectUnreadable, Store
 from udamon.fleet.tables import Table, Type
 from udamon.report.fleet.queries import literal, view
 from udamon.report.fleet.spark_submit import GATEWAY
 from udamon.report.translate import translate
+from udamon.text import is_text
 
 ENGINES = ("duckdb", "spark")
 
