@@ -27,6 +27,7 @@ from statistics import median
 
 from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
+from udamon.linux import cpu_time
 from udamon.linux.procfs import read_stat
 from udamon.linux.roots import Roots
 from udamon.native._native import address_of
@@ -89,9 +90,9 @@ def sampled(place: Place, regions: int, rounds: int, pages: Path) -> tuple[float
     spent = checks = 0
     with pages.open("wb") as file:
         for seed in range(rounds):
-            begin = time.thread_time_ns()
+            begin = cpu_time.thread_ns()
             answers = sampler.sample([place.target], slots, time.monotonic_ns(), TICKS, 1, seed)
-            spent += time.thread_time_ns() - begin
+            spent += cpu_time.thread_ns() - begin
             checks += answers.checks
             array("Q", [address // PAGE for address in answers.address]).tofile(file)
     calls = sum(sampler.calls)

@@ -30,6 +30,7 @@ from udamon.agent.ways.choice import check_ways, open_ways
 from udamon.core.clock import MonotonicClock
 from udamon.errors import CannotError, OutputError, TargetBusy
 from udamon.handover import default_socket
+from udamon.linux import cpu_time
 from udamon.linux.cgroup.memory import limit_of
 from udamon.linux.machine_id import machine_digest
 from udamon.linux.procfs import resident_bytes
@@ -65,7 +66,7 @@ class Agent:
         self._clock = MonotonicClock()
         self._began_ns = self._stepped_ns = self._saved_ns = self._remarked_ns = self._clock.now_ns()
         budget = Budget(settings.budget, self._began_ns)
-        self._spent = Spending(budget, time.process_time_ns)
+        self._spent = Spending(budget, cpu_time.process_ns)
         self._looks = ProcLooks(roots, way())
         tools = Tools(self._looks, self._lock, self._spent, Counter())
         self._ways = open_ways(settings, discovery.groups, roots, say)

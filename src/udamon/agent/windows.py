@@ -9,7 +9,6 @@ idle for that age, too, so a lower bound is known, and at most all that is resid
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from udamon.agent.watched import GROUP, WatchedService
 from udamon.core.idle_time import SECONDS
 from udamon.fleet.spool import Spool
 from udamon.fleet.tables import WINDOW_SECONDS
+from udamon.linux import cpu_time
 from udamon.linux.meminfo import read_meminfo
 from udamon.linux.procfs import resident_bytes
 from udamon.linux.roots import Roots
@@ -54,7 +54,7 @@ class Windows:
         spool: Spool,
         host: str,
         limit: Callable[[Path], int | None],
-        cpu_ns: Callable[[], int] = time.process_time_ns,
+        cpu_ns: Callable[[], int] = cpu_time.process_ns,
         roots: Roots = Roots(),  # noqa: B008 (immutable)
         machine: str | None = None,
     ) -> None:

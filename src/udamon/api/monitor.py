@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +18,7 @@ from udamon.assembly.follow import LOOK_S, TARGET, follow
 from udamon.assembly.spec import MonitorSpec, check
 from udamon.core.attrs import Attrs
 from udamon.errors import NotSupported, UsageError
+from udamon.linux import cpu_time
 from udamon.linux.cgroup.groups import find_cgroup
 from udamon.model import Event, Snapshot
 
@@ -273,7 +273,7 @@ class Monitor:
             spec,
             command_pid=None if self._child is None else self._child.pid,
             own=True,
-            cpu_ns=time.thread_time_ns,
+            cpu_ns=cpu_time.thread_ns,
             kernel_schemes=kernel_schemes,
             patterns_for=patterns,
         )

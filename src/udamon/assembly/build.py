@@ -7,7 +7,6 @@ is its start.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -31,7 +30,7 @@ from udamon.core.clock import Clock, MonotonicClock
 from udamon.core.policies import make_policy
 from udamon.engine.base import Engine
 from udamon.errors import NotPermitted, NotSupported, UsageError
-from udamon.linux import open_files
+from udamon.linux import cpu_time, open_files
 from udamon.linux.cgroup.shortage import shortage
 from udamon.model import ASKED_FOR, CENSUSES, Range, is_census, is_sampler
 from udamon.ops.opening import open_ops, open_sampler
@@ -103,7 +102,7 @@ def build(
     *,
     command_pid: int | None = None,
     own: bool = False,
-    cpu_ns: Callable[[], int] = time.process_time_ns,
+    cpu_ns: Callable[[], int] = cpu_time.process_ns,
     kernel_schemes: Sequence[Scheme] = (),
     patterns_for: PatternsFor | None = None,
 ) -> Built:
@@ -351,4 +350,4 @@ def _residents(ops: OperationsSet, clock: Clock, longest_ns: int | None = None) 
         process = ProcessId(target.pid or 0, target.start_time or 0)
         return resident(process, target.ranges, grain=RESIDENT_GRAIN, longest_ns=longest, held=held)
 
-    return Residents(look, clock.now_ns, time.thread_time_ns)
+    return Residents(look, clock.now_ns, cpu_time.thread_ns)

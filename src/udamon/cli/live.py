@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from udamon.cli.progress import Progress
 from udamon.cli.running import require_windows, signals
 from udamon.core.attrs import IntervalsGoal
 from udamon.errors import UsageError
+from udamon.linux import cpu_time
 from udamon.linux.pid_namespace import require_own
 from udamon.units import parse_share
 
@@ -122,7 +122,7 @@ def session_of(args: argparse.Namespace, state: LiveState, command_pid: int | No
     def build(watch_request: WatchRequest) -> Built:
         # What the screen takes is not the monitor's: else a budget would pay for the picture.
         return assembly.build(
-            *_with_request(spec, options, watch_request), command_pid=command_pid, cpu_ns=time.thread_time_ns
+            *_with_request(spec, options, watch_request), command_pid=command_pid, cpu_ns=cpu_time.thread_ns
         )
 
     return Session(build, state)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from udamon.linux import cpu_time
 from udamon.model import SUMMED, Event, Snapshot
 from udamon.targets.coverage import document, short
 from udamon.units import counted, format_length, format_size, format_time
@@ -31,7 +32,7 @@ class Progress:
         self._now = now
         self._began = now()
         self._kdamond_cpu_ns = kdamond_cpu_ns
-        self.start_cpu_seconds = time.process_time()
+        self.start_cpu_seconds = cpu_time.process_ns() / 1e9
         """CPU that this process took before: its start."""
         self.windows = 0
         """Aggregations, of one target or of many."""
@@ -53,7 +54,7 @@ class Progress:
     @property
     def cpu_share(self) -> float:
         """CPU of this process and its kdamond since its start is over, as a share of one CPU."""
-        spent = time.process_time() - self.start_cpu_seconds + self._kdamond_cpu_ns() / 1e9
+        spent = cpu_time.process_ns() / 1e9 - self.start_cpu_seconds + self._kdamond_cpu_ns() / 1e9
         return spent / max(self.seconds, 1e-9)
 
     def snapshot(self, snapshot: Snapshot) -> None:

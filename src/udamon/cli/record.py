@@ -26,6 +26,7 @@ from udamon.errors import CannotError, PauseTooLong, UsageError
 from udamon.files import place
 from udamon.files.names import STANDARD_OUTPUT, Identity, descriptor_of, identities, shown
 from udamon.files.rotation import RotatedFile
+from udamon.linux import cpu_time
 from udamon.model import ASKED_FOR, WRITES_ONLY, Event, Snapshot
 from udamon.record.metadata import WARMUP
 from udamon.record.monitored import PageCacheOf, ReclaimProbe, cost_of, metadata_of
@@ -307,5 +308,5 @@ def _metadata(args: argparse.Namespace, built: Built, tlb: Tlb | None) -> dict[s
     return metadata_of(built, tlb) | {
         "command_line": sys.argv,
         "command": args.command,
-        "startup_cpu_ns": time.process_time_ns(),
+        "startup_cpu_ns": cpu_time.process_ns(),
     }

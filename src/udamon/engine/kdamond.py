@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from udamon.engine.bus import Bus
 from udamon.engine.context import Context
 from udamon.engine.tuner import TunedAttrs, Tuner
 from udamon.errors import CannotError, PauseTooLong
+from udamon.linux import cpu_time
 from udamon.model import Sharing, Snapshot
 from udamon.ops.base import Shared
 
@@ -37,7 +37,7 @@ class Kdamond(Worker):
         *,
         tuner: Tuner | None = None,
         name: str = "kdamond.0",
-        cpu_ns: Callable[[], int] = time.thread_time_ns,
+        cpu_ns: Callable[[], int] = cpu_time.thread_ns,
     ) -> None:
         super().__init__(name)
         self.context = context

@@ -3,7 +3,6 @@ engine.census_watch is the other implementation."""
 
 from __future__ import annotations
 
-import time
 from array import array
 from collections.abc import Callable, Sequence
 from random import Random
@@ -16,6 +15,7 @@ from udamon.core.tuning import rescale
 from udamon.engine.acting import ResetAges
 from udamon.engine.region_fitting import RegionFitting
 from udamon.engine.resident import Residents, overlaps
+from udamon.linux import cpu_time
 from udamon.model import PAGE_SIZE, Rates
 from udamon.ops.base import TOUCH_NS, Sampler, Shared
 
@@ -103,7 +103,7 @@ class SampledWatch:
         random: Random,
         min_region: int = PAGE_SIZE,
         residents: Residents | None = None,
-        cpu_ns: Callable[[], int] = time.thread_time_ns,
+        cpu_ns: Callable[[], int] = cpu_time.thread_ns,
     ) -> None:
         self.policy = policy
         self.checks = 0

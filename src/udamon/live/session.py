@@ -17,6 +17,7 @@ from typing import Protocol
 from udamon.availability.tlb import Tlb
 from udamon.errors import OutputError, UdamonError
 from udamon.files.names import descriptor_of
+from udamon.linux import cpu_time
 from udamon.live.state import LiveState
 from udamon.model import Event, Snapshot
 from udamon.record.monitored import Monitored, metadata_of
@@ -57,7 +58,7 @@ class _SnapshotTee:
         """CPU time of the thread that monitors."""
 
     def snapshot(self, snapshot: Snapshot, /) -> None:
-        self.cpu_ns = time.thread_time_ns()
+        self.cpu_ns = cpu_time.thread_ns()
         self._state.snapshot(snapshot)
         with self._lock:
             self._write(lambda writer: writer.snapshot(snapshot))
@@ -135,7 +136,7 @@ class Session:
         for text in watched.notes:
             watched.engine.bus.emit("note", {"text": text})
         self._tee.event(Event(self._now_ns(), "attrs", {**watched.engine.attrs.as_dict(), "why": "start"}))
-        self._began_ns, self._began_cpu_ns = self._now_ns(), time.process_time_ns()
+        self._began_ns, self._began_cpu_ns = self._now_ns(), cpu_time.process_ns()
         self.watched = watched
         watched.engine.start()
 
@@ -200,7 +201,7 @@ class Session:
         engine = self.watched.engine
         kdamond = engine.kdamond_cpu_ns
         return {
-            "cpu_ns": time.process_time_ns() - self._began_cpu_ns,
+            "cpu_ns": cpu_time.process_ns() - self._began_cpu_ns,
             "monitor_cpu_ns": self._tee.cpu_ns + (kdamond or 0),
             "elapsed_ns": self._now_ns() - self._began_ns,
             "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

@@ -83,7 +83,7 @@ static int add_ring_constants(PyObject *module)
 
 static int exec_module(PyObject *module)
 {
-    PyMethodDef *tables[] = {touch_methods, frames_methods, btf_methods};
+    PyMethodDef *tables[] = {touch_methods, frames_methods, btf_methods, address_spaces_methods};
     struct state *state = PyModule_GetState(module);
     page_shift = (unsigned)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
     PyObject *array = PyImport_ImportModule("array"), *interfaces = PyDict_New();

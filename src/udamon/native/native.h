@@ -56,6 +56,6 @@ static inline size_t tick_of(size_t slot, uint32_t k, uint32_t checks, size_t ti
 }
 
 /* Functions with few arguments, which go by position. */
-extern PyMethodDef touch_methods[], frames_methods[], btf_methods[];
+extern PyMethodDef touch_methods[], frames_methods[], btf_methods[], address_spaces_methods[];
 
 #endif

@@ -11,6 +11,7 @@ from udamon.availability.others import BY_RECLAIM, OtherMonitors
 from udamon.availability.tlb import Tlb
 from udamon.engine.base import Engine
 from udamon.errors import CannotError
+from udamon.linux import cpu_time
 from udamon.linux.cgroup.page_cache import page_cache, place_of
 from udamon.linux.roots import PROC
 from udamon.linux.vmstat import scanned_pages
@@ -103,7 +104,7 @@ class ReclaimProbe:
 def cost_of(engine: Engine, snapshots: int, reclaim: ReclaimProbe) -> Event:
     """The totals so far (model.Event, `cost`), of this process and of the kernel's monitor."""
     cost: dict[str, object] = {
-        "cpu_ns": time.process_time_ns(),
+        "cpu_ns": cpu_time.process_ns(),
         "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "checks": engine.checks,
         "snapshots": snapshots,

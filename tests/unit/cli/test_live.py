@@ -13,6 +13,7 @@ from udamon.cli import live, monitor
 from udamon.cli.main import main
 from udamon.engine.kdamond import Kdamond
 from udamon.errors import MissingExtra, UsageError
+from udamon.linux import cpu_time
 from udamon.live.session import WatchRequest
 from udamon.live.state import LiveState
 
@@ -74,7 +75,7 @@ def test_the_screen_is_not_paid_from_the_budget() -> None:
     session = live.session_of(args_of("--sim", "one"), LiveState(), None)
     engine = session._build(WatchRequest()).engine
     assert isinstance(engine, Kdamond)
-    assert engine._cpu_ns is time.thread_time_ns
+    assert engine._cpu_ns is cpu_time.thread_ns
     engine.close()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.snapshots import MS, snap
 from udamon.cli.progress import Progress
+from udamon.linux import cpu_time
 from udamon.model import Event
 
 
@@ -54,7 +55,7 @@ def test_the_length_of_a_window_is_that_of_the_windows() -> None:
 
 
 def test_the_start_is_part_of_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    spent = iter([0.2, 0.3])
-    monkeypatch.setattr("time.process_time", lambda: next(spent))
+    spent = iter([200_000_000, 300_000_000])
+    monkeypatch.setattr(cpu_time, "process_ns", lambda: next(spent))
     now = iter([100.0, 110.0])
     assert Progress(lambda: next(now)).cost == "the monitor took 1.00% of a CPU, after 200 ms of CPU to start"

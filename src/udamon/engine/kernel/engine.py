@@ -5,7 +5,6 @@ Which processes are targets, their mappings and their locks come from the same o
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -23,6 +22,7 @@ from udamon.engine.kernel.schemes import KernelSchemes
 from udamon.engine.kernel.windows import KernelWindows
 from udamon.engine.resident import Residents
 from udamon.errors import CannotError, NotSupported, TargetGone
+from udamon.linux import cpu_time
 from udamon.linux.roots import Roots
 from udamon.ops.base import OperationsSet
 
@@ -49,7 +49,7 @@ class KernelEngine(Worker):
         schemes: Sequence[Scheme] = (),
         patterns_for: PatternsFor | None = None,
         roots: Roots = Roots(),  # noqa: B008 (immutable)
-        cpu_ns: Callable[[], int] = time.process_time_ns,
+        cpu_ns: Callable[[], int] = cpu_time.process_ns,
     ) -> None:
         super().__init__("udamon.kernel")
         self.bus = Bus(clock.now_ns)
