@@ -230,20 +230,25 @@ _BEFORE_BARS = len("  mean  ") + _WORDS + len("  ")
 
 
 def distribution(group: GroupBounds, snapshots: int, terminal: Terminal) -> list[str]:
+    """A line for each level, and why they are bounds."""
+    return [*bars(group.low, group.high, snapshots, terminal), *_why(group)]
+
+
+def bars(low: dict[str, int], high: dict[str, int], snapshots: int, terminal: Terminal) -> list[str]:
     """A line for each level: the bar is full up to the lower bound and light up to the upper one."""
-    top = max(group.high["max"], 1)
+    top = max(high["max"], 1)
     room = max(10, terminal.width - _BEFORE_BARS)
     lines = []
-    for name, most in told(group.high, snapshots).items():
+    for name, most in told(high, snapshots).items():
         if most is None:
             continue
-        least = group.low[name]
+        least = low[name]
         words = between(least, most)
         sure = terminal.bar(least / top, room)
         light = "" if terminal.plain else "░" if terminal.blocks else "."
         rest = light * (round(most / top * room) - len(sure))
         lines.append(f"  {name:4}  {words:>{_WORDS}}  {sure}{rest}".rstrip())
-    return [*lines, *_why(group)]
+    return lines
 
 
 def between(least: float, most: float) -> str:

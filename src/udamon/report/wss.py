@@ -23,6 +23,7 @@ from udamon.errors import RecordingError
 from udamon.report import groups
 from udamon.report.catalog import Catalog
 from udamon.report.groups import GroupBounds, between, distribution
+from udamon.report.hot_cold import at_most_note
 from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told, too_few
 from udamon.report.owners import Owner, owners_of, places_of
 from udamon.report.place import Axis, sums
@@ -49,6 +50,7 @@ WORDS = {
     "monitored": "footprint: bytes monitored",
     "regions": "number of regions",
 }
+BETWEEN = "Other processes may have touched what is between the bounds, of files and shared memory."
 OTHERS = "what other processes touch of files and shared memory counts, too"
 SNAPSHOTS = """
     SELECT seq, target, max(time) AS time, CAST(coalesce(sum({value}), 0) AS DOUBLE) AS amount
@@ -317,9 +319,6 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> Shown:
         lines += _distribution(report.total, terminal, shown(report))
     else:
         lines += distribution(report.group, report.total.snapshots, terminal)
-    if report.group is None and report.total.bounds is not None:
-        surely = format_size(report.total.least["mean"])
-        lines += [f"  Of the mean, {surely} are sure: {OTHERS}."]
     if report.why is not None:
         lines.append(f"  {report.why}")
     if report.owners is not None:
@@ -347,11 +346,14 @@ def _owners(report: WorkingSet, terminal: Terminal, top: int = 20) -> list[str]:
         *found,
         *narrow,
         *([text.ours(f"  … and {rest} smaller ones")] if rest > 0 else []),
+        *_legend(report),
         *(["  ? a guess from the shape of the memory"] if guessed else []),
     ]
 
 
 def _distribution(series: Series, terminal: Terminal, amount: Callable[[float], str]) -> list[str]:
+    if series.bounds is not None:
+        return [*groups.bars(series.least, series.bytes, series.snapshots, terminal), f"  {BETWEEN}"]
     top = series.bytes["max"] or 1
     room = max(10, terminal.width - 22)
     return [f"  {name:4}  {amount(size):>10}  {terminal.bar(size / top, room)}".rstrip()
@@ -360,7 +362,18 @@ def _distribution(series: Series, terminal: Terminal, amount: Callable[[float], 
 
 def _told(series: Series, levels: Sequence[str], amount: Callable[[float], str]) -> list[str]:
     known = told(series.bytes, series.snapshots)
-    return ["-" if (size := known[name]) is None else amount(size) for name in levels]
+    return [
+        "-" if (size := known[name]) is None else f"{_sign(size > series.least[name])}{amount(size)}"
+        for name in levels
+    ]
+
+
+def _sign(bounded: bool) -> str:
+    return text.ours("≤") if bounded else ""
+
+
+def _legend(report: WorkingSet) -> list[str]:
+    return [f"  {at_most_note()}"] if any(one.bounds is not None for one in report.targets) else []
 
 
 def _targets(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> list[str]:
@@ -375,7 +388,7 @@ def _targets(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> list[s
         for one in report.targets
     ]
     found, narrow = fitted([head, *rows], "<>>>>>", terminal.width, spare=(1, 5, 2))
-    return [*found, *narrow]
+    return [*found, *narrow, *_legend(report)]
 
 
 def _moments(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> list[str]:
@@ -386,16 +399,16 @@ def _moments(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> list[s
             for time, low, high in report.group.over_time
         ]
     top = report.total.bytes["max"] or 1
-    room, amount = max(10, terminal.width - 37), shown(report)
+    room, amount, sign = max(10, terminal.width - 38), shown(report), _sign(report.total.bounds is not None)
     rows = (
         (
             f"{(time - report.start_ns) / 1e9:8.2f} s{catalog.wall(time)}",
-            amount(size),
+            f"{sign}{amount(size)}",
             terminal.bar(size / top, room),
         )
         for time, size in report.over_time
     )
-    return [f"  {when}  {size:>10}  {bar}".rstrip() for when, size, bar in rows]
+    return [f"  {when}  {size:>11}  {bar}".rstrip() for when, size, bar in rows]
 
 
 def _chart(report: WorkingSet, catalog: Catalog, terminal: Terminal, height: int = 8) -> list[str]:
@@ -416,7 +429,8 @@ def _chart(report: WorkingSet, catalog: Catalog, terminal: Terminal, height: int
         )
     ends = (report.over_time[side][0] for side in (0, -1))
     first, end = (f"{clock(time - report.start_ns)}{catalog.wall(time)}" for time in ends)
-    note = ["  over time: the upper bound"] if report.group is not None else []
+    bounded = report.group is not None or report.total.bounds is not None
+    note = ["  over time: the upper bound"] if bounded else []
     return [*lines, f"{'':14}{first}{end:>{max(1, room - len(first))}}", *note]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from dataclasses import replace
 from pathlib import Path
@@ -226,4 +227,7 @@ def test_what_refs_is_not_sure_of_is_told_as_bounds(tmp_path: Path) -> None:
         assert set(found["bounds"]["low"].values()) == {low}
         assert (found["bytes"]["min"], found["bytes"]["max"]) == (40 * page, 59 * page)
         assert report.bounds("max") == (low, 59 * page)
-        assert "Of the mean, 40.0 KiB are sure" in text
+        assert "  min   between 40.0 KiB and 160.0 KiB  " in re.sub("  +between", "   between", text)
+        assert wss.BETWEEN in text
+        moments = wss.render(replace(report, every=True), Catalog(recording), Terminal(80, 0, False))
+        assert re.search(r"0\.10 s.* ≤160\.0 KiB", moments)
