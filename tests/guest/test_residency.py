@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from tests.guest.pages import PAGE, Pages, entries, pages
-from udamon.linux import pagemap_scan, residency
+from udamon.linux import pagemap, pagemap_scan, residency
 from udamon.linux.pagemap_scan import NoScan
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.residency import resident, swapped
@@ -127,7 +127,7 @@ def test_a_terabyte_without_scan_is_taken_whole(
     program.write("terabyte2", 5, 6)
     small = program.map("beside", 100 * PAGE)
     program.write("beside", 3, 9)
-    read = Mock(side_effect=residency.read_runs)
+    read = Mock(side_effect=pagemap.read_runs)
     monkeypatch.setattr(residency, "read_runs", read)
     found = resident(process(program), sorted([area, small]))
     assert [call.args[1] for call in read.call_args_list] == [[small]]
