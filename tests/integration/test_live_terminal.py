@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import running
+from tests.integration.programs import hang_ups_end, running  # noqa: F401 (a fixture)
 from udamon.record.reader import Recording
 
 pytest.importorskip("textual", reason="the extra `live` is not installed")
@@ -126,6 +126,7 @@ def test_without_a_target_nothing_is_watched(tmp_path: Path) -> None:
             terminal.close()
 
 
+@pytest.mark.usefixtures("hang_ups_end")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path, number: signal.Signals) -> None:
     """A recording that runs is ended, too."""
@@ -147,6 +148,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path, number: signal.S
     assert not Recording(file).truncated
 
 
+@pytest.mark.usefixtures("hang_ups_end")
 def test_a_terminal_that_is_closed_ends_it(tmp_path: Path) -> None:
     terminal = OnTerminal("--sim", "one", cwd=tmp_path)
     try:
