@@ -104,6 +104,7 @@ def test_a_file_that_cannot_be_read_is_no_limit_that_is_broken(
         (("--max-rate", "heap"), "not MAPPING=RATE"),
         (("--max-rate", "x=5%"), "no mapping of .* is called 'x'"),
         (("--max-wss", "many"), "not a size"),
+        (("--max-wss", "1GiB", "--mapping", ""), "--mapping is empty"),
         (("--max-cold-share", "150%"), "not a share"),
     ],
 )
