@@ -230,7 +230,8 @@ class Event:
     |               | kdamond_cpu_ns beside them where the kernel watches (checks are estimated there); |
     |               | else target_cost_ns (an estimate), longest_pause_ns (how long a look stopped one); |
     |               | reclaim_pages: that reclaim has looked at meanwhile, of the whole machine         |
-    | coverage      | processes_seen, processes_missed, bytes_missed (None where not known), exact, why: |
+    | coverage      | processes_seen, processes_missed, bytes_missed and bytes_missed_high (what it is at most; |
+    |               | None where not known), exact, why:                                                    |
     |               | running totals of the processes that were wanted (targets.coverage)                   |
     | page_cache    | of the control group that is watched: file_bytes (page cache without shared memory),  |
     |               | mapped_bytes and hot_bytes of it, only_read_bytes (hot and mapped by nobody, at most), |

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import pytest
+
 MIB = 1 << 20
 
 # A and B between inaccessible guard pages, so that each is a mapping of its own; both made resident, then
@@ -73,6 +75,14 @@ def started(command: list[str], env: Mapping[str, str] | None = None) -> Iterato
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def hang_ups_end() -> Iterator[None]:
+    """Whoever is started meanwhile takes SIGHUP as below a terminal, though pytest may run below nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def _line(stream: IO[bytes] | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import running
+from tests.integration.programs import hang_ups_end, running  # noqa: F401 (a fixture)
 from udamon.record.reader import Recording
 
 pytest.importorskip("textual", reason="the extra `live` is not installed")
@@ -56,6 +57,11 @@ class OnTerminal:
                 except OSError:
                     break  # closed by the other side
         return self.process.wait(WAIT_LIMIT_S)
+
+    def hang_up(self) -> None:
+        """Close our side, as a terminal's window does."""
+        os.close(self._main)
+        self.process.send_signal(signal.SIGHUP)  # which only a controlling terminal sends
 
     def close(self) -> None:
         self.process.kill()
@@ -118,6 +124,40 @@ def test_without_a_target_nothing_is_watched(tmp_path: Path) -> None:
             assert terminal.wait() == 0
         finally:
             terminal.close()
+
+
+@pytest.mark.usefixtures("hang_ups_end")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path, number: signal.Signals) -> None:
+    """A recording that runs is ended, too."""
+    terminal = OnTerminal("--sim", "one", cwd=tmp_path)
+    try:
+        terminal.until("\x1b[?1049h")  # the screen of its own
+        terminal.until("regions")
+        terminal.press("r")
+        terminal.until("Record to")
+        terminal.press("\r")
+        terminal.until("recording")
+        terminal.seen = b""
+        terminal.process.send_signal(number)
+        assert terminal.wait() == 0
+        assert b"\x1b[?1049l" in terminal.seen
+    finally:
+        terminal.close()
+    (file,) = tmp_path.glob("live-*.udamon")
+    assert not Recording(file).truncated
+
+
+@pytest.mark.usefixtures("hang_ups_end")
+def test_a_terminal_that_is_closed_ends_it(tmp_path: Path) -> None:
+    terminal = OnTerminal("--sim", "one", cwd=tmp_path)
+    try:
+        terminal.until("regions")
+        terminal.hang_up()
+        assert terminal.process.wait(WAIT_LIMIT_S) == 0
+    finally:
+        terminal.process.kill()
+        terminal.process.wait()
 
 
 def test_it_wants_a_terminal(tmp_path: Path) -> None:

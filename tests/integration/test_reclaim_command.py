@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.integration.forking import Done
-from tests.integration.programs import started
+from tests.integration.programs import hang_ups_end, started  # noqa: F401 (a fixture)
 from tests.integration.recorder import finish, running_udamon, udamon, until
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.residency import resident
@@ -279,6 +279,18 @@ def test_parameters_change_while_it_runs(place: Path, tmp_path: Path, by_signal:
         done = ended(command)
     assert done.status == 0
     assert "was read again" in done.stderr
+
+
+@pytest.mark.usefixtures("hang_ups_end")
+def test_without_a_file_to_read_again_a_hang_up_ends_it(place: Path) -> None:
+    how = ("--via", "refs", "--aggr", "400ms", "--dry-run")
+    with reading(place) as reader, running_udamon("reclaim", "-p", reader.pid, *how) as command:
+        assert command.stderr is not None
+        while command.stderr.readline().startswith("udamon: "):
+            pass  # until there is progress: it runs
+        done = ended(command, signal.SIGHUP)
+    assert done.status == 0
+    assert "dry run: nothing was done" in done.stderr
 
 
 def test_a_command_has_its_status_passed_on() -> None:

@@ -16,8 +16,13 @@ from statistics import median
 import pytest
 
 from tests.integration.forking import UDAMON
-from tests.integration.programs import running
+from tests.integration.programs import (
+    hang_ups_end,  # noqa: F401 (a fixture)
+    running,
+    started,
+)
 from tests.integration.recorder import (
+    WAIT_LIMIT_S,
     as_nobody_runs,
     finish,
     held_until,
@@ -241,7 +246,8 @@ def test_so_many_windows_end_a_command(file: Path) -> None:
     assert snapshots_in(file) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("hang_ups_end")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly(file: Path, sleeper: int, number: signal.Signals) -> None:
     """The recording is closed, and the status is 0."""
     with running_udamon("record", "-p", sleeper, *QUICK, "-o", file) as recorder:
@@ -252,14 +258,40 @@ def test_a_signal_ends_it_cleanly(file: Path, sleeper: int, number: signal.Signa
     assert is_whole(file)
 
 
-def test_ctrl_c_reaches_command_and_udamon(file: Path) -> None:
-    """As a terminal sends it: to all of the group. Whoever notices first, it is a clean end."""
+@pytest.mark.usefixtures("hang_ups_end")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_terminal_signals_command_and_udamon(file: Path, number: signal.Signals) -> None:
+    """Ctrl-C and the end of a terminal go to all of the group. Whoever notices first, it is a clean end."""
     words = ("record", *QUICK, "-o", file, "--", "sleep", "1000")
     with running_udamon(*words, session=True) as recorder:
         until_recorded(file)
-        os.killpg(recorder.pid, signal.SIGINT)
+        os.killpg(recorder.pid, number)
         done = finish(recorder)
     assert done.status == 0, done.stderr
+    assert is_whole(file)
+
+
+@pytest.mark.usefixtures("hang_ups_end")
+def test_a_hang_up_ends_the_command_too(file: Path) -> None:
+    with running_udamon("record", *QUICK, "-o", file, "--", "sleep", "1000") as recorder:
+        until_recorded(file)
+        (target,) = events(file, "target_start")
+        recorder.send_signal(signal.SIGHUP)
+        done = finish(recorder)
+    assert done.status == 0, done.stderr
+    with pytest.raises(ProcessLookupError):
+        os.kill(target.data["pid"], 0)
+
+
+def test_below_nohup_a_hang_up_changes_nothing(file: Path, sleeper: int) -> None:
+    words = [*UDAMON, "record", "-p", str(sleeper), *QUICK, "-o", str(file)]
+    with started(["nohup", *words]) as recorder:
+        until_recorded(file)
+        recorder.send_signal(signal.SIGHUP)
+        before = snapshots_in(file)
+        until(lambda: snapshots_in(file) > before + 1, "more snapshots")
+        recorder.send_signal(signal.SIGINT)
+        assert recorder.wait(WAIT_LIMIT_S) == 0
     assert is_whole(file)
 
 

@@ -32,15 +32,10 @@ def run(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
     from time import time_ns
 
-    from udamon.errors import UsageError
     from udamon.fleet.deploying import Deploy, parse_moment, tell
     from udamon.fleet.store import open_store
     from udamon.units import counted
 
-    if not args.service or not all(args.host):
-        raise UsageError(
-            "a name of nothing is no service and no host; give names as the table services has them."
-        )
     moment = time_ns() // 1000 if args.time is None else parse_moment(args.time)
     deploy = Deploy(
         args.deploy,

@@ -44,6 +44,10 @@ _FEW = 2
 """Commands that are named as those that have a flag."""
 
 
+_MAY_BE_EMPTY = ("namespace", "workload", "before", "after")
+"""Names that are empty in tables, too."""
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, as all of udamon does, where argparse prints the whole usage."""
 
@@ -62,7 +66,12 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}{meant or self._example(message)}; see {self.prog} --help.")
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        """Of `--flag=--` argparse makes a list of nothing."""
+        """Of `--flag=--` argparse makes a list of nothing. An empty value is mostly a variable that is not set, and
+        many commands would take it for a flag that is not given: all control groups where one was meant."""
+        if "" in arg_strings and action.nargs in (None, "?", "+") and action.dest not in _MAY_BE_EMPTY:
+            raise argparse.ArgumentError(
+                action, "its value is empty (a variable that is not set, or a command that found nothing?)"
+            )
         if action.option_strings and arg_strings == ["--"]:
             raise argparse.ArgumentError(action, "'--' is no value")
         return super()._get_values(action, arg_strings)

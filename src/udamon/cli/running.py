@@ -22,7 +22,7 @@ from udamon.units import counted, format_length, format_time
 WATCHABLE_S = 0.03
 """A command that ended sooner has no windows in which anything can be seen."""
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 """The signals a COMMAND ends by when it is the user or udamon who ends it: no failure of its own."""
 
 
@@ -32,6 +32,8 @@ def parse_duration(text: str | None) -> float | None:
         return None
     return some_time("--duration", text) / 1e9
 
+
+Handler = Callable[[int, FrameType | None], None]
 
 Environment = Callable[[str | None], Mapping[str, str]]
 """What a COMMAND's environment gets besides, given the LD_PRELOAD that it has."""
@@ -123,21 +125,27 @@ def shorter(seconds: float) -> str:
 
 @contextmanager
 def signals(hang_up: threading.Event | None = None) -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM set the event; a second one acts as it always would. SIGHUP sets `hang_up`, if given."""
+    """SIGINT, SIGTERM and SIGHUP set the event; a second one acts as it always would.
+
+    With `hang_up` SIGHUP sets that instead. Without, it is left alone where it is ignored, as below nohup.
+    """
     stopped = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopped.set()
-        for which in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(which, before[which])
+        for which, handler in handlers.items():
+            if handler is stop:
+                signal.signal(which, before[which])
 
     def again(number: int, frame: FrameType | None) -> None:
         assert hang_up is not None
         hang_up.set()
 
-    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop}
+    handlers: dict[signal.Signals, Handler] = {signal.SIGINT: stop, signal.SIGTERM: stop}
     if hang_up is not None:
         handlers[signal.SIGHUP] = again
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        handlers[signal.SIGHUP] = stop
     before = {which: signal.signal(which, handler) for which, handler in handlers.items()}
     try:
         yield stopped

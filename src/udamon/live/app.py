@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -69,6 +71,10 @@ class LiveApp(TellingApp):
             self.push_screen(TargetsScreen(self) if self._several else DetailScreen(self))
         self.set_interval(REDRAW_S, self._redraw_often)
         self.set_interval(KEEP_UP_S, self.keep_up)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # As q does: else the terminal stays as it is drawn on, and a recording has no end.
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                asyncio.get_running_loop().add_signal_handler(number, self.exit)
 
     def _redraw_often(self) -> None:
         # A table takes more than a picture, and who reads it wants it to stand still for a while.

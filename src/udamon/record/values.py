@@ -113,7 +113,8 @@ _EVENTS: Mapping[str, Mapping[str, Check]] = {
     },
     "note": {"text": _text},
     "subscriber": {"what": _text, "why": _text},
-    "coverage": {**{key: _maybe(_amount) for key in ("processes_seen", "processes_missed", "bytes_missed")},
+    "coverage": {**{key: _maybe(_amount) for key in ("processes_seen", "processes_missed", "bytes_missed",
+                                                "bytes_missed_high")},
                  "exact": _maybe(lambda value: isinstance(value, bool)), "why": _maybe(_text)},
     "page_cache": {
         **{f"{key}_bytes": _amount for key in ("file", "mapped", "hot", "only_read", "kernel")}, "source": _text,

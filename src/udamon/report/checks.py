@@ -17,6 +17,7 @@ from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import clock
 from udamon.report.untouched import IDLE, SIZE
+from udamon.targets.coverage import missed_size
 from udamon.text import Shown, lines
 from udamon.units import counted, format_size, parse_share, parse_size, parse_time_ns
 
@@ -175,12 +176,11 @@ def doubts(source: RecordingSource, *, allow_damaged: bool = False) -> Recording
 
 def _unseen(found: Mapping[str, Any]) -> UnseenProcesses | None:
     """None where nothing was missed, and where nothing tells (a recording of an earlier version)."""
-    count, size = found["processes_missed"], found["bytes_missed"]
+    count, size = found["processes_missed"], found["bytes_missed_high"]
     if not count:
         return None
     least = "" if found["exact"] else "at least "
-    of = "unknown size" if size is None else format_size(size)
-    were = "was" if count == 1 else "were"
+    of, were = missed_size(found, "unknown size"), "was" if count == 1 else "were"
     return UnseenProcesses(f"{least}{counted(count, 'process', 'processes')} of {of} {were} not seen", size)
 
 

@@ -88,6 +88,9 @@ class Filters:
         include_warmup: bool = False,
     ) -> Filters:
         """From what people write. Raises UsageError."""
+        if mapping == "":  # as of a variable that is not set; it would match what has no name
+            raise UsageError("--mapping is empty; give a name, a label or a kind, such as heap or anonymous, "
+                             "or leave it out.")  # fmt: skip
         return cls(
             time=parse_span(time, parse_duration_ns, "5s-10s") if time is not None else ALL,
             address=parse_span(address, parse_address, "0x7f0000000000-0x7f0000200000")

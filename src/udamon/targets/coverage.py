@@ -3,8 +3,9 @@ complete, and those that could not be watched.
 
 How large they were is told by page faults, a page each, which the kernel adds to the parent that collects a child
 (cminflt), and to the control group in which it ran (pgfault). Those of processes that were seen are taken off. That is
-what the missed ones touched first, not what they had at a time: too small where huge pages served them, or nobody
-collected them; too large where they gave memory back and took it again.
+what the missed ones touched first, not what they had at a time: too small where nobody collected them, or a fault
+mapped pages of a file around it; too large where they gave memory back and took it again. A large page is one fault,
+too, and no process tells how many it was given: at most those of the whole machine, and one a fault.
 
 Where forks are not followed by events, the number is a lower bound: faults from nowhere are at least one process. So
 it is where processes came into a control group by themselves.
@@ -13,12 +14,12 @@ it is where processes came into a control group by themselves.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from udamon.linux.procfs import ProcessId, Stat
-from udamon.model import PAGE_SIZE
-from udamon.units import counted, format_size
+from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE
+from udamon.units import counted, format_range, format_size
 
 NOISE = 256
 """Faults of a control group in one look that may be retries of others, and no process by themselves: 1 MiB."""
@@ -43,6 +44,8 @@ class Coverage:
         self._seen = 0  # of those that have ended
         self._missed = 0
         self._bytes = 0
+        self._large: int | None = None  # bytes of large pages that the machine had given at the first look
+        self._larger = 0  # at most so much more than `_bytes`, for those that served the missed
         self._sized = False  # something told the size of at least one
         self._exact = True
         self._unwatched: dict[ProcessId, int] = {}  # living, with their resident bytes
@@ -71,8 +74,11 @@ class Coverage:
         """A target has ended, or was let go; `stat` is the last that is known of it."""
         self._ended.append((stat, seen))
 
-    def look(self, living: Collection[Stat], births: BirthCounts) -> None:
-        """The update is complete: count what ended unseen since the last one."""
+    def look(self, living: Collection[Stat], births: BirthCounts, large: Callable[[], int] = int) -> None:
+        """The update is complete: count what ended unseen since the last one. `large` tells the bytes of large
+        pages that the machine has given so far (linux.large_pages)."""
+        if self._large is None:
+            self._large = large()
         ended, self._ended = self._ended, []
         seen = sum(was_seen for _, was_seen in ended)
         missed = len(ended) - seen + births.unseen + self._gone
@@ -89,6 +95,9 @@ class Coverage:
         if missed or self._pending:
             faults = sure + maybe_same_space
             self._bytes += faults * PAGE_SIZE
+            # Whose faults come now may have had them since the first look.
+            most = self._bytes // PAGE_SIZE * (HUGE_PAGE_SIZE - PAGE_SIZE)
+            self._larger = min(large() - self._large, most)
             self._sized |= faults > 0
             self._pending = not faults
 
@@ -99,12 +108,14 @@ class Coverage:
         more = self._unwatched | dict(living_unseen or {})
         missed = self._missed + len(more)
         known = not missed or self._sized or len(more) > 0
+        size = self._bytes + sum(more.values()) if known else None
         return {
             "processes_seen": self._seen + living_seen,
             "processes_missed": missed,
-            "bytes_missed": self._bytes + sum(more.values()) if known else None,
+            "bytes_missed": size,
+            "bytes_missed_high": None if size is None else size + self._larger,
             "exact": self._exact,
-            "why": _why(known=known, exact=self._exact, estimated=self._sized),
+            "why": _why(known=known, exact=self._exact, estimated=self._sized, large=self._larger > 0),
         }
 
     def _by_children(self, living: Collection[Stat], ended: Collection[tuple[Stat, bool]]) -> tuple[int, int]:
@@ -147,7 +158,7 @@ class Coverage:
         return (more, 0) if more > max(NOISE, own // 10) else (0, 0)
 
 
-def _why(*, known: bool, exact: bool, estimated: bool) -> str:
+def _why(*, known: bool, exact: bool, estimated: bool, large: bool) -> str:
     """What the figures do not tell."""
     parts = []
     if not exact:
@@ -156,7 +167,8 @@ def _why(*, known: bool, exact: bool, estimated: bool) -> str:
     if not known:
         parts.append("nothing told how large the missed processes were")
     elif estimated:
-        parts.append(f"bytes are page faults of {PAGE_SIZE >> 10} KiB, an estimate")
+        most = ", and at most with the large pages that the machine gave meanwhile" if large else ""
+        parts.append(f"bytes are page faults of {PAGE_SIZE >> 10} KiB, an estimate{most}")
     return "; ".join(parts)
 
 
@@ -168,9 +180,18 @@ def document(data: Mapping[str, Any] | None, *, complete: bool = False) -> dict[
         "processes_seen": data.get("processes_seen", default),
         "processes_missed": data.get("processes_missed", default),
         "bytes_missed": data.get("bytes_missed", default),
+        "bytes_missed_high": data.get("bytes_missed_high", data.get("bytes_missed", default)),
         "exact": bool(data.get("exact")),
         "why": data.get("why") or None,
     }
+
+
+def missed_size(found: Mapping[str, Any], unknown: str) -> str:
+    """How large the missed processes of such a document were; `unknown` where nothing tells."""
+    low, high = found["bytes_missed"], found["bytes_missed_high"]
+    if low is None or high is None:
+        return unknown
+    return format_range(low, high) if high > low else format_size(low)
 
 
 def short(found: Mapping[str, Any]) -> str:
@@ -178,16 +199,16 @@ def short(found: Mapping[str, Any]) -> str:
     if not found["processes_missed"]:
         return ""
     least = "" if found["exact"] else "at least "
-    size = "size unknown" if found["bytes_missed"] is None else format_size(found["bytes_missed"])
+    size = missed_size(found, "size unknown")
     return f"{least}{counted(found['processes_missed'], 'process', 'processes')} not seen ({size})"
 
 
 def line(found: Mapping[str, Any]) -> str:
     """For people, of such a document: a sentence, "" where nothing is known to have been missed."""
-    missed, seen, size = found["processes_missed"], found["processes_seen"], found["bytes_missed"]
+    missed, seen = found["processes_missed"], found["processes_seen"]
     if not missed:
         return ""
     least = "" if found["exact"] else "at least "
-    of = "of unknown size" if size is None else f"of {format_size(size)}"
+    of = f"of {missed_size(found, 'unknown size')}"
     why = f" ({found['why']})" if found["why"] else ""
     return f"Not seen: {least}{missed} of {least}{counted(missed + (seen or 0), 'process', 'processes')}, {of}{why}."

@@ -10,6 +10,7 @@ from udamon.core.target import Target
 from udamon.errors import CannotError, NotPermitted, OutOfFiles, TargetGone
 from udamon.linux import open_files
 from udamon.linux.failure import owner, process_errors
+from udamon.linux.large_pages import large_pages_given
 from udamon.linux.maps import current, line_range, parse_line, read_raw_lines
 from udamon.linux.procfs import ProcessId, Stat, is_running, read_cmdline, read_exe, read_stat, resident_bytes
 from udamon.linux.roots import Roots
@@ -73,7 +74,7 @@ class TargetTracker:
         waiting = [process for process in wanted if process not in watched]
         refusals = [r for p in waiting if (r := self._try_add(p, targets, emit)) is not None]
         self._tell_full(len(wanted), emit)
-        self._coverage.look([entry.stat for entry in self._entries.values()], self.source.births())
+        self._look([entry.stat for entry in self._entries.values()])
         self._tell(self._coverage.totals(_seen(targets)), emit)
         first, self._started = not self._started, True
         if first and refusals and not targets:
@@ -104,10 +105,14 @@ class TargetTracker:
         with suppress(CannotError, OSError):  # who came since the last update was not watched, and who went
             known = {entry.process for entry in entries.values()}
             unseen += [process for process in self.source.processes() if process not in known]
-            self._coverage.look(living, self.source.births())
+            self._look(living)
         sizes = {process: resident_bytes(process.pid, self._roots.proc) for process in unseen}
         self._told = {}  # it is told at the end in any case: nothing missed is something to know, too
         self._tell(self._coverage.totals(_seen(targets), sizes), emit)
+
+    def _look(self, living: Sequence[Stat]) -> None:
+        roots = self._roots
+        self._coverage.look(living, self.source.births(), lambda: large_pages_given(roots.sys, roots.proc))
 
     def _tell(self, totals: dict[str, object], emit: Emit) -> None:
         if totals != self._told:

@@ -116,7 +116,7 @@ def test_80_columns_without_a_terminal(
         ("heatmap", "--resol", "wide"), ("heatmap", "--resol", "0x5"), ("access", "--top", "0"),
         ("access", "--at", "5"), ("wss", "--rate", "2-3"), ("access", "--weights", "1,2"), ("mappings", "--top", "0"),
         ("access", "--style", "recency-sz-hist", "--whole", "--at", "1s"), ("right-size", "--serve", "0"),
-        ("wss", "--mapping", "nothing"),
+        ("wss", "--mapping", "nothing"), ("wss", "--mapping", ""),
     ],
 )  # fmt: skip
 def test_wrong_usage(file: Path, argv: tuple[str, ...]) -> None:

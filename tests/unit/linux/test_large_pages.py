@@ -1,4 +1,4 @@
-"""How small large pages of anonymous memory may be, by made-up files of the kernel."""
+"""How small large pages of anonymous memory may be, and how many were given, by made-up files of the kernel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from udamon.linux.large_pages import smallest_large_page
+from udamon.linux.large_pages import large_pages_given, smallest_large_page
 from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE
 
 WORDS = ("always", "inherit", "madvise", "never")
@@ -42,3 +42,16 @@ def test_sizes_that_memory_has_from_earlier(tmp_path: Path) -> None:
     size(tmp_path, PAGE_SIZE >> 6, "never", there=3)
     size(tmp_path, PAGE_SIZE >> 7, "never", there=0)
     assert smallest_large_page(tmp_path) == 16 * PAGE_SIZE
+
+
+def test_large_pages_that_were_given(tmp_path: Path) -> None:
+    """By size where the kernel tells it; huge ones alone before that; none where there is nothing."""
+    assert large_pages_given(tmp_path, tmp_path) == 0
+    (tmp_path / "vmstat").write_text("pgfault 99\nthp_fault_alloc 3\nthp_file_alloc 1\nthp_file_mapped 70\n")
+    assert large_pages_given(tmp_path, tmp_path) == 4 * HUGE_PAGE_SIZE
+    for kib, anonymous, shared in ((HUGE_PAGE_SIZE >> 10, 3, 1), (64, 10, 2)):
+        size(tmp_path, kib, "always")
+        stats = tmp_path / f"kernel/mm/transparent_hugepage/hugepages-{kib}kB/stats"
+        (stats / "anon_fault_alloc").write_text(f"{anonymous}\n")
+        (stats / "shmem_alloc").write_text(f"{shared}\n")
+    assert large_pages_given(tmp_path, tmp_path) == 4 * HUGE_PAGE_SIZE + 12 * (64 << 10)

@@ -104,6 +104,7 @@ def test_a_file_that_cannot_be_read_is_no_limit_that_is_broken(
         (("--max-rate", "heap"), "not MAPPING=RATE"),
         (("--max-rate", "x=5%"), "no mapping of .* is called 'x'"),
         (("--max-wss", "many"), "not a size"),
+        (("--max-wss", "1GiB", "--mapping", ""), "--mapping is empty"),
         (("--max-cold-share", "150%"), "not a share"),
     ],
 )
@@ -243,6 +244,16 @@ def test_what_was_not_seen(
         of = "unknown size" if size is None else f"{size >> 20}.0 MiB"
         why = f"at least 2 processes of {of} were not seen" if status == 3 else None
         assert (one["holds"], one["why"]) == ({0: True, 1: False, 3: None}[status], why)
+
+
+def test_what_was_not_seen_may_have_had_large_pages(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missed = {"processes_seen": 1, "processes_missed": 2, "bytes_missed": 4096, "exact": True}
+    steps: list[Snapshot | Event] = [*Recording(file).events(), *Recording(file).snapshots()]
+    for high, status in ((4096, 0), (1 << 30, 3)):
+        path = file.with_name(f"missed-{high}")
+        recorded(path, [*steps, Event(START, "coverage", missed | {"bytes_missed_high": high})], via="idle")
+        assert run(path, "--max-wss", "1GiB") == status
+    assert "2 processes of 4.0 KiB to 1.0 GiB were not seen" in capsys.readouterr().out
 
 
 def test_a_recording_without_its_end(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.linux.test_fake import FakeProc
 from udamon.linux.proc_events import Fork
 from udamon.linux.procfs import ProcessId, Stat, read_stat
-from udamon.model import PAGE_SIZE
+from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE
 from udamon.targets.coverage import NOISE, BirthCounts, Coverage, document, line, short
 from udamon.targets.forks import MOST, ForkFollower
 from udamon.targets.processes import Forks
@@ -77,6 +77,20 @@ def test_a_group_counts_the_faults_of_all_that_ran_in_it(exact: bool) -> None:
     coverage.look([stat(5, faults=300)], BirthCounts(0, exact, 5_200 + NOISE + 4096))
     assert numbers(coverage) == (0, 1, 4096 * PAGE_SIZE)
     assert coverage.totals(0)["exact"] is False
+
+
+def test_a_large_page_is_one_fault() -> None:
+    """Of 8 faults the machine served 5 MiB with large pages since the first look; and no fault has more than one."""
+    coverage = Coverage()
+    coverage.look([stat(5)], ALL, lambda: 100 << 20)
+    coverage.look([stat(5, children=8)], BirthCounts(1), lambda: 105 << 20)
+    found = coverage.totals(1)
+    assert (found["bytes_missed"], found["bytes_missed_high"]) == (8 * PAGE_SIZE, 8 * PAGE_SIZE + (5 << 20))
+    assert str(found["why"]).endswith("at most with the large pages that the machine gave meanwhile")
+    coverage.look([stat(5, children=8)], ALL, lambda: 999 << 20)
+    assert coverage.totals(1) == found, "nothing was missed since"
+    coverage.look([stat(5, children=10)], BirthCounts(1), lambda: 1 << 40)
+    assert coverage.totals(1)["bytes_missed_high"] == 10 * HUGE_PAGE_SIZE
 
 
 def test_those_that_cannot_be_watched_are_missed_while_they_cannot() -> None:
@@ -166,6 +180,7 @@ def test_who_was_born_and_is_gone(tmp_path: Path) -> None:
 def test_the_document_and_the_sentence() -> None:
     full = document({"processes_seen": 3, "processes_missed": 57, "bytes_missed": 456 << 20, "exact": False})
     assert line(full) == "Not seen: at least 57 of at least 60 processes, of 456.0 MiB."
+    assert line(full | {"bytes_missed_high": 2 << 30}).endswith("60 processes, of 456.0 MiB to 2.0 GiB.")
     assert line(document({"exact": True}, complete=True)) == ""
     unknown = document({"processes_seen": 1, "processes_missed": 2, "exact": True, "why": "no."})
     assert unknown["bytes_missed"] is None

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace, job: Job) -> int:
     wanted = job.read()  # nothing is started for schemes that are wrong
     duration = parse_duration(args.duration)
     hang_up = threading.Event()
-    with signals(hang_up) as stopped:
+    with signals(hang_up if job.file is not None else None) as stopped:
 
         def watch(child: Child | None) -> str:
             session = _ActingSession(args, job, wanted, child, hang_up)
