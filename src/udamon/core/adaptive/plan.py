@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from udamon.core.adaptive.explorer import Explorer
 from udamon.core.adaptive.parameters import Parameters
+from udamon.core.adaptive.relay import Relay
 from udamon.core.adaptive.steps import Steps
 from udamon.core.policy import Slots
 from udamon.model import PAGE_SIZE
@@ -43,6 +44,18 @@ class SlotPlan:
             min(int(checks), self._left), explorer.turn, self._steps.grain
         )
         self._ask_each(starts, ends, span)
+
+    def pass_on(self, relay: Relay, ticks: int) -> None:
+        """The pages whose checks go on from the stretch before, in all of this one."""
+        first, pages = len(self._slots), relay.pages(self._left)
+        self._ask_each(pages, array("Q", [page + PAGE_SIZE for page in pages]), ticks)
+        relay.ask(range(first, len(self._slots)))
+
+    def choose(self, relay: Relay, explorer: Explorer, checks: float, ticks: int) -> None:
+        """Pages for checks that will go on in the stretches that follow, spread as those that explore."""
+        first = len(self._slots)
+        self.explore(explorer, checks, ticks)
+        relay.ask(range(first, len(self._slots)))
 
     @property
     def left(self) -> int:

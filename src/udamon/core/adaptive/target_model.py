@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from udamon.core.adaptive.explorer import Explorer
 from udamon.core.adaptive.newcomers import Newcomers
+from udamon.core.adaptive.relay import Relay
 from udamon.core.adaptive.steps import Steps
 from udamon.model import PAGE_SIZE
 
 
 @dataclass(slots=True)
 class TargetModel:
-    """The model of a target: its steps, ages, and amount of exploration.
+    """The model of a target: its steps, ages, amount of exploration, and checks that outlast a stretch.
 
     `waited` aggregations since its last turn. `slots` are its slots of the running stretch. `shaped` regions were made
     of what is known, of the `wanted` ones that there would be without other targets; None where they are to be made
@@ -22,6 +23,7 @@ class TargetModel:
     steps: Steps
     explorer: Explorer
     newcomers: Newcomers
+    relay: Relay = field(default_factory=Relay)
     waited: int = 0
     slots: range = range(0)
     shaped: int | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 import pytest
 
 from tests.unit.fakes import answers_of
@@ -133,15 +135,19 @@ def test_it_does_not_rest_before_the_smallest_island_worth_finding_would_have_be
 
 
 def test_memory_grows_while_nothing_changes_and_shrinks_by_the_share_that_did() -> None:
-    memory = Memory(SIZE, *(Island(2000 * k, 2000 * k + 500, 0.9) for k in range(1, 5)))
-    simulation = Simulation(memory, checks=300)
-    simulation.aggregate(12)
-    simulation.aggregate(30)
-    steps = simulation.policy._known[0].steps
-    assert steps._memory > 40
-    memory.islands = memory.islands[:2]
-    simulation.aggregate(2)
-    assert 16 <= steps._memory < 30
+    """Of nine runs the middle one: in one of ten a change is seen an aggregation later."""
+    before, after = [], []
+    for seed in range(9):
+        memory = Memory(SIZE, *(Island(2000 * k, 2000 * k + 500, 0.9) for k in range(1, 5)))
+        simulation = Simulation(memory, checks=300, seed=seed)
+        simulation.aggregate(42)
+        steps = simulation.policy._known[0].steps
+        before.append(steps._memory)
+        memory.islands = memory.islands[:2]
+        simulation.aggregate(2)
+        after.append(steps._memory)
+    assert median(before) > 40
+    assert 16 <= median(after) < 30
 
 
 def test_however_small_the_budget_it_goes_on_looking() -> None:
