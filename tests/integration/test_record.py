@@ -276,11 +276,13 @@ def test_a_hang_up_ends_the_command_too(file: Path) -> None:
     with running_udamon("record", *QUICK, "-o", file, "--", "sleep", "1000") as recorder:
         until_recorded(file)
         (target,) = events(file, "target_start")
+        pid = target.data["pid"]
+        assert isinstance(pid, int)
         recorder.send_signal(signal.SIGHUP)
         done = finish(recorder)
     assert done.status == 0, done.stderr
     with pytest.raises(ProcessLookupError):
-        os.kill(target.data["pid"], 0)
+        os.kill(pid, 0)
 
 
 def test_below_nohup_a_hang_up_changes_nothing(file: Path, sleeper: int) -> None:
