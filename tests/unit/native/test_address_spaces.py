@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from array import array
+from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ SPACES = 10
 PRINT_THEM = """
 import os, sys, time
 from array import array
+from collections.abc import Iterator
+from itertools import permutations
 from udamon.native._native import visit_cpus
 cpus = array("i", os.sched_getaffinity(0))
 assert visit_cpus(cpus=cpus) == len(cpus)
@@ -204,3 +208,32 @@ def test_several_threads_visit() -> None:
         thread.join()
     assert visited == [1] * 400
     assert len(spaces(os.getpid())) == SPACES
+
+
+IDENTIFIERS = 6
+
+
+def survives(slots: list[int], others: int) -> bool:
+    """Whether 0 keeps its identifier while 1 to `others` run one after the other. `slots` are the address spaces that
+    have one, the first to lose it first: Linux goes round the identifiers."""
+    for space in range(1, others + 1):
+        if space not in slots:
+            if slots.pop(0) == 0:
+                return False
+            slots.append(space)
+    return True
+
+
+def starts(others: int) -> Iterator[list[int]]:
+    """All ways in which 0 and some of the others (or strangers, below 0) may have the identifiers."""
+    strangers = [-1, -2, -3, -4, -5]
+    for known in range(IDENTIFIERS):
+        for chosen in permutations(range(1, others + 1), known):
+            rest = [*chosen, *strangers[: IDENTIFIERS - 1 - known]]
+            yield from ([*rest[:at], 0, *rest[at:]] for at in range(IDENTIFIERS))
+
+
+def test_they_are_as_many_as_it_takes() -> None:
+    """With the caller's own, the target loses its identifier whatever ran before; with one fewer it may keep it."""
+    assert not any(survives(slots, SPACES + 1) for slots in starts(SPACES + 1))
+    assert any(survives(slots, SPACES) for slots in starts(SPACES))
