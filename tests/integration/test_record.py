@@ -280,7 +280,7 @@ def test_a_hang_up_ends_the_command_too(file: Path) -> None:
         done = finish(recorder)
     assert done.status == 0, done.stderr
     with pytest.raises(ProcessLookupError):
-        os.kill(target.data["pid"], 0)
+        os.kill(int(str(target.data["pid"])), 0)
 
 
 def test_below_nohup_a_hang_up_changes_nothing(file: Path, sleeper: int) -> None:
