@@ -128,8 +128,8 @@ def _table(found: Idleness | None, progress: Progress) -> text.Shown:
     if found.untouched:
         size = format_size(found.untouched)
         lines.append(
-            f"{size} of mappings that were touched in part were not; they count as accessed, so idle times are at least "
-            "these"
+            f"{size} of mappings that were touched in part were not; they count as accessed, so idle times are at "
+            "least these"
         )
     if found.bandwidth is None:
         lines.append(f"memory bandwidth: {_bandwidth(found)} ({NOT_COUNTED})")
