@@ -100,6 +100,15 @@ def _inside(program: subprocess.Popen[bytes], directory: Path) -> Iterator[None]
     program.wait()
 
 
+def test_without_a_place_for_rows_it_does_not_start(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(f'spool = "{config}"\nsocket = "{tmp_path}/run/sock"\n')
+    done = udamon("agent", "--config", config, "--listen", "127.0.0.1:0")
+    assert (done.status, done.stderr) == (
+        1, f"udamon: {config} is no directory, so rows cannot be kept there; give another spool.\n"
+    )  # fmt: skip
+
+
 @pytest.mark.each_command
 def test_it_serves_what_it_sees(agent: Running) -> None:
     agent.until(lambda one: one["cold_bytes"]["10"] is not None, "cold bytes of 10 s")

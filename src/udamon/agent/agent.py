@@ -22,7 +22,7 @@ from udamon.agent.rotation import Rotation
 from udamon.agent.server import PLAIN, Page, Pages, Server
 from udamon.agent.settings import NO_MACHINE, Settings
 from udamon.agent.spending import Spending
-from udamon.agent.state import SavedFigures, check_place
+from udamon.agent.state import SavedFigures, check_place, check_spool
 from udamon.agent.status import document
 from udamon.agent.usage import GroupUsage
 from udamon.agent.watched import Tools, WatchedService
@@ -56,7 +56,7 @@ Say = Callable[[str], None]
 class Agent:
     """Of the services that `discovery` finds. `say` gets sentences for people.
 
-    Raises CannotError: MissingExtra, no socket, no address, no state.
+    Raises CannotError: MissingExtra, no socket, no address, no state, no spool.
     """
 
     def __init__(self, settings: Settings, discovery: Discovery, say: Say, roots: Roots = Roots()) -> None:  # noqa: B008
@@ -74,6 +74,8 @@ class Agent:
         self._rotation = Rotation(discovery, tools, self._clock, budget, settings, usage, self._ways)
         self._state = None if settings.state is None else SavedFigures(settings.state)
         self._load()
+        if settings.spool is not None:
+            check_spool(settings.spool)
         self._windows: Windows | None = None
         self._spool_failure: str | None = None
         metrics = MetricsPage(self._rotation, self._spent, self._node, self._wall_ns)

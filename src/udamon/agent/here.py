@@ -9,7 +9,7 @@ from udamon.agent.acting.settings import MEMORY_RECLAIM, NEEDS_RECLAIM
 from udamon.agent.discovery.hierarchy import watched
 from udamon.agent.server import tls_context
 from udamon.agent.settings import Settings
-from udamon.agent.state import check_place
+from udamon.agent.state import check_place, check_spool
 from udamon.agent.ways.choice import unavailable
 from udamon.errors import CannotError, MissingExtra, NotSupported
 from udamon.linux.cgroup.groups import cgroup_mounts
@@ -35,6 +35,9 @@ def impossible(settings: Settings, roots: Roots = Roots()) -> Iterator[CannotErr
     if settings.state is not None:
         state = settings.state
         tried.append(lambda: check_place(state))
+    if settings.spool is not None:
+        spool = settings.spool
+        tried.append(lambda: check_spool(spool))
     for one in tried:
         try:
             one()

@@ -139,5 +139,17 @@ def check_place(path: str) -> None:
     place.check(path, force=True)
 
 
+def check_spool(path: str) -> None:
+    """Raises CannotError for a place that is no directory, and where none can be made. Nothing is made."""
+    wanted = Path(path).absolute()
+    there = next(each for each in (wanted, *wanted.parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise CannotError(f"{there} is no directory, so rows cannot be kept there; give another spool.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise CannotError(
+            f"the spool {path} cannot be written: this user may not write to {there}; give another one."
+        )
+
+
 def _figures(one: WatchedService) -> dict[str, Any]:
     return {"promotions": one.figures.promotions.saved(), "needs": one.figures.needs.saved()}

@@ -157,8 +157,8 @@ class Defaults:
         }
         for name in sorted(found.keys() - known):
             near = nearest(name, known)
-            meant = f"did you mean {near}?" if near else "see docs/environment.md"
-            raise UsageError(f"the environment has {name}, which stands for no flag of {command}: {meant}.")
+            meant = f"did you mean {near}?" if near else "see docs/environment.md."
+            raise UsageError(f"the environment has {name}, which stands for no flag of {command}: {meant}")
         return found
 
     def _find(self, path: Sequence[str], key: str) -> Default | None:

@@ -323,10 +323,14 @@ def _asked(args: argparse.Namespace) -> Asked:
         more["least"] = parse_share(args.least)
     if args.report == "after":
         if not 2 <= args.days <= 366:
-            raise UsageError(f"--days {args.days} cannot be compared; a trend needs 2 days on each side.")
+            raise UsageError(
+                f"--days {args.days} cannot be compared; a trend needs 2 days to 366 on each side."
+            )
         more |= {"deploy": args.deploy, "days": args.days, "false_discoveries": parse_share(args.fdr)}
     age = AGES[place_of(parse_duration_ns(getattr(args, "age", "120s")) / 1e9)]
     dates = _date(args.first, "--from"), _date(args.last, "--to")
+    if dates[0] and dates[1] and dates[0] > dates[1]:
+        raise UsageError(f"--from {dates[0]} is after --to {dates[1]}; swap them.")
     return Asked(args.report, age_seconds=age, dates=dates, **more)  # type: ignore[arg-type]
 
 

@@ -59,6 +59,13 @@ def _run(words: list[str]) -> int:
     except UdamonError as error:
         console.say(sentence(str(error)))
         return error.status
+    except MemoryError:
+        console.say("no memory was left; allow this process more (ulimit -v, or that of its container).")
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        console.say("no more files can be opened; raise the limit (ulimit -n).")
+    return 1
 
 
 def parsed(words: Sequence[str]) -> tuple[argparse.Namespace, Defaults]:

@@ -125,6 +125,12 @@ def _table(found: Idleness | None, progress: Progress) -> text.Shown:
         return text.line(f"nothing was seen in {format_length(progress.seconds)}")
     lines = [f"of {format_size(found.bytes)}, from what is accessed for longest to what is idle for longest:"]
     lines += [f"{p:4} %  {_idle(found, p)}" for p in SHOWN]
+    if found.untouched:
+        size = format_size(found.untouched)
+        lines.append(
+            f"{size} of mappings that were touched in part were not; they count as accessed, so idle times are at "
+            "least these"
+        )
     if found.bandwidth is None:
         lines.append(f"memory bandwidth: {_bandwidth(found)} ({NOT_COUNTED})")
     else:
@@ -148,6 +154,7 @@ def document(
         "aggr_interval_us": None if found is None else found.aggr_us,
         "sample_interval_us": None if found is None else found.sample_us,
         "bytes": None if found is None else found.bytes,
+        "untouched_bytes": None if found is None else found.untouched,
         "ages": None if ages is None else ages_document(ages),
         "snapshots": progress.snapshots,
         "via": via,

@@ -34,11 +34,17 @@ def of_system(path: str | os.PathLike[str] | None = None, owner: int = 0) -> Con
 def of_user(environment: Mapping[str, str] = os.environ, user: int | None = None) -> ConfigValue | None:
     """What the file of the user says whose effective number is `user` (by default ours); None without one.
 
-    Raises ConfigError as `of_system`; where `user` is not root, whoever may write it is the user's own affair.
+    Raises ConfigError as `of_system`, and for a file that the environment names and that is not there; where `user` is
+    not root, whoever may write it is the user's own affair.
     """
     user = os.geteuid() if user is None else user
     path = user_path(environment)
-    return None if path is None else _loaded(path, 0, 0 if user == 0 else None, _REMEDY)
+    found = None if path is None else _loaded(path, 0, 0 if user == 0 else None, _REMEDY)
+    if found is None and path is not None and environment.get(CONFIG_VARIABLE):
+        raise ConfigError(
+            f"{path}: there is no such file, which {CONFIG_VARIABLE} names; make it, or unset that."
+        )
+    return found
 
 
 def user_path(environment: Mapping[str, str] = os.environ) -> str | None:

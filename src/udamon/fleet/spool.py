@@ -50,7 +50,6 @@ class Spool:
 
     `add` returns at once. What cannot be kept is dropped, and its rows are counted (`dropped_rows`): the newest where
     the disk is slow or full, the oldest objects where the ring is. Rows that a killed process left are taken over.
-    Raises OutputError where the directory cannot be made.
     """
 
     def __init__(

@@ -29,7 +29,8 @@ class Idleness:
     was watched, so it may be longer. `bandwidth`: bytes accessed a second, estimated as bytes × accesses seen; None
     where a census counts no accesses. `bandwidth_low`: bytes surely accessed a second, each once in a window.
     `aggr_us`: the aggregation interval that was chosen. `bytes`: what all that is about. Bytes are resident ones
-    where those are known: DAMON_STAT takes all of a region.
+    where those are known: DAMON_STAT takes all of a region. `untouched`: of a census, bytes that count as accessed, as
+    their mapping was touched in part, and were not; idle times are at least those told. None of other ways.
     """
 
     idle_ms: tuple[int, ...]
@@ -39,6 +40,7 @@ class Idleness:
     sample_us: int
     aggr_us: int
     bytes: int
+    untouched: int | None = None
 
 
 class StatWindows:
@@ -89,6 +91,7 @@ def idleness(targets: Iterable[StatWindows], census: str | None = None) -> Idlen
     idle: list[tuple[tuple[int, bool], int]] = []  # (ms, at least), bytes
     sample_us = aggr_us = 0
     bandwidth = low = 0.0
+    untouched = 0
     for windows in targets:
         if (snapshot := windows.latest) is None:
             continue
@@ -100,6 +103,11 @@ def idleness(targets: Iterable[StatWindows], census: str | None = None) -> Idlen
         for size, nr, age in zip(sizes, snapshot.nr_accesses, snapshot.ages, strict=True):
             time, since_first = windows.lasted(age)
             idle.append(((-(time // 1_000_000) if nr else time // 1_000_000, since_first), size))
+        untouched += sum(
+            max(0, size - touched)
+            for size, nr, touched in zip(sizes, snapshot.nr_accesses, snapshot.touched, strict=True)
+            if nr
+        )
         seconds = max(1, snapshot.end_ns - snapshot.begin_ns) / 1e9
         low += _surely_touched(snapshot, census) / seconds
         accessed = sum(size * nr for size, nr in zip(sizes, snapshot.nr_accesses, strict=True))
@@ -116,6 +124,7 @@ def idleness(targets: Iterable[StatWindows], census: str | None = None) -> Idlen
         sample_us,
         aggr_us,
         total,
+        None if census is None else untouched,
     )
 
 

@@ -34,8 +34,9 @@ def write(items: Iterable[Snapshot | Event], metadata: Mapping[str, object], fil
 
 
 def copy(recording: Recording, file: BinaryIO) -> None:
-    """All whole batches of a recording, under its metadata; what is missing in it is missing in the copy, too."""
-    stream = Stream()
+    """All whole batches of a recording, under its metadata. What is missing in it is missing in the copy, too; what
+    rotations have taken away is not."""
+    stream = Stream(recording.files[0].start or 0)
     file.write(stream.head(recording.metadata))
     for batch, first, snapshots in recording.numbered():
         if first is not None:

@@ -25,7 +25,7 @@ from udamon.native._native import SMALLEST_PAGE
 from udamon.report.levels import told
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
-from udamon.units import format_size
+from udamon.units import counted, format_size
 
 THERE = """
     SELECT seq, time, target, start, CAST("end" - start AS DOUBLE) AS length, CAST(touched AS DOUBLE) AS touched,
@@ -115,6 +115,8 @@ class GroupBounds:
     frames_seen: bool
     over_time: list[tuple[int, int, int]]
     shared_known: bool
+    framed: tuple[int, int] = (0, 0)
+    """In how many of how many windows page frames were counted."""
 
     @property
     def exact(self) -> bool:
@@ -217,11 +219,12 @@ def measure(
         )
         curves.append(source.query(over_time))
     unknown, known = source.query(KNOWN)[0]
-    hidden = source.query("SELECT max(hidden) FROM bounds")[0][0]
+    windows, framed = source.query("SELECT count(*), count(*) FILTER (hidden = 0) FROM bounds")[0]
+    of_frames = known > 0 and not unknown
     return GroupBounds(
-        by_level[0], by_level[1], by_level[2], not hidden and known > 0 and not unknown,
+        by_level[0], by_level[1], by_level[2], of_frames and framed == windows,
         [(time, round(least), round(most)) for (time, least), (_, most) in zip(*curves, strict=True)],
-        not unknown,
+        not unknown, (framed if of_frames else 0, windows),
     )  # fmt: skip
 
 
@@ -263,6 +266,11 @@ def _why(group: GroupBounds) -> list[str]:
     lines = [f"  Pages that several mappings have count once{bounds}."]
     if group.frames_seen:
         lines.append(f"  {there} were resident at most, counted by page frames.")
+    elif group.framed[0]:
+        some, all_ = group.framed
+        lines.append(
+            f"  Page frames were counted in {some} of {counted(all_, 'window')}: in these they are closer."
+        )
     elif not group.shared_known:
         lines.append("  The recording does not tell which memory is shared: they are wide.")
     else:

@@ -4,6 +4,9 @@
 (microseconds), by default with weights 0, 100 and 100, and negative where nothing was accessed. *Recency* is
 damo's idle time: nothing for a region that was accessed, otherwise its age and the window itself.
 
+Both take all bytes of a region that was accessed as accessed. By mapping (refs) that is known to be too many: how
+many more than were touched is told beside them.
+
 A histogram has ten columns of equal width that begin at the least value. A percentile is over bytes: the least
 value that at least so many percents of all bytes do not exceed.
 """
@@ -15,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from udamon.errors import RecordingError
+from udamon.report.grain import has_shares
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, table
 from udamon.text import Shown, lines
@@ -48,6 +52,11 @@ RECENCY = """
         ELSE CAST(floor((CAST(age AS DOUBLE) + 1) * ticks * sample_ns / 1000) AS BIGINT) END AS value
     FROM alike_regions WHERE alike = 1 AND nr_accesses IS NOT NULL
 """
+UNTOUCHED = """
+    SELECT sum(CASE WHEN nr_accesses > 0 AND touched < {bytes} THEN {bytes} - touched ELSE 0 END)
+        / greatest(count(DISTINCT seq), 1) FROM regions WHERE {which}
+"""
+"""Bytes that count as accessed and were not touched, a mean over moments."""
 HISTOGRAM = """
     WITH measured AS ({values}), ranged AS (
         SELECT bytes, value, min(value) OVER () AS low, max(value) OVER () AS high FROM measured
@@ -75,6 +84,8 @@ class Histogram:
 
     what: str
     columns: list[tuple[int, int, float]]
+    untouched: int | None = None
+    """Of the bytes that count as accessed, those that are known not to have been; None where no region was told so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,8 @@ class Percentiles:
 
     what: str
     levels: list[tuple[float, int]]
+    untouched: int | None = None
+    """As of a histogram."""
 
 
 def histogram(
@@ -102,6 +115,7 @@ def histogram(
     return Histogram(
         what,
         [(low + width * at, low + width * (at + 1), found.get(at, 0.0)) for at in range(columns)],
+        _untouched(source, seq, definition),
     )
 
 
@@ -118,7 +132,16 @@ def percentiles(
     rows = source.query(PERCENTILES.format(values=values, levels=given))
     if not rows:
         raise _nothing(source, seq)
-    return Percentiles(what, [(float(level), value) for level, value in rows])
+    found = [(float(level), value) for level, value in rows]
+    return Percentiles(what, found, _untouched(source, seq, definition))
+
+
+def _untouched(source: RecordingSource, seq: int | None, definition: str) -> int | None:
+    if not has_shares(source.recording.metadata):
+        return None
+    which = "TRUE" if seq is None else f"seq = {seq}"
+    (found,) = source.query(UNTOUCHED.format(bytes=BYTES[definition], which=which))[0]
+    return round(found or 0)
 
 
 def _nothing(source: RecordingSource, seq: int | None) -> RecordingError:
@@ -159,9 +182,9 @@ def document(report: Histogram | Percentiles) -> dict[str, Any]:
             {"from": low * unit, "to": high * unit, "bytes": round(size)}
             for low, high, size in report.columns
         ]
-        return {"schema": 1, "what": report.what, "histogram": columns}
+        return {"schema": 1, "what": report.what, "histogram": columns, "untouched_bytes": report.untouched}
     levels = [{"percent": level, "value": value * unit} for level, value in report.levels]
-    return {"schema": 1, "what": report.what, "percentiles": levels}
+    return {"schema": 1, "what": report.what, "percentiles": levels, "untouched_bytes": report.untouched}
 
 
 def render(report: Histogram | Percentiles, terminal: Terminal) -> Shown:
@@ -180,7 +203,7 @@ def render(report: Histogram | Percentiles, terminal: Terminal) -> Shown:
             ]
             for span, (_, _, size) in zip(spans, report.columns, strict=True)
         ]
-        return lines([f"bytes by {name}", "", *table(rows, ">><")])
+        return lines([f"bytes by {name}", "", *table(rows, ">><"), *_note(report)])
     low = min(value for _, value in report.levels)
     high = max(value for _, value in report.levels)
     room = max(10, terminal.width - 36)
@@ -188,7 +211,18 @@ def render(report: Histogram | Percentiles, terminal: Terminal) -> Shown:
         [f"p{level:g}", _value(report.what, value), terminal.bar((value - low) / ((high - low) or 1), room)]
         for level, value in report.levels
     ]
-    return lines([f"{name} of bytes, percentiles", "", *table(rows, ">><")])
+    return lines([f"{name} of bytes, percentiles", "", *table(rows, ">><"), *_note(report)])
+
+
+def _note(report: Histogram | Percentiles) -> list[str]:
+    if not report.untouched:
+        return []
+    bound = "idle times are at least" if report.what == "recency" else "temperatures are at most"
+    size = format_size(report.untouched)
+    return [
+        "",
+        f"{size} of mappings that were touched in part were not; they count as touched, so {bound} these.",
+    ]
 
 
 def _value(what: str, value: int) -> str:

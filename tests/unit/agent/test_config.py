@@ -73,6 +73,9 @@ def test_labels_cannot_be_taken_by_annotations() -> None:
             '[[class]]\nname = "x"\nmatch = { a = "b" }\nvia = "damon"',
             r"a\.toml:4: .*'damon' is no way of looking",
         ),
+        ('[default]\nmax_pause = "0ms"', r"a\.toml:2: default\.max_pause: this leaves no time to look"),
+        ('otlp = ""', r"^a\.toml:1: otlp: there is no value"),  # and its place once
+        ('budget = ["1%"]', r"^a\.toml:1: budget: this is a list"),
         ('\ncertificate = "a"', r"a\.toml:2: certificate: TLS takes both certificate and key"),
         ('\nlisten = "0.0.0.0:1"', r"a\.toml:2: listen: 0\.0\.0\.0:1 can be reached from elsewhere, so"),
         ('\nmachine = "a\\nb"', r"a\.toml:2: machine: a machine's name is at most 64 characters that can be"),

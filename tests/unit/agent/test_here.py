@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.integration.programs import as_nobody
 from udamon.agent.config import parse_settings
 from udamon.agent.here import LACKING, impossible
+from udamon.agent.state import check_spool
 from udamon.cli.main import main
 from udamon.errors import CannotError
 from udamon.linux.consent import VARIABLE
@@ -68,6 +71,29 @@ def test_what_may_come_yet_is_told(tmp_path: Path) -> None:
     assert [lacking for _, lacking in found] == [False] * 3
     for (said, _), about in zip(found, ("'/gone'", "certificate", "no directory"), strict=True):
         assert about in said
+
+
+def test_places_of_rows(tmp_path: Path) -> None:
+    """What is not there yet is made with the first rows."""
+    roots = _roots(tmp_path)
+    (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    assert _found(f'spool = "{tmp_path}/new/spool"\ncgroup = "/"\n', roots) == []
+    assert not (tmp_path / "new").exists()
+    for name in ("file", "file/below", "pipe", "link"):
+        ((said, lacking),) = _found(f'spool = "{tmp_path}/{name}"\ncgroup = "/"\n', roots)
+        assert said.startswith(f"{tmp_path}/{name.partition('/')[0]} is no directory")
+        assert not lacking
+
+
+@pytest.mark.needs("root")
+def test_a_place_of_rows_that_only_others_may_write() -> None:
+    def refused() -> None:
+        with pytest.raises(CannotError, match="may not write to /"):
+            check_spool("/spool-of-nobody")
+
+    as_nobody(refused)
 
 
 def test_the_status(

@@ -25,6 +25,7 @@ from udamon.model import Event, Rates
 from udamon.record.opening import open_recording
 from udamon.record.reader import Recording
 from udamon.record.schema import COLUMNS, SCHEMA
+from udamon.record.writer import Writer
 from udamon.report.source import RecordingSource
 
 
@@ -127,6 +128,22 @@ def test_from_damo_to_a_recording(tmp_path: Path) -> None:
     assert list(Recording(tmp_path / "a").snapshots()) == list(open_recording(source).snapshots())
     assert list(Recording(tmp_path / "a").events()) == list(open_recording(source).events())
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
+
+
+def test_what_a_rotation_took_away_is_not_missing_in_a_copy(tmp_path: Path) -> None:
+    source = tmp_path / "a.udamon"
+    writer = Writer(source, {"via": "idle"}, max_size=1 << 16)
+    regions = [(page << 12, (page + 1) << 12, page % 7, 3) for page in range(200)]
+    for seq in range(100):
+        writer.snapshot(snap(seq, regions))
+        writer.flush()
+    writer.close()
+    kept = [shot.seq for shot in Recording(source).snapshots()]
+    assert 0 < kept[0] < kept[-1] == 99
+    assert run(source, "-o", tmp_path / "b.arrow") == 0
+    copy = Recording(tmp_path / "b.arrow")
+    assert [shot.seq for shot in copy.snapshots()] == kept
+    assert (copy.damaged, copy.truncated) == ([], False)
 
 
 @pytest.mark.parametrize("to", ["damo-json", "perf-script", "parquet", "csv", "arrow"])

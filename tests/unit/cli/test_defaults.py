@@ -26,6 +26,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes the machine's file ("system") or the user's ("user")."""
     system, user = tmp_path / "system.toml", tmp_path / "user.toml"
     monkeypatch.setattr(files, "SYSTEM", str(system))
+    user.touch(0o600)
     monkeypatch.setenv("UDAMON_CONFIG", str(user))
     load = files.of_system
     monkeypatch.setattr(files, "of_system", lambda path=None, owner=0: load(path, os.getuid()))

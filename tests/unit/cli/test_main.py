@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,26 @@ def test_help_and_version(words: str, said: str, capsys: pytest.CaptureFixture[s
         main(words.split())
     assert ended.value.code == 0
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "no memory was left; allow this process more"),
+        (
+            OSError(errno.EMFILE, "x", "duckdb/__init__.py"),
+            "no more files can be opened; raise the limit (ulimit -n)",
+        ),
+    ],
+)
+def test_what_runs_out_is_told_in_a_sentence(
+    error: BaseException, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(args: object) -> int:
+        raise error
+
+    monkeypatch.setattr("udamon.cli.doctor.run", fails)
+    assert main(["doctor"]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"udamon: {said}")

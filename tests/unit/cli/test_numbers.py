@@ -66,6 +66,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("report wss FILE --max-memory 9000000TiB", "more than any machine has"),
         ("report heatmap FILE --resol " + "9" * 5000 + "x1", "not a size of a picture"),
         ("report heatmap FILE --resol 9999x9999", "more than 1,000,000 cells"),
+        ("fleet report cold . --from 2026-11-05 --to 2026-11-01", "--from 2026-11-05 is after --to 2026-11-01; swap"),
         ("fleet report cold . --max-memory 0", "is no memory of a query"),
         ("fleet report cold . --max-memory " + "9" * 39, "is no memory of a query"),
         ("fleet report cold . --price-gib-month nan", "is not a number from 0 on"),

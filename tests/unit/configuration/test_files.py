@@ -36,7 +36,10 @@ def written(path: Path, text: str = "quiet = true\n", mode: int = 0o600) -> dict
 def test_what_is_not_there_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert of_system(tmp_path / "none") is None
-    assert of_user({"UDAMON_CONFIG": str(tmp_path / "file/none")}) is None
+    for name in ("none", "file/none"):
+        with pytest.raises(ConfigError, match=f"{name}: there is no such file, which UDAMON_CONFIG names"):
+            of_user({"UDAMON_CONFIG": str(tmp_path / name)})
+        assert of_user({"XDG_CONFIG_HOME": str(tmp_path / name)}) is None
     assert of_user({"UDAMON_CONFIG": ""}) is None
 
 

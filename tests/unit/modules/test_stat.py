@@ -69,6 +69,16 @@ def test_idle_times_are_negative_where_memory_is_accessed() -> None:
     assert (found.sample_us, found.aggr_us, found.bytes) == (5_000, 100_000, 4096)
 
 
+def test_what_counts_as_accessed_and_was_not_touched() -> None:
+    """Of a census: 3 of 4 KiB of one target's only accessed mapping, 1 of 2 KiB of another's. Others do not tell."""
+    one = replace(snapshot((4096, 3, 0), (8192, 0, 0)), touched=array("Q", [1024, 0]))
+    other = replace(snapshot((2048, 1, 0), target=1), touched=array("Q", [1024]))
+    for census, untouched in (("refs", 4096), (None, None)):
+        found = watched(one, other, census=census)
+        assert found is not None
+        assert found.untouched == untouched
+
+
 def test_no_time_is_longer_than_the_target_was_watched() -> None:
     """Two windows of 2 s and 3 s, though the interval is 40 s; then one is known to have begun idle with the last."""
     first = snapshot((4096, 0, 0), ticks=8_000, window=(0, 2_000))

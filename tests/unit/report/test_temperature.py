@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.unit.report.test_wss import START, record, snap
+from tests.unit.snapshots import recorded
 from udamon.errors import RecordingError
 from udamon.model import Snapshot
 from udamon.report import access, temperature
@@ -119,3 +121,29 @@ def test_document_and_text(tmp_path: Path) -> None:
             text = temperature.render(report, Terminal(80, 0, blocks))
             assert max(map(len, text.splitlines())) <= 80
             assert blocks or text.isascii()
+
+
+def test_by_mapping_what_was_not_touched_is_told(tmp_path: Path) -> None:
+    """Of 10 MiB resident, 4 and then 6 were touched; the other mapping was not at all."""
+    shots = [
+        replace(
+            snap(seq, [(0, 10 * MIB, 8, 0, size * MIB), (16 * MIB, 18 * MIB, 0, 4, 0)]),
+            resident=array("Q", [10 * MIB, 2 * MIB]),
+        )
+        for seq, size in enumerate((4, 6))
+    ]  # fmt: skip
+    for via, at_last, mean in (("refs", 4 * MIB, 5 * MIB), ("idle", None, None)):
+        with RecordingSource(recorded(tmp_path / via, shots, via=via)) as source:
+            for make in (temperature.histogram, temperature.percentiles):
+                for what, bound in (
+                    ("recency", "idle times are at least"),
+                    ("temperature", "temperatures are at most"),
+                ):
+                    last, whole = make(source, what, 1), make(source, what, None)
+                    assert (last.untouched, whole.untouched) == (at_last, mean)
+                    assert temperature.document(whole)["untouched_bytes"] == mean
+                    text = str(temperature.render(whole, Terminal(80, 0, False)))
+                    assert (
+                        f"5.0 MiB of mappings that were touched in part were not; they count as touched, so {bound}"
+                        in text
+                    ) == (via == "refs")

@@ -97,11 +97,18 @@ def read_class(place: ConfigValue, ways: Sequence[str], default: ServiceClass | 
         match=_match(keys["match"]) if "match" in keys else base.match,
         via=_way(keys["via"], ways) if "via" in keys else base.via,
         budget=_budget(keys["budget"]) if "budget" in keys else base.budget,
-        max_pause_ns=parsed(keys["max_pause"], parse_time_ns) if "max_pause" in keys else base.max_pause_ns,
+        max_pause_ns=_pause(keys["max_pause"]) if "max_pause" in keys else base.max_pause_ns,
         longest_age_s=_age(keys["longest_age"]) if "longest_age" in keys else base.longest_age_s,
         always_look=flag(keys["always_look"]) if "always_look" in keys else base.always_look,
         reclaim=read_reclaim(keys["reclaim"]) if "reclaim" in keys else base.reclaim,
     )
+
+
+def _pause(place: ConfigValue) -> int:
+    pause = parsed(place, parse_time_ns)
+    if pause == 0:
+        place.fail('this leaves no time to look; give at least 1us, or via = "off" to leave services alone.')
+    return pause
 
 
 def _matches(service: Service, key: str, patterns: Patterns) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,8 +12,9 @@ from udamon.core.idle_time import LABELS
 from udamon.errors import CannotError
 from udamon.fleet.damage import EngineFailed, checked, read_through
 from udamon.fleet.listing import DamagedObject, Dates, ListedObjects
+from udamon.fleet.objects import directory
 from udamon.fleet.spool import OPEN
-from udamon.fleet.store import Store
+from udamon.fleet.store import Directory, Store
 from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, WINDOW_SECONDS, Table
 from udamon.model import MAPPING, MIXED, PAGE
 from udamon.report.fleet import deploys, machines, queries, student
@@ -124,17 +126,24 @@ class Report:
         }  # fmt: skip
 
 
-def _nothing(store: Store) -> CannotError:
-    """Why there is no object to read."""
+def _nothing(store: Store, asked: Dates) -> CannotError:
+    """Why there is no object of these days to read."""
     if any(store.list(OPEN)):
         return CannotError(
             f"{store.location} is the spool of an agent and has only rows of an hour that is not over; the agent "
             "makes objects of them when it is, and when the agent ends."
         )
-    return CannotError(
-        f"{store.location} has no objects of services in these days; give the location that udamon fleet upload "
-        "fills, or the spool of an agent."
-    )
+    give = "give the location that udamon fleet upload fills, or the spool of an agent."
+    paths = "\n".join(stored.path for stored in store.list(directory(SERVICES)))
+    if there := sorted(set(re.findall(r"/date=([0-9]{4}-[0-9]{2}-[0-9]{2})/", paths))):
+        days = " ".join(f"{word} {day}" for word, day in zip(("from", "to"), asked, strict=True) if day)
+        return CannotError(
+            f"{store.location} has objects of services from {there[0]} to {there[-1]}, and none {days}, which is asked "
+            "for; ask for days that it has."
+        )
+    if isinstance(store, Directory) and not store.root.is_dir():
+        return CannotError(f"{store.location} is no directory; {give}")
+    return CannotError(f"{store.location} has no objects of services; {give}")
 
 
 def measure(asked: Asked, store: Store, engine: FleetEngine) -> Report:
@@ -179,7 +188,7 @@ def _measured(
     doubled = [row["host"] for row in engine.rows(machines.doubled_hosts())] if nodes.all else []
     services = table(SERVICES, dates, shared)
     if not services.all and not services.damaged:
-        raise _nothing(store)
+        raise _nothing(store, dates)
     rows = [_KINDS[asked.report].row(asked, row) for row in engine.rows(sql_of(asked))]
     if asked.report == "after":
         rows = _judged(rows, asked.false_discoveries)

@@ -24,8 +24,9 @@ _NO = {"n", "no", "false", "f", "off", "0"}
 
 def parsed(place: ConfigValue, parse: Callable[[str], _T]) -> _T:
     """What `parse` makes of the text at `place`; its UsageError becomes a ConfigError of that place."""
+    text = place.text()  # what is wrong with that has its place already
     try:
-        return parse(place.text())
+        return parse(text)
     except UsageError as error:
         place.fail(str(error))
 

@@ -373,14 +373,19 @@ def test_days_are_chosen(tmp_path: Path) -> None:
     put(tmp_path, "services", [service(window=n * DAY, resident=10 + n) for n in range(3)])
     row = only(report(tmp_path, "cold", dates=("2026-11-30", "2026-11-30")).rows)
     assert row["resident_bytes"] == 11 * MIB
-    with pytest.raises(CannotError, match="no objects of services"):
+    there = "has objects of services from 2026-11-29 to 2026-12-01, and none"
+    with pytest.raises(CannotError, match=f"{there} from 2027-01-01, which is asked for"):
         report(tmp_path, "cold", dates=("2027-01-01", None))
+    with pytest.raises(CannotError, match=f"{there} from 2020-01-01 to 2020-01-02, which is asked for"):
+        report(tmp_path, "cold", dates=("2020-01-01", "2020-01-02"))
 
 
 def test_rows_of_an_hour_that_is_not_over_are_told(tmp_path: Path) -> None:
     """Of an agent that has just begun there is nothing to read yet; elsewhere there is no spool."""
-    with pytest.raises(CannotError, match="give the location"):
+    with pytest.raises(CannotError, match="has no objects of services; give the location"):
         report(tmp_path, "cold")
+    with pytest.raises(CannotError, match="gone is no directory; give the location"):
+        report(tmp_path / "gone", "cold")
     with pytest.raises(CannotError, match="knows no deploy 'd1'; there is none; tell of it"):
         report(tmp_path, "after", deploy="d1")
     (tmp_path / "_open").mkdir()
