@@ -1,4 +1,4 @@
-"""Totals of several processes: in which windows page frames were counted."""
+"""Totals of several processes: in which windows page frames were counted, and sums in which a page counts twice."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.report.test_wss import snap
+from tests.unit.report.test_wss import START, snap
 from tests.unit.snapshots import recorded
-from udamon.model import Sharing, Snapshot
-from udamon.report import wss
+from udamon.model import Event, Sharing, Snapshot
+from udamon.report import diff, wss
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
 from udamon.report.source import RecordingSource
@@ -53,3 +53,22 @@ def test_where_frames_were_counted(
     with RecordingSource(recorded(tmp_path / "a", shots, via="refs"), filters) as source:
         text = wss.render(wss.measure(source), Catalog(source.recording), Terminal(80, 0, False)).splitlines()
     assert [line for line in text if "rames" in line] == ([] if said is None else [said])
+
+
+def test_sums_over_processes_that_share_memory_are_upper_bounds_in_a_diff(tmp_path: Path) -> None:
+    """Two processes with 2 MiB each, of which 1 MiB is the same: 4 MiB at most, where one alone has 2."""
+    heap = [[16 * MIB, 18 * MIB, "rw-p", 0, 0, "[heap]"]]
+    maps = [Event(START, "mappings", {"target": target, "add": heap, "remove": []}) for target in (0, 1)]
+    two = [*maps, *(shot(seq, target, (2 - target) * MIB) for seq in (0, 1) for target in (0, 1))]
+    one = [maps[0], *(shot(seq, 0, 2 * MIB) for seq in (0, 1))]
+    recordings = [recorded(tmp_path / name, steps, via="refs") for name, steps in (("a", two), ("b", one))]
+    with RecordingSource(recordings[0]) as before, RecordingSource(recordings[1]) as after:
+        report = diff.measure(before, after)
+    (line,) = diff.document(report)["mappings"]
+    assert (line["before"]["touched_bytes"], line["after"]["touched_bytes"]) == (4 * MIB, 2 * MIB)
+    assert [line[side]["shared"] for side in ("before", "after")] == [True, False]
+    assert [line[side]["upper_bound"] for side in ("before", "after")] == [False, False]
+    text = str(diff.render(report, Terminal(80, 0, False)))
+    assert "≤4.0 MiB  2.0 MiB" in text
+    assert "a page that several of the processes have may count once for each" in text
+    assert "what other processes did" not in text
