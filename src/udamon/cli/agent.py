@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from udamon import console
+from udamon.cli.numbers import some_time
 from udamon.cli.running import signals
 from udamon.errors import CannotError, UdamonError
 from udamon.handover import ask, connect, default_socket
@@ -162,6 +163,7 @@ def _status(args: argparse.Namespace) -> int:
 def _watch(args: argparse.Namespace) -> int:
     from udamon.cli import record
 
+    some_time("--for", args.duration)
     with _connected(args.socket or default_socket(Roots())) as connection:
         given = _asked(connection, do="watch", service=args.service)
         words = [

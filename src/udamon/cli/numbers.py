@@ -11,12 +11,15 @@ from udamon.units import parse_duration_ns, whole_number
 
 _DECIMAL = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18}")
 
+_MANY_DIGITS = re.compile(r"-?[0-9]{19,}")
+
 
 def whole(text: str) -> int:
     """A whole number of at most 18 digits. Raises ArgumentTypeError, of which a parser makes a sentence."""
     number = whole_number(text)
     if number is None:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number")
+        many = "has more than 18 digits" if _MANY_DIGITS.fullmatch(text) else "is not a whole number"
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} {many}")
     return number
 
 

@@ -36,6 +36,10 @@ class LabelChange:
     after: Use = field(default_factory=Use)
     upper_bounds: tuple[bool, bool] = (False, False)
     """Before and after: what others touched may be in the figures."""
+    targets: tuple[set[int], set[int]] = field(default_factory=lambda: (set(), set()))
+    """Before and after: whose memory it is."""
+    shared: tuple[bool, bool] = (False, False)
+    """Before and after: a sum over targets that may share memory, in which a page counts once for each that has it."""
 
     @property
     def change(self) -> float:
@@ -67,7 +71,12 @@ def measure(before: RecordingSource, after: RecordingSource, definition: str = "
             key = (line.owner.kind, line.owner.label)
             one = moved.setdefault(key, LabelChange(line.owner.label, line.owner.kind))
             one.upper_bounds = (bounds[0](one.kind), bounds[1](one.kind))
+            one.targets[side == "after"].add(line.owner.target)
             (one.before if side == "before" else one.after).add(line.use)
+    groups = [one.group is not None for one in sets]
+    for one in moved.values():
+        then, now = (group and len(whose) > 1 for group, whose in zip(groups, one.targets, strict=True))
+        one.shared = then, now
     order = sorted(moved.values(), key=lambda one: (-abs(one.change), one.label))
     lengths = [one.over_time[-1][0] - one.start_ns for one in sets]
     shares = all(has_shares(source.recording.metadata) for source in (before, after))
@@ -92,8 +101,8 @@ def document(report: Diff) -> dict[str, Any]:
             {
                 "label": one.label,
                 "kind": one.kind,
-                "before": amounts(one.before) | {"upper_bound": one.upper_bounds[0]},
-                "after": amounts(one.after) | {"upper_bound": one.upper_bounds[1]},
+                "before": amounts(one.before) | {"upper_bound": one.upper_bounds[0], "shared": one.shared[0]},
+                "after": amounts(one.after) | {"upper_bound": one.upper_bounds[1], "shared": one.shared[1]},
             }
             for one in report.moved
         ],
@@ -143,8 +152,10 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> Shown:
         lines += ["", "bytes touched in a window, by mapping", *_moved(moved, report.rate_word, terminal)]
     if any(one.label.endswith("?") for one in moved):
         lines.append("? a guess from the shape of the memory")
-    if any(map(any, map(_signs, moved))):
+    if any(any(_signs(one, one.upper_bounds)) for one in moved):
         lines += [at_most_note(), "Changes of these may be of others, too."]
+    if any(any(_signs(one, one.shared)) for one in moved):
+        lines.append(ours("≤ also: a page that several of the processes have may count once for each."))
     return text.lines(lines)
 
 
@@ -153,9 +164,10 @@ def _moved(moved: Sequence[LabelChange], rate_word: str, terminal: Terminal) -> 
     most = max(abs(one.change) for one in moved)
     rows = [["what moved", "before", "after", "change", rate_word, ""]]
     for one in moved:
-        then, now = _signs(one)
+        then, now = _signs(one, one.upper_bounds)
+        sums = [sign or other for sign, other in zip((then, now), _signs(one, one.shared), strict=True)]
         rows.append([
-            one.label, then + format_size(one.before.touched), now + format_size(one.after.touched),
+            one.label, sums[0] + format_size(one.before.touched), sums[1] + format_size(one.after.touched),
             signed(one.change), f"{format_share(one.before.rate, then)} to {format_share(one.after.rate, now)}",
             terminal.bar(abs(one.change) / most, 8),
         ])  # fmt: skip
@@ -163,9 +175,9 @@ def _moved(moved: Sequence[LabelChange], rate_word: str, terminal: Terminal) -> 
     return [*shown, *narrow]
 
 
-def _signs(one: LabelChange) -> tuple[str, str]:
-    """What stands before the figures of before and after."""
-    then, now = one.upper_bounds
+def _signs(one: LabelChange, bounds: tuple[bool, bool]) -> tuple[str, str]:
+    """What stands before the figures of before and after, where they are upper bounds."""
+    then, now = bounds
     at_most = ours("≤")
     return (
         at_most if then and one.before.touched >= 1 else "",

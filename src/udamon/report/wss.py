@@ -28,7 +28,7 @@ from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told, too_few
 from udamon.report.owners import Owner, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import RecordingSource
-from udamon.report.terminal import Terminal, clock, fitted
+from udamon.report.terminal import Terminal, clock, fitted, shorten
 from udamon.text import Shown
 from udamon.units import counted, format_size
 
@@ -322,7 +322,7 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> Shown:
     if report.why is not None:
         lines.append(f"  {report.why}")
     if report.owners is not None:
-        lines += ["", *_owners(report, terminal)]
+        lines += ["", *_owners(report, catalog, terminal)]
     elif len(report.targets) > 1:
         lines += ["", *_targets(report, catalog, terminal)]
     lines += ["", *(_moments if report.every else _chart)(report, catalog, terminal)]
@@ -334,14 +334,19 @@ def shown(report: WorkingSet) -> Callable[[float], str]:
     return (lambda amount: f"{amount:,.0f}") if report.definition == "regions" else format_size
 
 
-def _owners(report: WorkingSet, terminal: Terminal, top: int = 20) -> list[str]:
+def _owners(report: WorkingSet, catalog: Catalog, terminal: Terminal, top: int = 20) -> list[str]:
     owners, amount = report.owners or [], shown(report)
     first = sorted(report.targets, key=lambda one: (-one.bytes["mean"], one.target or 0))
-    rows = [["mapping", "min", "p50", "p90", "max", "mean"]]
-    rows += [[owners[one.target or 0].place, *_told(one, rows[0][1:], amount)] for one in first[:top]]
+    levels, many = ["min", "p50", "p90", "max", "mean"], len({owner.target for owner in owners}) > 1
+    rows = [["mapping", *(["target"] if many else []), *levels]]
+    for one in first[:top]:
+        owner = owners[one.target or 0]
+        whose = [shorten(catalog.target(owner.target).label, 14)] if many else []
+        rows.append([owner.place, *whose, *_told(one, levels, amount)])
     rest = len(first) - top
     guessed = any(owners[one.target or 0].guess for one in first[:top])
-    found, narrow = fitted(rows, "<>>>>>", terminal.width, spare=(1, 4, 2))
+    at = 1 + many
+    found, narrow = fitted(rows, f"{'<' * at}>>>>>", terminal.width, spare=(at, at + 3, at + 1))
     return [
         *found,
         *narrow,

@@ -54,7 +54,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
     [
         ("report access FILE --top 1_0", "'1_0' is not a whole number"),
         ("report access FILE --top \u0663", "is not a whole number"),
-        ("report wss FILE --target " + "9" * 5000, "is not a whole number"),
+        ("report wss FILE --target " + "9" * 5000, "has more than 18 digits"),
+        ("agent watch x --for 0 -o x", "--for 0 is no time at all"),
         ("report wss FILE --target=--", "'--' is no value"),
         ("report wss FILE --address=", "--address: its value is empty"), ("report wss ", "FILE: its value is empty"),
         ("agent --check --cgroup ", "--cgroup: its value is empty"), ("record -p ", "--pid: its value is empty"),

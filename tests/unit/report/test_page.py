@@ -234,6 +234,7 @@ def test_a_page_of_two(tmp_path: Path) -> None:
     (moved,) = found["moved"]
     assert moved == {
         "label": "heap", "kind": "heap", "before": MIB, "after": MIB // 4, "upper_bounds": (False, False),
+        "shared": (False, False),
     }  # fmt: skip
     assert found["levels"][0] == {
         "name": "working set p50",

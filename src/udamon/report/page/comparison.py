@@ -41,7 +41,7 @@ def document(report: Diff, sources: Sequence[RecordingSource]) -> dict[str, Any]
         ],
         "moved": [
             {"label": one.label, "kind": one.kind, "before": round(one.before.touched),
-             "after": round(one.after.touched), "upper_bounds": one.upper_bounds}
+             "after": round(one.after.touched), "upper_bounds": one.upper_bounds, "shared": one.shared}
             for one in moved[:MAX_MOVED]
         ],
         "moved_left_out": max(0, len(moved) - MAX_MOVED),

@@ -37,7 +37,7 @@ const movedTable = (table, rows) => {
     meter.append(part);
     change.append(meter);
     const line = element("tr");
-    line.append(element("td", row.label, { class: "text" }), element("td", row.kind, { class: "text kind" }), ...["before", "after"].map((side, at) => element("td", `${row.upper_bounds[at] && row[side] ? "≤" : ""}${size(row[side])}`)), change);
+    line.append(element("td", row.label, { class: "text" }), element("td", row.kind, { class: "text kind" }), ...["before", "after"].map((side, at) => element("td", `${(row.upper_bounds[at] || row.shared[at]) && row[side] ? "≤" : ""}${size(row[side])}`)), change);
     return line;
   });
   table.replaceChildren(head, ...lines);
@@ -56,7 +56,7 @@ const start = () => {
   find("curve-legend").append(legendOf([["line hot", "before"], ["line second dashed", "after"]]));
   find("filter").addEventListener("input", () => movedTable(find("moved"), data.moved));
   movedTable(find("moved"), data.moved);
-  find("moved-words").textContent = `Means over time; mappings of one name and kind are one line.${data.moved.some((row) => row.upper_bounds.some(Boolean)) ? " ≤ at most: what other processes did to files and shared memory counts, too." : ""}${data.moved_left_out ? ` ${data.moved_left_out} more changed less and are left out.` : ""}`;
+  find("moved-words").textContent = `Means over time; mappings of one name and kind are one line.${data.moved.some((row) => row.upper_bounds.some(Boolean)) ? " ≤ at most: what other processes did to files and shared memory counts, too." : ""}${data.moved.some((row) => row.shared.some(Boolean)) ? " ≤ also: a page that several of the processes have may count once for each." : ""}${data.moved_left_out ? ` ${data.moved_left_out} more changed less and are left out.` : ""}`;
   const curves = new Curves(find("curve"), data.sides);
   const redraw = () => curves.draw();
   addEventListener("resize", redraw);
