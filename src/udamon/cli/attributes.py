@@ -57,8 +57,13 @@ def goal_of(text: str | None) -> IntervalsGoal:
     if text is None:
         return IntervalsGoal()
     parts = text.split(",")
-    if len(parts) != 4 or (whole_number(parts[1].strip()) or 0) < 1:
+    if len(parts) != 4:
         raise UsageError(f"--intervals-goal {text} has not four parts; write it like 4%,3,5ms,10s.")
+    if (whole_number(parts[1].strip()) or 0) < 1:
+        raise UsageError(
+            f"--intervals-goal {text}: {parts[1].strip()[:40]!r} is no number of aggregations; give 1 or more, as in "
+            "4%,3,5ms,10s."
+        )
     share = parse_share(parts[0])
     if share == 0:
         raise UsageError("--intervals-goal aims at no accesses; give a share above 0, such as 4%.")

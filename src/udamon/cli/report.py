@@ -203,7 +203,7 @@ def _heatmap(args: argparse.Namespace, source: RecordingSource) -> Found:
     return heatmap.document(report, catalog), lambda: heatmap.render(report, catalog, terminal)
 
 
-MOST_CELLS = 1_000_000
+MOST_CELLS, MOST_ACROSS = 1_000_000, 10_000
 """Of a heatmap: more than a screen has, and few enough to be kept."""
 
 
@@ -212,13 +212,16 @@ def _resolution(text: str | None) -> tuple[int, int] | None:
 
     from udamon.errors import UsageError
 
-    match = re.fullmatch(r"([0-9]{1,5})[x,]([0-9]{1,5})", text or "")
+    match = re.fullmatch(r"([0-9]{1,18})[x,]([0-9]{1,18})", text or "")
     if text is None:
         return None
-    if match is None or not (0 < int(match[1]) <= 10_000 and 0 < int(match[2]) <= 10_000):
+    if match is None or not (int(match[1]) and int(match[2])):
         raise UsageError(f"{text!r} is not a size of a picture; write ROWSxCOLS, like 40x80.")
-    if int(match[1]) * int(match[2]) > MOST_CELLS:
-        raise UsageError(f"{text} are more than {MOST_CELLS:,} cells; give fewer rows or columns.")
+    if max(int(match[1]), int(match[2])) > MOST_ACROSS or int(match[1]) * int(match[2]) > MOST_CELLS:
+        raise UsageError(
+            f"{text} are more than {MOST_CELLS:,} cells, or {MOST_ACROSS:,} of them in a row or column; give fewer "
+            "rows or columns."
+        )
     return int(match[1]), int(match[2])
 
 

@@ -74,6 +74,8 @@ class CheckLimits:
         """From what people write. Raises UsageError, also when nothing is asked."""
         if level not in LEVELS:
             raise UsageError(f"{level!r} is no level; give one of {', '.join(LEVELS)}.")
+        if min_snapshots is not None and min_snapshots < 1:
+            raise UsageError(f"--min-snapshots {min_snapshots} asks for nothing; give at least 1.")
         found = cls(
             level=level,
             max_wss=_maybe(parse_size, max_wss),

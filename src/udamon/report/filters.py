@@ -35,7 +35,12 @@ def parse_span(text: str, parse: Callable[[str], int | float], example: str) -> 
 
 def parse_address(text: str) -> int:
     """An address: 0x…, or hexadecimal digits as /proc/PID/maps has them; or a size (4GiB). UsageError."""
-    address = int(text, 16) if re.fullmatch(r"[0-9a-fA-F]{6,16}", text) else parse_size(text)
+    try:
+        address = int(text, 16) if re.fullmatch(r"[0-9a-fA-F]{6,16}", text) else parse_size(text)
+    except UsageError:
+        raise UsageError(
+            f"{text!r} is not an address; write it like 0x7f0000000000, or as a size like 4GiB."
+        ) from None
     if address > 1 << 64:
         raise UsageError(f"{text!r} is behind the last address, 0xffffffffffffffff.")
     return min(address, (1 << 64) - 1)
