@@ -9,13 +9,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.faults.catalogue import Fault
+from scripts.faults.catalogue import Fault, FaultsError
 from scripts.faults.recording import Contexts, file_digests
 from scripts.faults.suites import OWN_TEST, TESTS
 from scripts.stages import ROOT
 
 REACHED_BY = {
-    "idle": ("sampler",), "order": ("sampler",), "visits": ("sampler",),
+    "address_spaces": ("idle", "visits"), "order": ("idle", "pte"), "sampler": ("idle", "pte"),
+    "visits": ("idle", "visits"),
     "chain": ("steps",), "change": ("steps",), "json": ("damo",),
 }  # fmt: skip
 """C files without a function for Python, and those whose functions call theirs."""
@@ -86,27 +87,37 @@ def _at_import(fault: Fault) -> bool:
     return inside.isdisjoint(fault.lines())
 
 
-def _by_functions(fault: Fault, contexts: Contexts, root: Path) -> tuple[set[str], set[str]]:
-    """Tests that execute a call of a function of that C file, and test files that call one themselves."""
+def functions_of(fault: Fault) -> set[str]:
+    """Functions for Python of the fault's C file, or of those that call into it. Raises FaultsError for none."""
     stem = Path(fault.file).stem
     names: set[str] = set()
     for owner in REACHED_BY.get(stem, (stem,)):
         text = (ROOT / f"src/udamon/native/{owner}.c").read_text()
-        names.update(re.findall(r'^    \{"(\w+)", ', text, re.MULTILINE))
+        names.update(re.findall(r'^(?:    \{"|INTERFACE\()(\w+)', text, re.MULTILINE))
+    if not names:
+        raise FaultsError(
+            f"{fault.file} has no function for Python, and REACHED_BY does not say what calls its own."
+        )
+    return names
+
+
+def _by_functions(fault: Fault, contexts: Contexts, root: Path) -> tuple[set[str], set[str]]:
+    """Tests that execute a call of a function of that C file, and test files that call one themselves."""
+    names = functions_of(fault)
     found: set[str] = set()
     for path in sorted((ROOT / "src/udamon").rglob("*.py")):
-        if lines := _calls(path, names):
+        if lines := calls(path, names):
             found |= _by_lines(contexts, str(path.relative_to(ROOT)), lines)
     direct = {
         str(path.relative_to(root))
         for place in TESTS
         for path in sorted((root / place).rglob("test_*.py"))
-        if _calls(path, names)
+        if calls(path, names)
     }
     return found, direct
 
 
-def _calls(path: Path, names: set[str]) -> set[int]:
+def calls(path: Path, names: set[str]) -> set[int]:
     """The lines of statements that call one of these functions of the extension."""
     text = path.read_text()
     if BINDING not in text or not any(name in text for name in names):

@@ -9,6 +9,7 @@ import pytest
 
 from scripts.faults import catalogue
 from scripts.faults.catalogue import Fault, FaultsError
+from scripts.faults.selecting import calls, functions_of
 from scripts.faults.verdicts import CAUGHT, MISSED, TIMEOUT, judge, judge_guest
 from tests.imports import ROOT
 
@@ -26,6 +27,15 @@ def test_a_fault_is_a_change_that_can_be_run(fault: Fault) -> None:
     if not fault.is_c:
         assert ast.dump(ast.parse(text)) != ast.dump(ast.parse((ROOT / fault.file).read_text()))
     assert all((ROOT / name).is_file() for name in fault.guest)
+
+
+@pytest.mark.parametrize("fault", [one for one in FAULTS if one.is_c], ids=lambda fault: str(fault.id))
+def test_what_calls_the_functions_of_a_c_file_is_found(fault: Fault) -> None:
+    """Else no test would be selected, and the fault would count as missed."""
+    names = functions_of(fault)
+    assert names
+    calling = {path.name for path in (ROOT / "src/udamon").rglob("*.py") if calls(path, names)}
+    assert calling
 
 
 def test_there_are_forty_and_ten_of_them_are_drawn() -> None:
