@@ -51,6 +51,7 @@ class Recorded:
         __tracebackhide__ = True
         from udamon.record.reader import Recording
         from udamon.report import checks
+        from udamon.report.check_limits import CheckLimits
         from udamon.report.source import RecordingSource
 
         allow_damaged = bool(limits.pop("allow_damaged", False))
@@ -58,7 +59,7 @@ class Recorded:
             if isinstance(limits.get(name), str):
                 limits[name] = (limits[name],)
         try:
-            asked = checks.CheckLimits.parse(**limits)
+            asked = CheckLimits.parse(**limits)
         except TypeError as error:
             raise UsageError(f"{error}; the limits are the flags of udamon check.") from None
         with RecordingSource(Recording(self.path)) as source:

@@ -109,6 +109,30 @@ def test_without_a_place_for_rows_it_does_not_start(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("what", ["state", "spool"])
+def test_two_agents_do_not_write_to_one_place(what: str, group: Path, tmp_path: Path) -> None:  # noqa: F811
+    """The figures of the last to write would replace the other's, and rows of one node would be there twice."""
+    place, words = tmp_path / what, list[list[str | Path]]()
+    for number in range(2):
+        config = tmp_path / f"agent{number}.toml"
+        config.write_text(f'{what} = "{place}"\n')
+        one: list[str | Path] = ["agent", "--config", config, "--cgroup", group, "--listen", "127.0.0.1:0"]
+        words.append([*one, "--socket", tmp_path / f"run{number}/sock"])
+    with running_udamon(*words[0]) as first:
+        assert first.stderr is not None
+        first.stderr.readline()
+        second = udamon(*words[1])
+        assert (second.status, second.stderr) == (
+            1, f"udamon: the {what} {place} is used by another process; end that one, or give another {what}.\n"
+        )  # fmt: skip
+        first.kill()
+    with running_udamon(*words[1]) as third:
+        assert third.stderr is not None
+        assert "/metrics" in third.stderr.readline()
+        third.send_signal(signal.SIGTERM)
+        assert finish(third).status == 0
+
+
 @pytest.mark.each_command
 def test_it_serves_what_it_sees(agent: Running) -> None:
     agent.until(lambda one: one["cold_bytes"]["10"] is not None, "cold bytes of 10 s")

@@ -22,13 +22,14 @@ from udamon.agent.rotation import Rotation
 from udamon.agent.server import PLAIN, Page, Pages, Server
 from udamon.agent.settings import NO_MACHINE, Settings
 from udamon.agent.spending import Spending
-from udamon.agent.state import SavedFigures, check_place, check_spool
+from udamon.agent.state import SavedFigures, check_place, claim_spool, claim_state
 from udamon.agent.status import document
 from udamon.agent.usage import GroupUsage
 from udamon.agent.watched import Tools, WatchedService
 from udamon.agent.ways.choice import check_ways, open_ways
 from udamon.core.clock import MonotonicClock
 from udamon.errors import CannotError, OutputError, TargetBusy
+from udamon.files.exclusive import Exclusive
 from udamon.handover import default_socket
 from udamon.linux import cpu_time
 from udamon.linux.cgroup.memory import limit_of
@@ -73,9 +74,10 @@ class Agent:
         usage = GroupUsage(roots.proc)
         self._rotation = Rotation(discovery, tools, self._clock, budget, settings, usage, self._ways)
         self._state = None if settings.state is None else SavedFigures(settings.state)
+        self._claims: list[Exclusive] = []
         self._load()
         if settings.spool is not None:
-            check_spool(settings.spool)
+            self._claims.append(claim_spool(settings.spool))
         self._windows: Windows | None = None
         self._spool_failure: str | None = None
         metrics = MetricsPage(self._rotation, self._spent, self._node, self._wall_ns)
@@ -138,6 +140,8 @@ class Agent:
         self._rotation.close()
         self._ways.close()
         self._looks.close()
+        for claim in self._claims:
+            claim.close()
 
     def status(self) -> dict[str, Any]:
         damaged = None if self._windows is None else self._windows.spool.damaged
@@ -165,6 +169,7 @@ class Agent:
         if state is None:
             return
         check_place(state.path)
+        self._claims.append(claim_state(state.path))
         state.load(time.time_ns(), self._clock.now_ns())
         self._tell_problem(state)
 

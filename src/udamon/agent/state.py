@@ -18,6 +18,7 @@ from udamon.agent.promotions import HOUR_NS, HOURS
 from udamon.agent.watched import WatchedService
 from udamon.errors import CannotError
 from udamon.files import place
+from udamon.files.exclusive import Exclusive
 from udamon.files.output import whole_file
 
 FORMAT = 1
@@ -25,6 +26,8 @@ _BEGINNING = b'{"format"'
 """Of every file that this module writes, whatever the format."""
 
 MOST_BYTES = 256 << 20
+SPOOL_LOCK = "_lock"
+"""Names with a _ are passed over by all that read a location."""
 MOST_SERVICES = 5_000
 
 
@@ -149,6 +152,21 @@ def check_spool(path: str) -> None:
         raise CannotError(
             f"the spool {path} cannot be written: this user may not write to {there}; give another one."
         )
+
+
+def claim_state(path: str) -> Exclusive:
+    """For this process alone, as long as it lives. Raises CannotError."""
+    return Exclusive(Path(f"{path}.lock"), f"the state {path}", "end that one, or give another state")
+
+
+def claim_spool(path: str) -> Exclusive:
+    """For this process alone, as long as it lives; the directory is made. Raises CannotError."""
+    check_spool(path)
+    try:
+        Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotError(f"the spool {path} cannot be made: {error.strerror}; give another one.") from error
+    return Exclusive(Path(path) / SPOOL_LOCK, f"the spool {path}", "end that one, or give another spool")
 
 
 def _figures(one: WatchedService) -> dict[str, Any]:

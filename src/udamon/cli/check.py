@@ -90,12 +90,13 @@ def _checked(args: argparse.Namespace) -> int:
     from udamon.files.ending import removing
     from udamon.record.opening import open_recording
     from udamon.report import checks
+    from udamon.report.check_limits import CheckLimits
     from udamon.report.common import common_keys, common_lines
     from udamon.report.filters import Filters
     from udamon.report.source import RecordingSource
     from udamon.text import lines
 
-    limits = checks.CheckLimits.parse(
+    limits = CheckLimits.parse(
         level=args.level,
         max_wss=args.max_wss,
         min_wss=args.min_wss,
