@@ -15,7 +15,7 @@ from udamon.api.words import in_library_words, rephrase
 from udamon.assembly.build import Built, build
 from udamon.assembly.child import Child
 from udamon.assembly.follow import LOOK_S, TARGET, follow
-from udamon.assembly.spec import MonitorSpec, check
+from udamon.assembly.spec import MonitorSpec, check, interval_us, regions
 from udamon.core.attrs import Attrs
 from udamon.errors import NotSupported, UsageError
 from udamon.linux import cpu_time
@@ -169,10 +169,8 @@ class Monitor:
         if not isinstance(engine, Kdamond):
             raise NotSupported("in-kernel DAMON is not changed while it watches; begin another monitor.")
         spec = replace(self._spec, **attrs)  # type: ignore[arg-type]
-        if not spec.sample > 0 or not spec.aggr > 0 or not spec.update > 0:
-            raise UsageError("an interval is a time in seconds; give at least 0.000001.")
-        changed: dict[str, int] = {_ATTRS[name]: round(attrs[name] * 1e6) for name in _ATTRS if name in attrs}
-        changed |= {_REGIONS[name]: int(attrs[name]) for name in _REGIONS if name in attrs}
+        changed = {_ATTRS[name]: interval_us(name, attrs[name]) for name in _ATTRS if name in attrs}
+        changed |= {_REGIONS[name]: regions(name, getattr(spec, name)) for name in _REGIONS if name in attrs}
         _changed(engine.attrs, changed)  # raises here what cannot be
 
         def request() -> None:

@@ -7,7 +7,7 @@ from math import isfinite
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
-from udamon.core.attrs import Attrs, IntervalsGoal
+from udamon.core.attrs import Attrs, IntervalsGoal, check_regions
 from udamon.core.policies import POLICIES
 from udamon.errors import AttrsError, UsageError
 from udamon.model import Range, names_of
@@ -131,11 +131,11 @@ def attrs_of(spec: MonitorSpec, options: Options = NO_OPTIONS) -> Attrs:
     refuses."""
     named = options.named
     return Attrs.chosen(
-        _us(named("sample"), spec.sample) if given(spec.sample) else None,
-        _us(named("aggr"), spec.aggr) if given(spec.aggr) else None,
-        _us(named("update"), spec.update),
-        _whole(named("min_regions"), spec.min_regions),
-        _whole(named("max_regions"), spec.max_regions),
+        interval_us(named("sample"), spec.sample) if given(spec.sample) else None,
+        interval_us(named("aggr"), spec.aggr) if given(spec.aggr) else None,
+        interval_us(named("update"), spec.update),
+        regions(named("min_regions"), spec.min_regions),
+        regions(named("max_regions"), spec.max_regions),
         options.goal,
     )
 
@@ -218,22 +218,29 @@ def _check_operations(spec: MonitorSpec) -> None:
         raise UsageError("ops sim has its own primitive; leave via, children and max_pause out.")
 
 
-def _us(name: str, seconds: float) -> int:
-    if not _is_number(seconds) or not seconds > 0 or round(seconds * 1e6) == 0:
+def interval_us(name: str, seconds: float) -> int:
+    """An interval in microseconds: at least 1, at most 30 days. Raises UsageError."""
+    if not _is_number(seconds) or not seconds > 0:
         raise UsageError(f"{name} {seconds!r} is no interval; give at least 0.000001 (seconds).")
     if seconds > LONGEST_S:
         raise UsageError(f"{name} {seconds!r} is longer than 30 days; give a shorter interval.")
+    if round(seconds * 1e6) == 0:
+        raise UsageError(f"{name} {seconds!r} is no interval; give at least 0.000001 (seconds).")
     return round(seconds * 1e6)
 
 
-def _whole(name: str, number: int) -> int:
+def regions(name: str, number: int) -> int:
+    """A number of regions that may be asked for. Raises AttrsError."""
     if isinstance(number, bool) or not isinstance(number, int):
         raise AttrsError(f"{name} {number!r} is no whole number; give one of at least 3.")
+    check_regions(number)
     return number
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or isfinite(value)
 
 
 def _pids(pids: int | Iterable[int]) -> tuple[int, ...]:

@@ -239,9 +239,16 @@ def test_wrong_changes_change_nothing() -> None:
             ({"aggr": 0.0}, UsageError),
             ({"aggr": 0.0001}, AttrsError),
             ({"min_regions": 2}, AttrsError),
+            ({"sample": 1e-12}, UsageError),
+            ({"sample": float("inf")}, UsageError),
+            ({"sample": None}, UsageError),
+            ({"aggr": 10**400}, UsageError),
+            ({"update": 1e300}, UsageError),
+            ({"min_regions": 12.5}, AttrsError),
+            ({"max_regions": 10**30}, AttrsError),
         ):
             with pytest.raises(kind):
-                monitor.update(**wrong)
+                monitor.update(**wrong)  # type: ignore[arg-type]
         assert (monitor.sample, monitor.aggr, monitor.spec) == (0.001, 0.02, SIM)
     with pytest.raises(CannotError, match="has ended"):
         monitor.update(aggr=0.04)
@@ -457,6 +464,8 @@ def test_schemes_in_a_file(tmp_path: Path) -> None:
         ({"sample": -1.0}, "sample -1.0 is no interval"),
         ({"aggr": float("nan")}, "aggr nan is no interval"),
         ({"update": 1e9}, "longer than 30 days"),
+        ({"aggr": 10**400}, "longer than 30 days"),
+        ({"duration": 10**400}, "is no time"),
         ({"sample": 1.0, "aggr": 0.1}, "longer than the aggregation interval"),
         ({"min_regions": 1}, "must be at least 3"),
         ({"max_regions": 12.5}, "no whole number"),
