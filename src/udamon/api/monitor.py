@@ -11,7 +11,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from udamon.api.queue import SnapshotQueue, to_its_end
+from udamon.api.subscriber import SubscribedFunctions
 from udamon.api.words import in_library_words, rephrase
+from udamon.arguments import is_whole, path_of, plain, shown
 from udamon.assembly.build import Built, build
 from udamon.assembly.child import Child
 from udamon.assembly.follow import LOOK_S, TARGET, follow
@@ -68,18 +70,23 @@ class Monitor:
         apply: bool = False,
         queue: int = QUEUE,
     ) -> None:
+        if not isinstance(spec, MonitorSpec):
+            raise UsageError(f"{shown(spec)} is no specification; give a MonitorSpec.")
         check(spec)
-        if queue < 1:
-            raise UsageError(f"a queue of {queue} keeps no snapshot; give at least 1.")
+        queue = plain(queue)
+        if not is_whole(queue) or queue < 1:
+            raise UsageError(
+                f"a queue of {shown(queue)} keeps no snapshot; give a whole number of at least 1."
+            )
         self._spec = spec
         self._apply = apply
         self._wanted: list[WantedScheme] = []
-        if schemes:
+        if not (isinstance(schemes, tuple | list) and not schemes):
             from udamon.api.scheme import read
 
             self._wanted = read(schemes, apply=apply, sparse=not spec.paddr and spec.via != "kernel")
         self._queue = SnapshotQueue(queue)
-        self._subscribers: list[_Subscriber] = [_Subscriber(self._queue.put)]
+        self._subscribers: list[SubscribedFunctions] = [SubscribedFunctions(self._queue.put)]
         self._built: Built | None = None
         self._child: Child | None = None
         self._recorder: Recorder | None = None
@@ -137,9 +144,15 @@ class Monitor:
         unsubscribes.
 
         Both are called on the monitor's thread, which waits for them. A function that raises is logged and not called
-        again. `subscribe` may be called before the block is entered, and from any thread.
+        again. `subscribe` may be called before the block is entered, and from any thread. Raises UsageError for what
+        cannot be called.
         """
-        subscriber = _Subscriber(function, events)
+        for each in (function,) if events is None else (function, events):
+            if not callable(each):
+                raise UsageError(
+                    f"{shown(each)} is no function; give one that takes a snapshot, or an event."
+                )
+        subscriber = SubscribedFunctions(function, events)
         self._subscribers.append(subscriber)
         if self._built is not None:
             self._built.engine.bus.subscribe(subscriber)
@@ -169,7 +182,7 @@ class Monitor:
         if not isinstance(engine, Kdamond):
             raise NotSupported("in-kernel DAMON is not changed while it watches; begin another monitor.")
         spec = replace(self._spec, **attrs)  # type: ignore[arg-type]
-        changed = {_ATTRS[name]: interval_us(name, attrs[name]) for name in _ATTRS if name in attrs}
+        changed = {_ATTRS[name]: interval_us(name, getattr(spec, name)) for name in _ATTRS if name in attrs}
         changed |= {_REGIONS[name]: regions(name, getattr(spec, name)) for name in _REGIONS if name in attrs}
         _changed(engine.attrs, changed)  # raises here what cannot be
 
@@ -194,7 +207,7 @@ class Monitor:
         """
         self._running()
         assert self._recorder is not None
-        self._recorder.begin(path, force=force)
+        self._recorder.begin(path_of("path", path), force=force)
 
     def stop(self) -> None:
         """End the monitor within about a sampling interval. May be called from any thread and repeatedly; does not
@@ -362,25 +375,6 @@ class Monitor:
         if failure is not None:
             rephrase(failure)
             raise failure
-
-
-class _Subscriber:
-    """Two functions as a subscriber of a bus."""
-
-    def __init__(
-        self, snapshot: Callable[[Snapshot], object], event: Callable[[Event], object] | None = None
-    ) -> None:
-        self.ended = False
-        self._snapshot = snapshot
-        self._event = event
-
-    def snapshot(self, snapshot: Snapshot, /) -> None:
-        if not self.ended:
-            self._snapshot(snapshot)
-
-    def event(self, event: Event, /) -> None:
-        if self._event is not None and not self.ended:
-            self._event(event)
 
 
 def _changed(attrs: Attrs, changed: dict[str, int]) -> Attrs:
