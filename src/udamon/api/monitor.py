@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -52,7 +53,8 @@ class Monitor:
 
     The monitor runs on two threads of this process, which end with the block. It installs no signal handlers, changes
     no resource limits, and starts no process except `command`. The budget (`overhead`) covers the CPU time of the
-    monitor's thread.
+    monitor's thread. A process that is forked off inside of the block has no monitor: iterating there raises
+    UsageError, and leaving the block there ends nothing.
 
     `schemes` is a sequence of Scheme, or the path of a file of them. Matching memory is counted, and with `apply` the
     actions are carried out; the property `schemes` has the results.
@@ -94,6 +96,7 @@ class Monitor:
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
         self._entered = False
+        self._process: int | None = None
         self._failure: Exception | None = None
         self._ended_by: str | None = None
 
@@ -211,7 +214,9 @@ class Monitor:
 
     def stop(self) -> None:
         """End the monitor within about a sampling interval. May be called from any thread and repeatedly; does not
-        wait."""
+        wait. Does nothing in a process that was forked off inside of the block."""
+        if self._forked():
+            return
         self._stopped.set()
         if self._built is not None:
             self._built.engine.stop()
@@ -221,6 +226,7 @@ class Monitor:
         if self._entered:
             raise UsageError("a Monitor is used once; make another one of its spec.")
         self._entered = True
+        self._process = os.getpid()
         try:
             self._open()
         except BaseException:
@@ -238,8 +244,7 @@ class Monitor:
             self._raise_failure()
 
     def __iter__(self) -> Iterator[Snapshot]:
-        self._running()
-        while (snapshot := self._queue.take()) is not None:
+        while self._running() and (snapshot := self._queue.take()) is not None:
             yield snapshot
         self._raise_failure()
 
@@ -262,15 +267,23 @@ class Monitor:
             self._raise_failure()
 
     async def __aiter__(self) -> AsyncIterator[Snapshot]:
-        self._running()
-        while (snapshot := await self._queue.take_async()) is not None:
+        while self._running() and (snapshot := await self._queue.take_async()) is not None:
             yield snapshot
         self._raise_failure()
 
     def _running(self) -> Built:
         if self._built is None or self._thread is None:
             raise UsageError("the monitor does not run: use it inside of its with block.")
+        if self._forked():
+            raise UsageError(
+                f"the monitor runs in process {self._process}, off which this one was forked; make another one here."
+            )
         return self._built
+
+    def _forked(self) -> bool:
+        """Whether this is a process that was forked off inside of the block: it has no monitor's threads, and locks as
+        they were held at that moment."""
+        return self._process not in (None, os.getpid())
 
     def _open(self) -> None:
         """Build everything and find the targets. Raises UdamonError."""
@@ -365,6 +378,8 @@ class Monitor:
                 self._child.end()
 
     def _leave(self) -> None:
+        if self._forked():
+            return
         self.stop()
         if self._thread is not None:
             self._thread.join()

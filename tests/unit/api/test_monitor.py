@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from numbers import Integral
@@ -146,6 +147,30 @@ def test_two_monitors_of_one_target(child: subprocess.Popen[bytes]) -> None:
         pass
     with Monitor(spec) as monitor:  # and its lock is given back
         assert first(monitor, 1)
+
+
+def test_a_fork_has_no_monitor(tmp_path: Path) -> None:
+    """It would wait for snapshots for ever, and write to a recording that never grows."""
+    with Monitor(SIM) as monitor:
+        begun = iter(monitor)
+        next(begun)
+        uses: list[Callable[[], object]] = [lambda: next(begun), lambda: next(iter(monitor))]
+        uses += [lambda: monitor.update(aggr=0.04), lambda: monitor.record(tmp_path / "file")]
+        if (child := os.fork()) == 0:
+            signal.alarm(60)  # where one of them waits
+            refused = 0
+            for use in uses:
+                with suppress(UsageError):
+                    use()
+                    continue
+                refused += 1
+            monitor.stop()
+            monitor.__exit__(None, None, None)
+            os._exit(refused)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == len(uses)
+        assert first(monitor, 2)  # and this one goes on
+        assert monitor.ended_by is None
+    assert not (tmp_path / "file").exists()
 
 
 def test_a_slow_consumer_loses_the_oldest() -> None:
