@@ -16,17 +16,21 @@ too, and so do the monitor and pytest themselves.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from udamon.arguments import is_whole, shown
 from udamon.errors import UsageError
 from udamon.text import lines
 from udamon.units import parse_time_us
+
+if TYPE_CHECKING:
+    from udamon.report.check_limits import CheckLimits
 
 VIAS = ("refs", "idle")
 
@@ -34,6 +38,15 @@ MARKER = (
     "udamon(via, **limits): record this test's process via refs or idle while it runs, and fail it when a limit "
     "does not hold; the limits are the flags of udamon check (max_wss='2GiB'), sample and aggr those of record"
 )
+
+
+_SEVERAL = ("max_rate", "min_rate")
+_TEXT = 'give text as on the command line, such as "2GiB", "60%" or "5s"'
+_EXAMPLES = {
+    "min_snapshots": "give a whole number",
+    "max_rate": 'give "heap=20%", or several in a list',
+    "min_rate": 'give "heap=20%", or several in a list',
+}
 
 
 @dataclass(slots=True)
@@ -45,27 +58,60 @@ class Recorded:
     def check(self, **limits: Any) -> None:
         """Assert limits, the flags of `udamon check` with underscores: max_wss="2GiB", level="p90".
 
-        Raises AssertionError with a line for each limit when one does not hold or is not decided; UdamonError when
-        the recording cannot be read. With `allow_damaged` what is left of a damaged one decides.
+        Sizes, shares and times are text as on the command line, `min_snapshots` is a whole number, and several of
+        `max_rate` and `min_rate` are a sequence.
+
+        Raises AssertionError with a line for each limit when one does not hold or is not decided; UsageError for what
+        is no limit; UdamonError when the recording cannot be read. With `allow_damaged` what is left of a damaged
+        one decides.
         """
+        __tracebackhide__ = True
+        self._check(*_limits(limits))
+
+    def _check(self, asked: CheckLimits, allow_damaged: bool) -> None:
         __tracebackhide__ = True
         from udamon.record.reader import Recording
         from udamon.report import checks
-        from udamon.report.check_limits import CheckLimits
         from udamon.report.source import RecordingSource
 
-        allow_damaged = bool(limits.pop("allow_damaged", False))
-        for name in ("max_rate", "min_rate"):
-            if isinstance(limits.get(name), str):
-                limits[name] = (limits[name],)
-        try:
-            asked = CheckLimits.parse(**limits)
-        except TypeError as error:
-            raise UsageError(f"{error}; the limits are the flags of udamon check.") from None
         with RecordingSource(Recording(self.path)) as source:
             found = checks.measure(source, asked, allow_damaged=allow_damaged)
         if not all(check.holds for check in found):
             raise AssertionError(lines([f"udamon check of {self.path}:", checks.render(found)]))
+
+
+def _limits(given: Mapping[str, Any]) -> tuple[CheckLimits, bool]:
+    """Limits as a test gives them, and whether a damaged recording decides. Raises UsageError."""
+    from udamon.report.check_limits import CheckLimits
+
+    __tracebackhide__ = True
+    found = dict(given)
+    allow_damaged = found.pop("allow_damaged", False)
+    if not isinstance(allow_damaged, bool):
+        raise UsageError(f"allow_damaged {shown(allow_damaged)} is neither True nor False; give one of them.")
+    known = CheckLimits.parse.__kwdefaults__ or {}
+    for name, value in found.items():
+        if name not in known:
+            raise UsageError(
+                f"there is no limit {name!r}; the limits are the flags of udamon check, such as max_wss."
+            )
+        if name in _SEVERAL and isinstance(value, str):
+            found[name] = value = (value,)
+        if value is None and known[name] is None:
+            continue
+        if name == "min_snapshots":
+            right = is_whole(value)
+        elif name in _SEVERAL:
+            right = isinstance(value, tuple | list) and all(isinstance(one, str) for one in value)
+        else:
+            right = isinstance(value, str)
+        if not right:
+            raise UsageError(
+                f"{name} {shown(value)} is no value of udamon check; {_EXAMPLES.get(name, _TEXT)}."
+            )
+    if all(value is None or name in ("level", "cold_age") for name, value in found.items()):
+        raise UsageError('there is no limit; give one of the flags of udamon check, such as max_wss="2GiB".')
+    return CheckLimits.parse(**found), allow_damaged
 
 
 class Fixture:
@@ -81,13 +127,17 @@ class Fixture:
     ) -> Iterator[Recorded]:
         """Record a process (the test's own by default) while the block runs, `via` refs or idle.
 
-        Raises UsageError for another `via`, and UdamonError for a process that cannot be watched.
+        `sample` and `aggr` are text with a unit ("50ms"). Raises UsageError for another `via`, and UdamonError for a
+        process that cannot be watched.
         """
         from udamon.api.monitor import Monitor
         from udamon.assembly.spec import MonitorSpec
 
         if via not in VIAS:
-            raise UsageError(f"via {via!r} is not for tests; give one of {' or '.join(VIAS)}.")
+            raise UsageError(f"via {shown(via)} is not for tests; give one of {' or '.join(VIAS)}.")
+        for name, interval in (("sample", sample), ("aggr", aggr)):
+            if not isinstance(interval, str):
+                raise UsageError(f'{name} {shown(interval)} is no text with a unit; give it like "50ms".')
         self._count += 1
         path = self._directory / f"{self._count}.udamon"
         spec = MonitorSpec(
@@ -123,8 +173,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if marker.args or "via" not in options:
         raise UsageError('the marker udamon needs how to look, via="refs" or via="idle", and only keywords.')
     how = {name: options.pop(name) for name in ("via", "pid", "sample", "aggr") if name in options}
+    asked = _limits(options)  # a mistake is not found out after a long test
     factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
     with Fixture(factory.mktemp("udamon")).record(**how) as recorded:
         result = yield
-    recorded.check(**options)
+    recorded._check(*asked)
     return result

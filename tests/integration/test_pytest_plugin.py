@@ -103,3 +103,42 @@ def test_no_process(udamon) -> None:
     result.stdout.fnmatch_lines(["*'auto' is not for tests*"])
     result.stdout.fnmatch_lines(["*the limits are the flags of udamon check*"])
     result.stdout.fnmatch_lines(["*TargetGone: there is no process *"])
+
+
+def test_limits_are_read_before_the_test(pytester: pytest.Pytester) -> None:
+    """A limit that is none fails its test before it runs, with a sentence that names it as the test does."""
+    result = run(
+        pytester,
+        """
+WRONG = {
+    "max_wss": 5, "min_wss": b"1G", "level": 0.9, "cold_age": None, "max_rate": [5], "min_snapshots": "2",
+    "most": "1G", "allow_damaged": "no", "aggr": 0.5,
+}
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.udamon(via="refs", **{"min_length": "1s", name: value}))
+    for name, value in WRONG.items()
+])
+def test_wrong(name) -> None:
+    print("has run")
+
+@pytest.mark.udamon(via="refs")
+def test_none() -> None:
+    print("has run")
+""",
+    )
+    result.assert_outcomes(failed=10)
+    result.stdout.no_fnmatch_line("*has run*")
+    result.stdout.no_fnmatch_line("*TypeError*")
+    result.stdout.no_fnmatch_line("*CheckLimits*")
+    for name in (
+        "max_wss 5",
+        "min_wss b'1G'",
+        "level 0.9",
+        "cold_age None",
+        "max_rate *5*",
+        "min_snapshots '2'",
+    ):
+        result.stdout.fnmatch_lines([f"*UsageError: {name} is no value of udamon check; give *"])
+    result.stdout.fnmatch_lines(["*there is no limit 'most'*"])
+    result.stdout.fnmatch_lines(["*there is no limit; give one*"])

@@ -48,6 +48,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"native"}, "the C hot path, and what it says of this machine"),
     ({"plain_json"}, "JSON that anybody may have written"),
     ({"units"}, "how people write sizes and times"),
+    ({"arguments"}, "what callers of the library give: numbers and paths"),
     ({"extras"}, "optional dependencies, and how they are installed"),
     ({"errors"}, "what udamon raises on purpose"),
     ({"text"}, "whatever comes from outside, as text that a terminal shows and does not obey"),

@@ -40,11 +40,18 @@ def read_settings(path: Path | None, **given: Any) -> Settings:
     UsageError."""
     if path is not None and path.suffix != ".toml":
         raise UsageError(f"{path} is no configuration of the agent, which is TOML; call it NAME.toml.")
-    if path is not None and path.is_fifo():  # whose reader waits, at SIGHUP for ever
+    if path is not None and _is_pipe(path):  # whose reader waits, at SIGHUP for ever
         raise UsageError(f"{path} is a pipe, which cannot be read again; give a file.")
     found = {} if path is None else _settings(load(path), listening=given.get("listen") is None)
     found |= {name: value for name, value in given.items() if value is not None}
     return _checked(Settings(**found))
+
+
+def _is_pipe(path: Path) -> bool:
+    try:
+        return path.is_fifo()
+    except OSError:
+        return False  # whoever reads it says why not
 
 
 def parse_settings(text: str, name: str) -> Settings:

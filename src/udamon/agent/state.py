@@ -137,7 +137,7 @@ def name_of(key: str, labels: Mapping[str, str]) -> str:
 
 def check_place(path: str) -> None:
     """Raises CannotError where the directory is not there, or no file can be written to."""
-    if not Path(path).absolute().parent.is_dir():
+    if not os.path.isdir(Path(path).absolute().parent):
         raise CannotError(f"there is no directory for {path}; make it, or give another state.")
     place.check(path, force=True)
 
@@ -146,7 +146,7 @@ def check_spool(path: str) -> None:
     """Raises CannotError for a place that is no directory, and where none can be made. Nothing is made."""
     wanted = Path(path).absolute()
     there = next(each for each in (wanted, *wanted.parents) if os.path.lexists(each))
-    if not there.is_dir():
+    if not os.path.isdir(there):
         raise CannotError(f"{there} is no directory, so rows cannot be kept there; give another spool.")
     if not os.access(there, os.W_OK | os.X_OK):
         raise CannotError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from udamon.api.words import in_library_words
+from udamon.arguments import is_number, is_whole, path_of, plain, shown
 from udamon.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,13 +37,20 @@ def evaluate(
     """
     from udamon.assembly.parts import truth_of
     from udamon.assembly.spec import MonitorSpec, attrs_of
+    from udamon.evaluation.run import check_duration
     from udamon.evaluation.run import evaluate as run
 
     spec = MonitorSpec(sample=sample, aggr=aggr, min_regions=min_regions, max_regions=max_regions)
-    attrs, truth = attrs_of(spec), truth_of(fspath(workload))
+    duration, checks, seed = plain(duration), plain(checks), plain(seed)
+    if duration is not None and not (is_number(duration) and duration <= 1e9):
+        raise UsageError(f"duration {shown(duration)} is no time in seconds; give a number up to 1e9.")
+    if checks is not None and not (is_whole(checks) and checks >= 1):
+        raise UsageError(f"checks {shown(checks)} is no budget; give at least 1 check per aggregation.")
+    if not is_whole(seed):
+        raise UsageError(f"seed {shown(seed)} is no seed; give a whole number.")
+    if not isinstance(policy, str):
+        raise UsageError(f"policy {shown(policy)} is no name; give 'adaptive' or 'damon'.")
+    attrs, truth = attrs_of(spec), truth_of(path_of("workload", workload))
     duration_ns = truth.workload.duration_ns if duration is None else round(duration * 1e9)
-    if duration_ns < attrs.aggr_us * 1_000:
-        raise UsageError("the duration is shorter than one aggregation; nothing could be evaluated.")
-    if checks is not None and checks < 1:
-        raise UsageError(f"checks {checks} is no budget; give at least 1 check per aggregation.")
+    check_duration(duration_ns, attrs)
     return run(truth, policy, seed, attrs, duration_ns, checks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -11,11 +12,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from udamon.api.queue import SnapshotQueue, to_its_end
+from udamon.api.subscriber import SubscribedFunctions
 from udamon.api.words import in_library_words, rephrase
+from udamon.arguments import is_whole, path_of, plain, shown
 from udamon.assembly.build import Built, build
 from udamon.assembly.child import Child
 from udamon.assembly.follow import LOOK_S, TARGET, follow
-from udamon.assembly.spec import MonitorSpec, check
+from udamon.assembly.spec import MonitorSpec, check, interval_us, regions
 from udamon.core.attrs import Attrs
 from udamon.errors import NotSupported, UsageError
 from udamon.linux import cpu_time
@@ -50,7 +53,8 @@ class Monitor:
 
     The monitor runs on two threads of this process, which end with the block. It installs no signal handlers, changes
     no resource limits, and starts no process except `command`. The budget (`overhead`) covers the CPU time of the
-    monitor's thread.
+    monitor's thread. A process that is forked off inside of the block has no monitor: iterating there raises
+    UsageError, and leaving the block there ends nothing.
 
     `schemes` is a sequence of Scheme, or the path of a file of them. Matching memory is counted, and with `apply` the
     actions are carried out; the property `schemes` has the results.
@@ -68,18 +72,23 @@ class Monitor:
         apply: bool = False,
         queue: int = QUEUE,
     ) -> None:
+        if not isinstance(spec, MonitorSpec):
+            raise UsageError(f"{shown(spec)} is no specification; give a MonitorSpec.")
         check(spec)
-        if queue < 1:
-            raise UsageError(f"a queue of {queue} keeps no snapshot; give at least 1.")
+        queue = plain(queue)
+        if not is_whole(queue) or queue < 1:
+            raise UsageError(
+                f"a queue of {shown(queue)} keeps no snapshot; give a whole number of at least 1."
+            )
         self._spec = spec
         self._apply = apply
         self._wanted: list[WantedScheme] = []
-        if schemes:
+        if not (isinstance(schemes, tuple | list) and not schemes):
             from udamon.api.scheme import read
 
             self._wanted = read(schemes, apply=apply, sparse=not spec.paddr and spec.via != "kernel")
         self._queue = SnapshotQueue(queue)
-        self._subscribers: list[_Subscriber] = [_Subscriber(self._queue.put)]
+        self._subscribers: list[SubscribedFunctions] = [SubscribedFunctions(self._queue.put)]
         self._built: Built | None = None
         self._child: Child | None = None
         self._recorder: Recorder | None = None
@@ -87,6 +96,7 @@ class Monitor:
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
         self._entered = False
+        self._process: int | None = None
         self._failure: Exception | None = None
         self._ended_by: str | None = None
 
@@ -137,9 +147,15 @@ class Monitor:
         unsubscribes.
 
         Both are called on the monitor's thread, which waits for them. A function that raises is logged and not called
-        again. `subscribe` may be called before the block is entered, and from any thread.
+        again. `subscribe` may be called before the block is entered, and from any thread. Raises UsageError for what
+        cannot be called.
         """
-        subscriber = _Subscriber(function, events)
+        for each in (function,) if events is None else (function, events):
+            if not callable(each):
+                raise UsageError(
+                    f"{shown(each)} is no function; give one that takes a snapshot, or an event."
+                )
+        subscriber = SubscribedFunctions(function, events)
         self._subscribers.append(subscriber)
         if self._built is not None:
             self._built.engine.bus.subscribe(subscriber)
@@ -169,10 +185,8 @@ class Monitor:
         if not isinstance(engine, Kdamond):
             raise NotSupported("in-kernel DAMON is not changed while it watches; begin another monitor.")
         spec = replace(self._spec, **attrs)  # type: ignore[arg-type]
-        if not spec.sample > 0 or not spec.aggr > 0 or not spec.update > 0:
-            raise UsageError("an interval is a time in seconds; give at least 0.000001.")
-        changed: dict[str, int] = {_ATTRS[name]: round(attrs[name] * 1e6) for name in _ATTRS if name in attrs}
-        changed |= {_REGIONS[name]: int(attrs[name]) for name in _REGIONS if name in attrs}
+        changed = {_ATTRS[name]: interval_us(name, getattr(spec, name)) for name in _ATTRS if name in attrs}
+        changed |= {_REGIONS[name]: regions(name, getattr(spec, name)) for name in _REGIONS if name in attrs}
         _changed(engine.attrs, changed)  # raises here what cannot be
 
         def request() -> None:
@@ -196,11 +210,13 @@ class Monitor:
         """
         self._running()
         assert self._recorder is not None
-        self._recorder.begin(path, force=force)
+        self._recorder.begin(path_of("path", path), force=force)
 
     def stop(self) -> None:
         """End the monitor within about a sampling interval. May be called from any thread and repeatedly; does not
-        wait."""
+        wait. Does nothing in a process that was forked off inside of the block."""
+        if self._forked():
+            return
         self._stopped.set()
         if self._built is not None:
             self._built.engine.stop()
@@ -210,6 +226,7 @@ class Monitor:
         if self._entered:
             raise UsageError("a Monitor is used once; make another one of its spec.")
         self._entered = True
+        self._process = os.getpid()
         try:
             self._open()
         except BaseException:
@@ -227,8 +244,7 @@ class Monitor:
             self._raise_failure()
 
     def __iter__(self) -> Iterator[Snapshot]:
-        self._running()
-        while (snapshot := self._queue.take()) is not None:
+        while self._running() and (snapshot := self._queue.take()) is not None:
             yield snapshot
         self._raise_failure()
 
@@ -251,15 +267,23 @@ class Monitor:
             self._raise_failure()
 
     async def __aiter__(self) -> AsyncIterator[Snapshot]:
-        self._running()
-        while (snapshot := await self._queue.take_async()) is not None:
+        while self._running() and (snapshot := await self._queue.take_async()) is not None:
             yield snapshot
         self._raise_failure()
 
     def _running(self) -> Built:
         if self._built is None or self._thread is None:
             raise UsageError("the monitor does not run: use it inside of its with block.")
+        if self._forked():
+            raise UsageError(
+                f"the monitor runs in process {self._process}, off which this one was forked; make another one here."
+            )
         return self._built
+
+    def _forked(self) -> bool:
+        """Whether this is a process that was forked off inside of the block: it has no monitor's threads, and locks as
+        they were held at that moment."""
+        return self._process not in (None, os.getpid())
 
     def _open(self) -> None:
         """Build everything and find the targets. Raises UdamonError."""
@@ -354,6 +378,8 @@ class Monitor:
                 self._child.end()
 
     def _leave(self) -> None:
+        if self._forked():
+            return
         self.stop()
         if self._thread is not None:
             self._thread.join()
@@ -364,25 +390,6 @@ class Monitor:
         if failure is not None:
             rephrase(failure)
             raise failure
-
-
-class _Subscriber:
-    """Two functions as a subscriber of a bus."""
-
-    def __init__(
-        self, snapshot: Callable[[Snapshot], object], event: Callable[[Event], object] | None = None
-    ) -> None:
-        self.ended = False
-        self._snapshot = snapshot
-        self._event = event
-
-    def snapshot(self, snapshot: Snapshot, /) -> None:
-        if not self.ended:
-            self._snapshot(snapshot)
-
-    def event(self, event: Event, /) -> None:
-        if self._event is not None and not self.ended:
-            self._event(event)
 
 
 def _changed(attrs: Attrs, changed: dict[str, int]) -> Attrs:

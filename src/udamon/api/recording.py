@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from udamon import extras
+from udamon.arguments import path_of
 from udamon.files.ending import uninterrupted
 from udamon.model import Event, Snapshot
 from udamon.record.opening import open_recording
@@ -63,13 +64,14 @@ class Recording:
     Reads files of other tools too (damo's JSON, text of perf script); `path` "-" is standard input. Every method reads
     from the beginning. Memory use does not grow with the length of the recording, except for `pandas`.
 
-    Raises RecordingError if the file is not a recording or cannot be read. Damaged parts are skipped, and `damaged`
-    counts them.
+    Raises UsageError for what is no path, and RecordingError if the file is not a recording or cannot be read. Damaged
+    parts are skipped, and `damaged` counts them.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self._recording = open_recording(path)
-        self.path = Path(path)
+        name = path_of("path", path)
+        self._recording = open_recording(name)
+        self.path = Path(name)
 
     @property
     def metadata(self) -> Mapping[str, Any]:

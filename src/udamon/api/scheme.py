@@ -8,11 +8,17 @@ from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 
+from udamon.arguments import is_number, is_whole, path_of, plain, shown
 from udamon.core.scheme import ANY_COUNT, U64_MAX, AccessPattern, Action, Bounds, Quota
 from udamon.core.scheme import Scheme as DamosScheme
 from udamon.core.scheme_fields import MIGRATIONS
 from udamon.errors import UsageError
 from udamon.schemes.config.pattern import MAX, NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
+
+_WHOLE = ("min_size", "max_size", "quota_bytes")
+_NUMBERS = (
+    *_WHOLE, "min_accesses", "max_accesses", "min_age", "max_age", "quota_time", "quota_reset", "apply_interval",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,16 @@ class Scheme:
 
     def __post_init__(self) -> None:
         """Raises UsageError."""
+        for name in _NUMBERS:
+            value = plain(getattr(self, name))
+            object.__setattr__(self, name, value)
+            whole = name in _WHOLE
+            if value is not None and not (is_whole(value) if whole else is_number(value)):
+                raise UsageError(
+                    f"{name} {shown(value)} is no {'whole number' if whole else 'number'}; give one."
+                )
+        if not isinstance(self.action, str):
+            raise UsageError(f"the action {shown(self.action)} is no word; give one such as 'pageout'.")
         if self.action not in list(Action) or self.action in MIGRATIONS:
             usable = ", ".join(action for action in Action if action not in MIGRATIONS)
             raise UsageError(f"there is no action {self.action!r} for a Scheme; use one of {usable}.")
@@ -59,8 +75,12 @@ class Scheme:
                 raise UsageError(f"min_{name} {low} is above max_{name} {high}; swap them.")
         if max(self.min_accesses or 0, self.max_accesses or 0) > 1:
             raise UsageError("min_accesses and max_accesses are fractions of the samples; give at most 1.")
-        if not 0.001 <= self.quota_reset <= 1e6 or min(self.quota_bytes or 0, self.quota_time or 0) < 0:
-            raise UsageError("quotas are numbers from 0, and quota_reset is at least 0.001 seconds.")
+        if self.quota_reset is None or not 0.001 <= self.quota_reset <= 1e6:
+            raise UsageError("quota_reset is a time of 0.001 to 1,000,000 seconds.")
+        if not 0 <= (self.quota_bytes or 0) < 1 << 63 or not 0 <= (self.quota_time or 0) <= 1e6:
+            raise UsageError(
+                "quotas are numbers from 0: quota_bytes below 2**63, quota_time up to 1,000,000."
+            )
         if self.apply_interval is not None and not 1e-6 <= self.apply_interval <= 1e6:
             raise UsageError("apply_interval is a time in seconds of at least 0.000001.")
 
@@ -89,10 +109,11 @@ def read(schemes: str | PathLike[str] | Sequence[Scheme], *, apply: bool, sparse
 
     `sparse`: a default quota is charged only for memory that is really reclaimed (ReclaimParameters.schemes).
     """
-    if isinstance(schemes, str | PathLike):
+    if isinstance(schemes, str | bytes | PathLike):
         from udamon.schemes.config.reading import load_schemes
 
-        return load_schemes(Path(schemes))
+        return load_schemes(Path(path_of("schemes", schemes)))
+    schemes = _all_schemes(schemes)
     for scheme in schemes:
         if apply and not scheme.bounded and scheme.action != Action.STAT:
             raise UsageError(
@@ -103,6 +124,20 @@ def read(schemes: str | PathLike[str] | Sequence[Scheme], *, apply: bool, sparse
 
     (like,) = ReclaimParameters().schemes(sparse=sparse)
     return [_wanted(scheme, like.scheme.quotas) for scheme in schemes]
+
+
+def _all_schemes(given: Sequence[Scheme]) -> tuple[Scheme, ...]:
+    found: tuple[object, ...]
+    try:
+        found = tuple(given)
+    except TypeError:  # it has no elements
+        found = (None,)
+    schemes = tuple(one for one in found if isinstance(one, Scheme))
+    if len(schemes) < len(found):
+        raise UsageError(
+            f"schemes {shown(given)} are none; give a sequence of Scheme, or the path of a file."
+        )
+    return schemes
 
 
 def _wanted(scheme: Scheme, default: Quota) -> WantedScheme:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from math import isfinite
-from os import PathLike, fspath
+from os import PathLike, fsdecode
 from typing import TYPE_CHECKING
 
-from udamon.core.attrs import Attrs, IntervalsGoal
+from udamon.arguments import is_number, is_whole, path_of, plain, shown
+from udamon.core.attrs import Attrs, IntervalsGoal, check_regions
 from udamon.core.policies import POLICIES
 from udamon.errors import AttrsError, UsageError
 from udamon.model import Range, names_of
@@ -24,6 +24,11 @@ VIA = ("auto", *names_of(lambda one: not one.simulated))
 """The primitives that may be named for real memory."""
 LONGEST_S = 30 * 86_400
 """The longest interval: 30 days. Clocks are 64-bit nanoseconds, so there must be some limit."""
+
+
+_NUMBERS = (
+    "sample", "aggr", "update", "min_regions", "max_regions", "overhead", "duration", "max_pause",
+)  # fmt: skip
 
 
 class FromBudget(float):
@@ -44,7 +49,7 @@ class MonitorSpec:
 
     pids: process ids; the caller's own is allowed. A single number is accepted as well.
     children: also watch their descendants, as they start and end; also those of `command`.
-    cgroup: the path of a control group: every process in it and below.
+    cgroup: the path of a control group: every process in it and below ("/": all of the machine).
     command: a program and its arguments. The monitor starts it, and ends it with the block if it still runs. With `ops`
         "sim", the name or path of a workload (see `udamon eval`), which is simulated in real time.
     paddr: the physical memory of the machine (needs root).
@@ -81,8 +86,13 @@ class MonitorSpec:
     max_pause: float | None = None
 
     def __post_init__(self) -> None:
-        """Accepts a single pid, and any sequence of pids or words. Raises UsageError for other types."""
-        for name, value in (("pids", _pids(self.pids)), ("command", _command(self.command))):
+        """Accepts a single pid, any sequence of pids or words, numbers of numpy, and a pathlib.Path as the cgroup.
+        Raises UsageError for other types."""
+        values = {name: plain(getattr(self, name)) for name in _NUMBERS}
+        values |= {"pids": _pids(self.pids), "command": _command(self.command)}
+        if self.cgroup is not None:
+            values["cgroup"] = path_of("cgroup", self.cgroup)
+        for name, value in values.items():
             object.__setattr__(self, name, value)
 
     def __eq__(self, other: object) -> bool:
@@ -131,11 +141,11 @@ def attrs_of(spec: MonitorSpec, options: Options = NO_OPTIONS) -> Attrs:
     refuses."""
     named = options.named
     return Attrs.chosen(
-        _us(named("sample"), spec.sample) if given(spec.sample) else None,
-        _us(named("aggr"), spec.aggr) if given(spec.aggr) else None,
-        _us(named("update"), spec.update),
-        _whole(named("min_regions"), spec.min_regions),
-        _whole(named("max_regions"), spec.max_regions),
+        interval_us(named("sample"), spec.sample) if given(spec.sample) else None,
+        interval_us(named("aggr"), spec.aggr) if given(spec.aggr) else None,
+        interval_us(named("update"), spec.update),
+        regions(named("min_regions"), spec.min_regions),
+        regions(named("max_regions"), spec.max_regions),
         options.goal,
     )
 
@@ -156,6 +166,10 @@ def overhead_of(spec: MonitorSpec, options: Options = NO_OPTIONS) -> float | Non
         return None
     if overhead is None:
         return DEFAULT_OVERHEAD
+    if not is_number(overhead):
+        raise UsageError(
+            f"{named('overhead')} {shown(overhead)} is no share of one CPU; give a number up to 1."
+        )
     if overhead == 0:
         least = "0.01%" if options.flags else "0.0001"
         raise UsageError(f"{named('overhead')} 0 leaves nothing to watch with; give at least {least}.")
@@ -171,6 +185,11 @@ def max_pause_ns(spec: MonitorSpec) -> int | None:
 
 def check(spec: MonitorSpec) -> None:
     """Check a specification, without looking at the machine. Raises UsageError."""
+    for name in ("children", "paddr"):
+        if not isinstance(getattr(spec, name), bool):
+            raise UsageError(
+                f"{name} {shown(getattr(spec, name))} is neither True nor False; give one of them."
+            )
     targets = {
         "pids": bool(spec.pids),
         "cgroup": spec.cgroup is not None,
@@ -190,15 +209,15 @@ def check(spec: MonitorSpec) -> None:
         ("ops", spec.ops, OPERATIONS),
         ("via", spec.via, (*VIA, *names_of(lambda one: one.simulated))),
     ):
-        if value not in known:
-            raise UsageError(f"there is no {name} {value!r}; use one of {', '.join(known)}.")
-    if spec.policy is not None and spec.policy not in POLICIES:
-        raise UsageError(f"there is no region policy {spec.policy!r}; use {' or '.join(POLICIES)}.")
+        if not isinstance(value, str) or value not in known:
+            raise UsageError(f"there is no {name} {shown(value)}; use one of {', '.join(known)}.")
+    if spec.policy is not None and not (isinstance(spec.policy, str) and spec.policy in POLICIES):
+        raise UsageError(f"there is no region policy {shown(spec.policy)}; use {' or '.join(POLICIES)}.")
     _check_operations(spec)
     for name in ("duration", "max_pause"):
         seconds = getattr(spec, name)
-        if seconds is not None and not (_is_number(seconds) and 0.001 <= seconds <= 1e9):
-            raise UsageError(f"{name} {seconds!r} is no time in seconds; give at least 0.001.")
+        if seconds is not None and not (is_number(seconds) and 0.001 <= seconds <= 1e9):
+            raise UsageError(f"{name} {shown(seconds)} is no time in seconds; give at least 0.001.")
     attrs_of(spec)
     overhead_of(spec)
 
@@ -218,39 +237,50 @@ def _check_operations(spec: MonitorSpec) -> None:
         raise UsageError("ops sim has its own primitive; leave via, children and max_pause out.")
 
 
-def _us(name: str, seconds: float) -> int:
-    if not _is_number(seconds) or not seconds > 0 or round(seconds * 1e6) == 0:
-        raise UsageError(f"{name} {seconds!r} is no interval; give at least 0.000001 (seconds).")
+def interval_us(name: str, seconds: float) -> int:
+    """An interval in microseconds: at least 1, at most 30 days. Raises UsageError."""
+    if not is_number(seconds) or not seconds > 0:
+        raise UsageError(f"{name} {shown(seconds)} is no interval; give at least 0.000001 (seconds).")
     if seconds > LONGEST_S:
-        raise UsageError(f"{name} {seconds!r} is longer than 30 days; give a shorter interval.")
+        raise UsageError(f"{name} {shown(seconds)} is longer than 30 days; give a shorter interval.")
+    if round(seconds * 1e6) == 0:
+        raise UsageError(f"{name} {shown(seconds)} is no interval; give at least 0.000001 (seconds).")
     return round(seconds * 1e6)
 
 
-def _whole(name: str, number: int) -> int:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise AttrsError(f"{name} {number!r} is no whole number; give one of at least 3.")
+def regions(name: str, number: int) -> int:
+    """A number of regions that may be asked for. Raises AttrsError."""
+    if not is_whole(number):
+        raise AttrsError(f"{name} {shown(number)} is no whole number; give one of at least 3.")
+    check_regions(number)
     return number
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
 def _pids(pids: int | Iterable[int]) -> tuple[int, ...]:
-    found = (pids,) if isinstance(pids, int) else pids
-    found = () if isinstance(found, str | bytes) else tuple(found)
-    if (isinstance(pids, str | bytes) and pids) or any(type(pid) is not int for pid in found):
-        raise UsageError(f"pids {pids!r} are no process numbers; give whole numbers as ps -e shows them.")
-    return found
+    found: list[object] = []
+    try:
+        if not isinstance(pids, str | bytes):
+            found = list(pids)  # type: ignore[arg-type]
+    except TypeError:  # it has no elements
+        found = [pids]
+    numbers = tuple(map(plain, found))
+    if (isinstance(pids, str | bytes) and pids) or not all(map(is_whole, numbers)):
+        raise UsageError(
+            f"pids {shown(pids)} are no process numbers; give whole numbers as ps -e shows them."
+        )
+    return numbers
 
 
 def _command(command: str | Iterable[str | PathLike[str]] | None) -> tuple[str, ...] | None:
     if command is None:
         return None
-    words = (command,) if isinstance(command, str) else tuple(command)
     try:
-        return tuple(str(fspath(word)) for word in words)
+        given = (command,) if isinstance(command, str | bytes | PathLike) else tuple(command)
+        words = tuple(map(fsdecode, given))
     except TypeError:
+        words = ("\0",)
+    if any("\0" in word for word in words):
         raise UsageError(
-            f"the command {words!r} has what is no word; give a program and its arguments."
-        ) from None
+            f"the command {shown(command)} has what is no word; give a program and its arguments."
+        )
+    return words

@@ -17,7 +17,7 @@ from udamon.core.attrs import Attrs
 from udamon.core.policies import POLICIES
 from udamon.errors import UsageError
 from udamon.evaluation.results import Evaluation, document
-from udamon.evaluation.run import UNBUDGETED, evaluate
+from udamon.evaluation.run import UNBUDGETED, check_duration, evaluate
 from udamon.evaluation.score import HOT
 from udamon.evaluation.table import table
 from udamon.text import line, lines, ours, pad
@@ -27,8 +27,6 @@ from udamon.workload.config import load
 from udamon.workload.layout import place
 from udamon.workload.truth import Truth
 
-MOST_AGGREGATIONS = 1_000_000
-"""Of one run: 28 hours at 100 ms."""
 MOST_SEEDS = 10_000
 """Of one command; its results are kept until its end."""
 
@@ -78,12 +76,7 @@ def run(args: argparse.Namespace) -> int:
         return _print_truth(names[0], truths[0], attrs, as_json=args.json)
     longest = max(truth.workload.duration_ns for truth in truths)
     duration = longest if args.duration is None else parse_duration_ns(args.duration)
-    if duration < attrs.aggr_us * 1_000:
-        raise UsageError("the duration is shorter than one aggregation; nothing could be evaluated.")
-    if (count := duration // (attrs.aggr_us * 1_000)) > MOST_AGGREGATIONS:
-        raise UsageError(
-            f"the duration has {float(count):.3g} aggregations; give a shorter one, of at most {MOST_AGGREGATIONS:,}."
-        )
+    check_duration(duration, attrs)
     policies = _policies(args.policy)
     if args.checks is not None and args.checks < 1:
         raise UsageError(f"--checks {args.checks} is no budget; give at least 1 check per aggregation.")

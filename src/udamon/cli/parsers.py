@@ -241,7 +241,7 @@ def _complete_help(one: argparse.ArgumentParser) -> None:
     if one.description and not one.description.endswith("."):  # the help of its line, as a sentence
         one.description = f"{one.description[0].upper()}{one.description[1:]}."
     one.formatter_class = _Formatter
-    one.epilog = epilog(words).replace("%", "%%")
+    one.epilog = epilog(words)  # argparse takes % in it as it is
     options = [action for action in one._actions if action.option_strings]
     if one.usage is None and len(options) > LONG_USAGE:
         places = [_place(action) for action in one._actions if not action.option_strings]

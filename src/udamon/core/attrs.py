@@ -76,13 +76,8 @@ class Attrs:
             sample = 5_000 if aggr is None else max(aggr // 20, 1)
         if aggr is None:
             aggr = sample * 20
-        if min(min_regions, max_regions) < 0:
-            raise AttrsError("a number of regions is negative; give numbers of at least 3.")
-        if max(min_regions, max_regions) > MOST_REGIONS:
-            raise AttrsError(
-                f"a number of regions is above {MOST_REGIONS:,}, and each is checked in every sampling interval; give "
-                "a smaller one."
-            )
+        for number in (min_regions, max_regions):
+            check_regions(number)
         if goal.aggrs and sample_us is None and aggr_us is None:
             sample = min(max(sample, goal.min_sample_us), goal.max_sample_us)
             aggr = sample * 20
@@ -95,6 +90,17 @@ class Attrs:
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
+
+
+def check_regions(number: int) -> None:
+    """Whether a user may ask for so many regions. Raises AttrsError."""
+    if number < 0:
+        raise AttrsError("a number of regions is negative; give numbers of at least 3.")
+    if number > MOST_REGIONS:
+        raise AttrsError(
+            f"a number of regions is above {MOST_REGIONS:,}, and each is checked in every sampling interval; give "
+            "a smaller one."
+        )
 
 
 def samples_in(interval_us: int, sample_us: int) -> int:

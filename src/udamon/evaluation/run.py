@@ -15,6 +15,7 @@ from udamon.core.policy import Answers, RegionPolicy, Slots
 from udamon.core.target import Target
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.tuner import IntervalGoalTuner
+from udamon.errors import UsageError
 from udamon.evaluation.ages import Moved, TrueAges
 from udamon.evaluation.bound import Bound, Island
 from udamon.evaluation.results import Evaluation, Scored
@@ -25,6 +26,20 @@ from udamon.workload.truth import Truth
 
 UNBUDGETED = frozenset({"damon"})
 """Policies whose checks follow from their regions: there is no budget to give them."""
+
+
+MOST_AGGREGATIONS = 1_000_000
+"""Of one run: 28 hours at 100 ms."""
+
+
+def check_duration(duration_ns: int, attrs: Attrs) -> None:
+    """Whether so much simulated time can be evaluated. Raises UsageError."""
+    if duration_ns < attrs.aggr_us * 1_000:
+        raise UsageError("the duration is shorter than one aggregation; nothing could be evaluated.")
+    if (count := duration_ns // (attrs.aggr_us * 1_000)) > MOST_AGGREGATIONS:
+        raise UsageError(
+            f"the duration has {float(count):.3g} aggregations; give a shorter one, of at most {MOST_AGGREGATIONS:,}."
+        )
 
 
 class TimedPolicy:

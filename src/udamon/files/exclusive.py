@@ -23,7 +23,9 @@ class Exclusive:
             # For writing: some file systems lock nothing exclusively otherwise.
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise CannotError(f"{path} cannot be made, by which {what} is locked: {error.strerror}.") from error
+            raise CannotError(
+                f"{path} cannot be made, by which {what} is locked: {error.strerror}."
+            ) from error
         self._closed = weakref.finalize(self, os.close, fd)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):

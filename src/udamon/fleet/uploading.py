@@ -115,4 +115,6 @@ def _moved(source: Directory, store: Store, path: str, done: Uploaded) -> int | 
 def _lies_in(inner: Directory, outer: Directory) -> bool:
     place = inner.root.resolve()
     known = outer.root.stat()
-    return any(each.exists() and os.path.samestat(each.stat(), known) for each in (place, *place.parents))
+    return any(
+        os.path.exists(each) and os.path.samestat(each.stat(), known) for each in (place, *place.parents)
+    )

@@ -12,13 +12,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
+from numbers import Integral
 from pathlib import Path
 
 import pytest
 
 from udamon import Monitor, MonitorSpec, Recording, Scheme, Snapshot, UdamonError
-from udamon.assembly.spec import given
+from udamon.assembly.spec import DEFAULT_AGGR, DEFAULT_SAMPLE, given
 from udamon.errors import (
     AttrsError,
     CannotError,
@@ -146,6 +149,30 @@ def test_two_monitors_of_one_target(child: subprocess.Popen[bytes]) -> None:
         assert first(monitor, 1)
 
 
+def test_a_fork_has_no_monitor(tmp_path: Path) -> None:
+    """It would wait for snapshots for ever, and write to a recording that never grows."""
+    with Monitor(SIM) as monitor:
+        begun = iter(monitor)
+        next(begun)
+        uses: list[Callable[[], object]] = [lambda: next(begun), lambda: next(iter(monitor))]
+        uses += [lambda: monitor.update(aggr=0.04), lambda: monitor.record(tmp_path / "file")]
+        if (child := os.fork()) == 0:
+            signal.alarm(60)  # where one of them waits
+            refused = 0
+            for use in uses:
+                with suppress(UsageError):
+                    use()
+                    continue
+                refused += 1
+            monitor.stop()
+            monitor.__exit__(None, None, None)
+            os._exit(refused)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == len(uses)
+        assert first(monitor, 2)  # and this one goes on
+        assert monitor.ended_by is None
+    assert not (tmp_path / "file").exists()
+
+
 def test_a_slow_consumer_loses_the_oldest() -> None:
     with Monitor(SIM, queue=2) as monitor:
         seen = threading.Event()
@@ -239,6 +266,13 @@ def test_wrong_changes_change_nothing() -> None:
             ({"aggr": 0.0}, UsageError),
             ({"aggr": 0.0001}, AttrsError),
             ({"min_regions": 2}, AttrsError),
+            ({"sample": 1e-12}, UsageError),
+            ({"sample": float("inf")}, UsageError),
+            ({"sample": None}, UsageError),
+            ({"aggr": 10**400}, UsageError),
+            ({"update": 1e300}, UsageError),
+            ({"min_regions": 12.5}, AttrsError),
+            ({"max_regions": 10**30}, AttrsError),
         ):
             with pytest.raises(kind):
                 monitor.update(**wrong)
@@ -457,6 +491,13 @@ def test_schemes_in_a_file(tmp_path: Path) -> None:
         ({"sample": -1.0}, "sample -1.0 is no interval"),
         ({"aggr": float("nan")}, "aggr nan is no interval"),
         ({"update": 1e9}, "longer than 30 days"),
+        ({"aggr": 10**400}, "longer than 30 days"),
+        ({"duration": 10**5000}, "is no time"),
+        ({"children": 1}, "neither True nor False"),
+        ({"ops": ["sim"]}, "there is no ops"),
+        ({"policy": 1}, "no region policy"),
+        ({"sample": DEFAULT_SAMPLE, "aggr": DEFAULT_AGGR, "overhead": "1%"}, "is no share"),
+        ({"sample": DEFAULT_SAMPLE, "aggr": DEFAULT_AGGR, "overhead": True}, "is no share"),
         ({"sample": 1.0, "aggr": 0.1}, "longer than the aggregation interval"),
         ({"min_regions": 1}, "must be at least 3"),
         ({"max_regions": 12.5}, "no whole number"),
@@ -473,7 +514,21 @@ def test_specifications_that_make_no_sense(changes: dict[str, object], why: str)
     assert "--" not in str(caught.value)
 
 
-@pytest.mark.parametrize("changes", [{"pids": "12"}, {"pids": (1.5,)}, {"pids": (True,)}, {"command": (1,)}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pids": "12"},
+        {"pids": (1.5,)},
+        {"pids": (True,)},
+        {"pids": None},
+        {"command": (1,)},
+        {"command": 1.5},
+        {"command": ("true", "a\0b")},
+        {"cgroup": 3},
+        {"cgroup": ""},
+        {"cgroup": "/a\0b"},
+    ],
+)
 def test_types_are_checked_at_once(changes: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         MonitorSpec(**changes)  # type: ignore[arg-type]
@@ -523,11 +578,55 @@ def test_what_cannot_be_watched(changes: dict[str, object], kind: type[UdamonErr
         {"action": "stat", "min_size": -1},
         {"action": "stat", "quota_reset": 0},
         {"action": "stat", "apply_interval": 0},
+        {"action": b"stat"},
+        {"action": "stat", "min_size": 4096.5},
+        {"action": "stat", "max_size": "4 KiB"},
+        {"action": "stat", "min_age": True},
+        {"action": "stat", "quota_bytes": float("nan")},
+        {"action": "stat", "quota_bytes": 1 << 64},
+        {"action": "stat", "quota_time": float("inf")},
+        {"action": "stat", "quota_time": "10ms"},
+        {"action": "stat", "quota_reset": None},
+        {"action": "stat", "apply_interval": "1s"},
+        {"action": "stat", "max_age": 10**5000},
     ],
 )
 def test_schemes_that_make_no_sense(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         Scheme(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"schemes": 1}, {"schemes": ["stat"]}, {"schemes": Scheme("stat")}, {"schemes": "a\0b"}, {"queue": 1.5}],
+)
+def test_arguments_that_make_no_sense(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        Monitor(SIM, **wrong)  # type: ignore[arg-type]
+    with Monitor(SIM) as monitor:
+        for no_path in (None, 1, "", "a\0b"):
+            with pytest.raises(UsageError, match="is no path"):
+                monitor.record(no_path)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="is no function"):
+            monitor.subscribe(None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="give a MonitorSpec"):
+        Monitor(1)  # type: ignore[arg-type]
+
+
+@Integral.register
+class Seven:
+    """A whole number of another library, as numpy's are: registered as one, and no int."""
+
+    def __int__(self) -> int:
+        return 7
+
+
+def test_numbers_of_other_libraries() -> None:
+    """They become Python's own, so that all that comes of them can be written as JSON."""
+    spec = MonitorSpec(pids=(Seven(),), aggr=Fraction(1, 2), update=Fraction(3), cgroup=Path("/x"))  # type: ignore[arg-type]
+    assert (spec.pids, spec.aggr, spec.update, spec.cgroup) == ((7,), 0.5, 3.0, "/x")
+    assert [type(spec.aggr), type(spec.update)] == [float, float]
+    assert Scheme("stat", min_age=Fraction(1, 4)).min_age == 0.25  # type: ignore[arg-type]
 
 
 def test_all_memory_is_acted_on_by_no_mistake() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from udamon import Recording, Snapshot
 from udamon.api.recording import Region
-from udamon.errors import MissingExtra, RecordingError
+from udamon.errors import MissingExtra, RecordingError, UsageError
 from udamon.model import Event
 from udamon.record.writer import Writer
 
@@ -116,6 +116,12 @@ def test_without_pandas(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingExtra, match=r"udamon\[pandas\]"):
         Recording(path).pandas()
+
+
+@pytest.mark.parametrize("path", [None, 1, "", "a\0b", ["a"]])
+def test_no_path(path: object) -> None:
+    with pytest.raises(UsageError, match="is no path"):
+        Recording(path)  # type: ignore[arg-type]
 
 
 def test_no_recording(tmp_path: Path) -> None:

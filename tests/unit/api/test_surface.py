@@ -105,6 +105,15 @@ def test_evaluate() -> None:
         (("one",), {"checks": 0}),
         (("one", "damon"), {"checks": 10}),
         (("one",), {"sample": 0.0}),
+        (("one",), {"duration": float("nan")}),
+        (("one",), {"duration": float("inf")}),
+        (("one",), {"duration": 1e8}),
+        (("one",), {"duration": "2"}),
+        (("one",), {"checks": 1.5}),
+        (("one",), {"seed": None}),
+        (("one", 3), {}),
+        ((None,), {}),
+        (("a\0b",), {}),
     ],
 )
 def test_evaluations_that_make_no_sense(arguments: tuple[str, ...], options: dict[str, float]) -> None:

@@ -52,6 +52,22 @@ def test_a_longer_span_hits_as_often_as_any_of_its_ticks() -> None:
     assert sum(answers.answer) / 20_000 == pytest.approx(1 - 0.7**3, abs=0.015)
 
 
+def test_what_a_page_does_in_a_tick_does_not_depend_on_the_stretch() -> None:
+    """Twenty ticks are the same in one stretch as in four, with a check of each page on each tick."""
+    ticks, places = 20, range(BASE, BASE + (100 << 12), 4096)
+
+    def hits(first: int, number: int) -> list[int]:
+        slots = Slots()
+        for start in places:
+            slots.add(0, start, start + 4096, number)
+        return list(ask(HALF, slots, at_ns=first * TICK, ticks=number).hits)
+
+    whole = hits(0, ticks)
+    parts = [hits(first, 5) for first in range(0, ticks, 5)]
+    assert [sum(page) for page in zip(*parts, strict=True)] == whole
+    assert len(set(whole)) > 1
+
+
 def test_a_span_as_long_as_the_stretch_sees_all_of_it() -> None:
     """And a longer one is cut to it."""
     late = truth_of("a, 40M\n\nfirst\n95\n\nthen\n1000\na, 1, 4096, 1 # udamon: chance=1\n")

@@ -99,6 +99,7 @@ def test_help_fits_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     for one in (whole(), *(part for name in COMMANDS for part in with_all_below(parser_of(name)))):
         wide = [line for line in one.format_help().splitlines() if len(line) > 80]
         assert wide == []
+        assert "%%" not in one.format_help()  # examples are not formatted, help texts of flags are
         assert one.format_help().count("\n  udamon ") + one.format_help().count("\n  sudo ") >= 1
 
 

@@ -79,7 +79,7 @@ def directory_in(path: str, mount: CgroupMount) -> Path | None:
         inside = inside.removeprefix(top) if (inside + "/").startswith(top + "/") else inside
         candidate = mount.point / inside.strip("/")
     # only a cgroup has this file, so a look-alike directory elsewhere is not taken for one
-    return candidate if (candidate / "cgroup.procs").is_file() else None
+    return candidate if os.path.isfile(candidate / "cgroup.procs") else None
 
 
 def _has_processes(directory: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -141,7 +142,7 @@ def _nothing(store: Store, asked: Dates) -> CannotError:
             f"{store.location} has objects of services from {there[0]} to {there[-1]}, and none {days}, which is asked "
             "for; ask for days that it has."
         )
-    if isinstance(store, Directory) and not store.root.is_dir():
+    if isinstance(store, Directory) and not os.path.isdir(store.root):
         return CannotError(f"{store.location} is no directory; {give}")
     return CannotError(f"{store.location} has no objects of services; {give}")
 

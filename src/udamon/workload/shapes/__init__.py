@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from udamon.errors import UsageError
@@ -26,7 +27,7 @@ def traces() -> list[str]:
 def find(name_or_path: str) -> Path:
     """The file that a user means: one at that path, or the shape or trace of that name. Raises UsageError."""
     path = Path(name_or_path)
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):  # Path.exists raises where a name is too long
         return path
     if name_or_path in names():
         return _HERE / (name_or_path + _SHAPE)
