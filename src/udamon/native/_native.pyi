@@ -327,6 +327,9 @@ def points_take(
     drop_start: Buffer,
     drop_end: Buffer,
     drop_age: Buffer,
+    bounds: Buffer,
+    seen: Buffer,
+    least: float,
     target: int,
     whole: int,
     older: int,
@@ -339,7 +342,8 @@ def points_take(
     are dropped.
 
     Only answers of slots of `target` are taken; one whose span is at least `whole` ticks spans all. Points
-    grow `older` aggregations older, and are forgotten beyond `limit`. Of a huge page only the part in
+    grow `older` aggregations older, up to 255, and are forgotten beyond `limit`, except in segments (`bounds` has the
+    ends of all) of which less than `least` was `seen`, a weight of checks. Of a huge page only the part in
     [begin, end) is taken. Raises ValueError.
     """
 

@@ -235,7 +235,7 @@ class Parameters:
     )  # fmt: skip
     known_checks: int = chosen(
         8, "checks",
-        "From which on a segment's rate is worth something.",
+        "From which on a segment's rate is worth something, and its older points are forgotten.",
     )  # fmt: skip
     # Memory and regions
     hole_pages: int = chosen(

@@ -181,7 +181,7 @@ class AdaptivePolicy:
             one.waited = 0
             last = self._passed + answers.ticks >= ticks
             told = one.relay.take(position, slots, answers, whole=ticks, last=last)
-            one.steps.take(position, *told, ticks, older=older)
+            one.steps.take(position, *told, ticks, older=older, most_regions=self._attrs.max_nr_regions)
             one.explorer.looked(partial(_tally, one.slots, slots, answers))
             if due:
                 one.steps.fit(ticks, self._now_us, self._attrs.aggr_us)

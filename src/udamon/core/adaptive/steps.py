@@ -84,8 +84,13 @@ class Steps:
         """The sampling interval changed, so rates will: that is no change of the memory, and no new age."""
         self._unsettled = self._parameters.memory
 
-    def take(self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: int) -> None:
-        """Add a stretch's answers; `older`: aggregations of `ticks` ticks that began since the last ones."""
+    def take(
+        self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: int, most_regions: int
+    ) -> None:
+        """Add a stretch's answers; `older`: aggregations of `ticks` ticks that began since the last ones.
+
+        With more segments than `most_regions` not all can be told, and those of which little is known are forgotten.
+        """
         if older and self.number > self._parameters.max_points:
             self._memory = max(self._memory - 1, 2)
         elif older and self.number < self._parameters.max_points // 2:
@@ -95,7 +100,10 @@ class Steps:
         # A target that is looked at now and then is remembered for as many looks as one that always is.
         self._turns = older or self._turns
         self._limit = min(int(self._memory) * self._turns, AGES - 1)
-        self._take(answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=min(older, AGES - 1))
+        self._take(
+            answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=min(older, AGES - 1),
+            least=self._parameters.known_checks if len(self) <= most_regions else 0,
+        )  # fmt: skip
         self._stale = []
         if answers.shift:
             self.grain = 1 << _median(answers.shift)
@@ -127,13 +135,15 @@ class Steps:
         drop: Sequence[tuple[int, int, int]],
         *,
         older: int = 0,
+        least: int = 0,
     ) -> None:
         hole_start, hole_end = self.space.hole_columns
         self.points = points_take(
             points=self.points, slot=answers.slot, address=answers.address, span=answers.span, answer=answers.answer,
             shift=answers.shift, slot_target=slots.target, hole_start=hole_start, hole_end=hole_end,
             drop_start=array("Q", [start for start, _, _ in drop]), drop_end=array("Q", [end for _, end, _ in drop]),
-            drop_age=array("B", [age for _, _, age in drop]), target=target, whole=whole, older=older,
+            drop_age=array("B", [age for _, _, age in drop]), bounds=self.bounds, seen=self.seen, least=least,
+            target=target, whole=whole, older=older,
             limit=self._limit, begin=self.space.ranges[0].start, end=self.space.ranges[-1].end,
         )  # fmt: skip
 
