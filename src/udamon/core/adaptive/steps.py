@@ -50,6 +50,9 @@ class Steps:
         self._unsettled = 0  # aggregations until all points are of the present intervals
         self._expected = (range(0), 0.0, 0.0)
         self._usual = 1.0  # share of the expected accesses that usually fail to come
+        # Of checks that spanned an aggregation, when they were new: number, accesses, and how many were expected.
+        self._judged = 0.0, 0.0, 0.0
+        self._judged_keep = 1.0
         self._parameters = parameters
         self._memory: float = parameters.memory  # looks that a point is kept
         self._limit = parameters.memory  # the same in aggregations
@@ -97,6 +100,8 @@ class Steps:
             longest = self._parameters.memory if self.changed else self._parameters.longest_memory
             self._memory = max(min(self._memory + 1, longest), self._memory)
         self._unsettled = max(self._unsettled - older, 0)
+        if older:
+            self._judged_keep *= 1 - 1 / self._memory
         # A target that is looked at now and then is remembered for as many looks as one that always is.
         self._turns = older or self._turns
         self._limit = min(int(self._memory) * self._turns, AGES - 1)
@@ -158,25 +163,30 @@ class Steps:
         before = self.bounds[1:-1]
         room = self.space.total // ((self.number + 1) * parameters.outlier_room)
         begin, end = self.space.ranges[0].start, self.space.ranges[-1].end
+        expected, size = max(len(before), parameters.steps), max(self.space.total, 1)
         fit = steps_fit(
             points=self.points,
             table=likelihood.answer_table(max(ticks, 2), parameters.outlier),
             enter=likelihood.enter_table(
                 parameters.change_between * parameters.change_nats, round(against, 1)
             ),
-            jump=likelihood.jump_table(max(len(before), parameters.steps), max(self.space.total, 1)),
+            jump=likelihood.jump_table(expected, size),
             weight=likelihood.weight_table(parameters.forgotten, self._limit), level=likelihood.STATE_RATES,
-            old_state=self.state.translate(likelihood.LEVEL_OF), old_rate=self.rate, old_place=before,
+            old_state=self.state.translate(likelihood.LEVEL_OF), old_rate=self.rate, old_touched=self.touched,
+            old_place=before,
             old_low=self.low, old_high=self.high, old_reach=self.reach, old_height=self.height,
             unchanged=len(LEVELS), begin=begin, end=end, ticks=max(ticks, 2), prior=parameters.prior,
             drift=parameters.drift / parameters.resolution, change=against + log(parameters.memory),
             least_change=parameters.least_change, surprise=parameters.surprise_nats,
             outlier_age=parameters.outlier_age, outlier_room=room, settled=parameters.memory,
-            reach_keep=parameters.reach_keep, quiet=parameters.refresh_rate,
+            reach_keep=parameters.reach_keep, quiet=parameters.refresh_rate, near=parameters.near_steps,
+            density=expected / size, judged_checks=self._judged[0], judged_hits=self._judged[1],
+            judged_expected=self._judged[2], judged_keep=self._judged_keep, judged_errors=parameters.judged_errors,
         )  # fmt: skip
         self.state, self.rate, self.touched, self.seen = fit.state, fit.rate, fit.touched, fit.seen
         self.doubt, self.bounds, self.height = fit.doubt, fit.bounds, fit.height
         self.low, self.high, self.reach, self.outliers = fit.low, fit.high, fit.reach, fit.outliers
+        self._judged, self._judged_keep = (fit.judged_checks, fit.judged_hits, fit.judged_expected), 1.0
         self.error, self.appeared, self.islands = fit.error, fit.appeared, fit.islands
         if len(self.ages.starts) > 1:
             for was, now in zip(fit.was, fit.now, strict=True):
