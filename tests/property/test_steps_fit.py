@@ -282,14 +282,15 @@ def test_no_bytes_are_too_strange(
     """Pages beyond the address space, gaps that end before they start: not the contract, but no crash either."""
     buffers = fit_buffers(points, tables)
     buffers[6] = bytes(len(before) + 1)
-    buffers[7] = array("d", [0.0] * (len(before) + 1))
+    buffers[7] = buffers[8] = array("d", [0.0] * (len(before) + 1))
     for i, column in enumerate(zip(*before, strict=True)):
-        buffers[8 + i] = array("d" if i == 4 else "Q", column)
+        buffers[9 + i] = array("d" if i == 4 else "Q", column)
     try:
         found = steps_fit(
             **named("steps_fit", buffers), unchanged=tables.unchanged, begin=begin, end=end, ticks=ticks, prior=2.0,
             drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1, outlier_room=4096, settled=5,
-            reach_keep=0.5, quiet=0.02,
+            reach_keep=0.5, quiet=0.02, near=2, density=1.0, judged_checks=9.0, judged_hits=3.0,
+            judged_expected=8.0, judged_keep=0.9, judged_errors=2.0,
         )  # fmt: skip
     except ValueError:
         return

@@ -96,15 +96,21 @@ def fit(
     levels: Sequence[int] | None = None,
     rates: Sequence[float] | None = None,
     quiet: float = 0.02,
+    near: int = 0,
+    density: float = 1.0,
+    shares: Sequence[float] | None = None,
+    judged: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Fit:
-    """Fit the space [0, end); `end` in pages. `levels` and `rates` of the segments before; the lowest of all, and 0,
-    unless given."""
+    """Fit the space [0, end); `end` in pages, `density` in steps per byte. `levels`, `rates` and touched `shares` of
+    the segments before: the lowest of all, and 0, unless given. `judged`: checks, accesses and expected ones so far."""
     tables = tables or by_hand()
-    buffers = fit_buffers(pack(points), tables, before, levels, rates)
+    buffers = fit_buffers(pack(points), tables, before, levels, rates, shares)
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=tables.unchanged, begin=0, end=end * PAGE, ticks=ticks, prior=prior,
         drift=drift, change=change, least_change=least_change, surprise=surprise, outlier_age=outlier_age,
         outlier_room=outlier_room, settled=settled, reach_keep=0.5, quiet=quiet,
+        near=near, density=density,
+        judged_checks=judged[0], judged_hits=judged[1], judged_expected=judged[2], judged_keep=0.5, judged_errors=2.0,
     )  # fmt: skip
     outliers = iter(found.outliers)
     return Fit(
@@ -121,14 +127,16 @@ def fit_buffers(
     before: Sequence[Step] = (),
     levels: Sequence[int] | None = None,
     rates: Sequence[float] | None = None,
+    shares: Sequence[float] | None = None,
 ) -> list[bytes | array[int] | array[float]]:
-    """What steps_fit wants, in its order; `levels` and `rates` of the segments before."""
+    """What steps_fit wants, in its order; `levels`, `rates` and touched `shares` of the segments before."""
     columns = (tables.answers, tables.enter, tables.jump, tables.weight, tables.rate)
     return [
         points,
         *(array("d", column) for column in columns),
         array("B", levels or [0] * (len(before) + 1)),
         array("d", rates or [0.0] * (len(before) + 1)),
+        array("d", shares or [0.0] * (len(before) + 1)),
         array("Q", [step.place * PAGE for step in before]),
         array("Q", [step.low * PAGE for step in before]),
         array("Q", [step.high * PAGE for step in before]),

@@ -78,10 +78,13 @@ def take(
     limit: int = 16,
     begin: int = 0,
     end: int = 1 << 62,
+    segments: Sequence[tuple[int, float]] = (),
+    least: float = 0.0,
 ) -> list[Point]:
-    """points_take by names; `slots` says of each slot to which target it belongs, `drop` has start, end and age."""
+    """points_take by names; `slots` says of each slot to which target it belongs, `drop` has start, end and age,
+    `segments` end and weight of each."""
     ranges = [*range_columns(holes), *range_columns([(start, end) for start, end, _ in drop])]
-    buffers = take_buffers(pack(old), answers, slots, ranges, [age for _, _, age in drop])
+    buffers = take_buffers(pack(old), answers, slots, ranges, [age for _, _, age in drop], segments)
     return unpack(
         points_take(
             **named("points_take", buffers),
@@ -89,6 +92,7 @@ def take(
             whole=whole,
             older=older,
             limit=limit,
+            least=least,
             begin=begin,
             end=end,
         )
@@ -101,9 +105,14 @@ def take_buffers(
     slots: Sequence[int],
     ranges: Sequence[array[int]],
     drop_ages: Sequence[int] = (),
-) -> list[bytes | array[int]]:
+    segments: Sequence[tuple[int, float]] = (),
+) -> list[bytes | array[int] | array[float]]:
     """What points_take wants, in its order; `ranges` are starts and ends of the holes, then of what is dropped."""
-    return [old, *answer_columns(answers), array("I", slots), *ranges, array("B", drop_ages)]
+    bounds, seen = (
+        array("Q", [0, *(end for end, _ in segments)]),
+        array("d", [weight for _, weight in segments]),
+    )
+    return [old, *answer_columns(answers), array("I", slots), *ranges, array("B", drop_ages), bounds, seen]
 
 
 def answers_to(slots: Slots, answers: Sequence[Answer], ticks: int) -> Answers:

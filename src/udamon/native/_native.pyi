@@ -331,6 +331,9 @@ def points_take(
     drop_start: Buffer,
     drop_end: Buffer,
     drop_age: Buffer,
+    bounds: Buffer,
+    seen: Buffer,
+    least: float,
     target: int,
     whole: int,
     older: int,
@@ -343,7 +346,8 @@ def points_take(
     are dropped.
 
     Only answers of slots of `target` are taken; one whose span is at least `whole` ticks spans all. Points
-    grow `older` aggregations older, and are forgotten beyond `limit`. Of a huge page only the part in
+    grow `older` aggregations older, up to 255, and are forgotten beyond `limit`, except in segments (`bounds` has the
+    ends of all) of which less than `least` was `seen`, a weight of checks. Of a huge page only the part in
     [begin, end) is taken. Raises ValueError.
     """
 
@@ -374,6 +378,9 @@ class Fit(NamedTuple):
     appeared: int
     accessed: int
     error: float
+    judged_checks: float
+    judged_hits: float
+    judged_expected: float
 
 def steps_fit(
     *,
@@ -385,6 +392,7 @@ def steps_fit(
     level: Buffer,
     old_state: Buffer,
     old_rate: Buffer,
+    old_touched: Buffer,
     old_place: Buffer,
     old_low: Buffer,
     old_high: Buffer,
@@ -404,6 +412,13 @@ def steps_fit(
     settled: int,
     reach_keep: float,
     quiet: float,
+    near: int,
+    density: float,
+    judged_checks: float,
+    judged_hits: float,
+    judged_expected: float,
+    judged_keep: float,
+    judged_errors: float,
 ) -> Fit:
     """The most probable steps behind points (see points_take), by the tables of core.adaptive.likelihood.
 
@@ -411,6 +426,13 @@ def steps_fit(
     reach. States from
     `unchanged` on are those of a change, of which only new points count. The space is [begin, end); an aggregation has
     `ticks` ticks; `prior` checks' weight goes to the level.
+
+    `jump` is of `density` steps per byte. Where the `near` steps from before on each side are closer to each other, a
+    distance counts as that many times longer; `near` 0: nowhere.
+
+    The judged sums are of new answers that spanned the aggregation, and of what the fit before expected of them
+    (`old_touched`); `judged_keep` of those that are handed in is left. Where fewer were accessed than expected, by more
+    than `judged_errors` standard errors, touched shares become smaller.
 
     Where the points of a segment from before some time speak for a level that differs by more than
     `least_change`, and two levels explain them by more than `change` nats better, only those since count.

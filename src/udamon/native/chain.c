@@ -12,6 +12,8 @@
 #include <emmintrin.h>
 #endif
 
+#define FARTHEST (UINT64_C(1) << 62)
+
 /* Index of a distance in a table: its logarithm, in eighths. */
 static size_t gap_index(uint64_t bytes)
 {
@@ -89,6 +91,21 @@ static void find_runs(struct fit *f, uint8_t from)
         }
 }
 
+/* How many times denser steps are around a segment from before than in the mean, by the distance between the `near`-th step
+ * before it and the `near`-th after it (Loftsgaarden and Quesenberry 1965). Where they are sparser a step is as likely as in
+ * the mean: where none is known there may be some. */
+static float crowd_at(const struct arguments *in, size_t segment)
+{
+    const uint64_t *old = in->old_place.at;
+    size_t count = in->old_place.count, near = in->near;
+    if (near == 0)
+        return 1;
+    size_t first = segment > near ? segment - near : 0, last = count - segment > near ? segment + near : count;
+    uint64_t from = segment > near ? old[first] : in->begin, to = count - segment > near ? old[last - 1] : in->end;
+    double denser = to > from ? (double)(last - first) / ((double)(to - from) * in->density) : 1;
+    return denser > 1 ? (float)fmin(denser, 1e9) : 1;
+}
+
 /* The costliest lines of the policy: what goes from one point to the next stays in registers, so indices of `score` must be
  * constants. */
 void fit_chain(struct fit *f)
@@ -101,6 +118,7 @@ void fit_chain(struct fit *f)
     four best = best_of(score[0], score[1], score[2], score[3]);
     uint8_t from = 0;
     size_t segment = 0; /* of those before */
+    float crowd = crowd_at(f->in, 0); /* where steps are denser, a distance counts as longer */
     uint64_t end = 0, half = page_size / 2; /* a step before the first point costs the same for every state */
     for (size_t i = 0; i < f->points; i++) {
         from = state_of(bits_of(score[0] == best, score[1] == best, score[2] == best, score[3] == best), from);
@@ -109,11 +127,16 @@ void fit_chain(struct fit *f)
          * middles: there is one place for a step between two pages, however large they are. A hole counts as one page. */
         uint64_t before = half;
         half = p[i].kind == HOLE ? page_size / 2 : size_of(&p[i]) / 2;
-        float jump = p[i].start >= end ? f->jump[gap_index(p[i].start - end + before + half)] : -INFINITY;
+        float jump = -INFINITY;
+        if (p[i].start >= end) {
+            float far = (float)(p[i].start - end + before + half) * crowd;
+            jump = f->jump[gap_index(far < FARTHEST ? (uint64_t)far : FARTHEST)];
+        }
         end = end_of(&p[i]) > end ? end_of(&p[i]) : end;
         if (segment < f->in->old_place.count && f->in->old_place.at[segment] <= p[i].start) {
             while (segment < f->in->old_place.count && f->in->old_place.at[segment] <= p[i].start)
                 segment++;
+            crowd = crowd_at(f->in, segment);
             /* A change is one of a single segment: else it would have all steps from before for nothing. */
 #pragma GCC unroll 4
             for (size_t v = 0; v < VECTORS; v++)

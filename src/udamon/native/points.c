@@ -8,6 +8,8 @@
     ARRAY(slot_target, I, READ, "")                                                                                   \
     ARRAY(hole_start, Q, READ, "h") ARRAY(hole_end, Q, READ, "h")                                                     \
     ARRAY(drop_start, Q, READ, "d") ARRAY(drop_end, Q, READ, "d") ARRAY(drop_age, B, READ, "d")                       \
+    ARRAY(bounds, Q, READ, "k+1") ARRAY(seen, d, READ, "k") /* segments, and the weight of the checks of each */         \
+    VALUE(least, d) /* weight that a segment needs before its points are forgotten */                                 \
     VALUE(target, I) VALUE(whole, I) VALUE(older, B) VALUE(limit, B) VALUE(begin, Q) VALUE(end, Q)
 #define RESULTS(ARRAY, VALUE) VALUE(points, O) /* a bytearray */
 #define CONSTANTS(C)                                                                                                  \
@@ -89,6 +91,15 @@ static struct point hole_at(const struct walk *w, size_t i)
     return (struct point){.start = w->start[i], .pages = pages < UINT32_MAX ? (uint32_t)pages : UINT32_MAX, .kind = HOLE};
 }
 
+/* A point is forgotten when it is old, unless little else is known of its segment: of what was not looked at since, the last
+ * that was seen is the best that is known. `segment` walks upwards with the points. */
+static int forgotten(const struct arguments *t, const struct point *p, size_t *segment)
+{
+    while (*segment + 1 < t->seen.count && t->bounds.at[*segment + 1] <= p->start)
+        ++*segment;
+    return p->age + t->older > t->limit && (t->seen.count == 0 || t->seen.at[*segment] >= t->least);
+}
+
 /* The old points that are kept, the new ones and the holes, merged. */
 static size_t merge(const struct arguments *t, const struct point *new, size_t new_count, struct point *out)
 {
@@ -97,9 +108,9 @@ static size_t merge(const struct arguments *t, const struct point *new, size_t n
     struct walk drop = {t->drop_start.at, t->drop_end.at, 0, t->drop_start.count};
     struct walk hole = {t->hole_start.at, t->hole_end.at, 0, t->hole_start.count};
     const size_t old_count = t->points.count, drops = drop.count, holes = hole.count;
-    size_t i = 0, k = 0, h = 0, made = 0;
+    size_t i = 0, k = 0, h = 0, made = 0, segment = 0;
     for (;;) {
-        while (i < old_count && (old[i].kind == HOLE || old[i].age + t->older > t->limit ||
+        while (i < old_count && (old[i].kind == HOLE || forgotten(t, &old[i], &segment) ||
                                  (drops && inside(&drop, old[i].start) && old[i].age >= drop_age[drop.at])))
             i++;
         int has_old = i < old_count, has_new = k < new_count;
@@ -108,7 +119,7 @@ static size_t merge(const struct arguments *t, const struct point *new, size_t n
         struct point next;
         if (has_old && (!has_new || old[i].start <= new[k].start)) {
             next = old[i++];
-            next.age = (uint8_t)(next.age + t->older);
+            next.age = next.age < UINT8_MAX - t->older ? (uint8_t)(next.age + t->older) : UINT8_MAX;
         } else {
             next = new[k++];
         }

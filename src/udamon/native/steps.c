@@ -132,7 +132,7 @@ static int check_tables(const struct arguments *in)
 {
     size_t states = in->enter.count;
     if (states == 0 || states > STATES || in->unchanged > states || !sound(in->table.at, in->table.count) ||
-        !sound(in->enter.at, states) || !sound(in->jump.at, GAPS) || !sound(in->weight.at, AGES)) {
+        !sound(in->enter.at, states) || !sound(in->jump.at, GAPS) || !sound(in->weight.at, AGES) || !(in->density > 0)) {
         PyErr_SetString(PyExc_ValueError, "the tables do not fit together");
         return -1;
     }

@@ -48,6 +48,53 @@ static void touched_shares(struct fit *f, struct results *out)
     }
 }
 
+/* New answers of checks that spanned the aggregation, against what the fit before expected of them. */
+static void judge(const struct fit *f, struct results *out)
+{
+    const struct arguments *in = f->in;
+    const struct point *p = in->points.at;
+    double checks = 0, hits = 0, expected = 0;
+    size_t old = 0, older = 0;
+    for (size_t i = 0; i < f->points; i++) {
+        if ((p[i].kind & ~HIT) != WHOLE)
+            continue;
+        older += p[i].age != 0;
+        if (p[i].age != 0)
+            continue;
+        while (old < in->old_place.count && in->old_place.at[old] <= p[i].start)
+            old++;
+        checks++;
+        hits += p[i].kind & HIT;
+        expected += in->old_touched.at[old];
+    }
+    if (older == 0) /* what was expected came of no such checks */
+        checks = hits = expected = 0;
+    out->judged_checks = in->judged_keep * in->judged_checks + checks;
+    out->judged_hits = in->judged_keep * in->judged_hits + hits;
+    out->judged_expected = in->judged_keep * in->judged_expected + expected;
+}
+
+/* Segments were cut by the same answers that their shares are of: misses are cut out, and what is left was accessed. Answers
+ * that came after a fit are free of that. Where they say, beyond chance, that less is accessed than was expected, shares move
+ * towards the rates, which they would be if some pages were accessed always and all others never. */
+static void correct(const struct fit *f, struct results *out)
+{
+    double n = out->judged_checks, mean = (out->judged_expected + 1) / (n + 2);
+    double chance = f->in->judged_errors * f->in->judged_errors * mean * (1 - mean) / n;
+    double off = n > 0 ? (out->judged_expected - out->judged_hits) / n : 0, room = 0, total = 0;
+    if (off <= 0 || off * off <= chance)
+        return;
+    off *= 1 - chance / (off * off); /* James and Stein 1961 */
+    for (size_t k = 0; k < out->state.count; k++) {
+        double size = size_at(out, k);
+        total += out->state.at[k] == NOTHING ? 0 : size;
+        room += size * fmax(out->touched.at[k] - out->rate.at[k], 0);
+    }
+    double part = room > 0 ? fmin(off * total / room, 1) : 0;
+    for (size_t k = 0; k < out->state.count; k++)
+        out->touched.at[k] -= part * fmax(out->touched.at[k] - out->rate.at[k], 0);
+}
+
 /* Islands so small that most are never met: each that is met becomes a segment of its own, so that the memory around seems
  * to have none, though it has those that were missed. Whole spans lie everywhere alike: of them the share that met such
  * islands is the share of the bytes that all such islands have. What is more than known, and than chance, lies in the
@@ -91,6 +138,8 @@ static double error_of(const struct results *out)
 void fit_touched(struct fit *f, struct results *out)
 {
     touched_shares(f, out);
+    judge(f, out);
+    correct(f, out);
     add_unmet(f, out);
     out->error = error_of(out);
 }

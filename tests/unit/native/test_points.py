@@ -238,13 +238,35 @@ def test_answers_of_no_slot_or_of_no_page_are_refused(wrong: Answer) -> None:
 def test_columns_of_different_lengths_are_refused(longer: int) -> None:
     """Not the points, and not the slots, which have lengths of their own."""
     buffers = take_buffers(pack([]), [Answer(0, 1)], [0], [*range_columns([]), *range_columns([])])
-    values: dict[str, Any] = {"target": 0, "whole": 15, "older": 0, "limit": 16, "begin": 0, "end": 1 << 62}
+    values: dict[str, Any] = {
+        "target": 0,
+        "whole": 15,
+        "older": 0,
+        "limit": 16,
+        "begin": 0,
+        "end": 1 << 62,
+        "least": 0,
+    }
     assert points_take(**named("points_take", buffers), **values) != b""
     column = buffers[longer]
     assert isinstance(column, array)
     column.append(0)
     with pytest.raises(ValueError, match="must have"):
         points_take(**named("points_take", buffers), **values)
+
+
+def test_of_a_segment_of_which_little_is_known_points_are_not_forgotten() -> None:
+    """Three of the first segment and one of the second, whose last looks are as old."""
+    old = [Point(page * PAGE, age=16) for page in (1, 2, 3, 12)]
+    segments = [(10 * PAGE, 3.0), (20 * PAGE, 0.6)]
+    assert take(old, older=1, segments=segments, least=2) == [Point(12 * PAGE, age=17)]
+    assert take(old, older=1, segments=segments, least=0) == []
+    assert take(old, older=1, segments=segments, least=4) == [point._replace(age=17) for point in old]
+
+
+def test_no_point_is_older_than_an_age_can_be() -> None:
+    old = [Point(PAGE, age=250)]
+    assert take(old, older=100, segments=[(20 * PAGE, 0.6)], least=2) == [Point(PAGE, age=255)]
 
 
 @pytest.mark.parametrize(("older", "limit"), [(256, 16), (0, 256), (2**32 - 1, 255)])
@@ -269,7 +291,7 @@ def test_no_bytes_are_too_strange(
     ages = [word % 256 for word in columns[4][:size]]
     old = old[: len(old) // LAYOUT.size * LAYOUT.size]
     buffers = take_buffers(old, answers, [0, 1, 0], ranges, ages)
-    values: dict[str, Any] = {"target": 0, "whole": 15, "older": older, "limit": limit}
+    values: dict[str, Any] = {"target": 0, "whole": 15, "older": older, "limit": limit, "least": 0}
     values |= {"begin": begin, "end": end}
     found = unpack(points_take(**named("points_take", buffers), **values))
     assert len(found) <= len(old) // LAYOUT.size + len(answers) + size

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.unit.fits import COLD, COOLED, HOT, NOTHING, WARMED, Fit, Step, by_hand, fit, fit_buffers
+from tests.unit.fits import COLD, COOLED, GAPS, HOT, NOTHING, WARMED, Fit, Step, by_hand, fit, fit_buffers
 from tests.unit.native_calls import named
 from tests.unit.points import HIT, HOLE, LAYOUT, MISS, PAGE, WHOLE, Point, pack
 from udamon.native._native import steps_fit
@@ -28,6 +28,27 @@ def test_three_surprises_are_worth_an_island_and_two_are_not() -> None:
     """Cold throughout: 3 for each hit. Their own segment: 0.1 for each, and two steps of 3."""
     assert island(2).state == [COLD]
     assert island(3).state == [COLD, HOT, COLD]
+
+
+@pytest.mark.parametrize("near", [8, 0])
+def test_where_steps_are_denser_less_evidence_is_a_step(near: int) -> None:
+    """Two pairs of hits, each worth 5.8. Two steps cost 8, but 4 where one is expected in four times the distance:
+    beside page 516, where there was one every other page. Beyond the last of them there are 8 in 1500 pages, fewer than
+    in the mean."""
+    hits = {512, 520, 1536, 1544}
+    points = [Point(page * PAGE, HIT if page in hits else MISS) for page in range(0, 2048, 8)]
+    far = 8 * 17 + 2  # index of 4 x 8 pages, in eighths of an octave, rounded up
+    tables = by_hand()._replace(jump=[-3.0] * far + [-1.0] * (GAPS - far))
+    before = [Step(page, page, page, (-1.0) ** page) for page in range(481, 551, 2)]
+    found = fit(points, tables, before, end=2048, near=near, density=16 / (2048 * PAGE))
+    assert found.state == ([COLD, HOT, COLD] if near else [COLD])
+    assert all(504 < place // PAGE <= 528 for place in found.place)
+
+
+@pytest.mark.parametrize("density", [0.0, -1.0, float("nan")])
+def test_a_density_of_none_is_refused(density: float) -> None:
+    with pytest.raises(ValueError, match="do not fit together"):
+        fit([Point(0)], end=2, density=density)
 
 
 def test_a_step_lies_between_two_points_and_is_put_amid_them() -> None:
@@ -163,6 +184,24 @@ def test_what_whole_spans_met_as_often_as_its_bytes_say_is_all_there_is() -> Non
     found = fit(sorted(quiet + met_once(1000)), end=5000)
     assert found.state == [COLD, HOT, COLD]
     assert found.touched[0] == 0, "one may be chance"
+
+
+def test_new_answers_say_that_pages_are_less_alike_than_older_ones_did() -> None:
+    """Half of the one-tick checks were accesses, and of the older spanning ones all: the share is 0.5 at least. Of 100
+    new ones 55 were expected and 40 come. By chance that may differ by 2 standard errors of 0.05: of the 0.15 that are
+    too much 1 - (2 · 0.05 / 0.15)² are taken off. If 90 were expected it is all that can be."""
+    old = [Point(page * PAGE, kind, 1) for page in range(200) for kind in (MISS, HIT)]
+    spanning = [Point(page * PAGE, WHOLE + HIT, 1) for page in range(200)]
+    new = [Point(page * PAGE, WHOLE + HIT * (page % 5 < 2), 0) for page in range(0, 200, 2)]
+    tables = by_hand()._replace(enter=[-50.0, -50.0, -1e9, -1e9])
+    unjudged = (200 + 40 + 2 * 0.5) / (300 + 2)
+
+    def touched(expected: float) -> float:
+        return fit(sorted([*old, *spanning, *new]), tables, end=200, shares=[expected]).touched[0]
+
+    assert touched(0.4) == touched(0.3) == pytest.approx(unjudged, abs=0.01)
+    assert touched(0.55) == pytest.approx(unjudged - 0.15 * (1 - (2 * 0.05 / 0.15) ** 2), abs=0.01)
+    assert touched(0.9) == pytest.approx(0.5, abs=0.01)
 
 
 def test_what_was_never_seen_accessed_is_not_accessed_at_all() -> None:
@@ -371,7 +410,8 @@ def call(buffers: list[bytes | array[int] | array[float]], unchanged: int = 2) -
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=unchanged, begin=0, end=100 * PAGE, ticks=20, prior=2.0, drift=0.0,
         change=9.0, least_change=0.2, surprise=2.5, outlier_age=1, outlier_room=0, settled=255,
-        reach_keep=0.5, quiet=0.02,
+        reach_keep=0.5, quiet=0.02, near=0, density=1.0, judged_checks=9.0, judged_hits=3.0,
+        judged_expected=8.0, judged_keep=0.9, judged_errors=2.0,
     )  # fmt: skip
     return len(found.state)
 

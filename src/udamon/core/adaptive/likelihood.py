@@ -91,5 +91,5 @@ _DISTANCES = [_distance(i) for i in range(GAPS)]
 
 @lru_cache(maxsize=256)
 def weight_table(forgotten: float, memory: int) -> array[float]:
-    """'d', by age: the weight of a point, that falls to 1 − `forgotten` at the age `memory`."""
-    return array("d", [(1 - forgotten) ** (age / memory) for age in range(AGES)])
+    """'d', by age: the weight of a point, that falls to 1 − `forgotten` at the age `memory` and no further."""
+    return array("d", [(1 - forgotten) ** min(age / memory, 1) for age in range(AGES)])

@@ -107,9 +107,7 @@ class AdaptivePolicy:
         early = not crowd and any(one.explorer.learning for _, one in known)
         first_look = early and self._passed == 0
         if early:
-            # As long as all answers agree there is nothing to learn before the aggregation is over.
-            rest = max(whole // 4, 1) if any(one.explorer.awake for _, one in known) else ticks
-            ticks = slots.ticks = 1 if first_look else min(ticks, rest)
+            ticks = slots.ticks = 1 if first_look else min(ticks, max(whole // 4, 1))
         last = self._passed + ticks >= whole
         budget = max(self.checks - self._made, 0)
         if not first_look and not last:
@@ -123,37 +121,31 @@ class AdaptivePolicy:
             one.slots = range(len(slots), len(slots))
             if first_look and explorer.awake:
                 share = share * ticks // whole
+            elif early and explorer.learning and not explorer.awake and not first_look:
+                continue  # all answers agree: that is enough for this aggregation
             plan = SlotPlan(slots, position, steps, share, self.parameters)
             if one.relay.running:
                 plan.pass_on(one.relay, ticks)
-            quiet = early and explorer.learning and not explorer.awake
-            if first_look or not quiet:
-                plan.learn()
-                if last:
-                    plan.follow(explorer.turn)
+            plan.learn()
+            if last:
+                plan.follow(explorer.turn)
             before = plan.left
-            self._explore(plan, one, share, ticks, first_look=first_look, quiet=quiet)
+            self._explore(plan, one, share, ticks, first_look=first_look)
             one.newcomers.explore(before - plan.left)
             left -= share - plan.left
             one.slots = range(one.slots.start, len(slots))
         return slots
 
-    def _explore(
-        self, plan: SlotPlan, one: TargetModel, share: int, ticks: int, *, first_look: bool, quiet: bool
-    ) -> None:
-        """Look for what is not known, with a part of the checks spanning the aggregation. `quiet`: all answers agree,
-        so that what one aggregation takes is divided between its first look and the rest."""
+    def _explore(self, plan: SlotPlan, one: TargetModel, share: int, ticks: int, *, first_look: bool) -> None:
+        """Look for what is not known, with a part of the checks spanning the aggregation."""
         explorer, whole = one.explorer, self._attrs.max_nr_accesses
-        wanted = int(explorer.wanted(share))
-        spanning = int(wanted * self.parameters.whole_share)
+        wanted = explorer.wanted(share)
+        spanning = wanted * self.parameters.whole_share
         if 4 * ticks >= 3 * whole:
             plan.explore(explorer, spanning, ticks)
         elif not first_look and not one.relay.running and 4 * (whole - self._passed) >= 3 * whole:
             plan.choose(one.relay, explorer, spanning, ticks)
-        if not quiet:
-            plan.explore(explorer, wanted, 1)
-        elif first_look:
-            plan.explore(explorer, wanted - spanning, 1)
+        plan.explore(explorer, wanted, 1)
 
     def _choose(self) -> None:
         """Whose turn it is. Where there are too many for all to be looked at: those who have waited longest."""
@@ -181,7 +173,7 @@ class AdaptivePolicy:
             one.waited = 0
             last = self._passed + answers.ticks >= ticks
             told = one.relay.take(position, slots, answers, whole=ticks, last=last)
-            one.steps.take(position, *told, ticks, older=older)
+            one.steps.take(position, *told, ticks, older=older, most_regions=self._attrs.max_nr_regions)
             one.explorer.looked(partial(_tally, one.slots, slots, answers))
             if due:
                 one.steps.fit(ticks, self._now_us, self._attrs.aggr_us)

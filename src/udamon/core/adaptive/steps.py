@@ -50,6 +50,9 @@ class Steps:
         self._unsettled = 0  # aggregations until all points are of the present intervals
         self._expected = (range(0), 0.0, 0.0)
         self._usual = 1.0  # share of the expected accesses that usually fail to come
+        # Of checks that spanned an aggregation, when they were new: number, accesses, and how many were expected.
+        self._judged = 0.0, 0.0, 0.0
+        self._judged_keep = 1.0
         self._parameters = parameters
         self._memory: float = parameters.memory  # looks that a point is kept
         self._limit = parameters.memory  # the same in aggregations
@@ -84,18 +87,28 @@ class Steps:
         """The sampling interval changed, so rates will: that is no change of the memory, and no new age."""
         self._unsettled = self._parameters.memory
 
-    def take(self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: int) -> None:
-        """Add a stretch's answers; `older`: aggregations of `ticks` ticks that began since the last ones."""
+    def take(
+        self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: int, most_regions: int
+    ) -> None:
+        """Add a stretch's answers; `older`: aggregations of `ticks` ticks that began since the last ones.
+
+        With more segments than `most_regions` not all can be told, and those of which little is known are forgotten.
+        """
         if older and self.number > self._parameters.max_points:
             self._memory = max(self._memory - 1, 2)
         elif older and self.number < self._parameters.max_points // 2:
             longest = self._parameters.memory if self.changed else self._parameters.longest_memory
             self._memory = max(min(self._memory + 1, longest), self._memory)
         self._unsettled = max(self._unsettled - older, 0)
+        if older:
+            self._judged_keep *= 1 - 1 / self._memory
         # A target that is looked at now and then is remembered for as many looks as one that always is.
         self._turns = older or self._turns
         self._limit = min(int(self._memory) * self._turns, AGES - 1)
-        self._take(answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=min(older, AGES - 1))
+        self._take(
+            answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=min(older, AGES - 1),
+            least=self._parameters.known_checks if len(self) <= most_regions else 0,
+        )  # fmt: skip
         self._stale = []
         if answers.shift:
             self.grain = 1 << _median(answers.shift)
@@ -127,13 +140,15 @@ class Steps:
         drop: Sequence[tuple[int, int, int]],
         *,
         older: int = 0,
+        least: int = 0,
     ) -> None:
         hole_start, hole_end = self.space.hole_columns
         self.points = points_take(
             points=self.points, slot=answers.slot, address=answers.address, span=answers.span, answer=answers.answer,
             shift=answers.shift, slot_target=slots.target, hole_start=hole_start, hole_end=hole_end,
             drop_start=array("Q", [start for start, _, _ in drop]), drop_end=array("Q", [end for _, end, _ in drop]),
-            drop_age=array("B", [age for _, _, age in drop]), target=target, whole=whole, older=older,
+            drop_age=array("B", [age for _, _, age in drop]), bounds=self.bounds, seen=self.seen, least=least,
+            target=target, whole=whole, older=older,
             limit=self._limit, begin=self.space.ranges[0].start, end=self.space.ranges[-1].end,
         )  # fmt: skip
 
@@ -148,25 +163,30 @@ class Steps:
         before = self.bounds[1:-1]
         room = self.space.total // ((self.number + 1) * parameters.outlier_room)
         begin, end = self.space.ranges[0].start, self.space.ranges[-1].end
+        expected, size = max(len(before), parameters.steps), max(self.space.total, 1)
         fit = steps_fit(
             points=self.points,
             table=likelihood.answer_table(max(ticks, 2), parameters.outlier),
             enter=likelihood.enter_table(
                 parameters.change_between * parameters.change_nats, round(against, 1)
             ),
-            jump=likelihood.jump_table(max(len(before), parameters.steps), max(self.space.total, 1)),
+            jump=likelihood.jump_table(expected, size),
             weight=likelihood.weight_table(parameters.forgotten, self._limit), level=likelihood.STATE_RATES,
-            old_state=self.state.translate(likelihood.LEVEL_OF), old_rate=self.rate, old_place=before,
+            old_state=self.state.translate(likelihood.LEVEL_OF), old_rate=self.rate, old_touched=self.touched,
+            old_place=before,
             old_low=self.low, old_high=self.high, old_reach=self.reach, old_height=self.height,
             unchanged=len(LEVELS), begin=begin, end=end, ticks=max(ticks, 2), prior=parameters.prior,
             drift=parameters.drift / parameters.resolution, change=against + log(parameters.memory),
             least_change=parameters.least_change, surprise=parameters.surprise_nats,
             outlier_age=parameters.outlier_age, outlier_room=room, settled=parameters.memory,
-            reach_keep=parameters.reach_keep, quiet=parameters.refresh_rate,
+            reach_keep=parameters.reach_keep, quiet=parameters.refresh_rate, near=parameters.near_steps,
+            density=expected / size, judged_checks=self._judged[0], judged_hits=self._judged[1],
+            judged_expected=self._judged[2], judged_keep=self._judged_keep, judged_errors=parameters.judged_errors,
         )  # fmt: skip
         self.state, self.rate, self.touched, self.seen = fit.state, fit.rate, fit.touched, fit.seen
         self.doubt, self.bounds, self.height = fit.doubt, fit.bounds, fit.height
         self.low, self.high, self.reach, self.outliers = fit.low, fit.high, fit.reach, fit.outliers
+        self._judged, self._judged_keep = (fit.judged_checks, fit.judged_hits, fit.judged_expected), 1.0
         self.error, self.appeared, self.islands = fit.error, fit.appeared, fit.islands
         if len(self.ages.starts) > 1:
             for was, now in zip(fit.was, fit.now, strict=True):

@@ -84,6 +84,7 @@ def test_a_step_is_as_likely_as_the_distance_is_long(distance: int, steps: int, 
 
 
 def test_weights_fall_with_age() -> None:
-    """To 1 - 0.75 at the end of the memory."""
+    """To 1 - 0.75 at the end of the memory, and no further."""
     weights = weight_table(0.75, 2)
     assert (len(weights), list(weights[:3])) == (256, [1.0, 0.5, 0.25])
+    assert set(weights[3:]) == {0.25}
