@@ -68,7 +68,7 @@ class Parameters:
     near_steps: int = chosen(
         8, "steps",
         "On each side, by whose distance the density of steps around them is estimated: sixteen have a standard error "
-        "of a quarter. With 3 and 24 F1 of clusters differs by 0.02.",
+        "of a quarter. With 3 and 24 mean F1 of clusters differs by less than 0.03.",
     )  # fmt: skip
     change_nats: float = chosen(
         11.0, "nats",
