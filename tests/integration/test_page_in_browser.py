@@ -12,7 +12,7 @@ from tests.integration.browser import SHIFT, Browser, browser
 from tests.unit.report.test_heatmap import ANON, HEAP, MIB
 from tests.unit.report.test_page import EVIL, evil
 from tests.unit.report.test_sites import CODE, FOUR, WINDOWS, start, told
-from tests.unit.report.test_wss import START, record, snap
+from tests.unit.report.test_wss import START, of_private_memory_and_a_file, record, snap
 from tests.unit.snapshots import recorded
 from udamon.cli.main import main
 from udamon.model import Event, Snapshot
@@ -59,6 +59,16 @@ def made(recording: Path, report: str = "heatmap") -> Path:
     out = recording.with_suffix(".html" if report == "heatmap" else f".{report}.html")
     assert main(["report", report, str(recording), "--html", str(out)]) == 0
     return out
+
+
+def test_tiles_have_both_bounds(tab: Browser, tmp_path: Path) -> None:
+    """By refs, of what other processes may have touched; of a primitive that knows there is one figure."""
+    for via, most in (("refs", "40.0 KiB to 236.0 KiB"), ("idle", "236.0 KiB")):
+        tab.open(made(recorded(tmp_path / via, of_private_memory_and_a_file(), via=via).path))
+        found = tab.value(
+            "[...document.querySelectorAll('#tiles div')].map((one) => one.innerText.split('\\n'))"
+        )
+        assert ["working set, most", most] in found
 
 
 def text(tab: Browser, element: str) -> str:

@@ -205,14 +205,20 @@ def test_a_rotated_recording_is_reported_as_a_whole(tmp_path: Path) -> None:
     assert working_set(whole).over_time[0][0] == START + (snapshots[0] + 1) * 100_000_000
 
 
-def test_what_refs_is_not_sure_of_is_told_as_bounds(tmp_path: Path) -> None:
-    """Of a mapping of a file all may have been touched by others; of private memory nothing."""
+def of_private_memory_and_a_file() -> list[Snapshot | Event]:
+    """Twenty windows: ten pages of private memory touched in each, and 30 to 49 of a file."""
     page, shots = 4096, list[Snapshot | Event]()
     for seq in range(20):
         columns = [10 * page, 0], [10 * page, 0], [10 * page, 0], [0, 7], [None, 0], [None, None]
         regions = [(0x100000, 0x200000, 1, 0, 10 * page), (0x200000, 0x300000, 1, 0, (30 + seq) * page)]
         full = array("Q", [0x100000, 0x100000])
         shots.append(replace(snap(seq, regions), resident=full, sharing=Sharing.of(columns)))
+    return shots
+
+
+def test_what_refs_is_not_sure_of_is_told_as_bounds(tmp_path: Path) -> None:
+    """Of a mapping of a file all may have been touched by others; of private memory nothing."""
+    page, shots = 4096, of_private_memory_and_a_file()
     for via, low in (("refs", 10 * page), ("idle", None)):
         recording = recorded(tmp_path / via, shots, via=via)
         with RecordingSource(recording) as source:

@@ -21,9 +21,10 @@ class Tip {
 
 const told = (bytes) => bytes === null ? "–" : size(bytes);  // a percentile of too few windows is not
 const fewest = (data, level) => data.few !== null && amount(data, level) === "–" ? `– (${data.snapshots} of ${data.fewest} windows)` : amount(data, level);
-const amount = (data, level) => data.group === null || data.group.high[level] === null
-  ? told((data.group === null ? data.working_set : data.group.high)[level])
-  : `${size(data.group.low[level])} to ${size(data.group.high[level])}`;
+const amount = (data, level) => {
+  const { low, high } = data.bounds ?? { low: data.working_set, high: data.working_set };
+  return high[level] === null || size(low[level]) === size(high[level]) ? told(high[level]) : `${size(low[level])} to ${size(high[level])}`;
+};
 
 const tiles = (data) => {
   const known = data.curve.resident.filter((one) => one !== null);
@@ -67,7 +68,7 @@ const start = async () => {
   find("command").textContent = data.targets.length === 1 ? data.targets[0].command : "";
   find("notes").textContent = [
     ...data.notes,
-    data.group !== null ? "Pages that several mappings have count once: totals lie between two bounds." : "",
+    data.group ? "Pages that several mappings have count once: totals lie between two bounds." : "",
     data.filtered ? "Filters were given: this is not all that was recorded." : "",
   ].filter(Boolean).join(" ");
   find("rate-of").textContent = `100 % of ${data.rate_of}`;
@@ -77,7 +78,7 @@ const start = async () => {
     find("tiles").append(tile);
   }
   find("curve-legend").append(legendOf([
-    ["line hot", data.group === null ? "mean of a column" : "mean of a column, upper bound"], ["band", "least to most"],
+    ["line hot", data.bounds === null ? "mean of a column" : "mean of a column, upper bound"], ["band", "least to most"],
     ...(data.curve.resident.some((one) => one !== null) ? [["line second dashed", "resident"]] : []),
   ]));
   find("curve-words").textContent = data.few !== null ? `Over all windows: least ${amount(data, "min")}, most ${amount(data, "max")}; ${data.few}.`
