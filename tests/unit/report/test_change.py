@@ -66,6 +66,20 @@ def test_phases_begin_where_the_pattern_changes(tmp_path: Path) -> None:
     assert [phase["bounds"] for phase in found] == [None] * 3
 
 
+def test_phases_before_the_time_zero(tmp_path: Path) -> None:
+    """The first window of a trace begins as long before its end as the second, which may be before the boot."""
+    early = 2 * 10**9
+    shots = [hot_at(seq, place) for seq, place in enumerate([0] * 20 + [1] * 20)]
+    moved: list[Snapshot | Event] = [
+        replace(one, begin_ns=one.begin_ns - START - early, end_ns=one.end_ns - START - early)
+        for one in shots
+    ]
+    with RecordingSource(recorded(tmp_path / "a", moved, via="refs", grain="mapping")) as source:
+        report = phases.measure(source)
+    assert [round((phase.begin_ns + early) / 1e8) for phase in report.phases] == [0, 20]
+    assert report.hot(1)[0][1] == 1.0
+
+
 def test_phases_of_mappings_have_bounds(tmp_path: Path) -> None:
     """Private memory of which a fifth is touched, then half, and a file that counts whoever reads it: of the heat the
     private part is sure, and touched bytes are not rounded to ticks. Rates of the file are upper bounds."""
