@@ -11,9 +11,10 @@ from random import Random
 import pytest
 
 from tests.unit.report.test_wss import START, Region, record, snap
-from tests.unit.snapshots import recorded
+from tests.unit.snapshots import damo_file, damo_record, damo_region, damo_snapshot, recorded
 from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Sharing, Snapshot
+from udamon.record.opening import open_recording
 from udamon.record.reader import Recording
 from udamon.report import diff, phases, right_size
 from udamon.report.catalog import Catalog
@@ -64,6 +65,13 @@ def test_phases_begin_where_the_pattern_changes(tmp_path: Path) -> None:
         pytest.approx(MIB, abs=100)
     ] * 3  # rows are whole bytes
     assert [phase["bounds"] for phase in found] == [None] * 3
+
+
+def test_phases_of_less_than_a_byte_a_row(tmp_path: Path) -> None:
+    """damo's files may have regions of any length."""
+    shots = [damo_snapshot(0, 10**8, [damo_region(1, 2, 1)])]
+    with RecordingSource(open_recording(damo_file(tmp_path / "a", [damo_record(shots)]))) as source:
+        assert len(phases.measure(source).phases) == 1
 
 
 def test_phases_before_the_time_zero(tmp_path: Path) -> None:
