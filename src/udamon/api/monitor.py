@@ -11,6 +11,7 @@ from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from udamon.api.changes import changes_of
 from udamon.api.queue import SnapshotQueue, to_its_end
 from udamon.api.subscriber import SubscribedFunctions
 from udamon.api.words import in_library_words, rephrase
@@ -18,11 +19,10 @@ from udamon.arguments import is_whole, path_of, plain, shown
 from udamon.assembly.build import Built, build
 from udamon.assembly.child import Child
 from udamon.assembly.follow import LOOK_S, TARGET, follow
-from udamon.assembly.spec import MonitorSpec, check, interval_us, regions
+from udamon.assembly.spec import MonitorSpec, check
 from udamon.core.attrs import Attrs
 from udamon.errors import NotSupported, UsageError
 from udamon.linux import cpu_time
-from udamon.linux.cgroup.groups import find_cgroup
 from udamon.model import Event, Snapshot
 
 if TYPE_CHECKING:
@@ -31,13 +31,10 @@ if TYPE_CHECKING:
     from udamon.core.scheme import Scheme as DamosScheme
     from udamon.core.scheme import SchemeStatus
     from udamon.engine.acting import PatternsFor
-    from udamon.modules.action_backends import ActionBackend
     from udamon.modules.work import AnyWork
     from udamon.schemes.config.pattern import WantedScheme
 
 QUEUE = 1024
-_ATTRS = {"sample": "sample_us", "aggr": "aggr_us", "update": "update_us"}
-_REGIONS = {"min_regions": "min_nr_regions", "max_regions": "max_nr_regions"}
 
 
 class Monitor:
@@ -146,7 +143,8 @@ class Monitor:
         """Have `function` called with each snapshot, and `events` with each event. Returns a function that
         unsubscribes.
 
-        Both are called on the monitor's thread, which waits for them. A function that raises is logged and not called
+        Both are called on the monitor's thread, which waits for them; so they may not iterate over the monitor, or
+        leave its block. A function that raises is logged and not called
         again. `subscribe` may be called before the block is entered, and from any thread. Raises UsageError for what
         cannot be called.
         """
@@ -180,13 +178,9 @@ class Monitor:
         from udamon.engine.kdamond import Kdamond
 
         engine = self._running().engine
-        if unknown := sorted(attrs.keys() - _ATTRS.keys() - _REGIONS.keys()):
-            raise UsageError(f"{unknown[0]} cannot be changed; give {', '.join((*_ATTRS, *_REGIONS))}.")
         if not isinstance(engine, Kdamond):
             raise NotSupported("in-kernel DAMON is not changed while it watches; begin another monitor.")
-        spec = replace(self._spec, **attrs)  # type: ignore[arg-type]
-        changed = {_ATTRS[name]: interval_us(name, getattr(spec, name)) for name in _ATTRS if name in attrs}
-        changed |= {_REGIONS[name]: regions(name, getattr(spec, name)) for name in _REGIONS if name in attrs}
+        spec, changed = changes_of(self._spec, attrs)
         _changed(engine.attrs, changed)  # raises here what cannot be
 
         def request() -> None:
@@ -244,7 +238,7 @@ class Monitor:
             self._raise_failure()
 
     def __iter__(self) -> Iterator[Snapshot]:
-        while self._running() and (snapshot := self._queue.take()) is not None:
+        while self._may_wait() and (snapshot := self._queue.take()) is not None:
             yield snapshot
         self._raise_failure()
 
@@ -267,7 +261,7 @@ class Monitor:
             self._raise_failure()
 
     async def __aiter__(self) -> AsyncIterator[Snapshot]:
-        while self._running() and (snapshot := await self._queue.take_async()) is not None:
+        while self._may_wait() and (snapshot := await self._queue.take_async()) is not None:
             yield snapshot
         self._raise_failure()
 
@@ -279,6 +273,19 @@ class Monitor:
                 f"the monitor runs in process {self._process}, off which this one was forked; make another one here."
             )
         return self._built
+
+    def _may_wait(self) -> bool:
+        """Raises UsageError where a snapshot, or the end, is waited for in vain."""
+        self._running()
+        self._refuse_itself("use the snapshot that it is called with")
+        return True
+
+    def _refuse_itself(self, instead: str) -> None:
+        engine_runs_here = self._built is not None and self._built.engine.here
+        if engine_runs_here or threading.current_thread() is self._thread:
+            raise UsageError(
+                f"a subscriber runs on the monitor's thread, which would wait for itself; {instead}."
+            )
 
     def _forked(self) -> bool:
         """Whether this is a process that was forked off inside of the block: it has no monitor's threads, and locks as
@@ -307,7 +314,9 @@ class Monitor:
         for subscriber in self._subscribers:
             engine.bus.subscribe(subscriber)
         if self._wanted:
-            self._work = self._put_to_work(built)
+            from udamon.api.scheme import put_to_work
+
+            self._work = put_to_work(built, self._wanted, spec.cgroup, apply=self._apply)
         engine.open()
         for text in built.notes:
             engine.bus.emit("note", {"text": text})
@@ -319,20 +328,6 @@ class Monitor:
         from udamon.modules.work import patterns_for, schemes_for_kernel
 
         return schemes_for_kernel(self._wanted, Attrs(), dry=not self._apply), patterns_for(self._wanted)
-
-    def _put_to_work(self, built: Built) -> AnyWork:
-        from udamon.modules.action_backends import backend_for
-        from udamon.modules.start import start_work
-        from udamon.schemes.governor import PressureLimits
-
-        def backend() -> ActionBackend:
-            return backend_for(built.ops, dry=not self._apply, sim_memory=built.sim_memory)
-
-        cgroup = self._spec.cgroup
-        cgroups = {} if cgroup is None else {f"cgroup {cgroup}": find_cgroup(cgroup)}
-        return start_work(
-            built, self._wanted, backend, dry=not self._apply, limits=PressureLimits(), cgroups=cgroups
-        )
 
     def _supervise(self) -> None:
         """On a thread of its own: run the engine to its end, and leave nothing behind."""
@@ -380,6 +375,7 @@ class Monitor:
     def _leave(self) -> None:
         if self._forked():
             return
+        self._refuse_itself("end the monitor with stop")
         self.stop()
         if self._thread is not None:
             self._thread.join()

@@ -7,13 +7,20 @@ from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from udamon.arguments import is_number, is_whole, path_of, plain, shown
 from udamon.core.scheme import ANY_COUNT, U64_MAX, AccessPattern, Action, Bounds, Quota
 from udamon.core.scheme import Scheme as DamosScheme
 from udamon.core.scheme_fields import MIGRATIONS
 from udamon.errors import UsageError
+from udamon.linux.cgroup.groups import find_cgroup
 from udamon.schemes.config.pattern import MAX, NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
+
+if TYPE_CHECKING:
+    from udamon.assembly.build import Built
+    from udamon.modules.action_backends import ActionBackend
+    from udamon.modules.work import AnyWork
 
 _WHOLE = ("min_size", "max_size", "quota_bytes")
 _NUMBERS = (
@@ -124,6 +131,19 @@ def read(schemes: str | PathLike[str] | Sequence[Scheme], *, apply: bool, sparse
 
     (like,) = ReclaimParameters().schemes(sparse=sparse)
     return [_wanted(scheme, like.scheme.quotas) for scheme in schemes]
+
+
+def put_to_work(built: Built, wanted: Sequence[WantedScheme], cgroup: str | None, *, apply: bool) -> AnyWork:
+    """Have the schemes act while a monitor runs. Raises UdamonError."""
+    from udamon.modules.action_backends import backend_for
+    from udamon.modules.start import start_work
+    from udamon.schemes.governor import PressureLimits
+
+    def backend() -> ActionBackend:
+        return backend_for(built.ops, dry=not apply, sim_memory=built.sim_memory)
+
+    cgroups = {} if cgroup is None else {f"cgroup {cgroup}": find_cgroup(cgroup)}
+    return start_work(built, wanted, backend, dry=not apply, limits=PressureLimits(), cgroups=cgroups)
 
 
 def _all_schemes(given: Sequence[Scheme]) -> tuple[Scheme, ...]:

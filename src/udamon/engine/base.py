@@ -20,6 +20,10 @@ class Engine(Protocol):
     bus: Bus
 
     @property
+    def here(self) -> bool:
+        """Whether this is called on the engine's own thread."""
+
+    @property
     def attrs(self) -> Attrs:
         """The attributes that hold now."""
 

@@ -75,6 +75,11 @@ def _inflated(path: Path, pieces: Iterator[bytes], most: int) -> Iterator[bytes]
             if text:
                 yield text
         if stream.eof:
+            if stream.unused_data or next(pieces, b""):
+                raise RecordingError(
+                    f"{path} has more behind the end of its zlib data, which is {done:,} bytes of text; damo writes "
+                    "nothing there, so copy it again."
+                )
             return
     while text := stream.decompress(stream.unconsumed_tail, SIZE):
         yield text

@@ -114,7 +114,7 @@ def measure(source: RecordingSource) -> Phases:
         raise source.nothing()
     picture = heatmap.measure(source, ROWS, max(1, min(COLUMNS, moments)))
     sizes = [row.size for row in picture.rows]
-    total = sum(sizes)
+    total = sum(sizes) or 1  # rows of less than a byte have none
     columns = [[cell or 0.0 for cell in column] for column in zip(*picture.cells, strict=True)]
     weights = [sqrt(size / total) for size in sizes]
     points = [[rate * weight for rate, weight in zip(column, weights, strict=True)] for column in columns]

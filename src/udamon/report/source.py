@@ -170,12 +170,20 @@ class RecordingSource:
             self._db.register("recording", self.recording)
 
     def table(self, name: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
-        """A small table beside the view, for queries to join: `columns` as in CREATE TABLE, of whole numbers from 0."""
+        """A small table beside the view, for queries to join: `columns` as in CREATE TABLE, of whole numbers: times, or
+        addresses from 0."""
         self._db.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({columns})")
         if rows:
             from arro3.core import Array, DataType, RecordBatch
 
-            parts = [Array(list(column), DataType.uint64()) for column in zip(*rows, strict=True)]
+            whole, signed = DataType.uint64(), DataType.int64()
+            parts = [
+                Array(
+                    list(column),
+                    signed if any(value is not None and value < 0 for value in column) else whole,
+                )
+                for column in zip(*rows, strict=True)
+            ]
             names = [f"c{number}" for number in range(len(parts))]
             self._db.register("rows_of_table", RecordBatch.from_arrays(parts, names=names))
             self._db.execute(f"INSERT INTO {name} SELECT * FROM rows_of_table")

@@ -41,17 +41,20 @@ ALIKE = """
 """
 MOMENTS = "SELECT count(*) FROM alike_regions WHERE alike = 0"
 TEMPERATURE = """
-    SELECT bytes, CAST(CASE WHEN nr_accesses = 0 THEN -1 ELSE 1 END * (
-        {w_size} * CAST(size AS BIGINT)
+    SELECT bytes, CAST(CASE WHEN nr_accesses = 0 THEN -1 ELSE 1 END * least({most}, (
+        {w_size} * CAST(size AS HUGEINT)
         + {w_rate} * CAST(floor(CAST(nr_accesses AS DOUBLE) * 100 / NULLIF(ticks, 0)) AS BIGINT)
-        + {w_age} * CAST(floor(CAST(age AS DOUBLE) * ticks * sample_ns / 1000) AS BIGINT)) AS BIGINT) AS value
+        + {w_age} * CAST(floor(least({most}, CAST(age AS DOUBLE) * ticks * sample_ns / 1000)) AS HUGEINT))
+        ) AS BIGINT) AS value
     FROM alike_regions WHERE alike = 1 AND nr_accesses IS NOT NULL
 """
 RECENCY = """
     SELECT bytes, CASE WHEN nr_accesses > 0 THEN CAST(0 AS BIGINT)
-        ELSE CAST(floor((CAST(age AS DOUBLE) + 1) * ticks * sample_ns / 1000) AS BIGINT) END AS value
+        ELSE CAST(floor(least({most}, (CAST(age AS DOUBLE) + 1) * ticks * sample_ns / 1000)) AS BIGINT) END AS value
     FROM alike_regions WHERE alike = 1 AND nr_accesses IS NOT NULL
 """
+MOST = 4 * 10**18
+"""A recording that somebody made by hand may have ages of more microseconds, 127,000 years, than 64 bits hold."""
 UNTOUCHED = """
     SELECT sum(CASE WHEN nr_accesses > 0 AND touched < {bytes} THEN {bytes} - touched ELSE 0 END)
         / greatest(count(DISTINCT seq), 1) FROM regions WHERE {which}
@@ -61,10 +64,10 @@ HISTOGRAM = """
     WITH measured AS ({values}), ranged AS (
         SELECT bytes, value, min(value) OVER () AS low, max(value) OVER () AS high FROM measured
     ), columns AS (
-        SELECT bytes, low, high, value, CAST(floor(CAST(high - low AS DOUBLE) / {columns}) AS BIGINT) + 1 AS width
+        SELECT bytes, low, high, value, (high - low) // {columns} + 1 AS width
         FROM ranged
     )
-    SELECT low, width, CAST(floor(CAST(value - low AS DOUBLE) / width) AS INTEGER) AS col, sum(bytes)
+    SELECT low, width, CAST((value - low) // width AS INTEGER) AS col, sum(bytes)
     FROM columns GROUP BY low, width, col ORDER BY col
 """
 PERCENTILES = """
@@ -160,8 +163,8 @@ def _values(
     chosen = "TRUE" if seq is None else f"seq = {seq}"
     source.keep("alike_regions", ALIKE.format(size=size, bytes=BYTES[definition], which=chosen))
     if what == "recency":
-        return RECENCY
-    return TEMPERATURE.format(w_size=weights[0], w_rate=weights[1], w_age=weights[2])
+        return RECENCY.format(most=MOST)
+    return TEMPERATURE.format(w_size=weights[0], w_rate=weights[1], w_age=weights[2], most=MOST)
 
 
 def temperature_of(

@@ -17,6 +17,7 @@ from dataclasses import replace
 from fractions import Fraction
 from numbers import Integral
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
@@ -232,6 +233,27 @@ def test_stop_from_a_subscriber() -> None:
     with Monitor(SIM) as monitor:
         monitor.subscribe(lambda snapshot: monitor.stop())
         assert len(list(monitor)) == 1
+
+
+def test_a_subscriber_does_not_wait_for_itself() -> None:
+    """By iterating, or by leaving the block: the monitor's thread waits for the subscriber."""
+    refused: Queue[str] = Queue()
+
+    def wait(_: Snapshot) -> None:
+        for use in (lambda: list(monitor), lambda: monitor.__exit__(None, None, None)):
+            try:
+                use()
+            except UsageError as error:
+                refused.put(str(error))
+        monitor.stop()
+
+    with Monitor(SIM) as monitor:
+        monitor.subscribe(wait)
+        said = [refused.get(timeout=60) for _ in range(2)]
+        list(monitor)
+    assert "use the snapshot that it is called with" in said[0]
+    assert "end the monitor with stop" in said[1]
+    assert monitor.ended_by == "stop"
 
 
 def test_attributes_change() -> None:

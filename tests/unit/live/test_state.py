@@ -266,6 +266,7 @@ class FakeEngine:
     target_cost_ns: int | None = None
     longest_pause_ns: int | None = None
     refuses: bool = False
+    here: bool = False
     running: bool = False
     closed: bool = False
 

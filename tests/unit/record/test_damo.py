@@ -235,6 +235,15 @@ def test_cut_off(tmp_path: Path, cut: int) -> None:
                 open_recording(path)
 
 
+@pytest.mark.parametrize("more", [b"x", zlib.compress(GOOD.encode()), bytes(3 << 20)])
+def test_more_behind_the_end(tmp_path: Path, more: bytes) -> None:
+    """Of two files that were joined, the second was left out without a word."""
+    path = tmp_path / "joined"
+    path.write_bytes(zlib.compress(GOOD.encode()) + more)
+    with pytest.raises(RecordingError, match="more behind the end"):
+        open_recording(path)
+
+
 @pytest.mark.parametrize(
     "data", [b"[hello]", b"[1, 2]", b'["a"]', b"{}", b"[", b"[{", b"x\x9c123", b"PAR1xx", b"PERFILE2x"]
 )

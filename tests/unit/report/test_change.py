@@ -11,9 +11,10 @@ from random import Random
 import pytest
 
 from tests.unit.report.test_wss import START, Region, record, snap
-from tests.unit.snapshots import recorded
+from tests.unit.snapshots import damo_file, damo_record, damo_region, damo_snapshot, recorded
 from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Sharing, Snapshot
+from udamon.record.opening import open_recording
 from udamon.record.reader import Recording
 from udamon.report import diff, phases, right_size
 from udamon.report.catalog import Catalog
@@ -64,6 +65,27 @@ def test_phases_begin_where_the_pattern_changes(tmp_path: Path) -> None:
         pytest.approx(MIB, abs=100)
     ] * 3  # rows are whole bytes
     assert [phase["bounds"] for phase in found] == [None] * 3
+
+
+def test_phases_of_less_than_a_byte_a_row(tmp_path: Path) -> None:
+    """damo's files may have regions of any length."""
+    shots = [damo_snapshot(0, 10**8, [damo_region(1, 2, 1)])]
+    with RecordingSource(open_recording(damo_file(tmp_path / "a", [damo_record(shots)]))) as source:
+        assert len(phases.measure(source).phases) == 1
+
+
+def test_phases_before_the_time_zero(tmp_path: Path) -> None:
+    """The first window of a trace begins as long before its end as the second, which may be before the boot."""
+    early = 2 * 10**9
+    shots = [hot_at(seq, place) for seq, place in enumerate([0] * 20 + [1] * 20)]
+    moved: list[Snapshot | Event] = [
+        replace(one, begin_ns=one.begin_ns - START - early, end_ns=one.end_ns - START - early)
+        for one in shots
+    ]
+    with RecordingSource(recorded(tmp_path / "a", moved, via="refs", grain="mapping")) as source:
+        report = phases.measure(source)
+    assert [round((phase.begin_ns + early) / 1e8) for phase in report.phases] == [0, 20]
+    assert report.hot(1)[0][1] == 1.0
 
 
 def test_phases_of_mappings_have_bounds(tmp_path: Path) -> None:

@@ -147,3 +147,15 @@ def test_by_mapping_what_was_not_touched_is_told(tmp_path: Path) -> None:
                         f"5.0 MiB of mappings that were touched in part were not; they count as touched, so {bound}"
                         in text
                     ) == (via == "refs")
+
+
+def test_numbers_of_other_than_64_bits(tmp_path: Path) -> None:
+    """Whoever made the file by hand; each figure is at most 127,000 years of microseconds, or as much heat."""
+    one = snap(0, [(0, MIB, 20, 2**32 - 1, 0), (MIB, 2 * MIB, 0, 2**32 - 1, 0)])
+    with RecordingSource(record(tmp_path / "a", [replace(one, ticks=2**32 - 1)])) as source:
+        for weights in ((0, 100, 100), (999_999, 999_999, 999_999)):
+            heat = temperature.histogram(source, "temperature", 0, weights=weights)
+            assert sum(size for *_, size in heat.columns) == 2 * MIB
+            assert heat.columns[0][0] == -4 * 10**18
+        levels = temperature.percentiles(source, "recency", 0).levels
+    assert (levels[0], levels[-1]) == ((0.0, 0), (100.0, 4 * 10**18))
