@@ -146,21 +146,27 @@ def _upload(args: argparse.Namespace) -> int:
 
 
 def _compact(args: argparse.Namespace) -> int:
+    import os
     from pathlib import Path
     from time import time
 
+    from udamon.errors import CannotError
     from udamon.files.ending import removing
     from udamon.files.temporary import TemporaryDirectory
     from udamon.fleet import tables
     from udamon.fleet.compaction import OBJECT_BYTES, compact
     from udamon.fleet.iceberg import IcebergCatalog
     from udamon.fleet.listing import ListedObjects
-    from udamon.fleet.store import open_store
+    from udamon.fleet.store import Directory, open_store
     from udamon.report.fleet.engines import DuckEngine
     from udamon.units import parse_duration_ns
 
     grace, closed = (parse_duration_ns(each) / 1e9 for each in (args.grace, args.closed))
     store, now = open_store(args.location), time()
+    if isinstance(store, Directory) and not os.path.isdir(store.root):
+        raise CannotError(
+            f"{store.location} is no directory; give the location that udamon fleet upload fills."
+        )
     lake = None if args.iceberg is None else IcebergCatalog(args.iceberg)
     done: dict[str, Compacted] = {}
     written: dict[str, TableChange] = {}

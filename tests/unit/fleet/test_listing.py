@@ -303,3 +303,14 @@ def test_names_that_are_not_utf8(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "f").rename(tmp_path / "a\udcffb")
     assert main(["fleet", "report", "cold", str(tmp_path / "a\udcffb")]) == 2
     assert r"a\xffb is not UTF-8, which DuckDB needs" in capsys.readouterr().err
+
+
+def test_a_place_that_is_not_there_is_not_compacted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing to do would hide a wrong name in a unit for years."""
+    from udamon.cli.main import main
+
+    assert main(["fleet", "compact", str(tmp_path / "none")]) == 1
+    assert "is no directory; give the location" in capfd.readouterr().err
+    assert not (tmp_path / "none").exists()
