@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import ast
 import functools
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.faults.catalogue import Fault, FaultsError
+from scripts.faults.catalogue import Fault
+from scripts.faults.functions import calls, functions_of
 from scripts.faults.recording import Contexts, file_digests
 from scripts.faults.suites import OWN_TEST, TESTS
 from scripts.stages import ROOT
-
-REACHED_BY = {
-    "address_spaces": ("idle", "visits"), "order": ("idle", "pte"), "sampler": ("idle", "pte"),
-    "visits": ("idle", "visits"),
-    "chain": ("steps",), "change": ("steps",), "json": ("damo",),
-}  # fmt: skip
-"""C files without a function for Python, and those whose functions call theirs."""
-BINDING = "udamon.native"
 
 
 @dataclass(frozen=True)
@@ -87,20 +79,6 @@ def _at_import(fault: Fault) -> bool:
     return inside.isdisjoint(fault.lines())
 
 
-def functions_of(fault: Fault) -> set[str]:
-    """Functions for Python of the fault's C file, or of those that call into it. Raises FaultsError for none."""
-    stem = Path(fault.file).stem
-    names: set[str] = set()
-    for owner in REACHED_BY.get(stem, (stem,)):
-        text = (ROOT / f"src/udamon/native/{owner}.c").read_text()
-        names.update(re.findall(r'^(?:    \{"|INTERFACE\()(\w+)', text, re.MULTILINE))
-    if not names:
-        raise FaultsError(
-            f"{fault.file} has no function for Python, and REACHED_BY does not say what calls its own."
-        )
-    return names
-
-
 def _by_functions(fault: Fault, contexts: Contexts, root: Path) -> tuple[set[str], set[str]]:
     """Tests that execute a call of a function of that C file, and test files that call one themselves."""
     names = functions_of(fault)
@@ -115,23 +93,6 @@ def _by_functions(fault: Fault, contexts: Contexts, root: Path) -> tuple[set[str
         if calls(path, names)
     }
     return found, direct
-
-
-def calls(path: Path, names: set[str]) -> set[int]:
-    """The lines of statements that call one of these functions of the extension."""
-    text = path.read_text()
-    if BINDING not in text or not any(name in text for name in names):
-        return set()
-    lines: set[int] = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Call):
-            called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-            if called in names:
-                lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    # Handed on by name, as to functools.partial: whoever gets there may call it.
-    return lines or {
-        node.lineno for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name) and node.id in names
-    }
 
 
 def _arguments(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.imports import ROOT
 from udamon.linux import cpu_time
 from udamon.linux.procfs import allowed_cpus
 from udamon.native._native import switching_ns, visit_cpus
@@ -66,7 +67,7 @@ def ended(pid: int) -> bool:
 def in_a_process(check: str) -> None:
     """Run code with the names of this module in a new process; fails with what it prints."""
     code = f"from tests.unit.native.test_address_spaces import *\n{check}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.faults import catalogue
 from scripts.faults.catalogue import Fault, FaultsError
-from scripts.faults.selecting import calls, functions_of
+from scripts.faults.functions import calls, functions_of
 from scripts.faults.verdicts import CAUGHT, MISSED, TIMEOUT, judge, judge_guest
 from tests.imports import ROOT
 
