@@ -37,6 +37,7 @@ WHOLE: int
 HOLE: int
 KINDS: int
 NOTHING: int  # the state of a hole
+MOST_PAGES: int  # of a point, and so of a hole
 STATES: int  # at most
 GAPS: int
 AGES: int

@@ -13,7 +13,8 @@
     VALUE(target, I) VALUE(whole, I) VALUE(older, B) VALUE(limit, B) VALUE(begin, Q) VALUE(end, Q)
 #define RESULTS(ARRAY, VALUE) VALUE(points, O) /* a bytearray */
 #define CONSTANTS(C)                                                                                                  \
-    C(POINT_BYTES, sizeof(struct point)) C(HIT, HIT) C(WHOLE, WHOLE) C(HOLE, HOLE) C(KINDS, KINDS) C(NOTHING, NOTHING)
+    C(POINT_BYTES, sizeof(struct point)) C(HIT, HIT) C(WHOLE, WHOLE) C(HOLE, HOLE) C(KINDS, KINDS) C(NOTHING, NOTHING)  \
+    C(MOST_PAGES, UINT32_MAX)
 #include "interface.h"
 
 #include <stdlib.h>

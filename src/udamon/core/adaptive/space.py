@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from udamon.model import PAGE_SIZE, Range
-from udamon.native._native import strata
+from udamon.native._native import MOST_PAGES, strata
+from udamon.ranges import overlap
 
 PHASES = (0, 4, 2, 6, 1, 5, 3, 7)
 """The order of the eighths of a cell: each lies farthest from those before (van der Corput 1935)."""
@@ -15,14 +16,15 @@ GOLDEN = 0.6180339887498949
 
 
 class Space:
-    """`ranges` of a target as one stretch of resident bytes. `holes` are where nothing is resident."""
+    """`ranges` of a target as one stretch of resident bytes. `holes` are where nothing is resident, between the ranges
+    too: else a segment that goes on from one range to the next would be as large as what lies between them."""
 
     def __init__(self, ranges: Sequence[Range], resident: Sequence[Range] | None, smallest_hole: int) -> None:
         self.ranges = list(ranges)
         self.resident, self.holes = _resident(ranges, resident, smallest_hole)
         self.total = sum(r.size for r in self.resident)
         # A space lasts for many stretches, each of which hands these to C.
-        self.hole_columns = columns_of(self.holes)
+        self.hole_columns = columns_of(list(_parts(self.holes)))
         self._columns = columns_of(self.resident)
 
     def strata(self, cells: int, phase: int, grain: int = PAGE_SIZE) -> tuple[array[int], array[int]]:
@@ -51,29 +53,22 @@ def columns_of(ranges: Sequence[Range]) -> tuple[array[int], array[int]]:
     return array("Q", [r.start for r in ranges]), array("Q", [r.end for r in ranges])
 
 
+def _parts(holes: Sequence[Range]) -> Iterator[Range]:
+    """Each at most as large as a point can be."""
+    largest = MOST_PAGES * PAGE_SIZE
+    for start, end in holes:
+        for at in range(start, end, largest):
+            yield Range(at, min(at + largest, end))
+
+
 def _resident(
     ranges: Sequence[Range], resident: Sequence[Range] | None, smallest_hole: int
 ) -> tuple[list[Range], list[Range]]:
-    if resident is None:
-        return list(ranges), []
-    kept: list[Range] = []
-    holes: list[Range] = []
-    at = 0
-    for start, end in ranges:
-        reached = start
-        while at < len(resident) and resident[at].end <= start:
-            at += 1
-        for k in range(at, len(resident)):
-            if resident[k].start >= end:
-                break
-            first, last = max(resident[k].start, start), min(resident[k].end, end)
-            if first - reached >= smallest_hole:
-                holes.append(Range(reached, first))
-            kept.append(Range(first, last))
-            reached = last
-        if end - reached >= smallest_hole:
-            holes.append(Range(reached, end))
-    return kept, holes
+    kept = list(ranges) if resident is None else list(overlap(ranges, resident))
+    if not ranges:
+        return kept, []
+    all_of_it = Range(ranges[0].start, ranges[-1].end)
+    return kept, [hole for hole in gaps_of(kept, [all_of_it]) if hole.size >= smallest_hole]
 
 
 def gaps_of(ranges: Sequence[Range], within: Sequence[Range]) -> list[Range]:

@@ -9,11 +9,12 @@ from random import Random
 import pytest
 
 from tests.unit.points import PAGE, Answer, answers_to
-from tests.unit.simulated import Island, Memory, Simulation, seen
+from tests.unit.simulated import BASE, Island, Memory, Simulation, seen
 from udamon.core.adaptive.parameters import Parameters
 from udamon.core.adaptive.relay import Relay
 from udamon.core.attrs import Attrs
 from udamon.core.policy import Slots
+from udamon.model import Range
 
 SIZE, SEEDS = 1 << 14, 10
 TICKS = Attrs().max_nr_accesses
@@ -41,6 +42,25 @@ def test_where_pages_are_unlike_the_working_set_is_known_although_stretches_are_
         told.append(sum(region.touched for region in seen(memory)) / SIZE)
     off = sum(told) / SEEDS - share
     assert abs(off) <= Parameters().prior / (checks + 2) + 3 * sqrt(share * (1 - share) / checks / SEEDS)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_lies_between_ranges_is_no_memory(seed: int) -> None:
+    """Cold heap, cold and hot mappings far from it: the working set is right within the issue's tenth, and no memory
+    counts as accessed that never was."""
+    far, rng = 1 << 33, Random(seed)
+    spots = (Island(far + page, far + page + 1) for page in range(500) if rng.random() < 0.15)
+    memory = Memory(0, *spots, Island(far + 4096, far + 8192))
+    ranges = [(0, 200), (far, far + 8192), (2 * far, 2 * far + 30)]
+    memory.target.ranges = [Range((BASE + start) * PAGE, (BASE + end) * PAGE) for start, end in ranges]
+    hot = sum(island.end - island.start for island in memory.islands)
+    simulation = Simulation(memory, checks=1000, seed=seed, attrs=Attrs(sample_us=100_000, aggr_us=1_000_000))
+    for _ in range(8):
+        simulation.aggregate()
+        cold = [region for region in seen(memory) if region.end <= 200 or region.start >= 2 * far]
+        assert cold
+        assert not any(region.nr_accesses for region in cold)
+        assert sum(region.touched for region in seen(memory)) == pytest.approx(hot, rel=0.1)
 
 
 def test_what_it_costs_is_within_the_budget_and_a_fifth_of_exploration() -> None:

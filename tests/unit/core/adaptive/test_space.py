@@ -27,7 +27,7 @@ def all_pages(ranges: list[Range]) -> set[int]:
 
 def test_where_residency_is_unknown_all_can_be_asked() -> None:
     space = Space(pages((2, 5), (8, 9)), None, 1)
-    assert (space.resident, space.holes, space.total) == (pages((2, 5), (8, 9)), [], 4 * PAGE)
+    assert (space.resident, space.holes, space.total) == (pages((2, 5), (8, 9)), pages((5, 8)), 4 * PAGE)
 
 
 def test_holes_are_where_nothing_is_resident_for_long_enough() -> None:
@@ -40,7 +40,16 @@ def test_holes_are_where_nothing_is_resident_for_long_enough() -> None:
 def test_what_is_resident_outside_the_ranges_is_nothing_to_them() -> None:
     space = Space(pages((10, 20), (30, 40)), pages((0, 12), (18, 32), (34, 50)), PAGE)
     assert in_pages(space.resident) == [(10, 12), (18, 20), (30, 32), (34, 40)]
-    assert in_pages(space.holes) == [(12, 18), (32, 34)]
+    assert in_pages(space.holes) == [(12, 18), (20, 30), (32, 34)]
+
+
+def test_a_hole_may_be_larger_than_a_point() -> None:
+    """As between the heap and the mappings of a process: for C it is several, side by side."""
+    space = Space(pages((0, 10), (9 << 32, (9 << 32) + 10)), None, PAGE)
+    assert in_pages(space.holes) == [(10, 9 << 32)]
+    starts, ends = space.hole_columns
+    assert (starts[0], ends[-1], list(starts[1:])) == (10 * PAGE, (9 << 32) * PAGE, list(ends[:-1]))
+    assert max(end - start for start, end in zip(starts, ends, strict=True)) < (1 << 32) * PAGE
 
 
 def test_where_nothing_is_resident_all_is_a_hole() -> None:
@@ -56,13 +65,13 @@ def range_lists(draw: st.DrawFn, size: int = 12) -> list[Range]:
 
 
 @given(range_lists(), range_lists(), st.integers(1, 30))
-def test_resident_and_holes_are_parts_of_the_ranges(
+def test_resident_is_part_of_the_ranges_and_holes_are_the_rest(
     ranges: list[Range], resident: list[Range], smallest: int
 ) -> None:
     space = Space(ranges, resident, smallest * PAGE)
     there = all_pages(ranges) & all_pages(resident)
     assert all_pages(space.resident) == there
-    missing = all_pages(ranges) - there
+    missing = set(range(min(all_pages(ranges), default=0), max(all_pages(ranges), default=0) + 1)) - there
     assert all_pages(space.holes) <= missing
     assert all(hole.size >= smallest * PAGE for hole in space.holes)
     for start, end in in_pages(gaps_of(resident, ranges)):
