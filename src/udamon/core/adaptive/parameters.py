@@ -58,7 +58,7 @@ class Parameters:
     judged_errors: float = chosen(
         2.0, "standard errors",
         "By which new checks that span the aggregation may see fewer accesses than was expected of them, before "
-        "touched shares become smaller: so many are chance once in 44 times.",
+        "touched shares become smaller; chance alone gives more than that once in 44 times.",
     )  # fmt: skip
     # Steps
     steps: int = chosen(
