@@ -31,15 +31,14 @@ class Exclusive:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise CannotError(f"{path}, by which {what} is locked, is no regular file; remove it.")
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.close()
-            raise CannotError(f"{what} is used by another process; {remedy}.") from None
-        except OSError as error:
-            self.close()
-            raise CannotError(f"{what} cannot be locked: {error.strerror}; {remedy}.") from error
         except CannotError:
             self.close()
             raise
+        except OSError as error:
+            self.close()
+            used = isinstance(error, BlockingIOError)
+            why = "is used by another process" if used else f"cannot be locked: {error.strerror}"
+            raise CannotError(f"{what} {why}; {remedy}.") from error
 
     def close(self) -> None:
         """Idempotent."""
