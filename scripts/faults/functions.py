@@ -43,7 +43,7 @@ def calls(path: Path, names: set[str]) -> set[int]:
             called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
             if called in names:
                 lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    # Handed on by name, as to functools.partial: whoever gets there may call it.
+    # Passed by name, for example to functools.partial: code that executes the line may call it later.
     return lines or {
         node.lineno for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name) and node.id in names
     }

@@ -79,7 +79,7 @@ def started(command: list[str], env: Mapping[str, str] | None = None) -> Iterato
 
 @pytest.fixture
 def hang_ups_end() -> Iterator[None]:
-    """Whoever is started meanwhile takes SIGHUP as below a terminal, though pytest may run below nohup."""
+    """Programs started meanwhile are ended by SIGHUP, as in a terminal, even where pytest itself ignores it (nohup)."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)

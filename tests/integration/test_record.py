@@ -261,7 +261,7 @@ def test_a_signal_ends_it_cleanly(file: Path, sleeper: int, number: signal.Signa
 @pytest.mark.usefixtures("hang_ups_end")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_terminal_signals_command_and_udamon(file: Path, number: signal.Signals) -> None:
-    """Ctrl-C and the end of a terminal go to all of the group. Whoever notices first, it is a clean end."""
+    """Ctrl-C and the end of a terminal go to the whole group. The recording has its end whichever gets it first."""
     words = ("record", *QUICK, "-o", file, "--", "sleep", "1000")
     with running_udamon(*words, session=True) as recorder:
         until_recorded(file)

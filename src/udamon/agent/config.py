@@ -51,7 +51,7 @@ def _is_pipe(path: Path) -> bool:
     try:
         return path.is_fifo()
     except OSError:
-        return False  # whoever reads it says why not
+        return False  # reading it fails next, with the reason
 
 
 def parse_settings(text: str, name: str) -> Settings:

@@ -35,7 +35,7 @@ def of_user(environment: Mapping[str, str] = os.environ, user: int | None = None
     """What the file of the user says whose effective number is `user` (by default ours); None without one.
 
     Raises ConfigError as `of_system`, and for a file that the environment names and that is not there; where `user` is
-    not root, whoever may write it is the user's own affair.
+    not root, it is not checked who else may write the file.
     """
     user = os.geteuid() if user is None else user
     path = user_path(environment)

@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 /* What is read where address spaces cannot be switched. More pages than the second-level TLB of most processors has
- * entries (4096 on Zen 5, 3072 on Zen 4, 2048 on Golden Cove); 8 bytes of page tables each. They are never written to, so all are the one zero page: they cost no memory and no cache, and no
- * TLB takes several into one entry as it may where frames lie side by side. */
+ * entries (4096 on Zen 5, 3072 on Zen 4, 2048 on Golden Cove); 8 bytes of page tables each. They are never written to, so
+ * all are the one zero page: they cost no memory and no cache, and no TLB takes several into one entry as it may where
+ * frames lie side by side. */
 enum { PAGES = 8192 };
 
 static const volatile char *pages; /* NULL: there is no room for them */

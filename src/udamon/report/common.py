@@ -130,8 +130,8 @@ def _last(recording: Recording, name: str) -> Mapping[str, object]:
 def coverage(recording: Recording) -> dict[str, Any]:
     """How many of the processes that were wanted were seen, how many were missed, and the bytes of these.
 
-    The number and the bytes of these are null where nobody knows, and `why` says why. Where `exact` is false, more may
-    have been missed.
+    The number and the bytes of these are null where they are not known, and `why` says why. Where `exact` is false,
+    more may have been missed.
     """
     metadata = recording.metadata
     if metadata.get("ops") == "paddr" or metadata.get("via") == "sim":

@@ -54,7 +54,7 @@ RECENCY = """
     FROM alike_regions WHERE alike = 1 AND nr_accesses IS NOT NULL
 """
 MOST = 4 * 10**18
-"""A recording that somebody made by hand may have ages of more microseconds, 127,000 years, than 64 bits hold."""
+"""A recording that was not made by udamon may have ages above 127,000 years, whose microseconds exceed 64 bits."""
 UNTOUCHED = """
     SELECT sum(CASE WHEN nr_accesses > 0 AND touched < {bytes} THEN {bytes} - touched ELSE 0 END)
         / greatest(count(DISTINCT seq), 1) FROM regions WHERE {which}

@@ -3,7 +3,7 @@ complete, and those that could not be watched.
 
 How large they were is told by page faults, a page each, which the kernel adds to the parent that collects a child
 (cminflt), and to the control group in which it ran (pgfault). Those of processes that were seen are taken off. That is
-what the missed ones touched first, not what they had at a time: too small where nobody collected them, or a fault
+what the missed ones touched first, not what they had at a time: too small where no parent waited for them, or a fault
 mapped pages of a file around it; too large where they gave memory back and took it again. A large page is one fault,
 too, and no process tells how many it was given: at most those of the whole machine, and one a fault.
 

@@ -91,7 +91,7 @@ def test_places_of_rows(tmp_path: Path) -> None:
 def test_a_place_of_rows_that_only_others_may_write() -> None:
     def refused() -> None:
         with pytest.raises(CannotError, match="may not write to /"):
-            check_spool("/spool-of-nobody")
+            check_spool("/spool-below-the-root")
 
     as_nobody(refused)
 

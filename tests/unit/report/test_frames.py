@@ -24,7 +24,7 @@ AS_ROOT = (
 
 
 def shot(seq: int, target: int, distinct: int | None) -> Snapshot:
-    """2 MiB of anonymous memory of which 1 MiB is nobody else's."""
+    """2 MiB of anonymous memory of which 1 MiB is private to the process."""
     sharing = Sharing.of([[MIB], [2 * MIB], [2 * MIB], [7], [None], [distinct]])
     return replace(
         snap(seq, [(16 * MIB, 18 * MIB, 20, 0, 2 * MIB)], target),
