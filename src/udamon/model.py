@@ -192,7 +192,9 @@ class Snapshot:
     Times are nanoseconds on CLOCK_MONOTONIC; the window is [begin_ns, end_ns). The arrays are parallel,
     one entry a region, in address order; bytes are bytes, `nr_accesses` counts ticks (0..`ticks`) and
     `ages` aggregations. `touched` estimates or measures the bytes accessed at least once in the window;
-    `resident`, `sharing` and `rates` are None where the primitive does not know it.
+    `resident`, `sharing` and `rates` are None where the primitive does not know it. Where `touched` is an estimate with
+    an error that is known, the bytes touched of all regions together are between `touched_low` and `touched_high` in at
+    least 95 of 100 windows (docs/adaptive.md); else these are None.
     """
 
     target: int
@@ -210,6 +212,8 @@ class Snapshot:
     resident: array[int] | None = None  # 'Q'
     sharing: Sharing | None = None
     rates: Rates | None = None
+    touched_low: int | None = None
+    touched_high: int | None = None
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -68,6 +69,8 @@ def _rows(random: Random, seq: int) -> tuple[list[RecordBatch], int]:
     """Batches of a flush, and how many snapshots they say they have."""
     rows = PendingRows()
     snapshots: list[Snapshot] = [shot(seq, regions=random.choice((0, 1, 5, 40)))]
+    if random.random() < 0.5:
+        snapshots = [replace(one, touched_low=0, touched_high=1 << 40) for one in snapshots]
     for one in snapshots:
         rows.add_snapshot(one)
     (batch,) = rows.batches()

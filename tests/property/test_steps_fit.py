@@ -289,14 +289,15 @@ def test_no_bytes_are_too_strange(
         found = steps_fit(
             **named("steps_fit", buffers), unchanged=tables.unchanged, begin=begin, end=end, ticks=ticks, prior=2.0,
             drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1, outlier_room=4096, settled=5,
-            reach_keep=0.5, quiet=0.02, near=2, density=1.0, judged_checks=9.0, judged_hits=3.0,
-            judged_expected=8.0, judged_keep=0.9, judged_errors=2.0,
+            reach_keep=0.5, quiet=0.02, near=2, density=1.0, judge=True, judged_checks=9.0, judged_hits=3.0,
+            judged_expected=8.0, judged_squares=2.0, judged_shares=3.0, judged_keep=0.9, old_share=0.1,
+            judged_errors=2.0,
         )  # fmt: skip
     except ValueError:
         return
     segments = len(found.state)
     steps = segments - 1
     assert len(found.since) == segments
-    assert [len(column) for column in found[2:11]] == [*[segments] * 4, segments + 1, *[steps] * 4]
+    assert [len(column) for column in found[2:12]] == [*[segments] * 5, segments + 1, *[steps] * 4]
     assert len(found.was) == len(found.now) <= steps - found.appeared
     assert len(found.outliers) % 4 == 0

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from tests.unit.native_calls import named
 from tests.unit.points import PAGE, Point, pack
+from udamon.core.adaptive.judged import Judged, judged_of
 from udamon.native._native import steps_fit
 
 COLD, HOT, COOLED, WARMED, NOTHING = 0, 1, 2, 3, 255
 GAPS, AGES = 512, 256
+NOT_JUDGED = Judged()
 
 
 class Tables(NamedTuple):
@@ -71,6 +73,9 @@ class Fit(NamedTuple):
     outliers: list[tuple[int, int, int, int]]
     appeared: int
     accessed: int
+    judged: Judged
+    share: float
+    told_share: float
 
     def gaps(self) -> list[tuple[float, float, float]]:
         """low, place and high of each step, in pages."""
@@ -99,10 +104,12 @@ def fit(
     near: int = 0,
     density: float = 1.0,
     shares: Sequence[float] | None = None,
-    judged: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    judged: Judged = NOT_JUDGED,
+    judge: bool = True,
+    old_share: float = 0.0,
 ) -> Fit:
     """Fit the space [0, end); `end` in pages, `density` in steps per byte. `levels`, `rates` and touched `shares` of
-    the segments before: the lowest of all, and 0, unless given. `judged`: checks, accesses and expected ones so far."""
+    the segments before: the lowest of all, and 0, unless given; `old_share` of all bytes. `judged`: the sums so far."""
     tables = tables or by_hand()
     buffers = fit_buffers(pack(points), tables, before, levels, rates, shares)
     found = steps_fit(
@@ -110,7 +117,9 @@ def fit(
         drift=drift, change=change, least_change=least_change, surprise=surprise, outlier_age=outlier_age,
         outlier_room=outlier_room, settled=settled, reach_keep=0.5, quiet=quiet,
         near=near, density=density,
-        judged_checks=judged[0], judged_hits=judged[1], judged_expected=judged[2], judged_keep=0.5, judged_errors=2.0,
+        judge=judge, judged_checks=judged.checks, judged_hits=judged.hits, judged_expected=judged.expected,
+        judged_squares=judged.squares, judged_shares=judged.shares, judged_keep=0.5,
+        old_share=old_share, judged_errors=2.0,
     )  # fmt: skip
     outliers = iter(found.outliers)
     return Fit(
@@ -118,6 +127,7 @@ def fit(
         list(found.seen), list(found.low), list(found.high), list(found.reach),
         list(zip(found.was, found.now, strict=True)), list(found.islands),
         list(zip(outliers, outliers, outliers, outliers, strict=True)), found.appeared, found.accessed,
+        judged_of(found), found.share, found.told_share,
     )  # fmt: skip
 
 

@@ -93,6 +93,8 @@ class DamonPolicy:
         self.reset(targets)
         self.split(targets)
 
+    def touched_bounds(self, target: Target) -> None: ...
+
     def reset_age(self, target: Target, start: int, end: int) -> None:
         """Regions and their ages are all there is to know."""
 

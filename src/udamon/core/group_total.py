@@ -6,8 +6,10 @@ it is watched. A property test compares both.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import sub
 from typing import NamedTuple
 
 from udamon.model import NOWHERE, Sharing, Snapshot
@@ -60,13 +62,15 @@ def group_total(snapshots: Iterable[Snapshot], *, marked_by_others: bool) -> Gro
 
 def _rows(snapshot: Snapshot, *, marked_by_others: bool) -> Iterator[tuple[int, _Row]]:
     """Each region with the number of its object; what has none is taken for one object."""
-    for at, (start, end, touched) in enumerate(
-        zip(snapshot.starts, snapshot.ends, snapshot.touched, strict=True)
+    there = snapshot.resident
+    if there is None:
+        there = array("Q", map(sub, snapshot.ends, snapshot.starts))
+    for at, (start, end, resident, least, touched) in enumerate(
+        zip(snapshot.starts, snapshot.ends, there, *_bounds(snapshot, there), strict=True)
     ):
-        resident = end - start if snapshot.resident is None else snapshot.resident[at]
         known = _known(snapshot.sharing, at)
         if known is None:
-            sure = 0 if marked_by_others else touched
+            sure = 0 if marked_by_others else least
             yield 0, _Row(snapshot.target, start, end - start, touched, 0, resident, 0, sure, 0, None, None)
             continue
         private, anonymous, touched_min, number, offset, distinct = known
@@ -79,6 +83,26 @@ def _rows(snapshot: Snapshot, *, marked_by_others: bool) -> Iterator[tuple[int, 
             fresh=0 if distinct is None else max(sure - (resident - distinct), 0),
             offset=offset, distinct=distinct,
         )  # fmt: skip
+
+
+def _bounds(snapshot: Snapshot, there: array[int]) -> tuple[array[int], array[int]]:
+    """Touched bytes of each region, at least and at most, that add up to the bounds of the snapshot's, as those of
+    udamon.report.groups: all of them shrink alike, or grow by the same part of what was not touched."""
+    low, high, total = snapshot.touched_low, snapshot.touched_high, sum(snapshot.touched)
+    if low is None or high is None:
+        return snapshot.touched, snapshot.touched
+    smaller, room = min(low / total, 1.0) if total else 1.0, sum(there) - total
+    larger = min(max(high - total, 0) / room, 1.0) if room > 0 else 0.0
+    return (
+        array("Q", [round(touched * smaller) for touched in snapshot.touched]),
+        array(
+            "Q",
+            [
+                touched + round((size - touched) * larger)
+                for touched, size in zip(snapshot.touched, there, strict=True)
+            ],
+        ),
+    )
 
 
 def _known(sharing: Sharing | None, at: int) -> tuple[int, int, int, int, int | None, int | None] | None:

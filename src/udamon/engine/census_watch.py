@@ -217,6 +217,8 @@ class CensusWatch:
     def rates(self, target: Target) -> Rates | None:
         return None
 
+    def touched_bounds(self, target: Target) -> None: ...
+
     def acted(self, acted: Sequence[ResetAges]) -> None:
         for target, start, end in acted:
             self._cuts.setdefault(target.index, set()).update((start, end))

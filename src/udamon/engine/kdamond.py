@@ -260,6 +260,7 @@ class Kdamond(Worker):
         if resident is not None:
             # An estimate cannot exceed what is there; the residency may be one update old.
             touched = array("Q", map(min, touched, resident))
+        low, high = self._touched_bounds(target, sum(touched), resident)
         return Snapshot(
             target=target.index,
             pid=target.pid,
@@ -276,7 +277,19 @@ class Kdamond(Worker):
             resident=None if resident is None else array("Q", resident),
             sharing=_sharing(*known) if (known := self.context.watch.shared(target)) is not None else None,
             rates=self.context.watch.rates(target),
+            touched_low=low,
+            touched_high=high,
         )
+
+    def _touched_bounds(
+        self, target: Target, touched: int, resident: Sequence[int] | None
+    ) -> tuple[int, int] | tuple[None, None]:
+        """Between how many bytes were touched, of which there are no more than are there."""
+        bounds = self.context.watch.touched_bounds(target)
+        if bounds is None:
+            return None, None
+        there = target.covered_bytes if resident is None else sum(resident)
+        return min(bounds[0], touched), max(min(bounds[1], there), touched)
 
     def _finish(self) -> None:
         """What the aggregation that was cut short has seen, where that is an answer and not a fragment."""

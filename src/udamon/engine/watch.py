@@ -75,6 +75,9 @@ class Watch(Protocol):
     def rates(self, target: Target) -> Rates | None:
         """How often the pages of each region are accessed, where that is known."""
 
+    def touched_bounds(self, target: Target) -> tuple[int, int] | None:
+        """What core.policy.RegionPolicy has of that name; None where the touched bytes are no estimate."""
+
     def acted(self, acted: Sequence[ResetAges]) -> None:
         """Schemes have split regions, and reset the ages of `acted`."""
 
@@ -173,6 +176,9 @@ class SampledWatch:
     def advised(self, target: Target) -> None: ...
 
     def rates(self, target: Target) -> None: ...
+
+    def touched_bounds(self, target: Target) -> tuple[int, int] | None:
+        return self.policy.touched_bounds(target)
 
     def acted(self, acted: Sequence[ResetAges]) -> None:
         for target, start, end in acted:

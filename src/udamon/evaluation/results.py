@@ -63,6 +63,8 @@ class Evaluation:
             "settled_checks_per_second": settled_checks(self),
             "wss_err_p50": percentile(errors, 50),
             "wss_err_p90": percentile(errors, 90),
+            "wss_within": self.wss_within,
+            "wss_margin_p50": percentile(self.wss_margins, 50),
             "age_err": self.age_err,
             "moved_reset_share": self.moved_reset_share,
             "policy_cpu_share": self.policy_cpu_share,
@@ -70,6 +72,17 @@ class Evaluation:
             "bound_30s": self.bound_at(30),
             "bound_proved": all(s.bound.proved for s in self.scored if s.bound) if self.bounded else None,
         }
+
+    @property
+    def wss_within(self) -> float | None:
+        """Share of the snapshots in which the bounds of the working set contain the truth; None without bounds."""
+        found = [within for s in self.scored if (within := s.score.wss_within) is not None]
+        return sum(found) / len(found) if found else None
+
+    @property
+    def wss_margins(self) -> list[float]:
+        """Half of what is between the bounds of the working set, as shares of the truth, where there are both."""
+        return [margin for s in self.scored if (margin := s.score.wss_margin) is not None]
 
     @property
     def bounded(self) -> bool:

@@ -74,6 +74,9 @@ class TimedPolicy:
     def reset_age(self, target: Target, start: int, end: int) -> None:
         self._policy.reset_age(target, start, end)
 
+    def touched_bounds(self, target: Target) -> tuple[int, int] | None:
+        return self._policy.touched_bounds(target)
+
     def _timed(self, step: Callable[[Sequence[Target]], None], targets: Sequence[Target]) -> None:
         begin = self._cpu_ns()
         step(targets)

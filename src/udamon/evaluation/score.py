@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from typing import NamedTuple
 
 from udamon.model import Snapshot
@@ -25,6 +26,23 @@ class Score:
     wss_bytes: int
     wss_truth_bytes: int
     mae: float
+    wss_low_bytes: int | None = None
+    wss_high_bytes: int | None = None
+    """Bounds that came with `wss_bytes`; None where it came without."""
+
+    @property
+    def wss_within(self) -> bool | None:
+        """Whether the truth is within the bounds; None without bounds."""
+        if self.wss_low_bytes is None or self.wss_high_bytes is None:
+            return None
+        return self.wss_low_bytes <= self.wss_truth_bytes <= self.wss_high_bytes
+
+    @property
+    def wss_margin(self) -> float | None:
+        """Half of what is between the bounds, as a share of the truth; None without bounds, or where it is 0."""
+        if self.wss_low_bytes is None or self.wss_high_bytes is None or not self.wss_truth_bytes:
+            return None
+        return (self.wss_high_bytes - self.wss_low_bytes) / 2 / self.wss_truth_bytes
 
     @property
     def wss_error(self) -> float:
@@ -35,7 +53,10 @@ class Score:
 
 
 class Sums(NamedTuple):
-    """What a score is made of, in bytes (`error`: of rates, times bytes), so that those of several targets add up."""
+    """What a score is made of, in bytes (`error`: of rates, times bytes), so that those of several targets add up.
+
+    `wss_low` and `wss_high` are NaN where the working set of one came without bounds.
+    """
 
     both: int
     predicted: int
@@ -44,17 +65,20 @@ class Sums(NamedTuple):
     wss_truth: int
     error: float
     covered: int
+    wss_low: float = nan
+    wss_high: float = nan
 
     def score(self) -> Score:
         precision, recall, f1 = agreement(self.both, self.predicted, self.hot)
         mae = self.error / self.covered if self.covered else 0.0
-        return Score(precision, recall, f1, self.wss, self.wss_truth, mae)
+        bounds = (None if isnan(bound) else round(bound) for bound in (self.wss_low, self.wss_high))
+        return Score(precision, recall, f1, self.wss, self.wss_truth, mae, *bounds)
 
 
 def together(parts: Iterable[Sums]) -> Sums:
     """Of several targets at one time, at least one."""
-    both, predicted, hot, wss, wss_truth, error, covered = map(sum, zip(*parts, strict=True))
-    return Sums(both, predicted, hot, wss, wss_truth, error, covered)
+    both, predicted, hot, wss, wss_truth, error, covered, low, high = map(sum, zip(*parts, strict=True))
+    return Sums(both, predicted, hot, wss, wss_truth, error, covered, low, high)
 
 
 class TruthScorer:
@@ -76,7 +100,10 @@ class TruthScorer:
             true_end=self._ends, mean=self._means, ticks=snapshot.ticks, hot=HOT,
         )  # fmt: skip
         covered = sum(snapshot.ends) - sum(snapshot.starts)
-        return Sums(both, predicted, self._hot, sum(snapshot.touched), self._wss, error, covered)
+        low, high = (
+            nan if bound is None else float(bound) for bound in (snapshot.touched_low, snapshot.touched_high)
+        )
+        return Sums(both, predicted, self._hot, sum(snapshot.touched), self._wss, error, covered, low, high)
 
 
 def score(snapshot: Snapshot, truth: Sequence[Expected]) -> Score:

@@ -140,6 +140,10 @@ def _right(columns: Sequence[FigureColumn]) -> Iterator[FigureRow]:
     yield FigureRow("Error of the working set")
     yield _row("  median over snapshots", columns, partial(_wss_error, percent=50), share)
     yield _row("  90th percentile", columns, partial(_wss_error, percent=90), share)
+    within = _row("  within its bounds", columns, lambda run: run.wss_within, share)
+    if any(cell != NOTHING for cell in within.cells):
+        yield within
+        yield _row("  median margin of these", columns, lambda run: percentile(run.wss_margins, 50), share)
     yield FigureRow("Ages")
     yield _row("  bytes wrong at the end", columns, lambda run: run.age_err, share)
     moved = _row("  moved and reset within 1 s", columns, lambda run: run.moved_reset_share, share)

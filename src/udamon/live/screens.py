@@ -14,7 +14,7 @@ from udamon.core.group_total import GroupTotal
 from udamon.live.grid import hottest
 from udamon.live.keys import HELP
 from udamon.live.listing import ListScreen, LiveScreen, LiveView
-from udamon.live.state import Detail, TargetLine
+from udamon.live.state import Detail, TargetLine, bounds_of
 from udamon.live.widgets import LABEL, Curve, Heat
 from udamon.live.words import EscapedText, blocks
 from udamon.model import SUMMED
@@ -84,13 +84,22 @@ def _together(lines: Sequence[TargetLine], total: GroupTotal | None) -> str:
     """What all of them touched: each page once, between bounds, where that is known."""
     if total is None:
         most = "at most " if any(line.at_most for line in lines) else ""
-        touched = most + format_size(sum(line.touched for line in lines))
+        touched = most + _estimate(*(sum(column) for column in zip(*_amounts(lines), strict=True)))
         return f"{touched} touched in the last window{f' ({SUMMED})' if len(lines) > 1 else ''}"
     resident = ""
     if all(line.resident is not None for line in lines):
         resident = f" of {_between(total.resident_low, total.resident_high)} resident"
     touched = _between(total.low, total.high)
     return f"{touched}{resident} touched in the last window (shared memory counted once)"
+
+
+def _amounts(lines: Sequence[TargetLine]) -> list[tuple[int, int, int]]:
+    return [(line.touched, line.low, line.high) for line in lines] or [(0, 0, 0)]
+
+
+def _estimate(touched: int, low: int, high: int) -> str:
+    """A size, with its bounds where it is an estimate."""
+    return format_size(touched) + (f" ({_between(low, high)})" if low < high else "")
 
 
 def _between(low: int, high: int) -> str:
@@ -169,7 +178,8 @@ def _about(detail: Detail) -> str:
     # What others did to files and shared memory counts, too, where it cannot be told from the target's own.
     most = "at most " if any(one.at_most for one in hottest(detail, len(last))) else ""
     words.append(
-        f"{most}{format_size(sum(last.touched))}{there} touched in a window of {clock(last.end_ns - last.begin_ns)}"
+        f"{most}{_estimate(sum(last.touched), *bounds_of(last))}{there} touched in a window of "
+        f"{clock(last.end_ns - last.begin_ns)}"
     )
     words.append(counted(len(last), "region"))
     return ours(" · ").join(words)

@@ -55,6 +55,9 @@ class TargetLine:
     resident: int | None
     size: int
     at_most: bool = False
+    low: int = 0
+    high: int = 0
+    """Bounds of `touched`, where it is an estimate with bounds; else both are it."""
 
     @property
     def title(self) -> str:
@@ -269,5 +272,14 @@ def _line(target: _LiveTarget, via: str | None) -> TargetLine:
     resident = None if last.resident is None else sum(last.resident)
     return TargetLine(
         target.index, last.pid, comm, command, hot, sum(last.touched), resident,
-        sum(last.ends) - sum(last.starts), _at_most(target, via),
+        sum(last.ends) - sum(last.starts), _at_most(target, via), *bounds_of(last),
     )  # fmt: skip
+
+
+def bounds_of(last: Snapshot) -> tuple[int, int]:
+    """Bytes that were touched in a window, at least and at most; alike where they are no estimate."""
+    touched = sum(last.touched)
+    return (
+        touched if last.touched_low is None else last.touched_low,
+        touched if last.touched_high is None else last.touched_high,
+    )

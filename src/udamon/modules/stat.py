@@ -132,6 +132,8 @@ def _surely_touched(snapshot: Snapshot, census: str | None) -> int:
     """Bytes of the window; what refs saw of pages that others may have marked does not count."""
     sharing = snapshot.sharing
     if sharing is None:
+        if snapshot.touched_low is not None:
+            return snapshot.touched_low
         return 0 if census == "refs" else sum(snapshot.touched)
     if sharing.same_as is not None:
         return 0  # the target with the same address space counts

@@ -354,17 +354,19 @@ def points_take(
 
 class Fit(NamedTuple):
     """Per segment its state (NOTHING a hole), for how many aggregations it has had its rate (0 where no change is
-    known), its rate, touched share, weight of one-tick checks, and standard error of the touched share; `bounds` has
-    the ends of all of them. Per step its low, high, reach, and the difference of the rates. Of steps that were
-    elsewhere before: where, and where they are `now`; a page of each island that appeared. Four addresses for each
-    outlier: end of the point before, its own start and end, start of the point after. `appeared` steps were nowhere
-    before, `accessed` segments have a rate above `quiet`; `error` is the standard error of all touched bytes, as a
-    share of them."""
+    known), its rate, touched share, the same as `fitted` before checks were judged by it, weight of one-tick checks,
+    and standard error of the touched share; `bounds` has the ends of all of them. Per step its low, high, reach, and
+    the difference of the rates. Of steps that were elsewhere before: where, and where they are `now`; a page of each
+    island that appeared. Four addresses for each outlier: end of the point before, its own start and end, start of the
+    point after. `appeared` steps were nowhere before, `accessed` segments have a rate above `quiet`; `error` is the
+    standard error of all touched bytes, as a share of them; `share` is the touched share of all bytes by `fitted`,
+    `told_share` by `touched`."""
 
     state: bytes
     since: bytes
     rate: array[float]
     touched: array[float]
+    fitted: array[float]
     seen: array[float]
     doubt: array[float]
     bounds: array[int]
@@ -379,9 +381,13 @@ class Fit(NamedTuple):
     appeared: int
     accessed: int
     error: float
+    share: float
+    told_share: float
     judged_checks: float
     judged_hits: float
     judged_expected: float
+    judged_squares: float
+    judged_shares: float
 
 def steps_fit(
     *,
@@ -393,7 +399,7 @@ def steps_fit(
     level: Buffer,
     old_state: Buffer,
     old_rate: Buffer,
-    old_touched: Buffer,
+    old_fitted: Buffer,
     old_place: Buffer,
     old_low: Buffer,
     old_high: Buffer,
@@ -415,10 +421,14 @@ def steps_fit(
     quiet: float,
     near: int,
     density: float,
+    judge: bool,
     judged_checks: float,
     judged_hits: float,
     judged_expected: float,
+    judged_squares: float,
+    judged_shares: float,
     judged_keep: float,
+    old_share: float,
     judged_errors: float,
 ) -> Fit:
     """The most probable steps behind points (see points_take), by the tables of core.adaptive.likelihood.
@@ -431,9 +441,9 @@ def steps_fit(
     `jump` is of `density` steps per byte. Where the `near` steps from before on each side are closer to each other, a
     distance counts as that many times longer; `near` 0: nowhere.
 
-    The judged sums are of new answers that spanned the aggregation, and of what the fit before expected of them
-    (`old_touched`); `judged_keep` of those that are handed in is left. Where fewer were accessed than expected, by more
-    than `judged_errors` standard errors, touched shares become smaller.
+    The judged sums are of new answers that spanned the aggregation, where there are any (`judge`), and of what the fit
+    before expected of them (`old_fitted`, `old_share`); `judged_keep` of those that are handed in is left. Where fewer
+    were accessed than expected, by more than `judged_errors` standard errors, touched shares become smaller.
 
     Where the points of a segment from before some time speak for a level that differs by more than
     `least_change`, and two levels explain them by more than `change` nats better, only those since count.

@@ -17,26 +17,32 @@ enum { STATES = 16 };
     ARRAY(jump, d, READ, AS_TEXT(GAPS)) ARRAY(weight, d, READ, AS_TEXT(AGES))                                          \
     ARRAY(level, d, READ, "s")                                                                                        \
     /* The steps before, and the levels between them. */                                                              \
-    ARRAY(old_state, B, READ, "k+1") ARRAY(old_rate, d, READ, "k+1") ARRAY(old_touched, d, READ, "k+1")               \
+    ARRAY(old_state, B, READ, "k+1") ARRAY(old_rate, d, READ, "k+1") ARRAY(old_fitted, d, READ, "k+1")                \
     ARRAY(old_place, Q, READ, "k") ARRAY(old_low, Q, READ, "k") ARRAY(old_high, Q, READ, "k")                         \
     ARRAY(old_reach, Q, READ, "k") ARRAY(old_height, d, READ, "k")                                                    \
     VALUE(unchanged, I) VALUE(begin, Q) VALUE(end, Q) VALUE(ticks, I) VALUE(prior, d) VALUE(drift, d)                 \
     VALUE(change, d) VALUE(least_change, d) VALUE(surprise, d) VALUE(outlier_age, I) VALUE(outlier_room, Q) VALUE(settled, I) \
     VALUE(reach_keep, d) VALUE(quiet, d)                                                                              \
     VALUE(near, I) VALUE(density, d) /* see crowd_at; steps per byte that `jump` is of */                             \
-    /* Checks that spanned an aggregation, of those before as they were when they were new: their number, accesses    \
-     * among them, and how many were expected; what is left of these sums; and standard errors that are chance. */    \
-    VALUE(judged_checks, d) VALUE(judged_hits, d) VALUE(judged_expected, d) VALUE(judged_keep, d)                     \
-    VALUE(judged_errors, d)
+    /* Whether there are new checks that spanned an aggregation. Of those before, as they were when they were new:    \
+     * their number, accesses among them, how many were expected, squares of the differences, and shares of all bytes \
+     * that were taken for touched; what is left of these sums; that share now; standard errors that are chance. */   \
+    VALUE(judge, p) VALUE(judged_checks, d) VALUE(judged_hits, d) VALUE(judged_expected, d) VALUE(judged_squares, d)  \
+    VALUE(judged_shares, d) VALUE(judged_keep, d) VALUE(old_share, d) VALUE(judged_errors, d)
 #define RESULTS(ARRAY, VALUE)                                                                                         \
-    /* Per segment, of which there is one more than steps; `bounds` has all their ends. */                            \
-    ARRAY(state, B) ARRAY(since, B) ARRAY(rate, d) ARRAY(touched, d) ARRAY(seen, d) ARRAY(doubt, d) ARRAY(bounds, Q)  \
+    /* Per segment, of which there is one more than steps; `bounds` has all their ends. `fitted` are touched shares   \
+     * as the fit has them, `touched` after checks were judged by such. */                                            \
+    ARRAY(state, B) ARRAY(since, B) ARRAY(rate, d) ARRAY(touched, d) ARRAY(fitted, d) ARRAY(seen, d) ARRAY(doubt, d)  \
+    ARRAY(bounds, Q)                                                                                                  \
     /* Per step. */                                                                                                   \
     ARRAY(low, Q) ARRAY(high, Q) ARRAY(reach, Q) ARRAY(height, d)                                                     \
     /* Of steps that were elsewhere before: where, and where they are. A page of each island that appeared. */        \
     ARRAY(was, Q) ARRAY(now, Q) ARRAY(islands, Q) ARRAY(outliers, Q)                                                  \
     VALUE(appeared, Q) VALUE(accessed, Q) VALUE(error, d)                                                             \
-    VALUE(judged_checks, d) VALUE(judged_hits, d) VALUE(judged_expected, d)
+    /* Of all bytes: the share that the fit has for touched, and the same after checks were judged. */                \
+    VALUE(share, d) VALUE(told_share, d)                                                                              \
+    VALUE(judged_checks, d) VALUE(judged_hits, d) VALUE(judged_expected, d) VALUE(judged_squares, d)                  \
+    VALUE(judged_shares, d)
 #include "interface.h"
 
 _Static_assert(2 * KINDS == 10, "the shape of table says so");

@@ -4,12 +4,14 @@
 #include <string.h>
 
 enum { TIME, BEGIN, SEQ, TARGET, PID, START, END, NR_ACCESSES, TICKS, SAMPLE_NS, AGE, TOUCHED, RESIDENT, EVENT, DATA,
-       PRIVATE, ANONYMOUS, TOUCHED_MIN, OBJECT, FILE_OFFSET, DISTINCT, SAME_AS, ACCESS_RATE, RATE_LOW, RATE_HIGH, COLUMNS };
+       PRIVATE, ANONYMOUS, TOUCHED_MIN, OBJECT, FILE_OFFSET, DISTINCT, SAME_AS, ACCESS_RATE, RATE_LOW, RATE_HIGH,
+       TOUCHED_LOW, TOUCHED_HIGH, COLUMNS };
 static const Wanted wanted[COLUMNS] = {
     {"time", "l"}, {"begin", "l"}, {"seq", "l"}, {"target", "i"}, {"pid", "i"}, {"start", "L"}, {"end", "L"},
     {"nr_accesses", "I"}, {"ticks", "I"}, {"sample_ns", "l"}, {"age", "I"}, {"touched", "L"}, {"resident", "L"},
     {"event", "u"}, {"data", "u"}, {"private", "L"}, {"anonymous", "L"}, {"touched_min", "L"}, {"object", "L"},
     {"file_offset", "L"}, {"distinct", "L"}, {"same_as", "i"}, {"access_rate", "g"}, {"rate_low", "g"}, {"rate_high", "g"},
+    {"touched_low", "L"}, {"touched_high", "L"},
 };
 
 /* Sums and differences of two of these fit into 64 bits: 73 years in ns. */
@@ -68,6 +70,11 @@ static const char *wrong_snapshot(const Column *column, int64_t row, Last *last,
         return "the index or the pid of a target is negative";
     if (column_has(&column[SAME_AS], row) && COLUMN_AT(&column[SAME_AS], int32_t, row) < 0)
         return "the target whose address space this one's is is negative";
+    int bounded = column_has(&column[TOUCHED_LOW], row);
+    if (column_has(&column[TOUCHED_HIGH], row) != bounded)
+        return "the bytes touched have one bound";
+    if (bounded && COLUMN_AT(&column[TOUCHED_LOW], uint64_t, row) > COLUMN_AT(&column[TOUCHED_HIGH], uint64_t, row))
+        return "the lower bound of the bytes touched is above the upper one";
     Last *mine = &last[(size_t)target % slots];
     if (mine->used && mine->target == target && (seq <= mine->seq || (strict && time < mine->time)))
         return "a snapshot is not later than the one before it of its target";
@@ -130,9 +137,10 @@ static const char *wrong_region(const Column *column, int64_t row, int first, in
 
 static const char *wrong_row(const Column *column, int64_t row, int first, int strict)
 {
-    static const int shared[] = {BEGIN, PID, TICKS, SAMPLE_NS, SAME_AS};
+    static const int shared[] = {BEGIN, SAMPLE_NS, TOUCHED_LOW, TOUCHED_HIGH, PID, TICKS, SAME_AS};
+    enum { WIDE = 4 }; /* the first of them have 8 bytes */
     for (size_t i = 0; !first && i < sizeof(shared) / sizeof(*shared); i++)
-        if (!same(&column[shared[i]], row, row - 1, shared[i] == BEGIN || shared[i] == SAMPLE_NS))
+        if (!same(&column[shared[i]], row, row - 1, i < WIDE))
             return "rows of one snapshot contradict each other";
     if (column_has(&column[START], row)) {
         if (!first && (!column_has(&column[START], row - 1) || column_has(&column[RESIDENT], row) != column_has(&column[RESIDENT], row - 1)))
@@ -142,7 +150,7 @@ static const char *wrong_row(const Column *column, int64_t row, int first, int s
     for (int i = END; i <= RESIDENT; i++)
         if (i != TICKS && i != SAMPLE_NS && column_has(&column[i], row))
             return "a region lacks some of its values";
-    for (int i = PRIVATE; i < COLUMNS; i++)
+    for (int i = PRIVATE; i < COLUMNS; i++) /* the bounds, too: where nothing is, nothing is estimated */
         if (i != SAME_AS && column_has(&column[i], row))
             return "a region lacks some of its values";
     return first ? NULL : "a snapshot without regions has several rows";

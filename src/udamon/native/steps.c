@@ -178,7 +178,7 @@ static PyObject *give(PyObject *module, struct fit *f, struct run *runs)
     size_t found = fit_order(f, runs), segments = found ? found : 1, steps = segments - 1;
     struct results out = {
         .state.count = segments, .since.count = segments, .rate.count = segments, .touched.count = segments,
-        .seen.count = segments, .doubt.count = segments, .bounds.count = segments + 1, .low.count = steps,
+        .fitted.count = segments, .seen.count = segments, .doubt.count = segments, .bounds.count = segments + 1, .low.count = steps,
         .high.count = steps, .reach.count = steps, .height.count = steps, .was.count = steps, .now.count = steps,
         .islands.count = steps, .outliers.at = malloc((f->points + 1) * 4 * sizeof(uint64_t)), /* at most */
     };

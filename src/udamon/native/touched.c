@@ -3,6 +3,7 @@
 #include "fit.h"
 
 #include <math.h>
+#include <string.h>
 
 static double size_at(const struct results *out, size_t k)
 {
@@ -48,14 +49,25 @@ static void touched_shares(struct fit *f, struct results *out)
     }
 }
 
+/* The touched share of all bytes. */
+static double share_of(const struct results *out, const double *touched)
+{
+    double sum = 0, total = 0;
+    for (size_t k = 0; k < out->state.count; k++) {
+        sum += size_at(out, k) * touched[k];
+        total += out->state.at[k] == NOTHING ? 0 : size_at(out, k);
+    }
+    return total > 0 ? sum / total : 0;
+}
+
 /* New answers of checks that spanned the aggregation, against what the fit before expected of them. */
 static void judge(const struct fit *f, struct results *out)
 {
     const struct arguments *in = f->in;
     const struct point *p = in->points.at;
-    double checks = 0, hits = 0, expected = 0;
+    double checks = 0, hits = 0, expected = 0, squares = 0;
     size_t old = 0, older = 0;
-    for (size_t i = 0; i < f->points; i++) {
+    for (size_t i = 0; i < f->points && in->judge; i++) {
         if ((p[i].kind & ~HIT) != WHOLE)
             continue;
         older += p[i].age != 0;
@@ -63,15 +75,23 @@ static void judge(const struct fit *f, struct results *out)
             continue;
         while (old < in->old_place.count && in->old_place.at[old] <= p[i].start)
             old++;
+        double hit = p[i].kind & HIT, chance = in->old_fitted.at[old];
         checks++;
-        hits += p[i].kind & HIT;
-        expected += in->old_touched.at[old];
+        hits += hit;
+        expected += chance;
+        squares += (hit - chance) * (hit - chance);
     }
-    if (older == 0) /* what was expected came of no such checks */
-        checks = hits = expected = 0;
+    double share = in->old_share;
+    if (older == 0 && checks > 0) { /* what was expected came of no such checks: their mean is all there is to judge by */
+        share = hits / checks;
+        expected = hits;
+        squares = hits * (1 - share);
+    }
     out->judged_checks = in->judged_keep * in->judged_checks + checks;
     out->judged_hits = in->judged_keep * in->judged_hits + hits;
     out->judged_expected = in->judged_keep * in->judged_expected + expected;
+    out->judged_squares = in->judged_keep * in->judged_squares + squares;
+    out->judged_shares = in->judged_keep * in->judged_shares + checks * share;
 }
 
 /* Segments were cut by the same answers that their shares are of: misses are cut out, and what is left was accessed. Answers
@@ -138,8 +158,11 @@ static double error_of(const struct results *out)
 void fit_touched(struct fit *f, struct results *out)
 {
     touched_shares(f, out);
+    add_unmet(f, out);
+    out->share = share_of(out, out->touched.at);
+    memcpy(out->fitted.at, out->touched.at, out->touched.count * sizeof(double));
     judge(f, out);
     correct(f, out);
-    add_unmet(f, out);
+    out->told_share = share_of(out, out->touched.at);
     out->error = error_of(out);
 }

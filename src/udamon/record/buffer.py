@@ -11,13 +11,21 @@ from typing import Any
 from arro3.core import Array, RecordBatch
 
 from udamon.model import NOWHERE, Snapshot
-from udamon.record.schema import COLUMNS, RATE_COLUMNS, REGION_COLUMNS, SCHEMA, SHARING_COLUMNS, TYPES
+from udamon.record.schema import (
+    BOUND_COLUMNS,
+    COLUMNS,
+    RATE_COLUMNS,
+    REGION_COLUMNS,
+    SCHEMA,
+    SHARING_COLUMNS,
+    TYPES,
+)
 
 _CODES = {
     "time": "q", "begin": "q", "seq": "q", "target": "i", "pid": "i", "start": "Q", "end": "Q",
     "nr_accesses": "I", "ticks": "I", "sample_ns": "q", "age": "I", "touched": "Q", "resident": "Q",
     "private": "Q", "anonymous": "Q", "touched_min": "Q", "object": "Q", "file_offset": "Q", "distinct": "Q",
-    "same_as": "i", "access_rate": "d", "rate_low": "d", "rate_high": "d",
+    "same_as": "i", "access_rate": "d", "rate_low": "d", "rate_high": "d", "touched_low": "Q", "touched_high": "Q",
 }  # fmt: skip
 
 
@@ -123,6 +131,10 @@ class PendingRows:
         else:
             for name, found in zip(RATE_COLUMNS, (rates.rate, rates.low, rates.high), strict=True):
                 columns[name].extend_rates(found)
+
+        bounds = (snapshot.touched_low, snapshot.touched_high) if len(snapshot) else (None, None)
+        for name, bound in zip(BOUND_COLUMNS, bounds, strict=True):
+            columns[name].repeat(bound, count)
 
     def add_event(self, time_ns: int, target: int | None, name: str, data: str) -> None:
         """One row; `data` is JSON text."""

@@ -269,6 +269,7 @@ def _snapshot(rows: RecordBatch) -> Snapshot:
         nr_accesses=column("nr_accesses", "I"), ages=column("age", "I"), touched=column("touched", "Q"),
         resident=None if first["resident"] is None else column("resident", "Q"),
         sharing=_sharing(rows), rates=_rates(rows),
+        touched_low=first["touched_low"], touched_high=first["touched_high"],
     )  # fmt: skip
 
 

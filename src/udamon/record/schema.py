@@ -28,11 +28,14 @@ A recording is an Arrow IPC stream (zstd-compressed buffers) with one row per re
 | access_rate | double | event, ** | chance that a page is accessed in a tick, 0..1, where that is known    |
 | rate_low    | double | event, ** | the truth of it is not below this                                      |
 | rate_high   | double | event, ** | nor above this, in at least 95 of 100 cases                            |
+| touched_low | uint64 | event, ** | where `touched` is an estimate: that of the whole snapshot is not less |
+| touched_high| uint64 | event, ** | nor more than this, in at least 95 of 100 windows                      |
 
 *  An event that is about a target says so in `target`; its `pid` is in the data.
 ** A snapshot without regions is one row in which these are null, so no snapshot is lost.
    From `private` on, columns are null where the primitive does not know, and missing in recordings of earlier
-   versions of udamon (`SHARED_COLUMNS`, and after them `RATE_COLUMNS`). "Earlier" is by the order of rows.
+   versions of udamon (`SHARED_COLUMNS`, after them `RATE_COLUMNS`, and then `BOUND_COLUMNS`). "Earlier" is by the
+   order of rows.
 
 Snapshots and events each keep their order; the events of a flush come before its snapshots, and `time`
 orders the two. A snapshot is never divided between batches. A file without the stream's end mark was
@@ -45,6 +48,7 @@ The schema's metadata has JSON under "udamon": `version` of this schema, and wha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 
 from arro3.core import DataType, Field, Schema
 
@@ -59,6 +63,8 @@ SHARED_COLUMNS = (*SHARING_COLUMNS, "same_as")
 """Columns that recordings of earlier versions do not have."""
 RATE_COLUMNS = ("access_rate", "rate_low", "rate_high")
 """Columns that came after those."""
+BOUND_COLUMNS = ("touched_low", "touched_high")
+"""And after those: alike in all rows of a snapshot."""
 
 _TYPES = {
     "time": DataType.int64(),
@@ -86,11 +92,14 @@ _TYPES = {
     "access_rate": DataType.float64(),
     "rate_low": DataType.float64(),
     "rate_high": DataType.float64(),
+    "touched_low": DataType.uint64(),
+    "touched_high": DataType.uint64(),
 }
 COLUMNS = tuple(_TYPES)
-FIRST_COLUMNS = COLUMNS[: -len(SHARED_COLUMNS) - len(RATE_COLUMNS)]
+FIRST_COLUMNS = COLUMNS[: -len(SHARED_COLUMNS) - len(RATE_COLUMNS) - len(BOUND_COLUMNS)]
 """Those that every recording has; more may follow."""
-WIDTHS = (len(FIRST_COLUMNS), len(FIRST_COLUMNS) + len(SHARED_COLUMNS), len(COLUMNS))
+_LATER = (SHARED_COLUMNS, RATE_COLUMNS, BOUND_COLUMNS)
+WIDTHS = tuple(accumulate(map(len, _LATER), initial=len(FIRST_COLUMNS)))
 """Numbers of columns: of recordings of earlier versions, and of this one."""
 TYPES: Mapping[str, DataType] = _TYPES
 SCHEMA = Schema([Field(name, kind, nullable=name != "time") for name, kind in _TYPES.items()])

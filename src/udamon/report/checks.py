@@ -213,7 +213,8 @@ def _sizes(
     name: str, words: str, report: wss.WorkingSet, level: str, most: int | None, least: int | None
 ) -> Iterator[tuple[_LimitKind, Figure, float]]:
     by_reads = int(report.definition == "touched")
-    figure = Figure.between(*report.bounds(level), wss.OTHERS if report.group is None else right_size.SHARED)
+    why = right_size.SHARED if report.group is not None else wss.SAMPLED if report.sampled else wss.OTHERS
+    figure = Figure.between(*report.bounds(level), why)
     if level in PERCENTS and report.why is not None:
         figure = Figure(None, None, report.why)
     for limit, prefix, extreme in ((most, "max", "max"), (least, "min", "min")):

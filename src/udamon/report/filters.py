@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from udamon.errors import UsageError
+from udamon.record.schema import BOUND_COLUMNS
 from udamon.units import parse_duration_ns, parse_share, parse_size, parse_time_ns
 
 Span = tuple[int | float | None, int | float | None]
@@ -110,6 +111,11 @@ class Filters:
         )
 
     @property
+    def whole_snapshots(self) -> bool:
+        """Whether of each snapshot all or nothing is left."""
+        return self == Filters(time=self.time, since_ns=self.since_ns, targets=self.targets)
+
+    @property
     def whole_moments(self) -> bool:
         """Whether of each moment all or nothing is left."""
         return self == Filters(time=self.time, since_ns=self.since_ns)
@@ -133,6 +139,9 @@ class Filters:
         end = '"end"' if high is None else f'least("end", CAST({high} AS UBIGINT))'
         share = "" if self.address == ALL else f' * (CAST({end} AS DOUBLE) - {start}) / ("end" - start)'
         keep = self._keep(start, end, rate)
+        # Of a part of a snapshot nothing follows from the bounds of all of it.
+        none = "CAST(NULL AS UBIGINT) AS "
+        bounds = "".join(f", {'' if self.whole_snapshots else none}{name}" for name in BOUND_COLUMNS)
         more = (
             ""
             if not sharing
@@ -143,7 +152,7 @@ class Filters:
                 CASE WHEN {keep} THEN object END AS object,
                 CASE WHEN {keep} THEN file_offset + ({start} - start) END AS file_offset,
                 CASE WHEN {keep} THEN "distinct"{share} END AS "distinct",
-                same_as"""
+                same_as{bounds}"""
         )
         return f"""
             SELECT time, "begin", seq, target, pid, ticks, sample_ns,
@@ -196,7 +205,7 @@ _CUT_SHARING = """,
         CASE WHEN pieces.low IS NOT NULL THEN object END AS object,
         CASE WHEN pieces.low IS NOT NULL THEN file_offset + (greatest(start, pieces.low) - start) END AS file_offset,
         CASE WHEN pieces.low IS NOT NULL THEN "distinct" * {share} END AS "distinct",
-        same_as"""
+        same_as, touched_low, touched_high"""
 _SHARE = '(CAST(least("end", high) - greatest(start, low) AS DOUBLE) / ("end" - start))'
 
 

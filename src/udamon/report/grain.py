@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from udamon.model import MAPPING, MIXED, PAGE, grain, primitive
+from udamon.model import MAPPING, MIXED, PAGE, grain, is_census, primitive
 from udamon.record.reader import Recording
 from udamon.report.filters import TICKS
 
@@ -44,6 +44,13 @@ def has_shares(metadata: Mapping[str, object]) -> bool:
 def rate_of(metadata: Mapping[str, object]) -> str:
     """SQL: the access rate 0..1 of a region, null where it has no ticks: of ticks, or the share that was touched."""
     return _SHARE if has_shares(metadata) else TICKS
+
+
+def is_estimate(recording: Recording) -> bool:
+    """Whether udamon knows what was touched from checks of single pages alone, as in-kernel DAMON does."""
+    metadata = recording.metadata
+    via = metadata.get("via")
+    return primitive(via) is not None and not is_census(via, metadata.get("policy"))
 
 
 def grain_of(recording: Recording) -> str:

@@ -28,7 +28,7 @@ from udamon.report.terminal import Terminal
 from udamon.units import counted, format_size
 
 THERE = """
-    SELECT seq, time, target, start, CAST("end" - start AS DOUBLE) AS length, CAST(touched AS DOUBLE) AS touched,
+    SELECT seq, time, target, start, CAST("end" - start AS DOUBLE) AS length, {most} AS touched,
         greatest(CAST(coalesce(resident, "end" - start) AS DOUBLE) - coalesce(CAST(private AS DOUBLE), 0), 0) AS common,
         coalesce(CAST(private AS DOUBLE), 0) AS private,
         CASE WHEN private IS NOT NULL AND file_offset IS NULL
@@ -39,6 +39,22 @@ THERE = """
         coalesce(object, CAST(0 AS UBIGINT)) AS object, CAST(file_offset AS DOUBLE) AS file_offset,
         CASE WHEN {frames} THEN CAST("distinct" AS DOUBLE) END AS "distinct"
     FROM {rows} WHERE start IS NOT NULL AND {alone}
+"""
+
+# Where the bytes touched of a whole snapshot are estimated, its bounds are those of the sum over its regions: all of
+# them shrink alike, or grow by the same part of what was not touched.
+ESTIMATED = """
+    SELECT rows.*,
+        CASE WHEN touched_low IS NULL OR total <= touched_low THEN CAST(touched AS DOUBLE)
+            ELSE touched * (CAST(touched_low AS DOUBLE) / total) END AS at_least,
+        CASE WHEN touched_high IS NULL OR total >= touched_high OR total >= there THEN CAST(touched AS DOUBLE)
+            ELSE touched + (coalesce(resident, "end" - start) - touched)
+                * least((CAST(touched_high AS DOUBLE) - total) / (there - total), 1) END AS at_most
+    FROM {rows} AS rows JOIN (
+        SELECT seq AS s, target AS t, CAST(sum(touched) AS DOUBLE) AS total,
+            CAST(sum(coalesce(resident, "end" - start)) AS DOUBLE) AS there
+        FROM {rows} GROUP BY seq, target
+    ) AS sums ON seq = s AND target = t
 """
 
 # Mappings of a file that have no offset in common have no page in common: islands of offsets are objects of their own.
@@ -117,6 +133,8 @@ class GroupBounds:
     shared_known: bool
     framed: tuple[int, int] = (0, 0)
     """In how many of how many windows page frames were counted."""
+    estimated: bool = False
+    """What each of them touched is an estimate, of which the bounds count."""
 
     @property
     def exact(self) -> bool:
@@ -136,6 +154,7 @@ class GroupBounds:
 
 
 COUNT = "SELECT count(DISTINCT target) FROM regions"
+BOUNDED = "SELECT count(touched_high) FROM some_shared"
 KNOWN = "SELECT count(*) - count(private), count(private) FROM shared_regions WHERE start IS NOT NULL"
 
 
@@ -147,13 +166,23 @@ def sure(source: RecordingSource) -> str:
     )
 
 
+def estimated(source: RecordingSource) -> bool:
+    """Whether the bytes touched are estimates with bounds, of whole snapshots as the filters leave them."""
+    return source.filters.whole_snapshots and bool(source.query(BOUNDED)[0][0])
+
+
 def query_of(source: RecordingSource, rows: str = "shared_regions") -> str:
     """The bounds of every moment, as SQL: seq, time, low, high, resident_low, resident_high, hidden, twice."""
     # Sums of first occurrences say nothing once some of the rows are filtered out.
     frames = "TRUE" if source.filters.whole_moments else "FALSE"
     here = ", ".join(map(str, source.filters.targets))
     alone = f"(same_as IS NULL OR same_as NOT IN ({here}))" if here else "same_as IS NULL"
-    there = THERE.format(rows=rows, frames=frames, alone=alone, sure=sure(source))
+    if estimated(source):
+        bounded = f"({ESTIMATED.format(rows=rows)}) AS estimated"
+        there = THERE.format(rows=bounded, frames=frames, alone=alone, sure="at_least", most="at_most")
+    else:
+        most = "CAST(touched AS DOUBLE)"
+        there = THERE.format(rows=rows, frames=frames, alone=alone, sure=sure(source), most=most)
     members = MEMBERS.format(islands=ISLANDS.format(there=there))
     page = source.recording.metadata.get("page_size") or SMALLEST_PAGE
     return BOUNDS.format(rows=rows, objects=OBJECTS.format(members=members, page=page))
@@ -169,11 +198,17 @@ OWN_BOUNDS = """
     SELECT seq, coalesce(sum({sure}), 0) AS low, CAST(coalesce(sum(touched), 0) AS DOUBLE) AS high
     FROM shared_regions GROUP BY seq
 """
+ESTIMATED_BOUNDS = """
+    SELECT seq, CAST(coalesce(max(touched_low), sum(touched), 0) AS DOUBLE) AS low,
+        CAST(coalesce(max(touched_high), sum(touched), 0) AS DOUBLE) AS high
+    FROM shared_regions GROUP BY seq
+"""
 
 
 def of_moments(source: RecordingSource) -> str:
     """Bounds of the touched bytes of every moment, also of a single process, as SQL: seq, begin, time, low, high."""
-    bounds = query_of(source) if needed(source) else OWN_BOUNDS.format(sure=sure(source))
+    own = ESTIMATED_BOUNDS if estimated(source) else OWN_BOUNDS.format(sure=sure(source))
+    bounds = query_of(source) if needed(source) else own
     return MOMENT_BOUNDS.format(bounds=bounds)
 
 
@@ -224,7 +259,7 @@ def measure(
     return GroupBounds(
         by_level[0], by_level[1], by_level[2], of_frames and framed == windows,
         [(time, round(least), round(most)) for (time, least), (_, most) in zip(*curves, strict=True)],
-        not unknown, (framed if of_frames else 0, windows),
+        not unknown, (framed if of_frames else 0, windows), estimated(source),
     )  # fmt: skip
 
 
@@ -248,10 +283,14 @@ def bars(low: dict[str, int], high: dict[str, int], snapshots: int, terminal: Te
         least = low[name]
         words = between(least, most)
         sure = terminal.bar(least / top, room)
-        light = "" if terminal.plain else "░" if terminal.blocks else "."
-        rest = light * (round(most / top * room) - len(sure))
+        rest = light(terminal, round(most / top * room) - len(sure))
         lines.append(f"  {name:4}  {words:>{_WORDS}}  {sure}{rest}".rstrip())
     return lines
+
+
+def light(terminal: Terminal, cells: int) -> str:
+    """What follows a bar where it may go on."""
+    return "" if terminal.plain else ("░" if terminal.blocks else ".") * cells
 
 
 def between(least: float, most: float) -> str:

@@ -121,7 +121,9 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int | None = 
     group = working_set.group
     census = source.recording.metadata.get("via") == "refs"
     mean = sum(total) / moments
-    least = min(mean, float(working_set.total.least["mean"] if group is None else group.low["mean"]))
+    least = mean
+    if group is not None or census:
+        least = min(mean, float(working_set.total.least["mean"] if group is None else group.low["mean"]))
     there = round(sum(sizes)) if group is None else min(round(sum(sizes)), group.resident["max"])
 
     def bounds(share: float) -> tuple[int, int]:

@@ -9,20 +9,24 @@ Targets may have pages in common, and then the sum counts those more than once: 
 is given as two bounds instead (udamon.report.groups). damo's definition, monitored bytes and numbers stay sums.
 
 Touched bytes by `refs` are an upper bound for files and shared memory, because the kernel marks a page for all who map
-it when anybody reads it: each figure has its lower bound, what the target itself accessed for sure.
+it when anybody reads it: each figure has its lower bound, what the target itself accessed for sure. Where single pages
+are sampled, they are estimates, of whole targets with bounds (docs/adaptive.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import Any
 
 from udamon import text
 from udamon.errors import RecordingError
+from udamon.record.schema import BOUND_COLUMNS
 from udamon.report import groups
 from udamon.report.catalog import Catalog
-from udamon.report.groups import GroupBounds, between, distribution
+from udamon.report.grain import is_estimate
+from udamon.report.groups import GroupBounds, between, distribution, light
 from udamon.report.hot_cold import at_most_note
 from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told, too_few
 from udamon.report.owners import Owner, owners_of, places_of
@@ -51,10 +55,21 @@ WORDS = {
     "regions": "number of regions",
 }
 BETWEEN = "Other processes may have touched what is between the bounds, of files and shared memory."
+SAMPLED = "it is estimated from checks of single pages"
+ESTIMATES = (
+    "An estimate from checks of single pages; the truth is between the bounds in at least 95 of 100 windows. "
+    "The first windows rest on few checks."
+)
+NO_BOUNDS = "An estimate from checks of single pages, of unknown error{why}."
 OTHERS = "what other processes touch of files and shared memory counts, too"
 SNAPSHOTS = """
     SELECT seq, target, max(time) AS time, CAST(coalesce(sum({value}), 0) AS DOUBLE) AS amount
     FROM {rows} GROUP BY seq, target
+"""
+
+ESTIMATED = """
+    SELECT seq, target, max(time) AS time, CAST(coalesce(max({side}), sum(touched), 0) AS DOUBLE) AS amount
+    FROM shared_regions GROUP BY seq, target
 """
 
 # By mapping: of two mappings in one region each has the share that its bytes have.
@@ -109,6 +124,10 @@ def portable(definition: str = "touched") -> str:
     return PERCENTILES.replace("WITH moments", f"WITH snapshots AS ({snapshots}), moments", 1)
 
 
+_ByTarget = dict[int | None, Sequence[float]]
+"""Percentiles of a target, or of all of them (None)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """The working set of one target, or of all (`target` None): bytes by level, over `snapshots`.
@@ -120,14 +139,19 @@ class Series:
     snapshots: int
     bytes: dict[str, int]
     least: dict[str, int]
-    """At least; `bytes` are at most, and the same where they are exact."""
+    most: dict[str, int]
+    """At least and at most; the same as `bytes` where these are exact."""
+
+    @property
+    def exact(self) -> bool:
+        return self.least == self.bytes == self.most
 
     @property
     def bounds(self) -> dict[str, Any] | None:
         """For JSON; None where `bytes` are exact."""
-        if self.least == self.bytes:
+        if self.exact:
             return None
-        return {"low": told(self.least, self.snapshots), "high": told(self.bytes, self.snapshots)}
+        return {"low": told(self.least, self.snapshots), "high": told(self.most, self.snapshots)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +171,10 @@ class WorkingSet:
     owners: list[Owner] | None = None
     """By mapping: whose memory each of `targets` is."""
     group: GroupBounds | None = None
+    sampled: bool = False
+    """What was touched is estimated, from checks of single pages."""
+    over_bounds: list[tuple[int, int]] = field(default_factory=list)
+    """Parallel to `over_time`, of estimates with bounds: bytes at least and at most."""
 
     @property
     def exact(self) -> dict[str, int | None] | None:
@@ -180,7 +208,7 @@ class WorkingSet:
     def bounds(self, level: str) -> tuple[int, int]:
         """The total at a level: at least, and at most. Alike where it is exact. A percentile of too few windows is
         only known to be from the least to the most."""
-        low, high = self.total.least, self.total.bytes
+        low, high = self.total.least, self.total.most
         if self.group is not None:
             low, high = self.group.low, self.group.high
         if level in PERCENTS and self.why is not None:
@@ -212,7 +240,12 @@ def measure(
             over,
             resident=definition == "resident",
         )
-    least: dict[int | None, Sequence[float]] = {}
+    least: _ByTarget = {}
+    most: _ByTarget = {}
+    over_bounds: list[tuple[int, int]] = []
+    if definition == "touched" and owners is None and groups.estimated(source):
+        low, high = (_bound(source, side, over) for side in BOUND_COLUMNS)
+        least, most, over_bounds = low[0], high[0], list(zip(low[1], high[1], strict=True))
     if definition == "touched" and source.recording.metadata.get("via") == "refs":
         source.keep("snapshots", SNAPSHOTS.format(value=groups.sure(source), rows="shared_regions"))
         least = {row[0]: row[2:] for row in source.query(PERCENTILES) if owners is None or row[0] is None}
@@ -224,7 +257,7 @@ def measure(
             catalog = Catalog(source.recording)
             bounded = (n for n, owner in enumerate(owners) if catalog.upper_bound(owner.kind))
             least |= dict.fromkeys(bounded, (0.0,) * len(LEVELS))
-    series = [_series(row, least) for row in source.query(PERCENTILES)]
+    series = [_series(row, least, most) for row in source.query(PERCENTILES)]
     if not series:
         raise source.nothing()
     return WorkingSet(
@@ -236,7 +269,16 @@ def measure(
         every,
         owners,
         group,
+        definition == "touched" and is_estimate(source.recording),
+        over_bounds,
     )
+
+
+def _bound(source: RecordingSource, side: str, over: str) -> tuple[_ByTarget, list[int]]:
+    """One side of estimates: by level for each target and all of them (None), and over time."""
+    source.keep("snapshots", ESTIMATED.format(side=side))
+    by_target: _ByTarget = {row[0]: row[2:] for row in source.query(PERCENTILES)}
+    return by_target, [round(size) for _, size in source.query(over)]
 
 
 def _by_owner(source: RecordingSource, owners: Sequence[Owner], value: str) -> str:
@@ -251,9 +293,17 @@ def _by_owner(source: RecordingSource, owners: Sequence[Owner], value: str) -> s
     return BY_OWNER.format(spread=axis.spread(("seq", "time"), ("amount",), f"({summed}) AS summed"))
 
 
-def _series(row: Sequence[Any], least: Mapping[int | None, Sequence[float]]) -> Series:
+def _series(
+    row: Sequence[Any],
+    least: Mapping[int | None, Sequence[float]],
+    most: Mapping[int | None, Sequence[float]],
+) -> Series:
     target, count, *values = row
-    return Series(target, count, _levels(values), _levels(least.get(target, values)))
+    return Series(
+        target,
+        count,
+        *(_levels(found) for found in (values, least.get(target, values), most.get(target, values))),
+    )
 
 
 def _levels(values: Sequence[float]) -> dict[str, int]:
@@ -284,6 +334,8 @@ def document(report: WorkingSet, catalog: Catalog, *, over_time: bool = False) -
     if over_time:
         if report.group is None:
             found["over_time"] = [{"time": time / 1e9, "bytes": size} for time, size in report.over_time]
+            for one, (low, high) in zip(found["over_time"], report.over_bounds, strict=False):
+                one |= {"low": low, "high": high}
         else:
             found["over_time"] = [
                 {"time": time / 1e9, "bytes": low if low == high else None, "low": low, "high": high}
@@ -319,6 +371,8 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> Shown:
         lines += _distribution(report.total, terminal, shown(report))
     else:
         lines += distribution(report.group, report.total.snapshots, terminal)
+    if report.sampled:
+        lines += wrap(_estimated(report), terminal.width, initial_indent="  ", subsequent_indent="  ")
     if report.why is not None:
         lines.append(f"  {report.why}")
     if report.owners is not None:
@@ -357,6 +411,8 @@ def _owners(report: WorkingSet, catalog: Catalog, terminal: Terminal, top: int =
 
 
 def _distribution(series: Series, terminal: Terminal, amount: Callable[[float], str]) -> list[str]:
+    if series.most != series.bytes:
+        return _estimates(series, terminal)
     if series.bounds is not None:
         return [*groups.bars(series.least, series.bytes, series.snapshots, terminal), f"  {BETWEEN}"]
     top = series.bytes["max"] or 1
@@ -365,20 +421,57 @@ def _distribution(series: Series, terminal: Terminal, amount: Callable[[float], 
             for name, size in told(series.bytes, series.snapshots).items() if size is not None]  # fmt: skip
 
 
+def _estimates(series: Series, terminal: Terminal) -> list[str]:
+    """A line for each level: the estimate and its bounds; the bar is full up to the estimate, and light up to the upper
+    bound."""
+    top, known = max(series.most["max"], 1), told(series.bytes, series.snapshots)
+    rows = [
+        (
+            name,
+            format_size(size),
+            f"{format_size(series.least[name])} to {format_size(series.most[name])}",
+            size,
+        )
+        for name, size in known.items()
+        if size is not None
+    ]
+    width = max((len(bounds) for _, _, bounds, _ in rows), default=0)
+    room = max(10, terminal.width - 22 - width)
+    lines = []
+    for name, size, bounds, amount in rows:
+        sure = terminal.bar(amount / top, room)
+        rest = light(terminal, round(series.most[name] / top * room) - len(sure))
+        lines.append(f"  {name:4}  {size:>10}  {bounds:>{width}}  {sure}{rest}".rstrip())
+    return lines
+
+
+def _estimated(report: WorkingSet) -> str:
+    if report.total.most != report.total.bytes:
+        return ESTIMATES
+    if report.group is not None and report.group.estimated:
+        return (
+            "What each of them touched is estimated from checks of single pages; the bounds count that, too."
+        )
+    return NO_BOUNDS.format(why="" if report.owners is None else "; bounds are known of whole targets only")
+
+
 def _told(series: Series, levels: Sequence[str], amount: Callable[[float], str]) -> list[str]:
     known = told(series.bytes, series.snapshots)
     return [
-        "-" if (size := known[name]) is None else f"{_sign(size > series.least[name])}{amount(size)}"
-        for name in levels
+        "-" if (size := known[name]) is None else f"{_sign(series, name)}{amount(size)}" for name in levels
     ]
 
 
-def _sign(bounded: bool) -> str:
+def _sign(series: Series, level: str = "max") -> str:
+    bounded = series.bytes[level] == series.most[level] > series.least[level]
     return text.ours("≤") if bounded else ""
 
 
 def _legend(report: WorkingSet) -> list[str]:
-    return [f"  {at_most_note()}"] if any(one.bounds is not None for one in report.targets) else []
+    if report.sampled:
+        bounded = report.owners is None and any(not one.exact for one in report.targets)
+        return ["  estimates; --json has the bounds of each target"] if bounded else []
+    return [f"  {at_most_note()}"] if any(not one.exact for one in report.targets) else []
 
 
 def _targets(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> list[str]:
@@ -403,8 +496,18 @@ def _moments(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> list[s
             f"  {(time - report.start_ns) / 1e9:8.2f} s{catalog.wall(time)}  {between(low, high)}"
             for time, low, high in report.group.over_time
         ]
+    if report.over_bounds:
+        return [
+            f"  {(time - report.start_ns) / 1e9:8.2f} s{catalog.wall(time)}  {format_size(size):>11}  "
+            f"{format_size(low)} to {format_size(high)}"
+            for (time, size), (low, high) in zip(report.over_time, report.over_bounds, strict=True)
+        ]
     top = report.total.bytes["max"] or 1
-    room, amount, sign = max(10, terminal.width - 38), shown(report), _sign(report.total.bounds is not None)
+    room, amount, sign = (
+        max(10, terminal.width - 38),
+        shown(report),
+        _sign(report.total),
+    )
     rows = (
         (
             f"{(time - report.start_ns) / 1e9:8.2f} s{catalog.wall(time)}",
@@ -434,7 +537,7 @@ def _chart(report: WorkingSet, catalog: Catalog, terminal: Terminal, height: int
         )
     ends = (report.over_time[side][0] for side in (0, -1))
     first, end = (f"{clock(time - report.start_ns)}{catalog.wall(time)}" for time in ends)
-    bounded = report.group is not None or report.total.bounds is not None
+    bounded = report.group is not None or report.total.least != report.total.bytes == report.total.most
     note = ["  over time: the upper bound"] if bounded else []
     return [*lines, f"{'':14}{first}{end:>{max(1, room - len(first))}}", *note]
 

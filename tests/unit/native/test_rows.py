@@ -102,6 +102,10 @@ def test_what_a_monitor_writes() -> None:
         ({"touched_min": [(1, 4097)]}, "private, anonymous"),
         ({"distinct": [(1, 4097)]}, "private, anonymous"),
         ({"file_offset": [(1, (1 << 64) - 4096)]}, "beyond the end"),
+        ({"touched_high": [(i, 9000) for i in range(3)]}, "one bound"),
+        ({"touched_low": [(i, 1) for i in range(3)], "touched_high": [(i, 0) for i in range(3)]}, "above the upper"),
+        ({"touched_low": [(i, i) for i in range(3)], "touched_high": [(i, 9) for i in range(3)]}, "contradict"),
+        ({"touched_low": [(i, 1) for i in range(3)], "touched_high": [(i, 9 + i) for i in range(3)]}, "contradict"),
     ],
 )  # fmt: skip
 def test_what_no_monitor_writes(changes: dict[str, list[tuple[int, Any]]], why: str) -> None:
@@ -112,6 +116,12 @@ def test_what_no_monitor_writes(changes: dict[str, list[tuple[int, Any]]], why: 
     found = check(values)
     assert found[0] is not None
     assert why in found[0]
+
+
+def test_bounds_of_what_was_touched() -> None:
+    values = columns(0, 1)
+    values |= {"touched_low": [0] * 3 + [5] * 3, "touched_high": [(1 << 64) - 1] * 3 + [5] * 3}
+    assert check(values)[0] is None
 
 
 def test_several_rows_without_regions() -> None:

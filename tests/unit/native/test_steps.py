@@ -10,6 +10,7 @@ import pytest
 from tests.unit.fits import COLD, COOLED, GAPS, HOT, NOTHING, WARMED, Fit, Step, by_hand, fit, fit_buffers
 from tests.unit.native_calls import named
 from tests.unit.points import HIT, HOLE, LAYOUT, MISS, PAGE, WHOLE, Point, pack
+from udamon.core.adaptive.judged import Judged
 from udamon.native._native import steps_fit
 
 
@@ -405,13 +406,47 @@ def test_points_that_make_no_sense_are_refused() -> None:
             fit(wrong, end=2)
 
 
+def test_checks_are_judged_by_the_fit_before() -> None:
+    """Ten new checks lie where a share of 0.2 was expected, and four where 0.7 was; three and three are accesses. Half
+    of the sums before is left."""
+    old = [Point(page * PAGE, WHOLE, 1) for page in (5, 95)]
+    new = [Point(page * PAGE, WHOLE + HIT * (page < 3), 0) for page in range(10)]
+    new += [Point(page * PAGE, WHOLE + HIT * (page != 60), 0) for page in range(60, 64)]
+    before = Judged(8.0, 2.0, 4.0, 3.0, 6.0)
+    steps = [Step(50, 50, 50)]
+    found = fit(sorted([*old, *new]), before=steps, end=100, shares=[0.2, 0.7], judged=before, old_share=0.45)
+    squares = 3 * 0.8**2 + 7 * 0.2**2 + 3 * 0.3**2 + 0.7**2
+    assert found.judged == pytest.approx((4 + 14, 1 + 6, 2 + 2 + 2.8, 1.5 + squares, 3 + 14 * 0.45))
+
+
+def test_checks_that_were_judged_are_not_judged_again() -> None:
+    points = [Point(5 * PAGE, WHOLE, 1), Point(9 * PAGE, WHOLE + HIT, 0)]
+    before = Judged(8.0, 2.0, 4.0, 3.0, 6.0)
+    found = fit(points, end=100, shares=[0.2], judged=before, old_share=0.45, judge=False)
+    assert found.judged == pytest.approx((4.0, 1.0, 2.0, 1.5, 3.0))
+
+
+def test_first_checks_are_judged_by_their_mean() -> None:
+    """The fit before had none, so what it expected is of one-tick checks. Two of eight are accesses: 8 · ¼ · ¾."""
+    points = [Point(page * PAGE, WHOLE + HIT * (page < 2), 0) for page in range(8)]
+    found = fit(points, end=100, shares=[0.9], old_share=0.9)
+    assert found.judged == pytest.approx((8, 2, 2, 1.5, 2))
+
+
+def test_the_touched_share_is_of_all_bytes_but_holes() -> None:
+    points = [Point(page * PAGE, WHOLE + HIT * (page < 50), 0) for page in range(0, 100, 2)]
+    hole = Point(100 * PAGE, HOLE, pages=100)
+    found = fit([*points, hole], end=200)
+    assert found.share == pytest.approx(0.5, abs=0.05)
+
+
 def call(buffers: list[bytes | array[int] | array[float]], unchanged: int = 2) -> int:
     """How many segments come out."""
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=unchanged, begin=0, end=100 * PAGE, ticks=20, prior=2.0, drift=0.0,
         change=9.0, least_change=0.2, surprise=2.5, outlier_age=1, outlier_room=0, settled=255,
-        reach_keep=0.5, quiet=0.02, near=0, density=1.0, judged_checks=9.0, judged_hits=3.0,
-        judged_expected=8.0, judged_keep=0.9, judged_errors=2.0,
+        reach_keep=0.5, quiet=0.02, near=0, density=1.0, judge=True, judged_checks=9.0, judged_hits=3.0,
+        judged_expected=8.0, judged_squares=2.0, judged_shares=3.0, judged_keep=0.9, old_share=0.1, judged_errors=2.0,
     )  # fmt: skip
     return len(found.state)
 

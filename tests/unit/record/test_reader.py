@@ -131,7 +131,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     assert rows[10][1] - rows[1][1] < 10 * 1024
 
 
-@pytest.mark.parametrize("columns", WIDTHS[:2])
+@pytest.mark.parametrize("columns", WIDTHS[:3])
 def test_recordings_of_earlier_versions(tmp_path: Path, columns: int) -> None:
     """They lack the columns that tell what is shared: those are null, everything else is as it was, and Parquet and
     CSV are written of them, too."""

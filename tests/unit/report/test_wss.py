@@ -76,8 +76,8 @@ def test_percentiles_are_linear_over_all_snapshots(tmp_path: Path) -> None:
     steps: list[Snapshot | Event] = [snap(0, []), one(1, 300), one(2, 100), one(3, 1000), one(4, 200)]
     report = working_set(record(tmp_path / "a", steps))
     expected = {"min": 0, "p25": 100, "p50": 200, "p75": 300, "p90": 720, "max": 1000, "mean": 320}
-    assert report.total == wss.Series(None, 5, expected, expected)
-    assert report.targets == [wss.Series(0, 5, expected, expected)]
+    assert report.total == wss.Series(None, 5, expected, expected, expected)
+    assert report.targets == [wss.Series(0, 5, expected, expected, expected)]
     assert [size for _, size in report.over_time] == [0, 300, 100, 1000, 200]
     assert report.over_time[0][0] == START + 100_000_000
 

@@ -60,6 +60,10 @@ class Parameters:
         "By which new checks that span the aggregation may see fewer accesses than was expected of them, before "
         "touched shares become smaller; chance alone gives more than that once in 44 times.",
     )  # fmt: skip
+    bounds_errors: float = chosen(
+        2.0, "standard errors",
+        "From the working set to its bounds, on each side: between them are 95 of 100 that are spread normally.",
+    )  # fmt: skip
     # Steps
     steps: int = chosen(
         64, "steps",

@@ -200,6 +200,10 @@ class AdaptivePolicy:
         known = [(target, self._known[target.index]) for target in targets if target.index in self._known]
         shape(known, self._attrs, self._now_us, self._min_region, self._limit, self.parameters)
 
+    def touched_bounds(self, target: Target) -> tuple[int, int] | None:
+        known = self._known.get(target.index)
+        return None if known is None else known.steps.touched_bounds()
+
     def begin_aggregation(self, targets: Sequence[Target]) -> None:
         self._passed = self._made = 0
         self._turn = []

@@ -8,6 +8,7 @@ from math import log, sqrt
 
 from udamon.core.adaptive import likelihood
 from udamon.core.adaptive.ages import Ages
+from udamon.core.adaptive.judged import Judged, judged_of
 from udamon.core.adaptive.parameters import LEVELS, Parameters
 from udamon.core.adaptive.space import Space, gaps_of
 from udamon.core.policy import Answers, Slots
@@ -50,9 +51,12 @@ class Steps:
         self._unsettled = 0  # aggregations until all points are of the present intervals
         self._expected = (range(0), 0.0, 0.0)
         self._usual = 1.0  # share of the expected accesses that usually fail to come
-        # Of checks that spanned an aggregation, when they were new: number, accesses, and how many were expected.
-        self._judged = 0.0, 0.0, 0.0
+        # Touched shares of segments and of all bytes, as checks are judged by them; and of all bytes after that.
+        self._fitted = array("d", [0.0])
+        self._share = self._told_share = 0.0
+        self._judged = Judged()
         self._judged_keep = 1.0
+        self._judge = False  # since the last fit, checks that spanned an aggregation were answered
         self._parameters = parameters
         self._memory: float = parameters.memory  # looks that a point is kept
         self._limit = parameters.memory  # the same in aggregations
@@ -105,8 +109,10 @@ class Steps:
         # A target that is looked at now and then is remembered for as many looks as one that always is.
         self._turns = older or self._turns
         self._limit = min(int(self._memory) * self._turns, AGES - 1)
+        whole = max(3 * ticks // 4, 2)
+        self._judge = self._judge or max(answers.span, default=0) >= whole
         self._take(
-            answers, slots, target, max(3 * ticks // 4, 2), self._stale, older=min(older, AGES - 1),
+            answers, slots, target, whole, self._stale, older=min(older, AGES - 1),
             least=self._parameters.known_checks if len(self) <= most_regions else 0,
         )  # fmt: skip
         self._stale = []
@@ -172,7 +178,7 @@ class Steps:
             ),
             jump=likelihood.jump_table(expected, size),
             weight=likelihood.weight_table(parameters.forgotten, self._limit), level=likelihood.STATE_RATES,
-            old_state=self.state.translate(likelihood.LEVEL_OF), old_rate=self.rate, old_touched=self.touched,
+            old_state=self.state.translate(likelihood.LEVEL_OF), old_rate=self.rate, old_fitted=self._fitted,
             old_place=before,
             old_low=self.low, old_high=self.high, old_reach=self.reach, old_height=self.height,
             unchanged=len(LEVELS), begin=begin, end=end, ticks=max(ticks, 2), prior=parameters.prior,
@@ -180,13 +186,16 @@ class Steps:
             least_change=parameters.least_change, surprise=parameters.surprise_nats,
             outlier_age=parameters.outlier_age, outlier_room=room, settled=parameters.memory,
             reach_keep=parameters.reach_keep, quiet=parameters.refresh_rate, near=parameters.near_steps,
-            density=expected / size, judged_checks=self._judged[0], judged_hits=self._judged[1],
-            judged_expected=self._judged[2], judged_keep=self._judged_keep, judged_errors=parameters.judged_errors,
+            density=expected / size, judge=self._judge,
+            judged_checks=self._judged.checks, judged_hits=self._judged.hits, judged_expected=self._judged.expected,
+            judged_squares=self._judged.squares, judged_shares=self._judged.shares, judged_keep=self._judged_keep,
+            old_share=self._share, judged_errors=parameters.judged_errors,
         )  # fmt: skip
         self.state, self.rate, self.touched, self.seen = fit.state, fit.rate, fit.touched, fit.seen
         self.doubt, self.bounds, self.height = fit.doubt, fit.bounds, fit.height
         self.low, self.high, self.reach, self.outliers = fit.low, fit.high, fit.reach, fit.outliers
-        self._judged, self._judged_keep = (fit.judged_checks, fit.judged_hits, fit.judged_expected), 1.0
+        self._judged, self._judged_keep, self._judge = judged_of(fit), 1.0, False
+        self._fitted, self._share, self._told_share = fit.fitted, fit.share, fit.told_share
         self.error, self.appeared, self.islands = fit.error, fit.appeared, fit.islands
         if len(self.ages.starts) > 1:
             for was, now in zip(fit.was, fit.now, strict=True):
@@ -197,6 +206,11 @@ class Steps:
         if self._memory > parameters.memory:
             share = min(max(self.changed / max(fit.accessed, 1), self.changing_share), 1)
             self._memory = max(self._memory * (1 - share), parameters.memory)
+
+    def touched_bounds(self) -> tuple[int, int]:
+        """The working set by the last fit: bytes at least and at most, with a confidence of 95 % or more."""
+        low, high = self._judged.bounds(self._share, self._told_share, self._parameters.bounds_errors)
+        return int(low * self.space.total), -int(-high * self.space.total // 1)
 
     def _change(self, since: bytes, now_us: int, aggregation_us: int) -> None:
         """Ages begin anew where the rate changed, and what was seen there before counts no longer."""
