@@ -193,8 +193,8 @@ class Snapshot:
     one entry a region, in address order; bytes are bytes, `nr_accesses` counts ticks (0..`ticks`) and
     `ages` aggregations. `touched` estimates or measures the bytes accessed at least once in the window;
     `resident`, `sharing` and `rates` are None where the primitive does not know it. Where `touched` is an estimate with
-    an error that is known, the bytes touched of all regions together are between `touched_low` and `touched_high` in at
-    least 95 of 100 windows (docs/adaptive.md); else these are None.
+    an error that is known, the bytes touched of all regions together are between `touched_low` and `touched_high` with
+    a confidence of 95 % (docs/adaptive.md); else these are None.
     """
 
     target: int

@@ -100,7 +100,7 @@ class RegionPolicy(Protocol):
         """The aggregation ended: make `regions` final for the snapshot (nr_accesses, age, touched)."""
 
     def touched_bounds(self, target: Target) -> tuple[int, int] | None:
-        """Between how many bytes of all regions were touched, with a confidence of 95 % or more; None where the error
+        """Between how many bytes of all regions were touched, with a confidence of 95 %; None where the error
         of the estimate is not known."""
 
     def begin_aggregation(self, targets: Sequence[Target]) -> None:

@@ -29,7 +29,7 @@ A recording is an Arrow IPC stream (zstd-compressed buffers) with one row per re
 | rate_low    | double | event, ** | the truth of it is not below this                                      |
 | rate_high   | double | event, ** | nor above this, in at least 95 of 100 cases                            |
 | touched_low | uint64 | event, ** | where `touched` is an estimate: that of the whole snapshot is not less |
-| touched_high| uint64 | event, ** | nor more than this, in at least 95 of 100 windows                      |
+| touched_high| uint64 | event, ** | nor more than this, with a confidence of 95 %                          |
 
 *  An event that is about a target says so in `target`; its `pid` is in the data.
 ** A snapshot without regions is one row in which these are null, so no snapshot is lost.

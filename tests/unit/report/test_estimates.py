@@ -76,7 +76,7 @@ def test_the_text_says_that_it_is_an_estimate(file: Recording) -> None:
     for width in (60, 80, 120):
         text = wss.render(report_of(file), Catalog(file), Terminal(width, 0, True))
         assert "3.0 MiB  2.0 MiB to 4.0 MiB" in text
-        assert "at least 95 of 100 windows" in " ".join(text.split())
+        assert "bounds of 95 % confidence" in " ".join(text.split())
         assert max(map(len, text.splitlines())) <= width
     moments = wss.render(report_of(file, every=True), Catalog(file), Terminal(80, 0, False))
     assert "3.0 MiB  0 B to 8.0 MiB" in moments

@@ -208,7 +208,7 @@ class Steps:
             self._memory = max(self._memory * (1 - share), parameters.memory)
 
     def touched_bounds(self) -> tuple[int, int]:
-        """The working set by the last fit: bytes at least and at most, with a confidence of 95 % or more."""
+        """The working set by the last fit: bytes at least and at most, with a confidence of 95 %."""
         low, high = self._judged.bounds(self._share, self._told_share, self._parameters.bounds_errors)
         return int(low * self.space.total), -int(-high * self.space.total // 1)
 
