@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from udamon.acting.left_alone import UniqueRanges
 from udamon.cli.acting.report import ActingReport, document, line, summary
 from udamon.cli.half_used import HalfUsed
 from udamon.cli.progress_line import LINE_S, SHOW_S, ProgressLine
@@ -20,7 +21,7 @@ from udamon.core.regions import Region
 from udamon.core.scheme import AccessPattern, Action, Bounds, Scheme, SchemeStats, SchemeStatus
 from udamon.core.target import Target
 from udamon.model import Event, Snapshot
-from udamon.modules.dry_run import PassWatch, UniqueRanges
+from udamon.modules.dry_run import PassWatch
 
 MIB = 1 << 20
 
