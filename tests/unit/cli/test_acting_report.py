@@ -64,6 +64,17 @@ def test_the_line_says_what_keeps_a_scheme_from_acting() -> None:
     assert "held back: 300 major faults a second" in line(held)
 
 
+def test_the_totals_say_what_kept_a_scheme_from_acting() -> None:
+    """Nothing was tried, and the last line that showed why is gone."""
+    backed_off = account(
+        status(Action.PAGEOUT), status(Action.COLD, 1, "60.0 % of memory is free", active=False)
+    )
+    found = summary(replace(backed_off, held="300 major faults a second"), "duration").splitlines()
+    assert "scheme 1 is inactive at the end: 60.0 % of memory is free" in found
+    assert "held back at the end: 300 major faults a second" in found
+    assert not any("scheme 0 is inactive" in text for text in found)
+
+
 def test_it_says_that_what_is_idle_lies_in_mappings_that_are_used() -> None:
     """Only while that is more than what was moved, and where no other reason holds the scheme."""
     words = "64.0 MiB untouched lie in mappings that are used in part, and refs cannot tell which pages"
