@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import itertools
+import logging
 import os
 import stat
 import threading
@@ -13,6 +14,9 @@ from collections.abc import Callable
 
 from udamon.control.files import Files, OpenedFile
 from udamon.control.kinds import refused
+
+_log = logging.getLogger(__name__)
+_MISTAKES = {errno.EINVAL, errno.ERANGE, errno.ENOMEM}
 
 SIZE = 4096
 """What every file of sysfs claims to be big."""
@@ -27,6 +31,17 @@ def keep_thread() -> None:
     if not hasattr(_kept, "known"):
         _kept.known = True
         ctypes.pythonapi.PyGILState_Ensure()  # never released: the thread lives as long as the server
+
+
+def _tell(path: str, data: bytes, error: OSError) -> None:
+    """Log why a write was refused. A program asks again and again where something is busy or has ended, so of these
+    only what has words of its own is told."""
+    number = error.errno or errno.EIO
+    if error.strerror != os.strerror(number):
+        _log.warning("refused: %s: %s", path, error.strerror)
+    elif number in _MISTAKES:
+        said = ascii(data[:60].decode(errors="replace").removesuffix("\n"))
+        _log.warning("refused: %s: %s: %s; see docs/control.md.", path, said, error.strerror)
 
 
 class Handle:
@@ -98,7 +113,11 @@ class FuseOperations:
         keep_thread()
         handle = self._handles[fh]
         with handle.lock:
-            return handle.file.write(data, offset)
+            try:
+                return handle.file.write(data, offset)
+            except OSError as error:
+                _tell(path, data, error)
+                raise
 
     def release(self, path: str, fh: int) -> int:
         keep_thread()
