@@ -33,15 +33,16 @@ def keep_thread() -> None:
         ctypes.pythonapi.PyGILState_Ensure()  # never released: the thread lives as long as the server
 
 
-def _tell(path: str, data: bytes, error: OSError) -> None:
-    """Log why a write was refused. A program asks again and again where something is busy or has ended, so of these
-    only what has words of its own is told."""
+def _why(path: str, data: bytes, error: OSError) -> str:
+    """Why a write was refused. A program asks again and again where something is busy or has ended, so that has words
+    only where they are its own; "" else."""
     number = error.errno or errno.EIO
     if error.strerror != os.strerror(number):
-        _log.warning("refused: %s: %s", path, error.strerror)
-    elif number in _MISTAKES:
+        return f"{path}: {error.strerror}"
+    if number in _MISTAKES:
         said = ascii(data[:60].decode(errors="replace").removesuffix("\n"))
-        _log.warning("refused: %s: %s: %s; see docs/control.md.", path, said, error.strerror)
+        return f"{path}: {said}: {error.strerror}; see docs/control.md."
+    return ""
 
 
 class Handle:
@@ -66,6 +67,9 @@ class FuseOperations:
         self._ready = ready
         self._handles: dict[int, Handle] = {}
         self._numbers = itertools.count(1)
+        self._told: dict[
+            str, str
+        ] = {}  # why the last write of a file was refused: not said twice in succession
         owner = {"st_uid": os.getuid(), "st_gid": os.getgid()}
         times = dict.fromkeys(("st_atime", "st_mtime", "st_ctime"), time.time_ns())
         self._file = {"st_nlink": 1, "st_size": SIZE, **times, **owner}
@@ -114,10 +118,15 @@ class FuseOperations:
         handle = self._handles[fh]
         with handle.lock:
             try:
-                return handle.file.write(data, offset)
+                taken = handle.file.write(data, offset)
             except OSError as error:
-                _tell(path, data, error)
+                why = _why(path, data, error)
+                if why and self._told.get(path) != why:
+                    _log.warning("refused: %s", why)
+                self._told[path] = why
                 raise
+            self._told.pop(path, None)
+            return taken
 
     def release(self, path: str, fh: int) -> int:
         keep_thread()

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -65,6 +66,16 @@ def test_a_write_that_is_refused_is_explained(
     (record,) = caplog.records
     assert record.getMessage().startswith(f"refused: /admin/{path}: ")
     assert re.search(why, record.getMessage()), record.getMessage()
+
+
+def test_the_same_is_not_said_again_and_again(
+    operations: FuseOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Standard error may be a pipe that is not read."""
+    for data in (b"fly", b"fly", b"fly", b"on", b"fly", b"off", b"fly", b"run"):
+        with suppress(OSError):
+            write(operations, "kdamonds/0/state", data)
+    assert len(caplog.records) == 4
 
 
 def test_what_is_only_too_early_is_not_told(
