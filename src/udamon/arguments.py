@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from math import isfinite
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 from udamon.errors import UsageError
+
+T = TypeVar("T")
 
 
 def plain(value: Any) -> Any:
@@ -39,6 +42,14 @@ def shown(value: object) -> str:
         return repr(value)
     except ValueError:
         return f"a {type(value).__name__} that is too long to print"
+
+
+def named(flag: str, parse: Callable[[str], T], text: str) -> T:
+    """What `parse` makes of the value of `flag`, which its UsageError names."""
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise UsageError(f"{flag}: {error}") from error
 
 
 def path_of(what: str, value: object) -> str:

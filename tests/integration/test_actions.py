@@ -82,8 +82,9 @@ def test_without_swap_anonymous_memory_is_advised_and_does_not_move(
     worker: Worker, actor: VaddrActor
 ) -> None:
     area = worker.area("a", 4 * MIB, "anon")
-    applied = actor.apply(worker.target(), *area, ActionRequest(Action.PAGEOUT))
-    assert (applied.applied, applied.moved) == (area.size, 0)
+    for _ in range(3):  # as passes do
+        applied = actor.apply(worker.target(), *area, ActionRequest(Action.PAGEOUT))
+        assert (applied.applied, applied.moved) == (area.size, 0)
     assert actor.left == Counter({NO_SWAP: area.size}), "and it says why"
 
 
@@ -94,12 +95,13 @@ def test_executable_locked_and_shared_memory_is_left_unless_asked_for(
     locked = worker.area("l", 2 * MIB, "private", tmp_path / "l")
     assert worker.tell("lock", "l") == "0"
     shared, child = worker.area("s", 2 * MIB, "anon"), int(worker.tell("fork"))
-    for area in (text, locked):
+    for area in (text, locked, text, locked):
         applied = actor.apply(worker.target(), *area, ActionRequest(Action.PAGEOUT))
         assert (applied.applied, applied.moved or 0) == (0, 0)
     assert (actor.left["text"], actor.left["locked"]) == (text.size, locked.size)
-    applied = actor.apply(worker.target(), *shared, ActionRequest(Action.PAGEOUT))
-    assert (applied.applied, actor.left["shared"]) == (0, shared.size)
+    for _ in range(2):
+        applied = actor.apply(worker.target(), *shared, ActionRequest(Action.PAGEOUT))
+        assert (applied.applied, actor.left["shared"]) == (0, shared.size)
     bold = VaddrActor(exclusions=Exclusions(locked=False, shared=False, text=False))
     assert (
         bold.apply(worker.target(), *text, ActionRequest(Action.PAGEOUT)).moved or 0

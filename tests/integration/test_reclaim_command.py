@@ -384,3 +384,24 @@ def test_a_simulated_workload_can_be_acted_on() -> None:
     assert found["ops"] == found["via"] == "sim"
     dry = document(udamon("reclaim", *words, "--duration", "2s", "--json", "-q", "--dry-run"))
     assert (dry["moved_bytes"], dry["advised_bytes"]) == (None, 0)
+
+
+def test_a_run_that_watermarks_kept_from_acting_says_so_and_is_no_failure() -> None:
+    """Nothing is looked at then; it was told to watch longer."""
+    words = (
+        "--sim",
+        "wss",
+        "--sample",
+        "5ms",
+        "--aggr",
+        "100ms",
+        "--duration",
+        "1s",
+        "--wmarks-metric",
+        "free_mem_rate",
+    )
+    marks = ("--wmarks-high", "0", "--wmarks-mid", "0", "--wmarks-low", "0")
+    done = udamon("reclaim", *words, *marks)
+    assert done.status == 0, done.stderr
+    assert re.search(r"scheme 0 is inactive at the end: .* above the high watermark of 0\.0 %", done.stderr)
+    assert "nothing was watched" not in done.stderr

@@ -22,9 +22,10 @@ from dataclasses import replace
 
 from udamon.acting.base import Applied
 from udamon.acting.exclusions import LEAVE_ALL, Exclusions
+from udamon.acting.left_alone import UniquePages
 from udamon.acting.pages import NOT_MEANT, PageTest
 from udamon.acting.refaults import Refaults
-from udamon.acting.reverse_map import FRAME, ReverseMap, mapped_bytes
+from udamon.acting.reverse_map import FRAME, ReverseMap, mapped_frames
 from udamon.acting.vaddr import VaddrActor
 from udamon.core.scheme import Action, ActionRequest, Filter, FilterType
 from udamon.core.target import Target
@@ -33,7 +34,7 @@ from udamon.linux import features
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
-from udamon.ranges import joined
+from udamon.ranges import joined, minus
 
 SHARE = 0.01
 """Of a CPU, for inverting page maps."""
@@ -60,12 +61,12 @@ class PaddrActor:
         self._sees_young = features.idle_bitmap(roots.sys) == "open"
         self._map: ReverseMap | None = None
         self._next_ns = 0
-        self._out_of_reach = 0
+        self._out_of_reach = UniquePages()
 
     @property
     def left(self) -> Counter[str]:
         """Bytes that were left, by why."""
-        return self._processes.left + Counter({"out of reach": self._out_of_reach})
+        return self._processes.left + Counter({"out of reach": self._out_of_reach.bytes})
 
     def missing(self, request: ActionRequest) -> str | None:
         """See acting.base."""
@@ -87,7 +88,8 @@ class PaddrActor:
             request = replace(request, page_filters=(*request.page_filters, _NOT_YOUNG))
         first, last = -(-start // PAGE_SIZE), end // PAGE_SIZE
         in_reach = list(self._fresh_map().find(first, last))
-        self._out_of_reach += (last - first) * PAGE_SIZE - mapped_bytes(in_reach)
+        for frames in minus([Range(first * PAGE_SIZE, last * PAGE_SIZE)], mapped_frames(in_reach)):
+            self._out_of_reach.add("frames", *frames)
         by_process: dict[ProcessId, list[Range]] = defaultdict(list)
         for mapped in in_reach:
             by_process[mapped.process].append(Range(mapped.start, mapped.end))

@@ -61,13 +61,13 @@ class TopByteTest:
 class PageVerdicts:
     """What was found, in address order.
 
-    `taken` are runs of pages to be taken, `left` runs of those that are not. `vectors` cover the taken pages with
-    fewer ranges: pages that are absent may lie in them where there are few, pages that are left never.
+    `taken` are runs of pages to be taken, `left` runs of those that are not, each with its state. `vectors` cover the
+    taken pages with fewer ranges: pages that are absent may lie in them where there are few, pages that are left never.
     """
 
     def __init__(self) -> None:
         self.taken: list[Range] = []
-        self.left: list[Range] = []
+        self.left: list[tuple[Range, int]] = []
         self.vectors: list[Range] = []
         self.bytes = [0] * 5
         """Bytes by state; absent ones are not counted."""
@@ -85,7 +85,7 @@ class PageVerdicts:
             self.bytes[kind] += run.size
             if kind != TAKE:
                 self._apart = True
-                self.left.append(run)
+                self.left.append((run, kind))
                 continue
             self.taken.append(run)
             if self._apart or run.start - self.vectors[-1].end >= _JOIN:

@@ -106,10 +106,10 @@ class ReverseMap:
             os.close(page_map)
 
 
-def mapped_bytes(found: list[MappedFrames]) -> int:
-    """Bytes of the frames of `found`, each once."""
+def mapped_frames(found: list[MappedFrames]) -> list[Range]:
+    """The frames of `found` as ranges of physical addresses, sorted and disjoint."""
     frames = sorted(Range(m.frame * PAGE_SIZE, m.frame * PAGE_SIZE + m.end - m.start) for m in found)
-    return sum(r.size for r in joined(frames))
+    return joined(frames)
 
 
 def _runs(entries: array[int]) -> list[int]:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from udamon.acting.advising import advise_all
 from udamon.acting.base import Applied
 from udamon.acting.exclusions import LEAVE_ALL, Exclusions
+from udamon.acting.left_alone import LeftAlone, UniqueRanges
 from udamon.acting.migrating import migrate, units
 from udamon.acting.page_filters import PageFilters
 from udamon.acting.pages import (  # fmt: skip
@@ -65,7 +66,8 @@ class VaddrActor:
     """Acts on processes; `refaults`, where given, is told what pageout moved.
 
     `left` counts bytes in reach that were left alone, by "locked", "text", "shared", "filtered" and
-    "failed" (the call said no), and NO_SWAP, what was advised and had nowhere to go; totals since the actor was made.
+    "failed" (the call said no), and NO_SWAP, what was advised and had nowhere to go; all since the actor was made,
+    each byte of a process once for a reason.
     """
 
     def __init__(
@@ -82,7 +84,12 @@ class VaddrActor:
         self._refaults = refaults
         self._views = Views(roots.proc, now_ns)
         self._filters = PageFilters(roots)
-        self.left: Counter[str] = Counter()
+        self._left = LeftAlone()
+
+    @property
+    def left(self) -> Counter[str]:
+        """Bytes that were left, by why."""
+        return self._left.bytes
 
     def missing(self, request: ActionRequest) -> str | None:
         """See acting.base."""
@@ -110,16 +117,20 @@ class VaddrActor:
         try:
             view = self._views.of(target)
             pieces = [piece for r in ranges for piece in view.pieces(r.start, r.end)]
-            applied = self._apply(view, self._in_reach(pieces, request.action), request, only)
+            applied = self._apply(view, self._in_reach(view, pieces, request.action), request, only)
             if not applied.applied and not is_running(process_of(target), self._roots.proc):
-                self._views.forget(target)  # what is known of it may be a second old
+                self._forget(target)  # what is known of it may be a second old
                 return _NOTHING
             return applied
         except OSError as error:
-            self._views.forget(target)
+            self._forget(target)
             if error.errno in _REFUSED and is_alive(process_of(target), self._roots.proc):
                 raise _refusal(target, request) from error
             return _NOTHING
+
+    def _forget(self, target: Target) -> None:
+        self._views.forget(target)
+        self._left.forget(process_of(target))
 
     def close(self) -> None:
         """See acting.base."""
@@ -138,8 +149,8 @@ class VaddrActor:
             return Applied(total(self._advise(view, wanted, request.action)), total(wanted))
         spare_shared = request.action in _RECLAIMING_ACTIONS and self._exclusions.shared
         found = judge(view.page_map, wanted, only(self._filters.test(request, spare_shared=spare_shared)))
-        self.left["shared"] += found.bytes[SHARED]
-        self.left["filtered"] += found.bytes[REJECTED]
+        for why, state in (("shared", SHARED), ("filtered", REJECTED)):
+            self._left.add(why, view.process, (run for run, of in found.left if of == state))
         passed = found.bytes[TAKE] + found.bytes[SHARED]
         if request.action is Action.STAT:
             return Applied(0, passed)
@@ -150,19 +161,19 @@ class VaddrActor:
         done = joined(sorted(self._advise(view, found.vectors, request.action)))
         return Applied(total(done), passed, self._moved(view, found, done, request.action, pieces))
 
-    def _in_reach(self, pieces: Sequence[MappingPiece], action: Action) -> list[MappingPiece]:
+    def _in_reach(self, view: View, pieces: Sequence[MappingPiece], action: Action) -> list[MappingPiece]:
         if action is Action.COLLAPSE:
             return [p for p in pieces if p.private]
         if action not in _RECLAIMING_ACTIONS:
             return list(pieces)
         kept = []
         for piece in pieces:
-            if piece.locked and self._exclusions.locked:
-                self.left["locked"] += piece.size
-            elif piece.text and self._exclusions.text:
-                self.left["text"] += piece.size
-            else:
+            why = ("locked" if piece.locked and self._exclusions.locked
+                   else "text" if piece.text and self._exclusions.text else None)  # fmt: skip
+            if why is None:
                 kept.append(piece)
+            else:
+                self._left.add(why, view.process, [Range(piece.start, piece.end)], kind=UniqueRanges)
         return kept
 
     def _advise(self, view: View, vectors: Sequence[Range], action: Action) -> list[Range]:
@@ -171,11 +182,11 @@ class VaddrActor:
         def cut_again(vector: Range) -> list[Range]:
             if view.read_at < asked_ns:  # once is enough, however many fail
                 view.refresh()
-            kept = self._in_reach(view.pieces(vector.start, vector.end), action)
+            kept = self._in_reach(view, view.pieces(vector.start, vector.end), action)
             return [Range(p.start, p.end) for p in kept]
 
         done = advise_all(view.pidfd, vectors, _ADVICE[action], cut_again)
-        self.left["failed"] += total(vectors) - total(done)
+        self._left.add("failed", view.process, minus(vectors, joined(sorted(done))))
         return done
 
     def _moved(
@@ -193,7 +204,7 @@ class VaddrActor:
         gone = minus(asked, there)
         if there and not features.has_swap(self._roots.proc):
             anonymous = (Range(piece.start, piece.end) for piece in pieces if piece.anonymous)
-            self.left[NO_SWAP] += total(overlap(list(overlap(asked, there)), anonymous))
+            self._left.add(NO_SWAP, view.process, overlap(list(overlap(asked, there)), anonymous))
         if self._refaults is not None:
             self._refaults.moved(view.process, gone)
         return total(gone)
@@ -210,7 +221,8 @@ class VaddrActor:
             )
         ]
         wanted = {r.start - r.start % HUGE_PAGE_SIZE for r in overlap(ranges, found.taken)}
-        wanted -= {r.start - r.start % HUGE_PAGE_SIZE for r in overlap(ranges, found.left)}
+        left = [run for run, _ in found.left]
+        wanted -= {r.start - r.start % HUGE_PAGE_SIZE for r in overlap(ranges, left)}
         ranges = [r for r in ranges if r.start in wanted]
         before = huge_bytes(view.page_map, ranges)
         done = self._advise(view, ranges, Action.COLLAPSE)

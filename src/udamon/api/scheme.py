@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
@@ -39,7 +39,7 @@ class Scheme:
     min_accesses, max_accesses: a fraction of the samples of an aggregation.
     min_age, max_age: for how many seconds the access rate has been like that.
     quota_bytes, quota_time: the limits of bytes and of seconds of CPU time in each `quota_reset` seconds; 0 is no
-        limit. If both are left out, they are those of `udamon reclaim`: 128 MiB and 10 ms a second.
+        limit. If both are left out, they are those of `udamon reclaim`: 128 MiB and 10 ms.
     apply_interval: seconds between two passes; None: each aggregation.
 
     A bound that is None does not restrict anything. Raises UsageError for an unknown action, and for values that are
@@ -166,7 +166,7 @@ def _wanted(scheme: Scheme, default: Quota) -> WantedScheme:
         access_pattern=AccessPattern(size, ANY_COUNT, ANY_COUNT),
         action=Action(scheme.action),
         apply_interval_us=round((scheme.apply_interval or 0) * 1e6),
-        quotas=_quota(scheme) if scheme.limited or scheme.action == Action.STAT else default,
+        quotas=_quota(scheme, default),
     )
     accesses = QuantityBounds(_share(scheme.min_accesses, NONE), _share(scheme.max_accesses, MAX))
     return WantedScheme(
@@ -174,13 +174,16 @@ def _wanted(scheme: Scheme, default: Quota) -> WantedScheme:
     )
 
 
-def _quota(scheme: Scheme) -> Quota:
+def _quota(scheme: Scheme, default: Quota) -> Quota:
+    reset_ms = round(scheme.quota_reset * 1e3)
+    if not scheme.limited and scheme.action != Action.STAT:
+        return replace(default, reset_interval_ms=reset_ms)
     if not (scheme.quota_bytes or scheme.quota_time):
         return Quota()
     return Quota(
         ms=max(1, round(scheme.quota_time * 1e3)) if scheme.quota_time else 0,
         bytes=scheme.quota_bytes or 0,
-        reset_interval_ms=round(scheme.quota_reset * 1e3),
+        reset_interval_ms=reset_ms,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from udamon.arguments import named
 from udamon.assembly.spec import LONGEST_S
 from udamon.cli.numbers import whole
 from udamon.core.attrs import Attrs, IntervalsGoal
@@ -64,7 +65,7 @@ def goal_of(text: str | None) -> IntervalsGoal:
             f"--intervals-goal {text}: {parts[1].strip()[:40]!r} is no number of aggregations; give 1 or more, as in "
             "4%,3,5ms,10s."
         )
-    share = parse_share(parts[0])
+    share = named("--intervals-goal", parse_share, parts[0])
     if share == 0:
         raise UsageError("--intervals-goal aims at no accesses; give a share above 0, such as 4%.")
     least, most = (interval("--intervals-goal", part) or 0 for part in parts[2:])
@@ -75,7 +76,7 @@ def interval(flag: str, text: str | None) -> int | None:
     """Microseconds; None where the flag is not given. Raises UsageError."""
     if text is None:
         return None
-    us = 0 if text.strip() == "0" else parse_time_us(text)
+    us = 0 if text.strip() == "0" else named(flag, parse_time_us, text)
     if us == 0:
         raise UsageError(f"{flag} {text} is no interval; give at least 1us.")
     if us > LONGEST_US:

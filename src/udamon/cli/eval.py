@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from udamon import console
+from udamon.arguments import named
 from udamon.cli import attributes
 from udamon.cli.numbers import whole
 from udamon.cli.progress_line import ProgressLine
@@ -75,14 +76,14 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError("--truth-only tells of one workload; give one at a time.")
         return _print_truth(names[0], truths[0], attrs, as_json=args.json)
     longest = max(truth.workload.duration_ns for truth in truths)
-    duration = longest if args.duration is None else parse_duration_ns(args.duration)
+    duration = longest if args.duration is None else named("--duration", parse_duration_ns, args.duration)
     check_duration(duration, attrs)
     policies = _policies(args.policy)
     if args.checks is not None and args.checks < 1:
         raise UsageError(f"--checks {args.checks} is no budget; give at least 1 check per aggregation.")
     if args.checks is not None and not set(policies) - UNBUDGETED:
         raise UsageError(f"policy {args.policy} has no budget of checks; leave --checks out.")
-    find = None if args.find is None else parse_size(args.find)
+    find = None if args.find is None else named("--find", parse_size, args.find)
     if find is not None and (find < 1 or not set(policies) - UNBUDGETED):
         raise UsageError(f"--find {args.find} is for adaptive, and a size of at least 1.")
     seeds = _seeds(args)

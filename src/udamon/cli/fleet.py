@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from udamon import console
+from udamon.arguments import named
 from udamon.cli import fleet_deploy
 from udamon.cli.numbers import decimal, whole
 
@@ -126,7 +127,7 @@ def _upload(args: argparse.Namespace) -> int:
     from udamon.fleet.uploading import upload
     from udamon.units import counted, format_size, parse_duration_ns
 
-    patience = parse_duration_ns(args.patience) / 1e9
+    patience = named("--for", parse_duration_ns, args.patience) / 1e9
     if not os.path.isdir(args.spool):
         raise UsageError(f"{args.spool} is no directory; give the agent's spool with --spool.")
     done = upload(args.spool, open_store(args.location), patience)
@@ -161,7 +162,9 @@ def _compact(args: argparse.Namespace) -> int:
     from udamon.report.fleet.engines import DuckEngine
     from udamon.units import parse_duration_ns
 
-    grace, closed = (parse_duration_ns(each) / 1e9 for each in (args.grace, args.closed))
+    grace, closed = (
+        named(f"--{name}", parse_duration_ns, getattr(args, name)) / 1e9 for name in ("grace", "closed")
+    )
     store, now = open_store(args.location), time()
     if isinstance(store, Directory) and not os.path.isdir(store.root):
         raise CannotError(
@@ -235,7 +238,7 @@ def _memory(args: argparse.Namespace) -> str | None:
 
     if args.max_memory is None:
         return None
-    memory = parse_size(args.max_memory)
+    memory = named("--max-memory", parse_size, args.max_memory)
     if not 64 * MIB <= memory <= 1024 * 1024 * GIB:
         raise UsageError(f"--max-memory {args.max_memory} is no memory of a query; give 64MiB to 1024TiB.")
     return f"{memory}B"
@@ -326,14 +329,18 @@ def _asked(args: argparse.Namespace) -> Asked:
             )
         more["price"] = args.price_gib_month
     if args.report == "can-shrink":
-        more["least"] = parse_share(args.least)
+        more["least"] = named("--least", parse_share, args.least)
     if args.report == "after":
         if not 2 <= args.days <= 366:
             raise UsageError(
                 f"--days {args.days} cannot be compared; a trend needs 2 days to 366 on each side."
             )
-        more |= {"deploy": args.deploy, "days": args.days, "false_discoveries": parse_share(args.fdr)}
-    age = AGES[place_of(parse_duration_ns(getattr(args, "age", "120s")) / 1e9)]
+        more |= {
+            "deploy": args.deploy,
+            "days": args.days,
+            "false_discoveries": named("--fdr", parse_share, args.fdr),
+        }
+    age = AGES[place_of(named("--age", parse_duration_ns, getattr(args, "age", "120s")) / 1e9)]
     dates = _date(args.first, "--from"), _date(args.last, "--to")
     if dates[0] and dates[1] and dates[0] > dates[1]:
         raise UsageError(f"--from {dates[0]} is after --to {dates[1]}; swap them.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from udamon import console, extras
 from udamon.assembly import build as assembly
-from udamon.assembly.child import Child
+from udamon.assembly.child import GRACE_S, Child
 from udamon.assembly.follow import follow
 from udamon.assembly.spec import DEFAULT_AGGR, DEFAULT_SAMPLE
 from udamon.cli import attributes, json_lines, monitor, targets
@@ -19,7 +19,7 @@ from udamon.cli.numbers import whole
 from udamon.cli.progress import Progress
 from udamon.cli.running import require_windows, signals
 from udamon.core.attrs import IntervalsGoal
-from udamon.errors import UsageError
+from udamon.errors import TargetGone, UsageError
 from udamon.linux import cpu_time
 from udamon.linux.pid_namespace import require_own
 from udamon.units import parse_share
@@ -59,6 +59,11 @@ def run(args: argparse.Namespace) -> int:
     child = Child(args.command, args.user) if args.command is not None else None
     try:
         _show(args, child, given=given)
+    except TargetGone:
+        if child is None or not child.ended(within=GRACE_S):
+            raise
+        console.say(f"{args.command[0]} ended before it could be watched.")
+        return child.status()
     finally:
         if child is not None:
             child.end()

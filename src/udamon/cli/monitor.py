@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from udamon.arguments import named
 from udamon.assembly import build as assembly
 from udamon.assembly.build import DEFAULT_POLICY, Built
 from udamon.assembly.child import OWN_FAILURE
@@ -119,7 +120,7 @@ def spec_of(args: argparse.Namespace) -> tuple[MonitorSpec, Options]:
         policy=args.policy,
         min_regions=args.min_regions,
         max_regions=args.max_regions,
-        overhead=None if args.overhead is None else parse_share(args.overhead),
+        overhead=None if args.overhead is None else named("--overhead", parse_share, args.overhead),
         max_pause=_max_pause(args.max_pause),
         **intervals,
     )
@@ -131,7 +132,7 @@ def _max_pause(text: str | None) -> float | None:
     """Seconds; None where that is not limited. Raises UsageError."""
     if text is None:
         return None
-    limit = parse_time_us(text)
+    limit = named("--max-pause", parse_time_us, text)
     if limit == 0:
         raise UsageError(f"--max-pause {text} leaves no time to look; give at least 1ms.")
     return limit / 1e6

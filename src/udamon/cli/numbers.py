@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import re
 
+from udamon.arguments import named
 from udamon.errors import UsageError
 from udamon.units import parse_duration_ns, whole_number
 
@@ -36,7 +37,7 @@ LONGEST_NS = 1 << 60
 
 def some_time(flag: str, text: str) -> int:
     """A duration in nanoseconds, above 0 and at most 36 years. Raises UsageError."""
-    duration = parse_duration_ns(text)
+    duration = named(flag, parse_duration_ns, text)
     if duration == 0:
         raise UsageError(f"{flag} {text} is no time at all; give at least 1ms, or leave it out.")
     if duration > LONGEST_NS:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from udamon import console
+from udamon.arguments import named
 from udamon.cli.numbers import whole
 
 if TYPE_CHECKING:
@@ -38,10 +39,12 @@ def limits(args: argparse.Namespace) -> ReadLimits:
     from udamon.units import parse_size
 
     return ReadLimits(
-        memory=DEFAULT.memory if args.max_memory is None else parse_size(args.max_memory),
+        memory=DEFAULT.memory
+        if args.max_memory is None
+        else named("--max-memory", parse_size, args.max_memory),
         rows=args.max_rows,
         depth=DEFAULT.depth if args.max_depth is None else args.max_depth,
-        copy=DEFAULT.copy if args.max_copy is None else parse_size(args.max_copy),
+        copy=DEFAULT.copy if args.max_copy is None else named("--max-copy", parse_size, args.max_copy),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from udamon import console
+from udamon.arguments import named
 from udamon.assembly.build import Built
 from udamon.assembly.child import OWN_FAILURE, Child
 from udamon.assembly.follow import follow
@@ -30,7 +31,7 @@ from udamon.linux import cpu_time
 from udamon.model import ASKED_FOR, WRITES_ONLY, Event, Snapshot
 from udamon.record.metadata import WARMUP
 from udamon.record.monitored import PageCacheOf, ReclaimProbe, cost_of, metadata_of
-from udamon.record.writer import Writer
+from udamon.record.writer import MIN_MAX_SIZE, Writer
 from udamon.sites.collector import Collector
 from udamon.targets.coverage import line
 from udamon.units import format_length, format_size, format_time, parse_size
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if args.windows is not None and args.windows < 1:
         raise UsageError(f"--windows {args.windows} records nothing; give at least 1.")
     warm_ns = warmed_up(args.warmup, duration)
+    max_size_of(args)
     try:
         _check_output(args)  # a COMMAND is not started for nothing
     except CannotError as error:
@@ -109,6 +111,16 @@ def _check_output(args: argparse.Namespace) -> None:
     check_place(args.output, force=args.force, inputs=inputs(args))
 
 
+def max_size_of(args: argparse.Namespace) -> int | None:
+    """Bytes; None where that is not limited. Raises UsageError."""
+    if args.max_size is None:
+        return None
+    size = named("--max-size", parse_size, args.max_size)
+    if size < MIN_MAX_SIZE:
+        raise UsageError(f"--max-size {args.max_size} is too small; give at least 64KiB.")
+    return size
+
+
 def inputs(args: argparse.Namespace) -> set[Identity]:
     """The files that are read."""
     return set() if args.sim is None else identities([find(args.sim)])
@@ -127,7 +139,7 @@ def watch(
 ) -> str:
     """Record into `args.output`, and say what that gave unless `summary` is False; returns what ended it. Raises
     CannotError where nothing was watched; of a COMMAND only where that is `required`."""
-    max_size = None if args.max_size is None else parse_size(args.max_size)
+    max_size = max_size_of(args)
     built = monitor.build(args, None if child is None else child.pid)
     built.settle()
     engine, first = built.engine, _Kept(quiet=args.quiet)

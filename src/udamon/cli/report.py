@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from udamon import console
+from udamon.arguments import named
 from udamon.cli import parts, pictures, reading, report_kinds
 from udamon.cli.numbers import whole
 from udamon.cli.parts import Found
@@ -241,7 +242,7 @@ def _access(args: argparse.Namespace, source: RecordingSource) -> Found:
 
     if args.top is not None and args.top < 1:
         raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
-    at = None if args.at is None else parse_time_ns(args.at)
+    at = None if args.at is None else named("--at", parse_time_ns, args.at)
     if args.style.startswith(("temperature", "recency")):
         return _by_heat(args, source, at)
     if args.whole:

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from udamon.arguments import named
 from udamon.cli import reading
 from udamon.cli.numbers import some_time, whole
 from udamon.cli.parts import Found
@@ -155,7 +156,7 @@ def _right_size(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.report.terminal import Terminal
     from udamon.units import parse_share
 
-    report = right_size.measure(source, parse_share(args.serve), seed=args.seed)
+    report = right_size.measure(source, named("--serve", parse_share, args.serve), seed=args.seed)
     reuse = recommend.REUSE_S if args.reuse is None else some_time("--reuse", args.reuse) / 1e9
     found = recommend.measure(source, report, swap=args.swap, reuse_s=reuse)
 

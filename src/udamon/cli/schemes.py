@@ -13,9 +13,10 @@ from udamon.cli.acting import session
 from udamon.cli.acting.session import Job
 from udamon.cli.attributes import attrs_of
 from udamon.core.scheme import Action
+from udamon.core.scheme_fields import MIGRATIONS
 from udamon.errors import UsageError
 from udamon.modules.reclaim import ReclaimParameters
-from udamon.modules.single import FLAGS, PATTERN, QUOTA, scheme_of
+from udamon.modules.single import FLAGS, PATTERN, QUOTA, RESET, scheme_of
 from udamon.schemes.config.pattern import WantedScheme
 from udamon.schemes.config.reading import load_schemes
 
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--action",
-        choices=list(Action),
+        choices=[action.value for action in Action],
         metavar="ACTION",
         help=f"what to do to memory that matches: {', '.join(Action)}",
     )
@@ -76,6 +77,8 @@ def _scheme(args: argparse.Namespace, action: Action, flags: Mapping[str, str]) 
     quota = [name for name in QUOTA if name in flags]
     if args.no_quota and quota:
         raise UsageError(f"--no-quota and --{quota[0]} exclude each other; leave one of them out.")
+    if "target-nid" in flags and action not in MIGRATIONS:
+        raise UsageError(f"--target-nid is of use with {' and '.join(MIGRATIONS)}; leave it out.")
     one = scheme_of(action, flags)
     if args.apply and not args.all and action is not Action.STAT and one.matches_all(attrs_of(args)):
         how = "with this pattern" if pattern else "without a pattern"
@@ -83,9 +86,17 @@ def _scheme(args: argparse.Namespace, action: Action, flags: Mapping[str, str]) 
             f"{how} {action} would be applied to all memory, the hot included; say which memory with "
             f"{', '.join('--' + name for name in PATTERN[:-1])} or --{PATTERN[-1]}, or give --all."
         )
-    if quota or args.no_quota or action is Action.STAT:
+    found, limits = one.scheme.quotas, [name for name in quota if name != RESET]
+    if quota and not found.reset_interval_ms:
+        raise UsageError(f"--{RESET} {flags[RESET]} is no time that a quota can be for; give at least 1ms.")
+    if limits and not (found.ms or found.bytes):
+        raise UsageError(f"--{limits[0]} {flags[limits[0]]} limits nothing; give more, or --no-quota.")
+    if limits or args.no_quota or action is Action.STAT:
         return one
     # As in reclaim: of physical memory all is there, and older kernels know no charge of failures.
     sparse = not args.paddr and (args.sim is not None or choose(args.via) != "kernel")
     (like,) = ReclaimParameters().schemes(sparse=sparse)
-    return replace(one, scheme=replace(one.scheme, quotas=like.scheme.quotas))
+    quotas = like.scheme.quotas
+    if quota:
+        quotas = replace(quotas, reset_interval_ms=found.reset_interval_ms)
+    return replace(one, scheme=replace(one.scheme, quotas=quotas))

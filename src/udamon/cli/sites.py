@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from udamon import console
+from udamon.arguments import named
 from udamon.cli.pictures import refuse_one_for_two
 from udamon.errors import UsageError
 from udamon.files import place
@@ -57,7 +58,7 @@ def mean_of(args: argparse.Namespace) -> int | None:
         )
     if args.anonymize:
         raise UsageError("--sites tells functions and files, which --anonymize leaves out; give one of them.")
-    mean = MEAN if args.sites_mean is None else parse_size(args.sites_mean)
+    mean = MEAN if args.sites_mean is None else named("--sites-mean", parse_size, args.sites_mean)
     if not _LEAST <= mean <= _MOST:
         raise UsageError(f"--sites-mean {args.sites_mean} is out of bounds; give 4KiB to 1TiB.")
     return mean

@@ -77,6 +77,7 @@ def _of_target(args: argparse.Namespace) -> int:
     warm_ns = record.warmed_up(args.warmup, duration)
     settle_intervals(args, duration)
     monitor.validate(args)
+    reading.limits(args)  # what it is read with at the end
     with ExitStack() as stack:
         asked = args.output
         if asked is None:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from udamon import console
+from udamon.arguments import named
 from udamon.errors import UsageError
 from udamon.linux.cgroup.names import find_container, find_unit
 from udamon.model import Range
@@ -106,6 +107,6 @@ def ranges(texts: Sequence[str]) -> list[Range]:
     for text in texts:
         start, dash, end = text.partition("-")
         if not dash:
-            raise UsageError(f"{text!r} is not a range; write it like 0x1000-0x5000.")
-        parsed.append(Range(parse_size(start), parse_size(end)))
+            raise UsageError(f"--range: {text!r} is not a range; write it like 0x1000-0x5000.")
+        parsed.append(Range(*(named("--range", parse_size, address) for address in (start, end))))
     return parsed

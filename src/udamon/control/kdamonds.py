@@ -19,6 +19,7 @@ from udamon.errors import UdamonError
 from udamon.model import Event, Snapshot
 
 _log = logging.getLogger(__name__)
+_NEVER = "this kdamond never ran; write on first."
 
 STATS = (
     "nr_tried",
@@ -108,14 +109,14 @@ class Kdamonds:
     def _off(self, kdamond: TreeDirectory) -> None:
         known = self._known.get(kdamond)
         if known is None:
-            raise refused(errno.EINVAL)
+            raise refused(errno.EINVAL, _NEVER)
         known.stop()
 
     def _of(self, kdamond: TreeDirectory) -> Running:
         """Raises OSError: EINVAL for one that never ran, ECANCELED for one that has ended."""
         known = self._known.get(kdamond)
         if known is None:
-            raise refused(errno.EINVAL)
+            raise refused(errno.EINVAL, _NEVER)
         if not known.alive:
             raise refused(errno.ECANCELED)
         return known
@@ -147,7 +148,7 @@ class Kdamonds:
     def _update_tried(self, kdamond: TreeDirectory, *, only_bytes: bool) -> None:
         known = self._known.get(kdamond)
         if known is None:
-            raise refused(errno.EINVAL)
+            raise refused(errno.EINVAL, _NEVER)
         self._clear_tried(kdamond)
         for files, tried in zip(_schemes(kdamond), known.walk(), strict=False):
             files.put("tried_regions/total_bytes", tried.total_bytes)

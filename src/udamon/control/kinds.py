@@ -18,9 +18,14 @@ _NUMBER = re.compile(r"(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<deci
 _TRUE, _FALSE = "eEyYtT1", "dDnNfF0"
 
 
-def refused(number: int) -> OSError:
-    """The error that a file operation ends with."""
-    return OSError(number, os.strerror(number))
+def refused(number: int, why: str = "") -> OSError:
+    """The error that a file operation ends with; `why` is for people, what was wrong and what to do."""
+    return OSError(number, why or os.strerror(number))
+
+
+def shown(text: str) -> str:
+    """How a sentence quotes what was written."""
+    return ascii(text[:60].removesuffix("\n"))
 
 
 def text_of(data: bytes) -> str:
@@ -60,14 +65,20 @@ class Number:
             sign, digits = (-1 if text[0] == "-" else 1), text[1:]
         found = _NUMBER.fullmatch(digits)
         if found is None:
-            raise refused(errno.EINVAL)
+            raise refused(
+                errno.EINVAL, f"{shown(text)} is no number as C writes it; give one like 10, 0xa or 012."
+            )
         base = {"hex": 16, "octal": 8, "decimal": 10}[found.lastgroup or "decimal"]
         number = sign * int(found[found.lastgroup or 0], base)
         if not self.least <= number <= self.most:
-            raise refused(errno.ERANGE if self.range_error else errno.EINVAL)
+            raise refused(errno.ERANGE if self.range_error else errno.EINVAL, self._outside(text))
         if self.limit is not None and not self.limit[0] <= number <= self.limit[1]:
-            raise refused(errno.EINVAL)
+            raise refused(errno.EINVAL, self._outside(text))
         return number
+
+    def _outside(self, text: str) -> str:
+        least, most = self.limit or (self.least, self.most)
+        return f"{shown(text)} is too small or too large; give {least} to {most}."
 
     def show(self, value: Value) -> str:
         return str(int(value))
@@ -85,7 +96,7 @@ class Boolean:
             return True
         if first and (first in _FALSE or text[:2].lower() == "of"):
             return False
-        raise refused(errno.EINVAL)
+        raise refused(errno.EINVAL, f"{shown(text)} is neither yes nor no; give Y or N.")
 
     def show(self, value: Value) -> str:
         return "Y" if value else "N"
@@ -104,7 +115,7 @@ class Keyword:
     def parse(self, text: str) -> str:
         word = text.removesuffix("\n")
         if word not in self.words:
-            raise refused(errno.EINVAL)
+            raise refused(errno.EINVAL, f"{shown(text)} is none of {self.word}; give one of them.")
         return word
 
     def show(self, value: Value) -> str:

@@ -50,12 +50,14 @@ def read_plan(context: TreeDirectory, cgroup_exists: CgroupExists) -> ContextPla
     in another unit than bytes. The others take no notice of it, as in the kernel.
     """
     operations = str(context["operations"])
-    if (operations == "paddr" and context.get("addr_unit", 1) != 1) or _probes(context):
-        raise refused(errno.EINVAL)
+    if operations == "paddr" and context.get("addr_unit", 1) != 1:
+        raise refused(errno.EINVAL, "physical memory is counted in bytes here; write 1 to addr_unit.")
+    if _probes(context):
+        raise refused(errno.EINVAL, "probes are not made here; write 0 to monitoring_attrs/probes/nr_probes.")
     attrs = read_attrs(context)
     targets = tuple(_read_target(target) for target in context.at("targets").children())
     if operations == "paddr" and len(targets) > 1:
-        raise refused(errno.EINVAL)
+        raise refused(errno.EINVAL, "physical memory is one target; write 1 to targets/nr_targets.")
     schemes = tuple(read_scheme(scheme, cgroup_exists) for scheme in context.at("schemes").children())
     return ContextPlan(operations, attrs, targets, schemes, bool(context.get("pause", False)))
 
@@ -83,7 +85,7 @@ def read_attrs(context: TreeDirectory) -> Attrs:
             ),
         )
     except AttrsError as error:
-        raise refused(errno.EINVAL) from error
+        raise refused(errno.EINVAL, str(error)) from error
 
 
 def _probes(context: TreeDirectory) -> bool:
@@ -98,7 +100,11 @@ def _read_target(target: TreeDirectory) -> PlannedTarget:
     for region in target.at("regions").children():
         found = Range(int(region["start"]), int(region["end"]))
         if found.start > found.end or (ranges and ranges[-1].end > found.start):
-            raise refused(errno.EINVAL)
+            raise refused(
+                errno.EINVAL,
+                f"the region {found.start}-{found.end} ends before it begins, or begins before the one before it ends; "
+                "put regions in order.",
+            )
         ranges.append(found)
     kept = tuple(
         each for each in ranges if each.size

@@ -99,7 +99,9 @@ class Running:
         Everything that can be refused is refused before anything changed, but for a target that ends meanwhile.
         """
         if plan.operations != self._plan.operations:
-            raise refused(errno.EINVAL)
+            raise refused(
+                errno.EINVAL, "operations cannot be changed while they are at work; write off first."
+            )
         try:
             self.ask(lambda: self._commit(plan))
         except UdamonError as error:
@@ -155,10 +157,6 @@ class Running:
 
 
 def refusal(error: UdamonError) -> OSError:
-    """The kernel's error number for what udamon says in words; the words go to the log."""
-    _log.warning("refused: %s", error)
-    if isinstance(error, TargetBusy):
-        return refused(errno.EBUSY)
-    if isinstance(error, NotPermitted):
-        return refused(errno.EPERM)
-    return refused(errno.EINVAL)
+    """The kernel's error number for what udamon says in words."""
+    busy, permission = isinstance(error, TargetBusy), isinstance(error, NotPermitted)
+    return refused(errno.EBUSY if busy else errno.EPERM if permission else errno.EINVAL, str(error))

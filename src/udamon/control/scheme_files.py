@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from udamon.control.kinds import refused
+from udamon.control.kinds import refused, shown
 from udamon.control.tree import TreeDirectory
 from udamon.core.scheme import U64_MAX, AccessPattern, Bounds, Filter, FilterType, Goal, GoalMetric, Scheme
 from udamon.core.scheme_fields import SchemeField, made, of_core, of_filter, of_list, single
@@ -36,7 +36,7 @@ def read_scheme(files: TreeDirectory, cgroup_exists: Callable[[str], bool]) -> S
     try:
         found: Scheme = made("", values)
     except UsageError as error:
-        raise refused(errno.ENOMEM) from error
+        raise refused(errno.ENOMEM, str(error)) from error
     return found
 
 
@@ -57,7 +57,7 @@ def read_goals(files: TreeDirectory, cgroup_exists: Callable[[str], bool]) -> tu
         if not goal.target_value:
             continue
         if goal.target_metric in _MEMCG_METRICS and not cgroup_exists(goal.path):
-            raise refused(errno.ENOMEM)
+            raise refused(errno.ENOMEM, _no_cgroup(goal.path))
         goals.append(goal)
     return tuple(goals)
 
@@ -72,10 +72,15 @@ def _read_filter(files: TreeDirectory, cgroup_exists: Callable[[str], bool]) -> 
     """What goes with another type of filter is not read."""
     fields = of_filter(FilterType(str(files["type"])))
     found: Filter = made("filters", _values(files, fields))
-    missing = found.type is FilterType.MEMCG and not cgroup_exists(found.memcg_path)
-    if missing or found.addr.start > found.addr.end or found.size.min > found.size.max:
-        raise refused(errno.ENOMEM)
+    if found.type is FilterType.MEMCG and not cgroup_exists(found.memcg_path):
+        raise refused(errno.ENOMEM, _no_cgroup(found.memcg_path))
+    if found.addr.start > found.addr.end or found.size.min > found.size.max:
+        raise refused(errno.ENOMEM, f"the bounds of a filter {found.type} are inverted; swap them.")
     return found
+
+
+def _no_cgroup(path: str) -> str:
+    return f"there is no control group {shown(path)}; give its path below the mount of control groups."
 
 
 def _children(files: TreeDirectory, path: str) -> Iterator[TreeDirectory]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import itertools
+import logging
 import os
 import stat
 import threading
@@ -13,6 +14,9 @@ from collections.abc import Callable
 
 from udamon.control.files import Files, OpenedFile
 from udamon.control.kinds import refused
+
+_log = logging.getLogger(__name__)
+_MISTAKES = {errno.EINVAL, errno.ERANGE, errno.ENOMEM}
 
 SIZE = 4096
 """What every file of sysfs claims to be big."""
@@ -27,6 +31,18 @@ def keep_thread() -> None:
     if not hasattr(_kept, "known"):
         _kept.known = True
         ctypes.pythonapi.PyGILState_Ensure()  # never released: the thread lives as long as the server
+
+
+def _why(path: str, data: bytes, error: OSError) -> str:
+    """Why a write was refused. A program asks again and again where something is busy or has ended, so that has words
+    only where they are its own; "" else."""
+    number = error.errno or errno.EIO
+    if error.strerror != os.strerror(number):
+        return f"{path}: {error.strerror}"
+    if number in _MISTAKES:
+        said = ascii(data[:60].decode(errors="replace").removesuffix("\n"))
+        return f"{path}: {said}: {error.strerror}; see docs/control.md."
+    return ""
 
 
 class Handle:
@@ -51,6 +67,9 @@ class FuseOperations:
         self._ready = ready
         self._handles: dict[int, Handle] = {}
         self._numbers = itertools.count(1)
+        self._told: dict[
+            str, str
+        ] = {}  # why the last write of a file was refused: not said twice in succession
         owner = {"st_uid": os.getuid(), "st_gid": os.getgid()}
         times = dict.fromkeys(("st_atime", "st_mtime", "st_ctime"), time.time_ns())
         self._file = {"st_nlink": 1, "st_size": SIZE, **times, **owner}
@@ -98,7 +117,16 @@ class FuseOperations:
         keep_thread()
         handle = self._handles[fh]
         with handle.lock:
-            return handle.file.write(data, offset)
+            try:
+                taken = handle.file.write(data, offset)
+            except OSError as error:
+                why = _why(path, data, error)
+                if why and self._told.get(path) != why:
+                    _log.warning("refused: %s", why)
+                self._told[path] = why
+                raise
+            self._told.pop(path, None)
+            return taken
 
     def release(self, path: str, fh: int) -> int:
         keep_thread()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from udamon.control.kinds import Keyword, TextKind, Value, refused, text_of
+from udamon.control.kinds import Keyword, TextKind, Value, refused, shown, text_of
 from udamon.control.nodes import BASELINE, OPERATIONS, Node, NodeShape, shape_at, state_words
 from udamon.core.scheme_fields import Version
 from udamon.errors import UsageError
@@ -308,7 +308,9 @@ class File:
             fits = number <= MOST_CHILDREN
             self.directory.resize(number if fits else 0)
             if not fits:
-                raise refused(errno.ENOMEM)
+                raise refused(
+                    errno.ENOMEM, f"{number} are too many directories; give at most {MOST_CHILDREN}."
+                )
 
     def _forget_kdamonds(self) -> None:
         commands = self._tree.commands
@@ -321,9 +323,10 @@ class File:
         word = text.removesuffix("\n")
         with self._tree.exclusive():
             if not self._tree.is_command(word):
-                raise refused(errno.EINVAL)
+                words = ", ".join(state_words(self._tree.version))
+                raise refused(errno.EINVAL, f"{shown(text)} is none of {words}; give one of them.")
             if word != "off" and self.directory.at("contexts").count != 1:
-                raise refused(errno.EINVAL)
+                raise refused(errno.EINVAL, "there is no context; write 1 to contexts/nr_contexts first.")
             self._tree.commands.command(self.directory, word)
 
 

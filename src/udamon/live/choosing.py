@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 
 from udamon.live.keys import HELP
 from udamon.live.largest import WatchableProcess
-from udamon.live.listing import ListScreen
+from udamon.live.listing import ListScreen, name_cell
 from udamon.live.words import EscapedText
 from udamon.record.naming import title_of
 from udamon.units import format_size
@@ -51,7 +51,7 @@ class ChoiceScreen(ListScreen):
 def _cells(one: WatchableProcess) -> list[EscapedText]:
     return [
         EscapedText(str(one.pid), right=True),
-        EscapedText(one.comm),
+        name_cell(one.comm),
         EscapedText(format_size(one.resident), right=True),
         EscapedText(title_of(one.command)),
     ]

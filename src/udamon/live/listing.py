@@ -13,8 +13,17 @@ from textual.widgets import DataTable, Footer, Static
 from udamon.live.largest import WatchableProcess
 from udamon.live.state import LiveState
 from udamon.live.words import EscapedText
+from udamon.report.terminal import shorten
 
 WIDE = 80
+NAME = 16
+"""Columns of a process's name: as many as the kernel keeps bytes. With escapes it could have 90, and push the figures
+out of the picture."""
+
+
+def name_cell(comm: str) -> EscapedText:
+    """The name of a process in a table."""
+    return EscapedText(shorten(comm, NAME))
 
 
 class LiveView(Protocol):

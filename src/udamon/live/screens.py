@@ -13,7 +13,7 @@ from udamon.core.ages import sentence
 from udamon.core.group_total import GroupTotal
 from udamon.live.grid import hottest
 from udamon.live.keys import HELP
-from udamon.live.listing import ListScreen, LiveScreen, LiveView
+from udamon.live.listing import ListScreen, LiveScreen, LiveView, name_cell
 from udamon.live.state import Detail, TargetLine, bounds_of
 from udamon.live.widgets import LABEL, Curve, Heat
 from udamon.live.words import EscapedText, blocks
@@ -116,7 +116,7 @@ def _cells(line: TargetLine, columns: Sequence[str]) -> list[EscapedText]:
     sizes = {"touched": line.touched, "hot": line.hot, "resident": line.resident, "size": line.size}
     cells = {
         "pid": EscapedText("" if line.pid is None else str(line.pid), right=True),
-        "process": EscapedText(line.comm),
+        "process": name_cell(line.comm),
         "command": EscapedText(line.title),
     } | {
         name: EscapedText("-" if size is None else _sign(line, name, size) + format_size(size), right=True)

@@ -20,6 +20,14 @@ def watermarks(metric: WatermarkMetric, interval_us: int, high: int, mid: int, l
     return Watermarks(metric, interval_us, high, mid, low)
 
 
+def reset_interval(*limits: object, ms: int) -> int:
+    """The interval that `limits` are for. Raises UsageError where there is a limit, and the interval is 0: it would be
+    for each pass."""
+    if any(limits) and not ms:
+        raise UsageError("quota_reset_interval_ms 0 is no time that a quota can be for; give at least 1ms.")
+    return ms
+
+
 def parse_metric(text: str) -> str:
     """Raises UsageError for what is no metric of watermarks."""
     if text not in list(WatermarkMetric):

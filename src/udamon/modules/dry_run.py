@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from udamon.acting.base import Tried
+from udamon.acting.left_alone import UniqueRanges
 from udamon.core.regions import Region
 from udamon.core.scheme import Action, ActionRequest, SchemeStats
 from udamon.core.target import Target
@@ -13,31 +13,6 @@ from udamon.errors import CannotError
 from udamon.linux.procfs import ProcessId
 from udamon.linux.residency import resident
 from udamon.model import Range
-
-
-class UniqueRanges:
-    """Memory of targets that was met once or more, each byte once."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self._of: dict[int, tuple[list[int], list[int]]] = {}  # target → starts and ends, sorted and disjoint
-
-    def add(self, target: int, start: int, end: int) -> list[Range]:
-        """Take in [start, end) of a target; what of it was not met before, in address order."""
-        starts, ends = self._of.setdefault(target, ([], []))
-        first, last = bisect_left(ends, start), bisect_right(starts, end)
-        known = list(zip(starts[first:last], ends[first:last], strict=True))  # these overlap or touch
-        new, at = [], start
-        for low, high in known:
-            if at < low:
-                new.append(Range(at, low))
-            at = max(at, high)
-        if at < end:
-            new.append(Range(at, end))
-        starts[first:last] = [min([start, *(low for low, _ in known)])]
-        ends[first:last] = [max([end, *(high for _, high in known)])]
-        self.bytes += sum(part.size for part in new)
-        return new
 
 
 class DryActor:

@@ -17,7 +17,7 @@ from udamon.core.scheme import (
     Weights,
 )
 from udamon.errors import UsageError
-from udamon.modules.common import FROM_A_PAGE, parse_metric, watermarks
+from udamon.modules.common import FROM_A_PAGE, parse_metric, reset_interval, watermarks
 from udamon.modules.parameters import parameter, switch
 from udamon.schemes.config.fields import parse_bp, parse_ms, parse_permil
 from udamon.schemes.config.pattern import NONE, Quantity, QuantityBounds, QuantityUnit, WantedScheme
@@ -80,15 +80,16 @@ class LruSortParameters:
         )
 
     def _scheme(self, action: Action, goal: Goal, young: Filter) -> Scheme:
+        goals = (goal,) if self.active_mem_bp else ()
         return Scheme(
             access_pattern=FROM_A_PAGE,
             action=action,
             quotas=Quota(
-                self.quota_ms // 2,
+                max(self.quota_ms // 2, min(self.quota_ms, 1)),  # half of 1 is not 0, which is no limit
                 0,
-                self.quota_reset_interval_ms,
+                reset_interval(self.quota_ms, goals, ms=self.quota_reset_interval_ms),
                 weights=Weights(nr_accesses_permil=1, age_permil=1),
-                goals=(goal,) if self.active_mem_bp else (),
+                goals=goals,
             ),
             watermarks=watermarks(
                 WatermarkMetric(self.wmarks_metric),

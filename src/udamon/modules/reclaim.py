@@ -15,7 +15,7 @@ from udamon.core.scheme import (
     WatermarkMetric,
     Weights,
 )
-from udamon.modules.common import FROM_A_PAGE, parse_metric, watermarks
+from udamon.modules.common import FROM_A_PAGE, parse_metric, reset_interval, watermarks
 from udamon.modules.parameters import parameter, switch
 from udamon.schemes.config.fields import parse_ms, parse_number, parse_permil, parse_us
 from udamon.schemes.config.pattern import (
@@ -37,7 +37,8 @@ FEEDBACK_TARGET = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ReclaimParameters:
-    """The parameters of DAMON_RECLAIM; `wmarks_metric` is beside them. Raises UsageError for senseless watermarks."""
+    """The parameters of DAMON_RECLAIM; `wmarks_metric` is beside them. Raises UsageError for senseless watermarks, and
+    for a quota of no time."""
 
     min_age: int = parameter(120_000_000, parse_time_us, "TIME", "unaccessed this long is cold (120s)")
     quota_ms: int = parameter(
@@ -87,7 +88,7 @@ class ReclaimParameters:
             quotas=Quota(
                 self.quota_ms,
                 self.quota_sz,
-                self.quota_reset_interval_ms,
+                reset_interval(self.quota_ms, self.quota_sz, goals, ms=self.quota_reset_interval_ms),
                 weights=Weights(age_permil=1),
                 goals=tuple(goals),
                 fail_charge_num=1 if sparse else 0,

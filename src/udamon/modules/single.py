@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from udamon.configuration.tree import ConfigValue, Tree
 from udamon.core.scheme import Action
+from udamon.core.scheme_fields import MIGRATIONS
 from udamon.errors import ConfigError, UsageError
 from udamon.schemes.config.pattern import WantedScheme
 from udamon.schemes.config.reading import read_schemes
@@ -42,6 +43,8 @@ FLAGS = {
 PATTERN = [name for name, flag in FLAGS.items() if flag.path[0] == "access_pattern"]
 """The flags that say which memory."""
 QUOTA = [name for name, flag in FLAGS.items() if flag.path[0] == "quotas"]
+RESET = "quota-reset-interval-ms"
+"""The one of QUOTA that limits nothing itself."""
 
 
 def scheme_of(action: Action, texts: Mapping[str, str]) -> WantedScheme:
@@ -52,6 +55,8 @@ def scheme_of(action: Action, texts: Mapping[str, str]) -> WantedScheme:
     quotas = root.get("quotas")
     if isinstance(quotas, dict) and ("ms" in quotas or "bytes" in quotas):
         quotas.setdefault("reset_interval_ms", "1s")
+    if action in MIGRATIONS and "target-nid" not in texts:
+        raise UsageError(f"{action} needs a node to migrate to: give --target-nid.")
     try:
         (scheme,) = read_schemes(ConfigValue("flags", [root], lambda path: 1))
     except ConfigError as error:
@@ -70,7 +75,7 @@ def _put(table: dict[str, Tree], path: tuple[str, ...], text: str) -> None:
 def _as_flag(message: str) -> str:
     """The sentence without file and line, and with the flag for the path of keys."""
     where, _, why = message.removeprefix("flags:1: [0]").removeprefix(".").partition(": ")
-    for name, flag in FLAGS.items():
-        if where == ".".join(flag.path):
-            return f"--{name}: {why}"
-    return f"{where}: {why}" if where else why
+    found = [f"--{name}" for name, flag in FLAGS.items() if where == ".".join(flag.path)]
+    if where and not found:  # both ends of a bound
+        found = [f"--{name}" for name, flag in FLAGS.items() if ".".join(flag.path).startswith(f"{where}.")]
+    return f"{', '.join(found) or where}: {why}" if where else why

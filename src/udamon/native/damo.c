@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { START, END, NR_ACCESSES, AGE, COLUMNS };
+enum { START, END, NR_ACCESSES, AGE, COLUMNS, PERCENT = COLUMNS, USEC };
 enum { LONGEST_USUAL = 1024 }; /* bytes of a region with damo's own spaces, at most */
 
 typedef struct {
@@ -35,8 +35,10 @@ typedef struct {
 } Found;
 
 enum { IN_REGION, IN_NR_ACCESSES, IN_AGE };
+#define KEY_SEEN (1u << 8)
 
-/* One member of a region, or of what is nested in it; `seen` has a bit for each column. */
+/* One member of a region, or of what is nested in it; `seen` has a bit for each column that has a value, and KEY_SEEN and
+ * what is above for each of `keys` that was there. */
 static int member(Text *text, Region *region, int where, const unsigned char *key, size_t length, unsigned *seen);
 
 static int object(Text *text, Region *region, int where, unsigned *seen)
@@ -70,51 +72,51 @@ static int object(Text *text, Region *region, int where, unsigned *seen)
     return OK;
 }
 
+/* The keys that are read: where they are, which column they give, what their values are. */
+static const struct {
+    const char *name;
+    int where, column, kind;
+} keys[] = {
+    {"start", IN_REGION, START, JSON_SIZE},
+    {"end", IN_REGION, END, JSON_SIZE},
+    {"nr_accesses", IN_REGION, NR_ACCESSES, JSON_COUNT},
+    {"samples", IN_NR_ACCESSES, NR_ACCESSES, JSON_COUNT},
+    {"percent", IN_NR_ACCESSES, PERCENT, JSON_SHARE},
+    {"age", IN_REGION, AGE, JSON_COUNT},
+    {"aggr_intervals", IN_AGE, AGE, JSON_COUNT},
+    {"usec", IN_AGE, USEC, JSON_TIME},
+};
+enum { KEYS = sizeof(keys) / sizeof(*keys) };
+
 static int member(Text *text, Region *region, int where, const unsigned char *key, size_t length, unsigned *seen)
 {
     uint64_t whole;
     double value;
-    int null, state, column;
+    int null, state, i = 0;
     const unsigned char *begin = text->at;
-    if (where == IN_REGION && *begin == '{') {
-        if (json_key_is(key, length, "nr_accesses"))
-            return object(text, region, IN_NR_ACCESSES, seen);
-        if (json_key_is(key, length, "age"))
-            return object(text, region, IN_AGE, seen);
-    }
-    if (where == IN_REGION && json_key_is(key, length, "start"))
-        column = START;
-    else if (where == IN_REGION && json_key_is(key, length, "end"))
-        column = END;
-    else if ((where == IN_REGION && json_key_is(key, length, "nr_accesses")) ||
-             (where == IN_NR_ACCESSES && json_key_is(key, length, "samples")))
-        column = NR_ACCESSES;
-    else if ((where == IN_REGION && json_key_is(key, length, "age")) ||
-             (where == IN_AGE && json_key_is(key, length, "aggr_intervals")))
-        column = AGE;
-    else if ((where == IN_AGE && json_key_is(key, length, "usec")) ||
-             (where == IN_NR_ACCESSES && json_key_is(key, length, "percent"))) {
-        double *into = where == IN_AGE ? &region->usec : &region->percent;
-        if ((state = json_quantity(text, where == IN_AGE, &whole, &value, &null)) == OK && !null)
-            *into = value;
-        return state;
-    } else
+    while (i < KEYS && !(keys[i].where == where && json_key_is(key, length, keys[i].name)))
+        i++;
+    if (i == KEYS)
         return json_skip(text, 0);
-    if ((state = json_quantity(text, 0, &whole, &value, &null)) != OK)
+    if (*seen & KEY_SEEN << i)
+        return json_wrong(text, "a region has a key twice");
+    *seen |= KEY_SEEN << i;
+    int column = keys[i].column;
+    if (where == IN_REGION && *begin == '{' && (column == NR_ACCESSES || column == AGE))
+        return object(text, region, column == AGE ? IN_AGE : IN_NR_ACCESSES, seen);
+    if ((state = json_quantity(text, keys[i].kind, &whole, &value, &null)) != OK || null)
         return state;
-    if (null)
-        return OK;
-    if (column >= NR_ACCESSES && whole > UINT32_MAX)
+    if ((column == NR_ACCESSES || column == AGE) && whole > UINT32_MAX)
         return text->at = begin, json_wrong(text, "a count does not fit into 32 bits");
     *seen |= 1u << column;
-    if (column == START)
-        region->start = whole;
-    else if (column == END)
-        region->end = whole;
-    else if (column == NR_ACCESSES)
-        region->nr_accesses = (uint32_t)whole;
-    else
-        region->age = (uint32_t)whole;
+    switch (column) {
+    case START: region->start = whole; break;
+    case END: region->end = whole; break;
+    case NR_ACCESSES: region->nr_accesses = (uint32_t)whole; break;
+    case AGE: region->age = (uint32_t)whole; break;
+    case PERCENT: region->percent = value; break;
+    default: region->usec = value;
+    }
     return OK;
 }
 

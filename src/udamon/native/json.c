@@ -120,53 +120,127 @@ static double factor(const unsigned char *unit, size_t length, int time)
     return place != NULL && plain ? (double)((uint64_t)1 << (10 * (place - letters))) : 0;
 }
 
-/* A quantity as damo writes it: 4096, "4,096", "4 KiB", "1 m 26.4 s". Whole numbers are exact. */
-int json_quantity(Text *text, int time, uint64_t *whole, double *value, int *null)
+/* Digits from `at` on, with commas between two of them where `commas`; NULL where there are none, or too many. */
+static const unsigned char *whole_digits(const unsigned char *at, const unsigned char *end, int commas, uint64_t *number)
+{
+    const unsigned char *begin = at;
+    for (*number = 0; at < end; at++) {
+        if (commas && *at == ',' && at > begin && at + 1 < end && at[-1] != ',' && at[1] >= '0' && at[1] <= '9')
+            continue;
+        if (*at < '0' || *at > '9')
+            break;
+        if (__builtin_mul_overflow(*number, 10, number) || __builtin_add_overflow(*number, *at - '0', number))
+            return NULL;
+    }
+    return at > begin ? at : NULL;
+}
+
+static const unsigned char *fraction_digits(const unsigned char *at, const unsigned char *end, double *fraction)
+{
+    double scale = 1;
+    for (*fraction = 0; at < end && *at >= '0' && *at <= '9'; at++)
+        *fraction += (*at - '0') * (scale /= 10);
+    return at;
+}
+
+static const char not_a_number[] = "this is not a number that is at least 0";
+static const char too_large[] = "a number does not fit into 64 bits";
+
+/* JSON's own numbers from 0 on: 4096, 60.0, 1e-05. `whole` is exact where there is neither a point nor an exponent. */
+static const unsigned char *plain_number(const unsigned char *at, const unsigned char *end, uint64_t *whole, double *value,
+                                         const char **why)
+{
+    const unsigned char *begin = at;
+    double fraction = 0;
+    uint64_t exponent = 0;
+    if ((at = whole_digits(at, end, 0, whole)) == NULL)
+        return *why = *begin >= '0' && *begin <= '9' ? too_large : *why, NULL;
+    if (*begin == '0' && at > begin + 1)
+        return NULL;
+    *value = (double)*whole;
+    if (at < end && *at == '.') {
+        begin = ++at;
+        if ((at = fraction_digits(at, end, &fraction)) == begin)
+            return NULL;
+        *value += fraction;
+    }
+    if (at < end && (*at | 0x20) == 'e') {
+        int smaller = ++at < end && *at == '-';
+        at += at < end && (*at == '-' || *at == '+');
+        if ((at = whole_digits(at, end, 0, &exponent)) == NULL)
+            return NULL;
+        for (uint64_t i = 0; i < exponent && i < 700; i++)
+            *value = smaller ? *value / 10 : *value * 10;
+        if (*value >= 18446744073709551616.0)
+            return *why = too_large, NULL;
+        *whole = (uint64_t)*value;
+    }
+    return at;
+}
+
+/* One number of a string and its unit: "4,096", "4 KiB", "26.4 s"; the place behind it, or NULL and why. */
+static const unsigned char *part_of(const unsigned char *at, const unsigned char *end, int time, uint64_t *whole,
+                                    double *value, int *unit, const char **why)
+{
+    const unsigned char *begin = at;
+    double fraction = 0;
+    if ((at = whole_digits(at, end, 1, whole)) == NULL)
+        return *why = *begin >= '0' && *begin <= '9' ? too_large : not_a_number, NULL;
+    int point = at < end && *at == '.';
+    if (point)
+        at = fraction_digits(at + 1, end, &fraction);
+    *value = (double)*whole + fraction;
+    while (at < end && *at == ' ')
+        at++;
+    const unsigned char *word = at;
+    while (at < end && ((*at | 0x20) >= 'a' && (*at | 0x20) <= 'z'))
+        at++;
+    if ((*unit = at > word)) {
+        double by = factor(word, (size_t)(at - word), time);
+        if (by == 0)
+            return *why = "this number has a unit that is not known", NULL;
+        if ((*value *= by) >= 18446744073709551616.0)
+            return *why = too_large, NULL;
+        *whole = point || by < 1 ? (uint64_t)*value : *whole * (uint64_t)by;
+    }
+    while (at < end && *at == ' ')
+        at++;
+    return at;
+}
+
+int json_quantity(Text *text, int kind, uint64_t *whole, double *value, int *null)
 {
     const unsigned char *at, *start = text->at;
     size_t length;
+    const char *why = not_a_number;
+    int unit = 0, parts = 0;
     int state = *start == '"' ? json_string(text, &at, &length) : json_word(text, &at, &length);
     if (state != OK)
         return state;
     const unsigned char *end = at + length;
-    *whole = 0, *value = 0, *null = 0;
-    if (length == 4 && memcmp(at, "null", 4) == 0 && *start != '"')
-        return *null = 1, OK;
-    for (int parts = 0; at < end; parts++) {
-        uint64_t number = 0;
-        double part, scale = 1, by;
-        const unsigned char *digits = at;
-        for (; at < end && ((*at >= '0' && *at <= '9') || *at == ','); at++) {
-            if (*at == ',')
-                continue;
-            if (__builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, *at - '0', &number))
-                return text->at = start, json_wrong(text, "a number does not fit into 64 bits");
+    *whole = 0, *value = 0;
+    if ((*null = length == 4 && memcmp(at, "null", 4) == 0 && *start != '"'))
+        return OK;
+    if (*start != '"') {
+        if (plain_number(at, end, whole, value, &why) != end)
+            return text->at = start, json_wrong(text, why);
+    } else
+        for (; at < end; parts++) {
+            uint64_t one;
+            double amount;
+            if ((parts && !(kind == JSON_TIME && unit)) || (at = part_of(at, end, kind == JSON_TIME, &one, &amount, &unit, &why)) == NULL)
+                return text->at = start, json_wrong(text, why);
+            if ((parts && !unit) || (unit && (kind == JSON_COUNT || kind == JSON_SHARE)))
+                return text->at = start, json_wrong(text, unit ? "a count has no unit" : why);
+            if (__builtin_add_overflow(*whole, one, whole))
+                return text->at = start, json_wrong(text, too_large);
+            *value += amount;
         }
-        if (at == digits)
-            return text->at = start, json_wrong(text, "this is not a number that is at least 0");
-        part = (double)number;
-        if (at == end && parts == 0)
-            return *whole = number, *value = part, OK;
-        int fraction = *at == '.';
-        if (fraction)
-            for (at++; at < end && *at >= '0' && *at <= '9'; at++)
-                part += (*at - '0') * (scale /= 10);
-        while (at < end && *at == ' ')
-            at++;
-        const unsigned char *unit = at;
-        while (at < end && ((*at | 0x20) >= 'a' && (*at | 0x20) <= 'z'))
-            at++;
-        by = factor(unit, (size_t)(at - unit), time);
-        while (at < end && *at == ' ')
-            at++;
-        if (by == 0)
-            return text->at = start, json_wrong(text, "this number has a unit that is not known");
-        if (part * by >= 18446744073709551616.0)
-            return text->at = start, json_wrong(text, "a number does not fit into 64 bits");
-        *whole += fraction || by < 1 ? (uint64_t)(part * by) : number * (uint64_t)by;
-        *value += part * by;
-    }
-    return start + 2 < text->at ? OK : (text->at = start, json_wrong(text, "this is not a number that is at least 0"));
+    if (*start == '"' && parts == 0)
+        return text->at = start, json_wrong(text, why);
+    if (!unit && (kind == JSON_SIZE || kind == JSON_COUNT) && (double)*whole != *value)
+        return text->at = start, json_wrong(text, "this is not a whole number");
+    return OK;
 }
 
 int json_key_is(const unsigned char *key, size_t length, const char *name)

@@ -49,8 +49,11 @@ int json_string(Text *text, const unsigned char **found, size_t *length);
 int json_word(Text *text, const unsigned char **found, size_t *length);
 /* Skip a value of any kind; after MORE, `at` may be inside of it. */
 int json_skip(Text *text, int depth);
-/* A quantity as damo writes it: 4096, "4,096", "4 KiB", "1 m 26.4 s" (then in us). `whole` is exact for whole numbers. */
-int json_quantity(Text *text, int time, uint64_t *whole, double *value, int *null);
+/* What a quantity is: bytes (4096, "4,096", "4 KiB"), a count ("4,096"), a share (60.0, "60"), or a time in us (5, "5",
+ * "1 m 26.4 s"). Bytes and counts are whole numbers, unless there is a unit. */
+enum { JSON_SIZE, JSON_COUNT, JSON_SHARE, JSON_TIME };
+/* A quantity as damo writes it. `whole` is exact for whole numbers. */
+int json_quantity(Text *text, int kind, uint64_t *whole, double *value, int *null);
 int json_key_is(const unsigned char *key, size_t length, const char *name);
 
 #endif

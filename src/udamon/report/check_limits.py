@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from udamon.arguments import named
 from udamon.errors import UsageError
 from udamon.report.levels import LEVELS
 from udamon.units import parse_share, parse_size, parse_time_ns
@@ -57,14 +58,14 @@ class CheckLimits:
             raise UsageError(f"--min-snapshots {min_snapshots} asks for nothing; give at least 1.")
         found = cls(
             level=level,
-            max_wss=_maybe(parse_size, max_wss),
-            min_wss=_maybe(parse_size, min_wss),
-            max_footprint=_maybe(parse_size, max_footprint),
-            max_cold_share=_maybe(parse_share, max_cold_share),
-            cold_age_ns=parse_time_ns(cold_age),
-            max_rate_of=tuple(map(_rate_of, max_rate)),
-            min_rate_of=tuple(map(_rate_of, min_rate)),
-            min_length_ns=_maybe(parse_time_ns, min_length),
+            max_wss=_maybe("--max-wss", parse_size, max_wss),
+            min_wss=_maybe("--min-wss", parse_size, min_wss),
+            max_footprint=_maybe("--max-footprint", parse_size, max_footprint),
+            max_cold_share=_maybe("--max-cold-share", parse_share, max_cold_share),
+            cold_age_ns=named("--cold-age", parse_time_ns, cold_age),
+            max_rate_of=tuple(named("--max-rate", _rate_of, rate) for rate in max_rate),
+            min_rate_of=tuple(named("--min-rate", _rate_of, rate) for rate in min_rate),
+            min_length_ns=_maybe("--min-length", parse_time_ns, min_length),
             min_snapshots=min_snapshots,
         )
         if found == cls(level=found.level, cold_age_ns=found.cold_age_ns):
@@ -72,8 +73,8 @@ class CheckLimits:
         return found
 
 
-def _maybe(parse: Callable[[str], _T], text: str | None) -> _T | None:
-    return None if text is None else parse(text)
+def _maybe(flag: str, parse: Callable[[str], _T], text: str | None) -> _T | None:
+    return None if text is None else named(flag, parse, text)
 
 
 def _rate_of(text: str) -> tuple[str, float]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from udamon.arguments import named
 from udamon.errors import UsageError
 from udamon.record.schema import BOUND_COLUMNS
 from udamon.units import parse_duration_ns, parse_share, parse_size, parse_time_ns
@@ -32,6 +33,10 @@ def parse_span(text: str, parse: Callable[[str], int | float], example: str) -> 
     if span[0] is not None and span[1] is not None and span[0] > span[1]:
         raise UsageError(f"the range {text!r} ends before it begins; write it MIN-MAX, like {example}.")
     return span
+
+
+def _span(flag: str, text: str | None, parse: Callable[[str], int | float], example: str) -> Span:
+    return ALL if text is None else named(flag, lambda text: parse_span(text, parse, example), text)
 
 
 def parse_address(text: str) -> int:
@@ -98,13 +103,11 @@ class Filters:
             raise UsageError("--mapping is empty; give a name, a label or a kind, such as heap or anonymous, "
                              "or leave it out.")  # fmt: skip
         return cls(
-            time=parse_span(time, parse_duration_ns, "5s-10s") if time is not None else ALL,
-            address=parse_span(address, parse_address, "0x7f0000000000-0x7f0000200000")
-            if address is not None
-            else ALL,
-            size=parse_span(size, parse_size, "4KiB-1MiB") if size is not None else ALL,
-            rate=parse_span(rate, parse_share, "50%-100%") if rate is not None else ALL,
-            age=parse_span(age, parse_time_ns, "1s-10s") if age is not None else ALL,
+            time=_span("--time", time, parse_duration_ns, "5s-10s"),
+            address=_span("--address", address, parse_address, "0x7f0000000000-0x7f0000200000"),
+            size=_span("--size", size, parse_size, "4KiB-1MiB"),
+            rate=_span("--rate", rate, parse_share, "50%-100%"),
+            age=_span("--age", age, parse_time_ns, "1s-10s"),
             targets=targets,
             mapping=mapping,
             include_warmup=include_warmup,

@@ -6,7 +6,7 @@ from array import array
 
 import pytest
 
-from udamon.acting.reverse_map import LONGEST, Chunk, MappedFrames, mapped_bytes
+from udamon.acting.reverse_map import LONGEST, Chunk, MappedFrames, mapped_frames
 from udamon.linux.procfs import ProcessId
 
 PAGE = 4096
@@ -48,7 +48,7 @@ def test_long_runs_are_found_from_their_middle() -> None:
 def test_a_frame_mapped_twice_is_found_twice_and_counted_once() -> None:
     found = list(chunk(8, 9, None, 9, 8).find(8, 10))
     assert sum(m.end - m.start for m in found) == 4 * PAGE
-    assert mapped_bytes(found) == 2 * PAGE
+    assert sum(r.size for r in mapped_frames(found)) == 2 * PAGE
 
 
 def test_every_page_of_any_order_is_found() -> None:

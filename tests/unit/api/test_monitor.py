@@ -681,3 +681,12 @@ def test_a_command_that_outlives_what_is_watched(monkeypatch: pytest.MonkeyPatch
         assert monitor._child is not None
         assert not monitor._child.ended()
     assert monitor._child.ended()
+
+
+def test_the_interval_of_a_quota_that_is_left_out() -> None:
+    """`quota_reset` alone had no effect."""
+    from udamon.api.scheme import read
+
+    (wanted,) = read([Scheme("pageout", min_age=1, quota_reset=5)], apply=True, sparse=False)
+    assert (wanted.scheme.quotas.ms, wanted.scheme.quotas.bytes) == (10, 128 << 20)
+    assert wanted.scheme.quotas.reset_interval_ms == 5_000

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from udamon.acting.left_alone import UniqueRanges
 from udamon.cli.acting.report import ActingReport, document, line, summary
 from udamon.cli.half_used import HalfUsed
 from udamon.cli.progress_line import LINE_S, SHOW_S, ProgressLine
@@ -20,7 +21,7 @@ from udamon.core.regions import Region
 from udamon.core.scheme import AccessPattern, Action, Bounds, Scheme, SchemeStats, SchemeStatus
 from udamon.core.target import Target
 from udamon.model import Event, Snapshot
-from udamon.modules.dry_run import PassWatch, UniqueRanges
+from udamon.modules.dry_run import PassWatch
 
 MIB = 1 << 20
 
@@ -61,6 +62,17 @@ def test_the_line_says_what_keeps_a_scheme_from_acting() -> None:
     assert "(inactive: 60.0 % of memory is free)" in line(account(backed_off))
     held = replace(account(status(Action.PAGEOUT)), held="300 major faults a second")
     assert "held back: 300 major faults a second" in line(held)
+
+
+def test_the_totals_say_what_kept_a_scheme_from_acting() -> None:
+    """Nothing was tried, and the last line that showed why is gone."""
+    backed_off = account(
+        status(Action.PAGEOUT), status(Action.COLD, 1, "60.0 % of memory is free", active=False)
+    )
+    found = summary(replace(backed_off, held="300 major faults a second"), "duration").splitlines()
+    assert "scheme 1 is inactive at the end: 60.0 % of memory is free" in found
+    assert "held back at the end: 300 major faults a second" in found
+    assert not any("scheme 0 is inactive" in text for text in found)
 
 
 def test_it_says_that_what_is_idle_lies_in_mappings_that_are_used() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 
 import pytest
 
+from udamon.assembly.child import Child
 from udamon.assembly.spec import given
 from udamon.cli import live, monitor
 from udamon.cli.main import main
 from udamon.engine.kdamond import Kdamond
-from udamon.errors import MissingExtra, UsageError
+from udamon.errors import MissingExtra, TargetGone, UsageError
 from udamon.linux import cpu_time
 from udamon.live.session import WatchRequest
 from udamon.live.state import LiveState
@@ -91,3 +93,22 @@ def test_a_simulated_target_is_seen() -> None:
     finally:
         session.stop()
     assert session.state.attrs["aggr_us"] == 50_000
+
+
+def test_a_command_that_ends_at_once_is_told_with_its_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was told as a process that its parent had not collected, who is udamon."""
+
+    def show(args: argparse.Namespace, child: Child | None, *, given: bool) -> None:
+        assert child is not None
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        raise TargetGone("process 7 has ended.")
+
+    monkeypatch.setattr(live, "_show", show)
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    args = args_of("--via", "refs")
+    args.command = ["sh", "-c", "exit 7"]
+    assert live.run(args) == 7
+    assert capsys.readouterr().err == "udamon: sh ended before it could be watched.\n"

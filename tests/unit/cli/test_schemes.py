@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, reject
@@ -64,6 +66,50 @@ def test_the_quota_is_that_of_reclaim_unless_it_is_said() -> None:
     assert (like.scheme.quotas.ms, like.scheme.quotas.bytes) == (10, 128 << 20)
     assert quota_of("--no-quota", "--all") == Quota()
     assert quota_of("--quota-bytes", "1M") == Quota(bytes=1 << 20, reset_interval_ms=1_000)
+
+
+def test_an_interval_alone_keeps_the_quota_of_reclaim() -> None:
+    """It limits nothing itself: with --apply there was no limit at all."""
+    (like,) = ReclaimParameters().schemes(sparse=True)
+    found = quota_of("--all", "--apply", "--quota-reset-interval-ms", "5s")
+    assert found == replace(like.scheme.quotas, reset_interval_ms=5_000)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--quota-bytes", "0"], "--quota-bytes 0 limits nothing; give more, or --no-quota."),
+        (["--quota-ms", "0"], "--quota-ms 0 limits nothing; give more, or --no-quota."),
+        (
+            ["--quota-ms", "0ms", "--quota-bytes", "0"],
+            "--quota-ms 0ms limits nothing; give more, or --no-quota.",
+        ),
+        (
+            ["--quota-reset-interval-ms", "0"],
+            "--quota-reset-interval-ms 0 is no time that a quota can be for",
+        ),
+        (["--quota-bytes", "1M", "--quota-reset-interval-ms", "0"], "a quota needs reset_interval_ms"),
+    ],
+)
+def test_no_quota_is_only_had_by_its_name(words: list[str], sentence: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        quota_of("--min-age", "1s", *words)
+    assert quota_of("--quota-ms", "0", "--quota-bytes", "1M") == Quota(bytes=1 << 20, reset_interval_ms=1_000)
+
+
+def test_a_node_is_for_migrations() -> None:
+    with pytest.raises(
+        UsageError, match="--target-nid is of use with migrate_hot and migrate_cold; leave it out"
+    ):
+        schemes.run(parsed("--action", "pageout", "--target-nid", "0"))
+
+
+def test_an_unknown_action_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("--action", "drop")
+    error = capsys.readouterr().err
+    assert "willneed" in error
+    assert "<" not in error
 
 
 def words_of(name: str) -> st.SearchStrategy[str]:

@@ -96,6 +96,23 @@ def test_ten_processes_of_one_name_are_told_apart(size: tuple[int, int]) -> None
     on_screen(app, do, size)
 
 
+@pytest.mark.parametrize("size", [(40, 10), *SIZES])
+def test_a_name_of_escapes_pushes_no_figure_out(size: tuple[int, int]) -> None:
+    """Of 15 such characters the column had 90 columns, and the bytes of all processes were behind the edge."""
+    state = ten_postgres()
+    about = {"target": 10, "pid": 110, "comm": "\u202e" * 15, "cmdline": ["x"], "user": "me"}
+    posted(state, Event(0, "target_start", about), window(0, 20, 0, 10))
+    app = app_of(state, several=True)
+
+    async def do(pilot: Pilot) -> None:
+        rows = [line for line in text_of(app) if re.match(r"\W*1\d\d ", line)]
+        assert rows
+        assert all(re.search(r"\d (MiB|KiB|B)\b", row) for row in rows)
+        assert any("\\u202e" in row for row in rows)
+
+    on_screen(app, do, size)
+
+
 def test_columns_follow_the_width() -> None:
     app = app_of(ten_postgres(), several=True)
 

@@ -127,6 +127,23 @@ def test_the_hot_threshold_follows_the_attributes() -> None:
     assert hot.at(Attrs(10_000, 150_000)).access_pattern.nr_accesses.min == 4  # 15 * 0.3 = 4.5
 
 
+@pytest.mark.parametrize(("quota_ms", "half"), [(0, 0), (1, 1), (2, 1), (3, 1), (10, 5)])
+def test_half_of_a_quota_of_time_is_a_quota(quota_ms: int, half: int) -> None:
+    """0 is no limit, which half of 1 ms was."""
+    for scheme in LruSortParameters(quota_ms=quota_ms).schemes():
+        assert scheme.at(ATTRS).quotas.ms == half
+
+
+@pytest.mark.parametrize("kind", [ReclaimParameters, LruSortParameters])
+def test_a_quota_is_for_some_time(kind: type[ReclaimParameters | LruSortParameters]) -> None:
+    with pytest.raises(UsageError, match="quota_reset_interval_ms 0 is no time that a quota can be for"):
+        with_texts(kind(), {"quota_reset_interval_ms": "0"})
+    texts = {"quota_reset_interval_ms": "0", "quota_ms": "0", "quota_sz": "0"}
+    without = with_texts(kind(), {name: text for name, text in texts.items() if name in readings(kind)})
+    for scheme in without.schemes():
+        assert (scheme.scheme.quotas.ms, scheme.scheme.quotas.bytes) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("texts", "words"),
     [

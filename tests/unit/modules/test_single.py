@@ -53,9 +53,14 @@ def test_a_quota_is_for_a_second_unless_it_is_said() -> None:
         (
             "pageout",
             {"min-size": "2M", "max-size": "1M"},
-            "access_pattern.sz: the minimum 2097152 is above the maximum 1048576; swap them.",
+            "--min-size, --max-size: the minimum 2097152 is above the maximum 1048576; swap them.",
         ),
-        ("migrate_hot", {}, "migrate_hot needs a node to migrate to: give target_nid, or dests."),
+        (
+            "pageout",
+            {"min-age": "5s", "max-age": "1s"},
+            "--min-age, --max-age: the minimum is above the maximum; swap them.",
+        ),
+        ("migrate_hot", {}, "migrate_hot needs a node to migrate to: give --target-nid."),
     ],
 )
 def test_errors_name_the_flag(action: str, flags: dict[str, str], sentence: str) -> None:

@@ -61,7 +61,7 @@ def test_everything_that_is_known(tmp_path: Path, compress: bool, indent: int | 
     ("written", "value"),
     [(4096, 4096), ("4096", 4096), ("4,096", 4096), ("4 KiB", 4096), ("4KiB", 4096), ("4K", 4096), ("4096 B", 4096),
      ("1.5 MiB", 3 << 19), ("18,446,744,073,709,551,614", 2**64 - 2), ("0", 0),
-     ("140,737,488,351,232", 0x7FFFFFFFF000)],
+     ("140,737,488,351,232", 0x7FFFFFFFF000), (4096.0, 4096), (12345678901234567890, 12345678901234567890)],
 )  # fmt: skip
 def test_sizes_as_damo_writes_them(tmp_path: Path, written: object, value: int) -> None:
     found = only(tmp_path / "a", damo_region(written, str(2**64 - 1)))
@@ -71,7 +71,8 @@ def test_sizes_as_damo_writes_them(tmp_path: Path, written: object, value: int) 
 @pytest.mark.parametrize(
     ("nr_accesses", "count"),
     [(12, 12), ("12", 12), ({"samples": 12, "percent": None}, 12), ({"samples": None, "percent": 60.0}, 12),
-     ({"percent": "60", "samples": None}, 12), ({"samples": 3, "percent": 60}, 3)],
+     ({"percent": "60", "samples": None}, 12), ({"samples": 3, "percent": 60}, 3), ({"percent": 6e1}, 12),
+     ({"percent": 59.99999}, 12)],
 )  # fmt: skip
 def test_counts(tmp_path: Path, nr_accesses: object, count: int) -> None:
     """Samples are what was counted; a percentage is of the 20 ticks."""
@@ -89,6 +90,16 @@ def test_counts(tmp_path: Path, nr_accesses: object, count: int) -> None:
 def test_ages(tmp_path: Path, age: object, aggregations: int) -> None:
     """In aggregations of 100 ms, or as a time."""
     assert list(only(tmp_path / "a", damo_region(0, 4096) | {"age": age}).ages) == [aggregations]
+
+
+def test_numbers_with_an_exponent(tmp_path: Path) -> None:
+    """JSON's own way to write them: 4e3 is not 4 EiB and 3."""
+    text = GOOD.replace('"start": 0', '"start": 1e3').replace('"end": 4096', '"end": 2.5E+3')
+    text = text.replace('"samples": 0', '"samples": 500e-2', 1)
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    (found,) = open_recording(path).snapshots()
+    assert (found.starts[0], found.ends[0], found.nr_accesses[0]) == (1000, 2500, 5)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +200,27 @@ GOOD = json.dumps(
         ('"end": 4096,', '"end": 4096', r":\d+:\d+: a comma should be here"),
         ('"samples": 0', '"samples": 5000000000', r":\d+:\d+: a count does not fit into 32 bits"),
         ('"samples": 0', '"samples": null', r":\d+:\d+: a region has no nr_accesses"),
+        ('"end": 4096', '"end": 4096.5', r":\d+:\d+: this is not a whole number"),
+        ('"end": 4096', '"end": "4096.5"', r":\d+:\d+: this is not a whole number"),
+        ('"end": 4096', '"end": 1E', r":\d+:\d+: this is not a number"),
+        ('"end": 4096', '"end": 4k', r":\d+:\d+: this is not a number"),
+        ('"end": 4096', '"end": 04096', r":\d+:\d+: this is not a number"),
+        ('"end": 4096', '"end": 1e20', r":\d+:\d+: a number does not fit into 64 bits"),
+        ('"end": 4096', '"end": "1 KiB 3072"', r":\d+:\d+: this is not a number"),
+        ('"end": 4096', '"end": "4,,096"', r":\d+:\d+: this is not a number"),
+        ('"end": 4096', '"end": 4096, "end": 8192', r":\d+:\d+: a region has a key twice"),
+        ('"samples": 0', '"samples": 0, "samples": 1', r":\d+:\d+: a region has a key twice"),
+        ('"samples": 0', '"samples": 0.5', r":\d+:\d+: this is not a whole number"),
+        ('"samples": 0', '"samples": "1 KiB"', r":\d+:\d+: a count has no unit"),
+        ('"percent": null', '"percent": "5 KiB"', r":\d+:\d+: a count has no unit"),
+        ('"usec": null', '"usec": "1 m 5"', r":\d+:\d+: this is not a number"),
+        ('"aggr_us": "100000"', '"aggr_us": "x 100 ms"', "record 0, snapshot 0: 'x 100 ms' is no time"),
+        ('"aggr_us": "100000"', '"aggr_us": "100 ms 5"', "record 0, snapshot 0: '100 ms 5' is no time"),
+        ('"aggr_us": "100000"', '"aggr_us": "-100 ms"', "record 0, snapshot 0: '-100 ms' is no time"),
+        ('"aggr_us": "100000"', '"aggr_us": "100000.5"', "record 0, snapshot 0: '100000.5' is no"),
+        ('"target_id": 0', '"target_id": "1.5"', "record 0, snapshot 0: '1.5' is no whole number"),
+        ('"sample_interval_us": null', '"sample_interval_us": -5', "snapshot 0: -5 is no sampling interval"),
+        ('"sample_interval_us": null', '"sample_interval_us": "0"', "snapshot 0: '0' is no sampling interval"),
         ('"probe_hits": []', '"probe_hits": ' + "[" * 40 + "]" * 40, r":\d+:\d+: values are nested too deeply"),
         ('"start_time": 0', '"start_time": "noon"', "record 0, snapshot 0: 'noon' is no time"),
         ('"start_time": 0,', "", "record 0, snapshot 0: 'start_time' is missing"),

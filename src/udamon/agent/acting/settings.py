@@ -8,7 +8,7 @@ from udamon.configuration.tree import ConfigValue
 from udamon.core.idle_time import SECONDS
 from udamon.core.scheme import Quota, WatermarkMetric, Watermarks
 from udamon.errors import UsageError
-from udamon.modules.common import parse_metric, watermarks
+from udamon.modules.common import parse_metric, reset_interval, watermarks
 from udamon.modules.parameters import parameter, switch, with_table
 from udamon.schemes.config.fields import parse_ms, parse_number, parse_permil
 from udamon.schemes.config.pattern import parse_bytes
@@ -34,7 +34,7 @@ def _age(text: str) -> int:
 @dataclass(frozen=True, slots=True)
 class ReclaimSettings:
     """By DAMON_RECLAIM's names where it has the same (modules/reclaim.py). Nothing is done without `apply`. Raises
-    UsageError for senseless watermarks."""
+    UsageError for senseless watermarks, and a quota for no time."""
 
     apply: bool = switch("take memory out; without, only say what would be")
     min_age: int = parameter(SHORTEST_S, _age, "TIME", "or the service's safe age where that is longer")
@@ -59,10 +59,12 @@ class ReclaimSettings:
     wmarks_low: int = parameter(200, parse_permil, "PERMIL", "be inactive while less is free")
 
     def __post_init__(self) -> None:
+        self.quota()
         self.watermarks()
 
     def quota(self) -> Quota:
-        return Quota(self.quota_ms, self.quota_sz, self.quota_reset_interval_ms)
+        interval = reset_interval(self.quota_ms, self.quota_sz, ms=self.quota_reset_interval_ms)
+        return Quota(self.quota_ms, self.quota_sz, interval)
 
     def watermarks(self) -> Watermarks:
         metric = WatermarkMetric(self.wmarks_metric)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from udamon.acting.exclusions import Exclusions
+from udamon.arguments import named
 from udamon.cli import monitor
 from udamon.cli.numbers import whole
 from udamon.core.scheme import WatermarkMetric
@@ -129,7 +130,10 @@ def settle_monitor(args: argparse.Namespace) -> None:
         return
     if None in bounds or not args.paddr:
         raise UsageError("--monitor-region-start and --monitor-region-end go together, and with --paddr.")
-    start, end = (parse_size(bound) * args.addr_unit for bound in bounds)
+    start, end = (
+        named(f"--monitor-region-{which}", parse_size, bound) * args.addr_unit
+        for which, bound in zip(("start", "end"), bounds, strict=True)
+    )
     args.range = [*args.range, f"{start:#x}-{end:#x}"]
 
 
@@ -173,5 +177,5 @@ def limits(args: argparse.Namespace) -> PressureLimits:
         raise UsageError(f"--max-major-faults {faults} is no number of faults a second; give 100, or off.")
     return PressureLimits(
         max_major_faults=None if faults == "off" else float(faults),
-        max_psi=None if psi == "off" else parse_share(psi),
+        max_psi=None if psi == "off" else named("--max-psi", parse_share, psi),
     )

@@ -98,6 +98,13 @@ def summary(account: ActingReport, stopped_by: str) -> Shown:
     """The totals, in some lines."""
     found = [f"{format_length(account.seconds)}, ended by {stopped_by}; {_cost(account)}"]
     found += [f"scheme {_totals(account, status)}" for status in account.statuses]
+    found += [
+        f"scheme {status.index} is inactive at the end: {status.why}"
+        for status in account.statuses
+        if not status.active and status.why
+    ]
+    if account.held:
+        found.append(f"held back at the end: {account.held}")
     for status in account.statuses:
         if why := _half_used(account, status):
             found.append(f"scheme {status.index} could not have more: {why}")

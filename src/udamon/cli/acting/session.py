@@ -124,6 +124,12 @@ class _ActingSession:
             self._work.end()
             self._line.clear()
         self._tell(ended_by)
+        if (
+            refused is None
+            and not self._progress.snapshots
+            and not any(s.active for s in self._work.statuses())
+        ):
+            return ended_by  # nothing is looked at while watermarks keep all schemes from acting, as they are meant to
         require_windows(self._progress, engine, self._child, ended_by, refused, quiet=self._args.quiet)
         return ended_by
 

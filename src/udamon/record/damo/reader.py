@@ -149,7 +149,8 @@ class _DamoReader:
         (starts, ends, counts, ages, touched), odd = self._text.columns.take(value["regions"])
         sample, ticks = record.sample_ns, record.ticks
         if value.get("sample_interval_us") is not None:
-            sample = max(1, time_in(US, value["sample_interval_us"]))
+            if (sample := time_in(US, value["sample_interval_us"])) <= 0:
+                raise ValueError(f"{value['sample_interval_us']!r} is no sampling interval")
             ticks = ticks or max(1, round((end - begin) / sample))
         ticks = ticks or max([DEFAULT_TICKS, *counts])
         sample = sample or max(1, (end - begin) // ticks)

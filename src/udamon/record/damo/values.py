@@ -9,6 +9,7 @@ from typing import Any
 from udamon.errors import UsageError
 from udamon.units import parse_size, parse_time_ns
 
+_TIMES = re.compile(r"\s*(?:[0-9][0-9,]*(?:\.[0-9]+)?\s*[A-Za-zµ]+\s*)+")
 _PART = re.compile(r"[0-9][0-9,.]*\s*[A-Za-zµ]+")
 _LONGEST = 60
 
@@ -21,16 +22,17 @@ def number(value: Any) -> int:
         return value
     if len(value) > _LONGEST:
         raise ValueError(f"{value[:20]!r}… is no number")
+    if re.fullmatch(r"[0-9,.\s]*\.[0-9,.\s]*", value):
+        raise ValueError(f"{value!r} is no whole number")
     return int(value.replace(",", "")) if _bare(value) else _with(parse_size, value)
 
 
 def time_in(unit_ns: int, value: Any) -> int:
     """A time in ns: a bare number counts units of `unit_ns`. Raises ValueError."""
     if isinstance(value, str) and len(value) <= _LONGEST and not _bare(value):
-        parts = _PART.findall(value)
-        if not parts:
+        if not _TIMES.fullmatch(value):
             raise ValueError(f"{value!r} is no time")
-        return sum(_with(parse_time_ns, part) for part in parts)
+        return sum(_with(parse_time_ns, part) for part in _PART.findall(value))
     return number(value) * unit_ns
 
 

@@ -307,7 +307,8 @@ def test_a_group_that_another_user_owns(machine: Machine) -> None:
     ("reclaim", "said"),
     [
         ('min_age = "3m"', "none of the ages"), ('min_age = "60s"', "none of the ages"), ('quota = "1"', "no such key"),
-        ("wmarks_metric = 'free_mem_rate', wmarks_high = 1", "not in falling order"), ('max_psi = "a"', "not a share"),
+        ("wmarks_metric = 'free_mem_rate', wmarks_high = 1", "not in falling order"),
+        ("quota_reset_interval_ms = 0", "is no time that a quota"), ('max_psi = "a"', "not a share"),
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense(machine: Machine, reclaim: str, said: str) -> None:
