@@ -179,9 +179,11 @@ def test_info(recording: Recording) -> None:
 
 
 def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
-    """The totals of a rotated recording are of more time than it has left; the start is told beside the share."""
+    """The totals of a rotated recording are of more time than it has left; the start is told beside the share.
+    So is what the targets lost: 12 s of 600 are 2 %."""
     begun, seconds = 7 * 10**9, 600
     cost = {"cpu_ns": 6_200_000_000, "max_rss_bytes": 1 << 20, "checks": 1, "snapshots": 5000}
+    cost |= {"target_cost_ns": 12 * 10**9, "longest_pause_ns": 10**6}
     windows = [snapshot(5, [(0, 4096, 1, 0)], begin=begun + (seconds - 1) * 10**9, window=10**9)]
     recording = recorded(
         tmp_path / "a",
@@ -193,6 +195,7 @@ def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
     with RecordingSource(recording) as source:
         text = info.render(info.measure(source, Catalog(recording)), Terminal())
     assert "6.2 s of CPU, 200 ms of it to start (1.00% of one CPU after that), 1.0 MiB resident" in text
+    assert "lost about 12 s (2.00% of one CPU) by an estimate" in text
 
 
 def test_info_of_nothing(tmp_path: Path) -> None:
