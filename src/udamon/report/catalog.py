@@ -135,8 +135,10 @@ class Catalog:
             info = self.target(data["target"], data.get("pid"))
             info.ended_ns, info.ended_why = event.time_ns, data.get("why")
         elif event.name == "mappings":
-            self.mappings_seen += len(data.get("add", ()))
-            self.target(data["target"]).mappings.apply(data)
+            known = self.target(data["target"]).mappings
+            # One that grew is told again, and each part of a rotated recording tells all that are there.
+            self.mappings_seen += sum(not known.begins_at(row[0]) for row in data.get("add", ()))
+            known.apply(data)
         elif event.name == "attrs":
             self.attrs.update({key: value for key, value in data.items() if key != "why"})
         elif event.name == "cost":

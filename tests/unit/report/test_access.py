@@ -198,6 +198,20 @@ def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
     assert "lost about 12 s (2.00% of one CPU) by an estimate" in text
 
 
+def test_mappings_that_are_told_again_count_once(tmp_path: Path) -> None:
+    """A heap that grew, and the beginning of the next part of a rotated recording."""
+    heap, file = [4096, 8192, "rw-p", 0, 0, "[heap]"], [16384, 20480, "r--p", 0, 7, "/data"]
+    grown = [4096, 12288, "rw-p", 0, 0, "[heap]"]
+    events = [
+        Event(1, "mappings", {"target": 0, "add": [heap, file], "remove": []}),
+        Event(2, "mappings", {"target": 0, "add": [grown], "remove": [4096]}),
+        Event(3, "mappings", {"target": 0, "add": [grown, file], "remove": []}),
+        Event(4, "mappings", {"target": 1, "add": [file], "remove": []}),
+    ]
+    with RecordingSource(recorded(tmp_path / "a", events)) as source:
+        assert info.document(info.measure(source, Catalog(source.recording)))["mappings"] == 3
+
+
 def test_info_of_nothing(tmp_path: Path) -> None:
     """A recording without any snapshot is described too."""
     recording = record(tmp_path / "a", [Event(1, "note", {"text": "nothing to see"})])
