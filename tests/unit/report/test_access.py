@@ -10,6 +10,7 @@ import pytest
 from tests.unit.report.test_wss import START, record, snap
 from tests.unit.snapshots import recorded
 from tests.unit.snapshots import snap as snapshot
+from udamon.cli.main import main
 from udamon.model import Event, Rates, Snapshot
 from udamon.record.naming import kind_of
 from udamon.record.reader import Recording
@@ -210,6 +211,31 @@ def test_mappings_that_are_told_again_count_once(tmp_path: Path) -> None:
     ]
     with RecordingSource(recorded(tmp_path / "a", events)) as source:
         assert info.document(info.measure(source, Catalog(source.recording)))["mappings"] == 3
+
+
+SUMMED = [
+    ("heatmap",), ("access",), ("access", "--style", "hot"), ("access", "--style", "recency-percentiles"),
+    ("access", "--style", "temperature-sz-hist"), ("wss", "--definition", "damo"), ("footprint", "--what", "monitored"),
+    ("wss", "--definition", "damo", "--by", "mapping"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", SUMMED, ids=" ".join)
+def test_a_sum_over_processes_is_told_as_one(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both have the same page of shared memory, which counts in each; of one process nothing is said."""
+    row = [4096, 8192, "rw-s", 0, 7, "/dev/shm/a"]
+    mapped = [Event(1, "mappings", {"target": target, "add": [row], "remove": []}) for target in (0, 1)]
+    windows = [snapshot(seq, [(4096, 8192, 3, 0)], target=target) for seq in range(3) for target in (0, 1)]
+    path = str(recorded(tmp_path / "a", [*mapped, *windows]).path)
+    summed = "Sums over processes: memory that they share counts in each."
+    for more, said in ((), 1), (("--target", "0"), 0):
+        assert main(["report", *words, path, *more]) == 0
+        assert capsys.readouterr().out.splitlines().count(summed) == said
+    if words[0] in ("heatmap", "access") and len(words) == 1:
+        assert main(["report", *words, path, "--svg", str(tmp_path / "a.svg")]) == 0
+        assert summed in (tmp_path / "a.svg").read_text()
 
 
 def test_info_of_nothing(tmp_path: Path) -> None:
