@@ -116,6 +116,7 @@ def facts(report: Info) -> list[list[str]]:
             "length",
             f"{clock(report.end_ns - report.begin_ns)}, {counted(report.snapshots, 'snapshot')}{mean}",
         ],
+        ["kept", _kept(report.recording)],
         ["warm-up", _warmup(report)],
         [
             "looked",
@@ -155,6 +156,12 @@ def _warmup_ns(report: Info) -> int:
 def _warmup(report: Info) -> str:
     length = _warmup_ns(report)
     return f"the first {clock(length)}: reports leave it out unless --include-warmup" if length else ""
+
+
+def _kept(recording: Recording) -> str:
+    """Whether rotations have taken earlier parts away."""
+    first = int(recording.metadata.get("part", 1)) - (len(recording.files) - 1)
+    return "" if first <= 1 else "the latest part: what came before went, to stay below --max-size"
 
 
 def _when(metadata: dict[str, Any]) -> str:
