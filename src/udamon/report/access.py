@@ -281,7 +281,7 @@ def _cells(line: RegionLine, catalog: Catalog | None, *, rated: bool) -> list[st
         f"{line.start:x}",
         format_size(line.size),
         format_share(line.rate if rate is None else rate, at_most),
-        *([f"{low:.0%}-{format_share(high)}" if known else "-"] if rated else []),
+        *([f"{low:.0%}-{format_share(high or 0.0)}" if known else "-"] if rated else []),
         clock(line.age * line.window_ns),
         at_most + format_size(line.touched),
         *([catalog.target(line.target).label] if catalog else []),
