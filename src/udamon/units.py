@@ -81,11 +81,14 @@ def parse_share(text: str) -> float:
 
 
 def format_size(size: float) -> str:
-    """A short binary size: "512 B", "4.0 KiB", "1.5 GiB"."""
-    for unit, factor in (("PiB", 1 << 50), ("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
-        if abs(size) >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size:.0f} B"
+    """A short binary size: "512 B", "4.0 KiB", "1.5 GiB"; what rounds to 1024 of a unit is 1.0 of the next."""
+    if abs(round(size)) < KIB:
+        return f"{size:.0f} B"
+    for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB", "PiB"), 1):
+        number = f"{size / KIB**power:.1f}"
+        if abs(float(number)) < KIB:
+            return f"{number} {unit}"
+    return f"{size / KIB**6:.1f} EiB"
 
 
 def format_range(low: float, high: float) -> str:
@@ -100,7 +103,7 @@ def format_range(low: float, high: float) -> str:
 def format_share(share: float, sign: str = "") -> str:
     """A share 0..1 in whole percents; what is above none is never shown as none. `sign`: that of an upper bound, which
     "<1%" has already."""
-    return "<1%" if 0 < share < 0.005 else f"{sign}{share:.0%}"
+    return "<1%" if 0 < share <= 0.005 else f"{sign}{share:.0%}"
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -114,13 +117,13 @@ def format_length(seconds: float) -> str:
 
 
 def format_time(seconds: float) -> str:
-    """A short time: "5 ms", "1.5 s", "2 m 5 s"."""
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.3g} us"
-    if seconds < 1:
-        return f"{seconds * 1e3:.3g} ms"
-    if seconds < 60:
-        return f"{seconds:.3g} s"
+    """A short time: "5 ms", "1.5 s", "2 m 5 s"; what rounds to 1000 of a unit is 1 of the next."""
+    if seconds < 0:
+        return f"-{format_time(-seconds)}"
+    for factor, unit, most in ((1e6, "us", 1000), (1e3, "ms", 1000), (1, "s", 60)):
+        number = f"{seconds * factor:.3g}"
+        if float(number) < most:
+            return f"{number} {unit}"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} m" if hours else f"{minutes} m {rest} s"

@@ -341,7 +341,7 @@ def test_bombs_of_workloads(tmp_path: Path) -> None:
     """A file of xz may unpack to any size, ask for any memory to do so, and hold any number of lines."""
     path = tmp_path / "a.masim.xz"
     path.write_bytes(lzma.compress(b"\n" * (64 << 20)))
-    with pytest.raises(ConfigError, match="a short text"):
+    with pytest.raises(ConfigError, match="bytes of 0|longer than udamon reads"):
         load(path)
     path.write_bytes(
         lzma.compress(b"a, 1M\n\np\n1\n", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}])

@@ -239,6 +239,9 @@ OTHERS = [
     (2, "eval one --policy damon --find 1M", "is for adaptive"),
     (2, "eval one demo --together --bound", "one at a time"),
     (2, "eval one demo --together --truth-only", "one at a time"),
+    *((2, f"eval one --truth-only {flag}", "--truth-only runs none") for flag in (
+        "--bound", "--policy damon", "--seed 2", "--seeds 1-3", "--checks 9", "--find 1M", "--duration 3",
+    )),
     (2, "eval one --policy nothing", "there is no region policy 'nothing'"),
     (2, "eval one --policy ,", "names no policy"),
     (2, "eval one --seeds 5-1", "is empty"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,18 @@ def test_tiles_have_both_bounds(tab: Browser, tmp_path: Path) -> None:
             "[...document.querySelectorAll('#tiles div')].map((one) => one.innerText.split('\\n'))"
         )
         assert ["working set, most", most] in found
+
+
+def test_sizes_and_times_as_in_texts(tab: Browser, page: Path) -> None:
+    """tests/unit/test_units.py has those of texts."""
+    tab.open(page)
+    script = resources.files("udamon.report.page").joinpath("assets", "units.js").read_text()
+    sizes = "[0, 1023, 1023.6, 2 ** 20 - 1, 2 ** 20 - 53, 2 ** 30 - 4096, 2 ** 57, 2 ** 64].map(size)"
+    times = "[0, 0.0025, 0.9994, 0.9996, 59.94, 59.96, 119.7, 3599.6, 7260].map(time)"
+    assert tab.value(f"(() => {{ {script}; return [{sizes}, {times}]; }})()") == [
+        ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "1023.9 KiB", "1.0 GiB", "128.0 PiB", "16.0 EiB"],
+        ["0 s", "2.5 ms", "999 ms", "1 s", "59.9 s", "1 m", "2 m", "1 h", "2 h 1 m"],
+    ]
 
 
 def text(tab: Browser, element: str) -> str:

@@ -46,6 +46,7 @@ from tests.integration.test_targets import group  # noqa: F401 (a fixture)
 from tests.integration.truth import Accuracy, accuracy
 from udamon.model import Event
 from udamon.record.reader import Recording
+from udamon.units import format_length
 
 pytestmark = pytest.mark.needs("clear_refs")
 
@@ -448,7 +449,11 @@ def test_max_size_rotates(file: Path) -> None:
         first = old.stat().st_ino
         until(lambda: old.stat().st_ino != first, "a third file")
         recorder.send_signal(signal.SIGINT)
-        assert finish(recorder).status == 0
+        done = finish(recorder)
+    assert done.status == 0
+    shots = list(Recording(file).snapshots())
+    length = format_length((shots[-1].end_ns - shots[0].begin_ns) / 1e9)
+    assert f"of which the latest {length} are kept (--max-size)" in done.stderr
     assert file.stat().st_size + old.stat().st_size <= 128 << 10
     assert is_whole(old)
     assert is_whole(file)

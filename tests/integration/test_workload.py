@@ -179,7 +179,7 @@ def test_regions_filled_from_a_file_and_left_alone(tmp_path: Path) -> None:
         (["demo", "--truth", "/no/such/file"], 1, "cannot create /no/such/file: No such file or directory"),
         (["demo", "--truth", "/"], 1, "is a directory"),
         (["demo", "--force"], 2, "give --truth FILE"),
-        ([sys.executable], 2, ":1: this is not a masim configuration"),
+        ([sys.executable], 2, ":1: this is not text in UTF-8, for it has bytes of 0"),
     ],
 )
 def test_what_goes_wrong_is_one_sentence(words: list[str], status: int, text: str) -> None:

@@ -56,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth-only", action="store_true", help="print what there is to be found, and end")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     attributes.configure(parser, sample="5ms")
+    parser.set_defaults(evaluator=parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if args.truth_only:
         if len(paths) > 1:
             raise UsageError("--truth-only tells of one workload; give one at a time.")
+        _refuse_what_runs(args)
         return _print_truth(names[0], truths[0], attrs, as_json=args.json)
     longest = max(truth.workload.duration_ns for truth in truths)
     duration = longest if args.duration is None else named("--duration", parse_duration_ns, args.duration)
@@ -104,6 +106,18 @@ def run(args: argparse.Namespace) -> int:
     else:
         console.out(lines([line(_title(names), ": ", _conditions(runs)), "", table(runs, names)]))
     return 0
+
+
+_OF_RUNS = ("policy", "seeds", "seed", "duration", "checks", "find", "bound")
+
+
+def _refuse_what_runs(args: argparse.Namespace) -> None:
+    """Raises UsageError for flags about running policies, of which --truth-only runs none."""
+    for name in _OF_RUNS:
+        if getattr(args, name) != args.evaluator.get_default(name):
+            raise UsageError(
+                f"--{name} is about running a policy, and --truth-only runs none; leave one of them out."
+            )
 
 
 def _tell(step: Callable[[float], None], number: int, runs: int, share: float) -> None:
@@ -184,4 +198,5 @@ def _conditions(runs: Sequence[Evaluation]) -> str:
         else f"seed {seeds[0]}"
     )
     sample, aggr = format_time(attrs.sample_us / 1e6), format_time(attrs.aggr_us / 1e6)
-    return f"{runs[0].scored[-1].t:g} s simulated at {sample} / {aggr}, {many}"
+    at = "with tuned intervals, first of" if attrs.goal.aggrs else "at"
+    return f"{runs[0].scored[-1].t:g} s simulated {at} {sample} / {aggr}, {many}"

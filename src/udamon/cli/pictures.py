@@ -127,9 +127,12 @@ def write(args: argparse.Namespace, source: RecordingSource, resolution: tuple[i
     if svg_out is not None or png_out is not None:
         from udamon.report.charts.shapes import with_notes
         from udamon.report.common import common_lines, damage_lines
+        from udamon.report.groups import SUMMED
 
         drawing = _drawing(args.report, source, resolution or (ROWS, COLUMNS))
-        drawing = with_notes(drawing, [*common_lines(source), *damage_lines(source)])
+        several = source.query("SELECT count(DISTINCT target) FROM regions")[0][0] > 1
+        summed = [SUMMED] if several and args.report in ("heatmap", "access") else []
+        drawing = with_notes(drawing, [*summed, *common_lines(source), *damage_lines(source)])
         if svg_out is not None:
             from udamon.report.svg import svg
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from udamon import extras
 from udamon.errors import CannotError, ConfigError
+from udamon.units import format_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,18 +120,23 @@ def load(path: Path) -> ConfigValue:
 def read(file: BinaryIO, name: str, *, toml: bool) -> ConfigValue:
     """The configuration in an open file, which errors call `name`. Raises ConfigError, MissingExtra and OSError."""
     data = file.read(MAX_TEXT + 1)
-    if len(data) > MAX_TEXT or b"\0" in data:
-        raise ConfigError(f"{name}:1: this is not a configuration, which is a short text.")
+    if len(data) > MAX_TEXT:
+        raise ConfigError(
+            f"{name}:1: this is longer than any configuration, which has at most {format_size(MAX_TEXT)}; give another."
+        )
+    if b"\0" in data:
+        raise ConfigError(f"{name}:1: this is not text in UTF-8, for it has bytes of 0; save it as such.")
     return parse(decoded(data, name), name, toml=toml)
 
 
 def decoded(data: bytes, name: str) -> str:
-    """The text of a file, which errors call `name`. Raises ConfigError with the line that is none."""
+    """The text of a file, which errors call `name`, without a byte order mark. Raises ConfigError with the line that is
+    no text."""
     try:
-        return data.decode()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{name}:{line}: this is not text in UTF-8.") from error
+        raise ConfigError(f"{name}:{line}: this is not text in UTF-8; save it as such.") from error
 
 
 def parse(text: str, name: str, *, toml: bool) -> ConfigValue:

@@ -64,6 +64,10 @@ class Writer:
         self._lock = Lock()
         self._rows = PendingRows()
         self._valid = ValidEvents()
+        self._begins: list[int | None] = [None, None, None]
+        """When the first snapshot of FILE.1, of FILE and of the rows that wait began."""
+        self._end_ns = 0
+        self._dropped = False
         self._max_rows = MAX_ROWS if max_size is None else min(MAX_ROWS, max_size // 512)
         kind = OutputFile if max_size is None else RotatedFile
         self._file = kind(path, self._head(), force=force, inputs=inputs)
@@ -71,6 +75,8 @@ class Writer:
     def snapshot(self, snapshot: Snapshot, /) -> None:
         """Take in a snapshot; the arrays are copied."""
         with self._lock:
+            self._begins[2] = snapshot.begin_ns if self._begins[2] is None else self._begins[2]
+            self._end_ns = max(self._end_ns, snapshot.end_ns)
             self._rows.add_snapshot(snapshot)
             self._flush_if_much()
 
@@ -88,6 +94,15 @@ class Writer:
         """Write everything so far, so that readers see it. Call it at least once a second."""
         with self._lock:
             self._flush()
+
+    @property
+    def kept_seconds(self) -> float | None:
+        """The length of what is left where rotations have taken earlier snapshots away; None where all are there."""
+        with self._lock:
+            if not self._dropped:
+                return None
+            first = next((begin for begin in self._begins if begin is not None), self._end_ns)
+            return (self._end_ns - first) / 1e9
 
     def close(self) -> None:
         """Flush and write the end mark; closing twice is fine. Raises OutputError like flush."""
@@ -124,6 +139,8 @@ class Writer:
         if isinstance(self._file, RotatedFile):
             self._make_room(self._file, sum(message.size for message in messages))
         self._file.append(self._stream.sealed(messages))
+        older, current, waiting = self._begins
+        self._begins = [older, waiting if current is None else current, None]
 
     def _make_room(self, file: RotatedFile, size: int) -> None:
         """Rotate when the file would outgrow its half; the older part goes when both would be too much."""
@@ -133,6 +150,7 @@ class Writer:
             self._rotate(file)
         if file.size + size + file.older_size > self._max_size:
             file.drop_older()
+            self._drop_older()
         if file.size + size > self._max_size:
             file.fail(
                 f"one flush does not fit into the maximum size of {self._max_size} bytes for {self.path}; raise it."
@@ -143,6 +161,10 @@ class Writer:
         self._part += 1
         self._stream = Stream(self._stream.snapshots)
         kept = file.rotate(self._head())
+        self._drop_older()
+        self._begins = [self._begins[1], None, self._begins[2]]
+        if not kept:
+            self._drop_older()
         rows = PendingRows()
         for event in self._valid:
             _add(rows, event)
@@ -152,6 +174,11 @@ class Writer:
             )
             _add(rows, Event(time.monotonic_ns(), "note", {"text": text}))
         file.append(self._stream.flush(rows))
+
+    def _drop_older(self) -> None:
+        """Snapshots of FILE.1, if it had any, are gone."""
+        self._dropped |= self._begins[0] is not None
+        self._begins[0] = None
 
 
 def _add(rows: PendingRows, event: Event) -> None:

@@ -12,6 +12,7 @@ from udamon.record.schema import RATE_COLUMNS
 from udamon.report.catalog import Catalog, TargetInfo
 from udamon.report.filters import ALL
 from udamon.report.grain import has_shares
+from udamon.report.groups import summed_note
 from udamon.report.hot_cold import at_most_note
 from udamon.report.mappings import MappingTable, NamedMapping
 from udamon.report.source import RecordingSource
@@ -239,7 +240,7 @@ def render(report: Access, catalog: Catalog, columns: int = 80) -> Shown:
         _shorten_targets(rows, [catalog.target(line.target) for line in report.lines], columns)
     shown_rows, narrow = fitted(rows, align, columns, spare=spare, least=_LEAST_NAME, name=len(rows[0]) - 1)
     owner = "" if many else f"{catalog.target(report.lines[0].target).label}, "
-    note = ["", at_most_note()] if bounded else []
+    note = [*(["", at_most_note()] if bounded else []), *summed_note(line.target for line in report.lines)]
     return lines(
         [
             owner + head,
@@ -280,7 +281,7 @@ def _cells(line: RegionLine, catalog: Catalog | None, *, rated: bool) -> list[st
         f"{line.start:x}",
         format_size(line.size),
         format_share(line.rate if rate is None else rate, at_most),
-        *([f"{low:.0%}-{high:.0%}" if known else "-"] if rated else []),
+        *([f"{low:.0%}-{format_share(high or 0.0)}" if known else "-"] if rated else []),
         clock(line.age * line.window_ns),
         at_most + format_size(line.touched),
         *([catalog.target(line.target).label] if catalog else []),

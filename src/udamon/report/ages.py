@@ -31,7 +31,7 @@ from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, table
 from udamon.report.untouched import SIZE
 from udamon.text import Shown
-from udamon.units import format_size, format_time
+from udamon.units import format_share, format_size, format_time
 
 ROWS = 50_000
 """Rows of a part of the recording that is in memory, at most about so many."""
@@ -138,7 +138,7 @@ def render(report: AgesReport, terminal: Terminal) -> Shown:
             break
         share = cold / size if size else 0.0
         again_text = "-" if again is None else format_size(again)
-        rows.append([label, format_size(cold), f"{share:.0%}", again_text])
+        rows.append([label, format_size(cold), format_share(share), again_text])
         bars.append(terminal.bar(share, max(8, terminal.width - 52)))
     shown = table(rows, ">>>>")
     lines.append(shown[0])

@@ -108,16 +108,24 @@ class Catalog:
     def cpu_share(self, metadata: Mapping[str, Any], seconds: float) -> float | None:
         """CPU of the monitor and its kdamond as a share of one CPU, its start left out; None where it is not told.
 
-        `metadata` is the recording's, `seconds` its length. The totals of a recording that was rotated are of all the
-        time that the monitor ran, of which the recording has only the latest part.
+        `metadata` is the recording's, `seconds` the length of what is reported.
         """
         if "cpu_ns" not in self.cost:
             return None
         spent = self.cost["cpu_ns"] + (self.cost.get("kdamond_cpu_ns") or 0)
-        starting = min(metadata.get("startup_cpu_ns") or 0, spent)
+        return self._share(spent - min(metadata.get("startup_cpu_ns") or 0, spent), metadata, seconds)
+
+    def lost_share(self, metadata: Mapping[str, Any], seconds: float) -> float | None:
+        """What the looks cost the targets, as a share of one CPU; as `cpu_share`."""
+        lost = self.cost.get("target_cost_ns")
+        return None if lost is None else self._share(lost, metadata, seconds)
+
+    def _share(self, spent_ns: int, metadata: Mapping[str, Any], seconds: float) -> float | None:
+        """Totals are of all the time that the monitor ran. Of that a rotated recording has only the latest part, and a
+        report may leave out more: the warm-up, what a filter by time does."""
         elapsed = self.cost.get("elapsed_ns") or self.cost_ns - (metadata.get("monotonic_ns") or self.cost_ns)
         elapsed = max(elapsed, seconds * 1e9)
-        return float((spent - starting) / elapsed) if elapsed else None
+        return float(spent_ns / elapsed) if elapsed else None
 
     def _apply(self, event: Event) -> None:
         data: Mapping[str, Any] = event.data
@@ -127,8 +135,10 @@ class Catalog:
             info = self.target(data["target"], data.get("pid"))
             info.ended_ns, info.ended_why = event.time_ns, data.get("why")
         elif event.name == "mappings":
-            self.mappings_seen += len(data.get("add", ()))
-            self.target(data["target"]).mappings.apply(data)
+            known = self.target(data["target"]).mappings
+            # One that grew is told again, and each part of a rotated recording tells all that are there.
+            self.mappings_seen += sum(not known.begins_at(row[0]) for row in data.get("add", ()))
+            known.apply(data)
         elif event.name == "attrs":
             self.attrs.update({key: value for key, value in data.items() if key != "why"})
         elif event.name == "cost":

@@ -26,11 +26,13 @@ COLD = f"""
     SELECT sum(CASE WHEN cold THEN bytes END), sum(CASE WHEN cold THEN private END), sum(bytes - sure), sum(bytes)
     FROM (
         SELECT {IDLE} AS cold, {SIZE} AS bytes, CAST(private AS DOUBLE) AS private, {{sure}} AS sure
-        FROM shared_regions WHERE start IS NOT NULL
+        FROM shared_regions WHERE start IS NOT NULL AND time >= {{edge}}
     ) AS there
 """
 GRAIN = "refs tells how much of a mapping was accessed, and not for how long the rest of it was not"
 LENGTH = 'SELECT max(time) - min("begin"), count(DISTINCT seq) FROM regions'
+TELLING = "SELECT max(time), count(DISTINCT seq) FILTER (WHERE time >= {edge}) FROM regions"
+"""The end, and the windows that could tell: before so much time had passed, nothing can be known to be so cold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,20 +239,26 @@ def _sizes(
 def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_LimitKind, Figure, float]:
     words = f"cold for {clock(age_ns)} or longer:"
     kind = _LimitKind("max-cold-share", words, _percent, most=True, unit=" of memory", by_reads=-1)
-    length, count = source.query(LENGTH)[0]
-    if not count:
+    edge = source.start_ns + age_ns
+    end, count = source.query(TELLING.format(edge=edge))[0]
+    if end is None:
         raise source.nothing()
-    if length < age_ns:
-        why = f"the recording is {clock(length)} long, so nothing can have been cold for {clock(age_ns)}"
+    if not count:
+        length, so_far = (
+            clock(end - source.start_ns),
+            ", as far as it is looked at," if source.filters.timed else "",
+        )
+        why = f"the recording{so_far} is {length} long, so nothing can have been cold for {clock(age_ns)}"
         return kind, Figure(None, None, why), most
-    cold, private, untouched, total = source.query(COLD.format(age=age_ns, sure=groups.sure(source)))[0]
+    found = source.query(COLD.format(age=age_ns, sure=groups.sure(source), edge=edge))
+    cold, private, untouched, total = found[0]
     if not total:
         raise source.nothing()
     low = high = (cold or 0.0) / total
     why = ""
     if groups.needed(source):
         touched, there = source.query(
-            f"SELECT sum(low), sum(resident_high) FROM ({groups.query_of(source)}) AS bounds"
+            f"SELECT sum(low), sum(resident_high) FROM ({groups.query_of(source)}) AS bounds WHERE time >= {edge}"
         )[0]
         low, high, why = (private or 0.0) / there, 1 - touched / there, right_size.SHARED
         total = there

@@ -81,6 +81,11 @@ class Filters:
     """(target, start, end): only this memory, sorted and disjoint; it takes the place of `mapping`."""
 
     @property
+    def timed(self) -> bool:
+        """Whether a span of time was given."""
+        return self.time != ALL
+
+    @property
     def cuts(self) -> bool:
         """Whether regions are cut to pieces of memory, by a join with the table `wanted_mappings`."""
         return self.mapping is not None or bool(self.pieces)

@@ -17,7 +17,7 @@ by itself (a file's pages are marked by whoever reads them), so the lower bound 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -297,6 +297,14 @@ def between(least: float, most: float) -> str:
     """Two bounds for people; one size where they look alike."""
     low, high = format_size(least), format_size(most)
     return high if low == high else f"between {low} and {high}"
+
+
+SUMMED = "Sums over processes: memory that they share counts in each."
+
+
+def summed_note(targets: Iterable[int]) -> list[str]:
+    """What is below bytes that are plain sums over `targets`; nothing below those of one."""
+    return ["", SUMMED] if len(set(targets)) > 1 else []
 
 
 def _why(group: GroupBounds) -> list[str]:

@@ -18,6 +18,7 @@ from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog
 from udamon.report.cells import cells_of
 from udamon.report.filters import ALL
+from udamon.report.groups import summed_note
 from udamon.report.hot_cold import at_most_note
 from udamon.report.layout import Area, PictureRow, bands_of, memory, rows_of
 from udamon.report.mappings import NamedMapping, label_of
@@ -213,7 +214,7 @@ def render(report: Heatmap, catalog: Catalog, terminal: Terminal) -> Shown:
             *_axis(report, len(report.cells[0]), catalog),
             _legend(terminal, catalog),
         ]
-    return text.lines([*lines, *(["", at_most_note()] if marked else [])])
+    return text.lines([*lines, *(["", at_most_note()] if marked else []), *summed_note(targets)])
 
 
 def sign(row: PictureRow, cells: Iterable[float | None], catalog: Catalog) -> str:

@@ -257,7 +257,8 @@ def _offsets(lines: Sequence[OwnerUse]) -> list[str]:
         if len(line.offsets) > 1 and used:
             hottest = sorted(used, key=lambda offset: -offset[2].rate)[:3]
             spans = ", ".join(
-                f"{low:#x}-{high:#x} {use.rate:.0%}" for low, high, use in sorted(hottest, key=lambda o: o[0])
+                f"{low:#x}-{high:#x} {format_share(use.rate)}"
+                for low, high, use in sorted(hottest, key=lambda o: o[0])
             )
             found.append(f"  {shorten(line.owner.label, 22)}: {spans}")
     return ["offsets of files that are used most", *found, ""] if found else []

@@ -116,6 +116,7 @@ def facts(report: Info) -> list[list[str]]:
             "length",
             f"{clock(report.end_ns - report.begin_ns)}, {counted(report.snapshots, 'snapshot')}{mean}",
         ],
+        ["kept", _kept(report.recording)],
         ["warm-up", _warmup(report)],
         [
             "looked",
@@ -131,7 +132,7 @@ def facts(report: Info) -> list[list[str]]:
             "monitor",
             _cost(report.catalog, metadata, seconds, sampled=sampled),
         ],
-        ["targets", _target_cost(report.catalog.cost, seconds)],
+        ["targets", _target_cost(report.catalog, metadata, seconds)],
         ["mappings", f"{report.catalog.mappings_seen} seen" if report.catalog.mappings_seen else ""],
         ["end", "none: the recorder was killed or still runs" if report.recording.truncated else "closed"],
         ["coverage", coverage_line(coverage(report.recording))],
@@ -155,6 +156,12 @@ def _warmup_ns(report: Info) -> int:
 def _warmup(report: Info) -> str:
     length = _warmup_ns(report)
     return f"the first {clock(length)}: reports leave it out unless --include-warmup" if length else ""
+
+
+def _kept(recording: Recording) -> str:
+    """Whether rotations have taken earlier parts away."""
+    first = int(recording.metadata.get("part", 1)) - (len(recording.files) - 1)
+    return "" if first <= 1 else "the latest part: what came before went, to stay below --max-size"
 
 
 def _when(metadata: dict[str, Any]) -> str:
@@ -197,11 +204,12 @@ def _cost(catalog: Catalog, metadata: dict[str, Any], seconds: float, *, sampled
     return f"{format_time(cpu)} of CPU{start}{after}{inside}, {memory} resident{checks}"
 
 
-def _target_cost(cost: Any, seconds: float) -> str:
-    lost, pause = cost.get("target_cost_ns"), cost.get("longest_pause_ns")
+def _target_cost(catalog: Catalog, metadata: dict[str, Any], seconds: float) -> str:
+    lost, pause = catalog.cost.get("target_cost_ns"), catalog.cost.get("longest_pause_ns")
     parts = []
     if lost is not None:
-        share = f" ({lost / 1e9 / seconds:.2%} of one CPU)" if seconds else ""
+        part = catalog.lost_share(metadata, seconds)
+        share = "" if part is None else f" ({part:.2%} of one CPU)"
         parts.append(f"lost about {format_time(round(lost / 1e9, 4))}{share} by an estimate")
     if pause:
         parts.append(f"stopped for {format_time(round(pause / 1e9, 4))} at most at a time")

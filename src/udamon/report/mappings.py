@@ -65,6 +65,10 @@ class MappingTable:
     def __len__(self) -> int:
         return len(self._starts)
 
+    def begins_at(self, start: int) -> bool:
+        """Whether one of them begins at this address."""
+        return start in self._by_start
+
     def __iter__(self) -> Iterator[NamedMapping]:
         return (self._by_start[start] for start in self._starts)
 

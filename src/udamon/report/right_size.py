@@ -39,7 +39,7 @@ from udamon.report.place import AddressPlace, Axis, sums
 from udamon.report.source import RecordingSource, double
 from udamon.report.terminal import Terminal, clock, table
 from udamon.text import Shown, lines
-from udamon.units import counted, format_size
+from udamon.units import counted, format_share, format_size
 
 ROWS, BLOCKS, DRAWS = 512, 32, 500
 SURE = 0.95
@@ -238,7 +238,7 @@ def render(report: RightSize, terminal: Terminal) -> Shown:
         [f"{served:.1%}", between(least, most), terminal.bar(most / top, room)]
         for served, least, most in report.curve
     ]
-    low, high = (f"{amount / report.resident:.0%}" if report.resident else "0%" for amount in report.saved)
+    low, high = (format_share(amount / (report.resident or 1)) for amount in report.saved)
     share = low if low == high else f"{low} to {high}"
     said: list[str] = [
         f"to serve {report.serve:.4g} of all accessed page-intervals: {between(report.low, report.high)}"

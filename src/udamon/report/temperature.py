@@ -19,6 +19,7 @@ from typing import Any
 
 from udamon.errors import RecordingError
 from udamon.report.grain import has_shares
+from udamon.report.groups import summed_note
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, table
 from udamon.text import Shown, lines
@@ -89,6 +90,8 @@ class Histogram:
     columns: list[tuple[int, int, float]]
     untouched: int | None = None
     """Of the bytes that count as accessed, those that are known not to have been; None where no region was told so."""
+    targets: Sequence[int] = ()
+    """Whose memory it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ class Percentiles:
     what: str
     levels: list[tuple[float, int]]
     untouched: int | None = None
+    """As of a histogram."""
+    targets: Sequence[int] = ()
     """As of a histogram."""
 
 
@@ -119,6 +124,7 @@ def histogram(
         what,
         [(low + width * at, low + width * (at + 1), found.get(at, 0.0)) for at in range(columns)],
         _untouched(source, seq, definition),
+        _targets(source, seq),
     )
 
 
@@ -136,7 +142,12 @@ def percentiles(
     if not rows:
         raise _nothing(source, seq)
     found = [(float(level), value) for level, value in rows]
-    return Percentiles(what, found, _untouched(source, seq, definition))
+    return Percentiles(what, found, _untouched(source, seq, definition), _targets(source, seq))
+
+
+def _targets(source: RecordingSource, seq: int | None) -> list[int]:
+    which = "TRUE" if seq is None else f"seq = {seq}"
+    return [target for (target,) in source.query(f"SELECT DISTINCT target FROM regions WHERE {which}")]
 
 
 def _untouched(source: RecordingSource, seq: int | None, definition: str) -> int | None:
@@ -219,12 +230,13 @@ def render(report: Histogram | Percentiles, terminal: Terminal) -> Shown:
 
 def _note(report: Histogram | Percentiles) -> list[str]:
     if not report.untouched:
-        return []
+        return summed_note(report.targets)
     bound = "idle times are at least" if report.what == "recency" else "temperatures are at most"
     size = format_size(report.untouched)
     return [
         "",
         f"{size} of mappings that were touched in part were not; they count as touched, so {bound} these.",
+        *summed_note(report.targets),
     ]
 
 

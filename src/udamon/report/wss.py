@@ -379,6 +379,9 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> Shown:
     elif len(report.targets) > 1:
         lines += ["", *_targets(report, catalog, terminal)]
     lines += ["", *(_moments if report.every else _chart)(report, catalog, terminal)]
+    if report.group is None and report.definition in ("damo", "monitored"):
+        numbers = [one.target for one in report.targets if one.target is not None]
+        lines += groups.summed_note(report.owners[at].target if report.owners else at for at in numbers)
     return text.lines(lines)
 
 

@@ -34,6 +34,7 @@ from typing import BinaryIO
 from udamon.configuration.tree import decoded
 from udamon.errors import CannotError, ConfigError
 from udamon.model import PAGE_SIZE
+from udamon.units import format_size
 from udamon.workload.fields import MAX_BYTES, ConfigLine, Fields
 from udamon.workload.spec import DEFAULT_RATE, MODES, Pattern, Workload, WorkloadPhase, WorkRegion
 
@@ -58,8 +59,13 @@ def load(path: Path) -> Workload:
             data = _unpacked(file, path) if path.suffix == ".xz" else file.read(MAX_TEXT + 1)
     except OSError as error:
         raise CannotError(f"cannot read the workload {path}: {error.strerror}.") from error
-    if len(data) > MAX_TEXT or data.count(b"\n") > MAX_LINES or b"\0" in data:
-        raise ConfigError(f"{path}:1: this is not a masim configuration, which is a short text.")
+    if b"\0" in data:
+        raise ConfigError(f"{path}:1: this is not text in UTF-8, for it has bytes of 0; save it as such.")
+    if len(data) > MAX_TEXT or data.count(b"\n") > MAX_LINES:
+        raise ConfigError(
+            f"{path}:1: this is longer than udamon reads, which is {format_size(MAX_TEXT)} and {MAX_LINES:,} lines; "
+            "use fewer regions and phases."
+        )
     return parse(decoded(data, str(path)), str(path))
 
 
@@ -121,7 +127,9 @@ class _Parser(Fields):
             return {}
         words = [word.partition("=") for word in rest.split()]
         for key, equals, value in words:
-            if key not in {"rate", *_REGION_KEYS, *_PATTERN_KEYS} or not equals or not value:
+            if key in {"rate", *_REGION_KEYS, *_PATTERN_KEYS} and not value:
+                self.fail(number, f"the directive {key}= has no value; write {key}=VALUE, without a blank.")
+            if key not in {"rate", *_REGION_KEYS, *_PATTERN_KEYS} or not equals:
                 self.fail(
                     number,
                     f"unknown directive {key!r}; use rate=, resident=, chance=, window= or period=.",

@@ -19,7 +19,9 @@ def parse_rate(text: str) -> float:
     factor = _DECIMAL.get(text[-1:], 1.0)
     number = text[:-1] if factor > 1 else text
     if not _NUMBER.fullmatch(number) or not 0 < float(number) * factor <= MAX_NUMBER:
-        raise UsageError(f"the rate {text[:48]!r} must be accesses per second above 0; write it like 100M.")
+        raise UsageError(
+            f"the rate {text[:48]!r} must be accesses per second above 0 and at most 1e18; write it like 100M."
+        )
     return float(number) * factor
 
 

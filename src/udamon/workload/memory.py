@@ -12,6 +12,9 @@ from udamon.units import format_size
 from udamon.workload.layout import Kind, Layout, PlacedRegion, place
 from udamon.workload.spec import Workload, WorkRegion
 
+_AT_ONCE = 1 << 20
+"""Bytes of a fill file, over and over, that are copied at a time: one of a byte would take a copy for each."""
+
 _FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 
@@ -74,6 +77,7 @@ def _fill(memory: Memory, region: WorkRegion, placed: PlacedRegion) -> None:
         raise CannotError(f"cannot fill the region {region.name} from {path}: {error.strerror}.") from error
     if not data:
         raise CannotError(f"cannot fill the region {region.name} from {path}: the file is empty.")
+    data *= max(_AT_ONCE // len(data), 1)
     start = memory.offset(placed)
     for at in range(0, region.resident_bytes, len(data)):
         piece = data[: region.resident_bytes - at]

@@ -33,6 +33,14 @@ def written(path: Path, text: str = "quiet = true\n", mode: int = 0o600) -> dict
     return {"UDAMON_CONFIG": str(path)}
 
 
+def test_a_byte_order_mark_is_no_part_of_it(tmp_path: Path) -> None:
+    environment = written(tmp_path / "c")
+    (tmp_path / "c").write_bytes(b"\xef\xbb\xbfquiet = true\n")
+    found = of_user(environment)
+    assert found is not None
+    assert found.value == {"quiet": "true"}
+
+
 def test_what_is_not_there_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert of_system(tmp_path / "none") is None

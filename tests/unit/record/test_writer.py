@@ -15,6 +15,7 @@ import pytest
 
 from tests.integration.programs import full_device
 from udamon.api.recording import Recording as LibraryRecording
+from udamon.cli.main import main
 from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Rates, Snapshot
 from udamon.record.reader import Recording
@@ -186,6 +187,23 @@ def test_max_size_rotates_and_each_part_stands_alone(tmp_path: Path) -> None:
         ("target_start", {"target": 0, "pid": 100, "comm": "x"}),
         ("mappings", {"target": 0, "add": [[0, 4096, "r--p", 0, 0, ""]], "remove": []}),
     ]
+
+
+def test_a_writer_tells_what_rotations_have_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The length of the snapshots that are there; None before one is gone. `info` says that some are."""
+    path = tmp_path / "a.udamon"
+    with Writer(path, {"via": "sim"}, max_size=200_000) as writer:
+        for seq in range(400):
+            writer.snapshot(snapshot(seq, regions=500))
+            writer.flush()
+            if seq % 25:
+                continue
+            shots = list(Recording(path).snapshots())
+            length = (shots[-1].end_ns - shots[0].begin_ns) / 1e9
+            assert writer.kept_seconds == (None if shots[0].seq == 0 else pytest.approx(length))
+            assert main(["report", "info", str(path)]) == 0
+            assert ("to stay below --max-size" in capsys.readouterr().out) == (shots[0].seq > 0)
+    assert shots[0].seq > 0
 
 
 def test_max_size_too_small(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.report.test_wss import START, record, snap
 from tests.unit.snapshots import recorded
 from tests.unit.snapshots import snap as snapshot
+from udamon.cli.main import main
 from udamon.model import Event, Rates, Snapshot
 from udamon.record.naming import kind_of
 from udamon.record.reader import Recording
@@ -179,9 +180,11 @@ def test_info(recording: Recording) -> None:
 
 
 def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
-    """The totals of a rotated recording are of more time than it has left; the start is told beside the share."""
+    """The totals of a rotated recording are of more time than it has left; the start is told beside the share.
+    So is what the targets lost: 12 s of 600 are 2 %."""
     begun, seconds = 7 * 10**9, 600
     cost = {"cpu_ns": 6_200_000_000, "max_rss_bytes": 1 << 20, "checks": 1, "snapshots": 5000}
+    cost |= {"target_cost_ns": 12 * 10**9, "longest_pause_ns": 10**6}
     windows = [snapshot(5, [(0, 4096, 1, 0)], begin=begun + (seconds - 1) * 10**9, window=10**9)]
     recording = recorded(
         tmp_path / "a",
@@ -193,6 +196,46 @@ def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
     with RecordingSource(recording) as source:
         text = info.render(info.measure(source, Catalog(recording)), Terminal())
     assert "6.2 s of CPU, 200 ms of it to start (1.00% of one CPU after that), 1.0 MiB resident" in text
+    assert "lost about 12 s (2.00% of one CPU) by an estimate" in text
+
+
+def test_mappings_that_are_told_again_count_once(tmp_path: Path) -> None:
+    """A heap that grew, and the beginning of the next part of a rotated recording."""
+    heap, file = [4096, 8192, "rw-p", 0, 0, "[heap]"], [16384, 20480, "r--p", 0, 7, "/data"]
+    grown = [4096, 12288, "rw-p", 0, 0, "[heap]"]
+    events = [
+        Event(1, "mappings", {"target": 0, "add": [heap, file], "remove": []}),
+        Event(2, "mappings", {"target": 0, "add": [grown], "remove": [4096]}),
+        Event(3, "mappings", {"target": 0, "add": [grown, file], "remove": []}),
+        Event(4, "mappings", {"target": 1, "add": [file], "remove": []}),
+    ]
+    with RecordingSource(recorded(tmp_path / "a", events)) as source:
+        assert info.document(info.measure(source, Catalog(source.recording)))["mappings"] == 3
+
+
+SUMMED = [
+    ("heatmap",), ("access",), ("access", "--style", "hot"), ("access", "--style", "recency-percentiles"),
+    ("access", "--style", "temperature-sz-hist"), ("wss", "--definition", "damo"), ("footprint", "--what", "monitored"),
+    ("wss", "--definition", "damo", "--by", "mapping"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", SUMMED, ids=" ".join)
+def test_a_sum_over_processes_is_told_as_one(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both have the same page of shared memory, which counts in each; of one process nothing is said."""
+    row = [4096, 8192, "rw-s", 0, 7, "/dev/shm/a"]
+    mapped = [Event(1, "mappings", {"target": target, "add": [row], "remove": []}) for target in (0, 1)]
+    windows = [snapshot(seq, [(4096, 8192, 3, 0)], target=target) for seq in range(3) for target in (0, 1)]
+    path = str(recorded(tmp_path / "a", [*mapped, *windows]).path)
+    summed = "Sums over processes: memory that they share counts in each."
+    for more, said in ((), 1), (("--target", "0"), 0):
+        assert main(["report", *words, path, *more]) == 0
+        assert capsys.readouterr().out.splitlines().count(summed) == said
+    if words[0] in ("heatmap", "access") and len(words) == 1:
+        assert main(["report", *words, path, "--svg", str(tmp_path / "a.svg")]) == 0
+        assert summed in (tmp_path / "a.svg").read_text()
 
 
 def test_info_of_nothing(tmp_path: Path) -> None:

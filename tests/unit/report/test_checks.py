@@ -48,8 +48,10 @@ def run(*argv: str | Path) -> int:
         (("--level", "p50", "--max-wss"), "512KiB", "511KiB"),
         (("--level", "p90", "--min-wss"), "1MiB", "1025KiB"),
         (("--max-footprint",), "4MiB", "4095KiB"),
-        # Of 20 windows the last 11 find the 3 MiB idle for a second or longer: 0.75 x 11 / 20.
-        (("--cold-age", "1s", "--max-cold-share"), "41.3%", "41.2%"),
+        # The last 11 of 20 windows end a second or more after the beginning, and find 3 of 4 MiB idle for as long.
+        (("--cold-age", "1s", "--max-cold-share"), "75%", "74.9%"),
+        (("--cold-age", "2s", "--max-cold-share"), "75%", "74.9%"),
+        (("--cold-age", "1s", "--time", "1.5s-max", "--max-cold-share"), "75%", "74.9%"),
         (("--max-rate",), "heap=50%", "heap=49%"),
         (("--min-rate",), "[[]heap]=50%", "*heap*=51%"),
         (("--max-rate",), "library=0%", "heap=0%"),
@@ -217,11 +219,11 @@ def test_what_others_may_have_touched_decides_nothing(
         (("--min-wss", "2049KiB"), MIB, 1),
         (("--max-footprint", "5MiB"), MIB, 0),
         (("--max-footprint", "4MiB"), MIB, 3),
-        # 0.4125 of 4 MiB, and 4 MiB more of which all may be cold or nothing.
-        (("--cold-age", "1s", "--max-cold-share", "71%"), 4 * MIB, 0),
-        (("--cold-age", "1s", "--max-cold-share", "70%"), 4 * MIB, 3),
-        (("--cold-age", "1s", "--max-cold-share", "21%"), 4 * MIB, 3),
-        (("--cold-age", "1s", "--max-cold-share", "20%"), 4 * MIB, 1),
+        # 3 of 4 MiB, and 4 MiB more of which all may be cold or nothing.
+        (("--cold-age", "1s", "--max-cold-share", "88%"), 4 * MIB, 0),
+        (("--cold-age", "1s", "--max-cold-share", "87%"), 4 * MIB, 3),
+        (("--cold-age", "1s", "--max-cold-share", "38%"), 4 * MIB, 3),
+        (("--cold-age", "1s", "--max-cold-share", "37%"), 4 * MIB, 1),
         (("--cold-age", "1s", "--max-cold-share", "99%"), None, 3),
         # Half of the ticks of 1 MiB, and 1 MiB more.
         (("--max-rate", "heap=75%"), MIB, 0),

@@ -157,6 +157,9 @@ TWO = "a, 1M\n\n"
         ("a, 1M # udamon: hot\n\np\n1", 1, "unknown directive"),
         ("a, 1M # udamon: color=red\n\np\n1", 1, "unknown directive"),
         ("a, 1M # udamon: rate=0\n\np\n1", 1, "rate"),
+        ("a, 1M # udamon: rate=1e300\n\np\n1", 1, "at most 1e18"),
+        ("a, 1M # udamon: rate=\n\np\n1", 1, "rate= has no value"),
+        ("a, 1M # udamon: resident\n\np\n1", 1, "resident= has no value"),
         ("a, 1M # udamon: rate=fast\n\np\n1", 1, "rate"),
         (TWO + "p # udamon: chance=1\n1", 3, "only rate="),
         (TWO + "p\n1 # udamon: chance=1", 4, "only rate="),
@@ -184,6 +187,25 @@ def test_binary_garbage(tmp_path: Path, data: bytes, line: int) -> None:
     path = tmp_path / "x.masim"
     path.write_bytes(data)
     with pytest.raises(ConfigError, match=f"^{path}:{line}: "):
+        load(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    """As editors on other systems put it there; other encodings are told as such."""
+    text = "a, 1M\r\n\r\np\r\n1\r\na, 1, 64, 1\r\n"
+    path = tmp_path / "x.masim"
+    path.write_bytes(text.encode("utf-8-sig"))
+    assert load(path) == parse(text.replace("\r", ""))
+    path.write_bytes(text.encode("utf-16"))
+    with pytest.raises(ConfigError, match=f"^{path}:1: this is not text in UTF-8"):
+        load(path)
+
+
+@pytest.mark.parametrize("text", ["#\n" * 300_000, "#" * (17 << 20)], ids=["lines", "bytes"])
+def test_a_file_that_is_too_long_says_how_long_it_may_be(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.masim"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"16\.0 MiB and 250,000 lines; use fewer"):
         load(path)
 
 

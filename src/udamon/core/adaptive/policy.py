@@ -68,7 +68,7 @@ class AdaptivePolicy:
         limit = size_limit(targets, attrs.min_nr_regions, self._min_region)
         for known in self._known.values():
             if attrs.sample_us != self._attrs.sample_us:
-                known.steps.retime()
+                known.steps.retime(self._attrs.sample_us, attrs.sample_us, self._now_us)
             if (attrs, limit) != (self._attrs, self._limit):
                 known.shaped = None
         self._attrs, self._limit = attrs, limit

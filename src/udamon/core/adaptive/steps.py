@@ -10,6 +10,7 @@ from udamon.core.adaptive import likelihood
 from udamon.core.adaptive.ages import Ages
 from udamon.core.adaptive.judged import Judged, judged_of
 from udamon.core.adaptive.parameters import LEVELS, Parameters
+from udamon.core.adaptive.retimed import RetimedRates, factors_of
 from udamon.core.adaptive.space import Space, gaps_of
 from udamon.core.policy import Answers, Slots
 from udamon.model import PAGE_SIZE, Range
@@ -49,6 +50,9 @@ class Steps:
         self.islands = array("Q")  # a page of each island that appeared with the last answers
         self.appeared = 0  # steps that were not there before
         self._unsettled = 0  # aggregations until all points are of the present intervals
+        self._factors = 1.0, 1.0  # what these have done to rates, at least and at most
+        self._retimed: RetimedRates | None = None
+        self._retimed_us = 0
         self._expected = (range(0), 0.0, 0.0)
         self._usual = 1.0  # share of the expected accesses that usually fail to come
         # Touched shares of segments and of all bytes, as checks are judged by them; and of all bytes after that.
@@ -87,8 +91,15 @@ class Steps:
         self._stale = []
         return True
 
-    def retime(self) -> None:
-        """The sampling interval changed, so rates will: that is no change of the memory, and no new age."""
+    def retime(self, old_us: int, new_us: int, now_us: int) -> None:
+        """The sampling interval changed, so rates will: as far as that explains it, it is no change of the memory, and
+        no new age."""
+        if not self.points:
+            return
+        known = self._factors if self._unsettled else (1.0, 1.0)
+        least, most = factors_of(old_us, new_us)
+        self._factors = known[0] * least, known[1] * most
+        self._retimed, self._retimed_us = RetimedRates(self.bounds, self.rate, self._factors), now_us
         self._unsettled = self._parameters.memory
 
     def take(
@@ -218,9 +229,21 @@ class Steps:
             if aggregations:
                 self.changed += 1
                 start, end = self.bounds[k], self.bounds[k + 1]
-                if not self._unsettled:
-                    self.ages.change(start, end, now_us - (aggregations - 1) * aggregation_us)
+                if not self._explained(start, end, self.rate[k]):
+                    when_us = now_us - (aggregations - 1) * aggregation_us
+                    self.ages.change(
+                        start, end, max(when_us, self._retimed_us) if self._unsettled else when_us
+                    )
                 self._stale.append((start, end, aggregations))
+
+    def _explained(self, start: int, end: int, rate: float) -> bool:
+        """Whether the interval alone may have made this rate."""
+        if self._retimed is None or not self._unsettled:
+            return False
+        if self._retimed.explains(start, end, rate, self._parameters.least_change):
+            return True
+        self._retimed.change(start, end, rate)
+        return False
 
 
 def _median(shifts: bytes) -> int:

@@ -230,20 +230,58 @@ def test_jitter_is_no_change(seed: int) -> None:
     assert sum(size for age, size in ages if age >= 38) > 0.98 * SIZE
 
 
-def test_other_intervals_are_other_rates_and_no_change_of_memory() -> None:
-    """0.05 in a tick of 5 ms is 0.40 in one of 50 ms."""
+@SEEDS
+def test_other_intervals_are_other_rates_and_no_change_of_memory(seed: int) -> None:
+    """0.05 in a tick of 5 ms is 0.40 in one of 50 ms, or 0.50 where accesses never come together."""
     memory = Memory(SIZE, Island(4000, 8000, 0.05))
-    simulation = Simulation(memory, checks=400)
+    simulation = Simulation(memory, checks=400, seed=seed)
     simulation.aggregate(12)
     assert hot_pages(memory) == set()
-    memory.islands = [Island(4000, 8000, 0.92)]
-    simulation.attrs = Attrs(sample_us=50_000, aggr_us=100_000)
-    simulation.policy.begin_aggregation(simulation.targets)
-    simulation.adopt()
+    memory.islands = [Island(4000, 8000, 0.45)]
+    retimed(simulation, 50_000)
     simulation.aggregate(8)
     assert agreement(pages_where(seen(memory), 1), set(range(4000, 8000))) > 0.97
     ages = [(r.age, r.end - r.start) for r in seen(memory)]
     assert sum(size for age, size in ages if age >= 18) > 0.98 * SIZE
+
+
+def retimed(simulation: Simulation, sample_us: int) -> None:
+    """The sampling interval changes, and not the aggregation: ages go on in the same unit."""
+    simulation.attrs = Attrs(sample_us=sample_us, aggr_us=100_000)
+    simulation.policy.begin_aggregation(simulation.targets)
+    simulation.adopt()
+
+
+@SEEDS
+@pytest.mark.parametrize("other_us", [2500, 10_000, 25_000])
+def test_ages_begin_anew_after_a_change_of_the_interval(seed: int, other_us: int) -> None:
+    """What becomes cold or hot just then: no interval explains that. What stays keeps its age, and so does a rate that
+    follows the interval. Of 16384 pages a hundred at borders may be taken for their neighbours."""
+    follows = 1 - 0.8 ** (other_us / 5000)
+    stays, goes, comes = Island(1000, 3000), Island(6000, 8000), Island(10_000, 12_000)
+    memory = Memory(SIZE, stays, goes, Island(13_000, 15_000, 0.2))
+    simulation = Simulation(memory, checks=600, seed=seed)
+    simulation.aggregate(12)
+    memory.islands = [stays, comes, Island(13_000, 15_000, follows)]
+    retimed(simulation, other_us)
+    simulation.aggregate(8)
+    age = {page: r.age for r in seen(memory) for page in range(r.start, r.end)}
+    moved = pages_of(goes, comes)
+    assert sum(age[page] > 8 for page in moved) < 100
+    assert sum(age[page] < 18 for page in age.keys() - moved) < 100
+
+
+@SEEDS
+def test_ages_begin_anew_where_intervals_changed_at_once(seed: int) -> None:
+    """As a budget does it: before the first answers there are no rates that intervals could change."""
+    memory = Memory(SIZE, Island(6000, 8000))
+    simulation = Simulation(memory, checks=600, seed=seed)
+    retimed(simulation, 25_000)
+    simulation.aggregate(6)
+    memory.islands = [Island(10_000, 12_000)]
+    simulation.aggregate(6)
+    age = {page: r.age for r in seen(memory) for page in range(r.start, r.end)}
+    assert sum(age[page] > 6 for page in pages_of(Island(6000, 8000), Island(10_000, 12_000))) < 100
 
 
 MANY = [Island(start, start + 100) for start in range(500, 12_000, 230)]

@@ -69,6 +69,7 @@ const start = async () => {
   find("notes").textContent = [
     ...data.notes,
     data.group ? "Pages that several mappings have count once: totals lie between two bounds." : "",
+    data.targets.length > 1 ? "The heatmap and memory by rate and by age are sums over processes: memory that they share counts in each." : "",
     data.filtered ? "Filters were given: this is not all that was recorded." : "",
   ].filter(Boolean).join(" ");
   find("rate-of").textContent = `100 % of ${data.rate_of}`;

@@ -1,17 +1,22 @@
 // How people read sizes, times and shares; and elements that hold text, never markup.
+// What rounds to 1024 (1000, 60) of a unit is 1 of the next.
 const size = (bytes) => {
-  for (const [unit, factor] of [["TiB", 2 ** 40], ["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]]) {
-    if (bytes >= factor) return `${(bytes / factor).toFixed(1)} ${unit}`;
+  if (Math.abs(Math.round(bytes)) < 1024) return `${Math.round(bytes)} B`;
+  for (const [power, unit] of ["KiB", "MiB", "GiB", "TiB", "PiB"].entries()) {
+    const number = (bytes / 1024 ** (power + 1)).toFixed(1);
+    if (Math.abs(number) < 1024) return `${number} ${unit}`;
   }
-  return `${Math.round(bytes)} B`;
+  return `${(bytes / 1024 ** 6).toFixed(1)} EiB`;
 };
 
 const time = (seconds) => {
   if (seconds <= 0) return "0 s";
-  if (seconds < 1) return `${+(seconds * 1000).toPrecision(3)} ms`;
-  if (seconds < 60) return `${+seconds.toPrecision(3)} s`;
-  const minutes = Math.floor(seconds / 60);
-  const [first, second] = minutes < 60 ? [`${minutes} m`, `${Math.floor(seconds % 60)} s`]
+  for (const [factor, unit, most] of [[1000, "ms", 1000], [1, "s", 60]]) {
+    const number = +(seconds * factor).toPrecision(3);
+    if (number < most) return `${number} ${unit}`;
+  }
+  const whole = Math.round(seconds), minutes = Math.floor(whole / 60);
+  const [first, second] = minutes < 60 ? [`${minutes} m`, `${whole % 60} s`]
     : [`${Math.floor(minutes / 60)} h`, `${minutes % 60} m`];
   return second.startsWith("0 ") ? first : `${first} ${second}`;
 };
