@@ -55,6 +55,11 @@ def test_it_finds_every_island(program: Areas, tmp_path: Path) -> None:
     assert hot_bytes(last, hot) >= 0.95 * ISLANDS * 4 * MIB
     assert hot_bytes(last, cold) <= 0.05 * ISLANDS * 4 * MIB
     assert all(hot_bytes(last, [island]) for island in hot)
+    assert last.touched_low is not None
+    assert last.touched_high is not None
+    own = 4 * MIB  # what the program itself may have touched besides, at most: it is a small one
+    assert last.touched_low <= ISLANDS * 4 * MIB + own
+    assert ISLANDS * 4 * MIB <= last.touched_high <= ISLANDS * 8 * MIB
 
 
 def test_it_stays_within_its_share(program: Areas, tmp_path: Path) -> None:
