@@ -96,23 +96,31 @@ static void judge(const struct fit *f, struct results *out)
 
 /* Segments were cut by the same answers that their shares are of: misses are cut out, and what is left was accessed. Answers
  * that came after a fit are free of that. Where they say, beyond chance, that less is accessed than was expected, shares move
- * towards the rates, which they would be if some pages were accessed always and all others never. */
+ * towards the rates, which they would be if some pages were accessed always and all others never; where more is, as after
+ * aggregations became longer, towards what they would be if all pages were accessed alike. */
 static void correct(const struct fit *f, struct results *out)
 {
     double n = out->judged_checks, mean = (out->judged_expected + 1) / (n + 2);
     double chance = f->in->judged_errors * f->in->judged_errors * mean * (1 - mean) / n;
     double off = n > 0 ? (out->judged_expected - out->judged_hits) / n : 0, room = 0, total = 0;
-    if (off <= 0 || off * off <= chance)
+    /* Fits that became better since are less wrong than those that were judged, and of memory that changes the mean of all
+     * fits says little: what both say is taken. */
+    double now = n > 0 ? off + out->share - out->judged_shares / n : 0;
+    off = off * now <= 0 ? 0 : fabs(now) < fabs(off) ? now : off;
+    if (off * off <= chance)
         return;
     off *= 1 - chance / (off * off); /* James and Stein 1961 */
     for (size_t k = 0; k < out->state.count; k++) {
         double size = size_at(out, k);
         total += out->state.at[k] == NOTHING ? 0 : size;
-        room += size * fmax(out->touched.at[k] - out->rate.at[k], 0);
+        room += size * fmax(off > 0 ? out->touched.at[k] - out->rate.at[k] : f->spanned[k].alike - out->touched.at[k], 0);
     }
-    double part = room > 0 ? fmin(off * total / room, 1) : 0;
+    double part = room > 0 ? fmin(fabs(off) * total / room, 1) : 0;
     for (size_t k = 0; k < out->state.count; k++)
-        out->touched.at[k] -= part * fmax(out->touched.at[k] - out->rate.at[k], 0);
+        if (off > 0)
+            out->touched.at[k] -= part * fmax(out->touched.at[k] - out->rate.at[k], 0);
+        else
+            out->touched.at[k] += part * fmax(f->spanned[k].alike - out->touched.at[k], 0);
 }
 
 /* Islands so small that most are never met: each that is met becomes a segment of its own, so that the memory around seems

@@ -56,7 +56,10 @@ WORDS = {
 }
 BETWEEN = "Other processes may have touched what is between the bounds, of files and shared memory."
 SAMPLED = "it is estimated from checks of single pages"
-ESTIMATES = "An estimate from checks of single pages, with bounds of 95 % confidence. The first windows rest on few checks."
+ESTIMATES = (
+    "An estimate from checks of single pages, with bounds of 95 % confidence. "
+    "The first windows rest on few checks."
+)
 NO_BOUNDS = "An estimate from checks of single pages, of unknown error{why}."
 OTHERS = "what other processes touch of files and shared memory counts, too"
 SNAPSHOTS = """

@@ -406,6 +406,31 @@ def test_points_that_make_no_sense_are_refused() -> None:
             fit(wrong, end=2)
 
 
+def test_new_answers_say_that_more_is_touched_than_older_ones_did() -> None:
+    """As after aggregations became longer: of 200 older spanning checks 40 were accesses, of 100 new ones 80, where a
+    fifth was expected, as of all bytes. If pages are alike, nearly all of them are touched."""
+    old = [Point(page * PAGE, HIT * (page % 5 == 0), 1) for page in range(200)]
+    spanning = [Point(page * PAGE, WHOLE + HIT * (page % 5 == 1), 1) for page in range(200)]
+    new = [Point(page * PAGE, WHOLE + HIT * (page % 5 < 4), 0) for page in range(0, 200, 2)]
+    tables = by_hand()._replace(enter=[-50.0, -50.0, -1e9, -1e9])
+    found = fit(sorted([*old, *spanning, *new]), tables, end=200, shares=[0.2], old_share=0.2)
+    fitted, off = 120 / 300, 0.2 - 0.8
+    lagging = fitted - (0.2 + 0.8 - 0.2)
+    chance = (2 * (0.2 * 0.8 / 100) ** 0.5) ** 2
+    assert off < lagging < 0
+    assert found.touched[0] == pytest.approx(fitted - lagging * (1 - chance / lagging**2), abs=0.02)
+
+
+def test_a_fit_that_became_better_is_not_held_to_be_as_wrong_as_those_before() -> None:
+    """Nine tenths were expected of 100 checks before, and two fifths came; this fit has two fifths by itself."""
+    points = [Point(page * PAGE, WHOLE + HIT * (page % 5 < 2), page % 2) for page in range(200)]
+    points += [Point(page * PAGE, HIT * (page % 10 == 0), 1) for page in range(200)]
+    tables = by_hand()._replace(enter=[-50.0, -50.0, -1e9, -1e9])
+    before = Judged(200.0, 80.0, 180.0, 100.0, 180.0)
+    found = fit(sorted(points), tables, end=200, shares=[0.9], judged=before, old_share=0.9)
+    assert found.touched[0] == pytest.approx(0.4, abs=0.02)
+
+
 def test_checks_are_judged_by_the_fit_before() -> None:
     """Ten new checks lie where a share of 0.2 was expected, and four where 0.7 was; three and three are accesses. Half
     of the sums before is left."""

@@ -69,6 +69,8 @@ class AdaptivePolicy:
         for known in self._known.values():
             if attrs.sample_us != self._attrs.sample_us:
                 known.steps.retime(self._attrs.sample_us, attrs.sample_us, self._now_us)
+            if attrs.aggr_us != self._attrs.aggr_us:
+                known.steps.forget_judged()
             if (attrs, limit) != (self._attrs, self._limit):
                 known.shaped = None
         self._attrs, self._limit = attrs, limit

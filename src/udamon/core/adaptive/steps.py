@@ -102,6 +102,11 @@ class Steps:
         self._retimed, self._retimed_us = RetimedRates(self.bounds, self.rate, self._factors), now_us
         self._unsettled = self._parameters.memory
 
+    def forget_judged(self) -> None:
+        """Aggregations have another length, in which another share of the memory is touched: the checks that spanned
+        those before can no longer tell how wrong the fit is."""
+        self._judged = Judged()
+
     def take(
         self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: int, most_regions: int
     ) -> None:
