@@ -70,9 +70,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """A test whose file another guest has taken does not run here, and is not counted here."""
-    return None if not capabilities.inside_guest() or plan.taken_here(item.path) else True
+    if not capabilities.inside_guest() or plan.taken_here(item.path):
+        return None
+    # What the test before it left set up, because this one shares it, would be in the way of one in another directory.
+    item.session._setupstate.teardown_exact(nextitem)
+    return True
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
