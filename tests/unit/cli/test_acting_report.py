@@ -107,6 +107,19 @@ def test_idle_bytes_of_used_mappings_are_those_too_hot_as_a_whole_and_of_a_size_
     assert seen.untouched(Scheme(hot, Action.PAGEOUT)) == 0
 
 
+def test_what_came_back_is_told_where_something_was_paged_out() -> None:
+    """Of huge pages that were made nobody looks whether they come back: 0 B was told."""
+    made = account(status(Action.COLLAPSE))
+    made = replace(
+        made, statuses=[replace(made.statuses[0], stats=replace(made.statuses[0].stats, sz_moved=5 * MIB))]
+    )
+    assert "refaulted" not in line(made)
+    assert "came back" not in summary(made, "target")
+    found = document(made, "target", {})
+    assert (found["moved_bytes"], found["refault_bytes"]) == (5 * MIB, None)
+    assert document(account(status(Action.PAGEOUT)), "target", {})["refault_bytes"] == MIB
+
+
 def test_several_schemes_are_told_apart() -> None:
     text = line(account(status(Action.PAGEOUT), status(Action.COLD, 1)))
     assert "0 pageout: tried 8.0 MiB, advised 6.0 MiB, moved 5.0 MiB" in text

@@ -174,7 +174,9 @@ def limits(args: argparse.Namespace) -> PressureLimits:
     """The limits of memory pressure. Raises UsageError."""
     faults, psi = args.max_major_faults.strip(), args.max_psi.strip()
     if faults != "off" and ((found := whole_number(faults)) is None or found < 0):
-        raise UsageError(f"--max-major-faults {faults[:40]} is no number of faults a second; give 100, or off.")
+        raise UsageError(
+            f"--max-major-faults {faults[:40]} is no number of faults a second; give 100, or off."
+        )
     return PressureLimits(
         max_major_faults=None if faults == "off" else float(faults),
         max_psi=None if psi == "off" else named("--max-psi", parse_share, psi),

@@ -35,6 +35,12 @@ class ActingReport:
     half_used: Mapping[int, int] = field(default_factory=dict)
 
     @property
+    def came_back(self) -> int | None:
+        """Of what pageout moved; None where nothing is paged out, which is all that can come back."""
+        pages_out = any(status.scheme.action is Action.PAGEOUT for status in self.statuses)
+        return self.refaulted if pages_out and self.moved is not None else None
+
+    @property
     def tried(self) -> int:
         return sum(status.stats.sz_tried for status in self.statuses)
 
@@ -56,8 +62,8 @@ def line(account: ActingReport) -> str:
     """How acting is doing, in one line."""
     several = len(account.statuses) > 1
     parts = [_one(account, status, named=several) for status in account.statuses]
-    if account.refaulted is not None and account.moved is not None:
-        parts.append(f"refaulted {format_size(account.refaulted)}")
+    if account.came_back is not None:
+        parts.append(f"refaulted {format_size(account.came_back)}")
     if account.held:
         parts.append(f"held back: {account.held}")
     time = format_length(account.seconds)
@@ -111,8 +117,8 @@ def summary(account: ActingReport, stopped_by: str) -> Shown:
     if account.dry:
         there = "" if account.resident is None else f"; {format_size(account.resident)} of it was in memory"
         found.append(f"dry run: nothing was done{there}")
-    elif account.refaulted is not None and account.moved is not None:
-        found.append(f"came back within a minute: {format_size(account.refaulted)}")
+    elif account.came_back is not None:
+        found.append(f"came back within a minute: {format_size(account.came_back)}")
     left = [f"{format_size(size)} {why}" for why, size in sorted(account.left.items()) if size]
     if left:
         found.append(f"left alone: {', '.join(left)}")
@@ -161,7 +167,7 @@ def document(account: ActingReport, stopped_by: str, more: Mapping[str, object])
         "schema": 1,
         "advised_bytes": account.advised,
         "moved_bytes": account.moved,
-        "refault_bytes": None if account.moved is None else account.refaulted,
+        "refault_bytes": account.came_back,
         "seconds": round(account.seconds, 3),
         "stopped_by": stopped_by,
         "dry_run": account.dry,
