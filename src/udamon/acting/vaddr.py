@@ -2,8 +2,8 @@
 
 *Applied* is what the calls said of pages that were there (willneed: of all addresses), *moved* what the page map shows:
 pages present before and not after (pageout), bytes that huge pages back (collapse), pages on another node (migrate). It
-is None for cold and willneed, whose effect no file shows. Beside the calls themselves it costs 0.1 ms a region, the page-map entries of
-what is present, read once before (13 to 28 ms a GiB), and one scan after (4 ms a GiB).
+is None for cold and willneed, whose effect no file shows. Beside the calls themselves it costs 0.1 ms a region, the
+page-map entries of what is present, read once before (13 to 28 ms a GiB), and one scan after (4 ms a GiB).
 
 A page that the target wants back between call and second look counts as not moved.
 """
