@@ -172,6 +172,38 @@ def test_passes_are_counted_apart() -> None:
     assert (passes.passes, passes.last, passes.most) == ({0: 3}, {0: 0}, {0: 5 * MIB})
 
 
+def test_a_scheme_that_takes_the_number_of_one_that_is_gone_begins_anew() -> None:
+    """Its first pass was told with what the other had tried taken off: a negative number."""
+    passes = PassWatch()
+    for scheme in (0, 1):
+        passes.before_apply(scheme, Target(0), Region(0, 8 * MIB))
+        passes.after_apply_interval(scheme, SchemeStats(sz_tried=8 * MIB))
+    passes.keep(1)
+    passes.after_apply_interval(1, SchemeStats(sz_tried=MIB))
+    assert (passes.passes, passes.last) == ({0: 1, 1: 1}, {0: 8 * MIB, 1: MIB})
+    assert (passes.different(0), passes.different(1)) == (8 * MIB, None)
+
+
+def test_what_schemes_did_that_the_file_has_no_more_is_part_of_the_totals() -> None:
+    """What was moved is moved: 0 B was told of it."""
+    gone = replace(account(status(Action.STAT)), removed=[status(Action.PAGEOUT, 1)])
+    found = document(gone, "signal", {})
+    assert (found["tried_bytes"], found["advised_bytes"], found["moved_bytes"]) == (
+        16 * MIB,
+        12 * MIB,
+        5 * MIB,
+    )
+    assert found["refault_bytes"] == MIB
+    (removed,) = found["removed_schemes"]  # type: ignore[misc]
+    assert (removed["action"], removed["stats"]["sz_moved"]) == ("pageout", 5 * MIB)
+    assert [scheme["action"] for scheme in found["schemes"]] == ["stat"]  # type: ignore[attr-defined]
+    lines = summary(gone, "signal").splitlines()
+    assert (
+        "before, scheme 1 pageout: tried 8.0 MiB in all passes, advised 6.0 MiB, moved 5.0 MiB, quota used up 2 times"
+    ) in lines
+    assert "came back within a minute: 1.0 MiB" in lines
+
+
 def test_a_dry_run_says_so() -> None:
     dry = account(status(Action.PAGEOUT), dry=True)
     dry.passes.after_apply_interval(0, dry.statuses[0].stats)
