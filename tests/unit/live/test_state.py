@@ -220,8 +220,8 @@ def test_a_region_that_lies_in_several_mappings_is_that_of_each() -> None:
     posted(state, Event(START, "mappings", {"target": 0, "add": mapped, "remove": gone}))
     detail = posted(
         state,
-        snap(0, [(100 * MIB, 104 * MIB, 0, 0, 0), (104 * MIB, 116 * MIB, 10, 0, 6 * MIB), (116 * MIB, 144 * MIB, 0, 0, 0),
-                 (200 * MIB, 201 * MIB, 10, 0, MIB)]),
+        snap(0, [(100 * MIB, 104 * MIB, 0, 0, 0), (104 * MIB, 116 * MIB, 10, 0, 6 * MIB),
+                 (116 * MIB, 144 * MIB, 0, 0, 0), (200 * MIB, 201 * MIB, 10, 0, MIB)]),
     ).detail()  # fmt: skip
     assert detail is not None
     found = {one.label: (one.touched, one.size) for one in hottest(detail, 9)}
