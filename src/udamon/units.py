@@ -40,13 +40,18 @@ def _split(text: str, what: str, example: str) -> tuple[float | int, str]:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from "4096", "4 KiB", "1.5G", "0x1000". Raises UsageError."""
+    """Bytes from "4096", "4 KiB", "1.5G", "0x1000". Raises UsageError, also for a part of a byte without a unit: who
+    writes 1.5 means something larger."""
     if re.fullmatch(r"\s*0[xX][0-9a-fA-F]{1,40}\s*", text):
         return int(text, 16)
     number, unit = _split(text, "size", "4096, 4KiB or 1.5G")
     letter = re.sub(r"i?[bB]?$", "", unit).upper()
     if letter not in _SIZES or (unit.lower() in {"i", "ib"}):
         raise UsageError(f"{text!r} is not a size: unknown unit {unit!r}; use B, KiB, MiB, GiB or TiB.")
+    if _SIZES[letter] == 1 and number != int(number):
+        raise UsageError(
+            f"{text!r} is not a size: a byte has no parts; give a unit, as in {text.strip(' bB')}GiB."
+        )
     return int(number * _SIZES[letter])
 
 

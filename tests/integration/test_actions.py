@@ -67,6 +67,19 @@ def test_pageout_of_file_memory_moves_it_and_harms_nothing(worker: Worker, tmp_p
     actor.close()
 
 
+@pytest.mark.parametrize("action", [Action.COLD, Action.PAGEOUT])
+def test_holes_between_pages_are_not_counted_as_advised(
+    worker: Worker, actor: VaddrActor, action: Action
+) -> None:
+    """They are advised with the pages around them: 4 MiB of every 8th page were told as 32 MiB."""
+    area = worker.area("h", 8 * MIB, "small")
+    for page in range(0, area.size // PAGE_SIZE, 8):
+        worker.tell("drop", "h", page, page + 7)
+    before = there(worker, area)
+    assert 0 < before <= area.size // 8
+    assert actor.apply(worker.target(), *area, ActionRequest(action)).applied == before
+
+
 @pytest.mark.parametrize("action", [Action.COLD, Action.LRU_DEPRIO, Action.WILLNEED])
 def test_advice_that_moves_nothing(worker: Worker, actor: VaddrActor, action: Action) -> None:
     area = worker.area("a", 8 * MIB, "anon")

@@ -405,3 +405,20 @@ def test_a_run_that_watermarks_kept_from_acting_says_so_and_is_no_failure() -> N
     assert done.status == 0, done.stderr
     assert re.search(r"scheme 0 is inactive at the end: .* above the high watermark of 0\.0 %", done.stderr)
     assert "nothing was watched" not in done.stderr
+
+
+@pytest.mark.usefixtures("hang_ups_end")
+def test_what_a_scheme_did_is_told_though_the_file_has_it_no_more(tmp_path: Path) -> None:
+    file = tmp_path / "schemes.toml"
+    stat = '[[schemes]]\naction = "stat"\naccess_pattern = {}\n'
+    cold = '[[schemes]]\naction = "pageout"\naccess_pattern = { nr_accesses = { max = "0%" } }\n'
+    file.write_text(stat + cold)
+    how = ("--sim", "wss", "--sample", "5ms", "--aggr", "100ms", "--apply", "--json", "--config", file)
+    with running_udamon("schemes", *how) as command:
+        assert command.stderr is not None
+        next(line for line in command.stderr if re.search(r"moved [1-9]", line))
+        file.write_text(stat)
+        next(line for line in command.stderr if "was read again" in line)
+        found = document(ended(command))
+    assert found["moved_bytes"] == found["removed_schemes"][0]["stats"]["sz_moved"] > 0
+    assert [scheme["action"] for scheme in found["schemes"]] == ["stat"]

@@ -15,7 +15,8 @@ MIB = 1 << 20
 
 # Commands, one a line: `map NAME BYTES KIND [PATH]` (answers the address), `check NAME` (answers the sum of the
 # first bytes of all pages), `lock NAME`, `advise NAME N`, `unmap NAME FIRST LAST` (pages; what is left of the area is
-# not to be checked any more), `fork`, `exec`. Kinds: anon (2 MiB aligned), small (without huge pages),
+# not to be checked any more), `drop NAME FIRST LAST` (the same, but they stay mapped), `fork`, `exec`.
+# Kinds: anon (2 MiB aligned), small (without huge pages),
 # fill (small, and of no known content), private, shared and text (executable) of the
 # file PATH, which is made.
 PROGRAM = r"""
@@ -67,6 +68,9 @@ while line := sys.stdin.readline():
     elif command == "unmap":
         first, last = map(int, words[1:])
         answer = libc.munmap(ctypes.addressof(areas[words[0]]) + first * PAGE, (last - first) * PAGE)
+    elif command == "drop":
+        first, last = map(int, words[1:])
+        answer = libc.madvise(ctypes.addressof(areas[words[0]]) + first * PAGE, (last - first) * PAGE, 4)
     elif command == "exec":
         print("done", flush=True)
         os.execv(sys.executable, [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"])

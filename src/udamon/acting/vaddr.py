@@ -1,9 +1,9 @@
 """The actor of vaddr and fvaddr: process_madvise and move_pages on the memory of processes, from outside.
 
-*Applied* is what the calls said, *moved* what the page map shows: pages present before and not after
-(pageout), bytes that huge pages back (collapse), pages on another node (migrate). It is None for cold and
-willneed, whose effect no file shows. Beside the calls themselves it costs 0.1 ms a region, the page-map entries of
-what is present, read once before (13 to 28 ms a GiB), and one scan after (4 ms a GiB).
+*Applied* is what the calls said of pages that were there (willneed: of all addresses), *moved* what the page map shows:
+pages present before and not after (pageout), bytes that huge pages back (collapse), pages on another node (migrate). It
+is None for cold and willneed, whose effect no file shows. Beside the calls themselves it costs 0.1 ms a region, the
+page-map entries of what is present, read once before (13 to 28 ms a GiB), and one scan after (4 ms a GiB).
 
 A page that the target wants back between call and second look counts as not moved.
 """
@@ -159,7 +159,9 @@ class VaddrActor:
         if request.action is Action.COLLAPSE:
             return self._collapse(view, pieces, found)._replace(passed=passed)
         done = joined(sorted(self._advise(view, found.vectors, request.action)))
-        return Applied(total(done), passed, self._moved(view, found, done, request.action, pieces))
+        # What is absent between pages that are taken is advised with them, and is none of what was tried.
+        applied = total(overlap(found.taken, done))
+        return Applied(applied, passed, self._moved(view, found, done, request.action, pieces))
 
     def _in_reach(self, view: View, pieces: Sequence[MappingPiece], action: Action) -> list[MappingPiece]:
         if action is Action.COLLAPSE:

@@ -59,11 +59,11 @@ def goal_of(text: str | None) -> IntervalsGoal:
         return IntervalsGoal()
     parts = text.split(",")
     if len(parts) != 4:
-        raise UsageError(f"--intervals-goal {text} has not four parts; write it like 4%,3,5ms,10s.")
+        raise UsageError(f"--intervals-goal {text[:60]} has not four parts; write it like 4%,3,5ms,10s.")
     if (whole_number(parts[1].strip()) or 0) < 1:
         raise UsageError(
-            f"--intervals-goal {text}: {parts[1].strip()[:40]!r} is no number of aggregations; give 1 or more, as in "
-            "4%,3,5ms,10s."
+            f"--intervals-goal {text[:60]}: {parts[1].strip()[:40]!r} is no number of aggregations; give 1 or more, as "
+            "in 4%,3,5ms,10s."
         )
     share = named("--intervals-goal", parse_share, parts[0])
     if share == 0:

@@ -107,6 +107,6 @@ def ranges(texts: Sequence[str]) -> list[Range]:
     for text in texts:
         start, dash, end = text.partition("-")
         if not dash:
-            raise UsageError(f"--range: {text!r} is not a range; write it like 0x1000-0x5000.")
+            raise UsageError(f"--range: {text[:60]!r} is not a range; write it like 0x1000-0x5000.")
         parsed.append(Range(*(named("--range", parse_size, address) for address in (start, end))))
     return parsed

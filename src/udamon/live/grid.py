@@ -168,30 +168,46 @@ def _labels(mappings: Sequence[NamedMapping]) -> Iterator[tuple[int, str]]:
 
 
 def hottest(detail: Detail, count: int) -> list[Hottest]:
-    """The mappings of which most was touched in the last window; unnamed memory by stretches."""
+    """The mappings of which most was touched in the last window; unnamed memory by stretches. Of a region that lies in
+    several mappings each has its part, by size."""
     if not detail.snapshots:
         return []
     last = detail.snapshots[-1]
     labels = dict(_labels(detail.mappings))
     sums: dict[str, list[float]] = {}
-    mapped = iter(detail.mappings)
-    one = next(mapped, None)
     rates = _rates(last, shares=has_shares({"via": detail.via}))
     bounded: set[str] = set()
-    columns = (last.starts, last.ends, rates, last.touched, _sizes(last))
-    for start, end, rate, touched, dense in zip(*columns, strict=True):
-        while one is not None and one.end <= start:
-            one = next(mapped, None)
-        known = None if one is None or one.start >= end else one
-        label = "memory" if known is None else labels[known.start]
-        if touched and upper_bound(detail.via, None if known is None else known.kind):
-            bounded.add(label)
-        total = sums.setdefault(label, [0.0, 0.0, 0.0])
-        total[0] += (end - start) * dense
-        total[1] += touched
-        total[2] += (end - start) * dense * rate
+    for index, parts in enumerate(_in_mappings(last, detail.mappings)):
+        start, end, touched = last.starts[index], last.ends[index], last.touched[index]
+        covered = sum(size for _, size in parts) or end - start
+        for known, size in parts or [(None, end - start)]:
+            label, share = "memory" if known is None else labels[known.start], size / covered
+            if touched and upper_bound(detail.via, None if known is None else known.kind):
+                bounded.add(label)
+            there = size if last.resident is None else last.resident[index] * share
+            total = sums.setdefault(label, [0.0, 0.0, 0.0])
+            total[0] += there
+            total[1] += touched * share
+            total[2] += there * rates[index]
     found = [
-        Hottest(name, int(size), int(hit), heat / size if size else 0.0, name in bounded)
+        Hottest(name, round(size), round(hit), heat / size if size else 0.0, name in bounded)
         for name, (size, hit, heat) in sums.items()
     ]
     return sorted(found, key=lambda each: (-each.touched, -each.rate, each.label))[:count]
+
+
+def _in_mappings(
+    snapshot: Snapshot, mappings: Sequence[NamedMapping]
+) -> Iterator[list[tuple[NamedMapping | None, int]]]:
+    """Of each region the mappings that it lies in, and how many bytes of it are in each; [] where there are none.
+    Both are sorted, so that one walk does."""
+    at = 0
+    for start, end in zip(snapshot.starts, snapshot.ends, strict=True):
+        while at < len(mappings) and mappings[at].end <= start:
+            at += 1
+        look, parts = at, list[tuple[NamedMapping | None, int]]()
+        while look < len(mappings) and mappings[look].start < end:
+            one = mappings[look]
+            parts.append((one, min(end, one.end) - max(start, one.start)))
+            look += 1
+        yield parts

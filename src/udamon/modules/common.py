@@ -31,5 +31,5 @@ def reset_interval(*limits: object, ms: int) -> int:
 def parse_metric(text: str) -> str:
     """Raises UsageError for what is no metric of watermarks."""
     if text not in list(WatermarkMetric):
-        raise UsageError(f"{text!r} is none of {', '.join(WatermarkMetric)}.")
+        raise UsageError(f"{text[:60]!r} is none of {', '.join(WatermarkMetric)}.")
     return text

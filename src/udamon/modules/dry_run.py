@@ -63,6 +63,12 @@ class PassWatch:
         """Bytes that it tried, each once; None where single regions are not told, as of in-kernel DAMON."""
         return self._seen[scheme].bytes if scheme in self._seen else None
 
+    def keep(self, schemes: int) -> None:
+        """Only so many are left: what follows under the number of another one begins anew."""
+        for known in (self.passes, self.last, self.most, self._totals, self._seen):
+            for scheme in [number for number in known if number >= schemes]:
+                del known[scheme]
+
     def before_apply(self, scheme: int, target: Target, region: Region) -> None:
         self._seen.setdefault(scheme, UniqueRanges()).add(target.index, region.start, region.end)
 

@@ -54,6 +54,7 @@ class KernelWork:
         """`read` returns the memory pressure; default: that of the targets and of `cgroups`, from the kernel's
         files."""
         self.passes = PassWatch()
+        self.removed: list[SchemeStatus] = []
         self.backend = KernelBackend()
         self._engine = engine
         self._wanted = list(wanted)
@@ -85,6 +86,9 @@ class KernelWork:
         """Go on with these schemes. From any other thread, while it runs. Raises NotSupported or CannotError."""
         self._fed.commit(schemes_at(wanted, self._engine.attrs))
         self._hand_over(wanted, held=bool(self.held))
+        self.removed += self._told[len(wanted) :]
+        del self._told[len(wanted) :]
+        self.passes.keep(len(wanted))
         self._wanted = self._short_ages.wanted = list(wanted)
 
     def keep_up(self) -> None:

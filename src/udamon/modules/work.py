@@ -48,6 +48,7 @@ class Work:
         cgroups: Mapping[str, Path] = {},
     ) -> None:
         self.passes = PassWatch()
+        self.removed: list[SchemeStatus] = []
         self.backend = backend
         self._engine = engine
         self._metrics = MachineMetrics()
@@ -89,9 +90,15 @@ class Work:
     def commit(self, wanted: Sequence[WantedScheme]) -> None:
         """Go on with these schemes. From any other thread, while it runs. Raises NotSupported or CannotError."""
         self._check_goals(wanted)
-        engine, schemes = self._engine, self._schemes
-        engine.ask(lambda: schemes.commit(schemes_at(wanted, engine.attrs), patterns_for(wanted)))
+        self._engine.ask(lambda: self._commit(wanted))
         self._short_ages.wanted = wanted
+
+    def _commit(self, wanted: Sequence[WantedScheme]) -> None:
+        schemes = self._schemes
+        removed = schemes.status()[len(wanted) :]
+        schemes.commit(schemes_at(wanted, self._engine.attrs), patterns_for(wanted))
+        self.removed += removed
+        self.passes.keep(len(wanted))
 
     def statuses(self) -> list[SchemeStatus]:
         """How each scheme is doing. From any other thread, while it runs; or after its end."""
@@ -115,6 +122,8 @@ class AnyWork(Protocol):
     """What Work and kernel_work.KernelWork have in common."""
 
     passes: PassWatch
+    removed: list[SchemeStatus]
+    """Schemes that a commit has left out, as they were then: what they did is done."""
 
     @property
     def backend(self) -> WorkTotals: ...

@@ -107,6 +107,19 @@ def test_idle_bytes_of_used_mappings_are_those_too_hot_as_a_whole_and_of_a_size_
     assert seen.untouched(Scheme(hot, Action.PAGEOUT)) == 0
 
 
+def test_what_came_back_is_told_where_something_was_paged_out() -> None:
+    """Of huge pages that were made nobody looks whether they come back: 0 B was told."""
+    made = account(status(Action.COLLAPSE))
+    made = replace(
+        made, statuses=[replace(made.statuses[0], stats=replace(made.statuses[0].stats, sz_moved=5 * MIB))]
+    )
+    assert "refaulted" not in line(made)
+    assert "came back" not in summary(made, "target")
+    found = document(made, "target", {})
+    assert (found["moved_bytes"], found["refault_bytes"]) == (5 * MIB, None)
+    assert document(account(status(Action.PAGEOUT)), "target", {})["refault_bytes"] == MIB
+
+
 def test_several_schemes_are_told_apart() -> None:
     text = line(account(status(Action.PAGEOUT), status(Action.COLD, 1)))
     assert "0 pageout: tried 8.0 MiB, advised 6.0 MiB, moved 5.0 MiB" in text
@@ -157,6 +170,39 @@ def test_passes_are_counted_apart() -> None:
         stats.sz_tried = total
         passes.after_apply_interval(0, stats)
     assert (passes.passes, passes.last, passes.most) == ({0: 3}, {0: 0}, {0: 5 * MIB})
+
+
+def test_a_scheme_that_takes_the_number_of_one_that_is_gone_begins_anew() -> None:
+    """Its first pass was told with what the other had tried taken off: a negative number."""
+    passes = PassWatch()
+    for scheme in (0, 1):
+        passes.before_apply(scheme, Target(0), Region(0, 8 * MIB))
+        passes.after_apply_interval(scheme, SchemeStats(sz_tried=8 * MIB))
+    passes.keep(1)
+    passes.after_apply_interval(1, SchemeStats(sz_tried=MIB))
+    assert (passes.passes, passes.last) == ({0: 1, 1: 1}, {0: 8 * MIB, 1: MIB})
+    assert (passes.different(0), passes.different(1)) == (8 * MIB, None)
+
+
+def test_what_schemes_did_that_the_file_has_no_more_is_part_of_the_totals() -> None:
+    """What was moved is moved: 0 B was told of it."""
+    gone = replace(account(status(Action.STAT)), removed=[status(Action.PAGEOUT, 1)])
+    found = document(gone, "signal", {})
+    assert (found["tried_bytes"], found["advised_bytes"], found["moved_bytes"]) == (
+        16 * MIB,
+        12 * MIB,
+        5 * MIB,
+    )
+    assert found["refault_bytes"] == MIB
+    gone_schemes = found["removed_schemes"]
+    assert isinstance(gone_schemes, list)
+    assert [(one["action"], one["stats"]["sz_moved"]) for one in gone_schemes] == [("pageout", 5 * MIB)]
+    assert [scheme["action"] for scheme in found["schemes"]] == ["stat"]  # type: ignore[attr-defined]
+    lines = summary(gone, "signal").splitlines()
+    assert (
+        "before, scheme 1 pageout: tried 8.0 MiB in all passes, advised 6.0 MiB, moved 5.0 MiB, quota used up 2 times"
+    ) in lines
+    assert "came back within a minute: 1.0 MiB" in lines
 
 
 def test_a_dry_run_says_so() -> None:

@@ -207,6 +207,29 @@ def test_hottest_mappings() -> None:
     assert len(hottest(detail, 1)) == 1
 
 
+def test_a_region_that_lies_in_several_mappings_is_that_of_each() -> None:
+    """Regions of policies have edges of their own. All of a region was told of the mapping that it begins in, with more
+    bytes than that mapping has."""
+    state = posted(LiveState(), *started(0))
+    state.choose(0)
+    mapped = [
+        [start * MIB, end * MIB, "rw-p", 0, 7, name]
+        for start, end, name in ((100, 110, "/a"), (110, 130, "/b"), (140, 144, "/c"))
+    ]
+    gone = [mapping.start for mapping in state.detail().mappings]  # type: ignore[union-attr]
+    posted(state, Event(START, "mappings", {"target": 0, "add": mapped, "remove": gone}))
+    detail = posted(
+        state,
+        snap(0, [(100 * MIB, 104 * MIB, 0, 0, 0), (104 * MIB, 116 * MIB, 10, 0, 6 * MIB),
+                 (116 * MIB, 144 * MIB, 0, 0, 0), (200 * MIB, 201 * MIB, 10, 0, MIB)]),
+    ).detail()  # fmt: skip
+    assert detail is not None
+    found = {one.label: (one.touched, one.size) for one in hottest(detail, 9)}
+    assert found == {
+        "a": (3 * MIB, 10 * MIB), "b": (3 * MIB, 20 * MIB), "c": (0, 4 * MIB), "memory": (MIB, MIB),
+    }  # fmt: skip
+
+
 def regions(edges_from: int) -> Snapshot:
     """Twelve regions whose edges depend on `edges_from`."""
     edges = [ANON + 4096 * (place * 50 + edges_from) for place in range(13)]

@@ -151,6 +151,8 @@ def test_a_quota_is_for_some_time(kind: type[ReclaimParameters | LruSortParamete
         ({"min_age": "long"}, "--min-age: 'long' is not a time"),
         ({"quota_sz": "much"}, "--quota-sz: 'much' is not a size"),
         ({"skip_anon": "perhaps"}, "--skip-anon: 'perhaps' is neither"),
+        ({"wmarks_high": "101%"}, "--wmarks-high: 101% is more than all"),
+        ({"quota_sz": "1.5"}, "--quota-sz: '1.5' is not a size: a byte has no parts"),
         ({"wmarks_metric": "psi"}, "--wmarks-metric: 'psi' is none of none, free_mem_rate"),
         ({"wmarks_metric": "free_mem_rate", "wmarks_mid": "600"}, "not in falling order"),
     ],

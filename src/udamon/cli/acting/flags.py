@@ -166,7 +166,7 @@ def exclusions(args: argparse.Namespace) -> Exclusions:
     wanted = {word.strip() for word in args.include.split(",")} - {""}
     unknown = sorted(wanted - set(KINDS))
     if unknown:
-        raise UsageError(f"--include knows {', '.join(KINDS)}, and not {unknown[0]!r}.")
+        raise UsageError(f"--include knows {', '.join(KINDS)}, and not {unknown[0][:40]!r}.")
     return Exclusions(**{kind: kind not in wanted for kind in KINDS})
 
 
@@ -174,7 +174,9 @@ def limits(args: argparse.Namespace) -> PressureLimits:
     """The limits of memory pressure. Raises UsageError."""
     faults, psi = args.max_major_faults.strip(), args.max_psi.strip()
     if faults != "off" and ((found := whole_number(faults)) is None or found < 0):
-        raise UsageError(f"--max-major-faults {faults} is no number of faults a second; give 100, or off.")
+        raise UsageError(
+            f"--max-major-faults {faults[:40]} is no number of faults a second; give 100, or off."
+        )
     return PressureLimits(
         max_major_faults=None if faults == "off" else float(faults),
         max_psi=None if psi == "off" else named("--max-psi", parse_share, psi),

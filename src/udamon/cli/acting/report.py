@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from udamon.core.scheme import Action, SchemeStatus
+from udamon.core.scheme import Action, SchemeStats, SchemeStatus
 from udamon.modules.dry_run import PassWatch
 from udamon.text import Shown, lines
 from udamon.units import counted, format_length, format_size, format_time
@@ -19,7 +19,8 @@ class ActingReport:
     bytes in reach that were left alone, by reason. `resident`: of what a dry run would have tried, bytes in memory.
     `half_used`: bytes, by scheme, that were untouched in the last window but lie in mappings that as a whole are
     accessed too much for it, where nothing finer is seen. `held`: what keeps all schemes from acting, ""
-    when nothing does. `passes` counts what each pass tried.
+    when nothing does. `passes` counts what each pass tried. `removed`: schemes that the file has no more, as they were
+    last; what they did is part of all totals.
     """
 
     statuses: Sequence[SchemeStatus]
@@ -33,20 +34,32 @@ class ActingReport:
     resident: int | None = None
     held: str = ""
     half_used: Mapping[int, int] = field(default_factory=dict)
+    removed: Sequence[SchemeStatus] = ()
+
+    @property
+    def ever(self) -> Sequence[SchemeStatus]:
+        """All schemes that there were."""
+        return (*self.statuses, *self.removed)
+
+    @property
+    def came_back(self) -> int | None:
+        """Of what pageout moved; None where nothing is paged out, which is all that can come back."""
+        pages_out = any(status.scheme.action is Action.PAGEOUT for status in self.ever)
+        return self.refaulted if pages_out and self.moved is not None else None
 
     @property
     def tried(self) -> int:
-        return sum(status.stats.sz_tried for status in self.statuses)
+        return sum(status.stats.sz_tried for status in self.ever)
 
     @property
     def advised(self) -> int:
         """What the calls said they did: the kernel's sz_applied."""
-        return sum(status.stats.sz_applied for status in self.statuses)
+        return sum(status.stats.sz_applied for status in self.ever)
 
     @property
     def moved(self) -> int | None:
         """What really moved; None where nobody looked at any of it, though something was advised."""
-        looked = [status.stats.sz_moved for status in self.statuses if status.stats.sz_moved is not None]
+        looked = [status.stats.sz_moved for status in self.ever if status.stats.sz_moved is not None]
         if self.dry or (self.advised and not looked):
             return None
         return sum(looked)
@@ -56,8 +69,8 @@ def line(account: ActingReport) -> str:
     """How acting is doing, in one line."""
     several = len(account.statuses) > 1
     parts = [_one(account, status, named=several) for status in account.statuses]
-    if account.refaulted is not None and account.moved is not None:
-        parts.append(f"refaulted {format_size(account.refaulted)}")
+    if account.came_back is not None:
+        parts.append(f"refaulted {format_size(account.came_back)}")
     if account.held:
         parts.append(f"held back: {account.held}")
     time = format_length(account.seconds)
@@ -98,6 +111,7 @@ def summary(account: ActingReport, stopped_by: str) -> Shown:
     """The totals, in some lines."""
     found = [f"{format_length(account.seconds)}, ended by {stopped_by}; {_cost(account)}"]
     found += [f"scheme {_totals(account, status)}" for status in account.statuses]
+    found += [f"before, scheme {_removed(account, status)}" for status in account.removed]
     found += [
         f"scheme {status.index} is inactive at the end: {status.why}"
         for status in account.statuses
@@ -111,8 +125,8 @@ def summary(account: ActingReport, stopped_by: str) -> Shown:
     if account.dry:
         there = "" if account.resident is None else f"; {format_size(account.resident)} of it was in memory"
         found.append(f"dry run: nothing was done{there}")
-    elif account.refaulted is not None and account.moved is not None:
-        found.append(f"came back within a minute: {format_size(account.refaulted)}")
+    elif account.came_back is not None:
+        found.append(f"came back within a minute: {format_size(account.came_back)}")
     left = [f"{format_size(size)} {why}" for why, size in sorted(account.left.items()) if size]
     if left:
         found.append(f"left alone: {', '.join(left)}")
@@ -126,16 +140,29 @@ def _cost(account: ActingReport) -> str:
 
 def _totals(account: ActingReport, status: SchemeStatus) -> str:
     stats, index = status.stats, status.index
-    nothing_done = account.dry or status.scheme.action is Action.STAT
+    nothing_done = _nothing_done(account, status)
     size = _met_words(account, status) if nothing_done else format_size(stats.sz_tried)
     tried = f"{index} {status.scheme.action}: tried {size} in {counted(stats.nr_tried, 'region')}"
     if (passes := account.passes.passes.get(index, 0)) > 0:
         tried += f" and {counted(passes, 'pass', 'passes')} (at most {format_size(account.passes.most[index])} in one)"
-    if nothing_done:
-        return tried
+    return tried if nothing_done else f"{tried}{_done(stats)}"
+
+
+def _nothing_done(account: ActingReport, status: SchemeStatus) -> bool:
+    return account.dry or status.scheme.action is Action.STAT
+
+
+def _done(stats: SchemeStats) -> str:
     moved = "" if stats.sz_moved is None else f", moved {format_size(stats.sz_moved)}"
     full = f", quota used up {counted(stats.qt_exceeds, 'time')}" if stats.qt_exceeds else ""
-    return f"{tried}, advised {format_size(stats.sz_applied)}{moved}{full}"
+    return f", advised {format_size(stats.sz_applied)}{moved}{full}"
+
+
+def _removed(account: ActingReport, status: SchemeStatus) -> str:
+    """What a scheme did that the file has no more; its passes are not told apart from those that followed."""
+    stats = status.stats
+    tried = f"{status.index} {status.scheme.action}: tried {format_size(stats.sz_tried)} in all passes"
+    return tried if _nothing_done(account, status) else f"{tried}{_done(stats)}"
 
 
 def _met(account: ActingReport, status: SchemeStatus) -> int:
@@ -161,7 +188,7 @@ def document(account: ActingReport, stopped_by: str, more: Mapping[str, object])
         "schema": 1,
         "advised_bytes": account.advised,
         "moved_bytes": account.moved,
-        "refault_bytes": None if account.moved is None else account.refaulted,
+        "refault_bytes": account.came_back,
         "seconds": round(account.seconds, 3),
         "stopped_by": stopped_by,
         "dry_run": account.dry,
@@ -172,6 +199,9 @@ def document(account: ActingReport, stopped_by: str, more: Mapping[str, object])
         "monitor_start_cpu_seconds": round(account.start_cpu_seconds, 6),
         **more,
         "schemes": [_scheme(account, status) for status in account.statuses],
+        "removed_schemes": [
+            {"action": str(status.scheme.action), "stats": asdict(status.stats)} for status in account.removed
+        ],
     }
 
 

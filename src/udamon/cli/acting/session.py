@@ -188,6 +188,7 @@ class _ActingSession:
             left=dict(work.backend.left) if ended else {},  # until then its owner is at it
             resident=work.backend.resident,
             held=work.held,
+            removed=tuple(work.removed),
             half_used={}
             if half_used is None
             else {status.index: half_used.untouched(status.scheme) for status in statuses},

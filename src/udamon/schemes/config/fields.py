@@ -68,9 +68,13 @@ def _parse_time(text: str, unit_ns: int) -> int:
 
 
 def parse_per(text: str, whole: int) -> int:
-    """Parts of `whole`: a bare number of them, or a percentage, rounded down. Raises UsageError."""
+    """Parts of `whole`: a bare number of them, or a percentage, rounded down. Raises UsageError, also for more than
+    all."""
     share = parse_percent(text)
-    return parse_number(text) if share is None else int(share * whole)
+    parts = parse_number(text) if share is None else int(share * whole)
+    if parts > whole:
+        raise UsageError(f"{text.strip()[:48]} is more than all; give at most {whole}, or 100%.")
+    return parts
 
 
 def parse_permil(text: str) -> int:

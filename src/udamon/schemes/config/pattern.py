@@ -119,7 +119,9 @@ def parse_rate(text: str) -> Quantity:
             raise UsageError(f"a rate of {text.strip()} is more than every sample; write at most 100%.")
         return Quantity(share, QuantityUnit.SHARE)
     if not _COUNT.fullmatch(text):
-        raise UsageError(f"{text!r} is not a rate; write 10% of the samples, a number of samples, or max.")
+        raise UsageError(
+            f"{text[:60]!r} is not a rate; write 10% of the samples, a number of samples, or max."
+        )
     return Quantity(_count(text))
 
 
