@@ -20,6 +20,7 @@ NOTE = (
     "which pages."
 )
 
+SAMPLED_NOTE = "Grain: pages, of which samples were checked: figures are estimates."
 
 FOREIGN_NOTE = (
     "Grain: regions of another tool's file, which does not tell what was resident or touched of them: "
@@ -44,6 +45,11 @@ def has_shares(metadata: Mapping[str, object]) -> bool:
 def rate_of(metadata: Mapping[str, object]) -> str:
     """SQL: the access rate 0..1 of a region, null where it has no ticks: of ticks, or the share that was touched."""
     return _SHARE if has_shares(metadata) else TICKS
+
+
+def is_sampled(metadata: Mapping[str, object]) -> bool:
+    """Whether a region policy chose the pages that were checked: what is told of the others is inferred."""
+    return metadata.get("policy") is not None and metadata.get("read_from") is None
 
 
 def grain_of(recording: Recording) -> str:

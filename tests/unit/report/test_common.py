@@ -45,6 +45,26 @@ def test_who_cleared_the_same_bits(
     assert all(who in lines[0] for who in told or ())
 
 
+@pytest.mark.parametrize(
+    ("metadata", "estimated"),
+    [
+        ({"via": "idle", "policy": "adaptive"}, True),
+        ({"via": "kernel", "policy": "damon"}, True),
+        ({"via": "pte", "policy": "damon"}, True),
+        ({"via": "pte"}, False),
+        ({"via": "refs"}, False),
+        ({"via": "kernel", "policy": "damon", "read_from": "damo json"}, False),
+    ],
+)
+def test_samples_are_told_as_such(tmp_path: Path, metadata: dict[str, object], estimated: bool) -> None:
+    """A census is none, and of another tool's file the note on its regions says more."""
+    recording = recorded(tmp_path / "a", [snap(0, [(0, 4096, 1, 0)])], **metadata)
+    with RecordingSource(recording) as source:
+        lines = common_lines(source)
+    said = "Grain: pages, of which samples were checked: figures are estimates."
+    assert (said in lines) == estimated
+
+
 @pytest.mark.parametrize("why", [None, ASKED_FOR, "pte is not allowed"])
 def test_why_it_was_looked_so(tmp_path: Path, why: str | None) -> None:
     metadata = {} if why is None else {"why": why}
