@@ -52,6 +52,12 @@ WORDS = {
 }
 BETWEEN = "Other processes may have touched what is between the bounds, of files and shared memory."
 OTHERS = "what other processes touch of files and shared memory counts, too"
+WINDOWS = """
+    SELECT min(length), max(length), quantile_cont(length, 0.1), quantile_cont(length, 0.9) FROM (
+        SELECT CAST(max(time) - min("begin") AS DOUBLE) AS length FROM regions GROUP BY seq
+    ) AS moments
+"""
+_UNEVEN = 1.5
 SNAPSHOTS = """
     SELECT seq, target, max(time) AS time, CAST(coalesce(sum({value}), 0) AS DOUBLE) AS amount
     FROM {rows} GROUP BY seq, target
@@ -147,6 +153,10 @@ class WorkingSet:
     owners: list[Owner] | None = None
     """By mapping: whose memory each of `targets` is."""
     group: GroupBounds | None = None
+    windows_ns: tuple[float, float] = (0.0, 0.0)
+    """The shortest and the longest window."""
+    uneven: bool = False
+    """Windows are of unlike lengths, and not only the first or the last of them."""
 
     @property
     def exact(self) -> dict[str, int | None] | None:
@@ -227,6 +237,7 @@ def measure(
     series = [_series(row, least) for row in source.query(PERCENTILES)]
     if not series:
         raise source.nothing()
+    windows = source.query(WINDOWS)[0]
     return WorkingSet(
         definition,
         next(one for one in series if one.target is None),
@@ -236,6 +247,8 @@ def measure(
         every,
         owners,
         group,
+        (windows[0], windows[1]),
+        windows[3] > _UNEVEN * windows[2],
     )
 
 
@@ -271,6 +284,7 @@ def document(report: WorkingSet, catalog: Catalog, *, over_time: bool = False) -
         "bounds": report.bounds_document,
         "group": report.group_document,
         "why": report.why,
+        "window_seconds": dict(zip(("min", "max"), (ns / 1e9 for ns in report.windows_ns), strict=True)),
         "targets": [
             {
                 **_whose(report, one, catalog),
@@ -321,6 +335,9 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> Shown:
         lines += distribution(report.group, report.total.snapshots, terminal)
     if report.why is not None:
         lines.append(f"  {report.why}")
+    if report.uneven and report.definition in DEFINITIONS:
+        shortest, longest = map(clock, report.windows_ns)
+        lines.append(f"  Windows were of {shortest} to {longest}: in a longer one more is touched.")
     if report.owners is not None:
         lines += ["", *_owners(report, catalog, terminal)]
     elif len(report.targets) > 1:

@@ -97,6 +97,29 @@ def test_what_both_recordings_of_a_comparison_are(
     assert (found["warmup_left_out_seconds"], found["after"]["warmup_left_out_seconds"]) == (0.0, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [([100] * 20, False), ([100] * 15 + [400] * 15, True), ([573, *[500] * 28, 20], False)],
+)
+def test_windows_of_unlike_lengths(
+    tmp_path: Path, lengths: list[int], said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A budget changes them meanwhile; that one of them is longer or shorter says nothing."""
+    begins = [sum(lengths[:n]) * 10**6 for n in range(len(lengths))]
+    shots = [
+        snap(n, [(0, 4096, 1, 0)], begin=begin, window=length * 10**6)
+        for n, (begin, length) in enumerate(zip(begins, lengths, strict=True))
+    ]
+    path = str(recorded(tmp_path / "a", shots, via="sim").path)
+    for words, tells in (("wss",), True), (("wss", "--definition", "damo"), True), (("footprint",), False):
+        assert main(["report", *words, path]) == 0
+        told = "in a longer one more is touched" in capsys.readouterr().out
+        assert told == (said and tells)
+    assert main(["report", "wss", path, "--json"]) == 0
+    windows = json.loads(capsys.readouterr().out)["window_seconds"]
+    assert windows == {"min": min(lengths) / 1000, "max": max(lengths) / 1000}
+
+
 def test_a_comparison_of_like_recordings_says_each_thing_once(
     unlike: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
