@@ -169,12 +169,14 @@ def shown(
     told: bool,
 ) -> Shown:
     """A report as it is printed, with what every report says; of coverage the text says nothing where it was `told`."""
-    from udamon.report.common import common_lines
+    from udamon.report.common import common_lines, lines_of_both
 
     text = _json(document, source) if as_json else render()
     if as_json:
         return text
     said = common_lines(source, told=told)
+    if source.compared is not None:
+        said = lines_of_both(said, common_lines(source.compared))
     return lines([text, *(each for sentence in said for each in ("", sentence))])
 
 
@@ -309,4 +311,5 @@ def _json(document: dict[str, object], source: RecordingSource) -> Shown:
 
     from udamon.report.common import common_keys
 
-    return escape(json.dumps(document | common_keys(source), allow_nan=False))
+    after = {} if source.compared is None else {"after": common_keys(source.compared)}
+    return escape(json.dumps(document | common_keys(source) | after, allow_nan=False))

@@ -182,6 +182,7 @@ def _diff(args: argparse.Namespace, source: RecordingSource) -> Found:
     recording.progress = source.recording.progress
     with RecordingSource(recording, source.filters, source) as after:
         source.recordings.append(after.recording)
+        source.compared = after
         if args.by == "site":
             sites = site_diff.measure(source, after)
             return site_diff.document(sites), lambda: site_diff.render(sites, Terminal.of_stdout())

@@ -9,7 +9,7 @@ from udamon.availability.others import RECLAIM
 from udamon.model import MAPPING, MIXED, WRITES_ONLY
 from udamon.record.reader import Recording
 from udamon.report.filters import ALL
-from udamon.report.grain import FOREIGN_NOTE, NOTE, grain_of
+from udamon.report.grain import FOREIGN_NOTE, NOTE, SAMPLED_NOTE, grain_of, is_sampled
 from udamon.report.source import RecordingSource
 from udamon.targets.coverage import document, line
 from udamon.units import format_time
@@ -76,6 +76,8 @@ def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
     recording = source.recording
     notes = {MAPPING: NOTE, MIXED: FOREIGN_NOTE}
     lines = [notes[grain]] if (grain := grain_of(recording)) in notes else []
+    if is_sampled(recording.metadata):
+        lines.append(SAMPLED_NOTE)
     if grain == MAPPING and source.filters.address != ALL:
         lines.append(CUT)
     if recording.metadata.get("sees") == WRITES_ONLY:
@@ -96,6 +98,14 @@ def common_lines(source: RecordingSource, *, told: bool = False) -> list[str]:
             f"Without the warm-up, the first {format_time(source.warmup_ns / 1e9)} (--include-warmup)."
         )
     return lines
+
+
+def lines_of_both(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """Such sentences of two recordings: what is said of one alone has its name in front."""
+    return [
+        *(line if line in after else f"Before: {line}" for line in before),
+        *(f"After: {line}" for line in after if line not in before),
+    ]
 
 
 def damage_lines(source: RecordingSource) -> list[str]:

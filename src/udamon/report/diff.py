@@ -13,7 +13,7 @@ from typing import Any
 
 from udamon import text
 from udamon.report import hot_cold, wss
-from udamon.report.catalog import upper_bound
+from udamon.report.catalog import Catalog, upper_bound
 from udamon.report.grain import has_shares
 from udamon.report.hot_cold import Use, amounts, at_most_note
 from udamon.report.levels import LEVELS, PERCENTS
@@ -21,6 +21,14 @@ from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, fitted
 from udamon.text import Shown, ours
 from udamon.units import format_range, format_share, format_size
+
+WINDOW = """
+    SELECT avg(length) FROM (
+        SELECT CAST(max(time) - min("begin") AS DOUBLE) AS length FROM regions GROUP BY seq
+    ) AS moments
+"""
+_ALIKE = 1.2
+"""Windows that differ by less are of one length: those of a budget vary."""
 
 _LEVEL = len("working set p50")
 """Columns of the name of a figure."""
@@ -58,12 +66,18 @@ class Diff:
     seconds_ns: tuple[int, int]
     rate_word: str = "rate"
     """"share" where rates of both are shares of what was resident."""
+    window_ns: tuple[float, float] = (0.0, 0.0)
+    """The mean length of a window before and after."""
+    rates_of: tuple[str, str] = ("", "")
+    """What rates are shares of, before and after."""
 
 
 def measure(before: RecordingSource, after: RecordingSource, definition: str = "touched") -> Diff:
     """Raises RecordingError when one of the two has no snapshot."""
     sets = [wss.measure(source, definition) for source in (before, after)]
-    footprints = [wss.measure(source, footprint_of(source)) for source in (before, after)]
+    # Resident bytes and addresses that were monitored cannot be compared.
+    what = "monitored" if "monitored" in map(footprint_of, (before, after)) else "resident"
+    footprints = [wss.measure(source, what) for source in (before, after)]
     moved: dict[tuple[str, str], LabelChange] = {}
     bounds = [partial(upper_bound, source.recording.metadata.get("via")) for source in (before, after)]
     for side, source in (("before", before), ("after", after)):
@@ -81,7 +95,12 @@ def measure(before: RecordingSource, after: RecordingSource, definition: str = "
     lengths = [one.over_time[-1][0] - one.start_ns for one in sets]
     shares = all(has_shares(source.recording.metadata) for source in (before, after))
     word = "share" if shares else "rate"
-    return Diff(sets[0], sets[1], (footprints[0], footprints[1]), order, (lengths[0], lengths[1]), word)
+    windows = [source.query(WINDOW)[0][0] for source in (before, after)]
+    rates = [Catalog(source.recording).rate_of for source in (before, after)]
+    return Diff(
+        sets[0], sets[1], (footprints[0], footprints[1]), order, (lengths[0], lengths[1]), word,
+        (windows[0], windows[1]), (rates[0], rates[1]),
+    )  # fmt: skip
 
 
 def footprint_of(source: RecordingSource) -> str:
@@ -95,6 +114,7 @@ def document(report: Diff) -> dict[str, Any]:
     return {
         "schema": 1,
         "definition": report.before.definition,
+        "window_seconds": dict(zip(("before", "after"), (ns / 1e9 for ns in report.window_ns), strict=True)),
         "wss": _sides(report.before, report.after),
         "footprint": {"what": report.footprints[0].definition, **_sides(*report.footprints)},
         "mappings": [
@@ -146,8 +166,10 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> Shown:
             else:  # a difference of bounds says little
                 rows.append([f"{name} {level}", format_range(low, then), format_range(least, now), "", ""])
     shown, narrow = fitted(rows, "<>>>>", terminal.width, spare=(3, 4), least=_LEVEL)
+    differing = differences(report)
     moved = [one for one in report.moved if abs(one.change) >= 1][:top]
     lines: list[str] = [f"before: {first} recorded, after: {second}", "", *shown, *narrow]
+    lines += ["", *differing] if differing else []
     if moved:
         lines += ["", "bytes touched in a window, by mapping", *_moved(moved, report.rate_word, terminal)]
     if any(one.label.endswith("?") for one in moved):
@@ -157,6 +179,18 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> Shown:
     if any(any(_signs(one, one.shared)) for one in moved):
         lines.append(ours("≤ also: a page that several of the processes have may count once for each."))
     return text.lines(lines)
+
+
+def differences(report: Diff) -> list[str]:
+    """Where both were not measured alike, so that figures differ for that alone: a sentence each."""
+    found = []
+    shorter, longer = sorted(report.window_ns)
+    if longer > _ALIKE * shorter:
+        before, after = map(clock, report.window_ns)
+        found.append(f"A window has {before} before and {after} after: in a longer one more is touched.")
+    if report.rates_of[0] != report.rates_of[1]:
+        found.append(f"Rates are shares of {report.rates_of[0]} before, of {report.rates_of[1]} after.")
+    return found
 
 
 def _moved(moved: Sequence[LabelChange], rate_word: str, terminal: Terminal) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from udamon.model import MAPPING, MIXED, PAGE, grain, is_census, primitive
+from udamon.model import MAPPING, MIXED, PAGE, grain, primitive
 from udamon.record.reader import Recording
 from udamon.report.filters import TICKS
 
@@ -20,6 +20,7 @@ NOTE = (
     "which pages."
 )
 
+SAMPLED_NOTE = "Grain: pages, of which samples were checked: figures are estimates."
 
 FOREIGN_NOTE = (
     "Grain: regions of another tool's file, which does not tell what was resident or touched of them: "
@@ -46,11 +47,9 @@ def rate_of(metadata: Mapping[str, object]) -> str:
     return _SHARE if has_shares(metadata) else TICKS
 
 
-def is_estimate(recording: Recording) -> bool:
-    """Whether udamon knows what was touched from checks of single pages alone, as in-kernel DAMON does."""
-    metadata = recording.metadata
-    via = metadata.get("via")
-    return primitive(via) is not None and not is_census(via, metadata.get("policy"))
+def is_sampled(metadata: Mapping[str, object]) -> bool:
+    """Whether a region policy chose the pages that were checked: what is told of the others is inferred."""
+    return metadata.get("policy") is not None and metadata.get("read_from") is None
 
 
 def grain_of(recording: Recording) -> str:

@@ -262,7 +262,8 @@ def _legend(terminal: Terminal, catalog: Catalog) -> Shown:
 
 
 def _axis(report: Heatmap, columns: int, catalog: Catalog) -> list[str]:
-    first, last = (
-        f"{clock(time - report.start_ns)}{catalog.wall(time)}" for time in (report.begin_ns, report.end_ns)
-    )
-    return [f"{'':{LABEL}}{first}{last:>{max(1, columns - len(first))}}"]
+    ends = report.begin_ns, report.end_ns
+    first, last = (f"{clock(time - report.start_ns)}{catalog.wall(time)}" for time in ends)
+    if len(first) + len(last) >= columns:
+        first, last = (clock(time - report.start_ns) for time in ends)
+    return [f"{'':{LABEL}}{first} {last:>{max(1, columns - len(first) - 1)}}"]

@@ -148,10 +148,11 @@ def measure(source: RecordingSource) -> Size:
 
 
 def _at_most(source: RecordingSource, grain: str | None, owners: Sequence[OwnerBounds]) -> int:
+    parts = round(sum(one.used[1] for one in owners))
     if grain == MAPPING:
-        return round(sum(one.used[1] for one in owners))
+        return parts
     try:
-        return right_size.measure(source, 1.0).high
+        return min(right_size.measure(source, 1.0).high, parts)
     except RecordingError:
         return 0  # nothing was accessed
 

@@ -78,6 +78,8 @@ class RecordingSource:
 
         self.recording, limits = recording, recording.limits
         self.recordings = [recording]
+        self.compared: RecordingSource | None = None
+        """What a report compares it with."""
         """This one, and others that the same report is about."""
         self.filters = (filters or Filters()).past_warmup(warmup_until(recording.metadata, recording.path))
         self._full = duckdb.OutOfMemoryException

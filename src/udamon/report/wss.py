@@ -25,7 +25,7 @@ from udamon.errors import RecordingError
 from udamon.record.schema import BOUND_COLUMNS
 from udamon.report import groups
 from udamon.report.catalog import Catalog
-from udamon.report.grain import is_estimate
+from udamon.report.grain import is_sampled
 from udamon.report.groups import GroupBounds, between, distribution, light
 from udamon.report.hot_cold import at_most_note
 from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told, too_few
@@ -62,6 +62,12 @@ ESTIMATES = (
 )
 NO_BOUNDS = "An estimate from checks of single pages, of unknown error{why}."
 OTHERS = "what other processes touch of files and shared memory counts, too"
+WINDOWS = """
+    SELECT min(length), max(length), quantile_cont(length, 0.1), quantile_cont(length, 0.9) FROM (
+        SELECT CAST(max(time) - min("begin") AS DOUBLE) AS length FROM regions GROUP BY seq
+    ) AS moments
+"""
+_UNEVEN = 1.5
 SNAPSHOTS = """
     SELECT seq, target, max(time) AS time, CAST(coalesce(sum({value}), 0) AS DOUBLE) AS amount
     FROM {rows} GROUP BY seq, target
@@ -175,6 +181,10 @@ class WorkingSet:
     """What was touched is estimated, from checks of single pages."""
     over_bounds: list[tuple[int, int]] = field(default_factory=list)
     """Parallel to `over_time`, of estimates with bounds: bytes at least and at most."""
+    windows_ns: tuple[float, float] = (0.0, 0.0)
+    """The shortest and the longest window."""
+    uneven: bool = False
+    """Windows are of unlike lengths, and not only the first or the last of them."""
 
     @property
     def exact(self) -> dict[str, int | None] | None:
@@ -260,6 +270,7 @@ def measure(
     series = [_series(row, least, most) for row in source.query(PERCENTILES)]
     if not series:
         raise source.nothing()
+    windows = source.query(WINDOWS)[0]
     return WorkingSet(
         definition,
         next(one for one in series if one.target is None),
@@ -269,8 +280,10 @@ def measure(
         every,
         owners,
         group,
-        definition == "touched" and is_estimate(source.recording),
+        definition == "touched" and is_sampled(source.recording.metadata),
         over_bounds,
+        (windows[0], windows[1]),
+        windows[3] > _UNEVEN * windows[2],
     )
 
 
@@ -321,6 +334,7 @@ def document(report: WorkingSet, catalog: Catalog, *, over_time: bool = False) -
         "bounds": report.bounds_document,
         "group": report.group_document,
         "why": report.why,
+        "window_seconds": dict(zip(("min", "max"), (ns / 1e9 for ns in report.windows_ns), strict=True)),
         "targets": [
             {
                 **_whose(report, one, catalog),
@@ -375,6 +389,9 @@ def render(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> Shown:
         lines += wrap(_estimated(report), terminal.width, initial_indent="  ", subsequent_indent="  ")
     if report.why is not None:
         lines.append(f"  {report.why}")
+    if report.uneven and report.definition in DEFINITIONS:
+        shortest, longest = map(clock, report.windows_ns)
+        lines.append(f"  Windows were of {shortest} to {longest}: in a longer one more is touched.")
     if report.owners is not None:
         lines += ["", *_owners(report, catalog, terminal)]
     elif len(report.targets) > 1:

@@ -66,7 +66,8 @@ def test_limits(
     """0 and "ok" when it holds, 1 and "FAIL" when not, one line each; the same in JSON."""
     for value, status, word in ((holds, 0, "ok"), (breaks, 1, "FAIL")):
         assert run(file, *limit, value) == status
-        (line,) = capsys.readouterr().out.splitlines()
+        line, grain = capsys.readouterr().out.splitlines()
+        assert grain.startswith("Grain: pages")
         assert line.startswith(word)
         assert run(file, *limit, value, "--json") == status
         document = json.loads(capsys.readouterr().out)
@@ -78,7 +79,7 @@ def test_several(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One that does not hold is enough; all are told."""
     assert run(file, "--max-wss", "1GiB", "--max-footprint", "1KiB", "--min-snapshots", "1") == 1
     said = capsys.readouterr()
-    assert [line[:4] for line in said.out.splitlines()] == ["ok  ", "ok  ", "FAIL"]
+    assert [line[:4] for line in said.out.splitlines()] == ["ok  ", "ok  ", "FAIL", "Grai"]
     assert said.err == "udamon: 1 of 3 limits is broken (status 1).\n"
 
 

@@ -134,6 +134,18 @@ def test_pages_are_cold_by_their_age(tmp_path: Path) -> None:
     assert report.needed == (MIB, MIB)
 
 
+def test_the_whole_needs_no_more_than_its_parts(tmp_path: Path) -> None:
+    """A page of 1 MiB is touched in each of four windows: four pages at most, in all and of the mapping."""
+    heap = Event(0, "mappings", {"target": 0, "add": [[0, MIB, "rw-p", 0, 0, "[heap]"]], "remove": []})
+    shots = [
+        replace(snap(seq, [(0, MIB, 1, 0)], window=S, sample=S // 20), touched=array("Q", [4096]))
+        for seq in range(4)
+    ]
+    report = measured(recorded(tmp_path / "a", [heap, *shots], via="idle"))
+    assert report.needed == (4096, 4 * 4096)
+    assert [one.used for one in report.owners] == [(4096, 4 * 4096)]
+
+
 def test_shared_memory_counts_once(tmp_path: Path) -> None:
     """Two processes have the same 60 MiB; each touched 20 of them in a window. At most 60 are there, and 20 to 60 were
     used; since nobody's memory is its own alone, none of it is cold for sure."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from udamon.report import wss
 from udamon.report.catalog import Catalog
-from udamon.report.common import common_lines, damage_lines
-from udamon.report.diff import Diff
+from udamon.report.common import common_lines, damage_lines, lines_of_both
+from udamon.report.diff import Diff, differences
 from udamon.report.levels import PERCENTS
 from udamon.report.source import RecordingSource
 
@@ -21,10 +21,7 @@ def document(report: Diff, sources: Sequence[RecordingSource]) -> dict[str, Any]
     """The JSON document: bytes, and seconds since the start of each recording."""
     moved = [one for one in report.moved if max(one.before.touched, one.after.touched) >= 1]
     before, after = ([*common_lines(source), *damage_lines(source)] for source in sources)
-    notes = [
-        *(note if note in after else f"Before: {note}" for note in before),
-        *(f"After: {note}" for note in after if note not in before),
-    ]
+    notes = [*differences(report), *lines_of_both(before, after)]
     return {
         "schema": 1,
         "title": " against ".join(_title(source) for source in sources),
