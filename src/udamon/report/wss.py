@@ -194,6 +194,11 @@ class WorkingSet:
         return told(self.group.high, self.total.snapshots) if self.group.exact else None
 
     @property
+    def estimated(self) -> bool:
+        """The total is an estimate with bounds."""
+        return self.sampled and self.group is None and not self.total.exact
+
+    @property
     def why(self) -> str | None:
         """Why there are no percentiles; None where there are."""
         count = self.total.snapshots

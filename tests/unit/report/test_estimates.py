@@ -19,6 +19,7 @@ from udamon.record.reader import Recording
 from udamon.report import groups, phases, right_size, wss
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
+from udamon.report.page import curves
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
 from udamon.units import MIB
@@ -202,3 +203,19 @@ def test_one_moment_is_as_the_query_has_it(tmp_path: Path) -> None:
     assert len(found) == len(totals)
     for (low, high), total in zip(found, totals, strict=True):
         assert (low, high) == pytest.approx((total.low, total.high), abs=10)
+
+
+def test_the_curve_of_the_page_has_the_bounds(file: Recording) -> None:
+    with RecordingSource(file) as source:
+        bins = curves.over_time(source, 0, 25 * 100 * MS, 5)
+        found = [(one.low / MIB, one.mean / MIB, one.high / MIB) for one in bins]
+        resident = {one.resident for one in bins}
+    assert found == [(0, 3, 8), *[(2, 3, 4)] * 4]
+    assert resident == {8 * MIB}
+
+
+def test_a_target_that_ends_is_in_the_curve_while_it_lived(tmp_path: Path) -> None:
+    shots = [shot(seq, 3, 2, 4, target) for seq in range(10) for target in (0, 1) if target == 0 or seq < 5]
+    with RecordingSource(sampled(tmp_path / "r", shots, "sim")) as source:
+        bins = curves.over_time(source, 0, 10 * 100 * MS, 2)
+    assert [(one.low / MIB, one.mean / MIB, one.high / MIB) for one in bins] == [(4, 6, 8), (2, 3, 4)]

@@ -37,6 +37,23 @@ GROUP_BINS = """
         avg(resident_high), avg(coalesce(monitored, 0))
     FROM moments GROUP BY bin ORDER BY bin
 """
+# The same of estimates: from the lower bound to the upper one.
+ESTIMATED_BINS = """
+    WITH parts AS (
+        SELECT seq, min("begin") AS "from", max(time) AS until, CAST(coalesce(sum(touched), 0) AS DOUBLE) AS touched,
+            CAST(coalesce(max(touched_low), sum(touched), 0) AS DOUBLE) AS least,
+            CAST(coalesce(max(touched_high), sum(touched), 0) AS DOUBLE) AS most,
+            CAST(sum(resident) AS DOUBLE) AS resident, sum(CAST("end" AS DOUBLE) - start) AS monitored
+        FROM shared_regions GROUP BY seq, target
+    ), moments AS (
+        SELECT seq, min("from") AS low, max(until) AS high, sum(touched) AS touched, sum(least) AS least,
+            sum(most) AS most, sum(resident) AS resident, sum(monitored) AS monitored
+        FROM parts GROUP BY seq
+    )
+    SELECT CAST(floor(({middle} - {begin}) / {column}) AS INTEGER) AS bin, min(least), avg(touched), max(most),
+        avg(resident), avg(coalesce(monitored, 0))
+    FROM moments GROUP BY bin ORDER BY bin
+"""
 MIDDLE = "(CAST(low AS DOUBLE) + high) / 2"
 
 SNAPSHOTS = "SELECT count(DISTINCT seq) FROM regions"
@@ -63,7 +80,7 @@ STEPS = f"""
 @dataclass(frozen=True, slots=True)
 class Bin:
     """A stretch of time: bytes touched at least, on average and at most in a window; means of the others. Of a group
-    the mean is that of the upper bound."""
+    the mean is that of the upper bound; of estimates, bounds are those of the windows."""
 
     bin: int
     low: float
@@ -88,7 +105,7 @@ def over_time(source: RecordingSource, begin_ns: int, end_ns: int, bins: int) ->
     if groups.needed(source):
         query = GROUP_BINS.format(bounds=groups.query_of(source), **known)
     else:
-        query = BINS.format(**known)
+        query = (ESTIMATED_BINS if groups.estimated(source) else BINS).format(**known)
     return [Bin(min(max(at, 0), bins - 1), *rest) for at, *rest in source.query(query)]
 
 

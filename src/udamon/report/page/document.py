@@ -113,6 +113,7 @@ def document(page: PageContents, opens_at: str | None = None) -> dict[str, Any]:
         "working_set": page.working_set.exact,
         "bounds": page.working_set.bounds_document,
         "group": page.working_set.exact is None,
+        "estimate": page.working_set.estimated,
         "snapshots": page.working_set.total.snapshots,
         "monitor": {"share": _share(page.about)},
         "wall": _wall(page),

@@ -23,7 +23,9 @@ const told = (bytes) => bytes === null ? "–" : size(bytes);  // a percentile o
 const fewest = (data, level) => data.few !== null && amount(data, level) === "–" ? `– (${data.snapshots} of ${data.fewest} windows)` : amount(data, level);
 const amount = (data, level) => {
   const { low, high } = data.bounds ?? { low: data.working_set, high: data.working_set };
-  return high[level] === null || size(low[level]) === size(high[level]) ? told(high[level]) : `${size(low[level])} to ${size(high[level])}`;
+  if (high[level] === null || size(low[level]) === size(high[level])) return told(high[level]);
+  const between = `${size(low[level])} to ${size(high[level])}`;
+  return data.estimate ? `${size(data.working_set[level])} (${between})` : between;
 };
 
 const tiles = (data) => {
@@ -79,7 +81,8 @@ const start = async () => {
     find("tiles").append(tile);
   }
   find("curve-legend").append(legendOf([
-    ["line hot", data.bounds === null ? "mean of a column" : "mean of a column, upper bound"], ["band", "least to most"],
+    ["line hot", data.estimate ? "mean of a column, an estimate" : data.bounds === null ? "mean of a column" : "mean of a column, upper bound"],
+    ["band", data.estimate ? "between the bounds" : "least to most"],
     ...(data.curve.resident.some((one) => one !== null) ? [["line second dashed", "resident"]] : []),
   ]));
   find("curve-words").textContent = data.few !== null ? `Over all windows: least ${amount(data, "min")}, most ${amount(data, "max")}; ${data.few}.`
