@@ -163,9 +163,13 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> Shown:
                         share(then, now),
                     ]
                 )
-            else:  # a difference of bounds says little
-                rows.append([f"{name} {level}", format_range(low, then), format_range(least, now), "", ""])
-    shown, narrow = fitted(rows, "<>>>>", terminal.width, spare=(3, 4), least=_LEVEL)
+            else:  # a difference of what is known by the mapping, or by group, says little
+                both = before.estimated and after.estimated
+                change = _from_to(signed(least - then), signed(now - low)) if both else ""
+                rows.append(
+                    [f"{name} {level}", format_range(low, then), format_range(least, now), change, ""]
+                )
+    shown, narrow = fitted(rows, "<>>>>", terminal.width, spare=(4, 3), least=_LEVEL)
     differing = differences(report)
     moved = [one for one in report.moved if abs(one.change) >= 1][:top]
     lines: list[str] = [f"before: {first} recorded, after: {second}", "", *shown, *narrow]
@@ -179,6 +183,12 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> Shown:
     if any(any(_signs(one, one.shared)) for one in moved):
         lines.append(ours("≤ also: a page that several of the processes have may count once for each."))
     return text.lines(lines)
+
+
+def _from_to(least: str, most: str) -> str:
+    """Two sizes as a range, with the unit once where it is the same."""
+    number, _, unit = least.rpartition(" ")
+    return f"{number} to {most}" if most.endswith(f" {unit}") else f"{least} to {most}"
 
 
 def differences(report: Diff) -> list[str]:

@@ -16,7 +16,7 @@ from udamon.cli import check
 from udamon.core.group_total import group_total
 from udamon.model import Snapshot
 from udamon.record.reader import Recording
-from udamon.report import groups, phases, right_size, wss
+from udamon.report import diff, groups, phases, right_size, wss
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
 from udamon.report.page import curves
@@ -203,6 +203,14 @@ def test_one_moment_is_as_the_query_has_it(tmp_path: Path) -> None:
     assert len(found) == len(totals)
     for (low, high), total in zip(found, totals, strict=True):
         assert (low, high) == pytest.approx((total.low, total.high), abs=10)
+
+
+def test_a_change_is_between_the_bounds_too(file: Recording, tmp_path: Path) -> None:
+    larger = sampled(tmp_path / "larger", [shot(seq, 3.5, 3, 4) for seq in range(25)])
+    with RecordingSource(file) as before, RecordingSource(larger, beside=before) as after:
+        text = diff.render(diff.measure(before, after), Terminal(80, 0, False))
+    (line,) = [line for line in text.splitlines() if "working set p50" in line]
+    assert line.split("  ")[-3:] == ["2.0 to 4.0 MiB", "3.0 to 4.0 MiB", "-1.0 to +2.0 MiB"]
 
 
 def test_the_curve_of_the_page_has_the_bounds(file: Recording) -> None:
