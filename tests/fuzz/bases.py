@@ -37,6 +37,8 @@ def shot(seq: int, target: int = 0, regions: int = 40) -> Snapshot:
         touched=array("Q", [4096 * ((i + seq) % 2) for i in range(regions)]),
         resident=array("Q", [4096] * regions), sharing=None if target or not regions else sharing(regions),
         rates=None if target or not regions else rates(regions),
+        touched_low=None if target or not regions else 4096 * (regions // 4),
+        touched_high=None if target or not regions else 4096 * regions,
     )  # fmt: skip
 
 
