@@ -171,6 +171,37 @@ def test_both_trees_end_together(tmp_path: Path) -> None:
         assert not mounted(new)
 
 
+def test_paths_that_begin_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libfuse goes to / with the first mount. The second was not found there, and the first waited for its end for
+    ever; events were looked for a reader there."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("new", "old"):
+        Path(name).mkdir()
+    with serving(Path("new"), "--debugfs", "old", "--events", "events") as server:
+        assert (tmp_path / "old/target_ids").read_text() == "\n"
+        server.write("nr_kdamonds", "1\n")
+        server.write("0/contexts/nr_contexts", "1\n")
+        on(server)
+        with open("events", encoding="ascii") as events:
+            assert "damon_aggregated" in events.readline()
+        assert server.end() == 0
+    assert not mounted(tmp_path / "new")
+    assert not mounted(tmp_path / "old")
+
+
+@pytest.mark.parametrize("old", ["new", "new/inside", ".", "link"])
+def test_two_trees_are_apart(tmp_path: Path, old: str) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "link").symlink_to("new")
+    done = subprocess.run(
+        [*UDAMON, "control", "mount", "new", "--sim", "demo", "--debugfs", old],
+        capture_output=True, text=True, cwd=tmp_path, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "give two apart" in done.stderr
+    assert not mounted(tmp_path / "new")
+
+
 def test_a_signal_ends_both_trees_without_a_word(tmp_path: Path) -> None:
     new, old = tmp_path / "new", tmp_path / "old"
     new.mkdir()
@@ -189,6 +220,8 @@ def test_a_signal_ends_both_trees_without_a_word(tmp_path: Path) -> None:
         (["--sim", "demo"], 1, "is not empty"),
         (["--sim", "demo", "--via", "idle"], 2, "--sim goes with --via sim"),
         (["--sim", "demo", "--compat", "5.10"], 2, "5.18 or later"),
+        (["--sim", "demo", "--compat", "7.3"], 2, "not known here; give at most 7.2"),
+        (["--sim", "demo", "--compat", "\uff16.\uff11\uff12"], 2, "is not a kernel version"),
         (["--sim", "demo", "--same-cpu"], 2, "--same-cpu"),
         (["--sim", "demo", "--", "true"], 2, "control exec"),
     ],

@@ -353,7 +353,7 @@ def test_stat_tells_idle_times() -> None:
         ("reclaim -p {pid} --autotune-monitoring-intervals --aggr 1s", "leave the other flags out"),
         ("reclaim -p {pid} --duration 0", "no time at all"),
         ("lru-sort -p {pid} --via refs", "use --via kernel, where DAMON does it, or --cold-only"),
-        ("lru-sort -p {pid} --cold-only --active-mem-bp 101%", "more than all memory"),
+        ("lru-sort -p {pid} --cold-only --active-mem-bp 101%", "101% is more than all"),
     ],
 )  # fmt: skip
 def test_wrong_usage(words: str, sentence: str) -> None:

@@ -66,7 +66,7 @@ class VaddrActor:
     """Acts on processes; `refaults`, where given, is told what pageout moved.
 
     `left` counts bytes in reach that were left alone, by "locked", "text", "shared", "filtered" and
-    "failed" (the call said no), and NO_SWAP, what was advised and had nowhere to go; all since the actor was made,
+    "failed" (the call said no), and NO_SWAP, what has nowhere to go and was not advised; all since the actor was made,
     each byte of a process once for a reason.
     """
 
@@ -158,10 +158,22 @@ class VaddrActor:
             return self._migrate(view, pieces, found, request)._replace(passed=passed)
         if request.action is Action.COLLAPSE:
             return self._collapse(view, pieces, found)._replace(passed=passed)
-        done = joined(sorted(self._advise(view, found.vectors, request.action)))
+        vectors = self._with_room(view, pieces, found, request.action)
+        done = joined(sorted(self._advise(view, vectors, request.action)))
         # What is absent between pages that are taken is advised with them, and is none of what was tried.
         applied = total(overlap(found.taken, done))
-        return Applied(applied, passed, self._moved(view, found, done, request.action, pieces))
+        return Applied(applied, passed, self._moved(view, found, done, request.action))
+
+    def _with_room(
+        self, view: View, pieces: Sequence[MappingPiece], found: PageVerdicts, action: Action
+    ) -> list[Range]:
+        """The vectors without anonymous memory that has nowhere to go: the kernel would say that it paged it out, so
+        that it used up a quota, and look for nothing at each of its pages."""
+        anonymous = [Range(piece.start, piece.end) for piece in pieces if piece.anonymous]
+        if action is not Action.PAGEOUT or not anonymous or features.has_swap(self._roots.proc):
+            return found.vectors
+        self._left.add(NO_SWAP, view.process, overlap(found.taken, anonymous))
+        return minus(found.vectors, anonymous)
 
     def _in_reach(self, view: View, pieces: Sequence[MappingPiece], action: Action) -> list[MappingPiece]:
         if action is Action.COLLAPSE:
@@ -197,16 +209,12 @@ class VaddrActor:
         found: PageVerdicts,
         done: Sequence[Range],
         action: Action,
-        pieces: Sequence[MappingPiece],
     ) -> int | None:
         if action is not Action.PAGEOUT:
             return None
         asked = list(overlap(found.taken, done))
         there = present(view.page_map, done)
         gone = minus(asked, there)
-        if there and not features.has_swap(self._roots.proc):
-            anonymous = (Range(piece.start, piece.end) for piece in pieces if piece.anonymous)
-            self._left.add(NO_SWAP, view.process, overlap(list(overlap(asked, there)), anonymous))
         if self._refaults is not None:
             self._refaults.moved(view.process, gone)
         return total(gone)

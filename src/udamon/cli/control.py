@@ -103,11 +103,36 @@ def run(args: argparse.Namespace) -> int:
 def _mount(args: argparse.Namespace) -> int:
     if args.command is not None:
         raise UsageError("control mount runs no command; use control exec -- COMMAND.")
-    point = Path(args.directory)
-    events = None if args.events is None else Path(args.events)
-    old = None if args.debugfs is None else Path(args.debugfs)
-    _serve(args, ServedPaths(point, old, events), lambda: console.say(f"serving {point}; Ctrl-C ends it."))
+    point = _absolute(args.directory)
+    events = None if args.events is None else _absolute(args.events)
+    old = None if args.debugfs is None else _absolute(args.debugfs)
+    if old is not None:
+        _check_apart(point, old)
+    _serve(
+        args,
+        ServedPaths(point, old, events),
+        lambda: console.say(f"serving {args.directory}; Ctrl-C ends it."),
+    )
     return 0
+
+
+def _absolute(name: str) -> Path:
+    """libfuse goes to / with the first mount: what is named from here would be looked for there. Raises CannotError."""
+    try:
+        return Path(os.path.abspath(name))
+    except OSError as error:
+        raise CannotError(
+            f"the working directory cannot be had: {error.strerror}; give {name} from / on."
+        ) from error
+
+
+def _check_apart(new: Path, old: Path) -> None:
+    """Raises UsageError for one directory, or one inside of the other: one tree would hide the other."""
+    one, other = (Path(os.path.realpath(path)) for path in (new, old))
+    if one == other or one in other.parents or other in one.parents:
+        raise UsageError(
+            "DIR and the directory of --debugfs are one, or one is inside of the other; give two apart."
+        )
 
 
 def _exec(args: argparse.Namespace) -> int:

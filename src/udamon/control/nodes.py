@@ -210,11 +210,16 @@ def state_words(version: Version) -> tuple[str, ...]:
 
 
 def parse_version(text: str) -> Version:
-    """A kernel version as people write it: 6.12. Raises UsageError."""
-    found = re.fullmatch(r"(\d+)\.(\d+)(\.\d+)?", text)
+    """A kernel version as people write it: 6.12. Raises UsageError, also for one later than BASELINE."""
+    found = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]{1,3})?", text)
     if found is None:
-        raise UsageError(f"{text!r} is not a kernel version; give it like 6.12.")
-    return int(found[1]), int(found[2])
+        raise UsageError(f"{text[:60]!r} is not a kernel version; give it like 6.12.")
+    version = int(found[1]), int(found[2])
+    if version > BASELINE:
+        raise UsageError(
+            f"the files of Linux {text} are not known here; give at most {BASELINE[0]}.{BASELINE[1]}."
+        )
+    return version
 
 
 def rows() -> Iterator[tuple[str, str, str, str, str]]:
