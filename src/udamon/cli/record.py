@@ -164,7 +164,7 @@ def watch(
             cached = None if args.cgroup is None else PageCacheOf(args.cgroup)
             reclaim = ReclaimProbe(built.via)
             recorder = _Recorder(built, writer, progress, child, cached, reclaim, collector, quiet=args.quiet)
-            ended_by, refused = recorder.run(duration, stopped, args.windows, check_lines)
+            ended_by, refused = recorder.run(duration, stopped, args.windows, check_lines, warm_ns or 0)
             if collector is not None:
                 sites.finish(collector, writer, quiet=args.quiet)
     if summary and not args.quiet:
@@ -244,15 +244,18 @@ class _Recorder:
         stopped: threading.Event,
         windows: int | None,
         check_lines: Callable[[], None],
+        since_ns: int,
     ) -> tuple[str, PauseTooLong | None]:
-        """As run_to_end. `check_lines` is called some times a second, and what it raises ends it, too."""
+        """As run_to_end; see `follow`. `check_lines` is called some times a second, and what it raises ends it, too."""
 
         def keep_up() -> None:
             self._keep_up_in_time()
             check_lines()
 
         with self._line:  # it goes after it was told last: what follows begins on an empty one
-            ended = run_to_end(lambda: follow(self._engine, self._child, duration, stopped, keep_up, windows))
+            ended = run_to_end(
+                lambda: follow(self._engine, self._child, duration, stopped, keep_up, windows, since_ns)
+            )
             self._keep_up()
         return ended
 
