@@ -90,10 +90,11 @@ class Progress:
         left = f" ({skipped} of {self.snapshots + skipped} of a target skipped)" if skipped else ""
         return f"{counted(self.windows, 'window')} of {some}{self.most_targets} targets{left}"
 
-    def window(self, wanted_s: float) -> float:
-        """Seconds of a window: `wanted_s` unless their mean is another, as where intervals were tuned."""
+    def window(self, wanted_s: float) -> str:
+        """How long windows are: `wanted_s` each, unless their mean is another, as where intervals were tuned."""
         mean = self._window_ns / self.snapshots / 1e9 if self.snapshots else wanted_s
-        return wanted_s if abs(mean - wanted_s) <= wanted_s / 20 else mean
+        alike = abs(mean - wanted_s) <= wanted_s / 20
+        return f"each of {format_time(wanted_s)}" if alike else f"of {format_time(mean)} on average"
 
     def line(self) -> str:
         regions = sum(regions for _, regions, _ in self._latest.values())

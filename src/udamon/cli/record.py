@@ -287,7 +287,7 @@ class _Recorder:
         attrs = self._engine.attrs
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         only = f", {self._sees}" if self._sees == WRITES_ONLY else ""
-        each = f", each of {format_time(progress.window(attrs.aggr_us / 1e6))}" if progress.snapshots else ""
+        each = f", {progress.window(attrs.aggr_us / 1e6)}" if progress.snapshots else ""
         left = self._writer.kept_seconds
         kept = "" if left is None else f", of which the latest {format_length(left)} are kept (--max-size)"
         return (

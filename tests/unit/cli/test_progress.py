@@ -59,3 +59,19 @@ def test_the_start_is_part_of_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_time, "process_ns", lambda: next(spent))
     now = iter([100.0, 110.0])
     assert Progress(lambda: next(now)).cost == "the monitor took 1.00% of a CPU, after 200 ms of CPU to start"
+
+
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [
+        ([100] * 4, "each of 100 ms"),
+        ([98, 101, 103], "each of 100 ms"),
+        ([20, 100, 100, 100], "of 80 ms on average"),
+    ],
+)
+def test_how_long_windows_are(lengths: list[int], said: str) -> None:
+    """Of 100 ms that were wanted; the last may be cut off, and a budget may choose others."""
+    progress = Progress()
+    for seq, length in enumerate(lengths):
+        progress.snapshot(snap(seq, [(0, 4096, 1, 0)], window=length * 10**6))
+    assert progress.window(0.1) == said
