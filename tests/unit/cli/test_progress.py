@@ -49,9 +49,9 @@ def test_a_total_over_processes_says_what_it_is() -> None:
 
 def test_the_length_of_a_window_is_that_of_the_windows() -> None:
     """The interval that is wanted next says nothing of those that were."""
-    assert told(10, 10).window(11.0) == pytest.approx(7.6)
-    assert told(10, 10).window(7.5) == 7.5
-    assert told().window(11.0) == 11.0
+    assert told(10, 10).window(11.0) == "each of 7.6 s"
+    assert told(10, 10).window(7.5) == "each of 7.5 s"
+    assert told().window(11.0) == "each of 11 s"
 
 
 def test_the_start_is_part_of_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
