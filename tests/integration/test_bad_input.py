@@ -149,6 +149,8 @@ RECORD = [
     (2, "-p {pid} --ops fvaddr --range 0x5000-0x1000", "is empty or no user memory"),
     (2, "-p {pid} --ops fvaddr --range 0x1000-0x1000", "is empty or no user memory"),
     (2, "-p {pid} --ops fvaddr --range 0x0-0xffffffffffffffff", "no user memory"),
+    (2, "-p {pid} --ops fvaddr --range 7f00deadb000-7f00deadf000", "'7f00deadb000' is no address; write it like 0x7f"),
+    (2, "-p {pid} --ops fvaddr --range 0x1000-", "'' is no address"),
     (2, "-p {pid} --ops fvaddr --range here", "'here' is not a range"),
     (2, "-p {pid} --range 0x1000-0x5000", "give ranges with fvaddr"),
     # output and length

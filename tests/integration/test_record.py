@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import stat
@@ -45,6 +46,7 @@ from tests.integration.test_targets import _remove as remove
 from tests.integration.test_targets import group  # noqa: F401 (a fixture)
 from tests.integration.truth import Accuracy, accuracy
 from udamon.model import Event
+from udamon.record.metadata import warmup_until
 from udamon.record.reader import Recording
 from udamon.units import format_length
 
@@ -147,7 +149,7 @@ def test_the_default_interval_follows_the_cost(file: Path) -> None:
     info = report("info", file)
     assert info["attrs"]["aggr_us"] >= 100_000
     assert events(file, "attrs")[0].data["why"] == "overhead 1.00%"
-    assert "each of " in done.stderr
+    assert re.search("each of [0-9]|of [0-9.]+ m?s on average", done.stderr)
 
 
 def test_a_simulated_workload_in_real_time(file: Path) -> None:
@@ -239,6 +241,28 @@ def test_so_many_windows(file: Path, sleeper: int, windows: int) -> None:
         assert udamon("record", *words).status == 0
     seen = [(shot.seq, shot.pid) for shot in Recording(file).snapshots()]
     assert sorted(seen) == sorted((seq, pid) for seq in range(windows) for pid in (sleeper, other.pid))
+
+
+def test_windows_of_the_warm_up_are_not_counted(file: Path, sleeper: int) -> None:
+    """With 20 of 50 ms that a second holds, two would be of the warm-up, and no report had any."""
+    assert udamon("record", "-p", sleeper, *QUICK, "--warmup", "1s", "--windows", "2", "-o", file).status == 0
+    until = warmup_until(Recording(file).metadata, file)
+    assert until is not None
+    begins = sorted(shot.begin_ns for shot in Recording(file).snapshots())
+    assert sum(begin >= until for begin in begins) == 2
+    assert begins[0] < until
+
+
+def test_size_of_a_warm_up_alone_says_what_to_do() -> None:
+    """Not which temporary file had nothing, nor a flag that this command has not."""
+    words = ("--aggr", "500ms", "--warmup", "1s", "--duration", "1.2s")
+    done = udamon("size", "--sim", "demo", *words)
+    assert done.status == 1
+    said = done.stderr.splitlines()[-1]
+    assert said == (
+        "udamon: its size is not known: no window began after the warm-up of 1s; watch longer, or give a shorter "
+        "--warmup."
+    )
 
 
 def test_so_many_windows_end_a_command(file: Path) -> None:

@@ -24,6 +24,7 @@ from udamon.native._native import address_of
 from udamon.ops.base import Touched
 from udamon.ops.opening import open_census, open_ops
 from udamon.ops.refs import Refs
+from udamon.record.reader import Recording
 from udamon.targets.processes import NamedProcesses
 
 pytestmark = pytest.mark.needs("clear_refs")
@@ -93,6 +94,17 @@ def test_within_ranges(watched: Watched) -> None:
     finally:
         ops.close()
     assert (found.start, found.end) == (watched.a, watched.a + watched.size)
+
+
+def test_a_range_that_becomes_whole_mappings_is_told(watched: Watched, tmp_path: Path) -> None:
+    """Figures of a recording are of more than was asked for."""
+    file = tmp_path / "a.udamon"
+    words = ("--ops", "fvaddr", "--range", f"{watched.a + 8192:#x}-{watched.a + 12288:#x}", "--aggr", "100ms")
+    done = udamon("record", "--via", "refs", "-p", watched.pid, *words, "--windows", "2", "-o", file)
+    assert done.status == 0
+    assert "mappings that a --range lies in are watched as a whole" in done.stderr
+    notes = [event.data["text"] for event in Recording(file).events() if event.name == "note"]
+    assert any("watched as a whole" in str(note) for note in notes)
 
 
 def test_ends_between_prepare_and_look() -> None:

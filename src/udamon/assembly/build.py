@@ -32,7 +32,7 @@ from udamon.engine.base import Engine
 from udamon.errors import NotPermitted, NotSupported, UsageError
 from udamon.linux import cpu_time, open_files
 from udamon.linux.cgroup.shortage import shortage
-from udamon.model import ASKED_FOR, CENSUSES, Range, is_census, is_sampler
+from udamon.model import ASKED_FOR, BY_MAPPING, CENSUSES, Range, is_census, is_sampler
 from udamon.ops.opening import open_ops, open_sampler
 from udamon.ops.vaddr import ProcessOperations
 from udamon.targets.processes import process_source
@@ -55,6 +55,12 @@ KERNEL_POLICY = "damon"
 """The region policy of in-kernel DAMON, which may be named there."""
 RESIDENT_GRAIN = 64 << 10
 """Smaller holes (bytes) are ignored, so that the list of resident ranges stays short."""
+
+
+_WIDER = (
+    "{via} tells no part of a mapping from another: mappings that a --range lies in are watched as a whole, and "
+    "figures are of all of them."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +214,8 @@ class _Builder:
         tuner = None if budget is None else CensusBudget(budget)
         others = find(via)
         engine = parts.kdamond(ops, watch, attrs, clock, tuner=tuner, cpu_ns=self.cpu_ns)
-        return Built(engine, ops.name, via, None, others.notes(via), others=others)
+        wider = (_WIDER.format(via=via),) if ops.name == "fvaddr" and via in BY_MAPPING else ()
+        return Built(engine, ops.name, via, None, (*wider, *others.notes(via)), others=others)
 
     def _simulated(self, attrs: Attrs, clock: Clock) -> Built:
         from udamon.acting.sim import SimMemory

@@ -19,11 +19,13 @@ user said so, or a look would stop each of the targets for too long (PauseTooLon
 
 
 class _WindowLimit:
-    """Stops an engine at the end of its `most`th window in which a target was watched."""
+    """Stops an engine at the end of its `most`th window in which a target was watched, of those that began at
+    `since_ns` or later."""
 
-    def __init__(self, engine: Engine, most: int) -> None:
+    def __init__(self, engine: Engine, most: int, since_ns: int) -> None:
         self._engine = engine
         self._left = most
+        self._since_ns = since_ns
         self._seq: int | None = None
 
     @property
@@ -31,7 +33,7 @@ class _WindowLimit:
         return self._left == 0
 
     def snapshot(self, snapshot: Snapshot, /) -> None:
-        if snapshot.seq != self._seq and self._left:
+        if snapshot.seq != self._seq and self._left and snapshot.begin_ns >= self._since_ns:
             self._seq = snapshot.seq
             self._left -= 1
             if self.reached:
@@ -48,14 +50,16 @@ def follow(
     stopped: threading.Event,
     keep_up: Callable[[], None],
     windows: int | None = None,
+    since_ns: int = 0,
 ) -> str:
     """Run an opened engine on its thread until it, `duration` (seconds), `windows`, `child` or `stopped` ends it.
 
+    `windows` are those that begin at `since_ns` (CLOCK_MONOTONIC) or later: the end of a warm-up.
     `keep_up` is called several times a second; an exception from it ends the engine, too. Returns what ended it.
     """
     end = None if duration is None else time.monotonic() + duration
     why = TARGET
-    limit = None if windows is None else _WindowLimit(engine, windows)
+    limit = None if windows is None else _WindowLimit(engine, windows, since_ns)
     if limit is not None:
         engine.bus.subscribe(limit)
     engine.start()

@@ -18,6 +18,7 @@ from udamon.model import BY_MAPPING, MAPPING
 from udamon.report.levels import FEWEST, SPARE, WINDOW_S
 from udamon.report.size import NextStep, Size
 from udamon.report.source import RecordingSource
+from udamon.units import parse_duration_ns
 
 
 def of_file(file: str, source: RecordingSource, report: Size) -> NextStep:
@@ -39,23 +40,34 @@ def of_target(args: argparse.Namespace, report: Size) -> NextStep:
     words += ["--paddr"] if args.paddr else []
     words += ["--sim", args.sim] if args.sim else []
     words += ["--user", args.user] if args.user else []
-    return _step(report, words, args.output, args.command)
+    words += ["--ops", args.ops] if args.ops else []
+    words += [word for text in args.range for word in ("--range", text)]
+    words += ["--warmup", args.warmup] if args.warmup else []
+    given = ["--duration", args.duration] if args.duration else []
+    warm_s = parse_duration_ns(args.warmup) / 1e9 if args.warmup else 0.0
+    return _step(report, words, args.output, args.command, given, warm_s)
 
 
 def _step(
-    report: Size, target: Sequence[str] | None, file: str | None, command: Sequence[str] | None = None
+    report: Size,
+    target: Sequence[str] | None,
+    file: str | None,
+    command: Sequence[str] | None = None,
+    given: Sequence[str] = (),
+    warm_s: float = 0.0,
 ) -> NextStep:
+    """`given` is how long to watch, where that was said; `warm_s` the seconds of it in which a program warms up."""
     finer = _page_granular() if report.grain == MAPPING and report.wide else None
     if target is not None:
         if finer is not None:
-            return NextStep(_size(target, ["--via", finer], command), "To tell single pages apart")
+            return NextStep(_size(target, [*given, "--via", finer], command), "To tell single pages apart")
         if report.windows < FEWEST:
             if command is not None:
                 each = shorter(report.length_ns / 1e9)
-                return NextStep(_size(target, ["--aggr", each], command), "For more windows")
+                return NextStep(_size(target, [*given, "--aggr", each], command), "For more windows")
             # What is suggested has windows of its own, whatever those of the recording were.
             window_s = WINDOW_S if report.grain == MAPPING else report.window_ns / 1e9
-            seconds = max(1, ceil(window_s * FEWEST * SPARE))
+            seconds = max(1, ceil(window_s * FEWEST * SPARE + warm_s))
             return NextStep(_size(target, ["--duration", f"{seconds}s"]), "For enough windows")
     if report.grain == MAPPING and report.wide and finer is None:
         return NextStep("udamon doctor", "To see which ways tell single pages apart, and what they need")

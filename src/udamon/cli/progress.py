@@ -41,6 +41,7 @@ class Progress:
         self._targets = 0
         self._seq = -1
         self._window_ns = 0
+        self._ends_ns = (0, 0)  # the shortest window and the longest
         self._latest: dict[int, tuple[int, int, int]] = {}  # target → snapshot, regions, hot bytes
 
     def coverage_document(self) -> dict[str, Any]:
@@ -67,7 +68,10 @@ class Progress:
             self._seq, self._targets, self.windows = snapshot.seq, 0, self.windows + 1
         self._targets += 1
         self.most_targets = max(self.most_targets, self._targets)
-        self._window_ns += snapshot.end_ns - snapshot.begin_ns
+        length = snapshot.end_ns - snapshot.begin_ns
+        self._window_ns += length
+        shortest, longest = self._ends_ns if self.snapshots > 1 else (length, length)
+        self._ends_ns = min(shortest, length), max(longest, length)
 
     def event(self, event: Event) -> None:
         if event.name == "coverage":
@@ -90,10 +94,17 @@ class Progress:
         left = f" ({skipped} of {self.snapshots + skipped} of a target skipped)" if skipped else ""
         return f"{counted(self.windows, 'window')} of {some}{self.most_targets} targets{left}"
 
-    def window(self, wanted_s: float) -> float:
-        """Seconds of a window: `wanted_s` unless their mean is another, as where intervals were tuned."""
+    def window(self, wanted_s: float) -> str:
+        """How long windows are: `wanted_s` each, unless their mean is another, as where intervals are tuned."""
         mean = self._window_ns / self.snapshots / 1e9 if self.snapshots else wanted_s
-        return wanted_s if abs(mean - wanted_s) <= wanted_s / 20 else mean
+        if abs(mean - wanted_s) <= wanted_s / 20:
+            return f"each of {format_time(wanted_s)}"
+        shortest, longest = self._ends_ns
+        return (
+            f"each of {format_time(mean)}"
+            if longest <= 1.1 * shortest
+            else f"of {format_time(mean)} on average"
+        )
 
     def line(self) -> str:
         regions = sum(regions for _, regions, _ in self._latest.values())

@@ -176,7 +176,7 @@ def watch(
             cached = None if args.cgroup is None else PageCacheOf(args.cgroup)
             reclaim = ReclaimProbe(built.via)
             recorder = _Recorder(built, writer, progress, child, cached, reclaim, collector, quiet=args.quiet)
-            ended_by, refused = recorder.run(duration, stopped, args.windows, check_lines)
+            ended_by, refused = recorder.run(duration, stopped, args.windows, check_lines, warm_ns or 0)
             if collector is not None:
                 sites.finish(collector, writer, quiet=args.quiet)
     if summary and not args.quiet:
@@ -256,15 +256,18 @@ class _Recorder:
         stopped: threading.Event,
         windows: int | None,
         check_lines: Callable[[], None],
+        since_ns: int,
     ) -> tuple[str, PauseTooLong | None]:
-        """As run_to_end. `check_lines` is called some times a second, and what it raises ends it, too."""
+        """As run_to_end; see `follow`. `check_lines` is called some times a second, and what it raises ends it, too."""
 
         def keep_up() -> None:
             self._keep_up_in_time()
             check_lines()
 
         with self._line:  # it goes after it was told last: what follows begins on an empty one
-            ended = run_to_end(lambda: follow(self._engine, self._child, duration, stopped, keep_up, windows))
+            ended = run_to_end(
+                lambda: follow(self._engine, self._child, duration, stopped, keep_up, windows, since_ns)
+            )
             self._keep_up()
         return ended
 
@@ -296,7 +299,7 @@ class _Recorder:
         attrs = self._engine.attrs
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         only = f", {self._sees}" if self._sees == WRITES_ONLY else ""
-        each = f", each of {format_time(progress.window(attrs.aggr_us / 1e6))}" if progress.snapshots else ""
+        each = f", {progress.window(attrs.aggr_us / 1e6)}" if progress.snapshots else ""
         left = self._writer.kept_seconds
         kept = "" if left is None else f", of which the latest {format_length(left)} are kept (--max-size)"
         return (

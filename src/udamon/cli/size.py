@@ -148,6 +148,7 @@ def _shown(args: argparse.Namespace, file: str, *, of_file: bool) -> Shown:
     from udamon.report import size
     from udamon.report.catalog import Catalog
     from udamon.report.filters import Filters
+    from udamon.report.size import WINDOWS
     from udamon.report.source import RecordingSource
     from udamon.report.terminal import Terminal
 
@@ -157,6 +158,11 @@ def _shown(args: argparse.Namespace, file: str, *, of_file: bool) -> Shown:
         RecordingSource(open_recording(file, line.step, reading.limits(args)), Filters()) as source,
         reading.telling_damage(source.recordings),
     ):
+        if not of_file and source.warmup_ns and not source.query(WINDOWS)[0][0]:
+            raise CannotError(
+                f"its size is not known: no window began after the warm-up of {args.warmup}; watch longer, or give a "
+                "shorter --warmup."
+            )
         found, catalog = size.measure(source), Catalog(source.recording)
         step = next_step.of_file(file, source, found) if of_file else next_step.of_target(args, found)
         return report.shown(

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 
 from udamon import console
-from udamon.arguments import named
 from udamon.errors import UsageError
 from udamon.linux.cgroup.names import find_container, find_unit
 from udamon.model import Range
@@ -108,5 +107,15 @@ def ranges(texts: Sequence[str]) -> list[Range]:
         start, dash, end = text.partition("-")
         if not dash:
             raise UsageError(f"--range: {text[:60]!r} is not a range; write it like 0x1000-0x5000.")
-        parsed.append(Range(*(named("--range", parse_size, address) for address in (start, end))))
+        parsed.append(Range(_address(text, start), _address(text, end)))
     return parsed
+
+
+def _address(text: str, part: str) -> int:
+    try:
+        return parse_size(part)
+    except UsageError as error:
+        raise UsageError(
+            f"--range {text[:60]}: {part[:24]!r} is no address; write it like 0x7f0000001000, with 0x in front, which "
+            "/proc/PID/maps leaves out."
+        ) from error

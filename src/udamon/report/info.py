@@ -22,6 +22,7 @@ TARGETS = """
     SELECT target, max(pid), count(DISTINCT seq), min("begin"), max(time), count(start)
     FROM regions GROUP BY target ORDER BY target
 """
+REGIONS = "SELECT min(number), max(number) FROM (SELECT count(start) AS number FROM regions GROUP BY seq) AS moments"
 MOMENTS = 'SELECT count(DISTINCT seq), min("begin"), max(time), count(start) FROM regions'
 
 
@@ -38,6 +39,9 @@ class Info:
     targets: list[tuple[TargetInfo, int, int, int, int]]
     start_ns: int = 0
     """When the recording began, on CLOCK_MONOTONIC, whatever filters leave of it."""
+    fewest_regions: int = 0
+    most_regions: int = 0
+    """Of a snapshot."""
 
 
 def measure(source: RecordingSource, catalog: Catalog) -> Info:
@@ -50,7 +54,11 @@ def measure(source: RecordingSource, catalog: Catalog) -> Info:
         (catalog.target(index), *(rows[index][2:] if index in rows else (0, 0, 0, 0)))
         for index in sorted(catalog.targets)
     ]
-    return Info(source.recording, catalog, snapshots, regions, begin or 0, end or 0, targets, source.start_ns)
+    fewest, most = source.query(REGIONS)[0]
+    return Info(
+        source.recording, catalog, snapshots, regions, begin or 0, end or 0, targets, source.start_ns, fewest or 0,
+        most or 0,
+    )  # fmt: skip
 
 
 def document(report: Info) -> dict[str, Any]:
@@ -107,7 +115,8 @@ def facts(report: Info) -> list[list[str]]:
     """What, when, how and at which cost, for people: [word, text] each."""
     seconds = (report.end_ns - report.begin_ns) / 1e9
     mean = f", {counted(round(report.regions / report.snapshots), 'region')}" if report.snapshots else ""
-    mean += " each" if report.snapshots > 1 else ""
+    alike = report.snapshots and report.fewest_regions == report.most_regions
+    mean += (" each" if alike else " on average") if report.snapshots > 1 else ""
     metadata = report.recording.metadata
     sampled = metadata.get("policy") is not None
     rows = [

@@ -35,7 +35,7 @@ from udamon.report.right_size import RightSize
 from udamon.report.right_size import measure as right_size
 from udamon.report.source import RecordingSource, double
 from udamon.text import Shown, lines
-from udamon.units import MIB, counted, format_size
+from udamon.units import MIB, counted, format_length, format_size
 
 WHY_BUFFER = (
     "for page tables and stacks, and for growth that the recording did not see; it is the margin that Kubernetes' "
@@ -75,6 +75,7 @@ FILES = """
         ) AS owners GROUP BY stretch
     ) AS stretches
 """
+LENGTH = 'SELECT CAST(max(time) - min("begin") AS DOUBLE) FROM regions'
 REUSE_S = 60.0
 """Pages of files that are reused within this time should stay in memory; others may be read again."""
 
@@ -147,6 +148,12 @@ def measure(
         there = wss.measure(source, footprint_of(source), bins=1).bounds("max")[1]  # shared memory once
         peak, usual = min(ceil(most), there), min(ceil(nine), there)
         files = _files(source, reuse_s)
+        length_s = source.query(LENGTH)[0][0] / 1e9
+        if files and length_s < reuse_s:
+            doubts.append(
+                f"{format_length(length_s)} were watched, and files may be used again within {format_length(reuse_s)} "
+                "that were not by then"
+            )
         beside = source.query(BESIDE.format(owners=len(owners)))[0][0] or 0
         if beside >= _WORTH_SAYING * peak and beside:
             doubts.append(

@@ -49,9 +49,9 @@ def test_a_total_over_processes_says_what_it_is() -> None:
 
 def test_the_length_of_a_window_is_that_of_the_windows() -> None:
     """The interval that is wanted next says nothing of those that were."""
-    assert told(10, 10).window(11.0) == pytest.approx(7.6)
-    assert told(10, 10).window(7.5) == 7.5
-    assert told().window(11.0) == 11.0
+    assert told(10, 10).window(11.0) == "each of 7.6 s"
+    assert told(10, 10).window(7.5) == "each of 7.5 s"
+    assert told().window(11.0) == "each of 11 s"
 
 
 def test_the_start_is_part_of_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,3 +59,19 @@ def test_the_start_is_part_of_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_time, "process_ns", lambda: next(spent))
     now = iter([100.0, 110.0])
     assert Progress(lambda: next(now)).cost == "the monitor took 1.00% of a CPU, after 200 ms of CPU to start"
+
+
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [
+        ([100] * 4, "each of 100 ms"),
+        ([98, 101, 103], "each of 100 ms"),
+        ([20, 100, 100, 100], "of 80 ms on average"),
+    ],
+)
+def test_how_long_windows_are(lengths: list[int], said: str) -> None:
+    """Of 100 ms that were wanted; the last may be cut off, and a budget may choose others."""
+    progress = Progress()
+    for seq, length in enumerate(lengths):
+        progress.snapshot(snap(seq, [(0, 4096, 1, 0)], window=length * 10**6))
+    assert progress.window(0.1) == said

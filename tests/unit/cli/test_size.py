@@ -154,6 +154,32 @@ def test_the_next_step_is_long_enough(grain: str, seconds: int, monkeypatch: pyt
     assert next_step.of_target(args, report).command == f"udamon size -p 1 --duration {seconds}s"
 
 
+@pytest.mark.parametrize(
+    ("words", "command", "expected"),
+    [
+        ("-p 1 --warmup 2s", None, "-p 1 --warmup 2s --duration 242s"),
+        ("-p 1 --warmup 500ms --duration 8s", None, "-p 1 --warmup 500ms --duration 241s"),
+        ("-p 1 --ops fvaddr --range 0x1000-0x5000", None, "-p 1 --ops fvaddr --range 0x1000-0x5000 --duration 240s"),
+        ("--duration 8s --warmup 1s", ["a"], "--warmup 1s --duration 8s --aggr 333ms -- a"),
+    ],
+)  # fmt: skip
+def test_the_next_step_keeps_what_was_asked_for(
+    words: str, command: list[str] | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server is not watched for ever, a warm-up stays left out, and a range is not all of the process."""
+    usable(monkeypatch, "refs")
+    report = report_size.Size("mapping", (1, 1), 1, 1, None, None, 4, 2 * S, 8 * S, False, (), [], [])
+    args = parser(["size"]).parse_args(["size", *words.split()])
+    args.command = command
+    assert next_step.of_target(args, report).command == f"udamon size {expected}"
+    usable(monkeypatch, "refs", "idle")
+    wide = replace(report, needed=(1, 10))
+    assert wide.wide
+    found = next_step.of_target(args, wide).command
+    assert ("--duration 8s" in found) == ("--duration 8s" in words)
+    assert found.endswith("--via idle" + (" -- a" if command else ""))
+
+
 def test_the_next_step_of_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A number that was given to another process is none of the recording's."""
     usable(monkeypatch, "refs", "idle")

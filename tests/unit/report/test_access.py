@@ -199,6 +199,15 @@ def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
     assert "lost about 12 s (2.00% of one CPU) by an estimate" in text
 
 
+def test_regions_of_snapshots_that_have_unlike_numbers(tmp_path: Path) -> None:
+    """1 and 3: none has the 2 that they have on average."""
+    rows = [[(0, 4096, 1, 0)], [(at * 4096, (at + 1) * 4096, 1, 0) for at in range(3)]]
+    recording = recorded(tmp_path / "a", [snapshot(seq, rows[seq]) for seq in range(2)])
+    with RecordingSource(recording) as source:
+        words = dict(info.facts(info.measure(source, Catalog(recording))))
+    assert words["length"] == "200 ms, 2 snapshots, 2 regions on average"
+
+
 def test_mappings_that_are_told_again_count_once(tmp_path: Path) -> None:
     """A heap that grew, and the beginning of the next part of a rotated recording."""
     heap, file = [4096, 8192, "rw-p", 0, 0, "[heap]"], [16384, 20480, "r--p", 0, 7, "/data"]

@@ -53,6 +53,22 @@ def test_the_largest_number_of_a_target(tmp_path: Path) -> None:
     assert not any("no known mapping" in doubt for doubt in named_ones.doubts)
 
 
+@pytest.mark.parametrize(("windows", "swap", "said"), [(5, False, True), (6, False, False), (5, True, False)])
+def test_less_was_watched_than_the_time_in_which_files_are_used_again(
+    tmp_path: Path, windows: int, swap: bool, said: bool
+) -> None:
+    """Windows of 10 s, and files that are used again within a minute: of 50 s the number is none of a minute."""
+    shots = [shot(seq, 40, 1) for seq in range(windows)]
+    one = found(recorded(tmp_path / "a", [NAMES, *shots], via="refs"), swap=swap)
+    assert (
+        any(
+            doubt.startswith("50 s were watched, and files may be used again within 1 m")
+            for doubt in one.doubts
+        )
+        == said
+    )
+
+
 def test_without_swap(tmp_path: Path) -> None:
     """20 windows, in the last of which the heap has 60 MiB and 40 before. Kept are 47 and 67; the 90th percentile of
     the windows is 47. Of the file at most 4 * 1 + 3 MiB were accessed in the last minute, 6 in others."""

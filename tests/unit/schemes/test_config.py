@@ -381,8 +381,13 @@ def test_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"s\.yaml:2: this is not text"):
         load_schemes(yaml)
     yaml.write_bytes(b"\0")
-    with pytest.raises(ConfigError, match="not a configuration"):
+    with pytest.raises(ConfigError, match=r"s\.yaml:1: this is not text in UTF-8, for it has bytes of 0"):
         load_schemes(yaml)
+    yaml.write_text("#" * 300_000)
+    with pytest.raises(ConfigError, match=r"s\.yaml:1: this is longer than any .* at most 256\.0 KiB"):
+        load_schemes(yaml)
+    yaml.write_bytes(FULL_YAML.encode("utf-8-sig"))
+    assert len(load_schemes(yaml)) == 2
 
 
 def test_without_pyyaml_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
