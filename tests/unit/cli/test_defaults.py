@@ -137,8 +137,8 @@ def test_what_is_refused_has_its_line(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[record]\noverhead = "some"\n', "2: 'some' is not a share"),
-        ('[record]\n\nsample = "5"\n', "3: the time '5' has no unit"),
+        ('[record]\noverhead = "some"\n', "2: --overhead: 'some' is not a share"),
+        ('[record]\n\nsample = "5"\n', "3: --sample: the time '5' has no unit"),
         ('overhead = "2%"\naggr = "1s"\n', "1: --overhead chooses the intervals; leave it or"),
     ],
 )
@@ -176,7 +176,7 @@ def test_the_environment_is_as_strict(
     monkeypatch.delenv("UDAMON_RECORD_OVERHAED")
     monkeypatch.setenv("UDAMON_RECORD_OVERHEAD", "some")
     assert main(["record", "-p", NOBODY]) == 2
-    assert "UDAMON_RECORD_OVERHEAD: 'some' is not a share" in capsys.readouterr().err
+    assert "UDAMON_RECORD_OVERHEAD: --overhead: 'some' is not a share" in capsys.readouterr().err
     monkeypatch.setenv("UDAMON_RECORD_OVERHEAD", "")
     assert args("record -p 1").overhead is None
 
