@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,8 @@ what is read in between would lack limits that the whole file sets."""
 
 class Rereading:
     """Says when to read `path` anew: when `hang_up` is set, or its time, size or inode is another than before and has
-    been so for SETTLED_S. `clock` gives seconds."""
+    been so for SETTLED_S. `clock` gives seconds. What is no file on a disk, as a FIFO, is read once: to read it again
+    would wait for a writer, and hold the command's end up."""
 
     def __init__(
         self, path: Path | None, hang_up: threading.Event, clock: Callable[[], float] = time.monotonic
@@ -33,7 +35,7 @@ class Rereading:
         if self._hang_up.is_set():
             self._hang_up.clear()
             self._read = seen or self._read
-            return self._path is not None
+            return self._path is not None and not may_wait(self._path)
         if seen is None or seen == self._read or now - self._since < SETTLED_S:
             return False
         self._read = seen
@@ -47,4 +49,16 @@ class Rereading:
             found = self._path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return None if _waits(found.st_mode) else (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def may_wait(path: Path) -> bool:
+    """Whether reading `path` may wait for somebody: a FIFO, a socket, a device."""
+    try:
+        return _waits(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _waits(mode: int) -> bool:
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

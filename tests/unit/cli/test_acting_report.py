@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from array import array
 from dataclasses import replace
@@ -16,7 +17,7 @@ from udamon.acting.left_alone import UniqueRanges
 from udamon.cli.acting.report import ActingReport, document, line, summary
 from udamon.cli.half_used import HalfUsed
 from udamon.cli.progress_line import LINE_S, SHOW_S, ProgressLine
-from udamon.cli.rereading import SETTLED_S, Rereading
+from udamon.cli.rereading import SETTLED_S, Rereading, may_wait
 from udamon.core.regions import Region
 from udamon.core.scheme import AccessPattern, Action, Bounds, Scheme, SchemeStats, SchemeStatus
 from udamon.core.target import Target
@@ -336,3 +337,24 @@ def test_a_change_that_was_asked_for_is_read_at_once_and_once(tmp_path: Path) ->
     hang_up.set()
     assert reread.due()
     assert not settled(reread, clock)
+
+
+def test_a_fifo_is_not_read_again(tmp_path: Path) -> None:
+    """Nobody writes into it any more: a hang-up held the command up for ever, and it went on acting."""
+    file = tmp_path / "file"
+    os.mkfifo(file)
+    hang_up, now = threading.Event(), [0.0]
+    rereading = Rereading(file, hang_up, lambda: now[0])
+    hang_up.set()
+    assert not rereading.due()
+    os.utime(file, ns=(1, 1))
+    for later in (1.0, 2.0):
+        now[0] = later
+        assert not rereading.due()
+    assert may_wait(file)
+    file.unlink()
+    assert not may_wait(file)
+    hang_up.set()
+    assert rereading.due(), "what is away is told"
+    file.write_text("x")
+    assert not may_wait(file)

@@ -20,7 +20,7 @@ from udamon.cli.acting.report import ActingReport
 from udamon.cli.half_used import HalfUsed
 from udamon.cli.progress import Progress
 from udamon.cli.progress_line import ProgressLine
-from udamon.cli.rereading import Rereading
+from udamon.cli.rereading import Rereading, may_wait
 from udamon.cli.running import parse_duration, require_windows, run_to_end, run_watching, signals
 from udamon.cli.targets import check
 from udamon.core.attrs import Attrs
@@ -63,6 +63,8 @@ def run(args: argparse.Namespace, job: Job) -> int:
     wanted = job.read()  # nothing is started for schemes that are wrong
     duration = parse_duration(args.duration)
     hang_up = threading.Event()
+    if job.file is not None and may_wait(job.file):
+        job = replace(job, file=None)  # it was read, and cannot be read again
     with signals(hang_up if job.file is not None else None) as stopped:
 
         def watch(child: Child | None) -> str:
