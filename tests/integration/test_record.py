@@ -265,6 +265,14 @@ def test_size_of_a_warm_up_alone_says_what_to_do() -> None:
     )
 
 
+def test_a_stopped_command_can_still_end_as_it_should(tmp_path: Path, file: Path) -> None:
+    """It goes on with SIGTERM and does what it does at its end; it would be killed otherwise."""
+    script = f"trap 'echo saved > {tmp_path}/state; exit 0' TERM; kill -STOP $$; while :; do sleep 0.1; done"
+    done = udamon("record", *QUICK, "--windows", "3", "-o", file, "--", "sh", "-c", script)
+    assert done.status == 0, done.stderr
+    assert (tmp_path / "state").read_text() == "saved\n"
+
+
 def test_so_many_windows_end_a_command(file: Path) -> None:
     done = udamon("record", *QUICK, "--windows", "2", "-o", file, "--", "sleep", "1000")
     assert done.status == 0, done.stderr

@@ -116,6 +116,7 @@ class Child:
         if self.ended():
             return
         self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(signal.SIGCONT)  # one that is stopped takes no other before
         try:
             self._process.wait(GRACE_S)
         except subprocess.TimeoutExpired:

@@ -6,6 +6,7 @@ of a field has seen it.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
@@ -133,7 +134,8 @@ def decoded(data: bytes, name: str) -> str:
     """The text of a file, which errors call `name`, without a byte order mark. Raises ConfigError with the line that is
     no text."""
     try:
-        return data.decode("utf-8-sig")
+        # Not as utf-8-sig: who gave up its rights may no longer read the module of that codec.
+        return data.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{name}:{line}: this is not text in UTF-8; save it as such.") from error

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+FEWEST = 20
+"""Values, for a percentile other than the median: of fewer, one or two decide it."""
+
+
+def far_percentile(values: Sequence[float], percent: float) -> float | None:
+    """As `percentile`; None for fewer than FEWEST values."""
+    return percentile(values, percent) if len(values) >= FEWEST else None
+
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
     """The value below which `percent` % lie; None for no values."""

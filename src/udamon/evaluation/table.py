@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from udamon.evaluation.compare import at, f1_after, level_of, spread
 from udamon.evaluation.results import FOUND, Evaluation, mean_f1, reached, settled_checks
-from udamon.evaluation.statistics import percentile
+from udamon.evaluation.statistics import far_percentile, percentile
 from udamon.text import Shown, lines, ours
 from udamon.units import format_size
 
@@ -179,7 +179,8 @@ def _f1_after(run: Evaluation, checks: float) -> float | None:
 
 
 def _wss_error(run: Evaluation, percent: float) -> float | None:
-    return percentile([s.score.wss_error for s in run.scored], percent)
+    of = percentile if percent == 50 else far_percentile
+    return of([s.score.wss_error for s in run.scored], percent)
 
 
 def _row(

@@ -19,7 +19,7 @@ from udamon.report import groups, right_size, untouched, wss
 from udamon.report.catalog import Catalog
 from udamon.report.common import coverage
 from udamon.report.diff import footprint_of
-from udamon.report.grain import grain_of
+from udamon.report.grain import grain_of, is_sampled
 from udamon.report.levels import FEWEST
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, fitted
@@ -84,6 +84,8 @@ class Size:
     unseen: Sequence[str]
     targets: list[TargetSize]
     owners: list[OwnerBounds]
+    sampled: bool = False
+    """Pages were sampled: the bounds are estimates, above all of the first windows."""
 
     @property
     def wide(self) -> bool:
@@ -92,8 +94,8 @@ class Size:
 
     @property
     def confidence(self) -> str:
-        """LOW for too few windows, or where a part was not seen; MEDIUM where bounds are wide."""
-        return LOW if self.windows < FEWEST or self.unseen else MEDIUM if self.wide else HIGH
+        """LOW for too few windows, or where a part was not seen; MEDIUM where bounds are wide, or estimates."""
+        return LOW if self.windows < FEWEST or self.unseen else MEDIUM if self.wide or self.sampled else HIGH
 
     @property
     def doubts(self) -> list[str]:
@@ -105,6 +107,8 @@ class Size:
                 if self.grain == MAPPING
                 else "what one window needed is far less than what all of them did"
             )
+        if self.sampled:
+            found.append("pages were sampled, so that bounds are estimates")
         return [*found, *self.unseen]
 
 
@@ -144,6 +148,7 @@ def measure(source: RecordingSource) -> Size:
     return Size(
         grain, (low, high), most, at_end, cold, age_s, count, window_ns, end - begin, shared, _unseen(source), targets,
         sorted(owners, key=lambda one: (-one.resident, one.target, one.owner.start if one.owner else 0)),
+        is_sampled(source.recording.metadata),
     )  # fmt: skip
 
 

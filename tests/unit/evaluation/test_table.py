@@ -52,6 +52,18 @@ def test_policies_stand_side_by_side() -> None:
     assert "reset within" not in text, "nothing moved"
 
 
+@pytest.mark.parametrize(("snapshots", "told"), [(1, False), (19, False), (20, True)])
+def test_few_snapshots_have_no_90th_percentile(snapshots: int, told: bool) -> None:
+    """One or two of them would decide it; the median is told."""
+    run = replace(evaluation(*((n + 1.0, 1000 * n, 0.5) for n in range(snapshots))), policy="damon")
+    found = rows(table([run]))
+    assert (found["90th percentile"] != ["-"]) == told
+    assert found["median over snapshots"] != ["-"]
+    summary = run.summary()
+    assert (summary["wss_err_p90"] is not None) == told
+    assert summary["wss_err_p50"] is not None
+
+
 def test_seeds_give_a_spread() -> None:
     runs = [damon(0.2), damon(0.4), damon(0.3)]
     found = rows(table([replace(run, seed=seed) for seed, run in enumerate(runs)]))

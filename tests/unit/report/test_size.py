@@ -184,6 +184,10 @@ def test_confidence(tmp_path: Path) -> None:
     """Twenty windows of pages that are all known: high. Of a mapping that was touched in part: medium."""
     pages = [snap(seq, [(0, MIB, 20, 0)], window=S, sample=S // 20) for seq in range(20)]
     assert measured(recorded(tmp_path / "a", pages, via="idle")).confidence == "high"
+    samples = measured(recorded(tmp_path / "s", pages, via="idle", policy="adaptive"))
+    assert (samples.confidence, samples.doubts) == (
+        "medium", ["pages were sampled, so that bounds are estimates"],
+    )  # fmt: skip
     part = [census(seq, [(100, 60, 20)]) for seq in range(20)]
     assert measured(recorded(tmp_path / "b", part, via="refs")).confidence == "medium"
     missed = Event(
