@@ -154,7 +154,6 @@ class GroupBounds:
 
 
 COUNT = "SELECT count(DISTINCT target) FROM regions"
-BOUNDED = "SELECT count(touched_high) FROM some_shared"
 KNOWN = "SELECT count(*) - count(private), count(private) FROM shared_regions WHERE start IS NOT NULL"
 
 
@@ -168,7 +167,7 @@ def sure(source: RecordingSource) -> str:
 
 def estimated(source: RecordingSource) -> bool:
     """Whether the bytes touched are estimates with bounds, of whole snapshots as the filters leave them."""
-    return source.filters.whole_snapshots and bool(source.query(BOUNDED)[0][0])
+    return source.filters.whole_snapshots and source.bounded
 
 
 def query_of(source: RecordingSource, rows: str = "shared_regions") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import count
 from types import TracebackType
 from typing import Any
@@ -13,7 +14,7 @@ from udamon.files.temporary import TemporaryDirectory
 from udamon.record.metadata import warmup_until
 from udamon.record.reader import Place, Recording
 from udamon.report.filters import Filters, cut
-from udamon.report.grain import rate_of
+from udamon.report.grain import is_sampled, rate_of
 from udamon.report.mappings import pieces_of
 from udamon.units import format_time
 
@@ -30,6 +31,8 @@ SHORT_ROWS, SHORT_BYTES = 50_000, 16 << 20
 """A recording of at most so many rows, and bytes once unpacked, is read once and kept in memory."""
 ALL_MOMENTS = 'SELECT count(DISTINCT seq), min("begin"), max(time) FROM recording WHERE "begin" IS NOT NULL'
 """Snapshots of the recording, whatever the filters leave, and the time that they are of."""
+
+BOUNDED = "SELECT count(touched_high) FROM some_shared"
 
 _number = count()
 
@@ -144,6 +147,11 @@ class RecordingSource:
             self._db.execute("CREATE OR REPLACE TEMP VIEW some_regions AS SELECT * FROM few_regions")
             self._kept = True
         return self.query(sql)
+
+    @cached_property
+    def bounded(self) -> bool:
+        """Whether what was touched has bounds, as estimates may have."""
+        return is_sampled(self.recording.metadata) and bool(self.query(BOUNDED)[0][0])
 
     def in_parts(self, sql: str, most_rows: int | None = None) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of a query over `regions`, for each part of the recording by itself: at most `most_rows` rows
