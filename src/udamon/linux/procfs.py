@@ -202,14 +202,19 @@ def children(pid: int, root: Path = PROC) -> list[int]:
     The kernel may leave out a child while another one exits; it is found at the next look.
     """
     found: list[int] = []
+    unread = False
     try:
         for tid in list_directory(f"{root}/{pid}/task"):
-            found += map(int, read_bytes(f"{root}/{pid}/task/{tid}/children").split())
+            try:
+                found += map(int, read_bytes(f"{root}/{pid}/task/{tid}/children").split())
+            except (FileNotFoundError, ProcessLookupError):  # a thread has ended; the others have theirs
+                unread = True
     except FileNotFoundError:
-        if not os.path.exists(f"{root}/self/task") or not _has_children_file(root):
-            return _children_by_scan(pid, root)
+        unread = True
     except OSError:
         pass  # it ended, or it is not ours to see
+    if unread and not found and (not os.path.exists(f"{root}/self/task") or not _has_children_file(root)):
+        return _children_by_scan(pid, root)
     return found
 
 

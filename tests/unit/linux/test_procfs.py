@@ -70,6 +70,16 @@ def test_children_of_all_threads(fake: FakeProc) -> None:
     assert procfs.children(77, fake.root) == []
 
 
+def test_children_of_the_threads_that_are_left(fake: FakeProc) -> None:
+    """Some end between the list of threads and the look at them, wherever they are in it."""
+    fake.process(9)
+    for tid in range(10, 40):
+        (fake.root / f"9/task/{tid}").mkdir()
+        if tid % 3:
+            (fake.root / f"9/task/{tid}/children").write_text(f"{100 + tid} ")
+    assert sorted(procfs.children(9, fake.root)) == [100 + tid for tid in range(10, 40) if tid % 3]
+
+
 def test_children_without_the_children_file(fake: FakeProc) -> None:
     """A kernel without CONFIG_PROC_CHILDREN: parents are looked up instead."""
     fake.process(9)

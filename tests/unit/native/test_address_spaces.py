@@ -43,12 +43,18 @@ def visit() -> int:
 
 def spaces(pid: int) -> list[int]:
     """Children of any thread of a process that have the name."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in task.joinpath("children").read_text().split():
-            if Path(f"/proc/{child}/comm").read_text() == "udamon-tlb\n":
-                found.append(int(child))
-    return found
+    while True:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        try:
+            children = [
+                child for thread in threads for child in thread.joinpath("children").read_text().split()
+            ]
+            break
+        except (
+            FileNotFoundError
+        ):  # one has ended after its join, and its children are another's now: look again
+            continue
+    return [int(child) for child in children if Path(f"/proc/{child}/comm").read_text() == "udamon-tlb\n"]
 
 
 def kernel_ns() -> int:
