@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import os
+import select
 import shutil
 import sys
 import traceback
@@ -133,13 +134,38 @@ class OneLine:
 
 
 class Log(logging.Handler):
-    """Warnings of the library as sentences on standard error."""
+    """Warnings of the library as sentences on standard error.
 
-    def emit(self, record: logging.LogRecord) -> None:
+    Where that is a pipe that is full, because nobody reads it, they are left out and counted: the work must not wait.
+    """
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._left_out = 0
+
+    def emit(self, record: logging.LogRecord) -> None:  # one thread at a time: the handler is locked
+        if not _takes_more():
+            self._left_out += 1
+            return
+        if self._left_out:
+            many = "a warning was" if self._left_out == 1 else f"{self._left_out} warnings were"
+            self._left_out = 0
+            say(f"{many} left out here, for standard error was full.")
         say(record.getMessage())
         error = record.exc_info[1] if record.exc_info else None
         if error is not None and not isinstance(error, UdamonError):  # whoever raised that tells it, too
             trace(error)
+
+
+def _takes_more() -> bool:
+    """Whether a line on standard error would not wait for a reader."""
+    try:
+        stream = sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):
+        return True
+    poll = select.poll()
+    poll.register(stream, select.POLLOUT)
+    return bool(poll.poll(0))  # an error counts: it is met, and dealt with, in writing
 
 
 _LOG = Log(logging.WARNING)
