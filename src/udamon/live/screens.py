@@ -21,7 +21,7 @@ from udamon.model import SUMMED
 from udamon.report.grain import has_shares
 from udamon.report.terminal import clock, shorten
 from udamon.text import ours, pad
-from udamon.units import counted, format_share, format_size, format_time
+from udamon.units import counted, format_range, format_share, format_size, format_time
 
 MAPPINGS = 7
 _OTHERS = 11
@@ -88,8 +88,8 @@ def _together(lines: Sequence[TargetLine], total: GroupTotal | None) -> str:
         return f"{touched} touched in the last window{f' ({SUMMED})' if len(lines) > 1 else ''}"
     resident = ""
     if all(line.resident is not None for line in lines):
-        resident = f" of {_between(total.resident_low, total.resident_high)} resident"
-    touched = _between(total.low, total.high)
+        resident = f" of {format_range(total.resident_low, total.resident_high)} resident"
+    touched = format_range(total.low, total.high)
     return f"{touched}{resident} touched in the last window (shared memory counted once)"
 
 
@@ -99,12 +99,7 @@ def _amounts(lines: Sequence[TargetLine]) -> list[tuple[int, int, int]]:
 
 def _estimate(touched: int, low: int, high: int) -> str:
     """A size, with its bounds where it is an estimate."""
-    return format_size(touched) + (f" ({_between(low, high)})" if low < high else "")
-
-
-def _between(low: int, high: int) -> str:
-    least, most = format_size(low), format_size(high)
-    return most if least == most else f"{least} to {most}"
+    return format_size(touched) + (f" ({format_range(low, high)})" if low < high else "")
 
 
 def _sign(line: TargetLine, name: str, size: int) -> str:
