@@ -24,6 +24,7 @@ from udamon.native._native import address_of
 from udamon.ops.base import Touched
 from udamon.ops.opening import open_census, open_ops
 from udamon.ops.refs import Refs
+from udamon.ops.tlb import way
 from udamon.record.reader import Recording
 from udamon.targets.processes import NamedProcesses
 
@@ -58,7 +59,7 @@ def watched() -> Iterator[Watched]:
 
 def test_touched_and_untouched(watched: Watched) -> None:
     """All of A, nothing of B, window after window."""
-    target, refs = target_of(watched.pid), Refs()
+    target, refs = target_of(watched.pid), Refs(tlb=way())
     for _ in range(3):
         refs.prepare(target)
         begun = rests(watched.pid)
@@ -73,7 +74,7 @@ def test_touched_and_untouched(watched: Watched) -> None:
 
 def test_a_window_without_touch_is_empty(watched: Watched) -> None:
     """A stopped process touches nothing."""
-    target, refs = target_of(watched.pid), Refs()
+    target, refs = target_of(watched.pid), Refs(tlb=way())
     os.kill(watched.pid, 19)
     try:
         time.sleep(0.05)
@@ -110,7 +111,7 @@ def test_a_range_that_becomes_whole_mappings_is_told(watched: Watched, tmp_path:
 def test_ends_between_prepare_and_look() -> None:
     """First a zombie, then nothing: each a sentence, and prepare says it too."""
     with running(MIB) as watched:
-        target, refs = target_of(watched.pid), Refs()
+        target, refs = target_of(watched.pid), Refs(tlb=way())
         refs.prepare(target)
         watched.process.kill()
         os.waitid(os.P_PID, watched.pid, os.WEXITED | os.WNOWAIT)
@@ -140,7 +141,7 @@ def test_thousands_of_mappings() -> None:
         globals()["kept"] = area
 
     with forked(work) as pid:
-        target, refs = target_of(pid), Refs()
+        target, refs = target_of(pid), Refs(tlb=way())
         before = reads()
         found = census(refs, target, 0)
         made = reads() - before
@@ -164,7 +165,7 @@ def test_a_file_whose_name_is_odd(tmp_path: Path) -> None:
     with forked(work) as pid:
         lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
         start = next(int(line.split("-")[0], 16) for line in lines if "with Rss" in line)
-        assert at(Refs().look(target_of(pid)), start) == (start, start + 32768, 32768, 32768)
+        assert at(Refs(tlb=way()).look(target_of(pid)), start) == (start, start + 32768, 32768, 32768)
 
 
 @pytest.mark.needs("second_user")
@@ -181,7 +182,7 @@ def test_an_ordinary_user_watches_its_own_process() -> None:
     with forked(work, nobody=True) as pid:
 
         def check() -> None:
-            found = at(census(Refs(), target_of(pid), 0), start)
+            found = at(census(Refs(tlb=way()), target_of(pid), 0), start)
             assert found.resident >= 4 * MIB
             assert found.touched < MIB
 
@@ -194,7 +195,7 @@ def test_an_ordinary_user_and_roots_process(watched: Watched) -> None:
     target = target_of(watched.pid)
 
     def check() -> None:
-        for step in (Refs().prepare, Refs().look):
+        for step in (Refs(tlb=way()).prepare, Refs(tlb=way()).look):
             with pytest.raises(NotPermitted, match="belongs to root and you are nobody; run udamon as root"):
                 step(target)
 
@@ -211,7 +212,7 @@ def test_a_protected_process_of_ones_own() -> None:
 
         def check() -> None:
             with pytest.raises(NotPermitted, match="is yours, but it runs protected"):
-                Refs().look(target)
+                Refs(tlb=way()).look(target)
 
         as_nobody(check)
 
@@ -233,7 +234,7 @@ def test_an_idle_mapper_beside_a_reader(tmp_path: Path) -> None:
     with forked(work) as pid:
         lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
         start = next(int(line.split("-")[0], 16) for line in lines if line.endswith(str(path)))
-        target, refs = target_of(pid), Refs()
+        target, refs = target_of(pid), Refs(tlb=way())
         refs.prepare(target)
         assert at(refs.look(target), start)[2:] == (4 * MIB, 0)
         refs.prepare(target)
