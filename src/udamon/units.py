@@ -99,8 +99,11 @@ def format_size(size: float) -> str:
 def format_range(low: float, high: float) -> str:
     """Two sizes as "27.0 to 150.0 MiB"; one where both look alike."""
     least, most = format_size(low), format_size(high)
-    if least == most:
-        return most
+    return most if least == most else from_to(least, most)
+
+
+def from_to(least: str, most: str) -> str:
+    """Two written sizes as a range, with the unit once where it is the same."""
     size, unit = least.split(" ")
     return f"{size if most.endswith(f' {unit}') else least} to {most}"
 

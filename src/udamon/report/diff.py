@@ -20,7 +20,7 @@ from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, fitted
 from udamon.text import Shown, ours
-from udamon.units import format_range, format_share, format_size
+from udamon.units import format_range, format_share, format_size, from_to
 
 WINDOW = """
     SELECT avg(length) FROM (
@@ -165,7 +165,7 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> Shown:
                 )
             else:  # a difference of what is known by the mapping, or by group, says little
                 both = before.estimated and after.estimated
-                change = _from_to(signed(least - then), signed(now - low)) if both else ""
+                change = from_to(signed(least - then), signed(now - low)) if both else ""
                 rows.append(
                     [f"{name} {level}", format_range(low, then), format_range(least, now), change, ""]
                 )
@@ -183,12 +183,6 @@ def render(report: Diff, terminal: Terminal, top: int = 15) -> Shown:
     if any(any(_signs(one, one.shared)) for one in moved):
         lines.append(ours("≤ also: a page that several of the processes have may count once for each."))
     return text.lines(lines)
-
-
-def _from_to(least: str, most: str) -> str:
-    """Two sizes as a range, with the unit once where it is the same."""
-    number, _, unit = least.rpartition(" ")
-    return f"{number} to {most}" if most.endswith(f" {unit}") else f"{least} to {most}"
 
 
 def differences(report: Diff) -> list[str]:

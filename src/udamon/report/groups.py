@@ -197,11 +197,18 @@ OWN_BOUNDS = """
     SELECT seq, coalesce(sum({sure}), 0) AS low, CAST(coalesce(sum(touched), 0) AS DOUBLE) AS high
     FROM shared_regions GROUP BY seq
 """
-ESTIMATED_BOUNDS = """
-    SELECT seq, CAST(coalesce(max(touched_low), sum(touched), 0) AS DOUBLE) AS low,
-        CAST(coalesce(max(touched_high), sum(touched), 0) AS DOUBLE) AS high
-    FROM shared_regions GROUP BY seq
+ESTIMATES = """
+    SELECT seq, target, min("begin") AS "begin", max(time) AS time,
+        CAST(coalesce(sum(touched), 0) AS DOUBLE) AS touched,
+        CAST(coalesce(max(touched_low), sum(touched), 0) AS DOUBLE) AS low,
+        CAST(coalesce(max(touched_high), sum(touched), 0) AS DOUBLE) AS high,
+        CAST(sum(resident) AS DOUBLE) AS resident, sum(CAST("end" AS DOUBLE) - start) AS monitored
+    FROM shared_regions GROUP BY seq, target
 """
+"""Of each target in each moment, where what was touched is estimated: bytes, and the bounds of those touched."""
+ESTIMATED_BOUNDS = (
+    f"SELECT seq, sum(low) AS low, sum(high) AS high FROM ({ESTIMATES}) AS estimates GROUP BY seq"
+)
 
 
 def of_moments(source: RecordingSource) -> str:

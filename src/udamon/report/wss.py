@@ -22,7 +22,6 @@ from typing import Any
 
 from udamon import text
 from udamon.errors import RecordingError
-from udamon.record.schema import BOUND_COLUMNS
 from udamon.report import groups
 from udamon.report.catalog import Catalog
 from udamon.report.grain import is_sampled
@@ -71,11 +70,6 @@ _UNEVEN = 1.5
 SNAPSHOTS = """
     SELECT seq, target, max(time) AS time, CAST(coalesce(sum({value}), 0) AS DOUBLE) AS amount
     FROM {rows} GROUP BY seq, target
-"""
-
-ESTIMATED = """
-    SELECT seq, target, max(time) AS time, CAST(coalesce(max({side}), sum(touched), 0) AS DOUBLE) AS amount
-    FROM shared_regions GROUP BY seq, target
 """
 
 # By mapping: of two mappings in one region each has the share that its bytes have.
@@ -259,7 +253,7 @@ def measure(
     most: _ByTarget = {}
     over_bounds: list[tuple[int, int]] = []
     if definition == "touched" and owners is None and groups.estimated(source):
-        low, high = (_bound(source, side, over) for side in BOUND_COLUMNS)
+        low, high = (_bound(source, side, over) for side in ("low", "high"))
         least, most, over_bounds = low[0], high[0], list(zip(low[1], high[1], strict=True))
     if definition == "touched" and source.recording.metadata.get("via") == "refs":
         source.keep("snapshots", SNAPSHOTS.format(value=groups.sure(source), rows="shared_regions"))
@@ -294,7 +288,9 @@ def measure(
 
 def _bound(source: RecordingSource, side: str, over: str) -> tuple[_ByTarget, list[int]]:
     """One side of estimates: by level for each target and all of them (None), and over time."""
-    source.keep("snapshots", ESTIMATED.format(side=side))
+    source.keep(
+        "snapshots", f"SELECT seq, target, time, {side} AS amount FROM ({groups.ESTIMATES}) AS estimates"
+    )
     by_target: _ByTarget = {row[0]: row[2:] for row in source.query(PERCENTILES)}
     return by_target, [round(size) for _, size in source.query(over)]
 

@@ -227,3 +227,11 @@ def test_a_target_that_ends_is_in_the_curve_while_it_lived(tmp_path: Path) -> No
     with RecordingSource(sampled(tmp_path / "r", shots, "sim")) as source:
         bins = curves.over_time(source, 0, 10 * 100 * MS, 2)
     assert [(one.low / MIB, one.mean / MIB, one.high / MIB) for one in bins] == [(4, 6, 8), (2, 3, 4)]
+
+
+def test_bounds_of_a_moment_are_sums_over_simulated_targets(tmp_path: Path) -> None:
+    """Simulated memory is no other's, so targets add up."""
+    shots = [shot(seq, 3, 2, 4, target) for seq in range(3) for target in (0, 1)]
+    with RecordingSource(sampled(tmp_path / "r", shots, "sim")) as source:
+        moments = source.query(groups.of_moments(source))
+    assert {(low / MIB, high / MIB) for *_, low, high in moments} == {(4, 8)}

@@ -39,16 +39,10 @@ GROUP_BINS = """
 """
 # The same of estimates: from the lower bound to the upper one.
 ESTIMATED_BINS = """
-    WITH parts AS (
-        SELECT seq, min("begin") AS "from", max(time) AS until, CAST(coalesce(sum(touched), 0) AS DOUBLE) AS touched,
-            CAST(coalesce(max(touched_low), sum(touched), 0) AS DOUBLE) AS least,
-            CAST(coalesce(max(touched_high), sum(touched), 0) AS DOUBLE) AS most,
-            CAST(sum(resident) AS DOUBLE) AS resident, sum(CAST("end" AS DOUBLE) - start) AS monitored
-        FROM shared_regions GROUP BY seq, target
-    ), moments AS (
-        SELECT seq, min("from") AS low, max(until) AS high, sum(touched) AS touched, sum(least) AS least,
-            sum(most) AS most, sum(resident) AS resident, sum(monitored) AS monitored
-        FROM parts GROUP BY seq
+    WITH moments AS (
+        SELECT seq, min("begin") AS low, max(time) AS high, sum(touched) AS touched, sum(low) AS least,
+            sum(high) AS most, sum(resident) AS resident, sum(monitored) AS monitored
+        FROM ({estimates}) AS estimates GROUP BY seq
     )
     SELECT CAST(floor(({middle} - {begin}) / {column}) AS INTEGER) AS bin, min(least), avg(touched), max(most),
         avg(resident), avg(coalesce(monitored, 0))
@@ -105,7 +99,9 @@ def over_time(source: RecordingSource, begin_ns: int, end_ns: int, bins: int) ->
     if groups.needed(source):
         query = GROUP_BINS.format(bounds=groups.query_of(source), **known)
     else:
-        query = (ESTIMATED_BINS if groups.estimated(source) else BINS).format(**known)
+        query = (ESTIMATED_BINS if groups.estimated(source) else BINS).format(
+            estimates=groups.ESTIMATES, **known
+        )
     return [Bin(min(max(at, 0), bins - 1), *rest) for at, *rest in source.query(query)]
 
 
