@@ -125,9 +125,14 @@ def read(file: BinaryIO, name: str, *, toml: bool) -> ConfigValue:
         raise ConfigError(
             f"{name}:1: this is longer than any configuration, which has at most {format_size(MAX_TEXT)}; give another."
         )
+    refuse_binary(data, name)
+    return parse(decoded(data, name), name, toml=toml)
+
+
+def refuse_binary(data: bytes, name: str) -> None:
+    """Raise ConfigError for a file with NUL bytes, which errors call `name`."""
     if b"\0" in data:
         raise ConfigError(f"{name}:1: this is not text in UTF-8, for it has bytes of 0; save it as such.")
-    return parse(decoded(data, name), name, toml=toml)
 
 
 def decoded(data: bytes, name: str) -> str:

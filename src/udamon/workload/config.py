@@ -31,7 +31,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO
 
-from udamon.configuration.tree import decoded
+from udamon.configuration.tree import decoded, refuse_binary
 from udamon.errors import CannotError, ConfigError
 from udamon.model import PAGE_SIZE
 from udamon.units import format_size
@@ -59,8 +59,7 @@ def load(path: Path) -> Workload:
             data = _unpacked(file, path) if path.suffix == ".xz" else file.read(MAX_TEXT + 1)
     except OSError as error:
         raise CannotError(f"cannot read the workload {path}: {error.strerror}.") from error
-    if b"\0" in data:
-        raise ConfigError(f"{path}:1: this is not text in UTF-8, for it has bytes of 0; save it as such.")
+    refuse_binary(data, str(path))
     if len(data) > MAX_TEXT or data.count(b"\n") > MAX_LINES:
         raise ConfigError(
             f"{path}:1: this is longer than udamon reads, which is {format_size(MAX_TEXT)} and {MAX_LINES:,} lines; "
