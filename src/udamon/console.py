@@ -136,7 +136,7 @@ class OneLine:
 class Log(logging.Handler):
     """Warnings of the library as sentences on standard error.
 
-    Where that is a pipe that is full, because nobody reads it, they are left out and counted: the work must not wait.
+    If standard error is a full pipe, they are dropped and counted, because writing them would block the caller.
     """
 
     def __init__(self, level: int) -> None:

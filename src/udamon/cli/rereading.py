@@ -53,7 +53,7 @@ class Rereading:
 
 
 def may_wait(path: Path) -> bool:
-    """Whether reading `path` may wait for somebody: a FIFO, a socket, a device."""
+    """Whether reading `path` may block: it is a FIFO, a socket or a device."""
     try:
         return _waits(path.stat().st_mode)
     except OSError:

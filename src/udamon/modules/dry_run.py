@@ -64,7 +64,7 @@ class PassWatch:
         return self._seen[scheme].bytes if scheme in self._seen else None
 
     def keep(self, schemes: int) -> None:
-        """Only so many are left: what follows under the number of another one begins anew."""
+        """Only the first `schemes` remain. A later scheme with the number of a removed one starts from zero."""
         for known in (self.passes, self.last, self.most, self._totals, self._seen):
             for scheme in [number for number in known if number >= schemes]:
                 del known[scheme]

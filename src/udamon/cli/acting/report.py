@@ -159,7 +159,8 @@ def _done(stats: SchemeStats) -> str:
 
 
 def _removed(account: ActingReport, status: SchemeStatus) -> str:
-    """What a scheme did that the file has no more; its passes are not told apart from those that followed."""
+    """The line of a scheme that is no longer in the file, without its number of passes: later schemes with the same
+    number are counted in it."""
     stats = status.stats
     tried = f"{status.index} {status.scheme.action}: tried {format_size(stats.sz_tried)} in all passes"
     return tried if _nothing_done(account, status) else f"{tried}{_done(stats)}"

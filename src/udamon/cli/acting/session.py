@@ -131,7 +131,7 @@ class _ActingSession:
             and not self._progress.snapshots
             and not any(s.active for s in self._work.statuses())
         ):
-            return ended_by  # nothing is looked at while watermarks keep all schemes from acting, as they are meant to
+            return ended_by  # while watermarks keep all schemes inactive, there are no snapshots: no failure
         require_windows(self._progress, engine, self._child, ended_by, refused, quiet=self._args.quiet)
         return ended_by
 
