@@ -22,11 +22,7 @@ from udamon.report.terminal import Terminal, clock, fitted
 from udamon.text import Shown, ours
 from udamon.units import format_range, format_share, format_size, from_to
 
-WINDOW = """
-    SELECT avg(length) FROM (
-        SELECT CAST(max(time) - min("begin") AS DOUBLE) AS length FROM regions GROUP BY seq
-    ) AS moments
-"""
+WINDOW = f"SELECT avg(length) FROM ({wss.LENGTHS}) AS moments"
 _ALIKE = 1.2
 """Windows that differ by less are of one length: those of a budget vary."""
 

@@ -61,10 +61,10 @@ ESTIMATES = (
 )
 NO_BOUNDS = "An estimate from checks of single pages, of unknown error{why}."
 OTHERS = "what other processes touch of files and shared memory counts, too"
-WINDOWS = """
-    SELECT min(length), max(length), quantile_cont(length, 0.1), quantile_cont(length, 0.9) FROM (
-        SELECT CAST(max(time) - min("begin") AS DOUBLE) AS length FROM regions GROUP BY seq
-    ) AS moments
+LENGTHS = 'SELECT CAST(max(time) - min("begin") AS DOUBLE) AS length FROM regions GROUP BY seq'
+"""The length of each window, ns."""
+WINDOWS = f"""
+    SELECT min(length), max(length), quantile_cont(length, 0.1), quantile_cont(length, 0.9) FROM ({LENGTHS}) AS moments
 """
 _UNEVEN = 1.5
 SNAPSHOTS = """
