@@ -155,8 +155,8 @@ class WatchedService:
 
     def _start(self, tools: Tools, now_ns: int, usage: int | None) -> None:
         for one in self.processes.values():
-            if one.state == LOCKED:
-                one.admit(tools.lock)
+            if one.state in (LOCKED, PAUSE) and one.release is None:
+                one.admit(tools.lock)  # its way says again whether the pause is too long
             elif one.state == DENIED:
                 one.refused(tools.looks.resident(one.pid))
         self.way.start(self, tools, now_ns, usage)

@@ -200,6 +200,24 @@ def test_a_target_of_another_monitor_is_left_alone_until_it_is_free() -> None:
     assert [one.state for one in rotation.services["one"].processes.values()] == [WATCHED]
 
 
+def test_a_target_that_was_too_large_is_watched_with_its_lock() -> None:
+    """Its lock was given back, so another monitor may have it by the time that it is small enough."""
+    node = Node()
+    program = Program({1.0: 2048 * MIB})
+    node.add("one", program)
+    rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, 130)
+    (process,) = rotation.services["one"].processes.values()
+    assert (process.state, node.held) == (PAUSE, set())
+    program.parts = {1.0: MIB}
+    node.locked.add(100)
+    node.run(rotation, 1100)
+    assert (process.state, program.clears) == (LOCKED, 0)
+    node.locked.clear()
+    node.run(rotation, 1100)
+    assert (process.state, node.held) == (WATCHED, {100})
+
+
 def test_a_long_pause_is_not_repeated() -> None:
     """It was forecast as short, and was not: the process is not cleared again."""
     node = Node()
