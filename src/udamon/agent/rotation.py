@@ -72,6 +72,8 @@ class Rotation:
         self.services: dict[str, WatchedService] = {}
         self.off: dict[str, Service] = {}
         """Services of a class that is switched off."""
+        self._holders: Counter[str] = Counter()
+        """How many recordings have each service that was given."""
         self.dropped = tools.dropped
         self.dropped.update(dict.fromkeys(REASONS, 0))
         """What was not looked at, by reason."""
@@ -127,17 +129,22 @@ class Rotation:
                 self._take(service, self._clock.now_ns())
 
     def give(self, keys: Sequence[str]) -> None:
-        """Let a recording have these services' processes."""
+        """Let a recording have these services' processes, also one that another recording has already."""
         with self.guard:
             for key in keys:
-                if (one := self.services.get(key)) is not None and not one.given:
+                if (one := self.services.get(key)) is None:
+                    continue
+                self._holders[key] += 1
+                if not one.given:
                     one.give()
                     self.dropped["handover"] += 1
 
     def take_back(self, keys: Sequence[str]) -> None:
+        """A recording has ended; a service that no other one has is watched again."""
         with self.guard:
             for key in keys:
-                if (one := self.services.get(key)) is not None and one.given:
+                self._holders -= Counter((key,))
+                if key not in self._holders and (one := self.services.get(key)) is not None and one.given:
                     one.take_back(self._clock.now_ns())
 
     def key_of(self, pid: int) -> str | None:
@@ -208,6 +215,7 @@ class Rotation:
             self.off[service.key] = service
             return
         one = WatchedService(service, settings, self._ways.first(settings.via), now_ns)
+        one.given = service.key in self._holders
         self.services[service.key] = one
         self.coming(one)
 

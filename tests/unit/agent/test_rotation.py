@@ -309,6 +309,39 @@ def test_a_service_is_given_and_taken_back() -> None:
     assert rotation.dropped["handover"] == 1
 
 
+def test_a_service_that_two_recordings_have_is_left_alone_until_both_have_ended() -> None:
+    """The second one may end at once: the first one has the locks."""
+    node = Node()
+    node.add("one", Program({1.0: MIB}))
+    rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, 130)
+    rotation.give(["one"])
+    rotation.give(["one"])
+    rotation.take_back(["one"])
+    node.run(rotation, 10)
+    assert rotation.states()["given"] == 1
+    assert not node.held
+    rotation.take_back(["one"])
+    node.run(rotation, 10)
+    assert rotation.states()["given"] == 0
+    assert node.held == {100}
+
+
+def test_a_service_stays_given_when_settings_are_read_again() -> None:
+    node = Node()
+    node.add("one", Program({1.0: MIB}))
+    rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, 130)
+    rotation.give(["one"])
+    rotation.apply(Settings(budget=1.0, default=ServiceClass(longest_age_s=600)))
+    node.run(rotation, 10)
+    assert rotation.states()["given"] == 1
+    assert not node.held
+    rotation.take_back(["one"])
+    node.run(rotation, 10)
+    assert node.held == {100}
+
+
 def test_classes_and_their_budgets() -> None:
     node = Node()
     node.add("db", Program({1.0: 64 * MIB}))
