@@ -135,6 +135,8 @@ class WatchedService:
                     one.admit(tools.lock)
         if self.cycle_ns is not None:
             self.way.take_in(self, [one for one in new if one.pid in self.processes], tools, now_ns)
+        if self.processes:
+            self.empty_until_ns = 0
         if new or gone:
             self.count()
 

@@ -327,6 +327,18 @@ def test_a_service_that_two_recordings_have_is_left_alone_until_both_have_ended(
     assert node.held == {100}
 
 
+def test_a_given_service_that_had_no_process_at_first_is_shown() -> None:
+    node = Node()
+    node.add("one")
+    rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, 10)
+    node.programs["one"][900] = Program({1.0: MIB})
+    node.run(rotation, 60)
+    assert node.held == {900}
+    rotation.give(["one"])
+    assert +rotation.states() == {"given": 1}
+
+
 def test_a_service_stays_given_when_settings_are_read_again() -> None:
     node = Node()
     node.add("one", Program({1.0: MIB}))
