@@ -54,12 +54,14 @@ class GroupUsage:
         return f"{self._accounts.point}{directory[len(max(points, key=len)) :]}"
 
 
-def _members(directory: str) -> set[int]:
-    """Pids of the group and of those below it. Raises OSError."""
-    found = set(map(int, read_bytes(f"{directory}/cgroup.procs").split()))
-    if os.stat(directory).st_nlink > 2:  # it has directories
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    found |= _members(entry.path)
+def _members(top: str) -> set[int]:
+    """Pids of the group and of those below it, however deep they lie. Raises OSError."""
+    found: set[int] = set()
+    left = [top]
+    while left:
+        directory = left.pop()
+        found.update(map(int, read_bytes(f"{directory}/cgroup.procs").split()))
+        if os.stat(directory).st_nlink > 2:  # it has directories
+            with os.scandir(directory) as entries:
+                left += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     return found
