@@ -152,9 +152,13 @@ class _Handler(BaseHTTPRequestHandler):
         pages = self.server.pages
         known = {"/metrics": pages.metrics, "/-/healthy": pages.healthy, "/-/ready": pages.ready}
         page = known.get(self.path.partition("?")[0])
-        status, kind, body = (
-            page() if page is not None else (404, PLAIN, b"see /metrics, /-/healthy, /-/ready\n")
-        )
+        try:
+            status, kind, body = (
+                page() if page is not None else (404, PLAIN, b"see /metrics, /-/healthy, /-/ready\n")
+            )
+        except Exception as error:  # a defect, which an answer that is empty would hide
+            status, kind = 500, PLAIN
+            body = f"the page failed: {type(error).__name__}: {error}\n".encode(errors="backslashreplace")
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

@@ -73,6 +73,17 @@ def test_clients_that_say_nothing_or_nonsense(server: Server) -> None:
         each.close()
 
 
+def test_a_page_that_fails_says_so() -> None:
+    server = Server("127.0.0.1", 0, PAGES._replace(metrics=lambda: page(str(1 / 0).encode())), None)
+    try:
+        assert get(server.port, "/metrics") == (
+            500,
+            b"the page failed: ZeroDivisionError: division by zero\n",
+        )
+    finally:
+        server.close()
+
+
 @pytest.fixture
 def drip() -> Iterator[Callable[[list[socket.socket]], None]]:
     """Sends a byte on each connection now and then, so that none of them is ever silent for long."""
