@@ -28,7 +28,7 @@ from udamon.agent.usage import GroupUsage
 from udamon.agent.watched import Tools, WatchedService
 from udamon.agent.ways.choice import check_ways, open_ways
 from udamon.core.clock import MonotonicClock
-from udamon.errors import CannotError, OutputError, TargetBusy
+from udamon.errors import CannotError, OutOfFiles, OutputError, TargetBusy
 from udamon.files.exclusive import Exclusive
 from udamon.handover import default_socket
 from udamon.linux import cpu_time
@@ -222,7 +222,10 @@ class Agent:
         if self._windows is None:
             return
         with self._rotation.guard:
-            self._windows.advance(self._rotation.services.values(), now_ns, time.time_ns())
+            try:
+                self._windows.advance(self._rotation.services.values(), now_ns, time.time_ns())
+            except OutOfFiles:
+                self._rotation.dropped["descriptors"] += 1
             self._rotation.dropped["spool"] = self._windows.spool.dropped_rows
         failure = self._windows.spool.failure
         if failure is not None and failure != self._spool_failure:

@@ -309,6 +309,11 @@ class Rotation:
             if not one.processes:
                 one.empty_until_ns = now_ns + _EMPTY_S * NS
                 continue
+            try:
+                via = self._ways.best(one, self._budget.share)
+            except OutOfFiles:
+                self.dropped["descriptors"] += 1
+                continue
             own = self._class_budgets.get(one.settings.name)
             if not self._budget.allows(one.cost_ns):
                 break
@@ -317,7 +322,7 @@ class Rotation:
                     continue
                 own.charge(int(one.cost_ns))
             usage = self._usage(one.service, list(one.processes))
-            if (via := self._ways.best(one, self._budget.share)) != one.way.via:
+            if via != one.way.via:
                 one.take_way(self._ways.make(via))
             one.start(self._tools, now_ns, usage)
             self._tools.spent.settle()

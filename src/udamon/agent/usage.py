@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from udamon.agent.discovery.model import Service
-from udamon.errors import NotSupported
+from udamon.errors import NotSupported, OutOfFiles
 from udamon.linux.cgroup.groups import cgroup_mounts
 from udamon.linux.procfs import read_bytes
 from udamon.linux.roots import PROC
@@ -32,6 +32,8 @@ class GroupUsage:
         try:
             if found := _USAGE.search(read_bytes(f"{service.cgroup}/cpu.stat")):
                 return int(found[1])
+        except OutOfFiles:
+            return None
         except OSError:
             pass  # version 1, or the group has gone
         if (directory := self._accounted(str(service.cgroup))) is None:
@@ -40,7 +42,7 @@ class GroupUsage:
             if not set(pids) <= _members(directory):
                 return None
             return int(read_bytes(f"{directory}/cpuacct.usage"))
-        except (OSError, ValueError):
+        except (OSError, OutOfFiles, ValueError):
             return None
 
     def _accounted(self, directory: str) -> str | None:

@@ -20,6 +20,7 @@ from udamon.agent.figures import NS, WORKING_SET, Figures
 from udamon.agent.looks import NEW, Looks
 from udamon.agent.process import DENIED, GIVEN, LOCKED, PAUSE, WATCHED, Process
 from udamon.agent.spending import Spending
+from udamon.errors import OutOfFiles
 
 GONE = frozenset((errno.ESRCH, errno.ENOENT))
 REFUSED = frozenset((errno.EACCES, errno.EPERM))
@@ -160,7 +161,7 @@ class WatchedService:
             if one.state in (LOCKED, PAUSE) and one.release is None:
                 one.admit(tools.lock)  # its way says again whether the pause is too long
             elif one.state == DENIED:
-                one.refused(tools.looks.resident(one.pid))
+                self._refused(one, tools)
         self.way.start(self, tools, now_ns, usage)
 
     def begin(self, tools: Tools, now_ns: int, usage: int | None, *, scarce: bool) -> None:
@@ -259,12 +260,20 @@ class WatchedService:
         if error in GONE:
             self.processes.pop(one.pid, one).forget(GIVEN)
         elif error in REFUSED:
-            one.refused(tools.looks.resident(one.pid))
+            self._refused(one, tools)
             tools.dropped["permission"] += 1
             self.processes[one.pid] = one
         else:
             tools.dropped["descriptors" if error in FULL else "error"] += 1
         return True
+
+    def _refused(self, one: Process, tools: Tools) -> None:
+        """The kernel lets nobody look at it. Its size is the last one where no file can be opened."""
+        try:
+            one.refused(tools.looks.resident(one.pid))
+        except OutOfFiles:
+            tools.dropped["descriptors"] += 1
+            one.refused(one.resident)
 
 
 class Way(ABC):

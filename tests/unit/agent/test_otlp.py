@@ -18,7 +18,7 @@ from udamon.agent.metrics import NODE, SERVICE, MetricsPage
 from udamon.agent.node import NodeFigures
 from udamon.agent.otlp import UNITS, Pushing
 from udamon.agent.settings import Settings
-from udamon.errors import UdamonError
+from udamon.errors import OutOfFiles, UdamonError
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra `otlp` is not installed")
 
@@ -138,6 +138,25 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
         url = f"http://127.0.0.1:{server.server_port}/v1/metrics"
     pushing = Pushing(url, 3600, watched().families, told.put)
     assert "takes no metrics" in str(told.get(timeout=120))
+    pushing.close()
+
+
+def test_pushing_goes_on_after_metrics_could_not_be_had(receiver: tuple[str, Requests]) -> None:
+    """While no file can be opened nothing is pushed, which is told."""
+    url, came = receiver
+    metrics, told = watched(), Queue[str | None]()
+    answers = [OutOfFiles("no more files."), metrics.families()]
+
+    def families() -> list[Any]:
+        found = answers.pop(0) if answers else metrics.families()
+        if isinstance(found, OutOfFiles):
+            raise found
+        return found
+
+    pushing = Pushing(url, 0.01, families, told.put)
+    assert told.get(timeout=60) == "no metrics were pushed: no more files."
+    assert told.get(timeout=60) is None
+    assert came.get(timeout=60).resource_metrics
     pushing.close()
 
 

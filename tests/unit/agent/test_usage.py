@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.agent.test_no_descriptors import no_descriptors
 from udamon.agent.discovery.model import Service
 from udamon.agent.usage import GroupUsage
 
@@ -68,6 +69,15 @@ def test_a_group_that_has_gone_or_is_elsewhere(tmp_path: Path, usage: GroupUsage
     assert usage(service(tmp_path / "memory-not/a"), []) is None
     group = made(tmp_path / "unified/b", cpu_stat="user_usec 1\n")
     assert usage(service(group), []) is None
+
+
+def test_without_descriptors_nothing_is_known(tmp_path: Path, usage: GroupUsage) -> None:
+    """For both versions: it is no reason to end."""
+    second, first = made(tmp_path / "unified/a", cpu_stat="usage_usec 1234\n"), made(tmp_path / "memory/a")
+    made(tmp_path / "cpuacct/a", cgroup_procs="1\n", cpuacct_usage="99\n")
+    with no_descriptors():
+        assert (usage(service(second), [1]), usage(service(first), [1])) == (None, None)
+    assert (usage(service(second), [1]), usage(service(first), [1])) == (1234, 99)
 
 
 def test_without_control_groups(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from tests.unit.agent.simulated import MIB, Node, Program
@@ -13,6 +15,8 @@ from udamon.agent.ways import group
 from udamon.agent.ways.choice import Ways
 from udamon.agent.ways.group import GroupReadings
 from udamon.core.idle_time import SECONDS
+from udamon.errors import OutOfFiles
+from udamon.linux.lru_gen import NodeLru
 
 TWO_MINUTES, TEN = (SECONDS.index(age) for age in (120, 600))
 
@@ -66,6 +70,27 @@ def test_a_group_with_a_target_of_another_monitor_is_left_alone(kernel: Kernel) 
     assert kernel.newest == 5
     assert not rotation.services["a"].figures.measured
     node.locked.clear()
+    run(kernel, node, rotation, 300)
+    assert TWO_MINUTES in rotation.services["a"].figures.measured
+
+
+@pytest.mark.parametrize("error", [OutOfFiles("no more"), OSError(errno.EMFILE, "no more")])
+def test_descriptors_that_run_out_pass(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It stays with its way, and is aged when there are some again."""
+    node = Node()
+    node.add("a", Program({1.0: MIB}))
+    rotation = watched(kernel, node)
+
+    def refuse(path: object) -> list[NodeLru]:
+        raise error
+
+    monkeypatch.setattr(group, "read", refuse)
+    run(kernel, node, rotation, 300)
+    assert rotation.dropped["descriptors"] > 0
+    assert rotation.services["a"].unfit == set()
+    monkeypatch.setattr(group, "read", kernel.read)
     run(kernel, node, rotation, 300)
     assert TWO_MINUTES in rotation.services["a"].figures.measured
 
