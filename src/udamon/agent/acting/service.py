@@ -65,8 +65,10 @@ class ReclaimAccount:
         if age not in told.cold:
             return 0
         measured_ns = now_ns - told.measured_ago_ns[age]
-        self._since = [one for one in self._since if one[0] >= measured_ns]
-        return max(0, told.cold[age] - sum(size for _, size in self._since))
+        # The safe age changes, and other ages were measured before this one: what is older than all of them goes.
+        oldest_ns = now_ns - max(told.measured_ago_ns.values())
+        self._since = [one for one in self._since if one[0] >= oldest_ns]
+        return max(0, told.cold[age] - sum(size for at_ns, size in self._since if at_ns >= measured_ns))
 
     def asked(self, now_ns: int, size: int, moved: int) -> None:
         """Record that `size` bytes were requested and `moved` bytes left memory."""

@@ -12,6 +12,7 @@ import udamon.agent.acting.unit as module
 from udamon.agent.acting.unit import ActingUnit
 from udamon.agent.config import parse_settings
 from udamon.agent.settings import Settings
+from udamon.core.idle_time import SECONDS
 from udamon.errors import CannotError, ConfigError, UsageError
 from udamon.linux.roots import Roots
 
@@ -122,6 +123,31 @@ def test_what_is_cold_is_taken_once(machine: Machine) -> None:
     machine.measured_ns = machine.now_ns
     machine.rounds(unit)
     assert machine.taken("web") == 80 * MIB, "it has looked again, and so much is cold"
+
+
+def test_what_is_cold_is_taken_once_where_the_safe_age_changes(machine: Machine) -> None:
+    """An age that was measured later does not make forgotten what was asked for before."""
+    machine.add("web", safe_cold_age_seconds=600)
+    measured_s = dict.fromkeys(map(str, SECONDS), 1000)
+    document = machine.document
+
+    def told() -> Mapping[str, Any]:
+        found = document()
+        for one in found["services"]:
+            one["measured_seconds_ago"] = {age: machine.now_ns / NS - at for age, at in measured_s.items()}
+        return found
+
+    machine.document = told  # type: ignore[method-assign]
+    unit = machine.unit()
+    machine.rounds(unit, 3)
+    assert machine.taken("web") == 8 * MIB
+    measured_s["120"] = machine.now_ns // NS
+    machine.services[0] |= {"safe_cold_age_seconds": 120}
+    machine.services[0]["cold_bytes"]["120"] = {"low": 0, "high": 0}
+    machine.rounds(unit)
+    machine.services[0] |= {"safe_cold_age_seconds": 600}
+    machine.rounds(unit)
+    assert machine.taken("web") == 8 * MIB
 
 
 def test_a_dry_run_takes_nothing(machine: Machine) -> None:
