@@ -278,6 +278,26 @@ def test_groups_that_cannot_give_memory_back(machine: Machine) -> None:
     assert "old has no memory.reclaim, which needs Linux 5.19" in machine.said[0]
 
 
+def test_groups_that_are_called_as_what_else_is_spoken_of(machine: Machine) -> None:
+    """Each is told of once; what was told of those that have ended is not kept."""
+    machine.add("agent", reclaim=False)
+    machine.add("class batch", reclaim=False)
+    unit = machine.unit()
+    machine.rounds(unit, 4)
+    assert sorted(text.partition(" has no ")[0] for text in machine.said) == ["agent", "class batch"]
+    machine.services.clear()
+    machine.rounds(unit)
+    assert not unit._said_of
+
+
+def test_a_reclaim_that_fails_is_told_once(machine: Machine) -> None:
+    machine.add("web")
+    unit = machine.unit()
+    machine.failure = OSError(5, "Input/output error")
+    machine.rounds(unit, 4)
+    assert machine.said == ["web: memory.reclaim failed (Input/output error); nothing is taken out of it."]
+
+
 def test_anonymous_memory_alone(machine: Machine) -> None:
     machine.add("web")
     unit = machine.unit("apply = true, skip_anon = true")
