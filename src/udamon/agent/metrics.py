@@ -100,6 +100,7 @@ class MetricsPage:
                 some = list(_service_families(one, labels, now_ns, wall_ns))
                 size = sum(len(family.samples) for family in some)
                 if size > room:
+                    self._rotation.dropped["series"] += size
                     continue
                 room -= size
                 for family in some:

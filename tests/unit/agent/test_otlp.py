@@ -126,6 +126,7 @@ def test_services_beyond_the_limit_are_left_out() -> None:
     node.run(rotation, 130)
     metrics = served(node, rotation)
     (resident,) = (one for one in metrics.families() if one.name == "udamon_service_resident_bytes")
+    assert rotation.dropped["series"] > 0, "also where nothing but a collector takes them"
     told = {labels for name, labels in samples(metrics) if name == "udamon_service_resident_bytes"}
     assert 0 < len(resident.samples) < 9
     assert len(told) == len(resident.samples)
