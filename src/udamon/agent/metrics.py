@@ -162,7 +162,8 @@ class MetricsPage:
             "udamon_agent_targets",
             [({"state": state}, number) for state, number in sorted(rotation.states().items())],
         )
-        yield _metric("udamon_agent_coverage_ratio", [({}, rotation.coverage())])
+        if (coverage := rotation.coverage()) is not None:
+            yield _metric("udamon_agent_coverage_ratio", [({}, coverage)])
         dropped = sorted(rotation.dropped.items())
         yield _metric("udamon_agent_dropped", [({"reason": reason}, number) for reason, number in dropped])
 
@@ -209,8 +210,10 @@ def _service_families(
         [({**labels, "kind": kind}, value) for kind, value in needed.items() if value is not None],
     )
     yield _metric("udamon_service_bytes_bound", list(_bounds(labels, bounds)))
-    share = one.fresh_bytes(now_ns) / one.resident if one.resident else 1.0
-    yield _metric("udamon_service_coverage_ratio", [(labels, share)])
+    share = (
+        [(labels, one.fresh_bytes(now_ns) / one.resident)] if one.resident else []
+    )  # else a recording has it
+    yield _metric("udamon_service_coverage_ratio", share)
     yield by_age(
         "udamon_service_measured_timestamp_seconds",
         {at: round((m.at_ns + wall_ns) / 1e9, 3) for at, m in measured.items()},

@@ -184,11 +184,12 @@ class Rotation:
                 found["waiting"] += 1
         return found
 
-    def coverage(self) -> float:
-        """The share of resident bytes of all services that were looked at in the last window."""
+    def coverage(self) -> float | None:
+        """The share of resident bytes of all services that were looked at in the last window; None where the size of
+        none is known."""
         now_ns = self._clock.now_ns()
         resident = sum(one.resident for one in self.services.values())
-        return sum(one.fresh_bytes(now_ns) for one in self.services.values()) / resident if resident else 1.0
+        return sum(one.fresh_bytes(now_ns) for one in self.services.values()) / resident if resident else None
 
     def _take_changes(self, now_ns: int) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import floor
 from typing import Any
 
 from udamon import text
@@ -98,7 +99,11 @@ def _bounds(found: tuple[int, int]) -> dict[str, int]:
 def render(found: dict[str, Any], columns: int = 80) -> Shown:
     """For people, in a terminal of so many columns; `found` is the document."""
     services = len(found["services"])
-    seen = f", {found['coverage']:.0%} of their memory looked at in the last two minutes" if services else ""
+    seen = (
+        f", {_covered(found['coverage'])} of their memory looked at in the last two minutes"
+        if services
+        else ""
+    )
     own, pause = format_size(found["resident_bytes"]), format_time(found["longest_pause_seconds"])
     lines: list[Shown | str] = [
         f"{counted(services, 'service')}{seen}",
@@ -116,6 +121,11 @@ def render(found: dict[str, Any], columns: int = 80) -> Shown:
     if left_out := [f"cold {LABELS[at]}" for at in _SHOWN[ages:]]:
         shown.append(text.line(f"left out, as the terminal is narrow: {', '.join(left_out)}"))
     return text.lines([*lines, "", *shown])
+
+
+def _covered(share: float | None) -> str:
+    """Never more than is covered: 99.6 % is not all."""
+    return "none" if not share else f"{floor(100 * share)}%" if share >= 0.01 else "<1%"
 
 
 def _rows(found: dict[str, Any], shown: Sequence[int]) -> list[list[str]]:

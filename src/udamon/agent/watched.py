@@ -195,10 +195,10 @@ class WatchedService:
     def _looked(self, now_ns: int) -> None:
         self.looked_ns = now_ns
         self.count()
-        self.version += 1
 
     def count(self) -> None:
         """Sums over processes, which are asked for more often than they change."""
+        self.version += 1
         self.resident = sum(one.resident for one in self.processes.values())
         self._watched_bytes = sum(
             one.resident - one.unknown for one in self.processes.values() if one.cleared_ns
@@ -228,6 +228,7 @@ class WatchedService:
         """The cycle is over."""
         if self.cycle_ns is not None:
             self.way.end(self, now_ns)
+            self.version += 1
         self.cycle_ns = None
         self.waits_since_ns = now_ns
 
@@ -241,7 +242,6 @@ class WatchedService:
         self.count()
         self.figures.gap()
         self.cycle_ns = None
-        self.version += 1
 
     def take_back(self, now_ns: int) -> None:
         """The recording has ended; its processes are new."""

@@ -188,7 +188,7 @@ class Windows:
             "grain": PAGE if all(one.way.grain == PAGE for one in some) else MAPPING,
             "instances": len(some),
             "processes": sum(len(one.processes) for one in some),
-            "coverage": sum(one.fresh_bytes(now_ns) for one in some) / resident if resident else 1.0,
+            "coverage": sum(one.fresh_bytes(now_ns) for one in some) / resident if resident else None,
             "resident_bytes": sum(one.figures.resident.low for one in some) or None,
             "accessed_bytes": _sum(accessed),
             "cold_bytes": [None if each is None else each.low for each in cold],
