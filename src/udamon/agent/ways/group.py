@@ -73,6 +73,8 @@ class ByGroup(Way):
 
     def begin(self, one: WatchedService, tools: Tools, now_ns: int, *, scarce: bool) -> Sequence[int]:
         watch = self._watch
+        for each in one.processes.values():
+            each.cleared_ns = 0  # not looked at, unless all of this comes to its end
         if self._aged and watch is not None:
             try:
                 touched = watch.take(self._generations.read(now_ns, aged=True), now_ns)

@@ -95,6 +95,23 @@ def test_descriptors_that_run_out_pass(
     assert TWO_MINUTES in rotation.services["a"].figures.measured
 
 
+def test_a_group_that_is_aged_no_more_is_not_covered(kernel: Kernel) -> None:
+    """Another monitor has a process that came later: nothing of the group was looked at in the last window."""
+    node = Node()
+    node.add("a", Program({1.0: MIB}))
+    rotation = watched(kernel, node)
+    run(kernel, node, rotation, 300)
+    one = rotation.services["a"]
+    assert one.fresh_bytes(node.clock.now_ns()) == MIB
+    node.programs["a"][900] = Program({1.0: MIB})
+    node.locked.add(900)
+    run(kernel, node, rotation, 300)
+    assert one.fresh_bytes(node.clock.now_ns()) == 0
+    node.locked.clear()
+    run(kernel, node, rotation, 300)
+    assert one.fresh_bytes(node.clock.now_ns()) == 2 * MIB
+
+
 def test_a_group_of_which_no_generations_are_kept(kernel: Kernel) -> None:
     """The memory controller is off for it: with `auto` it gets another way."""
     node = Node()
