@@ -61,7 +61,7 @@ class ByPages(Way):
 
     def start(self, one: WatchedService, tools: Tools, now_ns: int, usage: int | None) -> None:
         active = [each for each in one.processes.values() if each.state in (WATCHED, PAUSE)]
-        known = all(each.pages is not None for each in active)
+        known = bool(self._epochs.epochs) and all(each.pages is not None for each in active)
         if known and usage == one.usage_at_clear and one.may_age(usage):
             for each in active:
                 each.looked_ns, each.referenced = now_ns, 0

@@ -117,6 +117,21 @@ def test_who_came_within_a_window_is_told_when_it_was_watched_for_as_long() -> N
     assert rotation.services["web"].figures.measured[TWO_MINUTES].cold == (4 * MIB, 4 * MIB)
 
 
+def test_who_comes_to_a_service_of_which_nothing_could_be_looked_at() -> None:
+    """It was given, and another monitor has what is in it: nothing ran since, and nothing is known."""
+    node = Node()
+    node.add("idle", Program({0.0: MIB}))
+    rotation = watched(node, Pages(node))
+    node.run(rotation, 130)
+    rotation.give(["idle"])
+    node.locked.add(100)
+    rotation.take_back(["idle"])
+    node.run(rotation, 10)
+    node.programs["idle"][900] = Program({0.0: 4 * MIB})
+    node.run(rotation, 260)
+    assert rotation.services["idle"].figures.measured[TWO_MINUTES].cold.low == 4 * MIB
+
+
 def test_a_service_of_which_nothing_ran_is_not_looked_at() -> None:
     node = Node()
     pages = Pages(node)
