@@ -204,8 +204,12 @@ class Rotation:
                 known := self.services.get(change.key)
             ) is not None and known.service.cgroup == change.cgroup:
                 known.service = change  # its name became known
-                known.version += 1
-                self.coming(known)
+                if known.settings == self.settings.class_of(change):
+                    known.version += 1
+                    self.coming(known)
+                else:
+                    self._end(change.key)
+                    self._take(change, now_ns)
             else:
                 self._end(change.key)
                 self._take(change, now_ns)

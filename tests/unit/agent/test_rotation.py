@@ -418,6 +418,23 @@ def test_classes_and_their_budgets() -> None:
     assert rotation.states()["watched"] == 3
 
 
+def test_a_class_that_goes_by_a_name_which_becomes_known_later() -> None:
+    """A container is called by its id until its runtime or the kubelet tells more: then it is left alone after all."""
+    node = Node(labels={"service": "0123456789ab"})
+    service = node.add("one", Program({1.0: MIB}))
+    off = ServiceClass("private", {"service": "vault*"}, via="off")
+    rotation = node.rotation(Settings(budget=1.0, classes=(off,)))
+    node.run(rotation, 60)
+    assert node.held == {100}
+    node.told.append(replace(service, labels={"service": "vault-0"}))
+    node.run(rotation, 10)
+    assert rotation.states()["off"] == 1
+    assert (rotation.services, node.held) == ({}, set())
+    node.told.append(service)
+    node.run(rotation, 10)
+    assert (rotation.states()["off"], node.held) == (0, {100})
+
+
 def test_a_group_of_groups_is_none_of_the_services() -> None:
     """It has no processes, and does not wait; when one is moved there, it is looked at."""
     node = Node()
