@@ -157,7 +157,11 @@ def whole_file(
         except OSError as error:
             raise place.trouble(error) from error
         try:
-            with _writing(place, os.dup(fresh.fd)) as file:
+            try:
+                copy = os.dup(fresh.fd)
+            except OSError as error:
+                raise place.trouble(error) from error
+            with _writing(place, copy) as file:
                 yield file
             try:
                 fresh.give(place.name, replace=force)
