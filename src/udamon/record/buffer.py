@@ -34,8 +34,14 @@ def _null_block(name: str, length: int) -> Array:
     return Array([None] * length, TYPES[name])
 
 
+_FIRST_OF_TYPE = {
+    name: next(other for other in TYPES if TYPES[other] == kind) for name, kind in TYPES.items()
+}
+
+
 def _nulls(name: str, length: int) -> Array:
-    return _null_block(name, 1 << length.bit_length()).slice(0, length)  # built once per power of two
+    """Built once per type and power of two: all columns of a type share it."""
+    return _null_block(_FIRST_OF_TYPE[name], 1 << length.bit_length()).slice(0, length)
 
 
 class _Column:
