@@ -1,8 +1,8 @@
 """The agent's metrics pushed by OpenTelemetry's protocol (OTLP over HTTP): the families that /metrics serves, with the
 same names, units and definitions.
 
-A family's name is the metric's name. Where OpenMetrics puts _total behind a counter, whoever receives OTLP and stores
-it for Prometheus puts it there, too.
+A family's name is the metric's name. OpenMetrics puts _total behind the name of a counter; receivers of OTLP that store
+it for Prometheus do so, too.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """All services of the node in turn, under one budget.
 
-A service waits until a cycle of it can be paid for; who has waited longest for the most resident bytes, by what a cycle
-costs, comes first, so all bytes are looked at about as often. What begins together is cleared together, as often as
-making the TLBs' accesses visible may cost. Then it is looked at at the ages of its cycle; between two looks in which
-nothing of its control group ran, it is not looked at at all.
+A service waits until the budget can pay for a cycle of it. The next one is that with the largest product of waiting
+time and resident bytes, divided by what its cycle costs: so all bytes are looked at about equally often. Services
+that begin together are cleared together; making accesses visible that TLBs hide costs CPU each time, which limits how
+often that is. Then a service is looked at at the ages of its cycle. A look is left out where nothing of its control
+group has run since the one before.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ ReadUsage = Callable[[Service, Sequence[int]], int | None]
 
 
 class Rotation:
-    """`guard` is held while anything changes; whoever reads takes it, too."""
+    """`guard` is held while anything changes; readers take it, too."""
 
     def __init__(
         self,

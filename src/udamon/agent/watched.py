@@ -280,8 +280,8 @@ class Way(ABC):
     """Of looking at one service. A cycle is `start` (clear), `begin` when all that were started together are cleared,
     looks, and `end`.
 
-    `via` names the primitive, `grain` the smallest that it tells apart. `hides`: clearing never flushes a TLB, so that
-    accesses through it are not seen until they are made visible.
+    `via` names the primitive, `grain` the smallest unit whose accesses it sees. `hides`: clearing never flushes a
+    TLB, so that accesses through it are not seen until they are made visible.
     """
 
     via: str

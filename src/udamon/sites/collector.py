@@ -153,7 +153,7 @@ class Collector:
 
     def _accept(self) -> None:
         begin = time.monotonic()
-        while time.monotonic() < begin + _WAIT_LIMIT_S:  # whoever sends nothing holds the others up no longer
+        while time.monotonic() < begin + _WAIT_LIMIT_S:  # so long may clients delay others
             try:
                 connection, _ = self._socket.accept()
             except BlockingIOError:
