@@ -14,7 +14,7 @@ from udamon.agent.figures import Between
 from udamon.agent.node import NodeFigures
 from udamon.agent.rotation import Rotation
 from udamon.agent.spending import BOUNDS_NS, Spending
-from udamon.agent.watched import WatchedService
+from udamon.agent.watched import WatchedService, coverage
 from udamon.core.idle_time import SECONDS
 from udamon.text import escape
 
@@ -210,10 +210,8 @@ def _service_families(
         [({**labels, "kind": kind}, value) for kind, value in needed.items() if value is not None],
     )
     yield _metric("udamon_service_bytes_bound", list(_bounds(labels, bounds)))
-    share = (
-        [(labels, one.fresh_bytes(now_ns) / one.resident)] if one.resident else []
-    )  # else a recording has it
-    yield _metric("udamon_service_coverage_ratio", share)
+    if (share := coverage([one], now_ns)) is not None:  # else a recording has it
+        yield _metric("udamon_service_coverage_ratio", [(labels, share)])
     yield by_age(
         "udamon_service_measured_timestamp_seconds",
         {at: round((m.at_ns + wall_ns) / 1e9, 3) for at, m in measured.items()},

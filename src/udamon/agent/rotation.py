@@ -21,7 +21,7 @@ from udamon.agent.discovery.classes import OFF
 from udamon.agent.discovery.model import Discovery, Service, ServiceEnded
 from udamon.agent.process import PAUSE, WATCHED
 from udamon.agent.settings import Settings
-from udamon.agent.watched import Tools, WatchedService
+from udamon.agent.watched import Tools, WatchedService, coverage
 from udamon.agent.ways.choice import Ways
 from udamon.core.clock import Clock
 from udamon.errors import NotPermitted, OutOfFiles
@@ -186,11 +186,8 @@ class Rotation:
         return found
 
     def coverage(self) -> float | None:
-        """The share of resident bytes of all services that were looked at in the last window; None where the size of
-        none is known."""
-        now_ns = self._clock.now_ns()
-        resident = sum(one.resident for one in self.services.values())
-        return sum(one.fresh_bytes(now_ns) for one in self.services.values()) / resident if resident else None
+        """Of all services."""
+        return coverage(self.services.values(), self._clock.now_ns())
 
     def _take_changes(self, now_ns: int) -> None:
         try:

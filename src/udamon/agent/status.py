@@ -10,7 +10,7 @@ from udamon import text
 from udamon.agent.figures import Figures
 from udamon.agent.rotation import Rotation
 from udamon.agent.spending import Spending
-from udamon.agent.watched import WatchedService
+from udamon.agent.watched import WatchedService, coverage
 from udamon.core.idle_time import LABELS, SECONDS
 from udamon.text import Shown
 from udamon.units import counted, format_size, format_time
@@ -36,14 +36,14 @@ def document(
     with rotation.guard:
         now_ns = rotation.now_ns()
         watched_s = (now_ns - began_ns) / 1e9
-        cost_s = (spent.cpu_ns() + spent.lost_ns + spent.paused_ns) / 1e9
+        cost_s = spent.total_ns / 1e9
         return {
             "schema": 1,
             "listen": listen,
             "seconds": watched_s,
             "budget": rotation.settings.budget,
             "cpu_seconds": spent.cpu_ns() / 1e9,
-            "target_cost_seconds": (spent.lost_ns + spent.paused_ns) / 1e9,
+            "target_cost_seconds": spent.targets_ns / 1e9,
             "share": cost_s / watched_s if watched_s > 0 else None,
             "longest_pause_seconds": spent.longest_ns / 1e9,
             "resident_bytes": own_resident,
@@ -70,7 +70,7 @@ def _service(one: WatchedService, now_ns: int) -> dict[str, Any]:
         "grain": one.way.grain,
         "processes": len(one.processes),
         "given": one.given,
-        "coverage": one.fresh_bytes(now_ns) / one.resident if one.resident else None,
+        "coverage": coverage([one], now_ns),
         "resident_bytes": _bounds(figures.resident),
         "working_set_bytes": None if working_set is None else _bounds(working_set),
         "cold_bytes": {

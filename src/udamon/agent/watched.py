@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from udamon.agent import cycles
 from udamon.agent.cycles import WINDOW_S
 from udamon.agent.discovery.classes import ServiceClass
 from udamon.agent.discovery.model import Service
@@ -93,6 +94,12 @@ class WatchedService:
         """Resident bytes of processes that were watched for a whole window which ended not long ago."""
         late = self.looked_ns is None or now_ns - self.looked_ns > (WINDOW_S + LATE_S) * NS
         return 0 if late or WORKING_SET not in self.figures.measured else self._watched_bytes
+
+    def reached(self, now_ns: int) -> list[int]:
+        """Ages (indices of SECONDS) that a look now tells of; none between cycles."""
+        if self.cycle_ns is None:
+            return []
+        return cycles.reached(now_ns - self.cycle_ns, (self.looked_ns or self.cycle_ns) - self.cycle_ns)
 
     def due_ns(self) -> int | None:
         """When it is to be looked at next; None between cycles."""
@@ -274,6 +281,12 @@ class WatchedService:
         except OutOfFiles:
             tools.dropped["descriptors"] += 1
             one.refused(one.resident)
+
+
+def coverage(services: Collection[WatchedService], now_ns: int) -> float | None:
+    """The share of their resident bytes that was looked at in the last window; None where no size is known."""
+    resident = sum(one.resident for one in services)
+    return sum(one.fresh_bytes(now_ns) for one in services) / resident if resident else None
 
 
 class Way(ABC):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from udamon.agent.discovery.workloads import workload_of
 from udamon.agent.figures import NS, Between, Measured
 from udamon.agent.process import DENIED, LOCKED, PAUSE, Process
-from udamon.agent.watched import GROUP, WatchedService
+from udamon.agent.watched import GROUP, WatchedService, coverage
 from udamon.core.idle_time import SECONDS
 from udamon.fleet.spool import Spool
 from udamon.fleet.tables import WINDOW_SECONDS
@@ -173,7 +173,6 @@ class Windows:
         cold = _cold_of(some, measured)
         accessed = [found[_WHOLE].accessed.high if _WHOLE in found else None for found in measured]
         last = None if before is None else [_had(one, before) for one in some]
-        resident = sum(one.resident for one in some)
         pauses = [one.longest_pause_ns for one in some]
         for one in some:
             one.longest_pause_ns = 0
@@ -188,7 +187,7 @@ class Windows:
             "grain": PAGE if all(one.way.grain == PAGE for one in some) else MAPPING,
             "instances": len(some),
             "processes": sum(len(one.processes) for one in some),
-            "coverage": sum(one.fresh_bytes(now_ns) for one in some) / resident if resident else None,
+            "coverage": coverage(some, now_ns),
             "resident_bytes": sum(one.figures.resident.low for one in some) or None,
             "accessed_bytes": _sum(accessed),
             "cold_bytes": [None if each is None else each.low for each in cold],

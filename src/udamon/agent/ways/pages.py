@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 
-from udamon.agent import cycles
 from udamon.agent.budget import LOOK_NS
 from udamon.agent.cycles import WINDOW_S, Cycles
 from udamon.agent.epochs import UNCHANGED, Epochs
@@ -218,10 +217,7 @@ class ByPages(Way):
 
 def _reached(one: WatchedService, now_ns: int) -> list[int]:
     """Ages below a window (indices of SECONDS) that a look within a cycle tells of."""
-    if one.cycle_ns is None:
-        return []
-    found = cycles.reached(now_ns - one.cycle_ns, (one.looked_ns or one.cycle_ns) - one.cycle_ns)
-    return [at for at in found if SECONDS[at] < WINDOW_S]
+    return [at for at in one.reached(now_ns) if SECONDS[at] < WINDOW_S]
 
 
 def _counted(each: Process) -> int:
