@@ -62,8 +62,5 @@ class Discovery(Protocol):
     def remarks(self) -> Sequence[str]:
         """What is not as it should be now, each in one sentence; as of the last call of `changes`."""
 
-    def fileno(self) -> int:
-        """A descriptor that is readable when there may be changes."""
-
     def close(self) -> None:
         """Idempotent."""
