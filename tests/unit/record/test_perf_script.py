@@ -12,6 +12,7 @@ from udamon.errors import RecordingError
 from udamon.model import Snapshot
 from udamon.record import script_file
 from udamon.record.opening import open_recording
+from udamon.record.perf_script import MOST_TARGETS
 
 S = 1_000_000_000
 
@@ -210,3 +211,13 @@ def test_what_is_written_of_damos_json_is_read_again(tmp_path: Path, target_id: 
     (tmp_path / "perf.txt").write_bytes(output.getvalue())
     (found,) = open_recording(tmp_path / "perf.txt").snapshots()
     assert (found.end_ns, found.target, list(found.nr_accesses)) == (50_000_000, target_id or 0, [7])
+
+
+def test_more_threads_than_a_machine_has_kdamonds(tmp_path: Path) -> None:
+    """Each is kept in mind to the end, and takes ten times as much memory as its line."""
+    lines = [
+        f"kdamond.{number}  {number + 1} [000] 1.000000: damon:damon_monitor_intervals_tune: sample_us=5000"
+        for number in range(MOST_TARGETS + 1)
+    ]
+    with pytest.raises(RecordingError, match="more than 20,000 threads with tuned intervals"):
+        read(tmp_path, line("1.000000", 1, 4096, 8192), *lines)
