@@ -73,6 +73,9 @@ class ByPages(Way):
             folded = self._fold(one, each, tools, now_ns, remap)
             if folded is not None:
                 self._add_again(folded, again)
+        for each in active:
+            if each.pages is not None and each.looked_ns != now_ns:
+                each.restart_cycle()  # it was not looked at: its pages have numbers of before this window
         self._epochs.counted(each.pages.pages for each in one.processes.values() if each.pages is not None)
         self._cost_ns = float(tools.spent.cpu_ns() - begin_ns)
         self._tell(one, now_ns, again)

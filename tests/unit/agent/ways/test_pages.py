@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from tests.unit.agent.simulated import MIB, NS, Node, Pages, Program
@@ -15,7 +17,7 @@ from udamon.core.idle_time import SECONDS
 from udamon.errors import NotSupported, PauseTooLong
 
 MIXED = {1.0: 4 * MIB, 290.0: 3 * MIB, 0.0: 9 * MIB}
-TWO_MINUTES, TEN, HOUR = (SECONDS.index(age) for age in (120, 600, 3600))
+TWO_MINUTES, FIVE, TEN, HOUR = (SECONDS.index(age) for age in (120, 300, 600, 3600))
 
 
 def watched(node: Node, pages: Pages, room: Room | None = None, settings: Settings | None = None) -> Rotation:
@@ -115,6 +117,23 @@ def test_who_came_within_a_window_is_told_when_it_was_watched_for_as_long() -> N
     assert found.cold == (0, 4 * MIB)
     node.run(rotation, 125)
     assert rotation.services["web"].figures.measured[TWO_MINUTES].cold == (4 * MIB, 4 * MIB)
+
+
+def test_a_process_that_misses_a_look_begins_anew() -> None:
+    """As for want of descriptors: its pages had the numbers of before, which mean other times now. 2 MiB were accessed
+    at 1450 s for the last time, and nothing was seen of them at 1680 s."""
+    node = Node()
+    program = Program({1.0: MIB, 1450.0: 2 * MIB, 0.0: 4 * MIB})
+    node.add("web", program)
+    rotation = watched(node, Pages(node))
+    while (now_s := node.clock.now_ns() // NS) < 2400:
+        program.error = errno.EMFILE if 1600 < now_s < 1700 else 0
+        node.run(rotation, 1)
+        found = rotation.services["web"].figures.measured.get(FIVE)
+        if found is not None and found.at_ns > (1450 + 300) * NS:
+            assert found.cold.high >= 6 * MIB
+    assert found is not None
+    assert found.cold == (6 * MIB, 6 * MIB)
 
 
 def test_who_comes_to_a_service_of_which_nothing_could_be_looked_at() -> None:
