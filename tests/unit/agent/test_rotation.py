@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from tests.unit.agent.simulated import MIB, NS, Node, Pages, Program
+from tests.unit.agent.simulated import MIB, NS, Node, Program
 from udamon.agent.budget import DEBT_S, SAVED_S
 from udamon.agent.discovery.classes import ServiceClass
-from udamon.agent.discovery.model import Service
 from udamon.agent.process import DENIED, LOCKED, PAUSE, WATCHED, Process
 from udamon.agent.settings import Settings
-from udamon.agent.ways.choice import Ways
 from udamon.core.idle_time import SECONDS
-from udamon.errors import OutOfFiles
 from udamon.native._native import PAGE_SIZE
 
 TWO_MINUTES, FIVE, TEN, HALF_HOUR = (SECONDS.index(age) for age in (120, 300, 600, 1800))
@@ -235,84 +231,6 @@ def test_a_long_pause_is_not_repeated() -> None:
     (program,) = node.programs["slow"].values()
     assert program.clears == 1
     assert rotation.states()["pause"] == 1
-
-
-@pytest.mark.parametrize("before_s", [0, 60])
-def test_descriptors_that_run_out_are_told_and_pass(before_s: int) -> None:
-    """At the beginning, and in the middle of a cycle: members cannot be read."""
-    node = Node()
-    node.add("one", Program({1.0: MIB}))
-    rotation = node.rotation(Settings(budget=1.0))
-    node.run(rotation, before_s)
-    members, full = node.members, True
-
-    def refuse(service: Service) -> Sequence[int]:
-        if full:
-            raise OutOfFiles("no more")
-        return members(service)
-
-    node.members = refuse  # type: ignore[method-assign]
-    node.run(rotation, 70)
-    assert 0 < rotation.dropped["descriptors"] < 100
-    full = False
-    node.run(rotation, 150)
-    assert rotation.states()["watched"] == 1
-
-
-def test_a_look_that_fails_for_want_of_descriptors_is_told_and_repeated() -> None:
-    node = Node()
-    program = Program({1.0: MIB})
-    node.add("one", program)
-    rotation = node.rotation(Settings(budget=1.0))
-    node.run(rotation, 60)
-    program.error = errno.EMFILE
-    node.run(rotation, 70)
-    assert rotation.dropped["descriptors"] > 0
-    assert 100 in rotation.services["one"].processes
-    assert TWO_MINUTES not in rotation.services["one"].figures.measured, "nothing was seen"
-    program.error = 0
-    node.run(rotation, 300)
-    assert rotation.services["one"].figures.measured[TWO_MINUTES].accessed.high == MIB
-    assert rotation.states()["watched"] == 1
-
-
-def test_sizes_that_cannot_be_read_for_want_of_descriptors_stay_what_they_were() -> None:
-    """Of a process that may not be looked at; when it is found to be so, and later."""
-    node = Node()
-    program = Program({1.0: MIB})
-    node.add("one", program, Program({1.0: MIB}))
-    rotation = node.rotation(Settings(budget=1.0))
-    node.run(rotation, 10)
-
-    def refuse(pid: int) -> int:
-        raise OutOfFiles("no more")
-
-    node.resident = refuse  # type: ignore[method-assign]
-    program.error = errno.EACCES
-    node.run(rotation, 1300)
-    one = rotation.services["one"].processes[100]
-    assert (one.state, one.resident) == (DENIED, MIB)
-    assert rotation.dropped["descriptors"] >= 2
-
-
-def test_a_way_that_cannot_be_chosen_for_want_of_descriptors() -> None:
-    node = Node()
-    node.add("one", Program({1.0: MIB}))
-    full = True
-
-    def memory_pages() -> int:
-        if full:
-            raise OutOfFiles("no more")
-        return 1
-
-    rotation = node.rotation(
-        Settings(budget=1.0), Ways({"idle": Pages(node, "idle")}, memory_pages=memory_pages)
-    )
-    node.run(rotation, 60)
-    assert rotation.dropped["descriptors"] > 0
-    full = False
-    node.run(rotation, 150)
-    assert rotation.states()["watched"] == 1
 
 
 def test_a_clock_that_jumps() -> None:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from udamon.agent.budget import LOOK_NS, pause_ns, touch_ns
-from udamon.agent.cycles import WINDOW_S, Cycles
+from udamon.agent.cycles import WINDOW_S, Cycles, looks_of
 from udamon.agent.figures import NS, WORKING_SET, Measured, ProcessAge, measure
 from udamon.agent.looks import CLEAR, READ, SPLIT
 from udamon.agent.process import PAUSE, WATCHED, Process
@@ -50,6 +50,7 @@ class ByRefs(Way):
         for some, found in tools.looks.look(wanted, CLEAR):
             for at, each in enumerate(some):
                 if one.ended(each, found.error[at], tools):
+                    each.restart_cycle()  # what is referenced was accessed since an earlier cycle
                     continue
                 took = found.clear_ns[at]
                 tools.spent.paused(took)
@@ -61,6 +62,8 @@ class ByRefs(Way):
         for each in one.processes.values():
             if each.cleared_ns:
                 each.cleared(now_ns)
+        if any(each.state == WATCHED and not each.cleared_ns for each in one.processes.values()):
+            return looks_of(WINDOW_S, fine=False)  # one could not be cleared: that is tried again soon
         longest = one.settings.longest_age_s
         return self._plan.next(now_ns, now_ns - one.began_ns, scarce=scarce, longest_s=longest)
 
