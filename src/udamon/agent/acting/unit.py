@@ -146,6 +146,12 @@ class ActingUnit:
         wanted = []
         for each in services:
             if each.key in places:
+                if (ages := each.ages(one.settings)) and all(map(each.is_old, ages)):
+                    self._tell_of(
+                        each,
+                        f"{each.key}: what is cold was measured too long ago, as where a recording has it; nothing is "
+                        "taken out of it until it is measured again.",
+                    )
                 wanted.append((self._acted(each).amount(each, one.settings, now_ns), each))
         for size, each in sorted(wanted, key=lambda pair: -pair[0]):
             self._take(one, each, places[each.key], size)

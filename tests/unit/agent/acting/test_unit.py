@@ -150,6 +150,36 @@ def test_what_is_cold_is_taken_once_where_the_safe_age_changes(machine: Machine)
     assert machine.taken("web") == 8 * MIB
 
 
+@pytest.mark.parametrize(("ago_s", "age", "taken"), [(3500, 120, 40 * MIB), (3700, 120, 0), (10_000, 1800, 40 * MIB),
+                                                      (11_000, 1800, 0)])  # fmt: skip
+def test_what_was_cold_long_ago_is_left_alone(machine: Machine, ago_s: int, age: int, taken: int) -> None:
+    """A service that a recording has keeps its figures, and its memory may be in use by now."""
+    cold = {str(age): {"low": 40 * MIB, "high": 50 * MIB}}
+    machine.add("web", safe_cold_age_seconds=age, cold_bytes={**_ages(), **cold})
+    unit = machine.unit()
+    machine.measured_ns = machine.now_ns - ago_s * NS
+    machine.rounds(unit, 3)
+    assert machine.taken("web") == taken
+    assert sum("was measured too long ago" in text for text in machine.said) == (not taken)
+
+
+def test_a_service_of_which_nothing_runs(machine: Machine) -> None:
+    """Its cycle goes on, and the figure of the safe age is never renewed: those of longer ages hold for it."""
+    cold = {"120": {"low": 40 * MIB, "high": 50 * MIB}, "7200": {"low": 30 * MIB, "high": 50 * MIB}}
+    machine.add("web", cold_bytes={**_ages(), **cold})
+    document = machine.document
+
+    def told() -> Mapping[str, Any]:
+        found = document()
+        for one in found["services"]:
+            one["measured_seconds_ago"] = dict.fromkeys(one["cold_bytes"], 7200.0) | {"7200": 60.0}
+        return found
+
+    machine.document = told  # type: ignore[method-assign]
+    machine.rounds(machine.unit(), 3)
+    assert machine.taken("web") == 30 * MIB
+
+
 def test_a_dry_run_takes_nothing(machine: Machine) -> None:
     machine.add("web")
     unit = machine.unit('min_age = "2m"')
