@@ -307,6 +307,9 @@ class Rotation:
         for one in sorted(waiting, key=urgency, reverse=True):
             if not self._budget.allows(one.cost_ns) or not self._has_time(now_ns):
                 break
+            own = self._class_budgets.get(one.settings.name)
+            if own is not None and not own.allows(one.cost_ns):
+                continue  # before it is read what is in it
             if not self._refresh(one):
                 continue
             if not one.processes:
@@ -317,7 +320,6 @@ class Rotation:
             except OutOfFiles:
                 self.dropped["descriptors"] += 1
                 continue
-            own = self._class_budgets.get(one.settings.name)
             if not self._budget.allows(one.cost_ns):
                 break
             if own is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.unit.agent.simulated import MIB, NS, Node, Program
 from udamon.agent.budget import DEBT_S, SAVED_S
 from udamon.agent.discovery.classes import ServiceClass
+from udamon.agent.discovery.model import Service
 from udamon.agent.process import DENIED, LOCKED, PAUSE, WATCHED, Process
 from udamon.agent.settings import Settings
 from udamon.core.idle_time import SECONDS
@@ -270,6 +272,24 @@ def test_classes_and_their_budgets() -> None:
     node.run(rotation, 150)
     assert secret.clears > 0
     assert rotation.states()["watched"] == 3
+
+
+def test_a_service_that_its_class_cannot_pay_for_is_not_read_again_and_again() -> None:
+    node = Node()
+    node.add("db", Program({1.0: 64 * MIB}))
+    poor = ServiceClass("poor", {"service": "db"}, budget=0.000_001)
+    rotation = node.rotation(Settings(budget=1.0, classes=(poor,)))
+    read, members = [], node.members
+
+    def noted(service: Service) -> Sequence[int]:
+        read.append(service.key)
+        return members(service)
+
+    node.members = noted  # type: ignore[method-assign]
+    node.run(rotation, 3600)
+    (db,) = node.programs["db"].values()
+    assert db.clears <= 2
+    assert len(read) < 100, "once in 2 s otherwise"
 
 
 def test_a_class_that_goes_by_a_name_which_becomes_known_later() -> None:
