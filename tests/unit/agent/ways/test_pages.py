@@ -62,6 +62,20 @@ def test_ages_below_a_window_are_told_within_the_hour() -> None:
     assert all(now_ns - measured[SECONDS.index(age)].at_ns < 3700 * NS for age in (1, 10, 60))
 
 
+def test_a_process_that_grows_within_a_window() -> None:
+    """What it allocated and accessed since is no part of what was there before and is cold."""
+    node = Node()
+    program = Program({1.0: 4 * MIB, 0.0: 12 * MIB})
+    node.add("web", program)
+    rotation = watched(node, Pages(node))
+    node.run(rotation, 20)
+    program.parts = {1.0: 4 * MIB, 0.0: 12 * MIB, 1.5: 8 * MIB}
+    node.run(rotation, 50)
+    found = rotation.services["web"].figures.measured[SECONDS.index(60)]
+    assert found.resident == (24 * MIB, 24 * MIB)
+    assert (found.cold, found.accessed) == ((12 * MIB, 12 * MIB), (12 * MIB, 12 * MIB))
+
+
 def test_shared_pages_are_bounds() -> None:
     node = Node()
     node.add("web", *(Program({1.0: 2 * MIB, 0.0: 2 * MIB}, files=4 * MIB) for _ in range(2)))
