@@ -146,13 +146,13 @@ def test_pushing_goes_on_after_metrics_could_not_be_had(receiver: tuple[str, Req
     """While no file can be opened nothing is pushed, which is told."""
     url, came = receiver
     metrics, told = watched(), Queue[str | None]()
-    answers = [OutOfFiles("no more files."), metrics.families()]
+    full = [True]
 
     def families() -> list[Any]:
-        found = answers.pop(0) if answers else metrics.families()
-        if isinstance(found, OutOfFiles):
-            raise found
-        return found
+        if full:
+            full.clear()
+            raise OutOfFiles("no more files.")
+        return metrics.families()
 
     pushing = Pushing(url, 0.01, families, told.put)
     assert told.get(timeout=60) == "no metrics were pushed: no more files."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def test_servers_for_debug_files_without_their_client(monkeypatch: pytest.Monkey
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setenv("DEBUGINFOD_URLS", "http://127.0.0.1:9")
-    monkeypatch.setattr(symbolizing.ctypes, "CDLL", refuse)
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
     found = symbolizing.symbols("/nowhere/file", "ab" * 20, [4096], str)
     assert (found["symbols"], found["lines"]) == ([], False)
     assert "DEBUGINFOD_URLS needs elfutils' libdebuginfod.so.1" in found["why"]
